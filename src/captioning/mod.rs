@@ -1,0 +1,1 @@
+//! From features to sentences: greedy, beam search, sampling.

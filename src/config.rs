@@ -1,0 +1,1 @@
+//! Settings in layers: defaults < TOML file < flags.

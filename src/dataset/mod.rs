@@ -1,0 +1,1 @@
+//! Captioned data sets: readers, splits, checks, and what `prepare` leaves on disk.

@@ -1,0 +1,1 @@
+//! Decoders: how image features meet the LSTM.

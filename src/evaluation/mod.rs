@@ -1,0 +1,1 @@
+//! Scoring a checkpoint on a split.

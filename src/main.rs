@@ -1,0 +1,3 @@
+//! The `cutline` program: parse the command line, dispatch, exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Caption metrics: pure functions on token lists.

@@ -1,0 +1,1 @@
+//! What stable dfdx lacks, in dfdx's own idiom.

@@ -1,0 +1,1 @@
+//! From caption to token ids.

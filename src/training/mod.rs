@@ -1,0 +1,1 @@
+//! Batches, loop, schedule, checkpoints.

@@ -1,0 +1,1 @@
+//! CNN encoders, their weights, and the features they make.
