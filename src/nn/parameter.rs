@@ -1,0 +1,71 @@
+//! A trainable tensor with a name.
+
+use super::backend::{Backend, Matrix};
+use dfdx::prelude::HasErr;
+use rand::{Rng, RngExt};
+
+/// A trainable matrix. Everything that is learned is one: a bias is `[1, n]`, a convolution kernel
+/// `[height * width * inputs, outputs]`. That makes optimiser and checkpoint a loop over one type.
+#[derive(Clone, Debug)]
+pub struct Parameter<D: Backend> {
+    /// The name under which checkpoints keep it, e.g. `lstm.input_weight`.
+    pub name: String,
+    /// The current value.
+    pub value: Matrix<D>,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Initialisation {
+    /// Every element the same.
+    Constant(f32),
+    /// Uniform in `[-limit, limit]`.
+    Uniform(f32),
+    /// Uniform with limit `sqrt(6 / (rows + columns))` (Glorot & Bengio 2010, equation 16).
+    Glorot,
+    /// Uniform with limit `sqrt(6 / rows)`, for layers followed by a ReLU (He et al. 2015, equation 10).
+    He,
+}
+
+impl<D: Backend> Parameter<D> {
+    /// A parameter `[rows, columns]`, drawn from `rng` on the host so that it is the same on every device.
+    pub fn new(
+        device: &D,
+        name: impl Into<String>,
+        (rows, columns): (usize, usize),
+        initialisation: Initialisation,
+        rng: &mut impl Rng,
+    ) -> Result<Self, <D as HasErr>::Err> {
+        let limit = match initialisation {
+            Initialisation::Constant(value) => {
+                return Self::from_values(device, name, (rows, columns), vec![value; rows * columns]);
+            }
+            Initialisation::Uniform(limit) => limit,
+            Initialisation::Glorot => (6.0 / (rows + columns) as f32).sqrt(),
+            Initialisation::He => (6.0 / rows as f32).sqrt(),
+        };
+        let values = (0..rows * columns)
+            .map(|_| (rng.random::<f32>() * 2.0 - 1.0) * limit)
+            .collect();
+        Self::from_values(device, name, (rows, columns), values)
+    }
+
+    /// A parameter that holds `values`, row after row.
+    pub fn from_values(
+        device: &D,
+        name: impl Into<String>,
+        shape: (usize, usize),
+        values: Vec<f32>,
+    ) -> Result<Self, <D as HasErr>::Err> {
+        Ok(Self {
+            name: name.into(),
+            value: device.try_tensor_from_vec(values, shape)?,
+        })
+    }
+
+    /// `[rows, columns]`
+    pub fn shape(&self) -> (usize, usize) {
+        use dfdx::prelude::HasShape;
+        *self.value.shape()
+    }
+}
