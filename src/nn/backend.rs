@@ -1,6 +1,7 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
-use dfdx::prelude::{Cpu, Device, NoneTape, OwnedTape, Tensor};
+use super::{CrossEntropyKernel, LstmKernel, OptimiserKernel};
+use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
 /// A tape that records the backward operations of a training step.
 pub type Taped<D> = OwnedTape<f32, D>;
@@ -14,7 +15,13 @@ pub type Regions<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 /// `[photos, height, width, channels]`: pixels, or a feature map.
 pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
 
+/// What an operation on device `D` gives, or the device's error: out of memory, most of the time.
+pub type DeviceResult<D, V> = Result<V, <D as HasErr>::Err>;
+
+/// A single number, such as a loss.
+pub type Scalar<D, T = NoneTape> = Tensor<(), f32, D, T>;
+
 /// A dfdx device that also has Cutline's operations.
-pub trait Backend: Device<f32> {}
+pub trait Backend: Device<f32> + LstmKernel + CrossEntropyKernel + OptimiserKernel {}
 
 impl Backend for Cpu {}

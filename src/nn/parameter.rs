@@ -1,7 +1,6 @@
 //! A trainable tensor with a name.
 
-use super::backend::{Backend, Matrix};
-use dfdx::prelude::HasErr;
+use super::backend::{Backend, DeviceResult, Matrix};
 use rand::{Rng, RngExt};
 
 /// A trainable matrix. Everything that is learned is one: a bias is `[1, n]`, a convolution kernel
@@ -35,7 +34,7 @@ impl<D: Backend> Parameter<D> {
         (rows, columns): (usize, usize),
         initialisation: Initialisation,
         rng: &mut impl Rng,
-    ) -> Result<Self, <D as HasErr>::Err> {
+    ) -> DeviceResult<D, Self> {
         let limit = match initialisation {
             Initialisation::Constant(value) => {
                 return Self::from_values(device, name, (rows, columns), vec![value; rows * columns]);
@@ -56,7 +55,7 @@ impl<D: Backend> Parameter<D> {
         name: impl Into<String>,
         shape: (usize, usize),
         values: Vec<f32>,
-    ) -> Result<Self, <D as HasErr>::Err> {
+    ) -> DeviceResult<D, Self> {
         Ok(Self {
             name: name.into(),
             value: device.try_tensor_from_vec(values, shape)?,

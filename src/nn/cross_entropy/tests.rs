@@ -1,0 +1,82 @@
+use super::*;
+use crate::nn::parameter::Initialisation;
+use crate::nn::testing::{assert_close, check_gradients, random_matrix};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut layer = Linear::new(
+        &Cpu::default(),
+        "",
+        (inputs, outputs),
+        Initialisation::Uniform(1.0),
+        &mut rng,
+    )
+    .unwrap();
+    layer.bias.value = random_matrix((1, outputs), 6);
+    layer
+}
+
+#[test]
+fn a_loss_worked_out_by_hand() {
+    let device = Cpu::default();
+    let mut layer = layer(1, 3);
+    layer.weight.value = device.tensor_from_vec(vec![0.0, 1.0f32.ln(), 2.0f32.ln()], (1, 3));
+    layer.bias.value = device.tensor_from_vec(vec![0.0; 3], (1, 3));
+    // logits 0, ln 1, ln 2: probabilities 1/4, 1/4, 1/2
+    let row = || device.tensor_from_vec(vec![1.0], (1, 1));
+    let loss = cross_entropy(row(), &layer, &[2], 0.0).unwrap().as_vec()[0];
+    assert_close(&[loss], &[2.0f32.ln()], 1e-6);
+    let smoothed = cross_entropy(row(), &layer, &[2], 0.3).unwrap().as_vec()[0];
+    let spread = (2.0 * 4.0f32.ln() + 2.0f32.ln()) / 3.0;
+    assert_close(&[smoothed], &[0.7 * 2.0f32.ln() + 0.3 * spread], 1e-6);
+}
+
+#[test]
+fn gradients_equal_finite_differences() {
+    let rows = random_matrix((5, 3), 1);
+    for smoothing in [0.0, 0.2] {
+        check_gradients(
+            &mut layer(3, 4),
+            |layer| layer.parameters_mut().into(),
+            |layer| cross_entropy(rows.leaky_trace(), layer, &[0, 3, 1, 1, 2], smoothing).unwrap(),
+            2e-3,
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn fused_equals_composed(
+        // beyond one tile too
+        rows in prop_oneof![1usize..20, 500usize..1100],
+        inputs in 1usize..6,
+        outputs in 1usize..40,
+        smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
+        seed: u64,
+    ) {
+        let layer = layer(inputs, outputs);
+        let targets: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();
+        let rows = random_matrix((rows, inputs), seed);
+        type Loss = Scalar<Cpu, OwnedTape<f32, Cpu>>;
+        let run = |loss: Loss| {
+            let value = loss.as_vec();
+            let mut gradients = loss.try_mul(2.5).unwrap().backward();
+            let mut gradient = |tensor: &Matrix<Cpu>| {
+                gradients.get_or_alloc_mut(tensor).unwrap();
+                gradients.get(tensor).as_vec()
+            };
+            [value, gradient(&rows), gradient(&layer.weight.value), gradient(&layer.bias.value)]
+        };
+        let fused = run(cross_entropy(rows.leaky_trace(), &layer, &targets, smoothing).unwrap());
+        let expected = run(composed(rows.leaky_trace(), &layer, &targets, smoothing).unwrap());
+        for (fused, expected) in fused.iter().zip(&expected) {
+            assert_close(fused, expected, 1e-5);
+        }
+        let untaped = cross_entropy(rows.clone(), &layer, &targets, smoothing).unwrap().as_vec();
+        assert_close(&untaped, &expected[0], 1e-5);
+    }
+}

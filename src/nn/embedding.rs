@@ -1,0 +1,36 @@
+//! Word embeddings: a row of a trainable table for every word.
+
+use super::backend::{Backend, DeviceResult, Matrix};
+use super::parameter::{Initialisation, Parameter};
+use dfdx::prelude::*;
+use rand::Rng;
+
+/// A trainable row for every word of the vocabulary.
+#[derive(Clone, Debug)]
+pub struct Embedding<D: Backend> {
+    /// `[words, dimensions]`
+    pub table: Parameter<D>,
+}
+
+impl<D: Backend> Embedding<D> {
+    /// Rows uniform in `[-0.1, 0.1]` (Vinyals et al. 2015's released code).
+    pub fn new(device: &D, name: &str, shape: (usize, usize), rng: &mut impl Rng) -> DeviceResult<D, Self> {
+        let table = Parameter::new(
+            device,
+            format!("{name}.table"),
+            shape,
+            Initialisation::Uniform(0.1),
+            rng,
+        )?;
+        Ok(Self { table })
+    }
+
+    /// The rows of `words`: `[words.len(), dimensions]`.
+    pub fn forward<T: Tape<f32, D>>(&self, words: &[usize]) -> DeviceResult<D, Matrix<D, T>> {
+        let table = &self.table.value;
+        let words = table
+            .device()
+            .try_tensor_from_vec(words.to_vec(), (words.len(),))?;
+        table.clone().put_tape(T::default()).try_gather(words)
+    }
+}

@@ -1,0 +1,223 @@
+//! Adam, with moments that can be saved.
+//!
+//! Kingma & Ba 2015, algorithm 1; weight decay decoupled from the gradient as in Loshchilov & Hutter 2019,
+//! algorithm 2 (AdamW); gradients clipped by their global norm (Pascanu et al. 2013, algorithm 1).
+//! dfdx has an Adam, but keeps its moments private, so that a training could not be resumed exactly.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use super::backend::{Backend, DeviceResult, Matrix};
+use super::parameter::Parameter;
+use dfdx::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// The settings of [`Adam`] that stay the same during a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamSettings {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Share of every weight matrix taken away at each step, times the learning rate. Biases and other
+    /// single rows do not decay.
+    pub weight_decay: f32,
+    /// Gradients are scaled down to this global norm; zero leaves them alone.
+    pub gradient_clip: f32,
+}
+
+impl Default for AdamSettings {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            gradient_clip: 5.0,
+        }
+    }
+}
+
+/// Running moments of one parameter's gradient, of the parameter's shape.
+#[derive(Clone, Debug)]
+pub struct Moments<D: Backend> {
+    /// Mean of the gradient.
+    pub first: Matrix<D>,
+    /// Mean of its square.
+    pub second: Matrix<D>,
+}
+
+/// The Adam optimiser over a fixed list of parameters.
+#[derive(Clone, Debug)]
+pub struct Adam<D: Backend> {
+    /// What stays the same.
+    pub settings: AdamSettings,
+    /// Updates made so far.
+    pub step: u64,
+    /// One for every parameter, in the order of the list.
+    pub moments: Vec<Moments<D>>,
+}
+
+/// One update's numbers, the same for every element.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// Factor on the gradient, from clipping.
+    pub gradient_scale: f32,
+    /// Learning rate over the first moment's bias correction.
+    pub rate: f32,
+    /// One over the root of the second moment's bias correction.
+    pub second_scale: f32,
+    /// What a decaying element is multiplied by.
+    pub keep: f32,
+    /// See [`AdamSettings::beta1`].
+    pub beta1: f32,
+    /// See [`AdamSettings::beta2`].
+    pub beta2: f32,
+    /// See [`AdamSettings::epsilon`].
+    pub epsilon: f32,
+}
+
+/// The element-wise work of [`Adam`].
+pub trait OptimiserKernel: Device<f32> {
+    /// The sum of the squares of a gradient.
+    fn try_norm_squared(gradient: &Matrix<Self>) -> Result<f64, Self::Err>
+    where
+        Self: Backend,
+    {
+        let sum: Tensor<(), f32, Self> = gradient.clone().try_square()?.try_sum()?;
+        Ok(f64::from(sum.as_vec()[0]))
+    }
+
+    /// Updates a parameter and its moments.
+    fn try_update(
+        value: &mut Matrix<Self>,
+        gradient: Matrix<Self>,
+        moments: &mut Moments<Self>,
+        update: Update,
+    ) -> Result<(), Self::Err>
+    where
+        Self: Backend,
+    {
+        composed_update(value, gradient, moments, update)
+    }
+}
+
+impl<D: Backend> Adam<D> {
+    /// All moments zero.
+    pub fn new<'a>(
+        settings: AdamSettings,
+        parameters: impl IntoIterator<Item = &'a Parameter<D>>,
+    ) -> DeviceResult<D, Self> {
+        let moments = parameters
+            .into_iter()
+            .map(|parameter| {
+                let zeros = parameter.value.device().try_zeros_like(parameter.value.shape())?;
+                Ok(Moments {
+                    first: zeros.clone(),
+                    second: zeros,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            settings,
+            step: 0,
+            moments,
+        })
+    }
+
+    /// Updates all parameters from their gradients. Returns the gradients' global norm before clipping; if
+    /// that is not finite, nothing is changed.
+    ///
+    /// The parameters must come in the order given to [`Adam::new`].
+    pub fn update<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = &'a mut Parameter<D>>,
+        gradients: &mut Gradients<f32, D>,
+        learning_rate: f32,
+    ) -> DeviceResult<D, f32> {
+        let parameters: Vec<_> = parameters.into_iter().collect();
+        let mut found = Vec::with_capacity(parameters.len());
+        for parameter in &parameters {
+            gradients.get_or_alloc_mut(&parameter.value)?;
+            found.push(gradients.get(&parameter.value));
+        }
+        let mut squares = 0.0;
+        for gradient in &found {
+            squares += D::try_norm_squared(gradient)?;
+        }
+        let norm = squares.sqrt() as f32;
+        if !norm.is_finite() {
+            return Ok(norm);
+        }
+        self.step += 1;
+        let update = self.numbers(norm, learning_rate);
+        for ((parameter, gradient), moments) in parameters.into_iter().zip(found).zip(&mut self.moments) {
+            let decays = parameter.shape().0 > 1;
+            let keep = if decays { update.keep } else { 1.0 };
+            D::try_update(&mut parameter.value, gradient, moments, Update { keep, ..update })?;
+        }
+        Ok(norm)
+    }
+
+    fn numbers(&self, norm: f32, learning_rate: f32) -> Update {
+        let AdamSettings {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            gradient_clip,
+        } = self.settings;
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
+        Update {
+            gradient_scale: if gradient_clip > 0.0 && norm > gradient_clip {
+                gradient_clip / norm
+            } else {
+                1.0
+            },
+            rate: (f64::from(learning_rate) / correction(beta1)) as f32,
+            second_scale: (1.0 / correction(beta2).sqrt()) as f32,
+            keep: 1.0 - learning_rate * weight_decay,
+            beta1,
+            beta2,
+            epsilon,
+        }
+    }
+}
+
+fn composed_update<D: Backend>(
+    value: &mut Matrix<D>,
+    gradient: Matrix<D>,
+    moments: &mut Moments<D>,
+    update: Update,
+) -> DeviceResult<D, ()> {
+    let Update {
+        gradient_scale,
+        rate,
+        second_scale,
+        keep,
+        beta1,
+        beta2,
+        epsilon,
+    } = update;
+    let gradient = gradient.try_mul(gradient_scale)?;
+    let squared = gradient.clone().try_square()?.try_mul(1.0 - beta2)?;
+    moments.first = moments
+        .first
+        .clone()
+        .try_mul(beta1)?
+        .try_add(gradient.try_mul(1.0 - beta1)?)?;
+    moments.second = moments.second.clone().try_mul(beta2)?.try_add(squared)?;
+    let scale = moments
+        .second
+        .clone()
+        .try_sqrt()?
+        .try_mul(second_scale)?
+        .try_add(epsilon)?;
+    let change = moments.first.clone().try_mul(rate)?.try_div(scale)?;
+    *value = value.clone().try_mul(keep)?.try_sub(change)?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+use super::*;
+use crate::nn::testing::{assert_close, random_matrix};
+
+fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
+    Parameter {
+        name: String::new(),
+        value: random_matrix(shape, seed),
+    }
+}
+
+/// Gradients of `sum(x^2) / 2`: the parameter itself.
+fn gradients_of_half_square(parameter: &Parameter<Cpu>) -> Gradients<f32, Cpu> {
+    parameter
+        .value
+        .leaky_trace()
+        .square()
+        .sum::<(), _>()
+        .try_mul(0.5)
+        .unwrap()
+        .backward()
+}
+
+/// Algorithm 1 of the paper written out in f64 for one number.
+#[test]
+fn equals_the_paper() {
+    let settings = AdamSettings {
+        gradient_clip: 0.0,
+        weight_decay: 0.1,
+        ..Default::default()
+    };
+    let mut parameter = parameter((2, 1), 4);
+    let mut adam = Adam::new(settings, [&parameter]).unwrap();
+    let mut expected: Vec<f64> = parameter.value.as_vec().into_iter().map(f64::from).collect();
+    let mut moments = vec![(0.0f64, 0.0f64); 2];
+    for step in 1..=20 {
+        let mut gradients = gradients_of_half_square(&parameter);
+        adam.update([&mut parameter], &mut gradients, 0.01).unwrap();
+        for (x, (m, v)) in expected.iter_mut().zip(&mut moments) {
+            let gradient = *x;
+            *m = 0.9 * *m + 0.1 * gradient;
+            *v = 0.999 * *v + 0.001 * gradient * gradient;
+            let (m_hat, v_hat) = (*m / (1.0 - 0.9f64.powi(step)), *v / (1.0 - 0.999f64.powi(step)));
+            *x = *x * (1.0 - 0.01 * 0.1) - 0.01 * m_hat / (v_hat.sqrt() + 1e-8);
+        }
+    }
+    let expected: Vec<f32> = expected.into_iter().map(|x| x as f32).collect();
+    assert_close(&parameter.value.as_vec(), &expected, 1e-5);
+    assert_eq!(adam.step, 20);
+}
+
+#[test]
+fn fused_equals_composed() {
+    let update = Update {
+        gradient_scale: 0.7,
+        rate: 0.02,
+        second_scale: 3.0,
+        keep: 0.99,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+    };
+    let shape = (70, 301); // more than one piece
+    let moments = || Moments {
+        first: random_matrix(shape, 1),
+        second: random_matrix(shape, 2).square(),
+    };
+    let (mut fused, mut fused_moments) = (random_matrix(shape, 3), moments());
+    let (mut expected, mut expected_moments) = (random_matrix(shape, 3), moments());
+    let gradient = random_matrix(shape, 4);
+    Cpu::try_update(&mut fused, gradient.clone(), &mut fused_moments, update).unwrap();
+    composed_update(&mut expected, gradient, &mut expected_moments, update).unwrap();
+    for (fused, expected) in [
+        (fused, expected),
+        (fused_moments.first, expected_moments.first),
+        (fused_moments.second, expected_moments.second),
+    ] {
+        assert_close(&fused.as_vec(), &expected.as_vec(), 1e-5);
+    }
+}
+
+#[test]
+fn clips_by_the_global_norm() {
+    let mut parameters = [parameter((3, 3), 1), parameter((1, 4), 2)];
+    let squares: f32 = parameters
+        .iter()
+        .flat_map(|p| p.value.as_vec())
+        .map(|x| x * x)
+        .sum();
+    let settings = AdamSettings {
+        gradient_clip: 0.5,
+        ..Default::default()
+    };
+    let mut adam = Adam::new(settings, &parameters).unwrap();
+    let [a, b] = parameters
+        .each_ref()
+        .map(|p| p.value.leaky_trace().square().sum::<(), _>());
+    let mut gradients = (a + b).try_mul(0.5).unwrap().backward();
+    let [a, b] = &mut parameters;
+    let norm = adam.update([a, b], &mut gradients, 0.0).unwrap();
+    assert_close(&[norm], &[squares.sqrt()], 1e-6);
+    let first: f32 = adam
+        .moments
+        .iter()
+        .flat_map(|m| m.first.as_vec())
+        .map(|x| x * x)
+        .sum();
+    assert_close(&[first.sqrt()], &[0.5 * 0.1], 1e-5);
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_changes_nothing() {
+    let mut parameter = parameter((2, 2), 1);
+    let before = parameter.value.as_vec();
+    let mut adam = Adam::new(AdamSettings::default(), [&parameter]).unwrap();
+    let mut gradients = (parameter.value.leaky_trace() * f32::INFINITY)
+        .sum::<(), _>()
+        .backward();
+    let norm = adam.update([&mut parameter], &mut gradients, 0.1).unwrap();
+    assert!(!norm.is_finite());
+    assert_eq!(parameter.value.as_vec(), before);
+    assert_eq!(adam.step, 0);
+}

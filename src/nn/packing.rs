@@ -1,0 +1,131 @@
+//! Sequences of different lengths without padding: rows packed by time step.
+
+/// How sequences of different lengths lie packed in one matrix.
+///
+/// The sequences are sorted by length, longest first. Row 0 and those after it hold the first time step of
+/// every sequence, then come the second steps of those that have one, and so on: the layout of PyTorch's
+/// `PackedSequence`. Nothing is ever computed for a padded token, and the rows of one time step are
+/// contiguous, so a recurrent step is a product of a slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packing {
+    live: Vec<usize>,
+    offsets: Vec<usize>,
+}
+
+impl Packing {
+    /// From the lengths of the sequences, longest first.
+    ///
+    /// # Panics
+    /// If the lengths increase anywhere, or one of them is zero: a packing of them would be meaningless.
+    pub fn new(lengths: &[usize]) -> Self {
+        assert!(
+            lengths.is_sorted_by(|a, b| a >= b),
+            "sequences must be sorted by length, longest first"
+        );
+        assert!(
+            lengths.iter().all(|&length| length > 0),
+            "a sequence needs at least one step"
+        );
+        let steps = lengths.first().copied().unwrap_or(0);
+        let live: Vec<usize> = (0..steps)
+            .map(|step| lengths.partition_point(|&length| length > step))
+            .collect();
+        let offsets = live
+            .iter()
+            .scan(0, |rows, &live| {
+                let offset = *rows;
+                *rows += live;
+                Some(offset)
+            })
+            .collect();
+        Self { live, offsets }
+    }
+
+    /// The number of time steps of the longest sequence.
+    pub fn steps(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The number of sequences.
+    pub fn sequences(&self) -> usize {
+        self.live.first().copied().unwrap_or(0)
+    }
+
+    /// The number of rows: all steps of all sequences.
+    pub fn rows(&self) -> usize {
+        self.live.iter().sum()
+    }
+
+    /// How many sequences still run at `step`.
+    pub fn live(&self, step: usize) -> usize {
+        self.live[step]
+    }
+
+    /// The rows that hold `step`.
+    pub fn rows_at(&self, step: usize) -> std::ops::Range<usize> {
+        self.offsets[step]..self.offsets[step] + self.live[step]
+    }
+
+    /// The same sequences with one more step, before all others.
+    pub fn with_step_before(&self) -> Self {
+        let first = self.sequences();
+        let live = std::iter::once(first).chain(self.live.iter().copied()).collect();
+        let offsets = std::iter::once(0)
+            .chain(self.offsets.iter().map(|offset| offset + first))
+            .collect();
+        Self { live, offsets }
+    }
+
+    /// For every row, the sequence it belongs to.
+    pub fn sequence_of_rows(&self) -> Vec<usize> {
+        self.live.iter().flat_map(|&live| 0..live).collect()
+    }
+
+    /// Lays sequences out in packed order. They must have the lengths this packing was made from.
+    pub fn pack<T: Copy>(&self, sequences: &[impl AsRef<[T]>]) -> Vec<T> {
+        let mut rows = Vec::with_capacity(self.rows());
+        for (step, &live) in self.live.iter().enumerate() {
+            rows.extend(sequences[..live].iter().map(|sequence| sequence.as_ref()[step]));
+        }
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn three_sequences() {
+        let packing = Packing::new(&[3, 2, 2]);
+        assert_eq!(
+            packing.pack(&[vec![1, 2, 3], vec![4, 5], vec![6, 7]]),
+            [1, 4, 6, 2, 5, 7, 3]
+        );
+        assert_eq!(packing.rows_at(1), 3..6);
+        assert_eq!(packing.sequence_of_rows(), [0, 1, 2, 0, 1, 2, 0]);
+        assert_eq!(packing.with_step_before(), Packing::new(&[4, 3, 3]));
+    }
+
+    proptest! {
+        #[test]
+        fn every_element_is_packed_once(mut lengths in proptest::collection::vec(1usize..9, 0..12)) {
+            lengths.sort_by(|a, b| b.cmp(a));
+            let packing = Packing::new(&lengths);
+            let sequences: Vec<Vec<(usize, usize)>> =
+                lengths.iter().enumerate().map(|(i, &n)| (0..n).map(|t| (i, t)).collect()).collect();
+            let packed = packing.pack(&sequences);
+            prop_assert_eq!(packed.len(), lengths.iter().sum::<usize>());
+            for step in 0..packing.steps() {
+                for (row, sequence) in packing.rows_at(step).zip(0..) {
+                    prop_assert_eq!(packed[row], (sequence, step));
+                }
+            }
+            let mut sorted = packed.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            prop_assert_eq!(sorted.len(), packed.len());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the tests of operations share: random inputs, closeness, finite differences.
+
+use super::{Backend, Matrix, Parameter, Scalar, Taped};
+use dfdx::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// `[rows, columns]` uniform in `[-1, 1]`.
+pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values = (0..shape.0 * shape.1)
+        .map(|_| rng.random::<f32>() * 2.0 - 1.0)
+        .collect();
+    Cpu::default().tensor_from_vec(values, shape)
+}
+
+/// Holds two lists of numbers together, to `tolerance` of the largest of either.
+pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len());
+    let scale = found
+        .iter()
+        .chain(expected)
+        .fold(1e-6f32, |most, x| most.max(x.abs()));
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!(
+            (found - expected).abs() <= tolerance * scale,
+            "element {at}: {found} instead of {expected}, scale {scale}"
+        );
+    }
+}
+
+/// `sum(values * weights)` with fixed pseudo-random weights: a loss in which every element counts differently.
+pub(crate) fn weighted_sum<D: Backend, T: Tape<f32, D>>(values: Matrix<D, T>) -> Scalar<D, T> {
+    let shape = *values.shape();
+    let weights = (0..shape.0 * shape.1)
+        .map(|at| (at as f32 * 1.7 + 0.3).sin())
+        .collect();
+    let weights = values.device().tensor_from_vec(weights, shape);
+    values.try_mul(weights).unwrap().try_sum::<(), _>().unwrap()
+}
+
+/// Holds the gradient of every listed parameter of `model` against central differences of `loss`.
+pub(crate) fn check_gradients<M>(
+    model: &mut M,
+    parameters: impl Fn(&mut M) -> Vec<&mut Parameter<Cpu>>,
+    loss: impl Fn(&M) -> Scalar<Cpu, Taped<Cpu>>,
+    tolerance: f32,
+) {
+    let value = |model: &M| loss(model).as_vec()[0];
+    let mut gradients = loss(model).backward();
+    let step = 1e-2;
+    for at in 0..parameters(model).len() {
+        let tensor = parameters(model)[at].value.clone();
+        gradients.get_or_alloc_mut(&tensor).unwrap();
+        let found = gradients.get(&tensor).as_vec();
+        let values = tensor.as_vec();
+        let mut shifted = |index: usize, by: f32| {
+            let mut values = values.clone();
+            values[index] += by;
+            parameters(model)[at].value.copy_from(&values);
+            value(model)
+        };
+        let expected: Vec<f32> = (0..values.len())
+            .map(|index| (shifted(index, step) - shifted(index, -step)) / (2.0 * step))
+            .collect();
+        parameters(model)[at].value.copy_from(&values);
+        assert_close(&found, &expected, tolerance);
+    }
+}
