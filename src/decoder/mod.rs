@@ -1,1 +1,183 @@
 //! Decoders: how image features meet the LSTM.
+//!
+//! A decoder is one file here and one line in [`DecoderKind`]. It sees a photo as a grid of regions, so that
+//! one which attends to them fits in beside those that take their mean.
+
+mod batch;
+mod inject;
+mod merge;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::{Backend, DeviceResult, Dropout, Matrix, Parameter, Regions, Scalar, Taped};
+use crate::text::TokenId;
+use dfdx::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+pub use batch::CaptionBatch;
+pub use inject::Inject;
+pub use merge::Merge;
+pub use state::DecoderState;
+
+/// Which decoder, by the names used in settings and on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DecoderKind {
+    /// See [`Merge`].
+    #[default]
+    Merge,
+    /// See [`Inject`].
+    Inject,
+}
+
+impl DecoderKind {
+    /// Every decoder there is.
+    pub const ALL: [Self; 2] = [Self::Merge, Self::Inject];
+
+    /// The name used in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Merge => "merge",
+            Self::Inject => "inject",
+        }
+    }
+}
+
+impl std::fmt::Display for DecoderKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for DecoderKind {
+    type Err = UnknownDecoder;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownDecoder(name.into()))
+    }
+}
+
+/// A decoder name that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("no decoder is called `{0}`; there are `merge` and `inject`")]
+pub struct UnknownDecoder(String);
+
+/// The shape of a decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderSettings {
+    /// Which decoder.
+    pub kind: DecoderKind,
+    /// Units of the LSTM.
+    pub hidden: usize,
+    /// Dimensions of a word's embedding.
+    pub embedding: usize,
+    /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
+    pub dropout: f32,
+}
+
+impl Default for DecoderSettings {
+    fn default() -> Self {
+        Self {
+            kind: DecoderKind::default(),
+            hidden: 256,
+            embedding: 256,
+            dropout: 0.5,
+        }
+    }
+}
+
+/// What a decoder must fit: the features it reads and the words it writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecoderShape {
+    /// Channels of a region.
+    pub channels: usize,
+    /// Words in the vocabulary, markers included.
+    pub vocabulary: usize,
+}
+
+/// What makes a training loss differ from the plain one.
+#[derive(Debug)]
+pub struct Regularisation<'a> {
+    /// See [`crate::nn::cross_entropy`].
+    pub label_smoothing: f32,
+    /// Where dropout masks are drawn from.
+    pub stream: &'a mut ChaCha8Rng,
+}
+
+/// Writes captions for photos that are given as regions, `[photos, regions, channels]`.
+pub trait Decoder<D: Backend> {
+    /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
+    fn training_loss(
+        &self,
+        regions: Regions<D, Taped<D>>,
+        batch: &CaptionBatch,
+        regularisation: Regularisation<'_>,
+    ) -> DeviceResult<D, Scalar<D, Taped<D>>>;
+
+    /// The mean cross-entropy of a batch, in nats a token, without dropout or label smoothing.
+    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
+
+    /// The state before the first word, a row for every photo.
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
+
+    /// Reads one word a row and gives the logits `[rows, vocabulary]` of the next, with the state after it.
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)>;
+
+    /// All parameters, always in the same order.
+    fn parameters(&self) -> Vec<&Parameter<D>>;
+
+    /// All parameters, to be changed, in the order of [`Decoder::parameters`].
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>>;
+}
+
+/// A new decoder as `settings` say, its weights drawn from `rng`.
+pub fn build<D: Backend>(
+    device: &D,
+    settings: &DecoderSettings,
+    shape: DecoderShape,
+    rng: &mut ChaCha8Rng,
+) -> DeviceResult<D, Box<dyn Decoder<D>>> {
+    Ok(match settings.kind {
+        DecoderKind::Merge => Box::new(Merge::new(device, settings, shape, rng)?),
+        DecoderKind::Inject => Box::new(Inject::new(device, settings, shape, rng)?),
+    })
+}
+
+/// Dropout while training, nothing otherwise.
+struct Noise<'a>(Option<Dropout<'a>>);
+
+impl<'a> Noise<'a> {
+    fn training(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {
+        Self(Some(Dropout::new(rate, stream)))
+    }
+
+    fn none() -> Self {
+        Self(None)
+    }
+
+    fn apply<D: Backend, T: Tape<f32, D>>(&mut self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+        match &mut self.0 {
+            Some(dropout) => dropout.apply(rows),
+            None => Ok(rows),
+        }
+    }
+}
+
+/// `[photos, regions, channels]` to `[photos, channels]`.
+fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+    let (photos, count, channels) = *regions.shape();
+    match count {
+        1 => regions.try_reshape_like(&(photos, channels)),
+        _ => regions.try_mean::<(usize, usize), Axis<1>>(),
+    }
+}

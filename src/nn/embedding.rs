@@ -33,4 +33,10 @@ impl<D: Backend> Embedding<D> {
             .try_tensor_from_vec(words.to_vec(), (words.len(),))?;
         table.clone().put_tape(T::default()).try_gather(words)
     }
+
+    /// The rows of `words`, to caption with.
+    pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
+        let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
+        self.forward(&words)
+    }
 }

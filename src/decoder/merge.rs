@@ -1,0 +1,234 @@
+//! The merge decoder: photo and words meet after the LSTM.
+//!
+//! The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2)
+//! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
+//! added; dense; softmax. The LSTM never sees the photo.
+
+use super::{
+    CaptionBatch, Decoder, DecoderSettings, DecoderShape, DecoderState, Noise, Regularisation, mean_region,
+};
+use crate::nn::{
+    Backend, DeviceResult, Embedding, Initialisation, Linear, Lstm, Matrix, Parameter, Regions, Scalar,
+    Taped, cross_entropy,
+};
+use crate::text::TokenId;
+use dfdx::prelude::*;
+use rand::Rng;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Merge<D: Backend> {
+    image: Linear<D>,
+    embedding: Embedding<D>,
+    lstm: Lstm<D>,
+    joint: Linear<D>,
+    output: Linear<D>,
+    dropout: f32,
+}
+
+impl<D: Backend> Merge<D> {
+    /// Weights drawn from `rng`.
+    pub fn new(
+        device: &D,
+        settings: &DecoderSettings,
+        shape: DecoderShape,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        let DecoderSettings {
+            hidden,
+            embedding,
+            dropout,
+            ..
+        } = *settings;
+        let DecoderShape { channels, vocabulary } = shape;
+        Ok(Self {
+            image: Linear::new(device, "image", (channels, hidden), Initialisation::Glorot, rng)?,
+            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), rng)?,
+            lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
+            joint: Linear::new(device, "joint", (hidden, hidden), Initialisation::Glorot, rng)?,
+            output: Linear::new(
+                device,
+                "output",
+                (hidden, vocabulary),
+                Initialisation::Glorot,
+                rng,
+            )?,
+            dropout,
+        })
+    }
+
+    /// `[photos, hidden]`
+    fn see<T: Tape<f32, D>>(
+        &self,
+        regions: Regions<D, T>,
+        noise: &mut Noise<'_>,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        let features = noise.apply(mean_region(regions)?)?;
+        self.image.forward(features)?.try_relu()
+    }
+
+    /// What the output layer reads, a row for every token.
+    fn forward<T: Tape<f32, D> + dfdx::prelude::Merge<T>>(
+        &self,
+        regions: Regions<D, T>,
+        batch: &CaptionBatch,
+        noise: &mut Noise<'_>,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        let rows = batch.photo_of_rows();
+        let rows = regions.device().try_tensor_from_vec(rows, (batch.tokens(),))?;
+        let image: Matrix<D, T> = self.see(regions, noise)?.try_gather(rows)?;
+        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
+        let text = self.lstm.forward(words, &batch.packing)?;
+        let joint = self.joint.forward(image.try_add(text)?)?.try_relu()?;
+        noise.apply(joint)
+    }
+}
+
+impl<D: Backend> Decoder<D> for Merge<D> {
+    fn training_loss(
+        &self,
+        regions: Regions<D, Taped<D>>,
+        batch: &CaptionBatch,
+        Regularisation {
+            label_smoothing,
+            stream,
+        }: Regularisation<'_>,
+    ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
+        let rows = self.forward(regions, batch, &mut Noise::training(self.dropout, stream))?;
+        cross_entropy(rows, &self.output, &batch.targets, label_smoothing)
+    }
+
+    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
+        let rows = self.forward(regions, batch, &mut Noise::none())?;
+        cross_entropy(rows, &self.output, &batch.targets, 0.0)
+    }
+
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let image = self.see(regions, &mut Noise::none())?;
+        Ok(DecoderState {
+            lstm: self.lstm.zero_state(image.shape().0)?,
+            image: Some(image),
+        })
+    }
+
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
+        let DecoderState { lstm, image } = state;
+        let lstm = self.lstm.step(self.embedding.of(words)?, lstm)?;
+        let joint = match &image {
+            Some(image) => lstm.hidden.clone().try_add(image.clone())?,
+            None => lstm.hidden.clone(),
+        };
+        let logits = self.output.forward(self.joint.forward(joint)?.try_relu()?)?;
+        Ok((logits, DecoderState { lstm, image }))
+    }
+
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        let Self {
+            image,
+            embedding,
+            lstm,
+            joint,
+            output,
+            dropout: _,
+        } = self;
+        let mut all = vec![&embedding.table];
+        all.extend(lstm.parameters());
+        all.extend([image, joint, output].into_iter().flat_map(Linear::parameters));
+        all
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        let Self {
+            image,
+            embedding,
+            lstm,
+            joint,
+            output,
+            dropout: _,
+        } = self;
+        let mut all = vec![&mut embedding.table];
+        all.extend(lstm.parameters_mut());
+        all.extend(
+            [image, joint, output]
+                .into_iter()
+                .flat_map(Linear::parameters_mut),
+        );
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::DecoderKind;
+    use crate::nn::testing::{assert_close, random_matrix};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn gradients(decoder: &Merge<Cpu>, loss: Scalar<Cpu, Taped<Cpu>>) -> Vec<Vec<f32>> {
+        let mut gradients = loss.backward();
+        let mut gradient = |parameter: &Parameter<Cpu>| {
+            gradients.get_or_alloc_mut(&parameter.value).unwrap();
+            gradients.get(&parameter.value).as_vec()
+        };
+        decoder.parameters().into_iter().map(&mut gradient).collect()
+    }
+
+    /// The published recipe makes one sample of every prefix of every caption, its target the next word. One
+    /// pass per caption by teacher forcing has the same gradient: a prefix's LSTM state is the same either
+    /// way, and the loss is a sum over targets.
+    #[test]
+    fn one_pass_has_the_gradient_of_every_prefix_on_its_own() {
+        let device = Cpu::default();
+        let settings = DecoderSettings {
+            kind: DecoderKind::Merge,
+            hidden: 6,
+            embedding: 5,
+            dropout: 0.0,
+        };
+        let shape = DecoderShape {
+            channels: 4,
+            vocabulary: 9,
+        };
+        let decoder = Merge::new(&device, &settings, shape, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let features = || random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
+        let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
+        let batch = CaptionBatch::new(captions);
+        let rows = decoder
+            .forward(features().leaky_traced(), &batch, &mut Noise::none())
+            .unwrap();
+        let whole = gradients(
+            &decoder,
+            cross_entropy(rows, &decoder.output, &batch.targets, 0.0).unwrap(),
+        );
+
+        let mut sum: Vec<Vec<f32>> = whole.iter().map(|g| vec![0.0; g.len()]).collect();
+        let mut samples = 0;
+        for (photo, words) in captions {
+            for prefix in 0..=words.len() {
+                let sample = CaptionBatch::new([(photo, &words[..prefix])]);
+                let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
+                let rows = decoder
+                    .forward(features().leaky_traced(), &sample, &mut Noise::none())
+                    .unwrap();
+                let last = rows.slice((prefix.., ..));
+                let loss = cross_entropy(last, &decoder.output, &[target], 0.0).unwrap();
+                for (sum, gradient) in sum.iter_mut().zip(gradients(&decoder, loss)) {
+                    sum.iter_mut()
+                        .zip(gradient)
+                        .for_each(|(sum, gradient)| *sum += gradient);
+                }
+                samples += 1;
+            }
+        }
+        assert_eq!(samples, batch.tokens());
+        for (whole, sum) in whole.iter().zip(sum) {
+            let mean: Vec<f32> = sum.into_iter().map(|sum| sum / samples as f32).collect();
+            assert_close(whole, &mean, 1e-5);
+        }
+    }
+}
