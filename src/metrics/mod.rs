@@ -9,6 +9,7 @@
 //! tells it from others), and no examples at all score 0 throughout.
 
 pub mod bleu;
+pub mod bootstrap;
 pub mod cider;
 mod ngram;
 pub mod rouge;
@@ -22,6 +23,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 pub use bleu::BleuStatistics;
+pub use bootstrap::{Bootstrap, Difference, Interval, UnpairedError};
 pub use cider::CiderD;
 pub use ngram::MAX_ORDER;
 pub use rouge::rouge_l;
@@ -49,7 +51,7 @@ impl<T> Clone for Example<'_, T> {
 
 impl<T> Copy for Example<'_, T> {}
 
-/// One value for each metric: the score itself or something said of it.
+/// One value for each metric: the score itself or something said of it, such as an [`Interval`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scores<T = f64> {
     /// BLEU-1 to BLEU-4; a score lies in 0 to 1.
@@ -138,7 +140,7 @@ impl Sum for Statistics {
 /// The statistics of each example of a corpus, with document frequencies from all its references.
 ///
 /// From these come corpus scores ([`Iterator::sum`], then [`Statistics::scores`]), sentence scores (each one's
-/// own [`Statistics::scores`]) without counting anything twice.
+/// own [`Statistics::scores`]) and intervals ([`Bootstrap`]) without counting anything twice.
 pub fn statistics<T: Token>(examples: &[Example<'_, T>]) -> Vec<Statistics> {
     let cider = CiderD::from_references(examples.iter().map(|example| example.references));
     examples
