@@ -11,6 +11,7 @@
 pub mod bleu;
 pub mod bootstrap;
 pub mod cider;
+pub mod diversity;
 mod ngram;
 pub mod rouge;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use bleu::BleuStatistics;
 pub use bootstrap::{Bootstrap, Difference, Interval, UnpairedError};
 pub use cider::CiderD;
+pub use diversity::{Background, Diversity};
 pub use ngram::MAX_ORDER;
 pub use rouge::rouge_l;
 
