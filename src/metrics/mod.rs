@@ -14,6 +14,7 @@ pub mod cider;
 pub mod diversity;
 mod ngram;
 pub mod rouge;
+pub mod shuffled;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ pub use cider::CiderD;
 pub use diversity::{Background, Diversity};
 pub use ngram::MAX_ORDER;
 pub use rouge::rouge_l;
+pub use shuffled::Shuffled;
 
 /// Anything captions can be made of: words (`String`, `&str`) or token ids.
 pub trait Token: Clone + Ord + Hash {}
