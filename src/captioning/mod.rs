@@ -1,1 +1,101 @@
 //! From features to sentences: greedy, beam search, sampling.
+
+mod beam;
+mod sampling;
+mod scores;
+#[cfg(test)]
+mod tests;
+
+use crate::decoder::Decoder;
+use crate::nn::{Backend, DeviceResult, Regions};
+use crate::text::TokenId;
+use serde::{Deserialize, Serialize};
+
+/// How captions are searched for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// Beam search or sampling.
+    pub strategy: Strategy,
+    /// Hypotheses kept at each step of a beam search; one is greedy search.
+    pub beam: usize,
+    /// A finished hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: zero
+    /// favours short captions, one judges by the mean.
+    pub length_penalty: f64,
+    /// The end marker may not come before this many words.
+    pub minimum_length: usize,
+    /// Captions are cut after this many words.
+    pub maximum_length: usize,
+    /// No run of this many words may come twice in a caption; zero allows all.
+    pub no_repeat_ngram: usize,
+    /// Sampling: logits are divided by it; below one favours likely words.
+    pub temperature: f64,
+    /// Sampling: only this many of the likeliest words are drawn from; zero means all.
+    pub top_k: usize,
+    /// Sampling: where draws start.
+    pub seed: u64,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::Beam,
+            beam: 3,
+            length_penalty: 0.7,
+            minimum_length: 1,
+            maximum_length: 20,
+            no_repeat_ngram: 0,
+            temperature: 1.0,
+            top_k: 0,
+            seed: 0,
+        }
+    }
+}
+
+/// How the next word is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Keep the likeliest hypotheses.
+    #[default]
+    Beam,
+    /// Draw words by their probability.
+    Sample,
+}
+
+/// A caption that a decoder has written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hypothesis {
+    /// Words, without markers.
+    pub tokens: Vec<TokenId>,
+    /// Natural logarithm of its probability, end marker included where it was reached.
+    pub log_probability: f64,
+    /// What hypotheses are ranked by: the log-probability, normalised for length.
+    pub score: f64,
+}
+
+impl Hypothesis {
+    fn new(tokens: Vec<TokenId>, log_probability: f64, length_penalty: f64) -> Self {
+        let score = log_probability / ((tokens.len() + 1) as f64).powf(length_penalty);
+        Self {
+            tokens,
+            log_probability,
+            score,
+        }
+    }
+}
+
+/// Writes captions for all photos of `regions` (`[photos, regions, channels]`) at once. For every photo the
+/// hypotheses found, best first: `beam` of them, or the one that was drawn.
+///
+/// The same settings give the same captions.
+pub fn write_captions<D: Backend>(
+    decoder: &dyn Decoder<D>,
+    regions: Regions<D>,
+    settings: &SearchSettings,
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    match settings.strategy {
+        Strategy::Beam => beam::search(decoder, regions, settings),
+        Strategy::Sample => sampling::draw(decoder, regions, settings),
+    }
+}

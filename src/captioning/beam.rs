@@ -1,0 +1,150 @@
+//! Beam search over many photos at once.
+//!
+//! Each photo keeps its `beam` likeliest hypotheses; a finished one keeps its place among them and is not
+//! extended. The live hypotheses of all photos are the rows of one decoder step.
+
+use super::scores::{largest, log_probabilities};
+use super::{Hypothesis, SearchSettings};
+use crate::decoder::Decoder;
+use crate::nn::{Backend, DeviceResult, Regions};
+use crate::text::{END, START, TokenId};
+use dfdx::prelude::HasShape;
+use rayon::prelude::*;
+
+/// A hypothesis in the making.
+#[derive(Clone, Debug)]
+struct Beam {
+    words: Vec<TokenId>,
+    log_probability: f64,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Progress {
+    /// Goes on from this row of the decoder's state.
+    Live { row: usize },
+    /// The end marker was reached.
+    Finished,
+}
+
+pub(super) fn search<D: Backend>(
+    decoder: &dyn Decoder<D>,
+    regions: Regions<D>,
+    settings: &SearchSettings,
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let photos = regions.shape().0;
+    let mut state = decoder.start(regions)?;
+    let mut beams: Vec<Vec<Beam>> = (0..photos)
+        .map(|row| {
+            vec![Beam {
+                words: Vec::new(),
+                log_probability: 0.0,
+                progress: Progress::Live { row },
+            }]
+        })
+        .collect();
+    for _ in 0..settings.maximum_length {
+        let (rows, last_words) = live(&beams);
+        if rows.is_empty() {
+            break;
+        }
+        let (logits, after) = decoder.step(state.select(&rows)?, &last_words)?;
+        state = after;
+        let width = logits.shape().1;
+        let mut logits = logits.as_vec();
+        renumber(&mut beams);
+        let mut logits_of_photo = split_by_photo(&mut logits, &beams, width);
+        beams = beams
+            .into_par_iter()
+            .zip(logits_of_photo.par_iter_mut())
+            .map(|(beams, logits)| extend(beams, logits, width, settings))
+            .collect();
+    }
+    Ok(beams.into_iter().map(|beams| rank(beams, settings)).collect())
+}
+
+/// The rows of the state that go on, photo after photo, and the word each reads next.
+fn live(beams: &[Vec<Beam>]) -> (Vec<usize>, Vec<TokenId>) {
+    beams
+        .iter()
+        .flatten()
+        .filter_map(|beam| match beam.progress {
+            Progress::Live { row } => Some((row, beam.words.last().copied().unwrap_or(START))),
+            Progress::Finished => None,
+        })
+        .unzip()
+}
+
+/// After a step, the rows of the new state are the live beams in order.
+fn renumber(beams: &mut [Vec<Beam>]) {
+    let live = beams
+        .iter_mut()
+        .flatten()
+        .filter_map(|beam| match &mut beam.progress {
+            Progress::Live { row } => Some(row),
+            Progress::Finished => None,
+        });
+    live.zip(0..).for_each(|(row, number)| *row = number);
+}
+
+fn split_by_photo<'a>(mut logits: &'a mut [f32], beams: &[Vec<Beam>], width: usize) -> Vec<&'a mut [f32]> {
+    beams
+        .iter()
+        .map(|beams| {
+            let live = beams
+                .iter()
+                .filter(|beam| matches!(beam.progress, Progress::Live { .. }))
+                .count();
+            let (of_photo, rest) = std::mem::take(&mut logits).split_at_mut(live * width);
+            logits = rest;
+            of_photo
+        })
+        .collect()
+}
+
+/// One step of one photo: every live beam with each of its likeliest next words, the best of all kept.
+fn extend(beams: Vec<Beam>, logits: &mut [f32], width: usize, settings: &SearchSettings) -> Vec<Beam> {
+    let mut candidates = Vec::with_capacity(settings.beam * (settings.beam + 1));
+    let mut logits = logits.chunks_exact_mut(width);
+    for beam in beams {
+        if let Progress::Finished = beam.progress {
+            candidates.push(beam);
+            continue;
+        }
+        let Some(logits) = logits.next() else { continue };
+        log_probabilities(logits, &beam.words, settings);
+        candidates.extend(
+            largest(logits, settings.beam)
+                .into_iter()
+                .map(|(word, log_probability)| {
+                    let log_probability = beam.log_probability + f64::from(log_probability);
+                    if word == END as usize {
+                        return Beam {
+                            log_probability,
+                            progress: Progress::Finished,
+                            words: beam.words.clone(),
+                        };
+                    }
+                    let words = beam.words.iter().copied().chain([word as TokenId]).collect();
+                    Beam {
+                        words,
+                        log_probability,
+                        ..beam
+                    }
+                }),
+        );
+    }
+    // Stable: equal candidates stay in the order of their beams, so the result does not depend on chance.
+    candidates.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
+    candidates.truncate(settings.beam);
+    candidates
+}
+
+fn rank(beams: Vec<Beam>, settings: &SearchSettings) -> Vec<Hypothesis> {
+    let mut hypotheses: Vec<Hypothesis> = beams
+        .into_iter()
+        .map(|beam| Hypothesis::new(beam.words, beam.log_probability, settings.length_penalty))
+        .collect();
+    hypotheses.sort_by(|a, b| b.score.total_cmp(&a.score));
+    hypotheses
+}

@@ -1,0 +1,91 @@
+//! Captions drawn word by word.
+
+use super::scores::{largest, log_probabilities};
+use super::{Hypothesis, SearchSettings};
+use crate::decoder::Decoder;
+use crate::nn::{Backend, DeviceResult, Regions, random_stream};
+use crate::text::{END, START, TokenId};
+use dfdx::prelude::HasShape;
+use rand::{Rng, RngExt};
+
+pub(super) fn draw<D: Backend>(
+    decoder: &dyn Decoder<D>,
+    regions: Regions<D>,
+    settings: &SearchSettings,
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let photos = regions.shape().0;
+    let mut streams: Vec<_> = (0..photos)
+        .map(|photo| random_stream(settings.seed, "sampling", photo as u64))
+        .collect();
+    let mut captions = vec![Drawn::default(); photos];
+    let mut live: Vec<usize> = (0..photos).collect();
+    let mut state = decoder.start(regions)?;
+    for _ in 0..settings.maximum_length {
+        if live.is_empty() {
+            break;
+        }
+        let words: Vec<TokenId> = live
+            .iter()
+            .map(|&photo| captions[photo].words.last().copied().unwrap_or(START))
+            .collect();
+        let (logits, after) = decoder.step(state, &words)?;
+        let width = logits.shape().1;
+        let mut logits = logits.as_vec();
+        let mut going_on = Vec::with_capacity(live.len());
+        for (row, (&photo, logits)) in live.iter().zip(logits.chunks_exact_mut(width)).enumerate() {
+            log_probabilities(logits, &captions[photo].words, settings);
+            if captions[photo].read(draw_word(logits, settings, &mut streams[photo])) {
+                going_on.push(row);
+            }
+        }
+        state = after.select(&going_on)?;
+        live = going_on.into_iter().map(|row| live[row]).collect();
+    }
+    let finish = |caption: Drawn| {
+        vec![Hypothesis::new(
+            caption.words,
+            caption.log_probability,
+            settings.length_penalty,
+        )]
+    };
+    Ok(captions.into_iter().map(finish).collect())
+}
+
+#[derive(Clone, Default)]
+struct Drawn {
+    words: Vec<TokenId>,
+    log_probability: f64,
+}
+
+impl Drawn {
+    /// Takes up the next word; false if that was the end.
+    fn read(&mut self, (word, log_probability): (TokenId, f64)) -> bool {
+        self.log_probability += log_probability;
+        if word != END {
+            self.words.push(word);
+        }
+        word != END
+    }
+}
+
+/// A word, by probability after temperature and cut, with its log-probability before them.
+fn draw_word(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut impl Rng) -> (TokenId, f64) {
+    let count = if settings.top_k == 0 {
+        log_probabilities.len()
+    } else {
+        settings.top_k
+    };
+    let likeliest = largest(log_probabilities, count);
+    let Some(&(first, best)) = likeliest.first() else {
+        return (END, 0.0);
+    };
+    let weight = |value: f32| (f64::from(value - best) / settings.temperature).exp();
+    let total: f64 = likeliest.iter().map(|&(_, value)| weight(value)).sum();
+    let mut left = stream.random::<f64>() * total;
+    let drawn = likeliest.iter().find(|&&(_, value)| {
+        left -= weight(value);
+        left < 0.0
+    });
+    let &(word, value) = drawn.unwrap_or(&(first, best));
+    (word as TokenId, f64::from(value))
+}

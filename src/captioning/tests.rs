@@ -1,0 +1,195 @@
+use super::*;
+use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
+use crate::nn::testing::random_matrix;
+use dfdx::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const VOCABULARY: usize = 7; // four markers and three words
+
+/// A small decoder with weights large enough for opinions of its own.
+fn decoder() -> Box<dyn Decoder<Cpu>> {
+    let settings = DecoderSettings {
+        kind: DecoderKind::Inject,
+        hidden: 8,
+        embedding: 6,
+        dropout: 0.0,
+    };
+    let shape = DecoderShape {
+        channels: 5,
+        vocabulary: VOCABULARY,
+    };
+    let mut decoder = build(
+        &Cpu::default(),
+        &settings,
+        shape,
+        &mut ChaCha8Rng::seed_from_u64(4),
+    )
+    .unwrap();
+    for parameter in decoder.parameters_mut() {
+        parameter.value = parameter.value.clone() * 4.0;
+    }
+    decoder
+}
+
+fn regions() -> Regions<Cpu> {
+    random_matrix((3, 5), 8).reshape_like(&(3, 1, 5))
+}
+
+/// All captions of up to `longest` words, with their log-probabilities by the training loss.
+fn all_captions(photo: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
+    let decoder = decoder();
+    let mut captions: Vec<Vec<TokenId>> = vec![vec![]];
+    let mut from = 0;
+    for _ in 0..longest {
+        let to = captions.len();
+        for at in from..to {
+            for word in 4..VOCABULARY as TokenId {
+                captions.push([captions[at].as_slice(), &[word]].concat());
+            }
+        }
+        from = to;
+    }
+    captions
+        .into_iter()
+        .map(|words| {
+            let batch = CaptionBatch::new([(photo, words.as_slice())]);
+            let loss = decoder.loss(regions(), &batch).unwrap().as_vec()[0];
+            let log_probability = -f64::from(loss) * (words.len() + 1) as f64;
+            (words, log_probability)
+        })
+        .collect()
+}
+
+#[test]
+fn a_wide_beam_finds_the_likeliest_caption_of_all() {
+    let longest = 4;
+    let settings = SearchSettings {
+        beam: 200,
+        length_penalty: 0.0,
+        minimum_length: 1,
+        // one step more, for the end marker
+        maximum_length: longest + 1,
+        ..Default::default()
+    };
+    let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
+    for (photo, found) in found.iter().enumerate() {
+        let (words, log_probability) = all_captions(photo, longest)
+            .into_iter()
+            .filter(|(words, _)| !words.is_empty())
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .unwrap();
+        let best = found
+            .iter()
+            .find(|hypothesis| hypothesis.tokens.len() <= longest)
+            .unwrap();
+        assert_eq!(best.tokens, words);
+        assert!((best.log_probability - log_probability).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn hypotheses_are_ranked_and_photos_independent() {
+    let settings = SearchSettings {
+        beam: 4,
+        maximum_length: 8,
+        ..Default::default()
+    };
+    let together = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
+    for (photo, together) in together.iter().enumerate() {
+        assert!(together.is_sorted_by(|a, b| a.score >= b.score));
+        assert_eq!(together.len(), 4);
+        let alone = regions().slice((photo..photo + 1, .., ..));
+        let alone = write_captions(decoder().as_ref(), alone, &settings).unwrap();
+        let words = |found: &[Hypothesis]| found.iter().map(|h| h.tokens.clone()).collect::<Vec<_>>();
+        assert_eq!(words(&alone[0]), words(together));
+    }
+}
+
+#[test]
+fn greedy_takes_the_likeliest_word_each_time() {
+    let settings = SearchSettings {
+        beam: 1,
+        maximum_length: 6,
+        minimum_length: 0,
+        ..Default::default()
+    };
+    let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
+    let decoder = decoder();
+    for (photo, found) in found.iter().enumerate() {
+        let mut state = decoder.start(regions()).unwrap().select(&[photo]).unwrap();
+        let (mut words, mut read) = (vec![], crate::text::START);
+        while words.len() < 6 {
+            let (logits, after) = decoder.step(state, &[read]).unwrap();
+            let logits = logits.as_vec();
+            let allowed = (0..VOCABULARY).filter(|word| ![0, 1, 3].contains(word));
+            read = allowed.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as TokenId;
+            state = after;
+            if read == crate::text::END {
+                break;
+            }
+            words.push(read);
+        }
+        assert_eq!(found[0].tokens, words);
+    }
+}
+
+#[test]
+fn lengths_and_repetitions_are_held() {
+    for strategy in [Strategy::Beam, Strategy::Sample] {
+        let settings = SearchSettings {
+            strategy,
+            minimum_length: 5,
+            maximum_length: 9,
+            no_repeat_ngram: 2,
+            ..Default::default()
+        };
+        for hypothesis in write_captions(decoder().as_ref(), regions(), &settings)
+            .unwrap()
+            .concat()
+        {
+            let words = &hypothesis.tokens;
+            assert!((5..=9).contains(&words.len()), "{words:?}");
+            let mut pairs: Vec<_> = words.windows(2).collect();
+            pairs.sort_unstable();
+            pairs.dedup();
+            assert_eq!(pairs.len(), words.len() - 1, "a pair comes twice in {words:?}");
+        }
+    }
+}
+
+#[test]
+fn samples_repeat_by_seed_and_follow_the_probabilities() {
+    let draw = |seed, top_k| {
+        let settings = SearchSettings {
+            strategy: Strategy::Sample,
+            seed,
+            top_k,
+            maximum_length: 1,
+            ..Default::default()
+        };
+        write_captions(decoder().as_ref(), regions(), &settings).unwrap()
+    };
+    assert_eq!(draw(3, 0), draw(3, 0));
+    let greedy = SearchSettings {
+        beam: 1,
+        maximum_length: 1,
+        ..Default::default()
+    };
+    let greedy = write_captions(decoder().as_ref(), regions(), &greedy).unwrap();
+    assert_eq!(draw(3, 1)[0][0].tokens, greedy[0][0].tokens);
+
+    let draws = 2000;
+    let mut counts = [0usize; VOCABULARY];
+    let mut expected = [0f64; VOCABULARY];
+    for seed in 0..draws {
+        let hypothesis = &draw(seed, 0)[0][0];
+        counts[hypothesis.tokens[0] as usize] += 1;
+        expected[hypothesis.tokens[0] as usize] = hypothesis.log_probability.exp();
+    }
+    let total: f64 = expected.iter().sum();
+    for (count, expected) in counts.iter().zip(expected) {
+        let share = *count as f64 / draws as f64;
+        assert!((share - expected / total).abs() < 0.04, "{counts:?}, {expected}");
+    }
+}
