@@ -27,6 +27,20 @@ enum Progress {
     Finished,
 }
 
+impl Beam {
+    /// The beam with one more word, or finished.
+    fn read(&self, word: usize, log_probability: f32) -> Self {
+        let mut after = self.clone();
+        after.log_probability += f64::from(log_probability);
+        if word == END as usize {
+            after.progress = Progress::Finished;
+        } else {
+            after.words.push(word as TokenId);
+        }
+        after
+    }
+}
+
 pub(super) fn search<D: Backend>(
     decoder: &dyn Decoder<D>,
     regions: Regions<D>,
@@ -113,25 +127,18 @@ fn extend(beams: Vec<Beam>, logits: &mut [f32], width: usize, settings: &SearchS
         }
         let Some(logits) = logits.next() else { continue };
         log_probabilities(logits, &beam.words, settings);
+        let next = largest(logits, settings.beam);
+        if next.is_empty() {
+            // Every word is forbidden: the caption ends here, without its marker.
+            candidates.push(Beam {
+                progress: Progress::Finished,
+                ..beam
+            });
+            continue;
+        }
         candidates.extend(
-            largest(logits, settings.beam)
-                .into_iter()
-                .map(|(word, log_probability)| {
-                    let log_probability = beam.log_probability + f64::from(log_probability);
-                    if word == END as usize {
-                        return Beam {
-                            log_probability,
-                            progress: Progress::Finished,
-                            words: beam.words.clone(),
-                        };
-                    }
-                    let words = beam.words.iter().copied().chain([word as TokenId]).collect();
-                    Beam {
-                        words,
-                        log_probability,
-                        ..beam
-                    }
-                }),
+            next.into_iter()
+                .map(|(word, log_probability)| beam.read(word, log_probability)),
         );
     }
     // Stable: equal candidates stay in the order of their beams, so the result does not depend on chance.
