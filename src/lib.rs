@@ -27,6 +27,7 @@ pub mod config;
 pub mod dataset;
 pub mod decoder;
 pub mod evaluation;
+mod files;
 pub mod metrics;
 pub mod nn;
 pub mod runs;

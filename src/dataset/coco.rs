@@ -1,0 +1,86 @@
+//! COCO's captions JSON (`captions_train2014.json`): images by id and annotations that point at them.
+//!
+//! Chen et al., "Microsoft COCO Captions: Data Collection and Evaluation Server" (2015).
+
+use super::error::DataSetError;
+use super::gathering::Gathering;
+use super::photo::SourceCaption;
+use super::problems::ProblemKind;
+use super::{json, split};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+#[derive(Deserialize)]
+struct File {
+    images: Vec<Image>,
+    annotations: Vec<Annotation>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: Id,
+    file_name: String,
+}
+
+#[derive(Deserialize)]
+struct Annotation {
+    image_id: Id,
+    caption: String,
+}
+
+/// COCO's own ids are numbers; data sets made in its form also use text.
+#[derive(Deserialize, PartialEq, Eq, Hash)]
+#[serde(untagged)]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(formatter),
+            Self::Text(text) => text.fmt(formatter),
+        }
+    }
+}
+
+/// Whether a file's name is that of such a file.
+pub(super) fn is_named(name: &str) -> bool {
+    name.starts_with("captions") && name.ends_with(".json")
+}
+
+/// Whether a JSON file of any name has this form.
+pub(super) fn recognises(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "annotations")
+}
+
+/// Reads one file; its name tells the split of its photos (`captions_val2014.json`: dev).
+pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+    let File { images, annotations } = json::read(file)?;
+    let split = file
+        .file_name()
+        .and_then(|name| split::named_in(&name.to_string_lossy()));
+    let mut names = HashMap::new();
+    for Image { id, file_name } in images {
+        gathering.photo(&file_name);
+        if let Some(split) = split {
+            gathering.split(&file_name, split);
+        }
+        names.insert(id, file_name);
+    }
+    for Annotation { image_id, caption } in annotations {
+        match names.get(&image_id) {
+            Some(key) => gathering.caption(key, SourceCaption::new(caption)),
+            None => {
+                let place = format!("{}, image id {image_id}", file.display());
+                gathering
+                    .problems
+                    .add(ProblemKind::CaptionWithoutPhoto, place, caption);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Flickr8k's and Flickr30k's token file, `name.jpg#0<TAB>caption`, and the split lists that go with it.
+//!
+//! Hodosh, Young & Hockenmaier, "Framing Image Description as a Ranking Task" (2013).
+
+use super::error::DataSetError;
+use super::gathering::Gathering;
+use super::lines;
+use super::photo::SourceCaption;
+use super::split::{self, Split};
+use std::path::Path;
+
+/// Whether a file's name is the token file's: `Flickr8k.token.txt`, `results_20130124.token`, but not
+/// `Flickr8k.lemma.token.txt`.
+pub(super) fn is_named(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    (name.ends_with(".token.txt") || name.ends_with(".token")) && !name.contains("lemma")
+}
+
+/// Whether a file of any name begins like a token file.
+pub(super) fn recognises(file: &Path) -> bool {
+    lines::first(file).is_some_and(|line| parse(&line).is_ok())
+}
+
+pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+    lines::read_open_ended(file, gathering, |gathering, line| {
+        let (key, caption) = parse(line)?;
+        gathering.caption(key, SourceCaption::new(caption));
+        Ok(())
+    })
+}
+
+fn parse(line: &str) -> Result<(&str, &str), String> {
+    let (name, caption) = line
+        .split_once('\t')
+        .ok_or_else(|| format!("no tab after the photo's name: {line}"))?;
+    let key = name
+        .rsplit_once('#')
+        .filter(|(key, number)| !key.is_empty() && number.parse::<u32>().is_ok())
+        .map(|(key, _)| key)
+        .ok_or_else(|| format!("the photo's name must be name#number, but is {name}"))?;
+    match caption.trim() {
+        "" => Err(format!("no caption after {name}")),
+        caption => Ok((key, caption)),
+    }
+}
+
+/// The split of a split list by its name (`Flickr_8k.trainImages.txt`, `val.txt`); `None` for other files.
+pub(super) fn split_list_named(name: &str) -> Option<Split> {
+    let other = |name: &str| is_named(name) || name.to_ascii_lowercase().contains("caption");
+    if name.ends_with(".txt") && !other(name) {
+        split::named_in(name)
+    } else {
+        None
+    }
+}
+
+/// Reads a split list: one photo's name a line, with or without `.jpg`.
+pub(super) fn read_split_list(
+    file: &Path,
+    split: Split,
+    gathering: &mut Gathering,
+) -> Result<(), DataSetError> {
+    lines::read(file, gathering, |gathering, line| {
+        let key = gathering.key_of(line.trim()).into_owned();
+        gathering.split(&key, split);
+        Ok(())
+    })
+    .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_name_a_number_and_a_caption() {
+        assert_eq!(parse("1_2.jpg#0\tA dog ."), Ok(("1_2.jpg", "A dog .")));
+        assert_eq!(
+            parse("2258277193_586949ec62.jpg.1#4\tA #2 dog"),
+            Ok(("2258277193_586949ec62.jpg.1", "A #2 dog"))
+        );
+        for (line, reason) in [
+            ("1_2.jpg#0 A dog", "no tab"),
+            ("1_2.jpg\tA dog", "name#number"),
+            ("1_2.jpg#x\tA dog", "name#number"),
+            ("#0\tA dog", "name#number"),
+            ("1_2.jpg#0\t ", "no caption"),
+        ] {
+            assert!(parse(line).unwrap_err().contains(reason), "{line}");
+        }
+    }
+
+    #[test]
+    fn files_are_known_by_their_names() {
+        assert!(is_named("Flickr8k.token.txt") && is_named("results_20130124.token"));
+        assert!(!is_named("Flickr8k.lemma.token.txt") && !is_named("captions.txt"));
+        assert_eq!(split_list_named("Flickr_8k.devImages.txt"), Some(Split::Dev));
+        assert_eq!(split_list_named("train.txt"), Some(Split::Train));
+        for name in [
+            "captions_train.txt",
+            "Flickr8k.token.txt",
+            "dataset_train.json",
+            "readme.txt",
+        ] {
+            assert_eq!(split_list_named(name), None, "{name}");
+        }
+    }
+}

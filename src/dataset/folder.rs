@@ -1,0 +1,87 @@
+//! A plain folder of photos with a captions file of the user's own making.
+//!
+//! `captions.csv` has a header with the columns `photo` (or `image`), `caption` and, if wanted, `split`
+//! (train, dev, test), and one caption a line; a photo with five captions has five lines:
+//!
+//! ```csv
+//! photo,caption,split
+//! dogs/rex.jpg,"A brown dog , running .",train
+//! ```
+//!
+//! `captions.jsonl` has an object a line with the keys `photo` (or `image`), `caption` or `captions`, and,
+//! if wanted, `split`:
+//!
+//! ```json
+//! {"photo": "dogs/rex.jpg", "captions": ["A brown dog runs.", "A dog on grass."], "split": "train"}
+//! ```
+//!
+//! The photo's name is its path within the folder, or within the directory of photos.
+
+use super::error::DataSetError;
+use super::gathering::Gathering;
+use super::photo::SourceCaption;
+use super::split::Split;
+use super::{lines, table};
+use serde::Deserialize;
+use std::path::Path;
+
+#[derive(Deserialize)]
+struct Line {
+    #[serde(alias = "image")]
+    photo: String,
+    caption: Option<String>,
+    #[serde(default)]
+    captions: Vec<String>,
+    split: Option<String>,
+}
+
+/// The file's name.
+pub(super) fn is_named(name: &str) -> bool {
+    ["captions.csv", "captions.jsonl"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether a file of any name has such an extension.
+pub(super) fn recognises(file: &Path) -> bool {
+    is_jsonl(file)
+        || file
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+    if is_jsonl(file) {
+        // A line of JSON shows where it ends, so a missing line end at the end of the file loses nothing.
+        lines::read(file, gathering, take).map(drop)
+    } else {
+        table::read(file, gathering)
+    }
+}
+
+fn is_jsonl(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+}
+
+fn take(gathering: &mut Gathering, line: &str) -> Result<(), String> {
+    let line: Line = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+    if line.photo.is_empty() {
+        return Err("the photo has no name".to_owned());
+    }
+    if line.caption.is_none() && line.captions.is_empty() {
+        return Err(format!("neither `caption` nor `captions` for {}", line.photo));
+    }
+    let split = line
+        .split
+        .map(|name| name.parse::<Split>())
+        .transpose()
+        .map_err(|error| error.to_string())?;
+    for caption in line.caption.into_iter().chain(line.captions) {
+        gathering.caption(&line.photo, SourceCaption::new(caption));
+    }
+    if let Some(split) = split {
+        gathering.split(&line.photo, split);
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! Where readers put what they find: captions and splits by photo, until the photos' files are looked up.
+
+use super::error::DataSetError;
+use super::photo::{SourceCaption, SourcePhoto};
+use super::problems::{ProblemKind, Problems};
+use super::split::Split;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Captions and splits by key, sorted by key; a key is the photo's file name within its directory.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    photos: BTreeMap<String, Gathered>,
+    pub(super) problems: Problems,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    split: Option<Split>,
+    captions: Vec<SourceCaption>,
+}
+
+impl Gathering {
+    /// Notes that the source knows this photo, though maybe no caption of it.
+    pub(super) fn photo(&mut self, key: &str) {
+        self.entry(key);
+    }
+
+    /// Adds a caption; a key that comes again keeps the captions it has.
+    pub(super) fn caption(&mut self, key: &str, caption: SourceCaption) {
+        self.entry(key).captions.push(caption);
+    }
+
+    /// Puts a photo into a split; where it is in another already, it stays there and that is listed.
+    pub(super) fn split(&mut self, key: &str, split: Split) {
+        let first = *self.entry(key).split.get_or_insert(split);
+        if first != split {
+            let detail = format!("in {first} and in {split}");
+            self.problems.add(ProblemKind::SplitConflict, key, detail);
+        }
+    }
+
+    /// The key of the photo that a split list calls `name`, perhaps without its extension.
+    pub(super) fn key_of<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let with_extension = format!("{name}.jpg");
+        if !self.photos.contains_key(name) && self.photos.contains_key(&with_extension) {
+            with_extension.into()
+        } else {
+            name.into()
+        }
+    }
+
+    /// Forgets the splits the source gave, for lists that the user gives instead.
+    pub(super) fn forget_splits(&mut self) {
+        self.photos.values_mut().for_each(|photo| photo.split = None);
+    }
+
+    pub(super) fn has_captions(&self) -> bool {
+        self.photos.values().any(|photo| !photo.captions.is_empty())
+    }
+
+    fn entry(&mut self, key: &str) -> &mut Gathered {
+        if !self.photos.contains_key(key) {
+            self.photos.insert(key.to_owned(), Gathered::default());
+        }
+        self.photos.entry(key.to_owned()).or_default()
+    }
+
+    /// Finds each photo's file under the first of `roots` that has it; lists captions whose photo is nowhere
+    /// and photo files that no caption names.
+    ///
+    /// # Errors
+    /// Where not one photo is found.
+    pub(super) fn find_photos(self, roots: &[PathBuf]) -> Result<(Vec<SourcePhoto>, Problems), DataSetError> {
+        let mut problems = self.problems;
+        let mut found = Vec::new();
+        let mut used_roots = BTreeSet::new();
+        let named = self.photos.len();
+        let example = self.photos.keys().next().cloned().unwrap_or_default();
+
+        for (key, Gathered { split, captions }) in self.photos {
+            match find_file(roots, &key) {
+                Some((root, path)) => {
+                    used_roots.insert(root);
+                    found.push(SourcePhoto {
+                        key,
+                        path,
+                        split,
+                        captions,
+                    });
+                }
+                None if captions.is_empty() => {
+                    problems.add(
+                        ProblemKind::PhotoWithoutCaption,
+                        key,
+                        "neither a caption nor a file",
+                    );
+                }
+                None => {
+                    for caption in captions {
+                        problems.add(ProblemKind::CaptionWithoutPhoto, &key, caption.raw);
+                    }
+                }
+            }
+        }
+        if found.is_empty() {
+            let looked_in = roots.to_vec();
+            return Err(DataSetError::NoPhotos {
+                photos: named,
+                example,
+                looked_in,
+            });
+        }
+        list_unnamed(&used_roots, &found, &mut problems)?;
+        Ok((found, problems))
+    }
+}
+
+fn find_file<'a>(roots: &'a [PathBuf], key: &str) -> Option<(&'a PathBuf, PathBuf)> {
+    roots.iter().find_map(|root| {
+        let path = fs::canonicalize(root.join(key)).ok()?;
+        path.is_file().then_some((root, path))
+    })
+}
+
+/// Lists the photo files under `roots` that are none of the `found`.
+fn list_unnamed(
+    roots: &BTreeSet<&PathBuf>,
+    found: &[SourcePhoto],
+    problems: &mut Problems,
+) -> Result<(), DataSetError> {
+    let named: HashSet<&Path> = found.iter().map(|photo| photo.path.as_path()).collect();
+    let mut unnamed = BTreeSet::new();
+    for root in roots {
+        let root = fs::canonicalize(root).map_err(DataSetError::reading(root))?;
+        for path in photo_files(&root)? {
+            if !named.contains(path.as_path()) {
+                unnamed.insert(path);
+            }
+        }
+    }
+    for path in unnamed {
+        problems.add(
+            ProblemKind::PhotoWithoutCaption,
+            path.display().to_string(),
+            "no caption names it",
+        );
+    }
+    Ok(())
+}
+
+/// Every file under a directory whose extension is a photo's, hidden ones and linked directories left out.
+fn photo_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
+    let mut files = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).map_err(DataSetError::reading(&directory))? {
+            let entry = entry.map_err(DataSetError::reading(&directory))?;
+            let path = entry.path();
+            let kind = entry.file_type().map_err(DataSetError::reading(&path))?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
+            } else if kind.is_dir() {
+                directories.push(path);
+            } else if is_photo_name(&path) {
+                files.push(fs::canonicalize(&path).unwrap_or(path));
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn is_photo_name(path: &Path) -> bool {
+    const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
+    path.extension().is_some_and(|extension| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_comes_again_keeps_all_its_captions_and_its_first_split() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.jpg"), "").unwrap();
+        let mut gathering = Gathering::default();
+        gathering.caption("a.jpg", SourceCaption::new("one"));
+        gathering.split("a.jpg", Split::Dev);
+        gathering.caption("a.jpg", SourceCaption::new("two"));
+        let key = gathering.key_of("a").into_owned();
+        gathering.split(&key, Split::Test);
+        let (photos, problems) = gathering.find_photos(&[directory.path().to_owned()]).unwrap();
+        assert_eq!(photos.len(), 1);
+        assert_eq!(photos[0].captions.len(), 2);
+        assert_eq!(photos[0].split, Some(Split::Dev));
+        assert_eq!(
+            problems.of(ProblemKind::SplitConflict)[0].detail,
+            "in dev and in test"
+        );
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let photos = directory.path().join("photos");
+        fs::create_dir_all(photos.join("more")).unwrap();
+        for name in ["a.jpg", "alone.PNG", "more/alone.jpg", "notes.txt", ".hidden.jpg"] {
+            fs::write(photos.join(name), "").unwrap();
+        }
+        let mut gathering = Gathering::default();
+        gathering.caption("a.jpg", SourceCaption::new("here"));
+        gathering.caption("b.jpg.1", SourceCaption::new("not here"));
+        gathering.photo("c.jpg");
+        let (found, problems) = gathering.find_photos(&[photos]).unwrap();
+        assert_eq!(found.len(), 1);
+        let [missing] = problems.of(ProblemKind::CaptionWithoutPhoto) else {
+            panic!("{problems:?}")
+        };
+        assert_eq!(
+            (missing.place.as_str(), missing.detail.as_str()),
+            ("b.jpg.1", "not here")
+        );
+        let alone: Vec<_> = problems
+            .of(ProblemKind::PhotoWithoutCaption)
+            .iter()
+            .map(|p| &p.place)
+            .collect();
+        assert_eq!(alone.len(), 3);
+        assert_eq!(alone[0], "c.jpg");
+        assert!(
+            alone[1].ends_with("alone.PNG") && alone[2].ends_with("more/alone.jpg"),
+            "{alone:?}"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! From a source to a data set ready for training: tokens, splits, check, vocabulary, report.
+
+use super::check::{self, Decode, OnProgress, Progress, Stage};
+use super::error::DataSetError;
+use super::format::Format;
+use super::photo::{Caption, Photo, SourceCaption, SourcePhoto};
+use super::prepared::{DataSet, Manifest, SourceRecord};
+use super::problems::{ProblemKind, Problems};
+use super::report::{Report, SplitsFrom};
+use super::source::{Reading, Source};
+use super::split::{self, Split, SplitShares};
+use crate::text::{Cleaning, Vocabulary};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How a source becomes a data set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrepareSettings {
+    /// Use the tokens that the source brings (Karpathy's) as they are; captions without any are cleaned.
+    pub use_source_tokens: bool,
+    /// How often a word must occur in the training split to enter the vocabulary.
+    pub minimum_count: u64,
+    /// Draws the splits.
+    pub seed: u64,
+    /// Whether to keep the source's splits or draw new ones.
+    pub splits: SplitsFrom,
+    /// The sizes of drawn splits.
+    pub shares: SplitShares,
+    /// How a caption becomes tokens.
+    pub cleaning: Cleaning,
+}
+
+impl Default for PrepareSettings {
+    fn default() -> Self {
+        Self {
+            use_source_tokens: true,
+            minimum_count: 5,
+            seed: 0,
+            splits: SplitsFrom::Source,
+            shares: SplitShares::default(),
+            cleaning: Cleaning::default(),
+        }
+    }
+}
+
+/// Reads a source, checks it, and writes the data set and its report into `directory`, whose name becomes
+/// the data set's.
+///
+/// `decode` tells whether a photo can be decoded; it runs on rayon's threads, as does `progress`.
+///
+/// # Errors
+/// Those of [`Source::read`]; where no photo is left to train on; where a file cannot be written.
+pub fn prepare(
+    settings: &PrepareSettings,
+    source: &Source,
+    directory: &Path,
+    decode: Decode<'_>,
+    progress: OnProgress<'_>,
+) -> Result<(DataSet, Report), DataSetError> {
+    progress(Progress {
+        stage: Stage::Reading,
+        done: 0,
+        total: 0,
+    });
+    let reading = source.read()?;
+    prepare_reading(settings, source, reading, directory, decode, progress)
+}
+
+/// As [`prepare`], for photos that are read, or drawn, already; `source` is only recorded.
+///
+/// # Errors
+/// Where no photo is left to train on, or a file cannot be written.
+pub fn prepare_reading(
+    settings: &PrepareSettings,
+    source: &Source,
+    reading: Reading,
+    directory: &Path,
+    decode: Decode<'_>,
+    progress: OnProgress<'_>,
+) -> Result<(DataSet, Report), DataSetError> {
+    let Reading {
+        photos,
+        format,
+        files,
+        also_found,
+        mut problems,
+    } = reading;
+    let named = photos.len();
+    let captioned = tokenise(photos, settings, &mut problems);
+    let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
+    let photos = check::check(split, decode, progress, &mut problems);
+    if !photos.iter().any(|photo| photo.split == Split::Train) {
+        return Err(DataSetError::NothingToTrainOn(summary(named, &problems)));
+    }
+
+    progress(Progress {
+        stage: Stage::Writing,
+        done: photos.len(),
+        total: photos.len(),
+    });
+    let vocabulary = Vocabulary::build(training_captions(&photos), settings.minimum_count);
+    let report = Report::new((format, also_found), splits_from, &photos, &vocabulary, problems);
+    let manifest = Manifest {
+        name: directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        source: record(source, format, files),
+        settings: settings.clone(),
+    };
+    let data_set = DataSet::new(photos, vocabulary, manifest);
+    data_set.save(directory)?;
+    report.save(directory)?;
+    Ok((data_set, report))
+}
+
+/// A photo with its tokens, before its split is settled.
+struct Captioned {
+    key: String,
+    path: PathBuf,
+    split: Option<Split>,
+    captions: Vec<Caption>,
+}
+
+/// Turns captions into tokens; lists and leaves out empty captions and photos without any other.
+fn tokenise(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
+    let mut captioned = Vec::with_capacity(photos.len());
+    for SourcePhoto {
+        key,
+        path,
+        split,
+        captions,
+    } in photos
+    {
+        if captions.is_empty() {
+            problems.add(
+                ProblemKind::PhotoWithoutCaption,
+                key,
+                "the source has no caption for it",
+            );
+            continue;
+        }
+        let captions = tokenise_captions(&key, captions, settings, problems);
+        if captions.is_empty() {
+            problems.add(
+                ProblemKind::PhotoWithoutCaption,
+                key,
+                "all its captions are empty after cleaning",
+            );
+        } else {
+            captioned.push(Captioned {
+                key,
+                path,
+                split,
+                captions,
+            });
+        }
+    }
+    captioned
+}
+
+fn tokenise_captions(
+    key: &str,
+    captions: Vec<SourceCaption>,
+    settings: &PrepareSettings,
+    problems: &mut Problems,
+) -> Vec<Caption> {
+    let mut kept: Vec<Caption> = Vec::with_capacity(captions.len());
+    let mut seen = HashSet::new();
+    for SourceCaption { raw, tokens } in captions {
+        let tokens = match tokens {
+            Some(tokens) if settings.use_source_tokens => single_words(&tokens),
+            _ => settings.cleaning.tokens(&raw),
+        };
+        if tokens.is_empty() {
+            problems.add(ProblemKind::EmptyCaption, key, raw);
+            continue;
+        }
+        if !seen.insert(tokens.clone()) {
+            problems.add(ProblemKind::DuplicateCaption, key, raw.as_str());
+        }
+        kept.push(Caption { raw, tokens });
+    }
+    kept
+}
+
+/// A source's tokens, those with whitespace in them taken apart: a token is one word of the vocabulary.
+fn single_words(tokens: &[String]) -> Vec<String> {
+    tokens
+        .iter()
+        .flat_map(|token| token.split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Keeps the source's splits where it names any, and lists and leaves out photos in none; else draws them.
+fn assign_splits(
+    photos: Vec<Captioned>,
+    settings: &PrepareSettings,
+    problems: &mut Problems,
+) -> (Vec<Photo>, SplitsFrom) {
+    let from_source =
+        settings.splits == SplitsFrom::Source && photos.iter().any(|photo| photo.split.is_some());
+    let (splits, splits_from) = if from_source {
+        (
+            photos.iter().map(|photo| photo.split).collect(),
+            SplitsFrom::Source,
+        )
+    } else {
+        let keys: Vec<&str> = photos.iter().map(|photo| photo.key.as_str()).collect();
+        let drawn = split::draw(&keys, settings.shares, settings.seed);
+        (drawn.into_iter().map(Some).collect::<Vec<_>>(), SplitsFrom::Drawn)
+    };
+    let mut assigned = Vec::with_capacity(photos.len());
+    for (
+        Captioned {
+            key, path, captions, ..
+        },
+        split,
+    ) in photos.into_iter().zip(splits)
+    {
+        match split {
+            Some(split) => assigned.push(Photo {
+                key,
+                path,
+                split,
+                captions,
+            }),
+            None => problems.add(
+                ProblemKind::PhotoWithoutSplit,
+                key,
+                "the source puts it in no split",
+            ),
+        }
+    }
+    (assigned, splits_from)
+}
+
+fn training_captions(photos: &[Photo]) -> impl Iterator<Item = &[String]> {
+    photos
+        .iter()
+        .filter(|photo| photo.split == Split::Train)
+        .flat_map(|photo| &photo.captions)
+        .map(|caption| caption.tokens.as_slice())
+}
+
+fn record(source: &Source, format: Format, files: Vec<PathBuf>) -> SourceRecord {
+    let absolute = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
+    let place = match format {
+        Format::Scenes => PathBuf::from(Format::SCENES),
+        _ => absolute(source.place.clone()),
+    };
+    SourceRecord {
+        place,
+        format,
+        files: files.into_iter().map(absolute).collect(),
+    }
+}
+
+fn summary(named: usize, problems: &Problems) -> String {
+    let counts = problems
+        .iter()
+        .map(|(kind, problems)| format!("{} {}", problems.len(), kind.describe()));
+    let counts: Vec<_> = std::iter::once(format!("{named} photos read"))
+        .chain(counts)
+        .collect();
+    counts.join(", ")
+}

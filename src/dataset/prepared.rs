@@ -1,0 +1,253 @@
+//! A prepared data set on disk: photos with splits and tokens, a vocabulary, and how they came about.
+
+use super::error::DataSetError;
+use super::format::Format;
+use super::photo::Photo;
+use super::prepare::PrepareSettings;
+use super::split::Split;
+use crate::files::write_atomically;
+use crate::text::Vocabulary;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::iter;
+use std::path::{Path, PathBuf};
+
+/// The version of the files below; a later one may differ.
+const FORMAT_VERSION: u32 = 1;
+const MANIFEST: &str = "dataset.toml";
+const PHOTOS: &str = "photos.jsonl";
+const VOCABULARY: &str = "vocabulary.txt";
+
+/// Photos that decode, each with a split and captions in tokens, and the vocabulary of the training split.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSet {
+    /// Sorted by key.
+    pub photos: Vec<Photo>,
+    /// The words of the training split.
+    pub vocabulary: Vocabulary,
+    /// How the data set came about.
+    pub manifest: Manifest,
+    /// BLAKE3 over keys, splits, tokens and vocabulary, in hexadecimal; where the photos lie is not in it.
+    pub hash: String,
+}
+
+/// How a data set came about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The data set's name.
+    pub name: String,
+    /// What it was read from.
+    pub source: SourceRecord,
+    /// The settings it was prepared with.
+    pub settings: PrepareSettings,
+}
+
+/// What a data set was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRecord {
+    /// What the user named, as an absolute path; `scenes` for the built-in data set.
+    pub place: PathBuf,
+    /// The form in which it was read.
+    pub format: Format,
+    /// The captions files and split lists that were read.
+    pub files: Vec<PathBuf>,
+}
+
+/// `dataset.toml`
+#[derive(Serialize, Deserialize)]
+struct ManifestFile {
+    format_version: u32,
+    name: String,
+    hash: String,
+    words: usize,
+    photos: BTreeMap<Split, usize>,
+    source: SourceRecord,
+    settings: PrepareSettings,
+}
+
+impl DataSet {
+    /// A data set of these photos, sorted by key, with its hash.
+    pub(super) fn new(mut photos: Vec<Photo>, vocabulary: Vocabulary, manifest: Manifest) -> Self {
+        photos.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let hash = hash(&photos, &vocabulary);
+        Self {
+            photos,
+            vocabulary,
+            manifest,
+            hash,
+        }
+    }
+
+    /// The photos of a split, sorted by key.
+    pub fn photos(&self, split: Split) -> impl Iterator<Item = &Photo> + '_ {
+        self.photos.iter().filter(move |photo| photo.split == split)
+    }
+
+    /// Writes `photos.jsonl`, `vocabulary.txt` and, last, `dataset.toml` into a directory, each file whole or
+    /// not at all. Photos below the directory are written relative to it, so that it can be moved.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<(), DataSetError> {
+        fs::create_dir_all(directory).map_err(DataSetError::writing(directory))?;
+        let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
+        let file = directory.join(PHOTOS);
+        write_atomically(&file, |out| {
+            self.photos
+                .iter()
+                .try_for_each(|photo| write_photo(out, photo, &home))
+        })
+        .map_err(DataSetError::writing(&file))?;
+        self.vocabulary.write(&directory.join(VOCABULARY))?;
+        self.save_manifest(&directory.join(MANIFEST))
+    }
+
+    fn save_manifest(&self, file: &Path) -> Result<(), DataSetError> {
+        let Manifest {
+            name,
+            source,
+            settings,
+        } = self.manifest.clone();
+        let manifest = ManifestFile {
+            format_version: FORMAT_VERSION,
+            name,
+            hash: self.hash.clone(),
+            words: self.vocabulary.words().count(),
+            photos: Split::ALL.map(|split| (split, self.photos(split).count())).into(),
+            source,
+            settings,
+        };
+        let text = toml::to_string_pretty(&manifest)
+            .map_err(io::Error::other)
+            .map_err(DataSetError::writing(file))?;
+        write_atomically(file, |out| out.write_all(text.as_bytes())).map_err(DataSetError::writing(file))
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// Where there is no such data set (names those beside it), a file is torn (names the line), or the files
+    /// were not written together.
+    pub fn load(directory: &Path) -> Result<Self, DataSetError> {
+        let ManifestFile {
+            name,
+            hash,
+            source,
+            settings,
+            ..
+        } = load_manifest(directory)?;
+        let photos = load_photos(directory)?;
+        let vocabulary = Vocabulary::read(&directory.join(VOCABULARY))?;
+        let loaded = Self::new(
+            photos,
+            vocabulary,
+            Manifest {
+                name,
+                source,
+                settings,
+            },
+        );
+        if loaded.hash == hash {
+            Ok(loaded)
+        } else {
+            Err(DataSetError::HashDiffers(directory.to_owned()))
+        }
+    }
+}
+
+fn write_photo(out: &mut dyn Write, photo: &Photo, home: &Path) -> io::Result<()> {
+    let mut photo = photo.clone();
+    if let Ok(inside) = photo.path.strip_prefix(home) {
+        photo.path = inside.to_owned();
+    }
+    serde_json::to_writer(&mut *out, &photo)?;
+    out.write_all(b"\n")
+}
+
+fn load_manifest(directory: &Path) -> Result<ManifestFile, DataSetError> {
+    let file = directory.join(MANIFEST);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            let (directory, others) = (directory.to_owned(), names_beside(directory));
+            return Err(DataSetError::NoSuchDataSet { directory, others });
+        }
+        Err(error) => return Err(DataSetError::reading(&file)(error)),
+    };
+    let unreadable = |detail| DataSetError::Unreadable {
+        file: file.clone(),
+        detail,
+    };
+    let manifest: ManifestFile =
+        toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
+    if manifest.format_version != FORMAT_VERSION {
+        let version = manifest.format_version;
+        return Err(unreadable(format!(
+            "written in version {version}, this program reads {FORMAT_VERSION}"
+        )));
+    }
+    Ok(manifest)
+}
+
+fn load_photos(directory: &Path) -> Result<Vec<Photo>, DataSetError> {
+    let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
+    let file = directory.join(PHOTOS);
+    let text = fs::read_to_string(&file).map_err(DataSetError::reading(&file))?;
+    iter::zip(text.lines(), 1..)
+        .map(|(text, line)| {
+            let mut photo: Photo = serde_json::from_str(text).map_err(|error| DataSetError::Torn {
+                file: file.clone(),
+                line,
+                detail: error.to_string(),
+            })?;
+            photo.path = home.join(photo.path);
+            Ok(photo)
+        })
+        .collect()
+}
+
+/// The names of the data sets in the directory that `directory` would be in.
+fn names_beside(directory: &Path) -> Vec<String> {
+    let entries = directory.parent().and_then(|parent| fs::read_dir(parent).ok());
+    let mut names: Vec<_> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().join(MANIFEST).is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// Each text is hashed after its length and each list after its number, so that no two data sets run together.
+fn hash(photos: &[Photo], vocabulary: &Vocabulary) -> String {
+    fn number(hasher: &mut blake3::Hasher, number: usize) {
+        hasher.update(&(number as u64).to_le_bytes());
+    }
+    fn text(hasher: &mut blake3::Hasher, text: &str) {
+        number(hasher, text.len());
+        hasher.update(text.as_bytes());
+    }
+    let mut hasher = blake3::Hasher::new();
+    number(&mut hasher, photos.len());
+    for photo in photos {
+        text(&mut hasher, &photo.key);
+        text(&mut hasher, &photo.split.to_string());
+        number(&mut hasher, photo.captions.len());
+        for caption in &photo.captions {
+            number(&mut hasher, caption.tokens.len());
+            caption.tokens.iter().for_each(|token| text(&mut hasher, token));
+        }
+    }
+    number(&mut hasher, vocabulary.len());
+    vocabulary.words().for_each(|word| text(&mut hasher, word));
+    hasher.finalize().to_hex().to_string()
+}

@@ -1,0 +1,132 @@
+//! What `prepare` found: counts, statistics, and every problem.
+
+use super::error::DataSetError;
+use super::format::Format;
+use super::photo::Photo;
+use super::problems::{ProblemKind, Problems};
+use super::split::Split;
+use crate::files::write_atomically;
+use crate::text::Vocabulary;
+use crate::text::statistics::{LengthHistogram, UnknownRate};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// What a source held and what became of it; `report.json` in the data set's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The form in which the source was read.
+    pub format: Format,
+    /// Other forms the source holds too.
+    pub also_found: Vec<Format>,
+    /// Whether the splits are the source's or drawn.
+    pub splits_from: SplitsFrom,
+    /// Photos, captions and unknown words of each split.
+    pub splits: BTreeMap<Split, SplitStatistics>,
+    /// Tokens per caption, over all splits.
+    pub caption_lengths: LengthHistogram,
+    /// The number of words of the vocabulary, its markers not counted.
+    pub vocabulary: usize,
+    /// The most frequent words of the training split and how often they occur.
+    pub frequent_words: Vec<(String, u64)>,
+    /// How many problems of each kind there are, also where there are none.
+    pub counts: BTreeMap<ProblemKind, usize>,
+    /// Every problem.
+    pub problems: Problems,
+}
+
+/// Where the splits of a data set come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitsFrom {
+    /// The source names them; drawn only where it names none.
+    #[default]
+    Source,
+    /// Drawn with a seed.
+    Drawn,
+}
+
+/// What there is to count about one split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitStatistics {
+    /// How many photos it has.
+    pub photos: usize,
+    /// How many captions they have together.
+    pub captions: usize,
+    /// Its tokens, and how many of them the vocabulary does not hold.
+    pub words: UnknownRate,
+}
+
+impl Report {
+    /// The file's name within a data set's directory.
+    pub const FILE: &str = "report.json";
+    /// How many of the most frequent words are listed.
+    const FREQUENT_WORDS: usize = 50;
+
+    pub(super) fn new(
+        (format, also_found): (Format, Vec<Format>),
+        splits_from: SplitsFrom,
+        photos: &[Photo],
+        vocabulary: &Vocabulary,
+        problems: Problems,
+    ) -> Self {
+        let tokens = |photo: &Photo| {
+            photo
+                .captions
+                .iter()
+                .map(|caption| caption.tokens.len())
+                .collect::<Vec<_>>()
+        };
+        let frequent = vocabulary.counts().take(Self::FREQUENT_WORDS);
+        Self {
+            format,
+            also_found,
+            splits_from,
+            splits: Split::ALL
+                .map(|split| (split, statistics(photos, split, vocabulary)))
+                .into(),
+            caption_lengths: photos.iter().flat_map(tokens).collect(),
+            vocabulary: vocabulary.words().count(),
+            frequent_words: frequent.map(|(word, count)| (word.to_owned(), count)).collect(),
+            counts: ProblemKind::ALL.map(|kind| (kind, problems.count(kind))).into(),
+            problems,
+        }
+    }
+
+    /// Writes `report.json` into a data set's directory.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<(), DataSetError> {
+        let file = directory.join(Self::FILE);
+        write_atomically(&file, |out| {
+            serde_json::to_writer_pretty(&mut *out, self)?;
+            out.write_all(b"\n")
+        })
+        .map_err(DataSetError::writing(&file))
+    }
+
+    /// Reads `report.json` from a data set's directory.
+    ///
+    /// # Errors
+    /// Where the file is not there or is not a report.
+    pub fn load(directory: &Path) -> Result<Self, DataSetError> {
+        let file = directory.join(Self::FILE);
+        let text = fs::read(&file).map_err(DataSetError::reading(&file))?;
+        serde_json::from_slice(&text).map_err(|error| DataSetError::Unreadable {
+            file,
+            detail: error.to_string(),
+        })
+    }
+}
+
+fn statistics(photos: &[Photo], split: Split, vocabulary: &Vocabulary) -> SplitStatistics {
+    let photos: Vec<_> = photos.iter().filter(|photo| photo.split == split).collect();
+    let captions = || photos.iter().flat_map(|photo| &photo.captions);
+    SplitStatistics {
+        photos: photos.len(),
+        captions: captions().count(),
+        words: UnknownRate::of(captions().map(|caption| caption.tokens.as_slice()), vocabulary),
+    }
+}

@@ -1,0 +1,200 @@
+//! Train, dev, test: what a split is, and how photos are drawn into splits where the source names none.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The part of a data set that a photo, with all its captions, belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// What the decoder learns from; the vocabulary comes from here alone.
+    Train,
+    /// What choices are made on: early stopping, beam width.
+    Dev,
+    /// What is reported in the end.
+    Test,
+}
+
+impl Split {
+    /// Every split, in the order in which they are shown.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Train => "train",
+            Self::Dev => "dev",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// A name that is no split's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no split is called {0:?}: use train, dev (also val, validation) or test")]
+pub struct UnknownSplit(String);
+
+impl FromStr for Split {
+    type Err = UnknownSplit;
+
+    /// Takes every published name: `val` and `validation` are dev, Karpathy's `restval` is train.
+    fn from_str(name: &str) -> Result<Self, UnknownSplit> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "restval" => Ok(Self::Train),
+            "dev" | "val" | "validation" => Ok(Self::Dev),
+            "test" => Ok(Self::Test),
+            _ => Err(UnknownSplit(name.to_owned())),
+        }
+    }
+}
+
+/// The split a file is for by its name, as in `Flickr_8k.trainImages.txt` or `captions_val2014.json`.
+pub(super) fn named_in(file_name: &str) -> Option<Split> {
+    let name = file_name.to_ascii_lowercase();
+    name.split(|character: char| !character.is_ascii_alphabetic())
+        .map(|word| word.strip_suffix("images").unwrap_or(word))
+        .find_map(|word| word.parse().ok())
+}
+
+/// How many of every `train + dev + test` photos are drawn into each split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SplitShares {
+    /// Parts for training.
+    pub train: u32,
+    /// Parts for dev.
+    pub dev: u32,
+    /// Parts for test.
+    pub test: u32,
+}
+
+impl Default for SplitShares {
+    fn default() -> Self {
+        Self {
+            train: 80,
+            dev: 10,
+            test: 10,
+        }
+    }
+}
+
+impl SplitShares {
+    /// How many of `photos` photos go to train, dev and test.
+    ///
+    /// Dev and test are rounded down, but get a photo where their share is not 0 and there are at least
+    /// three photos; train takes the rest.
+    fn sizes(&self, photos: usize) -> [usize; 3] {
+        let parts = u64::from(self.train) + u64::from(self.dev) + u64::from(self.test);
+        let size = |share: u32| match share {
+            0 => 0,
+            _ if photos < Split::ALL.len() => 0,
+            _ => ((photos as u64 * u64::from(share) / parts) as usize).max(1),
+        };
+        let (dev, test) = (size(self.dev), size(self.test));
+        [photos.saturating_sub(dev + test), dev, test]
+    }
+}
+
+/// Draws a split for each key; the same keys and seed give the same splits, in whatever order they come.
+///
+/// Keys are shuffled by sorting them by a hash of seed and key (BLAKE3, keyed by the seed), so that the
+/// draw depends on no random generator whose stream may change with a version.
+pub(super) fn draw(keys: &[&str], shares: SplitShares, seed: u64) -> Vec<Split> {
+    let mut hash_key = [0; blake3::KEY_LEN];
+    hash_key[..8].copy_from_slice(&seed.to_le_bytes());
+    let rank = |key: &str| *blake3::keyed_hash(&hash_key, key.as_bytes()).as_bytes();
+
+    let mut shuffled: Vec<usize> = (0..keys.len()).collect();
+    shuffled.sort_by_cached_key(|&place| (rank(keys[place]), keys[place]));
+
+    let [train, dev, _] = shares.sizes(keys.len());
+    let mut splits = vec![Split::Test; keys.len()];
+    for &place in &shuffled[..train] {
+        splits[place] = Split::Train;
+    }
+    for &place in &shuffled[train..train + dev] {
+        splits[place] = Split::Dev;
+    }
+    splits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn published_names_are_understood() {
+        let parsed = |name: &str| name.parse::<Split>();
+        assert_eq!(parsed("restval"), Ok(Split::Train));
+        assert_eq!(parsed("val"), Ok(Split::Dev));
+        assert_eq!(parsed("Validation"), Ok(Split::Dev));
+        assert!(
+            parsed("training")
+                .unwrap_err()
+                .to_string()
+                .contains("use train, dev")
+        );
+        for split in Split::ALL {
+            assert_eq!(parsed(&split.to_string()), Ok(split));
+        }
+    }
+
+    #[test]
+    fn a_file_name_tells_the_split() {
+        assert_eq!(named_in("Flickr_8k.trainImages.txt"), Some(Split::Train));
+        assert_eq!(named_in("Flickr_8k.devImages.txt"), Some(Split::Dev));
+        assert_eq!(named_in("flickr30k_test.txt"), Some(Split::Test));
+        assert_eq!(named_in("captions_val2014.json"), Some(Split::Dev));
+        assert_eq!(named_in("Flickr8k.token.txt"), None);
+        assert_eq!(named_in("contest.txt"), None);
+    }
+
+    #[test]
+    fn shares_are_kept_and_small_sets_still_have_every_split() {
+        let shares = SplitShares::default();
+        assert_eq!(shares.sizes(7000), [5600, 700, 700]);
+        assert_eq!(shares.sizes(8091), [6473, 809, 809]);
+        assert_eq!(shares.sizes(3), [1, 1, 1]);
+        assert_eq!(shares.sizes(2), [2, 0, 0]);
+        assert_eq!(
+            SplitShares {
+                train: 9,
+                dev: 1,
+                test: 0
+            }
+            .sizes(10),
+            [9, 1, 0]
+        );
+    }
+
+    #[test]
+    fn another_seed_draws_other_splits() {
+        let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let drawn = |seed| draw(&keys, SplitShares::default(), seed);
+        assert_eq!(drawn(1), drawn(1));
+        assert_ne!(drawn(1), drawn(2));
+    }
+
+    proptest! {
+        #[test]
+        fn the_draw_does_not_depend_on_reading_order(
+            mut keys in proptest::collection::hash_set("[a-z]{1,4}", 3..40).prop_map(Vec::from_iter),
+            seed in any::<u64>(),
+        ) {
+            let drawn = |keys: &[String]| -> BTreeMap<String, Split> {
+                let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+                let splits = draw(&names, SplitShares::default(), seed);
+                keys.iter().cloned().zip(splits).collect()
+            };
+            let first = drawn(&keys);
+            keys.sort_unstable();
+            prop_assert_eq!(&drawn(&keys), &first);
+            prop_assert!(Split::ALL.iter().all(|split| first.values().any(|drawn| drawn == split)));
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Captions as CSV with a header, one caption a line: what Kaggle's file and a plain folder's have in common.
+
+use super::error::DataSetError;
+use super::gathering::Gathering;
+use super::lines;
+use super::photo::SourceCaption;
+use super::split::Split;
+use std::io::Read;
+use std::path::Path;
+
+/// Where the columns are, by the header.
+struct Columns {
+    photo: usize,
+    caption: usize,
+    split: Option<usize>,
+    count: usize,
+}
+
+/// Reads a table whose header names `image` or `photo`, `caption` and, if it likes, `split`.
+///
+/// A caption must stand on one line: so a stray quotation mark costs its line, not the rest of the file.
+///
+/// # Errors
+/// Where the file cannot be read, its header does not name the columns, or not one line can be used.
+pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+    let mut columns = None;
+    let mut wrong_header = None;
+    let read = lines::read_open_ended(file, gathering, |gathering, line| match &columns {
+        Some(columns) => take(gathering, columns, line),
+        None if wrong_header.is_some() => Err("no header".to_owned()),
+        None => {
+            columns = Columns::named_in(line);
+            if columns.is_none() {
+                wrong_header = Some(line.to_owned());
+            }
+            Ok(())
+        }
+    });
+    match wrong_header {
+        Some(found) => Err(DataSetError::Header {
+            file: file.to_owned(),
+            found,
+        }),
+        None => read,
+    }
+}
+
+/// Whether a line is such a table's header.
+pub(super) fn is_header(line: &str) -> bool {
+    Columns::named_in(line).is_some()
+}
+
+impl Columns {
+    fn named_in(header: &str) -> Option<Self> {
+        let names = fields(header).ok()?;
+        let column = |wanted: &[&str]| {
+            names.iter().position(|name| {
+                wanted
+                    .iter()
+                    .any(|wanted| name.trim().eq_ignore_ascii_case(wanted))
+            })
+        };
+        Some(Self {
+            photo: column(&["photo", "image"])?,
+            caption: column(&["caption"])?,
+            split: column(&["split"]),
+            count: names.len(),
+        })
+    }
+}
+
+fn take(gathering: &mut Gathering, columns: &Columns, line: &str) -> Result<(), String> {
+    let fields = fields(line)?;
+    if fields.len() != columns.count {
+        return Err(format!(
+            "{} fields instead of {}: {line}",
+            fields.len(),
+            columns.count
+        ));
+    }
+    let field = |column: usize| fields.get(column).unwrap_or_default().trim();
+    let (key, caption) = (field(columns.photo), field(columns.caption));
+    if key.is_empty() || caption.is_empty() {
+        return Err(format!("no photo or no caption: {line}"));
+    }
+    let split = match columns.split.map(field) {
+        None | Some("") => None,
+        Some(name) => Some(name.parse::<Split>().map_err(|error| error.to_string())?),
+    };
+    gathering.caption(key, SourceCaption::new(caption));
+    if let Some(split) = split {
+        gathering.split(key, split);
+    }
+    Ok(())
+}
+
+/// The fields of one line of CSV.
+fn fields(line: &str) -> Result<csv::StringRecord, String> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(line.len().max(1))
+        .from_reader(line.as_bytes().chain(b"\n".as_slice()));
+    let mut record = csv::StringRecord::new();
+    reader
+        .read_record(&mut record)
+        .map_err(|error| error.to_string())?;
+    // A quotation mark that is never closed takes the line end into its field.
+    if record
+        .iter()
+        .next_back()
+        .is_some_and(|field| field.ends_with('\n'))
+    {
+        return Err(format!("a quotation mark is not closed on its line: {line}"));
+    }
+    Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_split_into_fields_and_an_open_quotation_mark_is_found() {
+        let fields = |line| fields(line).map(|record| record.iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(
+            fields("a.jpg,\"A dog , \"\"Rex\"\" .\"").unwrap(),
+            ["a.jpg", "A dog , \"Rex\" ."]
+        );
+        assert_eq!(fields("a.jpg,A 5\" nail").unwrap(), ["a.jpg", "A 5\" nail"]);
+        assert!(fields("a.jpg,\"A dog").unwrap_err().contains("not closed"));
+    }
+
+    #[test]
+    fn the_header_finds_columns_in_any_order() {
+        assert!(is_header("image,caption"));
+        assert!(is_header("split, Caption ,\"photo\""));
+        assert!(!is_header("a.jpg,A dog"));
+    }
+}

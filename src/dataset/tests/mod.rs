@@ -1,0 +1,32 @@
+//! Sources as users have them on disk, read and prepared the way `cutline prepare` does it.
+
+mod preparing;
+mod reading;
+
+use super::{ProblemKind, Problems};
+use std::fs;
+use tempfile::TempDir;
+
+/// A directory with these files; a photo's content is its name.
+fn directory(files: &[(&str, &str)], photos: &[&str]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    files.iter().for_each(|(name, content)| write(name, content));
+    photos.iter().for_each(|name| write(name, name));
+    directory
+}
+
+fn places(problems: &Problems, kind: ProblemKind) -> Vec<&str> {
+    problems
+        .of(kind)
+        .iter()
+        .map(|problem| problem.place.as_str())
+        .collect()
+}
+
+const TOKENS: &str =
+    "a.jpg#0\tA dog .\na.jpg#1\tA brown dog .\nb.jpg#0\tA cat .\n2258277193.jpg.1#0\tLost .\n";

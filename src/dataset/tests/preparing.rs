@@ -1,0 +1,294 @@
+//! From a source to a data set on disk and back.
+
+use super::super::*;
+use super::{TOKENS, directory, places};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tempfile::TempDir;
+
+/// Captions of a plain folder as JSON lines: photo, split, captions.
+fn lines(photos: &[(&str, &str, &[&str])]) -> String {
+    photos
+        .iter()
+        .map(|(photo, split, captions)| match *split {
+            "" => serde_json::json!({"photo": photo, "captions": captions}),
+            split => serde_json::json!({"photo": photo, "captions": captions, "split": split}),
+        })
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+fn prepared(
+    source: &TempDir,
+    settings: &PrepareSettings,
+) -> (Result<(DataSet, Report), DataSetError>, TempDir) {
+    let target = tempfile::tempdir().unwrap();
+    let decode = |path: &Path| match fs::read_to_string(path) {
+        Ok(content) if content.contains("broken") => Err("not a photo".to_owned()),
+        _ => Ok(()),
+    };
+    let result = prepare(
+        settings,
+        &Source::at(source.path()),
+        &target.path().join("mine"),
+        &decode,
+        &|_| (),
+    );
+    (result, target)
+}
+
+fn every_word() -> PrepareSettings {
+    PrepareSettings {
+        minimum_count: 1,
+        ..PrepareSettings::default()
+    }
+}
+
+#[test]
+fn the_check_lists_everything_and_leaves_out_what_cannot_be_used() {
+    let captions = lines(&[
+        ("a.jpg", "train", &["A dog .", "a DOG", "..."]),
+        ("b.jpg", "dev", &["A dog and an ocelot"]),
+        ("broken.jpg", "train", &["A cat"]),
+        ("copy.jpg", "train", &["A dog"]),
+        ("leak.jpg", "dev", &["A dog"]),
+        ("nowhere.jpg", "", &["A bird"]),
+        ("silent.jpg", "train", &["12", "!"]),
+    ]);
+    let names = [
+        "a.jpg",
+        "b.jpg",
+        "broken.jpg",
+        "nowhere.jpg",
+        "silent.jpg",
+        "uncaptioned.jpg",
+    ];
+    let source = directory(
+        &[
+            ("captions.jsonl", &captions),
+            ("copy.jpg", "a.jpg"),
+            ("leak.jpg", "a.jpg"),
+        ],
+        &names,
+    );
+    let (data_set, report) = prepared(&source, &every_word()).0.unwrap();
+
+    let keys: Vec<_> = data_set.photos.iter().map(|photo| photo.key.as_str()).collect();
+    assert_eq!(keys, ["a.jpg", "b.jpg", "copy.jpg", "leak.jpg"]);
+    assert_eq!(data_set.photos[0].captions.len(), 2);
+    assert_eq!(data_set.vocabulary.words().collect::<Vec<_>>(), ["a", "dog"]);
+
+    let found = |kind| places(&report.problems, kind);
+    assert_eq!(found(ProblemKind::DuplicateCaption), ["a.jpg"]);
+    assert_eq!(
+        found(ProblemKind::EmptyCaption),
+        ["a.jpg", "silent.jpg", "silent.jpg"]
+    );
+    assert_eq!(found(ProblemKind::UndecodablePhoto), ["broken.jpg"]);
+    assert_eq!(found(ProblemKind::DuplicatePhoto), ["copy.jpg"]);
+    assert_eq!(found(ProblemKind::DuplicateAcrossSplits), ["leak.jpg"]);
+    assert_eq!(found(ProblemKind::PhotoWithoutSplit), ["nowhere.jpg"]);
+    let without_caption = found(ProblemKind::PhotoWithoutCaption);
+    assert!(without_caption[0].ends_with("uncaptioned.jpg") && without_caption[1] == "silent.jpg");
+    assert_eq!(report.counts[&ProblemKind::EmptyCaption], 3);
+    assert_eq!(report.counts[&ProblemKind::TornLine], 0);
+
+    let dev = report.splits[&Split::Dev];
+    assert_eq!(
+        (dev.photos, dev.captions, dev.words.tokens, dev.words.unknown),
+        (2, 2, 7, 3)
+    );
+    assert_eq!(report.splits[&Split::Test], SplitStatistics::default());
+    assert_eq!(
+        report.caption_lengths.iter().collect::<Vec<_>>(),
+        [(2, 4), (5, 1)]
+    );
+    assert_eq!(
+        report.frequent_words,
+        [("a".to_owned(), 3), ("dog".to_owned(), 3)]
+    );
+}
+
+#[test]
+fn a_data_set_comes_back_from_disk_as_it_was() {
+    let captions = lines(&[
+        ("a.jpg", "train", &["A dog"]),
+        ("b.jpg", "test", &["A \u{1b}cat\t№1"]),
+    ]);
+    let source = directory(&[("captions.jsonl", &captions)], &["a.jpg", "b.jpg"]);
+    let settings = PrepareSettings {
+        seed: u64::MAX,
+        ..every_word()
+    };
+    let (prepared, target) = prepared(&source, &settings);
+    let (data_set, report) = prepared.unwrap();
+    let home = target.path().join("mine");
+    assert_eq!(DataSet::load(&home).unwrap(), data_set);
+    assert_eq!(Report::load(&home).unwrap(), report);
+    assert_eq!(data_set.manifest.name, "mine");
+    assert_eq!(data_set.photos(Split::Test).count(), 1);
+
+    let photos = fs::read_to_string(home.join("photos.jsonl")).unwrap();
+    fs::write(home.join("photos.jsonl"), &photos[..photos.len() - 9]).unwrap();
+    let torn = DataSet::load(&home).unwrap_err().to_string();
+    assert!(
+        torn.contains("photos.jsonl, line 2") && torn.contains("prepare"),
+        "{torn}"
+    );
+    fs::write(home.join("photos.jsonl"), photos.replace("dog", "cow")).unwrap();
+    assert!(matches!(DataSet::load(&home), Err(DataSetError::HashDiffers(_))));
+    let other = DataSet::load(&target.path().join("yours"))
+        .unwrap_err()
+        .to_string();
+    assert!(other.contains("there are mine"), "{other}");
+}
+
+#[test]
+fn photos_within_the_data_set_move_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let home = place.path().join("drawn");
+    fs::create_dir_all(home.join("photos")).unwrap();
+    fs::write(home.join("photos/one.png"), "one").unwrap();
+    let reading = Reading::drawn(vec![SourcePhoto {
+        key: "one".to_owned(),
+        path: home.join("photos/../photos/one.png"),
+        split: Some(Split::Train),
+        captions: vec![SourceCaption::new("A red circle")],
+    }]);
+    let source = Source::at("scenes");
+    assert!(source.is_scenes());
+    let (data_set, _) =
+        prepare_reading(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
+    let moved = place.path().join("moved");
+    fs::rename(&home, &moved).unwrap();
+    let loaded = DataSet::load(&moved).unwrap();
+    assert_eq!(
+        loaded.photos[0].path,
+        fs::canonicalize(moved.join("photos/one.png")).unwrap()
+    );
+    assert_eq!(loaded.hash, data_set.hash);
+    assert_eq!(loaded.manifest.source.place, Path::new("scenes"));
+}
+
+#[test]
+fn splits_are_drawn_where_the_source_has_none_or_the_user_asks() {
+    let names: Vec<String> = (0..20).map(|number| format!("{number}.jpg")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let photos: Vec<(&str, &str, &[&str])> = names
+        .iter()
+        .map(|&name| (name, "train", ["A dog"].as_slice()))
+        .collect();
+    let named = directory(&[("captions.jsonl", &lines(&photos))], &names);
+    let sizes = |settings: &PrepareSettings| {
+        let (data_set, report) = prepared(&named, settings).0.unwrap();
+        (
+            Split::ALL.map(|split| data_set.photos(split).count()),
+            report.splits_from,
+        )
+    };
+    assert_eq!(sizes(&every_word()), ([20, 0, 0], SplitsFrom::Source));
+    let drawn = PrepareSettings {
+        splits: SplitsFrom::Drawn,
+        ..every_word()
+    };
+    assert_eq!(sizes(&drawn), ([16, 2, 2], SplitsFrom::Drawn));
+}
+
+#[test]
+fn nothing_to_train_on_is_an_error_that_says_why() {
+    let captions = lines(&[("broken.jpg", "train", &["A dog"]), ("b.jpg", "dev", &["A dog"])]);
+    let source = directory(&[("captions.jsonl", &captions)], &["broken.jpg", "b.jpg"]);
+    let (result, target) = prepared(&source, &every_word());
+    let message = result.unwrap_err().to_string();
+    assert!(
+        message.contains("2 photos read, 1 photos that do not decode"),
+        "{message}"
+    );
+    assert!(!target.path().join("mine").exists());
+}
+
+#[test]
+fn a_sources_own_tokens_are_a_setting() {
+    let json = r#"{"images": [{"filename": "a.jpg", "split": "train", "sentences":
+        [{"raw": "A T-shirt.", "tokens": ["a", "t", "shirt", "2 x"]}, {"raw": "A T-shirt!"}]}]}"#;
+    let source = directory(&[("dataset.json", json)], &["a.jpg"]);
+    let tokens = |settings: &PrepareSettings| {
+        let (data_set, _) = prepared(&source, settings).0.unwrap();
+        data_set.photos[0]
+            .captions
+            .iter()
+            .map(|caption| caption.tokens.join(" "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tokens(&every_word()), ["a t shirt 2 x", "a tshirt"]);
+    let cleaned = PrepareSettings {
+        use_source_tokens: false,
+        ..every_word()
+    };
+    assert_eq!(tokens(&cleaned), ["a tshirt", "a tshirt"]);
+}
+
+#[test]
+fn settings_refuse_unknown_keys_and_fill_in_the_rest() {
+    let settings: PrepareSettings =
+        toml::from_str("minimum_count = 2\n[cleaning]\nremove_digits = false").unwrap();
+    assert_eq!(settings.minimum_count, 2);
+    assert!(settings.cleaning.lowercase && !settings.cleaning.remove_digits);
+    assert!(toml::from_str::<PrepareSettings>("minimum_cuont = 2").is_err());
+}
+
+#[test]
+fn progress_counts_every_photo_once() {
+    let source = directory(&[("x.token.txt", TOKENS)], &["a.jpg", "b.jpg"]);
+    let (checked, last) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let progress = |progress: Progress| {
+        if progress.stage == Stage::Checking {
+            assert_eq!(progress.total, 2);
+            checked.fetch_add(1, Ordering::Relaxed);
+            last.fetch_max(progress.done, Ordering::Relaxed);
+        }
+    };
+    let target = tempfile::tempdir().unwrap();
+    prepare(
+        &every_word(),
+        &Source::at(source.path()),
+        target.path(),
+        &|_| Ok(()),
+        &progress,
+    )
+    .unwrap();
+    assert_eq!((checked.into_inner(), last.into_inner()), (2, 2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Any number of lines in any order: each caption is in the data set or in the report.
+    #[test]
+    fn no_caption_is_lost(
+        lines in proptest::collection::vec(("[a-f]", prop_oneof!["[A-C .]{1,6}", "[0-9]{1,2}"]), 1..30),
+    ) {
+        let content: String = lines.iter().map(|(photo, caption)| format!("{photo}.jpg#0\t{caption}\n")).collect();
+        let source = directory(&[("x.token.txt", &content)], &["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
+        let (data_set, report) = match prepared(&source, &every_word()).0 {
+            Err(DataSetError::NoPhotos { .. } | DataSetError::NothingToTrainOn(_)) => return Ok(()),
+            other => other.unwrap(),
+        };
+        let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+        for photo in &data_set.photos {
+            *kept.entry(photo.key.clone()).or_default() += photo.captions.len();
+        }
+        let listed: usize = [
+            ProblemKind::MalformedLine,
+            ProblemKind::EmptyCaption,
+            ProblemKind::CaptionWithoutPhoto,
+        ]
+        .map(|kind| report.counts[&kind])
+        .iter()
+        .sum();
+        prop_assert_eq!(kept.values().sum::<usize>() + listed, lines.len());
+    }
+}

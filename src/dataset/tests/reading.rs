@@ -1,0 +1,351 @@
+//! Every format, whole, torn and wrong.
+
+use super::super::*;
+use super::{TOKENS, directory, places};
+use tempfile::TempDir;
+
+fn read(directory: &TempDir) -> Result<Reading, DataSetError> {
+    Source::at(directory.path()).read()
+}
+
+/// Key, split and raw captions of every photo.
+fn summary(reading: &Reading) -> Vec<(&str, Option<Split>, Vec<&str>)> {
+    let captions =
+        |photo: &'_ SourcePhoto| -> Vec<_> { photo.captions.iter().map(|c| c.raw.len()).collect() };
+    assert!(
+        reading
+            .photos
+            .iter()
+            .all(|photo| photo.path.is_absolute() && captions(photo).len() < 10)
+    );
+    reading
+        .photos
+        .iter()
+        .map(|photo| {
+            (
+                photo.key.as_str(),
+                photo.split,
+                photo
+                    .captions
+                    .iter()
+                    .map(|caption| caption.raw.as_str())
+                    .collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn flickr8k_reads_the_token_file_and_the_split_lists_beside_it() {
+    let directory = directory(
+        &[
+            ("Flickr8k_text/Flickr8k.token.txt", TOKENS),
+            ("Flickr8k_text/Flickr8k.lemma.token.txt", "a.jpg#0\tdog"),
+            ("Flickr8k_text/Flickr_8k.trainImages.txt", "a.jpg\r\n"),
+            ("Flickr8k_text/Flickr_8k.devImages.txt", "b\n"),
+        ],
+        &["Flicker8k_Dataset/a.jpg", "Flicker8k_Dataset/b.jpg"],
+    );
+    let reading = read(&directory).unwrap();
+    assert_eq!(reading.format, Format::Flickr8k);
+    assert_eq!(
+        summary(&reading),
+        [
+            ("a.jpg", Some(Split::Train), vec!["A dog .", "A brown dog ."]),
+            ("b.jpg", Some(Split::Dev), vec!["A cat ."]),
+        ]
+    );
+    assert_eq!(
+        places(&reading.problems, ProblemKind::CaptionWithoutPhoto),
+        ["2258277193.jpg.1"]
+    );
+    assert_eq!(reading.files.len(), 3);
+}
+
+#[test]
+fn a_torn_token_file_is_read_up_to_the_tear() {
+    let photos = ["a.jpg", "b.jpg"];
+    let torn = directory(&[("x.token.txt", "a.jpg#0\tA dog\nno tab\nb.jpg#0")], &photos);
+    let problems = read(&torn).unwrap().problems;
+    let [malformed] = problems.of(ProblemKind::MalformedLine) else {
+        panic!("{problems:?}")
+    };
+    assert!(malformed.place.ends_with("x.token.txt, line 2"), "{malformed}");
+    assert_eq!(problems.count(ProblemKind::TornLine), 1);
+    assert_eq!(problems.count(ProblemKind::PhotoWithoutCaption), 1);
+
+    let perhaps = directory(&[("x.token.txt", "a.jpg#0\tA dog\nb.jpg#0\tA ca")], &photos);
+    let reading = read(&perhaps).unwrap();
+    assert_eq!(reading.photos.len(), 2);
+    assert_eq!(reading.problems.count(ProblemKind::UnendedLine), 1);
+}
+
+#[test]
+fn kaggle_reads_csv_and_lists_bad_lines() {
+    let directory = directory(
+        &[(
+            "captions.txt",
+            "image,caption\r\na.jpg,\"A dog , \"\"Rex\"\" .\"\r\na.jpg,one,two\r\nb.jpg,\"open\r\nb.jpg,A cat\r\n",
+        )],
+        &["Images/a.jpg", "Images/b.jpg"],
+    );
+    let reading = read(&directory).unwrap();
+    assert_eq!(reading.format, Format::Kaggle);
+    assert_eq!(
+        summary(&reading),
+        [
+            ("a.jpg", None, vec!["A dog , \"Rex\" ."]),
+            ("b.jpg", None, vec!["A cat"])
+        ]
+    );
+    let details: Vec<_> = reading
+        .problems
+        .of(ProblemKind::MalformedLine)
+        .iter()
+        .map(Problem::to_string)
+        .collect();
+    assert!(
+        details[0].contains("line 3: 3 fields instead of 2"),
+        "{details:?}"
+    );
+    assert!(
+        details[1].contains("line 4: a quotation mark is not closed"),
+        "{details:?}"
+    );
+}
+
+#[test]
+fn karpathy_brings_tokens_and_splits() {
+    let json = r#"{"dataset": "coco", "images": [
+        {"filepath": "val2014", "filename": "b.jpg", "split": "restval", "imgid": 0,
+         "sentences": [{"raw": "A cat.", "tokens": ["a", "cat"], "sentid": 1}]},
+        {"filename": "a.jpg", "split": "val", "sentences": [{"raw": "A dog."}]},
+        {"filename": "c.jpg", "split": "test", "sentences": []}]}"#;
+    let directory = directory(
+        &[("dataset_coco.json", json)],
+        &["images/val2014/b.jpg", "images/a.jpg", "images/c.jpg"],
+    );
+    let reading = read(&directory).unwrap();
+    assert_eq!(reading.format, Format::Karpathy);
+    assert_eq!(
+        summary(&reading),
+        [
+            ("a.jpg", Some(Split::Dev), vec!["A dog."]),
+            ("c.jpg", Some(Split::Test), vec![]),
+            ("val2014/b.jpg", Some(Split::Train), vec!["A cat."]),
+        ]
+    );
+    assert_eq!(reading.photos[0].captions[0].tokens, None);
+    assert_eq!(
+        reading.photos[2].captions[0].tokens.as_deref(),
+        Some(["a".to_owned(), "cat".to_owned()].as_slice())
+    );
+}
+
+#[test]
+fn coco_takes_every_captions_file_and_its_split_from_its_name() {
+    let file = |name: &str| {
+        format!(
+            r#"{{"info": {{}}, "images": [{{"id": 7, "file_name": "{name}", "width": 640}}],
+             "annotations": [{{"image_id": 7, "id": 1, "caption": "A dog."}}, {{"image_id": 8, "caption": "Lost."}}]}}"#
+        )
+    };
+    let directory = directory(
+        &[
+            ("annotations/captions_train2014.json", &file("a.jpg")),
+            ("annotations/captions_val2014.json", &file("b.jpg")),
+            ("annotations/instances_val2014.json", &file("c.jpg")),
+        ],
+        &["train2014/a.jpg", "val2014/b.jpg", "val2014/d.jpg"],
+    );
+    let reading = read(&directory).unwrap();
+    assert_eq!(reading.format, Format::Coco);
+    assert_eq!(
+        summary(&reading),
+        [
+            ("a.jpg", Some(Split::Train), vec!["A dog."]),
+            ("b.jpg", Some(Split::Dev), vec!["A dog."])
+        ]
+    );
+    let lost = reading.problems.of(ProblemKind::CaptionWithoutPhoto);
+    assert!(
+        lost.iter().all(|problem| problem.place.ends_with("image id 8")),
+        "{lost:?}"
+    );
+    assert_eq!(lost.len(), 2);
+    assert_eq!(reading.problems.count(ProblemKind::PhotoWithoutCaption), 1);
+}
+
+#[test]
+fn a_folder_reads_csv_and_json_lines() {
+    let photos = ["dogs/a.jpg", "b.jpg"];
+    let expected = [
+        ("b.jpg", None, vec!["A cat"]),
+        ("dogs/a.jpg", Some(Split::Dev), vec!["A dog", "A puppy"]),
+    ];
+    let csv = "\u{feff}caption,photo,split\nA dog,dogs/a.jpg,val\nA puppy,dogs/a.jpg,\nA cat,b.jpg,\nA cat,b.jpg,who\n";
+    let reading = read(&directory(&[("captions.csv", csv)], &photos)).unwrap();
+    assert_eq!(summary(&reading), expected);
+    let [unknown] = reading.problems.of(ProblemKind::MalformedLine) else {
+        panic!("{:?}", reading.problems)
+    };
+    assert!(unknown.detail.contains("no split is called"), "{unknown}");
+
+    let jsonl = concat!(
+        r#"{"photo": "dogs/a.jpg", "captions": ["A dog", "A puppy"], "split": "dev", "by": "me"}"#,
+        "\n",
+        r#"{"photo": "b.jpg"}"#,
+        "\n",
+        r#"{"image": "b.jpg", "caption": "A cat"}"#,
+        "\n",
+        r#"{"photo": "b.jpg", "capt"#
+    );
+    let reading = read(&directory(&[("captions.jsonl", jsonl)], &photos)).unwrap();
+    assert_eq!(reading.format, Format::Folder);
+    assert_eq!(summary(&reading), expected);
+    assert_eq!(reading.problems.count(ProblemKind::MalformedLine), 1);
+    assert_eq!(reading.problems.count(ProblemKind::TornLine), 1);
+}
+
+const KARPATHY: &str =
+    r#"{"images": [{"filename": "a.jpg", "split": "train", "sentences": [{"raw": "A \"annotations\"."}]}]}"#;
+
+#[test]
+fn of_several_forms_the_first_is_read_and_the_others_are_named() {
+    let directory = directory(
+        &[
+            ("captions.txt", "image,caption\na.jpg,A dog\n"),
+            ("captions.csv", "photo,caption\na.jpg,A dog\n"),
+            ("x.token.txt", TOKENS),
+            ("dataset_mine.json", KARPATHY),
+        ],
+        &["a.jpg", "b.jpg"],
+    );
+    let reading = read(&directory).unwrap();
+    assert_eq!(reading.format, Format::Karpathy);
+    assert_eq!(
+        reading.also_found,
+        [Format::Flickr8k, Format::Folder, Format::Kaggle]
+    );
+    for format in [Format::Karpathy, Format::Flickr8k, Format::Folder, Format::Kaggle] {
+        let forced = Source {
+            format: Some(format),
+            ..Source::at(directory.path())
+        }
+        .read()
+        .unwrap();
+        assert_eq!((forced.format, forced.also_found.len()), (format, 0));
+    }
+}
+
+#[test]
+fn files_the_user_names_are_recognised_by_content() {
+    let directory = directory(
+        &[
+            ("texts/karpathy.json", KARPATHY),
+            (
+                "texts/coco.json",
+                r#"{"images": [{"id": "x", "file_name": "a.jpg"}], "annotations": [{"image_id": "x", "caption": "A dog"}]}"#,
+            ),
+            ("texts/tokens", TOKENS),
+            ("texts/kaggle", "image,caption\na.jpg,A dog\n"),
+            (
+                "texts/lines.jsonl",
+                "{\"photo\": \"a.jpg\", \"caption\": \"A dog\"}\n",
+            ),
+            ("lists/my_train.txt", "a.jpg\n"),
+            ("lists/mine.txt", "a.jpg\n"),
+        ],
+        &["pictures/a.jpg"],
+    );
+    let path = |name: &str| directory.path().join(name);
+    for (file, format) in [
+        ("texts/karpathy.json", Format::Karpathy),
+        ("texts/coco.json", Format::Coco),
+        ("texts/tokens", Format::Flickr8k),
+        ("texts/kaggle", Format::Kaggle),
+        ("texts/lines.jsonl", Format::Folder),
+    ] {
+        let by_place = Source {
+            photos: Some(path("pictures")),
+            splits: vec![path("lists/my_train.txt")],
+            ..Source::at(path(file))
+        };
+        let by_captions = Source {
+            place: directory.path().to_owned(),
+            captions: Some(path(file)),
+            ..by_place.clone()
+        };
+        for source in [by_place, by_captions] {
+            let reading = source.read().unwrap();
+            assert_eq!(reading.format, format);
+            assert_eq!(reading.photos[0].split, Some(Split::Train));
+        }
+    }
+    let unnamed = Source {
+        photos: Some(path("pictures")),
+        splits: vec![path("lists/mine.txt")],
+        ..Source::at(path("texts/kaggle"))
+    };
+    assert!(matches!(unnamed.read(), Err(DataSetError::UnnamedSplit(_))));
+    assert!(matches!(
+        Source::at(path("pictures/a.jpg")).read(),
+        Err(DataSetError::NotRecognised { .. })
+    ));
+}
+
+#[test]
+fn what_cannot_be_read_says_what_to_do() {
+    let message =
+        |files: &[(&str, &str)], photos: &[&str]| read(&directory(files, photos)).unwrap_err().to_string();
+    let torn = message(&[("dataset.json", &KARPATHY[..60])], &["a.jpg"]);
+    assert!(
+        torn.contains("dataset.json ends in the middle (line 1, column 60)"),
+        "{torn}"
+    );
+    let torn = message(
+        &[("dataset.json", &KARPATHY.replace("[{\"raw\"", "[\"raw\""))],
+        &["a.jpg"],
+    );
+    assert!(
+        torn.contains("line 1, column") && torn.contains("mend the file"),
+        "{torn}"
+    );
+    let header = message(&[("captions.txt", "a.jpg,A \u{1b}[2Jdog\n")], &["a.jpg"]);
+    assert!(
+        header.contains("must name the columns") && !header.contains('\u{1b}'),
+        "{header}"
+    );
+    let empty = message(&[("captions.txt", "image,caption\n")], &["a.jpg"]);
+    assert!(empty.contains("no usable caption"), "{empty}");
+    let unusable = message(&[("x.token.txt", "a.jpg A dog\n")], &["a.jpg"]);
+    assert!(unusable.contains("line 1: no tab"), "{unusable}");
+    let nowhere = message(&[("x.token.txt", TOKENS)], &["else/a.jpg"]);
+    assert!(
+        nowhere.contains("not one of the 3 captioned photos") && nowhere.contains("--images"),
+        "{nowhere}"
+    );
+    let nothing = message(&[], &["a.jpg"]);
+    assert!(
+        nothing.contains("*.token.txt") && nothing.contains("--captions"),
+        "{nothing}"
+    );
+    let several = message(&[("a.token.txt", TOKENS), ("b.token.txt", TOKENS)], &["a.jpg"]);
+    assert!(several.contains("choose one with --captions"), "{several}");
+    let absent = Source::at("/no/such/place").read().unwrap_err().to_string();
+    assert!(absent.contains("/no/such/place does not exist"), "{absent}");
+    assert!(matches!(
+        Source::at("scenes").read(),
+        Err(DataSetError::ScenesAreDrawn)
+    ));
+}
+
+#[test]
+fn format_names_are_understood() {
+    for format in Format::ALL {
+        assert_eq!(format.to_string().parse(), Ok(format));
+        assert_eq!(serde_json::to_value(format).unwrap(), format.to_string());
+    }
+    assert_eq!("Flickr30k".parse(), Ok(Format::Flickr8k));
+    assert!("coca".parse::<Format>().unwrap_err().to_string().contains("coco"));
+}

@@ -1,0 +1,137 @@
+//! Flickr8k as it is, in its three forms; runs where `CUTLINE_FLICKR8K` names its directory.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use cutline::dataset::{
+    DataSet, Format, PrepareSettings, ProblemKind, Reading, Report, Source, Split, SplitsFrom, prepare,
+};
+use std::path::{Path, PathBuf};
+
+/// The directory of Flickr8k's train and dev splits, or a word on why the test is skipped.
+fn flickr8k() -> Option<PathBuf> {
+    let place = std::env::var_os("CUTLINE_FLICKR8K").map(PathBuf::from);
+    if place.is_none() {
+        eprintln!("skipped: CUTLINE_FLICKR8K does not name a directory with Flickr8k");
+    }
+    place
+}
+
+fn source(place: &Path, format: Format) -> Source {
+    Source {
+        format: Some(format),
+        ..Source::at(place)
+    }
+}
+
+fn captions(reading: &Reading, split: Option<Split>) -> usize {
+    reading
+        .photos
+        .iter()
+        .filter(|photo| photo.split == split)
+        .map(|photo| photo.captions.len())
+        .sum()
+}
+
+fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (DataSet, Report) {
+    let target = tempfile::tempdir().unwrap();
+    let home = target.path().join("flickr8k");
+    let decode = |photo: &Path| {
+        image::ImageReader::open(photo)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let prepared = prepare(settings, &source(place, format), &home, &decode, &|_| ()).unwrap();
+    assert_eq!(DataSet::load(&home).unwrap(), prepared.0);
+    prepared
+}
+
+#[test]
+fn the_three_forms_hold_the_same_photos_and_captions() {
+    let Some(place) = flickr8k() else { return };
+    let read = |format| source(&place, format).read().unwrap();
+    let [karpathy, tokens, kaggle] = [Format::Karpathy, Format::Flickr8k, Format::Kaggle].map(read);
+
+    for reading in [&karpathy, &tokens] {
+        assert_eq!(captions(reading, Some(Split::Train)), 30_000);
+        assert_eq!(captions(reading, Some(Split::Dev)), 5_000);
+        let train = reading
+            .photos
+            .iter()
+            .filter(|photo| photo.split == Some(Split::Train));
+        assert_eq!((train.count(), reading.photos.len()), (6_000, 7_000));
+    }
+    assert_eq!(captions(&kaggle, None), 35_000);
+    for reading in [&karpathy, &tokens, &kaggle] {
+        assert!(reading.problems.is_empty(), "{:?}", reading.problems);
+        assert!(
+            reading
+                .photos
+                .iter()
+                .map(|photo| &photo.key)
+                .eq(karpathy.photos.iter().map(|photo| &photo.key))
+        );
+    }
+    let recognised = Source::at(&place).read().unwrap();
+    assert_eq!(recognised.format, Format::Karpathy);
+    assert_eq!(recognised.also_found, [Format::Flickr8k, Format::Kaggle]);
+}
+
+#[test]
+fn prepared_figures_are_those_of_an_independent_count() {
+    let Some(place) = flickr8k() else { return };
+    let settings = |minimum_count| PrepareSettings {
+        minimum_count,
+        use_source_tokens: false,
+        ..PrepareSettings::default()
+    };
+    let (tokens, report) = prepare_with(&place, Format::Flickr8k, &settings(5));
+    let (karpathy, _) = prepare_with(&place, Format::Karpathy, &settings(5));
+    let (kaggle, drawn) = prepare_with(&place, Format::Kaggle, &settings(5));
+    let (everything, _) = prepare_with(&place, Format::Flickr8k, &settings(1));
+    let (own_tokens, _) = prepare_with(&place, Format::Karpathy, &PrepareSettings::default());
+
+    // The numbers below were counted once by a script independent of this crate.
+    let words = |data_set: &DataSet| data_set.vocabulary.words().count();
+    assert_eq!(
+        [&tokens, &everything, &own_tokens].map(words),
+        [2_531, 7_590, 2_537]
+    );
+    let unknown = report.splits[&Split::Train].words;
+    assert_eq!((unknown.tokens, unknown.unknown), (323_517, 8_341));
+    assert_eq!(report.counts[&ProblemKind::DuplicateCaption], 18);
+    assert_eq!(report.counts[&ProblemKind::DuplicatePhoto], 1);
+
+    assert_eq!(karpathy.hash, tokens.hash);
+    assert_eq!(drawn.splits_from, SplitsFrom::Drawn);
+    assert_eq!(
+        Split::ALL.map(|split| kaggle.photos(split).count()),
+        [5_600, 700, 700]
+    );
+    assert_eq!(report.splits[&Split::Train].captions, 30_000);
+    assert_eq!(report.splits[&Split::Dev].captions, 5_000);
+    assert_eq!(report.counts[&ProblemKind::UndecodablePhoto], 0);
+}
+
+#[test]
+fn the_oddities_of_the_full_set_are_listed() {
+    let Some(place) = flickr8k() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let captions = directory.path().join("Flickr8k.token.txt");
+    let mut text = std::fs::read_to_string(place.join("Flickr8k.token.txt")).unwrap();
+    text.push_str("2258277193_586949ec62.jpg.1#0\tPeople waiting for a train .\n1000268201_693b08c");
+    std::fs::write(&captions, text).unwrap();
+    let odd = Source {
+        captions: Some(captions),
+        splits: vec![place.join("Flickr_8k.trainImages.txt")],
+        ..source(&place, Format::Flickr8k)
+    };
+    let home = directory.path().join("odd");
+    let (data_set, report) = prepare(&PrepareSettings::default(), &odd, &home, &|_| Ok(()), &|_| ()).unwrap();
+    assert_eq!(data_set.photos.len(), 6_000);
+    assert_eq!(report.counts[&ProblemKind::PhotoWithoutSplit], 1_000);
+    assert_eq!(report.counts[&ProblemKind::TornLine], 1);
+    let [lost] = report.problems.of(ProblemKind::CaptionWithoutPhoto) else {
+        panic!("{:?}", report.counts)
+    };
+    assert_eq!(lost.place, "2258277193_586949ec62.jpg.1");
+}
