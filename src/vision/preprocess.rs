@@ -218,3 +218,167 @@ fn with_shorter_side((width, height): (u32, u32), shorter: u32) -> (u32, u32) {
         (scaled(width, height), shorter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::{photo, weights::WeightFile};
+    use image::Rgb;
+    use std::path::Path;
+
+    const PLAIN: Normalisation = Normalisation {
+        scale: 1.0,
+        mean: [0.0; 3],
+        deviation: [1.0; 3],
+    };
+
+    fn plain(size: u32, fit: Fit, filter: Filter) -> Preprocessing {
+        Preprocessing {
+            size,
+            fit,
+            filter,
+            order: ChannelOrder::Rgb,
+            normalisation: PLAIN,
+        }
+    }
+
+    fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
+        let mut out = vec![f32::NAN; preprocessing.pixels_len()];
+        preprocessing.write_pixels(photo, &mut out);
+        out
+    }
+
+    fn sample() -> RgbImage {
+        let channels = |x: u32, y: u32| [30 * x + 5 * y, x * x * 9 + y * 13, (x * 40) ^ (y * 57)];
+        RgbImage::from_fn(7, 5, |x, y| Rgb(channels(x, y).map(|value| (value % 256) as u8)))
+    }
+
+    #[track_caller]
+    fn assert_near(found: &[f32], expected: &[u8], tolerance: f32) {
+        assert_eq!(found.len(), expected.len());
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let expected = f32::from(*expected);
+            assert!(
+                (found - expected).abs() <= tolerance,
+                "value {at}: {found}, not {expected}"
+            );
+        }
+    }
+
+    /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
+    #[test]
+    fn bilinear_shrinks_as_pillow_does() {
+        let squashed = pixels(&plain(3, Fit::Squash, Filter::Bilinear), &sample());
+        #[rustfmt::skip]
+        let expected = [
+            28, 18, 41, 92, 95, 113, 156, 158, 207, 36, 38, 97, 100, 112,
+            102, 164, 154, 158, 44, 58, 192, 108, 120, 148, 172, 88, 56,
+        ];
+        assert_near(&squashed, &expected, 1.0);
+    }
+
+    #[test]
+    fn bilinear_enlarges_as_pillow_does() {
+        let enlarged = pixels(&plain(9, Fit::Squash, Filter::Bilinear), &sample());
+        #[rustfmt::skip]
+        let first_two_rows = [
+            0, 0, 0, 20, 6, 27, 43, 21, 58, 67, 46, 89, 90, 81, 120, 113, 130, 151, 137, 189, 182, 160, 173, 213,
+            180, 68, 240, 2, 4, 19, 22, 10, 28, 45, 25, 57, 69, 50, 91, 92, 85, 102, 115, 134, 145, 139, 193, 189,
+            162, 177, 218, 182, 72, 227,
+        ];
+        assert_near(&enlarged[..first_two_rows.len()], &first_two_rows, 1.0);
+    }
+
+    #[test]
+    fn the_centre_is_cut_as_torchvision_does() {
+        let preprocessing = plain(3, Fit::ShorterSide(4), Filter::Bilinear);
+        #[rustfmt::skip]
+        let expected = [
+            48, 27, 63, 91, 87, 112, 134, 183, 182, 54, 42, 63, 97, 102,
+            73, 140, 198, 195, 60, 58, 140, 103, 118, 127, 146, 147, 112,
+        ];
+        assert_near(&pixels(&preprocessing, &sample()), &expected, 1.0);
+    }
+
+    #[test]
+    fn a_photo_of_the_right_size_is_not_resampled() {
+        let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
+        let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
+        for fit in [Fit::Squash, Fit::ShorterSide(5)] {
+            assert_eq!(pixels(&plain(4, fit, Filter::Bilinear), &square), expected);
+        }
+    }
+
+    #[test]
+    fn channels_are_ordered_and_scaled_as_each_recipe_says() {
+        let photo = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
+        let cases = [
+            (
+                Preprocessing::caffe(1),
+                [0.0 - 103.939, 128.0 - 116.779, 255.0 - 123.68],
+            ),
+            (Preprocessing::symmetric(1), [1.0, 128.0 / 127.5 - 1.0, -1.0]),
+            // (x / 255 - mean) / deviation, channel by channel
+            (
+                Preprocessing::torchvision(1),
+                [2.248_908_3, 0.205_182_07, -1.804_444_4],
+            ),
+            (
+                Preprocessing::efficientnet_lite(1),
+                [1.0, 1.0 / 128.0, -127.0 / 128.0],
+            ),
+        ];
+        for (preprocessing, expected) in cases {
+            let found = pixels(&preprocessing, &photo);
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{preprocessing:?}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_one_pixel_cost_no_more_than_squares() {
+        let line = RgbImage::from_pixel(60_000, 1, Rgb([9, 8, 7]));
+        let found = pixels(&plain(64, Fit::ShorterSide(73), Filter::Bilinear), &line);
+        assert_eq!(found.as_chunks::<3>().0, [[9.0, 8.0, 7.0]; 64 * 64]);
+    }
+
+    #[test]
+    fn settings_survive_json_exactly() {
+        for settings in [Preprocessing::caffe(224), Preprocessing::torchvision(224)] {
+            let json = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<Preprocessing>(&json).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn a_real_photo_is_enlarged_as_for_the_reference_features() {
+        let (Some(weights), Some(flickr8k)) = (
+            std::env::var_os("CUTLINE_WEIGHTS"),
+            std::env::var_os("CUTLINE_FLICKR8K"),
+        ) else {
+            eprintln!("skipped: CUTLINE_WEIGHTS and CUTLINE_FLICKR8K name no folders");
+            return;
+        };
+        let photo = photo::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
+        let found = pixels(&plain(299, Fit::Squash, Filter::Bilinear), &photo);
+        let reference = WeightFile::open(Path::new(&weights).join("reference.safetensors")).unwrap();
+        let expected = reference
+            .get(
+                "xception/2090545563_a4e66ec76b.jpg/input_299_bilinear",
+                &[299, 299, 3],
+            )
+            .unwrap();
+        let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        let (largest, sum) = differences.fold((0_f32, 0_f64), |(largest, sum), difference| {
+            (largest.max(difference), sum + f64::from(difference))
+        });
+        let mean = sum / found.len() as f64;
+        eprintln!("{largest} {mean} {:?} {:?}", &found[..6], &expected[..6]);
+        // Pillow's pixels are met exactly by Pillow alone: libjpeg and zune-jpeg round chroma differently.
+        assert!(largest <= 4.0 && mean < 0.3, "largest {largest}, mean {mean}");
+    }
+}
