@@ -1,5 +1,8 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
+use super::conv2d::Conv2dKernel;
+use super::depthwise::DepthwiseKernel;
+use super::pool::PoolKernel;
 use dfdx::prelude::{Cpu, Device, NoneTape, OwnedTape, Tensor};
 
 /// A tape that records the backward operations of a training step.
@@ -15,6 +18,6 @@ pub type Regions<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
 
 /// A dfdx device that also has Cutline's operations.
-pub trait Backend: Device<f32> {}
+pub trait Backend: Device<f32> + Conv2dKernel + DepthwiseKernel + PoolKernel {}
 
 impl Backend for Cpu {}

@@ -7,9 +7,23 @@
 //! Layout is channels-last throughout: photos are `[photos, height, width, channels]`, so a convolution is
 //! a row gather and one large matrix product.
 
+mod activation;
 mod backend;
+mod conv2d;
+mod depthwise;
+mod gather;
+pub(crate) mod host;
 mod parameter;
+mod pool;
 pub(crate) mod product;
+#[cfg(test)]
+mod testing;
+mod window;
 
+pub use activation::Activation;
 pub use backend::{Backend, Images, Matrix, Regions, Taped};
+pub use conv2d::{Conv2dKernel, Convolution, conv2d};
+pub use depthwise::{DepthwiseKernel, depthwise};
 pub use parameter::{Initialisation, Parameter};
+pub use pool::{PoolKernel, global_mean, max_pool};
+pub use window::{Padding, Window};
