@@ -1,0 +1,391 @@
+//! From a list of photos to rows in a feature store: decoding on all threads, the network on the caller's.
+
+use super::photo::{self, PhotoError};
+use super::preprocess::Preprocessing;
+use super::store::{FeatureWriter, StoreError};
+use rayon::prelude::*;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Batches that wait decoded for the network; with the one being decoded and the one in the network, what is
+/// in memory at a time.
+const BATCHES_AHEAD: usize = 1;
+
+/// A photo to extract features of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// Under which its features are stored.
+    pub key: &'a str,
+    /// Where it lies.
+    pub path: &'a Path,
+}
+
+/// How far an extraction has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Photos whose features are stored.
+    pub done: usize,
+    /// Photos in the list.
+    pub total: usize,
+    /// Of those done, the ones that an earlier extraction had stored.
+    pub resumed: usize,
+    /// Time since the start.
+    pub elapsed: Duration,
+}
+
+impl Progress {
+    /// Speed of this extraction; zero until its first batch is stored.
+    pub fn photos_per_second(&self) -> f64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 {
+            (self.done - self.resumed) as f64 / seconds
+        } else {
+            0.0
+        }
+    }
+
+    /// Time still needed at this speed; `None` until the first batch is stored.
+    pub fn remaining(&self) -> Option<Duration> {
+        let seconds = (self.total - self.done) as f64 / self.photos_per_second();
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+}
+
+/// How an extraction ended that met no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extraction {
+    /// Every photo of the list is stored; [`FeatureWriter::finish`] may follow.
+    Complete,
+    /// It was asked to stop. What is done is stored; the same call again goes on from there.
+    Interrupted {
+        /// Photos stored.
+        done: usize,
+        /// Photos in the list.
+        total: usize,
+    },
+}
+
+/// Why an extraction ended early; `E` is the network's error. What was done before is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractionError<E> {
+    /// A photo could not be decoded.
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    /// Features could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The network failed.
+    #[error("the network failed on the photos from {key:?} on: {error}")]
+    Network {
+        /// The first photo of the batch.
+        key: String,
+        /// What the network said.
+        error: E,
+    },
+}
+
+/// Extracts the features of every photo that the store does not hold yet.
+///
+/// `forward` takes pixels `[photos, size, size, 3]` with the number of photos, and gives features `[photos,
+/// regions, channels]`. Rows are stored in the order of `photos`. The list is cut into the same batches
+/// whether an extraction was interrupted or not, and a batch that is partly stored goes through the network
+/// whole, so that the store ends up with the same bytes even where a sum depends on the size of the batch.
+///
+/// `progress` is told after every batch. `stop` is looked at before every batch.
+///
+/// # Errors
+/// [`ExtractionError`] names the photo at fault.
+pub fn extract<E>(
+    photos: &[Source<'_>],
+    preprocessing: &Preprocessing,
+    batch: NonZeroUsize,
+    mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
+    writer: &mut FeatureWriter,
+    progress: &dyn Fn(Progress),
+    stop: &AtomicBool,
+) -> Result<Extraction, ExtractionError<E>> {
+    let missing_in =
+        |photos: &[Source<'_>]| photos.iter().filter(|photo| !writer.contains(photo.key)).count();
+    let missing = missing_in(photos);
+    let batches: Vec<&[Source<'_>]> = photos
+        .chunks(batch.get())
+        .filter(|photos| missing_in(photos) > 0)
+        .collect();
+    let resumed = photos.len() - missing;
+    let mut done = resumed;
+    let start = Instant::now();
+
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        scope.spawn(|| decode_ahead(&batches, preprocessing, sender));
+        for batch in &batches {
+            if stop.load(Ordering::Relaxed) {
+                let total = photos.len();
+                return Ok(Extraction::Interrupted { done, total });
+            }
+            let Some(pixels) = next_batch(&receiver)? else {
+                break; // the decoder is gone, which it is only after an error that was passed on
+            };
+            let features = forward(&pixels, batch.len()).map_err(|error| ExtractionError::Network {
+                key: batch[0].key.to_owned(),
+                error,
+            })?;
+            done += store(batch, &features, writer)?;
+            progress(Progress {
+                done,
+                total: photos.len(),
+                resumed,
+                elapsed: start.elapsed(),
+            });
+        }
+        Ok(Extraction::Complete)
+    })
+}
+
+type Pixels = Result<Vec<f32>, PhotoError>;
+
+/// Decodes batch after batch until all are sent, one fails, or nobody takes them any more.
+fn decode_ahead(batches: &[&[Source<'_>]], preprocessing: &Preprocessing, sender: SyncSender<Pixels>) {
+    for batch in batches {
+        let pixels = decode(batch, preprocessing);
+        let failed = pixels.is_err();
+        if sender.send(pixels).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// The pixels of a batch `[photos, size, size, 3]`, its photos decoded in parallel.
+fn decode(batch: &[Source<'_>], preprocessing: &Preprocessing) -> Pixels {
+    let mut pixels = vec![0.0; batch.len() * preprocessing.pixels_len()];
+    let results: Vec<Result<(), PhotoError>> = pixels
+        .par_chunks_mut(preprocessing.pixels_len())
+        .zip(batch)
+        .map(|(pixels, source)| {
+            let photo = photo::decode(source.path)?;
+            preprocessing.write_pixels(&photo, pixels);
+            Ok(())
+        })
+        .collect();
+    // The first in order is reported, whichever thread met one first.
+    results.into_iter().collect::<Result<(), _>>()?;
+    Ok(pixels)
+}
+
+fn next_batch(receiver: &Receiver<Pixels>) -> Result<Option<Vec<f32>>, PhotoError> {
+    receiver.recv().ok().transpose()
+}
+
+/// Stores what the store lacks of a batch; gives how many photos that were.
+fn store(batch: &[Source<'_>], features: &[f32], writer: &mut FeatureWriter) -> Result<usize, StoreError> {
+    let row_len = writer.spec().row_len();
+    if features.len() != batch.len() * row_len {
+        return Err(StoreError::RowLength {
+            key: batch[0].key.to_owned(),
+            expected: row_len,
+            found: features.len().div_ceil(batch.len()),
+        });
+    }
+    let mut stored = 0;
+    for (source, row) in batch.iter().zip(features.chunks(row_len)) {
+        if !writer.contains(source.key) {
+            writer.append(source.key, row)?;
+            stored += 1;
+        }
+    }
+    writer.flush()?;
+    Ok(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureStore};
+    use image::{Rgb, RgbImage};
+    use std::cell::{Cell, RefCell};
+    use std::convert::Infallible;
+    use std::fs;
+    use std::path::PathBuf;
+
+    const BATCH: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    const PHOTOS: usize = 10;
+
+    /// Ten photos, each of one colour and a size of its own, so that they take different times to decode.
+    fn photos(dir: &Path) -> Vec<(String, PathBuf)> {
+        (0..PHOTOS)
+            .map(|i| {
+                let key = format!("{i}.png");
+                let path = dir.join(&key);
+                let side = if i % 3 == 0 { 300 } else { 8 };
+                RgbImage::from_pixel(side, side, Rgb([i as u8 * 20, 0, 255]))
+                    .save(&path)
+                    .unwrap();
+                (key, path)
+            })
+            .collect()
+    }
+
+    fn sources(photos: &[(String, PathBuf)]) -> Vec<Source<'_>> {
+        photos.iter().map(|(key, path)| Source { key, path }).collect()
+    }
+
+    fn preprocessing() -> Preprocessing {
+        Preprocessing::symmetric(8)
+    }
+
+    fn writer(dir: &Path) -> FeatureWriter {
+        let spec = FeatureSpec {
+            backbone: "toy".to_owned(),
+            layer: "mean".to_owned(),
+            weights: String::new(),
+            preprocessing: preprocessing(),
+            regions: 1,
+            channels: 2,
+            dtype: FeatureDtype::F32,
+        };
+        FeatureWriter::open_or_resume(dir, spec).unwrap()
+    }
+
+    /// The mean pixel, and the size of the batch it was in: what a network must not, but a matrix product may,
+    /// depend on.
+    fn forward(pixels: &[f32], photos: usize) -> Result<Vec<f32>, Infallible> {
+        let rows = pixels.chunks(pixels.len() / photos);
+        Ok(rows
+            .flat_map(|photo| [photo.iter().sum::<f32>() / photo.len() as f32, photos as f32])
+            .collect())
+    }
+
+    fn run(photos: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
+        let stop = AtomicBool::new(false);
+        let end = extract(photos, &preprocessing(), BATCH, forward, writer, progress, &stop);
+        assert_eq!(end.unwrap(), Extraction::Complete);
+    }
+
+    fn files(dir: &Path) -> [Vec<u8>; 2] {
+        ["rows.bin", "index.jsonl"].map(|name| fs::read(dir.join(name)).unwrap())
+    }
+
+    #[test]
+    fn photos_become_rows_in_the_order_of_the_list() {
+        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let photos = photos(pictures.path());
+        let seen = RefCell::new(Vec::new());
+        let mut writer = writer(store.path());
+        run(&sources(&photos), &mut writer, &|progress| {
+            seen.borrow_mut().push((progress.done, progress.total));
+        });
+        writer.finish().unwrap();
+        assert_eq!(*seen.borrow(), [(4, 10), (8, 10), (10, 10)]);
+        let store = FeatureStore::open(store.path()).unwrap();
+        assert!(store.keys().eq(photos.iter().map(|(key, _)| key.as_str())));
+        for (i, (key, _)) in photos.iter().enumerate() {
+            let mean = ((i as f32 * 20.0 + 255.0) / 3.0) / 127.5 - 1.0;
+            let found = store.get(key).unwrap();
+            assert!((found[0] - mean).abs() < 1e-5, "{key}: {} {mean}", found[0]);
+        }
+    }
+
+    #[test]
+    fn an_extraction_cut_anywhere_goes_on_to_the_same_bytes() {
+        let (pictures, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let photos = photos(pictures.path());
+        let photos = sources(&photos);
+        run(&photos, &mut writer(whole.path()), &|_| {});
+        let [rows, index] = files(whole.path());
+        for cut in (0..rows.len()).step_by(7).chain([rows.len()]) {
+            let store = tempfile::tempdir().unwrap();
+            drop(writer(store.path()));
+            fs::write(store.path().join("rows.bin"), &rows[..cut]).unwrap();
+            fs::write(store.path().join("index.jsonl"), &index).unwrap();
+            let resumed = Cell::new(usize::MAX);
+            run(&photos, &mut writer(store.path()), &|progress| {
+                resumed.set(progress.resumed)
+            });
+            assert_eq!(files(store.path()), [rows.clone(), index.clone()], "cut to {cut}");
+            if cut < rows.len() {
+                assert_eq!(resumed.get(), cut / 8, "whole rows are kept");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_to_stop_is_met_between_batches() {
+        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let photos = photos(pictures.path());
+        let stop = AtomicBool::new(false);
+        let mut writer = writer(store.path());
+        let end = extract(
+            &sources(&photos),
+            &preprocessing(),
+            BATCH,
+            forward,
+            &mut writer,
+            &|_| stop.store(true, Ordering::Relaxed),
+            &stop,
+        );
+        assert_eq!(end.unwrap(), Extraction::Interrupted { done: 4, total: 10 });
+        assert_eq!(writer.len(), 4);
+    }
+
+    #[test]
+    fn errors_name_the_photo_and_keep_what_was_done() {
+        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let photos = photos(pictures.path());
+        for broken in [6, 7] {
+            fs::write(&photos[broken].1, "no picture").unwrap();
+        }
+        let mut writer = writer(store.path());
+        let mut attempt = |forward: &dyn Fn(&[f32], usize) -> Result<Vec<f32>, String>| {
+            let stop = AtomicBool::new(false);
+            let photos = sources(&photos);
+            extract(
+                &photos,
+                &preprocessing(),
+                BATCH,
+                forward,
+                &mut writer,
+                &|_| {},
+                &stop,
+            )
+            .unwrap_err()
+        };
+        let refused = attempt(&|_, _| Err("out of memory".to_owned()));
+        assert!(
+            refused.to_string().contains("\"0.png\" on: out of memory"),
+            "{refused}"
+        );
+        let misshapen = attempt(&|_, photos| Ok(vec![0.0; photos * 3]));
+        assert!(matches!(
+            misshapen,
+            ExtractionError::Store(StoreError::RowLength {
+                expected: 2,
+                found: 3,
+                ..
+            })
+        ));
+        let broken = attempt(&|pixels, photos| Ok(forward(pixels, photos).unwrap()));
+        assert!(
+            matches!(&broken, ExtractionError::Photo(error) if error.path == photos[6].1),
+            "{broken}"
+        );
+        assert_eq!(writer.len(), 4);
+    }
+
+    #[test]
+    fn speed_and_time_left_count_this_extraction_only() {
+        let progress = Progress {
+            done: 30,
+            total: 50,
+            resumed: 10,
+            elapsed: Duration::from_secs(4),
+        };
+        assert_eq!(progress.photos_per_second(), 5.0);
+        assert_eq!(progress.remaining(), Some(Duration::from_secs(4)));
+        let first = Progress { done: 10, ..progress };
+        assert_eq!(first.remaining(), None);
+    }
+}

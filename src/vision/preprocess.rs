@@ -1,0 +1,384 @@
+//! From a photo to the numbers a CNN was trained on: size, channel order and scale.
+
+use image::imageops::{self, FilterType};
+use image::{RgbImage, imageops::crop_imm};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// How photos become pixels `[size, size, 3]`, channels last; every backbone states its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Height and width of the result, in pixels.
+    pub size: u32,
+    /// How a photo of another size is brought to it.
+    pub fit: Fit,
+    /// How pixels are interpolated on the way.
+    pub filter: Filter,
+    /// The order of the channels.
+    pub order: ChannelOrder,
+    /// How a channel's 0 to 255 becomes a number.
+    pub normalisation: Normalisation,
+}
+
+/// How a photo is brought to a square. One that already has the size is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Both sides to the size, whatever that does to the aspect ratio (Keras `load_img(target_size=...)`).
+    Squash,
+    /// The shorter side to this many pixels, then the square in the centre (torchvision's evaluation
+    /// transforms: 256, then 224).
+    ShorterSide(u32),
+}
+
+/// How pixels are interpolated when a photo changes size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// The nearest pixel: the default of Keras' `load_img`.
+    Nearest,
+    /// A triangle kernel, widened when shrinking (antialiased): PIL's `BILINEAR`, and so torchvision's on PIL
+    /// images. Sums are in `f32` here and in fixed point there, so a channel may differ by 1 of 255.
+    /// TensorFlow's `image.resize` does not widen the kernel, so it agrees when enlarging only.
+    Bilinear,
+}
+
+/// The order of a pixel's channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red: networks that came from Caffe.
+    Bgr,
+}
+
+/// `(value * scale - mean) / deviation`, with `value` in 0 to 255.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    /// What a channel's value is multiplied with first.
+    pub scale: f32,
+    /// One per channel, in the order of [`Preprocessing::order`].
+    pub mean: [f32; 3],
+    /// One per channel, in the order of [`Preprocessing::order`].
+    pub deviation: [f32; 3],
+}
+
+impl Preprocessing {
+    /// VGG as trained in Caffe: BGR, minus ImageNet's mean colour (Keras `preprocess_input`, mode "caffe").
+    pub fn caffe(size: u32) -> Self {
+        Self {
+            size,
+            fit: Fit::Squash,
+            filter: Filter::Bilinear,
+            order: ChannelOrder::Bgr,
+            normalisation: Normalisation {
+                scale: 1.0,
+                mean: [103.939, 116.779, 123.68],
+                deviation: [1.0; 3],
+            },
+        }
+    }
+
+    /// `x / 127.5 - 1`, to -1..=1 (Keras mode "tf": Xception, Inception, MobileNet).
+    pub fn symmetric(size: u32) -> Self {
+        Self {
+            size,
+            fit: Fit::Squash,
+            filter: Filter::Bilinear,
+            order: ChannelOrder::Rgb,
+            normalisation: Normalisation {
+                scale: 1.0,
+                mean: [127.5; 3],
+                deviation: [127.5; 3],
+            },
+        }
+    }
+
+    /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the centre,
+    /// `(x / 255 - mean) / deviation`.
+    pub fn torchvision(size: u32) -> Self {
+        Self {
+            size,
+            fit: Fit::ShorterSide(size * 8 / 7),
+            filter: Filter::Bilinear,
+            order: ChannelOrder::Rgb,
+            normalisation: Normalisation {
+                scale: 1.0 / 255.0,
+                mean: [0.485, 0.456, 0.406],
+                deviation: [0.229, 0.224, 0.225],
+            },
+        }
+    }
+
+    /// `(x - 127) / 128` (EfficientNet-Lite).
+    pub fn efficientnet_lite(size: u32) -> Self {
+        Self {
+            size,
+            fit: Fit::Squash,
+            filter: Filter::Bilinear,
+            order: ChannelOrder::Rgb,
+            normalisation: Normalisation {
+                scale: 1.0,
+                mean: [127.0; 3],
+                deviation: [128.0; 3],
+            },
+        }
+    }
+
+    /// How many numbers one photo becomes: `size * size * 3`.
+    pub fn pixels_len(&self) -> usize {
+        self.size as usize * self.size as usize * 3
+    }
+
+    /// Writes the photo as `[size, size, 3]`, row after row, into `out`.
+    ///
+    /// # Panics
+    /// When `out` is not [`pixels_len`](Self::pixels_len) long.
+    pub fn write_pixels(&self, photo: &RgbImage, out: &mut [f32]) {
+        assert_eq!(out.len(), self.pixels_len(), "room for one photo's pixels");
+        let photo = self.fitted(photo);
+        let Normalisation {
+            scale,
+            mean,
+            deviation,
+        } = self.normalisation;
+        let source = match self.order {
+            ChannelOrder::Rgb => [0, 1, 2],
+            ChannelOrder::Bgr => [2, 1, 0],
+        };
+        let pixels = photo.as_raw().as_chunks::<3>().0;
+        for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+            for channel in 0..3 {
+                let value = f32::from(pixel[source[channel]]);
+                out[channel] = (value * scale - mean[channel]) / deviation[channel];
+            }
+        }
+    }
+
+    /// The photo at `size` by `size`.
+    fn fitted<'a>(&self, photo: &'a RgbImage) -> Cow<'a, RgbImage> {
+        let square = (self.size, self.size);
+        if photo.dimensions() == square {
+            return Cow::Borrowed(photo);
+        }
+        match self.fit {
+            Fit::Squash => self.resized(photo, square),
+            Fit::ShorterSide(shorter) => {
+                let photo = without_far_ends(photo);
+                let dimensions = with_shorter_side(photo.dimensions(), shorter.max(self.size));
+                Cow::Owned(self.centre(&self.resized(&photo, dimensions)))
+            }
+        }
+    }
+
+    fn resized<'a>(&self, photo: &'a RgbImage, (width, height): (u32, u32)) -> Cow<'a, RgbImage> {
+        if photo.dimensions() == (width, height) {
+            return Cow::Borrowed(photo);
+        }
+        let filter = match self.filter {
+            Filter::Nearest => FilterType::Nearest,
+            Filter::Bilinear => FilterType::Triangle,
+        };
+        Cow::Owned(imageops::resize(photo, width, height, filter))
+    }
+
+    fn centre(&self, photo: &RgbImage) -> RgbImage {
+        let offset = |side: u32| (f64::from(side.saturating_sub(self.size)) / 2.0).round_ties_even() as u32;
+        let (left, top) = (offset(photo.width()), offset(photo.height()));
+        crop_imm(photo, left, top, self.size, self.size).to_image()
+    }
+}
+
+/// A very long photo cut to its middle: all that the centre's pixels depend on. Scaling a line of one pixel's
+/// height to a square's would need room for its whole length.
+fn without_far_ends(photo: &RgbImage) -> Cow<'_, RgbImage> {
+    const LONGEST: u32 = 8; // times the shorter side
+    let (width, height) = photo.dimensions();
+    let longest = width.min(height).saturating_mul(LONGEST);
+    if width.max(height) <= longest {
+        return Cow::Borrowed(photo);
+    }
+    let (kept_width, kept_height) = (width.min(longest), height.min(longest));
+    let (left, top) = ((width - kept_width) / 2, (height - kept_height) / 2);
+    Cow::Owned(crop_imm(photo, left, top, kept_width, kept_height).to_image())
+}
+
+/// The dimensions after scaling the shorter side, the longer one rounded down as torchvision's `Resize` does.
+fn with_shorter_side((width, height): (u32, u32), shorter: u32) -> (u32, u32) {
+    let scaled = |long: u32, short: u32| {
+        let side = u64::from(shorter) * u64::from(long) / u64::from(short.max(1));
+        u32::try_from(side).unwrap_or(u32::MAX)
+    };
+    if width <= height {
+        (shorter, scaled(height, width))
+    } else {
+        (scaled(width, height), shorter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vision::{photo, weights::WeightFile};
+    use image::Rgb;
+    use std::path::Path;
+
+    const PLAIN: Normalisation = Normalisation {
+        scale: 1.0,
+        mean: [0.0; 3],
+        deviation: [1.0; 3],
+    };
+
+    fn plain(size: u32, fit: Fit, filter: Filter) -> Preprocessing {
+        Preprocessing {
+            size,
+            fit,
+            filter,
+            order: ChannelOrder::Rgb,
+            normalisation: PLAIN,
+        }
+    }
+
+    fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
+        let mut out = vec![f32::NAN; preprocessing.pixels_len()];
+        preprocessing.write_pixels(photo, &mut out);
+        out
+    }
+
+    fn sample() -> RgbImage {
+        let channels = |x: u32, y: u32| [30 * x + 5 * y, x * x * 9 + y * 13, (x * 40) ^ (y * 57)];
+        RgbImage::from_fn(7, 5, |x, y| Rgb(channels(x, y).map(|value| (value % 256) as u8)))
+    }
+
+    #[track_caller]
+    fn assert_near(found: &[f32], expected: &[u8], tolerance: f32) {
+        assert_eq!(found.len(), expected.len());
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let expected = f32::from(*expected);
+            assert!(
+                (found - expected).abs() <= tolerance,
+                "value {at}: {found}, not {expected}"
+            );
+        }
+    }
+
+    /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
+    #[test]
+    fn bilinear_shrinks_as_pillow_does() {
+        let squashed = pixels(&plain(3, Fit::Squash, Filter::Bilinear), &sample());
+        #[rustfmt::skip]
+        let expected = [
+            28, 18, 41, 92, 95, 113, 156, 158, 207, 36, 38, 97, 100, 112,
+            102, 164, 154, 158, 44, 58, 192, 108, 120, 148, 172, 88, 56,
+        ];
+        assert_near(&squashed, &expected, 1.0);
+    }
+
+    #[test]
+    fn bilinear_enlarges_as_pillow_does() {
+        let enlarged = pixels(&plain(9, Fit::Squash, Filter::Bilinear), &sample());
+        #[rustfmt::skip]
+        let first_two_rows = [
+            0, 0, 0, 20, 6, 27, 43, 21, 58, 67, 46, 89, 90, 81, 120, 113, 130, 151, 137, 189, 182, 160, 173, 213,
+            180, 68, 240, 2, 4, 19, 22, 10, 28, 45, 25, 57, 69, 50, 91, 92, 85, 102, 115, 134, 145, 139, 193, 189,
+            162, 177, 218, 182, 72, 227,
+        ];
+        assert_near(&enlarged[..first_two_rows.len()], &first_two_rows, 1.0);
+    }
+
+    #[test]
+    fn the_centre_is_cut_as_torchvision_does() {
+        let preprocessing = plain(3, Fit::ShorterSide(4), Filter::Bilinear);
+        #[rustfmt::skip]
+        let expected = [
+            48, 27, 63, 91, 87, 112, 134, 183, 182, 54, 42, 63, 97, 102,
+            73, 140, 198, 195, 60, 58, 140, 103, 118, 127, 146, 147, 112,
+        ];
+        assert_near(&pixels(&preprocessing, &sample()), &expected, 1.0);
+    }
+
+    #[test]
+    fn a_photo_of_the_right_size_is_not_resampled() {
+        let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
+        let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
+        for fit in [Fit::Squash, Fit::ShorterSide(5)] {
+            assert_eq!(pixels(&plain(4, fit, Filter::Bilinear), &square), expected);
+        }
+    }
+
+    #[test]
+    fn channels_are_ordered_and_scaled_as_each_recipe_says() {
+        let photo = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
+        let cases = [
+            (
+                Preprocessing::caffe(1),
+                [0.0 - 103.939, 128.0 - 116.779, 255.0 - 123.68],
+            ),
+            (Preprocessing::symmetric(1), [1.0, 128.0 / 127.5 - 1.0, -1.0]),
+            // (x / 255 - mean) / deviation, channel by channel
+            (
+                Preprocessing::torchvision(1),
+                [2.248_908_3, 0.205_182_07, -1.804_444_4],
+            ),
+            (
+                Preprocessing::efficientnet_lite(1),
+                [1.0, 1.0 / 128.0, -127.0 / 128.0],
+            ),
+        ];
+        for (preprocessing, expected) in cases {
+            let found = pixels(&preprocessing, &photo);
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{preprocessing:?}: {found}, not {expected}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_one_pixel_cost_no_more_than_squares() {
+        let line = RgbImage::from_pixel(60_000, 1, Rgb([9, 8, 7]));
+        let found = pixels(&plain(64, Fit::ShorterSide(73), Filter::Bilinear), &line);
+        assert_eq!(found.as_chunks::<3>().0, [[9.0, 8.0, 7.0]; 64 * 64]);
+    }
+
+    #[test]
+    fn settings_survive_json_exactly() {
+        for settings in [Preprocessing::caffe(224), Preprocessing::torchvision(224)] {
+            let json = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<Preprocessing>(&json).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn a_real_photo_is_enlarged_as_for_the_reference_features() {
+        let (Some(weights), Some(flickr8k)) = (
+            std::env::var_os("CUTLINE_WEIGHTS"),
+            std::env::var_os("CUTLINE_FLICKR8K"),
+        ) else {
+            eprintln!("skipped: CUTLINE_WEIGHTS and CUTLINE_FLICKR8K name no folders");
+            return;
+        };
+        let photo = photo::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
+        let found = pixels(&plain(299, Fit::Squash, Filter::Bilinear), &photo);
+        let reference = WeightFile::open(Path::new(&weights).join("reference.safetensors")).unwrap();
+        let expected = reference
+            .get(
+                "xception/2090545563_a4e66ec76b.jpg/input_299_bilinear",
+                &[299, 299, 3],
+            )
+            .unwrap();
+        let differences = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        let (largest, sum) = differences.fold((0_f32, 0_f64), |(largest, sum), difference| {
+            (largest.max(difference), sum + f64::from(difference))
+        });
+        let mean = sum / found.len() as f64;
+        eprintln!("{largest} {mean} {:?} {:?}", &found[..6], &expected[..6]);
+        // Pillow's pixels are met exactly by Pillow alone: libjpeg and zune-jpeg round chroma differently.
+        assert!(largest <= 4.0 && mean < 0.3, "largest {largest}, mean {mean}");
+    }
+}

@@ -1,0 +1,315 @@
+//! Features on disk, a row a photo: written once, in order, in spite of interruptions; read memory-mapped.
+//!
+//! ```text
+//! features/<id>/
+//!   store.json      what the features are: network, layer, weights, preprocessing, shape
+//!   rows.bin        rows of one size, little-endian
+//!   index.jsonl     the photo's key for each row, a JSON string a line, written after its row was synced
+//!   complete.json   the number of rows, once all are there
+//! ```
+//!
+//! An interruption leaves a torn last row or line at worst; both files are then cut to what they hold in
+//! common, so a resumed store ends up byte for byte like one that was never interrupted.
+
+mod reader;
+mod writer;
+
+pub use reader::FeatureStore;
+pub use writer::FeatureWriter;
+
+use super::floats;
+use super::preprocess::Preprocessing;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The version of the directory's layout.
+const VERSION: u32 = 1;
+
+/// What the rows of a store are; two stores of equal specification hold equal features for a photo.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSpec {
+    /// The network's name.
+    pub backbone: String,
+    /// The layer whose output is kept.
+    pub layer: String,
+    /// BLAKE3 of the file of weights.
+    pub weights: String,
+    /// How photos became pixels.
+    pub preprocessing: Preprocessing,
+    /// Regions of a photo: 1 for a pooled vector.
+    pub regions: usize,
+    /// Numbers for a region.
+    pub channels: usize,
+    /// How a number is kept on disk.
+    pub dtype: FeatureDtype,
+}
+
+/// How a number is kept on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureDtype {
+    /// Half precision: half the room, about three significant digits, at most 65,504.
+    F16,
+    /// Single precision.
+    F32,
+}
+
+impl FeatureSpec {
+    /// Numbers in a row: `regions * channels`.
+    pub fn row_len(&self) -> usize {
+        self.regions * self.channels
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_len()
+            * match self.dtype {
+                FeatureDtype::F16 => 2,
+                FeatureDtype::F32 => 4,
+            }
+    }
+
+    fn decode(&self, bytes: &[u8], row: &mut [f32]) {
+        match self.dtype {
+            FeatureDtype::F16 => floats::read_f16(bytes, row),
+            FeatureDtype::F32 => floats::read_f32(bytes, row),
+        }
+    }
+
+    fn encode(&self, row: &[f32], bytes: &mut Vec<u8>) {
+        match self.dtype {
+            FeatureDtype::F16 => floats::write_f16(row, bytes),
+            FeatureDtype::F32 => floats::write_f32(row, bytes),
+        }
+    }
+
+    /// The largest number that [`dtype`](Self::dtype) can hold.
+    fn largest(&self) -> f32 {
+        match self.dtype {
+            FeatureDtype::F16 => half::f16::MAX.to_f32(),
+            FeatureDtype::F32 => f32::MAX,
+        }
+    }
+}
+
+/// What can go wrong with a feature store, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("{path:?}: {error}: check permissions and free space, then start again; what is done is kept")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// There is no store in the directory.
+    #[error("no features in {dir:?}: extract them first")]
+    NotFound {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Extraction has not come to its end.
+    #[error(
+        "the features in {dir:?} are not complete ({rows} photos so far): start the extraction again, it goes on"
+    )]
+    Incomplete {
+        /// The directory.
+        dir: PathBuf,
+        /// Photos that are there.
+        rows: usize,
+    },
+    /// The store holds features of another kind.
+    #[error(
+        "the features in {dir:?} have {field} {stored} and not {wanted}: \
+         choose another directory, or remove this one to start afresh"
+    )]
+    Differs {
+        /// The directory.
+        dir: PathBuf,
+        /// The first field of the specification that differs.
+        field: String,
+        /// Its value in the store, as JSON.
+        stored: String,
+        /// Its value as asked for, as JSON.
+        wanted: String,
+    },
+    /// Another process writes to the store.
+    #[error("another process is writing features to {dir:?}: wait for it, or stop it")]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A newer or older program wrote it.
+    #[error(
+        "{path:?} has version {found}, this program reads {VERSION}: remove the directory and extract again"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+    },
+    /// The files contradict each other.
+    #[error("{path:?} is damaged ({why}): remove the directory and extract again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A row of the wrong length was to be appended.
+    #[error("photo {key:?} has {found} numbers where the store's rows have {expected}")]
+    RowLength {
+        /// The photo.
+        key: String,
+        /// Numbers in a row.
+        expected: usize,
+        /// Numbers given.
+        found: usize,
+    },
+    /// A photo was to be appended a second time.
+    #[error("photo {key:?} is there already: give every photo a key of its own")]
+    Duplicate {
+        /// The photo.
+        key: String,
+    },
+    /// Not-a-number, infinity, or more than half precision holds.
+    #[error(
+        "photo {key:?} has the feature {value}, which cannot be kept: check that the weights belong to this \
+         network; where they do, keep features as f32"
+    )]
+    Unstorable {
+        /// The photo.
+        key: String,
+        /// The first such number.
+        value: f32,
+    },
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Gives an I/O error its file.
+trait At<T> {
+    fn at(self, path: &Path) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T> {
+        self.map_err(|error| StoreError::Io {
+            path: path.to_owned(),
+            error,
+        })
+    }
+}
+
+/// The files of a store.
+#[derive(Clone, Debug)]
+struct Paths {
+    dir: PathBuf,
+    manifest: PathBuf,
+    rows: PathBuf,
+    index: PathBuf,
+    complete: PathBuf,
+}
+
+impl Paths {
+    fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            manifest: dir.join("store.json"),
+            rows: dir.join("rows.bin"),
+            index: dir.join("index.jsonl"),
+            complete: dir.join("complete.json"),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    version: u32,
+    features: FeatureSpec,
+}
+
+/// The marker of a complete store.
+#[derive(Serialize, Deserialize)]
+struct Complete {
+    rows: usize,
+}
+
+/// The specification of the store; `None` where there is none yet.
+fn read_manifest(paths: &Paths) -> Result<Option<FeatureSpec>> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let Some(json) = read_if_there(&paths.manifest)? else {
+        return Ok(None);
+    };
+    let Versioned { version } = parse(&json, &paths.manifest)?;
+    if version != VERSION {
+        return Err(StoreError::Version {
+            path: paths.manifest.clone(),
+            found: version,
+        });
+    }
+    let manifest: Manifest = parse(&json, &paths.manifest)?;
+    Ok(Some(manifest.features))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        contents => contents.map(Some).at(path),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.at(path),
+    }
+}
+
+fn parse<T: for<'a> Deserialize<'a>>(json: &[u8], path: &Path) -> Result<T> {
+    serde_json::from_slice(json).map_err(|error| StoreError::Damaged {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })
+}
+
+/// Writes under a temporary name, syncs, and renames: the file is there whole or not at all.
+fn write_whole(path: &Path, contents: &impl Serialize) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        serde_json::to_writer_pretty(&file, contents)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().at(path)
+}
+
+/// The keys in `index` up to the first line that is torn or no JSON string, each with its line's end.
+fn whole_lines(index: &[u8]) -> impl Iterator<Item = (String, usize)> {
+    let mut end = 0;
+    index
+        .split_inclusive(|&byte| byte == b'\n')
+        .take_while(|line| line.ends_with(b"\n"))
+        .map_while(|line| {
+            serde_json::from_slice::<String>(line)
+                .ok()
+                .map(|key| (key, line.len()))
+        })
+        .map(move |(key, len)| {
+            end += len;
+            (key, end)
+        })
+}
+
+#[cfg(test)]
+mod tests;

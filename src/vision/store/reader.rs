@@ -1,0 +1,121 @@
+//! Reading a complete feature store through a memory map.
+
+use super::{
+    At, Complete, FeatureSpec, Paths, Result, StoreError, parse, read_if_there, read_manifest, whole_lines,
+};
+use memmap2::Mmap;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+/// A complete feature store, memory-mapped.
+#[derive(Debug)]
+pub struct FeatureStore {
+    spec: FeatureSpec,
+    bytes: Mmap,
+    keys: Vec<String>,
+    rows: HashMap<String, usize>,
+}
+
+impl FeatureStore {
+    /// Opens the store in `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Incomplete`], [`StoreError::Damaged`] where the files
+    /// contradict each other, each with what to do.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        let paths = Paths::new(dir.as_ref());
+        let spec = read_manifest(&paths)?.ok_or_else(|| StoreError::NotFound {
+            dir: paths.dir.clone(),
+        })?;
+        let index = read_if_there(&paths.index)?.unwrap_or_default();
+        let keys: Vec<String> = whole_lines(&index).map(|(key, _)| key).collect();
+        let expected = expected_rows(&paths, keys.len())?;
+        let damaged = |path: &Path, why| StoreError::Damaged {
+            path: path.to_owned(),
+            why,
+        };
+        if keys.len() != expected {
+            let why = format!("{} whole lines where {expected} are expected", keys.len());
+            return Err(damaged(&paths.index, why));
+        }
+        let bytes = map(&paths.rows)?;
+        if bytes.len() != expected * spec.row_bytes() {
+            let why = format!(
+                "{} bytes where {} are expected",
+                bytes.len(),
+                expected * spec.row_bytes()
+            );
+            return Err(damaged(&paths.rows, why));
+        }
+        let rows: HashMap<_, _> = keys.iter().cloned().zip(0..).collect();
+        if rows.len() != keys.len() {
+            return Err(damaged(&paths.index, "a photo stands there twice".to_owned()));
+        }
+        Ok(Self {
+            spec,
+            bytes,
+            keys,
+            rows,
+        })
+    }
+
+    /// What the rows are.
+    pub fn spec(&self) -> &FeatureSpec {
+        &self.spec
+    }
+
+    /// Regions and channels of every row.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.spec.regions, self.spec.channels)
+    }
+
+    /// How many photos there are.
+    pub fn rows(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The photos' keys in the order of their rows.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(String::as_str)
+    }
+
+    /// The row of a photo.
+    pub fn row_of(&self, key: &str) -> Option<usize> {
+        self.rows.get(key).copied()
+    }
+
+    /// A photo's features `[regions, channels]`, region after region.
+    pub fn get(&self, key: &str) -> Option<Vec<f32>> {
+        let row = self.row_of(key)?;
+        let mut features = vec![0.0; self.spec.row_len()];
+        self.read_into(row, &mut features);
+        Some(features)
+    }
+
+    /// Writes the features `[regions, channels]` of a row into `out`.
+    ///
+    /// # Panics
+    /// When there is no such row, or `out` is not `regions * channels` long.
+    pub fn read_into(&self, row: usize, out: &mut [f32]) {
+        let len = self.spec.row_bytes();
+        self.spec.decode(&self.bytes[row * len..][..len], out);
+    }
+}
+
+/// What the marker of completion says.
+fn expected_rows(paths: &Paths, so_far: usize) -> Result<usize> {
+    let marker = read_if_there(&paths.complete)?.ok_or_else(|| StoreError::Incomplete {
+        dir: paths.dir.clone(),
+        rows: so_far,
+    })?;
+    let Complete { rows } = parse(&marker, &paths.complete)?;
+    Ok(rows)
+}
+
+fn map(path: &Path) -> Result<Mmap> {
+    let file = File::open(path).at(path)?;
+    // SAFETY: the mapping is read-only, and a complete store is only ever appended to; that nobody cuts the
+    // file meanwhile is the user's part, as with every mapped file. Bytes are read as plain numbers.
+    unsafe { Mmap::map(&file) }.at(path)
+}

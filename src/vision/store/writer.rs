@@ -1,0 +1,259 @@
+//! Writing a feature store so that an interruption at any moment costs no more than the last batch.
+
+use super::{
+    At, Complete, FeatureSpec, Manifest, Paths, Result, StoreError, VERSION, read_if_there, read_manifest,
+    remove_if_there, whole_lines, write_whole,
+};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::path::Path;
+
+/// Appends rows to a store that no one else writes to meanwhile.
+#[derive(Debug)]
+pub struct FeatureWriter {
+    paths: Paths,
+    spec: FeatureSpec,
+    rows: Growing,
+    index: Growing,
+    /// Every photo appended, those of `unindexed` included.
+    keys: HashSet<String>,
+    /// Index lines of rows that may not have reached the disk yet.
+    unindexed: Vec<u8>,
+    /// The bytes of the row being written.
+    row: Vec<u8>,
+}
+
+impl FeatureWriter {
+    /// Opens the store in `dir` for appending, a new one where there is none, else after what it holds.
+    ///
+    /// What an interruption tore is cut off. The store counts as incomplete until [`finish`](Self::finish).
+    ///
+    /// # Errors
+    /// [`StoreError::Differs`] names the first field in which the store's features are not those of `spec`;
+    /// [`StoreError::Busy`] where another process writes to it.
+    pub fn open_or_resume(dir: impl AsRef<Path>, spec: FeatureSpec) -> Result<Self> {
+        let mut writer = Self::lock(dir.as_ref(), spec)?;
+        match read_manifest(&writer.paths)? {
+            Some(stored) => writer.refuse_other(&stored)?,
+            None => return writer.begin(),
+        }
+        remove_if_there(&writer.paths.complete)?;
+        writer.cut_to_whole_rows()?;
+        Ok(writer)
+    }
+
+    /// Opens a store in `dir` that holds nothing, whatever was there before.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where another process writes to it.
+    pub fn start_afresh(dir: impl AsRef<Path>, spec: FeatureSpec) -> Result<Self> {
+        Self::lock(dir.as_ref(), spec)?.begin()
+    }
+
+    /// What the rows are.
+    pub fn spec(&self) -> &FeatureSpec {
+        &self.spec
+    }
+
+    /// How many photos have been appended, by earlier writers too.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether no photo has been appended.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether the photo has been appended.
+    pub fn contains(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// Appends a photo's features `[regions, channels]`; they are safe from an interruption after
+    /// [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`StoreError::RowLength`], [`StoreError::Duplicate`], [`StoreError::Unstorable`], [`StoreError::Io`]
+    /// (a full disk); the store is then as it was before.
+    pub fn append(&mut self, key: &str, features: &[f32]) -> Result<()> {
+        self.check(key, features)?;
+        self.row.clear();
+        self.spec.encode(features, &mut self.row);
+        self.rows.append(&self.row).at(&self.paths.rows)?;
+        serde_json::to_writer(&mut self.unindexed, key)
+            .map_err(Into::into)
+            .at(&self.paths.index)?;
+        self.unindexed.push(b'\n');
+        self.keys.insert(key.to_owned());
+        Ok(())
+    }
+
+    /// Sees every row appended so far to the disk, then its line in the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; may be tried again.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.unindexed.is_empty() {
+            return Ok(());
+        }
+        self.rows.file.sync_data().at(&self.paths.rows)?;
+        self.index.append(&self.unindexed).at(&self.paths.index)?;
+        self.unindexed.clear();
+        Ok(())
+    }
+
+    /// Flushes, and marks the store complete with the number of its rows, which is given back.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn finish(mut self) -> Result<usize> {
+        self.flush()?;
+        self.index.file.sync_all().at(&self.paths.index)?;
+        self.rows.file.sync_all().at(&self.paths.rows)?;
+        let rows = self.len();
+        write_whole(&self.paths.complete, &Complete { rows })?;
+        sync_directory(&self.paths.dir)?;
+        Ok(rows)
+    }
+
+    /// Opens the files, and makes sure to be the only one to do so.
+    fn lock(dir: &Path, spec: FeatureSpec) -> Result<Self> {
+        let paths = Paths::new(dir);
+        fs::create_dir_all(dir).at(dir)?;
+        let rows = Growing::open(&paths.rows)?;
+        match rows.file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: paths.dir }),
+            Err(TryLockError::Error(error)) => return Err(error).at(&paths.rows),
+        }
+        Ok(Self {
+            index: Growing::open(&paths.index)?,
+            rows,
+            paths,
+            spec,
+            keys: HashSet::new(),
+            unindexed: Vec::new(),
+            row: Vec::new(),
+        })
+    }
+
+    /// Empties the store; the manifest goes first and comes last, so nothing is ever read by a wrong one.
+    fn begin(mut self) -> Result<Self> {
+        remove_if_there(&self.paths.complete)?;
+        remove_if_there(&self.paths.manifest)?;
+        self.index.cut(0).at(&self.paths.index)?;
+        self.rows.cut(0).at(&self.paths.rows)?;
+        let manifest = Manifest {
+            version: VERSION,
+            features: self.spec.clone(),
+        };
+        write_whole(&self.paths.manifest, &manifest)?;
+        sync_directory(&self.paths.dir)?;
+        Ok(self)
+    }
+
+    fn refuse_other(&self, stored: &FeatureSpec) -> Result<()> {
+        let fields = |spec: &FeatureSpec| {
+            serde_json::to_value(spec)
+                .map_err(Into::into)
+                .at(&self.paths.manifest)
+        };
+        let (stored, wanted) = (fields(stored)?, fields(&self.spec)?);
+        let differing = wanted.as_object().and_then(|wanted| {
+            wanted
+                .iter()
+                .find(|(field, value)| stored[field.as_str()] != **value)
+        });
+        match differing {
+            Some((field, value)) => Err(StoreError::Differs {
+                dir: self.paths.dir.clone(),
+                field: field.clone(),
+                stored: stored[field.as_str()].to_string(),
+                wanted: value.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Cuts rows and index to what both hold whole.
+    fn cut_to_whole_rows(&mut self) -> Result<()> {
+        let row_bytes = self.spec.row_bytes() as u64;
+        let whole_rows = self.rows.len / row_bytes.max(1);
+        let index = read_if_there(&self.paths.index)?.unwrap_or_default();
+        let mut index_len = 0;
+        for (key, end) in whole_lines(&index).take(usize::try_from(whole_rows).unwrap_or(usize::MAX)) {
+            if !self.keys.insert(key) {
+                break; // a line that no writer of ours wrote: cut here, as with a torn one
+            }
+            index_len = end as u64;
+        }
+        self.index.cut(index_len).at(&self.paths.index)?;
+        self.rows
+            .cut(self.keys.len() as u64 * row_bytes)
+            .at(&self.paths.rows)
+    }
+
+    fn check(&self, key: &str, features: &[f32]) -> Result<()> {
+        let key = || key.to_owned();
+        if features.len() != self.spec.row_len() {
+            return Err(StoreError::RowLength {
+                key: key(),
+                expected: self.spec.row_len(),
+                found: features.len(),
+            });
+        }
+        if self.keys.contains(&key()) {
+            return Err(StoreError::Duplicate { key: key() });
+        }
+        let largest = self.spec.largest();
+        // A NaN is in no range either.
+        match features
+            .iter()
+            .find(|value| !(-largest..=largest).contains(*value))
+        {
+            Some(&value) => Err(StoreError::Unstorable { key: key(), value }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file that only grows: an append that fails leaves it as it was.
+#[derive(Debug)]
+struct Growing {
+    file: File,
+    len: u64,
+}
+
+impl Growing {
+    fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).open(path).at(path)?;
+        let len = file.metadata().at(path)?.len();
+        Ok(Self { file, len })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // A full disk takes part of the bytes. Should the cut fail as well, resuming makes up for it.
+            let _ = self.file.set_len(self.len);
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(len)?;
+        self.len = len;
+        Ok(())
+    }
+}
+
+/// Makes names in the directory survive a loss of power.
+fn sync_directory(dir: &Path) -> Result<()> {
+    if cfg!(unix) {
+        File::open(dir).and_then(|dir| dir.sync_all()).at(dir)?;
+    }
+    Ok(())
+}
