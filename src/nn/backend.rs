@@ -1,6 +1,6 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
-use super::{CrossEntropyKernel, LstmKernel, OptimiserKernel};
+use super::{Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, LstmKernel, OptimiserKernel, PoolKernel};
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
 /// A tape that records the backward operations of a training step.
@@ -22,6 +22,9 @@ pub type DeviceResult<D, V> = Result<V, <D as HasErr>::Err>;
 pub type Scalar<D, T = NoneTape> = Tensor<(), f32, D, T>;
 
 /// A dfdx device that also has Cutline's operations.
-pub trait Backend: Device<f32> + LstmKernel + CrossEntropyKernel + OptimiserKernel {}
+pub trait Backend:
+    Device<f32> + Conv2dKernel + CrossEntropyKernel + DepthwiseKernel + LstmKernel + OptimiserKernel + PoolKernel
+{
+}
 
 impl Backend for Cpu {}

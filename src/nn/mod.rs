@@ -7,21 +7,31 @@
 //! Layout is channels-last throughout: photos are `[photos, height, width, channels]`, so a convolution is
 //! a row gather and one large matrix product.
 
+mod activation;
 mod backend;
+mod conv2d;
 mod cross_entropy;
+mod depthwise;
 mod dropout;
 mod embedding;
+mod gather;
+pub(crate) mod host;
 mod linear;
 mod lstm;
 mod optimiser;
 mod packing;
 mod parameter;
+mod pool;
 pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod testing;
+mod window;
 
+pub use activation::Activation;
 pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
+pub use conv2d::{Conv2dKernel, Convolution, conv2d};
 pub use cross_entropy::{CrossEntropyKernel, cross_entropy};
+pub use depthwise::{DepthwiseKernel, depthwise};
 pub use dropout::{Dropout, random_stream};
 pub use embedding::Embedding;
 pub use linear::Linear;
@@ -29,3 +39,5 @@ pub use lstm::{Lstm, LstmKernel, LstmState};
 pub use optimiser::{Adam, AdamSettings, Moments, OptimiserKernel};
 pub use packing::Packing;
 pub use parameter::{Initialisation, Parameter};
+pub use pool::{PoolKernel, global_mean, max_pool};
+pub use window::{Padding, Window};

@@ -1,5 +1,7 @@
 //! What the tests of operations share: random inputs, closeness, finite differences.
 
+pub(crate) mod maps;
+
 use super::{Backend, Matrix, Parameter, Scalar, Taped};
 use dfdx::prelude::*;
 use rand::{RngExt, SeedableRng};

@@ -1,0 +1,66 @@
+//! What a layer does to its sums before it hands them on: bias and rectifier, in one pass.
+
+use dfdx::prelude::{Device, Shape, Tape, Tensor};
+use pulp::Arch;
+
+/// The nonlinearity at the end of a convolution.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// The sums as they are.
+    #[default]
+    None,
+    /// `max(x, 0)`
+    Relu,
+    /// `min(max(x, 0), 6)` (Howard et al. 2017, MobileNets).
+    Relu6,
+}
+
+impl Activation {
+    /// Composed of dfdx operations.
+    pub(crate) fn composed<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
+        self,
+        x: Tensor<S, f32, D, T>,
+    ) -> Result<Tensor<S, f32, D, T>, D::Err> {
+        match self {
+            Self::None => Ok(x),
+            Self::Relu => x.try_relu(),
+            Self::Relu6 => x.try_clamp(0.0, 6.0),
+        }
+    }
+
+    /// Adds `bias` to every row of `values` and rectifies.
+    pub(crate) fn finish(self, values: &mut [f32], bias: &[f32]) {
+        match self {
+            Self::None => finish_rows(values, bias, |x| x),
+            Self::Relu => finish_rows(values, bias, |x| x.max(0.0)),
+            Self::Relu6 => finish_rows(values, bias, |x| x.clamp(0.0, 6.0)),
+        }
+    }
+
+    /// Zeroes the gradient where `outputs` shows that the rectifier was flat.
+    pub(crate) fn mask(self, gradient: &mut [f32], outputs: &[f32]) {
+        match self {
+            Self::None => {}
+            Self::Relu => keep_where(gradient, outputs, |y| y > 0.0),
+            Self::Relu6 => keep_where(gradient, outputs, |y| y > 0.0 && y < 6.0),
+        }
+    }
+}
+
+fn finish_rows(values: &mut [f32], bias: &[f32], rectify: impl Fn(f32) -> f32) {
+    Arch::new().dispatch(|| {
+        for row in values.chunks_exact_mut(bias.len()) {
+            for (value, bias) in row.iter_mut().zip(bias) {
+                *value = rectify(*value + bias);
+            }
+        }
+    });
+}
+
+fn keep_where(gradient: &mut [f32], outputs: &[f32], kept: impl Fn(f32) -> bool) {
+    Arch::new().dispatch(|| {
+        for (gradient, &output) in gradient.iter_mut().zip(outputs) {
+            *gradient = if kept(output) { *gradient } else { 0.0 };
+        }
+    });
+}

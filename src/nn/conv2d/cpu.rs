@@ -1,0 +1,225 @@
+//! Convolution on the CPU: tiles of output pixels that stay in the cache from gather to rectifier.
+
+use super::{Conv2dKernel, Convolution};
+use crate::nn::activation::Activation;
+use crate::nn::backend::{Images, Matrix};
+use crate::nn::host::{add, photos_per_piece, put_gradient, take_gradient, values};
+use crate::nn::product::{Existing, View, product, product_on_one_thread};
+use crate::nn::window::Walk;
+use dfdx::prelude::*;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Output pixels of a tile: enough that packing the kernel for each tile does not matter, few enough that the
+/// gathered rows stay in the cache.
+const TILE: usize = 256;
+
+/// Below this a tile is not worth a product of its own.
+const SMALLEST_TILE: usize = 48;
+
+impl Conv2dKernel for Cpu {
+    fn conv2d<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        kernel: Matrix<Self>,
+        bias: Matrix<Self>,
+        convolution: Convolution,
+    ) -> Result<Images<Self, T>, CpuError> {
+        let (photos, height, width, inputs) = *x.shape();
+        let (_, outputs) = *kernel.shape();
+        let layer = Layer {
+            walk: Walk::new(convolution.window, photos, (height, width)),
+            inputs,
+            outputs,
+            activation: convolution.activation,
+        };
+        let (x, mut tape) = x.split_tape();
+        let (input, weights) = (values(&x), values(&kernel));
+        let y = layer.forward(&input, &weights, &values(&bias));
+        let (rows, columns) = layer.walk.output;
+        let y = x
+            .device()
+            .try_tensor_from_vec(y, (photos, rows, columns, outputs))?;
+        let result = y.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut gradient = Gradient {
+                input: take_gradient(gradients, &x)?,
+                kernel: take_gradient(gradients, &kernel)?,
+                bias: take_gradient(gradients, &bias)?,
+            };
+            let output = take_gradient(gradients, &y)?;
+            layer.backward(&input, &weights, &values(&y), output, &mut gradient);
+            put_gradient(gradients, &x, gradient.input)?;
+            put_gradient(gradients, &kernel, gradient.kernel)?;
+            put_gradient(gradients, &bias, gradient.bias)
+        });
+        Ok(result.put_tape(tape))
+    }
+}
+
+struct Layer {
+    walk: Walk,
+    inputs: usize,
+    outputs: usize,
+    activation: Activation,
+}
+
+struct Gradient {
+    input: Vec<f32>,
+    kernel: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// One thread's room for gathered rows.
+#[derive(Default)]
+struct Scratch {
+    columns: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Layer {
+    /// Length of a gathered row.
+    fn depth(&self) -> usize {
+        self.walk.window.taps() * self.inputs
+    }
+
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
+        let kernel = View::new(kernel, self.depth(), self.outputs);
+        let pixels = self.walk.outputs();
+        let mut y = vec![0.0; pixels * self.outputs];
+        match tile(pixels) {
+            Some(tile) => y.par_chunks_mut(tile * self.outputs).enumerate().for_each_init(
+                Vec::new,
+                |scratch, (index, y)| {
+                    let first = index * tile;
+                    let columns = self.columns(x, first..first + y.len() / self.outputs, scratch);
+                    product_on_one_thread(y, columns, kernel, Existing::Overwrite);
+                    self.activation.finish(y, bias);
+                },
+            ),
+            None => {
+                let mut scratch = Vec::new();
+                let columns = self.columns(x, 0..pixels, &mut scratch);
+                product(&mut y, columns, kernel, Existing::Overwrite);
+                self.activation.finish(&mut y, bias);
+            }
+        }
+        y
+    }
+
+    /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel
+    /// and bias; they are added up in order.
+    fn backward(&self, x: &[f32], kernel: &[f32], y: &[f32], mut output: Vec<f32>, gradient: &mut Gradient) {
+        let photos = photos_per_piece(self.walk.photos);
+        let input_piece = photos * self.walk.inputs_per_photo() * self.inputs;
+        let output_piece = photos * self.walk.outputs_per_photo() * self.outputs;
+        let pieces = self.walk.photos.div_ceil(photos);
+        let multiply = if pieces < rayon::current_num_threads() {
+            product
+        } else {
+            product_on_one_thread
+        };
+        let sums: Vec<_> = (
+            gradient.input.par_chunks_mut(input_piece),
+            output.par_chunks_mut(output_piece),
+            x.par_chunks(input_piece),
+            y.par_chunks(output_piece),
+        )
+            .into_par_iter()
+            .map(|(input, output, x, y)| {
+                self.activation.mask(output, y);
+                self.backward_piece(x, kernel, input, output, multiply)
+            })
+            .collect();
+        for (kernel, bias) in &sums {
+            add(&mut gradient.kernel, kernel);
+            add(&mut gradient.bias, bias);
+        }
+    }
+
+    /// Adds to the gradient of the piece's input; gives those of kernel and bias.
+    fn backward_piece(
+        &self,
+        x: &[f32],
+        kernel: &[f32],
+        input: &mut [f32],
+        output: &[f32],
+        multiply: impl Fn(&mut [f32], View<'_>, View<'_>, Existing),
+    ) -> (Vec<f32>, Vec<f32>) {
+        let depth = self.depth();
+        let kernel = View::new(kernel, depth, self.outputs).transposed();
+        let mut kernel_sum = vec![0.0; depth * self.outputs];
+        let mut bias_sum = vec![0.0; self.outputs];
+        let mut scratch = Scratch::default();
+        for (index, output) in output.chunks(TILE * self.outputs).enumerate() {
+            let count = output.len() / self.outputs;
+            let pixels = index * TILE..index * TILE + count;
+            let rows = View::new(output, count, self.outputs);
+            let columns = self.columns(x, pixels.clone(), &mut scratch.columns);
+            multiply(&mut kernel_sum, columns.transposed(), rows, Existing::Accumulate);
+            for row in output.chunks_exact(self.outputs) {
+                add(&mut bias_sum, row);
+            }
+            if self.walk.is_pointwise() {
+                let input = &mut input[pixels.start * depth..pixels.end * depth];
+                multiply(input, rows, kernel, Existing::Accumulate);
+            } else {
+                scratch.gradient.resize(count * depth, 0.0);
+                multiply(&mut scratch.gradient, rows, kernel, Existing::Overwrite);
+                self.scatter(&scratch.gradient, pixels, input);
+            }
+        }
+        (kernel_sum, bias_sum)
+    }
+
+    /// The rows of `x` that `pixels` of the output see: `[pixels, taps * inputs]`.
+    fn columns<'a>(&self, x: &'a [f32], pixels: Range<usize>, scratch: &'a mut Vec<f32>) -> View<'a> {
+        let depth = self.depth();
+        let count = pixels.len();
+        if self.walk.is_pointwise() {
+            return View::new(&x[pixels.start * depth..pixels.end * depth], count, depth);
+        }
+        scratch.resize(count * depth, 0.0);
+        self.gather(x, pixels, scratch);
+        View::new(scratch, count, depth)
+    }
+
+    fn gather(&self, x: &[f32], pixels: Range<usize>, columns: &mut [f32]) {
+        let inputs = self.inputs;
+        for (pixel, row) in pixels.zip(columns.chunks_exact_mut(self.depth())) {
+            let mut filled = 0;
+            for run in self.walk.runs(self.walk.position(pixel)) {
+                let slots = run.taps.start * inputs..run.taps.end * inputs;
+                let source = run.pixel * inputs;
+                row[filled..slots.start].fill(0.0);
+                filled = slots.end;
+                let length = slots.len();
+                row[slots].copy_from_slice(&x[source..source + length]);
+            }
+            row[filled..].fill(0.0);
+        }
+    }
+
+    /// The reverse of [`Layer::gather`]: every gathered value goes back to the pixel it came from, and is
+    /// added there.
+    fn scatter(&self, columns: &[f32], pixels: Range<usize>, x: &mut [f32]) {
+        let inputs = self.inputs;
+        for (pixel, row) in pixels.zip(columns.chunks_exact(self.depth())) {
+            for run in self.walk.runs(self.walk.position(pixel)) {
+                let slots = run.taps.start * inputs..run.taps.end * inputs;
+                let target = run.pixel * inputs;
+                add(&mut x[target..target + slots.len()], &row[slots]);
+            }
+        }
+    }
+}
+
+/// Pixels per tile, as many tiles for each thread as for any other; `None` where there are too few pixels
+/// and the product itself should be split.
+fn tile(pixels: usize) -> Option<usize> {
+    let tiles = pixels
+        .div_ceil(TILE)
+        .next_multiple_of(rayon::current_num_threads())
+        .max(1);
+    let tile = pixels.div_ceil(tiles);
+    (tile >= SMALLEST_TILE).then_some(tile)
+}

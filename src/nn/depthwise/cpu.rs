@@ -1,0 +1,185 @@
+//! Depthwise convolution on the CPU: output rows side by side, channels in vector registers.
+
+use super::DepthwiseKernel;
+use crate::nn::activation::Activation;
+use crate::nn::backend::{Images, Matrix};
+use crate::nn::conv2d::Convolution;
+use crate::nn::host::{add, photos_per_piece, put_gradient, take_gradient, values};
+use crate::nn::window::{Position, Walk};
+use dfdx::prelude::*;
+use pulp::Arch;
+use rayon::prelude::*;
+
+/// Channels whose sums are held in registers together.
+const BLOCK: usize = 32;
+
+impl DepthwiseKernel for Cpu {
+    fn depthwise<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        kernel: Matrix<Self>,
+        bias: Matrix<Self>,
+        convolution: Convolution,
+    ) -> Result<Images<Self, T>, CpuError> {
+        let (photos, height, width, channels) = *x.shape();
+        let layer = Layer {
+            walk: Walk::new(convolution.window, photos, (height, width)),
+            channels,
+            activation: convolution.activation,
+        };
+        let (x, mut tape) = x.split_tape();
+        let (input, weights) = (values(&x), values(&kernel));
+        let y = layer.forward(&input, &weights, &values(&bias));
+        let (rows, columns) = layer.walk.output;
+        let y = x
+            .device()
+            .try_tensor_from_vec(y, (photos, rows, columns, channels))?;
+        let result = y.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut gradient = Gradient {
+                input: take_gradient(gradients, &x)?,
+                kernel: take_gradient(gradients, &kernel)?,
+                bias: take_gradient(gradients, &bias)?,
+            };
+            let output = take_gradient(gradients, &y)?;
+            layer.backward(&input, &weights, &values(&y), output, &mut gradient);
+            put_gradient(gradients, &x, gradient.input)?;
+            put_gradient(gradients, &kernel, gradient.kernel)?;
+            put_gradient(gradients, &bias, gradient.bias)
+        });
+        Ok(result.put_tape(tape))
+    }
+}
+
+struct Layer {
+    walk: Walk,
+    channels: usize,
+    activation: Activation,
+}
+
+struct Gradient {
+    input: Vec<f32>,
+    kernel: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Where one tap finds its channels: offsets into the map and into the kernel.
+#[derive(Clone, Copy)]
+struct Tap {
+    map: usize,
+    kernel: usize,
+}
+
+impl Layer {
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
+        let mut y = vec![0.0; self.walk.outputs() * self.channels];
+        y.par_chunks_mut(self.walk.output.1 * self.channels)
+            .enumerate()
+            .for_each_init(Vec::new, |taps, (row, y)| {
+                for (column, y) in y.chunks_exact_mut(self.channels).enumerate() {
+                    self.find_taps(self.position(row, column), taps);
+                    Arch::new().dispatch(|| accumulate(y, x, kernel, taps));
+                }
+                self.activation.finish(y, bias);
+            });
+        y
+    }
+
+    /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel
+    /// and bias; they are added up in order.
+    fn backward(&self, x: &[f32], kernel: &[f32], y: &[f32], mut output: Vec<f32>, gradient: &mut Gradient) {
+        let photos = photos_per_piece(self.walk.photos);
+        let input_piece = photos * self.walk.inputs_per_photo() * self.channels;
+        let output_piece = photos * self.walk.outputs_per_photo() * self.channels;
+        let sums: Vec<_> = (
+            gradient.input.par_chunks_mut(input_piece),
+            output.par_chunks_mut(output_piece),
+            x.par_chunks(input_piece),
+            y.par_chunks(output_piece),
+        )
+            .into_par_iter()
+            .map(|(input, output, x, y)| {
+                self.activation.mask(output, y);
+                self.backward_piece(x, kernel, input, output)
+            })
+            .collect();
+        for (kernel, bias) in &sums {
+            add(&mut gradient.kernel, kernel);
+            add(&mut gradient.bias, bias);
+        }
+    }
+
+    /// Adds to the gradient of the piece's input; gives those of kernel and bias.
+    fn backward_piece(
+        &self,
+        x: &[f32],
+        kernel: &[f32],
+        input: &mut [f32],
+        output: &[f32],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let channels = self.channels;
+        let mut kernel_sum = vec![0.0; kernel.len()];
+        let mut bias_sum = vec![0.0; channels];
+        let mut taps = Vec::new();
+        for (pixel, output) in output.chunks_exact(channels).enumerate() {
+            self.find_taps(self.walk.position(pixel), &mut taps);
+            add(&mut bias_sum, output);
+            Arch::new().dispatch(|| {
+                for &Tap { map, kernel: tap } in &taps {
+                    let (map, tap) = (map..map + channels, tap..tap + channels);
+                    add_product(&mut input[map.clone()], output, &kernel[tap.clone()]);
+                    add_product(&mut kernel_sum[tap], output, &x[map]);
+                }
+            });
+        }
+        (kernel_sum, bias_sum)
+    }
+
+    fn position(&self, row: usize, x: usize) -> Position {
+        Position {
+            photo: row / self.walk.output.0,
+            y: row % self.walk.output.0,
+            x,
+        }
+    }
+
+    fn find_taps(&self, at: Position, taps: &mut Vec<Tap>) {
+        taps.clear();
+        for run in self.walk.runs(at) {
+            taps.extend(run.taps.zip(run.pixel..).map(|(tap, pixel)| Tap {
+                map: pixel * self.channels,
+                kernel: tap * self.channels,
+            }));
+        }
+    }
+}
+
+/// The sums of all channels at one output pixel.
+#[inline(always)]
+fn accumulate(y: &mut [f32], x: &[f32], kernel: &[f32], taps: &[Tap]) {
+    let mut blocks = y.chunks_exact_mut(BLOCK);
+    let mut channel = 0;
+    for block in &mut blocks {
+        let mut sums = [0.0; BLOCK];
+        for tap in taps {
+            let map = &x[tap.map + channel..][..BLOCK];
+            let kernel = &kernel[tap.kernel + channel..][..BLOCK];
+            for ((sum, x), k) in sums.iter_mut().zip(map).zip(kernel) {
+                *sum += x * k;
+            }
+        }
+        block.copy_from_slice(&sums);
+        channel += BLOCK;
+    }
+    let rest = blocks.into_remainder();
+    for tap in taps {
+        add_product(rest, &x[tap.map + channel..], &kernel[tap.kernel + channel..]);
+    }
+}
+
+/// `sum += a b`, element by element.
+#[inline(always)]
+fn add_product(sum: &mut [f32], a: &[f32], b: &[f32]) {
+    for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+        *sum += a * b;
+    }
+}

@@ -1,0 +1,77 @@
+//! Depthwise convolution with bias and rectifier: every channel has a kernel of its own.
+
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use super::backend::{Backend, Images, Matrix};
+use super::conv2d::Convolution;
+use super::gather::windows;
+use super::host::contiguous;
+use super::window::Walk;
+use dfdx::prelude::*;
+
+/// A device that can convolve depthwise. The default is composed of dfdx operations; a device with a kernel of
+/// its own overrides it.
+pub trait DepthwiseKernel: Device<f32> {
+    /// See [`depthwise`], which has checked the shapes and made every operand contiguous.
+    fn depthwise<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        kernel: Matrix<Self>,
+        bias: Matrix<Self>,
+        convolution: Convolution,
+    ) -> Result<Images<Self, T>, Self::Err> {
+        composed(x, kernel, bias, convolution)
+    }
+}
+
+/// Convolves each channel of `[photos, height, width, channels]` with its own column of `kernel`
+/// `[kernel height * kernel width, channels]`, adds `bias` `[1, channels]` and applies the activation:
+/// `[photos, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+///
+/// # Panics
+/// Where the shapes do not fit together.
+pub fn depthwise<D: Backend, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: &Matrix<D>,
+    bias: &Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, <D as HasErr>::Err> {
+    let (_, _, _, channels) = *x.shape();
+    assert_eq!(
+        *kernel.shape(),
+        (convolution.window.taps(), channels),
+        "shape of a depthwise kernel"
+    );
+    assert_eq!(*bias.shape(), (1, channels), "shape of a bias");
+    let (x, tape) = x.try_contiguous()?.split_tape();
+    let (kernel, tape) = contiguous(kernel, tape)?;
+    let (bias, tape) = contiguous(bias, tape)?;
+    D::depthwise(x.put_tape(tape), kernel, bias, convolution)
+}
+
+fn composed<D: Device<f32>, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: Matrix<D>,
+    bias: Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, D::Err> {
+    let (photos, height, width, channels) = *x.shape();
+    let walk = Walk::new(convolution.window, photos, (height, width));
+    let seen = windows(x, &walk, 0.0)?;
+    let shape = *seen.shape();
+    let kernel = kernel.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
+    let sums: Matrix<D, T> = seen.try_mul(kernel)?.try_sum::<_, Axis<1>>()?;
+    let shape = *sums.shape();
+    let bias = bias
+        .retaped::<T>()
+        .try_reshape_like(&(channels,))?
+        .try_broadcast_like::<_, Axis<0>>(&shape)?;
+    convolution
+        .activation
+        .composed(sums.try_add(bias)?)?
+        .try_reshape_like(&(photos, walk.output.0, walk.output.1, channels))
+}

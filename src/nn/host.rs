@@ -1,0 +1,56 @@
+//! Between dfdx tensors and the plain slices that the CPU kernels work on.
+
+use dfdx::prelude::{Cpu, CpuError, Device, Gradients, ReshapeTo, Shape, SplitTape, Tape, Tensor};
+
+/// The values of a contiguous tensor, copied in one piece (`as_vec` walks them one by one).
+///
+/// # Panics
+/// Where the tensor is not contiguous; see [`contiguous`].
+pub(crate) fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Vec<f32> {
+    use dfdx::prelude::HasShape;
+    let mut values = vec![0.0; tensor.shape().num_elements()];
+    tensor.copy_into(&mut values);
+    values
+}
+
+/// `tensor` without strides or broadcast axes. The tape learns of the copy where one was made.
+pub(crate) fn contiguous<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
+    tensor: &Tensor<S, f32, D>,
+    tape: T,
+) -> Result<(Tensor<S, f32, D>, T), D::Err> {
+    let (tensor, copied) = tensor.retaped::<T>().try_contiguous()?.split_tape();
+    Ok((tensor, tape.merge(copied)))
+}
+
+/// Takes a tensor's gradient out, so that several can be worked on at once; zeros where there is none yet.
+pub(crate) fn take_gradient<S: Shape>(
+    gradients: &mut Gradients<f32, Cpu>,
+    tensor: &Tensor<S, f32, Cpu>,
+) -> Result<Vec<f32>, CpuError> {
+    Ok(std::mem::take(&mut **gradients.get_or_alloc_mut(tensor)?))
+}
+
+/// Puts back what [`take_gradient`] took.
+pub(crate) fn put_gradient<S: Shape>(
+    gradients: &mut Gradients<f32, Cpu>,
+    tensor: &Tensor<S, f32, Cpu>,
+    gradient: Vec<f32>,
+) -> Result<(), CpuError> {
+    **gradients.get_or_alloc_mut(tensor)? = gradient;
+    Ok(())
+}
+
+/// `sum += term`, element by element.
+pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
+    for (sum, term) in sum.iter_mut().zip(term) {
+        *sum += term;
+    }
+}
+
+/// Photos per piece of a backward pass whose pieces keep sums of their own, added up in order at the end.
+///
+/// A function of the batch alone, so that the result does not depend on the number of threads.
+pub(crate) fn photos_per_piece(photos: usize) -> usize {
+    const PIECES: usize = 16;
+    photos.div_ceil(PIECES).max(1)
+}
