@@ -18,6 +18,7 @@
 //! | [`runs`] | the run directory |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
+//! | [`nearest`] | the known word nearest to a mistyped one |
 //!
 //! Imports run downwards only; `tests/layers.rs` holds the rule.
 
@@ -28,6 +29,7 @@ pub mod dataset;
 pub mod decoder;
 pub mod evaluation;
 pub mod metrics;
+pub mod nearest;
 pub mod nn;
 pub mod runs;
 pub mod text;
