@@ -1,0 +1,156 @@
+//! BLEU-1 to BLEU-4, equal to coco-caption's scorer.
+//!
+//! Papineni et al. 2002, "BLEU: a Method for Automatic Evaluation of Machine Translation", in the form that
+//! caption papers report: coco-caption's `Bleu` (PyPI `pycocoevalcap`), whose effective reference length is
+//! that of the reference closest in length to the hypothesis, the shorter of two equally close ones.
+//!
+//! # Against NLTK
+//!
+//! NLTK's unsmoothed `corpus_bleu` gives the same corpus scores to 1e-9 wherever every hypothesis has at
+//! least four tokens and the corpus has at least one matching n-gram of each order. They part in two places:
+//!
+//! - A hypothesis shorter than *n* tokens has no n-grams. NLTK counts one unmatched n-gram for it all the
+//!   same, so its BLEU-*n* is lower; coco-caption counts none.
+//! - Where no n-gram of an order matches, as in many single sentences, NLTK puts the smallest positive float
+//!   in place of the zero count (BLEU-4 is then about 1e-77) and coco-caption 1e-15 (at most about 2e-4).
+
+use std::ops::AddAssign;
+
+use super::ngram::{self, ByNGram, MAX_ORDER};
+
+/// Added to counts of matches, so that none at all makes a small score rather than zero (coco-caption's `tiny`).
+const TINY: f64 = 1e-15;
+/// Added to denominators, so that none is zero (coco-caption's `small`).
+const SMALL: f64 = 1e-9;
+
+/// The counts that BLEU is computed from; those of a corpus are the sum of its sentences'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BleuStatistics {
+    hypothesis_tokens: u64,
+    reference_tokens: u64,
+    /// n-grams of the hypothesis found in a reference, clipped to how often it has them, by order.
+    matched: [u64; MAX_ORDER],
+    /// n-grams of the hypothesis, by order.
+    proposed: [u64; MAX_ORDER],
+}
+
+impl BleuStatistics {
+    /// The counts of one hypothesis against its references.
+    ///
+    /// Without references nothing matches and the reference length is 0, so every order scores close to 0.
+    pub fn of<T: Ord>(hypothesis: &[T], references: &[Vec<T>]) -> Self {
+        let references_counted: Vec<_> = references
+            .iter()
+            .map(|reference| ngram::count(reference))
+            .collect();
+        let hypothesis_counted = ngram::count(hypothesis);
+        Self {
+            hypothesis_tokens: hypothesis.len() as u64,
+            reference_tokens: closest_length(hypothesis.len(), references) as u64,
+            matched: std::array::from_fn(|index| {
+                let of_order = references_counted.iter().map(|reference| &reference[index]);
+                matches(&hypothesis_counted[index], of_order)
+            }),
+            proposed: std::array::from_fn(|index| hypothesis.len().saturating_sub(index) as u64),
+        }
+    }
+
+    /// BLEU-1 to BLEU-4 of the corpus these counts sum over, which may be a single sentence; each in 0 to 1.
+    ///
+    /// BLEU-*n* is the geometric mean of the clipped precisions of orders 1 to *n*, times the brevity penalty
+    /// exp(1 - r/c) where the hypotheses' *c* tokens are fewer than the references' *r*. An empty hypothesis,
+    /// or no sentence at all, scores 0.
+    pub fn scores(&self) -> [f64; MAX_ORDER] {
+        let penalty = self.brevity_penalty();
+        let mut product = 1.0;
+        std::array::from_fn(|index| {
+            product *= (self.matched[index] as f64 + TINY) / (self.proposed[index] as f64 + SMALL);
+            f64::powf(product, 1.0 / (index + 1) as f64) * penalty
+        })
+    }
+
+    fn brevity_penalty(&self) -> f64 {
+        let ratio = (self.hypothesis_tokens as f64 + TINY) / (self.reference_tokens as f64 + SMALL);
+        if ratio < 1.0 {
+            (1.0 - 1.0 / ratio).exp()
+        } else {
+            1.0
+        }
+    }
+}
+
+impl AddAssign for BleuStatistics {
+    fn add_assign(&mut self, other: Self) {
+        self.hypothesis_tokens += other.hypothesis_tokens;
+        self.reference_tokens += other.reference_tokens;
+        for index in 0..MAX_ORDER {
+            self.matched[index] += other.matched[index];
+            self.proposed[index] += other.proposed[index];
+        }
+    }
+}
+
+/// The n-grams of the hypothesis found in a reference, each counted at most as often as the reference that
+/// has it most often.
+fn matches<'a, T: Ord + 'a>(
+    hypothesis: &ByNGram<'a, T, u64>,
+    references: impl Iterator<Item = &'a ByNGram<'a, T, u64>> + Clone,
+) -> u64 {
+    let clipped = |(ngram, count): &(&[T], u64)| {
+        let most = references
+            .clone()
+            .map(|reference| ngram::value(reference, ngram))
+            .max();
+        most.unwrap_or(0).min(*count)
+    };
+    hypothesis.iter().map(clipped).sum()
+}
+
+fn closest_length<T>(hypothesis_length: usize, references: &[Vec<T>]) -> usize {
+    let lengths = references.iter().map(Vec::len);
+    lengths
+        .min_by_key(|&length| (length.abs_diff(hypothesis_length), length))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::test_support::tokens;
+
+    fn bleu(hypothesis: &str, references: &[&str]) -> [f64; MAX_ORDER] {
+        let references: Vec<_> = references.iter().map(|reference| tokens(reference)).collect();
+        BleuStatistics::of(&tokens(hypothesis), &references).scores()
+    }
+
+    #[test]
+    fn a_word_repeated_counts_only_as_often_as_one_reference_has_it() {
+        // Papineni et al. 2002, section 2.1: the clipped precision is 2/7.
+        let scores = bleu(
+            "the the the the the the the",
+            &["the cat is on the mat", "there is a cat on the mat"],
+        );
+        assert!((scores[0] - 2.0 / 7.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_closest_reference_sets_the_length_and_the_shorter_wins_a_tie() {
+        let references = [vec!['a'; 6], vec!['a'; 4], vec!['a'; 9]];
+        assert_eq!(closest_length(5, &references), 4);
+        assert_eq!(closest_length(8, &references), 9);
+    }
+
+    #[test]
+    fn a_hypothesis_too_short_is_penalised_by_the_exponential_of_the_missing_share() {
+        let scores = bleu("a dog runs", &["a dog runs over grass now"]);
+        assert!((scores[0] - (1.0f64 - 6.0 / 3.0).exp()).abs() < 1e-8);
+    }
+
+    #[test]
+    fn nothing_said_or_nothing_to_compare_with_scores_nothing() {
+        assert_eq!(bleu("", &["a dog"]), [0.0; 4]);
+        assert_eq!(bleu("", &[]), [0.0; 4]);
+        assert_eq!(BleuStatistics::default().scores(), [0.0; 4]);
+        assert!(bleu("a dog runs", &[])[0] < 1e-15);
+    }
+}

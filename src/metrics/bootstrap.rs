@@ -1,0 +1,301 @@
+//! How far scores can be trusted: bootstrap intervals of one system, and paired comparison of two.
+//!
+//! Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile intervals); Koehn
+//! 2004, "Statistical Significance Tests for Machine Translation Evaluation" (resampling whole sentences and
+//! scoring each resample as a corpus). The document frequencies of CIDEr-D stay those of the full corpus.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{Scores, Statistics};
+
+/// The quantiles that bound a 95 % interval.
+const TAILS: (f64, f64) = (0.025, 0.975);
+
+/// How to resample: examples are drawn with replacement, as many as there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// The number of resampled corpora; 0 counts as 1.
+    pub resamples: usize,
+    /// The same seed draws the same resamples.
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self {
+            resamples: 1_000,
+            seed: 0,
+        }
+    }
+}
+
+/// The bounds between which 95 % of the resampled values lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The 2.5 % quantile.
+    pub low: f64,
+    /// The 97.5 % quantile.
+    pub high: f64,
+}
+
+/// By how much one system scores higher than another on the same photos.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The first system's score minus the second's, on the examples as they are.
+    pub observed: f64,
+    /// The 95 % interval of the difference.
+    pub interval: Interval,
+    /// Two-sided: twice the share of resamples in which the other system is at least as good, or this one if
+    /// that share is smaller. At least 2 / (resamples + 1), at most 1; 1 where the two never differ.
+    pub p_value: f64,
+}
+
+/// Two systems were to be compared that were not scored on the same examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "cannot pair {ours} examples with {theirs}: score both systems on the same photos, in the same order"
+)]
+pub struct UnpairedError {
+    /// Examples of the first system.
+    pub ours: usize,
+    /// Examples of the second system.
+    pub theirs: usize,
+}
+
+impl Bootstrap {
+    /// The 95 % interval of every corpus score; without examples, 0 to 0.
+    pub fn intervals(&self, examples: &[Statistics]) -> Scores<Interval> {
+        let values = self.resample(examples.len(), |chosen| scores_of(examples, chosen));
+        per_metric(&values, |_, sorted| interval(sorted))
+    }
+
+    /// How `ours` compares with `theirs`, example by example: both are scored on the same resamples.
+    ///
+    /// # Errors
+    ///
+    /// [`UnpairedError`] where the two have different numbers of examples.
+    pub fn compare(
+        &self,
+        ours: &[Statistics],
+        theirs: &[Statistics],
+    ) -> Result<Scores<Difference>, UnpairedError> {
+        if ours.len() != theirs.len() {
+            return Err(UnpairedError {
+                ours: ours.len(),
+                theirs: theirs.len(),
+            });
+        }
+        let difference = |chosen: &[usize]| {
+            let (ours, theirs) = (scores_of(ours, chosen), scores_of(theirs, chosen));
+            std::array::from_fn(|metric| ours[metric] - theirs[metric])
+        };
+        let everything: Vec<usize> = (0..ours.len()).collect();
+        let observed = difference(&everything);
+        let values = self.resample(ours.len(), difference);
+        Ok(per_metric(&values, |metric, sorted| Difference {
+            observed: observed[metric],
+            interval: interval(sorted),
+            p_value: p_value(sorted),
+        }))
+    }
+
+    /// The values of every resample of `examples` examples; `values_of` is given the chosen indices.
+    fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> [f64; 6]) -> Vec<[f64; 6]> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let mut chosen = vec![0; examples];
+        let draw = |_| {
+            chosen.fill_with(|| rng.random_range(0..examples));
+            values_of(&chosen)
+        };
+        (0..self.resamples.max(1)).map(draw).collect()
+    }
+}
+
+fn scores_of(examples: &[Statistics], chosen: &[usize]) -> [f64; 6] {
+    chosen
+        .iter()
+        .map(|&index| examples[index])
+        .sum::<Statistics>()
+        .scores()
+        .into_array()
+}
+
+/// Sums up each metric's resampled values; `summary` gets the metric's place and its values in ascending order.
+fn per_metric<S>(resamples: &[[f64; 6]], summary: impl Fn(usize, &[f64]) -> S) -> Scores<S> {
+    Scores::from_array(std::array::from_fn(|metric| {
+        let mut values: Vec<f64> = resamples.iter().map(|values| values[metric]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        summary(metric, &values)
+    }))
+}
+
+fn interval(sorted: &[f64]) -> Interval {
+    Interval {
+        low: quantile(sorted, TAILS.0),
+        high: quantile(sorted, TAILS.1),
+    }
+}
+
+/// Linear between the two nearest values, as R's type 7 and numpy's default; `sorted` has at least one value.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = share * (sorted.len() - 1) as f64;
+    let (below, above) = (
+        sorted[position.floor() as usize],
+        sorted[position.ceil() as usize],
+    );
+    below + (above - below) * position.fract()
+}
+
+/// The observed sample counts as one more resample, so that no finite number of them proves certainty
+/// (Davison and Hinkley 1997, section 4.2).
+fn p_value(differences: &[f64]) -> f64 {
+    let not_above = differences
+        .iter()
+        .filter(|&&difference| difference <= 0.0)
+        .count();
+    let not_below = differences
+        .iter()
+        .filter(|&&difference| difference >= 0.0)
+        .count();
+    let rarer = not_above.min(not_below) + 1;
+    (2.0 * rarer as f64 / (differences.len() + 1) as f64).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{CiderD, Example, score, statistics, test_support::tokens};
+
+    /// `count` photos of which every fourth gets the wrong caption.
+    fn system(count: usize) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+        let reference = |index: usize| tokens(&format!("object {index} lies on the red table"));
+        let caption = |index: usize| {
+            if index.is_multiple_of(4) {
+                tokens("a dog runs over green grass")
+            } else {
+                reference(index)
+            }
+        };
+        (0..count)
+            .map(|index| (caption(index), vec![reference(index)]))
+            .collect()
+    }
+
+    fn examples(system: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<Example<'_>> {
+        system
+            .iter()
+            .map(|(hypothesis, references)| Example {
+                hypothesis,
+                references,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn quantiles_are_numpys() {
+        // numpy.quantile([1, 2, 4, 8, 16], [0.025, 0.5, 0.975])
+        let values = [1.0, 2.0, 4.0, 8.0, 16.0];
+        assert!((quantile(&values, 0.025) - 1.1).abs() < 1e-12);
+        assert_eq!(quantile(&values, 0.5), 4.0);
+        assert!((quantile(&values, 0.975) - 15.2).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_interval_is_as_wide_as_the_binomial_it_resamples() {
+        // ROUGE-L here is 1 for three photos of four and 0 for the rest: its mean is a binomial share with
+        // standard error sqrt(0.75 * 0.25 / 400), and 95 % lie within 1.96 of them.
+        let system = system(400);
+        let interval = Bootstrap::default()
+            .intervals(&statistics(&examples(&system)))
+            .rouge_l;
+        let half_width = 1.96 * (0.75f64 * 0.25 / 400.0).sqrt();
+        assert!((interval.low - (0.75 - half_width)).abs() < 0.006, "{interval:?}");
+        assert!(
+            (interval.high - (0.75 + half_width)).abs() < 0.006,
+            "{interval:?}"
+        );
+    }
+
+    #[test]
+    fn the_score_lies_within_its_interval_and_the_seed_decides() {
+        let system = system(60);
+        let examples = examples(&system);
+        let statistics = statistics(&examples);
+        let intervals = Bootstrap::default().intervals(&statistics);
+        for (interval, score) in intervals.into_array().iter().zip(score(&examples).into_array()) {
+            assert!(interval.low < score && score < interval.high);
+        }
+        assert_eq!(intervals, Bootstrap::default().intervals(&statistics));
+        assert_ne!(
+            intervals,
+            Bootstrap {
+                seed: 1,
+                ..Bootstrap::default()
+            }
+            .intervals(&statistics)
+        );
+    }
+
+    #[test]
+    fn a_resample_is_scored_as_the_corpus_of_its_examples() {
+        let system = system(9);
+        let examples = examples(&system);
+        let chosen = [0, 3, 3, 8, 5, 5, 5, 1, 2];
+        let drawn: Vec<_> = chosen.iter().map(|&index| examples[index]).collect();
+        let resampled = scores_of(&statistics(&examples), &chosen);
+        let expected = score(&drawn);
+        assert_eq!(resampled[..4], expected.bleu);
+        assert_eq!(resampled[4], expected.rouge_l);
+        let cider = CiderD::from_references(examples.iter().map(|example| example.references));
+        let mean = drawn
+            .iter()
+            .map(|drawn| cider.score(drawn.hypothesis, drawn.references))
+            .sum::<f64>()
+            / 9.0;
+        assert!((resampled[5] - mean).abs() < 1e-12);
+    }
+
+    #[test]
+    fn comparing_finds_the_better_system_and_nothing_between_equals() {
+        let (worse, best) = (system(80), system(80));
+        let best: Vec<_> = best
+            .into_iter()
+            .map(|(_, references)| (references[0].clone(), references))
+            .collect();
+        let (worse, best) = (statistics(&examples(&worse)), statistics(&examples(&best)));
+        let bootstrap = Bootstrap::default();
+
+        let gain = bootstrap.compare(&best, &worse).unwrap().rouge_l;
+        assert!(
+            (gain.observed - 0.25).abs() < 0.01 && gain.interval.low > 0.1,
+            "{gain:?}"
+        );
+        assert!((gain.p_value - 2.0 / 1_001.0).abs() < 1e-12);
+        let loss = bootstrap.compare(&worse, &best).unwrap().rouge_l;
+        assert_eq!((loss.observed, loss.p_value), (-gain.observed, gain.p_value));
+
+        let none = bootstrap.compare(&worse, &worse).unwrap().rouge_l;
+        assert_eq!((none.observed, none.p_value), (0.0, 1.0));
+        assert_eq!(
+            bootstrap.compare(&worse, &best[1..]),
+            Err(UnpairedError { ours: 80, theirs: 79 })
+        );
+    }
+
+    #[test]
+    fn no_examples_and_no_resamples_have_defined_intervals() {
+        assert_eq!(Bootstrap::default().intervals(&[]), Scores::default());
+        let system = system(5);
+        let statistics = statistics(&examples(&system));
+        let interval = Bootstrap {
+            resamples: 0,
+            seed: 0,
+        }
+        .intervals(&statistics)
+        .rouge_l;
+        assert_eq!(interval.low, interval.high);
+    }
+}

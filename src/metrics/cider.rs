@@ -1,0 +1,203 @@
+//! CIDEr-D, equal to coco-caption's scorer: how much a caption agrees with the consensus of its references.
+//!
+//! Vedantam et al. 2015, "CIDEr: Consensus-based Image Description Evaluation", section 5 (CIDEr-D), as
+//! coco-caption's `Cider` (PyPI `pycocoevalcap`) computes it: n-grams of 1 to 4 words, sigma 6, times 10.
+
+use std::collections::HashMap;
+
+use super::Token;
+use super::ngram::{self, ByNGram, MAX_ORDER};
+
+/// Width, in tokens, of the Gaussian that penalises a length unlike the reference's.
+const SIGMA: f64 = 6.0;
+/// What a perfect agreement scores.
+const SCALE: f64 = 10.0;
+
+/// How telling each n-gram is, learnt from the references of a corpus, and the score that rests on it.
+///
+/// Made once and then asked for any number of hypotheses: those of an evaluation, samples to be rewarded,
+/// or candidates to be ranked by their agreement with each other.
+#[derive(Clone, Debug)]
+pub struct CiderD<T> {
+    /// The number of photos with a reference that contains the n-gram.
+    document_frequency: HashMap<Box<[T]>, u64>,
+    photos: u64,
+}
+
+impl<T: Token> CiderD<T> {
+    /// Counts in how many photos each n-gram occurs; an item is the references of one photo.
+    ///
+    /// An n-gram that every photo shares weighs nothing. So with a single photo, or none, every score is 0.
+    pub fn from_references<'a>(photos: impl IntoIterator<Item = &'a [Vec<T>]>) -> Self
+    where
+        T: 'a,
+    {
+        let mut table = Self {
+            document_frequency: HashMap::new(),
+            photos: 0,
+        };
+        for references in photos {
+            table.add_photo(references);
+        }
+        table
+    }
+
+    fn add_photo(&mut self, references: &[Vec<T>]) {
+        self.photos += 1;
+        for ngram in distinct_ngrams(references) {
+            match self.document_frequency.get_mut(ngram) {
+                Some(frequency) => *frequency += 1,
+                None => {
+                    self.document_frequency.insert(ngram.into(), 1);
+                }
+            }
+        }
+    }
+
+    /// CIDEr-D of one hypothesis, in 0 to 10; 0 for an empty hypothesis or without references.
+    ///
+    /// The references need not be among those the table was made from. A corpus scores the mean.
+    pub fn score(&self, hypothesis: &[T], references: &[Vec<T>]) -> f64 {
+        if references.is_empty() {
+            return 0.0;
+        }
+        let hypothesis = self.weigh(hypothesis);
+        let total: f64 = references
+            .iter()
+            .map(|reference| hypothesis.similarity(&self.weigh(reference)))
+            .sum();
+        SCALE * total / references.len() as f64
+    }
+
+    fn weigh<'a>(&self, caption: &'a [T]) -> Weighted<'a, T> {
+        let weights = ngram::count(caption).map(|counts| self.weigh_order(counts));
+        let norms = std::array::from_fn(|index| norm(&weights[index]));
+        Weighted {
+            weights,
+            norms,
+            tokens: caption.len(),
+        }
+    }
+
+    fn weigh_order<'a>(&self, counts: ByNGram<'a, T, u64>) -> ByNGram<'a, T, f64> {
+        let weight = |ngram, count| count as f64 * self.inverse_document_frequency(ngram);
+        counts
+            .into_iter()
+            .map(|(ngram, count)| (ngram, weight(ngram, count)))
+            .collect()
+    }
+
+    /// ln(photos / photos with the n-gram), where an n-gram never seen counts as seen once.
+    fn inverse_document_frequency(&self, ngram: &[T]) -> f64 {
+        let frequency = self.document_frequency.get(ngram).copied().unwrap_or(1);
+        (self.photos.max(1) as f64).ln() - (frequency as f64).ln()
+    }
+}
+
+fn distinct_ngrams<T: Ord>(references: &[Vec<T>]) -> Vec<&[T]> {
+    let counted = references
+        .iter()
+        .flat_map(|reference| ngram::count(reference))
+        .flatten();
+    let mut ngrams: Vec<&[T]> = counted.map(|(ngram, _)| ngram).collect();
+    ngrams.sort_unstable();
+    ngrams.dedup();
+    ngrams
+}
+
+/// A caption as one vector of TF-IDF weights for each n-gram order.
+struct Weighted<'a, T> {
+    weights: [ByNGram<'a, T, f64>; MAX_ORDER],
+    norms: [f64; MAX_ORDER],
+    tokens: usize,
+}
+
+impl<T: Ord> Weighted<'_, T> {
+    /// The mean over the orders of the clipped cosine with a reference, in 0 to 1, less for unlike lengths.
+    fn similarity(&self, reference: &Self) -> f64 {
+        let cosines: f64 = (0..MAX_ORDER)
+            .map(|index| self.clipped_cosine(reference, index))
+            .sum();
+        let difference = self.tokens.abs_diff(reference.tokens) as f64;
+        cosines / MAX_ORDER as f64 * (-difference.powi(2) / (2.0 * SIGMA.powi(2))).exp()
+    }
+
+    /// The cosine in which a weight counts at most as much as the reference's, so that repeating a word does
+    /// not pay; 0 where a side has nothing that weighs.
+    fn clipped_cosine(&self, reference: &Self, index: usize) -> f64 {
+        let norms = self.norms[index] * reference.norms[index];
+        if norms == 0.0 {
+            return 0.0;
+        }
+        let product = |(ngram, weight): &(&[T], f64)| {
+            let expected = ngram::value(&reference.weights[index], ngram);
+            weight.min(expected) * expected
+        };
+        self.weights[index].iter().map(product).sum::<f64>() / norms
+    }
+}
+
+fn norm<T>(weights: &ByNGram<'_, T, f64>) -> f64 {
+    weights
+        .iter()
+        .map(|(_, weight)| weight * weight)
+        .sum::<f64>()
+        .sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::test_support::tokens;
+
+    fn two_photos() -> [Vec<Vec<String>>; 2] {
+        [
+            vec![tokens("a red ball lies here")],
+            vec![tokens("two dogs run over grass")],
+        ]
+    }
+
+    fn table(photos: &[Vec<Vec<String>>]) -> CiderD<String> {
+        CiderD::from_references(photos.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn the_reference_itself_scores_ten_and_the_other_photos_nothing() {
+        let photos = two_photos();
+        let cider = table(&photos);
+        assert!((cider.score(&photos[0][0], &photos[0]) - 10.0).abs() < 1e-12);
+        assert_eq!(cider.score(&photos[1][0], &photos[0]), 0.0);
+    }
+
+    #[test]
+    fn an_ngram_in_two_references_of_one_photo_is_one_document() {
+        let photos = [
+            vec![tokens("red ball"), tokens("red box")],
+            vec![tokens("dog")],
+            vec![tokens("red")],
+        ];
+        let cider = table(&photos);
+        assert_eq!(cider.document_frequency[tokens("red").as_slice()], 2);
+        assert_eq!(cider.document_frequency[tokens("red ball").as_slice()], 1);
+    }
+
+    #[test]
+    fn a_single_photo_no_photo_and_empty_captions_score_nothing() {
+        let photos = two_photos();
+        let hypothesis = &photos[0][0];
+        assert_eq!(table(&photos[..1]).score(hypothesis, &photos[0]), 0.0);
+        assert_eq!(table(&[]).score(hypothesis, &photos[0]), 0.0);
+        assert_eq!(table(&photos).score(&[], &photos[0]), 0.0);
+        assert_eq!(table(&photos).score(hypothesis, &[]), 0.0);
+        assert_eq!(table(&photos).score(hypothesis, &[vec![]]), 0.0);
+    }
+
+    #[test]
+    fn references_outside_the_table_are_scored_too() {
+        let photos = two_photos();
+        let stranger = tokens("three green cubes");
+        let score = table(&photos).score(&stranger, std::slice::from_ref(&stranger));
+        // Three words have no 4-gram, so one order of the four scores 0.
+        assert!((score - 7.5).abs() < 1e-12);
+    }
+}

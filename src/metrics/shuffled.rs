@@ -1,0 +1,127 @@
+//! Whether a captioner looks at the photo at all: its scores once captions and photos no longer belong together.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{Example, Scores, Token, score};
+
+/// The scores of hypotheses that were each given to another photo.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shuffled {
+    /// The scores after shuffling.
+    pub scores: Scores,
+    /// What is left of the true scores, as a share: close to 1 where the photo made no difference to the
+    /// caption. 1 where the true score is 0, since there was nothing to lose.
+    pub kept: Scores,
+}
+
+impl Shuffled {
+    /// Gives every hypothesis to another photo, chosen by the seed, and scores the corpus again.
+    ///
+    /// A single example has no other photo and keeps its own.
+    pub fn of<T: Token>(examples: &[Example<'_, T>], seed: u64) -> Self {
+        let exchanged = derangement(examples.len(), seed);
+        let shuffled: Vec<_> = examples
+            .iter()
+            .zip(exchanged)
+            .map(|(example, other)| Example {
+                hypothesis: examples[other].hypothesis,
+                ..*example
+            })
+            .collect();
+        let scores = score(&shuffled);
+        Self {
+            scores,
+            kept: share_of(scores, score(examples)),
+        }
+    }
+}
+
+fn share_of(shuffled: Scores, original: Scores) -> Scores {
+    let (shuffled, original) = (shuffled.into_array(), original.into_array());
+    let share = |metric: usize| {
+        if original[metric] > 0.0 {
+            shuffled[metric] / original[metric]
+        } else {
+            1.0
+        }
+    };
+    Scores::from_array(std::array::from_fn(share))
+}
+
+/// A permutation of `0..len` that leaves nothing in place where `len` is at least 2.
+///
+/// Sattolo 1986, "An algorithm to generate a random cyclic permutation": all of it is one cycle.
+fn derangement(len: usize, seed: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut order: Vec<usize> = (0..len).collect();
+    for last in (1..len).rev() {
+        order.swap(last, rng.random_range(0..last));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::test_support::tokens;
+
+    fn scene(index: usize) -> Vec<Vec<String>> {
+        vec![tokens(&format!("thing{index} over place{index} by side{index}"))]
+    }
+
+    #[test]
+    fn nothing_stays_in_place_and_everything_stays_once() {
+        for len in 2..40 {
+            let order = derangement(len, 7);
+            assert!(order.iter().enumerate().all(|(place, &item)| place != item));
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..len).collect::<Vec<_>>());
+        }
+        assert_eq!(derangement(1, 7), [0]);
+        assert!(derangement(0, 7).is_empty());
+        assert_ne!(derangement(40, 7), derangement(40, 8));
+    }
+
+    #[test]
+    fn captions_that_fit_their_photo_lose_everything() {
+        let references: Vec<_> = (0..20).map(scene).collect();
+        let examples: Vec<_> = references
+            .iter()
+            .map(|references| Example {
+                hypothesis: &references[0],
+                references: references.as_slice(),
+            })
+            .collect();
+        let shuffled = Shuffled::of(&examples, 0);
+        assert!(shuffled.kept.rouge_l < 0.5);
+        assert!(shuffled.kept.cider_d < 0.1, "{shuffled:?}");
+    }
+
+    #[test]
+    fn the_same_caption_for_every_photo_keeps_its_score() {
+        let references: Vec<_> = (0..20).map(scene).collect();
+        let caption = tokens("thing3 over place4 by side5");
+        let examples: Vec<_> = references
+            .iter()
+            .map(|references| Example {
+                hypothesis: &caption,
+                references: references.as_slice(),
+            })
+            .collect();
+        assert_eq!(Shuffled::of(&examples, 0).kept, Scores::from_array([1.0; 6]));
+    }
+
+    #[test]
+    fn no_example_and_a_single_one_keep_what_they_have() {
+        assert_eq!(Shuffled::of::<String>(&[], 0).kept, Scores::from_array([1.0; 6]));
+        let references = scene(1);
+        let only = [Example {
+            hypothesis: &references[0],
+            references: &references,
+        }];
+        assert_eq!(Shuffled::of(&only, 0).scores, score(&only));
+    }
+}
