@@ -1,0 +1,402 @@
+//! One photo from disk to RGB pixels, within limits, or an error that says what is wrong with the file.
+
+use super::lookalike::Lookalike;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
+use std::io::{Cursor, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// How large a photo may be before it is refused, so that no file can exhaust the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhotoLimits {
+    /// Width times height, checked before any pixel is decoded.
+    pub pixels: u64,
+    /// Width or height, whichever is larger, checked likewise: resizing needs room for whole rows and columns.
+    pub side: u32,
+    /// Bytes: of the file, and of what its decoder may allocate.
+    pub memory: u64,
+}
+
+impl Default for PhotoLimits {
+    /// 100 megapixels, 65,535 a side (as JPEG), 512 MiB.
+    fn default() -> Self {
+        Self {
+            pixels: 100_000_000,
+            side: 65_535,
+            memory: 512 << 20,
+        }
+    }
+}
+
+/// A photo that could not be decoded: which, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("photo {path:?} {fault}")]
+pub struct PhotoError {
+    /// The photo's file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: PhotoFault,
+}
+
+/// What can be wrong with a photo's file, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhotoFault {
+    /// There is no such file.
+    #[error("does not exist: check the path, and that the pictures were unpacked")]
+    NotFound,
+    /// A directory, a pipe, a device.
+    #[error("is not a regular file: give the picture's own path")]
+    NotAFile,
+    /// The operating system would not give the contents.
+    #[error("cannot be read ({0}): check its permissions and the disk")]
+    Unreadable(io::Error),
+    /// 0 bytes.
+    #[error("is empty (0 bytes): download or copy it again, or remove it")]
+    Empty,
+    /// No picture format that has a signature.
+    #[error("is not a picture but {0}: download it again, or remove it")]
+    NotAPicture(Lookalike),
+    /// A picture, but of a kind that is not decoded here.
+    #[error("is a picture of a kind that is not read ({0}): convert it to JPEG or PNG")]
+    Unsupported(String),
+    /// The data ends before the picture does.
+    #[error("is cut short: download or copy it again, or remove it")]
+    Truncated,
+    /// The data contradicts itself.
+    #[error("is damaged ({0}): download or copy it again, or remove it")]
+    Damaged(String),
+    /// More pixels than [`PhotoLimits::pixels`], or a side longer than [`PhotoLimits::side`].
+    #[error(
+        "has {width} x {height} pixels, more than the {} ({} a side) that are read: make it smaller",
+        limits.pixels,
+        limits.side
+    )]
+    TooManyPixels {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// What would have been read.
+        limits: PhotoLimits,
+    },
+    /// More memory than [`PhotoLimits::memory`].
+    #[error("needs more than {limit} bytes to be read: make it smaller")]
+    TooMuchMemory {
+        /// The most bytes that may be used.
+        limit: u64,
+    },
+}
+
+/// Decodes a photo (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.
+///
+/// The picture stands upright: the EXIF orientation is applied. Greys become RGB and 16 bits become 8. Alpha
+/// is dropped and the colour under it kept, as Keras and PIL's `convert("RGB")` do, since the published
+/// weights saw such pictures that way. Of an animation, the first frame.
+///
+/// # Errors
+/// [`PhotoError`] names the file, what is wrong and what to do. A truncated picture is an error, even where
+/// decoders would fill the missing part with grey.
+pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, PhotoError> {
+    decode_within(path, PhotoLimits::default())
+}
+
+/// [`decode`] under limits of the caller's.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_within(path: impl AsRef<Path>, limits: PhotoLimits) -> Result<RgbImage, PhotoError> {
+    let path = path.as_ref();
+    read(path, limits)
+        .and_then(|contents| decode_bytes(&contents, limits))
+        .map_err(|fault| PhotoError {
+            path: path.to_owned(),
+            fault,
+        })
+}
+
+fn read(path: &Path, limits: PhotoLimits) -> Result<Vec<u8>, PhotoFault> {
+    // Opening a pipe would wait for its writer, so what it is comes first.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(PhotoFault::NotAFile);
+    }
+    if metadata.len() > limits.memory {
+        return Err(PhotoFault::TooMuchMemory { limit: limits.memory });
+    }
+    Ok(fs::read(path)?)
+}
+
+impl From<io::Error> for PhotoFault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::NotFound,
+            _ => Self::Unreadable(error),
+        }
+    }
+}
+
+fn decode_bytes(contents: &[u8], limits: PhotoLimits) -> Result<RgbImage, PhotoFault> {
+    if contents.is_empty() {
+        return Err(PhotoFault::Empty);
+    }
+    let format =
+        image::guess_format(contents).map_err(|_| PhotoFault::NotAPicture(Lookalike::of(contents)))?;
+    if format == ImageFormat::Jpeg && !reaches_end_of_image(contents) {
+        return Err(PhotoFault::Truncated);
+    }
+    let (mut photo, orientation) =
+        decode_upright_later(contents, format, limits).map_err(|error| fault_of(error, limits))??;
+    photo.apply_orientation(orientation);
+    Ok(photo.into_rgb8())
+}
+
+/// The outer error is the decoder's, the inner one ours.
+fn decode_upright_later(
+    contents: &[u8],
+    format: ImageFormat,
+    limits: PhotoLimits,
+) -> Result<Result<(DynamicImage, Orientation), PhotoFault>, ImageError> {
+    let mut memory = Limits::no_limits();
+    memory.max_alloc = Some(limits.memory);
+    let mut reader = ImageReader::with_format(Cursor::new(contents), format);
+    reader.limits(memory.clone());
+    let mut decoder = reader.into_decoder()?;
+
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > limits.pixels || width.max(height) > limits.side {
+        return Ok(Err(PhotoFault::TooManyPixels {
+            width,
+            height,
+            limits,
+        }));
+    }
+    memory.reserve(decoder.total_bytes())?;
+    decoder.set_limits(memory)?;
+    // Broken metadata does not make a picture unreadable.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(Ok((DynamicImage::from_decoder(decoder)?, orientation)))
+}
+
+fn fault_of(error: ImageError, limits: PhotoLimits) -> PhotoFault {
+    match error {
+        ImageError::Limits(_) => PhotoFault::TooMuchMemory { limit: limits.memory },
+        ImageError::Unsupported(error) => PhotoFault::Unsupported(error.to_string()),
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PhotoFault::Truncated,
+        error => PhotoFault::Damaged(error.to_string()),
+    }
+}
+
+/// Whether a JPEG stream runs on to its end-of-image marker (ITU-T T.81, B.1).
+///
+/// Decoders, following browsers, fill what a truncated stream lacks with grey and report nothing. Segments
+/// are stepped over by their length, so that the marker of a thumbnail within one does not count.
+fn reaches_end_of_image(jpeg: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    let mut rest = jpeg;
+    while let Some((marker, after)) = next_marker(rest) {
+        if marker == END_OF_IMAGE {
+            return true;
+        }
+        let Some(after_segment) = skip_segment(marker, after) else {
+            return false;
+        };
+        rest = after_segment;
+    }
+    false
+}
+
+/// The next marker and what follows it, past entropy-coded data with its stuffed zeros and restart markers.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let at = bytes
+        .windows(2)
+        .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7))?;
+    Some((bytes[at + 1], &bytes[at + 2..]))
+}
+
+fn skip_segment(marker: u8, bytes: &[u8]) -> Option<&[u8]> {
+    const TEMPORARY: u8 = 0x01;
+    const START_OF_IMAGE: u8 = 0xd8;
+    if matches!(marker, TEMPORARY | START_OF_IMAGE) {
+        return Some(bytes);
+    }
+    let length = u16::from_be_bytes(*bytes.first_chunk()?);
+    bytes.get(usize::from(length)..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+    use image::{GrayImage, ImageEncoder, Luma, Rgb, Rgba, RgbaImage};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    const FORMATS: [ImageFormat; 6] = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+    ];
+
+    fn sample() -> RgbImage {
+        RgbImage::from_fn(48, 32, |x, y| {
+            Rgb([(x * 5) as u8, (y * 7) as u8, ((x * y) % 251) as u8])
+        })
+    }
+
+    fn encoded(photo: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        photo.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn decode_default(bytes: &[u8]) -> Result<RgbImage, PhotoFault> {
+        decode_bytes(bytes, PhotoLimits::default())
+    }
+
+    #[test]
+    fn every_format_decodes_whatever_its_name_says() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in FORMATS {
+            let path = folder.path().join("photo.dat");
+            fs::write(&path, encoded(&sample().into(), format)).unwrap();
+            let photo = decode(&path).unwrap();
+            assert_eq!(photo.dimensions(), (48, 32), "{format:?}");
+            if matches!(
+                format,
+                ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff
+            ) {
+                assert_eq!(photo, sample(), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn grey_and_sixteen_bits_become_rgb() {
+        let grey = GrayImage::from_fn(3, 2, |x, y| Luma([(x * 50 + y) as u8]));
+        let photo = decode_default(&encoded(&grey.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(photo.get_pixel(2, 1), &Rgb([101, 101, 101]));
+
+        let deep = image::ImageBuffer::from_pixel(2, 2, Rgb([0x1234_u16, 0xffff, 0x0080]));
+        let photo = decode_default(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(photo.get_pixel(0, 0), &Rgb([0x12, 0xff, 0x00]));
+    }
+
+    #[test]
+    fn alpha_is_dropped_and_the_colour_under_it_kept() {
+        let clear = RgbaImage::from_pixel(2, 2, Rgba([200, 100, 50, 0]));
+        let photo = decode_default(&encoded(&clear.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(photo.get_pixel(1, 1), &Rgb([200, 100, 50]));
+    }
+
+    /// A TIFF block with the one tag `Orientation` (0x0112), as EXIF 2.32, 4.6.4 lays it out.
+    fn exif_orientation(value: u8) -> Vec<u8> {
+        let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([value, 0, 0, 0, 0, 0, 0, 0]);
+        exif
+    }
+
+    #[test]
+    fn exif_orientation_is_applied() {
+        let upright = RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 250 } else { 5 }; 3]));
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 95);
+        encoder.set_exif_metadata(exif_orientation(6)).unwrap(); // to be turned 90 degrees clockwise
+        encoder
+            .write_image(upright.as_raw(), 32, 16, image::ExtendedColorType::Rgb8)
+            .unwrap();
+        let photo = decode_default(&bytes).unwrap();
+        assert_eq!(photo.dimensions(), (16, 32));
+        assert!(photo.get_pixel(8, 2).0[0] > 200, "the left half is now on top");
+        assert!(photo.get_pixel(8, 30).0[0] < 50);
+    }
+
+    #[test]
+    fn what_is_no_photo_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, contents: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, contents).unwrap();
+            decode(&path).unwrap_err()
+        };
+        let missing = decode(folder.path().join("none.jpg")).unwrap_err();
+        assert!(matches!(missing.fault, PhotoFault::NotFound));
+        let directory = decode(folder.path()).unwrap_err();
+        assert!(matches!(directory.fault, PhotoFault::NotAFile));
+        assert!(matches!(at("empty.jpg", b"").fault, PhotoFault::Empty));
+        let text = at("\u{1b}[31mtext.jpg", b"a dog on a beach\n");
+        assert!(matches!(text.fault, PhotoFault::NotAPicture(Lookalike::Text)));
+        assert!(text.to_string().contains("text.jpg"), "{text}");
+        assert!(
+            !text.to_string().contains('\u{1b}'),
+            "escapes must not reach a terminal"
+        );
+        let radiance = at("light.hdr", b"#?RADIANCE\n");
+        assert!(matches!(radiance.fault, PhotoFault::Unsupported(_)), "{radiance}");
+    }
+
+    #[test]
+    fn limits_hold_before_pixels_are_decoded() {
+        // A header that promises 60,000 x 60,000 pixels; nothing follows that could be decoded.
+        let mut bomb = encoded(&sample().into(), ImageFormat::Bmp);
+        bomb[18..26].copy_from_slice(&[0x60, 0xea, 0, 0, 0x60, 0xea, 0, 0]);
+        assert!(matches!(
+            decode_default(&bomb),
+            Err(PhotoFault::TooManyPixels {
+                width: 60_000,
+                height: 60_000,
+                ..
+            })
+        ));
+        let png = encoded(&sample().into(), ImageFormat::Png);
+        let tight = PhotoLimits {
+            memory: 48 * 32 * 3 - 1,
+            ..PhotoLimits::default()
+        };
+        assert!(matches!(
+            decode_bytes(&png, tight),
+            Err(PhotoFault::TooMuchMemory { .. })
+        ));
+    }
+
+    #[test]
+    fn an_end_marker_inside_a_thumbnail_does_not_count() {
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
+        encoder.set_exif_metadata(b"\xff\xd8\xff\xd9".to_vec()).unwrap();
+        encoder
+            .write_image(sample().as_raw(), 48, 32, image::ExtendedColorType::Rgb8)
+            .unwrap();
+        assert!(reaches_end_of_image(&bytes));
+        assert!(!reaches_end_of_image(&bytes[..bytes.len() - 2]));
+        let zero_filled: Vec<u8> = [&bytes[..bytes.len() / 2], &vec![0; bytes.len() / 2][..]].concat();
+        assert!(matches!(decode_default(&zero_filled), Err(PhotoFault::Truncated)));
+    }
+
+    proptest! {
+        /// A picture that is cut anywhere is an error, or complete after all (what was cut was a trailer).
+        #[test]
+        fn truncation_is_never_silent(format in 0..FORMATS.len(), share in 0.0..1.0_f64) {
+            static WHOLE: LazyLock<Vec<Vec<u8>>> =
+                LazyLock::new(|| FORMATS.map(|format| encoded(&sample().into(), format)).into());
+            let whole = &WHOLE[format];
+            let cut = &whole[..(whole.len() as f64 * share) as usize];
+            if let Ok(photo) = decode_default(cut) {
+                prop_assert_eq!(photo, decode_default(whole).unwrap(), "{:?}", FORMATS[format]);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(format in 0..FORMATS.len(), at in 0..4000_usize, byte: u8) {
+            let mut bytes = encoded(&sample().into(), FORMATS[format]);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let limits = PhotoLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
+            let _ = decode_bytes(&bytes, limits);
+        }
+    }
+}

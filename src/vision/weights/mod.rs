@@ -1,0 +1,273 @@
+//! Published weights by name: `.safetensors`, and PyTorch's `.pth` in both of its forms.
+
+pub mod layout;
+mod pickle;
+mod safetensors;
+mod tensor;
+mod torch;
+
+pub use layout::Naming;
+
+use super::lookalike::Lookalike;
+use memmap2::Mmap;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use tensor::Tensor;
+
+/// A file of named tensors, memory-mapped; a tensor is read when it is asked for.
+#[derive(Debug)]
+pub struct WeightFile {
+    path: PathBuf,
+    bytes: Mmap,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+/// What went wrong with a file of weights: which file, and what.
+#[derive(Debug, thiserror::Error)]
+#[error("weights {path:?}: {fault}")]
+pub struct WeightsError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub fault: WeightsFault,
+}
+
+/// What can be wrong with a file of weights, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsFault {
+    /// The operating system would not give the contents.
+    #[error("cannot be read ({0}): check the path and its permissions")]
+    Unreadable(io::Error),
+    /// A directory, a pipe, a device.
+    #[error("not a regular file: give the path of the .safetensors or .pth file itself")]
+    NotAFile,
+    /// 0 bytes.
+    #[error("the file is empty (0 bytes): download or copy it again")]
+    Empty,
+    /// Neither `.safetensors` nor PyTorch's.
+    #[error("this is {kind}, neither .safetensors nor PyTorch's .pth: {advice}", kind = .0, advice = advice(*.0))]
+    NotWeights(Lookalike),
+    /// Recognised, but the contents contradict themselves or end early.
+    #[error("the file is cut short or damaged ({0}): download or copy it again")]
+    Damaged(String),
+    /// The pickle wants Python to call something that a state dict has no need of.
+    #[error(
+        "it asks Python for {0:?}, and nothing in a file of weights is ever run here: \
+         save the state dict alone, torch.save(model.state_dict(), \"weights.pth\")"
+    )]
+    ForeignGlobal(String),
+    /// A pickle without a dict of tensors where one is looked for.
+    #[error("no state dict in it ({0}): save one with torch.save(model.state_dict(), \"weights.pth\")")]
+    NotAStateDict(String),
+    /// An archive of compiled PyTorch code.
+    #[error(
+        "this is a TorchScript archive (it holds {0:?}): save the weights alone, \
+         torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")"
+    )]
+    TorchScript(String),
+    /// An archive that was packed anew.
+    #[error("entry {0:?} is compressed, which PyTorch never does: use the original file, or save it anew")]
+    Compressed(String),
+    /// Written on a big-endian machine.
+    #[error("its numbers are big-endian: load and save it with PyTorch on a common (little-endian) machine")]
+    BigEndian,
+    /// Names of neither Keras nor PyTorch.
+    #[error(
+        "its {tensors} tensors are named neither as Keras does (\"block1_conv1/kernel\") nor as PyTorch does \
+         (\"features.0.weight\"): check that these are a network's weights"
+    )]
+    UnknownNaming {
+        /// How many tensors there are.
+        tensors: usize,
+    },
+    /// A tensor that the network needs is not there.
+    #[error(
+        "no tensor {name:?} among its {tensors}{}: check that these are the weights of this very network, \
+         classification layers included where they are used",
+        nearest_hint(.nearest.as_deref())
+    )]
+    Missing {
+        /// The name that was asked for.
+        name: String,
+        /// How many tensors there are.
+        tensors: usize,
+        /// The most similar name that is there.
+        nearest: Option<String>,
+    },
+    /// A tensor has another shape than the network needs.
+    #[error(
+        "tensor {name:?} has shape {found:?} where {expected:?} is expected: \
+         check that these are the weights of this very network, at its usual width"
+    )]
+    Shape {
+        /// The tensor's name.
+        name: String,
+        /// What the network needs.
+        expected: Vec<usize>,
+        /// What the file holds.
+        found: Vec<usize>,
+    },
+    /// A tensor of integers or of an exotic kind of float.
+    #[error("tensor {name:?} holds {dtype} values where f16, bf16, f32 or f64 is expected: save it as f32")]
+    NotFloat {
+        /// The tensor's name.
+        name: String,
+        /// What it holds.
+        dtype: String,
+    },
+}
+
+fn advice(kind: Lookalike) -> &'static str {
+    match kind {
+        Lookalike::Hdf5 => {
+            "Keras' HDF5 is not read; in Python, save the model's weights with safetensors.numpy.save_file, \
+             named \"layer/kernel\" and \"layer/bias\""
+        }
+        Lookalike::GitLfsPointer => "fetch the file with `git lfs pull`",
+        Lookalike::HtmlPage => "the download failed; open the address in a browser and see what it wants",
+        Lookalike::Pickle => "save a state dict, torch.save(model.state_dict(), \"weights.pth\")",
+        Lookalike::Gzip => "unpack it first",
+        Lookalike::Zeros => "the download did not finish; start it again",
+        _ => "check the path",
+    }
+}
+
+fn nearest_hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (nearest: {name:?})"))
+}
+
+impl WeightFile {
+    /// Maps the file and reads its index; what it is, is told by its contents and not by its name.
+    ///
+    /// # Errors
+    /// [`WeightsError`] says what the file looks like where it is neither `.safetensors` nor `.pth`, where it
+    /// is cut short, and where its pickle asks for more than tensors.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref().to_owned();
+        match map(&path).and_then(|bytes| Ok((index(&bytes)?, bytes))) {
+            Ok((tensors, bytes)) => Ok(Self { path, bytes, tensors }),
+            Err(fault) => Err(WeightsError { path, fault }),
+        }
+    }
+
+    /// Where the file lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// BLAKE3 of the whole file, in hexadecimal: what identifies these weights.
+    pub fn hash(&self) -> String {
+        blake3::hash(&self.bytes).to_hex().to_string()
+    }
+
+    /// The tensors' names, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The shape of a tensor, where there is one of this name.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// Whose names and layout the tensors have.
+    ///
+    /// # Errors
+    /// [`WeightsFault::UnknownNaming`] where no name ends in `kernel` after a slash, or in `.weight`.
+    pub fn naming(&self) -> Result<Naming, WeightsError> {
+        let last_part = |name: &str, separator| name.rsplit_once(separator).map(|(_, last)| last.to_owned());
+        let mut namings = self.names().filter_map(|name| {
+            if last_part(name, '/').is_some_and(|last| last.ends_with("kernel")) {
+                Some(Naming::Keras)
+            } else if last_part(name, '.').is_some_and(|last| last == "weight") {
+                Some(Naming::Torch)
+            } else {
+                None
+            }
+        });
+        namings.next().ok_or_else(|| {
+            self.error(WeightsFault::UnknownNaming {
+                tensors: self.tensors.len(),
+            })
+        })
+    }
+
+    /// A tensor's values as `f32`, row after row.
+    ///
+    /// # Errors
+    /// [`WeightsFault::Missing`] names the tensor and the nearest name there is, [`WeightsFault::Shape`] what
+    /// was expected and found, [`WeightsFault::NotFloat`] a tensor of integers.
+    pub fn get(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        if tensor.shape != expected_shape {
+            return Err(self.error(WeightsFault::Shape {
+                name: name.to_owned(),
+                expected: expected_shape.to_vec(),
+                found: tensor.shape.clone(),
+            }));
+        }
+        tensor.values(&self.bytes).ok_or_else(|| {
+            self.error(WeightsFault::NotFloat {
+                name: name.to_owned(),
+                dtype: format!("{:?}", tensor.dtype),
+            })
+        })
+    }
+
+    fn missing(&self, name: &str) -> WeightsError {
+        let likeness = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
+        self.error(WeightsFault::Missing {
+            name: name.to_owned(),
+            tensors: self.tensors.len(),
+            nearest: self
+                .names()
+                .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+                .map(str::to_owned),
+        })
+    }
+
+    fn error(&self, fault: WeightsFault) -> WeightsError {
+        WeightsError {
+            path: self.path.clone(),
+            fault,
+        }
+    }
+}
+
+fn map(path: &Path) -> Result<Mmap, WeightsFault> {
+    // Opening a pipe would wait for its writer, so what it is comes first.
+    let metadata = std::fs::metadata(path).map_err(WeightsFault::Unreadable)?;
+    if !metadata.is_file() {
+        return Err(WeightsFault::NotAFile);
+    }
+    if metadata.len() == 0 {
+        return Err(WeightsFault::Empty);
+    }
+    let file = File::open(path).map_err(WeightsFault::Unreadable)?;
+    // SAFETY: the mapping is read-only and private to this value. That nobody rewrites the file in place
+    // meanwhile is the user's part, as with every mapped file; bytes are only ever read as plain numbers.
+    unsafe { Mmap::map(&file) }.map_err(WeightsFault::Unreadable)
+}
+
+fn index(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    if torch::recognises_zip(bytes) {
+        torch::index_zip(bytes)
+    } else if torch::recognises_legacy(bytes) {
+        torch::index_legacy(bytes)
+    } else if safetensors::recognises(bytes) {
+        safetensors::index(bytes)
+    } else {
+        Err(WeightsFault::NotWeights(Lookalike::of(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

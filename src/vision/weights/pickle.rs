@@ -1,0 +1,565 @@
+//! Reads the part of Python's pickle format that a PyTorch state dict is made of, and runs nothing.
+//!
+//! A pickle is a program for a small stack machine, and Python's own reader lets it call any function. Here a
+//! call to one of the few known [`Global`]s is kept as data, and any other global is refused by name. Values
+//! refer to each other by index into one list, so neither nesting nor cycles cost stack. The opcodes are those
+//! of CPython's `Lib/pickletools.py`, protocols 2 to 5.
+
+use safetensors::Dtype;
+use std::collections::HashMap;
+
+/// More instructions than this are no state dict; bounds memory to a few hundred megabytes at worst.
+const MOST_INSTRUCTIONS: usize = 4_000_000;
+
+/// What a state dict asks Python for by name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Global {
+    OrderedDict,
+    /// `torch._utils._rebuild_tensor` and `_rebuild_tensor_v2`: storage, offset, size, stride, ...
+    Tensor,
+    /// A parameter around a tensor: tensor, requires_grad, ...
+    Parameter,
+    /// `torch.Size`, around a tuple.
+    Size,
+    /// `torch.FloatStorage` and its like: the type of a storage's elements.
+    Storage(Dtype),
+}
+
+impl Global {
+    fn resolve(module: &str, name: &str) -> Option<Self> {
+        Some(match (module, name) {
+            ("collections", "OrderedDict") => Self::OrderedDict,
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Self::Tensor,
+            ("torch._utils", "_rebuild_parameter") => Self::Parameter,
+            ("torch.nn.parameter", "Parameter") => Self::Parameter,
+            ("torch", "Size") => Self::Size,
+            ("torch" | "torch.cuda", storage) => Self::Storage(match storage {
+                "FloatStorage" => Dtype::F32,
+                "DoubleStorage" => Dtype::F64,
+                "HalfStorage" => Dtype::F16,
+                "BFloat16Storage" => Dtype::BF16,
+                "LongStorage" => Dtype::I64,
+                "IntStorage" => Dtype::I32,
+                "ShortStorage" => Dtype::I16,
+                "CharStorage" => Dtype::I8,
+                "ByteStorage" => Dtype::U8,
+                "BoolStorage" => Dtype::BOOL,
+                _ => return None,
+            }),
+            _ => return None,
+        })
+    }
+}
+
+/// A value on the machine's stack; composite ones are [`Node`]s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value<'a> {
+    None,
+    Bool(bool),
+    Integer(i64),
+    /// An integer of more than 64 bits, as little-endian two's complement.
+    LongInteger(&'a [u8]),
+    Float(f64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Global(Global),
+    Node(usize),
+}
+
+/// A value that holds others.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Node<'a> {
+    Tuple(Vec<Value<'a>>),
+    List(Vec<Value<'a>>),
+    Dict(Vec<(Value<'a>, Value<'a>)>),
+    /// A call that Python would make.
+    Call {
+        function: Global,
+        arguments: Value<'a>,
+    },
+    /// A reference to something outside the pickle: a storage.
+    Persistent(Value<'a>),
+}
+
+/// One pickle, read.
+#[derive(Debug)]
+pub(super) struct Pickle<'a> {
+    pub(super) root: Value<'a>,
+    /// How many bytes it took.
+    pub(super) len: usize,
+    nodes: Vec<Node<'a>>,
+}
+
+/// Why a pickle was not read.
+#[derive(Debug, PartialEq)]
+pub(super) enum PickleError {
+    /// It asks Python for this `module.name`.
+    Global(String),
+    /// It is not well-formed, or uses what state dicts do not.
+    Malformed(String),
+}
+
+type Result<T> = std::result::Result<T, PickleError>;
+
+fn malformed<T>(why: impl Into<String>) -> Result<T> {
+    Err(PickleError::Malformed(why.into()))
+}
+
+impl<'a> Pickle<'a> {
+    /// Reads the pickle that `bytes` starts with.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
+        let mut machine = Machine::new(bytes);
+        for _ in 0..MOST_INSTRUCTIONS {
+            if let Some(root) = machine.step()? {
+                return Ok(Self {
+                    root,
+                    len: bytes.len() - machine.rest.len(),
+                    nodes: machine.nodes,
+                });
+            }
+        }
+        malformed("more instructions than a state dict needs")
+    }
+
+    pub(super) fn node(&self, value: Value<'a>) -> Option<&Node<'a>> {
+        match value {
+            Value::Node(index) => self.nodes.get(index),
+            _ => None,
+        }
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node<'a>> {
+        self.nodes.iter()
+    }
+
+    pub(super) fn tuple(&self, value: Value<'a>) -> Option<&[Value<'a>]> {
+        match self.node(value)? {
+            Node::Tuple(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(super) fn dict(&self, value: Value<'a>) -> Option<&[(Value<'a>, Value<'a>)]> {
+        match self.node(value)? {
+            Node::Dict(entries) => Some(entries),
+            _ => None,
+        }
+    }
+}
+
+struct Machine<'a> {
+    rest: &'a [u8],
+    stack: Vec<Value<'a>>,
+    marks: Vec<usize>,
+    memo: HashMap<u32, Value<'a>>,
+    nodes: Vec<Node<'a>>,
+}
+
+impl<'a> Machine<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            nodes: Vec::new(),
+        }
+    }
+
+    /// Runs one instruction; gives the pickle's value when that was STOP.
+    fn step(&mut self) -> Result<Option<Value<'a>>> {
+        let [opcode] = self.take()?;
+        match opcode {
+            b'.' => return self.pop().map(Some),
+            0x80 => self.protocol()?,
+            0x95 => self.take::<8>().map(drop)?, // FRAME: a hint for readers of streams
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => self.pop().map(drop)?,
+            b'1' => self.pop_to_mark().map(drop)?,
+            b'2' => self.push(self.top()?),
+            _ => self.scalar_or_composite(opcode)?,
+        }
+        Ok(None)
+    }
+
+    fn scalar_or_composite(&mut self, opcode: u8) -> Result<()> {
+        let value = match opcode {
+            b'N' => Value::None,
+            0x88 => Value::Bool(true),
+            0x89 => Value::Bool(false),
+            b'K' => Value::Integer(u8::from_le_bytes(self.take()?).into()),
+            b'M' => Value::Integer(u16::from_le_bytes(self.take()?).into()),
+            b'J' => Value::Integer(i32::from_le_bytes(self.take()?).into()),
+            0x8a => {
+                let [len] = self.take()?;
+                integer(self.take_slice(len.into())?)
+            }
+            b'G' => Value::Float(f64::from_be_bytes(self.take()?)),
+            b'X' => self.text_with_len::<4>()?,
+            0x8c => self.text_with_len::<1>()?,
+            0x8d => self.text_with_len::<8>()?,
+            b'U' => self.text_with_len::<1>()?, // SHORT_BINSTRING: Python 2's str
+            b'T' => self.text_with_len::<4>()?,
+            b'C' => Value::Bytes(self.slice_with_len::<1>()?),
+            b'B' => Value::Bytes(self.slice_with_len::<4>()?),
+            b'h' => {
+                let index = u8::from_le_bytes(self.take()?);
+                self.recall(index.into())?
+            }
+            b'j' => {
+                let index = u32::from_le_bytes(self.take()?);
+                self.recall(index)?
+            }
+            _ => return self.composite(opcode),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    fn composite(&mut self, opcode: u8) -> Result<()> {
+        match opcode {
+            b')' => self.push_node(Node::Tuple(Vec::new())),
+            0x85 => self.tuple_of_last(1)?,
+            0x86 => self.tuple_of_last(2)?,
+            0x87 => self.tuple_of_last(3)?,
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push_node(Node::Tuple(items));
+            }
+            b']' => self.push_node(Node::List(Vec::new())),
+            b'l' => {
+                let items = self.pop_to_mark()?;
+                self.push_node(Node::List(items));
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.extend_list([item])?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.extend_list(items)?;
+            }
+            b'}' => self.push_node(Node::Dict(Vec::new())),
+            b'd' => {
+                let entries = pairs(self.pop_to_mark()?)?;
+                self.push_node(Node::Dict(entries));
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.extend_dict(vec![(key, value)])?;
+            }
+            b'u' => {
+                let entries = pairs(self.pop_to_mark()?)?;
+                self.extend_dict(entries)?;
+            }
+            _ => return self.reference(opcode),
+        }
+        Ok(())
+    }
+
+    fn reference(&mut self, opcode: u8) -> Result<()> {
+        match opcode {
+            b'q' => {
+                let index = u8::from_le_bytes(self.take()?);
+                self.remember(index.into())
+            }
+            b'r' => {
+                let index = u32::from_le_bytes(self.take()?);
+                self.remember(index)
+            }
+            0x94 => self.remember(self.memo.len() as u32), // fewer than `MOST_INSTRUCTIONS`
+            b'c' => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.global(module, name)
+            }
+            0x93 => match (self.pop()?, self.pop()?) {
+                (Value::Text(name), Value::Text(module)) => self.global(module, name),
+                _ => malformed("a global whose name is no text"),
+            },
+            b'R' | 0x81 => self.call(),
+            b'b' => self.pop().map(drop), // BUILD: attributes of an object, such as a dict's `_metadata`
+            b'Q' => {
+                let id = self.pop()?;
+                self.push_node(Node::Persistent(id));
+                Ok(())
+            }
+            _ => malformed(format!(
+                "instruction 0x{opcode:02x}, which state dicts do not use"
+            )),
+        }
+    }
+
+    fn protocol(&mut self) -> Result<()> {
+        match self.take()? {
+            [2..=5] => Ok(()),
+            [other] => malformed(format!("pickle protocol {other}")),
+        }
+    }
+
+    fn global(&mut self, module: &str, name: &str) -> Result<()> {
+        let Some(global) = Global::resolve(module, name) else {
+            return Err(PickleError::Global(format!("{module}.{name}")));
+        };
+        self.push(Value::Global(global));
+        Ok(())
+    }
+
+    fn call(&mut self) -> Result<()> {
+        let arguments = self.pop()?;
+        let Value::Global(function) = self.pop()? else {
+            return malformed("a call of something that is no function");
+        };
+        let node = match function {
+            Global::OrderedDict => Node::Dict(Vec::new()),
+            function => Node::Call { function, arguments },
+        };
+        self.push_node(node);
+        Ok(())
+    }
+
+    fn extend_list(&mut self, items: impl IntoIterator<Item = Value<'a>>) -> Result<()> {
+        match self.top_node()? {
+            Node::List(list) => list.extend(items),
+            _ => return malformed("items for something that is no list"),
+        }
+        Ok(())
+    }
+
+    fn extend_dict(&mut self, entries: Vec<(Value<'a>, Value<'a>)>) -> Result<()> {
+        match self.top_node()? {
+            Node::Dict(dict) => dict.extend(entries),
+            _ => return malformed("entries for something that is no dict"),
+        }
+        Ok(())
+    }
+
+    fn tuple_of_last(&mut self, count: usize) -> Result<()> {
+        let items = self.pop_from(self.stack.len().checked_sub(count))?;
+        self.push_node(Node::Tuple(items));
+        Ok(())
+    }
+
+    fn remember(&mut self, index: u32) -> Result<()> {
+        let value = self.top()?;
+        self.memo.insert(index, value);
+        Ok(())
+    }
+
+    fn recall(&self, index: u32) -> Result<Value<'a>> {
+        match self.memo.get(&index) {
+            Some(value) => Ok(*value),
+            None => malformed("a reference to a value that was not kept"),
+        }
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        self.stack.push(value);
+    }
+
+    fn push_node(&mut self, node: Node<'a>) {
+        self.nodes.push(node);
+        self.push(Value::Node(self.nodes.len() - 1));
+    }
+
+    /// The lowest part of the stack that the innermost open mark leaves to be taken.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Value<'a>> {
+        match self.stack.last() {
+            Some(value) if self.stack.len() > self.floor() => Ok(*value),
+            _ => malformed("a value is missing"),
+        }
+    }
+
+    fn top_node(&mut self) -> Result<&mut Node<'a>> {
+        match self.top()? {
+            Value::Node(index) => Ok(&mut self.nodes[index]),
+            _ => malformed("entries for something that holds none"),
+        }
+    }
+
+    fn pop(&mut self) -> Result<Value<'a>> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    fn pop_to_mark(&mut self) -> Result<Vec<Value<'a>>> {
+        let mark = self.marks.pop();
+        self.pop_from(mark)
+    }
+
+    fn pop_from(&mut self, start: Option<usize>) -> Result<Vec<Value<'a>>> {
+        match start {
+            Some(start) if start >= self.floor() => Ok(self.stack.split_off(start)),
+            _ => malformed("values are missing"),
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let Some((bytes, rest)) = self.rest.split_first_chunk() else {
+            return malformed("it ends in the middle");
+        };
+        self.rest = rest;
+        Ok(*bytes)
+    }
+
+    fn take_slice(&mut self, len: usize) -> Result<&'a [u8]> {
+        let Some((bytes, rest)) = self.rest.split_at_checked(len) else {
+            return malformed("it ends in the middle");
+        };
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// Bytes after their length, itself `N` bytes, little-endian.
+    fn slice_with_len<const N: usize>(&mut self) -> Result<&'a [u8]> {
+        let mut len = [0; 8];
+        len[..N].copy_from_slice(&self.take::<N>()?);
+        match usize::try_from(u64::from_le_bytes(len)) {
+            Ok(len) => self.take_slice(len),
+            Err(_) => malformed("it ends in the middle"),
+        }
+    }
+
+    fn text_with_len<const N: usize>(&mut self) -> Result<Value<'a>> {
+        Ok(Value::Text(utf8(self.slice_with_len::<N>()?)?))
+    }
+
+    fn line(&mut self) -> Result<&'a str> {
+        let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') else {
+            return malformed("it ends in the middle");
+        };
+        let line = self.take_slice(end)?;
+        self.take::<1>()?;
+        utf8(line)
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => malformed("text that is not UTF-8"),
+    }
+}
+
+/// Little-endian two's complement of any length.
+fn integer(bytes: &[u8]) -> Value<'_> {
+    if bytes.len() > 8 {
+        return Value::LongInteger(bytes);
+    }
+    let negative = bytes.last().is_some_and(|&byte| byte & 0x80 != 0);
+    let mut extended = [if negative { 0xff } else { 0 }; 8];
+    extended[..bytes.len()].copy_from_slice(bytes);
+    Value::Integer(i64::from_le_bytes(extended))
+}
+
+fn pairs(items: Vec<Value<'_>>) -> Result<Vec<(Value<'_>, Value<'_>)>> {
+    let (pairs, []) = items.as_chunks::<2>() else {
+        return malformed("a key without a value");
+    };
+    Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `pickle.dumps({"a": (1, -2, True, None), "b": [0.5, "x", 2**70]}, 2)` of CPython 3.11.
+    const SAMPLE: &[u8] = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01(K\x01J\xfe\xff\xff\xff\x88Ntq\x02\
+        X\x01\x00\x00\x00bq\x03]q\x04(G?\xe0\x00\x00\x00\x00\x00\x00X\x01\x00\x00\x00xq\x05\
+        \x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@eu.";
+
+    #[test]
+    fn reads_what_python_wrote() {
+        let with_more_behind = [SAMPLE, b"more"].concat();
+        let pickle = Pickle::read(&with_more_behind).unwrap();
+        assert_eq!(pickle.len, SAMPLE.len());
+        let entries = pickle.dict(pickle.root).unwrap();
+        assert_eq!(entries[0].0, Value::Text("a"));
+        assert_eq!(
+            pickle.tuple(entries[0].1).unwrap(),
+            [
+                Value::Integer(1),
+                Value::Integer(-2),
+                Value::Bool(true),
+                Value::None
+            ]
+        );
+        assert_eq!(
+            pickle.node(entries[1].1),
+            Some(&Node::List(vec![
+                Value::Float(0.5),
+                Value::Text("x"),
+                Value::LongInteger(&[0, 0, 0, 0, 0, 0, 0, 0, 0x40]),
+            ]))
+        );
+    }
+
+    #[test]
+    fn newer_protocols_frame_and_memoise() {
+        // `pickle.dumps(collections.OrderedDict(a=1), 4)` of CPython 3.11.
+        let bytes = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\
+            \x94\x93\x94)R\x94\x8c\x01a\x94K\x01s.";
+        let pickle = Pickle::read(bytes).unwrap();
+        assert_eq!(
+            pickle.dict(pickle.root).unwrap(),
+            [(Value::Text("a"), Value::Integer(1))]
+        );
+    }
+
+    #[test]
+    fn an_unknown_global_is_refused_by_name() {
+        let attack = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.";
+        assert_eq!(
+            Pickle::read(attack).unwrap_err(),
+            PickleError::Global("posix.system".to_owned())
+        );
+    }
+
+    #[test]
+    fn deep_nesting_and_cycles_cost_no_stack() {
+        let mut nested = b"\x80\x02N".to_vec();
+        nested.extend([0x85; 1_000_000]);
+        nested.push(b'.');
+        assert!(Pickle::read(&nested).is_ok());
+        let cycle = b"\x80\x02]q\x00h\x00a.";
+        assert!(Pickle::read(cycle).is_ok());
+        let endless = vec![b'N'; MOST_INSTRUCTIONS + 1];
+        assert!(matches!(Pickle::read(&endless), Err(PickleError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_pickle_cut_anywhere_is_an_error() {
+        for len in 0..SAMPLE.len() {
+            assert!(Pickle::read(&SAMPLE[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = Pickle::read(&bytes);
+        }
+
+        #[test]
+        fn mutated_pickles_never_panic(changes in proptest::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..6)) {
+            let mut bytes = SAMPLE.to_vec();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            let _ = Pickle::read(&bytes);
+        }
+
+        /// Bytes that are mostly opcodes reach further into the machine than random ones.
+        #[test]
+        fn random_programs_never_panic(
+            program in proptest::collection::vec(proptest::sample::select(&b"(012NK\x88]l}dtaesuq\x94hRb)Q\x85\x86\x87."[..]), 0..200)
+        ) {
+            let _ = Pickle::read(&program);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The index of a `.safetensors` file.
+
+use super::WeightsFault;
+use super::tensor::Tensor;
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
+
+/// Whether the file starts as one: a length, then a JSON object.
+pub(super) fn recognises(file: &[u8]) -> bool {
+    file.get(8) == Some(&b'{')
+}
+
+/// Every tensor of the file by its name.
+pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    let (header, metadata) =
+        SafeTensors::read_metadata(file).map_err(|error| WeightsFault::Damaged(error.to_string()))?;
+    let data = size_of::<u64>() + header;
+    let tensors = metadata.tensors().into_iter().map(|(name, info)| {
+        let (start, end) = info.data_offsets;
+        let tensor = Tensor::contiguous(info.dtype, info.shape.clone(), data + start..data + end);
+        (name, tensor)
+    });
+    Ok(tensors.collect())
+}

@@ -1,0 +1,299 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Cursor, Write};
+use zip::write::SimpleFileOptions;
+
+/// Opens `contents` as a file of weights.
+fn open(contents: &[u8]) -> Result<WeightFile, WeightsError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), contents).unwrap();
+    WeightFile::open(file.path())
+}
+
+fn fault(contents: &[u8]) -> WeightsFault {
+    open(contents).unwrap_err().fault
+}
+
+fn safetensors_of(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend(data);
+    file
+}
+
+fn keras_sample() -> Vec<u8> {
+    safetensors_of(
+        r#"{"conv/kernel":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]},
+            "conv/bias":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},
+            "step":{"dtype":"I64","shape":[1],"data_offsets":[8,16]}}"#,
+        &[0x00, 0x3c, 0x00, 0xc0, 0, 0, 0x20, 0x41, 7, 0, 0, 0, 0, 0, 0, 0],
+    )
+}
+
+/// The pickle that PyTorch writes for a dict of one tensor `w` of shape `[2, 3]`, transposed from `[3, 2]` and
+/// one element into storage "0" of 7 floats, and a counter `n` in storage "1".
+fn state_dict_pickle() -> Vec<u8> {
+    let mut pickle = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
+    pickle.extend(b"X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((");
+    pickle.extend(b"X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x07tQ");
+    pickle.extend(b"K\x01K\x02K\x03\x86K\x01K\x02\x86\x89ccollections\nOrderedDict\n)RtR");
+    pickle.extend(b"X\x01\0\0\0nctorch._utils\n_rebuild_tensor_v2\n((");
+    pickle.extend(b"X\x07\0\0\0storagectorch\nLongStorage\nX\x01\0\0\x001X\x03\0\0\0cpuK\x01tQ");
+    pickle.extend(b"K\x00))\x89ccollections\nOrderedDict\n)RtRu.");
+    pickle
+}
+
+fn storage_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+const STORED: [f32; 7] = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+const TRANSPOSED: [f32; 6] = [1.0, 3.0, 5.0, 2.0, 4.0, 6.0];
+
+fn torch_zip(pickle: &[u8], options: SimpleFileOptions) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let entries = [
+        ("weights/data.pkl", pickle.to_vec()),
+        ("weights/byteorder", b"little".to_vec()),
+        ("weights/data/0", storage_of(&STORED)),
+        ("weights/data/1", 9_i64.to_le_bytes().to_vec()),
+    ];
+    for (name, contents) in entries {
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&contents).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn stored() -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored)
+}
+
+fn torch_legacy() -> Vec<u8> {
+    let mut file = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec();
+    file.extend(b"\x80\x02}X\x0d\0\0\0little_endian\x88s.");
+    file.extend(state_dict_pickle());
+    file.extend(b"\x80\x02](X\x01\0\0\x001X\x01\0\0\x000e.");
+    file.extend([1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+    file.extend(storage_of(&STORED));
+    file
+}
+
+#[test]
+fn safetensors_of_several_kinds_become_f32() {
+    let file = open(&keras_sample()).unwrap();
+    assert_eq!(file.get("conv/kernel", &[1, 2]).unwrap(), [1.0, -2.0]);
+    assert_eq!(file.get("conv/bias", &[1]).unwrap(), [10.0]);
+    assert_eq!(file.naming().unwrap(), Naming::Keras);
+    assert_eq!(
+        file.names().collect::<Vec<_>>(),
+        ["conv/bias", "conv/kernel", "step"]
+    );
+    assert!(file.contains("step") && !file.contains("steps"));
+    assert_eq!(file.hash(), blake3::hash(&keras_sample()).to_hex().to_string());
+}
+
+#[test]
+fn both_forms_of_pytorch_give_the_same_tensors() {
+    for contents in [torch_zip(&state_dict_pickle(), stored()), torch_legacy()] {
+        let file = open(&contents).unwrap();
+        assert_eq!(file.names().collect::<Vec<_>>(), ["n", "w"]);
+        assert_eq!(file.get("w", &[2, 3]).unwrap(), TRANSPOSED);
+        assert_eq!(file.shape("n"), Some(&[][..]));
+        assert!(matches!(
+            file.get("n", &[]).unwrap_err().fault,
+            WeightsFault::NotFloat { .. }
+        ));
+    }
+}
+
+#[test]
+fn a_state_dict_inside_a_checkpoint_is_found() {
+    let inner = state_dict_pickle();
+    let inner = &inner[2..inner.len() - 1]; // without protocol and stop
+    let pickle = [
+        b"\x80\x02}(X\x05\0\0\0epochK\x03X\x0a\0\0\0state_dict",
+        inner,
+        b"u.",
+    ]
+    .concat();
+    let file = open(&torch_zip(&pickle, stored())).unwrap();
+    assert_eq!(file.get("w", &[2, 3]).unwrap(), TRANSPOSED);
+}
+
+#[test]
+fn a_missing_or_misshapen_tensor_is_named() {
+    let file = open(&keras_sample()).unwrap();
+    let missing = file.get("conv1/kernel", &[1, 2]).unwrap_err().to_string();
+    assert!(
+        missing.contains("\"conv1/kernel\"") && missing.contains("nearest: \"conv/kernel\""),
+        "{missing}"
+    );
+    let shape = file.get("conv/kernel", &[2, 1]).unwrap_err().to_string();
+    assert!(shape.contains("[1, 2] where [2, 1] is expected"), "{shape}");
+    let nameless = open(&safetensors_of("{}", b"")).unwrap();
+    assert!(matches!(
+        nameless.naming().unwrap_err().fault,
+        WeightsFault::UnknownNaming { tensors: 0 }
+    ));
+}
+
+#[test]
+fn files_that_are_no_weights_are_told_apart() {
+    assert!(matches!(fault(b""), WeightsFault::Empty));
+    assert!(matches!(
+        fault(b"<!DOCTYPE html>"),
+        WeightsFault::NotWeights(Lookalike::HtmlPage)
+    ));
+    let hdf5 = open(b"\x89HDF\r\n\x1a\n\0\0\0\0").unwrap_err().to_string();
+    assert!(hdf5.contains("HDF5") && hdf5.contains("safetensors"), "{hdf5}");
+    let pointer = open(b"version https://git-lfs.github.com/spec/v1\n")
+        .unwrap_err()
+        .to_string();
+    assert!(pointer.contains("git lfs pull"), "{pointer}");
+    let folder = tempfile::tempdir().unwrap();
+    let directory = WeightFile::open(folder.path()).unwrap_err();
+    assert!(matches!(directory.fault, WeightsFault::NotAFile));
+    let nowhere = WeightFile::open(folder.path().join("none.pth")).unwrap_err();
+    assert!(nowhere.to_string().contains("none.pth"));
+}
+
+#[test]
+fn pickles_that_want_more_than_tensors_are_refused() {
+    let attack = b"\x80\x02cposix\nsystem\nX\x02\0\0\0ls\x85R.";
+    let refusal = fault(&torch_zip(attack, stored()));
+    assert!(
+        matches!(&refusal, WeightsFault::ForeignGlobal(name) if name == "posix.system"),
+        "{refusal}"
+    );
+    assert!(matches!(
+        fault(&torch_zip(b"\x80\x02}.", stored())),
+        WeightsFault::NotAStateDict(_)
+    ));
+    let deflated = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
+    assert!(matches!(
+        fault(&torch_zip(&state_dict_pickle(), deflated)),
+        WeightsFault::Compressed(_)
+    ));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error() {
+    let whole = [
+        keras_sample(),
+        torch_zip(&state_dict_pickle(), stored()),
+        torch_legacy(),
+    ];
+    for (kind, whole) in whole.iter().enumerate() {
+        for len in 0..whole.len() {
+            assert!(index(&whole[..len]).is_err(), "kind {kind} cut to {len} bytes");
+        }
+    }
+    let half = &whole[2][..whole[2].len() - 5];
+    assert!(matches!(fault(half), WeightsFault::Damaged(_)));
+}
+
+proptest! {
+    /// Whatever is changed in a file, reading it ends in values or an error.
+    #[test]
+    fn damaged_files_never_panic(
+        kind in 0..3_usize,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = match kind {
+            0 => keras_sample(),
+            1 => torch_zip(&state_dict_pickle(), stored()),
+            _ => torch_legacy(),
+        };
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        for tensor in index(&bytes).unwrap_or_default().values() {
+            if tensor.shape.iter().product::<usize>() < 1000 {
+                let _ = tensor.values(&bytes);
+            }
+        }
+    }
+}
+
+/// The folder of published weights, where the environment names one.
+fn published(file: &str) -> Option<WeightFile> {
+    let Some(folder) = std::env::var_os("CUTLINE_WEIGHTS") else {
+        eprintln!("skipped: CUTLINE_WEIGHTS names no folder with {file}");
+        return None;
+    };
+    Some(WeightFile::open(Path::new(&folder).join(file)).unwrap())
+}
+
+#[test]
+fn torchvisions_mobilenet_v2_as_numpy_reads_it() {
+    let Some(file) = published("mobilenet_v2-b0353104.pth") else {
+        return;
+    };
+    assert_eq!(file.names().count(), 314);
+    assert_eq!(file.naming().unwrap(), Naming::Torch);
+    // Sums, and sums weighted by the element's place modulo 97, of a reader written with CPython and NumPy.
+    let expected: HashMap<&str, (&[usize], f64, f64)> = HashMap::from([
+        (
+            "features.0.0.weight",
+            (&[32, 3, 3, 3][..], -0.7730716340520303, -74.19802369521494),
+        ),
+        (
+            "features.1.conv.0.0.weight",
+            (&[32, 1, 3, 3][..], 1.99875668543973, -51.67081346589839),
+        ),
+        (
+            "features.17.conv.2.weight",
+            (&[320, 960, 1, 1][..], 1.3528751114155853, -1733.066241567832),
+        ),
+        (
+            "features.18.1.running_var",
+            (&[1280][..], 24.652515053749084, 1170.8400683160871),
+        ),
+        (
+            "classifier.1.weight",
+            (&[1000, 1280][..], 0.12846647834186342, -997.3438251807165),
+        ),
+        (
+            "classifier.1.bias",
+            (&[1000][..], -0.00010184831626247615, 28.989736546709537),
+        ),
+    ]);
+    for (name, (shape, sum, weighted)) in expected {
+        let values = file.get(name, shape).unwrap();
+        let places = values
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (i % 97) as f64 * f64::from(*v));
+        assert!(
+            (values.iter().map(|v| f64::from(*v)).sum::<f64>() - sum).abs() < 1e-6,
+            "{name}"
+        );
+        assert!((places.sum::<f64>() - weighted).abs() < 1e-6, "{name}");
+    }
+}
+
+#[test]
+fn published_safetensors_have_their_naming() {
+    for (name, naming, tensors) in [
+        (
+            "vgg16_imagenet_notop_keras_hwio.kernels_f16.safetensors",
+            Naming::Keras,
+            26,
+        ),
+        (
+            "efficientnet_lite0_imagenet_torch_oihw.safetensors",
+            Naming::Torch,
+            247,
+        ),
+    ] {
+        if let Some(file) = published(name) {
+            assert_eq!(file.naming().unwrap(), naming, "{name}");
+            assert_eq!(file.names().count(), tensors, "{name}");
+        }
+    }
+}
