@@ -28,6 +28,7 @@ pub mod config;
 pub mod dataset;
 pub mod decoder;
 pub mod evaluation;
+mod files;
 pub mod metrics;
 pub mod nearest;
 pub mod nn;

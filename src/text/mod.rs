@@ -1,1 +1,20 @@
-//! From caption to token ids.
+//! From caption to token ids: cleaning, tokens, vocabulary, and what there is to count about them.
+//!
+//! ```
+//! use cutline::text::{Cleaning, Vocabulary, END, START};
+//!
+//! let cleaning = Cleaning::default();
+//! let captions = [cleaning.tokens("A dog runs ."), cleaning.tokens("A cat sleeps.")];
+//! let vocabulary = Vocabulary::build(captions.iter().map(Vec::as_slice), 1);
+//! let ids = vocabulary.encode(&cleaning.tokens("a cat runs!"));
+//! assert_eq!(vocabulary.decode(&[&[START], &ids[..], &[END]].concat()), ["a", "cat", "runs"]);
+//! ```
+
+mod cleaning;
+mod display;
+pub mod statistics;
+mod vocabulary;
+
+pub use cleaning::Cleaning;
+pub use display::{display_path, display_safe};
+pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};

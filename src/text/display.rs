@@ -1,0 +1,89 @@
+//! Captions and file names are data: nothing in them may steer a terminal.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+/// Makes any text safe to print on one line of a terminal.
+///
+/// Tabs and line ends become a space. Every other control character (C0, DEL, C1, so every escape
+/// sequence) and every invisible formatting character (bidirectional overrides and isolates, zero-width
+/// characters, tags) becomes U+FFFD, the replacement character.
+pub fn display_safe(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|character| shown_as(character) == character) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.chars().map(shown_as).collect())
+    }
+}
+
+/// A path as [`display_safe`] text; what is not UTF-8 in it shows as U+FFFD.
+pub fn display_path(path: &Path) -> String {
+    display_safe(&path.to_string_lossy()).into_owned()
+}
+
+fn shown_as(character: char) -> char {
+    match character {
+        '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}' => ' ',
+        _ if character.is_control() || is_invisible_format(character) => char::REPLACEMENT_CHARACTER,
+        _ => character,
+    }
+}
+
+/// Unicode's general category Cf as far as it is invisible or reorders its neighbours.
+fn is_invisible_format(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_escape_sequence_stays_text() {
+        assert_eq!(
+            display_safe("\u{1b}[2Ja dog\u{9b}31m\n"),
+            "\u{fffd}[2Ja dog\u{fffd}31m "
+        );
+        assert_eq!(
+            display_safe("photo\u{202e}gpj.exe\u{200b}"),
+            "photo\u{fffd}gpj.exe\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn plain_text_of_any_language_is_handed_back_as_it_is() {
+        for text in ["a dog", "été, “naïve”", "犬が走る", "कुत्ता", "كلب", "🐕 — 5°"]
+        {
+            assert!(matches!(display_safe(text), Cow::Borrowed(shown) if shown == text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_comes_through(
+            characters in proptest::collection::vec(
+                prop_oneof![any::<char>(), proptest::char::range('\0', '\u{a0}'), proptest::char::range('\u{2000}', '\u{2070}')],
+                0..40,
+            ),
+        ) {
+            let text: String = characters.iter().collect();
+            let shown = display_safe(&text);
+            prop_assert!(!shown.chars().any(|c| c.is_control() || is_invisible_format(c)));
+            prop_assert_eq!(shown.chars().count(), characters.len());
+        }
+    }
+}
