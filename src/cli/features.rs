@@ -11,8 +11,8 @@ use super::{Context, not_built};
 /// One tensor a photo, named by the photo's path as given. No data set and no run are needed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out features.safetensors
-  cutline features photo.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out features.safetensors")]
+  cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
+  cutline features photo.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out photo.safetensors")]
 pub(super) struct Features {
     /// The photos
     #[arg(value_name = "PHOTO", required = true)]

@@ -213,4 +213,21 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_example_is_a_command_line_that_parses() {
+        for subcommand in Cli::command().get_subcommands() {
+            let help = subcommand.get_after_long_help().unwrap().to_string();
+            let examples: Vec<&str> = help
+                .lines()
+                .filter(|line| line.starts_with("  cutline "))
+                .collect();
+            assert!(!examples.is_empty(), "{}", subcommand.get_name());
+            for example in examples {
+                let command_line = example.split(['|', '>']).next().unwrap();
+                let parsed = Cli::try_parse_from(command_line.split_whitespace());
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+            }
+        }
+    }
 }

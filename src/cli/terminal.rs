@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 
 use clap::ColorChoice;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
+
+pub use crate::text::{display_path, display_safe};
 
 /// The width assumed where there is no terminal to ask.
 const USUAL_SIZE: (u16, u16) = (80, 24);
@@ -198,28 +199,6 @@ pub(super) fn print_to_stderr(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Makes any text safe to print on one line of a terminal: control characters become U+FFFD or a space.
-pub fn display_safe(text: &str) -> Cow<'_, str> {
-    let shown = |c: char| match c {
-        '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}' => ' ',
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => {
-            char::REPLACEMENT_CHARACTER
-        }
-        _ if c.is_control() => char::REPLACEMENT_CHARACTER,
-        _ => c,
-    };
-    if text.chars().all(|c| shown(c) == c) {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.chars().map(shown).collect())
-    }
-}
-
-/// A path as [`display_safe`] text.
-pub fn display_path(path: &Path) -> String {
-    display_safe(&path.to_string_lossy()).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,15 +234,6 @@ mod tests {
         );
         assert_eq!(asked(&["cutline", "--color"]), ColourChoice::Auto);
         assert_eq!(asked(&["cutline", "--", "--color=always"]), ColourChoice::Auto);
-    }
-
-    #[test]
-    fn escape_sequences_stay_text() {
-        assert_eq!(
-            display_safe("a\u{1b}[2Jdog\u{9b}1m\n"),
-            "a\u{fffd}[2Jdog\u{fffd}1m "
-        );
-        assert!(matches!(display_safe("été 犬"), Cow::Borrowed(_)));
     }
 
     #[test]
