@@ -1,5 +1,7 @@
 //! The command line as a user and a script meet it: help, exit codes, messages, pipes.
 
+#![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 

@@ -16,6 +16,8 @@
 //!       config, nearest: below everything
 //! ```
 
+#![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};

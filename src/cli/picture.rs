@@ -5,6 +5,7 @@
 //! a question that comes with a time limit.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -32,7 +33,7 @@ pub(super) enum Protocol {
     Auto,
     /// kitty's protocol, if the terminal answers
     Kitty,
-    /// iTerm2's protocol, also spoken by WezTerm
+    /// iTerm2's protocol, if the environment names a terminal that speaks it
     Iterm,
     /// Two pixels to a character cell, anywhere
     Blocks,
@@ -75,12 +76,14 @@ fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Protocol {
     }
 }
 
-/// Whether the terminal answers within two seconds when asked what it is.
+/// Whether the terminal answers within two seconds when asked what it is; asked once.
 ///
 /// crossterm asks for the keyboard protocol and, as viuer will, for the primary device attributes. The answer
 /// arrives on standard input; where that is no terminal nothing may be asked.
 fn answers_questions() -> bool {
-    io::stdin().is_terminal() && crossterm::terminal::supports_keyboard_enhancement().is_ok()
+    static ANSWERS: OnceLock<bool> = OnceLock::new();
+    let ask = || io::stdin().is_terminal() && crossterm::terminal::supports_keyboard_enhancement().is_ok();
+    *ANSWERS.get_or_init(ask)
 }
 
 /// The columns and rows that a photo of `pixels` fills within `available`; a cell is two pixels high.
