@@ -18,6 +18,7 @@
 //! | [`runs`] | the run directory |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
+//! | [`nearest`] | the known word nearest to a mistyped one |
 //!
 //! Imports run downwards only; `tests/layers.rs` holds the rule.
 
@@ -29,6 +30,7 @@ pub mod decoder;
 pub mod evaluation;
 mod files;
 pub mod metrics;
+pub mod nearest;
 pub mod nn;
 pub mod runs;
 pub mod text;

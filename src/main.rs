@@ -1,3 +1,7 @@
 //! The `cutline` program: parse the command line, dispatch, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cutline::cli::main()
+}

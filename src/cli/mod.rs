@@ -1,1 +1,233 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand, and what they share.
+//!
+//! Each subcommand is a struct of arguments with `run(self, &Context)`. What it says goes to standard output
+//! through [`Context::print`]; progress, notices and errors go to standard error.
+
+mod caption;
+mod completions;
+mod demo;
+mod evaluate;
+mod failure;
+mod features;
+pub mod interrupt;
+mod picture;
+mod prepare;
+pub mod progress;
+mod score;
+mod search;
+mod show;
+mod table;
+pub mod terminal;
+mod train;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::runs::Root;
+use failure::Outcome;
+use progress::{Progress, Task};
+use terminal::{ColourChoice, Terminal};
+
+/// Caption photos: train, evaluate and use a CNN encoder with an LSTM decoder.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cutline",
+    version,
+    max_term_width = 100,
+    after_help = "Start with `cutline demo`: it needs no data and takes three minutes.",
+    after_long_help = AFTER_LONG_HELP
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_LONG_HELP: &str = "\
+The way through, from a folder of captioned photos to scored captions:
+  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
+  cutline train flickr8k --decoder merge
+  cutline evaluate flickr8k-merge-001
+  cutline caption flickr8k-merge-001 photo.jpg
+
+With nothing at hand:
+  cutline demo
+
+Exit codes:
+  0    done
+  1    failed; standard error says why and what to try next
+  2    the command line was wrong
+  130  interrupted; what was finished is kept";
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+struct Global {
+    /// The working directory, which holds `datasets/` and `checkpoints/`
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CUTLINE_ROOT",
+        default_value = "."
+    )]
+    root: PathBuf,
+    /// When to colour what is printed; `auto` means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    color: ColourChoice,
+    /// Print results and errors only: no progress, no notices
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Demo),
+    Prepare(prepare::Prepare),
+    Train(train::Train),
+    Evaluate(evaluate::Evaluate),
+    Caption(caption::Caption),
+    Features(features::Features),
+    Score(score::Score),
+    Show(show::Show),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Demo(command) => command.run(context),
+            Self::Prepare(command) => command.run(context),
+            Self::Train(command) => command.run(context),
+            Self::Evaluate(command) => command.run(context),
+            Self::Caption(command) => command.run(context),
+            Self::Features(command) => command.run(context),
+            Self::Score(command) => command.run(context),
+            Self::Show(command) => command.run(context),
+            Self::Completions(command) => command.run(context),
+        }
+    }
+}
+
+/// What every subcommand is given: where things live, and how to speak to the user.
+#[derive(Debug)]
+pub struct Context {
+    /// The working directory.
+    pub root: Root,
+    /// What standard output and standard error are.
+    pub terminal: Terminal,
+    voice: Voice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    Usual,
+    Quiet,
+}
+
+impl Context {
+    fn new(global: &Global) -> Self {
+        Self {
+            root: Root::new(&global.root),
+            terminal: Terminal::detect(global.color),
+            voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
+        }
+    }
+
+    /// Writes a result to standard output, at once.
+    ///
+    /// # Errors
+    ///
+    /// Where the reader has gone (`cutline ... | head`) the error ends the program quietly.
+    pub fn print(&self, text: &str) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+
+    /// Writes one line about what is going on to standard error, unless `--quiet`.
+    pub fn notice(&self, line: &str) {
+        if self.voice == Voice::Usual {
+            terminal::print_to_stderr(line);
+        }
+    }
+
+    /// Shows how a long task gets on: a bar on a terminal, a line now and then elsewhere.
+    pub fn progress(&self, task: Task) -> Progress {
+        match self.voice {
+            Voice::Quiet => Progress::silent(),
+            Voice::Usual => Progress::start(task, &self.terminal),
+        }
+    }
+}
+
+/// Runs the program on the arguments it was started with.
+pub fn main() -> ExitCode {
+    ExitCode::from(main_with(std::env::args_os().collect()) as u8)
+}
+
+fn main_with(arguments: Vec<OsString>) -> Outcome {
+    let colour = terminal::colour_asked_for(&arguments).for_clap();
+    let cli = Cli::command()
+        .color(colour)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match cli {
+        Ok(Cli {
+            global,
+            command: Some(command),
+        }) => {
+            let context = Context::new(&global);
+            failure::outcome(command.run(&context), &context.terminal)
+        }
+        Ok(Cli { command: None, .. }) => {
+            // Nobody to tell when help cannot be written.
+            let _ = Cli::command().color(colour).print_help();
+            Outcome::Done
+        }
+        Err(error) => {
+            let _ = error.print();
+            if error.use_stderr() {
+                Outcome::Usage
+            } else {
+                Outcome::Done
+            }
+        }
+    }
+}
+
+/// For a subcommand whose parts are still to come.
+fn not_built(subcommand: &str) -> anyhow::Error {
+    anyhow::anyhow!("`cutline {subcommand}` is not built yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_example_is_a_command_line_that_parses() {
+        for subcommand in Cli::command().get_subcommands() {
+            let help = subcommand.get_after_long_help().unwrap().to_string();
+            let examples: Vec<&str> = help
+                .lines()
+                .filter(|line| line.starts_with("  cutline "))
+                .collect();
+            assert!(!examples.is_empty(), "{}", subcommand.get_name());
+            for example in examples {
+                let command_line = example.split(['|', '>']).next().unwrap();
+                let parsed = Cli::try_parse_from(command_line.split_whitespace());
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+            }
+        }
+    }
+}

@@ -1,1 +1,7 @@
-//! The run directory.
+//! The run directory: what a run leaves on disk, and where.
+
+mod directory;
+mod name;
+
+pub use directory::{DirectoryError, Kind, Root, RunDirectory};
+pub use name::{Name, NameError};

@@ -1,0 +1,86 @@
+//! Ctrl-C: the first asks long work to save and stop, the second leaves at once.
+//!
+//! Only subcommands that poll the flag install the handler; the others end where they stand, as usual.
+
+use std::process;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::failure::Outcome;
+use super::terminal;
+
+static REQUESTED: AtomicBool = AtomicBool::new(false);
+static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+
+/// The user asked the program to stop; ends it with exit code 130.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Whether the user has asked the program to stop (Ctrl-C, SIGTERM or a closed terminal).
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupt {
+    requested: &'static AtomicBool,
+}
+
+impl Interrupt {
+    /// Takes over the signals; a second call hands out the same flag.
+    ///
+    /// # Errors
+    ///
+    /// Where the system refuses a signal handler.
+    pub fn install() -> anyhow::Result<Self> {
+        let installed =
+            INSTALLED.get_or_init(|| ctrlc::set_handler(on_signal).map_err(|error| error.to_string()));
+        match installed {
+            Ok(()) => Ok(Self {
+                requested: &REQUESTED,
+            }),
+            Err(error) => Err(anyhow::anyhow!("cannot listen for Ctrl-C: {error}")),
+        }
+    }
+
+    /// The flag that long work polls between batches.
+    pub fn flag(&self) -> &'static AtomicBool {
+        self.requested
+    }
+
+    /// Whether to stop.
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+
+    /// Stops the caller once the user has asked for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Interrupted`] from then on.
+    pub fn check(&self) -> Result<(), Interrupted> {
+        if self.is_requested() {
+            Err(Interrupted)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn on_signal() {
+    if REQUESTED.swap(true, Ordering::Relaxed) {
+        process::exit(Outcome::Interrupted as i32);
+    }
+    terminal::print_to_stderr("stopping as soon as the work so far is saved; Ctrl-C again leaves at once");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flag_ends_the_work() {
+        static FLAG: AtomicBool = AtomicBool::new(false);
+        let interrupt = Interrupt { requested: &FLAG };
+        assert_eq!(interrupt.check(), Ok(()));
+        interrupt.flag().store(true, Ordering::Relaxed);
+        assert_eq!(interrupt.check(), Err(Interrupted));
+    }
+}

@@ -1,0 +1,302 @@
+//! How a long task gets on: a bar on a terminal, a line every ten seconds in a log, nothing when quiet.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressState, ProgressStyle};
+
+use super::terminal::{self, Terminal, display_safe};
+
+/// How long a log stays silent.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+const WITH_TOTAL: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {eta_precise} left  {wide_msg}";
+const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wide_msg}";
+
+/// A long task as its progress is told.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// What is being done: "extracting features".
+    pub label: Cow<'static, str>,
+    /// What is counted, in the plural: "photos", "tokens".
+    pub unit: &'static str,
+    /// How many there are, where that is known.
+    pub total: Option<u64>,
+    /// How many were done before, in an interrupted run; they count for the bar, not for the rate.
+    pub done: u64,
+}
+
+/// The progress of one [`Task`]; may be shared between threads, and clears its bar when dropped.
+#[derive(Debug)]
+pub struct Progress {
+    face: Face,
+}
+
+#[derive(Debug)]
+enum Face {
+    Bar {
+        bar: ProgressBar,
+        task: Task,
+        started: Instant,
+    },
+    Lines {
+        log: Mutex<Log>,
+        started: Instant,
+    },
+    Silent,
+}
+
+impl Progress {
+    pub(super) fn silent() -> Self {
+        Self { face: Face::Silent }
+    }
+
+    pub(super) fn start(task: Task, terminal: &Terminal) -> Self {
+        let started = Instant::now();
+        let face = if terminal.stderr_draws() {
+            Face::Bar {
+                bar: bar(&task),
+                task,
+                started,
+            }
+        } else {
+            Face::Lines {
+                log: Mutex::new(Log::new(task)),
+                started,
+            }
+        };
+        Self { face }
+    }
+
+    /// Counts `more` of the task's units as done.
+    pub fn advance(&self, more: u64) {
+        match &self.face {
+            Face::Bar { bar, .. } => bar.inc(more),
+            Face::Lines { log, started } => {
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                log.position += more;
+                if let Some(line) = log.line_if_due(started.elapsed()) {
+                    terminal::print_to_stderr(&line);
+                }
+            }
+            Face::Silent => {}
+        }
+    }
+
+    /// Sets what is told behind the figures, such as the loss.
+    pub fn note(&self, note: &str) {
+        let note = display_safe(note).into_owned();
+        match &self.face {
+            Face::Bar { bar, .. } => bar.set_message(note),
+            Face::Lines { log, .. } => {
+                log.lock().unwrap_or_else(PoisonError::into_inner).note = note;
+            }
+            Face::Silent => {}
+        }
+    }
+
+    /// Prints a line that stays, above the bar.
+    pub fn say(&self, line: &str) {
+        match &self.face {
+            Face::Bar { bar, .. } => bar.suspend(|| terminal::print_to_stderr(line)),
+            Face::Lines { .. } => terminal::print_to_stderr(line),
+            Face::Silent => {}
+        }
+    }
+
+    /// Ends the task with one line on what was done, how long it took and how fast it went.
+    pub fn finish(self) {
+        match &self.face {
+            Face::Bar { bar, task, started } => {
+                let position = bar.position();
+                bar.finish_and_clear();
+                terminal::print_to_stderr(&summary(task, position, started.elapsed()));
+            }
+            Face::Lines { log, started } => {
+                let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                terminal::print_to_stderr(&summary(&log.task, log.position, started.elapsed()));
+            }
+            Face::Silent => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Face::Bar { bar, .. } = &self.face {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(task: &Task) -> ProgressBar {
+    let unit = task.unit;
+    let template = if task.total.is_some() {
+        WITH_TOTAL
+    } else {
+        WITHOUT_TOTAL
+    };
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key(
+            "rate",
+            move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{unit}, {}", rate(state.per_sec(), unit));
+            },
+        )
+        .progress_chars("=> ");
+    let bar = match task.total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::no_length(),
+    };
+    bar.set_style(style);
+    bar.set_prefix(task.label.clone());
+    bar.set_position(task.done);
+    bar.reset_eta();
+    bar
+}
+
+/// The progress of a task as lines in a log.
+#[derive(Debug)]
+struct Log {
+    task: Task,
+    position: u64,
+    note: String,
+    told: Duration,
+}
+
+impl Log {
+    fn new(task: Task) -> Self {
+        Self {
+            position: task.done,
+            task,
+            note: String::new(),
+            told: Duration::ZERO,
+        }
+    }
+
+    fn line_if_due(&mut self, elapsed: Duration) -> Option<String> {
+        if elapsed < self.told + BETWEEN_LINES {
+            return None;
+        }
+        self.told = elapsed;
+        Some(self.line(elapsed))
+    }
+
+    fn line(&self, elapsed: Duration) -> String {
+        let Task {
+            label,
+            unit,
+            total,
+            done,
+        } = &self.task;
+        let speed = speed(self.position - done, elapsed);
+        let mut line = format!("{label}: {}", HumanCount(self.position));
+        if let Some(total) = total {
+            let _ = write!(line, "/{}", HumanCount(*total));
+        }
+        let _ = write!(line, " {unit}, {}", rate(speed, unit));
+        if let Some(total) = total.filter(|_| speed > 0.0) {
+            let left = total.saturating_sub(self.position) as f64 / speed;
+            let left = Duration::try_from_secs_f64(left.round()).unwrap_or(Duration::MAX);
+            let _ = write!(line, ", {} left", FormattedDuration(left));
+        }
+        if !self.note.is_empty() {
+            let _ = write!(line, "  {}", self.note);
+        }
+        line
+    }
+}
+
+fn summary(task: &Task, position: u64, elapsed: Duration) -> String {
+    let Task {
+        label, unit, done, ..
+    } = task;
+    let speed = speed(position - done, elapsed);
+    format!(
+        "{label}: {} {unit} in {}, {}",
+        HumanCount(position - done),
+        FormattedDuration(elapsed),
+        rate(speed, unit)
+    )
+}
+
+fn speed(count: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    }
+}
+
+fn rate(per_second: f64, unit: &str) -> String {
+    if per_second >= 100.0 {
+        format!("{} {unit}/s", HumanCount(per_second.round() as u64))
+    } else {
+        format!("{per_second:.1} {unit}/s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn photos(total: Option<u64>, done: u64) -> Task {
+        Task {
+            label: "extracting features".into(),
+            unit: "photos",
+            total,
+            done,
+        }
+    }
+
+    #[test]
+    fn what_was_done_before_counts_for_the_place_and_not_for_the_rate() {
+        let mut log = Log::new(photos(Some(8000), 1000));
+        log.position += 400;
+        log.note = "vgg16".into();
+        assert_eq!(
+            log.line(Duration::from_secs(10)),
+            "extracting features: 1,400/8,000 photos, 40.0 photos/s, 00:02:45 left  vgg16"
+        );
+    }
+
+    #[test]
+    fn a_task_without_a_known_end_tells_no_time_left() {
+        let mut log = Log::new(photos(None, 0));
+        log.position += 5000;
+        assert_eq!(
+            log.line(Duration::from_secs(2)),
+            "extracting features: 5,000 photos, 2,500 photos/s"
+        );
+    }
+
+    #[test]
+    fn a_log_speaks_every_ten_seconds() {
+        let mut log = Log::new(photos(Some(10), 0));
+        let told: Vec<u64> = (0..40)
+            .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
+            .collect();
+        assert_eq!(told, [10, 20, 30]);
+    }
+
+    #[test]
+    fn the_end_tells_what_this_run_did() {
+        let line = summary(&photos(Some(8000), 1000), 8000, Duration::from_secs(140));
+        assert_eq!(
+            line,
+            "extracting features: 7,000 photos in 00:02:20, 50.0 photos/s"
+        );
+    }
+
+    #[test]
+    fn the_templates_of_the_bar_are_sound() {
+        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+        assert_eq!(bar(&photos(Some(3), 1)).position(), 1);
+    }
+}

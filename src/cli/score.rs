@@ -1,0 +1,224 @@
+//! `cutline score`: any hypotheses against any references, from two JSON files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Context;
+use super::failure::WithHint;
+use super::table::Table;
+use super::terminal::Paint;
+use crate::metrics::{self, Bootstrap, Example, Interval, Scores, Statistics};
+use crate::text::Cleaning;
+
+/// How many ids an error lists.
+const IDS_SHOWN: usize = 5;
+
+/// Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, with 95 % intervals
+///
+/// The figures are coco-caption's, on the tokens as given: captions are split at blanks and otherwise left as
+/// they are, unless --clean. The intervals come from 1,000 bootstrap resamples of the photos, always the same.
+#[derive(Debug, Args)]
+#[command(after_long_help = r#"The files:
+  references   {"photo-1": ["a dog runs", "a brown dog is running"], ...}
+  hypotheses   {"photo-1": "a dog is running", ...}
+
+Examples:
+  cutline score --references refs.json --hypotheses hyps.json
+  cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu[3]"#)]
+pub(super) struct Score {
+    /// A JSON file of the captions people gave: a list for each id
+    #[arg(long, value_name = "FILE")]
+    references: PathBuf,
+    /// A JSON file of the captions to score: one for each id
+    #[arg(long, value_name = "FILE")]
+    hypotheses: PathBuf,
+    /// Lower-case both sides and remove punctuation, special characters and digits, as `prepare` does
+    #[arg(long)]
+    clean: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Score {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let references: BTreeMap<String, Vec<String>> = read(&self.references)
+            .hint(r#"references look like {"photo-1": ["a dog runs", "a brown dog"]}"#)?;
+        let hypotheses: BTreeMap<String, String> =
+            read(&self.hypotheses).hint(r#"hypotheses look like {"photo-1": "a dog runs"}"#)?;
+        check_ids(&references, &hypotheses)?;
+        let report = Report::of(&self.tokenised(&references, &hypotheses));
+        let text = if self.json {
+            serde_json::to_string_pretty(&report)? + "\n"
+        } else {
+            report.table(context.terminal.stdout_paint())
+        };
+        context.print(&text)?;
+        Ok(())
+    }
+
+    fn tokenised(
+        &self,
+        references: &BTreeMap<String, Vec<String>>,
+        hypotheses: &BTreeMap<String, String>,
+    ) -> Vec<Tokenised> {
+        let cleaning = Cleaning::default();
+        let tokens = |caption: &String| {
+            if self.clean {
+                cleaning.tokens(caption)
+            } else {
+                caption.split_whitespace().map(str::to_owned).collect()
+            }
+        };
+        // Both maps hold the same ids, in the same order.
+        let pairs = hypotheses.values().zip(references.values());
+        pairs
+            .map(|(hypothesis, references)| Tokenised {
+                hypothesis: tokens(hypothesis),
+                references: references.iter().map(tokens).collect(),
+            })
+            .collect()
+    }
+}
+
+struct Tokenised {
+    hypothesis: Vec<String>,
+    references: Vec<Vec<String>>,
+}
+
+/// The scores of a corpus and how far they can be trusted.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    photos: usize,
+    #[serde(flatten)]
+    scores: Scores,
+    intervals_95: Scores<Interval>,
+}
+
+impl Report {
+    fn of(captions: &[Tokenised]) -> Self {
+        let examples: Vec<Example<'_>> = captions
+            .iter()
+            .map(
+                |Tokenised {
+                     hypothesis,
+                     references,
+                 }| Example {
+                    hypothesis,
+                    references,
+                },
+            )
+            .collect();
+        let statistics = metrics::statistics(&examples);
+        Self {
+            photos: examples.len(),
+            scores: statistics.iter().copied().sum::<Statistics>().scores(),
+            intervals_95: Bootstrap::default().intervals(&statistics),
+        }
+    }
+
+    fn table(&self, paint: Paint) -> String {
+        format!(
+            "{}{} photos\n",
+            scores_table(&self.scores, &self.intervals_95).render(paint),
+            self.photos
+        )
+    }
+}
+
+/// One row a metric: its name, its score, the bounds of its 95 % interval.
+pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Table<3> {
+    let mut table = Table::new(["metric", "score", "95 % interval"]);
+    let values = scores.into_array().into_iter().zip(intervals.into_array());
+    for (name, (score, Interval { low, high })) in Scores::NAMES.into_iter().zip(values) {
+        table.row([
+            name.to_owned(),
+            format!("{score:.4}"),
+            format!("{low:.4} to {high:.4}"),
+        ]);
+    }
+    table
+}
+
+fn read<V: DeserializeOwned>(path: &Path) -> anyhow::Result<BTreeMap<String, V>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let ById(captions) =
+        serde_json::from_str(&text).with_context(|| format!("{} is not captions by id", path.display()))?;
+    Ok(captions)
+}
+
+/// A JSON object whose keys come once each; by itself serde would keep the last of two and say nothing.
+struct ById<V>(BTreeMap<String, V>);
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for ById<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ByIdVisitor(PhantomData))
+    }
+}
+
+struct ByIdVisitor<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for ByIdVisitor<V> {
+    type Value = ById<V>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object with one entry for each id")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ById<V>, A::Error> {
+        let mut captions = BTreeMap::new();
+        while let Some((id, value)) = map.next_entry::<String, V>()? {
+            if captions.contains_key(&id) {
+                return Err(A::Error::custom(format_args!("the id `{id}` comes twice")));
+            }
+            captions.insert(id, value);
+        }
+        Ok(ById(captions))
+    }
+}
+
+fn check_ids(
+    references: &BTreeMap<String, Vec<String>>,
+    hypotheses: &BTreeMap<String, String>,
+) -> anyhow::Result<()> {
+    let without_hypothesis = references.keys().filter(|id| !hypotheses.contains_key(*id));
+    let without_references = hypotheses
+        .keys()
+        .filter(|id| references.get(*id).is_none_or(Vec::is_empty));
+    let faults: Vec<String> = [
+        told(
+            without_hypothesis.collect(),
+            references.len(),
+            "with references have no hypothesis",
+        ),
+        told(
+            without_references.collect(),
+            hypotheses.len(),
+            "with a hypothesis have no references",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !faults.is_empty() {
+        bail!("{}; give both files the same ids", faults.join("; "));
+    }
+    if hypotheses.is_empty() {
+        bail!("both files are empty; there is nothing to score");
+    }
+    Ok(())
+}
+
+fn told(ids: Vec<&String>, of: usize, what: &str) -> Option<String> {
+    let first: Vec<&str> = ids.iter().take(IDS_SHOWN).map(|id| id.as_str()).collect();
+    let more = if ids.len() > IDS_SHOWN { ", ..." } else { "" };
+    (!ids.is_empty()).then(|| format!("{} of {of} ids {what} ({}{more})", ids.len(), first.join(", ")))
+}

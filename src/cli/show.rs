@@ -1,0 +1,59 @@
+//! `cutline show`: one photo, drawn on a terminal, described in a line anywhere.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use image::{ImageFormat, ImageReader};
+
+use super::Context;
+use super::picture::{PictureArgs, draw};
+use super::terminal::display_path;
+use crate::vision::photo;
+
+/// Show a photo in the terminal, and a line with its path, size and format
+///
+/// Into a pipe, on a terminal that cannot draw (TERM=dumb) and with --color never, the line is all. A file that
+/// is no photo, is cut short or is too large is refused with the reason, as `prepare` refuses it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline show photo.jpg
+  cutline show photo.jpg --width 40 --protocol blocks
+  cutline show photo.jpg | cat")]
+pub(super) struct Show {
+    /// The photo: JPEG, PNG, GIF, WebP, TIFF or BMP
+    #[arg(value_name = "PHOTO")]
+    photo: PathBuf,
+    #[command(flatten)]
+    picture: PictureArgs,
+}
+
+impl Show {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let pixels = photo::decode(&self.photo)?;
+        let (width, height) = pixels.dimensions();
+        if context.terminal.stdout_draws() {
+            draw(pixels, &self.picture, &context.terminal)?;
+        }
+        let path = display_path(&self.photo);
+        context.print(&format!(
+            "{path}: {width} x {height}, {}\n",
+            format_name(&self.photo)
+        ))?;
+        Ok(())
+    }
+}
+
+fn format_name(photo: &Path) -> &'static str {
+    let format = ImageReader::open(photo)
+        .and_then(ImageReader::with_guessed_format)
+        .ok();
+    match format.and_then(|reader| reader.format()) {
+        Some(ImageFormat::Jpeg) => "JPEG",
+        Some(ImageFormat::Png) => "PNG",
+        Some(ImageFormat::Gif) => "GIF",
+        Some(ImageFormat::WebP) => "WebP",
+        Some(ImageFormat::Tiff) => "TIFF",
+        Some(ImageFormat::Bmp) => "BMP",
+        _ => "another format",
+    }
+}

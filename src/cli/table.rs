@@ -1,0 +1,71 @@
+//! Plain tables: the first column to the left, figures to the right, no lines to get in a parser's way.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::terminal::{Paint, Role};
+
+/// A table of text cells under one heading a column.
+#[derive(Clone, Debug)]
+pub(super) struct Table<const COLUMNS: usize> {
+    heading: [String; COLUMNS],
+    rows: Vec<[String; COLUMNS]>,
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    pub(super) fn new(heading: [&str; COLUMNS]) -> Self {
+        Self {
+            heading: heading.map(str::to_owned),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(super) fn row(&mut self, cells: [String; COLUMNS]) {
+        self.rows.push(cells);
+    }
+
+    /// The table as lines, each ended.
+    pub(super) fn render(&self, paint: Paint) -> String {
+        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+            let cells = std::iter::once(&self.heading).chain(&self.rows);
+            cells.map(|row| row[column].width()).max().unwrap_or(0)
+        });
+        let mut text = format!("{}\n", paint.text(Role::Heading, &line(&self.heading, &widths)));
+        for row in &self.rows {
+            text.push_str(&line(row, &widths));
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn line(cells: &[String], widths: &[usize]) -> String {
+    let padded = cells
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(|(column, (cell, width))| {
+            let blanks = " ".repeat(width - cell.width());
+            if column == 0 {
+                format!("{cell}{blanks}")
+            } else {
+                format!("{blanks}{cell}")
+            }
+        });
+    padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_under_their_headings() {
+        let mut table = Table::new(["metric", "score"]);
+        table.row(["BLEU-1".into(), "0.5812".into()]);
+        table.row(["犬".into(), "1".into()]);
+        assert_eq!(
+            table.render(Paint::Plain),
+            "metric   score\nBLEU-1  0.5812\n犬           1\n"
+        );
+    }
+}

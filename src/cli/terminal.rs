@@ -1,0 +1,248 @@
+//! What the program speaks to: terminals or pipes, their colours and width, and text made safe for them.
+
+use std::borrow::Cow;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+
+use clap::ColorChoice;
+use clap::ValueEnum;
+use clap::builder::styling::{AnsiColor, Style};
+
+pub use crate::text::{display_path, display_safe};
+
+/// The width assumed where there is no terminal to ask.
+const USUAL_SIZE: (u16, u16) = (80, 24);
+
+/// When to colour what is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColourChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Nowhere; no escape sequences at all, so photos are described rather than drawn.
+    Never,
+}
+
+impl ColourChoice {
+    /// The same choice for clap's own messages.
+    pub(super) fn for_clap(self) -> ColorChoice {
+        match self {
+            Self::Auto => ColorChoice::Auto,
+            Self::Always => ColorChoice::Always,
+            Self::Never => ColorChoice::Never,
+        }
+    }
+
+    fn paint(self, is_terminal: bool, no_color: bool) -> Paint {
+        match self {
+            Self::Always => Paint::Coloured,
+            Self::Auto if is_terminal && !no_color => Paint::Coloured,
+            Self::Auto | Self::Never => Paint::Plain,
+        }
+    }
+}
+
+/// The `--color` among raw arguments, which clap's help and errors need before parsing is done.
+pub(super) fn colour_asked_for(arguments: &[OsString]) -> ColourChoice {
+    let texts: Vec<&str> = arguments
+        .iter()
+        .map(|argument| argument.to_str().unwrap_or_default())
+        .take_while(|text| *text != "--")
+        .collect();
+    let joined = texts.iter().filter_map(|text| text.strip_prefix("--color="));
+    let apart = texts
+        .windows(2)
+        .filter(|pair| pair[0] == "--color")
+        .map(|pair| pair[1]);
+    joined
+        .chain(apart)
+        .find_map(|text| ColourChoice::from_str(text, false).ok())
+        .unwrap_or_default()
+}
+
+/// Whether text is coloured on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// With ANSI escape sequences.
+    Coloured,
+    /// As it is.
+    Plain,
+}
+
+/// What a piece of text is for, which decides how it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A heading or the head of a table.
+    Heading,
+    /// Something of less weight.
+    Quiet,
+    /// A good sign.
+    Success,
+    /// A sign to look at.
+    Warning,
+    /// A failure.
+    Failure,
+}
+
+impl Role {
+    fn style(self) -> Style {
+        match self {
+            Self::Heading => Style::new().bold(),
+            Self::Quiet => Style::new().dimmed(),
+            Self::Success => AnsiColor::Green.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default().bold(),
+            Self::Failure => AnsiColor::Red.on_default().bold(),
+        }
+    }
+}
+
+impl Paint {
+    /// `text` as its role wants it.
+    pub fn text<'a>(self, role: Role, text: &'a str) -> Cow<'a, str> {
+        match self {
+            Self::Plain => Cow::Borrowed(text),
+            Self::Coloured => {
+                let style = role.style();
+                Cow::Owned(format!("{style}{text}{style:#}"))
+            }
+        }
+    }
+}
+
+/// What standard output and standard error are, asked once at the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    stdout: Stream,
+    stderr: Stream,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    is_terminal: bool,
+    paint: Paint,
+    /// The cursor can be moved and pictures drawn.
+    draws: bool,
+}
+
+impl Terminal {
+    /// Looks at the streams and the environment; asks the terminal nothing, so it cannot hang.
+    pub fn detect(choice: ColourChoice) -> Self {
+        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let stream = |is_terminal: bool| Stream {
+            is_terminal,
+            paint: choice.paint(is_terminal && !is_dumb, no_color),
+            draws: is_terminal && !is_dumb && choice != ColourChoice::Never,
+        };
+        Self {
+            stdout: stream(io::stdout().is_terminal()),
+            stderr: stream(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Two pipes without colours.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        let stream = Stream {
+            is_terminal: false,
+            paint: Paint::Plain,
+            draws: false,
+        };
+        Self {
+            stdout: stream,
+            stderr: stream,
+        }
+    }
+
+    /// Whether somebody sees standard output, rather than a program reading it.
+    pub fn stdout_is_terminal(&self) -> bool {
+        self.stdout.is_terminal
+    }
+
+    /// Whether pictures may go to standard output.
+    pub fn stdout_draws(&self) -> bool {
+        self.stdout.draws
+    }
+
+    /// Whether a line on standard error can be redrawn.
+    pub fn stderr_draws(&self) -> bool {
+        self.stderr.draws
+    }
+
+    /// The colours of standard output.
+    pub fn stdout_paint(&self) -> Paint {
+        self.stdout.paint
+    }
+
+    /// The colours of standard error.
+    pub fn stderr_paint(&self) -> Paint {
+        self.stderr.paint
+    }
+
+    /// Columns and rows; 80 and 24 where there is no terminal to ask.
+    pub fn size(&self) -> (u16, u16) {
+        if !self.stdout.is_terminal && !self.stderr.is_terminal {
+            return USUAL_SIZE;
+        }
+        match crossterm::terminal::size() {
+            Ok((columns, rows)) if columns > 0 && rows > 0 => (columns, rows),
+            _ => USUAL_SIZE,
+        }
+    }
+}
+
+/// Writes a line to standard error; where nobody reads it any more that is no reason to stop.
+pub(super) fn print_to_stderr(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_follow_the_flag_then_the_environment_then_the_stream() {
+        let table = [
+            (ColourChoice::Auto, true, false, Paint::Coloured),
+            (ColourChoice::Auto, true, true, Paint::Plain),
+            (ColourChoice::Auto, false, false, Paint::Plain),
+            (ColourChoice::Always, false, true, Paint::Coloured),
+            (ColourChoice::Never, true, false, Paint::Plain),
+        ];
+        for (choice, is_terminal, no_color, expected) in table {
+            assert_eq!(
+                choice.paint(is_terminal, no_color),
+                expected,
+                "{choice:?} {is_terminal} {no_color}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_colour_flag_is_seen_before_parsing() {
+        let asked = |texts: &[&str]| colour_asked_for(&texts.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(
+            asked(&["cutline", "--color", "never", "show"]),
+            ColourChoice::Never
+        );
+        assert_eq!(
+            asked(&["cutline", "show", "--color=always"]),
+            ColourChoice::Always
+        );
+        assert_eq!(asked(&["cutline", "--color"]), ColourChoice::Auto);
+        assert_eq!(asked(&["cutline", "--", "--color=always"]), ColourChoice::Auto);
+    }
+
+    #[test]
+    fn plain_text_carries_no_escapes() {
+        assert_eq!(Paint::Plain.text(Role::Failure, "error:"), "error:");
+        let coloured = Paint::Coloured.text(Role::Failure, "error:");
+        assert!(
+            coloured.starts_with('\u{1b}') && coloured.ends_with("\u{1b}[0m"),
+            "{coloured:?}"
+        );
+    }
+}

@@ -1,0 +1,412 @@
+//! Where things live: data sets and runs under one working directory, each under a name of its own.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::name::Name;
+use crate::nearest::nearest;
+
+/// How many existing names an error lists.
+const NAMES_SHOWN: usize = 8;
+
+/// What a directory under the root holds; the word for it in messages, and the command that makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A prepared data set.
+    DataSet,
+    /// A run.
+    Run,
+}
+
+impl Kind {
+    fn maker(self) -> &'static str {
+        match self {
+            Self::DataSet => "cutline prepare",
+            Self::Run => "cutline train",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::DataSet => "data set",
+            Self::Run => "run",
+        })
+    }
+}
+
+/// Why a data set or a run was not found or not made.
+#[derive(Debug, Error)]
+pub enum DirectoryError {
+    /// Neither a name under the root nor a path leads to a directory.
+    #[error("there is no {kind} `{wanted}` in {}; {advice}", looked_in.display())]
+    Missing {
+        /// A data set or a run.
+        kind: Kind,
+        /// The name or path asked for.
+        wanted: String,
+        /// Where it was looked for.
+        looked_in: PathBuf,
+        /// The nearest name, or the names there are.
+        advice: String,
+    },
+    /// A directory without the settings that make it a run.
+    #[error("{} is not a run: it holds no config.toml; give the directory that training wrote", path.display())]
+    NotARun {
+        /// The directory at fault.
+        path: PathBuf,
+    },
+    /// The name is taken.
+    #[error("{} exists already; choose another name, or resume that run", path.display())]
+    Taken {
+        /// The directory that is there.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} {}: {source}; check the permissions and the space left", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The path at fault.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The working directory: `datasets/` and `checkpoints/` lie in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    path: PathBuf,
+}
+
+impl Root {
+    /// The root at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The working directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the data set of that name lives, whether or not it exists.
+    pub fn dataset_dir(&self, name: &Name) -> PathBuf {
+        self.home(Kind::DataSet).join(name.as_str())
+    }
+
+    /// Where the run of that name lives, whether or not it exists.
+    pub fn run_dir(&self, name: &Name) -> RunDirectory {
+        RunDirectory {
+            path: self.home(Kind::Run).join(name.as_str()),
+        }
+    }
+
+    /// The names of the data sets, sorted; none where there is no `datasets/` yet.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] if the directory cannot be listed.
+    pub fn datasets(&self) -> Result<Vec<Name>, DirectoryError> {
+        self.names(Kind::DataSet)
+    }
+
+    /// The names of the runs, sorted; none where there is no `checkpoints/` yet.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] if the directory cannot be listed.
+    pub fn runs(&self) -> Result<Vec<Name>, DirectoryError> {
+        self.names(Kind::Run)
+    }
+
+    /// The existing data set that `wanted` names, or leads to as a path with a separator in it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Missing`] says which data sets there are.
+    pub fn find_dataset(&self, wanted: &str) -> Result<PathBuf, DirectoryError> {
+        self.find(Kind::DataSet, wanted)
+    }
+
+    /// The existing run that `wanted` names, or leads to as a path with a separator in it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotARun`] that the directory
+    /// is something else.
+    pub fn find_run(&self, wanted: &str) -> Result<RunDirectory, DirectoryError> {
+        let run = RunDirectory {
+            path: self.find(Kind::Run, wanted)?,
+        };
+        if run.config().is_file() {
+            Ok(run)
+        } else {
+            Err(DirectoryError::NotARun { path: run.path })
+        }
+    }
+
+    /// Makes the directory of a new run under a name of the user's choice.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Taken`] if there is one of that name.
+    pub fn create_run(&self, name: &Name) -> Result<RunDirectory, DirectoryError> {
+        let run = self.run_dir(name);
+        match self.try_create(&run)? {
+            Created::New => Ok(run),
+            Created::Taken => Err(DirectoryError::Taken { path: run.path }),
+        }
+    }
+
+    /// Makes the directory of a new run under the first free name `<stem>-001`, `<stem>-002`, ...
+    ///
+    /// Two programs that start at once get two names.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] if the directory cannot be made.
+    pub fn create_new_run(&self, stem: &Name) -> Result<RunDirectory, DirectoryError> {
+        let mut number = 1_u32;
+        loop {
+            let run = RunDirectory {
+                path: self.home(Kind::Run).join(format!("{stem}-{number:03}")),
+            };
+            match self.try_create(&run)? {
+                Created::New => return Ok(run),
+                Created::Taken => number += 1,
+            }
+        }
+    }
+
+    fn try_create(&self, run: &RunDirectory) -> Result<Created, DirectoryError> {
+        let failed = |path: &Path, source| DirectoryError::Io {
+            action: "create",
+            path: path.to_owned(),
+            source,
+        };
+        let home = self.home(Kind::Run);
+        std::fs::create_dir_all(&home).map_err(|source| failed(&home, source))?;
+        match std::fs::create_dir(run.path()) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(Created::Taken),
+            Err(source) => return Err(failed(run.path(), source)),
+        }
+        let samples = run.samples();
+        std::fs::create_dir(&samples).map_err(|source| failed(&samples, source))?;
+        Ok(Created::New)
+    }
+
+    fn home(&self, kind: Kind) -> PathBuf {
+        self.path.join(match kind {
+            Kind::DataSet => "datasets",
+            Kind::Run => "checkpoints",
+        })
+    }
+
+    fn names(&self, kind: Kind) -> Result<Vec<Name>, DirectoryError> {
+        let home = self.home(kind);
+        let failed = |source| DirectoryError::Io {
+            action: "list",
+            path: home.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&home) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(name) = name.filter(|_| entry.path().is_dir()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn find(&self, kind: Kind, wanted: &str) -> Result<PathBuf, DirectoryError> {
+        // A bare name is never a path: beside `datasets/flickr8k` there is often the source in `./flickr8k`.
+        let path = match wanted.parse::<Name>() {
+            Ok(name) => self.home(kind).join(name.as_str()),
+            Err(_) => PathBuf::from(wanted),
+        };
+        if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(self.missing(kind, wanted))
+        }
+    }
+
+    fn missing(&self, kind: Kind, wanted: &str) -> DirectoryError {
+        let names = self.names(kind).unwrap_or_default();
+        let names: Vec<&str> = names.iter().map(Name::as_str).collect();
+        let advice = if names.is_empty() {
+            format!("make one with `{}`, or give --root", kind.maker())
+        } else if let Some(near) = nearest(wanted, names.iter().copied()) {
+            format!("did you mean `{near}`?")
+        } else {
+            let more = names.len().saturating_sub(NAMES_SHOWN);
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
+            format!(
+                "there are: {}{more}",
+                names[..names.len().min(NAMES_SHOWN)].join(", ")
+            )
+        };
+        DirectoryError::Missing {
+            kind,
+            wanted: wanted.to_owned(),
+            looked_in: self.home(kind),
+            advice,
+        }
+    }
+}
+
+enum Created {
+    New,
+    Taken,
+}
+
+/// The directory of one run, and the paths of what lies in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDirectory {
+    path: PathBuf,
+}
+
+impl RunDirectory {
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run's name: the last part of its path.
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .unwrap_or(self.path.as_os_str())
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// The settings as resolved, the seed, the data set's hash and the program's version.
+    pub fn config(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// The append-only event log, one JSON object a line.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// The lock that the trainer holds while it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// The checkpoint after the last finished step that was saved.
+    pub fn latest(&self) -> PathBuf {
+        self.path.join("latest.safetensors")
+    }
+
+    /// The checkpoint with the best dev score.
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
+    pub fn vocabulary(&self) -> PathBuf {
+        self.path.join("vocabulary.txt")
+    }
+
+    /// The directory of captions made while training.
+    pub fn samples(&self) -> PathBuf {
+        self.path.join("samples")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    fn root() -> (tempfile::TempDir, Root) {
+        let place = tempfile::tempdir().unwrap();
+        let root = Root::new(place.path());
+        (place, root)
+    }
+
+    #[test]
+    fn free_names_are_numbered() {
+        let (_place, root) = root();
+        let stem = name("flickr8k-merge");
+        assert_eq!(root.create_new_run(&stem).unwrap().name(), "flickr8k-merge-001");
+        assert_eq!(root.create_new_run(&stem).unwrap().name(), "flickr8k-merge-002");
+        assert_eq!(
+            root.runs().unwrap(),
+            [name("flickr8k-merge-001"), name("flickr8k-merge-002")]
+        );
+    }
+
+    #[test]
+    fn a_taken_name_is_refused() {
+        let (_place, root) = root();
+        let run = root.create_run(&name("mine")).unwrap();
+        assert!(run.samples().is_dir());
+        assert!(
+            matches!(root.create_run(&name("mine")), Err(DirectoryError::Taken { path }) if path == run.path())
+        );
+    }
+
+    #[test]
+    fn a_run_is_found_by_name_and_by_path() {
+        let (_place, root) = root();
+        let run = root.create_run(&name("mine")).unwrap();
+        assert!(matches!(
+            root.find_run("mine"),
+            Err(DirectoryError::NotARun { .. })
+        ));
+        std::fs::write(run.config(), "").unwrap();
+        assert_eq!(root.find_run("mine").unwrap(), run);
+        assert_eq!(root.find_run(run.path().to_str().unwrap()).unwrap(), run);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_beside_what_there_is() {
+        let (_place, root) = root();
+        let error = root.find_dataset("flickr8k").unwrap_err().to_string();
+        assert!(
+            error.starts_with("there is no data set `flickr8k` in "),
+            "{error}"
+        );
+        assert!(
+            error.ends_with("make one with `cutline prepare`, or give --root"),
+            "{error}"
+        );
+        for dataset in ["flickr8k", "scenes"] {
+            std::fs::create_dir_all(root.dataset_dir(&name(dataset))).unwrap();
+        }
+        std::fs::write(root.path().join("datasets/README.md"), "").unwrap();
+        let error = root.find_dataset("flikr8k").unwrap_err().to_string();
+        assert!(error.ends_with("did you mean `flickr8k`?"), "{error}");
+        let error = root.find_dataset("").unwrap_err().to_string();
+        assert!(error.ends_with("there are: flickr8k, scenes"), "{error}");
+        assert_eq!(
+            root.find_dataset("scenes").unwrap(),
+            root.dataset_dir(&name("scenes"))
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The names of data sets and runs, checked once, since they become directories.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A name longer than this makes paths that some file systems refuse.
+const LONGEST_NAME: usize = 100;
+
+/// The name of a data set or a run: ASCII letters, digits, `.`, `_` and `-`, starting with none of the marks.
+///
+/// It is a directory's name, so it never holds a path separator, never hides and never looks like a flag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(String);
+
+/// Why a text is not a [`Name`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error(
+    "`{0}` is not a name; use up to {LONGEST_NAME} letters (a-z), digits, `.`, `_` and `-`, starting with a letter or a digit"
+)]
+pub struct NameError(String);
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let fits = text.len() <= LONGEST_NAME
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_directory() {
+        for text in ["flickr8k", "a", "8k", "run-001", "a.b_c-D"] {
+            assert_eq!(text.parse::<Name>().unwrap().as_str(), text);
+        }
+        for text in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-flag",
+            "a/b",
+            "a\\b",
+            "a b",
+            "é",
+            "a\n",
+            "_x",
+            &"a".repeat(101),
+        ] {
+            assert_eq!(text.parse::<Name>(), Err(NameError(text.to_owned())));
+        }
+    }
+}

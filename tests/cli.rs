@@ -1,0 +1,380 @@
+//! The command line as a user and a script meet it: help, exit codes, messages, pipes.
+
+#![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const SUBCOMMANDS: [&str; 9] = [
+    "demo",
+    "prepare",
+    "train",
+    "evaluate",
+    "caption",
+    "features",
+    "score",
+    "show",
+    "completions",
+];
+
+fn cutline(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("cutline").unwrap();
+    command
+        .env_remove("CUTLINE_ROOT")
+        .env_remove("NO_COLOR")
+        .args(arguments);
+    command
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn fails_with(arguments: &[&str], code: i32) -> String {
+    let output = cutline(arguments);
+    let error = err(&output);
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    assert_eq!(out(&output), "", "a failure prints nothing to standard output");
+    error
+}
+
+fn write(directory: &TempDir, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    let path = directory.path().join(name);
+    std::fs::write(&path, contents).unwrap();
+    path
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn photo(directory: &TempDir, name: &str) -> PathBuf {
+    let path = directory.path().join(name);
+    let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
+    pixels.save(&path).unwrap();
+    path
+}
+
+mod help {
+    use super::*;
+
+    #[test]
+    fn alone_it_prints_help() {
+        let output = cutline(&[]);
+        assert_eq!(output.status.code(), Some(0));
+        for subcommand in SUBCOMMANDS {
+            assert!(
+                out(&output).contains(&format!("\n  {subcommand} ")),
+                "{subcommand}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_subcommand_teaches_with_examples() {
+        for subcommand in SUBCOMMANDS {
+            let output = cutline(&[subcommand, "--help"]);
+            assert_eq!(output.status.code(), Some(0), "{subcommand}");
+            assert!(
+                out(&output).contains(&format!("Usage: cutline {subcommand}")),
+                "{subcommand}"
+            );
+            assert!(out(&output).contains("Examples:\n  cutline "), "{subcommand}");
+        }
+    }
+
+    #[test]
+    fn long_help_names_the_exit_codes() {
+        let help = out(&cutline(&["--help"]));
+        for line in [
+            "  0    done",
+            "  1    failed",
+            "  2    the command line was wrong",
+            "  130  interrupted",
+        ] {
+            assert!(help.contains(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn version_is_the_manifests() {
+        assert_eq!(
+            out(&cutline(&["--version"])),
+            format!("cutline {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}
+
+mod usage {
+    use super::*;
+
+    #[test]
+    fn an_unknown_flag_ends_with_2() {
+        assert!(fails_with(&["show", "--colour", "photo.jpg"], 2).contains("--color"));
+        assert!(fails_with(&["shwo"], 2).contains("show"));
+    }
+
+    #[test]
+    fn names_that_would_leave_the_root_are_refused() {
+        let error = fails_with(&["prepare", "scenes", "--name", "../elsewhere"], 2);
+        assert!(error.contains("`../elsewhere` is not a name"), "{error}");
+    }
+
+    #[test]
+    fn a_setting_without_a_value_is_refused() {
+        let error = fails_with(&["train", "scenes", "--set", "seed"], 2);
+        assert!(error.contains("write key=value"), "{error}");
+    }
+}
+
+mod show {
+    use super::*;
+
+    #[test]
+    fn piped_it_is_one_line_of_text() {
+        let place = TempDir::new().unwrap();
+        for (name, format) in [
+            ("a.png", "PNG"),
+            ("a.jpg", "JPEG"),
+            ("a.gif", "GIF"),
+            ("a.webp", "WebP"),
+        ] {
+            let photo = photo(&place, name);
+            let output = cutline(&["show", text(&photo)]);
+            assert_eq!(out(&output), format!("{}: 64 x 48, {format}\n", text(&photo)));
+            assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
+        }
+    }
+
+    #[test]
+    fn a_file_name_cannot_steer_the_terminal() {
+        let place = TempDir::new().unwrap();
+        let photo = photo(&place, "a\u{1b}[2J\u{202e}.png");
+        let shown = out(&cutline(&["show", text(&photo)]));
+        assert!(
+            shown.ends_with("a\u{fffd}[2J\u{fffd}.png: 64 x 48, PNG\n"),
+            "{shown:?}"
+        );
+        std::fs::write(&photo, "").unwrap();
+        let error = fails_with(&["show", text(&photo)], 1);
+        assert!(!error.chars().any(|c| c != '\n' && c.is_control()), "{error:?}");
+    }
+
+    #[test]
+    fn what_is_no_photo_is_named_with_the_reason() {
+        let place = TempDir::new().unwrap();
+        let whole = std::fs::read(photo(&place, "whole.jpg")).unwrap();
+        let cases = [
+            (
+                write(&place, "notes.jpg", "these are notes, not pixels\n"),
+                "not a picture",
+            ),
+            (write(&place, "empty.jpg", ""), "empty"),
+            (write(&place, "torn.jpg", &whole[..whole.len() / 2]), "cut short"),
+            (place.path().join("missing.jpg"), "does not exist"),
+            (place.path().to_owned(), "not a regular file"),
+        ];
+        for (path, reason) in cases {
+            let error = fails_with(&["show", text(&path)], 1);
+            assert!(error.starts_with("error: "), "{error}");
+            assert!(error.contains(text(&path)) && error.contains(reason), "{error}");
+        }
+    }
+}
+
+mod score {
+    use super::*;
+
+    const REFERENCES: &str =
+        r#"{"1": ["a dog runs on the grass", "a brown dog runs"], "2": ["two red cars stand still"]}"#;
+    const HYPOTHESES: &str = r#"{"2": "two red cars", "1": "a dog runs on the sand"}"#;
+
+    fn score(references: &str, hypotheses: &str, more: &[&str]) -> Output {
+        let place = TempDir::new().unwrap();
+        let references = write(&place, "references.json", references);
+        let hypotheses = write(&place, "hypotheses.json", hypotheses);
+        let files = [
+            "score",
+            "--references",
+            text(&references),
+            "--hypotheses",
+            text(&hypotheses),
+        ];
+        cutline(&[&files, more].concat())
+    }
+
+    #[track_caller]
+    fn refused(references: &str, hypotheses: &str) -> String {
+        let output = score(references, hypotheses, &[]);
+        assert_eq!(output.status.code(), Some(1), "{}", out(&output));
+        err(&output)
+    }
+
+    #[test]
+    fn prints_a_table_with_intervals() {
+        let output = score(REFERENCES, HYPOTHESES, &[]);
+        let table = out(&output);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "metric    score     95 % interval");
+        // 8 of 9 words match, and the closest references have 6 and 5 words.
+        let expected = 8.0 / 9.0 * (1.0_f64 - 11.0 / 9.0).exp();
+        assert!(
+            lines[1].starts_with(&format!("BLEU-1   {expected:.4}  ")),
+            "{}",
+            lines[1]
+        );
+        assert_eq!(lines.len(), 8, "{table}");
+        assert_eq!(lines[7], "2 photos");
+    }
+
+    #[test]
+    fn prints_json_that_says_the_same_twice() {
+        let first = score(REFERENCES, HYPOTHESES, &["--json"]);
+        let json: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+        assert_eq!(json["photos"], 2);
+        let bleu_1 = json["bleu"][0].as_f64().unwrap();
+        assert!(
+            (bleu_1 - 8.0 / 9.0 * (1.0_f64 - 11.0 / 9.0).exp()).abs() < 1e-6,
+            "{bleu_1}"
+        );
+        let interval = &json["intervals_95"]["bleu"][0];
+        assert!(interval["low"].as_f64().unwrap() <= bleu_1 && bleu_1 <= interval["high"].as_f64().unwrap());
+        assert_eq!(first.stdout, score(REFERENCES, HYPOTHESES, &["--json"]).stdout);
+    }
+
+    #[test]
+    fn takes_captions_as_they_are_unless_told_to_clean_them() {
+        let references = r#"{"1": ["a dog runs on sand"]}"#;
+        let hypotheses = r#"{"1": "A dog runs, on sand!"}"#;
+        let bleu_4 = |more: &[&str]| {
+            let output = score(references, hypotheses, &[&["--json"], more].concat());
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["bleu"][3]
+                .as_f64()
+                .unwrap()
+        };
+        assert!(bleu_4(&[]) < 0.01);
+        assert!((bleu_4(&["--clean"]) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ids_on_one_side_only_are_counted_and_listed() {
+        let hypotheses = r#"{"1": "a", "7": "a", "8": "a"}"#;
+        let error = refused(REFERENCES, hypotheses);
+        assert!(
+            error.contains("1 of 2 ids with references have no hypothesis (2)"),
+            "{error}"
+        );
+        assert!(
+            error.contains("2 of 3 ids with a hypothesis have no references (7, 8)"),
+            "{error}"
+        );
+        let error = refused(r#"{"1": []}"#, r#"{"1": "a"}"#);
+        assert!(
+            error.contains("1 of 1 ids with a hypothesis have no references (1)"),
+            "{error}"
+        );
+        assert!(refused("{}", "{}").contains("nothing to score"));
+    }
+
+    #[test]
+    fn files_of_another_form_are_refused_with_the_form() {
+        for (references, hypotheses, reason) in [
+            ("[1]", HYPOTHESES, "references.json is not captions by id"),
+            (REFERENCES, REFERENCES, "hypotheses.json is not captions by id"),
+            (REFERENCES, r#"{"1": "a", "1": "b"}"#, "the id `1` comes twice"),
+            (
+                r#"{"1": ["a"#,
+                HYPOTHESES,
+                "references.json is not captions by id",
+            ),
+        ] {
+            let error = refused(references, hypotheses);
+            assert!(error.contains(reason), "{error}");
+            assert!(
+                error.contains("\nhint: ") && error.contains("look like {\"photo-1\": "),
+                "{error}"
+            );
+        }
+        let error = fails_with(
+            &[
+                "score",
+                "--references",
+                "no-such.json",
+                "--hypotheses",
+                "no-such.json",
+            ],
+            1,
+        );
+        assert!(error.contains("cannot read no-such.json"), "{error}");
+    }
+}
+
+mod completions {
+    use super::*;
+
+    #[test]
+    fn every_shell_gets_a_script_that_knows_the_subcommands() {
+        for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+            let script = out(&cutline(&["completions", shell]));
+            for subcommand in SUBCOMMANDS {
+                assert!(script.contains(subcommand), "{shell}: {subcommand}");
+            }
+        }
+    }
+}
+
+mod streams {
+    use super::*;
+
+    fn has_escapes(output: &Output) -> bool {
+        output.stdout.contains(&0x1b) || output.stderr.contains(&0x1b)
+    }
+
+    #[test]
+    fn pipes_get_no_escapes_unless_asked_for() {
+        let failing = ["show", "no-such-photo.jpg"];
+        assert!(!has_escapes(&cutline(&failing)));
+        assert!(!has_escapes(&cutline(&["--help"])));
+        assert!(!has_escapes(
+            &command(&failing).env("NO_COLOR", "1").output().unwrap()
+        ));
+        assert!(!has_escapes(
+            &command(&["--help"]).env("NO_COLOR", "1").output().unwrap()
+        ));
+        assert!(has_escapes(&cutline(&[
+            "--color", "always", failing[0], failing[1]
+        ])));
+        assert!(has_escapes(&cutline(&["--help", "--color=always"])));
+    }
+
+    #[test]
+    fn a_reader_that_leaves_ends_the_program_quietly() {
+        for arguments in [&["completions", "bash"][..], &["--help"], &[]] {
+            let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cutline"))
+                .args(arguments)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            drop(child.stdout.take());
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(
+                (output.status.code(), err(&output)),
+                (Some(0), String::new()),
+                "{arguments:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Imports run downwards only: which module may import which, and who may use which outside crate.
+//!
+//! ```text
+//!                cli
+//!                 |
+//!               runs
+//!                 |
+//!       training   evaluation
+//!           \      /
+//!          captioning
+//!           /     \
+//!      decoder   vision
+//!           \     /
+//!             nn          dataset   text   metrics      (no tensors in these three)
+//!
+//!       config, nearest: below everything
+//! ```
+
+#![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module and all that it may import, besides [`BOTTOM`] and itself.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("config", &[]),
+    ("nearest", &[]),
+    ("files", &[]),
+    ("metrics", &[]),
+    ("text", &[]),
+    ("nn", &[]),
+    ("dataset", &["text"]),
+    ("vision", &["nn"]),
+    ("decoder", &["nn"]),
+    ("captioning", &["decoder", "vision", "nn", "text"]),
+    (
+        "training",
+        &[
+            "captioning",
+            "decoder",
+            "vision",
+            "nn",
+            "text",
+            "metrics",
+            "dataset",
+        ],
+    ),
+    (
+        "evaluation",
+        &[
+            "captioning",
+            "decoder",
+            "vision",
+            "nn",
+            "text",
+            "metrics",
+            "dataset",
+        ],
+    ),
+    (
+        "runs",
+        &[
+            "training",
+            "evaluation",
+            "captioning",
+            "decoder",
+            "vision",
+            "nn",
+            "text",
+            "metrics",
+            "dataset",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "runs",
+            "training",
+            "evaluation",
+            "captioning",
+            "decoder",
+            "vision",
+            "nn",
+            "text",
+            "metrics",
+            "dataset",
+        ],
+    ),
+];
+
+/// What every module may import.
+const BOTTOM: &[&str] = &["config", "nearest", "files"];
+
+/// Outside crates that only some modules may use.
+const KEPT_APART: &[(&str, &[&str])] = &[
+    ("anyhow", &["cli"]),
+    ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("ctrlc", &["cli"]),
+    (
+        "dfdx",
+        &[
+            "nn",
+            "vision",
+            "decoder",
+            "captioning",
+            "training",
+            "evaluation",
+            "cli",
+        ],
+    ),
+    ("gemm", &["nn"]),
+    ("indicatif", &["cli"]),
+    ("viuer", &["cli"]),
+];
+
+#[derive(Debug, PartialEq, Eq)]
+struct Violation {
+    file: PathBuf,
+    line: usize,
+    rule: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}: {}", self.file.display(), self.line, self.rule)
+    }
+}
+
+#[test]
+fn imports_run_downwards_only() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut violations = Vec::new();
+    let mut files = rust_files(&source);
+    files.sort();
+    assert!(!files.is_empty(), "no sources under {}", source.display());
+    for file in files {
+        let Some(module) = module_of(file.strip_prefix(&source).unwrap()) else {
+            continue;
+        };
+        violations.extend(check(&file, &module, &fs::read_to_string(&file).unwrap()));
+    }
+    let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    assert!(told.is_empty(), "\n{}\n", told.join("\n"));
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// The top-level module a file belongs to; `lib.rs` and `main.rs` stand outside the layers.
+fn module_of(file: &Path) -> Option<String> {
+    let first = file.iter().next()?.to_str()?;
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (!matches!(module, "lib" | "main")).then(|| module.to_owned())
+}
+
+fn check(file: &Path, module: &str, source: &str) -> Vec<Violation> {
+    let violation = |offset: usize, rule: String| Violation {
+        file: file.to_owned(),
+        line: 1 + source[..offset].matches('\n').count(),
+        rule,
+    };
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+        return vec![violation(
+            0,
+            format!("`{module}` has no layer yet; give it one in tests/layers.rs"),
+        )];
+    };
+    let code = without_comments_and_strings(source);
+    let mut violations = Vec::new();
+    for (offset, imported) in crate_imports(&code) {
+        let is_module = LAYERS.iter().any(|(name, _)| *name == imported);
+        let is_allowed = imported == module || BOTTOM.contains(&imported) || allowed.contains(&imported);
+        if is_module && !is_allowed {
+            let may = [*allowed, BOTTOM].concat().join(", ");
+            violations.push(violation(
+                offset,
+                format!("`{module}` imports `{imported}`, but may import only {may}"),
+            ));
+        }
+    }
+    for (outside, users) in KEPT_APART {
+        for offset in words(&code, outside).filter(|_| !users.contains(&module)) {
+            if is_path_root(&code, offset, outside) {
+                let users = users.join(", ");
+                violations.push(violation(
+                    offset,
+                    format!("`{module}` uses the crate `{outside}`, which is kept to {users}"),
+                ));
+            }
+        }
+    }
+    violations
+}
+
+/// The modules named right after `crate::`, also within braces: `use crate::{text::Vocabulary, nn}`.
+fn crate_imports(code: &str) -> Vec<(usize, &str)> {
+    let mut imports = Vec::new();
+    for (at, _) in code
+        .match_indices("crate::")
+        .filter(|(at, _)| !continues_a_word(code, *at))
+    {
+        let start = at + "crate::".len();
+        if code[start..].starts_with('{') {
+            imports.extend(first_names_in_braces(code, start));
+        } else {
+            imports.push((start, identifier(&code[start..])));
+        }
+    }
+    imports
+}
+
+/// The first name of each item of a brace group that opens at `open`.
+fn first_names_in_braces(code: &str, open: usize) -> Vec<(usize, &str)> {
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut at_item = false;
+    for (at, character) in code[open..]
+        .char_indices()
+        .map(|(at, character)| (open + at, character))
+    {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        match character {
+            '{' | ',' => at_item = depth == 1,
+            _ if depth == 0 => break,
+            _ if character.is_whitespace() => {}
+            _ if at_item => {
+                names.push((at, identifier(&code[at..])));
+                at_item = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn identifier(code: &str) -> &str {
+    let end = code
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(code.len());
+    &code[..end]
+}
+
+fn continues_a_word(code: &str, at: usize) -> bool {
+    code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+}
+
+fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let is_whole = move |at: usize| !continues_a_word(code, at) && identifier(&code[at..]) == word;
+    code.match_indices(word)
+        .map(|(at, _)| at)
+        .filter(move |at| is_whole(*at))
+}
+
+/// Whether the word at `at` begins a path, `dfdx::...` or `use dfdx;`, rather than being part of one.
+fn is_path_root(code: &str, at: usize, word: &str) -> bool {
+    let before = code[..at].trim_end();
+    let after = code[at + word.len()..].trim_start();
+    let begins = match before.strip_suffix("::").map(str::trim_end) {
+        None => true,
+        Some(parent) => {
+            parent.ends_with("use")
+                || !parent.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '>')
+        }
+    };
+    begins && (after.starts_with("::") || before.ends_with("use"))
+}
+
+/// The source with everything in comments and string literals blanked, so that offsets stay.
+fn without_comments_and_strings(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let length = skipped_length(rest);
+        if length == 0 {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+        } else {
+            code.extend(
+                rest[..length]
+                    .bytes()
+                    .map(|byte| if byte == b'\n' { '\n' } else { ' ' }),
+            );
+            rest = &rest[length..];
+        }
+    }
+    code
+}
+
+/// How many bytes a comment or string literal takes at the start of `rest`; 0 where none starts.
+fn skipped_length(rest: &str) -> usize {
+    let until = |end: &str, from: usize| {
+        rest[from..]
+            .find(end)
+            .map_or(rest.len(), |at| from + at + end.len())
+    };
+    if rest.starts_with("//") {
+        rest.find('\n').unwrap_or(rest.len())
+    } else if rest.starts_with("/*") {
+        until("*/", 2)
+    } else if rest.starts_with("r#\"") {
+        until("\"#", 3)
+    } else if rest.starts_with("r\"") {
+        until("\"", 2)
+    } else if rest.starts_with('"') {
+        let mut escaped = false;
+        let end = rest.bytes().skip(1).position(|byte| {
+            let closes = byte == b'"' && !escaped;
+            escaped = byte == b'\\' && !escaped;
+            closes
+        });
+        end.map_or(rest.len(), |at| at + 2)
+    } else if rest.starts_with("'\"'") {
+        3
+    } else {
+        0
+    }
+}
+
+mod the_checker {
+    use super::*;
+
+    #[track_caller]
+    fn lines(module: &str, source: &str) -> Vec<usize> {
+        let violations = check(Path::new("made_up.rs"), module, source);
+        violations.iter().map(|violation| violation.line).collect()
+    }
+
+    #[test]
+    fn names_file_line_and_rule() {
+        let violations = check(
+            Path::new("src/text/mod.rs"),
+            "text",
+            "//! Text.\n\nuse crate::dataset::Split;\n",
+        );
+        let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
+        assert_eq!(
+            told,
+            ["src/text/mod.rs:3: `text` imports `dataset`, but may import only config, nearest, files"]
+        );
+    }
+
+    #[test]
+    fn lets_downward_imports_pass() {
+        assert_eq!(
+            lines(
+                "dataset",
+                "use crate::text::Vocabulary;\nuse crate::dataset::Split;"
+            ),
+            []
+        );
+        assert_eq!(
+            lines(
+                "captioning",
+                "use crate::{decoder::Decoder, nn};\nuse dfdx::prelude::*;"
+            ),
+            []
+        );
+        assert_eq!(lines("nn", "fn f() { crate::config::resolve::<u8>(); }"), []);
+    }
+
+    #[test]
+    fn catches_every_way_of_importing_upwards() {
+        assert_eq!(lines("nn", "use crate::decoder::Decoder;"), [1]);
+        assert_eq!(
+            lines(
+                "decoder",
+                "\nuse crate::{\n    nn::{Matrix, Regions},\n    vision::Vgg16,\n};"
+            ),
+            [4]
+        );
+        assert_eq!(
+            lines("metrics", "pub fn f() {\n    crate::evaluation::score();\n}"),
+            [2]
+        );
+        assert_eq!(lines("runs", "pub(crate) use crate::cli;"), [1]);
+        assert_eq!(lines("vision", "use crate::decoder as d;"), [1]);
+    }
+
+    #[test]
+    fn keeps_tensors_out_of_text_and_anyhow_in_the_command_line() {
+        assert_eq!(lines("text", "use dfdx::prelude::Tensor;"), [1]);
+        assert_eq!(lines("metrics", "fn f(t: ::dfdx::prelude::Cpu) {}"), [1]);
+        assert_eq!(lines("runs", "fn f() -> anyhow::Result<()> { Ok(()) }"), [1]);
+        assert_eq!(lines("cli", "fn f() -> anyhow::Result<()> { Ok(()) }"), []);
+    }
+
+    #[test]
+    fn ignores_comments_strings_and_longer_words() {
+        assert_eq!(
+            lines(
+                "nn",
+                "// use crate::cli;\n/* crate::cli */\nconst S: &str = \"\\\"crate::cli\";"
+            ),
+            []
+        );
+        assert_eq!(
+            lines("nn", "use mycrate::cli; let dfdx_like = r#\"crate::cli\"#;"),
+            []
+        );
+        assert_eq!(
+            lines(
+                "nn",
+                "const QUOTE: char = '\"';\nuse crate::cli;\nconst OTHER: char = '\"';"
+            ),
+            [2]
+        );
+    }
+
+    #[test]
+    fn asks_for_a_layer_for_a_new_module() {
+        assert_eq!(lines("tui", "use crate::cli;"), [1]);
+    }
+}
