@@ -1,8 +1,12 @@
 //! From features to sentences: greedy, beam search, sampling.
 
 mod beam;
+mod checkpoint;
+mod inputs;
+mod model;
 mod sampling;
 mod scores;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +14,11 @@ use crate::decoder::Decoder;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use serde::{Deserialize, Serialize};
+
+pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
+pub use inputs::{InputsError, PhotoInputs, feature_directories};
+pub use model::{EncoderSpec, Model, ModelSpec};
+pub use split::caption_all;
 
 /// How captions are searched for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

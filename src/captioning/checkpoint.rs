@@ -1,0 +1,244 @@
+//! A model on disk: one safetensors file with its weights and what it was built from, so that it can be used
+//! without anything else but the vocabulary beside it.
+//!
+//! Training adds tensors of its own (the optimiser's moments) and its position; captioning ignores both.
+
+use super::model::{Model, ModelSpec};
+use crate::files::write_atomically;
+use crate::nn::{Backend, Matrix, random_stream};
+use memmap2::Mmap;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The version of the header; a later one may differ.
+const FORMAT: u32 = 1;
+/// Under which the header stands in the file's metadata.
+const HEADER: &str = "cutline";
+
+/// What can go wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Not a checkpoint, or a part of one.
+    #[error("{}: not a whole checkpoint: {why}; use another checkpoint of the run, such as `latest` or `best`", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A tensor is missing or has another shape.
+    #[error("{}: tensor `{tensor}` {why}; the checkpoint is of another model", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The device refused, for lack of memory most of the time.
+    #[error("{}: cannot put the weights on the device: {why}", path.display())]
+    Device {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        why: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    program: String,
+    model: ModelSpec,
+    /// What training needs to go on.
+    #[serde(default)]
+    training: serde_json::Value,
+}
+
+/// A named matrix on its way to disk.
+pub struct NamedMatrix {
+    name: String,
+    shape: (usize, usize),
+    bytes: Vec<u8>,
+}
+
+impl NamedMatrix {
+    /// Copies a matrix from its device.
+    pub fn new<D: Backend>(name: impl Into<String>, matrix: &Matrix<D>) -> Self {
+        use dfdx::prelude::HasShape;
+        let bytes = matrix.as_vec().into_iter().flat_map(f32::to_le_bytes).collect();
+        Self {
+            name: name.into(),
+            shape: *matrix.shape(),
+            bytes,
+        }
+    }
+}
+
+/// Writes a checkpoint: whole, or not at all, whatever happens meanwhile.
+///
+/// `extra` are training's tensors, `training` what it needs to go on.
+///
+/// # Errors
+/// Where the file cannot be written; what stood there before still does.
+pub fn save<D: Backend>(
+    path: &Path,
+    model: &Model<D>,
+    extra: Vec<NamedMatrix>,
+    training: serde_json::Value,
+) -> Result<(), CheckpointError> {
+    let header = Header {
+        format: FORMAT,
+        program: env!("CARGO_PKG_VERSION").into(),
+        model: model.spec().clone(),
+        training,
+    };
+    let failed = |source: io::Error| CheckpointError::Io {
+        path: path.into(),
+        source,
+    };
+    let header = serde_json::to_string(&header).map_err(|error| failed(error.into()))?;
+    let mut tensors: Vec<NamedMatrix> = model
+        .parameters()
+        .into_iter()
+        .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
+        .collect();
+    tensors.extend(extra);
+    let views = tensors
+        .iter()
+        .map(|NamedMatrix { name, shape, bytes }| {
+            Ok((name, TensorView::new(Dtype::F32, vec![shape.0, shape.1], bytes)?))
+        })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| failed(io::Error::other(error)))?;
+    let metadata = HashMap::from([(HEADER.to_owned(), header)]);
+    let bytes =
+        safetensors::serialize(views, Some(metadata)).map_err(|error| failed(io::Error::other(error)))?;
+    write_atomically(path, |out| out.write_all(&bytes)).map_err(failed)
+}
+
+/// A checkpoint opened for reading.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    bytes: Mmap,
+    model: ModelSpec,
+    training: serde_json::Value,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint and reads its header.
+    ///
+    /// # Errors
+    /// Where the file is not a whole checkpoint of a format that this version knows.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let io = |source| CheckpointError::Io {
+            path: path.into(),
+            source,
+        };
+        let damaged = |why: String| CheckpointError::Damaged {
+            path: path.into(),
+            why,
+        };
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: the mapping is read-only, and checkpoints are replaced by renaming, never changed in place.
+        let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(HEADER));
+        let header = header.ok_or_else(|| damaged("it is a safetensors file of something else".into()))?;
+        let header: Header = serde_json::from_str(header).map_err(|error| damaged(error.to_string()))?;
+        if header.format != FORMAT {
+            let why = format!(
+                "its format is {}, this version of Cutline knows {FORMAT}",
+                header.format
+            );
+            return Err(damaged(why));
+        }
+        Ok(Self {
+            path: path.into(),
+            bytes,
+            model: header.model,
+            training: header.training,
+        })
+    }
+
+    /// What the model was built from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.model
+    }
+
+    /// What training needs to go on.
+    pub fn training(&self) -> &serde_json::Value {
+        &self.training
+    }
+
+    /// The model with its weights.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing or misshapen.
+    pub fn model<D: Backend>(&self, device: &D) -> Result<Model<D>, CheckpointError> {
+        let mut weights = random_stream(0, "replaced by those of the checkpoint", 0);
+        let mut model =
+            Model::new(device, self.model.clone(), &mut weights).map_err(|error| self.device_error(error))?;
+        for parameter in model.parameters_mut() {
+            parameter.value = self.matrix(device, &parameter.name, parameter.shape())?;
+        }
+        Ok(model)
+    }
+
+    /// A tensor of the file.
+    ///
+    /// # Errors
+    /// Where it is missing or misshapen.
+    pub fn matrix<D: Backend>(
+        &self,
+        device: &D,
+        name: &str,
+        shape: (usize, usize),
+    ) -> Result<Matrix<D>, CheckpointError> {
+        let wrong = |why: String| CheckpointError::Tensor {
+            path: self.path.clone(),
+            tensor: name.into(),
+            why,
+        };
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| wrong(error.to_string()))?;
+        let tensor = tensors.tensor(name).map_err(|_| wrong("is missing".into()))?;
+        if tensor.dtype() != Dtype::F32 || tensor.shape() != [shape.0, shape.1] {
+            let (rows, columns) = shape;
+            return Err(wrong(format!(
+                "is {:?} {:?} where F32 [{rows}, {columns}] is expected",
+                tensor.dtype(),
+                tensor.shape()
+            )));
+        }
+        let (numbers, _) = tensor.data().as_chunks::<4>();
+        let values = numbers.iter().copied().map(f32::from_le_bytes).collect();
+        device
+            .try_tensor_from_vec(values, shape)
+            .map_err(|error| self.device_error(error))
+    }
+
+    fn device_error(&self, error: impl std::fmt::Display) -> CheckpointError {
+        CheckpointError::Device {
+            path: self.path.clone(),
+            why: error.to_string(),
+        }
+    }
+}

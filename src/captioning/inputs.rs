@@ -1,0 +1,157 @@
+//! What a model is given of each photo of a data set: stored features, or pixels.
+
+use super::model::EncoderSpec;
+use crate::dataset::Photo;
+use crate::vision::photo::{PhotoError, decode};
+use crate::vision::preprocess::Preprocessing;
+use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// The encoder's inputs for a list of photos, read by their place in that list.
+#[derive(Debug)]
+pub struct PhotoInputs {
+    source: Source,
+    /// Numbers a photo.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Source {
+    Stored {
+        store: FeatureStore,
+        /// For each photo of the list, its row.
+        rows: Vec<usize>,
+    },
+    Pixels(Vec<f32>),
+}
+
+/// Why a model cannot be given the photos of a data set.
+#[derive(Debug, thiserror::Error)]
+pub enum InputsError {
+    /// The features lack a photo of the data set.
+    #[error(
+        "the stored features do not hold photo {key:?}; the data set has changed since they were extracted: prepare it again"
+    )]
+    MissingPhoto {
+        /// The photo.
+        key: String,
+    },
+    /// The data set has no features like those the model was trained on.
+    #[error(
+        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels; prepare the data set with that backbone and layer",
+        directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels
+    )]
+    NoSuchFeatures {
+        /// Where they were looked for.
+        directory: PathBuf,
+        /// What the model was trained on.
+        spec: Box<FeatureSpec>,
+    },
+    /// The features cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A photo cannot be decoded.
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+}
+
+/// The directories of a data set's features, `features/<name>/`, sorted by name.
+pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(data_set.join("features"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut directories: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    directories.sort();
+    directories
+}
+
+impl PhotoInputs {
+    /// What a model with this encoder is given of the photos of a data set in `directory`.
+    ///
+    /// # Errors
+    /// Where the data set lacks such features, or a photo does not decode.
+    pub fn open<'a>(
+        encoder: &EncoderSpec,
+        directory: &Path,
+        photos: impl IntoIterator<Item = &'a Photo>,
+    ) -> Result<Self, InputsError> {
+        let wanted = match encoder {
+            EncoderSpec::SmallCnn(settings) => return Self::decoded(photos, &settings.preprocessing()),
+            EncoderSpec::Features(spec) => spec,
+        };
+        for features in feature_directories(directory) {
+            let store = FeatureStore::open(features)?;
+            if store.spec() == wanted {
+                return Self::stored(store, photos);
+            }
+        }
+        Err(InputsError::NoSuchFeatures {
+            directory: directory.into(),
+            spec: Box::new(wanted.clone()),
+        })
+    }
+
+    /// From features that `prepare` has stored.
+    ///
+    /// # Errors
+    /// Where a photo is not in the store.
+    pub fn stored<'a>(
+        store: FeatureStore,
+        photos: impl IntoIterator<Item = &'a Photo>,
+    ) -> Result<Self, InputsError> {
+        let row = |photo: &Photo| {
+            store.row_of(&photo.key).ok_or_else(|| InputsError::MissingPhoto {
+                key: photo.key.clone(),
+            })
+        };
+        let rows = photos.into_iter().map(row).collect::<Result<_, _>>()?;
+        Ok(Self {
+            len: store.spec().row_len(),
+            source: Source::Stored { store, rows },
+        })
+    }
+
+    /// Decodes photos on all threads and keeps their pixels in memory.
+    ///
+    /// # Errors
+    /// The first photo that cannot be decoded.
+    pub fn decoded<'a>(
+        photos: impl IntoIterator<Item = &'a Photo>,
+        preprocessing: &Preprocessing,
+    ) -> Result<Self, InputsError> {
+        let photos: Vec<&Photo> = photos.into_iter().collect();
+        let len = preprocessing.pixels_len();
+        let mut pixels = vec![0.0; photos.len() * len];
+        pixels
+            .par_chunks_exact_mut(len)
+            .zip(photos)
+            .try_for_each(|(pixels, photo)| {
+                preprocessing.write_pixels(&decode(&photo.path)?, pixels);
+                Ok::<_, PhotoError>(())
+            })?;
+        Ok(Self {
+            source: Source::Pixels(pixels),
+            len,
+        })
+    }
+
+    /// The inputs of the photos at these places of the list, one after another.
+    ///
+    /// # Panics
+    /// Where the list is shorter than that.
+    pub fn read(&self, places: &[usize]) -> Vec<f32> {
+        let mut inputs = vec![0.0; places.len() * self.len];
+        for (inputs, &place) in inputs.chunks_exact_mut(self.len).zip(places) {
+            match &self.source {
+                Source::Stored { store, rows } => store.read_into(rows[place], inputs),
+                Source::Pixels(pixels) => inputs.copy_from_slice(&pixels[place * self.len..][..self.len]),
+            }
+        }
+        inputs
+    }
+}

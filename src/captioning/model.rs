@@ -1,0 +1,138 @@
+//! The whole network that is trained and captioned with: encoder and decoder, with what they were built from.
+
+use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
+use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
+use crate::vision::store::FeatureSpec;
+use dfdx::prelude::{HasShape, PutTape, ReshapeTo, Tape};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// Everything needed to build a [`Model`] but its weights. Every checkpoint holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSpec {
+    /// Where regions come from.
+    pub encoder: EncoderSpec,
+    /// The decoder's settings.
+    pub decoder: DecoderSettings,
+    /// Words of the vocabulary, markers included.
+    pub vocabulary: usize,
+}
+
+/// Where a decoder's regions come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EncoderSpec {
+    /// From a network with published weights that is not trained further; its features were stored.
+    Features(FeatureSpec),
+    /// From a small network trained together with the decoder.
+    SmallCnn(SmallCnnSettings),
+}
+
+impl EncoderSpec {
+    /// How many numbers a photo is given by: its stored features, or its pixels.
+    pub fn input_len(&self) -> usize {
+        match self {
+            Self::Features(spec) => spec.row_len(),
+            Self::SmallCnn(settings) => settings.preprocessing().pixels_len(),
+        }
+    }
+
+    /// Channels of the regions that the decoder sees.
+    fn channels(&self) -> usize {
+        match self {
+            Self::Features(spec) => spec.channels,
+            Self::SmallCnn(settings) => settings.shape().regions() * settings.shape().channels,
+        }
+    }
+}
+
+/// Encoder and decoder. Where features are stored, only the decoder is trained and kept.
+pub struct Model<D: Backend> {
+    spec: ModelSpec,
+    device: D,
+    network: Option<SmallCnn<D>>,
+    /// The decoder.
+    pub decoder: Box<dyn Decoder<D>>,
+}
+
+impl<D: Backend> Model<D> {
+    /// A new model, its weights drawn from `rng`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
+        let network = match &spec.encoder {
+            EncoderSpec::Features(_) => None,
+            EncoderSpec::SmallCnn(settings) => Some(SmallCnn::new(settings, device, rng)?),
+        };
+        let shape = DecoderShape {
+            channels: spec.encoder.channels(),
+            vocabulary: spec.vocabulary,
+        };
+        let decoder = decoder::build(device, &spec.decoder, shape, rng)?;
+        Ok(Self {
+            device: device.clone(),
+            spec,
+            network,
+            decoder,
+        })
+    }
+
+    /// What the model was built from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The device it lives on.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// What the decoder sees of photos that are given as the encoder's inputs, one after another.
+    ///
+    /// The map of a trained network is laid out flat, as one region: where something stands in the photo is
+    /// then still told apart by decoders that take the mean of all regions.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+        let photos = inputs.len() / self.spec.encoder.input_len();
+        let channels = self.spec.encoder.channels();
+        match (&self.network, &self.spec.encoder) {
+            (Some(network), EncoderSpec::SmallCnn(settings)) => {
+                let size = settings.size.get() as usize;
+                let pixels = self.device.try_tensor_from_vec(inputs, (photos, size, size, 3))?;
+                let map = network.forward(pixels.put_tape(T::default()))?;
+                map.try_reshape_like(&(photos, 1, channels))
+            }
+            _ => {
+                let regions = inputs.len() / (photos * channels).max(1);
+                let features = self
+                    .device
+                    .try_tensor_from_vec(inputs, (photos, regions, channels))?;
+                Ok(features.put_tape(T::default()))
+            }
+        }
+    }
+
+    /// All parameters, always in the same order.
+    pub fn parameters(&self) -> Vec<&Parameter<D>> {
+        let network = self.network.iter().flat_map(SmallCnn::parameters);
+        network.chain(self.decoder.parameters()).collect()
+    }
+
+    /// All parameters, to be changed, in the order of [`Model::parameters`].
+    pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        let network = self.network.iter_mut().flat_map(SmallCnn::parameters_mut);
+        network.chain(self.decoder.parameters_mut()).collect()
+    }
+
+    /// How many numbers are learned.
+    pub fn size(&self) -> usize {
+        self.parameters()
+            .into_iter()
+            .map(|parameter| parameter.shape().0 * parameter.shape().1)
+            .sum()
+    }
+}

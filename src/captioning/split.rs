@@ -1,0 +1,31 @@
+//! Captions for many photos, batch after batch.
+
+use super::inputs::PhotoInputs;
+use super::model::Model;
+use super::{Hypothesis, SearchSettings, write_captions};
+use crate::nn::{Backend, DeviceResult};
+
+/// Photos captioned at once.
+const BATCH: usize = 100;
+
+/// Captions for the photos at `places` of `inputs`: for each, the hypotheses found, best first.
+///
+/// `progress` is told how many photos are done.
+///
+/// # Errors
+/// Those of the device.
+pub fn caption_all<D: Backend>(
+    model: &Model<D>,
+    inputs: &PhotoInputs,
+    places: &[usize],
+    search: &SearchSettings,
+    progress: &mut dyn FnMut(usize),
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let mut captions = Vec::with_capacity(places.len());
+    for places in places.chunks(BATCH) {
+        let regions = model.regions(inputs.read(places))?;
+        captions.extend(write_captions(model.decoder.as_ref(), regions, search)?);
+        progress(captions.len());
+    }
+    Ok(captions)
+}

@@ -1,0 +1,61 @@
+//! What training reads: tokens and encoder inputs of the training and the dev split.
+
+use super::batches::Example;
+use crate::captioning::PhotoInputs;
+use crate::dataset::Photo;
+use crate::text::{TokenId, Vocabulary};
+
+/// A split as training sees it.
+#[derive(Debug)]
+pub struct TrainingSplit {
+    /// The encoder's inputs; a photo's place here is its place in the split.
+    pub inputs: PhotoInputs,
+    /// All captions, photo after photo.
+    pub captions: Vec<EncodedCaption>,
+    /// Every photo's captions in words, to score against.
+    pub references: Vec<Vec<Vec<String>>>,
+}
+
+/// A caption in token ids, without markers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedCaption {
+    /// The place of its photo.
+    pub photo: usize,
+    /// Its words.
+    pub words: Vec<TokenId>,
+}
+
+impl TrainingSplit {
+    /// Encodes the captions of `photos`, whose inputs are `inputs`, in the same order. Captions are cut after
+    /// `longest` words.
+    pub fn new(inputs: PhotoInputs, photos: &[&Photo], vocabulary: &Vocabulary, longest: usize) -> Self {
+        let captions = photos.iter().enumerate().flat_map(|(place, photo)| {
+            photo.captions.iter().map(move |caption| {
+                let mut words = vocabulary.encode(&caption.tokens);
+                words.truncate(longest);
+                EncodedCaption { photo: place, words }
+            })
+        });
+        let tokens = |photo: &&Photo| {
+            photo
+                .captions
+                .iter()
+                .map(|caption| caption.tokens.clone())
+                .collect()
+        };
+        Self {
+            captions: captions.collect(),
+            references: photos.iter().map(tokens).collect(),
+            inputs,
+        }
+    }
+
+    /// The captions as batching sees them.
+    pub fn examples(&self) -> Vec<Example> {
+        let example = |caption: &EncodedCaption| Example {
+            photo: caption.photo,
+            length: caption.words.len(),
+        };
+        self.captions.iter().map(example).collect()
+    }
+}

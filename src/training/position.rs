@@ -1,0 +1,89 @@
+//! Where a training stands: with weights and moments, all it needs to go on.
+
+use super::event::Evaluation;
+use super::settings::Metric;
+use serde::{Deserialize, Serialize};
+
+/// Where a training stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs done.
+    pub epoch: usize,
+    /// Batches done in the epoch after those.
+    pub batch: usize,
+    /// Updates made.
+    pub step: u64,
+    /// The best value of the dev metric, larger is better, and the epoch it was met in.
+    pub best: Option<Best>,
+    /// How often the learning rate was reduced on a plateau.
+    pub reductions: u32,
+    /// Epochs since the best, or since the last reduction.
+    pub waited: usize,
+    /// Losses of this epoch's batches, times their tokens.
+    pub loss_sum: f64,
+    /// Tokens of this epoch's batches.
+    pub tokens: usize,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The metric's value, larger is better.
+    pub value: f64,
+    /// The epoch, from 0.
+    pub epoch: usize,
+}
+
+impl Position {
+    /// Takes one batch into account.
+    pub(super) fn count(&mut self, loss: f32, tokens: usize) {
+        self.batch += 1;
+        self.step += 1;
+        self.loss_sum += f64::from(loss) * tokens as f64;
+        self.tokens += tokens;
+    }
+
+    /// The mean loss of this epoch's tokens so far.
+    pub(super) fn training_loss(&self) -> f64 {
+        self.loss_sum / self.tokens.max(1) as f64
+    }
+
+    /// Ends an epoch. Reduces the learning rate after `wait` epochs without a better one.
+    pub(super) fn end_epoch(&mut self, evaluation: &Evaluation, metric: Metric, wait: usize) {
+        if evaluation.best {
+            self.best = Some(Best {
+                value: metric.value(evaluation),
+                epoch: self.epoch,
+            });
+            self.waited = 0;
+        } else {
+            self.waited += 1;
+            if self.waited > wait {
+                self.reductions += 1;
+                self.waited = 0;
+            }
+        }
+        self.epoch += 1;
+        (self.batch, self.loss_sum, self.tokens) = (0, 0.0, 0);
+    }
+
+    /// Epochs since the best one.
+    pub(super) fn stale(&self) -> usize {
+        self.best
+            .map_or(0, |best| (self.epoch - 1).saturating_sub(best.epoch))
+    }
+}
+
+impl Metric {
+    /// What an evaluation says by this metric; larger is better.
+    pub fn value(self, evaluation: &Evaluation) -> f64 {
+        let scores = &evaluation.scores;
+        match self {
+            Self::Bleu1 => scores.bleu[0],
+            Self::Bleu4 => scores.bleu[3],
+            Self::RougeL => scores.rouge_l,
+            Self::CiderD => scores.cider_d,
+            Self::Loss => -evaluation.loss,
+        }
+    }
+}

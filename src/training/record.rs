@@ -1,0 +1,68 @@
+//! What a run was started with: `config.toml` of its directory.
+
+use super::settings::RunSettings;
+use crate::files::write_atomically;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a run was started with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of the program.
+    pub program: String,
+    /// The data set it learns from.
+    pub data: DataRecord,
+    /// Its settings, as resolved.
+    pub settings: RunSettings,
+}
+
+/// The data set a run learns from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// Its name.
+    pub name: String,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its hash; a run can only be resumed on the same data.
+    pub hash: String,
+    /// The file of weights that its features were made with, where it has some: captioning another photo
+    /// needs it again.
+    pub weights: Option<PathBuf>,
+}
+
+/// A record that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}; it is written when a run starts and should not be changed by hand", path.display())]
+pub struct RecordError {
+    path: PathBuf,
+    why: String,
+}
+
+impl RunRecord {
+    /// Reads a run's `config.toml`.
+    ///
+    /// # Errors
+    /// Where it cannot be read or understood.
+    pub fn load(path: &Path) -> Result<Self, RecordError> {
+        let failed = |why: String| RecordError {
+            path: path.into(),
+            why,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Writes a run's `config.toml`.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), RecordError> {
+        let failed = |error: io::Error| RecordError {
+            path: path.into(),
+            why: error.to_string(),
+        };
+        let text = toml::to_string_pretty(self).map_err(|error| failed(io::Error::other(error)))?;
+        write_atomically(path, |out| out.write_all(text.as_bytes())).map_err(failed)
+    }
+}

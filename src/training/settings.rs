@@ -1,0 +1,124 @@
+//! All settings of a run.
+
+use super::schedule::Schedule;
+use crate::captioning::SearchSettings;
+use crate::decoder::DecoderSettings;
+use crate::nn::AdamSettings;
+use crate::vision::small_cnn::SmallCnnSettings;
+use serde::{Deserialize, Serialize};
+
+/// All settings of a run: what `--config` files and `--set key=value` change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunSettings {
+    /// Where all randomness of the run starts: first weights, order of captions, dropout.
+    pub seed: u64,
+    /// Where the decoder's regions come from.
+    pub encoder: EncoderSettings,
+    /// The decoder.
+    pub decoder: DecoderSettings,
+    /// The training.
+    pub training: TrainingSettings,
+    /// How captions are searched for, on the dev split after every epoch and by default later.
+    pub search: SearchSettings,
+}
+
+/// Where the decoder's regions come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EncoderSettings {
+    /// Stored features, or a network that is trained along.
+    pub kind: EncoderKind,
+    /// Which of the data set's features, by the name of their directory; empty: the only ones there are.
+    pub features: String,
+    /// The network that is trained along.
+    pub small_cnn: SmallCnnSettings,
+}
+
+/// Which encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderKind {
+    /// Stored features where the data set has some, otherwise the small CNN.
+    #[default]
+    Auto,
+    /// Features that `prepare` has stored.
+    Features,
+    /// A small CNN trained together with the decoder.
+    SmallCnn,
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingSettings {
+    /// How many times every caption is read, at most.
+    pub epochs: usize,
+    /// Captions of a batch.
+    pub batch_size: usize,
+    /// What batches are made of.
+    pub batch_by: BatchBy,
+    /// Words after which a caption is cut, for training only.
+    pub longest_caption: usize,
+    /// The highest learning rate.
+    pub learning_rate: f32,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+    /// The optimiser.
+    pub optimiser: AdamSettings,
+    /// Share of the target probability spread over all words.
+    pub label_smoothing: f32,
+    /// What on the dev split decides which checkpoint is the best.
+    pub metric: Metric,
+    /// Training stops after this many epochs without a better one; zero: never.
+    pub patience: usize,
+}
+
+impl Default for TrainingSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 15,
+            batch_size: 64,
+            batch_by: BatchBy::Caption,
+            longest_caption: 30,
+            learning_rate: 1e-3,
+            schedule: Schedule::default(),
+            optimiser: AdamSettings::default(),
+            label_smoothing: 0.1,
+            metric: Metric::CiderD,
+            patience: 5,
+        }
+    }
+}
+
+/// What batches are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchBy {
+    /// Captions of similar length, of photos as they come.
+    #[default]
+    Caption,
+    /// Photos with all their captions: an encoder that is trained along then sees each photo once an epoch.
+    Photo,
+}
+
+/// A figure of the dev split that tells checkpoints apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metric {
+    /// BLEU-1.
+    #[serde(rename = "bleu_1")]
+    Bleu1,
+    /// BLEU-4.
+    #[serde(rename = "bleu_4")]
+    Bleu4,
+    /// ROUGE-L.
+    #[serde(rename = "rouge_l")]
+    RougeL,
+    /// CIDEr-D.
+    #[default]
+    #[serde(rename = "cider_d")]
+    CiderD,
+    /// The cross-entropy; less is better.
+    #[serde(rename = "loss")]
+    Loss,
+}
