@@ -32,7 +32,8 @@ impl Activation {
     pub(crate) fn finish(self, values: &mut [f32], bias: &[f32]) {
         match self {
             Self::None => finish_rows(values, bias, |x| x),
-            Self::Relu => finish_rows(values, bias, |x| x.max(0.0)),
+            // Not `max`, which would turn a NaN into a harmless-looking 0.
+            Self::Relu => finish_rows(values, bias, |x| if x < 0.0 { 0.0 } else { x }),
             Self::Relu6 => finish_rows(values, bias, |x| x.clamp(0.0, 6.0)),
         }
     }

@@ -16,10 +16,11 @@ pub(crate) fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Vec<f32> {
 /// `tensor` without strides or broadcast axes. The tape learns of the copy where one was made.
 pub(crate) fn contiguous<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
     tensor: &Tensor<S, f32, D>,
-    tape: T,
-) -> Result<(Tensor<S, f32, D>, T), D::Err> {
+    tape: &mut T,
+) -> Result<Tensor<S, f32, D>, D::Err> {
     let (tensor, copied) = tensor.retaped::<T>().try_contiguous()?.split_tape();
-    Ok((tensor, tape.merge(copied)))
+    *tape = std::mem::take(tape).merge(copied);
+    Ok(tensor)
 }
 
 /// Takes a tensor's gradient out, so that several can be worked on at once; zeros where there is none yet.

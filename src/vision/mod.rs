@@ -1,9 +1,13 @@
 //! CNN encoders, their weights, and the features they make.
 
+pub mod backbone;
 pub mod extraction;
 mod floats;
 mod lookalike;
+mod mobilenet_v2;
 pub mod photo;
 pub mod preprocess;
+pub mod small_cnn;
 pub mod store;
+mod vgg16;
 pub mod weights;

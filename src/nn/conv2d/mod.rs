@@ -71,9 +71,9 @@ pub fn conv2d<D: Backend, T: Tape<f32, D>>(
     let (rows, outputs) = *kernel.shape();
     assert_eq!(rows, convolution.window.taps() * inputs, "rows of a kernel");
     assert_eq!(*bias.shape(), (1, outputs), "shape of a bias");
-    let (x, tape) = x.try_contiguous()?.split_tape();
-    let (kernel, tape) = contiguous(kernel, tape)?;
-    let (bias, tape) = contiguous(bias, tape)?;
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let kernel = contiguous(kernel, &mut tape)?;
+    let bias = contiguous(bias, &mut tape)?;
     D::conv2d(x.put_tape(tape), kernel, bias, convolution)
 }
 

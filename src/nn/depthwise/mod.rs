@@ -47,9 +47,9 @@ pub fn depthwise<D: Backend, T: Tape<f32, D>>(
         "shape of a depthwise kernel"
     );
     assert_eq!(*bias.shape(), (1, channels), "shape of a bias");
-    let (x, tape) = x.try_contiguous()?.split_tape();
-    let (kernel, tape) = contiguous(kernel, tape)?;
-    let (bias, tape) = contiguous(bias, tape)?;
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let kernel = contiguous(kernel, &mut tape)?;
+    let bias = contiguous(bias, &mut tape)?;
     D::depthwise(x.put_tape(tape), kernel, bias, convolution)
 }
 

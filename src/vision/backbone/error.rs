@@ -1,0 +1,92 @@
+//! What can go wrong with a backbone, and what to do about it.
+
+use super::{BackboneKind, MapShape};
+use crate::vision::weights::WeightsError;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A name that stands for nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no {what} is called {name:?}: choose one of {choices}")]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    choices: String,
+}
+
+impl UnknownName {
+    pub(super) fn new<const N: usize>(what: &'static str, name: &str, choices: [&'static str; N]) -> Self {
+        Self {
+            what,
+            name: name.to_owned(),
+            choices: choices.join(", "),
+        }
+    }
+}
+
+/// Why a backbone could not be loaded or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackboneError {
+    /// The file of weights cannot be used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The network has no such layer.
+    #[error("{backbone} has no layer {layer:?}{}: choose one of {}", nearest(.layer, .layers), .layers.join(", "))]
+    UnknownLayer {
+        /// The network.
+        backbone: BackboneKind,
+        /// What was asked for.
+        layer: String,
+        /// What there is.
+        layers: Vec<String>,
+    },
+    /// The network has the layer, the file does not.
+    #[error(
+        "weights {path:?}: no tensor {tensor:?}, which layer {layer} of {backbone} needs: \
+         choose --layer {available}, or give a file with all layers"
+    )]
+    LayerNotInFile {
+        /// The network.
+        backbone: BackboneKind,
+        /// The layer that was asked for.
+        layer: String,
+        /// The file.
+        path: PathBuf,
+        /// The first tensor that is missing.
+        tensor: String,
+        /// The layer that would be taken if none were asked for.
+        available: String,
+    },
+    /// The photos do not have the size that the network takes.
+    #[error(
+        "{backbone} takes photos of {expected} pixels, not {found}: prepare them with its own preprocessing"
+    )]
+    PhotoSize {
+        /// The network.
+        backbone: BackboneKind,
+        /// What it takes.
+        expected: MapShape,
+        /// What it was given.
+        found: MapShape,
+    },
+    /// The device refused, most often for lack of memory.
+    #[error("the device failed ({0}): try fewer photos at once")]
+    Device(String),
+}
+
+impl BackboneError {
+    pub(crate) fn device(error: impl fmt::Display) -> Self {
+        Self::Device(error.to_string())
+    }
+}
+
+fn nearest(name: &str, names: &[String]) -> String {
+    let likeness = |other: &String| strsim::normalized_damerau_levenshtein(name, other);
+    names
+        .iter()
+        .map(|other| (likeness(other), other))
+        .filter(|(likeness, _)| *likeness > 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, nearest)| format!(" (nearest: {nearest:?})"))
+}

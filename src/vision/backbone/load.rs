@@ -1,0 +1,181 @@
+//! From a plan and a file of weights to layers that run.
+
+use super::plan::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
+use super::run::{RunLayer, RunStage, Sums};
+use super::{BackboneError, BackboneKind, MapShape};
+use crate::nn::{Activation, Backend, Convolution, Matrix, Window};
+use crate::vision::weights::layout::{
+    BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
+};
+use crate::vision::weights::{WeightFile, WeightsError};
+
+/// The position among the plan's stages of the layer that was asked for, or of the usual one.
+pub(super) fn choose_layer(
+    kind: BackboneKind,
+    plan: &Plan,
+    file: &WeightFile,
+    layer: Option<&str>,
+) -> Result<usize, BackboneError> {
+    let position = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
+    let missing = |stage: usize| plan.tensors(stage + 1).find(|name| !file.contains(name));
+    let usual = || plan.usual.iter().filter_map(|name| position(name));
+    let complete = usual().find(|&stage| missing(stage).is_none());
+    let Some(layer) = layer else {
+        // Where nothing is complete, loading will name the first tensor that is missing.
+        return Ok(complete.or(usual().next_back()).unwrap_or(plan.stages.len() - 1));
+    };
+    let chosen = position(layer).ok_or_else(|| BackboneError::UnknownLayer {
+        backbone: kind,
+        layer: layer.to_owned(),
+        layers: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+    })?;
+    match (missing(chosen), complete) {
+        (Some(tensor), Some(complete)) => Err(BackboneError::LayerNotInFile {
+            backbone: kind,
+            layer: layer.to_owned(),
+            path: file.path().to_owned(),
+            tensor: tensor.to_owned(),
+            available: plan.stages[complete].name.clone(),
+        }),
+        _ => Ok(chosen),
+    }
+}
+
+/// Every stage of the plan, with its weights on the device.
+pub(super) fn stages<D: Backend>(
+    plan: &Plan,
+    file: &WeightFile,
+    naming: Naming,
+    device: &D,
+) -> Result<Vec<RunStage<D>>, BackboneError> {
+    let loader = Loader { file, naming, device };
+    let inputs = std::iter::once(plan.input()).chain(plan.shapes());
+    inputs
+        .zip(&plan.stages)
+        .map(|(input, stage)| {
+            Ok(RunStage {
+                layers: loader.layers(&stage.layers, input)?,
+            })
+        })
+        .collect()
+}
+
+struct Loader<'a, D> {
+    file: &'a WeightFile,
+    naming: Naming,
+    device: &'a D,
+}
+
+impl<D: Backend> Loader<'_, D> {
+    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<RunLayer<D>>, BackboneError> {
+        inputs(layers, input)
+            .map(|(layer, input)| self.layer(layer, input))
+            .collect()
+    }
+
+    fn layer(&self, layer: &Layer, input: MapShape) -> Result<RunLayer<D>, BackboneError> {
+        Ok(match layer {
+            Layer::Convolution {
+                weights,
+                extent,
+                outputs,
+                activation,
+            } => {
+                let window = extent.window();
+                let kernel = kernel(window, input.channels, *outputs);
+                let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
+                let rows = conv_rows(stored, self.naming, kernel);
+                RunLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+            }
+            Layer::Dense {
+                weights,
+                outputs,
+                activation,
+            } => {
+                let window = Layer::whole_map(input);
+                let kernel = kernel(window, input.channels, *outputs);
+                let stored = self.dense_kernel(&weights.kernel, kernel)?;
+                let rows = dense_rows_after_flatten(stored, self.naming, kernel);
+                RunLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+            }
+            Layer::Depthwise {
+                weights,
+                extent,
+                activation,
+            } => {
+                let window = extent.window();
+                let channels = input.channels;
+                let shape = self.naming.depthwise_shape(window.kernel, channels);
+                let stored = self.file.get(&weights.kernel, &shape)?;
+                let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
+                RunLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
+            }
+            Layer::MaxPool(extent) => RunLayer::MaxPool(extent.window()),
+            Layer::GlobalMean => RunLayer::GlobalMean,
+            Layer::Residual(layers) => RunLayer::Residual(self.layers(layers, input)?),
+        })
+    }
+
+    /// A dense layer's numbers. Some files keep them as the convolution that they can be read as; the order is
+    /// the same.
+    fn dense_kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
+        let as_convolution = self.naming.conv_shape(kernel);
+        if self.file.shape(name) == Some(&as_convolution) {
+            return self.file.get(name, &as_convolution);
+        }
+        let inputs = kernel.height * kernel.width * kernel.inputs;
+        self.file
+            .get(name, &self.naming.dense_shape(inputs, kernel.outputs))
+    }
+
+    fn sums(
+        &self,
+        weights: &Weights,
+        mut rows: Vec<f32>,
+        outputs: usize,
+        window: Window,
+        activation: Activation,
+    ) -> Result<Sums<D>, BackboneError> {
+        let bias = match &weights.offset {
+            Offset::Bias(name) => self.file.get(name, &[outputs])?,
+            Offset::BatchNorm(names) => {
+                let mut bias = vec![0.0; outputs];
+                self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
+                bias
+            }
+        };
+        Ok(Sums {
+            kernel: self.matrix(rows, outputs)?,
+            bias: self.matrix(bias, outputs)?,
+            convolution: Convolution { window, activation },
+        })
+    }
+
+    fn batch_norm(&self, names: &BatchNormNames, channels: usize) -> Result<BatchNorm, WeightsError> {
+        let get = |name| self.file.get(name, &[channels]);
+        Ok(BatchNorm {
+            gamma: get(&names.gamma)?,
+            beta: get(&names.beta)?,
+            mean: get(&names.mean)?,
+            variance: get(&names.variance)?,
+            epsilon: names.epsilon,
+        })
+    }
+
+    fn matrix(&self, values: Vec<f32>, columns: usize) -> Result<Matrix<D>, BackboneError> {
+        let shape = (values.len() / columns, columns);
+        self.device
+            .try_tensor_from_vec(values, shape)
+            .map_err(BackboneError::device)
+    }
+}
+
+fn kernel(window: Window, inputs: usize, outputs: usize) -> Kernel {
+    let (height, width) = window.kernel;
+    Kernel {
+        height,
+        width,
+        inputs,
+        outputs,
+    }
+}

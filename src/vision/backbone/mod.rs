@@ -1,0 +1,258 @@
+//! CNN encoders with published weights: which there are, what they give, and how photos run through them.
+//!
+//! A network is one file beside this folder that states its paper, its preprocessing and its layers as a
+//! [`Plan`]. Describing, loading and running are done here, once for all of them. To add one: write its plan,
+//! name it in [`BackboneKind`].
+
+mod error;
+mod form;
+mod load;
+pub(crate) mod plan;
+mod run;
+
+pub use error::{BackboneError, UnknownName};
+pub use form::FeatureForm;
+
+use super::preprocess::Preprocessing;
+use super::weights::{Naming, WeightFile, WeightsError};
+use super::{mobilenet_v2, vgg16};
+use crate::nn::{Backend, Images, Regions};
+use dfdx::prelude::HasShape;
+use plan::{Plan, Stage};
+use run::RunStage;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The networks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BackboneKind {
+    /// Simonyan & Zisserman 2014, configuration D.
+    #[serde(rename = "vgg16")]
+    Vgg16,
+    /// Sandler et al. 2018, width 1.0.
+    #[serde(rename = "mobilenet_v2")]
+    MobileNetV2,
+}
+
+/// Whose tensors a file holds: names, layout and the preprocessing they were trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `keras.applications`
+    Keras,
+    /// `torchvision.models`
+    Torchvision,
+    /// timm (`pytorch-image-models`)
+    Timm,
+}
+
+impl Source {
+    fn naming(self) -> Naming {
+        match self {
+            Self::Keras => Naming::Keras,
+            Self::Torchvision | Self::Timm => Naming::Torch,
+        }
+    }
+}
+
+impl BackboneKind {
+    /// All of them, in the order in which help texts list them.
+    pub const ALL: [Self; 2] = [Self::Vgg16, Self::MobileNetV2];
+
+    /// The name by which commands and settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vgg16 => "vgg16",
+            Self::MobileNetV2 => "mobilenet_v2",
+        }
+    }
+
+    /// The layers whose outputs can be chosen as features, from the first to the last.
+    pub fn layers(self) -> Vec<LayerInfo> {
+        let plan = self.plan(Source::Torchvision);
+        plan.shapes()
+            .zip(&plan.stages)
+            .map(|(shape, stage)| stage.info(shape))
+            .collect()
+    }
+
+    fn plan(self, source: Source) -> Plan {
+        match self {
+            Self::Vgg16 => vgg16::plan(source),
+            Self::MobileNetV2 => mobilenet_v2::plan(source),
+        }
+    }
+
+    fn source(self, file: &WeightFile) -> Result<Source, WeightsError> {
+        let timm = match self {
+            Self::Vgg16 => vgg16::TIMM_ONLY,
+            Self::MobileNetV2 => mobilenet_v2::TIMM_ONLY,
+        };
+        Ok(match file.naming()? {
+            Naming::Keras => Source::Keras,
+            Naming::Torch if file.contains(timm) => Source::Timm,
+            Naming::Torch => Source::Torchvision,
+        })
+    }
+}
+
+impl fmt::Display for BackboneKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for BackboneKind {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownName::new("backbone", name, Self::ALL.map(Self::name)))
+    }
+}
+
+/// Extent of a feature map; a vector is a map of 1 x 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapShape {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Numbers at each place.
+    pub channels: usize,
+}
+
+impl MapShape {
+    /// Places: rows times columns.
+    pub fn regions(self) -> usize {
+        self.height * self.width
+    }
+}
+
+/// `7x7x512`, or `4096` for a vector.
+impl fmt::Display for MapShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.regions() > 1 {
+            write!(f, "{}x{}x", self.height, self.width)?;
+        }
+        write!(f, "{}", self.channels)
+    }
+}
+
+/// A layer whose output can be chosen as the feature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its name, e.g. `block5_pool`.
+    pub name: String,
+    /// What it gives for one photo.
+    pub shape: MapShape,
+}
+
+/// A CNN encoder with its weights, up to the layer whose output is the feature.
+#[derive(Clone, Debug)]
+pub struct Backbone<D: Backend> {
+    kind: BackboneKind,
+    preprocessing: Preprocessing,
+    input: MapShape,
+    layer: LayerInfo,
+    multiply_adds: u64,
+    stages: Vec<RunStage<D>>,
+}
+
+impl<D: Backend> Backbone<D> {
+    /// Reads the weights up to `layer`; without one, up to the usual layer that the file has weights for.
+    ///
+    /// # Errors
+    /// [`BackboneError`] names a layer that the network or the file does not have, and a tensor that is missing
+    /// or misshapen.
+    pub fn load(
+        kind: BackboneKind,
+        file: &WeightFile,
+        layer: Option<&str>,
+        device: &D,
+    ) -> Result<Self, BackboneError> {
+        let source = kind.source(file)?;
+        let mut plan = kind.plan(source);
+        let layer = load::choose_layer(kind, &plan, file, layer)?;
+        plan.stages.truncate(layer + 1);
+        let stages = load::stages(&plan, file, source.naming(), device)?;
+        let (shape, last) = plan.shapes().zip(&plan.stages).last().map_or_else(
+            || (plan.input(), String::new()),
+            |(shape, stage)| (shape, stage.name.clone()),
+        );
+        Ok(Self {
+            kind,
+            input: plan.input(),
+            layer: LayerInfo { name: last, shape },
+            multiply_adds: plan.multiply_adds(),
+            preprocessing: plan.preprocessing,
+            stages,
+        })
+    }
+
+    /// Which network it is.
+    pub fn kind(&self) -> BackboneKind {
+        self.kind
+    }
+
+    /// How photos become its pixels; depends on where the weights come from.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// The layer whose output is the feature.
+    pub fn layer(&self) -> &LayerInfo {
+        &self.layer
+    }
+
+    /// Multiplications with addition for one photo: the convolutions' own, two floating-point operations each.
+    pub fn multiply_adds(&self) -> u64 {
+        self.multiply_adds
+    }
+
+    /// The layer's output for `[photos, size, size, 3]`: a map, or a map of 1 x 1 where it is a vector.
+    ///
+    /// # Errors
+    /// [`BackboneError::PhotoSize`], and those of the device.
+    pub fn forward(&self, photos: Images<D>) -> Result<Images<D>, BackboneError> {
+        let (_, height, width, channels) = *photos.shape();
+        let found = MapShape {
+            height,
+            width,
+            channels,
+        };
+        if found != self.input {
+            return Err(BackboneError::PhotoSize {
+                backbone: self.kind,
+                expected: self.input,
+                found,
+            });
+        }
+        self.stages
+            .iter()
+            .try_fold(photos, |map, stage| stage.forward(map))
+            .map_err(BackboneError::device)
+    }
+
+    /// The feature of each photo, `[photos, regions, channels]`.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn features(&self, photos: Images<D>, form: FeatureForm) -> Result<Regions<D>, BackboneError> {
+        form.apply(self.forward(photos)?).map_err(BackboneError::device)
+    }
+}
+
+impl Stage {
+    fn info(&self, shape: MapShape) -> LayerInfo {
+        LayerInfo {
+            name: self.name.clone(),
+            shape,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

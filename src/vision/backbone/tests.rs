@@ -1,0 +1,270 @@
+use super::plan::{Extent, Layer, Weights};
+use super::*;
+use crate::nn::Activation;
+use crate::vision::weights::WeightsFault;
+use crate::vision::weights::layout::Kernel;
+use dfdx::prelude::{Cpu, TensorFromVec};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use std::path::Path;
+
+fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap();
+        (*name, view)
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+    WeightFile::open(path).unwrap()
+}
+
+/// A file with all the names that a plan's first `stages` want, and nothing behind them.
+fn names_only(path: &Path, plan: &Plan, stages: usize) -> WeightFile {
+    let tensors: Vec<_> = plan
+        .tensors(stages)
+        .map(|name| (name, vec![1], vec![0.0]))
+        .collect();
+    write(path, &tensors)
+}
+
+fn layer(kind: BackboneKind, name: &str) -> String {
+    let layers = kind.layers();
+    let layer = layers.iter().find(|layer| layer.name == name).unwrap();
+    layer.shape.to_string()
+}
+
+#[test]
+fn layers_have_the_published_shapes() {
+    let vgg16 = |name| layer(BackboneKind::Vgg16, name);
+    assert_eq!(vgg16("block1_conv1"), "224x224x64");
+    assert_eq!(vgg16("block5_conv3"), "14x14x512");
+    assert_eq!(vgg16("block5_pool"), "7x7x512");
+    assert_eq!(vgg16("fc2"), "4096");
+    let mobilenet = |name| layer(BackboneKind::MobileNetV2, name);
+    assert_eq!(mobilenet("features.0"), "112x112x32");
+    assert_eq!(mobilenet("features.17"), "7x7x320");
+    assert_eq!(mobilenet("features"), "7x7x1280");
+    assert_eq!(mobilenet("logits"), "1000");
+}
+
+/// torchvision lists 15.47 and 0.30 GFLOPS (it counts a multiplication with its addition as one).
+#[test]
+fn networks_cost_what_is_published() {
+    let cost = |kind: BackboneKind| kind.plan(Source::Torchvision).multiply_adds() as f64 / 1e9;
+    assert_eq!(format!("{:.2}", cost(BackboneKind::Vgg16)), "15.47");
+    assert_eq!(format!("{:.2}", cost(BackboneKind::MobileNetV2)), "0.30");
+}
+
+/// 138,357,544 and 3,504,872 parameters (torchvision), batch normalisation's running statistics apart.
+#[test]
+fn plans_name_every_published_tensor() {
+    let tensors = |kind: BackboneKind, source| {
+        let plan = kind.plan(source);
+        plan.tensors(plan.stages.len())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tensors(BackboneKind::Vgg16, Source::Keras).len(), 32);
+    let torchvision = tensors(BackboneKind::Vgg16, Source::Torchvision);
+    for name in ["features.28.weight", "classifier.6.bias"] {
+        assert!(torchvision.iter().any(|other| other == name), "{name}");
+    }
+    let torchvision = tensors(BackboneKind::MobileNetV2, Source::Torchvision);
+    assert_eq!(torchvision.len(), 262);
+    for name in [
+        "features.1.conv.2.running_var",
+        "features.17.conv.3.bias",
+        "classifier.1.weight",
+    ] {
+        assert!(torchvision.iter().any(|other| other == name), "{name}");
+    }
+    let timm = tensors(BackboneKind::MobileNetV2, Source::Timm);
+    assert_eq!(timm.len(), 262);
+    for name in [
+        "blocks.0.0.conv_pw.weight",
+        "blocks.5.2.bn3.running_mean",
+        "blocks.6.0.conv_pwl.weight",
+    ] {
+        assert!(timm.iter().any(|other| other == name), "{name}");
+    }
+}
+
+#[test]
+fn names_are_read_back() {
+    for kind in BackboneKind::ALL {
+        assert_eq!(kind.name().parse(), Ok(kind));
+    }
+    assert_eq!(
+        "vgg19".parse::<BackboneKind>().unwrap_err().to_string(),
+        "no backbone is called \"vgg19\": choose one of vgg16, mobilenet_v2"
+    );
+    assert_eq!("grid".parse(), Ok(FeatureForm::Grid));
+}
+
+#[test]
+fn the_usual_layer_depends_on_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = BackboneKind::Vgg16;
+    let plan = kind.plan(Source::Keras);
+    let chosen = |file: &WeightFile, layer| {
+        load::choose_layer(kind, &plan, file, layer).map(|stage| plan.stages[stage].name.clone())
+    };
+    let full = names_only(&folder.path().join("full"), &plan, plan.stages.len());
+    assert_eq!(chosen(&full, None).unwrap(), "fc2");
+    let top_less = names_only(&folder.path().join("notop"), &plan, 18);
+    assert_eq!(chosen(&top_less, None).unwrap(), "block5_pool");
+    assert_eq!(chosen(&top_less, Some("block4_conv1")).unwrap(), "block4_conv1");
+    let error = chosen(&top_less, Some("fc2")).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "no tensor \"fc1/kernel\", which layer fc2 of vgg16 needs: \
+             choose --layer block5_pool, or give a file with all layers"
+        ),
+        "{error}"
+    );
+    let error = chosen(&full, Some("block5_pol")).unwrap_err().to_string();
+    assert!(
+        error.starts_with(
+            "vgg16 has no layer \"block5_pol\" (nearest: \"block5_pool\"): choose one of block1_conv1,"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn another_networks_file_is_refused_by_the_first_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = BackboneKind::MobileNetV2.plan(Source::Torchvision);
+    let file = names_only(&folder.path().join("mobilenet"), &plan, plan.stages.len());
+    let load = |kind| Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err();
+    let BackboneError::Weights(error) = load(BackboneKind::Vgg16) else {
+        panic!()
+    };
+    assert!(matches!(error.fault, WeightsFault::Missing { name, .. } if name == "features.0.weight"));
+    let BackboneError::Weights(error) = load(BackboneKind::MobileNetV2) else {
+        panic!()
+    };
+    assert!(matches!(error.fault, WeightsFault::Shape { name, .. } if name == "features.0.0.weight"));
+}
+
+/// A network in miniature, with every kind of layer that has a layout of its own.
+fn miniature(source: Source) -> Plan {
+    let mut plan = Plan::new(Preprocessing::symmetric(5), &["dense"]);
+    let (convolution, dense) = (
+        Weights::biased(source, "convolution"),
+        Weights::biased(source, "dense"),
+    );
+    plan.stage(
+        "convolution",
+        [Layer::Convolution {
+            weights: convolution,
+            extent: Extent::half(3, 2),
+            outputs: 4,
+            activation: Activation::Relu,
+        }],
+    );
+    plan.stage(
+        "dense",
+        [Layer::Dense {
+            weights: dense,
+            outputs: 2,
+            activation: Activation::None,
+        }],
+    );
+    plan
+}
+
+#[test]
+fn keras_and_torch_layouts_load_to_the_same_network() {
+    const CONVOLUTION: Kernel = Kernel {
+        height: 3,
+        width: 3,
+        inputs: 3,
+        outputs: 4,
+    };
+    const DENSE: Kernel = Kernel {
+        height: 3,
+        width: 3,
+        inputs: 4,
+        outputs: 2,
+    };
+    let value =
+        |h: usize, w: usize, i: usize, o: usize| ((h * 31 + w * 17 + i * 7 + o * 3) % 11) as f32 - 5.0;
+    let hwio = |kernel: Kernel| -> Vec<f32> {
+        let mut values = Vec::new();
+        for h in 0..kernel.height {
+            for w in 0..kernel.width {
+                for i in 0..kernel.inputs {
+                    values.extend((0..kernel.outputs).map(|o| value(h, w, i, o)));
+                }
+            }
+        }
+        values
+    };
+    let oihw = |kernel: Kernel| -> Vec<f32> {
+        let mut values = Vec::new();
+        for o in 0..kernel.outputs {
+            for i in 0..kernel.inputs {
+                for h in 0..kernel.height {
+                    values.extend((0..kernel.width).map(|w| value(h, w, i, o)));
+                }
+            }
+        }
+        values
+    };
+    let bias = |outputs: usize| -> Vec<f32> { (0..outputs).map(|o| o as f32).collect() };
+    let folder = tempfile::tempdir().unwrap();
+    let keras = write(
+        &folder.path().join("keras"),
+        &[
+            ("convolution/kernel", vec![3, 3, 3, 4], hwio(CONVOLUTION)),
+            ("convolution/bias", vec![4], bias(4)),
+            ("dense/kernel", vec![36, 2], hwio(DENSE)),
+            ("dense/bias", vec![2], bias(2)),
+        ],
+    );
+    let torch = |name: &str, dense_shape| {
+        write(
+            &folder.path().join(name),
+            &[
+                ("convolution.weight", vec![4, 3, 3, 3], oihw(CONVOLUTION)),
+                ("convolution.bias", vec![4], bias(4)),
+                ("dense.weight", dense_shape, oihw(DENSE)),
+                ("dense.bias", vec![2], bias(2)),
+            ],
+        )
+    };
+    let cpu = Cpu::default();
+    let photos: Images<Cpu> =
+        cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
+    let run = |file: &WeightFile, source: Source| {
+        let stages = load::stages(&miniature(source), file, source.naming(), &cpu).unwrap();
+        let map = stages
+            .iter()
+            .try_fold(photos.clone(), |map, stage| stage.forward(map))
+            .unwrap();
+        map.as_vec()
+    };
+    let expected = run(&keras, Source::Keras);
+    assert!(expected.iter().all(|value| *value != 0.0), "{expected:?}");
+    assert_eq!(run(&torch("dense", vec![2, 36]), Source::Torchvision), expected);
+    assert_eq!(
+        run(&torch("convolution", vec![2, 4, 3, 3]), Source::Timm),
+        expected
+    );
+}
+
+#[test]
+fn features_are_pooled_or_a_grid() {
+    let cpu = Cpu::default();
+    let map = |cpu: &Cpu| -> Images<Cpu> {
+        cpu.tensor_from_vec(vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 6.0, 60.0], (1, 2, 2, 2))
+    };
+    let pooled = FeatureForm::Pooled.apply(map(&cpu)).unwrap();
+    assert_eq!((*pooled.shape(), pooled.as_vec()), ((1, 1, 2), vec![3.0, 30.0]));
+    let grid = FeatureForm::Grid.apply(map(&cpu)).unwrap();
+    assert_eq!(*grid.shape(), (1, 4, 2));
+}

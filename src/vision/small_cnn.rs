@@ -1,0 +1,205 @@
+//! A small CNN that is trained from scratch together with the decoder: plain 3x3 convolutions of stride 2, for
+//! photos of simple scenes.
+
+use super::backbone::MapShape;
+use super::preprocess::Preprocessing;
+use crate::nn::{
+    Activation, Backend, Convolution, Images, Initialisation, Padding, Parameter, Regions, Window, conv2d,
+};
+use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU32, NonZeroUsize};
+
+/// Channels of a photo.
+const COLOURS: usize = 3;
+
+/// Each layer: half the height and width, rounded up.
+const LAYER: Convolution = Convolution {
+    window: Window::square(3, 2, Padding::all(1)),
+    activation: Activation::Relu,
+};
+
+/// How large the network is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SmallCnnSettings {
+    /// Height and width of the photos, in pixels.
+    pub size: NonZeroU32,
+    /// Channels of each layer; every layer halves height and width.
+    pub widths: Vec<NonZeroUsize>,
+}
+
+impl Default for SmallCnnSettings {
+    /// 64 x 64 photos become 4 x 4 regions of 96 channels, in 6 million multiply-adds.
+    fn default() -> Self {
+        const SIZE: NonZeroU32 = NonZeroU32::new(64).unwrap();
+        const WIDTHS: [NonZeroUsize; 4] = [
+            NonZeroUsize::new(24).unwrap(),
+            NonZeroUsize::new(48).unwrap(),
+            NonZeroUsize::new(64).unwrap(),
+            NonZeroUsize::new(96).unwrap(),
+        ];
+        Self {
+            size: SIZE,
+            widths: WIDTHS.to_vec(),
+        }
+    }
+}
+
+impl SmallCnnSettings {
+    /// How photos become pixels: -1 to 1.
+    pub fn preprocessing(&self) -> Preprocessing {
+        Preprocessing::symmetric(self.size.get())
+    }
+
+    /// What the last layer gives for one photo.
+    pub fn shape(&self) -> MapShape {
+        let size = self.size.get() as usize;
+        let (height, width) = (self.widths.iter()).fold((size, size), |map, _| LAYER.window.output(map));
+        MapShape {
+            height,
+            width,
+            channels: self.widths.last().map_or(COLOURS, |width| width.get()),
+        }
+    }
+}
+
+/// The trainable CNN.
+#[derive(Clone, Debug)]
+pub struct SmallCnn<D: Backend> {
+    /// Kernel and bias of each layer, in order.
+    parameters: Vec<Parameter<D>>,
+}
+
+impl<D: Backend> SmallCnn<D> {
+    /// Draws kernels as He et al. 2015 do; biases start at zero.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn new(
+        settings: &SmallCnnSettings,
+        device: &D,
+        rng: &mut impl Rng,
+    ) -> Result<Self, <D as HasErr>::Err> {
+        let mut parameters = Vec::new();
+        let mut inputs = COLOURS;
+        for (number, width) in (1..).zip(&settings.widths) {
+            let outputs = width.get();
+            let mut parameter = |part: &str, shape, initialisation| {
+                let name = format!("small_cnn.conv{number}.{part}");
+                Parameter::new(device, name, shape, initialisation, rng)
+            };
+            let rows = LAYER.window.taps() * inputs;
+            parameters.push(parameter("kernel", (rows, outputs), Initialisation::He)?);
+            parameters.push(parameter("bias", (1, outputs), Initialisation::Constant(0.0))?);
+            inputs = outputs;
+        }
+        Ok(Self { parameters })
+    }
+
+    /// `[photos, size, size, 3]` -> `[photos, regions, channels]`, row after row.
+    ///
+    /// # Errors
+    /// Those of the device.
+    ///
+    /// # Panics
+    /// Where the photos do not have three channels.
+    pub fn forward<T: Tape<f32, D>>(
+        &self,
+        photos: Images<D, T>,
+    ) -> Result<Regions<D, T>, <D as HasErr>::Err> {
+        let (layers, _) = self.parameters.as_chunks::<2>();
+        let map = layers.iter().try_fold(photos, |map, [kernel, bias]| {
+            conv2d(map, &kernel.value, &bias.value, LAYER)
+        })?;
+        let (photos, height, width, channels) = *map.shape();
+        map.try_reshape_like(&(photos, height * width, channels))
+    }
+
+    /// All that is learned.
+    pub fn parameters(&self) -> impl Iterator<Item = &Parameter<D>> {
+        self.parameters.iter()
+    }
+
+    /// All that is learned, to be changed by an optimiser or a checkpoint.
+    pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter<D>> {
+        self.parameters.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::prelude::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn photos(count: usize, size: usize) -> Images<Cpu> {
+        let values = (0..count * size * size * COLOURS)
+            .map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0)
+            .collect();
+        Cpu::default().tensor_from_vec(values, (count, size, size, COLOURS))
+    }
+
+    fn network(settings: &SmallCnnSettings) -> SmallCnn<Cpu> {
+        SmallCnn::new(settings, &Cpu::default(), &mut ChaCha8Rng::seed_from_u64(3)).unwrap()
+    }
+
+    #[test]
+    fn photos_become_regions() {
+        let settings = SmallCnnSettings::default();
+        let regions = network(&settings).forward(photos(2, 64)).unwrap();
+        assert_eq!(*regions.shape(), (2, 16, 96));
+        assert_eq!(settings.shape().to_string(), "4x4x96");
+    }
+
+    #[test]
+    fn settings_refuse_what_cannot_be() {
+        assert!(toml::from_str::<SmallCnnSettings>("widths = [8, 0]").is_err());
+        assert!(toml::from_str::<SmallCnnSettings>("width = [8]").is_err());
+        let settings: SmallCnnSettings = toml::from_str("widths = [8]").unwrap();
+        assert_eq!(settings.shape().to_string(), "32x32x8");
+    }
+
+    #[test]
+    fn every_parameter_learns() {
+        let settings = SmallCnnSettings {
+            size: NonZeroU32::new(16).unwrap(),
+            ..Default::default()
+        };
+        let network = network(&settings);
+        let regions = network.forward(photos(3, 16).leaky_trace()).unwrap();
+        let gradients = regions.square().mean().backward();
+        assert_eq!(network.parameters().count(), 8);
+        for parameter in network.parameters() {
+            let gradient = gradients.get(&parameter.value).as_vec();
+            assert!(gradient.iter().any(|slope| *slope != 0.0), "{}", parameter.name);
+        }
+    }
+
+    /// A step against the gradient lowers the loss by as much as the gradient says.
+    #[test]
+    fn the_gradient_points_uphill() {
+        let settings = SmallCnnSettings {
+            size: NonZeroU32::new(16).unwrap(),
+            ..Default::default()
+        };
+        let mut network = network(&settings);
+        let loss = |network: &SmallCnn<Cpu>| {
+            let regions = network.forward(photos(3, 16).leaky_trace()).unwrap();
+            regions.square().mean::<(), _>()
+        };
+        let before = loss(&network);
+        let (start, gradients) = (before.array(), before.backward());
+        let mut squared = 0.0;
+        const STEP: f32 = 1e-3;
+        for parameter in network.parameters_mut() {
+            let gradient = gradients.get(&parameter.value);
+            squared += gradient.as_vec().iter().map(|slope| slope * slope).sum::<f32>();
+            parameter.value = parameter.value.clone() - gradient * STEP;
+        }
+        let (lowered, promised) = (start - loss(&network).array(), STEP * squared);
+        assert!((lowered / promised - 1.0).abs() < 0.05, "{lowered} {promised}");
+    }
+}
