@@ -40,7 +40,7 @@ fn by_definition(
                     y[[photo, row, column, output]] = match convolution.activation {
                         Activation::None => sum,
                         Activation::Relu => sum.max(0.0),
-                        Activation::Relu6 => sum.max(0.0).min(6.0),
+                        Activation::Relu6 => sum.clamp(0.0, 6.0),
                     };
                 }
             }

@@ -53,7 +53,7 @@ impl Case {
                         y[[photo, row, column, channel]] = match self.convolution.activation {
                             Activation::None => sum,
                             Activation::Relu => sum.max(0.0),
-                            Activation::Relu6 => sum.max(0.0).min(6.0),
+                            Activation::Relu6 => sum.clamp(0.0, 6.0),
                         };
                     }
                 }

@@ -1,0 +1,157 @@
+//! Features of real photos against those of independent implementations (Keras, torchvision).
+//!
+//! Needs files that are not part of this repository: `CUTLINE_WEIGHTS`, a folder with published weights and
+//! `reference.safetensors` (tensors `network/photo/what`), and `CUTLINE_FLICKR8K`, a folder with `images/`.
+//! Skipped where they are unset.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use cutline::nn::Images;
+use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm, MapShape};
+use cutline::vision::photo;
+use cutline::vision::preprocess::Preprocessing;
+use cutline::vision::weights::WeightFile;
+use dfdx::prelude::{Cpu, HasShape, TensorFromVec};
+use std::path::PathBuf;
+
+/// The photo of which the reference holds whole maps, then the others.
+const PHOTOS: [&str; 3] = [
+    "2090545563_a4e66ec76b.jpg",
+    "3393035454_2d2370ffd4.jpg",
+    "3695064885_a6922f06b2.jpg",
+];
+
+const VGG16: &str = "vgg16_imagenet_notop_keras_hwio.kernels_f16.safetensors";
+const MOBILENET_V2: &str = "mobilenet_v2-b0353104.pth";
+
+struct Reference {
+    weights: PathBuf,
+    images: PathBuf,
+    outputs: WeightFile,
+}
+
+impl Reference {
+    fn find() -> Option<Self> {
+        let (Some(weights), Some(flickr8k)) = (
+            std::env::var_os("CUTLINE_WEIGHTS").map(PathBuf::from),
+            std::env::var_os("CUTLINE_FLICKR8K").map(PathBuf::from),
+        ) else {
+            eprintln!("skipped: set CUTLINE_WEIGHTS and CUTLINE_FLICKR8K to compare with published features");
+            return None;
+        };
+        Some(Self {
+            outputs: WeightFile::open(weights.join("reference.safetensors")).unwrap(),
+            images: flickr8k.join("images"),
+            weights,
+        })
+    }
+
+    fn load(&self, kind: BackboneKind, file: &str, layer: &str) -> Backbone<Cpu> {
+        let file = WeightFile::open(self.weights.join(file)).unwrap();
+        Backbone::load(kind, &file, Some(layer), &Cpu::default()).unwrap()
+    }
+
+    /// `[photos, size, size, 3]`
+    fn pixels(&self, preprocessing: &Preprocessing) -> Images<Cpu> {
+        let size = preprocessing.size as usize;
+        let mut pixels = vec![0.0; PHOTOS.len() * preprocessing.pixels_len()];
+        for (photo, pixels) in PHOTOS.iter().zip(pixels.chunks_mut(preprocessing.pixels_len())) {
+            let photo = photo::decode(self.images.join(photo)).unwrap();
+            preprocessing.write_pixels(&photo, pixels);
+        }
+        Cpu::default().tensor_from_vec(pixels, (PHOTOS.len(), size, size, 3))
+    }
+
+    fn output(&self, network: &str, photo: &str, what: &str, shape: &[usize]) -> Vec<f32> {
+        self.outputs
+            .get(&format!("{network}/{photo}/{what}"), shape)
+            .unwrap()
+    }
+}
+
+#[track_caller]
+fn assert_alike(what: &str, ours: &[f32], theirs: &[f32], least: f64) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let cosine = dot(ours, theirs) / (dot(ours, ours) * dot(theirs, theirs)).sqrt();
+    eprintln!("{what}: cosine {cosine:.7}");
+    assert!(
+        cosine >= least,
+        "{what}: cosine {cosine}, at least {least} expected"
+    );
+    // The cosine is blind to scale.
+    let scale = (dot(ours, ours) / dot(theirs, theirs)).sqrt();
+    assert!(
+        (scale - 1.0).abs() < 0.01,
+        "{what}: {scale} times as large as expected"
+    );
+}
+
+fn channels_last(map: &[f32], shape: MapShape) -> Vec<f32> {
+    let places = 0..shape.regions();
+    places
+        .flat_map(|place| (0..shape.channels).map(move |channel| channel * shape.regions() + place))
+        .map(|index| map[index])
+        .collect()
+}
+
+fn largest(logits: &[f32], count: usize) -> Vec<usize> {
+    let mut classes: Vec<usize> = (0..logits.len()).collect();
+    classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    classes.truncate(count);
+    classes
+}
+
+#[test]
+fn vgg16_from_keras_in_half_precision() {
+    const LEAST: f64 = 0.999;
+    let Some(reference) = Reference::find() else {
+        return;
+    };
+    for layer in ["block5_conv3", "block5_pool"] {
+        let backbone = reference.load(BackboneKind::Vgg16, VGG16, layer);
+        let shape = backbone.layer().shape;
+        let map = backbone
+            .forward(reference.pixels(backbone.preprocessing()))
+            .unwrap();
+        let expected = [shape.height, shape.width, shape.channels];
+        let expected = reference.output("vgg16", PHOTOS[0], layer, &expected);
+        let map = map.as_vec();
+        assert_alike(layer, &map[..expected.len()], &expected, LEAST);
+    }
+    let backbone = reference.load(BackboneKind::Vgg16, VGG16, "block5_pool");
+    let pixels = reference.pixels(backbone.preprocessing());
+    let means = backbone.features(pixels, FeatureForm::Pooled).unwrap();
+    assert_eq!(*means.shape(), (3, 1, 512));
+    for (photo, mean) in PHOTOS.iter().zip(means.as_vec().chunks(512)) {
+        let expected = reference.output("vgg16", photo, "mean", &[512]);
+        assert_alike(photo, mean, &expected, LEAST);
+    }
+}
+
+#[test]
+fn mobilenet_v2_from_torchvision() {
+    const LEAST: f64 = 0.9999;
+    let Some(reference) = Reference::find() else {
+        return;
+    };
+    let backbone = reference.load(BackboneKind::MobileNetV2, MOBILENET_V2, "features");
+    let pixels = || reference.pixels(backbone.preprocessing());
+    let map = backbone.forward(pixels()).unwrap().as_vec();
+    let expected = reference.output("mobilenet_v2", PHOTOS[0], "features", &[1280, 7, 7]);
+    let expected = channels_last(&expected, backbone.layer().shape);
+    assert_alike("features", &map[..expected.len()], &expected, LEAST);
+    let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
+    for (photo, mean) in PHOTOS.iter().zip(means.chunks(1280)) {
+        let expected = reference.output("mobilenet_v2", photo, "mean", &[1280]);
+        assert_alike(photo, mean, &expected, LEAST);
+    }
+    let classifier = reference.load(BackboneKind::MobileNetV2, MOBILENET_V2, "logits");
+    let logits = classifier.forward(pixels()).unwrap().as_vec();
+    for (photo, logits) in PHOTOS.iter().zip(logits.chunks(1000)) {
+        let expected = reference.output("mobilenet_v2", photo, "logits", &[1000]);
+        assert_alike(photo, logits, &expected, LEAST);
+        assert_eq!(largest(logits, 5), largest(&expected, 5), "{photo}");
+    }
+}
