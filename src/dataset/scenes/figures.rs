@@ -78,7 +78,6 @@ fn parts(thing: Thing) -> &'static [Part] {
     match thing {
         Thing::Ball => BALL,
         Thing::Star => STAR,
-        Thing::Heart => HEART,
         Thing::Tree => TREE,
         Thing::House => HOUSE,
         Thing::Boat => BOAT,
@@ -88,9 +87,9 @@ fn parts(thing: Thing) -> &'static [Part] {
 }
 
 const BALL: &[Part] = &[
-    ellipse(Ink::Shade, (0.0, 0.0), (0.95, 0.95)),
-    ellipse(Ink::Body, (-0.08, -0.08), (0.84, 0.84)),
-    ellipse(Ink::Shine, (-0.38, -0.4), (0.22, 0.18)),
+    ellipse(Ink::Body, (0.0, 0.0), (0.97, 0.97)),
+    ellipse(Ink::White, (0.0, 0.0), (0.34, 0.97)),
+    ellipse(Ink::Shade, (0.0, 0.0), (0.14, 0.97)),
 ];
 
 /// Corners on two circles, of radius 1 and 0.45.
@@ -110,27 +109,11 @@ const STAR: &[Part] = &[polygon(
     ],
 )];
 
-const HEART: &[Part] = &[
-    ellipse(Ink::Body, (-0.45, -0.35), (0.5, 0.5)),
-    ellipse(Ink::Body, (0.45, -0.35), (0.5, 0.5)),
-    polygon(
-        Ink::Body,
-        &[
-            (0.0, 0.95),
-            (0.831, -0.026),
-            (0.45, -0.35),
-            (-0.45, -0.35),
-            (-0.831, -0.026),
-        ],
-    ),
-    ellipse(Ink::Shine, (-0.5, -0.45), (0.2, 0.16)),
-];
-
 const TREE: &[Part] = &[
-    polygon(Ink::Wood, &[(-0.16, 0.4), (0.16, 0.4), (0.16, 1.0), (-0.16, 1.0)]),
-    polygon(Ink::Body, &[(0.0, -0.55), (0.85, 0.55), (-0.85, 0.55)]),
-    polygon(Ink::Shade, &[(0.0, -0.55), (0.48, 0.06), (-0.48, 0.06)]),
-    polygon(Ink::Body, &[(0.0, -1.0), (0.62, -0.1), (-0.62, -0.1)]),
+    polygon(Ink::Wood, &[(-0.26, 0.3), (0.26, 0.3), (0.26, 1.0), (-0.26, 1.0)]),
+    polygon(Ink::Body, &[(0.0, -0.6), (0.95, 0.45), (-0.95, 0.45)]),
+    polygon(Ink::Shade, &[(0.0, -0.6), (0.54, 0.0), (-0.54, 0.0)]),
+    polygon(Ink::Body, &[(0.0, -1.0), (0.68, -0.15), (-0.68, -0.15)]),
 ];
 
 const HOUSE: &[Part] = &[
@@ -139,10 +122,10 @@ const HOUSE: &[Part] = &[
         &[(-0.75, -0.15), (0.75, -0.15), (0.75, 0.95), (-0.75, 0.95)],
     ),
     polygon(Ink::Shade, &[(0.0, -0.95), (1.0, -0.1), (-1.0, -0.1)]),
-    polygon(Ink::Wood, &[(0.1, 0.3), (0.5, 0.3), (0.5, 0.95), (0.1, 0.95)]),
+    polygon(Ink::Wood, &[(0.06, 0.2), (0.56, 0.2), (0.56, 0.95), (0.06, 0.95)]),
     polygon(
         Ink::Glass,
-        &[(-0.52, 0.2), (-0.14, 0.2), (-0.14, 0.58), (-0.52, 0.58)],
+        &[(-0.58, 0.15), (-0.14, 0.15), (-0.14, 0.6), (-0.58, 0.6)],
     ),
 ];
 
@@ -152,16 +135,16 @@ const BOAT: &[Part] = &[
         &[(-0.06, -0.95), (0.06, -0.95), (0.06, 0.4), (-0.06, 0.4)],
     ),
     polygon(Ink::Body, &[(0.1, -0.95), (0.9, 0.2), (0.1, 0.2)]),
-    polygon(Ink::White, &[(-0.1, -0.7), (-0.1, 0.2), (-0.7, 0.2)]),
+    polygon(Ink::White, &[(-0.1, -0.85), (-0.1, 0.2), (-0.85, 0.2)]),
     polygon(Ink::Body, &[(-1.0, 0.32), (1.0, 0.32), (0.62, 0.9), (-0.62, 0.9)]),
 ];
 
 const FISH: &[Part] = &[
     polygon(Ink::Body, &[(0.3, 0.0), (1.0, -0.6), (0.85, 0.0), (1.0, 0.6)]),
     polygon(Ink::Shade, &[(-0.45, -0.4), (0.2, -0.8), (0.25, -0.3)]),
-    ellipse(Ink::Body, (-0.25, 0.0), (0.73, 0.58)),
-    ellipse(Ink::White, (-0.6, -0.14), (0.15, 0.15)),
-    ellipse(Ink::Black, (-0.63, -0.14), (0.08, 0.08)),
+    ellipse(Ink::Body, (-0.25, 0.0), (0.75, 0.66)),
+    ellipse(Ink::White, (-0.52, -0.12), (0.24, 0.24)),
+    ellipse(Ink::Black, (-0.56, -0.12), (0.12, 0.12)),
 ];
 
 const CAR: &[Part] = &[
@@ -184,6 +167,6 @@ const CAR: &[Part] = &[
             (-1.0, 0.5),
         ],
     ),
-    ellipse(Ink::Black, (-0.52, 0.5), (0.27, 0.27)),
-    ellipse(Ink::Black, (0.52, 0.5), (0.27, 0.27)),
+    ellipse(Ink::Black, (-0.52, 0.5), (0.32, 0.32)),
+    ellipse(Ink::Black, (0.52, 0.5), (0.32, 0.32)),
 ];

@@ -155,7 +155,6 @@ fn nouns(thing: Thing) -> &'static [Weighted<Noun>] {
     match thing {
         Thing::Ball => &[(1, ("ball", "balls"))],
         Thing::Star => &[(1, ("star", "stars"))],
-        Thing::Heart => &[(1, ("heart", "hearts"))],
         Thing::Tree => &[(9, ("tree", "trees")), (1, ("fir", "firs"))],
         Thing::House => &[(9, ("house", "houses")), (1, ("cottage", "cottages"))],
         Thing::Boat => &[(8, ("boat", "boats")), (2, ("ship", "ships"))],

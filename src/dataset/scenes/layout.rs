@@ -87,8 +87,8 @@ impl Area {
 const MARGIN: f32 = 0.02;
 /// What stays free between two things at least.
 const GAP: f32 = 0.03;
-/// The smallest thing: 14 pixels in a picture of 64.
-const SMALLEST: f32 = 0.22;
+/// The smallest thing: 17 pixels in a picture of 64.
+const SMALLEST: f32 = 0.27;
 /// The largest thing: 27 pixels in a picture of 64.
 const LARGEST: f32 = 0.42;
 /// How far two single things may stray from a common line. Small enough that they always lie further apart

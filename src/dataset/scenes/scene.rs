@@ -41,7 +41,6 @@ pub enum Colour {
 pub enum Thing {
     Ball,
     Star,
-    Heart,
     Tree,
     House,
     Boat,
@@ -82,10 +81,9 @@ impl Colour {
 }
 
 impl Thing {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Ball,
         Self::Star,
-        Self::Heart,
         Self::Tree,
         Self::House,
         Self::Boat,
