@@ -36,6 +36,7 @@ mod prepare;
 mod prepared;
 mod problems;
 mod report;
+pub mod scenes;
 mod source;
 mod split;
 mod table;
