@@ -47,7 +47,7 @@ pub use check::{Decode, OnProgress, Progress, Stage};
 pub use error::DataSetError;
 pub use format::{Format, UnknownFormat};
 pub use photo::{Caption, Photo, SourceCaption, SourcePhoto};
-pub use prepare::{PrepareSettings, prepare, prepare_reading};
+pub use prepare::{PrepareSettings, examine, prepare, prepare_reading};
 pub use prepared::{DataSet, Manifest, SourceRecord};
 pub use problems::{Problem, ProblemKind, Problems};
 pub use report::{Report, SplitStatistics, SplitsFrom};
