@@ -29,7 +29,7 @@ impl Demo {
         let data_set = Name::fitting("scenes");
         let directory = context.root.dataset_dir(&data_set);
         std::fs::create_dir_all(&directory)?;
-        let photos = scenes::write(&ScenesSettings::default(), &directory, |_| ())?;
+        let photos = scenes::write(&ScenesSettings { photos: 4000, ..Default::default() }, &directory, |_| ())?;
         let decode = |path: &std::path::Path| photo::decode(path).map(|_| ()).map_err(|e| e.to_string());
         prepare_reading(&PrepareSettings{minimum_count: 1, ..Default::default()}, &Source::at("scenes"), Reading::drawn(photos), &directory, &decode, &|_| ())?;
         let run = TrainingRun::start(&directory, settings(), || {
@@ -43,12 +43,12 @@ impl Demo {
 fn settings() -> RunSettings {
     RunSettings {
         encoder: EncoderSettings { kind: EncoderKind::SmallCnn, ..Default::default() },
-        decoder: DecoderSettings { kind: DecoderKind::Inject, hidden: 128, embedding: 64, dropout: 0.2 },
+        decoder: DecoderSettings { kind: DecoderKind::Merge, hidden: 128, embedding: 64, dropout: 0.0 },
         training: TrainingSettings {
-            epochs: 12,
+            epochs: 10,
             batch_size: 80,
             batch_by: BatchBy::Photo,
-            learning_rate: 3e-3,
+            learning_rate: 1.5e-3,
             schedule: Schedule { warmup_steps: 50, ..Default::default() },
             label_smoothing: 0.0,
             ..Default::default()
