@@ -23,7 +23,7 @@ enum Source {
         /// For each photo of the list, its row.
         rows: Vec<usize>,
     },
-    Pixels(Vec<f32>),
+    InMemory(Vec<f32>),
 }
 
 /// Why a model cannot be given the photos of a data set.
@@ -134,10 +134,15 @@ impl PhotoInputs {
                 preprocessing.write_pixels(&decode(&photo.path)?, pixels);
                 Ok::<_, PhotoError>(())
             })?;
-        Ok(Self {
-            source: Source::Pixels(pixels),
+        Ok(Self::in_memory(pixels, len))
+    }
+
+    /// From inputs that are at hand: `len` numbers a photo, one photo after another.
+    pub fn in_memory(values: Vec<f32>, len: usize) -> Self {
+        Self {
+            source: Source::InMemory(values),
             len,
-        })
+        }
     }
 
     /// The inputs of the photos at these places of the list, one after another.
@@ -149,7 +154,7 @@ impl PhotoInputs {
         for (inputs, &place) in inputs.chunks_exact_mut(self.len).zip(places) {
             match &self.source {
                 Source::Stored { store, rows } => store.read_into(rows[place], inputs),
-                Source::Pixels(pixels) => inputs.copy_from_slice(&pixels[place * self.len..][..self.len]),
+                Source::InMemory(values) => inputs.copy_from_slice(&values[place * self.len..][..self.len]),
             }
         }
         inputs

@@ -4,7 +4,7 @@ use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
 use crate::vision::store::FeatureSpec;
-use dfdx::prelude::{HasShape, PutTape, ReshapeTo, Tape};
+use dfdx::prelude::{PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 

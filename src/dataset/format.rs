@@ -167,7 +167,10 @@ impl FromStr for Format {
         let name = name.to_ascii_lowercase();
         Self::ALL
             .into_iter()
-            .find(|format| format.to_string() == name || (*format == Self::Flickr8k && name == "flickr30k"))
+            .find(|format| {
+                let is_flickr = matches!(name.as_str(), "flickr" | "flickr30k");
+                format.to_string() == name || (is_flickr && *format == Self::Flickr8k)
+            })
             .ok_or(UnknownFormat(name))
     }
 }

@@ -81,6 +81,25 @@ pub fn prepare_reading(
     decode: Decode<'_>,
     progress: OnProgress<'_>,
 ) -> Result<(DataSet, Report), DataSetError> {
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let (data_set, report) = examine(settings, source, reading, &name, decode, progress)?;
+    data_set.save(directory)?;
+    report.save(directory)?;
+    Ok((data_set, report))
+}
+
+/// As [`prepare_reading`], but writes nothing: the data set called `name` and its report as they would be.
+///
+/// # Errors
+/// Where no photo is left to train on.
+pub fn examine(
+    settings: &PrepareSettings,
+    source: &Source,
+    reading: Reading,
+    name: &str,
+    decode: Decode<'_>,
+    progress: OnProgress<'_>,
+) -> Result<(DataSet, Report), DataSetError> {
     let Reading {
         photos,
         format,
@@ -104,18 +123,11 @@ pub fn prepare_reading(
     let vocabulary = Vocabulary::build(training_captions(&photos), settings.minimum_count);
     let report = Report::new((format, also_found), splits_from, &photos, &vocabulary, problems);
     let manifest = Manifest {
-        name: directory
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned(),
+        name: name.to_owned(),
         source: record(source, format, files),
         settings: settings.clone(),
     };
-    let data_set = DataSet::new(photos, vocabulary, manifest);
-    data_set.save(directory)?;
-    report.save(directory)?;
-    Ok((data_set, report))
+    Ok((DataSet::new(photos, vocabulary, manifest), report))
 }
 
 /// A photo with its tokens, before its split is settled.

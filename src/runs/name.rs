@@ -26,6 +26,22 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name nearest to any text: what does not fit becomes `-`.
+    pub fn fitting(text: &str) -> Self {
+        let fits = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
+                c
+            } else {
+                '-'
+            }
+        };
+        let name: String = text.chars().map(fits).take(LONGEST_NAME).collect();
+        match name.trim_start_matches(['.', '_', '-']) {
+            "" => Self("unnamed".to_owned()),
+            name => Self(name.to_owned()),
+        }
+    }
 }
 
 impl FromStr for Name {
@@ -54,6 +70,14 @@ impl fmt::Display for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_text_has_a_fitting_name() {
+        for (text, name) in [("a b/ç", "a-b--"), ("../x", "x"), ("", "unnamed"), ("8k", "8k")] {
+            assert_eq!(Name::fitting(text).as_str(), name);
+            assert!(Name::fitting(text).as_str().parse::<Name>().is_ok());
+        }
+    }
 
     #[test]
     fn names_cannot_leave_their_directory() {

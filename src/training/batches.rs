@@ -17,7 +17,13 @@ pub struct Example {
 }
 
 /// The batches of an epoch, as places in `examples`. The same seed and epoch give the same batches.
-pub fn plan(examples: &[Example], size: usize, by: BatchBy, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
+pub(super) fn plan(
+    examples: &[Example],
+    size: usize,
+    by: BatchBy,
+    seed: u64,
+    epoch: usize,
+) -> Vec<Vec<usize>> {
     let mut rng = random_stream(seed, "order of captions", epoch as u64);
     match by {
         BatchBy::Caption => {

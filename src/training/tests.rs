@@ -1,1 +1,265 @@
+use super::*;
+use crate::captioning::{Checkpoint, EncoderSpec, Model, ModelSpec, PhotoInputs};
+use crate::dataset::{Caption, Photo, Split};
+use crate::decoder::{DecoderKind, DecoderSettings};
+use crate::nn::random_stream;
+use crate::text::Vocabulary;
+use crate::vision::preprocess::Preprocessing;
+use crate::vision::store::{FeatureDtype, FeatureSpec};
+use dfdx::prelude::Cpu;
+use rand::RngExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+const CHANNELS: usize = 6;
+
+/// Photos with random features and captions that name them.
+struct World {
+    vocabulary: Vocabulary,
+    train: TrainingSplit,
+    dev: TrainingSplit,
+}
+
+impl World {
+    fn new(photos: usize) -> Self {
+        let things = ["dog", "cat", "bird", "fish", "horse", "sheep", "cow", "frog"];
+        let doings = ["runs", "sleeps", "eats"];
+        let photo = |at: usize| {
+            let (thing, doing) = (things[at % 8], doings[at / 8 % 3]);
+            let tokens = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+            let captions = [
+                format!("a {thing} {doing}"),
+                format!("there a {thing} {doing} here now"),
+            ];
+            Photo {
+                key: format!("{at}"),
+                path: "unused".into(),
+                split: Split::Train,
+                captions: captions
+                    .map(|raw| Caption {
+                        tokens: tokens(raw.clone()),
+                        raw,
+                    })
+                    .into(),
+            }
+        };
+        let photos: Vec<Photo> = (0..photos).map(photo).collect();
+        let photos: Vec<&Photo> = photos.iter().collect();
+        let tokens = photos
+            .iter()
+            .flat_map(|photo| &photo.captions)
+            .map(|caption| caption.tokens.as_slice());
+        let vocabulary = Vocabulary::build(tokens, 1);
+        let mut rng = random_stream(1, "features", 0);
+        let values: Vec<f32> = (0..photos.len() * CHANNELS)
+            .map(|_| rng.random::<f32>() * 2.0 - 1.0)
+            .collect();
+        let split = || {
+            TrainingSplit::new(
+                PhotoInputs::in_memory(values.clone(), CHANNELS),
+                &photos,
+                &vocabulary,
+                30,
+            )
+        };
+        Self {
+            train: split(),
+            dev: split(),
+            vocabulary,
+        }
+    }
+
+    fn model(&self, settings: &RunSettings) -> Model<Cpu> {
+        let encoder = EncoderSpec::Features(FeatureSpec {
+            backbone: "none".into(),
+            layer: "none".into(),
+            weights: String::new(),
+            preprocessing: Preprocessing::symmetric(8),
+            regions: 1,
+            channels: CHANNELS,
+            dtype: FeatureDtype::F32,
+        });
+        let spec = ModelSpec {
+            encoder,
+            decoder: settings.decoder,
+            vocabulary: self.vocabulary.len(),
+        };
+        Model::new(
+            &Cpu::default(),
+            spec,
+            &mut random_stream(settings.seed, "first weights", 0),
+        )
+        .unwrap()
+    }
+
+    fn trainer<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {
+        let checkpoints = Checkpoints {
+            latest: directory.join("latest.safetensors"),
+            best: directory.join("best.safetensors"),
+        };
+        let model = self.model(settings);
+        Trainer::new(
+            settings,
+            &self.vocabulary,
+            &self.train,
+            &self.dev,
+            checkpoints,
+            model,
+        )
+        .unwrap()
+    }
+}
+
+fn settings(kind: DecoderKind) -> RunSettings {
+    RunSettings {
+        seed: 5,
+        decoder: DecoderSettings {
+            kind,
+            hidden: 24,
+            embedding: 16,
+            dropout: 0.1,
+        },
+        training: TrainingSettings {
+            epochs: 4,
+            batch_size: 8,
+            learning_rate: 2e-2,
+            schedule: Schedule {
+                warmup_steps: 3,
+                ..Default::default()
+            },
+            label_smoothing: 0.0,
+            ..Default::default()
+        },
+        ..Default::default()
+    }
+}
+
+/// The bits of every step's loss and norm, and the ending.
+fn run(trainer: &mut Trainer<'_, Cpu>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Ending) {
+    let stop = AtomicBool::new(false);
+    let mut steps = Vec::new();
+    let ending = trainer.run(
+        &mut |event| {
+            if let TrainingEvent::Step(step) = event {
+                steps.push((step.loss.to_bits(), step.gradient_norm.to_bits()));
+                stop.store(stop_after == Some(step.step), Ordering::Relaxed);
+            }
+        },
+        &stop,
+    );
+    (steps, ending.unwrap())
+}
+
+#[test]
+fn learns_to_name_what_it_sees() {
+    let world = World::new(16);
+    for kind in DecoderKind::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = settings(kind);
+        settings.training.epochs = 40;
+        settings.training.patience = 0;
+        let mut trainer = world.trainer(&settings, directory.path());
+        let mut last = None;
+        let mut observe = |event: &TrainingEvent| {
+            if let TrainingEvent::Evaluation(evaluation) = event {
+                last = Some(evaluation.clone());
+            }
+        };
+        assert_eq!(
+            trainer.run(&mut observe, &AtomicBool::new(false)).unwrap(),
+            Ending::Complete
+        );
+        let scores = last.unwrap().scores;
+        assert!(scores.bleu[0] > 0.95, "{kind}: {scores:?}");
+        // what was kept as the best captions as well as what is in memory
+        let kept = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
+        assert_eq!(kept.spec(), trainer.model.spec());
+        kept.model(&Cpu::default()).unwrap();
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+    let world = World::new(12);
+    let run_with = |seed| {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = RunSettings {
+            seed,
+            ..settings(DecoderKind::Merge)
+        };
+        run(&mut world.trainer(&settings, directory.path()), None).0
+    };
+    assert_eq!(run_with(5), run_with(5));
+    assert_ne!(run_with(5), run_with(6));
+}
+
+#[test]
+fn a_resumed_training_repeats_an_uninterrupted_one() {
+    let world = World::new(20);
+    let settings = settings(DecoderKind::Inject);
+    let whole = tempfile::tempdir().unwrap();
+    let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
+    assert_eq!(expected.len(), 20);
+    for stop_after in [1, 5, 7, 19] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut steps, ending) = run(&mut world.trainer(&settings, directory.path()), Some(stop_after));
+        assert_eq!(ending, Ending::Interrupted);
+        let mut resumed = world.trainer(&settings, directory.path());
+        resumed
+            .resume(&directory.path().join("latest.safetensors"))
+            .unwrap();
+        steps.extend(run(&mut resumed, None).0);
+        assert_eq!(steps, expected, "stopped after {stop_after}");
+        // Weights, moments and position: the same bytes.
+        let latest = |directory: &Path| std::fs::read(directory.join("latest.safetensors")).unwrap();
+        assert!(latest(directory.path()) == latest(whole.path()));
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
+    let world = World::new(12);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(DecoderKind::Merge);
+    run(&mut world.trainer(&settings, directory.path()), Some(2));
+    let before = std::fs::read(directory.path().join("latest.safetensors")).unwrap();
+
+    let mut diverging = settings.clone();
+    diverging.training.learning_rate = f32::MAX;
+    let mut trainer = world.trainer(&diverging, directory.path());
+    trainer
+        .resume(&directory.path().join("latest.safetensors"))
+        .unwrap();
+    let error = trainer.run(&mut |_| (), &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, TrainingError::NotFinite { .. }), "{error}");
+    assert!(error.to_string().contains("learning_rate"));
+    assert!(std::fs::read(directory.path().join("latest.safetensors")).unwrap() == before);
+}
+
+#[test]
+fn checkpoints_that_are_cut_or_of_another_model_are_refused() {
+    let world = World::new(12);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(DecoderKind::Merge);
+    run(&mut world.trainer(&settings, directory.path()), Some(2));
+    let latest = directory.path().join("latest.safetensors");
+    let bytes = std::fs::read(&latest).unwrap();
+
+    let mut wider = settings.clone();
+    wider.decoder.hidden += 1;
+    let error = world
+        .trainer(&wider, directory.path())
+        .resume(&latest)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("latest.safetensors") && error.contains("tensor"),
+        "{error}"
+    );
+
+    for length in [0, 1, 7, 8, 9, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&latest, &bytes[..length]).unwrap();
+        let error = Checkpoint::open(&latest).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("latest.safetensors"), "{length} bytes: {error}");
+    }
+}

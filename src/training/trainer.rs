@@ -43,15 +43,13 @@ pub enum Ending {
 pub enum TrainingError {
     /// A loss or gradient that is not a number, or infinite.
     #[error(
-        "the {what} is not finite at step {step} (learning rate {learning_rate}); the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimiser.gradient_clip"
+        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimiser.gradient_clip"
     )]
     NotFinite {
-        /// Loss or gradient.
+        /// Loss, gradient or weights.
         what: &'static str,
         /// Updates made before.
         step: u64,
-        /// The learning rate.
-        learning_rate: f32,
     },
     /// A split without captions.
     #[error("the {split} split has no captions; prepare the data set with other splits")]
@@ -208,14 +206,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     fn learn(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
         let training = &self.settings.training;
         let before = self.position.step;
-        let total = (training.epochs * batches) as u64;
-        let learning_rate =
-            training.learning_rate * training.schedule.share(before, total, self.position.reductions);
-        let not_finite = |what| TrainingError::NotFinite {
-            what,
-            step: before,
-            learning_rate,
-        };
+        let learning_rate = self.learning_rate(batches);
 
         let (inputs, batch) = self.train.batch(captions);
         let mut stream = random_stream(self.settings.seed, "dropout", before);
@@ -234,7 +225,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             .map_err(TrainingError::device)?;
         let value = loss.as_vec()[0];
         if !value.is_finite() {
-            return Err(not_finite("loss"));
+            return Err(self.not_finite("loss"));
         }
         use dfdx::prelude::Backward;
         let mut gradients = loss.try_backward().map_err(TrainingError::device)?;
@@ -243,7 +234,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             .update(self.model.parameters_mut(), &mut gradients, learning_rate)
             .map_err(TrainingError::device)?;
         if !gradient_norm.is_finite() {
-            return Err(not_finite("gradient"));
+            return Err(self.not_finite("gradient"));
         }
         let tokens = batch.tokens();
         self.position.count(value, tokens);
@@ -257,6 +248,20 @@ impl<'a, D: Backend> Trainer<'a, D> {
             gradient_norm,
             tokens,
         })
+    }
+
+    fn learning_rate(&self, batches: usize) -> f32 {
+        let training = &self.settings.training;
+        let total = (training.epochs * batches) as u64;
+        let Position { step, reductions, .. } = self.position;
+        training.learning_rate * training.schedule.share(step, total, reductions)
+    }
+
+    fn not_finite(&self, what: &'static str) -> TrainingError {
+        TrainingError::NotFinite {
+            what,
+            step: self.position.step,
+        }
     }
 
     /// Loss and scores of the dev split.
@@ -325,8 +330,17 @@ impl<'a, D: Backend> Trainer<'a, D> {
         Ok(sum / tokens as f64)
     }
 
+    /// Writes `latest`, unless the last update has ruined the weights: the checkpoint before is worth more.
     fn save_latest(&self, observe: &mut dyn FnMut(&TrainingEvent)) -> Result<(), TrainingError> {
         let parameters = self.model.parameters();
+        for parameter in &parameters {
+            if !D::try_norm_squared(&parameter.value)
+                .map_err(TrainingError::device)?
+                .is_finite()
+            {
+                return Err(self.not_finite("weights"));
+            }
+        }
         let moments =
             parameters
                 .iter()

@@ -1,6 +1,7 @@
 //! CNN encoders, their weights, and the features they make.
 
 pub mod backbone;
+pub mod encoder;
 pub mod extraction;
 mod floats;
 mod lookalike;

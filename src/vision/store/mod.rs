@@ -6,15 +6,18 @@
 //!   rows.bin        rows of one size, little-endian
 //!   index.jsonl     the photo's key for each row, a JSON string a line, written after its row was synced
 //!   complete.json   the number of rows, once all are there
+//!   weights         where the network's weights lie, to look at new photos with
 //! ```
 //!
 //! An interruption leaves a torn last row or line at worst; both files are then cut to what they hold in
 //! common, so a resumed store ends up byte for byte like one that was never interrupted.
 
 mod reader;
+mod weights_path;
 mod writer;
 
 pub use reader::FeatureStore;
+pub use weights_path::{note_weights_file, weights_file};
 pub use writer::FeatureWriter;
 
 use super::floats;
@@ -55,6 +58,19 @@ pub enum FeatureDtype {
     F16,
     /// Single precision.
     F32,
+}
+
+impl FeatureDtype {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::F16, Self::F32];
+
+    /// The name by which commands and settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
 }
 
 impl FeatureSpec {

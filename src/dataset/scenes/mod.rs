@@ -1,0 +1,189 @@
+//! The built-in data set `scenes`: pictures drawn by the program, so that the whole way from photos to
+//! scored captions can be walked with nothing on disk.
+//!
+//! A scene holds one to three things alike in a place, and perhaps another thing beside, above or below
+//! them. Every picture and caption follows from the seed and the scene's number alone.
+
+mod choice;
+mod drawing;
+mod figures;
+mod grammar;
+mod ground;
+mod layout;
+mod scene;
+#[cfg(test)]
+mod tests;
+
+pub use grammar::CAPTIONS;
+pub use scene::{Colour, Companion, Group, Item, Place, Relation, Scene, Thing};
+
+use super::{SourceCaption, SourcePhoto, Split};
+use image::{ImageError, ImageFormat};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What can be chosen about `scenes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScenesSettings {
+    /// How many photos: eight tenths to train on, one tenth each for dev and test.
+    pub photos: usize,
+    /// Width and height of a photo in pixels.
+    pub size: u32,
+    /// Another seed gives other photos.
+    pub seed: u64,
+}
+
+impl Default for ScenesSettings {
+    fn default() -> Self {
+        Self {
+            photos: 2_400,
+            size: 64,
+            seed: 1,
+        }
+    }
+}
+
+/// Below this things are a few pixels wide and cannot be told apart.
+const SMALLEST_SIZE: u32 = 32;
+/// Beyond this a photo shows nothing more.
+const LARGEST_SIZE: u32 = 1_024;
+/// So that every split has a photo.
+const FEWEST_PHOTOS: usize = 10;
+
+impl ScenesSettings {
+    fn check(&self) -> Result<(), ScenesError> {
+        if !(SMALLEST_SIZE..=LARGEST_SIZE).contains(&self.size) {
+            return Err(ScenesError::Size { size: self.size });
+        }
+        if self.photos < FEWEST_PHOTOS {
+            return Err(ScenesError::Photos { photos: self.photos });
+        }
+        Ok(())
+    }
+}
+
+/// Why `scenes` could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenesError {
+    /// `size` is out of range.
+    #[error("scenes: size = {size} is out of range; choose {SMALLEST_SIZE} to {LARGEST_SIZE} pixels")]
+    Size {
+        /// The size asked for.
+        size: u32,
+    },
+    /// `photos` is too small to be split.
+    #[error("scenes: photos = {photos} leaves a split empty; choose at least {FEWEST_PHOTOS}")]
+    Photos {
+        /// The number asked for.
+        photos: usize,
+    },
+    /// The folder for the photos could not be made.
+    #[error("cannot make the folder {}: {source}; check that its parent exists and is writable", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A photo could not be encoded as PNG.
+    #[error("cannot encode {} as PNG: {source}; try another size", path.display())]
+    Encode {
+        /// The photo.
+        path: PathBuf,
+        /// What the encoder said.
+        source: ImageError,
+    },
+    /// A photo could not be written.
+    #[error("cannot write {}: {source}; check that the disk has room and the folder is writable", path.display())]
+    Write {
+        /// The photo.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Draws the data set as `photos/scene_00001.png` and so on under `dir`.
+///
+/// Photos are drawn on all of rayon's threads; `progress` is told after each how many are done. Under its
+/// final name a photo is always whole, whatever interrupts; photos that are already there are written anew.
+///
+/// # Errors
+///
+/// Settings out of range; a folder or photo that cannot be written.
+pub fn write(
+    settings: &ScenesSettings,
+    dir: &Path,
+    progress: impl Fn(usize) + Sync,
+) -> Result<Vec<SourcePhoto>, ScenesError> {
+    settings.check()?;
+    let folder = dir.join("photos");
+    fs::create_dir_all(&folder).map_err(|source| ScenesError::Folder {
+        path: folder.clone(),
+        source,
+    })?;
+    let done = AtomicUsize::new(0);
+    (0..settings.photos)
+        .into_par_iter()
+        .map(|index| {
+            let photo = write_photo(settings, &folder, index)?;
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(photo)
+        })
+        .collect()
+}
+
+fn write_photo(settings: &ScenesSettings, folder: &Path, index: usize) -> Result<SourcePhoto, ScenesError> {
+    let scene = Scene::new(settings.seed, index as u64);
+    let key = format!("scene_{:05}", index + 1);
+    let path = folder.join(format!("{key}.png"));
+    let mut png = Cursor::new(Vec::new());
+    scene
+        .draw(settings.size)
+        .write_to(&mut png, ImageFormat::Png)
+        .map_err(|source| ScenesError::Encode {
+            path: path.clone(),
+            source,
+        })?;
+    replace(&path, png.get_ref()).map_err(|source| ScenesError::Write {
+        path: path.clone(),
+        source,
+    })?;
+    Ok(SourcePhoto {
+        key,
+        path,
+        split: Some(split_of(index)),
+        captions: scene.captions().into_iter().map(source_caption).collect(),
+    })
+}
+
+/// Writes `bytes` beside `path` and renames, so that `path` never holds half of them.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Made with `File::create_new`, the file gets the usual permissions rather than the owner's alone.
+    let mut file = tempfile::Builder::new()
+        .prefix(".scene-")
+        .make_in(folder, |temporary| File::create_new(temporary))?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// Of ten photos in a row eight are for training, one for dev and one for test. By number and not by lot: a
+/// photo stays in its split when more are drawn.
+fn split_of(index: usize) -> Split {
+    match index % 10 {
+        8 => Split::Dev,
+        9 => Split::Test,
+        _ => Split::Train,
+    }
+}
+
+fn source_caption(raw: String) -> SourceCaption {
+    SourceCaption { raw, tokens: None }
+}

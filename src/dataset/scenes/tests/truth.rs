@@ -1,0 +1,180 @@
+//! Reads captions without the grammar's help and holds what they claim against the scene.
+
+use crate::dataset::scenes::{Group, Item, Scene};
+
+/// So many things of a kind, perhaps of a colour.
+#[derive(Debug, PartialEq)]
+struct Mention {
+    count: usize,
+    colour: Option<String>,
+    thing: String,
+}
+
+/// What a caption says.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    mentions: Vec<Mention>,
+    relation: Option<String>,
+    place: Option<String>,
+    nothing_else: bool,
+}
+
+const COLOURS: [&str; 6] = ["red", "orange", "yellow", "green", "blue", "purple"];
+const THINGS: [&str; 8] = ["ball", "star", "heart", "tree", "house", "boat", "fish", "car"];
+const PLACES: [(&str, &str); 11] = [
+    ("grass", "grass"),
+    ("meadow", "grass"),
+    ("sand", "sand"),
+    ("beach", "sand"),
+    ("snow", "snow"),
+    ("sea", "sea"),
+    ("water", "sea"),
+    ("road", "road"),
+    ("street", "road"),
+    ("night", "night"),
+    ("dark", "night"),
+];
+const FILLERS: [&str; 12] = [
+    "of", "to", "the", "on", "in", "at", "there", "and", "else", "white", "group", "pair",
+];
+
+impl Claims {
+    /// The claims of `caption`; a word that is not understood is an error, as is bad grammar.
+    pub(super) fn read(caption: &str) -> Result<Self, String> {
+        let mut claims = Self::default();
+        let (mut count, mut colour, mut verb) = (None, None, None);
+        for word in caption.split(' ') {
+            match word {
+                "a" | "an" | "one" => count = Some(1),
+                "two" | "pair" => count = Some(2),
+                "three" => count = Some(3),
+                "picture" => count = None,
+                "only" | "nothing" => claims.nothing_else = true,
+                "left" | "right" | "above" | "over" | "below" | "under" | "beside" => {
+                    claims.relation = Some(word.to_owned());
+                }
+                "is" | "are" => verb = Some(word),
+                _ if COLOURS.contains(&word) => colour = Some(word.to_owned()),
+                _ if FILLERS.contains(&word) => {}
+                _ => {
+                    if let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == word) {
+                        claims.place = Some((*place).to_owned());
+                        count = None;
+                    } else {
+                        let count = count.take().ok_or(format!("no count before {word}"))?;
+                        let thing = singular(word, count)?;
+                        let colour = colour.take();
+                        claims.mentions.push(Mention { count, colour, thing });
+                    }
+                }
+            }
+        }
+        check_articles(caption)?;
+        let single = caption.contains("there is a") || caption.contains("there is one");
+        if verb.is_some_and(|verb| (verb == "is") != single) {
+            return Err("is and are".into());
+        }
+        Ok(claims)
+    }
+
+    /// Whether all of it is true of `scene`.
+    pub(super) fn hold(&self, scene: &Scene) -> bool {
+        let place = named(scene.place);
+        let groups: Vec<Option<&Group>> = self
+            .mentions
+            .iter()
+            .map(|mention| scene.groups().find(|group| mention.fits(group)))
+            .collect();
+        let relation = match (self.relation.as_deref(), &groups[..]) {
+            (None, _) => true,
+            (Some(relation), [Some(first), Some(second)]) => related(first, relation, second),
+            _ => false,
+        };
+        !groups.is_empty()
+            && groups.iter().all(Option::is_some)
+            && relation
+            && self.place.as_ref().is_none_or(|claimed| *claimed == place)
+            && (!self.nothing_else || scene.groups().count() == 1)
+    }
+}
+
+impl Mention {
+    fn fits(&self, group: &Group) -> bool {
+        self.thing == named(group.thing)
+            && self.count == group.items.len()
+            && self
+                .colour
+                .as_ref()
+                .is_none_or(|colour| *colour == named(group.colour))
+    }
+}
+
+/// The name of an enum's variant in small letters.
+pub(super) fn named(variant: impl std::fmt::Debug) -> String {
+    format!("{variant:?}").to_lowercase()
+}
+
+fn singular(word: &str, count: usize) -> Result<String, String> {
+    let one = match word.strip_suffix('s') {
+        Some(one) if count > 1 => one,
+        None if count == 1 || word == "fish" => word,
+        _ => return Err(format!("{count} {word}")),
+    };
+    let thing = match one {
+        "fir" => "tree",
+        "cottage" => "house",
+        "ship" => "boat",
+        thing => thing,
+    };
+    let known = THINGS.contains(&thing);
+    known.then(|| thing.to_owned()).ok_or(format!("what is {word}?"))
+}
+
+fn check_articles(caption: &str) -> Result<(), String> {
+    let words: Vec<&str> = caption.split(' ').collect();
+    let wrong = words.windows(2).find(|pair| match pair[0] {
+        "a" => pair[1] == "orange",
+        "an" => pair[1] != "orange",
+        _ => false,
+    });
+    wrong.map_or(Ok(()), |pair| Err(format!("{pair:?}")))
+}
+
+/// (left, top, right, bottom)
+pub(super) fn bounds(item: &Item) -> (f32, f32, f32, f32) {
+    let (half, (x, y)) = (item.size / 2.0, item.centre);
+    (x - half, y - half, x + half, y + half)
+}
+
+fn mean_centre(group: &Group) -> (f32, f32) {
+    let count = group.items.len() as f32;
+    let sum = |of: fn(&Item) -> f32| group.items.iter().map(of).sum::<f32>();
+    (
+        sum(|item| item.centre.0) / count,
+        sum(|item| item.centre.1) / count,
+    )
+}
+
+/// Whether every item of `first` lies wholly on the side of `second` that is claimed, and the two groups
+/// are further apart in that direction than in the other.
+fn related(first: &Group, relation: &str, second: &Group) -> bool {
+    let (from, to) = (mean_centre(first), mean_centre(second));
+    let (right, down) = (to.0 - from.0, to.1 - from.1);
+    let every = |holds: fn(&Item, &Item) -> bool| {
+        let mut pairs = first
+            .items
+            .iter()
+            .flat_map(|a| second.items.iter().map(move |b| (a, b)));
+        pairs.all(|(a, b)| holds(a, b))
+    };
+    let left_of = || every(|a, b| bounds(a).2 <= bounds(b).0) && right > down.abs();
+    let right_of = || every(|a, b| bounds(a).0 >= bounds(b).2) && -right > down.abs();
+    match relation {
+        "left" => left_of(),
+        "right" => right_of(),
+        "beside" => left_of() || right_of(),
+        "above" | "over" => every(|a, b| bounds(a).3 <= bounds(b).1) && down > right.abs(),
+        "below" | "under" => every(|a, b| bounds(a).1 >= bounds(b).3) && -down > right.abs(),
+        other => panic!("{other} is no relation"),
+    }
+}

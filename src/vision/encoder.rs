@@ -1,0 +1,170 @@
+//! From photos to features in one step: a backbone with its weights, its preprocessing and a form.
+
+use super::backbone::{Backbone, BackboneError, BackboneKind, FeatureForm, MapShape, UnknownName};
+use super::preprocess::Preprocessing;
+use super::store::{FeatureDtype, FeatureSpec};
+use super::weights::WeightFile;
+use crate::nn::{Backend, Images};
+use dfdx::prelude::{AsArray, TensorFromVec};
+use image::RgbImage;
+use std::path::PathBuf;
+
+/// What makes a decoder's input of a photo, where the network is not trained further.
+#[derive(Clone, Debug)]
+pub struct PhotoEncoder<D: Backend> {
+    backbone: Backbone<D>,
+    form: FeatureForm,
+    /// BLAKE3 of the file of weights.
+    weights: String,
+    device: D,
+}
+
+/// Why photos cannot be encoded as features were.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// The file of weights is another than that of the features.
+    #[error(
+        "weights {path:?} are not those that the features were made with (BLAKE3 {found}, not {expected}): \
+         give the file that the data set was prepared with"
+    )]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash of the weights that made the features.
+        expected: String,
+    },
+    /// This program does not make such features.
+    #[error(
+        "features {wanted:?} are not what {backbone} gives ({found:?}): prepare the data set again with this program"
+    )]
+    OtherFeatures {
+        /// The network.
+        backbone: BackboneKind,
+        /// What is asked for.
+        wanted: Box<FeatureSpec>,
+        /// What it would make of a photo.
+        found: Box<FeatureSpec>,
+    },
+    /// The features are of a network that is not known.
+    #[error(transparent)]
+    UnknownBackbone(#[from] UnknownName),
+    /// The network could not be loaded or run.
+    #[error(transparent)]
+    Backbone(#[from] BackboneError),
+}
+
+impl<D: Backend> PhotoEncoder<D> {
+    /// Reads a network's weights up to `layer`, or up to its usual layer.
+    ///
+    /// # Errors
+    /// Those of [`Backbone::load`].
+    pub fn load(
+        kind: BackboneKind,
+        file: &WeightFile,
+        layer: Option<&str>,
+        form: FeatureForm,
+        device: &D,
+    ) -> Result<Self, BackboneError> {
+        let backbone = Backbone::load(kind, file, layer, device)?;
+        let is_vector = backbone.layer().shape.regions() == 1;
+        Ok(Self {
+            // A vector is the same in either form, and shall have one name.
+            form: if is_vector { FeatureForm::Pooled } else { form },
+            weights: file.hash(),
+            device: device.clone(),
+            backbone,
+        })
+    }
+
+    /// Reads what encodes a new photo as the photos of a feature store were.
+    ///
+    /// # Errors
+    /// [`EncoderError::OtherWeights`] where `file` is not the one that made the store, and those of
+    /// [`load`](Self::load).
+    pub fn like(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, EncoderError> {
+        let form = match spec.regions {
+            1 => FeatureForm::Pooled,
+            _ => FeatureForm::Grid,
+        };
+        let encoder = Self::load(spec.backbone.parse()?, file, Some(&spec.layer), form, device)?;
+        if encoder.weights != spec.weights {
+            return Err(EncoderError::OtherWeights {
+                path: file.path().to_owned(),
+                found: encoder.weights,
+                expected: spec.weights.clone(),
+            });
+        }
+        let found = encoder.spec(spec.dtype);
+        if found != *spec {
+            return Err(EncoderError::OtherFeatures {
+                backbone: encoder.backbone.kind(),
+                wanted: Box::new(spec.clone()),
+                found: Box::new(found),
+            });
+        }
+        Ok(encoder)
+    }
+
+    /// What a store of its features holds.
+    pub fn spec(&self, dtype: FeatureDtype) -> FeatureSpec {
+        let layer = self.backbone.layer();
+        FeatureSpec {
+            backbone: self.backbone.kind().name().to_owned(),
+            layer: layer.name.clone(),
+            weights: self.weights.clone(),
+            preprocessing: self.preprocessing().clone(),
+            regions: self.form.regions(layer.shape),
+            channels: layer.shape.channels,
+            dtype,
+        }
+    }
+
+    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features.
+    pub fn store_name(&self) -> String {
+        let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
+        format!("{kind}-{layer}-{}", self.form)
+    }
+
+    /// The extent of one photo's feature: 1 x 1 where it is pooled.
+    pub fn shape(&self) -> MapShape {
+        let shape = self.backbone.layer().shape;
+        match self.form {
+            FeatureForm::Grid => shape,
+            FeatureForm::Pooled => MapShape {
+                height: 1,
+                width: 1,
+                ..shape
+            },
+        }
+    }
+
+    /// How photos become its pixels.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        self.backbone.preprocessing()
+    }
+
+    /// Features `[photos, regions, channels]` of pixels `[photos, size, size, 3]`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn features(&self, pixels: Vec<f32>, photos: usize) -> Result<Vec<f32>, BackboneError> {
+        let size = self.preprocessing().size as usize;
+        let pixels: Images<D> = self
+            .device
+            .try_tensor_from_vec(pixels, (photos, size, size, 3))
+            .map_err(BackboneError::device)?;
+        Ok(self.backbone.features(pixels, self.form)?.as_vec())
+    }
+
+    /// The feature `[regions, channels]` of one decoded photo.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn encode(&self, photo: &RgbImage) -> Result<Vec<f32>, BackboneError> {
+        let mut pixels = vec![0.0; self.preprocessing().pixels_len()];
+        self.preprocessing().write_pixels(photo, &mut pixels);
+        self.features(pixels, 1)
+    }
+}

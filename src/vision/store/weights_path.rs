@@ -1,0 +1,44 @@
+//! Where the weights lie that a store's features were made with, so that a new photo can be looked at alike.
+
+use super::{At, Result, read_if_there};
+use crate::files::write_atomically;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "weights";
+
+/// Notes in the store in `dir` that its features were made with the weights in `weights`, as an absolute path.
+///
+/// # Errors
+/// [`StoreError::Io`](super::StoreError::Io) where `weights` is not there or the note cannot be written.
+pub fn note_weights_file(dir: &Path, weights: &Path) -> Result<()> {
+    let absolute = fs::canonicalize(weights).at(weights)?;
+    let note = dir.join(FILE);
+    write_atomically(&note, |out| writeln!(out, "{}", absolute.display())).at(&note)
+}
+
+/// The path that [`note_weights_file`] noted in the store in `dir`; `None` where it noted none.
+///
+/// The file may have moved or changed since: compare its hash with
+/// [`FeatureSpec::weights`](super::FeatureSpec::weights).
+pub fn weights_file(dir: &Path) -> Option<PathBuf> {
+    let note = read_if_there(&dir.join(FILE)).ok()??;
+    let path = String::from_utf8(note).ok()?;
+    Some(PathBuf::from(path.strip_suffix('\n')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_noted_path_comes_back_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(weights_file(dir.path()), None);
+        let weights = dir.path().join("with a space\nand a line end.pth");
+        assert!(note_weights_file(dir.path(), &weights).is_err());
+        fs::write(&weights, "").unwrap();
+        note_weights_file(dir.path(), &dir.path().join("./with a space\nand a line end.pth")).unwrap();
+        assert_eq!(weights_file(dir.path()), Some(fs::canonicalize(weights).unwrap()));
+    }
+}
