@@ -6,14 +6,14 @@ use crate::nn::host::add;
 use crate::nn::window::{Walk, Window};
 use crate::nn::{conv2d, depthwise, pool};
 use dfdx::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A network and the buffers of its maps, which stay for the next batch: fresh memory costs as much time as a small
 /// convolution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CpuNetwork {
-    layers: Vec<FrozenLayer>,
-    buffers: Mutex<Buffers>,
+    layers: Arc<[FrozenLayer]>,
+    buffers: Arc<Mutex<Buffers>>,
 }
 
 impl FrozenKernel for Cpu {
@@ -21,8 +21,8 @@ impl FrozenKernel for Cpu {
 
     fn freeze(&self, layers: Vec<FrozenLayer>) -> Result<CpuNetwork, CpuError> {
         Ok(CpuNetwork {
-            layers,
-            buffers: Mutex::default(),
+            layers: layers.into(),
+            buffers: Arc::default(),
         })
     }
 

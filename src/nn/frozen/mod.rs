@@ -42,8 +42,8 @@ pub struct FrozenSums<W = Vec<f32>> {
 
 /// A device that can run networks without training them.
 pub trait FrozenKernel: Device<f32> {
-    /// A network as the device keeps it; [`Frozen`] where it has no way of its own.
-    type Network: std::fmt::Debug;
+    /// A network as the device keeps it; [`Frozen`] where it has no way of its own. Clones share the weights.
+    type Network: Clone + std::fmt::Debug;
 
     /// Takes the layers to the device.
     ///

@@ -1,7 +1,7 @@
 //! CNN encoders with published weights: which there are, what they give, and how photos run through them.
 //!
 //! A network is one file beside this folder that states its paper, its preprocessing and its layers as a
-//! [`Plan`]. Describing, loading and running are done here, once for all of them. To add one: write its plan,
+//! `Plan`. Describing, loading and running are done here, once for all of them. To add one: write its plan,
 //! name it in [`BackboneKind`].
 
 mod error;
@@ -148,8 +148,8 @@ pub struct LayerInfo {
     pub shape: MapShape,
 }
 
-/// A CNN encoder with its weights, up to the layer whose output is the feature.
-#[derive(Debug)]
+/// A CNN encoder with its weights, up to the layer whose output is the feature. Clones share the weights.
+#[derive(Clone, Debug)]
 pub struct Backbone<D: Backend> {
     kind: BackboneKind,
     preprocessing: Preprocessing,
