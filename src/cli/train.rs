@@ -89,7 +89,7 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
 }
 
 /// Trains to an end, showing how it gets on.
-fn follow(run: &TrainingRun, context: &Context) -> anyhow::Result<()> {
+pub(super) fn follow(run: &TrainingRun, context: &Context) -> anyhow::Result<()> {
     let interrupt = Interrupt::install()?;
     let name = run.directory().name();
     context.notice(&heading(run));

@@ -1,7 +1,7 @@
 //! From a scene to its picture: things over ground, smoothed by drawing every pixel several times.
 
 use super::figures::{Ink, Point, ink_at};
-use super::ground::{Ground, Rgb, lighten, mix};
+use super::ground::{Ground, Rgb, lighten};
 use super::scene::{Colour, Group, Item, Scene, Thing};
 use image::{Rgb as Pixel, RgbImage};
 
@@ -61,7 +61,7 @@ fn stamps(group: &Group) -> impl Iterator<Item = Stamp> {
 
 impl Stamp {
     fn colour_at(&self, point: Point) -> Option<Rgb> {
-        let rimmed = self.into_figure(point)?;
+        let rimmed = self.in_figure(point)?;
         let inner = (rimmed.0 * RIM, rimmed.1 * RIM);
         match ink_at(self.thing, inner) {
             Some(ink) => Some(mixed(ink, self.colour)),
@@ -70,7 +70,7 @@ impl Stamp {
     }
 
     /// Where a point of the picture lies in the figure; none if beyond its square.
-    fn into_figure(&self, (x, y): Point) -> Option<Point> {
+    fn in_figure(&self, (x, y): Point) -> Option<Point> {
         let half = self.item.size / 2.0;
         let right = (x - self.item.centre.0) / half;
         let down = (y - self.item.centre.1) / half;
@@ -91,14 +91,12 @@ fn paint(colour: Colour) -> Rgb {
 }
 
 fn mixed(ink: Ink, colour: Rgb) -> Rgb {
-    const WHITE: Rgb = [250.0, 250.0, 250.0];
     match ink {
         Ink::Body => colour,
         Ink::Shade => lighten(colour, 0.7),
-        Ink::Shine => mix(colour, WHITE, 0.6),
         Ink::Wood => [96.0, 62.0, 38.0],
         Ink::Glass => [206.0, 232.0, 246.0],
         Ink::Black => [30.0, 30.0, 34.0],
-        Ink::White => WHITE,
+        Ink::White => [250.0, 250.0, 250.0],
     }
 }

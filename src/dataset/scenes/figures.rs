@@ -12,8 +12,8 @@ pub(super) enum Ink {
     Body,
     /// The thing's colour, darker.
     Shade,
-    /// The thing's colour, lighter.
-    Shine,
+    /// Brown; the inks from here on are the same in a thing of any colour. Such marks, one sort for each
+    /// kind of thing, are what a small convolutional network learns to look for first.
     Wood,
     Glass,
     Black,

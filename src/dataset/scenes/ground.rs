@@ -146,6 +146,6 @@ pub(super) fn lighten(colour: Rgb, factor: f32) -> Rgb {
 }
 
 /// From `from` (share 0) to `to` (share 1).
-pub(super) fn mix(from: Rgb, to: Rgb, share: f32) -> Rgb {
+fn mix(from: Rgb, to: Rgb, share: f32) -> Rgb {
     std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * share)
 }

@@ -152,7 +152,7 @@ pub struct Scene {
     pub place: Place,
     /// One to three things alike.
     pub main: Group,
-    /// Another thing of another kind and colour; about two scenes in three have one.
+    /// Another thing of another kind and colour; every second scene has one.
     pub companion: Option<Companion>,
     /// Seeds the details of the picture that no caption tells: the grain of the ground, the light.
     pub(super) texture: u64,
@@ -161,7 +161,7 @@ pub struct Scene {
 }
 
 /// The share of scenes in which the main group has company.
-const ACCOMPANIED: f64 = 0.65;
+const ACCOMPANIED: f64 = 0.5;
 
 impl Scene {
     /// The scene number `index` of `seed`. It depends on these two alone, not on how many are drawn.

@@ -20,7 +20,7 @@ pub(super) struct Claims {
 }
 
 const COLOURS: [&str; 6] = ["red", "orange", "yellow", "green", "blue", "purple"];
-const THINGS: [&str; 8] = ["ball", "star", "heart", "tree", "house", "boat", "fish", "car"];
+const THINGS: [&str; 7] = ["ball", "star", "tree", "house", "boat", "fish", "car"];
 const PLACES: [(&str, &str); 11] = [
     ("grass", "grass"),
     ("meadow", "grass"),
