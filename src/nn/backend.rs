@@ -1,6 +1,8 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
-use super::{Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, LstmKernel, OptimiserKernel, PoolKernel};
+use super::{
+    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FrozenKernel, LstmKernel, OptimiserKernel, PoolKernel,
+};
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
 /// A tape that records the backward operations of a training step.
@@ -23,7 +25,14 @@ pub type Scalar<D, T = NoneTape> = Tensor<(), f32, D, T>;
 
 /// A dfdx device that also has Cutline's operations.
 pub trait Backend:
-    Device<f32> + Conv2dKernel + CrossEntropyKernel + DepthwiseKernel + LstmKernel + OptimiserKernel + PoolKernel
+    Device<f32>
+    + Conv2dKernel
+    + CrossEntropyKernel
+    + DepthwiseKernel
+    + FrozenKernel
+    + LstmKernel
+    + OptimiserKernel
+    + PoolKernel
 {
 }
 

@@ -34,7 +34,8 @@ impl Conv2dKernel for Cpu {
         };
         let (x, mut tape) = x.split_tape();
         let (input, weights) = (values(&x), values(&kernel));
-        let y = layer.forward(&input, &weights, &values(&bias));
+        let mut y = vec![0.0; layer.walk.outputs() * outputs];
+        layer.forward(&input, &weights, &values(&bias), &mut y);
         let (rows, columns) = layer.walk.output;
         let y = x
             .device()
@@ -56,11 +57,11 @@ impl Conv2dKernel for Cpu {
     }
 }
 
-struct Layer {
-    walk: Walk,
-    inputs: usize,
-    outputs: usize,
-    activation: Activation,
+pub(in crate::nn) struct Layer {
+    pub(in crate::nn) walk: Walk,
+    pub(in crate::nn) inputs: usize,
+    pub(in crate::nn) outputs: usize,
+    pub(in crate::nn) activation: Activation,
 }
 
 struct Gradient {
@@ -82,10 +83,10 @@ impl Layer {
         self.walk.window.taps() * self.inputs
     }
 
-    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
+    /// Overwrites `y`.
+    pub(in crate::nn) fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
         let kernel = View::new(kernel, self.depth(), self.outputs);
         let pixels = self.walk.outputs();
-        let mut y = vec![0.0; pixels * self.outputs];
         match tile(pixels) {
             Some(tile) => y.par_chunks_mut(tile * self.outputs).enumerate().for_each_init(
                 Vec::new,
@@ -99,11 +100,10 @@ impl Layer {
             None => {
                 let mut scratch = Vec::new();
                 let columns = self.columns(x, 0..pixels, &mut scratch);
-                product(&mut y, columns, kernel, Existing::Overwrite);
-                self.activation.finish(&mut y, bias);
+                product(y, columns, kernel, Existing::Overwrite);
+                self.activation.finish(y, bias);
             }
         }
-        y
     }
 
     /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel

@@ -1,6 +1,6 @@
 //! Two-dimensional convolution with bias and rectifier: a row gather and one large matrix product.
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 

@@ -28,7 +28,8 @@ impl DepthwiseKernel for Cpu {
         };
         let (x, mut tape) = x.split_tape();
         let (input, weights) = (values(&x), values(&kernel));
-        let y = layer.forward(&input, &weights, &values(&bias));
+        let mut y = vec![0.0; layer.walk.outputs() * channels];
+        layer.forward(&input, &weights, &values(&bias), &mut y);
         let (rows, columns) = layer.walk.output;
         let y = x
             .device()
@@ -50,10 +51,10 @@ impl DepthwiseKernel for Cpu {
     }
 }
 
-struct Layer {
-    walk: Walk,
-    channels: usize,
-    activation: Activation,
+pub(in crate::nn) struct Layer {
+    pub(in crate::nn) walk: Walk,
+    pub(in crate::nn) channels: usize,
+    pub(in crate::nn) activation: Activation,
 }
 
 struct Gradient {
@@ -70,8 +71,8 @@ struct Tap {
 }
 
 impl Layer {
-    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32]) -> Vec<f32> {
-        let mut y = vec![0.0; self.walk.outputs() * self.channels];
+    /// Overwrites `y`.
+    pub(in crate::nn) fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
         y.par_chunks_mut(self.walk.output.1 * self.channels)
             .enumerate()
             .for_each_init(Vec::new, |taps, (row, y)| {
@@ -81,7 +82,6 @@ impl Layer {
                 }
                 self.activation.finish(y, bias);
             });
-        y
     }
 
     /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel
@@ -171,6 +171,7 @@ fn accumulate(y: &mut [f32], x: &[f32], kernel: &[f32], taps: &[Tap]) {
         channel += BLOCK;
     }
     let rest = blocks.into_remainder();
+    rest.fill(0.0);
     for tap in taps {
         add_product(rest, &x[tap.map + channel..], &kernel[tap.kernel + channel..]);
     }

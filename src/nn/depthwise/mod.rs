@@ -1,6 +1,6 @@
 //! Depthwise convolution with bias and rectifier: every channel has a kernel of its own.
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 

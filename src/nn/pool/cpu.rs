@@ -17,7 +17,8 @@ impl PoolKernel for Cpu {
         };
         let (x, mut tape) = x.split_tape();
         let input = values(&x);
-        let y = pool.forward(&input);
+        let mut y = vec![0.0; pool.walk.outputs() * channels];
+        pool.forward(&input, &mut y);
         let (rows, columns) = pool.walk.output;
         let y = x
             .device()
@@ -38,12 +39,7 @@ impl PoolKernel for Cpu {
         let scale = 1.0 / (height * width) as f32;
         let map = height * width * channels;
         let mut means = vec![0.0; photos * channels];
-        for (mean, map) in means.chunks_exact_mut(channels).zip(values(&x).chunks_exact(map)) {
-            for pixel in map.chunks_exact(channels) {
-                add(mean, pixel);
-            }
-            mean.iter_mut().for_each(|mean| *mean *= scale);
-        }
+        mean_pixel(&values(&x), map, channels, &mut means);
         let y = x.device().try_tensor_from_vec(means, (photos, channels))?;
         let result = y.clone();
         tape.add_backward_op(move |gradients| {
@@ -61,25 +57,37 @@ impl PoolKernel for Cpu {
     }
 }
 
-struct MaxPool {
-    walk: Walk,
-    channels: usize,
+/// The mean over the pixels of each of the maps in `x`, `map` numbers long. Overwrites `means`.
+pub(in crate::nn) fn mean_pixel(x: &[f32], map: usize, channels: usize, means: &mut [f32]) {
+    means.fill(0.0);
+    let scale = channels as f32 / map as f32;
+    for (mean, map) in means.chunks_exact_mut(channels).zip(x.chunks_exact(map)) {
+        for pixel in map.chunks_exact(channels) {
+            add(mean, pixel);
+        }
+        mean.iter_mut().for_each(|mean| *mean *= scale);
+    }
+}
+
+pub(in crate::nn) struct MaxPool {
+    pub(in crate::nn) walk: Walk,
+    pub(in crate::nn) channels: usize,
 }
 
 impl MaxPool {
-    fn forward(&self, x: &[f32]) -> Vec<f32> {
-        let mut y = vec![f32::NEG_INFINITY; self.walk.outputs() * self.channels];
+    /// Overwrites `y`.
+    pub(in crate::nn) fn forward(&self, x: &[f32], y: &mut [f32]) {
         let row = self.walk.output.1;
         y.par_chunks_mut(row * self.channels)
             .enumerate()
             .for_each(|(index, y)| {
+                y.fill(f32::NEG_INFINITY);
                 for (pixel, y) in (index * row..).zip(y.chunks_exact_mut(self.channels)) {
                     for seen in self.seen(pixel) {
                         keep_larger(y, &x[seen..seen + self.channels]);
                     }
                 }
             });
-        y
     }
 
     /// Adds each output's gradient to the first input that equals it.

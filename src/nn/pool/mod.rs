@@ -1,6 +1,6 @@
 //! Pooling: the maximum of every window, the mean of every map.
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 

@@ -1,9 +1,8 @@
-//! From a plan and a file of weights to layers that run.
+//! From a plan and a file of weights to layers that can be run.
 
 use super::plan::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
-use super::run::{RunLayer, RunStage, Sums};
 use super::{BackboneError, BackboneKind, MapShape};
-use crate::nn::{Activation, Backend, Convolution, Matrix, Window};
+use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
 use crate::vision::weights::layout::{
     BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
 };
@@ -41,39 +40,34 @@ pub(super) fn choose_layer(
     }
 }
 
-/// Every stage of the plan, with its weights on the device.
-pub(super) fn stages<D: Backend>(
+/// Every layer of the plan, with its weights.
+pub(super) fn layers(
     plan: &Plan,
     file: &WeightFile,
     naming: Naming,
-    device: &D,
-) -> Result<Vec<RunStage<D>>, BackboneError> {
-    let loader = Loader { file, naming, device };
+) -> Result<Vec<FrozenLayer>, WeightsError> {
+    let loader = Loader { file, naming };
     let inputs = std::iter::once(plan.input()).chain(plan.shapes());
-    inputs
+    let stages: Vec<_> = inputs
         .zip(&plan.stages)
-        .map(|(input, stage)| {
-            Ok(RunStage {
-                layers: loader.layers(&stage.layers, input)?,
-            })
-        })
-        .collect()
+        .map(|(input, stage)| loader.layers(&stage.layers, input))
+        .collect::<Result<_, _>>()?;
+    Ok(stages.into_iter().flatten().collect())
 }
 
-struct Loader<'a, D> {
+struct Loader<'a> {
     file: &'a WeightFile,
     naming: Naming,
-    device: &'a D,
 }
 
-impl<D: Backend> Loader<'_, D> {
-    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<RunLayer<D>>, BackboneError> {
+impl Loader<'_> {
+    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<FrozenLayer>, WeightsError> {
         inputs(layers, input)
             .map(|(layer, input)| self.layer(layer, input))
             .collect()
     }
 
-    fn layer(&self, layer: &Layer, input: MapShape) -> Result<RunLayer<D>, BackboneError> {
+    fn layer(&self, layer: &Layer, input: MapShape) -> Result<FrozenLayer, WeightsError> {
         Ok(match layer {
             Layer::Convolution {
                 weights,
@@ -85,7 +79,7 @@ impl<D: Backend> Loader<'_, D> {
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
-                RunLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                FrozenLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
             Layer::Dense {
                 weights,
@@ -96,7 +90,7 @@ impl<D: Backend> Loader<'_, D> {
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.dense_kernel(&weights.kernel, kernel)?;
                 let rows = dense_rows_after_flatten(stored, self.naming, kernel);
-                RunLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                FrozenLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
             Layer::Depthwise {
                 weights,
@@ -108,11 +102,11 @@ impl<D: Backend> Loader<'_, D> {
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
                 let stored = self.file.get(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
-                RunLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
+                FrozenLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
-            Layer::MaxPool(extent) => RunLayer::MaxPool(extent.window()),
-            Layer::GlobalMean => RunLayer::GlobalMean,
-            Layer::Residual(layers) => RunLayer::Residual(self.layers(layers, input)?),
+            Layer::MaxPool(extent) => FrozenLayer::MaxPool(extent.window()),
+            Layer::GlobalMean => FrozenLayer::GlobalMean,
+            Layer::Residual(layers) => FrozenLayer::Residual(self.layers(layers, input)?),
         })
     }
 
@@ -135,7 +129,7 @@ impl<D: Backend> Loader<'_, D> {
         outputs: usize,
         window: Window,
         activation: Activation,
-    ) -> Result<Sums<D>, BackboneError> {
+    ) -> Result<FrozenSums, WeightsError> {
         let bias = match &weights.offset {
             Offset::Bias(name) => self.file.get(name, &[outputs])?,
             Offset::BatchNorm(names) => {
@@ -144,9 +138,9 @@ impl<D: Backend> Loader<'_, D> {
                 bias
             }
         };
-        Ok(Sums {
-            kernel: self.matrix(rows, outputs)?,
-            bias: self.matrix(bias, outputs)?,
+        Ok(FrozenSums {
+            kernel: rows,
+            bias,
             convolution: Convolution { window, activation },
         })
     }
@@ -160,13 +154,6 @@ impl<D: Backend> Loader<'_, D> {
             variance: get(&names.variance)?,
             epsilon: names.epsilon,
         })
-    }
-
-    fn matrix(&self, values: Vec<f32>, columns: usize) -> Result<Matrix<D>, BackboneError> {
-        let shape = (values.len() / columns, columns);
-        self.device
-            .try_tensor_from_vec(values, shape)
-            .map_err(BackboneError::device)
     }
 }
 

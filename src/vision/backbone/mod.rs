@@ -1,14 +1,13 @@
 //! CNN encoders with published weights: which there are, what they give, and how photos run through them.
 //!
 //! A network is one file beside this folder that states its paper, its preprocessing and its layers as a
-//! [`Plan`]. Describing, loading and running are done here, once for all of them. To add one: write its plan,
+//! `Plan`. Describing, loading and running are done here, once for all of them. To add one: write its plan,
 //! name it in [`BackboneKind`].
 
 mod error;
 mod form;
 mod load;
 pub(crate) mod plan;
-mod run;
 
 pub use error::{BackboneError, UnknownName};
 pub use form::FeatureForm;
@@ -19,7 +18,6 @@ use super::{mobilenet_v2, vgg16};
 use crate::nn::{Backend, Images, Regions};
 use dfdx::prelude::HasShape;
 use plan::{Plan, Stage};
-use run::RunStage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -150,7 +148,7 @@ pub struct LayerInfo {
     pub shape: MapShape,
 }
 
-/// A CNN encoder with its weights, up to the layer whose output is the feature.
+/// A CNN encoder with its weights, up to the layer whose output is the feature. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Backbone<D: Backend> {
     kind: BackboneKind,
@@ -158,7 +156,7 @@ pub struct Backbone<D: Backend> {
     input: MapShape,
     layer: LayerInfo,
     multiply_adds: u64,
-    stages: Vec<RunStage<D>>,
+    network: D::Network,
 }
 
 impl<D: Backend> Backbone<D> {
@@ -177,7 +175,8 @@ impl<D: Backend> Backbone<D> {
         let mut plan = kind.plan(source);
         let layer = load::choose_layer(kind, &plan, file, layer)?;
         plan.stages.truncate(layer + 1);
-        let stages = load::stages(&plan, file, source.naming(), device)?;
+        let layers = load::layers(&plan, file, source.naming())?;
+        let network = device.freeze(layers).map_err(BackboneError::device)?;
         let (shape, last) = plan.shapes().zip(&plan.stages).last().map_or_else(
             || (plan.input(), String::new()),
             |(shape, stage)| (shape, stage.name.clone()),
@@ -188,7 +187,7 @@ impl<D: Backend> Backbone<D> {
             layer: LayerInfo { name: last, shape },
             multiply_adds: plan.multiply_adds(),
             preprocessing: plan.preprocessing,
-            stages,
+            network,
         })
     }
 
@@ -230,10 +229,7 @@ impl<D: Backend> Backbone<D> {
                 found,
             });
         }
-        self.stages
-            .iter()
-            .try_fold(photos, |map, stage| stage.forward(map))
-            .map_err(BackboneError::device)
+        D::run(&self.network, photos).map_err(BackboneError::device)
     }
 
     /// The feature of each photo, `[photos, regions, channels]`.

@@ -1,6 +1,6 @@
 use super::plan::{Extent, Layer, Weights};
 use super::*;
-use crate::nn::Activation;
+use crate::nn::{Activation, FrozenKernel};
 use crate::vision::weights::WeightsFault;
 use crate::vision::weights::layout::Kernel;
 use dfdx::prelude::{Cpu, TensorFromVec};
@@ -241,12 +241,10 @@ fn keras_and_torch_layouts_load_to_the_same_network() {
     let photos: Images<Cpu> =
         cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
     let run = |file: &WeightFile, source: Source| {
-        let stages = load::stages(&miniature(source), file, source.naming(), &cpu).unwrap();
-        let map = stages
-            .iter()
-            .try_fold(photos.clone(), |map, stage| stage.forward(map))
-            .unwrap();
-        map.as_vec()
+        let layers = load::layers(&miniature(source), file, source.naming()).unwrap();
+        Cpu::run(&cpu.freeze(layers).unwrap(), photos.clone())
+            .unwrap()
+            .as_vec()
     };
     let expected = run(&keras, Source::Keras);
     assert!(expected.iter().all(|value| *value != 0.0), "{expected:?}");
