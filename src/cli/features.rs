@@ -1,38 +1,126 @@
 //! `cutline features`: what a backbone makes of photos, as a file for other programs.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use dfdx::prelude::Cpu;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 
-use super::{Context, not_built};
+use super::progress::Task;
+use super::{Context, choices};
+use crate::files::write_atomically;
+use crate::vision::backbone::{BackboneKind, FeatureForm, MapShape};
+use crate::vision::encoder::PhotoEncoder;
+use crate::vision::photo;
+use crate::vision::weights::WeightFile;
 
 /// Write the features of photos to a .safetensors file
 ///
-/// One tensor a photo, named by the photo's path as given. No data set and no run are needed.
+/// One tensor a photo, named by the photo's file name: a vector of channels, or a grid of rows, columns and
+/// channels. No data set and no run are needed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
-  cutline features photo.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out photo.safetensors")]
+  cutline features photo.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out photo.safetensors
+  cutline features photo.jpg --backbone vgg16 --weights vgg16.safetensors --form grid --out grid.safetensors")]
 pub(super) struct Features {
     /// The photos
     #[arg(value_name = "PHOTO", required = true)]
     photos: Vec<PathBuf>,
-    /// The CNN that looks at them (vgg16, mobilenet_v2)
-    #[arg(long, value_name = "BACKBONE")]
-    backbone: String,
+    /// The CNN that looks at them
+    #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone())]
+    backbone: BackboneKind,
     /// Its weights: .safetensors with Keras or torchvision names, or torchvision's .pth
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// The layer whose output is written; the backbone's usual one if not given
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
+    /// One vector a photo, or one for each region of the layer's map
+    #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
+    form: FeatureForm,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 impl Features {
-    pub(super) fn run(self, _context: &Context) -> anyhow::Result<()> {
-        Err(not_built("features"))
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let photos = by_file_name(&self.photos)?;
+        let file = WeightFile::open(&self.weights)?;
+        let encoder = PhotoEncoder::load(
+            self.backbone,
+            &file,
+            self.layer.as_deref(),
+            self.form,
+            &Cpu::default(),
+        )?;
+        let progress = context.progress(Task {
+            label: "extracting features".into(),
+            unit: "photos",
+            total: Some(photos.len() as u64),
+            done: 0,
+        });
+        let mut features = BTreeMap::new();
+        for (name, path) in photos {
+            features.insert(name, encoder.encode(&photo::decode(path)?)?);
+            progress.advance(1);
+        }
+        progress.finish();
+        write(&self.out, &features, self.form, encoder.shape())
     }
+}
+
+/// The photos by the names of their tensors, which must differ.
+fn by_file_name(photos: &[PathBuf]) -> anyhow::Result<BTreeMap<String, &Path>> {
+    let mut named = BTreeMap::new();
+    for path in photos {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .ok_or_else(|| anyhow!("{} has no file name in UTF-8; rename the photo", path.display()))?;
+        if let Some(other) = named.insert(name.to_owned(), path.as_path()) {
+            bail!(
+                "{} and {} have the same file name, which names their tensors; rename one, or write two files",
+                other.display(),
+                path.display()
+            );
+        }
+    }
+    Ok(named)
+}
+
+/// `[channels]`, or `[height, width, channels]` for a grid.
+fn write(
+    out: &Path,
+    features: &BTreeMap<String, Vec<f32>>,
+    form: FeatureForm,
+    shape: MapShape,
+) -> anyhow::Result<()> {
+    let MapShape {
+        height,
+        width,
+        channels,
+    } = shape;
+    let shape = match form {
+        FeatureForm::Pooled => vec![channels],
+        FeatureForm::Grid => vec![height, width, channels],
+    };
+    let bytes: Vec<(&str, Vec<u8>)> = features
+        .iter()
+        .map(|(name, values)| {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (name.as_str(), bytes)
+        })
+        .collect();
+    let views = bytes
+        .iter()
+        .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    let file = safetensors::serialize(views, None)?;
+    write_atomically(out, |writer| writer.write_all(&file))
+        .with_context(|| format!("cannot write {}", out.display()))
 }

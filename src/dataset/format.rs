@@ -46,6 +46,18 @@ impl Format {
     /// The name of the built-in data set as a source.
     pub const SCENES: &str = "scenes";
 
+    /// The name by which commands and settings call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Karpathy => "karpathy",
+            Self::Flickr8k => "flickr8k",
+            Self::Coco => "coco",
+            Self::Folder => "folder",
+            Self::Kaggle => "kaggle",
+            Self::Scenes => Self::SCENES,
+        }
+    }
+
     /// The files this format is looked for in, as shown to a user.
     pub fn files(self) -> &'static str {
         match self {
@@ -142,14 +154,7 @@ pub(super) fn files_in(directory: &Path) -> Result<Vec<PathBuf>, DataSetError> {
 
 impl fmt::Display for Format {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Karpathy => "karpathy",
-            Self::Flickr8k => "flickr8k",
-            Self::Coco => "coco",
-            Self::Folder => "folder",
-            Self::Kaggle => "kaggle",
-            Self::Scenes => Self::SCENES,
-        })
+        formatter.pad(self.name())
     }
 }
 
@@ -169,7 +174,7 @@ impl FromStr for Format {
             .into_iter()
             .find(|format| {
                 let is_flickr = matches!(name.as_str(), "flickr" | "flickr30k");
-                format.to_string() == name || (is_flickr && *format == Self::Flickr8k)
+                format.name() == name || (is_flickr && *format == Self::Flickr8k)
             })
             .ok_or(UnknownFormat(name))
     }

@@ -5,7 +5,6 @@ use super::preprocess::Preprocessing;
 use super::store::{FeatureDtype, FeatureSpec};
 use super::weights::WeightFile;
 use crate::nn::{Backend, Images};
-use dfdx::prelude::{AsArray, TensorFromVec};
 use image::RgbImage;
 use std::path::PathBuf;
 

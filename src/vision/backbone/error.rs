@@ -15,7 +15,7 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    pub(super) fn new<const N: usize>(what: &'static str, name: &str, choices: [&'static str; N]) -> Self {
+    pub(crate) fn new<const N: usize>(what: &'static str, name: &str, choices: [&'static str; N]) -> Self {
         Self {
             what,
             name: name.to_owned(),

@@ -20,12 +20,14 @@ pub use reader::FeatureStore;
 pub use weights_path::{note_weights_file, weights_file};
 pub use writer::FeatureWriter;
 
+use super::backbone::UnknownName;
 use super::floats;
 use super::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// The version of the directory's layout.
 const VERSION: u32 = 1;
@@ -70,6 +72,17 @@ impl FeatureDtype {
             Self::F16 => "f16",
             Self::F32 => "f32",
         }
+    }
+}
+
+impl FromStr for FeatureDtype {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> std::result::Result<Self, UnknownName> {
+        Self::ALL
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
+            .ok_or_else(|| UnknownName::new("precision of features", name, Self::ALL.map(Self::name)))
     }
 }
 

@@ -1,0 +1,103 @@
+//! The last part of preparing: every photo of the data set through the network, into a feature store.
+
+use std::cell::Cell;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use dfdx::prelude::Cpu;
+
+use super::target::Replace;
+use crate::cli::Context;
+use crate::cli::failure::WithHint;
+use crate::cli::interrupt::{Interrupt, Interrupted};
+use crate::cli::progress::Task;
+use crate::cli::terminal::display_path;
+use crate::dataset::DataSet;
+use crate::vision::encoder::PhotoEncoder;
+use crate::vision::extraction::{self, Source};
+use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
+
+/// How features are made and kept.
+pub(super) struct Extraction<'a> {
+    pub(super) encoder: &'a PhotoEncoder<Cpu>,
+    /// The file that the encoder's weights came from.
+    pub(super) weights: &'a Path,
+    pub(super) dtype: FeatureDtype,
+    /// Photos that go through the network together.
+    pub(super) batch: NonZeroUsize,
+    pub(super) replace: Replace,
+}
+
+/// Extracts the features of every photo that the store under `directory` lacks.
+///
+/// # Errors
+/// [`Interrupted`] once the user has asked to stop; what is done is kept then, as with any other error.
+pub(super) fn extract(
+    extraction: Extraction<'_>,
+    data_set: &DataSet,
+    directory: &Path,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let Extraction {
+        encoder,
+        weights,
+        dtype,
+        batch,
+        replace,
+    } = extraction;
+    let interrupt = Interrupt::install()?;
+    let store = directory.join("features").join(encoder.store_name());
+    let mut writer = open(&store, encoder.spec(dtype), replace)?;
+    note_weights_file(&store, weights)?;
+
+    let photos: Vec<Source<'_>> = data_set
+        .photos
+        .iter()
+        .map(|photo| Source {
+            key: &photo.key,
+            path: &photo.path,
+        })
+        .collect();
+    let done = photos.iter().filter(|photo| writer.contains(photo.key)).count();
+    let progress = context.progress(Task {
+        label: "extracting features".into(),
+        unit: "photos",
+        total: Some(photos.len() as u64),
+        done: done as u64,
+    });
+    let told = Cell::new(done);
+    let end = extraction::extract(
+        &photos,
+        encoder.preprocessing(),
+        batch,
+        |pixels, photos| encoder.features(pixels.to_vec(), photos),
+        &mut writer,
+        &|news| progress.advance((news.done - told.replace(news.done)) as u64),
+        interrupt.flag(),
+    )?;
+    if let extraction::Extraction::Interrupted { done, total } = end {
+        drop(progress);
+        context.notice(&format!(
+            "the features of {done} of {total} photos are kept; the same command goes on from there"
+        ));
+        return Err(Interrupted.into());
+    }
+    progress.finish();
+    let rows = writer.finish()?;
+    let encoder = encoder.shape();
+    context.print(&format!(
+        "features       {rows} photos of {encoder} numbers in {}\n",
+        display_path(&store)
+    ))?;
+    Ok(())
+}
+
+fn open(store: &Path, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {
+    match FeatureWriter::open_or_resume(store, spec.clone()) {
+        Err(StoreError::Differs { .. }) if replace == Replace::Other => {
+            Ok(FeatureWriter::start_afresh(store, spec)?)
+        }
+        Err(error @ StoreError::Differs { .. }) => Err(error).hint("--force starts these features afresh"),
+        opened => Ok(opened?),
+    }
+}

@@ -1,0 +1,331 @@
+//! `cutline prepare`: from captioned photos on disk to a data set with vocabulary and features.
+
+mod extract;
+mod report;
+mod target;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use anyhow::bail;
+use clap::Args;
+use dfdx::prelude::Cpu;
+
+use super::failure::WithHint;
+use super::progress::{Progress, Task};
+use super::terminal::{display_path, display_safe};
+use super::{Context, choices};
+use crate::dataset::scenes::{self, ScenesSettings};
+use crate::dataset::{
+    DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Stage, examine,
+};
+use crate::runs::Name;
+use crate::text::Cleaning;
+use crate::vision::backbone::{BackboneKind, FeatureForm};
+use crate::vision::encoder::PhotoEncoder;
+use crate::vision::photo;
+use crate::vision::store::FeatureDtype;
+use crate::vision::weights::WeightFile;
+use extract::{Extraction, extract};
+use target::{Replace, Target};
+
+/// Turn captioned photos into a data set: checked, split, tokenised, and looked at by a CNN
+///
+/// SOURCE is a directory or a captions file; its form is recognised, and `scenes` is the built-in data set.
+/// Whatever does not fit together (a caption without a photo, a photo that does not decode, a duplicate, a
+/// caption that is empty once cleaned) is listed, never dropped in silence. Features are kept as they are made:
+/// an interrupted run goes on where it stopped. Prepared again with another backbone, the data set has both.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
+  cutline prepare ~/flickr8k --name flickr8k --check
+  cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
+  cutline prepare scenes --name scenes")]
+pub(super) struct Prepare {
+    /// A directory or captions file, or `scenes`
+    #[arg(value_name = "SOURCE")]
+    source: PathBuf,
+    /// The name of the data set; it is written to `datasets/NAME`
+    #[arg(long, value_name = "NAME")]
+    name: Name,
+    /// Report what was found and what does not fit together, and write nothing
+    #[arg(long)]
+    check: bool,
+    /// Replace a data set of that name that has other content, and features made with other weights
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    scenes: Scenes,
+    #[command(flatten)]
+    text: Text,
+    #[command(flatten)]
+    features: Features,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where things are")]
+struct Places {
+    /// The form of the source, where it is not recognised
+    #[arg(long, value_name = "FORMAT", value_parser = choices::format())]
+    format: Option<Format>,
+    /// The directory of the photos, where it is not found beside the captions
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// The captions file, where it is not found under SOURCE
+    #[arg(long, value_name = "FILE")]
+    captions: Option<PathBuf>,
+    /// Split lists: files of photo names, each telling its split by its own name (train, dev, test)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    splits: Vec<PathBuf>,
+    /// The seed that draws the splits (80/10/10) where the source brings none, and the photos of `scenes`
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+    /// Leave out a last caption that is cut short, rather than take the file for an unfinished download
+    #[arg(long)]
+    allow_torn: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The built-in data set")]
+struct Scenes {
+    /// How many photos of `scenes` to draw; 2400 if not given
+    #[arg(long, value_name = "N")]
+    photos: Option<usize>,
+    /// Width and height of a photo of `scenes` in pixels; 64 if not given
+    #[arg(long, value_name = "N")]
+    size: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Text")]
+struct Text {
+    /// How often a word must come in the training split to be in the vocabulary
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    min_count: u64,
+    /// Keep upper case
+    #[arg(long)]
+    keep_case: bool,
+    /// Keep punctuation
+    #[arg(long)]
+    keep_punctuation: bool,
+    /// Keep special characters
+    #[arg(long)]
+    keep_special: bool,
+    /// Keep digits
+    #[arg(long)]
+    keep_digits: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Features")]
+struct Features {
+    /// The CNN that looks at the photos; without one, no features are made
+    #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone(), requires = "weights")]
+    backbone: Option<BackboneKind>,
+    /// Its weights: .safetensors with Keras or torchvision names, or torchvision's .pth
+    #[arg(long, value_name = "FILE", requires = "backbone")]
+    weights: Option<PathBuf>,
+    /// The layer whose output is kept; the backbone's usual one if not given
+    #[arg(long, value_name = "LAYER", requires = "backbone")]
+    layer: Option<String>,
+    /// One vector a photo, or one for each region of the layer's map
+    #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
+    form: FeatureForm,
+    /// The form in which a number is kept on disk; f16 takes half the room
+    #[arg(long, value_name = "PRECISION", value_parser = choices::feature_dtype(), default_value = "f32")]
+    precision: FeatureDtype,
+    /// How many photos the CNN looks at together
+    #[arg(long, value_name = "N", default_value = "8")]
+    batch: NonZeroUsize,
+}
+
+/// A network, and the file its weights came from.
+struct Eye {
+    encoder: PhotoEncoder<Cpu>,
+    weights: PathBuf,
+}
+
+impl Prepare {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        // First what may be wrong with the command line: checking the photos takes its time.
+        self.check_scenes_flags()?;
+        let eye = self.features.eye()?;
+        if self.check {
+            return self.only_check(context);
+        }
+        let replace = if self.force { Replace::Other } else { Replace::Same };
+        let target = Target::new(context.root.dataset_dir(&self.name), replace);
+        let reading = if self.source().is_scenes() {
+            target.admit_scenes(&self.scenes_settings())?;
+            self.draw_scenes(target.directory(), context)?
+        } else {
+            self.read()?
+        };
+        self.refuse_torn(&reading.problems)?;
+        let (data_set, report) = self.examine(reading, context)?;
+        target.save(&data_set, &report)?;
+        let paint = context.terminal.stdout_paint();
+        context.print(&report::render(self.name.as_str(), &report, paint))?;
+        if !report.problems.is_empty() {
+            let list = target.directory().join(Report::FILE);
+            context.print(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
+        }
+        if let Some(Eye { encoder, weights }) = &eye {
+            let extraction = Extraction {
+                encoder,
+                weights,
+                dtype: self.features.precision,
+                batch: self.features.batch,
+                replace,
+            };
+            extract(extraction, &data_set, target.directory(), context)?;
+        }
+        let home = display_path(target.directory());
+        context.notice(&format!(
+            "the data set is in {home}; next: cutline train {}",
+            self.name
+        ));
+        Ok(())
+    }
+
+    fn only_check(&self, context: &Context) -> anyhow::Result<()> {
+        let drawn = tempfile::tempdir()?;
+        let reading = if self.source().is_scenes() {
+            self.draw_scenes(drawn.path(), context)?
+        } else {
+            self.read()?
+        };
+        let (_, report) = self.examine(reading, context)?;
+        let paint = context.terminal.stdout_paint();
+        context.print(&report::render(self.name.as_str(), &report, paint))?;
+        context.notice("checked only: nothing was written");
+        self.refuse_torn(&report.problems)
+    }
+
+    fn check_scenes_flags(&self) -> anyhow::Result<()> {
+        let given = self.scenes.photos.is_some() || self.scenes.size.is_some();
+        if given && !self.source().is_scenes() {
+            bail!("--photos and --size are for the built-in data set; leave them out, or prepare `scenes`");
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            place: self.source.clone(),
+            format: self.places.format,
+            photos: self.places.images.clone(),
+            captions: self.places.captions.clone(),
+            splits: self.places.splits.clone(),
+        }
+    }
+
+    fn settings(&self) -> PrepareSettings {
+        let usual = PrepareSettings::default();
+        PrepareSettings {
+            minimum_count: self.text.min_count,
+            seed: self.places.seed.unwrap_or(usual.seed),
+            cleaning: Cleaning {
+                lowercase: !self.text.keep_case,
+                remove_punctuation: !self.text.keep_punctuation,
+                remove_special: !self.text.keep_special,
+                remove_digits: !self.text.keep_digits,
+            },
+            ..usual
+        }
+    }
+
+    fn scenes_settings(&self) -> ScenesSettings {
+        let usual = ScenesSettings::default();
+        ScenesSettings {
+            photos: self.scenes.photos.unwrap_or(usual.photos),
+            size: self.scenes.size.unwrap_or(usual.size),
+            seed: self.places.seed.unwrap_or(usual.seed),
+        }
+    }
+
+    fn read(&self) -> anyhow::Result<Reading> {
+        Ok(self.source().read()?)
+    }
+
+    fn draw_scenes(&self, directory: &Path, context: &Context) -> anyhow::Result<Reading> {
+        let settings = self.scenes_settings();
+        let progress = context.progress(Task {
+            label: "drawing scenes".into(),
+            unit: "photos",
+            total: Some(settings.photos as u64),
+            done: 0,
+        });
+        let photos = scenes::write(&settings, directory, |_| progress.advance(1))?;
+        progress.finish();
+        Ok(Reading::drawn(photos))
+    }
+
+    /// A file that was cut in its last line lacks more than that line, most of the time.
+    fn refuse_torn(&self, problems: &Problems) -> anyhow::Result<()> {
+        let Some(torn) = problems.of(ProblemKind::TornLine).first() else {
+            return Ok(());
+        };
+        if self.places.allow_torn {
+            return Ok(());
+        }
+        let refused: anyhow::Result<()> = Err(anyhow::anyhow!(
+            "{}: the file ends in the middle of a caption ({})",
+            display_safe(&torn.place),
+            display_safe(&torn.detail)
+        ));
+        refused.hint(
+            "fetch the file again: captions after this one are missing too, if there were any; \
+             or leave this one out with --allow-torn",
+        )
+    }
+
+    fn examine(&self, reading: Reading, context: &Context) -> anyhow::Result<(DataSet, Report)> {
+        let progress: OnceLock<Progress> = OnceLock::new();
+        let outcome = examine(
+            &self.settings(),
+            &self.source(),
+            reading,
+            self.name.as_str(),
+            &|path| {
+                photo::decode(path)
+                    .map(drop)
+                    .map_err(|error| error.fault.to_string())
+            },
+            &|news| {
+                if news.stage == Stage::Checking {
+                    let start = || {
+                        context.progress(Task {
+                            label: "checking photos".into(),
+                            unit: "photos",
+                            total: Some(news.total as u64),
+                            done: 0,
+                        })
+                    };
+                    progress.get_or_init(start).advance(1);
+                }
+            },
+        );
+        if let Some(progress) = progress.into_inner() {
+            progress.finish();
+        }
+        Ok(outcome?)
+    }
+}
+
+impl Features {
+    fn eye(&self) -> anyhow::Result<Option<Eye>> {
+        let (Some(backbone), Some(weights)) = (self.backbone, &self.weights) else {
+            return Ok(None);
+        };
+        let file = WeightFile::open(weights)?;
+        let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, &Cpu::default())?;
+        Ok(Some(Eye {
+            encoder,
+            weights: weights.clone(),
+        }))
+    }
+}

@@ -1,0 +1,120 @@
+//! What `prepare` found, for a reader at a terminal; the whole of it is in `report.json`.
+
+use std::fmt::Write as _;
+
+use indicatif::HumanCount;
+
+use crate::cli::table::Table;
+use crate::cli::terminal::{Paint, Role, display_safe};
+use crate::dataset::{Problem, ProblemKind, Report, Split, SplitStatistics, SplitsFrom};
+
+/// How many problems of a kind are shown.
+const PROBLEMS_SHOWN: usize = 3;
+/// How much of a problem is shown, in characters.
+const PROBLEM_LENGTH: usize = 140;
+/// How many of the most frequent words are shown.
+const WORDS_SHOWN: usize = 12;
+
+pub(super) fn render(name: &str, report: &Report, paint: Paint) -> String {
+    let mut text = format!("{}\n\n", headline(name, report));
+    text.push_str(&splits(report).render(paint));
+    text.push('\n');
+    text.push_str(&words(report));
+    if !report.problems.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{}",
+            paint.text(Role::Heading, "what does not fit together")
+        );
+        for (kind, problems) in report.problems.iter() {
+            text.push_str(&problems_of(kind, problems, paint));
+        }
+    }
+    text
+}
+
+fn headline(name: &str, report: &Report) -> String {
+    let splits = match report.splits_from {
+        SplitsFrom::Source => "the source's splits",
+        SplitsFrom::Drawn => "drawn splits",
+    };
+    let mut line = format!("{name}: read as {}, with {splits}", report.format);
+    if !report.also_found.is_empty() {
+        let others: Vec<_> = report.also_found.iter().map(ToString::to_string).collect();
+        let _ = write!(line, " (there is also {}: --format chooses)", others.join(", "));
+    }
+    line
+}
+
+fn splits(report: &Report) -> Table<4> {
+    let mut table = Table::new(["split", "photos", "captions", "unknown words"]);
+    for split in Split::ALL {
+        let SplitStatistics {
+            photos,
+            captions,
+            words,
+        } = report.splits.get(&split).copied().unwrap_or_default();
+        let unknown = match words.tokens {
+            0 => "-".to_owned(),
+            _ => format!("{:.2} %", words.share() * 100.0),
+        };
+        table.row([split.to_string(), count(photos), count(captions), unknown]);
+    }
+    table
+}
+
+fn words(report: &Report) -> String {
+    let lengths = &report.caption_lengths;
+    let frequent: Vec<_> = report
+        .frequent_words
+        .iter()
+        .take(WORDS_SHOWN)
+        .map(|(word, _)| display_safe(word))
+        .collect();
+    format!(
+        "vocabulary     {} words; most frequent: {}\n\
+         caption length mean {:.1}, median {}, 95 % up to {}, longest {} tokens\n",
+        count(report.vocabulary),
+        frequent.join(" "),
+        lengths.mean(),
+        lengths.quantile(0.5),
+        lengths.quantile(0.95),
+        lengths.longest(),
+    )
+}
+
+fn problems_of(kind: ProblemKind, problems: &[Problem], paint: Paint) -> String {
+    let heading = format!("{} {}", count(problems.len()), kind.describe());
+    let mut text = format!("  {}\n", paint.text(Role::Warning, &heading));
+    for problem in problems.iter().take(PROBLEMS_SHOWN) {
+        let _ = writeln!(text, "    {}", shortened(&problem.to_string()));
+    }
+    if problems.len() > PROBLEMS_SHOWN {
+        let more = format!("    and {} more", count(problems.len() - PROBLEMS_SHOWN));
+        let _ = writeln!(text, "{}", paint.text(Role::Quiet, &more));
+    }
+    text
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(PROBLEM_LENGTH) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+fn count(number: usize) -> String {
+    HumanCount(number as u64).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_problems_are_cut_between_characters() {
+        let line = "é".repeat(PROBLEM_LENGTH);
+        assert_eq!(shortened(&line), line);
+        assert_eq!(shortened(&format!("{line}é")), format!("{line}..."));
+    }
+}

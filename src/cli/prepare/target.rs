@@ -1,0 +1,127 @@
+//! The directory that a data set is written to, and what may be replaced there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+
+use crate::cli::failure::WithHint;
+use crate::dataset::scenes::ScenesSettings;
+use crate::dataset::{DataSet, Report};
+use crate::files::write_atomically;
+
+/// What the photos of `scenes` in the directory were drawn with.
+const SCENES: &str = "scenes.toml";
+const FEATURES: &str = "features";
+const PHOTOS: &str = "photos";
+
+const REPLACE_HINT: &str = "choose another --name, or replace it with --force";
+
+/// What to do with a data set of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replace {
+    /// Go on with one of the same content, refuse another.
+    Same,
+    /// Replace another.
+    Other,
+}
+
+/// Where a data set goes; features and drawn photos go there too.
+#[derive(Debug)]
+pub(super) struct Target {
+    directory: PathBuf,
+    replace: Replace,
+}
+
+impl Target {
+    pub(super) fn new(directory: PathBuf, replace: Replace) -> Self {
+        Self { directory, replace }
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Makes room for the photos of `scenes`: those drawn with other settings have the same names.
+    pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
+        let file = self.directory.join(SCENES);
+        let drawn = read_if_there(&file)?;
+        let wanted = toml::to_string(settings)?;
+        if drawn.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        if drawn.is_some() || self.existing().is_some() {
+            self.refuse_unless_forced()?;
+            self.remove_features()?;
+        }
+        if drawn.is_some() {
+            remove_directory(&self.directory.join(PHOTOS))?;
+        }
+        fs::create_dir_all(&self.directory).with_context(|| cannot("make", &self.directory))?;
+        write_atomically(&file, |out| out.write_all(wanted.as_bytes()))
+            .with_context(|| cannot("write", &file))
+    }
+
+    /// Writes the data set and its report, unless that replaces another.
+    pub(super) fn save(&self, data_set: &DataSet, report: &Report) -> anyhow::Result<()> {
+        if let Some(existing) = self.existing()
+            && existing.hash != data_set.hash
+        {
+            self.refuse_unless_forced()?;
+            if !same_photos(&existing, data_set) {
+                self.remove_features()?;
+            }
+        }
+        data_set.save(&self.directory)?;
+        report.save(&self.directory)?;
+        Ok(())
+    }
+
+    /// The data set that is there. One that an interruption left unreadable counts as none: preparing it
+    /// again is what mends it.
+    fn existing(&self) -> Option<DataSet> {
+        DataSet::load(&self.directory).ok()
+    }
+
+    fn refuse_unless_forced(&self) -> anyhow::Result<()> {
+        match self.replace {
+            Replace::Other => Ok(()),
+            Replace::Same => Err(anyhow!(
+                "{} is a data set already, with other photos, captions or settings",
+                self.directory.display()
+            ))
+            .hint(REPLACE_HINT),
+        }
+    }
+
+    fn remove_features(&self) -> anyhow::Result<()> {
+        remove_directory(&self.directory.join(FEATURES))
+    }
+}
+
+/// Whether features of the one belong to the photos of the other: no name stands for another file.
+fn same_photos(one: &DataSet, other: &DataSet) -> bool {
+    other.photos.iter().all(|photo| {
+        let known = one.photos.binary_search_by(|other| other.key.cmp(&photo.key));
+        known.map_or(true, |place| one.photos[place].path == photo.path)
+    })
+}
+
+fn read_if_there(file: &Path) -> anyhow::Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some).with_context(|| cannot("read", file)),
+    }
+}
+
+fn remove_directory(directory: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| cannot("remove", directory)),
+    }
+}
+
+fn cannot(what: &str, path: &Path) -> String {
+    format!("cannot {what} {}", path.display())
+}

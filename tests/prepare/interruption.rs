@@ -1,0 +1,111 @@
+//! Extraction that is killed or asked to stop, and started again, leaves what one in peace leaves.
+
+use super::{Place, text, weights};
+use cutline::vision::store::{FeatureStore, StoreError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PHOTOS: usize = 24;
+
+/// The command that prepares scenes with features under `name`.
+fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cutline"));
+    command
+        .arg("--root")
+        .arg(place.root())
+        .args([
+            "prepare", "scenes", "--name", name, "--size", "32", "--batch", "2",
+        ])
+        .args(["--photos", &PHOTOS.to_string()])
+        .args(["--backbone", "mobilenet_v2", "--weights", text(weights)])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn store(place: &Place, name: &str) -> PathBuf {
+    place.data_set(name).join("features/mobilenet_v2-features-pooled")
+}
+
+fn rows_so_far(store: &Path) -> usize {
+    let index = fs::read(store.join("index.jsonl")).unwrap_or_default();
+    index.iter().filter(|byte| **byte == b'\n').count()
+}
+
+/// Waits until the store is there and holds `rows` rows.
+fn wait_for(child: &mut Child, store: &Path, rows: usize) {
+    let start = Instant::now();
+    while !store.join("rows.bin").exists() || rows_so_far(store) < rows {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "no {rows} rows in a minute"
+        );
+        assert_eq!(child.try_wait().unwrap(), None, "ended before {rows} rows");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn finish(place: &Place, name: &str, weights: &Path) -> [Vec<u8>; 2] {
+    let output = prepare(place, name, weights).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(FeatureStore::open(store(place, name)).unwrap().rows(), PHOTOS);
+    ["rows.bin", "index.jsonl"].map(|file| fs::read(store(place, name).join(file)).unwrap())
+}
+
+#[test]
+fn a_killed_extraction_goes_on_to_the_same_bytes() {
+    let place = Place::new();
+    let weights = place.path("random.safetensors");
+    weights::write_random(&weights, 1);
+    let whole = finish(&place, "whole", &weights);
+
+    // Killed three times over at ever later moments, the first as soon as there is a store at all.
+    for (name, moments) in [("once", &[0][..]), ("often", &[1, 8, 15])] {
+        for &rows in moments {
+            let mut child = prepare(&place, name, &weights).spawn().unwrap();
+            wait_for(&mut child, &store(&place, name), rows);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let left = FeatureStore::open(store(&place, name));
+            assert!(
+                matches!(
+                    left,
+                    Err(StoreError::Incomplete { .. } | StoreError::NotFound { .. })
+                ),
+                "nobody reads half a store: {left:?}"
+            );
+        }
+        assert!(finish(&place, name, &weights) == whole, "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
+    let place = Place::new();
+    let weights = place.path("random.safetensors");
+    weights::write_random(&weights, 1);
+    let mut child = prepare(&place, "mine", &weights).spawn().unwrap();
+    wait_for(&mut child, &store(&place, "mine"), 2);
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{error}");
+    let kept = rows_so_far(&store(&place, "mine"));
+    assert!((2..PHOTOS).contains(&kept), "{kept}");
+    assert!(
+        error.contains(&format!("the features of {kept} of {PHOTOS} photos are kept")),
+        "{error}"
+    );
+}

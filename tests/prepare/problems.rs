@@ -1,0 +1,123 @@
+//! Sources in which something is wrong: what is listed, what is refused, what is shown.
+
+use super::{Place, err};
+use cutline::dataset::{DataSet, ProblemKind, Report};
+use std::fs;
+
+/// Every problem of a kind, by photo.
+fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
+    let report = Report::load(&place.data_set("mine")).unwrap();
+    let problems = report.problems.of(kind).iter();
+    problems
+        .map(|problem| (problem.place.clone(), problem.detail.clone()))
+        .collect()
+}
+
+#[test]
+fn a_photo_that_does_not_decode_is_listed_and_left_out() {
+    let place = Place::new();
+    let mut source = place.source(12);
+    fs::write(source.photo("a-text.jpg"), "no picture, just words\n").unwrap();
+    fs::write(source.photo("b-empty.jpg"), "").unwrap();
+    let whole = source.photo("c-cut.jpg");
+    image::RgbImage::from_fn(200, 150, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]))
+        .save(&whole)
+        .unwrap();
+    let bytes = fs::read(&whole).unwrap();
+    fs::write(&whole, &bytes[..bytes.len() / 2]).unwrap();
+    for name in ["a-text.jpg", "b-empty.jpg", "c-cut.jpg"] {
+        source.caption(name, "a cat sleeps");
+    }
+    let printed = place.prints(&["prepare", &source.write(), "--name", "mine", "--min-count", "1"]);
+
+    assert!(
+        printed.contains("mine: read as kaggle, with drawn splits"),
+        "{printed}"
+    );
+    assert!(
+        printed.contains("3 photos that do not decode (left out)"),
+        "{printed}"
+    );
+    assert!(printed.contains("every problem is listed in "), "{printed}");
+    let undecodable = listed(&place, ProblemKind::UndecodablePhoto);
+    let reasons = [
+        ("a-text.jpg", "is not a picture"),
+        ("b-empty.jpg", "is empty (0 bytes)"),
+        ("c-cut.jpg", "download"),
+    ];
+    assert_eq!(undecodable.len(), reasons.len());
+    for ((photo, detail), (expected, reason)) in undecodable.iter().zip(reasons) {
+        assert_eq!(photo, expected);
+        assert!(detail.contains(reason), "{photo}: {detail}");
+    }
+    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().photos.len(), 12);
+}
+
+#[test]
+fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
+    let place = Place::new();
+    let mut source = place.source(12);
+    source.captions += "photo-3.pn";
+    let directory = source.write();
+    let command = ["prepare", &directory, "--name", "mine"];
+
+    let error = place.fails(&command);
+    assert!(error.contains("captions.txt, line 14: "), "{error}");
+    assert!(error.contains("fetch the file again"), "{error}");
+    assert!(error.contains("--allow-torn"), "{error}");
+    assert!(!place.data_set("mine").exists());
+
+    place.prints(&[&command[..], &["--allow-torn"]].concat());
+    assert_eq!(listed(&place, ProblemKind::TornLine).len(), 1);
+    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().photos.len(), 12);
+}
+
+#[test]
+fn a_check_reports_everything_and_writes_nothing() {
+    let place = Place::new();
+    let mut source = place.source(12);
+    source.caption("missing.png", "a boat on the sea");
+    source.captions += "photo-3.pn";
+    let directory = source.write();
+
+    let output = place.run(&["prepare", &directory, "--name", "mine", "--check"]);
+    let printed = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "a torn file is a failure here too");
+    assert!(printed.contains("1 captions without a photo (left out)\n    missing.png: a boat on the sea"));
+    assert!(printed.contains("1 torn last lines (left out)"), "{printed}");
+    let printed = place.prints(&["prepare", "scenes", "--name", "mine", "--photos", "10", "--check"]);
+    assert!(printed.contains("mine: read as scenes"), "{printed}");
+    assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn captions_and_file_names_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let mut source = place.source(12);
+    let steering = "a \u{1b}[2J\u{9b}31mdog\u{7} \u{202e}runs";
+    source.caption("photo-1.png", steering);
+    source.caption("photo-1.png", steering);
+    source.caption("gone\u{1b}]0;title\u{7}.png", steering);
+    let name = "bad\u{1b}[31m.png";
+    fs::write(source.photo(name), "no picture").unwrap();
+    source.caption(name, steering);
+    let keep = ["--keep-special", "--keep-punctuation", "--min-count", "1"];
+    let directory = source.write();
+    let whole = [&["prepare", &directory, "--name", "mine"], &keep[..]].concat();
+    source.captions += "torn\u{1b}[2J";
+    let sound = place.run(&whole);
+    assert_eq!(sound.status.code(), Some(0), "{}", err(&sound));
+    source.write();
+    let torn = place.run(&whole);
+    assert_eq!(torn.status.code(), Some(1), "{}", err(&torn));
+
+    let shown = String::from_utf8(sound.stdout.clone()).unwrap();
+    assert!(shown.contains("gone\u{fffd}]0;title\u{fffd}.png"), "{shown}");
+    assert!(shown.contains("bad\u{fffd}[31m.png"), "{shown}");
+    for stream in [sound.stdout, sound.stderr, torn.stdout, torn.stderr] {
+        let shown = String::from_utf8(stream).unwrap();
+        let steering = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(steering), "{shown:?}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Preparing under a name that is taken: the same goes on, another is refused unless forced.
+
+use super::Place;
+use cutline::dataset::{DataSet, Split};
+use std::fs;
+
+const SCENES: [&str; 8] = [
+    "prepare", "scenes", "--name", "mine", "--photos", "20", "--size", "32",
+];
+
+fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&SCENES[..], more].concat()
+}
+
+#[test]
+fn scenes_become_a_data_set_that_loads() {
+    let place = Place::new();
+    let printed = place.prints(&SCENES);
+    assert!(
+        printed.starts_with("mine: read as scenes, with the source's splits\n"),
+        "{printed}"
+    );
+    let data_set = DataSet::load(&place.data_set("mine")).unwrap();
+    let photos = Split::ALL.map(|split| data_set.photos(split).count());
+    assert_eq!(photos, [16, 2, 2]);
+    assert!(data_set.vocabulary.contains("a"));
+    for photo in &data_set.photos {
+        assert_eq!(image::image_dimensions(&photo.path).unwrap(), (32, 32));
+    }
+}
+
+#[test]
+fn the_same_goes_on_and_other_scenes_are_refused() {
+    let place = Place::new();
+    place.prints(&SCENES);
+    let photo = place.data_set("mine/photos").join("scene_00001.png");
+    let drawn = fs::read(&photo).unwrap();
+    place.prints(&SCENES);
+
+    // Size alone changes no caption, but every photo.
+    for other in [["--seed", "9"], ["--size", "48"], ["--photos", "30"]] {
+        let arguments: Vec<&str> = match other[0] {
+            "--seed" => with(&other),
+            flag => {
+                let mut arguments = SCENES.to_vec();
+                let place = arguments.iter().position(|argument| *argument == flag).unwrap();
+                arguments[place + 1] = other[1];
+                arguments
+            }
+        };
+        let error = place.fails(&arguments);
+        assert!(error.contains("is a data set already"), "{error}");
+        assert!(error.contains("--force"), "{error}");
+    }
+    assert_eq!(fs::read(&photo).unwrap(), drawn);
+
+    let features = place.data_set("mine/features/of-the-old-photos");
+    fs::create_dir_all(&features).unwrap();
+    place.prints(&with(&["--seed", "9", "--force"]));
+    assert_ne!(fs::read(&photo).unwrap(), drawn);
+    assert!(!features.exists(), "features of other photos are gone");
+}
+
+#[test]
+fn features_outlive_another_vocabulary_of_the_same_photos() {
+    let place = Place::new();
+    let directory = place.source(12).write();
+    let command = ["prepare", &directory, "--name", "mine", "--min-count"];
+    place.prints(&[&command[..], &["1"]].concat());
+    let before = DataSet::load(&place.data_set("mine")).unwrap().hash;
+    let features = place.data_set("mine/features/of-the-same-photos");
+    fs::create_dir_all(&features).unwrap();
+
+    let error = place.fails(&[&command[..], &["1000"]].concat());
+    assert!(error.contains("is a data set already"), "{error}");
+    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().hash, before);
+    place.prints(&[&command[..], &["1000", "--force"]].concat());
+    assert_ne!(DataSet::load(&place.data_set("mine")).unwrap().hash, before);
+    assert!(features.exists());
+}
+
+#[test]
+fn flags_of_scenes_mean_nothing_elsewhere() {
+    let place = Place::new();
+    let directory = place.source(12).write();
+    let error = place.fails(&["prepare", &directory, "--name", "mine", "--photos", "20"]);
+    assert!(
+        error.contains("--photos and --size are for the built-in data set"),
+        "{error}"
+    );
+}
