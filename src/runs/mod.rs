@@ -2,6 +2,8 @@
 
 mod directory;
 mod name;
+mod trained;
 
 pub use directory::{DirectoryError, Kind, Root, RunDirectory};
 pub use name::{Name, NameError};
+pub use trained::{TrainedRun, TrainedRunError};
