@@ -232,8 +232,8 @@ impl<D: Backend> Captioner<D> {
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
         let inputs = self.encoder.encode(pixels)?;
         let regions = self.model.regions(inputs).map_err(CaptionerError::device)?;
-        let found = write_captions(self.model.decoder.as_ref(), regions, search)
-            .map_err(CaptionerError::device)?;
+        let found =
+            write_captions(self.model.decoder.as_ref(), regions, search).map_err(CaptionerError::device)?;
         let in_words = |hypothesis: super::Hypothesis| WrittenCaption {
             caption: self.vocabulary.decode(&hypothesis.tokens).join(" "),
             log_probability: hypothesis.log_probability,

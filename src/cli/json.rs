@@ -9,14 +9,16 @@ use super::terminal::display_safe;
 
 /// One line, ended.
 pub(super) fn line(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(escape(&serde_json::to_string(value)?) + "\n")
+    Ok(escape(&serde_json::to_string(value)?).into_owned() + "\n")
 }
 
 /// Indented lines, the last one ended.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
     let lines = serde_json::to_string_pretty(value)?;
     // Line ends within texts are escaped already.
-    Ok(lines.lines().fold(String::new(), |out, line| out + &escape(line) + "\n"))
+    Ok(lines
+        .lines()
+        .fold(String::new(), |out, line| out + &escape(line) + "\n"))
 }
 
 /// Writes what a terminal might act on as `\u....`, which any reader of JSON turns back: such characters stand

@@ -126,7 +126,9 @@ fn causes(figures: &Figures) -> Vec<Cause> {
         // These features were made before training, which cannot have spoilt them.
         (true, Encoder::Published) => vec![Cause::FeaturesAlike, Cause::Preprocessing],
         (true, Encoder::TrainedAlong) => [&[Cause::FeaturesAlike], training.as_slice()].concat(),
-        (false, Encoder::Published) if !is_unlearned => [&training, [Cause::Preprocessing].as_slice()].concat(),
+        (false, Encoder::Published) if !is_unlearned => {
+            [&training, [Cause::Preprocessing].as_slice()].concat()
+        }
         (false, _) => training.to_vec(),
     }
 }

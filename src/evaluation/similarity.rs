@@ -13,7 +13,11 @@ pub(super) fn mean_cosine(features: &[f32], columns: usize) -> Option<f64> {
     let mut sum = vec![0.0; columns];
     let mut zeros = 0;
     for row in features.chunks_exact(columns) {
-        let norm = row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
+        let norm = row
+            .iter()
+            .map(|&value| f64::from(value).powi(2))
+            .sum::<f64>()
+            .sqrt();
         if norm == 0.0 {
             zeros += 1;
             continue;

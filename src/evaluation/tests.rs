@@ -40,7 +40,9 @@ fn report_on(caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
 }
 
 fn report_on_photos(count: usize, caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
-    let photos: Vec<Photo> = (0..count).map(|number| photo(number, &references(number))).collect();
+    let photos: Vec<Photo> = (0..count)
+        .map(|number| photo(number, &references(number)))
+        .collect();
     let vocabulary = Vocabulary::build([], 1);
     let captions: Vec<Captioned<'_>> = photos
         .iter()
@@ -113,7 +115,9 @@ fn different_captions_that_ignore_the_photo_are_named_too() {
 
 #[test]
 fn captions_without_a_right_word_are_named() {
-    let collapse = report_on(|number| format!("word{number}"), SOUND).collapse.unwrap();
+    let collapse = report_on(|number| format!("word{number}"), SOUND)
+        .collapse
+        .unwrap();
     assert!(
         matches!(collapse.signs[..], [Sign::NothingRight { bleu_1 }] if bleu_1 < 1e-3),
         "{collapse:?}"
@@ -171,14 +175,23 @@ fn a_report_survives_json_with_its_scores_on_top() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["bleu"][0].as_f64(), Some(report.figures.scores.bleu[0]));
     assert_eq!(json["collapse"]["signs"][0]["sign"], "same_caption");
-    assert_eq!(json["captions"][7]["cider_d"].as_f64(), Some(report.captions[7].scores.cider_d));
+    assert_eq!(
+        json["captions"][7]["cider_d"].as_f64(),
+        Some(report.captions[7].scores.cider_d)
+    );
     let back: Report = serde_json::from_value(json).unwrap();
     assert!(back == report, "as read back: {back:?}");
 }
 
 #[test]
 fn each_photo_keeps_its_own_score() {
-    let half = |number: usize| if number.is_multiple_of(2) { right(number) } else { same(number) };
+    let half = |number: usize| {
+        if number.is_multiple_of(2) {
+            right(number)
+        } else {
+            same(number)
+        }
+    };
     let report = report_on(half, SOUND);
     for (number, row) in report.captions.iter().enumerate() {
         let is_right = number.is_multiple_of(2) || number == 7;
