@@ -224,7 +224,6 @@ mod evaluate {
             "--out",
             text(&place.photo(0).with_extension("json")),
         ]);
-        println!("{told}");
         for part in [
             "metric    score",
             "CIDEr-D",
