@@ -21,9 +21,6 @@ pub(super) fn draw<D: Backend>(
     let mut live: Vec<usize> = (0..photos).collect();
     let mut state = decoder.start(regions)?;
     for _ in 0..settings.maximum_length {
-        if live.is_empty() {
-            break;
-        }
         let words: Vec<TokenId> = live
             .iter()
             .map(|&photo| captions[photo].words.last().copied().unwrap_or(START))
@@ -37,6 +34,9 @@ pub(super) fn draw<D: Backend>(
             if captions[photo].read(draw_word(logits, settings, &mut streams[photo])) {
                 going_on.push(row);
             }
+        }
+        if going_on.is_empty() {
+            break; // a state of no rows cannot be selected
         }
         state = after.select(&going_on)?;
         live = going_on.into_iter().map(|row| live[row]).collect();

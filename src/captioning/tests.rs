@@ -159,6 +159,22 @@ fn lengths_and_repetitions_are_held() {
 }
 
 #[test]
+fn drawing_ends_with_the_last_caption() {
+    let settings = SearchSettings {
+        strategy: Strategy::Sample,
+        maximum_length: 10_000,
+        ..Default::default()
+    };
+    let drawn = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
+    assert!(
+        drawn
+            .concat()
+            .iter()
+            .all(|hypothesis| hypothesis.tokens.len() < 10_000)
+    );
+}
+
+#[test]
 fn samples_repeat_by_seed_and_follow_the_probabilities() {
     let draw = |seed, top_k| {
         let settings = SearchSettings {
@@ -191,5 +207,61 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
     for (count, expected) in counts.iter().zip(expected) {
         let share = *count as f64 / draws as f64;
         assert!((share - expected / total).abs() < 0.04, "{counts:?}, {expected}");
+    }
+}
+
+mod photo_encoder {
+    use super::*;
+    use crate::vision::preprocess::Preprocessing;
+    use crate::vision::store::{FeatureDtype, FeatureSpec};
+    use std::path::Path;
+
+    fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {
+        let spec = FeatureSpec {
+            backbone: backbone.into(),
+            layer: "fc2".into(),
+            weights: "0123".into(),
+            preprocessing: Preprocessing::caffe(224),
+            regions: 1,
+            channels: 4096,
+            dtype: FeatureDtype::F32,
+        };
+        match PhotoEncoder::new(&EncoderSpec::Features(spec), weights, &Cpu::default()) {
+            Ok(_) => panic!("these weights are not the right ones"),
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn weights_other_than_those_of_the_features_are_refused() {
+        let error = refused("vgg16", None);
+        assert!(
+            matches!(&error, CaptionerError::NoWeights { expected, .. } if expected == "0123"),
+            "{error}"
+        );
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("other.safetensors");
+        let error = refused("vgg16", Some(&path)).to_string();
+        assert!(
+            error.ends_with("where the file has moved, give it with --weights"),
+            "{error}"
+        );
+        let values = [0; 4];
+        let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &values).unwrap();
+        std::fs::write(
+            &path,
+            safetensors::serialize([("x/kernel", tensor)], None).unwrap(),
+        )
+        .unwrap();
+        let error = refused("vgg16", Some(&path));
+        let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
+        assert!(
+            matches!(&error, CaptionerError::OtherWeights { found, .. } if *found == hash),
+            "{error}"
+        );
+        assert!(matches!(
+            refused("vgg61", Some(&path)),
+            CaptionerError::UnknownBackbone(_)
+        ));
     }
 }

@@ -1,23 +1,41 @@
 //! `cutline caption`: photos, and under each the caption that a run gives it.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use dfdx::prelude::Cpu;
+use image::RgbImage;
+use rayon::prelude::*;
+use serde::Serialize;
 
 use super::evaluate::Checkpoint;
-use super::picture::PictureArgs;
+use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
-use super::{Context, not_built};
+use super::terminal::{self, Role, display_path, display_safe};
+use super::{Context, json};
+use crate::captioning::{Captioner, SearchSettings, Strategy, WrittenCaption};
+use crate::dataset::{DataSet, Photo};
+use crate::runs::TrainedRun;
+use crate::vision::photo::{self, PhotoError};
+use crate::vision::preprocess::Preprocessing;
+
+/// Photos captioned at once, where nobody waits for the first.
+const BATCH: usize = 16;
 
 /// Caption photos with a run
 ///
-/// On a terminal each photo is drawn with its caption under it, and its references beside it where the data
-/// set knows them. Into a pipe one line a photo is printed: the path, a tab, the caption.
+/// On a terminal each photo is drawn with its caption under it, and its references where the run's data set
+/// knows them. Into a pipe one line a photo is printed: the path, a tab, the caption. A photo that cannot be
+/// read is named, the others are captioned all the same, and the exit code is 1.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 photo.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam 5 > captions.tsv
-  cutline caption flickr8k-merge-001 photo.jpg --temperature 0.8 --seed 3")]
+  cutline caption flickr8k-merge-001 photo.jpg --temperature 0.8 --seed 3
+  cutline caption flickr8k-merge-001 photo.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     /// The run's name, or the path of its directory
     #[arg(value_name = "RUN")]
@@ -28,7 +46,11 @@ pub(super) struct Caption {
     /// The checkpoint to use
     #[arg(long, value_enum, default_value_t)]
     checkpoint: Checkpoint,
-    /// Print JSON: one object a line with `photo`, `caption` and `log_probability`
+    /// The backbone's weights, where the file is no longer where `prepare` read it
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Print JSON: one object a line with `photo`, `caption`, `log_probability`, `alternatives` and, where
+    /// known, `references`
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -38,7 +60,221 @@ pub(super) struct Caption {
 }
 
 impl Caption {
-    pub(super) fn run(self, _context: &Context) -> anyhow::Result<()> {
-        Err(not_built("caption"))
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let directory = context.root.find_run(&self.run)?;
+        let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
+        let search = self.search.over(&run.record.settings.search)?;
+        let form = self.form(context);
+        let references = match form {
+            Form::Lines => References::default(),
+            Form::Json | Form::Shown => References::of(&run, context),
+        };
+        let weights = self.weights.as_ref().or(run.record.data.weights.as_ref());
+        let captioner = Captioner::new(run.model, run.vocabulary, weights.map(PathBuf::as_path))?;
+
+        let mut unread = 0;
+        for paths in self.photos.chunks(batch_size(form, &search)) {
+            let (photos, errors) = read(paths, captioner.preprocessing(), form);
+            for error in &errors {
+                tell(error, context);
+            }
+            unread += errors.len();
+            if photos.is_empty() {
+                continue;
+            }
+            let pixels = photos.iter().flat_map(|photo| &photo.pixels).copied().collect();
+            let found = captioner.captions(pixels, &search)?;
+            for (photo, captions) in photos.into_iter().zip(&found) {
+                let known = references.of_photo(photo.path);
+                match form {
+                    Form::Lines => context.print(&line(photo.path, captions))?,
+                    Form::Json => context.print(&json::line(&Object::new(photo.path, captions, known))?)?,
+                    Form::Shown => self.show(photo, captions, known, context)?,
+                }
+            }
+        }
+        anyhow::ensure!(
+            unread == 0,
+            "{unread} of {} photos could not be read; the others are captioned",
+            self.photos.len()
+        );
+        Ok(())
     }
+
+    fn form(&self, context: &Context) -> Form {
+        if self.json {
+            Form::Json
+        } else if context.terminal.stdout_is_terminal() {
+            Form::Shown
+        } else {
+            Form::Lines
+        }
+    }
+
+    fn show(
+        &self,
+        photo: ReadPhoto<'_>,
+        captions: &[WrittenCaption],
+        references: &[String],
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let paint = context.terminal.stdout_paint();
+        let path = display_path(photo.path);
+        context.print(&format!("{}\n", paint.text(Role::Quiet, &path)))?;
+        if let Some(image) = photo.image.filter(|_| context.terminal.stdout_draws()) {
+            draw(image, &self.picture, &context.terminal)?;
+        }
+        let mut text = format!("{}\n", paint.text(Role::Heading, &display_safe(best(captions).0)));
+        for reference in references {
+            let line = format!("  reference: {}", display_safe(reference));
+            let _ = writeln!(text, "{}", paint.text(Role::Quiet, &line));
+        }
+        context.print(&text)?;
+        Ok(())
+    }
+}
+
+/// How captions are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The path, a tab, the caption.
+    Lines,
+    /// An object a line.
+    Json,
+    /// The photo, the caption under it, the references under that.
+    Shown,
+}
+
+/// One where somebody looks on, and where words are drawn: a photo's draws depend on its place in the batch,
+/// and shall not depend on what other photos are asked for.
+fn batch_size(form: Form, search: &SearchSettings) -> usize {
+    if form == Form::Shown || search.strategy == Strategy::Sample {
+        1
+    } else {
+        BATCH
+    }
+}
+
+struct ReadPhoto<'a> {
+    path: &'a Path,
+    /// Kept where it will be shown.
+    image: Option<RgbImage>,
+    pixels: Vec<f32>,
+}
+
+/// Decodes photos on all threads; those that cannot be decoded stand in the second list.
+fn read<'a>(
+    paths: &'a [PathBuf],
+    preprocessing: &Preprocessing,
+    form: Form,
+) -> (Vec<ReadPhoto<'a>>, Vec<PhotoError>) {
+    let results: Vec<Result<ReadPhoto<'_>, PhotoError>> = paths
+        .par_iter()
+        .map(|path| {
+            let image = photo::decode(path)?;
+            let mut pixels = vec![0.0; preprocessing.pixels_len()];
+            preprocessing.write_pixels(&image, &mut pixels);
+            let image = (form == Form::Shown).then_some(image);
+            Ok(ReadPhoto { path, image, pixels })
+        })
+        .collect();
+    let (mut photos, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(photo) => photos.push(photo),
+            Err(error) => errors.push(error),
+        }
+    }
+    (photos, errors)
+}
+
+fn tell(error: &PhotoError, context: &Context) {
+    let label = context.terminal.stderr_paint().text(Role::Failure, "error:");
+    terminal::print_to_stderr(&format!("{label} {}", display_safe(&error.to_string())));
+}
+
+/// The first caption and its log-probability.
+fn best(captions: &[WrittenCaption]) -> (&str, f64) {
+    captions.first().map_or(("", f64::NEG_INFINITY), |best| {
+        (&best.caption, best.log_probability)
+    })
+}
+
+fn line(path: &Path, captions: &[WrittenCaption]) -> String {
+    format!("{}\t{}\n", display_path(path), display_safe(best(captions).0))
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    photo: String,
+    caption: &'a str,
+    log_probability: f64,
+    /// The other captions that the search ended with.
+    alternatives: &'a [WrittenCaption],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    references: &'a [String],
+}
+
+impl<'a> Object<'a> {
+    fn new(path: &Path, captions: &'a [WrittenCaption], references: &'a [String]) -> Self {
+        let (caption, log_probability) = best(captions);
+        Self {
+            photo: path.to_string_lossy().into_owned(),
+            caption,
+            log_probability,
+            alternatives: captions.get(1..).unwrap_or_default(),
+            references,
+        }
+    }
+}
+
+/// The captions that people gave to the photos of a data set, as far as it can be read.
+#[derive(Default)]
+struct References {
+    by_path: HashMap<PathBuf, Vec<String>>,
+    /// The data set's files of each name.
+    by_name: HashMap<String, Vec<PathBuf>>,
+}
+
+impl References {
+    /// Of the run's data set; none where it is gone, since captions are written without it.
+    fn of(run: &TrainedRun<Cpu>, context: &Context) -> Self {
+        let directory = run.data_set_directory(&context.root).ok();
+        let data_set = directory.and_then(|directory| DataSet::load(&directory).ok());
+        let mut references = Self::default();
+        for photo in data_set.into_iter().flat_map(|data_set| data_set.photos) {
+            references.add(photo);
+        }
+        references
+    }
+
+    fn add(&mut self, photo: Photo) {
+        if let Some(name) = photo.path.file_name() {
+            let files = self
+                .by_name
+                .entry(name.to_string_lossy().into_owned())
+                .or_default();
+            files.push(photo.path.clone());
+        }
+        let captions = photo.captions.into_iter().map(|caption| caption.raw);
+        self.by_path.insert(photo.path, captions.collect());
+    }
+
+    /// Those of a file of the data set, or of a copy of one under the same name.
+    fn of_photo(&self, path: &Path) -> &[String] {
+        let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let known = self.by_path.get(&canonical).or_else(|| {
+            let name = path.file_name()?.to_string_lossy();
+            let mut same_name = self.by_name.get(name.as_ref())?.iter();
+            let original = same_name.find(|original| is_copy(path, original))?;
+            self.by_path.get(original)
+        });
+        known.map_or(&[], Vec::as_slice)
+    }
+}
+
+fn is_copy(path: &Path, original: &Path) -> bool {
+    let len = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.len());
+    len(path) == len(original)
+        && matches!((fs::read(path), fs::read(original)), (Ok(one), Ok(other)) if one == other)
 }

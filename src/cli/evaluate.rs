@@ -1,19 +1,39 @@
 //! `cutline evaluate`: the captions of a run's checkpoint against the references of a split.
 
-use clap::{Args, ValueEnum};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use super::search::SearchArgs;
-use super::{Context, not_built};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use dfdx::prelude::Cpu;
+
+use super::progress::Task;
+use super::score::scores_table;
+use super::search::{SearchArgs, describe};
+use super::terminal::{Paint, Role, display_path, display_safe};
+use super::{Context, json};
+use crate::captioning::PhotoInputs;
+use crate::dataset::{self, DataSet, Photo};
+use crate::evaluation::{CaptionedPhoto, Collapse, EvaluationSplit, Report, Subject, background, evaluate};
+use crate::files::write_atomically;
+use crate::runs::{RunDirectory, TrainedRun};
+
+/// Captions printed under the figures.
+const SAMPLES: usize = 5;
+/// References printed under each of them.
+const REFERENCES: usize = 2;
 
 /// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and the signs of a collapse
 ///
 /// Beside the scores it prints what share of photos got the commonest caption, how many captions are distinct
 /// and how many are not in the training split, and the score when the photos are shuffled among the captions:
-/// a decoder that ignores the photo keeps it.
+/// a decoder that ignores the photo keeps it. Scores are fractions, as coco-caption prints them; papers give
+/// them times 100.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
   cutline evaluate flickr8k-merge-001 --split test --beam 5
+  cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
 pub(super) struct Evaluate {
     /// The run's name, or the path of its directory
@@ -25,9 +45,12 @@ pub(super) struct Evaluate {
     /// The checkpoint to use
     #[arg(long, value_enum, default_value_t)]
     checkpoint: Checkpoint,
-    /// Print JSON
+    /// Print JSON: all figures, and every photo with its caption and its own scores
     #[arg(long)]
     json: bool,
+    /// Write the same JSON into a file as well
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -45,6 +68,16 @@ enum Split {
     Test,
 }
 
+impl From<Split> for dataset::Split {
+    fn from(split: Split) -> Self {
+        match split {
+            Split::Train => Self::Train,
+            Split::Dev => Self::Dev,
+            Split::Test => Self::Test,
+        }
+    }
+}
+
 /// Which of a run's checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Checkpoint {
@@ -55,8 +88,202 @@ pub(super) enum Checkpoint {
     Latest,
 }
 
-impl Evaluate {
-    pub(super) fn run(self, _context: &Context) -> anyhow::Result<()> {
-        Err(not_built("evaluate"))
+impl Checkpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::Latest => "latest",
+        }
     }
+
+    /// Its file.
+    pub(super) fn path(self, run: &RunDirectory) -> PathBuf {
+        match self {
+            Self::Best => run.best(),
+            Self::Latest => run.latest(),
+        }
+    }
+}
+
+impl Evaluate {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let report = self.report(context)?;
+        if let Some(path) = &self.out {
+            save(&report, path)?;
+        }
+        let text = if self.json {
+            json::pretty(&report)?
+        } else {
+            told(&report, context.terminal.stdout_paint())
+        };
+        context.print(&text)?;
+        Ok(())
+    }
+
+    fn report(&self, context: &Context) -> anyhow::Result<Report> {
+        let directory = context.root.find_run(&self.run)?;
+        let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
+        let search = self.search.over(&run.record.settings.search)?;
+        let data_directory = run.data_set_directory(&context.root)?;
+        let data_set = DataSet::load(&data_directory)?;
+        if data_set.hash != run.record.data.hash {
+            context.notice(&format!(
+                "warning: {} is not the data set that this run learned from; its photos may have been among the \
+                 training photos",
+                display_path(&data_directory)
+            ));
+        }
+        let split = dataset::Split::from(self.split);
+        let photos: Vec<&Photo> = data_set.photos(split).collect();
+        let inputs = PhotoInputs::open(&run.model.spec().encoder, &data_directory, photos.iter().copied())?;
+        let subject = Subject {
+            run: directory.name(),
+            checkpoint: self.checkpoint.name().to_owned(),
+            data_set: data_set.manifest.name.clone(),
+            data_hash: data_set.hash.clone(),
+            split,
+        };
+        let progress = context.progress(Task {
+            label: "captioning".into(),
+            unit: "photos",
+            total: Some(photos.len() as u64),
+            done: 0,
+        });
+        let mut done = 0;
+        let report = evaluate(
+            &run.model,
+            &run.vocabulary,
+            &EvaluationSplit {
+                photos: &photos,
+                inputs: &inputs,
+                background: background(&data_set, &run.vocabulary),
+            },
+            subject,
+            &search,
+            &mut |captioned| {
+                progress.advance((captioned - done) as u64);
+                done = captioned;
+            },
+        )?;
+        progress.finish();
+        Ok(report)
+    }
+}
+
+fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
+    let text = json::pretty(report)?;
+    write_atomically(path, |out| out.write_all(text.as_bytes())).with_context(|| {
+        format!(
+            "cannot write {}; check the path and the space left",
+            path.display()
+        )
+    })
+}
+
+/// The report for a reader: scores, signs, diagnosis, samples.
+fn told(report: &Report, paint: Paint) -> String {
+    let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
+    let subject = &report.subject;
+    let _ = writeln!(
+        text,
+        "{} photos of {}, {} split; {} checkpoint; {}\n",
+        report.figures.photos,
+        display_safe(&subject.data_set),
+        subject.split,
+        subject.checkpoint,
+        describe(&report.search)
+    );
+    for (label, value) in signs_of_illness(report) {
+        let _ = writeln!(text, "{label:<18}  {value}");
+    }
+    if let Some(collapse) = &report.collapse {
+        text.push('\n');
+        text.push_str(&diagnosis(collapse, paint));
+    }
+    for sample in samples(&report.captions) {
+        text.push('\n');
+        text.push_str(&sample_lines(sample, paint));
+    }
+    text
+}
+
+fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
+    let figures = &report.figures;
+    let (diversity, kept) = (&figures.diversity, figures.shuffled.kept);
+    let of_photos = |count: usize| format!("{count} of {}", figures.photos);
+    let mut signs = vec![
+        (
+            "commonest caption",
+            format!(
+                "{} of photos: {}",
+                percent(diversity.commonest_share),
+                display_safe(&diversity.commonest_caption)
+            ),
+        ),
+        ("distinct captions", of_photos(diversity.distinct_captions)),
+        ("novel captions", of_photos(diversity.novel_captions)),
+        (
+            "words used",
+            format!(
+                "{} of {} in the vocabulary",
+                diversity.words_used, diversity.vocabulary_words
+            ),
+        ),
+        ("unknown words", diversity.unknown_words.to_string()),
+        (
+            "mean length",
+            format!(
+                "{:.1} words, references {:.1}",
+                diversity.mean_length, diversity.mean_reference_length
+            ),
+        ),
+        (
+            "shuffled keeps",
+            format!(
+                "{} of BLEU-4, {} of CIDEr-D",
+                percent(kept.bleu[3]),
+                percent(kept.cider_d)
+            ),
+        ),
+    ];
+    if let Some(similarity) = figures.evidence.feature_similarity {
+        let value = format!("mean cosine {similarity:.3} between photos");
+        signs.push(("features", value));
+    }
+    signs
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn diagnosis(collapse: &Collapse, paint: Paint) -> String {
+    let mut text = format!("{}\n", paint.text(Role::Warning, "this captioner has collapsed:"));
+    for sign in &collapse.signs {
+        let _ = writeln!(text, "  {sign}");
+    }
+    let _ = writeln!(text, "{}", paint.text(Role::Heading, "likely causes:"));
+    for cause in &collapse.causes {
+        let _ = writeln!(text, "  {cause}");
+    }
+    text
+}
+
+/// A few captions from all over the split, always the same.
+fn samples(captions: &[CaptionedPhoto]) -> impl Iterator<Item = &CaptionedPhoto> {
+    let count = SAMPLES.min(captions.len());
+    (0..count).map(move |number| &captions[number * captions.len() / count])
+}
+
+fn sample_lines(sample: &CaptionedPhoto, paint: Paint) -> String {
+    let mut text = format!(
+        "{}\n  {}\n",
+        paint.text(Role::Quiet, &display_safe(&sample.photo)),
+        paint.text(Role::Heading, &display_safe(&sample.caption)),
+    );
+    for reference in sample.references.iter().take(REFERENCES) {
+        let line = format!("  reference: {}", display_safe(reference));
+        let _ = writeln!(text, "{}", paint.text(Role::Quiet, &line));
+    }
+    text
 }

@@ -11,6 +11,7 @@ mod evaluate;
 mod failure;
 mod features;
 pub mod interrupt;
+mod json;
 mod picture;
 mod prepare;
 pub mod progress;

@@ -2,34 +2,89 @@
 
 use clap::Args;
 
-/// Greedy unless a beam or a temperature is given.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "How captions are searched for")]
+use crate::captioning::{SearchSettings, Strategy};
+
+/// Without any of these flags captions are searched for by the run's own settings.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "How captions are searched for (default: the run's own settings)")]
 pub(super) struct SearchArgs {
     /// How many captions the beam search keeps at each step; 1 takes the likeliest word each time
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(super) beam: u32,
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=100),
+        conflicts_with_all = ["temperature", "top_k", "seed"]
+    )]
+    pub(super) beam: Option<u32>,
     /// The exponent of the length by which a beam's log-probability is divided; 0 favours short captions
-    #[arg(long, value_name = "EXPONENT", default_value_t = 0.7)]
-    pub(super) length_penalty: f32,
+    #[arg(long, value_name = "EXPONENT", value_parser = finite)]
+    pub(super) length_penalty: Option<f64>,
     /// The fewest words of a caption
-    #[arg(long, value_name = "WORDS", default_value_t = 1)]
-    pub(super) min_words: usize,
+    #[arg(long, value_name = "WORDS")]
+    pub(super) min_words: Option<usize>,
     /// The most words of a caption
-    #[arg(long, value_name = "WORDS", default_value_t = 30, value_parser = at_least_one)]
-    pub(super) max_words: usize,
-    /// Let no run of N words come twice in a caption
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "WORDS", value_parser = at_least_one)]
+    pub(super) max_words: Option<usize>,
+    /// Let no run of N words come twice in a caption; 0 allows all
+    #[arg(long, value_name = "N")]
     pub(super) no_repeat: Option<usize>,
     /// Draw the words at random instead: below 1 plainer, above 1 bolder
     #[arg(long, value_name = "T", value_parser = positive)]
-    pub(super) temperature: Option<f32>,
-    /// Draw from the N likeliest words only
-    #[arg(long, value_name = "N", requires = "temperature", value_parser = at_least_one)]
+    pub(super) temperature: Option<f64>,
+    /// Draw the words at random, from the N likeliest only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) top_k: Option<usize>,
-    /// The seed of the draws; the same seed gives the same captions
-    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "temperature")]
-    pub(super) seed: u64,
+    /// Draw the words at random, from this seed; the same seed gives the same captions
+    #[arg(long, value_name = "SEED")]
+    pub(super) seed: Option<u64>,
+}
+
+impl SearchArgs {
+    /// The run's own settings with what the flags change.
+    ///
+    /// # Errors
+    ///
+    /// Where no caption can be as long and as short as asked for.
+    pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
+        let settings = SearchSettings {
+            strategy: self.strategy().unwrap_or(own.strategy),
+            beam: self.beam.map_or(own.beam, |beam| beam as usize),
+            length_penalty: self.length_penalty.unwrap_or(own.length_penalty),
+            minimum_length: self.min_words.unwrap_or(own.minimum_length),
+            maximum_length: self.max_words.unwrap_or(own.maximum_length),
+            no_repeat_ngram: self.no_repeat.unwrap_or(own.no_repeat_ngram),
+            temperature: self.temperature.unwrap_or(own.temperature),
+            top_k: self.top_k.unwrap_or(own.top_k),
+            seed: self.seed.unwrap_or(own.seed),
+        };
+        let (fewest, most) = (settings.minimum_length, settings.maximum_length);
+        anyhow::ensure!(
+            fewest <= most,
+            "captions cannot have at least {fewest} and at most {most} words; change --min-words or --max-words"
+        );
+        Ok(settings)
+    }
+
+    /// What the flags ask for, if they ask for either.
+    fn strategy(&self) -> Option<Strategy> {
+        if self.temperature.is_some() || self.top_k.is_some() || self.seed.is_some() {
+            Some(Strategy::Sample)
+        } else {
+            self.beam.map(|_| Strategy::Beam)
+        }
+    }
+}
+
+/// In a few words, as a line under a table has room for.
+pub(super) fn describe(settings: &SearchSettings) -> String {
+    match settings.strategy {
+        Strategy::Beam if settings.beam <= 1 => "greedy".to_owned(),
+        Strategy::Beam => format!("beam {}", settings.beam),
+        Strategy::Sample => format!(
+            "drawn at temperature {} with seed {}",
+            settings.temperature, settings.seed
+        ),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -40,10 +95,60 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
-fn positive(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        Ok(_) => Err("must be above 0".to_owned()),
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        Ok(_) => Err("must be a finite number".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match finite(text)? {
+        number if number > 0.0 => Ok(number),
+        _ => Err("must be above 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_over_the_runs_own_settings() {
+        let own = SearchSettings {
+            beam: 5,
+            maximum_length: 12,
+            ..Default::default()
+        };
+        assert_eq!(SearchArgs::default().over(&own).unwrap(), own);
+        let wider = SearchArgs {
+            beam: Some(7),
+            ..Default::default()
+        };
+        assert_eq!(
+            wider.over(&own).unwrap(),
+            SearchSettings {
+                beam: 7,
+                ..own.clone()
+            }
+        );
+        let drawn = SearchArgs {
+            seed: Some(3),
+            ..Default::default()
+        };
+        let drawn = drawn.over(&own).unwrap();
+        assert_eq!((drawn.strategy, drawn.seed), (Strategy::Sample, 3));
+        assert_eq!(wider.over(&drawn).unwrap().strategy, Strategy::Beam);
+    }
+
+    #[test]
+    fn lengths_that_no_caption_has_are_refused() {
+        let args = SearchArgs {
+            min_words: Some(21),
+            ..Default::default()
+        };
+        let error = args.over(&SearchSettings::default()).unwrap_err().to_string();
+        assert!(error.contains("at least 21 and at most 20 words"), "{error}");
     }
 }

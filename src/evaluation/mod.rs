@@ -1,1 +1,171 @@
-//! Scoring a checkpoint on a split.
+//! Scoring a checkpoint on a split, and saying what is wrong where it fails.
+
+mod collapse;
+mod report;
+mod similarity;
+#[cfg(test)]
+mod tests;
+
+use crate::captioning::{EncoderSpec, Hypothesis, Model, PhotoInputs, SearchSettings, caption_all};
+use crate::dataset::{DataSet, Photo, Split};
+use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
+use crate::nn::{Backend, DeviceResult};
+use crate::text::Vocabulary;
+use std::collections::HashSet;
+
+pub use collapse::{Cause, Collapse, Sign};
+pub use report::{CaptionedPhoto, Encoder, Evidence, Figures, Report, Subject};
+use similarity::mean_cosine;
+
+/// Shuffles the captions; fixed, so that a report can be made again.
+const SHUFFLING_SEED: u64 = 0;
+/// Photos whose features are compared with each other.
+const PHOTOS_COMPARED: usize = 100;
+
+/// The photos of a split and all that is needed to judge captions of them.
+#[derive(Debug)]
+pub struct EvaluationSplit<'a> {
+    /// The photos.
+    pub photos: &'a [&'a Photo],
+    /// What the model is given of them, in the same order.
+    pub inputs: &'a PhotoInputs,
+    /// What the model could have learned from.
+    pub background: Background<'a>,
+}
+
+/// Why a split could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// There is nothing to caption.
+    #[error("the {0} split has no photos; choose another split, or prepare the data set with one")]
+    Empty(Split),
+    /// The device refused, for lack of memory most of the time.
+    #[error("the device failed: {0}; try a smaller beam")]
+    Device(String),
+}
+
+/// What a model trained on a data set could have learned from: its training captions, and its words.
+pub fn background<'a>(data_set: &'a DataSet, vocabulary: &'a Vocabulary) -> Background<'a> {
+    let captions = data_set.photos(Split::Train).flat_map(|photo| &photo.captions);
+    Background {
+        training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),
+        vocabulary: vocabulary.words().collect::<HashSet<_>>(),
+    }
+}
+
+/// Captions every photo of a split and scores the captions against all references.
+///
+/// `progress` is told how many photos are done.
+///
+/// # Errors
+/// Where the split is empty, or the device refuses.
+pub fn evaluate<D: Backend>(
+    model: &Model<D>,
+    vocabulary: &Vocabulary,
+    split: &EvaluationSplit<'_>,
+    subject: Subject,
+    search: &SearchSettings,
+    progress: &mut dyn FnMut(usize),
+) -> Result<Report, EvaluationError> {
+    if split.photos.is_empty() {
+        return Err(EvaluationError::Empty(subject.split));
+    }
+    let device = |error: D::Err| EvaluationError::Device(format!("{error:?}"));
+    let places: Vec<usize> = (0..split.photos.len()).collect();
+    let found = caption_all(model, split.inputs, &places, search, progress).map_err(device)?;
+    let best: Vec<&Hypothesis> = found.iter().filter_map(|found| found.first()).collect();
+    let evidence = gather_evidence(model, split, &best).map_err(device)?;
+    let captions: Vec<Captioned<'_>> = best
+        .into_iter()
+        .zip(split.photos)
+        .map(|(hypothesis, photo)| Captioned::new(hypothesis, photo, vocabulary))
+        .collect();
+    Ok(report(&captions, &split.background, evidence, subject, search))
+}
+
+/// A photo with its best caption.
+struct Captioned<'a> {
+    photo: &'a Photo,
+    log_probability: f64,
+    caption: Vec<String>,
+    references: Vec<Vec<String>>,
+}
+
+impl<'a> Captioned<'a> {
+    fn new(hypothesis: &Hypothesis, photo: &'a Photo, vocabulary: &Vocabulary) -> Self {
+        let references = photo.captions.iter().map(|caption| caption.tokens.clone());
+        Self {
+            photo,
+            log_probability: hypothesis.log_probability,
+            caption: vocabulary.decode(&hypothesis.tokens),
+            references: references.collect(),
+        }
+    }
+
+    fn row(&self, scores: metrics::Scores) -> CaptionedPhoto {
+        CaptionedPhoto {
+            photo: self.photo.key.clone(),
+            caption: self.caption.join(" "),
+            log_probability: self.log_probability,
+            scores,
+            references: self.references.iter().map(|words| words.join(" ")).collect(),
+        }
+    }
+}
+
+fn report(
+    captions: &[Captioned<'_>],
+    background: &Background<'_>,
+    evidence: Evidence,
+    subject: Subject,
+    search: &SearchSettings,
+) -> Report {
+    let examples: Vec<Example<'_>> = captions
+        .iter()
+        .map(|captioned| Example {
+            hypothesis: &captioned.caption,
+            references: &captioned.references,
+        })
+        .collect();
+    let statistics = metrics::statistics(&examples);
+    let figures = Figures {
+        photos: examples.len(),
+        scores: statistics.iter().copied().sum::<Statistics>().scores(),
+        intervals_95: Bootstrap::default().intervals(&statistics),
+        diversity: Diversity::of(&examples, background),
+        shuffled: Shuffled::of(&examples, SHUFFLING_SEED),
+        evidence,
+    };
+    let rows = captions.iter().zip(&statistics);
+    Report {
+        subject,
+        search: search.clone(),
+        collapse: Collapse::find(&figures),
+        figures,
+        captions: rows.map(|(captioned, own)| captioned.row(own.scores())).collect(),
+    }
+}
+
+fn gather_evidence<D: Backend>(
+    model: &Model<D>,
+    split: &EvaluationSplit<'_>,
+    best: &[&Hypothesis],
+) -> DeviceResult<D, Evidence> {
+    use dfdx::prelude::{HasShape, NoneTape};
+    let step = split.photos.len().div_ceil(PHOTOS_COMPARED).max(1);
+    let places: Vec<usize> = (0..split.photos.len()).step_by(step).collect();
+    let regions = model.regions::<NoneTape>(split.inputs.read(&places))?;
+    let (_, regions_each, channels) = *regions.shape();
+    let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
+    // The end marker is a token too.
+    let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
+    Ok(Evidence {
+        encoder: match model.spec().encoder {
+            EncoderSpec::Features(_) => Encoder::Published,
+            EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
+        },
+        feature_similarity: mean_cosine(&regions.as_vec(), regions_each * channels),
+        token_log_probability: log_probability / tokens.max(1) as f64,
+        uniform_log_probability: -(model.spec().vocabulary as f64).ln(),
+    })
+}

@@ -5,6 +5,7 @@
 //! whole.
 
 use super::{CrossEntropyKernel, Linear, Matrix, Scalar};
+use crate::nn::host::{contiguous, values};
 use crate::nn::product::{Existing, View, product};
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -20,20 +21,21 @@ impl CrossEntropyKernel for Cpu {
         smoothing: f32,
     ) -> Result<Scalar<Self, T>, Self::Err> {
         let (rows, mut tape) = rows.split_tape();
+        let rows = contiguous(&rows, &mut tape)?;
         assert_eq!(rows.shape().0, targets.len(), "one target for every row");
         let (inputs, outputs) = output.weight.shape();
         let layer = Layer {
-            weight: &output.weight.value.as_vec(),
-            bias: &output.bias.value.as_vec(),
+            weight: &values(&output.weight.value),
+            bias: &values(&output.bias.value),
             inputs,
             outputs,
         };
         let device = rows.device().clone();
         if !T::OWNS_TAPE {
-            let loss = loss(&rows.as_vec(), &layer, targets, smoothing);
+            let loss = loss(&values(&rows), &layer, targets, smoothing);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = loss_and_gradients(&rows.as_vec(), &layer, targets, smoothing);
+        let (loss, found) = loss_and_gradients(&values(&rows), &layer, targets, smoothing);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),

@@ -5,6 +5,7 @@
 //! gates are activated where they lie.
 
 use super::{Lstm, LstmKernel, Matrix, Packing};
+use crate::nn::host::{contiguous, values};
 use crate::nn::product::{Existing, View, product};
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -16,19 +17,20 @@ impl LstmKernel for Cpu {
         packing: &Packing,
     ) -> Result<Matrix<Self, T>, Self::Err> {
         let (inputs, mut tape) = inputs.split_tape();
+        let inputs = contiguous(&inputs, &mut tape)?;
         let sizes = Sizes {
             rows: inputs.shape().0,
             inputs: inputs.shape().1,
             hidden: layer.hidden(),
         };
         assert_eq!(sizes.rows, packing.rows(), "the packing does not fit the rows");
-        let x = inputs.as_vec();
+        let x = values(&inputs);
         let weights = Weights {
-            input: layer.input_weight.value.as_vec(),
-            hidden: layer.hidden_weight.value.as_vec(),
+            input: values(&layer.input_weight.value),
+            hidden: values(&layer.hidden_weight.value),
         };
         let Forward { gates, cells, hidden } =
-            forward(&x, &weights, &layer.bias.value.as_vec(), sizes, packing);
+            forward(&x, &weights, &values(&layer.bias.value), sizes, packing);
         let device = inputs.device().clone();
         if !T::OWNS_TAPE {
             return Ok(device

@@ -1,6 +1,7 @@
 //! The element-wise work of Adam for `Cpu`: one pass over parameter, gradient and moments, on all threads.
 
 use super::{Matrix, Moments, OptimiserKernel, Update};
+use crate::nn::host::values;
 use dfdx::prelude::Cpu;
 use rayon::prelude::*;
 
@@ -9,8 +10,7 @@ const PIECE: usize = 1 << 14;
 
 impl OptimiserKernel for Cpu {
     fn try_norm_squared(gradient: &Matrix<Self>) -> Result<f64, Self::Err> {
-        let pieces: Vec<f64> = gradient
-            .as_vec()
+        let pieces: Vec<f64> = values(gradient)
             .par_chunks(PIECE)
             .map(|piece| piece.iter().map(|&x| f64::from(x) * f64::from(x)).sum())
             .collect();
@@ -24,9 +24,9 @@ impl OptimiserKernel for Cpu {
         moments: &mut Moments<Self>,
         update: Update,
     ) -> Result<(), Self::Err> {
-        let gradient = gradient.as_vec();
+        let gradient = values(&gradient);
         let (mut values, mut first, mut second) =
-            (value.as_vec(), moments.first.as_vec(), moments.second.as_vec());
+            (values(value), values(&moments.first), values(&moments.second));
         values
             .par_chunks_mut(PIECE)
             .zip(first.par_chunks_mut(PIECE))

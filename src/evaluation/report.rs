@@ -1,0 +1,97 @@
+//! What an evaluation finds: figures, their doubtfulness, and every photo's caption.
+
+use super::collapse::Collapse;
+use crate::captioning::SearchSettings;
+use crate::dataset::Split;
+use crate::metrics::{Diversity, Interval, Scores, Shuffled};
+use serde::{Deserialize, Serialize};
+
+/// All that an evaluation finds. As JSON it has the scores at its top, as fractions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was evaluated.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// How captions were searched for.
+    pub search: SearchSettings,
+    /// Scores and all that puts them into proportion.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// What is wrong, where something is.
+    pub collapse: Option<Collapse>,
+    /// Every photo with its caption, in the order of the split.
+    pub captions: Vec<CaptionedPhoto>,
+}
+
+/// What was evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// The run's name.
+    pub run: String,
+    /// `best` or `latest`.
+    pub checkpoint: String,
+    /// The data set's name.
+    pub data_set: String,
+    /// The data set's hash.
+    pub data_hash: String,
+    /// The split.
+    pub split: Split,
+}
+
+/// Scores and all that puts them into proportion.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Photos captioned.
+    pub photos: usize,
+    /// The scores of the whole split.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The 95 % bootstrap interval of each.
+    pub intervals_95: Scores<Interval>,
+    /// How varied the captions are.
+    pub diversity: Diversity,
+    /// What is left of the scores when captions go to other photos.
+    pub shuffled: Shuffled,
+    /// What tells the causes of a collapse apart.
+    pub evidence: Evidence,
+}
+
+/// What tells the causes of a collapse apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Where the decoder's features come from.
+    pub encoder: Encoder,
+    /// The mean cosine similarity between what the decoder is given of different photos; `None` for a single
+    /// photo, and in JSON where features are not numbers.
+    pub feature_similarity: Option<f64>,
+    /// The mean log-probability of a token of the captions, in nats.
+    pub token_log_probability: f64,
+    /// What it would be if every word of the vocabulary were equally likely.
+    pub uniform_log_probability: f64,
+}
+
+/// Where the decoder's features come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoder {
+    /// A network with published weights.
+    Published,
+    /// A network trained together with the decoder.
+    TrainedAlong,
+}
+
+/// A photo, the caption it got, and how good that is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptionedPhoto {
+    /// The photo's key.
+    pub photo: String,
+    /// Its caption, words joined by spaces.
+    pub caption: String,
+    /// Natural logarithm of the caption's probability.
+    pub log_probability: f64,
+    /// The caption's own scores; the document frequencies of CIDEr-D are the split's.
+    #[serde(flatten)]
+    pub scores: Scores,
+    /// The references' tokens, joined by spaces.
+    pub references: Vec<String>,
+}

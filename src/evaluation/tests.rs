@@ -1,0 +1,252 @@
+use super::*;
+use crate::dataset::Caption;
+use crate::metrics::Scores;
+
+fn words(caption: &str) -> Vec<String> {
+    caption.split_whitespace().map(str::to_owned).collect()
+}
+
+fn photo(number: usize, captions: &[String]) -> Photo {
+    let captions = captions.iter().map(|raw| Caption {
+        raw: raw.clone(),
+        tokens: words(raw),
+    });
+    Photo {
+        key: format!("{number}.png"),
+        path: format!("{number}.png").into(),
+        split: Split::Dev,
+        captions: captions.collect(),
+    }
+}
+
+/// Two people's captions of a photo of its own kind.
+fn references(number: usize) -> [String; 2] {
+    [
+        format!("a thing{number} lies on the place{number} today"),
+        format!("one thing{number} lies at the place{number} now"),
+    ]
+}
+
+const SOUND: Evidence = Evidence {
+    encoder: Encoder::Published,
+    feature_similarity: Some(0.4),
+    token_log_probability: -1.0,
+    uniform_log_probability: -7.8,
+};
+
+/// The report on forty photos whose captions are `caption(number)`.
+fn report_on(caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
+    report_on_photos(40, caption, evidence)
+}
+
+fn report_on_photos(count: usize, caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
+    let photos: Vec<Photo> = (0..count)
+        .map(|number| photo(number, &references(number)))
+        .collect();
+    let vocabulary = Vocabulary::build([], 1);
+    let captions: Vec<Captioned<'_>> = photos
+        .iter()
+        .enumerate()
+        .map(|(number, photo)| Captioned {
+            caption: words(&caption(number)),
+            ..Captioned::new(
+                &Hypothesis {
+                    tokens: Vec::new(),
+                    log_probability: -2.0,
+                    score: -2.0,
+                },
+                photo,
+                &vocabulary,
+            )
+        })
+        .collect();
+    let subject = Subject {
+        run: "run".into(),
+        checkpoint: "best".into(),
+        data_set: "things".into(),
+        data_hash: String::new(),
+        split: Split::Dev,
+    };
+    report(
+        &captions,
+        &Background::default(),
+        evidence,
+        subject,
+        &SearchSettings::default(),
+    )
+}
+
+fn right(number: usize) -> String {
+    references(number)[0].clone()
+}
+
+fn same(_: usize) -> String {
+    right(7)
+}
+
+#[test]
+fn a_sound_captioner_has_no_diagnosis() {
+    let report = report_on(right, SOUND);
+    assert_eq!(report.collapse, None);
+    assert!((report.figures.scores.bleu[3] - 1.0).abs() < 1e-6);
+}
+
+#[test]
+fn the_same_caption_everywhere_is_named_by_its_share() {
+    let signs = report_on(same, SOUND).collapse.unwrap().signs;
+    assert_eq!(signs[0], Sign::SameCaption { share: 1.0 });
+    let mostly_right = |number| if number < 8 { same(number) } else { right(number) };
+    assert_eq!(report_on(mostly_right, SOUND).collapse, None, "one photo in five");
+    let nine = |number| if number < 10 { same(number) } else { right(number) };
+    let signs = report_on(nine, SOUND).collapse.unwrap().signs;
+    assert_eq!(signs, [Sign::SameCaption { share: 0.25 }]);
+}
+
+#[test]
+fn different_captions_that_ignore_the_photo_are_named_too() {
+    // Every photo gets a caption of its own, but all are equally wrong.
+    let blind = |number: usize| format!("a thing lies on the place word{number}");
+    let collapse = report_on(blind, SOUND).collapse.unwrap();
+    assert!(
+        matches!(collapse.signs[..], [Sign::PhotoIgnored { cider_d_kept, .. }] if cider_d_kept > 0.9),
+        "{collapse:?}"
+    );
+}
+
+#[test]
+fn captions_without_a_right_word_are_named() {
+    let collapse = report_on(|number| format!("word{number}"), SOUND)
+        .collapse
+        .unwrap();
+    assert!(
+        matches!(collapse.signs[..], [Sign::NothingRight { bleu_1 }] if bleu_1 < 1e-3),
+        "{collapse:?}"
+    );
+}
+
+#[test]
+fn a_handful_of_photos_tells_nothing() {
+    assert_eq!(report_on_photos(19, same, SOUND).collapse, None);
+    assert!(report_on_photos(20, same, SOUND).collapse.is_some());
+}
+
+#[test]
+fn the_evidence_tells_the_causes_apart() {
+    use Cause::{Diverged, FeaturesAlike, LearningRate, Preprocessing, TrainedTooLittle};
+    let alike = Evidence {
+        feature_similarity: Some(0.999),
+        ..SOUND
+    };
+    let unlearned = Evidence {
+        token_log_probability: -7.5,
+        ..SOUND
+    };
+    let along = |evidence| Evidence {
+        encoder: Encoder::TrainedAlong,
+        ..evidence
+    };
+    let not_a_number = Evidence {
+        token_log_probability: f64::NAN,
+        ..SOUND
+    };
+    let no_features = Evidence {
+        feature_similarity: Some(f64::NAN),
+        ..SOUND
+    };
+    let table: [(Evidence, &[Cause]); 8] = [
+        (alike, &[FeaturesAlike, Preprocessing]),
+        (along(alike), &[FeaturesAlike, LearningRate, TrainedTooLittle]),
+        (SOUND, &[LearningRate, TrainedTooLittle, Preprocessing]),
+        (along(SOUND), &[LearningRate, TrainedTooLittle]),
+        (unlearned, &[TrainedTooLittle, LearningRate]),
+        (along(unlearned), &[TrainedTooLittle, LearningRate]),
+        (not_a_number, &[Diverged]),
+        (no_features, &[Diverged]),
+    ];
+    for (evidence, causes) in table {
+        let collapse = report_on(same, evidence).collapse.unwrap();
+        assert_eq!(collapse.causes, causes, "{evidence:?}");
+    }
+}
+
+#[test]
+fn a_report_survives_json_with_its_scores_on_top() {
+    let report = report_on(same, SOUND);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["bleu"][0].as_f64(), Some(report.figures.scores.bleu[0]));
+    assert_eq!(json["collapse"]["signs"][0]["sign"], "same_caption");
+    assert_eq!(
+        json["captions"][7]["cider_d"].as_f64(),
+        Some(report.captions[7].scores.cider_d)
+    );
+    let back: Report = serde_json::from_value(json).unwrap();
+    assert!(back == report, "as read back: {back:?}");
+}
+
+#[test]
+fn each_photo_keeps_its_own_score() {
+    let half = |number: usize| {
+        if number.is_multiple_of(2) {
+            right(number)
+        } else {
+            same(number)
+        }
+    };
+    let report = report_on(half, SOUND);
+    for (number, row) in report.captions.iter().enumerate() {
+        let is_right = number.is_multiple_of(2) || number == 7;
+        assert_eq!(row.scores.bleu[3] > 0.99, is_right, "{row:?}");
+        assert_eq!(row.references, references(number));
+    }
+    let mean = |value: fn(&Scores) -> f64| {
+        report.captions.iter().map(|row| value(&row.scores)).sum::<f64>() / report.captions.len() as f64
+    };
+    assert!((mean(|scores| scores.cider_d) - report.figures.scores.cider_d).abs() < 1e-9);
+}
+
+mod similarity {
+    use super::mean_cosine;
+
+    /// The definition: every pair by itself.
+    fn by_pairs(rows: &[&[f32]]) -> f64 {
+        let norm = |row: &[f32]| row.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+        let cosine = |a: &[f32], b: &[f32]| {
+            let dot: f64 = a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum();
+            dot / (norm(a) * norm(b))
+        };
+        let pairs: Vec<f64> = (0..rows.len())
+            .flat_map(|a| (0..a).map(move |b| (a, b)))
+            .map(|(a, b)| cosine(rows[a], rows[b]))
+            .collect();
+        pairs.iter().sum::<f64>() / pairs.len() as f64
+    }
+
+    #[test]
+    fn it_is_the_mean_over_all_pairs() {
+        let rows: [&[f32]; 4] = [
+            &[1.0, 2.0, 0.5],
+            &[-1.0, 0.25, 3.0],
+            &[0.0, 4.0, 1.0],
+            &[2.0, 2.0, 2.0],
+        ];
+        let found = mean_cosine(&rows.concat(), 3).unwrap();
+        assert!((found - by_pairs(&rows)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn dead_features_are_alike() {
+        assert_eq!(mean_cosine(&[0.0; 12], 3), Some(1.0));
+        assert_eq!(mean_cosine(&[0.0, 0.0, 1.0, 0.0], 2), Some(0.0));
+    }
+
+    #[test]
+    fn one_photo_is_like_no_other() {
+        assert_eq!(mean_cosine(&[1.0, 2.0], 2), None);
+        assert_eq!(mean_cosine(&[], 2), None);
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        assert!(mean_cosine(&[f32::NAN, 1.0, 1.0, 1.0], 2).unwrap().is_nan());
+    }
+}

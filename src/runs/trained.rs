@@ -1,0 +1,100 @@
+//! A run as those who use it see it: the model of a checkpoint, its vocabulary, and where its data set is.
+
+use super::directory::{DirectoryError, Root, RunDirectory};
+use crate::captioning::{Checkpoint, CheckpointError, Model};
+use crate::nn::Backend;
+use crate::text::{Vocabulary, VocabularyError};
+use crate::training::{RecordError, RunRecord};
+use std::path::{Path, PathBuf};
+
+/// Why a run cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainedRunError {
+    /// The run's settings cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Training has not come as far as this checkpoint.
+    #[error(
+        "{}: the run has no such checkpoint yet; checkpoints are written at the end of an epoch and when training is stopped",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The vocabulary cannot be read.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// The vocabulary is not the one that the model was trained with.
+    #[error(
+        "{}: {found} words, but the model of {} writes {expected}; copy both from the same run",
+        path.display(), checkpoint.display()
+    )]
+    OtherVocabulary {
+        /// The vocabulary's file.
+        path: PathBuf,
+        /// Its words, markers included.
+        found: usize,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The words that the model knows, markers included.
+        expected: usize,
+    },
+}
+
+/// A run that captions can be written with.
+pub struct TrainedRun<D: Backend> {
+    /// What it was started with.
+    pub record: RunRecord,
+    /// The model of the checkpoint.
+    pub model: Model<D>,
+    /// The words that the model writes.
+    pub vocabulary: Vocabulary,
+}
+
+impl<D: Backend> TrainedRun<D> {
+    /// Opens a checkpoint of a run, such as [`RunDirectory::best`].
+    ///
+    /// # Errors
+    /// Names the file that is missing, damaged or of another run.
+    pub fn open(run: &RunDirectory, checkpoint: &Path, device: &D) -> Result<Self, TrainedRunError> {
+        let record = RunRecord::load(&run.config())?;
+        if !checkpoint.exists() {
+            return Err(TrainedRunError::NoCheckpoint {
+                path: checkpoint.to_owned(),
+            });
+        }
+        let model = Checkpoint::open(checkpoint)?.model(device)?;
+        let vocabulary = Vocabulary::read(&run.vocabulary())?;
+        if vocabulary.len() != model.spec().vocabulary {
+            return Err(TrainedRunError::OtherVocabulary {
+                path: run.vocabulary(),
+                found: vocabulary.len(),
+                checkpoint: checkpoint.to_owned(),
+                expected: model.spec().vocabulary,
+            });
+        }
+        Ok(Self {
+            record,
+            model,
+            vocabulary,
+        })
+    }
+
+    /// Where the data set lies that the run learned from: where it was then or, if it has moved since, under
+    /// the same name below `root`.
+    ///
+    /// # Errors
+    /// Where it is in neither place.
+    pub fn data_set_directory(&self, root: &Root) -> Result<PathBuf, DirectoryError> {
+        let then = &self.record.data.directory;
+        if then.is_dir() {
+            Ok(then.clone())
+        } else {
+            root.find_dataset(&self.record.data.name)
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! `evaluate` and `caption` as a user meets them, on a run that is made here, untrained, in a moment.
+
+#![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
+use std::fs;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use cutline::captioning::{EncoderSpec, Model, ModelSpec, save};
+use cutline::dataset::{DataSet, PrepareSettings, Source, prepare};
+use cutline::decoder::{DecoderKind, DecoderSettings};
+use cutline::evaluation::Report;
+use cutline::metrics::{Example, score};
+use cutline::nn::random_stream;
+use cutline::runs::{Root, RunDirectory};
+use cutline::training::{DataRecord, RunRecord, RunSettings};
+use cutline::vision::small_cnn::SmallCnnSettings;
+use dfdx::prelude::Cpu;
+use tempfile::TempDir;
+
+const COLOURS: [(&str, [u8; 3]); 4] = [
+    ("red", [220, 30, 30]),
+    ("green", [20, 200, 40]),
+    ("blue", [30, 40, 230]),
+    ("white", [250, 250, 250]),
+];
+const DEV_PHOTOS: usize = 24;
+
+/// A working directory with the data set `squares` and the run `squares-001`.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    /// `scale` is what the decoder's first weights are multiplied with: large ones have opinions of their own.
+    fn new(scale: f32) -> Self {
+        let directory = TempDir::new().unwrap();
+        let root = Root::new(directory.path());
+        let data = root.dataset_dir(&"squares".parse().unwrap());
+        let data_set = squares(&directory.path().join("source"), &data);
+        make_run(&root, &data, &data_set, scale);
+        Self { directory }
+    }
+
+    fn root(&self) -> Root {
+        Root::new(self.directory.path())
+    }
+
+    fn run_directory(&self) -> RunDirectory {
+        self.root().find_run("squares-001").unwrap()
+    }
+
+    fn photo(&self, number: usize) -> PathBuf {
+        self.directory.path().join(format!("source/{number}.png"))
+    }
+
+    fn cutline(&self, arguments: &[&str]) -> Output {
+        Command::cargo_bin("cutline")
+            .unwrap()
+            .env_remove("NO_COLOR")
+            .env("CUTLINE_ROOT", self.directory.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.cutline(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.cutline(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        err(&output)
+    }
+
+    #[track_caller]
+    fn report(&self, more: &[&str]) -> Report {
+        let arguments = [&["evaluate", "squares-001", "--json"], more].concat();
+        serde_json::from_str(&self.succeeds(&arguments)).unwrap()
+    }
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Squares of one colour on a grey ground, at places of their own.
+fn squares(source: &Path, data: &Path) -> DataSet {
+    fs::create_dir(source).unwrap();
+    let mut captions = "photo,caption,split\n".to_owned();
+    for number in 0..2 * DEV_PHOTOS {
+        let (name, colour) = COLOURS[number % COLOURS.len()];
+        let corner = (number / COLOURS.len()) as u32;
+        image::RgbImage::from_fn(24, 20, |x, y| {
+            let inside = (corner..corner + 8).contains(&x) && (corner..corner + 8).contains(&y);
+            image::Rgb(if inside { colour } else { [110; 3] })
+        })
+        .save(source.join(format!("{number}.png")))
+        .unwrap();
+        let split = if number < DEV_PHOTOS { "dev" } else { "train" };
+        for caption in [
+            format!("a {name} square on grey"),
+            format!("on grey there is a {name} square"),
+        ] {
+            captions += &format!("{number}.png,{caption},{split}\n");
+        }
+    }
+    fs::write(source.join("captions.csv"), captions).unwrap();
+    let settings = PrepareSettings {
+        minimum_count: 1,
+        ..Default::default()
+    };
+    let (data_set, _) = prepare(&settings, &Source::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
+    data_set
+}
+
+fn make_run(root: &Root, data: &Path, data_set: &DataSet, scale: f32) {
+    let run = root.create_run(&"squares-001".parse().unwrap()).unwrap();
+    let width = NonZeroUsize::new(8).unwrap();
+    let spec = ModelSpec {
+        encoder: EncoderSpec::SmallCnn(SmallCnnSettings {
+            size: NonZeroU32::new(16).unwrap(),
+            widths: vec![width, width],
+        }),
+        decoder: DecoderSettings {
+            kind: DecoderKind::Inject,
+            hidden: 16,
+            embedding: 8,
+            dropout: 0.0,
+        },
+        vocabulary: data_set.vocabulary.len(),
+    };
+    let mut model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "test", 0)).unwrap();
+    for parameter in model.decoder.parameters_mut() {
+        parameter.value = parameter.value.clone() * scale;
+    }
+    save(&run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
+    data_set.vocabulary.write(&run.vocabulary()).unwrap();
+    let record = RunRecord {
+        program: "test".into(),
+        data: DataRecord {
+            name: "squares".into(),
+            directory: data.to_owned(),
+            hash: data_set.hash.clone(),
+            weights: None,
+        },
+        settings: RunSettings::default(),
+    };
+    record.save(&run.config()).unwrap();
+}
+
+/// Weights at which the untrained decoder says different things of different photos.
+const OPINIONATED: f32 = 6.0;
+
+mod evaluate {
+    use super::*;
+
+    #[test]
+    fn the_report_scores_the_captions_it_lists() {
+        let place = Place::new(OPINIONATED);
+        let report = place.report(&[]);
+        assert_eq!(report.figures.photos, DEV_PHOTOS);
+        assert!(report.figures.diversity.distinct_captions > 2);
+        let words = |caption: &String| caption.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let captions: Vec<_> = report.captions.iter().map(|row| words(&row.caption)).collect();
+        let references: Vec<Vec<_>> = report
+            .captions
+            .iter()
+            .map(|row| row.references.iter().map(words).collect())
+            .collect();
+        let examples: Vec<_> = captions
+            .iter()
+            .zip(&references)
+            .map(|(hypothesis, references)| Example {
+                hypothesis,
+                references,
+            })
+            .collect();
+        let again = score(&examples).into_array();
+        let intervals = report.figures.intervals_95.into_array();
+        for ((told, again), interval) in report
+            .figures
+            .scores
+            .into_array()
+            .iter()
+            .zip(again)
+            .zip(intervals)
+        {
+            assert!((told - again).abs() < 1e-12, "{told} {again}");
+            assert!(interval.low <= *told && *told <= interval.high);
+        }
+        assert_eq!(report, place.report(&["--checkpoint", "best", "--split", "val"]));
+    }
+
+    #[test]
+    fn flags_change_the_runs_own_search() {
+        let place = Place::new(OPINIONATED);
+        let settings = RunSettings::default().search;
+        assert_eq!(place.report(&[]).search, settings);
+        let greedy = place.report(&["--beam", "1", "--max-words", "3"]);
+        assert_eq!((greedy.search.beam, greedy.search.maximum_length), (1, 3));
+        assert!(greedy.figures.diversity.mean_length <= 3.0);
+        let error = place.fails(&["evaluate", "squares-001", "--min-words", "30"]);
+        assert!(error.contains("--min-words"), "{error}");
+    }
+
+    #[test]
+    fn an_untrained_decoder_is_called_collapsed() {
+        let place = Place::new(0.01);
+        let told = place.succeeds(&[
+            "evaluate",
+            "squares-001",
+            "--out",
+            text(&place.photo(0).with_extension("json")),
+        ]);
+        for part in [
+            "metric    score",
+            "CIDEr-D",
+            "24 photos of squares, dev split; best checkpoint; beam 3",
+            "commonest caption   100.0 % of photos",
+            "this captioner has collapsed:",
+            "100 % of the photos got the same caption",
+            "it was trained too little",
+            "reference: a red square on grey",
+        ] {
+            assert!(told.contains(part), "{part}:\n{told}");
+        }
+        assert!(!told.contains('\u{1b}'));
+        let written = fs::read_to_string(place.photo(0).with_extension("json")).unwrap();
+        let written: Report = serde_json::from_str(&written).unwrap();
+        assert_eq!(written.figures.diversity.commonest_share, 1.0);
+    }
+
+    #[test]
+    fn a_data_set_that_moved_is_found_and_another_is_warned_of() {
+        let place = Place::new(OPINIONATED);
+        let run = place.run_directory();
+        let mut record = RunRecord::load(&run.config()).unwrap();
+        record.data.directory = place.directory.path().join("gone");
+        record.data.hash = "another".into();
+        record.save(&run.config()).unwrap();
+        let output = place.cutline(&["evaluate", "squares-001"]);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        assert!(err(&output).contains("is not the data set that this run learned from"));
+    }
+
+    #[test]
+    fn what_is_missing_or_damaged_is_named() {
+        let place = Place::new(OPINIONATED);
+        let error = place.fails(&["evaluate", "squares-002"]);
+        assert!(error.contains("did you mean `squares-001`?"), "{error}");
+        let error = place.fails(&["evaluate", "squares-001", "--checkpoint", "latest"]);
+        assert!(
+            error.contains("latest.safetensors: the run has no such checkpoint yet"),
+            "{error}"
+        );
+        let error = place.fails(&["evaluate", "squares-001", "--split", "test"]);
+        assert!(error.contains("the test split has no photos"), "{error}");
+
+        let run = place.run_directory();
+        let whole = fs::read(run.best()).unwrap();
+        fs::write(run.best(), &whole[..whole.len() / 2]).unwrap();
+        for subcommand in ["evaluate", "caption"] {
+            let photo = place.photo(0);
+            let arguments = [subcommand, "squares-001", text(&photo)];
+            let error = place.fails(&arguments[..if subcommand == "caption" { 3 } else { 2 }]);
+            assert!(
+                error.contains("best.safetensors: not a whole checkpoint"),
+                "{error}"
+            );
+        }
+        fs::write(run.best(), whole).unwrap();
+        fs::write(run.vocabulary(), "one\t1\n").unwrap();
+        let error = place.fails(&["evaluate", "squares-001"]);
+        assert!(
+            error.contains("vocabulary.txt: 5 words, but the model of"),
+            "{error}"
+        );
+    }
+}
+
+mod caption {
+    use super::*;
+
+    #[test]
+    fn a_photo_of_the_data_set_gets_the_caption_that_it_is_evaluated_with() {
+        let place = Place::new(OPINIONATED);
+        let report = place.report(&[]);
+        let photos: Vec<PathBuf> = report
+            .captions
+            .iter()
+            .map(|row| place.directory.path().join("source").join(&row.photo))
+            .collect();
+        let arguments: Vec<&str> = ["caption", "squares-001", "--json"]
+            .into_iter()
+            .chain(photos.iter().map(|photo| text(photo)))
+            .collect();
+        let lines = place.succeeds(&arguments);
+        assert_eq!(lines.lines().count(), DEV_PHOTOS);
+        for (line, row) in lines.lines().zip(&report.captions) {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(object["caption"], row.caption.as_str());
+            let log_probability = object["log_probability"].as_f64().unwrap();
+            assert!((log_probability - row.log_probability).abs() < 1e-4);
+            assert_eq!(object["alternatives"].as_array().unwrap().len(), 2, "beam 3");
+            assert_eq!(object["references"][0], row.references[0].as_str());
+        }
+    }
+
+    #[test]
+    fn piped_it_is_a_path_a_tab_and_a_caption() {
+        let place = Place::new(OPINIONATED);
+        let photo = place.photo(3);
+        let lines = place.succeeds(&["caption", "squares-001", text(&photo), "--seed", "4"]);
+        let (path, caption) = lines.trim_end().split_once('\t').unwrap();
+        assert_eq!(path, text(&photo));
+        assert!(!caption.is_empty());
+        let others = [text(&photo), text(&place.photo(5)), text(&photo)].map(str::to_owned);
+        let arguments = [
+            "caption",
+            "squares-001",
+            &others[0],
+            &others[1],
+            &others[2],
+            "--seed",
+            "4",
+        ];
+        let together = place.succeeds(&arguments);
+        let together: Vec<&str> = together.lines().collect();
+        assert_eq!(
+            [together[0], together[2]],
+            [lines.trim_end(); 2],
+            "whatever else is asked for"
+        );
+    }
+
+    #[test]
+    fn what_is_no_photo_is_named_and_the_others_are_captioned() {
+        let place = Place::new(OPINIONATED);
+        let notes = place.directory.path().join("notes\u{1b}[2J.jpg");
+        fs::write(&notes, "these are notes, not pixels\n").unwrap();
+        let (one, other) = (place.photo(0), place.photo(1));
+        let output = place.cutline(&["caption", "squares-001", text(&one), text(&notes), text(&other)]);
+        assert_eq!(output.status.code(), Some(1));
+        let lines = String::from_utf8(output.stdout.clone()).unwrap();
+        let paths: Vec<&str> = lines
+            .lines()
+            .map(|line| line.split_once('\t').unwrap().0)
+            .collect();
+        assert_eq!(paths, [text(&one), text(&other)]);
+        let error = err(&output);
+        assert!(
+            error.contains("[2J.jpg") && error.contains("not a picture"),
+            "{error}"
+        );
+        assert!(error.contains("1 of 3 photos could not be read"), "{error}");
+        assert!(!error.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn references_follow_copies_and_not_names() {
+        let place = Place::new(OPINIONATED);
+        let elsewhere = TempDir::new().unwrap();
+        let copy = elsewhere.path().join("0.png");
+        let references = || {
+            let line = place.succeeds(&["caption", "squares-001", "--json", text(&copy)]);
+            serde_json::from_str::<serde_json::Value>(&line).unwrap()["references"].clone()
+        };
+        fs::copy(place.photo(0), &copy).unwrap();
+        assert_eq!(references()[0], "a red square on grey");
+        fs::copy(place.photo(1), &copy).unwrap();
+        assert_eq!(
+            references(),
+            serde_json::Value::Null,
+            "another photo of the same name"
+        );
+    }
+}
