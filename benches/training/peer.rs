@@ -68,6 +68,9 @@ impl Peer {
         }
         let mut process = Command::new(python)
             .arg(Path::new(SCRIPT))
+            // Its threads sleep while they wait. By default they spin, and on a machine that others use too
+            // that made its steps ten times as slow.
+            .env("OMP_WAIT_POLICY", "PASSIVE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
