@@ -61,12 +61,10 @@ impl<D: Backend> Inject<D> {
     }
 
     /// `[photos, embedding]`
-    fn see<T: Tape<f32, D>>(
-        &self,
-        regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
-        self.image.forward(noise.apply(mean_region(regions)?)?)
+    ///
+    /// Nothing is dropped here: the LSTM sees the photo once, and what it misses then it cannot learn from.
+    fn see<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+        self.image.forward(mean_region(regions)?)
     }
 
     /// What the output layer reads, a row for every token.
@@ -79,9 +77,9 @@ impl<D: Backend> Inject<D> {
         let photos = batch.photos.clone();
         let captions = photos.len();
         let photos = regions.device().try_tensor_from_vec(photos, (captions,))?;
-        let image: Matrix<D, T> = self.see(regions, noise)?.try_gather(photos)?;
-        let words = self.embedding.forward::<T>(&batch.inputs)?;
-        let inputs = noise.apply((image, words).try_concat_along(Axis::<0>)?)?;
+        let image: Matrix<D, T> = self.see(regions)?.try_gather(photos)?;
+        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
+        let inputs = (image, words).try_concat_along(Axis::<0>)?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
         noise.apply(hidden.try_slice((captions.., ..))?)
     }
@@ -107,7 +105,7 @@ impl<D: Backend> Decoder<D> for Inject<D> {
     }
 
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = self.see(regions, &mut Noise::none())?;
+        let image = self.see(regions)?;
         let before = self.lstm.zero_state(image.shape().0)?;
         Ok(DecoderState {
             lstm: self.lstm.step(image, before)?,
