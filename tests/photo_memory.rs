@@ -20,12 +20,13 @@ const LIMITS: PhotoLimits = PhotoLimits {
 /// Of the file's copies, of tables, and of what the tests' harness does meanwhile.
 const BESIDES: usize = 512 << 10;
 
-const KINDS: [&[u8]; 5] = [
+const KINDS: [&[u8]; 6] = [
     include_bytes!("data/jpeg/baseline_422.jpg"),
     include_bytes!("data/jpeg/progressive_420.jpg"),
     include_bytes!("data/jpeg/restarts_420.jpg"),
     include_bytes!("data/jpeg/grey.jpg"),
     include_bytes!("data/jpeg/cmyk.jpg"),
+    include_bytes!("data/jpeg/progressive_cmyk.jpg"),
 ];
 
 /// Where a JPEG's frame header says how large it is: two bytes of height, two of width (T.81, B.2.2).
@@ -35,7 +36,7 @@ fn size_field(jpeg: &[u8]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn damaged_jpegs_stay_within_the_limit(
         kind in 0..KINDS.len(),

@@ -31,6 +31,7 @@ KINDS = {
     "rgb": dict(keep_rgb=True),
     "grey": dict(mode="L"),
     "cmyk": dict(mode="CMYK"),
+    "progressive_cmyk": dict(mode="CMYK", progressive=True),
 }
 
 folder = Path(__file__).parent / "jpeg"

@@ -288,7 +288,9 @@ mod tests {
         ] {
             assert_as_libjpeg(kind, 0);
         }
-        assert_as_libjpeg("cmyk", 1);
+        for kind in ["cmyk", "progressive_cmyk"] {
+            assert_as_libjpeg(kind, 1);
+        }
     }
 
     #[test]
