@@ -16,7 +16,7 @@ use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use serde::{Deserialize, Serialize};
 
-pub use captioner::{Captioner, CaptionerError, PhotoEncoder, WrittenCaption};
+pub use captioner::{Captioner, CaptionerError, WrittenCaption};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};

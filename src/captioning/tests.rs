@@ -210,8 +210,10 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
     }
 }
 
-mod photo_encoder {
+mod photos_of_no_data_set {
+    use super::captioner::Eye;
     use super::*;
+    use crate::vision::encoder::EncoderError;
     use crate::vision::preprocess::Preprocessing;
     use crate::vision::store::{FeatureDtype, FeatureSpec};
     use std::path::Path;
@@ -226,7 +228,7 @@ mod photo_encoder {
             channels: 4096,
             dtype: FeatureDtype::F32,
         };
-        match PhotoEncoder::new(&EncoderSpec::Features(spec), weights, &Cpu::default()) {
+        match Eye::of(&EncoderSpec::Features(spec), weights, &Cpu::default()) {
             Ok(_) => panic!("these weights are not the right ones"),
             Err(error) => error,
         }
@@ -256,12 +258,12 @@ mod photo_encoder {
         let error = refused("vgg16", Some(&path));
         let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
         assert!(
-            matches!(&error, CaptionerError::OtherWeights { found, .. } if *found == hash),
+            matches!(&error, CaptionerError::Encoder(EncoderError::OtherWeights { found, .. }) if *found == hash),
             "{error}"
         );
         assert!(matches!(
             refused("vgg61", Some(&path)),
-            CaptionerError::UnknownBackbone(_)
+            CaptionerError::Encoder(EncoderError::UnknownBackbone(_))
         ));
     }
 }
