@@ -29,9 +29,26 @@ impl Demo {
         let data_set = Name::fitting("scenes");
         let directory = context.root.dataset_dir(&data_set);
         std::fs::create_dir_all(&directory)?;
-        let photos = scenes::write(&ScenesSettings { photos: 4000, ..Default::default() }, &directory, |_| ())?;
+        let photos = scenes::write(
+            &ScenesSettings {
+                photos: 4000,
+                ..Default::default()
+            },
+            &directory,
+            |_| (),
+        )?;
         let decode = |path: &std::path::Path| photo::decode(path).map(|_| ()).map_err(|e| e.to_string());
-        prepare_reading(&PrepareSettings{minimum_count: 1, ..Default::default()}, &Source::at("scenes"), Reading::drawn(photos), &directory, &decode, &|_| ())?;
+        prepare_reading(
+            &PrepareSettings {
+                minimum_count: 1,
+                ..Default::default()
+            },
+            &Source::at("scenes"),
+            Reading::drawn(photos),
+            &directory,
+            &decode,
+            &|_| (),
+        )?;
         let run = TrainingRun::start(&directory, settings(), || {
             context.root.create_new_run(&Name::fitting("demo"))
         })?;
@@ -42,14 +59,25 @@ impl Demo {
 /// Settings under which two cores learn the scenes in less than two minutes.
 fn settings() -> RunSettings {
     RunSettings {
-        encoder: EncoderSettings { kind: EncoderKind::SmallCnn, ..Default::default() },
-        decoder: DecoderSettings { kind: DecoderKind::Merge, hidden: 128, embedding: 64, dropout: 0.0 },
+        encoder: EncoderSettings {
+            kind: EncoderKind::SmallCnn,
+            ..Default::default()
+        },
+        decoder: DecoderSettings {
+            kind: DecoderKind::Merge,
+            hidden: 128,
+            embedding: 64,
+            dropout: 0.0,
+        },
         training: TrainingSettings {
             epochs: 10,
             batch_size: 80,
             batch_by: BatchBy::Photo,
             learning_rate: 1.5e-3,
-            schedule: Schedule { warmup_steps: 50, ..Default::default() },
+            schedule: Schedule {
+                warmup_steps: 50,
+                ..Default::default()
+            },
             label_smoothing: 0.0,
             ..Default::default()
         },

@@ -60,6 +60,7 @@ impl Train {
             return follow(&TrainingRun::resume(run)?, context);
         }
         let settings: RunSettings = config::resolve(self.config.as_deref(), &self.assignments()?)?;
+        settings.check()?;
         if self.print_settings {
             return Ok(context.print(&toml::to_string_pretty(&settings)?)?);
         }

@@ -87,7 +87,7 @@ impl Default for DecoderSettings {
             kind: DecoderKind::default(),
             hidden: 256,
             embedding: 256,
-            dropout: 0.5,
+            dropout: 0.25,
         }
     }
 }

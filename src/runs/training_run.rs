@@ -7,8 +7,8 @@ use crate::dataset::{DataSet, DataSetError, Photo, Split};
 use crate::nn::{Backend, random_stream};
 use crate::text::VocabularyError;
 use crate::training::{
-    Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, RecordError, RunRecord, RunSettings,
-    Trainer, TrainingError, TrainingEvent, TrainingSplit,
+    Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, OutOfRange, RecordError, RunRecord,
+    RunSettings, Trainer, TrainingError, TrainingEvent, TrainingSplit,
 };
 use crate::vision::store::{FeatureStore, weights_file};
 use std::fs::{File, TryLockError};
@@ -31,6 +31,9 @@ pub enum RunError {
     /// The run's vocabulary.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] OutOfRange),
     /// Features or photos.
     #[error(transparent)]
     Inputs(#[from] InputsError),
@@ -99,6 +102,7 @@ impl TrainingRun {
         settings: RunSettings,
         create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
     ) -> Result<Self, RunError> {
+        settings.check()?;
         let data = DataSet::load(data_set)?;
         let features = choose_features(&settings.encoder, data_set)?;
         let encoder = encoder_spec(&settings.encoder, features.as_deref())?;

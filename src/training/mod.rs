@@ -14,6 +14,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod validity;
 
 pub use batches::Example;
 pub use data::{EncodedCaption, TrainingSplit};
@@ -23,3 +24,4 @@ pub use record::{DataRecord, RecordError, RunRecord};
 pub use schedule::{Schedule, Shape};
 pub use settings::{BatchBy, EncoderKind, EncoderSettings, Metric, RunSettings, TrainingSettings};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};
+pub use validity::OutOfRange;

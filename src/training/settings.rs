@@ -77,7 +77,7 @@ pub struct TrainingSettings {
 impl Default for TrainingSettings {
     fn default() -> Self {
         Self {
-            epochs: 15,
+            epochs: 12,
             batch_size: 64,
             batch_by: BatchBy::Caption,
             longest_caption: 30,

@@ -1,9 +1,12 @@
 //! One photo from disk to RGB pixels, within limits, or an error that says what is wrong with the file.
 
+mod jpeg;
+
 use super::lookalike::Lookalike;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::{Cursor, ErrorKind};
+use std::panic::{self, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -67,6 +70,9 @@ pub enum PhotoFault {
     /// The data contradicts itself.
     #[error("is damaged ({0}): download or copy it again, or remove it")]
     Damaged(String),
+    /// The data leads its decoder into a state that its authors held to be impossible.
+    #[error("makes its decoder fail: open and save it in another program, or remove it")]
+    DecoderPanicked,
     /// More pixels than [`PhotoLimits::pixels`], or a side longer than [`PhotoLimits::side`].
     #[error(
         "has {width} x {height} pixels, more than the {} ({} a side) that are read: make it smaller",
@@ -109,7 +115,7 @@ pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, PhotoError> {
 pub fn decode_within(path: impl AsRef<Path>, limits: PhotoLimits) -> Result<RgbImage, PhotoError> {
     let path = path.as_ref();
     read(path, limits)
-        .and_then(|contents| decode_bytes(&contents, limits))
+        .and_then(|contents| without_panic(|| decode_bytes(&contents, limits)))
         .map_err(|fault| PhotoError {
             path: path.to_owned(),
             fault,
@@ -143,40 +149,52 @@ fn decode_bytes(contents: &[u8], limits: PhotoLimits) -> Result<RgbImage, PhotoF
     }
     let format =
         image::guess_format(contents).map_err(|_| PhotoFault::NotAPicture(Lookalike::of(contents)))?;
-    if format == ImageFormat::Jpeg && !reaches_end_of_image(contents) {
+    if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
         return Err(PhotoFault::Truncated);
     }
-    let (mut photo, orientation) =
-        decode_upright_later(contents, format, limits).map_err(|error| fault_of(error, limits))??;
+    let (mut photo, orientation) = decode_upright_later(contents, format, limits)?;
     photo.apply_orientation(orientation);
     Ok(photo.into_rgb8())
 }
 
-/// The outer error is the decoder's, the inner one ours.
+/// Among a hundred thousand pictures, the one that trips a decoder must not end the work on the others.
+fn without_panic<T>(decode: impl FnOnce() -> Result<T, PhotoFault> + UnwindSafe) -> Result<T, PhotoFault> {
+    panic::catch_unwind(decode).unwrap_or(Err(PhotoFault::DecoderPanicked))
+}
+
 fn decode_upright_later(
     contents: &[u8],
     format: ImageFormat,
     limits: PhotoLimits,
-) -> Result<Result<(DynamicImage, Orientation), PhotoFault>, ImageError> {
+) -> Result<(DynamicImage, Orientation), PhotoFault> {
+    let fault = |error| fault_of(error, limits);
     let mut memory = Limits::no_limits();
     memory.max_alloc = Some(limits.memory);
     let mut reader = ImageReader::with_format(Cursor::new(contents), format);
     reader.limits(memory.clone());
-    let mut decoder = reader.into_decoder()?;
+    let mut decoder = reader.into_decoder().map_err(fault)?;
 
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.pixels || width.max(height) > limits.side {
-        return Ok(Err(PhotoFault::TooManyPixels {
+        return Err(PhotoFault::TooManyPixels {
             width,
             height,
             limits,
-        }));
+        });
     }
-    memory.reserve(decoder.total_bytes())?;
-    decoder.set_limits(memory)?;
+    memory.reserve(decoder.total_bytes()).map_err(fault)?;
     // Broken metadata does not make a picture unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    Ok(Ok((DynamicImage::from_decoder(decoder)?, orientation)))
+    if format == ImageFormat::Jpeg {
+        if let Some(photo) = jpeg::decode(contents, limits)? {
+            return Ok((photo.into(), orientation));
+        }
+        let working_memory = jpeg::most_working_memory(width, height);
+        memory.reserve(working_memory).map_err(fault)?;
+    }
+    decoder.set_limits(memory).map_err(fault)?;
+    let photo = DynamicImage::from_decoder(decoder).map_err(fault)?;
+    Ok((photo, orientation))
 }
 
 fn fault_of(error: ImageError, limits: PhotoLimits) -> PhotoFault {
@@ -186,43 +204,6 @@ fn fault_of(error: ImageError, limits: PhotoLimits) -> PhotoFault {
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PhotoFault::Truncated,
         error => PhotoFault::Damaged(error.to_string()),
     }
-}
-
-/// Whether a JPEG stream runs on to its end-of-image marker (ITU-T T.81, B.1).
-///
-/// Decoders, following browsers, fill what a truncated stream lacks with grey and report nothing. Segments
-/// are stepped over by their length, so that the marker of a thumbnail within one does not count.
-fn reaches_end_of_image(jpeg: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xd9;
-    let mut rest = jpeg;
-    while let Some((marker, after)) = next_marker(rest) {
-        if marker == END_OF_IMAGE {
-            return true;
-        }
-        let Some(after_segment) = skip_segment(marker, after) else {
-            return false;
-        };
-        rest = after_segment;
-    }
-    false
-}
-
-/// The next marker and what follows it, past entropy-coded data with its stuffed zeros and restart markers.
-fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let at = bytes
-        .windows(2)
-        .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7))?;
-    Some((bytes[at + 1], &bytes[at + 2..]))
-}
-
-fn skip_segment(marker: u8, bytes: &[u8]) -> Option<&[u8]> {
-    const TEMPORARY: u8 = 0x01;
-    const START_OF_IMAGE: u8 = 0xd8;
-    if matches!(marker, TEMPORARY | START_OF_IMAGE) {
-        return Some(bytes);
-    }
-    let length = u16::from_be_bytes(*bytes.first_chunk()?);
-    bytes.get(usize::from(length)..)
 }
 
 #[cfg(test)]
@@ -273,6 +254,47 @@ mod tests {
                 assert_eq!(photo, sample(), "{format:?}");
             }
         }
+    }
+
+    /// Each PNG holds what libjpeg-turbo made of the JPEG (tests/data/make_jpeg_reference.py).
+    #[track_caller]
+    fn assert_as_libjpeg(kind: &str, most: u8) {
+        let file = |extension| {
+            format!(
+                "{}/tests/data/jpeg/{kind}.{extension}",
+                env!("CARGO_MANIFEST_DIR")
+            )
+        };
+        let (ours, theirs) = (decode(file("jpg")).unwrap(), decode(file("png")).unwrap());
+        assert_eq!(ours.dimensions(), theirs.dimensions(), "{kind}");
+        let apart = ours
+            .as_raw()
+            .iter()
+            .zip(theirs.as_raw())
+            .map(|(a, b)| a.abs_diff(*b));
+        assert!(apart.max().unwrap() <= most, "{kind}");
+    }
+
+    #[test]
+    fn jpegs_are_decoded_as_by_libjpeg() {
+        for kind in [
+            "baseline_420",
+            "baseline_422",
+            "baseline_444",
+            "progressive_420",
+            "restarts_420",
+            "rgb",
+            "grey",
+        ] {
+            assert_as_libjpeg(kind, 0);
+        }
+        assert_as_libjpeg("cmyk", 1);
+    }
+
+    #[test]
+    fn a_decoder_that_panics_becomes_a_fault() {
+        let outcome: Result<(), _> = without_panic(|| panic!("index out of bounds"));
+        assert!(matches!(outcome, Err(PhotoFault::DecoderPanicked)));
     }
 
     #[test]
@@ -371,8 +393,8 @@ mod tests {
         encoder
             .write_image(sample().as_raw(), 48, 32, image::ExtendedColorType::Rgb8)
             .unwrap();
-        assert!(reaches_end_of_image(&bytes));
-        assert!(!reaches_end_of_image(&bytes[..bytes.len() - 2]));
+        assert!(jpeg::reaches_end_of_image(&bytes));
+        assert!(!jpeg::reaches_end_of_image(&bytes[..bytes.len() - 2]));
         let zero_filled: Vec<u8> = [&bytes[..bytes.len() / 2], &vec![0; bytes.len() / 2][..]].concat();
         assert!(matches!(decode_default(&zero_filled), Err(PhotoFault::Truncated)));
     }

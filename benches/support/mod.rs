@@ -1,0 +1,109 @@
+//! What the benches share: runs taken in turn, their medians, and the machine's own matrix products.
+//!
+//! A shared machine is not the same from one minute to the next, so nothing here times one thing alone: the
+//! contestants of a comparison run one after the other, round after round, and a ratio is taken within a round.
+
+#![allow(dead_code)] // every bench uses its part
+
+mod product;
+
+pub(crate) use product::{Buffers, Product};
+
+use std::error::Error;
+use std::fmt;
+use std::time::Instant;
+
+/// Why a bench could not go on.
+pub(crate) type Failure = Box<dyn Error>;
+
+/// Does its work once and gives the seconds it took.
+pub(crate) type Contestant<'a> = Box<dyn FnMut() -> Result<f64, Failure> + 'a>;
+
+/// Rounds that count.
+pub(crate) const ROUNDS: usize = 5;
+
+/// Seconds that all contestants took: a row for every round, a column for every contestant.
+pub(crate) struct Rounds(Vec<Vec<f64>>);
+
+impl Rounds {
+    /// Runs the contestants in turn. The first round is not counted: caches fill, threads start, memory is
+    /// mapped.
+    pub(crate) fn run(contestants: &mut [Contestant<'_>]) -> Result<Self, Failure> {
+        let mut round = || -> Result<Vec<f64>, Failure> {
+            contestants.iter_mut().map(|contestant| contestant()).collect()
+        };
+        round()?;
+        Ok(Self((0..ROUNDS).map(|_| round()).collect::<Result<_, _>>()?))
+    }
+
+    /// The median of one contestant.
+    pub(crate) fn seconds(&self, contestant: usize) -> f64 {
+        median(self.0.iter().map(|round| round[contestant]).collect())
+    }
+
+    /// How many times the seconds of `other` one contestant took, within a round.
+    pub(crate) fn ratio(&self, contestant: usize, other: usize) -> Spread {
+        let mut ratios: Vec<f64> = self
+            .0
+            .iter()
+            .map(|round| round[contestant] / round[other])
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        Spread {
+            least: ratios[0],
+            most: ratios[ratios.len() - 1],
+            median: median(ratios),
+        }
+    }
+}
+
+/// What the rounds say of a ratio.
+pub(crate) struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    /// The same of `factor` times the ratio.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self {
+            least: self.least * factor,
+            median: self.median * factor,
+            most: self.most * factor,
+        }
+    }
+}
+
+/// `0.62 (0.60-0.66)`
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { least, median, most } = self;
+        f.pad(&format!("{median:.2} ({least:.2}-{most:.2})"))
+    }
+}
+
+/// Seconds that `work` takes.
+pub(crate) fn timed<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<f64, Failure> {
+    let start = Instant::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// The middle one; of two, the lower.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}
+
+/// What a reader must know to judge the figures: how they were taken, on how much of a machine.
+pub(crate) fn print_conditions() {
+    let load = std::fs::read_to_string("/proc/loadavg")
+        .ok()
+        .and_then(|load| Some(load.split_whitespace().next()?.to_owned()))
+        .unwrap_or_else(|| "unknown".into());
+    println!(
+        "{} threads, load {load} before the start; medians of {ROUNDS} rounds in turn, least and most in brackets",
+        rayon::current_num_threads()
+    );
+}

@@ -1,0 +1,156 @@
+//! What is measured: a decoder of a size, the step that trains it, and that step's bare matrix products.
+
+use crate::captions::CAPTIONS;
+use crate::support::{Failure, Product};
+use cutline::decoder::{
+    self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularisation,
+};
+use cutline::nn::{Adam, AdamSettings, Packing, Regions, random_stream};
+use dfdx::prelude::{AsArray, Backward, Cpu, PutTape, TensorFromVec};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Channels of a photo's features.
+pub(crate) const CHANNELS: usize = 512;
+pub(crate) const DROPOUT: f32 = 0.5;
+pub(crate) const LABEL_SMOOTHING: f32 = 0.1;
+pub(crate) const LEARNING_RATE: f32 = 1e-3;
+pub(crate) const SEED: u64 = 1;
+
+/// A decoder and its size. Word embeddings have as many dimensions as the LSTM has units.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) kind: DecoderKind,
+    pub(crate) hidden: usize,
+    pub(crate) vocabulary: usize,
+}
+
+impl Case {
+    /// Every decoder in every size; 7,337 and 2,533 are Flickr8k's words, all and those seen five times.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        DecoderKind::ALL.into_iter().flat_map(|kind| {
+            [256, 512].into_iter().flat_map(move |hidden| {
+                [7337, 2533].into_iter().map(move |vocabulary| Self {
+                    kind,
+                    hidden,
+                    vocabulary,
+                })
+            })
+        })
+    }
+
+    /// The products of one step, each layer's forward and backward.
+    pub(crate) fn products(self, batch: &CaptionBatch) -> Vec<Product> {
+        let Self { kind, hidden, .. } = self;
+        let joint = match kind {
+            DecoderKind::Merge => dense(batch.tokens(), hidden, hidden),
+            DecoderKind::Inject => Vec::new(),
+        };
+        [
+            self.image_products(),
+            self.lstm_products(batch),
+            joint,
+            self.output_products(batch),
+        ]
+        .concat()
+    }
+
+    /// The layer that projects the photos. What lies before it is not trained.
+    pub(crate) fn image_products(self) -> Vec<Product> {
+        let forward = Product::forward(CAPTIONS, CHANNELS, self.hidden);
+        vec![forward, forward.weight_gradient()]
+    }
+
+    /// The LSTM: all inputs at once, then the hidden states step by step, there and back.
+    pub(crate) fn lstm_products(self, batch: &CaptionBatch) -> Vec<Product> {
+        let (hidden, gates) = (self.hidden, 4 * self.hidden);
+        let packing: Packing = match self.kind {
+            DecoderKind::Merge => batch.packing.clone(),
+            DecoderKind::Inject => batch.packing.with_step_before(),
+        };
+        let recurrent = (1..packing.steps()).flat_map(|step| {
+            let forward = Product::forward(packing.live(step), hidden, gates);
+            [forward, forward.input_gradient()]
+        });
+        let later = Product::forward(packing.rows() - packing.sequences(), hidden, gates);
+        dense(packing.rows(), hidden, gates)
+            .into_iter()
+            .chain(recurrent)
+            .chain([later.weight_gradient()])
+            .collect()
+    }
+
+    /// The layer that gives a logit to every word.
+    pub(crate) fn output_products(self, batch: &CaptionBatch) -> Vec<Product> {
+        dense(batch.tokens(), self.hidden, self.vocabulary)
+    }
+}
+
+/// The three products of a dense layer in training.
+pub(crate) fn dense(rows: usize, inputs: usize, outputs: usize) -> Vec<Product> {
+    let forward = Product::forward(rows, inputs, outputs);
+    vec![forward, forward.input_gradient(), forward.weight_gradient()]
+}
+
+/// A decoder in training, with photos' features for a batch.
+pub(crate) struct Training {
+    pub(crate) decoder: Box<dyn Decoder<Cpu>>,
+    pub(crate) adam: Adam<Cpu>,
+    features: Vec<f32>,
+}
+
+impl Training {
+    pub(crate) fn new(case: Case) -> Result<Self, Failure> {
+        let Case {
+            kind,
+            hidden,
+            vocabulary,
+        } = case;
+        let settings = DecoderSettings {
+            kind,
+            hidden,
+            embedding: hidden,
+            dropout: DROPOUT,
+        };
+        let shape = DecoderShape {
+            channels: CHANNELS,
+            vocabulary,
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+        let decoder = decoder::build(&Cpu::default(), &settings, shape, &mut rng)?;
+        let adam = Adam::new(AdamSettings::default(), decoder.parameters())?;
+        let features = (0..CAPTIONS * CHANNELS).map(|_| rng.random()).collect();
+        Ok(Self {
+            decoder,
+            adam,
+            features,
+        })
+    }
+
+    /// The photos, `[CAPTIONS, 1, CHANNELS]`.
+    pub(crate) fn regions(&self) -> Result<Regions<Cpu>, Failure> {
+        let shape = (CAPTIONS, 1, CHANNELS);
+        Ok(Cpu::default().try_tensor_from_vec(self.features.clone(), shape)?)
+    }
+
+    /// One update; gives the loss before it.
+    pub(crate) fn step(&mut self, batch: &CaptionBatch) -> Result<f32, Failure> {
+        let mut stream = random_stream(SEED, "dropout", self.adam.step);
+        let regularisation = Regularisation {
+            label_smoothing: LABEL_SMOOTHING,
+            stream: &mut stream,
+        };
+        let regions = self.regions()?.put_tape(Default::default());
+        let loss = self.decoder.training_loss(regions, batch, regularisation)?;
+        let value = loss.array();
+        let mut gradients = loss.try_backward()?;
+        let norm = self
+            .adam
+            .update(self.decoder.parameters_mut(), &mut gradients, LEARNING_RATE)?;
+        if norm.is_finite() {
+            Ok(value)
+        } else {
+            Err("the gradient became infinite or not a number".into())
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Which settings of a run make sense.
+
+use super::settings::RunSettings;
+
+/// A setting outside what makes sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{key} = {value} is out of range; choose {expected}")]
+pub struct OutOfRange {
+    /// The setting, as `--set` takes it.
+    pub key: &'static str,
+    value: String,
+    expected: &'static str,
+}
+
+const AT_LEAST_ONE: &str = "1 or more";
+const SHARE: &str = "0 or more, and less than 1";
+const POSITIVE: &str = "a number above 0";
+const NOT_NEGATIVE: &str = "0 or more";
+
+impl RunSettings {
+    /// Holds every number against its range.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of range, and the range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let Self {
+            seed: _,
+            encoder: _,
+            decoder,
+            training,
+            search,
+        } = self;
+        let schedule = &training.schedule;
+        let optimiser = &training.optimiser;
+        at_least_one("decoder.hidden", decoder.hidden)?;
+        at_least_one("decoder.embedding", decoder.embedding)?;
+        within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
+        at_least_one("training.epochs", training.epochs)?;
+        at_least_one("training.batch_size", training.batch_size)?;
+        at_least_one("training.longest_caption", training.longest_caption)?;
+        within(
+            "training.learning_rate",
+            training.learning_rate,
+            is_positive,
+            POSITIVE,
+        )?;
+        within(
+            "training.label_smoothing",
+            training.label_smoothing,
+            is_share,
+            SHARE,
+        )?;
+        within("training.schedule.floor", schedule.floor, is_share, SHARE)?;
+        within("training.schedule.factor", schedule.factor, is_share, SHARE)?;
+        within("training.optimiser.beta1", optimiser.beta1, is_share, SHARE)?;
+        within("training.optimiser.beta2", optimiser.beta2, is_share, SHARE)?;
+        within(
+            "training.optimiser.epsilon",
+            optimiser.epsilon,
+            is_positive,
+            POSITIVE,
+        )?;
+        within(
+            "training.optimiser.weight_decay",
+            optimiser.weight_decay,
+            is_not_negative,
+            NOT_NEGATIVE,
+        )?;
+        within(
+            "training.optimiser.gradient_clip",
+            optimiser.gradient_clip,
+            is_not_negative,
+            NOT_NEGATIVE,
+        )?;
+        at_least_one("search.beam", search.beam)?;
+        at_least_one("search.maximum_length", search.maximum_length)?;
+        within(
+            "search.temperature",
+            search.temperature as f32,
+            is_positive,
+            POSITIVE,
+        )?;
+        within(
+            "search.length_penalty",
+            search.length_penalty as f32,
+            f32::is_finite,
+            "a number",
+        )?;
+        if search.minimum_length > search.maximum_length {
+            return Err(OutOfRange {
+                key: "search.minimum_length",
+                value: search.minimum_length.to_string(),
+                expected: "no more than search.maximum_length",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn at_least_one(key: &'static str, value: usize) -> Result<(), OutOfRange> {
+    match value {
+        0 => Err(OutOfRange {
+            key,
+            value: value.to_string(),
+            expected: AT_LEAST_ONE,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn within(
+    key: &'static str,
+    value: f32,
+    is_valid: fn(f32) -> bool,
+    expected: &'static str,
+) -> Result<(), OutOfRange> {
+    match is_valid(value) {
+        true => Ok(()),
+        false => Err(OutOfRange {
+            key,
+            value: value.to_string(),
+            expected,
+        }),
+    }
+}
+
+fn is_share(value: f32) -> bool {
+    (0.0..1.0).contains(&value)
+}
+
+fn is_positive(value: f32) -> bool {
+    value > 0.0 && value.is_finite()
+}
+
+fn is_not_negative(value: f32) -> bool {
+    value >= 0.0 && value.is_finite()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert_eq!(RunSettings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        for assignment in [
+            "decoder.hidden=0",
+            "decoder.dropout=1.0",
+            "training.batch_size=0",
+            "training.learning_rate=nan",
+            "training.learning_rate=-1e-3",
+            "training.optimiser.gradient_clip=inf",
+            "search.beam=0",
+            "search.minimum_length=99",
+        ] {
+            let key = assignment.split('=').next().unwrap();
+            let settings: RunSettings = config::resolve(None, &[assignment.parse().unwrap()]).unwrap();
+            assert_eq!(settings.check().unwrap_err().key, key);
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The pixels of a JPEG as libjpeg gives them: published weights, and the features they are held against,
+//! saw photos through libjpeg, and a network amplifies what decoders differ by.
+
+use super::{PhotoFault, PhotoLimits};
+use image::RgbImage;
+use libjpeg_turbo_rs::{
+    ColorSpace, ComponentInfo, DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat,
+};
+
+/// Encoders write about ten; each costs a walk over all coefficients.
+const MOST_SCANS: usize = 100;
+
+/// Decodes greys, YCbCr and RGB of 8 bits, sequential or progressive; `None` for the other kinds (CMYK, ...).
+///
+/// The inverse DCT is libjpeg's accurate integer one and chroma is interpolated ("fancy upsampling"), as in
+/// every program that leaves libjpeg's settings alone.
+///
+/// # Errors
+/// [`PhotoFault`] for damaged data, also where libjpeg would warn and go on, and for memory beyond the limits.
+pub(super) fn decode(jpeg: &[u8], limits: PhotoLimits) -> Result<Option<RgbImage>, PhotoFault> {
+    match decode_common(jpeg, limits) {
+        Ok(photo) => Ok(photo),
+        Err(JpegError::Unsupported(_)) => Ok(None),
+        Err(error) => Err(fault_of(error, limits)),
+    }
+}
+
+fn decode_common(jpeg: &[u8], limits: PhotoLimits) -> Result<Option<RgbImage>, JpegError> {
+    let mut decoder = Decoder::new_with_limits(jpeg, decode_limits(limits))?;
+    if !is_common(&decoder) {
+        return Ok(None);
+    }
+    decoder.set_output_format(PixelFormat::Rgb);
+    let (width, height) = (decoder.header().width, decoder.header().height);
+    let pixels = decoder.decode_image()?.into_vec();
+    Ok(RgbImage::from_raw(width.into(), height.into(), pixels))
+}
+
+fn decode_limits(limits: PhotoLimits) -> DecodeLimits {
+    let side = usize::try_from(limits.side).unwrap_or(usize::MAX);
+    DecodeLimits {
+        max_width: side,
+        max_height: side,
+        max_pixels: limits.pixels,
+        max_scans: MOST_SCANS,
+        max_memory: Some(limits.memory),
+    }
+}
+
+fn is_common(decoder: &Decoder) -> bool {
+    let header = decoder.header();
+    let colours = match decoder.jpeg_color_space() {
+        ColorSpace::Grayscale => true,
+        ColorSpace::YCbCr | ColorSpace::Rgb => is_evenly_subsampled(header),
+        _ => false,
+    };
+    colours && header.precision == 8 && !header.is_lossless && !decoder.is_arithmetic()
+}
+
+/// Whether both chroma planes have the same size, of which the luma plane's is a whole multiple.
+///
+/// The others occur only in damaged files, and the decoder has been seen to panic on them.
+fn is_evenly_subsampled(header: &FrameHeader) -> bool {
+    let factors = |part: &ComponentInfo| (part.horizontal_sampling, part.vertical_sampling);
+    let [luma, blue, red] = header.components.as_slice() else {
+        return false;
+    };
+    let ((across, down), chroma) = (factors(luma), factors(blue));
+    chroma == factors(red) && across.is_multiple_of(chroma.0) && down.is_multiple_of(chroma.1)
+}
+
+fn fault_of(error: JpegError, limits: PhotoLimits) -> PhotoFault {
+    match error {
+        JpegError::UnexpectedEof => PhotoFault::Truncated,
+        JpegError::AllocationFailed { .. } => PhotoFault::TooMuchMemory { limit: limits.memory },
+        // The limits on scans and sides arrive here too.
+        JpegError::LimitExceeded { limit, .. } if limit == limits.memory => {
+            PhotoFault::TooMuchMemory { limit }
+        }
+        error => PhotoFault::Damaged(error.to_string()),
+    }
+}
+
+/// Bytes that a decoder may need besides the RGB pixels: the coefficients (16 bits) and samples (8 bits) of
+/// four components, which a progressive JPEG holds all at once.
+pub(super) fn most_working_memory(width: u32, height: u32) -> u64 {
+    const COMPONENTS: u64 = 4;
+    const COEFFICIENT_AND_SAMPLE: u64 = 3;
+    u64::from(width) * u64::from(height) * COMPONENTS * COEFFICIENT_AND_SAMPLE
+}
+
+/// Whether a JPEG stream runs on to its end-of-image marker (ITU-T T.81, B.1).
+///
+/// Decoders, following browsers, fill what a truncated stream lacks with grey and report nothing. Segments
+/// are stepped over by their length, so that the marker of a thumbnail within one does not count.
+pub(super) fn reaches_end_of_image(jpeg: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    let mut rest = jpeg;
+    while let Some((marker, after)) = next_marker(rest) {
+        if marker == END_OF_IMAGE {
+            return true;
+        }
+        let Some(after_segment) = skip_segment(marker, after) else {
+            return false;
+        };
+        rest = after_segment;
+    }
+    false
+}
+
+/// The next marker and what follows it, past entropy-coded data with its stuffed zeros and restart markers.
+fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let at = bytes
+        .windows(2)
+        .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7))?;
+    Some((bytes[at + 1], &bytes[at + 2..]))
+}
+
+fn skip_segment(marker: u8, bytes: &[u8]) -> Option<&[u8]> {
+    const TEMPORARY: u8 = 0x01;
+    const START_OF_IMAGE: u8 = 0xd8;
+    if matches!(marker, TEMPORARY | START_OF_IMAGE) {
+        return Some(bytes);
+    }
+    let length = u16::from_be_bytes(*bytes.first_chunk()?);
+    bytes.get(usize::from(length)..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KINDS: [&[u8]; 5] = [
+        include_bytes!("../../../tests/data/jpeg/baseline_422.jpg"),
+        include_bytes!("../../../tests/data/jpeg/progressive_420.jpg"),
+        include_bytes!("../../../tests/data/jpeg/restarts_420.jpg"),
+        include_bytes!("../../../tests/data/jpeg/grey.jpg"),
+        include_bytes!("../../../tests/data/jpeg/rgb.jpg"),
+    ];
+
+    fn decode_default(jpeg: &[u8]) -> Result<Option<RgbImage>, PhotoFault> {
+        decode(jpeg, PhotoLimits::default())
+    }
+
+    #[test]
+    fn kinds_that_are_not_common_are_left_to_others() {
+        let cmyk = include_bytes!("../../../tests/data/jpeg/cmyk.jpg");
+        assert!(matches!(decode_default(cmyk), Ok(None)));
+
+        let mut uneven = KINDS[0].to_vec();
+        let frame = uneven
+            .windows(2)
+            .position(|marker| marker == [0xff, 0xc0])
+            .unwrap();
+        uneven[frame + 11] = 0x11; // luma 1 x 1 under chroma 1 x 1 ...
+        uneven[frame + 14] = 0x21; // ... of which one is twice as wide
+        assert!(matches!(decode_default(&uneven), Ok(None)));
+    }
+
+    #[test]
+    fn data_that_stops_before_the_end_marker_is_cut_short() {
+        let whole = KINDS[0];
+        let gap = [&whole[..whole.len() * 3 / 4], &[0xff, 0xd9]].concat();
+        assert!(reaches_end_of_image(&gap));
+        assert!(matches!(decode_default(&gap), Err(PhotoFault::Truncated)));
+    }
+
+    #[test]
+    fn memory_is_counted_with_what_decoding_needs() {
+        let pixels_and_planes = 43 * 29 * (3 + 3);
+        let limits = |memory| PhotoLimits {
+            memory,
+            ..PhotoLimits::default()
+        };
+        assert!(matches!(decode(KINDS[0], limits(pixels_and_planes)), Ok(Some(_))));
+        assert!(matches!(
+            decode(KINDS[0], limits(pixels_and_planes - 1)),
+            Err(PhotoFault::TooMuchMemory { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(
+            kind in 0..KINDS.len(),
+            damages in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+            end in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = KINDS[kind].to_vec();
+            for (at, byte) in damages {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let limits = PhotoLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
+            let _ = decode(&bytes, limits);
+            let _ = decode(&bytes[..end.index(bytes.len())], limits);
+        }
+    }
+}
