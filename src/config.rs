@@ -36,7 +36,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML.
-    #[error("{}:{line}: not valid TOML: {message}", path.display())]
+    #[error("{}:{line}: not valid TOML: {message}; mend that line", path.display())]
     Syntax {
         /// The file at fault.
         path: PathBuf,

@@ -20,7 +20,41 @@
 //! | [`config`] | defaults < file < flags |
 //! | [`nearest`] | the known word nearest to a mistyped one |
 //!
-//! Imports run downwards only; `tests/layers.rs` holds the rule.
+//! Imports run downwards only; `tests/layers.rs` holds the rule. The program is [`cli`]; all below it serves other
+//! programs as well.
+//!
+//! # One way through, in small
+//!
+//! ```
+//! use cutline::captioning::{SearchSettings, write_captions};
+//! use cutline::decoder::{DecoderSettings, DecoderShape, build};
+//! use cutline::metrics::{Example, score};
+//! use cutline::nn::random_stream;
+//! use cutline::text::{Cleaning, Vocabulary};
+//! use dfdx::prelude::*;
+//!
+//! // Captions become tokens, tokens a vocabulary.
+//! let references = ["Two dogs run on the beach.", "A pair of dogs, running along the sea!"]
+//!     .map(|caption| Cleaning::default().tokens(caption));
+//! assert_eq!(references[0].join(" "), "two dogs run on the beach");
+//! let vocabulary = Vocabulary::build(references.iter().map(Vec::as_slice), 1);
+//!
+//! // A decoder reads a photo's features, here random ones, and writes. This one has learned nothing yet.
+//! let cpu = Cpu::default();
+//! let shape = DecoderShape { channels: 8, vocabulary: vocabulary.len() };
+//! let decoder = build(&cpu, &DecoderSettings::default(), shape, &mut random_stream(1, "weights", 0))?;
+//! let features = cpu.sample_normal_like(&(1, 1, 8)); // [photos, regions, channels]
+//! let search = SearchSettings { beam: 3, maximum_length: 6, ..Default::default() };
+//! let found = write_captions(decoder.as_ref(), features, &search)?;
+//! let hypothesis = vocabulary.decode(&found[0][0].tokens);
+//! assert!(hypothesis.len() <= 6);
+//!
+//! // What it wrote is scored against what people wrote.
+//! let nonsense = Example { hypothesis: &hypothesis, references: &references };
+//! let perfect = Example { hypothesis: &references[0], references: &references };
+//! assert!(score(&[nonsense]).bleu[3] < score(&[perfect]).bleu[3]);
+//! # Ok::<(), CpuError>(())
+//! ```
 
 pub mod captioning;
 pub mod cli;

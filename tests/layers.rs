@@ -13,16 +13,18 @@
 //!           \     /
 //!             nn          dataset   text   metrics      (no tensors in these three)
 //!
-//!       config, nearest: below everything
+//!       config, files, nearest: below everything
 //! ```
 
 #![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A module and all that it may import, besides [`BOTTOM`] and itself.
+/// A module and those right below it: it may import these, what lies below them, [`BOTTOM`] and itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("nearest", &[]),
@@ -32,65 +34,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nn", &[]),
     ("dataset", &["text"]),
     ("vision", &["nn"]),
-    ("decoder", &["nn"]),
-    ("captioning", &["decoder", "vision", "nn", "text"]),
-    (
-        "training",
-        &[
-            "captioning",
-            "decoder",
-            "vision",
-            "nn",
-            "text",
-            "metrics",
-            "dataset",
-        ],
-    ),
-    (
-        "evaluation",
-        &[
-            "captioning",
-            "decoder",
-            "vision",
-            "nn",
-            "text",
-            "metrics",
-            "dataset",
-        ],
-    ),
-    (
-        "runs",
-        &[
-            "training",
-            "evaluation",
-            "captioning",
-            "decoder",
-            "vision",
-            "nn",
-            "text",
-            "metrics",
-            "dataset",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "runs",
-            "training",
-            "evaluation",
-            "captioning",
-            "decoder",
-            "vision",
-            "nn",
-            "text",
-            "metrics",
-            "dataset",
-        ],
-    ),
+    ("decoder", &["nn", "text"]),
+    ("captioning", &["decoder", "vision", "dataset", "metrics"]),
+    ("training", &["captioning"]),
+    ("evaluation", &["captioning"]),
+    ("runs", &["training", "evaluation"]),
+    ("cli", &["runs"]),
 ];
 
 /// What every module may import.
-const BOTTOM: &[&str] = &["config", "nearest", "files"];
+const BOTTOM: &[&str] = &["config", "files", "nearest"];
+
+/// All modules that `module` may import; `None` if it has no layer.
+fn importable(module: &str) -> Option<BTreeSet<&'static str>> {
+    let (_, below) = LAYERS.iter().find(|(name, _)| *name == module)?;
+    let deeper = below.iter().filter_map(|below| importable(below)).flatten();
+    Some(deeper.chain(below.iter().chain(BOTTOM).copied()).collect())
+}
 
 /// Outside crates that only some modules may use.
 const KEPT_APART: &[(&str, &[&str])] = &[
@@ -136,10 +96,10 @@ fn imports_run_downwards_only() {
     files.sort();
     assert!(!files.is_empty(), "no sources under {}", source.display());
     for file in files {
-        let Some(module) = module_of(file.strip_prefix(&source).unwrap()) else {
-            continue;
-        };
-        violations.extend(check(&file, &module, &fs::read_to_string(&file).unwrap()));
+        let path = module_path(file.strip_prefix(&source).unwrap());
+        if !path.is_empty() {
+            violations.extend(check(&file, &path, &fs::read_to_string(&file).unwrap()));
+        }
     }
     let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
     assert!(told.is_empty(), "\n{}\n", told.join("\n"));
@@ -158,35 +118,41 @@ fn rust_files(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The top-level module a file belongs to; `lib.rs` and `main.rs` stand outside the layers.
-fn module_of(file: &Path) -> Option<String> {
-    let first = file.iter().next()?.to_str()?;
-    let module = first.strip_suffix(".rs").unwrap_or(first);
-    (!matches!(module, "lib" | "main")).then(|| module.to_owned())
+/// The path of the module that a file under `src` is; `lib.rs` and `main.rs` are the root, outside the layers.
+fn module_path(file: &Path) -> Vec<String> {
+    let stem = file.with_extension("");
+    let parts = stem.iter().map(|part| part.to_str().unwrap());
+    parts
+        .filter(|part| !matches!(*part, "lib" | "main" | "mod"))
+        .map(str::to_owned)
+        .collect()
 }
 
-fn check(file: &Path, module: &str, source: &str) -> Vec<Violation> {
+fn check(file: &Path, path: &[String], source: &str) -> Vec<Violation> {
+    let module = path[0].as_str();
     let violation = |offset: usize, rule: String| Violation {
         file: file.to_owned(),
         line: 1 + source[..offset].matches('\n').count(),
         rule,
     };
-    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == module) else {
+    let Some(allowed) = importable(module) else {
         return vec![violation(
             0,
             format!("`{module}` has no layer yet; give it one in tests/layers.rs"),
         )];
     };
-    let code = without_comments_and_strings(source);
+    let code = without_comments_and_literals(source);
     let mut violations = Vec::new();
-    for (offset, imported) in crate_imports(&code) {
+    for (offset, imported) in imports(&code, path.len()) {
         let is_module = LAYERS.iter().any(|(name, _)| *name == imported);
-        let is_allowed = imported == module || BOTTOM.contains(&imported) || allowed.contains(&imported);
-        if is_module && !is_allowed {
-            let may = [*allowed, BOTTOM].concat().join(", ");
+        if is_module && imported != module && !allowed.contains(imported) {
+            let may: Vec<&str> = allowed.iter().copied().collect();
             violations.push(violation(
                 offset,
-                format!("`{module}` imports `{imported}`, but may import only {may}"),
+                format!(
+                    "`{module}` imports `{imported}`, but may import only {}",
+                    may.join(", ")
+                ),
             ));
         }
     }
@@ -204,14 +170,12 @@ fn check(file: &Path, module: &str, source: &str) -> Vec<Violation> {
     violations
 }
 
-/// The modules named right after `crate::`, also within braces: `use crate::{text::Vocabulary, nn}`.
-fn crate_imports(code: &str) -> Vec<(usize, &str)> {
+/// The modules named right after the root of the crate, also within braces: `use crate::{text::Vocabulary, nn}`.
+///
+/// `depth` is the length of the file's own module path, by which a chain of `super::` leads to the root too.
+fn imports(code: &str, depth: usize) -> Vec<(usize, &str)> {
     let mut imports = Vec::new();
-    for (at, _) in code
-        .match_indices("crate::")
-        .filter(|(at, _)| !continues_a_word(code, *at))
-    {
-        let start = at + "crate::".len();
+    for start in after_crate(code).chain(after_supers(code, depth)) {
         if code[start..].starts_with('{') {
             imports.extend(first_names_in_braces(code, start));
         } else {
@@ -219,6 +183,56 @@ fn crate_imports(code: &str) -> Vec<(usize, &str)> {
         }
     }
     imports
+}
+
+/// Where paths go on after `crate::`.
+fn after_crate(code: &str) -> impl Iterator<Item = usize> {
+    const CRATE: &str = "crate::";
+    code.match_indices(CRATE)
+        .filter(|(at, _)| !continues_a_word(code, *at))
+        .map(|(at, _)| at + CRATE.len())
+}
+
+/// Where paths go on after as many `super::` as lead to the root.
+fn after_supers(code: &str, depth: usize) -> impl Iterator<Item = usize> {
+    const SUPER: &str = "super::";
+    let inline = inline_modules(code);
+    let starts = code
+        .match_indices(SUPER)
+        .filter(|(at, _)| !continues_a_word(code, *at) && !code[..*at].ends_with(SUPER));
+    starts.filter_map(move |(at, _)| {
+        let after = code[at..].trim_start_matches(SUPER);
+        let supers = (code.len() - at - after.len()) / SUPER.len();
+        let depth = depth + inline.iter().filter(|module| module.contains(&at)).count();
+        (supers >= depth).then_some(code.len() - after.len())
+    })
+}
+
+/// From brace to brace the bodies of all `mod name { ... }`.
+fn inline_modules(code: &str) -> Vec<Range<usize>> {
+    let body = |at: usize| {
+        let after = code[at + "mod".len()..].trim_start();
+        let open = after[identifier(after).len()..].trim_start();
+        open.starts_with('{').then(|| {
+            let open = code.len() - open.len();
+            open..closing_brace(code, open)
+        })
+    };
+    words(code, "mod").filter_map(body).collect()
+}
+
+/// Where the brace closes that opens at `open`.
+fn closing_brace(code: &str, open: usize) -> usize {
+    let mut depth = 0;
+    let close = code[open..].char_indices().find(|(_, character)| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    close.map_or(code.len(), |(at, _)| open + at)
 }
 
 /// The first name of each item of a brace group that opens at `open`.
@@ -281,8 +295,8 @@ fn is_path_root(code: &str, at: usize, word: &str) -> bool {
     begins && (after.starts_with("::") || before.ends_with("use"))
 }
 
-/// The source with everything in comments and string literals blanked, so that offsets stay.
-fn without_comments_and_strings(source: &str) -> String {
+/// The source with everything in comments and literals blanked, so that offsets stay.
+fn without_comments_and_literals(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
@@ -302,7 +316,7 @@ fn without_comments_and_strings(source: &str) -> String {
     code
 }
 
-/// How many bytes a comment or string literal takes at the start of `rest`; 0 where none starts.
+/// How many bytes a comment, or a literal of text, takes at the start of `rest`; 0 where none starts.
 fn skipped_length(rest: &str) -> usize {
     let until = |end: &str, from: usize| {
         rest[from..]
@@ -325,19 +339,35 @@ fn skipped_length(rest: &str) -> usize {
             closes
         });
         end.map_or(rest.len(), |at| at + 2)
-    } else if rest.starts_with("'\"'") {
-        3
     } else {
-        0
+        character_length(rest)
+    }
+}
+
+/// How many bytes a literal of one character takes; 0 for a lifetime.
+fn character_length(rest: &str) -> usize {
+    let mut characters = rest.char_indices();
+    let [quote, first, second] = [(); 3].map(|()| characters.next());
+    match (quote, first, second) {
+        (Some((_, '\'')), Some((_, '\\')), Some((at, _))) => {
+            let escaped = at + 1;
+            rest[escaped..]
+                .find('\'')
+                .map_or(rest.len(), |end| escaped + end + 1)
+        }
+        (Some((_, '\'')), Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
     }
 }
 
 mod the_checker {
     use super::*;
 
+    /// The lines at fault in the file of a module such as `nn::lstm`.
     #[track_caller]
-    fn lines(module: &str, source: &str) -> Vec<usize> {
-        let violations = check(Path::new("made_up.rs"), module, source);
+    fn lines(path: &str, source: &str) -> Vec<usize> {
+        let path: Vec<String> = path.split("::").map(str::to_owned).collect();
+        let violations = check(Path::new("made_up.rs"), &path, source);
         violations.iter().map(|violation| violation.line).collect()
     }
 
@@ -345,13 +375,13 @@ mod the_checker {
     fn names_file_line_and_rule() {
         let violations = check(
             Path::new("src/text/mod.rs"),
-            "text",
+            &["text".to_owned()],
             "//! Text.\n\nuse crate::dataset::Split;\n",
         );
         let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
         assert_eq!(
             told,
-            ["src/text/mod.rs:3: `text` imports `dataset`, but may import only config, nearest, files"]
+            ["src/text/mod.rs:3: `text` imports `dataset`, but may import only config, files, nearest"]
         );
     }
 
@@ -390,6 +420,33 @@ mod the_checker {
         );
         assert_eq!(lines("runs", "pub(crate) use crate::cli;"), [1]);
         assert_eq!(lines("vision", "use crate::decoder as d;"), [1]);
+    }
+
+    #[test]
+    fn follows_super_up_to_the_root() {
+        assert_eq!(lines("nn", "use super::cli;"), [1]);
+        assert_eq!(
+            lines(
+                "nn::lstm::cpu",
+                "use super::super::super::{\n    cli,\n    nn,\n};"
+            ),
+            [2]
+        );
+        assert_eq!(lines("nn::lstm::cpu", "use super::super::decoder;"), []);
+        let in_tests = "mod tests {\n    use super::decoder;\n    fn f() { super::super::decoder::f() }\n}";
+        assert_eq!(lines("nn", in_tests), [3]);
+        let after_tests = "mod tests { const OPEN: char = '{'; }\nuse super::decoder;";
+        assert_eq!(lines("nn", after_tests), [2]);
+        assert_eq!(lines("captioning", "use super::decoder;"), []);
+    }
+
+    #[test]
+    fn files_are_modules() {
+        let path = |file: &str| module_path(Path::new(file)).join("::");
+        assert_eq!(path("lib.rs"), "");
+        assert_eq!(path("files.rs"), "files");
+        assert_eq!(path("nn/mod.rs"), "nn");
+        assert_eq!(path("nn/lstm/cpu.rs"), "nn::lstm::cpu");
     }
 
     #[test]

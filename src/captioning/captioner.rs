@@ -4,12 +4,13 @@ use super::model::{EncoderSpec, Model};
 use super::{SearchSettings, write_captions};
 use crate::nn::Backend;
 use crate::text::Vocabulary;
-use crate::vision::backbone::{Backbone, BackboneError, BackboneKind, FeatureForm, UnknownName};
+use crate::vision::backbone::BackboneError;
+use crate::vision::encoder::{EncoderError, PhotoEncoder};
 use crate::vision::preprocess::Preprocessing;
-use crate::vision::store::{FeatureDtype, FeatureSpec};
+use crate::vision::store::FeatureSpec;
 use crate::vision::weights::{WeightFile, WeightsError};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Why photos cannot be captioned.
 #[derive(Debug, thiserror::Error)]
@@ -24,40 +25,13 @@ pub enum CaptionerError {
         /// The hash of the file the features were made with.
         expected: String,
     },
-    /// The file of weights is not the one that the model's features were made with.
-    #[error(
-        "weights {}: not the file that this model's features were made with (BLAKE3 {found}, not {expected}): give that file with --weights",
-        path.display()
-    )]
-    OtherWeights {
-        /// The file given.
-        path: PathBuf,
-        /// Its hash.
-        found: String,
-        /// The hash of the file the features were made with.
-        expected: String,
-    },
-    /// The network gives features of another shape than the model was trained on.
-    #[error(
-        "{backbone} gives {found:?} regions and channels at layer {layer}, this model reads {expected:?}: it was trained with another version of Cutline; train it again"
-    )]
-    OtherShape {
-        /// The network.
-        backbone: String,
-        /// The layer.
-        layer: String,
-        /// Regions and channels that it gives.
-        found: (usize, usize),
-        /// Regions and channels that the model reads.
-        expected: (usize, usize),
-    },
-    /// The model names a network that this version does not know.
-    #[error("this model was trained on features of another version of Cutline: {0}")]
-    UnknownBackbone(#[from] UnknownName),
     /// The file of weights cannot be read.
     #[error("{0}; where the file has moved, give it with --weights")]
     Weights(#[from] WeightsError),
-    /// The network cannot be loaded or run.
+    /// The network does not make the features that the model was trained on.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// The network cannot be run.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
     /// The device refused, for lack of memory most of the time.
@@ -71,114 +45,49 @@ impl CaptionerError {
     }
 }
 
-/// Turns any photo into what a model's encoder is given: the same numbers as for a photo of its data set.
-pub struct PhotoEncoder<D: Backend> {
-    preprocessing: Preprocessing,
-    network: Option<PublishedNetwork<D>>,
+/// What makes a model's inputs of photos that no data set needs to hold.
+pub(super) enum Eye<D: Backend> {
+    /// The network is part of the model, which is given pixels.
+    Within(Preprocessing),
+    /// A network with published weights, and the features of it that the model was trained on.
+    Published(Box<PhotoEncoder<D>>, FeatureSpec),
 }
 
-/// A network with published weights whose features a model reads.
-struct PublishedNetwork<D: Backend> {
-    backbone: Backbone<D>,
-    form: FeatureForm,
-    dtype: FeatureDtype,
-    device: D,
-}
-
-impl<D: Backend> PhotoEncoder<D> {
-    /// The encoder for models of this specification; `weights` is needed where they read stored features.
-    ///
-    /// # Errors
-    /// Where the file of weights is missing, damaged, or not the one that the features were made with.
-    pub fn new(encoder: &EncoderSpec, weights: Option<&Path>, device: &D) -> Result<Self, CaptionerError> {
-        match encoder {
-            EncoderSpec::SmallCnn(settings) => Ok(Self {
-                preprocessing: settings.preprocessing(),
-                network: None,
-            }),
-            EncoderSpec::Features(spec) => Ok(Self {
-                preprocessing: spec.preprocessing.clone(),
-                network: Some(PublishedNetwork::load(spec, weights, device)?),
-            }),
-        }
-    }
-
-    /// How photos become the pixels that [`encode`](Self::encode) takes.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        &self.preprocessing
-    }
-
-    /// The inputs of [`Model::regions`] for photos given as pixels `[photos, size, size, 3]`.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub fn encode(&self, pixels: Vec<f32>) -> Result<Vec<f32>, CaptionerError> {
-        let Some(network) = &self.network else {
-            return Ok(pixels);
+impl<D: Backend> Eye<D> {
+    /// `weights` is needed where models of this specification read stored features.
+    pub(super) fn of(
+        encoder: &EncoderSpec,
+        weights: Option<&Path>,
+        device: &D,
+    ) -> Result<Self, CaptionerError> {
+        let spec = match encoder {
+            EncoderSpec::SmallCnn(settings) => return Ok(Self::Within(settings.preprocessing())),
+            EncoderSpec::Features(spec) => spec,
         };
-        let size = self.preprocessing.size as usize;
-        let photos = pixels.len() / self.preprocessing.pixels_len();
-        let images = network
-            .device
-            .try_tensor_from_vec(pixels, (photos, size, size, 3))
-            .map_err(CaptionerError::device)?;
-        let mut features = network.backbone.features(images, network.form)?.as_vec();
-        round_as_stored(&mut features, network.dtype);
-        Ok(features)
-    }
-}
-
-impl<D: Backend> PublishedNetwork<D> {
-    fn load(spec: &FeatureSpec, weights: Option<&Path>, device: &D) -> Result<Self, CaptionerError> {
-        let kind: BackboneKind = spec.backbone.parse()?;
-        let path = weights.ok_or_else(|| CaptionerError::NoWeights {
+        let weights = weights.ok_or_else(|| CaptionerError::NoWeights {
             backbone: spec.backbone.clone(),
             expected: spec.weights.clone(),
         })?;
-        let file = WeightFile::open(path)?;
-        let found = file.hash();
-        if found != spec.weights {
-            return Err(CaptionerError::OtherWeights {
-                path: path.to_owned(),
-                found,
-                expected: spec.weights.clone(),
-            });
-        }
-        let backbone = Backbone::load(kind, &file, Some(&spec.layer), device)?;
-        let form = if spec.regions == 1 {
-            FeatureForm::Pooled
-        } else {
-            FeatureForm::Grid
-        };
-        let shape = backbone.layer().shape;
-        let (found, expected) = (
-            (form.regions(shape), shape.channels),
-            (spec.regions, spec.channels),
-        );
-        if found != expected {
-            return Err(CaptionerError::OtherShape {
-                backbone: spec.backbone.clone(),
-                layer: spec.layer.clone(),
-                found,
-                expected,
-            });
-        }
-        Ok(Self {
-            backbone,
-            form,
-            dtype: spec.dtype,
-            device: device.clone(),
-        })
+        let encoder = PhotoEncoder::like(spec, &WeightFile::open(weights)?, device)?;
+        Ok(Self::Published(Box::new(encoder), spec.clone()))
     }
-}
 
-/// Rounds features as the store of the data set does, so that a photo gets the same caption either way.
-fn round_as_stored(features: &mut [f32], dtype: FeatureDtype) {
-    match dtype {
-        FeatureDtype::F16 => features
-            .iter_mut()
-            .for_each(|value| *value = half::f16::from_f32(*value).to_f32()),
-        FeatureDtype::F32 => {}
+    fn preprocessing(&self) -> &Preprocessing {
+        match self {
+            Self::Within(preprocessing) => preprocessing,
+            Self::Published(encoder, _) => encoder.preprocessing(),
+        }
+    }
+
+    /// The inputs of [`Model::regions`], the same numbers as for a photo of the model's data set.
+    fn inputs(&self, pixels: Vec<f32>) -> Result<Vec<f32>, BackboneError> {
+        match self {
+            Self::Within(_) => Ok(pixels),
+            Self::Published(encoder, spec) => {
+                let photos = pixels.len() / encoder.preprocessing().pixels_len();
+                Ok(spec.as_stored(&encoder.features(pixels, photos)?))
+            }
+        }
     }
 }
 
@@ -194,7 +103,7 @@ pub struct WrittenCaption {
 /// Encoder, decoder and vocabulary: from pixels to captions in words.
 pub struct Captioner<D: Backend> {
     model: Model<D>,
-    encoder: PhotoEncoder<D>,
+    eye: Eye<D>,
     vocabulary: Vocabulary,
 }
 
@@ -203,14 +112,14 @@ impl<D: Backend> Captioner<D> {
     /// weights that its features were made with, where it reads features.
     ///
     /// # Errors
-    /// As [`PhotoEncoder::new`].
+    /// Where the file of weights is missing, damaged, or not the one that the features were made with.
     pub fn new(
         model: Model<D>,
         vocabulary: Vocabulary,
         weights: Option<&Path>,
     ) -> Result<Self, CaptionerError> {
         Ok(Self {
-            encoder: PhotoEncoder::new(&model.spec().encoder, weights, model.device())?,
+            eye: Eye::of(&model.spec().encoder, weights, model.device())?,
             model,
             vocabulary,
         })
@@ -218,7 +127,7 @@ impl<D: Backend> Captioner<D> {
 
     /// How photos become the pixels that [`captions`](Self::captions) takes.
     pub fn preprocessing(&self) -> &Preprocessing {
-        self.encoder.preprocessing()
+        self.eye.preprocessing()
     }
 
     /// Captions for photos given as pixels `[photos, size, size, 3]`: for each those found, best first.
@@ -230,7 +139,7 @@ impl<D: Backend> Captioner<D> {
         pixels: Vec<f32>,
         search: &SearchSettings,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
-        let inputs = self.encoder.encode(pixels)?;
+        let inputs = self.eye.inputs(pixels)?;
         let regions = self.model.regions(inputs).map_err(CaptionerError::device)?;
         let found =
             write_captions(self.model.decoder.as_ref(), regions, search).map_err(CaptionerError::device)?;

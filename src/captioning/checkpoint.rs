@@ -23,7 +23,7 @@ const HEADER: &str = "cutline";
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The operating system refused.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}; check that the path is right, its permissions and the space left", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum CheckpointError {
         why: String,
     },
     /// A tensor is missing or has another shape.
-    #[error("{}: tensor `{tensor}` {why}; the checkpoint is of another model", path.display())]
+    #[error("{}: tensor `{tensor}` {why}; the checkpoint is of another model: use one of the same run", path.display())]
     Tensor {
         /// The file.
         path: PathBuf,
@@ -49,7 +49,7 @@ pub enum CheckpointError {
         why: String,
     },
     /// The device refused, for lack of memory most of the time.
-    #[error("{}: cannot put the weights on the device: {why}", path.display())]
+    #[error("{}: cannot put the weights on the device: {why}; free some of its memory, then try again", path.display())]
     Device {
         /// The file.
         path: PathBuf,

@@ -19,7 +19,7 @@ pub struct PhotoInputs {
 #[derive(Debug)]
 enum Source {
     Stored {
-        store: FeatureStore,
+        store: Box<FeatureStore>,
         /// For each photo of the list, its row.
         rows: Vec<usize>,
     },
@@ -112,7 +112,10 @@ impl PhotoInputs {
         let rows = photos.into_iter().map(row).collect::<Result<_, _>>()?;
         Ok(Self {
             len: store.spec().row_len(),
-            source: Source::Stored { store, rows },
+            source: Source::Stored {
+                store: Box::new(store),
+                rows,
+            },
         })
     }
 

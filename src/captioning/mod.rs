@@ -14,9 +14,10 @@ mod tests;
 use crate::decoder::Decoder;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
+use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 
-pub use captioner::{Captioner, CaptionerError, PhotoEncoder, WrittenCaption};
+pub use captioner::{Captioner, CaptionerError, WrittenCaption};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
@@ -100,13 +101,28 @@ impl Hypothesis {
 /// hypotheses found, best first: `beam` of them, or the one that was drawn.
 ///
 /// The same settings give the same captions.
+///
+/// # Errors
+/// Those of the device.
 pub fn write_captions<D: Backend>(
     decoder: &dyn Decoder<D>,
     regions: Regions<D>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let places: Vec<usize> = (0..regions.shape().0).collect();
+    write_captions_at(decoder, regions, &places, settings)
+}
+
+/// As [`write_captions`], for photos at these `places` of a longer list: what is drawn for a photo depends on
+/// its place there, and not on the photos beside it.
+fn write_captions_at<D: Backend>(
+    decoder: &dyn Decoder<D>,
+    regions: Regions<D>,
+    places: &[usize],
+    settings: &SearchSettings,
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     match settings.strategy {
         Strategy::Beam => beam::search(decoder, regions, settings),
-        Strategy::Sample => sampling::draw(decoder, regions, settings),
+        Strategy::Sample => sampling::draw(decoder, regions, places, settings),
     }
 }

@@ -8,14 +8,17 @@ use crate::text::{END, START, TokenId};
 use dfdx::prelude::HasShape;
 use rand::{Rng, RngExt};
 
+/// One caption a photo, drawn from the stream of its place.
 pub(super) fn draw<D: Backend>(
     decoder: &dyn Decoder<D>,
     regions: Regions<D>,
+    places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let photos = regions.shape().0;
-    let mut streams: Vec<_> = (0..photos)
-        .map(|photo| random_stream(settings.seed, "sampling", photo as u64))
+    let photos = places.len();
+    let mut streams: Vec<_> = places
+        .iter()
+        .map(|&place| random_stream(settings.seed, "sampling", place as u64))
         .collect();
     let mut captions = vec![Drawn::default(); photos];
     let mut live: Vec<usize> = (0..photos).collect();

@@ -2,7 +2,7 @@
 
 use super::inputs::PhotoInputs;
 use super::model::Model;
-use super::{Hypothesis, SearchSettings, write_captions};
+use super::{Hypothesis, SearchSettings, write_captions_at};
 use crate::nn::{Backend, DeviceResult};
 
 /// Photos captioned at once.
@@ -24,7 +24,12 @@ pub fn caption_all<D: Backend>(
     let mut captions = Vec::with_capacity(places.len());
     for places in places.chunks(BATCH) {
         let regions = model.regions(inputs.read(places))?;
-        captions.extend(write_captions(model.decoder.as_ref(), regions, search)?);
+        captions.extend(write_captions_at(
+            model.decoder.as_ref(),
+            regions,
+            places,
+            search,
+        )?);
         progress(captions.len());
     }
     Ok(captions)

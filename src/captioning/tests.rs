@@ -1,27 +1,44 @@
+//! Tests of search against all captions there are, and of inputs for photos of no data set.
+
 use super::*;
 use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
 use crate::nn::testing::random_matrix;
+use crate::vision::preprocess::Preprocessing;
+use crate::vision::store::{FeatureDtype, FeatureSpec};
 use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 const VOCABULARY: usize = 7; // four markers and three words
 
+const SETTINGS: DecoderSettings = DecoderSettings {
+    kind: DecoderKind::Inject,
+    hidden: 8,
+    embedding: 6,
+    dropout: 0.0,
+};
+
+fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
+    FeatureSpec {
+        backbone: backbone.into(),
+        layer: "fc2".into(),
+        weights: "0123".into(),
+        preprocessing: Preprocessing::caffe(224),
+        regions: 1,
+        channels,
+        dtype: FeatureDtype::F32,
+    }
+}
+
 /// A small decoder with weights large enough for opinions of its own.
 fn decoder() -> Box<dyn Decoder<Cpu>> {
-    let settings = DecoderSettings {
-        kind: DecoderKind::Inject,
-        hidden: 8,
-        embedding: 6,
-        dropout: 0.0,
-    };
     let shape = DecoderShape {
         channels: 5,
         vocabulary: VOCABULARY,
     };
     let mut decoder = build(
         &Cpu::default(),
-        &settings,
+        &SETTINGS,
         shape,
         &mut ChaCha8Rng::seed_from_u64(4),
     )
@@ -210,23 +227,45 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
     }
 }
 
-mod photo_encoder {
+#[test]
+fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
+    const PHOTOS: usize = 230; // more than two batches
+    let spec = ModelSpec {
+        encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
+        decoder: SETTINGS,
+        vocabulary: VOCABULARY,
+    };
+    let mut model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    model.decoder = decoder();
+    let alike = PhotoInputs::in_memory([0.5, -0.5, 0.25, 0.0, 1.0].repeat(PHOTOS), 5);
+    let settings = SearchSettings {
+        strategy: Strategy::Sample,
+        ..SearchSettings::default()
+    };
+    let captions = |places: &[usize]| caption_all(&model, &alike, places, &settings, &mut |_| ()).unwrap();
+    let all: Vec<usize> = (0..PHOTOS).collect();
+    let together = captions(&all);
+    assert_eq!(
+        captions(&[7, 129, 229])[1..],
+        [together[129].clone(), together[229].clone()]
+    );
+    let next_batch = together.iter().zip(&together[100..]);
+    let repeated = next_batch.filter(|(one, next)| one == next).count();
+    assert!(
+        repeated < 50,
+        "{repeated} of 130 captions are those of a hundred photos before"
+    );
+}
+
+mod photos_of_no_data_set {
+    use super::captioner::Eye;
     use super::*;
-    use crate::vision::preprocess::Preprocessing;
-    use crate::vision::store::{FeatureDtype, FeatureSpec};
+    use crate::vision::encoder::EncoderError;
     use std::path::Path;
 
     fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {
-        let spec = FeatureSpec {
-            backbone: backbone.into(),
-            layer: "fc2".into(),
-            weights: "0123".into(),
-            preprocessing: Preprocessing::caffe(224),
-            regions: 1,
-            channels: 4096,
-            dtype: FeatureDtype::F32,
-        };
-        match PhotoEncoder::new(&EncoderSpec::Features(spec), weights, &Cpu::default()) {
+        let spec = EncoderSpec::Features(feature_spec(backbone, 4096));
+        match Eye::of(&spec, weights, &Cpu::default()) {
             Ok(_) => panic!("these weights are not the right ones"),
             Err(error) => error,
         }
@@ -256,12 +295,12 @@ mod photo_encoder {
         let error = refused("vgg16", Some(&path));
         let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
         assert!(
-            matches!(&error, CaptionerError::OtherWeights { found, .. } if *found == hash),
+            matches!(&error, CaptionerError::Encoder(EncoderError::OtherWeights { found, .. }) if *found == hash),
             "{error}"
         );
         assert!(matches!(
             refused("vgg61", Some(&path)),
-            CaptionerError::UnknownBackbone(_)
+            CaptionerError::Encoder(EncoderError::UnknownBackbone(_))
         ));
     }
 }

@@ -122,5 +122,5 @@ fn write(
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
     let file = safetensors::serialize(views, None)?;
     write_atomically(out, |writer| writer.write_all(&file))
-        .with_context(|| format!("cannot write {}", out.display()))
+        .with_context(|| format!("cannot write {}; check the path and the space left", out.display()))
 }

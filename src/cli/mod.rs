@@ -202,11 +202,6 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
     }
 }
 
-/// For a subcommand whose parts are still to come.
-fn not_built(subcommand: &str) -> anyhow::Error {
-    anyhow::anyhow!("`cutline {subcommand}` is not built yet")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

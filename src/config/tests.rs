@@ -1,3 +1,5 @@
+//! Tests of what wins over what, and of what is said of a key that is none.
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 

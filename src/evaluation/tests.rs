@@ -1,3 +1,5 @@
+//! Tests of the report on captions made up for the purpose.
+
 use super::*;
 use crate::dataset::Caption;
 use crate::metrics::Scores;

@@ -26,6 +26,7 @@ mod pool;
 pub(crate) mod product;
 #[cfg(test)]
 pub(crate) mod testing;
+mod weighted;
 mod window;
 
 pub use activation::Activation;

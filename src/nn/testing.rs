@@ -2,23 +2,37 @@
 
 pub(crate) mod maps;
 
-use super::{Backend, Matrix, Parameter, Scalar, Taped};
+use super::{Matrix, Parameter, Scalar, Taped};
 use dfdx::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// `[rows, columns]` uniform in `[-1, 1]`.
-pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let values = (0..shape.0 * shape.1)
+pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// Uniform in `[-1, 1]`.
+pub(crate) fn random<S: Shape>(shape: S, rng: &mut ChaCha8Rng) -> Tensor<S, f32, Cpu> {
+    let values = (0..shape.num_elements())
         .map(|_| rng.random::<f32>() * 2.0 - 1.0)
         .collect();
     Cpu::default().tensor_from_vec(values, shape)
 }
 
+/// `[rows, columns]` uniform in `[-1, 1]`.
+pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
+    random(shape, &mut rng(seed))
+}
+
 /// Holds two lists of numbers together, to `tolerance` of the largest of either.
+#[track_caller]
 pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
-    assert_eq!(found.len(), expected.len());
+    assert_all_close("element", found, expected, tolerance);
+}
+
+#[track_caller]
+fn assert_all_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
     let scale = found
         .iter()
         .chain(expected)
@@ -26,19 +40,16 @@ pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(
             (found - expected).abs() <= tolerance * scale,
-            "element {at}: {found} instead of {expected}, scale {scale}"
+            "{what}[{at}]: {found} instead of {expected}, scale {scale}"
         );
     }
 }
 
-/// `sum(values * weights)` with fixed pseudo-random weights: a loss in which every element counts differently.
-pub(crate) fn weighted_sum<D: Backend, T: Tape<f32, D>>(values: Matrix<D, T>) -> Scalar<D, T> {
-    let shape = *values.shape();
-    let weights = (0..shape.0 * shape.1)
-        .map(|at| (at as f32 * 1.7 + 0.3).sin())
-        .collect();
-    let weights = values.device().tensor_from_vec(weights, shape);
-    values.try_mul(weights).unwrap().try_sum::<(), _>().unwrap()
+/// A loss in which every element of `values` counts in its own way, so that no gradient can hide.
+pub(crate) fn probe<S: Shape>(values: Tensor<S, f32, Cpu, Taped<Cpu>>) -> Scalar<Cpu, Taped<Cpu>> {
+    let weights = random(*values.shape(), &mut rng(99));
+    let length = values.shape().num_elements();
+    (values * weights).reshape_like(&(length,)).sum()
 }
 
 /// Holds the gradient of every listed parameter of `model` against central differences of `loss`.

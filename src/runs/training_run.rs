@@ -10,7 +10,7 @@ use crate::training::{
     Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, OutOfRange, RecordError, RunRecord,
     RunSettings, Trainer, TrainingError, TrainingEvent, TrainingSplit,
 };
-use crate::vision::store::FeatureStore;
+use crate::vision::store::{FeatureStore, weights_file};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,11 +105,7 @@ impl TrainingRun {
         settings.check()?;
         let data = DataSet::load(data_set)?;
         let features = choose_features(&settings.encoder, data_set)?;
-        let weights = None;
-        let encoder = match features {
-            Some(store) => EncoderSpec::Features(store.spec().clone()),
-            None => EncoderSpec::SmallCnn(settings.encoder.small_cnn.clone()),
-        };
+        let encoder = encoder_spec(&settings.encoder, features.as_deref())?;
         let record = RunRecord {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
@@ -119,7 +115,7 @@ impl TrainingRun {
                     source,
                 })?,
                 hash: data.hash.clone(),
-                weights,
+                weights: features.as_deref().and_then(weights_file),
             },
             settings,
         };
@@ -151,10 +147,8 @@ impl TrainingRun {
                 run: directory.name(),
             });
         }
-        let encoder = match choose_features(&record.settings.encoder, &record.data.directory)? {
-            Some(store) => EncoderSpec::Features(store.spec().clone()),
-            None => EncoderSpec::SmallCnn(record.settings.encoder.small_cnn.clone()),
-        };
+        let features = choose_features(&record.settings.encoder, &record.data.directory)?;
+        let encoder = encoder_spec(&record.settings.encoder, features.as_deref())?;
         let start = if directory.latest().exists() {
             Start::FromLatest
         } else {
@@ -249,9 +243,9 @@ impl TrainingRun {
     }
 }
 
-/// The features that the settings ask for; `None` where a network is to be trained along.
-fn choose_features(settings: &EncoderSettings, data_set: &Path) -> Result<Option<FeatureStore>, RunError> {
-    let directories = feature_directories(data_set);
+/// The directory of the features that the settings ask for; `None` where a network is to be trained along.
+fn choose_features(settings: &EncoderSettings, data_set: &Path) -> Result<Option<PathBuf>, RunError> {
+    let mut directories = feature_directories(data_set);
     let name = |path: &PathBuf| {
         path.file_name()
             .unwrap_or_default()
@@ -263,15 +257,28 @@ fn choose_features(settings: &EncoderSettings, data_set: &Path) -> Result<Option
         EncoderKind::Auto if directories.is_empty() && settings.features.is_empty() => return Ok(None),
         EncoderKind::Features if directories.is_empty() => return Err(RunError::NoFeatures),
         EncoderKind::Auto | EncoderKind::Features => match directories.as_slice() {
-            [only] if settings.features.is_empty() => Some(only),
-            _ => directories.iter().find(|path| name(path) == settings.features),
+            [_] if settings.features.is_empty() => Some(0),
+            _ => directories
+                .iter()
+                .position(|path| name(path) == settings.features),
         },
     };
     match chosen {
-        Some(directory) => Ok(Some(FeatureStore::open(directory).map_err(InputsError::Store)?)),
+        Some(at) => Ok(Some(directories.swap_remove(at))),
         None => Err(RunError::WhichFeatures {
             found: directories.iter().map(name).collect(),
         }),
+    }
+}
+
+/// An encoder that gives the features in this directory, or one that is trained along.
+fn encoder_spec(settings: &EncoderSettings, features: Option<&Path>) -> Result<EncoderSpec, RunError> {
+    match features {
+        Some(directory) => {
+            let store = FeatureStore::open(directory).map_err(InputsError::Store)?;
+            Ok(EncoderSpec::Features(store.spec().clone()))
+        }
+        None => Ok(EncoderSpec::SmallCnn(settings.small_cnn.clone())),
     }
 }
 

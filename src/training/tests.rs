@@ -1,3 +1,5 @@
+//! Tests of training on data made up for the purpose: that it learns, repeats itself, and goes on where it stopped.
+
 use super::*;
 use crate::captioning::{Checkpoint, EncoderSpec, Model, ModelSpec, PhotoInputs};
 use crate::dataset::{Caption, Photo, Split};

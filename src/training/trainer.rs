@@ -61,7 +61,7 @@ pub enum TrainingError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// What a checkpoint says of training cannot be understood.
-    #[error("{}: cannot go on from this checkpoint: {why}", path.display())]
+    #[error("{}: cannot go on from this checkpoint: {why}; start a new run", path.display())]
     Position {
         /// The checkpoint.
         path: PathBuf,

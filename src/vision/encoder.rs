@@ -2,7 +2,7 @@
 
 use super::backbone::{Backbone, BackboneError, BackboneKind, FeatureForm, MapShape, UnknownName};
 use super::preprocess::Preprocessing;
-use super::store::{FeatureDtype, FeatureSpec};
+use super::store::{Difference, FeatureDtype, FeatureSpec};
 use super::weights::WeightFile;
 use crate::nn::{Backend, Images};
 use image::RgbImage;
@@ -23,8 +23,8 @@ pub struct PhotoEncoder<D: Backend> {
 pub enum EncoderError {
     /// The file of weights is another than that of the features.
     #[error(
-        "weights {path:?} are not those that the features were made with (BLAKE3 {found}, not {expected}): \
-         give the file that the data set was prepared with"
+        "weights {path:?}: not the file that the features were made with (BLAKE3 {found}, not {expected}): \
+         give that one with --weights"
     )]
     OtherWeights {
         /// The file.
@@ -36,15 +36,18 @@ pub enum EncoderError {
     },
     /// This program does not make such features.
     #[error(
-        "features {wanted:?} are not what {backbone} gives ({found:?}): prepare the data set again with this program"
+        "{backbone} does not make features like those of the data set (their {field} was {wanted}, is {found}): \
+         prepare the data set again with this version, and train again"
     )]
     OtherFeatures {
         /// The network.
         backbone: BackboneKind,
-        /// What is asked for.
-        wanted: Box<FeatureSpec>,
-        /// What it would make of a photo.
-        found: Box<FeatureSpec>,
+        /// The first field of the specification that differs.
+        field: String,
+        /// Its value for the data set's features, as JSON.
+        wanted: String,
+        /// Its value for the features that are made now, as JSON.
+        found: String,
     },
     /// The features are of a network that is not known.
     #[error(transparent)]
@@ -83,27 +86,32 @@ impl<D: Backend> PhotoEncoder<D> {
     /// [`EncoderError::OtherWeights`] where `file` is not the one that made the store, and those of
     /// [`load`](Self::load).
     pub fn like(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, EncoderError> {
+        let kind = spec.backbone.parse()?;
+        let found = file.hash();
+        if found != spec.weights {
+            return Err(EncoderError::OtherWeights {
+                path: file.path().to_owned(),
+                found,
+                expected: spec.weights.clone(),
+            });
+        }
         let form = match spec.regions {
             1 => FeatureForm::Pooled,
             _ => FeatureForm::Grid,
         };
-        let encoder = Self::load(spec.backbone.parse()?, file, Some(&spec.layer), form, device)?;
-        if encoder.weights != spec.weights {
-            return Err(EncoderError::OtherWeights {
-                path: file.path().to_owned(),
-                found: encoder.weights,
-                expected: spec.weights.clone(),
-            });
+        let encoder = Self::load(kind, file, Some(&spec.layer), form, device)?;
+        match spec.first_difference(&encoder.spec(spec.dtype)) {
+            None => Ok(encoder),
+            Some(Difference { field, values }) => {
+                let [wanted, found] = values;
+                Err(EncoderError::OtherFeatures {
+                    backbone: kind,
+                    field,
+                    wanted,
+                    found,
+                })
+            }
         }
-        let found = encoder.spec(spec.dtype);
-        if found != *spec {
-            return Err(EncoderError::OtherFeatures {
-                backbone: encoder.backbone.kind(),
-                wanted: Box::new(spec.clone()),
-                found: Box::new(found),
-            });
-        }
-        Ok(encoder)
     }
 
     /// What a store of its features holds.

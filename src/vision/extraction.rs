@@ -331,6 +331,8 @@ mod tests {
         assert_eq!(writer.len(), 4);
     }
 
+    type Network<'a> = dyn Fn(&[f32], usize) -> Result<Vec<f32>, String> + 'a;
+
     #[test]
     fn errors_name_the_photo_and_keep_what_was_done() {
         let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -339,7 +341,7 @@ mod tests {
             fs::write(&photos[broken].1, "no picture").unwrap();
         }
         let mut writer = writer(store.path());
-        let mut attempt = |forward: &dyn Fn(&[f32], usize) -> Result<Vec<f32>, String>| {
+        let mut attempt = |forward: &Network| {
             let stop = AtomicBool::new(false);
             let photos = sources(&photos);
             extract(

@@ -70,61 +70,66 @@ impl Preprocessing {
     /// VGG as trained in Caffe: BGR, minus ImageNet's mean colour (Keras `preprocess_input`, mode "caffe").
     pub fn caffe(size: u32) -> Self {
         Self {
-            size,
-            fit: Fit::Squash,
-            filter: Filter::Bilinear,
             order: ChannelOrder::Bgr,
-            normalisation: Normalisation {
-                scale: 1.0,
-                mean: [103.939, 116.779, 123.68],
-                deviation: [1.0; 3],
-            },
+            ..Self::squashed(
+                size,
+                Normalisation {
+                    scale: 1.0,
+                    mean: [103.939, 116.779, 123.68],
+                    deviation: [1.0; 3],
+                },
+            )
         }
     }
 
     /// `x / 127.5 - 1`, to -1..=1 (Keras mode "tf": Xception, Inception, MobileNet).
     pub fn symmetric(size: u32) -> Self {
-        Self {
+        Self::squashed(
             size,
-            fit: Fit::Squash,
-            filter: Filter::Bilinear,
-            order: ChannelOrder::Rgb,
-            normalisation: Normalisation {
+            Normalisation {
                 scale: 1.0,
                 mean: [127.5; 3],
                 deviation: [127.5; 3],
             },
-        }
+        )
     }
 
     /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the centre,
     /// `(x / 255 - mean) / deviation`.
     pub fn torchvision(size: u32) -> Self {
         Self {
-            size,
             fit: Fit::ShorterSide(size * 8 / 7),
-            filter: Filter::Bilinear,
-            order: ChannelOrder::Rgb,
-            normalisation: Normalisation {
-                scale: 1.0 / 255.0,
-                mean: [0.485, 0.456, 0.406],
-                deviation: [0.229, 0.224, 0.225],
-            },
+            ..Self::squashed(
+                size,
+                Normalisation {
+                    scale: 1.0 / 255.0,
+                    mean: [0.485, 0.456, 0.406],
+                    deviation: [0.229, 0.224, 0.225],
+                },
+            )
         }
     }
 
     /// `(x - 127) / 128` (EfficientNet-Lite).
     pub fn efficientnet_lite(size: u32) -> Self {
+        Self::squashed(
+            size,
+            Normalisation {
+                scale: 1.0,
+                mean: [127.0; 3],
+                deviation: [128.0; 3],
+            },
+        )
+    }
+
+    /// Red, green and blue of the whole photo, whatever its sides.
+    fn squashed(size: u32, normalisation: Normalisation) -> Self {
         Self {
             size,
             fit: Fit::Squash,
             filter: Filter::Bilinear,
             order: ChannelOrder::Rgb,
-            normalisation: Normalisation {
-                scale: 1.0,
-                mean: [127.0; 3],
-                deviation: [128.0; 3],
-            },
+            normalisation,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::{Conv2dKernel, Convolution};
 use crate::nn::activation::Activation;
 use crate::nn::backend::{Images, Matrix};
-use crate::nn::host::{add, photos_per_piece, put_gradient, take_gradient, values};
+use crate::nn::host::{add, photos_per_piece};
 use crate::nn::product::{Existing, View, product, product_on_one_thread};
+use crate::nn::weighted::{self, Weighted};
 use crate::nn::window::Walk;
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -32,28 +33,7 @@ impl Conv2dKernel for Cpu {
             outputs,
             activation: convolution.activation,
         };
-        let (x, mut tape) = x.split_tape();
-        let (input, weights) = (values(&x), values(&kernel));
-        let mut y = vec![0.0; layer.walk.outputs() * outputs];
-        layer.forward(&input, &weights, &values(&bias), &mut y);
-        let (rows, columns) = layer.walk.output;
-        let y = x
-            .device()
-            .try_tensor_from_vec(y, (photos, rows, columns, outputs))?;
-        let result = y.clone();
-        tape.add_backward_op(move |gradients| {
-            let mut gradient = Gradient {
-                input: take_gradient(gradients, &x)?,
-                kernel: take_gradient(gradients, &kernel)?,
-                bias: take_gradient(gradients, &bias)?,
-            };
-            let output = take_gradient(gradients, &y)?;
-            layer.backward(&input, &weights, &values(&y), output, &mut gradient);
-            put_gradient(gradients, &x, gradient.input)?;
-            put_gradient(gradients, &kernel, gradient.kernel)?;
-            put_gradient(gradients, &bias, gradient.bias)
-        });
-        Ok(result.put_tape(tape))
+        weighted::run(layer, x, kernel, bias)
     }
 }
 
@@ -64,12 +44,6 @@ pub(in crate::nn) struct Layer {
     pub(in crate::nn) activation: Activation,
 }
 
-struct Gradient {
-    input: Vec<f32>,
-    kernel: Vec<f32>,
-    bias: Vec<f32>,
-}
-
 /// One thread's room for gathered rows.
 #[derive(Default)]
 struct Scratch {
@@ -77,14 +51,20 @@ struct Scratch {
     gradient: Vec<f32>,
 }
 
-impl Layer {
-    /// Length of a gathered row.
-    fn depth(&self) -> usize {
-        self.walk.window.taps() * self.inputs
+impl Weighted for Layer {
+    fn walk(&self) -> &Walk {
+        &self.walk
     }
 
-    /// Overwrites `y`.
-    pub(in crate::nn) fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
+    fn channels(&self) -> (usize, usize) {
+        (self.inputs, self.outputs)
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
         let kernel = View::new(kernel, self.depth(), self.outputs);
         let pixels = self.walk.outputs();
         match tile(pixels) {
@@ -106,46 +86,15 @@ impl Layer {
         }
     }
 
-    /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel
-    /// and bias; they are added up in order.
-    fn backward(&self, x: &[f32], kernel: &[f32], y: &[f32], mut output: Vec<f32>, gradient: &mut Gradient) {
-        let photos = photos_per_piece(self.walk.photos);
-        let input_piece = photos * self.walk.inputs_per_photo() * self.inputs;
-        let output_piece = photos * self.walk.outputs_per_photo() * self.outputs;
-        let pieces = self.walk.photos.div_ceil(photos);
-        let multiply = if pieces < rayon::current_num_threads() {
-            product
-        } else {
-            product_on_one_thread
-        };
-        let sums: Vec<_> = (
-            gradient.input.par_chunks_mut(input_piece),
-            output.par_chunks_mut(output_piece),
-            x.par_chunks(input_piece),
-            y.par_chunks(output_piece),
-        )
-            .into_par_iter()
-            .map(|(input, output, x, y)| {
-                self.activation.mask(output, y);
-                self.backward_piece(x, kernel, input, output, multiply)
-            })
-            .collect();
-        for (kernel, bias) in &sums {
-            add(&mut gradient.kernel, kernel);
-            add(&mut gradient.bias, bias);
-        }
-    }
-
-    /// Adds to the gradient of the piece's input; gives those of kernel and bias.
     fn backward_piece(
         &self,
         x: &[f32],
         kernel: &[f32],
         input: &mut [f32],
         output: &[f32],
-        multiply: impl Fn(&mut [f32], View<'_>, View<'_>, Existing),
     ) -> (Vec<f32>, Vec<f32>) {
         let depth = self.depth();
+        let multiply = self.product_of_a_piece();
         let kernel = View::new(kernel, depth, self.outputs).transposed();
         let mut kernel_sum = vec![0.0; depth * self.outputs];
         let mut bias_sum = vec![0.0; self.outputs];
@@ -169,6 +118,23 @@ impl Layer {
             }
         }
         (kernel_sum, bias_sum)
+    }
+}
+
+impl Layer {
+    /// Length of a gathered row.
+    fn depth(&self) -> usize {
+        self.walk.window.taps() * self.inputs
+    }
+
+    /// A product that uses all threads where there are fewer pieces of the batch than threads.
+    fn product_of_a_piece(&self) -> impl Fn(&mut [f32], View<'_>, View<'_>, Existing) + use<> {
+        let pieces = self.walk.photos.div_ceil(photos_per_piece(self.walk.photos));
+        if pieces < rayon::current_num_threads() {
+            product
+        } else {
+            product_on_one_thread
+        }
     }
 
     /// The rows of `x` that `pixels` of the output see: `[pixels, taps * inputs]`.

@@ -8,6 +8,7 @@ use super::activation::Activation;
 use super::backend::{Backend, Images, Matrix};
 use super::gather::windows;
 use super::host::contiguous;
+use super::weighted::finish_composed;
 use super::window::{Walk, Window};
 use dfdx::prelude::*;
 
@@ -85,16 +86,8 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
 ) -> Result<Images<D, T>, D::Err> {
     let (photos, height, width, _) = *x.shape();
     let walk = Walk::new(convolution.window, photos, (height, width));
-    let (rows, outputs) = *kernel.shape();
+    let (rows, _) = *kernel.shape();
     let columns: Matrix<D, T> = windows(x, &walk, 0.0)?.try_reshape_like(&(walk.outputs(), rows))?;
     let sums = columns.try_matmul(kernel)?;
-    let shape = *sums.shape();
-    let bias = bias
-        .retaped::<T>()
-        .try_reshape_like(&(outputs,))?
-        .try_broadcast_like::<_, Axis<0>>(&shape)?;
-    convolution
-        .activation
-        .composed(sums.try_add(bias)?)?
-        .try_reshape_like(&(photos, walk.output.0, walk.output.1, outputs))
+    finish_composed(sums, bias, convolution.activation, &walk)
 }

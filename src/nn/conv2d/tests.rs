@@ -1,6 +1,9 @@
+//! Tests of convolution: by its definition, fused against composed, by finite differences.
+
 use super::*;
 use crate::nn::Taped;
-use crate::nn::testing::maps::{assert_close, differences, padded_pixel, probe, random, random_window, rng};
+use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
+use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::Padding;
 use rand::RngExt;
 
@@ -37,11 +40,7 @@ fn by_definition(
                             }
                         }
                     }
-                    y[[photo, row, column, output]] = match convolution.activation {
-                        Activation::None => sum,
-                        Activation::Relu => sum.max(0.0),
-                        Activation::Relu6 => sum.clamp(0.0, 6.0),
-                    };
+                    y[[photo, row, column, output]] = activated(convolution.activation, sum);
                 }
             }
         }

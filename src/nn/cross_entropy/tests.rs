@@ -1,3 +1,5 @@
+//! Tests of the loss: by hand, fused against composed, by finite differences.
+
 use super::*;
 use crate::nn::parameter::Initialisation;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};

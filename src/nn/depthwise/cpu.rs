@@ -4,7 +4,8 @@ use super::DepthwiseKernel;
 use crate::nn::activation::Activation;
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::conv2d::Convolution;
-use crate::nn::host::{add, photos_per_piece, put_gradient, take_gradient, values};
+use crate::nn::host::add;
+use crate::nn::weighted::{self, Weighted};
 use crate::nn::window::{Position, Walk};
 use dfdx::prelude::*;
 use pulp::Arch;
@@ -26,28 +27,7 @@ impl DepthwiseKernel for Cpu {
             channels,
             activation: convolution.activation,
         };
-        let (x, mut tape) = x.split_tape();
-        let (input, weights) = (values(&x), values(&kernel));
-        let mut y = vec![0.0; layer.walk.outputs() * channels];
-        layer.forward(&input, &weights, &values(&bias), &mut y);
-        let (rows, columns) = layer.walk.output;
-        let y = x
-            .device()
-            .try_tensor_from_vec(y, (photos, rows, columns, channels))?;
-        let result = y.clone();
-        tape.add_backward_op(move |gradients| {
-            let mut gradient = Gradient {
-                input: take_gradient(gradients, &x)?,
-                kernel: take_gradient(gradients, &kernel)?,
-                bias: take_gradient(gradients, &bias)?,
-            };
-            let output = take_gradient(gradients, &y)?;
-            layer.backward(&input, &weights, &values(&y), output, &mut gradient);
-            put_gradient(gradients, &x, gradient.input)?;
-            put_gradient(gradients, &kernel, gradient.kernel)?;
-            put_gradient(gradients, &bias, gradient.bias)
-        });
-        Ok(result.put_tape(tape))
+        weighted::run(layer, x, kernel, bias)
     }
 }
 
@@ -57,12 +37,6 @@ pub(in crate::nn) struct Layer {
     pub(in crate::nn) activation: Activation,
 }
 
-struct Gradient {
-    input: Vec<f32>,
-    kernel: Vec<f32>,
-    bias: Vec<f32>,
-}
-
 /// Where one tap finds its channels: offsets into the map and into the kernel.
 #[derive(Clone, Copy)]
 struct Tap {
@@ -70,9 +44,20 @@ struct Tap {
     kernel: usize,
 }
 
-impl Layer {
-    /// Overwrites `y`.
-    pub(in crate::nn) fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
+impl Weighted for Layer {
+    fn walk(&self) -> &Walk {
+        &self.walk
+    }
+
+    fn channels(&self) -> (usize, usize) {
+        (self.channels, self.channels)
+    }
+
+    fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
         y.par_chunks_mut(self.walk.output.1 * self.channels)
             .enumerate()
             .for_each_init(Vec::new, |taps, (row, y)| {
@@ -84,31 +69,6 @@ impl Layer {
             });
     }
 
-    /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel
-    /// and bias; they are added up in order.
-    fn backward(&self, x: &[f32], kernel: &[f32], y: &[f32], mut output: Vec<f32>, gradient: &mut Gradient) {
-        let photos = photos_per_piece(self.walk.photos);
-        let input_piece = photos * self.walk.inputs_per_photo() * self.channels;
-        let output_piece = photos * self.walk.outputs_per_photo() * self.channels;
-        let sums: Vec<_> = (
-            gradient.input.par_chunks_mut(input_piece),
-            output.par_chunks_mut(output_piece),
-            x.par_chunks(input_piece),
-            y.par_chunks(output_piece),
-        )
-            .into_par_iter()
-            .map(|(input, output, x, y)| {
-                self.activation.mask(output, y);
-                self.backward_piece(x, kernel, input, output)
-            })
-            .collect();
-        for (kernel, bias) in &sums {
-            add(&mut gradient.kernel, kernel);
-            add(&mut gradient.bias, bias);
-        }
-    }
-
-    /// Adds to the gradient of the piece's input; gives those of kernel and bias.
     fn backward_piece(
         &self,
         x: &[f32],
@@ -133,7 +93,9 @@ impl Layer {
         }
         (kernel_sum, bias_sum)
     }
+}
 
+impl Layer {
     fn position(&self, row: usize, x: usize) -> Position {
         Position {
             photo: row / self.walk.output.0,

@@ -8,6 +8,7 @@ use super::backend::{Backend, Images, Matrix};
 use super::conv2d::Convolution;
 use super::gather::windows;
 use super::host::contiguous;
+use super::weighted::finish_composed;
 use super::window::Walk;
 use dfdx::prelude::*;
 
@@ -59,19 +60,11 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> Result<Images<D, T>, D::Err> {
-    let (photos, height, width, channels) = *x.shape();
+    let (photos, height, width, _) = *x.shape();
     let walk = Walk::new(convolution.window, photos, (height, width));
     let seen = windows(x, &walk, 0.0)?;
     let shape = *seen.shape();
     let kernel = kernel.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
     let sums: Matrix<D, T> = seen.try_mul(kernel)?.try_sum::<_, Axis<1>>()?;
-    let shape = *sums.shape();
-    let bias = bias
-        .retaped::<T>()
-        .try_reshape_like(&(channels,))?
-        .try_broadcast_like::<_, Axis<0>>(&shape)?;
-    convolution
-        .activation
-        .composed(sums.try_add(bias)?)?
-        .try_reshape_like(&(photos, walk.output.0, walk.output.1, channels))
+    finish_composed(sums, bias, convolution.activation, &walk)
 }

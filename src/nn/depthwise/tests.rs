@@ -1,6 +1,9 @@
+//! Tests of depthwise convolution: by its definition, fused against composed, by finite differences.
+
 use super::*;
 use crate::nn::activation::Activation;
-use crate::nn::testing::maps::{assert_close, differences, padded_pixel, probe, random, random_window, rng};
+use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
+use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::{Padding, Window};
 use rand::RngExt;
 
@@ -50,11 +53,7 @@ impl Case {
                                 sum += padded_pixel(&self.x, photo, iy, ix, channel).unwrap_or(0.0) * weight;
                             }
                         }
-                        y[[photo, row, column, channel]] = match self.convolution.activation {
-                            Activation::None => sum,
-                            Activation::Relu => sum.max(0.0),
-                            Activation::Relu6 => sum.clamp(0.0, 6.0),
-                        };
+                        y[[photo, row, column, channel]] = activated(self.convolution.activation, sum);
                     }
                 }
             }

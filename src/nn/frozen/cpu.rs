@@ -3,6 +3,7 @@
 use super::{FrozenKernel, FrozenLayer};
 use crate::nn::backend::Images;
 use crate::nn::host::add;
+use crate::nn::weighted::Weighted;
 use crate::nn::window::{Walk, Window};
 use crate::nn::{conv2d, depthwise, pool};
 use dfdx::prelude::*;

@@ -1,6 +1,9 @@
+//! Tests of frozen networks against the same layers one by one.
+
 use super::*;
 use crate::nn::activation::Activation;
-use crate::nn::testing::maps::{assert_close, random, rng};
+use crate::nn::testing::maps::assert_close;
+use crate::nn::testing::{random, rng};
 use crate::nn::window::Padding;
 
 fn sums(window: Window, inputs: usize, outputs: usize, activation: Activation) -> FrozenSums {

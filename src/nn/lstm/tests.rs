@@ -1,5 +1,7 @@
+//! Tests of the LSTM: against ONNX Runtime, fused against composed, by finite differences.
+
 use super::*;
-use crate::nn::testing::{assert_close, check_gradients, random_matrix, weighted_sum};
+use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -65,7 +67,7 @@ fn gradients_equal_finite_differences() {
     check_gradients(
         &mut layer(3, 4),
         |layer| layer.parameters_mut().into(),
-        |layer| weighted_sum(layer.forward(inputs.leaky_trace(), &packing).unwrap()),
+        |layer| probe(layer.forward(inputs.leaky_trace(), &packing).unwrap()),
         2e-3,
     );
     let mut inputs = Parameter {
@@ -76,7 +78,7 @@ fn gradients_equal_finite_differences() {
     check_gradients(
         &mut inputs,
         |inputs| vec![inputs],
-        |inputs| weighted_sum(layer.forward(inputs.value.leaky_trace(), &packing).unwrap()),
+        |inputs| probe(layer.forward(inputs.value.leaky_trace(), &packing).unwrap()),
         2e-3,
     );
 }
@@ -89,7 +91,7 @@ fn run(
 ) -> [Vec<f32>; 5] {
     let output = forward(inputs.leaky_trace());
     let values = output.as_vec();
-    let mut gradients = weighted_sum(output).backward();
+    let mut gradients = probe(output).backward();
     let [w, u, b] = layer.parameters().map(|parameter| &parameter.value);
     let gradients = [inputs, w, u, b].map(|tensor| {
         gradients.get_or_alloc_mut(tensor).unwrap();

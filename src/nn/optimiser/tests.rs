@@ -1,3 +1,5 @@
+//! Tests of Adam: by its equations, fused against composed.
+
 use super::*;
 use crate::nn::testing::{assert_close, random_matrix};
 

@@ -1,5 +1,8 @@
+//! Tests of pooling: by its definition, fused against composed, by finite differences.
+
 use super::*;
-use crate::nn::testing::maps::{assert_close, differences, padded_pixel, probe, random, random_window, rng};
+use crate::nn::testing::maps::{assert_close, differences, padded_pixel, random_window};
+use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::Padding;
 use rand::RngExt;
 use rand::seq::SliceRandom;

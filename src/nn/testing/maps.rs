@@ -1,22 +1,12 @@
-//! What the tests of operations on maps share: random tensors, windows, finite differences.
+//! What the tests of operations on maps share: windows, definitions, finite differences.
 
-use crate::nn::backend::{Images, Taped};
+use super::assert_all_close;
+use crate::nn::activation::Activation;
+use crate::nn::backend::Images;
 use crate::nn::window::{Padding, Window};
 use dfdx::prelude::*;
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-
-pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
-}
-
-/// Uniform in `[-1, 1]`.
-pub(crate) fn random<S: Shape>(shape: S, rng: &mut ChaCha8Rng) -> Tensor<S, f32, Cpu> {
-    let values = (0..shape.num_elements())
-        .map(|_| rng.random_range(-1.0..=1.0))
-        .collect();
-    Cpu::default().tensor_from_vec(values, shape)
-}
 
 /// A window of up to 4x3 with any stride and padding, and a map that it fits.
 pub(crate) fn random_window(rng: &mut ChaCha8Rng) -> (Window, (usize, usize)) {
@@ -35,31 +25,24 @@ pub(crate) fn random_window(rng: &mut ChaCha8Rng) -> (Window, (usize, usize)) {
     (window, (extent(kernel.0, rng), extent(kernel.1, rng)))
 }
 
-/// A scalar that depends on every element of `y` in its own way, so that no gradient can hide.
-pub(crate) fn probe<S: Shape>(y: Tensor<S, f32, Cpu, Taped<Cpu>>) -> Tensor<(), f32, Cpu, Taped<Cpu>> {
-    let weights = random(*y.shape(), &mut rng(99));
-    let length = y.shape().num_elements();
-    (y * weights).reshape_like(&(length,)).sum()
-}
-
-/// Every element within `tolerance` of `expected`, relative to the largest element.
+/// Holds two tensors together as [`assert_close`](super::assert_close) does; `what` they are is told.
 #[track_caller]
 pub(crate) fn assert_close<S: Shape>(
     what: &str,
-    actual: &Tensor<S, f32, Cpu>,
+    found: &Tensor<S, f32, Cpu>,
     expected: &Tensor<S, f32, Cpu>,
     tolerance: f32,
 ) {
-    assert_eq!(actual.shape(), expected.shape(), "{what}");
-    let (actual, expected) = (actual.as_vec(), expected.as_vec());
-    let scale = expected
-        .iter()
-        .fold(1e-3_f32, |scale, value| scale.max(value.abs()));
-    for (index, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
-        assert!(
-            (actual - expected).abs() <= tolerance * scale,
-            "{what}[{index}]: {actual}, expected {expected}"
-        );
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    assert_all_close(what, &found.as_vec(), &expected.as_vec(), tolerance);
+}
+
+/// What an activation makes of one sum, by its definition.
+pub(crate) fn activated(activation: Activation, sum: f32) -> f32 {
+    match activation {
+        Activation::None => sum,
+        Activation::Relu => sum.max(0.0),
+        Activation::Relu6 => sum.clamp(0.0, 6.0),
     }
 }
 

@@ -24,6 +24,8 @@ use super::backbone::UnknownName;
 use super::floats;
 use super::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -50,6 +52,12 @@ pub struct FeatureSpec {
     pub channels: usize,
     /// How a number is kept on disk.
     pub dtype: FeatureDtype,
+}
+
+/// A field in which two specifications differ, and its value in each, as JSON.
+pub(super) struct Difference {
+    pub(super) field: String,
+    pub(super) values: [String; 2],
 }
 
 /// How a number is kept on disk.
@@ -92,6 +100,24 @@ impl FeatureSpec {
         self.regions * self.channels
     }
 
+    /// The first field, in alphabetical order, in which features of this and another specification differ.
+    pub(super) fn first_difference(&self, other: &Self) -> Option<Difference> {
+        let mut fields = self.fields().into_iter().zip(other.fields());
+        fields.find_map(|((field, this), (_, other))| {
+            (this != other).then(|| Difference {
+                field,
+                values: [this, other].map(|value| value.to_string()),
+            })
+        })
+    }
+
+    fn fields(&self) -> BTreeMap<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(fields)) => fields.into_iter().collect(),
+            _ => BTreeMap::new(), // names and numbers always make an object
+        }
+    }
+
     fn row_bytes(&self) -> usize {
         self.row_len()
             * match self.dtype {
@@ -112,6 +138,15 @@ impl FeatureSpec {
             FeatureDtype::F16 => floats::write_f16(row, bytes),
             FeatureDtype::F32 => floats::write_f32(row, bytes),
         }
+    }
+
+    /// What a store gives back of features that it is given: [`dtype`](Self::dtype) rounds them.
+    pub fn as_stored(&self, features: &[f32]) -> Vec<f32> {
+        let mut bytes = Vec::new();
+        self.encode(features, &mut bytes);
+        let mut stored = vec![0.0; features.len()];
+        self.decode(&bytes, &mut stored);
+        stored
     }
 
     /// The largest number that [`dtype`](Self::dtype) can hold.
@@ -191,7 +226,7 @@ pub enum StoreError {
         why: String,
     },
     /// A row of the wrong length was to be appended.
-    #[error("photo {key:?} has {found} numbers where the store's rows have {expected}")]
+    #[error("photo {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form")]
     RowLength {
         /// The photo.
         key: String,

@@ -1,3 +1,5 @@
+//! Tests of the store: what goes in comes out, whatever was torn in between.
+
 use super::*;
 use proptest::prelude::*;
 use std::fs::OpenOptions;

@@ -1,8 +1,8 @@
 //! Writing a feature store so that an interruption at any moment costs no more than the last batch.
 
 use super::{
-    At, Complete, FeatureSpec, Manifest, Paths, Result, StoreError, VERSION, read_if_there, read_manifest,
-    remove_if_there, whole_lines, write_whole,
+    At, Complete, Difference, FeatureSpec, Manifest, Paths, Result, StoreError, VERSION, read_if_there,
+    read_manifest, remove_if_there, whole_lines, write_whole,
 };
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -155,25 +155,17 @@ impl FeatureWriter {
     }
 
     fn refuse_other(&self, stored: &FeatureSpec) -> Result<()> {
-        let fields = |spec: &FeatureSpec| {
-            serde_json::to_value(spec)
-                .map_err(Into::into)
-                .at(&self.paths.manifest)
-        };
-        let (stored, wanted) = (fields(stored)?, fields(&self.spec)?);
-        let differing = wanted.as_object().and_then(|wanted| {
-            wanted
-                .iter()
-                .find(|(field, value)| stored[field.as_str()] != **value)
-        });
-        match differing {
-            Some((field, value)) => Err(StoreError::Differs {
-                dir: self.paths.dir.clone(),
-                field: field.clone(),
-                stored: stored[field.as_str()].to_string(),
-                wanted: value.to_string(),
-            }),
+        match stored.first_difference(&self.spec) {
             None => Ok(()),
+            Some(Difference { field, values }) => {
+                let [stored, wanted] = values;
+                Err(StoreError::Differs {
+                    dir: self.paths.dir.clone(),
+                    field,
+                    stored,
+                    wanted,
+                })
+            }
         }
     }
 

@@ -1,3 +1,5 @@
+//! Tests of files of weights, right ones and wrong ones of every kind.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashMap;
