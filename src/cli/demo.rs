@@ -4,7 +4,6 @@
 //! Standard output gets the figures and the samples only, the same in every run.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Command};
@@ -61,18 +60,19 @@ impl Demo {
         let interrupt = Interrupt::install()?;
         let run = free_run(&context.root);
         prepare(context)?;
+        interrupt.check().inspect_err(|_| go_on("demo", context))?;
+        train(&run, context)?;
+        let report = evaluate(&run, context)?;
         interrupt
             .check()
-            .inspect_err(|_| go_on("cutline demo", context))?;
-        train(&run, context)?;
-        let command = CommandLine::new(["evaluate", run.as_str()]);
-        let report = evaluate(&command, context)?;
-        interrupt.check().inspect_err(|_| go_on(&command, context))?;
+            .inspect_err(|_| go_on(&format!("evaluate {run}"), context))?;
         self.show(&report, context)?;
+        let root = context.root_flag();
         context.notice(&format!(
-            "\nThat was the whole way. The run is {run}; its settings are in its config.toml. Next:\n  \
-             cutline evaluate {run} --split test\n  \
-             cutline caption {run} PHOTO\n  \
+            "\nThat was the whole way. Next, with this run:\n  \
+             cutline evaluate {run} --split test{root}\n  \
+             cutline caption {run} PHOTO{root}\n\
+             or with photos of your own:\n  \
              cutline prepare --help"
         ));
         Ok(())
@@ -80,6 +80,7 @@ impl Demo {
 
     fn show(&self, report: &Report, context: &Context) -> anyhow::Result<()> {
         let paint = context.terminal.stdout_paint();
+        context.notice("");
         context.print(&told_figures(report, paint))?;
         let album = Album::open(self.headless, context)?;
         for sample in samples(&report.captions) {
@@ -119,10 +120,11 @@ fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
     train::follow(&train.start(context)?, context)
 }
 
-fn evaluate(command: &CommandLine, context: &Context) -> anyhow::Result<Report> {
+fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
+    let command = CommandLine::new(["evaluate", run.as_str()]);
     announce(
         "3. Score the captions of photos that it has not learned from.",
-        command,
+        &command,
         context,
     );
     let evaluate: Evaluate = command.parse()?;
@@ -134,12 +136,12 @@ fn announce(what: &str, command: &CommandLine, context: &Context) {
     let paint = context.terminal.stderr_paint();
     context.notice(&format!("\n{what}\n"));
     let (columns, _) = context.terminal.size();
-    let shown = format!("$ {}", command.wrapped(usize::from(columns)));
+    let shown = command.shown(&context.root_flag(), usize::from(columns));
     context.notice(&format!("{}\n", paint.text(Role::Heading, &shown)));
 }
 
-fn go_on(command: impl fmt::Display, context: &Context) {
-    context.notice(&format!("Go on with: {command}"));
+fn go_on(command: &str, context: &Context) {
+    context.notice(&format!("Go on with: cutline {command}{}", context.root_flag()));
 }
 
 /// The first name of `demo-001`, `demo-002`, ... that is free.
@@ -201,27 +203,21 @@ impl CommandLine {
         A::from_arg_matches(&subcommand.try_get_matches_from(&self.0)?)
     }
 
-    /// As a shell reads it, in lines of at most `columns` characters where words allow; a flag stays with its
-    /// value.
-    fn wrapped(&self, columns: usize) -> String {
-        const INDENT: &str = "    ";
-        // The prompt before, and ` \` behind.
-        let room = columns.saturating_sub(4);
-        let mut lines = vec!["cutline".to_owned()];
-        for piece in self.0.chunk_by(|flag, _| flag.starts_with("--")) {
-            let piece = piece.join(" ");
+    /// Behind a prompt and as a shell reads it, in lines of at most `columns` characters where words allow; a
+    /// flag stays with its value. `last` comes last.
+    fn shown(&self, last: &str, columns: usize) -> String {
+        const CONTINUED: &str = " \\";
+        let room = columns.saturating_sub(CONTINUED.len());
+        let mut lines = vec!["$ cutline".to_owned()];
+        let pieces = self.0.chunk_by(|flag, _| flag.starts_with("--"));
+        let last = (!last.is_empty()).then(|| last.trim().to_owned());
+        for piece in pieces.map(|words| words.join(" ")).chain(last) {
             match lines.last_mut() {
                 Some(line) if line.len() + 1 + piece.len() <= room => *line = format!("{line} {piece}"),
-                _ => lines.push(format!("{INDENT}{piece}")),
+                _ => lines.push(format!("    {piece}")),
             }
         }
-        lines.join(" \\\n")
-    }
-}
-
-impl fmt::Display for CommandLine {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cutline {}", self.0.join(" "))
+        lines.join(&format!("{CONTINUED}\n"))
     }
 }
 
@@ -232,13 +228,16 @@ mod tests {
     #[test]
     fn long_commands_are_wrapped_as_a_shell_reads_them() {
         let command = CommandLine::new(["train", "scenes", "--set", "a=1", "--set", "b=2"]);
-        assert_eq!(command.wrapped(80), command.to_string());
-        let wrapped = command.wrapped(26);
         assert_eq!(
-            wrapped,
-            "cutline train scenes \\\n    --set a=1 \\\n    --set b=2"
+            command.shown("", 80),
+            "$ cutline train scenes --set a=1 --set b=2"
         );
-        assert!(wrapped.lines().all(|line| line.len() + 2 <= 26));
+        let shown = command.shown(" --root x", 27);
+        assert_eq!(
+            shown,
+            "$ cutline train scenes \\\n    --set a=1 --set b=2 \\\n    --root x"
+        );
+        assert!(shown.lines().all(|line| line.len() <= 27));
     }
 
     #[test]

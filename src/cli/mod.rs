@@ -161,6 +161,17 @@ impl Context {
         }
     }
 
+    /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
+    fn root_flag(&self) -> String {
+        let root = self.root.path();
+        let usual = std::env::var_os("CUTLINE_ROOT").unwrap_or_else(|| ".".into());
+        if root == usual {
+            String::new()
+        } else {
+            format!(" --root {}", terminal::display_path(root))
+        }
+    }
+
     /// Writes a result to standard output, at once.
     ///
     /// # Errors

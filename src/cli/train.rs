@@ -101,7 +101,7 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
 fn finish(run: &TrainingRun, context: &Context) -> anyhow::Result<()> {
     follow(run, context)?;
     let name = run.directory().name();
-    context.notice(&format!("Next: cutline evaluate {name}"));
+    context.notice(&format!("Next: cutline evaluate {name}{}", context.root_flag()));
     Ok(context.print(&format!("{name}\n"))?)
 }
 
@@ -122,8 +122,9 @@ pub(super) fn follow(run: &TrainingRun, context: &Context) -> anyhow::Result<()>
         Ending::Early => context.notice("Stopped early: the dev score has not got better for a while."),
         Ending::Interrupted => {
             context.notice(&format!(
-                "Saved. Go on with: cutline train {} --run {name} --resume",
-                run.record().data.name
+                "Saved. Go on with: cutline train {} --run {name} --resume{}",
+                run.record().data.name,
+                context.root_flag()
             ));
             return Err(interrupt::Interrupted.into());
         }

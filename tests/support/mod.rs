@@ -17,11 +17,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The binary under test.
-pub const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
+pub(crate) const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
 /// The data set that [`Place::with_scenes`] prepares.
-pub const DATA_SET: &str = "scenes";
+pub(crate) const DATA_SET: &str = "scenes";
 /// The arguments that prepare it: 48 photos to train on, 6 for dev, 6 for test.
-pub const PREPARE: [&str; 10] = [
+pub(crate) const PREPARE: [&str; 10] = [
     "prepare",
     "scenes",
     "--name",
@@ -45,34 +45,34 @@ const SMALL: [&str; 7] = [
 ];
 
 /// A working directory of its own.
-pub struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// With the data set `scenes`.
-    pub fn with_scenes() -> Self {
+    pub(crate) fn with_scenes() -> Self {
         let place = Self::new();
         place.succeeds(&PREPARE);
         place
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn root(&self) -> Root {
+    pub(crate) fn root(&self) -> Root {
         Root::new(self.path())
     }
 
-    pub fn run_directory(&self, run: &str) -> RunDirectory {
+    pub(crate) fn run_directory(&self, run: &str) -> RunDirectory {
         self.root().run_dir(&run.parse().unwrap())
     }
 
     /// The command with these arguments, on one thread, so that runs do not slow each other down.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CUTLINE);
         self.equip(&mut command);
         command.args(arguments);
@@ -80,7 +80,7 @@ impl Place {
     }
 
     /// What the program, or a shell that starts it, is given of the environment.
-    pub fn equip(&self, command: &mut Command) {
+    pub(crate) fn equip(&self, command: &mut Command) {
         command
             .env_remove("NO_COLOR")
             .env("CUTLINE_ROOT", self.path())
@@ -88,7 +88,7 @@ impl Place {
     }
 
     #[track_caller]
-    pub fn succeeds(&self, arguments: &[&str]) -> String {
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         String::from_utf8(output.stdout).unwrap()
@@ -96,7 +96,7 @@ impl Place {
 
     /// What a failure says on standard error.
     #[track_caller]
-    pub fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let output = self.command(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{}", err(&output));
         err(&output)
@@ -104,13 +104,13 @@ impl Place {
 
     /// Trains a small network on `scenes` to the end.
     #[track_caller]
-    pub fn train(&self, run: &str, epochs: usize) {
+    pub(crate) fn train(&self, run: &str, epochs: usize) {
         let printed = self.succeeds(&words(&train(run, epochs)));
         assert_eq!(printed, format!("{run}\n"));
     }
 
     /// Starts a training, waits until it has made `steps` steps, and leaves it running.
-    pub fn train_until(&self, run: &str, epochs: usize, steps: u64) -> Training {
+    pub(crate) fn train_until(&self, run: &str, epochs: usize, steps: u64) -> Training {
         let child = self
             .command(&words(&train(run, epochs)))
             .stdout(Stdio::null())
@@ -133,16 +133,13 @@ impl Place {
 }
 
 /// A training in a process of its own, killed when dropped.
-pub struct Training(Option<Child>);
+pub(crate) struct Training(Option<Child>);
 
 impl Training {
     /// Sends what Ctrl-C sends, and waits for the end.
-    pub fn interrupt(mut self) -> Output {
+    pub(crate) fn interrupt(mut self) -> Output {
         let child = self.0.take().unwrap();
-        let kill = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
+        interrupt(&child);
         child.wait_with_output().unwrap()
     }
 }
@@ -154,6 +151,14 @@ impl Drop for Training {
             let _ = child.wait();
         }
     }
+}
+
+/// Sends a process what Ctrl-C sends.
+pub(crate) fn interrupt(process: &Child) {
+    let sent = Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
 }
 
 /// The arguments that train a small network on `scenes`.
@@ -172,7 +177,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 }
 
 /// The loss of every step in a run's log, in order of the log, each with its step.
-pub fn step_losses(run: &RunDirectory) -> Vec<(u64, f64)> {
+pub(crate) fn step_losses(run: &RunDirectory) -> Vec<(u64, f64)> {
     let log = fs::read_to_string(run.events()).unwrap_or_default();
     log.lines()
         // The last line may be half written.
@@ -183,7 +188,7 @@ pub fn step_losses(run: &RunDirectory) -> Vec<(u64, f64)> {
 }
 
 /// Every file below a directory that was made to be renamed, and was not.
-pub fn temporary_files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn temporary_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -196,10 +201,10 @@ pub fn temporary_files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

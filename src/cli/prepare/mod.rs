@@ -185,8 +185,9 @@ impl Prepare {
         }
         let home = display_path(target.directory());
         context.notice(&format!(
-            "the data set is in {home}; next: cutline train {}",
-            self.name
+            "the data set is in {home}; next: cutline train {}{}",
+            self.name,
+            context.root_flag()
         ));
         Ok(())
     }
