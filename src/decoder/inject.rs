@@ -14,6 +14,9 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
+/// About as large as the projected features beside them: smaller words would hardly be heard after the photo.
+const WORDS: Initialisation = Initialisation::Uniform(1.0);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Inject<D: Backend> {
@@ -47,7 +50,7 @@ impl<D: Backend> Inject<D> {
                 Initialisation::Glorot,
                 rng,
             )?,
-            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), rng)?,
+            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             output: Linear::new(
                 device,

@@ -15,6 +15,9 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
+/// The scale of Vinyals et al. 2015's released code.
+const WORDS: Initialisation = Initialisation::Uniform(0.1);
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Merge<D: Backend> {
@@ -43,7 +46,7 @@ impl<D: Backend> Merge<D> {
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
             image: Linear::new(device, "image", (channels, hidden), Initialisation::Glorot, rng)?,
-            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), rng)?,
+            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             joint: Linear::new(device, "joint", (hidden, hidden), Initialisation::Glorot, rng)?,
             output: Linear::new(

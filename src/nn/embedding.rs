@@ -13,15 +13,15 @@ pub struct Embedding<D: Backend> {
 }
 
 impl<D: Backend> Embedding<D> {
-    /// Rows uniform in `[-0.1, 0.1]` (Vinyals et al. 2015's released code).
-    pub fn new(device: &D, name: &str, shape: (usize, usize), rng: &mut impl Rng) -> DeviceResult<D, Self> {
-        let table = Parameter::new(
-            device,
-            format!("{name}.table"),
-            shape,
-            Initialisation::Uniform(0.1),
-            rng,
-        )?;
+    /// `[words, dimensions]` rows as `initialisation` says.
+    pub fn new(
+        device: &D,
+        name: &str,
+        shape: (usize, usize),
+        initialisation: Initialisation,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        let table = Parameter::new(device, format!("{name}.table"), shape, initialisation, rng)?;
         Ok(Self { table })
     }
 
