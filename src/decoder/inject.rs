@@ -14,7 +14,8 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// See the [module](self).
+/// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
+/// sees it.
 #[derive(Debug)]
 pub struct Inject<D: Backend> {
     image: Linear<D>,

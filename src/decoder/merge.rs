@@ -15,7 +15,8 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// See the [module](self).
+/// The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2): the
+/// LSTM reads words alone, and photo and words meet after it.
 #[derive(Debug)]
 pub struct Merge<D: Backend> {
     image: Linear<D>,
