@@ -121,6 +121,10 @@ fn write(
         .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
     let file = safetensors::serialize(views, None)?;
-    write_atomically(out, |writer| writer.write_all(&file))
-        .with_context(|| format!("cannot write {}; check the path and the space left", out.display()))
+    write_atomically(out, |writer| writer.write_all(&file)).with_context(|| {
+        format!(
+            "cannot write {}; check the path and the space left",
+            out.display()
+        )
+    })
 }

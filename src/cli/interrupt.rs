@@ -36,7 +36,9 @@ impl Interrupt {
             Ok(()) => Ok(Self {
                 requested: &REQUESTED,
             }),
-            Err(error) => Err(anyhow::anyhow!("cannot listen for Ctrl-C: {error}; nothing was begun, try again")),
+            Err(error) => Err(anyhow::anyhow!(
+                "cannot listen for Ctrl-C: {error}; nothing was begun, try again"
+            )),
         }
     }
 

@@ -60,7 +60,8 @@ pub(super) fn draw(photo: RgbImage, args: &PictureArgs, terminal: &Terminal) -> 
         use_iterm: protocol == Protocol::Iterm,
         ..viuer::Config::default()
     };
-    viuer::print(&DynamicImage::ImageRgb8(photo), &config).context("cannot draw the photo; into a pipe, `| cat`, text alone is printed")?;
+    viuer::print(&DynamicImage::ImageRgb8(photo), &config)
+        .context("cannot draw the photo; into a pipe, `| cat`, text alone is printed")?;
     Ok(())
 }
 

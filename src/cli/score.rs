@@ -149,7 +149,8 @@ pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Tab
 }
 
 fn read<V: DeserializeOwned>(path: &Path) -> anyhow::Result<BTreeMap<String, V>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}; check the path", path.display()))?;
     let ById(captions) = serde_json::from_str(&text).with_context(|| {
         format!(
             r#"{} is not captions by id; write {{"id": "caption"}}, and references as {{"id": ["one", "another"]}}"#,

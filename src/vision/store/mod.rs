@@ -226,7 +226,9 @@ pub enum StoreError {
         why: String,
     },
     /// A row of the wrong length was to be appended.
-    #[error("photo {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form")]
+    #[error(
+        "photo {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form"
+    )]
     RowLength {
         /// The photo.
         key: String,
