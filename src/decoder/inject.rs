@@ -17,7 +17,8 @@ use rand::Rng;
 /// About as large as the projected features beside them: smaller words would hardly be heard after the photo.
 const WORDS: Initialisation = Initialisation::Uniform(1.0);
 
-/// See the [module](self).
+/// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
+/// sees it.
 #[derive(Debug)]
 pub struct Inject<D: Backend> {
     image: Linear<D>,

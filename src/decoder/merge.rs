@@ -18,7 +18,8 @@ use rand::Rng;
 /// The scale of Vinyals et al. 2015's released code.
 const WORDS: Initialisation = Initialisation::Uniform(0.1);
 
-/// See the [module](self).
+/// The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2): the
+/// LSTM reads words alone, and photo and words meet after it.
 #[derive(Debug)]
 pub struct Merge<D: Backend> {
     image: Linear<D>,

@@ -382,8 +382,7 @@ mod tests {
             (largest.max(difference), sum + f64::from(difference))
         });
         let mean = sum / found.len() as f64;
-        eprintln!("{largest} {mean} {:?} {:?}", &found[..6], &expected[..6]);
-        // Pillow's pixels are met exactly by Pillow alone: libjpeg and zune-jpeg round chroma differently.
-        assert!(largest <= 4.0 && mean < 0.3, "largest {largest}, mean {mean}");
+        // They differ by a step of rounding at most.
+        assert!(largest <= 1.0 && mean < 0.2, "largest {largest}, mean {mean}");
     }
 }

@@ -1,0 +1,99 @@
+//! Tests of the reader of pickles: what Python wrote, and what nobody should.
+
+use super::*;
+use proptest::prelude::*;
+
+/// `pickle.dumps({"a": (1, -2, True, None), "b": [0.5, "x", 2**70]}, 2)` of CPython 3.11.
+const SAMPLE: &[u8] = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01(K\x01J\xfe\xff\xff\xff\x88Ntq\x02\
+    X\x01\x00\x00\x00bq\x03]q\x04(G?\xe0\x00\x00\x00\x00\x00\x00X\x01\x00\x00\x00xq\x05\
+    \x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@eu.";
+
+#[test]
+fn reads_what_python_wrote() {
+    let with_more_behind = [SAMPLE, b"more"].concat();
+    let pickle = Pickle::read(&with_more_behind).unwrap();
+    assert_eq!(pickle.len, SAMPLE.len());
+    let entries = pickle.dict(pickle.root).unwrap();
+    assert_eq!(entries[0].0, Value::Text("a"));
+    assert_eq!(
+        pickle.tuple(entries[0].1).unwrap(),
+        [
+            Value::Integer(1),
+            Value::Integer(-2),
+            Value::Bool(true),
+            Value::None
+        ]
+    );
+    assert_eq!(
+        pickle.node(entries[1].1),
+        Some(&Node::List(vec![
+            Value::Float(0.5),
+            Value::Text("x"),
+            Value::LongInteger(&[0, 0, 0, 0, 0, 0, 0, 0, 0x40]),
+        ]))
+    );
+}
+
+#[test]
+fn newer_protocols_frame_and_memoise() {
+    // `pickle.dumps(collections.OrderedDict(a=1), 4)` of CPython 3.11.
+    let bytes = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\
+        \x94\x93\x94)R\x94\x8c\x01a\x94K\x01s.";
+    let pickle = Pickle::read(bytes).unwrap();
+    assert_eq!(
+        pickle.dict(pickle.root).unwrap(),
+        [(Value::Text("a"), Value::Integer(1))]
+    );
+}
+
+#[test]
+fn an_unknown_global_is_refused_by_name() {
+    let attack = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.";
+    assert_eq!(
+        Pickle::read(attack).unwrap_err(),
+        PickleError::Global("posix.system".to_owned())
+    );
+}
+
+#[test]
+fn deep_nesting_and_cycles_cost_no_stack() {
+    let mut nested = b"\x80\x02N".to_vec();
+    nested.extend([0x85; 1_000_000]);
+    nested.push(b'.');
+    assert!(Pickle::read(&nested).is_ok());
+    let cycle = b"\x80\x02]q\x00h\x00a.";
+    assert!(Pickle::read(cycle).is_ok());
+    let endless = vec![b'N'; MOST_INSTRUCTIONS + 1];
+    assert!(matches!(Pickle::read(&endless), Err(PickleError::Malformed(_))));
+}
+
+#[test]
+fn a_pickle_cut_anywhere_is_an_error() {
+    for len in 0..SAMPLE.len() {
+        assert!(Pickle::read(&SAMPLE[..len]).is_err(), "cut to {len}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Pickle::read(&bytes);
+    }
+
+    #[test]
+    fn mutated_pickles_never_panic(changes in proptest::collection::vec((0..SAMPLE.len(), any::<u8>()), 1..6)) {
+        let mut bytes = SAMPLE.to_vec();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        let _ = Pickle::read(&bytes);
+    }
+
+    /// Bytes that are mostly opcodes reach further into the machine than random ones.
+    #[test]
+    fn random_programs_never_panic(
+        program in proptest::collection::vec(proptest::sample::select(&b"(012NK\x88]l}dtaesuq\x94hRb)Q\x85\x86\x87."[..]), 0..200)
+    ) {
+        let _ = Pickle::read(&program);
+    }
+}
