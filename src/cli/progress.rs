@@ -12,7 +12,11 @@ use super::terminal::{self, Terminal, display_safe};
 /// How long a log stays silent.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
+/// A terminal with fewer columns gets a shorter bar, so that there is room for the note.
+const WIDE: u16 = 100;
+
 const WITH_TOTAL: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {eta_precise} left  {wide_msg}";
+const NARROW_WITH_TOTAL: &str = "{prefix} [{bar:8}] {human_pos}/{human_len} {rate}, {eta} left  {wide_msg}";
 const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wide_msg}";
 
 /// A long task as its progress is told.
@@ -57,7 +61,7 @@ impl Progress {
         let started = Instant::now();
         let face = if terminal.stderr_draws() {
             Face::Bar {
-                bar: bar(&task),
+                bar: bar(&task, terminal.size().0),
                 task,
                 started,
             }
@@ -131,19 +135,19 @@ impl Drop for Progress {
     }
 }
 
-fn bar(task: &Task) -> ProgressBar {
+fn bar(task: &Task, columns: u16) -> ProgressBar {
     let unit = task.unit;
-    let template = if task.total.is_some() {
-        WITH_TOTAL
-    } else {
-        WITHOUT_TOTAL
+    let template = match task.total {
+        Some(_) if columns < WIDE => NARROW_WITH_TOTAL,
+        Some(_) => WITH_TOTAL,
+        None => WITHOUT_TOTAL,
     };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key(
             "rate",
             move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{unit}, {}", rate(state.per_sec(), unit));
+                let _ = write!(out, "{unit}, {}", rate(state.per_sec(), ""));
             },
         )
         .progress_chars("=> ");
@@ -232,11 +236,13 @@ fn speed(count: u64, elapsed: Duration) -> f64 {
     }
 }
 
+/// `1,234 photos/s`; behind a count that names the unit already it is left empty.
 fn rate(per_second: f64, unit: &str) -> String {
+    let blank = if unit.is_empty() { "" } else { " " };
     if per_second >= 100.0 {
-        format!("{} {unit}/s", HumanCount(per_second.round() as u64))
+        format!("{}{blank}{unit}/s", HumanCount(per_second.round() as u64))
     } else {
-        format!("{per_second:.1} {unit}/s")
+        format!("{per_second:.1}{blank}{unit}/s")
     }
 }
 
@@ -294,9 +300,9 @@ mod tests {
 
     #[test]
     fn the_templates_of_the_bar_are_sound() {
-        for template in [WITH_TOTAL, WITHOUT_TOTAL] {
+        for template in [WITH_TOTAL, NARROW_WITH_TOTAL, WITHOUT_TOTAL] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
-        assert_eq!(bar(&photos(Some(3), 1)).position(), 1);
+        assert_eq!(bar(&photos(Some(3), 1), 80).position(), 1);
     }
 }
