@@ -1,16 +1,47 @@
-//! `cutline demo`: the whole way walked on the built-in data set.
+//! `cutline demo`: the whole way walked on the built-in data set, each step by the command that takes it.
+//!
+//! The steps are command lines, shown and then run as they stand, so what the demo teaches is what it does.
+//! Standard output gets the figures and the samples only, the same in every run.
 
-use clap::Args;
+use std::collections::HashMap;
+use std::path::PathBuf;
 
-use super::{Context, train};
-use crate::dataset::scenes::{self, ScenesSettings};
-use crate::dataset::{PrepareSettings, Reading, Source, prepare_reading};
-use crate::decoder::{DecoderKind, DecoderSettings};
-use crate::runs::{Name, TrainingRun};
-use crate::training::{BatchBy, EncoderKind, EncoderSettings, RunSettings, Schedule, TrainingSettings};
+use clap::{Args, Command};
+
+use super::Context;
+use super::evaluate::{Evaluate, sample_lines, samples, told_figures};
+use super::interrupt::Interrupt;
+use super::picture::{PictureArgs, Protocol, draw};
+use super::prepare::Prepare;
+use super::terminal::{Role, display_safe};
+use super::train::{self, Train};
+use crate::dataset::DataSet;
+use crate::evaluation::Report;
+use crate::runs::{Name, Root};
 use crate::vision::photo;
 
-/// Walk the whole way on the built-in data set: draw, train, caption, score
+/// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
+const DATA_SET: &str = "scenes";
+/// Settings under which two cores learn the scenes in about a minute. Photos and words are few and clean:
+/// a small network without dropout or label smoothing, which reads all captions of a photo at once.
+const SETTINGS: [&str; 10] = [
+    "encoder.kind=small_cnn",
+    "decoder.hidden=128",
+    "decoder.embedding=64",
+    "decoder.dropout=0",
+    "training.epochs=10",
+    "training.batch_by=photo",
+    "training.batch_size=80",
+    "training.learning_rate=1.5e-3",
+    "training.schedule.warmup_steps=50",
+    "training.label_smoothing=0",
+];
+/// References shown under a sample's caption.
+const REFERENCES: usize = 1;
+/// Columns of a sample's photo: a photo and its caption then fit into a terminal of 24 rows.
+const COLUMNS: u16 = 32;
+
+/// Walk the whole way on the built-in data set: draw, train, score, caption
 ///
 /// The photos are drawn by the program from a seed, five captions each; a small CNN and a decoder are trained
 /// on them from scratch. Takes at most three minutes on two cores, and two runs print the same numbers.
@@ -26,33 +57,197 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let data_set = Name::fitting("scenes");
-        let directory = context.root.dataset_dir(&data_set);
-        std::fs::create_dir_all(&directory)?;
-        let photos = scenes::write(&ScenesSettings { photos: 4000, ..Default::default() }, &directory, |_| ())?;
-        let decode = |path: &std::path::Path| photo::decode(path).map(|_| ()).map_err(|e| e.to_string());
-        prepare_reading(&PrepareSettings{minimum_count: 1, ..Default::default()}, &Source::at("scenes"), Reading::drawn(photos), &directory, &decode, &|_| ())?;
-        let run = TrainingRun::start(&directory, settings(), || {
-            context.root.create_new_run(&Name::fitting("demo"))
-        })?;
-        train::follow(&run, context)
+        let interrupt = Interrupt::install()?;
+        let run = free_run(&context.root);
+        prepare(context)?;
+        interrupt.check().inspect_err(|_| go_on("demo", context))?;
+        train(&run, context)?;
+        let report = evaluate(&run, context)?;
+        interrupt
+            .check()
+            .inspect_err(|_| go_on(&format!("evaluate {run}"), context))?;
+        self.show(&report, context)?;
+        let root = context.root_flag();
+        context.notice(&format!(
+            "\nThat was the whole way. Next, with this run:\n  \
+             cutline evaluate {run} --split test{root}\n  \
+             cutline caption {run} PHOTO{root}\n\
+             or with photos of your own:\n  \
+             cutline prepare --help"
+        ));
+        Ok(())
+    }
+
+    fn show(&self, report: &Report, context: &Context) -> anyhow::Result<()> {
+        let paint = context.terminal.stdout_paint();
+        context.notice("");
+        context.print(&told_figures(report, paint))?;
+        let album = Album::open(self.headless, context)?;
+        for sample in samples(&report.captions) {
+            let photo = display_safe(&sample.photo);
+            context.print(&format!("\n{}\n", paint.text(Role::Quiet, &photo)))?;
+            album.draw(&sample.photo, context)?;
+            context.print(&sample_lines(sample, REFERENCES, paint))?;
+        }
+        Ok(())
     }
 }
 
-/// Settings under which two cores learn the scenes in less than two minutes.
-fn settings() -> RunSettings {
-    RunSettings {
-        encoder: EncoderSettings { kind: EncoderKind::SmallCnn, ..Default::default() },
-        decoder: DecoderSettings { kind: DecoderKind::Merge, hidden: 128, embedding: 64, dropout: 0.0 },
-        training: TrainingSettings {
-            epochs: 10,
-            batch_size: 80,
-            batch_by: BatchBy::Photo,
-            learning_rate: 1.5e-3,
-            schedule: Schedule { warmup_steps: 50, ..Default::default() },
-            label_smoothing: 0.0,
-            ..Default::default()
-        },
-        ..Default::default()
+fn prepare(context: &Context) -> anyhow::Result<()> {
+    let command = CommandLine::new(["prepare", DATA_SET, "--name", DATA_SET]);
+    announce(
+        "1. Prepare a data set: scenes drawn by the program, with five captions each.",
+        &command,
+        context,
+    );
+    let prepare: Prepare = command.parse()?;
+    if prepare.has_scenes(context)? {
+        context.notice("It is there already, and the same.");
+        return Ok(());
+    }
+    prepare.run(&context.in_passing())
+}
+
+fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
+    let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
+        .with(SETTINGS.iter().flat_map(|setting| ["--set", setting]));
+    announce(
+        "2. Train a small CNN, which looks, together with an LSTM, which writes.",
+        &command,
+        context,
+    );
+    let train: Train = command.parse()?;
+    train::follow(&train.start(context)?, context)
+}
+
+fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
+    let command = CommandLine::new(["evaluate", run.as_str()]);
+    announce(
+        "3. Score the captions of photos that it has not learned from.",
+        &command,
+        context,
+    );
+    let evaluate: Evaluate = command.parse()?;
+    evaluate.report(context)
+}
+
+/// Says what a step is for and the command that takes it.
+fn announce(what: &str, command: &CommandLine, context: &Context) {
+    let paint = context.terminal.stderr_paint();
+    context.notice(&format!("\n{what}\n"));
+    let (columns, _) = context.terminal.size();
+    let shown = command.shown(&context.root_flag(), usize::from(columns));
+    context.notice(&format!("{}\n", paint.text(Role::Heading, &shown)));
+}
+
+fn go_on(command: &str, context: &Context) {
+    context.notice(&format!("Go on with: cutline {command}{}", context.root_flag()));
+}
+
+/// The first name of `demo-001`, `demo-002`, ... that is free.
+fn free_run(root: &Root) -> Name {
+    let mut number = 1_u32;
+    loop {
+        let name = Name::fitting(&format!("demo-{number:03}"));
+        if !root.run_dir(&name).path().exists() {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// The photos of the samples, where they are drawn.
+struct Album {
+    photos: HashMap<String, PathBuf>,
+}
+
+impl Album {
+    /// Empty where nothing shall or can be drawn.
+    fn open(headless: bool, context: &Context) -> anyhow::Result<Self> {
+        let mut photos = HashMap::new();
+        if !headless && context.terminal.stdout_draws() {
+            let data_set = DataSet::load(&context.root.find_dataset(DATA_SET)?)?;
+            photos.extend(data_set.photos.into_iter().map(|photo| (photo.key, photo.path)));
+        }
+        Ok(Self { photos })
+    }
+
+    fn draw(&self, photo: &str, context: &Context) -> anyhow::Result<()> {
+        let Some(path) = self.photos.get(photo) else {
+            return Ok(());
+        };
+        let size = PictureArgs {
+            protocol: Protocol::Auto,
+            width: Some(COLUMNS),
+        };
+        draw(photo::decode(path)?, &size, &context.terminal)
+    }
+}
+
+/// The words of a command after `cutline`; none of them needs quotes.
+struct CommandLine(Vec<String>);
+
+impl CommandLine {
+    fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(words.into_iter().map(str::to_owned).collect())
+    }
+
+    fn with<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.extend(words.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// The arguments of the subcommand, as if they had been typed.
+    fn parse<A: Args>(&self) -> Result<A, clap::Error> {
+        let subcommand = A::augment_args(Command::new("cutline"));
+        A::from_arg_matches(&subcommand.try_get_matches_from(&self.0)?)
+    }
+
+    /// Behind a prompt and as a shell reads it, in lines of at most `columns` characters where words allow; a
+    /// flag stays with its value. `last` comes last.
+    fn shown(&self, last: &str, columns: usize) -> String {
+        const CONTINUED: &str = " \\";
+        let room = columns.saturating_sub(CONTINUED.len());
+        let mut lines = vec!["$ cutline".to_owned()];
+        let pieces = self.0.chunk_by(|flag, _| flag.starts_with("--"));
+        let last = (!last.is_empty()).then(|| last.trim().to_owned());
+        for piece in pieces.map(|words| words.join(" ")).chain(last) {
+            match lines.last_mut() {
+                Some(line) if line.len() + 1 + piece.len() <= room => *line = format!("{line} {piece}"),
+                _ => lines.push(format!("    {piece}")),
+            }
+        }
+        lines.join(&format!("{CONTINUED}\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_commands_are_wrapped_as_a_shell_reads_them() {
+        let command = CommandLine::new(["train", "scenes", "--set", "a=1", "--set", "b=2"]);
+        assert_eq!(
+            command.shown("", 80),
+            "$ cutline train scenes --set a=1 --set b=2"
+        );
+        let shown = command.shown(" --root x", 27);
+        assert_eq!(
+            shown,
+            "$ cutline train scenes \\\n    --set a=1 --set b=2 \\\n    --root x"
+        );
+        assert!(shown.lines().all(|line| line.len() <= 27));
+    }
+
+    #[test]
+    fn the_first_free_run_is_taken() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Root::new(place.path());
+        assert_eq!(free_run(&root).as_str(), "demo-001");
+        for taken in ["demo-001", "demo-003"] {
+            root.create_run(&taken.parse().unwrap()).unwrap();
+        }
+        assert_eq!(free_run(&root).as_str(), "demo-002");
     }
 }

@@ -120,7 +120,8 @@ impl Evaluate {
         Ok(())
     }
 
-    fn report(&self, context: &Context) -> anyhow::Result<Report> {
+    /// Captions the split and judges the captions.
+    pub(super) fn report(&self, context: &Context) -> anyhow::Result<Report> {
         let directory = context.root.find_run(&self.run)?;
         let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
         let search = self.search.over(&run.record.settings.search)?;
@@ -182,6 +183,20 @@ fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
 
 /// The report for a reader: scores, signs, diagnosis, samples.
 fn told(report: &Report, paint: Paint) -> String {
+    let mut text = told_figures(report, paint);
+    for sample in samples(&report.captions) {
+        let _ = write!(
+            text,
+            "\n{}\n",
+            paint.text(Role::Quiet, &display_safe(&sample.photo))
+        );
+        text.push_str(&sample_lines(sample, REFERENCES, paint));
+    }
+    text
+}
+
+/// Scores, signs and diagnosis.
+pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
     let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
     let subject = &report.subject;
     let _ = writeln!(
@@ -199,10 +214,6 @@ fn told(report: &Report, paint: Paint) -> String {
     if let Some(collapse) = &report.collapse {
         text.push('\n');
         text.push_str(&diagnosis(collapse, paint));
-    }
-    for sample in samples(&report.captions) {
-        text.push('\n');
-        text.push_str(&sample_lines(sample, paint));
     }
     text
 }
@@ -270,18 +281,18 @@ fn diagnosis(collapse: &Collapse, paint: Paint) -> String {
 }
 
 /// A few captions from all over the split, always the same.
-fn samples(captions: &[CaptionedPhoto]) -> impl Iterator<Item = &CaptionedPhoto> {
+pub(super) fn samples(captions: &[CaptionedPhoto]) -> impl Iterator<Item = &CaptionedPhoto> {
     let count = SAMPLES.min(captions.len());
     (0..count).map(move |number| &captions[number * captions.len() / count])
 }
 
-fn sample_lines(sample: &CaptionedPhoto, paint: Paint) -> String {
+/// A caption and some of its references under it.
+pub(super) fn sample_lines(sample: &CaptionedPhoto, references: usize, paint: Paint) -> String {
     let mut text = format!(
-        "{}\n  {}\n",
-        paint.text(Role::Quiet, &display_safe(&sample.photo)),
-        paint.text(Role::Heading, &display_safe(&sample.caption)),
+        "  {}\n",
+        paint.text(Role::Heading, &display_safe(&sample.caption))
     );
-    for reference in sample.references.iter().take(REFERENCES) {
+    for reference in sample.references.iter().take(references) {
         let line = format!("  reference: {}", display_safe(reference));
         let _ = writeln!(text, "{}", paint.text(Role::Quiet, &line));
     }

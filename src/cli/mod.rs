@@ -123,6 +123,16 @@ pub struct Context {
     /// What standard output and standard error are.
     pub terminal: Terminal,
     voice: Voice,
+    results: Results,
+}
+
+/// Where results go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Results {
+    /// To standard output.
+    Printed,
+    /// To standard error, among the notices.
+    Noticed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +147,28 @@ impl Context {
             root: Root::new(&global.root),
             terminal: Terminal::detect(global.color),
             voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
+            results: Results::Printed,
+        }
+    }
+
+    /// The context of a step on the way to a result: what the step prints is a notice here.
+    fn in_passing(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            terminal: self.terminal.stderr_only(),
+            voice: self.voice,
+            results: Results::Noticed,
+        }
+    }
+
+    /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
+    fn root_flag(&self) -> String {
+        let root = self.root.path();
+        let usual = std::env::var_os("CUTLINE_ROOT").unwrap_or_else(|| ".".into());
+        if root == usual {
+            String::new()
+        } else {
+            format!(" --root {}", terminal::display_path(root))
         }
     }
 
@@ -146,6 +178,10 @@ impl Context {
     ///
     /// Where the reader has gone (`cutline ... | head`) the error ends the program quietly.
     pub fn print(&self, text: &str) -> std::io::Result<()> {
+        if self.results == Results::Noticed {
+            self.notice(text.trim_end_matches('\n'));
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
@@ -200,11 +236,6 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             }
         }
     }
-}
-
-/// For a subcommand whose parts are still to come.
-fn not_built(subcommand: &str) -> anyhow::Error {
-    anyhow::anyhow!("`cutline {subcommand}` is not built yet")
 }
 
 #[cfg(test)]

@@ -143,6 +143,14 @@ impl Terminal {
         }
     }
 
+    /// The same with everything on standard error.
+    pub(super) fn stderr_only(&self) -> Self {
+        Self {
+            stdout: self.stderr,
+            stderr: self.stderr,
+        }
+    }
+
     /// Two pipes without colours.
     #[cfg(test)]
     pub(super) fn plain() -> Self {

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use clap::Args;
 use dfdx::prelude::Cpu;
+use indicatif::HumanCount;
 
 use super::Context;
 use super::interrupt::{self, Interrupt};
 use super::progress::{Progress, Task};
-use super::terminal::display_safe;
+use super::terminal::{Role, display_safe};
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
@@ -57,19 +58,27 @@ impl Train {
             let run = context
                 .root
                 .find_run(self.run.as_ref().map_or("", Name::as_str))?;
-            return follow(&TrainingRun::resume(run)?, context);
+            return finish(&TrainingRun::resume(run)?, context);
         }
-        let settings: RunSettings = config::resolve(self.config.as_deref(), &self.assignments()?)?;
         if self.print_settings {
-            return Ok(context.print(&toml::to_string_pretty(&settings)?)?);
+            return Ok(context.print(&toml::to_string_pretty(&self.settings()?)?)?);
         }
+        finish(&self.start(context)?, context)
+    }
+
+    /// A new run, ready to be trained.
+    pub(super) fn start(&self, context: &Context) -> anyhow::Result<TrainingRun> {
+        let settings = self.settings()?;
         let data_set = context.root.find_dataset(&self.dataset)?;
         let decoder = settings.decoder.kind;
-        let run = TrainingRun::start(&data_set, settings, || match &self.run {
+        Ok(TrainingRun::start(&data_set, settings, || match &self.run {
             Some(name) => context.root.create_run(name),
             None => context.root.create_new_run(&stem(&data_set, decoder)),
-        })?;
-        follow(&run, context)
+        })?)
+    }
+
+    fn settings(&self) -> anyhow::Result<RunSettings> {
+        Ok(config::resolve(self.config.as_deref(), &self.assignments()?)?)
     }
 
     /// What `--decoder` and `--set` say, the latter last.
@@ -88,6 +97,14 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
     Name::fitting(&format!("{name}-{decoder}"))
 }
 
+/// Trains to an end, and prints the run's name for a script to go on with.
+fn finish(run: &TrainingRun, context: &Context) -> anyhow::Result<()> {
+    follow(run, context)?;
+    let name = run.directory().name();
+    context.notice(&format!("Next: cutline evaluate {name}{}", context.root_flag()));
+    Ok(context.print(&format!("{name}\n"))?)
+}
+
 /// Trains to an end, showing how it gets on.
 pub(super) fn follow(run: &TrainingRun, context: &Context) -> anyhow::Result<()> {
     let interrupt = Interrupt::install()?;
@@ -99,40 +116,39 @@ pub(super) fn follow(run: &TrainingRun, context: &Context) -> anyhow::Result<()>
         &mut |event| display.show(event),
         interrupt.flag(),
     )?;
-    display.finish();
+    display.clear();
     match ending {
         Ending::Complete => context.notice("All epochs are done."),
         Ending::Early => context.notice("Stopped early: the dev score has not got better for a while."),
         Ending::Interrupted => {
             context.notice(&format!(
-                "Saved. Go on with: cutline train {} --run {name} --resume",
-                run.record().data.name
+                "Saved. Go on with: cutline train {} --run {name} --resume{}",
+                run.record().data.name,
+                context.root_flag()
             ));
             return Err(interrupt::Interrupted.into());
         }
     }
-    context.notice(&format!("Next: cutline evaluate {name}"));
-    Ok(context.print(&format!("{name}\n"))?)
+    Ok(())
 }
 
 fn heading(run: &TrainingRun) -> String {
     let data = run.data();
     let captions = |split| {
-        data.photos(split)
-            .map(|photo| photo.captions.len())
-            .sum::<usize>()
+        let captions: usize = data.photos(split).map(|photo| photo.captions.len()).sum();
+        HumanCount(captions as u64)
     };
     format!(
-        "Training {} on {}: {} captions, {} words, {} dev captions. Ctrl-C saves and stops.",
+        "Training {} on {}: {} captions, {} words; {} dev captions.\nCtrl-C saves and stops.\n",
         run.directory().name(),
         run.record().data.name,
         captions(Split::Train),
-        data.vocabulary.words().count(),
+        HumanCount(data.vocabulary.words().count() as u64),
         captions(Split::Dev),
     )
 }
 
-/// A progress bar for each epoch, and a line when it is over.
+/// A table with a row for each epoch, and a bar below it for the one that is being trained.
 struct Display<'a> {
     context: &'a Context,
     bar: Option<Progress>,
@@ -141,8 +157,13 @@ struct Display<'a> {
     since: Instant,
 }
 
+/// Over the rows of epochs.
+const HEADING: &str = "epoch    loss     dev  BLEU-1  BLEU-2  BLEU-3  BLEU-4  ROUGE-L  CIDEr-D";
+
 impl<'a> Display<'a> {
     fn new(context: &'a Context) -> Self {
+        let paint = context.terminal.stderr_paint();
+        context.notice(&paint.text(Role::Heading, HEADING));
         Self {
             context,
             bar: None,
@@ -173,41 +194,48 @@ impl<'a> Display<'a> {
         });
         self.tokens += step.tokens;
         let speed = self.tokens as f64 / self.since.elapsed().as_secs_f64();
-        bar.note(&format!(
-            "loss {:.3}, rate {:.1e}, {speed:.0} tokens/s",
-            step.loss, step.learning_rate
-        ));
+        if step.batch == step.batches {
+            bar.note("captioning the dev photos");
+        } else {
+            bar.note(&format!("loss {:.3}, {speed:.0} tokens/s", step.loss));
+        }
         bar.advance(1);
     }
 
     fn evaluation(&mut self, evaluation: &Evaluation) {
-        self.finish();
-        let Evaluation {
-            epoch,
-            training_loss,
-            loss,
-            scores,
-            best,
-            samples,
-            ..
-        } = evaluation;
-        let [one, two, three, four] = scores.bleu.map(|bleu| bleu * 100.0);
-        let star = if *best { "  best so far" } else { "" };
-        self.context.notice(&format!(
-            "epoch {:>2}: loss {training_loss:.3}, dev {loss:.3} | BLEU-1..4 {one:.1} {two:.1} {three:.1} {four:.1}, ROUGE-L {:.1}, CIDEr-D {:.1}{star}",
-            epoch + 1,
-            scores.rouge_l * 100.0,
-            scores.cider_d * 100.0,
-        ));
-        if let Some((_, caption)) = samples.first() {
-            self.context
-                .notice(&format!("          {}", display_safe(caption)));
+        self.clear();
+        let paint = self.context.terminal.stderr_paint();
+        let best = if evaluation.best {
+            format!("  {}", paint.text(Role::Success, "best"))
+        } else {
+            String::new()
+        };
+        self.context.notice(&format!("{}{best}", row(evaluation)));
+        if let Some((_, caption)) = evaluation.samples.first() {
+            let sample = format!("       {}", display_safe(caption));
+            self.context.notice(&paint.text(Role::Quiet, &sample));
         }
     }
 
-    fn finish(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish();
-        }
+    fn clear(&mut self) {
+        self.bar = None;
     }
+}
+
+/// The figures of an epoch under [`HEADING`], as fractions like those of `cutline evaluate`.
+fn row(evaluation: &Evaluation) -> String {
+    let Evaluation {
+        epoch,
+        training_loss,
+        loss,
+        scores,
+        ..
+    } = evaluation;
+    let [one, two, three, four] = scores.bleu;
+    format!(
+        "{:>5}  {training_loss:>6.3}  {loss:>6.3}  {one:>6.4}  {two:>6.4}  {three:>6.4}  {four:>6.4}  {:>7.4}  {:>7.4}",
+        epoch + 1,
+        scores.rouge_l,
+        scores.cider_d,
+    )
 }

@@ -91,7 +91,7 @@ struct Places {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The built-in data set")]
 struct Scenes {
-    /// How many photos of `scenes` to draw; 2400 if not given
+    /// How many photos of `scenes` to draw; 4000 if not given
     #[arg(long, value_name = "N")]
     photos: Option<usize>,
     /// Width and height of a photo of `scenes` in pixels; 64 if not given
@@ -185,10 +185,23 @@ impl Prepare {
         }
         let home = display_path(target.directory());
         context.notice(&format!(
-            "the data set is in {home}; next: cutline train {}",
-            self.name
+            "the data set is in {home}; next: cutline train {}{}",
+            self.name,
+            context.root_flag()
         ));
         Ok(())
+    }
+
+    /// Whether a data set drawn by the program is there already, as this command would make it.
+    pub(super) fn has_scenes(&self, context: &Context) -> anyhow::Result<bool> {
+        let target = Target::new(context.root.dataset_dir(&self.name), Replace::Same);
+        let scenes = self.scenes_settings();
+        Ok(target.holds_scenes(&scenes)?
+            && target.existing().is_some_and(|existing| {
+                existing.manifest.settings == self.settings()
+                    && existing.photos.len() == scenes.photos
+                    && existing.photos.iter().all(|photo| photo.path.is_file())
+            }))
     }
 
     fn only_check(&self, context: &Context) -> anyhow::Result<()> {

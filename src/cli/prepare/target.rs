@@ -45,12 +45,12 @@ impl Target {
 
     /// Makes room for the photos of `scenes`: those drawn with other settings have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
+        if self.holds_scenes(settings)? {
+            return Ok(());
+        }
         let file = self.directory.join(SCENES);
         let drawn = read_if_there(&file)?;
         let wanted = toml::to_string(settings)?;
-        if drawn.as_ref() == Some(&wanted) {
-            return Ok(());
-        }
         if drawn.is_some() || self.existing().is_some() {
             self.refuse_unless_forced()?;
             self.remove_features()?;
@@ -61,6 +61,12 @@ impl Target {
         fs::create_dir_all(&self.directory).with_context(|| cannot("make", &self.directory))?;
         write_atomically(&file, |out| out.write_all(wanted.as_bytes()))
             .with_context(|| cannot("write", &file))
+    }
+
+    /// Whether the photos there, if any, are scenes drawn with these settings; perhaps not all of them.
+    pub(super) fn holds_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<bool> {
+        let drawn = read_if_there(&self.directory.join(SCENES))?;
+        Ok(drawn == Some(toml::to_string(settings)?))
     }
 
     /// Writes the data set and its report, unless that replaces another.
@@ -80,7 +86,7 @@ impl Target {
 
     /// The data set that is there. One that an interruption left unreadable counts as none: preparing it
     /// again is what mends it.
-    fn existing(&self) -> Option<DataSet> {
+    pub(super) fn existing(&self) -> Option<DataSet> {
         DataSet::load(&self.directory).ok()
     }
 

@@ -41,7 +41,7 @@ pub struct ScenesSettings {
 impl Default for ScenesSettings {
     fn default() -> Self {
         Self {
-            photos: 2_400,
+            photos: 4_000,
             size: 64,
             seed: 1,
         }
