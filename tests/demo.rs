@@ -1,0 +1,71 @@
+//! `cutline demo` as a user meets it: stopped on the way, started again, and walked to its end.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Output, Stdio};
+
+use support::{Place, err, interrupt};
+
+/// Starts the demo, presses Ctrl-C once it says `moment`; gives its exit code and all it said.
+fn stopped_at(place: &Place, moment: &str) -> (Option<i32>, String) {
+    let mut demo = place
+        .command(&["demo", "--headless"])
+        .env_remove("RAYON_NUM_THREADS")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(demo.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(moment) {
+        assert_ne!(
+            stderr.read_line(&mut said).unwrap(),
+            0,
+            "ended too early:\n{said}"
+        );
+    }
+    interrupt(&demo);
+    stderr.read_to_string(&mut said).unwrap();
+    (demo.wait().unwrap().code(), said)
+}
+
+#[test]
+fn stopped_it_says_how_to_go_on_and_started_again_it_draws_nothing_twice() {
+    let place = Place::new();
+    let (code, said) = stopped_at(&place, "Training demo-001 on scenes");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(
+        said.contains("$ cutline prepare scenes --name scenes\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Go on with: cutline train scenes --run demo-001 --resume"),
+        "{said}"
+    );
+
+    let (code, said) = stopped_at(&place, "Training demo-002 on scenes");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(said.contains("It is there already, and the same."), "{said}");
+}
+
+#[test]
+#[ignore = "walks the demo twice, which takes two cores about two minutes"]
+fn it_learns_and_two_runs_print_the_same() {
+    let place = Place::new();
+    let demo = || {
+        let mut command = place.command(&["demo", "--headless"]);
+        let output: Output = command.env_remove("RAYON_NUM_THREADS").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let printed = demo();
+    let line = printed.lines().find(|line| line.starts_with("BLEU-4")).unwrap();
+    let bleu_4: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(bleu_4 >= 0.5, "{printed}");
+    assert_eq!(printed.matches("reference: ").count(), 5, "{printed}");
+    assert_eq!(demo(), printed);
+}
