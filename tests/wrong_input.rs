@@ -1,0 +1,193 @@
+//! Training with something wrong about its input or its disk: a failure's exit code, a message that names the
+//! culprit, and nothing lost. What is wrong with photos, captions files and weights is tried in `prepare`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use support::{CUTLINE, DATA_SET, PREPARE, Place, err, temporary_files, text};
+
+#[test]
+fn a_data_set_that_is_not_there_is_named_beside_the_nearest() {
+    let place = Place::new();
+    let error = place.fails(&["train", "scenes"]);
+    assert!(error.contains("there is no data set `scenes`"), "{error}");
+    assert!(error.contains("make one with `cutline prepare`"), "{error}");
+
+    place.succeeds(&PREPARE);
+    let error = place.fails(&["train", "sceens"]);
+    assert!(error.contains("there is no data set `sceens`"), "{error}");
+    assert!(error.contains("did you mean `scenes`?"), "{error}");
+    assert_eq!(place.root().runs().unwrap(), [], "no run is left of it");
+}
+
+#[test]
+fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
+    let place = Place::with_scenes();
+    let error = place.fails(&["train", DATA_SET, "--set", "decoder.hiden=5"]);
+    assert!(
+        error.contains("--set: there is no setting `decoder.hiden`"),
+        "{error}"
+    );
+    assert!(error.contains("`decoder.hidden`"), "{error}");
+
+    let file = place.path().join("settings.toml");
+    fs::write(&file, "seed = 3\n\n[training]\nepochs = 1\nlearning-rate = 0.1\n").unwrap();
+    let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
+    assert!(
+        error.contains("settings.toml:5: there is no setting `training.learning-rate`"),
+        "{error}"
+    );
+    assert!(error.contains("`training.learning_rate`"), "{error}");
+
+    fs::write(&file, "[decoder]\nhidden = \"many\"\n").unwrap();
+    let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
+    assert!(
+        error.contains("settings.toml:2: the setting `decoder.hidden`"),
+        "{error}"
+    );
+    assert_eq!(place.root().runs().unwrap(), [], "no run is left of them");
+}
+
+#[test]
+fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
+    let place = Place::with_scenes();
+    place.train("first", 1);
+    let run = place.run_directory("first");
+    let resume = ["train", DATA_SET, "--run", "first", "--resume"];
+    let whole = fs::read(run.latest()).unwrap();
+
+    fs::write(run.latest(), &whole[..whole.len() / 2]).unwrap();
+    let error = place.fails(&resume);
+    assert!(
+        error.contains("latest.safetensors: not a whole checkpoint"),
+        "{error}"
+    );
+
+    fs::write(run.latest(), "").unwrap();
+    let error = place.fails(&resume);
+    assert!(error.contains("latest.safetensors"), "{error}");
+
+    fs::write(run.latest(), &whole).unwrap();
+    let config = fs::read_to_string(run.config()).unwrap();
+    fs::write(run.config(), config.replace("hidden = 16", "hidden = 20")).unwrap();
+    let error = place.fails(&resume);
+    assert!(error.contains("latest.safetensors: tensor `"), "{error}");
+    assert!(error.contains("the checkpoint is of another model"), "{error}");
+    assert!(fs::read(run.latest()).unwrap() == whole, "nobody wrote over it");
+}
+
+/// Runs the program where no file may grow beyond `bytes`: to it, a disk that is full. The shell makes the
+/// system refuse the write instead of ending the program by a signal.
+#[cfg(unix)]
+fn with_full_disk(place: &Place, bytes: u64, arguments: &[&str]) -> Output {
+    // What `ulimit -f` counts in.
+    const BLOCK: u64 = 512;
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / BLOCK);
+    let mut shell = Command::new("sh");
+    place.equip(&mut shell);
+    shell
+        .args(["-c", &script, CUTLINE])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
+    let place = Place::with_scenes();
+    let output = place.train_until("first", 100_000, 60).interrupt();
+    assert_eq!(output.status.code(), Some(130), "{}", err(&output));
+    let run = place.run_directory("first");
+    let [latest, best] = [run.latest(), run.best()].map(|file| fs::read(file).unwrap());
+
+    let output = with_full_disk(
+        &place,
+        latest.len() as u64 * 3 / 4,
+        &["train", DATA_SET, "--run", "first", "--resume"],
+    );
+    let error = err(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("latest.safetensors: "), "{error}");
+    assert!(error.contains("File too large"), "what the system said: {error}");
+    assert!(fs::read(run.latest()).unwrap() == latest);
+    assert!(fs::read(run.best()).unwrap() == best);
+    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+
+    place.succeeds(&["evaluate", "first", "--checkpoint", "latest"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_while_preparing_leaves_no_half_data_set() {
+    let place = Place::new();
+    let output = with_full_disk(&place, 8192, &PREPARE);
+    let error = err(&output);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("photos.jsonl"), "{error}");
+    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    let error = place.fails(&["train", DATA_SET]);
+    assert!(error.contains("scenes"), "{error}");
+
+    place.succeeds(&PREPARE);
+    place.train("first", 1);
+}
+
+/// A data set whose captions and file names all try to steer the terminal, and a run that has learned to.
+#[cfg(unix)]
+#[test]
+fn captions_and_file_names_cannot_steer_the_terminal() {
+    const STEERING: &str = "a\u{1b}[2J \u{9b}31mdog \u{202e}runs";
+    let place = Place::new();
+    let source = place.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let mut captions = "photo,caption,split\n".to_owned();
+    for number in 0..12 {
+        let name = format!("photo\u{1b}[31m\u{7}{number}.png");
+        image::RgbImage::from_pixel(20, 20, image::Rgb([number * 20, 60, 90]))
+            .save(source.join(&name))
+            .unwrap();
+        let split = if number < 4 { "dev" } else { "train" };
+        captions += &format!("{name},{STEERING},{split}\n");
+    }
+    fs::write(source.join("captions.csv"), captions).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = place.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let shown = [output.stdout, output.stderr].map(|stream| String::from_utf8(stream).unwrap());
+        for text in &shown {
+            let steers = |c: char| (c.is_control() && !"\n\t".contains(c)) || c == '\u{202e}';
+            assert!(!text.contains(steers), "{text:?}");
+        }
+        shown.concat()
+    };
+    let keep = ["--keep-special", "--keep-punctuation", "--keep-digits"];
+    run(&[&["prepare", text(&source), "--name", DATA_SET], &keep[..]].concat());
+    let settings = [
+        "encoder.small_cnn.widths=[8,8]",
+        "decoder.dropout=0",
+        "training.batch_size=2",
+        "training.epochs=20",
+        "training.learning_rate=5e-3",
+        "training.metric=loss",
+        "training.patience=0",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    let arguments = ["train", DATA_SET, "--run", "first"];
+    let said = run(&arguments.into_iter().chain(settings).collect::<Vec<_>>());
+    // It has learned the captions, and they are shown.
+    let shown = "a\u{fffd}[2j \u{fffd}31mdog \u{fffd}runs";
+    assert!(said.contains(shown), "{said}");
+    assert!(run(&["evaluate", "first"]).contains(shown));
+    let photo = source.join("photo\u{1b}[31m\u{7}1.png");
+    assert!(run(&["caption", "first", text(&photo)]).contains(shown));
+    let json = run(&["caption", "first", "--json", text(&photo)]);
+    let object: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(object["caption"], STEERING.to_lowercase());
+    assert_eq!(object["photo"], text(&photo));
+}
