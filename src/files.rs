@@ -12,6 +12,12 @@ pub(crate) fn write_atomically(
     path: &Path,
     content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
+    // A device or a pipe, `/dev/stdout` say, cannot be replaced by a file; what it gets is never partial anyway.
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let mut writer = BufWriter::new(File::options().write(true).open(path)?);
+        content(&mut writer)?;
+        return writer.flush();
+    }
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -60,6 +66,15 @@ mod tests {
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        use std::os::unix::fs::FileTypeExt;
+        let null = Path::new("/dev/null");
+        write_atomically(null, |out| out.write_all(b"gone")).unwrap();
+        assert!(null.metadata().unwrap().file_type().is_char_device());
     }
 
     #[test]

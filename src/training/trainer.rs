@@ -191,10 +191,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
                 .end_epoch(&evaluation, training.metric, training.schedule.wait);
             let best = evaluation.best;
             observe(&TrainingEvent::Evaluation(evaluation));
-            self.save_latest(observe)?;
+            // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
             if best {
                 self.save_best(observe)?;
             }
+            self.save_latest(observe)?;
             if training.patience > 0 && self.position.stale() >= training.patience {
                 return Ok(Ending::Early);
             }
