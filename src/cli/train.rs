@@ -185,8 +185,6 @@ impl<'a> Display<'a> {
     fn step(&mut self, step: &Step) {
         let context = self.context;
         let bar = self.bar.get_or_insert_with(|| {
-            self.since = Instant::now();
-            self.tokens = 0;
             context.progress(Task {
                 label: format!("epoch {}", step.epoch + 1).into(),
                 unit: "batches",
@@ -219,8 +217,11 @@ impl<'a> Display<'a> {
         }
     }
 
+    /// Takes the bar away; the next epoch begins here.
     fn clear(&mut self) {
         self.bar = None;
+        self.tokens = 0;
+        self.since = Instant::now();
     }
 }
 
