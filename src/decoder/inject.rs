@@ -14,8 +14,8 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// About as large as the projected features beside them: smaller words would hardly be heard after the photo.
-const WORDS: Initialisation = Initialisation::Uniform(1.0);
+/// The scale of Vinyals et al. 2015's released code. Larger words learn to speak sooner, and to look later.
+const WORDS: Initialisation = Initialisation::Uniform(0.1);
 
 /// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
 /// sees it.
