@@ -4,6 +4,7 @@
 //! Training adds tensors of its own (the optimiser's moments) and its position; captioning ignores both.
 
 use super::model::{Model, ModelSpec};
+use super::standardisation::Standardisation;
 use crate::files::write_atomically;
 use crate::nn::{Backend, Matrix, random_stream};
 use memmap2::Mmap;
@@ -18,6 +19,9 @@ use std::path::{Path, PathBuf};
 const FORMAT: u32 = 1;
 /// Under which the header stands in the file's metadata.
 const HEADER: &str = "cutline";
+/// The tensors of a [`Standardisation`].
+const FEATURE_MEAN: &str = "features.mean";
+const FEATURE_SCALE: &str = "features.scale";
 
 /// What can go wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +83,14 @@ impl NamedMatrix {
     /// Copies a matrix from its device.
     pub fn new<D: Backend>(name: impl Into<String>, matrix: &Matrix<D>) -> Self {
         use dfdx::prelude::HasShape;
-        let bytes = matrix.as_vec().into_iter().flat_map(f32::to_le_bytes).collect();
+        Self::from_values(name, *matrix.shape(), &matrix.as_vec())
+    }
+
+    fn from_values(name: impl Into<String>, shape: (usize, usize), values: &[f32]) -> Self {
         Self {
             name: name.into(),
-            shape: *matrix.shape(),
-            bytes,
+            shape,
+            bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         }
     }
 }
@@ -111,11 +118,15 @@ pub fn save<D: Backend>(
         source,
     };
     let header = serde_json::to_string(&header).map_err(|error| failed(error.into()))?;
-    let mut tensors: Vec<NamedMatrix> = model
-        .parameters()
-        .into_iter()
+    let parameters = model.parameters().into_iter();
+    let mut tensors: Vec<NamedMatrix> = parameters
         .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
         .collect();
+    if let Some(Standardisation { mean, scale }) = model.standardisation() {
+        let shape = (1, mean.len());
+        tensors.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
+        tensors.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
+    }
     tensors.extend(extra);
     let views = tensors
         .iter()
@@ -197,10 +208,25 @@ impl Checkpoint {
         let mut weights = random_stream(0, "replaced by those of the checkpoint", 0);
         let mut model =
             Model::new(device, self.model.clone(), &mut weights).map_err(|error| self.device_error(error))?;
-        for parameter in model.parameters_mut() {
-            parameter.value = self.matrix(device, &parameter.name, parameter.shape())?;
-        }
+        self.restore(&mut model)?;
         Ok(model)
+    }
+
+    /// Gives `model` the weights of the checkpoint.
+    ///
+    /// # Errors
+    /// Names the tensor that is missing or misshapen.
+    pub fn restore<D: Backend>(&self, model: &mut Model<D>) -> Result<(), CheckpointError> {
+        let device = model.device().clone();
+        for parameter in model.parameters_mut() {
+            parameter.value = self.matrix(&device, &parameter.name, parameter.shape())?;
+        }
+        if let Some(Standardisation { mean, scale }) = model.standardisation_mut() {
+            let shape = (1, mean.len());
+            *mean = self.values(FEATURE_MEAN, shape)?;
+            *scale = self.values(FEATURE_SCALE, shape)?;
+        }
+        Ok(())
     }
 
     /// A tensor of the file.
@@ -213,6 +239,12 @@ impl Checkpoint {
         name: &str,
         shape: (usize, usize),
     ) -> Result<Matrix<D>, CheckpointError> {
+        device
+            .try_tensor_from_vec(self.values(name, shape)?, shape)
+            .map_err(|error| self.device_error(error))
+    }
+
+    fn values(&self, name: &str, shape: (usize, usize)) -> Result<Vec<f32>, CheckpointError> {
         let wrong = |why: String| CheckpointError::Tensor {
             path: self.path.clone(),
             tensor: name.into(),
@@ -229,10 +261,7 @@ impl Checkpoint {
             )));
         }
         let (numbers, _) = tensor.data().as_chunks::<4>();
-        let values = numbers.iter().copied().map(f32::from_le_bytes).collect();
-        device
-            .try_tensor_from_vec(values, shape)
-            .map_err(|error| self.device_error(error))
+        Ok(numbers.iter().copied().map(f32::from_le_bytes).collect())
     }
 
     fn device_error(&self, error: impl std::fmt::Display) -> CheckpointError {

@@ -8,6 +8,7 @@ mod model;
 mod sampling;
 mod scores;
 mod split;
+mod standardisation;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
 pub use split::caption_all;
+pub use standardisation::Standardisation;
 
 /// How captions are searched for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

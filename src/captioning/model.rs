@@ -1,5 +1,7 @@
 //! The whole network that is trained and captioned with: encoder and decoder, with what they were built from.
 
+use super::inputs::PhotoInputs;
+use super::standardisation::Standardisation;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
@@ -47,11 +49,19 @@ impl EncoderSpec {
     }
 }
 
+/// What of the encoder belongs to the model.
+enum Encoder<D: Backend> {
+    /// Features are stored; they are only brought to one scale.
+    Stored(Standardisation),
+    /// Photos, `side` pixels high and wide, are seen by a network that is trained along.
+    Trained { network: SmallCnn<D>, side: usize },
+}
+
 /// Encoder and decoder. Where features are stored, only the decoder is trained and kept.
 pub struct Model<D: Backend> {
     spec: ModelSpec,
     device: D,
-    network: Option<SmallCnn<D>>,
+    encoder: Encoder<D>,
     /// The decoder.
     pub decoder: Box<dyn Decoder<D>>,
 }
@@ -62,9 +72,12 @@ impl<D: Backend> Model<D> {
     /// # Errors
     /// Those of the device.
     pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
-        let network = match &spec.encoder {
-            EncoderSpec::Features(_) => None,
-            EncoderSpec::SmallCnn(settings) => Some(SmallCnn::new(settings, device, rng)?),
+        let encoder = match &spec.encoder {
+            EncoderSpec::Features(spec) => Encoder::Stored(Standardisation::identity(spec.channels)),
+            EncoderSpec::SmallCnn(settings) => Encoder::Trained {
+                network: SmallCnn::new(settings, device, rng)?,
+                side: settings.size.get() as usize,
+            },
         };
         let shape = DecoderShape {
             channels: spec.encoder.channels(),
@@ -74,7 +87,7 @@ impl<D: Backend> Model<D> {
         Ok(Self {
             device: device.clone(),
             spec,
-            network,
+            encoder,
             decoder,
         })
     }
@@ -96,35 +109,69 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+    pub fn regions<T: Tape<f32, D>>(&self, mut inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
         let photos = inputs.len() / self.spec.encoder.input_len();
         let channels = self.spec.encoder.channels();
-        match (&self.network, &self.spec.encoder) {
-            (Some(network), EncoderSpec::SmallCnn(settings)) => {
-                let size = settings.size.get() as usize;
-                let pixels = self.device.try_tensor_from_vec(inputs, (photos, size, size, 3))?;
-                let map = network.forward(pixels.put_tape(T::default()))?;
-                map.try_reshape_like(&(photos, 1, channels))
-            }
-            _ => {
+        match &self.encoder {
+            Encoder::Stored(standardisation) => {
+                standardisation.apply(&mut inputs);
                 let regions = inputs.len() / (photos * channels).max(1);
                 let features = self
                     .device
                     .try_tensor_from_vec(inputs, (photos, regions, channels))?;
                 Ok(features.put_tape(T::default()))
             }
+            Encoder::Trained { network, side } => {
+                let pixels = self
+                    .device
+                    .try_tensor_from_vec(inputs, (photos, *side, *side, 3))?;
+                let map = network.forward(pixels.put_tape(T::default()))?;
+                map.try_reshape_like(&(photos, 1, channels))
+            }
+        }
+    }
+
+    /// How stored features are brought to one scale; `None` where a network is trained along.
+    pub fn standardisation(&self) -> Option<&Standardisation> {
+        match &self.encoder {
+            Encoder::Stored(standardisation) => Some(standardisation),
+            Encoder::Trained { .. } => None,
+        }
+    }
+
+    pub(super) fn standardisation_mut(&mut self) -> Option<&mut Standardisation> {
+        match &mut self.encoder {
+            Encoder::Stored(standardisation) => Some(standardisation),
+            Encoder::Trained { .. } => None,
+        }
+    }
+
+    /// Brings stored features to one scale from now on, that of the first `photos` of `inputs`. Does nothing where
+    /// a network is trained along.
+    pub fn standardise(&mut self, inputs: &PhotoInputs, photos: usize) {
+        let channels = self.spec.encoder.channels();
+        if let Some(standardisation) = self.standardisation_mut() {
+            *standardisation = Standardisation::of(inputs, photos, channels);
         }
     }
 
     /// All parameters, always in the same order.
     pub fn parameters(&self) -> Vec<&Parameter<D>> {
-        let network = self.network.iter().flat_map(SmallCnn::parameters);
+        let network = match &self.encoder {
+            Encoder::Stored(_) => None,
+            Encoder::Trained { network, .. } => Some(network.parameters()),
+        };
+        let network = network.into_iter().flatten();
         network.chain(self.decoder.parameters()).collect()
     }
 
     /// All parameters, to be changed, in the order of [`Model::parameters`].
     pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        let network = self.network.iter_mut().flat_map(SmallCnn::parameters_mut);
+        let network = match &mut self.encoder {
+            Encoder::Stored(_) => None,
+            Encoder::Trained { network, .. } => Some(network.parameters_mut()),
+        };
+        let network = network.into_iter().flatten();
         network.chain(self.decoder.parameters_mut()).collect()
     }
 

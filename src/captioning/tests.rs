@@ -308,3 +308,29 @@ mod photos_of_no_data_set {
         ));
     }
 }
+
+#[test]
+fn a_checkpoint_keeps_how_features_were_standardised() {
+    let spec = ModelSpec {
+        encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
+        decoder: SETTINGS,
+        vocabulary: VOCABULARY,
+    };
+    let device = Cpu::default();
+    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
+    let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    model.standardise(&PhotoInputs::in_memory(features.clone(), 5), 7);
+    let standardised = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    assert_ne!(before, standardised);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("best.safetensors");
+    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    assert_eq!(restored.standardisation(), model.standardisation());
+    assert_eq!(
+        restored.regions::<NoneTape>(features).unwrap().as_vec(),
+        standardised
+    );
+}

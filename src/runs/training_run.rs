@@ -198,8 +198,11 @@ impl TrainingRun {
             vocabulary: self.data.vocabulary.len(),
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
-        let model = Model::new(device, spec, &mut first_weights)
+        let mut model = Model::new(device, spec, &mut first_weights)
             .map_err(|error| TrainingError::Device(error.to_string()))?;
+        if settings.encoder.standardise && self.start == Start::New {
+            model.standardise(&train.inputs, train.references.len());
+        }
         let checkpoints = Checkpoints {
             latest: self.directory.latest(),
             best: self.directory.best(),

@@ -24,15 +24,28 @@ pub struct RunSettings {
 }
 
 /// Where the decoder's regions come from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EncoderSettings {
     /// Stored features, or a network that is trained along.
     pub kind: EncoderKind,
     /// Which of the data set's features, by the name of their directory; empty: the only ones there are.
     pub features: String,
+    /// Whether stored features are brought to mean 0 and deviation 1, channel by channel.
+    pub standardise: bool,
     /// The network that is trained along.
     pub small_cnn: SmallCnnSettings,
+}
+
+impl Default for EncoderSettings {
+    fn default() -> Self {
+        Self {
+            kind: EncoderKind::default(),
+            features: String::new(),
+            standardise: true,
+            small_cnn: SmallCnnSettings::default(),
+        }
+    }
 }
 
 /// Which encoder.

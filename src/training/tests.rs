@@ -86,12 +86,10 @@ impl World {
             decoder: settings.decoder,
             vocabulary: self.vocabulary.len(),
         };
-        Model::new(
-            &Cpu::default(),
-            spec,
-            &mut random_stream(settings.seed, "first weights", 0),
-        )
-        .unwrap()
+        let mut first_weights = random_stream(settings.seed, "first weights", 0);
+        let mut model = Model::new(&Cpu::default(), spec, &mut first_weights).unwrap();
+        model.standardise(&self.train.inputs, self.train.references.len());
+        model
     }
 
     fn trainer<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {

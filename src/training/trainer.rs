@@ -136,16 +136,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
                 why: error.to_string(),
             }
         })?;
+        checkpoint.restore(&mut self.model)?;
         let device = self.model.device().clone();
         self.adam.step = self.position.step;
-        for (parameter, moments) in self
-            .model
-            .parameters_mut()
-            .into_iter()
-            .zip(&mut self.adam.moments)
-        {
+        for (parameter, moments) in self.model.parameters().into_iter().zip(&mut self.adam.moments) {
             let shape = parameter.shape();
-            parameter.value = checkpoint.matrix(&device, &parameter.name, shape)?;
             let [first, second] = moment_names(&parameter.name);
             moments.first = checkpoint.matrix(&device, &first, shape)?;
             moments.second = checkpoint.matrix(&device, &second, shape)?;
