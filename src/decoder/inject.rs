@@ -14,8 +14,8 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// The scale of Vinyals et al. 2015's released code. Larger words learn to speak sooner, and to look later.
-const WORDS: Initialisation = Initialisation::Uniform(0.1);
+/// The scale of a projected photo whose features are standardised: the LSTM then hears both equally well.
+const WORDS: Initialisation = Initialisation::Uniform(1.0);
 
 /// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
 /// sees it.
