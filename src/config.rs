@@ -126,6 +126,18 @@ pub enum AssignmentError {
     Key(String),
 }
 
+impl Assignment {
+    /// The dotted key.
+    pub fn key(&self) -> String {
+        self.key.join(".")
+    }
+
+    /// The value as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl FromStr for Assignment {
     type Err = AssignmentError;
 
@@ -167,16 +179,20 @@ where
         Some(path) => read_entries(path)?,
         None => Vec::new(),
     };
-    for set in sets {
-        flatten(
-            &set.key,
-            &set.value,
-            &|_| Origin::Flag,
-            Some(&set.text),
-            &mut entries,
-        );
-    }
-    lay_over_defaults(entries)
+    entries.extend(entries_of(sets));
+    lay_entries_over(&T::default(), entries)
+}
+
+/// Lays `sets` over settings that are in use already.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub fn lay_over<T>(settings: &T, sets: &[Assignment]) -> Result<T, ConfigError>
+where
+    T: Serialize + DeserializeOwned,
+{
+    lay_entries_over(settings, entries_of(sets))
 }
 
 /// The default settings as a TOML document, ready to be edited and given as a settings file.
@@ -254,6 +270,20 @@ fn read_entries(path: &Path) -> Result<Vec<Entry>, ConfigError> {
     Ok(entries)
 }
 
+fn entries_of(sets: &[Assignment]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for set in sets {
+        flatten(
+            &set.key,
+            &set.value,
+            &|_| Origin::Flag,
+            Some(&set.text),
+            &mut entries,
+        );
+    }
+    entries
+}
+
 fn offset_of_key(places: &DeTable<'_>, key: &[String]) -> Option<usize> {
     let (name, rest) = key.split_first()?;
     let (place, value) = places
@@ -288,16 +318,15 @@ fn flatten(
     }
 }
 
-fn lay_over_defaults<T>(mut entries: Vec<Entry>) -> Result<T, ConfigError>
+fn lay_entries_over<T>(below: &T, mut entries: Vec<Entry>) -> Result<T, ConfigError>
 where
-    T: Serialize + DeserializeOwned + Default,
+    T: Serialize + DeserializeOwned,
 {
-    let defaults = T::default();
-    let known = known_keys(&defaults)?;
+    let known = known_keys(below)?;
     for entry in &mut entries {
         check(entry, &known)?;
     }
-    let base = Table::try_from(&defaults).map_err(defaults_error)?;
+    let base = Table::try_from(below).map_err(defaults_error)?;
     let settings: T = deserialise(&base, &entries).map_err(|error| fault::<T>(&base, &entries, error))?;
     let resolved = known_keys(&settings)?;
     for entry in &entries {

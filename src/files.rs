@@ -4,6 +4,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+/// What the names of temporary files begin and end with.
+const PREFIX: &str = ".";
+const SUFFIX: &str = ".tmp";
+
 /// Writes a file so that a reader, or a crash at any moment, sees the old content or the new, never a part.
 ///
 /// The content goes to a temporary name in the same directory, is synced, renamed, and the directory is
@@ -31,11 +35,27 @@ pub(crate) fn write_atomically(
     sync_directory(directory)
 }
 
+/// Removes what [`write_atomically`] has left in a directory when the program died in the middle of it.
+pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.starts_with(PREFIX.as_bytes())
+            && name.ends_with(SUFFIX.as_bytes())
+            && entry.file_type()?.is_file()
+        {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A temporary file with the permissions of any newly created file (`tempfile` alone would give 0600).
 fn new_file_in(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new()
-        .prefix(".")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .make_in(directory, |path| File::create_new(path))
 }
 
@@ -66,6 +86,22 @@ mod tests {
         assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_writer_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let left = new_file_in(directory.path())
+            .unwrap()
+            .into_temp_path()
+            .keep()
+            .unwrap();
+        for other in [".hidden", "x.tmp"] {
+            fs::write(directory.path().join(other), "").unwrap();
+        }
+        remove_leftovers(directory.path()).unwrap();
+        assert!(!left.exists());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
     }
 
     #[cfg(unix)]

@@ -217,7 +217,7 @@ mod evaluate {
 
     #[test]
     fn an_untrained_decoder_is_called_collapsed() {
-        let place = Place::new(0.01);
+        let place = Place::new(1e-3);
         let told = place.succeeds(&[
             "evaluate",
             "squares-001",

@@ -43,7 +43,7 @@ fn stopped_it_says_how_to_go_on_and_started_again_it_draws_nothing_twice() {
         "{said}"
     );
     assert!(
-        said.contains("Go on with: cutline train scenes --run demo-001 --resume"),
+        said.contains("Go on with: cutline train --resume demo-001"),
         "{said}"
     );
 

@@ -57,7 +57,6 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
-    ("ctrlc", &["cli"]),
     (
         "dfdx",
         &[
@@ -72,6 +71,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
     ),
     ("gemm", &["nn"]),
     ("indicatif", &["cli"]),
+    ("signal_hook", &["cli"]),
     ("viuer", &["cli"]),
 ];
 

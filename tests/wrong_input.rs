@@ -102,7 +102,7 @@ fn with_full_disk(place: &Place, bytes: u64, arguments: &[&str]) -> Output {
 fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
     let place = Place::with_scenes();
     let output = place.train_until("first", 100_000, 60).interrupt();
-    assert_eq!(output.status.code(), Some(130), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let run = place.run_directory("first");
     let [latest, best] = [run.latest(), run.best()].map(|file| fs::read(file).unwrap());
 

@@ -62,6 +62,19 @@ pub enum CheckpointError {
     },
 }
 
+impl CheckpointError {
+    /// Whether freeing space on the disk would help.
+    pub fn is_for_lack_of_space(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ),
+            _ => false,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,

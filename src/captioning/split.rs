@@ -4,13 +4,14 @@ use super::inputs::PhotoInputs;
 use super::model::Model;
 use super::{Hypothesis, SearchSettings, write_captions_at};
 use crate::nn::{Backend, DeviceResult};
+use std::ops::ControlFlow;
 
 /// Photos captioned at once.
 const BATCH: usize = 100;
 
 /// Captions for the photos at `places` of `inputs`: for each, the hypotheses found, best first.
 ///
-/// `progress` is told how many photos are done.
+/// `progress` is told how many photos are done, and may break off: the captions are then those so far.
 ///
 /// # Errors
 /// Those of the device.
@@ -19,7 +20,7 @@ pub fn caption_all<D: Backend>(
     inputs: &PhotoInputs,
     places: &[usize],
     search: &SearchSettings,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let mut captions = Vec::with_capacity(places.len());
     for places in places.chunks(BATCH) {
@@ -30,7 +31,9 @@ pub fn caption_all<D: Backend>(
             places,
             search,
         )?);
-        progress(captions.len());
+        if progress(captions.len()).is_break() {
+            break;
+        }
     }
     Ok(captions)
 }

@@ -8,6 +8,7 @@ use crate::vision::store::{FeatureDtype, FeatureSpec};
 use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::ops::ControlFlow;
 
 const VOCABULARY: usize = 7; // four markers and three words
 
@@ -244,7 +245,10 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
     };
     // Words only: a product of other height may round the log-probabilities otherwise.
     let captions = |places: &[usize]| -> Vec<Vec<TokenId>> {
-        let found = caption_all(&model, &alike, places, &settings, &mut |_| ()).unwrap();
+        let found = caption_all(&model, &alike, places, &settings, &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
         found.into_iter().map(|found| found[0].tokens.clone()).collect()
     };
     let all: Vec<usize> = (0..PHOTOS).collect();

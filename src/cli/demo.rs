@@ -4,13 +4,14 @@
 //! Standard output gets the figures and the samples only, the same in every run.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::{Args, Command};
 
 use super::Context;
 use super::evaluate::{Evaluate, sample_lines, samples, told_figures};
-use super::interrupt::Interrupt;
+use super::interrupt::{Interrupt, Interrupted};
 use super::picture::{PictureArgs, Protocol, draw};
 use super::prepare::Prepare;
 use super::terminal::{Role, display_safe};
@@ -18,6 +19,7 @@ use super::train::{self, Train};
 use crate::dataset::DataSet;
 use crate::evaluation::Report;
 use crate::runs::{Name, Root};
+use crate::training::Ending;
 use crate::vision::photo;
 
 /// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
@@ -117,7 +119,10 @@ fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
         context,
     );
     let train: Train = command.parse()?;
-    train::follow(&train.start(context)?, context)
+    match train::follow(train.start(context)?, context)? {
+        Ending::Complete | Ending::Early => Ok(()),
+        Ending::Interrupted => Err(Interrupted.into()),
+    }
 }
 
 fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
@@ -128,7 +133,7 @@ fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
         context,
     );
     let evaluate: Evaluate = command.parse()?;
-    evaluate.report(context)
+    evaluate.report(context, &mut |_| ControlFlow::Continue(()))
 }
 
 /// Says what a step is for and the command that takes it.

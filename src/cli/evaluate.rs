@@ -1,12 +1,16 @@
 //! `cutline evaluate`: the captions of a run's checkpoint against the references of a split.
 
 use std::fmt::Write as _;
+use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use dfdx::prelude::Cpu;
 
+use super::interrupt::Interrupted;
+use super::job::{detach, run_job};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::{SearchArgs, describe};
@@ -14,9 +18,13 @@ use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json};
 use crate::captioning::PhotoInputs;
 use crate::dataset::{self, DataSet, Photo};
-use crate::evaluation::{CaptionedPhoto, Collapse, EvaluationSplit, Report, Subject, background, evaluate};
+use crate::evaluation::{
+    CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, Subject, background, evaluate,
+};
 use crate::files::write_atomically;
-use crate::runs::{RunDirectory, TrainedRun};
+use crate::runs::job::{JobDirectory, Work};
+use crate::runs::{JobKind, Name, RunDirectory, TrainedRun};
+use crate::training::{Progress, RunRecord};
 
 /// Captions printed under the figures.
 const SAMPLES: usize = 5;
@@ -33,6 +41,7 @@ const REFERENCES: usize = 2;
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
   cutline evaluate flickr8k-merge-001 --split test --beam 5
+  cutline evaluate flickr8k-merge-001 --beam 5 --name beam-5 --detach
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
 pub(super) struct Evaluate {
@@ -51,6 +60,13 @@ pub(super) struct Evaluate {
     /// Write the same JSON into a file as well
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// The evaluation's name: its report is kept in the run, at `evaluations/NAME/report.json`; SPLIT-CHECKPOINT if
+    /// not given
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+    /// Evaluate in a process of its own that no closing terminal reaches
+    #[arg(long)]
+    detach: bool,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -107,7 +123,21 @@ impl Checkpoint {
 
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let report = self.report(context)?;
+        let run = context.root.find_run(&self.run)?;
+        let (name, job) = self.job(&run);
+        if self.detach {
+            return detach(&job, &["--name", name.as_str()], context);
+        }
+        let report = match self.kept_report(&run, &job, context) {
+            Err(error) if is_read_only(&error) => {
+                context.notice(&format!(
+                    "{} cannot be written to: the report is not kept there",
+                    display_path(run.path())
+                ));
+                self.report(context, &mut |_| ControlFlow::Continue(()))?
+            }
+            report => report?,
+        };
         if let Some(path) = &self.out {
             save(&report, path)?;
         }
@@ -120,8 +150,51 @@ impl Evaluate {
         Ok(())
     }
 
-    /// Captions the split and judges the captions.
-    pub(super) fn report(&self, context: &Context) -> anyhow::Result<Report> {
+    /// The evaluation's name and job.
+    fn job(&self, run: &RunDirectory) -> (Name, JobDirectory) {
+        let split = dataset::Split::from(self.split);
+        let usual = || Name::fitting(&format!("{split}-{}", self.checkpoint.name()));
+        let name = self.name.clone().unwrap_or_else(usual);
+        let job = JobDirectory::new(run.evaluation(&name));
+        (name, job)
+    }
+
+    /// The report, made by a job of the run and kept there.
+    fn kept_report(
+        &self,
+        run: &RunDirectory,
+        job: &JobDirectory,
+        context: &Context,
+    ) -> anyhow::Result<Report> {
+        let record = RunRecord::load(&run.config())?;
+        let work = Work {
+            job: JobKind::Evaluate,
+            device: "cpu".into(),
+            data_set: record.data.name,
+            data_hash: Some(record.data.hash),
+            settings: serde_json::json!({
+                "split": dataset::Split::from(self.split),
+                "checkpoint": self.checkpoint.name(),
+                "search": self.search.over(&record.settings.search)?,
+            }),
+            step: 0,
+        };
+        run_job(job, work, |session| {
+            let report = self.report(context, &mut |progress| {
+                session.progress(progress);
+                session.go_on()
+            })?;
+            save(&report, &job.path().join("report.json"))?;
+            Ok(report)
+        })
+    }
+
+    /// Captions the split and judges the captions. `watch` is told how far that is, and may break off.
+    pub(super) fn report(
+        &self,
+        context: &Context,
+        watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> anyhow::Result<Report> {
         let directory = context.root.find_run(&self.run)?;
         let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
         let search = self.search.over(&run.record.settings.search)?;
@@ -164,11 +237,33 @@ impl Evaluate {
             &mut |captioned| {
                 progress.advance((captioned - done) as u64);
                 done = captioned;
+                watch(Progress {
+                    task: "captioning".into(),
+                    done: done as u64,
+                    total: photos.len() as u64,
+                    unit: "photos".into(),
+                })
             },
-        )?;
+        );
+        if matches!(report, Err(EvaluationError::Stopped)) {
+            drop(progress);
+            return Err(Interrupted.into());
+        }
         progress.finish();
-        Ok(report)
+        Ok(report?)
     }
+}
+
+/// Whether the run belongs to somebody else, or lies on a disk that cannot be written to.
+fn is_read_only(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            )
+        })
+    })
 }
 
 fn save(report: &Report, path: &Path) -> anyhow::Result<()> {

@@ -1,10 +1,16 @@
-//! Ctrl-C: the first asks long work to save and stop, the second leaves at once.
+//! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C leaves at once; a terminal that is
+//! closed stops nothing.
 //!
-//! Only subcommands that poll the flag install the handler; the others end where they stand, as usual.
+//! Only subcommands that poll the flag listen; the others end where they stand, as usual.
 
+use std::io;
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::failure::Outcome;
 use super::terminal;
@@ -17,7 +23,7 @@ static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
 #[error("interrupted")]
 pub struct Interrupted;
 
-/// Whether the user has asked the program to stop (Ctrl-C, SIGTERM or a closed terminal).
+/// Whether the user has asked the program to stop (Ctrl-C or SIGTERM).
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupt {
     requested: &'static AtomicBool,
@@ -30,8 +36,7 @@ impl Interrupt {
     ///
     /// Where the system refuses a signal handler.
     pub fn install() -> anyhow::Result<Self> {
-        let installed =
-            INSTALLED.get_or_init(|| ctrlc::set_handler(on_signal).map_err(|error| error.to_string()));
+        let installed = INSTALLED.get_or_init(|| listen().map_err(|error| error.to_string()));
         match installed {
             Ok(()) => Ok(Self {
                 requested: &REQUESTED,
@@ -66,7 +71,22 @@ impl Interrupt {
     }
 }
 
-fn on_signal() {
+fn listen() -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            match signal {
+                // The connection is lost; the work need not be. What is printed from now on goes nowhere.
+                SIGHUP => {}
+                SIGINT => on_interrupt(),
+                _ => REQUESTED.store(true, Ordering::Relaxed),
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn on_interrupt() {
     if REQUESTED.swap(true, Ordering::Relaxed) {
         process::exit(Outcome::Interrupted as i32);
     }

@@ -3,18 +3,23 @@
 //! Each subcommand is a struct of arguments with `run(self, &Context)`. What it says goes to standard output
 //! through [`Context::print`]; progress, notices and errors go to standard error.
 
+mod attach;
 mod caption;
 mod choices;
 mod completions;
+mod control;
 mod demo;
 mod evaluate;
 mod failure;
 mod features;
+mod follow;
 pub mod interrupt;
+mod job;
 mod json;
 mod picture;
 mod prepare;
 pub mod progress;
+mod runs;
 mod score;
 mod search;
 mod show;
@@ -57,6 +62,12 @@ The way through, from a folder of captioned photos to scored captions:
   cutline evaluate flickr8k-merge-001
   cutline caption flickr8k-merge-001 photo.jpg
 
+A training that outlives the connection, and what to do about it from any terminal:
+  cutline train flickr8k --detach
+  cutline runs
+  cutline attach flickr8k-merge-001
+  cutline control flickr8k-merge-001 stop
+
 With nothing at hand:
   cutline demo
 
@@ -64,7 +75,7 @@ Exit codes:
   0    done
   1    failed; standard error says why and what to try next
   2    the command line was wrong
-  130  interrupted; what was finished is kept";
+  130  interrupted; what was finished is kept. A training that was interrupted has saved and exits with 0";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Everywhere")]
@@ -91,6 +102,9 @@ enum Command {
     Demo(demo::Demo),
     Prepare(prepare::Prepare),
     Train(train::Train),
+    Runs(runs::Runs),
+    Attach(attach::Attach),
+    Control(control::Control),
     Evaluate(evaluate::Evaluate),
     Caption(caption::Caption),
     Features(features::Features),
@@ -105,6 +119,9 @@ impl Command {
             Self::Demo(command) => command.run(context),
             Self::Prepare(command) => command.run(context),
             Self::Train(command) => command.run(context),
+            Self::Runs(command) => command.run(context),
+            Self::Attach(command) => command.run(context),
+            Self::Control(command) => command.run(context),
             Self::Evaluate(command) => command.run(context),
             Self::Caption(command) => command.run(context),
             Self::Features(command) => command.run(context),

@@ -12,6 +12,7 @@ use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, 
 use crate::nn::{Backend, DeviceResult};
 use crate::text::Vocabulary;
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 pub use collapse::{Cause, Collapse, Sign};
 pub use report::{CaptionedPhoto, Encoder, Evidence, Figures, Report, Subject};
@@ -42,6 +43,9 @@ pub enum EvaluationError {
     /// The device refused, for lack of memory most of the time.
     #[error("the device failed: {0}; try a smaller beam")]
     Device(String),
+    /// Whoever was told of the progress broke off.
+    #[error("stopped before all photos were captioned; evaluate again for the figures")]
+    Stopped,
 }
 
 /// What a model trained on a data set could have learned from: its training captions, and its words.
@@ -55,7 +59,7 @@ pub fn background<'a>(data_set: &'a DataSet, vocabulary: &'a Vocabulary) -> Back
 
 /// Captions every photo of a split and scores the captions against all references.
 ///
-/// `progress` is told how many photos are done.
+/// `progress` is told how many photos are done, and may break off.
 ///
 /// # Errors
 /// Where the split is empty, or the device refuses.
@@ -65,7 +69,7 @@ pub fn evaluate<D: Backend>(
     split: &EvaluationSplit<'_>,
     subject: Subject,
     search: &SearchSettings,
-    progress: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report, EvaluationError> {
     if split.photos.is_empty() {
         return Err(EvaluationError::Empty(subject.split));
@@ -73,6 +77,9 @@ pub fn evaluate<D: Backend>(
     let device = |error: D::Err| EvaluationError::Device(format!("{error:?}"));
     let places: Vec<usize> = (0..split.photos.len()).collect();
     let found = caption_all(model, split.inputs, &places, search, progress).map_err(device)?;
+    if found.len() < places.len() {
+        return Err(EvaluationError::Stopped);
+    }
     let best: Vec<&Hypothesis> = found.iter().filter_map(|found| found.first()).collect();
     let evidence = gather_evidence(model, split, &best).map_err(device)?;
     let captions: Vec<Captioned<'_>> = best

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::job::JobDirectory;
 use super::name::Name;
 use crate::nearest::nearest;
 
@@ -21,6 +22,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The file that makes a directory one.
+    fn marker(self) -> &'static str {
+        match self {
+            Self::DataSet => "dataset.toml",
+            Self::Run => "config.toml",
+        }
+    }
+
     fn maker(self) -> &'static str {
         match self {
             Self::DataSet => "cutline prepare",
@@ -56,6 +65,12 @@ pub enum DirectoryError {
     /// A directory without the settings that make it a run.
     #[error("{} is not a run: it holds no config.toml; give the directory that training wrote", path.display())]
     NotARun {
+        /// The directory at fault.
+        path: PathBuf,
+    },
+    /// A directory without the log of a job.
+    #[error("{} is no job: it holds no events.jsonl; give a run's name, or the directory of a job", path.display())]
+    NotAJob {
         /// The directory at fault.
         path: PathBuf,
     },
@@ -106,7 +121,7 @@ impl Root {
         }
     }
 
-    /// The names of the data sets, sorted; none where there is no `datasets/` yet.
+    /// The names of the data sets that are whole, sorted; none where there is no `datasets/` yet.
     ///
     /// # Errors
     ///
@@ -115,7 +130,7 @@ impl Root {
         self.names(Kind::DataSet)
     }
 
-    /// The names of the runs, sorted; none where there is no `checkpoints/` yet.
+    /// The names of the runs that were started, sorted; none where there is no `checkpoints/` yet.
     ///
     /// # Errors
     ///
@@ -147,6 +162,31 @@ impl Root {
             Ok(run)
         } else {
             Err(DirectoryError::NotARun { path: run.path })
+        }
+    }
+
+    /// The job that `wanted` names: that of training a run, by the run's name, or any by the path of its directory,
+    /// from here or from the root.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotAJob`] that the directory is
+    /// something else.
+    pub fn find_job(&self, wanted: &str) -> Result<JobDirectory, DirectoryError> {
+        let below = self.path.join(wanted);
+        let path = match self.find(Kind::Run, wanted) {
+            Err(DirectoryError::Missing { .. }) if below.is_dir() => below,
+            found => found?,
+        };
+        let run = RunDirectory { path };
+        let job = match run.config().is_file() {
+            true => run.job(),
+            false => JobDirectory::new(run.path()),
+        };
+        if run.config().is_file() || job.events().is_file() {
+            Ok(job)
+        } else {
+            Err(DirectoryError::NotAJob { path: run.path })
         }
     }
 
@@ -192,13 +232,10 @@ impl Root {
         let home = self.home(Kind::Run);
         std::fs::create_dir_all(&home).map_err(|source| failed(&home, source))?;
         match std::fs::create_dir(run.path()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(Created::Taken),
-            Err(source) => return Err(failed(run.path(), source)),
+            Ok(()) => Ok(Created::New),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Created::Taken),
+            Err(source) => Err(failed(run.path(), source)),
         }
-        let samples = run.samples();
-        std::fs::create_dir(&samples).map_err(|source| failed(&samples, source))?;
-        Ok(Created::New)
     }
 
     fn home(&self, kind: Kind) -> PathBuf {
@@ -224,7 +261,8 @@ impl Root {
         for entry in entries {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(name) = name.filter(|_| entry.path().is_dir()) {
+            let is_one = entry.path().join(kind.marker()).is_file();
+            if let Some(name) = name.filter(|_| is_one) {
                 names.push(name);
             }
         }
@@ -304,14 +342,19 @@ impl RunDirectory {
         self.path.join("config.toml")
     }
 
-    /// The append-only event log, one JSON object a line.
-    pub fn events(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+    /// The job of training it.
+    pub fn job(&self) -> JobDirectory {
+        JobDirectory::of_run(&self.path)
     }
 
-    /// The lock that the trainer holds while it lives.
-    pub fn lock(&self) -> PathBuf {
-        self.path.join("lock")
+    /// The directory of an evaluation, by its name.
+    pub fn evaluation(&self, name: &Name) -> PathBuf {
+        self.evaluations().join(name.as_str())
+    }
+
+    /// The directory of its evaluations.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join("evaluations")
     }
 
     /// The checkpoint after the last finished step that was saved.
@@ -327,11 +370,6 @@ impl RunDirectory {
     /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
     pub fn vocabulary(&self) -> PathBuf {
         self.path.join("vocabulary.txt")
-    }
-
-    /// The directory of captions made while training.
-    pub fn samples(&self) -> PathBuf {
-        self.path.join("samples")
     }
 }
 
@@ -353,8 +391,12 @@ mod tests {
     fn free_names_are_numbered() {
         let (_place, root) = root();
         let stem = name("flickr8k-merge");
-        assert_eq!(root.create_new_run(&stem).unwrap().name(), "flickr8k-merge-001");
-        assert_eq!(root.create_new_run(&stem).unwrap().name(), "flickr8k-merge-002");
+        for expected in ["flickr8k-merge-001", "flickr8k-merge-002"] {
+            let run = root.create_new_run(&stem).unwrap();
+            assert_eq!(run.name(), expected);
+            assert!(!root.runs().unwrap().contains(&name(expected)), "not written yet");
+            std::fs::write(run.config(), "").unwrap();
+        }
         assert_eq!(
             root.runs().unwrap(),
             [name("flickr8k-merge-001"), name("flickr8k-merge-002")]
@@ -365,7 +407,7 @@ mod tests {
     fn a_taken_name_is_refused() {
         let (_place, root) = root();
         let run = root.create_run(&name("mine")).unwrap();
-        assert!(run.samples().is_dir());
+        assert!(run.path().is_dir());
         assert!(
             matches!(root.create_run(&name("mine")), Err(DirectoryError::Taken { path }) if path == run.path())
         );
@@ -397,7 +439,9 @@ mod tests {
             "{error}"
         );
         for dataset in ["flickr8k", "scenes"] {
-            std::fs::create_dir_all(root.dataset_dir(&name(dataset))).unwrap();
+            let directory = root.dataset_dir(&name(dataset));
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("dataset.toml"), "").unwrap();
         }
         std::fs::write(root.path().join("datasets/README.md"), "").unwrap();
         let error = root.find_dataset("flikr8k").unwrap_err().to_string();

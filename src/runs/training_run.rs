@@ -1,20 +1,26 @@
 //! A training in a run directory: started or resumed, held by a lock, logged.
 
 use super::directory::{DirectoryError, RunDirectory};
-use super::event_log::EventLog;
+use super::event::{End, EndReason, JobKind, Record};
+use super::job::{Command, Lock, LockError, Pace, Refusal, Session, SessionError, Work};
+use crate::captioning::CheckpointError;
 use crate::captioning::{EncoderSpec, InputsError, Model, ModelSpec, PhotoInputs, feature_directories};
 use crate::dataset::{DataSet, DataSetError, Photo, Split};
+use crate::files::remove_leftovers;
 use crate::nn::{Backend, random_stream};
 use crate::text::VocabularyError;
 use crate::training::{
-    Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, OutOfRange, RecordError, RunRecord,
-    RunSettings, Trainer, TrainingError, TrainingEvent, TrainingSplit,
+    Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order, OutOfRange, Position,
+    RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
+    TrainingSplit,
 };
 use crate::vision::store::{FeatureStore, weights_file};
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+
+/// What the log calls the device that there is.
+const DEVICE: &str = "cpu";
 
 /// Why a run cannot be started, resumed or brought to its end.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +68,16 @@ pub enum RunError {
         run: String,
     },
     /// Another trainer holds the run.
-    #[error("run `{0}` is being trained by another process; wait for it, or stop it first")]
-    Locked(String),
+    #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
+    Locked {
+        /// The run.
+        run: String,
+        /// Who holds it.
+        lock: LockError,
+    },
+    /// The run's log or inbox.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The operating system refused.
     #[error("{}: {source}; check permissions and free space", path.display())]
     Io {
@@ -77,13 +91,18 @@ pub enum RunError {
 /// A training in its run directory, ready to go.
 #[derive(Debug)]
 pub struct TrainingRun {
+    plan: Plan,
+    lock: Lock,
+}
+
+/// All that a training is made of.
+#[derive(Debug)]
+struct Plan {
     directory: RunDirectory,
     record: RunRecord,
     data: DataSet,
     encoder: EncoderSpec,
     start: Start,
-    /// Released when the process ends, whatever ends it.
-    _lock: File,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,14 +142,14 @@ impl TrainingRun {
         let lock = lock(&directory)?;
         data.vocabulary.write(&directory.vocabulary())?;
         record.save(&directory.config())?;
-        Ok(Self {
+        let plan = Plan {
             directory,
             record,
             data,
             encoder,
             start: Start::New,
-            _lock: lock,
-        })
+        };
+        Ok(Self { plan, lock })
     }
 
     /// Goes on with a run from its latest checkpoint; from the beginning where it was stopped before its first.
@@ -139,6 +158,10 @@ impl TrainingRun {
     /// Where another trainer holds the run, its data set has changed, or a file cannot be read.
     pub fn resume(directory: RunDirectory) -> Result<Self, RunError> {
         let lock = lock(&directory)?;
+        remove_leftovers(directory.path()).map_err(|source| RunError::Io {
+            path: directory.path().to_owned(),
+            source,
+        })?;
         let record = RunRecord::load(&directory.config())?;
         let data = DataSet::load(&record.data.directory)?;
         if data.hash != record.data.hash {
@@ -154,44 +177,89 @@ impl TrainingRun {
         } else {
             Start::New
         };
-        Ok(Self {
+        let plan = Plan {
             directory,
             record,
             data,
             encoder,
             start,
-            _lock: lock,
-        })
+        };
+        Ok(Self { plan, lock })
     }
 
     /// Where the run lives.
     pub fn directory(&self) -> &RunDirectory {
-        &self.directory
+        &self.plan.directory
     }
 
     /// What the run was started with.
     pub fn record(&self) -> &RunRecord {
-        &self.record
+        &self.plan.record
     }
 
     /// The data it learns from.
     pub fn data(&self) -> &DataSet {
-        &self.data
+        &self.plan.data
     }
 
-    /// Trains until an end; `observe` is told of every step, `stop` is looked at after each.
+    /// Lets go of the run, so that another process may train it.
+    pub fn release(self) -> RunDirectory {
+        self.plan.directory
+    }
+
+    /// Trains until an end; `listener` hears every event of the log. Once `stop` is set, the training saves and ends.
     ///
     /// # Errors
     /// See [`RunError`]; checkpoints written before stay.
     pub fn train<D: Backend>(
-        &self,
+        self,
         device: &D,
-        observe: &mut dyn FnMut(&TrainingEvent),
+        listener: &mut dyn FnMut(&Record),
         stop: &AtomicBool,
     ) -> Result<Ending, RunError> {
+        let Self { plan, lock } = self;
+        let train = plan.split(Split::Train)?;
+        let dev = plan.split(Split::Dev)?;
+        let mut trainer = plan.trainer(device, &train, &dev)?;
+        let work = plan.work(trainer.position().step);
+        let mut session = Session::begin(&plan.directory.job(), lock, work, stop, listener)?;
+        match trainer.run(&mut session) {
+            Ok(ending) => {
+                session.end(End {
+                    reason: ending.into(),
+                    error: None,
+                })?;
+                Ok(ending)
+            }
+            Err(_) if session.is_gone() => Err(SessionError::Gone {
+                path: plan.directory.path().to_owned(),
+            }
+            .into()),
+            Err(error) => Err(session.fail(error).into()),
+        }
+    }
+}
+
+impl Plan {
+    /// What the log says of it. `step` updates have been made before.
+    fn work(&self, step: u64) -> Work {
+        Work {
+            job: JobKind::Train,
+            device: DEVICE.into(),
+            data_set: self.record.data.name.clone(),
+            data_hash: Some(self.record.data.hash.clone()),
+            settings: serde_json::to_value(&self.record.settings).unwrap_or_default(),
+            step,
+        }
+    }
+
+    fn trainer<'a, D: Backend>(
+        &'a self,
+        device: &D,
+        train: &'a TrainingSplit,
+        dev: &'a TrainingSplit,
+    ) -> Result<Trainer<'a, D>, RunError> {
         let settings = &self.record.settings;
-        let train = self.split(Split::Train)?;
-        let dev = self.split(Split::Dev)?;
         let spec = ModelSpec {
             encoder: self.encoder.clone(),
             decoder: settings.decoder,
@@ -207,30 +275,11 @@ impl TrainingRun {
             latest: self.directory.latest(),
             best: self.directory.best(),
         };
-        let mut trainer = Trainer::new(settings, &self.data.vocabulary, &train, &dev, checkpoints, model)?;
+        let mut trainer = Trainer::new(settings, &self.data.vocabulary, train, dev, checkpoints, model)?;
         if self.start == Start::FromLatest {
             trainer.resume(&self.directory.latest())?;
         }
-
-        let path = self.directory.events();
-        let failed = |source| RunError::Io {
-            path: path.clone(),
-            source,
-        };
-        let mut log = EventLog::open(&path).map_err(failed)?;
-        let mut logged = Ok(());
-        let ending = trainer.run(
-            &mut |event| {
-                // A log that cannot be written must not end the training; it is reported at the end.
-                if logged.is_ok() {
-                    logged = log.append(event);
-                }
-                observe(event);
-            },
-            stop,
-        )?;
-        logged.map_err(failed)?;
-        Ok(ending)
+        Ok(trainer)
     }
 
     fn split(&self, split: Split) -> Result<TrainingSplit, RunError> {
@@ -285,22 +334,67 @@ fn encoder_spec(settings: &EncoderSettings, features: Option<&Path>) -> Result<E
     }
 }
 
-/// Takes the run's lock, which lasts as long as the file is open.
-fn lock(directory: &RunDirectory) -> Result<File, RunError> {
-    let path = directory.lock();
-    let failed = |source| RunError::Io {
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked(directory.name())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+fn lock(directory: &RunDirectory) -> Result<Lock, RunError> {
+    Lock::take(&directory.job().lock()).map_err(|error| match error {
+        LockError::Held(_) => RunError::Locked {
+            run: directory.name(),
+            lock: error,
+        },
+        error => SessionError::Lock(error).into(),
+    })
+}
+
+/// The training tells its job's log, and obeys its job's inbox.
+impl Supervisor for Session<'_> {
+    fn observe(&mut self, event: TrainingEvent) {
+        self.tell(event.into());
+    }
+
+    fn next_order(&mut self, position: &Position, settings: &RunSettings) -> Option<Order> {
+        match self.pace(position.step, |command| order(command, settings)) {
+            Pace::Go => None,
+            Pace::Do(order) => Some(order),
+            Pace::Stop => Some(Order::Stop),
+        }
+    }
+
+    fn is_hurried(&self) -> bool {
+        Session::is_hurried(self)
+    }
+
+    fn out_of_space(&mut self, error: &CheckpointError) -> SecondTry {
+        match self.wait_for_room(&error.to_string()) {
+            true => SecondTry::Now,
+            false => SecondTry::No,
+        }
+    }
+}
+
+/// What a command means to a training with these settings.
+fn order(command: Command, settings: &RunSettings) -> Result<Order, Refusal> {
+    Ok(match command {
+        Command::Checkpoint => Order::Checkpoint,
+        Command::Evaluate => Order::Evaluate,
+        Command::Sample => Order::Sample,
+        Command::Set { settings: pairs } => {
+            let refused = |error: crate::training::ChangeError| Refusal(error.to_string());
+            let changes = Changes::new(pairs).map_err(refused)?;
+            changes.over(settings).map_err(refused)?;
+            Order::Change(changes)
+        }
+        Command::Stop => Order::Stop,
+        Command::Pause | Command::Resume => {
+            return Err(Refusal("it is obeyed before it comes here".into()));
+        }
+    })
+}
+
+impl From<Ending> for EndReason {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Complete => Self::Complete,
+            Ending::Early => Self::Early,
+            Ending::Interrupted => Self::Stopped,
+        }
     }
 }

@@ -10,6 +10,8 @@ use crate::text::{TokenId, Vocabulary};
 pub struct TrainingSplit {
     /// The encoder's inputs; a photo's place here is its place in the split.
     pub inputs: PhotoInputs,
+    /// The photos' keys.
+    pub keys: Vec<String>,
     /// All captions, photo after photo.
     pub captions: Vec<EncodedCaption>,
     /// Every photo's captions in words, to score against.
@@ -44,6 +46,7 @@ impl TrainingSplit {
                 .collect()
         };
         Self {
+            keys: photos.iter().map(|photo| photo.key.clone()).collect(),
             captions: captions.collect(),
             references: photos.iter().map(tokens).collect(),
             inputs,

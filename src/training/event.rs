@@ -4,20 +4,27 @@ use crate::metrics::Scores;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened in a training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TrainingEvent {
     /// A batch was learned from.
     Step(Step),
-    /// The dev split was captioned and scored, at the end of an epoch.
+    /// The dev split was captioned and scored.
     Evaluation(Evaluation),
+    /// A few dev photos were captioned, always the same.
+    Samples(Samples),
+    /// Long work between batches gets on.
+    Progress(Progress),
     /// A checkpoint was written.
-    Checkpoint {
-        /// `latest` or `best`.
-        name: String,
-        /// Updates made so far.
-        step: u64,
-    },
+    Checkpoint(Saved),
+}
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// `latest` or `best`.
+    pub name: String,
+    /// Updates made so far.
+    pub step: u64,
 }
 
 /// One update.
@@ -39,9 +46,13 @@ pub struct Step {
     pub gradient_norm: f32,
     /// Tokens of the batch; padding does not exist.
     pub tokens: usize,
+    /// Tokens of the batch over the seconds it took.
+    pub tokens_per_second: f32,
+    /// Memory of the process, in bytes, where the system tells.
+    pub memory: Option<u64>,
 }
 
-/// The dev split at the end of an epoch.
+/// The dev split, captioned and scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// From 0.
@@ -56,6 +67,47 @@ pub struct Evaluation {
     pub scores: Scores,
     /// Whether no earlier epoch was better.
     pub best: bool,
-    /// A few captions, as `(place of the photo, words)`.
-    pub samples: Vec<(usize, String)>,
+    /// Why it was done.
+    pub occasion: Occasion,
+}
+
+/// Why the dev split is captioned and scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// An epoch is done; it may become the best one.
+    EpochEnd,
+    /// Somebody asked; it changes nothing.
+    Asked,
+}
+
+/// Captions of a few dev photos, always the same ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Updates made so far.
+    pub step: u64,
+    /// Photos and captions.
+    pub captions: Vec<Sample>,
+}
+
+/// A photo with the caption written for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The photo's key in the data set.
+    pub photo: String,
+    /// The caption.
+    pub caption: String,
+}
+
+/// How far long work has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, such as `captioning`.
+    pub task: String,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+    /// What is counted, such as `photos`.
+    pub unit: String,
 }

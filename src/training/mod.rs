@@ -5,23 +5,29 @@
 //! have done.
 
 mod batches;
+mod changes;
 mod data;
+mod dev;
 mod event;
 mod position;
 mod record;
+mod saving;
 mod schedule;
 mod settings;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod trainer;
 mod validity;
 
 pub use batches::Example;
+pub use changes::{CHANGEABLE, ChangeError, Changes};
 pub use data::{EncodedCaption, TrainingSplit};
-pub use event::{Evaluation, Step, TrainingEvent};
-pub use position::Position;
+pub use event::{Evaluation, Occasion, Progress, Sample, Samples, Saved, Step, TrainingEvent};
+pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
 pub use schedule::{Schedule, Shape};
 pub use settings::{BatchBy, EncoderKind, EncoderSettings, Metric, RunSettings, TrainingSettings};
+pub use supervisor::{Order, SecondTry, Supervisor};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};
 pub use validity::OutOfRange;

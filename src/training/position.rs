@@ -1,5 +1,6 @@
 //! Where a training stands: with weights and moments, all it needs to go on.
 
+use super::changes::Changes;
 use super::event::Evaluation;
 use super::settings::Metric;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub struct Position {
     pub loss_sum: f64,
     /// Tokens of this epoch's batches.
     pub tokens: usize,
+    /// Settings changed on the way.
+    #[serde(default)]
+    pub changes: Changes,
 }
 
 /// The best epoch so far.

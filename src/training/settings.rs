@@ -85,6 +85,10 @@ pub struct TrainingSettings {
     pub metric: Metric,
     /// Training stops after this many epochs without a better one; zero: never.
     pub patience: usize,
+    /// `latest` is saved after so many updates; zero: at the end of an epoch only.
+    pub checkpoint_steps: u64,
+    /// `latest` is saved after so many minutes; zero: at the end of an epoch only.
+    pub checkpoint_minutes: f32,
 }
 
 impl Default for TrainingSettings {
@@ -100,6 +104,8 @@ impl Default for TrainingSettings {
             label_smoothing: 0.1,
             metric: Metric::CiderD,
             patience: 5,
+            checkpoint_steps: 0,
+            checkpoint_minutes: 10.0,
         }
     }
 }

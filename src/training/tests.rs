@@ -1,7 +1,7 @@
 //! Tests of training on data made up for the purpose: that it learns, repeats itself, and goes on where it stopped.
 
 use super::*;
-use crate::captioning::{Checkpoint, EncoderSpec, Model, ModelSpec, PhotoInputs};
+use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, Model, ModelSpec, PhotoInputs};
 use crate::dataset::{Caption, Photo, Split};
 use crate::decoder::{DecoderKind, DecoderSettings};
 use crate::nn::random_stream;
@@ -10,8 +10,8 @@ use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::{FeatureDtype, FeatureSpec};
 use dfdx::prelude::Cpu;
 use rand::RngExt;
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const CHANNELS: usize = 6;
 
@@ -134,20 +134,54 @@ fn settings(kind: DecoderKind) -> RunSettings {
     }
 }
 
+/// Keeps what it is told, and orders what it was given to order.
+#[derive(Default)]
+struct Recorder {
+    steps: Vec<(u32, u32)>,
+    evaluations: Vec<Evaluation>,
+    saved: Vec<Saved>,
+    /// Orders, each with the number of updates before it.
+    orders: VecDeque<(u64, Order)>,
+}
+
+impl Supervisor for Recorder {
+    fn observe(&mut self, event: TrainingEvent) {
+        match event {
+            TrainingEvent::Step(step) => self
+                .steps
+                .push((step.loss.to_bits(), step.gradient_norm.to_bits())),
+            TrainingEvent::Evaluation(evaluation) => self.evaluations.push(evaluation),
+            TrainingEvent::Checkpoint(saved) => self.saved.push(saved),
+            TrainingEvent::Samples(_) | TrainingEvent::Progress(_) => {}
+        }
+    }
+
+    fn next_order(&mut self, position: &Position, _: &RunSettings) -> Option<Order> {
+        let is_due = self
+            .orders
+            .front()
+            .is_some_and(|(step, _)| *step <= position.step);
+        is_due
+            .then(|| self.orders.pop_front())
+            .flatten()
+            .map(|(_, order)| order)
+    }
+
+    fn is_hurried(&self) -> bool {
+        false
+    }
+
+    fn out_of_space(&mut self, _: &CheckpointError) -> SecondTry {
+        SecondTry::No
+    }
+}
+
 /// The bits of every step's loss and norm, and the ending.
 fn run(trainer: &mut Trainer<'_, Cpu>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Ending) {
-    let stop = AtomicBool::new(false);
-    let mut steps = Vec::new();
-    let ending = trainer.run(
-        &mut |event| {
-            if let TrainingEvent::Step(step) = event {
-                steps.push((step.loss.to_bits(), step.gradient_norm.to_bits()));
-                stop.store(stop_after == Some(step.step), Ordering::Relaxed);
-            }
-        },
-        &stop,
-    );
-    (steps, ending.unwrap())
+    let mut recorder = Recorder::default();
+    recorder.orders.extend(stop_after.map(|step| (step, Order::Stop)));
+    let ending = trainer.run(&mut recorder).unwrap();
+    (recorder.steps, ending)
 }
 
 #[test]
@@ -159,17 +193,9 @@ fn learns_to_name_what_it_sees() {
         settings.training.epochs = 40;
         settings.training.patience = 0;
         let mut trainer = world.trainer(&settings, directory.path());
-        let mut last = None;
-        let mut observe = |event: &TrainingEvent| {
-            if let TrainingEvent::Evaluation(evaluation) = event {
-                last = Some(evaluation.clone());
-            }
-        };
-        assert_eq!(
-            trainer.run(&mut observe, &AtomicBool::new(false)).unwrap(),
-            Ending::Complete
-        );
-        let scores = last.unwrap().scores;
+        let mut recorder = Recorder::default();
+        assert_eq!(trainer.run(&mut recorder).unwrap(), Ending::Complete);
+        let scores = recorder.evaluations.pop().unwrap().scores;
         assert!(scores.bleu[0] > 0.95, "{kind}: {scores:?}");
         // what was kept as the best captions as well as what is in memory
         let kept = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
@@ -217,6 +243,69 @@ fn a_resumed_training_repeats_an_uninterrupted_one() {
 }
 
 #[test]
+fn what_is_asked_on_the_way_changes_no_loss_but_settings_do() {
+    let world = World::new(20);
+    let settings = settings(DecoderKind::Merge);
+    let run_with = |orders: &[(u64, Order)]| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder {
+            orders: orders.iter().cloned().collect(),
+            ..Recorder::default()
+        };
+        world
+            .trainer(&settings, directory.path())
+            .run(&mut recorder)
+            .unwrap();
+        recorder
+    };
+    let alone = run_with(&[]);
+    let asked = run_with(&[(3, Order::Checkpoint), (7, Order::Evaluate), (7, Order::Sample)]);
+    assert_eq!(asked.steps, alone.steps);
+    assert_eq!(asked.evaluations.len(), alone.evaluations.len() + 1);
+    assert_eq!(asked.evaluations[1].occasion, Occasion::Asked);
+    assert!(!asked.evaluations[1].best);
+    assert_eq!(asked.saved.len(), alone.saved.len() + 1);
+
+    let slower = Changes::new([("lr".into(), "1e-3".into())]).unwrap();
+    let changed = run_with(&[(7, Order::Change(slower.clone()))]);
+    assert_eq!(changed.steps[..8], alone.steps[..8]);
+    assert_ne!(changed.steps[9..], alone.steps[9..]);
+
+    // Resumed, it goes on with what was changed, even where it was stopped at once.
+    let directory = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder {
+        orders: VecDeque::from([(7, Order::Change(slower)), (7, Order::Stop)]),
+        ..Recorder::default()
+    };
+    world
+        .trainer(&settings, directory.path())
+        .run(&mut recorder)
+        .unwrap();
+    let mut resumed = world.trainer(&settings, directory.path());
+    resumed
+        .resume(&directory.path().join("latest.safetensors"))
+        .unwrap();
+    let steps = [recorder.steps, run(&mut resumed, None).0].concat();
+    assert_eq!(steps, changed.steps);
+}
+
+#[test]
+fn checkpoints_come_by_steps() {
+    let world = World::new(20);
+    let mut settings = settings(DecoderKind::Merge);
+    settings.training.checkpoint_steps = 3;
+    let directory = tempfile::tempdir().unwrap();
+    let mut recorder = Recorder::default();
+    world
+        .trainer(&settings, directory.path())
+        .run(&mut recorder)
+        .unwrap();
+    let saved = recorder.saved.iter().filter(|saved| saved.name == "latest");
+    let saved: Vec<u64> = saved.map(|saved| saved.step).collect();
+    assert_eq!(saved, [3, 5, 6, 9, 10, 12, 15, 15, 18, 20]);
+}
+
+#[test]
 fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
     let world = World::new(12);
     let directory = tempfile::tempdir().unwrap();
@@ -230,7 +319,7 @@ fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
     trainer
         .resume(&directory.path().join("latest.safetensors"))
         .unwrap();
-    let error = trainer.run(&mut |_| (), &AtomicBool::new(false)).unwrap_err();
+    let error = trainer.run(&mut Recorder::default()).unwrap_err();
     assert!(matches!(error, TrainingError::NotFinite { .. }), "{error}");
     assert!(error.to_string().contains("learning_rate"));
     assert!(std::fs::read(directory.path().join("latest.safetensors")).unwrap() == before);

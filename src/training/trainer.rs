@@ -1,22 +1,20 @@
 //! The training loop.
 
-use super::batches::plan;
+use super::batches::{Example, plan};
+use super::changes::{ChangeError, Changes};
 use super::data::TrainingSplit;
-use super::event::{Evaluation, Step, TrainingEvent};
+use super::event::{Occasion, Step, TrainingEvent};
 use super::position::Position;
+use super::saving::Cadence;
 use super::settings::RunSettings;
-use crate::captioning::{Checkpoint, CheckpointError, Model, NamedMatrix, caption_all, save};
+use super::supervisor::{Order, Supervisor};
+use crate::captioning::{CheckpointError, Model};
 use crate::decoder::{CaptionBatch, Regularisation};
-use crate::metrics;
-use crate::nn::{Adam, Backend, Moments, Taped, random_stream};
+use crate::nn::{Adam, Backend, Taped, random_stream};
 use crate::text::Vocabulary;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Captions of a dev batch; no gradients are kept, so it may be larger than in training.
-const DEV_BATCH: usize = 256;
-/// Captions shown after each epoch.
-const SAMPLES: usize = 5;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Instant;
 
 /// Where a run keeps its checkpoints.
 #[derive(Clone, Debug)]
@@ -68,29 +66,37 @@ pub enum TrainingError {
         /// What is wrong.
         why: String,
     },
+    /// Settings that were changed on the way do not fit.
+    #[error(transparent)]
+    Changes(#[from] ChangeError),
     /// The device refused, for lack of memory most of the time.
     #[error("the device failed: {0}; try a smaller training.batch_size")]
     Device(String),
 }
 
 impl TrainingError {
-    fn device(error: impl std::fmt::Display) -> Self {
+    pub(super) fn device(error: impl std::fmt::Display) -> Self {
         Self::Device(error.to_string())
     }
 }
 
 /// A model in training.
 pub struct Trainer<'a, D: Backend> {
-    settings: &'a RunSettings,
-    vocabulary: &'a Vocabulary,
-    train: &'a TrainingSplit,
-    dev: &'a TrainingSplit,
-    checkpoints: Checkpoints,
+    /// As they are now: those the run was started with, and what was changed on the way.
+    pub(super) settings: RunSettings,
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) train: &'a TrainingSplit,
+    pub(super) dev: &'a TrainingSplit,
+    pub(super) checkpoints: Checkpoints,
     /// The model as it is now.
     pub model: Model<D>,
-    adam: Adam<D>,
-    position: Position,
+    pub(super) adam: Adam<D>,
+    pub(super) position: Position,
+    pub(super) cadence: Cadence,
 }
+
+/// Whether the training goes on.
+type Flow = ControlFlow<Ending>;
 
 impl<'a, D: Backend> Trainer<'a, D> {
     /// A training that starts with `model` as it is.
@@ -98,7 +104,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// # Errors
     /// Where a split is empty, or the device refuses.
     pub fn new(
-        settings: &'a RunSettings,
+        settings: &RunSettings,
         vocabulary: &'a Vocabulary,
         train: &'a TrainingSplit,
         dev: &'a TrainingSplit,
@@ -113,7 +119,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         let adam =
             Adam::new(settings.training.optimiser, model.parameters()).map_err(TrainingError::device)?;
         Ok(Self {
-            settings,
+            settings: settings.clone(),
             vocabulary,
             train,
             dev,
@@ -121,31 +127,8 @@ impl<'a, D: Backend> Trainer<'a, D> {
             model,
             adam,
             position: Position::default(),
+            cadence: Cadence::start(),
         })
-    }
-
-    /// Goes back to where a checkpoint was written: weights, moments and position.
-    ///
-    /// # Errors
-    /// Where the checkpoint is damaged, or of another model.
-    pub fn resume(&mut self, path: &Path) -> Result<(), TrainingError> {
-        let checkpoint = Checkpoint::open(path)?;
-        self.position = serde_json::from_value(checkpoint.training().clone()).map_err(|error| {
-            TrainingError::Position {
-                path: path.into(),
-                why: error.to_string(),
-            }
-        })?;
-        checkpoint.restore(&mut self.model)?;
-        let device = self.model.device().clone();
-        self.adam.step = self.position.step;
-        for (parameter, moments) in self.model.parameters().into_iter().zip(&mut self.adam.moments) {
-            let shape = parameter.shape();
-            let [first, second] = moment_names(&parameter.name);
-            moments.first = checkpoint.matrix(&device, &first, shape)?;
-            moments.second = checkpoint.matrix(&device, &second, shape)?;
-        }
-        Ok(())
     }
 
     /// Where the training stands.
@@ -153,53 +136,107 @@ impl<'a, D: Backend> Trainer<'a, D> {
         &self.position
     }
 
-    /// Trains until an end. `observe` is told of every step; `stop` is looked at after each.
+    /// Trains until an end.
     ///
     /// # Errors
     /// See [`TrainingError`]; the checkpoints written before stay.
-    pub fn run(
-        &mut self,
-        observe: &mut dyn FnMut(&TrainingEvent),
-        stop: &AtomicBool,
-    ) -> Result<Ending, TrainingError> {
-        let training = &self.settings.training;
+    pub fn run(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
         let examples = self.train.examples();
-        while self.position.epoch < training.epochs {
-            let epoch = self.position.epoch;
-            let batches = plan(
-                &examples,
-                training.batch_size,
-                training.batch_by,
-                self.settings.seed,
-                epoch,
-            );
-            for batch in batches.iter().skip(self.position.batch) {
-                let step = self.learn(batch, batches.len())?;
-                observe(&TrainingEvent::Step(step));
-                if stop.load(Ordering::Relaxed) {
-                    self.save_latest(observe)?;
-                    return Ok(Ending::Interrupted);
-                }
-            }
-            let evaluation = self.evaluate()?;
-            self.position
-                .end_epoch(&evaluation, training.metric, training.schedule.wait);
-            let best = evaluation.best;
-            observe(&TrainingEvent::Evaluation(evaluation));
-            // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
-            if best {
-                self.save_best(observe)?;
-            }
-            self.save_latest(observe)?;
-            if training.patience > 0 && self.position.stale() >= training.patience {
-                return Ok(Ending::Early);
+        while self.position.epoch < self.settings.training.epochs {
+            if let Flow::Break(ending) = self.run_epoch(&examples, supervisor)? {
+                return Ok(ending);
             }
         }
         Ok(Ending::Complete)
     }
 
+    /// Goes on to the end of the epoch.
+    fn run_epoch(
+        &mut self,
+        examples: &[Example],
+        supervisor: &mut dyn Supervisor,
+    ) -> Result<Flow, TrainingError> {
+        let training = &self.settings.training;
+        let (size, by) = (training.batch_size, training.batch_by);
+        let batches = plan(examples, size, by, self.settings.seed, self.position.epoch);
+        for batch in batches.iter().skip(self.position.batch) {
+            if let Flow::Break(ending) = self.obey(supervisor)? {
+                return Ok(Flow::Break(ending));
+            }
+            let step = self.learn(batch, batches.len())?;
+            supervisor.observe(TrainingEvent::Step(step));
+            if self.is_checkpoint_due() {
+                self.save_latest(supervisor)?;
+            }
+        }
+        if let Flow::Break(ending) = self.obey(supervisor)? {
+            return Ok(Flow::Break(ending));
+        }
+        self.end_epoch(supervisor)
+    }
+
+    /// Does what is asked for until nothing is.
+    fn obey(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
+        while let Some(order) = supervisor.next_order(&self.position, &self.settings) {
+            match order {
+                Order::Stop => return Ok(Flow::Break(self.stop(supervisor)?)),
+                Order::Checkpoint => self.save_latest(supervisor)?,
+                Order::Sample => supervisor.observe(TrainingEvent::Samples(self.samples()?)),
+                Order::Evaluate => {
+                    if let Some((evaluation, samples)) = self.evaluate(Occasion::Asked, supervisor)? {
+                        supervisor.observe(TrainingEvent::Evaluation(evaluation));
+                        supervisor.observe(TrainingEvent::Samples(samples));
+                    }
+                }
+                Order::Change(changes) => {
+                    self.change(changes)?;
+                    // Saved at once: what was asked for is not lost, whatever happens next.
+                    self.save_latest(supervisor)?;
+                }
+            }
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    fn stop(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
+        self.save_latest(supervisor)?;
+        Ok(Ending::Interrupted)
+    }
+
+    /// Goes on with other settings.
+    pub(super) fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
+        self.settings = changes.over(&self.settings)?;
+        self.adam.settings = self.settings.training.optimiser;
+        self.position.changes.extend(changes);
+        Ok(())
+    }
+
+    /// Scores the dev split, saves, and decides whether another epoch follows.
+    fn end_epoch(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
+        let Some((evaluation, samples)) = self.evaluate(Occasion::EpochEnd, supervisor)? else {
+            // The epoch is ended by whoever resumes.
+            return Ok(Flow::Break(self.stop(supervisor)?));
+        };
+        let training = &self.settings.training;
+        let (metric, wait, patience) = (training.metric, training.schedule.wait, training.patience);
+        self.position.end_epoch(&evaluation, metric, wait);
+        let best = evaluation.best;
+        supervisor.observe(TrainingEvent::Evaluation(evaluation));
+        supervisor.observe(TrainingEvent::Samples(samples));
+        // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
+        if best {
+            self.save_best(supervisor)?;
+        }
+        self.save_latest(supervisor)?;
+        if patience > 0 && self.position.stale() >= patience {
+            return Ok(Flow::Break(Ending::Early));
+        }
+        Ok(Flow::Continue(()))
+    }
+
     /// One update from one batch.
     fn learn(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
+        let since = Instant::now();
         let training = &self.settings.training;
         let before = self.position.step;
         let learning_rate = self.learning_rate(batches);
@@ -243,6 +280,8 @@ impl<'a, D: Backend> Trainer<'a, D> {
             learning_rate,
             gradient_norm,
             tokens,
+            tokens_per_second: tokens as f32 / since.elapsed().as_secs_f32(),
+            memory: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
         })
     }
 
@@ -253,135 +292,17 @@ impl<'a, D: Backend> Trainer<'a, D> {
         training.learning_rate * training.schedule.share(step, total, reductions)
     }
 
-    fn not_finite(&self, what: &'static str) -> TrainingError {
+    pub(super) fn not_finite(&self, what: &'static str) -> TrainingError {
         TrainingError::NotFinite {
             what,
             step: self.position.step,
         }
     }
-
-    /// Loss and scores of the dev split.
-    fn evaluate(&self) -> Result<Evaluation, TrainingError> {
-        let places: Vec<usize> = (0..self.dev.references.len()).collect();
-        let hypotheses = caption_all(
-            &self.model,
-            &self.dev.inputs,
-            &places,
-            &self.settings.search,
-            &mut |_| (),
-        )
-        .map_err(TrainingError::device)?;
-        let captions: Vec<Vec<String>> = hypotheses
-            .iter()
-            .map(|found| {
-                found
-                    .first()
-                    .map(|best| self.vocabulary.decode(&best.tokens))
-                    .unwrap_or_default()
-            })
-            .collect();
-        let examples: Vec<metrics::Example<'_>> = captions
-            .iter()
-            .zip(&self.dev.references)
-            .map(|(hypothesis, references)| metrics::Example {
-                hypothesis,
-                references,
-            })
-            .collect();
-        let mut evaluation = Evaluation {
-            epoch: self.position.epoch,
-            step: self.position.step,
-            training_loss: self.position.training_loss(),
-            loss: self.dev_loss()?,
-            scores: metrics::score(&examples),
-            best: false,
-            samples: captions
-                .iter()
-                .map(|words| words.join(" "))
-                .enumerate()
-                .take(SAMPLES)
-                .collect(),
-        };
-        let value = self.settings.training.metric.value(&evaluation);
-        evaluation.best = self.position.best.is_none_or(|best| value > best.value);
-        Ok(evaluation)
-    }
-
-    fn dev_loss(&self) -> Result<f64, TrainingError> {
-        let mut order: Vec<usize> = (0..self.dev.captions.len()).collect();
-        order.sort_by_key(|&at| self.dev.captions[at].words.len());
-        let (mut sum, mut tokens) = (0.0, 0);
-        for captions in order.chunks(DEV_BATCH) {
-            let (inputs, batch) = self.dev.batch(captions);
-            let regions = self.model.regions(inputs).map_err(TrainingError::device)?;
-            let loss = self
-                .model
-                .decoder
-                .loss(regions, &batch)
-                .map_err(TrainingError::device)?
-                .as_vec()[0];
-            sum += f64::from(loss) * batch.tokens() as f64;
-            tokens += batch.tokens();
-        }
-        Ok(sum / tokens as f64)
-    }
-
-    /// Writes `latest`, unless the last update has ruined the weights: the checkpoint before is worth more.
-    fn save_latest(&self, observe: &mut dyn FnMut(&TrainingEvent)) -> Result<(), TrainingError> {
-        let parameters = self.model.parameters();
-        for parameter in &parameters {
-            if !D::try_norm_squared(&parameter.value)
-                .map_err(TrainingError::device)?
-                .is_finite()
-            {
-                return Err(self.not_finite("weights"));
-            }
-        }
-        let moments =
-            parameters
-                .iter()
-                .zip(&self.adam.moments)
-                .flat_map(|(parameter, Moments { first, second })| {
-                    let [first_name, second_name] = moment_names(&parameter.name);
-                    [
-                        NamedMatrix::new(first_name, first),
-                        NamedMatrix::new(second_name, second),
-                    ]
-                });
-        let position = serde_json::to_value(&self.position).map_err(|error| TrainingError::Position {
-            path: self.checkpoints.latest.clone(),
-            why: error.to_string(),
-        })?;
-        save(&self.checkpoints.latest, &self.model, moments.collect(), position)?;
-        observe(&TrainingEvent::Checkpoint {
-            name: "latest".into(),
-            step: self.position.step,
-        });
-        Ok(())
-    }
-
-    fn save_best(&self, observe: &mut dyn FnMut(&TrainingEvent)) -> Result<(), TrainingError> {
-        save(
-            &self.checkpoints.best,
-            &self.model,
-            Vec::new(),
-            serde_json::Value::Null,
-        )?;
-        observe(&TrainingEvent::Checkpoint {
-            name: "best".into(),
-            step: self.position.step,
-        });
-        Ok(())
-    }
-}
-
-fn moment_names(parameter: &str) -> [String; 2] {
-    ["first", "second"].map(|moment| format!("adam.{moment}.{parameter}"))
 }
 
 impl TrainingSplit {
     /// The inputs of the photos of some captions, each photo once, and the captions that refer to them.
-    fn batch(&self, captions: &[usize]) -> (Vec<f32>, CaptionBatch) {
+    pub(super) fn batch(&self, captions: &[usize]) -> (Vec<f32>, CaptionBatch) {
         let mut photos: Vec<usize> = captions.iter().map(|&at| self.captions[at].photo).collect();
         photos.sort_unstable();
         photos.dedup();

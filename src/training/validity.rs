@@ -50,6 +50,12 @@ impl RunSettings {
             is_share,
             SHARE,
         )?;
+        within(
+            "training.checkpoint_minutes",
+            training.checkpoint_minutes,
+            is_not_negative,
+            NOT_NEGATIVE,
+        )?;
         within("training.schedule.floor", schedule.floor, is_share, SHARE)?;
         within("training.schedule.factor", schedule.factor, is_share, SHARE)?;
         within("training.optimiser.beta1", optimiser.beta1, is_share, SHARE)?;

@@ -5,8 +5,8 @@ use super::preprocess::Preprocessing;
 use super::store::{FeatureWriter, StoreError};
 use rayon::prelude::*;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -95,7 +95,8 @@ pub enum ExtractionError<E> {
 /// whether an extraction was interrupted or not, and a batch that is partly stored goes through the network
 /// whole, so that the store ends up with the same bytes even where a sum depends on the size of the batch.
 ///
-/// `progress` is told after every batch. `stop` is looked at before every batch.
+/// `progress` is told after every batch. `before_batch` is asked before every batch whether to go on; it may take
+/// its time.
 ///
 /// # Errors
 /// [`ExtractionError`] names the photo at fault.
@@ -106,7 +107,7 @@ pub fn extract<E>(
     mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
     writer: &mut FeatureWriter,
     progress: &dyn Fn(Progress),
-    stop: &AtomicBool,
+    before_batch: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<Extraction, ExtractionError<E>> {
     let missing_in =
         |photos: &[Source<'_>]| photos.iter().filter(|photo| !writer.contains(photo.key)).count();
@@ -123,7 +124,7 @@ pub fn extract<E>(
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         scope.spawn(|| decode_ahead(&batches, preprocessing, sender));
         for batch in &batches {
-            if stop.load(Ordering::Relaxed) {
+            if before_batch().is_break() {
                 let total = photos.len();
                 return Ok(Extraction::Interrupted { done, total });
             }
@@ -212,6 +213,7 @@ mod tests {
     use std::path::PathBuf;
 
     const BATCH: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
     const PHOTOS: usize = 10;
 
     /// Ten photos, each of one colour and a size of its own, so that they take different times to decode.
@@ -260,8 +262,7 @@ mod tests {
     }
 
     fn run(photos: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
-        let stop = AtomicBool::new(false);
-        let end = extract(photos, &preprocessing(), BATCH, forward, writer, progress, &stop);
+        let end = extract(photos, &preprocessing(), BATCH, forward, writer, progress, &GO_ON);
         assert_eq!(end.unwrap(), Extraction::Complete);
     }
 
@@ -316,7 +317,7 @@ mod tests {
     fn a_request_to_stop_is_met_between_batches() {
         let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let photos = photos(pictures.path());
-        let stop = AtomicBool::new(false);
+        let stop = Cell::new(ControlFlow::Continue(()));
         let mut writer = writer(store.path());
         let end = extract(
             &sources(&photos),
@@ -324,8 +325,8 @@ mod tests {
             BATCH,
             forward,
             &mut writer,
-            &|_| stop.store(true, Ordering::Relaxed),
-            &stop,
+            &|_| stop.set(ControlFlow::Break(())),
+            &|| stop.get(),
         );
         assert_eq!(end.unwrap(), Extraction::Interrupted { done: 4, total: 10 });
         assert_eq!(writer.len(), 4);
@@ -342,7 +343,6 @@ mod tests {
         }
         let mut writer = writer(store.path());
         let mut attempt = |forward: &Network| {
-            let stop = AtomicBool::new(false);
             let photos = sources(&photos);
             extract(
                 &photos,
@@ -351,7 +351,7 @@ mod tests {
                 forward,
                 &mut writer,
                 &|_| {},
-                &stop,
+                &GO_ON,
             )
             .unwrap_err()
         };

@@ -178,7 +178,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 
 /// The loss of every step in a run's log, in order of the log, each with its step.
 pub(crate) fn step_losses(run: &RunDirectory) -> Vec<(u64, f64)> {
-    let log = fs::read_to_string(run.events()).unwrap_or_default();
+    let log = fs::read_to_string(run.job().events()).unwrap_or_default();
     log.lines()
         // The last line may be half written.
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

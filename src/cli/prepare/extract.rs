@@ -9,10 +9,12 @@ use dfdx::prelude::Cpu;
 use super::target::Replace;
 use crate::cli::Context;
 use crate::cli::failure::WithHint;
-use crate::cli::interrupt::{Interrupt, Interrupted};
+use crate::cli::interrupt::Interrupted;
+use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
 use crate::dataset::DataSet;
+use crate::training::Progress;
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::extraction::{self, Source};
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
@@ -36,6 +38,7 @@ pub(super) fn extract(
     extraction: Extraction<'_>,
     data_set: &DataSet,
     directory: &Path,
+    job: &Job<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
     let Extraction {
@@ -45,7 +48,6 @@ pub(super) fn extract(
         batch,
         replace,
     } = extraction;
-    let interrupt = Interrupt::install()?;
     let store = directory.join("features").join(encoder.store_name());
     let mut writer = open(&store, encoder.spec(dtype), replace)?;
     note_weights_file(&store, weights)?;
@@ -72,8 +74,16 @@ pub(super) fn extract(
         batch,
         |pixels, photos| encoder.features(pixels.to_vec(), photos),
         &mut writer,
-        &|news| progress.advance((news.done - told.replace(news.done)) as u64),
-        interrupt.flag(),
+        &|news| {
+            progress.advance((news.done - told.replace(news.done)) as u64);
+            job.progress(Progress {
+                task: "extracting features".into(),
+                done: news.done as u64,
+                total: news.total as u64,
+                unit: "photos".into(),
+            });
+        },
+        &|| job.go_on(),
     )?;
     if let extraction::Extraction::Interrupted { done, total } = end {
         drop(progress);
@@ -85,6 +95,10 @@ pub(super) fn extract(
     progress.finish();
     let rows = writer.finish()?;
     let encoder = encoder.shape();
+    job.message(format!(
+        "features of {rows} photos are in {}",
+        display_path(&store)
+    ));
     context.print(&format!(
         "features       {rows} photos of {encoder} numbers in {}\n",
         display_path(&store)

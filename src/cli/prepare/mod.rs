@@ -13,6 +13,7 @@ use clap::Args;
 use dfdx::prelude::Cpu;
 
 use super::failure::WithHint;
+use super::job::{Job, detach, run_job};
 use super::progress::{Progress, Task};
 use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
@@ -20,7 +21,8 @@ use crate::dataset::scenes::{self, ScenesSettings};
 use crate::dataset::{
     DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Stage, examine,
 };
-use crate::runs::Name;
+use crate::runs::job::{JobDirectory, Work};
+use crate::runs::{JobKind, Name};
 use crate::text::Cleaning;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::encoder::PhotoEncoder;
@@ -40,6 +42,7 @@ use target::{Replace, Target};
 #[command(after_long_help = "Examples:
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
   cutline prepare ~/flickr8k --name flickr8k --check
+  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --detach
   cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
   cutline prepare scenes --name scenes")]
 pub(super) struct Prepare {
@@ -55,6 +58,9 @@ pub(super) struct Prepare {
     /// Replace a data set of that name that has other content, and features made with other weights
     #[arg(long)]
     force: bool,
+    /// Prepare in a process of its own that no closing terminal reaches
+    #[arg(long, conflicts_with = "check")]
+    detach: bool,
     #[command(flatten)]
     places: Places,
     #[command(flatten)]
@@ -156,8 +162,13 @@ impl Prepare {
         if self.check {
             return self.only_check(context);
         }
+        let directory = context.root.dataset_dir(&self.name);
+        let job = JobDirectory::new(directory.join("prepare"));
+        if self.detach {
+            return detach(&job, &[], context);
+        }
         let replace = if self.force { Replace::Other } else { Replace::Same };
-        let target = Target::new(context.root.dataset_dir(&self.name), replace);
+        let target = Target::new(directory, replace);
         let reading = if self.source().is_scenes() {
             target.admit_scenes(&self.scenes_settings())?;
             self.draw_scenes(target.directory(), context)?
@@ -165,24 +176,9 @@ impl Prepare {
             self.read()?
         };
         self.refuse_torn(&reading.problems)?;
-        let (data_set, report) = self.examine(reading, context)?;
-        target.save(&data_set, &report)?;
-        let paint = context.terminal.stdout_paint();
-        context.print(&report::render(self.name.as_str(), &report, paint))?;
-        if !report.problems.is_empty() {
-            let list = target.directory().join(Report::FILE);
-            context.print(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
-        }
-        if let Some(Eye { encoder, weights }) = &eye {
-            let extraction = Extraction {
-                encoder,
-                weights,
-                dtype: self.features.precision,
-                batch: self.features.batch,
-                replace,
-            };
-            extract(extraction, &data_set, target.directory(), context)?;
-        }
+        run_job(&job, self.work(), |job| {
+            self.make(reading, &target, eye.as_ref(), job, context)
+        })?;
         let home = display_path(target.directory());
         context.notice(&format!(
             "the data set is in {home}; next: cutline train {}{}",
@@ -190,6 +186,56 @@ impl Prepare {
             context.root_flag()
         ));
         Ok(())
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            job: JobKind::Prepare,
+            device: "cpu".into(),
+            data_set: self.name.to_string(),
+            data_hash: None,
+            settings: serde_json::json!({
+                "source": self.source.display().to_string(),
+                "text": self.settings(),
+                "backbone": self.features.backbone.map(|backbone| backbone.to_string()),
+            }),
+            step: 0,
+        }
+    }
+
+    /// Makes the data set from what was read.
+    fn make(
+        &self,
+        reading: Reading,
+        target: &Target,
+        eye: Option<&Eye>,
+        job: &Job<'_>,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let (data_set, report) = self.examine(reading, context)?;
+        target.save(&data_set, &report)?;
+        job.message(format!(
+            "{} photos; what does not fit together is listed in {}",
+            data_set.photos.len(),
+            display_path(&target.directory().join(Report::FILE))
+        ));
+        let paint = context.terminal.stdout_paint();
+        context.print(&report::render(self.name.as_str(), &report, paint))?;
+        if !report.problems.is_empty() {
+            let list = target.directory().join(Report::FILE);
+            context.print(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
+        }
+        let Some(Eye { encoder, weights }) = eye else {
+            return Ok(());
+        };
+        let extraction = Extraction {
+            encoder,
+            weights,
+            dtype: self.features.precision,
+            batch: self.features.batch,
+            replace: target.replace(),
+        };
+        extract(extraction, &data_set, target.directory(), job, context)
     }
 
     /// Whether a data set drawn by the program is there already, as this command would make it.

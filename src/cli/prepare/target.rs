@@ -43,6 +43,10 @@ impl Target {
         &self.directory
     }
 
+    pub(super) fn replace(&self) -> Replace {
+        self.replace
+    }
+
     /// Makes room for the photos of `scenes`: those drawn with other settings have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
         if self.holds_scenes(settings)? {

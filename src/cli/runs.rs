@@ -1,0 +1,233 @@
+//! `cutline runs`: the runs there are, and what they are at.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::table::Table;
+use super::terminal::{display_path, display_safe};
+use super::{Context, json};
+use crate::metrics::Scores;
+use crate::runs::RunDirectory;
+use crate::runs::job::{LockState, State, Status, look_at_lock};
+
+/// List the runs: their state, how far they are, their best score
+///
+/// A run is `running` while a process holds it and tells of it, `stalled` when that process has been silent for
+/// long, `crashed` when it died without a word; then `cutline train --resume RUN` goes on from its last checkpoint.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "Examples:
+  cutline runs
+  cutline runs --json | jq -r '.[] | select(.state == \"crashed\") | .run'
+  cutline runs rm flickr8k-merge-001"
+)]
+pub(super) struct Runs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Print JSON: one object a run
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Rm(Remove),
+}
+
+/// Remove runs with all their checkpoints
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline runs rm flickr8k-merge-001
+  cutline runs rm --yes demo-001 demo-002")]
+struct Remove {
+    /// The runs' names
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// A run as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    run: String,
+    state: State,
+    data_set: Option<String>,
+    /// Updates made.
+    step: u64,
+    /// Epochs begun, and the share of the last one that is done.
+    epoch: Option<f64>,
+    best: Option<BestRow>,
+    /// Seconds since the last event.
+    silent_for: Option<f64>,
+    pid: Option<u32>,
+    host: Option<String>,
+    /// Why it failed.
+    error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct BestRow {
+    /// From 0.
+    epoch: usize,
+    scores: Scores,
+    loss: f64,
+}
+
+impl Runs {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self.action {
+            Some(Action::Rm(remove)) => remove.run(context),
+            None => list(self.json, context),
+        }
+    }
+}
+
+fn list(json: bool, context: &Context) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for name in context.root.runs()? {
+        let run = context.root.run_dir(&name);
+        let status = Status::read(&run.job())
+            .with_context(|| format!("cannot read {}", display_path(&run.job().events())))?;
+        rows.push(row(&run, status));
+    }
+    if json {
+        return Ok(context.print(&json::pretty(&rows)?)?);
+    }
+    if rows.is_empty() {
+        context.notice("there are no runs yet; make one with `cutline train`, or give --root");
+        return Ok(());
+    }
+    let mut table = Table::new([
+        "run", "state", "step", "epoch", "BLEU-4", "CIDEr-D", "last", "pid", "host",
+    ]);
+    for row in rows {
+        table.row(cells(row));
+    }
+    Ok(context.print(&table.render(context.terminal.stdout_paint()))?)
+}
+
+fn row(run: &RunDirectory, status: Status) -> Row {
+    let summary = status.summary;
+    Row {
+        run: run.name(),
+        state: status.state,
+        data_set: summary.data_set,
+        step: summary.step.as_ref().map_or(0, |step| step.step),
+        epoch: summary
+            .step
+            .as_ref()
+            .map(|step| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64),
+        best: summary.best.map(|best| BestRow {
+            epoch: best.epoch,
+            scores: best.scores,
+            loss: best.loss,
+        }),
+        silent_for: status.silence,
+        pid: summary.pid.filter(|_| status.state.is_live()),
+        host: summary.host,
+        error: summary.end.and_then(|(_, error)| error),
+    }
+}
+
+fn cells(row: Row) -> [String; 9] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let score = |value: fn(&Scores) -> f64| {
+        row.best
+            .as_ref()
+            .map(|best| format!("{:.4}", value(&best.scores)))
+    };
+    [
+        row.run.clone(),
+        row.state.name().into(),
+        row.step.to_string(),
+        or_dash(row.epoch.map(|epoch| format!("{epoch:.1}"))),
+        or_dash(score(|scores| scores.bleu[3])),
+        or_dash(score(|scores| scores.cider_d)),
+        or_dash(row.silent_for.map(ago)),
+        or_dash(row.pid.map(|pid| pid.to_string())),
+        or_dash(row.host.as_deref().map(|host| display_safe(host).into_owned())),
+    ]
+}
+
+/// `3 s`, `12 min`, `5 h`, `2 d`
+fn ago(seconds: f64) -> String {
+    const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
+    let (size, unit) = UNITS
+        .into_iter()
+        .find(|(size, _)| seconds >= *size)
+        .unwrap_or((1.0, "s"));
+    format!("{:.0} {unit}", (seconds / size).floor())
+}
+
+impl Remove {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        // All of them are looked at before any is removed.
+        let runs: Vec<RunDirectory> = self
+            .runs
+            .iter()
+            .map(|name| removable(name, context))
+            .collect::<anyhow::Result<_>>()?;
+        if !self.yes {
+            confirm(&runs, context)?;
+        }
+        for run in runs {
+            fs::remove_dir_all(run.path())
+                .with_context(|| format!("cannot remove {}", display_path(run.path())))?;
+            context.notice(&format!("removed {}", display_path(run.path())));
+        }
+        Ok(())
+    }
+}
+
+fn removable(name: &str, context: &Context) -> anyhow::Result<RunDirectory> {
+    let run = context.root.find_run(name)?;
+    let status = Status::read(&run.job())?;
+    if status.state.is_live() || look_at_lock(&run.job().lock())? != LockState::Free {
+        bail!(
+            "{} is {}; stop it first: cutline control {0} stop",
+            run.name(),
+            status.state.name()
+        );
+    }
+    Ok(run)
+}
+
+fn confirm(runs: &[RunDirectory], context: &Context) -> anyhow::Result<()> {
+    if !io::stdin().is_terminal() {
+        bail!("nobody can be asked here; say --yes to remove without asking");
+    }
+    for run in runs {
+        context.notice(&format!(
+            "{} and all its checkpoints will be gone",
+            display_path(run.path())
+        ));
+    }
+    context.notice("remove? [y/N]");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was removed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_the_largest_unit_that_fits() {
+        let told: Vec<String> = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0]
+            .into_iter()
+            .map(ago)
+            .collect();
+        assert_eq!(told, ["0 s", "59 s", "1 min", "59 min", "1 h", "2 d"]);
+    }
+}

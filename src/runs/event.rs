@@ -1,0 +1,294 @@
+//! The events of a log, `events.jsonl`: one JSON object a line.
+//!
+//! ```text
+//! {"seq":0,"time":1790000000.25,"event":"start","format":1,"job":"train",...}
+//! {"seq":1,"time":1790000001.75,"event":"step","epoch":0,"batch":1,...}
+//! ```
+//!
+//! `seq` counts from 0 without gaps; `time` is in seconds since 1970. A log may hold several sessions: each begins
+//! with a `start` and ends with an `end`, unless its process died. A session that resumed says at which step; steps
+//! told earlier of which its checkpoint knew nothing are told again. A reader should skip events and fields it does
+//! not know: later versions of the same `format` add some.
+
+use crate::training::{Evaluation, Progress, Samples, Saved, Step, TrainingEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// The version of the log's form. It grows when a reader of the former would go wrong.
+pub const FORMAT: u32 = 1;
+
+/// Something that happened in a job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A process took the job up.
+    Start(Start),
+    /// A batch was learned from.
+    Step(Step),
+    /// The dev split was captioned and scored.
+    Evaluation(Evaluation),
+    /// A few dev photos were captioned.
+    Samples(Samples),
+    /// Long work gets on.
+    Progress(Progress),
+    /// A checkpoint was written.
+    Checkpoint(Saved),
+    /// A control file was taken.
+    Control(Acknowledgement),
+    /// Something worth knowing.
+    Message(Text),
+    /// Something that should not be.
+    Warning(Text),
+    /// The process is done with the job.
+    End(End),
+    /// An event of a later version.
+    Unknown,
+}
+
+/// The beginning of a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// What kind of work it is.
+    pub job: JobKind,
+    /// The version of the program.
+    pub program: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// What it computes on, such as `cpu`.
+    pub device: String,
+    /// The name of the data set.
+    pub data_set: String,
+    /// The hash of the data set, where there was one already.
+    pub data_hash: Option<String>,
+    /// The settings as resolved.
+    pub settings: Value,
+    /// Updates made before; more than zero where a training is resumed.
+    pub step: u64,
+}
+
+/// What kind of work a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// `cutline prepare`
+    Prepare,
+    /// `cutline train`
+    Train,
+    /// `cutline evaluate`
+    Evaluate,
+}
+
+/// What became of a control file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledgement {
+    /// The file's name, by which whoever left it knows it again.
+    pub id: String,
+    /// The command, where it could be read.
+    pub command: String,
+    /// Updates made when it was taken.
+    pub step: u64,
+    /// Why it was refused; nothing where it was obeyed.
+    pub refused: Option<String>,
+}
+
+/// Words for a reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The words.
+    pub text: String,
+}
+
+/// The end of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Why.
+    pub reason: EndReason,
+    /// What went wrong, where something did.
+    pub error: Option<String>,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// All is done.
+    Complete,
+    /// The dev metric had stopped getting better.
+    Early,
+    /// It was asked to stop; all that was done is saved.
+    Stopped,
+    /// It failed.
+    Failed,
+}
+
+impl From<TrainingEvent> for Event {
+    fn from(event: TrainingEvent) -> Self {
+        match event {
+            TrainingEvent::Step(step) => Self::Step(step),
+            TrainingEvent::Evaluation(evaluation) => Self::Evaluation(evaluation),
+            TrainingEvent::Samples(samples) => Self::Samples(samples),
+            TrainingEvent::Progress(progress) => Self::Progress(progress),
+            TrainingEvent::Checkpoint(saved) => Self::Checkpoint(saved),
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// From 0, without gaps.
+    pub seq: u64,
+    /// Seconds since 1970.
+    pub time: f64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What every line has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    seq: u64,
+    time: f64,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+}
+
+impl Record {
+    /// Reads a line.
+    ///
+    /// Twice, in fact: once to see what it is, once for that. Serde's own way for enums of this form keeps every
+    /// field in a tree first, which takes several times as long; logs have a line for every step.
+    ///
+    /// # Errors
+    /// Where the line is no event.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        let Head { seq, time, event } = serde_json::from_slice(line)?;
+        let event = match event.as_ref() {
+            "start" => Event::Start(serde_json::from_slice(line)?),
+            "step" => Event::Step(serde_json::from_slice(line)?),
+            "evaluation" => Event::Evaluation(serde_json::from_slice(line)?),
+            "samples" => Event::Samples(serde_json::from_slice(line)?),
+            "progress" => Event::Progress(serde_json::from_slice(line)?),
+            "checkpoint" => Event::Checkpoint(serde_json::from_slice(line)?),
+            "control" => Event::Control(serde_json::from_slice(line)?),
+            "message" => Event::Message(serde_json::from_slice(line)?),
+            "warning" => Event::Warning(serde_json::from_slice(line)?),
+            "end" => Event::End(serde_json::from_slice(line)?),
+            _ => Event::Unknown,
+        };
+        Ok(Self { seq, time, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Scores;
+    use crate::training::{Occasion, Sample};
+
+    fn one_of_each() -> Vec<Event> {
+        let step = Step {
+            epoch: 1,
+            batch: 2,
+            batches: 3,
+            step: 4,
+            loss: 5.5,
+            learning_rate: 1e-3,
+            gradient_norm: 0.1,
+            tokens: 700,
+            tokens_per_second: 9000.0,
+            memory: None,
+        };
+        let text = Text {
+            text: "a \"word\"\n\u{1b}[2J".into(),
+        };
+        vec![
+            Event::Start(Start {
+                format: FORMAT,
+                job: JobKind::Train,
+                program: "0.1.0".into(),
+                host: "here".into(),
+                pid: 7,
+                device: "cpu".into(),
+                data_set: "scenes".into(),
+                data_hash: None,
+                settings: serde_json::json!({"seed": 0}),
+                step: 0,
+            }),
+            Event::Step(step),
+            Event::Evaluation(Evaluation {
+                epoch: 1,
+                step: 4,
+                training_loss: 3.25,
+                loss: 3.5,
+                scores: Scores {
+                    bleu: [0.5, 0.25, 0.125, 0.0625],
+                    rouge_l: 0.5,
+                    cider_d: 1.5,
+                },
+                best: true,
+                occasion: Occasion::EpochEnd,
+            }),
+            Event::Samples(Samples {
+                step: 4,
+                captions: vec![Sample {
+                    photo: "p.jpg".into(),
+                    caption: "a dog".into(),
+                }],
+            }),
+            Event::Progress(Progress {
+                task: "captioning".into(),
+                done: 1,
+                total: 2,
+                unit: "photos".into(),
+            }),
+            Event::Checkpoint(Saved {
+                name: "latest".into(),
+                step: 4,
+            }),
+            Event::Control(Acknowledgement {
+                id: "x.json".into(),
+                command: "pause".into(),
+                step: 4,
+                refused: Some("no".into()),
+            }),
+            Event::Message(text.clone()),
+            Event::Warning(text),
+            Event::End(End {
+                reason: EndReason::Early,
+                error: None,
+            }),
+        ]
+    }
+
+    #[test]
+    fn every_event_is_one_line_and_is_read_back() {
+        for (seq, event) in (0..).zip(one_of_each()) {
+            let record = Record {
+                seq,
+                time: 1.5,
+                event,
+            };
+            let line = serde_json::to_vec(&record).unwrap();
+            assert!(!line.contains(&b'\n'));
+            assert_eq!(Record::parse(&line).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn events_and_fields_of_a_later_version_are_no_error() {
+        let later = br#"{"seq":3,"time":1,"event":"tea","leaves":["green"]}"#;
+        assert_eq!(Record::parse(later).unwrap().event, Event::Unknown);
+        let later = br#"{"seq":3,"time":1,"event":"checkpoint","name":"best","step":9,"bytes":12}"#;
+        assert!(matches!(
+            Record::parse(later).unwrap().event,
+            Event::Checkpoint(Saved { step: 9, .. })
+        ));
+    }
+}

@@ -1,0 +1,243 @@
+//! Control files: how anyone steers a job.
+//!
+//! A file is written under a name that starts with a dot and renamed to `<time>-<pid>-<n>.json` in `control/`, so it
+//! is taken whole or not at all. It holds one JSON object, `{"command":"pause"}`. Files are taken in the order of
+//! their names, between batches, and each is acknowledged in the event log under its name.
+
+use super::JobDirectory;
+use super::event_log::now;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// More than any command takes.
+const LONGEST_FILE: u64 = 64 * 1024;
+/// Files that are taken at a time; what is more waits.
+const MOST_AT_ONCE: usize = 64;
+/// What a file of commands ends in.
+const EXTENSION: &str = "json";
+
+/// What may be asked of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Command {
+    /// Do nothing until told to resume.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Save and end.
+    Stop,
+    /// Save a checkpoint now.
+    Checkpoint,
+    /// Caption and score the dev split now.
+    Evaluate,
+    /// Caption a few dev photos now.
+    Sample,
+    /// Change settings.
+    Set {
+        /// Keys and values, as `--set` takes them.
+        settings: BTreeMap<String, String>,
+    },
+}
+
+impl Command {
+    /// The name by which control files call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+            Self::Checkpoint => "checkpoint",
+            Self::Evaluate => "evaluate",
+            Self::Sample => "sample",
+            Self::Set { .. } => "set",
+        }
+    }
+}
+
+/// Leaves a command for a job. Returns the name under which it will be acknowledged.
+///
+/// # Errors
+/// Those of the system.
+pub fn send(job: &JobDirectory, command: &Command) -> io::Result<String> {
+    static SENT: AtomicU32 = AtomicU32::new(0);
+    let inbox = job.control();
+    fs::create_dir_all(&inbox)?;
+    let number = SENT.fetch_add(1, Ordering::Relaxed);
+    let microseconds = (now() * 1e6) as u64;
+    let name = format!(
+        "{microseconds:017}-{}-{number:04}.{EXTENSION}",
+        std::process::id()
+    );
+    let hidden = inbox.join(format!(".{name}.tmp"));
+    fs::write(&hidden, serde_json::to_vec(command)?)?;
+    fs::rename(&hidden, inbox.join(&name))?;
+    Ok(name)
+}
+
+/// Something found in the inbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Letter {
+    /// The file's name.
+    pub id: String,
+    /// What it asks for, or why that cannot be understood.
+    pub content: Result<Command, String>,
+}
+
+/// The inbox of a job, as the process that works on it sees it.
+#[derive(Debug)]
+pub struct Inbox {
+    directory: PathBuf,
+    /// What cannot be taken away, and is not to be refused again and again.
+    stuck: HashSet<OsString>,
+}
+
+impl Inbox {
+    /// The inbox of `job`, made if it is not there. What was left for an earlier process is taken as well.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn open(job: &JobDirectory) -> io::Result<Self> {
+        let directory = job.control();
+        fs::create_dir_all(&directory)?;
+        Ok(Self {
+            directory,
+            stuck: HashSet::new(),
+        })
+    }
+
+    /// Takes what has come, in the order of the names.
+    ///
+    /// # Errors
+    /// Those of the system; `NotFound` where the inbox is gone.
+    pub fn take(&mut self) -> io::Result<Vec<Letter>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let hidden = name.as_encoded_bytes().starts_with(b".");
+            if !hidden && !self.stuck.contains(&name) {
+                found.push(entry);
+            }
+        }
+        found.sort_by_key(DirEntry::file_name);
+        found.truncate(MOST_AT_ONCE);
+        Ok(found.into_iter().map(|entry| self.open_letter(&entry)).collect())
+    }
+
+    fn open_letter(&mut self, entry: &DirEntry) -> Letter {
+        let path = entry.path();
+        let content = read_command(&path);
+        let gone = match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+            _ => fs::remove_file(&path),
+        };
+        if gone.is_err() {
+            self.stuck.insert(entry.file_name());
+        }
+        Letter {
+            id: entry.file_name().to_string_lossy().into_owned(),
+            content,
+        }
+    }
+}
+
+fn read_command(path: &Path) -> Result<Command, String> {
+    let told = |error: io::Error| format!("it cannot be read: {error}");
+    // A link might lead anywhere, and a pipe might never be written to.
+    if !fs::symlink_metadata(path).map_err(told)?.is_file() {
+        return Err("it is not a plain file".into());
+    }
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(told)?;
+    file.take(LONGEST_FILE + 1).read_to_end(&mut text).map_err(told)?;
+    if text.len() as u64 > LONGEST_FILE {
+        return Err(format!("it is longer than {LONGEST_FILE} bytes"));
+    }
+    serde_json::from_slice(&text).map_err(|error| format!("it is not a command: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn job() -> (tempfile::TempDir, JobDirectory) {
+        let place = tempfile::tempdir().unwrap();
+        let job = JobDirectory::new(place.path());
+        (place, job)
+    }
+
+    #[test]
+    fn commands_are_taken_once_in_the_order_they_were_sent() {
+        let (_place, job) = job();
+        let mut inbox = Inbox::open(&job).unwrap();
+        let commands = [
+            Command::Pause,
+            Command::Set {
+                settings: BTreeMap::from([("lr".into(), "1e-4".into())]),
+            },
+            Command::Resume,
+        ];
+        let sent: Vec<Letter> = commands
+            .map(|command| Letter {
+                id: send(&job, &command).unwrap(),
+                content: Ok(command),
+            })
+            .into();
+        assert_eq!(inbox.take().unwrap(), sent);
+        assert_eq!(inbox.take().unwrap(), []);
+        assert_eq!(fs::read_dir(job.control()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_plain_file_is_refused_and_taken_away() {
+        let (place, job) = job();
+        let mut inbox = Inbox::open(&job).unwrap();
+        let precious = place.path().join("precious");
+        fs::write(&precious, "{\"command\":\"stop\"}").unwrap();
+        let at = |name: &str| job.control().join(name);
+        std::os::unix::fs::symlink(&precious, at("a.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("b.json")).unwrap();
+        fs::create_dir_all(at("c.json").join("deep")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("d.json"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        fs::write(at("e.json"), vec![b' '; LONGEST_FILE as usize + 1]).unwrap();
+        fs::write(at(".half.json.tmp"), "{").unwrap();
+        let letters = inbox.take().unwrap();
+        assert_eq!(letters.len(), 5);
+        assert!(
+            letters.iter().all(|letter| letter.content.is_err()),
+            "{letters:?}"
+        );
+        assert!(precious.exists());
+        let left: Vec<OsString> = fs::read_dir(job.control())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, [".half.json.tmp"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_letter_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), deep in 0..2000_usize) {
+            let (_place, job) = job();
+            let mut inbox = Inbox::open(&job).unwrap();
+            fs::write(job.control().join("a"), &bytes).unwrap();
+            fs::write(job.control().join("b"), "{\"command\":".repeat(deep)).unwrap();
+            prop_assert_eq!(inbox.take().unwrap().len(), 2);
+            prop_assert_eq!(inbox.take().unwrap().len(), 0);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Reading `events.jsonl`, at once or as it grows.
+//!
+//! The length is polled: on a network file system nothing else tells of what another machine has written.
+
+use crate::runs::event::Record;
+use rayon::prelude::*;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// Bytes read at a time, and the longest line that is looked at. Ours are far shorter; a file of something else may be
+/// one long line.
+const LONGEST_LINE: usize = 4 << 20;
+/// Lines that are worth a thread's while.
+const LINES_A_TASK: usize = 256;
+
+/// What a log holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoggedEvents {
+    /// The events, in order.
+    pub records: Vec<Record>,
+    /// Lines that are no event.
+    pub damaged: usize,
+}
+
+/// Reads a whole log. A last line without an end is left out: it is being written, or was torn.
+///
+/// # Errors
+/// Those of the system.
+pub fn read_events(path: &Path) -> io::Result<LoggedEvents> {
+    let mut tail = EventLogTail::new(path);
+    let mut events = LoggedEvents::default();
+    loop {
+        let mut more = tail.poll()?;
+        if more.records.is_empty() && more.damaged == 0 {
+            return Ok(events);
+        }
+        events.records.append(&mut more.records);
+        events.damaged += more.damaged;
+    }
+}
+
+/// Follows a log as it grows.
+#[derive(Debug)]
+pub struct EventLogTail {
+    path: PathBuf,
+    /// Up to where whole lines have been read. What follows without an end is read anew each time: it may yet be cut,
+    /// and something else written in its place.
+    offset: u64,
+    line: Line,
+}
+
+/// What the line at the offset is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Perhaps an event.
+    Usual,
+    /// Too long to be one of ours; some of it is behind the offset already.
+    TooLong,
+}
+
+impl EventLogTail {
+    /// From the beginning of the log, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            offset: 0,
+            line: Line::Usual,
+        }
+    }
+
+    /// What has come since the last call, a few megabytes at most; nothing once all has been read.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn poll(&mut self) -> io::Result<LoggedEvents> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoggedEvents::default()),
+            file => file?,
+        };
+        if file.metadata()?.len() < self.offset {
+            // Whole lines are never cut: this is another log.
+            *self = Self::new(&self.path);
+        }
+        loop {
+            let mut piece = Vec::new();
+            file.seek(SeekFrom::Start(self.offset))?;
+            (&mut file).take(LONGEST_LINE as u64).read_to_end(&mut piece)?;
+            if let Some(last_end) = piece.iter().rposition(|&byte| byte == b'\n') {
+                self.offset += last_end as u64 + 1;
+                return Ok(self.take(&piece[..=last_end]));
+            }
+            if piece.len() < LONGEST_LINE {
+                return Ok(LoggedEvents::default());
+            }
+            self.offset += piece.len() as u64;
+            self.line = Line::TooLong;
+        }
+    }
+
+    /// The events of whole lines.
+    fn take(&mut self, lines: &[u8]) -> LoggedEvents {
+        let mut lines: Vec<&[u8]> = lines.split_inclusive(|&byte| byte == b'\n').collect();
+        let mut events = LoggedEvents::default();
+        if std::mem::replace(&mut self.line, Line::Usual) == Line::TooLong {
+            lines.remove(0);
+            events.damaged += 1;
+        }
+        let parsed: Vec<Option<Record>> = lines
+            .par_iter()
+            .with_min_len(LINES_A_TASK)
+            .map(|line| Record::parse(line).ok())
+            .collect();
+        events.damaged += parsed.iter().filter(|record| record.is_none()).count();
+        events.records.extend(parsed.into_iter().flatten());
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::event::{Event, Text};
+    use crate::runs::job::EventLog;
+    use proptest::prelude::*;
+    use std::fs;
+    use std::io::Write;
+
+    fn message(text: &str) -> Event {
+        Event::Message(Text { text: text.into() })
+    }
+
+    #[test]
+    fn a_tail_sees_every_event_once_whatever_the_pieces() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let source = directory.path().join("source.jsonl");
+        let mut log = EventLog::open(&source).unwrap();
+        for n in 0..50 {
+            log.append(message(&"x".repeat(n))).unwrap();
+        }
+        let bytes = fs::read(source).unwrap();
+        let mut tail = EventLogTail::new(&path);
+        assert!(tail.poll().unwrap().records.is_empty());
+        let mut out = File::create(&path).unwrap();
+        let mut seen = Vec::new();
+        for piece in bytes.chunks(7) {
+            out.write_all(piece).unwrap();
+            seen.extend(tail.poll().unwrap().records.into_iter().map(|record| record.seq));
+        }
+        assert_eq!(seen, (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_torn_line_that_is_cut_leaves_the_tail_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        EventLog::open(&path).unwrap().append(message("one")).unwrap();
+        let mut tail = EventLogTail::new(&path);
+        let mut torn = fs::read(&path).unwrap();
+        torn.extend_from_slice(b"{\"seq\":1,\"time\":1,\"event\":\"mess");
+        fs::write(&path, torn).unwrap();
+        assert_eq!(tail.poll().unwrap().records.len(), 1);
+        EventLog::open(&path).unwrap().append(message("two")).unwrap();
+        let events = tail.poll().unwrap();
+        assert_eq!((events.records.len(), events.damaged), (1, 0));
+        assert_eq!(events.records[0].event, message("two"));
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let mut bytes = vec![b'x'; 3 * LONGEST_LINE];
+        bytes.extend_from_slice(b"\n{\"seq\":0,\"time\":1,\"event\":\"message\",\"text\":\"after\"}\n");
+        fs::write(&path, bytes).unwrap();
+        let mut tail = EventLogTail::new(&path);
+        let events = tail.poll().unwrap();
+        assert_eq!((events.records.len(), events.damaged), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("events.jsonl");
+            fs::write(&path, &bytes).unwrap();
+            let events = read_events(&path).unwrap();
+            let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
+            prop_assert_eq!(events.records.len() + events.damaged, lines);
+            // It can be written to as well.
+            EventLog::open(&path).unwrap().append(message("after")).unwrap();
+            let last = read_events(&path).unwrap().records.pop().unwrap();
+            prop_assert_eq!(last.event, message("after"));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The dev split while training: its loss, its scores, and a few captions to look at.
+
+use super::event::{Evaluation, Occasion, Progress, Sample, Samples, TrainingEvent};
+use super::supervisor::Supervisor;
+use super::trainer::{Trainer, TrainingError};
+use crate::captioning::{Hypothesis, caption_all};
+use crate::metrics;
+use crate::nn::Backend;
+use std::ops::ControlFlow;
+
+/// Captions of a dev batch; no gradients are kept, so it may be larger than in training.
+const BATCH: usize = 256;
+/// Photos whose captions are shown as they change.
+const SAMPLES: usize = 5;
+
+impl<D: Backend> Trainer<'_, D> {
+    /// Loss and scores of the dev split, with a few of its captions; nothing where there is no time for it.
+    pub(super) fn evaluate(
+        &self,
+        occasion: Occasion,
+        supervisor: &mut dyn Supervisor,
+    ) -> Result<Option<(Evaluation, Samples)>, TrainingError> {
+        let places: Vec<usize> = (0..self.dev.references.len()).collect();
+        let captions = self.captions(&places, &mut |done| {
+            supervisor.observe(TrainingEvent::Progress(Progress {
+                task: "captioning the dev split".into(),
+                done: done as u64,
+                total: places.len() as u64,
+                unit: "photos".into(),
+            }));
+            match supervisor.is_hurried() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        if captions.len() < places.len() {
+            return Ok(None);
+        }
+        let mut evaluation = Evaluation {
+            epoch: self.position.epoch,
+            step: self.position.step,
+            training_loss: self.position.training_loss(),
+            loss: self.dev_loss()?,
+            scores: self.scores(&captions),
+            best: false,
+            occasion,
+        };
+        let value = self.settings.training.metric.value(&evaluation);
+        evaluation.best =
+            occasion == Occasion::EpochEnd && self.position.best.is_none_or(|best| value > best.value);
+        let shown = self.sample_places();
+        let samples = self.told(shown.iter().map(|&place| (place, captions[place].as_slice())));
+        Ok(Some((evaluation, samples)))
+    }
+
+    /// A few captions of dev photos, always of the same.
+    pub(super) fn samples(&self) -> Result<Samples, TrainingError> {
+        let places = self.sample_places();
+        let captions = self.captions(&places, &mut |_| ControlFlow::Continue(()))?;
+        let captions = captions.iter().map(Vec::as_slice);
+        Ok(self.told(places.iter().copied().zip(captions)))
+    }
+
+    /// From all over the split.
+    fn sample_places(&self) -> Vec<usize> {
+        let photos = self.dev.references.len();
+        let count = SAMPLES.min(photos);
+        (0..count).map(|number| number * photos / count).collect()
+    }
+
+    fn told<'c>(&self, captions: impl Iterator<Item = (usize, &'c [String])>) -> Samples {
+        let sample = |(place, words): (usize, &[String])| Sample {
+            photo: self.dev.keys[place].clone(),
+            caption: words.join(" "),
+        };
+        Samples {
+            step: self.position.step,
+            captions: captions.map(sample).collect(),
+        }
+    }
+
+    /// The words written for these photos of the dev split; fewer where `progress` breaks off.
+    fn captions(
+        &self,
+        places: &[usize],
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Vec<Vec<String>>, TrainingError> {
+        let search = &self.settings.search;
+        let found = caption_all(&self.model, &self.dev.inputs, places, search, progress)
+            .map_err(TrainingError::device)?;
+        let words = |found: &Vec<Hypothesis>| {
+            let best = found.first();
+            best.map(|best| self.vocabulary.decode(&best.tokens))
+                .unwrap_or_default()
+        };
+        Ok(found.iter().map(words).collect())
+    }
+
+    fn scores(&self, captions: &[Vec<String>]) -> metrics::Scores {
+        let examples: Vec<metrics::Example<'_>> = captions
+            .iter()
+            .zip(&self.dev.references)
+            .map(|(hypothesis, references)| metrics::Example {
+                hypothesis,
+                references,
+            })
+            .collect();
+        metrics::score(&examples)
+    }
+
+    fn dev_loss(&self) -> Result<f64, TrainingError> {
+        let mut order: Vec<usize> = (0..self.dev.captions.len()).collect();
+        order.sort_by_key(|&at| self.dev.captions[at].words.len());
+        let (mut sum, mut tokens) = (0.0, 0);
+        for captions in order.chunks(BATCH) {
+            let (inputs, batch) = self.dev.batch(captions);
+            let regions = self.model.regions(inputs).map_err(TrainingError::device)?;
+            let loss = self
+                .model
+                .decoder
+                .loss(regions, &batch)
+                .map_err(TrainingError::device)?
+                .as_vec()[0];
+            sum += f64::from(loss) * batch.tokens() as f64;
+            tokens += batch.tokens();
+        }
+        Ok(sum / tokens as f64)
+    }
+}
