@@ -21,6 +21,25 @@ pub struct ModelSpec {
     pub vocabulary: usize,
 }
 
+impl ModelSpec {
+    /// How many numbers such a model learns, or the largest there is where they are beyond counting.
+    pub fn size<D: Backend>(&self) -> usize {
+        let network = match &self.encoder {
+            EncoderSpec::Features(_) => 0,
+            EncoderSpec::SmallCnn(settings) => SmallCnn::<D>::size(settings),
+        };
+        let decoder = decoder::size::<D>(&self.decoder, self.decoder_shape());
+        network.saturating_add(decoder)
+    }
+
+    fn decoder_shape(&self) -> DecoderShape {
+        DecoderShape {
+            channels: self.encoder.channels(),
+            vocabulary: self.vocabulary,
+        }
+    }
+}
+
 /// Where a decoder's regions come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -79,11 +98,7 @@ impl<D: Backend> Model<D> {
                 side: settings.size.get() as usize,
             },
         };
-        let shape = DecoderShape {
-            channels: spec.encoder.channels(),
-            vocabulary: spec.vocabulary,
-        };
-        let decoder = decoder::build(device, &spec.decoder, shape, rng)?;
+        let decoder = decoder::build(device, &spec.decoder, spec.decoder_shape(), rng)?;
         Ok(Self {
             device: device.clone(),
             spec,
@@ -173,13 +188,5 @@ impl<D: Backend> Model<D> {
         };
         let network = network.into_iter().flatten();
         network.chain(self.decoder.parameters_mut()).collect()
-    }
-
-    /// How many numbers are learned.
-    pub fn size(&self) -> usize {
-        self.parameters()
-            .into_iter()
-            .map(|parameter| parameter.shape().0 * parameter.shape().1)
-            .sum()
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
 use crate::nn::testing::random_matrix;
 use crate::vision::preprocess::Preprocessing;
+use crate::vision::small_cnn::SmallCnnSettings;
 use crate::vision::store::{FeatureDtype, FeatureSpec};
 use dfdx::prelude::*;
 use rand::SeedableRng;
@@ -337,4 +338,104 @@ fn a_checkpoint_keeps_how_features_were_standardised() {
         restored.regions::<NoneTape>(features).unwrap().as_vec(),
         standardised
     );
+}
+
+#[test]
+fn the_size_of_a_model_is_known_before_it_is_made() {
+    let device = Cpu::default();
+    for kind in DecoderKind::ALL {
+        for encoder in [
+            EncoderSpec::Features(feature_spec("vgg16", 5)),
+            EncoderSpec::SmallCnn(SmallCnnSettings::default()),
+        ] {
+            let spec = ModelSpec {
+                encoder,
+                decoder: DecoderSettings { kind, ..SETTINGS },
+                vocabulary: VOCABULARY,
+            };
+            let expected = spec.size::<Cpu>();
+            let model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+            let shapes = model.parameters().into_iter().map(|parameter| parameter.shape());
+            assert_eq!(
+                shapes.map(|(rows, columns)| rows * columns).sum::<usize>(),
+                expected
+            );
+        }
+    }
+}
+
+mod damaged_checkpoints {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn checkpoint() -> Vec<u8> {
+        let spec = ModelSpec {
+            encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
+            decoder: SETTINGS,
+            vocabulary: VOCABULARY,
+        };
+        let model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("best.safetensors");
+        save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    /// Whether these bytes are a checkpoint with all its weights. Must not panic, whatever they are.
+    fn is_whole(bytes: &[u8]) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("best.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        Checkpoint::open(&path).is_ok_and(|checkpoint| checkpoint.model(&Cpu::default()).is_ok())
+    }
+
+    #[test]
+    fn a_header_that_asks_for_more_than_the_file_holds_gets_no_room() {
+        let bytes = checkpoint();
+        assert!(is_whole(&bytes));
+        let header = String::from_utf8_lossy(&bytes).into_owned();
+        for (setting, asked) in [
+            ("\\\"hidden\\\":8", "\\\"hidden\\\":99999999999"),
+            ("\\\"embedding\\\":6", "\\\"embedding\\\":18446744073709551615"),
+            ("\\\"vocabulary\\\":7", "\\\"vocabulary\\\":4000000000"),
+        ] {
+            assert!(header.contains(setting), "{header}");
+            let length =
+                u64::from_le_bytes(bytes[..8].try_into().unwrap()) + (asked.len() - setting.len()) as u64;
+            let at = bytes
+                .windows(setting.len())
+                .position(|window| window == setting.as_bytes())
+                .unwrap();
+            let hostile = [
+                &length.to_le_bytes(),
+                &bytes[8..at],
+                asked.as_bytes(),
+                &bytes[at + setting.len()..],
+            ]
+            .concat();
+            assert!(!is_whole(&hostile), "{asked}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+            prop_assert!(!is_whole(&bytes));
+        }
+
+        #[test]
+        fn no_change_of_a_checkpoint_makes_the_reader_fail(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = checkpoint();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            is_whole(&bytes);
+            bytes.truncate(length.index(bytes.len()));
+            prop_assert!(!is_whole(&bytes));
+        }
+    }
 }

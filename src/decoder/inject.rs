@@ -64,6 +64,17 @@ impl<D: Backend> Inject<D> {
         })
     }
 
+    /// How many numbers are learned.
+    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+        let DecoderSettings {
+            hidden, embedding, ..
+        } = *settings;
+        Linear::<D>::size((shape.channels, embedding))
+            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(Lstm::<D>::size(embedding, hidden))
+            .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
+    }
+
     /// `[photos, embedding]`
     ///
     /// Nothing is dropped here: the LSTM sees the photo once, and what it misses then it cannot learn from.

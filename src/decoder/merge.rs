@@ -61,6 +61,18 @@ impl<D: Backend> Merge<D> {
         })
     }
 
+    /// How many numbers are learned.
+    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+        let DecoderSettings {
+            hidden, embedding, ..
+        } = *settings;
+        Linear::<D>::size((shape.channels, hidden))
+            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(Lstm::<D>::size(embedding, hidden))
+            .saturating_add(Linear::<D>::size((hidden, hidden)))
+            .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
+    }
+
     /// `[photos, hidden]`
     fn see<T: Tape<f32, D>>(
         &self,

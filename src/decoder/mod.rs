@@ -153,6 +153,14 @@ pub fn build<D: Backend>(
     })
 }
 
+/// How many numbers a decoder of these settings learns, or the largest there is where they are beyond counting.
+pub fn size<D: Backend>(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+    match settings.kind {
+        DecoderKind::Merge => Merge::<D>::size(settings, shape),
+        DecoderKind::Inject => Inject::<D>::size(settings, shape),
+    }
+}
+
 /// Dropout while training, nothing otherwise.
 struct Noise<'a>(Option<Dropout<'a>>);
 

@@ -35,6 +35,11 @@ impl<D: Backend> Linear<D> {
         })
     }
 
+    /// How many numbers a layer of this shape learns.
+    pub fn size((inputs, outputs): (usize, usize)) -> usize {
+        inputs.saturating_mul(outputs).saturating_add(outputs)
+    }
+
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         affine(rows, &self.weight, &self.bias)

@@ -163,6 +163,7 @@ impl TrainingRun {
             source,
         })?;
         let record = RunRecord::load(&directory.config())?;
+        record.settings.check()?;
         let data = DataSet::load(&record.data.directory)?;
         if data.hash != record.data.hash {
             return Err(RunError::OtherData {

@@ -66,3 +66,21 @@ impl RunRecord {
         write_atomically(path, |out| out.write_all(text.as_bytes())).map_err(failed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..500), deep in 0..5000_usize) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("config.toml");
+            for bytes in [bytes, "a=[".repeat(deep).into_bytes(), "[a.".repeat(deep).into_bytes()] {
+                std::fs::write(&path, bytes).unwrap();
+                prop_assert!(RunRecord::load(&path).is_err());
+            }
+        }
+    }
+}

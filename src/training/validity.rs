@@ -13,6 +13,9 @@ pub struct OutOfRange {
 }
 
 const AT_LEAST_ONE: &str = "1 or more";
+/// More units, dimensions or photos than any machine of today has room for at once.
+const MOST: usize = 65_536;
+const UP_TO_MOST: &str = "1 to 65536";
 const SHARE: &str = "0 or more, and less than 1";
 const POSITIVE: &str = "a number above 0";
 const NOT_NEGATIVE: &str = "0 or more";
@@ -25,18 +28,23 @@ impl RunSettings {
     pub fn check(&self) -> Result<(), OutOfRange> {
         let Self {
             seed: _,
-            encoder: _,
+            encoder,
             decoder,
             training,
             search,
         } = self;
+        let small_cnn = &encoder.small_cnn;
+        up_to_most("encoder.small_cnn.size", small_cnn.size.get() as usize)?;
+        for width in &small_cnn.widths {
+            up_to_most("encoder.small_cnn.widths", width.get())?;
+        }
         let schedule = &training.schedule;
         let optimiser = &training.optimiser;
-        at_least_one("decoder.hidden", decoder.hidden)?;
-        at_least_one("decoder.embedding", decoder.embedding)?;
+        up_to_most("decoder.hidden", decoder.hidden)?;
+        up_to_most("decoder.embedding", decoder.embedding)?;
         within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
         at_least_one("training.epochs", training.epochs)?;
-        at_least_one("training.batch_size", training.batch_size)?;
+        up_to_most("training.batch_size", training.batch_size)?;
         at_least_one("training.longest_caption", training.longest_caption)?;
         within(
             "training.learning_rate",
@@ -78,8 +86,8 @@ impl RunSettings {
             is_not_negative,
             NOT_NEGATIVE,
         )?;
-        at_least_one("search.beam", search.beam)?;
-        at_least_one("search.maximum_length", search.maximum_length)?;
+        up_to_most("search.beam", search.beam)?;
+        up_to_most("search.maximum_length", search.maximum_length)?;
         within(
             "search.temperature",
             search.temperature as f32,
@@ -112,6 +120,17 @@ fn at_least_one(key: &'static str, value: usize) -> Result<(), OutOfRange> {
         }),
         _ => Ok(()),
     }
+}
+
+fn up_to_most(key: &'static str, value: usize) -> Result<(), OutOfRange> {
+    if (1..=MOST).contains(&value) {
+        return Ok(());
+    }
+    Err(OutOfRange {
+        key,
+        value: value.to_string(),
+        expected: UP_TO_MOST,
+    })
 }
 
 fn within(
@@ -156,6 +175,8 @@ mod tests {
     fn what_is_out_of_range_is_named() {
         for assignment in [
             "decoder.hidden=0",
+            "decoder.embedding=99999999999",
+            "encoder.small_cnn.size=4000000000",
             "decoder.dropout=1.0",
             "training.batch_size=0",
             "training.learning_rate=nan",

@@ -98,6 +98,18 @@ impl<D: Backend> SmallCnn<D> {
         Ok(Self { parameters })
     }
 
+    /// How many numbers such a network learns, or the largest there is where they are beyond counting.
+    pub fn size(settings: &SmallCnnSettings) -> usize {
+        let mut inputs = COLOURS;
+        let mut size = 0_usize;
+        for outputs in settings.widths.iter().map(|width| width.get()) {
+            let rows = LAYER.window.taps().saturating_mul(inputs).saturating_add(1);
+            size = size.saturating_add(rows.saturating_mul(outputs));
+            inputs = outputs;
+        }
+        size
+    }
+
     /// `[photos, size, size, 3]` -> `[photos, regions, channels]`, row after row.
     ///
     /// # Errors

@@ -90,6 +90,12 @@ impl<D: Backend> Lstm<D> {
         })
     }
 
+    /// How many numbers a layer of this shape learns.
+    pub fn size(inputs: usize, hidden: usize) -> usize {
+        let rows = inputs.saturating_add(hidden).saturating_add(1);
+        rows.saturating_mul(hidden).saturating_mul(4)
+    }
+
     /// The number of units.
     pub fn hidden(&self) -> usize {
         self.hidden_weight.shape().0
