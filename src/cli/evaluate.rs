@@ -124,9 +124,9 @@ impl Checkpoint {
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let run = context.root.find_run(&self.run)?;
-        let (name, job) = self.job(&run);
+        let job = self.job(&run);
         if self.detach {
-            return detach(&job, &["--name", name.as_str()], context);
+            return detach(&job, context);
         }
         let report = match self.kept_report(&run, &job, context) {
             Err(error) if is_read_only(&error) => {
@@ -150,13 +150,12 @@ impl Evaluate {
         Ok(())
     }
 
-    /// The evaluation's name and job.
-    fn job(&self, run: &RunDirectory) -> (Name, JobDirectory) {
+    /// The job of evaluating, by the evaluation's name.
+    fn job(&self, run: &RunDirectory) -> JobDirectory {
         let split = dataset::Split::from(self.split);
         let usual = || Name::fitting(&format!("{split}-{}", self.checkpoint.name()));
         let name = self.name.clone().unwrap_or_else(usual);
-        let job = JobDirectory::new(run.evaluation(&name));
-        (name, job)
+        JobDirectory::new(run.evaluation(&name))
     }
 
     /// The report, made by a job of the run and kept there.

@@ -87,13 +87,13 @@ pub(super) fn run_job<T>(
     Ok(done)
 }
 
-/// Hands the command line that was typed, but for `--detach` and with `more` at its end, to a process of its own.
+/// Hands the command line that was typed, but for `--detach`, to a process of its own.
 ///
 /// # Errors
 /// Where that cannot be started, or ends before it has begun.
-pub(super) fn detach(job: &JobDirectory, more: &[&str], context: &Context) -> anyhow::Result<()> {
-    let typed = std::env::args_os().skip(1).filter(|word| word != "--detach");
-    let arguments: Vec<OsString> = typed.chain(more.iter().map(OsString::from)).collect();
+pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()> {
+    let typed = std::env::args_os().skip(1);
+    let arguments: Vec<OsString> = typed.filter(|word| word != "--detach").collect();
     let process = spawn_detached(job, &arguments).inspect_err(|error| {
         if matches!(error, SpawnError::Ended { .. }) {
             remove_if_new(job);

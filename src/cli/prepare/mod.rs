@@ -165,7 +165,7 @@ impl Prepare {
         let directory = context.root.dataset_dir(&self.name);
         let job = JobDirectory::new(directory.join("prepare"));
         if self.detach {
-            return detach(&job, &[], context);
+            return detach(&job, context);
         }
         let replace = if self.force { Replace::Other } else { Replace::Same };
         let target = Target::new(directory, replace);
