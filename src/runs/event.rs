@@ -19,15 +19,17 @@ use std::borrow::Cow;
 pub const FORMAT: u32 = 1;
 
 /// Something that happened in a job.
+///
+/// Most events are steps; what is rarer and larger is kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A process took the job up.
-    Start(Start),
+    Start(Box<Start>),
     /// A batch was learned from.
     Step(Step),
     /// The dev split was captioned and scored.
-    Evaluation(Evaluation),
+    Evaluation(Box<Evaluation>),
     /// A few dev photos were captioned.
     Samples(Samples),
     /// Long work gets on.
@@ -130,7 +132,7 @@ impl From<TrainingEvent> for Event {
     fn from(event: TrainingEvent) -> Self {
         match event {
             TrainingEvent::Step(step) => Self::Step(step),
-            TrainingEvent::Evaluation(evaluation) => Self::Evaluation(evaluation),
+            TrainingEvent::Evaluation(evaluation) => Self::Evaluation(Box::new(evaluation)),
             TrainingEvent::Samples(samples) => Self::Samples(samples),
             TrainingEvent::Progress(progress) => Self::Progress(progress),
             TrainingEvent::Checkpoint(saved) => Self::Checkpoint(saved),
@@ -209,7 +211,7 @@ mod tests {
             text: "a \"word\"\n\u{1b}[2J".into(),
         };
         vec![
-            Event::Start(Start {
+            Event::Start(Box::new(Start {
                 format: FORMAT,
                 job: JobKind::Train,
                 program: "0.1.0".into(),
@@ -220,9 +222,9 @@ mod tests {
                 data_hash: None,
                 settings: serde_json::json!({"seed": 0}),
                 step: 0,
-            }),
+            })),
             Event::Step(step),
-            Event::Evaluation(Evaluation {
+            Event::Evaluation(Box::new(Evaluation {
                 epoch: 1,
                 step: 4,
                 training_loss: 3.25,
@@ -234,7 +236,7 @@ mod tests {
                 },
                 best: true,
                 occasion: Occasion::EpochEnd,
-            }),
+            })),
             Event::Samples(Samples {
                 step: 4,
                 captions: vec![Sample {

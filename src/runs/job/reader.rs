@@ -106,13 +106,12 @@ impl EventLogTail {
             lines.remove(0);
             events.damaged += 1;
         }
-        let parsed: Vec<Option<Record>> = lines
+        events.records = lines
             .par_iter()
             .with_min_len(LINES_A_TASK)
-            .map(|line| Record::parse(line).ok())
+            .filter_map(|line| Record::parse(line).ok())
             .collect();
-        events.damaged += parsed.iter().filter(|record| record.is_none()).count();
-        events.records.extend(parsed.into_iter().flatten());
+        events.damaged += lines.len() - events.records.len();
         events
     }
 }

@@ -126,7 +126,7 @@ impl<'a> Session<'a> {
             settings,
             step,
         } = work;
-        session.tell(Event::Start(Start {
+        session.tell(Event::Start(Box::new(Start {
             format: FORMAT,
             job,
             program: env!("CARGO_PKG_VERSION").into(),
@@ -137,7 +137,7 @@ impl<'a> Session<'a> {
             data_hash,
             settings,
             step,
-        }));
+        })));
         Ok(session)
     }
 

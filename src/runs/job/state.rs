@@ -132,9 +132,9 @@ impl Summary {
             }
             Event::Evaluation(evaluation) => {
                 if evaluation.best {
-                    self.best = Some(evaluation.clone());
+                    self.best = Some(evaluation.as_ref().clone());
                 }
-                self.evaluation = Some(evaluation.clone());
+                self.evaluation = Some(evaluation.as_ref().clone());
             }
             Event::Progress(progress) => self.progress = Some(progress.clone()),
             Event::Control(control) if control.refused.is_none() => match control.command.as_str() {
@@ -267,7 +267,7 @@ mod tests {
     use crate::runs::job::Holder;
 
     fn start(host: &str) -> Event {
-        Event::Start(Start {
+        Event::Start(Box::new(Start {
             format: FORMAT,
             job: JobKind::Train,
             program: String::new(),
@@ -278,7 +278,7 @@ mod tests {
             data_hash: None,
             settings: serde_json::Value::Null,
             step: 0,
-        })
+        }))
     }
 
     fn step() -> Event {

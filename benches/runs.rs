@@ -1,0 +1,153 @@
+//! What a run's log and its inbox cost: reading a million events, and telling of a step as a share of that step.
+//!
+//! ```text
+//! cargo bench --bench runs
+//! ```
+
+use cutline::runs::job::{EventLog, JobDirectory, Lock, Pace, Refusal, Session, Work, read_events};
+use cutline::runs::{Event, JobKind, Record};
+use cutline::training::Step;
+use std::error::Error;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+const EVENTS: u64 = 1_000_000;
+const ROUNDS: usize = 5;
+/// Steps told of for one measurement.
+const TOLD: u64 = 2_000;
+/// The demo's model, for one epoch.
+const DEMO: [&str; 10] = [
+    "encoder.kind=small_cnn",
+    "decoder.hidden=128",
+    "decoder.embedding=64",
+    "decoder.dropout=0",
+    "training.epochs=1",
+    "training.batch_by=photo",
+    "training.batch_size=80",
+    "training.learning_rate=1.5e-3",
+    "training.schedule.warmup_steps=50",
+    "training.label_smoothing=0",
+];
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let place = tempfile::tempdir()?;
+    reading(place.path())?;
+    overhead(place.path())
+}
+
+fn step(number: u64) -> Step {
+    Step {
+        epoch: (number / 469) as usize,
+        batch: (number % 469) as usize + 1,
+        batches: 469,
+        step: number + 1,
+        loss: 3.0 + 1.0 / (number + 1) as f32,
+        learning_rate: 1e-3,
+        gradient_norm: 0.7,
+        tokens: 756,
+        tokens_per_second: 9_876.5,
+        memory: Some(123_456_789),
+    }
+}
+
+fn reading(place: &Path) -> Result<()> {
+    let path = place.join("events.jsonl");
+    let mut log = EventLog::open(&path)?;
+    for number in 0..EVENTS {
+        log.append(Event::Step(step(number)))?;
+    }
+    let mut seconds = Vec::new();
+    for _ in 0..ROUNDS {
+        let since = Instant::now();
+        let events = read_events(&path)?;
+        seconds.push(since.elapsed().as_secs_f64());
+        assert_eq!(events.records.len() as u64, EVENTS);
+    }
+    println!(
+        "reading {EVENTS} events ({} MB): {:.2} s",
+        path.metadata()?.len() / 1_000_000,
+        median(seconds)
+    );
+    Ok(())
+}
+
+fn overhead(place: &Path) -> Result<()> {
+    let step_seconds = demo_step(place)?;
+    let mut told = Vec::new();
+    for round in 0..ROUNDS {
+        told.push(telling(&place.join(format!("job-{round}")))?);
+    }
+    let told = median(told);
+    println!(
+        "telling of a step and looking into the inbox: {:.1} us; a step of the demo's model: {:.1} ms; share {:.4}",
+        told * 1e6,
+        step_seconds * 1e3,
+        told / step_seconds
+    );
+    Ok(())
+}
+
+/// Seconds to tell of a step, and to look whether anything is asked.
+fn telling(directory: &Path) -> Result<f64> {
+    std::fs::create_dir(directory)?;
+    let job = JobDirectory::new(directory);
+    let lock = Lock::take(&job.lock())?;
+    let stop = AtomicBool::new(false);
+    let mut nobody = |_: &Record| {};
+    let work = Work {
+        job: JobKind::Train,
+        device: "cpu".into(),
+        data_set: "scenes".into(),
+        data_hash: None,
+        settings: serde_json::Value::Null,
+        step: 0,
+    };
+    let mut session = Session::begin(&job, lock, work, &stop, &mut nobody)?;
+    let since = Instant::now();
+    for number in 0..TOLD {
+        let pace: Pace<()> = session.pace(number, |_| Err(Refusal("nothing is asked".into())));
+        assert_eq!(pace, Pace::Go);
+        session.tell(Event::Step(step(number)));
+    }
+    Ok(since.elapsed().as_secs_f64() / TOLD as f64)
+}
+
+/// The median seconds between steps of the demo's model, by the log of a training.
+fn demo_step(place: &Path) -> Result<f64> {
+    let cutline = |arguments: &[&str]| -> Result<()> {
+        let status = Command::new(env!("CARGO_BIN_EXE_cutline"))
+            .args(arguments)
+            .env("CUTLINE_ROOT", place)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("cutline {arguments:?}: {status}").into()),
+        }
+    };
+    cutline(&["prepare", "scenes", "--name", "scenes"])?;
+    let settings = DEMO.into_iter().flat_map(|setting| ["--set", setting]);
+    let train: Vec<&str> = ["train", "scenes", "--run", "demo"]
+        .into_iter()
+        .chain(settings)
+        .collect();
+    cutline(&train)?;
+    let events = read_events(&place.join("checkpoints/demo/events.jsonl"))?;
+    let times: Vec<f64> = events
+        .records
+        .iter()
+        .filter(|record| matches!(record.event, Event::Step(_)))
+        .map(|record| record.time)
+        .collect();
+    Ok(median(times.windows(2).map(|pair| pair[1] - pair[0]).collect()))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
