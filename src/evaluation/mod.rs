@@ -153,16 +153,26 @@ fn report(
     }
 }
 
+/// How alike the features of these photos are, as the encoder gives them: standardised, even noise differs.
+fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
+    use dfdx::prelude::{HasShape, NoneTape};
+    Ok(match &model.spec().encoder {
+        EncoderSpec::Features(spec) => mean_cosine(&inputs, spec.row_len()),
+        EncoderSpec::SmallCnn(_) => {
+            let map = model.regions::<NoneTape>(inputs)?;
+            let (_, regions, channels) = *map.shape();
+            mean_cosine(&map.as_vec(), regions * channels)
+        }
+    })
+}
+
 fn gather_evidence<D: Backend>(
     model: &Model<D>,
     split: &EvaluationSplit<'_>,
     best: &[&Hypothesis],
 ) -> DeviceResult<D, Evidence> {
-    use dfdx::prelude::{HasShape, NoneTape};
     let step = split.photos.len().div_ceil(PHOTOS_COMPARED).max(1);
     let places: Vec<usize> = (0..split.photos.len()).step_by(step).collect();
-    let regions = model.regions::<NoneTape>(split.inputs.read(&places))?;
-    let (_, regions_each, channels) = *regions.shape();
     let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
     // The end marker is a token too.
     let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
@@ -171,7 +181,7 @@ fn gather_evidence<D: Backend>(
             EncoderSpec::Features(_) => Encoder::Published,
             EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
         },
-        feature_similarity: mean_cosine(&regions.as_vec(), regions_each * channels),
+        feature_similarity: similarity(model, split.inputs.read(&places))?,
         token_log_probability: log_probability / tokens.max(1) as f64,
         uniform_log_probability: -(model.spec().vocabulary as f64).ln(),
     })

@@ -252,3 +252,35 @@ mod similarity {
         assert!(mean_cosine(&[f32::NAN, 1.0, 1.0, 1.0], 2).unwrap().is_nan());
     }
 }
+
+#[test]
+fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
+    use crate::decoder::{DecoderKind, DecoderSettings};
+    use crate::nn::random_stream;
+    use crate::vision::preprocess::Preprocessing;
+    use crate::vision::store::{FeatureDtype, FeatureSpec};
+
+    let spec = crate::captioning::ModelSpec {
+        encoder: EncoderSpec::Features(FeatureSpec {
+            backbone: "none".into(),
+            layer: "none".into(),
+            weights: String::new(),
+            preprocessing: Preprocessing::symmetric(8),
+            regions: 1,
+            channels: 3,
+            dtype: FeatureDtype::F32,
+        }),
+        decoder: DecoderSettings {
+            kind: DecoderKind::Inject,
+            hidden: 2,
+            embedding: 2,
+            dropout: 0.0,
+        },
+        vocabulary: 6,
+    };
+    let device = dfdx::prelude::Cpu::default();
+    let mut model = Model::new(&device, spec, &mut random_stream(0, "test", 0)).unwrap();
+    let alike: Vec<f32> = (0..30).map(|n| 5.0 + 1e-3 * (n * n % 7) as f32).collect();
+    model.standardise(&PhotoInputs::in_memory(alike.clone(), 3), 10);
+    assert!(super::similarity(&model, alike).unwrap().unwrap() > 0.999);
+}
