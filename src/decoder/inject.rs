@@ -3,13 +3,8 @@
 //! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected into the space of the word
 //! embeddings, are the input of a step before the start marker; nothing else sees the photo.
 
-use super::{
-    CaptionBatch, Decoder, DecoderSettings, DecoderShape, DecoderState, Noise, Regularisation, mean_region,
-};
-use crate::nn::{
-    Backend, DeviceResult, Embedding, Initialisation, Linear, Lstm, Matrix, Parameter, Regions, Scalar,
-    Taped, cross_entropy,
-};
+use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
+use crate::nn::{Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -81,8 +76,9 @@ impl<D: Backend> Inject<D> {
     fn see<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         self.image.forward(mean_region(regions)?)
     }
+}
 
-    /// What the output layer reads, a row for every token.
+impl<D: Backend> OnePass<D> for Inject<D> {
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         regions: Regions<D, T>,
@@ -98,25 +94,13 @@ impl<D: Backend> Inject<D> {
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
         noise.apply(hidden.try_slice((captions.., ..))?)
     }
-}
 
-impl<D: Backend> Decoder<D> for Inject<D> {
-    fn training_loss(
-        &self,
-        regions: Regions<D, Taped<D>>,
-        batch: &CaptionBatch,
-        Regularisation {
-            label_smoothing,
-            stream,
-        }: Regularisation<'_>,
-    ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let rows = self.forward(regions, batch, &mut Noise::training(self.dropout, stream))?;
-        cross_entropy(rows, &self.output, &batch.targets, label_smoothing)
+    fn output(&self) -> &Linear<D> {
+        &self.output
     }
 
-    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let rows = self.forward(regions, batch, &mut Noise::none())?;
-        cross_entropy(rows, &self.output, &batch.targets, 0.0)
+    fn dropout(&self) -> f32 {
+        self.dropout
     }
 
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
@@ -138,31 +122,16 @@ impl<D: Backend> Decoder<D> for Inject<D> {
         Ok((logits, DecoderState { lstm, image: None }))
     }
 
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        let Self {
-            image,
-            embedding,
-            lstm,
-            output,
-            dropout: _,
-        } = self;
-        let mut all = vec![&embedding.table];
-        all.extend(lstm.parameters());
-        all.extend([image, output].into_iter().flat_map(Linear::parameters));
-        all
+    fn layers(&self) -> Vec<&dyn Layer<D>> {
+        vec![&self.embedding, &self.lstm, &self.image, &self.output]
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        let Self {
-            image,
-            embedding,
-            lstm,
-            output,
-            dropout: _,
-        } = self;
-        let mut all = vec![&mut embedding.table];
-        all.extend(lstm.parameters_mut());
-        all.extend([image, output].into_iter().flat_map(Linear::parameters_mut));
-        all
+    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
+        vec![
+            &mut self.embedding,
+            &mut self.lstm,
+            &mut self.image,
+            &mut self.output,
+        ]
     }
 }

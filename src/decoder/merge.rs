@@ -4,13 +4,8 @@
 //! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
 //! added; dense; softmax. The LSTM never sees the photo.
 
-use super::{
-    CaptionBatch, Decoder, DecoderSettings, DecoderShape, DecoderState, Noise, Regularisation, mean_region,
-};
-use crate::nn::{
-    Backend, DeviceResult, Embedding, Initialisation, Linear, Lstm, Matrix, Parameter, Regions, Scalar,
-    Taped, cross_entropy,
-};
+use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
+use crate::nn::{Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -82,8 +77,9 @@ impl<D: Backend> Merge<D> {
         let features = noise.apply(mean_region(regions)?)?;
         self.image.forward(features)?.try_relu()
     }
+}
 
-    /// What the output layer reads, a row for every token.
+impl<D: Backend> OnePass<D> for Merge<D> {
     fn forward<T: Tape<f32, D> + dfdx::prelude::Merge<T>>(
         &self,
         regions: Regions<D, T>,
@@ -98,25 +94,13 @@ impl<D: Backend> Merge<D> {
         let joint = self.joint.forward(image.try_add(text)?)?.try_relu()?;
         noise.apply(joint)
     }
-}
 
-impl<D: Backend> Decoder<D> for Merge<D> {
-    fn training_loss(
-        &self,
-        regions: Regions<D, Taped<D>>,
-        batch: &CaptionBatch,
-        Regularisation {
-            label_smoothing,
-            stream,
-        }: Regularisation<'_>,
-    ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let rows = self.forward(regions, batch, &mut Noise::training(self.dropout, stream))?;
-        cross_entropy(rows, &self.output, &batch.targets, label_smoothing)
+    fn output(&self) -> &Linear<D> {
+        &self.output
     }
 
-    fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let rows = self.forward(regions, batch, &mut Noise::none())?;
-        cross_entropy(rows, &self.output, &batch.targets, 0.0)
+    fn dropout(&self) -> f32 {
+        self.dropout
     }
 
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
@@ -142,46 +126,33 @@ impl<D: Backend> Decoder<D> for Merge<D> {
         Ok((logits, DecoderState { lstm, image }))
     }
 
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        let Self {
-            image,
-            embedding,
-            lstm,
-            joint,
-            output,
-            dropout: _,
-        } = self;
-        let mut all = vec![&embedding.table];
-        all.extend(lstm.parameters());
-        all.extend([image, joint, output].into_iter().flat_map(Linear::parameters));
-        all
+    fn layers(&self) -> Vec<&dyn Layer<D>> {
+        vec![
+            &self.embedding,
+            &self.lstm,
+            &self.image,
+            &self.joint,
+            &self.output,
+        ]
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        let Self {
-            image,
-            embedding,
-            lstm,
-            joint,
-            output,
-            dropout: _,
-        } = self;
-        let mut all = vec![&mut embedding.table];
-        all.extend(lstm.parameters_mut());
-        all.extend(
-            [image, joint, output]
-                .into_iter()
-                .flat_map(Linear::parameters_mut),
-        );
-        all
+    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
+        vec![
+            &mut self.embedding,
+            &mut self.lstm,
+            &mut self.image,
+            &mut self.joint,
+            &mut self.output,
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoder::DecoderKind;
+    use crate::decoder::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
+    use crate::nn::{Parameter, Scalar, Taped, cross_entropy};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 

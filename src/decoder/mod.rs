@@ -6,6 +6,7 @@
 mod batch;
 mod inject;
 mod merge;
+mod one_pass;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use batch::CaptionBatch;
 pub use inject::Inject;
 pub use merge::Merge;
+use one_pass::OnePass;
 pub use state::DecoderState;
 
 /// Which decoder, by the names used in settings and on the command line.
@@ -162,7 +164,8 @@ pub fn size<D: Backend>(settings: &DecoderSettings, shape: DecoderShape) -> usiz
 }
 
 /// Dropout while training, nothing otherwise.
-struct Noise<'a>(Option<Dropout<'a>>);
+#[derive(Debug)]
+pub struct Noise<'a>(Option<Dropout<'a>>);
 
 impl<'a> Noise<'a> {
     fn training(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {

@@ -1,6 +1,7 @@
 //! Word embeddings: a row of a trainable table for every word.
 
 use super::backend::{Backend, DeviceResult, Matrix};
+use super::layer::Layer;
 use super::parameter::{Initialisation, Parameter};
 use dfdx::prelude::*;
 use rand::Rng;
@@ -38,5 +39,15 @@ impl<D: Backend> Embedding<D> {
     pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
         let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
         self.forward(&words)
+    }
+}
+
+impl<D: Backend> Layer<D> for Embedding<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![&self.table]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.table]
     }
 }

@@ -1,6 +1,7 @@
 //! The fully connected layer.
 
 use super::backend::{Backend, DeviceResult, Matrix};
+use super::layer::Layer;
 use super::parameter::{Initialisation, Parameter};
 use dfdx::prelude::*;
 use rand::Rng;
@@ -44,15 +45,15 @@ impl<D: Backend> Linear<D> {
     pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         affine(rows, &self.weight, &self.bias)
     }
+}
 
-    /// All parameters.
-    pub fn parameters(&self) -> [&Parameter<D>; 2] {
-        [&self.weight, &self.bias]
+impl<D: Backend> Layer<D> for Linear<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![&self.weight, &self.bias]
     }
 
-    /// All parameters, to be changed.
-    pub fn parameters_mut(&mut self) -> [&mut Parameter<D>; 2] {
-        [&mut self.weight, &mut self.bias]
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.weight, &mut self.bias]
     }
 }
 

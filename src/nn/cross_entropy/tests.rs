@@ -1,6 +1,7 @@
 //! Tests of the loss: by hand, fused against composed, by finite differences.
 
 use super::*;
+use crate::nn::Layer;
 use crate::nn::parameter::Initialisation;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
 use proptest::prelude::*;
@@ -43,7 +44,7 @@ fn gradients_equal_finite_differences() {
     for smoothing in [0.0, 0.2] {
         check_gradients(
             &mut layer(3, 4),
-            |layer| layer.parameters_mut().into(),
+            |layer| layer.parameters_mut(),
             |layer| cross_entropy(rows.leaky_trace(), layer, &[0, 3, 1, 1, 2], smoothing).unwrap(),
             2e-3,
         );

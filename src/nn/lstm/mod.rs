@@ -13,6 +13,7 @@ mod cpu;
 mod tests;
 
 use super::backend::{Backend, DeviceResult, Matrix};
+use super::layer::Layer;
 use super::linear::affine;
 use super::packing::Packing;
 use super::parameter::{Initialisation, Parameter};
@@ -126,15 +127,15 @@ impl<D: Backend> Lstm<D> {
         let (hidden, cell) = cell_update(gates, state.cell, self.hidden())?;
         Ok(LstmState { hidden, cell })
     }
+}
 
-    /// All parameters.
-    pub fn parameters(&self) -> [&Parameter<D>; 3] {
-        [&self.input_weight, &self.hidden_weight, &self.bias]
+impl<D: Backend> Layer<D> for Lstm<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![&self.input_weight, &self.hidden_weight, &self.bias]
     }
 
-    /// All parameters, to be changed.
-    pub fn parameters_mut(&mut self) -> [&mut Parameter<D>; 3] {
-        [&mut self.input_weight, &mut self.hidden_weight, &mut self.bias]
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.input_weight, &mut self.hidden_weight, &mut self.bias]
     }
 }
 

@@ -67,7 +67,7 @@ fn gradients_equal_finite_differences() {
     let packing = Packing::new(&[3, 2, 2]);
     check_gradients(
         &mut layer(3, 4),
-        |layer| layer.parameters_mut().into(),
+        |layer| layer.parameters_mut(),
         |layer| probe(layer.forward(inputs.leaky_trace(), &packing).unwrap()),
         2e-3,
     );
@@ -93,7 +93,11 @@ fn run(
     let output = forward(inputs.leaky_trace());
     let values = output.as_vec();
     let mut gradients = probe(output).backward();
-    let [w, u, b] = layer.parameters().map(|parameter| &parameter.value);
+    let (w, u, b) = (
+        &layer.input_weight.value,
+        &layer.hidden_weight.value,
+        &layer.bias.value,
+    );
     let gradients = [inputs, w, u, b].map(|tensor| {
         gradients.get_or_alloc_mut(tensor).unwrap();
         gradients.get(tensor).as_vec()

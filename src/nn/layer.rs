@@ -1,0 +1,13 @@
+//! What holds trainable parameters.
+
+use super::backend::Backend;
+use super::parameter::Parameter;
+
+/// Something with trainable parameters.
+pub trait Layer<D: Backend> {
+    /// All parameters, always in the same order.
+    fn parameters(&self) -> Vec<&Parameter<D>>;
+
+    /// All parameters, to be changed, in the order of [`Layer::parameters`].
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>>;
+}
