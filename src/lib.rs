@@ -16,6 +16,7 @@
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
 //! | [`runs`] | the run directory |
+//! | [`tui`] | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
 //! | [`nearest`] | the known word nearest to a mistyped one |
@@ -69,4 +70,5 @@ pub mod nn;
 pub mod runs;
 pub mod text;
 pub mod training;
+pub mod tui;
 pub mod vision;

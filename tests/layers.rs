@@ -3,6 +3,8 @@
 //! ```text
 //!                cli
 //!                 |
+//!                tui
+//!                 |
 //!               runs
 //!                 |
 //!       training   evaluation
@@ -39,7 +41,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("training", &["captioning"]),
     ("evaluation", &["captioning"]),
     ("runs", &["training", "evaluation"]),
-    ("cli", &["runs"]),
+    ("tui", &["runs"]),
+    ("cli", &["tui"]),
 ];
 
 /// What every module may import.
@@ -70,8 +73,9 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         ],
     ),
     ("gemm", &["nn"]),
-    ("indicatif", &["cli"]),
-    ("signal_hook", &["cli"]),
+    ("indicatif", &["cli", "tui"]),
+    ("ratatui", &["tui"]),
+    ("signal_hook", &["cli", "tui"]),
     ("viuer", &["cli"]),
 ];
 

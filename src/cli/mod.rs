@@ -28,16 +28,18 @@ pub mod terminal;
 mod train;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::runs::Root;
+use crate::tui;
+use crate::tui::theme::{Characters, Colours, Theme};
 use failure::Outcome;
 use progress::{Progress, Task};
-use terminal::{ColourChoice, Terminal};
+use terminal::{ColourChoice, Paint, Terminal};
 
 /// Caption photos: train, evaluate and use a CNN encoder with an LSTM decoder.
 #[derive(Debug, Parser)]
@@ -45,7 +47,7 @@ use terminal::{ColourChoice, Terminal};
     name = "cutline",
     version,
     max_term_width = 100,
-    after_help = "Start with `cutline demo`: it needs no data and takes three minutes.",
+    after_help = "Without a command, on a terminal, the workbench opens. Start with `cutline demo`: it needs no data.",
     after_long_help = AFTER_LONG_HELP
 )]
 struct Cli {
@@ -92,6 +94,9 @@ struct Global {
     /// When to colour what is printed; `auto` means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     color: ColourChoice,
+    /// Draw the workbench with ASCII characters only: no lines, no blocks, no braille
+    #[arg(long, global = true)]
+    ascii: bool,
     /// Print results and errors only: no progress, no notices
     #[arg(long, short, global = true)]
     quiet: bool,
@@ -239,6 +244,14 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             let context = Context::new(&global);
             failure::outcome(command.run(&context), &context.terminal)
         }
+        Ok(Cli {
+            global,
+            command: None,
+        }) if io::stdout().is_terminal() && io::stdin().is_terminal() => {
+            let context = Context::new(&global);
+            let opened = open_workbench(&global, &context);
+            failure::outcome(opened, &context.terminal)
+        }
         Ok(Cli { command: None, .. }) => {
             // Nobody to tell when help cannot be written.
             let _ = Cli::command().color(colour).print_help();
@@ -253,6 +266,18 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             }
         }
     }
+}
+
+fn open_workbench(global: &Global, context: &Context) -> anyhow::Result<()> {
+    let colours = match context.terminal.stdout_paint() {
+        Paint::Coloured => Colours::Sixteen,
+        Paint::Plain => Colours::None,
+    };
+    let characters = match global.ascii {
+        true => Characters::Ascii,
+        false => Characters::All,
+    };
+    Ok(tui::open(&context.root, &Theme::new(colours, characters))?)
 }
 
 #[cfg(test)]

@@ -1,0 +1,141 @@
+//! How things look: with the sixteen colours that every terminal has, or with none, so that it can be read on a light
+//! and on a dark ground.
+
+use super::widgets::chart::PLAIN_MARKER;
+use crate::runs::job::State;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::symbols::{self, Marker, border};
+
+/// How things look.
+#[derive(Clone, Debug)]
+pub struct Theme {
+    /// Headings, and what is chosen.
+    pub heading: Style,
+    /// What is of less weight.
+    pub quiet: Style,
+    /// Keys in footer and help.
+    pub key: Style,
+    /// The selected line.
+    pub selected: Style,
+    /// What went well.
+    pub good: Style,
+    /// What is to be looked at.
+    pub warning: Style,
+    /// What went wrong.
+    pub bad: Style,
+    /// Curves: the line, and the band behind it.
+    pub curves: Vec<(Color, Color)>,
+    /// What curves are made of.
+    pub marker: Marker,
+    /// Before the name of a curve.
+    pub bullet: &'static str,
+    /// Around boxes.
+    pub border: border::Set<'static>,
+    /// The heights of a small curve, lowest first.
+    pub heights: [&'static str; 8],
+    /// A bar: what is done, and what is not.
+    pub bar: (&'static str, &'static str),
+}
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colours {
+    /// The sixteen of the terminal.
+    Sixteen,
+    /// None.
+    None,
+}
+
+/// What characters are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Characters {
+    /// Lines, blocks and braille too.
+    All,
+    /// Only those of ASCII.
+    Ascii,
+}
+
+const ASCII_BORDER: border::Set<'static> = border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
+
+impl Theme {
+    /// With these means.
+    pub fn new(colours: Colours, characters: Characters) -> Self {
+        let theme = Self {
+            heading: Style::new().add_modifier(Modifier::BOLD),
+            quiet: Style::new().add_modifier(Modifier::DIM),
+            key: Style::new().add_modifier(Modifier::BOLD),
+            selected: Style::new().add_modifier(Modifier::REVERSED),
+            good: Style::new(),
+            warning: Style::new().add_modifier(Modifier::BOLD),
+            bad: Style::new().add_modifier(Modifier::BOLD),
+            curves: vec![(Color::Reset, Color::Reset)],
+            marker: Marker::Braille,
+            bullet: "▪",
+            border: border::ROUNDED,
+            heights: [
+                symbols::bar::ONE_EIGHTH,
+                symbols::bar::ONE_QUARTER,
+                symbols::bar::THREE_EIGHTHS,
+                symbols::bar::HALF,
+                symbols::bar::FIVE_EIGHTHS,
+                symbols::bar::THREE_QUARTERS,
+                symbols::bar::SEVEN_EIGHTHS,
+                symbols::bar::FULL,
+            ],
+            bar: ("━", "─"),
+        };
+        theme.with(colours).within(characters)
+    }
+
+    fn with(self, colours: Colours) -> Self {
+        match colours {
+            Colours::None => self,
+            Colours::Sixteen => Self {
+                key: Style::new().fg(Color::Cyan),
+                good: Style::new().fg(Color::Green),
+                warning: Style::new().fg(Color::Yellow),
+                bad: Style::new().fg(Color::Red),
+                curves: vec![
+                    (Color::Cyan, Color::DarkGray),
+                    (Color::Magenta, Color::DarkGray),
+                    (Color::Green, Color::DarkGray),
+                    (Color::Yellow, Color::DarkGray),
+                ],
+                ..self
+            },
+        }
+    }
+
+    fn within(self, characters: Characters) -> Self {
+        match characters {
+            Characters::All => self,
+            Characters::Ascii => Self {
+                marker: PLAIN_MARKER,
+                bullet: "*",
+                border: ASCII_BORDER,
+                heights: ["_", ".", ",", "-", "~", "=", "^", "#"],
+                bar: ("=", "-"),
+                ..self
+            },
+        }
+    }
+
+    /// How a state looks.
+    pub fn state(&self, state: State) -> Style {
+        match state {
+            State::Running | State::Complete => self.good,
+            State::Paused | State::Starting | State::Stopped => self.warning,
+            State::Stalled | State::Failed | State::Crashed => self.bad,
+            State::New => self.quiet,
+        }
+    }
+}
