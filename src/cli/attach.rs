@@ -9,18 +9,22 @@ use clap::Args;
 use super::Context;
 use super::follow::Follower;
 use super::terminal::{display_path, display_safe};
+use crate::runs::Name;
 use crate::runs::job::{EventLogTail, JobDirectory, State, Status, Summary};
+use crate::tui;
 
 /// How often the log is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Follow a training, or another job, from any terminal
 ///
-/// Shows what has happened so far, then what happens, until the job ends. Any number may look at a job at once;
+/// Opens the workbench on a run; with --plain, into a pipe, or for another job, prints what has happened so far, then
+/// what happens, until the job ends. Any number may look at a job at once;
 /// Ctrl-C ends the looking, never the job.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline attach flickr8k-merge-001
+  cutline attach flickr8k-merge-001 --plain
   cutline attach flickr8k-merge-001 --json | jq -c 'select(.event == \"evaluation\") | .scores'
   cutline attach datasets/flickr8k/prepare
 
@@ -29,6 +33,9 @@ pub(super) struct Attach {
     /// The run's name, or the path of a job's directory
     #[arg(value_name = "RUN")]
     run: String,
+    /// Print lines of text rather than open the workbench on the run; into a pipe that is done anyway
+    #[arg(long)]
+    plain: bool,
     /// Print every event as it stands in the log, one JSON object a line, from the first
     #[arg(long)]
     json: bool,
@@ -44,6 +51,11 @@ enum Time {
 impl Attach {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let job = context.root.find_job(&self.run)?;
+        if let (Ok(run), false, false) = (self.run.parse::<Name>(), self.plain, self.json)
+            && context.terminal.is_interactive()
+        {
+            return Ok(tui::open(&context.root, Some(run.as_str()), &context.theme())?);
+        }
         let mut view = View::new(&job, context);
         self.show_new(&mut view, Time::Past, context)?;
         loop {

@@ -1,8 +1,7 @@
 //! `cutline control`: steer a job from any terminal.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
@@ -10,11 +9,7 @@ use clap::{Args, ValueEnum};
 use super::Context;
 use super::terminal::{display_path, display_safe};
 use crate::config::Assignment;
-use crate::runs::job::{Command, EventLogTail, JobDirectory, Status, send};
-use crate::runs::{Acknowledgement, Event};
-
-/// How often the log is looked at for the answer.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+use crate::runs::job::{Command, ask, send};
 
 /// Steer a training, or another job, from any terminal
 ///
@@ -65,25 +60,14 @@ impl Control {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let job = context.root.find_job(&self.run)?;
         let command = self.command()?;
-        let status = Status::read(&job).with_context(|| cannot_use(&job))?;
-        if !status.state.is_live() {
-            bail!(
-                "nobody works on {}: it is {}; nothing was asked",
-                display_safe(&self.run),
-                status.state.name()
-            );
-        }
-        let mut tail = EventLogTail::new(job.events());
-        let id = send(&job, &command).with_context(|| cannot_use(&job))?;
         if self.wait == 0 {
+            send(&job, &command).with_context(|| format!("cannot use {}", display_path(job.path())))?;
             context.notice("left for the job; not waiting for the answer");
             return Ok(());
         }
-        let answer = self.answer(&job, &mut tail, &id)?;
-        match answer.refused {
-            Some(why) => bail!("refused to {}: {}", command.name(), display_safe(&why)),
-            None => Ok(context.print(&format!("{} at step {}\n", command.name(), answer.step))?),
-        }
+        let answer = ask(&job, &command, Duration::from_secs(self.wait))
+            .with_context(|| display_safe(&self.run).into_owned())?;
+        Ok(context.print(&format!("{} at step {}\n", command.name(), answer.step))?)
     }
 
     fn command(&self) -> anyhow::Result<Command> {
@@ -107,36 +91,4 @@ impl Control {
             }
         })
     }
-
-    /// What the job says to the command of this name.
-    fn answer(
-        &self,
-        job: &JobDirectory,
-        tail: &mut EventLogTail,
-        id: &str,
-    ) -> anyhow::Result<Acknowledgement> {
-        let until = Instant::now() + Duration::from_secs(self.wait);
-        while Instant::now() < until {
-            let records = tail.poll().with_context(|| cannot_use(job))?.records;
-            let quiet = records.is_empty();
-            for record in records {
-                match record.event {
-                    Event::Control(answer) if answer.id == id => return Ok(answer),
-                    _ => {}
-                }
-            }
-            if quiet {
-                thread::sleep(BETWEEN_LOOKS);
-            }
-        }
-        bail!(
-            "no answer from {} in {} seconds; it may be busy between two batches, and will take it then",
-            display_safe(&self.run),
-            self.wait
-        )
-    }
-}
-
-fn cannot_use(job: &JobDirectory) -> String {
-    format!("cannot use {}", display_path(job.path()))
 }

@@ -28,7 +28,7 @@ pub mod terminal;
 mod train;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -144,6 +144,7 @@ pub struct Context {
     pub root: Root,
     /// What standard output and standard error are.
     pub terminal: Terminal,
+    characters: Characters,
     voice: Voice,
     results: Results,
 }
@@ -168,6 +169,10 @@ impl Context {
         Self {
             root: Root::new(&global.root),
             terminal: Terminal::detect(global.color),
+            characters: match global.ascii {
+                true => Characters::Ascii,
+                false => Characters::All,
+            },
             voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
             results: Results::Printed,
         }
@@ -178,9 +183,19 @@ impl Context {
         Self {
             root: self.root.clone(),
             terminal: self.terminal.stderr_only(),
+            characters: self.characters,
             voice: self.voice,
             results: Results::Noticed,
         }
+    }
+
+    /// How the workbench looks here.
+    fn theme(&self) -> Theme {
+        let colours = match self.terminal.stdout_paint() {
+            Paint::Coloured => Colours::Sixteen,
+            Paint::Plain => Colours::None,
+        };
+        Theme::new(colours, self.characters)
     }
 
     /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
@@ -247,12 +262,12 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
         Ok(Cli {
             global,
             command: None,
-        }) if io::stdout().is_terminal() && io::stdin().is_terminal() => {
+        }) => {
             let context = Context::new(&global);
-            let opened = open_workbench(&global, &context);
-            failure::outcome(opened, &context.terminal)
-        }
-        Ok(Cli { command: None, .. }) => {
+            if context.terminal.is_interactive() {
+                let opened = tui::open(&context.root, None, &context.theme());
+                return failure::outcome(opened.map_err(Into::into), &context.terminal);
+            }
             // Nobody to tell when help cannot be written.
             let _ = Cli::command().color(colour).print_help();
             Outcome::Done
@@ -266,18 +281,6 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             }
         }
     }
-}
-
-fn open_workbench(global: &Global, context: &Context) -> anyhow::Result<()> {
-    let colours = match context.terminal.stdout_paint() {
-        Paint::Coloured => Colours::Sixteen,
-        Paint::Plain => Colours::None,
-    };
-    let characters = match global.ascii {
-        true => Characters::Ascii,
-        false => Characters::All,
-    };
-    Ok(tui::open(&context.root, &Theme::new(colours, characters))?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! `cutline runs`: the runs there are, and what they are at.
 
-use std::fs;
 use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::{Context as _, bail};
@@ -12,7 +11,7 @@ use super::terminal::{display_path, display_safe};
 use super::{Context, json};
 use crate::metrics::Scores;
 use crate::runs::RunDirectory;
-use crate::runs::job::{LockState, State, Status, look_at_lock};
+use crate::runs::job::{State, Status};
 
 /// List the runs: their state, how far they are, their best score
 ///
@@ -169,34 +168,21 @@ fn ago(seconds: f64) -> String {
 impl Remove {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         // All of them are looked at before any is removed.
-        let runs: Vec<RunDirectory> = self
-            .runs
-            .iter()
-            .map(|name| removable(name, context))
-            .collect::<anyhow::Result<_>>()?;
+        let mut runs = Vec::new();
+        for name in &self.runs {
+            let run = context.root.find_run(name)?;
+            run.check_removable()?;
+            runs.push(run);
+        }
         if !self.yes {
             confirm(&runs, context)?;
         }
         for run in runs {
-            fs::remove_dir_all(run.path())
-                .with_context(|| format!("cannot remove {}", display_path(run.path())))?;
+            run.remove()?;
             context.notice(&format!("removed {}", display_path(run.path())));
         }
         Ok(())
     }
-}
-
-fn removable(name: &str, context: &Context) -> anyhow::Result<RunDirectory> {
-    let run = context.root.find_run(name)?;
-    let status = Status::read(&run.job())?;
-    if status.state.is_live() || look_at_lock(&run.job().lock())? != LockState::Free {
-        bail!(
-            "{} is {}; stop it first: cutline control {0} stop",
-            run.name(),
-            status.state.name()
-        );
-    }
-    Ok(run)
 }
 
 fn confirm(runs: &[RunDirectory], context: &Context) -> anyhow::Result<()> {

@@ -170,6 +170,11 @@ impl Terminal {
         self.stdout.is_terminal
     }
 
+    /// Whether somebody sits at a terminal that can be drawn on and typed at.
+    pub fn is_interactive(&self) -> bool {
+        self.stdout.is_terminal && io::stdin().is_terminal()
+    }
+
     /// Whether pictures may go to standard output.
     pub fn stdout_draws(&self) -> bool {
         self.stdout.draws

@@ -1,6 +1,5 @@
 //! `cutline train`: from a data set to a run with checkpoints.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -14,7 +13,6 @@ use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
-use crate::runs::job::spawn_detached;
 use crate::runs::{Name, RunDirectory, TrainingRun};
 use crate::training::{Ending, RunSettings};
 
@@ -127,9 +125,7 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
 
 /// Hands the run to a process of its own.
 fn detach(run: RunDirectory, context: &Context) -> anyhow::Result<()> {
-    let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into()];
-    arguments.push(run.path().canonicalize()?.into());
-    let process = spawn_detached(&run.job(), &arguments)?;
+    let process = run.take_up()?;
     let (name, root) = (run.name(), context.root_flag());
     context.notice(&format!(
         "Training in process {}. Look at it with: cutline attach {name}{root}",

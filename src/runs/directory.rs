@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::job::JobDirectory;
+use super::job::{
+    Detached, JobDirectory, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
+};
 use super::name::Name;
 use crate::nearest::nearest;
 
@@ -73,6 +75,14 @@ pub enum DirectoryError {
     NotAJob {
         /// The directory at fault.
         path: PathBuf,
+    },
+    /// Somebody works on the run.
+    #[error("{run} is {}; stop it first: cutline control {run} stop", state.name())]
+    Live {
+        /// The run.
+        run: String,
+        /// Its state.
+        state: State,
     },
     /// The name is taken.
     #[error("{} exists already; choose another name, or resume that run", path.display())]
@@ -355,6 +365,51 @@ impl RunDirectory {
     /// The directory of its evaluations.
     pub fn evaluations(&self) -> PathBuf {
         self.path.join("evaluations")
+    }
+
+    /// Starts a trainer of its own that goes on with the run.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be started, or ends before it has begun.
+    pub fn take_up(&self) -> Result<Detached, SpawnError> {
+        // From whatever directory, and under whatever root, it finds the run by its path.
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        spawn_detached(&self.job(), &["train".into(), "--resume".into(), path.into()])
+    }
+
+    /// Whether it may be removed: nobody works on it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Live`] where somebody does.
+    pub fn check_removable(&self) -> Result<(), DirectoryError> {
+        let failed = |source| DirectoryError::Io {
+            action: "read",
+            path: self.path.clone(),
+            source,
+        };
+        let state = Status::read(&self.job()).map_err(failed)?.state;
+        let is_held = look_at_lock(&self.job().lock()).map_err(failed)? != LockState::Free;
+        if is_held || state.is_live() {
+            let run = self.name();
+            return Err(DirectoryError::Live { run, state });
+        }
+        Ok(())
+    }
+
+    /// Removes the run with its checkpoints.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Live`] where somebody works on it.
+    pub fn remove(&self) -> Result<(), DirectoryError> {
+        self.check_removable()?;
+        std::fs::remove_dir_all(&self.path).map_err(|source| DirectoryError::Io {
+            action: "remove",
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The checkpoint after the last finished step that was saved.

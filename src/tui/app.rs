@@ -251,12 +251,17 @@ impl App {
         let Some(name) = self.selected_run().map(|row| row.name.clone()) else {
             return Vec::new();
         };
+        self.look_at(&name)
+    }
+
+    /// Looks at the run of that name.
+    pub fn look_at(&mut self, name: &str) -> Vec<Effect> {
         if self.open.as_ref().is_some_and(|view| view.name == name) {
             return Vec::new();
         }
-        self.open = Some(RunView::new(&name));
+        self.open = Some(RunView::new(name));
         self.chart.range = None;
-        vec![Effect::Follow(name)]
+        vec![Effect::Follow(name.to_owned())]
     }
 
     fn press(&mut self, key: KeyEvent) -> Vec<Effect> {

@@ -194,8 +194,8 @@ pub const TABLE: &[Binding] = bindings![
     Train [Code(KeyCode::Up), Char('k')] Up "up" "The run before" InHelp;
     Train [Code(KeyCode::Down), Char('j')] Down "down" "The next run" InHelp;
     Runs [Code(KeyCode::Enter)] Open "open" "Look at the selected run" InFooter;
-    Runs [Code(KeyCode::Up), Char('k')] Up "up" "One run up" InFooter;
-    Runs [Code(KeyCode::Down), Char('j')] Down "down" "One run down" InFooter;
+    Runs [Code(KeyCode::Up), Char('k')] Up "up" "One run up" InHelp;
+    Runs [Code(KeyCode::Down), Char('j')] Down "down" "One run down" InHelp;
     Runs [Code(KeyCode::Home), Char('g')] First "first" "The first run" InHelp;
     Runs [Code(KeyCode::End), Char('G')] Last "last" "The last run" InHelp;
     Runs [Char('u')] TakeUp "resume" "Take up the selected run again" InFooter;
@@ -232,6 +232,31 @@ mod tests {
                 assert!(!keys[..at].contains(key), "{key} in {}", context.name());
             }
         }
+    }
+
+    /// The README's table, as the code has it.
+    fn readme_table() -> String {
+        let mut table = String::from("| in | key | what it does |\n| --- | --- | --- |\n");
+        for binding in TABLE {
+            let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();
+            table += &format!(
+                "| {} | {} | {} |\n",
+                binding.context.name(),
+                keys.join(" "),
+                binding.help
+            );
+        }
+        table
+    }
+
+    #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = include_str!("../../README.md");
+        assert!(
+            readme.contains(&readme_table()),
+            "put this into the README:\n{}",
+            readme_table()
+        );
     }
 
     #[test]

@@ -12,13 +12,15 @@ pub mod keys;
 mod run_view;
 mod series;
 mod tabs;
+#[cfg(test)]
+mod tests;
 pub mod theme;
 mod view;
 mod watch;
 mod widgets;
 
 use crate::runs::Root;
-use crate::runs::job::{Command, Status, send, spawn_detached};
+use crate::runs::job::{Command, ask};
 use app::{App, Effect, Life, Message};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
@@ -34,19 +36,21 @@ pub use view::draw;
 
 /// The least time between two frames, unless a key was pressed.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
+/// How long a job may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Opens the workbench on the runs under `root`, until the user leaves it.
+/// Opens the workbench on the runs under `root`, at the run of a name if one is given, until the user leaves it.
 ///
 /// # Errors
 /// Those of the terminal, which is put back as it was in any case.
-pub fn open(root: &Root, theme: &Theme) -> io::Result<()> {
+pub fn open(root: &Root, at: Option<&str>, theme: &Theme) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
-    let result = run(&mut terminal, root, theme);
+    let result = run(&mut terminal, root, at, theme);
     let restored = ratatui::try_restore();
     result.and(restored)
 }
 
-fn run(terminal: &mut DefaultTerminal, root: &Root, theme: &Theme) -> io::Result<()> {
+fn run(terminal: &mut DefaultTerminal, root: &Root, at: Option<&str>, theme: &Theme) -> io::Result<()> {
     let (tell, messages) = channel();
     let (follow, followed) = channel();
     listen_to_terminal(tell.clone())?;
@@ -57,6 +61,11 @@ fn run(terminal: &mut DefaultTerminal, root: &Root, theme: &Theme) -> io::Result
         .spawn(move || watch::watch(&watcher.0, &followed, &watcher.1))?;
     let hands = Hands { root, follow, tell };
     let mut app = App::default();
+    if let Some(name) = at {
+        for effect in app.look_at(name) {
+            hands.carry_out(effect);
+        }
+    }
     while app.life == Life::GoesOn {
         terminal.draw(|frame| draw(frame, &app, theme))?;
         for effect in next_messages(&messages, &mut app) {
@@ -153,23 +162,17 @@ fn told(error: impl std::fmt::Display) -> String {
 
 fn control(root: &Root, run: &str, command: &Command) -> Result<String, String> {
     let run = root.find_run(run).map_err(told)?;
-    send(&run.job(), command).map_err(told)?;
-    Ok(format!("{} asked for", command.name()))
+    let answer = ask(&run.job(), command, PATIENCE).map_err(told)?;
+    Ok(format!("{} at step {}", command.name(), answer.step))
 }
 
 fn take_up(root: &Root, name: &str) -> Result<String, String> {
     let run = root.find_run(name).map_err(told)?;
-    let path = run.path().canonicalize().map_err(told)?;
-    let arguments = ["train".into(), "--resume".into(), path.into()];
-    let process = spawn_detached(&run.job(), &arguments).map_err(told)?;
+    let process = run.take_up().map_err(told)?;
     Ok(format!("{name} goes on in process {}", process.pid))
 }
 
 fn remove(root: &Root, name: &str) -> Result<String, String> {
-    let run = root.find_run(name).map_err(told)?;
-    if Status::read(&run.job()).map_err(told)?.state.is_live() {
-        return Err(format!("{name} is being trained: stop it first"));
-    }
-    std::fs::remove_dir_all(run.path()).map_err(told)?;
+    root.find_run(name).and_then(|run| run.remove()).map_err(told)?;
     Ok(format!("{name} is removed"))
 }

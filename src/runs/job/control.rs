@@ -6,6 +6,9 @@
 
 use super::JobDirectory;
 use super::event_log::now;
+use super::reader::EventLogTail;
+use super::state::{State, Status};
+use crate::runs::event::{Acknowledgement, Event};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -13,11 +16,15 @@ use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// More than any command takes.
 const LONGEST_FILE: u64 = 64 * 1024;
 /// Files that are taken at a time; what is more waits.
 const MOST_AT_ONCE: usize = 64;
+/// How often the log is looked at for an answer.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 /// What a file of commands ends in.
 const EXTENSION: &str = "json";
 
@@ -77,6 +84,71 @@ pub fn send(job: &JobDirectory, command: &Command) -> io::Result<String> {
     fs::write(&hidden, serde_json::to_vec(command)?)?;
     fs::rename(&hidden, inbox.join(&name))?;
     Ok(name)
+}
+
+/// Why a job did not do what it was asked to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody works on it.
+    #[error("nobody works on it: it is {}; nothing was asked", .0.name())]
+    NotLive(State),
+    /// It refused.
+    #[error("refused to {command}: {why}")]
+    Refused {
+        /// The command.
+        command: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// It has not answered yet.
+    #[error("no answer in {} seconds; it may be busy between two batches, and will take it then", .0.as_secs())]
+    NoAnswer(Duration),
+    /// The operating system refused.
+    #[error("{}: {source}; check permissions and free space", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// Leaves a command for a job and waits for what it says.
+///
+/// # Errors
+/// Where nobody works on the job, it refuses, or does not answer within `patience`.
+pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<Acknowledgement, AskError> {
+    let failed = |source| AskError::Io {
+        path: job.path().to_owned(),
+        source,
+    };
+    let state = Status::read(job).map_err(failed)?.state;
+    if !state.is_live() {
+        return Err(AskError::NotLive(state));
+    }
+    let mut tail = EventLogTail::new(job.events());
+    let id = send(job, command).map_err(failed)?;
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        let records = tail.poll().map_err(failed)?.records;
+        let quiet = records.is_empty();
+        let answer = records.into_iter().find_map(|record| match record.event {
+            Event::Control(answer) if answer.id == id => Some(answer),
+            _ => None,
+        });
+        match answer {
+            Some(Acknowledgement {
+                refused: Some(why), ..
+            }) => {
+                let command = command.name();
+                return Err(AskError::Refused { command, why });
+            }
+            Some(answer) => return Ok(answer),
+            None if quiet => thread::sleep(BETWEEN_LOOKS),
+            None => {}
+        }
+    }
+    Err(AskError::NoAnswer(patience))
 }
 
 /// Something found in the inbox.

@@ -21,7 +21,7 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-pub use control::{Command, Inbox, Letter, send};
+pub use control::{AskError, Command, Inbox, Letter, ask, send};
 pub use event_log::EventLog;
 pub use lock::{Holder, Lock, LockError, LockState, host_name, look_at_lock};
 pub use reader::{EventLogTail, LoggedEvents, read_events};

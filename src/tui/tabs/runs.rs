@@ -25,7 +25,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         return;
     };
     let widths = [
-        Constraint::Fill(3),
+        Constraint::Fill(2),
         Constraint::Length(9),
         Constraint::Length(16),
         Constraint::Length(6),

@@ -27,7 +27,7 @@ const SAMPLES: usize = 5;
 /// Rows below which captions give way to the chart.
 const ROOMY: u16 = 18;
 /// Columns of the bar.
-const BAR: usize = 28;
+const BAR: usize = 24;
 /// Columns for the name of a photo.
 const PHOTO: usize = 22;
 

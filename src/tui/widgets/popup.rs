@@ -55,7 +55,7 @@ fn help_line(binding: &Binding, theme: &Theme) -> Line<'static> {
 fn draw_box(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, theme: &Theme) {
     let area = frame.area();
     let wanted = lines.iter().map(Line::width).max().unwrap_or(0).max(title.len()) as u16 + 4;
-    let width = wanted.clamp(20, 72).min(area.width);
+    let width = wanted.clamp(20, 78).min(area.width);
     let rows: usize = lines
         .iter()
         .map(|line| {
