@@ -367,11 +367,31 @@ fn fault<T: DeserializeOwned>(base: &Table, entries: &[Entry], error: toml::de::
         .iter()
         .find_map(|entry| {
             let error = deserialise::<T>(base, std::slice::from_ref(entry)).err()?;
-            Some(entry.invalid(error.message().to_owned()))
+            Some(entry.invalid(in_plain_words(error.message())))
         })
         .unwrap_or_else(|| ConfigError::Conflict {
             message: error.message().to_owned(),
         })
+}
+
+/// Without the names of Rust's types.
+fn in_plain_words(message: &str) -> String {
+    const NAMES: [(&str, &str); 6] = [
+        ("expected f32", "expected a number"),
+        ("expected f64", "expected a number"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        (
+            "expected a nonzero u",
+            "expected a whole number above 0, of type u",
+        ),
+    ];
+    let named = NAMES.iter().find(|(name, _)| message.contains(name));
+    named.map_or_else(
+        || message.to_owned(),
+        |(name, words)| message.replace(name, words),
+    )
 }
 
 fn deserialise<T: DeserializeOwned>(base: &Table, entries: &[Entry]) -> Result<T, toml::de::Error> {

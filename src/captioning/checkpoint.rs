@@ -35,7 +35,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// Not a checkpoint, or a part of one.
-    #[error("{}: not a whole checkpoint: {why}; use another checkpoint of the run, such as `latest` or `best`", path.display())]
+    #[error("{}: not a whole checkpoint: {why}; evaluate and caption can use the run's other one (--checkpoint best or latest), a training must be started anew", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::Context;
-use super::follow::Follower;
+use super::follow::{Follower, Output};
 use super::terminal::{display_path, display_safe};
-use crate::runs::Name;
-use crate::runs::job::{EventLogTail, JobDirectory, State, Status, Summary};
+use crate::runs::job::{EventLogTail, JobDirectory, State, Status};
+use crate::runs::{JobKind, Name};
 use crate::tui;
 
 /// How often the log is looked at.
@@ -62,7 +62,8 @@ impl Attach {
             if self.show_new(&mut view, Time::Now, context)? {
                 continue;
             }
-            let status = Status::of(&job, view.summary.clone()).with_context(|| cannot_read(&job))?;
+            let status =
+                Status::of(&job, view.follower.summary().clone()).with_context(|| cannot_read(&job))?;
             // Between the last look at the log and that at the lock, more may have been told.
             if !status.state.is_live() && !self.show_new(&mut view, Time::Now, context)? {
                 view.follower.clear();
@@ -82,11 +83,13 @@ impl Attach {
             }
             any = true;
             for record in &records {
-                view.summary.count(record);
                 match (self.json, time) {
-                    (true, _) => context.print(&format!("{}\n", serde_json::to_string(record)?))?,
-                    (false, Time::Past) => view.follower.show_past(record),
-                    (false, Time::Now) => view.follower.show(record),
+                    (true, _) => {
+                        context.print(&format!("{}\n", serde_json::to_string(record)?))?;
+                        view.follower.hear(record);
+                    }
+                    (false, Time::Past) => view.follower.show_past(record)?,
+                    (false, Time::Now) => view.follower.show(record)?,
                 }
             }
         }
@@ -94,11 +97,15 @@ impl Attach {
 
     fn leave(&self, status: &Status, context: &Context) -> anyhow::Result<()> {
         let (run, root) = (display_safe(&self.run), context.root_flag());
+        let go_on = match status.summary.job {
+            Some(JobKind::Prepare) => "the same `cutline prepare` goes on from there".to_owned(),
+            Some(JobKind::Evaluate) => "evaluate again".to_owned(),
+            Some(JobKind::Train) | None => format!("go on with: cutline train --resume {run}{root}"),
+        };
         match status.state {
-            State::Crashed => bail!(
-                "the process that worked on {run} died without a word; go on with: cutline train --resume {run}{root}"
-            ),
+            State::Crashed => bail!("the process that worked on {run} died without a word; {go_on}"),
             State::Failed => bail!("{run} failed, see above; what was saved before is kept"),
+            State::New => bail!("nobody has worked on {run} yet; {go_on}"),
             _ => Ok(()),
         }
     }
@@ -107,7 +114,6 @@ impl Attach {
 /// A log, and what has been seen of it.
 struct View<'a> {
     tail: EventLogTail,
-    summary: Summary,
     follower: Follower<'a>,
 }
 
@@ -115,8 +121,7 @@ impl<'a> View<'a> {
     fn new(job: &JobDirectory, context: &'a Context) -> Self {
         Self {
             tail: EventLogTail::new(job.events()),
-            summary: Summary::default(),
-            follower: Follower::new(context),
+            follower: Follower::new(context, Output::Results),
         }
     }
 }

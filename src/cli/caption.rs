@@ -93,11 +93,11 @@ impl Caption {
                 }
             }
         }
-        anyhow::ensure!(
-            unread == 0,
-            "{unread} of {} photos could not be read; the others are captioned",
-            self.photos.len()
-        );
+        match self.photos.len() {
+            _ if unread == 0 => {}
+            all if unread == all => anyhow::bail!("no photo could be read"),
+            all => anyhow::bail!("{unread} of {all} photos could not be read; the others are captioned"),
+        }
         Ok(())
     }
 

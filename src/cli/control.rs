@@ -67,7 +67,7 @@ impl Control {
         }
         let answer = ask(&job, &command, Duration::from_secs(self.wait))
             .with_context(|| display_safe(&self.run).into_owned())?;
-        Ok(context.print(&format!("{} at step {}\n", command.name(), answer.step))?)
+        Ok(context.print(&format!("{answer}\n"))?)
     }
 
     fn command(&self) -> anyhow::Result<Command> {

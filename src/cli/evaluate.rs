@@ -5,7 +5,6 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use dfdx::prelude::Cpu;
 
@@ -15,13 +14,12 @@ use super::progress::Task;
 use super::score::scores_table;
 use super::search::{SearchArgs, describe};
 use super::terminal::{Paint, Role, display_path, display_safe};
-use super::{Context, json};
+use super::{Context, json, output};
 use crate::captioning::PhotoInputs;
 use crate::dataset::{self, DataSet, Photo};
 use crate::evaluation::{
     CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, Subject, background, evaluate,
 };
-use crate::files::write_atomically;
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name, RunDirectory, TrainedRun};
 use crate::training::{Progress, RunRecord};
@@ -124,6 +122,8 @@ impl Checkpoint {
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let run = context.root.find_run(&self.run)?;
+        // Before the work, not after it.
+        self.out.as_deref().map(output::check_place).transpose()?;
         let job = self.job(&run);
         if self.detach {
             return detach(&job, context);
@@ -183,7 +183,17 @@ impl Evaluate {
                 session.progress(progress);
                 session.go_on()
             })?;
-            save(&report, &job.path().join("report.json"))?;
+            let path = job.path().join("report.json");
+            save(&report, &path)?;
+            let scores = &report.figures.scores;
+            session.message(format!(
+                "BLEU-1 {:.4}, BLEU-4 {:.4}, ROUGE-L {:.4}, CIDEr-D {:.4}; the report is in {}",
+                scores.bleu[0],
+                scores.bleu[3],
+                scores.rouge_l,
+                scores.cider_d,
+                display_path(&path)
+            ));
             Ok(report)
         })
     }
@@ -208,6 +218,7 @@ impl Evaluate {
         }
         let split = dataset::Split::from(self.split);
         let photos: Vec<&Photo> = data_set.photos(split).collect();
+        anyhow::ensure!(!photos.is_empty(), EvaluationError::Empty(split));
         let inputs = PhotoInputs::open(&run.model.spec().encoder, &data_directory, photos.iter().copied())?;
         let subject = Subject {
             run: directory.name(),
@@ -266,13 +277,7 @@ fn is_read_only(error: &anyhow::Error) -> bool {
 }
 
 fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
-    let text = json::pretty(report)?;
-    write_atomically(path, |out| out.write_all(text.as_bytes())).with_context(|| {
-        format!(
-            "cannot write {}; check the path and the space left",
-            path.display()
-        )
-    })
+    output::write(path, json::pretty(report)?.as_bytes())
 }
 
 /// The report for a reader: scores, signs, diagnosis, samples.

@@ -61,6 +61,18 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
     error.downcast_ref::<io::Error>().map(io::Error::kind)
 }
 
+/// The error in one line: what failed, why, and what to try next.
+pub(super) fn in_one_line(error: &anyhow::Error) -> String {
+    lines(error, Paint::Plain)
+        .iter()
+        .map(|line| {
+            let line = line.trim_start();
+            line.strip_prefix("error: ").unwrap_or(line)
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
 /// One line for the error, one for each cause that says more, one for the hint.
 fn lines(error: &anyhow::Error, paint: Paint) -> Vec<String> {
     let hint = error.downcast_ref::<Hint>();
@@ -114,6 +126,15 @@ mod tests {
                 "  because: the file ends early\u{fffd}[2J",
                 "hint: fetch the file again",
             ]
+        );
+    }
+
+    #[test]
+    fn all_of_it_fits_in_one_line() {
+        let error = torn().context("no weights").hint("fetch the file again");
+        assert_eq!(
+            in_one_line(&error.unwrap_err()),
+            "no weights; because: the file ends early\u{fffd}[2J; hint: fetch the file again"
         );
     }
 

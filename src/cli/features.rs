@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use dfdx::prelude::Cpu;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::progress::Task;
-use super::{Context, choices};
-use crate::files::write_atomically;
+use super::{Context, choices, output};
 use crate::vision::backbone::{BackboneKind, FeatureForm, MapShape};
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::photo;
@@ -50,6 +49,8 @@ pub(super) struct Features {
 impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let photos = by_file_name(&self.photos)?;
+        // Before the work, not after it.
+        output::check_place(&self.out)?;
         let file = WeightFile::open(&self.weights)?;
         let encoder = PhotoEncoder::load(
             self.backbone,
@@ -121,10 +122,5 @@ fn write(
         .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
     let file = safetensors::serialize(views, None)?;
-    write_atomically(out, |writer| writer.write_all(&file)).with_context(|| {
-        format!(
-            "cannot write {}; check the path and the space left",
-            out.display()
-        )
-    })
+    output::write(out, &file)
 }

@@ -1,18 +1,34 @@
 //! The events of a job as somebody at a terminal wants to read them: a row for each epoch, a bar for what is being
 //! done, a line for what is worth knowing. Those who train and those who attach see the same.
 
+use std::io;
+
 use super::Context;
 use super::progress::{Progress as Bar, Task};
 use super::terminal::{Paint, Role, display_safe};
-use crate::runs::{End, EndReason, Event, JobKind, Record};
-use crate::training::{Evaluation, Occasion, Progress, Samples, Step};
+use crate::runs::job::Summary;
+use crate::runs::{End, EndReason, Event, JobKind, Record, Start};
+use crate::text::about_duration;
+use crate::training::{Evaluation, Occasion, Progress, Sample, Samples, Step};
 
 /// Over the rows of epochs.
 const HEADING: &str = "epoch    loss     dev  BLEU-1  BLEU-2  BLEU-3  BLEU-4  ROUGE-L  CIDEr-D";
 
+/// Where the lines go that stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    /// To standard error, beside a result of another kind.
+    Notices,
+    /// To standard output: they are the result.
+    Results,
+}
+
 /// Shows the events of a job.
 pub(super) struct Follower<'a> {
     context: &'a Context,
+    output: Output,
+    /// What has been shown so far comes to this.
+    summary: Summary,
     bar: Option<Bar>,
     /// What the bar counts.
     doing: String,
@@ -29,9 +45,11 @@ enum Heading {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(context: &'a Context) -> Self {
+    pub(super) fn new(context: &'a Context, output: Output) -> Self {
         Self {
             context,
+            output,
+            summary: Summary::default(),
             bar: None,
             doing: String::new(),
             done: 0,
@@ -39,21 +57,41 @@ impl<'a> Follower<'a> {
         }
     }
 
+    /// What the events that were shown come to.
+    pub(super) fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Takes an event into account that is shown by somebody else.
+    pub(super) fn hear(&mut self, record: &Record) {
+        self.summary.count(record);
+    }
+
     /// Shows what happens now.
-    pub(super) fn show(&mut self, record: &Record) {
+    ///
+    /// # Errors
+    /// Where the reader of standard output has gone.
+    pub(super) fn show(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(step) => self.step(step),
             Event::Progress(progress) => self.progress(progress),
-            other => self.lasting(other),
+            other => self.lasting(other)?,
         }
+        self.summary.count(record);
+        Ok(())
     }
 
     /// Shows what has happened before: what lasts of it.
-    pub(super) fn show_past(&mut self, record: &Record) {
+    ///
+    /// # Errors
+    /// Where the reader of standard output has gone.
+    pub(super) fn show_past(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(_) | Event::Progress(_) | Event::Control(_) => {}
-            other => self.lasting(other),
+            other => self.lasting(other)?,
         }
+        self.summary.count(record);
+        Ok(())
     }
 
     /// Takes the bar away.
@@ -62,49 +100,74 @@ impl<'a> Follower<'a> {
         self.doing.clear();
     }
 
-    fn lasting(&mut self, event: &Event) {
+    fn lasting(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::Start(start) => {
-                self.heading(start.job);
-                if start.step > 0 {
-                    self.say(Role::Quiet, &format!("going on after step {}", start.step));
-                }
-            }
+            Event::Start(start) => self.start(start),
             Event::Evaluation(evaluation) => self.evaluation(evaluation),
             Event::Samples(samples) => self.samples(samples),
-            Event::Control(control) => match &control.refused {
-                None => self.say(
-                    Role::Quiet,
-                    &format!("{} at step {}", control.command, control.step),
-                ),
-                Some(why) => self.say(Role::Warning, &format!("refused to {}: {why}", control.command)),
-            },
+            Event::Control(control) => {
+                let role = match &control.refused {
+                    None => Role::Quiet,
+                    Some(_) => Role::Warning,
+                };
+                self.say(role, &control.to_string())
+            }
             Event::Message(message) => self.say(Role::Quiet, &message.text),
             Event::Warning(warning) => self.say(Role::Warning, &format!("warning: {}", warning.text)),
-            Event::End(end) => {
-                self.clear();
-                if let Some(line) = ending(end) {
-                    self.context.notice(&display_safe(&line));
-                }
-            }
-            Event::Step(_) | Event::Progress(_) | Event::Checkpoint(_) | Event::Unknown => {}
+            Event::End(end) => self.end(end),
+            Event::Step(_) | Event::Progress(_) | Event::Checkpoint(_) | Event::Unknown => Ok(()),
         }
     }
 
-    fn heading(&mut self, job: JobKind) {
-        if job == JobKind::Train && self.heading == Heading::ToCome {
+    fn start(&mut self, start: &Start) -> io::Result<()> {
+        self.clear();
+        if self.summary.events > 0 && self.summary.end.is_none() {
+            self.say(Role::Warning, "here its process died without a word")?;
+        }
+        if self.output == Output::Results {
+            let Start {
+                data_set,
+                program,
+                host,
+                pid,
+                ..
+            } = start;
+            let work = match start.job {
+                JobKind::Prepare => "preparing",
+                JobKind::Train => "training on",
+                JobKind::Evaluate => "evaluating on",
+            };
+            let told = format!("{work} {data_set}: process {pid} on {host}, Cutline {program}");
+            self.say(Role::Quiet, &told)?;
+        }
+        if start.step > 0 {
+            self.say(Role::Quiet, &format!("going on after step {}", start.step))?;
+        }
+        if start.job == JobKind::Train && self.heading == Heading::ToCome {
             self.heading = Heading::Printed;
-            let paint = self.paint();
-            self.context.notice(&paint.text(Role::Heading, HEADING));
+            self.say(Role::Heading, HEADING)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, end: &End) -> io::Result<()> {
+        self.clear();
+        match ending(end, self.summary.job) {
+            Some(line) => self.say(Role::Quiet, &line),
+            None => Ok(()),
         }
     }
 
     fn step(&mut self, step: &Step) {
+        let left = self.summary.seconds_left().map_or(String::new(), |left| {
+            format!(", {} to the end", about_duration(left))
+        });
         let label = format!("epoch {}", step.epoch + 1);
         let bar = self.bar(&label, "batches", step.batches as u64, step.batch as u64);
         bar.note(&format!(
-            "loss {:.3}, {:.0} tokens/s",
-            step.loss, step.tokens_per_second
+            "loss {}, {:.0} tokens/s{left}",
+            loss(f64::from(step.loss)),
+            step.tokens_per_second
         ));
     }
 
@@ -146,63 +209,113 @@ impl<'a> Follower<'a> {
         bar
     }
 
-    fn evaluation(&mut self, evaluation: &Evaluation) {
+    fn evaluation(&mut self, evaluation: &Evaluation) -> io::Result<()> {
         self.clear();
         let paint = self.paint();
-        let mark = match (evaluation.occasion, evaluation.best) {
-            (Occasion::EpochEnd, true) => format!("  {}", paint.text(Role::Success, "best")),
-            (Occasion::EpochEnd, false) => String::new(),
-            (Occasion::Asked, _) => format!("  {}", paint.text(Role::Quiet, "asked for")),
+        let (epoch, mark) = match (evaluation.occasion, evaluation.best) {
+            (Occasion::EpochEnd, true) => (
+                format!("{}", evaluation.epoch + 1),
+                format!("  {}", paint.text(Role::Success, "best")),
+            ),
+            (Occasion::EpochEnd, false) => (format!("{}", evaluation.epoch + 1), String::new()),
+            (Occasion::Asked, _) => (
+                self.epochs_done(),
+                format!("  {}", paint.text(Role::Quiet, "asked")),
+            ),
         };
-        self.context.notice(&format!("{}{mark}", row(evaluation)));
+        self.line(&format!("{}{mark}", row(&epoch, evaluation)))
     }
 
-    fn samples(&mut self, samples: &Samples) {
-        if let Some(sample) = samples.captions.first() {
-            self.say(Role::Quiet, &format!("       {}", sample.caption));
+    /// How many epochs are done, and what share of the one under way.
+    fn epochs_done(&self) -> String {
+        let share = |step: &Step| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
+        format!("{:.1}", self.summary.step.as_ref().map_or(0.0, share))
+    }
+
+    fn samples(&mut self, samples: &Samples) -> io::Result<()> {
+        match samples.captions.first() {
+            Some(Sample { photo, caption }) => self.say(Role::Quiet, &format!("       {photo}: {caption}")),
+            None => Ok(()),
         }
     }
 
-    /// A line that stays, above the bar.
-    fn say(&self, role: Role, text: &str) {
+    /// A line of words from the log.
+    fn say(&self, role: Role, text: &str) -> io::Result<()> {
         let text = display_safe(text);
-        let line = self.paint().text(role, &text);
+        self.line(&self.paint().text(role, &text))
+    }
+
+    /// A line that stays, above the bar.
+    fn line(&self, line: &str) -> io::Result<()> {
+        let print = || match self.output {
+            Output::Notices => {
+                self.context.notice(line);
+                Ok(())
+            }
+            Output::Results => self.context.print(&format!("{line}\n")),
+        };
         match &self.bar {
-            Some(bar) => bar.say(&line),
-            None => self.context.notice(&line),
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
     fn paint(&self) -> Paint {
-        self.context.terminal.stderr_paint()
+        match self.output {
+            Output::Notices => self.context.terminal.stderr_paint(),
+            Output::Results => self.context.terminal.stdout_paint(),
+        }
     }
 }
 
-/// What an end means to a reader; nothing where that is told elsewhere.
-fn ending(end: &End) -> Option<String> {
-    match (end.reason, &end.error) {
-        (EndReason::Complete, _) => None,
-        (EndReason::Early, _) => Some("Stopped early: the dev score has not got better for a while.".into()),
-        (EndReason::Stopped, _) => Some("Stopped; all that was done is saved.".into()),
-        (EndReason::Failed, Some(error)) => Some(format!("Failed: {error}")),
-        (EndReason::Failed, None) => Some("Failed.".into()),
+/// What an end means to a reader.
+fn ending(end: &End, job: Option<JobKind>) -> Option<String> {
+    Some(match (end.reason, &end.error) {
+        (EndReason::Complete, _) if job == Some(JobKind::Train) => "All epochs are done.".into(),
+        (EndReason::Complete, _) => return None,
+        (EndReason::Early, _) => "Stopped early: the dev score has not got better for a while.".into(),
+        (EndReason::Stopped, _) => match job {
+            Some(JobKind::Evaluate) => {
+                "Stopped before all photos were captioned: there are no figures.".into()
+            }
+            _ => "Stopped; all that was done is saved.".into(),
+        },
+        (EndReason::Failed, Some(error)) => format!("Failed: {error}"),
+        (EndReason::Failed, None) => "Failed.".into(),
+    })
+}
+
+/// A loss in six characters, and in more only where it is beyond all measure.
+fn loss(value: f64) -> String {
+    if value.abs() < 100.0 {
+        format!("{value:.3}")
+    } else {
+        format!("{value:.1e}")
     }
 }
 
 /// The figures of an epoch under [`HEADING`], as fractions like those of `cutline evaluate`.
-fn row(evaluation: &Evaluation) -> String {
-    let Evaluation {
-        epoch,
-        training_loss,
-        loss,
-        scores,
-        ..
-    } = evaluation;
+fn row(epoch: &str, evaluation: &Evaluation) -> String {
+    let scores = &evaluation.scores;
     let [one, two, three, four] = scores.bleu;
     format!(
-        "{:>5}  {training_loss:>6.3}  {loss:>6.3}  {one:>6.4}  {two:>6.4}  {three:>6.4}  {four:>6.4}  {:>7.4}  {:>7.4}",
-        epoch + 1,
+        "{epoch:>5}  {:>6}  {:>6}  {one:>6.4}  {two:>6.4}  {three:>6.4}  {four:>6.4}  {:>7.4}  {:>7.4}",
+        loss(evaluation.training_loss),
+        loss(evaluation.loss),
         scores.rouge_l,
         scores.cider_d,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_beyond_all_measure_keeps_its_column() {
+        assert_eq!(
+            [3.2104, 99.9, 150.0, 6.8e29].map(loss),
+            ["3.210", "99.900", "1.5e2", "6.8e29"]
+        );
+    }
 }

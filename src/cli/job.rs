@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::Context;
+use super::failure::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::runs::job::{
@@ -30,6 +31,11 @@ impl Job<'_> {
     pub(super) fn message(&self, text: impl Into<String>) {
         let text = Text { text: text.into() };
         self.session.borrow_mut().tell(Event::Message(text));
+    }
+
+    /// Tells of something that should not be.
+    pub(super) fn warn(&self, text: &str) {
+        self.session.borrow_mut().warn(text);
     }
 
     /// Tells how far the work is, if that was not told just now.
@@ -79,7 +85,7 @@ pub(super) fn run_job<T>(
     let (reason, error) = match &result {
         Ok(_) => (EndReason::Complete, None),
         Err(error) if error.is::<Interrupted>() => (EndReason::Stopped, None),
-        Err(error) => (EndReason::Failed, Some(format!("{error:#}"))),
+        Err(error) => (EndReason::Failed, Some(in_one_line(error))),
     };
     let ended = job.session.into_inner().end(End { reason, error });
     let done = result?;

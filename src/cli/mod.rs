@@ -16,6 +16,7 @@ mod follow;
 pub mod interrupt;
 mod job;
 mod json;
+mod output;
 mod picture;
 mod prepare;
 pub mod progress;

@@ -101,12 +101,11 @@ impl Progress {
         }
     }
 
-    /// Prints a line that stays, above the bar.
-    pub fn say(&self, line: &str) {
+    /// Takes the bar away while something else is printed.
+    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.face {
-            Face::Bar { bar, .. } => bar.suspend(|| terminal::print_to_stderr(line)),
-            Face::Lines { .. } => terminal::print_to_stderr(line),
-            Face::Silent => {}
+            Face::Bar { bar, .. } => bar.suspend(print),
+            Face::Lines { .. } | Face::Silent => print(),
         }
     }
 

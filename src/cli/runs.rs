@@ -11,7 +11,8 @@ use super::terminal::{display_path, display_safe};
 use super::{Context, json};
 use crate::metrics::Scores;
 use crate::runs::RunDirectory;
-use crate::runs::job::{State, Status};
+use crate::runs::job::{JobDirectory, State, Status};
+use crate::text::about_duration;
 
 /// List the runs: their state, how far they are, their best score
 ///
@@ -22,12 +23,16 @@ use crate::runs::job::{State, Status};
     args_conflicts_with_subcommands = true,
     after_long_help = "Examples:
   cutline runs
+  cutline runs --all
   cutline runs --json | jq -r '.[] | select(.state == \"crashed\") | .run'
   cutline runs rm flickr8k-merge-001"
 )]
 pub(super) struct Runs {
     #[command(subcommand)]
     action: Option<Action>,
+    /// List preparing and evaluating too, by the paths that attach and control take
+    #[arg(long)]
+    all: bool,
     /// Print JSON: one object a run
     #[arg(long)]
     json: bool,
@@ -62,6 +67,10 @@ struct Row {
     step: u64,
     /// Epochs begun, and the share of the last one that is done.
     epoch: Option<f64>,
+    /// Epochs that it is to have.
+    epochs: Option<u64>,
+    /// Seconds to its end at the present speed, evaluations left out; while it is trained.
+    seconds_left: Option<f64>,
     best: Option<BestRow>,
     /// Seconds since the last event.
     silent_for: Option<f64>,
@@ -83,39 +92,54 @@ impl Runs {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         match self.action {
             Some(Action::Rm(remove)) => remove.run(context),
-            None => list(self.json, context),
+            None => self.list(context),
         }
     }
+
+    /// What is listed: its name, and its job.
+    fn jobs(&self, context: &Context) -> anyhow::Result<Vec<(String, JobDirectory)>> {
+        let runs = context.root.runs()?.into_iter();
+        let mut jobs: Vec<(String, JobDirectory)> = runs
+            .map(|name| (name.to_string(), context.root.run_dir(&name).job()))
+            .collect();
+        if self.all {
+            let others = context.root.other_jobs()?.into_iter();
+            jobs.extend(others.map(|(path, job)| (display_path(&path).to_string(), job)));
+        }
+        Ok(jobs)
+    }
+
+    fn list(&self, context: &Context) -> anyhow::Result<()> {
+        let mut rows = Vec::new();
+        for (name, job) in self.jobs(context)? {
+            let status =
+                Status::read(&job).with_context(|| format!("cannot read {}", display_path(&job.events())))?;
+            rows.push(row(name, status));
+        }
+        if self.json {
+            return Ok(context.print(&json::pretty(&rows)?)?);
+        }
+        if rows.is_empty() {
+            context.notice("there are no runs yet; make one with `cutline train`, or give --root");
+            return Ok(());
+        }
+        let mut table = Table::new([
+            "run", "state", "epoch", "left", "BLEU-4", "CIDEr-D", "last", "pid", "host",
+        ]);
+        for row in rows {
+            table.row(cells(row));
+        }
+        Ok(context.print(&table.render(context.terminal.stdout_paint()))?)
+    }
 }
 
-fn list(json: bool, context: &Context) -> anyhow::Result<()> {
-    let mut rows = Vec::new();
-    for name in context.root.runs()? {
-        let run = context.root.run_dir(&name);
-        let status = Status::read(&run.job())
-            .with_context(|| format!("cannot read {}", display_path(&run.job().events())))?;
-        rows.push(row(&run, status));
-    }
-    if json {
-        return Ok(context.print(&json::pretty(&rows)?)?);
-    }
-    if rows.is_empty() {
-        context.notice("there are no runs yet; make one with `cutline train`, or give --root");
-        return Ok(());
-    }
-    let mut table = Table::new([
-        "run", "state", "step", "epoch", "BLEU-4", "CIDEr-D", "last", "pid", "host",
-    ]);
-    for row in rows {
-        table.row(cells(row));
-    }
-    Ok(context.print(&table.render(context.terminal.stdout_paint()))?)
-}
-
-fn row(run: &RunDirectory, status: Status) -> Row {
+fn row(run: String, status: Status) -> Row {
     let summary = status.summary;
+    let is_live = status.state.is_live();
     Row {
-        run: run.name(),
+        epochs: summary.epochs,
+        seconds_left: summary.seconds_left().filter(|_| is_live),
+        run,
         state: status.state,
         data_set: summary.data_set,
         step: summary.step.as_ref().map_or(0, |step| step.step),
@@ -129,7 +153,7 @@ fn row(run: &RunDirectory, status: Status) -> Row {
             loss: best.loss,
         }),
         silent_for: status.silence,
-        pid: summary.pid.filter(|_| status.state.is_live()),
+        pid: summary.pid.filter(|_| is_live),
         host: summary.host,
         error: summary.end.and_then(|(_, error)| error),
     }
@@ -145,24 +169,17 @@ fn cells(row: Row) -> [String; 9] {
     [
         row.run.clone(),
         row.state.name().into(),
-        row.step.to_string(),
-        or_dash(row.epoch.map(|epoch| format!("{epoch:.1}"))),
+        or_dash(row.epoch.map(|epoch| match row.epochs {
+            Some(epochs) => format!("{epoch:.1}/{epochs}"),
+            None => format!("{epoch:.1}"),
+        })),
+        or_dash(row.seconds_left.map(about_duration)),
         or_dash(score(|scores| scores.bleu[3])),
         or_dash(score(|scores| scores.cider_d)),
-        or_dash(row.silent_for.map(ago)),
+        or_dash(row.silent_for.map(about_duration)),
         or_dash(row.pid.map(|pid| pid.to_string())),
         or_dash(row.host.as_deref().map(|host| display_safe(host).into_owned())),
     ]
-}
-
-/// `3 s`, `12 min`, `5 h`, `2 d`
-fn ago(seconds: f64) -> String {
-    const UNITS: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
-    let (size, unit) = UNITS
-        .into_iter()
-        .find(|(size, _)| seconds >= *size)
-        .unwrap_or((1.0, "s"));
-    format!("{:.0} {unit}", (seconds / size).floor())
 }
 
 impl Remove {
@@ -201,19 +218,5 @@ fn confirm(runs: &[RunDirectory], context: &Context) -> anyhow::Result<()> {
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => bail!("nothing was removed"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_told_in_the_largest_unit_that_fits() {
-        let told: Vec<String> = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0]
-            .into_iter()
-            .map(ago)
-            .collect();
-        assert_eq!(told, ["0 s", "59 s", "1 min", "59 min", "1 h", "2 d"]);
     }
 }

@@ -8,13 +8,13 @@ use dfdx::prelude::Cpu;
 use indicatif::HumanCount;
 
 use super::Context;
-use super::follow::Follower;
+use super::follow::{Follower, Output};
 use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
 use crate::runs::{Name, RunDirectory, TrainingRun};
-use crate::training::{Ending, RunSettings};
+use crate::training::{ChangeError, Changes, Ending, RunSettings};
 
 /// Train a decoder on a data set; the run is written to `checkpoints/RUN`
 ///
@@ -29,7 +29,8 @@ use crate::training::{Ending, RunSettings};
   cutline train flickr8k --run wide --set decoder.hidden=512 --set training.learning_rate=5e-4
   cutline train flickr8k --print-settings > settings.toml
   cutline train flickr8k --config settings.toml
-  cutline train --resume wide")]
+  cutline train --resume wide
+  cutline train --resume wide --set training.epochs=20")]
 pub(super) struct Train {
     /// The data set's name, or the path of its directory
     #[arg(value_name = "NAME", required_unless_present_any = ["resume", "print_settings"])]
@@ -46,13 +47,14 @@ pub(super) struct Train {
     /// One setting, such as decoder.hidden=512; may be given again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Assignment>,
-    /// Go on with a run that was stopped or died: the one named here, or by --run
+    /// Go on with a run that was stopped, died or is complete: the one named here, or by --run; with --set, such as
+    /// training.epochs=20, under changed settings
     #[arg(
         long,
         value_name = "RUN",
         num_args = 0..=1,
         default_missing_value = "",
-        conflicts_with_all = ["config", "set", "decoder", "print_settings"]
+        conflicts_with_all = ["config", "decoder", "print_settings"]
     )]
     resume: Option<String>,
     /// Train in a process of its own that no closing terminal reaches; print the run's name and return
@@ -69,11 +71,16 @@ impl Train {
             return Ok(context.print(&toml::to_string_pretty(&self.settings()?)?)?);
         }
         let run = match &self.resume {
-            Some(named) => TrainingRun::resume(context.root.find_run(self.resumed(named)?)?)?,
+            Some(named) => {
+                let run = context.root.find_run(self.resumed(named)?)?;
+                TrainingRun::resume(run, self.changes()?)?
+            }
             None => self.start(context)?,
         };
         if self.detach {
-            detach(run.release(), context)
+            // Where the run is new, its settings are written down already.
+            let sets: &[Assignment] = if self.resume.is_some() { &self.set } else { &[] };
+            detach(&run.release(), sets, context)
         } else {
             finish(run, context)
         }
@@ -101,6 +108,11 @@ impl Train {
         }
     }
 
+    /// What `--set` changes of a run that is resumed.
+    fn changes(&self) -> Result<Changes, ChangeError> {
+        Changes::new(self.set.iter().map(|set| (set.key(), set.text().to_owned())))
+    }
+
     fn settings(&self) -> anyhow::Result<RunSettings> {
         let settings: RunSettings = config::resolve(self.config.as_deref(), &self.assignments()?)?;
         settings.check()?;
@@ -124,8 +136,8 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
 }
 
 /// Hands the run to a process of its own.
-fn detach(run: RunDirectory, context: &Context) -> anyhow::Result<()> {
-    let process = run.take_up()?;
+fn detach(run: &RunDirectory, sets: &[Assignment], context: &Context) -> anyhow::Result<()> {
+    let process = run.take_up(sets)?;
     let (name, root) = (run.name(), context.root_flag());
     context.notice(&format!(
         "Training in process {}. Look at it with: cutline attach {name}{root}",
@@ -148,10 +160,11 @@ pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Endi
     let interrupt = Interrupt::install()?;
     let name = run.directory().name();
     context.notice(&heading(&run));
-    let mut follower = Follower::new(context);
+    let mut follower = Follower::new(context, Output::Notices);
     let ending = run.train(
         &Cpu::default(),
-        &mut |record| follower.show(record),
+        // Notices go to standard error, where nobody needs to read them.
+        &mut |record| drop(follower.show(record)),
         interrupt.flag(),
     );
     follower.clear();

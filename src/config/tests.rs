@@ -179,7 +179,7 @@ fn wrong_types_name_the_key_what_was_expected_and_what_came() {
     let error = message(from_file("seed = 1\ndecoder.hidden = \"many\"\n"));
     assert!(error.contains(".toml:2: the setting `decoder.hidden`"), "{error}");
     assert!(
-        error.contains("invalid type: string \"many\", expected u32"),
+        error.contains("invalid type: string \"many\", expected a whole number"),
         "{error}"
     );
     let error = message(from_sets(&["seed=1", "decoder.hidden=-1", "note=x"]));

@@ -1,5 +1,6 @@
 //! Where things live: data sets and runs under one working directory, each under a name of its own.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use super::job::{
     Detached, JobDirectory, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
 };
 use super::name::Name;
+use crate::config::Assignment;
 use crate::nearest::nearest;
 
 /// How many existing names an error lists.
@@ -63,6 +65,14 @@ pub enum DirectoryError {
         looked_in: PathBuf,
         /// The nearest name, or the names there are.
         advice: String,
+    },
+    /// There is no directory at a path.
+    #[error("there is no directory {}; give the {kind}'s name, or the path of its directory", path.display())]
+    NoDirectory {
+        /// A data set or a run.
+        kind: Kind,
+        /// The path.
+        path: PathBuf,
     },
     /// A directory without the settings that make it a run.
     #[error("{} is not a run: it holds no config.toml; give the directory that training wrote", path.display())]
@@ -185,7 +195,7 @@ impl Root {
     pub fn find_job(&self, wanted: &str) -> Result<JobDirectory, DirectoryError> {
         let below = self.path.join(wanted);
         let path = match self.find(Kind::Run, wanted) {
-            Err(DirectoryError::Missing { .. }) if below.is_dir() => below,
+            Err(DirectoryError::NoDirectory { .. }) if below.is_dir() => below,
             found => found?,
         };
         let run = RunDirectory { path };
@@ -198,6 +208,28 @@ impl Root {
         } else {
             Err(DirectoryError::NotAJob { path: run.path })
         }
+    }
+
+    /// All jobs but those of training: preparing data sets and evaluating runs. Each with the path by which
+    /// [`Root::find_job`] finds it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] if a directory cannot be listed.
+    pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
+        let mut places = Vec::new();
+        for data_set in subdirectories(&self.home(Kind::DataSet))? {
+            places.push(data_set.join("prepare"));
+        }
+        for run in subdirectories(&self.home(Kind::Run))? {
+            places.extend(subdirectories(&RunDirectory { path: run }.evaluations())?);
+        }
+        let named = |path: PathBuf| {
+            let name = path.strip_prefix(&self.path).unwrap_or(&path).to_owned();
+            (name, JobDirectory::new(path))
+        };
+        let jobs = places.into_iter().map(named);
+        Ok(jobs.filter(|(_, job)| job.events().is_file()).collect())
     }
 
     /// Makes the directory of a new run under a name of the user's choice.
@@ -256,40 +288,23 @@ impl Root {
     }
 
     fn names(&self, kind: Kind) -> Result<Vec<Name>, DirectoryError> {
-        let home = self.home(kind);
-        let failed = |source| DirectoryError::Io {
-            action: "list",
-            path: home.clone(),
-            source,
-        };
-        let entries = match std::fs::read_dir(&home) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            let is_one = entry.path().join(kind.marker()).is_file();
-            if let Some(name) = name.filter(|_| is_one) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+        let is_one = |path: &PathBuf| path.join(kind.marker()).is_file();
+        let name = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
+        let directories = subdirectories(&self.home(kind))?;
+        Ok(directories.into_iter().filter(is_one).filter_map(name).collect())
     }
 
     fn find(&self, kind: Kind, wanted: &str) -> Result<PathBuf, DirectoryError> {
         // A bare name is never a path: beside `datasets/flickr8k` there is often the source in `./flickr8k`.
+        let is_path = wanted.contains(std::path::is_separator);
         let path = match wanted.parse::<Name>() {
             Ok(name) => self.home(kind).join(name.as_str()),
             Err(_) => PathBuf::from(wanted),
         };
-        if path.is_dir() {
-            Ok(path)
-        } else {
-            Err(self.missing(kind, wanted))
+        match path.is_dir() {
+            true => Ok(path),
+            false if is_path => Err(DirectoryError::NoDirectory { kind, path }),
+            false => Err(self.missing(kind, wanted)),
         }
     }
 
@@ -319,6 +334,28 @@ impl Root {
             advice,
         }
     }
+}
+
+/// The directories in a directory, sorted; none where it does not exist.
+fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
+    let failed = |source| DirectoryError::Io {
+        action: "list",
+        path: directory.to_owned(),
+        source,
+    };
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 enum Created {
@@ -367,15 +404,19 @@ impl RunDirectory {
         self.path.join("evaluations")
     }
 
-    /// Starts a trainer of its own that goes on with the run.
+    /// Starts a trainer of its own that goes on with the run, under settings changed by `sets`.
     ///
     /// # Errors
     ///
     /// Where it cannot be started, or ends before it has begun.
-    pub fn take_up(&self) -> Result<Detached, SpawnError> {
+    pub fn take_up(&self, sets: &[Assignment]) -> Result<Detached, SpawnError> {
         // From whatever directory, and under whatever root, it finds the run by its path.
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        spawn_detached(&self.job(), &["train".into(), "--resume".into(), path.into()])
+        let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into(), path.into()];
+        for set in sets {
+            arguments.extend(["--set".into(), format!("{}={}", set.key(), set.text()).into()]);
+        }
+        spawn_detached(&self.job(), &arguments)
     }
 
     /// Whether it may be removed: nobody works on it.

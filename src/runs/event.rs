@@ -14,6 +14,7 @@ use crate::training::{Evaluation, Progress, Samples, Saved, Step, TrainingEvent}
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt;
 
 /// The version of the log's form. It grows when a reader of the former would go wrong.
 pub const FORMAT: u32 = 1;
@@ -90,12 +91,23 @@ pub enum JobKind {
 pub struct Acknowledgement {
     /// The file's name, by which whoever left it knows it again.
     pub id: String,
-    /// The command, where it could be read.
+    /// The command, where it could be read; with `set`, the settings too.
     pub command: String,
     /// Updates made when it was taken.
     pub step: u64,
     /// Why it was refused; nothing where it was obeyed.
     pub refused: Option<String>,
+}
+
+impl fmt::Display for Acknowledgement {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.refused, self.step) {
+            (Some(why), _) => write!(out, "refused to {}: {why}", self.command),
+            // Preparing and evaluating have no steps.
+            (None, 0) => write!(out, "{}: done", self.command),
+            (None, step) => write!(out, "{} at step {step}", self.command),
+        }
+    }
 }
 
 /// Words for a reader.

@@ -103,6 +103,8 @@ struct Plan {
     data: DataSet,
     encoder: EncoderSpec,
     start: Start,
+    /// Settings to go on with that are others than before.
+    changes: Changes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +125,11 @@ impl TrainingRun {
     ) -> Result<Self, RunError> {
         settings.check()?;
         let data = DataSet::load(data_set)?;
+        for (split, name) in [(Split::Train, "training"), (Split::Dev, "dev")] {
+            if data.photos(split).all(|photo| photo.captions.is_empty()) {
+                return Err(TrainingError::Empty { split: name }.into());
+            }
+        }
         let features = choose_features(&settings.encoder, data_set)?;
         let encoder = encoder_spec(&settings.encoder, features.as_deref())?;
         let record = RunRecord {
@@ -148,15 +155,17 @@ impl TrainingRun {
             data,
             encoder,
             start: Start::New,
+            changes: Changes::default(),
         };
         Ok(Self { plan, lock })
     }
 
-    /// Goes on with a run from its latest checkpoint; from the beginning where it was stopped before its first.
+    /// Goes on with a run from its latest checkpoint, under changed settings; from the beginning where it was stopped
+    /// before its first.
     ///
     /// # Errors
     /// Where another trainer holds the run, its data set has changed, or a file cannot be read.
-    pub fn resume(directory: RunDirectory) -> Result<Self, RunError> {
+    pub fn resume(directory: RunDirectory, changes: Changes) -> Result<Self, RunError> {
         let lock = lock(&directory)?;
         remove_leftovers(directory.path()).map_err(|source| RunError::Io {
             path: directory.path().to_owned(),
@@ -184,6 +193,7 @@ impl TrainingRun {
             data,
             encoder,
             start,
+            changes,
         };
         Ok(Self { plan, lock })
     }
@@ -219,11 +229,31 @@ impl TrainingRun {
         stop: &AtomicBool,
     ) -> Result<Ending, RunError> {
         let Self { plan, lock } = self;
-        let train = plan.split(Split::Train)?;
-        let dev = plan.split(Split::Dev)?;
-        let mut trainer = plan.trainer(device, &train, &dev)?;
-        let work = plan.work(trainer.position().step);
-        let mut session = Session::begin(&plan.directory.job(), lock, work, stop, listener)?;
+        let job = plan.directory.job();
+        // What fails before the first step is told in the log as well.
+        let splits = plan
+            .split(Split::Train)
+            .and_then(|train| Ok((train, plan.split(Split::Dev)?)));
+        let (train, dev) = match splits {
+            Ok(splits) => splits,
+            Err(error) => {
+                return Err(
+                    Session::begin(&job, lock, plan.work(&plan.record.settings, 0), stop, listener)?
+                        .fail(error),
+                );
+            }
+        };
+        let mut trainer = match plan.trainer(device, &train, &dev) {
+            Ok(trainer) => trainer,
+            Err(error) => {
+                return Err(
+                    Session::begin(&job, lock, plan.work(&plan.record.settings, 0), stop, listener)?
+                        .fail(error),
+                );
+            }
+        };
+        let work = plan.work(trainer.settings(), trainer.position().step);
+        let mut session = Session::begin(&job, lock, work, stop, listener)?;
         match trainer.run(&mut session) {
             Ok(ending) => {
                 session.end(End {
@@ -243,13 +273,13 @@ impl TrainingRun {
 
 impl Plan {
     /// What the log says of it. `step` updates have been made before.
-    fn work(&self, step: u64) -> Work {
+    fn work(&self, settings: &RunSettings, step: u64) -> Work {
         Work {
             job: JobKind::Train,
             device: DEVICE.into(),
             data_set: self.record.data.name.clone(),
             data_hash: Some(self.record.data.hash.clone()),
-            settings: serde_json::to_value(&self.record.settings).unwrap_or_default(),
+            settings: serde_json::to_value(settings).unwrap_or_default(),
             step,
         }
     }
@@ -280,6 +310,7 @@ impl Plan {
         if self.start == Start::FromLatest {
             trainer.resume(&self.directory.latest())?;
         }
+        trainer.change(self.changes.clone())?;
         Ok(trainer)
     }
 

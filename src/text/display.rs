@@ -3,6 +3,16 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+/// `3 s`, `12 min`, `5.2 h`, `2 d`: about how long so many seconds are.
+pub fn about_duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 60.0 => format!("{:.0} s", s.floor()),
+        s if s < 3600.0 => format!("{:.0} min", (s / 60.0).floor()),
+        s if s < 86_400.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.0} d", (s / 86_400.0).floor()),
+    }
+}
+
 /// Makes any text safe to print on one line of a terminal.
 ///
 /// Tabs and line ends become a space. Every other control character (C0, DEL, C1, so every escape
@@ -50,6 +60,12 @@ fn is_invisible_format(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_told_in_the_largest_unit_that_fits() {
+        let told = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
+        assert_eq!(told, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -16,5 +16,5 @@ pub mod statistics;
 mod vocabulary;
 
 pub use cleaning::Cleaning;
-pub use display::{display_path, display_safe};
+pub use display::{about_duration, display_path, display_safe};
 pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};

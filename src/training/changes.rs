@@ -39,12 +39,52 @@ pub enum ChangeError {
     /// The key or the value cannot be read.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
+    /// There is no such setting.
+    #[error("there is no setting `{key}`; {advice}")]
+    Unknown {
+        /// The key.
+        key: String,
+        /// The nearest known one.
+        advice: String,
+    },
     /// The value is of the wrong type.
+    #[error("`{key}` does not take this: {message}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What was expected and what was found.
+        message: String,
+    },
+    /// The settings cannot be put together.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
     /// The value is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
+}
+
+impl ChangeError {
+    /// Without where it was given: it came in a file that is gone.
+    fn of(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Unknown { key, advice, .. } => Self::Unknown { key, advice },
+            ConfigError::Invalid { key, message, .. } => Self::Value { key, message },
+            other => Self::Config(other),
+        }
+    }
+}
+
+/// Why this key is not one that can change: there is none of its name, or it is fixed.
+fn not_changeable(key: String, value: &str) -> ChangeError {
+    let assignment: Result<Assignment, _> = format!("{key}={value}").parse();
+    let assignment = match assignment {
+        Ok(assignment) => assignment,
+        Err(error) => return error.into(),
+    };
+    match config::lay_over(&RunSettings::default(), &[assignment]) {
+        Err(error @ ConfigError::Unknown { .. }) => ChangeError::of(error),
+        _ => ChangeError::Fixed(key),
+    }
 }
 
 impl Changes {
@@ -56,7 +96,7 @@ impl Changes {
         let change = |(key, value): (String, String)| match key.as_str() {
             LEARNING_RATE => Ok((CHANGEABLE[0].to_owned(), value)),
             known if CHANGEABLE.contains(&known) => Ok((key, value)),
-            _ => Err(ChangeError::Fixed(key)),
+            _ => Err(not_changeable(key, &value)),
         };
         pairs.into_iter().map(change).collect::<Result<_, _>>().map(Self)
     }
@@ -71,7 +111,7 @@ impl Changes {
             .iter()
             .map(|(key, value)| format!("{key}={value}").parse())
             .collect::<Result<Vec<Assignment>, _>>()?;
-        let settings = config::lay_over(settings, &assignments)?;
+        let settings = config::lay_over(settings, &assignments).map_err(ChangeError::of)?;
         settings.check()?;
         Ok(settings)
     }
@@ -109,7 +149,16 @@ mod tests {
     fn what_does_not_fit_is_refused_with_the_reason() {
         for (key, value, reason) in [
             ("decoder.hidden", "512", "cannot change while a run is trained"),
-            ("lr", "fast", "training.learning_rate"),
+            (
+                "lr",
+                "fast",
+                "`training.learning_rate` does not take this: invalid type: string \"fast\", expected a number",
+            ),
+            (
+                "training.epoch",
+                "3",
+                "there is no setting `training.epoch`; did you mean `training.epochs`?",
+            ),
             ("lr", "-1", "a number above 0"),
             ("training.epochs", "0", "1 or more"),
         ] {

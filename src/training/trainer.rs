@@ -131,6 +131,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
         })
     }
 
+    /// The settings, with what was changed on the way.
+    pub fn settings(&self) -> &RunSettings {
+        &self.settings
+    }
+
     /// Where the training stands.
     pub fn position(&self) -> &Position {
         &self.position
@@ -204,7 +209,10 @@ impl<'a, D: Backend> Trainer<'a, D> {
     }
 
     /// Goes on with other settings.
-    pub(super) fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
+    ///
+    /// # Errors
+    /// Where they do not fit.
+    pub fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
         self.settings = changes.over(&self.settings)?;
         self.adam.settings = self.settings.training.optimiser;
         self.position.changes.extend(changes);

@@ -163,12 +163,12 @@ fn told(error: impl std::fmt::Display) -> String {
 fn control(root: &Root, run: &str, command: &Command) -> Result<String, String> {
     let run = root.find_run(run).map_err(told)?;
     let answer = ask(&run.job(), command, PATIENCE).map_err(told)?;
-    Ok(format!("{} at step {}", command.name(), answer.step))
+    Ok(answer.to_string())
 }
 
 fn take_up(root: &Root, name: &str) -> Result<String, String> {
     let run = root.find_run(name).map_err(told)?;
-    let process = run.take_up().map_err(told)?;
+    let process = run.take_up(&[]).map_err(told)?;
     Ok(format!("{name} goes on in process {}", process.pid))
 }
 

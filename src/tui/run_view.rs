@@ -5,7 +5,6 @@ use crate::runs::job::{State, Status, Summary};
 use crate::runs::{Event, Record};
 use crate::text::display_safe;
 use crate::training::{Samples, Step};
-use serde_json::Value;
 
 /// A figure that a chart can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +83,6 @@ pub struct RunView {
     pub samples: Option<Samples>,
     /// The last thing worth knowing.
     pub news: Option<String>,
-    settings: Value,
     loss: Series,
     learning_rate: Series,
     gradient_norm: Series,
@@ -107,10 +105,7 @@ impl RunView {
     pub fn take(&mut self, record: &Record) {
         self.summary.count(record);
         match &record.event {
-            Event::Start(start) => {
-                self.settings = start.settings.clone();
-                self.cut_after(start.step);
-            }
+            Event::Start(start) => self.cut_after(start.step),
             Event::Step(step) => self.take_step(step),
             Event::Evaluation(evaluation) => {
                 let step = evaluation.step;
@@ -119,12 +114,7 @@ impl RunView {
                 self.cider_d.push(step, evaluation.scores.cider_d as f32);
             }
             Event::Samples(samples) => self.samples = Some(samples.clone()),
-            Event::Control(control) => {
-                self.news = Some(match &control.refused {
-                    None => format!("{} at step {}", control.command, control.step),
-                    Some(why) => format!("refused to {}: {why}", control.command),
-                });
-            }
+            Event::Control(control) => self.news = Some(control.to_string()),
             Event::Checkpoint(saved) => {
                 self.news = Some(format!("saved {} at step {}", saved.name, saved.step));
             }
@@ -188,26 +178,6 @@ impl RunView {
     /// The first and the last step that there are figures of.
     pub fn range(&self) -> Option<(u64, u64)> {
         self.loss.range()
-    }
-
-    /// Epochs that the run is to have, where its settings say.
-    pub fn epochs(&self) -> Option<u64> {
-        self.settings.pointer("/training/epochs")?.as_u64()
-    }
-
-    /// The share of all steps that is done.
-    pub fn done(&self) -> Option<f64> {
-        let step = self.summary.step.as_ref()?;
-        let total = self.epochs()? as f64 * step.batches as f64;
-        Some((step.step as f64 / total.max(1.0)).min(1.0))
-    }
-
-    /// Seconds to the end at the present speed, evaluations left out.
-    pub fn seconds_left(&self) -> Option<f64> {
-        let step = self.summary.step.as_ref()?;
-        let total = self.epochs()? * step.batches as u64;
-        let left = total.saturating_sub(step.step) as f64;
-        Some(left * self.summary.median_step()?)
     }
 }
 

@@ -294,7 +294,7 @@ fn a_resumed_run_has_each_step_once() {
     });
     let view = app.open.as_ref().unwrap();
     assert_eq!(view.range(), Some((1, 200)));
-    assert_eq!(view.done(), Some(0.5));
+    assert_eq!(view.summary.done(), Some(0.5));
 }
 
 fn any_key() -> impl Strategy<Value = KeyCode> {

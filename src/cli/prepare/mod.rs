@@ -19,7 +19,7 @@ use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
 use crate::dataset::scenes::{self, ScenesSettings};
 use crate::dataset::{
-    DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Stage, examine,
+    DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage, examine,
 };
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name};
@@ -176,15 +176,22 @@ impl Prepare {
             self.read()?
         };
         self.refuse_torn(&reading.problems)?;
-        run_job(&job, self.work(), |job| {
-            self.make(reading, &target, eye.as_ref(), job, context)
+        let lacks = run_job(&job, self.work(), |job| {
+            let data_set = self.make(reading, &target, eye.as_ref(), job, context)?;
+            let lacks = lacks_for_training(&data_set);
+            if let Some(lacks) = lacks {
+                job.warn(lacks);
+            }
+            Ok(lacks)
         })?;
         let home = display_path(target.directory());
-        context.notice(&format!(
-            "the data set is in {home}; next: cutline train {}{}",
-            self.name,
-            context.root_flag()
-        ));
+        context.notice(&match lacks {
+            Some(lacks) => format!("the data set is in {home}\nwarning: {lacks}"),
+            None => {
+                let (name, root) = (&self.name, context.root_flag());
+                format!("the data set is in {home}; next: cutline train {name}{root}")
+            }
+        });
         Ok(())
     }
 
@@ -211,7 +218,7 @@ impl Prepare {
         eye: Option<&Eye>,
         job: &Job<'_>,
         context: &Context,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<DataSet> {
         let (data_set, report) = self.examine(reading, context)?;
         target.save(&data_set, &report)?;
         job.message(format!(
@@ -226,7 +233,7 @@ impl Prepare {
             context.print(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
         }
         let Some(Eye { encoder, weights }) = eye else {
-            return Ok(());
+            return Ok(data_set);
         };
         let extraction = Extraction {
             encoder,
@@ -235,7 +242,8 @@ impl Prepare {
             batch: self.features.batch,
             replace: target.replace(),
         };
-        extract(extraction, &data_set, target.directory(), job, context)
+        extract(extraction, &data_set, target.directory(), job, context)?;
+        Ok(data_set)
     }
 
     /// Whether a data set drawn by the program is there already, as this command would make it.
@@ -372,6 +380,22 @@ impl Prepare {
             progress.finish();
         }
         Ok(outcome?)
+    }
+}
+
+/// What a data set lacks to be learned from, if anything.
+fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
+    let has_captions = |split| data_set.photos(split).any(|photo| !photo.captions.is_empty());
+    if !has_captions(Split::Train) {
+        Some("nothing can be learned from it: no photo of the training split has a caption")
+    } else if !has_captions(Split::Dev) {
+        Some(
+            "nothing can be trained on it: its dev split has no captions; give it more photos, or split lists",
+        )
+    } else if data_set.vocabulary.words().next().is_none() {
+        Some("no word is frequent enough for the vocabulary; prepare again with a lower --min-count")
+    } else {
+        None
     }
 }
 

@@ -66,6 +66,18 @@ impl Command {
     }
 }
 
+impl std::fmt::Display for Command {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.name())?;
+        if let Self::Set { settings } = self {
+            for (key, value) in settings {
+                write!(out, " {key}={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Leaves a command for a job. Returns the name under which it will be acknowledged.
 ///
 /// # Errors
@@ -96,7 +108,7 @@ pub enum AskError {
     #[error("refused to {command}: {why}")]
     Refused {
         /// The command.
-        command: &'static str,
+        command: String,
         /// Why.
         why: String,
     },
@@ -140,7 +152,7 @@ pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<
             Some(Acknowledgement {
                 refused: Some(why), ..
             }) => {
-                let command = command.name();
+                let command = command.to_string();
                 return Err(AskError::Refused { command, why });
             }
             Some(answer) => return Ok(answer),

@@ -18,6 +18,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// How many looks a job lets pass before it tries a full disk again.
 const LOOKS_BEFORE_RETRY: usize = 30;
 
+/// What the log calls a command that cannot be read.
+const UNKNOWN: &str = "unknown";
+
 /// What a job works on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Work {
@@ -175,8 +178,8 @@ impl<'a> Session<'a> {
             }
             while let Some(Letter { id, content }) = self.waiting.pop_front() {
                 let (name, answer) = match content {
-                    Ok(command) => (command.name(), self.answer(command, &mut accept)),
-                    Err(why) => ("unknown", Err(Refusal(why))),
+                    Ok(command) => (command.to_string(), self.answer(command, &mut accept)),
+                    Err(why) => (UNKNOWN.to_owned(), Err(Refusal(why))),
                 };
                 let (pace, refused) = match answer {
                     Ok(pace) => (pace, None),
@@ -216,9 +219,9 @@ impl<'a> Session<'a> {
         let _ = self.look_into_inbox();
         while let Some(Letter { id, content }) = self.waiting.pop_front() {
             let (name, refused) = match content {
-                Ok(Command::Stop) => ("stop", None),
-                Ok(command) => (command.name(), Some("the job has ended".to_owned())),
-                Err(why) => ("unknown", Some(why)),
+                Ok(Command::Stop) => (Command::Stop.to_string(), None),
+                Ok(command) => (command.to_string(), Some("the job has ended".to_owned())),
+                Err(why) => (UNKNOWN.to_owned(), Some(why)),
             };
             self.acknowledge(id, name, refused);
         }
@@ -262,10 +265,10 @@ impl<'a> Session<'a> {
         Ok(Pace::Go)
     }
 
-    fn acknowledge(&mut self, id: String, command: &str, refused: Option<String>) {
+    fn acknowledge(&mut self, id: String, command: String, refused: Option<String>) {
         self.tell(Event::Control(Acknowledgement {
             id,
-            command: command.into(),
+            command,
             step: self.step,
             refused,
         }));

@@ -7,6 +7,7 @@ use super::reader::read_events;
 use crate::runs::event::{EndReason, Event, JobKind, Record};
 use crate::training::{Evaluation, Progress, Step};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;
 
@@ -79,6 +80,8 @@ pub struct Summary {
     pub data_set: Option<String>,
     /// When the last event was told, in seconds since 1970.
     pub last_time: Option<f64>,
+    /// Epochs that a training is to have, by its settings.
+    pub epochs: Option<u64>,
     /// The last step.
     pub step: Option<Step>,
     /// The last evaluation.
@@ -118,6 +121,7 @@ impl Summary {
                 self.host = Some(start.host.clone());
                 self.pid = Some(start.pid);
                 self.data_set = Some(start.data_set.clone());
+                self.epochs = start.settings.pointer("/training/epochs").and_then(Value::as_u64);
                 self.paused = false;
                 self.progress = None;
                 self.end = None;
@@ -145,6 +149,23 @@ impl Summary {
             Event::End(end) => self.end = Some((end.reason, end.error.clone())),
             _ => {}
         }
+    }
+
+    /// Steps that a training is to have.
+    pub fn steps(&self) -> Option<u64> {
+        Some(self.epochs? * self.step.as_ref()?.batches as u64)
+    }
+
+    /// The share of all steps that is done.
+    pub fn done(&self) -> Option<f64> {
+        let step = self.step.as_ref()?.step as f64;
+        Some((step / self.steps()?.max(1) as f64).min(1.0))
+    }
+
+    /// Seconds to the end of a training at its present speed, evaluations left out.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.steps()?.saturating_sub(self.step.as_ref()?.step);
+        Some(left as f64 * self.median_step()?)
     }
 
     /// The median time between the latest steps, in seconds.

@@ -15,12 +15,3 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         Tab::Runs => runs::draw(frame, area, app, theme),
     }
 }
-
-/// `3 s`, `12 min`, `5.2 h`: about how long that is.
-fn about(seconds: f64) -> String {
-    match seconds {
-        s if s < 60.0 => format!("{s:.0} s"),
-        s if s < 3600.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.1} h", s / 3600.0),
-    }
-}

@@ -10,8 +10,7 @@
 //! 1019077836.jpg  two men ...
 //! ```
 
-use super::about;
-use crate::text::display_safe;
+use crate::text::{about_duration, display_safe};
 use crate::tui::app::App;
 use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
@@ -88,7 +87,8 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
         (Some(progress), _) => format!("{}: {} of {}", progress.task, progress.done, progress.total),
         (None, Some(step)) => {
             let of = view
-                .epochs()
+                .summary
+                .epochs
                 .map_or(String::new(), |epochs| format!(" of {epochs}"));
             let (batch, batches) = (step.batch, step.batches);
             format!("epoch {}{of}, batch {batch} of {batches}", step.epoch + 1)
@@ -105,13 +105,13 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
 
 /// How far it is, how long it will take, and its figures.
 fn second_line(view: &RunView, theme: &Theme) -> Line<'static> {
-    let done = view.done().unwrap_or(0.0);
+    let done = view.summary.done().unwrap_or(0.0);
     let full = (done * BAR as f64).round() as usize;
     let mut told = vec![format!("{:.0} %", done * 100.0)];
-    if let Some(left) = view.seconds_left()
+    if let Some(left) = view.summary.seconds_left()
         && view.state.is_some_and(|state| state.is_live())
     {
-        told.push(format!("{} left", about(left)));
+        told.push(format!("{} left", about_duration(left)));
     }
     if let Some(step) = &view.summary.step {
         told.push(format!("rate {:.1e}", step.learning_rate));

@@ -218,7 +218,7 @@ impl Chart<'_> {
 /// A figure in at most eight characters.
 fn figure(value: f64) -> String {
     match value.abs() {
-        size if size == 0.0 => "0".into(),
+        0.0 => "0".into(),
         size if size >= 10_000.0 => HumanCount(value.round() as u64).to_string(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 0.01 => format!("{value:.3}"),
@@ -227,7 +227,7 @@ fn figure(value: f64) -> String {
 }
 
 /// What curves are made of where braille cannot be shown.
-pub(in crate::tui) const PLAIN_MARKER: Marker = Marker::Dot;
+pub(in crate::tui) const PLAIN_MARKER: Marker = Marker::Custom('*');
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,39 @@
+//! Files that the user asks results to be written to.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+
+use super::terminal::display_path;
+use crate::files::write_atomically;
+
+/// Looks whether there is a directory for the file: before the work whose result it shall hold.
+///
+/// # Errors
+/// Where there is none.
+pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => return Ok(()),
+    };
+    ensure!(
+        directory.is_dir(),
+        "cannot write {}: there is no directory {}; make it, or give another path",
+        display_path(path),
+        display_path(directory)
+    );
+    Ok(())
+}
+
+/// Writes a whole file, or none.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_atomically(path, |out| out.write_all(content)).with_context(|| {
+        format!(
+            "cannot write {}; check the path and the space left",
+            display_path(path)
+        )
+    })
+}
