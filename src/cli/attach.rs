@@ -64,17 +64,18 @@ impl Attach {
     fn show_new(&self, view: &mut View<'_>, time: Time, context: &Context) -> anyhow::Result<bool> {
         let mut any = false;
         loop {
-            let records = view.tail.poll()?.records;
-            if records.is_empty() {
+            let lines = view.tail.poll_lines()?;
+            if lines.is_empty() {
                 return Ok(any);
             }
             any = true;
-            for record in &records {
-                view.summary.count(record);
+            for (line, record) in lines.with_events() {
+                view.summary.count(&record);
                 match (self.json, time) {
-                    (true, _) => context.print(&format!("{}\n", serde_json::to_string(record)?))?,
-                    (false, Time::Past) => view.follower.show_past(record),
-                    (false, Time::Now) => view.follower.show(record),
+                    // Not written anew: digits might differ, and what only a later version knows would be lost.
+                    (true, _) => context.print(&String::from_utf8_lossy(line))?,
+                    (false, Time::Past) => view.follower.show_past(&record),
+                    (false, Time::Now) => view.follower.show(&record),
                 }
             }
         }
