@@ -126,7 +126,9 @@ impl Evaluate {
         let run = context.root.find_run(&self.run)?;
         let (name, job) = self.job(&run);
         if self.detach {
-            return detach(&job, &["--name", name.as_str()], context);
+            // Said, so that it is the same job there; unless it was said already.
+            let more = ["--name", name.as_str()];
+            return detach(&job, if self.name.is_none() { &more } else { &[] }, context);
         }
         let report = match self.kept_report(&run, &job, context) {
             Err(error) if is_read_only(&error) => {
