@@ -243,9 +243,9 @@ impl<'a> Session<'a> {
         error
     }
 
-    /// Whether the directory has been deleted under it.
+    /// Whether the directory has been deleted under it, or is being deleted.
     pub fn is_gone(&self) -> bool {
-        matches!(self.trouble, Some(SessionError::Gone { .. }))
+        self.log.is_removed() || !self.directory.path().exists()
     }
 
     fn answer<O>(
@@ -282,13 +282,16 @@ impl<'a> Session<'a> {
         match self.inbox.take() {
             Ok(letters) => self.waiting.extend(letters),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !self.directory.path().exists() {
+                // If only the inbox was taken away, it is made anew: without it, nothing can be asked.
+                let made = match self.is_gone() {
+                    true => Err(error),
+                    false => Inbox::open(&self.directory).map(|inbox| self.inbox = inbox),
+                };
+                if self.is_gone() {
                     let path = self.directory.path().to_owned();
                     self.trouble.get_or_insert(SessionError::Gone { path });
                     return Err(());
                 }
-                // Only the inbox was taken away; without it, nothing can be asked.
-                let made = Inbox::open(&self.directory).map(|inbox| self.inbox = inbox);
                 self.note_inbox_error(made);
             }
             Err(error) => self.note_inbox_error(Err(error)),
