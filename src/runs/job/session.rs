@@ -82,8 +82,10 @@ pub struct Session<'a> {
     /// Taken from the inbox, and not answered yet.
     waiting: VecDeque<Letter>,
     paused: bool,
-    /// Whether the disk was full when it was last written to.
+    /// Whether the log had no room when it was last written to.
     cramped: bool,
+    /// Whether it was told that the job waits for room.
+    told_of_waiting: bool,
     /// Updates made when the job last asked what to do.
     step: u64,
     /// Why the log or the inbox could not be used, other than for lack of space.
@@ -114,6 +116,7 @@ impl<'a> Session<'a> {
             waiting: VecDeque::new(),
             paused: false,
             cramped: false,
+            told_of_waiting: false,
             step: work.step,
             trouble: None,
             _lock: lock,
@@ -169,6 +172,7 @@ impl<'a> Session<'a> {
     /// `accept` turns a command other than `pause`, `resume` and `stop` into an order, or refuses it.
     pub fn pace<O>(&mut self, step: u64, mut accept: impl FnMut(Command) -> Result<O, Refusal>) -> Pace<O> {
         self.step = step;
+        self.told_of_waiting = false;
         loop {
             if self.is_hurried() || self.look_into_inbox().is_err() {
                 return Pace::Stop;
@@ -196,7 +200,7 @@ impl<'a> Session<'a> {
 
     /// Waits for space on a full disk. Whether another try is worth it: not once the job was asked to stop.
     pub fn wait_for_room(&mut self, why: &str) -> bool {
-        if !std::mem::replace(&mut self.cramped, true) {
+        if !std::mem::replace(&mut self.told_of_waiting, true) {
             self.warn(format!("{why}; waiting until there is space"));
         }
         for _ in 0..LOOKS_BEFORE_RETRY {
