@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Context;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
+use crate::files::remove_leftovers;
 use crate::runs::job::{
     Command, JobDirectory, Lock, Pace, Refusal, Session, SpawnError, Work, spawn_detached,
 };
@@ -69,6 +70,7 @@ pub(super) fn run_job<T>(
     let interrupt = Interrupt::install()?;
     fs::create_dir_all(directory.path())?;
     let lock = Lock::take(&directory.lock())?;
+    remove_leftovers(directory.path())?;
     let mut nobody = |_: &crate::runs::Record| {};
     let session = Session::begin(directory, lock, work, interrupt.flag(), &mut nobody)?;
     let job = Job {
