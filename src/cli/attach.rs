@@ -77,19 +77,20 @@ impl Attach {
     fn show_new(&self, view: &mut View<'_>, time: Time, context: &Context) -> anyhow::Result<bool> {
         let mut any = false;
         loop {
-            let records = view.tail.poll()?.records;
-            if records.is_empty() {
+            let lines = view.tail.poll_lines()?;
+            if lines.is_empty() {
                 return Ok(any);
             }
             any = true;
-            for record in &records {
+            for (line, record) in lines.with_events() {
                 match (self.json, time) {
                     (true, _) => {
-                        context.print(&format!("{}\n", serde_json::to_string(record)?))?;
-                        view.follower.hear(record);
+                        // Not written anew: digits might differ, and what only a later version knows would be lost.
+                        context.print(&String::from_utf8_lossy(line))?;
+                        view.follower.hear(&record);
                     }
-                    (false, Time::Past) => view.follower.show_past(record)?,
-                    (false, Time::Now) => view.follower.show(record)?,
+                    (false, Time::Past) => view.follower.show_past(&record)?,
+                    (false, Time::Now) => view.follower.show(&record)?,
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::Context;
 use super::failure::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
+use crate::files::remove_leftovers;
 use crate::runs::job::{
     Command, JobDirectory, Lock, Pace, Refusal, Session, SpawnError, Work, spawn_detached,
 };
@@ -75,6 +76,7 @@ pub(super) fn run_job<T>(
     let interrupt = Interrupt::install()?;
     fs::create_dir_all(directory.path())?;
     let lock = Lock::take(&directory.lock())?;
+    remove_leftovers(directory.path())?;
     let mut nobody = |_: &crate::runs::Record| {};
     let session = Session::begin(directory, lock, work, interrupt.flag(), &mut nobody)?;
     let job = Job {

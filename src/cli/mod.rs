@@ -221,8 +221,11 @@ impl Context {
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // The terminal was closed: there is nobody left to tell, and the work goes on.
+            Err(error) if self.terminal.stdout_is_terminal() && is_hung_up(&error) => Ok(()),
+            printed => printed,
+        }
     }
 
     /// Writes one line about what is going on to standard error, unless `--quiet`.
@@ -239,6 +242,11 @@ impl Context {
             Voice::Usual => Progress::start(task, &self.terminal),
         }
     }
+}
+
+/// Whether the other end of a terminal has gone.
+fn is_hung_up(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Runs the program on the arguments it was started with.

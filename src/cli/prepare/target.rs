@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use crate::cli::failure::WithHint;
 use crate::dataset::scenes::ScenesSettings;
 use crate::dataset::{DataSet, Report};
-use crate::files::write_atomically;
+use crate::files::{remove_leftovers, write_atomically};
 
 /// What the photos of `scenes` in the directory were drawn with.
 const SCENES: &str = "scenes.toml";
@@ -83,6 +83,7 @@ impl Target {
                 self.remove_features()?;
             }
         }
+        remove_leftovers(&self.directory).with_context(|| cannot("clean up", &self.directory))?;
         data_set.save(&self.directory)?;
         report.save(&self.directory)?;
         Ok(())

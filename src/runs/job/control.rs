@@ -184,10 +184,13 @@ impl Inbox {
     /// The inbox of `job`, made if it is not there. What was left for an earlier process is taken as well.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Those of the system; `NotFound` where the job's directory is not there: one that was deleted stays so.
     pub fn open(job: &JobDirectory) -> io::Result<Self> {
         let directory = job.control();
-        fs::create_dir_all(&directory)?;
+        match fs::create_dir(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         Ok(Self {
             directory,
             stuck: HashSet::new(),

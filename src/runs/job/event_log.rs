@@ -4,6 +4,7 @@ use crate::runs::event::{Event, Record};
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -67,6 +68,11 @@ impl EventLog {
         let record = self.keep(event)?;
         self.flush()?;
         Ok(record)
+    }
+
+    /// Whether the file was removed from its directory.
+    pub fn is_removed(&self) -> bool {
+        self.file.metadata().is_ok_and(|file| file.nlink() == 0)
     }
 
     /// Writes what is kept.

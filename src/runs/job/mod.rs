@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 pub use control::{AskError, Command, Inbox, Letter, ask, send};
 pub use event_log::EventLog;
 pub use lock::{Holder, Lock, LockError, LockState, host_name, look_at_lock};
-pub use reader::{EventLogTail, LoggedEvents, read_events};
+pub use reader::{EventLogTail, LoggedEvents, LoggedLines, read_events};
 pub use session::{Pace, Refusal, Session, SessionError, Work};
 pub use spawn::{Detached, SpawnError, spawn_detached};
 pub use state::{Facts, State, Status, Summary};

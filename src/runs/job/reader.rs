@@ -51,9 +51,10 @@ pub struct EventLogTail {
 }
 
 /// What the line at the offset is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Line {
     /// Perhaps an event.
+    #[default]
     Usual,
     /// Too long to be one of ours; some of it is behind the offset already.
     TooLong,
@@ -74,8 +75,16 @@ impl EventLogTail {
     /// # Errors
     /// Those of the system.
     pub fn poll(&mut self) -> io::Result<LoggedEvents> {
+        Ok(self.poll_lines()?.events())
+    }
+
+    /// The same as [`EventLogTail::poll`], as it stands in the log.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn poll_lines(&mut self) -> io::Result<LoggedLines> {
         let mut file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoggedEvents::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoggedLines::default()),
             file => file?,
         };
         if file.metadata()?.len() < self.offset {
@@ -88,31 +97,60 @@ impl EventLogTail {
             (&mut file).take(LONGEST_LINE as u64).read_to_end(&mut piece)?;
             if let Some(last_end) = piece.iter().rposition(|&byte| byte == b'\n') {
                 self.offset += last_end as u64 + 1;
-                return Ok(self.take(&piece[..=last_end]));
+                piece.truncate(last_end + 1);
+                return Ok(LoggedLines {
+                    text: piece,
+                    first: std::mem::replace(&mut self.line, Line::Usual),
+                });
             }
             if piece.len() < LONGEST_LINE {
-                return Ok(LoggedEvents::default());
+                return Ok(LoggedLines::default());
             }
             self.offset += piece.len() as u64;
             self.line = Line::TooLong;
         }
     }
+}
 
-    /// The events of whole lines.
-    fn take(&mut self, lines: &[u8]) -> LoggedEvents {
-        let mut lines: Vec<&[u8]> = lines.split_inclusive(|&byte| byte == b'\n').collect();
-        let mut events = LoggedEvents::default();
-        if std::mem::replace(&mut self.line, Line::Usual) == Line::TooLong {
-            lines.remove(0);
-            events.damaged += 1;
-        }
-        events.records = lines
+/// Whole lines of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoggedLines {
+    text: Vec<u8>,
+    first: Line,
+}
+
+impl LoggedLines {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Each event beside its line, end included.
+    pub fn with_events(&self) -> impl Iterator<Item = (&[u8], Record)> {
+        let with_event = |line| Some((line, Record::parse(line).ok()?));
+        self.lines().into_iter().filter_map(with_event)
+    }
+
+    /// The events.
+    fn events(&self) -> LoggedEvents {
+        let lines = self.lines();
+        let records: Vec<Record> = lines
             .par_iter()
             .with_min_len(LINES_A_TASK)
             .filter_map(|line| Record::parse(line).ok())
             .collect();
-        events.damaged += lines.len() - events.records.len();
-        events
+        let too_long = usize::from(self.first == Line::TooLong);
+        LoggedEvents {
+            damaged: too_long + lines.len() - records.len(),
+            records,
+        }
+    }
+
+    /// Those that may be events.
+    fn lines(&self) -> Vec<&[u8]> {
+        let too_long = usize::from(self.first == Line::TooLong);
+        let lines = self.text.split_inclusive(|&byte| byte == b'\n');
+        lines.skip(too_long).collect()
     }
 }
 

@@ -85,8 +85,10 @@ pub struct Session<'a> {
     /// Taken from the inbox, and not answered yet.
     waiting: VecDeque<Letter>,
     paused: bool,
-    /// Whether the disk was full when it was last written to.
+    /// Whether the log had no room when it was last written to.
     cramped: bool,
+    /// Whether it was told that the job waits for room.
+    told_of_waiting: bool,
     /// Updates made when the job last asked what to do.
     step: u64,
     /// Why the log or the inbox could not be used, other than for lack of space.
@@ -117,6 +119,7 @@ impl<'a> Session<'a> {
             waiting: VecDeque::new(),
             paused: false,
             cramped: false,
+            told_of_waiting: false,
             step: work.step,
             trouble: None,
             _lock: lock,
@@ -172,6 +175,7 @@ impl<'a> Session<'a> {
     /// `accept` turns a command other than `pause`, `resume` and `stop` into an order, or refuses it.
     pub fn pace<O>(&mut self, step: u64, mut accept: impl FnMut(Command) -> Result<O, Refusal>) -> Pace<O> {
         self.step = step;
+        self.told_of_waiting = false;
         loop {
             if self.is_hurried() || self.look_into_inbox().is_err() {
                 return Pace::Stop;
@@ -199,7 +203,7 @@ impl<'a> Session<'a> {
 
     /// Waits for space on a full disk. Whether another try is worth it: not once the job was asked to stop.
     pub fn wait_for_room(&mut self, why: &str) -> bool {
-        if !std::mem::replace(&mut self.cramped, true) {
+        if !std::mem::replace(&mut self.told_of_waiting, true) {
             self.warn(format!("{why}; waiting until there is space"));
         }
         for _ in 0..LOOKS_BEFORE_RETRY {
@@ -246,9 +250,9 @@ impl<'a> Session<'a> {
         error
     }
 
-    /// Whether the directory has been deleted under it.
+    /// Whether the directory has been deleted under it, or is being deleted.
     pub fn is_gone(&self) -> bool {
-        matches!(self.trouble, Some(SessionError::Gone { .. }))
+        self.log.is_removed() || !self.directory.path().exists()
     }
 
     fn answer<O>(
@@ -285,13 +289,16 @@ impl<'a> Session<'a> {
         match self.inbox.take() {
             Ok(letters) => self.waiting.extend(letters),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if !self.directory.path().exists() {
+                // If only the inbox was taken away, it is made anew: without it, nothing can be asked.
+                let made = match self.is_gone() {
+                    true => Err(error),
+                    false => Inbox::open(&self.directory).map(|inbox| self.inbox = inbox),
+                };
+                if self.is_gone() {
                     let path = self.directory.path().to_owned();
                     self.trouble.get_or_insert(SessionError::Gone { path });
                     return Err(());
                 }
-                // Only the inbox was taken away; without it, nothing can be asked.
-                let made = Inbox::open(&self.directory).map(|inbox| self.inbox = inbox);
                 self.note_inbox_error(made);
             }
             Err(error) => self.note_inbox_error(Err(error)),

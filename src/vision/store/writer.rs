@@ -4,6 +4,7 @@ use super::{
     At, Complete, Difference, FeatureSpec, Manifest, Paths, Result, StoreError, VERSION, read_if_there,
     read_manifest, remove_if_there, whole_lines, write_whole,
 };
+use crate::files::remove_leftovers;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
@@ -128,6 +129,7 @@ impl FeatureWriter {
             Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: paths.dir }),
             Err(TryLockError::Error(error)) => return Err(error).at(&paths.rows),
         }
+        remove_leftovers(dir).at(dir)?;
         Ok(Self {
             index: Growing::open(&paths.index)?,
             rows,
