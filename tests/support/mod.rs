@@ -162,7 +162,7 @@ pub(crate) fn interrupt(process: &Child) {
 }
 
 /// The arguments that train a small network on `scenes`.
-fn train(run: &str, epochs: usize) -> Vec<String> {
+pub(crate) fn train(run: &str, epochs: usize) -> Vec<String> {
     let epochs = format!("training.epochs={epochs}");
     let settings = SMALL.iter().copied().chain([epochs.as_str()]);
     ["train", DATA_SET, "--run", run]
@@ -172,7 +172,7 @@ fn train(run: &str, epochs: usize) -> Vec<String> {
         .collect()
 }
 
-fn words(arguments: &[String]) -> Vec<&str> {
+pub(crate) fn words(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 

@@ -1,0 +1,221 @@
+//! A connection that is lost: the terminal a job was started from hangs up, and the job goes on.
+
+use std::fs::{self, File};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, getsid, ioctl_tiocsctty, setsid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::log::Log;
+use super::process::{Running, wait_until};
+use super::support::{DATA_SET, PREPARE, Place, text, train, words};
+use super::{ENDLESS, listed, state, weights};
+
+/// A terminal, and the end of it that a lost connection closes.
+struct Connection {
+    near: OwnedFd,
+    terminal: OwnedFd,
+}
+
+impl Connection {
+    fn open() -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let near = openpt(flags).unwrap();
+        grantpt(&near).unwrap();
+        unlockpt(&near).unwrap();
+        rustix::io::ioctl_fionbio(&near, true).unwrap();
+        let name = ptsname(&near, Vec::new()).unwrap();
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let terminal = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+        Self { near, terminal }
+    }
+
+    fn terminal(&self) -> Stdio {
+        self.terminal.try_clone().unwrap().into()
+    }
+
+    /// Starts a command as a login does: in a session of its own, whose terminal this is. `output` may lead elsewhere.
+    fn start(&self, mut command: Command, output: Stdio) -> Running {
+        command.stdin(self.terminal()).stdout(output);
+        // SAFETY: between fork and exec there are two system calls, which allocate nothing, on a standard input that
+        // was opened above.
+        unsafe {
+            command.pre_exec(|| {
+                setsid()?;
+                Ok(ioctl_tiocsctty(BorrowedFd::borrow_raw(0))?)
+            });
+        }
+        Running::start_with(command, self.terminal())
+    }
+
+    /// Takes what was printed, so that there is room for more.
+    fn drain(&self) {
+        let mut printed = [0; 4096];
+        while rustix::io::read(&self.near, &mut printed).is_ok_and(|read| read > 0) {}
+    }
+
+    /// Whether this is the terminal that a process belongs to.
+    fn is_of(&self, pid: u32) -> bool {
+        let device = rustix::fs::fstat(&self.terminal).unwrap().st_rdev;
+        terminal_of(pid) == device
+    }
+}
+
+/// The number of the terminal that a process belongs to; 0 where it has none.
+fn terminal_of(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name before may hold anything, brackets too.
+    let (_, after_name) = stat.rsplit_once(") ").unwrap();
+    after_name.split(' ').nth(4).unwrap().parse().unwrap()
+}
+
+/// Waits for steps, as whoever sits at the terminal does.
+fn watch(connection: &Connection, log: &mut Log, steps: u64) {
+    wait_until("not so many steps", || {
+        connection.drain();
+        log.last_step() >= steps
+    });
+}
+
+/// Looks at a run from elsewhere, and stops it.
+fn is_seen_and_stopped_from_elsewhere(place: &Place, run: &str) {
+    let mut attach = place.command(&["attach", run, "--json"]);
+    let seen = place.path().join("seen");
+    attach.stdout(File::create(&seen).unwrap());
+    let mut attached = Running::start(attach);
+    wait_until("nothing was seen", || fs::metadata(&seen).unwrap().len() > 10_000);
+
+    let said = place.succeeds(&["control", run, "stop"]);
+    assert!(said.starts_with("stop at step "), "{said}");
+    attached.ends_with(0);
+    let mut log = Log::new(place.run_directory(run).job().events());
+    log.read();
+    log.assert_whole();
+    log.assert_ended("stopped");
+    let told = fs::read(place.run_directory(run).job().events()).unwrap();
+    assert!(fs::read(seen).unwrap() == told, "the same lines");
+    assert_eq!(state(place, run), "stopped");
+}
+
+#[test]
+fn a_training_goes_on_when_its_terminal_is_gone() {
+    let place = Place::with_scenes();
+    let connection = Connection::open();
+    let command = place.command(&words(&train("far", ENDLESS)));
+    let mut training = connection.start(command, connection.terminal());
+    let pid = training.pid();
+    let mut log = Log::new(place.run_directory("far").job().events());
+    watch(&connection, &mut log, 100);
+    assert!(connection.is_of(pid));
+
+    drop(connection);
+    wait_until("it was not hung up", || terminal_of(pid) == 0);
+    // Long enough for a new epoch and its row in the table, which there is nobody to read.
+    log.wait_for_steps(200);
+    assert!(training.is_alive());
+    assert_eq!(state(&place, "far"), "running");
+    assert_eq!(listed(&place, "far")["pid"], pid);
+    assert_eq!(log.count("start"), 1);
+
+    is_seen_and_stopped_from_elsewhere(&place, "far");
+    let status = training.wait();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn preparing_goes_on_when_its_terminal_is_gone() {
+    let place = Place::new();
+    let weights = place.path().join("random.safetensors");
+    weights::write_random(&weights, 1);
+    let connection = Connection::open();
+    let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
+    let command = place.command(&[&PREPARE[..], &eye].concat());
+    let mut preparing = connection.start(command, connection.terminal());
+    let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
+    let mut log = Log::new(prepare.join("events.jsonl"));
+    wait_until("no start", || {
+        connection.drain();
+        log.count("start") == 1
+    });
+    // What it found is still to be printed.
+    drop(connection);
+    let status = preparing.wait();
+    assert!(status.success(), "{status}");
+    log.assert_whole();
+    log.assert_ended("complete");
+}
+
+#[test]
+fn a_detached_training_has_no_terminal_to_lose() {
+    let place = Place::with_scenes();
+    let connection = Connection::open();
+    let mut command = place.command(&words(&train("far", ENDLESS)));
+    command.arg("--detach");
+    let name = place.path().join("name");
+    let mut starter = connection.start(command, File::create(&name).unwrap().into());
+    let status = starter.wait();
+    assert!(status.success(), "{status}");
+    assert_eq!(fs::read_to_string(name).unwrap(), "far\n");
+
+    let row = listed(&place, "far");
+    let pid = row["pid"].as_u64().unwrap() as u32;
+    let process = Pid::from_raw(pid as i32);
+    assert_ne!(pid, starter.pid());
+    assert_eq!(
+        getsid(process).unwrap(),
+        process.unwrap(),
+        "it leads its own session"
+    );
+    assert_eq!(terminal_of(pid), 0);
+    let mut log = Log::new(place.run_directory("far").job().events());
+    watch(&connection, &mut log, 100);
+    let output = place.run_directory("far").path().join("trainer.log");
+    let said = fs::read_to_string(output).unwrap();
+    assert!(said.starts_with("Training far on scenes"), "{said}");
+
+    drop(connection);
+    log.wait_for_steps(200);
+    assert_eq!(listed(&place, "far")["pid"], pid);
+    is_seen_and_stopped_from_elsewhere(&place, "far");
+}
+
+#[test]
+fn detached_preparing_and_evaluating_come_to_their_end() {
+    let place = Place::new();
+    let weights = place.path().join("random.safetensors");
+    weights::write_random(&weights, 1);
+    let eye = [
+        "--backbone",
+        "mobilenet_v2",
+        "--weights",
+        weights.to_str().unwrap(),
+    ];
+    let printed = place.succeeds(&[&PREPARE[..], &eye, &["--detach"]].concat());
+    let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
+    assert_eq!(printed.trim_end(), prepare.to_str().unwrap());
+    let attach = |job: &str| place.succeeds(&["attach", job]);
+    attach("datasets/scenes/prepare");
+    let mut log = Log::new(prepare.join("events.jsonl"));
+    log.read();
+    log.assert_whole();
+    log.assert_ended("complete");
+    assert!(log.count("progress") > 0);
+
+    place.succeeds(&words(&train("first", 2)));
+    let printed = place.succeeds(&["evaluate", "first", "--name", "mine", "--detach"]);
+    attach(printed.trim_end());
+    let evaluation = place.run_directory("first").path().join("evaluations/mine");
+    let mut log = Log::new(evaluation.join("events.jsonl"));
+    log.read();
+    log.assert_whole();
+    log.assert_ended("complete");
+    let report = fs::read(evaluation.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!(report["run"], "first");
+    // What it would have printed is there for whoever looks.
+    let said = fs::read_to_string(evaluation.join("job.log")).unwrap();
+    assert!(said.contains("BLEU-4"), "{said}");
+}

@@ -1,0 +1,353 @@
+//! What is asked of a training: taken between two batches, answered in the log, done; and what nobody should have
+//! asked.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
+
+use super::log::Log;
+use super::process::{Running, wait_until};
+use super::support::{Place, text};
+use super::{listed, state};
+
+/// A training, and who steers it by leaving files.
+struct Steered {
+    place: Place,
+    training: Running,
+    log: Log,
+    sent: usize,
+}
+
+impl Steered {
+    fn new() -> Self {
+        let place = Place::with_scenes();
+        let (training, log) =
+            Running::train_until(&place, "first", 20, &["training.schedule.warmup_steps=0"]);
+        Self {
+            place,
+            training,
+            log,
+            sent: 0,
+        }
+    }
+
+    fn inbox(&self) -> PathBuf {
+        self.place.run_directory("first").job().control()
+    }
+
+    /// Leaves a command, and waits for the answer, which must come within two steps; gives its place in the log.
+    #[track_caller]
+    fn ask(&mut self, command: &str) -> usize {
+        self.sent += 1;
+        let id = format!("{:04}.json", self.sent);
+        let hidden = self.inbox().join(format!(".{id}"));
+        fs::write(&hidden, command).unwrap();
+        let events = self.place.run_directory("first").job().events();
+        fs::rename(&hidden, self.inbox().join(&id)).unwrap();
+        let told = events.metadata().unwrap().len();
+        let last = Log::new(events).last_step_within(told);
+        let answer = self.answer_to(&id);
+        let step = self.step(answer);
+        assert!(
+            (last..=last + 2).contains(&step),
+            "left at {last}, taken at {step}"
+        );
+        answer
+    }
+
+    #[track_caller]
+    fn answer_to(&mut self, id: &str) -> usize {
+        let what = format!("no answer to {id:?}");
+        self.log
+            .wait_for(0, &what, |event| event["event"] == "control" && event["id"] == id)
+    }
+
+    /// Leaves a command that is obeyed; gives the place of the answer.
+    #[track_caller]
+    fn is_obeyed(&mut self, command: &str) -> usize {
+        let at = self.ask(command);
+        let answer = &self.log.read()[at];
+        assert_eq!(answer["refused"], Value::Null, "{answer}");
+        at
+    }
+
+    /// Leaves a command that is refused; gives the reason.
+    #[track_caller]
+    fn is_refused(&mut self, command: &str) -> String {
+        let at = self.ask(command);
+        self.reason(at)
+    }
+
+    #[track_caller]
+    fn reason(&mut self, at: usize) -> String {
+        let answer = &self.log.read()[at];
+        let why = answer["refused"].as_str();
+        why.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    fn step(&mut self, at: usize) -> u64 {
+        self.log.read()[at]["step"].as_u64().unwrap()
+    }
+
+    /// The event at a place, which is of this kind and of the same step as the answer before.
+    #[track_caller]
+    fn follows(&mut self, answer: usize, kind: &str) -> Value {
+        let at = self
+            .log
+            .wait_for(answer + 1, kind, |event| event["event"] != "progress");
+        let [answer, event] = [answer, at].map(|at| self.log.read()[at].clone());
+        assert_eq!(event["event"], kind, "{event}");
+        assert_eq!(event["step"], answer["step"]);
+        event
+    }
+}
+
+#[test]
+fn every_command_is_answered_within_two_steps_and_done() {
+    let mut steered = Steered::new();
+    for _ in 0..5 {
+        let at = steered.is_obeyed(r#"{"command":"checkpoint"}"#);
+        assert_eq!(steered.follows(at, "checkpoint")["name"], "latest");
+    }
+
+    let at = steered.is_obeyed(r#"{"command":"evaluate"}"#);
+    let evaluation = steered.follows(at, "evaluation");
+    assert_eq!(evaluation["occasion"], "asked");
+    assert_eq!(evaluation["best"], false);
+
+    let at = steered.is_obeyed(r#"{"command":"sample"}"#);
+    assert_eq!(
+        steered.follows(at, "samples")["captions"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
+
+    let at = steered.is_obeyed(r#"{"command":"set","settings":{"lr":"2.5e-4"}}"#);
+    steered.follows(at, "checkpoint");
+    steered.log.wait_for_steps(100);
+    for event in &steered.log.read()[at..] {
+        if event["event"] == "step" {
+            let rate = event["learning_rate"].as_f64().unwrap();
+            assert!((rate - 2.5e-4).abs() < 1e-6, "{event}");
+        }
+    }
+
+    let paused = steered.is_obeyed(r#"{"command":"pause"}"#);
+    assert_eq!(state(&steered.place, "first"), "paused");
+    // What is asked for meanwhile is done meanwhile.
+    let at = steered.is_obeyed(r#"{"command":"sample"}"#);
+    steered.follows(at, "samples");
+    let at = steered.is_obeyed(r#"{"command":"checkpoint"}"#);
+    steered.follows(at, "checkpoint");
+    let resumed = steered.is_obeyed(r#"{"command":"resume"}"#);
+    let steps = |event: &Value| event["event"] == "step";
+    assert!(!steered.log.read()[paused..resumed].iter().any(steps));
+    steered.log.wait_for_steps(50);
+    assert_eq!(state(&steered.place, "first"), "running");
+
+    let at = steered.is_obeyed(r#"{"command":"stop"}"#);
+    steered.follows(at, "checkpoint");
+    steered.training.ends_with(0);
+    steered.log.assert_ended("stopped");
+    steered.log.assert_whole();
+
+    // The learning rate that was asked for is that of the run from now on.
+    let resumed = ["train", "--resume", "first"];
+    let mut training = Running::run(&steered.place, &resumed);
+    steered.log.wait_for_steps(10);
+    let last = steered.log.read().iter().rfind(|event| event["event"] == "step");
+    assert!((last.unwrap()["learning_rate"].as_f64().unwrap() - 2.5e-4).abs() < 1e-6);
+    steered.place.succeeds(&["control", "first", "stop"]);
+    training.ends_with(0);
+}
+
+#[test]
+fn the_command_line_steers_as_files_do() {
+    let mut steered = Steered::new();
+    for arguments in [
+        &["pause"][..],
+        &["sample"],
+        &["resume"],
+        &["evaluate"],
+        &["checkpoint"],
+        &["set", "lr=1e-4", "training.label_smoothing=0"],
+        &["stop"],
+    ] {
+        let said = steered
+            .place
+            .succeeds(&[&["control", "first"], arguments].concat());
+        assert!(said.starts_with(&format!("{} at step ", arguments[0])), "{said}");
+    }
+    steered.training.ends_with(0);
+
+    let error = steered.place.fails(&["control", "first", "pause"]);
+    assert!(error.contains("nobody works on first: it is stopped"), "{error}");
+    assert_eq!(fs::read_dir(steered.inbox()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_finished_run_is_steered_by_nobody() {
+    let place = Place::with_scenes();
+    place.train("first", 1);
+    let error = place.fails(&["control", "first", "stop"]);
+    assert!(error.contains("nobody works on first: it is complete"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_obeyed_is_refused_with_a_reason() {
+    let mut steered = Steered::new();
+    for (command, reason) in [
+        ("", "it is not a command: EOF"),
+        ("{\"comma", "it is not a command: EOF"),
+        ("{\"command\":\"pause\"", "it is not a command: EOF"),
+        ("[]", "it is not a command"),
+        ("null", "it is not a command"),
+        ("{}", "missing field `command`"),
+        ("{\"command\":\"halt\"}", "unknown variant `halt`"),
+        ("{\"command\":\"Pause\"}", "unknown variant `Pause`"),
+        (
+            "{\"command\":\"pause\"}{\"command\":\"stop\"}",
+            "trailing characters",
+        ),
+        ("{\"command\":\"set\"}", "missing field `settings`"),
+        ("{\"command\":\"set\",\"settings\":{\"lr\":1}}", "invalid type"),
+        (
+            "{\"command\":\"set\",\"settings\":{\"decoder.hidden\":\"32\"}}",
+            "`decoder.hidden` cannot change while a run is trained",
+        ),
+        (
+            "{\"command\":\"set\",\"settings\":{\"lr\":\"fast\"}}",
+            "training.learning_rate",
+        ),
+        (
+            "{\"command\":\"set\",\"settings\":{\"lr\":\"-1\"}}",
+            "a number above 0",
+        ),
+        (
+            "{\"command\":\"set\",\"settings\":{\"\\u001b[2J\":\"1\"}}",
+            "cannot change",
+        ),
+        (&"[".repeat(50_000), "it is not a command"),
+        (
+            &format!("{{\"a\":{}", "[".repeat(50_000)),
+            "recursion limit exceeded",
+        ),
+        (&"[".repeat(100_000), "it is longer than"),
+        (&" ".repeat(10_000_000), "it is longer than"),
+    ] {
+        let why = steered.is_refused(command);
+        assert!(why.contains(reason), "{command:.60}: {why}");
+    }
+    // One of several settings is enough to refuse them all.
+    steered.is_refused(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
+    let error = steered.place.fails(&["control", "first", "set", "lr=-1"]);
+    assert!(error.contains("refused to set: "), "{error}");
+    goes_on_unmoved(steered);
+}
+
+#[test]
+fn hostile_files_are_refused_and_taken_away() {
+    let mut steered = Steered::new();
+    let mut attached = Running::run(&steered.place, &["attach", "first"]);
+    wait_until("nothing to be seen", || !attached.said().is_empty());
+    let inbox = steered.inbox();
+    let precious = steered.place.path().join("precious");
+    fs::create_dir(&precious).unwrap();
+    let kept = precious.join("kept");
+    fs::write(&kept, "{\"command\":\"stop\"}").unwrap();
+
+    symlink("/dev/zero", inbox.join("zero.json")).unwrap();
+    symlink("/nowhere", inbox.join("nowhere.json")).unwrap();
+    symlink(&kept, inbox.join("file.json")).unwrap();
+    symlink(&precious, inbox.join("directory.json")).unwrap();
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, inbox.join("pipe.json"), FileType::Fifo, mode, 0).unwrap();
+    let deep = inbox.join("deep.json");
+    fs::create_dir_all(deep.join("a/b/c")).unwrap();
+    symlink(&precious, deep.join("a/link")).unwrap();
+    for id in ["zero", "nowhere", "file", "directory", "pipe", "deep"] {
+        let at = steered.answer_to(&format!("{id}.json"));
+        let why = steered.reason(at);
+        assert_eq!(why, "it is not a plain file", "{id}");
+    }
+    assert!(kept.exists(), "what a link leads to stays");
+
+    // Names that are no text, or would steer a terminal.
+    fs::write(inbox.join(OsStr::from_bytes(b"\xff\xfe.json")), "x").unwrap();
+    steered.answer_to("\u{fffd}\u{fffd}.json");
+    let steering = "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}";
+    fs::write(inbox.join(steering), "{\"command\":\"\u{1b}[2J\"}").unwrap();
+    let at = steered.answer_to(steering);
+    assert!(steered.reason(at).contains("it is not a command"));
+    let words = "{\"command\":\"\\u001b[2J\"}";
+    let why = steered.is_refused(words);
+    assert!(why.contains("unknown variant `\u{1b}[2J`"), "{why:?}");
+
+    // More than are taken at a time.
+    for number in 0..500 {
+        fs::write(inbox.join(format!("flood-{number:03}")), "{").unwrap();
+    }
+    steered.answer_to("flood-499");
+
+    let raw = fs::read(steered.place.run_directory("first").job().events()).unwrap();
+    assert!(!raw.contains(&0x1b), "the log itself steers no terminal");
+    let place = goes_on_unmoved(steered);
+    let said = attached.ends_with(0);
+    assert!(said.contains("refused to unknown"), "{said}");
+    assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
+    drop(place);
+}
+
+/// The training has taken no harm, and obeys; its inbox is empty.
+#[track_caller]
+fn goes_on_unmoved(mut steered: Steered) -> Place {
+    assert_eq!(fs::read_dir(steered.inbox()).unwrap().count(), 0);
+    steered.log.wait_for_steps(100);
+    let last = steered.log.read().iter().rfind(|event| event["event"] == "step");
+    let rate = last.unwrap()["learning_rate"].as_f64().unwrap();
+    assert!((rate - 1e-3).abs() < 1e-6, "{rate}");
+    steered.is_obeyed(r#"{"command":"stop"}"#);
+    steered.training.ends_with(0);
+    steered.log.assert_whole();
+    steered.log.assert_ended("stopped");
+    steered.place
+}
+
+#[test]
+fn a_second_trainer_is_refused_and_told_of_the_first() {
+    let mut steered = Steered::new();
+    let place = &steered.place;
+    let pid = steered.training.pid();
+    for detach in [&[][..], &["--detach"]] {
+        let error = place.fails(&[&["train", "--resume", "first"], detach].concat());
+        assert!(
+            error.contains("run `first` is being trained by another process"),
+            "{error}"
+        );
+        assert!(error.contains(&format!("process {pid} on ")), "{error}");
+    }
+    // By its path, it is the same run.
+    let run = place.run_directory("first");
+    let error = place.fails(&["train", "--resume", text(run.path())]);
+    assert!(error.contains(&format!("process {pid} on ")), "{error}");
+    assert_eq!(listed(place, "first")["pid"], pid);
+    assert_eq!(steered.log.count("start"), 1);
+    goes_on_unmoved(steered);
+}
+
+#[test]
+fn an_inbox_that_was_taken_away_is_made_anew() {
+    let mut steered = Steered::new();
+    let inbox = steered.inbox();
+    fs::remove_dir_all(&inbox).unwrap();
+    wait_until("no inbox", || inbox.is_dir());
+    steered.is_obeyed(r#"{"command":"sample"}"#);
+    goes_on_unmoved(steered);
+}

@@ -1,0 +1,223 @@
+//! Killed with what cannot be caught, again and again at random moments, and gone on with: what comes of it in the
+//! end is what one run in peace comes to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::log::Log;
+use super::process::{Running, wait_until};
+use super::support::{Place, temporary_files, text, train, words};
+use super::{state, weights};
+
+const SEED: u64 = 7;
+const EPOCHS: usize = 40;
+/// Photos that features are made of.
+const PHOTOS: usize = 40;
+
+/// What a process is at when its end comes near.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// It has just begun.
+    Start,
+    /// It has told of this much, or less.
+    Events(usize),
+    /// It scores the dev split, and saves what comes of that.
+    EpochEnd,
+}
+
+/// Kills processes, and counts those that did not end by themselves before.
+struct Killer {
+    chance: ChaCha8Rng,
+    survived: usize,
+    /// What the processes were at.
+    moments: BTreeMap<String, usize>,
+}
+
+impl Killer {
+    fn new() -> Self {
+        println!("seed {SEED}");
+        Self {
+            chance: ChaCha8Rng::seed_from_u64(SEED),
+            survived: 0,
+            moments: BTreeMap::new(),
+        }
+    }
+
+    /// Starts a command and kills it a little after the moment, or `pause` at most. Whether it was still alive.
+    fn kill(&mut self, command: Command, directory: &Path, moment: Moment, pause: Duration) -> bool {
+        let mut log = Log::new(directory.join("events.jsonl"));
+        let before = log.read().len();
+        let more = match moment {
+            Moment::Start => 0,
+            Moment::Events(most) => self.chance.random_range(1..=most),
+            Moment::EpochEnd => 1,
+        };
+        let is_come = |log: &mut Log| {
+            let events = &log.read()[before..];
+            let has_come = |kind| events.iter().any(|event| event["event"] == kind);
+            events.len() >= more && (!matches!(moment, Moment::EpochEnd) || has_come("progress"))
+        };
+        let pause = pause.mul_f64(self.chance.random());
+        let mut process = Running::start(command);
+        wait_until("too few events", || is_come(&mut log) || !process.is_alive());
+        // Sleeping takes longer than it should; a moment in the middle of writing a file is shorter than that.
+        let since = Instant::now();
+        while since.elapsed() < pause {
+            thread::yield_now();
+        }
+        if !process.kill() {
+            let said = process.ends_with(0);
+            assert_eq!(said, "", "it is quiet unless something is wrong");
+            return false;
+        }
+        self.survived += 1;
+        let last = log.read().last();
+        let moment = match directory.is_dir() && !temporary_files(directory).is_empty() {
+            true => "writing a file".into(),
+            false => last.map_or("the start".into(), |event| format!("after {}", event["event"])),
+        };
+        *self.moments.entry(moment).or_default() += 1;
+        true
+    }
+
+    /// Says what was survived.
+    fn report(&self, what: &str) {
+        println!("{what}: survived {} kills: {:?}", self.survived, self.moments);
+    }
+}
+
+#[test]
+fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    let place = Place::with_scenes();
+    let often = ["--set", "training.checkpoint_steps=2", "--quiet"];
+    let arguments = |run| {
+        [words(&train(run, EPOCHS)).as_slice(), &often]
+            .concat()
+            .join("\n")
+    };
+    let command = |arguments: &str| {
+        let mut command = place.command(&arguments.split('\n').collect::<Vec<_>>());
+        command.stdout(Stdio::null());
+        command
+    };
+    Running::start(command(&arguments("whole"))).ends_with(0);
+
+    let mut killer = Killer::new();
+    let cut = place.run_directory("cut");
+    loop {
+        let mut command = match cut.config().exists() {
+            true => place.command(&["train", "--resume", "cut", "--quiet"]),
+            false => {
+                // It died before there was a run.
+                let _ = fs::remove_dir_all(cut.path());
+                command(&arguments("cut"))
+            }
+        };
+        command.stdout(Stdio::null());
+        let (moment, pause) = match killer.chance.random_range(0..5) {
+            0 => (Moment::Start, 20_000),
+            1 => (Moment::Events(3), 2_000),
+            2 => (Moment::Events(80), 2_000),
+            3 => (Moment::Events(160), 2_000),
+            _ => (Moment::EpochEnd, 4_000),
+        };
+        if !killer.kill(command, cut.path(), moment, Duration::from_micros(pause)) {
+            break;
+        }
+    }
+    killer.report("training");
+
+    let whole = place.run_directory("whole");
+    for file in [cut.latest(), cut.best()] {
+        let same = whole.path().join(file.file_name().unwrap());
+        assert!(
+            fs::read(&file).unwrap() == fs::read(same).unwrap(),
+            "{}",
+            file.display()
+        );
+    }
+    let [mut log, mut same] = [&cut, &whole].map(|run| Log::new(run.job().events()));
+    let losses = log.losses();
+    assert_eq!(losses.len(), 48 * EPOCHS);
+    assert!(losses == same.losses(), "bit for bit");
+    log.assert_whole();
+    log.assert_ended("complete");
+    assert_eq!(state(&place, "cut"), "complete");
+    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert!(killer.survived >= 50, "only {} kills", killer.survived);
+    assert!(
+        killer.moments.contains_key("writing a file"),
+        "{:?}",
+        killer.moments
+    );
+}
+
+#[test]
+fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
+    let place = Place::new();
+    let weights = place.path().join("random.safetensors");
+    weights::write_random(&weights, 1);
+    let photos = PHOTOS.to_string();
+    let prepare = |name: &str| {
+        let mut command = place.command(&["prepare", "scenes", "--name", name, "--size", "32", "--quiet"]);
+        command
+            .args(["--photos", &photos, "--batch", "1", "--min-count", "1"])
+            .args(["--backbone", "mobilenet_v2", "--weights", text(&weights)])
+            .stdout(Stdio::null());
+        command
+    };
+    let data_set = |name: &str| place.path().join("datasets").join(name);
+    Running::start(prepare("whole")).ends_with(0);
+
+    let mut killer = Killer::new();
+    let job = data_set("cut").join("prepare");
+    // Progress is told too seldom to go by: the moments are told by the time, which grows until the end is reached.
+    let mut pause = Duration::from_millis(100);
+    while killer.kill(prepare("cut"), &job, Moment::Start, pause) {
+        pause = pause.mul_f64(1.15);
+    }
+    killer.report("preparing");
+
+    let mut files = all_files(&data_set("whole"));
+    files.retain(|path| !path.starts_with("prepare"));
+    assert!(files.len() > PHOTOS, "{files:?}");
+    for file in files {
+        let [whole, cut] = ["whole", "cut"].map(|name| data_set(name).join(&file));
+        // The name of the data set is the only thing in it that may differ.
+        let named = |path: &Path, name: &str| {
+            let bytes = fs::read(path).unwrap();
+            match String::from_utf8(bytes) {
+                Ok(text) => text.replace(&format!("\"{name}\""), "").into_bytes(),
+                Err(error) => error.into_bytes(),
+            }
+        };
+        assert!(named(&whole, "whole") == named(&cut, "cut"), "{}", file.display());
+    }
+    let mut log = Log::new(job.join("events.jsonl"));
+    log.read();
+    log.assert_whole();
+    log.assert_ended("complete");
+    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert!(killer.survived >= 5, "only {} kills", killer.survived);
+}
+
+/// Every file below a directory, by its path from there.
+fn all_files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = PathBuf::from(path.file_name().unwrap());
+        match path.is_dir() {
+            true => found.extend(all_files(&path).into_iter().map(|below| name.join(below))),
+            false => found.push(name),
+        }
+    }
+    found
+}
