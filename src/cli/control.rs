@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 
 use super::Context;
-use super::terminal::{display_path, display_safe};
+use super::terminal::display_path;
 use crate::config::Assignment;
 use crate::runs::job::{Command, ask, send};
 
@@ -65,8 +65,7 @@ impl Control {
             context.notice("left for the job; not waiting for the answer");
             return Ok(());
         }
-        let answer = ask(&job, &command, Duration::from_secs(self.wait))
-            .with_context(|| display_safe(&self.run).into_owned())?;
+        let answer = ask(&job, &command, Duration::from_secs(self.wait))?;
         Ok(context.print(&format!("{answer}\n"))?)
     }
 

@@ -56,6 +56,16 @@ impl Running {
         Self::start(command)
     }
 
+    /// Starts the program, whose standard output is kept beside its standard error.
+    pub(crate) fn printing(place: &Place, arguments: &[&str]) -> Self {
+        let said = NamedTempFile::new().unwrap();
+        let output = || File::options().append(true).open(said.path()).unwrap();
+        let mut command = place.command(arguments);
+        command.stdout(output());
+        let errors = output().into();
+        Self::spawn(command, errors, Some(said))
+    }
+
     /// Starts the training of a small network, with these settings besides.
     pub(crate) fn train(place: &Place, run: &str, settings: &[&str]) -> Self {
         let endless = train(run, super::ENDLESS);
@@ -104,7 +114,7 @@ impl Running {
         self.child.wait().unwrap().signal() == Some(Signal::KILL.as_raw())
     }
 
-    /// What it has said on standard error.
+    /// What it has said.
     pub(crate) fn said(&self) -> String {
         let said = self.said.as_ref().map(|said| fs::read_to_string(said.path()));
         said.unwrap_or(Ok(String::new())).unwrap()

@@ -102,8 +102,13 @@ pub fn send(job: &JobDirectory, command: &Command) -> io::Result<String> {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody works on it.
-    #[error("nobody works on it: it is {}; nothing was asked", .0.name())]
-    NotLive(State),
+    #[error("nobody works on {job}: it is {}; nothing was asked", state.name())]
+    NotLive {
+        /// The job's name.
+        job: String,
+        /// Its state.
+        state: State,
+    },
     /// It refused.
     #[error("refused to {command}: {why}")]
     Refused {
@@ -113,8 +118,16 @@ pub enum AskError {
         why: String,
     },
     /// It has not answered yet.
-    #[error("no answer in {} seconds; it may be busy between two batches, and will take it then", .0.as_secs())]
-    NoAnswer(Duration),
+    #[error(
+        "no answer from {job} in {} seconds; it may be busy between two batches, and will take it then",
+        patience.as_secs()
+    )]
+    NoAnswer {
+        /// The job's name.
+        job: String,
+        /// How long was waited for it.
+        patience: Duration,
+    },
     /// The operating system refused.
     #[error("{}: {source}; check permissions and free space", path.display())]
     Io {
@@ -136,7 +149,10 @@ pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<
     };
     let state = Status::read(job).map_err(failed)?.state;
     if !state.is_live() {
-        return Err(AskError::NotLive(state));
+        return Err(AskError::NotLive {
+            job: job.name(),
+            state,
+        });
     }
     let mut tail = EventLogTail::new(job.events());
     let id = send(job, command).map_err(failed)?;
@@ -160,7 +176,10 @@ pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<
             None => {}
         }
     }
-    Err(AskError::NoAnswer(patience))
+    Err(AskError::NoAnswer {
+        job: job.name(),
+        patience,
+    })
 }
 
 /// Something found in the inbox.

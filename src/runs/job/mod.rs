@@ -58,6 +58,12 @@ impl JobDirectory {
         &self.path
     }
 
+    /// Its name: the last part of its path.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        name.to_string_lossy().into_owned()
+    }
+
     /// The append-only event log, one JSON object a line.
     pub fn events(&self) -> PathBuf {
         self.path.join("events.jsonl")
