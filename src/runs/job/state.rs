@@ -135,6 +135,7 @@ impl Summary {
                 self.step_times.push_back(record.time);
             }
             Event::Evaluation(evaluation) => {
+                self.progress = None;
                 if evaluation.best {
                     self.best = Some(evaluation.as_ref().clone());
                 }
@@ -146,7 +147,10 @@ impl Summary {
                 "resume" => self.paused = false,
                 _ => {}
             },
-            Event::End(end) => self.end = Some((end.reason, end.error.clone())),
+            Event::End(end) => {
+                self.progress = None;
+                self.end = Some((end.reason, end.error.clone()));
+            }
             _ => {}
         }
     }
