@@ -35,7 +35,8 @@ pub(crate) fn write_atomically(
     sync_directory(directory)
 }
 
-/// Removes what [`write_atomically`] has left in a directory when the program died in the middle of it.
+/// Removes what [`write_atomically`], or another writer of files of such names, has left in a directory when the
+/// program died in the middle of it.
 pub(crate) fn remove_leftovers(directory: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;

@@ -83,7 +83,11 @@ impl Target {
                 self.remove_features()?;
             }
         }
-        remove_leftovers(&self.directory).with_context(|| cannot("clean up", &self.directory))?;
+        for written in [self.directory.clone(), self.directory.join(PHOTOS)] {
+            if written.is_dir() {
+                remove_leftovers(&written).with_context(|| cannot("clean up", &written))?;
+            }
+        }
         data_set.save(&self.directory)?;
         report.save(&self.directory)?;
         Ok(())

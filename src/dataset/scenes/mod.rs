@@ -168,6 +168,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Made with `File::create_new`, the file gets the usual permissions rather than the owner's alone.
     let mut file = tempfile::Builder::new()
         .prefix(".scene-")
+        .suffix(".tmp")
         .make_in(folder, |temporary| File::create_new(temporary))?;
     file.write_all(bytes)?;
     file.persist(path)?;
