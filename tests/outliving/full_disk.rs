@@ -58,7 +58,7 @@ impl Disk {
             keeper,
             path: inside.into(),
         };
-        if said != "mounted\n" || !fs::write(disk.path.join("probe"), "").is_ok() {
+        if said != "mounted\n" || fs::write(disk.path.join("probe"), "").is_err() {
             println!("skipped: this system gives no namespace to mount a disk in");
             return None;
         }
