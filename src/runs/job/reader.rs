@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_given_as_they_stand() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("events.jsonl");
+        let later = b"{\"seq\":0, \"time\":1.10,\"event\":\"tea\",\"leaves\":3}\n";
+        let torn = b"no event\n{\"seq\":1,";
+        fs::write(&path, [&later[..], torn].concat()).unwrap();
+        let lines = EventLogTail::new(&path).poll_lines().unwrap();
+        let lines: Vec<(&[u8], Record)> = lines.with_events().collect();
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].0, later);
+    }
+
+    #[test]
     fn a_torn_line_that_is_cut_leaves_the_tail_whole() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
