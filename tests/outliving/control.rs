@@ -312,12 +312,10 @@ fn hostile_files_are_refused_and_taken_away() {
 /// The training has taken no harm, and obeys; its inbox is empty.
 #[track_caller]
 fn goes_on_unmoved(mut steered: Steered) -> Place {
-    let left = || {
-        fs::read_dir(steered.inbox())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-    };
-    wait_until("an inbox that is not empty", || left().next().is_none());
+    let inbox = steered.inbox();
+    wait_until("an inbox that is not empty", || {
+        fs::read_dir(&inbox).unwrap().next().is_none()
+    });
     steered.log.wait_for_steps(100);
     let last = steered.log.read().iter().rfind(|event| event["event"] == "step");
     let rate = last.unwrap()["learning_rate"].as_f64().unwrap();
