@@ -147,6 +147,10 @@ impl TrainingRun {
         };
         let directory = create()?;
         let lock = lock(&directory)?;
+        if directory.config().exists() {
+            let path = directory.path().to_owned();
+            return Err(DirectoryError::Taken { path }.into());
+        }
         data.vocabulary.write(&directory.vocabulary())?;
         record.save(&directory.config())?;
         let plan = Plan {
