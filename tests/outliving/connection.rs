@@ -15,13 +15,13 @@ use super::support::{DATA_SET, PREPARE, Place, text, train, words};
 use super::{ENDLESS, listed, state, weights};
 
 /// A terminal, and the end of it that a lost connection closes.
-struct Connection {
+pub(crate) struct Connection {
     near: OwnedFd,
     terminal: OwnedFd,
 }
 
 impl Connection {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let near = openpt(flags).unwrap();
         grantpt(&near).unwrap();
@@ -33,12 +33,12 @@ impl Connection {
         Self { near, terminal }
     }
 
-    fn terminal(&self) -> Stdio {
+    pub(crate) fn terminal(&self) -> Stdio {
         self.terminal.try_clone().unwrap().into()
     }
 
     /// Starts a command as a login does: in a session of its own, whose terminal this is. `output` may lead elsewhere.
-    fn start(&self, mut command: Command, output: Stdio) -> Running {
+    pub(crate) fn start(&self, mut command: Command, output: Stdio) -> Running {
         command.stdin(self.terminal()).stdout(output);
         // SAFETY: between fork and exec there are two system calls, which allocate nothing, on a standard input that
         // was opened above.
@@ -51,10 +51,19 @@ impl Connection {
         Running::start_with(command, self.terminal())
     }
 
+    /// The end at which one would sit.
+    pub(crate) fn near(&self) -> &OwnedFd {
+        &self.near
+    }
+
     /// Takes what was printed, so that there is room for more.
-    fn drain(&self) {
+    pub(crate) fn take_printed(&self) -> Vec<u8> {
+        let mut taken = Vec::new();
         let mut printed = [0; 4096];
-        while rustix::io::read(&self.near, &mut printed).is_ok_and(|read| read > 0) {}
+        while let Ok(read @ 1..) = rustix::io::read(&self.near, &mut printed) {
+            taken.extend_from_slice(&printed[..read]);
+        }
+        taken
     }
 
     /// Whether this is the terminal that a process belongs to.
@@ -75,7 +84,7 @@ fn terminal_of(pid: u32) -> u64 {
 /// Waits for steps, as whoever sits at the terminal does.
 fn watch(connection: &Connection, log: &mut Log, steps: u64) {
     wait_until("not so many steps", || {
-        connection.drain();
+        connection.take_printed();
         log.last_step() >= steps
     });
 }
@@ -137,7 +146,7 @@ fn preparing_goes_on_when_its_terminal_is_gone() {
     let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
     let mut log = Log::new(prepare.join("events.jsonl"));
     wait_until("no start", || {
-        connection.drain();
+        connection.take_printed();
         log.count("start") == 1
     });
     // What it found is still to be printed.

@@ -18,6 +18,8 @@ mod full_disk;
 mod killed;
 mod log;
 mod process;
+#[cfg(target_os = "linux")]
+mod workbench;
 
 use serde_json::Value;
 use support::Place;
