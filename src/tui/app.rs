@@ -355,7 +355,12 @@ impl App {
         match self.tab {
             Tab::Train => {
                 let view = self.open.as_ref()?;
-                Some((view.name.clone(), view.state?))
+                // Before its log is read, what the list says of it.
+                let listed = || {
+                    let row = self.runs.as_ref()?.iter().find(|row| row.name == view.name)?;
+                    Some(row.status.state)
+                };
+                Some((view.name.clone(), view.state.or_else(listed)?))
             }
             Tab::Runs => {
                 let row = self.selected_run()?;

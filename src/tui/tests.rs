@@ -157,6 +157,13 @@ fn keys_steer_the_run_that_is_looked_at() {
 }
 
 #[test]
+fn a_key_is_not_lost_while_a_log_is_still_read() {
+    let mut app = App::default();
+    app.update(Message::Runs(vec![row(RUN, State::Running)]));
+    assert_eq!(press(&mut app, "p"), control(Command::Pause));
+}
+
+#[test]
 fn what_ends_something_is_asked_about_first() {
     let mut app = looking_at(State::Running);
     assert_eq!(press(&mut app, "x"), []);
