@@ -15,7 +15,7 @@
 //! | [`captioning`] | greedy, beam search, sampling |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
-//! | [`runs`] | the run directory |
+//! | [`runs`] | the run directory; jobs: their logs, locks and commands |
 //! | [`tui`] | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
