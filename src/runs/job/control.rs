@@ -7,7 +7,7 @@
 use super::JobDirectory;
 use super::event_log::now;
 use super::reader::EventLogTail;
-use super::state::{State, Status};
+use super::state::{State, Status, Summary};
 use crate::runs::event::{Acknowledgement, Event};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -147,39 +147,65 @@ pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<
         path: job.path().to_owned(),
         source,
     };
-    let state = Status::read(job).map_err(failed)?.state;
+    // The log is read once: to its end for the state, and on from there for the answer.
+    let mut tail = EventLogTail::new(job.events());
+    let summary = summary_so_far(&mut tail).map_err(failed)?;
+    let state = Status::of(job, summary).map_err(failed)?.state;
     if !state.is_live() {
         return Err(AskError::NotLive {
             job: job.name(),
             state,
         });
     }
-    let mut tail = EventLogTail::new(job.events());
     let id = send(job, command).map_err(failed)?;
+    match wait_for_answer(&mut tail, &id, patience).map_err(failed)? {
+        Some(Acknowledgement {
+            refused: Some(why), ..
+        }) => Err(AskError::Refused {
+            command: command.to_string(),
+            why,
+        }),
+        Some(answer) => Ok(answer),
+        None => Err(AskError::NoAnswer {
+            job: job.name(),
+            patience,
+        }),
+    }
+}
+
+/// What a log comes to up to its end.
+fn summary_so_far(tail: &mut EventLogTail) -> io::Result<Summary> {
+    let mut summary = Summary::default();
+    loop {
+        let records = tail.poll()?.records;
+        if records.is_empty() {
+            return Ok(summary);
+        }
+        records.iter().for_each(|record| summary.count(record));
+    }
+}
+
+/// What the log says to the command of this name, if it says it in time.
+fn wait_for_answer(
+    tail: &mut EventLogTail,
+    id: &str,
+    patience: Duration,
+) -> io::Result<Option<Acknowledgement>> {
     let until = Instant::now() + patience;
     while Instant::now() < until {
-        let records = tail.poll().map_err(failed)?.records;
-        let quiet = records.is_empty();
+        let records = tail.poll()?.records;
+        if records.is_empty() {
+            thread::sleep(BETWEEN_LOOKS);
+        }
         let answer = records.into_iter().find_map(|record| match record.event {
             Event::Control(answer) if answer.id == id => Some(answer),
             _ => None,
         });
-        match answer {
-            Some(Acknowledgement {
-                refused: Some(why), ..
-            }) => {
-                let command = command.to_string();
-                return Err(AskError::Refused { command, why });
-            }
-            Some(answer) => return Ok(answer),
-            None if quiet => thread::sleep(BETWEEN_LOOKS),
-            None => {}
+        if answer.is_some() {
+            return Ok(answer);
         }
     }
-    Err(AskError::NoAnswer {
-        job: job.name(),
-        patience,
-    })
+    Ok(None)
 }
 
 /// Something found in the inbox.
