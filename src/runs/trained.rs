@@ -1,6 +1,8 @@
 //! A run as those who use it see it: the model of a checkpoint, its vocabulary, and where its data set is.
 
-use super::directory::{DirectoryError, Root, RunDirectory};
+use super::directory_error::DirectoryError;
+use super::root::Root;
+use super::run_directory::RunDirectory;
 use crate::captioning::{Checkpoint, CheckpointError, Model};
 use crate::nn::Backend;
 use crate::text::{Vocabulary, VocabularyError};

@@ -1,8 +1,9 @@
 //! A training in a run directory: started or resumed, held by a lock, logged.
 
-use super::directory::{DirectoryError, RunDirectory};
+use super::directory_error::DirectoryError;
 use super::event::{End, EndReason, JobKind, Record};
 use super::job::{Command, Lock, LockError, Pace, Refusal, Session, SessionError, Work};
+use super::run_directory::RunDirectory;
 use crate::captioning::CheckpointError;
 use crate::captioning::{EncoderSpec, InputsError, Model, ModelSpec, PhotoInputs, feature_directories};
 use crate::dataset::{DataSet, DataSetError, Photo, Split};

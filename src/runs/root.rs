@@ -1,17 +1,12 @@
 //! Where things live: data sets and runs under one working directory, each under a name of its own.
 
-use std::ffi::OsString;
+use super::directory_error::DirectoryError;
+use super::job::JobDirectory;
+use super::name::Name;
+use super::run_directory::RunDirectory;
+use crate::nearest::nearest;
 use std::fmt;
 use std::path::{Path, PathBuf};
-
-use thiserror::Error;
-
-use super::job::{
-    Detached, JobDirectory, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
-};
-use super::name::Name;
-use crate::config::Assignment;
-use crate::nearest::nearest;
 
 /// How many existing names an error lists.
 const NAMES_SHOWN: usize = 8;
@@ -51,67 +46,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why a data set or a run was not found or not made.
-#[derive(Debug, Error)]
-pub enum DirectoryError {
-    /// Neither a name under the root nor a path leads to a directory.
-    #[error("there is no {kind} `{wanted}` in {}; {advice}", looked_in.display())]
-    Missing {
-        /// A data set or a run.
-        kind: Kind,
-        /// The name or path asked for.
-        wanted: String,
-        /// Where it was looked for.
-        looked_in: PathBuf,
-        /// The nearest name, or the names there are.
-        advice: String,
-    },
-    /// There is no directory at a path.
-    #[error("there is no directory {}; give the {kind}'s name, or the path of its directory", path.display())]
-    NoDirectory {
-        /// A data set or a run.
-        kind: Kind,
-        /// The path.
-        path: PathBuf,
-    },
-    /// A directory without the settings that make it a run.
-    #[error("{} is not a run: it holds no config.toml; give the directory that training wrote", path.display())]
-    NotARun {
-        /// The directory at fault.
-        path: PathBuf,
-    },
-    /// A directory without the log of a job.
-    #[error("{} is no job: it holds no events.jsonl; give a run's name, or the directory of a job", path.display())]
-    NotAJob {
-        /// The directory at fault.
-        path: PathBuf,
-    },
-    /// Somebody works on the run.
-    #[error("{run} is {}; stop it first: cutline control {run} stop", state.name())]
-    Live {
-        /// The run.
-        run: String,
-        /// Its state.
-        state: State,
-    },
-    /// The name is taken.
-    #[error("{} exists already; choose another name, or resume that run", path.display())]
-    Taken {
-        /// The directory that is there.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot {action} {}: {source}; check the permissions and the space left", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The path at fault.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
-
 /// The working directory: `datasets/` and `checkpoints/` lie in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
@@ -136,9 +70,7 @@ impl Root {
 
     /// Where the run of that name lives, whether or not it exists.
     pub fn run_dir(&self, name: &Name) -> RunDirectory {
-        RunDirectory {
-            path: self.home(Kind::Run).join(name.as_str()),
-        }
+        RunDirectory::new(self.home(Kind::Run).join(name.as_str()))
     }
 
     /// The names of the data sets that are whole, sorted; none where there is no `datasets/` yet.
@@ -175,13 +107,13 @@ impl Root {
     /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotARun`] that the directory
     /// is something else.
     pub fn find_run(&self, wanted: &str) -> Result<RunDirectory, DirectoryError> {
-        let run = RunDirectory {
-            path: self.find(Kind::Run, wanted)?,
-        };
+        let run = RunDirectory::new(self.find(Kind::Run, wanted)?);
         if run.config().is_file() {
             Ok(run)
         } else {
-            Err(DirectoryError::NotARun { path: run.path })
+            Err(DirectoryError::NotARun {
+                path: run.path().to_owned(),
+            })
         }
     }
 
@@ -198,7 +130,7 @@ impl Root {
             Err(DirectoryError::NoDirectory { .. }) if below.is_dir() => below,
             found => found?,
         };
-        let run = RunDirectory { path };
+        let run = RunDirectory::new(path);
         let job = match run.config().is_file() {
             true => run.job(),
             false => JobDirectory::new(run.path()),
@@ -206,7 +138,9 @@ impl Root {
         if run.config().is_file() || job.events().is_file() {
             Ok(job)
         } else {
-            Err(DirectoryError::NotAJob { path: run.path })
+            Err(DirectoryError::NotAJob {
+                path: run.path().to_owned(),
+            })
         }
     }
 
@@ -222,7 +156,7 @@ impl Root {
             places.push(data_set.join("prepare"));
         }
         for run in subdirectories(&self.home(Kind::Run))? {
-            places.extend(subdirectories(&RunDirectory { path: run }.evaluations())?);
+            places.extend(subdirectories(&RunDirectory::new(run).evaluations())?);
         }
         let named = |path: PathBuf| {
             let name = path.strip_prefix(&self.path).unwrap_or(&path).to_owned();
@@ -243,7 +177,9 @@ impl Root {
         match self.try_create(&run)? {
             Created::New => Ok(run),
             Created::Taken if !run.config().exists() => Ok(run),
-            Created::Taken => Err(DirectoryError::Taken { path: run.path }),
+            Created::Taken => Err(DirectoryError::Taken {
+                path: run.path().to_owned(),
+            }),
         }
     }
 
@@ -257,9 +193,7 @@ impl Root {
     pub fn create_new_run(&self, stem: &Name) -> Result<RunDirectory, DirectoryError> {
         let mut number = 1_u32;
         loop {
-            let run = RunDirectory {
-                path: self.home(Kind::Run).join(format!("{stem}-{number:03}")),
-            };
+            let run = RunDirectory::new(self.home(Kind::Run).join(format!("{stem}-{number:03}")));
             match self.try_create(&run)? {
                 Created::New => return Ok(run),
                 Created::Taken => number += 1,
@@ -364,113 +298,6 @@ enum Created {
     New,
     Taken,
 }
-
-/// The directory of one run, and the paths of what lies in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunDirectory {
-    path: PathBuf,
-}
-
-impl RunDirectory {
-    /// The directory itself.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The run's name: the last part of its path.
-    pub fn name(&self) -> String {
-        self.path
-            .file_name()
-            .unwrap_or(self.path.as_os_str())
-            .to_string_lossy()
-            .into_owned()
-    }
-
-    /// The settings as resolved, the seed, the data set's hash and the program's version.
-    pub fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
-    }
-
-    /// The job of training it.
-    pub fn job(&self) -> JobDirectory {
-        JobDirectory::of_run(&self.path)
-    }
-
-    /// The directory of an evaluation, by its name.
-    pub fn evaluation(&self, name: &Name) -> PathBuf {
-        self.evaluations().join(name.as_str())
-    }
-
-    /// The directory of its evaluations.
-    pub fn evaluations(&self) -> PathBuf {
-        self.path.join("evaluations")
-    }
-
-    /// Starts a trainer of its own that goes on with the run, under settings changed by `sets`.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be started, or ends before it has begun.
-    pub fn take_up(&self, sets: &[Assignment]) -> Result<Detached, SpawnError> {
-        // From whatever directory, and under whatever root, it finds the run by its path.
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
-        let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into(), path.into()];
-        for set in sets {
-            arguments.extend(["--set".into(), format!("{}={}", set.key(), set.text()).into()]);
-        }
-        spawn_detached(&self.job(), &arguments)
-    }
-
-    /// Whether it may be removed: nobody works on it.
-    ///
-    /// # Errors
-    ///
-    /// [`DirectoryError::Live`] where somebody does.
-    pub fn check_removable(&self) -> Result<(), DirectoryError> {
-        let failed = |source| DirectoryError::Io {
-            action: "read",
-            path: self.path.clone(),
-            source,
-        };
-        let state = Status::read(&self.job()).map_err(failed)?.state;
-        let is_held = look_at_lock(&self.job().lock()).map_err(failed)? != LockState::Free;
-        if is_held || state.is_live() {
-            let run = self.name();
-            return Err(DirectoryError::Live { run, state });
-        }
-        Ok(())
-    }
-
-    /// Removes the run with its checkpoints.
-    ///
-    /// # Errors
-    ///
-    /// [`DirectoryError::Live`] where somebody works on it.
-    pub fn remove(&self) -> Result<(), DirectoryError> {
-        self.check_removable()?;
-        std::fs::remove_dir_all(&self.path).map_err(|source| DirectoryError::Io {
-            action: "remove",
-            path: self.path.clone(),
-            source,
-        })
-    }
-
-    /// The checkpoint after the last finished step that was saved.
-    pub fn latest(&self) -> PathBuf {
-        self.path.join("latest.safetensors")
-    }
-
-    /// The checkpoint with the best dev score.
-    pub fn best(&self) -> PathBuf {
-        self.path.join("best.safetensors")
-    }
-
-    /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
-    pub fn vocabulary(&self) -> PathBuf {
-        self.path.join("vocabulary.txt")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
