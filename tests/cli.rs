@@ -8,11 +8,12 @@ use std::process::{Output, Stdio};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-const SUBCOMMANDS: [&str; 9] = [
+const SUBCOMMANDS: [&str; 10] = [
     "demo",
     "prepare",
     "train",
     "evaluate",
+    "compare",
     "caption",
     "features",
     "score",
@@ -318,6 +319,115 @@ mod score {
             1,
         );
         assert!(error.contains("cannot read no-such.json"), "{error}");
+    }
+}
+
+mod compare {
+    use super::*;
+    use serde_json::json;
+
+    /// Captions of photos of which every one shows something else.
+    const RIGHT: fn(usize) -> String = |number| format!("a thing{number} lies on the place{number} today");
+    const SAME: fn(usize) -> String = |_| RIGHT(1);
+
+    /// Writes the report of an evaluation as it lies in a run, under the name that the run had then.
+    fn evaluated(root: &Path, run: &str, evaluation: &str, photos: usize, caption: fn(usize) -> String) {
+        let scores = json!({"bleu": [0.0, 0.0, 0.0, 0.0], "rouge_l": 0.0, "cider_d": 0.0});
+        let with_scores = |mut value: serde_json::Value| {
+            value
+                .as_object_mut()
+                .unwrap()
+                .extend(scores.as_object().unwrap().clone());
+            value
+        };
+        let photo = |number: usize| {
+            with_scores(json!({
+                "photo": format!("{number}.png"),
+                "caption": caption(number),
+                "log_probability": -1.0,
+                "references": [RIGHT(number)],
+            }))
+        };
+        let zero = json!({"low": 0.0, "high": 0.0});
+        let report = with_scores(json!({
+            "run": "its former name", "checkpoint": "best", "data_set": "things", "data_hash": "", "split": "dev",
+            "search": {},
+            "photos": photos,
+            "intervals_95": {"bleu": [zero, zero, zero, zero], "rouge_l": zero, "cider_d": zero},
+            "diversity": {
+                "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
+                "novel_captions": 0, "words_used": 0, "vocabulary_words": 0, "unknown_words": 0,
+                "mean_length": 0.0, "mean_reference_length": 0.0,
+            },
+            "shuffled": {"scores": scores, "kept": scores},
+            "evidence": {
+                "encoder": "published", "feature_similarity": null,
+                "token_log_probability": -1.0, "uniform_log_probability": -5.0,
+            },
+            "collapse": null,
+            "captions": (0..photos).map(photo).collect::<Vec<_>>(),
+        }));
+        let run = root.join("checkpoints").join(run);
+        let evaluation = run.join("evaluations").join(evaluation);
+        std::fs::create_dir_all(&evaluation).unwrap();
+        std::fs::write(run.join("config.toml"), "").unwrap();
+        std::fs::write(evaluation.join("report.json"), report.to_string()).unwrap();
+    }
+
+    fn root() -> TempDir {
+        let place = TempDir::new().unwrap();
+        evaluated(place.path(), "good", "dev-best", 30, RIGHT);
+        evaluated(place.path(), "bad", "dev-best", 30, SAME);
+        evaluated(place.path(), "bad", "few", 20, SAME);
+        place
+    }
+
+    fn compare(root: &TempDir, arguments: &[&str]) -> Output {
+        cutline(&[&["--root", text(root.path()), "compare"], arguments].concat())
+    }
+
+    #[test]
+    fn a_difference_that_is_more_than_noise_is_marked_and_what_cannot_be_paired_named() {
+        let root = root();
+        let output = compare(&root, &["good", "bad", "bad/few"]);
+        let table = out(&output);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let row = |begin: &str| table.lines().find(|line| line.starts_with(begin)).unwrap();
+        assert!(row("good/dev-best").contains(" 1.0000 "), "{table}");
+        assert_eq!(row("  difference").matches('*').count(), 6, "{table}");
+        assert_eq!(table.matches("  difference").count(), 1, "{table}");
+        assert!(row("* differs from good/dev-best by more than noise").contains("p < 0.05"));
+        let told = row("`bad/few` (dev split of things) cannot be paired with");
+        assert!(told.contains("10 in the second only"), "{told}");
+    }
+
+    #[test]
+    fn any_may_be_the_baseline_and_runs_have_their_present_names() {
+        let root = root();
+        let output = compare(&root, &["good", "bad", "--baseline", "bad", "--json"]);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let evaluations = &json["evaluations"];
+        assert_eq!(evaluations.as_array().unwrap().len(), 2);
+        assert_eq!(evaluations[0]["run"], "bad");
+        assert_eq!(evaluations[0]["against"]["kind"], "baseline");
+        assert!(evaluations[1]["against"]["rouge_l"]["observed"].as_f64().unwrap() > 0.2);
+    }
+
+    #[test]
+    fn papers_get_their_table_in_a_file() {
+        let root = root();
+        let file = root.path().join("table.tex");
+        let output = compare(&root, &["good", "bad", "--format", "latex", "--out", text(&file)]);
+        assert_eq!((output.status.code(), out(&output)), (Some(0), String::new()));
+        let table = std::fs::read_to_string(&file).unwrap();
+        assert!(table.contains("\ngood/dev-best & 100.0 & "), "{table}");
+    }
+
+    #[test]
+    fn a_report_that_is_missing_is_told_with_the_command_that_makes_it() {
+        let root = root();
+        let error = err(&compare(&root, &["good", "good/test-best"]));
+        assert!(error.contains("cutline evaluate good --split test"), "{error}");
     }
 }
 

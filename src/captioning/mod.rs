@@ -17,6 +17,7 @@ use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 pub use captioner::{Captioner, CaptionerError, WrittenCaption};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
@@ -62,6 +63,21 @@ impl Default for SearchSettings {
             temperature: 1.0,
             top_k: 0,
             seed: 0,
+        }
+    }
+}
+
+/// In a few words, as a line under a table has room for.
+impl fmt::Display for SearchSettings {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.strategy {
+            Strategy::Beam if self.beam <= 1 => out.write_str("greedy"),
+            Strategy::Beam => write!(out, "beam {}", self.beam),
+            Strategy::Sample => write!(
+                out,
+                "drawn at temperature {} with seed {}",
+                self.temperature, self.seed
+            ),
         }
     }
 }

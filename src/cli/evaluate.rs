@@ -12,7 +12,7 @@ use super::interrupt::Interrupted;
 use super::job::{detach, run_job};
 use super::progress::Task;
 use super::score::scores_table;
-use super::search::{SearchArgs, describe};
+use super::search::SearchArgs;
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
 use crate::captioning::PhotoInputs;
@@ -305,7 +305,7 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
         display_safe(&subject.data_set),
         subject.split,
         subject.checkpoint,
-        describe(&report.search)
+        report.search
     );
     for (label, value) in signs_of_illness(report) {
         let _ = writeln!(text, "{label:<18}  {value}");

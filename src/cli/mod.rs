@@ -6,6 +6,7 @@
 mod attach;
 mod caption;
 mod choices;
+mod compare;
 mod completions;
 mod control;
 mod demo;
@@ -112,6 +113,7 @@ enum Command {
     Attach(attach::Attach),
     Control(control::Control),
     Evaluate(evaluate::Evaluate),
+    Compare(compare::Compare),
     Caption(caption::Caption),
     Features(features::Features),
     Score(score::Score),
@@ -129,6 +131,7 @@ impl Command {
             Self::Attach(command) => command.run(context),
             Self::Control(command) => command.run(context),
             Self::Evaluate(command) => command.run(context),
+            Self::Compare(command) => command.run(context),
             Self::Caption(command) => command.run(context),
             Self::Features(command) => command.run(context),
             Self::Score(command) => command.run(context),

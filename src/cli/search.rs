@@ -75,18 +75,6 @@ impl SearchArgs {
     }
 }
 
-/// In a few words, as a line under a table has room for.
-pub(super) fn describe(settings: &SearchSettings) -> String {
-    match settings.strategy {
-        Strategy::Beam if settings.beam <= 1 => "greedy".to_owned(),
-        Strategy::Beam => format!("beam {}", settings.beam),
-        Strategy::Sample => format!(
-            "drawn at temperature {} with seed {}",
-            settings.temperature, settings.seed
-        ),
-    }
-}
-
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),

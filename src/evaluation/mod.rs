@@ -1,6 +1,9 @@
-//! Scoring a checkpoint on a split, and saying what is wrong where it fails.
+//! Scoring a checkpoint on a split, saying what is wrong where it fails, and comparing evaluations.
 
 mod collapse;
+mod comparison;
+mod pairing;
+mod photo_scores;
 mod report;
 mod similarity;
 #[cfg(test)]
@@ -15,6 +18,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 pub use collapse::{Cause, Collapse, Sign};
+pub use comparison::{Against, Compared, Comparison, ExportError, Format};
+pub use pairing::{Mismatch, NamedReport, Unpaired};
+pub use photo_scores::{Change, Histogram, most_changed};
 pub use report::{CaptionedPhoto, Encoder, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;
 

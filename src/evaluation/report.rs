@@ -4,7 +4,7 @@ use super::collapse::Collapse;
 use crate::captioning::SearchSettings;
 use crate::dataset::Split;
 use crate::metrics::{Diversity, Interval, Scores, Shuffled};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// All that an evaluation finds. As JSON it has the scores at its top, as fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,7 @@ pub struct Evidence {
     /// photo, and in JSON where features are not numbers.
     pub feature_similarity: Option<f64>,
     /// The mean log-probability of a token of the captions, in nats.
+    #[serde(deserialize_with = "number_or_nan")]
     pub token_log_probability: f64,
     /// What it would be if every word of the vocabulary were equally likely.
     pub uniform_log_probability: f64,
@@ -88,10 +89,16 @@ pub struct CaptionedPhoto {
     /// Its caption, words joined by spaces.
     pub caption: String,
     /// Natural logarithm of the caption's probability.
+    #[serde(deserialize_with = "number_or_nan")]
     pub log_probability: f64,
     /// The caption's own scores; the document frequencies of CIDEr-D are the split's.
     #[serde(flatten)]
     pub scores: Scores,
     /// The references' tokens, joined by spaces.
     pub references: Vec<String>,
+}
+
+/// JSON has no word for what is no number, and writes `null`: a captioner that has diverged leaves such reports.
+fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

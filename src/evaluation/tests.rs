@@ -29,7 +29,7 @@ fn references(number: usize) -> [String; 2] {
     ]
 }
 
-const SOUND: Evidence = Evidence {
+pub(super) const SOUND: Evidence = Evidence {
     encoder: Encoder::Published,
     feature_similarity: Some(0.4),
     token_log_probability: -1.0,
@@ -37,11 +37,15 @@ const SOUND: Evidence = Evidence {
 };
 
 /// The report on forty photos whose captions are `caption(number)`.
-fn report_on(caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
+pub(super) fn report_on(caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
     report_on_photos(40, caption, evidence)
 }
 
-fn report_on_photos(count: usize, caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
+pub(super) fn report_on_photos(
+    count: usize,
+    caption: impl Fn(usize) -> String,
+    evidence: Evidence,
+) -> Report {
     let photos: Vec<Photo> = (0..count)
         .map(|number| photo(number, &references(number)))
         .collect();
@@ -78,11 +82,11 @@ fn report_on_photos(count: usize, caption: impl Fn(usize) -> String, evidence: E
     )
 }
 
-fn right(number: usize) -> String {
+pub(super) fn right(number: usize) -> String {
     references(number)[0].clone()
 }
 
-fn same(_: usize) -> String {
+pub(super) fn same(_: usize) -> String {
     right(7)
 }
 
@@ -183,6 +187,18 @@ fn a_report_survives_json_with_its_scores_on_top() {
     );
     let back: Report = serde_json::from_value(json).unwrap();
     assert!(back == report, "as read back: {back:?}");
+}
+
+#[test]
+fn the_report_of_a_captioner_that_diverged_can_be_read() {
+    let mut report = report_on(same, SOUND);
+    report.figures.evidence.token_log_probability = f64::NAN;
+    report.captions[3].log_probability = f64::NAN;
+    let json = serde_json::to_string(&report).unwrap();
+    let back: Report = serde_json::from_str(&json).unwrap();
+    assert!(back.figures.evidence.token_log_probability.is_nan());
+    assert!(back.captions[3].log_probability.is_nan());
+    assert_eq!(back.captions[4], report.captions[4]);
 }
 
 #[test]

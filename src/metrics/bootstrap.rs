@@ -14,6 +14,9 @@ use super::{Scores, Statistics};
 /// The quantiles that bound a 95 % interval.
 const TAILS: (f64, f64) = (0.025, 0.975);
 
+/// The p-value under which a difference counts as more than noise.
+pub const SIGNIFICANCE: f64 = 0.05;
+
 /// How to resample: examples are drawn with replacement, as many as there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
@@ -51,6 +54,13 @@ pub struct Difference {
     /// Two-sided: twice the share of resamples in which the other system is at least as good, or this one if
     /// that share is smaller. At least 2 / (resamples + 1), at most 1; 1 where the two never differ.
     pub p_value: f64,
+}
+
+impl Difference {
+    /// Whether the p-value lies under [`SIGNIFICANCE`].
+    pub fn is_more_than_noise(&self) -> bool {
+        self.p_value < SIGNIFICANCE
+    }
 }
 
 /// Two systems were to be compared that were not scored on the same examples.

@@ -10,6 +10,7 @@
 
 pub mod bleu;
 pub mod bootstrap;
+mod chosen;
 pub mod cider;
 pub mod diversity;
 mod ngram;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bleu::BleuStatistics;
 pub use bootstrap::{Bootstrap, Difference, Interval, UnpairedError};
+pub use chosen::Score;
 pub use cider::CiderD;
 pub use diversity::{Background, Diversity};
 pub use ngram::MAX_ORDER;

@@ -1,6 +1,7 @@
 //! The run directory: what a run leaves on disk, and where; and how a run is trained and used.
 
 mod directory_error;
+mod evaluations;
 mod event;
 pub mod job;
 mod name;
@@ -10,6 +11,7 @@ mod trained;
 mod training_run;
 
 pub use directory_error::DirectoryError;
+pub use evaluations::{KeptEvaluation, KeptEvaluationError};
 pub use event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record, Start, Text};
 pub use name::{Name, NameError};
 pub use root::{Kind, Root};

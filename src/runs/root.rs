@@ -273,7 +273,7 @@ impl Root {
 }
 
 /// The directories in a directory, sorted; none where it does not exist.
-fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
+pub(super) fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     let failed = |source| DirectoryError::Io {
         action: "list",
         path: directory.to_owned(),

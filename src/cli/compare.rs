@@ -1,0 +1,150 @@
+//! `cutline compare`: evaluations beside each other.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::table::Table;
+use super::terminal::Paint;
+use super::{Context, json, output};
+use crate::evaluation::{Compared, Comparison, Format, NamedReport};
+use crate::metrics::{Difference, Interval, Scores};
+
+/// Compare evaluations: scores, and whether a difference is more than noise
+///
+/// Each is compared with the baseline by a paired bootstrap: 1,000 times the photos are drawn anew, the same ones
+/// for both. A difference with p < 0.05 is marked. Evaluations of other photos or references than the baseline's are
+/// shown and not compared.
+///
+/// Scores are fractions; in Markdown and LaTeX they are times 100, as in papers.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline compare flickr8k-merge-001 flickr8k-inject-001
+  cutline compare flickr8k-merge-001 flickr8k-merge-001/beam-5
+  cutline compare run-a/test-best run-b/test-best --baseline run-b/test-best
+  cutline compare run-a run-b --format latex --out table.tex
+  cutline compare run-a report.json --json | jq '.evaluations[1].against.cider_d'")]
+pub(super) struct Compare {
+    /// The evaluations: a run's name (its evaluation `dev-best`), RUN/EVALUATION, or the path of a report.json
+    #[arg(value_name = "REPORT", required = true)]
+    reports: Vec<String>,
+    /// What the others are compared with, named in the same ways; the first if not given
+    #[arg(long, value_name = "REPORT")]
+    baseline: Option<String>,
+    /// The form of the result
+    #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
+    format: Form,
+    /// Print JSON: short for --format json
+    #[arg(long)]
+    json: bool,
+    /// Write the result into a file rather than to standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What the result looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A table to look at
+    #[default]
+    Table,
+    /// A line for each score of each evaluation
+    Csv,
+    /// An object with all figures
+    Json,
+    /// A table, scores times 100
+    Markdown,
+    /// A booktabs table, scores times 100
+    Latex,
+}
+
+impl Compare {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        self.out.as_deref().map(output::check_place).transpose()?;
+        let comparison = self.comparison(context)?;
+        match &self.out {
+            Some(path) => output::write(path, self.told(&comparison, Paint::Plain)?.as_bytes()),
+            None => Ok(context.print(&self.told(&comparison, context.terminal.stdout_paint())?)?),
+        }
+    }
+
+    fn comparison(&self, context: &Context) -> anyhow::Result<Comparison> {
+        let read = |wanted: &String| context.root.find_evaluation(wanted)?.read();
+        let mut reports: Vec<NamedReport> = self.reports.iter().map(read).collect::<Result<_, _>>()?;
+        let baseline = match &self.baseline {
+            None => reports.remove(0),
+            Some(wanted) => {
+                let baseline = read(wanted)?;
+                // It may be among them or not.
+                reports.retain(|report| report.name != baseline.name);
+                baseline
+            }
+        };
+        Ok(Comparison::new(&baseline, &reports))
+    }
+
+    fn told(&self, comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
+        let form = if self.json { Form::Json } else { self.format };
+        Ok(match form {
+            Form::Table => table(comparison, paint),
+            Form::Json => json::pretty(comparison)?,
+            Form::Csv => comparison.export(Format::Csv)?,
+            Form::Markdown => comparison.export(Format::Markdown)?,
+            Form::Latex => comparison.export(Format::Latex)?,
+        })
+    }
+}
+
+/// The scores of each evaluation with what puts them into proportion, and what was compared.
+fn table(comparison: &Comparison, paint: Paint) -> String {
+    let [one, two, three, four, rouge, cider] = Scores::NAMES;
+    let mut table = Table::new(["evaluation", one, two, three, four, rouge, cider]);
+    for evaluation in &comparison.evaluations {
+        for (label, cells) in rows(evaluation) {
+            let [one, two, three, four, rouge, cider] = cells;
+            table.row([label, one, two, three, four, rouge, cider]);
+        }
+    }
+    let mut text = table.render(paint);
+    for note in notes(comparison) {
+        text.push_str(&format!("\n{note}"));
+    }
+    text.push('\n');
+    text
+}
+
+/// The rows of an evaluation: its scores, their intervals, and how they differ from the baseline's.
+fn rows(evaluation: &Compared) -> Vec<(String, [String; 6])> {
+    let differences = evaluation.differences().map(Scores::into_array);
+    let intervals = evaluation.intervals_95.into_array();
+    let figures = |values: [f64; 6]| values.map(|value| format!("{value:.4} "));
+    let mut rows = vec![
+        (evaluation.safe_name(), figures(evaluation.scores.into_array())),
+        (
+            "  95 % from".to_owned(),
+            figures(intervals.map(|Interval { low, .. }| low)),
+        ),
+        (
+            "  95 % to".to_owned(),
+            figures(intervals.map(|Interval { high, .. }| high)),
+        ),
+    ];
+    if let Some(differences) = differences {
+        rows.push(("  difference".to_owned(), differences.map(told_difference)));
+        let p_values = differences.map(|difference| format!("{:.3} ", difference.p_value));
+        rows.push(("  p".to_owned(), p_values));
+    }
+    rows
+}
+
+fn told_difference(difference: Difference) -> String {
+    let mark = if difference.is_more_than_noise() { '*' } else { ' ' };
+    format!("{:+.4}{mark}", difference.observed)
+}
+
+fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = comparison.subjects();
+    notes.extend(comparison.meaning_of_mark().map(|meaning| format!("* {meaning}")));
+    notes.extend(comparison.unpaired());
+    notes
+}

@@ -1,0 +1,260 @@
+//! A comparison in the forms that scripts, notes and papers take.
+//!
+//! CSV and JSON hold all figures, as fractions. Markdown and LaTeX hold the scores as papers give them: times 100,
+//! with one decimal.
+
+use super::{Compared, Comparison};
+use crate::metrics::{Difference, Interval, Scores};
+use crate::text::display_safe;
+use std::fmt::Write as _;
+
+/// What a Markdown or LaTeX table says of its figures.
+const TIMES_100: &str = "Scores times 100";
+
+/// A form that a comparison can be written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A line for each score of each evaluation, under a heading.
+    Csv,
+    /// An object with all there is.
+    Json,
+    /// A table.
+    Markdown,
+    /// A `tabular` in the style of the package booktabs.
+    Latex,
+}
+
+/// Why a comparison could not be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// As CSV.
+    #[error("cannot write CSV: {0}")]
+    Csv(#[from] csv::Error),
+    /// As JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Markdown, Self::Latex];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Latex => "latex",
+        }
+    }
+
+    /// What the names of such files end in, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Markdown => "md",
+            Self::Latex => "tex",
+        }
+    }
+}
+
+impl Comparison {
+    /// The comparison as a text of that form, its last line ended.
+    ///
+    /// # Errors
+    /// Where CSV or JSON cannot hold it; neither is known to happen.
+    pub fn export(&self, format: Format) -> Result<String, ExportError> {
+        match format {
+            Format::Csv => self.csv(),
+            Format::Json => Ok(serde_json::to_string_pretty(self)? + "\n"),
+            Format::Markdown => Ok(self.markdown()),
+            Format::Latex => Ok(self.latex()),
+        }
+    }
+
+    fn csv(&self) -> Result<String, ExportError> {
+        let mut out = csv::Writer::from_writer(Vec::new());
+        out.write_record([
+            "evaluation",
+            "run",
+            "checkpoint",
+            "data_set",
+            "split",
+            "search",
+            "photos",
+            "metric",
+            "score",
+            "low_95",
+            "high_95",
+            "baseline",
+            "difference",
+            "difference_low_95",
+            "difference_high_95",
+            "p_value",
+        ])?;
+        let baseline = self.evaluations.first().map(Compared::safe_name);
+        for one in &self.evaluations {
+            for record in one.records(baseline.as_deref().unwrap_or_default()) {
+                out.write_record(record)?;
+            }
+        }
+        let bytes = out
+            .into_inner()
+            .map_err(|error| csv::Error::from(error.into_error()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("| evaluation | {} |\n", Scores::NAMES.join(" | "));
+        let _ = writeln!(text, "| --- |{}", " ---: |".repeat(Scores::NAMES.len()));
+        for one in &self.evaluations {
+            let name = markdown_escaped(&one.safe_name());
+            let cells = one.cells("\\*");
+            let _ = writeln!(
+                text,
+                "| {name}{} | {} |",
+                one.mark_at_name("†"),
+                cells.join(" | ")
+            );
+        }
+        for note in self.notes("*", "†") {
+            let _ = writeln!(text, "\n{}", markdown_escaped(&note));
+        }
+        text
+    }
+
+    fn latex(&self) -> String {
+        let mut text = format!("% Needs \\usepackage{{booktabs}}. {TIMES_100}.\n");
+        let columns = 1 + Scores::NAMES.len();
+        let _ = writeln!(text, "\\begin{{tabular}}{{l{}}}", "r".repeat(columns - 1));
+        let _ = writeln!(text, "\\toprule\nEvaluation & {} \\\\", Scores::NAMES.join(" & "));
+        text.push_str("\\midrule\n");
+        for one in &self.evaluations {
+            let name = latex_escaped(&one.safe_name());
+            let mark = one.mark_at_name("$^{\\dagger}$");
+            let _ = writeln!(text, "{name}{mark} & {} \\\\", one.cells("$^{*}$").join(" & "));
+        }
+        text.push_str("\\bottomrule\n\\end{tabular}\n");
+        // Below the table: within it, a long note would widen a column.
+        let notes = self.notes("*", "†");
+        let notes: Vec<String> = notes.iter().map(|note| latex_escaped(note)).collect();
+        let _ = writeln!(
+            text,
+            "\\par\\smallskip\n{{\\footnotesize {}\\par}}",
+            notes.join("\\\\\n")
+        );
+        text
+    }
+
+    /// What stands under a table, in plain words.
+    fn notes(&self, different: &str, unpaired: &str) -> Vec<String> {
+        let mut notes = vec![format!("{TIMES_100}.")];
+        notes.extend(self.subjects().into_iter().map(|line| format!("{line}.")));
+        let meaning = self.meaning_of_mark();
+        notes.extend(meaning.map(|meaning| format!("{different} {meaning}.")));
+        notes.extend(
+            self.unpaired()
+                .into_iter()
+                .map(|why| format!("{unpaired} {why}.")),
+        );
+        notes
+    }
+}
+
+impl Compared {
+    /// The scores as papers give them, `mark` at those that differ from the baseline's by more than noise.
+    fn cells(&self, mark: &str) -> [String; 6] {
+        let scores = self.scores.into_array();
+        let differences = self.differences().map(Scores::into_array);
+        std::array::from_fn(|metric| {
+            let is_marked = differences.is_some_and(|all| all[metric].is_more_than_noise());
+            let mark = if is_marked { mark } else { "" };
+            format!("{:.1}{mark}", scores[metric] * 100.0)
+        })
+    }
+
+    /// `mark`, where it was not compared with the baseline.
+    fn mark_at_name<'a>(&self, mark: &'a str) -> &'a str {
+        match self.against {
+            super::Against::Unpaired(_) => mark,
+            super::Against::Baseline | super::Against::Difference(_) => "",
+        }
+    }
+
+    /// A line of CSV for each score.
+    fn records(&self, baseline: &str) -> Vec<[String; 16]> {
+        let differences = self.differences().map(Scores::into_array);
+        let values = self
+            .scores
+            .into_array()
+            .into_iter()
+            .zip(self.intervals_95.into_array());
+        let values = Scores::NAMES.into_iter().zip(values).enumerate();
+        let safe = |text: &str| display_safe(text).into_owned();
+        values
+            .map(|(metric, (name, (score, Interval { low, high })))| {
+                let difference = differences.map(|all| all[metric]);
+                let told = |value: fn(Difference) -> f64| {
+                    difference.map_or(String::new(), |difference| value(difference).to_string())
+                };
+                [
+                    self.safe_name(),
+                    safe(&self.subject.run),
+                    safe(&self.subject.checkpoint),
+                    safe(&self.subject.data_set),
+                    self.subject.split.to_string(),
+                    self.search.to_string(),
+                    self.photos.to_string(),
+                    name.to_owned(),
+                    score.to_string(),
+                    low.to_string(),
+                    high.to_string(),
+                    difference.map_or(String::new(), |_| baseline.to_owned()),
+                    told(|difference| difference.observed),
+                    told(|difference| difference.interval.low),
+                    told(|difference| difference.interval.high),
+                    told(|difference| difference.p_value),
+                ]
+            })
+            .collect()
+    }
+}
+
+/// Text in which Markdown sees no mark-up.
+pub(super) fn markdown_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(
+            character,
+            '\\' | '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '~' | '&'
+        ) {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Text that LaTeX sets as it is.
+pub(super) fn latex_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(character);
+            }
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            '<' => escaped.push_str("\\textless{}"),
+            '>' => escaped.push_str("\\textgreater{}"),
+            '`' | '"' => escaped.push('\''),
+            '†' => escaped.push_str("$^{\\dagger}$"),
+            _ => escaped.push(character),
+        }
+    }
+    escaped
+}

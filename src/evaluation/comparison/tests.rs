@@ -1,0 +1,281 @@
+//! Tests of comparisons on reports made up for the purpose.
+
+use super::export::{latex_escaped, markdown_escaped};
+use super::*;
+use crate::evaluation::tests::{SOUND, report_on, report_on_photos, right, same};
+use crate::evaluation::{Mismatch, Report};
+use crate::metrics::Score;
+use proptest::prelude::*;
+
+fn named(name: &str, report: Report) -> NamedReport {
+    NamedReport {
+        name: name.into(),
+        report,
+    }
+}
+
+/// Every fourth photo gets the caption of another one.
+fn mostly_right(number: usize) -> String {
+    if number.is_multiple_of(4) {
+        same(number)
+    } else {
+        right(number)
+    }
+}
+
+fn three() -> Comparison {
+    Comparison::new(
+        &named("good/dev-best", report_on(mostly_right, SOUND)),
+        [
+            &named("bad_one/dev-best", report_on(same, SOUND)),
+            &named("fewer/dev-best", report_on_photos(30, right, SOUND)),
+        ],
+    )
+}
+
+#[test]
+fn scores_made_anew_are_those_of_the_report() {
+    let report = report_on(mostly_right, SOUND);
+    let comparison = Comparison::new(&named("it", report.clone()), []);
+    let [one] = &comparison.evaluations[..] else {
+        panic!("{comparison:?}")
+    };
+    assert_eq!(one.scores, report.figures.scores);
+    assert_eq!(one.intervals_95, report.figures.intervals_95);
+    assert_eq!((one.photos, &one.against), (40, &Against::Baseline));
+}
+
+#[test]
+fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
+    let good = named("good", report_on(mostly_right, SOUND));
+    let bad = named("bad", report_on(same, SOUND));
+    let comparison = Comparison::new(&good, [&bad, &good]);
+    let bad = comparison.evaluations[1].differences().unwrap();
+    let again = comparison.evaluations[2].differences().unwrap();
+    for score in Score::ALL {
+        let difference = score.of(bad);
+        assert!(
+            difference.observed < 0.0 && difference.is_more_than_noise(),
+            "{score:?}: {difference:?}"
+        );
+        assert_eq!((score.of(again).observed, score.of(again).p_value), (0.0, 1.0));
+        assert!(!score.of(again).is_more_than_noise());
+    }
+    let meaning = comparison.meaning_of_mark().unwrap();
+    assert!(
+        meaning.starts_with("differs from good by more than noise"),
+        "{meaning}"
+    );
+    assert_eq!(Comparison::new(&good, [&good]).meaning_of_mark(), None);
+}
+
+#[test]
+fn photos_are_paired_by_key_whatever_their_order() {
+    let good = named("good", report_on(mostly_right, SOUND));
+    let bad = named("bad", report_on(same, SOUND));
+    let mut turned = bad.clone();
+    turned.report.captions.reverse();
+    let against = |other| {
+        Comparison::new(&good, [other]).evaluations[1]
+            .differences()
+            .unwrap()
+    };
+    let (straight, turned) = (against(&bad), against(&turned));
+    for score in Score::ALL {
+        assert!((score.of(straight).observed - score.of(turned).observed).abs() < 1e-12);
+        assert!((score.of(straight).p_value - score.of(turned).p_value).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn other_photos_and_other_references_are_named_and_not_compared() {
+    let good = named("good", report_on(right, SOUND));
+    let mut other_references = named("other", good.report.clone());
+    other_references.report.captions[3].references.pop();
+    let mut twice = named("twice", good.report.clone());
+    twice.report.captions[3].photo = "4.png".into();
+    let fewer = named("fewer", report_on_photos(30, right, SOUND));
+    for (other, why) in [
+        (
+            fewer,
+            Mismatch::Photos {
+                only_ours: 0,
+                only_theirs: 10,
+            },
+        ),
+        (
+            other_references,
+            Mismatch::References {
+                photo: "3.png".into(),
+                others: 0,
+            },
+        ),
+        (
+            twice,
+            Mismatch::Photos {
+                only_ours: 1,
+                only_theirs: 1,
+            },
+        ),
+    ] {
+        let comparison = Comparison::new(&good, [&other]);
+        let one = &comparison.evaluations[1];
+        assert!(
+            matches!(&one.against, Against::Unpaired(unpaired) if unpaired.why == why),
+            "{:?}",
+            one.against
+        );
+        assert_eq!(one.differences(), None);
+        let told = comparison.unpaired();
+        assert!(
+            told[0].contains(&format!("`{}` (dev split of things)", other.name))
+                && told[0].contains("`good` (dev split of things)"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn what_all_have_in_common_is_told_once() {
+    let good = named("good", report_on(right, SOUND));
+    let same_subject = Comparison::new(&good, [&named("bad", report_on(same, SOUND))]);
+    assert_eq!(
+        same_subject.subjects(),
+        ["40 photos of things, dev split; best checkpoint; beam 3"]
+    );
+    assert_eq!(
+        three().subjects()[2],
+        "fewer/dev-best: 30 photos of things, dev split; best checkpoint; beam 3"
+    );
+}
+
+#[test]
+fn csv_is_read_back_with_every_figure() {
+    let comparison = three();
+    let csv = comparison.export(Format::Csv).unwrap();
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let heading = reader.headers().unwrap().clone();
+    let column = |name: &str| heading.iter().position(|found| found == name).unwrap();
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(records.len(), 3 * 6);
+    let number = |record: &csv::StringRecord, name: &str| record[column(name)].parse::<f64>().unwrap();
+    let rows = comparison
+        .evaluations
+        .iter()
+        .flat_map(|one| Score::ALL.map(|score| (one, score)));
+    for (record, (one, score)) in records.iter().zip(rows) {
+        assert_eq!(&record[column("evaluation")], one.name);
+        assert_eq!(&record[column("metric")], score.name());
+        assert_eq!(number(record, "score"), score.of(one.scores));
+        assert_eq!(number(record, "low_95"), score.of(one.intervals_95).low);
+        match one.differences() {
+            Some(differences) => {
+                assert_eq!(number(record, "difference"), score.of(differences).observed);
+                assert_eq!(number(record, "p_value"), score.of(differences).p_value);
+            }
+            None => assert_eq!(&record[column("difference")], ""),
+        }
+    }
+}
+
+#[test]
+fn json_says_how_each_does_against_the_baseline() {
+    let json: serde_json::Value = serde_json::from_str(&three().export(Format::Json).unwrap()).unwrap();
+    let kinds: Vec<&str> = (0..3)
+        .map(|at| json["evaluations"][at]["against"]["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["baseline", "difference", "unpaired"]);
+    let bad = &json["evaluations"][1];
+    assert_eq!(bad["run"], "run");
+    assert!(bad["against"]["cider_d"]["p_value"].as_f64().unwrap() < 0.05);
+    assert_eq!(json["evaluations"][2]["against"]["why"]["only_theirs"], 10);
+}
+
+#[test]
+fn markdown_gives_scores_times_100_and_explains_its_marks() {
+    let text = three().export(Format::Markdown).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "| evaluation | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr-D |"
+    );
+    for row in &lines[2..5] {
+        assert_eq!(row.matches('|').count(), 8, "{row}");
+    }
+    let good = three().evaluations[0].scores.bleu[0] * 100.0;
+    assert!(
+        lines[2].starts_with(&format!("| good/dev-best | {good:.1} |")),
+        "{}",
+        lines[2]
+    );
+    assert!(lines[3].starts_with("| bad\\_one/dev-best | "), "{}", lines[3]);
+    assert_eq!(lines[3].matches("\\*").count(), 6, "{}", lines[3]);
+    assert!(
+        lines[4].starts_with("| fewer/dev-best† | 100.0 |"),
+        "{}",
+        lines[4]
+    );
+    for note in [
+        "Scores times 100.",
+        "\\* differs from good/dev-best by more than noise (paired bootstrap over the photos, p \\< 0.05).",
+    ] {
+        assert!(lines.contains(&note), "{text}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("† ")), "{text}");
+}
+
+#[test]
+fn latex_is_a_tabular_in_the_style_of_booktabs() {
+    let text = three().export(Format::Latex).unwrap();
+    let begin = text.find("\\begin{tabular}{lrrrrrr}").unwrap();
+    let order = [
+        "\\toprule",
+        "\\midrule",
+        "\\bottomrule",
+        "\\end{tabular}",
+        "Scores times 100.",
+    ];
+    let places: Vec<usize> = order
+        .iter()
+        .map(|part| begin + text[begin..].find(part).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{text}");
+    assert!(text.contains("\nbad\\_one/dev-best & "), "{text}");
+    let row = text.lines().find(|line| line.starts_with("bad")).unwrap();
+    assert_eq!(
+        (row.matches(" & ").count(), row.matches("$^{*}$").count()),
+        (6, 6)
+    );
+    assert!(row.ends_with(" \\\\"), "{row}");
+    assert!(text.contains("fewer/dev-best$^{\\dagger}$ & 100.0"), "{text}");
+}
+
+/// The text without what stands for a special character.
+fn without_latex_escapes(text: &str) -> String {
+    let commands = [
+        "\\textbackslash{}",
+        "\\textasciitilde{}",
+        "\\textasciicircum{}",
+        "\\textless{}",
+        "\\textgreater{}",
+        "$^{\\dagger}$",
+    ];
+    let simple = ["\\&", "\\%", "\\$", "\\#", "\\_", "\\{", "\\}"];
+    commands
+        .iter()
+        .chain(&simple)
+        .fold(text.to_owned(), |text, escape| text.replace(escape, ""))
+}
+
+proptest! {
+    #[test]
+    fn no_name_gets_out_of_its_cell(name in "[ -~†]{0,30}") {
+        let bare = without_latex_escapes(&latex_escaped(&name));
+        prop_assert!(!bare.contains(['\\', '&', '%', '$', '#', '_', '{', '}', '~', '^']), "{bare}");
+        let markdown = markdown_escaped(&name);
+        let bare = markdown.replace("\\\\", "").replace("\\|", "");
+        prop_assert!(!bare.contains('|'), "{markdown}");
+        let back = markdown.split("\\\\").map(|part| part.replace('\\', "")).collect::<Vec<_>>();
+        prop_assert_eq!(back.join("\\"), name);
+    }
+}

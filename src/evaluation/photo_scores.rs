@@ -1,0 +1,212 @@
+//! Single photos by their scores: how the scores are spread, which photos are the best and the worst, and which
+//! captions changed most from one evaluation to another.
+
+use super::pairing::{NamedReport, Unpaired, pair_photos};
+use super::report::{CaptionedPhoto, Report};
+use crate::metrics::Score;
+use std::num::NonZeroUsize;
+
+/// How many values lie in each of several ranges of equal width.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// Where the first bin begins.
+    pub low: f64,
+    /// Where the last bin ends.
+    pub high: f64,
+    /// Values in each bin. A bin holds its lower bound; the last one holds its upper bound too.
+    pub counts: Vec<usize>,
+}
+
+impl Histogram {
+    /// Counts values from `low` to `high`; values beyond count in the outermost bins, what is no number nowhere.
+    pub fn new(values: impl IntoIterator<Item = f64>, low: f64, high: f64, bins: NonZeroUsize) -> Self {
+        let mut counts = vec![0; bins.get()];
+        for value in values.into_iter().filter(|value| !value.is_nan()) {
+            // A cast takes what lies below the first bin, and what no bin has a width for, to 0.
+            let bin = ((value - low) / (high - low) * bins.get() as f64) as usize;
+            counts[bin.min(bins.get() - 1)] += 1;
+        }
+        Self { low, high, counts }
+    }
+
+    /// Where a bin begins and ends.
+    pub fn bounds(&self, bin: usize) -> (f64, f64) {
+        let width = (self.high - self.low) / self.counts.len() as f64;
+        (self.low + bin as f64 * width, self.low + (bin + 1) as f64 * width)
+    }
+}
+
+/// A photo that got different captions in two evaluations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change<'a> {
+    /// The photo in the first evaluation.
+    pub ours: &'a CaptionedPhoto,
+    /// The photo in the second one.
+    pub theirs: &'a CaptionedPhoto,
+    /// By how much the first one's score is higher.
+    pub difference: f64,
+}
+
+impl Report {
+    /// A score of every photo, in the order of the split.
+    pub fn photo_scores(&self, score: Score) -> impl Iterator<Item = f64> {
+        self.captions.iter().map(move |photo| score.of(photo.scores))
+    }
+
+    /// How a score is spread over the photos, from 0 to 1 or, where a photo has more (CIDEr-D), to the largest.
+    pub fn histogram(&self, score: Score, bins: NonZeroUsize) -> Histogram {
+        let high = self.photo_scores(score).fold(1.0, f64::max);
+        Histogram::new(self.photo_scores(score), 0.0, high, bins)
+    }
+
+    /// The photos with the highest scores, best first; equal ones in the order of the split.
+    pub fn best_photos(&self, score: Score, count: usize) -> Vec<&CaptionedPhoto> {
+        let mut photos: Vec<&CaptionedPhoto> = self.captions.iter().collect();
+        photos.sort_by(|one, other| score.of(other.scores).total_cmp(&score.of(one.scores)));
+        photos.truncate(count);
+        photos
+    }
+
+    /// The photos with the lowest scores, worst first; equal ones in the order of the split.
+    pub fn worst_photos(&self, score: Score, count: usize) -> Vec<&CaptionedPhoto> {
+        let mut photos: Vec<&CaptionedPhoto> = self.captions.iter().collect();
+        photos.sort_by(|one, other| score.of(one.scores).total_cmp(&score.of(other.scores)));
+        photos.truncate(count);
+        photos
+    }
+}
+
+/// The photos whose captions differ, those first whose score differs most.
+///
+/// # Errors
+/// Where the two are not of the same photos with the same references.
+pub fn most_changed<'a>(
+    ours: &'a NamedReport,
+    theirs: &'a NamedReport,
+    score: Score,
+    count: usize,
+) -> Result<Vec<Change<'a>>, Unpaired> {
+    let paired = pair_photos(&ours.report.captions, &theirs.report.captions)
+        .map_err(|why| Unpaired::new(ours, theirs, why))?;
+    let mut changes: Vec<Change<'_>> = paired
+        .into_iter()
+        .zip(&theirs.report.captions)
+        .filter(|(ours, theirs)| ours.caption != theirs.caption)
+        .map(|(ours, theirs)| Change {
+            ours,
+            theirs,
+            difference: score.of(ours.scores) - score.of(theirs.scores),
+        })
+        .collect();
+    changes.sort_by(|one, other| other.difference.abs().total_cmp(&one.difference.abs()));
+    changes.truncate(count);
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::tests::{SOUND, report_on, right, same};
+    use proptest::prelude::*;
+
+    fn bins(count: usize) -> NonZeroUsize {
+        NonZeroUsize::new(count).unwrap()
+    }
+
+    fn named(report: Report) -> NamedReport {
+        NamedReport {
+            name: report.subject.run.clone(),
+            report,
+        }
+    }
+
+    /// Every third photo gets the caption of another one.
+    fn two_thirds_right(number: usize) -> String {
+        if number.is_multiple_of(3) {
+            same(number)
+        } else {
+            right(number)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_counted_in_the_bin_whose_bounds_hold_it(
+            values in prop::collection::vec(0.0..3.0, 0..60),
+            count in 1..20_usize,
+        ) {
+            let histogram = Histogram::new(values.iter().copied(), 0.0, 3.0, bins(count));
+            prop_assert_eq!(histogram.counts.iter().sum::<usize>(), values.len());
+            for (bin, &found) in histogram.counts.iter().enumerate() {
+                let (low, high) = histogram.bounds(bin);
+                let within = |margin: f64| {
+                    values.iter().filter(|&&v| v >= low - margin && v < high + margin).count()
+                };
+                // Which side of a bound a value lies on is a matter of rounding.
+                prop_assert!(within(-1e-9) <= found && found <= within(1e-9), "{low} to {high}: {found}");
+            }
+        }
+    }
+
+    #[test]
+    fn ends_belong_to_the_outermost_bins_and_what_is_no_number_to_none() {
+        let values = [0.0, 1.0, -5.0, 7.0, f64::NAN, f64::INFINITY];
+        assert_eq!(Histogram::new(values, 0.0, 1.0, bins(4)).counts, [2, 0, 0, 3]);
+        assert_eq!(Histogram::new([2.0, 2.0], 2.0, 2.0, bins(3)).counts, [2, 0, 0]);
+    }
+
+    #[test]
+    fn a_histogram_reaches_as_far_as_its_score() {
+        let report = report_on(two_thirds_right, SOUND);
+        let bleu = report.histogram(Score::Bleu4, bins(10));
+        assert_eq!((bleu.low, bleu.high), (0.0, 1.0));
+        assert_eq!(*bleu.counts.last().unwrap(), 26, "those that are right");
+        let cider = report.histogram(Score::CiderD, bins(10));
+        let largest = report.photo_scores(Score::CiderD).fold(0.0, f64::max);
+        assert_eq!(cider.high, largest);
+        assert!(largest > 1.0 && *cider.counts.last().unwrap() > 0);
+    }
+
+    #[test]
+    fn the_best_and_the_worst_come_in_order_and_ties_as_they_stand() {
+        let report = report_on(two_thirds_right, SOUND);
+        let keys = |photos: Vec<&CaptionedPhoto>| -> Vec<String> {
+            photos.into_iter().map(|photo| photo.photo.clone()).collect()
+        };
+        assert_eq!(
+            keys(report.best_photos(Score::Bleu4, 3)),
+            ["1.png", "2.png", "4.png"]
+        );
+        assert_eq!(
+            keys(report.worst_photos(Score::Bleu4, 3)),
+            ["0.png", "3.png", "6.png"]
+        );
+        for score in Score::ALL {
+            let best = report.best_photos(score, 99);
+            assert_eq!(best.len(), report.captions.len());
+            assert!(best.is_sorted_by(|a, b| score.of(a.scores) >= score.of(b.scores)));
+        }
+    }
+
+    #[test]
+    fn the_most_changed_captions_are_those_whose_score_moved_most() {
+        let ours = named(report_on(two_thirds_right, SOUND));
+        let theirs = named(report_on(right, SOUND));
+        let changes = most_changed(&ours, &theirs, Score::CiderD, 99).unwrap();
+        assert_eq!(changes.len(), 14);
+        for change in &changes {
+            assert_eq!(change.ours.photo, change.theirs.photo);
+            assert_ne!(change.ours.caption, change.theirs.caption);
+            assert!(change.difference < 0.0, "{change:?}");
+        }
+        assert!(changes.is_sorted_by(|a, b| a.difference.abs() >= b.difference.abs()));
+        assert_eq!(
+            most_changed(&ours, &theirs, Score::CiderD, 2).unwrap(),
+            changes[..2]
+        );
+        assert!(most_changed(&ours, &ours, Score::CiderD, 9).unwrap().is_empty());
+        let mut fewer = theirs.clone();
+        fewer.report.captions.pop();
+        assert!(most_changed(&ours, &fewer, Score::CiderD, 9).is_err());
+    }
+}
