@@ -3,6 +3,7 @@
 mod directory_error;
 mod evaluations;
 mod event;
+pub mod health;
 pub mod job;
 mod name;
 mod root;
