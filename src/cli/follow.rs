@@ -2,10 +2,12 @@
 //! done, a line for what is worth knowing. Those who train and those who attach see the same.
 
 use std::io;
+use std::mem::{Discriminant, discriminant};
 
 use super::Context;
 use super::progress::{Progress as Bar, Task};
 use super::terminal::{Paint, Role, display_safe};
+use crate::runs::health::{Health, Sign};
 use crate::runs::job::Summary;
 use crate::runs::{End, EndReason, Event, JobKind, Record, Start};
 use crate::text::about_duration;
@@ -29,6 +31,9 @@ pub(super) struct Follower<'a> {
     output: Output,
     /// What has been shown so far comes to this.
     summary: Summary,
+    health: Health,
+    /// The signs of illness that were told at the last epoch.
+    signs_told: Vec<Discriminant<Sign>>,
     bar: Option<Bar>,
     /// What the bar counts.
     doing: String,
@@ -50,6 +55,8 @@ impl<'a> Follower<'a> {
             context,
             output,
             summary: Summary::default(),
+            health: Health::default(),
+            signs_told: Vec::new(),
             bar: None,
             doing: String::new(),
             done: 0,
@@ -67,6 +74,29 @@ impl<'a> Follower<'a> {
         self.summary.count(record);
     }
 
+    /// Takes an event into account that has been shown, and says what it shows of the training's health.
+    fn count(&mut self, record: &Record) -> io::Result<()> {
+        self.summary.count(record);
+        self.health.count(record);
+        match &record.event {
+            Event::Evaluation(_) => self.new_signs(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the signs of illness that were not there at the last epoch.
+    fn new_signs(&mut self) -> io::Result<()> {
+        let signs = self.health.signs();
+        for sign in &signs {
+            if !self.signs_told.contains(&discriminant(sign)) {
+                self.say(Role::Warning, &format!("       {sign}"))?;
+                self.say(Role::Quiet, &format!("       {}", sign.advice()))?;
+            }
+        }
+        self.signs_told = signs.iter().map(discriminant).collect();
+        Ok(())
+    }
+
     /// Shows what happens now.
     ///
     /// # Errors
@@ -77,8 +107,7 @@ impl<'a> Follower<'a> {
             Event::Progress(progress) => self.progress(progress),
             other => self.lasting(other)?,
         }
-        self.summary.count(record);
-        Ok(())
+        self.count(record)
     }
 
     /// Shows what has happened before: what lasts of it.
@@ -90,8 +119,7 @@ impl<'a> Follower<'a> {
             Event::Step(_) | Event::Progress(_) | Event::Control(_) => {}
             other => self.lasting(other)?,
         }
-        self.summary.count(record);
-        Ok(())
+        self.count(record)
     }
 
     /// Takes the bar away.
