@@ -9,9 +9,9 @@ use clap::Args;
 use super::Context;
 use super::follow::{Follower, Output};
 use super::terminal::{display_path, display_safe};
+use super::workbench;
 use crate::runs::job::{EventLogTail, JobDirectory, State, Status};
 use crate::runs::{JobKind, Name};
-use crate::tui;
 
 /// How often the log is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ impl Attach {
         if let (Ok(run), false, false) = (self.run.parse::<Name>(), self.plain, self.json)
             && context.terminal.is_interactive()
         {
-            return Ok(tui::open(&context.root, Some(run.as_str()), &context.theme())?);
+            return workbench::open(context, Some(run.as_str()));
         }
         let mut view = View::new(&job, context);
         self.show_new(&mut view, Time::Past, context)?;

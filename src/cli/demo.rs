@@ -19,25 +19,11 @@ use super::train::{self, Train};
 use crate::dataset::DataSet;
 use crate::evaluation::Report;
 use crate::runs::{Name, Root};
-use crate::training::Ending;
+use crate::training::{Ending, preset};
 use crate::vision::photo;
 
 /// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
 const DATA_SET: &str = "scenes";
-/// Settings under which two cores learn the scenes in about a minute. Photos and words are few and clean:
-/// a small network without dropout or label smoothing, which reads all captions of a photo at once.
-const SETTINGS: [&str; 10] = [
-    "encoder.kind=small_cnn",
-    "decoder.hidden=128",
-    "decoder.embedding=64",
-    "decoder.dropout=0",
-    "training.epochs=10",
-    "training.batch_by=photo",
-    "training.batch_size=80",
-    "training.learning_rate=1.5e-3",
-    "training.schedule.warmup_steps=50",
-    "training.label_smoothing=0",
-];
 /// References shown under a sample's caption.
 const REFERENCES: usize = 1;
 /// Columns of a sample's photo: a photo and its caption then fit into a terminal of 24 rows.
@@ -112,7 +98,7 @@ fn prepare(context: &Context) -> anyhow::Result<()> {
 
 fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
     let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
-        .with(SETTINGS.iter().flat_map(|setting| ["--set", setting]));
+        .with(preset::DEMO.iter().flat_map(|setting| ["--set", setting]));
     announce(
         "2. Train a small CNN, which looks, together with an LSTM, which writes.",
         &command,

@@ -17,6 +17,7 @@ mod follow;
 pub mod interrupt;
 mod job;
 mod json;
+mod keys;
 mod output;
 mod picture;
 mod prepare;
@@ -28,6 +29,7 @@ mod show;
 mod table;
 pub mod terminal;
 mod train;
+mod workbench;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -37,11 +39,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::runs::Root;
-use crate::tui;
-use crate::tui::theme::{Characters, Colours, Theme};
+use crate::tui::theme::Characters;
 use failure::Outcome;
 use progress::{Progress, Task};
-use terminal::{ColourChoice, Paint, Terminal};
+use terminal::{ColourChoice, Terminal};
 
 /// Caption photos: train, evaluate and use a CNN encoder with an LSTM decoder.
 #[derive(Debug, Parser)]
@@ -118,6 +119,7 @@ enum Command {
     Features(features::Features),
     Score(score::Score),
     Show(show::Show),
+    Keys(keys::Keys),
     Completions(completions::Completions),
 }
 
@@ -136,6 +138,7 @@ impl Command {
             Self::Features(command) => command.run(context),
             Self::Score(command) => command.run(context),
             Self::Show(command) => command.run(context),
+            Self::Keys(command) => command.run(context),
             Self::Completions(command) => command.run(context),
         }
     }
@@ -191,15 +194,6 @@ impl Context {
             voice: self.voice,
             results: Results::Noticed,
         }
-    }
-
-    /// How the workbench looks here.
-    fn theme(&self) -> Theme {
-        let colours = match self.terminal.stdout_paint() {
-            Paint::Coloured => Colours::Sixteen,
-            Paint::Plain => Colours::None,
-        };
-        Theme::new(colours, self.characters)
     }
 
     /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
@@ -277,8 +271,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
         }) => {
             let context = Context::new(&global);
             if context.terminal.is_interactive() {
-                let opened = tui::open(&context.root, None, &context.theme());
-                return failure::outcome(opened.map_err(Into::into), &context.terminal);
+                return failure::outcome(workbench::open(&context, None), &context.terminal);
             }
             // Nobody to tell when help cannot be written.
             let _ = Cli::command().color(colour).print_help();

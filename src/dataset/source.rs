@@ -89,9 +89,7 @@ impl Source {
         if self.is_scenes() {
             return Err(DataSetError::ScenesAreDrawn);
         }
-        if !self.place.exists() {
-            return Err(DataSetError::NoSuchSource(self.place.clone()));
-        }
+        self.check_place()?;
         let Located {
             format,
             captions,
@@ -116,6 +114,25 @@ impl Source {
             also_found,
             problems,
         })
+    }
+
+    /// The form in which it would be read.
+    ///
+    /// # Errors
+    /// Where there is no such source, or its form is not recognised.
+    pub fn recognise(&self) -> Result<Format, DataSetError> {
+        if self.is_scenes() {
+            return Ok(Format::Scenes);
+        }
+        self.check_place()?;
+        Ok(self.locate()?.format)
+    }
+
+    fn check_place(&self) -> Result<(), DataSetError> {
+        match self.place.exists() {
+            true => Ok(()),
+            false => Err(DataSetError::NoSuchSource(self.place.clone())),
+        }
     }
 
     fn directory(&self) -> &Path {

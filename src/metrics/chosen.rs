@@ -31,6 +31,11 @@ impl Score {
         Self::CiderD,
     ];
 
+    /// The one after it, around the end.
+    pub fn next(self) -> Self {
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
     /// Its usual name, such as `BLEU-4`.
     pub fn name(self) -> &'static str {
         Scores::NAMES[self as usize]

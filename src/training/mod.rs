@@ -10,6 +10,7 @@ mod data;
 mod dev;
 mod event;
 mod position;
+pub mod preset;
 mod record;
 mod saving;
 mod schedule;

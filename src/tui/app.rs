@@ -1,36 +1,49 @@
 //! The state of the workbench, and how messages change it. Nothing is read, written or drawn here.
 
-use super::keys::{self, Action, Context};
-use super::run_view::{Quantity, RunRow, RunView};
-use crate::runs::Record;
-use crate::runs::job::{Command, State, Status};
+use super::form::{Form, Pressed};
+use super::forms::{Purpose, Submission};
+use super::keymap::Keymap;
+use super::keys::{Action, Context};
+use super::message::{Effect, MachineLoad, Message};
+use super::pages::data::DataPage;
+use super::pages::evaluate::EvaluatePage;
+use super::pages::gallery::GalleryPage;
+use super::pages::runs::Runs;
+use super::pages::train::TrainPage;
+use super::pictures::Pictures;
+use super::popup::{FilePicker, Popup};
+use super::{mouse, view};
+use crate::runs::job::{Command, State};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
-use std::collections::BTreeMap;
-
-/// The share of the range of steps by which it is moved, and what it is divided by to zoom.
-const PAN: f64 = 0.25;
-const ZOOM: u64 = 2;
-/// The shortest range of steps that a chart shows.
-const SHORTEST: u64 = 10;
+use ratatui::layout::Rect;
 
 /// A page of the workbench.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tab {
+    /// Data sets.
+    Data,
     /// A training as it goes on.
     #[default]
     Train,
+    /// Scores.
+    Evaluate,
+    /// Photos and captions.
+    Gallery,
     /// All runs.
     Runs,
 }
 
 impl Tab {
     /// All of them, from left to right.
-    pub const ALL: [Self; 2] = [Self::Train, Self::Runs];
+    pub const ALL: [Self; 5] = [Self::Data, Self::Train, Self::Evaluate, Self::Gallery, Self::Runs];
 
     /// Its title.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Data => "Data",
             Self::Train => "Train",
+            Self::Evaluate => "Evaluate",
+            Self::Gallery => "Gallery",
             Self::Runs => "Runs",
         }
     }
@@ -38,9 +51,17 @@ impl Tab {
     /// Where its keys stand in the table.
     pub fn context(self) -> Context {
         match self {
+            Self::Data => Context::Data,
             Self::Train => Context::Train,
+            Self::Evaluate => Context::Evaluate,
+            Self::Gallery => Context::Gallery,
             Self::Runs => Context::Runs,
         }
+    }
+
+    /// The tab whose keys stand there, if it is one tab's.
+    pub fn of(context: Context) -> Option<Self> {
+        Self::ALL.into_iter().find(|tab| tab.context() == context)
     }
 
     fn after(self, by: usize) -> Self {
@@ -49,430 +70,434 @@ impl Tab {
     }
 }
 
-/// What lies over the tab.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Popup {
-    /// The keys.
-    Help,
-    /// Whether something is to be done that cannot be undone.
-    Confirm {
-        /// The question.
-        question: String,
-        /// What is done if so.
-        effect: Effect,
-    },
-    /// A new learning rate.
-    LearningRate {
-        /// What has been typed.
-        typed: String,
-    },
+/// Where in a list, and how far from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// One up.
+    Up,
+    /// One down.
+    Down,
+    /// A page up.
+    PageUp,
+    /// A page down.
+    PageDown,
+    /// To the first.
+    First,
+    /// To the last.
+    Last,
 }
 
-/// What the charts show.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChartView {
-    /// Which figure.
-    pub quantity: Quantity,
-    /// Of which steps; all of them if not said.
-    pub range: Option<(u64, u64)>,
-    /// The vertical axis.
-    pub axis: Axis,
-}
+/// Rows of a page, where a list is moved by pages.
+const PAGE: usize = 10;
 
-/// How values are laid out on an axis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Axis {
-    /// Evenly.
-    #[default]
-    Plain,
-    /// By their logarithm.
-    Logarithmic,
-}
+impl Move {
+    /// Of the actions that move in a list.
+    pub fn of(action: Action) -> Option<Self> {
+        Some(match action {
+            Action::Up => Self::Up,
+            Action::Down => Self::Down,
+            Action::PageUp => Self::PageUp,
+            Action::PageDown => Self::PageDown,
+            Action::First => Self::First,
+            Action::Last => Self::Last,
+            _ => return None,
+        })
+    }
 
-/// Something that has happened.
-#[derive(Debug)]
-pub enum Message {
-    /// A key was pressed.
-    Key(KeyEvent),
-    /// The terminal has another size.
-    Resized,
-    /// The runs there are.
-    Runs(Vec<RunRow>),
-    /// What the log of the run that is followed tells.
-    Records {
-        /// The run.
-        run: String,
-        /// What is new.
-        records: Vec<Record>,
-    },
-    /// What the run that is followed is at.
-    Status {
-        /// The run.
-        run: String,
-        /// Its state.
-        state: State,
-    },
-    /// What came of an effect.
-    Done(Result<String, String>),
-    /// The process is to end.
-    Quit,
-}
-
-/// Something to be done outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Follow the log of this run from now on.
-    Follow(String),
-    /// Leave a command for a run.
-    Control {
-        /// The run.
-        run: String,
-        /// The command.
-        command: Command,
-    },
-    /// Start a trainer that goes on with a run.
-    TakeUp(String),
-    /// Remove a run.
-    Remove(String),
-}
-
-/// The state of the workbench.
-#[derive(Clone, Debug)]
-pub struct App {
-    /// The page that is shown.
-    pub tab: Tab,
-    /// The runs there are; none until they have been looked for.
-    pub runs: Option<Vec<RunRow>>,
-    /// Which of them is selected.
-    pub selected: usize,
-    /// The run that is looked at.
-    pub open: Option<RunView>,
-    /// What lies over the page.
-    pub popup: Option<Popup>,
-    /// What came of the last thing that was done.
-    pub notice: Option<Result<String, String>>,
-    /// What the charts show.
-    pub chart: ChartView,
-    /// Whether it goes on.
-    pub life: Life,
+    /// Where it leads to from `at`, in a list of `count`.
+    pub fn from(self, at: usize, count: usize) -> usize {
+        let to = match self {
+            Self::Up => at.saturating_sub(1),
+            Self::Down => at + 1,
+            Self::PageUp => at.saturating_sub(PAGE),
+            Self::PageDown => at + PAGE,
+            Self::First => 0,
+            Self::Last => usize::MAX,
+        };
+        to.min(count.saturating_sub(1))
+    }
 }
 
 /// Whether the workbench goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Life {
     /// It does.
+    #[default]
     GoesOn,
     /// It ends.
     Ends,
 }
 
-impl Default for App {
-    fn default() -> Self {
-        Self {
-            tab: Tab::default(),
-            runs: None,
-            selected: 0,
-            open: None,
-            popup: None,
-            notice: None,
-            chart: ChartView {
-                quantity: Quantity::Loss,
-                range: None,
-                axis: Axis::Plain,
-            },
-            life: Life::GoesOn,
-        }
-    }
+/// The state of the workbench.
+#[derive(Clone, Debug, Default)]
+pub struct App {
+    /// The page that is shown.
+    pub tab: Tab,
+    /// The runs there are.
+    pub runs: Runs,
+    /// The page of data sets.
+    pub data: DataPage,
+    /// The page of a training.
+    pub train: TrainPage,
+    /// The page of scores.
+    pub evaluate: EvaluatePage,
+    /// The page of photos and captions.
+    pub gallery: GalleryPage,
+    /// What lies over the page, the topmost last.
+    pub popups: Vec<Popup>,
+    /// What came of the last thing that was done.
+    pub notice: Option<Result<String, String>>,
+    /// Which keys do what.
+    pub keymap: Keymap,
+    /// Photos that are ready to be drawn.
+    pub pictures: Pictures,
+    /// What the machine is busy with.
+    pub machine: MachineLoad,
+    /// The terminal.
+    pub size: Rect,
+    /// Whether it goes on.
+    pub life: Life,
 }
 
 impl App {
+    /// With these keys, on a terminal of this size.
+    pub fn new(keymap: Keymap, (columns, rows): (u16, u16)) -> Self {
+        Self {
+            keymap,
+            size: Rect::new(0, 0, columns, rows),
+            ..Self::default()
+        }
+    }
+
     /// Takes a message into account. What is returned is to be done outside.
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let mut effects = self.take(message);
+        effects.extend(self.ask_for_what_is_shown());
+        effects
+    }
+
+    fn take(&mut self, message: Message) -> Vec<Effect> {
         match message {
-            Message::Key(key) => return self.press(key),
-            Message::Resized => {}
-            Message::Runs(runs) => return self.list(runs),
-            Message::Records { run, records } => {
-                if let Some(view) = self.open_run(&run) {
-                    records.iter().for_each(|record| view.take(record));
-                }
-            }
-            Message::Status { run, state } => {
-                if let Some(view) = self.open_run(&run) {
-                    view.state = Some(state);
-                }
-            }
+            Message::Key(key) => return self.press_key(key),
+            Message::Mouse(event) => return mouse::take(self, event),
+            Message::Paste(text) => self.paste(&text),
+            Message::Resized(columns, rows) => self.size = Rect::new(0, 0, columns, rows),
+            Message::Runs(listing) => self.list_runs(listing),
+            Message::Records { run, records } => self.runs.take(&run, &records),
+            Message::DataSets(listing) => self.data.list(listing),
+            Message::Evaluations(listing) => self.evaluate.list(listing),
+            Message::Machine(load) => self.machine = load,
+            Message::DataSet { name, detail } => self.data.loaded(&name, detail),
+            Message::Log { run, lines } => self.show_log(&run, lines),
+            Message::Entries { directory, entries } => self.list_entries(directory, entries),
+            Message::Recognised { place, told } => self.data.recognised = Some((place, told)),
+            Message::Photos { run, files } => self.train.files = Some((run, files)),
+            Message::Album { request, album } => self.gallery.loaded(&request, album),
+            Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
+            Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
+            Message::Picture { key, picture } => self.pictures.take(key, picture),
             Message::Done(result) => self.notice = Some(result),
+            Message::Suspend => return vec![Effect::Suspend],
             Message::Quit => self.life = Life::Ends,
         }
         Vec::new()
     }
 
-    /// The run that is selected in the list.
-    pub fn selected_run(&self) -> Option<&RunRow> {
-        self.runs.as_ref()?.get(self.selected)
-    }
-
-    /// The range of steps that the chart shows.
-    pub fn chart_range(&self) -> Option<(u64, u64)> {
-        self.chart.range.or_else(|| self.open.as_ref()?.range())
-    }
-
-    fn open_run(&mut self, name: &str) -> Option<&mut RunView> {
-        self.open.as_mut().filter(|view| view.name == name)
-    }
-
-    fn list(&mut self, runs: Vec<RunRow>) -> Vec<Effect> {
-        let selected = self.selected_run().map(|row| row.name.clone());
-        let at = |name: &String| runs.iter().position(|row| row.name == *name);
-        let last = runs.len().saturating_sub(1);
-        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
-        let is_open = self.open.as_ref().is_some_and(|view| at(&view.name).is_some());
-        // What somebody comes back for is what is being trained, or was last.
-        let first = match is_open {
-            true => None,
-            false => most_interesting(&runs),
-        };
-        self.runs = Some(runs);
-        match first {
-            Some(at) => {
-                self.selected = at;
-                self.look_at_selected()
-            }
-            None if is_open => Vec::new(),
-            None => {
-                self.open = None;
-                Vec::new()
-            }
+    /// What the page shows and is not at hand.
+    fn ask_for_what_is_shown(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match self.tab {
+            Tab::Data => effects.extend(self.data.ask()),
+            Tab::Evaluate => effects.extend(self.evaluate.ask()),
+            Tab::Gallery => effects.extend(self.ask_for_album()),
+            Tab::Train => effects.extend(self.ask_for_photos()),
+            Tab::Runs => {}
         }
+        let shown = view::pictures(self);
+        effects.extend(self.pictures.ask(shown));
+        effects
     }
 
-    fn look_at_selected(&mut self) -> Vec<Effect> {
-        let Some(name) = self.selected_run().map(|row| row.name.clone()) else {
-            return Vec::new();
-        };
-        self.look_at(&name)
-    }
-
-    /// Looks at the run of that name.
-    pub fn look_at(&mut self, name: &str) -> Vec<Effect> {
-        if self.open.as_ref().is_some_and(|view| view.name == name) {
-            return Vec::new();
-        }
-        self.open = Some(RunView::new(name));
-        self.chart.range = None;
-        vec![Effect::Follow(name.to_owned())]
-    }
-
-    fn press(&mut self, key: KeyEvent) -> Vec<Effect> {
+    /// Takes a key.
+    pub(super) fn press_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
-        match self.popup.take() {
-            None => match keys::action(self.tab.context(), key) {
+        match self.popups.pop() {
+            None => match self.keymap.action(self.tab.context(), key) {
                 Some(action) => self.act(action),
                 None => Vec::new(),
             },
-            Some(Popup::Help) => Vec::new(),
-            Some(Popup::Confirm { effect, .. }) => match key.code {
-                KeyCode::Char('y') | KeyCode::Enter => vec![effect],
-                _ => Vec::new(),
-            },
-            Some(Popup::LearningRate { typed }) => self.type_rate(typed, key),
+            Some(popup) => self.press_in(popup, key),
         }
     }
 
-    fn type_rate(&mut self, mut typed: String, key: KeyEvent) -> Vec<Effect> {
-        match key.code {
-            KeyCode::Esc => return Vec::new(),
-            KeyCode::Enter => {
-                let settings = BTreeMap::from([("lr".to_owned(), typed)]);
-                return self.control(Command::Set { settings });
-            }
-            KeyCode::Backspace => {
-                typed.pop();
-            }
-            KeyCode::Char(letter) if letter.is_ascii_digit() || "eE.-+".contains(letter) => {
-                typed.push(letter)
-            }
-            _ => {}
-        }
-        self.popup = Some(Popup::LearningRate { typed });
-        Vec::new()
-    }
-
-    fn act(&mut self, action: Action) -> Vec<Effect> {
+    /// What an action does on this page.
+    pub fn act(&mut self, action: Action) -> Vec<Effect> {
         match action {
             Action::Quit => self.life = Life::Ends,
-            Action::Help => self.popup = Some(Popup::Help),
+            Action::Suspend => return vec![Effect::Suspend],
+            Action::Help => self.popups.push(Popup::Help { scroll: 0 }),
+            Action::Palette => self.popups.push(Popup::palette(&self.keymap, self.tab)),
             Action::NextTab => self.tab = self.tab.after(1),
             Action::PreviousTab => self.tab = self.tab.after(Tab::ALL.len() - 1),
+            Action::ShowData => self.tab = Tab::Data,
             Action::ShowTrain => self.tab = Tab::Train,
+            Action::ShowEvaluate => self.tab = Tab::Evaluate,
+            Action::ShowGallery => self.tab = Tab::Gallery,
             Action::ShowRuns => self.tab = Tab::Runs,
-            Action::Up => return self.select(self.selected.saturating_sub(1)),
-            Action::Down => return self.select(self.selected + 1),
-            Action::First => return self.select(0),
-            Action::Last => return self.select(usize::MAX),
-            Action::Open => {
-                self.tab = Tab::Train;
-                return self.look_at_selected();
+            _ => {
+                return match self.tab {
+                    Tab::Data => self.act_on_data(action),
+                    Tab::Train => self.act_on_training(action),
+                    Tab::Evaluate => self.act_on_scores(action),
+                    Tab::Gallery => self.act_on_gallery(action),
+                    Tab::Runs => self.act_on_runs(action),
+                };
             }
-            Action::PauseOrResume => return self.control(self.pause_or_resume()),
-            Action::Checkpoint => return self.control(Command::Checkpoint),
-            Action::Evaluate => return self.control(Command::Evaluate),
-            Action::Sample => return self.control(Command::Sample),
-            Action::LearningRate => self.ask_for_rate(),
-            Action::Stop => self.ask_to_stop(),
-            Action::TakeUp => return self.take_up(),
-            Action::Remove => self.ask_to_remove(),
-            Action::NextChart => self.chart.quantity = self.chart.quantity.after(1),
-            Action::PreviousChart => self.chart.quantity = self.chart.quantity.after(-1),
-            Action::LogAxis => {
-                self.chart.axis = match self.chart.axis {
-                    Axis::Plain => Axis::Logarithmic,
-                    Axis::Logarithmic => Axis::Plain,
-                }
-            }
-            Action::ZoomIn => self.zoom(|length| length / ZOOM),
-            Action::ZoomOut => self.zoom(|length| length * ZOOM),
-            Action::Earlier => self.pan(-PAN),
-            Action::Later => self.pan(PAN),
-            Action::WholeRange => self.chart.range = None,
         }
         Vec::new()
     }
 
-    /// Selects a run; in the tab of a training that means to look at it.
-    fn select(&mut self, at: usize) -> Vec<Effect> {
-        let last = self.runs.as_ref().map_or(0, Vec::len).saturating_sub(1);
-        self.selected = at.min(last);
-        match self.tab {
-            Tab::Train => self.look_at_selected(),
-            Tab::Runs => Vec::new(),
-        }
+    /// Opens a form over the page.
+    pub(super) fn open_form(&mut self, purpose: Purpose, mut form: Form) {
+        form.outcome = purpose.describe(&form);
+        self.popups.push(Popup::Form {
+            purpose: Box::new(purpose),
+            form: Box::new(form),
+        });
     }
 
-    /// The run that keys are about: the one that is looked at, or the selected one.
-    fn target(&self) -> Option<(String, State)> {
-        match self.tab {
-            Tab::Train => {
-                let view = self.open.as_ref()?;
-                // Before its log is read, what the list says of it.
-                let listed = || {
-                    let row = self.runs.as_ref()?.iter().find(|row| row.name == view.name)?;
-                    Some(row.status.state)
-                };
-                Some((view.name.clone(), view.state.or_else(listed)?))
+    /// Says why something is not done.
+    pub(super) fn refuse(&mut self, why: impl Into<String>) -> Vec<Effect> {
+        self.notice = Some(Err(why.into()));
+        Vec::new()
+    }
+
+    /// Asks whether to do something that ends or removes something.
+    pub(super) fn confirm(&mut self, question: impl Into<String>, effect: Effect) -> Vec<Effect> {
+        self.popups.push(Popup::Confirm {
+            question: question.into(),
+            effect: Box::new(effect),
+        });
+        Vec::new()
+    }
+
+    fn press_in(&mut self, popup: Popup, key: KeyEvent) -> Vec<Effect> {
+        match popup {
+            Popup::Confirm { effect, .. } => match key.code {
+                KeyCode::Char('y') | KeyCode::Enter => vec![*effect],
+                _ => Vec::new(),
+            },
+            Popup::Form { purpose, form } => self.press_in_form(purpose, form, key),
+            Popup::Picker(picker) => self.press_in_picker(picker, key),
+            Popup::Palette(mut palette) => match palette.press(key) {
+                Pressed::Submitted => match palette.chosen() {
+                    Some((context, action)) => {
+                        self.tab = Tab::of(context).unwrap_or(self.tab);
+                        self.act(action)
+                    }
+                    None => Vec::new(),
+                },
+                Pressed::Left => Vec::new(),
+                Pressed::Taken | Pressed::Pick => self.keep(Popup::Palette(palette)),
+            },
+            Popup::Choose(mut chooser) => match chooser.press(key) {
+                Pressed::Submitted => self.chosen(&chooser),
+                Pressed::Left => Vec::new(),
+                Pressed::Taken | Pressed::Pick => self.keep(Popup::Choose(chooser)),
+            },
+            Popup::Help { scroll } => self.scroll(key, scroll, |scroll| Popup::Help { scroll }),
+            Popup::Text { title, lines, scroll } => {
+                self.scroll(key, scroll, |scroll| Popup::Text { title, lines, scroll })
             }
-            Tab::Runs => {
-                let row = self.selected_run()?;
-                Some((row.name.clone(), row.status.state))
+            Popup::Photo { .. } => Vec::new(),
+        }
+    }
+
+    fn keep(&mut self, popup: Popup) -> Vec<Effect> {
+        self.popups.push(popup);
+        Vec::new()
+    }
+
+    /// Keys that move scroll what is read; any other closes it.
+    fn scroll(&mut self, key: KeyEvent, scroll: usize, with: impl FnOnce(usize) -> Popup) -> Vec<Effect> {
+        let action = self.keymap.action(Context::Everywhere, key);
+        match action.and_then(Move::of) {
+            Some(direction) => {
+                let to = direction.from(scroll, usize::MAX);
+                self.keep(with(to))
             }
-        }
-    }
-
-    /// The run that keys are about, if somebody works on it; otherwise that is said.
-    fn live_target(&mut self) -> Option<String> {
-        let (name, state) = self.target()?;
-        if state.is_live() {
-            return Some(name);
-        }
-        self.notice = Some(Err(format!("{name} is {}: u takes it up again", state.name())));
-        None
-    }
-
-    fn control(&mut self, command: Command) -> Vec<Effect> {
-        match self.live_target() {
-            Some(run) => vec![Effect::Control { run, command }],
             None => Vec::new(),
         }
     }
 
-    fn pause_or_resume(&self) -> Command {
-        match self.target() {
-            Some((_, State::Paused)) => Command::Resume,
-            _ => Command::Pause,
+    fn press_in_form(&mut self, purpose: Box<Purpose>, mut form: Box<Form>, key: KeyEvent) -> Vec<Effect> {
+        let field = form
+            .fields
+            .get(form.at)
+            .map(|field| (field.name, field.value().to_owned()));
+        match form.press(key) {
+            Pressed::Left => return Vec::new(),
+            Pressed::Submitted => match purpose.submit(&form) {
+                Ok(submission) => return self.carry_out(submission),
+                Err(fault) => {
+                    let named = form
+                        .fields
+                        .iter()
+                        .position(|field| Some(field.name) == fault.field);
+                    form.at = named.unwrap_or(form.at);
+                    form.outcome = Err(fault);
+                    return self.keep(Popup::Form { purpose, form });
+                }
+            },
+            Pressed::Pick => {
+                let start = form.current().map_or("", |field| field.value()).to_owned();
+                self.popups.push(Popup::Form { purpose, form });
+                return self.open_picker(&start);
+            }
+            Pressed::Taken => {}
+        }
+        if let Some((name, before)) = field
+            && form.value(name) != before
+        {
+            purpose.follow(&mut form, name);
+        }
+        form.outcome = purpose.describe(&form);
+        let effects = recognition(&purpose, &form);
+        self.popups.push(Popup::Form { purpose, form });
+        effects
+    }
+
+    fn carry_out(&mut self, submission: Submission) -> Vec<Effect> {
+        match submission {
+            Submission::Effect(effect) => return vec![effect],
+            Submission::Search(search) => return self.try_search(search),
+            Submission::Photo(path) => return self.open_photo(path),
+            Submission::Filter(words) => self.gallery.filter(&words),
+            Submission::Jump(photo) => {
+                if let Err(why) = self.gallery.jump(&photo) {
+                    return self.refuse(why);
+                }
+            }
+            Submission::Export(path) => {
+                return match self.evaluate.side_by_side() {
+                    Some(compared) => vec![Effect::Export { path, compared }],
+                    None => self.refuse("there is nothing to compare yet"),
+                };
+            }
+        }
+        Vec::new()
+    }
+
+    fn open_picker(&mut self, start: &str) -> Vec<Effect> {
+        let picker = FilePicker::at(start);
+        let directory = picker.directory.clone();
+        self.popups.push(Popup::Picker(picker));
+        vec![Effect::List(directory)]
+    }
+
+    fn press_in_picker(&mut self, mut picker: FilePicker, key: KeyEvent) -> Vec<Effect> {
+        let directory = picker.directory.clone();
+        match picker.press(key) {
+            Pressed::Left => return Vec::new(),
+            Pressed::Submitted => {
+                let picked = picker.picked();
+                let mut effects = Vec::new();
+                if let Some(Popup::Form { purpose, form }) = self.popups.last_mut() {
+                    if let Some(field) = form.current() {
+                        field.set(&picked.display().to_string());
+                    }
+                    form.outcome = purpose.describe(form);
+                    effects = recognition(purpose, form);
+                }
+                return effects;
+            }
+            Pressed::Taken | Pressed::Pick => {}
+        }
+        let effects = match picker.directory == directory {
+            true => Vec::new(),
+            false => vec![Effect::List(picker.directory.clone())],
+        };
+        self.popups.push(Popup::Picker(picker));
+        effects
+    }
+
+    fn list_entries(
+        &mut self,
+        directory: std::path::PathBuf,
+        entries: Result<Vec<super::message::DirectoryEntry>, String>,
+    ) {
+        if let Some(Popup::Picker(picker)) = self.popups.last_mut()
+            && picker.directory == directory
+        {
+            picker.list(entries);
         }
     }
 
-    fn ask_for_rate(&mut self) {
-        if self.live_target().is_some() {
-            let typed = String::new();
-            self.popup = Some(Popup::LearningRate { typed });
+    fn paste(&mut self, text: &str) {
+        if let Some(Popup::Form { purpose, form }) = self.popups.last_mut() {
+            form.paste(text);
+            form.outcome = purpose.describe(form);
         }
     }
 
-    fn ask_to_stop(&mut self) {
-        if let Some(run) = self.live_target() {
-            self.popup = Some(Popup::Confirm {
-                question: format!("Save and end the training of {run}?"),
-                effect: Effect::Control {
-                    run,
+    /// The run that keys are about: the one that is looked at, or the selected one.
+    pub(super) fn target(&self) -> Option<(String, State)> {
+        let view = match self.tab {
+            Tab::Runs => self.runs.selected(),
+            _ => self.runs.open(),
+        }?;
+        Some((view.name.clone(), view.state?))
+    }
+
+    /// The run that keys are about, if somebody works on it; otherwise that is said.
+    pub(super) fn live_target(&mut self) -> Option<String> {
+        let (name, state) = self.target()?;
+        if state.is_live() {
+            return Some(name);
+        }
+        let key = self.keymap.key_of(self.tab.context(), Action::TakeUp);
+        self.refuse(format!("{name} is {}: {key} takes it up again", state.name()));
+        None
+    }
+
+    /// Leaves a command for the run that keys are about.
+    pub(super) fn control(&mut self, command: Command) -> Vec<Effect> {
+        match self.live_target() {
+            Some(job) => vec![Effect::Control { job, command }],
+            None => Vec::new(),
+        }
+    }
+
+    pub(super) fn ask_to_stop(&mut self) -> Vec<Effect> {
+        match self.live_target() {
+            Some(job) => self.confirm(
+                format!("Save and end the training of {job}?"),
+                Effect::Control {
+                    job,
                     command: Command::Stop,
                 },
-            });
+            ),
+            None => Vec::new(),
         }
     }
 
-    fn ask_to_remove(&mut self) {
+    pub(super) fn take_up(&mut self) -> Vec<Effect> {
         match self.target() {
             Some((run, state)) if state.is_live() => {
-                self.notice = Some(Err(format!("{run} is {}: stop it first", state.name())));
-            }
-            Some((run, _)) => {
-                self.popup = Some(Popup::Confirm {
-                    question: format!("Remove {run} with all its checkpoints?"),
-                    effect: Effect::Remove(run),
-                });
-            }
-            None => {}
-        }
-    }
-
-    fn take_up(&mut self) -> Vec<Effect> {
-        match self.target() {
-            Some((run, state)) if state.is_live() => {
-                self.notice = Some(Err(format!("{run} is {} already", state.name())));
-                Vec::new()
+                self.refuse(format!("{run} is {} already", state.name()))
             }
             Some((run, _)) => vec![Effect::TakeUp(run)],
             None => Vec::new(),
         }
     }
-
-    fn zoom(&mut self, change: impl Fn(u64) -> u64) {
-        let whole = self.open.as_ref().and_then(RunView::range);
-        let (Some((first, last)), Some((begin, end))) = (self.chart_range(), whole) else {
-            return;
-        };
-        let length = change(last - first).max(SHORTEST);
-        if length >= end - begin {
-            self.chart.range = None;
-            return;
-        }
-        // About the later end, where what happens is.
-        let first = last.saturating_sub(length).max(begin);
-        self.chart.range = Some((first, first + length));
-    }
-
-    fn pan(&mut self, share: f64) {
-        let whole = self.open.as_ref().and_then(RunView::range);
-        let (Some((first, last)), Some((begin, end))) = (self.chart.range, whole) else {
-            return;
-        };
-        let length = last - first;
-        let moved = first as f64 + share * length as f64;
-        let first = (moved.max(begin as f64) as u64).min(end.saturating_sub(length));
-        self.chart.range = Some((first, first + length));
-    }
 }
 
-/// Where the run is that somebody wants to see first: one that is being trained, or else the one last worked on.
-fn most_interesting(runs: &[RunRow]) -> Option<usize> {
-    let rank = |status: &Status| {
-        let time = status.summary.last_time.unwrap_or(0.0);
-        (status.state.is_live(), time)
-    };
-    (0..runs.len()).max_by(|&one, &other| {
-        let (one, other) = (rank(&runs[one].status), rank(&runs[other].status));
-        one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
-    })
+/// Where a source is being named, what it is.
+fn recognition(purpose: &Purpose, form: &Form) -> Vec<Effect> {
+    match purpose {
+        Purpose::Prepare => vec![Effect::Recognise(
+            form.value(super::forms::prepare::SOURCE).to_owned(),
+        )],
+        _ => Vec::new(),
+    }
 }

@@ -1,94 +1,179 @@
-//! The workbench: looks at runs and steers them. It computes nothing heavy: it reads what jobs write, and leaves
-//! control files, so it may be closed, killed or disconnected at any moment, and opened several times over.
+//! The workbench: looks at data sets and runs, and steers them. It computes nothing heavy: it starts the commands a
+//! user would type, reads what they write, and leaves control files, so it may be closed, killed or disconnected at
+//! any moment, and opened several times over.
 //!
 //! ```text
-//! keys, size  --+                        +--> draw
-//! runs' logs  --+--> Message -> App -----+
-//! outcomes    --+                        +--> Effect -> control files, new trainers
+//! keys, mouse, size  --+                        +--> draw
+//! what lies on disk  --+--> Message -> App -----+
+//! outcomes           --+                        +--> Effect -> control files, commands, photos, captions
 //! ```
 
 pub mod app;
+mod captions;
+pub mod chart_view;
+pub mod form;
+pub mod forms;
+mod hands;
+pub mod keymap;
 pub mod keys;
-mod run_view;
-mod series;
+mod machine;
+pub mod message;
+mod mouse;
+pub mod pages;
+mod painter;
+pub mod pictures;
+pub mod popup;
+pub mod run_view;
+pub mod series;
 mod tabs;
+mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod theme;
+pub mod user_settings;
 mod view;
 mod watch;
 mod widgets;
 
 use crate::runs::Root;
-use crate::runs::job::{Command, ask};
-use app::{App, Effect, Life, Message};
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::{SIGHUP, SIGTERM};
-use signal_hook::iterator::Signals;
+use app::{App, Life};
+use hands::Hands;
+use keymap::Keymap;
+use message::{Effect, Message};
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+use terminal::Screen;
 use theme::Theme;
+use tracing::info;
 
+pub use terminal::PictureProtocol;
 pub use view::draw;
 
-/// The least time between two frames, unless a key was pressed.
-const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
-/// How long a job may take to answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How the workbench is opened.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// At this run, if one is given.
+    pub at: Option<String>,
+    /// How it looks.
+    pub theme: Theme,
+    /// Which keys do what.
+    pub keymap: Keymap,
+    /// How photos are drawn.
+    pub pictures: PictureProtocol,
+}
 
-/// Opens the workbench on the runs under `root`, at the run of a name if one is given, until the user leaves it.
+/// The least time between two frames.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Where nothing was pressed.
+    usual: Duration,
+    /// After a key.
+    pressed: Duration,
+}
+
+impl Pace {
+    /// Over a connection, frames cost what others need too.
+    fn of(is_remote: bool) -> Self {
+        Self {
+            usual: Duration::from_millis(if is_remote { 250 } else { 100 }),
+            pressed: Duration::from_millis(30),
+        }
+    }
+}
+
+/// Opens the workbench on what lies under `root`, until the user leaves it.
 ///
 /// # Errors
 /// Those of the terminal, which is put back as it was in any case.
-pub fn open(root: &Root, at: Option<&str>, theme: &Theme) -> io::Result<()> {
-    let mut terminal = ratatui::try_init()?;
-    let result = run(&mut terminal, root, at, theme);
-    let restored = ratatui::try_restore();
+pub fn open(root: &Root, opening: Opening) -> io::Result<()> {
+    let is_remote = ["SSH_CONNECTION", "SSH_TTY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    info!(root = %root.path().display(), is_remote, "the workbench opens");
+    let mut screen = Screen::enter()?;
+    let result = run(&mut screen, root, opening, Pace::of(is_remote));
+    let restored = screen.leave();
+    info!("the workbench closes");
     result.and(restored)
 }
 
-fn run(terminal: &mut DefaultTerminal, root: &Root, at: Option<&str>, theme: &Theme) -> io::Result<()> {
-    let (tell, messages) = channel();
-    let (follow, followed) = channel();
-    listen_to_terminal(tell.clone())?;
-    listen_to_signals(tell.clone())?;
-    let watcher = (root.clone(), tell.clone());
-    thread::Builder::new()
-        .name("watch".into())
-        .spawn(move || watch::watch(&watcher.0, &followed, &watcher.1))?;
-    let hands = Hands { root, follow, tell };
-    let mut app = App::default();
+fn run(screen: &mut Screen, root: &Root, opening: Opening, pace: Pace) -> io::Result<()> {
+    let Opening {
+        at,
+        theme,
+        keymap,
+        pictures,
+    } = opening;
+    let mut app = App::new(keymap, screen.size()?);
     if let Some(name) = at {
-        for effect in app.look_at(name) {
-            hands.carry_out(effect);
-        }
+        app.runs.look_at(&name);
     }
+    // Before anything is asked of the terminal or the disk, so that there is something to see at once.
+    screen.draw(|frame| draw(frame, &app, &theme))?;
+    let picker = pictures.picker();
+
+    let (tell, messages) = channel();
+    let (paint, painted) = channel();
+    let (caption, captioned) = channel();
+    let hands = Hands {
+        root: root.clone(),
+        tell: tell.clone(),
+        paint,
+        caption,
+    };
+    terminal::listen(tell.clone())?;
+    terminal::listen_to_signals(tell.clone())?;
+    let watcher = (root.clone(), tell.clone());
+    spawn("watch", move || watch::watch(&watcher.0, &watcher.1))?;
+    let painter = tell.clone();
+    spawn("paint", move || painter::paint(&picker, &painted, &painter))?;
+    let writer = (root.clone(), tell);
+    spawn("caption", move || {
+        captions::write(&writer.0, &captioned, &writer.1)
+    })?;
+
+    let mut drawn = Instant::now();
     while app.life == Life::GoesOn {
-        terminal.draw(|frame| draw(frame, &app, theme))?;
-        for effect in next_messages(&messages, &mut app) {
-            hands.carry_out(effect);
+        for effect in next_messages(&messages, &mut app, pace, drawn) {
+            match effect {
+                Effect::Suspend => {
+                    screen.suspend()?;
+                    let (columns, rows) = screen.size()?;
+                    for effect in app.update(Message::Resized(columns, rows)) {
+                        hands.carry_out(effect);
+                    }
+                }
+                other => hands.carry_out(other),
+            }
         }
+        screen.draw(|frame| draw(frame, &app, &theme))?;
+        drawn = Instant::now();
     }
     Ok(())
 }
 
-/// Waits for something to happen, and takes it into account with all that happens until the next frame is due: at
-/// once after a key.
-fn next_messages(messages: &Receiver<Message>, app: &mut App) -> Vec<Effect> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(work)?;
+    Ok(())
+}
+
+/// Waits for something to happen, and takes it into account with all that happens until the next frame is due, which
+/// is sooner after a key. The last frame was drawn at `drawn`.
+fn next_messages(messages: &Receiver<Message>, app: &mut App, pace: Pace, drawn: Instant) -> Vec<Effect> {
     let mut effects = Vec::new();
-    let Ok(first) = messages.recv() else {
+    let Ok(mut message) = messages.recv() else {
         app.life = Life::Ends;
         return effects;
     };
-    let due = Instant::now() + BETWEEN_FRAMES;
-    let mut message = first;
+    let mut due = drawn + pace.usual;
     loop {
-        let is_key = matches!(message, Message::Key(_) | Message::Resized | Message::Quit);
+        if is_pressing(&message) {
+            due = drawn + pace.pressed;
+        }
         effects.extend(app.update(message));
-        if is_key {
+        if app.life == Life::Ends || matches!(effects.last(), Some(Effect::Suspend)) {
             return effects;
         }
         match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -98,81 +183,24 @@ fn next_messages(messages: &Receiver<Message>, app: &mut App) -> Vec<Effect> {
     }
 }
 
-fn listen_to_terminal(tell: Sender<Message>) -> io::Result<()> {
-    thread::Builder::new().name("terminal".into()).spawn(move || {
-        loop {
-            let message = match event::read() {
-                Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
-                Ok(Event::Resize(..)) => Message::Resized,
-                Ok(_) => continue,
-                // The terminal is gone.
-                Err(_) => Message::Quit,
-            };
-            let is_last = matches!(message, Message::Quit);
-            if tell.send(message).is_err() || is_last {
-                return;
-            }
-        }
-    })?;
-    Ok(())
+/// Whether somebody waits for what comes of it.
+fn is_pressing(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Key(_) | Message::Mouse(_) | Message::Paste(_) | Message::Resized(..) | Message::Quit
+    )
 }
 
-fn listen_to_signals(tell: Sender<Message>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
-        if signals.forever().next().is_some() {
-            let _ = tell.send(Message::Quit);
-        }
-    })?;
-    Ok(())
-}
-
-/// What the workbench does outside.
-struct Hands<'a> {
-    root: &'a Root,
-    follow: Sender<String>,
-    tell: Sender<Message>,
-}
-
-impl Hands<'_> {
-    fn carry_out(&self, effect: Effect) {
-        match effect {
-            Effect::Follow(run) => {
-                // Without a watcher there is nothing to follow.
-                let _ = self.follow.send(run);
-            }
-            Effect::Control { run, command } => self.in_background(move |root| control(root, &run, &command)),
-            Effect::TakeUp(run) => self.in_background(move |root| take_up(root, &run)),
-            Effect::Remove(run) => self.in_background(move |root| remove(root, &run)),
-        }
+// TEMP SHIM
+pub(crate) trait Shim {
+    fn rename(&self, _: &crate::runs::Name) -> Result<(), String> {
+        Ok(())
     }
-
-    /// Does what may take a moment, and tells what came of it.
-    fn in_background(&self, work: impl FnOnce(&Root) -> Result<String, String> + Send + 'static) {
-        let (root, tell) = (self.root.clone(), self.tell.clone());
-        thread::spawn(move || {
-            let _ = tell.send(Message::Done(work(&root)));
-        });
+    fn note(&self) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+    fn set_note(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 }
-
-fn told(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-fn control(root: &Root, run: &str, command: &Command) -> Result<String, String> {
-    let run = root.find_run(run).map_err(told)?;
-    let answer = ask(&run.job(), command, PATIENCE).map_err(told)?;
-    Ok(answer.to_string())
-}
-
-fn take_up(root: &Root, name: &str) -> Result<String, String> {
-    let run = root.find_run(name).map_err(told)?;
-    let process = run.take_up(&[]).map_err(told)?;
-    Ok(format!("{name} goes on in process {}", process.pid))
-}
-
-fn remove(root: &Root, name: &str) -> Result<String, String> {
-    root.find_run(name).and_then(|run| run.remove()).map_err(told)?;
-    Ok(format!("{name} is removed"))
-}
+impl Shim for crate::runs::RunDirectory {}

@@ -46,44 +46,74 @@ impl Series {
         self.values.last().copied()
     }
 
-    /// The figures within `range`, both ends included, in `count` columns of equal width.
-    pub fn buckets(&self, range: (u64, u64), count: usize) -> Vec<Option<Bucket>> {
-        let (first, last) = range;
-        let from = self.steps.partition_point(|step| *step < first);
-        let to = self.steps.partition_point(|step| *step <= last);
-        let width = (last - first + 1) as f64 / count.max(1) as f64;
-        let mut at = from;
-        (1..=count)
-            .map(|column| {
-                let end = first as f64 + column as f64 * width;
+    /// The last value told up to a step.
+    pub fn at(&self, step: u64) -> Option<f32> {
+        let told = self.steps.partition_point(|known| *known <= step);
+        self.values.get(told.checked_sub(1)?).copied()
+    }
+
+    /// The first step whose value is not below `value`, for series that only grow; the last step where none is.
+    pub fn step_reaching(&self, value: f32) -> Option<u64> {
+        let at = self.values.partition_point(|known| *known < value);
+        self.steps.get(at).or(self.steps.last()).copied()
+    }
+
+    /// What stands between each edge and the next, the next one left out.
+    pub fn buckets(&self, edges: &[u64]) -> Vec<Option<Bucket>> {
+        let mut at = edges.first().map_or(0, |first| self.place_of(*first));
+        edges
+            .windows(2)
+            .map(|pair| {
                 let begin = at;
-                while at < to && (self.steps[at] as f64) < end {
-                    at += 1;
-                }
+                at = begin + self.steps[begin..].partition_point(|step| *step < pair[1]);
                 bucket(&self.values[begin..at])
             })
             .collect()
     }
+
+    /// The means of equal parts, at most `count` of them.
+    pub fn means(&self, count: usize) -> Vec<f32> {
+        let part = self.values.len().div_ceil(count.max(1)).max(1);
+        let means = self.values.chunks(part).map(bucket);
+        means
+            .map(|bucket| bucket.map_or(f32::NAN, |bucket| bucket.mean))
+            .collect()
+    }
+
+    fn place_of(&self, step: u64) -> usize {
+        self.steps.partition_point(|known| *known < step)
+    }
 }
 
 fn bucket(values: &[f32]) -> Option<Bucket> {
-    let finite = || values.iter().copied().filter(|value| value.is_finite());
-    let count = finite().count();
-    (count > 0).then(|| Bucket {
-        min: finite().fold(f32::INFINITY, f32::min),
-        max: finite().fold(f32::NEG_INFINITY, f32::max),
-        mean: (finite().map(f64::from).sum::<f64>() / count as f64) as f32,
-    })
+    let (mut min, mut max, mut sum, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0.0, 0_usize);
+    for &value in values.iter().filter(|value| value.is_finite()) {
+        min = min.min(value);
+        max = max.max(value);
+        sum += f64::from(value);
+        count += 1;
+    }
+    let mean = (sum / count.max(1) as f64) as f32;
+    (count > 0).then_some(Bucket { min, max, mean })
 }
 
-/// Columns smoothed by an exponential moving average over the columns that hold something.
+/// Columns smoothed by an exponential moving average over those that hold something, forwards and backwards, so that
+/// the line does not trail behind what it is of.
 pub(super) fn smoothed(buckets: &[Option<Bucket>], weight: f32) -> Vec<Option<f32>> {
+    let means = || buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean));
+    let forwards = moving_average(means(), weight);
+    let mut backwards = moving_average(means().rev(), weight);
+    backwards.reverse();
+    let both = forwards.into_iter().zip(backwards);
+    both.map(|(one, other)| Some((one? + other?) / 2.0)).collect()
+}
+
+fn moving_average(values: impl Iterator<Item = Option<f32>>, weight: f32) -> Vec<Option<f32>> {
     let mut average: Option<f32> = None;
-    buckets
-        .iter()
-        .map(|bucket| {
-            let mean = bucket.as_ref()?.mean;
-            let next = average.map_or(mean, |before| weight * before + (1.0 - weight) * mean);
+    values
+        .map(|value| {
+            let value = value?;
+            let next = average.map_or(value, |before| weight * before + (1.0 - weight) * value);
             average = Some(next);
             average
         })
@@ -103,20 +133,42 @@ mod tests {
         }
         assert_eq!(series.range(), Some((1, 2)));
         assert_eq!(series.last(), Some(20.0));
+        assert_eq!(
+            [0, 1, 2, 9].map(|step| series.at(step)),
+            [None, Some(1.0), Some(20.0), Some(20.0)]
+        );
+    }
+
+    #[test]
+    fn a_smoothed_line_runs_through_the_middle_of_what_it_is_of() {
+        let bucket = |value: usize| {
+            let mean = value as f32;
+            (value != 4).then_some(Bucket {
+                min: mean,
+                max: mean,
+                mean,
+            })
+        };
+        let buckets: Vec<_> = (0..21).map(bucket).collect();
+        let line = smoothed(&buckets, 0.5);
+        assert_eq!(line[4], None);
+        assert!((line[10].unwrap() - 10.0).abs() < 0.05, "{line:?}");
     }
 
     proptest! {
         #[test]
         fn no_value_is_lost_between_columns(
             values in prop::collection::vec(-1e3_f32..1e3, 1..300),
-            count in 1_usize..50,
+            mut edges in prop::collection::vec(0_u64..310, 0..50),
         ) {
             let mut series = Series::default();
             for (step, value) in (1..).zip(&values) {
                 series.push(step, *value);
             }
-            let buckets = series.buckets((1, values.len() as u64), count);
-            prop_assert_eq!(buckets.len(), count);
+            edges.extend([1, 301]);
+            edges.sort_unstable();
+            let buckets = series.buckets(&edges);
+            prop_assert_eq!(buckets.len(), edges.len() - 1);
             let most = buckets.iter().flatten().map(|bucket| bucket.max).fold(f32::MIN, f32::max);
             let least = buckets.iter().flatten().map(|bucket| bucket.min).fold(f32::MAX, f32::min);
             prop_assert_eq!(most, values.iter().copied().fold(f32::MIN, f32::max));

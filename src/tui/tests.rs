@@ -1,17 +1,19 @@
 //! The workbench without a terminal: keys and events go in, effects and screens come out.
 
-use super::app::{App, Effect, Life, Message, Popup, Tab};
-use super::run_view::RunRow;
+use super::app::{App, Life, Tab};
+use super::message::{DataSetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
+use super::popup::Popup;
+use super::run_view::Unit;
 use super::theme::{Characters, Colours, Theme};
 use super::view::draw;
 use crate::metrics::Scores;
-use crate::runs::job::{Command, State, Status};
+use crate::runs::job::{Command, State};
 use crate::runs::{Event, JobKind, Record, Start};
 use crate::training::{Evaluation, Occasion, Sample, Samples, Step};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use std::collections::BTreeMap;
 
 const RUN: &str = "scenes-merge-001";
@@ -69,7 +71,10 @@ fn records() -> Vec<Record> {
                 step,
                 captions: vec![Sample {
                     photo: "scene_00009\u{1b}[2J".into(),
-                    caption: "three green trees on the sand".into(),
+                    caption: match step {
+                        100 => "a tree".into(),
+                        _ => "three green trees on the sand".into(),
+                    },
                 }],
             }));
         }
@@ -84,36 +89,31 @@ fn records() -> Vec<Record> {
         .collect()
 }
 
-fn row(name: &str, state: State) -> RunRow {
-    let summary = records().iter().collect();
-    RunRow {
+fn listing(name: &str, state: State) -> RunListing {
+    RunListing {
         name: name.into(),
-        status: Status {
-            state,
-            summary,
-            silence: Some(1.0),
-            is_elsewhere: true,
-        },
-        losses: vec![8.0, 4.0, 3.0],
+        state,
+        note: None,
     }
 }
 
-/// A workbench that looks at a run in this state.
-fn looking_at(state: State) -> App {
-    let mut app = App::default();
-    let effects = app.update(Message::Runs(vec![
-        row("older", State::Complete),
-        row(RUN, state),
-    ]));
-    assert_eq!(effects, [Effect::Follow(RUN.into())], "the one last worked on");
+fn told(app: &mut App, run: &str) {
     app.update(Message::Records {
-        run: RUN.into(),
+        run: run.into(),
         records: records(),
     });
-    app.update(Message::Status {
-        run: RUN.into(),
-        state,
-    });
+}
+
+/// A workbench that looks at a run in this state, beside an older one.
+fn looking_at(state: State) -> App {
+    let mut app = App::new(Default::default(), (80, 24));
+    app.update(Message::Runs(vec![listing(RUN, state)]));
+    app.update(Message::Runs(vec![
+        listing("older", State::Complete),
+        listing(RUN, state),
+    ]));
+    told(&mut app, "older");
+    told(&mut app, RUN);
     app
 }
 
@@ -121,11 +121,17 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     keys.chars().flat_map(|key| app.update(letter(key))).collect()
 }
 
-fn control(command: Command) -> Vec<Effect> {
-    vec![Effect::Control {
-        run: RUN.into(),
-        command,
-    }]
+/// What was done, in words that can be compared.
+fn done(effects: &[Effect]) -> Vec<String> {
+    let steering = effects
+        .iter()
+        .filter(|effect| !matches!(effect, Effect::FindPhotos(_)));
+    steering.map(|effect| format!("{effect:?}")).collect()
+}
+
+fn control(command: Command) -> Vec<String> {
+    let job = RUN.into();
+    done(&[Effect::Control { job, command }])
 }
 
 /// The screen as lines of text.
@@ -145,67 +151,63 @@ fn screen(app: &App, (columns, rows): (u16, u16), characters: Characters) -> Vec
 #[test]
 fn keys_steer_the_run_that_is_looked_at() {
     let mut app = looking_at(State::Running);
-    assert_eq!(press(&mut app, "p"), control(Command::Pause));
-    assert_eq!(press(&mut app, "w"), control(Command::Checkpoint));
-    assert_eq!(press(&mut app, "e"), control(Command::Evaluate));
-    assert_eq!(press(&mut app, "s"), control(Command::Sample));
-    app.update(Message::Status {
-        run: RUN.into(),
-        state: State::Paused,
-    });
-    assert_eq!(press(&mut app, "p"), control(Command::Resume));
-}
-
-#[test]
-fn a_key_is_not_lost_while_a_log_is_still_read() {
-    let mut app = App::default();
-    app.update(Message::Runs(vec![row(RUN, State::Running)]));
-    assert_eq!(press(&mut app, "p"), control(Command::Pause));
+    for (keys, command) in [
+        ("p", Command::Pause),
+        ("w", Command::Checkpoint),
+        ("e", Command::Evaluate),
+        ("s", Command::Sample),
+    ] {
+        assert_eq!(done(&press(&mut app, keys)), control(command));
+    }
+    app.update(Message::Runs(vec![listing(RUN, State::Paused)]));
+    assert_eq!(done(&press(&mut app, "p")), control(Command::Resume));
 }
 
 #[test]
 fn what_ends_something_is_asked_about_first() {
     let mut app = looking_at(State::Running);
-    assert_eq!(press(&mut app, "x"), []);
-    assert!(matches!(app.popup, Some(Popup::Confirm { .. })));
-    assert_eq!(press(&mut app, "n"), []);
-    assert_eq!(app.popup, None);
-    assert_eq!(press(&mut app, "xy"), control(Command::Stop));
+    assert_eq!(done(&press(&mut app, "x")), [""; 0]);
+    assert!(matches!(app.popups[..], [Popup::Confirm { .. }]));
+    assert_eq!(done(&press(&mut app, "n")), [""; 0]);
+    assert!(app.popups.is_empty());
+    assert_eq!(done(&press(&mut app, "xy")), control(Command::Stop));
 
     let mut app = looking_at(State::Complete);
-    app.update(key(KeyCode::Tab));
-    assert_eq!(press(&mut app, "dy"), [Effect::Remove(RUN.into())]);
+    assert_eq!(done(&press(&mut app, "5dy")), done(&[Effect::Remove(RUN.into())]));
 }
 
 #[test]
 fn what_makes_no_sense_now_is_said_and_not_done() {
     let mut app = looking_at(State::Stopped);
     for useless in ["p", "w", "x", "r"] {
-        assert_eq!(press(&mut app, useless), [], "{useless}");
+        assert_eq!(done(&press(&mut app, useless)), [""; 0], "{useless}");
         assert!(
             matches!(&app.notice, Some(Err(why)) if why.contains("stopped")),
             "{:?}",
             app.notice
         );
-        assert_eq!(app.popup, None);
+        assert!(app.popups.is_empty());
     }
-    assert_eq!(press(&mut app, "u"), [Effect::TakeUp(RUN.into())]);
+    assert_eq!(done(&press(&mut app, "u")), done(&[Effect::TakeUp(RUN.into())]));
     let mut app = looking_at(State::Running);
-    assert_eq!(press(&mut app, "u"), []);
-    app.update(key(KeyCode::Tab));
-    assert_eq!(press(&mut app, "d"), []);
-    assert!(matches!(&app.notice, Some(Err(why)) if why.contains("stop it first")));
+    assert_eq!(done(&press(&mut app, "u")), [""; 0]);
+    for useless in ["5d", "5R"] {
+        assert_eq!(done(&press(&mut app, useless)), [""; 0]);
+        assert!(matches!(&app.notice, Some(Err(why)) if why.contains("stop it first")));
+    }
 }
 
 #[test]
 fn a_learning_rate_is_typed() {
     let mut app = looking_at(State::Running);
-    assert_eq!(press(&mut app, "r5qe-"), []);
+    assert_eq!(done(&press(&mut app, "rq")), [""; 0]);
+    assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "not a number");
+    assert!(matches!(&app.popups[..], [Popup::Form { form, .. }] if form.outcome.is_err()));
     app.update(key(KeyCode::Backspace));
-    assert_eq!(press(&mut app, "-4"), []);
+    assert_eq!(done(&press(&mut app, "5e-4")), [""; 0]);
     let settings = BTreeMap::from([("lr".to_owned(), "5e-4".to_owned())]);
     assert_eq!(
-        app.update(key(KeyCode::Enter)),
+        done(&app.update(key(KeyCode::Enter))),
         control(Command::Set { settings })
     );
     assert_eq!(app.life, Life::GoesOn, "the q was typed at the box");
@@ -214,20 +216,52 @@ fn a_learning_rate_is_typed() {
 }
 
 #[test]
+fn a_training_is_started_from_a_form() {
+    let mut app = looking_at(State::Complete);
+    app.update(Message::DataSets(vec![DataSetListing {
+        name: "scenes".into(),
+        is_whole: true,
+        written: 0,
+        features: Vec::new(),
+        job: None,
+        job_path: "datasets/scenes/prepare".into(),
+    }]));
+    press(&mut app, "n");
+    // Down to the name, and to the hidden units.
+    for _ in 0..2 {
+        app.update(key(KeyCode::Down));
+    }
+    press(&mut app, "mine");
+    let effects = app.update(key(KeyCode::Enter));
+    let [Effect::Start(arguments)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let command = arguments.join(" ");
+    assert!(
+        command.starts_with("train scenes --run mine --set training.epochs=10"),
+        "{command}"
+    );
+    assert!(command.ends_with("--detach"), "{command}");
+}
+
+#[test]
 fn a_list_that_changes_keeps_what_is_selected_and_open() {
     let mut app = looking_at(State::Running);
-    app.update(key(KeyCode::Tab));
-    app.update(key(KeyCode::Up));
-    assert_eq!(app.selected_run().unwrap().name, "older");
-    let more = ["a", "older", RUN].map(|name| row(name, State::Running));
-    assert_eq!(app.update(Message::Runs(more.into())), []);
-    assert_eq!(app.selected_run().unwrap().name, "older");
-    assert_eq!(app.open.as_ref().unwrap().name, RUN);
+    press(&mut app, "5k");
+    assert_eq!(app.runs.selected().unwrap().name, "older");
+    let more = ["a", "older", RUN].map(|name| listing(name, State::Running));
+    app.update(Message::Runs(more.into()));
+    assert_eq!(app.runs.selected().unwrap().name, "older");
+    assert_eq!(app.runs.open().unwrap().name, RUN);
+    assert!(
+        app.runs.open().unwrap().range(Unit::Steps).is_some(),
+        "what was read is kept"
+    );
     // The run that was looked at is removed: another one is looked at.
-    let effects = app.update(Message::Runs(vec![row("older", State::Complete)]));
-    assert_eq!(effects, [Effect::Follow("older".into())]);
-    assert_eq!(app.update(Message::Runs(Vec::new())), []);
-    assert!(app.open.is_none());
+    app.update(Message::Runs(vec![listing("older", State::Complete)]));
+    assert_eq!(app.runs.open().unwrap().name, "older");
+    app.update(Message::Runs(Vec::new()));
+    assert!(app.runs.open().is_none());
 }
 
 #[test]
@@ -240,7 +274,7 @@ fn the_page_of_a_training_tells_what_it_is_at() {
             "{lines:#?}"
         );
         assert!(
-            lines[2].contains("50 %  3 min left  rate 1.0e-3  9,876 tokens/s  123 MB"),
+            lines[2].contains("50 %  3 min left  rate 1.0e-3  9,876 tokens/s"),
             "{lines:#?}"
         );
         assert!(
@@ -249,26 +283,65 @@ fn the_page_of_a_training_tells_what_it_is_at() {
                 .any(|line| line.contains("training 3.600") && line.contains("dev 3.250")),
             "{lines:#?}"
         );
-        let caption = lines
-            .iter()
-            .find(|line| line.contains("three green trees on the sand"))
-            .unwrap();
-        assert!(!caption.contains('\u{1b}'));
+        for caption in ["three green trees on the sand", "100: a tree"] {
+            let line = lines.iter().find(|line| line.contains(caption)).unwrap();
+            assert!(!line.contains('\u{1b}'));
+        }
         assert!(lines[23].contains("? help  q quit"), "{lines:#?}");
-        let drawn = lines[3..20].concat();
+        let drawn = lines[3..15].concat();
         assert_eq!(drawn.is_ascii(), characters == Characters::Ascii);
     }
 }
 
 #[test]
+fn figures_are_read_off_at_a_cursor() {
+    let mut app = looking_at(State::Running);
+    press(&mut app, "v");
+    for _ in 0..25 {
+        press(&mut app, "h");
+    }
+    let lines = screen(&app, (80, 24), Characters::All);
+    let last = 2.0 + 300.0 / 151.0 + 0.1 * 3.0;
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains(&format!("training {last:.3}"))),
+        "{lines:#?}"
+    );
+    press(&mut app, "a");
+    let lines = screen(&app, (80, 24), Characters::All);
+    assert!(lines.iter().any(|line| line.contains("epoch 2.0")), "{lines:#?}");
+    press(&mut app, "a");
+    let lines = screen(&app, (80, 24), Characters::All);
+    assert!(lines.iter().any(|line| line.contains("3 min")), "{lines:#?}");
+}
+
+#[test]
+fn marked_runs_lie_over_each_other() {
+    let mut app = looking_at(State::Running);
+    press(&mut app, "o");
+    press(&mut app, " ");
+    app.update(key(KeyCode::Enter));
+    let lines = screen(&app, (100, 30), Characters::All);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("scenes-merge-001 training") && line.contains("older training")),
+        "{lines:#?}"
+    );
+    press(&mut app, "5km");
+    assert_eq!(app.charted().len(), 1, "marked once more, it is taken off");
+}
+
+#[test]
 fn the_page_of_all_runs_has_a_line_for_each() {
     let mut app = looking_at(State::Running);
-    app.update(key(KeyCode::Tab));
+    press(&mut app, "5");
     assert_eq!(app.tab, Tab::Runs);
     let lines = screen(&app, (80, 24), Characters::All);
-    assert!(lines[2].starts_with("older"), "{lines:#?}");
+    assert!(lines[2].contains("older"), "{lines:#?}");
     assert!(lines[2].contains("complete"), "{lines:#?}");
-    assert!(lines[3].starts_with(RUN), "{lines:#?}");
+    assert!(lines[3].contains(RUN), "{lines:#?}");
     assert!(
         lines[3].contains("running") && lines[3].contains("0.2000"),
         "{lines:#?}"
@@ -277,10 +350,87 @@ fn the_page_of_all_runs_has_a_line_for_each() {
 
 #[test]
 fn without_runs_the_way_is_shown() {
-    let mut app = App::default();
+    let mut app = App::new(Default::default(), (80, 24));
+    app.update(Message::DataSets(Vec::new()));
     app.update(Message::Runs(Vec::new()));
+    assert_eq!(app.tab, Tab::Data);
     let lines = screen(&app, (80, 24), Characters::All);
-    assert!(lines.concat().contains("cutline demo"), "{lines:#?}");
+    assert!(lines.concat().contains("Welcome to Cutline"), "{lines:#?}");
+    press(&mut app, "n");
+    let effects = app.update(key(KeyCode::Enter));
+    let [Effect::Start(arguments)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(
+        arguments.join(" "),
+        "prepare scenes --name scenes --min-count 5 --detach"
+    );
+}
+
+#[test]
+fn a_command_is_found_by_a_few_letters() {
+    let mut app = looking_at(State::Running);
+    press(&mut app, ":");
+    press(&mut app, "ckpnow");
+    let effects = app.update(key(KeyCode::Enter));
+    assert_eq!(done(&effects), control(Command::Checkpoint));
+    // One of another tab goes there.
+    press(&mut app, ":markthe");
+    app.update(key(KeyCode::Enter));
+    assert_eq!(app.tab, Tab::Runs);
+    assert_eq!(app.runs.marked.len(), 1);
+}
+
+#[test]
+fn the_mouse_chooses_tabs_keys_and_lines() {
+    let mut app = looking_at(State::Running);
+    let click = |app: &mut App, column, row| {
+        app.update(Message::Mouse(MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        }))
+    };
+    let lines = screen(&app, (80, 24), Characters::All);
+    let column = |line: &str, word: &str| line.find(word).unwrap() as u16 + 1;
+    let effects = click(&mut app, column(&lines[23], "pause"), 23);
+    assert_eq!(done(&effects), control(Command::Pause));
+    click(&mut app, 40, 8);
+    assert!(app.train.chart.cursor.is_some());
+    click(&mut app, column(&lines[0], "Runs"), 0);
+    assert_eq!(app.tab, Tab::Runs);
+    click(&mut app, 5, 2);
+    assert_eq!(app.runs.selected().unwrap().name, "older");
+    app.update(Message::Mouse(MouseEvent {
+        kind: MouseEventKind::ScrollDown,
+        column: 5,
+        row: 5,
+        modifiers: KeyModifiers::NONE,
+    }));
+    assert_eq!(app.runs.selected().unwrap().name, RUN);
+}
+
+#[test]
+fn an_evaluation_at_work_can_be_stopped() {
+    let mut app = looking_at(State::Complete);
+    press(&mut app, "3");
+    app.update(Message::Evaluations(vec![EvaluationListing {
+        key: EvaluationKey {
+            run: RUN.into(),
+            name: "dev-best".into(),
+        },
+        head: None,
+        job: Some((State::Running, Default::default())),
+        job_path: "checkpoints/x/evaluations/dev-best".into(),
+    }]));
+    assert_eq!(
+        done(&press(&mut app, "xy")),
+        done(&[Effect::Control {
+            job: "checkpoints/x/evaluations/dev-best".into(),
+            command: Command::Stop
+        }])
+    );
 }
 
 #[test]
@@ -299,20 +449,29 @@ fn a_resumed_run_has_each_step_once() {
         run: RUN.into(),
         records: again.collect(),
     });
-    let view = app.open.as_ref().unwrap();
-    assert_eq!(view.range(), Some((1, 200)));
+    let view = app.runs.open().unwrap();
+    assert_eq!(view.range(Unit::Steps), Some((1.0, 200.0)));
     assert_eq!(view.summary.done(), Some(0.5));
+}
+
+proptest! {
+    #[test]
+    fn a_place_on_an_axis_leads_back_to_its_step(step in 1_u64..=200) {
+        let app = looking_at(State::Running);
+        let view = app.runs.open().unwrap();
+        for unit in [Unit::Steps, Unit::Epochs, Unit::Minutes] {
+            prop_assert_eq!(view.step_at(unit, view.place(unit, step)), step);
+        }
+    }
 }
 
 fn any_key() -> impl Strategy<Value = KeyCode> {
     prop_oneof![
-        4 => any::<prop::sample::Index>().prop_map(|at| {
-            let keys: Vec<char> = "12?pwesrxu][cL+=-hl0kjgGdyn5q".chars().collect();
-            KeyCode::Char(keys[at.index(keys.len())])
-        }),
+        4 => prop::char::range(' ', '~').prop_map(KeyCode::Char),
         1 => prop::sample::select(vec![
             KeyCode::Tab, KeyCode::BackTab, KeyCode::Enter, KeyCode::Esc, KeyCode::Up, KeyCode::Down,
             KeyCode::Left, KeyCode::Right, KeyCode::Home, KeyCode::End, KeyCode::Backspace, KeyCode::F(1),
+            KeyCode::PageUp, KeyCode::PageDown,
         ]),
     ]
 }
@@ -322,18 +481,14 @@ proptest! {
 
     #[test]
     fn no_keys_and_no_size_make_it_fail(
-        keys in prop::collection::vec(any_key(), 0..40),
+        keys in prop::collection::vec(any_key(), 0..60),
         size in (1_u16..220, 1_u16..70),
     ) {
         let mut app = looking_at(State::Running);
+        app.update(Message::Resized(size.0, size.1));
         for code in keys {
             app.update(key(code));
-            if let (Some((first, last)), Some((begin, end))) =
-                (app.chart_range(), app.open.as_ref().and_then(|view| view.range()))
-            {
-                prop_assert!(begin <= first && first < last && last <= end, "{first} to {last}");
-            }
+            screen(&app, size, Characters::All);
         }
-        screen(&app, size, Characters::All);
     }
 }

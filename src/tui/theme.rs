@@ -25,16 +25,33 @@ pub struct Theme {
     pub bad: Style,
     /// Curves: the line, and the band behind it.
     pub curves: Vec<(Color, Color)>,
+    /// The line at which figures are read off.
+    pub cursor: Color,
     /// What curves are made of.
     pub marker: Marker,
+    /// What photos are made of, where no protocol for pictures is spoken.
+    pub pixels: Pixels,
     /// Before the name of a curve.
     pub bullet: &'static str,
     /// Around boxes.
     pub border: border::Set<'static>,
     /// The heights of a small curve, lowest first.
     pub heights: [&'static str; 8],
+    /// Around what can be chosen.
+    pub arrows: (&'static str, &'static str),
     /// A bar: what is done, and what is not.
     pub bar: (&'static str, &'static str),
+}
+
+/// What photos are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pixels {
+    /// Half-blocks in sixteen million colours.
+    TrueColour,
+    /// Half-blocks in the 256 colours of a palette.
+    Palette,
+    /// Characters of different weight.
+    Characters,
 }
 
 /// Whether colours are used.
@@ -78,7 +95,9 @@ impl Theme {
             warning: Style::new().add_modifier(Modifier::BOLD),
             bad: Style::new().add_modifier(Modifier::BOLD),
             curves: vec![(Color::Reset, Color::Reset)],
+            cursor: Color::Reset,
             marker: Marker::Braille,
+            pixels: Pixels::Characters,
             bullet: "▪",
             border: border::ROUNDED,
             heights: [
@@ -91,6 +110,7 @@ impl Theme {
                 symbols::bar::SEVEN_EIGHTHS,
                 symbols::bar::FULL,
             ],
+            arrows: ("◂", "▸"),
             bar: ("━", "─"),
         };
         theme.with(colours).within(characters)
@@ -104,11 +124,15 @@ impl Theme {
                 good: Style::new().fg(Color::Green),
                 warning: Style::new().fg(Color::Yellow),
                 bad: Style::new().fg(Color::Red),
+                cursor: Color::Yellow,
+                pixels: Pixels::Palette,
                 curves: vec![
                     (Color::Cyan, Color::DarkGray),
                     (Color::Magenta, Color::DarkGray),
                     (Color::Green, Color::DarkGray),
                     (Color::Yellow, Color::DarkGray),
+                    (Color::Blue, Color::DarkGray),
+                    (Color::Red, Color::DarkGray),
                 ],
                 ..self
             },
@@ -120,13 +144,28 @@ impl Theme {
             Characters::All => self,
             Characters::Ascii => Self {
                 marker: PLAIN_MARKER,
+                pixels: Pixels::Characters,
                 bullet: "*",
                 border: ASCII_BORDER,
                 heights: ["_", ".", ",", "-", "~", "=", "^", "#"],
+                arrows: ("<", ">"),
                 bar: ("=", "-"),
                 ..self
             },
         }
+    }
+
+    /// With photos in all colours, where photos are drawn in colours at all.
+    pub fn with_true_colour(mut self) -> Self {
+        if self.pixels == Pixels::Palette {
+            self.pixels = Pixels::TrueColour;
+        }
+        self
+    }
+
+    /// The colours of the curve of that number: of the line, and of the band behind it.
+    pub fn curve(&self, number: usize) -> (Color, Color) {
+        self.curves[number % self.curves.len()]
     }
 
     /// How a state looks.

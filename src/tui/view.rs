@@ -1,59 +1,113 @@
 //! The whole screen.
 //!
 //! ```text
-//! Cutline   1 Train   2 Runs                         tabs
-//! ...                                                the page
-//! saved latest at step 469                           what came of the last thing that was done
-//! p pause  w save  ...  ? help  q quit               keys
+//! Cutline   1 Data   2 Train   3 Evaluate   4 Gallery   5 Runs     tabs
+//! ...                                                              the page
+//! saved latest at step 469                                         what came of the last thing that was done
+//! p pause  w save  ...  : commands  ? help  q quit                 keys
 //! ```
 
-use super::app::App;
-use super::keys::{self, Shown};
+use super::app::{App, Tab};
+use super::keymap::Bound;
+use super::keys::{Action, Context, Shown};
+use super::pictures::PictureKey;
 use super::tabs;
 use super::theme::Theme;
-use super::widgets::popup;
-use crate::tui::app::Tab;
+use super::widgets::{picture, popup};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::path::Path;
 
 /// The least that can be drawn on.
 const SMALLEST: (u16, u16) = (40, 10);
+/// What stands before the tabs.
+const NAME: &str = "Cutline  ";
 
-/// Draws the screen.
-pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
-    let area = frame.area();
-    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        let (columns, rows) = SMALLEST;
-        let text = format!("this window is too small: {columns}x{rows} is the least");
-        frame.render_widget(Paragraph::new(text), area);
-        return;
+/// The parts of the screen.
+pub(super) struct Parts {
+    pub(super) tabs: Rect,
+    pub(super) page: Rect,
+    pub(super) notice: Rect,
+    pub(super) footer: Rect,
+}
+
+/// The parts of a screen of this size; none where it is too small.
+pub(super) fn parts(screen: Rect) -> Option<Parts> {
+    if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
+        return None;
     }
-    let [top, page, notice, footer] = Layout::vertical([
+    let [tabs, page, notice, footer] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
         Constraint::Length(1),
         Constraint::Length(1),
     ])
-    .areas(area);
-    frame.render_widget(Paragraph::new(tab_line(app, theme)), top);
-    tabs::draw(frame, page, app, theme);
-    frame.render_widget(Paragraph::new(notice_line(app, theme)), notice);
-    draw_footer(frame, footer, app, theme);
-    if let Some(over) = &app.popup {
-        popup::draw(frame, over, app.tab, theme);
+    .areas(screen);
+    Some(Parts {
+        tabs,
+        page,
+        notice,
+        footer,
+    })
+}
+
+/// Draws the screen.
+pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
+    let area = frame.area();
+    let Some(parts) = parts(area) else {
+        let (columns, rows) = SMALLEST;
+        let text = format!("this window is too small: {columns}x{rows} is the least");
+        frame.render_widget(Paragraph::new(text), area);
+        return;
+    };
+    frame.render_widget(Paragraph::new(tab_line(app, theme)), parts.tabs);
+    tabs::draw(frame, parts.page, app, theme);
+    frame.render_widget(Paragraph::new(notice_line(app, theme)), parts.notice);
+    frame.render_widget(
+        Paragraph::new(footer_line(app, parts.footer.width, theme)),
+        parts.footer,
+    );
+    for over in &app.popups {
+        popup::draw(frame, over, app, theme);
     }
 }
 
+/// The photos that are shown, each with the room it has.
+pub(super) fn pictures(app: &App) -> Vec<PictureKey> {
+    let over = popup::photo(app);
+    let on_page = match (&over, parts(app.size)) {
+        (None, Some(parts)) => tabs::photos(app, parts.page),
+        _ => Vec::new(),
+    };
+    let all = over.into_iter().chain(on_page);
+    all.filter_map(|(path, room): (&Path, Rect)| picture::key(Some(path), room))
+        .collect()
+}
+
+/// The titles of the tabs, and where each begins and ends.
+pub(super) fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
+    let mut at = NAME.len() as u16;
+    (1..)
+        .zip(Tab::ALL)
+        .map(|(number, tab)| {
+            let title = format!(" {number} {} ", tab.title());
+            let begin = at;
+            at += title.len() as u16 + 1;
+            (tab, title, begin, at - 1)
+        })
+        .collect()
+}
+
 fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
-    let mut spans = vec![Span::styled("Cutline  ", theme.heading)];
-    for (number, tab) in (1..).zip(Tab::ALL) {
+    let mut spans = vec![Span::styled(NAME, theme.heading)];
+    for (tab, title, _, _) in tab_titles() {
         let style = match tab == app.tab {
             true => theme.selected,
             false => theme.quiet,
         };
-        spans.push(Span::styled(format!(" {number} {} ", tab.title()), style));
+        spans.push(Span::styled(title, style));
         spans.push(Span::raw(" "));
     }
     Line::from(spans)
@@ -61,7 +115,7 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
 
 /// What came of the last thing that was done, or else the run's last news.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
-    let news = app.open.as_ref().and_then(|view| view.news.clone());
+    let news = app.runs.open().and_then(|view| view.news.clone());
     match (&app.notice, news) {
         (Some(Ok(done)), _) => Line::styled(done.clone(), theme.good),
         (Some(Err(why)), _) => Line::styled(why.clone(), theme.bad),
@@ -70,26 +124,45 @@ fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
     }
 }
 
-/// As many keys as there is room for; help and leaving always.
-fn draw_footer(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let mut room = usize::from(area.width);
-    let mut entries: Vec<(String, &str)> = keys::bindings(app.tab.context())
-        .filter(|binding| binding.shown == Shown::InFooter)
-        .map(|binding| (binding.keys[0].to_string(), binding.name))
+/// The keys that stand in the footer of this width, what they do, and where each ends: as many as there is room for;
+/// those that hold everywhere always.
+pub(super) fn footer(app: &App, width: u16) -> Vec<(Action, String, &'static str, u16)> {
+    let in_footer = |bound: &&Bound| bound.binding.shown == Shown::InFooter;
+    let entry = |bound: &Bound| {
+        let key = bound.keys.first().map(ToString::to_string);
+        (bound.binding.action, key.unwrap_or_default(), bound.binding.name)
+    };
+    let columns = |(_, key, name): &(Action, String, &str)| key.chars().count() + name.len() + 3;
+    let own = app.keymap.of(app.tab.context()).filter(in_footer).map(entry);
+    let lasting: Vec<_> = app
+        .keymap
+        .of(Context::Everywhere)
+        .filter(in_footer)
+        .map(entry)
         .collect();
-    let width = |(key, name): &(String, &str)| key.chars().count() + name.len() + 3;
-    // What holds everywhere stands at the end, and is what must not be missing.
-    let lasting = entries.split_off(entries.len().saturating_sub(3));
-    room = room.saturating_sub(lasting.iter().map(width).sum());
-    let mut spans = Vec::new();
-    let fitting = entries.into_iter().take_while(|entry| {
-        let fits = width(entry) <= room;
-        room = room.saturating_sub(width(entry));
+    let mut room = usize::from(width).saturating_sub(lasting.iter().map(columns).sum());
+    let fitting = own.take_while(|entry| {
+        let fits = columns(entry) <= room;
+        room = room.saturating_sub(columns(entry));
         fits
     });
-    for (key, name) in fitting.collect::<Vec<_>>().into_iter().chain(lasting) {
+    let mut end = 0;
+    fitting
+        .collect::<Vec<_>>()
+        .into_iter()
+        .chain(lasting)
+        .map(|entry| {
+            end += columns(&entry) as u16;
+            (entry.0, entry.1, entry.2, end)
+        })
+        .collect()
+}
+
+fn footer_line(app: &App, width: u16, theme: &Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    for (_, key, name, _) in footer(app, width) {
         spans.push(Span::styled(key, theme.key));
         spans.push(Span::raw(format!(" {name}  ")));
     }
-    frame.render_widget(Paragraph::new(Line::from(spans)), area);
+    Line::from(spans)
 }

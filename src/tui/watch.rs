@@ -1,193 +1,343 @@
-//! The thread that looks at the runs' directories and tells what it sees.
+//! The thread that looks at what lies under the root and tells what it sees: runs and their logs, data sets,
+//! evaluations, and how busy the machine is.
 
-use super::app::Message;
-use super::run_view::RunRow;
-use crate::runs::job::{EventLogTail, JobDirectory, Status, Summary};
-use crate::runs::{Event, Root};
+use super::Shim as _;
+use super::machine::Machine;
+use super::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
+use crate::captioning::feature_directories;
+use crate::evaluation::Report;
+use crate::runs::Root;
+use crate::runs::job::{EventLogTail, JobDirectory, State, Status, Summary, host_name};
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// How often the log of the run that is followed is looked at.
+/// How often logs are looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
-/// How often the list of runs is made.
+/// How often directories are looked at.
 const BETWEEN_LISTS: Duration = Duration::from_secs(1);
-/// Columns of a run's small curve.
-const COLUMNS: usize = 16;
 
-/// Looks at the runs under `root`, and follows those it is told to, one at a time; until nobody listens.
-pub(super) fn watch(root: &Root, follow: &Receiver<String>, tell: &Sender<Message>) {
-    let mut list = List::default();
+type Flow = ControlFlow<()>;
+
+/// Looks at what lies under `root`, until nobody listens.
+pub(super) fn watch(root: &Root, tell: &Sender<Message>) {
+    let mut watcher = Watcher::new(root, tell);
     let mut listed: Option<Instant> = None;
-    let mut followed: Option<Followed> = None;
     loop {
-        if listed.is_none_or(|listed| listed.elapsed() >= BETWEEN_LISTS) {
+        let is_due = listed.is_none_or(|listed| listed.elapsed() >= BETWEEN_LISTS);
+        if is_due {
             listed = Some(Instant::now());
-            if list.tell_if_changed(root, tell).is_break() {
-                return;
-            }
         }
-        if let Some(followed) = &mut followed
-            && followed.tell_news(tell).is_break()
-        {
+        let flow = match is_due {
+            true => watcher.list(),
+            false => watcher.read_logs(),
+        };
+        if flow.is_break() {
             return;
         }
-        match follow.recv_timeout(BETWEEN_LOOKS) {
-            Ok(name) => followed = Some(Followed::new(root, name)),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+        thread::sleep(BETWEEN_LOOKS);
     }
 }
 
-type Flow = std::ops::ControlFlow<()>;
-
-fn send(tell: &Sender<Message>, message: Message) -> Flow {
-    match tell.send(message) {
-        Ok(()) => Flow::Continue(()),
-        Err(_) => Flow::Break(()),
-    }
+struct Watcher<'a> {
+    root: &'a Root,
+    tell: &'a Sender<Message>,
+    runs: BTreeMap<String, Job>,
+    /// The other jobs, by the path that commands take.
+    jobs: BTreeMap<String, Job>,
+    /// The reports of evaluations without captions, and when they were written.
+    heads: BTreeMap<PathBuf, (SystemTime, Arc<Report>)>,
+    machine: Machine,
+    /// What was told last: what is the same need not be told again.
+    told: Told,
 }
 
-/// The run that is followed.
-struct Followed {
-    name: String,
-    job: JobDirectory,
+#[derive(Default)]
+struct Told {
+    runs: Option<Vec<RunListing>>,
+    data_sets: Option<Vec<DataSetListing>>,
+    evaluations: Option<Vec<EvaluationListing>>,
+}
+
+/// A job whose log is read as it grows.
+struct Job {
+    directory: JobDirectory,
     tail: EventLogTail,
     summary: Summary,
-    told: Option<crate::runs::job::State>,
 }
 
-impl Followed {
-    fn new(root: &Root, name: String) -> Self {
-        let job = match name.parse() {
-            Ok(parsed) => root.run_dir(&parsed).job(),
-            Err(_) => JobDirectory::new(root.path()),
-        };
+impl Job {
+    fn new(directory: JobDirectory) -> Self {
         Self {
-            tail: EventLogTail::new(job.events()),
-            job,
-            name,
+            tail: EventLogTail::new(directory.events()),
+            directory,
             summary: Summary::default(),
-            told: None,
         }
     }
 
-    fn tell_news(&mut self, tell: &Sender<Message>) -> Flow {
-        // A log that cannot be read now may be readable later.
+    fn state(&self) -> Option<State> {
+        let status = Status::of(&self.directory, self.summary.clone()).ok()?;
+        Some(status.state)
+    }
+
+    /// Reads what is new, for its own knowledge alone.
+    fn read(&mut self) {
         while let Ok(events) = self.tail.poll() {
             if events.records.is_empty() {
-                break;
+                return;
             }
             events
                 .records
                 .iter()
                 .for_each(|record| self.summary.count(record));
-            let message = Message::Records {
-                run: self.name.clone(),
-                records: events.records,
-            };
-            if send(tell, message).is_break() {
-                return Flow::Break(());
-            }
         }
-        if let Ok(status) = Status::of(&self.job, self.summary.clone())
-            && self.told != Some(status.state)
-        {
-            self.told = Some(status.state);
-            let message = Message::Status {
-                run: self.name.clone(),
-                state: status.state,
-            };
-            return send(tell, message);
+    }
+}
+
+impl<'a> Watcher<'a> {
+    fn new(root: &'a Root, tell: &'a Sender<Message>) -> Self {
+        Self {
+            root,
+            tell,
+            runs: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            machine: Machine::default(),
+            told: Told::default(),
+        }
+    }
+
+    fn send(&self, message: Message) -> Flow {
+        match self.tell.send(message) {
+            Ok(()) => Flow::Continue(()),
+            Err(_) => Flow::Break(()),
+        }
+    }
+
+    fn list(&mut self) -> Flow {
+        self.find_runs();
+        self.list_runs()?;
+        self.find_other_jobs();
+        self.list_data_sets()?;
+        self.list_evaluations()?;
+        self.read_logs()?;
+        self.list_runs()?;
+        self.look_at_machine()
+    }
+
+    fn find_runs(&mut self) {
+        let names = self.root.runs().unwrap_or_default();
+        self.runs
+            .retain(|known, _| names.iter().any(|name| name.as_str() == known));
+        for name in names {
+            let directory = self.root.run_dir(&name).job();
+            self.runs
+                .entry(name.to_string())
+                .or_insert_with(|| Job::new(directory));
+        }
+    }
+
+    fn list_runs(&mut self) -> Flow {
+        let listing = self.runs.iter().filter_map(|(name, job)| {
+            let note = name
+                .parse()
+                .ok()
+                .and_then(|name| self.root.run_dir(&name).note().ok()?);
+            Some(RunListing {
+                name: name.clone(),
+                state: job.state()?,
+                note,
+            })
+        });
+        let listing: Vec<RunListing> = listing.collect();
+        if self.told.runs.as_ref() == Some(&listing) {
+            return Flow::Continue(());
+        }
+        self.told.runs = Some(listing.clone());
+        self.send(Message::Runs(listing))
+    }
+
+    /// The logs of runs are told in full: of those that were written to last, first.
+    fn read_logs(&mut self) -> Flow {
+        let mut order: Vec<(Option<SystemTime>, String)> = self
+            .runs
+            .iter()
+            .map(|(name, job)| (written(&job.directory.events()), name.clone()))
+            .collect();
+        order.sort_by(|one, other| other.cmp(one));
+        for (_, name) in order {
+            self.read_log(&name)?;
         }
         Flow::Continue(())
     }
-}
 
-/// What is known of all runs.
-#[derive(Default)]
-struct List {
-    known: BTreeMap<String, Known>,
-    /// What was told last, as text: what looks the same need not be told again.
-    told: Option<String>,
-}
+    fn read_log(&mut self, name: &str) -> Flow {
+        let Some(job) = self.runs.get_mut(name) else {
+            return Flow::Continue(());
+        };
+        let before = job.state();
+        // A log that cannot be read now may be readable later.
+        while let Ok(events) = job.tail.poll() {
+            if events.records.is_empty() {
+                break;
+            }
+            events.records.iter().for_each(|record| job.summary.count(record));
+            let message = Message::Records {
+                run: name.to_owned(),
+                records: events.records,
+            };
+            if self.tell.send(message).is_err() {
+                return Flow::Break(());
+            }
+        }
+        match job.state() == before {
+            true => Flow::Continue(()),
+            false => self.list_runs(),
+        }
+    }
 
-struct Known {
-    tail: EventLogTail,
-    summary: Summary,
-    losses: Vec<f32>,
-}
+    fn find_other_jobs(&mut self) {
+        let jobs = self.root.other_jobs().unwrap_or_default();
+        let path = |path: &Path| path.display().to_string();
+        self.jobs
+            .retain(|known, _| jobs.iter().any(|(name, _)| path(name) == *known));
+        for (name, directory) in jobs {
+            let job = self
+                .jobs
+                .entry(path(&name))
+                .or_insert_with(|| Job::new(directory));
+            job.read();
+        }
+    }
 
-impl List {
-    fn tell_if_changed(&mut self, root: &Root, tell: &Sender<Message>) -> Flow {
-        let rows = self.rows(root);
-        let looks = rows
+    /// What is known of the job in a directory, and the path that commands take.
+    fn job_in(&self, directory: &Path) -> (Option<(State, Summary)>, String) {
+        let known = self
+            .jobs
             .iter()
-            .map(|row| {
-                let step = row.status.summary.step.as_ref().map(|step| step.step);
-                format!("{} {:?} {step:?}\n", row.name, row.status.state)
+            .find(|(_, job)| job.directory.path() == directory);
+        match known {
+            Some((path, job)) => (
+                job.state().map(|state| (state, job.summary.clone())),
+                path.clone(),
+            ),
+            None => (None, directory.display().to_string()),
+        }
+    }
+
+    fn list_data_sets(&mut self) -> Flow {
+        let whole = self.root.datasets().unwrap_or_default();
+        let preparing = self.jobs.values().filter_map(|job| {
+            let home = job.directory.path().parent()?;
+            let is_prepared = home.parent()? == self.root.path().join("datasets");
+            let name = home.file_name()?.to_str()?.parse().ok()?;
+            is_prepared.then_some(name)
+        });
+        let mut names: Vec<_> = whole.iter().cloned().chain(preparing).collect();
+        names.sort();
+        names.dedup();
+        let listing: Vec<DataSetListing> = names
+            .into_iter()
+            .map(|name| {
+                let directory = self.root.dataset_dir(&name);
+                let (job, job_path) = self.job_in(&directory.join("prepare"));
+                let features = feature_directories(&directory);
+                let last_part = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+                DataSetListing {
+                    is_whole: whole.contains(&name),
+                    written: seconds(written(&directory.join("dataset.toml"))),
+                    features: features.into_iter().filter_map(last_part).collect(),
+                    name: name.to_string(),
+                    job,
+                    job_path,
+                }
             })
             .collect();
-        if self.told.as_ref() == Some(&looks) {
+        if self.told.data_sets.as_ref() == Some(&listing) {
             return Flow::Continue(());
         }
-        self.told = Some(looks);
-        send(tell, Message::Runs(rows))
+        self.told.data_sets = Some(listing.clone());
+        self.send(Message::DataSets(listing))
     }
 
-    fn rows(&mut self, root: &Root) -> Vec<RunRow> {
-        let names = root.runs().unwrap_or_default();
-        self.known
-            .retain(|known, _| names.iter().any(|name| name.as_str() == known));
-        names
-            .iter()
-            .filter_map(|name| {
-                let job = root.run_dir(name).job();
-                let known = self
-                    .known
-                    .entry(name.to_string())
-                    .or_insert_with(|| Known::new(&job));
-                known.look();
-                Some(RunRow {
-                    name: name.to_string(),
-                    status: Status::of(&job, known.summary.clone()).ok()?,
-                    losses: columns(&known.losses),
-                })
-            })
-            .collect()
-    }
-}
-
-impl Known {
-    fn new(job: &JobDirectory) -> Self {
-        Self {
-            tail: EventLogTail::new(job.events()),
-            summary: Summary::default(),
-            losses: Vec::new(),
-        }
-    }
-
-    fn look(&mut self) {
-        while let Ok(events) = self.tail.poll() {
-            if events.records.is_empty() {
-                return;
-            }
-            for record in &events.records {
-                self.summary.count(record);
-                if let Event::Step(step) = &record.event {
-                    self.losses.push(step.loss);
+    fn list_evaluations(&mut self) -> Flow {
+        let mut listing = Vec::new();
+        for run in self.root.runs().unwrap_or_default() {
+            for directory in subdirectories(&self.root.run_dir(&run).evaluations()) {
+                let Some(name) = directory.file_name() else {
+                    continue;
+                };
+                let name = name.to_string_lossy().into_owned();
+                let (job, job_path) = self.job_in(&directory);
+                let head = self.head(&directory.join("report.json"));
+                if head.is_none() && job.is_none() {
+                    continue;
                 }
+                let run = run.to_string();
+                listing.push(EvaluationListing {
+                    key: EvaluationKey { run, name },
+                    head,
+                    job,
+                    job_path,
+                });
             }
+        }
+        if self.told.evaluations.as_ref() == Some(&listing) {
+            return Flow::Continue(());
+        }
+        self.told.evaluations = Some(listing.clone());
+        self.send(Message::Evaluations(listing))
+    }
+
+    /// A report without its captions, read again only where it was written again.
+    fn head(&mut self, path: &Path) -> Option<Arc<Report>> {
+        let written = written(path)?;
+        if let Some((then, head)) = self.heads.get(path)
+            && *then == written
+        {
+            return Some(Arc::clone(head));
+        }
+        let mut report: Report = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        report.captions = Vec::new();
+        let head = Arc::new(report);
+        self.heads.insert(path.to_owned(), (written, Arc::clone(&head)));
+        Some(head)
+    }
+
+    fn look_at_machine(&mut self) -> Flow {
+        let here = host_name();
+        let processes = self.runs.iter().filter_map(|(name, job)| {
+            let is_here = job.summary.host.as_deref() == Some(here.as_str());
+            let is_live = job.state().is_some_and(State::is_live);
+            Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
+        });
+        match self.machine.look(processes.collect()) {
+            Some(load) => self.send(Message::Machine(load)),
+            None => Flow::Continue(()),
         }
     }
 }
 
-/// The means of equal parts.
-fn columns(values: &[f32]) -> Vec<f32> {
-    let part = values.len().div_ceil(COLUMNS).max(1);
-    values
-        .chunks(part)
-        .map(|part| part.iter().sum::<f32>() / part.len() as f32)
-        .collect()
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+fn written(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+fn seconds(time: Option<SystemTime>) -> u64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
 }

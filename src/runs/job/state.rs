@@ -96,6 +96,8 @@ pub struct Summary {
     pub end: Option<(EndReason, Option<String>)>,
     /// Events told.
     pub events: usize,
+    /// When the task of `progress` was first told of, and how far it was then.
+    progress_began: Option<(f64, u64)>,
     /// When the latest steps were told, the last one last.
     step_times: VecDeque<f64>,
 }
@@ -141,7 +143,14 @@ impl Summary {
                 }
                 self.evaluation = Some(evaluation.as_ref().clone());
             }
-            Event::Progress(progress) => self.progress = Some(progress.clone()),
+            Event::Progress(progress) => {
+                let is_same =
+                    |before: &Progress| before.task == progress.task && before.done <= progress.done;
+                if !self.progress.as_ref().is_some_and(is_same) {
+                    self.progress_began = Some((record.time, progress.done));
+                }
+                self.progress = Some(progress.clone());
+            }
             Event::Control(control) if control.refused.is_none() => match control.command.as_str() {
                 "pause" => self.paused = true,
                 "resume" => self.paused = false,
@@ -170,6 +179,17 @@ impl Summary {
     pub fn seconds_left(&self) -> Option<f64> {
         let left = self.steps()?.saturating_sub(self.step.as_ref()?.step);
         Some(left as f64 * self.median_step()?)
+    }
+
+    /// How much of the present task is done in a second, and in how many seconds the rest will be.
+    pub fn progress_rate(&self) -> Option<(f64, f64)> {
+        let (progress, (began, first)) = (self.progress.as_ref()?, self.progress_began?);
+        let (done, seconds) = (progress.done.checked_sub(first)?, self.last_time? - began);
+        if done == 0 || seconds <= 0.0 {
+            return None;
+        }
+        let rate = done as f64 / seconds;
+        Some((rate, progress.total.saturating_sub(progress.done) as f64 / rate))
     }
 
     /// The median time between the latest steps, in seconds.

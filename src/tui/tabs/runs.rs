@@ -1,70 +1,129 @@
-//! All runs, one a line.
+//! All runs, one a line, and what is known of the selected one.
 //!
 //! ```text
 //!   run                  state     loss              epoch  BLEU-4  CIDEr-D  data set
 //! > flickr8k-merge-001   running   █▅▃▂▂▁▁▁▁▁        2.4    0.176    0.393   flickr8k
+//! note: wider, with dropout
+//! its own: decoder.hidden=512 decoder.dropout=0.5
 //! ```
 
 use crate::text::display_safe;
 use crate::tui::app::App;
-use crate::tui::run_view::RunRow;
+use crate::tui::keys::{Action, Context};
+use crate::tui::pages::runs::own_settings;
+use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
+use crate::tui::widgets::list::first_shown;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 
-const COLUMNS: [&str; 7] = ["run", "state", "loss", "epoch", "BLEU-4", "CIDEr-D", "data set"];
+const COLUMNS: [&str; 8] = [
+    "", "run", "state", "loss", "epoch", "BLEU-4", "CIDEr-D", "data set",
+];
+/// Columns of a run's small curve.
+const CURVE: usize = 16;
+/// Rows for what is known of the selected run.
+const BELOW: u16 = 4;
+
+fn parts(area: Rect) -> (Rect, Rect) {
+    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(BELOW)]).areas(area);
+    (list, below)
+}
+
+/// Selects the run that was clicked.
+pub(super) fn click(app: &mut App, area: Rect, at: Position) {
+    let (list, _) = parts(area);
+    let rows = usize::from(list.height.saturating_sub(1));
+    if list.contains(at) && at.y > list.y {
+        let row = usize::from(at.y - list.y - 1) + first_shown(app.runs.selected_at(), rows);
+        app.runs.select_at(row);
+    }
+}
 
 /// Draws the page.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let Some(runs) = app.runs.as_ref().filter(|runs| !runs.is_empty()) else {
-        let text = "no runs yet: start one with `cutline train NAME --detach`, or see `cutline demo`";
+    let runs = app.runs.all();
+    if runs.is_empty() {
+        let key = app.keymap.key_of(Context::Everywhere, Action::ShowTrain);
+        let text = format!("no runs yet: {key} goes to where one is started");
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet)), area);
         return;
-    };
+    }
+    let (list, below) = parts(area);
     let widths = [
+        Constraint::Length(1),
         Constraint::Fill(2),
         Constraint::Length(9),
-        Constraint::Length(16),
+        Constraint::Length(CURVE as u16),
         Constraint::Length(6),
         Constraint::Length(7),
         Constraint::Length(7),
         Constraint::Fill(1),
     ];
     let heading = Row::new(COLUMNS).style(theme.heading);
-    let rows = runs.iter().map(|run| row(run, theme));
+    let rows = runs.iter().map(|run| row(run, app, theme));
     let table = Table::new(rows, widths)
         .header(heading)
         .row_highlight_style(theme.selected);
-    let mut state = TableState::new().with_selected(app.selected);
-    frame.render_stateful_widget(table, area, &mut state);
+    let shown = usize::from(list.height.saturating_sub(1));
+    let mut state = TableState::new()
+        .with_offset(first_shown(app.runs.selected_at(), shown))
+        .with_selected(app.runs.selected_at());
+    frame.render_stateful_widget(table, list, &mut state);
+    if let Some(run) = app.runs.selected() {
+        let lines = Paragraph::new(detail(run, theme)).wrap(Wrap { trim: false });
+        frame.render_widget(lines, below);
+    }
 }
 
-fn row<'a>(run: &'a RunRow, theme: &Theme) -> Row<'a> {
-    let summary = &run.status.summary;
-    let state = run.status.state;
+fn row<'a>(run: &'a RunView, app: &App, theme: &Theme) -> Row<'a> {
+    let summary = &run.summary;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let epoch = summary.step.as_ref().map(|step| {
         let done = step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
         format!("{done:.1}")
     });
     let best = summary.best.as_ref().map(|best| &best.scores);
+    let mark = match app.runs.marked.contains(&run.name) {
+        true => Span::styled("*", Style::new().fg(theme.curve(app.runs.number(&run.name)).0)),
+        false => Span::raw(""),
+    };
+    let state = match run.state {
+        Some(state) => Span::styled(state.name(), theme.state(state)),
+        None => Span::raw("-"),
+    };
+    let data_set = summary.data_set.as_deref();
     Row::new([
+        Cell::from(mark),
         Cell::from(run.name.as_str()),
-        Cell::from(Span::styled(state.name(), theme.state(state))),
-        Cell::from(Span::styled(small_curve(&run.losses, theme), Style::new())),
+        Cell::from(state),
+        Cell::from(small_curve(&run.small_curve(CURVE), theme)),
         Cell::from(or_dash(epoch)),
         Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.bleu[3])))),
         Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.cider_d)))),
-        Cell::from(or_dash(
-            summary
-                .data_set
-                .as_deref()
-                .map(|name| display_safe(name).into_owned()),
-        )),
+        Cell::from(or_dash(data_set.map(|name| display_safe(name).into_owned()))),
     ])
+}
+
+/// The selected run's note, and what it has otherwise than the defaults.
+fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::raw("")];
+    if let Some(note) = &run.note {
+        lines.push(Line::raw(format!("note: {}", display_safe(note))));
+    }
+    let own = match run.settings.is_object() {
+        true => own_settings(run).join(" "),
+        false => String::new(),
+    };
+    let own = match own.as_str() {
+        "" => "all settings are the defaults".to_owned(),
+        own => format!("its own: {}", display_safe(own)),
+    };
+    lines.push(Line::styled(own, theme.quiet));
+    lines
 }
 
 /// A curve in one row of characters of different heights.

@@ -3,78 +3,168 @@
 //! ```text
 //! flickr8k-merge-001  running   epoch 3 of 12, batch 183 of 469
 //! ━━━━━━━━━━━━────────────────  24 %, 6 min left   rate 9.1e-4  9,812 tokens/s  512 MB
-//! +--------------------------------------------------------------------+
-//! | chart                                                              |
-//! +--------------------------------------------------------------------+
-//! 1000268201.jpg  a dog is running through the grass
-//! 1019077836.jpg  two men ...
+//! +----------------------------------------------+ +-----------+ 1000268201.jpg
+//! | chart                                        | |  photo    | now:    a dog is running
+//! |                                              | +-----------+ before: a dog
+//! +----------------------------------------------+ ...
 //! ```
+//!
+//! In a narrow window one photo stands under the chart, with its captions one after the other.
 
+use crate::runs::job::State;
 use crate::text::{about_duration, display_safe};
+use crate::training::Sample;
 use crate::tui::app::App;
+use crate::tui::keys::{Action, Context};
 use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::chart::Chart;
+use crate::tui::widgets::chart::{self, Chart};
+use crate::tui::widgets::picture::Picture;
 use indicatif::HumanCount;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
+use std::path::Path;
 
-/// The most captions that are shown.
-const SAMPLES: usize = 5;
-/// Rows below which captions give way to the chart.
-const ROOMY: u16 = 18;
+/// Columns from which photos stand beside the chart.
+const WIDE: u16 = 110;
+/// Rows from which a photo stands under the chart.
+const HIGH: u16 = 18;
+/// The least rows of a photo with its captions.
+const SAMPLE: u16 = 7;
+/// The most rows of it.
+const HIGHEST: u16 = 13;
 /// Columns of the bar.
 const BAR: usize = 24;
-/// Columns for the name of a photo.
-const PHOTO: usize = 22;
 
-const WELCOME: [&str; 7] = [
-    "There is no run here yet.",
-    "",
-    "With nothing at hand, the built-in data set shows the whole way in a minute or two:",
-    "    cutline demo",
-    "With photos and captions of your own:",
-    "    cutline prepare --help",
-    "    cutline train NAME --detach",
-];
+/// Where things are on the page.
+struct Parts {
+    head: Rect,
+    chart: Rect,
+    /// A fixed dev photo each.
+    samples: Vec<Rect>,
+}
+
+fn parts(app: &App, area: Rect) -> Parts {
+    let count = app.runs.open().map_or(0, |view| samples(view).len()) as u16;
+    let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Min(4)]).areas(area);
+    if count > 0 && area.width >= WIDE {
+        let [chart, beside] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)])
+            .spacing(2)
+            .areas(body);
+        let shown = count.min(beside.height / SAMPLE);
+        let height = (beside.height / shown.max(1)).clamp(SAMPLE, HIGHEST);
+        let row = |at| Rect {
+            y: beside.y + at * height,
+            height: height - 1,
+            ..beside
+        };
+        let samples = (0..shown).map(row).collect();
+        return Parts { head, chart, samples };
+    }
+    if count > 0 && area.height >= HIGH {
+        let [chart, below] =
+            Layout::vertical([Constraint::Min(4), Constraint::Length(SAMPLE - 1)]).areas(body);
+        return Parts {
+            head,
+            chart,
+            samples: vec![below],
+        };
+    }
+    Parts {
+        head,
+        chart: body,
+        samples: Vec::new(),
+    }
+}
+
+/// The last captions of the fixed dev photos.
+fn samples(view: &RunView) -> &[Sample] {
+    view.samples.last().map_or(&[], |samples| &samples.captions)
+}
+
+/// The samples that are shown, each with its room.
+fn shown(app: &App, area: Rect) -> Vec<(&Sample, Rect)> {
+    let Some(view) = app.runs.open() else {
+        return Vec::new();
+    };
+    let all = samples(view);
+    let places = parts(app, area).samples.into_iter().enumerate();
+    places
+        .filter_map(|(at, place)| Some((all.get((app.train.sample + at) % all.len().max(1))?, place)))
+        .collect()
+}
+
+fn photo_room(place: Rect) -> Rect {
+    Rect {
+        // A character is about twice as high as wide.
+        width: (place.height * 5 / 2).min(place.width / 2),
+        ..place
+    }
+}
+
+/// The photos of the page.
+pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+    let Some(view) = app.runs.open() else {
+        return Vec::new();
+    };
+    let file = |sample: &Sample| app.train.file(&view.name, &sample.photo);
+    let shown = shown(app, area).into_iter();
+    shown
+        .filter_map(|(sample, place)| Some((file(sample)?, photo_room(place))))
+        .collect()
+}
+
+/// Reads figures off where the chart was clicked.
+pub(super) fn click(app: &mut App, area: Rect, at: Position) {
+    let plot = chart::plot(parts(app, area).chart);
+    if plot.contains(at)
+        && let Some(whole) = app.chart_whole()
+    {
+        let share = f64::from(at.x - plot.x) / f64::from(plot.width.max(2) - 1);
+        app.train.chart.point_at(whole, share);
+    }
+}
 
 /// Draws the page.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let Some(view) = &app.open else {
-        let lines = match app.runs {
-            Some(_) => WELCOME.map(Line::raw).to_vec(),
-            None => vec![Line::styled("looking for runs ...", theme.quiet)],
-        };
-        frame.render_widget(Paragraph::new(lines), area);
+    let Some(view) = app.runs.open() else {
+        frame.render_widget(Paragraph::new(welcome(app, theme)), area);
         return;
     };
-    let captions = match &view.samples {
-        Some(samples) if area.height >= ROOMY => samples.captions.len().min(SAMPLES) as u16,
-        Some(_) => 1,
-        None => 0,
-    };
-    let [head, chart, below] = Layout::vertical([
-        Constraint::Length(2),
-        Constraint::Min(4),
-        Constraint::Length(captions),
-    ])
-    .areas(area);
-    let lines = vec![first_line(view, theme), second_line(view, theme)];
-    frame.render_widget(Paragraph::new(lines), head);
-    let curves = view.curves(app.chart.quantity);
+    let parts = parts(app, area);
+    let lines = vec![first_line(view, theme), second_line(view, app, theme)];
+    frame.render_widget(Paragraph::new(lines), parts.head);
+    let runs = app.charted().into_iter();
     frame.render_widget(
         Chart {
-            title: app.chart.quantity.title(),
-            curves: &curves,
-            range: app.chart_range().unwrap_or((0, 1)),
-            axis: app.chart.axis,
+            runs: runs.map(|run| (app.runs.number(&run.name), run)).collect(),
+            view: app.train.chart,
+            whole: app.chart_whole().unwrap_or((0.0, 1.0)),
             theme,
         },
-        chart,
+        parts.chart,
     );
-    frame.render_widget(Paragraph::new(captions_text(view, theme)), below);
+    for (sample, place) in shown(app, area) {
+        draw_sample(frame, place, (view, sample), app, theme);
+    }
+}
+
+fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    if !app.runs.is_listed() {
+        return vec![Line::styled("looking for runs ...", theme.quiet)];
+    }
+    let key = app.keymap.key_of(Context::Train, Action::NewRun);
+    let data = app.keymap.key_of(Context::Everywhere, Action::ShowData);
+    vec![
+        Line::raw("There is no run here yet."),
+        Line::raw(""),
+        match app.data.whole().next() {
+            Some(_) => Line::raw(format!("{key} starts one: a form asks for what it needs.")),
+            None => Line::raw(format!("First a data set: {data} goes there.")),
+        },
+    ]
 }
 
 /// The run, its state, and what it is doing right now.
@@ -95,22 +185,35 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
         }
         (None, None) => "no step yet".into(),
     };
-    Line::from(vec![
+    let mut spans = vec![
         Span::styled(view.name.clone(), theme.heading),
         Span::raw("  "),
         state,
         Span::raw(format!("   {}", display_safe(&doing))),
-    ])
+    ];
+    let signs = view.signs();
+    if let Some(first) = signs.first() {
+        spans.push(Span::styled(format!("   {first}"), theme.warning));
+    }
+    Line::from(spans)
 }
 
 /// How far it is, how long it will take, and its figures.
-fn second_line(view: &RunView, theme: &Theme) -> Line<'static> {
+fn second_line(view: &RunView, app: &App, theme: &Theme) -> Line<'static> {
     let done = view.summary.done().unwrap_or(0.0);
     let full = (done * BAR as f64).round() as usize;
+    let (front, back) = theme.bar;
+    Line::from(vec![
+        Span::styled(front.repeat(full), theme.key),
+        Span::styled(back.repeat(BAR - full), theme.quiet),
+        Span::raw(format!("  {}", figures(view, app, done).join("  "))),
+    ])
+}
+
+fn figures(view: &RunView, app: &App, done: f64) -> Vec<String> {
     let mut told = vec![format!("{:.0} %", done * 100.0)];
-    if let Some(left) = view.summary.seconds_left()
-        && view.state.is_some_and(|state| state.is_live())
-    {
+    let is_live = view.state.is_some_and(State::is_live);
+    if let Some(left) = view.summary.seconds_left().filter(|_| is_live) {
         told.push(format!("{} left", about_duration(left)));
     }
     if let Some(step) = &view.summary.step {
@@ -121,22 +224,62 @@ fn second_line(view: &RunView, theme: &Theme) -> Line<'static> {
             told.push(format!("{} MB", memory / 1_000_000));
         }
     }
-    let (front, back) = theme.bar;
-    Line::from(vec![
-        Span::styled(front.repeat(full), theme.key),
-        Span::styled(back.repeat(BAR - full), theme.quiet),
-        Span::raw(format!("  {}", told.join("  "))),
-    ])
+    let of_run = app.machine.runs.iter().find(|(run, ..)| *run == view.name);
+    if let Some((_, share, _)) = of_run.filter(|_| is_live) {
+        told.push(format!("{:.0} % CPU", share * 100.0));
+        told.extend(app.machine.gpus.iter().cloned());
+    }
+    told.extend(view.device.clone());
+    told
 }
 
-fn captions_text(view: &RunView, theme: &Theme) -> Text<'static> {
-    let samples = view.samples.iter().flat_map(|samples| &samples.captions);
-    let lines = samples.take(SAMPLES).map(|sample| {
-        let photo: String = display_safe(&sample.photo).chars().take(PHOTO).collect();
-        Line::from(vec![
-            Span::styled(format!("{photo:<PHOTO$}  "), theme.quiet),
-            Span::raw(display_safe(&sample.caption).into_owned()),
-        ])
-    });
-    Text::from_iter(lines)
+fn draw_sample(
+    frame: &mut Frame<'_>,
+    place: Rect,
+    (view, sample): (&RunView, &Sample),
+    app: &App,
+    theme: &Theme,
+) {
+    let room = photo_room(place);
+    frame.render_widget(
+        Picture {
+            file: app.train.file(&view.name, &sample.photo),
+            pictures: &app.pictures,
+            theme,
+        },
+        room,
+    );
+    let beside = Rect {
+        x: room.right() + 1,
+        width: place.width.saturating_sub(room.width + 1),
+        ..place
+    };
+    let text = captions(view, sample, usize::from(beside.height), theme);
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), beside);
+}
+
+/// What was written for a photo: the last caption, and before it those that were others.
+fn captions(view: &RunView, sample: &Sample, rows: usize, theme: &Theme) -> Text<'static> {
+    let name = display_safe(&sample.photo).into_owned();
+    let mut lines = vec![
+        Line::styled(name, theme.quiet),
+        Line::styled(display_safe(&sample.caption).into_owned(), theme.heading),
+    ];
+    let mut last = &sample.caption;
+    for round in view.samples.iter().rev() {
+        let earlier = round.captions.iter().find(|other| other.photo == sample.photo);
+        let Some(earlier) = earlier.filter(|earlier| earlier.caption != *last) else {
+            continue;
+        };
+        last = &earlier.caption;
+        let step = HumanCount(round.step);
+        lines.push(Line::styled(
+            format!("{step}: {}", display_safe(&earlier.caption)),
+            theme.quiet,
+        ));
+        if lines.len() >= rows {
+            break;
+        }
+    }
+    Text::from(lines)
 }

@@ -8,8 +8,9 @@
 //!       ▪ training 3.21   ▪ dev 2.97
 //! ```
 
-use crate::tui::app::Axis;
-use crate::tui::run_view::{Curve, Density};
+use crate::text::about_duration;
+use crate::tui::chart_view::{ChartView, Scale};
+use crate::tui::run_view::{Curve, Density, RunView, Unit};
 use crate::tui::series::{Bucket, smoothed};
 use crate::tui::theme::Theme;
 use indicatif::HumanCount;
@@ -19,30 +20,34 @@ use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
-use ratatui::widgets::canvas::{Canvas, Line as Stroke};
+use ratatui::widgets::canvas::{Canvas, Context, Line as Stroke};
 
 /// Columns for the labels of values.
-const LABELS: u16 = 9;
+pub(in crate::tui) const LABELS: u16 = 9;
 /// How much of a smoothed line is what came before.
 const SMOOTHING: f32 = 0.8;
 /// Dots beside each other in one cell.
 const DOTS: usize = 2;
 
-/// A chart.
+/// A chart of one run, or of several laid over each other.
 pub(in crate::tui) struct Chart<'a> {
-    pub(in crate::tui) title: &'a str,
-    pub(in crate::tui) curves: &'a [Curve<'a>],
-    pub(in crate::tui) range: (u64, u64),
-    pub(in crate::tui) axis: Axis,
+    /// The runs, each with the number that its colour goes by; the one that is looked at first.
+    pub(in crate::tui) runs: Vec<(usize, &'a RunView)>,
+    pub(in crate::tui) view: ChartView,
+    /// From where to where there is something to draw.
+    pub(in crate::tui) whole: (f64, f64),
     pub(in crate::tui) theme: &'a Theme,
 }
 
 /// A curve in columns.
-struct Drawn {
+struct Drawn<'a> {
+    run: &'a RunView,
+    curve: Curve<'a>,
     buckets: Vec<Option<Bucket>>,
     line: Vec<Option<f32>>,
-    density: Density,
-    colours: (Color, Color),
+    colour: Color,
+    /// Of the band behind the line, where there is one.
+    band: Option<Color>,
 }
 
 impl Widget for Chart<'_> {
@@ -50,67 +55,86 @@ impl Widget for Chart<'_> {
         if area.width <= LABELS + 4 || area.height < 4 {
             return;
         }
-        let plot = Rect {
-            x: area.x + LABELS,
-            y: area.y,
-            width: area.width - LABELS,
-            height: area.height - 2,
-        };
+        let plot = plot(area);
         let drawn = self.columns(usize::from(plot.width) * DOTS);
-        let Some((low, high)) = self.bounds(&drawn) else {
+        let Some(bounds) = self.bounds(&drawn) else {
             let text = Line::styled("nothing to draw yet", self.theme.quiet);
             buffer.set_line(plot.x + 1, plot.y + plot.height / 2, &text, plot.width);
+            buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
             return;
         };
-        self.draw_curves(&drawn, (low, high), plot, buffer);
-        self.draw_labels((low, high), area, plot, buffer);
+        self.draw_curves(&drawn, bounds, plot, buffer);
+        self.draw_values(bounds, area, plot, buffer);
+        self.draw_places(plot, buffer);
+        buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
+    }
+}
+
+/// Where curves are drawn in a chart's area.
+pub(in crate::tui) fn plot(area: Rect) -> Rect {
+    Rect {
+        x: area.x + LABELS,
+        y: area.y,
+        width: area.width.saturating_sub(LABELS),
+        height: area.height.saturating_sub(2),
     }
 }
 
 impl Chart<'_> {
-    fn columns(&self, count: usize) -> Vec<Drawn> {
-        let curves = self.curves.iter().zip(self.theme.curves.iter().cycle());
-        curves
-            .map(|(curve, &colours)| {
-                let buckets = curve.series.buckets(self.range, count);
+    fn range(&self) -> (f64, f64) {
+        self.view.shown(self.whole)
+    }
+
+    fn columns(&self, count: usize) -> Vec<Drawn<'_>> {
+        let is_alone = self.runs.len() == 1;
+        let mut drawn = Vec::new();
+        for (number, run) in &self.runs {
+            let edges = run.edges(self.view.unit, self.range(), count);
+            for (at, curve) in run.curves(self.view.quantity).into_iter().enumerate() {
+                let buckets = curve.series.buckets(&edges);
                 let line = match curve.density {
                     Density::Steps => smoothed(&buckets, SMOOTHING),
                     Density::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
                 };
-                Drawn {
+                // Alone, a run's curves differ by colour; among others, the runs do.
+                let (colour, band) = self.theme.curve(if is_alone { at } else { *number });
+                drawn.push(Drawn {
+                    run,
                     buckets,
                     line,
-                    density: curve.density,
-                    colours,
-                }
-            })
-            .collect()
+                    colour,
+                    band: (is_alone && curve.density == Density::Steps).then_some(band),
+                    curve,
+                });
+            }
+        }
+        drawn
     }
 
     /// Where a value stands on the axis; nowhere, where it has no logarithm.
     fn place(&self, value: f32) -> Option<f64> {
-        match self.axis {
-            Axis::Plain => Some(f64::from(value)),
-            Axis::Logarithmic => (value > 0.0).then(|| f64::from(value).ln()),
+        match self.view.scale {
+            Scale::Plain => Some(f64::from(value)),
+            Scale::Logarithmic => (value > 0.0).then(|| f64::from(value).ln()),
         }
     }
 
     fn value(&self, place: f64) -> f64 {
-        match self.axis {
-            Axis::Plain => place,
-            Axis::Logarithmic => place.exp(),
+        match self.view.scale {
+            Scale::Plain => place,
+            Scale::Logarithmic => place.exp(),
         }
     }
 
     /// The least and the largest place of all that is drawn, a little apart at least.
-    fn bounds(&self, drawn: &[Drawn]) -> Option<(f64, f64)> {
+    fn bounds(&self, drawn: &[Drawn<'_>]) -> Option<(f64, f64)> {
         let buckets = drawn.iter().flat_map(|curve| curve.buckets.iter().flatten());
-        let places: Vec<f64> = buckets
+        let (low, high) = buckets
             .flat_map(|bucket| [bucket.min, bucket.max])
             .filter_map(|value| self.place(value))
-            .collect();
-        let low = places.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = places.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), place| {
+                (low.min(place), high.max(place))
+            });
         let least = (high.abs().max(low.abs()) * 1e-3).max(1e-9);
         match high - low {
             apart if !apart.is_finite() => None,
@@ -119,58 +143,55 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_curves(&self, drawn: &[Drawn], (low, high): (f64, f64), plot: Rect, buffer: &mut Buffer) {
+    fn draw_curves(&self, drawn: &[Drawn<'_>], (low, high): (f64, f64), plot: Rect, buffer: &mut Buffer) {
         let width = f64::from(plot.width) * DOTS as f64;
+        let (first, last) = self.range();
         Canvas::default()
             .marker(self.theme.marker)
             .x_bounds([0.0, width - 1.0])
             .y_bounds([low, high])
             .paint(|canvas| {
-                for curve in drawn.iter().filter(|curve| curve.density == Density::Steps) {
-                    for (column, bucket) in curve.buckets.iter().enumerate() {
-                        let Some(bucket) = bucket else { continue };
-                        if let (Some(y1), Some(y2)) = (self.place(bucket.min), self.place(bucket.max)) {
-                            let x = column as f64;
-                            canvas.draw(&Stroke {
-                                x1: x,
-                                y1,
-                                x2: x,
-                                y2,
-                                color: curve.colours.1,
-                            });
-                        }
-                    }
+                for curve in drawn {
+                    self.draw_band(canvas, curve);
                 }
                 canvas.layer();
                 for curve in drawn {
-                    let known = curve.line.iter().enumerate();
-                    let points: Vec<(f64, f64)> = known
-                        .filter_map(|(column, value)| Some((column as f64, self.place((*value)?)?)))
-                        .collect();
-                    for pair in points.windows(2) {
-                        canvas.draw(&Stroke {
-                            x1: pair[0].0,
-                            y1: pair[0].1,
-                            x2: pair[1].0,
-                            y2: pair[1].1,
-                            color: curve.colours.0,
-                        });
-                    }
-                    if let [(x, y)] = points[..] {
-                        canvas.draw(&Stroke {
-                            x1: x,
-                            y1: y,
-                            x2: x,
-                            y2: y,
-                            color: curve.colours.0,
-                        });
-                    }
+                    self.draw_line(canvas, curve);
+                }
+                if let Some(cursor) = self.view.cursor {
+                    canvas.layer();
+                    let x = ((cursor - first) / (last - first) * (width - 1.0)).clamp(0.0, width - 1.0);
+                    canvas.draw(&stroke((x, low), (x, high), self.theme.cursor));
                 }
             })
             .render(plot, buffer);
     }
 
-    fn draw_labels(&self, (low, high): (f64, f64), area: Rect, plot: Rect, buffer: &mut Buffer) {
+    fn draw_band(&self, canvas: &mut Context<'_>, curve: &Drawn<'_>) {
+        let Some(colour) = curve.band else { return };
+        for (column, bucket) in curve.buckets.iter().enumerate() {
+            let Some(bucket) = bucket else { continue };
+            if let (Some(least), Some(most)) = (self.place(bucket.min), self.place(bucket.max)) {
+                let x = column as f64;
+                canvas.draw(&stroke((x, least), (x, most), colour));
+            }
+        }
+    }
+
+    fn draw_line(&self, canvas: &mut Context<'_>, curve: &Drawn<'_>) {
+        let known = curve.line.iter().enumerate();
+        let points: Vec<(f64, f64)> = known
+            .filter_map(|(column, value)| Some((column as f64, self.place((*value)?)?)))
+            .collect();
+        for pair in points.windows(2) {
+            canvas.draw(&stroke(pair[0], pair[1], curve.colour));
+        }
+        if let [point] = points[..] {
+            canvas.draw(&stroke(point, point, curve.colour));
+        }
+    }
+
+    fn draw_values(&self, (low, high): (f64, f64), area: Rect, plot: Rect, buffer: &mut Buffer) {
         let rows = plot.height - 1;
         for row in (0..=rows).step_by(usize::from((rows / 3).max(1))) {
             let place = high - (high - low) * f64::from(row) / f64::from(rows.max(1));
@@ -181,37 +202,77 @@ impl Chart<'_> {
             );
             buffer.set_string(area.x, plot.y + row, label, self.theme.quiet);
         }
-        let (first, last) = self.range;
-        let (first, last) = (
-            HumanCount(first).to_string(),
-            format!("step {}", HumanCount(last)),
-        );
-        let y = plot.y + plot.height;
-        buffer.set_string(plot.x, y, &first, self.theme.quiet);
-        let x = plot.right().saturating_sub(last.len() as u16);
-        buffer.set_string(x, y, &last, self.theme.quiet);
-        buffer.set_line(plot.x, y + 1, &self.legend(), plot.width);
     }
 
-    /// The title, then the name and the last figure of every curve.
-    fn legend(&self) -> Line<'static> {
-        let scale = match self.axis {
-            Axis::Plain => "",
-            Axis::Logarithmic => ", logarithmic",
+    fn draw_places(&self, plot: Rect, buffer: &mut Buffer) {
+        let (first, last) = self.range();
+        let unit = self.view.unit;
+        let y = plot.bottom();
+        buffer.set_string(plot.x, y, told_place(unit, first), self.theme.quiet);
+        let end = match unit {
+            Unit::Minutes => told_place(unit, last),
+            _ => format!("{} {}", unit.name(), told_place(unit, last)),
         };
-        let mut spans = vec![Span::styled(
-            format!("{}{scale}   ", self.title),
-            self.theme.heading,
-        )];
-        for (curve, colours) in self.curves.iter().zip(self.theme.curves.iter().cycle()) {
-            let last = curve
-                .series
-                .last()
-                .map_or_else(|| "-".to_owned(), |value| figure(f64::from(value)));
-            spans.push(Span::styled(self.theme.bullet, Style::new().fg(colours.0)));
-            spans.push(Span::raw(format!(" {} {last}   ", curve.name)));
+        let x = plot.right().saturating_sub(end.chars().count() as u16);
+        buffer.set_string(x, y, &end, self.theme.quiet);
+        if let Some(cursor) = self.view.cursor {
+            let at = format!("{} {}", unit.name(), told_place(unit, cursor));
+            let share = (cursor - first) / (last - first);
+            let middle = f64::from(plot.x) + share * f64::from(plot.width) - at.len() as f64 / 2.0;
+            let room = plot.right().saturating_sub(at.len() as u16);
+            let x = (middle.max(f64::from(plot.x)) as u16).min(room);
+            buffer.set_string(x, y, &at, self.theme.heading);
+        }
+    }
+
+    /// The title, then every curve with its last figure, or that at the cursor.
+    fn legend(&self, drawn: &[Drawn<'_>]) -> Line<'static> {
+        let scale = match self.view.scale {
+            Scale::Plain => "",
+            Scale::Logarithmic => ", logarithmic",
+        };
+        let title = self.view.quantity.title();
+        let mut spans = vec![Span::styled(format!("{title}{scale}   "), self.theme.heading)];
+        for drawn in drawn {
+            let figure = self.read_off(drawn).map_or_else(|| "-".to_owned(), figure);
+            let name = match self.runs.len() {
+                1 => drawn.curve.name.to_owned(),
+                _ => format!("{} {}", drawn.run.name, drawn.curve.name),
+            };
+            spans.push(Span::styled(self.theme.bullet, Style::new().fg(drawn.colour)));
+            spans.push(Span::raw(format!(" {name} {figure}   ")));
         }
         Line::from(spans)
+    }
+
+    fn read_off(&self, drawn: &Drawn<'_>) -> Option<f64> {
+        let value = match self.view.cursor {
+            Some(cursor) => {
+                let step = drawn.run.step_at(self.view.unit, cursor);
+                drawn.curve.series.at(step)
+            }
+            None => drawn.curve.series.last(),
+        };
+        value.map(f64::from)
+    }
+}
+
+fn stroke((x1, y1): (f64, f64), (x2, y2): (f64, f64), color: Color) -> Stroke {
+    Stroke {
+        x1,
+        y1,
+        x2,
+        y2,
+        color,
+    }
+}
+
+/// A place on the axis, as a reader counts.
+fn told_place(unit: Unit, place: f64) -> String {
+    match unit {
+        Unit::Steps => HumanCount(place.round() as u64).to_string(),
+        Unit::Epochs => format!("{place:.1}"),
+        Unit::Minutes => about_duration(place * 60.0),
     }
 }
 

@@ -1,4 +1,6 @@
 //! What tabs are put together from.
 
 pub(super) mod chart;
+pub(super) mod list;
+pub(super) mod picture;
 pub(super) mod popup;

@@ -1,0 +1,57 @@
+//! The form that scores a checkpoint.
+
+use super::search;
+use crate::captioning::SearchSettings;
+use crate::runs::Name;
+use crate::tui::form::{Fault, Field, Form};
+
+const RUN: &str = "run";
+const CHECKPOINT: &str = "checkpoint";
+const SPLIT: &str = "split";
+const NAME: &str = "name";
+
+/// Asks what to score; `run` stands in it at first.
+pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
+    let mut fields = vec![
+        Field::choice(RUN, "whose captions are scored", runs, run),
+        Field::choice(
+            CHECKPOINT,
+            "the one with the best dev score, or the last",
+            ["best", "latest"],
+            "best",
+        ),
+        Field::choice(
+            SPLIT,
+            "dev steered the training; test was never looked at",
+            ["dev", "test", "train"],
+            "dev",
+        ),
+        Field::text(
+            NAME,
+            "of the evaluation; SPLIT-CHECKPOINT if empty, which is replaced",
+            "",
+        ),
+    ];
+    fields.extend(search::fields(&SearchSettings::default()));
+    Form::new("score a checkpoint", fields)
+}
+
+pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
+    let mut arguments: Vec<String> = vec![
+        "evaluate".into(),
+        form.value(RUN).into(),
+        "--checkpoint".into(),
+        form.value(CHECKPOINT).into(),
+        "--split".into(),
+        form.value(SPLIT).into(),
+    ];
+    let name = form.value(NAME);
+    if !name.is_empty() {
+        name.parse::<Name>()
+            .map_err(|error| Fault::of(NAME, error.to_string()))?;
+        arguments.extend(["--name".into(), name.into()]);
+    }
+    arguments.extend(search::flags(form)?);
+    arguments.push("--detach".into());
+    Ok(arguments)
+}

@@ -1,0 +1,294 @@
+//! The form that starts a training.
+
+use crate::config::{self, Assignment, ConfigError};
+use crate::decoder::DecoderKind;
+use crate::runs::Name;
+use crate::training::{RunSettings, preset};
+use crate::tui::form::{Fault, Field, Form};
+use serde_json::Value;
+
+/// The field that fills the others.
+pub(super) const LIKE: &str = "like";
+const DATA_SET: &str = "data set";
+const NAME: &str = "name";
+const MORE: &str = "more";
+/// The fields that are settings, by the keys of `--set`.
+const SETTINGS: [(&str, &str, &str); 8] = [
+    ("decoder", "decoder.kind", "how the photo meets the LSTM"),
+    (
+        "epochs",
+        "training.epochs",
+        "how often every caption is read, at most",
+    ),
+    ("learning rate", "training.learning_rate", "the highest one"),
+    ("batch size", "training.batch_size", "captions read at once"),
+    ("hidden", "decoder.hidden", "units of the LSTM"),
+    ("embedding", "decoder.embedding", "dimensions of a word"),
+    (
+        "dropout",
+        "decoder.dropout",
+        "share of elements dropped while training",
+    ),
+    ("seed", "seed", "where all randomness starts"),
+];
+
+/// Settings to start from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preset {
+    /// What it is called.
+    pub name: String,
+    /// What differs from the defaults, by the keys of `--set`.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Preset {
+    /// Those that are always there.
+    pub fn built_in() -> Vec<Self> {
+        let demo = preset::DEMO.iter().filter_map(|set| set.split_once('='));
+        vec![
+            Self {
+                name: "the defaults".into(),
+                settings: Vec::new(),
+            },
+            Self {
+                name: "the demo: quick, for scenes".into(),
+                settings: demo.map(|(key, value)| (key.into(), value.into())).collect(),
+            },
+        ]
+    }
+
+    /// What a run was started with, from the settings in its log.
+    pub fn of_run(run: &str, settings: &Value) -> Self {
+        let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
+        Self {
+            name: run.to_owned(),
+            settings: differences(settings, &defaults),
+        }
+    }
+}
+
+/// The settings in `one` that `other` has otherwise, by their keys.
+pub fn differences(one: &Value, other: &Value) -> Vec<(String, String)> {
+    fn walk(one: &Value, other: &Value, key: &str, found: &mut Vec<(String, String)>) {
+        match one {
+            Value::Object(group) => {
+                for (name, below) in group {
+                    let key = match key {
+                        "" => name.clone(),
+                        _ => format!("{key}.{name}"),
+                    };
+                    walk(below, other.get(name).unwrap_or(&Value::Null), &key, found);
+                }
+            }
+            Value::String(text) if one != other => found.push((key.to_owned(), text.clone())),
+            Value::String(_) => {}
+            _ if as_typed(one) == as_typed(other) => {}
+            _ => found.push((key.to_owned(), as_typed(one))),
+        }
+    }
+    let mut found = Vec::new();
+    walk(one, other, "", &mut found);
+    found
+}
+
+/// Asks what to train; `data_set` stands in it at first.
+pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[Preset]) -> Form {
+    let likes = presets.iter().map(|preset| preset.name.as_str());
+    let mut fields = vec![
+        Field::choice(DATA_SET, "what is learned from", data_sets, data_set),
+        Field::choice(
+            LIKE,
+            "fills the fields below: the defaults, or what a run was started with",
+            likes,
+            "",
+        ),
+        Field::text(NAME, "of the run; numbered after the data set if empty", ""),
+    ];
+    for (name, _, help) in SETTINGS {
+        fields.push(match name {
+            "decoder" => Field::choice(name, help, DecoderKind::ALL.map(DecoderKind::name), ""),
+            _ => Field::text(name, help, ""),
+        });
+    }
+    fields.push(Field::text(
+        MORE,
+        "further settings: key=value key=value, as --set takes them",
+        "",
+    ));
+    let mut form = Form::new("train", fields);
+    if data_set == crate::dataset::Format::SCENES {
+        let quick = presets.get(1).map_or("", |preset| &preset.name);
+        form.set(LIKE, quick);
+    }
+    fill(&mut form, presets);
+    form
+}
+
+/// Writes the chosen preset into the fields.
+pub(super) fn fill(form: &mut Form, presets: &[Preset]) {
+    let chosen = presets.iter().find(|preset| preset.name == form.value(LIKE));
+    let settings = chosen.map_or(&[][..], |preset| &preset.settings);
+    let mut more = Vec::new();
+    for (name, key, _) in SETTINGS {
+        form.set(name, &default_of(key));
+    }
+    for (key, value) in settings {
+        match SETTINGS.iter().find(|(_, known, _)| known == key) {
+            Some((name, _, _)) => form.set(name, value),
+            None => more.push(format!("{key}={value}")),
+        }
+    }
+    form.set(MORE, &more.join(" "));
+}
+
+/// What a setting is where nothing is said.
+fn default_of(key: &str) -> String {
+    let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
+    match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => as_typed(value),
+        None => String::new(),
+    }
+}
+
+/// A number as somebody would type it: those of single precision have no tail of digits.
+fn as_typed(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.is_f64() => (number as f32).to_string(),
+        _ => value.to_string(),
+    }
+}
+
+pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
+    let data_set = form.value(DATA_SET);
+    if data_set.is_empty() {
+        return Err(Fault::of(DATA_SET, "there is none yet: prepare one first"));
+    }
+    let mut arguments: Vec<String> = vec!["train".into(), data_set.into()];
+    let name = form.value(NAME);
+    if !name.is_empty() {
+        name.parse::<Name>()
+            .map_err(|error| Fault::of(NAME, error.to_string()))?;
+        arguments.extend(["--run".into(), name.into()]);
+    }
+    for set in changed(form)? {
+        arguments.extend(["--set".into(), format!("{}={}", set.key(), set.text())]);
+    }
+    arguments.push("--detach".into());
+    Ok(arguments)
+}
+
+/// The settings that are not the defaults, each of which makes sense.
+fn changed(form: &Form) -> Result<Vec<Assignment>, Fault> {
+    let mut sets = Vec::new();
+    for (name, key, _) in SETTINGS {
+        let value = form.value(name);
+        if value != default_of(key) {
+            sets.push(assignment(name, &format!("{key}={value}"))?);
+        }
+    }
+    for word in form.value(MORE).split_whitespace() {
+        sets.push(assignment(MORE, word)?);
+    }
+    let settings: RunSettings =
+        config::resolve(None, &sets).map_err(|error| at_fault(key_of(&error), &error))?;
+    settings
+        .check()
+        .map_err(|error| at_fault(Some(error.key), &error))?;
+    Ok(sets)
+}
+
+fn assignment(field: &'static str, text: &str) -> Result<Assignment, Fault> {
+    text.parse()
+        .map_err(|error: config::AssignmentError| Fault::of(field, error.to_string()))
+}
+
+/// What is wrong with the setting of a key, at the field that it was given in.
+fn at_fault(key: Option<&str>, error: &dyn std::error::Error) -> Fault {
+    let named = SETTINGS.iter().find(|(_, known, _)| Some(*known) == key);
+    let message = error.to_string();
+    Fault::of(
+        named.map_or(MORE, |(name, _, _)| name),
+        message.trim_start_matches("--set: "),
+    )
+}
+
+/// The key that an error is about.
+fn key_of(error: &ConfigError) -> Option<&str> {
+    match error {
+        ConfigError::Unknown { key, .. } | ConfigError::Invalid { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(changes: &[(&str, &str)], data_set: &str) -> Result<String, Fault> {
+        let presets = Preset::built_in();
+        let mut form = form(["flickr8k", "scenes"].into_iter(), data_set, &presets);
+        for (name, value) in changes {
+            form.set(name, value);
+        }
+        arguments(&form).map(|arguments| arguments.join(" "))
+    }
+
+    #[test]
+    fn what_is_left_as_it_is_is_not_set() {
+        assert_eq!(started(&[], "flickr8k").unwrap(), "train flickr8k --detach");
+        assert_eq!(
+            started(
+                &[("name", "wide"), ("hidden", "512"), ("more", "search.beam=5")],
+                "flickr8k"
+            )
+            .unwrap(),
+            "train flickr8k --run wide --set decoder.hidden=512 --set search.beam=5 --detach"
+        );
+    }
+
+    #[test]
+    fn scenes_are_trained_as_in_the_demo() {
+        let started = started(&[], "scenes").unwrap();
+        for set in preset::DEMO {
+            let (key, value) = set.split_once('=').unwrap();
+            let is_default = default_of(key) == value;
+            assert!(
+                is_default || started.contains(&format!("--set {key}=")),
+                "{set}: {started}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_at_its_field() {
+        for (field, value, words) in [
+            ("epochs", "0", "training.epochs"),
+            ("learning rate", "fast", "expected a number"),
+            ("dropout", "1", "out of range"),
+            ("name", "a/b", "not a name"),
+            ("more", "training.epoch=3", "did you mean"),
+            ("more", "x", "has no `=`"),
+            ("seed", "-1", "whole number"),
+        ] {
+            let fault = started(&[(field, value)], "flickr8k").unwrap_err();
+            assert_eq!(fault.field, Some(field), "{fault:?}");
+            assert!(fault.message.contains(words), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_repeated_by_what_it_had_of_its_own() {
+        let sets: Vec<Assignment> = ["decoder.kind=inject", "training.schedule.warmup_steps=7"]
+            .map(|set| set.parse().unwrap())
+            .to_vec();
+        let settings: RunSettings = config::resolve(None, &sets).unwrap();
+        let preset = Preset::of_run("first", &serde_json::to_value(settings).unwrap());
+        let presets = vec![preset];
+        let form = form(["flickr8k"].into_iter(), "flickr8k", &presets);
+        assert_eq!(
+            arguments(&form).unwrap().join(" "),
+            "train flickr8k --set decoder.kind=inject --set training.schedule.warmup_steps=7 --detach"
+        );
+    }
+}

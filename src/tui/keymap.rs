@@ -1,0 +1,286 @@
+//! The table of keys with what a user has changed of it.
+//!
+//! ```toml
+//! # ~/.config/cutline/config.toml
+//! [keys.train]
+//! pause-or-resume = ["p"]
+//! next-chart = ["n", "Right"]
+//! ```
+
+use super::keys::{Action, Binding, Context, Key, NoKey, TABLE};
+use crate::nearest::nearest;
+use ratatui::crossterm::event::KeyEvent;
+use std::collections::BTreeMap;
+
+/// What a user has changed: context, then action, then its keys.
+pub type Changes = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// Why a change of keys is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeymapError {
+    /// No part of the table is called so.
+    #[error("[keys.{name}]: there is no such part; there are {}", Context::ALL.map(Context::name).join(", "))]
+    Context {
+        /// The name.
+        name: String,
+    },
+    /// No action is called so there.
+    #[error("keys.{context}: there is no action `{name}`; {advice}")]
+    Action {
+        /// The part of the table.
+        context: &'static str,
+        /// The name.
+        name: String,
+        /// What may have been meant.
+        advice: String,
+    },
+    /// A text that names no key.
+    #[error("keys.{context}.{action}: {source}")]
+    Key {
+        /// The part of the table.
+        context: &'static str,
+        /// The action.
+        action: String,
+        /// The text.
+        source: NoKey,
+    },
+    /// An action that could no longer be reached.
+    #[error("keys.{context}.{action} has no key; give it one, or leave the line out")]
+    NoKeys {
+        /// The part of the table.
+        context: &'static str,
+        /// The action.
+        action: String,
+    },
+    /// One key for two things.
+    #[error("the key {key} means both `{one}` and `{other}` in `{context}`; give one of them another key")]
+    Duplicate {
+        /// The key.
+        key: String,
+        /// The part of the table.
+        context: &'static str,
+        /// What it means.
+        one: String,
+        /// What it means too.
+        other: String,
+    },
+}
+
+/// A binding with the keys that it has here.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// What the keys do.
+    pub binding: &'static Binding,
+    /// Any of these.
+    pub keys: Vec<Key>,
+}
+
+impl Bound {
+    /// Its keys, one beside the other.
+    pub fn keys_text(&self) -> String {
+        let keys: Vec<String> = self.keys.iter().map(Key::to_string).collect();
+        keys.join(" ")
+    }
+}
+
+/// Which keys do what.
+#[derive(Clone, Debug)]
+pub struct Keymap(Vec<Bound>);
+
+impl Default for Keymap {
+    fn default() -> Self {
+        let bound = |binding: &'static Binding| Bound {
+            binding,
+            keys: binding.keys.to_vec(),
+        };
+        Self(TABLE.iter().map(bound).collect())
+    }
+}
+
+impl Keymap {
+    /// The table with these changes.
+    ///
+    /// # Errors
+    /// Where a change names no context, action or key, or gives one key two meanings.
+    pub fn with(changes: &Changes) -> Result<Self, KeymapError> {
+        let mut keymap = Self::default();
+        for (name, actions) in changes {
+            let found = Context::ALL.into_iter().find(|context| context.name() == name);
+            let context = found.ok_or_else(|| KeymapError::Context { name: name.clone() })?;
+            for (action, keys) in actions {
+                keymap.change(context, action, keys)?;
+            }
+        }
+        keymap.refuse_duplicates()?;
+        Ok(keymap)
+    }
+
+    fn change(&mut self, context: Context, action: &str, keys: &[String]) -> Result<(), KeymapError> {
+        let mut here = self.0.iter_mut().filter(|bound| bound.binding.context == context);
+        let Some(bound) = here.find(|bound| bound.binding.id() == action) else {
+            return Err(no_action(context, action));
+        };
+        if keys.is_empty() {
+            return Err(KeymapError::NoKeys {
+                context: context.name(),
+                action: action.to_owned(),
+            });
+        }
+        let parsed = keys.iter().map(|key| key.parse()).collect::<Result<_, _>>();
+        bound.keys = parsed.map_err(|source| KeymapError::Key {
+            context: context.name(),
+            action: action.to_owned(),
+            source,
+        })?;
+        Ok(())
+    }
+
+    fn refuse_duplicates(&self) -> Result<(), KeymapError> {
+        for context in Context::ALL {
+            let mut seen: Vec<(Key, &Bound)> = Vec::new();
+            for bound in self.bindings(context) {
+                for key in &bound.keys {
+                    if let Some((_, other)) = seen.iter().find(|(known, _)| known == key) {
+                        return Err(KeymapError::Duplicate {
+                            key: key.to_string(),
+                            context: context.name(),
+                            one: other.binding.id(),
+                            other: bound.binding.id(),
+                        });
+                    }
+                    seen.push((*key, bound));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a key does in `context`.
+    pub fn action(&self, context: Context, event: KeyEvent) -> Option<Action> {
+        self.bindings(context)
+            .find(|bound| bound.keys.iter().any(|key| key.is(event)))
+            .map(|bound| bound.binding.action)
+    }
+
+    /// The bindings that hold in `context`: its own, then those that hold everywhere.
+    pub fn bindings(&self, context: Context) -> impl Iterator<Item = &Bound> {
+        let own = self.of(context).filter(move |_| context != Context::Everywhere);
+        own.chain(self.of(Context::Everywhere))
+    }
+
+    /// The bindings of `context` alone.
+    pub fn of(&self, context: Context) -> impl Iterator<Item = &Bound> {
+        self.0
+            .iter()
+            .filter(move |bound| bound.binding.context == context)
+    }
+
+    /// The first key of an action in `context`, as it is written.
+    pub fn key_of(&self, context: Context, action: Action) -> String {
+        let bound = self
+            .bindings(context)
+            .find(|bound| bound.binding.action == action);
+        bound.map_or_else(String::new, |bound| bound.keys[0].to_string())
+    }
+
+    /// All of it as the user's settings have it, ready to be changed.
+    pub fn template(&self) -> String {
+        let mut text = String::new();
+        for context in Context::ALL {
+            text += &format!("[keys.{}]\n", context.name());
+            for bound in self.of(context) {
+                let keys: Vec<String> = bound
+                    .keys
+                    .iter()
+                    .map(|key| toml::Value::String(key.to_string()).to_string())
+                    .collect();
+                text += &format!(
+                    "# {}\n{} = [{}]\n",
+                    bound.binding.help,
+                    bound.binding.id(),
+                    keys.join(", ")
+                );
+            }
+            text.push('\n');
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+        text
+    }
+}
+
+fn no_action(context: Context, name: &str) -> KeymapError {
+    let ids: Vec<String> = TABLE
+        .iter()
+        .filter(|binding| binding.context == context)
+        .map(Binding::id)
+        .collect();
+    let advice = match nearest(name, ids.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are {}", ids.join(", ")),
+    };
+    KeymapError::Action {
+        context: context.name(),
+        name: name.to_owned(),
+        advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::user_settings::UserSettings;
+    use ratatui::crossterm::event::{KeyCode, KeyModifiers};
+
+    fn changed(text: &str) -> Result<Keymap, KeymapError> {
+        Keymap::with(&toml::from_str::<UserSettings>(text).unwrap().keys)
+    }
+
+    #[test]
+    fn no_key_means_two_things_at_once() {
+        assert_eq!(Keymap::default().refuse_duplicates(), Ok(()));
+    }
+
+    #[test]
+    fn a_user_changes_keys() {
+        let keymap = changed("[keys.train]\npause-or-resume = ['P', 'Ctrl-S']").unwrap();
+        let press = |key, held| keymap.action(Context::Train, KeyEvent::new(KeyCode::Char(key), held));
+        assert_eq!(press('P', KeyModifiers::SHIFT), Some(Action::PauseOrResume));
+        assert_eq!(press('s', KeyModifiers::CONTROL), Some(Action::PauseOrResume));
+        assert_eq!(press('p', KeyModifiers::NONE), None);
+        assert_eq!(keymap.key_of(Context::Train, Action::PauseOrResume), "P");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (text, words) in [
+            (
+                "[keys.trian]\nstop = ['x']",
+                "[keys.trian]: there is no such part",
+            ),
+            ("[keys.train]\nstopp = ['x']", "did you mean `stop`?"),
+            (
+                "[keys.train]\nstop = ['Hyper-x']",
+                "keys.train.stop: `Hyper-x` is no key",
+            ),
+            ("[keys.train]\nstop = []", "keys.train.stop has no key"),
+            (
+                "[keys.train]\nstop = ['q']",
+                "the key q means both `stop` and `quit` in `train`",
+            ),
+            (
+                "[keys.everywhere]\nquit = ['w']",
+                "the key w means both `checkpoint` and `quit` in `train`",
+            ),
+        ] {
+            let error = changed(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_template_changes_nothing() {
+        let template = Keymap::default().template();
+        assert_eq!(changed(&template).unwrap().template(), template);
+    }
+}

@@ -1,0 +1,286 @@
+//! The data sets there are, what is known of the selected one, and what keys do in their tab.
+
+use super::Focus;
+use crate::dataset::{Problem, ProblemKind};
+use crate::runs::job::{Command, State};
+use crate::tui::app::{App, Move};
+use crate::tui::forms::{Purpose, prepare};
+use crate::tui::keys::Action;
+use crate::tui::message::{DataSetDetail, DataSetListing, Effect};
+use crate::tui::popup::Popup;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What stands beside the list of data sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// Counts, lengths and words.
+    #[default]
+    Report,
+    /// What does not fit together.
+    Problems,
+    /// Photos with their captions, before and after cleaning.
+    Samples,
+}
+
+impl View {
+    /// All of them, in the order in which they are gone through.
+    pub const ALL: [Self; 3] = [Self::Report, Self::Problems, Self::Samples];
+
+    /// Its title.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Problems => "problems",
+            Self::Samples => "samples",
+        }
+    }
+
+    fn after(self, by: usize) -> Self {
+        let at = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
+        Self::ALL[(at + by) % Self::ALL.len()]
+    }
+}
+
+/// What has been read of a data set: of which, when that was written, and what.
+#[derive(Clone, Debug)]
+struct Loaded {
+    name: String,
+    written: u64,
+    detail: Option<Result<Arc<DataSetDetail>, String>>,
+}
+
+/// The page of data sets.
+#[derive(Clone, Debug, Default)]
+pub struct DataPage {
+    listing: Option<Vec<DataSetListing>>,
+    selected: usize,
+    loaded: Option<Loaded>,
+    /// What stands beside the list.
+    pub view: View,
+    /// Which of the two keys are about.
+    pub focus: Focus,
+    /// The selected problem or sample.
+    pub at: usize,
+    /// What was recognised at the place that is being named in a form.
+    pub recognised: Option<(String, Result<String, String>)>,
+}
+
+impl DataPage {
+    /// The data sets, once they have been looked for.
+    pub fn all(&self) -> Option<&[DataSetListing]> {
+        self.listing.as_deref()
+    }
+
+    /// Those that can be trained on.
+    pub fn whole(&self) -> impl Iterator<Item = &DataSetListing> {
+        self.listing.iter().flatten().filter(|listing| listing.is_whole)
+    }
+
+    /// The selected one.
+    pub fn selected(&self) -> Option<&DataSetListing> {
+        self.listing.as_ref()?.get(self.selected)
+    }
+
+    /// Where the selected one stands.
+    pub fn selected_at(&self) -> usize {
+        self.selected
+    }
+
+    /// What is known of the selected one.
+    pub fn detail(&self) -> Option<&Result<Arc<DataSetDetail>, String>> {
+        let loaded = self.loaded.as_ref()?;
+        let selected = self.selected()?;
+        (loaded.name == selected.name).then_some(loaded.detail.as_ref())?
+    }
+
+    fn known(&self) -> Option<&DataSetDetail> {
+        Some(self.detail()?.as_ref().ok()?.as_ref())
+    }
+
+    /// Every problem of the selected one, with its kind.
+    pub fn problems(&self) -> Vec<(ProblemKind, &Problem)> {
+        let problems = self
+            .known()
+            .into_iter()
+            .flat_map(|detail| detail.report.problems.iter());
+        problems
+            .flat_map(|(kind, problems)| problems.iter().map(move |problem| (kind, problem)))
+            .collect()
+    }
+
+    pub(in crate::tui) fn list(&mut self, listing: Vec<DataSetListing>) {
+        let selected = self.selected().map(|known| known.name.clone());
+        let at = |name: &String| listing.iter().position(|known| known.name == *name);
+        let last = listing.len().saturating_sub(1);
+        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        self.listing = Some(listing);
+    }
+
+    pub(in crate::tui) fn loaded(&mut self, name: &str, detail: Result<Arc<DataSetDetail>, String>) {
+        if let Some(loaded) = self.loaded.as_mut().filter(|loaded| loaded.name == name) {
+            loaded.detail = Some(detail);
+        }
+    }
+
+    /// Asks for the selected data set, where what is known is of another, or older.
+    pub(in crate::tui) fn ask(&mut self) -> Option<Effect> {
+        let selected = self.selected().filter(|selected| selected.is_whole)?;
+        let (name, written) = (selected.name.clone(), selected.written);
+        let is_known = |loaded: &&Loaded| loaded.name == name && loaded.written == written;
+        if self.loaded.as_ref().filter(is_known).is_some() {
+            return None;
+        }
+        let before = self.loaded.take().filter(|loaded| loaded.name == name);
+        self.loaded = Some(Loaded {
+            name: name.clone(),
+            written,
+            detail: before.and_then(|loaded| loaded.detail),
+        });
+        Some(Effect::LoadDataSet(name))
+    }
+
+    fn rows(&self) -> usize {
+        match self.view {
+            View::Report => 0,
+            View::Problems => self.problems().len(),
+            View::Samples => self.known().map_or(0, |detail| detail.samples.len()),
+        }
+    }
+
+    /// Shows the view that comes `by` after this one.
+    fn turn(&mut self, by: usize) {
+        self.view = self.view.after(by);
+        self.at = 0;
+        if self.rows() == 0 {
+            self.focus = Focus::List;
+        }
+    }
+
+    /// Selects the data set in that place.
+    pub(in crate::tui) fn select_at(&mut self, at: usize) {
+        let last = self.listing.as_ref().map_or(0, Vec::len).saturating_sub(1);
+        self.selected = at.min(last);
+        self.focus = Focus::List;
+        self.at = 0;
+    }
+
+    fn select(&mut self, direction: Move) {
+        match self.focus {
+            Focus::List => {
+                let count = self.listing.as_ref().map_or(0, Vec::len);
+                self.select_at(direction.from(self.selected, count));
+            }
+            Focus::Detail => self.at = direction.from(self.at, self.rows()),
+        }
+    }
+
+    /// The photo that the selected problem or sample is about, where it is one of a photo.
+    pub fn photo(&self) -> Option<PathBuf> {
+        match self.view {
+            View::Report => None,
+            View::Samples => Some(self.known()?.samples.get(self.at)?.path.clone()),
+            View::Problems => {
+                let place = &self.problems().get(self.at)?.1.place;
+                let known = self.known()?;
+                let sources = [known.manifest.source.place.as_path()];
+                sources
+                    .into_iter()
+                    .map(|source| source.join(place))
+                    .chain([PathBuf::from(place)])
+                    .find(|path| has_photo_name(path))
+            }
+        }
+    }
+}
+
+fn has_photo_name(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let ending = ending.unwrap_or_default().to_ascii_lowercase();
+    ["jpg", "jpeg", "png", "gif", "webp", "tif", "tiff", "bmp"].contains(&ending.as_str())
+}
+
+impl App {
+    pub(in crate::tui) fn act_on_data(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = Move::of(action) {
+            self.data.select(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::Prepare => {
+                let source = match self.data.whole().next() {
+                    None => crate::dataset::Format::SCENES,
+                    Some(_) => "",
+                };
+                self.open_form(Purpose::Prepare, prepare::form(source));
+            }
+            Action::TrainOnIt => {
+                let name = self.data.selected().map(|selected| selected.name.clone());
+                self.open_train_form(name.as_deref());
+            }
+            Action::NextView | Action::Right => self.data.turn(1),
+            Action::Left => self.data.turn(View::ALL.len() - 1),
+            Action::Open => return self.open_in_data(),
+            Action::Back => self.data.focus = Focus::List,
+            Action::PauseOrResume => return self.pause_preparing(),
+            Action::Stop => return self.ask_to_stop_preparing(),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn open_in_data(&mut self) -> Vec<Effect> {
+        if self.data.selected().is_none() {
+            return self.act_on_data(Action::Prepare);
+        }
+        match self.data.focus {
+            Focus::List if self.data.rows() > 0 => self.data.focus = Focus::Detail,
+            Focus::List => {}
+            Focus::Detail => match self.data.photo() {
+                Some(path) => {
+                    let title = path.display().to_string();
+                    self.popups.push(Popup::Photo { title, path });
+                }
+                None => return self.refuse("this is not about a photo"),
+            },
+        }
+        Vec::new()
+    }
+
+    /// The job that prepares the selected data set, if one is at it; otherwise that is said.
+    fn preparing(&mut self) -> Option<(String, State)> {
+        let selected = self.data.selected()?;
+        match &selected.job {
+            Some((state, _)) if state.is_live() => Some((selected.job_path.clone(), *state)),
+            _ => {
+                let why = format!("{} is not being prepared", selected.name);
+                self.refuse(why);
+                None
+            }
+        }
+    }
+
+    fn pause_preparing(&mut self) -> Vec<Effect> {
+        let Some((job, state)) = self.preparing() else {
+            return Vec::new();
+        };
+        let command = match state {
+            State::Paused => Command::Resume,
+            _ => Command::Pause,
+        };
+        vec![Effect::Control { job, command }]
+    }
+
+    fn ask_to_stop_preparing(&mut self) -> Vec<Effect> {
+        match self.preparing() {
+            Some((job, _)) => self.confirm(
+                "Stop preparing? What is done is kept; preparing it again goes on from there.",
+                Effect::Control {
+                    job,
+                    command: Command::Stop,
+                },
+            ),
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The run that is looked at: its charts, and what keys do in the tab of a training.
+
+use crate::runs::job::{Command, State};
+use crate::tui::app::{App, Move};
+use crate::tui::chart_view::{ChartView, Towards};
+use crate::tui::forms::{Purpose, prompts, train};
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::popup::{Choice, Chooser, Chosen, Popup};
+use crate::tui::run_view::RunView;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// What the page of a training shows beside the run itself.
+#[derive(Clone, Debug, Default)]
+pub struct TrainPage {
+    /// What the chart shows.
+    pub chart: ChartView,
+    /// Which of the fixed dev photos is looked at.
+    pub sample: usize,
+    /// Where the photos lie that a run learned from, by their keys.
+    pub files: Option<(String, HashMap<String, PathBuf>)>,
+    asked: Option<String>,
+}
+
+impl TrainPage {
+    /// The file of a photo that a run learned from, once it has been found.
+    pub fn file(&self, run: &str, photo: &str) -> Option<&Path> {
+        let (of, files) = self.files.as_ref()?;
+        files.get(photo).filter(|_| of == run).map(PathBuf::as_path)
+    }
+}
+
+impl App {
+    /// The runs whose curves are drawn: the one that is looked at first, then those laid over it.
+    pub fn charted(&self) -> Vec<&RunView> {
+        let open = self.runs.open();
+        let name = open.map(|view| view.name.as_str());
+        let marked = self
+            .runs
+            .marked
+            .iter()
+            .filter(|marked| Some(marked.as_str()) != name);
+        open.into_iter()
+            .chain(marked.filter_map(|marked| self.runs.named(marked)))
+            .collect()
+    }
+
+    /// From where to where there is something to draw, of all runs together.
+    pub fn chart_whole(&self) -> Option<(f64, f64)> {
+        let unit = self.train.chart.unit;
+        let ranges = self.charted().into_iter().filter_map(|view| view.range(unit));
+        let (first, last) = ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))?;
+        Some((first, last.max(first + f64::EPSILON.max(first.abs() * 1e-9))))
+    }
+
+    pub(in crate::tui) fn act_on_training(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = Move::of(action) {
+            self.look_at_another(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::NewRun => self.open_train_form(None),
+            Action::PauseOrResume => return self.control(self.pause_or_resume()),
+            Action::Checkpoint => return self.control(Command::Checkpoint),
+            Action::EvaluateNow => return self.control(Command::Evaluate),
+            Action::Sample => return self.control(Command::Sample),
+            Action::LearningRate => self.ask_for_rate(),
+            Action::Stop => return self.ask_to_stop(),
+            Action::TakeUp => return self.take_up(),
+            Action::Health => return self.show_health(),
+            Action::Overlay => return self.choose_overlay(),
+            Action::Open => self.train.sample += 1,
+            _ => self.act_on_chart(action),
+        }
+        Vec::new()
+    }
+
+    /// Where the photos of captions lie, once there are captions.
+    pub(in crate::tui) fn ask_for_photos(&mut self) -> Option<Effect> {
+        let run = self
+            .runs
+            .open()
+            .filter(|view| !view.samples.is_empty())?
+            .name
+            .clone();
+        if self.train.asked.as_ref() == Some(&run) {
+            return None;
+        }
+        self.train.asked = Some(run.clone());
+        Some(Effect::FindPhotos(run))
+    }
+
+    fn act_on_chart(&mut self, action: Action) {
+        let whole = self.chart_whole();
+        let chart = &mut self.train.chart;
+        match (action, whole) {
+            (Action::NextChart, _) => chart.quantity = chart.quantity.after(1),
+            (Action::PreviousChart, _) => chart.quantity = chart.quantity.after(-1),
+            (Action::LogAxis, _) => chart.scale = chart.scale.other(),
+            (Action::AxisUnit, _) => chart.count(chart.unit.next()),
+            (Action::WholeRange, _) => chart.range = None,
+            (Action::ZoomIn, Some(whole)) => chart.zoom_in(whole),
+            (Action::ZoomOut, Some(whole)) => chart.zoom_out(whole),
+            (Action::Left, Some(whole)) => chart.go(whole, Towards::Earlier),
+            (Action::Right, Some(whole)) => chart.go(whole, Towards::Later),
+            (Action::Cursor, Some(whole)) => chart.toggle_cursor(whole),
+            (Action::Back, _) => chart.cursor = None,
+            _ => {}
+        }
+    }
+
+    fn look_at_another(&mut self, direction: Move) {
+        if let Some(open) = self.runs.open().map(|view| view.name.clone()) {
+            self.runs.look_at(&open);
+        }
+        self.runs.select(direction);
+        if let Some(name) = self.runs.selected().map(|view| view.name.clone()) {
+            self.runs.look_at(&name);
+            self.train.chart.range = None;
+            self.train.chart.cursor = None;
+        }
+    }
+
+    /// Asks what to train, on a data set if one is given.
+    pub(in crate::tui) fn open_train_form(&mut self, data_set: Option<&str>) {
+        let mut presets = train::Preset::built_in();
+        let runs = self.runs.all().iter().filter(|view| view.settings.is_object());
+        presets.extend(runs.map(|view| train::Preset::of_run(&view.name, &view.settings)));
+        let data_sets = self.data.whole().map(|listing| listing.name.as_str());
+        let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
+        let chosen = data_set.or_else(of_run).unwrap_or_default();
+        let form = train::form(data_sets, chosen, &presets);
+        self.open_form(Purpose::Train(presets), form);
+    }
+
+    fn pause_or_resume(&self) -> Command {
+        match self.target() {
+            Some((_, State::Paused)) => Command::Resume,
+            _ => Command::Pause,
+        }
+    }
+
+    fn ask_for_rate(&mut self) {
+        if let Some(run) = self.live_target() {
+            let form = prompts::learning_rate_form(&run);
+            self.open_form(Purpose::LearningRate { run }, form);
+        }
+    }
+
+    fn show_health(&mut self) -> Vec<Effect> {
+        let Some(view) = self.runs.open() else {
+            return Vec::new();
+        };
+        let lines = match view.signs().as_slice() {
+            [] => vec!["Nothing looks wrong so far.".to_owned()],
+            signs => signs
+                .iter()
+                .flat_map(|sign| {
+                    [
+                        sign.to_string(),
+                        format!("  try: {}", sign.advice()),
+                        String::new(),
+                    ]
+                })
+                .collect(),
+        };
+        let title = format!("how {} goes", view.name);
+        self.popups.push(Popup::Text {
+            title,
+            lines,
+            scroll: 0,
+        });
+        Vec::new()
+    }
+
+    fn choose_overlay(&mut self) -> Vec<Effect> {
+        let open = self.runs.open().map(|view| view.name.clone());
+        let others = self
+            .runs
+            .all()
+            .iter()
+            .filter(|view| Some(&view.name) != open.as_ref());
+        let items: Vec<(String, Chosen)> = others
+            .map(|view| {
+                (
+                    view.name.clone(),
+                    Chosen::when(self.runs.marked.contains(&view.name)),
+                )
+            })
+            .collect();
+        if items.is_empty() {
+            return self.refuse("there is no other run");
+        }
+        self.popups.push(Popup::Choose(Chooser {
+            choice: Choice::Overlay,
+            title: "lay over",
+            items,
+            at: 0,
+        }));
+        Vec::new()
+    }
+
+    /// What was chosen is taken over.
+    pub(in crate::tui) fn chosen(&mut self, chooser: &Chooser) -> Vec<Effect> {
+        match chooser.choice {
+            Choice::Overlay => {
+                for (name, chosen) in &chooser.items {
+                    match chosen {
+                        Chosen::Yes => self.runs.marked.insert(name.clone()),
+                        Chosen::No => self.runs.marked.remove(name),
+                    };
+                }
+                Vec::new()
+            }
+            Choice::Album | Choice::Beside => self.chosen_album(chooser),
+        }
+    }
+}

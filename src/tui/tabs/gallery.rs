@@ -1,0 +1,198 @@
+//! A photo beside its captions.
+//!
+//! ```text
+//! flickr8k-merge-001/dev-best   photo 12 of 1,000, the worst first, with "dog"
+//! +---------------+  a dog is running through the grass        in colour: what a reference has
+//! |               |  BLEU-4 0.51  ROUGE-L 0.62  CIDEr-D 1.34   log-probability -8.91
+//! |     photo     |
+//! |               |  - A black dog runs across the lawn .
+//! +---------------+  - ...
+//!                    beam 5: -8.91  a dog is running through the grass
+//!                            -9.40  a dog runs through the grass
+//! ```
+
+use crate::captioning::{SearchSettings, Strategy, WrittenCaption};
+use crate::evaluation::CaptionedPhoto;
+use crate::text::{display_path, display_safe};
+use crate::tui::app::App;
+use crate::tui::keys::{Action, Context};
+use crate::tui::pages::gallery::GalleryPage;
+use crate::tui::theme::Theme;
+use crate::tui::widgets::picture::Picture;
+use indicatif::HumanCount;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Wrap};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// Columns from which the captions stand beside the photo.
+const WIDE: u16 = 70;
+
+/// The line on top, the photo, the captions.
+fn parts(area: Rect) -> [Rect; 3] {
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
+    let [photo, text] = match area.width >= WIDE {
+        true => Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
+            .spacing(2)
+            .areas(body),
+        false => Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(body),
+    };
+    [head, photo, text]
+}
+
+/// The photo of the page.
+pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+    let [_, photo, _] = parts(area);
+    app.gallery.file().map(|file| (file, photo)).into_iter().collect()
+}
+
+/// Draws the page.
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let gallery = &app.gallery;
+    if gallery.own().is_none() && gallery.captioned().is_none() {
+        frame.render_widget(Paragraph::new(nothing(app, theme)), area);
+        return;
+    }
+    let [head, photo, text] = parts(area);
+    frame.render_widget(first_line(gallery, theme), head);
+    let picture = Picture {
+        file: gallery.file(),
+        pictures: &app.pictures,
+        theme,
+    };
+    frame.render_widget(picture, photo);
+    let mut lines = match (gallery.own(), gallery.captioned()) {
+        (None, Some(captioned)) => about(captioned, gallery, theme),
+        _ => Vec::new(),
+    };
+    lines.extend(written(gallery, theme));
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), text);
+}
+
+/// Why there is nothing to see, and what to do.
+fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let key = |action| app.keymap.key_of(Context::Gallery, action);
+    match app.gallery.album() {
+        Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
+        Some(Ok(_)) => vec![
+            Line::raw(format!("No caption holds {:?}.", app.gallery.words)),
+            Line::raw(format!("{} goes back to all photos.", key(Action::Back))),
+        ],
+        None if app.gallery.of().is_some() => {
+            vec![Line::styled("reading photos and captions ...", theme.quiet)]
+        }
+        None => vec![
+            Line::raw("There are no scored captions here yet."),
+            Line::raw(""),
+            Line::raw(format!(
+                "{} scores a checkpoint, {} captions any photo on disk.",
+                key(Action::Open),
+                key(Action::OpenPhoto)
+            )),
+        ],
+    }
+}
+
+fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
+    if let Some(own) = gallery.own() {
+        return Line::styled(display_path(own), theme.heading);
+    }
+    let (shown, all) = gallery.count();
+    let mut told = format!(
+        "   photo {} of {}, {}",
+        HumanCount(gallery.at() as u64 + 1),
+        HumanCount(shown as u64),
+        gallery.sort.title()
+    );
+    if shown < all {
+        told += &format!(", with {:?}", gallery.words);
+    }
+    let of = gallery.of().map(ToString::to_string).unwrap_or_default();
+    Line::from(vec![Span::styled(of, theme.heading), Span::raw(told)])
+}
+
+/// The caption, its scores, another's beside it, the references.
+fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+    let known = words_of(&captioned.references);
+    let scores = &captioned.scores;
+    let mut lines = vec![
+        Line::styled(display_safe(&captioned.photo).into_owned(), theme.quiet),
+        in_colour(&captioned.caption, &known, theme),
+        Line::raw(format!(
+            "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
+            scores.bleu[3], scores.rouge_l, scores.cider_d, captioned.log_probability
+        )),
+    ];
+    if let Some((of, other)) = gallery.beside() {
+        lines.push(Line::styled(format!("{of}:"), theme.heading));
+        match other {
+            Ok(other) => {
+                lines.push(in_colour(&other.caption, &known, theme));
+                lines.push(Line::raw(format!(
+                    "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
+                    other.scores.bleu[3], other.scores.rouge_l, other.scores.cider_d
+                )));
+            }
+            Err(why) => lines.push(Line::styled(why.to_owned(), theme.warning)),
+        }
+    }
+    lines.push(Line::raw(""));
+    let references = captioned.references.iter();
+    lines.extend(
+        references.map(|reference| Line::styled(format!("- {}", display_safe(reference)), theme.quiet)),
+    );
+    lines
+}
+
+fn words_of(references: &[String]) -> HashSet<&str> {
+    references
+        .iter()
+        .flat_map(|reference| reference.split_whitespace())
+        .collect()
+}
+
+/// A caption in whose words one sees whether a reference has them.
+fn in_colour(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static> {
+    let words = caption.split_whitespace().map(|word| {
+        let style = match known.contains(word) {
+            true => theme.good,
+            false => theme.bad,
+        };
+        Span::styled(format!("{} ", display_safe(word)), style)
+    });
+    Line::from_iter(words)
+}
+
+/// What the captioner has written of the photo, best first.
+fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+    let Some(written) = gallery.written() else {
+        return Vec::new();
+    };
+    let how = describe(&written.request.search);
+    let by = &written.request.run;
+    let mut lines = vec![
+        Line::raw(""),
+        Line::styled(format!("{by}, {how}:"), theme.heading),
+    ];
+    match &written.captions {
+        None => lines.push(Line::styled("captioning ...", theme.quiet)),
+        Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
+        Some(Ok(captions)) => lines.extend(captions.iter().map(alternative)),
+    }
+    lines
+}
+
+fn alternative(written: &WrittenCaption) -> Line<'static> {
+    let (probability, caption) = (written.log_probability, display_safe(&written.caption));
+    Line::raw(format!("{probability:7.2}  {caption}"))
+}
+
+pub(super) fn describe(search: &SearchSettings) -> String {
+    match search.strategy {
+        Strategy::Beam if search.beam <= 1 => "greedy".to_owned(),
+        Strategy::Beam => format!("beam {}", search.beam),
+        Strategy::Sample => format!("drawn at temperature {}", search.temperature),
+    }
+}
