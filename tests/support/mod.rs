@@ -7,6 +7,7 @@
     reason = "not every file of tests uses all; a test fails by panicking"
 )]
 
+pub(crate) mod fixture;
 #[cfg(unix)]
 pub(crate) mod screen;
 
