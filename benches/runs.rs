@@ -4,6 +4,8 @@
 //! cargo bench --bench runs
 //! ```
 
+mod support;
+
 use cutline::runs::job::{EventLog, JobDirectory, Lock, Pace, Refusal, Session, Work, read_events};
 use cutline::runs::{Event, JobKind, Record};
 use cutline::training::Step;
@@ -12,24 +14,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use support::{DEMO, median};
 
 const EVENTS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
 /// Steps told of for one measurement.
 const TOLD: u64 = 2_000;
-/// The demo's model, for one epoch.
-const DEMO: [&str; 10] = [
-    "encoder.kind=small_cnn",
-    "decoder.hidden=128",
-    "decoder.embedding=64",
-    "decoder.dropout=0",
-    "training.epochs=1",
-    "training.batch_by=photo",
-    "training.batch_size=80",
-    "training.learning_rate=1.5e-3",
-    "training.schedule.warmup_steps=50",
-    "training.label_smoothing=0",
-];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -131,7 +121,10 @@ fn demo_step(place: &Path) -> Result<f64> {
         }
     };
     cutline(&["prepare", "scenes", "--name", "scenes"])?;
-    let settings = DEMO.into_iter().flat_map(|setting| ["--set", setting]);
+    let settings = DEMO
+        .into_iter()
+        .chain(["training.epochs=1"])
+        .flat_map(|setting| ["--set", setting]);
     let train: Vec<&str> = ["train", "scenes", "--run", "demo"]
         .into_iter()
         .chain(settings)
@@ -145,9 +138,4 @@ fn demo_step(place: &Path) -> Result<f64> {
         .map(|record| record.time)
         .collect();
     Ok(median(times.windows(2).map(|pair| pair[1] - pair[0]).collect()))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -1,9 +1,9 @@
-//! What the benches share: runs taken in turn, their medians, and the machine's own matrix products.
+//! What the benches share: runs taken in turn, their medians, the machine's own matrix products, the demo's settings.
 //!
 //! A shared machine is not the same from one minute to the next, so nothing here times one thing alone: the
 //! contestants of a comparison run one after the other, round after round, and a ratio is taken within a round.
 
-#![allow(dead_code)] // every bench uses its part
+#![allow(dead_code, unused_imports)] // every bench uses its part
 
 mod product;
 
@@ -96,14 +96,32 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[(values.len() - 1) / 2]
 }
 
-/// What a reader must know to judge the figures: how they were taken, on how much of a machine.
-pub(crate) fn print_conditions() {
-    let load = std::fs::read_to_string("/proc/loadavg")
+/// The settings of the demo's model and training, but for its epochs.
+pub(crate) const DEMO: [&str; 9] = [
+    "encoder.kind=small_cnn",
+    "decoder.hidden=128",
+    "decoder.embedding=64",
+    "decoder.dropout=0",
+    "training.batch_by=photo",
+    "training.batch_size=80",
+    "training.learning_rate=1.5e-3",
+    "training.schedule.warmup_steps=50",
+    "training.label_smoothing=0",
+];
+
+/// How busy the machine is.
+pub(crate) fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg")
         .ok()
         .and_then(|load| Some(load.split_whitespace().next()?.to_owned()))
-        .unwrap_or_else(|| "unknown".into());
+        .unwrap_or_else(|| "unknown".into())
+}
+
+/// What a reader must know to judge the figures: how they were taken, on how much of a machine.
+pub(crate) fn print_conditions() {
     println!(
-        "{} threads, load {load} before the start; medians of {ROUNDS} rounds in turn, least and most in brackets",
-        rayon::current_num_threads()
+        "{} threads, load {} before the start; medians of {ROUNDS} rounds in turn, least and most in brackets",
+        rayon::current_num_threads(),
+        load()
     );
 }

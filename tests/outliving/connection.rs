@@ -51,11 +51,6 @@ impl Connection {
         Running::start_with(command, self.terminal())
     }
 
-    /// The end at which one would sit.
-    pub(crate) fn near(&self) -> &OwnedFd {
-        &self.near
-    }
-
     /// Takes what was printed, so that there is room for more.
     pub(crate) fn take_printed(&self) -> Vec<u8> {
         let mut taken = Vec::new();

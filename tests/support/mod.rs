@@ -3,8 +3,13 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::panic,
     reason = "not every file of tests uses all; a test fails by panicking"
 )]
+
+pub(crate) mod fixture;
+#[cfg(unix)]
+pub(crate) mod screen;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,6 +89,8 @@ impl Place {
         command
             .env_remove("NO_COLOR")
             .env("CUTLINE_ROOT", self.path())
+            .env("XDG_CONFIG_HOME", self.path().join("config"))
+            .env("XDG_STATE_HOME", self.path().join("state"))
             .env("RAYON_NUM_THREADS", "1");
     }
 

@@ -1,0 +1,313 @@
+//! How soon the workbench answers: figures of the real binary at a real pseudo-terminal, each beside its goal.
+//!
+//! ```text
+//! cargo bench --bench workbench
+//! ```
+//!
+//! On a busy machine every figure is worse; nothing here fails for it. Where a process is timed, its start is part of
+//! the figure, and so is the time that the terminal takes to understand what is written.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "whoever waits for a screen in vain panics, and shows it"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod place;
+mod support;
+
+use cutline::runs::{End, EndReason, Event, JobKind, Record, Start};
+use cutline::training::Step;
+use cutline::tui::app::{App, Message};
+use cutline::tui::draw;
+use cutline::tui::theme::{Characters, Colours, Theme};
+use place::Place;
+use place::screen::{Screen, Size, USUAL};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::{DEMO, Failure, load, median};
+
+/// A window over a whole screen.
+const LARGE: Size = (200, 60);
+/// What every screen of the workbench shows.
+const TITLE: &str = "Cutline";
+/// What the help shows, and nothing else.
+const HELP: &str = "what is trained goes on";
+
+const STARTS: usize = 20;
+const FRAMES: u64 = 100;
+const KEYS: usize = 100;
+const OPENINGS: usize = 5;
+/// Steps of a run that is drawn.
+const STEPS: u64 = 100_000;
+/// Events of a run that is opened.
+const EVENTS: u64 = 1_000_000;
+/// How long a workbench is left alone.
+const IDLE: Duration = Duration::from_secs(10);
+/// Time to settle: to read the run, to ask the terminal, to draw what came of it.
+const SETTLING: Duration = Duration::from_secs(2);
+/// The processor time of a tick in `/proc`.
+const TICK: Duration = Duration::from_millis(10);
+
+fn main() -> Result<(), Failure> {
+    println!("load {} before the start", load());
+    println!("\n{:<44} {:>44}   goal", "figure", "measured");
+    first_frame();
+    frame()?;
+    opening()?;
+    idle()?;
+    keys()
+}
+
+fn tell(figure: &str, measured: &str, goal: &str) {
+    println!("{figure:<44} {measured:>44}   {goal}");
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1e3)
+}
+
+fn first_frame() {
+    let place = with_finished_run();
+    let starts = (0..STARTS).map(|_| {
+        let since = Instant::now();
+        let screen = Screen::open(&place.command(&[]), USUAL);
+        screen.shows(TITLE);
+        since.elapsed().as_secs_f64()
+    });
+    tell(
+        &format!("first frame, median of {STARTS} starts"),
+        &milliseconds(median(starts.collect())),
+        "100 ms",
+    );
+}
+
+/// What it takes to take one more step in and to draw a frame, where there are many steps already.
+fn frame() -> Result<(), Failure> {
+    let mut app = App::default();
+    let take = |app: &mut App, records: Vec<Record>| {
+        let run = "long".into();
+        app.update(Message::Records { run, records });
+    };
+    app.look_at("long");
+    take(
+        &mut app,
+        (0..=STEPS).map(|number| record(number, event(number))).collect(),
+    );
+    let (columns, rows) = LARGE;
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
+    let theme = Theme::new(Colours::Sixteen, Characters::All);
+    let mut seconds = Vec::new();
+    for number in STEPS + 1..=STEPS + FRAMES {
+        let since = Instant::now();
+        take(&mut app, vec![record(number, event(number))]);
+        terminal.draw(|frame| draw(frame, &app, &theme))?;
+        seconds.push(since.elapsed().as_secs_f64());
+    }
+    tell(
+        &format!("a frame of {columns}x{rows}, {STEPS} steps"),
+        &milliseconds(median(seconds)),
+        "5 ms",
+    );
+    Ok(())
+}
+
+fn opening() -> Result<(), Failure> {
+    let place = with_finished_run();
+    let log = place.run_directory("first").job().events();
+    let last = write_log(BufWriter::new(File::create(log)?))?;
+    let last = [last.to_string(), format!("{},{:03}", last / 1_000, last % 1_000)];
+    let openings = (0..OPENINGS).map(|_| {
+        let since = Instant::now();
+        let screen = Screen::open(&place.command(&["attach", "first"]), LARGE);
+        screen.waits_until("the last step", |shown| {
+            let shown = shown.contents();
+            last.iter().any(|last| shown.contains(last))
+        });
+        since.elapsed().as_secs_f64()
+    });
+    tell(
+        &format!("opening a run of {EVENTS} events"),
+        &milliseconds(median(openings.collect())),
+        "1 s",
+    );
+    Ok(())
+}
+
+/// Writes the log of a run that has come to its end; gives its last step.
+fn write_log(mut log: impl Write) -> Result<u64, Failure> {
+    let last = EVENTS - 2;
+    let end = Event::End(End {
+        reason: EndReason::Complete,
+        error: None,
+    });
+    let events = (0..=last).map(event).chain([end]);
+    for (number, event) in (0..).zip(events) {
+        serde_json::to_writer(&mut log, &record(number, event))?;
+        log.write_all(b"\n")?;
+    }
+    log.flush()?;
+    Ok(last)
+}
+
+fn record(seq: u64, event: Event) -> Record {
+    Record {
+        seq,
+        time: 1.8e9 + seq as f64,
+        event,
+    }
+}
+
+/// The start of a run, and then its steps.
+fn event(number: u64) -> Event {
+    let Some(done) = number.checked_sub(1) else {
+        return start();
+    };
+    Event::Step(Step {
+        epoch: (done / 469) as usize,
+        batch: (done % 469) as usize + 1,
+        batches: 469,
+        step: number,
+        loss: 3.0 + 1.0 / number as f32 + (number % 7) as f32 / 10.0,
+        learning_rate: 1e-3,
+        gradient_norm: 0.7,
+        tokens: 756,
+        tokens_per_second: 9_876.5,
+        memory: Some(123_456_789),
+    })
+}
+
+fn start() -> Event {
+    Event::Start(Box::new(Start {
+        format: 1,
+        job: JobKind::Train,
+        program: "0.1.0".into(),
+        host: "elsewhere.invalid".into(),
+        pid: 1,
+        device: "cpu".into(),
+        data_set: "scenes".into(),
+        data_hash: None,
+        settings: serde_json::json!({"training": {"epochs": 2_133}}),
+        step: 0,
+    }))
+}
+
+/// What a workbench does that nobody touches, and for which there is no news.
+fn idle() -> Result<(), Failure> {
+    let place = with_finished_run();
+    let screen = Screen::open(&place.command(&["attach", "first"]), LARGE);
+    screen.shows(TITLE);
+    thread::sleep(SETTLING);
+    let before = (screen.bytes(), processor_time(screen.pid())?);
+    thread::sleep(IDLE);
+    let written = screen.bytes() - before.0;
+    let busy = processor_time(screen.pid())? - before.1;
+    tell(
+        &format!("written in {} s without news", IDLE.as_secs()),
+        &format!("{written} bytes"),
+        "0 bytes",
+    );
+    tell(
+        &format!("processor time in {} s without news", IDLE.as_secs()),
+        &milliseconds(busy.as_secs_f64()),
+        "-",
+    );
+    Ok(())
+}
+
+/// The processor time that a process has had, by what Linux tells of it.
+fn processor_time(pid: u32) -> Result<Duration, Failure> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before may hold anything, brackets too.
+    let (_, after_name) = stat.rsplit_once(") ").ok_or("no name in the statistics")?;
+    let mut ticks = 0;
+    for field in after_name.split(' ').skip(11).take(2) {
+        ticks += field.parse::<u32>()?;
+    }
+    Ok(TICK * ticks)
+}
+
+/// From a key to the screen, while a training has all cores.
+fn keys() -> Result<(), Failure> {
+    let place = Place::new();
+    let training = Training::start(&place)?;
+    let screen = Screen::open(&place.command(&["attach", "busy"]), LARGE);
+    screen.shows(TITLE);
+    thread::sleep(SETTLING);
+    let mut seconds = Vec::new();
+    for _ in 0..KEYS / 2 {
+        seconds.push(timed(|| {
+            screen.press("?");
+            screen.shows(HELP);
+        }));
+        seconds.push(timed(|| {
+            screen.press("<Esc>");
+            screen.no_longer_shows(HELP);
+        }));
+    }
+    drop(training);
+    seconds.sort_by(f64::total_cmp);
+    let nineteen_of_twenty = seconds[seconds.len() * 95 / 100];
+    tell(
+        &format!("key to screen while training, {KEYS} keys"),
+        &format!(
+            "median {}, 95 % within {}",
+            milliseconds(median(seconds)),
+            milliseconds(nineteen_of_twenty)
+        ),
+        "50 ms",
+    );
+    Ok(())
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let since = Instant::now();
+    work();
+    since.elapsed().as_secs_f64()
+}
+
+/// A working directory with a run that is complete.
+fn with_finished_run() -> Place {
+    let place = Place::with_scenes();
+    place.train("first", 1);
+    place
+}
+
+/// The demo's training on all cores, in a process that is killed when this is dropped.
+struct Training(Child);
+
+impl Training {
+    /// Starts it, and waits for its first steps.
+    fn start(place: &Place) -> Result<Self, Failure> {
+        place.succeeds(&["prepare", "scenes", "--name", "scenes"]);
+        let settings = DEMO.into_iter().flat_map(|setting| ["--set", setting]);
+        let child = place
+            .command(&["train", "scenes", "--run", "busy"])
+            .args(settings)
+            .args(["--set", "training.epochs=1000"])
+            .env_remove("RAYON_NUM_THREADS")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut training = Self(child);
+        while place::step_losses(&place.run_directory("busy")).is_empty() {
+            if let Some(status) = training.0.try_wait()? {
+                return Err(format!("the training ended: {status}").into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(training)
+    }
+}
+
+impl Drop for Training {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

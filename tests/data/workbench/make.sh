@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Makes the working directory beside this file anew: the demo's commands, on fewer photos.
+#
+#     cargo build --release && tests/data/workbench/make.sh
+#
+# Photos and weights are left out; so is all that tells of the machine it was made on.
+set -euo pipefail
+cd "$(dirname "$0")"
+HERE=$PWD
+CUTLINE=$(realpath "${1:-../../../target/release/cutline}")
+# Its path stands in what is made.
+export CUTLINE_ROOT=/tmp/cutline-demo
+RUNS=$CUTLINE_ROOT/checkpoints
+
+# The demo's settings, with batches of an eighth and four epochs: enough steps for so few photos.
+SETTINGS=(
+    encoder.kind=small_cnn
+    decoder.hidden=128
+    decoder.embedding=64
+    decoder.dropout=0
+    training.epochs=4
+    training.batch_by=photo
+    training.batch_size=10
+    training.learning_rate=1.5e-3
+    training.schedule.warmup_steps=50
+    training.label_smoothing=0
+)
+
+train() {
+    "$CUTLINE" train scenes --decoder merge "${SETTINGS[@]/#/--set=}" --run "$@"
+}
+
+steps() {
+    grep --count '"event":"step"' "$RUNS/$1/events.jsonl" || true
+}
+
+rm -rf "$CUTLINE_ROOT"
+mkdir "$CUTLINE_ROOT"
+cd "$CUTLINE_ROOT"
+
+"$CUTLINE" prepare scenes --name scenes --photos 240
+train demo-001
+train demo-002 --set training.learning_rate=4e-3
+train demo-003 --set decoder.hidden=64 --detach
+until [ "$(steps demo-003)" -ge 150 ]; do
+    sleep 0.02
+done
+"$CUTLINE" control demo-003 stop
+"$CUTLINE" attach demo-003 --plain
+
+"$CUTLINE" evaluate demo-001 --beam 3 >/dev/null
+"$CUTLINE" evaluate demo-002 --beam 3 >/dev/null
+"$CUTLINE" evaluate demo-001 --beam 1 --name greedy >/dev/null
+
+find . -name photos -type d -prune -exec rm -r {} +
+find . \( -name '*.safetensors' -o -name lock \) -delete
+find . -name control -type d -exec rm -r {} +
+find . -name events.jsonl -exec sed --in-place --regexp-extended \
+    --expression='s/"host":"[^"]*","pid":[0-9]+/"host":"workstation","pid":1/' \
+    --expression='s/("id":"[0-9]+)-[0-9]+-/\1-1-/' {} +
+
+rm -rf "$HERE/datasets" "$HERE/checkpoints"
+mv datasets checkpoints "$HERE"
+rmdir "$CUTLINE_ROOT"

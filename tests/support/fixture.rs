@@ -1,0 +1,50 @@
+//! A working directory as a small demo leaves it: `tests/data/workbench`, with its photos drawn anew.
+
+use std::fs;
+use std::path::Path;
+
+use super::Place;
+
+/// The runs of [`Place::with_demo`] with their states.
+pub(crate) const RUNS: [(&str, &str); 3] = [
+    ("demo-001", "complete"),
+    ("demo-002", "complete"),
+    ("demo-003", "stopped"),
+];
+/// What draws the photos.
+const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--photos", "240"];
+
+impl Place {
+    /// With three runs on the data set `scenes`, without their weights; see `tests/data/workbench/README.md`.
+    pub(crate) fn with_demo() -> Self {
+        let place = Self::new();
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/workbench");
+        for part in ["datasets", "checkpoints"] {
+            copy(&kept.join(part), &place.path().join(part));
+        }
+        draw_photos(&place);
+        place
+    }
+}
+
+/// Draws them elsewhere: the data set is there already, and is to stay as it is.
+fn draw_photos(place: &Place) {
+    let drawn = Place::new();
+    drawn.succeeds(&PREPARE);
+    let [from, to] = [&drawn, place].map(|place| place.path().join("datasets/scenes"));
+    let [manifest, kept] = [&from, &to].map(|data| fs::read_to_string(data.join("dataset.toml")).unwrap());
+    assert_eq!(manifest, kept, "make tests/data/workbench anew");
+    fs::rename(from.join("photos"), to.join("photos")).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&from, &to),
+            false => drop(fs::copy(from, to).unwrap()),
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! The program at a real pseudo-terminal: keys go in, and a screen can be looked at.
+//!
+//! A thread reads what the program writes as it comes, so no program waits for its reader, and no test has to read.
+//! The terminal is a plain one of 256 colours: it draws no pictures, and says so when it is asked.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// Far longer than anything takes that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+/// How long the reader may take to notice that the line was cut.
+const BETWEEN_CHECKS: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+
+/// A terminal's size in columns and rows.
+pub(crate) type Size = (u16, u16);
+
+/// The size that a terminal has had from of old.
+pub(crate) const USUAL: Size = (80, 24);
+
+/// A program, and the terminal it is drawn on; the program is killed when this is dropped.
+pub(crate) struct Screen {
+    child: Box<dyn Child + Send + Sync>,
+    line: Option<Line>,
+    terminal: Arc<Terminal>,
+    modes: LocalModes,
+}
+
+impl Screen {
+    /// Starts a program in a terminal of this size, with the terminal's variables besides its own and `PATH`.
+    pub(crate) fn open(command: &Command, size: Size) -> Self {
+        let pair = native_pty_system().openpty(pty_size(size)).unwrap();
+        let line = Line::new(pair.master);
+        let modes = line.modes();
+        let terminal = Arc::new(Terminal::new(size));
+        let child = pair.slave.spawn_command(at_terminal(command)).unwrap();
+        let line = line.read_into(&terminal);
+        Self {
+            child,
+            line: Some(line),
+            terminal,
+            modes,
+        }
+    }
+
+    /// Presses keys: characters, or a key's name in angle brackets, such as `<Enter>` or `<Ctrl-C>`. What follows an
+    /// `<Esc>` at once is taken for what is pressed with Alt.
+    pub(crate) fn press(&self, keys: &str) {
+        self.line().write(&bytes_of(keys));
+    }
+
+    /// Waits until the screen shows this text, within a row.
+    #[track_caller]
+    pub(crate) fn shows(&self, text: &str) {
+        self.waits_until(&format!("{text:?} to show"), |screen| shows(screen, text));
+    }
+
+    /// Waits until no row of the screen shows this text.
+    #[track_caller]
+    pub(crate) fn no_longer_shows(&self, text: &str) {
+        self.waits_until(&format!("{text:?} to go"), |screen| !shows(screen, text));
+    }
+
+    /// Waits until the screen is as asked.
+    #[track_caller]
+    pub(crate) fn waits_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
+        let came = self.terminal.wait(|seen| is_so(seen.parser.screen()));
+        assert!(came, "waited a minute for {what}:\n{}", self.framed());
+    }
+
+    /// The rows of the screen, without what is blank at their ends.
+    pub(crate) fn text(&self) -> Vec<String> {
+        self.terminal.look(|seen| rows(seen.parser.screen()))
+    }
+
+    /// How many bytes the program has written.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.terminal.look(|seen| seen.bytes)
+    }
+
+    /// Gives the terminal another size.
+    pub(crate) fn resize(&self, size: Size) {
+        let (columns, rows) = size;
+        self.terminal
+            .change(|seen| seen.parser.screen_mut().set_size(rows, columns));
+        self.line().master.resize(pty_size(size)).unwrap();
+    }
+
+    /// The program's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills the program with what cannot be caught.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+
+    /// Loses the connection, as a terminal that is closed does, and waits for the program to end.
+    #[track_caller]
+    pub(crate) fn hang_up(&mut self) {
+        if let Some(line) = self.line.take() {
+            line.cut();
+        }
+        self.wait();
+    }
+
+    /// Waits for the program to end, which must be with this exit code.
+    #[track_caller]
+    pub(crate) fn ends_with(&mut self, code: u32) {
+        let status = self.wait();
+        assert!(
+            status.signal().is_none() && status.exit_code() == code,
+            "{status}:\n{}",
+            self.framed()
+        );
+    }
+
+    /// The terminal is as it was: on its usual screen, with a cursor, and reading lines.
+    #[track_caller]
+    pub(crate) fn assert_restored(&self) {
+        let is_whole = self.terminal.wait(|seen| seen.is_over);
+        assert!(is_whole, "the terminal is still written to");
+        let (is_usual, has_cursor) = self.terminal.look(|seen| {
+            let screen = seen.parser.screen();
+            (!screen.alternate_screen(), !screen.hide_cursor())
+        });
+        assert!(is_usual, "on the screen of the program:\n{}", self.framed());
+        assert!(has_cursor, "without a cursor:\n{}", self.framed());
+        assert_eq!(self.line().modes(), self.modes);
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no end in a minute:\n{}",
+                self.framed()
+            );
+            thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    fn line(&self) -> &Line {
+        self.line.as_ref().unwrap()
+    }
+
+    /// The screen for a message.
+    fn framed(&self) -> String {
+        let rows: Vec<String> = self.text().iter().map(|row| format!("|{row}\n")).collect();
+        rows.concat()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(line) = self.line.take() {
+            line.cut();
+        }
+    }
+}
+
+fn shows(screen: &vt100::Screen, text: &str) -> bool {
+    rows(screen).iter().any(|row| row.contains(text))
+}
+
+fn rows(screen: &vt100::Screen) -> Vec<String> {
+    let (_, columns) = screen.size();
+    screen.rows(0, columns).collect()
+}
+
+fn pty_size((columns, rows): Size) -> PtySize {
+    PtySize {
+        rows,
+        cols: columns,
+        ..PtySize::default()
+    }
+}
+
+/// The same command in an environment that holds what it was given, and nothing of the terminal the tests run in.
+fn at_terminal(command: &Command) -> CommandBuilder {
+    let mut at_terminal = CommandBuilder::new(command.get_program());
+    at_terminal.args(command.get_args());
+    let here = || std::env::current_dir().unwrap();
+    at_terminal.cwd(command.get_current_dir().map_or_else(here, Into::into));
+    at_terminal.env_clear();
+    at_terminal.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    at_terminal.env("TERM", "xterm-256color");
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => at_terminal.env(name, value),
+            None => at_terminal.env_remove(name),
+        }
+    }
+    at_terminal
+}
+
+/// The end of a pseudo-terminal at which one would sit.
+struct Line {
+    master: Box<dyn MasterPty + Send>,
+    near: Arc<OwnedFd>,
+    is_cut: Arc<AtomicBool>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Line {
+    fn new(master: Box<dyn MasterPty + Send>) -> Self {
+        let near = master.as_raw_fd().unwrap();
+        // SAFETY: `master` has it open, and is here.
+        let near = unsafe { BorrowedFd::borrow_raw(near) };
+        Self {
+            near: Arc::new(near.try_clone_to_owned().unwrap()),
+            master,
+            is_cut: Arc::default(),
+            reader: None,
+        }
+    }
+
+    /// Lets a thread read all that is written, until the program is gone or the line is cut.
+    fn read_into(mut self, terminal: &Arc<Terminal>) -> Self {
+        let reader = Reader {
+            near: Arc::clone(&self.near),
+            is_cut: Arc::clone(&self.is_cut),
+            terminal: Arc::clone(terminal),
+        };
+        self.reader = Some(thread::spawn(move || reader.read()));
+        self
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        write(&self.near, bytes).unwrap();
+    }
+
+    fn modes(&self) -> LocalModes {
+        tcgetattr(&self.near).unwrap().local_modes
+    }
+
+    fn cut(mut self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn write(near: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = rustix::io::write(near, bytes)?;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// What reads a line until there is nothing more to come.
+struct Reader {
+    near: Arc<OwnedFd>,
+    is_cut: Arc<AtomicBool>,
+    terminal: Arc<Terminal>,
+}
+
+impl Reader {
+    fn read(&self) {
+        let mut written = vec![0; 1 << 16];
+        while self.waits_for_more() {
+            // An error is how a terminal says that nobody has it open any more.
+            let Ok(read @ 1..) = rustix::io::read(&*self.near, &mut written) else {
+                break;
+            };
+            let answers = self.terminal.change(|seen| seen.take(&written[..read]));
+            if write(&self.near, &answers).is_err() {
+                break;
+            }
+        }
+        self.terminal.change(|seen| seen.is_over = true);
+    }
+
+    /// Waits until there is something to read; false once the line was cut.
+    fn waits_for_more(&self) -> bool {
+        loop {
+            if self.is_cut.load(Ordering::Relaxed) {
+                return false;
+            }
+            let mut line = [PollFd::new(&*self.near, PollFlags::IN)];
+            if matches!(poll(&mut line, Some(&BETWEEN_CHECKS)), Ok(1..)) {
+                return true;
+            }
+        }
+    }
+}
+
+/// What a terminal shows, for whoever waits to see something.
+struct Terminal {
+    seen: Mutex<Seen>,
+    news: Condvar,
+}
+
+impl Terminal {
+    fn new((columns, rows): Size) -> Self {
+        let seen = Seen {
+            parser: vt100::Parser::new_with_callbacks(rows, columns, 0, Answers::default()),
+            bytes: 0,
+            is_over: false,
+        };
+        Self {
+            seen: Mutex::new(seen),
+            news: Condvar::new(),
+        }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        look(&self.seen.lock().unwrap())
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
+        let changed = change(&mut self.seen.lock().unwrap());
+        self.news.notify_all();
+        changed
+    }
+
+    /// Whether it came to be so in time.
+    fn wait(&self, is_so: impl Fn(&Seen) -> bool) -> bool {
+        let seen = self.seen.lock().unwrap();
+        let waited = self.news.wait_timeout_while(seen, PATIENCE, |seen| !is_so(seen));
+        !waited.unwrap().1.timed_out()
+    }
+}
+
+/// All that has been written, as a terminal understands it.
+struct Seen {
+    parser: vt100::Parser<Answers>,
+    bytes: u64,
+    is_over: bool,
+}
+
+impl Seen {
+    /// Takes what is written, and gives what the terminal says to it.
+    fn take(&mut self, written: &[u8]) -> Vec<u8> {
+        self.bytes += written.len() as u64;
+        self.parser.process(written);
+        std::mem::take(&mut self.parser.callbacks_mut().0)
+    }
+}
+
+/// What the terminal has to say to what it was asked. About pictures and the keyboard's finer points it says nothing,
+/// as do terminals that do not know of them.
+#[derive(Default)]
+struct Answers(Vec<u8>);
+
+impl vt100::Callbacks for Answers {
+    fn unhandled_csi(
+        &mut self,
+        screen: &mut vt100::Screen,
+        mark: Option<u8>,
+        _: Option<u8>,
+        parameters: &[&[u16]],
+        asked: char,
+    ) {
+        let answer = match (mark, asked, parameters) {
+            (None, 'c', _) => "\x1b[?62;c".to_owned(),
+            (None, 'n', [[5]]) => "\x1b[0n".to_owned(),
+            (None, 'n', [[6]]) => {
+                let (row, column) = screen.cursor_position();
+                format!("\x1b[{};{}R", row + 1, column + 1)
+            }
+            (None, 't', [[16]]) => "\x1b[6;20;10t".to_owned(),
+            _ => return,
+        };
+        self.0.extend(answer.into_bytes());
+    }
+}
+
+/// What a terminal sends for these keys.
+fn bytes_of(keys: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = keys;
+    while let Some(first) = rest.chars().next() {
+        let named = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        rest = match named {
+            Some((name, after)) => {
+                bytes.extend(bytes_of_named(name));
+                after
+            }
+            None => {
+                bytes.extend(first.to_string().into_bytes());
+                &rest[first.len_utf8()..]
+            }
+        };
+    }
+    bytes
+}
+
+fn bytes_of_named(name: &str) -> Vec<u8> {
+    let known = match name {
+        "Enter" => "\r",
+        "Esc" => "\x1b",
+        "Tab" => "\t",
+        "Shift-Tab" => "\x1b[Z",
+        "Backspace" => "\x7f",
+        "Up" => "\x1b[A",
+        "Down" => "\x1b[B",
+        "Right" => "\x1b[C",
+        "Left" => "\x1b[D",
+        "Home" => "\x1b[H",
+        "End" => "\x1b[F",
+        "PageUp" => "\x1b[5~",
+        "PageDown" => "\x1b[6~",
+        "Delete" => "\x1b[3~",
+        "F1" => "\x1bOP",
+        _ => {
+            let letter = name.strip_prefix("Ctrl-").map(str::as_bytes);
+            let Some([letter @ b'A'..=b'Z']) = letter else {
+                panic!("no key is named {name}");
+            };
+            return vec![letter - b'A' + 1];
+        }
+    };
+    known.as_bytes().to_vec()
+}
