@@ -16,10 +16,12 @@
 mod place;
 mod support;
 
+use cutline::runs::job::State;
 use cutline::runs::{End, EndReason, Event, JobKind, Record, Start};
 use cutline::training::Step;
-use cutline::tui::app::{App, Message};
+use cutline::tui::app::App;
 use cutline::tui::draw;
+use cutline::tui::message::{Message, RunListing};
 use cutline::tui::theme::{Characters, Colours, Theme};
 use place::Place;
 use place::screen::{Screen, Size, USUAL};
@@ -37,13 +39,15 @@ const LARGE: Size = (200, 60);
 /// What every screen of the workbench shows.
 const TITLE: &str = "Cutline";
 /// What the help shows, and nothing else.
-const HELP: &str = "what is trained goes on";
+const HELP: &str = "any other key closes";
 
 const STARTS: usize = 20;
 const FRAMES: u64 = 100;
 const KEYS: usize = 100;
 const OPENINGS: usize = 5;
-/// Steps of a run that is drawn.
+/// Runs that are laid over each other.
+const RUNS: [&str; 4] = ["one", "two", "three", "four"];
+/// Steps of each.
 const STEPS: u64 = 100_000;
 /// Events of a run that is opened.
 const EVENTS: u64 = 1_000_000;
@@ -87,30 +91,39 @@ fn first_frame() {
     );
 }
 
-/// What it takes to take one more step in and to draw a frame, where there are many steps already.
+/// What it takes to take one more step in and to draw a frame, where there are many steps of several runs already.
 fn frame() -> Result<(), Failure> {
-    let mut app = App::default();
-    let take = |app: &mut App, records: Vec<Record>| {
-        let run = "long".into();
+    let (columns, rows) = LARGE;
+    let mut app = App::new(Default::default(), LARGE);
+    let take = |app: &mut App, run: &str, records: Vec<Record>| {
+        let run = run.into();
         app.update(Message::Records { run, records });
     };
-    app.look_at("long");
-    take(
-        &mut app,
-        (0..=STEPS).map(|number| record(number, event(number))).collect(),
-    );
-    let (columns, rows) = LARGE;
+    let listing = RUNS.map(|name| RunListing {
+        name: name.into(),
+        state: State::Running,
+        note: None,
+    });
+    app.update(Message::Runs(listing.into()));
+    for run in RUNS {
+        let records = (0..=STEPS).map(|number| record(number, event(number)));
+        take(&mut app, run, records.collect());
+        app.runs.marked.insert(run.into());
+    }
     let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
     let theme = Theme::new(Colours::Sixteen, Characters::All);
     let mut seconds = Vec::new();
     for number in STEPS + 1..=STEPS + FRAMES {
         let since = Instant::now();
-        take(&mut app, vec![record(number, event(number))]);
+        take(&mut app, RUNS[0], vec![record(number, event(number))]);
         terminal.draw(|frame| draw(frame, &app, &theme))?;
         seconds.push(since.elapsed().as_secs_f64());
     }
     tell(
-        &format!("a frame of {columns}x{rows}, {STEPS} steps"),
+        &format!(
+            "a frame of {columns}x{rows}, {} runs of {STEPS} steps",
+            RUNS.len()
+        ),
         &milliseconds(median(seconds)),
         "5 ms",
     );

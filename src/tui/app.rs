@@ -369,7 +369,10 @@ impl App {
 
     fn carry_out(&mut self, submission: Submission) -> Vec<Effect> {
         match submission {
-            Submission::Effect(effect) => return vec![effect],
+            Submission::Effect(effect) => {
+                self.go_where_it_shows(&effect);
+                return vec![effect];
+            }
             Submission::Search(search) => return self.try_search(search),
             Submission::Photo(path) => return self.open_photo(path),
             Submission::Filter(words) => self.gallery.filter(&words),
@@ -386,6 +389,22 @@ impl App {
             }
         }
         Vec::new()
+    }
+
+    /// What is started is seen as it goes on.
+    fn go_where_it_shows(&mut self, effect: &Effect) {
+        let Effect::Start(arguments) = effect else {
+            return;
+        };
+        match arguments.first().map(String::as_str) {
+            Some("prepare") => self.tab = Tab::Data,
+            Some("train") => {
+                self.tab = Tab::Train;
+                self.runs.look_at_next();
+            }
+            Some("evaluate") => self.tab = Tab::Evaluate,
+            _ => {}
+        }
     }
 
     fn open_picker(&mut self, start: &str) -> Vec<Effect> {

@@ -12,6 +12,16 @@ use crate::tui::run_view::RunView;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+/// What is done with the next run that is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    /// It is looked at.
+    LookedAt,
+    /// It is one more.
+    #[default]
+    Listed,
+}
+
 /// The runs there are.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
@@ -19,6 +29,8 @@ pub struct Runs {
     is_listed: bool,
     selected: usize,
     open: Option<String>,
+    /// Whether the next run that is found is to be looked at.
+    next: Next,
     /// Those that are laid over each other and compared.
     pub marked: BTreeSet<String>,
     /// In the order in which they were first seen: where a run's colour stands.
@@ -69,6 +81,11 @@ impl Runs {
         }
     }
 
+    /// Looks at the next run that is found.
+    pub fn look_at_next(&mut self) {
+        self.next = Next::LookedAt;
+    }
+
     /// Selects another one.
     pub fn select(&mut self, direction: Move) {
         self.selected = direction.from(self.selected, self.views.len());
@@ -93,6 +110,9 @@ impl Runs {
         for found in listing {
             if !self.seen.contains(&found.name) {
                 self.seen.push(found.name.clone());
+                if self.is_listed && std::mem::take(&mut self.next) == Next::LookedAt {
+                    self.open = Some(found.name.clone());
+                }
             }
             let at = known.iter().position(|view| view.name == found.name);
             let mut view = match at {
