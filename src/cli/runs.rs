@@ -10,8 +10,8 @@ use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
 use crate::metrics::Scores;
-use crate::runs::RunDirectory;
 use crate::runs::job::{JobDirectory, State, Status};
+use crate::runs::{Name, RunDirectory};
 use crate::text::about_duration;
 
 /// List the runs: their state, how far they are, their best score
@@ -25,6 +25,8 @@ use crate::text::about_duration;
   cutline runs
   cutline runs --all
   cutline runs --json | jq -r '.[] | select(.state == \"crashed\") | .run'
+  cutline runs note flickr8k-merge-001 'wider, with more dropout'
+  cutline runs rename flickr8k-merge-001 wide
   cutline runs rm flickr8k-merge-001"
 )]
 pub(super) struct Runs {
@@ -41,6 +43,36 @@ pub(super) struct Runs {
 #[derive(Debug, Subcommand)]
 enum Action {
     Rm(Remove),
+    Rename(Rename),
+    Note(Note),
+}
+
+/// Give a run another name
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline runs rename flickr8k-merge-001 wide")]
+struct Rename {
+    /// The run's name
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Its new name
+    #[arg(value_name = "NAME")]
+    name: Name,
+}
+
+/// Keep a note on a run, or print it
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline runs note flickr8k-merge-001 'wider, with more dropout'
+  cutline runs note flickr8k-merge-001
+  cutline runs note flickr8k-merge-001 ''")]
+struct Note {
+    /// The run's name
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// The note; an empty one removes it
+    #[arg(value_name = "TEXT")]
+    text: Option<String>,
 }
 
 /// Remove runs with all their checkpoints
@@ -78,6 +110,8 @@ struct Row {
     host: Option<String>,
     /// Why it failed.
     error: Option<String>,
+    /// What a user has noted on it.
+    note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,6 +126,8 @@ impl Runs {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         match self.action {
             Some(Action::Rm(remove)) => remove.run(context),
+            Some(Action::Rename(rename)) => rename.run(context),
+            Some(Action::Note(note)) => note.run(context),
             None => self.list(context),
         }
     }
@@ -114,7 +150,8 @@ impl Runs {
         for (name, job) in self.jobs(context)? {
             let status =
                 Status::read(&job).with_context(|| format!("cannot read {}", display_path(&job.events())))?;
-            rows.push(row(name, status));
+            let note = context.root.find_run(&name).and_then(|run| run.note());
+            rows.push(row(name, status, note.unwrap_or_default()));
         }
         if self.json {
             return Ok(context.print(&json::pretty(&rows)?)?);
@@ -126,14 +163,19 @@ impl Runs {
         let mut table = Table::new([
             "run", "state", "epoch", "left", "BLEU-4", "CIDEr-D", "last", "pid", "host",
         ]);
+        let mut notes = String::new();
         for row in rows {
+            if let Some(note) = &row.note {
+                notes += &format!("{}: {}\n", row.run, display_safe(note));
+            }
             table.row(cells(row));
         }
-        Ok(context.print(&table.render(context.terminal.stdout_paint()))?)
+        let table = table.render(context.terminal.stdout_paint());
+        Ok(context.print(&format!("{table}{notes}"))?)
     }
 }
 
-fn row(run: String, status: Status) -> Row {
+fn row(run: String, status: Status, note: Option<String>) -> Row {
     let summary = status.summary;
     let is_live = status.state.is_live();
     Row {
@@ -156,6 +198,7 @@ fn row(run: String, status: Status) -> Row {
         pid: summary.pid.filter(|_| is_live),
         host: summary.host,
         error: summary.end.and_then(|(_, error)| error),
+        note,
     }
 }
 
@@ -197,6 +240,26 @@ impl Remove {
         for run in runs {
             run.remove()?;
             context.notice(&format!("removed {}", display_path(run.path())));
+        }
+        Ok(())
+    }
+}
+
+impl Rename {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let renamed = context.root.find_run(&self.run)?.rename(&self.name)?;
+        context.notice(&format!("it is in {} now", display_path(renamed.path())));
+        Ok(())
+    }
+}
+
+impl Note {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let run = context.root.find_run(&self.run)?;
+        match (self.text, run.note()?) {
+            (Some(text), _) => run.set_note(&text)?,
+            (None, Some(note)) => context.print(&format!("{}\n", display_safe(&note)))?,
+            (None, None) => context.notice(&format!("there is no note on {}", run.name())),
         }
         Ok(())
     }

@@ -4,7 +4,9 @@ use super::directory_error::DirectoryError;
 use super::job::{Detached, JobDirectory, LockState, SpawnError, Status, look_at_lock, spawn_detached};
 use super::name::Name;
 use crate::config::Assignment;
+use crate::files::write_atomically;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directory of one run, and the paths of what lies in it.
@@ -102,6 +104,68 @@ impl RunDirectory {
         })
     }
 
+    /// Gives the run another name, and so another directory.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Live`] where somebody works on it, [`DirectoryError::Taken`] where the name is another's.
+    pub fn rename(&self, name: &Name) -> Result<Self, DirectoryError> {
+        self.check_removable()?;
+        let renamed = Self::new(self.path.with_file_name(name.as_str()));
+        if renamed.path.exists() {
+            return Err(DirectoryError::Taken { path: renamed.path });
+        }
+        std::fs::rename(&self.path, &renamed.path).map_err(|source| DirectoryError::Io {
+            action: "rename",
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(renamed)
+    }
+
+    /// What a user has noted on the run, if anything.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] where it cannot be read.
+    pub fn note(&self) -> Result<Option<String>, DirectoryError> {
+        let path = self.note_file();
+        match std::fs::read_to_string(&path) {
+            Ok(note) => Ok(Some(note.trim().to_owned()).filter(|note| !note.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DirectoryError::Io {
+                action: "read",
+                path,
+                source,
+            }),
+        }
+    }
+
+    /// Keeps a note on the run in place of the one before; an empty one removes it.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] where it cannot be written or removed.
+    pub fn set_note(&self, note: &str) -> Result<(), DirectoryError> {
+        let path = self.note_file();
+        let done = match note.trim() {
+            "" => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            },
+            note => write_atomically(&path, |out| writeln!(out, "{note}")),
+        };
+        done.map_err(|source| DirectoryError::Io {
+            action: "write",
+            path,
+            source,
+        })
+    }
+
+    fn note_file(&self) -> PathBuf {
+        self.path.join("note.txt")
+    }
+
     /// The checkpoint after the last finished step that was saved.
     pub fn latest(&self) -> PathBuf {
         self.path.join("latest.safetensors")
@@ -115,5 +179,56 @@ impl RunDirectory {
     /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
     pub fn vocabulary(&self) -> PathBuf {
         self.path.join("vocabulary.txt")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runs::Root;
+    use crate::runs::job::Lock;
+
+    fn run() -> (tempfile::TempDir, RunDirectory) {
+        let place = tempfile::tempdir().unwrap();
+        let run = Root::new(place.path())
+            .create_run(&"mine".parse().unwrap())
+            .unwrap();
+        std::fs::write(run.config(), "").unwrap();
+        (place, run)
+    }
+
+    #[test]
+    fn a_run_takes_what_it_holds_along_to_another_name() {
+        let (_place, run) = run();
+        run.set_note("a first try").unwrap();
+        let renamed = run.rename(&"yours".parse().unwrap()).unwrap();
+        assert_eq!(renamed.name(), "yours");
+        assert_eq!(renamed.note().unwrap().as_deref(), Some("a first try"));
+        assert!(!run.path().exists());
+    }
+
+    #[test]
+    fn a_run_keeps_its_name_while_somebody_works_on_it_or_the_other_is_taken() {
+        let (_place, run) = run();
+        std::fs::create_dir(run.path().with_file_name("yours")).unwrap();
+        let yours: Name = "yours".parse().unwrap();
+        assert!(matches!(run.rename(&yours), Err(DirectoryError::Taken { .. })));
+        let _lock = Lock::take(&run.job().lock()).unwrap();
+        let other: Name = "other".parse().unwrap();
+        assert!(matches!(run.rename(&other), Err(DirectoryError::Live { .. })));
+        assert!(run.path().exists());
+    }
+
+    #[test]
+    fn a_note_is_kept_replaced_and_removed() {
+        let (_place, run) = run();
+        assert_eq!(run.note().unwrap(), None);
+        for note in ["one", "two  "] {
+            run.set_note(note).unwrap();
+            assert_eq!(run.note().unwrap().as_deref(), Some(note.trim()));
+        }
+        run.set_note(" ").unwrap();
+        run.set_note("").unwrap();
+        assert_eq!(run.note().unwrap(), None);
     }
 }

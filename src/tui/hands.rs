@@ -1,7 +1,6 @@
 //! What the workbench does outside: it leaves control files, starts the commands a user would type, and reads what is
 //! to be shown.
 
-use super::Shim as _;
 use super::forms::prompts::{expanded, export_format};
 use super::message::{
     CaptionRequest, DataSetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey, Message, SideBySide,

@@ -190,17 +190,3 @@ fn is_pressing(message: &Message) -> bool {
         Message::Key(_) | Message::Mouse(_) | Message::Paste(_) | Message::Resized(..) | Message::Quit
     )
 }
-
-// TEMP SHIM
-pub(crate) trait Shim {
-    fn rename(&self, _: &crate::runs::Name) -> Result<(), String> {
-        Ok(())
-    }
-    fn note(&self) -> Result<Option<String>, String> {
-        Ok(None)
-    }
-    fn set_note(&self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-}
-impl Shim for crate::runs::RunDirectory {}

@@ -1,7 +1,6 @@
 //! The thread that looks at what lies under the root and tells what it sees: runs and their logs, data sets,
 //! evaluations, and how busy the machine is.
 
-use super::Shim as _;
 use super::machine::Machine;
 use super::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use crate::captioning::feature_directories;
