@@ -3,42 +3,37 @@
 //! The steps are command lines, shown and then run as they stand, so what the demo teaches is what it does.
 //! Standard output gets the figures and the samples only, the same in every run.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use clap::{Args, Command};
 
 use super::Context;
 use super::evaluate::{Evaluate, sample_lines, samples, told_figures};
 use super::interrupt::{Interrupt, Interrupted};
-use super::picture::{PictureArgs, Protocol, draw};
 use super::prepare::Prepare;
 use super::terminal::{Role, display_safe};
 use super::train::{self, Train};
-use crate::dataset::DataSet;
+use super::workbench;
 use crate::evaluation::Report;
-use crate::runs::{Name, Root};
+use crate::runs::{Name, Root, TrainingRun};
 use crate::training::{Ending, preset};
-use crate::vision::photo;
 
 /// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
 const DATA_SET: &str = "scenes";
 /// References shown under a sample's caption.
 const REFERENCES: usize = 1;
-/// Columns of a sample's photo: a photo and its caption then fit into a terminal of 24 rows.
-const COLUMNS: u16 = 32;
 
 /// Walk the whole way on the built-in data set: draw, train, score, caption
 ///
 /// The photos are drawn by the program from a seed, five captions each; a small CNN and a decoder are trained
-/// on them from scratch. Takes at most three minutes on two cores, and two runs print the same numbers.
+/// on them from scratch. On a terminal the workbench opens as the training begins. Elsewhere, or with --headless,
+/// figures and captions are printed: that takes at most three minutes on two cores, and two runs print the same.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline demo
   cutline demo --headless > demo.txt")]
 pub(super) struct Demo {
-    /// Print text only: no photos, whatever the terminal can draw
+    /// Print figures and captions; do not open the workbench
     #[arg(long)]
     headless: bool,
 }
@@ -49,12 +44,15 @@ impl Demo {
         let run = free_run(&context.root);
         prepare(context)?;
         interrupt.check().inspect_err(|_| go_on("demo", context))?;
+        if !self.headless && context.terminal.is_interactive() {
+            return watch_training(&run, context);
+        }
         train(&run, context)?;
         let report = evaluate(&run, context)?;
         interrupt
             .check()
             .inspect_err(|_| go_on(&format!("evaluate {run}"), context))?;
-        self.show(&report, context)?;
+        show(&report, context)?;
         let root = context.root_flag();
         context.notice(&format!(
             "\nThat was the whole way. Next, with this run:\n  \
@@ -65,20 +63,19 @@ impl Demo {
         ));
         Ok(())
     }
+}
 
-    fn show(&self, report: &Report, context: &Context) -> anyhow::Result<()> {
-        let paint = context.terminal.stdout_paint();
-        context.notice("");
-        context.print(&told_figures(report, paint))?;
-        let album = Album::open(self.headless, context)?;
-        for sample in samples(&report.captions) {
-            let photo = display_safe(&sample.photo);
-            context.print(&format!("\n{}\n", paint.text(Role::Quiet, &photo)))?;
-            album.draw(&sample.photo, context)?;
-            context.print(&sample_lines(sample, REFERENCES, paint))?;
-        }
-        Ok(())
+/// Figures and samples.
+fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
+    let paint = context.terminal.stdout_paint();
+    context.notice("");
+    context.print(&told_figures(report, paint))?;
+    for sample in samples(&report.captions) {
+        let photo = display_safe(&sample.photo);
+        context.print(&format!("\n{}\n", paint.text(Role::Quiet, &photo)))?;
+        context.print(&sample_lines(sample, REFERENCES, paint))?;
     }
+    Ok(())
 }
 
 fn prepare(context: &Context) -> anyhow::Result<()> {
@@ -96,7 +93,8 @@ fn prepare(context: &Context) -> anyhow::Result<()> {
     prepare.run(&context.in_passing())
 }
 
-fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
+/// Announces the training and makes it ready.
+fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> {
     let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
         .with(preset::DEMO.iter().flat_map(|setting| ["--set", setting]));
     announce(
@@ -105,7 +103,25 @@ fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
         context,
     );
     let train: Train = command.parse()?;
-    match train::follow(train.start(context)?, context)? {
+    train.start(context)
+}
+
+/// Opens the workbench on the training, which goes on in a process of its own.
+fn watch_training(run: &Name, context: &Context) -> anyhow::Result<()> {
+    start_training(run, context)?.release().take_up(&[])?;
+    workbench::open(context, Some(run.as_str()))?;
+    let root = context.root_flag();
+    context.notice(&format!(
+        "The training needs no window. Come back to it, score it, or steer it:\n  \
+         cutline attach {run}{root}\n  \
+         cutline evaluate {run}{root}\n  \
+         cutline control {run} stop{root}"
+    ));
+    Ok(())
+}
+
+fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
+    match train::follow(start_training(run, context)?, context)? {
         Ending::Complete | Ending::Early => Ok(()),
         Ending::Interrupted => Err(Interrupted.into()),
     }
@@ -144,34 +160,6 @@ fn free_run(root: &Root) -> Name {
             return name;
         }
         number += 1;
-    }
-}
-
-/// The photos of the samples, where they are drawn.
-struct Album {
-    photos: HashMap<String, PathBuf>,
-}
-
-impl Album {
-    /// Empty where nothing shall or can be drawn.
-    fn open(headless: bool, context: &Context) -> anyhow::Result<Self> {
-        let mut photos = HashMap::new();
-        if !headless && context.terminal.stdout_draws() {
-            let data_set = DataSet::load(&context.root.find_dataset(DATA_SET)?)?;
-            photos.extend(data_set.photos.into_iter().map(|photo| (photo.key, photo.path)));
-        }
-        Ok(Self { photos })
-    }
-
-    fn draw(&self, photo: &str, context: &Context) -> anyhow::Result<()> {
-        let Some(path) = self.photos.get(photo) else {
-            return Ok(());
-        };
-        let size = PictureArgs {
-            protocol: Protocol::Auto,
-            width: Some(COLUMNS),
-        };
-        draw(photo::decode(path)?, &size, &context.terminal)
     }
 }
 
