@@ -11,6 +11,7 @@
 //! not know: later versions of the same `format` add some.
 
 use crate::training::{Evaluation, Progress, Samples, Saved, Step, TrainingEvent};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -173,16 +174,37 @@ struct Head<'a> {
     event: Cow<'a, str>,
 }
 
+impl<'a> Head<'a> {
+    /// Of a line that begins as [`Record`] is written: without looking at the rest of it.
+    fn at_front(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(br#"{"seq":"#)?;
+        let (seq, rest) = rest.split_at(rest.iter().position(|&byte| byte == b',')?);
+        let rest = rest.strip_prefix(br#","time":"#)?;
+        let (time, rest) = rest.split_at(rest.iter().position(|&byte| byte == b',')?);
+        let rest = rest.strip_prefix(br#","event":""#)?;
+        let event = &rest[..rest.iter().position(|&byte| byte == b'"')?];
+        let is_plain = event.iter().all(|byte| byte.is_ascii_lowercase());
+        Some(Self {
+            seq: serde_json::from_slice(seq).ok()?,
+            time: serde_json::from_slice(time).ok()?,
+            event: Cow::Borrowed(std::str::from_utf8(event).ok().filter(|_| is_plain)?),
+        })
+    }
+}
+
 impl Record {
     /// Reads a line.
     ///
-    /// Twice, in fact: once to see what it is, once for that. Serde's own way for enums of this form keeps every
-    /// field in a tree first, which takes several times as long; logs have a line for every step.
+    /// First what it is, then all of it as that. Serde's own way for enums of this form keeps every field in a tree,
+    /// which takes several times as long; logs have a line for every step.
     ///
     /// # Errors
     /// Where the line is no event.
     pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
-        let Head { seq, time, event } = serde_json::from_slice(line)?;
+        let Head { seq, time, event } = match Head::at_front(line) {
+            Some(head) => head,
+            None => serde_json::from_slice(line)?,
+        };
         let event = match event.as_ref() {
             "start" => Event::Start(serde_json::from_slice(line)?),
             "step" => Event::Step(serde_json::from_slice(line)?),
@@ -194,7 +216,10 @@ impl Record {
             "message" => Event::Message(serde_json::from_slice(line)?),
             "warning" => Event::Warning(serde_json::from_slice(line)?),
             "end" => Event::End(serde_json::from_slice(line)?),
-            _ => Event::Unknown,
+            _ => {
+                serde_json::from_slice::<IgnoredAny>(line)?;
+                Event::Unknown
+            }
         };
         Ok(Self { seq, time, event })
     }
@@ -292,6 +317,22 @@ mod tests {
             let line = serde_json::to_vec(&record).unwrap();
             assert!(!line.contains(&b'\n'));
             assert_eq!(Record::parse(&line).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn fields_may_stand_in_any_order_and_apart() {
+        let event = br#"{ "name": "best", "time": 1.5, "step": 9, "event": "checkpoint", "seq": 3 }"#;
+        let ours = br#"{"seq":3,"time":1.5,"event":"checkpoint","name":"best","step":9}"#;
+        assert_eq!(Record::parse(event).unwrap(), Record::parse(ours).unwrap());
+        for torn in [
+            &ours[..40],
+            &ours[..60],
+            br#"{"seq":3,"time":,"event":"end"}"#,
+            br#"{"seq":3,"time":1,"event":"tea","#,
+            br#"{"seq":-3,"time":1,"event":"step"}"#,
+        ] {
+            assert!(Record::parse(torn).is_err());
         }
     }
 
