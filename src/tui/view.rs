@@ -11,9 +11,11 @@ use super::app::{App, Tab};
 use super::keymap::Bound;
 use super::keys::{Action, Context, Shown};
 use super::pictures::PictureKey;
+use super::run_view::RunView;
 use super::tabs;
 use super::theme::Theme;
 use super::widgets::{picture, popup};
+use crate::runs::job::State;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -115,13 +117,29 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
 
 /// What came of the last thing that was done, or else the run's last news.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
-    let news = app.runs.open().and_then(|view| view.news.clone());
+    let news = app
+        .runs
+        .open()
+        .and_then(|view| next_step(app, view).or_else(|| view.news.clone()));
     match (&app.notice, news) {
         (Some(Ok(done)), _) => Line::styled(done.clone(), theme.good),
         (Some(Err(why)), _) => Line::styled(why.clone(), theme.bad),
         (None, Some(news)) if app.tab == Tab::Train => Line::styled(news, theme.quiet),
         (None, _) => Line::raw(""),
     }
+}
+
+/// What to do with a run that is complete and has not been scored.
+fn next_step(app: &App, view: &RunView) -> Option<String> {
+    let is_scored = app.evaluate.all()?.iter().any(|known| known.key.run == view.name);
+    if view.state != Some(State::Complete) || is_scored {
+        return None;
+    }
+    let scores = app.keymap.key_of(Context::Everywhere, Action::ShowEvaluate);
+    let new = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
+    Some(format!(
+        "complete; {scores}, then {new} and Enter score its captions"
+    ))
 }
 
 /// The keys that stand in the footer of this width, what they do, and where each ends: as many as there is room for;

@@ -49,8 +49,8 @@ impl Order {
 pub struct ListedPhoto<'a> {
     /// The photo with its caption.
     pub photo: &'a CaptionedPhoto,
-    /// By how much its score is above the baseline's, where that is what the list is about.
-    pub difference: Option<f64>,
+    /// By how much its score is above the baseline's, and the caption there; where the list is about that.
+    pub change: Option<(f64, &'a str)>,
 }
 
 /// What was asked to be compared: evaluations with their reports' heads, to know them from later ones.
@@ -130,10 +130,7 @@ impl EvaluatePage {
         let Some(report) = self.selected().and_then(|selected| self.report(&selected.key)) else {
             return Vec::new();
         };
-        let plain = |photo| ListedPhoto {
-            photo,
-            difference: None,
-        };
+        let plain = |photo| ListedPhoto { photo, change: None };
         match self.order {
             Order::Best => report
                 .best_photos(self.score, PHOTOS)
@@ -160,7 +157,7 @@ impl EvaluatePage {
             .into_iter()
             .map(|change| ListedPhoto {
                 photo: change.ours,
-                difference: Some(change.difference),
+                change: Some((change.difference, change.theirs.caption.as_str())),
             })
             .collect()
     }

@@ -30,6 +30,8 @@ use std::num::NonZeroUsize;
 const NOISE: f64 = 0.05;
 /// Bins of the distribution of scores.
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
+/// Rows of what the selected photo is about.
+const SELECTED: u16 = 5;
 /// Columns of the distribution.
 const DISTRIBUTION: u16 = 30;
 
@@ -38,7 +40,7 @@ fn parts(area: Rect, rows: usize) -> [Rect; 4] {
     let table = (rows as u16 + 1).min(area.height / 2).max(3);
     let [table, said, below] = Layout::vertical([
         Constraint::Length(table),
-        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Min(1),
     ])
     .areas(area);
@@ -263,7 +265,12 @@ fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
 }
 
 fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let [title, rows] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
+    let [title, rows, selected] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(SELECTED),
+    ])
+    .areas(area);
     let score = app.evaluate.score;
     let words = format!("{} by {}", app.evaluate.order.title(), score.name());
     frame.render_widget(Line::styled(words, theme.heading), title);
@@ -279,11 +286,28 @@ fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let lines = photos.iter().map(|listed| photo_line(listed, score, theme));
     let style = selection(app.evaluate.focus == Focus::Detail, theme);
     list::draw(frame, rows, lines, app.evaluate.at, style);
+    if let Some(listed) = photos.get(app.evaluate.at) {
+        let lines = Paragraph::new(in_full(listed, theme)).wrap(Wrap { trim: false });
+        frame.render_widget(lines, selected);
+    }
+}
+
+/// The caption of the selected photo, the baseline's where that is another, and a reference.
+fn in_full(listed: &ListedPhoto<'_>, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::raw(display_safe(&listed.photo.caption).into_owned())];
+    if let Some((_, theirs)) = listed.change {
+        let theirs = format!("baseline: {}", display_safe(theirs));
+        lines.push(Line::styled(theirs, theme.warning));
+    }
+    let reference = listed.photo.references.first().map_or("", String::as_str);
+    let reference = format!("reference: {}", display_safe(reference));
+    lines.push(Line::styled(reference, theme.quiet));
+    lines
 }
 
 fn photo_line(listed: &ListedPhoto<'_>, score: Score, theme: &Theme) -> Line<'static> {
-    let figure = match listed.difference {
-        Some(difference) => format!("{difference:+.3} "),
+    let figure = match listed.change {
+        Some((difference, _)) => format!("{difference:+.3} "),
         None => format!("{:.3} ", score.of(listed.photo.scores)),
     };
     Line::from(vec![
