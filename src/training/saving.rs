@@ -42,8 +42,10 @@ impl<D: Backend> Trainer<'_, D> {
         for (parameter, moments) in self.model.parameters().into_iter().zip(&mut self.adam.moments) {
             let shape = parameter.shape();
             let [first, second] = moment_names(&parameter.name);
-            moments.first = checkpoint.matrix(&device, &first, shape)?;
-            moments.second = checkpoint.matrix(&device, &second, shape)?;
+            for (name, moment) in [(first, &mut moments.first), (second, &mut moments.second)] {
+                let values = checkpoint.matrix(&device, &name, shape)?;
+                *moment = D::try_moment(&values).map_err(TrainingError::device)?;
+            }
         }
         Ok(())
     }
@@ -108,28 +110,19 @@ impl<D: Backend> Trainer<'_, D> {
     }
 
     fn write_latest(&self) -> Result<(), TrainingError> {
-        let parameters = self.model.parameters();
-        let moments =
-            parameters
-                .iter()
-                .zip(&self.adam.moments)
-                .flat_map(|(parameter, Moments { first, second })| {
-                    let [first_name, second_name] = moment_names(&parameter.name);
-                    [
-                        NamedMatrix::new(first_name, first),
-                        NamedMatrix::new(second_name, second),
-                    ]
-                });
+        let mut matrices = Vec::new();
+        for (parameter, Moments { first, second }) in self.model.parameters().iter().zip(&self.adam.moments) {
+            for (name, moment) in moment_names(&parameter.name).into_iter().zip([first, second]) {
+                let values = self.model.device().try_moment_values(moment, parameter.shape());
+                let values = values.map_err(TrainingError::device)?;
+                matrices.push(NamedMatrix::new(name, &values));
+            }
+        }
         let position = serde_json::to_value(&self.position).map_err(|error| TrainingError::Position {
             path: self.checkpoints.latest.clone(),
             why: error.to_string(),
         })?;
-        Ok(save(
-            &self.checkpoints.latest,
-            &self.model,
-            moments.collect(),
-            position,
-        )?)
+        Ok(save(&self.checkpoints.latest, &self.model, matrices, position)?)
     }
 }
 

@@ -12,6 +12,7 @@ use super::backend::{Backend, DeviceResult, Matrix};
 use super::parameter::Parameter;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The settings of [`Adam`] that stay the same during a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,13 +43,13 @@ impl Default for AdamSettings {
     }
 }
 
-/// Running moments of one parameter's gradient, of the parameter's shape.
+/// Running moments of one parameter's gradient, of the parameter's shape; see [`OptimiserKernel::Moment`].
 #[derive(Clone, Debug)]
-pub struct Moments<D: Backend> {
+pub struct Moments<M> {
     /// Mean of the gradient.
-    pub first: Matrix<D>,
+    pub first: M,
     /// Mean of its square.
-    pub second: Matrix<D>,
+    pub second: M,
 }
 
 /// The Adam optimiser over a fixed list of parameters.
@@ -59,7 +60,7 @@ pub struct Adam<D: Backend> {
     /// Updates made so far.
     pub step: u64,
     /// One for every parameter, in the order of the list.
-    pub moments: Vec<Moments<D>>,
+    pub moments: Vec<Moments<D::Moment>>,
 }
 
 /// One update's numbers, the same for every element.
@@ -83,27 +84,53 @@ pub struct Update {
 
 /// The element-wise work of [`Adam`].
 pub trait OptimiserKernel: Device<f32> {
-    /// The sum of the squares of a gradient.
-    fn try_norm_squared(gradient: &Matrix<Self>) -> Result<f64, Self::Err>
+    /// What a running moment is kept in: a matrix, or whatever can be written to in place.
+    type Moment: Clone + fmt::Debug;
+
+    /// A moment of these values.
+    fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>
+    where
+        Self: Backend;
+
+    /// The values of a moment, `[rows, columns]`.
+    fn try_moment_values(
+        &self,
+        moment: &Self::Moment,
+        shape: (usize, usize),
+    ) -> Result<Matrix<Self>, Self::Err>
+    where
+        Self: Backend;
+
+    /// The sum of the squares of a matrix.
+    fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, Self::Err>
     where
         Self: Backend,
     {
-        let sum: Tensor<(), f32, Self> = gradient.clone().try_square()?.try_sum()?;
+        let sum: Tensor<(), f32, Self> = matrix.clone().try_square()?.try_sum()?;
         Ok(f64::from(sum.as_vec()[0]))
     }
 
-    /// Updates a parameter and its moments.
-    fn try_update(
-        value: &mut Matrix<Self>,
-        gradient: Matrix<Self>,
-        moments: &mut Moments<Self>,
-        update: Update,
-    ) -> Result<(), Self::Err>
+    /// The sum of the squares of a parameter's gradient.
+    fn try_gradient_norm_squared(
+        gradients: &mut Gradients<f32, Self>,
+        value: &Matrix<Self>,
+    ) -> Result<f64, Self::Err>
     where
         Self: Backend,
     {
-        composed_update(value, gradient, moments, update)
+        gradients.get_or_alloc_mut(value)?;
+        Self::try_norm_squared(&gradients.get(value))
     }
+
+    /// Updates a parameter and its moments by its gradient, which may be used up.
+    fn try_update(
+        value: &mut Matrix<Self>,
+        gradients: &mut Gradients<f32, Self>,
+        moments: &mut Moments<Self::Moment>,
+        update: Update,
+    ) -> Result<(), Self::Err>
+    where
+        Self: Backend;
 }
 
 impl<D: Backend> Adam<D> {
@@ -116,6 +143,7 @@ impl<D: Backend> Adam<D> {
             .into_iter()
             .map(|parameter| {
                 let zeros = parameter.value.device().try_zeros_like(parameter.value.shape())?;
+                let zeros = D::try_moment(&zeros)?;
                 Ok(Moments {
                     first: zeros.clone(),
                     second: zeros,
@@ -140,14 +168,9 @@ impl<D: Backend> Adam<D> {
         learning_rate: f32,
     ) -> DeviceResult<D, f32> {
         let parameters: Vec<_> = parameters.into_iter().collect();
-        let mut found = Vec::with_capacity(parameters.len());
-        for parameter in &parameters {
-            gradients.get_or_alloc_mut(&parameter.value)?;
-            found.push(gradients.get(&parameter.value));
-        }
         let mut squares = 0.0;
-        for gradient in &found {
-            squares += D::try_norm_squared(gradient)?;
+        for parameter in &parameters {
+            squares += D::try_gradient_norm_squared(gradients, &parameter.value)?;
         }
         let norm = squares.sqrt() as f32;
         if !norm.is_finite() {
@@ -155,10 +178,15 @@ impl<D: Backend> Adam<D> {
         }
         self.step += 1;
         let update = self.numbers(norm, learning_rate);
-        for ((parameter, gradient), moments) in parameters.into_iter().zip(found).zip(&mut self.moments) {
+        for (parameter, moments) in parameters.into_iter().zip(&mut self.moments) {
             let decays = parameter.shape().0 > 1;
             let keep = if decays { update.keep } else { 1.0 };
-            D::try_update(&mut parameter.value, gradient, moments, Update { keep, ..update })?;
+            D::try_update(
+                &mut parameter.value,
+                gradients,
+                moments,
+                Update { keep, ..update },
+            )?;
         }
         Ok(norm)
     }
@@ -188,10 +216,11 @@ impl<D: Backend> Adam<D> {
     }
 }
 
-fn composed_update<D: Backend>(
+/// An update composed of dfdx operations: the plain formulation, for any device that keeps moments in matrices.
+pub fn composed_update<D: Backend>(
     value: &mut Matrix<D>,
     gradient: Matrix<D>,
-    moments: &mut Moments<D>,
+    moments: &mut Moments<Matrix<D>>,
     update: Update,
 ) -> DeviceResult<D, ()> {
     let Update {
