@@ -1,6 +1,8 @@
 //! Between dfdx tensors and the plain slices that the CPU kernels work on.
 
 use dfdx::prelude::{Cpu, CpuError, Device, Gradients, ReshapeTo, Shape, SplitTape, Tape, Tensor};
+use pulp::Arch;
+use rayon::prelude::*;
 
 /// The values of a contiguous tensor, copied in one piece (`as_vec` walks them one by one).
 ///
@@ -46,6 +48,26 @@ pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
     for (sum, term) in sum.iter_mut().zip(term) {
         *sum += term;
     }
+}
+
+/// Columns that a thread takes at a time.
+const COLUMNS: usize = 512;
+
+/// Adds all rows of a matrix to `sums`, one after the other: the same bits for any number of threads.
+pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    let width = sums.len();
+    sums.par_chunks_mut(COLUMNS)
+        .enumerate()
+        .for_each(|(piece, sums)| {
+            Arch::new().dispatch(|| {
+                for row in rows.chunks_exact(width) {
+                    let row = &row[piece * COLUMNS..][..sums.len()];
+                    for (sum, value) in sums.iter_mut().zip(row) {
+                        *sum += value;
+                    }
+                }
+            });
+        });
 }
 
 /// Photos per piece of a backward pass whose pieces keep sums of their own, added up in order at the end.

@@ -5,9 +5,11 @@
 //! whole.
 
 use super::{CrossEntropyKernel, Linear, Matrix, Scalar};
-use crate::nn::host::{contiguous, values};
+use crate::nn::elementary;
+use crate::nn::host::{add_rows, contiguous, values};
 use crate::nn::product::{Existing, View, product};
 use dfdx::prelude::*;
+use pulp::Arch;
 use rayon::prelude::*;
 
 /// Rows of logits at a time. Smaller tiles make poor matrix products, larger ones leave the cache.
@@ -151,9 +153,7 @@ fn loss_and_gradients(
             gradient,
             Existing::Accumulate,
         );
-        for row in logits.chunks_exact(outputs) {
-            add_scaled(&mut found.bias, row, 1.0);
-        }
+        add_rows(&mut found.bias, logits);
     });
     ((total / targets.len() as f64) as f32, found)
 }
@@ -167,22 +167,21 @@ struct RowLoss {
 
 /// The loss of one row. Leaves `exp(logit - maximum)` in place of the logits.
 fn row_loss(logits: &mut [f32], target: usize, smoothing: f32) -> RowLoss {
-    let maximum = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let arch = Arch::new();
+    let maximum = arch.dispatch(|| elementary::largest(logits));
     let of_target = logits[target] - maximum;
     let mean = if smoothing == 0.0 {
         0.0
     } else {
-        logits
-            .iter()
-            .map(|&logit| f64::from(logit - maximum))
-            .sum::<f64>()
-            / logits.len() as f64
+        let sum = arch.dispatch(|| elementary::sum(logits));
+        f64::from(sum) / logits.len() as f64 - f64::from(maximum)
     };
-    let mut sum = 0.0;
-    for logit in logits.iter_mut() {
-        *logit = (*logit - maximum).exp();
-        sum += *logit;
-    }
+    let sum = arch.dispatch(|| {
+        for logit in logits.iter_mut() {
+            *logit = elementary::exp(*logit - maximum);
+        }
+        elementary::sum(logits)
+    });
     let log_sum = f64::from(sum).ln();
     let (hit, spread) = (log_sum - f64::from(of_target), log_sum - mean);
     let smoothing = f64::from(smoothing);
@@ -198,15 +197,25 @@ impl RowLoss {
     fn write_gradient(&self, exponentials: &mut [f32], target: usize, smoothing: f32, share: f32) {
         let everywhere = share * smoothing / exponentials.len() as f32;
         let scale = self.normaliser * share;
-        for value in exponentials.iter_mut() {
-            *value = *value * scale - everywhere;
-        }
+        Arch::new().dispatch(|| {
+            for value in exponentials.iter_mut() {
+                *value = *value * scale - everywhere;
+            }
+        });
         exponentials[target] -= share * (1.0 - smoothing);
     }
 }
 
+/// Values that a thread takes at a time.
+const PIECE: usize = 1 << 14;
+
 fn add_scaled(sums: &mut [f32], values: &[f32], scale: f32) {
-    sums.iter_mut()
-        .zip(values)
-        .for_each(|(sum, value)| *sum += scale * value);
+    let pieces = sums.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
+    pieces.for_each(|(sums, values)| {
+        Arch::new().dispatch(|| {
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += scale * value;
+            }
+        });
+    });
 }

@@ -5,9 +5,11 @@
 //! gates are activated where they lie.
 
 use super::{Lstm, LstmKernel, Matrix, Packing};
-use crate::nn::host::{contiguous, values};
+use crate::nn::elementary::{sigmoid, tanh};
+use crate::nn::host::{add_rows, contiguous, values};
 use crate::nn::product::{Existing, View, product};
 use dfdx::prelude::*;
+use pulp::Arch;
 use rayon::prelude::*;
 
 impl LstmKernel for Cpu {
@@ -75,10 +77,7 @@ impl LstmKernel for Cpu {
                 sizes,
                 &packing,
             );
-            let bias_grad: &mut Vec<f32> = grads.get_or_alloc_mut(&bias)?;
-            for row in gate_grads.chunks_exact(sizes.gates()) {
-                bias_grad.iter_mut().zip(row).for_each(|(sum, grad)| *sum += grad);
-            }
+            add_rows(grads.get_or_alloc_mut(&bias)?, &gate_grads);
             Ok(())
         });
         Ok(output.put_tape(tape))
@@ -169,19 +168,32 @@ fn activate(gates: &mut [f32], before: Option<&[f32]>, cell: &mut [f32], output:
     let (input, rest) = gates.split_at_mut(hidden);
     let (forget, rest) = rest.split_at_mut(hidden);
     let (candidate, out) = rest.split_at_mut(hidden);
-    for unit in 0..hidden {
-        input[unit] = sigmoid(input[unit]);
-        forget[unit] = sigmoid(forget[unit]);
-        candidate[unit] = candidate[unit].tanh();
-        out[unit] = sigmoid(out[unit]);
-        let kept = before.map_or(0.0, |cells| forget[unit] * cells[unit]);
-        cell[unit] = kept + input[unit] * candidate[unit];
-        output[unit] = out[unit] * cell[unit].tanh();
-    }
-}
-
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    Arch::new().dispatch(|| {
+        let [input, forget, candidate, out] = [input, forget, candidate, out].map(|gate| &mut gate[..hidden]);
+        let (cell, output) = (&mut cell[..hidden], &mut output[..hidden]);
+        for unit in 0..hidden {
+            input[unit] = sigmoid(input[unit]);
+            forget[unit] = sigmoid(forget[unit]);
+            candidate[unit] = tanh(candidate[unit]);
+            out[unit] = sigmoid(out[unit]);
+        }
+        match before {
+            Some(before) => {
+                let before = &before[..hidden];
+                for unit in 0..hidden {
+                    cell[unit] = forget[unit] * before[unit] + input[unit] * candidate[unit];
+                }
+            }
+            None => {
+                for unit in 0..hidden {
+                    cell[unit] = input[unit] * candidate[unit];
+                }
+            }
+        }
+        for unit in 0..hidden {
+            output[unit] = out[unit] * tanh(cell[unit]);
+        }
+    });
 }
 
 /// The gradients of the gates before their activations, `[rows, 4 * hidden]`, from those of the hidden
@@ -244,16 +256,35 @@ fn deactivate(
     let (input, rest) = gates.split_at_mut(hidden);
     let (forget, rest) = rest.split_at_mut(hidden);
     let (candidate, out) = rest.split_at_mut(hidden);
-    for unit in 0..hidden {
-        let (i, f, g, o) = (input[unit], forget[unit], candidate[unit], out[unit]);
-        let squashed = cell[unit].tanh();
-        let through_cell = cell_grad[unit] + hidden_grad[unit] * o * (1.0 - squashed * squashed);
-        input[unit] = through_cell * g * i * (1.0 - i);
-        forget[unit] = before.map_or(0.0, |cells| through_cell * cells[unit] * f * (1.0 - f));
-        candidate[unit] = through_cell * i * (1.0 - g * g);
-        out[unit] = hidden_grad[unit] * squashed * o * (1.0 - o);
-        cell_grad[unit] = through_cell * f;
-    }
+    Arch::new().dispatch(|| {
+        let [input, forget, candidate, out] = [input, forget, candidate, out].map(|gate| &mut gate[..hidden]);
+        let (cell, hidden_grad) = (&cell[..hidden], &hidden_grad[..hidden]);
+        let cell_grad = &mut cell_grad[..hidden];
+        for unit in 0..hidden {
+            let (i, g, o) = (input[unit], candidate[unit], out[unit]);
+            let squashed = tanh(cell[unit]);
+            let through_cell = cell_grad[unit] + hidden_grad[unit] * o * (1.0 - squashed * squashed);
+            input[unit] = through_cell * g * i * (1.0 - i);
+            candidate[unit] = through_cell * i * (1.0 - g * g);
+            out[unit] = hidden_grad[unit] * squashed * o * (1.0 - o);
+            cell_grad[unit] = through_cell;
+        }
+        // The gradient that goes on to the cell before is through the forget gate.
+        for unit in 0..hidden {
+            let (f, through_cell) = (forget[unit], cell_grad[unit]);
+            cell_grad[unit] = through_cell * f;
+            forget[unit] = through_cell * f * (1.0 - f);
+        }
+        match before {
+            Some(before) => {
+                let before = &before[..hidden];
+                for unit in 0..hidden {
+                    forget[unit] *= before[unit];
+                }
+            }
+            None => forget.fill(0.0),
+        }
+    });
 }
 
 /// `U`'s gradient: the previous hidden states of all rows but the first step's, gathered, make it one product.
