@@ -104,7 +104,7 @@ fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
     let output = place.train_until("first", 100_000, 60).interrupt();
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let run = place.run_directory("first");
-    let [latest, best] = [run.latest(), run.best()].map(|file| fs::read(file).unwrap());
+    let latest = fs::read(run.latest()).unwrap();
 
     let output = with_full_disk(
         &place,
@@ -116,10 +116,12 @@ fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
     assert!(error.contains("latest.safetensors: "), "{error}");
     assert!(error.contains("File too large"), "what the system said: {error}");
     assert!(fs::read(run.latest()).unwrap() == latest);
-    assert!(fs::read(run.best()).unwrap() == best);
     assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
 
-    place.succeeds(&["evaluate", "first", "--checkpoint", "latest"]);
+    // The best one is smaller and fits: it may be a better one now, but it is whole.
+    for checkpoint in ["latest", "best"] {
+        place.succeeds(&["evaluate", "first", "--checkpoint", checkpoint]);
+    }
 }
 
 #[cfg(unix)]

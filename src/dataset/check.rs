@@ -67,7 +67,9 @@ pub(super) fn check(
                 by_hash.entry(*hash.as_bytes()).or_default().push(sound.len());
                 sound.push(photo);
             }
-            Err(reason) => problems.add(ProblemKind::UndecodablePhoto, photo.key, reason),
+            Err(reason) => {
+                problems.add_photo(ProblemKind::UndecodablePhoto, &photo.key, &photo.path, reason);
+            }
         }
     }
     list_copies(&sound, by_hash.into_values(), problems);
@@ -107,6 +109,6 @@ fn list_copies(photos: &[Photo], groups: impl Iterator<Item = Vec<usize>>, probl
             );
             (ProblemKind::DuplicateAcrossSplits, detail)
         };
-        problems.add(kind, &copy.key, detail);
+        problems.add_photo(kind, &copy.key, &copy.path, detail);
     }
 }

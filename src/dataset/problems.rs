@@ -4,6 +4,7 @@ use crate::text::display_safe;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The kinds of problem, each with its list in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +82,9 @@ pub struct Problem {
     pub place: String,
     /// What is wrong there.
     pub detail: String,
+    /// The photo's file, where it is about one that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 /// As `place: detail`, safe for a terminal.
@@ -106,6 +110,17 @@ impl Problems {
         let problem = Problem {
             place: place.into(),
             detail: detail.into(),
+            file: None,
+        };
+        self.0.entry(kind).or_default().push(problem);
+    }
+
+    /// Lists one more problem, with a photo that is there.
+    pub fn add_photo(&mut self, kind: ProblemKind, key: &str, file: &Path, detail: impl Into<String>) {
+        let problem = Problem {
+            place: key.to_owned(),
+            detail: detail.into(),
+            file: Some(file.to_owned()),
         };
         self.0.entry(kind).or_default().push(problem);
     }

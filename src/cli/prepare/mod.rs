@@ -6,7 +6,9 @@ mod target;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -14,16 +16,18 @@ use dfdx::prelude::Cpu;
 
 use super::failure::WithHint;
 use super::job::{Job, detach, run_job};
-use super::progress::{Progress, Task};
+use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
 use crate::dataset::scenes::{self, ScenesSettings};
 use crate::dataset::{
-    DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage, examine,
+    self, DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage,
+    examine,
 };
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name};
 use crate::text::Cleaning;
+use crate::training;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::photo;
@@ -31,6 +35,13 @@ use crate::vision::store::FeatureDtype;
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use target::{Replace, Target};
+
+/// What is done before features are made.
+const CHECKING: &str = "checking photos";
+/// What is counted.
+const PHOTOS: &str = "photos";
+/// How often it is looked how far the check is.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Turn captioned photos into a data set: checked, split, tokenised, and looked at by a CNN
 ///
@@ -219,7 +230,14 @@ impl Prepare {
         job: &Job<'_>,
         context: &Context,
     ) -> anyhow::Result<DataSet> {
-        let (data_set, report) = self.examine(reading, context)?;
+        let (data_set, report) = self.examine(reading, context, &|done, total| {
+            job.progress(training::Progress {
+                task: CHECKING.into(),
+                done,
+                total,
+                unit: PHOTOS.into(),
+            });
+        })?;
         target.save(&data_set, &report)?;
         job.message(format!(
             "{} photos; what does not fit together is listed in {}",
@@ -265,7 +283,7 @@ impl Prepare {
         } else {
             self.read()?
         };
-        let (_, report) = self.examine(reading, context)?;
+        let (_, report) = self.examine(reading, context, &|_, _| {})?;
         let paint = context.terminal.stdout_paint();
         context.print(&report::render(self.name.as_str(), &report, paint))?;
         context.notice("checked only: nothing was written");
@@ -350,36 +368,46 @@ impl Prepare {
         )
     }
 
-    fn examine(&self, reading: Reading, context: &Context) -> anyhow::Result<(DataSet, Report)> {
-        let progress: OnceLock<Progress> = OnceLock::new();
-        let outcome = examine(
-            &self.settings(),
-            &self.source(),
-            reading,
-            self.name.as_str(),
-            &|path| {
-                photo::decode(path)
-                    .map(drop)
-                    .map_err(|error| error.fault.to_string())
-            },
-            &|news| {
-                if news.stage == Stage::Checking {
-                    let start = || {
-                        context.progress(Task {
-                            label: "checking photos".into(),
-                            unit: "photos",
-                            total: Some(news.total as u64),
-                            done: 0,
-                        })
-                    };
-                    progress.get_or_init(start).advance(1);
-                }
-            },
-        );
-        if let Some(progress) = progress.into_inner() {
-            progress.finish();
+    /// Checks what was read. `tell` is told now and then how many photos have been looked at, and of how many.
+    fn examine(
+        &self,
+        reading: Reading,
+        context: &Context,
+        tell: &dyn Fn(u64, u64),
+    ) -> anyhow::Result<(DataSet, Report)> {
+        let total = reading.photos.len() as u64;
+        let progress = context.progress(Task {
+            label: CHECKING.into(),
+            unit: PHOTOS,
+            total: Some(total),
+            done: 0,
+        });
+        let checked = AtomicU64::new(0);
+        let decode = |path: &Path| {
+            let decoded = photo::decode(path);
+            decoded.map(drop).map_err(|error| error.fault.to_string())
+        };
+        let count = |news: dataset::Progress| {
+            if news.stage == Stage::Checking {
+                progress.advance(1);
+                checked.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let (settings, source, name) = (self.settings(), self.source(), self.name.as_str());
+        // The photos are checked on all threads; news is told from this one.
+        let outcome = thread::scope(|scope| {
+            let work = scope.spawn(|| examine(&settings, &source, reading, name, &decode, &count));
+            while !work.is_finished() {
+                tell(checked.load(Ordering::Relaxed), total);
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            work.join()
+        });
+        progress.finish();
+        match outcome {
+            Ok(outcome) => Ok(outcome?),
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        Ok(outcome?)
     }
 }
 

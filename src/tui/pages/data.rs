@@ -8,7 +8,7 @@ use crate::tui::forms::{Purpose, prepare};
 use crate::tui::keys::Action;
 use crate::tui::message::{DataSetDetail, DataSetListing, Effect};
 use crate::tui::popup::Popup;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What stands beside the list of data sets.
@@ -180,24 +180,9 @@ impl DataPage {
         match self.view {
             View::Report => None,
             View::Samples => Some(self.known()?.samples.get(self.at)?.path.clone()),
-            View::Problems => {
-                let place = &self.problems().get(self.at)?.1.place;
-                let known = self.known()?;
-                let sources = [known.manifest.source.place.as_path()];
-                sources
-                    .into_iter()
-                    .map(|source| source.join(place))
-                    .chain([PathBuf::from(place)])
-                    .find(|path| has_photo_name(path))
-            }
+            View::Problems => self.problems().get(self.at)?.1.file.clone(),
         }
     }
-}
-
-fn has_photo_name(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    let ending = ending.unwrap_or_default().to_ascii_lowercase();
-    ["jpg", "jpeg", "png", "gif", "webp", "tif", "tiff", "bmp"].contains(&ending.as_str())
 }
 
 impl App {
