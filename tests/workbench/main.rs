@@ -7,4 +7,5 @@
 mod support;
 
 mod demo;
+mod tabs;
 mod terminal;
