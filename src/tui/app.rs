@@ -221,6 +221,7 @@ impl App {
     /// Takes a key.
     pub(super) fn press_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
+        self.runs.stay();
         match self.popups.pop() {
             None => match self.keymap.action(self.tab.context(), key) {
                 Some(action) => self.act(action),

@@ -7,6 +7,7 @@ use ratatui::crossterm::event::{
 };
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::supports_keyboard_enhancement;
+use ratatui::layout::Rect;
 use ratatui::{DefaultTerminal, Frame};
 use ratatui_image::picker::cap_parser::QueryStdioOptions;
 use ratatui_image::picker::{Picker, ProtocolType};
@@ -66,11 +67,14 @@ impl Screen {
     /// Gives the terminal back to the shell and sleeps, until the shell says to go on.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
         disable_extras()?;
+        self.terminal.show_cursor()?;
         ratatui::try_restore()?;
         emulate_default_handler(SIGTSTP)?;
         self.terminal = ratatui::try_init()?;
         enable_extras()?;
-        self.terminal.clear()
+        // Not with `clear`, which asks where the cursor is: the answer would go to the thread that listens for keys.
+        let (columns, rows) = self.size()?;
+        self.terminal.resize(Rect::new(0, 0, columns, rows))
     }
 }
 

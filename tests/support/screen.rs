@@ -1,8 +1,10 @@
 //! The program at a real pseudo-terminal: keys go in, and a screen can be looked at.
 //!
 //! A thread reads what the program writes as it comes, so no program waits for its reader, and no test has to read.
-//! The terminal is a plain one of 256 colours: it draws no pictures, and says so when it is asked.
+//! The terminal is a plain one of 256 colours: it draws no pictures, and says so when it is asked, unless it is one that
+//! says nothing at all.
 
+use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::Command;
@@ -19,6 +21,8 @@ use rustix::termios::{LocalModes, tcgetattr};
 /// Far longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+/// A screen that has not changed for so long has come to rest.
+const REST: Duration = Duration::from_millis(500);
 /// How long the reader may take to notice that the line was cut.
 const BETWEEN_CHECKS: Timespec = Timespec {
     tv_sec: 0,
@@ -30,6 +34,15 @@ pub(crate) type Size = (u16, u16);
 
 /// The size that a terminal has had from of old.
 pub(crate) const USUAL: Size = (80, 24);
+/// What a cell of a photo is here, whichever of its halves is drawn.
+pub(crate) const PHOTO: &str = "▒";
+
+/// What a terminal does when it is asked something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manners {
+    Answers,
+    IsSilent,
+}
 
 /// A program, and the terminal it is drawn on; the program is killed when this is dropped.
 pub(crate) struct Screen {
@@ -42,10 +55,15 @@ pub(crate) struct Screen {
 impl Screen {
     /// Starts a program in a terminal of this size, with the terminal's variables besides its own and `PATH`.
     pub(crate) fn open(command: &Command, size: Size) -> Self {
+        Self::open_at(command, size, Manners::Answers)
+    }
+
+    /// The same, in a terminal of these manners.
+    pub(crate) fn open_at(command: &Command, size: Size, manners: Manners) -> Self {
         let pair = native_pty_system().openpty(pty_size(size)).unwrap();
         let line = Line::new(pair.master);
         let modes = line.modes();
-        let terminal = Arc::new(Terminal::new(size));
+        let terminal = Arc::new(Terminal::new(size, manners));
         let child = pair.slave.spawn_command(at_terminal(command)).unwrap();
         let line = line.read_into(&terminal);
         Self {
@@ -77,13 +95,41 @@ impl Screen {
     /// Waits until the screen is as asked.
     #[track_caller]
     pub(crate) fn waits_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
-        let came = self.terminal.wait(|seen| is_so(seen.parser.screen()));
+        let came = self.terminal.wait(PATIENCE, |seen| is_so(seen.parser.screen()));
         assert!(came, "waited a minute for {what}:\n{}", self.framed());
+    }
+
+    /// The rows of the screen once they have come to rest.
+    #[track_caller]
+    pub(crate) fn rests(&self) -> Vec<String> {
+        let since = Instant::now();
+        loop {
+            let shown = self.text();
+            let is_other = |seen: &Seen| rows(seen.parser.screen()) != shown;
+            if !self.terminal.wait(REST, is_other) {
+                return shown;
+            }
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no rest in a minute:\n{}",
+                self.framed()
+            );
+        }
     }
 
     /// The rows of the screen, without what is blank at their ends.
     pub(crate) fn text(&self) -> Vec<String> {
         self.terminal.look(|seen| rows(seen.parser.screen()))
+    }
+
+    /// Every cell of the screen with its colours, but for the colour of a blank.
+    pub(crate) fn cells(&self) -> Vec<(String, vt100::Color, vt100::Color, Ink)> {
+        self.terminal.look(|seen| {
+            let (rows, columns) = seen.parser.screen().size();
+            let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            let cells = places.filter_map(|(row, column)| seen.parser.screen().cell(row, column));
+            cells.map(coloured).collect()
+        })
     }
 
     /// How many bytes the program has written.
@@ -116,6 +162,20 @@ impl Screen {
         self.wait();
     }
 
+    /// Waits until the program sleeps, with the terminal as it was before.
+    #[track_caller]
+    pub(crate) fn sleeps(&self) {
+        self.waits_until("the terminal to be given back", |screen| {
+            !screen.alternate_screen() && !screen.hide_cursor()
+        });
+        let since = Instant::now();
+        while !is_stopped(self.pid()) {
+            assert!(since.elapsed() < PATIENCE, "no sleep in a minute");
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        assert_eq!(self.line().modes(), self.modes);
+    }
+
     /// Loses the connection, as a terminal that is closed does, and waits for the program to end.
     #[track_caller]
     pub(crate) fn hang_up(&mut self) {
@@ -139,7 +199,7 @@ impl Screen {
     /// The terminal is as it was: on its usual screen, with a cursor, and reading lines.
     #[track_caller]
     pub(crate) fn assert_restored(&self) {
-        let is_whole = self.terminal.wait(|seen| seen.is_over);
+        let is_whole = self.terminal.wait(PATIENCE, |seen| seen.is_over);
         assert!(is_whole, "the terminal is still written to");
         let (is_usual, has_cursor) = self.terminal.look(|seen| {
             let screen = seen.parser.screen();
@@ -191,9 +251,55 @@ fn shows(screen: &vt100::Screen, text: &str) -> bool {
     rows(screen).iter().any(|row| row.contains(text))
 }
 
-fn rows(screen: &vt100::Screen) -> Vec<String> {
-    let (_, columns) = screen.size();
-    screen.rows(0, columns).collect()
+/// The rows of a screen, without what is blank at their ends.
+pub(crate) fn rows(screen: &vt100::Screen) -> Vec<String> {
+    let (rows, columns) = screen.size();
+    let text = |row| -> String {
+        let cells = (0..columns).filter_map(|column| screen.cell(row, column));
+        cells
+            .filter(|cell| !cell.is_wide_continuation())
+            .map(letters)
+            .collect()
+    };
+    (0..rows).map(|row| text(row).trim_end().to_owned()).collect()
+}
+
+fn letters(cell: &vt100::Cell) -> &str {
+    // Nothing but photos has a background of the palette's finer colours.
+    let is_of_photo = matches!(cell.bgcolor(), vt100::Color::Idx(16..));
+    match cell.contents() {
+        " " | "▀" | "▄" if is_of_photo => PHOTO,
+        "" => " ",
+        letters => letters,
+    }
+}
+
+/// Whether colours are as they are named, or front and back are swapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ink {
+    Usual,
+    Swapped,
+}
+
+fn coloured(cell: &vt100::Cell) -> (String, vt100::Color, vt100::Color, Ink) {
+    let text = letters(cell).to_owned();
+    let ink = match cell.inverse() {
+        true => Ink::Swapped,
+        false => Ink::Usual,
+    };
+    let front = match text.as_str() {
+        " " => vt100::Color::Default,
+        _ => cell.fgcolor(),
+    };
+    (text, front, cell.bgcolor(), ink)
+}
+
+/// Whether a process was put to sleep.
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The state stands behind the name, which may hold anything.
+    let (_, behind) = stat.rsplit_once(") ").unwrap();
+    behind.starts_with('T')
 }
 
 fn pty_size((columns, rows): Size) -> PtySize {
@@ -322,9 +428,10 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn new((columns, rows): Size) -> Self {
+    fn new((columns, rows): Size, manners: Manners) -> Self {
         let seen = Seen {
             parser: vt100::Parser::new_with_callbacks(rows, columns, 0, Answers::default()),
+            manners,
             bytes: 0,
             is_over: false,
         };
@@ -345,9 +452,9 @@ impl Terminal {
     }
 
     /// Whether it came to be so in time.
-    fn wait(&self, is_so: impl Fn(&Seen) -> bool) -> bool {
+    fn wait(&self, patience: Duration, is_so: impl Fn(&Seen) -> bool) -> bool {
         let seen = self.seen.lock().unwrap();
-        let waited = self.news.wait_timeout_while(seen, PATIENCE, |seen| !is_so(seen));
+        let waited = self.news.wait_timeout_while(seen, patience, |seen| !is_so(seen));
         !waited.unwrap().1.timed_out()
     }
 }
@@ -355,6 +462,7 @@ impl Terminal {
 /// All that has been written, as a terminal understands it.
 struct Seen {
     parser: vt100::Parser<Answers>,
+    manners: Manners,
     bytes: u64,
     is_over: bool,
 }
@@ -364,7 +472,11 @@ impl Seen {
     fn take(&mut self, written: &[u8]) -> Vec<u8> {
         self.bytes += written.len() as u64;
         self.parser.process(written);
-        std::mem::take(&mut self.parser.callbacks_mut().0)
+        let answers = std::mem::take(&mut self.parser.callbacks_mut().0);
+        match self.manners {
+            Manners::Answers => answers,
+            Manners::IsSilent => Vec::new(),
+        }
     }
 }
 

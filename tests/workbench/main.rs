@@ -7,4 +7,6 @@
 mod support;
 
 mod demo;
+mod keyboard;
+mod tabs;
 mod terminal;

@@ -1,15 +1,32 @@
 //! The terminal: it is drawn on at any size, and given back as it was.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::Signal;
 
 use super::support::Place;
 use super::support::fixture::RUNS;
-use super::support::screen::{Screen, USUAL};
+use super::support::screen::{Manners, PHOTO, Screen, USUAL, rows};
 
 /// What every screen of the workbench shows.
 const TITLE: &str = "Cutline";
 /// The run that is looked at.
 const RUN: &str = RUNS[0].0;
+/// Within this the workbench listens even where the terminal is silent.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Waits until the tab of all runs shows what their logs come to.
+#[track_caller]
+pub(crate) fn shows_all_runs(screen: &Screen) {
+    screen.waits_until("the logs of all runs to be read", |shown| {
+        let is_read = |run: &str| {
+            rows(shown)
+                .iter()
+                .any(|row| row.contains(run) && !row.contains(" - "))
+        };
+        RUNS.iter().all(|(run, _)| is_read(run))
+    });
+}
 
 fn open(place: &Place) -> Screen {
     let screen = Screen::open(&place.command(&["attach", RUN]), USUAL);
@@ -58,10 +75,62 @@ fn one_that_is_too_small_is_no_end() {
     let place = Place::with_demo();
     let mut screen = open(&place);
     screen.resize((10, 3));
-    screen.no_longer_shows(RUN);
+    screen.shows("this windo");
     screen.resize(USUAL);
     screen.shows(RUN);
     screen.press("q");
     screen.ends_with(0);
     screen.assert_restored();
+}
+
+#[test]
+fn it_is_given_back_while_the_workbench_sleeps() {
+    let place = Place::with_demo();
+    let mut screen = open(&place);
+    screen.press("<Ctrl-Z>");
+    screen.sleeps();
+    screen.signal(Signal::CONT);
+    screen.shows(TITLE);
+    screen.press("5");
+    screen.shows("CIDEr-D");
+    // As a shell's `kill -TSTP` does.
+    screen.signal(Signal::TSTP);
+    screen.sleeps();
+    screen.signal(Signal::CONT);
+    screen.shows("CIDEr-D");
+    screen.press("q");
+    screen.ends_with(0);
+    screen.assert_restored();
+}
+
+#[test]
+fn one_that_answers_nothing_is_drawn_on_and_listened_to() {
+    let place = Place::with_demo();
+    let since = Instant::now();
+    let mut screen = Screen::open_at(&place.command(&["attach", RUN]), USUAL, Manners::IsSilent);
+    screen.shows(TITLE);
+    screen.press("5");
+    screen.shows(RUNS[2].0);
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    screen.press("q");
+    screen.ends_with(0);
+    screen.assert_restored();
+}
+
+#[test]
+fn no_photo_is_left_on_it_by_the_gallery() {
+    let place = Place::with_demo();
+    let runs_after = |keys: &str, shown: &str| {
+        let screen = open(&place);
+        screen.press(keys);
+        screen.shows(shown);
+        screen.press("5");
+        shows_all_runs(&screen);
+        screen.rests();
+        screen.cells()
+    };
+    let without_photo = runs_after("1", "frequent:");
+    let after_photo = runs_after("4", PHOTO);
+    assert!(after_photo.iter().all(|(text, ..)| text != PHOTO));
+    assert_eq!(after_photo, without_photo);
 }

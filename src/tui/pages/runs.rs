@@ -22,6 +22,16 @@ enum Next {
     Listed,
 }
 
+/// Who chose the run that is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Choice {
+    /// The user.
+    #[default]
+    Made,
+    /// Nobody, and not all logs have been read from which one could be guessed well.
+    Guessed,
+}
+
 /// The runs there are.
 #[derive(Clone, Debug, Default)]
 pub struct Runs {
@@ -29,6 +39,7 @@ pub struct Runs {
     is_listed: bool,
     selected: usize,
     open: Option<String>,
+    choice: Choice,
     /// Whether the next run that is found is to be looked at.
     next: Next,
     /// Those that are laid over each other and compared.
@@ -75,6 +86,7 @@ impl Runs {
 
     /// Looks at the run of that name, which may not have been found yet.
     pub fn look_at(&mut self, name: &str) {
+        self.choice = Choice::Made;
         self.open = Some(name.to_owned());
         if let Some(at) = self.views.iter().position(|view| view.name == name) {
             self.selected = at;
@@ -100,6 +112,24 @@ impl Runs {
     pub fn take(&mut self, run: &str, records: &[Record]) {
         if let Some(view) = self.views.iter_mut().find(|view| view.name == run) {
             records.iter().for_each(|record| view.take(record));
+        }
+        if self.choice == Choice::Guessed {
+            self.guess();
+        }
+    }
+
+    /// Stays with the run that is looked at, now that somebody does.
+    pub(in crate::tui) fn stay(&mut self) {
+        self.choice = Choice::Made;
+    }
+
+    /// Looks at the run that is worth it most, as far as that is known: only its log tells when a run was worked on.
+    fn guess(&mut self) {
+        if let Some(name) = self.most_interesting().map(|view| view.name.clone()) {
+            self.look_at(&name);
+        }
+        if self.views.iter().any(|view| view.summary.last_time.is_none()) {
+            self.choice = Choice::Guessed;
         }
     }
 
@@ -150,14 +180,10 @@ impl App {
         self.runs.list(listing);
         // What somebody comes back for is what is being trained, or was last.
         if self.runs.open().is_none() {
-            let first = self.runs.most_interesting().map(|view| view.name.clone());
-            match first {
-                Some(name) => self.runs.look_at(&name),
-                // Without any run, the way begins at the data.
-                None if is_first && self.runs.open.is_none() && self.tab == Tab::Train => {
-                    self.tab = Tab::Data
-                }
-                None => {}
+            self.runs.guess();
+            // Without any run, the way begins at the data.
+            if is_first && self.runs.open.is_none() && self.tab == Tab::Train {
+                self.tab = Tab::Data;
             }
         }
     }

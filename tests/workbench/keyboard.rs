@@ -1,0 +1,320 @@
+//! From nothing to captions of photos with keys alone, and what else keys do to what lies on disk.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::support::fixture::RUNS;
+use super::support::screen::{PHOTO, Screen, USUAL, rows};
+use super::support::{Place, step_losses};
+use super::terminal::shows_all_runs;
+
+/// What the first run on the built-in data set is called.
+const FIRST: &str = "scenes-merge-001";
+/// The usual evaluation of it.
+const SCORED: &str = "scenes-merge-001/dev-best";
+
+/// Far longer than a step takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// The workbench as it is opened without any further word.
+fn open(place: &Place) -> Screen {
+    Screen::open(&place.command(&[]), USUAL)
+}
+
+/// The same on what a small demo left behind, once that has been read.
+fn open_demo(place: &Place) -> Screen {
+    let screen = open(place);
+    screen.shows("of 4, batch");
+    screen
+}
+
+/// Goes down to a field of a form, empties it and types into it.
+fn fill(screen: &Screen, down: usize, value: &str) {
+    screen.press(&"<Down>".repeat(down));
+    screen.press("<Ctrl-U>");
+    screen.press(value);
+}
+
+#[test]
+fn keys_lead_from_nothing_to_captions() {
+    let place = Place::new();
+    let mut screen = open(&place);
+    prepares(&screen);
+    starts_to_train(&screen);
+    screen.resize((200, 60));
+    screen.shows("tokens/s");
+    screen.waits_until("the large window to be filled", |shown| {
+        rows(shown)[59].contains("quit")
+    });
+    screen.resize(USUAL);
+    screen.waits_until("the small window to be filled", |shown| {
+        rows(shown)[23].contains("quit")
+    });
+    screen.kill();
+    trains_on(&place);
+
+    let mut screen = open(&place);
+    steers_to_the_end(&screen);
+    scores(&screen);
+    looks_at_captions(&place, &screen);
+    screen.press("q");
+    screen.ends_with(0);
+    screen.assert_restored();
+}
+
+fn prepares(screen: &Screen) {
+    screen.shows("Welcome to Cutline");
+    screen.press("n");
+    screen.shows("prepare a data set");
+    fill(screen, 8, "60");
+    screen.shows("--photos 60");
+    screen.press("<Enter>");
+    screen.shows("frequent:");
+    screen.shows("train        48");
+}
+
+fn starts_to_train(screen: &Screen) {
+    screen.press("t");
+    screen.shows("the demo: quick, for scenes");
+    fill(screen, 4, "150");
+    screen.shows("training.epochs=150");
+    // Not the demo's large network, and to the last epoch.
+    fill(
+        screen,
+        7,
+        "encoder.small_cnn.size=16 encoder.small_cnn.widths=[8,8] training.patience=0",
+    );
+    screen.shows("training.patience=0");
+    screen.press("<Enter>");
+    screen.shows(FIRST);
+    screen.shows("of 150, batch");
+    screen.shows("running");
+}
+
+/// The workbench is gone; the training is not.
+fn trains_on(place: &Place) {
+    let run = place.run_directory(FIRST);
+    let steps = step_losses(&run).len();
+    let since = Instant::now();
+    while step_losses(&run).len() <= steps {
+        assert!(since.elapsed() < PATIENCE, "no more steps in a minute");
+        thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+fn steers_to_the_end(screen: &Screen) {
+    screen.shows(FIRST);
+    screen.shows("running");
+    screen.press("p");
+    screen.shows("paused");
+    screen.press("p");
+    screen.shows("running");
+    screen.shows("complete");
+    screen.shows("100 %");
+}
+
+fn scores(screen: &Screen) {
+    screen.press("3");
+    screen.shows("Nothing has been scored yet");
+    screen.press("n");
+    screen.shows("score a checkpoint");
+    screen.shows(&format!("evaluate {FIRST}"));
+    screen.press("<Enter>");
+    screen.shows(SCORED);
+    screen.shows("6 photos of scenes, dev split");
+    screen.shows("the best by");
+}
+
+fn looks_at_captions(place: &Place, screen: &Screen) {
+    screen.press("<Enter><Enter>");
+    screen.shows(SCORED);
+    screen.shows("of 6, as they come");
+    screen.shows(PHOTO);
+    let captioned = captioned(place, screen);
+    let score = captioned["cider_d"].as_f64().unwrap();
+    screen.waits_until("its scores", |shown| {
+        let text = rows(shown)
+            .join(" ")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        text.contains("CIDEr-D") && text.contains(&format!("{score:.3}"))
+    });
+    for reference in captioned["references"].as_array().unwrap() {
+        screen.shows(&format!("- {}", beginning(reference.as_str().unwrap())));
+    }
+    screen.shows(&beginning(captioned["caption"].as_str().unwrap()));
+
+    let likeliest = captioned["log_probability"].as_f64().unwrap();
+    screen.press("a");
+    screen.shows("beam 3:");
+    screen.shows(&format!("{likeliest:7.2}  "));
+    screen.waits_until("three captions with log-probabilities", |shown| {
+        rows(shown).iter().filter(|row| is_alternative(row)).count() >= 2
+    });
+}
+
+/// What the report of the evaluation says of the photo that is looked at.
+fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
+    let report = place
+        .path()
+        .join(format!("checkpoints/{FIRST}/evaluations/dev-best/report.json"));
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
+    let shown = screen.text().join("\n");
+    let captions = report["captions"].as_array().unwrap();
+    let mut known = captions
+        .iter()
+        .filter(|captioned| shown.contains(captioned["photo"].as_str().unwrap()));
+    known.next().unwrap().clone()
+}
+
+/// So much of a sentence as no line breaks off.
+fn beginning(sentence: &str) -> String {
+    sentence
+        .chars()
+        .take(20)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// A log-probability and words, beside the photo.
+fn is_alternative(row: &str) -> bool {
+    let beside: String = row.chars().skip(USUAL.0 as usize / 2).collect();
+    let mut words = beside.split_whitespace();
+    let figure = words.next().and_then(|word| word.parse::<f64>().ok());
+    figure.is_some_and(|figure| figure < 0.0) && words.next().is_some()
+}
+
+#[test]
+fn a_comparison_is_written_as_markdown() {
+    let place = Place::with_demo();
+    let file = place.path().join("table.md");
+    let screen = open_demo(&place);
+    screen.press("3");
+    screen.shows("the best by");
+    screen.press("E");
+    screen.shows("export the table");
+    fill(&screen, 0, file.to_str().unwrap());
+    screen.press("<Enter>");
+    screen.shows("wrote ");
+    let table = fs::read_to_string(file).unwrap();
+    assert!(table.starts_with('|'), "{table}");
+    for evaluation in ["demo-001/dev-best", "demo-001/greedy", "demo-002/dev-best"] {
+        assert!(table.contains(evaluation), "{table}");
+    }
+}
+
+#[test]
+fn a_run_is_removed_once_that_is_confirmed() {
+    let place = Place::with_demo();
+    let (run, _) = RUNS[2];
+    let directory = place.path().join("checkpoints").join(run);
+    let screen = open_demo(&place);
+    screen.press("5");
+    shows_all_runs(&screen);
+    screen.press("Gd");
+    screen.shows(&format!("Remove {run}"));
+    screen.press("n");
+    screen.no_longer_shows("Remove");
+    assert!(directory.is_dir());
+    screen.press("d");
+    screen.shows(&format!("Remove {run}"));
+    screen.press("y");
+    screen.waits_until("the run to go from the list", |shown| {
+        !rows(shown)
+            .iter()
+            .any(|row| row.contains(run) && row.contains("stopped"))
+    });
+    assert!(!directory.exists());
+    assert!(place.path().join("checkpoints").join(RUNS[1].0).is_dir());
+}
+
+#[test]
+fn what_was_worked_on_last_is_looked_at_first() {
+    let place = Place::with_demo();
+    let runs = place.path().join("checkpoints");
+    // The one that was written to last comes first by its name.
+    fs::rename(runs.join(RUNS[2].0), runs.join("a-run")).unwrap();
+    let screen = open_demo(&place);
+    screen.shows("a-run");
+}
+
+fn settle(place: &Place, settings: &str) {
+    let directory = place.path().join("config/cutline");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("config.toml"), settings).unwrap();
+}
+
+#[test]
+fn keys_are_those_of_the_user() {
+    let place = Place::with_demo();
+    settle(&place, "[keys.everywhere]\nquit = ['Q', 'Ctrl-X']\n");
+    for key in ["Q", "<Ctrl-X>"] {
+        let mut screen = open_demo(&place);
+        screen.shows("Q quit");
+        screen.press("q5");
+        shows_all_runs(&screen);
+        screen.press(key);
+        screen.ends_with(0);
+        screen.assert_restored();
+    }
+}
+
+#[test]
+fn a_key_that_means_two_things_is_refused() {
+    let place = Place::with_demo();
+    settle(&place, "[keys.train]\ncheckpoint = ['p']\n");
+    let mut screen = open(&place);
+    screen.ends_with(1);
+    screen.assert_restored();
+    let said = screen.text().concat();
+    for words in ["pause-or-resume", "checkpoint", "config.toml"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_directory_that_does_not_exist_is_not_prepared() {
+    let place = Place::with_demo();
+    let before = names(&place, "datasets");
+    let screen = open_demo(&place);
+    screen.press("1");
+    screen.shows("frequent:");
+    screen.press("n");
+    screen.shows("prepare a data set");
+    fill(&screen, 0, "/nowhere/photos");
+    screen.shows("$ cutline prepare /nowhere/photos");
+    screen.press("<Enter>");
+    screen.shows("/nowhere/photos does not exist");
+    assert_eq!(names(&place, "datasets"), before);
+}
+
+#[test]
+fn a_training_of_no_epochs_is_not_started() {
+    let place = Place::with_demo();
+    let before = names(&place, "checkpoints");
+    let screen = open_demo(&place);
+    screen.press("1");
+    screen.shows("frequent:");
+    screen.press("t");
+    screen.shows("$ cutline train scenes");
+    fill(&screen, 4, "0");
+    screen.shows("epochs: training.epochs");
+    screen.press("<Enter>");
+    screen.rests();
+    screen.shows("epochs: training.epochs");
+    assert_eq!(names(&place, "checkpoints"), before);
+}
+
+/// What lies in a directory of the root.
+fn names(place: &Place, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.path().join(directory)).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}

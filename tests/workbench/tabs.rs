@@ -1,0 +1,173 @@
+//! What every tab shows of what a small demo left behind, kept in `snapshots/` in an old and a large window.
+//!
+//! After a change that is meant: `INSTA_UPDATE=always cargo test --release --test workbench tabs`.
+
+use insta::assert_snapshot;
+use vt100::Color;
+
+use super::support::Place;
+use super::support::fixture::RUNS;
+use super::support::screen::{PHOTO, Screen, Size, USUAL};
+use super::terminal::shows_all_runs;
+
+const LARGE: Size = (160, 50);
+/// What stands for what is still to come.
+const TO_COME: [&str; 2] = ["...", "not at hand"];
+
+/// Keys, and what the screen shows once they have been taken.
+type Steps<'a> = &'a [(&'a str, &'a str)];
+
+/// The screen at rest once these keys have been pressed in a window of this size.
+#[track_caller]
+fn shown(place: &Place, size: Size, steps: Steps<'_>) -> String {
+    at_rest(&Screen::open(&place.command(&["attach", RUNS[0].0]), size), steps)
+}
+
+#[track_caller]
+fn at_rest(screen: &Screen, steps: Steps<'_>) -> String {
+    screen.shows("of 4, batch");
+    for (keys, shown) in steps {
+        screen.press(keys);
+        screen.shows(shown);
+    }
+    for words in TO_COME {
+        screen.no_longer_shows(words);
+    }
+    let rows = screen.rests();
+    for words in TO_COME {
+        assert!(!rows.concat().contains(words), "{words} came back");
+    }
+    rows.join("\n")
+}
+
+#[test]
+fn data_report() {
+    let place = Place::with_demo();
+    let steps = [("1", "frequent:")];
+    assert_snapshot!("data_report_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("data_report_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn data_problems() {
+    let place = Place::with_demo();
+    let steps = [("1", "frequent:"), ("v", "fits together")];
+    assert_snapshot!("data_problems_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("data_problems_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn data_samples() {
+    let place = Place::with_demo();
+    let steps = [("1", "frequent:"), ("vv", PHOTO), ("<Enter>j", PHOTO)];
+    assert_snapshot!("data_samples_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("data_samples_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn train_loss() {
+    let place = Place::with_demo();
+    let steps = [("", PHOTO)];
+    assert_snapshot!("train_loss_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("train_loss_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn train_dev_scores() {
+    let place = Place::with_demo();
+    let steps = [("", PHOTO), ("]", "dev scores")];
+    assert_snapshot!("train_dev_scores_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("train_dev_scores_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn train_in_ascii() {
+    let place = Place::with_demo();
+    assert_snapshot!("train_ascii_80x24", in_ascii(&place, &[]));
+}
+
+#[test]
+fn evaluate_list() {
+    let place = Place::with_demo();
+    let steps = [("3", "the best by")];
+    assert_snapshot!("evaluate_list_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("evaluate_list_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn evaluate_most_changed() {
+    let place = Place::with_demo();
+    let steps = [
+        ("3", "the best by"),
+        ("G", "against the baseline"),
+        ("oo", "the most changed by"),
+        ("<Enter>j", "the most changed by"),
+    ];
+    assert_snapshot!("evaluate_most_changed_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("evaluate_most_changed_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn gallery() {
+    let place = Place::with_demo();
+    let steps = [("4", PHOTO)];
+    assert_snapshot!("gallery_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("gallery_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn gallery_in_ascii() {
+    let place = Place::with_demo();
+    assert_snapshot!("gallery_ascii_80x24", in_ascii(&place, &[("4", "photo 1 of")]));
+}
+
+#[test]
+fn runs() {
+    let place = Place::with_demo();
+    for (name, size) in [("runs_80x24", USUAL), ("runs_160x50", LARGE)] {
+        let screen = Screen::open(&place.command(&["attach", RUNS[0].0]), size);
+        screen.press("5");
+        shows_all_runs(&screen);
+        screen.press("jm");
+        screen.shows("* demo-002");
+        assert_snapshot!(name, screen.rests().join("\n"));
+    }
+}
+
+#[test]
+fn help() {
+    let place = Place::with_demo();
+    let steps = [("?", "everywhere")];
+    assert_snapshot!("help_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("help_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn palette() {
+    let place = Place::with_demo();
+    let steps = [(":", "train:"), ("beam", ": beam")];
+    assert_snapshot!("palette_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("palette_160x50", shown(&place, LARGE, &steps));
+}
+
+#[test]
+fn train_form() {
+    let place = Place::with_demo();
+    let steps = [("1", "frequent:"), ("t", "$ cutline train")];
+    assert_snapshot!("train_form_80x24", shown(&place, USUAL, &steps));
+    assert_snapshot!("train_form_160x50", shown(&place, LARGE, &steps));
+}
+
+/// The screen of a terminal that knows neither colours nor anything but ASCII.
+#[track_caller]
+fn in_ascii(place: &Place, steps: Steps<'_>) -> String {
+    let mut command = place.command(&["--ascii", "attach", RUNS[0].0]);
+    command.env("NO_COLOR", "1");
+    let screen = Screen::open(&command, USUAL);
+    let shown = at_rest(&screen, steps);
+    assert!(shown.is_ascii(), "{shown}");
+    for (text, front, back, _) in screen.cells() {
+        assert_eq!((front, back), (Color::Default, Color::Default), "{text}");
+    }
+    shown
+}
