@@ -153,9 +153,11 @@ fn start(root: &Root, arguments: &[String]) -> Told {
         .map_err(told)?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.trim().lines().last().unwrap_or_default();
+    // What a process of its own said as it ended stands last, and there is one line for it.
+    let why = last.rsplit_once("error: ").map_or(last, |(_, why)| why);
     match output.status.success() {
         true => Ok(format!("started: {}", arguments.join(" "))),
-        false => Err(display_safe(last).into_owned()),
+        false => Err(display_safe(why).into_owned()),
     }
 }
 

@@ -288,7 +288,10 @@ fn a_directory_that_does_not_exist_is_not_prepared() {
     fill(&screen, 0, "/nowhere/photos");
     screen.shows("$ cutline prepare /nowhere/photos");
     screen.press("<Enter>");
-    screen.shows("/nowhere/photos does not exist");
+    screen.waits_until("why nothing was started", |shown| {
+        let why = "/nowhere/photos does not exist: name a directory with photos";
+        rows(shown).iter().any(|row| row.starts_with(why))
+    });
     assert_eq!(names(&place, "datasets"), before);
 }
 
