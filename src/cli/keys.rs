@@ -5,6 +5,7 @@ use clap::Args;
 use super::Context;
 use super::terminal::display_path;
 use super::workbench::{keymap, settings_path};
+use crate::tui::keymap::Keymap;
 
 /// Print the workbench's keys, ready to be changed
 ///
@@ -18,7 +19,10 @@ pub(super) struct Keys {}
 
 impl Keys {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let keymap = keymap()?;
+        let keymap = keymap().unwrap_or_else(|error| {
+            context.notice(&format!("warning: {error}\nThese are the usual keys:"));
+            Keymap::default()
+        });
         if let Some(path) = settings_path() {
             context.notice(&format!("Changes belong into {}", display_path(&path)));
         }

@@ -25,7 +25,7 @@ use crate::text::about_duration;
   cutline runs
   cutline runs --all
   cutline runs --json | jq -r '.[] | select(.state == \"crashed\") | .run'
-  cutline runs note flickr8k-merge-001 'wider, with more dropout'
+  cutline runs note flickr8k-merge-001 wider
   cutline runs rename flickr8k-merge-001 wide
   cutline runs rm flickr8k-merge-001"
 )]
@@ -63,7 +63,7 @@ struct Rename {
 /// Keep a note on a run, or print it
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline runs note flickr8k-merge-001 'wider, with more dropout'
+  cutline runs note flickr8k-merge-001 wider
   cutline runs note flickr8k-merge-001
   cutline runs note flickr8k-merge-001 ''")]
 struct Note {

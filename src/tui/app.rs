@@ -1,6 +1,7 @@
 //! The state of the workbench, and how messages change it. Nothing is read, written or drawn here.
 
-use super::form::{Form, Pressed};
+use super::form::{Fault, Form, Pressed};
+use super::forms::prepare::SOURCE;
 use super::forms::{Purpose, Submission};
 use super::keymap::Keymap;
 use super::keys::{Action, Context};
@@ -145,6 +146,8 @@ pub struct App {
     pub gallery: GalleryPage,
     /// What lies over the page, the topmost last.
     pub popups: Vec<Popup>,
+    /// The form whose command is being started: it comes back where that fails.
+    starting: Option<Popup>,
     /// What came of the last thing that was done.
     pub notice: Option<Result<String, String>>,
     /// Which keys do what.
@@ -197,6 +200,7 @@ impl App {
             Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
             Message::Picture { key, picture } => self.pictures.take(key, picture),
             Message::Done(result) => self.notice = Some(result),
+            Message::Started(result) => self.started(result),
             Message::Suspend => return vec![Effect::Suspend],
             Message::Quit => self.life = Life::Ends,
         }
@@ -285,7 +289,7 @@ impl App {
     fn press_in(&mut self, popup: Popup, key: KeyEvent) -> Vec<Effect> {
         match popup {
             Popup::Confirm { effect, .. } => match key.code {
-                KeyCode::Char('y') | KeyCode::Enter => vec![*effect],
+                KeyCode::Char('y' | 'Y') => vec![*effect],
                 _ => Vec::new(),
             },
             Popup::Form { purpose, form } => self.press_in_form(purpose, form, key),
@@ -339,7 +343,16 @@ impl App {
         match form.press(key) {
             Pressed::Left => return Vec::new(),
             Pressed::Submitted => match purpose.submit(&form) {
-                Ok(submission) => return self.carry_out(submission),
+                Ok(submission) => {
+                    if let Err(fault) = self.check_source(&purpose, &form) {
+                        form.outcome = Err(fault);
+                        return self.keep(Popup::Form { purpose, form });
+                    }
+                    if matches!(submission, Submission::Effect(Effect::Start(_))) {
+                        self.starting = Some(Popup::Form { purpose, form });
+                    }
+                    return self.carry_out(submission);
+                }
                 Err(fault) => {
                     let named = form
                         .fields
@@ -366,6 +379,33 @@ impl App {
         let effects = recognition(&purpose, &form);
         self.popups.push(Popup::Form { purpose, form });
         effects
+    }
+
+    /// Refuses to prepare what has been looked at and is nothing that can be.
+    fn check_source(&self, purpose: &Purpose, form: &Form) -> Result<(), Fault> {
+        let source = form.value(SOURCE);
+        match (purpose, &self.data.recognised) {
+            (Purpose::Prepare, Some((place, Err(why)))) if place == source => {
+                Err(Fault::of(SOURCE, why.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A command has been started, or has not: then its form comes back, with the reason.
+    fn started(&mut self, result: Result<String, String>) {
+        let form = self.starting.take();
+        match (result, form) {
+            (Err(why), Some(Popup::Form { purpose, mut form })) if self.popups.is_empty() => {
+                self.runs.look_at_no_next();
+                form.outcome = Err(Fault {
+                    field: None,
+                    message: why,
+                });
+                self.popups.push(Popup::Form { purpose, form });
+            }
+            (result, _) => self.notice = Some(result),
+        }
     }
 
     fn carry_out(&mut self, submission: Submission) -> Vec<Effect> {
@@ -398,12 +438,19 @@ impl App {
             return;
         };
         match arguments.first().map(String::as_str) {
-            Some("prepare") => self.tab = Tab::Data,
+            Some("prepare") => {
+                self.tab = Tab::Data;
+                let name = arguments.iter().skip_while(|word| *word != "--name").nth(1);
+                self.data.select_next(name.cloned());
+            }
             Some("train") => {
                 self.tab = Tab::Train;
                 self.runs.look_at_next();
             }
-            Some("evaluate") => self.tab = Tab::Evaluate,
+            Some("evaluate") => {
+                self.tab = Tab::Evaluate;
+                self.evaluate.select_next();
+            }
             _ => {}
         }
     }
@@ -471,7 +518,10 @@ impl App {
 
     /// The run that keys are about, if somebody works on it; otherwise that is said.
     pub(super) fn live_target(&mut self) -> Option<String> {
-        let (name, state) = self.target()?;
+        let Some((name, state)) = self.target() else {
+            self.refuse("there is no run yet");
+            return None;
+        };
         if state.is_live() {
             return Some(name);
         }
@@ -506,8 +556,11 @@ impl App {
             Some((run, state)) if state.is_live() => {
                 self.refuse(format!("{run} is {} already", state.name()))
             }
+            Some((run, State::Complete)) => self.refuse(format!(
+                "{run} has all its epochs; for more: cutline train --resume {run} --set training.epochs=N"
+            )),
             Some((run, _)) => vec![Effect::TakeUp(run)],
-            None => Vec::new(),
+            None => self.refuse("there is no run yet"),
         }
     }
 }
@@ -515,9 +568,7 @@ impl App {
 /// Where a source is being named, what it is.
 fn recognition(purpose: &Purpose, form: &Form) -> Vec<Effect> {
     match purpose {
-        Purpose::Prepare => vec![Effect::Recognise(
-            form.value(super::forms::prepare::SOURCE).to_owned(),
-        )],
+        Purpose::Prepare => vec![Effect::Recognise(form.value(SOURCE).to_owned())],
         _ => Vec::new(),
     }
 }

@@ -48,7 +48,7 @@ impl Hands {
     pub(super) fn carry_out(&self, effect: Effect) {
         match effect {
             Effect::Control { job, command } => self.done(move |root| control(root, &job, &command)),
-            Effect::TakeUp(run) => self.done(move |root| take_up(root, &run)),
+            Effect::TakeUp(run) => self.done(move |root| take_up(root, run)),
             Effect::Remove(run) => self.done(move |root| {
                 root.find_run(&run).and_then(|run| run.remove()).map_err(told)?;
                 Ok(format!("{run} is removed"))
@@ -59,7 +59,7 @@ impl Hands {
                 run.set_note(&text).map_err(told)?;
                 Ok("noted".to_owned())
             }),
-            Effect::Start(arguments) => self.done(move |root| start(root, &arguments)),
+            Effect::Start(arguments) => self.tell(move |root| Message::Started(start(root, &arguments))),
             Effect::Export { path, compared } => self.done(move |_| export(&path, &compared)),
             Effect::LoadDataSet(name) => self.tell(move |root| Message::DataSet {
                 detail: data_set(root, &name).map(Arc::new),
@@ -127,10 +127,10 @@ fn control(root: &Root, job: &str, command: &Command) -> Told {
     Ok(answer.to_string())
 }
 
-fn take_up(root: &Root, name: &str) -> Told {
-    let run = root.find_run(name).map_err(told)?;
-    let process = run.take_up(&[]).map_err(told)?;
-    Ok(format!("{name} goes on in process {}", process.pid))
+fn take_up(root: &Root, run: String) -> Told {
+    let goes_on = format!("{run} goes on");
+    start(root, &["train".into(), "--resume".into(), run, "--detach".into()])?;
+    Ok(goes_on)
 }
 
 fn rename(root: &Root, run: &str, to: &str) -> Told {
@@ -155,16 +155,20 @@ fn start(root: &Root, arguments: &[String]) -> Told {
     let last = said.trim().lines().last().unwrap_or_default();
     // What a process of its own said as it ended stands last, and there is one line for it.
     let why = last.rsplit_once("error: ").map_or(last, |(_, why)| why);
-    match output.status.success() {
-        true => Ok(format!("started: {}", arguments.join(" "))),
-        false => Err(display_safe(why).into_owned()),
+    let command = arguments.join(" ");
+    if output.status.success() {
+        info!("started: {command}");
+        return Ok(format!("started: {command}"));
     }
+    warn!("not started: {command}: {why}");
+    Err(display_safe(why).into_owned())
 }
 
 fn export(path: &Path, compared: &SideBySide) -> Told {
     let format = export_format(path).ok_or("the name does not end in .csv, .json, .md or .tex")?;
     let text = compared.comparison.export(format).map_err(told)?;
-    write_atomically(path, |out| out.write_all(text.as_bytes())).map_err(told)?;
+    write_atomically(path, |out| out.write_all(text.as_bytes()))
+        .map_err(|error| format!("{}: {error}", display_path(path)))?;
     Ok(format!("wrote {}", display_path(path)))
 }
 

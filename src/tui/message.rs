@@ -104,6 +104,8 @@ pub enum Message {
     },
     /// What came of an effect.
     Done(Result<String, String>),
+    /// What came of a command that was to be started.
+    Started(Result<String, String>),
     /// The process is to be put to sleep.
     Suspend,
     /// The process is to end.

@@ -136,6 +136,7 @@ fn run(screen: &mut Screen, root: &Root, opening: Opening, pace: Pace) -> io::Re
 
     let mut drawn = Instant::now();
     while app.life == Life::GoesOn {
+        let size = app.size;
         for effect in next_messages(&messages, &mut app, pace, drawn) {
             match effect {
                 Effect::Suspend => {
@@ -147,6 +148,9 @@ fn run(screen: &mut Screen, root: &Root, opening: Opening, pace: Pace) -> io::Re
                 }
                 other => hands.carry_out(other),
             }
+        }
+        if app.size != size {
+            screen.draw_anew()?;
         }
         screen.draw(|frame| draw(frame, &app, &theme))?;
         drawn = Instant::now();

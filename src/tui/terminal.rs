@@ -43,7 +43,18 @@ impl Screen {
             told(why);
         }));
         enable_extras()?;
-        Ok(Self { terminal })
+        let mut screen = Self { terminal };
+        // What a workbench that was killed has left there is not what is thought to be there.
+        screen.draw_anew()?;
+        Ok(screen)
+    }
+
+    /// Draws everything with the next frame: the terminal may show something else than was drawn.
+    ///
+    /// Not with `clear`, which asks where the cursor is: the answer would go to the thread that listens for keys.
+    pub(super) fn draw_anew(&mut self) -> io::Result<()> {
+        let (columns, rows) = self.size()?;
+        self.terminal.resize(Rect::new(0, 0, columns, rows))
     }
 
     /// Gives the terminal back as it was.
@@ -72,9 +83,7 @@ impl Screen {
         emulate_default_handler(SIGTSTP)?;
         self.terminal = ratatui::try_init()?;
         enable_extras()?;
-        // Not with `clear`, which asks where the cursor is: the answer would go to the thread that listens for keys.
-        let (columns, rows) = self.size()?;
-        self.terminal.resize(Rect::new(0, 0, columns, rows))
+        self.draw_anew()
     }
 }
 

@@ -16,10 +16,11 @@ use super::tabs;
 use super::theme::Theme;
 use super::widgets::{picture, popup};
 use crate::runs::job::State;
+use crate::text::display_safe;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
 use std::path::Path;
 
 /// The least that can be drawn on.
@@ -60,8 +61,8 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
     let Some(parts) = parts(area) else {
         let (columns, rows) = SMALLEST;
-        let text = format!("this window is too small: {columns}x{rows} is the least");
-        frame.render_widget(Paragraph::new(text), area);
+        let text = format!("too small: {columns}x{rows} is the least");
+        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
     };
     frame.render_widget(Paragraph::new(tab_line(app, theme)), parts.tabs);
@@ -115,8 +116,12 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// What came of the last thing that was done, or else the run's last news.
+/// What came of the last thing that was done, or else a sign that the run is not well, or its last news.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
+    let sign = app.runs.open().and_then(|view| view.signs().into_iter().next());
+    if let (None, Some(sign), Tab::Train) = (&app.notice, sign, app.tab) {
+        return Line::styled(display_safe(&sign.to_string()).into_owned(), theme.warning);
+    }
     let news = app
         .runs
         .open()

@@ -289,9 +289,10 @@ fn a_directory_that_does_not_exist_is_not_prepared() {
     screen.shows("$ cutline prepare /nowhere/photos");
     screen.press("<Enter>");
     screen.waits_until("why nothing was started", |shown| {
-        let why = "/nowhere/photos does not exist: name a directory with photos";
-        rows(shown).iter().any(|row| row.starts_with(why))
+        let why = "source: /nowhere/photos does not exist: name a directory with photos";
+        rows(shown).iter().any(|row| row.contains(why))
     });
+    screen.shows("prepare a data set");
     assert_eq!(names(&place, "datasets"), before);
 }
 

@@ -75,7 +75,7 @@ fn one_that_is_too_small_is_no_end() {
     let place = Place::with_demo();
     let mut screen = open(&place);
     screen.resize((10, 3));
-    screen.shows("this windo");
+    screen.shows("too small");
     screen.resize(USUAL);
     screen.shows(RUN);
     screen.press("q");

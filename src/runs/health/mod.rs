@@ -79,6 +79,10 @@ struct Sampling {
     photos: usize,
     /// The caption of all, where they have but one.
     only_caption: Option<String>,
+    /// How many captions say a word three times in a row.
+    stuttering: usize,
+    /// One of them.
+    stutter: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -95,6 +99,15 @@ pub enum Sign {
         /// The sample photos.
         photos: usize,
         /// Their caption.
+        caption: String,
+    },
+    /// Most sample captions say a word over and over, more than once.
+    Stutter {
+        /// How many do.
+        captions: usize,
+        /// Of so many.
+        photos: usize,
+        /// One of them.
         caption: String,
     },
     /// The captions of the dev split have nothing in common with its references, more than once.
@@ -181,6 +194,7 @@ impl Health {
             self.loss_jumps(),
             self.gradients_explode(),
             self.same_caption(),
+            self.stutter(),
             self.nothing_right(),
             over_fitting,
             stands,
@@ -232,10 +246,14 @@ impl Health {
         let mut captions = samples.captions.iter().map(|sample| &sample.caption);
         let first = captions.next();
         let only = first.filter(|first| captions.all(|caption| caption == *first));
+        let captions = samples.captions.iter().map(|sample| &sample.caption);
+        let stuttering = || captions.clone().filter(|caption| stutters(caption));
         self.samples.push(Sampling {
             step: samples.step,
             photos: samples.captions.len(),
             only_caption: only.cloned(),
+            stuttering: stuttering().count(),
+            stutter: stuttering().next().cloned(),
         });
     }
 
@@ -251,6 +269,20 @@ impl Health {
         Some(Sign::SameCaption {
             photos: last.photos,
             caption: last.only_caption.clone()?,
+        })
+    }
+
+    fn stutter(&self) -> Option<Sign> {
+        let latest = latest(&self.samples, IN_A_ROW)?;
+        let is_ill = |samples: &Sampling| samples.photos > 0 && 2 * samples.stuttering > samples.photos;
+        if self.epochs.len() < IN_A_ROW || !latest.iter().all(is_ill) {
+            return None;
+        }
+        let last = latest.last()?;
+        Some(Sign::Stutter {
+            captions: last.stuttering,
+            photos: last.photos,
+            caption: last.stutter.clone()?,
         })
     }
 
@@ -326,6 +358,14 @@ impl Health {
     }
 }
 
+/// Whether a word comes three times in a row.
+fn stutters(caption: &str) -> bool {
+    let words: Vec<&str> = caption.split_whitespace().collect();
+    words
+        .windows(3)
+        .any(|three| three[0] == three[1] && three[1] == three[2])
+}
+
 /// The last `count`; none where there are fewer.
 fn latest<T>(all: &[T], count: usize) -> Option<&[T]> {
     all.get(all.len().checked_sub(count)?..)
@@ -344,6 +384,11 @@ impl Sign {
             Self::SameCaption { .. } => {
                 "if the loss still falls, give it more time (training.epochs); otherwise train again with a lower \
                  training.learning_rate, and see what `cutline evaluate` names as causes"
+            }
+            Self::Stutter { .. } => {
+                "it has not learned sentences yet: give it more steps (training.epochs, a smaller \
+                 training.batch_size); where the learning rate still rises, a shorter \
+                 training.schedule.warmup_steps; search.no_repeat_ngram hides it only"
             }
             Self::NothingRight { .. } => {
                 "look at the captions: if they are no sentences yet, it needs more time (training.epochs) or another \
@@ -383,6 +428,14 @@ impl fmt::Display for Sign {
             Self::SameCaption { photos, caption } => {
                 write!(out, "all {photos} sample photos get the same caption: {caption}")
             }
+            Self::Stutter {
+                captions,
+                photos,
+                caption,
+            } => write!(
+                out,
+                "{captions} of {photos} sample captions say a word over and over: {caption}"
+            ),
             Self::NothingRight { bleu_4, cider_d } => write!(
                 out,
                 "the dev captions have nothing in common with the references: BLEU-4 {bleu_4:.4}, CIDEr-D \

@@ -180,6 +180,21 @@ fn one_caption_for_all_photos_is_named_once_it_lasts() {
 }
 
 #[test]
+fn words_said_over_and_over_are_named_once_most_captions_do() {
+    let ill = ["a a a a on the", "a dog dog dog", "a dog"];
+    let mut events = with_losses(&WELL);
+    events.extend([samples(6, &ill), samples(7, &["a dog", "a a dog", "the the the"])]);
+    assert_eq!(health(events.clone()).signs(), [], "one of three is few");
+    events.push(samples(8, &ill));
+    assert_eq!(health(events.clone()).signs(), [], "once may be chance");
+    events.push(samples(9, &ill));
+    assert_eq!(
+        only_sign(events).to_string(),
+        "2 of 3 sample captions say a word over and over: a a a a on the"
+    );
+}
+
+#[test]
 fn scores_of_nothing_are_named() {
     let scored = |scores: &[f64]| {
         let events = scores.iter().enumerate();
@@ -295,6 +310,11 @@ fn a_session_that_resumes_before_the_jumps_knows_nothing_of_them() {
 fn advice_names_settings_that_exist() {
     let settings = serde_json::to_value(RunSettings::default()).unwrap();
     let signs = [
+        Sign::Stutter {
+            captions: 2,
+            photos: 3,
+            caption: String::new(),
+        },
         Sign::SameCaption {
             photos: 5,
             caption: String::new(),

@@ -118,6 +118,7 @@ impl Purpose {
     /// Fills other fields in after one has changed.
     pub fn follow(&self, form: &mut Form, changed: &str) {
         match self {
+            Self::Train(presets) if changed == train::DATA_SET => train::choose_preset(form, presets),
             Self::Train(presets) if changed == train::LIKE => train::fill(form, presets),
             _ => {}
         }

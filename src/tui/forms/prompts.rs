@@ -20,12 +20,12 @@ pub(super) const WORDS: &str = "words";
 /// The field of a file.
 const FILE: &str = "file";
 
-/// Asks for a learning rate.
-pub fn learning_rate_form(run: &str) -> Form {
-    let help = "from the next step on, for the rest of the schedule";
+/// Asks for a learning rate; that of now stands in it.
+pub fn learning_rate_form(run: &str, now: &str) -> Form {
+    let help = "the highest one: the schedule goes on from the next step and takes its share of it";
     Form::new(
         format!("learning rate of {run}"),
-        vec![Field::text(RATE, help, "")],
+        vec![Field::text(RATE, help, now)],
     )
 }
 

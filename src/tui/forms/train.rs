@@ -1,6 +1,7 @@
 //! The form that starts a training.
 
 use crate::config::{self, Assignment, ConfigError};
+use crate::dataset::Format;
 use crate::decoder::DecoderKind;
 use crate::runs::Name;
 use crate::training::{RunSettings, preset};
@@ -9,7 +10,8 @@ use serde_json::Value;
 
 /// The field that fills the others.
 pub(super) const LIKE: &str = "like";
-const DATA_SET: &str = "data set";
+/// The field by which the others are filled at first.
+pub(super) const DATA_SET: &str = "data set";
 const NAME: &str = "name";
 const MORE: &str = "more";
 /// The fields that are settings, by the keys of `--set`.
@@ -116,12 +118,20 @@ pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, preset
         "",
     ));
     let mut form = Form::new("train", fields);
-    if data_set == crate::dataset::Format::SCENES {
-        let quick = presets.get(1).map_or("", |preset| &preset.name);
-        form.set(LIKE, quick);
-    }
-    fill(&mut form, presets);
+    choose_preset(&mut form, presets);
     form
+}
+
+/// Chooses what goes with the data set: the demo's settings are for scenes, and for nothing else.
+pub(super) fn choose_preset(form: &mut Form, presets: &[Preset]) {
+    let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
+    let usual = presets.first().map_or("", |preset| preset.name.as_str());
+    if form.value(DATA_SET) == Format::SCENES {
+        form.set(LIKE, quick);
+    } else if form.value(LIKE) == quick {
+        form.set(LIKE, usual);
+    }
+    fill(form, presets);
 }
 
 /// Writes the chosen preset into the fields.
@@ -152,7 +162,7 @@ fn default_of(key: &str) -> String {
 }
 
 /// A number as somebody would type it: those of single precision have no tail of digits.
-fn as_typed(value: &Value) -> String {
+pub fn as_typed(value: &Value) -> String {
     match value.as_f64() {
         Some(number) if value.is_f64() => (number as f32).to_string(),
         _ => value.to_string(),
@@ -258,6 +268,15 @@ mod tests {
                 "{set}: {started}"
             );
         }
+    }
+
+    #[test]
+    fn the_demos_settings_do_not_go_over_to_other_data_sets() {
+        let presets = Preset::built_in();
+        let mut form = form(["flickr8k", "scenes"].into_iter(), "scenes", &presets);
+        form.set(DATA_SET, "flickr8k");
+        choose_preset(&mut form, &presets);
+        assert_eq!(arguments(&form).unwrap().join(" "), "train flickr8k --detach");
     }
 
     #[test]

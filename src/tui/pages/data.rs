@@ -55,6 +55,8 @@ struct Loaded {
 pub struct DataPage {
     listing: Option<Vec<DataSetListing>>,
     selected: usize,
+    /// The one to be selected once it is there.
+    next: Option<String>,
     loaded: Option<Loaded>,
     /// What stands beside the list.
     pub view: View,
@@ -114,7 +116,17 @@ impl DataPage {
         let at = |name: &String| listing.iter().position(|known| known.name == *name);
         let last = listing.len().saturating_sub(1);
         self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        if let Some(at) = self.next.as_ref().and_then(at) {
+            self.selected = at;
+            self.next = None;
+            self.at = 0;
+        }
         self.listing = Some(listing);
+    }
+
+    /// Selects the data set of that name once it is there.
+    pub(in crate::tui) fn select_next(&mut self, name: Option<String>) {
+        self.next = name;
     }
 
     pub(in crate::tui) fn loaded(&mut self, name: &str, detail: Result<Arc<DataSetDetail>, String>) {

@@ -56,14 +56,28 @@ pub struct ListedPhoto<'a> {
 /// What was asked to be compared: evaluations with their reports' heads, to know them from later ones.
 type Asked = Vec<(EvaluationKey, Arc<Report>)>;
 
+/// What was compared, and how it compares.
+type Outcome = (Vec<EvaluationKey>, Result<Arc<SideBySide>, String>);
+
+/// What is done with the next evaluation that is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    /// It is selected.
+    Selected,
+    /// It is one more.
+    #[default]
+    Listed,
+}
+
 /// The page of scores.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatePage {
     listing: Option<Vec<EvaluationListing>>,
     selected: usize,
     baseline: Option<EvaluationKey>,
+    next: Next,
     asked: Asked,
-    outcome: Option<(Vec<EvaluationKey>, Result<Arc<SideBySide>, String>)>,
+    outcome: Option<Outcome>,
     /// By which score photos are judged.
     pub score: Score,
     /// In which order photos are listed.
@@ -167,7 +181,23 @@ impl EvaluatePage {
         let at = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
         let last = listing.len().saturating_sub(1);
         self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        if self.next == Next::Selected
+            && let Some(before) = &self.listing
+        {
+            let is_new = |known: &EvaluationListing| !before.iter().any(|other| other.key == known.key);
+            if let Some(at) = listing.iter().position(is_new) {
+                self.selected = at;
+                self.next = Next::Listed;
+            }
+        }
         self.listing = Some(listing);
+        // It stays, whatever comes to stand before it.
+        self.baseline = self.baseline().cloned();
+    }
+
+    /// Selects the next evaluation that is found.
+    pub(in crate::tui) fn select_next(&mut self) {
+        self.next = Next::Selected;
     }
 
     pub(in crate::tui) fn compared(
@@ -186,11 +216,9 @@ impl EvaluatePage {
             .filter_map(|known| Some((known.key.clone(), known.head.clone()?)))
             .collect();
         wanted.sort_by_key(|(key, _)| *key != baseline);
-        let is_same = |((one, head), (other, asked)): (
-            &(EvaluationKey, Arc<Report>),
-            &(EvaluationKey, Arc<Report>),
-        )| { one == other && Arc::ptr_eq(head, asked) };
-        if wanted.len() == self.asked.len() && wanted.iter().zip(&self.asked).all(is_same) {
+        let mut pairs = wanted.iter().zip(&self.asked);
+        let is_same = pairs.all(|((one, head), (other, asked))| one == other && Arc::ptr_eq(head, asked));
+        if wanted.len() == self.asked.len() && is_same {
             return None;
         }
         let keys = wanted.iter().map(|(key, _)| key.clone()).collect();
@@ -264,7 +292,7 @@ impl App {
         };
         let photos = self.evaluate.photos();
         match (self.evaluate.focus, photos.get(self.evaluate.at)) {
-            (_, None) => return self.refuse("there are no photos to look at yet"),
+            (_, None) => return self.refuse("no photo is listed here; another order may list some"),
             (Focus::List, Some(_)) => {
                 self.evaluate.focus = Focus::Detail;
             }

@@ -98,6 +98,18 @@ impl Runs {
         self.next = Next::LookedAt;
     }
 
+    /// Looks at the next run only where somebody asks for it: there will be none.
+    pub fn look_at_no_next(&mut self) {
+        self.next = Next::Listed;
+    }
+
+    /// Marks a run, or no longer.
+    fn mark(&mut self, name: String) {
+        if !self.marked.remove(&name) {
+            self.marked.insert(name);
+        }
+    }
+
     /// Selects another one.
     pub fn select(&mut self, direction: Move) {
         self.selected = direction.from(self.selected, self.views.len());
@@ -140,11 +152,11 @@ impl Runs {
         for found in listing {
             if !self.seen.contains(&found.name) {
                 self.seen.push(found.name.clone());
-                if self.is_listed && std::mem::take(&mut self.next) == Next::LookedAt {
-                    self.open = Some(found.name.clone());
-                }
             }
             let at = known.iter().position(|view| view.name == found.name);
+            if at.is_none() && self.is_listed && std::mem::take(&mut self.next) == Next::LookedAt {
+                self.open = Some(found.name.clone());
+            }
             let mut view = match at {
                 Some(at) => known.swap_remove(at),
                 None => RunView::new(&found.name),
@@ -177,7 +189,11 @@ impl Runs {
 impl App {
     pub(in crate::tui) fn list_runs(&mut self, listing: Vec<RunListing>) {
         let is_first = !self.runs.is_listed;
+        let open = self.runs.open().map(|view| view.name.clone());
         self.runs.list(listing);
+        if let Some(name) = open.filter(|name| self.runs.named(name).is_none()) {
+            self.refuse(format!("{name} is no longer there"));
+        }
         // What somebody comes back for is what is being trained, or was last.
         if self.runs.open().is_none() {
             self.runs.guess();
@@ -201,11 +217,7 @@ impl App {
                 self.runs.look_at(&name);
                 self.tab = Tab::Train;
             }
-            Action::Mark => {
-                if !self.runs.marked.remove(&name) {
-                    self.runs.marked.insert(name);
-                }
-            }
+            Action::Mark => self.runs.mark(name),
             Action::Compare => return self.compare_runs(),
             Action::Log => return vec![Effect::LoadLog(name)],
             Action::Note => {
@@ -241,7 +253,7 @@ impl App {
                 self.refuse(format!("{run} is {}: stop it first", state.name()))
             }
             Some((run, _)) => self.confirm(
-                format!("Remove {run} with all its checkpoints?"),
+                format!("Remove {run} with all its checkpoints and evaluations?"),
                 Effect::Remove(run),
             ),
             None => Vec::new(),
@@ -287,6 +299,9 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
         row("", views, |view| view.name.clone()),
         row("state", views, |view| {
             view.state.map_or("", State::name).to_owned()
+        }),
+        row("data set", views, |view| {
+            view.summary.data_set.clone().unwrap_or_else(|| "-".into())
         }),
         row("best epoch", views, |view| {
             let best = view.summary.best.as_ref();

@@ -143,7 +143,9 @@ impl App {
 
     fn ask_for_rate(&mut self) {
         if let Some(run) = self.live_target() {
-            let form = prompts::learning_rate_form(&run);
+            let settings = self.runs.open().map(|view| &view.settings);
+            let now = settings.and_then(|settings| settings.pointer("/training/learning_rate"));
+            let form = prompts::learning_rate_form(&run, &now.map_or_else(String::new, train::as_typed));
             self.open_form(Purpose::LearningRate { run }, form);
         }
     }
@@ -153,7 +155,7 @@ impl App {
             return Vec::new();
         };
         let lines = match view.signs().as_slice() {
-            [] => vec!["Nothing looks wrong so far.".to_owned()],
+            [] => vec!["Nothing that is looked for has been seen so far.".to_owned()],
             signs => signs
                 .iter()
                 .flat_map(|sign| {

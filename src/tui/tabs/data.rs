@@ -7,7 +7,8 @@
 //!                         | ...
 //! ```
 
-use crate::dataset::{Problem, ProblemKind, Report, Split};
+use crate::dataset::{Format, Problem, ProblemKind, Report, Split};
+use crate::runs::job::State;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -26,7 +27,7 @@ use std::path::Path;
 
 /// Columns of the list.
 const LIST: u16 = 26;
-/// Rows of a photo among its captions.
+/// The least rows of a photo among its captions.
 const PHOTO: u16 = 10;
 /// The most frequent words that are shown.
 const WORDS: usize = 24;
@@ -42,8 +43,10 @@ fn parts(area: Rect) -> [Rect; 3] {
 
 /// The samples' list, the photo of the selected one, its captions.
 fn sample_parts(view: Rect) -> [Rect; 3] {
-    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(PHOTO)]).areas(view);
-    let [photo, captions] = Layout::horizontal([Constraint::Length(PHOTO * 2), Constraint::Min(1)])
+    let rows = PHOTO.max(view.height * 2 / 3).min(2 * PHOTO);
+    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(rows)]).areas(view);
+    let columns = (rows * 2).min(view.width * 2 / 5);
+    let [photo, captions] = Layout::horizontal([Constraint::Length(columns), Constraint::Min(1)])
         .spacing(1)
         .areas(below);
     [list, photo, captions]
@@ -127,7 +130,7 @@ fn welcome(app: &App) -> Vec<Line<'static>> {
 fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
     let mut spans = vec![Span::raw(format!("{:<16}", listing.name))];
     if let Some((state, summary)) = &listing.job
-        && (state.is_live() || !listing.is_whole)
+        && is_unfinished(listing)
     {
         let told = match &summary.progress {
             Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
@@ -136,6 +139,12 @@ fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
         spans.push(Span::styled(told, theme.state(*state)));
     }
     Line::from(spans)
+}
+
+/// Whether it is being prepared, or was not to the end.
+fn is_unfinished(listing: &DataSetListing) -> bool {
+    let state = listing.job.as_ref().map(|(state, _)| *state);
+    state.is_some_and(|state| state != State::Complete)
 }
 
 fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
@@ -175,7 +184,7 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
             HumanCount(progress.total),
             display_safe(&progress.unit)
         )));
-        if let Some((rate, left)) = summary.progress_rate().filter(|_| state.is_live()) {
+        if let Some((rate, left)) = summary.progress_rate().filter(|_| *state == State::Running) {
             lines.push(Line::raw(format!(
                 "{rate:.1} {}/s, {} left",
                 display_safe(&progress.unit),
@@ -185,6 +194,10 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
     }
     if let Some((_, Some(error))) = &summary.end {
         lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
+    }
+    if !state.is_live() && *state != State::Complete {
+        let how = "prepared again with the same settings, it goes on from there";
+        lines.push(Line::styled(how, theme.warning));
     }
     lines
 }
@@ -200,8 +213,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &Ap
 fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
     let mut lines = Vec::new();
     if let Some(selected) = app.data.selected() {
-        let is_at_work = selected.job.as_ref().is_some_and(|(state, _)| state.is_live());
-        if is_at_work {
+        if is_unfinished(selected) {
             lines.extend(preparing(selected, theme));
         }
         let features = match selected.features.as_slice() {
@@ -211,11 +223,10 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &
         lines.push(Line::raw(format!("features: {}", display_safe(&features))));
     }
     let source = &detail.manifest.source;
-    lines.push(Line::raw(format!(
-        "source: {}, {}",
-        source.format.name(),
-        display_path(&source.place)
-    )));
+    lines.push(Line::raw(match source.format {
+        Format::Scenes => "source: drawn by the program".to_owned(),
+        format => format!("source: {}, {}", format.name(), display_path(&source.place)),
+    }));
     lines.extend(counts(&detail.report, theme));
     lines.push(Line::raw(""));
     lines.extend(histogram(&detail.report, usize::from(area.width), theme));
@@ -344,5 +355,5 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: 
         let tokens = format!("  {}", display_safe(&caption.tokens.join(" ")));
         lines.push(Line::styled(tokens, theme.quiet));
     }
-    frame.render_widget(Paragraph::new(lines), captions);
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), captions);
 }

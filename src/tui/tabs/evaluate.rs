@@ -280,7 +280,8 @@ fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             Order::MostChanged => "no caption differs from the baseline's, or the photos are others",
             Order::Best | Order::Worst => "no photos",
         };
-        frame.render_widget(Line::styled(why, theme.quiet), rows);
+        let why = Paragraph::new(Line::styled(why, theme.quiet)).wrap(Wrap { trim: false });
+        frame.render_widget(why, rows);
         return;
     }
     let lines = photos.iter().map(|listed| photo_line(listed, score, theme));

@@ -63,11 +63,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         theme,
     };
     frame.render_widget(picture, photo);
-    let mut lines = match (gallery.own(), gallery.captioned()) {
-        (None, Some(captioned)) => about(captioned, gallery, theme),
-        _ => Vec::new(),
-    };
+    let captioned = gallery.captioned().filter(|_| gallery.own().is_none());
+    let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
     lines.extend(written(gallery, theme));
+    lines.extend(
+        captioned
+            .into_iter()
+            .flat_map(|captioned| references(captioned, theme)),
+    );
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), text);
 }
 
@@ -113,7 +116,7 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
     Line::from(vec![Span::styled(of, theme.heading), Span::raw(told)])
 }
 
-/// The caption, its scores, another's beside it, the references.
+/// The caption, its scores, another's beside it.
 fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let known = words_of(&captioned.references);
     let scores = &captioned.scores;
@@ -138,12 +141,14 @@ fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Ve
             Err(why) => lines.push(Line::styled(why.to_owned(), theme.warning)),
         }
     }
-    lines.push(Line::raw(""));
-    let references = captioned.references.iter();
-    lines.extend(
-        references.map(|reference| Line::styled(format!("- {}", display_safe(reference)), theme.quiet)),
-    );
     lines
+}
+
+fn references(captioned: &CaptionedPhoto, theme: &Theme) -> Vec<Line<'static>> {
+    let references = captioned.references.iter();
+    let lines =
+        references.map(|reference| Line::styled(format!("- {}", display_safe(reference)), theme.quiet));
+    [Line::raw("")].into_iter().chain(lines).collect()
 }
 
 fn words_of(references: &[String]) -> HashSet<&str> {
@@ -179,7 +184,10 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     match &written.captions {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
-        Some(Ok(captions)) => lines.extend(captions.iter().map(alternative)),
+        Some(Ok(captions)) => {
+            lines.push(Line::styled("by log-probability for their length", theme.quiet));
+            lines.extend(captions.iter().map(alternative));
+        }
     }
     lines
 }

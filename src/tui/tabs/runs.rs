@@ -23,6 +23,10 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 const COLUMNS: [&str; 8] = [
     "", "run", "state", "loss", "epoch", "BLEU-4", "CIDEr-D", "data set",
 ];
+/// Columns below which some of a run's figures give way.
+const NARROW: u16 = 70;
+/// Columns from which a curve has all of its own.
+const ROOMY: u16 = 100;
 /// Columns of a run's small curve.
 const CURVE: usize = 16;
 /// Rows for what is known of the selected run.
@@ -53,18 +57,24 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         return;
     }
     let (list, below) = parts(area);
+    let curve = match area.width {
+        0..NARROW => 0,
+        NARROW..ROOMY => CURVE / 2,
+        _ => CURVE,
+    };
     let widths = [
         Constraint::Length(1),
-        Constraint::Fill(2),
+        Constraint::Min(16),
         Constraint::Length(9),
-        Constraint::Length(CURVE as u16),
+        // Where there is little room, the least needed give way.
+        Constraint::Length(curve as u16),
         Constraint::Length(6),
+        Constraint::Length(if area.width < NARROW { 0 } else { 7 }),
         Constraint::Length(7),
-        Constraint::Length(7),
-        Constraint::Fill(1),
+        Constraint::Length(if area.width < NARROW { 0 } else { 12 }),
     ];
     let heading = Row::new(COLUMNS).style(theme.heading);
-    let rows = runs.iter().map(|run| row(run, app, theme));
+    let rows = runs.iter().map(|run| row(run, curve, app, theme));
     let table = Table::new(rows, widths)
         .header(heading)
         .row_highlight_style(theme.selected);
@@ -79,7 +89,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     }
 }
 
-fn row<'a>(run: &'a RunView, app: &App, theme: &Theme) -> Row<'a> {
+/// A run's line; its small curve has so many columns.
+fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> {
     let summary = &run.summary;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let epoch = summary.step.as_ref().map(|step| {
@@ -100,7 +111,7 @@ fn row<'a>(run: &'a RunView, app: &App, theme: &Theme) -> Row<'a> {
         Cell::from(mark),
         Cell::from(run.name.as_str()),
         Cell::from(state),
-        Cell::from(small_curve(&run.small_curve(CURVE), theme)),
+        Cell::from(small_curve(&run.small_curve(curve), theme)),
         Cell::from(or_dash(epoch)),
         Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.bleu[3])))),
         Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.cider_d)))),

@@ -185,17 +185,12 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
         }
         (None, None) => "no step yet".into(),
     };
-    let mut spans = vec![
+    Line::from(vec![
         Span::styled(view.name.clone(), theme.heading),
         Span::raw("  "),
         state,
         Span::raw(format!("   {}", display_safe(&doing))),
-    ];
-    let signs = view.signs();
-    if let Some(first) = signs.first() {
-        spans.push(Span::styled(format!("   {first}"), theme.warning));
-    }
-    Line::from(spans)
+    ])
 }
 
 /// How far it is, how long it will take, and its figures.

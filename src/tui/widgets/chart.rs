@@ -26,6 +26,8 @@ use ratatui::widgets::canvas::{Canvas, Context, Line as Stroke};
 pub(in crate::tui) const LABELS: u16 = 9;
 /// How much of a smoothed line is what came before.
 const SMOOTHING: f32 = 0.8;
+/// What is not above it counts as zero, of which there is no logarithm: scores of next to nothing.
+const LEAST: f32 = 1e-9;
 /// Dots beside each other in one cell.
 const DOTS: usize = 2;
 
@@ -115,7 +117,7 @@ impl Chart<'_> {
     fn place(&self, value: f32) -> Option<f64> {
         match self.view.scale {
             Scale::Plain => Some(f64::from(value)),
-            Scale::Logarithmic => (value > 0.0).then(|| f64::from(value).ln()),
+            Scale::Logarithmic => (value > LEAST).then(|| f64::from(value).ln()),
         }
     }
 
@@ -216,7 +218,7 @@ impl Chart<'_> {
         let x = plot.right().saturating_sub(end.chars().count() as u16);
         buffer.set_string(x, y, &end, self.theme.quiet);
         if let Some(cursor) = self.view.cursor {
-            let at = format!("{} {}", unit.name(), told_place(unit, cursor));
+            let at = format!("[{} {}]", unit.name(), told_place(unit, cursor));
             let share = (cursor - first) / (last - first);
             let middle = f64::from(plot.x) + share * f64::from(plot.width) - at.len() as f64 / 2.0;
             let room = plot.right().saturating_sub(at.len() as u16);
