@@ -1,6 +1,6 @@
 //! The data sets there are, what is known of the selected one, and what keys do in their tab.
 
-use super::Focus;
+use super::cursor::{Cursor, Focus};
 use crate::dataset::{Problem, ProblemKind};
 use crate::runs::job::{Command, State};
 use crate::tui::app::{App, Move};
@@ -54,16 +54,13 @@ struct Loaded {
 #[derive(Clone, Debug, Default)]
 pub struct DataPage {
     listing: Option<Vec<DataSetListing>>,
-    selected: usize,
+    /// Where keys are: the data set, and beside it the problem or sample.
+    pub cursor: Cursor,
     /// The one to be selected once it is there.
     next: Option<String>,
     loaded: Option<Loaded>,
     /// What stands beside the list.
     pub view: View,
-    /// Which of the two keys are about.
-    pub focus: Focus,
-    /// The selected problem or sample.
-    pub at: usize,
     /// What was recognised at the place that is being named in a form.
     pub recognised: Option<(String, Result<String, String>)>,
 }
@@ -81,12 +78,7 @@ impl DataPage {
 
     /// The selected one.
     pub fn selected(&self) -> Option<&DataSetListing> {
-        self.listing.as_ref()?.get(self.selected)
-    }
-
-    /// Where the selected one stands.
-    pub fn selected_at(&self) -> usize {
-        self.selected
+        self.listing.as_ref()?.get(self.cursor.selected)
     }
 
     /// What is known of the selected one.
@@ -114,12 +106,10 @@ impl DataPage {
     pub(in crate::tui) fn list(&mut self, listing: Vec<DataSetListing>) {
         let selected = self.selected().map(|known| known.name.clone());
         let at = |name: &String| listing.iter().position(|known| known.name == *name);
-        let last = listing.len().saturating_sub(1);
-        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
         if let Some(at) = self.next.as_ref().and_then(at) {
-            self.selected = at;
+            self.cursor.select(at, listing.len());
             self.next = None;
-            self.at = 0;
         }
         self.listing = Some(listing);
     }
@@ -163,36 +153,28 @@ impl DataPage {
     /// Shows the view that comes `by` after this one.
     fn turn(&mut self, by: usize) {
         self.view = self.view.after(by);
-        self.at = 0;
+        self.cursor.at = 0;
         if self.rows() == 0 {
-            self.focus = Focus::List;
+            self.cursor.focus = Focus::List;
         }
     }
 
     /// Selects the data set in that place.
     pub(in crate::tui) fn select_at(&mut self, at: usize) {
-        let last = self.listing.as_ref().map_or(0, Vec::len).saturating_sub(1);
-        self.selected = at.min(last);
-        self.focus = Focus::List;
-        self.at = 0;
+        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
     }
 
-    fn select(&mut self, direction: Move) {
-        match self.focus {
-            Focus::List => {
-                let count = self.listing.as_ref().map_or(0, Vec::len);
-                self.select_at(direction.from(self.selected, count));
-            }
-            Focus::Detail => self.at = direction.from(self.at, self.rows()),
-        }
+    fn go(&mut self, direction: Move) {
+        let count = self.listing.as_ref().map_or(0, Vec::len);
+        self.cursor.go(direction, count, self.rows());
     }
 
     /// The photo that the selected problem or sample is about, where it is one of a photo.
     pub fn photo(&self) -> Option<PathBuf> {
         match self.view {
             View::Report => None,
-            View::Samples => Some(self.known()?.samples.get(self.at)?.path.clone()),
-            View::Problems => self.problems().get(self.at)?.1.file.clone(),
+            View::Samples => Some(self.known()?.samples.get(self.cursor.at)?.path.clone()),
+            View::Problems => self.problems().get(self.cursor.at)?.1.file.clone(),
         }
     }
 }
@@ -200,7 +182,7 @@ impl DataPage {
 impl App {
     pub(in crate::tui) fn act_on_data(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = Move::of(action) {
-            self.data.select(direction);
+            self.data.go(direction);
             return Vec::new();
         }
         match action {
@@ -218,7 +200,7 @@ impl App {
             Action::NextView | Action::Right => self.data.turn(1),
             Action::Left => self.data.turn(View::ALL.len() - 1),
             Action::Open => return self.open_in_data(),
-            Action::Back => self.data.focus = Focus::List,
+            Action::Back => self.data.cursor.focus = Focus::List,
             Action::PauseOrResume => return self.pause_preparing(),
             Action::Stop => return self.ask_to_stop_preparing(),
             _ => {}
@@ -230,8 +212,8 @@ impl App {
         if self.data.selected().is_none() {
             return self.act_on_data(Action::Prepare);
         }
-        match self.data.focus {
-            Focus::List if self.data.rows() > 0 => self.data.focus = Focus::Detail,
+        match self.data.cursor.focus {
+            Focus::List if self.data.rows() > 0 => self.data.cursor.focus = Focus::Detail,
             Focus::List => {}
             Focus::Detail => match self.data.photo() {
                 Some(path) => {

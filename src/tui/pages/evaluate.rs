@@ -1,6 +1,6 @@
 //! The evaluations there are, how they compare, and what keys do in their tab.
 
-use super::Focus;
+use super::cursor::{Cursor, Focus};
 use crate::evaluation::{CaptionedPhoto, Report, most_changed};
 use crate::metrics::Score;
 use crate::runs::job::{Command, State};
@@ -73,7 +73,8 @@ enum Next {
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatePage {
     listing: Option<Vec<EvaluationListing>>,
-    selected: usize,
+    /// Where keys are: the evaluation, and beside it the photo.
+    pub cursor: Cursor,
     baseline: Option<EvaluationKey>,
     next: Next,
     asked: Asked,
@@ -82,10 +83,6 @@ pub struct EvaluatePage {
     pub score: Score,
     /// In which order photos are listed.
     pub order: Order,
-    /// Which of the two keys are about.
-    pub focus: Focus,
-    /// The selected photo.
-    pub at: usize,
 }
 
 impl EvaluatePage {
@@ -101,12 +98,7 @@ impl EvaluatePage {
 
     /// The selected one.
     pub fn selected(&self) -> Option<&EvaluationListing> {
-        self.listing.as_ref()?.get(self.selected)
-    }
-
-    /// Where the selected one stands.
-    pub fn selected_at(&self) -> usize {
-        self.selected
+        self.listing.as_ref()?.get(self.cursor.selected)
     }
 
     /// The one that the others are compared with: the chosen one, or else the first.
@@ -179,14 +171,13 @@ impl EvaluatePage {
     pub(in crate::tui) fn list(&mut self, listing: Vec<EvaluationListing>) {
         let selected = self.selected().map(|known| known.key.clone());
         let at = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
-        let last = listing.len().saturating_sub(1);
-        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
         if self.next == Next::Selected
             && let Some(before) = &self.listing
         {
             let is_new = |known: &EvaluationListing| !before.iter().any(|other| other.key == known.key);
             if let Some(at) = listing.iter().position(is_new) {
-                self.selected = at;
+                self.cursor.select(at, listing.len());
                 self.next = Next::Listed;
             }
         }
@@ -228,27 +219,19 @@ impl EvaluatePage {
 
     /// Selects the evaluation in that place.
     pub(in crate::tui) fn select_at(&mut self, at: usize) {
-        let last = self.listing.as_ref().map_or(0, Vec::len).saturating_sub(1);
-        self.selected = at.min(last);
-        self.focus = Focus::List;
-        self.at = 0;
+        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
     }
 
-    fn select(&mut self, direction: Move) {
-        match self.focus {
-            Focus::List => {
-                let count = self.listing.as_ref().map_or(0, Vec::len);
-                self.select_at(direction.from(self.selected, count));
-            }
-            Focus::Detail => self.at = direction.from(self.at, self.photos().len()),
-        }
+    fn go(&mut self, direction: Move) {
+        let count = self.listing.as_ref().map_or(0, Vec::len);
+        self.cursor.go(direction, count, self.photos().len());
     }
 }
 
 impl App {
     pub(in crate::tui) fn act_on_scores(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = Move::of(action) {
-            self.evaluate.select(direction);
+            self.evaluate.go(direction);
             return Vec::new();
         }
         match action {
@@ -259,14 +242,14 @@ impl App {
             Action::NextScore => self.evaluate.score = self.evaluate.score.next(),
             Action::NextOrder => {
                 self.evaluate.order = self.evaluate.order.next();
-                self.evaluate.at = 0;
+                self.evaluate.cursor.at = 0;
             }
             Action::Export => match self.evaluate.side_by_side() {
                 Some(_) => self.open_form(Purpose::Export, prompts::export_form()),
                 None => return self.refuse("there is nothing to export yet"),
             },
             Action::Open => return self.open_in_scores(),
-            Action::Back => self.evaluate.focus = Focus::List,
+            Action::Back => self.evaluate.cursor.focus = Focus::List,
             Action::Stop => return self.ask_to_stop_evaluation(),
             _ => {}
         }
@@ -291,10 +274,10 @@ impl App {
             return self.ask_for_evaluation();
         };
         let photos = self.evaluate.photos();
-        match (self.evaluate.focus, photos.get(self.evaluate.at)) {
+        match (self.evaluate.cursor.focus, photos.get(self.evaluate.cursor.at)) {
             (_, None) => return self.refuse("no photo is listed here; another order may list some"),
             (Focus::List, Some(_)) => {
-                self.evaluate.focus = Focus::Detail;
+                self.evaluate.cursor.focus = Focus::Detail;
             }
             (Focus::Detail, Some(listed)) => {
                 let photo = listed.photo.photo.clone();

@@ -13,7 +13,7 @@ use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
 use crate::tui::message::{DataSetDetail, DataSetListing};
-use crate::tui::pages::Focus;
+use crate::tui::pages::cursor::Focus;
 use crate::tui::pages::data::View;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::{self, first_shown, selection};
@@ -57,7 +57,7 @@ pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
     let [_, _, view] = parts(area);
     let [_, photo, _] = sample_parts(view);
     let sample = match (app.data.view, app.data.detail()) {
-        (View::Samples, Some(Ok(detail))) => detail.samples.get(app.data.at),
+        (View::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.at),
         _ => None,
     };
     sample
@@ -71,7 +71,7 @@ pub(super) fn click(app: &mut App, area: Rect, at: Position) {
     let [list, _, _] = parts(area);
     if list.contains(at) {
         let rows = usize::from(list.height);
-        let row = usize::from(at.y - list.y) + first_shown(app.data.selected_at(), rows);
+        let row = usize::from(at.y - list.y) + first_shown(app.data.cursor.selected, rows);
         app.data.select_at(row);
     }
 }
@@ -87,9 +87,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         return;
     }
     let [list_area, titles, view] = parts(area);
-    let style = selection(app.data.focus == Focus::List, theme);
+    let style = selection(app.data.cursor.focus == Focus::List, theme);
     let lines = all.iter().map(|listing| listed(listing, theme));
-    list::draw(frame, list_area, lines, app.data.selected_at(), style);
+    list::draw(frame, list_area, lines, app.data.cursor.selected, style);
     frame.render_widget(view_titles(app, theme), titles);
     match (app.data.detail(), app.data.selected()) {
         (Some(Ok(detail)), _) => draw_view(frame, view, detail, app, theme),
@@ -314,9 +314,9 @@ fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let lines = problems
         .iter()
         .map(|(kind, problem)| problem_line(*kind, problem, theme));
-    let style = selection(app.data.focus == Focus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.at, style);
-    if let Some((kind, problem)) = problems.get(app.data.at) {
+    let style = selection(app.data.cursor.focus == Focus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.cursor.at, style);
+    if let Some((kind, problem)) = problems.get(app.data.cursor.at) {
         let text = format!("{}\n{problem}", kind.describe());
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), below);
     }
@@ -338,9 +338,9 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: 
             Span::raw(display_safe(first).into_owned()),
         ])
     });
-    let style = selection(app.data.focus == Focus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.at, style);
-    let Some(sample) = detail.samples.get(app.data.at) else {
+    let style = selection(app.data.cursor.focus == Focus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.cursor.at, style);
+    let Some(sample) = detail.samples.get(app.data.cursor.at) else {
         return;
     };
     let picture = Picture {

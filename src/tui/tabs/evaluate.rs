@@ -14,7 +14,7 @@ use crate::text::display_safe;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
 use crate::tui::message::EvaluationListing;
-use crate::tui::pages::Focus;
+use crate::tui::pages::cursor::Focus;
 use crate::tui::pages::evaluate::{ListedPhoto, Order};
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::{self, first_shown, selection};
@@ -26,8 +26,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 use std::num::NonZeroUsize;
 
-/// A difference with a smaller p-value is taken for more than noise.
-const NOISE: f64 = 0.05;
 /// Bins of the distribution of scores.
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
 /// Rows of what the selected photo is about.
@@ -56,7 +54,7 @@ pub(super) fn click(app: &mut App, area: Rect, at: Position) {
     let [table, ..] = parts(area, count);
     let rows = usize::from(table.height.saturating_sub(1));
     if table.contains(at) && at.y > table.y {
-        let row = usize::from(at.y - table.y - 1) + first_shown(app.evaluate.selected_at(), rows);
+        let row = usize::from(at.y - table.y - 1) + first_shown(app.evaluate.cursor.selected, rows);
         app.evaluate.select_at(row);
     }
 }
@@ -112,14 +110,14 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app:
     let rows = all
         .iter()
         .map(|listing| row(listing, &scores, is_wide, app, theme));
-    let focused = app.evaluate.focus == Focus::List;
+    let focused = app.evaluate.cursor.focus == Focus::List;
     let table = Table::new(rows, widths)
         .header(Row::new(heading).style(theme.heading))
         .row_highlight_style(selection(focused, theme));
     let shown = usize::from(area.height.saturating_sub(1));
     let mut state = TableState::new()
-        .with_offset(first_shown(app.evaluate.selected_at(), shown))
-        .with_selected(app.evaluate.selected_at());
+        .with_offset(first_shown(app.evaluate.cursor.selected, shown))
+        .with_selected(app.evaluate.cursor.selected);
     frame.render_stateful_widget(table, area, &mut state);
 }
 
@@ -172,7 +170,7 @@ fn figure(compared: &Compared, score: Score, is_wide: bool, theme: &Theme) -> Sp
     let (mark, style) = match &compared.against {
         Against::Difference(differences) => {
             let difference = score.of(*differences);
-            match difference.p_value < NOISE {
+            match difference.is_more_than_noise() {
                 true if difference.observed > 0.0 => ("+", theme.good),
                 true => ("-", theme.bad),
                 false => ("", Style::new()),
@@ -194,7 +192,7 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
                 display_safe(&head.subject.data_set),
                 head.subject.split,
                 head.subject.checkpoint,
-                super::gallery::describe(&head.search)
+                head.search
             ),
             theme.quiet,
         ));
@@ -227,7 +225,7 @@ fn against(compared: &Compared, score: Score) -> Line<'static> {
         Against::Unpaired(unpaired) => Line::raw(display_safe(&unpaired.to_string()).into_owned()),
         Against::Difference(differences) => {
             let difference = score.of(*differences);
-            let verdict = match difference.p_value < NOISE {
+            let verdict = match difference.is_more_than_noise() {
                 true => "more than noise",
                 false => "no more than noise",
             };
@@ -285,9 +283,9 @@ fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     }
     let lines = photos.iter().map(|listed| photo_line(listed, score, theme));
-    let style = selection(app.evaluate.focus == Focus::Detail, theme);
-    list::draw(frame, rows, lines, app.evaluate.at, style);
-    if let Some(listed) = photos.get(app.evaluate.at) {
+    let style = selection(app.evaluate.cursor.focus == Focus::Detail, theme);
+    list::draw(frame, rows, lines, app.evaluate.cursor.at, style);
+    if let Some(listed) = photos.get(app.evaluate.cursor.at) {
         let lines = Paragraph::new(in_full(listed, theme)).wrap(Wrap { trim: false });
         frame.render_widget(lines, selected);
     }

@@ -11,7 +11,7 @@
 //!                            -9.40  a dog runs through the grass
 //! ```
 
-use crate::captioning::{SearchSettings, Strategy, WrittenCaption};
+use crate::captioning::WrittenCaption;
 use crate::evaluation::CaptionedPhoto;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
@@ -175,7 +175,7 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let Some(written) = gallery.written() else {
         return Vec::new();
     };
-    let how = describe(&written.request.search);
+    let how = &written.request.search;
     let by = &written.request.run;
     let mut lines = vec![
         Line::raw(""),
@@ -195,12 +195,4 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
 fn alternative(written: &WrittenCaption) -> Line<'static> {
     let (probability, caption) = (written.log_probability, display_safe(&written.caption));
     Line::raw(format!("{probability:7.2}  {caption}"))
-}
-
-pub(super) fn describe(search: &SearchSettings) -> String {
-    match search.strategy {
-        Strategy::Beam if search.beam <= 1 => "greedy".to_owned(),
-        Strategy::Beam => format!("beam {}", search.beam),
-        Strategy::Sample => format!("drawn at temperature {}", search.temperature),
-    }
 }
