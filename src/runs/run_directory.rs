@@ -1,7 +1,9 @@
 //! The directory of one run: what lies in it, and what can be done to it as a whole.
 
 use super::directory_error::DirectoryError;
-use super::job::{Detached, JobDirectory, LockState, SpawnError, Status, look_at_lock, spawn_detached};
+use super::job::{
+    Detached, JobDirectory, Lock, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
+};
 use super::name::Name;
 use crate::config::Assignment;
 use crate::files::write_atomically;
@@ -87,6 +89,29 @@ impl RunDirectory {
             let run = self.name();
             return Err(DirectoryError::Live { run, state });
         }
+        self.check_evaluations()
+    }
+
+    /// Whether nobody evaluates it.
+    fn check_evaluations(&self) -> Result<(), DirectoryError> {
+        let evaluations = std::fs::read_dir(self.evaluations())
+            .into_iter()
+            .flatten()
+            .flatten();
+        for evaluation in evaluations {
+            let job = JobDirectory::new(evaluation.path());
+            let failed = |source| DirectoryError::Io {
+                action: "read",
+                path: job.path().to_owned(),
+                source,
+            };
+            if look_at_lock(&job.lock()).map_err(failed)? != LockState::Free {
+                return Err(DirectoryError::Live {
+                    run: job.path().display().to_string(),
+                    state: State::Running,
+                });
+            }
+        }
         Ok(())
     }
 
@@ -111,9 +136,23 @@ impl RunDirectory {
     /// [`DirectoryError::Live`] where somebody works on it, [`DirectoryError::Taken`] where the name is another's.
     pub fn rename(&self, name: &Name) -> Result<Self, DirectoryError> {
         self.check_removable()?;
+        let run = self.name();
+        // Held until it has its new name: nobody takes it up in between.
+        let _lock = Lock::take(&self.job().lock()).map_err(|_| DirectoryError::Live {
+            run,
+            state: State::Running,
+        })?;
         let renamed = Self::new(self.path.with_file_name(name.as_str()));
-        if renamed.path.exists() {
-            return Err(DirectoryError::Taken { path: renamed.path });
+        // Whoever makes the directory has the name; the run then takes the place of what is empty.
+        match std::fs::create_dir(&renamed.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(DirectoryError::Taken { path: renamed.path });
+            }
+            made => made.map_err(|source| DirectoryError::Io {
+                action: "create",
+                path: renamed.path.clone(),
+                source,
+            })?,
         }
         std::fs::rename(&self.path, &renamed.path).map_err(|source| DirectoryError::Io {
             action: "rename",
@@ -186,7 +225,6 @@ impl RunDirectory {
 mod tests {
     use super::*;
     use crate::runs::Root;
-    use crate::runs::job::Lock;
 
     fn run() -> (tempfile::TempDir, RunDirectory) {
         let place = tempfile::tempdir().unwrap();
@@ -217,6 +255,17 @@ mod tests {
         let other: Name = "other".parse().unwrap();
         assert!(matches!(run.rename(&other), Err(DirectoryError::Live { .. })));
         assert!(run.path().exists());
+    }
+
+    #[test]
+    fn a_run_that_is_being_evaluated_is_neither_renamed_nor_removed() {
+        let (_place, run) = run();
+        let evaluation = JobDirectory::new(run.evaluation(&"dev-best".parse().unwrap()));
+        std::fs::create_dir_all(evaluation.path()).unwrap();
+        let lock = Lock::take(&evaluation.lock()).unwrap();
+        assert!(matches!(run.remove(), Err(DirectoryError::Live { .. })));
+        drop(lock);
+        run.remove().unwrap();
     }
 
     #[test]
