@@ -42,7 +42,18 @@ pub(crate) const PHOTO: &str = "▒";
 pub(crate) enum Manners {
     Answers,
     IsSilent,
+    /// It says that it draws pictures by kitty's protocol.
+    DrawsAsKitty,
+    /// It says that it draws sixels.
+    DrawsSixels,
 }
+
+/// What asks for kitty's protocol, and the answer of who speaks it.
+const KITTY: (&[u8], &[u8]) = (b"\x1b_Gi=31", b"\x1b_Gi=31;OK\x1b\\");
+/// The attributes of a terminal that draws sixels.
+const SIXELS: &[u8] = b"\x1b[?62;4;c";
+/// Those of one that does not.
+const PLAIN: &[u8] = b"\x1b[?62;c";
 
 /// A program, and the terminal it is drawn on; the program is killed when this is dropped.
 pub(crate) struct Screen {
@@ -97,6 +108,13 @@ impl Screen {
     pub(crate) fn waits_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
         let came = self.terminal.wait(PATIENCE, |seen| is_so(seen.parser.screen()));
         assert!(came, "waited a minute for {what}:\n{}", self.framed());
+    }
+
+    /// Waits until these bytes have been sent to a terminal that draws pictures.
+    #[track_caller]
+    pub(crate) fn is_sent(&self, bytes: &[u8]) {
+        let came = self.terminal.wait(PATIENCE, |seen| contains(&seen.sent, bytes));
+        assert!(came, "waited a minute for {bytes:?}:\n{}", self.framed());
     }
 
     /// The rows of the screen once they have come to rest.
@@ -433,6 +451,7 @@ impl Terminal {
             parser: vt100::Parser::new_with_callbacks(rows, columns, 0, Answers::default()),
             manners,
             bytes: 0,
+            sent: Vec::new(),
             is_over: false,
         };
         Self {
@@ -464,7 +483,13 @@ struct Seen {
     parser: vt100::Parser<Answers>,
     manners: Manners,
     bytes: u64,
+    /// All of it, where pictures are drawn: the screen knows nothing of them.
+    sent: Vec<u8>,
     is_over: bool,
+}
+
+fn contains(bytes: &[u8], sought: &[u8]) -> bool {
+    bytes.windows(sought.len()).any(|window| window == sought)
 }
 
 impl Seen {
@@ -476,6 +501,19 @@ impl Seen {
         match self.manners {
             Manners::Answers => answers,
             Manners::IsSilent => Vec::new(),
+            Manners::DrawsAsKitty => {
+                self.sent.extend(written);
+                let (question, answer) = KITTY;
+                let first = if contains(written, question) { answer } else { &[] };
+                [first, &answers].concat()
+            }
+            Manners::DrawsSixels => {
+                self.sent.extend(written);
+                match answers.strip_prefix(PLAIN) {
+                    Some(rest) => [SIXELS, rest].concat(),
+                    None => answers,
+                }
+            }
         }
     }
 }
@@ -495,7 +533,7 @@ impl vt100::Callbacks for Answers {
         asked: char,
     ) {
         let answer = match (mark, asked, parameters) {
-            (None, 'c', _) => "\x1b[?62;c".to_owned(),
+            (None, 'c', _) => String::from_utf8_lossy(PLAIN).into_owned(),
             (None, 'n', [[5]]) => "\x1b[0n".to_owned(),
             (None, 'n', [[6]]) => {
                 let (row, column) = screen.cursor_position();

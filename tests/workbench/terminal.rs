@@ -134,3 +134,25 @@ fn no_photo_is_left_on_it_by_the_gallery() {
     assert!(after_photo.iter().all(|(text, ..)| text != PHOTO));
     assert_eq!(after_photo, without_photo);
 }
+
+/// What kitty's protocol puts into the cells of a picture.
+const PLACEHOLDER: char = '\u{10EEEE}';
+
+#[test]
+fn photos_are_drawn_by_the_protocol_that_it_speaks() {
+    let place = Place::with_demo();
+    for (manners, picture) in [
+        (Manners::DrawsAsKitty, &b"\x1b_Gq=2"[..]),
+        (Manners::DrawsSixels, &b"\x1bP"[..]),
+    ] {
+        let screen = Screen::open_at(&place.command(&["attach", RUN]), USUAL, manners);
+        screen.shows(RUN);
+        screen.press("4");
+        screen.shows("log-probability");
+        screen.is_sent(picture);
+        screen.press("5");
+        shows_all_runs(&screen);
+        let left = screen.rests().concat();
+        assert!(!left.contains(PLACEHOLDER) && !left.contains(PHOTO), "{left}");
+    }
+}
