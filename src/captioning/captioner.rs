@@ -9,6 +9,7 @@ use crate::vision::encoder::{EncoderError, PhotoEncoder};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::FeatureSpec;
 use crate::vision::weights::{WeightFile, WeightsError};
+use dfdx::prelude::Cpu;
 use serde::Serialize;
 use std::path::Path;
 
@@ -105,6 +106,14 @@ pub struct Captioner<D: Backend> {
     model: Model<D>,
     eye: Eye<D>,
     vocabulary: Vocabulary,
+}
+
+/// A captioner on the CPU, for those who know nothing of devices.
+pub type CpuCaptioner = Captioner<Cpu>;
+
+/// The device of [`CpuCaptioner`].
+pub fn cpu() -> Cpu {
+    Cpu::default()
 }
 
 impl<D: Backend> Captioner<D> {

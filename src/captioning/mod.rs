@@ -19,7 +19,7 @@ use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use captioner::{Captioner, CaptionerError, WrittenCaption};
+pub use captioner::{Captioner, CaptionerError, CpuCaptioner, WrittenCaption, cpu};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};

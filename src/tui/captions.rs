@@ -1,10 +1,9 @@
 //! The thread that captions the photo under the cursor: the one thing that the workbench computes itself.
 
 use super::message::{CaptionRequest, Message};
-use crate::captioning::{Captioner, WrittenCaption};
+use crate::captioning::{CpuCaptioner, WrittenCaption, cpu};
 use crate::runs::{Root, TrainedRun};
 use crate::vision::photo;
-use dfdx::prelude::Cpu;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
@@ -27,7 +26,7 @@ struct Kept {
     checkpoint: String,
     /// When the checkpoint was written: it is replaced while training goes on.
     written: Option<SystemTime>,
-    captioner: Captioner<Cpu>,
+    captioner: CpuCaptioner,
 }
 
 fn caption(
@@ -49,7 +48,7 @@ fn captioner<'a>(
     root: &Root,
     kept: &'a mut Option<Kept>,
     request: &CaptionRequest,
-) -> Result<&'a Captioner<Cpu>, String> {
+) -> Result<&'a CpuCaptioner, String> {
     let directory = root.find_run(&request.run).map_err(|error| error.to_string())?;
     let path = match request.checkpoint.as_str() {
         "latest" => directory.latest(),
@@ -62,9 +61,9 @@ fn captioner<'a>(
     if !kept.as_ref().is_some_and(is_it) {
         // The old one goes before the new one comes: they are large.
         *kept = None;
-        let run = TrainedRun::open(&directory, &path, &Cpu::default()).map_err(|error| error.to_string())?;
+        let run = TrainedRun::open(&directory, &path, &cpu()).map_err(|error| error.to_string())?;
         let weights = run.record.data.weights.clone();
-        let captioner = Captioner::new(run.model, run.vocabulary, weights.as_deref());
+        let captioner = CpuCaptioner::new(run.model, run.vocabulary, weights.as_deref());
         *kept = Some(Kept {
             run: request.run.clone(),
             checkpoint: request.checkpoint.clone(),
