@@ -2,7 +2,7 @@
 
 use super::directory_error::DirectoryError;
 use super::name::Name;
-use super::root::{Root, subdirectories};
+use super::root::Root;
 use super::run_directory::RunDirectory;
 use crate::dataset::Split;
 use crate::evaluation::{NamedReport, Report};
@@ -107,7 +107,7 @@ impl RunDirectory {
     /// # Errors
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn kept_evaluations(&self) -> Result<Vec<KeptEvaluation>, DirectoryError> {
-        let directories = subdirectories(&self.evaluations())?.into_iter();
+        let directories = self.evaluation_directories()?.into_iter();
         let all = directories.map(|directory| KeptEvaluation {
             run: Some(self.name()),
             name: last_part(&directory),

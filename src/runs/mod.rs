@@ -17,5 +17,5 @@ pub use event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record,
 pub use name::{Name, NameError};
 pub use root::{Kind, Root};
 pub use run_directory::RunDirectory;
-pub use trained::{TrainedRun, TrainedRunError};
+pub use trained::{TrainedRun, TrainedRunError, data_set_of};
 pub use training_run::{RunError, TrainingRun};

@@ -156,7 +156,7 @@ impl Root {
             places.push(data_set.join("prepare"));
         }
         for run in subdirectories(&self.home(Kind::Run))? {
-            places.extend(subdirectories(&RunDirectory::new(run).evaluations())?);
+            places.extend(RunDirectory::new(run).evaluation_directories()?);
         }
         let named = |path: PathBuf| {
             let name = path.strip_prefix(&self.path).unwrap_or(&path).to_owned();

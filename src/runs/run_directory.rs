@@ -5,6 +5,7 @@ use super::job::{
     Detached, JobDirectory, Lock, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
 };
 use super::name::Name;
+use super::root::subdirectories;
 use crate::config::Assignment;
 use crate::files::write_atomically;
 use std::ffi::OsString;
@@ -57,6 +58,15 @@ impl RunDirectory {
         self.path.join("evaluations")
     }
 
+    /// The directories of the evaluations there are, sorted, at work or done.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`] if they cannot be listed.
+    pub fn evaluation_directories(&self) -> Result<Vec<PathBuf>, DirectoryError> {
+        subdirectories(&self.evaluations())
+    }
+
     /// Starts a trainer of its own that goes on with the run, under settings changed by `sets`.
     ///
     /// # Errors
@@ -94,12 +104,8 @@ impl RunDirectory {
 
     /// Whether nobody evaluates it.
     fn check_evaluations(&self) -> Result<(), DirectoryError> {
-        let evaluations = std::fs::read_dir(self.evaluations())
-            .into_iter()
-            .flatten()
-            .flatten();
-        for evaluation in evaluations {
-            let job = JobDirectory::new(evaluation.path());
+        for evaluation in self.evaluation_directories()? {
+            let job = JobDirectory::new(evaluation);
             let failed = |source| DirectoryError::Io {
                 action: "read",
                 path: job.path().to_owned(),

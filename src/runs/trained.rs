@@ -92,11 +92,18 @@ impl<D: Backend> TrainedRun<D> {
     /// # Errors
     /// Where it is in neither place.
     pub fn data_set_directory(&self, root: &Root) -> Result<PathBuf, DirectoryError> {
-        let then = &self.record.data.directory;
-        if then.is_dir() {
-            Ok(then.clone())
-        } else {
-            root.find_dataset(&self.record.data.name)
-        }
+        data_set_of(&self.record, root)
+    }
+}
+
+/// Where the data set lies that a run with this record learned from; see [`TrainedRun::data_set_directory`].
+///
+/// # Errors
+/// Where it is in neither place.
+pub fn data_set_of(record: &RunRecord, root: &Root) -> Result<PathBuf, DirectoryError> {
+    let then = &record.data.directory;
+    match then.is_dir() {
+        true => Ok(then.clone()),
+        false => root.find_dataset(&record.data.name),
     }
 }

@@ -12,7 +12,7 @@ use crate::dataset::{DataSet, Photo, Report as DataReport, Source};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
 use crate::runs::job::{Command, ask};
-use crate::runs::{Name, Root};
+use crate::runs::{Name, Root, data_set_of};
 use crate::text::{display_path, display_safe};
 use crate::training::RunRecord;
 use std::collections::HashMap;
@@ -253,11 +253,7 @@ fn album(root: &Root, request: &AlbumRequest) -> Result<Album, String> {
 fn photos_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(told)?;
     let record = RunRecord::load(&run.config()).map_err(told)?;
-    let then = &record.data.directory;
-    let directory = match then.is_dir() {
-        true => then.clone(),
-        false => root.find_dataset(&record.data.name).map_err(told)?,
-    };
+    let directory = data_set_of(&record, root).map_err(told)?;
     let data_set = DataSet::load(&directory).map_err(told)?;
     let files = data_set.photos.into_iter().map(|photo| (photo.key, photo.path));
     Ok(files.collect())

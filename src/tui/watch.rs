@@ -80,8 +80,7 @@ impl Job {
     }
 
     fn state(&self) -> Option<State> {
-        let status = Status::of(&self.directory, self.summary.clone()).ok()?;
-        Some(status.state)
+        Status::state_of(&self.directory, &self.summary).ok()
     }
 
     /// Reads what is new, for its own knowledge alone.
@@ -179,12 +178,13 @@ impl<'a> Watcher<'a> {
         let Some(job) = self.runs.get_mut(name) else {
             return Flow::Continue(());
         };
-        let before = job.state();
+        let mut has_news = false;
         // A log that cannot be read now may be readable later.
         while let Ok(events) = job.tail.poll() {
             if events.records.is_empty() {
                 break;
             }
+            has_news = true;
             events.records.iter().for_each(|record| job.summary.count(record));
             let message = Message::Records {
                 run: name.to_owned(),
@@ -194,10 +194,17 @@ impl<'a> Watcher<'a> {
                 return Flow::Break(());
             }
         }
-        match job.state() == before {
+        // What changes without a word in the log is seen when directories are looked at.
+        let state = if has_news { job.state() } else { None };
+        match state.is_none_or(|state| self.has_been_told(name, state)) {
             true => Flow::Continue(()),
             false => self.list_runs(),
         }
+    }
+
+    fn has_been_told(&self, run: &str, state: State) -> bool {
+        let mut told = self.told.runs.iter().flatten();
+        told.any(|listed| listed.name == run && listed.state == state)
     }
 
     fn find_other_jobs(&mut self) {
@@ -267,7 +274,12 @@ impl<'a> Watcher<'a> {
     fn list_evaluations(&mut self) -> Flow {
         let mut listing = Vec::new();
         for run in self.root.runs().unwrap_or_default() {
-            for directory in subdirectories(&self.root.run_dir(&run).evaluations()) {
+            for directory in self
+                .root
+                .run_dir(&run)
+                .evaluation_directories()
+                .unwrap_or_default()
+            {
                 let Some(name) = directory.file_name() else {
                     continue;
                 };
@@ -320,16 +332,6 @@ impl<'a> Watcher<'a> {
             None => Flow::Continue(()),
         }
     }
-}
-
-fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    found.sort();
-    found
 }
 
 fn written(path: &Path) -> Option<SystemTime> {

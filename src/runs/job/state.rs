@@ -278,6 +278,16 @@ pub struct Status {
 }
 
 impl Status {
+    /// The state alone of a job whose log comes to `summary`.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn state_of(job: &JobDirectory, summary: &Summary) -> io::Result<State> {
+        let lock = &look_at_lock(&job.lock())?;
+        let now = now();
+        Ok(Facts { lock, summary, now }.state())
+    }
+
     /// Of a job whose log comes to `summary`.
     ///
     /// # Errors
