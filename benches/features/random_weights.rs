@@ -1,4 +1,4 @@
-//! Backbones with random weights, for those who have no published ones at hand.
+//! Files of random weights, for those who have no published ones at hand.
 
 use crate::support::Failure;
 use cutline::vision::backbone::{Backbone, BackboneError, BackboneKind};
@@ -9,44 +9,85 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where a file stays for the next time.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+
+/// Names of PyTorch's and of Keras' fashion, by which the loader tells whose tensors a file holds.
+const FASHIONS: [&str; 2] = ["any.weight", "any/kernel"];
 
 struct Values {
     shape: Vec<usize>,
     bytes: Vec<u8>,
 }
 
-/// A backbone up to `layer`, named as in PyTorch.
-///
+type Tensors = BTreeMap<String, Values>;
+
+/// What the loader says of a file.
+enum Answer {
+    Content,
+    /// It wants a tensor of this name and, where it says so, of this shape.
+    Wants(String, Vec<usize>),
+    /// It does not know what to do with files of this fashion.
+    Unwilling(Failure),
+}
+
+/// A file of weights for a backbone up to `layer`: made once, and kept with all else that is built.
+pub(crate) fn file(kind: BackboneKind, layer: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(FOLDER).join(format!("{kind}-{layer}.safetensors"));
+    if path.exists() && matches!(ask(kind, layer, &path)?, Answer::Content) {
+        return Ok(path);
+    }
+    let mut unwilling = None;
+    for fashion in FASHIONS {
+        match make(kind, layer, fashion, &path)? {
+            Answer::Unwilling(why) => unwilling = unwilling.or(Some(why)),
+            _ => return Ok(path),
+        }
+    }
+    Err(unwilling.unwrap_or_else(|| format!("{kind} knows no names of tensors").into()))
+}
+
 /// What tensors a network has is known to its plan alone, and the loader says what it misses: so it is asked,
-/// with an ever longer file, until it is content.
-pub(crate) fn backbone(kind: BackboneKind, layer: &str, cpu: &Cpu) -> Result<Backbone<Cpu>, Failure> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("random.safetensors");
+/// with an ever longer file, until it is content or unwilling.
+fn make(kind: BackboneKind, layer: &str, fashion: &str, path: &Path) -> Result<Answer, Failure> {
+    let draft = tempfile::NamedTempFile::new_in(FOLDER)?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    // A name of PyTorch's fashion, by which the loader tells whose tensors these are.
-    let mut tensors = BTreeMap::from([("any.weight".to_owned(), Values::random(vec![1], &mut rng))]);
+    let mut tensors = Tensors::from([(fashion.to_owned(), Values::random(vec![1], &mut rng))]);
     loop {
-        let file = write(&tensors, &path)?;
-        let (name, shape) = match Backbone::load(kind, &file, Some(layer), cpu) {
-            Err(BackboneError::Weights(WeightsError { fault, .. })) => match fault {
-                WeightsFault::Missing { name, .. } => (name, vec![1]),
-                WeightsFault::Shape { name, expected, .. } => (name, expected),
-                fault => return Err(fault.into()),
-            },
-            loaded => return Ok(loaded?),
+        write(&tensors, draft.path())?;
+        match ask(kind, layer, draft.path())? {
+            Answer::Wants(name, shape) => tensors.insert(name, Values::random(shape, &mut rng)),
+            Answer::Content => {
+                draft.persist(path)?;
+                return Ok(Answer::Content);
+            }
+            unwilling => return Ok(unwilling),
         };
-        tensors.insert(name, Values::random(shape, &mut rng));
     }
 }
 
-fn write(tensors: &BTreeMap<String, Values>, path: &Path) -> Result<WeightFile, Failure> {
+fn ask(kind: BackboneKind, layer: &str, path: &Path) -> Result<Answer, Failure> {
+    let file = WeightFile::open(path)?;
+    Ok(match Backbone::load(kind, &file, Some(layer), &Cpu::default()) {
+        Ok(_) => Answer::Content,
+        Err(BackboneError::LayerNotInFile { tensor, .. }) => Answer::Wants(tensor, vec![1]),
+        Err(BackboneError::Weights(WeightsError { fault, .. })) => match fault {
+            WeightsFault::Missing { name, .. } => Answer::Wants(name, vec![1]),
+            WeightsFault::Shape { name, expected, .. } => Answer::Wants(name, expected),
+            fault => Answer::Unwilling(fault.into()),
+        },
+        Err(error) => Answer::Unwilling(error.into()),
+    })
+}
+
+fn write(tensors: &Tensors, path: &Path) -> Result<(), Failure> {
     let views = tensors
         .iter()
         .map(|(name, Values { shape, bytes })| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    std::fs::write(path, safetensors::serialize(views, None)?)?;
-    Ok(WeightFile::open(path)?)
+    Ok(std::fs::write(path, safetensors::serialize(views, None)?)?)
 }
 
 impl Values {

@@ -1,4 +1,5 @@
-//! What the benches share: runs taken in turn, their medians, the machine's own matrix products, the demo's settings.
+//! What the benches share: runs taken in turn, their medians, the machine's own matrix products, peers in Python, the
+//! table of goals, the demo's settings.
 //!
 //! A shared machine is not the same from one minute to the next, so nothing here times one thing alone: the
 //! contestants of a comparison run one after the other, round after round, and a ratio is taken within a round.
@@ -6,8 +7,12 @@
 #![allow(dead_code, unused_imports)] // every bench uses its part
 
 mod product;
+mod python;
+mod table;
 
-pub(crate) use product::{Buffers, Product};
+pub(crate) use product::{Buffers, Machine, Product};
+pub(crate) use python::{Library, Peer, Peers, Script};
+pub(crate) use table::{Goal, Row, Table};
 
 use std::error::Error;
 use std::fmt;
@@ -43,21 +48,18 @@ impl Rounds {
 
     /// How many times the seconds of `other` one contestant took, within a round.
     pub(crate) fn ratio(&self, contestant: usize, other: usize) -> Spread {
-        let mut ratios: Vec<f64> = self
-            .0
-            .iter()
-            .map(|round| round[contestant] / round[other])
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        Spread {
-            least: ratios[0],
-            most: ratios[ratios.len() - 1],
-            median: median(ratios),
-        }
+        let ratio = |round: &Vec<f64>| round[contestant] / round[other];
+        Spread::of(self.0.iter().map(ratio).collect())
+    }
+
+    /// The seconds of one contestant.
+    pub(crate) fn spread(&self, contestant: usize) -> Spread {
+        Spread::of(self.0.iter().map(|round| round[contestant]).collect())
     }
 }
 
-/// What the rounds say of a ratio.
+/// What the rounds say of a figure.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     least: f64,
     median: f64,
@@ -65,6 +67,24 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        Self {
+            least: values[0],
+            most: values[values.len() - 1],
+            median: median(values),
+        }
+    }
+
+    /// A figure that was taken once.
+    pub(crate) fn single(value: f64) -> Self {
+        Self::of(vec![value])
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.median
+    }
+
     /// The same of `factor` times the ratio.
     pub(crate) fn times(self, factor: f64) -> Self {
         Self {
@@ -79,6 +99,9 @@ impl Spread {
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { least, median, most } = self;
+        if least == most {
+            return f.pad(&format!("{median:.2}"));
+        }
         f.pad(&format!("{median:.2} ({least:.2}-{most:.2})"))
     }
 }

@@ -143,6 +143,37 @@ impl Buffers {
     }
 }
 
+/// Rows, inputs and outputs of products that are large enough for the machine to show what it can do.
+const LARGE: [[usize; 3]; 3] = [[2048, 2048, 2048], [4096, 1024, 1024], [1024, 1024, 4096]];
+
+/// The best that the machine does.
+pub(crate) struct Machine {
+    products: [Product; LARGE.len()],
+    buffers: Buffers,
+}
+
+impl Machine {
+    /// The operations that [`seconds`](Self::seconds) is given for.
+    pub(crate) const OPERATIONS: f64 = 1e9;
+
+    pub(crate) fn new() -> Self {
+        let products = LARGE.map(|[rows, inputs, outputs]| Product::forward(rows, inputs, outputs));
+        Self {
+            products,
+            buffers: Buffers::for_all(&products),
+        }
+    }
+
+    /// The seconds that [`OPERATIONS`](Self::OPERATIONS) take in the product that does them fastest.
+    pub(crate) fn seconds(&mut self) -> f64 {
+        let rates = self.products.map(|product| {
+            let seconds = self.buffers.seconds(&[product]);
+            product.operations() / seconds
+        });
+        Self::OPERATIONS / rates.into_iter().fold(0.0, f64::max)
+    }
+}
+
 fn multiply(out: &mut [f32], (a, left): (&[f32], Factor), (b, right): (&[f32], Factor)) {
     assert!(
         left.columns == right.rows

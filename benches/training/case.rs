@@ -1,6 +1,6 @@
 //! What is measured: a decoder of a size, the step that trains it, and that step's bare matrix products.
 
-use crate::captions::CAPTIONS;
+use super::captions::CAPTIONS;
 use crate::support::{Failure, Product};
 use cutline::decoder::{
     self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularisation,
@@ -131,6 +131,11 @@ impl Training {
     pub(crate) fn regions(&self) -> Result<Regions<Cpu>, Failure> {
         let shape = (CAPTIONS, 1, CHANNELS);
         Ok(Cpu::default().try_tensor_from_vec(self.features.clone(), shape)?)
+    }
+
+    /// One update from each of `batches`.
+    pub(crate) fn train(&mut self, batches: &[CaptionBatch]) -> Result<(), Failure> {
+        batches.iter().try_for_each(|batch| self.step(batch).map(drop))
     }
 
     /// One update; gives the loss before it.

@@ -1,7 +1,7 @@
 //! Where the time of a step goes: the merge decoder put together from its public parts, with a clock between.
 
-use crate::captions::{self, CAPTIONS};
-use crate::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED, Training, dense};
+use super::captions::{self, CAPTIONS};
+use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED, Training, dense};
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoder::{CaptionBatch, DecoderKind};
 use cutline::nn::{Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, cross_entropy, random_stream};

@@ -1,0 +1,176 @@
+//! Who captions the photo sooner.
+
+use super::place::{BACKBONE, BEAM, HIDDEN, Place, VOCABULARY, WORDS, search};
+use crate::support::{
+    Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
+};
+use cutline::captioning::{CpuCaptioner, cpu};
+use cutline::runs::TrainedRun;
+use cutline::vision::photo;
+use image::RgbImage;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Of our seconds, to PyTorch's.
+const SHARE: Goal = Goal::AtMost(0.5);
+/// From the program's start to its end.
+const SECONDS: Goal = Goal::AtMost(0.5);
+
+/// Places among the contestants.
+const WITHIN: usize = 0;
+const PROGRAM: usize = 1;
+const PEER: usize = 2;
+
+const SCRIPT: Script = Script {
+    file: "caption_torch.py",
+    library: Library::Torch,
+};
+
+/// What captioning starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    File,
+    /// Where the peer has nothing to decode photos with.
+    DecodedPhoto,
+}
+
+impl Start {
+    fn name(self) -> &'static str {
+        match self {
+            Self::File => "from the JPEG",
+            Self::DecodedPhoto => "JPEG decoded before",
+        }
+    }
+}
+
+pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
+    let start = match peers.have(Library::Torch) && !peers.have(Library::Pillow) {
+        true => Start::DecodedPhoto,
+        false => Start::File,
+    };
+    let place = Place::new()?;
+    let within = Within::new(&place, start)?;
+    let mut peer = start_peer(peers, &place, start)?;
+    let mut contestants: Vec<Contestant<'_>> = vec![
+        Box::new(|| timed(|| within.caption())),
+        Box::new(|| timed(|| run_program(&place))),
+    ];
+    contestants.extend(
+        peer.as_mut()
+            .map(|peer| -> Contestant<'_> { Box::new(|| peer.round()) }),
+    );
+    let rounds = Rounds::run(&mut contestants)?;
+    drop(contestants);
+    table.print(beside_torch(&rounds, start, peer.is_some()));
+    table.print(of_the_program(rounds.spread(PROGRAM)));
+    Ok(())
+}
+
+/// A captioner in this process.
+struct Within {
+    captioner: CpuCaptioner,
+    path: PathBuf,
+    /// Where captioning does not start from the file.
+    photo: Option<RgbImage>,
+}
+
+impl Within {
+    fn new(place: &Place, start: Start) -> Result<Self, Failure> {
+        let run = TrainedRun::open(place.run(), &place.run().best(), &cpu())?;
+        let path = place.photo();
+        let photo = match start {
+            Start::File => None,
+            Start::DecodedPhoto => Some(photo::decode(&path)?),
+        };
+        Ok(Self {
+            captioner: CpuCaptioner::new(run.model, run.vocabulary, Some(&place.weights))?,
+            path,
+            photo,
+        })
+    }
+
+    fn caption(&self) -> Result<(), Failure> {
+        match &self.photo {
+            Some(photo) => self.caption_decoded(photo),
+            None => self.caption_decoded(&photo::decode(&self.path)?),
+        }
+    }
+
+    fn caption_decoded(&self, photo: &RgbImage) -> Result<(), Failure> {
+        let preprocessing = self.captioner.preprocessing();
+        let mut pixels = vec![0.0; preprocessing.pixels_len()];
+        preprocessing.write_pixels(photo, &mut pixels);
+        let captions = self.captioner.captions(pixels, &search())?;
+        let best = captions.first().and_then(|captions| captions.first());
+        check(best.map_or("", |best| &best.caption))
+    }
+}
+
+/// `cutline caption`, with the settings of the run.
+fn run_program(place: &Place) -> Result<(), Failure> {
+    let output = Command::new(env!("CARGO_BIN_EXE_cutline"))
+        .env("CUTLINE_ROOT", place.root())
+        .args(["caption", &place.run().name()])
+        .arg(place.photo())
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let line = String::from_utf8(output.stdout)?;
+    check(line.split_once('\t').map_or("", |(_, caption)| caption))
+}
+
+fn check(caption: &str) -> Result<(), Failure> {
+    match caption.split_whitespace().count() {
+        WORDS => Ok(()),
+        words => Err(format!("a caption of {words} words, not {WORDS}: {caption:?}").into()),
+    }
+}
+
+fn start_peer(peers: &Peers, place: &Place, start: Start) -> Result<Option<Peer>, Failure> {
+    let photo = match start {
+        Start::File => json!(place.photo()),
+        Start::DecodedPhoto => json!(null),
+    };
+    let order = json!({
+        "photo": photo,
+        "network": BACKBONE.name(),
+        "hidden": HIDDEN,
+        "vocabulary": VOCABULARY,
+        "beam": BEAM,
+        "words": WORDS,
+        "threads": rayon::current_num_threads(),
+    });
+    peers.start(SCRIPT, &order)
+}
+
+fn beside_torch(rounds: &Rounds, start: Start, has_peer: bool) -> Row {
+    Row {
+        figure: has_peer.then(|| rounds.ratio(WITHIN, PEER)),
+        goal: SHARE,
+        work: format!("caption, {BACKBONE}, beam {BEAM}, {}", start.name()),
+        ours: milliseconds(rounds.seconds(WITHIN)),
+        beside: match has_peer {
+            true => format!(
+                "{}, PyTorch, beams as a batch",
+                milliseconds(rounds.seconds(PEER))
+            ),
+            false => "PyTorch, beams as a batch".to_owned(),
+        },
+    }
+}
+
+fn of_the_program(seconds: Spread) -> Row {
+    Row {
+        figure: Some(seconds),
+        goal: SECONDS,
+        work: "caption, seconds from program start to its end".to_owned(),
+        ours: milliseconds(seconds.median()),
+        beside: String::new(),
+    }
+}
+
+fn milliseconds(seconds: f64) -> String {
+    format!("{:.0} ms", 1e3 * seconds)
+}

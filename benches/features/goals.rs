@@ -1,0 +1,38 @@
+//! What is asked of the extraction of features.
+
+use super::contest::{self, Outcome};
+use super::network::BATCH;
+use crate::support::{Failure, Goal, Peers, Row, Table};
+use cutline::vision::backbone::BackboneKind;
+
+/// Of photos a second, to PyTorch's: where nearly all is large products, and elsewhere.
+const LARGE_PRODUCTS: Goal = Goal::AtLeast(1.2);
+const OTHERWISE: Goal = Goal::AtLeast(1.5);
+
+pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
+    BackboneKind::ALL.into_iter().try_for_each(|kind| {
+        table.print(row(&contest::hold(kind, peers)?));
+        Ok(())
+    })
+}
+
+fn row(outcome: &Outcome) -> Row {
+    let Outcome { kind, size, peer, .. } = outcome;
+    Row {
+        figure: peer.as_ref().map(|peer| peer.speed),
+        goal: goal(*kind),
+        work: format!("features, {kind}, batches of {BATCH}, {size}x{size}"),
+        ours: format!("{:.1} photos/s", outcome.photos_per_second),
+        beside: match peer {
+            Some(peer) => format!("{:.1} photos/s, PyTorch, channels last", peer.photos_per_second),
+            None => "PyTorch, channels last".to_owned(),
+        },
+    }
+}
+
+fn goal(kind: BackboneKind) -> Goal {
+    match kind.name() {
+        "vgg16" | "xception" => LARGE_PRODUCTS,
+        _ => OTHERWISE,
+    }
+}

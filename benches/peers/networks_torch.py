@@ -1,0 +1,133 @@
+"""The backbones in PyTorch, up to the map that captions are made of, with random weights."""
+
+from torch import nn
+from torch.nn import functional
+
+
+def normalised(inputs, outputs, size=1, stride=1, groups=1, activation=nn.ReLU6):
+    layers = [
+        nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+    ]
+    return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
+
+
+def vgg16():
+    """Configuration D of Simonyan & Zisserman 2014."""
+    layers, inputs = [], 3
+    for convolutions, outputs in [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]:
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+class Bottleneck(nn.Module):
+    """Expand, convolve depthwise, project; a shortcut around it where the shapes allow."""
+
+    def __init__(self, inputs, outputs, expansion, size, stride):
+        super().__init__()
+        wide = inputs * expansion
+        expand = [normalised(inputs, wide)] if expansion > 1 else []
+        self.layers = nn.Sequential(
+            *expand,
+            normalised(wide, wide, size, stride, groups=wide),
+            normalised(wide, outputs, activation=None),
+        )
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, maps):
+        return maps + self.layers(maps) if self.shortcut else self.layers(maps)
+
+
+def bottlenecks(stem, rows, head):
+    """Rows of (expansion, outputs, repeats, size, stride); the first of a row's repeats has the stride."""
+    layers, inputs = [normalised(3, stem, 3, 2)], stem
+    for expansion, outputs, repeats, size, stride in rows:
+        for repeat in range(repeats):
+            layers.append(Bottleneck(inputs, outputs, expansion, size, 1 if repeat else stride))
+            inputs = outputs
+    return nn.Sequential(*layers, normalised(inputs, head))
+
+
+def mobilenet_v2():
+    """Table 2 of Sandler et al. 2018."""
+    rows = [
+        (1, 16, 1, 3, 1),
+        (6, 24, 2, 3, 2),
+        (6, 32, 3, 3, 2),
+        (6, 64, 4, 3, 2),
+        (6, 96, 3, 3, 1),
+        (6, 160, 3, 3, 2),
+        (6, 320, 1, 3, 1),
+    ]
+    return bottlenecks(32, rows, 1280)
+
+
+def efficientnet_lite0():
+    """Table 1 of Tan & Le 2019 without squeeze and excitation, as released for small devices."""
+    rows = [
+        (1, 16, 1, 3, 1),
+        (6, 24, 2, 3, 2),
+        (6, 40, 2, 5, 2),
+        (6, 80, 3, 3, 2),
+        (6, 112, 3, 5, 1),
+        (6, 192, 4, 5, 2),
+        (6, 320, 1, 3, 1),
+    ]
+    return bottlenecks(32, rows, 1280)
+
+
+def separable(inputs, outputs):
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
+        normalised(inputs, outputs, activation=None),
+    )
+
+
+class Separables(nn.Module):
+    """Separable convolutions, each after a rectifier, and a shortcut; halves the map where the width changes."""
+
+    def __init__(self, widths, halves, starts_rectified=False):
+        super().__init__()
+        layers = []
+        for inputs, outputs in zip(widths, widths[1:]):
+            layers += [nn.ReLU(), separable(inputs, outputs)]
+        layers = layers[1:] if starts_rectified else layers
+        self.layers = nn.Sequential(*layers, *([nn.MaxPool2d(3, 2, 1)] if halves else []))
+        self.shortcut = normalised(widths[0], widths[-1], 1, 2, activation=None) if halves else nn.Identity()
+
+    def forward(self, maps):
+        return self.shortcut(maps) + self.layers(maps)
+
+
+class Rectified(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, maps):
+        return functional.relu(self.layer(maps), inplace=True)
+
+
+def xception():
+    """Figure 5 of Chollet 2017."""
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, 2, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(32, 64, 3, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        Separables([64, 128, 128], halves=True, starts_rectified=True),
+        Separables([128, 256, 256], halves=True),
+        Separables([256, 728, 728], halves=True),
+        *[Separables([728] * 4, halves=False) for _ in range(8)],
+        Separables([728, 728, 1024], halves=True),
+        Rectified(separable(1024, 1536)),
+        Rectified(separable(1536, 2048)),
+    )
+
+
+NETWORKS = {make.__name__: make for make in (vgg16, mobilenet_v2, xception, efficientnet_lite0)}

@@ -1,0 +1,12 @@
+//! A training step of each decoder: beside its own matrix products, the machine's best, and peers.
+
+#![allow(dead_code)] // every bench uses its part
+
+mod captions;
+pub(crate) mod case;
+pub(crate) mod contest;
+pub(crate) mod goals;
+pub(crate) mod profile;
+pub(crate) mod rival;
+
+pub(crate) use captions::batches;
