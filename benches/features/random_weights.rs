@@ -54,11 +54,14 @@ pub(crate) fn file(kind: BackboneKind, layer: &str) -> Result<PathBuf, Failure> 
 fn make(kind: BackboneKind, layer: &str, fashion: &str, path: &Path) -> Result<Answer, Failure> {
     let draft = tempfile::NamedTempFile::new_in(FOLDER)?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut tensors = Tensors::from([(fashion.to_owned(), Values::random(vec![1], &mut rng))]);
+    let mut tensors = Tensors::from([(fashion.to_owned(), Values::of(fashion, vec![1], &mut rng))]);
     loop {
         write(&tensors, draft.path())?;
         match ask(kind, layer, draft.path())? {
-            Answer::Wants(name, shape) => tensors.insert(name, Values::random(shape, &mut rng)),
+            Answer::Wants(name, shape) => {
+                let values = Values::of(&name, shape, &mut rng);
+                tensors.insert(name, values)
+            }
             Answer::Content => {
                 draft.persist(path)?;
                 return Ok(Answer::Content);
@@ -91,17 +94,18 @@ fn write(tensors: &Tensors, path: &Path) -> Result<(), Failure> {
 }
 
 impl Values {
-    /// Kernels as He et al. 2015 start them, so that no layer's outputs grow or vanish: very small numbers
-    /// would be slow. Biases and all of batch normalisation are ones.
-    fn random(shape: Vec<usize>, rng: &mut ChaCha8Rng) -> Self {
+    /// Kernels as He et al. 2015 start them, or smaller where Keras' order of dimensions hides the inputs; biases and
+    /// variances one, means zero. So no layer's outputs grow, and none vanish: very small numbers would be slow.
+    fn of(name: &str, shape: Vec<usize>, rng: &mut ChaCha8Rng) -> Self {
         let inputs: usize = shape.iter().skip(1).product();
         let limit = (6.0 / inputs as f32).sqrt();
-        let value = |_| match shape.len() {
+        let mut value = || match shape.len() {
+            1 if name.contains("mean") => 0.0,
             1 => 1.0,
             _ => (rng.random::<f32>() * 2.0 - 1.0) * limit,
         };
-        let values = (0..shape.iter().product()).map(value);
-        let bytes = values.flat_map(f32::to_le_bytes).collect();
+        let numbers = shape.iter().product();
+        let bytes = (0..numbers).flat_map(|_| value().to_le_bytes()).collect();
         Self { shape, bytes }
     }
 }

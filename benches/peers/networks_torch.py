@@ -1,13 +1,22 @@
 """The backbones in PyTorch, up to the map that captions are made of, with random weights."""
 
+from functools import partial
+
 from torch import nn
 from torch.nn import functional
+
+
+def normalisation(channels):
+    """Adds one, so that random weights do not let numbers dwindle from layer to layer: very small ones are slow."""
+    norm = nn.BatchNorm2d(channels)
+    nn.init.ones_(norm.bias)
+    return norm
 
 
 def normalised(inputs, outputs, size=1, stride=1, groups=1, activation=nn.ReLU6):
     layers = [
         nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
+        normalisation(outputs),
     ]
     return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
 
@@ -65,8 +74,9 @@ def mobilenet_v2():
     return bottlenecks(32, rows, 1280)
 
 
-def efficientnet_lite0():
-    """Table 1 of Tan & Le 2019 without squeeze and excitation, as released for small devices."""
+def efficientnet_lite(width, depth):
+    """Table 1 of Tan & Le 2019 without squeeze and excitation, as released for small devices: `width` channels and
+    `depth` repeats for ten of Lite0's, but for the ends."""
     rows = [
         (1, 16, 1, 3, 1),
         (6, 24, 2, 3, 2),
@@ -76,7 +86,14 @@ def efficientnet_lite0():
         (6, 192, 4, 5, 2),
         (6, 320, 1, 3, 1),
     ]
-    return bottlenecks(32, rows, 1280)
+
+    def scaled(place, row):
+        expansion, outputs, repeats, size, stride = row
+        is_end = place in (0, len(rows) - 1)
+        channels = (outputs * width + 40) // 80 * 8
+        return expansion, channels, repeats if is_end else -(-repeats * depth // 10), size, stride
+
+    return bottlenecks(32, [scaled(place, row) for place, row in enumerate(rows)], 1280)
 
 
 def separable(inputs, outputs):
@@ -115,10 +132,10 @@ def xception():
     """Figure 5 of Chollet 2017."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, 2, bias=False),
-        nn.BatchNorm2d(32),
+        normalisation(32),
         nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 3, bias=False),
-        nn.BatchNorm2d(64),
+        normalisation(64),
         nn.ReLU(inplace=True),
         Separables([64, 128, 128], halves=True, starts_rectified=True),
         Separables([128, 256, 256], halves=True),
@@ -130,4 +147,11 @@ def xception():
     )
 
 
-NETWORKS = {make.__name__: make for make in (vgg16, mobilenet_v2, xception, efficientnet_lite0)}
+NETWORKS = {
+    "vgg16": vgg16,
+    "mobilenet_v2": mobilenet_v2,
+    "xception": xception,
+    "efficientnet_lite0": partial(efficientnet_lite, 10, 10),
+    "efficientnet_lite1": partial(efficientnet_lite, 10, 11),
+    "efficientnet_lite2": partial(efficientnet_lite, 11, 12),
+}
