@@ -86,7 +86,7 @@ def prepare(order):
             found = search(decoder, decoder.see(features), order["beam"], order["words"])
             assert len(found) == order["words"]
 
-    return caption
+    return lambda: [caption() for _ in range(order["captions"])]
 
 
 if __name__ == "__main__":

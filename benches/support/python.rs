@@ -101,6 +101,7 @@ impl Peers {
             // Its threads sleep while they wait. By default they spin, and on a machine that others use too
             // that made its steps ten times as slow.
             .env("OMP_WAIT_POLICY", "PASSIVE")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(words.reopen()?)
