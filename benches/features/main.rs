@@ -24,7 +24,7 @@ fn main() -> Result<(), Failure> {
     print_conditions();
     let peers = Peers::find(&[Library::Torch]);
     println!(
-        "\nbatches of {BATCH}\n{:<17}  {:<18}  {:<18} {:<12} {:>8} {:>16}  GFLOP/s (machine's)  weights",
+        "\nbatches of {BATCH}\n{:<17}  {:<18}  {:<18} {:<19} {:>8} {:>16}  GFLOP/s (machine's)  weights",
         "to machine's best", "speed to PyTorch's", "network", "layer", "photos/s", "PyTorch photos/s"
     );
     BackboneKind::ALL.into_iter().try_for_each(|kind| {
@@ -39,7 +39,7 @@ fn print(outcome: &Outcome) {
         None => ("-".into(), "-".into()),
     };
     println!(
-        "{:<17}  {speed:<18}  {:<18} {:<12} {:>8.1} {theirs:>16}  {:<19}  {}",
+        "{:<17}  {speed:<18}  {:<18} {:<19} {:>8.1} {theirs:>16}  {:<19}  {}",
         outcome.to_machine,
         outcome.kind.name(),
         outcome.layer,
