@@ -22,10 +22,12 @@ mod layer;
 mod linear;
 mod lstm;
 mod optimiser;
+mod packed;
 mod packing;
 mod parameter;
 mod pool;
 pub(crate) mod product;
+mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
 mod weighted;

@@ -1,5 +1,7 @@
 //! Sequences of different lengths without padding: rows packed by time step.
 
+use std::ops::Range;
+
 /// How sequences of different lengths lie packed in one matrix.
 ///
 /// The sequences are sorted by length, longest first. Row 0 and those after it hold the first time step of
@@ -62,7 +64,7 @@ impl Packing {
     }
 
     /// The rows that hold `step`.
-    pub fn rows_at(&self, step: usize) -> std::ops::Range<usize> {
+    pub fn rows_at(&self, step: usize) -> Range<usize> {
         self.offsets[step]..self.offsets[step] + self.live[step]
     }
 
@@ -74,6 +76,48 @@ impl Packing {
             .chain(self.offsets.iter().map(|offset| offset + first))
             .collect();
         Self { live, offsets }
+    }
+
+    /// At most `count` runs of neighbouring sequences that have about equally many rows each.
+    pub(crate) fn runs(&self, count: usize) -> Vec<Range<usize>> {
+        let share = self.rows().div_ceil(count.max(1));
+        let mut runs = Vec::with_capacity(count);
+        let (mut first, mut rows) = (0, 0);
+        for sequence in 0..self.sequences() {
+            rows += self.live.partition_point(|&live| live > sequence);
+            if rows >= share * (runs.len() + 1) || sequence + 1 == self.sequences() {
+                runs.push(first..sequence + 1);
+                first = sequence + 1;
+            }
+        }
+        runs
+    }
+
+    /// The rows that hold `step` of the sequences of `run`.
+    pub(crate) fn rows_of_run(&self, run: &Range<usize>, step: usize) -> Range<usize> {
+        let rows = self.rows_at(step);
+        let row_of = |sequence: usize| rows.start + sequence.min(rows.len());
+        row_of(run.start)..row_of(run.end)
+    }
+
+    /// Cuts packed values, `width` for each row, into what belongs to each of `runs`, which cover all sequences: a
+    /// slice for every step, an empty one where the run has ended.
+    pub(crate) fn split<'a>(
+        &self,
+        runs: &[Range<usize>],
+        mut values: &'a mut [f32],
+        width: usize,
+    ) -> Vec<Vec<&'a mut [f32]>> {
+        let mut parts: Vec<Vec<_>> = runs.iter().map(|_| Vec::with_capacity(self.steps())).collect();
+        for step in 0..self.steps() {
+            for (run, part) in runs.iter().zip(&mut parts) {
+                let (taken, rest) =
+                    std::mem::take(&mut values).split_at_mut(self.rows_of_run(run, step).len() * width);
+                part.push(taken);
+                values = rest;
+            }
+        }
+        parts
     }
 
     /// For every row, the sequence it belongs to.
@@ -121,6 +165,19 @@ mod tests {
                 for (row, sequence) in packing.rows_at(step).zip(0..) {
                     prop_assert_eq!(packed[row], (sequence, step));
                 }
+            }
+            for count in 1..4 {
+                let runs = packing.runs(count);
+                prop_assert!(runs.len() <= count);
+                let mut values: Vec<f32> = (0..packing.rows()).map(|row| row as f32).collect();
+                let parts = packing.split(&runs, &mut values, 1);
+                for (run, part) in runs.iter().zip(parts) {
+                    for (step, rows) in part.iter().enumerate() {
+                        let of_run = packed.iter().enumerate().filter(|(_, (sequence, at))| *at == step && run.contains(sequence));
+                        prop_assert!(rows.iter().copied().eq(of_run.map(|(row, _)| row as f32)));
+                    }
+                }
+                prop_assert_eq!(runs.into_iter().flatten().count(), lengths.len());
             }
             let mut sorted = packed.clone();
             sorted.sort_unstable();

@@ -1,13 +1,16 @@
 //! The fused LSTM kernel for `Cpu`.
 //!
 //! Why it is fast: the input projection of all time steps is one matrix product, as are the gradients of
-//! both weight matrices; only the recurrent product runs step by step, over the sequences still alive; the
-//! gates are activated where they lie.
+//! both weight matrices; only the recurrent product runs step by step, over the sequences still alive. Each
+//! thread takes some of the sequences from the first step to the last, so that none waits for another at every
+//! step. The gates are activated where they lie.
 
 use super::{Lstm, LstmKernel, Matrix, Packing};
 use crate::nn::elementary::{sigmoid, tanh};
 use crate::nn::host::{add_rows, contiguous, values};
-use crate::nn::product::{Existing, View, product};
+use crate::nn::packed::Packed;
+use crate::nn::product::{Existing, View, ViewMut, product};
+use crate::nn::scratch::Scratch;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -106,9 +109,9 @@ struct Weights {
 /// What a forward pass leaves, in packed rows.
 struct Forward {
     /// `[rows, 4 * hidden]`, after their activations
-    gates: Vec<f32>,
+    gates: Scratch,
     /// `[rows, hidden]`
-    cells: Vec<f32>,
+    cells: Scratch,
     /// `[rows, hidden]`
     hidden: Vec<f32>,
 }
@@ -116,45 +119,30 @@ struct Forward {
 fn forward(x: &[f32], weights: &Weights, bias: &[f32], sizes: Sizes, packing: &Packing) -> Forward {
     let Sizes { rows, inputs, hidden } = sizes;
     let width = sizes.gates();
-    let mut gates = bias.repeat(rows);
-    let projection = View::new(&weights.input, inputs, width);
+    let mut gates = Scratch::of(rows * width);
     product(
         &mut gates,
         View::new(x, rows, inputs),
-        projection,
-        Existing::Accumulate,
+        View::new(&weights.input, inputs, width),
+        Existing::Overwrite,
     );
-    let mut cells = vec![0.0; rows * hidden];
+    let mut cells = Scratch::of(rows * hidden);
     let mut hiddens = vec![0.0; rows * hidden];
-    for step in 0..packing.steps() {
-        let now = packing.rows_at(step);
-        let gates = &mut gates[now.start * width..now.end * width];
-        let (cells_before, cells) = cells[..now.end * hidden].split_at_mut(now.start * hidden);
-        let (hidden_before, hiddens) = hiddens[..now.end * hidden].split_at_mut(now.start * hidden);
-        let before = match step.checked_sub(1) {
-            None => None,
-            Some(previous) => {
-                let start = packing.rows_at(previous).start * hidden;
-                product(
-                    gates,
-                    View::new(&hidden_before[start..], now.len(), hidden),
-                    View::new(&weights.hidden, hidden, width),
-                    Existing::Accumulate,
-                );
-                Some(&cells_before[start..])
+    let hidden_weight = Packed::new(View::new(&weights.hidden, hidden, width));
+    let runs = packing.runs(rayon::current_num_threads());
+    packing
+        .split(&runs, &mut gates, width)
+        .into_par_iter()
+        .zip(packing.split(&runs, &mut cells, hidden))
+        .zip(packing.split(&runs, &mut hiddens, hidden))
+        .for_each(|((gates, cells), hiddens)| {
+            RunForward {
+                gates,
+                cells,
+                hiddens,
             }
-        };
-        gates
-            .par_chunks_exact_mut(width)
-            .zip(cells.par_chunks_exact_mut(hidden))
-            .zip(hiddens.par_chunks_exact_mut(hidden))
-            .with_min_len(8)
-            .enumerate()
-            .for_each(|(row, ((gates, cell), output))| {
-                let before = before.map(|cells| &cells[row * hidden..(row + 1) * hidden]);
-                activate(gates, before, cell, output);
-            });
-    }
+            .through_time(&hidden_weight, bias, hidden);
+        });
     Forward {
         gates,
         cells,
@@ -162,20 +150,58 @@ fn forward(x: &[f32], weights: &Weights, bias: &[f32], sizes: Sizes, packing: &P
     }
 }
 
-/// One row of one step: activates the gates in place, writes cell and hidden state.
-fn activate(gates: &mut [f32], before: Option<&[f32]>, cell: &mut [f32], output: &mut [f32]) {
+/// Some of the sequences: what belongs to them at each step.
+struct RunForward<'a> {
+    gates: Vec<&'a mut [f32]>,
+    cells: Vec<&'a mut [f32]>,
+    hiddens: Vec<&'a mut [f32]>,
+}
+
+impl RunForward<'_> {
+    fn through_time(mut self, hidden_weight: &Packed, bias: &[f32], hidden: usize) {
+        let width = 4 * hidden;
+        for step in 0..self.gates.len() {
+            let gates = &mut *self.gates[step];
+            let live = gates.len() / width;
+            let (cells_before, cells) = self.cells.split_at_mut(step);
+            let (hiddens_before, hiddens) = self.hiddens.split_at_mut(step);
+            if let Some(before) = hiddens_before.last() {
+                hidden_weight.product_into(
+                    ViewMut::new(gates, live, width),
+                    View::new(before, live, hidden),
+                    Existing::Accumulate,
+                );
+            }
+            let rows = gates
+                .chunks_exact_mut(width)
+                .zip(cells[0].chunks_exact_mut(hidden))
+                .zip(hiddens[0].chunks_exact_mut(hidden));
+            for (row, ((gates, cell), output)) in rows.enumerate() {
+                let before = cells_before
+                    .last()
+                    .map(|cells| &cells[row * hidden..(row + 1) * hidden]);
+                activate(gates, bias, before, cell, output);
+            }
+        }
+    }
+}
+
+/// One row of one step: adds the bias to the gates and activates them in place, writes cell and hidden state.
+fn activate(gates: &mut [f32], bias: &[f32], before: Option<&[f32]>, cell: &mut [f32], output: &mut [f32]) {
     let hidden = cell.len();
     let (input, rest) = gates.split_at_mut(hidden);
     let (forget, rest) = rest.split_at_mut(hidden);
     let (candidate, out) = rest.split_at_mut(hidden);
     Arch::new().dispatch(|| {
         let [input, forget, candidate, out] = [input, forget, candidate, out].map(|gate| &mut gate[..hidden]);
+        let bias_of = |gate: usize| &bias[gate * hidden..(gate + 1) * hidden];
+        let [input_bias, forget_bias, candidate_bias, out_bias] = [0, 1, 2, 3].map(bias_of);
         let (cell, output) = (&mut cell[..hidden], &mut output[..hidden]);
         for unit in 0..hidden {
-            input[unit] = sigmoid(input[unit]);
-            forget[unit] = sigmoid(forget[unit]);
-            candidate[unit] = tanh(candidate[unit]);
-            out[unit] = sigmoid(out[unit]);
+            input[unit] = sigmoid(input[unit] + input_bias[unit]);
+            forget[unit] = sigmoid(forget[unit] + forget_bias[unit]);
+            candidate[unit] = tanh(candidate[unit] + candidate_bias[unit]);
+            out[unit] = sigmoid(out[unit] + out_bias[unit]);
         }
         match before {
             Some(before) => {
@@ -199,48 +225,76 @@ fn activate(gates: &mut [f32], before: Option<&[f32]>, cell: &mut [f32], output:
 /// The gradients of the gates before their activations, `[rows, 4 * hidden]`, from those of the hidden
 /// states, last step first. The activated gates are overwritten by their gradients.
 fn backward_through_time(
-    mut gates: Vec<f32>,
+    mut gates: Scratch,
     cells: &[f32],
     mut hidden_grad: Vec<f32>,
     weights: &Weights,
     sizes: Sizes,
     packing: &Packing,
-) -> Vec<f32> {
+) -> Scratch {
     let hidden = sizes.hidden;
     let width = sizes.gates();
-    let mut cell_grad = vec![0.0; packing.sequences() * hidden];
-    for step in (0..packing.steps()).rev() {
-        let now = packing.rows_at(step);
-        let previous = step
-            .checked_sub(1)
-            .map(|previous| packing.rows_at(previous).start * hidden);
-        let gates = &mut gates[now.start * width..now.end * width];
-        gates
-            .par_chunks_exact_mut(width)
-            .zip(cell_grad.par_chunks_exact_mut(hidden))
-            .with_min_len(8)
-            .enumerate()
-            .for_each(|(row, (gates, cell_grad))| {
-                let at = (now.start + row) * hidden;
-                let before = previous.map(|start| &cells[start + row * hidden..][..hidden]);
-                deactivate(
-                    gates,
-                    &cells[at..at + hidden],
-                    before,
-                    &hidden_grad[at..at + hidden],
-                    cell_grad,
+    let hidden_weight = Packed::new(View::new(&weights.hidden, hidden, width).transposed());
+    let runs = packing.runs(rayon::current_num_threads());
+    packing
+        .split(&runs, &mut gates, width)
+        .into_par_iter()
+        .zip(packing.split(&runs, &mut hidden_grad, hidden))
+        .zip(&runs)
+        .for_each(|((gates, hidden_grads), run)| {
+            let cells = (0..packing.steps())
+                .map(|step| {
+                    let rows = packing.rows_of_run(run, step);
+                    &cells[rows.start * hidden..rows.end * hidden]
+                })
+                .collect();
+            let run = RunBackward {
+                gates,
+                hidden_grads,
+                cells,
+                cell_grad: vec![0.0; run.len() * hidden],
+            };
+            run.through_time(&hidden_weight, hidden);
+        });
+    gates
+}
+
+/// Some of the sequences: what belongs to them at each step, and the gradient of their cells, which goes from step to
+/// step.
+struct RunBackward<'a> {
+    gates: Vec<&'a mut [f32]>,
+    hidden_grads: Vec<&'a mut [f32]>,
+    cells: Vec<&'a [f32]>,
+    cell_grad: Vec<f32>,
+}
+
+impl RunBackward<'_> {
+    /// `hidden_weight` is `U` transposed, `[4 * hidden, hidden]`.
+    fn through_time(mut self, hidden_weight: &Packed, hidden: usize) {
+        let width = 4 * hidden;
+        for step in (0..self.gates.len()).rev() {
+            let gates = &mut *self.gates[step];
+            let live = gates.len() / width;
+            let (grads_before, grads) = self.hidden_grads.split_at_mut(step);
+            let cells_before = step.checked_sub(1).map(|before| self.cells[before]);
+            let rows = gates
+                .chunks_exact_mut(width)
+                .zip(self.cells[step].chunks_exact(hidden))
+                .zip(grads[0].chunks_exact(hidden))
+                .zip(self.cell_grad.chunks_exact_mut(hidden));
+            for (row, (((gates, cell), hidden_grad), cell_grad)) in rows.enumerate() {
+                let before = cells_before.map(|cells| &cells[row * hidden..(row + 1) * hidden]);
+                deactivate(gates, cell, before, hidden_grad, cell_grad);
+            }
+            if let Some(before) = grads_before.last_mut() {
+                hidden_weight.product_into(
+                    ViewMut::new(before, live, hidden),
+                    View::new(gates, live, width),
+                    Existing::Accumulate,
                 );
-            });
-        if let Some(start) = previous {
-            product(
-                &mut hidden_grad[start..start + now.len() * hidden],
-                View::new(gates, now.len(), width),
-                View::new(&weights.hidden, hidden, width).transposed(),
-                Existing::Accumulate,
-            );
+            }
         }
     }
-    gates
 }
 
 /// One row of one step, backwards: activated gates become gradients before the activation; `cell_grad`
@@ -298,10 +352,12 @@ fn hidden_weight_grad(
     let hidden = sizes.hidden;
     let first = packing.sequences();
     let rows = sizes.rows - first;
-    let mut before = Vec::with_capacity(rows * hidden);
+    let mut before = Scratch::of(rows * hidden);
     for step in 1..packing.steps() {
         let start = packing.rows_at(step - 1).start * hidden;
-        before.extend_from_slice(&hiddens[start..start + packing.live(step) * hidden]);
+        let now = packing.rows_at(step);
+        before[(now.start - first) * hidden..(now.end - first) * hidden]
+            .copy_from_slice(&hiddens[start..start + now.len() * hidden]);
     }
     product(
         grad,

@@ -1,0 +1,91 @@
+//! Room for what a kernel computes on the way, used again from step to step.
+//!
+//! Fresh memory costs the kernels twice: the system hands it out page by page, at the first touch of each, and a
+//! zeroed vector is written once more than it needs to be. A training step would pay that for tens of megabytes.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
+
+/// Buffers that nobody uses now, the longest last.
+static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// More than these are given back to the system, the shortest first.
+const MOST_FREE: usize = 48;
+
+/// A buffer of a wanted length. It goes back to the others when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    buffer: Vec<f32>,
+    len: usize,
+}
+
+impl Scratch {
+    /// `len` values, left over from other uses.
+    pub(crate) fn of(len: usize) -> Self {
+        let mut buffer = with_free(|free| {
+            // The shortest that is long enough, else the longest: it is the one that grows.
+            let fitting = free.partition_point(|buffer| buffer.len() < len);
+            match free.len() {
+                0 => Vec::new(),
+                count => free.remove(fitting.min(count - 1)),
+            }
+        });
+        if buffer.len() < len {
+            buffer = vec![0.0; len];
+        }
+        Self { buffer, len }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        with_free(|free| {
+            let place = free.partition_point(|other| other.len() < buffer.len());
+            free.insert(place, buffer);
+            if free.len() > MOST_FREE {
+                free.remove(0);
+            }
+        });
+    }
+}
+
+fn with_free<T>(work: impl FnOnce(&mut Vec<Vec<f32>>) -> T) -> T {
+    work(&mut FREE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.buffer[..self.len]
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.buffer[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_have_the_length_that_was_asked_for() {
+        for len in [5, 3, 1000, 7, 0] {
+            let mut scratch = Scratch::of(len);
+            assert_eq!(scratch.len(), len);
+            scratch.fill(1.0);
+        }
+    }
+
+    #[test]
+    fn two_at_a_time_share_nothing() {
+        let (mut a, mut b) = (Scratch::of(9), Scratch::of(9));
+        a.fill(1.0);
+        b.fill(2.0);
+        assert!(a.iter().all(|&value| value == 1.0));
+    }
+}
