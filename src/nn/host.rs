@@ -44,10 +44,26 @@ pub(crate) fn put_gradient<S: Shape>(
 }
 
 /// `sum += term`, element by element.
+#[inline(always)]
 pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
     for (sum, term) in sum.iter_mut().zip(term) {
         *sum += term;
     }
+}
+
+/// Values that a thread takes at a time.
+const PIECE: usize = 1 << 14;
+
+/// `sums += scale * terms`, on all threads.
+pub(crate) fn add_scaled(sums: &mut [f32], terms: &[f32], scale: f32) {
+    let pieces = sums.par_chunks_mut(PIECE).zip(terms.par_chunks(PIECE));
+    pieces.for_each(|(sums, terms)| {
+        Arch::new().dispatch(|| {
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                *sum += scale * term;
+            }
+        });
+    });
 }
 
 /// Columns that a thread takes at a time.

@@ -1,19 +1,28 @@
 //! The fused output layer and loss for `Cpu`.
 //!
-//! Why it is fast: logits are made in tiles of rows that are turned into their own gradient in place while
-//! they are still in cache, and used up at once for the gradients of layer and input; they are never stored
-//! whole.
+//! Why it is fast: words are taken in blocks whose logits fit in a core's cache, each on one thread from the product
+//! to the sum of its exponentials. All that the blocks of a row have to tell each other is a maximum and a sum. With
+//! these, a second round turns each block's exponentials into its gradient and uses it up at once. Exponentials are
+//! all that is ever written to memory and read again, once.
 
 use super::{CrossEntropyKernel, Linear, Matrix, Scalar};
 use crate::nn::elementary;
-use crate::nn::host::{add_rows, contiguous, values};
-use crate::nn::product::{Existing, View, product};
+use crate::nn::host::{add, add_scaled, contiguous, values};
+use crate::nn::product::{Existing, View, ViewMut, product_into};
+use crate::nn::scratch::Scratch;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
+use std::ops::Range;
 
-/// Rows of logits at a time. Smaller tiles make poor matrix products, larger ones leave the cache.
-const TILE: usize = 512;
+/// Rows at a time, at most. Fewer make poor matrix products, more leave the cache.
+const TILE: usize = 768;
+
+/// Words of a block, about.
+const BLOCK: usize = 448;
+
+/// Where there are several blocks, a multiple of so many, for threads to share evenly.
+const BLOCKS_UNIT: usize = 4;
 
 impl CrossEntropyKernel for Cpu {
     fn try_cross_entropy<T: Tape<f32, Self>>(
@@ -31,13 +40,14 @@ impl CrossEntropyKernel for Cpu {
             bias: &values(&output.bias.value),
             inputs,
             outputs,
+            smoothing,
         };
         let device = rows.device().clone();
         if !T::OWNS_TAPE {
-            let loss = loss(&values(&rows), &layer, targets, smoothing);
+            let loss = layer.loss(&values(&rows), targets);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = loss_and_gradients(&values(&rows), &layer, targets, smoothing);
+        let (loss, found) = layer.loss_and_gradients(&values(&rows), targets);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),
@@ -61,161 +71,275 @@ struct Layer<'a> {
     bias: &'a [f32],
     inputs: usize,
     outputs: usize,
-}
-
-impl Layer<'_> {
-    fn logits(&self, logits: &mut [f32], rows: &[f32], count: usize) {
-        for row in logits.chunks_exact_mut(self.outputs) {
-            row.copy_from_slice(self.bias);
-        }
-        product(
-            logits,
-            View::new(rows, count, self.inputs),
-            View::new(self.weight, self.inputs, self.outputs),
-            Existing::Accumulate,
-        );
-    }
-
-    /// Calls `use_tile(rows, logits, targets)` for every tile of rows.
-    fn for_each_tile(
-        &self,
-        rows: &[f32],
-        targets: &[usize],
-        mut use_tile: impl FnMut(usize, &[f32], &mut [f32], &[usize]),
-    ) {
-        let mut logits = vec![0.0; TILE.min(targets.len()) * self.outputs];
-        for (tile, targets) in targets.chunks(TILE).enumerate() {
-            let first = tile * TILE;
-            let rows = &rows[first * self.inputs..(first + targets.len()) * self.inputs];
-            let logits = &mut logits[..targets.len() * self.outputs];
-            self.logits(logits, rows, targets.len());
-            use_tile(first, rows, logits, targets);
-        }
-    }
+    smoothing: f32,
 }
 
 /// Gradients of the mean loss.
 struct Gradients {
-    rows: Vec<f32>,
-    weight: Vec<f32>,
+    rows: Scratch,
+    weight: Scratch,
     bias: Vec<f32>,
 }
 
-fn loss(rows: &[f32], layer: &Layer<'_>, targets: &[usize], smoothing: f32) -> f32 {
-    let mut total = 0.0;
-    layer.for_each_tile(rows, targets, |_, _, logits, targets| {
-        let losses: Vec<f64> = logits
-            .par_chunks_exact_mut(layer.outputs)
-            .zip(targets)
-            .map(|(logits, &target)| row_loss(logits, target, smoothing).loss)
-            .collect();
-        total += losses.iter().sum::<f64>();
-    });
-    (total / targets.len() as f64) as f32
+/// Rows that are worked on together, with what is asked for after each.
+#[derive(Clone, Copy)]
+struct Tile<'a> {
+    /// `[targets.len(), inputs]`
+    rows: &'a [f32],
+    targets: &'a [usize],
 }
 
-fn loss_and_gradients(
-    rows: &[f32],
-    layer: &Layer<'_>,
-    targets: &[usize],
-    smoothing: f32,
-) -> (f32, Gradients) {
-    let Layer { inputs, outputs, .. } = *layer;
-    let mut found = Gradients {
-        rows: vec![0.0; rows.len()],
-        weight: vec![0.0; layer.weight.len()],
-        bias: vec![0.0; outputs],
-    };
-    let share = 1.0 / targets.len() as f32;
-    let mut total = 0.0;
-    layer.for_each_tile(rows, targets, |first, rows, logits, targets| {
-        let losses: Vec<f64> = logits
-            .par_chunks_exact_mut(outputs)
-            .zip(targets)
-            .map(|(logits, &target)| {
-                let row = row_loss(logits, target, smoothing);
-                row.write_gradient(logits, target, smoothing, share);
-                row.loss
+impl Layer<'_> {
+    fn loss(&self, rows: &[f32], targets: &[usize]) -> f32 {
+        let mut blocks = self.blocks();
+        let total: f64 = self
+            .tiles(rows, targets)
+            .map(|tile| {
+                blocks
+                    .par_iter_mut()
+                    .for_each(|block| block.exponentiate(self, tile));
+                self.softmax(&blocks, tile.targets)
+                    .map(|row| row.loss)
+                    .sum::<f64>()
             })
-            .collect();
-        // Summed in order: the same bits whatever thread was faster.
-        total += losses.iter().sum::<f64>();
-        let gradient = View::new(logits, targets.len(), outputs);
-        product(
-            &mut found.rows[first * inputs..(first + targets.len()) * inputs],
-            gradient,
-            View::new(layer.weight, inputs, outputs).transposed(),
-            Existing::Overwrite,
-        );
-        product(
-            &mut found.weight,
-            View::new(rows, targets.len(), inputs).transposed(),
-            gradient,
-            Existing::Accumulate,
-        );
-        add_rows(&mut found.bias, logits);
-    });
-    ((total / targets.len() as f64) as f32, found)
-}
+            .sum();
+        (total / targets.len() as f64) as f32
+    }
 
-/// What the softmax of one row needs to become a gradient.
-struct RowLoss {
-    loss: f64,
-    /// One over the sum of the exponentials.
-    normaliser: f32,
-}
-
-/// The loss of one row. Leaves `exp(logit - maximum)` in place of the logits.
-fn row_loss(logits: &mut [f32], target: usize, smoothing: f32) -> RowLoss {
-    let arch = Arch::new();
-    let maximum = arch.dispatch(|| elementary::largest(logits));
-    let of_target = logits[target] - maximum;
-    let mean = if smoothing == 0.0 {
-        0.0
-    } else {
-        let sum = arch.dispatch(|| elementary::sum(logits));
-        f64::from(sum) / logits.len() as f64 - f64::from(maximum)
-    };
-    let sum = arch.dispatch(|| {
-        for logit in logits.iter_mut() {
-            *logit = elementary::exp(*logit - maximum);
+    fn loss_and_gradients(&self, rows: &[f32], targets: &[usize]) -> (f32, Gradients) {
+        let mut found = Gradients {
+            rows: Scratch::of(rows.len()),
+            weight: Scratch::of(self.weight.len()),
+            bias: vec![0.0; self.outputs],
+        };
+        let share = 1.0 / targets.len() as f32;
+        let mut blocks = self.blocks();
+        let width = blocks[0].columns.len();
+        let mut total = 0.0;
+        let mut weight_gradient = Existing::Overwrite;
+        let gradients_of_tiles = found.rows.chunks_mut(TILE * self.inputs);
+        for (tile, row_gradient) in self.tiles(rows, targets).zip(gradients_of_tiles) {
+            blocks
+                .par_iter_mut()
+                .for_each(|block| block.exponentiate(self, tile));
+            let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.targets).collect();
+            // Summed in order: the same bits whatever thread was faster.
+            total += softmax.iter().map(|row| row.loss).sum::<f64>();
+            ViewMut::new(&mut found.weight, self.inputs, self.outputs)
+                .column_blocks(width)
+                .zip(found.bias.chunks_mut(width))
+                .zip(&mut blocks)
+                .collect::<Vec<_>>()
+                .into_par_iter()
+                .for_each(|((weight, bias), block)| {
+                    block.differentiate(self, tile, &softmax, share, bias);
+                    block.use_gradient(self, tile, weight, weight_gradient);
+                });
+            weight_gradient = Existing::Accumulate;
+            sum_of_blocks(row_gradient, &blocks);
         }
-        elementary::sum(logits)
-    });
-    let log_sum = f64::from(sum).ln();
-    let (hit, spread) = (log_sum - f64::from(of_target), log_sum - mean);
-    let smoothing = f64::from(smoothing);
-    RowLoss {
-        loss: (1.0 - smoothing) * hit + smoothing * spread,
-        normaliser: 1.0 / sum,
+        ((total / targets.len() as f64) as f32, found)
+    }
+
+    fn tiles<'a>(&self, rows: &'a [f32], targets: &'a [usize]) -> impl Iterator<Item = Tile<'a>> {
+        rows.chunks(TILE * self.inputs)
+            .zip(targets.chunks(TILE))
+            .map(|(rows, targets)| Tile { rows, targets })
+    }
+
+    /// All words, in blocks of equal width but for the last. How many depends on the words alone, so that the
+    /// sums over blocks are the same for any number of threads.
+    fn blocks(&self) -> Vec<Block> {
+        let count = match self.outputs.div_ceil(BLOCK) {
+            1 => 1,
+            several => several.next_multiple_of(BLOCKS_UNIT),
+        };
+        let width = self.outputs.div_ceil(count).max(1);
+        (0..self.outputs)
+            .step_by(width)
+            .map(|first| Block {
+                columns: first..(first + width).min(self.outputs),
+                exponentials: Scratch::of(0),
+                rows: Vec::new(),
+                input_gradient: Scratch::of(0),
+            })
+            .collect()
+    }
+
+    fn weight_of<'a>(&'a self, columns: &Range<usize>) -> View<'a> {
+        View::with_row_stride(
+            &self.weight[columns.start..],
+            self.inputs,
+            columns.len(),
+            self.outputs,
+        )
+    }
+
+    /// What the blocks know of each row, put together.
+    fn softmax<'a>(
+        &self,
+        blocks: &'a [Block],
+        targets: &'a [usize],
+    ) -> impl Iterator<Item = RowSoftmax> + use<'a> {
+        let (smoothing, width) = (f64::from(self.smoothing), blocks[0].columns.len());
+        let outputs = self.outputs as f64;
+        targets.iter().enumerate().map(move |(row, target)| {
+            let parts = || blocks.iter().map(|block| &block.rows[row]);
+            let maximum = parts().fold(f32::NEG_INFINITY, |most, part| most.max(part.maximum));
+            let normaliser: f64 = parts().map(|part| part.share_of(maximum)).sum();
+            let logit = f64::from(blocks[target / width].rows[row].target);
+            let mean = parts().map(|part| f64::from(part.sum)).sum::<f64>() / outputs;
+            let log_sum = normaliser.ln() + f64::from(maximum);
+            RowSoftmax {
+                loss: (1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean),
+                maximum,
+                normaliser,
+            }
+        })
     }
 }
 
-impl RowLoss {
-    /// Turns the exponentials of a row into `share` times the gradient of its loss: the predicted
-    /// distribution less the target distribution.
-    fn write_gradient(&self, exponentials: &mut [f32], target: usize, smoothing: f32, share: f32) {
-        let everywhere = share * smoothing / exponentials.len() as f32;
-        let scale = self.normaliser * share;
-        Arch::new().dispatch(|| {
-            for value in exponentials.iter_mut() {
-                *value = *value * scale - everywhere;
+/// The softmax of a row over all words.
+struct RowSoftmax {
+    loss: f64,
+    maximum: f32,
+    /// The sum of the exponentials of logits less `maximum`.
+    normaliser: f64,
+}
+
+/// Some of the words, for all rows of a tile.
+struct Block {
+    columns: Range<usize>,
+    /// `[rows, columns]`: exponentials of logits less the maximum of their row in this block; then the gradient.
+    exponentials: Scratch,
+    rows: Vec<RowPart>,
+    /// `[rows, inputs]`: what these words add to the gradient of the rows.
+    input_gradient: Scratch,
+}
+
+/// What a block has found of a row.
+#[derive(Clone, Copy, Default)]
+struct RowPart {
+    maximum: f32,
+    exponentials: f32,
+    /// Of the logits.
+    sum: f32,
+    /// The target's logit, if it is one of these words.
+    target: f32,
+}
+
+impl RowPart {
+    /// The sum of the exponentials, had `maximum` been taken from the logits.
+    fn share_of(&self, maximum: f32) -> f64 {
+        f64::from(self.exponentials) * f64::from(self.maximum - maximum).exp()
+    }
+}
+
+impl Block {
+    /// From rows to the exponentials of their logits.
+    fn exponentiate(&mut self, layer: &Layer<'_>, tile: Tile<'_>) {
+        let (count, width) = (tile.targets.len(), self.columns.len());
+        if self.exponentials.len() != count * width {
+            self.exponentials = Scratch::of(count * width);
+        }
+        product_into(
+            ViewMut::new(&mut self.exponentials, count, width),
+            View::new(tile.rows, count, layer.inputs),
+            layer.weight_of(&self.columns),
+            Existing::Overwrite,
+        );
+        let bias = &layer.bias[self.columns.clone()];
+        let first = self.columns.start;
+        self.rows.clear();
+        let rows = self.exponentials.chunks_exact_mut(width).zip(tile.targets);
+        self.rows.extend(rows.map(|(logits, target)| {
+            let target = target.checked_sub(first).filter(|&column| column < width);
+            row_part(logits, bias, target, layer.smoothing)
+        }));
+    }
+
+    /// Turns the exponentials into `share` times the gradient of the rows' losses, predicted distribution less
+    /// target distribution, and adds it up over the rows.
+    fn differentiate(
+        &mut self,
+        layer: &Layer<'_>,
+        tile: Tile<'_>,
+        softmax: &[RowSoftmax],
+        share: f32,
+        bias_gradient: &mut [f32],
+    ) {
+        let width = self.columns.len();
+        let everywhere = share * layer.smoothing / layer.outputs as f32;
+        let rows = self.exponentials.chunks_exact_mut(width).zip(&self.rows);
+        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(tile.targets)) {
+            let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normaliser;
+            let scale = share * to_whole as f32;
+            Arch::new().dispatch(|| {
+                for value in row.iter_mut() {
+                    *value = *value * scale - everywhere;
+                }
+            });
+            if self.columns.contains(&target) {
+                row[target - self.columns.start] -= share * (1.0 - layer.smoothing);
             }
-        });
-        exponentials[target] -= share * (1.0 - smoothing);
+            Arch::new().dispatch(|| add(bias_gradient, row));
+        }
+    }
+
+    /// The gradients of the layer's weight and of its input.
+    fn use_gradient(&mut self, layer: &Layer<'_>, tile: Tile<'_>, weight: ViewMut<'_>, existing: Existing) {
+        let (count, width, inputs) = (tile.targets.len(), self.columns.len(), layer.inputs);
+        if self.input_gradient.len() != count * inputs {
+            self.input_gradient = Scratch::of(count * inputs);
+        }
+        let gradient = View::new(&self.exponentials, count, width);
+        let rows = View::new(tile.rows, count, inputs);
+        product_into(weight, rows.transposed(), gradient, existing);
+        product_into(
+            ViewMut::new(&mut self.input_gradient, count, inputs),
+            gradient,
+            layer.weight_of(&self.columns).transposed(),
+            Existing::Overwrite,
+        );
+    }
+}
+
+/// Turns logits without their bias into exponentials, and gives what else is to be known of them.
+fn row_part(logits: &mut [f32], bias: &[f32], target: Option<usize>, smoothing: f32) -> RowPart {
+    // Loop by loop: in one function the compiler does not turn all of them into vector code.
+    let arch = Arch::new();
+    arch.dispatch(|| add(logits, bias));
+    let maximum = arch.dispatch(|| elementary::largest(logits));
+    let target = target.map_or(0.0, |target| logits[target]);
+    let sum = if smoothing == 0.0 {
+        0.0
+    } else {
+        arch.dispatch(|| elementary::sum(logits))
+    };
+    arch.dispatch(|| {
+        for logit in logits.iter_mut() {
+            *logit = elementary::exp(*logit - maximum);
+        }
+    });
+    RowPart {
+        maximum,
+        exponentials: arch.dispatch(|| elementary::sum(logits)),
+        sum,
+        target,
     }
 }
 
 /// Values that a thread takes at a time.
-const PIECE: usize = 1 << 14;
+const PIECE: usize = 1 << 13;
 
-fn add_scaled(sums: &mut [f32], values: &[f32], scale: f32) {
-    let pieces = sums.par_chunks_mut(PIECE).zip(values.par_chunks(PIECE));
-    pieces.for_each(|(sums, values)| {
-        Arch::new().dispatch(|| {
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += scale * value;
-            }
-        });
+/// Adds up what every block found, always in the same order.
+fn sum_of_blocks(sums: &mut [f32], blocks: &[Block]) {
+    sums.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sums)| {
+        let place = piece * PIECE..piece * PIECE + sums.len();
+        let mut terms = blocks.iter().map(|block| &block.input_gradient[place.clone()]);
+        if let Some(first) = terms.next() {
+            sums.copy_from_slice(first);
+        }
+        Arch::new().dispatch(|| terms.for_each(|terms| add(sums, terms)));
     });
 }
