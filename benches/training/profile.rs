@@ -4,7 +4,10 @@ use super::captions::{self, CAPTIONS};
 use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED, Training, dense};
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoder::{CaptionBatch, DecoderKind};
-use cutline::nn::{Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, cross_entropy, random_stream};
+use cutline::nn::{
+    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, add_gathered, cross_entropy,
+    random_stream,
+};
 use dfdx::prelude::*;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +18,6 @@ use std::time::Instant;
 enum Part {
     FeatureDropout,
     ImageLayer,
-    ImageGather,
     EmbeddingGather,
     EmbeddingDropout,
     Lstm,
@@ -28,10 +30,9 @@ enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::FeatureDropout,
         Self::ImageLayer,
-        Self::ImageGather,
         Self::EmbeddingGather,
         Self::EmbeddingDropout,
         Self::Lstm,
@@ -47,11 +48,10 @@ impl Part {
         match self {
             Self::FeatureDropout => "dropout of features",
             Self::ImageLayer => "image layer",
-            Self::ImageGather => "image for every token",
             Self::EmbeddingGather => "embedding",
             Self::EmbeddingDropout => "dropout of embeddings",
             Self::Lstm => "LSTM",
-            Self::Sum => "image + text",
+            Self::Sum => "image to every token",
             Self::JointLayer => "joint layer",
             Self::JointDropout => "dropout before output",
             Self::Output => "output layer and loss",
@@ -178,18 +178,22 @@ impl Layers {
         let mut dropout = Dropout::new(DROPOUT, &mut stream);
         let features: Matrix<Cpu, Taped<Cpu>> = features.put_tape(Taped::default());
         let features = end(clock, Part::FeatureDropout, dropout.apply(features)?);
-        let image = end(clock, Part::ImageLayer, self.image.forward(features)?.try_relu()?);
-        let rows = image
-            .device()
-            .try_tensor_from_vec(batch.photo_of_rows(), (batch.tokens(),))?;
-        let image: Matrix<Cpu, Taped<Cpu>> = image.try_gather(rows)?;
-        let image = end(clock, Part::ImageGather, image);
+        let image = end(
+            clock,
+            Part::ImageLayer,
+            self.image.activated(features, Activation::Relu)?,
+        );
         let words = self.embedding.forward::<Taped<Cpu>>(&batch.inputs)?;
         let words = end(clock, Part::EmbeddingGather, words);
         let words = end(clock, Part::EmbeddingDropout, dropout.apply(words)?);
         let text = end(clock, Part::Lstm, self.lstm.forward(words, &batch.packing)?);
-        let sum = end(clock, Part::Sum, image.try_add(text)?);
-        let joint = end(clock, Part::JointLayer, self.joint.forward(sum)?.try_relu()?);
+        let both = add_gathered(text, image, &batch.photo_of_rows())?;
+        let both = end(clock, Part::Sum, both);
+        let joint = end(
+            clock,
+            Part::JointLayer,
+            self.joint.activated(both, Activation::Relu)?,
+        );
         let joint = end(clock, Part::JointDropout, dropout.apply(joint)?);
         let loss = cross_entropy(joint, &self.output, &batch.targets, LABEL_SMOOTHING)?;
         Ok(end(clock, Part::Output, loss))

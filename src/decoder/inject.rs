@@ -4,7 +4,9 @@
 //! embeddings, are the input of a step before the start marker; nothing else sees the photo.
 
 use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
-use crate::nn::{Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions};
+use crate::nn::{
+    Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions, gather_rows,
+};
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -85,14 +87,13 @@ impl<D: Backend> OnePass<D> for Inject<D> {
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Matrix<D, T>> {
-        let photos = batch.photos.clone();
-        let captions = photos.len();
-        let photos = regions.device().try_tensor_from_vec(photos, (captions,))?;
-        let image: Matrix<D, T> = self.see(regions)?.try_gather(photos)?;
+        let captions = batch.photos.len();
+        let image = gather_rows(self.see(regions)?, &batch.photos)?;
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
         let inputs = (image, words).try_concat_along(Axis::<0>)?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
-        noise.apply(hidden.try_slice((captions.., ..))?)
+        let of_words: Vec<usize> = (captions..hidden.shape().0).collect();
+        noise.apply(gather_rows(hidden, &of_words)?)
     }
 
     fn output(&self) -> &Linear<D> {

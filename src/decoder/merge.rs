@@ -5,7 +5,10 @@
 //! added; dense; softmax. The LSTM never sees the photo.
 
 use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
-use crate::nn::{Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions};
+use crate::nn::{
+    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions,
+    add_gathered,
+};
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -75,7 +78,7 @@ impl<D: Backend> Merge<D> {
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Matrix<D, T>> {
         let features = noise.apply(mean_region(regions)?)?;
-        self.image.forward(features)?.try_relu()
+        self.image.activated(features, Activation::Relu)
     }
 }
 
@@ -86,12 +89,11 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Matrix<D, T>> {
-        let rows = batch.photo_of_rows();
-        let rows = regions.device().try_tensor_from_vec(rows, (batch.tokens(),))?;
-        let image: Matrix<D, T> = self.see(regions, noise)?.try_gather(rows)?;
+        let image = self.see(regions, noise)?;
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
-        let joint = self.joint.forward(image.try_add(text)?)?.try_relu()?;
+        let both = add_gathered(text, image, &batch.photo_of_rows())?;
+        let joint = self.joint.activated(both, Activation::Relu)?;
         noise.apply(joint)
     }
 
@@ -122,7 +124,8 @@ impl<D: Backend> OnePass<D> for Merge<D> {
             Some(image) => lstm.hidden.clone().try_add(image.clone())?,
             None => lstm.hidden.clone(),
         };
-        let logits = self.output.forward(self.joint.forward(joint)?.try_relu()?)?;
+        let joint = self.joint.activated(joint, Activation::Relu)?;
+        let logits = self.output.forward(joint)?;
         Ok((logits, DecoderState { lstm, image }))
     }
 

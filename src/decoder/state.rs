@@ -1,7 +1,6 @@
 //! What a decoder remembers between two words.
 
-use crate::nn::{Backend, DeviceResult, LstmState, Matrix};
-use dfdx::prelude::*;
+use crate::nn::{Backend, DeviceResult, LstmState, Matrix, gather_rows};
 
 /// The state of a decoder, a row for every caption being written.
 #[derive(Clone, Debug)]
@@ -15,9 +14,7 @@ pub struct DecoderState<D: Backend> {
 impl<D: Backend> DecoderState<D> {
     /// The listed rows, which may repeat: beams that go on, and those that do not.
     pub fn select(self, rows: &[usize]) -> DeviceResult<D, Self> {
-        let device = self.lstm.hidden.device().clone();
-        let rows = device.try_tensor_from_vec(rows.to_vec(), (rows.len(),))?;
-        let select = |matrix: Matrix<D>| -> DeviceResult<D, Matrix<D>> { matrix.try_gather(rows.clone()) };
+        let select = |matrix: Matrix<D>| gather_rows(matrix, rows);
         Ok(Self {
             lstm: LstmState {
                 hidden: select(self.lstm.hidden)?,

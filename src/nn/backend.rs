@@ -1,7 +1,8 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
 use super::{
-    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FrozenKernel, LstmKernel, OptimiserKernel, PoolKernel,
+    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FrozenKernel, LinearKernel, LstmKernel,
+    OptimiserKernel, PoolKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
@@ -30,9 +31,11 @@ pub trait Backend:
     + CrossEntropyKernel
     + DepthwiseKernel
     + FrozenKernel
+    + LinearKernel
     + LstmKernel
     + OptimiserKernel
     + PoolKernel
+    + RowsKernel
 {
 }
 

@@ -1,6 +1,7 @@
 //! Dropout (Srivastava et al. 2014), with masks from a stream that a resumed training finds again.
 
 use super::backend::{Backend, DeviceResult, Matrix};
+use super::rows::scale_elements;
 use dfdx::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -38,11 +39,8 @@ impl<'a> Dropout<'a> {
         if self.rate == 0.0 {
             return Ok(rows);
         }
-        let shape = *rows.shape();
-        let mask = rows
-            .device()
-            .try_tensor_from_vec(self.mask(shape.0 * shape.1), shape)?;
-        rows.try_mul(mask)
+        let mask = self.mask(rows.shape().num_elements());
+        scale_elements(rows, mask)
     }
 
     /// Sixteen random bits decide an element: the rate is met to one part in 65,536.

@@ -3,6 +3,7 @@
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
 use super::parameter::{Initialisation, Parameter};
+use super::rows::gather_rows;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -28,11 +29,7 @@ impl<D: Backend> Embedding<D> {
 
     /// The rows of `words`: `[words.len(), dimensions]`.
     pub fn forward<T: Tape<f32, D>>(&self, words: &[usize]) -> DeviceResult<D, Matrix<D, T>> {
-        let table = &self.table.value;
-        let words = table
-            .device()
-            .try_tensor_from_vec(words.to_vec(), (words.len(),))?;
-        table.clone().put_tape(T::default()).try_gather(words)
+        gather_rows(self.table.value.clone().put_tape(T::default()), words)
     }
 
     /// The rows of `words`, to caption with.

@@ -12,9 +12,10 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
+use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
-use super::linear::affine;
+use super::linear;
 use super::packing::Packing;
 use super::parameter::{Initialisation, Parameter};
 use dfdx::prelude::*;
@@ -122,7 +123,12 @@ impl<D: Backend> Lstm<D> {
 
     /// One time step of every row, without gradients: `inputs` is `[rows, inputs]`.
     pub fn step(&self, inputs: Matrix<D>, state: LstmState<D>) -> DeviceResult<D, LstmState<D>> {
-        let projected = affine(inputs, &self.input_weight, &self.bias)?;
+        let projected = D::try_linear(
+            inputs,
+            &self.input_weight.value,
+            &self.bias.value,
+            Activation::None,
+        )?;
         let gates = projected.try_add(state.hidden.try_matmul(self.hidden_weight.value.clone())?)?;
         let (hidden, cell) = cell_update(gates, state.cell, self.hidden())?;
         Ok(LstmState { hidden, cell })
@@ -171,7 +177,13 @@ fn composed<D: Backend, T: Tape<f32, D>>(
     layer: &Lstm<D>,
     packing: &Packing,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let (gates, mut tape) = affine(inputs, &layer.input_weight, &layer.bias)?.split_tape();
+    let (gates, mut tape) = linear::composed(
+        inputs,
+        &layer.input_weight.value,
+        &layer.bias.value,
+        Activation::None,
+    )?
+    .split_tape();
     let mut state: Option<LstmState<D>> = None;
     let mut outputs = Vec::with_capacity(packing.steps());
     for step in 0..packing.steps() {

@@ -1,5 +1,10 @@
 //! The fully connected layer.
 
+mod cpu;
+#[cfg(test)]
+mod tests;
+
+use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
 use super::parameter::{Initialisation, Parameter};
@@ -43,7 +48,16 @@ impl<D: Backend> Linear<D> {
 
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
-        affine(rows, &self.weight, &self.bias)
+        self.activated(rows, Activation::None)
+    }
+
+    /// [`forward`](Self::forward), and what `activation` makes of it.
+    pub fn activated<T: Tape<f32, D>>(
+        &self,
+        rows: Matrix<D, T>,
+        activation: Activation,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        D::try_linear(rows, &self.weight.value, &self.bias.value, activation)
     }
 }
 
@@ -57,19 +71,38 @@ impl<D: Backend> Layer<D> for Linear<D> {
     }
 }
 
-/// `rows weight + bias`: `[rows, inputs]` to `[rows, outputs]`.
-pub(crate) fn affine<D: Backend, T: Tape<f32, D>>(
+/// A fully connected layer's arithmetic.
+pub trait LinearKernel: Device<f32> {
+    /// `activation(rows weight + bias)`: `[rows, inputs]` to `[rows, outputs]`, with `weight` `[inputs, outputs]` and
+    /// `bias` `[1, outputs]`.
+    ///
+    /// The default is composed of dfdx operations and so runs on any device; it says what a kernel of a device's own
+    /// must compute.
+    fn try_linear<T: Tape<f32, Self>>(
+        rows: Matrix<Self, T>,
+        weight: &Matrix<Self>,
+        bias: &Matrix<Self>,
+        activation: Activation,
+    ) -> Result<Matrix<Self, T>, Self::Err>
+    where
+        Self: Backend,
+    {
+        composed(rows, weight, bias, activation)
+    }
+}
+
+pub(super) fn composed<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
-    weight: &Parameter<D>,
-    bias: &Parameter<D>,
+    weight: &Matrix<D>,
+    bias: &Matrix<D>,
+    activation: Activation,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let outputs = weight.shape().1;
-    let product = rows.try_matmul(weight.value.clone())?;
+    let (_, outputs) = *weight.shape();
+    let product = rows.try_matmul(weight.clone())?;
     let bias = bias
-        .value
         .clone()
         .put_tape(T::default())
         .try_reshape_like(&(outputs,))?;
     let bias = bias.try_broadcast_like::<_, Axis<0>>(product.shape())?;
-    product.try_add(bias)
+    activation.composed(product.try_add(bias)?)
 }

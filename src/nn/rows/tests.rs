@@ -1,0 +1,70 @@
+//! Tests of operations on rows: fused against composed.
+
+use super::*;
+use crate::nn::testing::{assert_close, probe, random_matrix};
+use proptest::prelude::*;
+
+type Taped = Matrix<Cpu, OwnedTape<f32, Cpu>>;
+
+/// Values of `output`, and the gradients of `inputs`.
+fn run(output: Taped, inputs: &[&Matrix<Cpu>]) -> Vec<Vec<f32>> {
+    let values = output.as_vec();
+    let mut gradients = probe(output).backward();
+    let gradient = |tensor: &&Matrix<Cpu>| {
+        gradients.get_or_alloc_mut(*tensor).unwrap();
+        gradients.get(*tensor).as_vec()
+    };
+    std::iter::once(values)
+        .chain(inputs.iter().map(gradient))
+        .collect()
+}
+
+#[track_caller]
+fn assert_same(fused: Vec<Vec<f32>>, composed: Vec<Vec<f32>>) {
+    for (fused, composed) in fused.iter().zip(&composed) {
+        assert_close(fused, composed, 1e-5);
+    }
+}
+
+/// A table of up to eight rows and five columns, and some of its rows.
+fn table_and_rows() -> impl Strategy<Value = (Matrix<Cpu>, Vec<usize>)> {
+    (1usize..9, 1usize..6, any::<u64>()).prop_flat_map(|(height, columns, seed)| {
+        let rows = prop::collection::vec(0..height, 1..12);
+        (Just(random_matrix((height, columns), seed)), rows)
+    })
+}
+
+proptest! {
+    #[test]
+    fn gathering((table, rows) in table_and_rows()) {
+        // The table is used twice, so that a gradient must be added to one that is there already.
+        let twice = |taped: Taped, again: Taped| taped.try_add(again).unwrap();
+        let fused = twice(
+            gather_rows(table.leaky_trace(), &rows).unwrap(),
+            gather_rows(table.leaky_trace(), &rows).unwrap(),
+        );
+        let composed = twice(
+            composed_gather(table.leaky_trace(), &rows).unwrap(),
+            composed_gather(table.leaky_trace(), &rows).unwrap(),
+        );
+        assert_same(run(fused, &[&table]), run(composed, &[&table]));
+    }
+
+    #[test]
+    fn adding_what_is_gathered((table, rows) in table_and_rows(), seed: u64) {
+        let sums = random_matrix((rows.len(), table.shape().1), seed);
+        let fused = add_gathered(sums.leaky_trace(), table.leaky_trace(), &rows).unwrap();
+        let gathered = composed_gather(table.leaky_trace(), &rows).unwrap();
+        let composed = sums.leaky_trace().try_add(gathered).unwrap();
+        assert_same(run(fused, &[&sums, &table]), run(composed, &[&sums, &table]));
+    }
+
+    #[test]
+    fn scaling_elements(rows in 1usize..9, columns in 1usize..9, seed: u64) {
+        let x = random_matrix((rows, columns), seed);
+        let factors = random_matrix((rows, columns), !seed);
+        let fused = scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
+        let composed = x.leaky_trace().try_mul(factors).unwrap();
+        assert_same(run(fused, &[&x]), run(composed, &[&x]));
+    }
+}
