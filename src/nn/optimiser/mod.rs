@@ -122,15 +122,24 @@ pub trait OptimiserKernel: Device<f32> {
         Self::try_norm_squared(&gradients.get(value))
     }
 
-    /// Updates a parameter and its moments by its gradient, which may be used up.
+    /// Makes all changes of a step. Gradients are used up.
     fn try_update(
-        value: &mut Matrix<Self>,
+        changes: Vec<Change<'_, Self>>,
         gradients: &mut Gradients<f32, Self>,
-        moments: &mut Moments<Self::Moment>,
-        update: Update,
     ) -> Result<(), Self::Err>
     where
         Self: Backend;
+}
+
+/// What a step does to one parameter.
+#[derive(Debug)]
+pub struct Change<'a, D: Backend> {
+    /// The parameter.
+    pub value: &'a mut Matrix<D>,
+    /// Its moments.
+    pub moments: &'a mut Moments<D::Moment>,
+    /// By what it changes.
+    pub update: Update,
 }
 
 impl<D: Backend> Adam<D> {
@@ -178,16 +187,20 @@ impl<D: Backend> Adam<D> {
         }
         self.step += 1;
         let update = self.numbers(norm, learning_rate);
-        for (parameter, moments) in parameters.into_iter().zip(&mut self.moments) {
-            let decays = parameter.shape().0 > 1;
-            let keep = if decays { update.keep } else { 1.0 };
-            D::try_update(
-                &mut parameter.value,
-                gradients,
-                moments,
-                Update { keep, ..update },
-            )?;
-        }
+        let changes = parameters
+            .into_iter()
+            .zip(&mut self.moments)
+            .map(|(parameter, moments)| {
+                let decays = parameter.shape().0 > 1;
+                let keep = if decays { update.keep } else { 1.0 };
+                Change {
+                    value: &mut parameter.value,
+                    moments,
+                    update: Update { keep, ..update },
+                }
+            })
+            .collect();
+        D::try_update(changes, gradients)?;
         Ok(norm)
     }
 

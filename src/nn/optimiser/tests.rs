@@ -73,7 +73,12 @@ fn fused_equals_composed() {
     let (mut fused, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
     let gradient: Matrix<Cpu> = random_matrix(shape, 4);
     let mut gradients = (fused.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
-    Cpu::try_update(&mut fused, &mut gradients, &mut fused_moments, update).unwrap();
+    let change = Change {
+        value: &mut fused,
+        moments: &mut fused_moments,
+        update,
+    };
+    Cpu::try_update(vec![change], &mut gradients).unwrap();
     composed_update(&mut expected, gradient, &mut expected_moments, update).unwrap();
     for (fused, expected) in [
         (fused.as_vec(), expected),
