@@ -1,4 +1,4 @@
-//! Features of real photos against those of independent implementations (Keras, torchvision).
+//! Features of real photos against those of independent implementations (Keras, torchvision, timm).
 //!
 //! Needs files that are not part of this repository: `CUTLINE_WEIGHTS`, a folder with published weights and
 //! `reference.safetensors` (tensors `network/photo/what`), and `CUTLINE_FLICKR8K`, a folder with `images/`.
@@ -22,7 +22,9 @@ const PHOTOS: [&str; 3] = [
 ];
 
 const VGG16: &str = "vgg16_imagenet_notop_keras_hwio.kernels_f16.safetensors";
+const XCEPTION: &str = "xception_imagenet_notop_keras_hwio.kernels_f16.safetensors";
 const MOBILENET_V2: &str = "mobilenet_v2-b0353104.pth";
+const EFFICIENTNET_LITE0: &str = "efficientnet_lite0_imagenet_torch_oihw.safetensors";
 
 struct Reference {
     weights: PathBuf,
@@ -131,26 +133,57 @@ fn vgg16_from_keras_in_half_precision() {
 }
 
 #[test]
+fn xception_from_keras_in_half_precision() {
+    const LEAST: f64 = 0.999;
+    const LAYER: &str = "block14_sepconv2_act";
+    let Some(reference) = Reference::find() else {
+        return;
+    };
+    let backbone = reference.load(BackboneKind::Xception, XCEPTION, LAYER);
+    let pixels = || reference.pixels(backbone.preprocessing());
+    let map = backbone.forward(pixels()).unwrap().as_vec();
+    let expected = reference.output("xception", PHOTOS[0], LAYER, &[10, 10, 2048]);
+    assert_alike(LAYER, &map[..expected.len()], &expected, LEAST);
+    let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
+    for (photo, mean) in PHOTOS.iter().zip(means.chunks(2048)) {
+        let expected = reference.output("xception", photo, "mean", &[2048]);
+        assert_alike(photo, mean, &expected, LEAST);
+    }
+}
+
+#[test]
 fn mobilenet_v2_from_torchvision() {
+    assert_classifies_as(BackboneKind::MobileNetV2, MOBILENET_V2);
+}
+
+#[test]
+fn efficientnet_lite0_from_its_package() {
+    assert_classifies_as(BackboneKind::EfficientNetLite0, EFFICIENTNET_LITE0);
+}
+
+/// Map, means and logits of a mobile network, whose features are 7 x 7 x 1,280.
+#[track_caller]
+fn assert_classifies_as(kind: BackboneKind, file: &str) {
     const LEAST: f64 = 0.9999;
     let Some(reference) = Reference::find() else {
         return;
     };
-    let backbone = reference.load(BackboneKind::MobileNetV2, MOBILENET_V2, "features");
+    let network = kind.name();
+    let backbone = reference.load(kind, file, "features");
     let pixels = || reference.pixels(backbone.preprocessing());
     let map = backbone.forward(pixels()).unwrap().as_vec();
-    let expected = reference.output("mobilenet_v2", PHOTOS[0], "features", &[1280, 7, 7]);
+    let expected = reference.output(network, PHOTOS[0], "features", &[1280, 7, 7]);
     let expected = channels_last(&expected, backbone.layer().shape);
     assert_alike("features", &map[..expected.len()], &expected, LEAST);
     let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
     for (photo, mean) in PHOTOS.iter().zip(means.chunks(1280)) {
-        let expected = reference.output("mobilenet_v2", photo, "mean", &[1280]);
+        let expected = reference.output(network, photo, "mean", &[1280]);
         assert_alike(photo, mean, &expected, LEAST);
     }
-    let classifier = reference.load(BackboneKind::MobileNetV2, MOBILENET_V2, "logits");
+    let classifier = reference.load(kind, file, "logits");
     let logits = classifier.forward(pixels()).unwrap().as_vec();
     for (photo, logits) in PHOTOS.iter().zip(logits.chunks(1000)) {
-        let expected = reference.output("mobilenet_v2", photo, "logits", &[1000]);
+        let expected = reference.output(network, photo, "logits", &[1000]);
         assert_alike(photo, logits, &expected, LEAST);
         assert_eq!(largest(logits, 5), largest(&expected, 5), "{photo}");
     }

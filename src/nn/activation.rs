@@ -32,9 +32,17 @@ impl Activation {
     pub(crate) fn finish(self, values: &mut [f32], bias: &[f32]) {
         match self {
             Self::None => finish_rows(values, bias, |x| x),
-            // Not `max`, which would turn a NaN into a harmless-looking 0.
-            Self::Relu => finish_rows(values, bias, |x| if x < 0.0 { 0.0 } else { x }),
-            Self::Relu6 => finish_rows(values, bias, |x| x.clamp(0.0, 6.0)),
+            Self::Relu => finish_rows(values, bias, relu),
+            Self::Relu6 => finish_rows(values, bias, relu6),
+        }
+    }
+
+    /// Writes the rectified `values` to `out`.
+    pub(crate) fn rectify(self, values: &[f32], out: &mut [f32]) {
+        match self {
+            Self::None => out.copy_from_slice(values),
+            Self::Relu => map(values, out, relu),
+            Self::Relu6 => map(values, out, relu6),
         }
     }
 
@@ -46,6 +54,23 @@ impl Activation {
             Self::Relu6 => keep_where(gradient, outputs, |y| y > 0.0 && y < 6.0),
         }
     }
+}
+
+/// Not `max`, which would turn a NaN into a harmless-looking 0.
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
+}
+
+fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
+}
+
+fn map(values: &[f32], out: &mut [f32], each: impl Fn(f32) -> f32) {
+    Arch::new().dispatch(|| {
+        for (out, &value) in out.iter_mut().zip(values) {
+            *out = each(value);
+        }
+    });
 }
 
 fn finish_rows(values: &mut [f32], bias: &[f32], rectify: impl Fn(f32) -> f32) {

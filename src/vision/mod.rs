@@ -1,9 +1,11 @@
 //! CNN encoders, their weights, and the features they make.
 
 pub mod backbone;
+mod efficientnet_lite;
 pub mod encoder;
 pub mod extraction;
 mod floats;
+mod inverted_residual;
 mod lookalike;
 mod mobilenet_v2;
 pub mod photo;
@@ -12,3 +14,4 @@ pub mod small_cnn;
 pub mod store;
 mod vgg16;
 pub mod weights;
+mod xception;

@@ -28,7 +28,7 @@ pub enum Fit {
     /// Both sides to the size, whatever that does to the aspect ratio (Keras `load_img(target_size=...)`).
     Squash,
     /// The shorter side to this many pixels, then the square in the centre (torchvision's evaluation
-    /// transforms: 256, then 224).
+    /// transforms and EfficientNet-Lite's: 256, then 224).
     ShorterSide(u32),
 }
 
@@ -110,16 +110,20 @@ impl Preprocessing {
         }
     }
 
-    /// `(x - 127) / 128` (EfficientNet-Lite).
+    /// EfficientNet-Lite: the centre without 16 pixels on every side, as measured at the result's scale,
+    /// `(x - 127) / 128`.
     pub fn efficientnet_lite(size: u32) -> Self {
-        Self::squashed(
-            size,
-            Normalisation {
-                scale: 1.0,
-                mean: [127.0; 3],
-                deviation: [128.0; 3],
-            },
-        )
+        Self {
+            fit: Fit::ShorterSide(size + 32),
+            ..Self::squashed(
+                size,
+                Normalisation {
+                    scale: 1.0,
+                    mean: [127.0; 3],
+                    deviation: [128.0; 3],
+                },
+            )
+        }
     }
 
     /// Red, green and blue of the whole photo, whatever its sides.

@@ -4,16 +4,20 @@
 //! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean colour.
 //! torchvision and timm trained anew, with their usual mean and deviation.
 
-use super::backbone::Source;
 use super::backbone::plan::{Extent, Layer, Margin, Plan, Weights};
+use super::backbone::{Origin, Source};
 use super::preprocess::Preprocessing;
 use crate::nn::Activation;
 
 /// Convolutions and channels of each block (table 1, column D).
 const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];
 
-/// A tensor that tells timm's file from torchvision's.
-pub(super) const TIMM_ONLY: &str = "pre_logits.fc1.weight";
+/// torchvision's and timm's differ in the dense layers alone; without them it makes no difference.
+pub(super) const ORIGINS: &[Origin] = &[
+    Origin::new(Source::Keras, "block1_conv1/kernel"),
+    Origin::new(Source::Torchvision, "classifier.0.weight"),
+    Origin::new(Source::Timm, "pre_logits.fc1.weight"),
+];
 
 const SIZE: u32 = 224;
 
@@ -26,7 +30,7 @@ const HALVE: Extent = Extent {
 pub(super) fn plan(source: Source) -> Plan {
     let preprocessing = match source {
         Source::Keras => Preprocessing::caffe(SIZE),
-        Source::Torchvision | Source::Timm => Preprocessing::torchvision(SIZE),
+        _ => Preprocessing::torchvision(SIZE),
     };
     let mut plan = Plan::new(preprocessing, &["fc2", "block5_pool"]);
     add_blocks(&mut plan, source);
@@ -42,14 +46,10 @@ fn add_blocks(plan: &mut Plan, source: Source) {
             let name = format!("block{block}_conv{convolution}");
             let layer = match source {
                 Source::Keras => name.clone(),
-                Source::Torchvision | Source::Timm => format!("features.{number}"),
+                _ => format!("features.{number}"),
             };
-            let layer = Layer::Convolution {
-                weights: Weights::biased(source, &layer),
-                extent: Extent::half(3, 1),
-                outputs,
-                activation: Activation::Relu,
-            };
+            let weights = Weights::biased(source, &layer);
+            let layer = Layer::convolution(weights, Extent::half(3, 1), outputs, Activation::Relu);
             plan.stage(name, [layer]);
             number += 2;
         }
@@ -61,8 +61,8 @@ fn add_blocks(plan: &mut Plan, source: Source) {
 fn add_dense(plan: &mut Plan, source: Source) {
     let names = match source {
         Source::Keras => ["fc1", "fc2", "predictions"],
-        Source::Torchvision => ["classifier.0", "classifier.3", "classifier.6"],
         Source::Timm => ["pre_logits.fc1", "pre_logits.fc2", "head.fc"],
+        _ => ["classifier.0", "classifier.3", "classifier.6"],
     };
     let layers = [
         ("fc1", 4096, Activation::Relu),

@@ -184,9 +184,21 @@ impl FrozenLayer {
                 pool::cpu::mean_pixel(x.values(), x.extent.map(), channels, y.values_mut());
                 y
             }
-            Self::Residual(layers) => {
-                let mut y = forward(layers, x, buffers);
+            Self::Rectifier(activation) => {
+                let mut y = buffers.maps(x.extent);
+                activation.rectify(x.values(), y.values_mut());
+                y
+            }
+            Self::Residual { branch, shortcut } if shortcut.is_empty() => {
+                let mut y = forward(branch, x, buffers);
                 add(y.values_mut(), x.values());
+                y
+            }
+            Self::Residual { branch, shortcut } => {
+                let mut y = forward(branch, x, buffers);
+                let around = forward(shortcut, x, buffers);
+                add(y.values_mut(), around.values());
+                buffers.give_back(around);
                 y
             }
         }

@@ -7,6 +7,7 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
+use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Images, Matrix};
 use super::conv2d::{Convolution, conv2d};
 use super::depthwise::depthwise;
@@ -25,8 +26,15 @@ pub enum FrozenLayer<W = Vec<f32>> {
     MaxPool(Window),
     /// See [`global_mean`]; a map of 1 x 1 comes out.
     GlobalMean,
-    /// The sum of what comes in and what the layers make of it.
-    Residual(Vec<FrozenLayer<W>>),
+    /// A rectifier on its own.
+    Rectifier(Activation),
+    /// The sum of what the branch and what the shortcut make of the same map.
+    Residual {
+        /// In order.
+        branch: Vec<FrozenLayer<W>>,
+        /// In order; the map itself where there are none.
+        shortcut: Vec<FrozenLayer<W>>,
+    },
 }
 
 /// The weights of a convolution: row after row on the host, or a matrix on a device.
@@ -108,7 +116,11 @@ fn upload<D: Backend>(device: &D, layers: Vec<FrozenLayer>) -> DeviceResult<D, V
                 FrozenLayer::Depthwise(layer) => FrozenLayer::Depthwise(sums(layer)?),
                 FrozenLayer::MaxPool(window) => FrozenLayer::MaxPool(window),
                 FrozenLayer::GlobalMean => FrozenLayer::GlobalMean,
-                FrozenLayer::Residual(layers) => FrozenLayer::Residual(upload(device, layers)?),
+                FrozenLayer::Rectifier(activation) => FrozenLayer::Rectifier(activation),
+                FrozenLayer::Residual { branch, shortcut } => FrozenLayer::Residual {
+                    branch: upload(device, branch)?,
+                    shortcut: upload(device, shortcut)?,
+                },
             })
         })
         .collect()
@@ -123,6 +135,9 @@ fn forward<D: Backend>(layers: &[FrozenLayer<Matrix<D>>], maps: Images<D>) -> De
             let (photos, _, _, channels) = *maps.shape();
             global_mean(maps)?.try_reshape_like(&(photos, 1, 1, channels))
         }
-        FrozenLayer::Residual(layers) => forward(layers, maps.clone())?.try_add(maps),
+        FrozenLayer::Rectifier(activation) => activation.composed(maps),
+        FrozenLayer::Residual { branch, shortcut } => {
+            forward(branch, maps.clone())?.try_add(forward(shortcut, maps)?)
+        }
     })
 }

@@ -15,17 +15,37 @@ fn sums(window: Window, inputs: usize, outputs: usize, activation: Activation) -
     }
 }
 
-/// Every kind of layer, a residual branch that begins in the input and one within another.
+fn residual(branch: Vec<FrozenLayer>) -> FrozenLayer {
+    FrozenLayer::Residual {
+        branch,
+        shortcut: Vec::new(),
+    }
+}
+
+/// Every kind of layer, a residual branch that begins in the input, one within another and one around which a
+/// shortcut has a layer of its own.
 fn layers() -> Vec<FrozenLayer> {
     let same = Window::square(3, 1, Padding::all(1));
     let halve = Window::square(3, 2, Padding::all(1));
     let narrow = || FrozenLayer::Convolution(sums(Window::POINTWISE, 40, 40, Activation::None));
     let deep = || FrozenLayer::Depthwise(sums(same, 1, 40, Activation::Relu6));
+    // TensorFlow's "SAME" for an even map: a row below and a column to the right, none before.
+    let shrink = Window::square(3, 2, Padding::same((12, 10), (3, 3), 2));
+    let skip = Window::square(1, 2, Padding::NONE);
     vec![
-        FrozenLayer::Residual(vec![FrozenLayer::Convolution(sums(same, 3, 3, Activation::Relu))]),
-        FrozenLayer::Convolution(sums(halve, 3, 40, Activation::Relu6)),
-        FrozenLayer::Residual(vec![narrow(), FrozenLayer::Residual(vec![deep()]), narrow()]),
-        FrozenLayer::Residual(Vec::new()),
+        residual(vec![FrozenLayer::Convolution(sums(same, 3, 3, Activation::Relu))]),
+        FrozenLayer::Residual {
+            branch: vec![
+                FrozenLayer::Rectifier(Activation::Relu),
+                FrozenLayer::Convolution(sums(same, 3, 5, Activation::None)),
+                FrozenLayer::MaxPool(shrink),
+            ],
+            shortcut: vec![FrozenLayer::Convolution(sums(skip, 3, 5, Activation::None))],
+        },
+        FrozenLayer::Rectifier(Activation::Relu6),
+        FrozenLayer::Convolution(sums(halve, 5, 40, Activation::Relu6)),
+        residual(vec![narrow(), residual(vec![deep()]), narrow()]),
+        residual(Vec::new()),
         FrozenLayer::MaxPool(Window::square(2, 2, Padding::NONE)),
         FrozenLayer::GlobalMean,
     ]

@@ -75,7 +75,7 @@ impl Loader<'_> {
                 outputs,
                 activation,
             } => {
-                let window = extent.window();
+                let window = extent.window(input);
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
@@ -97,16 +97,20 @@ impl Loader<'_> {
                 extent,
                 activation,
             } => {
-                let window = extent.window();
+                let window = extent.window(input);
                 let channels = input.channels;
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
                 let stored = self.file.get(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
                 FrozenLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
-            Layer::MaxPool(extent) => FrozenLayer::MaxPool(extent.window()),
+            Layer::MaxPool(extent) => FrozenLayer::MaxPool(extent.window(input)),
             Layer::GlobalMean => FrozenLayer::GlobalMean,
-            Layer::Residual(layers) => FrozenLayer::Residual(self.layers(layers, input)?),
+            Layer::Rectifier(activation) => FrozenLayer::Rectifier(*activation),
+            Layer::Residual { branch, shortcut } => FrozenLayer::Residual {
+                branch: self.layers(branch, input)?,
+                shortcut: self.layers(shortcut, input)?,
+            },
         })
     }
 
@@ -137,6 +141,7 @@ impl Loader<'_> {
                 self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
                 bias
             }
+            Offset::None => vec![0.0; outputs],
         };
         Ok(FrozenSums {
             kernel: rows,

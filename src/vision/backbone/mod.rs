@@ -14,7 +14,7 @@ pub use form::FeatureForm;
 
 use super::preprocess::Preprocessing;
 use super::weights::{Naming, WeightFile, WeightsError};
-use super::{mobilenet_v2, vgg16};
+use super::{efficientnet_lite, mobilenet_v2, vgg16, xception};
 use crate::nn::{Backend, Images, Regions};
 use dfdx::prelude::HasShape;
 use plan::{Plan, Stage};
@@ -28,9 +28,21 @@ pub enum BackboneKind {
     /// Simonyan & Zisserman 2014, configuration D.
     #[serde(rename = "vgg16")]
     Vgg16,
+    /// Chollet 2017.
+    #[serde(rename = "xception")]
+    Xception,
     /// Sandler et al. 2018, width 1.0.
     #[serde(rename = "mobilenet_v2")]
     MobileNetV2,
+    /// Tan & Le 2019 without squeeze and excitation, 224 pixels.
+    #[serde(rename = "efficientnet_lite0")]
+    EfficientNetLite0,
+    /// Deeper than Lite0, 240 pixels.
+    #[serde(rename = "efficientnet_lite1")]
+    EfficientNetLite1,
+    /// Wider and deeper than Lite0, 260 pixels.
+    #[serde(rename = "efficientnet_lite2")]
+    EfficientNetLite2,
 }
 
 /// Whose tensors a file holds: names, layout and the preprocessing they were trained with.
@@ -42,32 +54,58 @@ pub(crate) enum Source {
     Torchvision,
     /// timm (`pytorch-image-models`)
     Timm,
+    /// `efficientnet_pytorch` and the packages derived from it.
+    EfficientNetPytorch,
+}
+
+/// A source in which a network's weights are published, told by a tensor that no other source of it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    source: Source,
+    tensor: &'static str,
+}
+
+impl Origin {
+    pub(crate) const fn new(source: Source, tensor: &'static str) -> Self {
+        Self { source, tensor }
+    }
 }
 
 impl Source {
-    fn naming(self) -> Naming {
+    pub(crate) fn naming(self) -> Naming {
         match self {
             Self::Keras => Naming::Keras,
-            Self::Torchvision | Self::Timm => Naming::Torch,
+            Self::Torchvision | Self::Timm | Self::EfficientNetPytorch => Naming::Torch,
         }
     }
 }
 
 impl BackboneKind {
     /// All of them, in the order in which help texts list them.
-    pub const ALL: [Self; 2] = [Self::Vgg16, Self::MobileNetV2];
+    pub const ALL: [Self; 6] = [
+        Self::Vgg16,
+        Self::Xception,
+        Self::MobileNetV2,
+        Self::EfficientNetLite0,
+        Self::EfficientNetLite1,
+        Self::EfficientNetLite2,
+    ];
 
     /// The name by which commands and settings call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vgg16 => "vgg16",
+            Self::Xception => "xception",
             Self::MobileNetV2 => "mobilenet_v2",
+            Self::EfficientNetLite0 => "efficientnet_lite0",
+            Self::EfficientNetLite1 => "efficientnet_lite1",
+            Self::EfficientNetLite2 => "efficientnet_lite2",
         }
     }
 
     /// The layers whose outputs can be chosen as features, from the first to the last.
     pub fn layers(self) -> Vec<LayerInfo> {
-        let plan = self.plan(Source::Torchvision);
+        let plan = self.plan(self.origins()[0].source);
         plan.shapes()
             .zip(&plan.stages)
             .map(|(shape, stage)| stage.info(shape))
@@ -77,20 +115,34 @@ impl BackboneKind {
     fn plan(self, source: Source) -> Plan {
         match self {
             Self::Vgg16 => vgg16::plan(source),
+            Self::Xception => xception::plan(source),
             Self::MobileNetV2 => mobilenet_v2::plan(source),
+            Self::EfficientNetLite0 => efficientnet_lite::plan(source, efficientnet_lite::LITE0),
+            Self::EfficientNetLite1 => efficientnet_lite::plan(source, efficientnet_lite::LITE1),
+            Self::EfficientNetLite2 => efficientnet_lite::plan(source, efficientnet_lite::LITE2),
         }
     }
 
+    /// At least one; the usual one first.
+    fn origins(self) -> &'static [Origin] {
+        match self {
+            Self::Vgg16 => vgg16::ORIGINS,
+            Self::Xception => xception::ORIGINS,
+            Self::MobileNetV2 => mobilenet_v2::ORIGINS,
+            Self::EfficientNetLite0 | Self::EfficientNetLite1 | Self::EfficientNetLite2 => {
+                efficientnet_lite::ORIGINS
+            }
+        }
+    }
+
+    /// Where the file's weights come from. Of a file that nothing tells, the names decide; loading will say what
+    /// is missing.
     fn source(self, file: &WeightFile) -> Result<Source, WeightsError> {
-        let timm = match self {
-            Self::Vgg16 => vgg16::TIMM_ONLY,
-            Self::MobileNetV2 => mobilenet_v2::TIMM_ONLY,
-        };
-        Ok(match file.naming()? {
-            Naming::Keras => Source::Keras,
-            Naming::Torch if file.contains(timm) => Source::Timm,
-            Naming::Torch => Source::Torchvision,
-        })
+        let naming = file.naming()?;
+        let origins = self.origins();
+        let told = origins.iter().find(|origin| file.contains(origin.tensor));
+        let alike = || origins.iter().find(|origin| origin.source.naming() == naming);
+        Ok(told.or_else(alike).unwrap_or(&origins[0]).source)
     }
 }
 

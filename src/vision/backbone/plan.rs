@@ -3,6 +3,7 @@
 use super::{MapShape, Source};
 use crate::nn::{Activation, Padding, Window};
 use crate::vision::preprocess::Preprocessing;
+use crate::vision::weights::Naming;
 
 /// What a network's file states.
 #[derive(Clone, Debug)]
@@ -43,8 +44,14 @@ pub(crate) enum Layer {
     },
     MaxPool(Extent),
     GlobalMean,
-    /// The sum of what comes in and what the layers make of it.
-    Residual(Vec<Layer>),
+    /// A rectifier that stands alone, because what comes in is also used without it.
+    Rectifier(Activation),
+    /// The sum of what the branch and what the shortcut make of the same map; a shortcut without layers is the
+    /// map itself.
+    Residual {
+        branch: Vec<Layer>,
+        shortcut: Vec<Layer>,
+    },
 }
 
 /// Size and step of a square window.
@@ -62,6 +69,8 @@ pub(crate) enum Margin {
     Valid,
     /// PyTorch's usual: `(size - 1) / 2` on every side.
     Half,
+    /// TensorFlow's "SAME": see [`Padding::same`].
+    Same,
 }
 
 /// Where a layer's numbers are to be found.
@@ -77,6 +86,8 @@ pub(crate) enum Offset {
     Bias(String),
     /// Batch normalisation with fixed statistics; folded into kernel and bias when loaded.
     BatchNorm(BatchNormNames),
+    /// Nothing.
+    None,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -91,9 +102,9 @@ pub(crate) struct BatchNormNames {
 impl Weights {
     /// A kernel and a bias of the same layer.
     pub(crate) fn biased(source: Source, layer: &str) -> Self {
-        let (kernel, bias) = match source {
-            Source::Keras => ("/kernel", "/bias"),
-            Source::Torchvision | Source::Timm => (".weight", ".bias"),
+        let (kernel, bias) = match source.naming() {
+            Naming::Keras => ("/kernel", "/bias"),
+            Naming::Torch => (".weight", ".bias"),
         };
         Self {
             kernel: format!("{layer}{kernel}"),
@@ -115,6 +126,20 @@ impl Weights {
         }
     }
 
+    /// Keras' names of a kernel without a bias and the batch normalisation after it.
+    pub(crate) fn normalised_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
+        Self {
+            kernel,
+            offset: Offset::BatchNorm(BatchNormNames {
+                gamma: format!("{norm}/gamma"),
+                beta: format!("{norm}/beta"),
+                mean: format!("{norm}/moving_mean"),
+                variance: format!("{norm}/moving_variance"),
+                epsilon,
+            }),
+        }
+    }
+
     fn names(&self) -> Vec<&str> {
         let mut names = vec![self.kernel.as_str()];
         match &self.offset {
@@ -125,6 +150,7 @@ impl Weights {
                 norm.mean.as_str(),
                 norm.variance.as_str(),
             ]),
+            Offset::None => {}
         }
         names
     }
@@ -147,17 +173,42 @@ impl Extent {
         }
     }
 
-    pub(crate) fn window(self) -> Window {
+    /// A square of `size`, padded as TensorFlow's networks usually are.
+    pub(crate) const fn same(size: usize, stride: usize) -> Self {
+        Self {
+            size,
+            stride,
+            margin: Margin::Same,
+        }
+    }
+
+    /// The window on maps of `input`'s extent.
+    pub(crate) fn window(self, input: MapShape) -> Window {
         let Self { size, stride, margin } = self;
         let padding = match margin {
             Margin::Valid => Padding::NONE,
             Margin::Half => Padding::all((size - 1) / 2),
+            Margin::Same => Padding::same((input.height, input.width), (size, size), stride),
         };
         Window::square(size, stride, padding)
     }
 }
 
 impl Layer {
+    pub(crate) fn convolution(
+        weights: Weights,
+        extent: Extent,
+        outputs: usize,
+        activation: Activation,
+    ) -> Self {
+        Self::Convolution {
+            weights,
+            extent,
+            outputs,
+            activation,
+        }
+    }
+
     /// The window that a dense layer has when it is read as a convolution: the whole map.
     pub(crate) fn whole_map(input: MapShape) -> Window {
         Window {
@@ -177,13 +228,14 @@ impl Layer {
             }
         };
         match self {
-            Self::Convolution { extent, outputs, .. } => through(extent.window(), *outputs),
+            Self::Convolution { extent, outputs, .. } => through(extent.window(input), *outputs),
             Self::Depthwise { extent, .. } | Self::MaxPool(extent) => {
-                through(extent.window(), input.channels)
+                through(extent.window(input), input.channels)
             }
             Self::Dense { outputs, .. } => through(Self::whole_map(input), *outputs),
             Self::GlobalMean => through(Self::whole_map(input), input.channels),
-            Self::Residual(_) => input,
+            Self::Rectifier(_) => input,
+            Self::Residual { branch, .. } => output(branch, input),
         }
     }
 
@@ -193,8 +245,10 @@ impl Layer {
             Self::Convolution { extent, .. } => extent.size * extent.size * input.channels,
             Self::Depthwise { extent, .. } => extent.size * extent.size,
             Self::Dense { .. } => input.regions() * input.channels,
-            Self::MaxPool(_) | Self::GlobalMean => 0,
-            Self::Residual(layers) => return multiply_adds(layers, input),
+            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => 0,
+            Self::Residual { branch, shortcut } => {
+                return multiply_adds(branch, input) + multiply_adds(shortcut, input);
+            }
         };
         (output.regions() * output.channels * per_output) as u64
     }
@@ -204,10 +258,16 @@ impl Layer {
             Self::Convolution { weights, .. }
             | Self::Depthwise { weights, .. }
             | Self::Dense { weights, .. } => weights.names(),
-            Self::MaxPool(_) | Self::GlobalMean => Vec::new(),
-            Self::Residual(layers) => layers.iter().flat_map(Self::tensors).collect(),
+            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => Vec::new(),
+            Self::Residual { branch, shortcut } => {
+                branch.iter().chain(shortcut).flat_map(Self::tensors).collect()
+            }
         }
     }
+}
+
+fn output(layers: &[Layer], input: MapShape) -> MapShape {
+    layers.iter().fold(input, |shape, layer| layer.output(shape))
 }
 
 fn multiply_adds(layers: &[Layer], input: MapShape) -> u64 {
@@ -227,7 +287,7 @@ pub(crate) fn inputs(layers: &[Layer], input: MapShape) -> impl Iterator<Item = 
 
 impl Stage {
     pub(crate) fn output(&self, input: MapShape) -> MapShape {
-        self.layers.iter().fold(input, |shape, layer| layer.output(shape))
+        output(&self.layers, input)
     }
 }
 

@@ -50,14 +50,45 @@ fn layers_have_the_published_shapes() {
     assert_eq!(mobilenet("features.17"), "7x7x320");
     assert_eq!(mobilenet("features"), "7x7x1280");
     assert_eq!(mobilenet("logits"), "1000");
+    let xception = |name| layer(BackboneKind::Xception, name);
+    assert_eq!(xception("block1_conv1_act"), "149x149x32");
+    assert_eq!(xception("block1_conv2_act"), "147x147x64");
+    assert_eq!(xception("block2"), "74x74x128");
+    assert_eq!(xception("block3"), "37x37x256");
+    assert_eq!(xception("block12"), "19x19x728");
+    assert_eq!(xception("block14_sepconv2_act"), "10x10x2048");
+    assert_eq!(xception("logits"), "1000");
+    let lite0 = |name| layer(BackboneKind::EfficientNetLite0, name);
+    assert_eq!(lite0("stem"), "112x112x32");
+    assert_eq!(lite0("blocks.15"), "7x7x320");
+    assert_eq!(lite0("features"), "7x7x1280");
+    let lite1 = |name| layer(BackboneKind::EfficientNetLite1, name);
+    assert_eq!(lite1("features"), "8x8x1280");
+    let lite2 = |name| layer(BackboneKind::EfficientNetLite2, name);
+    assert_eq!(lite2("stem"), "130x130x32");
+    assert_eq!(lite2("blocks.22"), "9x9x352");
+    assert_eq!(lite2("features"), "9x9x1280");
 }
 
-/// torchvision lists 15.47 and 0.30 GFLOPS (it counts a multiplication with its addition as one).
+/// The sources count a multiplication with its addition as one: torchvision lists 15.47 and 0.30 billion, timm 8.4
+/// for Xception, `tensorflow/tpu` 407, 631 and 899 million for EfficientNet-Lite.
 #[test]
 fn networks_cost_what_is_published() {
-    let cost = |kind: BackboneKind| kind.plan(Source::Torchvision).multiply_adds() as f64 / 1e9;
+    let cost = |kind: BackboneKind| {
+        let plan = kind.plan(kind.origins()[0].source);
+        plan.multiply_adds() as f64 / 1e9
+    };
     assert_eq!(format!("{:.2}", cost(BackboneKind::Vgg16)), "15.47");
     assert_eq!(format!("{:.2}", cost(BackboneKind::MobileNetV2)), "0.30");
+    assert_eq!(format!("{:.1}", cost(BackboneKind::Xception)), "8.4");
+    for (kind, published) in [
+        (BackboneKind::EfficientNetLite0, 0.407),
+        (BackboneKind::EfficientNetLite1, 0.631),
+        (BackboneKind::EfficientNetLite2, 0.899),
+    ] {
+        let cost = cost(kind);
+        assert!((cost / published - 1.0).abs() < 0.05, "{kind}: {cost} billion");
+    }
 }
 
 /// 138,357,544 and 3,504,872 parameters (torchvision), batch normalisation's running statistics apart.
@@ -92,6 +123,31 @@ fn plans_name_every_published_tensor() {
     ] {
         assert!(timm.iter().any(|other| other == name), "{name}");
     }
+    // Without the two of the classifier, 235 in Keras' file.
+    assert_eq!(tensors(BackboneKind::Xception, Source::Keras).len(), 234 + 2);
+    let lite0 = |source| tensors(BackboneKind::EfficientNetLite0, source);
+    assert_eq!(lite0(Source::EfficientNetPytorch).len(), 247);
+    assert_eq!(lite0(Source::Timm).len(), 247);
+    let lite2 = |source| tensors(BackboneKind::EfficientNetLite2, source);
+    for (source, name) in [
+        (Source::EfficientNetPytorch, "_blocks.22._bn2.running_var"),
+        (Source::Timm, "blocks.6.0.bn3.running_var"),
+        (Source::Timm, "blocks.5.4.conv_pwl.weight"),
+    ] {
+        assert!(lite2(source).iter().any(|other| other == name), "{name}");
+    }
+}
+
+#[test]
+fn a_file_tells_where_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in BackboneKind::ALL {
+        for origin in kind.origins() {
+            let plan = kind.plan(origin.source);
+            let file = names_only(&folder.path().join("weights"), &plan, plan.stages.len());
+            assert_eq!(kind.source(&file).unwrap(), origin.source, "{kind}");
+        }
+    }
 }
 
 #[test]
@@ -101,7 +157,8 @@ fn names_are_read_back() {
     }
     assert_eq!(
         "vgg19".parse::<BackboneKind>().unwrap_err().to_string(),
-        "no backbone is called \"vgg19\": choose one of vgg16, mobilenet_v2"
+        "no backbone is called \"vgg19\": choose one of vgg16, xception, mobilenet_v2, \
+         efficientnet_lite0, efficientnet_lite1, efficientnet_lite2"
     );
     assert_eq!("grid".parse(), Ok(FeatureForm::Grid));
 }

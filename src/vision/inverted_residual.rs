@@ -1,0 +1,77 @@
+//! The block that mobile networks are made of: the inverted residual with a linear bottleneck (Sandler et al.
+//! 2018, arXiv:1801.04381, section 3.3 and figure 4d), called MBConv where EfficientNets use it.
+
+use super::backbone::plan::{Extent, Layer, Weights};
+use crate::nn::Activation;
+
+/// One block's dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InvertedResidual {
+    /// Channels read.
+    pub(super) inputs: usize,
+    /// How many times as many channels the depthwise convolution has.
+    pub(super) expansion: usize,
+    /// Of the depthwise convolution.
+    pub(super) extent: Extent,
+    /// Channels written.
+    pub(super) outputs: usize,
+}
+
+/// Where its convolutions' numbers are to be found.
+pub(super) struct BlockWeights {
+    /// Not used where there is nothing to expand.
+    pub(super) expand: Weights,
+    pub(super) depthwise: Weights,
+    pub(super) project: Weights,
+}
+
+impl InvertedResidual {
+    /// Expand (where there is anything to expand), convolve depthwise, project without a rectifier; around it all
+    /// a shortcut where the shapes allow.
+    pub(super) fn layers(self, weights: BlockWeights) -> Vec<Layer> {
+        let expand = self.expands().then(|| {
+            let outputs = self.inputs * self.expansion;
+            Layer::convolution(weights.expand, Extent::POINT, outputs, Activation::Relu6)
+        });
+        let depthwise = Layer::Depthwise {
+            weights: weights.depthwise,
+            extent: self.extent,
+            activation: Activation::Relu6,
+        };
+        let project = Layer::convolution(weights.project, Extent::POINT, self.outputs, Activation::None);
+        let branch = expand.into_iter().chain([depthwise, project]).collect();
+        if self.extent.stride == 1 && self.inputs == self.outputs {
+            vec![Layer::Residual {
+                branch,
+                shortcut: Vec::new(),
+            }]
+        } else {
+            branch
+        }
+    }
+
+    /// Whether it has an expanding convolution.
+    pub(super) fn expands(self) -> bool {
+        self.expansion > 1
+    }
+
+    /// timm's names, the same for every network of such blocks.
+    pub(super) fn timm_weights(self, place: &str, epsilon: f32) -> BlockWeights {
+        let weights = |layer, norm| normalised(place, layer, norm, epsilon);
+        let (depthwise, project) = if self.expands() {
+            (weights("conv_dw", "bn2"), weights("conv_pwl", "bn3"))
+        } else {
+            (weights("conv_dw", "bn1"), weights("conv_pw", "bn2"))
+        };
+        BlockWeights {
+            expand: weights("conv_pw", "bn1"),
+            depthwise,
+            project,
+        }
+    }
+}
+
+/// A convolution and the batch normalisation after it, both within `place`.
+pub(super) fn normalised(place: &str, layer: &str, norm: &str, epsilon: f32) -> Weights {
+    Weights::normalised_torch(&format!("{place}.{layer}"), &format!("{place}.{norm}"), epsilon)
+}

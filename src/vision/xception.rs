@@ -1,0 +1,133 @@
+//! Xception: F. Chollet, *Xception: Deep Learning with Depthwise Separable Convolutions*, 2017
+//! (arXiv:1610.02357), figure 5.
+//!
+//! Preprocessing: 299 x 299, `x / 127.5 - 1`. Names are Keras'; layers that can be chosen are called as Keras calls
+//! the activation after them, or by their block where that ends in a sum.
+
+use super::backbone::plan::{Extent, Layer, Margin, Offset, Plan, Weights};
+use super::backbone::{Origin, Source};
+use super::preprocess::Preprocessing;
+use crate::nn::Activation;
+
+const SIZE: u32 = 299;
+const CLASSES: usize = 1000;
+const EPSILON: f32 = 1e-3;
+
+/// Blocks 2 to 4: their channels. Each halves the map.
+const ENTRY: [usize; 3] = [128, 256, 728];
+/// Blocks 5 to 12 keep map and channels.
+const MIDDLE: [usize; 8] = [728; 8];
+/// Block 13, which halves the map: channels of its two convolutions.
+const EXIT: [usize; 2] = [728, 1024];
+/// Block 14, without a shortcut.
+const LAST: [usize; 2] = [1536, 2048];
+
+pub(super) const ORIGINS: &[Origin] = &[Origin::new(Source::Keras, "block1_conv1/kernel")];
+
+pub(super) fn plan(_: Source) -> Plan {
+    let mut plan = Plan::new(Preprocessing::symmetric(SIZE), &["block14_sepconv2_act"]);
+    let mut block = 1;
+    for (number, stride, outputs) in [(1, 2, 32), (2, 1, 64)] {
+        let name = format!("block1_conv{number}");
+        let extent = Extent {
+            size: 3,
+            stride,
+            margin: Margin::Valid,
+        };
+        let layer = convolution(&name, &format!("{name}_bn"), extent, outputs, Activation::Relu);
+        plan.stage(format!("{name}_act"), [layer]);
+    }
+    let mut stage = |layers: fn(usize, &[usize]) -> Vec<Layer>, outputs: &[usize]| {
+        block += 1;
+        plan.stage(format!("block{block}"), layers(block, outputs));
+    };
+    for outputs in ENTRY {
+        stage(halving, &[outputs; 2]);
+    }
+    for outputs in MIDDLE {
+        stage(keeping, &[outputs; 3]);
+    }
+    stage(halving, &EXIT);
+    for (number, outputs) in (1..).zip(LAST) {
+        let name = format!("block14_sepconv{number}");
+        plan.stage(format!("{name}_act"), separable(&name, outputs, Activation::Relu));
+    }
+    plan.stage("logits", [Layer::GlobalMean, classifier()]);
+    plan
+}
+
+/// A block around which a strided convolution leads.
+fn halving(block: usize, outputs: &[usize]) -> Vec<Layer> {
+    let mut branch = branch(block, outputs);
+    branch.push(Layer::MaxPool(Extent::same(3, 2)));
+    let name = format!("block{block}_res");
+    let shortcut = convolution(
+        &format!("{name}_conv"),
+        &format!("{name}_bn"),
+        Extent::same(1, 2),
+        outputs[outputs.len() - 1],
+        Activation::None,
+    );
+    vec![Layer::Residual {
+        branch,
+        shortcut: vec![shortcut],
+    }]
+}
+
+/// A block around which its input leads unchanged.
+fn keeping(block: usize, outputs: &[usize]) -> Vec<Layer> {
+    vec![Layer::Residual {
+        branch: branch(block, outputs),
+        shortcut: Vec::new(),
+    }]
+}
+
+/// Separable convolutions, each after a rectifier. Those between two of them belong to the one before; what comes
+/// into block 2 is rectified already.
+fn branch(block: usize, outputs: &[usize]) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    if block > 2 {
+        layers.push(Layer::Rectifier(Activation::Relu));
+    }
+    for (number, &channels) in (1..).zip(outputs) {
+        let activation = if number < outputs.len() {
+            Activation::Relu
+        } else {
+            Activation::None
+        };
+        let name = format!("block{block}_sepconv{number}");
+        layers.extend(separable(&name, channels, activation));
+    }
+    layers
+}
+
+/// A depthwise convolution, nothing after it (section 4.7), then a pointwise one and batch normalisation.
+fn separable(name: &str, outputs: usize, activation: Activation) -> [Layer; 2] {
+    let depthwise = Layer::Depthwise {
+        weights: Weights {
+            kernel: format!("{name}/depthwise_kernel"),
+            offset: Offset::None,
+        },
+        extent: Extent::same(3, 1),
+        activation: Activation::None,
+    };
+    let pointwise =
+        Weights::normalised_keras(format!("{name}/pointwise_kernel"), &format!("{name}_bn"), EPSILON);
+    [
+        depthwise,
+        Layer::convolution(pointwise, Extent::POINT, outputs, activation),
+    ]
+}
+
+fn convolution(name: &str, norm: &str, extent: Extent, outputs: usize, activation: Activation) -> Layer {
+    let weights = Weights::normalised_keras(format!("{name}/kernel"), norm, EPSILON);
+    Layer::convolution(weights, extent, outputs, activation)
+}
+
+fn classifier() -> Layer {
+    Layer::Dense {
+        weights: Weights::biased(Source::Keras, "predictions"),
+        outputs: CLASSES,
+        activation: Activation::None,
+    }
+}
