@@ -10,6 +10,7 @@ mod lookalike;
 mod mobilenet_v2;
 pub mod photo;
 pub mod preprocess;
+mod resample;
 pub mod small_cnn;
 pub mod store;
 mod vgg16;
