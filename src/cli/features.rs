@@ -32,7 +32,7 @@ pub(super) struct Features {
     /// The CNN that looks at them
     #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone())]
     backbone: BackboneKind,
-    /// Its weights: .safetensors with Keras or torchvision names, or torchvision's .pth
+    /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// The layer whose output is written; the backbone's usual one if not given

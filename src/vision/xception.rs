@@ -22,11 +22,13 @@ const EXIT: [usize; 2] = [728, 1024];
 /// Block 14, without a shortcut.
 const LAST: [usize; 2] = [1536, 2048];
 
-pub(super) const ORIGINS: &[Origin] = &[Origin::new(Source::Keras, "block1_conv1/kernel")];
+pub(super) const ORIGINS: &[Origin] = &[
+    Origin::new(Source::Keras, "block2_res_conv/kernel"),
+    Origin::new(Source::KerasNumbered, "conv2d_1/kernel"),
+];
 
-pub(super) fn plan(_: Source) -> Plan {
+pub(super) fn plan(source: Source) -> Plan {
     let mut plan = Plan::new(Preprocessing::symmetric(SIZE), &["block14_sepconv2_act"]);
-    let mut block = 1;
     for (number, stride, outputs) in [(1, 2, 32), (2, 1, 64)] {
         let name = format!("block1_conv{number}");
         let extent = Extent {
@@ -37,47 +39,54 @@ pub(super) fn plan(_: Source) -> Plan {
         let layer = convolution(&name, &format!("{name}_bn"), extent, outputs, Activation::Relu);
         plan.stage(format!("{name}_act"), [layer]);
     }
-    let mut stage = |layers: fn(usize, &[usize]) -> Vec<Layer>, outputs: &[usize]| {
-        block += 1;
-        plan.stage(format!("block{block}"), layers(block, outputs));
-    };
-    for outputs in ENTRY {
-        stage(halving, &[outputs; 2]);
+    for (block, outputs) in (2..).zip(ENTRY) {
+        plan.stage(format!("block{block}"), halving(source, block, [outputs; 2]));
     }
-    for outputs in MIDDLE {
-        stage(keeping, &[outputs; 3]);
+    for (block, outputs) in (5..).zip(MIDDLE) {
+        plan.stage(format!("block{block}"), keeping(block, [outputs; 3]));
     }
-    stage(halving, &EXIT);
+    plan.stage("block13", halving(source, 13, EXIT));
     for (number, outputs) in (1..).zip(LAST) {
         let name = format!("block14_sepconv{number}");
-        plan.stage(format!("{name}_act"), separable(&name, outputs, Activation::Relu));
+        let layers = separable(&name, outputs, Activation::Relu);
+        plan.stage(format!("{name}_act"), layers);
     }
     plan.stage("logits", [Layer::GlobalMean, classifier()]);
     plan
 }
 
 /// A block around which a strided convolution leads.
-fn halving(block: usize, outputs: &[usize]) -> Vec<Layer> {
-    let mut branch = branch(block, outputs);
+fn halving(source: Source, block: usize, outputs: [usize; 2]) -> Vec<Layer> {
+    let mut branch = branch(block, &outputs);
     branch.push(Layer::MaxPool(Extent::same(3, 2)));
-    let name = format!("block{block}_res");
-    let shortcut = convolution(
-        &format!("{name}_conv"),
-        &format!("{name}_bn"),
-        Extent::same(1, 2),
-        outputs[outputs.len() - 1],
-        Activation::None,
-    );
+    let (layer, norm) = shortcut_names(source, block);
+    let shortcut = convolution(&layer, &norm, Extent::same(1, 2), outputs[1], Activation::None);
     vec![Layer::Residual {
         branch,
         shortcut: vec![shortcut],
     }]
 }
 
+/// What a shortcut's convolution and its batch normalisation are called. In `keras.applications` they have no names
+/// of their own.
+fn shortcut_names(source: Source, block: usize) -> (String, String) {
+    match source {
+        Source::KerasNumbered => {
+            // Blocks 2, 3, 4 and 13 have one.
+            let number = (block - 1).min(4);
+            (
+                format!("conv2d_{number}"),
+                format!("batch_normalization_{number}"),
+            )
+        }
+        _ => (format!("block{block}_res_conv"), format!("block{block}_res_bn")),
+    }
+}
+
 /// A block around which its input leads unchanged.
-fn keeping(block: usize, outputs: &[usize]) -> Vec<Layer> {
+fn keeping(block: usize, outputs: [usize; 3]) -> Vec<Layer> {
     vec![Layer::Residual {
-        branch: branch(block, outputs),
+        branch: branch(block, &outputs),
         shortcut: Vec::new(),
     }]
 }

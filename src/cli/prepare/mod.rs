@@ -142,7 +142,7 @@ struct Features {
     /// The CNN that looks at the photos; without one, no features are made
     #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone(), requires = "weights")]
     backbone: Option<BackboneKind>,
-    /// Its weights: .safetensors with Keras or torchvision names, or torchvision's .pth
+    /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE", requires = "backbone")]
     weights: Option<PathBuf>,
     /// The layer whose output is kept; the backbone's usual one if not given

@@ -49,7 +49,11 @@ pub fn form(source: &str) -> Form {
             Field::text(SEED, "draws splits where the source has none, and scenes", ""),
             Field::text(PHOTOS, "of scenes alone: how many to draw; 4000 if empty", ""),
             Field::choice(BACKBONE, "the CNN that looks at the photos", backbones, NONE),
-            Field::path(WEIGHTS, "of the backbone: .safetensors or .pth; Ctrl-O picks", ""),
+            Field::path(
+                WEIGHTS,
+                "of the backbone: .safetensors, .pth or .h5; Ctrl-O picks",
+                "",
+            ),
             Field::choice(
                 KEPT,
                 "of what it sees: one vector a photo, or one a region",

@@ -50,6 +50,8 @@ pub enum BackboneKind {
 pub(crate) enum Source {
     /// `keras.applications`
     Keras,
+    /// `keras.applications`, where it left the naming of some layers to Keras: numbered from one.
+    KerasNumbered,
     /// `torchvision.models`
     Torchvision,
     /// timm (`pytorch-image-models`)
@@ -74,7 +76,7 @@ impl Origin {
 impl Source {
     pub(crate) fn naming(self) -> Naming {
         match self {
-            Self::Keras => Naming::Keras,
+            Self::Keras | Self::KerasNumbered => Naming::Keras,
             Self::Torchvision | Self::Timm | Self::EfficientNetPytorch => Naming::Torch,
         }
     }

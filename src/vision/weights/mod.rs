@@ -1,5 +1,6 @@
-//! Published weights by name: `.safetensors`, and PyTorch's `.pth` in both of its forms.
+//! Published weights by name: `.safetensors`, PyTorch's `.pth` in both of its forms, and Keras' `.h5`.
 
+mod hdf5;
 pub mod layout;
 mod pickle;
 mod safetensors;
@@ -42,13 +43,13 @@ pub enum WeightsFault {
     #[error("cannot be read ({0}): check the path and its permissions")]
     Unreadable(io::Error),
     /// A directory, a pipe, a device.
-    #[error("not a regular file: give the path of the .safetensors or .pth file itself")]
+    #[error("not a regular file: give the path of the .safetensors, .pth or .h5 file itself")]
     NotAFile,
     /// 0 bytes.
     #[error("the file is empty (0 bytes): download or copy it again")]
     Empty,
-    /// Neither `.safetensors` nor PyTorch's.
-    #[error("this is {kind}, neither .safetensors nor PyTorch's .pth: {advice}", kind = .0, advice = advice(*.0))]
+    /// Neither `.safetensors` nor PyTorch's nor Keras'.
+    #[error("this is {kind}, not .safetensors, PyTorch's .pth or Keras' .h5: {advice}", kind = .0, advice = advice(*.0))]
     NotWeights(Lookalike),
     /// Recognised, but the contents contradict themselves or end early.
     #[error("the file is cut short or damaged ({0}): download or copy it again")]
@@ -68,9 +69,18 @@ pub enum WeightsFault {
          torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")"
     )]
     TorchScript(String),
-    /// An archive that was packed anew.
-    #[error("entry {0:?} is compressed, which PyTorch never does: use the original file, or save it anew")]
+    /// A file that was packed anew.
+    #[error(
+        "entry {0:?} is compressed or cut in pieces, which neither PyTorch nor Keras does: \
+         use the original file, or save it anew"
+    )]
     Compressed(String),
+    /// Tensors of several layers under one name, as in Keras 3's `.weights.h5`.
+    #[error(
+        "several of its tensors would be called {0:?}, as in Keras 3's .weights.h5, which does not keep the names \
+         of layers: save the whole model, model.save(\"model.h5\")"
+    )]
+    UnnamedLayers(String),
     /// Written on a big-endian machine.
     #[error("its numbers are big-endian: load and save it with PyTorch on a common (little-endian) machine")]
     BigEndian,
@@ -122,10 +132,6 @@ pub enum WeightsFault {
 
 fn advice(kind: Lookalike) -> &'static str {
     match kind {
-        Lookalike::Hdf5 => {
-            "Keras' HDF5 is not read; in Python, save the model's weights with safetensors.numpy.save_file, \
-             named \"layer/kernel\" and \"layer/bias\""
-        }
         Lookalike::GitLfsPointer => "fetch the file with `git lfs pull`",
         Lookalike::HtmlPage => "the download failed; open the address in a browser and see what it wants",
         Lookalike::Pickle => "save a state dict, torch.save(model.state_dict(), \"weights.pth\")",
@@ -143,11 +149,11 @@ impl WeightFile {
     /// Maps the file and reads its index; what it is, is told by its contents and not by its name.
     ///
     /// # Errors
-    /// [`WeightsError`] says what the file looks like where it is neither `.safetensors` nor `.pth`, where it
+    /// [`WeightsError`] says what the file looks like where it is none of the forms that are read, where it
     /// is cut short, and where its pickle asks for more than tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref().to_owned();
-        match map(&path).and_then(|bytes| Ok((index(&bytes)?, bytes))) {
+        match map(&path).and_then(|bytes| Ok((index(&path, &bytes)?, bytes))) {
             Ok((tensors, bytes)) => Ok(Self { path, bytes, tensors }),
             Err(fault) => Err(WeightsError { path, fault }),
         }
@@ -257,13 +263,15 @@ fn map(path: &Path) -> Result<Mmap, WeightsFault> {
     unsafe { Mmap::map(&file) }.map_err(WeightsFault::Unreadable)
 }
 
-fn index(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
     if torch::recognises_zip(bytes) {
         torch::index_zip(bytes)
     } else if torch::recognises_legacy(bytes) {
         torch::index_legacy(bytes)
     } else if safetensors::recognises(bytes) {
         safetensors::index(bytes)
+    } else if hdf5::recognises(bytes) {
+        hdf5::index(path, bytes.len())
     } else {
         Err(WeightsFault::NotWeights(Lookalike::of(bytes)))
     }

@@ -18,6 +18,11 @@ fn fault(contents: &[u8]) -> WeightsFault {
     open(contents).unwrap_err().fault
 }
 
+/// The index of a file that lies nowhere.
+fn index_of(contents: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    index(Path::new(""), contents)
+}
+
 fn safetensors_of(header: &str, data: &[u8]) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header.as_bytes());
@@ -150,8 +155,12 @@ fn files_that_are_no_weights_are_told_apart() {
         fault(b"<!DOCTYPE html>"),
         WeightsFault::NotWeights(Lookalike::HtmlPage)
     ));
-    let hdf5 = open(b"\x89HDF\r\n\x1a\n\0\0\0\0").unwrap_err().to_string();
-    assert!(hdf5.contains("HDF5") && hdf5.contains("safetensors"), "{hdf5}");
+    assert!(matches!(
+        fault(b"\x89HDF\r\n\x1a\n\0\0\0\0"),
+        WeightsFault::Damaged(_)
+    ));
+    let page = open(b"%PDF-1.7").unwrap_err().to_string();
+    assert!(page.contains("PDF") && page.contains("safetensors"), "{page}");
     let pointer = open(b"version https://git-lfs.github.com/spec/v1\n")
         .unwrap_err()
         .to_string();
@@ -191,7 +200,7 @@ fn a_file_cut_anywhere_is_an_error() {
     ];
     for (kind, whole) in whole.iter().enumerate() {
         for len in 0..whole.len() {
-            assert!(index(&whole[..len]).is_err(), "kind {kind} cut to {len} bytes");
+            assert!(index_of(&whole[..len]).is_err(), "kind {kind} cut to {len} bytes");
         }
     }
     let half = &whole[2][..whole[2].len() - 5];
@@ -214,7 +223,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        for tensor in index(&bytes).unwrap_or_default().values() {
+        for tensor in index_of(&bytes).unwrap_or_default().values() {
             if tensor.shape.iter().product::<usize>() < 1000 {
                 let _ = tensor.values(&bytes);
             }
@@ -286,6 +295,11 @@ fn published_safetensors_have_their_naming() {
             "vgg16_imagenet_notop_keras_hwio.kernels_f16.safetensors",
             Naming::Keras,
             26,
+        ),
+        (
+            "xception_imagenet_notop_keras_hwio.kernels_f16.safetensors",
+            Naming::Keras,
+            234,
         ),
         (
             "efficientnet_lite0_imagenet_torch_oihw.safetensors",

@@ -1,0 +1,221 @@
+//! The index of Keras' `.h5`: a group for every layer, a dataset for every tensor, under names as safetensors made
+//! from Keras have them.
+//!
+//! Read are Keras 1's and 2's files of weights (`~/.keras/models`) and saved models, and what Keras 3 writes to a
+//! path that ends in `.h5` but not in `.weights.h5`.
+
+use super::WeightsFault;
+use super::tensor::{Tensor, element_bytes};
+use hdf5_reader::error::Error;
+use hdf5_reader::group::Group;
+use hdf5_reader::messages::HdfMessage;
+use hdf5_reader::messages::layout::DataLayout;
+use hdf5_reader::{ByteOrder, Dataset, Datatype, Hdf5File};
+use safetensors::Dtype;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Every HDF5 file starts so.
+const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
+
+/// Where a saved model keeps its weights; the optimiser's lie beside them.
+const MODEL_WEIGHTS: &str = "model_weights";
+
+/// Deeper than any file of weights is.
+const DEPTH: usize = 16;
+
+/// Whether the file starts as one.
+pub(super) fn recognises(file: &[u8]) -> bool {
+    file.starts_with(SIGNATURE)
+}
+
+/// Every tensor of the file at `path`, which is `len` bytes long, by its name.
+pub(super) fn index(path: &Path, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    tensors(&Hdf5File::open(path).map_err(damaged)?, len)
+}
+
+fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    let mut entries = Vec::new();
+    collect(&weights(file)?, &mut Vec::new(), &mut entries)?;
+    let layers = Layers::of(&entries);
+    let mut tensors = BTreeMap::new();
+    for (place, dataset) in entries {
+        let Some(name) = layers.tensor_name(&place) else {
+            continue;
+        };
+        let tensor = tensor(file, &dataset, &place.join("/"), len)?;
+        if tensors.insert(name.clone(), tensor).is_some() {
+            return Err(WeightsFault::UnnamedLayers(name));
+        }
+    }
+    Ok(tensors)
+}
+
+/// The group of the layers: the file itself, or a part of a saved model.
+fn weights(file: &Hdf5File) -> Result<Group, WeightsFault> {
+    let root = file.root_group().map_err(damaged)?;
+    let (groups, _) = root.member_names().map_err(damaged)?;
+    if groups.iter().any(|name| name == MODEL_WEIGHTS) {
+        root.group(MODEL_WEIGHTS).map_err(damaged)
+    } else {
+        Ok(root)
+    }
+}
+
+fn damaged(error: Error) -> WeightsFault {
+    WeightsFault::Damaged(error.to_string())
+}
+
+/// A dataset and the names that lead to it, its own the last.
+type Entry = (Vec<String>, Dataset);
+
+fn collect(group: &Group, place: &mut Vec<String>, entries: &mut Vec<Entry>) -> Result<(), WeightsFault> {
+    if place.len() == DEPTH {
+        return Err(WeightsFault::Damaged("its groups are nested without end".into()));
+    }
+    let (groups, datasets) = group.members().map_err(damaged)?;
+    for dataset in datasets {
+        let name = dataset.name().to_owned();
+        entries.push((place.iter().cloned().chain([name]).collect(), dataset));
+    }
+    for group in groups {
+        place.push(group.name().to_owned());
+        collect(&group, place, entries)?;
+        place.pop();
+    }
+    Ok(())
+}
+
+fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<Tensor, WeightsFault> {
+    let dtype = dtype(dataset.dtype())?;
+    let header = file.get_or_parse_header(dataset.address()).map_err(damaged)?;
+    let layout = header.messages.iter().find_map(|message| match message {
+        HdfMessage::DataLayout(message) => Some(&message.layout),
+        _ => None,
+    });
+    let Some(&DataLayout::Contiguous { address, .. }) = layout else {
+        return Err(WeightsFault::Compressed(name.to_owned()));
+    };
+    let beyond = || WeightsFault::Damaged(format!("{name:?} lies beyond its end"));
+    let side = |&side: &u64| usize::try_from(side).map_err(|_| beyond());
+    let shape: Vec<usize> = dataset.shape().iter().map(side).collect::<Result<_, _>>()?;
+    let start = address.checked_add(file.superblock().base_address);
+    let start = start
+        .and_then(|start| usize::try_from(start).ok())
+        .ok_or_else(beyond)?;
+    let bytes = (shape.iter()).try_fold(element_bytes(dtype), |bytes, &side| bytes.checked_mul(side));
+    let end = bytes.and_then(|bytes| bytes.checked_add(start));
+    match end {
+        Some(end) if end <= len => Ok(Tensor::contiguous(dtype, shape, start..end)),
+        _ => Err(beyond()),
+    }
+}
+
+/// Kinds that are no floats come as bytes, which is refused where their values are asked for.
+fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsFault> {
+    match datatype {
+        Datatype::FloatingPoint {
+            byte_order: ByteOrder::BigEndian,
+            ..
+        } => Err(WeightsFault::BigEndian),
+        Datatype::FloatingPoint { size: 2, .. } => Ok(Dtype::F16),
+        Datatype::FloatingPoint { size: 4, .. } => Ok(Dtype::F32),
+        Datatype::FloatingPoint { size: 8, .. } => Ok(Dtype::F64),
+        _ => Ok(Dtype::U8),
+    }
+}
+
+/// The layers that Keras named itself, by class and number. The numbers depend on what else had been built before,
+/// so layers are numbered anew from one.
+struct Layers {
+    automatic: BTreeMap<&'static str, BTreeSet<u32>>,
+}
+
+/// A class of layers: the name that Keras gives today, then Keras 1's.
+const CLASSES: [(&str, &str); 2] = [
+    ("conv2d", "convolution2d"),
+    ("batch_normalization", "batchnormalization"),
+];
+
+/// Keras 1's names of tensors and those of today. Its "running_std" has always been the variance.
+const RENAMED: [(&str, &str); 4] = [
+    ("W", "kernel"),
+    ("b", "bias"),
+    ("running_mean", "moving_mean"),
+    ("running_std", "moving_variance"),
+];
+
+impl Layers {
+    fn of(entries: &[Entry]) -> Self {
+        let mut automatic: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (class, number) in entries
+            .iter()
+            .filter_map(|(place, _)| automatic_name(layer(place)?))
+        {
+            automatic.entry(class).or_default().insert(number);
+        }
+        Self { automatic }
+    }
+
+    /// `block1_conv1/kernel`; nothing for what lies in no group.
+    fn tensor_name(&self, place: &[String]) -> Option<String> {
+        let layer = layer(place)?;
+        let tensor = place.last()?;
+        let tensor = tensor
+            .split_once(':')
+            .map_or(tensor.as_str(), |(tensor, _)| tensor);
+        // Keras 1: block1_conv1_W_1, in a group that is called after the layer.
+        let tensor = tensor
+            .strip_prefix(layer)
+            .and_then(|rest| rest.strip_prefix('_'))
+            .map_or(tensor, without_number);
+        let tensor = RENAMED
+            .iter()
+            .find_map(|(old, new)| (*old == tensor).then_some(*new))
+            .unwrap_or(tensor);
+        Some(format!("{}/{tensor}", self.layer_name(layer)))
+    }
+
+    fn layer_name(&self, layer: &str) -> String {
+        let Some((class, number)) = automatic_name(layer) else {
+            return layer.to_owned();
+        };
+        let before = self.automatic[class].range(..number).count();
+        format!("{class}_{}", before + 1)
+    }
+}
+
+/// `conv2d_3` -> `conv2d` and 3; `conv2d` itself is the number 0.
+fn automatic_name(layer: &str) -> Option<(&'static str, u32)> {
+    CLASSES.iter().find_map(|&(class, old)| {
+        let rest = layer.strip_prefix(class).or_else(|| layer.strip_prefix(old))?;
+        let number = if rest.is_empty() {
+            0
+        } else {
+            rest.strip_prefix('_')?.parse().ok()?
+        };
+        Some((class, number))
+    })
+}
+
+/// The layer a tensor belongs to: the outermost group, but for models within a model, where it is the innermost.
+fn layer(place: &[String]) -> Option<&str> {
+    let (outermost, innermost) = (place.first()?, place.iter().rev().nth(1)?);
+    let layer = if innermost.starts_with(outermost.as_str()) {
+        outermost
+    } else {
+        innermost
+    };
+    Some(layer)
+}
+
+/// `W_1` -> `W`.
+fn without_number(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((rest, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests;
