@@ -64,13 +64,6 @@ impl Reference {
         Cpu::default().tensor_from_vec(pixels, (PHOTOS.len(), size, size, 3))
     }
 
-    /// The first photo, `[1, 299, 299, 3]`, enlarged by PIL.
-    fn pixels_by_pil(&self) -> Images<Cpu> {
-        let values = self.output("xception", PHOTOS[0], "input_299_bilinear", &[299, 299, 3]);
-        let scaled = values.iter().map(|value| value / 127.5 - 1.0).collect::<Vec<_>>();
-        Cpu::default().tensor_from_vec(scaled, (1, 299, 299, 3))
-    }
-
     fn output(&self, network: &str, photo: &str, what: &str, shape: &[usize]) -> Vec<f32> {
         self.outputs
             .get(&format!("{network}/{photo}/{what}"), shape)
@@ -114,7 +107,7 @@ fn largest(logits: &[f32], count: usize) -> Vec<usize> {
 
 #[test]
 fn vgg16_from_keras_in_half_precision() {
-    const LEAST: f64 = 0.999;
+    const LEAST: f64 = 0.9999;
     let Some(reference) = Reference::find() else {
         return;
     };
@@ -141,8 +134,7 @@ fn vgg16_from_keras_in_half_precision() {
 
 #[test]
 fn xception_from_keras_in_half_precision() {
-    const LEAST: f64 = 0.999;
-    const SAME_PIXELS: f64 = 0.999;
+    const LEAST: f64 = 0.9999;
     const LAYER: &str = "block14_sepconv2_act";
     let Some(reference) = Reference::find() else {
         return;
@@ -152,8 +144,6 @@ fn xception_from_keras_in_half_precision() {
     let map = backbone.forward(pixels()).unwrap().as_vec();
     let expected = reference.output("xception", PHOTOS[0], LAYER, &[10, 10, 2048]);
     assert_alike(LAYER, &map[..expected.len()], &expected, LEAST);
-    let map = backbone.forward(reference.pixels_by_pil()).unwrap().as_vec();
-    assert_alike("of the same pixels", &map, &expected, SAME_PIXELS);
     let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
     for (photo, mean) in PHOTOS.iter().zip(means.chunks(2048)) {
         let expected = reference.output("xception", photo, "mean", &[2048]);

@@ -69,6 +69,9 @@ pub enum WeightsFault {
          torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")"
     )]
     TorchScript(String),
+    /// An archive around a file of weights, e.g. a Python package.
+    #[error("this is an archive with {0:?} in it: unpack it, and give that file")]
+    Packed(String),
     /// A file that was packed anew.
     #[error(
         "entry {0:?} is compressed or cut in pieces, which neither PyTorch nor Keras does: \

@@ -192,6 +192,20 @@ fn pickles_that_want_more_than_tensors_are_refused() {
 }
 
 #[test]
+fn an_archive_around_weights_is_to_be_unpacked() {
+    let mut wheel = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["package/__init__.py", "package/models/lite1.pth"] {
+        wheel.start_file(name, stored()).unwrap();
+        wheel.write_all(b"contents").unwrap();
+    }
+    let wheel = wheel.finish().unwrap().into_inner();
+    assert!(matches!(
+        fault(&wheel),
+        WeightsFault::Packed(name) if name == "package/models/lite1.pth"
+    ));
+}
+
+#[test]
 fn a_file_cut_anywhere_is_an_error() {
     let whole = [
         keras_sample(),

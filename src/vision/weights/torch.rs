@@ -282,7 +282,19 @@ fn archive_folder(archive: &Archive<'_>) -> Result<String> {
         .file_names()
         .filter_map(|name| name.ok())
         .find_map(|name| name.strip_suffix("/data.pkl").map(str::to_owned))
-        .ok_or_else(|| WeightsFault::NotAStateDict("its archive holds no data.pkl".to_owned()))
+        .ok_or_else(|| not_weights_itself(archive))
+}
+
+/// Python packages and downloads may have a file of weights inside.
+fn not_weights_itself(archive: &Archive<'_>) -> WeightsFault {
+    const WEIGHTS: [&str; 4] = [".pth", ".pt", ".safetensors", ".h5"];
+    let mut names = archive.file_names().filter_map(|name| name.ok());
+    names
+        .find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending)))
+        .map_or_else(
+            || WeightsFault::NotAStateDict("its archive holds no data.pkl".to_owned()),
+            |name| WeightsFault::Packed(name.into_owned()),
+        )
 }
 
 /// A small entry's contents; `None` where there is no such entry.
