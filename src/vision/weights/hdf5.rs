@@ -1,8 +1,8 @@
 //! The index of Keras' `.h5`: a group for every layer, a dataset for every tensor, under names as safetensors made
 //! from Keras have them.
 //!
-//! Read are Keras 1's and 2's files of weights (`~/.keras/models`) and saved models, and what Keras 3 writes to a
-//! path that ends in `.h5` but not in `.weights.h5`.
+//! Read are Keras 1's and 2's files of weights (`~/.keras/models`) and saved models, Keras 3's included. Keras 3's
+//! `.weights.h5` calls tensors by number and most layers by their class.
 
 use super::WeightsFault;
 use super::tensor::{Tensor, element_bytes};
