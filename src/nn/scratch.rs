@@ -35,6 +35,13 @@ impl Scratch {
         }
         Self { buffer, len }
     }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut zeros = Self::of(len);
+        zeros.fill(0.0);
+        zeros
+    }
 }
 
 impl Drop for Scratch {

@@ -3,6 +3,7 @@
 pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
+pub(super) mod winograd;
 
 use super::activation::Activation;
 use super::backend::{Backend, Images, Matrix};

@@ -1,7 +1,8 @@
 //! Frozen networks on the CPU: weights where the kernels read them, maps in buffers that are used again.
 
-use super::{FrozenKernel, FrozenLayer};
+use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
 use crate::nn::backend::Images;
+use crate::nn::conv2d::winograd::Winograd;
 use crate::nn::host::add;
 use crate::nn::weighted::Weighted;
 use crate::nn::window::{Walk, Window};
@@ -13,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// convolution.
 #[derive(Clone, Debug)]
 pub struct CpuNetwork {
-    layers: Arc<[FrozenLayer]>,
+    layers: Arc<[CpuLayer]>,
     buffers: Arc<Mutex<Buffers>>,
 }
 
@@ -21,6 +22,7 @@ impl FrozenKernel for Cpu {
     type Network = CpuNetwork;
 
     fn freeze(&self, layers: Vec<FrozenLayer>) -> Result<CpuNetwork, CpuError> {
+        let layers = with_weights(layers, &|sums| Ok(CpuConvolution::new(sums)), &Ok)?;
         Ok(CpuNetwork {
             layers: layers.into(),
             buffers: Arc::default(),
@@ -42,6 +44,83 @@ impl FrozenKernel for Cpu {
         buffers.give_back(output);
         *lock() = buffers;
         result
+    }
+}
+
+type CpuLayer = FrozenLayer<CpuConvolution, FrozenSums>;
+
+/// A convolution in the way that takes the least time.
+#[derive(Debug)]
+enum CpuConvolution {
+    Plain(FrozenSums),
+    Winograd {
+        kernels: Winograd,
+        bias: Vec<f32>,
+        convolution: Convolution,
+    },
+}
+
+impl CpuConvolution {
+    fn new(sums: FrozenSums) -> Self {
+        let FrozenSums {
+            kernel,
+            bias,
+            convolution,
+        } = sums;
+        let outputs = bias.len();
+        let inputs = kernel.len() / (convolution.window.taps() * outputs).max(1);
+        if Winograd::suits(convolution.window, inputs, outputs) {
+            let kernels = Winograd::new(&kernel, inputs, outputs);
+            Self::Winograd {
+                kernels,
+                bias,
+                convolution,
+            }
+        } else {
+            Self::Plain(FrozenSums {
+                kernel,
+                bias,
+                convolution,
+            })
+        }
+    }
+
+    fn window(&self) -> Window {
+        match self {
+            Self::Plain(FrozenSums { convolution, .. }) | Self::Winograd { convolution, .. } => {
+                convolution.window
+            }
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Plain(FrozenSums { bias, .. }) | Self::Winograd { bias, .. } => bias.len(),
+        }
+    }
+
+    /// Overwrites `y`.
+    fn forward(&self, walk: Walk, inputs: usize, x: &[f32], y: &mut [f32]) {
+        match self {
+            Self::Plain(FrozenSums {
+                kernel,
+                bias,
+                convolution,
+            }) => {
+                let layer = conv2d::cpu::Layer {
+                    walk,
+                    inputs,
+                    outputs: bias.len(),
+                    activation: convolution.activation,
+                };
+                layer.forward(x, kernel, bias, y);
+            }
+            Self::Winograd {
+                kernels,
+                bias,
+                convolution,
+            } => kernels.forward(&walk, x, bias, convolution.activation, y),
+        }
     }
 }
 
@@ -115,7 +194,7 @@ impl Buffers {
     }
 }
 
-fn forward(layers: &[FrozenLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
+fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
     let mut latest: Option<Maps> = None;
     for layer in layers {
         let next = layer.forward(latest.as_ref().unwrap_or(input), buffers);
@@ -130,7 +209,7 @@ fn forward(layers: &[FrozenLayer], input: &Maps, buffers: &mut Buffers) -> Maps 
     })
 }
 
-impl FrozenLayer {
+impl CpuLayer {
     fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
         let Extent {
             photos,
@@ -146,15 +225,10 @@ impl FrozenLayer {
             })
         };
         match self {
-            Self::Convolution(sums) => {
-                let layer = conv2d::cpu::Layer {
-                    walk: walk(sums.convolution.window),
-                    inputs: channels,
-                    outputs: sums.bias.len(),
-                    activation: sums.convolution.activation,
-                };
-                let mut y = through(&layer.walk, layer.outputs);
-                layer.forward(x.values(), &sums.kernel, &sums.bias, y.values_mut());
+            Self::Convolution(convolution) => {
+                let walk = walk(convolution.window());
+                let mut y = through(&walk, convolution.outputs());
+                convolution.forward(walk, channels, x.values(), y.values_mut());
                 y
             }
             Self::Depthwise(sums) => {

@@ -15,13 +15,13 @@ use super::pool::{global_mean, max_pool};
 use super::window::Window;
 use dfdx::prelude::*;
 
-/// A layer with its weights.
+/// A layer with its weights: `C` are those of a convolution, `D` those of a depthwise one.
 #[derive(Clone, Debug)]
-pub enum FrozenLayer<W = Vec<f32>> {
+pub enum FrozenLayer<C = FrozenSums, D = C> {
     /// See [`conv2d`].
-    Convolution(FrozenSums<W>),
+    Convolution(C),
     /// See [`depthwise`].
-    Depthwise(FrozenSums<W>),
+    Depthwise(D),
     /// See [`max_pool`].
     MaxPool(Window),
     /// See [`global_mean`]; a map of 1 x 1 comes out.
@@ -31,9 +31,9 @@ pub enum FrozenLayer<W = Vec<f32>> {
     /// The sum of what the branch and what the shortcut make of the same map.
     Residual {
         /// In order.
-        branch: Vec<FrozenLayer<W>>,
+        branch: Vec<FrozenLayer<C, D>>,
         /// In order; the map itself where there are none.
-        shortcut: Vec<FrozenLayer<W>>,
+        shortcut: Vec<FrozenLayer<C, D>>,
     },
 }
 
@@ -72,7 +72,7 @@ pub trait FrozenKernel: Device<f32> {
 /// A network composed of the device's operations.
 #[derive(Clone, Debug)]
 pub struct Frozen<D: Backend> {
-    layers: Vec<FrozenLayer<Matrix<D>>>,
+    layers: Vec<FrozenLayer<FrozenSums<Matrix<D>>>>,
 }
 
 impl<D: Backend> Frozen<D> {
@@ -95,38 +95,53 @@ impl<D: Backend> Frozen<D> {
     }
 }
 
-fn upload<D: Backend>(device: &D, layers: Vec<FrozenLayer>) -> DeviceResult<D, Vec<FrozenLayer<Matrix<D>>>> {
+fn upload<D: Backend>(
+    device: &D,
+    layers: Vec<FrozenLayer>,
+) -> DeviceResult<D, Vec<FrozenLayer<FrozenSums<Matrix<D>>>>> {
     let matrix = |values: Vec<f32>, columns: usize| {
         let shape = (values.len() / columns, columns);
         device.try_tensor_from_vec(values, shape)
     };
     let sums = |sums: FrozenSums| {
         let outputs = sums.bias.len();
-        DeviceResult::<D, _>::Ok(FrozenSums {
+        Ok(FrozenSums {
             kernel: matrix(sums.kernel, outputs)?,
             bias: matrix(sums.bias, outputs)?,
             convolution: sums.convolution,
         })
     };
+    with_weights(layers, &sums, &sums)
+}
+
+/// The same layers with their weights as `convolution` and `depthwise` make them.
+fn with_weights<C, D, NewC, NewD, E>(
+    layers: Vec<FrozenLayer<C, D>>,
+    convolution: &impl Fn(C) -> Result<NewC, E>,
+    depthwise: &impl Fn(D) -> Result<NewD, E>,
+) -> Result<Vec<FrozenLayer<NewC, NewD>>, E> {
     layers
         .into_iter()
         .map(|layer| {
             Ok(match layer {
-                FrozenLayer::Convolution(layer) => FrozenLayer::Convolution(sums(layer)?),
-                FrozenLayer::Depthwise(layer) => FrozenLayer::Depthwise(sums(layer)?),
+                FrozenLayer::Convolution(weights) => FrozenLayer::Convolution(convolution(weights)?),
+                FrozenLayer::Depthwise(weights) => FrozenLayer::Depthwise(depthwise(weights)?),
                 FrozenLayer::MaxPool(window) => FrozenLayer::MaxPool(window),
                 FrozenLayer::GlobalMean => FrozenLayer::GlobalMean,
                 FrozenLayer::Rectifier(activation) => FrozenLayer::Rectifier(activation),
                 FrozenLayer::Residual { branch, shortcut } => FrozenLayer::Residual {
-                    branch: upload(device, branch)?,
-                    shortcut: upload(device, shortcut)?,
+                    branch: with_weights(branch, convolution, depthwise)?,
+                    shortcut: with_weights(shortcut, convolution, depthwise)?,
                 },
             })
         })
         .collect()
 }
 
-fn forward<D: Backend>(layers: &[FrozenLayer<Matrix<D>>], maps: Images<D>) -> DeviceResult<D, Images<D>> {
+fn forward<D: Backend>(
+    layers: &[FrozenLayer<FrozenSums<Matrix<D>>>],
+    maps: Images<D>,
+) -> DeviceResult<D, Images<D>> {
     layers.iter().try_fold(maps, |maps, layer| match layer {
         FrozenLayer::Convolution(sums) => conv2d(maps, &sums.kernel, &sums.bias, sums.convolution),
         FrozenLayer::Depthwise(sums) => depthwise(maps, &sums.kernel, &sums.bias, sums.convolution),

@@ -51,6 +51,36 @@ fn layers() -> Vec<FrozenLayer> {
     ]
 }
 
+/// Kernels of 3 x 3 over channels in 16s, which have a way of their own, over maps even and odd, padded and not.
+#[test]
+fn minimal_filtering_equals_the_plain_sums() {
+    let cpu = Cpu::default();
+    let paddings = [Padding::NONE, Padding::all(1), Padding::same((3, 3), (3, 3), 2)];
+    for (seed, (channels, padding)) in [(16, 32), (48, 16), (32, 64)]
+        .into_iter()
+        .flat_map(|channels| paddings.map(|padding| (channels, padding)))
+        .enumerate()
+    {
+        let window = Window::square(3, 1, padding);
+        let (inputs, outputs) = channels;
+        let activation = [Activation::Relu, Activation::None][seed % 2];
+        let layers = || {
+            vec![FrozenLayer::Convolution(sums(
+                window, inputs, outputs, activation,
+            ))]
+        };
+        let (network, composed) = (
+            cpu.freeze(layers()).unwrap(),
+            Frozen::new(&cpu, layers()).unwrap(),
+        );
+        for (photos, height, width) in [(1, 3, 3), (3, 8, 6), (2, 7, 9), (1, 40, 35)] {
+            let photos = random((photos, height, width, inputs), &mut rng(seed as u64));
+            let expected = composed.run(photos.clone()).unwrap();
+            assert_close("output", &Cpu::run(&network, photos).unwrap(), &expected, 1e-5);
+        }
+    }
+}
+
 #[test]
 fn buffers_that_are_used_again_leave_no_trace() {
     let cpu = Cpu::default();
