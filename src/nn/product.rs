@@ -53,6 +53,14 @@ impl<'a> View<'a> {
     /// Copies the matrix into `rows` of `width` values each, which are no fewer than its columns, and fills them up
     /// with zeros.
     pub(super) fn copy_into_rows_of(&self, rows: &mut [f32], width: usize) {
+        if self.column_stride == 1 {
+            for (row, copies) in rows.chunks_exact_mut(width).enumerate() {
+                let (values, rest) = copies.split_at_mut(self.columns);
+                values.copy_from_slice(&self.data[row * self.row_stride..][..self.columns]);
+                rest.fill(0.0);
+            }
+            return;
+        }
         for (band, rows) in rows.chunks_mut(BAND * width).enumerate() {
             let first = band * BAND * self.row_stride;
             for column in 0..width {
