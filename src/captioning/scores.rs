@@ -1,19 +1,29 @@
 //! From one row of logits to log-probabilities of the words that may come next.
 
 use super::SearchSettings;
+use crate::nn::elementary;
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
+use pulp::Arch;
 
 /// Turns logits into log-probabilities, in place; words that may not follow `words` get minus infinity.
 pub(super) fn log_probabilities(logits: &mut [f32], words: &[TokenId], settings: &SearchSettings) {
-    let maximum = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - maximum).exp()).sum();
-    let log_sum = maximum + sum.ln() as f32;
-    logits.iter_mut().for_each(|logit| *logit -= log_sum);
+    subtract_log_sum(logits);
     for word in forbidden(words, settings) {
         if let Some(logit) = logits.get_mut(word as usize) {
             *logit = f32::NEG_INFINITY;
         }
     }
+}
+
+/// Takes the logarithm of the sum of all exponentials away from every logit.
+fn subtract_log_sum(logits: &mut [f32]) {
+    Arch::new().dispatch(|| {
+        let maximum = elementary::largest(logits);
+        let log_sum = maximum + elementary::sum_of(logits, |logit| elementary::exp(logit - maximum)).ln();
+        for logit in &mut *logits {
+            *logit -= log_sum;
+        }
+    });
 }
 
 /// Words that may not follow `words`: markers that are never written, the end marker where it is too early,
@@ -39,16 +49,52 @@ fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
 /// The `count` largest finite values with their positions, largest first; equal ones by position.
 pub(super) fn largest(values: &[f32], count: usize) -> Vec<(usize, f32)> {
     let by_value = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut all: Vec<(usize, f32)> = values
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, value)| value.is_finite())
-        .collect();
-    if all.len() > count && count > 0 {
-        all.select_nth_unstable_by(count - 1, by_value);
+    if count == 0 {
+        return Vec::new();
     }
-    all.truncate(count);
-    all.sort_by(by_value);
-    all
+    // The largest so far and some more; once they were counted, all that are no larger than the least of them are
+    // passed over, which soon is nearly every value.
+    let mut kept = Vec::with_capacity(values.len().min(2 * count));
+    let mut least = f32::NEG_INFINITY;
+    for (at, &value) in values.iter().enumerate() {
+        if value > least && value.is_finite() {
+            kept.push((at, value));
+            if kept.len() == 2 * count {
+                kept.select_nth_unstable_by(count - 1, by_value);
+                kept.truncate(count);
+                least = kept[count - 1].1;
+            }
+        }
+    }
+    kept.sort_unstable_by(by_value);
+    kept.truncate(count);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::assert_close;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Few different values, so that there are equal ones.
+        #[test]
+        fn the_largest_come_first(values in prop::collection::vec(-9i8..9, 0..60), count in 0usize..70) {
+            let infinite = |value: i8| if value == 8 { f32::NEG_INFINITY } else { value.into() };
+            let values: Vec<f32> = values.into_iter().map(infinite).collect();
+            let mut expected: Vec<_> = values.iter().copied().enumerate().filter(|(_, value)| value.is_finite()).collect();
+            expected.sort_by(|a, b| b.1.total_cmp(&a.1));
+            expected.truncate(count);
+            prop_assert_eq!(largest(&values, count), expected);
+        }
+
+        #[test]
+        fn log_probabilities_are_those_of_a_precise_sum(mut logits in prop::collection::vec(-20.0_f32..20.0, 1..200)) {
+            let log_sum = logits.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln();
+            let expected: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) - log_sum) as f32).collect();
+            subtract_log_sum(&mut logits);
+            assert_close(&logits, &expected, 1e-6);
+        }
+    }
 }

@@ -16,7 +16,7 @@ const SMALL: f32 = 0.625;
 
 /// `e` to the power of `x`; at the ends, what the nearest argument has that can be told.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(crate) fn exp(x: f32) -> f32 {
     // Not `clamp`, `min` or `max`: a number is taken where a comparison with what is none fails.
     let x = if x < LOWEST { LOWEST } else { x };
     let x = if x > HIGHEST { HIGHEST } else { x };
@@ -77,32 +77,36 @@ const LANES: usize = 16;
 
 /// The largest of some values; what is not a number is passed over.
 #[inline(always)]
-pub(super) fn largest(values: &[f32]) -> f32 {
-    fold(
-        values,
-        f32::NEG_INFINITY,
-        |most, value| if value > most { value } else { most },
-    )
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    let larger = |most, value| if value > most { value } else { most };
+    fold(values, f32::NEG_INFINITY, |value| value, larger)
 }
 
 /// The sum of some values, always added in the same order.
 #[inline(always)]
 pub(super) fn sum(values: &[f32]) -> f32 {
-    fold(values, 0.0, |sum, value| sum + value)
+    sum_of(values, |value| value)
+}
+
+/// The sum of what `term` makes of some values, always added in the same order.
+#[inline(always)]
+pub(crate) fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    fold(values, 0.0, term, |sum, term| sum + term)
 }
 
 #[inline(always)]
-fn fold(values: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+fn fold(values: &[f32], start: f32, term: impl Fn(f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
     let pieces = values.chunks_exact(LANES);
     let rest = pieces.remainder();
     for piece in pieces {
         for (lane, value) in lanes.iter_mut().zip(piece) {
-            *lane = join(*lane, *value);
+            *lane = join(*lane, term(*value));
         }
     }
     let joined = lanes.into_iter().fold(start, &join);
-    rest.iter().fold(joined, |so_far, value| join(so_far, *value))
+    rest.iter()
+        .fold(joined, |so_far, value| join(so_far, term(*value)))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod conv2d;
 mod cross_entropy;
 mod depthwise;
 mod dropout;
-mod elementary;
+pub(crate) mod elementary;
 mod embedding;
 mod frozen;
 mod gather;
