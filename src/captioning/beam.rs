@@ -5,7 +5,8 @@
 
 use super::scores::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoder::Decoder;
+use crate::decoder::Writer;
+use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::{END, START, TokenId};
 use dfdx::prelude::HasShape;
@@ -42,12 +43,12 @@ impl Beam {
 }
 
 pub(super) fn search<D: Backend>(
-    decoder: &dyn Decoder<D>,
+    writer: &dyn Writer<D>,
     regions: Regions<D>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let photos = regions.shape().0;
-    let mut state = decoder.start(regions)?;
+    let mut state = writer.start(regions)?;
     let mut beams: Vec<Vec<Beam>> = (0..photos)
         .map(|row| {
             vec![Beam {
@@ -62,10 +63,10 @@ pub(super) fn search<D: Backend>(
         if rows.is_empty() {
             break;
         }
-        let (logits, after) = decoder.step(state.select(&rows)?, &last_words)?;
+        let (logits, after) = writer.step(state.select(&rows)?, &last_words)?;
         state = after;
         let width = logits.shape().1;
-        let mut logits = logits.as_vec();
+        let mut logits = values(&logits);
         renumber(&mut beams);
         let mut logits_of_photo = split_by_photo(&mut logits, &beams, width);
         beams = beams

@@ -1,7 +1,8 @@
 //! Captions for any photo, whether or not a data set holds it.
 
 use super::model::{EncoderSpec, Model};
-use super::{SearchSettings, write_captions};
+use super::{SearchSettings, write};
+use crate::decoder::Writer;
 use crate::nn::Backend;
 use crate::text::Vocabulary;
 use crate::vision::backbone::BackboneError;
@@ -104,6 +105,7 @@ pub struct WrittenCaption {
 /// Encoder, decoder and vocabulary: from pixels to captions in words.
 pub struct Captioner<D: Backend> {
     model: Model<D>,
+    writer: Box<dyn Writer<D>>,
     eye: Eye<D>,
     vocabulary: Vocabulary,
 }
@@ -129,6 +131,7 @@ impl<D: Backend> Captioner<D> {
     ) -> Result<Self, CaptionerError> {
         Ok(Self {
             eye: Eye::of(&model.spec().encoder, weights, model.device())?,
+            writer: model.decoder.writer().map_err(CaptionerError::device)?,
             model,
             vocabulary,
         })
@@ -150,8 +153,7 @@ impl<D: Backend> Captioner<D> {
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
         let inputs = self.eye.inputs(pixels)?;
         let regions = self.model.regions(inputs).map_err(CaptionerError::device)?;
-        let found =
-            write_captions(self.model.decoder.as_ref(), regions, search).map_err(CaptionerError::device)?;
+        let found = write(self.writer.as_ref(), regions, search).map_err(CaptionerError::device)?;
         let in_words = |hypothesis: super::Hypothesis| WrittenCaption {
             caption: self.vocabulary.decode(&hypothesis.tokens).join(" "),
             log_probability: hypothesis.log_probability,

@@ -12,7 +12,7 @@ mod standardisation;
 #[cfg(test)]
 mod tests;
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Writer};
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
@@ -127,20 +127,29 @@ pub fn write_captions<D: Backend>(
     regions: Regions<D>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let places: Vec<usize> = (0..regions.shape().0).collect();
-    write_captions_at(decoder, regions, &places, settings)
+    write(decoder.writer()?.as_ref(), regions, settings)
 }
 
-/// As [`write_captions`], for photos at these `places` of a longer list: what is drawn for a photo depends on
-/// its place there, and not on the photos beside it.
-fn write_captions_at<D: Backend>(
-    decoder: &dyn Decoder<D>,
+/// As [`write_captions`], with a writer that is at hand.
+fn write<D: Backend>(
+    writer: &dyn Writer<D>,
+    regions: Regions<D>,
+    settings: &SearchSettings,
+) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let places: Vec<usize> = (0..regions.shape().0).collect();
+    write_at(writer, regions, &places, settings)
+}
+
+/// As [`write`], for photos at these `places` of a longer list: what is drawn for a photo depends on its place there,
+/// and not on the photos beside it.
+fn write_at<D: Backend>(
+    writer: &dyn Writer<D>,
     regions: Regions<D>,
     places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     match settings.strategy {
-        Strategy::Beam => beam::search(decoder, regions, settings),
-        Strategy::Sample => sampling::draw(decoder, regions, places, settings),
+        Strategy::Beam => beam::search(writer, regions, settings),
+        Strategy::Sample => sampling::draw(writer, regions, places, settings),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::scores::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoder::Decoder;
+use crate::decoder::Writer;
+use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions, random_stream};
 use crate::text::{END, START, TokenId};
 use dfdx::prelude::HasShape;
@@ -10,7 +11,7 @@ use rand::{Rng, RngExt};
 
 /// One caption a photo, drawn from the stream of its place.
 pub(super) fn draw<D: Backend>(
-    decoder: &dyn Decoder<D>,
+    writer: &dyn Writer<D>,
     regions: Regions<D>,
     places: &[usize],
     settings: &SearchSettings,
@@ -22,15 +23,15 @@ pub(super) fn draw<D: Backend>(
         .collect();
     let mut captions = vec![Drawn::default(); photos];
     let mut live: Vec<usize> = (0..photos).collect();
-    let mut state = decoder.start(regions)?;
+    let mut state = writer.start(regions)?;
     for _ in 0..settings.maximum_length {
         let words: Vec<TokenId> = live
             .iter()
             .map(|&photo| captions[photo].words.last().copied().unwrap_or(START))
             .collect();
-        let (logits, after) = decoder.step(state, &words)?;
+        let (logits, after) = writer.step(state, &words)?;
         let width = logits.shape().1;
-        let mut logits = logits.as_vec();
+        let mut logits = values(&logits);
         let mut going_on = Vec::with_capacity(live.len());
         for (row, (&photo, logits)) in live.iter().zip(logits.chunks_exact_mut(width)).enumerate() {
             log_probabilities(logits, &captions[photo].words, settings);

@@ -2,7 +2,7 @@
 
 use super::inputs::PhotoInputs;
 use super::model::Model;
-use super::{Hypothesis, SearchSettings, write_captions_at};
+use super::{Hypothesis, SearchSettings, write_at};
 use crate::nn::{Backend, DeviceResult};
 use std::ops::ControlFlow;
 
@@ -22,15 +22,11 @@ pub fn caption_all<D: Backend>(
     search: &SearchSettings,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let writer = model.decoder.writer()?;
     let mut captions = Vec::with_capacity(places.len());
     for places in places.chunks(BATCH) {
         let regions = model.regions(inputs.read(places))?;
-        captions.extend(write_captions_at(
-            model.decoder.as_ref(),
-            regions,
-            places,
-            search,
-        )?);
+        captions.extend(write_at(writer.as_ref(), regions, places, search)?);
         if progress(captions.len()).is_break() {
             break;
         }

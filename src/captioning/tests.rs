@@ -134,12 +134,12 @@ fn greedy_takes_the_likeliest_word_each_time() {
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
-    let decoder = decoder();
+    let writer = decoder().writer().unwrap();
     for (photo, found) in found.iter().enumerate() {
-        let mut state = decoder.start(regions()).unwrap().select(&[photo]).unwrap();
+        let mut state = writer.start(regions()).unwrap().select(&[photo]).unwrap();
         let (mut words, mut read) = (vec![], crate::text::START);
         while words.len() < 6 {
-            let (logits, after) = decoder.step(state, &[read]).unwrap();
+            let (logits, after) = writer.step(state, &[read]).unwrap();
             let logits = logits.as_vec();
             let allowed = (0..VOCABULARY).filter(|word| ![0, 1, 3].contains(word));
             read = allowed.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as TokenId;

@@ -3,9 +3,10 @@
 //! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected into the space of the word
 //! embeddings, are the input of a step before the start marker; nothing else sees the photo.
 
-use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
+use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Writer, mean_region};
 use crate::nn::{
-    Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions, gather_rows,
+    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
+    Regions, gather_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -104,23 +105,14 @@ impl<D: Backend> OnePass<D> for Inject<D> {
         self.dropout
     }
 
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = self.see(regions)?;
-        let before = self.lstm.zero_state(image.shape().0)?;
-        Ok(DecoderState {
-            lstm: self.lstm.step(image, before)?,
-            image: None,
-        })
-    }
-
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let lstm = self.lstm.step(self.embedding.of(words)?, state.lstm)?;
-        let logits = self.output.forward(lstm.hidden.clone())?;
-        Ok((logits, DecoderState { lstm, image: None }))
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
+        Ok(Box::new(InjectWriter {
+            image: D::fix_linear(&self.image)?,
+            embedding: self.embedding.clone(),
+            lstm: D::fix_lstm(&self.lstm)?,
+            output: D::fix_linear(&self.output)?,
+            hidden: self.lstm.hidden(),
+        }))
     }
 
     fn layers(&self) -> Vec<&dyn Layer<D>> {
@@ -134,5 +126,36 @@ impl<D: Backend> OnePass<D> for Inject<D> {
             &mut self.image,
             &mut self.output,
         ]
+    }
+}
+
+/// An [`Inject`] that does not change.
+#[derive(Debug)]
+struct InjectWriter<D: Backend> {
+    image: D::FixedLinear,
+    embedding: Embedding<D>,
+    lstm: D::FixedLstm,
+    output: D::FixedLinear,
+    hidden: usize,
+}
+
+impl<D: Backend> Writer<D> for InjectWriter<D> {
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::None)?;
+        let before = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
+        Ok(DecoderState {
+            lstm: D::fixed_step(&self.lstm, image, before)?,
+            image: None,
+        })
+    }
+
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
+        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, state.lstm)?;
+        let logits = D::fixed_linear(&self.output, lstm.hidden.clone(), Activation::None)?;
+        Ok((logits, DecoderState { lstm, image: None }))
     }
 }

@@ -4,10 +4,10 @@
 //! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
 //! added; dense; softmax. The LSTM never sees the photo.
 
-use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, mean_region};
+use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Writer, mean_region};
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, Matrix, Regions,
-    add_gathered,
+    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
+    Regions, add_gathered,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -105,28 +105,15 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         self.dropout
     }
 
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = self.see(regions, &mut Noise::none())?;
-        Ok(DecoderState {
-            lstm: self.lstm.zero_state(image.shape().0)?,
-            image: Some(image),
-        })
-    }
-
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let DecoderState { lstm, image } = state;
-        let lstm = self.lstm.step(self.embedding.of(words)?, lstm)?;
-        let joint = match &image {
-            Some(image) => lstm.hidden.clone().try_add(image.clone())?,
-            None => lstm.hidden.clone(),
-        };
-        let joint = self.joint.activated(joint, Activation::Relu)?;
-        let logits = self.output.forward(joint)?;
-        Ok((logits, DecoderState { lstm, image }))
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
+        Ok(Box::new(MergeWriter {
+            image: D::fix_linear(&self.image)?,
+            embedding: self.embedding.clone(),
+            lstm: D::fix_lstm(&self.lstm)?,
+            joint: D::fix_linear(&self.joint)?,
+            output: D::fix_linear(&self.output)?,
+            hidden: self.lstm.hidden(),
+        }))
     }
 
     fn layers(&self) -> Vec<&dyn Layer<D>> {
@@ -147,6 +134,43 @@ impl<D: Backend> OnePass<D> for Merge<D> {
             &mut self.joint,
             &mut self.output,
         ]
+    }
+}
+
+/// A [`Merge`] that does not change.
+#[derive(Debug)]
+struct MergeWriter<D: Backend> {
+    image: D::FixedLinear,
+    embedding: Embedding<D>,
+    lstm: D::FixedLstm,
+    joint: D::FixedLinear,
+    output: D::FixedLinear,
+    hidden: usize,
+}
+
+impl<D: Backend> Writer<D> for MergeWriter<D> {
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
+        Ok(DecoderState {
+            lstm: LstmState::zeros(image.device(), (image.shape().0, self.hidden))?,
+            image: Some(image),
+        })
+    }
+
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
+        let DecoderState { lstm, image } = state;
+        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, lstm)?;
+        let both = match &image {
+            Some(image) => lstm.hidden.clone().try_add(image.clone())?,
+            None => lstm.hidden.clone(),
+        };
+        let joint = D::fixed_linear(&self.joint, both, Activation::Relu)?;
+        let logits = D::fixed_linear(&self.output, joint, Activation::None)?;
+        Ok((logits, DecoderState { lstm, image }))
     }
 }
 

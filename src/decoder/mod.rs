@@ -7,12 +7,11 @@ mod batch;
 mod inject;
 mod merge;
 mod one_pass;
-mod state;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use crate::nn::{Backend, DeviceResult, Dropout, Matrix, Parameter, Regions, Scalar, Taped};
-use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -21,7 +20,7 @@ pub use batch::CaptionBatch;
 pub use inject::Inject;
 pub use merge::Merge;
 use one_pass::OnePass;
-pub use state::DecoderState;
+pub use writer::{DecoderState, Writer};
 
 /// Which decoder, by the names used in settings and on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +111,7 @@ pub struct Regularisation<'a> {
     pub stream: &'a mut ChaCha8Rng,
 }
 
-/// Writes captions for photos that are given as regions, `[photos, regions, channels]`.
+/// Learns to write captions for photos that are given as regions, `[photos, regions, channels]`.
 pub trait Decoder<D: Backend> {
     /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
     fn training_loss(
@@ -125,15 +124,8 @@ pub trait Decoder<D: Backend> {
     /// The mean cross-entropy of a batch, in nats a token, without dropout or label smoothing.
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
 
-    /// The state before the first word, a row for every photo.
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
-
-    /// Reads one word a row and gives the logits `[rows, vocabulary]` of the next, with the state after it.
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)>;
+    /// The decoder as it is now, to write captions with.
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
 
     /// All parameters, always in the same order.
     fn parameters(&self) -> Vec<&Parameter<D>>;

@@ -1,10 +1,9 @@
 //! What decoders have in common that read a whole batch of captions in one pass by teacher forcing.
 
-use super::{CaptionBatch, Decoder, DecoderState, Noise, Regularisation};
+use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer};
 use crate::nn::{
     Backend, DeviceResult, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, cross_entropy,
 };
-use crate::text::TokenId;
 use dfdx::prelude::{Merge, Tape};
 
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
@@ -23,15 +22,8 @@ pub trait OnePass<D: Backend> {
     /// Share of the elements dropped while training.
     fn dropout(&self) -> f32;
 
-    /// See [`Decoder::start`].
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
-
-    /// See [`Decoder::step`].
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)>;
+    /// See [`Decoder::writer`].
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
 
     /// All layers, always in the same order.
     fn layers(&self) -> Vec<&dyn Layer<D>>;
@@ -59,16 +51,8 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         cross_entropy(rows, self.output(), &batch.targets, 0.0)
     }
 
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        OnePass::start(self, regions)
-    }
-
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        OnePass::step(self, state, words)
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
+        OnePass::writer(self)
     }
 
     fn parameters(&self) -> Vec<&Parameter<D>> {

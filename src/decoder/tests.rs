@@ -3,7 +3,7 @@
 use super::*;
 use crate::nn::random_stream;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
-use crate::text::{END, START};
+use crate::text::{END, START, TokenId};
 use rand::SeedableRng;
 
 const CAPTIONS: [(usize, &[TokenId]); 4] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (2, &[]), (1, &[5, 5, 3])];
@@ -63,13 +63,14 @@ fn gradients_equal_finite_differences() {
 fn steps_give_the_loss_of_the_whole_batch() {
     for kind in DecoderKind::ALL {
         let decoder = decoder(kind);
+        let writer = decoder.writer().unwrap();
         let mut total = 0.0;
         let mut tokens = 0;
         for (photo, words) in CAPTIONS {
-            let mut state = decoder.start(regions(2)).unwrap().select(&[photo]).unwrap();
+            let mut state = writer.start(regions(2)).unwrap().select(&[photo]).unwrap();
             let mut read = START;
             for &next in words.iter().chain([&END]) {
-                let (logits, after) = decoder.step(state, &[read]).unwrap();
+                let (logits, after) = writer.step(state, &[read]).unwrap();
                 total -= logits.log_softmax::<Axis<1>>().as_vec()[next as usize];
                 tokens += 1;
                 (state, read) = (after, next);
@@ -99,10 +100,10 @@ fn the_order_of_captions_does_not_matter() {
 #[test]
 fn the_photo_matters() {
     for kind in DecoderKind::ALL {
-        let decoder = decoder(kind);
+        let writer = decoder(kind).writer().unwrap();
         let logits = |photo: usize| {
-            let state = decoder.start(regions(1)).unwrap().select(&[photo]).unwrap();
-            decoder.step(state, &[START]).unwrap().0.as_vec()
+            let state = writer.start(regions(1)).unwrap().select(&[photo]).unwrap();
+            writer.step(state, &[START]).unwrap().0.as_vec()
         };
         assert_ne!(logits(0), logits(1));
     }

@@ -1,7 +1,7 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
 use super::{
-    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FrozenKernel, LinearKernel, LstmKernel,
+    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel, LinearKernel, LstmKernel,
     OptimiserKernel, PoolKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
@@ -30,6 +30,7 @@ pub trait Backend:
     + Conv2dKernel
     + CrossEntropyKernel
     + DepthwiseKernel
+    + FixedKernel
     + FrozenKernel
     + LinearKernel
     + LstmKernel

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 ///
 /// # Panics
 /// Where the tensor is not contiguous; see [`contiguous`].
-pub(crate) fn values<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Vec<f32> {
+pub(crate) fn values<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Vec<f32> {
     use dfdx::prelude::HasShape;
     let mut values = vec![0.0; tensor.shape().num_elements()];
     tensor.copy_into(&mut values);

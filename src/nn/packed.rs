@@ -50,7 +50,75 @@ impl Packed {
     }
 
     /// `out = a self`, or `out += a self`, on the calling thread.
-    pub(crate) fn product_into(&self, out: ViewMut<'_>, a: View<'_>, existing: Existing) {
+    pub(crate) fn product_into(&self, mut out: ViewMut<'_>, a: View<'_>, existing: Existing) {
+        self.all_columns().product_into(&mut out, a, existing);
+    }
+
+    fn all_columns(&self) -> Columns<'_> {
+        Columns {
+            rows: self.rows,
+            columns: self.columns,
+            width: self.width,
+            panels: &self.panels,
+        }
+    }
+
+    /// The columns in pieces of so many panels, the last of which may have fewer.
+    fn column_blocks(&self, panels: usize) -> impl Iterator<Item = Columns<'_>> {
+        let taken = panels * self.width;
+        let pieces = self.panels.chunks((taken * self.rows).max(1)).enumerate();
+        pieces.map(move |(piece, panels)| Columns {
+            columns: taken.min(self.columns - piece * taken),
+            panels,
+            ..self.all_columns()
+        })
+    }
+}
+
+/// Values of the right factors that are worth a thread of their own, for as many rows as a tile has.
+const PIECE: usize = 1 << 17;
+
+/// `out`, row after row, becomes the sum of products `a b`, all of one shape. On all threads where it is worth their
+/// waking up: each makes some columns of the sum.
+pub(crate) fn sum_of_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
+    let Some((a, b)) = terms.first() else {
+        return out.fill(0.0);
+    };
+    let (rows, columns, width) = (a.shape().0, b.columns, b.width);
+    let values: usize = terms.iter().map(|(_, b)| b.panels.len()).sum();
+    let pieces = (values * rows.div_ceil(ROWS) / PIECE).clamp(1, rayon::current_num_threads());
+    let panels = columns.div_ceil(width).div_ceil(pieces).max(1);
+    let mut work: Vec<_> = ViewMut::new(out, rows, columns)
+        .column_blocks(panels * width)
+        .map(|out| (out, Vec::with_capacity(terms.len())))
+        .collect();
+    for (a, b) in terms {
+        for ((_, terms), b) in work.iter_mut().zip(b.column_blocks(panels)) {
+            terms.push((*a, b));
+        }
+    }
+    // A single piece stays on this thread.
+    work.into_par_iter().for_each(|(mut out, terms)| {
+        let mut existing = Existing::Overwrite;
+        for (a, b) in terms {
+            b.product_into(&mut out, a, existing);
+            existing = Existing::Accumulate;
+        }
+    });
+}
+
+/// Some columns of a factor, as they are laid out.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    rows: usize,
+    columns: usize,
+    width: usize,
+    panels: &'a [f32],
+}
+
+impl Columns<'_> {
+    /// `out = a self`, or `out += a self`, on the calling thread.
+    fn product_into(self, out: &mut ViewMut<'_>, a: View<'_>, existing: Existing) {
         assert_eq!(a.shape().1, self.rows, "inner dimensions of a matrix product");
         assert_eq!(out.shape(), (a.shape().0, self.columns), "a product's shape");
         Arch::new().dispatch(Product {
@@ -74,9 +142,9 @@ impl WithSimd for TileWidth {
 }
 
 struct Product<'a, 'b> {
-    out: ViewMut<'a>,
+    out: &'b mut ViewMut<'a>,
     a: View<'b>,
-    b: &'b Packed,
+    b: Columns<'b>,
     existing: Existing,
 }
 
@@ -286,6 +354,28 @@ mod tests {
             let [mut found, mut expected] = [before.clone(), before];
             Packed::new(b).product_into(ViewMut::new(&mut found, rows, columns), a, existing);
             product_on_one_thread(&mut expected, a, b, existing);
+            assert_close(&found, &expected, 1e-5);
+        }
+
+        /// Sums that one thread makes, and such as are divided.
+        #[test]
+        fn sums_of_products_are_those_of_the_library(
+            rows in 1usize..20,
+            depths in prop::collection::vec(1usize..300, 1..4),
+            columns in prop_oneof![1usize..100, 500usize..900],
+            seed: u64,
+        ) {
+            let lefts: Vec<_> = depths.iter().map(|&depth| random_matrix((rows, depth), seed).as_vec()).collect();
+            let rights: Vec<_> = depths.iter().map(|&depth| random_matrix((depth, columns), !seed).as_vec()).collect();
+            let factors = || depths.iter().zip(&lefts).zip(&rights).map(|((&depth, left), right)| {
+                (View::new(left, rows, depth), View::new(right, depth, columns))
+            });
+            let mut expected = vec![0.0; rows * columns];
+            factors().for_each(|(a, b)| product_on_one_thread(&mut expected, a, b, Existing::Accumulate));
+            let packed: Vec<_> = factors().map(|(_, b)| Packed::new(b)).collect();
+            let terms: Vec<_> = factors().map(|(a, _)| a).zip(&packed).collect();
+            let mut found = vec![f32::NAN; rows * columns];
+            sum_of_products(&mut found, &terms);
             assert_close(&found, &expected, 1e-5);
         }
     }

@@ -187,7 +187,13 @@ impl RunForward<'_> {
 }
 
 /// One row of one step: adds the bias to the gates and activates them in place, writes cell and hidden state.
-fn activate(gates: &mut [f32], bias: &[f32], before: Option<&[f32]>, cell: &mut [f32], output: &mut [f32]) {
+pub(in crate::nn) fn activate(
+    gates: &mut [f32],
+    bias: &[f32],
+    before: Option<&[f32]>,
+    cell: &mut [f32],
+    output: &mut [f32],
+) {
     let hidden = cell.len();
     let (input, rest) = gates.split_at_mut(hidden);
     let (forget, rest) = rest.split_at_mut(hidden);

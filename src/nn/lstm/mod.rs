@@ -8,7 +8,7 @@
 //! h = sigmoid(o) tanh(c)
 //! ```
 
-mod cpu;
+pub(super) mod cpu;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +39,17 @@ pub struct LstmState<D: Backend> {
     pub hidden: Matrix<D>,
     /// `c`
     pub cell: Matrix<D>,
+}
+
+impl<D: Backend> LstmState<D> {
+    /// Before the first step.
+    pub fn zeros(device: &D, shape: (usize, usize)) -> DeviceResult<D, Self> {
+        let zeros = device.try_zeros_like(&shape)?;
+        Ok(Self {
+            hidden: zeros.clone(),
+            cell: zeros,
+        })
+    }
 }
 
 /// An LSTM over whole packed sequences.
@@ -114,11 +125,7 @@ impl<D: Backend> Lstm<D> {
 
     /// A state of zeros for `rows` sequences.
     pub fn zero_state(&self, rows: usize) -> DeviceResult<D, LstmState<D>> {
-        let zeros = self.bias.value.device().try_zeros_like(&(rows, self.hidden()))?;
-        Ok(LstmState {
-            hidden: zeros.clone(),
-            cell: zeros,
-        })
+        LstmState::zeros(self.bias.value.device(), (rows, self.hidden()))
     }
 
     /// One time step of every row, without gradients: `inputs` is `[rows, inputs]`.

@@ -1,6 +1,20 @@
-//! What a decoder remembers between two words.
+//! Writing captions word by word with a decoder that does not change meanwhile.
 
-use crate::nn::{Backend, DeviceResult, LstmState, Matrix, gather_rows};
+use crate::nn::{Backend, DeviceResult, LstmState, Matrix, Regions, gather_rows};
+use crate::text::TokenId;
+
+/// A decoder as it was when this was made: training goes on without it.
+pub trait Writer<D: Backend> {
+    /// The state before the first word, a row for every photo of `[photos, regions, channels]`.
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
+
+    /// Reads one word a row and gives the logits `[rows, vocabulary]` of the next, with the state after it.
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)>;
+}
 
 /// The state of a decoder, a row for every caption being written.
 #[derive(Clone, Debug)]
