@@ -13,6 +13,7 @@ mod standardisation;
 mod tests;
 
 use crate::decoder::{Decoder, Writer};
+use crate::nn::host::among_threads;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
@@ -148,8 +149,8 @@ fn write_at<D: Backend>(
     places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    match settings.strategy {
+    among_threads(|| match settings.strategy {
         Strategy::Beam => beam::search(writer, regions, settings),
         Strategy::Sample => sampling::draw(writer, regions, places, settings),
-    }
+    })
 }

@@ -76,7 +76,7 @@ impl Packed {
 }
 
 /// Values of the right factors that are worth a thread of their own, for as many rows as a tile has.
-const PIECE: usize = 1 << 17;
+const PIECE: usize = 1 << 18;
 
 /// `out`, row after row, becomes the sum of products `a b`, all of one shape. On all threads where it is worth their
 /// waking up: each makes some columns of the sum.

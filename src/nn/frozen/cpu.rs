@@ -3,7 +3,7 @@
 use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
 use crate::nn::backend::Images;
 use crate::nn::conv2d::winograd::Winograd;
-use crate::nn::host::add;
+use crate::nn::host::{add, among_threads};
 use crate::nn::weighted::Weighted;
 use crate::nn::window::{Walk, Window};
 use crate::nn::{conv2d, depthwise, pool};
@@ -36,7 +36,7 @@ impl FrozenKernel for Cpu {
         let maps = maps.try_contiguous()?;
         let mut input = buffers.maps(Extent::of(*maps.shape()));
         maps.copy_into(input.values_mut());
-        let output = forward(&network.layers, &input, &mut buffers);
+        let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
         let result = maps
             .device()
             .try_tensor_from_vec(output.values().to_vec(), output.extent.shape());
