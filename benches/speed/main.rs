@@ -21,7 +21,7 @@ mod support;
 #[path = "../training/mod.rs"]
 mod training;
 
-use support::{Failure, Library, Peers, Table, print_conditions};
+use support::{Failure, Library, Peers, Table, join_the_threads, print_conditions};
 
 /// The argument that chooses one part.
 const ONLY: &str = "--only";
@@ -57,6 +57,7 @@ fn main() -> Result<(), Failure> {
         return Ok(());
     }
     let parts = chosen(&arguments)?;
+    join_the_threads()?;
     print_conditions();
     let peers = Peers::find(&[Library::Torch, Library::TensorFlow, Library::Pillow]);
     println!();

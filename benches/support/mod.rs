@@ -140,6 +140,13 @@ pub(crate) fn load() -> String {
         .unwrap_or_else(|| "unknown".into())
 }
 
+/// Makes this thread one of those that share work, as the trainer's is: from outside, it would sleep and wake again for
+/// every piece of a step.
+pub(crate) fn join_the_threads() -> Result<(), Failure> {
+    let threads = rayon::ThreadPoolBuilder::new().use_current_thread();
+    Ok(threads.build_global()?)
+}
+
 /// What a reader must know to judge the figures: how they were taken, on how much of a machine.
 pub(crate) fn print_conditions() {
     println!(

@@ -16,13 +16,14 @@ mod support;
 #[path = "mod.rs"]
 mod training;
 
-use support::{Failure, Library, Peers, print_conditions};
+use support::{Failure, Library, Peers, join_the_threads, print_conditions};
 use training::case::Case;
 use training::contest::{self, Outcome};
 use training::profile;
 use training::rival::Rival;
 
 fn main() -> Result<(), Failure> {
+    join_the_threads()?;
     print_conditions();
     if std::env::args().any(|argument| argument == "--profile") {
         return profile::print();

@@ -7,7 +7,7 @@ use crate::nn::{
 use dfdx::prelude::{Merge, Tape};
 
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
-pub trait OnePass<D: Backend> {
+pub trait OnePass<D: Backend>: Send + Sync {
     /// What the output layer reads, a row for every token.
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,

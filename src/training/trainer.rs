@@ -10,6 +10,7 @@ use super::settings::RunSettings;
 use super::supervisor::{Order, Supervisor};
 use crate::captioning::{CheckpointError, Model};
 use crate::decoder::{CaptionBatch, Regularisation};
+use crate::nn::host::among_threads;
 use crate::nn::{Adam, Backend, Taped, random_stream};
 use crate::text::Vocabulary;
 use std::ops::ControlFlow;
@@ -244,6 +245,10 @@ impl<'a, D: Backend> Trainer<'a, D> {
 
     /// One update from one batch.
     fn learn(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
+        among_threads(|| self.update(captions, batches))
+    }
+
+    fn update(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
         let since = Instant::now();
         let training = &self.settings.training;
         let before = self.position.step;
