@@ -3,7 +3,7 @@
 use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
 use crate::nn::backend::Images;
 use crate::nn::conv2d::winograd::Winograd;
-use crate::nn::host::{add, among_threads};
+use crate::nn::host::{add, among_threads, values};
 use crate::nn::weighted::Weighted;
 use crate::nn::window::{Walk, Window};
 use crate::nn::{conv2d, depthwise, pool};
@@ -33,17 +33,23 @@ impl FrozenKernel for Cpu {
         // A second caller at the same time finds no buffers and makes its own.
         let lock = || network.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = std::mem::take(&mut *lock());
-        let maps = maps.try_contiguous()?;
-        let mut input = buffers.maps(Extent::of(*maps.shape()));
-        maps.copy_into(input.values_mut());
-        let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
-        let result = maps
-            .device()
-            .try_tensor_from_vec(output.values().to_vec(), output.extent.shape());
-        buffers.give_back(input);
-        buffers.give_back(output);
+        let extent = Extent::of(*maps.shape());
+        let photos = values(&maps.try_contiguous()?);
+        let mut outputs = Vec::new();
+        for piece in photos.chunks((network.photos_at_a_time(extent) * extent.map()).max(1)) {
+            let mut input = buffers.maps(Extent {
+                photos: piece.len() / extent.map(),
+                ..extent
+            });
+            input.values_mut().copy_from_slice(piece);
+            let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
+            outputs.extend_from_slice(output.values());
+            buffers.give_back(input);
+            buffers.give_back(output);
+        }
         *lock() = buffers;
-        result
+        let (output, _) = largest_map(&network.layers, extent);
+        Cpu::default().try_tensor_from_vec(outputs, output.shape())
     }
 }
 
@@ -122,6 +128,48 @@ impl CpuConvolution {
             } => kernels.forward(&walk, x, bias, convolution.activation, y),
         }
     }
+}
+
+/// Values of the largest map of a batch, at most: 64 MiB.
+const ROOM: usize = 1 << 24;
+
+impl CpuNetwork {
+    /// As many photos as keep the largest map within [`ROOM`], in pieces of about one size.
+    fn photos_at_a_time(&self, extent: Extent) -> usize {
+        let largest = largest_map(&self.layers, extent).1.max(1);
+        let pieces = extent.photos.div_ceil((ROOM / largest).max(1)).max(1);
+        extent.photos.div_ceil(pieces).max(1)
+    }
+}
+
+/// What comes out of the layers, and how many values the largest of a photo's maps on the way has.
+fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
+    layers
+        .iter()
+        .fold((input, input.map()), |(input, largest), layer| {
+            let through = |window: Window, channels| Extent {
+                size: window.output(input.size),
+                channels,
+                ..input
+            };
+            let (output, within) = match layer {
+                FrozenLayer::Convolution(convolution) => {
+                    (through(convolution.window(), convolution.outputs()), 0)
+                }
+                FrozenLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
+                FrozenLayer::MaxPool(window) => (through(*window, input.channels), 0),
+                FrozenLayer::GlobalMean => (
+                    Extent {
+                        size: (1, 1),
+                        ..input
+                    },
+                    0,
+                ),
+                FrozenLayer::Rectifier(_) => (input, 0),
+                FrozenLayer::Residual { branch, .. } => largest_map(branch, input),
+            };
+            (output, largest.max(within).max(output.map()))
+        })
 }
 
 /// Shape of a batch of maps.

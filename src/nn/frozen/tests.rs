@@ -81,6 +81,21 @@ fn minimal_filtering_equals_the_plain_sums() {
     }
 }
 
+/// Maps so large that not all photos fit in the room there is.
+#[test]
+fn a_large_batch_goes_through_in_pieces() {
+    let cpu = Cpu::default();
+    let widen = || FrozenLayer::Convolution(sums(Window::POINTWISE, 3, 56, Activation::Relu));
+    let layers = || vec![residual(vec![]), widen(), FrozenLayer::GlobalMean];
+    let (network, composed) = (
+        cpu.freeze(layers()).unwrap(),
+        Frozen::new(&cpu, layers()).unwrap(),
+    );
+    let photos = random((4, 300, 300, 3), &mut rng(1));
+    let expected = composed.run(photos.clone()).unwrap();
+    assert_close("output", &Cpu::run(&network, photos).unwrap(), &expected, 1e-4);
+}
+
 #[test]
 fn buffers_that_are_used_again_leave_no_trace() {
     let cpu = Cpu::default();
