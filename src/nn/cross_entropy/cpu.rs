@@ -18,8 +18,8 @@ use std::ops::Range;
 /// Rows at a time, at most. Fewer make poor matrix products, more leave the cache.
 const TILE: usize = 768;
 
-/// Words of a block, about.
-const BLOCK: usize = 448;
+/// Words of a block, at most.
+const BLOCK: usize = 768;
 
 /// Where there are several blocks, a multiple of so many, for threads to share evenly.
 const BLOCKS_UNIT: usize = 4;
