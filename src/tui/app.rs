@@ -193,7 +193,11 @@ impl App {
             Message::DataSet { name, detail } => self.data.loaded(&name, detail),
             Message::Log { run, lines } => self.show_log(&run, lines),
             Message::Entries { directory, entries } => self.list_entries(directory, entries),
-            Message::Recognised { place, told } => self.data.recognised = Some((place, told)),
+            // Answers overtake each other: that of a large directory comes when more has been typed.
+            Message::Recognised { place, told } if self.is_being_named(&place) => {
+                self.data.recognised = Some((place, told));
+            }
+            Message::Recognised { .. } => {}
             Message::Photos { run, files } => self.train.files = Some((run, files)),
             Message::Album { request, album } => self.gallery.loaded(&request, album),
             Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
@@ -379,6 +383,15 @@ impl App {
         let effects = recognition(&purpose, &form);
         self.popups.push(Popup::Form { purpose, form });
         effects
+    }
+
+    /// Whether this place stands in the form that prepares a data set.
+    fn is_being_named(&self, place: &str) -> bool {
+        matches!(
+            self.popups.last(),
+            Some(Popup::Form { purpose, form })
+                if matches!(**purpose, Purpose::Prepare) && form.value(SOURCE) == place
+        )
     }
 
     /// Refuses to prepare what has been looked at and is nothing that can be.
