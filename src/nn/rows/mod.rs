@@ -33,7 +33,7 @@ pub trait RowsKernel: Device<f32> {
         sums.try_add(composed_gather(table, rows)?)
     }
 
-    /// See [`scale_elements`].
+    /// Each element times its own constant, which has no gradient.
     fn try_scale_elements<T: Tape<f32, Self>>(
         x: Matrix<Self, T>,
         factors: Vec<f32>,
@@ -63,7 +63,7 @@ pub fn add_gathered<D: Backend, T: Tape<f32, D> + Merge<T>>(
     D::try_add_gathered(sums, table, rows)
 }
 
-/// Each element times its own constant, which has no gradient.
+/// See [`RowsKernel::try_scale_elements`].
 pub(super) fn scale_elements<D: Backend, T: Tape<f32, D>>(
     x: Matrix<D, T>,
     factors: Vec<f32>,
