@@ -138,6 +138,7 @@ fn make_run(root: &Root, data: &Path, data_set: &DataSet, scale: f32) {
             hidden: 16,
             embedding: 8,
             dropout: 0.0,
+            ..DecoderSettings::default()
         },
         vocabulary: data_set.vocabulary.len(),
     };

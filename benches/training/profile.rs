@@ -5,8 +5,8 @@ use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED,
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoder::{CaptionBatch, DecoderKind};
 use cutline::nn::{
-    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, add_gathered, cross_entropy,
-    random_stream,
+    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, add_gathered,
+    cross_entropy, random_stream,
 };
 use dfdx::prelude::*;
 use std::cell::RefCell;
@@ -195,7 +195,11 @@ impl Layers {
             self.joint.activated(both, Activation::Relu)?,
         );
         let joint = end(clock, Part::JointDropout, dropout.apply(joint)?);
-        let loss = cross_entropy(joint, &self.output, &batch.targets, LABEL_SMOOTHING)?;
+        let targets = Targets {
+            smoothing: LABEL_SMOOTHING,
+            ..Targets::plain(&batch.targets)
+        };
+        let loss = cross_entropy(joint, &self.output, targets)?;
         Ok(end(clock, Part::Output, loss))
     }
 }

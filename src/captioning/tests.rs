@@ -18,6 +18,8 @@ const SETTINGS: DecoderSettings = DecoderSettings {
     hidden: 8,
     embedding: 6,
     dropout: 0.0,
+    attention: 5,
+    coverage: 0.0,
 };
 
 fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {

@@ -39,7 +39,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "RUN")]
     run: Option<Name>,
     /// How the photo meets the LSTM
-    #[arg(long, value_name = "merge|inject")]
+    #[arg(long, value_name = "merge|inject|attend|top_down")]
     decoder: Option<DecoderKind>,
     /// A TOML file of settings
     #[arg(long, value_name = "FILE")]

@@ -3,7 +3,9 @@
 //! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected into the space of the word
 //! embeddings, are the input of a step before the start marker; nothing else sees the photo.
 
-use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Writer, mean_region};
+use super::{
+    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, Writer, mean_region,
+};
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
     Regions, gather_rows,
@@ -87,14 +89,14 @@ impl<D: Backend> OnePass<D> for Inject<D> {
         regions: Regions<D, T>,
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> DeviceResult<D, Read<D, T>> {
         let captions = batch.photos.len();
         let image = gather_rows(self.see(regions)?, &batch.photos)?;
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
         let inputs = (image, words).try_concat_along(Axis::<0>)?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
         let of_words: Vec<usize> = (captions..hidden.shape().0).collect();
-        noise.apply(gather_rows(hidden, &of_words)?)
+        Ok(Read::from(noise.apply(gather_rows(hidden, &of_words)?)?))
     }
 
     fn output(&self) -> &Linear<D> {
@@ -143,10 +145,8 @@ impl<D: Backend> Writer<D> for InjectWriter<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
         let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::None)?;
         let before = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
-        Ok(DecoderState {
-            lstm: D::fixed_step(&self.lstm, image, before)?,
-            image: None,
-        })
+        let lstm = D::fixed_step(&self.lstm, image, before)?;
+        Ok(DecoderState::of_lstm(lstm, None))
     }
 
     fn step(
@@ -154,8 +154,9 @@ impl<D: Backend> Writer<D> for InjectWriter<D> {
         state: DecoderState<D>,
         words: &[TokenId],
     ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, state.lstm)?;
+        let (before, _) = state.into_lstm();
+        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, before)?;
         let logits = D::fixed_linear(&self.output, lstm.hidden.clone(), Activation::None)?;
-        Ok((logits, DecoderState { lstm, image: None }))
+        Ok((logits, DecoderState::of_lstm(lstm, None)))
     }
 }

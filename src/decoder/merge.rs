@@ -4,7 +4,10 @@
 //! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
 //! added; dense; softmax. The LSTM never sees the photo.
 
-use super::{CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Writer, mean_region};
+use super::{
+    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, WORDS, Writer,
+    mean_region,
+};
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
     Regions, add_gathered,
@@ -12,9 +15,6 @@ use crate::nn::{
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
-
-/// The scale of Vinyals et al. 2015's released code.
-const WORDS: Initialisation = Initialisation::Uniform(0.1);
 
 /// The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2): the
 /// LSTM reads words alone, and photo and words meet after it.
@@ -88,13 +88,13 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         regions: Regions<D, T>,
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> DeviceResult<D, Read<D, T>> {
         let image = self.see(regions, noise)?;
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = add_gathered(text, image, &batch.photo_of_rows())?;
         let joint = self.joint.activated(both, Activation::Relu)?;
-        noise.apply(joint)
+        Ok(Read::from(noise.apply(joint)?))
     }
 
     fn output(&self) -> &Linear<D> {
@@ -151,10 +151,8 @@ struct MergeWriter<D: Backend> {
 impl<D: Backend> Writer<D> for MergeWriter<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
         let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
-        Ok(DecoderState {
-            lstm: LstmState::zeros(image.device(), (image.shape().0, self.hidden))?,
-            image: Some(image),
-        })
+        let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
+        Ok(DecoderState::of_lstm(zeros, Some(image)))
     }
 
     fn step(
@@ -162,7 +160,7 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
         state: DecoderState<D>,
         words: &[TokenId],
     ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let DecoderState { lstm, image } = state;
+        let (lstm, image) = state.into_lstm();
         let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, lstm)?;
         let both = match &image {
             Some(image) => lstm.hidden.clone().try_add(image.clone())?,
@@ -170,7 +168,7 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
         };
         let joint = D::fixed_linear(&self.joint, both, Activation::Relu)?;
         let logits = D::fixed_linear(&self.output, joint, Activation::None)?;
-        Ok((logits, DecoderState { lstm, image }))
+        Ok((logits, DecoderState::of_lstm(lstm, image)))
     }
 }
 
@@ -179,7 +177,7 @@ mod tests {
     use super::*;
     use crate::decoder::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
-    use crate::nn::{Parameter, Scalar, Taped, cross_entropy};
+    use crate::nn::{Parameter, Scalar, Taped, Targets, cross_entropy};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -203,6 +201,7 @@ mod tests {
             hidden: 6,
             embedding: 5,
             dropout: 0.0,
+            ..DecoderSettings::default()
         };
         let shape = DecoderShape {
             channels: 4,
@@ -214,10 +213,11 @@ mod tests {
         let batch = CaptionBatch::new(captions);
         let rows = decoder
             .forward(features().leaky_traced(), &batch, &mut Noise::none())
-            .unwrap();
+            .unwrap()
+            .rows;
         let whole = gradients(
             &decoder,
-            cross_entropy(rows, &decoder.output, &batch.targets, 0.0).unwrap(),
+            cross_entropy(rows, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
         );
 
         let mut sum: Vec<Vec<f32>> = whole.iter().map(|g| vec![0.0; g.len()]).collect();
@@ -228,9 +228,10 @@ mod tests {
                 let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
                 let rows = decoder
                     .forward(features().leaky_traced(), &sample, &mut Noise::none())
-                    .unwrap();
+                    .unwrap()
+                    .rows;
                 let last = rows.slice((prefix.., ..));
-                let loss = cross_entropy(last, &decoder.output, &[target], 0.0).unwrap();
+                let loss = cross_entropy(last, &decoder.output, Targets::plain(&[target])).unwrap();
                 for (sum, gradient) in sum.iter_mut().zip(gradients(&decoder, loss)) {
                     sum.iter_mut()
                         .zip(gradient)

@@ -3,45 +3,62 @@
 //! A decoder is one file here and one line in [`DecoderKind`]. It sees a photo as a grid of regions, so that
 //! one which attends to them fits in beside those that take their mean.
 
+mod attend;
+mod attending;
 mod batch;
 mod inject;
 mod merge;
 mod one_pass;
+mod region_attention;
 #[cfg(test)]
 mod tests;
+mod top_down;
 mod writer;
 
-use crate::nn::{Backend, DeviceResult, Dropout, Matrix, Parameter, Regions, Scalar, Taped};
+use crate::nn::{Backend, DeviceResult, Dropout, Initialisation, Matrix, Parameter, Regions, Scalar, Taped};
 use dfdx::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use attend::Attend;
+use attending::AttendingRegularisation;
 pub use batch::CaptionBatch;
 pub use inject::Inject;
 pub use merge::Merge;
-use one_pass::OnePass;
-pub use writer::{DecoderState, Writer};
+use one_pass::{OnePass, Read};
+use region_attention::Widths;
+pub use top_down::TopDown;
+pub use writer::{DecoderState, Gaze, Writer};
+
+/// How word embeddings start where nothing else asks for another scale: that of Vinyals et al. 2015's released code.
+const WORDS: Initialisation = Initialisation::Uniform(0.1);
 
 /// Which decoder, by the names used in settings and on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum DecoderKind {
     /// See [`Merge`].
     #[default]
     Merge,
     /// See [`Inject`].
     Inject,
+    /// See [`Attend`].
+    Attend,
+    /// See [`TopDown`].
+    TopDown,
 }
 
 impl DecoderKind {
     /// Every decoder there is.
-    pub const ALL: [Self; 2] = [Self::Merge, Self::Inject];
+    pub const ALL: [Self; 4] = [Self::Merge, Self::Inject, Self::Attend, Self::TopDown];
 
     /// The name used in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::Merge => "merge",
             Self::Inject => "inject",
+            Self::Attend => "attend",
+            Self::TopDown => "top_down",
         }
     }
 }
@@ -65,7 +82,7 @@ impl std::str::FromStr for DecoderKind {
 
 /// A decoder name that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("no decoder is called `{0}`; there are `merge` and `inject`")]
+#[error("no decoder is called `{0}`; there are `merge`, `inject`, `attend` and `top_down`")]
 pub struct UnknownDecoder(String);
 
 /// The shape of a decoder.
@@ -80,6 +97,27 @@ pub struct DecoderSettings {
     pub embedding: usize,
     /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
     pub dropout: f32,
+    /// Dimensions in which decoders that attend compare what they look for with what is there.
+    pub attention: usize,
+    /// What it costs decoders that attend not to look at all of a photo; see [`crate::nn::coverage_penalty`].
+    pub coverage: f32,
+}
+
+impl DecoderSettings {
+    fn widths(&self, shape: DecoderShape) -> Widths {
+        Widths {
+            channels: shape.channels,
+            hidden: self.hidden,
+            attention: self.attention,
+        }
+    }
+
+    fn attending(&self) -> AttendingRegularisation {
+        AttendingRegularisation {
+            dropout: self.dropout,
+            coverage: self.coverage,
+        }
+    }
 }
 
 impl Default for DecoderSettings {
@@ -89,6 +127,8 @@ impl Default for DecoderSettings {
             hidden: 256,
             embedding: 256,
             dropout: 0.25,
+            attention: 256,
+            coverage: 0.0,
         }
     }
 }
@@ -144,6 +184,8 @@ pub fn build<D: Backend>(
     Ok(match settings.kind {
         DecoderKind::Merge => Box::new(Merge::new(device, settings, shape, rng)?),
         DecoderKind::Inject => Box::new(Inject::new(device, settings, shape, rng)?),
+        DecoderKind::Attend => Box::new(Attend::new(device, settings, shape, rng)?),
+        DecoderKind::TopDown => Box::new(TopDown::new(device, settings, shape, rng)?),
     })
 }
 
@@ -152,6 +194,8 @@ pub fn size<D: Backend>(settings: &DecoderSettings, shape: DecoderShape) -> usiz
     match settings.kind {
         DecoderKind::Merge => Merge::<D>::size(settings, shape),
         DecoderKind::Inject => Inject::<D>::size(settings, shape),
+        DecoderKind::Attend => Attend::<D>::size(settings, shape),
+        DecoderKind::TopDown => TopDown::<D>::size(settings, shape),
     }
 }
 

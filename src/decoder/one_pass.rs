@@ -2,19 +2,33 @@
 
 use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer};
 use crate::nn::{
-    Backend, DeviceResult, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, cross_entropy,
+    Backend, DeviceResult, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, Targets, cross_entropy,
 };
-use dfdx::prelude::{Merge, Tape};
+use dfdx::prelude::{Merge, Tape, TryAdd};
+
+/// What a decoder has read of a batch.
+pub struct Read<D: Backend, T> {
+    /// What the output layer reads, a row for every token.
+    pub rows: Matrix<D, T>,
+    /// What is added to the loss besides; its history is that of the rows.
+    pub penalty: Option<Scalar<D, T>>,
+}
+
+impl<D: Backend, T> From<Matrix<D, T>> for Read<D, T> {
+    fn from(rows: Matrix<D, T>) -> Self {
+        Self { rows, penalty: None }
+    }
+}
 
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
 pub trait OnePass<D: Backend>: Send + Sync {
-    /// What the output layer reads, a row for every token.
+    /// Reads all captions.
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Matrix<D, T>>;
+    ) -> DeviceResult<D, Read<D, T>>;
 
     /// The layer that gives the logits of the next word.
     fn output(&self) -> &Linear<D>;
@@ -42,13 +56,23 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
             stream,
         }: Regularisation<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let rows = self.forward(regions, batch, &mut Noise::training(self.dropout(), stream))?;
-        cross_entropy(rows, self.output(), &batch.targets, label_smoothing)
+        let Read { rows, penalty } =
+            self.forward(regions, batch, &mut Noise::training(self.dropout(), stream))?;
+        let targets = Targets {
+            columns: &batch.targets,
+            weights: None,
+            smoothing: label_smoothing,
+        };
+        let loss = cross_entropy(rows, self.output(), targets)?;
+        match penalty {
+            None => Ok(loss),
+            Some(penalty) => loss.try_add(penalty),
+        }
     }
 
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let rows = self.forward(regions, batch, &mut Noise::none())?;
-        cross_entropy(rows, self.output(), &batch.targets, 0.0)
+        let Read { rows, .. } = self.forward(regions, batch, &mut Noise::none())?;
+        cross_entropy(rows, self.output(), Targets::plain(&batch.targets))
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

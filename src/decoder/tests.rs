@@ -14,6 +14,8 @@ fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
         hidden: 6,
         embedding: 5,
         dropout: 0.0,
+        attention: 3,
+        coverage: 0.5,
     };
     let shape = DecoderShape {
         channels: 4,

@@ -19,22 +19,62 @@ pub trait Writer<D: Backend>: Send + Sync {
 /// The state of a decoder, a row for every caption being written.
 #[derive(Clone, Debug)]
 pub struct DecoderState<D: Backend> {
-    /// The LSTM's.
-    pub lstm: LstmState<D>,
-    /// What the decoder keeps of the photo, where it looks at it again for every word.
+    /// Of each of its LSTMs.
+    pub lstms: Vec<LstmState<D>>,
+    /// What the decoder keeps of each caption's photo, where it needs it again for every word.
     pub image: Option<Matrix<D>>,
+    /// What a decoder looks at that attends.
+    pub gaze: Option<Gaze<D>>,
+    /// Where it has looked for the last word: how much each region weighed, `[rows, regions]`.
+    pub looked: Option<Matrix<D>>,
+}
+
+/// What captions look at.
+#[derive(Clone, Debug)]
+pub struct Gaze<D: Backend> {
+    /// The regions of all photos.
+    pub sight: D::Sight,
+    /// For every caption, its photo among them.
+    pub photos: Vec<usize>,
 }
 
 impl<D: Backend> DecoderState<D> {
+    /// Of a decoder with one LSTM that does not attend.
+    pub(super) fn of_lstm(lstm: LstmState<D>, image: Option<Matrix<D>>) -> Self {
+        Self {
+            lstms: vec![lstm],
+            image,
+            gaze: None,
+            looked: None,
+        }
+    }
+
+    /// The state of a decoder with one LSTM, and what it keeps of the photo.
+    pub(super) fn into_lstm(mut self) -> (LstmState<D>, Option<Matrix<D>>) {
+        let Some(lstm) = self.lstms.pop() else {
+            unreachable!("a decoder has an LSTM");
+        };
+        (lstm, self.image)
+    }
+
     /// The listed rows, which may repeat: beams that go on, and those that do not.
     pub fn select(self, rows: &[usize]) -> DeviceResult<D, Self> {
         let select = |matrix: Matrix<D>| gather_rows(matrix, rows);
+        let lstms = self.lstms.into_iter().map(|lstm| {
+            Ok(LstmState {
+                hidden: select(lstm.hidden)?,
+                cell: select(lstm.cell)?,
+            })
+        });
+        let gaze = self.gaze.map(|Gaze { sight, photos }| Gaze {
+            sight,
+            photos: rows.iter().map(|&row| photos[row]).collect(),
+        });
         Ok(Self {
-            lstm: LstmState {
-                hidden: select(self.lstm.hidden)?,
-                cell: select(self.lstm.cell)?,
-            },
+            lstms: lstms.collect::<Result<_, _>>()?,
             image: self.image.map(select).transpose()?,
+            gaze,
+            looked: self.looked.map(select).transpose()?,
         })
     }
 }

@@ -291,6 +291,7 @@ fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
             hidden: 2,
             embedding: 2,
             dropout: 0.0,
+            ..DecoderSettings::default()
         },
         vocabulary: 6,
     };

@@ -1,9 +1,10 @@
-//! What a layer does to its sums before it hands them on: bias and rectifier, in one pass.
+//! What a layer does to its sums before it hands them on: bias and nonlinearity, in one pass.
 
+use super::elementary::tanh;
 use dfdx::prelude::{Device, Shape, Tape, Tensor};
 use pulp::Arch;
 
-/// The nonlinearity at the end of a convolution.
+/// The nonlinearity at the end of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// The sums as they are.
@@ -13,6 +14,8 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)` (Howard et al. 2017, MobileNets).
     Relu6,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 impl Activation {
@@ -25,33 +28,37 @@ impl Activation {
             Self::None => Ok(x),
             Self::Relu => x.try_relu(),
             Self::Relu6 => x.try_clamp(0.0, 6.0),
+            Self::Tanh => x.try_tanh(),
         }
     }
 
-    /// Adds `bias` to every row of `values` and rectifies.
+    /// Adds `bias` to every row of `values` and applies the nonlinearity.
     pub(crate) fn finish(self, values: &mut [f32], bias: &[f32]) {
         match self {
             Self::None => finish_rows(values, bias, |x| x),
             Self::Relu => finish_rows(values, bias, relu),
             Self::Relu6 => finish_rows(values, bias, relu6),
+            Self::Tanh => finish_rows(values, bias, tanh),
         }
     }
 
-    /// Writes the rectified `values` to `out`.
-    pub(crate) fn rectify(self, values: &[f32], out: &mut [f32]) {
+    /// Writes what becomes of `values` to `out`.
+    pub(crate) fn apply(self, values: &[f32], out: &mut [f32]) {
         match self {
             Self::None => out.copy_from_slice(values),
             Self::Relu => map(values, out, relu),
             Self::Relu6 => map(values, out, relu6),
+            Self::Tanh => map(values, out, tanh),
         }
     }
 
-    /// Zeroes the gradient where `outputs` shows that the rectifier was flat.
-    pub(crate) fn mask(self, gradient: &mut [f32], outputs: &[f32]) {
+    /// The gradient before the activation from that after it, which `outputs` are.
+    pub(crate) fn undo(self, gradient: &mut [f32], outputs: &[f32]) {
         match self {
             Self::None => {}
             Self::Relu => keep_where(gradient, outputs, |y| y > 0.0),
             Self::Relu6 => keep_where(gradient, outputs, |y| y > 0.0 && y < 6.0),
+            Self::Tanh => scale(gradient, outputs, |y| 1.0 - y * y),
         }
     }
 }
@@ -73,12 +80,20 @@ fn map(values: &[f32], out: &mut [f32], each: impl Fn(f32) -> f32) {
     });
 }
 
-fn finish_rows(values: &mut [f32], bias: &[f32], rectify: impl Fn(f32) -> f32) {
+fn finish_rows(values: &mut [f32], bias: &[f32], each: impl Fn(f32) -> f32) {
     Arch::new().dispatch(|| {
         for row in values.chunks_exact_mut(bias.len()) {
             for (value, bias) in row.iter_mut().zip(bias) {
-                *value = rectify(*value + bias);
+                *value = each(*value + bias);
             }
+        }
+    });
+}
+
+fn scale(gradient: &mut [f32], outputs: &[f32], factor: impl Fn(f32) -> f32) {
+    Arch::new().dispatch(|| {
+        for (gradient, &output) in gradient.iter_mut().zip(outputs) {
+            *gradient *= factor(output);
         }
     });
 }

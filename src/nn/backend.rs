@@ -1,8 +1,8 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
 use super::{
-    Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel, LinearKernel, LstmKernel,
-    OptimiserKernel, PoolKernel, RowsKernel,
+    AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel,
+    LinearKernel, LstmKernel, OptimiserKernel, PoolKernel, RecurrenceKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
@@ -30,6 +30,7 @@ pub trait Backend:
     + HasErr<Err: Send>
     + Send
     + Sync
+    + AttentionKernel
     + Conv2dKernel
     + CrossEntropyKernel
     + DepthwiseKernel
@@ -39,6 +40,7 @@ pub trait Backend:
     + LstmKernel
     + OptimiserKernel
     + PoolKernel
+    + RecurrenceKernel
     + RowsKernel
 {
 }

@@ -94,6 +94,22 @@ pub(crate) fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     fold(values, 0.0, term, |sum, term| sum + term)
 }
 
+/// The sum of the products of some values with others, always added in the same order.
+#[inline(always)]
+pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (left, left_rest) = left.as_chunks::<LANES>();
+    let (right, right_rest) = right.as_chunks::<LANES>();
+    for (left, right) in left.iter().zip(right) {
+        for (lane, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
+            *lane += left * right;
+        }
+    }
+    let joined: f32 = lanes.into_iter().sum();
+    let rest = left_rest.iter().zip(right_rest);
+    rest.fold(joined, |sum, (left, right)| sum + left * right)
+}
+
 #[inline(always)]
 fn fold(values: &[f32], start: f32, term: impl Fn(f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     let mut lanes = [start; LANES];
@@ -149,6 +165,8 @@ mod tests {
             let expected: f64 = values.iter().copied().map(f64::from).sum();
             prop_assert!((f64::from(sum(&values)) - expected).abs() < 1e-3);
             prop_assert_eq!(largest(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let squares: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
+            prop_assert!((f64::from(dot(&values, &values)) - squares).abs() < 1e-2);
         }
     }
 }

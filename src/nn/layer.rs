@@ -11,3 +11,14 @@ pub trait Layer<D: Backend> {
     /// All parameters, to be changed, in the order of [`Layer::parameters`].
     fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>>;
 }
+
+/// A parameter on its own.
+impl<D: Backend> Layer<D> for Parameter<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![self]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![self]
+    }
+}

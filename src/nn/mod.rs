@@ -8,6 +8,7 @@
 //! a row gather and one large matrix product.
 
 mod activation;
+mod attention;
 mod backend;
 mod conv2d;
 mod cross_entropy;
@@ -28,6 +29,7 @@ mod packing;
 mod parameter;
 mod pool;
 pub(crate) mod product;
+mod recurrence;
 mod rows;
 mod scratch;
 #[cfg(test)]
@@ -36,9 +38,10 @@ mod weighted;
 mod window;
 
 pub use activation::Activation;
+pub use attention::{Attended, AttentionKernel, composed_attention, coverage_penalty};
 pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
 pub use conv2d::{Conv2dKernel, Convolution, conv2d};
-pub use cross_entropy::{CrossEntropyKernel, cross_entropy};
+pub use cross_entropy::{CrossEntropyKernel, Targets, cross_entropy};
 pub use depthwise::{DepthwiseKernel, depthwise};
 pub use dropout::{Dropout, random_stream};
 pub use embedding::Embedding;
@@ -51,5 +54,6 @@ pub use optimiser::{Adam, AdamSettings, Change, Moments, OptimiserKernel, compos
 pub use packing::Packing;
 pub use parameter::{Initialisation, Parameter};
 pub use pool::{PoolKernel, global_mean, max_pool};
-pub use rows::{RowsKernel, add_gathered, gather_rows};
+pub use recurrence::{RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
+pub use rows::{RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows};
 pub use window::{Padding, Window};

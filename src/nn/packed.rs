@@ -81,8 +81,20 @@ const PIECE: usize = 1 << 18;
 /// `out`, row after row, becomes the sum of products `a b`, all of one shape. On all threads where it is worth their
 /// waking up: each makes some columns of the sum.
 pub(crate) fn sum_of_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
+    match terms {
+        [] => out.fill(0.0),
+        terms => products_into(out, terms, Existing::Overwrite),
+    }
+}
+
+/// As [`sum_of_products`], but what `out` holds is added to.
+pub(crate) fn add_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
+    products_into(out, terms, Existing::Accumulate);
+}
+
+fn products_into(out: &mut [f32], terms: &[(View<'_>, &Packed)], existing: Existing) {
     let Some((a, b)) = terms.first() else {
-        return out.fill(0.0);
+        return;
     };
     let (rows, columns, width) = (a.shape().0, b.columns, b.width);
     let values: usize = terms.iter().map(|(_, b)| b.panels.len()).sum();
@@ -99,7 +111,7 @@ pub(crate) fn sum_of_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
     }
     // A single piece stays on this thread.
     work.into_par_iter().for_each(|(mut out, terms)| {
-        let mut existing = Existing::Overwrite;
+        let mut existing = existing;
         for (a, b) in terms {
             b.product_into(&mut out, a, existing);
             existing = Existing::Accumulate;

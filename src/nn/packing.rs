@@ -58,6 +58,11 @@ impl Packing {
         self.live.iter().sum()
     }
 
+    /// How many sequences run at each step.
+    pub fn heights(&self) -> &[usize] {
+        &self.live
+    }
+
     /// How many sequences still run at `step`.
     pub fn live(&self, step: usize) -> usize {
         self.live[step]

@@ -112,7 +112,7 @@ fn backward(
     )
         .into_par_iter()
         .map(|(input, output, x, y)| {
-            layer.activation().mask(output, y);
+            layer.activation().undo(output, y);
             layer.backward_piece(x, kernel, input, output)
         })
         .collect();

@@ -118,6 +118,7 @@ fn settings(kind: DecoderKind) -> RunSettings {
             hidden: 24,
             embedding: 16,
             dropout: 0.1,
+            ..DecoderSettings::default()
         },
         training: TrainingSettings {
             epochs: 4,

@@ -5,7 +5,7 @@
 //! these, a second round turns each block's exponentials into its gradient and uses it up at once. Exponentials are
 //! all that is ever written to memory and read again, once.
 
-use super::{CrossEntropyKernel, Linear, Matrix, Scalar};
+use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets};
 use crate::nn::elementary;
 use crate::nn::host::{add, add_scaled, contiguous, values};
 use crate::nn::product::{Existing, View, ViewMut, product_into};
@@ -28,26 +28,32 @@ impl CrossEntropyKernel for Cpu {
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         output: &Linear<Self>,
-        targets: &[usize],
-        smoothing: f32,
+        targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err> {
         let (rows, mut tape) = rows.split_tape();
         let rows = contiguous(&rows, &mut tape)?;
-        assert_eq!(rows.shape().0, targets.len(), "one target for every row");
+        let count = rows.shape().0;
+        assert_eq!(count, targets.columns.len(), "one target for every row");
+        let weights = targets.weights.map_or_else(|| vec![1.0; count], <[f32]>::to_vec);
+        assert_eq!(count, weights.len(), "one weight for every row");
+        let wanted = Wanted {
+            columns: targets.columns,
+            weights: &weights,
+        };
         let (inputs, outputs) = output.weight.shape();
         let layer = Layer {
             weight: &values(&output.weight.value),
             bias: &values(&output.bias.value),
             inputs,
             outputs,
-            smoothing,
+            smoothing: targets.smoothing,
         };
         let device = rows.device().clone();
         if !T::OWNS_TAPE {
-            let loss = layer.loss(&values(&rows), targets);
+            let loss = layer.loss(&values(&rows), wanted);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = layer.loss_and_gradients(&values(&rows), targets);
+        let (loss, found) = layer.loss_and_gradients(&values(&rows), wanted);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),
@@ -81,48 +87,61 @@ struct Gradients {
     bias: Vec<f32>,
 }
 
-/// Rows that are worked on together, with what is asked for after each.
+/// What is asked for after each row, and how much it counts.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    columns: &'a [usize],
+    weights: &'a [f32],
+}
+
+/// Rows that are worked on together.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
-    /// `[targets.len(), inputs]`
+    /// `[wanted.columns.len(), inputs]`
     rows: &'a [f32],
-    targets: &'a [usize],
+    wanted: Wanted<'a>,
+}
+
+impl Tile<'_> {
+    fn len(&self) -> usize {
+        self.wanted.columns.len()
+    }
 }
 
 impl Layer<'_> {
-    fn loss(&self, rows: &[f32], targets: &[usize]) -> f32 {
+    fn loss(&self, rows: &[f32], wanted: Wanted<'_>) -> f32 {
         let mut blocks = self.blocks();
         let total: f64 = self
-            .tiles(rows, targets)
+            .tiles(rows, wanted)
             .map(|tile| {
                 blocks
                     .par_iter_mut()
                     .for_each(|block| block.exponentiate(self, tile));
-                self.softmax(&blocks, tile.targets)
+                self.softmax(&blocks, tile.wanted)
                     .map(|row| row.loss)
                     .sum::<f64>()
             })
             .sum();
-        (total / targets.len() as f64) as f32
+        (total / wanted.columns.len() as f64) as f32
     }
 
-    fn loss_and_gradients(&self, rows: &[f32], targets: &[usize]) -> (f32, Gradients) {
+    fn loss_and_gradients(&self, rows: &[f32], wanted: Wanted<'_>) -> (f32, Gradients) {
         let mut found = Gradients {
             rows: Scratch::of(rows.len()),
             weight: Scratch::of(self.weight.len()),
             bias: vec![0.0; self.outputs],
         };
-        let share = 1.0 / targets.len() as f32;
+        let share = 1.0 / wanted.columns.len() as f32;
         let mut blocks = self.blocks();
         let width = blocks[0].columns.len();
         let mut total = 0.0;
         let mut weight_gradient = Existing::Overwrite;
         let gradients_of_tiles = found.rows.chunks_mut(TILE * self.inputs);
-        for (tile, row_gradient) in self.tiles(rows, targets).zip(gradients_of_tiles) {
+        for (tile, row_gradient) in self.tiles(rows, wanted).zip(gradients_of_tiles) {
             blocks
                 .par_iter_mut()
                 .for_each(|block| block.exponentiate(self, tile));
-            let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.targets).collect();
+            let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.wanted).collect();
             // Summed in order: the same bits whatever thread was faster.
             total += softmax.iter().map(|row| row.loss).sum::<f64>();
             ViewMut::new(&mut found.weight, self.inputs, self.outputs)
@@ -138,13 +157,17 @@ impl Layer<'_> {
             weight_gradient = Existing::Accumulate;
             sum_of_blocks(row_gradient, &blocks);
         }
-        ((total / targets.len() as f64) as f32, found)
+        ((total / wanted.columns.len() as f64) as f32, found)
     }
 
-    fn tiles<'a>(&self, rows: &'a [f32], targets: &'a [usize]) -> impl Iterator<Item = Tile<'a>> {
+    fn tiles<'a>(&self, rows: &'a [f32], wanted: Wanted<'a>) -> impl Iterator<Item = Tile<'a>> {
+        let of_rows = wanted.columns.chunks(TILE).zip(wanted.weights.chunks(TILE));
         rows.chunks(TILE * self.inputs)
-            .zip(targets.chunks(TILE))
-            .map(|(rows, targets)| Tile { rows, targets })
+            .zip(of_rows)
+            .map(|(rows, (columns, weights))| Tile {
+                rows,
+                wanted: Wanted { columns, weights },
+            })
     }
 
     /// All words, in blocks of equal width but for the last. How many depends on the words alone, so that the
@@ -179,11 +202,12 @@ impl Layer<'_> {
     fn softmax<'a>(
         &self,
         blocks: &'a [Block],
-        targets: &'a [usize],
+        wanted: Wanted<'a>,
     ) -> impl Iterator<Item = RowSoftmax> + use<'a> {
         let (smoothing, width) = (f64::from(self.smoothing), blocks[0].columns.len());
         let outputs = self.outputs as f64;
-        targets.iter().enumerate().map(move |(row, target)| {
+        let targets = wanted.columns.iter().zip(wanted.weights);
+        targets.enumerate().map(move |(row, (target, &weight))| {
             let parts = || blocks.iter().map(|block| &block.rows[row]);
             let maximum = parts().fold(f32::NEG_INFINITY, |most, part| most.max(part.maximum));
             let normaliser: f64 = parts().map(|part| part.share_of(maximum)).sum();
@@ -191,9 +215,11 @@ impl Layer<'_> {
             let mean = parts().map(|part| f64::from(part.sum)).sum::<f64>() / outputs;
             let log_sum = normaliser.ln() + f64::from(maximum);
             RowSoftmax {
-                loss: (1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean),
+                loss: f64::from(weight)
+                    * ((1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean)),
                 maximum,
                 normaliser,
+                weight,
             }
         })
     }
@@ -205,6 +231,8 @@ struct RowSoftmax {
     maximum: f32,
     /// The sum of the exponentials of logits less `maximum`.
     normaliser: f64,
+    /// How much the row counts; its loss has it within.
+    weight: f32,
 }
 
 /// Some of the words, for all rows of a tile.
@@ -238,7 +266,7 @@ impl RowPart {
 impl Block {
     /// From rows to the exponentials of their logits.
     fn exponentiate(&mut self, layer: &Layer<'_>, tile: Tile<'_>) {
-        let (count, width) = (tile.targets.len(), self.columns.len());
+        let (count, width) = (tile.len(), self.columns.len());
         if self.exponentials.len() != count * width {
             self.exponentials = Scratch::of(count * width);
         }
@@ -251,7 +279,7 @@ impl Block {
         let bias = &layer.bias[self.columns.clone()];
         let first = self.columns.start;
         self.rows.clear();
-        let rows = self.exponentials.chunks_exact_mut(width).zip(tile.targets);
+        let rows = self.exponentials.chunks_exact_mut(width).zip(tile.wanted.columns);
         self.rows.extend(rows.map(|(logits, target)| {
             let target = target.checked_sub(first).filter(|&column| column < width);
             row_part(logits, bias, target, layer.smoothing)
@@ -269,9 +297,10 @@ impl Block {
         bias_gradient: &mut [f32],
     ) {
         let width = self.columns.len();
-        let everywhere = share * layer.smoothing / layer.outputs as f32;
         let rows = self.exponentials.chunks_exact_mut(width).zip(&self.rows);
-        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(tile.targets)) {
+        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(tile.wanted.columns)) {
+            let share = share * whole.weight;
+            let everywhere = share * layer.smoothing / layer.outputs as f32;
             let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normaliser;
             let scale = share * to_whole as f32;
             Arch::new().dispatch(|| {
@@ -288,7 +317,7 @@ impl Block {
 
     /// The gradients of the layer's weight and of its input.
     fn use_gradient(&mut self, layer: &Layer<'_>, tile: Tile<'_>, weight: ViewMut<'_>, existing: Existing) {
-        let (count, width, inputs) = (tile.targets.len(), self.columns.len(), layer.inputs);
+        let (count, width, inputs) = (tile.len(), self.columns.len(), layer.inputs);
         if self.input_gradient.len() != count * inputs {
             self.input_gradient = Scratch::of(count * inputs);
         }

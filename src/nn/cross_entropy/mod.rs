@@ -18,48 +18,79 @@ pub trait CrossEntropyKernel: Device<f32> {
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         output: &Linear<Self>,
-        targets: &[usize],
-        smoothing: f32,
+        targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err>
     where
         Self: Backend,
     {
-        composed(rows, output, targets, smoothing)
+        composed(rows, output, targets)
     }
 }
 
-/// The mean over `rows` of the cross-entropy, in nats, between the softmax of `output(rows)` and the targets.
-///
-/// `rows` is `[rows, inputs]`, `targets` holds a column of `output` for every row. With label smoothing
-/// (Szegedy et al. 2016, section 7) the target distribution gives `1 - smoothing` to the target and spreads
-/// `smoothing` evenly over all columns.
+/// What is asked for after each row.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// For every row, the column of the output layer that shall be the likeliest.
+    pub columns: &'a [usize],
+    /// By what each row's loss is multiplied; `None`: by one. A negative weight makes its target less likely.
+    pub weights: Option<&'a [f32]>,
+    /// Label smoothing (Szegedy et al. 2016, section 7): the target distribution gives `1 - smoothing` to the target
+    /// and spreads `smoothing` evenly over all columns.
+    pub smoothing: f32,
+}
+
+impl<'a> Targets<'a> {
+    /// Every row counts the same, and nothing is spread.
+    pub fn plain(columns: &'a [usize]) -> Self {
+        Self {
+            columns,
+            weights: None,
+            smoothing: 0.0,
+        }
+    }
+}
+
+/// The mean over `rows`, `[rows, inputs]`, of the cross-entropy, in nats, between the softmax of `output(rows)` and the
+/// targets, each times its weight.
 pub fn cross_entropy<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     output: &Linear<D>,
-    targets: &[usize],
-    smoothing: f32,
+    targets: Targets<'_>,
 ) -> DeviceResult<D, Scalar<D, T>> {
-    D::try_cross_entropy(rows, output, targets, smoothing)
+    D::try_cross_entropy(rows, output, targets)
 }
 
 fn composed<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     output: &Linear<D>,
-    targets: &[usize],
-    smoothing: f32,
+    targets: Targets<'_>,
 ) -> DeviceResult<D, Scalar<D, T>> {
     let device = rows.device().clone();
+    let Targets {
+        columns,
+        weights,
+        smoothing,
+    } = targets;
+    let count = columns.len();
     let log_probabilities = output.forward(rows)?.try_log_softmax::<Axis<1>>()?;
     let (log_probabilities, tape) = log_probabilities.split_tape();
-    let targets = device.try_tensor_from_vec(targets.to_vec(), (targets.len(),))?;
+    let columns = device.try_tensor_from_vec(columns.to_vec(), (count,))?;
+    let weights = weights.map_or_else(|| vec![1.0; count], <[f32]>::to_vec);
+    let weights: Tensor<(usize,), f32, D> = device.try_tensor_from_vec(weights, (count,))?;
     let of_targets: Tensor<(usize,), f32, D, T> =
-        log_probabilities.clone().put_tape(tape).try_select(targets)?;
-    let hit = of_targets.try_mean::<(), _>()?.try_mul(smoothing - 1.0)?;
+        log_probabilities.clone().put_tape(tape).try_select(columns)?;
+    let hit = of_targets
+        .try_mul(weights.clone())?
+        .try_mean::<(), _>()?
+        .try_mul(smoothing - 1.0)?;
     if smoothing == 0.0 {
         return Ok(hit);
     }
-    let spread = log_probabilities
+    let spread: Tensor<(usize,), f32, D, T> = log_probabilities
         .put_tape(T::default())
+        .try_mean::<_, Axis<1>>()?;
+    let spread = spread
+        .try_mul(weights)?
         .try_mean::<(), _>()?
         .try_mul(-smoothing)?;
     hit.try_add(spread)

@@ -31,9 +31,15 @@ fn a_loss_worked_out_by_hand() {
     layer.bias.value = device.tensor_from_vec(vec![0.0; 3], (1, 3));
     // logits 0, ln 1, ln 2: probabilities 1/4, 1/4, 1/2
     let row = || device.tensor_from_vec(vec![1.0], (1, 1));
-    let loss = cross_entropy(row(), &layer, &[2], 0.0).unwrap().as_vec()[0];
+    let loss = cross_entropy(row(), &layer, Targets::plain(&[2]))
+        .unwrap()
+        .as_vec()[0];
     assert_close(&[loss], &[2.0f32.ln()], 1e-6);
-    let smoothed = cross_entropy(row(), &layer, &[2], 0.3).unwrap().as_vec()[0];
+    let smoothing = Targets {
+        smoothing: 0.3,
+        ..Targets::plain(&[2])
+    };
+    let smoothed = cross_entropy(row(), &layer, smoothing).unwrap().as_vec()[0];
     let spread = (2.0 * 4.0f32.ln() + 2.0f32.ln()) / 3.0;
     assert_close(&[smoothed], &[0.7 * 2.0f32.ln() + 0.3 * spread], 1e-6);
 }
@@ -41,11 +47,17 @@ fn a_loss_worked_out_by_hand() {
 #[test]
 fn gradients_equal_finite_differences() {
     let rows = random_matrix((5, 3), 1);
-    for smoothing in [0.0, 0.2] {
+    let weights = [1.0, -0.5, 2.0, 0.0, 0.3];
+    for (smoothing, weights) in [(0.0, None), (0.2, None), (0.2, Some(weights.as_slice()))] {
+        let targets = Targets {
+            columns: &[0, 3, 1, 1, 2],
+            weights,
+            smoothing,
+        };
         check_gradients(
             &mut layer(3, 4),
             |layer| layer.parameters_mut(),
-            |layer| cross_entropy(rows.leaky_trace(), layer, &[0, 3, 1, 1, 2], smoothing).unwrap(),
+            |layer| cross_entropy(rows.leaky_trace(), layer, targets).unwrap(),
             2e-3,
         );
     }
@@ -59,12 +71,15 @@ proptest! {
         // beyond one tile too
         rows in prop_oneof![1usize..20, 500usize..1100],
         inputs in 1usize..6,
-        outputs in 1usize..40,
+        outputs in 2usize..40,
         smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
+        weighted: bool,
         seed: u64,
     ) {
         let layer = layer(inputs, outputs);
-        let targets: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();
+        let columns: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();
+        let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
+        let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
         let rows = random_matrix((rows, inputs), seed);
         type Loss = Scalar<Cpu, OwnedTape<f32, Cpu>>;
         let run = |loss: Loss| {
@@ -76,12 +91,12 @@ proptest! {
             };
             [value, gradient(&rows), gradient(&layer.weight.value), gradient(&layer.bias.value)]
         };
-        let fused = run(cross_entropy(rows.leaky_trace(), &layer, &targets, smoothing).unwrap());
-        let expected = run(composed(rows.leaky_trace(), &layer, &targets, smoothing).unwrap());
+        let fused = run(cross_entropy(rows.leaky_trace(), &layer, targets).unwrap());
+        let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
         for (fused, expected) in fused.iter().zip(&expected) {
             assert_close(fused, expected, 1e-5);
         }
-        let untaped = cross_entropy(rows.clone(), &layer, &targets, smoothing).unwrap().as_vec();
+        let untaped = cross_entropy(rows.clone(), &layer, targets).unwrap().as_vec();
         assert_close(&untaped, &expected[0], 1e-5);
     }
 }

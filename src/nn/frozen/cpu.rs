@@ -308,7 +308,7 @@ impl CpuLayer {
             }
             Self::Rectifier(activation) => {
                 let mut y = buffers.maps(x.extent);
-                activation.rectify(x.values(), y.values_mut());
+                activation.apply(x.values(), y.values_mut());
                 y
             }
             Self::Residual { branch, shortcut } if shortcut.is_empty() => {

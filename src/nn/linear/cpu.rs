@@ -47,7 +47,7 @@ impl LinearKernel for Cpu {
         tape.add_backward_op(move |gradients| {
             let mut output = take_gradient(gradients, &y)?;
             if activation != Activation::None {
-                activation.mask(&mut output, &values(&y));
+                activation.undo(&mut output, &values(&y));
             }
             let output_view = View::new(&output, count, outputs);
             product(

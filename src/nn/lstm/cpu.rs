@@ -305,7 +305,7 @@ impl RunBackward<'_> {
 
 /// One row of one step, backwards: activated gates become gradients before the activation; `cell_grad`
 /// becomes the gradient of the previous cell.
-fn deactivate(
+pub(in crate::nn) fn deactivate(
     gates: &mut [f32],
     cell: &[f32],
     before: Option<&[f32]>,

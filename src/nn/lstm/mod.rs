@@ -15,9 +15,10 @@ mod tests;
 use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
-use super::linear;
+use super::linear::{self, Linear};
 use super::packing::Packing;
 use super::parameter::{Initialisation, Parameter};
+use super::rows::first_rows;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -114,6 +115,14 @@ impl<D: Backend> Lstm<D> {
         self.hidden_weight.shape().0
     }
 
+    /// What the inputs add to the gates, for those who write the recurrence out step by step.
+    pub fn input_layer(&self) -> Linear<D> {
+        Linear {
+            weight: self.input_weight.clone(),
+            bias: self.bias.clone(),
+        }
+    }
+
     /// See [`LstmKernel::try_lstm`].
     pub fn forward<T: Tape<f32, D>>(
         &self,
@@ -155,13 +164,13 @@ impl<D: Backend> Layer<D> for Lstm<D> {
 /// `(h, c)` from the gates before their activations, `[rows, 4 * hidden]`, and the previous cell.
 ///
 /// The history of both results travels with `h` alone: a tape that is handed out twice would run twice.
-fn cell_update<D: Backend, T: Tape<f32, D>>(
+pub(super) fn cell_update<D: Backend, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
     cell: Matrix<D>,
     hidden: usize,
 ) -> DeviceResult<D, (Matrix<D, T>, Matrix<D>)> {
     let (gates, tape) = gates.split_tape();
-    // Slices of one tensor are safe as long as they do not overlap; see `first_rows`.
+    // Slices of one tensor are safe as long as they do not overlap; see [`first_rows`].
     let gate = |tape: T, index: usize| {
         gates
             .clone()
@@ -223,16 +232,4 @@ fn composed<D: Backend, T: Tape<f32, D>>(
     outputs.try_fold(first.put_tape(tape), |rows, step| {
         (rows, step).try_concat_along(Axis::<0>)
     })
-}
-
-/// The first `count` rows. By `gather`, because the gradient of dfdx 0.13's `slice` overwrites what other
-/// uses of the same tensor have left there, where `gather`'s adds to it.
-fn first_rows<D: Backend, T: Tape<f32, D>>(
-    rows: Matrix<D, T>,
-    count: usize,
-) -> DeviceResult<D, Matrix<D, T>> {
-    let indices = rows
-        .device()
-        .try_tensor_from_vec((0..count).collect(), (count,))?;
-    rows.try_gather(indices)
 }

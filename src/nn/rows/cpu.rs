@@ -3,9 +3,14 @@
 //! Why they are fast: rows are copied and added whole, where dfdx works out the place of every single element.
 
 use super::{Matrix, RowsKernel, composed_gather};
+use crate::nn::activation::Activation;
 use crate::nn::host::{add, contiguous, put_gradient, take_gradient, values};
 use dfdx::prelude::*;
 use pulp::Arch;
+use rayon::prelude::*;
+
+/// Values that a thread takes at a time.
+const PIECE: usize = 1 << 14;
 
 impl RowsKernel for Cpu {
     fn try_gather_rows<T: Tape<f32, Self>>(
@@ -65,6 +70,124 @@ impl RowsKernel for Cpu {
             let mut whole = take_gradient(gradients, &sums)?;
             Arch::new().dispatch(|| add(&mut whole, &gradient));
             put_gradient(gradients, &sums, whole)
+        });
+        Ok(result.put_tape(tape))
+    }
+
+    fn try_mean_of_groups<T: Tape<f32, Self>>(
+        rows: Matrix<Self, T>,
+        size: usize,
+    ) -> Result<Matrix<Self, T>, CpuError> {
+        let (rows, mut tape) = rows.split_tape();
+        let rows = contiguous(&rows, &mut tape)?;
+        let (count, columns) = *rows.shape();
+        let share = 1.0 / size as f32;
+        let mut means = vec![0.0; count / size * columns];
+        means
+            .par_chunks_mut(columns)
+            .zip(values(&rows).par_chunks(size * columns))
+            .for_each(|(mean, group)| {
+                Arch::new().dispatch(|| {
+                    group.chunks_exact(columns).for_each(|row| add(mean, row));
+                    mean.iter_mut().for_each(|mean| *mean *= share);
+                });
+            });
+        let means = rows
+            .device()
+            .try_tensor_from_vec(means, (count / size, columns))?;
+        let result = means.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut gradient = take_gradient(gradients, &means)?;
+            gradient.iter_mut().for_each(|gradient| *gradient *= share);
+            gradients
+                .get_or_alloc_mut(&rows)?
+                .par_chunks_mut(size * columns)
+                .zip(gradient.par_chunks(columns))
+                .for_each(|(group, gradient)| {
+                    Arch::new()
+                        .dispatch(|| group.chunks_exact_mut(columns).for_each(|row| add(row, gradient)));
+                });
+            Ok(())
+        });
+        Ok(result.put_tape(tape))
+    }
+
+    fn try_activated<T: Tape<f32, Self>>(
+        rows: Matrix<Self, T>,
+        activation: Activation,
+    ) -> Result<Matrix<Self, T>, CpuError> {
+        let (rows, mut tape) = rows.split_tape();
+        let rows = contiguous(&rows, &mut tape)?;
+        let x = values(&rows);
+        let mut y = vec![0.0; x.len()];
+        y.par_chunks_mut(PIECE)
+            .zip(x.par_chunks(PIECE))
+            .for_each(|(y, x)| activation.apply(x, y));
+        let y = rows.device().try_tensor_from_vec(y, *rows.shape())?;
+        let result = y.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut gradient = take_gradient(gradients, &y)?;
+            activation.undo(&mut gradient, &values(&y));
+            let sums = gradients.get_or_alloc_mut(&rows)?;
+            Arch::new().dispatch(|| add(sums, &gradient));
+            Ok(())
+        });
+        Ok(result.put_tape(tape))
+    }
+
+    fn try_split_rows<T: Tape<f32, Self>>(
+        rows: Matrix<Self, T>,
+        heights: &[usize],
+    ) -> Result<(Vec<Matrix<Self>>, T), CpuError> {
+        let (rows, mut tape) = rows.split_tape();
+        let rows = contiguous(&rows, &mut tape)?;
+        let (count, columns) = *rows.shape();
+        assert_eq!(count, heights.iter().sum::<usize>(), "rows to be divided");
+        let source = values(&rows);
+        let mut rest = source.as_slice();
+        let mut parts = Vec::with_capacity(heights.len());
+        for &height in heights {
+            let (part, below) = rest.split_at(height * columns);
+            parts.push(
+                rows.device()
+                    .try_tensor_from_vec(part.to_vec(), (height, columns))?,
+            );
+            rest = below;
+        }
+        let results = parts.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut whole = take_gradient(gradients, &rows)?;
+            let mut rest = whole.as_mut_slice();
+            for part in &results {
+                let gradient = take_gradient(gradients, part)?;
+                let (sums, below) = rest.split_at_mut(gradient.len());
+                Arch::new().dispatch(|| add(sums, &gradient));
+                rest = below;
+            }
+            put_gradient(gradients, &rows, whole)
+        });
+        Ok((parts, tape))
+    }
+
+    fn try_concat_rows<T: Tape<f32, Self> + Merge<T>>(
+        parts: Vec<Matrix<Self>>,
+        mut tape: T,
+    ) -> Result<Matrix<Self, T>, CpuError> {
+        let columns = parts.first().map_or(0, |part| part.shape().1);
+        let count = parts.iter().map(|part| part.shape().0).sum();
+        let whole = parts.iter().flat_map(values).collect();
+        let whole = Cpu::default().try_tensor_from_vec(whole, (count, columns))?;
+        let result = whole.clone();
+        tape.add_backward_op(move |gradients| {
+            let gradient = take_gradient(gradients, &whole)?;
+            let mut rest = gradient.as_slice();
+            for part in &parts {
+                let sums = gradients.get_or_alloc_mut(part)?;
+                let (terms, below) = rest.split_at(sums.len());
+                Arch::new().dispatch(|| add(sums, terms));
+                rest = below;
+            }
+            Ok(())
         });
         Ok(result.put_tape(tape))
     }

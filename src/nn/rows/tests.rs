@@ -67,4 +67,28 @@ proptest! {
         let composed = x.leaky_trace().try_mul(factors).unwrap();
         assert_same(run(fused, &[&x]), run(composed, &[&x]));
     }
+
+    #[test]
+    fn splitting_and_joining_again(heights in prop::collection::vec(0usize..4, 1..6), columns in 1usize..6, seed: u64) {
+        let count = heights.iter().sum::<usize>().max(1);
+        let heights = if heights.iter().sum::<usize>() == 0 { vec![1] } else { heights };
+        let x = random_matrix((count, columns), seed);
+        let factors = random_matrix((count, columns), !seed);
+        let scaled = |x: Taped| scale_elements(x, factors.as_vec()).unwrap();
+        let (parts, tape) = split_rows(scaled(x.leaky_trace()), &heights).unwrap();
+        prop_assert_eq!(parts.iter().map(|part| part.shape().0).collect::<Vec<_>>(), heights.clone());
+        let fused = run(concat_rows(parts, tape).unwrap(), &[&x]);
+        assert_same(fused, run(scaled(x.leaky_trace()), &[&x]));
+    }
+
+    #[test]
+    fn means_and_activations(groups in 1usize..5, size in 1usize..5, columns in 1usize..6, seed: u64) {
+        let x = random_matrix((groups * size, columns), seed);
+        let fused = mean_of_groups(x.leaky_trace(), size).unwrap();
+        assert_same(run(fused, &[&x]), run(composed_mean(x.leaky_trace(), size).unwrap(), &[&x]));
+        for activation in [Activation::None, Activation::Relu, Activation::Relu6, Activation::Tanh] {
+            let fused = activated(x.leaky_trace(), activation).unwrap();
+            assert_same(run(fused, &[&x]), run(activation.composed(x.leaky_trace()).unwrap(), &[&x]));
+        }
+    }
 }

@@ -43,6 +43,7 @@ pub(crate) fn activated(activation: Activation, sum: f32) -> f32 {
         Activation::None => sum,
         Activation::Relu => sum.max(0.0),
         Activation::Relu6 => sum.clamp(0.0, 6.0),
+        Activation::Tanh => sum.tanh(),
     }
 }
 

@@ -1,0 +1,213 @@
+//! What decoders have in common that look at the photo between one word and the next.
+
+use super::region_attention::Seen;
+use super::{CaptionBatch, DecoderState, Gaze, Noise, OnePass, Read, Writer};
+use crate::nn::{
+    Activation, Backend, DeviceResult, Embedding, Layer, Linear, LstmState, Matrix, Regions, concat_rows,
+    coverage_penalty, gather_rows, split_rows,
+};
+use crate::text::TokenId;
+use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
+
+/// A decoder that attends. It is an [`OnePass`] decoder, and writes captions through the same steps as it is trained.
+pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The weights that every step reads.
+    type Weights: std::fmt::Debug + Send + Sync;
+
+    /// The weights as they are now, for steps of `uses` rows in all.
+    fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, Self::Weights>;
+
+    /// What is seen of photos `[photos, regions, channels]`.
+    fn see<T: Tape<f32, D>>(
+        &self,
+        regions: Regions<D, T>,
+        noise: &mut Noise<'_>,
+    ) -> DeviceResult<D, Seen<D, T>>;
+
+    /// The states before the first word, for captions whose photos have these mean values `[captions, hidden]`.
+    fn start<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        mean: Matrix<D, T>,
+    ) -> DeviceResult<D, (Vec<LstmState<D>>, T)>;
+
+    /// What words `[rows, embedding]` and the mean value of the row's photo add to the gates of the first LSTM. The
+    /// history of the means must be that of the words.
+    fn gates<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        words: Matrix<D, T>,
+        means: &Matrix<D>,
+        photos: &[usize],
+    ) -> DeviceResult<D, Matrix<D, T>>;
+
+    /// One step of the captions that go on, the first of those before.
+    fn step<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        weights: &Self::Weights,
+        gates: Matrix<D, T>,
+        before: &[LstmState<D>],
+        gaze: (&D::Sight, &[usize]),
+    ) -> DeviceResult<D, Step<D, T>>;
+
+    /// What the output layer reads of the last LSTM's hidden states and of what was seen, row by row.
+    fn heard<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        hidden: Matrix<D, T>,
+        contexts: Matrix<D>,
+    ) -> DeviceResult<D, Matrix<D, T>>;
+
+    /// A row for every word.
+    fn embedding(&self) -> &Embedding<D>;
+
+    /// The layer that gives the logits of the next word.
+    fn output_layer(&self) -> &Linear<D>;
+
+    /// Shares of dropout, and what coverage weighs.
+    fn regularisation(&self) -> AttendingRegularisation;
+
+    /// All layers, always in the same order.
+    fn all_layers(&self) -> Vec<&dyn Layer<D>>;
+
+    /// All layers, to be changed, in the same order.
+    fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>>;
+}
+
+/// How training an attending decoder differs from the plain one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttendingRegularisation {
+    pub(super) dropout: f32,
+    pub(super) coverage: f32,
+}
+
+/// What a step leaves.
+pub(super) struct Step<D: Backend, T> {
+    /// Of every LSTM; the history of all of them is `tape`.
+    pub(super) states: Vec<LstmState<D>>,
+    /// What was seen, `[live, hidden]`, with the same history.
+    pub(super) context: Matrix<D>,
+    /// Where it was seen, `[live, regions]`, with the same history.
+    pub(super) weights: Matrix<D>,
+    pub(super) tape: T,
+}
+
+impl<D: Backend, A: Attending<D>> OnePass<D> for A {
+    fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        regions: Regions<D, T>,
+        batch: &CaptionBatch,
+        noise: &mut Noise<'_>,
+    ) -> DeviceResult<D, Read<D, T>> {
+        let packing = &batch.packing;
+        let Seen { sight, mean } = self.see(regions, noise)?;
+        let (means, tape) = mean.split_tape();
+        let of_captions = gather_rows(means.clone().put_tape(tape), &batch.photos)?;
+        let (mut states, mut tape) = self.start(of_captions)?;
+        let weights = self.weights(packing.rows(), &mut tape)?;
+
+        let (words, history) = noise
+            .apply(self.embedding().forward::<T>(&batch.inputs)?)?
+            .split_tape();
+        let words = words.put_tape(history.merge(tape));
+        let gates = self.gates(words, &means, &batch.photo_of_rows())?;
+        let (gates, mut tape) = split_rows(gates, packing.heights())?;
+
+        let [mut hiddens, mut contexts, mut looks] = [const { Vec::new() }; 3];
+        for gates in gates {
+            let photos = &batch.photos[..gates.shape().0];
+            let step = self.step(&weights, gates.put_tape(tape), &states, (&sight, photos))?;
+            (states, tape) = (step.states, step.tape);
+            hiddens.extend(states.last().map(|state| state.hidden.clone()));
+            contexts.push(step.context);
+            looks.push(step.weights);
+        }
+        let hidden = concat_rows(hiddens, tape)?;
+        let (contexts, history) = concat_rows(contexts, T::default())?.split_tape();
+        let (hidden, tape) = hidden.split_tape();
+        let rows = noise.apply(self.heard(hidden.put_tape(tape.merge(history)), contexts)?)?;
+        let coverage = self.regularisation().coverage;
+        let penalty = match coverage {
+            0.0 => None,
+            scale => {
+                let looks = concat_rows(looks, T::default())?;
+                Some(coverage_penalty(looks, packing)?.try_mul(scale)?)
+            }
+        };
+        Ok(Read { rows, penalty })
+    }
+
+    fn output(&self) -> &Linear<D> {
+        self.output_layer()
+    }
+
+    fn dropout(&self) -> f32 {
+        self.regularisation().dropout
+    }
+
+    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
+        Ok(Box::new(AttendingWriter {
+            decoder: self.clone(),
+            weights: self.weights(0, &mut NoneTape)?,
+            output: D::fix_linear(self.output_layer())?,
+        }))
+    }
+
+    fn layers(&self) -> Vec<&dyn Layer<D>> {
+        self.all_layers()
+    }
+
+    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
+        self.all_layers_mut()
+    }
+}
+
+/// An [`Attending`] decoder that does not change.
+#[derive(Debug)]
+struct AttendingWriter<D: Backend, A: Attending<D>> {
+    decoder: A,
+    weights: A::Weights,
+    output: D::FixedLinear,
+}
+
+impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let Seen { sight, mean } = self.decoder.see(regions, &mut Noise::none())?;
+        let photos = (0..mean.shape().0).collect();
+        let (lstms, _) = self.decoder.start(mean.clone())?;
+        Ok(DecoderState {
+            lstms,
+            image: Some(mean),
+            gaze: Some(Gaze { sight, photos }),
+            looked: None,
+        })
+    }
+
+    fn step(
+        &self,
+        state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
+        let DecoderState {
+            lstms, image, gaze, ..
+        } = state;
+        let (Some(mean), Some(gaze)) = (image, gaze) else {
+            unreachable!("`start` has set them");
+        };
+        let own_row: Vec<usize> = (0..words.len()).collect();
+        let words = self.decoder.embedding().of(words)?;
+        let gates = self.decoder.gates(words, &mean, &own_row)?;
+        let step = self
+            .decoder
+            .step(&self.weights, gates, &lstms, (&gaze.sight, &gaze.photos))?;
+        let Some(last) = step.states.last() else {
+            unreachable!("a decoder has an LSTM");
+        };
+        let heard = self.decoder.heard(last.hidden.clone(), step.context)?;
+        let logits = D::fixed_linear(&self.output, heard, Activation::None)?;
+        let state = DecoderState {
+            lstms: step.states,
+            image: Some(mean),
+            gaze: Some(gaze),
+            looked: Some(step.weights),
+        };
+        Ok((logits, state))
+    }
+}
