@@ -2,8 +2,9 @@
 
 use super::model::EncoderSpec;
 use crate::dataset::Photo;
+use crate::vision::encoder::MIRRORED;
 use crate::vision::photo::{PhotoError, decode};
-use crate::vision::preprocess::Preprocessing;
+use crate::vision::preprocess::{Facing, Preprocessing};
 use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,9 @@ pub enum InputsError {
     },
     /// The data set has no features like those the model was trained on.
     #[error(
-        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels; prepare the data set with that backbone and layer",
-        directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels
+        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{mirrored}; prepare the data set with that backbone and layer{flag}",
+        directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
+        mirrored = if_mirrored(spec, " of mirrored photos"), flag = if_mirrored(spec, ", and --mirrored")
     )]
     NoSuchFeatures {
         /// Where they were looked for.
@@ -56,8 +58,22 @@ pub enum InputsError {
     Photo(#[from] PhotoError),
 }
 
-/// The directories of a data set's features, `features/<name>/`, sorted by name.
+fn if_mirrored(spec: &FeatureSpec, words: &'static str) -> &'static str {
+    match spec.preprocessing.facing {
+        Facing::Usual => "",
+        Facing::Mirrored => words,
+    }
+}
+
+/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of mirrored photos, which
+/// go with others.
 pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
+    let mut directories = all_feature_directories(data_set);
+    directories.retain(|path| !path.as_os_str().as_encoded_bytes().ends_with(MIRRORED.as_bytes()));
+    directories
+}
+
+fn all_feature_directories(data_set: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(data_set.join("features"))
         .into_iter()
         .flatten()
@@ -84,7 +100,7 @@ impl PhotoInputs {
             EncoderSpec::SmallCnn(settings) => return Self::decoded(photos, &settings.preprocessing()),
             EncoderSpec::Features(spec) => spec,
         };
-        for features in feature_directories(directory) {
+        for features in all_feature_directories(directory) {
             let store = FeatureStore::open(features)?;
             if store.spec() == wanted {
                 return Self::stored(store, photos);

@@ -5,6 +5,7 @@ mod captioner;
 mod checkpoint;
 mod inputs;
 mod model;
+mod samples;
 mod sampling;
 mod scores;
 mod split;
@@ -24,6 +25,7 @@ pub use captioner::{Captioner, CaptionerError, CpuCaptioner, WrittenCaption, cpu
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
+pub use samples::{Draw, draw_samples};
 pub use split::caption_all;
 pub use standardisation::Standardisation;
 

@@ -4,6 +4,7 @@ use super::inputs::PhotoInputs;
 use super::standardisation::Standardisation;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::vision::preprocess::Facing;
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
 use crate::vision::store::FeatureSpec;
 use dfdx::prelude::{PutTape, ReshapeTo, Tape};
@@ -51,6 +52,18 @@ pub enum EncoderSpec {
 }
 
 impl EncoderSpec {
+    /// The same of mirrored photos, where features are stored.
+    pub fn mirrored(&self) -> Option<Self> {
+        match self {
+            Self::SmallCnn(_) => None,
+            Self::Features(spec) => {
+                let mut spec = spec.clone();
+                spec.preprocessing.facing = Facing::Mirrored;
+                Some(Self::Features(spec))
+            }
+        }
+    }
+
     /// How many numbers a photo is given by: its stored features, or its pixels.
     pub fn input_len(&self) -> usize {
         match self {

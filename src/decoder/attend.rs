@@ -4,7 +4,7 @@
 //! gate on what is seen (there beta, here one for each unit), and a deep output of hidden state and context. Regions
 //! are first projected to the width of the LSTM.
 
-use super::attending::{Attending, AttendingRegularisation, Step};
+use super::attending::{Attending, Step};
 use super::region_attention::{RegionAttention, Seen, repeated};
 use super::{DecoderSettings, DecoderShape, Noise, WORDS};
 use crate::nn::{
@@ -29,7 +29,7 @@ pub struct Attend<D: Backend> {
     /// From context to what the output layer reads.
     deep: Linear<D>,
     output: Linear<D>,
-    regularisation: AttendingRegularisation,
+    coverage: f32,
 }
 
 /// What every step reads.
@@ -64,7 +64,7 @@ impl<D: Backend> Attend<D> {
             embedding: Embedding::new(device, "embedding", (shape.vocabulary, embedding), WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             context: Parameter::new(device, "context.weight", (hidden, 4 * hidden), glorot, rng)?,
-            regularisation: settings.attending(),
+            coverage: settings.coverage,
         })
     }
 
@@ -176,8 +176,8 @@ impl<D: Backend> Attending<D> for Attend<D> {
         &self.output
     }
 
-    fn regularisation(&self) -> AttendingRegularisation {
-        self.regularisation
+    fn coverage(&self) -> f32 {
+        self.coverage
     }
 
     fn all_layers(&self) -> Vec<&dyn Layer<D>> {

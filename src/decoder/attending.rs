@@ -61,21 +61,14 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 
     /// The layer that gives the logits of the next word.
     fn output_layer(&self) -> &Linear<D>;
 
-    /// Shares of dropout, and what coverage weighs.
-    fn regularisation(&self) -> AttendingRegularisation;
+    /// What it costs not to look at all of a photo.
+    fn coverage(&self) -> f32;
 
     /// All layers, always in the same order.
     fn all_layers(&self) -> Vec<&dyn Layer<D>>;
 
     /// All layers, to be changed, in the same order.
     fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>>;
-}
-
-/// How training an attending decoder differs from the plain one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AttendingRegularisation {
-    pub(super) dropout: f32,
-    pub(super) coverage: f32,
 }
 
 /// What a step leaves.
@@ -123,8 +116,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         let (contexts, history) = concat_rows(contexts, T::default())?.split_tape();
         let (hidden, tape) = hidden.split_tape();
         let rows = noise.apply(self.heard(hidden.put_tape(tape.merge(history)), contexts)?)?;
-        let coverage = self.regularisation().coverage;
-        let penalty = match coverage {
+        let penalty = match self.coverage() {
             0.0 => None,
             scale => {
                 let looks = concat_rows(looks, T::default())?;
@@ -136,10 +128,6 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
 
     fn output(&self) -> &Linear<D> {
         self.output_layer()
-    }
-
-    fn dropout(&self) -> f32 {
-        self.regularisation().dropout
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

@@ -1,7 +1,9 @@
 //! Captions laid out for training by teacher forcing.
 
 use crate::nn::Packing;
-use crate::text::{END, START, TokenId};
+use crate::text::{END, START, TokenId, UNKNOWN};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// Captions of a batch, packed by time step: every word is read once and the next one is asked for, so that
 /// one pass trains what the published recipe trains with one sample for every prefix.
@@ -15,6 +17,19 @@ pub struct CaptionBatch {
     pub targets: Vec<usize>,
     /// For every caption, longest first, the row of its photo.
     pub photos: Vec<usize>,
+    /// For every packed row, how much it counts; `None`: one as much as the other.
+    pub weights: Option<Vec<f32>>,
+}
+
+/// A caption of a batch, without markers.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightedCaption<'a> {
+    /// The row of its photo.
+    pub photo: usize,
+    /// Its words.
+    pub words: &'a [TokenId],
+    /// How much each of its words counts; below zero, it is made less likely.
+    pub weight: f32,
 }
 
 impl CaptionBatch {
@@ -43,7 +58,36 @@ impl CaptionBatch {
             targets: pack(with(&[], &[END])),
             photos: captions.iter().map(|&(photo, _)| photo).collect(),
             packing,
+            weights: None,
         }
+    }
+
+    /// From captions that count for more or less.
+    pub fn weighted<'a>(captions: impl IntoIterator<Item = WeightedCaption<'a>>) -> Self {
+        let mut captions: Vec<_> = captions.into_iter().collect();
+        captions.sort_by_key(|caption| std::cmp::Reverse(caption.words.len()));
+        let batch = Self::new(captions.iter().map(|caption| (caption.photo, caption.words)));
+        let sequences = batch.packing.sequence_of_rows();
+        let weights = sequences.iter().map(|&at| captions[at].weight).collect();
+        Self {
+            weights: Some(weights),
+            ..batch
+        }
+    }
+
+    /// The same captions, a share of the words that are read unknown (word dropout, Bowman et al. 2016, section 3.1);
+    /// `None` where that is none. The start markers stay.
+    pub(super) fn without_words(&self, share: f32, stream: &mut ChaCha8Rng) -> Option<Self> {
+        if share == 0.0 {
+            return None;
+        }
+        let mut batch = self.clone();
+        for word in &mut batch.inputs[self.packing.sequences()..] {
+            if stream.random::<f32>() < share {
+                *word = UNKNOWN as usize;
+            }
+        }
+        Some(batch)
     }
 
     /// The number of tokens asked for.

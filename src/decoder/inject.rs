@@ -25,7 +25,6 @@ pub struct Inject<D: Backend> {
     embedding: Embedding<D>,
     lstm: Lstm<D>,
     output: Linear<D>,
-    dropout: f32,
 }
 
 impl<D: Backend> Inject<D> {
@@ -37,10 +36,7 @@ impl<D: Backend> Inject<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden,
-            embedding,
-            dropout,
-            ..
+            hidden, embedding, ..
         } = *settings;
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
@@ -60,7 +56,6 @@ impl<D: Backend> Inject<D> {
                 Initialisation::Glorot,
                 rng,
             )?,
-            dropout,
         })
     }
 
@@ -101,10 +96,6 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 
     fn output(&self) -> &Linear<D> {
         &self.output
-    }
-
-    fn dropout(&self) -> f32 {
-        self.dropout
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

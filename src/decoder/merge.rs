@@ -25,7 +25,6 @@ pub struct Merge<D: Backend> {
     lstm: Lstm<D>,
     joint: Linear<D>,
     output: Linear<D>,
-    dropout: f32,
 }
 
 impl<D: Backend> Merge<D> {
@@ -37,10 +36,7 @@ impl<D: Backend> Merge<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden,
-            embedding,
-            dropout,
-            ..
+            hidden, embedding, ..
         } = *settings;
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
@@ -55,7 +51,6 @@ impl<D: Backend> Merge<D> {
                 Initialisation::Glorot,
                 rng,
             )?,
-            dropout,
         })
     }
 
@@ -99,10 +94,6 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 
     fn output(&self) -> &Linear<D> {
         &self.output
-    }
-
-    fn dropout(&self) -> f32 {
-        self.dropout
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

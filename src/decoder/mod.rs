@@ -21,8 +21,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 pub use attend::Attend;
-use attending::AttendingRegularisation;
-pub use batch::CaptionBatch;
+pub use batch::{CaptionBatch, WeightedCaption};
 pub use inject::Inject;
 pub use merge::Merge;
 use one_pass::{OnePass, Read};
@@ -111,13 +110,6 @@ impl DecoderSettings {
             attention: self.attention,
         }
     }
-
-    fn attending(&self) -> AttendingRegularisation {
-        AttendingRegularisation {
-            dropout: self.dropout,
-            coverage: self.coverage,
-        }
-    }
 }
 
 impl Default for DecoderSettings {
@@ -145,8 +137,12 @@ pub struct DecoderShape {
 /// What makes a training loss differ from the plain one.
 #[derive(Debug)]
 pub struct Regularisation<'a> {
-    /// See [`crate::nn::cross_entropy`].
+    /// See [`crate::nn::Targets`].
     pub label_smoothing: f32,
+    /// Share of the elements dropped from features, embeddings and the last hidden layer.
+    pub dropout: f32,
+    /// Share of the words read that are replaced by the unknown word.
+    pub word_dropout: f32,
     /// Where dropout masks are drawn from.
     pub stream: &'a mut ChaCha8Rng,
 }

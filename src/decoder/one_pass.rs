@@ -33,9 +33,6 @@ pub trait OnePass<D: Backend>: Send + Sync {
     /// The layer that gives the logits of the next word.
     fn output(&self) -> &Linear<D>;
 
-    /// Share of the elements dropped while training.
-    fn dropout(&self) -> f32;
-
     /// See [`Decoder::writer`].
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
 
@@ -53,14 +50,17 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         batch: &CaptionBatch,
         Regularisation {
             label_smoothing,
+            dropout,
+            word_dropout,
             stream,
         }: Regularisation<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let Read { rows, penalty } =
-            self.forward(regions, batch, &mut Noise::training(self.dropout(), stream))?;
+        let fewer_words = batch.without_words(word_dropout, stream);
+        let read = fewer_words.as_ref().unwrap_or(batch);
+        let Read { rows, penalty } = self.forward(regions, read, &mut Noise::training(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
-            weights: None,
+            weights: batch.weights.as_deref(),
             smoothing: label_smoothing,
         };
         let loss = cross_entropy(rows, self.output(), targets)?;

@@ -48,6 +48,8 @@ fn gradients_equal_finite_differences() {
                     let mut stream = random_stream(0, "test", 0);
                     let regularisation = Regularisation {
                         label_smoothing: 0.1,
+                        dropout: 0.0,
+                        word_dropout: 0.0,
                         stream: &mut stream,
                     };
                     decoder
@@ -56,6 +58,49 @@ fn gradients_equal_finite_differences() {
                 },
                 5e-3,
             );
+        }
+    }
+}
+
+/// The gradient of a caption that counts twice is twice that of one that counts once, and of one that counts below zero
+/// the opposite: what self-critical training rests on.
+#[test]
+fn captions_count_by_their_weight() {
+    for kind in DecoderKind::ALL {
+        let mut decoder = decoder(kind);
+        let mut gradients = |weights: [f32; 4]| -> Vec<Vec<f32>> {
+            let captions = CAPTIONS.into_iter().zip(weights);
+            let batch = CaptionBatch::weighted(captions.map(|((photo, words), weight)| WeightedCaption {
+                photo,
+                words,
+                weight,
+            }));
+            let mut stream = random_stream(0, "test", 0);
+            let regularisation = Regularisation {
+                label_smoothing: 0.0,
+                dropout: 0.0,
+                word_dropout: 0.0,
+                stream: &mut stream,
+            };
+            let loss = decoder
+                .training_loss(regions(2).leaky_traced(), &batch, regularisation)
+                .unwrap();
+            let mut gradients = loss.backward();
+            let of_parameter = |parameter: &mut Parameter<Cpu>| {
+                gradients.get_or_alloc_mut(&parameter.value).unwrap();
+                gradients.get(&parameter.value).as_vec()
+            };
+            decoder.parameters_mut().into_iter().map(of_parameter).collect()
+        };
+        // What does not depend on the captions, such as the cost of coverage, cancels out.
+        let none = gradients([0.0; 4]);
+        let [first, second] = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]].map(&mut gradients);
+        let both = gradients([2.0, 0.0, 0.0, -1.0]);
+        for (((none, first), second), both) in none.iter().zip(&first).zip(&second).zip(&both) {
+            let expected: Vec<f32> = (0..none.len())
+                .map(|at| none[at] + 2.0 * (first[at] - none[at]) - (second[at] - none[at]))
+                .collect();
+            assert_close(both, &expected, 1e-4);
         }
     }
 }

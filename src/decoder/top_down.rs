@@ -5,7 +5,7 @@
 //! hidden state asks where to look; the language LSTM reads what is seen there and that hidden state. Regions are first
 //! projected to the width of the LSTMs.
 
-use super::attending::{Attending, AttendingRegularisation, Step};
+use super::attending::{Attending, Step};
 use super::region_attention::{RegionAttention, Seen, repeated};
 use super::{DecoderSettings, DecoderShape, Noise, WORDS};
 use crate::nn::{
@@ -31,7 +31,7 @@ pub struct TopDown<D: Backend> {
     /// From the attention LSTM's hidden state to the language LSTM's gates.
     heard: Parameter<D>,
     output: Linear<D>,
-    regularisation: AttendingRegularisation,
+    coverage: f32,
 }
 
 /// What every step reads.
@@ -68,7 +68,7 @@ impl<D: Backend> TopDown<D> {
             language_lstm: Lstm::new(device, "language_lstm", hidden, hidden, rng)?,
             heard: Parameter::new(device, "heard.weight", gates, recurrent, rng)?,
             output: Linear::new(device, "output", (hidden, shape.vocabulary), glorot, rng)?,
-            regularisation: settings.attending(),
+            coverage: settings.coverage,
         })
     }
 
@@ -184,8 +184,8 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         &self.output
     }
 
-    fn regularisation(&self) -> AttendingRegularisation {
-        self.regularisation
+    fn coverage(&self) -> f32 {
+        self.coverage
     }
 
     fn all_layers(&self) -> Vec<&dyn Layer<D>> {

@@ -238,6 +238,7 @@ mod tests {
             batches: 3,
             step: 4,
             loss: 5.5,
+            reward: None,
             learning_rate: 1e-3,
             gradient_norm: 0.1,
             tokens: 700,

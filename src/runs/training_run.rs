@@ -53,6 +53,11 @@ pub enum RunError {
         /// What there is.
         found: Vec<String>,
     },
+    /// Mirrored features of a network that reads photos.
+    #[error(
+        "training.mirrored is for stored features, and this run trains a small CNN along; leave it at 0, or choose encoder.kind=features"
+    )]
+    NothingToMirror,
     /// No features where features were asked for.
     #[error(
         "the data set has no features; prepare it with --backbone and --weights, or train a small CNN along: --set encoder.kind=small_cnn"
@@ -322,13 +327,15 @@ impl Plan {
     fn split(&self, split: Split) -> Result<TrainingSplit, RunError> {
         let photos: Vec<&Photo> = self.data.photos(split).collect();
         let inputs = PhotoInputs::open(&self.encoder, &self.record.data.directory, photos.iter().copied())?;
-        let longest = self.record.settings.training.longest_caption;
-        Ok(TrainingSplit::new(
-            inputs,
-            &photos,
-            &self.data.vocabulary,
-            longest,
-        ))
+        let training = &self.record.settings.training;
+        let mut split_read =
+            TrainingSplit::new(inputs, &photos, &self.data.vocabulary, training.longest_caption);
+        if split == Split::Train && training.mirrored > 0.0 {
+            let encoder = self.encoder.mirrored().ok_or(RunError::NothingToMirror)?;
+            let photos = photos.iter().copied();
+            split_read.mirrored = Some(PhotoInputs::open(&encoder, &self.record.data.directory, photos)?);
+        }
+        Ok(split_read)
     }
 }
 

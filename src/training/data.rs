@@ -4,12 +4,16 @@ use super::batches::Example;
 use crate::captioning::PhotoInputs;
 use crate::dataset::Photo;
 use crate::text::{TokenId, Vocabulary};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// A split as training sees it.
 #[derive(Debug)]
 pub struct TrainingSplit {
     /// The encoder's inputs; a photo's place here is its place in the split.
     pub inputs: PhotoInputs,
+    /// Those of the same photos, mirrored, where training wants some.
+    pub mirrored: Option<PhotoInputs>,
     /// The photos' keys.
     pub keys: Vec<String>,
     /// All captions, photo after photo.
@@ -50,7 +54,20 @@ impl TrainingSplit {
             captions: captions.collect(),
             references: photos.iter().map(tokens).collect(),
             inputs,
+            mirrored: None,
         }
+    }
+
+    /// The inputs of some photos, a share of them mirrored.
+    pub(super) fn inputs_of(&self, photos: &[usize], mirrored: f32, stream: &mut ChaCha8Rng) -> Vec<f32> {
+        let Some(others) = self.mirrored.as_ref().filter(|_| mirrored > 0.0) else {
+            return self.inputs.read(photos);
+        };
+        let read = |&photo: &usize| match stream.random::<f32>() < mirrored {
+            true => others.read(&[photo]),
+            false => self.inputs.read(&[photo]),
+        };
+        photos.iter().flat_map(read).collect()
     }
 
     /// The captions as batching sees them.

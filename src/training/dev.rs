@@ -113,7 +113,8 @@ impl<D: Backend> Trainer<'_, D> {
         order.sort_by_key(|&at| self.dev.captions[at].words.len());
         let (mut sum, mut tokens) = (0.0, 0);
         for captions in order.chunks(BATCH) {
-            let (inputs, batch) = self.dev.batch(captions);
+            let (photos, batch) = self.dev.batch(captions);
+            let inputs = self.dev.inputs.read(&photos);
             let regions = self.model.regions(inputs).map_err(TrainingError::device)?;
             let loss = self
                 .model

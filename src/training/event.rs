@@ -40,6 +40,9 @@ pub struct Step {
     pub step: u64,
     /// Mean cross-entropy of the batch, in nats a token, label smoothing included.
     pub loss: f32,
+    /// Mean reward of the captions drawn, in self-critical training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f32>,
     /// The learning rate used.
     pub learning_rate: f32,
     /// Norm of all gradients together, before clipping.

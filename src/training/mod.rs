@@ -12,8 +12,10 @@ mod event;
 mod position;
 pub mod preset;
 mod record;
+mod reward;
 mod saving;
 mod schedule;
+mod self_critical;
 mod settings;
 mod supervisor;
 #[cfg(test)]
@@ -28,7 +30,9 @@ pub use event::{Evaluation, Occasion, Progress, Sample, Samples, Saved, Step, Tr
 pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
 pub use schedule::{Schedule, Shape};
-pub use settings::{BatchBy, EncoderKind, EncoderSettings, Metric, RunSettings, TrainingSettings};
+pub use settings::{
+    BatchBy, EncoderKind, EncoderSettings, Metric, RunSettings, SelfCritical, TrainingSettings,
+};
 pub use supervisor::{Order, SecondTry, Supervisor};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};
 pub use validity::OutOfRange;

@@ -27,6 +27,18 @@ pub struct Position {
     /// Settings changed on the way.
     #[serde(default)]
     pub changes: Changes,
+    /// Where the self-critical phase began, once it has.
+    #[serde(default)]
+    pub self_critical: Option<Beginning>,
+}
+
+/// Where a phase began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// Epochs done before.
+    pub epoch: usize,
+    /// Updates made before.
+    pub step: u64,
 }
 
 /// The best epoch so far.
@@ -71,10 +83,17 @@ impl Position {
         (self.batch, self.loss_sum, self.tokens) = (0, 0.0, 0);
     }
 
-    /// Epochs since the best one.
+    /// Where the phase that lasts now began.
+    pub(super) fn phase(&self) -> Beginning {
+        self.self_critical.unwrap_or_default()
+    }
+
+    /// Epochs of this phase since the best one.
     pub(super) fn stale(&self) -> usize {
-        self.best
-            .map_or(0, |best| (self.epoch - 1).saturating_sub(best.epoch))
+        let of_phase = self.epoch - self.phase().epoch;
+        self.best.map_or(0, |best| {
+            (self.epoch - 1).saturating_sub(best.epoch).min(of_phase)
+        })
     }
 }
 

@@ -36,7 +36,7 @@ impl<D: Backend> Trainer<'_, D> {
         })?;
         checkpoint.restore(&mut self.model)?;
         let device = self.model.device().clone();
-        self.adam.step = self.position.step;
+        self.adam.step = self.position.step - self.position.phase().step;
         let changes = std::mem::take(&mut self.position.changes);
         self.change(changes)?;
         for (parameter, moments) in self.model.parameters().into_iter().zip(&mut self.adam.moments) {

@@ -81,6 +81,12 @@ pub struct TrainingSettings {
     pub optimiser: AdamSettings,
     /// Share of the target probability spread over all words.
     pub label_smoothing: f32,
+    /// Share of the words read that are replaced by the unknown word.
+    pub word_dropout: f32,
+    /// Share of the photos that are seen in a mirror; the data set must have been prepared with `--mirrored`.
+    pub mirrored: f32,
+    /// A second phase, in which captions are drawn and rewarded.
+    pub self_critical: SelfCritical,
     /// What on the dev split decides which checkpoint is the best.
     pub metric: Metric,
     /// Training stops after this many epochs without a better one; zero: never.
@@ -102,10 +108,45 @@ impl Default for TrainingSettings {
             schedule: Schedule::default(),
             optimiser: AdamSettings::default(),
             label_smoothing: 0.1,
+            word_dropout: 0.0,
+            mirrored: 0.0,
+            self_critical: SelfCritical::default(),
             metric: Metric::CiderD,
             patience: 5,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
+        }
+    }
+}
+
+/// Self-critical sequence training (Rennie et al. 2017): after the epochs that read captions, from the best of them on,
+/// the model writes captions of its own, and those that score above the others of their photo are made likelier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelfCritical {
+    /// How many times captions are drawn for every photo, at most; zero: there is no such phase.
+    pub epochs: usize,
+    /// Captions drawn for a photo at a time.
+    pub samples: usize,
+    /// The highest learning rate.
+    pub learning_rate: f32,
+    /// Share of the elements dropped; see [`DecoderSettings::dropout`].
+    pub dropout: f32,
+    /// What a point of CIDEr-D is worth.
+    pub cider_d: f32,
+    /// What a caption's own BLEU-4 is worth.
+    pub bleu_4: f32,
+}
+
+impl Default for SelfCritical {
+    fn default() -> Self {
+        Self {
+            epochs: 0,
+            samples: 5,
+            learning_rate: 1e-4,
+            dropout: 0.0,
+            cider_d: 1.0,
+            bleu_4: 0.0,
         }
     }
 }

@@ -139,6 +139,7 @@ fn settings(kind: DecoderKind) -> RunSettings {
 #[derive(Default)]
 struct Recorder {
     steps: Vec<(u32, u32)>,
+    rewards: Vec<f32>,
     evaluations: Vec<Evaluation>,
     saved: Vec<Saved>,
     /// Orders, each with the number of updates before it.
@@ -148,9 +149,11 @@ struct Recorder {
 impl Supervisor for Recorder {
     fn observe(&mut self, event: TrainingEvent) {
         match event {
-            TrainingEvent::Step(step) => self
-                .steps
-                .push((step.loss.to_bits(), step.gradient_norm.to_bits())),
+            TrainingEvent::Step(step) => {
+                self.steps
+                    .push((step.loss.to_bits(), step.gradient_norm.to_bits()));
+                self.rewards.extend(step.reward);
+            }
             TrainingEvent::Evaluation(evaluation) => self.evaluations.push(evaluation),
             TrainingEvent::Checkpoint(saved) => self.saved.push(saved),
             TrainingEvent::Samples(_) | TrainingEvent::Progress(_) => {}
@@ -241,6 +244,55 @@ fn a_resumed_training_repeats_an_uninterrupted_one() {
         let latest = |directory: &Path| std::fs::read(directory.join("latest.safetensors")).unwrap();
         assert!(latest(directory.path()) == latest(whole.path()));
     }
+}
+
+fn self_critical(settings: &RunSettings) -> RunSettings {
+    let mut settings = settings.clone();
+    settings.training.self_critical = SelfCritical {
+        epochs: 3,
+        learning_rate: 5e-3,
+        bleu_4: 0.5,
+        ..SelfCritical::default()
+    };
+    settings
+}
+
+#[test]
+fn a_self_critical_training_repeats_itself_however_often_it_is_stopped() {
+    let world = World::new(20);
+    let settings = self_critical(&settings(DecoderKind::TopDown));
+    let whole = tempfile::tempdir().unwrap();
+    let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
+    for stop_after in [19, 20, 21, 27] {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut steps, _) = run(&mut world.trainer(&settings, directory.path()), Some(stop_after));
+        let mut resumed = world.trainer(&settings, directory.path());
+        resumed
+            .resume(&directory.path().join("latest.safetensors"))
+            .unwrap();
+        steps.extend(run(&mut resumed, None).0);
+        assert_eq!(steps, expected, "stopped after {stop_after}");
+    }
+}
+
+#[test]
+fn captions_that_are_rewarded_become_better() {
+    let world = World::new(16);
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = self_critical(&settings(DecoderKind::Attend));
+    settings.training.epochs = 6;
+    settings.training.self_critical.epochs = 20;
+    settings.training.patience = 0;
+    let mut recorder = Recorder::default();
+    world
+        .trainer(&settings, directory.path())
+        .run(&mut recorder)
+        .unwrap();
+    let steps = recorder.rewards.len() / 20;
+    let mean = |rewards: &[f32]| rewards.iter().sum::<f32>() / rewards.len() as f32;
+    let first = mean(&recorder.rewards[..steps]);
+    let last = mean(&recorder.rewards[19 * steps..]);
+    assert!(last > 1.3 * first, "rewards rose from {first} to {last}");
 }
 
 #[test]

@@ -4,15 +4,18 @@ use super::batches::{Example, plan};
 use super::changes::{ChangeError, Changes};
 use super::data::TrainingSplit;
 use super::event::{Occasion, Step, TrainingEvent};
-use super::position::Position;
+use super::position::{Beginning, Position};
+use super::reward::Reward;
 use super::saving::Cadence;
-use super::settings::RunSettings;
+use super::self_critical::Lesson;
+use super::settings::{BatchBy, RunSettings};
 use super::supervisor::{Order, Supervisor};
-use crate::captioning::{CheckpointError, Model};
+use crate::captioning::{Checkpoint, CheckpointError, Model};
 use crate::decoder::{CaptionBatch, Regularisation};
 use crate::nn::host::among_threads;
 use crate::nn::{Adam, Backend, Taped, random_stream};
 use crate::text::Vocabulary;
+use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -148,28 +151,75 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// See [`TrainingError`]; the checkpoints written before stay.
     pub fn run(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
         let examples = self.train.examples();
-        while self.position.epoch < self.settings.training.epochs {
-            if let Flow::Break(ending) = self.run_epoch(&examples, supervisor)? {
+        let reads_captions = self.position.self_critical.is_none();
+        if reads_captions {
+            let ending = self.run_phase(&examples, None, supervisor)?;
+            if ending == Ending::Interrupted || self.settings.training.self_critical.epochs == 0 {
+                return Ok(ending);
+            }
+            self.begin_self_critical(supervisor)?;
+        }
+        let reward = Reward::new(self.train);
+        self.run_phase(&examples, Some(&reward), supervisor)
+    }
+
+    /// Trains to the end of a phase: the one that reads captions, or the one that rewards those of the model.
+    fn run_phase(
+        &mut self,
+        examples: &[Example],
+        reward: Option<&Reward>,
+        supervisor: &mut dyn Supervisor,
+    ) -> Result<Ending, TrainingError> {
+        while self.position.epoch - self.position.phase().epoch < self.epochs_of_phase() {
+            if let Flow::Break(ending) = self.run_epoch(examples, reward, supervisor)? {
                 return Ok(ending);
             }
         }
         Ok(Ending::Complete)
     }
 
+    fn epochs_of_phase(&self) -> usize {
+        let training = &self.settings.training;
+        match self.position.self_critical {
+            None => training.epochs,
+            Some(_) => training.self_critical.epochs,
+        }
+    }
+
+    /// From the best weights so far, the optimiser afresh.
+    fn begin_self_critical(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
+        if self.position.best.is_some() {
+            Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
+        }
+        self.adam = Adam::new(self.settings.training.optimiser, self.model.parameters())
+            .map_err(TrainingError::device)?;
+        self.position.self_critical = Some(Beginning {
+            epoch: self.position.epoch,
+            step: self.position.step,
+        });
+        (self.position.reductions, self.position.waited) = (0, 0);
+        self.save_latest(supervisor)
+    }
+
     /// Goes on to the end of the epoch.
     fn run_epoch(
         &mut self,
         examples: &[Example],
+        reward: Option<&Reward>,
         supervisor: &mut dyn Supervisor,
     ) -> Result<Flow, TrainingError> {
         let training = &self.settings.training;
-        let (size, by) = (training.batch_size, training.batch_by);
-        let batches = plan(examples, size, by, self.settings.seed, self.position.epoch);
+        let by = match reward {
+            None => training.batch_by,
+            Some(_) => BatchBy::Photo,
+        };
+        let (size, seed) = (training.batch_size, self.settings.seed);
+        let batches = plan(examples, size, by, seed, self.position.epoch);
         for batch in batches.iter().skip(self.position.batch) {
             if let Flow::Break(ending) = self.obey(supervisor)? {
                 return Ok(Flow::Break(ending));
             }
-            let step = self.learn(batch, batches.len())?;
+            let step = among_threads(|| self.update(batch, reward, batches.len()))?;
             supervisor.observe(TrainingEvent::Step(step));
             if self.is_checkpoint_due() {
                 self.save_latest(supervisor)?;
@@ -244,22 +294,24 @@ impl<'a, D: Backend> Trainer<'a, D> {
     }
 
     /// One update from one batch.
-    fn learn(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
-        among_threads(|| self.update(captions, batches))
-    }
-
-    fn update(&mut self, captions: &[usize], batches: usize) -> Result<Step, TrainingError> {
+    fn update(
+        &mut self,
+        captions: &[usize],
+        reward: Option<&Reward>,
+        batches: usize,
+    ) -> Result<Step, TrainingError> {
         let since = Instant::now();
-        let training = &self.settings.training;
-        let before = self.position.step;
         let learning_rate = self.learning_rate(batches);
-
-        let (inputs, batch) = self.train.batch(captions);
-        let mut stream = random_stream(self.settings.seed, "dropout", before);
-        let regularisation = Regularisation {
-            label_smoothing: training.label_smoothing,
-            stream: &mut stream,
+        let Lesson {
+            inputs,
+            batch,
+            reward,
+        } = match reward {
+            None => self.read_lesson(captions),
+            Some(reward) => self.drawn_lesson(reward, captions)?,
         };
+        let mut stream = random_stream(self.settings.seed, "dropout", self.position.step);
+        let regularisation = self.regularisation(&mut stream);
         let regions = self
             .model
             .regions::<Taped<D>>(inputs)
@@ -290,6 +342,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             batches,
             step: self.position.step,
             loss: value,
+            reward,
             learning_rate,
             gradient_norm,
             tokens,
@@ -298,11 +351,50 @@ impl<'a, D: Backend> Trainer<'a, D> {
         })
     }
 
+    /// Captions of the data set, to be read.
+    fn read_lesson(&self, captions: &[usize]) -> Lesson {
+        let (photos, batch) = self.train.batch(captions);
+        Lesson {
+            inputs: self.photo_inputs(&photos),
+            batch,
+            reward: None,
+        }
+    }
+
+    /// The encoder's inputs of some training photos, for this step.
+    pub(super) fn photo_inputs(&self, photos: &[usize]) -> Vec<f32> {
+        let mut stream = random_stream(self.settings.seed, "mirrored photos", self.position.step);
+        self.train
+            .inputs_of(photos, self.settings.training.mirrored, &mut stream)
+    }
+
+    fn regularisation<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularisation<'r> {
+        let training = &self.settings.training;
+        match self.position.self_critical {
+            None => Regularisation {
+                label_smoothing: training.label_smoothing,
+                dropout: self.settings.decoder.dropout,
+                word_dropout: training.word_dropout,
+                stream,
+            },
+            Some(_) => Regularisation {
+                label_smoothing: 0.0,
+                dropout: training.self_critical.dropout,
+                word_dropout: 0.0,
+                stream,
+            },
+        }
+    }
+
     fn learning_rate(&self, batches: usize) -> f32 {
         let training = &self.settings.training;
-        let total = (training.epochs * batches) as u64;
-        let Position { step, reductions, .. } = self.position;
-        training.learning_rate * training.schedule.share(step, total, reductions)
+        let highest = match self.position.self_critical {
+            None => training.learning_rate,
+            Some(_) => training.self_critical.learning_rate,
+        };
+        let total = (self.epochs_of_phase() * batches) as u64;
+        let step = self.position.step - self.position.phase().step;
+        highest * training.schedule.share(step, total, self.position.reductions)
     }
 
     pub(super) fn not_finite(&self, what: &'static str) -> TrainingError {
@@ -314,16 +406,14 @@ impl<'a, D: Backend> Trainer<'a, D> {
 }
 
 impl TrainingSplit {
-    /// The inputs of the photos of some captions, each photo once, and the captions that refer to them.
-    pub(super) fn batch(&self, captions: &[usize]) -> (Vec<f32>, CaptionBatch) {
-        let mut photos: Vec<usize> = captions.iter().map(|&at| self.captions[at].photo).collect();
-        photos.sort_unstable();
-        photos.dedup();
+    /// The photos of some captions, each once, and the captions that refer to them.
+    pub(super) fn batch(&self, captions: &[usize]) -> (Vec<usize>, CaptionBatch) {
+        let photos = self.photos_of(captions);
         let batch = CaptionBatch::new(captions.iter().map(|&at| {
             let caption = &self.captions[at];
             let row = photos.partition_point(|&photo| photo < caption.photo);
             (row, caption.words.as_slice())
         }));
-        (self.inputs.read(&photos), batch)
+        (photos, batch)
     }
 }

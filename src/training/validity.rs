@@ -43,6 +43,13 @@ impl RunSettings {
         up_to_most("decoder.hidden", decoder.hidden)?;
         up_to_most("decoder.embedding", decoder.embedding)?;
         within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
+        up_to_most("decoder.attention", decoder.attention)?;
+        within(
+            "decoder.coverage",
+            decoder.coverage,
+            is_not_negative,
+            NOT_NEGATIVE,
+        )?;
         at_least_one("training.epochs", training.epochs)?;
         up_to_most("training.batch_size", training.batch_size)?;
         at_least_one("training.longest_caption", training.longest_caption)?;
@@ -58,6 +65,34 @@ impl RunSettings {
             is_share,
             SHARE,
         )?;
+        within("training.word_dropout", training.word_dropout, is_share, SHARE)?;
+        within("training.mirrored", training.mirrored, is_share, SHARE)?;
+        let self_critical = &training.self_critical;
+        if !(2..=MOST).contains(&self_critical.samples) {
+            return Err(OutOfRange {
+                key: "training.self_critical.samples",
+                value: self_critical.samples.to_string(),
+                expected: "2 to 65536: a caption is compared with the others of its photo",
+            });
+        }
+        within(
+            "training.self_critical.learning_rate",
+            self_critical.learning_rate,
+            is_positive,
+            POSITIVE,
+        )?;
+        within(
+            "training.self_critical.dropout",
+            self_critical.dropout,
+            is_share,
+            SHARE,
+        )?;
+        for (key, weight) in [
+            ("training.self_critical.cider_d", self_critical.cider_d),
+            ("training.self_critical.bleu_4", self_critical.bleu_4),
+        ] {
+            within(key, weight, is_not_negative, NOT_NEGATIVE)?;
+        }
         within(
             "training.checkpoint_minutes",
             training.checkpoint_minutes,

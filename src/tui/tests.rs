@@ -47,6 +47,7 @@ fn records() -> Vec<Record> {
             batches: 100,
             step,
             loss: 2.0 + 300.0 / (step + 50) as f32 + 0.1 * (step % 7) as f32,
+            reward: None,
             learning_rate: 1e-3,
             gradient_norm: 0.5,
             tokens: 700,

@@ -1,17 +1,21 @@
 //! From photos to features in one step: a backbone with its weights, its preprocessing and a form.
 
 use super::backbone::{Backbone, BackboneError, BackboneKind, FeatureForm, MapShape, UnknownName};
-use super::preprocess::Preprocessing;
+use super::preprocess::{Facing, Preprocessing};
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use super::weights::WeightFile;
 use crate::nn::{Backend, Images};
 use image::RgbImage;
 use std::path::PathBuf;
 
+/// What the name of a store of mirrored photos' features ends in.
+pub const MIRRORED: &str = "-mirrored";
+
 /// What makes a decoder's input of a photo, where the network is not trained further.
 #[derive(Clone, Debug)]
 pub struct PhotoEncoder<D: Backend> {
     backbone: Backbone<D>,
+    preprocessing: Preprocessing,
     form: FeatureForm,
     /// BLAKE3 of the file of weights.
     weights: String,
@@ -76,8 +80,16 @@ impl<D: Backend> PhotoEncoder<D> {
             form: if is_vector { FeatureForm::Pooled } else { form },
             weights: file.hash(),
             device: device.clone(),
+            preprocessing: backbone.preprocessing().clone(),
             backbone,
         })
+    }
+
+    /// The same, of photos that are seen in a mirror.
+    pub fn mirrored(&self) -> Self {
+        let mut mirrored = self.clone();
+        mirrored.preprocessing.facing = Facing::Mirrored;
+        mirrored
     }
 
     /// Reads what encodes a new photo as the photos of a feature store were.
@@ -128,10 +140,15 @@ impl<D: Backend> PhotoEncoder<D> {
         }
     }
 
-    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features.
+    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features; [`MIRRORED`]
+    /// follows where photos are mirrored.
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
-        format!("{kind}-{layer}-{}", self.form)
+        let mirrored = match self.preprocessing.facing {
+            Facing::Usual => "",
+            Facing::Mirrored => MIRRORED,
+        };
+        format!("{kind}-{layer}-{}{mirrored}", self.form)
     }
 
     /// The extent of one photo's feature: 1 x 1 where it is pooled.
@@ -149,7 +166,7 @@ impl<D: Backend> PhotoEncoder<D> {
 
     /// How photos become its pixels.
     pub fn preprocessing(&self) -> &Preprocessing {
-        self.backbone.preprocessing()
+        &self.preprocessing
     }
 
     /// Features `[photos, regions, channels]` of pixels `[photos, size, size, 3]`.

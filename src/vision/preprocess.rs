@@ -20,6 +20,26 @@ pub struct Preprocessing {
     pub order: ChannelOrder,
     /// How a channel's 0 to 255 becomes a number.
     pub normalisation: Normalisation,
+    /// The way round in which the photo is seen.
+    #[serde(default, skip_serializing_if = "Facing::is_usual")]
+    pub facing: Facing,
+}
+
+/// The way round in which a photo is seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Facing {
+    /// As it was taken.
+    #[default]
+    Usual,
+    /// Left and right exchanged, for training to have more photos to choose from.
+    Mirrored,
+}
+
+impl Facing {
+    fn is_usual(&self) -> bool {
+        *self == Self::Usual
+    }
 }
 
 /// How a photo is brought to a square. One that already has the size is left as it is.
@@ -134,6 +154,7 @@ impl Preprocessing {
             filter: Filter::Bilinear,
             order: ChannelOrder::Rgb,
             normalisation,
+            facing: Facing::Usual,
         }
     }
 
@@ -148,7 +169,10 @@ impl Preprocessing {
     /// When `out` is not [`pixels_len`](Self::pixels_len) long.
     pub fn write_pixels(&self, photo: &RgbImage, out: &mut [f32]) {
         assert_eq!(out.len(), self.pixels_len(), "room for one photo's pixels");
-        let photo = self.fitted(photo);
+        let mut photo = self.fitted(photo);
+        if self.facing == Facing::Mirrored {
+            imageops::flip_horizontal_in_place(photo.to_mut());
+        }
         let Normalisation {
             scale,
             mean,
@@ -247,6 +271,7 @@ mod tests {
             filter,
             order: ChannelOrder::Rgb,
             normalisation: PLAIN,
+            facing: Facing::Usual,
         }
     }
 
@@ -268,6 +293,26 @@ mod tests {
     }
 
     /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
+    #[test]
+    fn a_mirrored_photo_has_left_and_right_exchanged() {
+        let photo = RgbImage::from_fn(3, 3, |x, y| Rgb([x as u8, y as u8, 7]));
+        let pixels = |facing| {
+            let preprocessing = Preprocessing {
+                facing,
+                ..plain(3, Fit::Squash, Filter::Bilinear)
+            };
+            let mut pixels = vec![0.0; 27];
+            preprocessing.write_pixels(&photo, &mut pixels);
+            pixels
+        };
+        let rows = pixels(Facing::Usual);
+        let expected: Vec<f32> = rows
+            .chunks(9)
+            .flat_map(|row| [&row[6..], &row[3..6], &row[..3]].concat())
+            .collect();
+        assert_eq!(pixels(Facing::Mirrored), expected);
+    }
+
     #[test]
     fn bilinear_shrinks_as_pillow_does() {
         let squashed = pixels(&plain(3, Fit::Squash, Filter::Bilinear), &sample());

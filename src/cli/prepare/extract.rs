@@ -13,10 +13,11 @@ use crate::cli::interrupt::Interrupted;
 use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
-use crate::dataset::DataSet;
+use crate::dataset::{DataSet, Split};
 use crate::training::Progress;
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::extraction::{self, Source};
+use crate::vision::preprocess::Facing;
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
 
 /// How features are made and kept.
@@ -52,14 +53,7 @@ pub(super) fn extract(
     let mut writer = open(&store, encoder.spec(dtype), replace)?;
     note_weights_file(&store, weights)?;
 
-    let photos: Vec<Source<'_>> = data_set
-        .photos
-        .iter()
-        .map(|photo| Source {
-            key: &photo.key,
-            path: &photo.path,
-        })
-        .collect();
+    let photos = sources(data_set, encoder.preprocessing().facing);
     let done = photos.iter().filter(|photo| writer.contains(photo.key)).count();
     let progress = context.progress(Task {
         label: "extracting features".into(),
@@ -104,6 +98,19 @@ pub(super) fn extract(
         display_path(&store)
     ))?;
     Ok(())
+}
+
+/// The photos to look at: all, or in a mirror those that are learned from.
+fn sources(data_set: &DataSet, facing: Facing) -> Vec<Source<'_>> {
+    data_set
+        .photos
+        .iter()
+        .filter(|photo| facing == Facing::Usual || photo.split == Split::Train)
+        .map(|photo| Source {
+            key: &photo.key,
+            path: &photo.path,
+        })
+        .collect()
 }
 
 fn open(store: &Path, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {

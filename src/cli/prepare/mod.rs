@@ -154,6 +154,9 @@ struct Features {
     /// The form in which a number is kept on disk; f16 takes half the room
     #[arg(long, value_name = "PRECISION", value_parser = choices::feature_dtype(), default_value = "f32")]
     precision: FeatureDtype,
+    /// Also look at the training photos in a mirror, for `training.mirrored`
+    #[arg(long, requires = "backbone")]
+    mirrored: bool,
     /// How many photos the CNN looks at together
     #[arg(long, value_name = "N", default_value = "8")]
     batch: NonZeroUsize,
@@ -253,14 +256,17 @@ impl Prepare {
         let Some(Eye { encoder, weights }) = eye else {
             return Ok(data_set);
         };
-        let extraction = Extraction {
-            encoder,
-            weights,
-            dtype: self.features.precision,
-            batch: self.features.batch,
-            replace: target.replace(),
-        };
-        extract(extraction, &data_set, target.directory(), job, context)?;
+        let mirrored = self.features.mirrored.then(|| encoder.mirrored());
+        for encoder in [Some(encoder), mirrored.as_ref()].into_iter().flatten() {
+            let extraction = Extraction {
+                encoder,
+                weights,
+                dtype: self.features.precision,
+                batch: self.features.batch,
+                replace: target.replace(),
+            };
+            extract(extraction, &data_set, target.directory(), job, context)?;
+        }
         Ok(data_set)
     }
 

@@ -4,8 +4,8 @@
 //! they are in the cache; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
+use super::row::{Divide, SumUp, Unscore, Weigh};
 use super::{Attended, AttentionKernel, Matrix};
-use crate::nn::elementary::{dot, exp, largest, sum, tanh};
 use crate::nn::host::{self, add, put_gradient, take_gradient};
 use dfdx::prelude::*;
 use pulp::Arch;
@@ -132,10 +132,20 @@ impl Look {
             .into_par_iter()
             .enumerate()
             .for_each(|(photo, rows)| {
-                let mut terms = vec![0.0; self.attention];
+                let mut room = vec![0.0; self.attention];
                 for Row { number, out, weights } in rows {
-                    self.weigh(photo, number, weights, &mut terms);
-                    self.sum_of_values(photo, weights, out);
+                    Arch::new().dispatch(Weigh {
+                        keys: self.keys(photo),
+                        query: self.query(number),
+                        score: &self.score,
+                        weights,
+                        room: &mut room,
+                    });
+                    Arch::new().dispatch(SumUp {
+                        values: self.values(photo),
+                        weights,
+                        context: out,
+                    });
                 }
             });
         seen
@@ -167,39 +177,6 @@ impl Look {
         &self.queries[row * self.attention..][..self.attention]
     }
 
-    /// `softmax(s' tanh(k + q))`; `terms` is room to work in.
-    fn weigh(&self, photo: usize, row: usize, weights: &mut [f32], terms: &mut [f32]) {
-        let (keys, query) = (self.keys(photo), self.query(row));
-        Arch::new().dispatch(|| {
-            for (weight, key) in weights.iter_mut().zip(keys.chunks_exact(self.attention)) {
-                let parts = key.iter().zip(query).zip(&self.score);
-                for (term, ((key, query), score)) in terms.iter_mut().zip(parts) {
-                    *term = score * tanh(key + query);
-                }
-                *weight = sum(terms);
-            }
-            let most = largest(weights);
-            for weight in &mut *weights {
-                *weight = exp(*weight - most);
-            }
-            let total = sum(weights);
-            for weight in &mut *weights {
-                *weight /= total;
-            }
-        });
-    }
-
-    fn sum_of_values(&self, photo: usize, weights: &[f32], context: &mut [f32]) {
-        let values = self.values(photo);
-        Arch::new().dispatch(|| {
-            for (weight, value) in weights.iter().zip(values.chunks_exact(self.hidden)) {
-                for (sum, value) in context.iter_mut().zip(value) {
-                    *sum += weight * value;
-                }
-            }
-        });
-    }
-
     /// Adds to the gradients of keys and values, and gives those of queries and score.
     fn backward(
         &self,
@@ -226,10 +203,22 @@ impl Look {
                     weights: gradient,
                 } in rows
                 {
-                    let weights = &weights[number * self.regions..][..self.regions];
-                    let context = &from_above.context[number * self.hidden..][..self.hidden];
-                    self.unsum(photo, weights, context, gradient, to_values);
-                    self.unweigh(photo, number, gradient, out, to_keys, &mut to_score);
+                    Arch::new().dispatch(Divide {
+                        values: self.values(photo),
+                        weights: &weights[number * self.regions..][..self.regions],
+                        context: &from_above.context[number * self.hidden..][..self.hidden],
+                        gradient,
+                        to_values,
+                    });
+                    Arch::new().dispatch(Unscore {
+                        keys: self.keys(photo),
+                        query: self.query(number),
+                        score: &self.score,
+                        gradient,
+                        to_query: out,
+                        to_keys,
+                        to_score: &mut to_score,
+                    });
                 }
                 to_score
             })
@@ -239,61 +228,5 @@ impl Look {
             add(&mut score, of_photo);
         }
         Down { queries, score }
-    }
-
-    /// The way back of [`sum_of_values`](Self::sum_of_values) and of the softmax: `gradient`, that of the weights,
-    /// becomes that of the scores.
-    fn unsum(
-        &self,
-        photo: usize,
-        weights: &[f32],
-        context: &[f32],
-        gradient: &mut [f32],
-        to_values: &mut [f32],
-    ) {
-        let values = self.values(photo);
-        Arch::new().dispatch(|| {
-            let regions = values
-                .chunks_exact(self.hidden)
-                .zip(to_values.chunks_exact_mut(self.hidden));
-            for ((gradient, weight), (value, to_value)) in gradient.iter_mut().zip(weights).zip(regions) {
-                *gradient += dot(value, context);
-                for (to_value, context) in to_value.iter_mut().zip(context) {
-                    *to_value += weight * context;
-                }
-            }
-            let mean = dot(weights, gradient);
-            for (gradient, weight) in gradient.iter_mut().zip(weights) {
-                *gradient = weight * (*gradient - mean);
-            }
-        });
-    }
-
-    /// The way back of the scores, whose gradient is `gradient`.
-    fn unweigh(
-        &self,
-        photo: usize,
-        row: usize,
-        gradient: &[f32],
-        to_query: &mut [f32],
-        to_keys: &mut [f32],
-        to_score: &mut [f32],
-    ) {
-        let (keys, query) = (self.keys(photo), self.query(row));
-        Arch::new().dispatch(|| {
-            let width = self.attention;
-            let (query, score) = (&query[..width], &self.score[..width]);
-            let (to_query, to_score) = (&mut to_query[..width], &mut to_score[..width]);
-            let regions = keys.chunks_exact(width).zip(to_keys.chunks_exact_mut(width));
-            for (&gradient, (key, to_key)) in gradient.iter().zip(regions) {
-                for at in 0..width {
-                    let squashed = tanh(key[at] + query[at]);
-                    let down = gradient * score[at] * (1.0 - squashed * squashed);
-                    to_score[at] += gradient * squashed;
-                    to_query[at] += down;
-                    to_key[at] += down;
-                }
-            }
-        });
     }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod cpu;
+mod row;
 #[cfg(test)]
 mod tests;
 

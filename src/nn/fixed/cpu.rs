@@ -8,7 +8,7 @@ use crate::nn::activation::Activation;
 use crate::nn::backend::Matrix;
 use crate::nn::host::values;
 use crate::nn::linear::Linear;
-use crate::nn::lstm::cpu::activate;
+use crate::nn::lstm::row::activate;
 use crate::nn::lstm::{Lstm, LstmState};
 use crate::nn::packed::{Packed, sum_of_products};
 use crate::nn::product::View;

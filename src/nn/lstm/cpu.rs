@@ -5,14 +5,13 @@
 //! thread takes some of the sequences from the first step to the last, so that none waits for another at every
 //! step. The gates are activated where they lie.
 
+use super::row::{activate, deactivate};
 use super::{Lstm, LstmKernel, Matrix, Packing};
-use crate::nn::elementary::{sigmoid, tanh};
 use crate::nn::host::{add_rows, contiguous, values};
 use crate::nn::packed::Packed;
 use crate::nn::product::{Existing, View, ViewMut, product};
 use crate::nn::scratch::Scratch;
 use dfdx::prelude::*;
-use pulp::Arch;
 use rayon::prelude::*;
 
 impl LstmKernel for Cpu {
@@ -186,48 +185,6 @@ impl RunForward<'_> {
     }
 }
 
-/// One row of one step: adds the bias to the gates and activates them in place, writes cell and hidden state.
-pub(in crate::nn) fn activate(
-    gates: &mut [f32],
-    bias: &[f32],
-    before: Option<&[f32]>,
-    cell: &mut [f32],
-    output: &mut [f32],
-) {
-    let hidden = cell.len();
-    let (input, rest) = gates.split_at_mut(hidden);
-    let (forget, rest) = rest.split_at_mut(hidden);
-    let (candidate, out) = rest.split_at_mut(hidden);
-    Arch::new().dispatch(|| {
-        let [input, forget, candidate, out] = [input, forget, candidate, out].map(|gate| &mut gate[..hidden]);
-        let bias_of = |gate: usize| &bias[gate * hidden..(gate + 1) * hidden];
-        let [input_bias, forget_bias, candidate_bias, out_bias] = [0, 1, 2, 3].map(bias_of);
-        let (cell, output) = (&mut cell[..hidden], &mut output[..hidden]);
-        for unit in 0..hidden {
-            input[unit] = sigmoid(input[unit] + input_bias[unit]);
-            forget[unit] = sigmoid(forget[unit] + forget_bias[unit]);
-            candidate[unit] = tanh(candidate[unit] + candidate_bias[unit]);
-            out[unit] = sigmoid(out[unit] + out_bias[unit]);
-        }
-        match before {
-            Some(before) => {
-                let before = &before[..hidden];
-                for unit in 0..hidden {
-                    cell[unit] = forget[unit] * before[unit] + input[unit] * candidate[unit];
-                }
-            }
-            None => {
-                for unit in 0..hidden {
-                    cell[unit] = input[unit] * candidate[unit];
-                }
-            }
-        }
-        for unit in 0..hidden {
-            output[unit] = out[unit] * tanh(cell[unit]);
-        }
-    });
-}
-
 /// The gradients of the gates before their activations, `[rows, 4 * hidden]`, from those of the hidden
 /// states, last step first. The activated gates are overwritten by their gradients.
 fn backward_through_time(
@@ -301,50 +258,6 @@ impl RunBackward<'_> {
             }
         }
     }
-}
-
-/// One row of one step, backwards: activated gates become gradients before the activation; `cell_grad`
-/// becomes the gradient of the previous cell.
-pub(in crate::nn) fn deactivate(
-    gates: &mut [f32],
-    cell: &[f32],
-    before: Option<&[f32]>,
-    hidden_grad: &[f32],
-    cell_grad: &mut [f32],
-) {
-    let hidden = cell.len();
-    let (input, rest) = gates.split_at_mut(hidden);
-    let (forget, rest) = rest.split_at_mut(hidden);
-    let (candidate, out) = rest.split_at_mut(hidden);
-    Arch::new().dispatch(|| {
-        let [input, forget, candidate, out] = [input, forget, candidate, out].map(|gate| &mut gate[..hidden]);
-        let (cell, hidden_grad) = (&cell[..hidden], &hidden_grad[..hidden]);
-        let cell_grad = &mut cell_grad[..hidden];
-        for unit in 0..hidden {
-            let (i, g, o) = (input[unit], candidate[unit], out[unit]);
-            let squashed = tanh(cell[unit]);
-            let through_cell = cell_grad[unit] + hidden_grad[unit] * o * (1.0 - squashed * squashed);
-            input[unit] = through_cell * g * i * (1.0 - i);
-            candidate[unit] = through_cell * i * (1.0 - g * g);
-            out[unit] = hidden_grad[unit] * squashed * o * (1.0 - o);
-            cell_grad[unit] = through_cell;
-        }
-        // The gradient that goes on to the cell before is through the forget gate.
-        for unit in 0..hidden {
-            let (f, through_cell) = (forget[unit], cell_grad[unit]);
-            cell_grad[unit] = through_cell * f;
-            forget[unit] = through_cell * f * (1.0 - f);
-        }
-        match before {
-            Some(before) => {
-                let before = &before[..hidden];
-                for unit in 0..hidden {
-                    forget[unit] *= before[unit];
-                }
-            }
-            None => forget.fill(0.0),
-        }
-    });
 }
 
 /// `U`'s gradient: the previous hidden states of all rows but the first step's, gathered, make it one product.

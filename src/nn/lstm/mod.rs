@@ -8,7 +8,8 @@
 //! h = sigmoid(o) tanh(c)
 //! ```
 
-pub(super) mod cpu;
+mod cpu;
+pub(super) mod row;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@
 
 use super::{Matrix, RecurrenceKernel};
 use crate::nn::host::{add, put_gradient, take_gradient, values};
-use crate::nn::lstm::cpu::{activate, deactivate};
+use crate::nn::lstm::row::{activate, deactivate};
 use crate::nn::packed::{Packed, add_products};
 use crate::nn::product::{Existing, View, product};
 use crate::nn::scratch::Scratch;

@@ -38,6 +38,7 @@ fn step(step: u64, loss: f32, gradient_norm: f32) -> Event {
         batches: STEPS_AN_EPOCH as usize,
         step,
         loss,
+        reward: None,
         learning_rate: 1e-3,
         gradient_norm,
         tokens: 1,

@@ -1,0 +1,155 @@
+//! Several captions a photo, drawn as likely as the decoder finds them: what training rewards.
+
+use crate::decoder::Writer;
+use crate::nn::elementary;
+use crate::nn::host::values;
+use crate::nn::{Backend, DeviceResult, Regions, random_stream};
+use crate::text::{END, PAD, START, TokenId, UNKNOWN};
+use dfdx::prelude::HasShape;
+use pulp::Arch;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+/// How many captions are drawn, how long they may be, and from which stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    /// Captions for each photo.
+    pub count: usize,
+    /// Words after which a caption is cut.
+    pub longest: usize,
+    /// Where draws start.
+    pub seed: u64,
+    /// Which of the draws of that seed these are.
+    pub step: u64,
+}
+
+/// Draws captions for all photos of `regions`, `[photos, regions, channels]`: `draw.count` for the first, as many for
+/// the second, and so on. None is empty.
+///
+/// # Errors
+/// Those of the device.
+pub fn draw_samples<D: Backend>(
+    writer: &dyn Writer<D>,
+    regions: Regions<D>,
+    draw: Draw,
+) -> DeviceResult<D, Vec<Vec<TokenId>>> {
+    let photos = regions.shape().0;
+    let of_photo: Vec<usize> = (0..photos * draw.count).map(|row| row / draw.count).collect();
+    let mut captions: Vec<Caption> = (0..of_photo.len() as u64)
+        .map(|row| Caption {
+            words: Vec::with_capacity(draw.longest),
+            stream: random_stream(draw.seed, "samples to reward", (draw.step << 20) | row),
+        })
+        .collect();
+    let mut live: Vec<usize> = (0..captions.len()).collect();
+    let mut state = writer.start(regions)?.select(&of_photo)?;
+    for _ in 0..draw.longest {
+        let words: Vec<TokenId> = live.iter().map(|&row| captions[row].last()).collect();
+        let (logits, after) = writer.step(state, &words)?;
+        let width = logits.shape().1;
+        let mut logits = values(&logits);
+        let mut writing: Vec<&mut Caption> = live_captions(&mut captions, &live);
+        let goes_on: Vec<bool> = writing
+            .par_iter_mut()
+            .zip(logits.par_chunks_exact_mut(width))
+            .map(|(caption, logits)| caption.read_next(logits))
+            .collect();
+        let rows: Vec<usize> = (0..live.len()).filter(|&row| goes_on[row]).collect();
+        if rows.is_empty() {
+            break; // a state of no rows cannot be selected
+        }
+        state = after.select(&rows)?;
+        live = rows.into_iter().map(|row| live[row]).collect();
+    }
+    Ok(captions.into_iter().map(|caption| caption.words).collect())
+}
+
+/// A caption in the making.
+struct Caption {
+    words: Vec<TokenId>,
+    stream: ChaCha8Rng,
+}
+
+impl Caption {
+    fn last(&self) -> TokenId {
+        self.words.last().copied().unwrap_or(START)
+    }
+
+    /// Draws the next word; false if that is the end. The logits are used up.
+    fn read_next(&mut self, logits: &mut [f32]) -> bool {
+        let too_early = self.words.is_empty().then_some(END);
+        for never in [PAD, START, UNKNOWN].into_iter().chain(too_early) {
+            logits[never as usize] = f32::NEG_INFINITY;
+        }
+        let word = draw_word(logits, self.stream.random()) as TokenId;
+        if word != END {
+            self.words.push(word);
+        }
+        word != END
+    }
+}
+
+fn live_captions<'a>(captions: &'a mut [Caption], live: &[usize]) -> Vec<&'a mut Caption> {
+    let mut next = live.iter().peekable();
+    let is_live = |(row, _): &(usize, &mut Caption)| next.next_if(|&&live| live == *row).is_some();
+    captions
+        .iter_mut()
+        .enumerate()
+        .filter({
+            let mut is_live = is_live;
+            move |caption| is_live(caption)
+        })
+        .map(|(_, caption)| caption)
+        .collect()
+}
+
+/// The column at which the probabilities of all columns up to it pass `share`, from 0 to 1.
+fn draw_word(logits: &mut [f32], share: f32) -> usize {
+    Arch::new().dispatch(|| {
+        let most = elementary::largest(logits);
+        for logit in &mut *logits {
+            *logit = if *logit == f32::NEG_INFINITY {
+                0.0
+            } else {
+                elementary::exp(*logit - most)
+            };
+        }
+    });
+    let total: f64 = logits.iter().copied().map(f64::from).sum();
+    let mut left = f64::from(share) * total;
+    let passed = logits.iter().position(|&weight| {
+        left -= f64::from(weight);
+        left < 0.0
+    });
+    // Rounding may leave a little at the end.
+    passed.unwrap_or_else(|| {
+        logits
+            .iter()
+            .rposition(|&weight| weight > 0.0)
+            .unwrap_or(END as usize)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_drawn_as_likely_as_they_are() {
+        let logits = [
+            f32::NEG_INFINITY,
+            0.0,
+            2.0_f32.ln(),
+            f32::NEG_INFINITY,
+            5.0_f32.ln(),
+        ];
+        const DRAWS: u32 = 8000;
+        let mut counts = [0; 5];
+        for draw in 0..DRAWS {
+            counts[draw_word(&mut logits.clone(), draw as f32 / DRAWS as f32)] += 1;
+        }
+        assert_eq!(counts, [0, 1000, 2000, 0, 5000]);
+        assert_eq!(draw_word(&mut logits.clone(), 1.0), 4);
+    }
+}

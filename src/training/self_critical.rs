@@ -1,0 +1,72 @@
+//! Self-critical sequence training: the model writes captions, and those above its own average are made likelier.
+//!
+//! Rennie et al. 2017, "Self-critical Sequence Training for Image Captioning", equations 5 and 7: the gradient of the
+//! expected reward is that of the log-probability of a drawn caption, times by how much its reward lies above a
+//! baseline; for the baseline see [`advantages`].
+
+use super::data::TrainingSplit;
+use super::reward::{Drawn, Reward, advantages};
+use super::trainer::{Trainer, TrainingError};
+use crate::captioning::{Draw, draw_samples};
+use crate::decoder::{CaptionBatch, WeightedCaption};
+use crate::nn::Backend;
+
+/// What is learned from in one update.
+pub(super) struct Lesson {
+    /// The encoder's inputs.
+    pub(super) inputs: Vec<f32>,
+    pub(super) batch: CaptionBatch,
+    /// The mean reward, where captions were drawn.
+    pub(super) reward: Option<f32>,
+}
+
+impl<D: Backend> Trainer<'_, D> {
+    /// Captions drawn for the photos of some captions, to be made likelier or less likely.
+    pub(super) fn drawn_lesson(&self, reward: &Reward, captions: &[usize]) -> Result<Lesson, TrainingError> {
+        let settings = &self.settings.training.self_critical;
+        let photos = self.train.photos_of(captions);
+        let inputs = self.photo_inputs(&photos);
+        let draw = Draw {
+            count: settings.samples,
+            longest: self.settings.search.maximum_length,
+            seed: self.settings.seed,
+            step: self.position.step,
+        };
+        let drawn = self.draw(inputs.clone(), draw).map_err(TrainingError::device)?;
+        let rows: Vec<usize> = (0..drawn.len()).map(|caption| caption / draw.count).collect();
+        let of_photos = drawn.iter().zip(&rows).map(|(words, &row)| Drawn {
+            photo: photos[row],
+            words,
+        });
+        let to_score: Vec<Drawn<'_>> = of_photos.collect();
+        let rewards = reward.of(&to_score, settings);
+        let weights = advantages(&rewards, draw.count);
+        let captions = drawn.iter().zip(&rows).zip(weights);
+        let batch = CaptionBatch::weighted(captions.map(|((words, &photo), weight)| WeightedCaption {
+            photo,
+            words,
+            weight,
+        }));
+        let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
+        Ok(Lesson {
+            inputs,
+            batch,
+            reward: Some(mean as f32),
+        })
+    }
+
+    fn draw(&self, inputs: Vec<f32>, draw: Draw) -> Result<Vec<Vec<u32>>, D::Err> {
+        let regions = self.model.regions(inputs)?;
+        draw_samples(self.model.decoder.writer()?.as_ref(), regions, draw)
+    }
+}
+
+impl TrainingSplit {
+    /// The photos of some captions, each once, in order.
+    pub(super) fn photos_of(&self, captions: &[usize]) -> Vec<usize> {
+        let mut photos: Vec<usize> = captions.iter().map(|&at| self.captions[at].photo).collect();
+        photos.sort_unstable();
+        photos.dedup();
+        photos
+    }
+}
