@@ -40,8 +40,17 @@ impl Place {
         let root = Root::new(directory.path());
         let data = root.dataset_dir(&"squares".parse().unwrap());
         let data_set = squares(&directory.path().join("source"), &data);
-        make_run(&root, &data, &data_set, scale);
+        make_run(&root, "squares-001", &data, &data_set, scale);
         Self { directory }
+    }
+
+    /// With a run `squares-002`, whose weights are others.
+    fn with_another_run(scale: f32) -> Self {
+        let place = Self::new(scale);
+        let data = place.root().dataset_dir(&"squares".parse().unwrap());
+        let data_set = DataSet::load(&data).unwrap();
+        make_run(&place.root(), "squares-002", &data, &data_set, scale);
+        place
     }
 
     fn root(&self) -> Root {
@@ -125,8 +134,8 @@ fn squares(source: &Path, data: &Path) -> DataSet {
     data_set
 }
 
-fn make_run(root: &Root, data: &Path, data_set: &DataSet, scale: f32) {
-    let run = root.create_run(&"squares-001".parse().unwrap()).unwrap();
+fn make_run(root: &Root, name: &str, data: &Path, data_set: &DataSet, scale: f32) {
+    let run = root.create_run(&name.parse().unwrap()).unwrap();
     let width = NonZeroUsize::new(8).unwrap();
     let spec = ModelSpec {
         encoder: EncoderSpec::SmallCnn(SmallCnnSettings {
@@ -142,7 +151,7 @@ fn make_run(root: &Root, data: &Path, data_set: &DataSet, scale: f32) {
         },
         vocabulary: data_set.vocabulary.len(),
     };
-    let mut model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "test", 0)).unwrap();
+    let mut model = Model::new(&Cpu::default(), spec, &mut random_stream(1, name, 0)).unwrap();
     for parameter in model.decoder.parameters_mut() {
         parameter.value = parameter.value.clone() * scale;
     }
@@ -288,6 +297,78 @@ mod evaluate {
             error.contains("vocabulary.txt: 5 words, but the model of"),
             "{error}"
         );
+    }
+}
+
+mod ensembles {
+    use super::*;
+
+    #[test]
+    fn a_run_with_itself_writes_what_it_writes_alone() {
+        let place = Place::new(OPINIONATED);
+        let (alone, twice) = (place.report(&[]), place.report(&["--with", "squares-001"]));
+        assert_eq!(alone.captions, twice.captions);
+        assert_eq!(twice.subject.with[0].to_string(), "squares-001/best");
+        assert!(alone.subject.with.is_empty());
+    }
+
+    #[test]
+    fn an_evaluation_says_who_wrote_and_is_kept_beside_the_runs_own() {
+        let place = Place::with_another_run(OPINIONATED);
+        let alone = place.report(&[]);
+        let printed = place.succeeds(&["evaluate", "squares-001", "--with", "squares-002/best"]);
+        assert!(
+            printed.contains("best checkpoint with squares-002/best"),
+            "{printed}"
+        );
+        let kept = place.succeeds(&["compare", "squares-001/dev-best-with-squares-002", "--json"]);
+        let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(kept["evaluations"][0]["with"][0]["run"], "squares-002");
+        let together = place.report(&["--with", "squares-002"]);
+        assert_ne!(alone.captions, together.captions);
+        assert_eq!(
+            alone,
+            place.report(&[]),
+            "the run's own evaluation is its own still"
+        );
+    }
+
+    #[test]
+    fn any_photo_gets_the_caption_that_the_ensemble_is_evaluated_with() {
+        let place = Place::with_another_run(OPINIONATED);
+        let report = place.report(&["--with", "squares-002"]);
+        let photo = place
+            .directory
+            .path()
+            .join("source")
+            .join(&report.captions[5].photo);
+        let line = place.succeeds(&["caption", "squares-001", text(&photo), "--with", "squares-002"]);
+        let (_, caption) = line.trim_end().split_once('\t').unwrap();
+        assert_eq!(caption, report.captions[5].caption);
+    }
+
+    #[test]
+    fn runs_with_other_words_are_refused_by_name() {
+        let place = Place::with_another_run(OPINIONATED);
+        let other = place.root().find_run("squares-002").unwrap().vocabulary();
+        let words = fs::read_to_string(&other).unwrap();
+        fs::write(&other, words.replace("grey", "gray")).unwrap();
+        for arguments in [
+            &["evaluate", "squares-001"][..],
+            &["caption", "squares-001", "x.png"],
+        ] {
+            let error = place.fails(&[arguments, &["--with", "squares-002"]].concat());
+            assert!(
+                error.contains("run `squares-001` and run `squares-002` cannot write together"),
+                "{error}"
+            );
+            assert!(
+                error.contains(r#"is "grey" in the first vocabulary and "gray""#),
+                "{error}"
+            );
+        }
+        let error = place.fails(&["evaluate", "squares-001", "--with", "squares-002/latest"]);
+        assert!(error.contains("no such checkpoint yet"), "{error}");
     }
 }
 

@@ -101,10 +101,9 @@ impl Within {
     }
 
     fn caption_decoded(&self, photo: &RgbImage) -> Result<(), Failure> {
-        let preprocessing = self.captioner.preprocessing();
-        let mut pixels = vec![0.0; preprocessing.pixels_len()];
-        preprocessing.write_pixels(photo, &mut pixels);
-        let captions = self.captioner.captions(pixels, &search())?;
+        let captions = self
+            .captioner
+            .captions(&[self.captioner.look(photo)], &search())?;
         let best = captions.first().and_then(|captions| captions.first());
         check(best.map_or("", |best| &best.caption))
     }

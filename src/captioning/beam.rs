@@ -3,14 +3,13 @@
 //! Each photo keeps its `beam` likeliest hypotheses; a finished one keeps its place among them and is not
 //! extended. The live hypotheses of all photos are the rows of one decoder step.
 
+use super::ensemble::{Ensemble, Logits};
 use super::scores::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoder::Writer;
-use crate::nn::host::values;
-use crate::nn::{Backend, DeviceResult, Regions};
+use crate::nn::{Backend, DeviceResult};
 use crate::text::{END, START, TokenId};
-use dfdx::prelude::HasShape;
 use rayon::prelude::*;
+use std::slice::ChunksExactMut;
 
 /// A hypothesis in the making.
 #[derive(Clone, Debug)]
@@ -43,12 +42,10 @@ impl Beam {
 }
 
 pub(super) fn search<D: Backend>(
-    writer: &dyn Writer<D>,
-    regions: Regions<D>,
+    mut ensemble: Ensemble<'_, D>,
+    photos: usize,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let photos = regions.shape().0;
-    let mut state = writer.start(regions)?;
     let mut beams: Vec<Vec<Beam>> = (0..photos)
         .map(|row| {
             vec![Beam {
@@ -63,16 +60,15 @@ pub(super) fn search<D: Backend>(
         if rows.is_empty() {
             break;
         }
-        let (logits, after) = writer.step(state.select(&rows)?, &last_words)?;
-        state = after;
-        let width = logits.shape().1;
-        let mut logits = values(&logits);
+        let (mut logits, after) = ensemble.select(&rows)?.step(&last_words)?;
+        ensemble = after;
         renumber(&mut beams);
-        let mut logits_of_photo = split_by_photo(&mut logits, &beams, width);
+        let (row_len, words) = (logits.row_len, logits.words);
+        let mut logits_of_photo = split_by_photo(&mut logits, &beams);
         beams = beams
             .into_par_iter()
             .zip(logits_of_photo.par_iter_mut())
-            .map(|(beams, logits)| extend(beams, logits, width, settings))
+            .map(|(beams, logits)| extend(beams, logits.chunks_exact_mut(row_len), words, settings))
             .collect();
     }
     Ok(beams.into_iter().map(|beams| rank(beams, settings)).collect())
@@ -102,7 +98,9 @@ fn renumber(beams: &mut [Vec<Beam>]) {
     live.zip(0..).for_each(|(row, number)| *row = number);
 }
 
-fn split_by_photo<'a>(mut logits: &'a mut [f32], beams: &[Vec<Beam>], width: usize) -> Vec<&'a mut [f32]> {
+fn split_by_photo<'a>(logits: &'a mut Logits, beams: &[Vec<Beam>]) -> Vec<&'a mut [f32]> {
+    let row_len = logits.row_len;
+    let mut logits = logits.values.as_mut_slice();
     beams
         .iter()
         .map(|beams| {
@@ -110,7 +108,7 @@ fn split_by_photo<'a>(mut logits: &'a mut [f32], beams: &[Vec<Beam>], width: usi
                 .iter()
                 .filter(|beam| matches!(beam.progress, Progress::Live { .. }))
                 .count();
-            let (of_photo, rest) = std::mem::take(&mut logits).split_at_mut(live * width);
+            let (of_photo, rest) = std::mem::take(&mut logits).split_at_mut(live * row_len);
             logits = rest;
             of_photo
         })
@@ -118,17 +116,23 @@ fn split_by_photo<'a>(mut logits: &'a mut [f32], beams: &[Vec<Beam>], width: usi
 }
 
 /// One step of one photo: every live beam with each of its likeliest next words, the best of all kept.
-fn extend(beams: Vec<Beam>, logits: &mut [f32], width: usize, settings: &SearchSettings) -> Vec<Beam> {
+fn extend(
+    beams: Vec<Beam>,
+    mut rows: ChunksExactMut<'_, f32>,
+    words: usize,
+    settings: &SearchSettings,
+) -> Vec<Beam> {
     let mut candidates = Vec::with_capacity(settings.beam * (settings.beam + 1));
-    let mut logits = logits.chunks_exact_mut(width);
     for beam in beams {
         if let Progress::Finished = beam.progress {
             candidates.push(beam);
             continue;
         }
-        let Some(logits) = logits.next() else { continue };
-        log_probabilities(logits, &beam.words, settings);
-        let next = largest(logits, settings.beam);
+        let Some(logits) = rows.next() else { continue };
+        let next = largest(
+            log_probabilities(logits, words, &beam.words, settings),
+            settings.beam,
+        );
         if next.is_empty() {
             // Every word is forbidden: the caption ends here, without its marker.
             candidates.push(Beam {

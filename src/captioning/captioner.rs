@@ -11,6 +11,7 @@ use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::FeatureSpec;
 use crate::vision::weights::{WeightFile, WeightsError};
 use dfdx::prelude::Cpu;
+use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
 
@@ -102,12 +103,24 @@ pub struct WrittenCaption {
     pub log_probability: f64,
 }
 
-/// Encoder, decoder and vocabulary: from pixels to captions in words.
+/// A photo as a captioner looks at it: pixels for each way that its models see.
+#[derive(Clone, Debug)]
+pub struct PhotoPixels(Vec<Vec<f32>>);
+
+/// Encoders, decoders and vocabulary: from photos to captions in words.
 pub struct Captioner<D: Backend> {
+    members: Vec<Voice<D>>,
+    /// Each once, however many members see by it.
+    eyes: Vec<Eye<D>>,
+    vocabulary: Vocabulary,
+}
+
+/// A model that writes, alone or together with others.
+struct Voice<D: Backend> {
     model: Model<D>,
     writer: Box<dyn Writer<D>>,
-    eye: Eye<D>,
-    vocabulary: Vocabulary,
+    /// Which of the captioner's eyes it sees by.
+    eye: usize,
 }
 
 /// A captioner on the CPU, for those who know nothing of devices.
@@ -129,31 +142,63 @@ impl<D: Backend> Captioner<D> {
         vocabulary: Vocabulary,
         weights: Option<&Path>,
     ) -> Result<Self, CaptionerError> {
-        Ok(Self {
-            eye: Eye::of(&model.spec().encoder, weights, model.device())?,
-            writer: model.decoder.writer().map_err(CaptionerError::device)?,
-            model,
+        let alone = Self {
+            members: Vec::new(),
+            eyes: Vec::new(),
             vocabulary,
-        })
+        };
+        alone.with(model, weights)
     }
 
-    /// How photos become the pixels that [`captions`](Self::captions) takes.
-    pub fn preprocessing(&self) -> &Preprocessing {
-        self.eye.preprocessing()
+    /// The captioner with one more model that writes together with those there are: the mean of their
+    /// log-probabilities counts. Its vocabulary must be the same, word for word.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn with(mut self, model: Model<D>, weights: Option<&Path>) -> Result<Self, CaptionerError> {
+        let encoder = &model.spec().encoder;
+        let alike = self
+            .members
+            .iter()
+            .find(|member| member.model.spec().encoder == *encoder);
+        let eye = match alike {
+            Some(member) => member.eye,
+            None => {
+                self.eyes.push(Eye::of(encoder, weights, model.device())?);
+                self.eyes.len() - 1
+            }
+        };
+        let writer = model.decoder.writer().map_err(CaptionerError::device)?;
+        self.members.push(Voice { model, writer, eye });
+        Ok(self)
     }
 
-    /// Captions for photos given as pixels `[photos, size, size, 3]`: for each those found, best first.
+    /// A photo as [`captions`](Self::captions) takes it.
+    pub fn look(&self, photo: &RgbImage) -> PhotoPixels {
+        let look = |eye: &Eye<D>| {
+            let preprocessing = eye.preprocessing();
+            let mut pixels = vec![0.0; preprocessing.pixels_len()];
+            preprocessing.write_pixels(photo, &mut pixels);
+            pixels
+        };
+        PhotoPixels(self.eyes.iter().map(look).collect())
+    }
+
+    /// Captions for photos: for each those found, best first.
     ///
     /// # Errors
     /// Those of the device.
     pub fn captions(
         &self,
-        pixels: Vec<f32>,
+        photos: &[PhotoPixels],
         search: &SearchSettings,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
-        let inputs = self.eye.inputs(pixels)?;
-        let regions = self.model.regions(inputs).map_err(CaptionerError::device)?;
-        let found = write(self.writer.as_ref(), regions, search).map_err(CaptionerError::device)?;
+        let inputs = self.inputs(photos)?;
+        let begin = |member: &'_ Voice<D>| member.model.regions(inputs[member.eye].clone());
+        let regions = self.members.iter().map(begin).collect::<Result<Vec<_>, _>>();
+        let writers = self.members.iter().map(|member| member.writer.as_ref());
+        let beginnings = writers.zip(regions.map_err(CaptionerError::device)?).collect();
+        let found = write(beginnings, search).map_err(CaptionerError::device)?;
         let in_words = |hypothesis: super::Hypothesis| WrittenCaption {
             caption: self.vocabulary.decode(&hypothesis.tokens).join(" "),
             log_probability: hypothesis.log_probability,
@@ -162,5 +207,15 @@ impl<D: Backend> Captioner<D> {
             .into_iter()
             .map(|hypotheses| hypotheses.into_iter().map(in_words).collect())
             .collect())
+    }
+
+    /// What each eye makes of the photos.
+    fn inputs(&self, photos: &[PhotoPixels]) -> Result<Vec<Vec<f32>>, BackboneError> {
+        let eyes = self.eyes.iter().enumerate();
+        eyes.map(|(at, eye)| {
+            let pixels: Vec<&[f32]> = photos.iter().map(|photo| photo.0[at].as_slice()).collect();
+            eye.inputs(pixels.concat())
+        })
+        .collect()
     }
 }

@@ -3,6 +3,7 @@
 mod beam;
 mod captioner;
 mod checkpoint;
+mod ensemble;
 mod inputs;
 mod model;
 mod samples;
@@ -13,7 +14,7 @@ mod standardisation;
 #[cfg(test)]
 mod tests;
 
-use crate::decoder::{Decoder, Writer};
+use crate::decoder::Decoder;
 use crate::nn::host::among_threads;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
@@ -21,8 +22,10 @@ use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use captioner::{Captioner, CaptionerError, CpuCaptioner, WrittenCaption, cpu};
+pub use captioner::{Captioner, CaptionerError, CpuCaptioner, PhotoPixels, WrittenCaption, cpu};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
+pub use ensemble::Member;
+use ensemble::{Beginning, Ensemble};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
 pub use samples::{Draw, draw_samples};
@@ -130,29 +133,32 @@ pub fn write_captions<D: Backend>(
     regions: Regions<D>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    write(decoder.writer()?.as_ref(), regions, settings)
+    let writer = decoder.writer()?;
+    write(vec![(writer.as_ref(), regions)], settings)
 }
 
-/// As [`write_captions`], with a writer that is at hand.
+/// As [`write_captions`], by members that begin with the same photos.
 fn write<D: Backend>(
-    writer: &dyn Writer<D>,
-    regions: Regions<D>,
+    members: Vec<Beginning<'_, D>>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let places: Vec<usize> = (0..regions.shape().0).collect();
-    write_at(writer, regions, &places, settings)
+    let photos = members.first().map_or(0, |(_, regions)| regions.shape().0);
+    let places: Vec<usize> = (0..photos).collect();
+    write_at(members, &places, settings)
 }
 
 /// As [`write`], for photos at these `places` of a longer list: what is drawn for a photo depends on its place there,
 /// and not on the photos beside it.
 fn write_at<D: Backend>(
-    writer: &dyn Writer<D>,
-    regions: Regions<D>,
+    members: Vec<Beginning<'_, D>>,
     places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    among_threads(|| match settings.strategy {
-        Strategy::Beam => beam::search(writer, regions, settings),
-        Strategy::Sample => sampling::draw(writer, regions, places, settings),
+    among_threads(|| {
+        let ensemble = Ensemble::start(members)?;
+        match settings.strategy {
+            Strategy::Beam => beam::search(ensemble, places.len(), settings),
+            Strategy::Sample => sampling::draw(ensemble, places, settings),
+        }
     })
 }

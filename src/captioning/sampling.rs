@@ -1,18 +1,15 @@
 //! Captions drawn word by word.
 
+use super::ensemble::Ensemble;
 use super::scores::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoder::Writer;
-use crate::nn::host::values;
-use crate::nn::{Backend, DeviceResult, Regions, random_stream};
+use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::text::{END, START, TokenId};
-use dfdx::prelude::HasShape;
 use rand::{Rng, RngExt};
 
 /// One caption a photo, drawn from the stream of its place.
 pub(super) fn draw<D: Backend>(
-    writer: &dyn Writer<D>,
-    regions: Regions<D>,
+    mut ensemble: Ensemble<'_, D>,
     places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
@@ -23,18 +20,16 @@ pub(super) fn draw<D: Backend>(
         .collect();
     let mut captions = vec![Drawn::default(); photos];
     let mut live: Vec<usize> = (0..photos).collect();
-    let mut state = writer.start(regions)?;
     for _ in 0..settings.maximum_length {
         let words: Vec<TokenId> = live
             .iter()
             .map(|&photo| captions[photo].words.last().copied().unwrap_or(START))
             .collect();
-        let (logits, after) = writer.step(state, &words)?;
-        let width = logits.shape().1;
-        let mut logits = values(&logits);
+        let (mut logits, after) = ensemble.step(&words)?;
+        let rows = logits.values.chunks_exact_mut(logits.row_len);
         let mut going_on = Vec::with_capacity(live.len());
-        for (row, (&photo, logits)) in live.iter().zip(logits.chunks_exact_mut(width)).enumerate() {
-            log_probabilities(logits, &captions[photo].words, settings);
+        for (row, (&photo, row_of_logits)) in live.iter().zip(rows).enumerate() {
+            let logits = log_probabilities(row_of_logits, logits.words, &captions[photo].words, settings);
             if captions[photo].read(draw_word(logits, settings, &mut streams[photo])) {
                 going_on.push(row);
             }
@@ -42,7 +37,7 @@ pub(super) fn draw<D: Backend>(
         if going_on.is_empty() {
             break; // a state of no rows cannot be selected
         }
-        state = after.select(&going_on)?;
+        ensemble = after.select(&going_on)?;
         live = going_on.into_iter().map(|row| live[row]).collect();
     }
     let finish = |caption: Drawn| {

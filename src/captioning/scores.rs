@@ -2,17 +2,42 @@
 
 use super::SearchSettings;
 use crate::nn::elementary;
+use crate::nn::host::add;
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use pulp::Arch;
 
-/// Turns logits into log-probabilities, in place; words that may not follow `words` get minus infinity.
-pub(super) fn log_probabilities(logits: &mut [f32], words: &[TokenId], settings: &SearchSettings) {
-    subtract_log_sum(logits);
+/// The mean of the members' log-probabilities, made in place from a row of their logits, `width` of each; words that
+/// may not follow `words` get minus infinity.
+pub(super) fn log_probabilities<'l>(
+    logits: &'l mut [f32],
+    width: usize,
+    words: &[TokenId],
+    settings: &SearchSettings,
+) -> &'l mut [f32] {
+    logits.chunks_exact_mut(width).for_each(subtract_log_sum);
+    let mean = mean_of_members(logits, width);
     for word in forbidden(words, settings) {
-        if let Some(logit) = logits.get_mut(word as usize) {
+        if let Some(logit) = mean.get_mut(word as usize) {
             *logit = f32::NEG_INFINITY;
         }
     }
+    mean
+}
+
+/// The mean of what stands side by side, in the place of the first; nothing is touched where there is one only.
+fn mean_of_members(row: &mut [f32], width: usize) -> &mut [f32] {
+    let members = row.len() / width;
+    let (mean, others) = row.split_at_mut(width);
+    if members > 1 {
+        let share = 1.0 / members as f32;
+        Arch::new().dispatch(|| {
+            for other in others.chunks_exact(width) {
+                add(mean, other);
+            }
+            mean.iter_mut().for_each(|value| *value *= share);
+        });
+    }
+    mean
 }
 
 /// Takes the logarithm of the sum of all exponentials away from every logit.

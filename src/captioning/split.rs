@@ -1,35 +1,52 @@
 //! Captions for many photos, batch after batch.
 
-use super::inputs::PhotoInputs;
-use super::model::Model;
+use super::ensemble::{Beginning, Member};
 use super::{Hypothesis, SearchSettings, write_at};
+use crate::decoder::Writer;
 use crate::nn::{Backend, DeviceResult};
 use std::ops::ControlFlow;
 
 /// Photos captioned at once.
 const BATCH: usize = 100;
 
-/// Captions for the photos at `places` of `inputs`: for each, the hypotheses found, best first.
+/// Captions that the members write together for the photos at `places` of their inputs: for each photo, the hypotheses
+/// found, best first.
 ///
 /// `progress` is told how many photos are done, and may break off: the captions are then those so far.
 ///
 /// # Errors
 /// Those of the device.
+///
+/// # Panics
+/// Where the members' vocabularies differ in size.
 pub fn caption_all<D: Backend>(
-    model: &Model<D>,
-    inputs: &PhotoInputs,
+    members: &[Member<'_, D>],
     places: &[usize],
     search: &SearchSettings,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let writer = model.decoder.writer()?;
+    let writers = members
+        .iter()
+        .map(|member| member.model.decoder.writer())
+        .collect::<DeviceResult<D, Vec<_>>>()?;
     let mut captions = Vec::with_capacity(places.len());
     for places in places.chunks(BATCH) {
-        let regions = model.regions(inputs.read(places))?;
-        captions.extend(write_at(writer.as_ref(), regions, places, search)?);
+        let begin = |(member, writer)| begin(member, writer, places);
+        let beginnings = members.iter().zip(&writers).map(begin);
+        let beginnings = beginnings.collect::<DeviceResult<D, _>>()?;
+        captions.extend(write_at(beginnings, places, search)?);
         if progress(captions.len()).is_break() {
             break;
         }
     }
     Ok(captions)
+}
+
+fn begin<'w, D: Backend>(
+    member: &Member<'_, D>,
+    writer: &'w Box<dyn Writer<D>>,
+    places: &[usize],
+) -> DeviceResult<D, Beginning<'w, D>> {
+    let regions = member.model.regions(member.inputs.read(places))?;
+    Ok((writer.as_ref(), regions))
 }

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 
-const VOCABULARY: usize = 7; // four markers and three words
+pub(super) const VOCABULARY: usize = 7; // four markers and three words
 
 const SETTINGS: DecoderSettings = DecoderSettings {
     kind: DecoderKind::Inject,
@@ -32,6 +32,20 @@ fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
         channels,
         dtype: FeatureDtype::F32,
     }
+}
+
+/// A small model with weights large enough for opinions of its own.
+pub(super) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<Cpu> {
+    let spec = ModelSpec {
+        encoder: EncoderSpec::Features(feature_spec("vgg16", channels)),
+        decoder: DecoderSettings { kind, ..SETTINGS },
+        vocabulary: VOCABULARY,
+    };
+    let mut model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    for parameter in model.decoder.parameters_mut() {
+        parameter.value = parameter.value.clone() * 4.0;
+    }
+    model
 }
 
 /// A small decoder with weights large enough for opinions of its own.
@@ -248,10 +262,11 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
     };
     // Words only: a product of other height may round the log-probabilities otherwise.
     let captions = |places: &[usize]| -> Vec<Vec<TokenId>> {
-        let found = caption_all(&model, &alike, places, &settings, &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+        let alone = Member {
+            model: &model,
+            inputs: &alike,
+        };
+        let found = caption_all(&[alone], places, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
         found.into_iter().map(|found| found[0].tokens.clone()).collect()
     };
     let all: Vec<usize> = (0..PHOTOS).collect();

@@ -11,16 +11,15 @@ use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::evaluate::Checkpoint;
+use super::members::MemberArgs;
 use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, json};
-use crate::captioning::{Captioner, SearchSettings, Strategy, WrittenCaption};
+use crate::captioning::{CpuCaptioner, PhotoPixels, SearchSettings, Strategy, WrittenCaption};
 use crate::dataset::{DataSet, Photo};
 use crate::runs::TrainedRun;
 use crate::vision::photo::{self, PhotoError};
-use crate::vision::preprocess::Preprocessing;
 
 /// Photos captioned at once, where nobody waits for the first.
 const BATCH: usize = 16;
@@ -35,20 +34,18 @@ const BATCH: usize = 16;
   cutline caption flickr8k-merge-001 photo.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam 5 > captions.tsv
   cutline caption flickr8k-merge-001 photo.jpg --temperature 0.8 --seed 3
+  cutline caption flickr8k-merge-001 photo.jpg --with flickr8k-inject-001
   cutline caption flickr8k-merge-001 photo.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
-    /// The run's name, or the path of its directory
-    #[arg(value_name = "RUN")]
-    run: String,
+    #[command(flatten)]
+    members: MemberArgs,
     /// The photos: JPEG, PNG, GIF, WebP, TIFF or BMP
     #[arg(value_name = "PHOTO", required = true)]
     photos: Vec<PathBuf>,
-    /// The checkpoint to use
-    #[arg(long, value_enum, default_value_t)]
-    checkpoint: Checkpoint,
-    /// The backbone's weights, where the file is no longer where `prepare` read it
+    /// The backbone's weights, where the file is no longer where `prepare` read it; may be given again, for the runs of
+    /// --with in their order
     #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    weights: Vec<PathBuf>,
     /// Print JSON: one object a line with `photo`, `caption`, `log_probability`, `alternatives` and, where
     /// known, `references`
     #[arg(long)]
@@ -61,20 +58,19 @@ pub(super) struct Caption {
 
 impl Caption {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let directory = context.root.find_run(&self.run)?;
-        let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
+        let runs = self.members.open(context)?;
+        let run = &runs.first;
         let search = self.search.over(&run.record.settings.search)?;
         let form = self.form(context);
         let references = match form {
             Form::Lines => References::default(),
-            Form::Json | Form::Shown => References::of(&run, context),
+            Form::Json | Form::Shown => References::of(run, context),
         };
-        let weights = self.weights.as_ref().or(run.record.data.weights.as_ref());
-        let captioner = Captioner::new(run.model, run.vocabulary, weights.map(PathBuf::as_path))?;
+        let captioner = runs.captioner(&self.weights)?;
 
         let mut unread = 0;
         for paths in self.photos.chunks(batch_size(form, &search)) {
-            let (photos, errors) = read(paths, captioner.preprocessing(), form);
+            let (photos, errors) = read(paths, &captioner, form);
             for error in &errors {
                 tell(error, context);
             }
@@ -82,8 +78,8 @@ impl Caption {
             if photos.is_empty() {
                 continue;
             }
-            let pixels = photos.iter().flat_map(|photo| &photo.pixels).copied().collect();
-            let found = captioner.captions(pixels, &search)?;
+            let (photos, pixels): (Vec<_>, Vec<_>) = photos.into_iter().unzip();
+            let found = captioner.captions(&pixels, &search)?;
             for (photo, captions) in photos.into_iter().zip(&found) {
                 let known = references.of_photo(photo.path);
                 match form {
@@ -159,23 +155,21 @@ struct ReadPhoto<'a> {
     path: &'a Path,
     /// Kept where it will be shown.
     image: Option<RgbImage>,
-    pixels: Vec<f32>,
 }
 
 /// Decodes photos on all threads; those that cannot be decoded stand in the second list.
 fn read<'a>(
     paths: &'a [PathBuf],
-    preprocessing: &Preprocessing,
+    captioner: &CpuCaptioner,
     form: Form,
-) -> (Vec<ReadPhoto<'a>>, Vec<PhotoError>) {
-    let results: Vec<Result<ReadPhoto<'_>, PhotoError>> = paths
+) -> (Vec<(ReadPhoto<'a>, PhotoPixels)>, Vec<PhotoError>) {
+    let results: Vec<Result<_, PhotoError>> = paths
         .par_iter()
         .map(|path| {
             let image = photo::decode(path)?;
-            let mut pixels = vec![0.0; preprocessing.pixels_len()];
-            preprocessing.write_pixels(&image, &mut pixels);
+            let pixels = captioner.look(&image);
             let image = (form == Form::Shown).then_some(image);
-            Ok(ReadPhoto { path, image, pixels })
+            Ok((ReadPhoto { path, image }, pixels))
         })
         .collect();
     let (mut photos, mut errors) = (Vec::new(), Vec::new());

@@ -10,15 +10,17 @@ use dfdx::prelude::Cpu;
 
 use super::interrupt::Interrupted;
 use super::job::{detach, run_job};
+use super::members::{Chosen, MemberArgs};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::SearchArgs;
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
-use crate::captioning::PhotoInputs;
+use crate::captioning::{Member, PhotoInputs};
 use crate::dataset::{self, DataSet, Photo};
 use crate::evaluation::{
-    CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, Subject, background, evaluate,
+    CaptionedPhoto, Collapse, EnsembleMember, EvaluationError, EvaluationSplit, Report, Subject, background,
+    evaluate,
 };
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name, RunDirectory, TrainedRun};
@@ -40,26 +42,23 @@ const REFERENCES: usize = 2;
   cutline evaluate flickr8k-merge-001
   cutline evaluate flickr8k-merge-001 --split test --beam 5
   cutline evaluate flickr8k-merge-001 --beam 5 --name beam-5 --detach
+  cutline evaluate flickr8k-merge-001 --with flickr8k-inject-001 --with flickr8k-merge-002
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
 pub(super) struct Evaluate {
-    /// The run's name, or the path of its directory
-    #[arg(value_name = "RUN")]
-    run: String,
+    #[command(flatten)]
+    members: MemberArgs,
     /// The split whose photos are captioned
     #[arg(long, value_enum, default_value_t)]
     split: Split,
-    /// The checkpoint to use
-    #[arg(long, value_enum, default_value_t)]
-    checkpoint: Checkpoint,
     /// Print JSON: all figures, and every photo with its caption and its own scores
     #[arg(long)]
     json: bool,
     /// Write the same JSON into a file as well
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The evaluation's name: its report is kept in the run, at `evaluations/NAME/report.json`; SPLIT-CHECKPOINT if
-    /// not given
+    /// The evaluation's name: its report is kept in the run, at `evaluations/NAME/report.json`; SPLIT-CHECKPOINT
+    /// if not given, and behind it the runs of --with
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
     /// Evaluate in a process of its own that no closing terminal reaches
@@ -92,43 +91,17 @@ impl From<Split> for dataset::Split {
     }
 }
 
-/// Which of a run's checkpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Checkpoint {
-    /// The one with the best dev score
-    #[default]
-    Best,
-    /// The last one saved
-    Latest,
-}
-
-impl Checkpoint {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Latest => "latest",
-        }
-    }
-
-    /// Its file.
-    pub(super) fn path(self, run: &RunDirectory) -> PathBuf {
-        match self {
-            Self::Best => run.best(),
-            Self::Latest => run.latest(),
-        }
-    }
-}
-
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let run = context.root.find_run(&self.run)?;
+        let run = self.members.first(context)?.directory;
         // Before the work, not after it.
         self.out.as_deref().map(output::check_place).transpose()?;
-        let job = self.job(&run);
+        let others = self.members.others(context)?;
+        let job = self.job(&run, &others);
         if self.detach {
             return detach(&job, context);
         }
-        let report = match self.kept_report(&run, &job, context) {
+        let report = match self.kept_report(&run, &others, &job, context) {
             Err(error) if is_read_only(&error) => {
                 context.notice(&format!(
                     "{} cannot be written to: the report is not kept there",
@@ -151,17 +124,30 @@ impl Evaluate {
     }
 
     /// The job of evaluating, by the evaluation's name.
-    fn job(&self, run: &RunDirectory) -> JobDirectory {
-        let split = dataset::Split::from(self.split);
-        let usual = || Name::fitting(&format!("{split}-{}", self.checkpoint.name()));
-        let name = self.name.clone().unwrap_or_else(usual);
+    fn job(&self, run: &RunDirectory, others: &[Chosen]) -> JobDirectory {
+        let name = self.name.clone().unwrap_or_else(|| self.usual_name(others));
         JobDirectory::new(run.evaluation(&name))
+    }
+
+    /// Split and checkpoint, such as `dev-best`, and who writes along: another ensemble is another evaluation.
+    fn usual_name(&self, others: &[Chosen]) -> Name {
+        let (split, own) = (dataset::Split::from(self.split), self.members.checkpoint.name());
+        let mut name = format!("{split}-{own}");
+        for (at, other) in others.iter().map(Chosen::named).enumerate() {
+            name += if at == 0 { "-with-" } else { "-" };
+            name += &other.run;
+            if other.checkpoint != own {
+                name += &format!("-{}", other.checkpoint);
+            }
+        }
+        Name::fitting(&name)
     }
 
     /// The report, made by a job of the run and kept there.
     fn kept_report(
         &self,
         run: &RunDirectory,
+        others: &[Chosen],
         job: &JobDirectory,
         context: &Context,
     ) -> anyhow::Result<Report> {
@@ -173,7 +159,8 @@ impl Evaluate {
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
                 "split": dataset::Split::from(self.split),
-                "checkpoint": self.checkpoint.name(),
+                "checkpoint": self.members.checkpoint.name(),
+                "with": named(others),
                 "search": self.search.over(&record.settings.search)?,
             }),
             step: 0,
@@ -204,8 +191,8 @@ impl Evaluate {
         context: &Context,
         watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> anyhow::Result<Report> {
-        let directory = context.root.find_run(&self.run)?;
-        let run = TrainedRun::open(&directory, &self.checkpoint.path(&directory), &Cpu::default())?;
+        let runs = self.members.open(context)?;
+        let run = &runs.first;
         let search = self.search.over(&run.record.settings.search)?;
         let data_directory = run.data_set_directory(&context.root)?;
         let data_set = DataSet::load(&data_directory)?;
@@ -219,10 +206,12 @@ impl Evaluate {
         let split = dataset::Split::from(self.split);
         let photos: Vec<&Photo> = data_set.photos(split).collect();
         anyhow::ensure!(!photos.is_empty(), EvaluationError::Empty(split));
-        let inputs = PhotoInputs::open(&run.model.spec().encoder, &data_directory, photos.iter().copied())?;
+        let inputs = runs.inputs(&photos, &data_directory, &context.root)?;
+        let members: Vec<Member<'_, Cpu>> = runs.members().zip(&inputs).map(member).collect();
         let subject = Subject {
-            run: directory.name(),
-            checkpoint: self.checkpoint.name().to_owned(),
+            run: run.directory.name(),
+            checkpoint: self.members.checkpoint.name().to_owned(),
+            with: named(&self.members.others(context)?),
             data_set: data_set.manifest.name.clone(),
             data_hash: data_set.hash.clone(),
             split,
@@ -235,11 +224,10 @@ impl Evaluate {
         });
         let mut done = 0;
         let report = evaluate(
-            &run.model,
+            &members,
             &run.vocabulary,
             &EvaluationSplit {
                 photos: &photos,
-                inputs: &inputs,
                 background: background(&data_set, &run.vocabulary),
             },
             subject,
@@ -262,6 +250,15 @@ impl Evaluate {
         progress.finish();
         Ok(report?)
     }
+}
+
+fn member<'a>((run, inputs): (&'a TrainedRun<Cpu>, &'a PhotoInputs)) -> Member<'a, Cpu> {
+    let model = &run.model;
+    Member { model, inputs }
+}
+
+fn named(chosen: &[Chosen]) -> Vec<EnsembleMember> {
+    chosen.iter().map(Chosen::named).collect()
 }
 
 /// Whether the run belongs to somebody else, or lies on a disk that cannot be written to.
@@ -300,11 +297,11 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
     let subject = &report.subject;
     let _ = writeln!(
         text,
-        "{} photos of {}, {} split; {} checkpoint; {}\n",
+        "{} photos of {}, {} split; {}; {}\n",
         report.figures.photos,
         display_safe(&subject.data_set),
         subject.split,
-        subject.checkpoint,
+        display_safe(&subject.told_model()),
         report.search
     );
     for (label, value) in signs_of_illness(report) {

@@ -18,6 +18,7 @@ pub mod interrupt;
 mod job;
 mod json;
 mod keys;
+mod members;
 mod output;
 mod picture;
 mod prepare;

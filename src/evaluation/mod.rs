@@ -9,7 +9,7 @@ mod similarity;
 #[cfg(test)]
 mod tests;
 
-use crate::captioning::{EncoderSpec, Hypothesis, Model, PhotoInputs, SearchSettings, caption_all};
+use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, SearchSettings, caption_all};
 use crate::dataset::{DataSet, Photo, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
 use crate::nn::{Backend, DeviceResult};
@@ -21,7 +21,7 @@ pub use collapse::{Cause, Collapse, Sign};
 pub use comparison::{Against, Compared, Comparison, ExportError, Format};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 pub use photo_scores::{Change, Histogram, most_changed};
-pub use report::{CaptionedPhoto, Encoder, Evidence, Figures, Report, Subject};
+pub use report::{CaptionedPhoto, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;
 
 /// Shuffles the captions; fixed, so that a report can be made again.
@@ -34,8 +34,6 @@ const PHOTOS_COMPARED: usize = 100;
 pub struct EvaluationSplit<'a> {
     /// The photos.
     pub photos: &'a [&'a Photo],
-    /// What the model is given of them, in the same order.
-    pub inputs: &'a PhotoInputs,
     /// What the model could have learned from.
     pub background: Background<'a>,
 }
@@ -63,14 +61,18 @@ pub fn background<'a>(data_set: &'a DataSet, vocabulary: &'a Vocabulary) -> Back
     }
 }
 
-/// Captions every photo of a split and scores the captions against all references.
+/// Captions every photo of a split and scores the captions against all references. Several members write together;
+/// each has the photos in the split's order.
 ///
 /// `progress` is told how many photos are done, and may break off.
 ///
 /// # Errors
 /// Where the split is empty, or the device refuses.
+///
+/// # Panics
+/// Without members.
 pub fn evaluate<D: Backend>(
-    model: &Model<D>,
+    members: &[Member<'_, D>],
     vocabulary: &Vocabulary,
     split: &EvaluationSplit<'_>,
     subject: Subject,
@@ -82,12 +84,12 @@ pub fn evaluate<D: Backend>(
     }
     let device = |error: D::Err| EvaluationError::Device(format!("{error:?}"));
     let places: Vec<usize> = (0..split.photos.len()).collect();
-    let found = caption_all(model, split.inputs, &places, search, progress).map_err(device)?;
+    let found = caption_all(members, &places, search, progress).map_err(device)?;
     if found.len() < places.len() {
         return Err(EvaluationError::Stopped);
     }
     let best: Vec<&Hypothesis> = found.iter().filter_map(|found| found.first()).collect();
-    let evidence = gather_evidence(model, split, &best).map_err(device)?;
+    let evidence = gather_evidence(&members[0], &best).map_err(device)?;
     let captions: Vec<Captioned<'_>> = best
         .into_iter()
         .zip(split.photos)
@@ -173,12 +175,11 @@ fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D,
 }
 
 fn gather_evidence<D: Backend>(
-    model: &Model<D>,
-    split: &EvaluationSplit<'_>,
+    Member { model, inputs }: &Member<'_, D>,
     best: &[&Hypothesis],
 ) -> DeviceResult<D, Evidence> {
-    let step = split.photos.len().div_ceil(PHOTOS_COMPARED).max(1);
-    let places: Vec<usize> = (0..split.photos.len()).step_by(step).collect();
+    let step = best.len().div_ceil(PHOTOS_COMPARED).max(1);
+    let places: Vec<usize> = (0..best.len()).step_by(step).collect();
     let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
     // The end marker is a token too.
     let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
@@ -187,7 +188,7 @@ fn gather_evidence<D: Backend>(
             EncoderSpec::Features(_) => Encoder::Published,
             EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
         },
-        feature_similarity: similarity(model, split.inputs.read(&places))?,
+        feature_similarity: similarity(model, inputs.read(&places))?,
         token_log_probability: log_probability / tokens.max(1) as f64,
         uniform_log_probability: -(model.spec().vocabulary as f64).ln(),
     })

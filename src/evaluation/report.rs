@@ -5,6 +5,7 @@ use crate::captioning::SearchSettings;
 use crate::dataset::Split;
 use crate::metrics::{Diversity, Interval, Scores, Shuffled};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 
 /// All that an evaluation finds. As JSON it has the scores at its top, as fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +31,41 @@ pub struct Subject {
     pub run: String,
     /// `best` or `latest`.
     pub checkpoint: String,
+    /// What wrote together with it, where an ensemble was evaluated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<EnsembleMember>,
     /// The data set's name.
     pub data_set: String,
     /// The data set's hash.
     pub data_hash: String,
     /// The split.
     pub split: Split,
+}
+
+impl Subject {
+    /// Which checkpoint, or which ensemble, in a few words: `best checkpoint`.
+    pub fn told_model(&self) -> String {
+        let with: Vec<String> = self.with.iter().map(EnsembleMember::to_string).collect();
+        match with.as_slice() {
+            [] => format!("{} checkpoint", self.checkpoint),
+            with => format!("{} checkpoint with {}", self.checkpoint, with.join(", ")),
+        }
+    }
+}
+
+/// A checkpoint that wrote together with another run's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnsembleMember {
+    /// The run's name.
+    pub run: String,
+    /// `best` or `latest`.
+    pub checkpoint: String,
+}
+
+impl fmt::Display for EnsembleMember {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.run, self.checkpoint)
+    }
 }
 
 /// Scores and all that puts them into proportion.
@@ -52,7 +82,7 @@ pub struct Figures {
     pub diversity: Diversity,
     /// What is left of the scores when captions go to other photos.
     pub shuffled: Shuffled,
-    /// What tells the causes of a collapse apart.
+    /// What tells the causes of a collapse apart; of an ensemble, the first member's.
     pub evidence: Evidence,
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the report on captions made up for the purpose.
 
 use super::*;
+use crate::captioning::PhotoInputs;
 use crate::dataset::Caption;
 use crate::metrics::Scores;
 
@@ -69,6 +70,7 @@ pub(super) fn report_on_photos(
     let subject = Subject {
         run: "run".into(),
         checkpoint: "best".into(),
+        with: Vec::new(),
         data_set: "things".into(),
         data_hash: String::new(),
         split: Split::Dev,

@@ -1,6 +1,7 @@
 //! The run directory: what a run leaves on disk, and where; and how a run is trained and used.
 
 mod directory_error;
+mod ensemble;
 mod evaluations;
 mod event;
 pub mod health;
@@ -12,6 +13,7 @@ mod trained;
 mod training_run;
 
 pub use directory_error::DirectoryError;
+pub use ensemble::{CheckpointOf, TrainedEnsemble};
 pub use evaluations::{KeptEvaluation, KeptEvaluationError};
 pub use event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record, Start, Text};
 pub use name::{Name, NameError};

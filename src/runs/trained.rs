@@ -45,10 +45,28 @@ pub enum TrainedRunError {
         /// The words that the model knows, markers included.
         expected: usize,
     },
+    /// Two runs that are to write together have different words.
+    #[error(
+        "run `{run}` and run `{other}` cannot write together: word {place} is {word} in the first vocabulary and {other_word} in the second; take runs that were trained on the same data set, prepared in the same way"
+    )]
+    OtherWords {
+        /// One run.
+        run: String,
+        /// The other one.
+        other: String,
+        /// The first word that differs, counted from 1.
+        place: usize,
+        /// It in the one, in quotes, or that it is missing.
+        word: String,
+        /// It in the other.
+        other_word: String,
+    },
 }
 
 /// A run that captions can be written with.
 pub struct TrainedRun<D: Backend> {
+    /// Where it lies.
+    pub directory: RunDirectory,
     /// What it was started with.
     pub record: RunRecord,
     /// The model of the checkpoint.
@@ -80,6 +98,7 @@ impl<D: Backend> TrainedRun<D> {
             });
         }
         Ok(Self {
+            directory: run.clone(),
             record,
             model,
             vocabulary,

@@ -3,7 +3,7 @@
 use super::event::{Evaluation, Occasion, Progress, Sample, Samples, TrainingEvent};
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Hypothesis, caption_all};
+use crate::captioning::{Hypothesis, Member, caption_all};
 use crate::metrics;
 use crate::nn::Backend;
 use std::ops::ControlFlow;
@@ -86,8 +86,11 @@ impl<D: Backend> Trainer<'_, D> {
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<String>>, TrainingError> {
         let search = &self.settings.search;
-        let found = caption_all(&self.model, &self.dev.inputs, places, search, progress)
-            .map_err(TrainingError::device)?;
+        let alone = Member {
+            model: &self.model,
+            inputs: &self.dev.inputs,
+        };
+        let found = caption_all(&[alone], places, search, progress).map_err(TrainingError::device)?;
         let words = |found: &Vec<Hypothesis>| {
             let best = found.first();
             best.map(|best| self.vocabulary.decode(&best.tokens))

@@ -2,7 +2,8 @@
 
 use super::message::{CaptionRequest, Message};
 use crate::captioning::{CpuCaptioner, WrittenCaption, cpu};
-use crate::runs::{Root, TrainedRun};
+use crate::evaluation::EnsembleMember;
+use crate::runs::{CheckpointOf, Root, TrainedEnsemble};
 use crate::vision::photo;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
@@ -22,11 +23,16 @@ pub(super) fn write(root: &Root, asked: &Receiver<CaptionRequest>, tell: &Sender
 
 /// The captioner that was used last.
 struct Kept {
-    run: String,
-    checkpoint: String,
+    members: Vec<KeptMember>,
+    captioner: CpuCaptioner,
+}
+
+/// One of the checkpoints that it writes with.
+#[derive(PartialEq)]
+struct KeptMember {
+    checkpoint: CheckpointOf,
     /// When the checkpoint was written: it is replaced while training goes on.
     written: Option<SystemTime>,
-    captioner: CpuCaptioner,
 }
 
 fn caption(
@@ -37,9 +43,7 @@ fn caption(
     let told = |error: &dyn std::error::Error| error.to_string();
     let image = photo::decode(&request.photo).map_err(|error| told(&error))?;
     let captioner = captioner(root, kept, request)?;
-    let mut pixels = vec![0.0; captioner.preprocessing().pixels_len()];
-    captioner.preprocessing().write_pixels(&image, &mut pixels);
-    let found = captioner.captions(pixels, &request.search);
+    let found = captioner.captions(&[captioner.look(&image)], &request.search);
     let mut found = found.map_err(|error| told(&error))?;
     Ok(found.pop().unwrap_or_default())
 }
@@ -49,32 +53,48 @@ fn captioner<'a>(
     kept: &'a mut Option<Kept>,
     request: &CaptionRequest,
 ) -> Result<&'a CpuCaptioner, String> {
-    let directory = root.find_run(&request.run).map_err(|error| error.to_string())?;
-    let path = match request.checkpoint.as_str() {
-        "latest" => directory.latest(),
-        _ => directory.best(),
-    };
-    let written = written(&path);
-    let is_it = |kept: &Kept| {
-        kept.run == request.run && kept.checkpoint == request.checkpoint && kept.written == written
-    };
-    if !kept.as_ref().is_some_and(is_it) {
+    let members = members(root, request)?;
+    if !kept.as_ref().is_some_and(|kept| kept.members == members) {
         // The old one goes before the new one comes: they are large.
         *kept = None;
-        let run = TrainedRun::open(&directory, &path, &cpu()).map_err(|error| error.to_string())?;
-        let weights = run.record.data.weights.clone();
-        let captioner = CpuCaptioner::new(run.model, run.vocabulary, weights.as_deref());
         *kept = Some(Kept {
-            run: request.run.clone(),
-            checkpoint: request.checkpoint.clone(),
-            written,
-            captioner: captioner.map_err(|error| error.to_string())?,
+            captioner: open(&members)?,
+            members,
         });
     }
     match kept {
         Some(kept) => Ok(&kept.captioner),
         None => Err("the captioner was not kept".to_owned()),
     }
+}
+
+/// The checkpoints that are to write.
+fn members(root: &Root, request: &CaptionRequest) -> Result<Vec<KeptMember>, String> {
+    let first = EnsembleMember {
+        run: request.run.clone(),
+        checkpoint: request.checkpoint.clone(),
+    };
+    let found = std::iter::once(&first).chain(&request.with).map(|member| {
+        let run = root.find_run(&member.run).map_err(|error| error.to_string())?;
+        let path = match member.checkpoint.as_str() {
+            "latest" => run.latest(),
+            _ => run.best(),
+        };
+        Ok(KeptMember {
+            written: written(&path),
+            checkpoint: CheckpointOf { run, path },
+        })
+    });
+    found.collect()
+}
+
+fn open(members: &[KeptMember]) -> Result<CpuCaptioner, String> {
+    let checkpoints: Vec<CheckpointOf> = members.iter().map(|member| member.checkpoint.clone()).collect();
+    let Some((first, others)) = checkpoints.split_first() else {
+        return Err("no checkpoint was asked for".to_owned());
+    };
+    let runs = TrainedEnsemble::open(first, others, &cpu()).map_err(|error| error.to_string())?;
+    runs.captioner(&[]).map_err(|error| error.to_string())
 }
 
 fn written(path: &Path) -> Option<SystemTime> {

@@ -5,7 +5,7 @@ use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
 use crate::captioning::{SearchSettings, WrittenCaption};
 use crate::dataset::{Manifest, Photo, Report as DataReport};
-use crate::evaluation::{Comparison, NamedReport, Report};
+use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::runs::Record;
 use crate::runs::job::{Command, State, Summary};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
@@ -224,6 +224,8 @@ pub struct CaptionRequest {
     pub run: String,
     /// `best` or `latest`.
     pub checkpoint: String,
+    /// Together with these.
+    pub with: Vec<EnsembleMember>,
     /// Of this photo.
     pub photo: PathBuf,
     /// Found in this way.

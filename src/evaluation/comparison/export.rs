@@ -80,6 +80,7 @@ impl Comparison {
             "evaluation",
             "run",
             "checkpoint",
+            "with",
             "data_set",
             "split",
             "search",
@@ -184,7 +185,7 @@ impl Compared {
     }
 
     /// A line of CSV for each score.
-    fn records(&self, baseline: &str) -> Vec<[String; 16]> {
+    fn records(&self, baseline: &str) -> Vec<[String; 17]> {
         let differences = self.differences().map(Scores::into_array);
         let values = self
             .scores
@@ -192,6 +193,7 @@ impl Compared {
             .into_iter()
             .zip(self.intervals_95.into_array());
         let values = Scores::NAMES.into_iter().zip(values).enumerate();
+        let with: Vec<String> = self.subject.with.iter().map(ToString::to_string).collect();
         let safe = |text: &str| display_safe(text).into_owned();
         values
             .map(|(metric, (name, (score, Interval { low, high })))| {
@@ -203,6 +205,7 @@ impl Compared {
                     self.safe_name(),
                     safe(&self.subject.run),
                     safe(&self.subject.checkpoint),
+                    safe(&with.join(" ")),
                     safe(&self.subject.data_set),
                     self.subject.split.to_string(),
                     self.search.to_string(),

@@ -132,14 +132,9 @@ impl Compared {
     }
 
     fn told(&self) -> String {
-        let Subject {
-            checkpoint,
-            data_set,
-            split,
-            ..
-        } = &self.subject;
-        let (photos, search) = (self.photos, &self.search);
-        let told = format!("{photos} photos of {data_set}, {split} split; {checkpoint} checkpoint; {search}");
+        let Subject { data_set, split, .. } = &self.subject;
+        let (photos, model, search) = (self.photos, self.subject.told_model(), &self.search);
+        let told = format!("{photos} photos of {data_set}, {split} split; {model}; {search}");
         display_safe(&told).into_owned()
     }
 }

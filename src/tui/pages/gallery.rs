@@ -384,6 +384,7 @@ impl App {
             (
                 run.clone(),
                 report.subject.checkpoint.clone(),
+                report.subject.with.clone(),
                 report.search.clone(),
             )
         });
@@ -391,12 +392,14 @@ impl App {
             let view = self.runs.open()?;
             let search = view.settings.pointer("/search").cloned();
             let search = search.and_then(|search| serde_json::from_value(search).ok());
-            Some((view.name.clone(), "best".to_owned(), search.unwrap_or_default()))
+            let search = search.unwrap_or_default();
+            Some((view.name.clone(), "best".to_owned(), Vec::new(), search))
         };
-        let (run, checkpoint, search) = of_report.or_else(of_run)?;
+        let (run, checkpoint, with, search) = of_report.or_else(of_run)?;
         Some(CaptionRequest {
             run,
             checkpoint,
+            with,
             photo,
             search: self.gallery.tried.clone().unwrap_or(search),
         })

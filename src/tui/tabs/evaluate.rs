@@ -187,11 +187,11 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
     if let Some(head) = &selected.head {
         lines.push(Line::styled(
             format!(
-                "{} photos of {}, {} split, {} checkpoint, {}",
+                "{} photos of {}, {} split, {}, {}",
                 HumanCount(head.figures.photos as u64),
                 display_safe(&head.subject.data_set),
                 head.subject.split,
-                head.subject.checkpoint,
+                display_safe(&head.subject.told_model()),
                 head.search
             ),
             theme.quiet,

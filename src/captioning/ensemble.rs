@@ -1,0 +1,172 @@
+//! Models that write captions together: at every step, the mean of their log-probabilities.
+//!
+//! They share a vocabulary and nothing else. What they were trained on, which decoder they are and how they see a
+//! photo is each one's own. The log-probability of a caption is then the mean of those that the members give it.
+
+use super::inputs::PhotoInputs;
+use super::model::Model;
+use crate::decoder::{DecoderState, Writer};
+use crate::nn::host::values;
+use crate::nn::{Backend, DeviceResult, Regions};
+use crate::text::TokenId;
+use dfdx::prelude::HasShape;
+
+/// A model, and what it is given of the photos that are captioned. One alone makes an ensemble too.
+pub struct Member<'a, D: Backend> {
+    /// The model.
+    pub model: &'a Model<D>,
+    /// Its encoder's inputs, photo by photo in the same order for all members.
+    pub inputs: &'a PhotoInputs,
+}
+
+/// What a member starts from: the decoder that writes, and what it sees of the photos.
+pub(super) type Beginning<'w, D> = (&'w dyn Writer<D>, Regions<D>);
+
+/// The members in the middle of their captions, a row of state for every caption.
+pub(super) struct Ensemble<'w, D: Backend> {
+    voices: Vec<Voice<'w, D>>,
+}
+
+struct Voice<'w, D: Backend> {
+    writer: &'w dyn Writer<D>,
+    state: DecoderState<D>,
+}
+
+/// What the members say of the next words: in every row, the logits of one member after the other's.
+pub(super) struct Logits {
+    /// All rows.
+    pub(super) values: Vec<f32>,
+    /// Values in a row.
+    pub(super) row_len: usize,
+    /// Words of the vocabulary: values of one member in a row.
+    pub(super) words: usize,
+}
+
+impl<'w, D: Backend> Ensemble<'w, D> {
+    /// Before the first word, a row for every photo.
+    pub(super) fn start(members: Vec<Beginning<'w, D>>) -> DeviceResult<D, Self> {
+        let start = |(writer, regions): Beginning<'w, D>| {
+            let state = writer.start(regions)?;
+            Ok(Voice { writer, state })
+        };
+        let voices = members.into_iter().map(start).collect::<DeviceResult<D, _>>()?;
+        Ok(Self { voices })
+    }
+
+    /// The listed rows, which may repeat.
+    pub(super) fn select(self, rows: &[usize]) -> DeviceResult<D, Self> {
+        self.map(|Voice { writer, state }| {
+            let state = state.select(rows)?;
+            Ok(Voice { writer, state })
+        })
+    }
+
+    /// Reads one word a row.
+    pub(super) fn step(self, words: &[TokenId]) -> DeviceResult<D, (Logits, Self)> {
+        let mut said = Vec::with_capacity(self.voices.len());
+        let mut width = 0;
+        let after = self.map(|Voice { writer, state }| {
+            let (logits, state) = writer.step(state, words)?;
+            width = logits.shape().1;
+            said.push(values(&logits));
+            Ok(Voice { writer, state })
+        })?;
+        let logits = Logits {
+            row_len: width * said.len(),
+            words: width,
+            values: side_by_side(said, width),
+        };
+        Ok((logits, after))
+    }
+
+    fn map(self, change: impl FnMut(Voice<'w, D>) -> DeviceResult<D, Voice<'w, D>>) -> DeviceResult<D, Self> {
+        let voices = self
+            .voices
+            .into_iter()
+            .map(change)
+            .collect::<DeviceResult<D, _>>()?;
+        Ok(Self { voices })
+    }
+}
+
+/// The rows of several matrices of one width beside each other; a single matrix stays as it is.
+fn side_by_side(mut matrices: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
+    if matrices.len() == 1 {
+        return matrices.remove(0);
+    }
+    let rows = matrices.first().map_or(0, |matrix| matrix.len() / width.max(1));
+    let mut joined = Vec::with_capacity(rows * width * matrices.len());
+    for row in 0..rows {
+        for matrix in &matrices {
+            joined.extend_from_slice(&matrix[row * width..][..width]);
+        }
+    }
+    joined
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captioning::tests::{VOCABULARY, model_of};
+    use crate::captioning::{Hypothesis, SearchSettings, Strategy, caption_all};
+    use crate::decoder::DecoderKind;
+    use crate::nn::testing::assert_close;
+    use dfdx::prelude::Cpu;
+    use std::ops::ControlFlow;
+
+    const PHOTOS: usize = 9;
+
+    fn inputs(channels: usize) -> PhotoInputs {
+        let values = (0..PHOTOS * channels).map(|n| (n * n % 17) as f32 / 8.0 - 1.0);
+        PhotoInputs::in_memory(values.collect(), channels)
+    }
+
+    fn captions(members: &[(&Model<Cpu>, &PhotoInputs)], search: &SearchSettings) -> Vec<Vec<Hypothesis>> {
+        let member = |&(model, inputs): &(_, _)| Member { model, inputs };
+        let members: Vec<Member<'_, Cpu>> = members.iter().map(member).collect();
+        let places: Vec<usize> = (0..PHOTOS).collect();
+        caption_all(&members, &places, search, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    /// The log-probabilities of all first words that may be written, by word.
+    fn first_words(members: &[(&Model<Cpu>, &PhotoInputs)], photo: usize) -> Vec<f32> {
+        let search = SearchSettings {
+            beam: VOCABULARY,
+            maximum_length: 1,
+            ..Default::default()
+        };
+        let mut found = captions(members, &search).swap_remove(photo);
+        found.sort_by_key(|hypothesis| hypothesis.tokens[0]);
+        found.iter().map(|found| found.log_probability as f32).collect()
+    }
+
+    #[test]
+    fn a_model_with_itself_writes_what_it_writes_alone() {
+        let (model, inputs) = (model_of(DecoderKind::Inject, 5, 4), inputs(5));
+        let alone = (&model, &inputs);
+        for strategy in [Strategy::Beam, Strategy::Sample] {
+            let search = SearchSettings {
+                strategy,
+                beam: 4,
+                ..Default::default()
+            };
+            assert_eq!(captions(&[alone, alone], &search), captions(&[alone], &search));
+        }
+    }
+
+    #[test]
+    fn members_of_any_kind_count_by_the_mean_of_their_log_probabilities() {
+        let models = [
+            (model_of(DecoderKind::Inject, 5, 1), inputs(5)),
+            (model_of(DecoderKind::Merge, 3, 2), inputs(3)),
+            (model_of(DecoderKind::Merge, 5, 3), inputs(5)),
+        ];
+        let members: Vec<_> = models.iter().map(|(model, inputs)| (model, inputs)).collect();
+        for photo in 0..PHOTOS {
+            let alone: Vec<Vec<f32>> = members.iter().map(|&one| first_words(&[one], photo)).collect();
+            let mean = |word: usize| alone.iter().map(|one| one[word]).sum::<f32>() / 3.0;
+            let expected: Vec<f32> = (0..alone[0].len()).map(mean).collect();
+            assert_close(&first_words(&members, photo), &expected, 1e-6);
+        }
+    }
+}
