@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use assert_cmd::Command;
-use cutline::captioning::{EncoderSpec, Model, ModelSpec, save};
-use cutline::dataset::{DataSet, PrepareSettings, Source, prepare};
+use cutline::captioning::{EncoderSpec, Model, ModelSpec, NGramTable, save};
+use cutline::dataset::{DataSet, Photo, PrepareSettings, Source, Split, prepare};
 use cutline::decoder::{DecoderKind, DecoderSettings};
 use cutline::evaluation::Report;
 use cutline::metrics::{Example, score};
@@ -369,6 +369,62 @@ mod ensembles {
         }
         let error = place.fails(&["evaluate", "squares-001", "--with", "squares-002/latest"]);
         assert!(error.contains("no such checkpoint yet"), "{error}");
+    }
+}
+
+mod consensus {
+    use super::*;
+
+    const ON: [&str; 6] = ["--beam", "8", "--consensus", "1", "--consensus-temperature", "5"];
+
+    fn write_ngrams(place: &Place) {
+        let data_set = DataSet::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
+        let encode = |photo: &Photo| {
+            let captions = photo.captions.iter();
+            captions
+                .map(|caption| data_set.vocabulary.encode(&caption.tokens))
+                .collect()
+        };
+        let captions: Vec<Vec<Vec<u32>>> = data_set.photos(Split::Train).map(encode).collect();
+        NGramTable::of(captions.iter().map(Vec::as_slice))
+            .write(&place.run_directory().ngrams())
+            .unwrap();
+    }
+
+    #[test]
+    fn captions_that_others_agree_with_are_chosen_wherever_captions_are_written() {
+        let place = Place::new(OPINIONATED);
+        write_ngrams(&place);
+        let (plain, report) = (place.report(&["--beam", "8"]), place.report(&ON));
+        assert_eq!(report.search.consensus, 1.0);
+        assert_ne!(plain.captions, report.captions);
+        let photo = place
+            .directory
+            .path()
+            .join("source")
+            .join(&report.captions[5].photo);
+        let line = place.succeeds(&[&["caption", "squares-001", text(&photo)][..], &ON].concat());
+        let (_, caption) = line.trim_end().split_once('\t').unwrap();
+        assert_eq!(caption, report.captions[5].caption);
+    }
+
+    #[test]
+    fn a_run_without_the_table_says_so_where_it_is_needed() {
+        let place = Place::new(OPINIONATED);
+        for arguments in [
+            &["evaluate", "squares-001"][..],
+            &["caption", "squares-001", "x.png"],
+        ] {
+            let error = place.fails(&[arguments, &ON].concat());
+            assert!(
+                error.contains("run `squares-001` has no table of n-grams"),
+                "{error}"
+            );
+        }
+        fs::write(place.run_directory().ngrams(), "24 photos, 1 n-grams\n99 2\n").unwrap();
+        let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
+        assert!(error.contains("ngrams.txt, line 2 is of a token that"), "{error}");
+        place.report(&["--beam", "8"]);
     }
 }
 

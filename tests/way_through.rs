@@ -51,7 +51,7 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     let copy = elsewhere.path().join("a copy");
     fs::create_dir(&copy).unwrap();
     let run = place.run_directory("first");
-    for file in [run.config(), run.best(), run.vocabulary()] {
+    for file in [run.config(), run.best(), run.vocabulary(), run.ngrams()] {
         fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
     }
     let photo = elsewhere.path().join("photo.png");
@@ -63,6 +63,7 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
         line,
         format!("{}\t{}\n", text(&photo), report.captions[0].caption)
     );
+    elsewhere.succeeds(&["caption", text(&copy), text(&photo), "--consensus", "0.5"]);
 }
 
 #[cfg(unix)]

@@ -4,7 +4,7 @@ use super::place::{BACKBONE, BEAM, HIDDEN, Place, VOCABULARY, WORDS, search};
 use crate::support::{
     Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
 };
-use cutline::captioning::{CpuCaptioner, cpu};
+use cutline::captioning::{CpuCaptioner, Search, cpu};
 use cutline::runs::TrainedRun;
 use cutline::vision::photo;
 use image::RgbImage;
@@ -103,7 +103,7 @@ impl Within {
     fn caption_decoded(&self, photo: &RgbImage) -> Result<(), Failure> {
         let captions = self
             .captioner
-            .captions(&[self.captioner.look(photo)], &search())?;
+            .captions(&[self.captioner.look(photo)], &Search::by_probability(search()))?;
         let best = captions.first().and_then(|captions| captions.first());
         check(best.map_or("", |best| &best.caption))
     }

@@ -71,7 +71,7 @@ pub(super) fn search<D: Backend>(
             .map(|(beams, logits)| extend(beams, logits.chunks_exact_mut(row_len), words, settings))
             .collect();
     }
-    Ok(beams.into_iter().map(|beams| rank(beams, settings)).collect())
+    Ok(beams.into_iter().map(|beams| finish(beams, settings)).collect())
 }
 
 /// The rows of the state that go on, photo after photo, and the word each reads next.
@@ -152,11 +152,10 @@ fn extend(
     candidates
 }
 
-fn rank(beams: Vec<Beam>, settings: &SearchSettings) -> Vec<Hypothesis> {
-    let mut hypotheses: Vec<Hypothesis> = beams
+/// The hypotheses, the likeliest first.
+fn finish(beams: Vec<Beam>, settings: &SearchSettings) -> Vec<Hypothesis> {
+    beams
         .into_iter()
         .map(|beam| Hypothesis::new(beam.words, beam.log_probability, settings.length_penalty))
-        .collect();
-    hypotheses.sort_by(|a, b| b.score.total_cmp(&a.score));
-    hypotheses
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! Captions for any photo, whether or not a data set holds it.
 
 use super::model::{EncoderSpec, Model};
-use super::{SearchSettings, write};
+use super::{Search, write};
 use crate::decoder::Writer;
 use crate::nn::Backend;
 use crate::text::Vocabulary;
@@ -173,6 +173,11 @@ impl<D: Backend> Captioner<D> {
         Ok(self)
     }
 
+    /// The words that it writes.
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
     /// A photo as [`captions`](Self::captions) takes it.
     pub fn look(&self, photo: &RgbImage) -> PhotoPixels {
         let look = |eye: &Eye<D>| {
@@ -191,7 +196,7 @@ impl<D: Backend> Captioner<D> {
     pub fn captions(
         &self,
         photos: &[PhotoPixels],
-        search: &SearchSettings,
+        search: &Search,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
         let inputs = self.inputs(photos)?;
         let begin = |member: &'_ Voice<D>| member.model.regions(inputs[member.eye].clone());

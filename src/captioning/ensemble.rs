@@ -108,7 +108,7 @@ fn side_by_side(mut matrices: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::captioning::tests::{VOCABULARY, model_of};
-    use crate::captioning::{Hypothesis, SearchSettings, Strategy, caption_all};
+    use crate::captioning::{Hypothesis, Search, SearchSettings, Strategy, caption_all};
     use crate::decoder::DecoderKind;
     use crate::nn::testing::assert_close;
     use dfdx::prelude::Cpu;
@@ -125,7 +125,8 @@ mod tests {
         let member = |&(model, inputs): &(_, _)| Member { model, inputs };
         let members: Vec<Member<'_, Cpu>> = members.iter().map(member).collect();
         let places: Vec<usize> = (0..PHOTOS).collect();
-        caption_all(&members, &places, search, &mut |_| ControlFlow::Continue(())).unwrap()
+        let search = Search::by_probability(search.clone());
+        caption_all(&members, &places, &search, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     /// The log-probabilities of all first words that may be written, by word.

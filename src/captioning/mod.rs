@@ -6,6 +6,8 @@ mod checkpoint;
 mod ensemble;
 mod inputs;
 mod model;
+mod ngrams;
+mod ranking;
 mod samples;
 mod sampling;
 mod scores;
@@ -19,6 +21,7 @@ use crate::nn::host::among_threads;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -28,6 +31,8 @@ pub use ensemble::Member;
 use ensemble::{Beginning, Ensemble};
 pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
+pub use ngrams::{Agreement, NGramTable, NGramTableError};
+pub use ranking::{Search, scores};
 pub use samples::{Draw, draw_samples};
 pub use split::caption_all;
 pub use standardisation::Standardisation;
@@ -43,6 +48,12 @@ pub struct SearchSettings {
     /// A finished hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: zero
     /// favours short captions, one judges by the mean.
     pub length_penalty: f64,
+    /// How much of a hypothesis' score is how far the other ones of the beam agree with it, by CIDEr-D: from zero, which
+    /// ranks by probability alone, to one. A wider beam gives more to agree with.
+    pub consensus: f64,
+    /// How the other hypotheses count in the consensus: the exponentials of their scores over this; the lower, the more
+    /// the likely ones do.
+    pub consensus_temperature: f64,
     /// The end marker may not come before this many words.
     pub minimum_length: usize,
     /// Captions are cut after this many words.
@@ -63,6 +74,8 @@ impl Default for SearchSettings {
             strategy: Strategy::Beam,
             beam: 3,
             length_penalty: 0.7,
+            consensus: 0.0,
+            consensus_temperature: 1.0,
             minimum_length: 1,
             maximum_length: 20,
             no_repeat_ngram: 0,
@@ -78,6 +91,9 @@ impl fmt::Display for SearchSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.strategy {
             Strategy::Beam if self.beam <= 1 => out.write_str("greedy"),
+            Strategy::Beam if self.weighs_consensus() => {
+                write!(out, "beam {}, consensus {}", self.beam, self.consensus)
+            }
             Strategy::Beam => write!(out, "beam {}", self.beam),
             Strategy::Sample => write!(
                 out,
@@ -106,25 +122,27 @@ pub struct Hypothesis {
     pub tokens: Vec<TokenId>,
     /// Natural logarithm of its probability, end marker included where it was reached.
     pub log_probability: f64,
-    /// What hypotheses are ranked by: the log-probability, normalised for length.
+    /// What hypotheses are ranked by: the log-probability, normalised for length, and the consensus where it counts.
     pub score: f64,
 }
 
 impl Hypothesis {
     fn new(tokens: Vec<TokenId>, log_probability: f64, length_penalty: f64) -> Self {
-        let score = log_probability / ((tokens.len() + 1) as f64).powf(length_penalty);
-        Self {
+        let mut hypothesis = Self {
             tokens,
             log_probability,
-            score,
-        }
+            score: 0.0,
+        };
+        hypothesis.score = ranking::by_probability(&hypothesis, length_penalty);
+        hypothesis
     }
 }
 
 /// Writes captions for all photos of `regions` (`[photos, regions, channels]`) at once. For every photo the
 /// hypotheses found, best first: `beam` of them, or the one that was drawn.
 ///
-/// The same settings give the same captions.
+/// The same settings give the same captions. They are ranked by probability alone: a consensus takes more than a
+/// decoder, see [`Search`].
 ///
 /// # Errors
 /// Those of the device.
@@ -134,17 +152,18 @@ pub fn write_captions<D: Backend>(
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let writer = decoder.writer()?;
-    write(vec![(writer.as_ref(), regions)], settings)
+    let search = Search::by_probability(settings.clone());
+    write(vec![(writer.as_ref(), regions)], &search)
 }
 
 /// As [`write_captions`], by members that begin with the same photos.
 fn write<D: Backend>(
     members: Vec<Beginning<'_, D>>,
-    settings: &SearchSettings,
+    search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let photos = members.first().map_or(0, |(_, regions)| regions.shape().0);
     let places: Vec<usize> = (0..photos).collect();
-    write_at(members, &places, settings)
+    write_at(members, &places, search)
 }
 
 /// As [`write`], for photos at these `places` of a longer list: what is drawn for a photo depends on its place there,
@@ -152,13 +171,15 @@ fn write<D: Backend>(
 fn write_at<D: Backend>(
     members: Vec<Beginning<'_, D>>,
     places: &[usize],
-    settings: &SearchSettings,
+    search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
+    let settings = search.settings();
     among_threads(|| {
         let ensemble = Ensemble::start(members)?;
-        match settings.strategy {
-            Strategy::Beam => beam::search(ensemble, places.len(), settings),
-            Strategy::Sample => sampling::draw(ensemble, places, settings),
-        }
+        let found = match settings.strategy {
+            Strategy::Beam => beam::search(ensemble, places.len(), settings)?,
+            Strategy::Sample => sampling::draw(ensemble, places, settings)?,
+        };
+        Ok(found.into_par_iter().map(|found| search.rank(found)).collect())
     })
 }

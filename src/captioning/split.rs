@@ -1,7 +1,7 @@
 //! Captions for many photos, batch after batch.
 
 use super::ensemble::{Beginning, Member};
-use super::{Hypothesis, SearchSettings, write_at};
+use super::{Hypothesis, Search, write_at};
 use crate::decoder::Writer;
 use crate::nn::{Backend, DeviceResult};
 use std::ops::ControlFlow;
@@ -22,7 +22,7 @@ const BATCH: usize = 100;
 pub fn caption_all<D: Backend>(
     members: &[Member<'_, D>],
     places: &[usize],
-    search: &SearchSettings,
+    search: &Search,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let writers = members

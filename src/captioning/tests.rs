@@ -266,7 +266,13 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
             model: &model,
             inputs: &alike,
         };
-        let found = caption_all(&[alone], places, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let found = caption_all(
+            &[alone],
+            places,
+            &Search::by_probability(settings.clone()),
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
         found.into_iter().map(|found| found[0].tokens.clone()).collect()
     };
     let all: Vec<usize> = (0..PHOTOS).collect();

@@ -60,7 +60,7 @@ impl Caption {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let runs = self.members.open(context)?;
         let run = &runs.first;
-        let search = self.search.over(&run.record.settings.search)?;
+        let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let form = self.form(context);
         let references = match form {
             Form::Lines => References::default(),
@@ -69,7 +69,7 @@ impl Caption {
         let captioner = runs.captioner(&self.weights)?;
 
         let mut unread = 0;
-        for paths in self.photos.chunks(batch_size(form, &search)) {
+        for paths in self.photos.chunks(batch_size(form, search.settings())) {
             let (photos, errors) = read(paths, &captioner, form);
             for error in &errors {
                 tell(error, context);

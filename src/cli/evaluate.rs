@@ -193,7 +193,7 @@ impl Evaluate {
     ) -> anyhow::Result<Report> {
         let runs = self.members.open(context)?;
         let run = &runs.first;
-        let search = self.search.over(&run.record.settings.search)?;
+        let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let data_directory = run.data_set_directory(&context.root)?;
         let data_set = DataSet::load(&data_directory)?;
         if data_set.hash != run.record.data.hash {

@@ -19,6 +19,13 @@ pub(super) struct SearchArgs {
     /// The exponent of the length by which a beam's log-probability is divided; 0 favours short captions
     #[arg(long, value_name = "EXPONENT", value_parser = finite)]
     pub(super) length_penalty: Option<f64>,
+    /// How much of a caption's score is how far the beam's other captions agree with it: 0 none, 1 all. Wider beams give
+    /// more to agree with
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(super) consensus: Option<f64>,
+    /// How the other captions count in the consensus: the lower, the more the likely ones do
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub(super) consensus_temperature: Option<f64>,
     /// The fewest words of a caption
     #[arg(long, value_name = "WORDS")]
     pub(super) min_words: Option<usize>,
@@ -50,6 +57,8 @@ impl SearchArgs {
             strategy: self.strategy().unwrap_or(own.strategy),
             beam: self.beam.map_or(own.beam, |beam| beam as usize),
             length_penalty: self.length_penalty.unwrap_or(own.length_penalty),
+            consensus: self.consensus.unwrap_or(own.consensus),
+            consensus_temperature: self.consensus_temperature.unwrap_or(own.consensus_temperature),
             minimum_length: self.min_words.unwrap_or(own.minimum_length),
             maximum_length: self.max_words.unwrap_or(own.maximum_length),
             no_repeat_ngram: self.no_repeat.unwrap_or(own.no_repeat_ngram),
@@ -88,6 +97,13 @@ fn finite(text: &str) -> Result<f64, String> {
         Ok(number) if number.is_finite() => Ok(number),
         Ok(_) => Err("must be a finite number".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match finite(text)? {
+        number if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("must be 0 to 1".to_owned()),
     }
 }
 

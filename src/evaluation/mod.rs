@@ -9,7 +9,7 @@ mod similarity;
 #[cfg(test)]
 mod tests;
 
-use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, SearchSettings, caption_all};
+use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, Search, SearchSettings, caption_all};
 use crate::dataset::{DataSet, Photo, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
 use crate::nn::{Backend, DeviceResult};
@@ -76,7 +76,7 @@ pub fn evaluate<D: Backend>(
     vocabulary: &Vocabulary,
     split: &EvaluationSplit<'_>,
     subject: Subject,
-    search: &SearchSettings,
+    search: &Search,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report, EvaluationError> {
     if split.photos.is_empty() {
@@ -95,7 +95,13 @@ pub fn evaluate<D: Backend>(
         .zip(split.photos)
         .map(|(hypothesis, photo)| Captioned::new(hypothesis, photo, vocabulary))
         .collect();
-    Ok(report(&captions, &split.background, evidence, subject, search))
+    Ok(report(
+        &captions,
+        &split.background,
+        evidence,
+        subject,
+        search.settings(),
+    ))
 }
 
 /// A photo with its best caption.

@@ -42,6 +42,25 @@ impl<T: Token> CiderD<T> {
         table
     }
 
+    /// From what [`frequencies`](Self::frequencies) gave, and the number of photos.
+    pub fn from_frequencies(photos: u64, frequencies: impl IntoIterator<Item = (Box<[T]>, u64)>) -> Self {
+        Self {
+            document_frequency: frequencies.into_iter().collect(),
+            photos,
+        }
+    }
+
+    /// The n-grams, in no order, each with the number of photos that have a reference with it.
+    pub fn frequencies(&self) -> impl Iterator<Item = (&[T], u64)> {
+        let frequencies = self.document_frequency.iter();
+        frequencies.map(|(ngram, &frequency)| (ngram.as_ref(), frequency))
+    }
+
+    /// How many photos it was learnt from.
+    pub fn photos(&self) -> u64 {
+        self.photos
+    }
+
     fn add_photo(&mut self, references: &[Vec<T>]) {
         self.photos += 1;
         for ngram in distinct_ngrams(references) {
@@ -67,6 +86,18 @@ impl<T: Token> CiderD<T> {
             .map(|reference| hypothesis.similarity(&self.weigh(reference)))
             .sum();
         SCALE * total / references.len() as f64
+    }
+
+    /// The CIDEr-D of each caption (row) against each as its only reference (column).
+    pub fn pairwise(&self, captions: &[&[T]]) -> Vec<Vec<f64>> {
+        let weighed: Vec<Weighted<'_, T>> = captions.iter().map(|caption| self.weigh(caption)).collect();
+        let row = |hypothesis: &Weighted<'_, T>| {
+            let scores = weighed
+                .iter()
+                .map(|reference| SCALE * hypothesis.similarity(reference));
+            scores.collect()
+        };
+        weighed.iter().map(row).collect()
     }
 
     fn weigh<'a>(&self, caption: &'a [T]) -> Weighted<'a, T> {
@@ -190,6 +221,18 @@ mod tests {
         assert_eq!(table(&photos).score(&[], &photos[0]), 0.0);
         assert_eq!(table(&photos).score(hypothesis, &[]), 0.0);
         assert_eq!(table(&photos).score(hypothesis, &[vec![]]), 0.0);
+    }
+
+    #[test]
+    fn pairwise_is_each_against_each() {
+        let cider = table(&two_photos());
+        let captions = ["a red ball lies here", "a ball", "two dogs", ""].map(tokens);
+        let all: Vec<&[String]> = captions.iter().map(Vec::as_slice).collect();
+        for (row, hypothesis) in cider.pairwise(&all).iter().zip(&captions) {
+            for (score, reference) in row.iter().zip(&captions) {
+                assert_eq!(*score, cider.score(hypothesis, std::slice::from_ref(reference)));
+            }
+        }
     }
 
     #[test]

@@ -221,6 +221,12 @@ impl RunDirectory {
         self.path.join("best.safetensors")
     }
 
+    /// In how many training photos each n-gram is written of, so that captions can be ranked by consensus wherever the
+    /// run is copied.
+    pub fn ngrams(&self) -> PathBuf {
+        self.path.join("ngrams.txt")
+    }
+
     /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
     pub fn vocabulary(&self) -> PathBuf {
         self.path.join("vocabulary.txt")

@@ -3,11 +3,14 @@
 use super::directory_error::DirectoryError;
 use super::root::Root;
 use super::run_directory::RunDirectory;
-use crate::captioning::{Checkpoint, CheckpointError, Model};
+use crate::captioning::{
+    Checkpoint, CheckpointError, Model, NGramTable, NGramTableError, Search, SearchSettings,
+};
 use crate::nn::Backend;
 use crate::text::{Vocabulary, VocabularyError};
 use crate::training::{RecordError, RunRecord};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Why a run cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,20 @@ pub enum TrainedRunError {
         /// The words that the model knows, markers included.
         expected: usize,
     },
+    /// The run is older than the table that a consensus rests on.
+    #[error(
+        "{}: run `{run}` has no table of n-grams, which a consensus among captions is weighed by: an earlier version trained it; copy the file from a run on the same data set, go on with the training (cutline train --resume {run}), which writes it, or search without (--consensus 0)",
+        path.display()
+    )]
+    NoNGrams {
+        /// The run.
+        run: String,
+        /// Where the table should lie.
+        path: PathBuf,
+    },
+    /// The table of n-grams cannot be read.
+    #[error(transparent)]
+    NGrams(#[from] NGramTableError),
     /// Two runs that are to write together have different words.
     #[error(
         "run `{run}` and run `{other}` cannot write together: word {place} is {word} in the first vocabulary and {other_word} in the second; take runs that were trained on the same data set, prepared in the same way"
@@ -105,6 +122,14 @@ impl<D: Backend> TrainedRun<D> {
         })
     }
 
+    /// A search by these settings.
+    ///
+    /// # Errors
+    /// See [`RunDirectory::search`].
+    pub fn search(&self, settings: SearchSettings) -> Result<Search, TrainedRunError> {
+        self.directory.search(settings, &self.vocabulary)
+    }
+
     /// Where the data set lies that the run learned from: where it was then or, if it has moved since, under
     /// the same name below `root`.
     ///
@@ -112,6 +137,29 @@ impl<D: Backend> TrainedRun<D> {
     /// Where it is in neither place.
     pub fn data_set_directory(&self, root: &Root) -> Result<PathBuf, DirectoryError> {
         data_set_of(&self.record, root)
+    }
+}
+
+impl RunDirectory {
+    /// A search by these settings, for a model of this run, which writes the words of `vocabulary`.
+    ///
+    /// # Errors
+    /// Where a consensus counts and the run's table of n-grams is missing or damaged.
+    pub fn search(
+        &self,
+        settings: SearchSettings,
+        vocabulary: &Vocabulary,
+    ) -> Result<Search, TrainedRunError> {
+        Search::new(settings, || self.read_ngrams(vocabulary))
+    }
+
+    fn read_ngrams(&self, vocabulary: &Vocabulary) -> Result<Arc<NGramTable>, TrainedRunError> {
+        let path = self.ngrams();
+        if !path.exists() {
+            let run = self.name();
+            return Err(TrainedRunError::NoNGrams { run, path });
+        }
+        Ok(Arc::new(NGramTable::read(&path, vocabulary.len())?))
     }
 }
 

@@ -4,8 +4,10 @@ use super::directory_error::DirectoryError;
 use super::event::{End, EndReason, JobKind, Record};
 use super::job::{Command, Lock, LockError, Pace, Refusal, Session, SessionError, Work};
 use super::run_directory::RunDirectory;
-use crate::captioning::CheckpointError;
-use crate::captioning::{EncoderSpec, InputsError, Model, ModelSpec, PhotoInputs, feature_directories};
+use crate::captioning::{
+    CheckpointError, EncoderSpec, InputsError, Model, ModelSpec, NGramTableError, PhotoInputs,
+    feature_directories,
+};
 use crate::dataset::{DataSet, DataSetError, Photo, Split};
 use crate::files::remove_leftovers;
 use crate::nn::{Backend, random_stream};
@@ -38,6 +40,9 @@ pub enum RunError {
     /// The run's vocabulary.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
+    /// The run's table of n-grams.
+    #[error(transparent)]
+    NGrams(#[from] NGramTableError),
     /// The settings.
     #[error(transparent)]
     Settings(#[from] OutOfRange),
@@ -243,7 +248,8 @@ impl TrainingRun {
         // What fails before the first step is told in the log as well.
         let splits = plan
             .split(Split::Train)
-            .and_then(|train| Ok((train, plan.split(Split::Dev)?)));
+            .and_then(|train| Ok((train, plan.split(Split::Dev)?)))
+            .and_then(|(train, dev)| plan.keep_ngrams(&train).map(|()| (train, dev)));
         let (train, dev) = match splits {
             Ok(splits) => splits,
             Err(error) => {
@@ -322,6 +328,15 @@ impl Plan {
         }
         trainer.change(self.changes.clone())?;
         Ok(trainer)
+    }
+
+    /// Writes the table of n-grams beside the vocabulary; a run of an earlier version gets it when it is resumed.
+    fn keep_ngrams(&self, train: &TrainingSplit) -> Result<(), RunError> {
+        let path = self.directory.ngrams();
+        match path.exists() {
+            true => Ok(()),
+            false => Ok(train.ngrams().write(&path)?),
+        }
     }
 
     fn split(&self, split: Split) -> Result<TrainingSplit, RunError> {

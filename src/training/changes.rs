@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What may change while a training runs. All else has shaped the model, the order of its batches or the state of
 /// its optimiser already.
-pub const CHANGEABLE: [&str; 12] = [
+pub const CHANGEABLE: [&str; 14] = [
     "training.learning_rate",
     "training.epochs",
     "training.patience",
@@ -19,6 +19,8 @@ pub const CHANGEABLE: [&str; 12] = [
     "training.optimiser.weight_decay",
     "search.beam",
     "search.length_penalty",
+    "search.consensus",
+    "search.consensus_temperature",
     "search.maximum_length",
     "search.no_repeat_ngram",
 ];

@@ -1,7 +1,7 @@
 //! What training reads: tokens and encoder inputs of the training and the dev split.
 
 use super::batches::Example;
-use crate::captioning::PhotoInputs;
+use crate::captioning::{NGramTable, PhotoInputs};
 use crate::dataset::Photo;
 use crate::text::{TokenId, Vocabulary};
 use rand::RngExt;
@@ -68,6 +68,15 @@ impl TrainingSplit {
             false => self.inputs.read(&[photo]),
         };
         photos.iter().flat_map(read).collect()
+    }
+
+    /// In how many photos each n-gram of the captions is written of.
+    pub fn ngrams(&self) -> NGramTable {
+        let of_photos = self.captions.chunk_by(|one, next| one.photo == next.photo);
+        let words: Vec<Vec<Vec<TokenId>>> = of_photos
+            .map(|captions| captions.iter().map(|caption| caption.words.clone()).collect())
+            .collect();
+        NGramTable::of(words.iter().map(Vec::as_slice))
     }
 
     /// The captions as batching sees them.

@@ -3,9 +3,10 @@
 use super::event::{Evaluation, Occasion, Progress, Sample, Samples, TrainingEvent};
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Hypothesis, Member, caption_all};
+use crate::captioning::{Hypothesis, Member, Search, caption_all};
 use crate::metrics;
 use crate::nn::Backend;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 /// Captions of a dev batch; no gradients are kept, so it may be larger than in training.
@@ -85,12 +86,13 @@ impl<D: Backend> Trainer<'_, D> {
         places: &[usize],
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<String>>, TrainingError> {
-        let search = &self.settings.search;
+        let ngrams = || Ok::<_, Infallible>(self.ngrams());
+        let Ok(search) = Search::new(self.settings.search.clone(), ngrams);
         let alone = Member {
             model: &self.model,
             inputs: &self.dev.inputs,
         };
-        let found = caption_all(&[alone], places, search, progress).map_err(TrainingError::device)?;
+        let found = caption_all(&[alone], places, &search, progress).map_err(TrainingError::device)?;
         let words = |found: &Vec<Hypothesis>| {
             let best = found.first();
             best.map(|best| self.vocabulary.decode(&best.tokens))

@@ -10,7 +10,7 @@ use super::saving::Cadence;
 use super::self_critical::Lesson;
 use super::settings::{BatchBy, RunSettings};
 use super::supervisor::{Order, Supervisor};
-use crate::captioning::{Checkpoint, CheckpointError, Model};
+use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
 use crate::decoder::{CaptionBatch, Regularisation};
 use crate::nn::host::among_threads;
 use crate::nn::{Adam, Backend, Taped, random_stream};
@@ -18,6 +18,7 @@ use crate::text::Vocabulary;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Where a run keeps its checkpoints.
@@ -97,6 +98,8 @@ pub struct Trainer<'a, D: Backend> {
     pub(super) adam: Adam<D>,
     pub(super) position: Position,
     pub(super) cadence: Cadence,
+    /// Of the training captions; counted where it is needed.
+    ngrams: OnceLock<Arc<NGramTable>>,
 }
 
 /// Whether the training goes on.
@@ -132,12 +135,18 @@ impl<'a, D: Backend> Trainer<'a, D> {
             adam,
             position: Position::default(),
             cadence: Cadence::start(),
+            ngrams: OnceLock::new(),
         })
     }
 
     /// The settings, with what was changed on the way.
     pub fn settings(&self) -> &RunSettings {
         &self.settings
+    }
+
+    /// In how many training photos each n-gram is written of.
+    pub(super) fn ngrams(&self) -> Arc<NGramTable> {
+        Arc::clone(self.ngrams.get_or_init(|| Arc::new(self.train.ngrams())))
     }
 
     /// Where the training stands.

@@ -135,6 +135,18 @@ impl RunSettings {
             f32::is_finite,
             "a number",
         )?;
+        within(
+            "search.consensus",
+            search.consensus as f32,
+            |share| (0.0..=1.0).contains(&share),
+            "0 to 1",
+        )?;
+        within(
+            "search.consensus_temperature",
+            search.consensus_temperature as f32,
+            is_positive,
+            POSITIVE,
+        )?;
         if search.minimum_length > search.maximum_length {
             return Err(OutOfRange {
                 key: "search.minimum_length",
@@ -218,6 +230,8 @@ mod tests {
             "training.learning_rate=-1e-3",
             "training.optimiser.gradient_clip=inf",
             "search.beam=0",
+            "search.consensus=1.5",
+            "search.consensus_temperature=0",
             "search.minimum_length=99",
         ] {
             let key = assignment.split('=').next().unwrap();

@@ -1,7 +1,7 @@
 //! The thread that captions the photo under the cursor: the one thing that the workbench computes itself.
 
 use super::message::{CaptionRequest, Message};
-use crate::captioning::{CpuCaptioner, WrittenCaption, cpu};
+use crate::captioning::{CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::evaluation::EnsembleMember;
 use crate::runs::{CheckpointOf, Root, TrainedEnsemble};
 use crate::vision::photo;
@@ -25,6 +25,9 @@ pub(super) fn write(root: &Root, asked: &Receiver<CaptionRequest>, tell: &Sender
 struct Kept {
     members: Vec<KeptMember>,
     captioner: CpuCaptioner,
+    /// What it was asked to search by.
+    asked: SearchSettings,
+    search: Search,
 }
 
 /// One of the checkpoints that it writes with.
@@ -42,8 +45,8 @@ fn caption(
 ) -> Result<Vec<WrittenCaption>, String> {
     let told = |error: &dyn std::error::Error| error.to_string();
     let image = photo::decode(&request.photo).map_err(|error| told(&error))?;
-    let captioner = captioner(root, kept, request)?;
-    let found = captioner.captions(&[captioner.look(&image)], &request.search);
+    let (captioner, search) = captioner(root, kept, request)?;
+    let found = captioner.captions(&[captioner.look(&image)], search);
     let mut found = found.map_err(|error| told(&error))?;
     Ok(found.pop().unwrap_or_default())
 }
@@ -52,20 +55,32 @@ fn captioner<'a>(
     root: &Root,
     kept: &'a mut Option<Kept>,
     request: &CaptionRequest,
-) -> Result<&'a CpuCaptioner, String> {
+) -> Result<(&'a CpuCaptioner, &'a Search), String> {
     let members = members(root, request)?;
-    if !kept.as_ref().is_some_and(|kept| kept.members == members) {
+    let captioner = match kept.take() {
+        Some(same) if same.members == members && same.asked == request.search => {
+            let same = kept.insert(same);
+            return Ok((&same.captioner, &same.search));
+        }
+        Some(same) if same.members == members => same.captioner,
         // The old one goes before the new one comes: they are large.
-        *kept = None;
-        *kept = Some(Kept {
-            captioner: open(&members)?,
-            members,
-        });
-    }
-    match kept {
-        Some(kept) => Ok(&kept.captioner),
-        None => Err("the captioner was not kept".to_owned()),
-    }
+        other => {
+            drop(other);
+            open(&members)?
+        }
+    };
+    let search = members[0]
+        .checkpoint
+        .run
+        .search(request.search.clone(), captioner.vocabulary())
+        .map_err(|error| error.to_string())?;
+    let kept = kept.insert(Kept {
+        members,
+        captioner,
+        asked: request.search.clone(),
+        search,
+    });
+    Ok((&kept.captioner, &kept.search))
 }
 
 /// The checkpoints that are to write.

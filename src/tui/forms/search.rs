@@ -7,6 +7,7 @@ use std::str::FromStr;
 const WORDS_BY: &str = "words by";
 const BEAM: &str = "beam";
 const LENGTH_PENALTY: &str = "length penalty";
+const CONSENSUS: &str = "consensus";
 const NO_REPEAT: &str = "no repeat";
 const MOST: &str = "most words";
 const TEMPERATURE: &str = "temperature";
@@ -45,6 +46,11 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
             settings.length_penalty.to_string(),
         ),
         Field::text(
+            CONSENSUS,
+            "how much the agreement of a beam's captions counts; 0 to 1",
+            settings.consensus.to_string(),
+        ),
+        Field::text(
             NO_REPEAT,
             "no run of so many words twice; 0 allows all",
             settings.no_repeat_ngram.to_string(),
@@ -81,6 +87,9 @@ pub(super) fn settings(form: &Form) -> Result<SearchSettings, Fault> {
         length_penalty: number(form, LENGTH_PENALTY, "a number", |penalty: &f64| {
             penalty.is_finite()
         })?,
+        consensus: number(form, CONSENSUS, "0 to 1", |share: &f64| {
+            (0.0..=1.0).contains(share)
+        })?,
         no_repeat_ngram: number(form, NO_REPEAT, "a whole number, 0 or more", |_| true)?,
         maximum_length: number(form, MOST, "a whole number, 1 or more", |&most| most > 0)?,
         temperature: number(form, TEMPERATURE, "a number above 0", |&temperature: &f64| {
@@ -115,6 +124,9 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
     }
     if wanted.length_penalty != usual.length_penalty {
         flag("length-penalty", wanted.length_penalty.to_string());
+    }
+    if wanted.consensus != usual.consensus {
+        flag("consensus", wanted.consensus.to_string());
     }
     if wanted.no_repeat_ngram != usual.no_repeat_ngram {
         flag("no-repeat", wanted.no_repeat_ngram.to_string());
