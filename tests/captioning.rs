@@ -377,7 +377,7 @@ mod consensus {
 
     const ON: [&str; 6] = ["--beam", "8", "--consensus", "1", "--consensus-temperature", "5"];
 
-    fn write_ngrams(place: &Place) {
+    pub(super) fn write_ngrams(place: &Place) {
         let data_set = DataSet::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
         let encode = |photo: &Photo| {
             let captions = photo.captions.iter();
@@ -425,6 +425,85 @@ mod consensus {
         let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
         assert!(error.contains("ngrams.txt, line 2 is of a token that"), "{error}");
         place.report(&["--beam", "8"]);
+    }
+}
+
+mod sweeps {
+    use super::*;
+
+    fn sweep(place: &Place, more: &[&str]) -> serde_json::Value {
+        let arguments = [&["evaluate", "squares-001", "--sweep", "--json"], more].concat();
+        serde_json::from_str(&place.succeeds(&arguments)).unwrap()
+    }
+
+    #[test]
+    fn settings_score_in_a_sweep_what_they_score_alone() {
+        let place = Place::new(OPINIONATED);
+        consensus::write_ngrams(&place);
+        let swept = sweep(&place, &["--metric", "bleu_4"]);
+        assert_eq!(swept["metric"], "BLEU-4");
+        let tried = swept["tried"].as_array().unwrap();
+        let bleu_4 = |tried: &serde_json::Value| tried["bleu"][3].as_f64().unwrap();
+        assert!(tried.is_sorted_by(|a, b| bleu_4(a) >= bleu_4(b)));
+        let with_consensus = tried.iter().position(|tried| tried["search"]["consensus"] == 0.3);
+        for tried in [
+            &tried[0],
+            &tried[tried.len() / 2],
+            &tried[with_consensus.unwrap()],
+        ] {
+            let search = &tried["search"];
+            let flags = ["beam", "length_penalty", "consensus", "consensus_temperature"]
+                .map(|name| [format!("--{}", name.replace('_', "-")), search[name].to_string()]);
+            let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
+            let alone = place.report(&flags).figures.scores;
+            for (metric, alone) in alone.bleu.iter().enumerate() {
+                assert!((tried["bleu"][metric].as_f64().unwrap() - alone).abs() < 1e-12);
+            }
+            assert!((tried["cider_d"].as_f64().unwrap() - alone.cider_d).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_best_is_printed_as_the_flags_that_ask_for_it() {
+        let place = Place::with_another_run(OPINIONATED);
+        let arguments = [
+            "evaluate",
+            "squares-001",
+            "--sweep",
+            "--with",
+            "squares-002",
+            "--beam",
+            "4",
+        ];
+        let output = place.cutline(&arguments);
+        assert!(
+            err(&output).contains("no consensus is tried: "),
+            "{}",
+            err(&output)
+        );
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let mut lines = printed.lines().skip_while(|line| !line.starts_with("the best"));
+        let flags = lines.nth(1).unwrap();
+        let flags: Vec<&str> = flags.split_whitespace().collect();
+        let report = place.report(&[&["--with", "squares-002"], &flags[..]].concat());
+        let score = format!("{:.4}", report.figures.scores.cider_d);
+        assert!(printed.lines().nth(1).unwrap().ends_with(&score), "{printed}");
+        assert!(
+            printed.contains("best checkpoint with squares-002/best"),
+            "{printed}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_chosen_on_other_splits_than_dev() {
+        let place = Place::new(OPINIONATED);
+        let error = place.fails(&["evaluate", "squares-001", "--sweep", "--split", "train"]);
+        assert!(error.contains("only the dev split may be chosen on"), "{error}");
+        let error = place.fails(&["evaluate", "squares-001", "--sweep", "--seed", "3"]);
+        assert!(
+            error.contains("leave --temperature, --top-k and --seed away"),
+            "{error}"
+        );
     }
 }
 

@@ -6,24 +6,23 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use dfdx::prelude::Cpu;
 
 use super::interrupt::Interrupted;
 use super::job::{detach, run_job};
-use super::members::{Chosen, MemberArgs};
+use super::material::Material;
+use super::members::{Chosen, MemberArgs, named};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::SearchArgs;
+use super::sweep::{self, Metric, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
-use crate::captioning::{Member, PhotoInputs};
-use crate::dataset::{self, DataSet, Photo};
+use crate::dataset;
 use crate::evaluation::{
-    CaptionedPhoto, Collapse, EnsembleMember, EvaluationError, EvaluationSplit, Report, Subject, background,
-    evaluate,
+    CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
 use crate::runs::job::{JobDirectory, Work};
-use crate::runs::{JobKind, Name, RunDirectory, TrainedRun};
+use crate::runs::{JobKind, Name, RunDirectory};
 use crate::training::{Progress, RunRecord};
 
 /// Captions printed under the figures.
@@ -43,6 +42,7 @@ const REFERENCES: usize = 2;
   cutline evaluate flickr8k-merge-001 --split test --beam 5
   cutline evaluate flickr8k-merge-001 --beam 5 --name beam-5 --detach
   cutline evaluate flickr8k-merge-001 --with flickr8k-inject-001 --with flickr8k-merge-002
+  cutline evaluate flickr8k-merge-001 --sweep
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
 pub(super) struct Evaluate {
@@ -64,6 +64,13 @@ pub(super) struct Evaluate {
     /// Evaluate in a process of its own that no closing terminal reaches
     #[arg(long)]
     detach: bool,
+    /// Look for the best search settings instead: beams, length penalties and consensuses on the dev split. A flag that
+    /// names one of them fixes it
+    #[arg(long, conflicts_with_all = ["name", "detach"])]
+    sweep: bool,
+    /// What the best settings are the best in; what the run was steered by if not given
+    #[arg(long, value_enum, requires = "sweep")]
+    metric: Option<Metric>,
     #[command(flatten)]
     search: SearchArgs,
 }
@@ -93,9 +100,12 @@ impl From<Split> for dataset::Split {
 
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let run = self.members.first(context)?.directory;
         // Before the work, not after it.
         self.out.as_deref().map(output::check_place).transpose()?;
+        if self.sweep {
+            return self.sweep(context);
+        }
+        let run = self.members.first(context)?.directory;
         let others = self.members.others(context)?;
         let job = self.job(&run, &others);
         if self.detach {
@@ -191,31 +201,10 @@ impl Evaluate {
         context: &Context,
         watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> anyhow::Result<Report> {
-        let runs = self.members.open(context)?;
-        let run = &runs.first;
+        let material = Material::open(&self.members, self.split.into(), context)?;
+        let run = &material.runs.first;
         let search = run.search(self.search.over(&run.record.settings.search)?)?;
-        let data_directory = run.data_set_directory(&context.root)?;
-        let data_set = DataSet::load(&data_directory)?;
-        if data_set.hash != run.record.data.hash {
-            context.notice(&format!(
-                "warning: {} is not the data set that this run learned from; its photos may have been among the \
-                 training photos",
-                display_path(&data_directory)
-            ));
-        }
-        let split = dataset::Split::from(self.split);
-        let photos: Vec<&Photo> = data_set.photos(split).collect();
-        anyhow::ensure!(!photos.is_empty(), EvaluationError::Empty(split));
-        let inputs = runs.inputs(&photos, &data_directory, &context.root)?;
-        let members: Vec<Member<'_, Cpu>> = runs.members().zip(&inputs).map(member).collect();
-        let subject = Subject {
-            run: run.directory.name(),
-            checkpoint: self.members.checkpoint.name().to_owned(),
-            with: named(&self.members.others(context)?),
-            data_set: data_set.manifest.name.clone(),
-            data_hash: data_set.hash.clone(),
-            split,
-        };
+        let photos = material.photos();
         let progress = context.progress(Task {
             label: "captioning".into(),
             unit: "photos",
@@ -224,13 +213,13 @@ impl Evaluate {
         });
         let mut done = 0;
         let report = evaluate(
-            &members,
+            &material.members(),
             &run.vocabulary,
             &EvaluationSplit {
                 photos: &photos,
-                background: background(&data_set, &run.vocabulary),
+                background: background(&material.data_set, &run.vocabulary),
             },
-            subject,
+            material.subject.clone(),
             &search,
             &mut |captioned| {
                 progress.advance((captioned - done) as u64);
@@ -250,15 +239,25 @@ impl Evaluate {
         progress.finish();
         Ok(report?)
     }
-}
 
-fn member<'a>((run, inputs): (&'a TrainedRun<Cpu>, &'a PhotoInputs)) -> Member<'a, Cpu> {
-    let model = &run.model;
-    Member { model, inputs }
-}
-
-fn named(chosen: &[Chosen]) -> Vec<EnsembleMember> {
-    chosen.iter().map(Chosen::named).collect()
+    /// Tries search settings, and prints the best.
+    fn sweep(&self, context: &Context) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.split == Split::Dev,
+            "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of photos \
+             that nothing was chosen on; leave --split away"
+        );
+        let material = Material::open(&self.members, dataset::Split::Dev, context)?;
+        let swept = sweep(&material, &self.search, self.metric, context)?;
+        if let Some(path) = &self.out {
+            output::write(path, json::pretty(&swept)?.as_bytes())?;
+        }
+        let text = match self.json {
+            true => json::pretty(&swept)?,
+            false => sweep::told(&swept, context.terminal.stdout_paint()),
+        };
+        Ok(context.print(&text)?)
+    }
 }
 
 /// Whether the run belongs to somebody else, or lies on a disk that cannot be written to.

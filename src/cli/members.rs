@@ -77,6 +77,11 @@ impl Chosen {
     }
 }
 
+/// As reports name them.
+pub(super) fn named(chosen: &[Chosen]) -> Vec<EnsembleMember> {
+    chosen.iter().map(Chosen::named).collect()
+}
+
 impl MemberArgs {
     /// The run that others write together with.
     pub(super) fn first(&self, context: &Context) -> Result<Chosen, DirectoryError> {

@@ -75,7 +75,7 @@ impl SearchArgs {
     }
 
     /// What the flags ask for, if they ask for either.
-    fn strategy(&self) -> Option<Strategy> {
+    pub(super) fn strategy(&self) -> Option<Strategy> {
         if self.temperature.is_some() || self.top_k.is_some() || self.seed.is_some() {
             Some(Strategy::Sample)
         } else {

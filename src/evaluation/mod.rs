@@ -6,6 +6,7 @@ mod pairing;
 mod photo_scores;
 mod report;
 mod similarity;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ pub use pairing::{Mismatch, NamedReport, Unpaired};
 pub use photo_scores::{Change, Histogram, most_changed};
 pub use report::{CaptionedPhoto, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;
+pub use sweep::{Grid, Sweep, Tried};
 
 /// Shuffles the captions; fixed, so that a report can be made again.
 const SHUFFLING_SEED: u64 = 0;

@@ -130,6 +130,14 @@ impl<D: Backend> TrainedRun<D> {
         self.directory.search(settings, &self.vocabulary)
     }
 
+    /// In how many training photos each n-gram is written of.
+    ///
+    /// # Errors
+    /// Where the run is older than that table, or it is damaged.
+    pub fn ngrams(&self) -> Result<Arc<NGramTable>, TrainedRunError> {
+        self.directory.read_ngrams(&self.vocabulary)
+    }
+
     /// Where the data set lies that the run learned from: where it was then or, if it has moved since, under
     /// the same name below `root`.
     ///

@@ -1,0 +1,69 @@
+//! What an evaluation works on: the models of runs, the photos of a split, and what each model is given of them.
+
+use dfdx::prelude::Cpu;
+
+use super::Context;
+use super::members::{MemberArgs, named};
+use super::terminal::display_path;
+use crate::captioning::{Member, PhotoInputs};
+use crate::dataset::{DataSet, Photo, Split};
+use crate::evaluation::{EvaluationError, Subject};
+use crate::runs::TrainedEnsemble;
+
+/// Models and a split, opened.
+pub(super) struct Material {
+    pub(super) runs: TrainedEnsemble<Cpu>,
+    pub(super) data_set: DataSet,
+    pub(super) subject: Subject,
+    inputs: Vec<PhotoInputs>,
+}
+
+impl Material {
+    /// Opens what the arguments name.
+    ///
+    /// # Errors
+    /// Where something is missing, or the split is empty.
+    pub(super) fn open(args: &MemberArgs, split: Split, context: &Context) -> anyhow::Result<Self> {
+        let runs = args.open(context)?;
+        let directory = runs.first.data_set_directory(&context.root)?;
+        let data_set = DataSet::load(&directory)?;
+        if data_set.hash != runs.first.record.data.hash {
+            context.notice(&format!(
+                "warning: {} is not the data set that this run learned from; its photos may have been among the \
+                 training photos",
+                display_path(&directory)
+            ));
+        }
+        let photos: Vec<&Photo> = data_set.photos(split).collect();
+        anyhow::ensure!(!photos.is_empty(), EvaluationError::Empty(split));
+        let inputs = runs.inputs(&photos, &directory, &context.root)?;
+        let subject = Subject {
+            run: runs.first.directory.name(),
+            checkpoint: args.checkpoint.name().to_owned(),
+            with: named(&args.others(context)?),
+            data_set: data_set.manifest.name.clone(),
+            data_hash: data_set.hash.clone(),
+            split,
+        };
+        Ok(Self {
+            runs,
+            data_set,
+            subject,
+            inputs,
+        })
+    }
+
+    /// The photos of the split.
+    pub(super) fn photos(&self) -> Vec<&Photo> {
+        self.data_set.photos(self.subject.split).collect()
+    }
+
+    /// The models, each with what it is given of the photos.
+    pub(super) fn members(&self) -> Vec<Member<'_, Cpu>> {
+        let models = self.runs.members().map(|run| &run.model);
+        models
+            .zip(&self.inputs)
+            .map(|(model, inputs)| Member { model, inputs })
+            .collect()
+    }
+}

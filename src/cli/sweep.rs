@@ -1,0 +1,297 @@
+//! `cutline evaluate --sweep`: the search settings that score best on the dev split.
+
+use std::ops::ControlFlow;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Context;
+use super::material::Material;
+use super::progress::Task;
+use super::search::SearchArgs;
+use super::table::Table;
+use super::terminal::{Paint, Role, display_safe};
+use crate::captioning::{SearchSettings, Strategy};
+use crate::evaluation::{Grid, Subject, Sweep, Tried};
+use crate::metrics::Score;
+use crate::runs::TrainedRunError;
+use crate::training;
+
+/// Settings printed; all are in the JSON.
+const SHOWN: usize = 15;
+
+/// What settings are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Metric {
+    /// BLEU-1
+    #[value(name = "bleu_1")]
+    Bleu1,
+    /// BLEU-2
+    #[value(name = "bleu_2")]
+    Bleu2,
+    /// BLEU-3
+    #[value(name = "bleu_3")]
+    Bleu3,
+    /// BLEU-4
+    #[value(name = "bleu_4")]
+    Bleu4,
+    /// ROUGE-L
+    #[value(name = "rouge_l")]
+    RougeL,
+    /// CIDEr-D
+    #[value(name = "cider_d")]
+    CiderD,
+}
+
+impl Metric {
+    fn score(self) -> Score {
+        Score::ALL[self as usize]
+    }
+
+    /// What a run was steered by; the loss says nothing of searches.
+    fn of_training(metric: training::Metric) -> Self {
+        match metric {
+            training::Metric::Bleu1 => Self::Bleu1,
+            training::Metric::Bleu4 => Self::Bleu4,
+            training::Metric::RougeL => Self::RougeL,
+            training::Metric::CiderD | training::Metric::Loss => Self::CiderD,
+        }
+    }
+}
+
+/// What a sweep finds, the best first.
+#[derive(Serialize)]
+pub(super) struct Swept {
+    #[serde(flatten)]
+    subject: Subject,
+    /// Photos captioned.
+    photos: usize,
+    /// What it is sorted by.
+    metric: &'static str,
+    /// The flags of `evaluate` and `caption` that stand for the best.
+    flags: String,
+    /// The flags of `train` that do.
+    settings: String,
+    tried: Vec<Tried>,
+    /// What the run, or the flags, search by without a sweep.
+    #[serde(skip)]
+    own: SearchSettings,
+}
+
+/// Tries settings on the dev split, those that `args` name excepted.
+pub(super) fn sweep(
+    material: &Material,
+    args: &SearchArgs,
+    metric: Option<Metric>,
+    context: &Context,
+) -> anyhow::Result<Swept> {
+    let run = &material.runs.first;
+    let own = args.over(&run.record.settings.search)?;
+    anyhow::ensure!(
+        args.strategy() != Some(Strategy::Sample),
+        "--sweep looks for the best way of a beam search; leave --temperature, --top-k and --seed away"
+    );
+    let ngrams = match run.ngrams() {
+        Ok(ngrams) => Some(ngrams),
+        Err(error @ TrainedRunError::NoNGrams { .. }) => {
+            context.notice(&format!(
+                "no consensus is tried: {}",
+                display_safe(&error.to_string())
+            ));
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let consensus = match ngrams {
+        Some(_) => Consensus::Tried,
+        None => Consensus::LeftOut,
+    };
+    let grid = grid(args, &own, consensus);
+    let photos = material.photos();
+    let progress = context.progress(Task {
+        label: "trying".into(),
+        unit: "captions",
+        total: Some(grid.captions(photos.len()) as u64),
+        done: 0,
+    });
+    let mut done = 0;
+    let sweep = Sweep::new(&photos, &run.vocabulary, ngrams.as_deref());
+    let mut tried = sweep.run(&material.members(), &own, &grid, &mut |captions| {
+        progress.advance((captions - done) as u64);
+        done = captions;
+        ControlFlow::Continue(())
+    })?;
+    progress.finish();
+    let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.metric));
+    let score = |tried: &Tried| metric.score().of(tried.scores);
+    tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let best = &tried[0].search;
+    Ok(Swept {
+        subject: material.subject.clone(),
+        photos: photos.len(),
+        metric: metric.score().name(),
+        flags: flags(best),
+        settings: settings(best),
+        tried,
+        own,
+    })
+}
+
+/// The usual values with the run's own among them, or the one that a flag names.
+fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Consensus) -> Grid {
+    let usual = Grid::default();
+    let consensus = match ngrams {
+        Consensus::Tried => choose(args.consensus, usual.consensus, own.consensus),
+        Consensus::LeftOut => Vec::new(),
+    };
+    let mut beams = usual.beams;
+    beams.push(own.beam);
+    beams.sort_unstable();
+    beams.dedup();
+    Grid {
+        beams: args.beam.map_or(beams, |beam| vec![beam as usize]),
+        length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
+        consensus: consensus.into_iter().filter(|&share| share > 0.0).collect(),
+        temperatures: choose(
+            args.consensus_temperature,
+            usual.temperatures,
+            own.consensus_temperature,
+        ),
+    }
+}
+
+/// Whether a consensus can be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consensus {
+    Tried,
+    LeftOut,
+}
+
+fn choose(named: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
+    if let Some(named) = named {
+        return vec![named];
+    }
+    let mut values = usual;
+    values.push(own);
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// What tells settings of a sweep apart.
+fn flags(search: &SearchSettings) -> String {
+    let mut flags = format!(
+        "--beam {} --length-penalty {}",
+        search.beam, search.length_penalty
+    );
+    if search.weighs_consensus() {
+        flags += &format!(
+            " --consensus {} --consensus-temperature {}",
+            search.consensus, search.consensus_temperature
+        );
+    } else {
+        flags += " --consensus 0";
+    }
+    flags
+}
+
+fn settings(search: &SearchSettings) -> String {
+    let mut settings = format!(
+        "--set search.beam={} --set search.length_penalty={} --set search.consensus={}",
+        search.beam, search.length_penalty, search.consensus
+    );
+    if search.weighs_consensus() {
+        settings += &format!(
+            " --set search.consensus_temperature={}",
+            search.consensus_temperature
+        );
+    }
+    settings
+}
+
+/// The best settings as a table, and what asks for the best.
+pub(super) fn told(swept: &Swept, paint: Paint) -> String {
+    let mut table = Table::new([
+        "place",
+        "beam",
+        "length penalty",
+        "consensus",
+        "temperature",
+        "BLEU-1",
+        "BLEU-4",
+        "ROUGE-L",
+        "CIDEr-D",
+    ]);
+    for (at, tried) in swept.tried.iter().enumerate() {
+        if at < SHOWN || swept.is_own(tried) {
+            table.row(row(at + 1, tried));
+        }
+    }
+    let own = swept.tried.iter().position(|tried| swept.is_own(tried));
+    let own = own.map_or(String::new(), |at| {
+        format!("; place {} is what the run searches by without flags", at + 1)
+    });
+    format!(
+        "{}{} ways of searching, best {} first, on the {} photos of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",
+        table.render(paint),
+        swept.tried.len(),
+        swept.metric,
+        swept.photos,
+        display_safe(&swept.subject.data_set),
+        display_safe(&swept.subject.told_model()),
+        paint.text(Role::Heading, "the best, for evaluate and caption:"),
+        swept.flags,
+        swept.settings,
+    )
+}
+
+impl Swept {
+    fn is_own(&self, tried: &Tried) -> bool {
+        tried.search == self.own
+    }
+}
+
+fn row(place: usize, tried: &Tried) -> [String; 9] {
+    let (search, scores) = (&tried.search, &tried.scores);
+    let [consensus, temperature] = match search.weighs_consensus() {
+        true => [search.consensus, search.consensus_temperature].map(|value| value.to_string()),
+        false => ["0".to_owned(), "-".to_owned()],
+    };
+    let score = |value: f64| format!("{value:.4}");
+    [
+        place.to_string(),
+        search.beam.to_string(),
+        search.length_penalty.to_string(),
+        consensus,
+        temperature,
+        score(scores.bleu[0]),
+        score(scores.bleu[3]),
+        score(scores.rouge_l),
+        score(scores.cider_d),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_fixes_what_it_names_and_the_runs_own_values_are_always_tried() {
+        let own = SearchSettings {
+            beam: 7,
+            length_penalty: 0.66,
+            ..Default::default()
+        };
+        let free = grid(&SearchArgs::default(), &own, Consensus::Tried);
+        assert!(free.beams.contains(&7) && free.length_penalties.contains(&0.66));
+        assert!(!free.consensus.is_empty() && !free.consensus.contains(&0.0));
+        let args = SearchArgs {
+            beam: Some(4),
+            consensus: Some(0.0),
+            ..Default::default()
+        };
+        let fixed = grid(&args, &own, Consensus::Tried);
+        assert_eq!((fixed.beams, fixed.consensus), (vec![4], vec![]));
+        assert_eq!(grid(&args, &own, Consensus::LeftOut).consensus, Vec::<f64>::new());
+    }
+}

@@ -1,0 +1,214 @@
+//! Which search settings score best: one beam search for every width, then its hypotheses ranked in every way.
+
+use super::EvaluationError;
+use crate::captioning::{
+    Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores,
+};
+use crate::dataset::{Photo, Split};
+use crate::metrics::{CiderD, Example, Scores, Statistics};
+use crate::nn::Backend;
+use crate::text::Vocabulary;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::ops::ControlFlow;
+
+/// A consensus among fewer captions is none: of two, each agrees with the other as much.
+const FEWEST_THAT_AGREE: usize = 3;
+
+/// The values that are tried, in all combinations that differ.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grid {
+    /// Widths of the beam.
+    pub beams: Vec<usize>,
+    /// Length penalties.
+    pub length_penalties: Vec<f64>,
+    /// Shares of the consensus above zero; zero is always tried. Empty where there is no table of n-grams.
+    pub consensus: Vec<f64>,
+    /// Temperatures of the consensus.
+    pub temperatures: Vec<f64>,
+}
+
+impl Default for Grid {
+    fn default() -> Self {
+        Self {
+            beams: vec![1, 2, 3, 4, 5, 6, 8, 12, 20],
+            length_penalties: vec![0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4],
+            consensus: vec![0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+            temperatures: vec![0.5, 2.0],
+        }
+    }
+}
+
+impl Grid {
+    /// How many captions are searched for in all, to tell progress by: a beam of eight takes eight times as long as one.
+    pub fn captions(&self, photos: usize) -> usize {
+        photos * self.beams.iter().sum::<usize>()
+    }
+
+    /// The ways of ranking what a beam of this width finds.
+    fn rankings(&self, beam: usize, base: &SearchSettings) -> Vec<SearchSettings> {
+        let plain = SearchSettings {
+            strategy: Strategy::Beam,
+            beam,
+            consensus: 0.0,
+            ..base.clone()
+        };
+        if beam == 1 {
+            return vec![plain];
+        }
+        let mut rankings = Vec::new();
+        for &length_penalty in &self.length_penalties {
+            let plain = SearchSettings {
+                length_penalty,
+                ..plain.clone()
+            };
+            rankings.push(plain.clone());
+            if beam >= FEWEST_THAT_AGREE {
+                rankings.extend(self.with_consensus(&plain));
+            }
+        }
+        rankings
+    }
+
+    fn with_consensus(&self, plain: &SearchSettings) -> impl Iterator<Item = SearchSettings> {
+        let shares = self.consensus.iter();
+        let both = shares.flat_map(|&share| self.temperatures.iter().map(move |&t| (share, t)));
+        both.map(|(consensus, consensus_temperature)| SearchSettings {
+            consensus,
+            consensus_temperature,
+            ..plain.clone()
+        })
+    }
+}
+
+/// Settings and what they score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tried {
+    /// The settings.
+    pub search: SearchSettings,
+    /// The scores of the whole split.
+    #[serde(flatten)]
+    pub scores: Scores,
+}
+
+/// The photos of a split, as they are to be captioned and scored.
+#[derive(Debug)]
+pub struct Sweep<'a> {
+    photos: &'a [&'a Photo],
+    vocabulary: &'a Vocabulary,
+    ngrams: Option<&'a NGramTable>,
+    references: Vec<Vec<Vec<String>>>,
+    cider: CiderD<String>,
+}
+
+impl<'a> Sweep<'a> {
+    /// Over these photos; without the table of n-grams no consensus is tried.
+    pub fn new(photos: &'a [&'a Photo], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
+        let references: Vec<Vec<Vec<String>>> = photos.iter().map(|photo| references(photo)).collect();
+        Self {
+            photos,
+            vocabulary,
+            ngrams,
+            cider: CiderD::from_references(references.iter().map(Vec::as_slice)),
+            references,
+        }
+    }
+
+    /// Tries the whole grid; what it does not name stays as in `base`. `progress` is told how many of
+    /// [`Grid::captions`] were searched for, and may break off.
+    ///
+    /// # Errors
+    /// Where there are no photos, the device refuses, or `progress` breaks off.
+    pub fn run<D: Backend>(
+        &self,
+        members: &[Member<'_, D>],
+        base: &SearchSettings,
+        grid: &Grid,
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Vec<Tried>, EvaluationError> {
+        if self.photos.is_empty() {
+            return Err(EvaluationError::Empty(Split::Dev));
+        }
+        let mut tried = Vec::new();
+        let mut before = 0;
+        for &beam in &grid.beams {
+            let found = self.search(members, base, beam, &mut |photos| {
+                progress(before + photos * beam)
+            })?;
+            before += self.photos.len() * beam;
+            tried.extend(self.rank(&found, grid.rankings(beam, base)));
+        }
+        Ok(tried)
+    }
+
+    /// What a beam of this width finds for every photo, the likeliest first.
+    fn search<D: Backend>(
+        &self,
+        members: &[Member<'_, D>],
+        base: &SearchSettings,
+        beam: usize,
+        progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Vec<Vec<Hypothesis>>, EvaluationError> {
+        let search = Search::by_probability(SearchSettings {
+            strategy: Strategy::Beam,
+            beam,
+            length_penalty: 0.0,
+            ..base.clone()
+        });
+        let places: Vec<usize> = (0..self.photos.len()).collect();
+        let found = caption_all(members, &places, &search, progress)
+            .map_err(|error| EvaluationError::Device(format!("{error:?}")))?;
+        match found.len() == places.len() {
+            true => Ok(found),
+            false => Err(EvaluationError::Stopped),
+        }
+    }
+
+    /// What was found, ranked in each of these ways and scored.
+    fn rank(&self, found: &[Vec<Hypothesis>], rankings: Vec<SearchSettings>) -> Vec<Tried> {
+        let of_photos: Vec<Vec<Statistics>> = found
+            .par_iter()
+            .enumerate()
+            .map(|(place, found)| self.rank_photo(place, found, &rankings))
+            .collect();
+        let total = |at: usize| of_photos.iter().map(|photo| photo[at]).sum::<Statistics>();
+        let each = rankings.into_iter().enumerate();
+        each.map(|(at, search)| Tried {
+            search,
+            scores: total(at).scores(),
+        })
+        .collect()
+    }
+
+    /// How the best hypothesis of a photo by each ranking does. Most rankings agree on a few.
+    fn rank_photo(&self, place: usize, found: &[Hypothesis], rankings: &[SearchSettings]) -> Vec<Statistics> {
+        let agreement = self.ngrams.map(|ngrams| ngrams.agreement(found));
+        let mut known: Vec<Option<Statistics>> = vec![None; found.len()];
+        let mut of_best = |ranking: &SearchSettings| {
+            let best = largest(&scores(found, agreement.as_ref(), ranking));
+            *known[best].get_or_insert_with(|| self.statistics(place, &found[best]))
+        };
+        rankings.iter().map(&mut of_best).collect()
+    }
+
+    fn statistics(&self, place: usize, hypothesis: &Hypothesis) -> Statistics {
+        let example = Example {
+            hypothesis: &self.vocabulary.decode(&hypothesis.tokens),
+            references: &self.references[place],
+        };
+        Statistics::of(&example, &self.cider)
+    }
+}
+
+fn references(photo: &Photo) -> Vec<Vec<String>> {
+    let captions = photo.captions.iter();
+    captions.map(|caption| caption.tokens.clone()).collect()
+}
+
+/// The place of the largest value, the first of equal ones.
+fn largest(values: &[f64]) -> usize {
+    let places = (0..values.len()).rev();
+    places
+        .max_by(|&a, &b| values[a].total_cmp(&values[b]))
+        .unwrap_or(0)
+}
