@@ -187,6 +187,7 @@ fn event(number: u64) -> Event {
         batches: 469,
         step: number,
         loss: 3.0 + 1.0 / number as f32 + (number % 7) as f32 / 10.0,
+        reward: None,
         learning_rate: 1e-3,
         gradient_norm: 0.7,
         tokens: 756,

@@ -175,12 +175,24 @@ pub fn resolve<T>(file: Option<&Path>, sets: &[Assignment]) -> Result<T, ConfigE
 where
     T: Serialize + DeserializeOwned + Default,
 {
+    lay_file_over(&T::default(), file, sets)
+}
+
+/// Lays `file` and then `sets` over other settings.
+///
+/// # Errors
+///
+/// As [`resolve`].
+pub fn lay_file_over<T>(settings: &T, file: Option<&Path>, sets: &[Assignment]) -> Result<T, ConfigError>
+where
+    T: Serialize + DeserializeOwned,
+{
     let mut entries = match file {
         Some(path) => read_entries(path)?,
         None => Vec::new(),
     };
     entries.extend(entries_of(sets));
-    lay_entries_over(&T::default(), entries)
+    lay_entries_over(settings, entries)
 }
 
 /// Lays `sets` over settings that are in use already.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::dataset::Format;
+use crate::training::preset::Preset;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::store::FeatureDtype;
 
@@ -29,6 +30,10 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
             _ => name,
         }
     }))
+}
+
+pub(super) fn preset() -> impl TypedValueParser<Value = Preset> {
+    one_of(Preset::ALL.map(|preset| PossibleValue::new(preset.name()).help(preset.about())))
 }
 
 fn one_of<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>

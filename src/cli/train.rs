@@ -8,23 +8,26 @@ use dfdx::prelude::Cpu;
 use indicatif::HumanCount;
 
 use super::Context;
+use super::choices;
 use super::follow::{Follower, Output};
 use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
 use crate::runs::{Name, RunDirectory, TrainingRun};
+use crate::training::preset::Preset;
 use crate::training::{ChangeError, Changes, Ending, RunSettings};
 
 /// Train a decoder on a data set; the run is written to `checkpoints/RUN`
 ///
-/// Settings come in layers: the defaults, then --config, then --decoder and --set. A misspelt key is refused.
+/// Settings come in layers: the defaults, then --preset, --config, and --decoder and --set. A misspelt key is refused.
 /// Ctrl-C saves a checkpoint and stops; --resume goes on from it to the same losses, bit for bit, and so it does
 /// after a crash, from the last checkpoint. A lost connection does not end the training: look at it again with
 /// `cutline attach RUN`, stop it with `cutline control RUN stop`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline train flickr8k --decoder merge
+  cutline train flickr8k --preset best
   cutline train flickr8k --detach
   cutline train flickr8k --run wide --set decoder.hidden=512 --set training.learning_rate=5e-4
   cutline train flickr8k --print-settings > settings.toml
@@ -38,6 +41,9 @@ pub(super) struct Train {
     /// The run's name; the first free one of NAME-DECODER-001, -002, ... if not given
     #[arg(long, value_name = "RUN")]
     run: Option<Name>,
+    /// A recipe that is known to work, for --config, --decoder and --set to change
+    #[arg(long, value_name = "PRESET", value_parser = choices::preset())]
+    preset: Option<Preset>,
     /// How the photo meets the LSTM
     #[arg(long, value_name = "merge|inject|attend|top_down")]
     decoder: Option<DecoderKind>,
@@ -54,7 +60,7 @@ pub(super) struct Train {
         value_name = "RUN",
         num_args = 0..=1,
         default_missing_value = "",
-        conflicts_with_all = ["config", "decoder", "print_settings"]
+        conflicts_with_all = ["preset", "config", "decoder", "print_settings"]
     )]
     resume: Option<String>,
     /// Train in a process of its own that no closing terminal reaches; print the run's name and return
@@ -114,7 +120,11 @@ impl Train {
     }
 
     fn settings(&self) -> anyhow::Result<RunSettings> {
-        let settings: RunSettings = config::resolve(self.config.as_deref(), &self.assignments()?)?;
+        let base = match self.preset {
+            None => RunSettings::default(),
+            Some(preset) => preset.resolve()?,
+        };
+        let settings = config::lay_file_over(&base, self.config.as_deref(), &self.assignments()?)?;
         settings.check()?;
         Ok(settings)
     }

@@ -51,6 +51,11 @@ impl DecoderKind {
     /// Every decoder there is.
     pub const ALL: [Self; 4] = [Self::Merge, Self::Inject, Self::Attend, Self::TopDown];
 
+    /// Whether it looks at single regions of a photo, rather than at their mean.
+    pub fn attends(self) -> bool {
+        matches!(self, Self::Attend | Self::TopDown)
+    }
+
     /// The name used in settings.
     pub fn name(self) -> &'static str {
         match self {

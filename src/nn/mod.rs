@@ -50,7 +50,7 @@ pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums};
 pub use layer::Layer;
 pub use linear::{Linear, LinearKernel};
 pub use lstm::{Lstm, LstmKernel, LstmState};
-pub use optimiser::{Adam, AdamSettings, Change, Moments, OptimiserKernel, composed_update};
+pub use optimiser::{Adam, AdamSettings, Average, Change, Moments, OptimiserKernel, composed_update};
 pub use packing::Packing;
 pub use parameter::{Initialisation, Parameter};
 pub use pool::{PoolKernel, global_mean, max_pool};

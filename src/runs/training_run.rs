@@ -17,6 +17,7 @@ use crate::training::{
     RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
     TrainingSplit,
 };
+use crate::vision::backbone::FeatureForm;
 use crate::vision::store::{FeatureStore, weights_file};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -141,7 +142,7 @@ impl TrainingRun {
                 return Err(TrainingError::Empty { split: name }.into());
             }
         }
-        let features = choose_features(&settings.encoder, data_set)?;
+        let features = choose_features(&settings, data_set)?;
         let encoder = encoder_spec(&settings.encoder, features.as_deref())?;
         let record = RunRecord {
             program: env!("CARGO_PKG_VERSION").into(),
@@ -195,7 +196,7 @@ impl TrainingRun {
                 run: directory.name(),
             });
         }
-        let features = choose_features(&record.settings.encoder, &record.data.directory)?;
+        let features = choose_features(&record.settings, &record.data.directory)?;
         let encoder = encoder_spec(&record.settings.encoder, features.as_deref())?;
         let start = if directory.latest().exists() {
             Start::FromLatest
@@ -354,32 +355,42 @@ impl Plan {
     }
 }
 
-/// The directory of the features that the settings ask for; `None` where a network is to be trained along.
-fn choose_features(settings: &EncoderSettings, data_set: &Path) -> Result<Option<PathBuf>, RunError> {
-    let mut directories = feature_directories(data_set);
-    let name = |path: &PathBuf| {
-        path.file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned()
-    };
-    let chosen = match settings.kind {
+/// The directory of the features that the settings ask for; `None` where a network is to be trained along. Where they
+/// name none, and there are several, those of the only grid for a decoder that attends, and the only pooled ones for
+/// another.
+fn choose_features(settings: &RunSettings, data_set: &Path) -> Result<Option<PathBuf>, RunError> {
+    let (kind, wanted) = (settings.encoder.kind, settings.encoder.features.as_str());
+    let directories = feature_directories(data_set);
+    match kind {
         EncoderKind::SmallCnn => return Ok(None),
-        EncoderKind::Auto if directories.is_empty() && settings.features.is_empty() => return Ok(None),
+        EncoderKind::Auto if directories.is_empty() && wanted.is_empty() => return Ok(None),
         EncoderKind::Features if directories.is_empty() => return Err(RunError::NoFeatures),
-        EncoderKind::Auto | EncoderKind::Features => match directories.as_slice() {
-            [_] if settings.features.is_empty() => Some(0),
-            _ => directories
-                .iter()
-                .position(|path| name(path) == settings.features),
-        },
+        EncoderKind::Auto | EncoderKind::Features => {}
+    }
+    let form = match settings.decoder.kind.attends() {
+        true => FeatureForm::Grid,
+        false => FeatureForm::Pooled,
+    };
+    let only = |fits: &dyn Fn(&str) -> bool| {
+        let mut fitting = directories.iter().filter(|path| fits(&name_of(path)));
+        fitting.next().filter(|_| fitting.next().is_none()).cloned()
+    };
+    let chosen = match wanted {
+        "" => only(&|_| true).or_else(|| only(&|name| name.ends_with(form.name()))),
+        wanted => only(&|name| name == wanted),
     };
     match chosen {
-        Some(at) => Ok(Some(directories.swap_remove(at))),
+        Some(directory) => Ok(Some(directory)),
         None => Err(RunError::WhichFeatures {
-            found: directories.iter().map(name).collect(),
+            found: directories.iter().map(|path| name_of(path)).collect(),
         }),
     }
+}
+
+/// The last part of a path.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// An encoder that gives the features in this directory, or one that is trained along.

@@ -1,4 +1,7 @@
-//! Settings that belong together.
+//! Settings that belong together, as `--set` takes them.
+
+use super::settings::RunSettings;
+use crate::config::{self, Assignment, ConfigError};
 
 /// Settings under which two cores learn the built-in data set in about a minute, as `--set` takes them. Photos and
 /// words are few and clean: a small network without dropout or label smoothing, which reads all captions of a photo
@@ -15,3 +18,127 @@ pub const DEMO: [&str; 10] = [
     "training.schedule.warmup_steps=50",
     "training.label_smoothing=0",
 ];
+
+/// A recipe that is known to work, by the name of where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// The merge decoder as captioning scripts have published it.
+    Seed,
+    /// Vinyals et al. 2015.
+    ShowAndTell,
+    /// Xu et al. 2015.
+    ShowAttendTell,
+    /// What scores best.
+    Best,
+}
+
+impl Preset {
+    /// Every preset there is.
+    pub const ALL: [Self; 4] = [Self::Seed, Self::ShowAndTell, Self::ShowAttendTell, Self::Best];
+
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Seed => "seed",
+            Self::ShowAndTell => "show-and-tell",
+            Self::ShowAttendTell => "show-attend-tell",
+            Self::Best => "best",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Seed => "photo and words meet after the LSTM, as published scripts have it; pooled features",
+            Self::ShowAndTell => "the LSTM reads the photo first (Vinyals et al. 2015); pooled features",
+            Self::ShowAttendTell => {
+                "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"
+            }
+            Self::Best => {
+                "two LSTMs with attention, then captions are rewarded (Anderson et al. 2018, Rennie et al. 2017); \
+                 features of a grid, mirrored too"
+            }
+        }
+    }
+
+    /// What differs from the defaults, as `--set` takes it.
+    pub fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Seed => &[
+                "decoder.kind=merge",
+                "decoder.dropout=0.5",
+                "training.label_smoothing=0",
+                "training.schedule.shape=constant",
+                "encoder.standardise=false",
+                "search.beam=1",
+            ],
+            Self::ShowAndTell => &["decoder.kind=inject"],
+            Self::ShowAttendTell => &[
+                "decoder.kind=attend",
+                "decoder.hidden=384",
+                "decoder.dropout=0.5",
+                "training.epochs=10",
+                "training.batch_by=photo",
+                "training.batch_size=80",
+                "training.longest_caption=22",
+            ],
+            Self::Best => &[
+                "decoder.kind=top_down",
+                "decoder.hidden=384",
+                "decoder.dropout=0.5",
+                "training.epochs=10",
+                "training.batch_by=photo",
+                "training.batch_size=80",
+                "training.longest_caption=22",
+                "training.mirrored=0.5",
+                "training.patience=6",
+                "training.self_critical.epochs=12",
+            ],
+        }
+    }
+
+    /// The defaults, with what differs from them.
+    ///
+    /// # Errors
+    /// Where a setting is no longer known; a mistake in the program.
+    pub fn resolve(self) -> Result<RunSettings, ConfigError> {
+        config::resolve(None, &self.assignments())
+    }
+
+    /// [`settings`](Self::settings), read.
+    pub fn assignments(self) -> Vec<Assignment> {
+        let settings = self.settings().iter();
+        settings.filter_map(|setting| setting.parse().ok()).collect()
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        Self::ALL
+            .into_iter()
+            .find(|preset| preset.name() == name)
+            .ok_or_else(|| UnknownPreset(name.into()))
+    }
+}
+
+/// A name of a preset that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("no preset is called `{0}`; there are `seed`, `show-and-tell`, `show-attend-tell` and `best`")]
+pub struct UnknownPreset(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_made_of_settings_that_make_sense() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.assignments().len(), preset.settings().len());
+            let settings = preset.resolve().unwrap();
+            assert_eq!(settings.check(), Ok(()), "{}", preset.name());
+            assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
+        }
+    }
+}

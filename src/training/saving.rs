@@ -47,6 +47,11 @@ impl<D: Backend> Trainer<'_, D> {
                 *moment = D::try_moment(&values).map_err(TrainingError::device)?;
             }
         }
+        let weights = self.average.iter_mut().flat_map(|average| &mut average.weights);
+        for (parameter, average) in self.model.parameters().into_iter().zip(weights) {
+            let values = checkpoint.matrix(&device, &average_name(&parameter.name), parameter.shape())?;
+            *average = D::try_moment(&values).map_err(TrainingError::device)?;
+        }
         Ok(())
     }
 
@@ -118,6 +123,12 @@ impl<D: Backend> Trainer<'_, D> {
                 matrices.push(NamedMatrix::new(name, &values));
             }
         }
+        let averages = self.average.iter().flat_map(|average| &average.weights);
+        for (parameter, average) in self.model.parameters().iter().zip(averages) {
+            let values = self.model.device().try_moment_values(average, parameter.shape());
+            let values = values.map_err(TrainingError::device)?;
+            matrices.push(NamedMatrix::new(average_name(&parameter.name), &values));
+        }
         let position = serde_json::to_value(&self.position).map_err(|error| TrainingError::Position {
             path: self.checkpoints.latest.clone(),
             why: error.to_string(),
@@ -128,4 +139,8 @@ impl<D: Backend> Trainer<'_, D> {
 
 fn moment_names(parameter: &str) -> [String; 2] {
     ["first", "second"].map(|moment| format!("adam.{moment}.{parameter}"))
+}
+
+fn average_name(parameter: &str) -> String {
+    format!("average.{parameter}")
 }

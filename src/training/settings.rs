@@ -83,6 +83,9 @@ pub struct TrainingSettings {
     pub label_smoothing: f32,
     /// Share of the words read that are replaced by the unknown word.
     pub word_dropout: f32,
+    /// What is scored and kept is a moving average of the weights, of which each update leaves this share; zero: the
+    /// weights themselves.
+    pub average: f32,
     /// Share of the photos that are seen in a mirror; the data set must have been prepared with `--mirrored`.
     pub mirrored: f32,
     /// A second phase, in which captions are drawn and rewarded.
@@ -109,6 +112,7 @@ impl Default for TrainingSettings {
             optimiser: AdamSettings::default(),
             label_smoothing: 0.1,
             word_dropout: 0.0,
+            average: 0.0,
             mirrored: 0.0,
             self_critical: SelfCritical::default(),
             metric: Metric::CiderD,

@@ -260,7 +260,8 @@ fn self_critical(settings: &RunSettings) -> RunSettings {
 #[test]
 fn a_self_critical_training_repeats_itself_however_often_it_is_stopped() {
     let world = World::new(20);
-    let settings = self_critical(&settings(DecoderKind::TopDown));
+    let mut settings = self_critical(&settings(DecoderKind::TopDown));
+    settings.training.average = 0.9;
     let whole = tempfile::tempdir().unwrap();
     let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
     for stop_after in [19, 20, 21, 27] {

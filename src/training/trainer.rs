@@ -13,7 +13,7 @@ use super::supervisor::{Order, Supervisor};
 use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
 use crate::decoder::{CaptionBatch, Regularisation};
 use crate::nn::host::among_threads;
-use crate::nn::{Adam, Backend, Taped, random_stream};
+use crate::nn::{Adam, Average, Backend, DeviceResult, Taped, random_stream};
 use crate::text::Vocabulary;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
@@ -96,6 +96,8 @@ pub struct Trainer<'a, D: Backend> {
     /// The model as it is now.
     pub model: Model<D>,
     pub(super) adam: Adam<D>,
+    /// Of the weights, where that is what is scored.
+    pub(super) average: Option<Average<D>>,
     pub(super) position: Position,
     pub(super) cadence: Cadence,
     /// Of the training captions; counted where it is needed.
@@ -125,6 +127,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         }
         let adam =
             Adam::new(settings.training.optimiser, model.parameters()).map_err(TrainingError::device)?;
+        let average = average_of(settings, &model).map_err(TrainingError::device)?;
         Ok(Self {
             settings: settings.clone(),
             vocabulary,
@@ -133,6 +136,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             checkpoints,
             model,
             adam,
+            average,
             position: Position::default(),
             cadence: Cadence::start(),
             ngrams: OnceLock::new(),
@@ -202,6 +206,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         }
         self.adam = Adam::new(self.settings.training.optimiser, self.model.parameters())
             .map_err(TrainingError::device)?;
+        self.average = average_of(&self.settings, &self.model).map_err(TrainingError::device)?;
         self.position.self_critical = Some(Beginning {
             epoch: self.position.epoch,
             step: self.position.step,
@@ -246,9 +251,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
             match order {
                 Order::Stop => return Ok(Flow::Break(self.stop(supervisor)?)),
                 Order::Checkpoint => self.save_latest(supervisor)?,
-                Order::Sample => supervisor.observe(TrainingEvent::Samples(self.samples()?)),
+                Order::Sample => {
+                    let samples = self.averaged(Self::samples)?;
+                    supervisor.observe(TrainingEvent::Samples(samples));
+                }
                 Order::Evaluate => {
-                    if let Some((evaluation, samples)) = self.evaluate(Occasion::Asked, supervisor)? {
+                    let found = self.averaged(|trainer| trainer.evaluate(Occasion::Asked, supervisor))?;
+                    if let Some((evaluation, samples)) = found {
                         supervisor.observe(TrainingEvent::Evaluation(evaluation));
                         supervisor.observe(TrainingEvent::Samples(samples));
                     }
@@ -281,7 +290,8 @@ impl<'a, D: Backend> Trainer<'a, D> {
 
     /// Scores the dev split, saves, and decides whether another epoch follows.
     fn end_epoch(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
-        let Some((evaluation, samples)) = self.evaluate(Occasion::EpochEnd, supervisor)? else {
+        let found = self.averaged(|trainer| trainer.evaluate(Occasion::EpochEnd, supervisor))?;
+        let Some((evaluation, samples)) = found else {
             // The epoch is ended by whoever resumes.
             return Ok(Flow::Break(self.stop(supervisor)?));
         };
@@ -293,13 +303,33 @@ impl<'a, D: Backend> Trainer<'a, D> {
         supervisor.observe(TrainingEvent::Samples(samples));
         // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
         if best {
-            self.save_best(supervisor)?;
+            self.averaged(|trainer| trainer.save_best(supervisor))?;
         }
         self.save_latest(supervisor)?;
         if patience > 0 && self.position.stale() >= patience {
             return Ok(Flow::Break(Ending::Early));
         }
         Ok(Flow::Continue(()))
+    }
+
+    /// Does `work` with the averaged weights, where there are some.
+    fn averaged<R>(
+        &mut self,
+        work: impl FnOnce(&Self) -> Result<R, TrainingError>,
+    ) -> Result<R, TrainingError> {
+        self.exchange_weights()?;
+        let result = work(self);
+        self.exchange_weights()?;
+        result
+    }
+
+    fn exchange_weights(&mut self) -> Result<(), TrainingError> {
+        match &mut self.average {
+            None => Ok(()),
+            Some(average) => average
+                .exchange(self.model.parameters_mut())
+                .map_err(TrainingError::device),
+        }
     }
 
     /// One update from one batch.
@@ -342,6 +372,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
             .map_err(TrainingError::device)?;
         if !gradient_norm.is_finite() {
             return Err(self.not_finite("gradient"));
+        }
+        if let Some(average) = &mut self.average {
+            average
+                .update(self.model.parameters(), self.adam.step)
+                .map_err(TrainingError::device)?;
         }
         let tokens = batch.tokens();
         self.position.count(value, tokens);
@@ -411,6 +446,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
             what,
             step: self.position.step,
         }
+    }
+}
+
+fn average_of<D: Backend>(settings: &RunSettings, model: &Model<D>) -> DeviceResult<D, Option<Average<D>>> {
+    match settings.training.average {
+        0.0 => Ok(None),
+        decay => Average::new(decay, model.parameters()).map(Some),
     }
 }
 

@@ -66,6 +66,7 @@ impl RunSettings {
             SHARE,
         )?;
         within("training.word_dropout", training.word_dropout, is_share, SHARE)?;
+        within("training.average", training.average, is_share, SHARE)?;
         within("training.mirrored", training.mirrored, is_share, SHARE)?;
         let self_critical = &training.self_critical;
         if !(2..=MOST).contains(&self_critical.samples) {

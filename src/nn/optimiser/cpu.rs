@@ -35,6 +35,20 @@ impl OptimiserKernel for Cpu {
         Ok(norm_squared(gradients.get_or_alloc_mut(value)?))
     }
 
+    fn try_average(average: &mut Vec<f32>, value: &Matrix<Self>, keep: f32) -> Result<(), CpuError> {
+        average
+            .par_chunks_mut(PIECE)
+            .zip(values(value).par_chunks(PIECE))
+            .for_each(|(average, values)| {
+                Arch::new().dispatch(|| {
+                    for (average, value) in average.iter_mut().zip(values) {
+                        *average = keep * *average + (1.0 - keep) * value;
+                    }
+                });
+            });
+        Ok(())
+    }
+
     fn try_update(
         changes: Vec<Change<'_, Self>>,
         gradients: &mut Gradients<f32, Self>,

@@ -4,6 +4,7 @@
 //! algorithm 2 (AdamW); gradients clipped by their global norm (Pascanu et al. 2013, algorithm 1).
 //! dfdx has an Adam, but keeps its moments private, so that a training could not be resumed exactly.
 
+mod average;
 mod cpu;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ use super::parameter::Parameter;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+pub use average::Average;
 
 /// The settings of [`Adam`] that stay the same during a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +124,11 @@ pub trait OptimiserKernel: Device<f32> {
         gradients.get_or_alloc_mut(value)?;
         Self::try_norm_squared(&gradients.get(value))
     }
+
+    /// `average = keep * average + (1 - keep) * value`
+    fn try_average(average: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
+    where
+        Self: Backend;
 
     /// Makes all changes of a step. Gradients are used up.
     fn try_update(

@@ -131,3 +131,19 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
     assert_eq!(parameter.value.as_vec(), before);
     assert_eq!(adam.step, 0);
 }
+
+#[test]
+fn an_average_follows_and_changes_places_with_what_it_follows() {
+    let device = Cpu::default();
+    let mut parameter = Parameter::from_values(&device, "", (1, 2), vec![1.0, 10.0]).unwrap();
+    let mut average = Average::new(0.5, [&parameter]).unwrap();
+    parameter.value = device.tensor_from_vec(vec![3.0, 20.0], (1, 2));
+    // At first it forgets faster: 1/10 is kept.
+    average.update([&parameter], 0).unwrap();
+    assert_close(&average.weights[0], &[2.8, 19.0], 1e-6);
+    average.update([&parameter], 1000).unwrap();
+    average.exchange([&mut parameter]).unwrap();
+    assert_close(&parameter.value.as_vec(), &[2.9, 19.5], 1e-6);
+    average.exchange([&mut parameter]).unwrap();
+    assert_eq!(parameter.value.as_vec(), [3.0, 20.0]);
+}

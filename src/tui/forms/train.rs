@@ -46,17 +46,24 @@ pub struct Preset {
 impl Preset {
     /// Those that are always there.
     pub fn built_in() -> Vec<Self> {
-        let demo = preset::DEMO.iter().filter_map(|set| set.split_once('='));
-        vec![
-            Self {
-                name: "the defaults".into(),
-                settings: Vec::new(),
-            },
-            Self {
-                name: "the demo: quick, for scenes".into(),
-                settings: demo.map(|(key, value)| (key.into(), value.into())).collect(),
-            },
+        let named = |name: String, sets: &[&str]| Self {
+            name,
+            settings: sets
+                .iter()
+                .filter_map(|set| set.split_once('='))
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+        };
+        let recipes = preset::Preset::ALL
+            .into_iter()
+            .map(|preset| named(preset.name().into(), preset.settings()));
+        [
+            named("the defaults".into(), &[]),
+            named("the demo: quick, for scenes".into(), &preset::DEMO),
         ]
+        .into_iter()
+        .chain(recipes)
+        .collect()
     }
 
     /// What a run was started with, from the settings in its log.
