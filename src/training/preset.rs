@@ -49,7 +49,9 @@ impl Preset {
     /// What it is, in a few words.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Seed => "photo and words meet after the LSTM, as published scripts have it; pooled features",
+            Self::Seed => {
+                "photo and words meet after the LSTM, as published scripts have it; pooled features"
+            }
             Self::ShowAndTell => "the LSTM reads the photo first (Vinyals et al. 2015); pooled features",
             Self::ShowAttendTell => {
                 "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"

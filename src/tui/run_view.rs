@@ -16,6 +16,8 @@ pub enum Quantity {
     Loss,
     /// BLEU-4 and CIDEr-D of the dev split.
     Scores,
+    /// What captions are worth that the model has drawn, in self-critical training.
+    Reward,
     /// The learning rate.
     LearningRate,
     /// The gradients' norm before clipping.
@@ -26,9 +28,10 @@ pub enum Quantity {
 
 impl Quantity {
     /// All of them, in the order in which they are gone through.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Loss,
         Self::Scores,
+        Self::Reward,
         Self::LearningRate,
         Self::GradientNorm,
         Self::Speed,
@@ -39,6 +42,7 @@ impl Quantity {
         match self {
             Self::Loss => "loss",
             Self::Scores => "dev scores",
+            Self::Reward => "reward",
             Self::LearningRate => "learning rate",
             Self::GradientNorm => "gradient norm",
             Self::Speed => "tokens/s",
@@ -126,6 +130,7 @@ pub struct RunView {
     pub news: Option<String>,
     health: Health,
     loss: Series,
+    reward: Series,
     learning_rate: Series,
     gradient_norm: Series,
     speed: Series,
@@ -192,7 +197,11 @@ impl RunView {
     }
 
     fn take_step(&mut self, step: &Step, time: f64) {
-        self.loss.push(step.step, step.loss);
+        match step.reward {
+            None => self.loss.push(step.step, step.loss),
+            // The loss is then no cross-entropy: it only has the gradient that is wanted.
+            Some(reward) => self.reward.push(step.step, reward),
+        }
         self.learning_rate.push(step.step, step.learning_rate);
         self.gradient_norm.push(step.step, step.gradient_norm);
         self.speed.push(step.step, step.tokens_per_second);
@@ -205,6 +214,7 @@ impl RunView {
     fn cut_after(&mut self, step: u64) {
         for series in [
             &mut self.loss,
+            &mut self.reward,
             &mut self.learning_rate,
             &mut self.gradient_norm,
             &mut self.speed,
@@ -233,6 +243,7 @@ impl RunView {
         match quantity {
             Quantity::Loss => vec![steps("training", &self.loss), epochs("dev", &self.dev_loss)],
             Quantity::Scores => vec![epochs("CIDEr-D", &self.cider_d), epochs("BLEU-4", &self.bleu_4)],
+            Quantity::Reward => vec![steps("reward", &self.reward)],
             Quantity::LearningRate => vec![steps("learning rate", &self.learning_rate)],
             Quantity::GradientNorm => vec![steps("gradient norm", &self.gradient_norm)],
             Quantity::Speed => vec![steps("tokens/s", &self.speed)],
@@ -251,7 +262,7 @@ impl RunView {
 
     /// Where its figures begin and end on an axis.
     pub fn range(&self, unit: Unit) -> Option<(f64, f64)> {
-        let (first, last) = self.loss.range()?;
+        let (first, last) = self.learning_rate.range()?;
         Some((self.place(unit, first), self.place(unit, last)))
     }
 

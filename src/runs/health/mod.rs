@@ -46,6 +46,8 @@ pub struct Health {
     gradients: Jumps,
     losses: Jumps,
     learning_rate: LearningRate,
+    /// Whether the training rewards captions by now.
+    rewards: bool,
 }
 
 impl Default for Health {
@@ -56,6 +58,7 @@ impl Default for Health {
             gradients: Jumps::new(OF_GRADIENTS),
             losses: Jumps::new(OF_LOSSES),
             learning_rate: LearningRate::default(),
+            rewards: false,
         }
     }
 }
@@ -215,6 +218,9 @@ impl Health {
     }
 
     fn count_step(&mut self, step: &Step) {
+        if step.reward.is_some() {
+            return self.forget_losses();
+        }
         self.gradients.count(step.step, step.gradient_norm);
         self.losses.count(step.step, step.loss);
         let highest = self.learning_rate.highest.max(step.learning_rate);
@@ -224,9 +230,19 @@ impl Health {
         };
     }
 
+    /// Once captions are rewarded, no loss is to fall any more, and gradients are of another scale.
+    fn forget_losses(&mut self) {
+        if !self.rewards {
+            self.rewards = true;
+            self.epochs.clear();
+            self.losses = Jumps::new(OF_LOSSES);
+            self.gradients = Jumps::new(OF_GRADIENTS);
+        }
+    }
+
     fn count_evaluation(&mut self, evaluation: &Evaluation) {
         // One that was asked for lies within an epoch, whose loss is not complete.
-        if evaluation.occasion != Occasion::EpochEnd {
+        if evaluation.occasion != Occasion::EpochEnd || self.rewards {
             return;
         }
         // A session may tell the very step again that it goes on from.
