@@ -1,0 +1,135 @@
+//! One update: what is learned from, the loss, the gradient, the step of the optimiser.
+
+use super::data::TrainingSplit;
+use super::event::Step;
+use super::reward::Reward;
+use super::self_critical::Lesson;
+use super::trainer::{Trainer, TrainingError};
+use crate::decoder::{CaptionBatch, Regularisation};
+use crate::nn::{Backend, Taped, random_stream};
+use rand_chacha::ChaCha8Rng;
+use std::time::Instant;
+
+impl<D: Backend> Trainer<'_, D> {
+    /// One update from one batch.
+    pub(super) fn update(
+        &mut self,
+        captions: &[usize],
+        reward: Option<&Reward>,
+        batches: usize,
+    ) -> Result<Step, TrainingError> {
+        let since = Instant::now();
+        let learning_rate = self.learning_rate(batches);
+        let Lesson {
+            inputs,
+            batch,
+            reward,
+        } = match reward {
+            None => self.read_lesson(captions),
+            Some(reward) => self.drawn_lesson(reward, captions)?,
+        };
+        let mut stream = random_stream(self.settings.seed, "dropout", self.position.step);
+        let regularisation = self.regularisation(&mut stream);
+        let regions = self
+            .model
+            .regions::<Taped<D>>(inputs)
+            .map_err(TrainingError::device)?;
+        let loss = self
+            .model
+            .decoder
+            .training_loss(regions, &batch, regularisation)
+            .map_err(TrainingError::device)?;
+        let value = loss.as_vec()[0];
+        if !value.is_finite() {
+            return Err(self.not_finite("loss"));
+        }
+        use dfdx::prelude::Backward;
+        let mut gradients = loss.try_backward().map_err(TrainingError::device)?;
+        let gradient_norm = self
+            .adam
+            .update(self.model.parameters_mut(), &mut gradients, learning_rate)
+            .map_err(TrainingError::device)?;
+        if !gradient_norm.is_finite() {
+            return Err(self.not_finite("gradient"));
+        }
+        if let Some(average) = &mut self.average {
+            average
+                .update(self.model.parameters(), self.adam.step)
+                .map_err(TrainingError::device)?;
+        }
+        let tokens = batch.tokens();
+        self.position.count(value, tokens);
+        Ok(Step {
+            epoch: self.position.epoch,
+            batch: self.position.batch,
+            batches,
+            step: self.position.step,
+            loss: value,
+            reward,
+            learning_rate,
+            gradient_norm,
+            tokens,
+            tokens_per_second: tokens as f32 / since.elapsed().as_secs_f32(),
+            memory: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
+        })
+    }
+
+    /// Captions of the data set, to be read.
+    fn read_lesson(&self, captions: &[usize]) -> Lesson {
+        let (photos, batch) = self.train.batch(captions);
+        Lesson {
+            inputs: self.photo_inputs(&photos),
+            batch,
+            reward: None,
+        }
+    }
+
+    /// The encoder's inputs of some training photos, for this step.
+    pub(super) fn photo_inputs(&self, photos: &[usize]) -> Vec<f32> {
+        let mut stream = random_stream(self.settings.seed, "mirrored photos", self.position.step);
+        self.train
+            .inputs_of(photos, self.settings.training.mirrored, &mut stream)
+    }
+
+    fn regularisation<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularisation<'r> {
+        let training = &self.settings.training;
+        match self.position.self_critical {
+            None => Regularisation {
+                label_smoothing: training.label_smoothing,
+                dropout: self.settings.decoder.dropout,
+                word_dropout: training.word_dropout,
+                stream,
+            },
+            Some(_) => Regularisation {
+                label_smoothing: 0.0,
+                dropout: training.self_critical.dropout,
+                word_dropout: 0.0,
+                stream,
+            },
+        }
+    }
+
+    fn learning_rate(&self, batches: usize) -> f32 {
+        let training = &self.settings.training;
+        let highest = match self.position.self_critical {
+            None => training.learning_rate,
+            Some(_) => training.self_critical.learning_rate,
+        };
+        let total = (self.epochs_of_phase() * batches) as u64;
+        let step = self.position.step - self.position.phase().step;
+        highest * training.schedule.share(step, total, self.position.reductions)
+    }
+}
+
+impl TrainingSplit {
+    /// The photos of some captions, each once, and the captions that refer to them.
+    pub(super) fn batch(&self, captions: &[usize]) -> (Vec<usize>, CaptionBatch) {
+        let photos = self.photos_of(captions);
+        let batch = CaptionBatch::new(captions.iter().map(|&at| {
+            let caption = &self.captions[at];
+            let row = photos.partition_point(|&photo| photo < caption.photo);
+            (row, caption.words.as_slice())
+        }));
+        (photos, batch)
+    }
+}
