@@ -31,9 +31,10 @@ pub fn caption_all<D: Backend>(
         .collect::<DeviceResult<D, Vec<_>>>()?;
     let mut captions = Vec::with_capacity(places.len());
     for places in places.chunks(BATCH) {
-        let begin = |(member, writer)| begin(member, writer, places);
-        let beginnings = members.iter().zip(&writers).map(begin);
-        let beginnings = beginnings.collect::<DeviceResult<D, _>>()?;
+        let with_writers = members.iter().zip(&writers);
+        let beginnings = with_writers
+            .map(|(member, writer)| begin(member, writer.as_ref(), places))
+            .collect::<DeviceResult<D, _>>()?;
         captions.extend(write_at(beginnings, places, search)?);
         if progress(captions.len()).is_break() {
             break;
@@ -44,9 +45,9 @@ pub fn caption_all<D: Backend>(
 
 fn begin<'w, D: Backend>(
     member: &Member<'_, D>,
-    writer: &'w Box<dyn Writer<D>>,
+    writer: &'w dyn Writer<D>,
     places: &[usize],
 ) -> DeviceResult<D, Beginning<'w, D>> {
     let regions = member.model.regions(member.inputs.read(places))?;
-    Ok((writer.as_ref(), regions))
+    Ok((writer, regions))
 }
