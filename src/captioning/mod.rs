@@ -33,7 +33,7 @@ pub use inputs::{InputsError, PhotoInputs, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
 pub use ngrams::{Agreement, NGramTable, NGramTableError};
 pub use ranking::{Search, scores};
-pub use samples::{Draw, draw_samples};
+pub use samples::{Draw, Sample, SampleEnd, draw_samples};
 pub use split::caption_all;
 pub use standardisation::Standardisation;
 

@@ -24,6 +24,24 @@ pub struct Draw {
     pub step: u64,
 }
 
+/// A caption that was drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its words, without markers.
+    pub words: Vec<TokenId>,
+    /// How it ended.
+    pub end: SampleEnd,
+}
+
+/// How a caption ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleEnd {
+    /// The end marker was drawn.
+    Marker,
+    /// It was as long as it may be.
+    Cut,
+}
+
 /// Draws captions for all photos of `regions`, `[photos, regions, channels]`: `draw.count` for the first, as many for
 /// the second, and so on. None is empty.
 ///
@@ -33,7 +51,7 @@ pub fn draw_samples<D: Backend>(
     writer: &dyn Writer<D>,
     regions: Regions<D>,
     draw: Draw,
-) -> DeviceResult<D, Vec<Vec<TokenId>>> {
+) -> DeviceResult<D, Vec<Sample>> {
     let photos = regions.shape().0;
     let of_photo: Vec<usize> = (0..photos * draw.count).map(|row| row / draw.count).collect();
     let mut captions: Vec<Caption> = (0..of_photo.len() as u64)
@@ -56,13 +74,23 @@ pub fn draw_samples<D: Backend>(
             .map(|(caption, logits)| caption.read_next(logits))
             .collect();
         let rows: Vec<usize> = (0..live.len()).filter(|&row| goes_on[row]).collect();
-        if rows.is_empty() {
+        live = rows.iter().map(|&row| live[row]).collect();
+        if live.is_empty() {
             break; // a state of no rows cannot be selected
         }
         state = after.select(&rows)?;
-        live = rows.into_iter().map(|row| live[row]).collect();
     }
-    Ok(captions.into_iter().map(|caption| caption.words).collect())
+    let mut samples: Vec<Sample> = captions
+        .into_iter()
+        .map(|Caption { words, .. }| Sample {
+            words,
+            end: SampleEnd::Marker,
+        })
+        .collect();
+    for row in live {
+        samples[row].end = SampleEnd::Cut;
+    }
+    Ok(samples)
 }
 
 /// A caption in the making.

@@ -30,6 +30,8 @@ pub struct WeightedCaption<'a> {
     pub words: &'a [TokenId],
     /// How much each of its words counts; below zero, it is made less likely.
     pub weight: f32,
+    /// How much its end marker counts: nothing where the caption was cut before one came.
+    pub end_weight: f32,
 }
 
 impl CaptionBatch {
@@ -68,7 +70,12 @@ impl CaptionBatch {
         captions.sort_by_key(|caption| std::cmp::Reverse(caption.words.len()));
         let batch = Self::new(captions.iter().map(|caption| (caption.photo, caption.words)));
         let sequences = batch.packing.sequence_of_rows();
-        let weights = sequences.iter().map(|&at| captions[at].weight).collect();
+        let ends = batch.targets.iter().map(|&target| target == END as usize);
+        let weight_of = |(&at, is_end): (&usize, bool)| match is_end {
+            true => captions[at].end_weight,
+            false => captions[at].weight,
+        };
+        let weights = sequences.iter().zip(ends).map(weight_of).collect();
         Self {
             weights: Some(weights),
             ..batch

@@ -74,6 +74,7 @@ fn captions_count_by_their_weight() {
                 photo,
                 words,
                 weight,
+                end_weight: weight,
             }));
             let mut stream = random_stream(0, "test", 0);
             let regularisation = Regularisation {

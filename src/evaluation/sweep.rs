@@ -34,7 +34,7 @@ impl Default for Grid {
             beams: vec![1, 2, 3, 4, 5, 6, 8, 12, 20],
             length_penalties: vec![0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4],
             consensus: vec![0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
-            temperatures: vec![0.5, 2.0],
+            temperatures: vec![0.25, 1.0],
         }
     }
 }

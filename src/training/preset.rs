@@ -57,7 +57,7 @@ impl Preset {
                 "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"
             }
             Self::Best => {
-                "two LSTMs with attention, then captions are rewarded (Anderson et al. 2018, Rennie et al. 2017); \
+                "show-attend-tell on photos seen both ways round, then captions are rewarded (Rennie et al. 2017); \
                  features of a grid, mirrored too"
             }
         }
@@ -85,16 +85,16 @@ impl Preset {
                 "training.longest_caption=22",
             ],
             Self::Best => &[
-                "decoder.kind=top_down",
+                "decoder.kind=attend",
                 "decoder.hidden=384",
                 "decoder.dropout=0.5",
-                "training.epochs=10",
+                "training.epochs=8",
                 "training.batch_by=photo",
                 "training.batch_size=80",
                 "training.longest_caption=22",
                 "training.mirrored=0.5",
                 "training.patience=6",
-                "training.self_critical.epochs=12",
+                "training.self_critical.epochs=10",
             ],
         }
     }

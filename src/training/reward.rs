@@ -2,6 +2,7 @@
 
 use super::data::{EncodedCaption, TrainingSplit};
 use super::settings::SelfCritical;
+use crate::captioning::{Sample, SampleEnd};
 use crate::metrics::{BleuStatistics, CiderD, MAX_ORDER};
 use crate::text::{END, TokenId};
 use rayon::prelude::*;
@@ -20,7 +21,7 @@ pub(super) struct Reward {
 #[derive(Clone, Copy)]
 pub(super) struct Drawn<'a> {
     pub(super) photo: usize,
-    pub(super) words: &'a [TokenId],
+    pub(super) sample: &'a Sample,
 }
 
 impl Reward {
@@ -39,7 +40,10 @@ impl Reward {
     pub(super) fn of(&self, drawn: &[Drawn<'_>], settings: &SelfCritical) -> Vec<f64> {
         let score = |drawn: &Drawn<'_>| {
             let references = &self.references[drawn.photo];
-            let words = with_end(drawn.words);
+            let words = match drawn.sample.end {
+                SampleEnd::Marker => with_end(&drawn.sample.words),
+                SampleEnd::Cut => drawn.sample.words.clone(),
+            };
             let cider = match settings.cider_d {
                 0.0 => 0.0,
                 weight => f64::from(weight) * self.cider.score(&words, references),

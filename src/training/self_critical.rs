@@ -7,7 +7,7 @@
 use super::data::TrainingSplit;
 use super::reward::{Drawn, Reward, advantages};
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Draw, draw_samples};
+use crate::captioning::{Draw, Sample, SampleEnd, draw_samples};
 use crate::decoder::{CaptionBatch, WeightedCaption};
 use crate::nn::Backend;
 
@@ -34,18 +34,23 @@ impl<D: Backend> Trainer<'_, D> {
         };
         let drawn = self.draw(inputs.clone(), draw).map_err(TrainingError::device)?;
         let rows: Vec<usize> = (0..drawn.len()).map(|caption| caption / draw.count).collect();
-        let of_photos = drawn.iter().zip(&rows).map(|(words, &row)| Drawn {
+        let of_photos = drawn.iter().zip(&rows).map(|(sample, &row)| Drawn {
             photo: photos[row],
-            words,
+            sample,
         });
         let to_score: Vec<Drawn<'_>> = of_photos.collect();
         let rewards = reward.of(&to_score, settings);
         let weights = advantages(&rewards, draw.count);
         let captions = drawn.iter().zip(&rows).zip(weights);
-        let batch = CaptionBatch::weighted(captions.map(|((words, &photo), weight)| WeightedCaption {
+        let batch = CaptionBatch::weighted(captions.map(|((sample, &photo), weight)| WeightedCaption {
             photo,
-            words,
+            words: &sample.words,
             weight,
+            // A marker that was not drawn must not be made less likely: captions would grow without end.
+            end_weight: match sample.end {
+                SampleEnd::Marker => weight,
+                SampleEnd::Cut => 0.0,
+            },
         }));
         let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
         Ok(Lesson {
@@ -55,7 +60,7 @@ impl<D: Backend> Trainer<'_, D> {
         })
     }
 
-    fn draw(&self, inputs: Vec<f32>, draw: Draw) -> Result<Vec<Vec<u32>>, D::Err> {
+    fn draw(&self, inputs: Vec<f32>, draw: Draw) -> Result<Vec<Sample>, D::Err> {
         let regions = self.model.regions(inputs)?;
         draw_samples(self.model.decoder.writer()?.as_ref(), regions, draw)
     }

@@ -147,7 +147,7 @@ impl Default for SelfCritical {
         Self {
             epochs: 0,
             samples: 5,
-            learning_rate: 1e-4,
+            learning_rate: 5e-5,
             dropout: 0.0,
             cider_d: 1.0,
             bleu_4: 0.0,

@@ -112,6 +112,13 @@ impl<'a> FromIterator<&'a Record> for Summary {
     }
 }
 
+/// Epochs of both phases of a training.
+fn epochs(settings: &Value) -> Option<u64> {
+    let of_phase = |key| settings.pointer(key).and_then(Value::as_u64);
+    let rewarding = of_phase("/training/self_critical/epochs").unwrap_or(0);
+    Some(of_phase("/training/epochs")? + rewarding)
+}
+
 impl Summary {
     /// Takes the next event into account.
     pub fn count(&mut self, record: &Record) {
@@ -123,7 +130,7 @@ impl Summary {
                 self.host = Some(start.host.clone());
                 self.pid = Some(start.pid);
                 self.data_set = Some(start.data_set.clone());
-                self.epochs = start.settings.pointer("/training/epochs").and_then(Value::as_u64);
+                self.epochs = epochs(&start.settings);
                 self.paused = false;
                 self.progress = None;
                 self.end = None;
