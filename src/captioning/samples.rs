@@ -118,17 +118,13 @@ impl Caption {
     }
 }
 
+/// The captions of these rows, which are in order.
 fn live_captions<'a>(captions: &'a mut [Caption], live: &[usize]) -> Vec<&'a mut Caption> {
-    let mut next = live.iter().peekable();
-    let is_live = |(row, _): &(usize, &mut Caption)| next.next_if(|&&live| live == *row).is_some();
+    let mut live = live.iter().copied().peekable();
     captions
         .iter_mut()
         .enumerate()
-        .filter({
-            let mut is_live = is_live;
-            move |caption| is_live(caption)
-        })
-        .map(|(_, caption)| caption)
+        .filter_map(|(row, caption)| live.next_if_eq(&row).map(|_| caption))
         .collect()
 }
 
