@@ -4,7 +4,7 @@ use crate::decoder::Writer;
 use crate::nn::elementary;
 use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions, random_stream};
-use crate::text::{END, PAD, START, TokenId, UNKNOWN};
+use crate::text::{END, START, TokenId};
 use dfdx::prelude::HasShape;
 use pulp::Arch;
 use rand::RngExt;
@@ -43,7 +43,10 @@ pub enum SampleEnd {
 }
 
 /// Draws captions for all photos of `regions`, `[photos, regions, channels]`: `draw.count` for the first, as many for
-/// the second, and so on. None is empty.
+/// the second, and so on.
+///
+/// Every word may be drawn, the unknown one and the other markers too. One that may not would never be made less likely,
+/// and take all the probability that others lose.
 ///
 /// # Errors
 /// Those of the device.
@@ -106,10 +109,6 @@ impl Caption {
 
     /// Draws the next word; false if that is the end. The logits are used up.
     fn read_next(&mut self, logits: &mut [f32]) -> bool {
-        let too_early = self.words.is_empty().then_some(END);
-        for never in [PAD, START, UNKNOWN].into_iter().chain(too_early) {
-            logits[never as usize] = f32::NEG_INFINITY;
-        }
         let word = draw_word(logits, self.stream.random()) as TokenId;
         if word != END {
             self.words.push(word);
@@ -133,11 +132,7 @@ fn draw_word(logits: &mut [f32], share: f32) -> usize {
     Arch::new().dispatch(|| {
         let most = elementary::largest(logits);
         for logit in &mut *logits {
-            *logit = if *logit == f32::NEG_INFINITY {
-                0.0
-            } else {
-                elementary::exp(*logit - most)
-            };
+            *logit = elementary::exp(*logit - most);
         }
     });
     let total: f64 = logits.iter().copied().map(f64::from).sum();
@@ -173,7 +168,7 @@ mod tests {
         for draw in 0..DRAWS {
             counts[draw_word(&mut logits.clone(), draw as f32 / DRAWS as f32)] += 1;
         }
-        assert_eq!(counts, [0, 1000, 2000, 0, 5000]);
-        assert_eq!(draw_word(&mut logits.clone(), 1.0), 4);
+        assert_eq!(counts, [1000, 2000, 5000]);
+        assert_eq!(draw_word(&mut logits.clone(), 1.0), 2);
     }
 }

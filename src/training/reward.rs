@@ -4,7 +4,7 @@ use super::data::{EncodedCaption, TrainingSplit};
 use super::settings::SelfCritical;
 use crate::captioning::{Sample, SampleEnd};
 use crate::metrics::{BleuStatistics, CiderD, MAX_ORDER};
-use crate::text::{END, TokenId};
+use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use rayon::prelude::*;
 
 /// Scores captions in token ids against those of the training split.
@@ -40,10 +40,7 @@ impl Reward {
     pub(super) fn of(&self, drawn: &[Drawn<'_>], settings: &SelfCritical) -> Vec<f64> {
         let score = |drawn: &Drawn<'_>| {
             let references = &self.references[drawn.photo];
-            let words = match drawn.sample.end {
-                SampleEnd::Marker => with_end(&drawn.sample.words),
-                SampleEnd::Cut => drawn.sample.words.clone(),
-            };
+            let words = as_scored(drawn.sample);
             let cider = match settings.cider_d {
                 0.0 => 0.0,
                 weight => f64::from(weight) * self.cider.score(&words, references),
@@ -55,6 +52,19 @@ impl Reward {
             cider + bleu
         };
         drawn.par_iter().map(score).collect()
+    }
+}
+
+/// The words that are compared with the references'. One that no caption is ever written with agrees with nothing.
+fn as_scored(sample: &Sample) -> Vec<TokenId> {
+    let written = |&word: &TokenId| match word {
+        UNKNOWN | START => PAD,
+        word => word,
+    };
+    let words: Vec<TokenId> = sample.words.iter().map(written).collect();
+    match sample.end {
+        SampleEnd::Marker => with_end(&words),
+        SampleEnd::Cut => words,
     }
 }
 
