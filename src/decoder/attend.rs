@@ -176,6 +176,10 @@ impl<D: Backend> Attending<D> for Attend<D> {
         &self.output
     }
 
+    fn output_layer_mut(&mut self) -> &mut Linear<D> {
+        &mut self.output
+    }
+
     fn coverage(&self) -> f32 {
         self.coverage
     }

@@ -61,6 +61,9 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 
     /// The layer that gives the logits of the next word.
     fn output_layer(&self) -> &Linear<D>;
 
+    /// The same layer, to be changed.
+    fn output_layer_mut(&mut self) -> &mut Linear<D>;
+
     /// What it costs not to look at all of a photo.
     fn coverage(&self) -> f32;
 
@@ -128,6 +131,10 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
 
     fn output(&self) -> &Linear<D> {
         self.output_layer()
+    }
+
+    fn output_mut(&mut self) -> &mut Linear<D> {
+        self.output_layer_mut()
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

@@ -96,6 +96,10 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         &self.output
     }
 
+    fn output_mut(&mut self) -> &mut Linear<D> {
+        &mut self.output
+    }
+
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(MergeWriter {
             image: D::fix_linear(&self.image)?,

@@ -168,6 +168,10 @@ pub trait Decoder<D: Backend>: Send + Sync {
     /// The decoder as it is now, to write captions with.
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
 
+    /// Multiplies all logits by `factor`: above one, likely words become likelier (Guo et al. 2017, "On calibration of
+    /// modern neural networks", section 4.2). Which word is the likeliest does not change.
+    fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()>;
+
     /// All parameters, always in the same order.
     fn parameters(&self) -> Vec<&Parameter<D>>;
 

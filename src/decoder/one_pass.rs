@@ -4,7 +4,7 @@ use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer};
 use crate::nn::{
     Backend, DeviceResult, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, Targets, cross_entropy,
 };
-use dfdx::prelude::{Merge, Tape, TryAdd};
+use dfdx::prelude::{Merge, Tape, TryAdd, TryMul};
 
 /// What a decoder has read of a batch.
 pub struct Read<D: Backend, T> {
@@ -32,6 +32,9 @@ pub trait OnePass<D: Backend>: Send + Sync {
 
     /// The layer that gives the logits of the next word.
     fn output(&self) -> &Linear<D>;
+
+    /// The same layer, to be changed.
+    fn output_mut(&mut self) -> &mut Linear<D>;
 
     /// See [`Decoder::writer`].
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
@@ -77,6 +80,13 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         OnePass::writer(self)
+    }
+
+    fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()> {
+        for parameter in self.output_mut().parameters_mut() {
+            parameter.value = parameter.value.clone().try_mul(factor)?;
+        }
+        Ok(())
     }
 
     fn parameters(&self) -> Vec<&Parameter<D>> {

@@ -130,6 +130,22 @@ fn steps_give_the_loss_of_the_whole_batch() {
 }
 
 #[test]
+fn sharpening_multiplies_logits() {
+    for kind in DecoderKind::ALL {
+        let mut decoder = decoder(kind);
+        let logits = |decoder: &dyn Decoder<Cpu>| {
+            let writer = decoder.writer().unwrap();
+            let state = writer.start(regions(2)).unwrap();
+            writer.step(state, &[START; 3]).unwrap().0.as_vec()
+        };
+        let before = logits(decoder.as_ref());
+        decoder.sharpen(3.0).unwrap();
+        let expected: Vec<f32> = before.iter().map(|logit| 3.0 * logit).collect();
+        assert_close(&logits(decoder.as_ref()), &expected, 1e-5);
+    }
+}
+
+#[test]
 fn the_order_of_captions_does_not_matter() {
     let mut reversed = CAPTIONS;
     reversed.reverse();

@@ -184,6 +184,10 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         &self.output
     }
 
+    fn output_layer_mut(&mut self) -> &mut Linear<D> {
+        &mut self.output
+    }
+
     fn coverage(&self) -> f32 {
         self.coverage
     }

@@ -136,6 +136,9 @@ pub struct SelfCritical {
     pub learning_rate: f32,
     /// Share of the elements dropped; see [`DecoderSettings::dropout`].
     pub dropout: f32,
+    /// What logits are multiplied by as the phase begins: after label smoothing and dropout a model is less sure than it
+    /// might be, and most of what it draws is not worth comparing.
+    pub sharpening: f32,
     /// What a point of CIDEr-D is worth.
     pub cider_d: f32,
     /// What a caption's own BLEU-4 is worth.
@@ -149,6 +152,7 @@ impl Default for SelfCritical {
             samples: 5,
             learning_rate: 5e-5,
             dropout: 0.0,
+            sharpening: 2.0,
             cider_d: 1.0,
             bleu_4: 0.0,
         }

@@ -200,6 +200,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
         if self.position.best.is_some() {
             Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
         }
+        let sharpening = self.settings.training.self_critical.sharpening;
+        self.model
+            .decoder
+            .sharpen(sharpening)
+            .map_err(TrainingError::device)?;
         self.adam = Adam::new(self.settings.training.optimiser, self.model.parameters())
             .map_err(TrainingError::device)?;
         self.average = average_of(&self.settings, &self.model).map_err(TrainingError::device)?;

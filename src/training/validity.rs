@@ -88,6 +88,12 @@ impl RunSettings {
             is_share,
             SHARE,
         )?;
+        within(
+            "training.self_critical.sharpening",
+            self_critical.sharpening,
+            is_positive,
+            POSITIVE,
+        )?;
         for (key, weight) in [
             ("training.self_critical.cider_d", self_critical.cider_d),
             ("training.self_critical.bleu_4", self_critical.bleu_4),
