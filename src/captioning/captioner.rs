@@ -1,5 +1,6 @@
 //! Captions for any photo, whether or not a data set holds it.
 
+use super::attention::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
 use super::model::{EncoderSpec, Model};
 use super::{Search, write};
 use crate::decoder::Writer;
@@ -10,7 +11,7 @@ use crate::vision::encoder::{EncoderError, PhotoEncoder};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::FeatureSpec;
 use crate::vision::weights::{WeightFile, WeightsError};
-use dfdx::prelude::Cpu;
+use dfdx::prelude::{Cpu, HasShape};
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
@@ -103,9 +104,14 @@ pub struct WrittenCaption {
     pub log_probability: f64,
 }
 
-/// A photo as a captioner looks at it: pixels for each way that its models see.
+/// A photo as a captioner looks at it.
 #[derive(Clone, Debug)]
-pub struct PhotoPixels(Vec<Vec<f32>>);
+pub struct PhotoPixels {
+    /// Its width and height.
+    dimensions: (u32, u32),
+    /// For each of the captioner's eyes.
+    of_eyes: Vec<Vec<f32>>,
+}
 
 /// Encoders, decoders and vocabulary: from photos to captions in words.
 pub struct Captioner<D: Backend> {
@@ -186,7 +192,10 @@ impl<D: Backend> Captioner<D> {
             preprocessing.write_pixels(photo, &mut pixels);
             pixels
         };
-        PhotoPixels(self.eyes.iter().map(look).collect())
+        PhotoPixels {
+            dimensions: photo.dimensions(),
+            of_eyes: self.eyes.iter().map(look).collect(),
+        }
     }
 
     /// Captions for photos: for each those found, best first.
@@ -214,11 +223,58 @@ impl<D: Backend> Captioner<D> {
             .collect())
     }
 
+    /// Whether it can be told where it looks.
+    ///
+    /// # Errors
+    /// Where none of its decoders attends.
+    pub fn check_attends(&self) -> Result<(), AttentionError> {
+        self.attending().map(|_| ())
+    }
+
+    /// Where the first member that attends looked in a photo for each word of a caption, whoever wrote it: every word
+    /// is looked for knowing those before it.
+    ///
+    /// # Errors
+    /// Where no member attends, the one that does sees no grid of regions, or the device fails.
+    pub fn attention(&self, photo: &PhotoPixels, caption: &str) -> Result<Attention, AttentionError> {
+        let Voice { model, writer, eye } = self.attending()?;
+        let (eye, pixels) = (&self.eyes[*eye], photo.of_eyes[*eye].clone());
+        let inputs = eye.inputs(pixels).map_err(CaptionerError::from)?;
+        let regions = model.regions(inputs).map_err(CaptionerError::device)?;
+        let count = regions.shape().1;
+        let side = side_of_grid(count).ok_or_else(|| AttentionError::NoGrid {
+            decoder: model.spec().decoder.kind.to_string(),
+            regions: count,
+        })?;
+        let words: Vec<String> = caption.split_whitespace().map(str::to_owned).collect();
+        let weights = weights_of_words(writer.as_ref(), regions, &self.vocabulary.encode(&words))
+            .map_err(CaptionerError::device)?;
+        let words = words.into_iter().zip(weights);
+        Ok(Attention {
+            words: words
+                .map(|(word, weights)| LookedWord { word, weights })
+                .collect(),
+            side,
+            part: eye.preprocessing().part_seen(photo.dimensions),
+        })
+    }
+
+    fn attending(&self) -> Result<&Voice<D>, AttentionError> {
+        let kind = |member: &Voice<D>| member.model.spec().decoder.kind;
+        let found = self.members.iter().find(|member| kind(member).attends());
+        found.ok_or_else(|| {
+            let decoders: Vec<&str> = self.members.iter().map(|member| kind(member).name()).collect();
+            AttentionError::NoneAttends {
+                decoders: decoders.join(", "),
+            }
+        })
+    }
+
     /// What each eye makes of the photos.
     fn inputs(&self, photos: &[PhotoPixels]) -> Result<Vec<Vec<f32>>, BackboneError> {
         let eyes = self.eyes.iter().enumerate();
         eyes.map(|(at, eye)| {
-            let pixels: Vec<&[f32]> = photos.iter().map(|photo| photo.0[at].as_slice()).collect();
+            let pixels: Vec<&[f32]> = photos.iter().map(|photo| photo.of_eyes[at].as_slice()).collect();
             eye.inputs(pixels.concat())
         })
         .collect()

@@ -1,5 +1,6 @@
 //! From features to sentences: greedy, beam search, sampling.
 
+mod attention;
 mod beam;
 mod captioner;
 mod checkpoint;
@@ -25,6 +26,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+pub use attention::{Attention, AttentionError, Focus, LookedWord};
 pub use captioner::{Captioner, CaptionerError, CpuCaptioner, PhotoPixels, WrittenCaption, cpu};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use ensemble::Member;

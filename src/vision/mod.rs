@@ -8,6 +8,7 @@ mod floats;
 mod inverted_residual;
 mod lookalike;
 mod mobilenet_v2;
+pub mod overlay;
 pub mod photo;
 pub mod preprocess;
 mod resample;

@@ -53,6 +53,19 @@ pub enum Fit {
     ShorterSide(u32),
 }
 
+/// A rectangle of a photo, in its pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhotoPart {
+    /// Pixels to the left of it.
+    pub left: u32,
+    /// Pixels above it.
+    pub top: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
 /// How pixels are interpolated when a photo changes size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -188,6 +201,24 @@ impl Preprocessing {
                 let value = f32::from(pixel[source[channel]]);
                 out[channel] = (value * scale - mean[channel]) / deviation[channel];
             }
+        }
+    }
+
+    /// The part that is seen of a photo of these dimensions.
+    pub fn part_seen(&self, (width, height): (u32, u32)) -> PhotoPart {
+        let (seen_width, seen_height) = match self.fit {
+            Fit::ShorterSide(shorter) if (width, height) != (self.size, self.size) => {
+                let share = f64::from(self.size) / f64::from(shorter.max(self.size));
+                let side = (f64::from(width.min(height)) * share).round() as u32;
+                (side, side)
+            }
+            Fit::ShorterSide(_) | Fit::Squash => (width, height),
+        };
+        PhotoPart {
+            left: (width - seen_width) / 2,
+            top: (height - seen_height) / 2,
+            width: seen_width,
+            height: seen_height,
         }
     }
 
@@ -345,6 +376,30 @@ mod tests {
             73, 140, 198, 195, 60, 58, 140, 103, 118, 127, 146, 147, 112,
         ];
         assert_same(&pixels(&preprocessing, &sample()), &expected);
+    }
+
+    #[test]
+    fn the_part_that_is_seen_is_what_becomes_pixels() {
+        let part = |preprocessing: &Preprocessing, dimensions| {
+            let part = preprocessing.part_seen(dimensions);
+            (part.left, part.top, part.width, part.height)
+        };
+        let squashed = plain(224, Fit::Squash, Filter::Bilinear);
+        assert_eq!(part(&squashed, (500, 375)), (0, 0, 500, 375));
+        let centre = plain(224, Fit::ShorterSide(256), Filter::Bilinear);
+        assert_eq!(part(&centre, (512, 256)), (144, 16, 224, 224));
+        assert_eq!(part(&centre, (128, 256)), (8, 72, 112, 112));
+        assert_eq!(part(&centre, (224, 224)), (0, 0, 224, 224), "it is not cut");
+
+        // White where it is seen, black around: all that comes out is white, but for what bleeds in at the rim.
+        let seen = centre.part_seen((640, 320));
+        let is_seen = |at: u32, start: u32, length: u32| (start..start + length).contains(&at);
+        let photo = RgbImage::from_fn(640, 320, |x, y| {
+            let inside = is_seen(x, seen.left, seen.width) && is_seen(y, seen.top, seen.height);
+            Rgb([if inside { 255 } else { 0 }; 3])
+        });
+        let mean = pixels(&centre, &photo).iter().sum::<f32>() / centre.pixels_len() as f32;
+        assert!(mean > 254.0, "{mean}");
     }
 
     #[test]
