@@ -67,11 +67,9 @@ pub struct Focus {
 }
 
 impl Attention {
-    /// The weights of each word, ready to be laid over the photo.
-    pub fn overlays(&self) -> impl Iterator<Item = Overlay> {
-        self.words
-            .iter()
-            .map(|word| Overlay::new(&word.weights, self.side, self.part))
+    /// The weights of a word, ready to be laid over the photo.
+    pub fn overlay(&self, word: &LookedWord) -> Overlay {
+        Overlay::new(&word.weights, self.side, self.part)
     }
 
     /// The region that was looked at most for a word.

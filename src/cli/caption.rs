@@ -5,18 +5,22 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 use dfdx::prelude::Cpu;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::attention::WordObject;
 use super::members::MemberArgs;
 use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
-use super::{Context, json};
-use crate::captioning::{CpuCaptioner, PhotoPixels, SearchSettings, Strategy, WrittenCaption};
+use super::{Context, attention, json};
+use crate::captioning::{
+    Attention, AttentionError, CpuCaptioner, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
+};
 use crate::dataset::{DataSet, Photo};
 use crate::runs::TrainedRun;
 use crate::vision::photo::{self, PhotoError};
@@ -29,12 +33,17 @@ const BATCH: usize = 16;
 /// On a terminal each photo is drawn with its caption under it, and its references where the run's data set
 /// knows them. Into a pipe one line a photo is printed: the path, a tab, the caption. A photo that cannot be
 /// read is named, the others are captioned all the same, and the exit code is 1.
+///
+/// With --attention it is shown where a decoder that attends looked for each word: on a terminal the photo once
+/// for each word, bright where most weight lies; into a pipe a line a word, which begins with a tab: the word, the
+/// region that weighs most, and its share.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 photo.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam 5 > captions.tsv
   cutline caption flickr8k-merge-001 photo.jpg --temperature 0.8 --seed 3
   cutline caption flickr8k-merge-001 photo.jpg --with flickr8k-inject-001
+  cutline caption flickr8k-attend-001 photo.jpg --attention
   cutline caption flickr8k-merge-001 photo.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     #[command(flatten)]
@@ -46,8 +55,12 @@ pub(super) struct Caption {
     /// --with in their order
     #[arg(long, value_name = "FILE")]
     weights: Vec<PathBuf>,
-    /// Print JSON: one object a line with `photo`, `caption`, `log_probability`, `alternatives` and, where
-    /// known, `references`
+    /// Show where the decoder looked for each word, if it attends; the pictures are 24 columns wide unless --width
+    /// says otherwise
+    #[arg(long)]
+    attention: bool,
+    /// Print JSON: one object a line with `photo`, `caption`, `log_probability`, `alternatives`, where
+    /// known `references`, and with --attention `attention`: each `word` with its `weights`, row by row
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -66,7 +79,12 @@ impl Caption {
             Form::Lines => References::default(),
             Form::Json | Form::Shown => References::of(run, context),
         };
+        let run = run.directory.name();
         let captioner = runs.captioner(&self.weights)?;
+        if self.attention {
+            let told = || format!("where {run} looks cannot be shown");
+            captioner.check_attends().with_context(told)?;
+        }
 
         let mut unread = 0;
         for paths in self.photos.chunks(batch_size(form, search.settings())) {
@@ -80,12 +98,17 @@ impl Caption {
             }
             let (photos, pixels): (Vec<_>, Vec<_>) = photos.into_iter().unzip();
             let found = captioner.captions(&pixels, &search)?;
-            for (photo, captions) in photos.into_iter().zip(&found) {
-                let known = references.of_photo(photo.path);
+            for ((photo, pixels), captions) in photos.into_iter().zip(&pixels).zip(&found) {
+                let captioned = Captioned {
+                    references: references.of_photo(photo.path),
+                    photo,
+                    captions,
+                    attention: self.attention(&captioner, pixels, captions)?,
+                };
                 match form {
-                    Form::Lines => context.print(&line(photo.path, captions))?,
-                    Form::Json => context.print(&json::line(&Object::new(photo.path, captions, known))?)?,
-                    Form::Shown => self.show(photo, captions, known, context)?,
+                    Form::Lines => context.print(&captioned.lines())?,
+                    Form::Json => context.print(&json::line(&captioned.object())?)?,
+                    Form::Shown => self.show(&captioned, context)?,
                 }
             }
         }
@@ -107,26 +130,72 @@ impl Caption {
         }
     }
 
-    fn show(
+    /// Where the captioner looked for the words of the first caption, if that was asked for.
+    fn attention(
         &self,
-        photo: ReadPhoto<'_>,
+        captioner: &CpuCaptioner,
+        pixels: &PhotoPixels,
         captions: &[WrittenCaption],
-        references: &[String],
-        context: &Context,
-    ) -> anyhow::Result<()> {
+    ) -> Result<Option<Attention>, AttentionError> {
+        let wanted = self
+            .attention
+            .then(|| captioner.attention(pixels, best(captions).0));
+        wanted.transpose()
+    }
+
+    fn show(&self, captioned: &Captioned<'_>, context: &Context) -> anyhow::Result<()> {
         let paint = context.terminal.stdout_paint();
-        let path = display_path(photo.path);
+        let path = display_path(captioned.photo.path);
         context.print(&format!("{}\n", paint.text(Role::Quiet, &path)))?;
-        if let Some(image) = photo.image.filter(|_| context.terminal.stdout_draws()) {
-            draw(image, &self.picture, &context.terminal)?;
+        let image = captioned.photo.image.as_ref();
+        let image = image.filter(|_| context.terminal.stdout_draws());
+        match (image, &captioned.attention) {
+            (Some(image), Some(attention)) => attention::draw(image, attention, &self.picture, context)?,
+            (Some(image), None) => draw(image.clone(), &self.picture, &context.terminal)?,
+            (None, Some(attention)) => context.print(&attention::lines(attention))?,
+            (None, None) => {}
         }
-        let mut text = format!("{}\n", paint.text(Role::Heading, &display_safe(best(captions).0)));
-        for reference in references {
+        let caption = display_safe(best(captioned.captions).0);
+        let mut text = format!("{}\n", paint.text(Role::Heading, &caption));
+        for reference in captioned.references {
             let line = format!("  reference: {}", display_safe(reference));
             let _ = writeln!(text, "{}", paint.text(Role::Quiet, &line));
         }
         context.print(&text)?;
         Ok(())
+    }
+}
+
+/// A photo with all that is told of it.
+struct Captioned<'a> {
+    photo: ReadPhoto<'a>,
+    captions: &'a [WrittenCaption],
+    references: &'a [String],
+    /// Where it was asked for.
+    attention: Option<Attention>,
+}
+
+impl Captioned<'_> {
+    /// The path and the caption; then a line a word, where it is told what was looked at.
+    fn lines(&self) -> String {
+        let caption = format!(
+            "{}\t{}\n",
+            display_path(self.photo.path),
+            display_safe(best(self.captions).0)
+        );
+        caption + &self.attention.as_ref().map(attention::lines).unwrap_or_default()
+    }
+
+    fn object(&self) -> Object<'_> {
+        let (caption, log_probability) = best(self.captions);
+        Object {
+            photo: self.photo.path.to_string_lossy().into_owned(),
+            caption,
+            log_probability,
+            alternatives: self.captions.get(1..).unwrap_or_default(),
+            references: self.references,
+            attention: self.attention.as_ref().map(attention::objects),
+        }
     }
 }
 
@@ -194,10 +263,6 @@ fn best(captions: &[WrittenCaption]) -> (&str, f64) {
     })
 }
 
-fn line(path: &Path, captions: &[WrittenCaption]) -> String {
-    format!("{}\t{}\n", display_path(path), display_safe(best(captions).0))
-}
-
 #[derive(Serialize)]
 struct Object<'a> {
     photo: String,
@@ -207,19 +272,9 @@ struct Object<'a> {
     alternatives: &'a [WrittenCaption],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     references: &'a [String],
-}
-
-impl<'a> Object<'a> {
-    fn new(path: &Path, captions: &'a [WrittenCaption], references: &'a [String]) -> Self {
-        let (caption, log_probability) = best(captions);
-        Self {
-            photo: path.to_string_lossy().into_owned(),
-            caption,
-            log_probability,
-            alternatives: captions.get(1..).unwrap_or_default(),
-            references,
-        }
-    }
+    /// Where the decoder looked for each word, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<Vec<WordObject<'a>>>,
 }
 
 /// The captions that people gave to the photos of a data set, as far as it can be read.

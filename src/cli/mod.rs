@@ -4,6 +4,7 @@
 //! through [`Context::print`]; progress, notices and errors go to standard error.
 
 mod attach;
+mod attention;
 mod caption;
 mod choices;
 mod compare;

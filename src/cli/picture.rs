@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use image::{DynamicImage, RgbImage};
+use image::imageops::{self, FilterType};
+use image::{DynamicImage, RgbImage, Rgba, RgbaImage};
 
 use super::terminal::Terminal;
 
@@ -41,28 +42,118 @@ pub(super) enum Protocol {
 
 /// Draws `photo` at the cursor, within the terminal's width and height, and leaves the cursor below it.
 pub(super) fn draw(photo: RgbImage, args: &PictureArgs, terminal: &Terminal) -> anyhow::Result<()> {
-    let protocol = match args.protocol {
-        Protocol::Auto => named_by_environment(|name| std::env::var(name).ok()),
-        asked => asked,
-    };
-    let (columns, rows) = terminal.size();
-    let columns = args.width.unwrap_or(columns).min(columns);
-    // A row for the prompt and one for the caption.
-    let (width, height) = cells(
-        (photo.width(), photo.height()),
-        (columns, rows.saturating_sub(2).max(1)),
+    let columns = args.width.unwrap_or(u16::MAX);
+    let size = cells(photo.dimensions(), room(columns, terminal));
+    print(&DynamicImage::ImageRgb8(photo), size, args.protocol.chosen())
+}
+
+/// Columns between pictures that stand beside each other.
+const GAP: u32 = 2;
+
+/// How pictures of one size stand beside each other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tiles {
+    /// Columns and rows of each.
+    size: (u32, u32),
+    /// How many fit into a row.
+    pub(super) in_a_row: usize,
+}
+
+impl Tiles {
+    /// For photos of these pixels, at most so many columns wide.
+    pub(super) fn new(pixels: (u32, u32), columns: u16, terminal: &Terminal) -> Self {
+        let size = cells(pixels, room(columns, terminal));
+        let available = u32::from(terminal.size().0);
+        Self {
+            size,
+            in_a_row: ((available + GAP) / (size.0 + GAP)).max(1) as usize,
+        }
+    }
+
+    /// Columns of a picture.
+    pub(super) fn columns(&self) -> usize {
+        self.size.0 as usize
+    }
+
+    /// The column in which a picture of a row begins.
+    pub(super) fn start_of(&self, place: usize) -> usize {
+        place * (self.size.0 + GAP) as usize
+    }
+
+    /// The photos in one picture, as large in pixels as it is drawn, with nothing between them.
+    fn side_by_side<'a>(
+        &self,
+        photos: impl ExactSizeIterator<Item = &'a RgbImage>,
+        protocol: Protocol,
+    ) -> RgbaImage {
+        let (columns, rows) = self.size;
+        let scale = protocol.pixels_in_a_column();
+        let (width, height) = (columns * scale, rows * 2 * scale);
+        let start = |place: usize| self.start_of(place) as u32 * scale;
+        let all = start(photos.len()).saturating_sub(GAP * scale);
+        let mut row = RgbaImage::from_pixel(all, height, Rgba([0; 4]));
+        for (place, photo) in photos.enumerate() {
+            let photo = imageops::resize(photo, width, height, FilterType::Triangle);
+            let photo = DynamicImage::ImageRgb8(photo).into_rgba8();
+            imageops::replace(&mut row, &photo, start(place).into(), 0);
+        }
+        row
+    }
+}
+
+/// Draws photos beside each other at the cursor, and leaves it below them.
+pub(super) fn draw_row<'a>(
+    photos: impl ExactSizeIterator<Item = &'a RgbImage>,
+    tiles: &Tiles,
+    args: &PictureArgs,
+) -> anyhow::Result<()> {
+    let protocol = args.protocol.chosen();
+    let size = (
+        (tiles.start_of(photos.len()) as u32).saturating_sub(GAP),
+        tiles.size.1,
     );
+    let row = tiles.side_by_side(photos, protocol);
+    print(&DynamicImage::ImageRgba8(row), size, protocol)
+}
+
+/// The columns and rows that a picture may take.
+fn room(columns: u16, terminal: &Terminal) -> (u16, u16) {
+    let (available, rows) = terminal.size();
+    // A row for the prompt and one for the caption.
+    (columns.min(available), rows.saturating_sub(2).max(1))
+}
+
+fn print(picture: &DynamicImage, (width, height): (u32, u32), protocol: Protocol) -> anyhow::Result<()> {
     let config = viuer::Config {
         absolute_offset: false,
+        transparent: true,
         width: Some(width),
         height: Some(height),
         use_kitty: protocol == Protocol::Kitty && answers_questions(),
         use_iterm: protocol == Protocol::Iterm,
         ..viuer::Config::default()
     };
-    viuer::print(&DynamicImage::ImageRgb8(photo), &config)
+    viuer::print(picture, &config)
         .context("cannot draw the photo; into a pipe, `| cat`, text alone is printed")?;
     Ok(())
+}
+
+impl Protocol {
+    /// What is drawn with, the environment asked where nothing else was said.
+    fn chosen(self) -> Self {
+        match self {
+            Self::Auto => named_by_environment(|name| std::env::var(name).ok()),
+            asked => asked,
+        }
+    }
+
+    /// Pixels worth having across a column of the terminal.
+    fn pixels_in_a_column(self) -> u32 {
+        match self {
+            Self::Blocks => 1,
+            Self::Auto | Self::Kitty | Self::Iterm => 8,
+        }
+    }
 }
 
 fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Protocol {
@@ -107,6 +198,21 @@ mod tests {
         assert_eq!(cells((20, 10), (80, 24)), (20, 5), "no larger than itself");
         assert_eq!(cells((10_000, 1), (80, 24)), (80, 1), "never nothing");
         assert_eq!(cells((1, 10_000), (1, 1)), (1, 1));
+    }
+
+    #[test]
+    fn pictures_stand_beside_each_other_with_nothing_between() {
+        let tiles = Tiles::new((400, 300), 24, &Terminal::plain());
+        assert_eq!((tiles.size, tiles.in_a_row), ((24, 9), 3), "in 80 columns");
+        let photos = [
+            RgbImage::from_pixel(400, 300, image::Rgb([9; 3])),
+            RgbImage::new(400, 300),
+        ];
+        let row = tiles.side_by_side(photos.iter(), Protocol::Blocks);
+        assert_eq!(row.dimensions(), (24 + 2 + 24, 18));
+        let seen = [0, 23, 24, 25, 26, 49].map(|x| row.get_pixel(x, 0).0);
+        let (first, second, nothing) = ([9, 9, 9, 255], [0, 0, 0, 255], [0; 4]);
+        assert_eq!(seen, [first, first, nothing, nothing, second, second]);
     }
 
     #[test]
