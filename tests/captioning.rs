@@ -266,6 +266,21 @@ mod evaluate {
     }
 
     #[test]
+    fn attention_is_asked_of_decoders_that_attend() {
+        let place = Place::new(OPINIONATED);
+        let photo = place.photo(0);
+        let error = place.fails(&["caption", "squares-001", text(&photo), "--attention"]);
+        assert!(
+            error.contains("where squares-001 looks cannot be shown"),
+            "{error}"
+        );
+        assert!(
+            error.contains("--decoder attend or --decoder top_down"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn what_is_missing_or_damaged_is_named() {
         let place = Place::new(OPINIONATED);
         let error = place.fails(&["evaluate", "squares-002"]);

@@ -202,6 +202,7 @@ impl App {
             Message::Album { request, album } => self.gallery.loaded(&request, album),
             Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
             Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
+            Message::Attended { request, attention } => self.gallery.attention.answered(&request, attention),
             Message::Picture { key, picture } => self.pictures.take(key, picture),
             Message::Done(result) => self.notice = Some(result),
             Message::Started(result) => self.started(result),

@@ -1,7 +1,7 @@
-//! The thread that captions the photo under the cursor: the one thing that the workbench computes itself.
+//! The thread that captions the photo under the cursor, and tells where the decoder looked: the one thing that the workbench computes itself.
 
-use super::message::{CaptionRequest, Message};
-use crate::captioning::{CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
+use super::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message, Writers};
+use crate::captioning::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::evaluation::EnsembleMember;
 use crate::runs::{CheckpointOf, Root, TrainedEnsemble};
 use crate::vision::photo;
@@ -9,15 +9,45 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
 
-/// Captions photos as they are asked for; what was asked for last counts.
-pub(super) fn write(root: &Root, asked: &Receiver<CaptionRequest>, tell: &Sender<Message>) {
+/// Captions photos, and tells where the decoder looked, as it is asked to; of either, what was asked for last counts.
+pub(super) fn write(root: &Root, asked: &Receiver<CaptionerRequest>, tell: &Sender<Message>) {
     let mut kept: Option<Kept> = None;
     while let Ok(first) = asked.recv() {
-        let request = asked.try_iter().last().unwrap_or(first);
-        let captions = caption(root, &mut kept, &request);
-        if tell.send(Message::Captioned { request, captions }).is_err() {
+        let latest = Latest::of(std::iter::once(first).chain(asked.try_iter()));
+        let captioned = latest.caption.map(|request| Message::Captioned {
+            captions: caption(root, &mut kept, &request),
+            request,
+        });
+        if captioned.is_some_and(|message| tell.send(message).is_err()) {
             return;
         }
+        let attended = latest.attention.map(|request| Message::Attended {
+            attention: attend(root, &mut kept, &request),
+            request,
+        });
+        if attended.is_some_and(|message| tell.send(message).is_err()) {
+            return;
+        }
+    }
+}
+
+/// The last request of each kind.
+#[derive(Default)]
+struct Latest {
+    caption: Option<CaptionRequest>,
+    attention: Option<AttentionRequest>,
+}
+
+impl Latest {
+    fn of(requests: impl Iterator<Item = CaptionerRequest>) -> Self {
+        let mut latest = Self::default();
+        for request in requests {
+            match request {
+                CaptionerRequest::Caption(request) => latest.caption = Some(request),
+                CaptionerRequest::Attend(request) => latest.attention = Some(request),
+            }
+        }
+        latest
     }
 }
 
@@ -25,9 +55,8 @@ pub(super) fn write(root: &Root, asked: &Receiver<CaptionRequest>, tell: &Sender
 struct Kept {
     members: Vec<KeptMember>,
     captioner: CpuCaptioner,
-    /// What it was asked to search by.
-    asked: SearchSettings,
-    search: Search,
+    /// How it searched last: what was asked for, and what came of that.
+    search: Option<(SearchSettings, Search)>,
 }
 
 /// One of the checkpoints that it writes with.
@@ -43,54 +72,64 @@ fn caption(
     kept: &mut Option<Kept>,
     request: &CaptionRequest,
 ) -> Result<Vec<WrittenCaption>, String> {
-    let told = |error: &dyn std::error::Error| error.to_string();
-    let image = photo::decode(&request.photo).map_err(|error| told(&error))?;
-    let (captioner, search) = captioner(root, kept, request)?;
-    let found = captioner.captions(&[captioner.look(&image)], search);
-    let mut found = found.map_err(|error| told(&error))?;
+    let image = photo::decode(&request.photo).map_err(told)?;
+    let kept = writers(root, kept, &request.by)?;
+    let search = kept.search(&request.search)?;
+    let pixels = kept.captioner.look(&image);
+    let mut found = kept.captioner.captions(&[pixels], &search).map_err(told)?;
     Ok(found.pop().unwrap_or_default())
 }
 
-fn captioner<'a>(
-    root: &Root,
-    kept: &'a mut Option<Kept>,
-    request: &CaptionRequest,
-) -> Result<(&'a CpuCaptioner, &'a Search), String> {
-    let members = members(root, request)?;
-    let captioner = match kept.take() {
-        Some(same) if same.members == members && same.asked == request.search => {
-            let same = kept.insert(same);
-            return Ok((&same.captioner, &same.search));
+fn attend(root: &Root, kept: &mut Option<Kept>, request: &AttentionRequest) -> Result<Attention, String> {
+    let image = photo::decode(&request.photo).map_err(told)?;
+    let captioner = &writers(root, kept, &request.by)?.captioner;
+    let attention = captioner.attention(&captioner.look(&image), &request.caption);
+    attention.map_err(told)
+}
+
+fn told(error: impl std::error::Error) -> String {
+    error.to_string()
+}
+
+/// The captioner of these checkpoints: the one that was used last, if it is theirs.
+fn writers<'a>(root: &Root, kept: &'a mut Option<Kept>, wanted: &Writers) -> Result<&'a mut Kept, String> {
+    let members = members(root, wanted)?;
+    let same = kept.take().filter(|same| same.members == members);
+    Ok(kept.insert(match same {
+        Some(same) => same,
+        // The old one has gone before the new one comes: they are large.
+        None => Kept {
+            captioner: open(&members)?,
+            members,
+            search: None,
+        },
+    }))
+}
+
+impl Kept {
+    fn search(&mut self, asked: &SearchSettings) -> Result<Search, String> {
+        match &self.search {
+            Some((known, search)) if known == asked => Ok(search.clone()),
+            _ => {
+                let run = &self.members[0].checkpoint.run;
+                let search = run
+                    .search(asked.clone(), self.captioner.vocabulary())
+                    .map_err(told)?;
+                self.search = Some((asked.clone(), search.clone()));
+                Ok(search)
+            }
         }
-        Some(same) if same.members == members => same.captioner,
-        // The old one goes before the new one comes: they are large.
-        other => {
-            drop(other);
-            open(&members)?
-        }
-    };
-    let search = members[0]
-        .checkpoint
-        .run
-        .search(request.search.clone(), captioner.vocabulary())
-        .map_err(|error| error.to_string())?;
-    let kept = kept.insert(Kept {
-        members,
-        captioner,
-        asked: request.search.clone(),
-        search,
-    });
-    Ok((&kept.captioner, &kept.search))
+    }
 }
 
 /// The checkpoints that are to write.
-fn members(root: &Root, request: &CaptionRequest) -> Result<Vec<KeptMember>, String> {
+fn members(root: &Root, wanted: &Writers) -> Result<Vec<KeptMember>, String> {
     let first = EnsembleMember {
-        run: request.run.clone(),
-        checkpoint: request.checkpoint.clone(),
+        run: wanted.run.clone(),
+        checkpoint: wanted.checkpoint.clone(),
     };
-    let found = std::iter::once(&first).chain(&request.with).map(|member| {
-        let run = root.find_run(&member.run).map_err(|error| error.to_string())?;
+    let found = std::iter::once(&first).chain(&wanted.with).map(|member| {
+        let run = root.find_run(&member.run).map_err(told)?;
         let path = match member.checkpoint.as_str() {
             "latest" => run.latest(),
             _ => run.best(),
@@ -108,8 +147,8 @@ fn open(members: &[KeptMember]) -> Result<CpuCaptioner, String> {
     let Some((first, others)) = checkpoints.split_first() else {
         return Err("no checkpoint was asked for".to_owned());
     };
-    let runs = TrainedEnsemble::open(first, others, &cpu()).map_err(|error| error.to_string())?;
-    runs.captioner(&[]).map_err(|error| error.to_string())
+    let runs = TrainedEnsemble::open(first, others, &cpu()).map_err(told)?;
+    runs.captioner(&[]).map_err(told)
 }
 
 fn written(path: &Path) -> Option<SystemTime> {

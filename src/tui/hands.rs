@@ -3,7 +3,7 @@
 
 use super::forms::prompts::{expanded, export_format};
 use super::message::{
-    CaptionRequest, DataSetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey, Message, SideBySide,
+    CaptionerRequest, DataSetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey, Message, SideBySide,
 };
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::PictureKey;
@@ -38,7 +38,7 @@ pub(super) struct Hands {
     pub(super) root: Root,
     pub(super) tell: Sender<Message>,
     pub(super) paint: Sender<Vec<PictureKey>>,
-    pub(super) caption: Sender<CaptionRequest>,
+    pub(super) caption: Sender<CaptionerRequest>,
 }
 
 type Told = Result<String, String>;
@@ -91,7 +91,8 @@ impl Hands {
             }),
             // Without anybody who paints or captions there is nothing to show, and nobody to tell.
             Effect::Draw(keys) => drop(self.paint.send(keys)),
-            Effect::Caption(request) => drop(self.caption.send(request)),
+            Effect::Caption(request) => drop(self.caption.send(CaptionerRequest::Caption(request))),
+            Effect::Attend(request) => drop(self.caption.send(CaptionerRequest::Attend(request))),
             // The loop itself gives the terminal back.
             Effect::Suspend => {}
         }

@@ -254,6 +254,7 @@ pub enum Action {
     Alternatives,
     OtherSearch,
     OpenPhoto,
+    Attention,
     Mark,
     Compare,
     Rename,
@@ -319,6 +320,7 @@ bindings![
     Gallery [Char('a')] Alternatives "beam" "What else the beam held, with log-probabilities" InFooter;
     Gallery [Char('t')] OtherSearch "try" "Caption it with other search settings: a form" InFooter;
     Gallery [Char('o')] OpenPhoto "photo" "Caption any photo on disk" InFooter;
+    Gallery [Char('w')] Attention "where" "Where the decoder looked, if it attends; left and right go from word to word" InFooter;
     Gallery [Char('c')] CompareWith "beside" "Show another checkpoint's caption beside this one's" InHelp;
     Gallery [Char('e')] ChooseEvaluation "which" "Look at another evaluation" InHelp;
     Runs [Char(' '), Char('m')] Mark "mark" "Mark the run: marked runs lie over each other in the charts" InFooter;

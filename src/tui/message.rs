@@ -3,7 +3,7 @@
 
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
-use crate::captioning::{SearchSettings, WrittenCaption};
+use crate::captioning::{Attention, SearchSettings, WrittenCaption};
 use crate::dataset::{Manifest, Photo, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::runs::Record;
@@ -94,6 +94,13 @@ pub enum Message {
         request: CaptionRequest,
         /// What the search ended with, best first.
         captions: Result<Vec<WrittenCaption>, String>,
+    },
+    /// Where the decoder looked for each word of a caption was found out.
+    Attended {
+        /// What was asked for.
+        request: AttentionRequest,
+        /// Where, or why there is nothing to see.
+        attention: Result<Attention, String>,
     },
     /// A photo is ready to be drawn.
     Picture {
@@ -217,15 +224,42 @@ pub enum EntryKind {
     File,
 }
 
-/// A caption to be written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CaptionRequest {
-    /// By the checkpoint of this run.
+/// The checkpoints that write a caption.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writers {
+    /// The run of the first.
     pub run: String,
     /// `best` or `latest`.
     pub checkpoint: String,
-    /// Together with these.
+    /// Those that write together with it.
     pub with: Vec<EnsembleMember>,
+}
+
+/// A caption of which it is to be found out where its writers looked for each word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttentionRequest {
+    /// Who looked.
+    pub by: Writers,
+    /// At this photo.
+    pub photo: PathBuf,
+    /// For the words of this caption.
+    pub caption: String,
+}
+
+/// What the captioner is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CaptionerRequest {
+    /// To write a caption.
+    Caption(CaptionRequest),
+    /// To tell where its decoder looked.
+    Attend(AttentionRequest),
+}
+
+/// A caption to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CaptionRequest {
+    /// By these.
+    pub by: Writers,
     /// Of this photo.
     pub photo: PathBuf,
     /// Found in this way.
@@ -285,6 +319,8 @@ pub enum Effect {
     },
     /// Caption a photo.
     Caption(CaptionRequest),
+    /// Find out where the decoder looked for each word of a caption.
+    Attend(AttentionRequest),
     /// Make these photos ready to be drawn, and forget what was asked for before.
     Draw(Vec<PictureKey>),
     /// Give the terminal back to the shell until it comes back here.

@@ -33,7 +33,10 @@ pub(super) fn paint(picker: &Picker, asked: &Receiver<Vec<PictureKey>>, tell: &S
 }
 
 fn ready(picker: &Picker, key: &PictureKey) -> Picture {
-    let photo = photo::decode(&key.path).map_err(|error| error.fault.to_string())?;
+    let mut photo = photo::decode(&key.path).map_err(|error| error.fault.to_string())?;
+    if let Some(overlay) = &key.overlay {
+        overlay.lay_over(&mut photo);
+    }
     let photo = DynamicImage::ImageRgb8(photo);
     let protocol = picker.new_protocol(photo, key.room, Resize::Scale(Some(FilterType::Triangle)));
     match protocol {

@@ -1,6 +1,7 @@
 //! Photos that are ready to be drawn, and those to ask for.
 
 use super::message::Effect;
+use crate::vision::overlay::Overlay;
 use ratatui::layout::Size;
 use ratatui_image::protocol::Protocol;
 use std::collections::VecDeque;
@@ -11,13 +12,25 @@ use std::sync::Arc;
 /// Photos that are kept ready.
 const KEPT: usize = 32;
 
-/// A photo, and the room there is for it.
+/// A photo, the room there is for it, and what is laid over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PictureKey {
     /// Its file.
     pub path: PathBuf,
     /// Columns and rows.
     pub room: Size,
+    /// What is laid over it.
+    pub overlay: Option<Overlay>,
+}
+
+impl PictureKey {
+    /// The same photo under an overlay.
+    pub fn under(&self, overlay: Overlay) -> Self {
+        Self {
+            overlay: Some(overlay),
+            ..self.clone()
+        }
+    }
 }
 
 /// A photo as a terminal takes it.

@@ -21,7 +21,6 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
-use std::path::Path;
 
 /// The least that can be drawn on.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -79,14 +78,11 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
 
 /// The photos that are shown, each with the room it has.
 pub(super) fn pictures(app: &App) -> Vec<PictureKey> {
-    let over = popup::photo(app);
-    let on_page = match (&over, parts(app.size)) {
+    match (popup::photo(app), parts(app.size)) {
+        (Some((path, room)), _) => picture::key(Some(path), room).into_iter().collect(),
         (None, Some(parts)) => tabs::photos(app, parts.page),
-        _ => Vec::new(),
-    };
-    let all = over.into_iter().chain(on_page);
-    all.filter_map(|(path, room): (&Path, Rect)| picture::key(Some(path), room))
-        .collect()
+        (None, None) => Vec::new(),
+    }
 }
 
 /// The titles of the tabs, and where each begins and ends.

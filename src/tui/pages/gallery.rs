@@ -1,11 +1,12 @@
 //! Photos beside their captions: which are shown, and what keys do in their tab.
 
+use super::attention::AttentionView;
 use crate::captioning::{SearchSettings, WrittenCaption};
 use crate::evaluation::{CaptionedPhoto, Report};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prompts, search};
 use crate::tui::keys::Action;
-use crate::tui::message::{CaptionRequest, Effect, EvaluationKey};
+use crate::tui::message::{AttentionRequest, CaptionRequest, Effect, EvaluationKey, Writers};
 use crate::tui::popup::{Choice, Chooser, Chosen, Popup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -106,6 +107,8 @@ pub struct GalleryPage {
     pub alternatives: Alternatives,
     /// Search settings that are tried instead of those of the evaluation.
     pub tried: Option<SearchSettings>,
+    /// Where the decoder looked, while that is shown.
+    pub attention: AttentionView,
     written: Option<Written>,
 }
 
@@ -189,6 +192,17 @@ impl GalleryPage {
     pub fn written(&self) -> Option<&Written> {
         let written = self.written.as_ref()?;
         (Some(written.request.photo.as_path()) == self.file()).then_some(written)
+    }
+
+    /// The caption that stands at the photo: that of the album, or for any other photo the best one written.
+    pub fn caption(&self) -> Option<&str> {
+        match &self.own {
+            None => Some(&self.captioned()?.caption),
+            Some(_) => {
+                let written = self.written()?.captions.as_ref()?.as_ref().ok()?;
+                Some(&written.first()?.caption)
+            }
+        }
     }
 
     /// Shows an evaluation, at a photo.
@@ -347,6 +361,8 @@ impl App {
             }
         }
         effects.extend(self.ask_for_captions());
+        let looked = self.attention_request();
+        effects.extend(self.gallery.attention.ask(looked));
         effects
     }
 
@@ -377,32 +393,50 @@ impl App {
 
     /// How the photo that is looked at would be captioned.
     fn caption_request(&self) -> Option<CaptionRequest> {
-        let photo = self.gallery.file()?.to_owned();
+        let (by, search) = self.writers()?;
+        Some(CaptionRequest {
+            by,
+            photo: self.gallery.file()?.to_owned(),
+            search: self.gallery.tried.clone().unwrap_or(search),
+        })
+    }
+
+    /// For what it is to be told where the decoder looked, if that is to be shown.
+    fn attention_request(&self) -> Option<AttentionRequest> {
+        if !self.gallery.attention.is_shown() {
+            return None;
+        }
+        Some(AttentionRequest {
+            by: self.writers()?.0,
+            photo: self.gallery.file()?.to_owned(),
+            caption: self.gallery.caption()?.to_owned(),
+        })
+    }
+
+    /// Who writes the captions here, and how they are searched for.
+    fn writers(&self) -> Option<(Writers, SearchSettings)> {
         let of_report = self.gallery.pages().map(|album| {
             let report = &album.report;
             let run = self.gallery.of().map_or(&report.subject.run, |of| &of.run);
-            (
-                run.clone(),
-                report.subject.checkpoint.clone(),
-                report.subject.with.clone(),
-                report.search.clone(),
-            )
+            let writers = Writers {
+                run: run.clone(),
+                checkpoint: report.subject.checkpoint.clone(),
+                with: report.subject.with.clone(),
+            };
+            (writers, report.search.clone())
         });
         let of_run = || {
             let view = self.runs.open()?;
             let search = view.settings.pointer("/search").cloned();
             let search = search.and_then(|search| serde_json::from_value(search).ok());
-            let search = search.unwrap_or_default();
-            Some((view.name.clone(), "best".to_owned(), Vec::new(), search))
+            let writers = Writers {
+                run: view.name.clone(),
+                checkpoint: "best".to_owned(),
+                with: Vec::new(),
+            };
+            Some((writers, search.unwrap_or_default()))
         };
-        let (run, checkpoint, with, search) = of_report.or_else(of_run)?;
-        Some(CaptionRequest {
-            run,
-            checkpoint,
-            with,
-            photo,
-            search: self.gallery.tried.clone().unwrap_or(search),
-        })
+        of_report.or_else(of_run)
     }
 
     pub(in crate::tui) fn act_on_gallery(&mut self, action: Action) -> Vec<Effect> {
@@ -411,8 +445,9 @@ impl App {
             return Vec::new();
         }
         match action {
-            Action::Left => self.gallery.go(Move::Up),
-            Action::Right => self.gallery.go(Move::Down),
+            Action::Left => self.go_beside(Move::Up),
+            Action::Right => self.go_beside(Move::Down),
+            Action::Attention => return self.switch_attention(),
             Action::Search => {
                 let form = prompts::filter_form(&self.gallery.words);
                 self.open_form(Purpose::Filter, form);
@@ -433,6 +468,7 @@ impl App {
             Action::ChooseEvaluation => return self.choose_album(Choice::Album, "look at"),
             Action::CompareWith => return self.choose_album(Choice::Beside, "beside it"),
             Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
+            Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.end(),
             Action::Back => {
                 self.gallery.own = None;
                 self.gallery.tried = None;
@@ -442,6 +478,22 @@ impl App {
             }
             _ => {}
         }
+        Vec::new()
+    }
+
+    /// To the word beside while it is shown where the decoder looked, else to the photo.
+    fn go_beside(&mut self, direction: Move) {
+        match self.gallery.attention.is_shown() {
+            true => self.gallery.attention.go(direction),
+            false => self.gallery.go(direction),
+        }
+    }
+
+    fn switch_attention(&mut self) -> Vec<Effect> {
+        if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
+            return self.refuse("there is no photo here to look at");
+        }
+        self.gallery.attention.switch();
         Vec::new()
     }
 

@@ -1,5 +1,6 @@
 //! The pages: what each knows, and what keys do there.
 
+pub mod attention;
 pub mod cursor;
 pub mod data;
 pub mod evaluate;

@@ -15,15 +15,15 @@ use crate::tui::keys::{Action, Context};
 use crate::tui::message::{DataSetDetail, DataSetListing};
 use crate::tui::pages::cursor::Focus;
 use crate::tui::pages::data::View;
+use crate::tui::pictures::PictureKey;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::{self, first_shown, selection};
-use crate::tui::widgets::picture::Picture;
+use crate::tui::widgets::picture::{self, Picture};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
-use std::path::Path;
 
 /// Columns of the list.
 const LIST: u16 = 26;
@@ -53,17 +53,15 @@ fn sample_parts(view: Rect) -> [Rect; 3] {
 }
 
 /// The photo of the page.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
     let [_, _, view] = parts(area);
     let [_, photo, _] = sample_parts(view);
     let sample = match (app.data.view, app.data.detail()) {
         (View::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.at),
         _ => None,
     };
-    sample
-        .map(|sample| (sample.path.as_path(), photo))
-        .into_iter()
-        .collect()
+    let key = sample.and_then(|sample| picture::key(Some(&sample.path), photo));
+    key.into_iter().collect()
 }
 
 /// Selects the data set that was clicked.
@@ -345,6 +343,7 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: 
     };
     let picture = Picture {
         file: Some(&sample.path),
+        overlay: None,
         pictures: &app.pictures,
         theme,
     };

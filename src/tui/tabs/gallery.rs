@@ -17,15 +17,15 @@ use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
 use crate::tui::pages::gallery::GalleryPage;
+use crate::tui::pictures::PictureKey;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::picture::Picture;
+use crate::tui::widgets::picture::{self, Picture};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 use std::collections::HashSet;
-use std::path::Path;
 
 /// Columns from which the captions stand beside the photo.
 const WIDE: u16 = 70;
@@ -42,10 +42,17 @@ fn parts(area: Rect) -> [Rect; 3] {
     [head, photo, text]
 }
 
-/// The photo of the page.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+/// The photo of the page, under what is laid over it; then as it will be a word further or back.
+pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
     let [_, photo, _] = parts(area);
-    app.gallery.file().map(|file| (file, photo)).into_iter().collect()
+    let Some(plain) = picture::key(app.gallery.file(), photo) else {
+        return Vec::new();
+    };
+    let overlays = app.gallery.attention.overlays();
+    match overlays.is_empty() {
+        true => vec![plain],
+        false => overlays.into_iter().map(|overlay| plain.under(overlay)).collect(),
+    }
 }
 
 /// Draws the page.
@@ -59,12 +66,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     frame.render_widget(first_line(gallery, theme), head);
     let picture = Picture {
         file: gallery.file(),
+        overlay: gallery.attention.overlays().into_iter().next(),
         pictures: &app.pictures,
         theme,
     };
     frame.render_widget(picture, photo);
     let captioned = gallery.captioned().filter(|_| gallery.own().is_none());
     let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
+    lines.extend(about_attention(gallery, theme));
     lines.extend(written(gallery, theme));
     lines.extend(
         captioned
@@ -100,7 +109,8 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
 
 fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
     if let Some(own) = gallery.own() {
-        return Line::styled(display_path(own), theme.heading);
+        let name = Span::styled(display_path(own), theme.heading);
+        return Line::from_iter([name, Span::raw(at_word(gallery))]);
     }
     let (shown, all) = gallery.count();
     let mut told = format!(
@@ -112,8 +122,32 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
     if shown < all {
         told += &format!(", with {:?}", gallery.words);
     }
+    told += &at_word(gallery);
     let of = gallery.of().map(ToString::to_string).unwrap_or_default();
     Line::from(vec![Span::styled(of, theme.heading), Span::raw(told)])
+}
+
+/// Which word one sees where the decoder looked for.
+fn at_word(gallery: &GalleryPage) -> String {
+    match gallery.attention.word() {
+        Some((at, words)) => format!("   word {} of {}", at + 1, words.len()),
+        None => String::new(),
+    }
+}
+
+/// What is to be said of where the decoder looked, as long as there is nothing to see.
+fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>> {
+    if !gallery.attention.is_shown() {
+        return None;
+    }
+    match gallery.attention.answer() {
+        None => gallery.caption().map(|_| Line::styled("looking ...", theme.quiet)),
+        Some(Err(why)) => Some(Line::styled(display_safe(why).into_owned(), theme.warning)),
+        Some(Ok(attention)) if attention.words.is_empty() => {
+            Some(Line::styled("the caption has no words", theme.warning))
+        }
+        Some(Ok(_)) => None,
+    }
 }
 
 /// The caption, its scores, another's beside it.
@@ -122,7 +156,7 @@ fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Ve
     let scores = &captioned.scores;
     let mut lines = vec![
         Line::styled(display_safe(&captioned.photo).into_owned(), theme.quiet),
-        in_colour(&captioned.caption, &known, theme),
+        marked(in_colour(&captioned.caption, &known, theme), gallery, theme),
         Line::raw(format!(
             "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
             scores.bleu[3], scores.rouge_l, scores.cider_d, captioned.log_probability
@@ -170,13 +204,24 @@ fn in_colour(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'stati
     Line::from_iter(words)
 }
 
+/// A line that ends with the words of the caption, a span for each, with the one marked that is looked for.
+fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
+    if let Some((at, words)) = gallery.attention.word()
+        && let Some(first) = line.spans.len().checked_sub(words.len())
+    {
+        let word = &mut line.spans[first + at];
+        word.style = word.style.patch(theme.selected);
+    }
+    line
+}
+
 /// What the captioner has written of the photo, best first.
 fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let Some(written) = gallery.written() else {
         return Vec::new();
     };
     let how = &written.request.search;
-    let by = &written.request.run;
+    let by = &written.request.by.run;
     let mut lines = vec![
         Line::raw(""),
         Line::styled(format!("{by}, {how}:"), theme.heading),
@@ -186,13 +231,20 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
         Some(Ok(captions)) => {
             lines.push(Line::styled("by log-probability for their length", theme.quiet));
-            lines.extend(captions.iter().map(alternative));
+            let mut captions = captions.iter().map(alternative);
+            // Of a photo on disk, the best caption is the one that stands for it.
+            if gallery.own().is_some() {
+                lines.extend(captions.next().map(|best| marked(best, gallery, theme)));
+            }
+            lines.extend(captions);
         }
     }
     lines
 }
 
 fn alternative(written: &WrittenCaption) -> Line<'static> {
-    let (probability, caption) = (written.log_probability, display_safe(&written.caption));
-    Line::raw(format!("{probability:7.2}  {caption}"))
+    let probability = Span::raw(format!("{:7.2}  ", written.log_probability));
+    let words = written.caption.split_whitespace();
+    let words = words.map(|word| Span::raw(format!("{} ", display_safe(word))));
+    Line::from_iter([probability].into_iter().chain(words))
 }

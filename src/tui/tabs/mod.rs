@@ -9,10 +9,10 @@ mod train;
 
 use super::app::{App, Tab};
 use super::message::Effect;
+use super::pictures::PictureKey;
 use super::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
-use std::path::Path;
 
 /// Draws the page that is shown.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
@@ -25,8 +25,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     }
 }
 
-/// The photos of the page that is shown, and the room that each has.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+/// The photos of the page that is shown.
+pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
     match app.tab {
         Tab::Data => data::photos(app, area),
         Tab::Train => train::photos(app, area),

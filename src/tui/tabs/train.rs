@@ -16,16 +16,16 @@ use crate::text::{about_duration, display_safe};
 use crate::training::Sample;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
+use crate::tui::pictures::PictureKey;
 use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::chart::{self, Chart};
-use crate::tui::widgets::picture::Picture;
+use crate::tui::widgets::picture::{self, Picture};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
-use std::path::Path;
 
 /// Columns from which photos stand beside the chart.
 const WIDE: u16 = 110;
@@ -105,14 +105,14 @@ fn photo_room(place: Rect) -> Rect {
 }
 
 /// The photos of the page.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<(&Path, Rect)> {
+pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
     let Some(view) = app.runs.open() else {
         return Vec::new();
     };
     let file = |sample: &Sample| app.train.file(&view.name, &sample.photo);
     let shown = shown(app, area).into_iter();
     shown
-        .filter_map(|(sample, place)| Some((file(sample)?, photo_room(place))))
+        .filter_map(|(sample, place)| picture::key(file(sample), photo_room(place)))
         .collect()
 }
 
@@ -239,6 +239,7 @@ fn draw_sample(
     frame.render_widget(
         Picture {
             file: app.train.file(&view.name, &sample.photo),
+            overlay: None,
             pictures: &app.pictures,
             theme,
         },

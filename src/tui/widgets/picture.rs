@@ -2,6 +2,7 @@
 
 use crate::tui::pictures::{PictureKey, Pictures};
 use crate::tui::theme::{Pixels, Theme};
+use crate::vision::overlay::Overlay;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
 use ratatui::style::{Color, Style};
@@ -17,6 +18,8 @@ const WEIGHTS: [&str; 10] = [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"];
 /// A photo in its room.
 pub(in crate::tui) struct Picture<'a> {
     pub(in crate::tui) file: Option<&'a Path>,
+    /// What is laid over it; until that is ready the photo is shown without.
+    pub(in crate::tui) overlay: Option<Overlay>,
     pub(in crate::tui) pictures: &'a Pictures,
     pub(in crate::tui) theme: &'a Theme,
 }
@@ -25,7 +28,11 @@ pub(in crate::tui) struct Picture<'a> {
 pub(in crate::tui) fn key(file: Option<&Path>, room: Rect) -> Option<PictureKey> {
     let path = file?.to_owned();
     let room = Size::new(room.width, room.height);
-    (room.width > 0 && room.height > 0).then_some(PictureKey { path, room })
+    (room.width > 0 && room.height > 0).then_some(PictureKey {
+        path,
+        room,
+        overlay: None,
+    })
 }
 
 impl Widget for Picture<'_> {
@@ -33,7 +40,9 @@ impl Widget for Picture<'_> {
         let Some(key) = key(self.file, area) else {
             return self.say("the photo is not at hand", area, buffer);
         };
-        match self.pictures.get(&key) {
+        let under = self.overlay.as_ref().map(|overlay| key.under(overlay.clone()));
+        let under = under.and_then(|key| self.pictures.get(&key));
+        match under.or_else(|| self.pictures.get(&key)) {
             None => self.say("...", area, buffer),
             Some(Err(why)) => self.say(why, area, buffer),
             Some(Ok(drawn)) => {

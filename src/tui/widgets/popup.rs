@@ -49,6 +49,7 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, them
             frame.render_widget(framed(&display_safe(title), theme), outer);
             let picture = Picture {
                 file: Some(path),
+                overlay: None,
                 pictures: &app.pictures,
                 theme,
             };
