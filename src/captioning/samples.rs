@@ -156,15 +156,9 @@ mod tests {
 
     #[test]
     fn words_are_drawn_as_likely_as_they_are() {
-        let logits = [
-            f32::NEG_INFINITY,
-            0.0,
-            2.0_f32.ln(),
-            f32::NEG_INFINITY,
-            5.0_f32.ln(),
-        ];
+        let logits = [0.0, 2.0_f32.ln(), 5.0_f32.ln()];
         const DRAWS: u32 = 8000;
-        let mut counts = [0; 5];
+        let mut counts = [0; 3];
         for draw in 0..DRAWS {
             counts[draw_word(&mut logits.clone(), draw as f32 / DRAWS as f32)] += 1;
         }

@@ -54,6 +54,6 @@ pub use optimiser::{Adam, AdamSettings, Average, Change, Moments, OptimiserKerne
 pub use packing::Packing;
 pub use parameter::{Initialisation, Parameter};
 pub use pool::{PoolKernel, global_mean, max_pool};
-pub use recurrence::{RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
+pub use recurrence::{CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
 pub use rows::{RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows};
 pub use window::{Padding, Window};

@@ -3,7 +3,7 @@
 //! Why they are fast: a weight is laid out once for the products of all steps, and its gradient is one product over
 //! the rows of all steps, where each step on its own would read and write the whole of it.
 
-use super::{Matrix, RecurrenceKernel};
+use super::{CellResult, Matrix, RecurrenceKernel};
 use crate::nn::host::{add, put_gradient, take_gradient, values};
 use crate::nn::lstm::row::{activate, deactivate};
 use crate::nn::packed::{Packed, add_products};
@@ -141,7 +141,7 @@ impl RecurrenceKernel for Cpu {
     fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
         gates: Matrix<Self, T>,
         cell: &Matrix<Self>,
-    ) -> Result<(Matrix<Self, T>, Matrix<Self>), CpuError> {
+    ) -> CellResult<Self, T> {
         let (gates, mut tape) = gates.split_tape();
         let (live, width) = *gates.shape();
         let hidden = width / 4;

@@ -45,13 +45,16 @@ pub trait RecurrenceKernel: Device<f32> {
     fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
         gates: Matrix<Self, T>,
         cell: &Matrix<Self>,
-    ) -> Result<(Matrix<Self, T>, Matrix<Self>), Self::Err>
+    ) -> CellResult<Self, T>
     where
         Self: Backend,
     {
         composed_cell(gates, cell)
     }
 }
+
+/// The hidden state after a step, with the history, and the cell.
+pub type CellResult<D, T> = DeviceResult<D, (Matrix<D, T>, Matrix<D>)>;
 
 /// A parameter, or some of its rows, that every step of a recurrence multiplies by.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ pub fn composed_products<D: Backend, T: Tape<f32, D> + Merge<T>>(
 fn composed_cell<D: Backend, T: Tape<f32, D> + Merge<T>>(
     gates: Matrix<D, T>,
     cell: &Matrix<D>,
-) -> DeviceResult<D, (Matrix<D, T>, Matrix<D>)> {
+) -> CellResult<D, T> {
     let (live, width) = *gates.shape();
     let (cell, slicing) = first_rows(cell.retaped::<T>(), live)?.split_tape();
     let (gates, tape) = gates.split_tape();

@@ -141,7 +141,9 @@ fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>
         return None;
     }
     match gallery.attention.answer() {
-        None => gallery.caption().map(|_| Line::styled("looking ...", theme.quiet)),
+        None => gallery
+            .caption()
+            .map(|_| Line::styled("looking ...", theme.quiet)),
         Some(Err(why)) => Some(Line::styled(display_safe(why).into_owned(), theme.warning)),
         Some(Ok(attention)) if attention.words.is_empty() => {
             Some(Line::styled("the caption has no words", theme.warning))
