@@ -94,7 +94,8 @@ impl Preset {
                 "training.longest_caption=22",
                 "training.mirrored=0.5",
                 "training.patience=6",
-                "training.self_critical.epochs=10",
+                "training.self_critical.epochs=6",
+                "training.self_critical.bleu_4=0.5",
             ],
         }
     }
