@@ -149,6 +149,10 @@ mod tests {
         let last_differs = weights(DecoderKind::Attend, &[4, 6, 4]);
         assert_eq!(found, last_differs);
         let first_differs = weights(DecoderKind::Attend, &[5, 6, 5]);
+        // `attend` looks before it reads the last word (Xu et al. 2015, equation 4), `top_down` after.
+        assert_eq!(found[..2], first_differs[..2]);
+        assert_ne!(found[2], first_differs[2]);
+        let [found, first_differs] = [WORDS, [5, 6, 5]].map(|words| weights(DecoderKind::TopDown, &words));
         assert_eq!(found[0], first_differs[0]);
         assert_ne!(found[1], first_differs[1]);
     }

@@ -142,9 +142,9 @@ mod tests {
         let mut weights = [0.0; 9];
         weights[5] = 0.25; // row 2, column 3
         let photo = shown(&weights, 3, part(0, 0, 60, 30));
-        assert_eq!(*photo.get_pixel(59, 15), WHITE);
-        let lightest_elsewhere = |x: u32, y: u32| photo.get_pixel(x, y)[0];
-        assert!(lightest_elsewhere(50, 14) > 240, "near its centre");
+        for (x, y) in [(59, 15), (50, 14)] {
+            assert!(photo.get_pixel(x, y)[0] > 240, "near its centre, {x}, {y}");
+        }
         for (x, y) in [(0, 0), (10, 15), (29, 15), (50, 4), (50, 25), (59, 29)] {
             assert_eq!(*photo.get_pixel(x, y), DARK, "at {x}, {y}");
         }
