@@ -6,6 +6,7 @@ use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::form::{Entry, Field, Form};
 use crate::tui::forms::Purpose;
+use crate::tui::forms::prepare::SOURCE;
 use crate::tui::keymap::Bound;
 use crate::tui::keys::Context;
 use crate::tui::message::EntryKind;
@@ -193,8 +194,11 @@ fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
 fn below_form(purpose: &Purpose, form: &Form, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let help = form.fields.get(form.at).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
+    // Once it is refused for what was found there, that is said below, and once is enough for the room there is.
+    let is_refused = matches!(&form.outcome, Err(fault) if fault.field == Some(SOURCE));
     if let (Purpose::Prepare, Some((place, told))) = (purpose, &app.data.recognised)
-        && place == form.value(crate::tui::forms::prepare::SOURCE)
+        && !is_refused
+        && place == form.value(SOURCE)
         && !place.is_empty()
     {
         lines.push(match told {
