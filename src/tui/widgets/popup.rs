@@ -194,10 +194,9 @@ fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
 fn below_form(purpose: &Purpose, form: &Form, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let help = form.fields.get(form.at).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
-    // Once it is refused for what was found there, that is said below, and once is enough for the room there is.
-    let is_refused = matches!(&form.outcome, Err(fault) if fault.field == Some(SOURCE));
+    // Why nothing is done comes first: at 80 columns there is no room for both.
     if let (Purpose::Prepare, Some((place, told))) = (purpose, &app.data.recognised)
-        && !is_refused
+        && form.outcome.is_ok()
         && place == form.value(SOURCE)
         && !place.is_empty()
     {
