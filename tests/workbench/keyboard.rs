@@ -286,7 +286,8 @@ fn a_directory_that_does_not_exist_is_not_prepared() {
     screen.press("n");
     screen.shows("prepare a data set");
     fill(&screen, 0, "/nowhere/photos");
-    screen.shows("$ cutline prepare /nowhere/photos");
+    // Before the place has been looked at, the command itself would be started, and say why not in its own words.
+    screen.shows("/nowhere/photos does not exist");
     screen.press("<Enter>");
     screen.waits_until("why nothing was started", |shown| {
         let why = "source: /nowhere/photos does not exist: name a directory with photos";
