@@ -1,0 +1,235 @@
+//! The gallery, word by word.
+
+use super::*;
+use crate::captioning::{Attention, LookedWord};
+use crate::evaluation::Report;
+use crate::tui::message::{AttentionRequest, Writers};
+use crate::tui::pages::gallery::{Album, AlbumRequest, Seat};
+use crate::tui::pictures::PictureKey;
+use crate::vision::preprocess::PhotoPart;
+use ratatui::style::Modifier;
+use serde_json::json;
+use std::sync::Arc;
+
+const CAPTIONS: [&str; 2] = ["a dog runs", "two cars"];
+
+fn report() -> Report {
+    let scores = json!({"bleu": [0.0, 0.0, 0.0, 0.0], "rouge_l": 0.0, "cider_d": 0.0});
+    let with_scores = |mut value: serde_json::Value| {
+        let scores = scores.as_object().unwrap().clone();
+        value.as_object_mut().unwrap().extend(scores);
+        value
+    };
+    let photo = |(number, caption): (usize, &str)| {
+        with_scores(json!({
+            "photo": format!("{number}.png"),
+            "caption": caption,
+            "log_probability": -1.0,
+            "references": ["a dog runs on the grass"],
+        }))
+    };
+    let zero = json!({"low": 0.0, "high": 0.0});
+    let report = with_scores(json!({
+        "run": RUN, "checkpoint": "best", "data_set": "scenes", "data_hash": "", "split": "dev",
+        "search": {},
+        "photos": CAPTIONS.len(),
+        "intervals_95": {"bleu": [zero, zero, zero, zero], "rouge_l": zero, "cider_d": zero},
+        "diversity": {
+            "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
+            "novel_captions": 0, "words_used": 0, "vocabulary_words": 0, "unknown_words": 0,
+            "mean_length": 0.0, "mean_reference_length": 0.0,
+        },
+        "shuffled": {"scores": scores, "kept": scores},
+        "evidence": {
+            "encoder": "published", "feature_similarity": null,
+            "token_log_probability": -1.0, "uniform_log_probability": -5.0,
+        },
+        "collapse": null,
+        "captions": CAPTIONS.into_iter().enumerate().map(photo).collect::<Vec<_>>(),
+    }));
+    serde_json::from_value(report).unwrap()
+}
+
+/// The gallery, at the first photo of an evaluation.
+fn gallery() -> App {
+    let mut app = looking_at(State::Complete);
+    let of = EvaluationKey {
+        run: RUN.into(),
+        name: "dev-best".into(),
+    };
+    app.update(Message::Evaluations(vec![EvaluationListing {
+        key: of.clone(),
+        head: Some(Arc::new(report())),
+        job: None,
+        job_path: format!("checkpoints/{RUN}/evaluations/dev-best"),
+    }]));
+    press(&mut app, "4");
+    app.update(Message::Album {
+        request: AlbumRequest { of, seat: Seat::Main },
+        album: Ok(Arc::new(Album {
+            report: report(),
+            files: vec![Some("0.png".into()), Some("1.png".into())],
+        })),
+    });
+    app
+}
+
+fn request(photo: usize) -> AttentionRequest {
+    AttentionRequest {
+        by: Writers {
+            run: RUN.into(),
+            checkpoint: "best".into(),
+            with: Vec::new(),
+        },
+        photo: format!("{photo}.png").into(),
+        caption: CAPTIONS[photo].into(),
+    }
+}
+
+/// For every word of a caption another region that was looked at.
+fn answer(photo: usize) -> Attention {
+    let look = |(place, word): (usize, &str)| {
+        let mut weights = vec![0.0; 4];
+        weights[place] = 1.0;
+        LookedWord {
+            word: word.into(),
+            weights,
+        }
+    };
+    Attention {
+        words: CAPTIONS[photo].split(' ').enumerate().map(look).collect(),
+        side: 2,
+        part: PhotoPart {
+            left: 0,
+            top: 0,
+            width: 4,
+            height: 4,
+        },
+    }
+}
+
+fn attended(app: &mut App, photo: usize) -> Vec<Effect> {
+    app.update(Message::Attended {
+        request: request(photo),
+        attention: Ok(answer(photo)),
+    })
+}
+
+fn asked(effects: &[Effect]) -> Vec<AttentionRequest> {
+    let requests = effects.iter().filter_map(|effect| match effect {
+        Effect::Attend(request) => Some(request.clone()),
+        _ => None,
+    });
+    requests.collect()
+}
+
+/// The pictures that are asked for; the one that is shown comes first.
+fn drawn(effects: &[Effect]) -> Vec<PictureKey> {
+    let keys = effects.iter().filter_map(|effect| match effect {
+        Effect::Draw(keys) => Some(keys.clone()),
+        _ => None,
+    });
+    keys.flatten().collect()
+}
+
+/// The page, and what of it is marked.
+fn seen(app: &App) -> (String, String) {
+    let (columns, rows) = (80, 24);
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+    let theme = Theme::new(Colours::None, Characters::Ascii);
+    terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
+    let buffer = terminal.backend().buffer();
+    // The first row has the tabs, one of them marked.
+    let cells = (1..rows).flat_map(|row| (0..columns).map(move |column| &buffer[(column, row)]));
+    let marked = cells
+        .clone()
+        .filter(|cell| cell.modifier.contains(Modifier::REVERSED));
+    (
+        cells.map(|cell| cell.symbol()).collect(),
+        marked.map(|cell| cell.symbol()).collect(),
+    )
+}
+
+#[test]
+fn it_is_gone_through_word_by_word() {
+    let mut app = gallery();
+    let effects = press(&mut app, "w");
+    assert_eq!(asked(&effects), [request(0)]);
+    assert!(seen(&app).0.contains("looking ..."));
+
+    let first = drawn(&attended(&mut app, 0));
+    let overlay = |word: usize| {
+        let answer = answer(0);
+        Some(answer.overlay(&answer.words[word]))
+    };
+    let overlays: Vec<_> = first.into_iter().map(|key| key.overlay).collect();
+    assert_eq!(overlays, [overlay(0), overlay(1)], "it, and the next one");
+    let (page, marked) = seen(&app);
+    assert!(page.contains("word 1 of 3"), "{page}");
+    assert_eq!(marked.trim(), "a");
+
+    let second = drawn(&press(&mut app, "l"));
+    assert_eq!(second[0].overlay, overlay(1));
+    assert_eq!(seen(&app).1.trim(), "dog");
+    app.update(key(KeyCode::Right));
+    press(&mut app, "l");
+    let (page, marked) = seen(&app);
+    assert!(
+        page.contains("word 3 of 3") && page.contains("photo 1 of 2"),
+        "{page}"
+    );
+    assert_eq!(marked.trim(), "runs", "after the last word nothing comes");
+    press(&mut app, "h");
+    assert_eq!(seen(&app).1.trim(), "dog");
+}
+
+#[test]
+fn it_stays_on_at_the_next_photo_and_ends_when_left() {
+    let mut app = gallery();
+    press(&mut app, "w");
+    attended(&mut app, 0);
+    press(&mut app, "l");
+    assert_eq!(asked(&press(&mut app, "j")), [request(1)]);
+    attended(&mut app, 0);
+    assert!(
+        seen(&app).0.contains("looking ..."),
+        "that was of the photo before"
+    );
+    attended(&mut app, 1);
+    let (page, marked) = seen(&app);
+    assert!(
+        page.contains("word 1 of 2") && page.contains("photo 2 of 2"),
+        "{page}"
+    );
+    assert_eq!(marked.trim(), "two");
+
+    for end in [KeyCode::Esc, KeyCode::Char('w')] {
+        app.update(key(end));
+        let (page, marked) = seen(&app);
+        assert!(!page.contains("word 1") && marked.is_empty(), "{page}");
+        assert!(page.contains("photo 2 of 2"), "{page}");
+        assert_eq!(asked(&press(&mut app, "w")), [request(1)]);
+        attended(&mut app, 1);
+    }
+    app.update(key(KeyCode::Esc));
+    press(&mut app, "h");
+    assert!(
+        seen(&app).0.contains("photo 1 of 2"),
+        "left and right go to photos again"
+    );
+}
+
+#[test]
+fn a_decoder_that_does_not_attend_is_named() {
+    let mut app = gallery();
+    press(&mut app, "w");
+    app.update(Message::Attended {
+        request: request(0),
+        attention: Err("no decoder here attends (merge)".into()),
+    });
+    let (page, marked) = seen(&app);
+    assert!(page.contains("no decoder here attends (merge)"), "{page}");
+    assert_eq!(marked, "");
+    press(&mut app, "l");
+    assert!(seen(&app).0.contains("photo 1 of 2"));
+}
