@@ -37,10 +37,7 @@ impl WithSimd for Activate<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let hidden = self.cell.len();
-        let (input, rest) = self.gates.split_at_mut(hidden);
-        let (forget, rest) = rest.split_at_mut(hidden);
-        let (candidate, out) = rest.split_at_mut(hidden);
-        let out = &mut out[..hidden];
+        let [input, forget, candidate, out] = gates_of(self.gates, hidden);
         let (input_bias, rest) = self.bias.split_at(hidden);
         let (forget_bias, rest) = rest.split_at(hidden);
         let (candidate_bias, out_bias) = rest.split_at(hidden);
@@ -103,10 +100,7 @@ impl WithSimd for Deactivate<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let hidden = self.cell.len();
-        let (input, rest) = self.gates.split_at_mut(hidden);
-        let (forget, rest) = rest.split_at_mut(hidden);
-        let (candidate, out) = rest.split_at_mut(hidden);
-        let out = &mut out[..hidden];
+        let [input, forget, candidate, out] = gates_of(self.gates, hidden);
         let (cell, hidden_grad) = (&self.cell[..hidden], &self.hidden_grad[..hidden]);
         let cell_grad = &mut self.cell_grad[..hidden];
         for unit in 0..hidden {
@@ -134,4 +128,13 @@ impl WithSimd for Deactivate<'_> {
             None => forget.fill(0.0),
         }
     }
+}
+
+/// Input, forget, candidate and output, as they lie beside each other.
+#[inline(always)]
+fn gates_of(row: &mut [f32], hidden: usize) -> [&mut [f32]; 4] {
+    let (input, rest) = row.split_at_mut(hidden);
+    let (forget, rest) = rest.split_at_mut(hidden);
+    let (candidate, out) = rest.split_at_mut(hidden);
+    [input, forget, candidate, &mut out[..hidden]]
 }
