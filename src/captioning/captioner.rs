@@ -232,7 +232,7 @@ impl<D: Backend> Captioner<D> {
     }
 
     /// Where the first member that attends looked in a photo for each word of a caption, whoever wrote it: every word
-    /// is looked for knowing those before it.
+    /// is looked for knowing those before it; by `attend`, which looks before it reads, all but the last of them.
     ///
     /// # Errors
     /// Where no member attends, the one that does sees no grid of regions, or the device fails.

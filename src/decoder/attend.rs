@@ -4,12 +4,12 @@
 //! gate on what is seen (there beta, here one for each unit), and a deep output of hidden state and context. Regions
 //! are first projected to the width of the LSTM.
 
-use super::attending::{Attending, Step};
-use super::region_attention::{RegionAttention, Seen, repeated};
-use super::{DecoderSettings, DecoderShape, Noise, WORDS};
+use super::attending::{Attending, Parts, Step};
+use super::region_attention::repeated;
+use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Activation, Attended, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState,
-    Matrix, Parameter, Regions, StepWeight, activated, add_products, lstm_cell,
+    Activation, Attended, Backend, DeviceResult, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
+    Parameter, StepWeight, activated, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -17,8 +17,7 @@ use rand::Rng;
 /// Soft attention (Xu et al. 2015): at each word the LSTM reads what it looks at in the photo.
 #[derive(Clone, Debug)]
 pub struct Attend<D: Backend> {
-    attention: RegionAttention<D>,
-    embedding: Embedding<D>,
+    parts: Parts<D>,
     initial_hidden: Linear<D>,
     initial_cell: Linear<D>,
     gate: Linear<D>,
@@ -28,8 +27,6 @@ pub struct Attend<D: Backend> {
     context: Parameter<D>,
     /// From context to what the output layer reads.
     deep: Linear<D>,
-    output: Linear<D>,
-    coverage: f32,
 }
 
 /// What every step reads.
@@ -59,12 +56,9 @@ impl<D: Backend> Attend<D> {
             initial_cell: linear("initial_cell", (hidden, hidden))?,
             gate: linear("gate", (hidden, hidden))?,
             deep: linear("deep", (hidden, hidden))?,
-            output: linear("output", (hidden, shape.vocabulary))?,
-            attention: RegionAttention::new(device, settings.widths(shape), rng)?,
-            embedding: Embedding::new(device, "embedding", (shape.vocabulary, embedding), WORDS, rng)?,
+            parts: Parts::new(device, settings, shape, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             context: Parameter::new(device, "context.weight", (hidden, 4 * hidden), glorot, rng)?,
-            coverage: settings.coverage,
         })
     }
 
@@ -77,9 +71,7 @@ impl<D: Backend> Attend<D> {
         linear((hidden, hidden))
             .saturating_mul(4)
             .saturating_add(hidden.saturating_mul(hidden).saturating_mul(4))
-            .saturating_add(linear((hidden, shape.vocabulary)))
-            .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
-            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(Parts::<D>::size(settings, shape))
             .saturating_add(Lstm::<D>::size(embedding, hidden))
     }
 }
@@ -94,16 +86,8 @@ impl<D: Backend> Attending<D> for Attend<D> {
             gate: whole(&self.gate.weight)?,
             context: whole(&self.context)?,
             hidden: whole(&self.lstm.hidden_weight)?,
-            query: self.attention.step_weight(uses, tape)?,
+            query: self.parts.attention.step_weight(uses, tape)?,
         })
-    }
-
-    fn see<T: Tape<f32, D>>(
-        &self,
-        regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Seen<D, T>> {
-        self.attention.see(regions, noise)
     }
 
     fn start<T: Tape<f32, D> + Merge<T>>(
@@ -140,7 +124,7 @@ impl<D: Backend> Attending<D> for Attend<D> {
     ) -> DeviceResult<D, Step<D, T>> {
         let LstmState { hidden, cell } = &before[0];
         let (gates, tape) = gates.split_tape();
-        let looked = self.attention.look(&weights.query, hidden, gaze, tape)?;
+        let looked = self.parts.attention.look(&weights.query, hidden, gaze, tape)?;
         let Attended {
             context,
             weights: looks,
@@ -168,47 +152,34 @@ impl<D: Backend> Attending<D> for Attend<D> {
         activated(hidden.try_add(seen)?, Activation::Tanh)
     }
 
-    fn embedding(&self) -> &Embedding<D> {
-        &self.embedding
+    fn parts(&self) -> &Parts<D> {
+        &self.parts
     }
 
-    fn output_layer(&self) -> &Linear<D> {
-        &self.output
+    fn parts_mut(&mut self) -> &mut Parts<D> {
+        &mut self.parts
     }
 
-    fn output_layer_mut(&mut self) -> &mut Linear<D> {
-        &mut self.output
-    }
-
-    fn coverage(&self) -> f32 {
-        self.coverage
-    }
-
-    fn all_layers(&self) -> Vec<&dyn Layer<D>> {
+    fn own_layers(&self) -> Vec<&dyn Layer<D>> {
         vec![
-            &self.attention,
-            &self.embedding,
             &self.initial_hidden,
             &self.initial_cell,
             &self.gate,
             &self.lstm,
             &self.context,
             &self.deep,
-            &self.output,
         ]
     }
 
     fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        vec![
-            &mut self.attention,
-            &mut self.embedding,
+        let own: Vec<&mut dyn Layer<D>> = vec![
             &mut self.initial_hidden,
             &mut self.initial_cell,
             &mut self.gate,
             &mut self.lstm,
             &mut self.context,
             &mut self.deep,
-            &mut self.output,
-        ]
+        ];
+        self.parts.layers_mut().into_iter().chain(own).collect()
     }
 }

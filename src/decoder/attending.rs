@@ -1,13 +1,16 @@
 //! What decoders have in common that look at the photo between one word and the next.
 
-use super::region_attention::Seen;
-use super::{CaptionBatch, DecoderState, Gaze, Noise, OnePass, Read, Writer};
+use super::region_attention::{RegionAttention, Seen};
+use super::{
+    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Gaze, Noise, OnePass, Read, WORDS, Writer,
+};
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Layer, Linear, LstmState, Matrix, Regions, concat_rows,
-    coverage_penalty, gather_rows, split_rows,
+    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, LstmState, Matrix, Regions,
+    concat_rows, coverage_penalty, gather_rows, split_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
+use rand::Rng;
 
 /// A decoder that attends. It is an [`OnePass`] decoder, and writes captions through the same steps as it is trained.
 pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 'static {
@@ -16,13 +19,6 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 
 
     /// The weights as they are now, for steps of `uses` rows in all.
     fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, Self::Weights>;
-
-    /// What is seen of photos `[photos, regions, channels]`.
-    fn see<T: Tape<f32, D>>(
-        &self,
-        regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Seen<D, T>>;
 
     /// The states before the first word, for captions whose photos have these mean values `[captions, hidden]`.
     fn start<T: Tape<f32, D> + Merge<T>>(
@@ -55,23 +51,61 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 
         contexts: Matrix<D>,
     ) -> DeviceResult<D, Matrix<D, T>>;
 
-    /// A row for every word.
-    fn embedding(&self) -> &Embedding<D>;
+    /// What it has in common with the others.
+    fn parts(&self) -> &Parts<D>;
 
-    /// The layer that gives the logits of the next word.
-    fn output_layer(&self) -> &Linear<D>;
+    /// The same, to be changed.
+    fn parts_mut(&mut self) -> &mut Parts<D>;
 
-    /// The same layer, to be changed.
-    fn output_layer_mut(&mut self) -> &mut Linear<D>;
+    /// The layers that are its own, always in the same order.
+    fn own_layers(&self) -> Vec<&dyn Layer<D>>;
 
-    /// What it costs not to look at all of a photo.
-    fn coverage(&self) -> f32;
-
-    /// All layers, always in the same order.
-    fn all_layers(&self) -> Vec<&dyn Layer<D>>;
-
-    /// All layers, to be changed, in the same order.
+    /// All layers, to be changed: those of its parts, then its own, in the same order.
     fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>>;
+}
+
+/// What decoders that attend have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Parts<D: Backend> {
+    /// The layer that gives the logits of the next word.
+    pub(super) output: Linear<D>,
+    pub(super) attention: RegionAttention<D>,
+    pub(super) embedding: Embedding<D>,
+    /// What it costs not to look at all of a photo.
+    coverage: f32,
+}
+
+impl<D: Backend> Parts<D> {
+    pub(super) fn new(
+        device: &D,
+        settings: &DecoderSettings,
+        shape: DecoderShape,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        let output = (settings.hidden, shape.vocabulary);
+        let embedding = (shape.vocabulary, settings.embedding);
+        Ok(Self {
+            output: Linear::new(device, "output", output, Initialisation::Glorot, rng)?,
+            attention: RegionAttention::new(device, settings.widths(shape), rng)?,
+            embedding: Embedding::new(device, "embedding", embedding, WORDS, rng)?,
+            coverage: settings.coverage,
+        })
+    }
+
+    /// How many numbers are learned.
+    pub(super) fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+        Linear::<D>::size((settings.hidden, shape.vocabulary))
+            .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
+            .saturating_add(settings.embedding.saturating_mul(shape.vocabulary))
+    }
+
+    fn layers(&self) -> [&dyn Layer<D>; 3] {
+        [&self.output, &self.attention, &self.embedding]
+    }
+
+    pub(super) fn layers_mut(&mut self) -> [&mut dyn Layer<D>; 3] {
+        [&mut self.output, &mut self.attention, &mut self.embedding]
+    }
 }
 
 /// What a step leaves.
@@ -93,15 +127,19 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Read<D, T>> {
         let packing = &batch.packing;
-        let Seen { sight, mean } = self.see(regions, noise)?;
+        let Parts {
+            attention,
+            embedding,
+            coverage,
+            ..
+        } = self.parts();
+        let Seen { sight, mean } = attention.see(regions, noise)?;
         let (means, tape) = mean.split_tape();
         let of_captions = gather_rows(means.clone().put_tape(tape), &batch.photos)?;
         let (mut states, mut tape) = self.start(of_captions)?;
         let weights = self.weights(packing.rows(), &mut tape)?;
 
-        let (words, history) = noise
-            .apply(self.embedding().forward::<T>(&batch.inputs)?)?
-            .split_tape();
+        let (words, history) = noise.apply(embedding.forward::<T>(&batch.inputs)?)?.split_tape();
         let words = words.put_tape(history.merge(tape));
         let gates = self.gates(words, &means, &batch.photo_of_rows())?;
         let (gates, mut tape) = split_rows(gates, packing.heights())?;
@@ -119,7 +157,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         let (contexts, history) = concat_rows(contexts, T::default())?.split_tape();
         let (hidden, tape) = hidden.split_tape();
         let rows = noise.apply(self.heard(hidden.put_tape(tape.merge(history)), contexts)?)?;
-        let penalty = match self.coverage() {
+        let penalty = match *coverage {
             0.0 => None,
             scale => {
                 let looks = concat_rows(looks, T::default())?;
@@ -130,23 +168,27 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
     }
 
     fn output(&self) -> &Linear<D> {
-        self.output_layer()
+        &self.parts().output
     }
 
     fn output_mut(&mut self) -> &mut Linear<D> {
-        self.output_layer_mut()
+        &mut self.parts_mut().output
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(AttendingWriter {
             decoder: self.clone(),
             weights: self.weights(0, &mut NoneTape)?,
-            output: D::fix_linear(self.output_layer())?,
+            output: D::fix_linear(&self.parts().output)?,
         }))
     }
 
     fn layers(&self) -> Vec<&dyn Layer<D>> {
-        self.all_layers()
+        self.parts()
+            .layers()
+            .into_iter()
+            .chain(self.own_layers())
+            .collect()
     }
 
     fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
@@ -164,7 +206,8 @@ struct AttendingWriter<D: Backend, A: Attending<D>> {
 
 impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let Seen { sight, mean } = self.decoder.see(regions, &mut Noise::none())?;
+        let attention = &self.decoder.parts().attention;
+        let Seen { sight, mean } = attention.see(regions, &mut Noise::none())?;
         let photos = (0..mean.shape().0).collect();
         let (lstms, _) = self.decoder.start(mean.clone())?;
         Ok(DecoderState {
@@ -187,7 +230,7 @@ impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
             unreachable!("`start` has set them");
         };
         let own_row: Vec<usize> = (0..words.len()).collect();
-        let words = self.decoder.embedding().of(words)?;
+        let words = self.decoder.parts().embedding.of(words)?;
         let gates = self.decoder.gates(words, &mean, &own_row)?;
         let step = self
             .decoder

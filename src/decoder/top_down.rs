@@ -5,12 +5,12 @@
 //! hidden state asks where to look; the language LSTM reads what is seen there and that hidden state. Regions are first
 //! projected to the width of the LSTMs.
 
-use super::attending::{Attending, Step};
-use super::region_attention::{RegionAttention, Seen, repeated};
-use super::{DecoderSettings, DecoderShape, Noise, WORDS};
+use super::attending::{Attending, Parts, Step};
+use super::region_attention::repeated;
+use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Attended, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
-    Parameter, Regions, StepWeight, add_gathered, add_products, lstm_cell,
+    Attended, Backend, DeviceResult, Initialisation, Layer, Linear, Lstm, LstmState, Matrix, Parameter,
+    StepWeight, add_gathered, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -18,8 +18,7 @@ use rand::Rng;
 /// Top-down attention (Anderson et al. 2018): one LSTM decides where to look, a second writes.
 #[derive(Clone, Debug)]
 pub struct TopDown<D: Backend> {
-    attention: RegionAttention<D>,
-    embedding: Embedding<D>,
+    parts: Parts<D>,
     /// Of the words.
     attention_lstm: Lstm<D>,
     /// From the mean region to the attention LSTM's gates.
@@ -30,8 +29,6 @@ pub struct TopDown<D: Backend> {
     language_lstm: Lstm<D>,
     /// From the attention LSTM's hidden state to the language LSTM's gates.
     heard: Parameter<D>,
-    output: Linear<D>,
-    coverage: f32,
 }
 
 /// What every step reads.
@@ -60,15 +57,12 @@ impl<D: Backend> TopDown<D> {
         let gates = (hidden, 4 * hidden);
         let recurrent = Initialisation::Uniform(1.0 / (hidden as f32).sqrt());
         Ok(Self {
-            attention: RegionAttention::new(device, settings.widths(shape), rng)?,
-            embedding: Embedding::new(device, "embedding", (shape.vocabulary, embedding), WORDS, rng)?,
+            parts: Parts::new(device, settings, shape, rng)?,
             attention_lstm: Lstm::new(device, "attention_lstm", embedding, hidden, rng)?,
             photo: Linear::new(device, "photo", gates, glorot, rng)?,
             said: Parameter::new(device, "said.weight", gates, recurrent, rng)?,
             language_lstm: Lstm::new(device, "language_lstm", hidden, hidden, rng)?,
             heard: Parameter::new(device, "heard.weight", gates, recurrent, rng)?,
-            output: Linear::new(device, "output", (hidden, shape.vocabulary), glorot, rng)?,
-            coverage: settings.coverage,
         })
     }
 
@@ -81,9 +75,7 @@ impl<D: Backend> TopDown<D> {
         gates
             .saturating_mul(2)
             .saturating_add(Linear::<D>::size((hidden, hidden.saturating_mul(4))))
-            .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
-            .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
-            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(Parts::<D>::size(settings, shape))
             .saturating_add(Lstm::<D>::size(embedding, hidden))
             .saturating_add(Lstm::<D>::size(hidden, hidden))
     }
@@ -101,16 +93,8 @@ impl<D: Backend> Attending<D> for TopDown<D> {
             context: whole(&self.language_lstm.input_weight)?,
             heard: whole(&self.heard)?,
             language: whole(&self.language_lstm.hidden_weight)?,
-            query: self.attention.step_weight(uses, tape)?,
+            query: self.parts.attention.step_weight(uses, tape)?,
         })
-    }
-
-    fn see<T: Tape<f32, D>>(
-        &self,
-        regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Seen<D, T>> {
-        self.attention.see(regions, noise)
     }
 
     fn start<T: Tape<f32, D> + Merge<T>>(
@@ -146,6 +130,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         ];
         let (attention, tape) = lstm_cell(add_products(gates, &terms)?, &attention.cell)?;
         let looked = self
+            .parts
             .attention
             .look(&weights.query, &attention.hidden, gaze, tape)?;
         let Attended {
@@ -176,45 +161,32 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         Ok(hidden)
     }
 
-    fn embedding(&self) -> &Embedding<D> {
-        &self.embedding
+    fn parts(&self) -> &Parts<D> {
+        &self.parts
     }
 
-    fn output_layer(&self) -> &Linear<D> {
-        &self.output
+    fn parts_mut(&mut self) -> &mut Parts<D> {
+        &mut self.parts
     }
 
-    fn output_layer_mut(&mut self) -> &mut Linear<D> {
-        &mut self.output
-    }
-
-    fn coverage(&self) -> f32 {
-        self.coverage
-    }
-
-    fn all_layers(&self) -> Vec<&dyn Layer<D>> {
+    fn own_layers(&self) -> Vec<&dyn Layer<D>> {
         vec![
-            &self.attention,
-            &self.embedding,
             &self.attention_lstm,
             &self.photo,
             &self.said,
             &self.language_lstm,
             &self.heard,
-            &self.output,
         ]
     }
 
     fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        vec![
-            &mut self.attention,
-            &mut self.embedding,
+        let own: Vec<&mut dyn Layer<D>> = vec![
             &mut self.attention_lstm,
             &mut self.photo,
             &mut self.said,
             &mut self.language_lstm,
             &mut self.heard,
-            &mut self.output,
-        ]
+        ];
+        self.parts.layers_mut().into_iter().chain(own).collect()
     }
 }
