@@ -101,9 +101,10 @@ impl Within {
     }
 
     fn caption_decoded(&self, photo: &RgbImage) -> Result<(), Failure> {
-        let captions = self
-            .captioner
-            .captions(&[self.captioner.look(photo)], &Search::by_probability(search()))?;
+        let captions = self.captioner.captions(
+            &[self.captioner.lenses().look(photo)],
+            &Search::by_probability(search()),
+        )?;
         let best = captions.first().and_then(|captions| captions.first());
         check(best.map_or("", |best| &best.caption))
     }

@@ -2,7 +2,7 @@
 
 use super::captioner::CaptionerError;
 use crate::decoder::Writer;
-use crate::nn::host::{among_threads, values};
+use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::{START, TokenId};
 use crate::vision::overlay::Overlay;
@@ -99,16 +99,14 @@ pub(super) fn weights_of_words<D: Backend>(
     regions: Regions<D>,
     words: &[TokenId],
 ) -> DeviceResult<D, Vec<Vec<f32>>> {
-    among_threads(|| {
-        let mut state = writer.start(regions)?;
-        let mut weights = Vec::with_capacity(words.len());
-        // A decoder reads a word and looks around for the next one.
-        for &read in [START].iter().chain(words).take(words.len()) {
-            (_, state) = writer.step(state, &[read])?;
-            weights.extend(state.looked.as_ref().map(values));
-        }
-        Ok(weights)
-    })
+    let mut state = writer.start(regions)?;
+    let mut weights = Vec::with_capacity(words.len());
+    // A decoder reads a word and looks around for the next one.
+    for &read in [START].iter().chain(words).take(words.len()) {
+        (_, state) = writer.step(state, &[read])?;
+        weights.extend(state.looked.as_ref().map(values));
+    }
+    Ok(weights)
 }
 
 #[cfg(test)]

@@ -113,6 +113,25 @@ pub struct PhotoPixels {
     of_eyes: Vec<Vec<f32>>,
 }
 
+/// What a captioner needs to look at photos, for any thread to do it.
+#[derive(Clone, Debug)]
+pub struct Lenses<'a>(Vec<&'a Preprocessing>);
+
+impl Lenses<'_> {
+    /// A photo as [`Captioner::captions`] takes it.
+    pub fn look(&self, photo: &RgbImage) -> PhotoPixels {
+        let pixels = |preprocessing: &&Preprocessing| {
+            let mut pixels = vec![0.0; preprocessing.pixels_len()];
+            preprocessing.write_pixels(photo, &mut pixels);
+            pixels
+        };
+        PhotoPixels {
+            dimensions: photo.dimensions(),
+            of_eyes: self.0.iter().map(pixels).collect(),
+        }
+    }
+}
+
 /// Encoders, decoders and vocabulary: from photos to captions in words.
 pub struct Captioner<D: Backend> {
     members: Vec<Voice<D>>,
@@ -184,18 +203,9 @@ impl<D: Backend> Captioner<D> {
         &self.vocabulary
     }
 
-    /// A photo as [`captions`](Self::captions) takes it.
-    pub fn look(&self, photo: &RgbImage) -> PhotoPixels {
-        let look = |eye: &Eye<D>| {
-            let preprocessing = eye.preprocessing();
-            let mut pixels = vec![0.0; preprocessing.pixels_len()];
-            preprocessing.write_pixels(photo, &mut pixels);
-            pixels
-        };
-        PhotoPixels {
-            dimensions: photo.dimensions(),
-            of_eyes: self.eyes.iter().map(look).collect(),
-        }
+    /// What makes of photos what [`captions`](Self::captions) takes.
+    pub fn lenses(&self) -> Lenses<'_> {
+        Lenses(self.eyes.iter().map(Eye::preprocessing).collect())
     }
 
     /// Captions for photos: for each those found, best first.

@@ -18,7 +18,6 @@ mod standardisation;
 mod tests;
 
 use crate::decoder::Decoder;
-use crate::nn::host::among_threads;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
@@ -27,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub use attention::{Attention, AttentionError, Focus, LookedWord};
-pub use captioner::{Captioner, CaptionerError, CpuCaptioner, PhotoPixels, WrittenCaption, cpu};
+pub use captioner::{Captioner, CaptionerError, CpuCaptioner, Lenses, PhotoPixels, WrittenCaption, cpu};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use ensemble::Member;
 use ensemble::{Beginning, Ensemble};
@@ -176,12 +175,10 @@ fn write_at<D: Backend>(
     search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let settings = search.settings();
-    among_threads(|| {
-        let ensemble = Ensemble::start(members)?;
-        let found = match settings.strategy {
-            Strategy::Beam => beam::search(ensemble, places.len(), settings)?,
-            Strategy::Sample => sampling::draw(ensemble, places, settings)?,
-        };
-        Ok(found.into_par_iter().map(|found| search.rank(found)).collect())
-    })
+    let ensemble = Ensemble::start(members)?;
+    let found = match settings.strategy {
+        Strategy::Beam => beam::search(ensemble, places.len(), settings)?,
+        Strategy::Sample => sampling::draw(ensemble, places, settings)?,
+    };
+    Ok(found.into_par_iter().map(|found| search.rank(found)).collect())
 }

@@ -19,7 +19,7 @@ use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
 use crate::captioning::{
-    Attention, AttentionError, CpuCaptioner, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
+    Attention, AttentionError, CpuCaptioner, Lenses, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
 };
 use crate::dataset::{DataSet, Photo};
 use crate::runs::TrainedRun;
@@ -88,7 +88,7 @@ impl Caption {
 
         let mut unread = 0;
         for paths in self.photos.chunks(batch_size(form, search.settings())) {
-            let (photos, errors) = read(paths, &captioner, form);
+            let (photos, errors) = read(paths, &captioner.lenses(), form);
             for error in &errors {
                 tell(error, context);
             }
@@ -229,14 +229,14 @@ struct ReadPhoto<'a> {
 /// Decodes photos on all threads; those that cannot be decoded stand in the second list.
 fn read<'a>(
     paths: &'a [PathBuf],
-    captioner: &CpuCaptioner,
+    lenses: &Lenses<'_>,
     form: Form,
 ) -> (Vec<(ReadPhoto<'a>, PhotoPixels)>, Vec<PhotoError>) {
     let results: Vec<Result<_, PhotoError>> = paths
         .par_iter()
         .map(|path| {
             let image = photo::decode(path)?;
-            let pixels = captioner.look(&image);
+            let pixels = lenses.look(&image);
             let image = (form == Form::Shown).then_some(image);
             Ok((ReadPhoto { path, image }, pixels))
         })

@@ -42,6 +42,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::nn::host::among_threads;
 use crate::runs::Root;
 use crate::tui::theme::Characters;
 use failure::Outcome;
@@ -136,9 +137,9 @@ impl Command {
             Self::Runs(command) => command.run(context),
             Self::Attach(command) => command.run(context),
             Self::Control(command) => command.run(context),
-            Self::Evaluate(command) => command.run(context),
+            Self::Evaluate(command) => among_threads(|| command.run(context)),
             Self::Compare(command) => command.run(context),
-            Self::Caption(command) => command.run(context),
+            Self::Caption(command) => among_threads(|| command.run(context)),
             Self::Features(command) => command.run(context),
             Self::Score(command) => command.run(context),
             Self::Show(command) => command.run(context),

@@ -14,6 +14,7 @@ use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
+use crate::nn::host::among_threads;
 use crate::runs::{Name, RunDirectory, TrainingRun};
 use crate::training::preset::Preset;
 use crate::training::{ChangeError, Changes, Ending, RunSettings};
@@ -167,6 +168,10 @@ fn finish(run: TrainingRun, context: &Context) -> anyhow::Result<()> {
 
 /// Trains to an end, showing how it gets on.
 pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Ending> {
+    among_threads(|| follow_here(run, context))
+}
+
+fn follow_here(run: TrainingRun, context: &Context) -> anyhow::Result<Ending> {
     let interrupt = Interrupt::install()?;
     let name = run.directory().name();
     context.notice(&heading(&run));

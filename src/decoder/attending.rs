@@ -13,9 +13,9 @@ use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul}
 use rand::Rng;
 
 /// A decoder that attends. It is an [`OnePass`] decoder, and writes captions through the same steps as it is trained.
-pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + Send + Sync + 'static {
+pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
     /// The weights that every step reads.
-    type Weights: std::fmt::Debug + Send + Sync;
+    type Weights: std::fmt::Debug;
 
     /// The weights as they are now, for steps of `uses` rows in all.
     fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, Self::Weights>;

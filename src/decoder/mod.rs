@@ -153,7 +153,7 @@ pub struct Regularisation<'a> {
 }
 
 /// Learns to write captions for photos that are given as regions, `[photos, regions, channels]`.
-pub trait Decoder<D: Backend>: Send + Sync {
+pub trait Decoder<D: Backend> {
     /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
     fn training_loss(
         &self,

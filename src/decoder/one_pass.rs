@@ -21,7 +21,7 @@ impl<D: Backend, T> From<Matrix<D, T>> for Read<D, T> {
 }
 
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
-pub trait OnePass<D: Backend>: Send + Sync {
+pub trait OnePass<D: Backend> {
     /// Reads all captions.
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,

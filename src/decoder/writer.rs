@@ -4,7 +4,7 @@ use crate::nn::{Backend, DeviceResult, LstmState, Matrix, Regions, gather_rows};
 use crate::text::TokenId;
 
 /// A decoder as it was when this was made: training goes on without it.
-pub trait Writer<D: Backend>: Send + Sync {
+pub trait Writer<D: Backend> {
     /// The state before the first word, a row for every photo of `[photos, regions, channels]`.
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
 

@@ -27,9 +27,6 @@ pub type Scalar<D, T = NoneTape> = Tensor<(), f32, D, T>;
 /// A dfdx device that also has Cutline's operations.
 pub trait Backend:
     Device<f32>
-    + HasErr<Err: Send>
-    + Send
-    + Sync
     + AttentionKernel
     + Conv2dKernel
     + CrossEntropyKernel

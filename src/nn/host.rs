@@ -54,7 +54,8 @@ pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
 /// Does `work`, one piece after another of which threads share, on one of those threads.
 ///
 /// Sharing a piece then takes the waking of the others at most. From outside, the caller would go to sleep and be woken
-/// again for every piece, which for a piece of a hundred microseconds is as long as the work.
+/// again for every piece, which for a piece of a hundred microseconds is as long as the work. Work that waits for a thread which shares in turn is not
+/// for this: where there is a single thread, both would wait for ever.
 pub(crate) fn among_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }

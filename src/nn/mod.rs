@@ -12,6 +12,8 @@ mod attention;
 mod backend;
 mod conv2d;
 mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod depthwise;
 mod dropout;
 pub(crate) mod elementary;

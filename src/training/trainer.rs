@@ -10,7 +10,6 @@ use super::saving::Cadence;
 use super::settings::{BatchBy, RunSettings};
 use super::supervisor::{Order, Supervisor};
 use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
-use crate::nn::host::among_threads;
 use crate::nn::{Adam, Average, Backend, DeviceResult};
 use crate::text::Vocabulary;
 use std::ops::ControlFlow;
@@ -234,7 +233,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             if let Flow::Break(ending) = self.obey(supervisor)? {
                 return Ok(Flow::Break(ending));
             }
-            let step = among_threads(|| self.update(batch, reward, batches.len()))?;
+            let step = self.update(batch, reward, batches.len())?;
             supervisor.observe(TrainingEvent::Step(step));
             if self.is_checkpoint_due() {
                 self.save_latest(supervisor)?;

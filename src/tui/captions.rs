@@ -75,7 +75,7 @@ fn caption(
     let image = photo::decode(&request.photo).map_err(told)?;
     let kept = writers(root, kept, &request.by)?;
     let search = kept.search(&request.search)?;
-    let pixels = kept.captioner.look(&image);
+    let pixels = kept.captioner.lenses().look(&image);
     let mut found = kept.captioner.captions(&[pixels], &search).map_err(told)?;
     Ok(found.pop().unwrap_or_default())
 }
@@ -83,7 +83,7 @@ fn caption(
 fn attend(root: &Root, kept: &mut Option<Kept>, request: &AttentionRequest) -> Result<Attention, String> {
     let image = photo::decode(&request.photo).map_err(told)?;
     let captioner = &writers(root, kept, &request.by)?.captioner;
-    let attention = captioner.attention(&captioner.look(&image), &request.caption);
+    let attention = captioner.attention(&captioner.lenses().look(&image), &request.caption);
     attention.map_err(told)
 }
 

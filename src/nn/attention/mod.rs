@@ -30,7 +30,7 @@ pub struct Attended<D: Backend, T> {
 /// A device that can attend.
 pub trait AttentionKernel: Device<f32> {
     /// What queries look at, for every photo of a batch, as the device reads it at each step.
-    type Sight: Clone + std::fmt::Debug + Send + Sync;
+    type Sight: Clone + std::fmt::Debug;
 
     /// What a region is known by, `keys` `[photos * regions, attention]`, and what is seen there, `values` `[photos *
     /// regions, hidden]`. Their history, if they have one, must be part of that of the queries.

@@ -16,10 +16,10 @@ use dfdx::prelude::*;
 /// A device that can hold layers fixed. There are no gradients.
 pub trait FixedKernel: Device<f32> {
     /// A fully connected layer as the device reads it; [`Linear`] where it has no way of its own.
-    type FixedLinear: std::fmt::Debug + Send + Sync;
+    type FixedLinear: std::fmt::Debug;
 
     /// A step of an LSTM as the device reads it; [`Lstm`] where it has no way of its own.
-    type FixedLstm: std::fmt::Debug + Send + Sync;
+    type FixedLstm: std::fmt::Debug;
 
     /// The layer as it is now.
     ///

@@ -88,7 +88,7 @@ pub struct Update {
 /// The element-wise work of [`Adam`].
 pub trait OptimiserKernel: Device<f32> {
     /// What a running moment is kept in: a matrix, or whatever can be written to in place.
-    type Moment: Clone + fmt::Debug + Send + Sync;
+    type Moment: Clone + fmt::Debug;
 
     /// A moment of these values.
     fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>

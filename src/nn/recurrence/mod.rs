@@ -18,7 +18,7 @@ use std::ops::Range;
 /// The operations of a step.
 pub trait RecurrenceKernel: Device<f32> {
     /// A weight matrix, or some of its rows, as the device reads it at every step.
-    type StepWeight: std::fmt::Debug + Send + Sync;
+    type StepWeight: std::fmt::Debug;
 
     /// The listed rows of `weight`, for `uses` rows in all. What all steps together add to the gradient joins the
     /// history of `tape`.
