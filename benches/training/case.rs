@@ -148,8 +148,7 @@ impl Training {
         let regularisation = Regularisation {
             label_smoothing: LABEL_SMOOTHING,
             dropout: DROPOUT,
-            word_dropout: 0.0,
-            stream: &mut stream,
+            ..Regularisation::none(&mut stream)
         };
         let regions = self.regions()?.put_tape(Default::default());
         let loss = self.decoder.training_loss(regions, batch, regularisation)?;

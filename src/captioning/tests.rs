@@ -20,6 +20,7 @@ const SETTINGS: DecoderSettings = DecoderSettings {
     dropout: 0.0,
     attention: 5,
     coverage: 0.0,
+    recurrent_dropout: 0.0,
 };
 
 fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {

@@ -152,6 +152,10 @@ impl<D: Backend> Attending<D> for Attend<D> {
         activated(hidden.try_add(seen)?, Activation::Tanh)
     }
 
+    fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.lstm.hidden_weight]
+    }
+
     fn parts(&self) -> &Parts<D> {
         &self.parts
     }

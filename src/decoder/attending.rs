@@ -2,11 +2,12 @@
 
 use super::region_attention::{RegionAttention, Seen};
 use super::{
-    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Gaze, Noise, OnePass, Read, WORDS, Writer,
+    CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Gaze, Noise, OnePass, Read, WORDS,
+    Writer,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, LstmState, Matrix, Regions,
-    concat_rows, coverage_penalty, gather_rows, split_rows,
+    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, LstmState, Matrix,
+    Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
@@ -50,6 +51,9 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
         hidden: Matrix<D, T>,
         contexts: Matrix<D>,
     ) -> DeviceResult<D, Matrix<D, T>>;
+
+    /// The weights from each LSTM's hidden state to its gates.
+    fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>>;
 
     /// What it has in common with the others.
     fn parts(&self) -> &Parts<D>;
@@ -173,6 +177,12 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
 
     fn output_mut(&mut self) -> &mut Linear<D> {
         &mut self.parts_mut().output
+    }
+
+    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
+        let mut decoder = self.clone();
+        decoder.recurrent_weights_mut().into_iter().try_for_each(change)?;
+        Ok(decoder)
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

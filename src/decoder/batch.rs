@@ -82,19 +82,33 @@ impl CaptionBatch {
         }
     }
 
-    /// The same captions, a share of the words that are read unknown (word dropout, Bowman et al. 2016, section 3.1);
-    /// `None` where that is none. The start markers stay.
-    pub(super) fn without_words(&self, share: f32, stream: &mut ChaCha8Rng) -> Option<Self> {
-        if share == 0.0 {
-            return None;
-        }
+    /// The same captions, a share of the words that are read unknown (word dropout, Bowman et al. 2016, section 3.1).
+    /// The start markers stay.
+    pub(super) fn without_words(&self, share: f32, stream: &mut ChaCha8Rng) -> Self {
         let mut batch = self.clone();
         for word in &mut batch.inputs[self.packing.sequences()..] {
             if stream.random::<f32>() < share {
                 *word = UNKNOWN as usize;
             }
         }
-        Some(batch)
+        batch
+    }
+
+    /// The same captions, a share of the words that are read replaced by those `written` in their place: the row that
+    /// asks for a word has written it, the caption's next row reads it. A caption goes on behind no end marker, so those
+    /// are not read.
+    pub(super) fn with_words(&self, written: &[usize], share: f32, stream: &mut ChaCha8Rng) -> Self {
+        let mut batch = self.clone();
+        for step in 1..self.packing.steps() {
+            let before = self.packing.rows_at(step - 1);
+            for (row, writer) in self.packing.rows_at(step).zip(before) {
+                let word = written[writer];
+                if stream.random::<f32>() < share && word != END as usize {
+                    batch.inputs[row] = word;
+                }
+            }
+        }
+        batch
     }
 
     /// The number of tokens asked for.
@@ -109,5 +123,44 @@ impl CaptionBatch {
             .into_iter()
             .map(|sequence| self.photos[sequence])
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::random_stream;
+
+    const CAPTIONS: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6]), (1, &[7]), (2, &[8, 9])];
+    /// Nearly one: no draw is above it.
+    const ALL: f32 = 1.0 - f32::EPSILON;
+
+    #[test]
+    fn a_caption_reads_what_was_written_a_step_before() {
+        let batch = CaptionBatch::new(CAPTIONS);
+        let start = START as usize;
+        assert_eq!(batch.inputs, [start, start, start, 4, 8, 7, 5, 9, 6]);
+        let written: Vec<usize> = (100..100 + batch.tokens()).collect();
+        let mut stream = random_stream(0, "test", 0);
+        let read = batch.with_words(&written, ALL, &mut stream);
+        assert_eq!(read.inputs, [start, start, start, 100, 101, 102, 103, 104, 106]);
+        assert_eq!(read.targets, batch.targets);
+        let ends = vec![END as usize; batch.tokens()];
+        assert_eq!(batch.with_words(&ends, ALL, &mut stream).inputs, batch.inputs);
+    }
+
+    #[test]
+    fn as_many_words_change_as_were_asked_for() {
+        let words = [4; 20];
+        let batch = CaptionBatch::new((0..200).map(|photo| (photo, &words[..])));
+        let written = vec![5; batch.tokens()];
+        let mut stream = random_stream(0, "test", 1);
+        for (word, changed) in [
+            (5, batch.with_words(&written, 0.3, &mut stream)),
+            (UNKNOWN as usize, batch.without_words(0.3, &mut stream)),
+        ] {
+            let share = changed.inputs.iter().filter(|&&read| read == word).count() as f32 / 4000.0;
+            assert!((share - 0.3).abs() < 0.03, "{share}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! embeddings, are the input of a step before the start marker; nothing else sees the photo.
 
 use super::{
-    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, Writer, mean_region,
+    CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, Writer,
+    mean_region,
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
@@ -100,6 +101,17 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 
     fn output_mut(&mut self) -> &mut Linear<D> {
         &mut self.output
+    }
+
+    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
+        let mut lstm = self.lstm.clone();
+        change(&mut lstm.hidden_weight)?;
+        Ok(Self {
+            lstm,
+            image: self.image.clone(),
+            embedding: self.embedding.clone(),
+            output: self.output.clone(),
+        })
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

@@ -5,7 +5,7 @@
 //! added; dense; softmax. The LSTM never sees the photo.
 
 use super::{
-    CaptionBatch, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, WORDS, Writer,
+    CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, WORDS, Writer,
     mean_region,
 };
 use crate::nn::{
@@ -98,6 +98,18 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 
     fn output_mut(&mut self) -> &mut Linear<D> {
         &mut self.output
+    }
+
+    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
+        let mut lstm = self.lstm.clone();
+        change(&mut lstm.hidden_weight)?;
+        Ok(Self {
+            lstm,
+            image: self.image.clone(),
+            embedding: self.embedding.clone(),
+            joint: self.joint.clone(),
+            output: self.output.clone(),
+        })
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

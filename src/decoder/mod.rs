@@ -6,6 +6,7 @@
 mod attend;
 mod attending;
 mod batch;
+mod drawing;
 mod inject;
 mod merge;
 mod one_pass;
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use attend::Attend;
 pub use batch::{CaptionBatch, WeightedCaption};
+pub(crate) use drawing::draw_word;
 pub use inject::Inject;
 pub use merge::Merge;
-use one_pass::{OnePass, Read};
+use one_pass::{Change, OnePass, Read};
 use region_attention::Widths;
 pub use top_down::TopDown;
 pub use writer::{DecoderState, Gaze, Writer};
@@ -101,6 +103,8 @@ pub struct DecoderSettings {
     pub embedding: usize,
     /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
     pub dropout: f32,
+    /// Share of the recurrent weights dropped while training; see [`Regularisation::recurrent_dropout`].
+    pub recurrent_dropout: f32,
     /// Dimensions in which decoders that attend compare what they look for with what is there.
     pub attention: usize,
     /// What it costs decoders that attend not to look at all of a photo; see [`crate::nn::coverage_penalty`].
@@ -124,6 +128,7 @@ impl Default for DecoderSettings {
             hidden: 256,
             embedding: 256,
             dropout: 0.25,
+            recurrent_dropout: 0.0,
             attention: 256,
             coverage: 0.0,
         }
@@ -146,10 +151,30 @@ pub struct Regularisation<'a> {
     pub label_smoothing: f32,
     /// Share of the elements dropped from features, embeddings and the last hidden layer.
     pub dropout: f32,
+    /// Share of the recurrent weights dropped, the same for all steps of the batch (Merity et al. 2018, "Regularizing and
+    /// optimizing LSTM language models", section 2).
+    pub recurrent_dropout: f32,
     /// Share of the words read that are replaced by the unknown word.
     pub word_dropout: f32,
-    /// Where dropout masks are drawn from.
+    /// Share of the words read that are replaced by what the decoder would have written there (scheduled sampling,
+    /// Bengio et al. 2015).
+    pub own_words: f32,
+    /// Where masks and words are drawn from.
     pub stream: &'a mut ChaCha8Rng,
+}
+
+impl<'a> Regularisation<'a> {
+    /// The plain loss; nothing is drawn from `stream`.
+    pub fn none(stream: &'a mut ChaCha8Rng) -> Self {
+        Self {
+            label_smoothing: 0.0,
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+            word_dropout: 0.0,
+            own_words: 0.0,
+            stream,
+        }
+    }
 }
 
 /// Learns to write captions for photos that are given as regions, `[photos, regions, channels]`.

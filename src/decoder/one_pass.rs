@@ -1,10 +1,16 @@
 //! What decoders have in common that read a whole batch of captions in one pass by teacher forcing.
 
-use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer};
+use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer, draw_word};
+use crate::nn::host::values;
 use crate::nn::{
-    Backend, DeviceResult, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, Targets, cross_entropy,
+    Backend, DeviceResult, Dropout, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, Targets,
+    cross_entropy,
 };
-use dfdx::prelude::{Merge, Tape, TryAdd, TryMul};
+use dfdx::prelude::{HasShape, Merge, PutTape, SplitTape, Tape, TryAdd, TryMul};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// What a decoder has read of a batch.
 pub struct Read<D: Backend, T> {
@@ -20,8 +26,11 @@ impl<D: Backend, T> From<Matrix<D, T>> for Read<D, T> {
     }
 }
 
+/// What changes a weight.
+pub(super) type Change<'a, D> = dyn FnMut(&mut Parameter<D>) -> DeviceResult<D, ()> + 'a;
+
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
-pub trait OnePass<D: Backend> {
+pub trait OnePass<D: Backend>: Sized {
     /// Reads all captions.
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
@@ -35,6 +44,9 @@ pub trait OnePass<D: Backend> {
 
     /// The same layer, to be changed.
     fn output_mut(&mut self) -> &mut Linear<D>;
+
+    /// The same decoder, the weights from each LSTM's hidden state to its gates as `change` makes them.
+    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self>;
 
     /// See [`Decoder::writer`].
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
@@ -54,13 +66,24 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         Regularisation {
             label_smoothing,
             dropout,
+            recurrent_dropout,
             word_dropout,
+            own_words,
             stream,
         }: Regularisation<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
-        let fewer_words = batch.without_words(word_dropout, stream);
-        let read = fewer_words.as_ref().unwrap_or(batch);
-        let Read { rows, penalty } = self.forward(regions, read, &mut Noise::training(dropout, stream))?;
+        let (regions, tape) = regions.split_tape();
+        let mut read = Cow::Borrowed(batch);
+        if own_words > 0.0 {
+            read = Cow::Owned(with_own_words(self, &regions, batch, own_words, stream)?);
+        }
+        if word_dropout > 0.0 {
+            read = Cow::Owned(read.without_words(word_dropout, stream));
+        }
+        let (decoder, dropping) = with_dropped_recurrence(self, Dropout::new(recurrent_dropout, stream))?;
+        let regions = regions.put_tape(tape.merge(dropping));
+        let Read { rows, penalty } =
+            decoder.forward(regions, &read, &mut Noise::training(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
             weights: batch.weights.as_deref(),
@@ -99,4 +122,43 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
             .flat_map(Layer::parameters_mut)
             .collect()
     }
+}
+
+/// The decoder with a share of its recurrent weights dropped, and the history of that.
+fn with_dropped_recurrence<D: Backend, O: OnePass<D>>(
+    decoder: &O,
+    mut dropout: Dropout<'_>,
+) -> DeviceResult<D, (O, Taped<D>)> {
+    let mut histories = Vec::new();
+    let dropped = decoder.with_recurrent_weights(&mut |weight| {
+        let (value, history) = dropout.apply(weight.value.retaped::<Taped<D>>())?.split_tape();
+        weight.value = value;
+        histories.push(history);
+        Ok(())
+    })?;
+    Ok((
+        dropped,
+        histories.into_iter().fold(Taped::default(), Merge::merge),
+    ))
+}
+
+/// The batch with a share of what is read drawn by the decoder itself. It reads the captions as they are first, and so
+/// draws all words at once (Mihaylova & Martins 2019, "Scheduled sampling for transformers", section 3).
+fn with_own_words<D: Backend, O: OnePass<D>>(
+    decoder: &O,
+    regions: &Regions<D>,
+    batch: &CaptionBatch,
+    share: f32,
+    stream: &mut ChaCha8Rng,
+) -> DeviceResult<D, CaptionBatch> {
+    let Read { rows, .. } = decoder.forward(regions.clone(), batch, &mut Noise::none())?;
+    let logits = decoder.output().forward(rows)?;
+    let width = logits.shape().1;
+    let draws: Vec<f32> = (0..batch.tokens()).map(|_| stream.random()).collect();
+    let words: Vec<usize> = values(&logits)
+        .par_chunks_exact_mut(width)
+        .zip(draws)
+        .map(|(logits, draw)| draw_word(logits, draw))
+        .collect();
+    Ok(batch.with_words(&words, share, stream))
 }

@@ -14,6 +14,7 @@ fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
         hidden: 6,
         embedding: 5,
         dropout: 0.0,
+        recurrent_dropout: 0.0,
         attention: 3,
         coverage: 0.5,
     };
@@ -45,12 +46,11 @@ fn gradients_equal_finite_differences() {
                 &mut decoder(kind),
                 |decoder| decoder.parameters_mut(),
                 |decoder| {
-                    let mut stream = random_stream(0, "test", 0);
+                    let mut stream = random_stream(0, "test", 1);
                     let regularisation = Regularisation {
                         label_smoothing: 0.1,
-                        dropout: 0.0,
-                        word_dropout: 0.0,
-                        stream: &mut stream,
+                        recurrent_dropout: 0.4,
+                        ..Regularisation::none(&mut stream)
                     };
                     decoder
                         .training_loss(regions(count).leaky_traced(), &batch, regularisation)
@@ -77,14 +77,12 @@ fn captions_count_by_their_weight() {
                 end_weight: weight,
             }));
             let mut stream = random_stream(0, "test", 0);
-            let regularisation = Regularisation {
-                label_smoothing: 0.0,
-                dropout: 0.0,
-                word_dropout: 0.0,
-                stream: &mut stream,
-            };
             let loss = decoder
-                .training_loss(regions(2).leaky_traced(), &batch, regularisation)
+                .training_loss(
+                    regions(2).leaky_traced(),
+                    &batch,
+                    Regularisation::none(&mut stream),
+                )
                 .unwrap();
             let mut gradients = loss.backward();
             let of_parameter = |parameter: &mut Parameter<Cpu>| {
@@ -103,6 +101,42 @@ fn captions_count_by_their_weight() {
                 .collect();
             assert_close(both, &expected, 1e-4);
         }
+    }
+}
+
+/// A decoder that is sure of a word reads that word wherever it reads words of its own.
+#[test]
+fn own_words_are_those_that_the_decoder_would_write() {
+    const SURE_OF: TokenId = 7;
+    let sure = |kind| {
+        let mut decoder = decoder(kind);
+        let output = decoder
+            .parameters_mut()
+            .into_iter()
+            .find(|parameter| parameter.name == "output.bias");
+        let mut bias = vec![0.0; 9];
+        bias[SURE_OF as usize] = 100.0;
+        output.unwrap().value = Cpu::default().tensor_from_vec(bias, (1, 9));
+        decoder
+    };
+    let loss = |kind, batch: &CaptionBatch, own_words| {
+        let mut stream = random_stream(0, "test", 0);
+        let regularisation = Regularisation {
+            own_words,
+            ..Regularisation::none(&mut stream)
+        };
+        let loss = sure(kind).training_loss(regions(2).leaky_traced(), batch, regularisation);
+        loss.unwrap().as_vec()
+    };
+    let batch = CaptionBatch::new(CAPTIONS);
+    let own = CAPTIONS.map(|(photo, words)| (photo, vec![SURE_OF; words.len()]));
+    let reads_own = CaptionBatch {
+        targets: batch.targets.clone(),
+        ..CaptionBatch::new(own.iter().map(|(photo, words)| (*photo, words.as_slice())))
+    };
+    for kind in DecoderKind::ALL {
+        let drawn = loss(kind, &batch, 1.0 - f32::EPSILON);
+        assert_close(&drawn, &loss(kind, &reads_own, 0.0), 1e-5);
     }
 }
 

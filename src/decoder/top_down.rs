@@ -161,6 +161,13 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         Ok(hidden)
     }
 
+    fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![
+            &mut self.attention_lstm.hidden_weight,
+            &mut self.language_lstm.hidden_weight,
+        ]
+    }
+
     fn parts(&self) -> &Parts<D> {
         &self.parts
     }

@@ -83,6 +83,9 @@ pub struct TrainingSettings {
     pub label_smoothing: f32,
     /// Share of the words read that are replaced by the unknown word.
     pub word_dropout: f32,
+    /// Share of the words read that are replaced by those that the decoder would have written there (scheduled sampling),
+    /// in the last epoch; it grows from nothing in the first.
+    pub scheduled_sampling: f32,
     /// What is scored and kept is a moving average of the weights, of which each update leaves this share; zero: the
     /// weights themselves.
     pub average: f32,
@@ -112,6 +115,7 @@ impl Default for TrainingSettings {
             optimiser: AdamSettings::default(),
             label_smoothing: 0.1,
             word_dropout: 0.0,
+            scheduled_sampling: 0.0,
             average: 0.0,
             mirrored: 0.0,
             self_critical: SelfCritical::default(),

@@ -97,16 +97,23 @@ impl<D: Backend> Trainer<'_, D> {
             None => Regularisation {
                 label_smoothing: training.label_smoothing,
                 dropout: self.settings.decoder.dropout,
+                recurrent_dropout: self.settings.decoder.recurrent_dropout,
                 word_dropout: training.word_dropout,
+                own_words: self.share_of_own_words(),
                 stream,
             },
             Some(_) => Regularisation {
-                label_smoothing: 0.0,
                 dropout: training.self_critical.dropout,
-                word_dropout: 0.0,
-                stream,
+                ..Regularisation::none(stream)
             },
         }
+    }
+
+    /// Grows from nothing in the first epoch to what the settings say in the last.
+    fn share_of_own_words(&self) -> f32 {
+        let epochs = self.settings.training.epochs;
+        let done = self.position.epoch as f32 / epochs.saturating_sub(1).max(1) as f32;
+        self.settings.training.scheduled_sampling * done.min(1.0)
     }
 
     fn learning_rate(&self, batches: usize) -> f32 {

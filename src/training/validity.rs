@@ -43,6 +43,12 @@ impl RunSettings {
         up_to_most("decoder.hidden", decoder.hidden)?;
         up_to_most("decoder.embedding", decoder.embedding)?;
         within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
+        within(
+            "decoder.recurrent_dropout",
+            decoder.recurrent_dropout,
+            is_share,
+            SHARE,
+        )?;
         up_to_most("decoder.attention", decoder.attention)?;
         within(
             "decoder.coverage",
@@ -66,6 +72,12 @@ impl RunSettings {
             SHARE,
         )?;
         within("training.word_dropout", training.word_dropout, is_share, SHARE)?;
+        within(
+            "training.scheduled_sampling",
+            training.scheduled_sampling,
+            is_share,
+            SHARE,
+        )?;
         within("training.average", training.average, is_share, SHARE)?;
         within("training.mirrored", training.mirrored, is_share, SHARE)?;
         let self_critical = &training.self_critical;
