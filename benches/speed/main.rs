@@ -3,13 +3,15 @@
 //! ```text
 //! cargo bench --bench speed
 //! CUTLINE_PEERS=venv/bin/python cargo bench --bench speed          PyTorch and Keras in turn with us
-//! cargo bench --bench speed -- --only training                     also features, caption, memory
+//! cargo bench --bench speed -- --only training                     also attention, features, caption, memory
 //! ```
 //!
 //! A ratio is that of the middle round, with the least and the most in brackets; its goal is met where the middle
 //! is. Without peers the goals that need them are not measured, and say so; the machine's best matrix product is
 //! always there.
 
+#[path = "../attention/mod.rs"]
+mod attention;
 #[path = "../caption/mod.rs"]
 mod caption;
 #[path = "../features/mod.rs"]
@@ -32,10 +34,14 @@ struct Part {
     print: fn(&mut Table, &Peers) -> Result<(), Failure>,
 }
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     Part {
         name: "training",
         print: training::goals::print,
+    },
+    Part {
+        name: "attention",
+        print: attention::print,
     },
     Part {
         name: "features",

@@ -30,7 +30,10 @@ pub(crate) const LONGEST: usize = SHORTEST + HISTOGRAM.len() - 1 + 2;
 /// The first token that is a word: those before are markers.
 const FIRST_WORD: TokenId = 4;
 
-/// The same for every decoder and every peer that is measured.
+/// Captions that people have written for a photo.
+const OF_A_PHOTO: usize = 5;
+
+/// The same for every decoder and every peer that is measured: a caption of each photo, all of similar length.
 pub(crate) fn batches(vocabulary: usize) -> Vec<CaptionBatch> {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let mut lengths = lengths(&mut rng);
@@ -41,6 +44,21 @@ pub(crate) fn batches(vocabulary: usize) -> Vec<CaptionBatch> {
         .skip(every / 2)
         .step_by(every)
         .map(|lengths| batch(lengths, vocabulary, &mut rng))
+        .collect()
+}
+
+/// As many batches, captions as they come, each of `photos` photos with all their captions.
+pub(crate) fn batches_of_photos(photos: usize, vocabulary: usize) -> Vec<CaptionBatch> {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let lengths = lengths(&mut rng);
+    lengths
+        .chunks_exact(photos * OF_A_PHOTO)
+        .take(BATCHES)
+        .map(|lengths| {
+            let captions = random_captions(lengths, vocabulary, &mut rng);
+            let of_photos = captions.iter().enumerate();
+            CaptionBatch::new(of_photos.map(|(at, words)| (at / OF_A_PHOTO, words.as_slice())))
+        })
         .collect()
 }
 
@@ -63,13 +81,15 @@ fn lengths(rng: &mut ChaCha8Rng) -> Vec<usize> {
 
 /// Every caption of a photo of its own.
 fn batch(lengths: &[usize], vocabulary: usize, rng: &mut ChaCha8Rng) -> CaptionBatch {
-    let captions: Vec<Vec<TokenId>> = lengths
-        .iter()
-        .map(|&words| {
-            (0..words)
-                .map(|_| rng.random_range(FIRST_WORD..vocabulary as TokenId))
-                .collect()
-        })
-        .collect();
+    let captions = random_captions(lengths, vocabulary, rng);
     CaptionBatch::new(captions.iter().map(Vec::as_slice).enumerate())
+}
+
+fn random_captions(lengths: &[usize], vocabulary: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<TokenId>> {
+    let mut caption = |&words: &usize| {
+        (0..words)
+            .map(|_| rng.random_range(FIRST_WORD..vocabulary as TokenId))
+            .collect()
+    };
+    lengths.iter().map(&mut caption).collect()
 }

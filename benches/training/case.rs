@@ -100,6 +100,15 @@ pub(crate) struct Training {
     pub(crate) decoder: Box<dyn Decoder<Cpu>>,
     pub(crate) adam: Adam<Cpu>,
     features: Vec<f32>,
+    photos: Photos,
+}
+
+/// The photos of a batch: `[count, regions, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Photos {
+    pub(crate) count: usize,
+    pub(crate) regions: usize,
+    pub(crate) channels: usize,
 }
 
 impl Training {
@@ -116,24 +125,41 @@ impl Training {
             dropout: DROPOUT,
             ..DecoderSettings::default()
         };
-        let shape = DecoderShape {
+        let photos = Photos {
+            count: CAPTIONS,
+            regions: 1,
             channels: CHANNELS,
-            vocabulary,
         };
+        Self::of(&settings, vocabulary, photos)
+    }
+
+    pub(crate) fn of(settings: &DecoderSettings, vocabulary: usize, photos: Photos) -> Result<Self, Failure> {
+        let Photos {
+            count,
+            regions,
+            channels,
+        } = photos;
+        let shape = DecoderShape { channels, vocabulary };
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let decoder = decoder::build(&Cpu::default(), &settings, shape, &mut rng)?;
+        let decoder = decoder::build(&Cpu::default(), settings, shape, &mut rng)?;
         let adam = Adam::new(AdamSettings::default(), decoder.parameters())?;
-        let features = (0..CAPTIONS * CHANNELS).map(|_| rng.random()).collect();
+        let features = (0..count * regions * channels).map(|_| rng.random()).collect();
         Ok(Self {
             decoder,
             adam,
             features,
+            photos,
         })
     }
 
-    /// The photos, `[CAPTIONS, 1, CHANNELS]`.
+    /// The photos.
     pub(crate) fn regions(&self) -> Result<Regions<Cpu>, Failure> {
-        let shape = (CAPTIONS, 1, CHANNELS);
+        let Photos {
+            count,
+            regions,
+            channels,
+        } = self.photos;
+        let shape = (count, regions, channels);
         Ok(Cpu::default().try_tensor_from_vec(self.features.clone(), shape)?)
     }
 

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // every bench uses its part
 
-mod captions;
+pub(crate) mod captions;
 pub(crate) mod case;
 pub(crate) mod contest;
 pub(crate) mod goals;

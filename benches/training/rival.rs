@@ -120,9 +120,9 @@ pub(crate) struct Started {
 }
 
 /// Targets of every caption, longest first.
-fn targets(batch: &CaptionBatch) -> Vec<usize> {
+pub(crate) fn targets(batch: &CaptionBatch) -> Vec<usize> {
     let packing = &batch.packing;
-    (0..CAPTIONS)
+    (0..packing.sequences())
         .map(|caption| {
             (0..packing.steps())
                 .take_while(|&step| packing.live(step) > caption)

@@ -1,0 +1,92 @@
+//! The training step of the decoder that attends, beside PyTorch's.
+
+use crate::support::{Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Table, timed};
+use crate::training::case::{DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, Photos, Training};
+use crate::training::rival::targets;
+use crate::training::captions::{batches, batches_of_photos};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings};
+use serde_json::json;
+
+/// Of our tokens a second, to PyTorch's.
+const SPEED: Goal = Goal::AtLeast(2.0);
+
+/// Units of the LSTM, dimensions of embeddings and of the comparison.
+const HIDDEN: usize = 320;
+/// Flickr8k's words seen five times, and the markers.
+const VOCABULARY: usize = 2541;
+
+/// EfficientNet-Lite0's grid, and as many photos as have 80 captions.
+const PHOTOS: Photos = Photos {
+    count: 16,
+    regions: 49,
+    channels: 1280,
+};
+
+const SCRIPT: Script = Script {
+    file: "attention_torch.py",
+    library: Library::Torch,
+};
+
+/// Places among the contestants.
+const OURS: usize = 0;
+const PEER: usize = 1;
+
+pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
+    let (our_batches, their_batches) = (batches_of_photos(PHOTOS.count, VOCABULARY), batches(VOCABULARY));
+    let mut training = Training::of(&settings(), VOCABULARY, PHOTOS)?;
+    let mut peer = start_peer(peers, &their_batches)?;
+    let mut contestants: Vec<Contestant<'_>> = vec![Box::new(|| timed(|| training.train(&our_batches)))];
+    contestants.extend(
+        peer.as_mut()
+            .map(|peer| -> Contestant<'_> { Box::new(|| peer.round()) }),
+    );
+    let rounds = Rounds::run(&mut contestants)?;
+    drop(contestants);
+    let rate = |batches, contestant| tokens(batches) / rounds.seconds(contestant);
+    let beside = "PyTorch as usually written";
+    table.print(Row {
+        figure: peer.is_some().then(|| {
+            let share = tokens(&our_batches) / tokens(&their_batches);
+            rounds.ratio(PEER, OURS).times(share)
+        }),
+        goal: SPEED,
+        work: format!("training, attend, hidden {HIDDEN}, {} regions", PHOTOS.regions),
+        ours: format!("{:.0} tokens/s", rate(&our_batches, OURS)),
+        beside: match peer {
+            Some(_) => format!("{:.0} tokens/s, {beside}", rate(&their_batches, PEER)),
+            None => beside.to_owned(),
+        },
+    });
+    Ok(())
+}
+
+fn settings() -> DecoderSettings {
+    DecoderSettings {
+        kind: DecoderKind::Attend,
+        hidden: HIDDEN,
+        embedding: HIDDEN,
+        attention: HIDDEN,
+        dropout: DROPOUT,
+        ..DecoderSettings::default()
+    }
+}
+
+fn tokens(batches: &[CaptionBatch]) -> f64 {
+    batches.iter().map(CaptionBatch::tokens).sum::<usize>() as f64
+}
+
+/// It takes a photo for each caption, and captions of similar length together.
+fn start_peer(peers: &Peers, batches: &[CaptionBatch]) -> Result<Option<Peer>, Failure> {
+    let order = json!({
+        "hidden": HIDDEN,
+        "vocabulary": VOCABULARY,
+        "regions": PHOTOS.regions,
+        "channels": PHOTOS.channels,
+        "dropout": DROPOUT,
+        "label_smoothing": LABEL_SMOOTHING,
+        "learning_rate": LEARNING_RATE,
+        "threads": rayon::current_num_threads(),
+        "batches": batches.iter().map(targets).collect::<Vec<_>>(),
+    });
+    peers.start(SCRIPT, &order)
+}
