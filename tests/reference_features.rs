@@ -10,6 +10,7 @@ use cutline::nn::Images;
 use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm, MapShape};
 use cutline::vision::photo;
 use cutline::vision::preprocess::Preprocessing;
+use cutline::vision::tail::Tail;
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, HasShape, TensorFromVec};
 use std::path::PathBuf;
@@ -186,5 +187,43 @@ fn assert_classifies_as(kind: BackboneKind, file: &str) {
         let expected = reference.output(network, photo, "logits", &[1000]);
         assert_alike(photo, logits, &expected, LEAST);
         assert_eq!(largest(logits, 5), largest(&expected, 5), "{photo}");
+    }
+}
+
+/// Whether a map is stored in the middle and taken up there, as fine-tuning does, or the network is run at once.
+#[test]
+fn layers_behind_a_stored_map_go_on_where_the_network_was_left() {
+    let Some(reference) = Reference::find() else {
+        return;
+    };
+    for (kind, file, after, up_to) in [
+        (
+            BackboneKind::EfficientNetLite0,
+            EFFICIENTNET_LITE0,
+            "blocks.13",
+            "features",
+        ),
+        (BackboneKind::MobileNetV2, MOBILENET_V2, "features.15", "features"),
+        (BackboneKind::Vgg16, VGG16, "block4_pool", "block5_pool"),
+        (
+            BackboneKind::Xception,
+            XCEPTION,
+            "block12",
+            "block14_sepconv2_act",
+        ),
+    ] {
+        let [stored, whole] = [after, up_to].map(|layer| {
+            let network = reference.load(kind, file, layer);
+            let pixels = reference.pixels(network.preprocessing());
+            network.features(pixels, FeatureForm::Grid).unwrap()
+        });
+        let file = WeightFile::open(reference.weights.join(file)).unwrap();
+        let between = kind.layers_between(&file, after, up_to).unwrap().with_scale();
+        let tail = Tail::of(between.input, between.layers, &Cpu::default()).unwrap();
+        let found = tail.forward(stored).unwrap();
+        assert_eq!(found.shape(), whole.shape(), "{kind}");
+        assert_alike(kind.name(), &found.as_vec(), &whole.as_vec(), 0.99999);
+        let backwards = kind.layers_between(&file, up_to, after).unwrap_err().to_string();
+        assert!(backwards.contains("does not lie behind"), "{backwards}");
     }
 }

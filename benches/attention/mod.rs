@@ -1,9 +1,9 @@
 //! The training step of the decoder that attends, beside PyTorch's.
 
 use crate::support::{Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Table, timed};
+use crate::training::captions::{batches, batches_of_photos};
 use crate::training::case::{DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, Photos, Training};
 use crate::training::rival::targets;
-use crate::training::captions::{batches, batches_of_photos};
 use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings};
 use serde_json::json;
 

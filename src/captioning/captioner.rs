@@ -66,7 +66,7 @@ impl<D: Backend> Eye<D> {
     ) -> Result<Self, CaptionerError> {
         let spec = match encoder {
             EncoderSpec::SmallCnn(settings) => return Ok(Self::Within(settings.preprocessing())),
-            EncoderSpec::Features(spec) => spec,
+            EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
         let weights = weights.ok_or_else(|| CaptionerError::NoWeights {
             backbone: spec.backbone.clone(),

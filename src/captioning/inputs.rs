@@ -98,7 +98,7 @@ impl PhotoInputs {
     ) -> Result<Self, InputsError> {
         let wanted = match encoder {
             EncoderSpec::SmallCnn(settings) => return Self::decoded(photos, &settings.preprocessing()),
-            EncoderSpec::Features(spec) => spec,
+            EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
         for features in all_feature_directories(directory) {
             let store = FeatureStore::open(features)?;

@@ -4,10 +4,12 @@ use super::inputs::PhotoInputs;
 use super::standardisation::Standardisation;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::vision::backbone::Between;
 use crate::vision::preprocess::Facing;
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
 use crate::vision::store::FeatureSpec;
-use dfdx::prelude::{PutTape, ReshapeTo, Tape};
+use crate::vision::tail::{Tail, TailSpec};
+use dfdx::prelude::{Merge, NoneTape, PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,7 @@ impl ModelSpec {
     pub fn size<D: Backend>(&self) -> usize {
         let network = match &self.encoder {
             EncoderSpec::Features(_) => 0,
+            EncoderSpec::FineTuned { tail, .. } => Tail::<D>::size(tail),
             EncoderSpec::SmallCnn(settings) => SmallCnn::<D>::size(settings),
         };
         let decoder = decoder::size::<D>(&self.decoder, self.decoder_shape());
@@ -47,6 +50,14 @@ impl ModelSpec {
 pub enum EncoderSpec {
     /// From a network with published weights that is not trained further; its features were stored.
     Features(FeatureSpec),
+    /// From a network with published weights whose last layers are trained further, together with the decoder; what
+    /// they are given was stored.
+    FineTuned {
+        /// What was stored.
+        features: FeatureSpec,
+        /// What is trained.
+        tail: TailSpec,
+    },
     /// From a small network trained together with the decoder.
     SmallCnn(SmallCnnSettings),
 }
@@ -54,20 +65,27 @@ pub enum EncoderSpec {
 impl EncoderSpec {
     /// The same of mirrored photos, where features are stored.
     pub fn mirrored(&self) -> Option<Self> {
+        let mut mirrored = self.clone();
+        let features = match &mut mirrored {
+            Self::Features(features) | Self::FineTuned { features, .. } => features,
+            Self::SmallCnn(_) => return None,
+        };
+        features.preprocessing.facing = Facing::Mirrored;
+        Some(mirrored)
+    }
+
+    /// What is stored of photos; `None` where they are given as pixels.
+    pub fn stored(&self) -> Option<&FeatureSpec> {
         match self {
+            Self::Features(features) | Self::FineTuned { features, .. } => Some(features),
             Self::SmallCnn(_) => None,
-            Self::Features(spec) => {
-                let mut spec = spec.clone();
-                spec.preprocessing.facing = Facing::Mirrored;
-                Some(Self::Features(spec))
-            }
         }
     }
 
     /// How many numbers a photo is given by: its stored features, or its pixels.
     pub fn input_len(&self) -> usize {
         match self {
-            Self::Features(spec) => spec.row_len(),
+            Self::Features(features) | Self::FineTuned { features, .. } => features.row_len(),
             Self::SmallCnn(settings) => settings.preprocessing().pixels_len(),
         }
     }
@@ -76,6 +94,7 @@ impl EncoderSpec {
     fn channels(&self) -> usize {
         match self {
             Self::Features(spec) => spec.channels,
+            Self::FineTuned { tail, .. } => tail.output.channels,
             Self::SmallCnn(settings) => settings.shape().regions() * settings.shape().channels,
         }
     }
@@ -85,11 +104,18 @@ impl EncoderSpec {
 enum Encoder<D: Backend> {
     /// Features are stored; they are only brought to one scale.
     Stored(Standardisation),
+    /// Features are stored, and seen by layers that are trained along.
+    FineTuned(Tail<D>),
     /// Photos, `side` pixels high and wide, are seen by a network that is trained along.
     Trained { network: SmallCnn<D>, side: usize },
 }
 
-/// Encoder and decoder. Where features are stored, only the decoder is trained and kept.
+/// Photos from which the scale of what fine-tuned layers give is taken.
+const PHOTOS_SCALED_BY: usize = 256;
+/// Photos that they are given at a time while it is.
+const PHOTOS_AT_A_TIME: usize = 16;
+
+/// Encoder and decoder. What of the encoder is not trained is not kept.
 pub struct Model<D: Backend> {
     spec: ModelSpec,
     device: D,
@@ -106,6 +132,7 @@ impl<D: Backend> Model<D> {
     pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         let encoder = match &spec.encoder {
             EncoderSpec::Features(spec) => Encoder::Stored(Standardisation::identity(spec.channels)),
+            EncoderSpec::FineTuned { tail, .. } => Encoder::FineTuned(Tail::zeros(tail, device)?),
             EncoderSpec::SmallCnn(settings) => Encoder::Trained {
                 network: SmallCnn::new(settings, device, rng)?,
                 side: settings.size.get() as usize,
@@ -137,18 +164,25 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn regions<T: Tape<f32, D>>(&self, mut inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+    pub fn regions<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        mut inputs: Vec<f32>,
+    ) -> DeviceResult<D, Regions<D, T>> {
         let photos = inputs.len() / self.spec.encoder.input_len();
         let channels = self.spec.encoder.channels();
+        let features = |inputs, channels: usize| {
+            let regions = self.spec.encoder.input_len() / channels.max(1);
+            let features = self
+                .device
+                .try_tensor_from_vec(inputs, (photos, regions, channels))?;
+            Ok(features.put_tape(T::default()))
+        };
         match &self.encoder {
             Encoder::Stored(standardisation) => {
                 standardisation.apply(&mut inputs);
-                let regions = inputs.len() / (photos * channels).max(1);
-                let features = self
-                    .device
-                    .try_tensor_from_vec(inputs, (photos, regions, channels))?;
-                Ok(features.put_tape(T::default()))
+                features(inputs, channels)
             }
+            Encoder::FineTuned(tail) => tail.forward(features(inputs, tail.input().channels)?),
             Encoder::Trained { network, side } => {
                 let pixels = self
                     .device
@@ -163,43 +197,82 @@ impl<D: Backend> Model<D> {
     pub fn standardisation(&self) -> Option<&Standardisation> {
         match &self.encoder {
             Encoder::Stored(standardisation) => Some(standardisation),
-            Encoder::Trained { .. } => None,
+            Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
 
     pub(super) fn standardisation_mut(&mut self) -> Option<&mut Standardisation> {
         match &mut self.encoder {
             Encoder::Stored(standardisation) => Some(standardisation),
-            Encoder::Trained { .. } => None,
+            Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
 
-    /// Brings stored features to one scale from now on, that of the first `photos` of `inputs`. Does nothing where
-    /// a network is trained along.
-    pub fn standardise(&mut self, inputs: &PhotoInputs, photos: usize) {
+    /// Starts layers that are trained further with the weights that they were published with; `pace` is the share of
+    /// the learning rate at which they change.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn fine_tune(&mut self, published: Between, pace: f32) -> DeviceResult<D, ()> {
+        if let Encoder::FineTuned(tail) = &mut self.encoder {
+            *tail = Tail::of(published.input, published.layers, &self.device)?;
+            for parameter in tail.parameters_mut() {
+                parameter.pace = pace;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings what the decoder is given to one scale from now on, that of the first `photos` of `inputs`, or of some of
+    /// them where layers are fine-tuned. Does nothing where a whole network is trained along.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn standardise(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
         let channels = self.spec.encoder.channels();
-        if let Some(standardisation) = self.standardisation_mut() {
-            *standardisation = Standardisation::of(inputs, photos, channels);
+        match &mut self.encoder {
+            Encoder::Stored(standardisation) => {
+                *standardisation = Standardisation::of(inputs, photos, channels);
+            }
+            Encoder::FineTuned(_) => self.standardise_fine_tuned(inputs, photos.min(PHOTOS_SCALED_BY))?,
+            Encoder::Trained { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn standardise_fine_tuned(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
+        let mut given = Vec::new();
+        let places: Vec<usize> = (0..photos).collect();
+        for places in places.chunks(PHOTOS_AT_A_TIME) {
+            given.extend(self.regions::<NoneTape>(inputs.read(places))?.as_vec());
+        }
+        let len = given.len() / photos.max(1);
+        let given = PhotoInputs::in_memory(given, len);
+        let Standardisation { mean, scale } =
+            Standardisation::of(&given, photos, self.spec.encoder.channels());
+        match &mut self.encoder {
+            Encoder::FineTuned(tail) => tail.rescale(&mean, &scale),
+            Encoder::Stored(_) | Encoder::Trained { .. } => Ok(()),
         }
     }
 
     /// All parameters, always in the same order.
     pub fn parameters(&self) -> Vec<&Parameter<D>> {
         let network = match &self.encoder {
-            Encoder::Stored(_) => None,
-            Encoder::Trained { network, .. } => Some(network.parameters()),
+            Encoder::Stored(_) => Vec::new(),
+            Encoder::FineTuned(tail) => tail.parameters(),
+            Encoder::Trained { network, .. } => network.parameters().collect(),
         };
-        let network = network.into_iter().flatten();
-        network.chain(self.decoder.parameters()).collect()
+        network.into_iter().chain(self.decoder.parameters()).collect()
     }
 
     /// All parameters, to be changed, in the order of [`Model::parameters`].
     pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
         let network = match &mut self.encoder {
-            Encoder::Stored(_) => None,
-            Encoder::Trained { network, .. } => Some(network.parameters_mut()),
+            Encoder::Stored(_) => Vec::new(),
+            Encoder::FineTuned(tail) => tail.parameters_mut(),
+            Encoder::Trained { network, .. } => network.parameters_mut().collect(),
         };
-        let network = network.into_iter().flatten();
-        network.chain(self.decoder.parameters_mut()).collect()
+        network.into_iter().chain(self.decoder.parameters_mut()).collect()
     }
 }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
 use crate::nn::testing::random_matrix;
+use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
+use crate::vision::backbone::{Between, MapShape};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::small_cnn::SmallCnnSettings;
 use crate::vision::store::{FeatureDtype, FeatureSpec};
@@ -349,7 +351,8 @@ fn a_checkpoint_keeps_how_features_were_standardised() {
     let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
     let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
     let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
-    model.standardise(&PhotoInputs::in_memory(features.clone(), 5), 7);
+    let inputs = PhotoInputs::in_memory(features.clone(), 5);
+    model.standardise(&inputs, 7).unwrap();
     let standardised = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     assert_ne!(before, standardised);
 
@@ -364,12 +367,82 @@ fn a_checkpoint_keeps_how_features_were_standardised() {
     );
 }
 
+/// Two convolutions of 1 x 1 over maps of 2 x 2 regions with five channels.
+fn published() -> Between {
+    let map = |channels| MapShape {
+        height: 2,
+        width: 2,
+        channels,
+    };
+    let layer = |inputs: usize, outputs: usize| {
+        FrozenLayer::Convolution(FrozenSums {
+            kernel: (0..inputs * outputs).map(|n| (n % 7) as f32 - 3.0).collect(),
+            bias: vec![0.5; outputs],
+            convolution: Convolution {
+                window: Window::POINTWISE,
+                activation: Activation::None,
+            },
+        })
+    };
+    Between {
+        input: map(5),
+        output: map(3),
+        layers: vec![layer(5, 4), layer(4, 3)],
+    }
+    .with_scale()
+}
+
+fn fine_tuned() -> EncoderSpec {
+    EncoderSpec::FineTuned {
+        features: FeatureSpec {
+            regions: 4,
+            ..feature_spec("vgg16", 5)
+        },
+        tail: published().spec(),
+    }
+}
+
+#[test]
+fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
+    let spec = ModelSpec {
+        encoder: fine_tuned(),
+        decoder: SETTINGS,
+        vocabulary: VOCABULARY,
+    };
+    let device = Cpu::default();
+    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    model.fine_tune(published(), 0.25).unwrap();
+    let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
+    let inputs = PhotoInputs::in_memory(features.clone(), 20);
+    model.standardise(&inputs, 7).unwrap();
+    let regions = model.regions::<NoneTape>(features.clone()).unwrap();
+    assert_eq!(*regions.shape(), (7, 4, 3));
+    let regions = regions.as_vec();
+    for channel in 0..3 {
+        let values: Vec<f32> = regions.iter().skip(channel).step_by(3).copied().collect();
+        let moment = |power| values.iter().map(|x| x.powi(power)).sum::<f32>() / values.len() as f32;
+        assert!(
+            moment(1).abs() < 1e-4 && (moment(2) - 1.0).abs() < 1e-3,
+            "{values:?}"
+        );
+    }
+    let paces = |model: &Model<Cpu>| -> Vec<f32> { model.parameters().iter().map(|p| p.pace).collect() };
+    assert_eq!(paces(&model)[..7], [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("best.safetensors");
+    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    assert_eq!(restored.regions::<NoneTape>(features).unwrap().as_vec(), regions);
+}
+
 #[test]
 fn the_size_of_a_model_is_known_before_it_is_made() {
     let device = Cpu::default();
     for kind in DecoderKind::ALL {
         for encoder in [
             EncoderSpec::Features(feature_spec("vgg16", 5)),
+            fine_tuned(),
             EncoderSpec::SmallCnn(SmallCnnSettings::default()),
         ] {
             let spec = ModelSpec {

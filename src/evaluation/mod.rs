@@ -174,7 +174,7 @@ fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D,
     use dfdx::prelude::{HasShape, NoneTape};
     Ok(match &model.spec().encoder {
         EncoderSpec::Features(spec) => mean_cosine(&inputs, spec.row_len()),
-        EncoderSpec::SmallCnn(_) => {
+        EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => {
             let map = model.regions::<NoneTape>(inputs)?;
             let (_, regions, channels) = *map.shape();
             mean_cosine(&map.as_vec(), regions * channels)
@@ -194,7 +194,7 @@ fn gather_evidence<D: Backend>(
     Ok(Evidence {
         encoder: match model.spec().encoder {
             EncoderSpec::Features(_) => Encoder::Published,
-            EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
+            EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
         },
         feature_similarity: similarity(model, inputs.read(&places))?,
         token_log_probability: log_probability / tokens.max(1) as f64,

@@ -3,9 +3,11 @@
 use super::elementary::tanh;
 use dfdx::prelude::{Device, Shape, Tape, Tensor};
 use pulp::Arch;
+use serde::{Deserialize, Serialize};
 
 /// The nonlinearity at the end of a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// The sums as they are.
     #[default]

@@ -48,7 +48,7 @@ pub use depthwise::{DepthwiseKernel, depthwise};
 pub use dropout::{Dropout, random_stream};
 pub use embedding::Embedding;
 pub use fixed::FixedKernel;
-pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums};
+pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights};
 pub use layer::Layer;
 pub use linear::{Linear, LinearKernel};
 pub use lstm::{Lstm, LstmKernel, LstmState};

@@ -1,10 +1,11 @@
 //! How a kernel walks over a map: size, stride and padding, shared by convolution and pooling.
 
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 /// Rows and columns of zeros around a map, in pixels. Explicit on every side, so that PyTorch's symmetric
 /// padding and TensorFlow's "SAME" are both values of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Padding {
     /// Rows above.
     pub top: usize,
@@ -50,7 +51,7 @@ fn same_along(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
 }
 
 /// A kernel's extent and how it steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// `(height, width)` in pixels.
     pub kernel: (usize, usize),

@@ -17,8 +17,10 @@ use crate::training::{
     RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
     TrainingSplit,
 };
-use crate::vision::backbone::FeatureForm;
+use crate::vision::backbone::{Between, FeatureForm};
+use crate::vision::encoder::{EncoderError, layers_behind};
 use crate::vision::store::{FeatureStore, weights_file};
+use crate::vision::weights::{WeightFile, WeightsError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -64,6 +66,25 @@ pub enum RunError {
         "training.mirrored is for stored features, and this run trains a small CNN along; leave it at 0, or choose encoder.kind=features"
     )]
     NothingToMirror,
+    /// Layers of a published network that reads photos itself.
+    #[error(
+        "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or choose encoder.kind=features"
+    )]
+    NothingToFineTune,
+    /// Features of a network whose file of weights is not known any more.
+    #[error(
+        "{}: which file of weights these features were made with is not noted there, and encoder.fine_tune needs it; prepare them again", directory.display()
+    )]
+    NoWeights {
+        /// The features.
+        directory: PathBuf,
+    },
+    /// The file of weights.
+    #[error("{0}; encoder.fine_tune goes on from the weights that the features were made with")]
+    Weights(#[from] WeightsError),
+    /// Layers that cannot be trained further.
+    #[error("encoder.fine_tune: {0}")]
+    FineTune(#[from] EncoderError),
     /// No features where features were asked for.
     #[error(
         "the data set has no features; prepare it with --backbone and --weights, or train a small CNN along: --set encoder.kind=small_cnn"
@@ -113,10 +134,18 @@ struct Plan {
     directory: RunDirectory,
     record: RunRecord,
     data: DataSet,
-    encoder: EncoderSpec,
+    encoder: ChosenEncoder,
     start: Start,
     /// Settings to go on with that are others than before.
     changes: Changes,
+}
+
+/// Where regions come from.
+#[derive(Debug)]
+struct ChosenEncoder {
+    spec: EncoderSpec,
+    /// Layers that are trained further, as they were published.
+    published: Option<Between>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +172,7 @@ impl TrainingRun {
             }
         }
         let features = choose_features(&settings, data_set)?;
-        let encoder = encoder_spec(&settings.encoder, features.as_deref())?;
+        let encoder = choose_encoder(&settings.encoder, features.as_deref())?;
         let record = RunRecord {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
@@ -197,7 +226,7 @@ impl TrainingRun {
             });
         }
         let features = choose_features(&record.settings, &record.data.directory)?;
-        let encoder = encoder_spec(&record.settings.encoder, features.as_deref())?;
+        let encoder = choose_encoder(&record.settings.encoder, features.as_deref())?;
         let start = if directory.latest().exists() {
             Start::FromLatest
         } else {
@@ -309,15 +338,20 @@ impl Plan {
     ) -> Result<Trainer<'a, D>, RunError> {
         let settings = &self.record.settings;
         let spec = ModelSpec {
-            encoder: self.encoder.clone(),
+            encoder: self.encoder.spec.clone(),
             decoder: settings.decoder,
             vocabulary: self.data.vocabulary.len(),
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
-        let mut model = Model::new(device, spec, &mut first_weights)
-            .map_err(|error| TrainingError::Device(error.to_string()))?;
+        let refused = |error: D::Err| TrainingError::Device(error.to_string());
+        let mut model = Model::new(device, spec, &mut first_weights).map_err(refused)?;
+        if let Some(published) = &self.encoder.published {
+            let pace = settings.encoder.fine_tune_pace;
+            model.fine_tune(published.clone(), pace).map_err(refused)?;
+        }
         if settings.encoder.standardise && self.start == Start::New {
-            model.standardise(&train.inputs, train.references.len());
+            let photos = train.references.len();
+            model.standardise(&train.inputs, photos).map_err(refused)?;
         }
         let checkpoints = Checkpoints {
             latest: self.directory.latest(),
@@ -342,12 +376,16 @@ impl Plan {
 
     fn split(&self, split: Split) -> Result<TrainingSplit, RunError> {
         let photos: Vec<&Photo> = self.data.photos(split).collect();
-        let inputs = PhotoInputs::open(&self.encoder, &self.record.data.directory, photos.iter().copied())?;
+        let inputs = PhotoInputs::open(
+            &self.encoder.spec,
+            &self.record.data.directory,
+            photos.iter().copied(),
+        )?;
         let training = &self.record.settings.training;
         let mut split_read =
             TrainingSplit::new(inputs, &photos, &self.data.vocabulary, training.longest_caption);
         if split == Split::Train && training.mirrored > 0.0 {
-            let encoder = self.encoder.mirrored().ok_or(RunError::NothingToMirror)?;
+            let encoder = self.encoder.spec.mirrored().ok_or(RunError::NothingToMirror)?;
             let photos = photos.iter().copied();
             split_read.mirrored = Some(PhotoInputs::open(&encoder, &self.record.data.directory, photos)?);
         }
@@ -393,15 +431,37 @@ fn name_of(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// An encoder that gives the features in this directory, or one that is trained along.
-fn encoder_spec(settings: &EncoderSettings, features: Option<&Path>) -> Result<EncoderSpec, RunError> {
-    match features {
-        Some(directory) => {
-            let store = FeatureStore::open(directory).map_err(InputsError::Store)?;
-            Ok(EncoderSpec::Features(store.spec().clone()))
-        }
-        None => Ok(EncoderSpec::SmallCnn(settings.small_cnn.clone())),
+/// An encoder that gives the features in this directory, one that goes on from them, or one that is trained along.
+fn choose_encoder(settings: &EncoderSettings, features: Option<&Path>) -> Result<ChosenEncoder, RunError> {
+    let up_to = settings.fine_tune.as_str();
+    let Some(directory) = features else {
+        return match up_to {
+            "" => Ok(ChosenEncoder {
+                spec: EncoderSpec::SmallCnn(settings.small_cnn.clone()),
+                published: None,
+            }),
+            _ => Err(RunError::NothingToFineTune),
+        };
+    };
+    let store = FeatureStore::open(directory).map_err(InputsError::Store)?;
+    let features = store.spec().clone();
+    if up_to.is_empty() {
+        return Ok(ChosenEncoder {
+            spec: EncoderSpec::Features(features),
+            published: None,
+        });
     }
+    let weights = weights_file(directory).ok_or_else(|| RunError::NoWeights {
+        directory: directory.to_owned(),
+    })?;
+    let published = layers_behind(&features, &WeightFile::open(&weights)?, up_to)?.with_scale();
+    Ok(ChosenEncoder {
+        spec: EncoderSpec::FineTuned {
+            features,
+            tail: published.spec(),
+        },
+        published: Some(published),
+    })
 }
 
 fn lock(directory: &RunDirectory) -> Result<Lock, RunError> {

@@ -33,6 +33,11 @@ pub struct EncoderSettings {
     pub features: String,
     /// Whether stored features are brought to mean 0 and deviation 1, channel by channel.
     pub standardise: bool,
+    /// The layer of a published network up to which those behind the stored one are trained further, together with the
+    /// decoder; empty: none are.
+    pub fine_tune: String,
+    /// The share of the learning rate at which they change.
+    pub fine_tune_pace: f32,
     /// The network that is trained along.
     pub small_cnn: SmallCnnSettings,
 }
@@ -43,6 +48,8 @@ impl Default for EncoderSettings {
             kind: EncoderKind::default(),
             features: String::new(),
             standardise: true,
+            fine_tune: String::new(),
+            fine_tune_pace: 0.1,
             small_cnn: SmallCnnSettings::default(),
         }
     }

@@ -88,7 +88,9 @@ impl World {
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
         let mut model = Model::new(&Cpu::default(), spec, &mut first_weights).unwrap();
-        model.standardise(&self.train.inputs, self.train.references.len());
+        model
+            .standardise(&self.train.inputs, self.train.references.len())
+            .unwrap();
         model
     }
 

@@ -38,6 +38,12 @@ impl RunSettings {
         for width in &small_cnn.widths {
             up_to_most("encoder.small_cnn.widths", width.get())?;
         }
+        within(
+            "encoder.fine_tune_pace",
+            encoder.fine_tune_pace,
+            is_not_negative,
+            NOT_NEGATIVE,
+        )?;
         let schedule = &training.schedule;
         let optimiser = &training.optimiser;
         up_to_most("decoder.hidden", decoder.hidden)?;

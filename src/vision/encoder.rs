@@ -1,6 +1,6 @@
 //! From photos to features in one step: a backbone with its weights, its preprocessing and a form.
 
-use super::backbone::{Backbone, BackboneError, BackboneKind, FeatureForm, MapShape, UnknownName};
+use super::backbone::{Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName};
 use super::preprocess::{Facing, Preprocessing};
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use super::weights::WeightFile;
@@ -53,6 +53,18 @@ pub enum EncoderError {
         /// Its value for the features that are made now, as JSON.
         found: String,
     },
+    /// Layers are to be trained that are given a map, and the features are no map.
+    #[error(
+        "the features of {backbone} at {layer} are a vector for each photo, and the layers behind it take a map of {input}: prepare them with --form grid"
+    )]
+    NoMap {
+        /// The network.
+        backbone: BackboneKind,
+        /// The layer whose output is stored.
+        layer: String,
+        /// What it gives for a photo.
+        input: MapShape,
+    },
     /// The features are of a network that is not known.
     #[error(transparent)]
     UnknownBackbone(#[from] UnknownName),
@@ -99,14 +111,7 @@ impl<D: Backend> PhotoEncoder<D> {
     /// [`load`](Self::load).
     pub fn like(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, EncoderError> {
         let kind = spec.backbone.parse()?;
-        let found = file.hash();
-        if found != spec.weights {
-            return Err(EncoderError::OtherWeights {
-                path: file.path().to_owned(),
-                found,
-                expected: spec.weights.clone(),
-            });
-        }
+        check_weights(spec, file)?;
         let form = match spec.regions {
             1 => FeatureForm::Pooled,
             _ => FeatureForm::Grid,
@@ -190,5 +195,35 @@ impl<D: Backend> PhotoEncoder<D> {
         let mut pixels = vec![0.0; self.preprocessing().pixels_len()];
         self.preprocessing().write_pixels(photo, &mut pixels);
         self.features(pixels, 1)
+    }
+}
+
+/// The layers of the network behind the one whose output a store holds, up to and with `up_to`.
+///
+/// # Errors
+/// Where `file` is not the one that made the store, the store holds no map, or there is no such layer.
+pub fn layers_behind(spec: &FeatureSpec, file: &WeightFile, up_to: &str) -> Result<Between, EncoderError> {
+    let kind: BackboneKind = spec.backbone.parse()?;
+    check_weights(spec, file)?;
+    let between = kind.layers_between(file, &spec.layer, up_to)?;
+    match between.input.regions() == spec.regions {
+        true => Ok(between),
+        false => Err(EncoderError::NoMap {
+            backbone: kind,
+            layer: spec.layer.clone(),
+            input: between.input,
+        }),
+    }
+}
+
+fn check_weights(spec: &FeatureSpec, file: &WeightFile) -> Result<(), EncoderError> {
+    let found = file.hash();
+    match found == spec.weights {
+        true => Ok(()),
+        false => Err(EncoderError::OtherWeights {
+            path: file.path().to_owned(),
+            found,
+            expected: spec.weights.clone(),
+        }),
     }
 }

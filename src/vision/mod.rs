@@ -14,6 +14,7 @@ pub mod preprocess;
 mod resample;
 pub mod small_cnn;
 pub mod store;
+pub mod tail;
 mod vgg16;
 pub mod weights;
 mod xception;

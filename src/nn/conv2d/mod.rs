@@ -12,9 +12,10 @@ use super::host::contiguous;
 use super::weighted::finish_composed;
 use super::window::{Walk, Window};
 use dfdx::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// A convolution but for its weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convolution {
     /// Size, stride and padding.
     pub window: Window,

@@ -11,12 +11,15 @@ use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Images, Matrix};
 use super::conv2d::{Convolution, conv2d};
 use super::depthwise::depthwise;
+use super::parameter::Parameter;
 use super::pool::{global_mean, max_pool};
 use super::window::Window;
 use dfdx::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// A layer with its weights: `C` are those of a convolution, `D` those of a depthwise one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FrozenLayer<C = FrozenSums, D = C> {
     /// See [`conv2d`].
     Convolution(C),
@@ -35,6 +38,31 @@ pub enum FrozenLayer<C = FrozenSums, D = C> {
         /// In order; the map itself where there are none.
         shortcut: Vec<FrozenLayer<C, D>>,
     },
+}
+
+impl<W> FrozenLayer<W> {
+    /// Its weights and those of the layers within it, in order.
+    pub fn weights(&self) -> Vec<&W> {
+        match self {
+            Self::Convolution(weights) | Self::Depthwise(weights) => vec![weights],
+            Self::Residual { branch, shortcut } => {
+                branch.iter().chain(shortcut).flat_map(Self::weights).collect()
+            }
+            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => Vec::new(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn weights_mut(&mut self) -> Vec<&mut W> {
+        match self {
+            Self::Convolution(weights) | Self::Depthwise(weights) => vec![weights],
+            Self::Residual { branch, shortcut } => {
+                let layers = branch.iter_mut().chain(shortcut);
+                layers.flat_map(Self::weights_mut).collect()
+            }
+            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => Vec::new(),
+        }
+    }
 }
 
 /// The weights of a convolution: row after row on the host, or a matrix on a device.
@@ -114,8 +142,8 @@ fn upload<D: Backend>(
     with_weights(layers, &sums, &sums)
 }
 
-/// The same layers with their weights as `convolution` and `depthwise` make them.
-fn with_weights<C, D, NewC, NewD, E>(
+/// The same layers with their weights as `convolution` and `depthwise` make them, in order.
+pub fn with_weights<C, D, NewC, NewD, E>(
     layers: Vec<FrozenLayer<C, D>>,
     convolution: &impl Fn(C) -> Result<NewC, E>,
     depthwise: &impl Fn(D) -> Result<NewD, E>,
@@ -138,13 +166,47 @@ fn with_weights<C, D, NewC, NewD, E>(
         .collect()
 }
 
-fn forward<D: Backend>(
-    layers: &[FrozenLayer<FrozenSums<Matrix<D>>>],
-    maps: Images<D>,
-) -> DeviceResult<D, Images<D>> {
+/// Weights of a layer, trained or not.
+pub trait Weight<D: Backend> {
+    /// Their values.
+    fn matrix(&self) -> &Matrix<D>;
+}
+
+impl<D: Backend> Weight<D> for Matrix<D> {
+    fn matrix(&self) -> &Matrix<D> {
+        self
+    }
+}
+
+impl<D: Backend> Weight<D> for Parameter<D> {
+    fn matrix(&self) -> &Matrix<D> {
+        &self.value
+    }
+}
+
+/// What the last of the layers gives, composed of the device's operations; weights may be [`Parameter`]s that are
+/// trained.
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+///
+/// # Panics
+/// Where the shapes do not fit together.
+pub fn forward<D: Backend, T: Tape<f32, D> + Merge<T>>(
+    layers: &[FrozenLayer<FrozenSums<impl Weight<D>>>],
+    maps: Images<D, T>,
+) -> DeviceResult<D, Images<D, T>> {
     layers.iter().try_fold(maps, |maps, layer| match layer {
-        FrozenLayer::Convolution(sums) => conv2d(maps, &sums.kernel, &sums.bias, sums.convolution),
-        FrozenLayer::Depthwise(sums) => depthwise(maps, &sums.kernel, &sums.bias, sums.convolution),
+        FrozenLayer::Convolution(FrozenSums {
+            kernel,
+            bias,
+            convolution,
+        }) => conv2d(maps, kernel.matrix(), bias.matrix(), *convolution),
+        FrozenLayer::Depthwise(FrozenSums {
+            kernel,
+            bias,
+            convolution,
+        }) => depthwise(maps, kernel.matrix(), bias.matrix(), *convolution),
         FrozenLayer::MaxPool(window) => max_pool(maps, *window),
         FrozenLayer::GlobalMean => {
             let (photos, _, _, channels) = *maps.shape();
@@ -152,7 +214,9 @@ fn forward<D: Backend>(
         }
         FrozenLayer::Rectifier(activation) => activation.composed(maps),
         FrozenLayer::Residual { branch, shortcut } => {
-            forward(branch, maps.clone())?.try_add(forward(shortcut, maps)?)
+            let (maps, tape) = maps.split_tape();
+            let branch = forward(branch, maps.clone().put_tape(tape))?;
+            branch.try_add(forward(shortcut, maps.put_tape(T::default()))?)
         }
     })
 }

@@ -199,12 +199,19 @@ impl<D: Backend> Adam<D> {
             .into_iter()
             .zip(&mut self.moments)
             .map(|(parameter, moments)| {
-                let decays = parameter.shape().0 > 1;
-                let keep = if decays { update.keep } else { 1.0 };
+                let pace = parameter.pace;
+                let keep = match parameter.shape() {
+                    (1, _) => 1.0,
+                    _ => 1.0 - pace * (1.0 - update.keep),
+                };
                 Change {
                     value: &mut parameter.value,
                     moments,
-                    update: Update { keep, ..update },
+                    update: Update {
+                        keep,
+                        rate: update.rate * pace,
+                        ..update
+                    },
                 }
             })
             .collect();

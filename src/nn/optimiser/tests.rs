@@ -7,6 +7,7 @@ fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
     Parameter {
         name: String::new(),
         value: random_matrix(shape, seed),
+        pace: 1.0,
     }
 }
 
@@ -20,6 +21,29 @@ fn gradients_of_half_square(parameter: &Parameter<Cpu>) -> Gradients<f32, Cpu> {
         .try_mul(0.5)
         .unwrap()
         .backward()
+}
+
+/// A parameter of half the pace is changed as at half the learning rate.
+#[test]
+fn a_pace_is_a_share_of_the_learning_rate() {
+    let settings = AdamSettings {
+        weight_decay: 0.1,
+        ..Default::default()
+    };
+    let after = |pace, learning_rate| {
+        let mut parameter = Parameter {
+            pace,
+            ..parameter((2, 3), 4)
+        };
+        let mut adam = Adam::new(settings, [&parameter]).unwrap();
+        for _ in 0..3 {
+            let mut gradients = gradients_of_half_square(&parameter);
+            adam.update([&mut parameter], &mut gradients, learning_rate)
+                .unwrap();
+        }
+        parameter.value.as_vec()
+    };
+    assert_close(&after(0.5, 0.02), &after(1.0, 0.01), 1e-6);
 }
 
 /// Algorithm 1 of the paper written out in f64 for one number.

@@ -41,6 +41,18 @@ pub enum BackboneError {
         /// What there is.
         layers: Vec<String>,
     },
+    /// The network has the layer, but not where it was looked for.
+    #[error("layer {layer:?} of {backbone} does not lie behind {after}: choose one of {}", .behind.join(", "))]
+    NotBehind {
+        /// The network.
+        backbone: BackboneKind,
+        /// What was asked for.
+        layer: String,
+        /// Behind which layer.
+        after: String,
+        /// What lies there.
+        behind: Vec<String>,
+    },
     /// The network has the layer, the file does not.
     #[error(
         "weights {path:?}: no tensor {tensor:?}, which layer {layer} of {backbone} needs: \

@@ -7,6 +7,7 @@ use crate::vision::weights::layout::{
     BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
 };
 use crate::vision::weights::{WeightFile, WeightsError};
+use std::ops::Range;
 
 /// The position among the plan's stages of the layer that was asked for, or of the usual one.
 pub(super) fn choose_layer(
@@ -15,7 +16,7 @@ pub(super) fn choose_layer(
     file: &WeightFile,
     layer: Option<&str>,
 ) -> Result<usize, BackboneError> {
-    let position = |name: &str| plan.stages.iter().position(|stage| stage.name == name);
+    let position = |name: &str| plan.position(name);
     let missing = |stage: usize| plan.tensors(stage + 1).find(|name| !file.contains(name));
     let usual = || plan.usual.iter().filter_map(|name| position(name));
     let complete = usual().find(|&stage| missing(stage).is_none());
@@ -23,11 +24,7 @@ pub(super) fn choose_layer(
         // Where nothing is complete, loading will name the first tensor that is missing.
         return Ok(complete.or(usual().next_back()).unwrap_or(plan.stages.len() - 1));
     };
-    let chosen = position(layer).ok_or_else(|| BackboneError::UnknownLayer {
-        backbone: kind,
-        layer: layer.to_owned(),
-        layers: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
-    })?;
+    let chosen = known_layer(kind, plan, layer)?;
     match (missing(chosen), complete) {
         (Some(tensor), Some(complete)) => Err(BackboneError::LayerNotInFile {
             backbone: kind,
@@ -40,9 +37,19 @@ pub(super) fn choose_layer(
     }
 }
 
-/// Every layer of the plan, with its weights.
+/// The position among the plan's stages of a layer.
+pub(super) fn known_layer(kind: BackboneKind, plan: &Plan, layer: &str) -> Result<usize, BackboneError> {
+    plan.position(layer).ok_or_else(|| BackboneError::UnknownLayer {
+        backbone: kind,
+        layer: layer.to_owned(),
+        layers: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+    })
+}
+
+/// The layers of these stages of the plan, with their weights.
 pub(super) fn layers(
     plan: &Plan,
+    stages: Range<usize>,
     file: &WeightFile,
     naming: Naming,
 ) -> Result<Vec<FrozenLayer>, WeightsError> {
@@ -50,6 +57,8 @@ pub(super) fn layers(
     let inputs = std::iter::once(plan.input()).chain(plan.shapes());
     let stages: Vec<_> = inputs
         .zip(&plan.stages)
+        .take(stages.end)
+        .skip(stages.start)
         .map(|(input, stage)| loader.layers(&stage.layers, input))
         .collect::<Result<_, _>>()?;
     Ok(stages.into_iter().flatten().collect())

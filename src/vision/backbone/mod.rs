@@ -15,7 +15,7 @@ pub use form::FeatureForm;
 use super::preprocess::Preprocessing;
 use super::weights::{Naming, WeightFile, WeightsError};
 use super::{efficientnet_lite, mobilenet_v2, vgg16, xception};
-use crate::nn::{Backend, Images, Regions};
+use crate::nn::{Backend, FrozenLayer, Images, Regions};
 use dfdx::prelude::HasShape;
 use plan::{Plan, Stage};
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,40 @@ impl BackboneKind {
             .collect()
     }
 
+    /// The layers behind `after`, up to and with `up_to`, with their weights.
+    ///
+    /// # Errors
+    /// [`BackboneError`] names a layer that the network does not have, or that does not lie behind the other, and a
+    /// tensor that is missing or misshapen.
+    pub fn layers_between(
+        self,
+        file: &WeightFile,
+        after: &str,
+        up_to: &str,
+    ) -> Result<Between, BackboneError> {
+        let source = self.source(file)?;
+        let plan = self.plan(source);
+        let first = load::known_layer(self, &plan, after)? + 1;
+        let last = load::known_layer(self, &plan, up_to)?;
+        let shapes: Vec<MapShape> = plan.shapes().collect();
+        if last < first {
+            return Err(BackboneError::NotBehind {
+                backbone: self,
+                layer: up_to.to_owned(),
+                after: after.to_owned(),
+                behind: plan.stages[first..]
+                    .iter()
+                    .map(|stage| stage.name.clone())
+                    .collect(),
+            });
+        }
+        Ok(Between {
+            input: shapes[first - 1],
+            output: shapes[last],
+            layers: load::layers(&plan, first..last + 1, file, source.naming())?,
+        })
+    }
+
     fn plan(self, source: Source) -> Plan {
         match self {
             Self::Vgg16 => vgg16::plan(source),
@@ -202,6 +236,17 @@ pub struct LayerInfo {
     pub shape: MapShape,
 }
 
+/// Some layers of a network, with their weights.
+#[derive(Clone, Debug)]
+pub struct Between {
+    /// What the first of them is given for a photo.
+    pub input: MapShape,
+    /// What the last of them gives.
+    pub output: MapShape,
+    /// In order.
+    pub layers: Vec<FrozenLayer>,
+}
+
 /// A CNN encoder with its weights, up to the layer whose output is the feature. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Backbone<D: Backend> {
@@ -229,7 +274,7 @@ impl<D: Backend> Backbone<D> {
         let mut plan = kind.plan(source);
         let layer = load::choose_layer(kind, &plan, file, layer)?;
         plan.stages.truncate(layer + 1);
-        let layers = load::layers(&plan, file, source.naming())?;
+        let layers = load::layers(&plan, 0..layer + 1, file, source.naming())?;
         let network = device.freeze(layers).map_err(BackboneError::device)?;
         let (shape, last) = plan.shapes().zip(&plan.stages).last().map_or_else(
             || (plan.input(), String::new()),

@@ -308,6 +308,11 @@ impl Plan {
         });
     }
 
+    /// The place of a stage.
+    pub(crate) fn position(&self, name: &str) -> Option<usize> {
+        self.stages.iter().position(|stage| stage.name == name)
+    }
+
     /// One photo's pixels.
     pub(crate) fn input(&self) -> MapShape {
         let size = self.preprocessing.size as usize;

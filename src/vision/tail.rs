@@ -1,0 +1,281 @@
+//! The last layers of a published network, trained further together with the decoder.
+//!
+//! What lies before them is not trained, so its output is stored once, as features are. Batch normalisation was folded
+//! into the weights as they were loaded: its statistics stay those of the network's own training, as is usual where
+//! batches are small.
+
+use super::backbone::{Between, MapShape};
+use crate::nn::{
+    Activation, Backend, Convolution, DeviceResult, FrozenLayer, FrozenSums, Parameter, Regions, Window,
+    forward_layers, with_weights,
+};
+use dfdx::prelude::{HasErr, HasShape, Merge, ReshapeTo, Tape};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+
+/// Such layers but for their weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TailSpec {
+    /// What the first layer is given for a photo.
+    pub input: MapShape,
+    /// What the last one gives.
+    pub output: MapShape,
+    layers: Vec<FrozenLayer<SumsSpec>>,
+}
+
+/// A convolution but for its weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SumsSpec {
+    /// Rows and columns.
+    kernel: (usize, usize),
+    convolution: Convolution,
+}
+
+impl Between {
+    /// The layers, with one more behind them that changes nothing yet: a factor and a summand for every channel.
+    pub fn with_scale(mut self) -> Self {
+        let channels = self.output.channels;
+        self.layers.push(FrozenLayer::Depthwise(FrozenSums {
+            kernel: vec![1.0; channels],
+            bias: vec![0.0; channels],
+            convolution: Convolution {
+                window: Window::POINTWISE,
+                activation: Activation::None,
+            },
+        }));
+        self
+    }
+
+    /// The layers but for their weights.
+    pub fn spec(&self) -> TailSpec {
+        let spec = |sums: FrozenSums| {
+            let outputs = sums.bias.len();
+            Ok::<_, std::convert::Infallible>(SumsSpec {
+                kernel: (sums.kernel.len() / outputs, outputs),
+                convolution: sums.convolution,
+            })
+        };
+        let Ok(layers) = with_weights(self.layers.clone(), &spec, &spec);
+        TailSpec {
+            input: self.input,
+            output: self.output,
+            layers,
+        }
+    }
+}
+
+/// The layers with weights that are trained.
+#[derive(Clone, Debug)]
+pub struct Tail<D: Backend> {
+    input: MapShape,
+    layers: Vec<FrozenLayer<FrozenSums<Parameter<D>>>>,
+}
+
+impl<D: Backend> Tail<D> {
+    /// All weights zero, for a checkpoint to fill in.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn zeros(spec: &TailSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
+        let zeros = |SumsSpec { kernel, convolution }| {
+            Ok::<_, std::convert::Infallible>(FrozenSums {
+                kernel: vec![0.0; kernel.0 * kernel.1],
+                bias: vec![0.0; kernel.1],
+                convolution,
+            })
+        };
+        let Ok(layers) = with_weights(spec.layers.clone(), &zeros, &zeros);
+        Self::of(spec.input, layers, device)
+    }
+
+    /// The layers as they were loaded.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn of(input: MapShape, layers: Vec<FrozenLayer>, device: &D) -> Result<Self, <D as HasErr>::Err> {
+        let number = Cell::new(0);
+        let parameters = |sums: FrozenSums| {
+            number.set(number.get() + 1);
+            let parameter = |part: &str, values: Vec<f32>, columns: usize| {
+                let name = format!("network.layer{}.{part}", number.get());
+                Parameter::from_values(device, name, (values.len() / columns, columns), values)
+            };
+            let outputs = sums.bias.len();
+            Ok(FrozenSums {
+                kernel: parameter("kernel", sums.kernel, outputs)?,
+                bias: parameter("bias", sums.bias, outputs)?,
+                convolution: sums.convolution,
+            })
+        };
+        Ok(Self {
+            input,
+            layers: with_weights(layers, &parameters, &parameters)?,
+        })
+    }
+
+    /// How many numbers such layers learn, or the largest there is where they are beyond counting.
+    pub fn size(spec: &TailSpec) -> usize {
+        let size = Cell::new(0_usize);
+        let count = |SumsSpec {
+                         kernel: (rows, columns),
+                         ..
+                     }| {
+            let own = rows.saturating_add(1).saturating_mul(columns);
+            size.set(size.get().saturating_add(own));
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let Ok(_) = with_weights(spec.layers.clone(), &count, &count);
+        size.get()
+    }
+
+    /// What it is given for a photo.
+    pub fn input(&self) -> MapShape {
+        self.input
+    }
+
+    /// `[photos, regions, channels]` of the stored map to the same of the last layer's.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        features: Regions<D, T>,
+    ) -> DeviceResult<D, Regions<D, T>> {
+        let MapShape {
+            height,
+            width,
+            channels,
+        } = self.input;
+        let photos = features.shape().0;
+        let map = features.try_reshape_like(&(photos, height, width, channels))?;
+        let map = forward_layers(&self.layers, map)?;
+        let (photos, height, width, channels) = *map.shape();
+        map.try_reshape_like(&(photos, height * width, channels))
+    }
+
+    /// From now on, `(x - mean) * scale` comes out where `x` did; each has a number for every channel. Only behind
+    /// [`Between::with_scale`].
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn rescale(&mut self, mean: &[f32], scale: &[f32]) -> DeviceResult<D, ()> {
+        let Some(FrozenLayer::Depthwise(FrozenSums { kernel, bias, .. })) = self.layers.last_mut() else {
+            unreachable!("the last layer is that of the scale");
+        };
+        let summand = mean
+            .iter()
+            .zip(scale)
+            .map(|(mean, scale)| -mean * scale)
+            .collect();
+        for (parameter, values) in [(kernel, scale.to_vec()), (bias, summand)] {
+            let device = parameter.value.device().clone();
+            parameter.value = device.try_tensor_from_vec(values, parameter.shape())?;
+        }
+        Ok(())
+    }
+
+    /// All that is learned.
+    pub fn parameters(&self) -> Vec<&Parameter<D>> {
+        let sums = self.layers.iter().flat_map(FrozenLayer::weights);
+        sums.flat_map(|sums| [&sums.kernel, &sums.bias]).collect()
+    }
+
+    /// All that is learned, to be changed, in the order of [`Self::parameters`].
+    pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        let sums = self.layers.iter_mut().flat_map(FrozenLayer::weights_mut);
+        sums.flat_map(|sums| [&mut sums.kernel, &mut sums.bias]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Padding;
+    use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
+    use dfdx::prelude::*;
+
+    fn sums(window: Window, (rows, outputs): (usize, usize), activation: Activation) -> FrozenSums {
+        FrozenSums {
+            kernel: random_matrix((rows, outputs), outputs as u64).as_vec(),
+            bias: random_matrix((1, outputs), 7).as_vec(),
+            convolution: Convolution { window, activation },
+        }
+    }
+
+    /// A block with a shortcut, as MobileNets have it, and a convolution that halves the map.
+    fn published() -> Between {
+        let around = Window::square(3, 1, Padding::all(1));
+        let halve = Window::square(3, 2, Padding::all(1));
+        let shape = |side, channels| MapShape {
+            height: side,
+            width: side,
+            channels,
+        };
+        let layers = vec![
+            FrozenLayer::Residual {
+                branch: vec![
+                    FrozenLayer::Convolution(sums(Window::POINTWISE, (2, 5), Activation::Tanh)),
+                    FrozenLayer::Depthwise(sums(around, (9, 5), Activation::None)),
+                    FrozenLayer::Convolution(sums(Window::POINTWISE, (5, 2), Activation::None)),
+                ],
+                shortcut: Vec::new(),
+            },
+            FrozenLayer::Convolution(sums(halve, (18, 3), Activation::None)),
+        ];
+        Between {
+            input: shape(4, 2),
+            output: shape(2, 3),
+            layers,
+        }
+        .with_scale()
+    }
+
+    fn tail() -> Tail<Cpu> {
+        let Between { input, layers, .. } = published();
+        Tail::of(input, layers, &Cpu::default()).unwrap()
+    }
+
+    fn features() -> Regions<Cpu> {
+        random_matrix((2 * 16, 2), 3).reshape_like(&(2, 16, 2))
+    }
+
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let (mut tail, features) = (tail(), features());
+        check_gradients(
+            &mut tail,
+            Tail::parameters_mut,
+            |tail| probe(tail.forward(features.leaky_trace()).unwrap()),
+            5e-3,
+        );
+    }
+
+    #[test]
+    fn what_comes_out_can_be_brought_to_another_scale() {
+        let mut tail = tail();
+        let before = tail.forward(features()).unwrap().as_vec();
+        let (mean, scale) = ([1.0, -2.0, 0.5], [2.0, 3.0, 0.1]);
+        tail.rescale(&mean, &scale).unwrap();
+        let channel = |at: usize| at % 3;
+        let expected: Vec<f32> = (before.iter().enumerate())
+            .map(|(at, x)| (x - mean[channel(at)]) * scale[channel(at)])
+            .collect();
+        assert_close(&tail.forward(features()).unwrap().as_vec(), &expected, 1e-5);
+    }
+
+    #[test]
+    fn a_specification_that_was_written_and_read_has_room_for_the_same_weights() {
+        let text = serde_json::to_string(&published().spec()).unwrap();
+        let spec: TailSpec = serde_json::from_str(&text).unwrap();
+        assert_eq!(spec, published().spec());
+        let (mut zeros, tail) = (Tail::zeros(&spec, &Cpu::default()).unwrap(), tail());
+        let size: usize = tail.parameters().iter().map(|p| p.shape().0 * p.shape().1).sum();
+        assert_eq!(Tail::<Cpu>::size(&spec), size);
+        for (zeros, full) in zeros.parameters_mut().into_iter().zip(tail.parameters()) {
+            assert_eq!((&zeros.name, zeros.shape()), (&full.name, full.shape()));
+            zeros.value = full.value.clone();
+        }
+        let [found, expected] = [zeros, tail].map(|tail| tail.forward(features()).unwrap().as_vec());
+        assert_eq!(found, expected);
+    }
+}
