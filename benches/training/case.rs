@@ -183,7 +183,7 @@ impl Training {
         let norm = self
             .adam
             .update(self.decoder.parameters_mut(), &mut gradients, LEARNING_RATE)?;
-        if norm.is_finite() {
+        if norm.read().is_finite() {
             Ok(value)
         } else {
             Err("the gradient became infinite or not a number".into())

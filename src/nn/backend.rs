@@ -2,7 +2,7 @@
 
 use super::{
     AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel,
-    LinearKernel, LstmKernel, OptimiserKernel, PoolKernel, RecurrenceKernel, RowsKernel,
+    LinearKernel, LstmKernel, OptimiserKernel, Pace, PoolKernel, RecurrenceKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
@@ -36,6 +36,7 @@ pub trait Backend:
     + LinearKernel
     + LstmKernel
     + OptimiserKernel
+    + Pace
     + PoolKernel
     + RecurrenceKernel
     + RowsKernel

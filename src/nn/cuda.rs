@@ -4,7 +4,7 @@
 
 use super::activation::Activation;
 use super::attention::{Attended, AttentionKernel, composed_attention};
-use super::backend::{Backend, DeviceResult, Images, Matrix};
+use super::backend::{Backend, DeviceResult, Images, Matrix, Scalar};
 use super::conv2d::Conv2dKernel;
 use super::cross_entropy::CrossEntropyKernel;
 use super::depthwise::DepthwiseKernel;
@@ -12,14 +12,29 @@ use super::fixed::FixedKernel;
 use super::frozen::{Frozen, FrozenKernel, FrozenLayer};
 use super::linear::{Linear, LinearKernel};
 use super::lstm::{Lstm, LstmKernel, LstmState};
-use super::optimiser::{Change, OptimiserKernel, composed_update};
+use super::optimiser::{Change, OptimiserKernel, composed_norm, composed_update};
+use super::pace::{Figure, Pace};
 use super::pool::PoolKernel;
 use super::recurrence::{RecurrenceKernel, composed_products};
 use super::rows::RowsKernel;
 use dfdx::prelude::*;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 impl Backend for Cuda {}
+
+impl Pace for Cuda {
+    /// At a few milliseconds an update, some readings a second.
+    const STEPS_UNREAD: usize = 16;
+    /// Fewer leave a large GPU idle; many more only take memory.
+    const PHOTOS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+    /// Photos that take long to decode shall not be waited for.
+    const BATCHES_AHEAD: usize = 3;
+
+    fn figure(scalar: Scalar<Self>) -> Figure<Self> {
+        Figure::OnDevice(scalar)
+    }
+}
 
 impl Conv2dKernel for Cuda {}
 impl CrossEntropyKernel for Cuda {}
@@ -120,6 +135,14 @@ impl OptimiserKernel for Cuda {
         Ok(moment.clone())
     }
 
+    fn try_gradient_norm(
+        gradients: &mut Gradients<f32, Self>,
+        values: &[&Matrix<Self>],
+    ) -> DeviceResult<Self, Figure<Self>> {
+        let norm = composed_norm(gradients, values)?;
+        Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
+    }
+
     fn try_average(average: &mut Matrix<Cuda>, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
         let new = value.clone().try_mul(1.0 - keep)?;
         *average = average.clone().try_mul(keep)?.try_add(new)?;
@@ -128,6 +151,7 @@ impl OptimiserKernel for Cuda {
 
     fn try_update(
         changes: Vec<Change<'_, Self>>,
+        scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> DeviceResult<Self, ()> {
         for Change {
@@ -138,7 +162,7 @@ impl OptimiserKernel for Cuda {
         {
             gradients.get_or_alloc_mut(value)?;
             let gradient = gradients.get(value);
-            composed_update(value, gradient, moments, update)?;
+            composed_update(value, gradient, moments, scale, update)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod depthwise;
+pub mod device;
 mod dropout;
 pub(crate) mod elementary;
 mod embedding;
@@ -26,6 +27,7 @@ mod layer;
 mod linear;
 mod lstm;
 mod optimiser;
+mod pace;
 mod packed;
 mod packing;
 mod parameter;
@@ -52,7 +54,10 @@ pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forwa
 pub use layer::Layer;
 pub use linear::{Linear, LinearKernel};
 pub use lstm::{Lstm, LstmKernel, LstmState};
-pub use optimiser::{Adam, AdamSettings, Average, Change, Moments, OptimiserKernel, composed_update};
+pub use optimiser::{
+    Adam, AdamSettings, Average, Change, Moments, OptimiserKernel, composed_norm, composed_update,
+};
+pub use pace::{Figure, Pace};
 pub use packing::Packing;
 pub use parameter::{Initialisation, Parameter};
 pub use pool::{PoolKernel, global_mean, max_pool};

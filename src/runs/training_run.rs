@@ -343,15 +343,18 @@ impl Plan {
             vocabulary: self.data.vocabulary.len(),
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
-        let refused = |error: D::Err| TrainingError::Device(error.to_string());
-        let mut model = Model::new(device, spec, &mut first_weights).map_err(refused)?;
+        let mut model = Model::new(device, spec, &mut first_weights).map_err(TrainingError::device)?;
         if let Some(published) = &self.encoder.published {
             let pace = settings.encoder.fine_tune_pace;
-            model.fine_tune(published.clone(), pace).map_err(refused)?;
+            model
+                .fine_tune(published.clone(), pace)
+                .map_err(TrainingError::device)?;
         }
         if settings.encoder.standardise && self.start == Start::New {
             let photos = train.references.len();
-            model.standardise(&train.inputs, photos).map_err(refused)?;
+            model
+                .standardise(&train.inputs, photos)
+                .map_err(TrainingError::device)?;
         }
         let checkpoints = Checkpoints {
             latest: self.directory.latest(),

@@ -21,6 +21,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod unread;
 mod update;
 mod validity;
 

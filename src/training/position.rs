@@ -51,10 +51,14 @@ pub struct Best {
 }
 
 impl Position {
-    /// Takes one batch into account.
-    pub(super) fn count(&mut self, loss: f32, tokens: usize) {
+    /// One more batch was learned from.
+    pub(super) fn advance(&mut self) {
         self.batch += 1;
         self.step += 1;
+    }
+
+    /// Takes a batch's loss into account, in the order of the batches.
+    pub(super) fn count(&mut self, loss: f32, tokens: usize) {
         self.loss_sum += f64::from(loss) * tokens as f64;
         self.tokens += tokens;
     }

@@ -67,6 +67,7 @@ impl<D: Backend> Trainer<'_, D> {
 
     /// Writes `latest`, unless the last update has ruined the weights: the checkpoint before is worth more.
     pub(super) fn save_latest(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
+        self.settle(supervisor)?;
         self.check_weights()?;
         self.save_to("latest", supervisor, Self::write_latest)?;
         self.cadence = Cadence::start();

@@ -4,7 +4,8 @@ use super::*;
 use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, Model, ModelSpec, PhotoInputs};
 use crate::dataset::{Caption, Photo, Split};
 use crate::decoder::{DecoderKind, DecoderSettings};
-use crate::nn::random_stream;
+use crate::nn::device::DeviceError;
+use crate::nn::{Backend, random_stream};
 use crate::text::Vocabulary;
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::{FeatureDtype, FeatureSpec};
@@ -71,7 +72,7 @@ impl World {
         }
     }
 
-    fn model(&self, settings: &RunSettings) -> Model<Cpu> {
+    fn model<D: Backend>(&self, settings: &RunSettings, device: &D) -> Model<D> {
         let encoder = EncoderSpec::Features(FeatureSpec {
             backbone: "none".into(),
             layer: "none".into(),
@@ -87,7 +88,7 @@ impl World {
             vocabulary: self.vocabulary.len(),
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
-        let mut model = Model::new(&Cpu::default(), spec, &mut first_weights).unwrap();
+        let mut model = Model::new(device, spec, &mut first_weights).unwrap();
         model
             .standardise(&self.train.inputs, self.train.references.len())
             .unwrap();
@@ -95,11 +96,20 @@ impl World {
     }
 
     fn trainer<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {
+        self.trainer_on(&Cpu::default(), settings, directory)
+    }
+
+    fn trainer_on<'a, D: Backend>(
+        &'a self,
+        device: &D,
+        settings: &'a RunSettings,
+        directory: &Path,
+    ) -> Trainer<'a, D> {
         let checkpoints = Checkpoints {
             latest: directory.join("latest.safetensors"),
             best: directory.join("best.safetensors"),
         };
-        let model = self.model(settings);
+        let model = self.model(settings, device);
         Trainer::new(
             settings,
             &self.vocabulary,
@@ -183,7 +193,7 @@ impl Supervisor for Recorder {
 }
 
 /// The bits of every step's loss and norm, and the ending.
-fn run(trainer: &mut Trainer<'_, Cpu>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Ending) {
+fn run<D: Backend>(trainer: &mut Trainer<'_, D>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Ending) {
     let mut recorder = Recorder::default();
     recorder.orders.extend(stop_after.map(|step| (step, Order::Stop)));
     let ending = trainer.run(&mut recorder).unwrap();
@@ -246,6 +256,93 @@ fn a_resumed_training_repeats_an_uninterrupted_one() {
         let latest = |directory: &Path| std::fs::read(directory.join("latest.safetensors")).unwrap();
         assert!(latest(directory.path()) == latest(whole.path()));
     }
+}
+
+/// As on a device that the host runs ahead of.
+#[test]
+fn updates_that_are_asked_about_together_are_told_as_if_one_by_one() {
+    let world = World::new(20);
+    let mut settings = settings(DecoderKind::Merge);
+    settings.training.checkpoint_steps = 3;
+    let told = |steps_unread: usize, stop_after: Option<u64>| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut trainer = world.trainer(&settings, directory.path());
+        trainer.steps_unread = steps_unread;
+        let mut recorder = Recorder::default();
+        recorder.orders.extend(stop_after.map(|step| (step, Order::Stop)));
+        trainer.run(&mut recorder).unwrap();
+        let latest = std::fs::read(directory.path().join("latest.safetensors")).unwrap();
+        (recorder.steps, recorder.evaluations, recorder.saved, latest)
+    };
+    for stop_after in [None, Some(7)] {
+        let one_by_one = told(1, stop_after);
+        for together in [4, 1000] {
+            assert!(
+                told(together, stop_after) == one_by_one,
+                "{together}, {stop_after:?}"
+            );
+        }
+    }
+}
+
+/// Starts on one device, goes on on another, and goes back: the losses are those of one device alone.
+fn assert_moves<A: Backend, B: Backend>(one: &A, other: &B, tolerance: f32) {
+    let world = World::new(20);
+    for kind in [DecoderKind::Merge, DecoderKind::TopDown] {
+        let mut settings = settings(kind);
+        settings.training.average = 0.9;
+        let whole = tempfile::tempdir().unwrap();
+        let (expected, _) = run(&mut world.trainer_on(one, &settings, whole.path()), None);
+
+        let directory = tempfile::tempdir().unwrap();
+        let latest = directory.path().join("latest.safetensors");
+        let (mut steps, _) = run(&mut world.trainer_on(one, &settings, directory.path()), Some(6));
+        let mut there = world.trainer_on(other, &settings, directory.path());
+        there.resume(&latest).unwrap();
+        steps.extend(run(&mut there, Some(13)).0);
+        let mut back = world.trainer_on(one, &settings, directory.path());
+        back.resume(&latest).unwrap();
+        steps.extend(run(&mut back, None).0);
+
+        assert_eq!(steps.len(), expected.len());
+        for (at, ((loss, _), (expected, _))) in steps.iter().zip(&expected).enumerate() {
+            let (loss, expected) = (f32::from_bits(*loss), f32::from_bits(*expected));
+            assert!(
+                (loss - expected).abs() <= tolerance,
+                "{kind}, step {at}: {loss} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_training_moves_from_device_to_device() {
+    assert_moves(&Cpu::default(), &Cpu::default(), 0.0);
+    #[cfg(feature = "cuda")]
+    match crate::nn::device::ChosenDevice::open(crate::nn::device::DeviceChoice::Cuda(0)) {
+        Ok(crate::nn::device::ChosenDevice::Cuda(gpu)) => {
+            assert_moves(&Cpu::default(), &gpu.device, 1e-2);
+            assert_moves(&gpu.device, &Cpu::default(), 1e-2);
+        }
+        without => eprintln!("left out, for lack of a GPU: {:?}", without.err()),
+    }
+}
+
+#[test]
+fn where_there_is_no_memory_half_the_batch_is_named() {
+    let told = |batch_size| {
+        let no_room = DeviceError::new("Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"))");
+        TrainingError::from(no_room).in_batches_of(batch_size).to_string()
+    };
+    assert!(told(64).ends_with("--set training.batch_size=32"), "{}", told(64));
+    assert!(told(1).contains("a smaller decoder.hidden"), "{}", told(1));
+    let gone = TrainingError::device("CUDA_ERROR_ILLEGAL_ADDRESS")
+        .in_batches_of(64)
+        .to_string();
+    assert!(
+        gone.starts_with("the device failed (CUDA_ERROR_ILLEGAL_ADDRESS)"),
+        "{gone}"
+    );
 }
 
 fn self_critical(settings: &RunSettings) -> RunSettings {

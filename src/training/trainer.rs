@@ -9,7 +9,9 @@ use super::reward::Reward;
 use super::saving::Cadence;
 use super::settings::{BatchBy, RunSettings};
 use super::supervisor::{Order, Supervisor};
+use super::unread::Unread;
 use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
+use crate::nn::device::{DeviceError, guarded};
 use crate::nn::{Adam, Average, Backend, DeviceResult};
 use crate::text::Vocabulary;
 use std::ops::ControlFlow;
@@ -69,14 +71,38 @@ pub enum TrainingError {
     /// Settings that were changed on the way do not fit.
     #[error(transparent)]
     Changes(#[from] ChangeError),
-    /// The device refused, for lack of memory most of the time.
-    #[error("the device failed: {0}; try a smaller training.batch_size")]
-    Device(String),
+    /// The device has no room for a batch.
+    #[error(
+        "the device has no memory left for batches of {batch_size} captions; what was saved is kept: start a new run with {}", smaller(*batch_size)
+    )]
+    OutOfMemory {
+        /// Captions of a batch.
+        batch_size: usize,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl TrainingError {
-    pub(super) fn device(error: impl std::fmt::Display) -> Self {
-        Self::Device(error.to_string())
+    pub(crate) fn device(error: impl std::fmt::Display) -> Self {
+        Self::Device(DeviceError::new(error))
+    }
+
+    /// The same, where there was no memory left with what that was for.
+    pub(super) fn in_batches_of(self, batch_size: usize) -> Self {
+        match self {
+            Self::Device(error) if error.is_out_of_memory() => Self::OutOfMemory { batch_size },
+            error => error,
+        }
+    }
+}
+
+/// The settings that take less memory.
+fn smaller(batch_size: usize) -> String {
+    match batch_size / 2 {
+        0 => "a smaller decoder.hidden and decoder.embedding".to_owned(),
+        half => format!("--set training.batch_size={half}"),
     }
 }
 
@@ -94,6 +120,10 @@ pub struct Trainer<'a, D: Backend> {
     /// Of the weights, where that is what is scored.
     pub(super) average: Option<Average<D>>,
     pub(super) position: Position,
+    /// In the order of their steps.
+    pub(super) unread: Vec<Unread<D>>,
+    /// So many are asked about together.
+    pub(super) steps_unread: usize,
     pub(super) cadence: Cadence,
     /// Of the training captions; counted where it is needed.
     ngrams: OnceLock<Arc<NGramTable>>,
@@ -133,6 +163,8 @@ impl<'a, D: Backend> Trainer<'a, D> {
             adam,
             average,
             position: Position::default(),
+            unread: Vec::new(),
+            steps_unread: D::STEPS_UNREAD,
             cadence: Cadence::start(),
             ngrams: OnceLock::new(),
         })
@@ -158,6 +190,12 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// # Errors
     /// See [`TrainingError`]; the checkpoints written before stay.
     pub fn run(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
+        let batch_size = self.settings.training.batch_size;
+        let ending = guarded(|| self.run_phases(supervisor)).map_err(TrainingError::from);
+        ending.flatten().map_err(|error| error.in_batches_of(batch_size))
+    }
+
+    fn run_phases(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
         let examples = self.train.examples();
         let reads_captions = self.position.self_critical.is_none();
         if reads_captions {
@@ -233,8 +271,10 @@ impl<'a, D: Backend> Trainer<'a, D> {
             if let Flow::Break(ending) = self.obey(supervisor)? {
                 return Ok(Flow::Break(ending));
             }
-            let step = self.update(batch, reward, batches.len())?;
-            supervisor.observe(TrainingEvent::Step(step));
+            self.update(batch, reward, batches.len())?;
+            if self.unread.len() >= self.steps_unread {
+                self.settle(supervisor)?;
+            }
             if self.is_checkpoint_due() {
                 self.save_latest(supervisor)?;
             }
@@ -248,6 +288,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// Does what is asked for until nothing is.
     fn obey(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
         while let Some(order) = supervisor.next_order(&self.position, &self.settings) {
+            self.settle(supervisor)?;
             match order {
                 Order::Stop => return Ok(Flow::Break(self.stop(supervisor)?)),
                 Order::Checkpoint => self.save_latest(supervisor)?,
@@ -290,6 +331,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
 
     /// Scores the dev split, saves, and decides whether another epoch follows.
     fn end_epoch(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
+        self.settle(supervisor)?;
         let found = self.averaged(|trainer| trainer.evaluate(Occasion::EpochEnd, supervisor))?;
         let Some((evaluation, samples)) = found else {
             // The epoch is ended by whoever resumes.

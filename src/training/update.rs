@@ -1,23 +1,23 @@
 //! One update: what is learned from, the loss, the gradient, the step of the optimiser.
 
 use super::data::TrainingSplit;
-use super::event::Step;
 use super::reward::Reward;
 use super::self_critical::Lesson;
 use super::trainer::{Trainer, TrainingError};
+use super::unread::{Unread, check_finite};
 use crate::decoder::{CaptionBatch, Regularisation};
 use crate::nn::{Backend, Taped, random_stream};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 
 impl<D: Backend> Trainer<'_, D> {
-    /// One update from one batch.
+    /// One update from one batch. What came of it is asked for by [`Trainer::settle`].
     pub(super) fn update(
         &mut self,
         captions: &[usize],
         reward: Option<&Reward>,
         batches: usize,
-    ) -> Result<Step, TrainingError> {
+    ) -> Result<(), TrainingError> {
         let since = Instant::now();
         let learning_rate = self.learning_rate(batches);
         let Lesson {
@@ -39,39 +39,39 @@ impl<D: Backend> Trainer<'_, D> {
             .decoder
             .training_loss(regions, &batch, regularisation)
             .map_err(TrainingError::device)?;
-        let value = loss.as_vec()[0];
-        if !value.is_finite() {
-            return Err(self.not_finite("loss"));
-        }
+        let step = self.position.step;
+        let figure = D::figure(loss.retaped());
+        // A host that knows it by now keeps the weights as they are.
+        figure
+            .known()
+            .map_or(Ok(()), |loss| check_finite("loss", loss, step))?;
         use dfdx::prelude::Backward;
         let mut gradients = loss.try_backward().map_err(TrainingError::device)?;
         let gradient_norm = self
             .adam
             .update(self.model.parameters_mut(), &mut gradients, learning_rate)
             .map_err(TrainingError::device)?;
-        if !gradient_norm.is_finite() {
-            return Err(self.not_finite("gradient"));
-        }
+        let known = gradient_norm.known();
+        known.map_or(Ok(()), |norm| check_finite("gradient", norm, step))?;
         if let Some(average) = &mut self.average {
             average
                 .update(self.model.parameters(), self.adam.step)
                 .map_err(TrainingError::device)?;
         }
-        let tokens = batch.tokens();
-        self.position.count(value, tokens);
-        Ok(Step {
+        self.position.advance();
+        self.unread.push(Unread {
             epoch: self.position.epoch,
             batch: self.position.batch,
             batches,
             step: self.position.step,
-            loss: value,
+            loss: figure,
             reward,
             learning_rate,
             gradient_norm,
-            tokens,
-            tokens_per_second: tokens as f32 / since.elapsed().as_secs_f32(),
-            memory: memory_stats::memory_stats().map(|memory| memory.physical_mem as u64),
-        })
+            tokens: batch.tokens(),
+            since,
+        });
+        Ok(())
     }
 
     /// Captions of the data set, to be read.

@@ -6,6 +6,7 @@
 
 use super::{Change, Matrix, OptimiserKernel, Update};
 use crate::nn::host::{take_gradient, values};
+use crate::nn::pace::Figure;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -51,22 +52,24 @@ impl OptimiserKernel for Cpu {
 
     fn try_update(
         changes: Vec<Change<'_, Self>>,
+        scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), CpuError> {
         let gradients: Vec<Vec<f32>> = changes
             .iter()
             .map(|change| take_gradient(gradients, change.value))
             .collect::<Result<_, _>>()?;
+        let scale = scale.read();
         // Side by side: while one thread copies a parameter out, another works on the next.
         changes
             .into_par_iter()
             .zip(gradients)
-            .try_for_each(|(change, gradient)| change.make(&gradient))
+            .try_for_each(|(change, gradient)| change.make(&gradient, scale))
     }
 }
 
 impl Change<'_, Cpu> {
-    fn make(self, gradient: &[f32]) -> Result<(), CpuError> {
+    fn make(self, gradient: &[f32], scale: f32) -> Result<(), CpuError> {
         let Self {
             value,
             moments,
@@ -79,7 +82,7 @@ impl Change<'_, Cpu> {
             .zip(moments.second.par_chunks_mut(PIECE))
             .zip(gradient.par_chunks(PIECE))
             .for_each(|(((values, first), second), gradient)| {
-                Arch::new().dispatch(|| update.apply(values, first, second, gradient));
+                Arch::new().dispatch(|| update.apply(values, first, second, (gradient, scale)));
             });
         *value = value.device().try_tensor_from_vec(values, *value.shape())?;
         Ok(())
@@ -88,9 +91,15 @@ impl Change<'_, Cpu> {
 
 impl Update {
     #[inline(always)]
-    fn apply(self, values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+    fn apply(
+        self,
+        values: &mut [f32],
+        first: &mut [f32],
+        second: &mut [f32],
+        (gradient, scale_of_gradient): (&[f32], f32),
+    ) {
         for (((value, first), second), gradient) in values.iter_mut().zip(first).zip(second).zip(gradient) {
-            let gradient = gradient * self.gradient_scale;
+            let gradient = gradient * scale_of_gradient;
             *first = self.beta1 * *first + (1.0 - self.beta1) * gradient;
             *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
             let scale = second.sqrt() * self.second_scale + self.epsilon;

@@ -9,7 +9,8 @@ mod cpu;
 #[cfg(test)]
 mod tests;
 
-use super::backend::{Backend, DeviceResult, Matrix};
+use super::backend::{Backend, DeviceResult, Matrix, Scalar};
+use super::pace::{Figure, Pace};
 use super::parameter::Parameter;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -69,8 +70,6 @@ pub struct Adam<D: Backend> {
 /// One update's numbers, the same for every element.
 #[derive(Clone, Copy, Debug)]
 pub struct Update {
-    /// Factor on the gradient, from clipping.
-    pub gradient_scale: f32,
     /// Learning rate over the first moment's bias correction.
     pub rate: f32,
     /// One over the root of the second moment's bias correction.
@@ -86,7 +85,7 @@ pub struct Update {
 }
 
 /// The element-wise work of [`Adam`].
-pub trait OptimiserKernel: Device<f32> {
+pub trait OptimiserKernel: Pace {
     /// What a running moment is kept in: a matrix, or whatever can be written to in place.
     type Moment: Clone + fmt::Debug;
 
@@ -125,14 +124,30 @@ pub trait OptimiserKernel: Device<f32> {
         Self::try_norm_squared(&gradients.get(value))
     }
 
+    /// The norm of the gradients of all these parameters together.
+    fn try_gradient_norm(
+        gradients: &mut Gradients<f32, Self>,
+        values: &[&Matrix<Self>],
+    ) -> Result<Figure<Self>, Self::Err>
+    where
+        Self: Backend,
+    {
+        let mut squares = 0.0;
+        for value in values {
+            squares += Self::try_gradient_norm_squared(gradients, value)?;
+        }
+        Ok(Figure::Known(squares.sqrt() as f32))
+    }
+
     /// `average = keep * average + (1 - keep) * value`
     fn try_average(average: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
     where
         Self: Backend;
 
-    /// Makes all changes of a step. Gradients are used up.
+    /// Makes all changes of a step, of the gradients times `scale`. Gradients are used up.
     fn try_update(
         changes: Vec<Change<'_, Self>>,
+        scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), Self::Err>
     where
@@ -174,8 +189,8 @@ impl<D: Backend> Adam<D> {
         })
     }
 
-    /// Updates all parameters from their gradients. Returns the gradients' global norm before clipping; if
-    /// that is not finite, nothing is changed.
+    /// Updates all parameters from their gradients. Returns the gradients' global norm before clipping. If the host
+    /// knows at once that it is not finite, nothing is changed; if it reads that later, the parameters are lost.
     ///
     /// The parameters must come in the order given to [`Adam::new`].
     pub fn update<'a>(
@@ -183,18 +198,16 @@ impl<D: Backend> Adam<D> {
         parameters: impl IntoIterator<Item = &'a mut Parameter<D>>,
         gradients: &mut Gradients<f32, D>,
         learning_rate: f32,
-    ) -> DeviceResult<D, f32> {
+    ) -> DeviceResult<D, Figure<D>> {
         let parameters: Vec<_> = parameters.into_iter().collect();
-        let mut squares = 0.0;
-        for parameter in &parameters {
-            squares += D::try_gradient_norm_squared(gradients, &parameter.value)?;
-        }
-        let norm = squares.sqrt() as f32;
-        if !norm.is_finite() {
+        let values: Vec<&Matrix<D>> = parameters.iter().map(|parameter| &parameter.value).collect();
+        let norm = D::try_gradient_norm(gradients, &values)?;
+        if norm.known().is_some_and(|norm| !norm.is_finite()) {
             return Ok(norm);
         }
         self.step += 1;
-        let update = self.numbers(norm, learning_rate);
+        let scale = norm.factor_to(self.settings.gradient_clip)?;
+        let update = self.numbers(learning_rate);
         let changes = parameters
             .into_iter()
             .zip(&mut self.moments)
@@ -215,25 +228,20 @@ impl<D: Backend> Adam<D> {
                 }
             })
             .collect();
-        D::try_update(changes, gradients)?;
+        D::try_update(changes, &scale, gradients)?;
         Ok(norm)
     }
 
-    fn numbers(&self, norm: f32, learning_rate: f32) -> Update {
+    fn numbers(&self, learning_rate: f32) -> Update {
         let AdamSettings {
             beta1,
             beta2,
             epsilon,
             weight_decay,
-            gradient_clip,
+            gradient_clip: _,
         } = self.settings;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
         Update {
-            gradient_scale: if gradient_clip > 0.0 && norm > gradient_clip {
-                gradient_clip / norm
-            } else {
-                1.0
-            },
             rate: (f64::from(learning_rate) / correction(beta1)) as f32,
             second_scale: (1.0 / correction(beta2).sqrt()) as f32,
             keep: 1.0 - learning_rate * weight_decay,
@@ -244,15 +252,32 @@ impl<D: Backend> Adam<D> {
     }
 }
 
+/// [`OptimiserKernel::try_gradient_norm`] composed of dfdx operations: nothing leaves the device.
+pub fn composed_norm<D: Backend>(
+    gradients: &mut Gradients<f32, D>,
+    values: &[&Matrix<D>],
+) -> DeviceResult<D, Option<Scalar<D>>> {
+    let mut squares: Option<Scalar<D>> = None;
+    for value in values {
+        gradients.get_or_alloc_mut(*value)?;
+        let square = gradients.get(*value).try_square()?.try_sum()?;
+        squares = Some(match squares {
+            None => square,
+            Some(squares) => squares.try_add(square)?,
+        });
+    }
+    squares.map(Scalar::<D>::try_sqrt).transpose()
+}
+
 /// An update composed of dfdx operations: the plain formulation, for any device that keeps moments in matrices.
 pub fn composed_update<D: Backend>(
     value: &mut Matrix<D>,
     gradient: Matrix<D>,
     moments: &mut Moments<Matrix<D>>,
+    scale: &Figure<D>,
     update: Update,
 ) -> DeviceResult<D, ()> {
     let Update {
-        gradient_scale,
         rate,
         second_scale,
         keep,
@@ -260,7 +285,13 @@ pub fn composed_update<D: Backend>(
         beta2,
         epsilon,
     } = update;
-    let gradient = gradient.try_mul(gradient_scale)?;
+    let gradient = match scale {
+        Figure::Known(scale) => gradient.try_mul(*scale)?,
+        Figure::OnDevice(scale) => {
+            let scale = scale.clone().try_broadcast_like(gradient.shape())?;
+            gradient.try_mul(scale)?
+        }
+    };
     let squared = gradient.clone().try_square()?.try_mul(1.0 - beta2)?;
     moments.first = moments
         .first

@@ -77,7 +77,6 @@ fn equals_the_paper() {
 #[test]
 fn fused_equals_composed() {
     let update = Update {
-        gradient_scale: 0.7,
         rate: 0.02,
         second_scale: 3.0,
         keep: 0.99,
@@ -85,6 +84,7 @@ fn fused_equals_composed() {
         beta2: 0.999,
         epsilon: 1e-8,
     };
+    let scale = Figure::Known(0.7);
     let shape = (70, 301); // more than one piece
     let mut expected_moments = Moments {
         first: random_matrix(shape, 1),
@@ -102,8 +102,8 @@ fn fused_equals_composed() {
         moments: &mut fused_moments,
         update,
     };
-    Cpu::try_update(vec![change], &mut gradients).unwrap();
-    composed_update(&mut expected, gradient, &mut expected_moments, update).unwrap();
+    Cpu::try_update(vec![change], &scale, &mut gradients).unwrap();
+    composed_update(&mut expected, gradient, &mut expected_moments, &scale, update).unwrap();
     for (fused, expected) in [
         (fused.as_vec(), expected),
         (fused_moments.first, expected_moments.first),
@@ -132,7 +132,7 @@ fn clips_by_the_global_norm() {
     let mut gradients = (a + b).try_mul(0.5).unwrap().backward();
     let [a, b] = &mut parameters;
     let norm = adam.update([a, b], &mut gradients, 0.0).unwrap();
-    assert_close(&[norm], &[squares.sqrt()], 1e-6);
+    assert_close(&[norm.read()], &[squares.sqrt()], 1e-6);
     let first: f32 = adam
         .moments
         .iter()
@@ -140,6 +140,40 @@ fn clips_by_the_global_norm() {
         .map(|x| x * x)
         .sum();
     assert_close(&[first.sqrt()], &[0.5 * 0.1], 1e-5);
+}
+
+/// What a GPU is told of in advance is what the CPU knows at once.
+#[test]
+fn clipping_that_nobody_waits_for_is_the_same() {
+    let device = Cpu::default();
+    for (length, highest) in [(10.0, 0.5), (0.1, 0.5), (10.0, 0.0)] {
+        let parameters = [parameter((3, 3), 1), parameter((1, 4), 2)];
+        let values = parameters.each_ref().map(|parameter| &parameter.value);
+        let loss = values.map(|value| value.leaky_trace().square().sum::<(), _>());
+        let [a, b] = loss;
+        let mut gradients = (a + b).try_mul(length).unwrap().backward();
+        let known = Cpu::try_gradient_norm(&mut gradients, &values).unwrap();
+        let norm = composed_norm(&mut gradients, &values).unwrap().unwrap();
+        let unread = Figure::OnDevice(norm);
+        assert_eq!((unread.known(), known.known()), (None, Some(known.read())));
+        assert_close(&[unread.read()], &[known.read()], 1e-6);
+        let factors = [&known, &unread].map(|norm| norm.factor_to(highest).unwrap());
+        assert_close(&[factors[1].read()], &[factors[0].read()], 1e-6);
+
+        let mut adam = Adam::new(AdamSettings::default(), &parameters).unwrap();
+        adam.step = 1;
+        let update = adam.numbers(0.1);
+        let updated = factors.map(|scale| {
+            let mut moments = Moments {
+                first: random_matrix((3, 3), 5),
+                second: random_matrix((3, 3), 6).square(),
+            };
+            let mut value = device.tensor_from_vec(values[0].as_vec(), (3, 3));
+            composed_update(&mut value, gradients.get(values[0]), &mut moments, &scale, update).unwrap();
+            value.as_vec()
+        });
+        assert_close(&updated[1], &updated[0], 1e-5);
+    }
 }
 
 #[test]
@@ -151,7 +185,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
         .sum::<(), _>()
         .backward();
     let norm = adam.update([&mut parameter], &mut gradients, 0.1).unwrap();
-    assert!(!norm.is_finite());
+    assert!(!norm.read().is_finite());
     assert_eq!(parameter.value.as_vec(), before);
     assert_eq!(adam.step, 0);
 }

@@ -1,0 +1,248 @@
+//! What a device's error means, and what to do about it.
+//!
+//! dfdx's errors have nothing in common but their words, and those of a GPU hold the names that NVIDIA gives its codes.
+//! So the names are what is gone by, which a program without CUDA knows as well.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Once;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The program was built without CUDA.
+    NotBuilt,
+    /// There is no NVIDIA driver, or it does not answer.
+    NoDriver,
+    /// The driver is older than the CUDA that the program was built with.
+    OldDriver,
+    /// The driver knows no GPU, or none with this number.
+    NoGpu,
+    /// The program holds no code for this GPU.
+    UnsupportedGpu,
+    /// Somebody else has the GPU for themselves.
+    InUse,
+    /// No memory is left.
+    OutOfMemory,
+    /// What dfdx compiles as it runs cannot be compiled.
+    NoHeaders,
+    /// The GPU has failed; it may be broken, or the program wrong.
+    Failed,
+}
+
+/// The names in an error's words, and what they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
+const NAMES: &[(&str, Fault)] = &[
+    ("CUDA_ERROR_OUT_OF_MEMORY", Fault::OutOfMemory),
+    ("CUBLAS_STATUS_ALLOC_FAILED", Fault::OutOfMemory),
+    ("OutOfMemory", Fault::OutOfMemory),
+    ("CUDA_ERROR_NOT_INITIALIZED", Fault::NoDriver),
+    ("CUDA_ERROR_STUB_LIBRARY", Fault::NoDriver),
+    ("CUDA_ERROR_SYSTEM_NOT_READY", Fault::NoDriver),
+    ("CUDA_ERROR_OPERATING_SYSTEM", Fault::NoDriver),
+    ("CUDA_ERROR_UNKNOWN", Fault::NoDriver),
+    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Fault::OldDriver),
+    ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", Fault::OldDriver),
+    ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", Fault::OldDriver),
+    ("CUDA_ERROR_NO_DEVICE", Fault::NoGpu),
+    ("CUDA_ERROR_INVALID_DEVICE", Fault::NoGpu),
+    ("CUDA_ERROR_NO_BINARY_FOR_GPU", Fault::UnsupportedGpu),
+    ("CUDA_ERROR_INVALID_PTX", Fault::UnsupportedGpu),
+    ("CUBLAS_STATUS_ARCH_MISMATCH", Fault::UnsupportedGpu),
+    ("CUDA_ERROR_DEVICE_UNAVAILABLE", Fault::InUse),
+    ("CUDA_ERROR_DEVICE_NOT_LICENSED", Fault::InUse),
+    ("NVRTC_ERROR", Fault::NoHeaders),
+    ("CUDA_ERROR_", Fault::Failed),
+    ("CUBLAS_STATUS_", Fault::Failed),
+];
+
+impl Fault {
+    /// What an error in these words means; `None` where they speak of no device.
+    pub fn told_in(words: &str) -> Option<Self> {
+        let named = NAMES.iter().find(|(name, _)| words.contains(name));
+        named.map(|(_, fault)| *fault)
+    }
+
+    /// It in a few words.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::NotBuilt => "this cutline was built without CUDA",
+            Self::NoDriver => "no NVIDIA driver answers",
+            Self::OldDriver => "the NVIDIA driver is older than the CUDA that this cutline was built with",
+            Self::NoGpu => "there is no such GPU",
+            Self::UnsupportedGpu => "this cutline was not built for this GPU's compute capability",
+            Self::InUse => "the GPU is kept by another program",
+            Self::OutOfMemory => "the device has no memory left",
+            Self::NoHeaders => {
+                "a GPU kernel could not be compiled, for lack of CUDA's headers most of the time"
+            }
+            Self::Failed => "the device failed",
+        }
+    }
+
+    /// What to do about it.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::NotBuilt => {
+                "build it with `cargo build --release --features cuda` (docs/cuda.md), or compute on the CPU: --device cpu"
+            }
+            Self::NoDriver => "see whether `nvidia-smi` lists the GPU, and if not, install NVIDIA's driver",
+            Self::OldDriver => "install a newer driver, or build with an older CUDA toolkit",
+            Self::NoGpu => "`cutline doctor` lists the GPUs; CUDA_VISIBLE_DEVICES may hide some",
+            Self::UnsupportedGpu => {
+                "build it on this machine, or elsewhere with CUDA_COMPUTE_CAP set to what `cutline doctor` shows"
+            }
+            Self::InUse => "`nvidia-smi` names it; wait for it, or choose another GPU with --device cuda:N",
+            Self::OutOfMemory => {
+                "end what else uses it (`nvidia-smi`), or give it less at once: a smaller batch or beam"
+            }
+            Self::NoHeaders => {
+                "run it on the machine it was built on, or carry the headers along as docs/cuda.md says"
+            }
+            Self::Failed => "try again; if it fails again, try --device cpu, and say so in an issue",
+        }
+    }
+}
+
+/// A device that cannot be used, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}; {}", fault.summary(), in_brackets(said), fault.advice())]
+pub struct DeviceError {
+    /// What is wrong.
+    pub fault: Fault,
+    /// What the device said, or which it was; it may be nothing.
+    pub said: String,
+}
+
+impl DeviceError {
+    /// What these words of a device mean; where they name nothing that is known, that it has failed.
+    pub fn new(said: impl fmt::Display) -> Self {
+        let said = said.to_string();
+        Self {
+            fault: Fault::told_in(&said).unwrap_or(Fault::Failed),
+            said,
+        }
+    }
+
+    /// A GPU that was asked of a program without CUDA.
+    pub fn not_built(ordinal: usize) -> Self {
+        Self {
+            fault: Fault::NotBuilt,
+            said: format!("there is no cuda:{ordinal}"),
+        }
+    }
+
+    /// Whether less work at a time may help.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.fault == Fault::OutOfMemory
+    }
+}
+
+fn in_brackets(said: &str) -> String {
+    match said {
+        "" => String::new(),
+        said => format!(" ({said})"),
+    }
+}
+
+/// Does work on a device. Where a GPU has no memory left for a copy of a tensor, or fails as one is read back, dfdx
+/// panics: here that becomes an error. Any other panic goes on.
+///
+/// # Errors
+/// What the device said.
+pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
+    keep_quiet_of_faults();
+    // What the work has left half done goes with it, or is only read by whoever knows of the error.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match told_by(&*panic) {
+        Some(said) => DeviceError::new(said),
+        None => resume_unwind(panic),
+    })
+}
+
+/// What a device said, if that was what the panic is for.
+fn told_by(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
+    Fault::told_in(text).map(|_| text)
+}
+
+/// A panic that becomes an error is told as one, and not on standard error as well.
+fn keep_quiet_of_faults() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if told_by(panic.payload()).is_none() {
+                tell(panic);
+            }
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart_by_their_names() {
+        let table = [
+            (
+                r#"Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"))"#,
+                Fault::OutOfMemory,
+            ),
+            (
+                "Blas(CublasError(CUBLAS_STATUS_ALLOC_FAILED))",
+                Fault::OutOfMemory,
+            ),
+            ("CpuErr::OutOfMemory", Fault::OutOfMemory),
+            (
+                r#"DriverError(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected")"#,
+                Fault::NoGpu,
+            ),
+            (
+                r#"DriverError(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal")"#,
+                Fault::NoGpu,
+            ),
+            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Fault::OldDriver),
+            ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", Fault::OldDriver),
+            ("CUDA_ERROR_NO_BINARY_FOR_GPU", Fault::UnsupportedGpu),
+            ("CUDA_ERROR_STUB_LIBRARY", Fault::NoDriver),
+            (
+                "CompileError { nvrtc: NvrtcError(NVRTC_ERROR_COMPILATION) }",
+                Fault::NoHeaders,
+            ),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", Fault::Failed),
+        ];
+        for (words, fault) in table {
+            assert_eq!(Fault::told_in(words), Some(fault), "{words}");
+            assert_eq!(DeviceError::new(words).fault, fault);
+        }
+        assert_eq!(Fault::told_in("index out of bounds"), None);
+        assert_eq!(DeviceError::new("no idea").fault, Fault::Failed);
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_in_whose_words_and_what_to_do() {
+        let told = DeviceError::new("CUDA_ERROR_NO_DEVICE").to_string();
+        assert_eq!(
+            told,
+            "there is no such GPU (CUDA_ERROR_NO_DEVICE); `cutline doctor` lists the GPUs; CUDA_VISIBLE_DEVICES may hide some"
+        );
+    }
+
+    #[test]
+    fn a_panic_of_a_device_becomes_its_error() {
+        let said = r#"called `Result::unwrap()` on an `Err` value: DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
+        let error = guarded(|| std::panic::panic_any(said.to_owned()))
+            .map(|(): ()| ())
+            .unwrap_err();
+        assert!(error.is_out_of_memory());
+        assert_eq!(guarded(|| 4), Ok(4));
+    }
+
+    #[test]
+    fn any_other_panic_stays_one() {
+        let gone = catch_unwind(|| guarded(|| std::panic::panic_any("a mistake")).map(|(): ()| ()));
+        assert_eq!(gone.unwrap_err().downcast_ref::<&str>(), Some(&"a mistake"));
+    }
+}

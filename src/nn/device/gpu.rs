@@ -1,0 +1,67 @@
+//! Opening a GPU.
+
+use super::super::backend::DeviceResult;
+use super::fault::{DeviceError, Fault, guarded};
+use super::{DeviceChoice, Opened};
+use cudarc::driver::{result, sys};
+use dfdx::prelude::{Cuda, OnesTensor, Tensor, TryAdd};
+use std::mem::MaybeUninit;
+
+/// The GPU with this number, once it has shown that it computes.
+///
+/// # Errors
+/// Where there is no driver, no such GPU, or it cannot run what this program holds.
+pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
+    check_is_there(ordinal)?;
+    let device = guarded(|| Cuda::try_build(ordinal, 0))?.map_err(DeviceError::new)?;
+    guarded(|| check_computes(&device))?.map_err(DeviceError::new)?;
+    keep_freed_memory(ordinal);
+    Ok(Opened {
+        device,
+        name: DeviceChoice::Cuda(ordinal).to_string(),
+    })
+}
+
+/// dfdx panics where there is no driver, or no such GPU.
+fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
+    let said = |error: result::DriverError| DeviceError::new(format!("{:?}", error.0));
+    result::init().map_err(said)?;
+    let count = result::device::get_count().map_err(said)?;
+    let found = usize::try_from(count).unwrap_or(0);
+    if ordinal < found {
+        return Ok(());
+    }
+    Err(DeviceError {
+        fault: Fault::NoGpu,
+        said: format!("cuda:{ordinal} of {found}, counted from 0"),
+    })
+}
+
+/// A kernel is loaded and run: a GPU or a driver that is too old for it shows now, and not in the middle of the work.
+fn check_computes(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
+    let one: Tensor<(usize,), f32, Cuda> = device.try_ones_like(&(1,))?;
+    Ok(one.try_add(1.0)?.as_vec())
+}
+
+/// Memory that is freed stays with the process: otherwise the driver gives it back to the system whenever the host waits
+/// for the GPU, and makes room anew for the next tensor. Where that cannot be set, it is slower, and nothing else.
+fn keep_freed_memory(ordinal: usize) {
+    let Ok(device) = i32::try_from(ordinal)
+        .map_err(drop)
+        .and_then(|ordinal| result::device::get(ordinal).map_err(drop))
+    else {
+        return;
+    };
+    let mut pool = MaybeUninit::uninit();
+    let mut all = u64::MAX;
+    let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is read only once it has been written, and the attribute is a 64-bit number, which outlives the call.
+    unsafe {
+        if sys::cuDeviceGetDefaultMemPool(pool.as_mut_ptr(), device)
+            .result()
+            .is_ok()
+        {
+            let _ = sys::cuMemPoolSetAttribute(pool.assume_init(), threshold, (&raw mut all).cast()).result();
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The devices that there are: chosen by name, opened, and worked on by work that is written once for all of them.
+
+mod choice;
+mod fault;
+#[cfg(feature = "cuda")]
+mod gpu;
+
+pub use choice::{DeviceChoice, UnknownDevice};
+pub use fault::{DeviceError, Fault, guarded};
+
+use super::backend::Backend;
+use dfdx::prelude::Cpu;
+
+/// What logs call the CPU.
+pub const CPU: &str = "cpu";
+
+/// Whether this program was built for GPUs.
+pub const HAS_CUDA: bool = cfg!(feature = "cuda");
+
+/// A device that answers, and what logs call it: `cpu`, `cuda:0`.
+#[derive(Clone, Debug)]
+pub struct Opened<D> {
+    /// The device.
+    pub device: D,
+    /// Its name.
+    pub name: String,
+}
+
+impl Opened<Cpu> {
+    /// The CPU, which is always there.
+    pub fn cpu() -> Self {
+        Self {
+            device: Cpu::default(),
+            name: CPU.to_owned(),
+        }
+    }
+}
+
+/// Work that any device can do: what a closure would be, could it be generic.
+pub trait Work {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn on<D: Backend>(self, on: &Opened<D>) -> Self::Output;
+}
+
+impl DeviceChoice {
+    /// Whether this program knows such devices at all, whatever the machine has.
+    ///
+    /// # Errors
+    /// Where it was not built for them.
+    pub fn check_built(self) -> Result<(), DeviceError> {
+        match self {
+            Self::Cuda(ordinal) if !HAS_CUDA => Err(DeviceError::not_built(ordinal)),
+            Self::Auto | Self::Cpu | Self::Cuda(_) => Ok(()),
+        }
+    }
+}
+
+/// The device that a choice has come down to.
+#[derive(Debug)]
+pub enum ChosenDevice {
+    /// The CPU.
+    Cpu {
+        /// The device.
+        opened: Opened<Cpu>,
+        /// Why it is not a GPU, where the choice was open and the program was built for one.
+        instead: Option<DeviceError>,
+    },
+    /// A GPU.
+    #[cfg(feature = "cuda")]
+    Cuda(Opened<dfdx::prelude::Cuda>),
+}
+
+impl ChosenDevice {
+    /// Opens what was chosen: of an open choice the first GPU, if the program was built for one and it answers, and else
+    /// the CPU.
+    ///
+    /// # Errors
+    /// Where a GPU was asked for and does not answer, or the program was not built for one.
+    pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
+        match choice {
+            DeviceChoice::Cpu => Ok(Self::cpu(None)),
+            DeviceChoice::Cuda(ordinal) => Self::gpu(ordinal),
+            DeviceChoice::Auto if !HAS_CUDA => Ok(Self::cpu(None)),
+            DeviceChoice::Auto => Ok(Self::gpu(0).unwrap_or_else(|error| Self::cpu(Some(error)))),
+        }
+    }
+
+    fn cpu(instead: Option<DeviceError>) -> Self {
+        Self::Cpu {
+            opened: Opened::cpu(),
+            instead,
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
+        gpu::open(ordinal).map(Self::Cuda)
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn gpu(ordinal: usize) -> Result<Self, DeviceError> {
+        Err(DeviceError::not_built(ordinal))
+    }
+
+    /// What logs call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu { opened, .. } => &opened.name,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(opened) => &opened.name,
+        }
+    }
+
+    /// Why it is the CPU, where somebody may have thought of a GPU.
+    pub fn why_no_gpu(&self) -> Option<&DeviceError> {
+        match self {
+            Self::Cpu { instead, .. } => instead.as_ref(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => None,
+        }
+    }
+
+    /// Does the work on it.
+    ///
+    /// # Errors
+    /// Where the device fails in a way that dfdx has no error for; see [`guarded`].
+    pub fn run<W: Work>(&self, work: W) -> Result<W::Output, DeviceError> {
+        match self {
+            Self::Cpu { opened, .. } => Ok(work.on(opened)),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(opened) => guarded(|| work.on(opened)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfdx::prelude::TryAdd;
+
+    /// Two and two, wherever.
+    struct Sum;
+
+    impl Work for Sum {
+        type Output = Vec<f32>;
+
+        fn on<D: Backend>(self, on: &Opened<D>) -> Vec<f32> {
+            on.device
+                .tensor_from_vec(vec![2.0], (1,))
+                .try_add(2.0)
+                .map_or(Vec::new(), |sum| sum.as_vec())
+        }
+    }
+
+    #[test]
+    fn work_is_done_where_it_was_asked_for() {
+        let cpu = ChosenDevice::open(DeviceChoice::Cpu).unwrap();
+        assert_eq!((cpu.name(), cpu.why_no_gpu()), ("cpu", None));
+        assert_eq!(cpu.run(Sum).unwrap(), [4.0]);
+    }
+
+    #[test]
+    fn an_open_choice_ends_at_a_device_that_computes() {
+        let any = ChosenDevice::open(DeviceChoice::Auto).unwrap();
+        assert_eq!(any.run(Sum).unwrap(), [4.0]);
+        if !HAS_CUDA {
+            assert_eq!(
+                (any.name(), any.why_no_gpu()),
+                ("cpu", None),
+                "nobody thought of a GPU"
+            );
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_gpu_that_the_program_was_not_built_for_is_refused_with_what_to_do() {
+        let refused = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
+        assert_eq!(refused.fault, Fault::NotBuilt);
+        let told = refused.to_string();
+        assert!(
+            told.contains("--features cuda") && told.contains("cuda:1"),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Updates that have been made, as far as the host is concerned, and that nobody has asked the device about yet.
+
+use super::event::{Step, TrainingEvent};
+use super::supervisor::Supervisor;
+use super::trainer::{Trainer, TrainingError};
+use crate::nn::{Backend, Figure};
+use std::time::Instant;
+
+/// An update whose loss and gradient the host may not know yet.
+pub(super) struct Unread<D: Backend> {
+    pub(super) epoch: usize,
+    pub(super) batch: usize,
+    pub(super) batches: usize,
+    /// Updates made, this one included.
+    pub(super) step: u64,
+    pub(super) loss: Figure<D>,
+    pub(super) reward: Option<f32>,
+    pub(super) learning_rate: f32,
+    pub(super) gradient_norm: Figure<D>,
+    pub(super) tokens: usize,
+    pub(super) since: Instant,
+}
+
+impl<D: Backend> Trainer<'_, D> {
+    /// Asks what came of the updates that nobody has asked about, and tells of them.
+    ///
+    /// # Errors
+    /// Where a loss or a gradient was not finite. The weights are lost then; those before were saved.
+    pub(super) fn settle(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
+        let unread = std::mem::take(&mut self.unread);
+        let Some(since) = unread.first().map(|first| first.since) else {
+            return Ok(());
+        };
+        // The host waits at the first, and then all are done.
+        let figures: Vec<(f32, f32)> = unread
+            .iter()
+            .map(|update| (update.loss.read(), update.gradient_norm.read()))
+            .collect();
+        let tokens: usize = unread.iter().map(|update| update.tokens).sum();
+        let tokens_per_second = tokens as f32 / since.elapsed().as_secs_f32();
+        let memory = memory_stats::memory_stats().map(|memory| memory.physical_mem as u64);
+        for (update, (loss, gradient_norm)) in unread.into_iter().zip(figures) {
+            for (what, value) in [("loss", loss), ("gradient", gradient_norm)] {
+                check_finite(what, value, update.step - 1)?;
+            }
+            self.position.count(loss, update.tokens);
+            supervisor.observe(TrainingEvent::Step(Step {
+                epoch: update.epoch,
+                batch: update.batch,
+                batches: update.batches,
+                step: update.step,
+                loss,
+                reward: update.reward,
+                learning_rate: update.learning_rate,
+                gradient_norm,
+                tokens: update.tokens,
+                tokens_per_second,
+                memory,
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses what is not finite after so many updates.
+pub(super) fn check_finite(what: &'static str, value: f32, step: u64) -> Result<(), TrainingError> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(TrainingError::NotFinite { what, step }),
+    }
+}
