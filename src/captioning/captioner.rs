@@ -5,6 +5,7 @@ use super::model::{EncoderSpec, Model};
 use super::{Search, write};
 use crate::decoder::Writer;
 use crate::nn::Backend;
+use crate::nn::device::DeviceError;
 use crate::text::Vocabulary;
 use crate::vision::backbone::BackboneError;
 use crate::vision::encoder::{EncoderError, PhotoEncoder};
@@ -39,13 +40,13 @@ pub enum CaptionerError {
     #[error(transparent)]
     Backbone(#[from] BackboneError),
     /// The device refused, for lack of memory most of the time.
-    #[error("the device failed ({0}): try fewer photos at once, or a smaller beam")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl CaptionerError {
     fn device(error: impl std::fmt::Display) -> Self {
-        Self::Device(error.to_string())
+        Self::Device(DeviceError::new(error))
     }
 }
 
@@ -89,7 +90,7 @@ impl<D: Backend> Eye<D> {
             Self::Within(_) => Ok(pixels),
             Self::Published(encoder, spec) => {
                 let photos = pixels.len() / encoder.preprocessing().pixels_len();
-                Ok(spec.as_stored(&encoder.features(pixels, photos)?))
+                Ok(spec.as_stored(&encoder.features(&pixels, photos)?))
             }
         }
     }

@@ -7,21 +7,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use dfdx::prelude::Cpu;
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::attention::WordObject;
+use super::compute::Compute;
 use super::members::MemberArgs;
 use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
 use crate::captioning::{
-    Attention, AttentionError, CpuCaptioner, Lenses, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
+    Attention, AttentionError, Captioner, Lenses, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
 };
 use crate::dataset::{DataSet, Photo};
+use crate::nn::Backend;
+use crate::nn::device::Opened;
 use crate::runs::TrainedRun;
 use crate::vision::photo::{self, PhotoError};
 
@@ -69,9 +71,11 @@ pub(super) struct Caption {
     picture: PictureArgs,
 }
 
-impl Caption {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let runs = self.members.open(context)?;
+impl Compute for Caption {
+    type Output = ();
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+        let runs = self.members.open(&on.device, context)?;
         let run = &runs.first;
         let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let form = self.form(context);
@@ -119,6 +123,12 @@ impl Caption {
         }
         Ok(())
     }
+}
+
+impl Caption {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.compute(self)
+    }
 
     fn form(&self, context: &Context) -> Form {
         if self.json {
@@ -131,9 +141,9 @@ impl Caption {
     }
 
     /// Where the captioner looked for the words of the first caption, if that was asked for.
-    fn attention(
+    fn attention<D: Backend>(
         &self,
-        captioner: &CpuCaptioner,
+        captioner: &Captioner<D>,
         pixels: &PhotoPixels,
         captions: &[WrittenCaption],
     ) -> Result<Option<Attention>, AttentionError> {
@@ -287,7 +297,7 @@ struct References {
 
 impl References {
     /// Of the run's data set; none where it is gone, since captions are written without it.
-    fn of(run: &TrainedRun<Cpu>, context: &Context) -> Self {
+    fn of<D: Backend>(run: &TrainedRun<D>, context: &Context) -> Self {
         let directory = run.data_set_directory(&context.root).ok();
         let data_set = directory.and_then(|directory| DataSet::load(&directory).ok());
         let mut references = Self::default();

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use clap::{Args, Command};
 
 use super::Context;
-use super::evaluate::{Evaluate, sample_lines, samples, told_figures};
+use super::evaluate::{Evaluate, Reporting, sample_lines, samples, told_figures};
 use super::interrupt::{Interrupt, Interrupted};
 use super::prepare::Prepare;
 use super::terminal::{Role, display_safe};
@@ -40,6 +40,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        context.device.check_built()?;
         let interrupt = Interrupt::install()?;
         let run = free_run(&context.root);
         prepare(context)?;
@@ -135,7 +136,10 @@ fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
         context,
     );
     let evaluate: Evaluate = command.parse()?;
-    evaluate.report(context, &mut |_| ControlFlow::Continue(()))
+    context.compute(Reporting {
+        evaluate: &evaluate,
+        watch: &mut |_| ControlFlow::Continue(()),
+    })
 }
 
 /// Says what a step is for and the command that takes it.

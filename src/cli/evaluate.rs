@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::compute::Compute;
 use super::interrupt::Interrupted;
 use super::job::{detach, run_job};
 use super::material::Material;
@@ -21,6 +22,8 @@ use crate::dataset;
 use crate::evaluation::{
     CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
+use crate::nn::Backend;
+use crate::nn::device::Opened;
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name, RunDirectory};
 use crate::training::{Progress, RunRecord};
@@ -102,22 +105,35 @@ impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Before the work, not after it.
         self.out.as_deref().map(output::check_place).transpose()?;
-        if self.sweep {
-            return self.sweep(context);
+        match self.sweep {
+            true => context.compute(Sweeping(&self)),
+            false => self.score(context),
         }
+    }
+
+    fn score(&self, context: &Context) -> anyhow::Result<()> {
         let run = self.members.first(context)?.directory;
         let others = self.members.others(context)?;
         let job = self.job(&run, &others);
         if self.detach {
             return detach(&job, context);
         }
-        let report = match self.kept_report(&run, &others, &job, context) {
+        let kept = context.compute(Keeping {
+            evaluate: self,
+            run: &run,
+            others: &others,
+            job: &job,
+        });
+        let report = match kept {
             Err(error) if is_read_only(&error) => {
                 context.notice(&format!(
                     "{} cannot be written to: the report is not kept there",
                     display_path(run.path())
                 ));
-                self.report(context, &mut |_| ControlFlow::Continue(()))?
+                context.compute(Reporting {
+                    evaluate: self,
+                    watch: &mut |_| ControlFlow::Continue(()),
+                })?
             }
             report => report?,
         };
@@ -152,34 +168,49 @@ impl Evaluate {
         }
         Name::fitting(&name)
     }
+}
 
-    /// The report, made by a job of the run and kept there.
-    fn kept_report(
-        &self,
-        run: &RunDirectory,
-        others: &[Chosen],
-        job: &JobDirectory,
-        context: &Context,
-    ) -> anyhow::Result<Report> {
+/// Evaluating as a job of the run, which keeps the report.
+struct Keeping<'a> {
+    evaluate: &'a Evaluate,
+    run: &'a RunDirectory,
+    others: &'a [Chosen],
+    job: &'a JobDirectory,
+}
+
+impl Compute for Keeping<'_> {
+    type Output = Report;
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Report> {
+        let Self {
+            evaluate,
+            run,
+            others,
+            job,
+        } = self;
         let record = RunRecord::load(&run.config())?;
         let work = Work {
             job: JobKind::Evaluate,
-            device: "cpu".into(),
+            device: on.name.clone(),
             data_set: record.data.name,
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
-                "split": dataset::Split::from(self.split),
-                "checkpoint": self.members.checkpoint.name(),
+                "split": dataset::Split::from(evaluate.split),
+                "checkpoint": evaluate.members.checkpoint.name(),
                 "with": named(others),
-                "search": self.search.over(&record.settings.search)?,
+                "search": evaluate.search.over(&record.settings.search)?,
             }),
             step: 0,
         };
         run_job(job, work, |session| {
-            let report = self.report(context, &mut |progress| {
-                session.progress(progress);
-                session.go_on()
-            })?;
+            let reporting = Reporting {
+                evaluate,
+                watch: &mut |progress| {
+                    session.progress(progress);
+                    session.go_on()
+                },
+            };
+            let report = reporting.compute(on, context)?;
             let path = job.path().join("report.json");
             save(&report, &path)?;
             let scores = &report.figures.scores;
@@ -194,16 +225,26 @@ impl Evaluate {
             Ok(report)
         })
     }
+}
 
-    /// Captions the split and judges the captions. `watch` is told how far that is, and may break off.
-    pub(super) fn report(
-        &self,
-        context: &Context,
-        watch: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> anyhow::Result<Report> {
-        let material = Material::open(&self.members, self.split.into(), context)?;
+/// Captioning the split and judging the captions.
+pub(super) struct Reporting<'a> {
+    pub(super) evaluate: &'a Evaluate,
+    /// Told how far that is; may break off.
+    pub(super) watch: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+}
+
+impl Compute for Reporting<'_> {
+    type Output = Report;
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Report> {
+        let Self {
+            evaluate: command,
+            watch,
+        } = self;
+        let material = Material::open(&command.members, command.split.into(), &on.device, context)?;
         let run = &material.runs.first;
-        let search = run.search(self.search.over(&run.record.settings.search)?)?;
+        let search = run.search(command.search.over(&run.record.settings.search)?)?;
         let photos = material.photos();
         let progress = context.progress(Task {
             label: "captioning".into(),
@@ -239,20 +280,27 @@ impl Evaluate {
         progress.finish();
         Ok(report?)
     }
+}
 
-    /// Tries search settings, and prints the best.
-    fn sweep(&self, context: &Context) -> anyhow::Result<()> {
+/// Trying search settings, and printing the best.
+struct Sweeping<'a>(&'a Evaluate);
+
+impl Compute for Sweeping<'_> {
+    type Output = ();
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+        let Self(command) = self;
         anyhow::ensure!(
-            self.split == Split::Dev,
+            command.split == Split::Dev,
             "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of photos \
              that nothing was chosen on; leave --split away"
         );
-        let material = Material::open(&self.members, dataset::Split::Dev, context)?;
-        let swept = sweep(&material, &self.search, self.metric, context)?;
-        if let Some(path) = &self.out {
+        let material = Material::open(&command.members, dataset::Split::Dev, &on.device, context)?;
+        let swept = sweep(&material, &command.search, command.metric, context)?;
+        if let Some(path) = &command.out {
             output::write(path, json::pretty(&swept)?.as_bytes())?;
         }
-        let text = match self.json {
+        let text = match command.json {
             true => json::pretty(&swept)?,
             false => sweep::told(&swept, context.terminal.stdout_paint()),
         };

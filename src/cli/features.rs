@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use dfdx::prelude::Cpu;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::compute::Compute;
 use super::progress::Task;
 use super::{Context, choices, output};
+use crate::nn::Backend;
+use crate::nn::device::Opened;
 use crate::vision::backbone::{BackboneKind, FeatureForm, MapShape};
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::photo;
@@ -48,17 +50,20 @@ pub(super) struct Features {
 
 impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let photos = by_file_name(&self.photos)?;
         // Before the work, not after it.
+        by_file_name(&self.photos)?;
         output::check_place(&self.out)?;
+        context.compute(self)
+    }
+}
+
+impl Compute for Features {
+    type Output = ();
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+        let photos = by_file_name(&self.photos)?;
         let file = WeightFile::open(&self.weights)?;
-        let encoder = PhotoEncoder::load(
-            self.backbone,
-            &file,
-            self.layer.as_deref(),
-            self.form,
-            &Cpu::default(),
-        )?;
+        let encoder = PhotoEncoder::load(self.backbone, &file, self.layer.as_deref(), self.form, &on.device)?;
         let progress = context.progress(Task {
             label: "extracting features".into(),
             unit: "photos",

@@ -1,30 +1,34 @@
 //! What an evaluation works on: the models of runs, the photos of a split, and what each model is given of them.
 
-use dfdx::prelude::Cpu;
-
 use super::Context;
 use super::members::{MemberArgs, named};
 use super::terminal::display_path;
 use crate::captioning::{Member, PhotoInputs};
 use crate::dataset::{DataSet, Photo, Split};
 use crate::evaluation::{EvaluationError, Subject};
+use crate::nn::Backend;
 use crate::runs::TrainedEnsemble;
 
 /// Models and a split, opened.
-pub(super) struct Material {
-    pub(super) runs: TrainedEnsemble<Cpu>,
+pub(super) struct Material<D: Backend> {
+    pub(super) runs: TrainedEnsemble<D>,
     pub(super) data_set: DataSet,
     pub(super) subject: Subject,
     inputs: Vec<PhotoInputs>,
 }
 
-impl Material {
+impl<D: Backend> Material<D> {
     /// Opens what the arguments name.
     ///
     /// # Errors
     /// Where something is missing, or the split is empty.
-    pub(super) fn open(args: &MemberArgs, split: Split, context: &Context) -> anyhow::Result<Self> {
-        let runs = args.open(context)?;
+    pub(super) fn open(
+        args: &MemberArgs,
+        split: Split,
+        device: &D,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let runs = args.open(device, context)?;
         let directory = runs.first.data_set_directory(&context.root)?;
         let data_set = DataSet::load(&directory)?;
         if data_set.hash != runs.first.record.data.hash {
@@ -59,7 +63,7 @@ impl Material {
     }
 
     /// The models, each with what it is given of the photos.
-    pub(super) fn members(&self) -> Vec<Member<'_, Cpu>> {
+    pub(super) fn members(&self) -> Vec<Member<'_, D>> {
         let models = self.runs.members().map(|run| &run.model);
         models
             .zip(&self.inputs)

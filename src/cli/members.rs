@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dfdx::prelude::Cpu;
 
 use super::Context;
 use crate::evaluation::EnsembleMember;
+use crate::nn::Backend;
 use crate::runs::{CheckpointOf, DirectoryError, RunDirectory, TrainedEnsemble};
 
 /// A run and those that write together with it.
@@ -100,11 +100,15 @@ impl MemberArgs {
     }
 
     /// All of them with their models.
-    pub(super) fn open(&self, context: &Context) -> anyhow::Result<TrainedEnsemble<Cpu>> {
+    pub(super) fn open<D: Backend>(
+        &self,
+        device: &D,
+        context: &Context,
+    ) -> anyhow::Result<TrainedEnsemble<D>> {
         let first = self.first(context)?.file();
         let others = self.others(context)?;
         let others: Vec<CheckpointOf> = others.iter().map(Chosen::file).collect();
-        Ok(TrainedEnsemble::open(&first, &others, &Cpu::default())?)
+        Ok(TrainedEnsemble::open(&first, &others, device)?)
     }
 
     /// `RUN`, or `RUN/CHECKPOINT`.

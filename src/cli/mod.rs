@@ -9,6 +9,7 @@ mod caption;
 mod choices;
 mod compare;
 mod completions;
+mod compute;
 mod control;
 mod demo;
 mod evaluate;
@@ -39,9 +40,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Once;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::nn::device::DeviceChoice;
 use crate::nn::host::among_threads;
 use crate::runs::Root;
 use crate::tui::theme::Characters;
@@ -108,6 +111,39 @@ struct Global {
     /// Print results and errors only: no progress, no notices
     #[arg(long, short, global = true)]
     quiet: bool,
+    /// Where to compute: on a GPU if there is one, else on the CPU (auto), on the CPU (cpu), or on the GPU with this
+    /// number (cuda:N); `cutline doctor` lists them
+    #[arg(
+        long,
+        global = true,
+        value_name = "auto|cpu|cuda:N",
+        env = DEVICE,
+        default_value_t
+    )]
+    device: DeviceChoice,
+    /// Let a GPU multiply matrices in TF32: faster from compute capability 8.0 on, and exact to three digits instead of
+    /// seven; NVIDIA_TF32_OVERRIDE=1 in the environment does the same
+    #[arg(long, global = true)]
+    tf32: bool,
+}
+
+/// The environment's word on the device.
+const DEVICE: &str = "CUTLINE_DEVICE";
+/// What cuBLAS reads when it is first used.
+const TF32: &str = "NVIDIA_TF32_OVERRIDE";
+
+impl Global {
+    /// Puts into the environment what holds for cuBLAS, and for the processes that are started: trainings that go on by
+    /// themselves, and those of the workbench.
+    fn hand_down(&self) {
+        // SAFETY: see `main`: no other thread is there to read the environment.
+        unsafe {
+            std::env::set_var(DEVICE, self.device.to_string());
+            if self.tf32 {
+                std::env::set_var(TF32, "1");
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +195,9 @@ pub struct Context {
     characters: Characters,
     voice: Voice,
     results: Results,
+    device: DeviceChoice,
+    /// What needs to be said once has been.
+    said: Once,
 }
 
 /// Where results go.
@@ -187,6 +226,8 @@ impl Context {
             },
             voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
             results: Results::Printed,
+            device: global.device,
+            said: Once::new(),
         }
     }
 
@@ -198,6 +239,8 @@ impl Context {
             characters: self.characters,
             voice: self.voice,
             results: Results::Noticed,
+            device: self.device,
+            said: Once::new(),
         }
     }
 
@@ -251,7 +294,8 @@ fn is_hung_up(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-/// Runs the program on the arguments it was started with.
+/// Runs the program on the arguments it was started with. To be called before there are other threads: it sets variables
+/// of the environment.
 pub fn main() -> ExitCode {
     ExitCode::from(main_with(std::env::args_os().collect()) as u8)
 }
@@ -261,7 +305,8 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
     let cli = Cli::command()
         .color(colour)
         .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .inspect(|cli| cli.global.hand_down());
     match cli {
         Ok(Cli {
             global,

@@ -14,6 +14,7 @@ use super::terminal::{Paint, Role, display_safe};
 use crate::captioning::{SearchSettings, Strategy};
 use crate::evaluation::{Grid, Subject, Sweep, Tried};
 use crate::metrics::Score;
+use crate::nn::Backend;
 use crate::runs::TrainedRunError;
 use crate::training;
 
@@ -79,8 +80,8 @@ pub(super) struct Swept {
 }
 
 /// Tries settings on the dev split, those that `args` name excepted.
-pub(super) fn sweep(
-    material: &Material,
+pub(super) fn sweep<D: Backend>(
+    material: &Material<D>,
     args: &SearchArgs,
     metric: Option<Metric>,
     context: &Context,

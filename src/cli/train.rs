@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Args;
-use dfdx::prelude::Cpu;
 use indicatif::HumanCount;
 
 use super::Context;
 use super::choices;
+use super::compute::Compute;
 use super::follow::{Follower, Output};
 use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::dataset::Split;
 use crate::decoder::DecoderKind;
+use crate::nn::Backend;
+use crate::nn::device::Opened;
 use crate::nn::host::among_threads;
 use crate::runs::{Name, RunDirectory, TrainingRun};
 use crate::training::preset::Preset;
@@ -77,6 +79,8 @@ impl Train {
         if self.print_settings {
             return Ok(context.print(&toml::to_string_pretty(&self.settings()?)?)?);
         }
+        // Before there is a run that nothing comes of.
+        context.device.check_built()?;
         let run = match &self.resume {
             Some(named) => {
                 let run = context.root.find_run(self.resumed(named)?)?;
@@ -168,29 +172,33 @@ fn finish(run: TrainingRun, context: &Context) -> anyhow::Result<()> {
 
 /// Trains to an end, showing how it gets on.
 pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Ending> {
-    among_threads(|| follow_here(run, context))
+    among_threads(|| context.compute(run))
 }
 
-fn follow_here(run: TrainingRun, context: &Context) -> anyhow::Result<Ending> {
-    let interrupt = Interrupt::install()?;
-    let name = run.directory().name();
-    context.notice(&heading(&run));
-    let mut follower = Follower::new(context, Output::Notices);
-    let ending = run.train(
-        &Cpu::default(),
-        // Notices go to standard error, where nobody needs to read them.
-        &mut |record| drop(follower.show(record)),
-        interrupt.flag(),
-    );
-    follower.clear();
-    let ending = ending?;
-    if ending == Ending::Interrupted {
-        context.notice(&format!(
-            "Go on with: cutline train --resume {name}{}",
-            context.root_flag()
-        ));
+impl Compute for TrainingRun {
+    type Output = Ending;
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Ending> {
+        let interrupt = Interrupt::install()?;
+        let name = self.directory().name();
+        context.notice(&heading(&self));
+        let mut follower = Follower::new(context, Output::Notices);
+        let ending = self.train(
+            on,
+            // Notices go to standard error, where nobody needs to read them.
+            &mut |record| drop(follower.show(record)),
+            interrupt.flag(),
+        );
+        follower.clear();
+        let ending = ending?;
+        if ending == Ending::Interrupted {
+            context.notice(&format!(
+                "Go on with: cutline train --resume {name}{}",
+                context.root_flag()
+            ));
+        }
+        Ok(ending)
     }
-    Ok(ending)
 }
 
 fn heading(run: &TrainingRun) -> String {

@@ -13,6 +13,7 @@ mod tests;
 use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, Search, SearchSettings, caption_all};
 use crate::dataset::{DataSet, Photo, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
+use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};
 use crate::text::Vocabulary;
 use std::collections::HashSet;
@@ -47,8 +48,8 @@ pub enum EvaluationError {
     #[error("the {0} split has no photos; choose another split, or prepare the data set with one")]
     Empty(Split),
     /// The device refused, for lack of memory most of the time.
-    #[error("the device failed: {0}; try a smaller beam")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Whoever was told of the progress broke off.
     #[error("stopped before all photos were captioned; evaluate again for the figures")]
     Stopped,
@@ -84,7 +85,7 @@ pub fn evaluate<D: Backend>(
     if split.photos.is_empty() {
         return Err(EvaluationError::Empty(subject.split));
     }
-    let device = |error: D::Err| EvaluationError::Device(format!("{error:?}"));
+    let device = |error: D::Err| EvaluationError::Device(DeviceError::new(error));
     let places: Vec<usize> = (0..split.photos.len()).collect();
     let found = caption_all(members, &places, search, progress).map_err(device)?;
     if found.len() < places.len() {

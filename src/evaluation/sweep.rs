@@ -7,6 +7,7 @@ use crate::captioning::{
 use crate::dataset::{Photo, Split};
 use crate::metrics::{CiderD, Example, Scores, Statistics};
 use crate::nn::Backend;
+use crate::nn::device::DeviceError;
 use crate::text::Vocabulary;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -157,7 +158,7 @@ impl<'a> Sweep<'a> {
         });
         let places: Vec<usize> = (0..self.photos.len()).collect();
         let found = caption_all(members, &places, &search, progress)
-            .map_err(|error| EvaluationError::Device(format!("{error:?}")))?;
+            .map_err(|error| EvaluationError::Device(DeviceError::new(error)))?;
         match found.len() == places.len() {
             true => Ok(found),
             false => Err(EvaluationError::Stopped),

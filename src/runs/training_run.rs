@@ -10,6 +10,7 @@ use crate::captioning::{
 };
 use crate::dataset::{DataSet, DataSetError, Photo, Split};
 use crate::files::remove_leftovers;
+use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
 use crate::text::VocabularyError;
 use crate::training::{
@@ -24,9 +25,6 @@ use crate::vision::weights::{WeightFile, WeightsError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-
-/// What the log calls the device that there is.
-const DEVICE: &str = "cpu";
 
 /// Why a run cannot be started, resumed or brought to its end.
 #[derive(Debug, thiserror::Error)]
@@ -269,7 +267,7 @@ impl TrainingRun {
     /// See [`RunError`]; checkpoints written before stay.
     pub fn train<D: Backend>(
         self,
-        device: &D,
+        on: &Opened<D>,
         listener: &mut dyn FnMut(&Record),
         stop: &AtomicBool,
     ) -> Result<Ending, RunError> {
@@ -283,22 +281,18 @@ impl TrainingRun {
         let (train, dev) = match splits {
             Ok(splits) => splits,
             Err(error) => {
-                return Err(
-                    Session::begin(&job, lock, plan.work(&plan.record.settings, 0), stop, listener)?
-                        .fail(error),
-                );
+                let work = plan.work(&on.name, &plan.record.settings, 0);
+                return Err(Session::begin(&job, lock, work, stop, listener)?.fail(error));
             }
         };
-        let mut trainer = match plan.trainer(device, &train, &dev) {
+        let mut trainer = match plan.trainer(&on.device, &train, &dev) {
             Ok(trainer) => trainer,
             Err(error) => {
-                return Err(
-                    Session::begin(&job, lock, plan.work(&plan.record.settings, 0), stop, listener)?
-                        .fail(error),
-                );
+                let work = plan.work(&on.name, &plan.record.settings, 0);
+                return Err(Session::begin(&job, lock, work, stop, listener)?.fail(error));
             }
         };
-        let work = plan.work(trainer.settings(), trainer.position().step);
+        let work = plan.work(&on.name, trainer.settings(), trainer.position().step);
         let mut session = Session::begin(&job, lock, work, stop, listener)?;
         match trainer.run(&mut session) {
             Ok(ending) => {
@@ -319,10 +313,10 @@ impl TrainingRun {
 
 impl Plan {
     /// What the log says of it. `step` updates have been made before.
-    fn work(&self, settings: &RunSettings, step: u64) -> Work {
+    fn work(&self, device: &str, settings: &RunSettings, step: u64) -> Work {
         Work {
             job: JobKind::Train,
-            device: DEVICE.into(),
+            device: device.to_owned(),
             data_set: self.record.data.name.clone(),
             data_hash: Some(self.record.data.hash.clone()),
             settings: serde_json::to_value(settings).unwrap_or_default(),

@@ -4,6 +4,7 @@ use super::backbone::{Backbone, BackboneError, BackboneKind, Between, FeatureFor
 use super::preprocess::{Facing, Preprocessing};
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use super::weights::WeightFile;
+use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
 use image::RgbImage;
 use std::path::PathBuf;
@@ -178,13 +179,19 @@ impl<D: Backend> PhotoEncoder<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn features(&self, pixels: Vec<f32>, photos: usize) -> Result<Vec<f32>, BackboneError> {
+    pub fn features(&self, pixels: &[f32], photos: usize) -> Result<Vec<f32>, BackboneError> {
+        guarded(|| self.features_of(pixels, photos))?
+    }
+
+    fn features_of(&self, pixels: &[f32], photos: usize) -> Result<Vec<f32>, BackboneError> {
         let size = self.preprocessing().size as usize;
-        let pixels: Images<D> = self
+        let mut images: Images<D> = self
             .device
-            .try_tensor_from_vec(pixels, (photos, size, size, 3))
+            .try_zeros_like(&(photos, size, size, 3))
             .map_err(BackboneError::device)?;
-        Ok(self.backbone.features(pixels, self.form)?.as_vec())
+        // Straight from where they were decoded: a copy of a large batch takes as long as a GPU needs for some photos.
+        images.copy_from(pixels);
+        Ok(self.backbone.features(images, self.form)?.as_vec())
     }
 
     /// The feature `[regions, channels]` of one decoded photo.
@@ -194,7 +201,7 @@ impl<D: Backend> PhotoEncoder<D> {
     pub fn encode(&self, photo: &RgbImage) -> Result<Vec<f32>, BackboneError> {
         let mut pixels = vec![0.0; self.preprocessing().pixels_len()];
         self.preprocessing().write_pixels(photo, &mut pixels);
-        self.features(pixels, 1)
+        self.features(&pixels, 1)
     }
 }
 

@@ -11,9 +11,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Batches that wait decoded for the network; with the one being decoded and the one in the network, what is
-/// in memory at a time.
-const BATCHES_AHEAD: usize = 1;
+/// How photos are handed to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batching {
+    /// Photos that go through it together.
+    pub size: NonZeroUsize,
+    /// Batches that wait decoded for it; with the one being decoded and the one in the network, what is in memory at a
+    /// time.
+    pub ahead: usize,
+}
 
 /// A photo to extract features of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +109,7 @@ pub enum ExtractionError<E> {
 pub fn extract<E>(
     photos: &[Source<'_>],
     preprocessing: &Preprocessing,
-    batch: NonZeroUsize,
+    batching: Batching,
     mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
     writer: &mut FeatureWriter,
     progress: &dyn Fn(Progress),
@@ -113,7 +119,7 @@ pub fn extract<E>(
         |photos: &[Source<'_>]| photos.iter().filter(|photo| !writer.contains(photo.key)).count();
     let missing = missing_in(photos);
     let batches: Vec<&[Source<'_>]> = photos
-        .chunks(batch.get())
+        .chunks(batching.size.get())
         .filter(|photos| missing_in(photos) > 0)
         .collect();
     let resumed = photos.len() - missing;
@@ -121,7 +127,7 @@ pub fn extract<E>(
     let start = Instant::now();
 
     thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(BATCHES_AHEAD);
+        let (sender, receiver) = sync_channel(batching.ahead);
         scope.spawn(|| decode_ahead(&batches, preprocessing, sender));
         for batch in &batches {
             if before_batch().is_break() {
@@ -212,7 +218,10 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    const BATCH: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    const BATCHING: Batching = Batching {
+        size: NonZeroUsize::new(4).unwrap(),
+        ahead: 1,
+    };
     const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
     const PHOTOS: usize = 10;
 
@@ -262,7 +271,15 @@ mod tests {
     }
 
     fn run(photos: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
-        let end = extract(photos, &preprocessing(), BATCH, forward, writer, progress, &GO_ON);
+        let end = extract(
+            photos,
+            &preprocessing(),
+            BATCHING,
+            forward,
+            writer,
+            progress,
+            &GO_ON,
+        );
         assert_eq!(end.unwrap(), Extraction::Complete);
     }
 
@@ -322,7 +339,7 @@ mod tests {
         let end = extract(
             &sources(&photos),
             &preprocessing(),
-            BATCH,
+            BATCHING,
             forward,
             &mut writer,
             &|_| stop.set(ControlFlow::Break(())),
@@ -347,7 +364,7 @@ mod tests {
             extract(
                 &photos,
                 &preprocessing(),
-                BATCH,
+                BATCHING,
                 forward,
                 &mut writer,
                 &|_| {},

@@ -4,6 +4,7 @@ pub mod backbone;
 mod efficientnet_lite;
 pub mod encoder;
 pub mod extraction;
+pub mod fitting;
 mod floats;
 mod inverted_residual;
 mod lookalike;

@@ -1,10 +1,7 @@
 //! The last part of preparing: every photo of the data set through the network, into a feature store.
 
 use std::cell::Cell;
-use std::num::NonZeroUsize;
 use std::path::Path;
-
-use dfdx::prelude::Cpu;
 
 use super::target::Replace;
 use crate::cli::Context;
@@ -14,20 +11,21 @@ use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
 use crate::dataset::{DataSet, Split};
+use crate::nn::Backend;
 use crate::training::Progress;
 use crate::vision::encoder::PhotoEncoder;
-use crate::vision::extraction::{self, Source};
+use crate::vision::extraction::{self, Batching, Source};
+use crate::vision::fitting::Fitting;
 use crate::vision::preprocess::Facing;
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
 
 /// How features are made and kept.
-pub(super) struct Extraction<'a> {
-    pub(super) encoder: &'a PhotoEncoder<Cpu>,
+pub(super) struct Extraction<'a, D: Backend> {
+    pub(super) encoder: &'a PhotoEncoder<D>,
     /// The file that the encoder's weights came from.
     pub(super) weights: &'a Path,
     pub(super) dtype: FeatureDtype,
-    /// Photos that go through the network together.
-    pub(super) batch: NonZeroUsize,
+    pub(super) batching: Batching,
     pub(super) replace: Replace,
 }
 
@@ -35,8 +33,8 @@ pub(super) struct Extraction<'a> {
 ///
 /// # Errors
 /// [`Interrupted`] once the user has asked to stop; what is done is kept then, as with any other error.
-pub(super) fn extract(
-    extraction: Extraction<'_>,
+pub(super) fn extract<D: Backend>(
+    extraction: Extraction<'_, D>,
     data_set: &DataSet,
     directory: &Path,
     job: &Job<'_>,
@@ -46,7 +44,7 @@ pub(super) fn extract(
         encoder,
         weights,
         dtype,
-        batch,
+        batching,
         replace,
     } = extraction;
     let store = directory.join("features").join(encoder.store_name());
@@ -62,11 +60,18 @@ pub(super) fn extract(
         done: done as u64,
     });
     let told = Cell::new(done);
+    let tell_of_halving = |at_once| {
+        let line =
+            format!("the device has no memory for more: {at_once} photos go through the network together");
+        context.notice(&line);
+        job.message(line);
+    };
+    let mut fitting = Fitting::new(&tell_of_halving);
     let end = extraction::extract(
         &photos,
         encoder.preprocessing(),
-        batch,
-        |pixels, photos| encoder.features(pixels.to_vec(), photos),
+        batching,
+        |pixels, photos| fitting.run(pixels, photos, |pixels, photos| encoder.features(pixels, photos)),
         &mut writer,
         &|news| {
             progress.advance((news.done - told.replace(news.done)) as u64);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
-use dfdx::prelude::Cpu;
 
+use super::compute::Compute;
 use super::failure::WithHint;
 use super::job::{Job, detach, run_job};
 use super::progress::Task;
@@ -24,12 +24,15 @@ use crate::dataset::{
     self, DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage,
     examine,
 };
+use crate::nn::Backend;
+use crate::nn::device::{DeviceChoice, Opened};
 use crate::runs::job::{JobDirectory, Work};
 use crate::runs::{JobKind, Name};
 use crate::text::Cleaning;
 use crate::training;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::encoder::PhotoEncoder;
+use crate::vision::extraction::Batching;
 use crate::vision::photo;
 use crate::vision::store::FeatureDtype;
 use crate::vision::weights::WeightFile;
@@ -157,22 +160,40 @@ struct Features {
     /// Also look at the training photos in a mirror, for `training.mirrored`
     #[arg(long, requires = "backbone")]
     mirrored: bool,
-    /// How many photos the CNN looks at together
-    #[arg(long, value_name = "N", default_value = "8")]
-    batch: NonZeroUsize,
+    /// How many photos the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
+    /// as many, it is halved
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
 }
 
 /// A network, and the file its weights came from.
-struct Eye {
-    encoder: PhotoEncoder<Cpu>,
+struct Eye<D: Backend> {
+    encoder: PhotoEncoder<D>,
     weights: PathBuf,
 }
 
 impl Prepare {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let device = self.device(context);
+        context.compute_on(device, self)
+    }
+
+    /// Where to look at photos. Nothing is opened for a command that only checks, or hands the work on.
+    fn device(&self, context: &Context) -> DeviceChoice {
+        match self.features.backbone {
+            Some(_) if !self.check && !self.detach => context.device,
+            _ => DeviceChoice::Cpu,
+        }
+    }
+}
+
+impl Compute for Prepare {
+    type Output = ();
+
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         // First what may be wrong with the command line: checking the photos takes its time.
         self.check_scenes_flags()?;
-        let eye = self.features.eye()?;
+        let eye = self.features.eye(&on.device)?;
         if self.check {
             return self.only_check(context);
         }
@@ -190,7 +211,7 @@ impl Prepare {
             self.read()?
         };
         self.refuse_torn(&reading.problems)?;
-        let lacks = run_job(&job, self.work(), |job| {
+        let lacks = run_job(&job, self.work(&on.name), |job| {
             let data_set = self.make(reading, &target, eye.as_ref(), job, context)?;
             let lacks = lacks_for_training(&data_set);
             if let Some(lacks) = lacks {
@@ -208,11 +229,13 @@ impl Prepare {
         });
         Ok(())
     }
+}
 
-    fn work(&self) -> Work {
+impl Prepare {
+    fn work(&self, device: &str) -> Work {
         Work {
             job: JobKind::Prepare,
-            device: "cpu".into(),
+            device: device.to_owned(),
             data_set: self.name.to_string(),
             data_hash: None,
             settings: serde_json::json!({
@@ -225,11 +248,11 @@ impl Prepare {
     }
 
     /// Makes the data set from what was read.
-    fn make(
+    fn make<D: Backend>(
         &self,
         reading: Reading,
         target: &Target,
-        eye: Option<&Eye>,
+        eye: Option<&Eye<D>>,
         job: &Job<'_>,
         context: &Context,
     ) -> anyhow::Result<DataSet> {
@@ -262,7 +285,7 @@ impl Prepare {
                 encoder,
                 weights,
                 dtype: self.features.precision,
-                batch: self.features.batch,
+                batching: self.features.batching::<D>(),
                 replace: target.replace(),
             };
             extract(extraction, &data_set, target.directory(), job, context)?;
@@ -434,12 +457,20 @@ fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
 }
 
 impl Features {
-    fn eye(&self) -> anyhow::Result<Option<Eye>> {
+    /// How photos go through the network on this device.
+    fn batching<D: Backend>(&self) -> Batching {
+        Batching {
+            size: self.batch.unwrap_or(D::PHOTOS),
+            ahead: D::BATCHES_AHEAD,
+        }
+    }
+
+    fn eye<D: Backend>(&self, device: &D) -> anyhow::Result<Option<Eye<D>>> {
         let (Some(backbone), Some(weights)) = (self.backbone, &self.weights) else {
             return Ok(None);
         };
         let file = WeightFile::open(weights)?;
-        let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, &Cpu::default())?;
+        let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
         Ok(Some(Eye {
             encoder,
             weights: weights.clone(),

@@ -1,6 +1,7 @@
 //! What can go wrong with a backbone, and what to do about it.
 
 use super::{BackboneKind, MapShape};
+use crate::nn::device::DeviceError;
 use crate::vision::weights::WeightsError;
 use std::fmt;
 use std::path::PathBuf;
@@ -83,13 +84,18 @@ pub enum BackboneError {
         found: MapShape,
     },
     /// The device refused, most often for lack of memory.
-    #[error("the device failed ({0}): try fewer photos at once")]
-    Device(String),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 impl BackboneError {
     pub(crate) fn device(error: impl fmt::Display) -> Self {
-        Self::Device(error.to_string())
+        Self::Device(DeviceError::new(error))
+    }
+
+    /// Whether fewer photos at once may help.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Device(error) if error.is_out_of_memory())
     }
 }
 
