@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-const SUBCOMMANDS: [&str; 10] = [
+const SUBCOMMANDS: [&str; 11] = [
     "demo",
     "prepare",
     "train",
@@ -18,6 +18,7 @@ const SUBCOMMANDS: [&str; 10] = [
     "features",
     "score",
     "show",
+    "doctor",
     "completions",
 ];
 
@@ -29,6 +30,7 @@ fn command(arguments: &[&str]) -> Command {
     let mut command = Command::cargo_bin("cutline").unwrap();
     command
         .env_remove("CUTLINE_ROOT")
+        .env_remove("CUTLINE_DEVICE")
         .env_remove("NO_COLOR")
         .args(arguments);
     command
@@ -66,6 +68,88 @@ fn photo(directory: &TempDir, name: &str) -> PathBuf {
     let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
     pixels.save(&path).unwrap();
     path
+}
+
+mod device {
+    use super::*;
+
+    #[test]
+    fn what_is_no_device_ends_with_2_and_those_there_are() {
+        let error = fails_with(&["doctor", "--device", "gpu"], 2);
+        assert!(
+            error.contains("`gpu` is no device") && error.contains("cuda:N"),
+            "{error}"
+        );
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_gpu_that_the_program_was_not_built_for_is_refused_before_any_work() {
+        let place = tempfile::tempdir().unwrap();
+        let root = ["--root", text(place.path())];
+        for command in [
+            vec!["demo", "--headless", "--device", "cuda"],
+            vec!["train", "--resume", "nothing", "--device", "cuda:1"],
+        ] {
+            let error = fails_with(&[command, root.to_vec()].concat(), 1);
+            assert!(
+                error.contains("built without CUDA") && error.contains("--features cuda"),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(place.path()).unwrap().count(),
+            0,
+            "nothing was written"
+        );
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn the_environment_chooses_too_and_the_flag_over_it() {
+        let run = |arguments: &[&str]| {
+            let output = command(arguments)
+                .env("CUTLINE_DEVICE", "cuda:0")
+                .output()
+                .unwrap();
+            (output.status.code(), out(&output))
+        };
+        let (code, told) = run(&["doctor"]);
+        assert_eq!(code, Some(1));
+        assert!(
+            told.contains("problem") && told.contains("built without CUDA"),
+            "{told}"
+        );
+        assert_eq!(run(&["doctor", "--device", "cpu"]).0, Some(0));
+    }
+
+    #[test]
+    fn the_doctor_has_a_verdict_on_everything() {
+        let output = cutline(&["doctor", "--device", "cpu"]);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let told = out(&output);
+        for subject in [
+            "program", "driver", "device", "threads", "memory", "pictures", "colours",
+        ] {
+            let line = told.lines().find(|line| line.contains(subject)).unwrap();
+            assert!(line.starts_with("ok") || line.starts_with("note"), "{line}");
+        }
+        assert!(told.contains("cpu computes"), "{told}");
+    }
+
+    #[test]
+    fn the_doctor_speaks_json() {
+        let output = cutline(&["doctor", "--device", "cpu", "--json"]);
+        let findings: Vec<serde_json::Value> = serde_json::from_str(&out(&output)).unwrap();
+        let device = findings
+            .iter()
+            .find(|found| found["subject"] == "device")
+            .unwrap();
+        assert_eq!(
+            (&device["verdict"], &device["facts"]["name"]),
+            (&"ok".into(), &"cpu".into())
+        );
+    }
 }
 
 mod help {

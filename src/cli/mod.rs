@@ -12,6 +12,7 @@ mod completions;
 mod compute;
 mod control;
 mod demo;
+mod doctor;
 mod evaluate;
 mod failure;
 mod features;
@@ -129,16 +130,22 @@ struct Global {
 
 /// The environment's word on the device.
 const DEVICE: &str = "CUTLINE_DEVICE";
+/// How CUDA numbers GPUs: the one that works fastest is 0, unless this says otherwise.
+const ORDER: &str = "CUDA_DEVICE_ORDER";
 /// What cuBLAS reads when it is first used.
 const TF32: &str = "NVIDIA_TF32_OVERRIDE";
 
 impl Global {
-    /// Puts into the environment what holds for cuBLAS, and for the processes that are started: trainings that go on by
-    /// themselves, and those of the workbench.
+    /// Puts into the environment what CUDA and cuBLAS look for there, and what holds for the processes that are started
+    /// as well: trainings that go on by themselves, and those of the workbench.
     fn hand_down(&self) {
         // SAFETY: see `main`: no other thread is there to read the environment.
         unsafe {
             std::env::set_var(DEVICE, self.device.to_string());
+            if std::env::var_os(ORDER).is_none() {
+                // As `nvidia-smi` and `cutline doctor` count.
+                std::env::set_var(ORDER, "PCI_BUS_ID");
+            }
             if self.tf32 {
                 std::env::set_var(TF32, "1");
             }
@@ -161,6 +168,7 @@ enum Command {
     Score(score::Score),
     Show(show::Show),
     Keys(keys::Keys),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -180,6 +188,7 @@ impl Command {
             Self::Score(command) => command.run(context),
             Self::Show(command) => command.run(context),
             Self::Keys(command) => command.run(context),
+            Self::Doctor(command) => command.run(context),
             Self::Completions(command) => command.run(context),
         }
     }

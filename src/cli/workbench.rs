@@ -22,12 +22,7 @@ pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
     let keymap = keymap()?;
     log_into_file()?;
     let theme = theme(context);
-    let pictures = match (context.characters, context.terminal.stdout_paint()) {
-        (Characters::All, Paint::Coloured) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
-            PictureProtocol::Asked
-        }
-        _ => PictureProtocol::Characters,
-    };
+    let pictures = pictures(context);
     let opening = Opening {
         at: at.map(str::to_owned),
         theme,
@@ -35,6 +30,16 @@ pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
         pictures,
     };
     Ok(tui::open(&context.root, opening)?)
+}
+
+/// How it draws photos on this terminal.
+pub(super) fn pictures(context: &Context) -> PictureProtocol {
+    match (context.characters, context.terminal.stdout_paint()) {
+        (Characters::All, Paint::Coloured) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
+            PictureProtocol::Asked
+        }
+        _ => PictureProtocol::Characters,
+    }
 }
 
 /// The keys as the user has them.
@@ -50,7 +55,8 @@ pub(super) fn settings_path() -> Option<PathBuf> {
     user_settings::path(|name| env::var_os(name))
 }
 
-fn theme(context: &Context) -> Theme {
+/// How it looks on this terminal.
+pub(super) fn theme(context: &Context) -> Theme {
     let colours = match context.terminal.stdout_paint() {
         Paint::Coloured => Colours::Sixteen,
         Paint::Plain => Colours::None,

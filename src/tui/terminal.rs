@@ -171,6 +171,16 @@ pub enum PictureProtocol {
 }
 
 impl PictureProtocol {
+    /// What the terminal is drawn on with, once it has been asked. Not while the workbench is open.
+    pub fn spoken(self) -> &'static str {
+        match self.picker().protocol_type() {
+            ProtocolType::Halfblocks => "half-blocks",
+            ProtocolType::Sixel => "sixel",
+            ProtocolType::Kitty => "kitty",
+            ProtocolType::Iterm2 => "iterm2",
+        }
+    }
+
     /// Asks the terminal, where it is to be asked. Not while it is listened to: the answer comes as keys do.
     pub(super) fn picker(self) -> Picker {
         let picker = match self {

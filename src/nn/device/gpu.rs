@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
     check_is_there(ordinal)?;
     let device = guarded(|| Cuda::try_build(ordinal, 0))?.map_err(DeviceError::new)?;
-    guarded(|| check_computes(&device))?.map_err(DeviceError::new)?;
+    check_computes(&device)?;
     keep_freed_memory(ordinal);
     Ok(Opened {
         device,
@@ -38,7 +38,18 @@ fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
 }
 
 /// A kernel is loaded and run: a GPU or a driver that is too old for it shows now, and not in the middle of the work.
-fn check_computes(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
+fn check_computes(device: &Cuda) -> Result<(), DeviceError> {
+    let two = guarded(|| one_and_one(device))?.map_err(DeviceError::new)?;
+    match two == [2.0] {
+        true => Ok(()),
+        false => Err(DeviceError {
+            fault: Fault::Failed,
+            said: format!("1 + 1 = {two:?}"),
+        }),
+    }
+}
+
+fn one_and_one(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
     let one: Tensor<(usize,), f32, Cuda> = device.try_ones_like(&(1,))?;
     Ok(one.try_add(1.0)?.as_vec())
 }
@@ -46,9 +57,9 @@ fn check_computes(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
 /// Memory that is freed stays with the process: otherwise the driver gives it back to the system whenever the host waits
 /// for the GPU, and makes room anew for the next tensor. Where that cannot be set, it is slower, and nothing else.
 fn keep_freed_memory(ordinal: usize) {
-    let Ok(device) = i32::try_from(ordinal)
-        .map_err(drop)
-        .and_then(|ordinal| result::device::get(ordinal).map_err(drop))
+    let Some(device) = i32::try_from(ordinal)
+        .ok()
+        .and_then(|ordinal| result::device::get(ordinal).ok())
     else {
         return;
     };

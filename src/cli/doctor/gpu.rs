@@ -1,0 +1,170 @@
+//! What NVIDIA's management library tells of driver and GPUs; it is found as the program runs, so every build can ask.
+
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
+use serde_json::{Value, json};
+
+use super::{Finding, LITTLE_MEMORY, Verdict, gigabytes};
+use crate::nn::device::{Fault, HAS_CUDA};
+
+/// The lowest compute capability that CUDA 13 builds for.
+const LOWEST_CAPABILITY: (i32, i32) = (7, 5);
+/// The lowest CUDA that a driver must know.
+const LOWEST_CUDA: (i32, i32) = (12, 0);
+
+/// Driver and GPUs.
+pub(super) struct Gpus {
+    driver: Driver,
+    gpus: Vec<Gpu>,
+}
+
+struct Driver {
+    version: String,
+    /// The latest CUDA that it knows.
+    cuda: (i32, i32),
+}
+
+struct Gpu {
+    number: u32,
+    name: String,
+    /// Bytes.
+    free: u64,
+    total: u64,
+    capability: (i32, i32),
+}
+
+/// What there is; in words why nothing is known.
+pub(super) fn look() -> Result<Gpus, String> {
+    ask().map_err(|error| error.to_string())
+}
+
+fn ask() -> Result<Gpus, NvmlError> {
+    let nvml = Nvml::init()?;
+    let cuda = nvml.sys_cuda_driver_version()?;
+    let driver = Driver {
+        version: nvml.sys_driver_version()?,
+        cuda: (cuda_driver_version_major(cuda), cuda_driver_version_minor(cuda)),
+    };
+    let gpus = (0..nvml.device_count()?).map(|number| gpu(number, &nvml.device_by_index(number)?));
+    let gpus = gpus.collect::<Result<_, _>>()?;
+    Ok(Gpus { driver, gpus })
+}
+
+fn gpu(number: u32, device: &Device<'_>) -> Result<Gpu, NvmlError> {
+    let (memory, capability) = (device.memory_info()?, device.cuda_compute_capability()?);
+    Ok(Gpu {
+        number,
+        name: device.name()?,
+        free: memory.free,
+        total: memory.total,
+        capability: (capability.major, capability.minor),
+    })
+}
+
+/// The driver.
+pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
+    match gpus {
+        Ok(Gpus { driver, .. }) => judge_driver(driver),
+        Err(why) => {
+            let finding = Finding::ok("driver", format!("no NVIDIA driver answers: {why}"), Value::Null);
+            match HAS_CUDA {
+                true => finding.but(Verdict::Note, Fault::NoDriver.advice()),
+                // A machine without a GPU needs none.
+                false => finding,
+            }
+        }
+    }
+}
+
+fn judge_driver(Driver { version, cuda }: &Driver) -> Finding {
+    let cuda_told = format!("{}.{}", cuda.0, cuda.1);
+    let facts = json!({ "version": version, "cuda": cuda_told });
+    let finding = Finding::ok("driver", format!("{version}, for CUDA up to {cuda_told}"), facts);
+    match *cuda < LOWEST_CUDA {
+        true => finding.but(Verdict::Problem, "CUDA 12 is the least: install a newer driver"),
+        false => finding,
+    }
+}
+
+/// A finding for each GPU.
+pub(super) fn each(gpus: &Result<Gpus, String>) -> Vec<Finding> {
+    match gpus {
+        Ok(Gpus { gpus, .. }) => gpus.iter().map(judge_gpu).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+fn judge_gpu(gpu: &Gpu) -> Finding {
+    let Gpu {
+        number,
+        name,
+        free,
+        total,
+        capability: (major, minor),
+    } = gpu;
+    let found = format!(
+        "{name}, {} of {} free, compute capability {major}.{minor}",
+        gigabytes(*free),
+        gigabytes(*total)
+    );
+    let facts = json!({
+        "name": name,
+        "memory_free": free,
+        "memory_total": total,
+        "compute_capability": format!("{major}.{minor}"),
+    });
+    let finding = Finding::ok(&format!("gpu {number}"), found, facts);
+    if gpu.capability < LOWEST_CAPABILITY {
+        finding.but(
+            Verdict::Problem,
+            "compute capability 7.5 is the least: compute on another GPU, or on the CPU with --device cpu",
+        )
+    } else if !HAS_CUDA {
+        finding.but(
+            Verdict::Note,
+            "it stands idle: build with `cargo build --release --features cuda` (docs/cuda.md)",
+        )
+    } else if *free < LITTLE_MEMORY {
+        finding.but(Verdict::Note, Fault::OutOfMemory.advice())
+    } else {
+        finding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(capability: (i32, i32), free: u64) -> Gpu {
+        Gpu {
+            number: 1,
+            name: "NVIDIA X".to_owned(),
+            free,
+            total: 80_000_000_000,
+            capability,
+        }
+    }
+
+    #[test]
+    fn a_gpu_is_told_with_memory_and_compute_capability() {
+        let finding = judge_gpu(&some((9, 0), 79_000_000_000));
+        assert_eq!(finding.subject, "gpu 1");
+        assert_eq!(
+            finding.found,
+            "NVIDIA X, 79.0 GB of 80.0 GB free, compute capability 9.0"
+        );
+        assert_ne!(finding.verdict, Verdict::Problem);
+    }
+
+    #[test]
+    fn a_gpu_that_is_too_old_and_a_driver_that_is_are_problems() {
+        assert_eq!(judge_gpu(&some((7, 0), 79_000_000_000)).verdict, Verdict::Problem);
+        assert_ne!(judge_gpu(&some((7, 5), 79_000_000_000)).verdict, Verdict::Problem);
+        let driver = |cuda| Driver {
+            version: "580.65.06".to_owned(),
+            cuda,
+        };
+        assert_eq!(judge_driver(&driver((11, 8))).verdict, Verdict::Problem);
+        assert_eq!(judge_driver(&driver((13, 0))).verdict, Verdict::Ok);
+    }
+}

@@ -1,0 +1,291 @@
+//! `cutline doctor`: what this machine and this program can do, with a verdict on each, and what to do about it.
+
+mod gpu;
+
+use std::fmt::Write as _;
+use std::thread;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
+
+use super::terminal::{Paint, Role, display_safe};
+use super::{Context, TF32, json as json_text, workbench};
+use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, Fault, HAS_CUDA};
+use crate::tui::theme::Pixels;
+
+/// Less than this is soon used up, in bytes.
+const LITTLE_MEMORY: u64 = 1_000_000_000;
+
+/// Say what this machine and this program can do, and what to do about what they cannot
+///
+/// One line each for how the program was built, the NVIDIA driver, every GPU, the device that would be computed on,
+/// threads, memory, and what the terminal shows. A line that begins with `note` could be better, one with `problem`
+/// stands in the way of what was asked for; the exit code is 1 if there is such a line. --device chooses what is tried.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  cutline doctor
+  cutline doctor --device cuda:1
+  cutline doctor --json | jq '.[] | select(.verdict == \"problem\")'")]
+pub(super) struct Doctor {
+    /// Print JSON: an array of objects with `subject`, `verdict`, `found`, `facts` and, where there is some, `advice`
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found out about one thing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Finding {
+    subject: String,
+    verdict: Verdict,
+    /// In words.
+    found: String,
+    /// In figures.
+    facts: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It could be better.
+    Note,
+    /// It stands in the way.
+    Problem,
+}
+
+impl Verdict {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Problem => "problem",
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::Ok => Role::Success,
+            Self::Note => Role::Warning,
+            Self::Problem => Role::Failure,
+        }
+    }
+}
+
+impl Finding {
+    fn ok(subject: &str, found: impl Into<String>, facts: Value) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            verdict: Verdict::Ok,
+            found: found.into(),
+            facts,
+            advice: None,
+        }
+    }
+
+    /// The same with a verdict that asks for something to be done.
+    fn but(mut self, verdict: Verdict, advice: impl Into<String>) -> Self {
+        (self.verdict, self.advice) = (verdict, Some(advice.into()));
+        self
+    }
+}
+
+impl Doctor {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let gpus = gpu::look();
+        let mut findings = vec![program(), gpu::driver(&gpus)];
+        findings.extend(gpu::each(&gpus));
+        findings.push(device(context.device, ChosenDevice::open(context.device)));
+        findings.extend(HAS_CUDA.then(|| tf32(std::env::var(TF32).ok().as_deref())));
+        findings.extend([threads(), memory(), pictures(context), colours(context)]);
+        context.print(&match self.json {
+            true => json_text::pretty(&findings)?,
+            false => told(&findings, context.terminal.stdout_paint()),
+        })?;
+        let problems = findings.iter().filter(|found| found.verdict == Verdict::Problem);
+        match problems.count() {
+            0 => Ok(()),
+            1 => anyhow::bail!("one problem was found"),
+            several => anyhow::bail!("{several} problems were found"),
+        }
+    }
+}
+
+/// A line each, and under it what to do.
+fn told(findings: &[Finding], paint: Paint) -> String {
+    let width = findings
+        .iter()
+        .map(|found| found.subject.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for finding in findings {
+        let verdict = format!("{:<7}", finding.verdict.name());
+        let verdict = paint.text(finding.verdict.role(), &verdict);
+        let (subject, found) = (&finding.subject, display_safe(&finding.found));
+        let _ = writeln!(text, "{verdict}  {subject:<width$}  {found}");
+        if let Some(advice) = &finding.advice {
+            let _ = writeln!(text, "{:9}{:width$}  {}", "", "", display_safe(advice));
+        }
+    }
+    text
+}
+
+fn program() -> Finding {
+    let version = env!("CARGO_PKG_VERSION");
+    let built = match HAS_CUDA {
+        true => "with CUDA",
+        false => "without CUDA",
+    };
+    let facts = json!({ "version": version, "cuda": HAS_CUDA });
+    Finding::ok("program", format!("cutline {version}, built {built}"), facts)
+}
+
+/// The device that a command would compute on.
+fn device(asked: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Finding {
+    let finding = |found: String, name: Option<&str>| {
+        let facts = json!({ "asked": asked.to_string(), "name": name });
+        Finding::ok("device", found, facts)
+    };
+    let refused = |error: &DeviceError| format!("{}: {}", error.fault.summary(), error.said);
+    match &opened {
+        Ok(device) => {
+            let name = device.name();
+            match device.why_no_gpu() {
+                None => finding(format!("{name} computes"), Some(name)),
+                Some(error) => finding(format!("{name}, since {}", refused(error)), Some(name))
+                    .but(verdict_on(error), error.fault.advice()),
+            }
+        }
+        Err(error) => finding(refused(error), None).but(Verdict::Problem, error.fault.advice()),
+    }
+}
+
+/// Where nobody asked for a GPU, a machine without one has no problem.
+fn verdict_on(error: &DeviceError) -> Verdict {
+    match error.fault {
+        Fault::NoGpu | Fault::NoDriver | Fault::InUse => Verdict::Note,
+        _ => Verdict::Problem,
+    }
+}
+
+/// How a GPU multiplies matrices.
+fn tf32(setting: Option<&str>) -> Finding {
+    let is_on = setting == Some("1");
+    let found = match is_on {
+        true => "on: products are exact to three digits",
+        false => "off: products in full precision; --tf32 allows it",
+    };
+    Finding::ok("tf32", found, json!({ "on": is_on }))
+}
+
+fn threads() -> Finding {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let used = rayon::current_num_threads();
+    let facts = json!({ "used": used, "cores": cores });
+    judge_threads(
+        Finding::ok("threads", format!("{used} for {cores} cores"), facts),
+        used,
+        cores,
+    )
+}
+
+fn judge_threads(finding: Finding, used: usize, cores: usize) -> Finding {
+    match used < cores {
+        true => finding.but(
+            Verdict::Note,
+            "cores stand idle: RAYON_NUM_THREADS is lower than it could be; unset it",
+        ),
+        false => finding,
+    }
+}
+
+fn memory() -> Finding {
+    let kind = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(kind);
+    judge_memory(system.available_memory(), system.total_memory())
+}
+
+fn judge_memory(free: u64, total: u64) -> Finding {
+    let found = format!("{} of {} free", gigabytes(free), gigabytes(total));
+    let finding = Finding::ok("memory", found, json!({ "free": free, "total": total }));
+    match free < LITTLE_MEMORY {
+        true => finding.but(
+            Verdict::Note,
+            "a training may need more: end other programs, or choose a smaller batch",
+        ),
+        false => finding,
+    }
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+/// How the workbench draws photos on this terminal.
+fn pictures(context: &Context) -> Finding {
+    let terminal = &context.terminal;
+    if !terminal.is_interactive() {
+        let found = "standard output is no terminal: photos are not drawn";
+        return Finding::ok("pictures", found, json!({ "protocol": null }));
+    }
+    let protocol = workbench::pictures(context).spoken();
+    let finding = Finding::ok("pictures", protocol, json!({ "protocol": protocol }));
+    match protocol {
+        "half-blocks" => finding.but(
+            Verdict::Note,
+            "the terminal names no protocol for pictures; kitty, WezTerm, Ghostty, foot and iTerm2 have one",
+        ),
+        _ => finding,
+    }
+}
+
+fn colours(context: &Context) -> Finding {
+    let found = match workbench::theme(context).pixels {
+        Pixels::TrueColour => "16,777,216",
+        Pixels::Palette => "256; where the terminal has more, COLORTERM=truecolor says so",
+        Pixels::Characters => "none: no terminal, or NO_COLOR, --color never or --ascii is set",
+    };
+    Finding::ok("colours", found, Value::Null)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_finding_is_a_line_with_what_to_do_under_it() {
+        let findings = [
+            Finding::ok("program", "cutline", Value::Null),
+            Finding::ok("gpu", "none\u{1b}[2J", Value::Null).but(Verdict::Problem, "buy one"),
+        ];
+        let lines =
+            "ok       program  cutline\nproblem  gpu      none\u{fffd}[2J\n                  buy one\n";
+        assert_eq!(told(&findings, Paint::Plain), lines);
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_a_problem_and_what_could_be_better_a_note() {
+        assert_eq!(judge_memory(2_000_000_000, 8_000_000_000).verdict, Verdict::Ok);
+        assert_eq!(judge_memory(500_000_000, 8_000_000_000).verdict, Verdict::Note);
+        let finding = || Finding::ok("threads", "", Value::Null);
+        assert_eq!(judge_threads(finding(), 2, 2).verdict, Verdict::Ok);
+        assert_eq!(judge_threads(finding(), 1, 2).verdict, Verdict::Note);
+
+        let fallen_back = |said: &str| ChosenDevice::Cpu {
+            opened: crate::nn::device::Opened::cpu(),
+            instead: Some(DeviceError::new(said)),
+        };
+        let auto = |said| device(DeviceChoice::Auto, Ok(fallen_back(said)));
+        assert_eq!(auto("CUDA_ERROR_NO_DEVICE").verdict, Verdict::Note);
+        let old = auto("CUDA_ERROR_UNSUPPORTED_PTX_VERSION");
+        assert_eq!(old.verdict, Verdict::Problem);
+        assert!(old.advice.unwrap().contains("newer driver"));
+        let refused = device(DeviceChoice::Cuda(0), Err(DeviceError::not_built(0)));
+        assert_eq!(refused.verdict, Verdict::Problem);
+    }
+}
