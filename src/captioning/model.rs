@@ -208,16 +208,16 @@ impl<D: Backend> Model<D> {
         }
     }
 
-    /// Starts layers that are trained further with the weights that they were published with; `pace` is the share of
+    /// Starts layers that are trained further with the weights that they were published with; `rate` is the share of
     /// the learning rate at which they change.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn fine_tune(&mut self, published: Between, pace: f32) -> DeviceResult<D, ()> {
+    pub fn fine_tune(&mut self, published: Between, rate: f32) -> DeviceResult<D, ()> {
         if let Encoder::FineTuned(tail) = &mut self.encoder {
             *tail = Tail::of(published.input, published.layers, &self.device)?;
             for parameter in tail.parameters_mut() {
-                parameter.pace = pace;
+                parameter.rate = rate;
             }
         }
         Ok(())

@@ -426,8 +426,8 @@ fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
             "{values:?}"
         );
     }
-    let paces = |model: &Model<Cpu>| -> Vec<f32> { model.parameters().iter().map(|p| p.pace).collect() };
-    assert_eq!(paces(&model)[..7], [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0]);
+    let rates = |model: &Model<Cpu>| -> Vec<f32> { model.parameters().iter().map(|p| p.rate).collect() };
+    assert_eq!(rates(&model)[..7], [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0]);
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("best.safetensors");

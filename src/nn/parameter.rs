@@ -13,7 +13,7 @@ pub struct Parameter<D: Backend> {
     pub value: Matrix<D>,
     /// The share of the learning rate at which it changes: one, but for weights that were learned elsewhere and are only
     /// adapted.
-    pub pace: f32,
+    pub rate: f32,
 }
 
 /// How a parameter starts.
@@ -62,7 +62,7 @@ impl<D: Backend> Parameter<D> {
         Ok(Self {
             name: name.into(),
             value: device.try_tensor_from_vec(values, shape)?,
-            pace: 1.0,
+            rate: 1.0,
         })
     }
 

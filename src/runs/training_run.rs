@@ -339,9 +339,9 @@ impl Plan {
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
         let mut model = Model::new(device, spec, &mut first_weights).map_err(TrainingError::device)?;
         if let Some(published) = &self.encoder.published {
-            let pace = settings.encoder.fine_tune_pace;
+            let rate = settings.encoder.fine_tune_rate;
             model
-                .fine_tune(published.clone(), pace)
+                .fine_tune(published.clone(), rate)
                 .map_err(TrainingError::device)?;
         }
         if settings.encoder.standardise && self.start == Start::New {

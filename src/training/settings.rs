@@ -37,7 +37,7 @@ pub struct EncoderSettings {
     /// decoder; empty: none are.
     pub fine_tune: String,
     /// The share of the learning rate at which they change.
-    pub fine_tune_pace: f32,
+    pub fine_tune_rate: f32,
     /// The network that is trained along.
     pub small_cnn: SmallCnnSettings,
 }
@@ -49,7 +49,7 @@ impl Default for EncoderSettings {
             features: String::new(),
             standardise: true,
             fine_tune: String::new(),
-            fine_tune_pace: 0.1,
+            fine_tune_rate: 0.1,
             small_cnn: SmallCnnSettings::default(),
         }
     }

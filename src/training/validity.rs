@@ -39,8 +39,8 @@ impl RunSettings {
             up_to_most("encoder.small_cnn.widths", width.get())?;
         }
         within(
-            "encoder.fine_tune_pace",
-            encoder.fine_tune_pace,
+            "encoder.fine_tune_rate",
+            encoder.fine_tune_rate,
             is_not_negative,
             NOT_NEGATIVE,
         )?;

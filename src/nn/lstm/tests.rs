@@ -74,7 +74,7 @@ fn gradients_equal_finite_differences() {
     let mut inputs = Parameter {
         name: "inputs".into(),
         value: inputs,
-        pace: 1.0,
+        rate: 1.0,
     };
     let layer = layer(3, 4);
     check_gradients(

@@ -212,17 +212,17 @@ impl<D: Backend> Adam<D> {
             .into_iter()
             .zip(&mut self.moments)
             .map(|(parameter, moments)| {
-                let pace = parameter.pace;
+                let rate = parameter.rate;
                 let keep = match parameter.shape() {
                     (1, _) => 1.0,
-                    _ => 1.0 - pace * (1.0 - update.keep),
+                    _ => 1.0 - rate * (1.0 - update.keep),
                 };
                 Change {
                     value: &mut parameter.value,
                     moments,
                     update: Update {
                         keep,
-                        rate: update.rate * pace,
+                        rate: update.rate * rate,
                         ..update
                     },
                 }

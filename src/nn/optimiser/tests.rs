@@ -7,7 +7,7 @@ fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
     Parameter {
         name: String::new(),
         value: random_matrix(shape, seed),
-        pace: 1.0,
+        rate: 1.0,
     }
 }
 
@@ -23,16 +23,16 @@ fn gradients_of_half_square(parameter: &Parameter<Cpu>) -> Gradients<f32, Cpu> {
         .backward()
 }
 
-/// A parameter of half the pace is changed as at half the learning rate.
+/// A parameter of half the rate is changed as at half the learning rate.
 #[test]
-fn a_pace_is_a_share_of_the_learning_rate() {
+fn a_rate_is_a_share_of_the_learning_rate() {
     let settings = AdamSettings {
         weight_decay: 0.1,
         ..Default::default()
     };
-    let after = |pace, learning_rate| {
+    let after = |rate, learning_rate| {
         let mut parameter = Parameter {
-            pace,
+            rate,
             ..parameter((2, 3), 4)
         };
         let mut adam = Adam::new(settings, [&parameter]).unwrap();
