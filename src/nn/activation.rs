@@ -21,6 +21,17 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// As kernels are told of it (`src/nn/kernels/common.cu`).
+    #[cfg(any(test, feature = "cuda"))]
+    pub(crate) fn code(self) -> i32 {
+        match self {
+            Self::None => 0,
+            Self::Relu => 1,
+            Self::Relu6 => 2,
+            Self::Tanh => 3,
+        }
+    }
+
     /// Composed of dfdx operations.
     pub(crate) fn composed<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
         self,

@@ -1,25 +1,16 @@
-//! Cutline's operations on a CUDA GPU.
-//!
-//! Where a trait's default is all that is needed, an operation is what dfdx's own operations compose to.
+//! What of Cutline's operations a CUDA GPU composes of others; those with kernels of their own are beside the
+//! operation, as `src/nn/*/cuda.rs`.
 
 use super::activation::Activation;
 use super::attention::{Attended, AttentionKernel, composed_attention};
 use super::backend::{Backend, DeviceResult, Images, Matrix, Scalar};
-use super::conv2d::Conv2dKernel;
-use super::cross_entropy::CrossEntropyKernel;
-use super::depthwise::DepthwiseKernel;
 use super::fixed::FixedKernel;
 use super::frozen::{Frozen, FrozenKernel, FrozenLayer};
-use super::linear::{Linear, LinearKernel};
-use super::lstm::{Lstm, LstmKernel, LstmState};
-use super::optimiser::{Change, OptimiserKernel, composed_norm, composed_update};
+use super::linear::Linear;
+use super::lstm::{Lstm, LstmState};
 use super::pace::{Figure, Pace};
-use super::pool::PoolKernel;
-use super::recurrence::{RecurrenceKernel, composed_products};
-use super::rows::RowsKernel;
 use dfdx::prelude::*;
 use std::num::NonZeroUsize;
-use std::ops::Range;
 
 impl Backend for Cuda {}
 
@@ -35,14 +26,6 @@ impl Pace for Cuda {
         Figure::OnDevice(scalar)
     }
 }
-
-impl Conv2dKernel for Cuda {}
-impl CrossEntropyKernel for Cuda {}
-impl DepthwiseKernel for Cuda {}
-impl LinearKernel for Cuda {}
-impl LstmKernel for Cuda {}
-impl PoolKernel for Cuda {}
-impl RowsKernel for Cuda {}
 
 /// The regions of a batch of photos, as [`composed_attention`] reads them.
 #[derive(Clone, Debug)]
@@ -117,78 +100,5 @@ impl FrozenKernel for Cuda {
 
     fn run(network: &Frozen<Cuda>, maps: Images<Self>) -> DeviceResult<Self, Images<Self>> {
         network.run(maps)
-    }
-}
-
-impl OptimiserKernel for Cuda {
-    type Moment = Matrix<Cuda>;
-
-    fn try_moment(values: &Matrix<Self>) -> DeviceResult<Self, Matrix<Cuda>> {
-        Ok(values.clone())
-    }
-
-    fn try_moment_values(
-        &self,
-        moment: &Matrix<Cuda>,
-        _: (usize, usize),
-    ) -> DeviceResult<Self, Matrix<Self>> {
-        Ok(moment.clone())
-    }
-
-    fn try_gradient_norm(
-        gradients: &mut Gradients<f32, Self>,
-        values: &[&Matrix<Self>],
-    ) -> DeviceResult<Self, Figure<Self>> {
-        let norm = composed_norm(gradients, values)?;
-        Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
-    }
-
-    fn try_average(average: &mut Matrix<Cuda>, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
-        let new = value.clone().try_mul(1.0 - keep)?;
-        *average = average.clone().try_mul(keep)?.try_add(new)?;
-        Ok(())
-    }
-
-    fn try_update(
-        changes: Vec<Change<'_, Self>>,
-        scale: &Figure<Self>,
-        gradients: &mut Gradients<f32, Self>,
-    ) -> DeviceResult<Self, ()> {
-        for Change {
-            value,
-            moments,
-            update,
-        } in changes
-        {
-            gradients.get_or_alloc_mut(value)?;
-            let gradient = gradients.get(value);
-            composed_update(value, gradient, moments, scale, update)?;
-        }
-        Ok(())
-    }
-}
-
-impl RecurrenceKernel for Cuda {
-    /// The whole weight, and which of its rows.
-    type StepWeight = (Matrix<Cuda>, Range<usize>);
-
-    fn try_step_weight<T: Tape<f32, Self>>(
-        weight: &Matrix<Self>,
-        rows: Range<usize>,
-        _: usize,
-        _: &mut T,
-    ) -> DeviceResult<Self, Self::StepWeight> {
-        Ok((weight.clone(), rows))
-    }
-
-    fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
-        sums: Matrix<Self, T>,
-        terms: &[(&Matrix<Self>, &Self::StepWeight)],
-    ) -> DeviceResult<Self, Matrix<Self, T>> {
-        let terms: Vec<_> = terms
-            .iter()
-            .map(|(x, (weight, rows))| (*x, weight, rows.clone()))
-            .collect();
-        composed_products(sums, &terms)
     }
 }

@@ -23,6 +23,8 @@ mod fixed;
 mod frozen;
 mod gather;
 pub(crate) mod host;
+#[cfg(any(test, feature = "cuda"))]
+pub(crate) mod kernels;
 mod layer;
 mod linear;
 mod lstm;

@@ -1,6 +1,8 @@
 //! Two-dimensional convolution with bias and rectifier: a row gather and one large matrix product.
 
 pub(super) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 pub(super) mod winograd;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::Taped;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::Padding;
@@ -249,4 +250,45 @@ fn the_same_every_time() {
     };
     let first = bits(0);
     assert!((1..5).map(bits).all(|again| again == first));
+}
+
+/// The GPU's kernels, run on the CPU, with room for all windows and for a few at a time.
+#[test]
+fn kernels_follow_the_definition() {
+    let Some(engine) = on_host() else { return };
+    let cases = (0..20).map(Case::random).chain([Case::new(
+        1,
+        Window::POINTWISE,
+        (2, 3, 5),
+        (8, 3),
+        Activation::Relu,
+    )]);
+    // Channels that four divides have a kernel of their own.
+    let by_four = (0..6).map(|seed| {
+        let mut rng = rng(seed);
+        let (window, (height, width)) = random_window(&mut rng);
+        Case::new(
+            seed,
+            window,
+            (2, height, width),
+            (4 * (seed as usize % 3 + 1), 5),
+            Activation::Relu6,
+        )
+    });
+    for case in cases.chain(by_four) {
+        for room in [1 << 20, 300] {
+            let kernels = |x| {
+                let (kernel, bias) = (case.kernel.clone(), case.bias.clone());
+                cuda::fused(engine.clone(), x, kernel, bias, case.convolution, room).unwrap()
+            };
+            let expected = by_definition(&case.x, &case.kernel, &case.bias, case.convolution);
+            let found = kernels(case.x.leaky_trace());
+            assert_close("values", &found.retaped(), &expected, 1e-5);
+            let found = case.gradients(found);
+            let composed = case.gradients(case.composed(case.x.leaky_trace()));
+            assert_close("input gradient", &found.0, &composed.0, 1e-5);
+            assert_close("kernel gradient", &found.1, &composed.1, 1e-5);
+            assert_close("bias gradient", &found.2, &composed.2, 1e-5);
+        }
+    }
 }

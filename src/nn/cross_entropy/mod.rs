@@ -4,6 +4,8 @@
 //! largest thing in training a decoder: as separate operations each would write and read them again.
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

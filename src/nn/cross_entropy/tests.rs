@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::Layer;
+use crate::nn::kernels::on_host;
 use crate::nn::parameter::Initialisation;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
 use proptest::prelude::*;
@@ -63,6 +64,22 @@ fn gradients_equal_finite_differences() {
     }
 }
 
+/// The loss, and the gradients of two and a half of it.
+fn run(loss: Scalar<Cpu, OwnedTape<f32, Cpu>>, rows: &Matrix<Cpu>, layer: &Linear<Cpu>) -> [Vec<f32>; 4] {
+    let value = loss.as_vec();
+    let mut gradients = loss.try_mul(2.5).unwrap().backward();
+    let mut gradient = |tensor: &Matrix<Cpu>| {
+        gradients.get_or_alloc_mut(tensor).unwrap();
+        gradients.get(tensor).as_vec()
+    };
+    [
+        value,
+        gradient(rows),
+        gradient(&layer.weight.value),
+        gradient(&layer.bias.value),
+    ]
+}
+
 proptest! {
     // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
     #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
@@ -81,16 +98,7 @@ proptest! {
         let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
         let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
         let rows = random_matrix((rows, inputs), seed);
-        type Loss = Scalar<Cpu, OwnedTape<f32, Cpu>>;
-        let run = |loss: Loss| {
-            let value = loss.as_vec();
-            let mut gradients = loss.try_mul(2.5).unwrap().backward();
-            let mut gradient = |tensor: &Matrix<Cpu>| {
-                gradients.get_or_alloc_mut(tensor).unwrap();
-                gradients.get(tensor).as_vec()
-            };
-            [value, gradient(&rows), gradient(&layer.weight.value), gradient(&layer.bias.value)]
-        };
+        let run = |loss| run(loss, &rows, &layer);
         let fused = run(cross_entropy(rows.leaky_trace(), &layer, targets).unwrap());
         let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
         for (fused, expected) in fused.iter().zip(&expected) {
@@ -98,5 +106,50 @@ proptest! {
         }
         let untaped = cross_entropy(rows.clone(), &layer, targets).unwrap().as_vec();
         assert_close(&untaped, &expected[0], 1e-5);
+    }
+}
+
+/// The GPU's kernels, run on the CPU; with more words than a block has threads, and fewer.
+#[test]
+fn kernels_equal_composed() {
+    // Of the sums over 200 rows, which each makes in an order of its own.
+    const TOLERANCE: f32 = 3e-5;
+    let Some(engine) = on_host() else { return };
+    for (count, inputs, outputs) in [(1, 1, 2), (5, 3, 40), (3, 4, 600), (200, 2, 7)] {
+        let layer = layer(inputs, outputs);
+        let rows = random_matrix((count, inputs), 3);
+        let columns: Vec<usize> = (0..count).map(|row| (row * 7 + 1) % outputs).collect();
+        let weights = random_matrix((count, 1), 4).as_vec();
+        for (smoothing, weights) in [(0.0, None), (0.1, None), (0.3, Some(weights.as_slice()))] {
+            let targets = Targets {
+                columns: &columns,
+                weights,
+                smoothing,
+            };
+            let kernels = cuda::fused(engine.clone(), rows.leaky_trace(), &layer, targets).unwrap();
+            let expected = composed(rows.leaky_trace(), &layer, targets).unwrap();
+            let (kernels, expected) = (run(kernels, &rows, &layer), run(expected, &rows, &layer));
+            for (found, expected) in kernels.iter().zip(&expected) {
+                assert_close(found, expected, TOLERANCE);
+            }
+            let untaped = cuda::fused(engine.clone(), rows.clone(), &layer, targets).unwrap();
+            assert_close(&untaped.as_vec(), &expected[0], TOLERANCE);
+        }
+    }
+}
+
+/// A row whose logits are far apart, of which exponentials alone would overflow.
+#[test]
+fn kernels_bear_large_logits() {
+    let Some(engine) = on_host() else { return };
+    let mut layer = layer(1, 3);
+    layer.weight.value = Cpu::default().tensor_from_vec(vec![-300.0, 0.0, 300.0], (1, 3));
+    let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
+    let targets = Targets::plain(&[0]);
+    let kernels = cuda::fused(engine, row.leaky_trace(), &layer, targets).unwrap();
+    let expected = cross_entropy(row.leaky_trace(), &layer, targets).unwrap();
+    let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
+    for (found, expected) in kernels.iter().zip(&expected) {
+        assert_close(found, expected, 1e-5);
     }
 }

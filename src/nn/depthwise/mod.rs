@@ -1,6 +1,8 @@
 //! Depthwise convolution with bias and rectifier: every channel has a kernel of its own.
 
 pub(super) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

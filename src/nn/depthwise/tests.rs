@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::nn::activation::Activation;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::{Padding, Window};
@@ -133,4 +134,35 @@ fn gradients_are_slopes() {
     assert_close("kernel", &gradients.get(&kernel), &slopes, 1e-3);
     let slopes = differences(&bias, |bias| loss(&x, &kernel, &bias).array());
     assert_close("bias", &gradients.get(&bias), &slopes, 1e-3);
+}
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_follow_the_definition() {
+    let Some(engine) = on_host() else { return };
+    for seed in 200..220 {
+        let case = Case::random(seed);
+        let expected = case.by_definition();
+        let Case {
+            x,
+            kernel,
+            bias,
+            convolution,
+        } = case;
+        let weights = || (kernel.clone(), bias.clone());
+        let (k, b) = weights();
+        let kernels = cuda::fused(engine.clone(), x.leaky_trace(), k, b, convolution).unwrap();
+        assert_close("values", &kernels.retaped(), &expected, 1e-5);
+        let (k, b) = weights();
+        let composed = composed(x.leaky_trace(), k, b, convolution).unwrap();
+        let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
+        assert_close("input gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
+        assert_close(
+            "kernel gradient",
+            &kernels.get(&kernel),
+            &composed.get(&kernel),
+            1e-5,
+        );
+        assert_close("bias gradient", &kernels.get(&bias), &composed.get(&bias), 1e-5);
+    }
 }

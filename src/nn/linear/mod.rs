@@ -1,6 +1,8 @@
 //! The fully connected layer.
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

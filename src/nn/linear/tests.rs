@@ -1,6 +1,7 @@
 //! Tests of the fully connected layer: fused against composed, by finite differences.
 
 use super::*;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -67,6 +68,35 @@ proptest! {
         let expected = run(composed(rows.leaky_trace(), weight, bias, activation).unwrap(), &rows, &layer);
         for (fused, expected) in fused.iter().zip(&expected) {
             assert_close(fused, expected, 1e-5);
+        }
+    }
+}
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_equal_composed() {
+    let Some(engine) = on_host() else { return };
+    let every = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Relu6,
+        Activation::Tanh,
+    ];
+    // The last has more rows than a block adds up.
+    for (seed, sizes @ (count, inputs, outputs)) in
+        [(1, 1, 1), (7, 5, 33), (300, 3, 40)].into_iter().enumerate()
+    {
+        for activation in every {
+            let layer = layer(inputs, outputs);
+            let rows = random_matrix((count, inputs), seed as u64);
+            let (weight, bias) = (&layer.weight.value, &layer.bias.value);
+            let kernels = cuda::fused(engine.clone(), rows.leaky_trace(), weight, bias, activation).unwrap();
+            let composed = composed(rows.leaky_trace(), weight, bias, activation).unwrap();
+            let (kernels, composed) = (run(kernels, &rows, &layer), run(composed, &rows, &layer));
+            for (what, (found, expected)) in kernels.iter().zip(&composed).enumerate() {
+                eprintln!("{sizes:?} {activation:?} {what}");
+                assert_close(found, expected, 1e-5);
+            }
         }
     }
 }

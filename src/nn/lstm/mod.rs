@@ -9,6 +9,8 @@
 //! ```
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub(super) mod cuda;
 pub(super) mod row;
 #[cfg(test)]
 mod tests;

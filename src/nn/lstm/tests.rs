@@ -1,6 +1,7 @@
 //! Tests of the LSTM: against ONNX Runtime, fused against composed, by finite differences.
 
 use super::*;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -144,5 +145,33 @@ fn steps_equal_the_whole_sequence() {
         let rows = inputs.clone().slice((step * 2..step * 2 + 2, ..));
         state = layer.step(rows, state).unwrap();
         assert_close(&state.hidden.as_vec(), &whole[step * 10..step * 10 + 10], 1e-6);
+    }
+}
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_equal_composed() {
+    let Some(engine) = on_host() else { return };
+    let cases: [(&[usize], usize, usize); 4] = [
+        (&[1], 1, 1),
+        (&[4, 2, 2, 1], 3, 5),
+        (&[1, 1, 1], 2, 3),
+        (&[6, 6], 5, 67),
+    ];
+    for (seed, (lengths, inputs, hidden)) in cases.into_iter().enumerate() {
+        let packing = Packing::new(lengths);
+        let layer = layer(inputs, hidden);
+        let inputs = random_matrix((packing.rows(), inputs), seed as u64);
+        let kernels = run(
+            |x| cuda::fused(engine.clone(), x, &layer, &packing).unwrap(),
+            &layer,
+            &inputs,
+        );
+        let expected = run(|x| composed(x, &layer, &packing).unwrap(), &layer, &inputs);
+        for (found, expected) in kernels.iter().zip(&expected) {
+            assert_close(found, expected, 1e-5);
+        }
+        let untaped = cuda::fused(engine.clone(), inputs, &layer, &packing).unwrap();
+        assert_close(&untaped.as_vec(), &expected[0], 1e-5);
     }
 }

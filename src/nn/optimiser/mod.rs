@@ -6,6 +6,8 @@
 
 mod average;
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -269,11 +271,24 @@ pub fn composed_norm<D: Backend>(
     squares.map(Scalar::<D>::try_sqrt).transpose()
 }
 
-/// An update composed of dfdx operations: the plain formulation, for any device that keeps moments in matrices.
+/// [`OptimiserKernel::try_average`], composed of dfdx operations.
+#[cfg(any(test, feature = "cuda"))]
+fn composed_average<D: Backend>(
+    average: &mut Matrix<D>,
+    value: &Matrix<D>,
+    keep: f32,
+) -> DeviceResult<D, ()> {
+    let new = value.clone().try_mul(1.0 - keep)?;
+    *average = average.clone().try_mul(keep)?.try_add(new)?;
+    Ok(())
+}
+
+/// An update composed of dfdx operations: the plain formulation, for any device that keeps moments, first and second, in
+/// matrices.
 pub fn composed_update<D: Backend>(
     value: &mut Matrix<D>,
     gradient: Matrix<D>,
-    moments: &mut Moments<Matrix<D>>,
+    [first, second]: [&mut Matrix<D>; 2],
     scale: &Figure<D>,
     update: Update,
 ) -> DeviceResult<D, ()> {
@@ -293,19 +308,17 @@ pub fn composed_update<D: Backend>(
         }
     };
     let squared = gradient.clone().try_square()?.try_mul(1.0 - beta2)?;
-    moments.first = moments
-        .first
+    *first = first
         .clone()
         .try_mul(beta1)?
         .try_add(gradient.try_mul(1.0 - beta1)?)?;
-    moments.second = moments.second.clone().try_mul(beta2)?.try_add(squared)?;
-    let scale = moments
-        .second
+    *second = second.clone().try_mul(beta2)?.try_add(squared)?;
+    let scale = second
         .clone()
         .try_sqrt()?
         .try_mul(second_scale)?
         .try_add(epsilon)?;
-    let change = moments.first.clone().try_mul(rate)?.try_div(scale)?;
+    let change = first.clone().try_mul(rate)?.try_div(scale)?;
     *value = value.clone().try_mul(keep)?.try_sub(change)?;
     Ok(())
 }

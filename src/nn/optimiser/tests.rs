@@ -1,6 +1,7 @@
 //! Tests of Adam: by its equations, fused against composed.
 
 use super::*;
+use crate::nn::kernels::{Own, on_host};
 use crate::nn::testing::{assert_close, random_matrix};
 
 fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
@@ -74,16 +75,57 @@ fn equals_the_paper() {
     assert_eq!(adam.step, 20);
 }
 
+const UPDATE: Update = Update {
+    rate: 0.02,
+    second_scale: 3.0,
+    keep: 0.99,
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+};
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_equal_composed() {
+    let Some(engine) = on_host() else { return };
+    let device = Cpu::default();
+    for shape in [(1, 1), (70, 301)] {
+        let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
+        let buffers = moments
+            .each_ref()
+            .map(|moment| cuda::moment(&engine, moment).unwrap());
+        let spans = buffers.each_ref().map(Cpu::span_of);
+        let (mut found, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
+        let gradient: Matrix<Cpu> = random_matrix(shape, 4);
+        let mut gradients = (found.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
+        let norm = cuda::norm(&engine, &mut gradients, &[&found, &found]).unwrap();
+        let plain = Cpu::try_gradient_norm(&mut gradients, &[&found, &found]).unwrap();
+        assert_close(&norm.as_vec(), &[plain.read()], 1e-5);
+        let before = found.clone();
+        let scale = Figure::Known(0.7);
+        let scale_there = cuda::on_device(&device, &scale).unwrap();
+        cuda::update(&engine, &mut found, spans, &scale_there, &mut gradients, UPDATE).unwrap();
+        assert_eq!(before.as_vec(), expected.as_vec(), "what others hold stays");
+        let [first, second] = &mut moments;
+        composed_update(&mut expected, gradient, [first, second], &scale, UPDATE).unwrap();
+        let of_buffer = |buffer| cuda::moment_values(&engine, &device, buffer, shape).unwrap();
+        for (found, expected) in [
+            (found.clone(), expected),
+            (of_buffer(&buffers[0]), moments[0].clone()),
+            (of_buffer(&buffers[1]), moments[1].clone()),
+        ] {
+            assert_close(&found.as_vec(), &expected.as_vec(), 1e-5);
+        }
+        cuda::follow(&engine, spans[0], Cpu::span(&found), 0.9).unwrap();
+        let [mut average, _] = moments;
+        composed_average(&mut average, &found, 0.9).unwrap();
+        assert_close(&of_buffer(&buffers[0]).as_vec(), &average.as_vec(), 1e-5);
+    }
+}
+
 #[test]
 fn fused_equals_composed() {
-    let update = Update {
-        rate: 0.02,
-        second_scale: 3.0,
-        keep: 0.99,
-        beta1: 0.9,
-        beta2: 0.999,
-        epsilon: 1e-8,
-    };
+    let update = UPDATE;
     let scale = Figure::Known(0.7);
     let shape = (70, 301); // more than one piece
     let mut expected_moments = Moments {
@@ -103,7 +145,8 @@ fn fused_equals_composed() {
         update,
     };
     Cpu::try_update(vec![change], &scale, &mut gradients).unwrap();
-    composed_update(&mut expected, gradient, &mut expected_moments, &scale, update).unwrap();
+    let Moments { first, second } = &mut expected_moments;
+    composed_update(&mut expected, gradient, [first, second], &scale, update).unwrap();
     for (fused, expected) in [
         (fused.as_vec(), expected),
         (fused_moments.first, expected_moments.first),
@@ -169,7 +212,15 @@ fn clipping_that_nobody_waits_for_is_the_same() {
                 second: random_matrix((3, 3), 6).square(),
             };
             let mut value = device.tensor_from_vec(values[0].as_vec(), (3, 3));
-            composed_update(&mut value, gradients.get(values[0]), &mut moments, &scale, update).unwrap();
+            let [first, second] = [&mut moments.first, &mut moments.second];
+            composed_update(
+                &mut value,
+                gradients.get(values[0]),
+                [first, second],
+                &scale,
+                update,
+            )
+            .unwrap();
             value.as_vec()
         });
         assert_close(&updated[1], &updated[0], 1e-5);

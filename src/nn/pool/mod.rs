@@ -1,6 +1,8 @@
 //! Pooling: the maximum of every window, the mean of every map.
 
 pub(super) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

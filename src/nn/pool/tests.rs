@@ -1,6 +1,7 @@
 //! Tests of pooling: by its definition, fused against composed, by finite differences.
 
 use super::*;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::maps::{assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
 use crate::nn::window::Padding;
@@ -101,4 +102,27 @@ fn gradients_are_slopes() {
     let mean = |x: Images<Cpu>| probe(global_mean(x.leaky_trace()).unwrap());
     let slopes = differences(&x, |x| mean(x).array());
     assert_close("mean", &mean(x.clone()).backward().get(&x), &slopes, 1e-3);
+}
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_follow_the_definition() {
+    let Some(engine) = on_host() else { return };
+    for seed in 200..220 {
+        let (x, window) = random_case(seed);
+        let kernels = cuda::max_pool(engine.clone(), x.leaky_trace(), window).unwrap();
+        assert_close("maximum", &kernels.retaped(), &by_definition(&x, window), 0.0);
+        let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
+        let kernels = probe(kernels).backward();
+        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-6);
+        let kernels = cuda::global_mean(engine.clone(), x.leaky_trace()).unwrap();
+        let composed = composed_mean(x.leaky_trace()).unwrap();
+        assert_close("mean", &kernels.retaped(), &composed.retaped(), 1e-5);
+        let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
+        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
+    }
+    let equal: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
+    let y = cuda::max_pool(engine, equal.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&equal);
+    assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
 }

@@ -5,6 +5,8 @@
 //! that is handed out twice would run twice.
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 #[cfg(test)]
 mod tests;
 

@@ -1,6 +1,8 @@
 //! What decoders do with whole rows of a matrix: look them up, lay them under others, drop some of their elements.
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+pub(super) mod cuda;
 #[cfg(test)]
 mod tests;
 
@@ -86,8 +88,7 @@ pub trait RowsKernel: Device<f32> {
     where
         Self: Backend,
     {
-        let factors = x.device().try_tensor_from_vec(factors, *x.shape())?;
-        x.try_mul(factors)
+        composed_scale(x, factors)
     }
 }
 
@@ -194,6 +195,14 @@ fn composed_concat<D: Backend, T: Tape<f32, D> + Merge<T>>(
     parts.try_fold(first.put_tape(tape), |rows, part| {
         (rows, part).try_concat_along(Axis::<0>)
     })
+}
+
+fn composed_scale<D: Backend, T: Tape<f32, D>>(
+    x: Matrix<D, T>,
+    factors: Vec<f32>,
+) -> DeviceResult<D, Matrix<D, T>> {
+    let factors = x.device().try_tensor_from_vec(factors, *x.shape())?;
+    x.try_mul(factors)
 }
 
 fn composed_mean<D: Backend, T: Tape<f32, D>>(

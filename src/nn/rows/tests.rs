@@ -92,3 +92,69 @@ proptest! {
         }
     }
 }
+
+/// The GPU's kernels, run on the CPU. Every tensor is used twice, so that a gradient must be added to one that is there.
+mod kernels {
+    use super::*;
+    use crate::nn::kernels::on_host;
+
+    #[test]
+    fn gather_and_scatter() {
+        let Some(engine) = on_host() else { return };
+        let rows = [3, 0, 3, 6, 1, 3];
+        let table = random_matrix((7, 5), 1);
+        let sums = random_matrix((6, 5), 2);
+        let kernels = {
+            let gathered = cuda::gather(engine.clone(), table.leaky_trace(), &rows).unwrap();
+            cuda::add_gathered(
+                engine,
+                gathered.try_add(sums.clone()).unwrap(),
+                table.leaky_trace(),
+                &rows,
+            )
+            .unwrap()
+        };
+        let composed = {
+            let gathered = composed_gather(table.leaky_trace(), &rows).unwrap();
+            let twice = gathered.try_add(sums.clone()).unwrap();
+            twice
+                .try_add(composed_gather(table.leaky_trace(), &rows).unwrap())
+                .unwrap()
+        };
+        assert_same(run(kernels, &[&table, &sums]), run(composed, &[&table, &sums]));
+    }
+
+    #[test]
+    fn split_and_join() {
+        let Some(engine) = on_host() else { return };
+        let x = random_matrix((6, 3), 1);
+        let factors = random_matrix((6, 3), 2).as_vec();
+        let scaled = cuda::scale_elements(engine.clone(), x.leaky_trace(), factors.clone()).unwrap();
+        let (parts, tape) = cuda::split(engine.clone(), scaled, &[3, 1, 2]).unwrap();
+        assert_eq!(parts[1].shape(), &(1, 3));
+        let kernels = cuda::concat(engine, parts, tape).unwrap();
+        let composed = composed_scale(x.leaky_trace(), factors).unwrap();
+        assert_same(run(kernels, &[&x]), run(composed, &[&x]));
+    }
+
+    #[test]
+    fn means_and_nonlinearities() {
+        let Some(engine) = on_host() else { return };
+        let x = random_matrix((12, 5), 1);
+        for size in [1, 3, 12] {
+            let kernels = cuda::means(engine.clone(), x.leaky_trace(), size).unwrap();
+            let composed = composed_mean(x.leaky_trace(), size).unwrap();
+            assert_same(run(kernels, &[&x]), run(composed, &[&x]));
+        }
+        for activation in [
+            Activation::None,
+            Activation::Relu,
+            Activation::Relu6,
+            Activation::Tanh,
+        ] {
+            let kernels = cuda::activated(engine.clone(), x.leaky_trace(), activation).unwrap();
+            let composed = activation.composed(x.leaky_trace()).unwrap();
+            assert_same(run(kernels, &[&x]), run(composed, &[&x]));
+        }
+    }
+}

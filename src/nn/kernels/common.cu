@@ -1,0 +1,82 @@
+// What the kernels share. They are compiled together, as one program, when a GPU is first used.
+//
+// A kernel is plain enough to be compiled for the CPU as well, where the tests run it: no atomics, no warps, nothing but
+// threads of a block that wait for each other. So every sum is made in the same order each time, to the same bits.
+
+/// A number of values, which may be more than an int holds.
+typedef long long Count;
+
+/// Threads of a block whose threads work together; `Call::of_blocks` starts so many.
+#define THREADS 256
+
+/// Takes `at` over all values of the grid.
+#define EACH(at, count) \
+    for (Count at = (Count)blockIdx.x * blockDim.x + threadIdx.x; at < (count); at += (Count)gridDim.x * blockDim.x)
+
+/// Where a window walks: sizes in pixels, output pixels numbered photo after photo, row after row.
+#define WALK int height, int width, int rows, int columns, int kernel_height, int kernel_width, int stride, int top, int left
+
+/// `INFINITY` is of a header that the run-time compiler does not have.
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+
+/// Codes as `Activation::code` gives them.
+enum { NONE = 0, RELU = 1, RELU6 = 2, TANH = 3 };
+
+static __device__ float sigmoid(float x)
+{
+    return 1.0f / (1.0f + expf(-x));
+}
+
+/// Comparisons the way round that leaves a NaN a NaN.
+static __device__ float activated(float x, int activation)
+{
+    switch (activation) {
+    case RELU: return x < 0.0f ? 0.0f : x;
+    case RELU6: return x < 0.0f ? 0.0f : (x > 6.0f ? 6.0f : x);
+    case TANH: return tanhf(x);
+    default: return x;
+    }
+}
+
+/// The slope of an activation where its output is `y`.
+static __device__ float slope(float y, int activation)
+{
+    switch (activation) {
+    case RELU: return y > 0.0f ? 1.0f : 0.0f;
+    case RELU6: return y > 0.0f && y < 6.0f ? 1.0f : 0.0f;
+    case TANH: return 1.0f - y * y;
+    default: return 1.0f;
+    }
+}
+
+/// The sum over the threads of a block, for all of them.
+static __device__ float block_sum(float value)
+{
+    __shared__ float values[THREADS];
+    values[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) values[threadIdx.x] += values[threadIdx.x + half];
+        __syncthreads();
+    }
+    float sum = values[0];
+    __syncthreads();
+    return sum;
+}
+
+/// The largest over the threads of a block, for all of them.
+static __device__ float block_maximum(float value)
+{
+    __shared__ float values[THREADS];
+    values[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (threadIdx.x < half) values[threadIdx.x] = fmaxf(values[threadIdx.x], values[threadIdx.x + half]);
+        __syncthreads();
+    }
+    float largest = values[0];
+    __syncthreads();
+    return largest;
+}

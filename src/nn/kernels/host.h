@@ -1,0 +1,108 @@
+// Enough of CUDA to run kernels on the CPU, as the tests do: compiled before the kernels, as C++17.
+//
+// Threads of a block that wait for each other are fibers, which take turns; those of other kernels are calls.
+
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <ucontext.h>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__ static thread_local
+#define __align__(bytes) alignas(bytes)
+
+struct Index { unsigned x, y, z; };
+static thread_local Index threadIdx, blockIdx, blockDim, gridDim;
+
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack;
+    bool done;
+};
+
+static thread_local ucontext_t those_who_wait;
+static thread_local Fiber *running;
+static thread_local std::function<void()> work;
+
+/// Lets the others come this far.
+static void __syncthreads()
+{
+    swapcontext(&running->context, &those_who_wait);
+}
+
+static void run_fiber()
+{
+    work();
+    running->done = true;
+}
+
+static void begin(Fiber &fiber)
+{
+    fiber.stack.resize(1 << 16);
+    fiber.done = false;
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.data();
+    fiber.context.uc_stack.ss_size = fiber.stack.size();
+    fiber.context.uc_link = &those_who_wait;
+    makecontext(&fiber.context, run_fiber, 0);
+}
+
+static void go_on(Fiber &fiber, unsigned thread)
+{
+    threadIdx.x = thread;
+    running = &fiber;
+    swapcontext(&those_who_wait, &fiber.context);
+}
+
+/// One block. If the first thread never waits, none does.
+static void run_block(unsigned threads)
+{
+    static thread_local std::vector<Fiber> fibers;
+    fibers.resize(threads);
+    begin(fibers[0]);
+    go_on(fibers[0], 0);
+    if (fibers[0].done) {
+        for (threadIdx.x = 1; threadIdx.x < threads; threadIdx.x++) work();
+        return;
+    }
+    for (unsigned thread = 1; thread < threads; thread++) {
+        begin(fibers[thread]);
+        go_on(fibers[thread], thread);
+    }
+    for (bool waiting = true; waiting;) {
+        waiting = false;
+        for (unsigned thread = 0; thread < threads; thread++) {
+            if (fibers[thread].done) continue;
+            go_on(fibers[thread], thread);
+            waiting = waiting || !fibers[thread].done;
+        }
+    }
+}
+
+template <class... A, std::size_t... At>
+static void run(void (*kernel)(A...), const unsigned *blocks, unsigned threads, void **arguments, std::index_sequence<At...>)
+{
+    work = [&] { kernel(*static_cast<A *>(arguments[At])...); };
+    gridDim = {blocks[0], blocks[1], 1};
+    blockDim = {threads, 1, 1};
+    for (blockIdx.y = 0; blockIdx.y < blocks[1]; blockIdx.y++)
+        for (blockIdx.x = 0; blockIdx.x < blocks[0]; blockIdx.x++) run_block(threads);
+}
+
+template <class... A>
+static void run(void (*kernel)(A...), const unsigned *blocks, unsigned threads, void **arguments)
+{
+    run(kernel, blocks, threads, arguments, std::index_sequence_for<A...>());
+}
+
+/// What the tests call a kernel by.
+#define ON_HOST(kernel)                                                                              \
+    extern "C" void on_host_##kernel(const unsigned *blocks, unsigned threads, void **arguments)     \
+    {                                                                                                \
+        run(kernel, blocks, threads, arguments);                                                     \
+    }

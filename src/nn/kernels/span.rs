@@ -1,0 +1,104 @@
+//! Where values lie in a device's memory.
+
+use std::ops::Range;
+
+/// Values in a row. What an address means only the device knows; nobody reads from it here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    address: u64,
+    len: usize,
+}
+
+impl Span {
+    /// Nothing, which kernels are told by a null pointer.
+    pub(crate) const NONE: Self = Self { address: 0, len: 0 };
+
+    /// `len` values from `address` on.
+    pub(super) fn new(address: u64, len: usize) -> Self {
+        Self { address, len }
+    }
+
+    pub(crate) fn address(self) -> u64 {
+        self.address
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Some of the values.
+    ///
+    /// # Panics
+    /// Where there are not so many.
+    pub(crate) fn part(self, values: Range<usize>) -> Self {
+        assert!(
+            values.start <= values.end && values.end <= self.len,
+            "{values:?} of {} values",
+            self.len
+        );
+        Self {
+            address: self.address + (values.start * size_of::<f32>()) as u64,
+            len: values.len(),
+        }
+    }
+
+    /// Some rows of a matrix of so many columns.
+    pub(crate) fn rows(self, rows: Range<usize>, columns: usize) -> Self {
+        self.part(rows.start * columns..rows.end * columns)
+    }
+}
+
+/// A factor of a matrix product: values row after row, read as they lie or transposed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operand {
+    pub(super) span: Span,
+    /// Rows and columns as they lie.
+    pub(super) lies: (usize, usize),
+    pub(super) order: Order,
+}
+
+/// How a matrix is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    AsItLies,
+    Transposed,
+}
+
+impl Operand {
+    /// # Panics
+    /// Where there are fewer values than that.
+    pub(crate) fn new(span: Span, rows: usize, columns: usize) -> Self {
+        Self {
+            span: span.part(0..rows * columns),
+            lies: (rows, columns),
+            order: Order::AsItLies,
+        }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        let order = match self.order {
+            Order::AsItLies => Order::Transposed,
+            Order::Transposed => Order::AsItLies,
+        };
+        Self { order, ..self }
+    }
+
+    /// Rows and columns as they are read.
+    pub(super) fn shape(self) -> (usize, usize) {
+        match self.order {
+            Order::AsItLies => self.lies,
+            Order::Transposed => (self.lies.1, self.lies.0),
+        }
+    }
+}
+
+/// Rows, inner dimension and columns of the product of two factors.
+///
+/// # Panics
+/// Where they, or what is to hold the product, do not fit together.
+pub(super) fn product_shape(out: Span, a: Operand, b: Operand) -> (usize, usize, usize) {
+    let ((rows, inner), (depth, columns)) = (a.shape(), b.shape());
+    assert_eq!(inner, depth, "inner dimensions of a matrix product");
+    assert_eq!(out.len(), rows * columns, "room for a product");
+    (rows, inner, columns)
+}

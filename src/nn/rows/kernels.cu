@@ -1,0 +1,119 @@
+// Values and rows: what stands around the matrix products.
+
+extern "C" __global__ void copy_values(const float *from, float *to, Count count)
+{
+    EACH(at, count) to[at] = from[at];
+}
+
+extern "C" __global__ void add_values(const float *from, float *to, Count count)
+{
+    EACH(at, count) to[at] += from[at];
+}
+
+/// `to += scale * from`; the scale, a single number, has never left the GPU.
+extern "C" __global__ void add_scaled(const float *from, const float *scale, float *to, Count count)
+{
+    EACH(at, count) to[at] += *scale * from[at];
+}
+
+extern "C" __global__ void scale_values(const float *from, const float *scale, float *to, Count count)
+{
+    EACH(at, count) to[at] = *scale * from[at];
+}
+
+extern "C" __global__ void multiply_values(const float *from, const float *factors, float *to, Count count)
+{
+    EACH(at, count) to[at] = from[at] * factors[at];
+}
+
+extern "C" __global__ void add_multiplied(const float *from, const float *factors, float *to, Count count)
+{
+    EACH(at, count) to[at] += from[at] * factors[at];
+}
+
+extern "C" __global__ void activate(const float *from, float *to, int activation, Count count)
+{
+    EACH(at, count) to[at] = activated(from[at], activation);
+}
+
+/// Adds a row of biases to every row and applies the nonlinearity.
+extern "C" __global__ void finish_rows(float *values, const float *bias, int columns, int activation, Count count)
+{
+    EACH(at, count) values[at] = activated(values[at] + bias[at % columns], activation);
+}
+
+/// `gradient` after an activation whose outputs these are becomes the gradient before it.
+extern "C" __global__ void undo_activation(float *gradient, const float *outputs, int activation, Count count)
+{
+    EACH(at, count) gradient[at] *= slope(outputs[at], activation);
+}
+
+/// Threads side by side in `column_sums`, a column each; the others of a block take every eighth row.
+#define SIDE_BY_SIDE 32
+
+/// Sums of columns: block (x, y) makes those of 32 columns over the y-th `band` of rows, `sums` [bands, columns].
+/// Called on the sums of the bands again, with `accumulate`, it adds up the whole.
+extern "C" __global__ void column_sums(
+    const float *rows, float *sums, int height, int columns, int band, int accumulate)
+{
+    __shared__ float parts[THREADS];
+    int side = threadIdx.x % SIDE_BY_SIDE, lane = threadIdx.x / SIDE_BY_SIDE;
+    int column = blockIdx.x * SIDE_BY_SIDE + side;
+    Count first = (Count)blockIdx.y * band;
+    Count end = first + band < height ? first + band : height;
+    float sum = 0.0f;
+    if (column < columns)
+        for (Count row = first + lane; row < end; row += THREADS / SIDE_BY_SIDE) sum += rows[row * columns + column];
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (lane > 0 || column >= columns) return;
+    for (int other = 1; other < THREADS / SIDE_BY_SIDE; other++) sum += parts[other * SIDE_BY_SIDE + side];
+    float *out = &sums[(Count)blockIdx.y * columns + column];
+    *out = accumulate ? *out + sum : sum;
+}
+
+extern "C" __global__ void gather_rows(
+    const float *table, const unsigned *rows, float *gathered, int columns, Count count)
+{
+    EACH(at, count) gathered[at] = table[(Count)rows[at / columns] * columns + at % columns];
+}
+
+extern "C" __global__ void add_gathered_rows(
+    const float *table, const unsigned *rows, const float *terms, float *sums, int columns, Count count)
+{
+    EACH(at, count) sums[at] = terms[at] + table[(Count)rows[at / columns] * columns + at % columns];
+}
+
+/// The way back of gathering. Terms for one row of the table are added up by one thread, in order: `wanted` lists the
+/// rows of the table, those of `order` from `starts[i]` to `starts[i + 1]` go to the i-th of them.
+extern "C" __global__ void scatter_rows(const float *terms, float *table, const unsigned *wanted,
+    const unsigned *starts, const unsigned *order, int columns, Count count)
+{
+    EACH(at, count) {
+        Count which = at / columns, column = at % columns;
+        float sum = 0.0f;
+        for (unsigned next = starts[which]; next < starts[which + 1]; next++)
+            sum += terms[(Count)order[next] * columns + column];
+        table[(Count)wanted[which] * columns + column] += sum;
+    }
+}
+
+/// The mean of each `size` neighbouring rows.
+extern "C" __global__ void mean_of_groups(const float *rows, float *means, int size, int columns, Count count)
+{
+    EACH(at, count) {
+        const float *group = rows + at / columns * size * columns + at % columns;
+        float sum = 0.0f;
+        for (int row = 0; row < size; row++) sum += group[(Count)row * columns];
+        means[at] = sum / size;
+    }
+}
+
+/// The way back of `mean_of_groups`: adds its share of a mean's gradient to each row.
+extern "C" __global__ void spread_to_groups(const float *means, float *rows, int size, int columns, Count count)
+{
+    EACH(at, count) {
+        Count row = at / columns;
+        rows[at] += means[row / size * columns + at % columns] / size;
+    }
+}
