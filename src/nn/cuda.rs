@@ -2,13 +2,13 @@
 //! operation, as `src/nn/*/cuda.rs`.
 
 use super::activation::Activation;
-use super::attention::{Attended, AttentionKernel, composed_attention};
 use super::backend::{Backend, DeviceResult, Images, Matrix, Scalar};
 use super::fixed::FixedKernel;
 use super::frozen::{Frozen, FrozenKernel, FrozenLayer};
-use super::linear::Linear;
+use super::linear::{Linear, LinearKernel};
 use super::lstm::{Lstm, LstmState};
 use super::pace::{Figure, Pace};
+use super::recurrence::RecurrenceKernel;
 use dfdx::prelude::*;
 use std::num::NonZeroUsize;
 
@@ -24,41 +24,6 @@ impl Pace for Cuda {
 
     fn figure(scalar: Scalar<Self>) -> Figure<Self> {
         Figure::OnDevice(scalar)
-    }
-}
-
-/// The regions of a batch of photos, as [`composed_attention`] reads them.
-#[derive(Clone, Debug)]
-pub struct CudaSight {
-    keys: Matrix<Cuda>,
-    values: Matrix<Cuda>,
-    regions: usize,
-}
-
-impl AttentionKernel for Cuda {
-    type Sight = CudaSight;
-
-    fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> DeviceResult<Self, CudaSight> {
-        Ok(CudaSight {
-            keys,
-            values,
-            regions,
-        })
-    }
-
-    fn try_attend<T: Tape<f32, Self> + Merge<T>>(
-        queries: Matrix<Self, T>,
-        sight: &CudaSight,
-        score: &Matrix<Self>,
-        photos: &[usize],
-    ) -> DeviceResult<Self, Attended<Self, T>> {
-        composed_attention(
-            queries,
-            (&sight.keys, &sight.values),
-            sight.regions,
-            score,
-            photos,
-        )
     }
 }
 
@@ -87,7 +52,16 @@ impl FixedKernel for Cuda {
         inputs: Matrix<Self>,
         state: LstmState<Self>,
     ) -> DeviceResult<Self, LstmState<Self>> {
-        layer.step(inputs, state)
+        let gates = Self::try_linear(
+            inputs,
+            &layer.input_weight.value,
+            &layer.bias.value,
+            Activation::None,
+        )?;
+        let recurrent = (layer.hidden_weight.value.clone(), 0..layer.hidden());
+        let gates = Self::try_add_products(gates, &[(&state.hidden, &recurrent)])?;
+        let (hidden, cell) = Self::try_lstm_cell(gates, &state.cell)?;
+        Ok(LstmState { hidden, cell })
     }
 }
 

@@ -10,6 +10,8 @@
 //! ```
 
 mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
 mod row;
 #[cfg(test)]
 mod tests;

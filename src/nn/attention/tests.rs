@@ -1,6 +1,7 @@
 //! Tests of attention: fused against composed, values and gradients.
 
 use super::*;
+use crate::nn::kernels::on_host;
 use crate::nn::testing::{assert_close, probe, random_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -63,4 +64,28 @@ fn weights_that_add_up_to_one_everywhere_cost_nothing() {
     // The third caption now looks at its first region only: 0² and 1² of six.
     let uneven = [&even[..4], &[1.0, 0.0], &even[6..]].concat();
     assert!((penalty(uneven) - 1.0 / 6.0).abs() < 1e-6);
+}
+
+/// The GPU's kernels, run on the CPU; a photo that several look at, one that nobody does.
+#[test]
+fn kernels_equal_composed() {
+    let Some(engine) = on_host() else { return };
+    for (regions, attention, hidden) in [(2, 1, 1), (5, 19, 7), (3, 300, 260)] {
+        let photos = [3, 0, 3, 1, 3];
+        let (keys, values) = (
+            random_matrix((4 * regions, attention), 1),
+            random_matrix((4 * regions, hidden), 2),
+        );
+        let queries = random_matrix((photos.len(), attention), 3);
+        let score = random_matrix((attention, 1), 4);
+        let seen = (&keys, &values);
+        let kernels = |queries| cuda::fused(engine.clone(), queries, seen, regions, &score, &photos).unwrap();
+        let composed =
+            |queries| composed_attention(queries, (&keys, &values), regions, &score, &photos).unwrap();
+        let found = run(kernels, &queries, (&keys, &values), &score);
+        let expected = run(composed, &queries, (&keys, &values), &score);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_close(found, expected, 1e-5);
+        }
+    }
 }

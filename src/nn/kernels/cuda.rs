@@ -164,9 +164,15 @@ fn compile() -> Result<BTreeMap<&'static str, Kernel>, LoadError> {
 
 /// Lets the driver keep what is freed, for whatever size is asked for next.
 ///
+/// Where the driver has no pool, everything is given back at once.
+///
 /// dfdx keeps freed memory by its exact size, of which packed captions have a new one in every batch: it would pile up.
 fn keep_freed_memory(dfdx: &Cuda, device: &CudaDevice) -> Result<(), LoadError> {
     dfdx.try_disable_cache()?;
+    let pools = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
+    if device.attribute(pools)? == 0 {
+        return Ok(());
+    }
     let (mut pool, mut all) = (std::ptr::null_mut(), u64::MAX);
     let threshold = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
     // SAFETY: both write to, or read from, what is handed to them here; the attribute is a 64-bit number.

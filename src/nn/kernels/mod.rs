@@ -20,7 +20,7 @@ use super::product::Existing;
 use dfdx::prelude::{Device, Gradients, HasErr, Shape, Storage, Tensor};
 
 /// All sources, compiled together; what they share comes first.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     include_str!("common.cu"),
     include_str!("../rows/kernels.cu"),
     include_str!("../conv2d/kernels.cu"),
@@ -28,6 +28,7 @@ const SOURCES: [&str; 8] = [
     include_str!("../pool/kernels.cu"),
     include_str!("../lstm/kernels.cu"),
     include_str!("../cross_entropy/kernels.cu"),
+    include_str!("../attention/kernels.cu"),
     include_str!("../optimiser/kernels.cu"),
 ];
 

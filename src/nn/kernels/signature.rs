@@ -80,6 +80,7 @@ mod tests {
             include_str!("../pool/cuda.rs"),
             include_str!("../lstm/cuda.rs"),
             include_str!("../cross_entropy/cuda.rs"),
+            include_str!("../attention/cuda.rs"),
             include_str!("../optimiser/cuda.rs"),
             include_str!("steps.rs"),
         ];
