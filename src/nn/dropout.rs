@@ -1,7 +1,6 @@
 //! Dropout (Srivastava et al. 2014), with masks from a stream that a resumed training finds again.
 
 use super::backend::{Backend, DeviceResult, Matrix};
-use super::rows::scale_elements;
 use dfdx::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -39,27 +38,81 @@ impl<'a> Dropout<'a> {
         if self.rate == 0.0 {
             return Ok(rows);
         }
-        let mask = self.mask(rows.shape().num_elements());
-        scale_elements(rows, mask)
+        let mask = Mask::new(self.rate, self.stream, rows.shape().num_elements());
+        D::try_drop(rows, &mask)
+    }
+}
+
+/// Elements that a word of the stream decides on.
+const DRAWS_OF_A_WORD: usize = 2;
+
+/// Which of `len` elements are dropped: what a stream would draw from where it stands. A device may draw it itself.
+///
+/// Sixteen random bits decide an element, the lower ones of a word first: the rate is met to one part in 65,536.
+#[derive(Clone, Debug)]
+pub struct Mask {
+    pub(super) stream: ChaCha8Rng,
+    rate: f32,
+    pub(super) len: usize,
+}
+
+impl Mask {
+    /// Takes what it needs from `stream`.
+    pub(super) fn new(rate: f32, stream: &mut ChaCha8Rng, len: usize) -> Self {
+        let mask = Self {
+            stream: stream.clone(),
+            rate,
+            len,
+        };
+        let drawn = len.div_ceil(DRAWS_OF_A_WORD) as u128;
+        stream.set_word_pos(stream.get_word_pos() + drawn);
+        mask
     }
 
-    /// Sixteen random bits decide an element: the rate is met to one part in 65,536.
-    fn mask(&mut self, len: usize) -> Vec<f32> {
-        let drop_below = (self.rate * 65536.0) as u32;
-        let kept = 1.0 / (1.0 - self.rate);
-        let mut mask = Vec::with_capacity(len + 1);
-        while mask.len() < len {
-            let bits = self.stream.next_u32();
-            mask.extend([bits & 0xffff, bits >> 16].map(|draw| if draw < drop_below { 0.0 } else { kept }));
+    /// An element whose bits are less than this is dropped.
+    pub(super) fn drop_below(&self) -> u32 {
+        (self.rate * 65536.0) as u32
+    }
+
+    /// What the others are multiplied by.
+    pub(super) fn kept(&self) -> f32 {
+        1.0 / (1.0 - self.rate)
+    }
+
+    /// A factor for every element.
+    pub(super) fn factors(&self) -> Vec<f32> {
+        let (mut stream, drop_below, kept) = (self.stream.clone(), self.drop_below(), self.kept());
+        let mut factors = Vec::with_capacity(self.len + 1);
+        while factors.len() < self.len {
+            let bits = stream.next_u32();
+            factors
+                .extend([bits & 0xffff, bits >> 16].map(|draw| if draw < drop_below { 0.0 } else { kept }));
         }
-        mask.truncate(len);
-        mask
+        factors.truncate(self.len);
+        factors
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is dropped first and second is what one draw of both would drop.
+    #[test]
+    fn the_stream_goes_on_where_the_mask_ends() {
+        let ones = |len: usize| Cpu::default().tensor_from_vec(vec![1.0; len], (1, len));
+        let (mut stream, mut whole) = (random_stream(1, "test", 0), random_stream(1, "test", 0));
+        let mut dropout = Dropout::new(0.5, &mut stream);
+        let parts = [6, 37, 8].map(|len| dropout.apply(ones(len)).unwrap().as_vec());
+        // The last half of a word that a mask has no use for is left out.
+        let expected = Dropout::new(0.5, &mut whole)
+            .apply(ones(6 + 38 + 8))
+            .unwrap()
+            .as_vec();
+        assert_eq!(parts[0], expected[..6]);
+        assert_eq!(parts[1], expected[6..43]);
+        assert_eq!(parts[2], expected[44..]);
+    }
 
     #[test]
     fn keeps_the_mean_and_repeats_itself() {

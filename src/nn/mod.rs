@@ -49,7 +49,7 @@ pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped}
 pub use conv2d::{Conv2dKernel, Convolution, conv2d};
 pub use cross_entropy::{CrossEntropyKernel, Targets, cross_entropy};
 pub use depthwise::{DepthwiseKernel, depthwise};
-pub use dropout::{Dropout, random_stream};
+pub use dropout::{Dropout, Mask, random_stream};
 pub use embedding::Embedding;
 pub use fixed::FixedKernel;
 pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights};

@@ -7,8 +7,10 @@
 use super::Matrix;
 use crate::nn::activation::Activation;
 use crate::nn::backend::DeviceResult;
+use crate::nn::dropout::Mask;
 use crate::nn::host::contiguous;
 use crate::nn::kernels::{Call, Engine, Own, Room, Span, steps};
+use crate::nn::product::Existing;
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -71,6 +73,13 @@ impl super::RowsKernel for Cuda {
         match parts.first().and_then(|first| first.device().engine()) {
             Some(engine) => concat(engine, parts, tape),
             None => super::composed_concat(parts, tape),
+        }
+    }
+
+    fn try_drop<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> DeviceResult<Self, Matrix<Self, T>> {
+        match x.device().engine() {
+            Some(engine) => drop_elements(engine, x, mask),
+            None => super::composed_scale(x, mask.factors()),
         }
     }
 
@@ -377,4 +386,65 @@ pub(super) fn scale_elements<D: Own, T: Tape<f32, D>>(
         steps::add_multiplied(&engine, gradient, factors.span(), D::gradient(gradients, &x)?)
     });
     Ok(result.put_tape(tape))
+}
+
+/// Drops what the mask's stream would draw, which the kernel draws itself, on the way back again: a mask of a batch is
+/// millions of numbers, more than a host draws in the time of a step.
+pub(super) fn drop_elements<D: Own, T: Tape<f32, D>>(
+    engine: D::Engine,
+    x: Matrix<D, T>,
+    mask: &Mask,
+) -> DeviceResult<D, Matrix<D, T>> {
+    let (x, mut tape) = x.split_tape();
+    let x = contiguous(&x, &mut tape)?;
+    let (kept, out) = steps::fresh(x.device(), *x.shape())?;
+    assert_eq!(out.len(), mask.len, "a draw for every element");
+    let drawn = Drawn {
+        key: engine.upload_indices(&key_of(mask))?,
+        mask: mask.clone(),
+        engine,
+    };
+    drawn.drop(D::span(&x), out, Existing::Overwrite)?;
+    let result = kept.clone();
+    tape.add_backward_op(move |gradients| {
+        let gradient = D::gradient(gradients, &kept)?;
+        drawn.drop(gradient, D::gradient(gradients, &x)?, Existing::Accumulate)
+    });
+    Ok(result.put_tape(tape))
+}
+
+/// A mask, and the key of its stream on the device.
+struct Drawn<E: Engine> {
+    engine: E,
+    key: E::Room,
+    mask: Mask,
+}
+
+impl<E: Engine> Drawn<E> {
+    /// `to = from` or `to += from`, but for what is dropped.
+    fn drop(&self, from: Span, to: Span, existing: Existing) -> Result<(), E::Error> {
+        let (count, key) = (to.len(), self.key.span());
+        // A thread for each block of the stream, which has 16 words.
+        self.engine.run(
+            Call::of_values("drop_values", count.div_ceil(32) + 1)
+                .values(from, count)
+                .values(to, count)
+                .values(key, key.len())
+                .count(self.mask.stream.get_word_pos() as usize)
+                .size(self.mask.drop_below() as usize)
+                .number(self.mask.kept())
+                .size(usize::from(existing == Existing::Accumulate))
+                .count(count),
+        )
+    }
+}
+
+/// The eight words of a stream's key, and the two of its number.
+fn key_of(mask: &Mask) -> Vec<usize> {
+    let number = mask.stream.get_stream();
+    let seed = mask.stream.get_seed();
+    let (words, _) = seed.as_chunks::<4>();
+    let key = words.iter().map(|word| u32::from_le_bytes(*word));
+    let number = [number as u32, (number >> 32) as u32];
+    key.chain(number).map(|word| word as usize).collect()
 }

@@ -117,3 +117,48 @@ extern "C" __global__ void spread_to_groups(const float *means, float *rows, int
         rows[at] += means[row / size * columns + at % columns] / size;
     }
 }
+
+#define ROTATED(word, by) ((word) << (by) | (word) >> (32 - (by)))
+
+#define QUARTER_ROUND(a, b, c, d)                                                                    \
+    a += b, d = ROTATED(d ^ a, 16), c += d, b = ROTATED(b ^ c, 12);                                  \
+    a += b, d = ROTATED(d ^ a, 8), c += d, b = ROTATED(b ^ c, 7)
+
+/// A block of the stream ChaCha8 (Bernstein 2008, with 8 rounds), as the host draws it: `key` has eight words of a key and
+/// two of the stream's number.
+static __device__ void chacha8(const unsigned *key, unsigned long long block, unsigned *words)
+{
+    const unsigned start[16] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u, key[0], key[1], key[2], key[3],
+        key[4], key[5], key[6], key[7], (unsigned)block, (unsigned)(block >> 32), key[8], key[9]};
+    for (int at = 0; at < 16; at++) words[at] = start[at];
+    for (int two_rounds = 0; two_rounds < 4; two_rounds++) {
+        QUARTER_ROUND(words[0], words[4], words[8], words[12]);
+        QUARTER_ROUND(words[1], words[5], words[9], words[13]);
+        QUARTER_ROUND(words[2], words[6], words[10], words[14]);
+        QUARTER_ROUND(words[3], words[7], words[11], words[15]);
+        QUARTER_ROUND(words[0], words[5], words[10], words[15]);
+        QUARTER_ROUND(words[1], words[6], words[11], words[12]);
+        QUARTER_ROUND(words[2], words[7], words[8], words[13]);
+        QUARTER_ROUND(words[3], words[4], words[9], words[14]);
+    }
+    for (int at = 0; at < 16; at++) words[at] += start[at];
+}
+
+/// Dropout with a mask that is drawn here, from word `first` of a stream on: the lower half of a word decides on one value,
+/// the upper on the next. A thread for each block of 16 words.
+extern "C" __global__ void drop_values(const float *from, float *to, const unsigned *key, Count first, int drop_below,
+    float kept, int accumulate, Count count)
+{
+    Count first_block = first / 16, end_block = (first + (count + 1) / 2 + 15) / 16;
+    EACH(block, end_block - first_block) {
+        unsigned words[16];
+        chacha8(key, first_block + block, words);
+        Count place = 2 * ((first_block + block) * 16 - first);
+        for (int half = 0; half < 32; half++, place++) {
+            if (place < 0 || place >= count) continue;
+            unsigned draw = words[half / 2] >> 16 * (half % 2) & 0xffffu;
+            float value = draw < (unsigned)drop_below ? 0.0f : kept * from[place];
+            to[place] = accumulate ? to[place] + value : value;
+        }
+    }
+}

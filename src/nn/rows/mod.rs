@@ -8,6 +8,7 @@ mod tests;
 
 use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Matrix};
+use super::dropout::Mask;
 use dfdx::prelude::*;
 
 /// Operations on rows. The defaults are composed of dfdx operations and so run on any device; they say what a kernel of
@@ -78,6 +79,14 @@ pub trait RowsKernel: Device<f32> {
         Self: Backend,
     {
         composed_concat(parts, tape)
+    }
+
+    /// Drops elements; the mask is as long as `x` has elements.
+    fn try_drop<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> Result<Matrix<Self, T>, Self::Err>
+    where
+        Self: Backend,
+    {
+        Self::try_scale_elements(x, mask.factors())
     }
 
     /// Each element times its own constant, which has no gradient.
@@ -152,7 +161,8 @@ pub fn add_gathered<D: Backend, T: Tape<f32, D> + Merge<T>>(
 }
 
 /// See [`RowsKernel::try_scale_elements`].
-pub(super) fn scale_elements<D: Backend, T: Tape<f32, D>>(
+#[cfg(test)]
+fn scale_elements<D: Backend, T: Tape<f32, D>>(
     x: Matrix<D, T>,
     factors: Vec<f32>,
 ) -> DeviceResult<D, Matrix<D, T>> {
