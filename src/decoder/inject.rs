@@ -9,7 +9,7 @@ use super::{
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
-    Regions, gather_rows,
+    Regions, concat_rows, gather_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -87,9 +87,10 @@ impl<D: Backend> OnePass<D> for Inject<D> {
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Read<D, T>> {
         let captions = batch.photos.len();
-        let image = gather_rows(self.see(regions)?, &batch.photos)?;
+        let (image, tape) = gather_rows(self.see(regions)?, &batch.photos)?.split_tape();
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
-        let inputs = (image, words).try_concat_along(Axis::<0>)?;
+        let (words, of_words) = words.split_tape();
+        let inputs = concat_rows(vec![image, words], tape.merge(of_words))?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
         let of_words: Vec<usize> = (captions..hidden.shape().0).collect();
         Ok(Read::from(noise.apply(gather_rows(hidden, &of_words)?)?))
