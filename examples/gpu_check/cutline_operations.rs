@@ -1,0 +1,294 @@
+//! Cutline's operations and their gradients.
+
+use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularisation, build};
+use cutline::nn::{
+    Activation, Adam, AdamSettings, Average, Backend, Convolution, FrozenLayer, FrozenSums, Images,
+    Initialisation, Layer, Linear, Lstm, Matrix, Packing, Padding, Parameter, StepWeight, Taped, Targets,
+    Window, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
+    gather_rows, global_mean, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
+};
+use dfdx::prelude::*;
+
+const SAME: Window = Window::square(3, 1, Padding::all(1));
+const HALVE: Window = Window::square(3, 2, Padding::all(1));
+
+pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
+    vec![
+        Check::new("convolution", 1e-4, convolutions),
+        Check::new("depthwise convolution", 1e-4, depthwise_convolution),
+        Check::new("pooling", 1e-5, pooling),
+        Check::new("linear layer", 1e-4, linear),
+        Check::new("rows", 1e-5, rows),
+        Check::new("LSTM", 1e-4, lstm),
+        Check::new("LSTM step by step", 1e-4, steps),
+        Check::new("cross-entropy", 1e-4, loss),
+        Check::new("decoders, all four", 1e-3, decoders),
+        Check::new("Adam and the average", 1e-4, adam),
+        Check::new("frozen network", 1e-4, frozen),
+    ]
+}
+
+fn convolutions<D: Backend>(device: &D) -> Result<Found, Failure> {
+    // Channels that four divides and that it does not, a pixel as window, more windows than are laid out at a time.
+    let cases = [
+        (SAME, 16, 24),
+        (HALVE, 3, 10),
+        (Window::POINTWISE, 12, 20),
+        (SAME, 130, 8),
+    ];
+    let mut found = Found::new();
+    for (window, inputs, outputs) in cases {
+        let x: Images<D> = tensor(device, "maps", (5, 29, 31, inputs))?;
+        let kernel: Matrix<D> = tensor(device, "kernel", (window.taps() * inputs, outputs))?;
+        let bias: Matrix<D> = tensor(device, "bias", (1, outputs))?;
+        let convolution = Convolution {
+            window,
+            activation: Activation::Relu,
+        };
+        let y = conv2d(x.leaky_trace(), &kernel, &bias, convolution).told()?;
+        let probe = Probe::of(y)?.and("maps", &x)?;
+        found.extend(probe.and_all([("kernel", &kernel), ("bias", &bias)])?.found());
+    }
+    Ok(found)
+}
+
+fn depthwise_convolution<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Images<D> = tensor(device, "maps", (5, 29, 31, 33))?;
+    let kernel: Matrix<D> = tensor(device, "kernel", (9, 33))?;
+    let bias: Matrix<D> = tensor(device, "bias", (1, 33))?;
+    let convolution = Convolution {
+        window: HALVE,
+        activation: Activation::Relu6,
+    };
+    let y = depthwise(x.leaky_trace(), &kernel, &bias, convolution).told()?;
+    let probe = Probe::of(y)?.and("maps", &x)?;
+    Ok(probe.and_all([("kernel", &kernel), ("bias", &bias)])?.found())
+}
+
+fn pooling<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Images<D> = tensor(device, "maps", (5, 29, 31, 33))?;
+    let largest = max_pool(x.leaky_trace(), HALVE).told()?;
+    let mean = global_mean(x.leaky_trace()).told()?;
+    Ok([
+        Probe::of(largest)?.and("maps", &x)?.found(),
+        Probe::of(mean)?.and("maps", &x)?.found(),
+    ]
+    .concat())
+}
+
+fn linear<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Matrix<D> = tensor(device, "rows", (300, 70))?;
+    let mut found = Found::new();
+    for activation in [Activation::None, Activation::Relu, Activation::Tanh] {
+        let layer = linear_layer(device, (70, 130))?;
+        let y = layer.activated(x.leaky_trace(), activation).told()?;
+        let probe = Probe::of(y)?.and("rows", &x)?;
+        found.extend(probe.and_all(named(&layer))?.found());
+    }
+    Ok(found)
+}
+
+fn linear_layer<D: Backend>(device: &D, shape: (usize, usize)) -> Result<Linear<D>, Failure> {
+    let mut stream = random_stream(1, "linear", 0);
+    Linear::new(device, "linear", shape, Initialisation::Glorot, &mut stream).told()
+}
+
+/// A layer's parameters with their names.
+fn named<D: Backend>(layer: &impl Layer<D>) -> Vec<(&str, &Matrix<D>)> {
+    let parameters = layer.parameters().into_iter();
+    parameters
+        .map(|parameter| (parameter.name.as_str(), &parameter.value))
+        .collect()
+}
+
+fn rows<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let table: Matrix<D> = tensor(device, "table", (90, 33))?;
+    let sums: Matrix<D> = tensor(device, "sums", (240, 33))?;
+    let listed = places("rows", 240, 90);
+    let gathered = gather_rows(table.leaky_trace(), &listed).told()?;
+    let added = add_gathered(
+        gathered.try_add(sums.leaky_trace()).told()?,
+        table.leaky_trace(),
+        &listed,
+    )
+    .told()?;
+    let (parts, tape) = split_rows(activated(added, Activation::Tanh).told()?, &[100, 1, 139]).told()?;
+    let joined = concat_rows(parts, tape).told()?;
+    let means = mean_of_groups(joined, 3).told()?;
+    Ok(Probe::of(means)?
+        .and_all([("table", &table), ("sums", &sums)])?
+        .found())
+}
+
+fn lstm_layer<D: Backend>(device: &D, inputs: usize, hidden: usize) -> Result<Lstm<D>, Failure> {
+    Lstm::new(device, "lstm", inputs, hidden, &mut random_stream(1, "lstm", 0)).told()
+}
+
+fn packing() -> Packing {
+    Packing::new(&[9, 9, 7, 6, 6, 5, 3, 2, 1, 1])
+}
+
+fn lstm<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
+    let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
+    let y = layer.forward(x.leaky_trace(), &packing).told()?;
+    Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
+}
+
+/// The same LSTM, put together from the pieces of a recurrence.
+fn steps<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
+    let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
+    let mut tape = Taped::<D>::default();
+    let recurrent = StepWeight::new(&layer.hidden_weight, 0..67, packing.rows(), &mut tape).told()?;
+    let gates = layer.input_layer().forward(x.clone().put_tape(tape)).told()?;
+    let (gates, mut tape) = split_rows(gates, packing.heights()).told()?;
+    let mut state = layer.zero_state(packing.sequences()).told()?;
+    let mut outputs = Vec::new();
+    for gates in gates {
+        let gates = add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).told()?;
+        (state, tape) = lstm_cell(gates, &state.cell).told()?;
+        outputs.push(state.hidden.clone());
+    }
+    let y = concat_rows(outputs, tape).told()?;
+    Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
+}
+
+fn loss<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let (count, words) = (300, 1000);
+    let x: Matrix<D> = tensor(device, "rows", (count, 64))?;
+    let layer = linear_layer(device, (64, words))?;
+    let columns = places("targets", count, words);
+    let weights = numbers("weights", count);
+    let mut found = Found::new();
+    for (smoothing, weights) in [(0.0, None), (0.1, Some(weights.as_slice()))] {
+        let targets = Targets {
+            columns: &columns,
+            weights,
+            smoothing,
+        };
+        let loss = cross_entropy(x.leaky_trace(), &layer, targets).told()?;
+        let probe = Probe::of(loss)?.and("rows", &x)?;
+        found.extend(probe.and_all(named(&layer))?.found());
+    }
+    Ok(found)
+}
+
+/// The loss of every decoder, with all of its gradients: attention is in two of them.
+fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let captions: Vec<Vec<u32>> = [5, 9, 2, 7]
+        .iter()
+        .map(|&words| {
+            places("words", words, 50)
+                .into_iter()
+                .map(|word| word as u32 + 4)
+                .collect()
+        })
+        .collect();
+    let captions = captions.iter().enumerate();
+    let batch = CaptionBatch::new(captions.map(|(photo, words)| (photo % 3, words.as_slice())));
+    let shape = DecoderShape {
+        channels: 24,
+        vocabulary: 54,
+    };
+    let mut found = Found::new();
+    for kind in DecoderKind::ALL {
+        let settings = DecoderSettings {
+            kind,
+            hidden: 32,
+            embedding: 28,
+            attention: 20,
+            coverage: 0.3,
+            ..DecoderSettings::default()
+        };
+        let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).told()?;
+        let regions = tensor(device, "regions", (3, 6, 24))?;
+        let regularisation = Regularisation {
+            label_smoothing: 0.1,
+            dropout: 0.3,
+            word_dropout: 0.1,
+            stream: &mut random_stream(1, "dropout", 0),
+        };
+        let loss = decoder
+            .training_loss(regions.leaky_trace(), &batch, regularisation)
+            .told()?;
+        let parameters = decoder.parameters();
+        let parameters = parameters
+            .iter()
+            .map(|parameter| (parameter.name.as_str(), &parameter.value));
+        let of_decoder = Probe::of(loss)?.and_all(parameters)?.found();
+        found.extend(
+            of_decoder
+                .into_iter()
+                .map(|(what, numbers)| (format!("{kind}: {what}"), numbers)),
+        );
+    }
+    Ok(found)
+}
+
+/// Ten steps down a bowl, clipped, with decay, and the average of the way.
+fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let mut parameters = [
+        Parameter::from_values(device, "weight", (70, 301), numbers("weight", 70 * 301)).told()?,
+        Parameter::from_values(device, "bias", (1, 33), numbers("bias", 33)).told()?,
+    ];
+    let settings = AdamSettings {
+        weight_decay: 0.1,
+        gradient_clip: 1.0,
+        ..AdamSettings::default()
+    };
+    let mut adam = Adam::new(settings, &parameters).told()?;
+    let mut average = Average::new(0.9, &parameters).told()?;
+    let mut norms = Vec::new();
+    for step in 0..10 {
+        let [weight, bias] = &parameters;
+        let half = |parameter: &Parameter<D>| {
+            let square = parameter.value.leaky_trace().try_square().told()?;
+            square.try_sum::<(), _>().told()
+        };
+        let loss = half(weight)?.try_add(half(bias)?).told()?;
+        let mut gradients = loss.try_backward().told()?;
+        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?);
+        average.update(&parameters, step).told()?;
+    }
+    let values = |parameters: &[Parameter<D>]| parameters.iter().flat_map(|p| p.value.as_vec()).collect();
+    let trained = values(&parameters);
+    average.exchange(&mut parameters).told()?;
+    Ok(vec![
+        ("norms of gradients".into(), norms),
+        ("values".into(), trained),
+        ("average".into(), values(&parameters)),
+    ])
+}
+
+/// Every kind of layer that published networks are made of.
+fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let sums = |window: Window, inputs: usize, outputs: usize| FrozenSums {
+        kernel: numbers("kernel", window.taps() * inputs * outputs),
+        bias: numbers("bias", outputs),
+        convolution: Convolution {
+            window,
+            activation: Activation::Relu6,
+        },
+    };
+    let layers = vec![
+        FrozenLayer::Convolution(sums(HALVE, 3, 16)),
+        FrozenLayer::Residual {
+            branch: vec![
+                FrozenLayer::Convolution(sums(Window::POINTWISE, 16, 32)),
+                FrozenLayer::Depthwise(sums(SAME, 1, 32)),
+                FrozenLayer::Convolution(sums(Window::POINTWISE, 32, 16)),
+            ],
+            shortcut: Vec::new(),
+        },
+        FrozenLayer::Rectifier(Activation::Relu),
+        FrozenLayer::MaxPool(Window::square(2, 2, Padding::NONE)),
+        FrozenLayer::Convolution(sums(SAME, 16, 40)),
+        FrozenLayer::GlobalMean,
+    ];
+    let network = device.freeze(layers).told()?;
+    let photos: Images<D> = tensor(device, "photos", (3, 64, 48, 3))?;
+    let features = D::run(&network, photos).told()?.as_vec();
+    Ok(vec![("features".into(), features)])
+}

@@ -1,0 +1,101 @@
+//! dfdx's own operations, as far as Cutline uses them.
+
+use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
+use cutline::nn::{Backend, Matrix, Taped};
+use dfdx::prelude::*;
+
+pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
+    vec![
+        Check::new("matrix product", 1e-5, product),
+        Check::new("gather and select", 1e-6, gathered),
+        Check::new("value by value", 1e-5, value_by_value),
+        Check::new("softmax and sums", 1e-5, sums),
+        Check::new("compiled while it runs: reshape, concat", 1e-6, compiled_late),
+    ]
+}
+
+fn product<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let a: Matrix<D> = tensor(device, "a", (300, 512))?;
+    let b: Matrix<D> = tensor(device, "b", (512, 700))?;
+    let y = a.leaky_trace().try_matmul(b.clone()).told()?;
+    Ok(Probe::of(y)?.and_all([("a", &a), ("b", &b)])?.found())
+}
+
+fn gathered<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let table: Matrix<D> = tensor(device, "table", (200, 33))?;
+    let rows = device
+        .try_tensor_from_vec(places("rows", 500, 200), (500,))
+        .told()?;
+    let columns = device
+        .try_tensor_from_vec(places("columns", 500, 33), (500,))
+        .told()?;
+    let gathered: Matrix<D, Taped<D>> = table.leaky_trace().try_gather(rows).told()?;
+    let selected: Tensor<(usize,), f32, D, Taped<D>> = gathered.try_select(columns).told()?;
+    Ok(Probe::of(selected)?.and("table", &table)?.found())
+}
+
+fn value_by_value<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Matrix<D> = tensor(device, "x", (70, 301))?;
+    let wide = || x.leaky_trace().try_mul(4.0).told();
+    let of = |name: &str, y: Matrix<D, Taped<D>>| -> Result<Found, Failure> {
+        let found = Probe::of(y)?.and("x", &x)?.found();
+        Ok(found
+            .into_iter()
+            .map(|(what, numbers)| (format!("{name}: {what}"), numbers))
+            .collect())
+    };
+    Ok([
+        of("sigmoid", wide()?.try_sigmoid().told()?)?,
+        of("tanh", wide()?.try_tanh().told()?)?,
+        of("rectifier", wide()?.try_relu().told()?)?,
+        of("clamp", wide()?.try_clamp(0.0, 2.0).told()?)?,
+        of("exponential", wide()?.try_exp().told()?)?,
+        of(
+            "square and root",
+            wide()?
+                .try_square()
+                .told()?
+                .try_add(1.0)
+                .told()?
+                .try_sqrt()
+                .told()?,
+        )?,
+        of(
+            "quotient",
+            wide()?
+                .try_div(wide()?.try_square().told()?.try_add(1.0).told()?)
+                .told()?,
+        )?,
+    ]
+    .concat())
+}
+
+fn sums<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Matrix<D> = tensor(device, "x", (70, 301))?;
+    let softmax = Probe::of(x.leaky_trace().try_log_softmax::<Axis<1>>().told()?)?
+        .and("x", &x)?
+        .found();
+    let rows: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_mean::<_, Axis<1>>().told()?;
+    let columns: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_sum::<_, Axis<0>>().told()?;
+    let largest: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_max::<_, Axis<1>>().told()?;
+    Ok([
+        softmax,
+        Probe::of(rows)?.and("x", &x)?.found(),
+        Probe::of(columns)?.and("x", &x)?.found(),
+        Probe::of(largest)?.and("x", &x)?.found(),
+    ]
+    .concat())
+}
+
+/// What dfdx compiles on the spot, with headers that it looks for where it was built.
+fn compiled_late<D: Backend>(device: &D) -> Result<Found, Failure> {
+    let x: Matrix<D> = tensor(device, "x", (60, 40))?;
+    let turned = x.leaky_trace().try_permute::<_, Axes2<1, 0>>().told()?;
+    let reshaped = turned.try_reshape_like(&(80, 30)).told()?;
+    let reshaped = Probe::of(reshaped)?.and("x", &x)?.found();
+    let below: Matrix<D> = device
+        .try_tensor_from_vec(numbers("below", 40 * 7), (7, 40))
+        .told()?;
+    let joined = (x.leaky_trace(), below).try_concat_along(Axis::<0>).told()?;
+    Ok([reshaped, Probe::of(joined)?.and("x", &x)?.found()].concat())
+}

@@ -1,0 +1,117 @@
+//! Training on the built-in pictures: losses of the first steps, and where 200 steps lead.
+
+use super::found::{Check, Failure, Told};
+use cutline::captioning::{EncoderSpec, Model, ModelSpec};
+use cutline::dataset::scenes::{Scene, ScenesSettings};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, Regularisation};
+use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};
+use cutline::text::{Cleaning, TokenId, Vocabulary};
+use cutline::vision::small_cnn::SmallCnnSettings;
+use dfdx::prelude::Backward;
+
+/// Steps whose losses agree to rounding.
+const ALIKE: usize = 50;
+
+/// Steps that lead to about the same loss: rounding, which every step makes larger, has long come through.
+const STEPS: usize = 200;
+
+/// The losses whose mean is compared at the end.
+const LAST: usize = 20;
+
+/// Pictures of a batch, a caption of each.
+const BATCH: usize = 32;
+
+/// Pictures in all.
+const PICTURES: usize = 320;
+
+pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
+    vec![
+        Check::new("50 steps of training on scenes", 1e-3, |device| {
+            Ok(vec![("losses".into(), train(device, ALIKE)?)])
+        }),
+        Check::new("200 steps of training on scenes", 5e-2, |device| {
+            let losses = train(device, STEPS)?;
+            let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+            let (first, last) = (mean(&losses[..LAST]), mean(&losses[STEPS - LAST..]));
+            if last > 0.8 * first {
+                return Err(format!("nothing is learned: the loss goes from {first} to {last}").into());
+            }
+            Ok(vec![("loss at the end".into(), vec![last])])
+        }),
+    ]
+}
+
+/// A picture's pixels and the words of its captions.
+struct Picture {
+    pixels: Vec<f32>,
+    captions: Vec<Vec<TokenId>>,
+}
+
+fn pictures(settings: &SmallCnnSettings) -> (Vec<Picture>, Vocabulary) {
+    let preprocessing = settings.preprocessing();
+    let drawn: Vec<(Vec<f32>, Vec<Vec<String>>)> = (0..PICTURES)
+        .map(|index| {
+            let scene = Scene::new(ScenesSettings::default().seed, index as u64);
+            let mut pixels = vec![0.0; preprocessing.pixels_len()];
+            preprocessing.write_pixels(&scene.draw(settings.size.get()), &mut pixels);
+            let tokens = |caption: String| Cleaning::default().tokens(&caption);
+            (pixels, scene.captions().into_iter().map(tokens).collect())
+        })
+        .collect();
+    let words = drawn.iter().flat_map(|(_, captions)| captions).map(Vec::as_slice);
+    let vocabulary = Vocabulary::build(words, 1);
+    let pictures = drawn.into_iter().map(|(pixels, captions)| Picture {
+        pixels,
+        captions: captions
+            .iter()
+            .map(|caption| vocabulary.encode(caption))
+            .collect(),
+    });
+    (pictures.collect(), vocabulary)
+}
+
+/// The loss before each step.
+fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
+    let settings = SmallCnnSettings::default();
+    let (pictures, vocabulary) = pictures(&settings);
+    let spec = ModelSpec {
+        encoder: EncoderSpec::SmallCnn(settings),
+        decoder: DecoderSettings {
+            kind: DecoderKind::Merge,
+            hidden: 64,
+            embedding: 64,
+            ..DecoderSettings::default()
+        },
+        vocabulary: vocabulary.len(),
+    };
+    let mut model = Model::new(device, spec, &mut random_stream(1, "weights", 0)).told()?;
+    let mut adam = Adam::new(AdamSettings::default(), model.parameters()).told()?;
+    let batches = pictures.chunks(BATCH).cycle();
+    let mut losses = Vec::with_capacity(steps);
+    for (step, pictures) in batches.take(steps).enumerate() {
+        let inputs = pictures
+            .iter()
+            .flat_map(|picture| picture.pixels.clone())
+            .collect();
+        let caption = |picture: &'_ Picture| step % picture.captions.len();
+        let captions = pictures.iter().enumerate();
+        let batch = CaptionBatch::new(
+            captions.map(|(photo, picture)| (photo, picture.captions[caption(picture)].as_slice())),
+        );
+        let regularisation = Regularisation {
+            label_smoothing: 0.1,
+            dropout: 0.25,
+            word_dropout: 0.0,
+            stream: &mut random_stream(1, "dropout", step as u64),
+        };
+        let regions = model.regions::<Taped<D>>(inputs).told()?;
+        let loss = model
+            .decoder
+            .training_loss(regions, &batch, regularisation)
+            .told()?;
+        losses.extend(loss.as_vec());
+        let mut gradients = loss.try_backward().told()?;
+        adam.update(model.parameters_mut(), &mut gradients, 1e-3).told()?;
+    }
+    Ok(losses)
+}
