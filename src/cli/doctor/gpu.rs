@@ -35,7 +35,10 @@ struct Gpu {
 
 /// What there is; in words why nothing is known.
 pub(super) fn look() -> Result<Gpus, String> {
-    ask().map_err(|error| error.to_string())
+    ask().map_err(|error| match error {
+        NvmlError::LibloadingError(_) => "its libnvidia-ml.so.1 is not there".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 fn ask() -> Result<Gpus, NvmlError> {
