@@ -204,11 +204,13 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
         };
         let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).told()?;
         let regions = tensor(device, "regions", (3, 6, 24))?;
+        let mut stream = random_stream(1, "dropout", 0);
         let regularisation = Regularisation {
             label_smoothing: 0.1,
             dropout: 0.3,
+            recurrent_dropout: 0.2,
             word_dropout: 0.1,
-            stream: &mut random_stream(1, "dropout", 0),
+            ..Regularisation::none(&mut stream)
         };
         let loss = decoder
             .training_loss(regions.leaky_trace(), &batch, regularisation)
@@ -249,7 +251,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
         };
         let loss = half(weight)?.try_add(half(bias)?).told()?;
         let mut gradients = loss.try_backward().told()?;
-        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?);
+        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?.read());
         average.update(&parameters, step).told()?;
     }
     let values = |parameters: &[Parameter<D>]| parameters.iter().flat_map(|p| p.value.as_vec()).collect();

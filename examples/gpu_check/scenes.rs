@@ -98,11 +98,11 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
         let batch = CaptionBatch::new(
             captions.map(|(photo, picture)| (photo, picture.captions[caption(picture)].as_slice())),
         );
+        let mut stream = random_stream(1, "dropout", step as u64);
         let regularisation = Regularisation {
             label_smoothing: 0.1,
             dropout: 0.25,
-            word_dropout: 0.0,
-            stream: &mut random_stream(1, "dropout", step as u64),
+            ..Regularisation::none(&mut stream)
         };
         let regions = model.regions::<Taped<D>>(inputs).told()?;
         let loss = model

@@ -101,13 +101,7 @@ impl<E: Engine> OutputLayer<E> {
                 .number(targets.smoothing)
                 .number(share),
         )?;
-        self.engine.run(
-            Call::of_blocks("total", [1, 1])
-                .values(losses.span(), count)
-                .values(sum, 1)
-                .number(1.0 / count as f32)
-                .count(count),
-        )
+        steps::total(&self.engine, losses.span(), 1.0 / count as f32, sum)
     }
 
     fn to_weight(&self, rows: Span, scale: Span, to_weight: Span) -> Result<(), E::Error> {

@@ -41,12 +41,3 @@ extern "C" __global__ void softmax_cross_entropy(float *logits, const float *bia
         row[column] = share * weight * (probability - wanted);
     }
 }
-
-/// `scale` times the sum of all values, by one block.
-extern "C" __global__ void total(const float *values, float *sum, float scale, Count count)
-{
-    float part = 0.0f;
-    for (Count at = threadIdx.x; at < count; at += THREADS) part += values[at];
-    part = block_sum(part);
-    if (threadIdx.x == 0) *sum = scale * part;
-}

@@ -188,3 +188,14 @@ pub(crate) fn gather_rows<E: Engine>(
             .count(count),
     )
 }
+
+/// `sum = scale` times the sum of all values.
+pub(crate) fn total<E: Engine>(engine: &E, values: Span, scale: f32, sum: Span) -> Result<(), E::Error> {
+    engine.run(
+        Call::of_blocks("total", [1, 1])
+            .values(values, values.len())
+            .values(sum, 1)
+            .number(scale)
+            .count(values.len()),
+    )
+}

@@ -1,13 +1,13 @@
 //! Adam on a GPU.
 //!
-//! Why it is fast: one pass over parameter, gradient and moments; moments change where they lie. Nothing is read
-//! back: the norm of all gradients, and what they are scaled by, stay on the device.
+//! Why it is fast: one pass over parameter, gradient and moments; moments change where they lie. The norm of all
+//! gradients stays on the GPU, where the update reads it: nobody waits for it.
 
 #[cfg(feature = "cuda")]
 use super::Change;
 use super::{Matrix, Update};
 use crate::nn::backend::{DeviceResult, Scalar};
-use crate::nn::kernels::{Buffer, Call, Engine, Own, Span, steps};
+use crate::nn::kernels::{Buffer, Call, Engine, Own, Room, Span, steps};
 use crate::nn::pace::Figure;
 use dfdx::prelude::*;
 
@@ -49,11 +49,11 @@ impl super::OptimiserKernel for Cuda {
 
     fn try_gradient_norm(
         gradients: &mut Gradients<f32, Self>,
-        parameters: &[&Matrix<Self>],
+        values: &[&Matrix<Self>],
     ) -> DeviceResult<Self, Figure<Self>> {
-        let norm = match parameters.first().and_then(|first| first.device().engine()) {
-            Some(engine) => Some(norm(&engine, gradients, parameters)?),
-            None => super::composed_norm(gradients, parameters)?,
+        let norm = match values.first().and_then(|first| first.device().engine()) {
+            Some(engine) => norm(&engine, gradients, values)?,
+            None => super::composed_norm(gradients, values)?,
         };
         Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
     }
@@ -73,23 +73,12 @@ impl super::OptimiserKernel for Cuda {
         scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> DeviceResult<Self, ()> {
-        let Some(first) = changes.first() else {
-            return Ok(());
-        };
-        let scale_there = on_device(first.value.device(), scale)?;
         for change in changes {
             match (&mut change.moments.first, &mut change.moments.second) {
                 (CudaMoment::InPlace(first), CudaMoment::InPlace(second)) => {
                     let moments = [Self::span_of(first), Self::span_of(second)];
                     if let Some(engine) = change.value.device().engine() {
-                        update(
-                            &engine,
-                            change.value,
-                            moments,
-                            &scale_there,
-                            gradients,
-                            change.update,
-                        )?;
+                        update(&engine, change.value, moments, (gradients, scale), change.update)?;
                     }
                 }
                 (CudaMoment::Replaced(first), CudaMoment::Replaced(second)) => {
@@ -123,32 +112,28 @@ pub(super) fn moment_values<D: Own>(
     Ok(values)
 }
 
-/// The number as a matrix of one value.
-pub(super) fn on_device<D: Own>(device: &D, figure: &Figure<D>) -> DeviceResult<D, Matrix<D>> {
-    match figure {
-        Figure::Known(value) => device.try_tensor_from_vec(vec![*value], (1, 1)),
-        Figure::OnDevice(scalar) => scalar.clone().try_reshape_like(&(1, 1)),
-    }
-}
-
-/// The norm of all gradients together, which there must be.
+/// The norm of all gradients together; `None` where there are none.
 pub(super) fn norm<D: Own>(
     engine: &D::Engine,
     gradients: &mut Gradients<f32, D>,
-    parameters: &[&Matrix<D>],
-) -> DeviceResult<D, Scalar<D>> {
-    let device = parameters[0].device();
-    let (sums, to) = steps::fresh(device, (parameters.len(), BLOCKS))?;
-    for (at, parameter) in parameters.iter().enumerate() {
-        let gradient = D::gradient(gradients, parameter)?;
+    values: &[&Matrix<D>],
+) -> DeviceResult<D, Option<Scalar<D>>> {
+    let Some(first) = values.first() else {
+        return Ok(None);
+    };
+    let sums = engine.room(values.len() * BLOCKS)?;
+    for (at, value) in values.iter().enumerate() {
+        let gradient = D::gradient(gradients, value)?;
         engine.run(
             Call::of_blocks("squares", [BLOCKS, 1])
                 .values(gradient, gradient.len())
-                .values(to.rows(at..at + 1, BLOCKS), BLOCKS)
+                .values(sums.span().rows(at..at + 1, BLOCKS), BLOCKS)
                 .count(gradient.len()),
         )?;
     }
-    sums.try_sum::<(), _>()?.try_sqrt()
+    let (squares, out) = steps::fresh(first.device(), ())?;
+    steps::total(engine, sums.span(), 1.0, out)?;
+    Ok(Some(squares.try_sqrt()?))
 }
 
 /// `average = keep * average + (1 - keep) * value`
@@ -168,10 +153,13 @@ pub(super) fn update<D: Own>(
     engine: &D::Engine,
     value: &mut Matrix<D>,
     [first, second]: [Span; 2],
-    scale: &Matrix<D>,
-    gradients: &mut Gradients<f32, D>,
+    (gradients, scale): (&mut Gradients<f32, D>, &Figure<D>),
     update: Update,
 ) -> DeviceResult<D, ()> {
+    let (scale, known_scale) = match scale {
+        Figure::Known(scale) => (None, *scale),
+        Figure::OnDevice(scale) => (Some(D::span(scale)), 1.0),
+    };
     let (changed, to) = steps::fresh(value.device(), *value.shape())?;
     let count = to.len();
     engine.run(
@@ -181,7 +169,8 @@ pub(super) fn update<D: Own>(
             .values(first, count)
             .values(second, count)
             .values(D::gradient(gradients, value)?, count)
-            .values(D::span(scale), 1)
+            .values_if_any(scale, 1)
+            .number(known_scale)
             .number(update.rate)
             .number(update.second_scale)
             .number(update.keep)

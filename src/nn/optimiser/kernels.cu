@@ -1,12 +1,12 @@
 // Adam in one pass over parameter, gradient and moments; it is bound by memory.
 
-/// See `Update`: the numbers of a step, the same for every value; the scale of the gradient is a single number on the
-/// device. `value` becomes `changed`, which may be elsewhere.
+/// See `Update`: the numbers of a step, the same for every value. `value` becomes `changed`, which may be elsewhere. The
+/// gradient is scaled by a number that is on the GPU, or where that is null by one that the host knows.
 extern "C" __global__ void adam(const float *value, float *changed, float *first, float *second, const float *gradient,
-    const float *gradient_scale, float rate, float second_scale, float keep, float beta1, float beta2, float epsilon, Count count)
+    const float *scale, float known_scale, float rate, float second_scale, float keep, float beta1, float beta2, float epsilon, Count count)
 {
     EACH(at, count) {
-        float down = gradient[at] * gradient_scale[0];
+        float down = gradient[at] * (scale ? *scale : known_scale);
         float mean = beta1 * first[at] + (1.0f - beta1) * down;
         float square = beta2 * second[at] + (1.0f - beta2) * down * down;
         first[at] = mean;

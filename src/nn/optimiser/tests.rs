@@ -89,7 +89,8 @@ const UPDATE: Update = Update {
 fn kernels_equal_composed() {
     let Some(engine) = on_host() else { return };
     let device = Cpu::default();
-    for shape in [(1, 1), (70, 301)] {
+    let on_device = Figure::OnDevice(device.tensor_from_vec(vec![0.7], ()));
+    for (shape, scale) in [((1, 1), Figure::Known(0.7)), ((70, 301), on_device)] {
         let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
         let buffers = moments
             .each_ref()
@@ -100,11 +101,9 @@ fn kernels_equal_composed() {
         let mut gradients = (found.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
         let norm = cuda::norm(&engine, &mut gradients, &[&found, &found]).unwrap();
         let plain = Cpu::try_gradient_norm(&mut gradients, &[&found, &found]).unwrap();
-        assert_close(&norm.as_vec(), &[plain.read()], 1e-5);
+        assert_close(&norm.unwrap().as_vec(), &[plain.read()], 1e-5);
         let before = found.clone();
-        let scale = Figure::Known(0.7);
-        let scale_there = cuda::on_device(&device, &scale).unwrap();
-        cuda::update(&engine, &mut found, spans, &scale_there, &mut gradients, UPDATE).unwrap();
+        cuda::update(&engine, &mut found, spans, (&mut gradients, &scale), UPDATE).unwrap();
         assert_eq!(before.as_vec(), expected.as_vec(), "what others hold stays");
         let [first, second] = &mut moments;
         composed_update(&mut expected, gradient, [first, second], &scale, UPDATE).unwrap();
@@ -125,8 +124,7 @@ fn kernels_equal_composed() {
 
 #[test]
 fn fused_equals_composed() {
-    let update = UPDATE;
-    let scale = Figure::Known(0.7);
+    let (update, scale) = (UPDATE, Figure::Known(0.7));
     let shape = (70, 301); // more than one piece
     let mut expected_moments = Moments {
         first: random_matrix(shape, 1),
@@ -212,7 +210,7 @@ fn clipping_that_nobody_waits_for_is_the_same() {
                 second: random_matrix((3, 3), 6).square(),
             };
             let mut value = device.tensor_from_vec(values[0].as_vec(), (3, 3));
-            let [first, second] = [&mut moments.first, &mut moments.second];
+            let Moments { first, second } = &mut moments;
             composed_update(
                 &mut value,
                 gradients.get(values[0]),

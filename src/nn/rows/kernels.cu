@@ -72,6 +72,15 @@ extern "C" __global__ void column_sums(
     *out = accumulate ? *out + sum : sum;
 }
 
+/// `scale` times the sum of all values, by one block.
+extern "C" __global__ void total(const float *values, float *sum, float scale, Count count)
+{
+    float part = 0.0f;
+    for (Count at = threadIdx.x; at < count; at += THREADS) part += values[at];
+    part = block_sum(part);
+    if (threadIdx.x == 0) *sum = scale * part;
+}
+
 extern "C" __global__ void gather_rows(
     const float *table, const unsigned *rows, float *gathered, int columns, Count count)
 {
