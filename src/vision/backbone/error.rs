@@ -43,7 +43,10 @@ pub enum BackboneError {
         layers: Vec<String>,
     },
     /// The network has the layer, but not where it was looked for.
-    #[error("layer {layer:?} of {backbone} does not lie behind {after}: choose one of {}", .behind.join(", "))]
+    #[error(
+        "layer {layer:?} of {backbone} does not lie behind {after}, whose output is stored: \
+         prepare the features of an earlier layer (--layer), or choose one of {}", .behind.join(", ")
+    )]
     NotBehind {
         /// The network.
         backbone: BackboneKind,
