@@ -39,10 +39,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// The device that is checked.
+/// The device that is checked, opened as `cutline` opens it.
 #[cfg(feature = "cuda")]
 fn device() -> Result<dfdx::prelude::Cuda, Failure> {
-    dfdx::prelude::Cuda::try_build(0, 0).map_err(|error| format!("no GPU answers: {error}").into())
+    use cutline::nn::device::{ChosenDevice, DeviceChoice};
+    match ChosenDevice::open(DeviceChoice::Cuda(0))? {
+        ChosenDevice::Cuda(opened) => Ok(opened.device),
+        ChosenDevice::Cpu { .. } => Err("a GPU was asked for, and the CPU came".into()),
+    }
 }
 
 #[cfg(not(feature = "cuda"))]

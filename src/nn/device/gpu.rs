@@ -4,7 +4,7 @@ use super::super::backend::DeviceResult;
 use super::fault::{DeviceError, Fault, guarded};
 use super::{DeviceChoice, Opened};
 use cudarc::driver::{result, sys};
-use dfdx::prelude::{Cuda, OnesTensor, Tensor, TryAdd};
+use dfdx::prelude::{Cache, Cuda, OnesTensor, Tensor, TryAdd};
 use std::mem::MaybeUninit;
 
 /// The GPU with this number, once it has shown that it computes.
@@ -15,7 +15,7 @@ pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
     check_is_there(ordinal)?;
     let device = guarded(|| Cuda::try_build(ordinal, 0))?.map_err(DeviceError::new)?;
     check_computes(&device)?;
-    keep_freed_memory(ordinal);
+    keep_freed_memory(&device, ordinal);
     Ok(Opened {
         device,
         name: DeviceChoice::Cuda(ordinal).to_string(),
@@ -56,7 +56,11 @@ fn one_and_one(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
 
 /// Memory that is freed stays with the process: otherwise the driver gives it back to the system whenever the host waits
 /// for the GPU, and makes room anew for the next tensor. Where that cannot be set, it is slower, and nothing else.
-fn keep_freed_memory(ordinal: usize) {
+///
+/// dfdx would keep it too, but by its exact size, of which packed captions have a new one in every batch: it would pile up.
+fn keep_freed_memory(device: &Cuda, ordinal: usize) {
+    // Where it stays on, memory may run out sooner.
+    let _ = device.try_disable_cache();
     let Some(device) = i32::try_from(ordinal)
         .ok()
         .and_then(|ordinal| result::device::get(ordinal).ok())

@@ -8,7 +8,7 @@ use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice, result, sys};
 use cudarc::nvrtc::compile_ptx;
-use dfdx::prelude::{Cache, Cuda, CudaError, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
+use dfdx::prelude::{Cuda, CudaError, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
@@ -139,7 +139,6 @@ fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaEngine, LoadError> 
         blas: CudaBlas::new(device.clone())?,
         kernels: compile()?,
     }));
-    keep_freed_memory(dfdx, device)?;
     if reaches_tensors(&engine, dfdx)? {
         Ok(engine)
     } else {
@@ -160,27 +159,6 @@ fn compile() -> Result<BTreeMap<&'static str, Kernel>, LoadError> {
             Ok((name, Kernel { function, parameters }))
         })
         .collect()
-}
-
-/// Lets the driver keep what is freed, for whatever size is asked for next.
-///
-/// Where the driver has no pool, everything is given back at once.
-///
-/// dfdx keeps freed memory by its exact size, of which packed captions have a new one in every batch: it would pile up.
-fn keep_freed_memory(dfdx: &Cuda, device: &CudaDevice) -> Result<(), LoadError> {
-    dfdx.try_disable_cache()?;
-    let pools = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
-    if device.attribute(pools)? == 0 {
-        return Ok(());
-    }
-    let (mut pool, mut all) = (std::ptr::null_mut(), u64::MAX);
-    let threshold = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: both write to, or read from, what is handed to them here; the attribute is a 64-bit number.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()).result()?;
-        sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast()).result()?;
-    }
-    Ok(())
 }
 
 /// Whether a kernel finds a tensor where its `Debug` says, and dfdx what the kernel has written.
