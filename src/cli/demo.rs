@@ -40,7 +40,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.device.check_built()?;
+        context.device.check()?;
         let interrupt = Interrupt::install()?;
         let run = free_run(&context.root);
         prepare(context)?;

@@ -80,7 +80,7 @@ impl Train {
             return Ok(context.print(&toml::to_string_pretty(&self.settings()?)?)?);
         }
         // Before there is a run that nothing comes of.
-        context.device.check_built()?;
+        context.device.check()?;
         let run = match &self.resume {
             Some(named) => {
                 let run = context.root.find_run(self.resumed(named)?)?;

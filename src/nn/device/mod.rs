@@ -46,14 +46,14 @@ pub trait Work {
 }
 
 impl DeviceChoice {
-    /// Whether this program knows such devices at all, whatever the machine has.
+    /// Whether there will be such a device, for those who have something to prepare before they open it.
     ///
     /// # Errors
-    /// Where it was not built for them.
-    pub fn check_built(self) -> Result<(), DeviceError> {
+    /// Where a GPU was asked for and does not answer, or the program was not built for one.
+    pub fn check(self) -> Result<(), DeviceError> {
         match self {
-            Self::Cuda(ordinal) if !HAS_CUDA => Err(DeviceError::not_built(ordinal)),
-            Self::Auto | Self::Cpu | Self::Cuda(_) => Ok(()),
+            Self::Auto | Self::Cpu => Ok(()),
+            Self::Cuda(_) => ChosenDevice::open(self).map(drop),
         }
     }
 }
