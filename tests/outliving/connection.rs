@@ -201,7 +201,8 @@ fn detached_preparing_and_evaluating_come_to_their_end() {
     let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
     assert_eq!(printed.trim_end(), prepare.to_str().unwrap());
     let attach = |job: &str| place.succeeds(&["attach", job]);
-    attach("datasets/scenes/prepare");
+    // By its whole path: a relative one is looked for where the tests run first.
+    attach(prepare.to_str().unwrap());
     let mut log = Log::new(prepare.join("events.jsonl"));
     log.read();
     log.assert_whole();

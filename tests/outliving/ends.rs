@@ -134,8 +134,9 @@ fn a_run_that_becomes_read_only_keeps_its_last_checkpoint() {
     place.succeeds(&["control", "first", "resume"]);
     let said = training.ends_with(1);
     mode(0o755);
-    assert!(said.contains("latest.safetensors: "), "{said}");
-    assert!(said.contains("Permission denied"), "{said}");
+    // Which of the two it writes first depends on whether the epoch that follows is the best so far.
+    let named = ["latest", "best"].map(|name| format!("{name}.safetensors: Permission denied"));
+    assert!(named.iter().any(|error| said.contains(error)), "{said}");
     assert!(fs::read(run.latest()).unwrap() == saved);
     assert_eq!(temporary_files(run.path()), Vec::<std::path::PathBuf>::new());
     log.assert_ended("failed");
