@@ -8,11 +8,16 @@ use std::collections::BTreeMap;
 
 /// What may change while a training runs. All else has shaped the model, the order of its batches or the state of
 /// its optimiser already.
-pub const CHANGEABLE: [&str; 14] = [
+pub const CHANGEABLE: [&str; 19] = [
     "training.learning_rate",
     "training.epochs",
     "training.patience",
     "training.label_smoothing",
+    "training.self_critical.epochs",
+    "training.self_critical.learning_rate",
+    "training.self_critical.dropout",
+    "training.self_critical.cider_d",
+    "training.self_critical.bleu_4",
     "training.checkpoint_steps",
     "training.checkpoint_minutes",
     "training.optimiser.gradient_clip",

@@ -376,6 +376,31 @@ fn a_self_critical_training_repeats_itself_however_often_it_is_stopped() {
 }
 
 #[test]
+fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
+    let world = World::new(20);
+    let mut settings = self_critical(&settings(DecoderKind::Attend));
+    settings.training.schedule.shape = Shape::Constant;
+    settings.training.patience = 0;
+    let whole = tempfile::tempdir().unwrap();
+    let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
+    for rewarded_at_first in [0, 1] {
+        let mut shorter = settings.clone();
+        shorter.training.self_critical.epochs = rewarded_at_first;
+        let directory = tempfile::tempdir().unwrap();
+        let (mut steps, _) = run(&mut world.trainer(&shorter, directory.path()), None);
+        assert!(steps.len() < expected.len());
+        let mut resumed = world.trainer(&shorter, directory.path());
+        resumed
+            .resume(&directory.path().join("latest.safetensors"))
+            .unwrap();
+        let longer = ("training.self_critical.epochs".to_owned(), "3".to_owned());
+        resumed.change(Changes::new([longer]).unwrap()).unwrap();
+        steps.extend(run(&mut resumed, None).0);
+        assert_eq!(steps, expected, "{rewarded_at_first} epochs at first");
+    }
+}
+
+#[test]
 fn captions_that_are_rewarded_become_better() {
     let world = World::new(16);
     let directory = tempfile::tempdir().unwrap();
