@@ -282,6 +282,17 @@ impl Context {
         }
     }
 
+    /// As [`print`](Self::print), of work that goes on where the reader has gone: what it prints is not what it is for.
+    ///
+    /// # Errors
+    /// Where standard output fails in another way.
+    pub fn tell(&self, text: &str) -> std::io::Result<()> {
+        match self.print(text) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            printed => printed,
+        }
+    }
+
     /// Writes one line about what is going on to standard error, unless `--quiet`.
     pub fn notice(&self, line: &str) {
         if self.voice == Voice::Usual {

@@ -24,8 +24,8 @@ use crate::training::{ChangeError, Changes, Ending, RunSettings};
 /// Train a decoder on a data set; the run is written to `checkpoints/RUN`
 ///
 /// Settings come in layers: the defaults, then --preset, --config, and --decoder and --set. A misspelt key is refused.
-/// Ctrl-C saves a checkpoint and stops; --resume goes on from it to the same losses, bit for bit, and so it does
-/// after a crash, from the last checkpoint. A lost connection does not end the training: look at it again with
+/// Ctrl-C saves a checkpoint and stops; --resume goes on from it to the same losses, on the CPU bit for bit, and so
+/// it does after a crash, from the last checkpoint. A lost connection does not end the training: look at it again with
 /// `cutline attach RUN`, stop it with `cutline control RUN stop`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:

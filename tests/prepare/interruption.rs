@@ -109,3 +109,20 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
         "{error}"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_stops_nothing() {
+    let place = Place::new();
+    let weights = place.path("random.safetensors");
+    weights::write_random(&weights, 1);
+    let mut child = prepare(&place, "mine", &weights)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take()); // as `| head` does
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    assert_eq!(FeatureStore::open(store(&place, "mine")).unwrap().rows(), PHOTOS);
+}

@@ -98,7 +98,7 @@ pub(super) fn extract<D: Backend>(
         "features of {rows} photos are in {}",
         display_path(&store)
     ));
-    context.print(&format!(
+    context.tell(&format!(
         "features       {rows} photos of {encoder} numbers in {}\n",
         display_path(&store)
     ))?;

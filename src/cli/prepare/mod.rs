@@ -271,10 +271,10 @@ impl Prepare {
             display_path(&target.directory().join(Report::FILE))
         ));
         let paint = context.terminal.stdout_paint();
-        context.print(&report::render(self.name.as_str(), &report, paint))?;
+        context.tell(&report::render(self.name.as_str(), &report, paint))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(Report::FILE);
-            context.print(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
+            context.tell(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
         }
         let Some(Eye { encoder, weights }) = eye else {
             return Ok(data_set);

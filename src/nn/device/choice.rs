@@ -17,7 +17,9 @@ pub enum DeviceChoice {
 
 /// The name of no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no device: there are auto, cpu, cuda, and cuda:N, with N from 0")]
+#[error(
+    "`{0}` is no device (--device, or CUTLINE_DEVICE in the environment): there are auto, cpu, cuda, and cuda:N, with N from 0"
+)]
 pub struct UnknownDevice(String);
 
 impl FromStr for DeviceChoice {
