@@ -8,6 +8,7 @@ use crate::tui::form::{Fault, Field, Form};
 const RUN: &str = "run";
 const CHECKPOINT: &str = "checkpoint";
 const SPLIT: &str = "split";
+const WITH: &str = "with";
 const NAME: &str = "name";
 
 /// Asks what to score; `run` stands in it at first.
@@ -25,6 +26,11 @@ pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
             "dev steered the training; test was never looked at",
             ["dev", "test", "train"],
             "dev",
+        ),
+        Field::text(
+            WITH,
+            "runs that write along, an ensemble: names with blanks between",
+            "",
         ),
         Field::text(
             NAME,
@@ -45,6 +51,12 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
         "--split".into(),
         form.value(SPLIT).into(),
     ];
+    for other in form.value(WITH).split_whitespace() {
+        other
+            .parse::<Name>()
+            .map_err(|error| Fault::of(WITH, error.to_string()))?;
+        arguments.extend(["--with".into(), other.into()]);
+    }
     let name = form.value(NAME);
     if !name.is_empty() {
         name.parse::<Name>()

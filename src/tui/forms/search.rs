@@ -8,6 +8,7 @@ const WORDS_BY: &str = "words by";
 const BEAM: &str = "beam";
 const LENGTH_PENALTY: &str = "length penalty";
 const CONSENSUS: &str = "consensus";
+const SPREAD: &str = "consensus temp";
 const NO_REPEAT: &str = "no repeat";
 const MOST: &str = "most words";
 const TEMPERATURE: &str = "temperature";
@@ -51,6 +52,11 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
             settings.consensus.to_string(),
         ),
         Field::text(
+            SPREAD,
+            "below 1 the likeliest of them count for more",
+            settings.consensus_temperature.to_string(),
+        ),
+        Field::text(
             NO_REPEAT,
             "no run of so many words twice; 0 allows all",
             settings.no_repeat_ngram.to_string(),
@@ -90,14 +96,17 @@ pub(super) fn settings(form: &Form) -> Result<SearchSettings, Fault> {
         consensus: number(form, CONSENSUS, "0 to 1", |share: &f64| {
             (0.0..=1.0).contains(share)
         })?,
+        consensus_temperature: number(form, SPREAD, "a number above 0", is_positive)?,
         no_repeat_ngram: number(form, NO_REPEAT, "a whole number, 0 or more", |_| true)?,
         maximum_length: number(form, MOST, "a whole number, 1 or more", |&most| most > 0)?,
-        temperature: number(form, TEMPERATURE, "a number above 0", |&temperature: &f64| {
-            temperature > 0.0 && temperature.is_finite()
-        })?,
+        temperature: number(form, TEMPERATURE, "a number above 0", is_positive)?,
         seed: number(form, SEED, "a whole number, 0 or more", |_| true)?,
         ..SearchSettings::default()
     })
+}
+
+fn is_positive(&number: &f64) -> bool {
+    number > 0.0 && number.is_finite()
 }
 
 fn number<T: FromStr>(
@@ -127,6 +136,9 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
     }
     if wanted.consensus != usual.consensus {
         flag("consensus", wanted.consensus.to_string());
+    }
+    if wanted.consensus_temperature != usual.consensus_temperature {
+        flag("consensus-temperature", wanted.consensus_temperature.to_string());
     }
     if wanted.no_repeat_ngram != usual.no_repeat_ngram {
         flag("no-repeat", wanted.no_repeat_ngram.to_string());
