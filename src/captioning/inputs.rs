@@ -2,10 +2,10 @@
 
 use super::model::EncoderSpec;
 use crate::dataset::Photo;
-use crate::vision::encoder::MIRRORED;
 use crate::vision::photo::{PhotoError, decode};
-use crate::vision::preprocess::{Facing, Preprocessing};
+use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};
+use crate::vision::view::View;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -40,9 +40,9 @@ pub enum InputsError {
     },
     /// The data set has no features like those the model was trained on.
     #[error(
-        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{mirrored}; prepare the data set with that backbone and layer{flag}",
+        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{view}; prepare the data set with that backbone and layer{flag}",
         directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
-        mirrored = if_mirrored(spec, " of mirrored photos"), flag = if_mirrored(spec, ", and --mirrored")
+        view = of_view(spec), flag = flag_of_view(spec)
     )]
     NoSuchFeatures {
         /// Where they were looked for.
@@ -58,18 +58,30 @@ pub enum InputsError {
     Photo(#[from] PhotoError),
 }
 
-fn if_mirrored(spec: &FeatureSpec, words: &'static str) -> &'static str {
-    match spec.preprocessing.facing {
-        Facing::Usual => "",
-        Facing::Mirrored => words,
+fn of_view(spec: &FeatureSpec) -> String {
+    match spec.preprocessing.view {
+        View::Usual => String::new(),
+        View::Mirrored => " of mirrored photos".to_owned(),
+        View::Window(number) => format!(" of the photos' window {number}"),
     }
 }
 
-/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of mirrored photos, which
-/// go with others.
+fn flag_of_view(spec: &FeatureSpec) -> String {
+    match spec.preprocessing.view {
+        View::Usual => String::new(),
+        View::Mirrored => ", and --mirrored".to_owned(),
+        View::Window(number) => format!(", and --windows {number} or more"),
+    }
+}
+
+/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of photos seen in other
+/// ways than they were taken, which go with others.
 pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
     let mut directories = all_feature_directories(data_set);
-    directories.retain(|path| !path.as_os_str().as_encoded_bytes().ends_with(MIRRORED.as_bytes()));
+    directories.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        View::is_usual_of(&name.to_string_lossy())
+    });
     directories
 }
 

@@ -5,10 +5,10 @@ use super::standardisation::Standardisation;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbone::Between;
-use crate::vision::preprocess::Facing;
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
 use crate::vision::store::FeatureSpec;
 use crate::vision::tail::{Tail, TailSpec};
+use crate::vision::view::View;
 use dfdx::prelude::{Merge, NoneTape, PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -63,15 +63,15 @@ pub enum EncoderSpec {
 }
 
 impl EncoderSpec {
-    /// The same of mirrored photos, where features are stored.
-    pub fn mirrored(&self) -> Option<Self> {
-        let mut mirrored = self.clone();
-        let features = match &mut mirrored {
+    /// The same of photos seen in this way, where features are stored.
+    pub fn seeing(&self, view: View) -> Option<Self> {
+        let mut other = self.clone();
+        let features = match &mut other {
             Self::Features(features) | Self::FineTuned { features, .. } => features,
             Self::SmallCnn(_) => return None,
         };
-        features.preprocessing.facing = Facing::Mirrored;
-        Some(mirrored)
+        features.preprocessing.view = view;
+        Some(other)
     }
 
     /// What is stored of photos; `None` where they are given as pixels.

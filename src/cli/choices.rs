@@ -8,6 +8,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use crate::dataset::Format;
 use crate::training::preset::Preset;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
+use crate::vision::preprocess::Extent;
 use crate::vision::store::FeatureDtype;
 
 pub(super) fn backbone() -> impl TypedValueParser<Value = BackboneKind> {
@@ -20,6 +21,10 @@ pub(super) fn feature_form() -> impl TypedValueParser<Value = FeatureForm> {
 
 pub(super) fn feature_dtype() -> impl TypedValueParser<Value = FeatureDtype> {
     one_of(FeatureDtype::ALL.map(FeatureDtype::name))
+}
+
+pub(super) fn extent() -> impl TypedValueParser<Value = Extent> {
+    one_of(Extent::ALL.map(Extent::name))
 }
 
 pub(super) fn format() -> impl TypedValueParser<Value = Format> {

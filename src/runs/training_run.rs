@@ -16,11 +16,12 @@ use crate::text::VocabularyError;
 use crate::training::{
     Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order, OutOfRange, Position,
     RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
-    TrainingSplit,
+    TrainingSettings, TrainingSplit,
 };
 use crate::vision::backbone::{Between, FeatureForm};
 use crate::vision::encoder::{EncoderError, layers_behind};
 use crate::vision::store::{FeatureStore, weights_file};
+use crate::vision::view::View;
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,11 +60,11 @@ pub enum RunError {
         /// What there is.
         found: Vec<String>,
     },
-    /// Mirrored features of a network that reads photos.
+    /// Features of other views for a network that reads photos.
     #[error(
-        "training.mirrored is for stored features, and this run trains a small CNN along; leave it at 0, or choose encoder.kind=features"
+        "training.mirrored and training.windows are for stored features, and this run trains a small CNN along; leave them at 0, or choose encoder.kind=features"
     )]
-    NothingToMirror,
+    NoOtherViews,
     /// Layers of a published network that reads photos itself.
     #[error(
         "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or choose encoder.kind=features"
@@ -146,6 +147,22 @@ struct ChosenEncoder {
     published: Option<Between>,
 }
 
+impl ChosenEncoder {
+    /// The inputs of photos of the data set in `directory` that are seen in this way.
+    fn inputs_seen(&self, view: View, directory: &Path, photos: &[&Photo]) -> Result<PhotoInputs, RunError> {
+        let spec = self.spec.seeing(view).ok_or(RunError::NoOtherViews)?;
+        Ok(PhotoInputs::open(&spec, directory, photos.iter().copied())?)
+    }
+}
+
+/// The ways in which training sees photos besides the usual one.
+fn other_views(training: &TrainingSettings) -> impl Iterator<Item = View> {
+    let mirrored = (training.mirrored > 0.0).then_some(View::Mirrored);
+    mirrored
+        .into_iter()
+        .chain((1..=training.windows).map(View::Window))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     New,
@@ -171,6 +188,9 @@ impl TrainingRun {
         }
         let features = choose_features(&settings, data_set)?;
         let encoder = choose_encoder(&settings.encoder, features.as_deref())?;
+        for view in other_views(&settings.training) {
+            encoder.inputs_seen(view, data_set, &[])?;
+        }
         let record = RunRecord {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
@@ -381,10 +401,11 @@ impl Plan {
         let training = &self.record.settings.training;
         let mut split_read =
             TrainingSplit::new(inputs, &photos, &self.data.vocabulary, training.longest_caption);
-        if split == Split::Train && training.mirrored > 0.0 {
-            let encoder = self.encoder.spec.mirrored().ok_or(RunError::NothingToMirror)?;
-            let photos = photos.iter().copied();
-            split_read.mirrored = Some(PhotoInputs::open(&encoder, &self.record.data.directory, photos)?);
+        if split == Split::Train {
+            for view in other_views(training) {
+                let directory = &self.record.data.directory;
+                split_read.add(view, self.encoder.inputs_seen(view, directory, &photos)?);
+            }
         }
         Ok(split_read)
     }

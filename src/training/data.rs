@@ -1,9 +1,11 @@
 //! What training reads: tokens and encoder inputs of the training and the dev split.
 
 use super::batches::Example;
+use super::settings::TrainingSettings;
 use crate::captioning::{NGramTable, PhotoInputs};
 use crate::dataset::Photo;
 use crate::text::{TokenId, Vocabulary};
+use crate::vision::view::View;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -12,14 +14,20 @@ use rand_chacha::ChaCha8Rng;
 pub struct TrainingSplit {
     /// The encoder's inputs; a photo's place here is its place in the split.
     pub inputs: PhotoInputs,
-    /// Those of the same photos, mirrored, where training wants some.
-    pub mirrored: Option<PhotoInputs>,
+    others: OtherViews,
     /// The photos' keys.
     pub keys: Vec<String>,
     /// All captions, photo after photo.
     pub captions: Vec<EncodedCaption>,
     /// Every photo's captions in words, to score against.
     pub references: Vec<Vec<Vec<String>>>,
+}
+
+/// The encoder's inputs of photos that are seen in other ways than they were taken.
+#[derive(Debug, Default)]
+struct OtherViews {
+    mirrored: Option<PhotoInputs>,
+    windows: Vec<PhotoInputs>,
 }
 
 /// A caption in token ids, without markers.
@@ -54,20 +62,39 @@ impl TrainingSplit {
             captions: captions.collect(),
             references: photos.iter().map(tokens).collect(),
             inputs,
-            mirrored: None,
+            others: OtherViews::default(),
         }
     }
 
-    /// The inputs of some photos, a share of them mirrored.
-    pub(super) fn inputs_of(&self, photos: &[usize], mirrored: f32, stream: &mut ChaCha8Rng) -> Vec<f32> {
-        let Some(others) = self.mirrored.as_ref().filter(|_| mirrored > 0.0) else {
-            return self.inputs.read(photos);
-        };
-        let read = |&photo: &usize| match stream.random::<f32>() < mirrored {
-            true => others.read(&[photo]),
-            false => self.inputs.read(&[photo]),
-        };
+    /// Adds the inputs of the same photos, in the same order, seen in another way.
+    pub fn add(&mut self, view: View, inputs: PhotoInputs) {
+        match view {
+            View::Usual => self.inputs = inputs,
+            View::Mirrored => self.others.mirrored = Some(inputs),
+            View::Window(_) => self.others.windows.push(inputs),
+        }
+    }
+
+    /// The inputs of some photos, each in a view that is drawn for it.
+    pub(super) fn inputs_of(
+        &self,
+        photos: &[usize],
+        settings: &TrainingSettings,
+        stream: &mut ChaCha8Rng,
+    ) -> Vec<f32> {
+        let read = |&photo: &usize| self.draw_view(settings, stream).read(&[photo]);
         photos.iter().flat_map(read).collect()
+    }
+
+    fn draw_view(&self, settings: &TrainingSettings, stream: &mut ChaCha8Rng) -> &PhotoInputs {
+        let windows = &self.others.windows;
+        if !windows.is_empty() && stream.random::<f32>() < settings.windowed {
+            return &windows[stream.random_range(0..windows.len())];
+        }
+        match &self.others.mirrored {
+            Some(mirrored) if stream.random::<f32>() < settings.mirrored => mirrored,
+            _ => &self.inputs,
+        }
     }
 
     /// In how many photos each n-gram of the captions is written of.
@@ -86,5 +113,62 @@ impl TrainingSplit {
             length: caption.words.len(),
         };
         self.captions.iter().map(example).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::random_stream;
+
+    const PHOTOS: usize = 3000;
+
+    /// Inputs of one number, the same for every photo.
+    fn inputs(value: f32) -> PhotoInputs {
+        PhotoInputs::in_memory(vec![value; PHOTOS], 1)
+    }
+
+    fn shares(views: &[View], settings: &TrainingSettings) -> [f32; 4] {
+        let mut split = TrainingSplit {
+            inputs: inputs(0.0),
+            others: OtherViews::default(),
+            keys: Vec::new(),
+            captions: Vec::new(),
+            references: Vec::new(),
+        };
+        for &view in views {
+            let value = match view {
+                View::Usual => 0.0,
+                View::Mirrored => 1.0,
+                View::Window(number) => 1.0 + number as f32,
+            };
+            split.add(view, inputs(value));
+        }
+        let photos: Vec<usize> = (0..PHOTOS).collect();
+        let seen = split.inputs_of(&photos, settings, &mut random_stream(3, "views", 1));
+        [0.0, 1.0, 2.0, 3.0].map(|view| seen.iter().filter(|&&x| x == view).count() as f32 / PHOTOS as f32)
+    }
+
+    #[track_caller]
+    fn assert_shares(found: [f32; 4], expected: [f32; 4]) {
+        for (one, other) in found.into_iter().zip(expected) {
+            assert!((one - other).abs() < 0.04, "{found:?} instead of {expected:?}");
+        }
+    }
+
+    #[test]
+    fn photos_are_seen_in_the_shares_that_are_asked_for() {
+        let settings = TrainingSettings {
+            mirrored: 0.25,
+            windows: 2,
+            windowed: 0.6,
+            ..TrainingSettings::default()
+        };
+        let (mirrored, one, two) = (View::Mirrored, View::Window(1), View::Window(2));
+        let of = |views: &[View]| shares(views, &settings);
+        assert_shares(of(&[mirrored, one, two]), [0.3, 0.1, 0.3, 0.3]);
+        assert_shares(of(&[mirrored]), [0.75, 0.25, 0.0, 0.0]);
+        assert_shares(of(&[one, two]), [0.4, 0.0, 0.3, 0.3]);
+        assert_eq!(of(&[]), [1.0, 0.0, 0.0, 0.0]);
     }
 }

@@ -98,6 +98,10 @@ pub struct TrainingSettings {
     pub average: f32,
     /// Share of the photos that are seen in a mirror; the data set must have been prepared with `--mirrored`.
     pub mirrored: f32,
+    /// How many windows photos are seen through, parts of them; the data set must have been prepared with `--windows`.
+    pub windows: u32,
+    /// Share of the photos that are seen through one of the windows, where there are some.
+    pub windowed: f32,
     /// A second phase, in which captions are drawn and rewarded.
     pub self_critical: SelfCritical,
     /// What on the dev split decides which checkpoint is the best.
@@ -125,6 +129,8 @@ impl Default for TrainingSettings {
             scheduled_sampling: 0.0,
             average: 0.0,
             mirrored: 0.0,
+            windows: 0,
+            windowed: 0.5,
             self_critical: SelfCritical::default(),
             metric: Metric::CiderD,
             patience: 5,

@@ -87,8 +87,7 @@ impl<D: Backend> Trainer<'_, D> {
     /// The encoder's inputs of some training photos, for this step.
     pub(super) fn photo_inputs(&self, photos: &[usize]) -> Vec<f32> {
         let mut stream = random_stream(self.settings.seed, "mirrored photos", self.position.step);
-        self.train
-            .inputs_of(photos, self.settings.training.mirrored, &mut stream)
+        self.train.inputs_of(photos, &self.settings.training, &mut stream)
     }
 
     fn regularisation<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularisation<'r> {

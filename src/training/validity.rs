@@ -86,6 +86,7 @@ impl RunSettings {
         )?;
         within("training.average", training.average, is_share, SHARE)?;
         within("training.mirrored", training.mirrored, is_share, SHARE)?;
+        within("training.windowed", training.windowed, is_share, SHARE)?;
         let self_critical = &training.self_critical;
         if !(2..=MOST).contains(&self_critical.samples) {
             return Err(OutOfRange {

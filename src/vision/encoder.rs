@@ -1,16 +1,14 @@
 //! From photos to features in one step: a backbone with its weights, its preprocessing and a form.
 
 use super::backbone::{Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName};
-use super::preprocess::{Facing, Preprocessing};
+use super::preprocess::{Extent, Fit, Preprocessing};
 use super::store::{Difference, FeatureDtype, FeatureSpec};
+use super::view::View;
 use super::weights::WeightFile;
 use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
 use image::RgbImage;
 use std::path::PathBuf;
-
-/// What the name of a store of mirrored photos' features ends in.
-pub const MIRRORED: &str = "-mirrored";
 
 /// What makes a decoder's input of a photo, where the network is not trained further.
 #[derive(Clone, Debug)]
@@ -98,11 +96,20 @@ impl<D: Backend> PhotoEncoder<D> {
         })
     }
 
-    /// The same, of photos that are seen in a mirror.
-    pub fn mirrored(&self) -> Self {
-        let mut mirrored = self.clone();
-        mirrored.preprocessing.facing = Facing::Mirrored;
-        mirrored
+    /// The same, of photos that are seen in this way.
+    pub fn seeing(&self, view: View) -> Self {
+        let mut other = self.clone();
+        other.preprocessing.view = view;
+        other
+    }
+
+    /// The same, shown more or less of the photos than the network was trained on.
+    pub fn shown(self, extent: Extent) -> Self {
+        let preprocessing = self.preprocessing.showing(extent);
+        Self {
+            preprocessing,
+            ..self
+        }
     }
 
     /// Reads what encodes a new photo as the photos of a feature store were.
@@ -117,7 +124,8 @@ impl<D: Backend> PhotoEncoder<D> {
             1 => FeatureForm::Pooled,
             _ => FeatureForm::Grid,
         };
-        let encoder = Self::load(kind, file, Some(&spec.layer), form, device)?;
+        let mut encoder = Self::load(kind, file, Some(&spec.layer), form, device)?;
+        encoder.preprocessing.fit = spec.preprocessing.fit;
         match spec.first_difference(&encoder.spec(spec.dtype)) {
             None => Ok(encoder),
             Some(Difference { field, values }) => {
@@ -146,15 +154,20 @@ impl<D: Backend> PhotoEncoder<D> {
         }
     }
 
-    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features; [`MIRRORED`]
-    /// follows where photos are mirrored.
+    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features. What is shown of
+    /// photos follows where it is not what the network was trained on, and how they are seen where it is another [`View`].
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
-        let mirrored = match self.preprocessing.facing {
-            Facing::Usual => "",
-            Facing::Mirrored => MIRRORED,
+        let extent = match (self.preprocessing.fit, self.backbone.preprocessing().fit) {
+            (fit, usual) if fit == usual => "",
+            (Fit::Squash, _) => "-whole",
+            (Fit::ShorterSide(_), _) => "-centre",
         };
-        format!("{kind}-{layer}-{}{mirrored}", self.form)
+        format!(
+            "{kind}-{layer}-{}{extent}{}",
+            self.form,
+            self.preprocessing.view.suffix()
+        )
     }
 
     /// The extent of one photo's feature: 1 x 1 where it is pooled.

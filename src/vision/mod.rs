@@ -17,5 +17,6 @@ pub mod small_cnn;
 pub mod store;
 pub mod tail;
 mod vgg16;
+pub mod view;
 pub mod weights;
 mod xception;

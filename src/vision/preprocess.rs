@@ -1,10 +1,13 @@
 //! From a photo to the numbers a CNN was trained on: size, channel order and scale.
 
+use super::backbone::UnknownName;
 use super::resample;
+use super::view::{View, Window};
 use image::imageops::{self, FilterType};
 use image::{RgbImage, imageops::crop_imm};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::str::FromStr;
 
 /// How photos become pixels `[size, size, 3]`, channels last; every backbone states its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,25 +23,40 @@ pub struct Preprocessing {
     pub order: ChannelOrder,
     /// How a channel's 0 to 255 becomes a number.
     pub normalisation: Normalisation,
-    /// The way round in which the photo is seen.
-    #[serde(default, skip_serializing_if = "Facing::is_usual")]
-    pub facing: Facing,
+    /// What of the photo is seen, and which way round.
+    #[serde(default, alias = "facing", skip_serializing_if = "View::is_usual")]
+    pub view: View,
 }
 
-/// The way round in which a photo is seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Facing {
-    /// As it was taken.
-    #[default]
-    Usual,
-    /// Left and right exchanged, for training to have more photos to choose from.
-    Mirrored,
+/// How much of a photo is shown to a network that takes squares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// The square in its centre.
+    Centre,
+    /// All of it, whatever that does to the aspect ratio.
+    Whole,
 }
 
-impl Facing {
-    fn is_usual(&self) -> bool {
-        *self == Self::Usual
+impl Extent {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Centre, Self::Whole];
+
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Centre => "centre",
+            Self::Whole => "whole",
+        }
+    }
+}
+
+impl FromStr for Extent {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|extent| extent.name() == name)
+            .ok_or_else(|| UnknownName::new("extent of photos", name, Self::ALL.map(Self::name)))
     }
 }
 
@@ -167,8 +185,18 @@ impl Preprocessing {
             filter: Filter::Bilinear,
             order: ChannelOrder::Rgb,
             normalisation,
-            facing: Facing::Usual,
+            view: View::Usual,
         }
+    }
+
+    /// The same, with more or less of a photo shown than what the network was trained on.
+    pub fn showing(self, extent: Extent) -> Self {
+        let fit = match (extent, self.fit) {
+            (Extent::Whole, _) => Fit::Squash,
+            (Extent::Centre, Fit::Squash) => Fit::ShorterSide(self.size),
+            (Extent::Centre, shorter) => shorter,
+        };
+        Self { fit, ..self }
     }
 
     /// How many numbers one photo becomes: `size * size * 3`.
@@ -182,10 +210,7 @@ impl Preprocessing {
     /// When `out` is not [`pixels_len`](Self::pixels_len) long.
     pub fn write_pixels(&self, photo: &RgbImage, out: &mut [f32]) {
         assert_eq!(out.len(), self.pixels_len(), "room for one photo's pixels");
-        let mut photo = self.fitted(photo);
-        if self.facing == Facing::Mirrored {
-            imageops::flip_horizontal_in_place(photo.to_mut());
-        }
+        let photo = self.seen(photo);
         let Normalisation {
             scale,
             mean,
@@ -220,6 +245,22 @@ impl Preprocessing {
             width: seen_width,
             height: seen_height,
         }
+    }
+
+    /// What is seen of the photo, at `size` by `size`.
+    fn seen<'a>(&self, photo: &'a RgbImage) -> Cow<'a, RgbImage> {
+        let mut seen = match self.view {
+            View::Usual | View::Mirrored => self.fitted(photo),
+            View::Window(number) => {
+                let part = Window::numbered(number).of(photo.dimensions());
+                let part = crop_imm(photo, part.left, part.top, part.width, part.height).to_image();
+                Cow::Owned(self.fitted(&part).into_owned())
+            }
+        };
+        if self.view.is_mirrored() {
+            imageops::flip_horizontal_in_place(seen.to_mut());
+        }
+        seen
     }
 
     /// The photo at `size` by `size`.
@@ -302,7 +343,7 @@ mod tests {
             filter,
             order: ChannelOrder::Rgb,
             normalisation: PLAIN,
-            facing: Facing::Usual,
+            view: View::Usual,
         }
     }
 
@@ -323,27 +364,60 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
+    #[test]
+    fn through_a_window_a_photo_is_seen_as_its_part_alone_would_be() {
+        let photo = sample();
+        for (number, mirrored) in [(1, View::Mirrored), (2, View::Usual), (7, View::Mirrored)] {
+            let part = Window::numbered(number).of(photo.dimensions());
+            assert!((part.width, part.height) != photo.dimensions(), "{part:?}");
+            let cut = crop_imm(&photo, part.left, part.top, part.width, part.height).to_image();
+            for fit in [Fit::Squash, Fit::ShorterSide(5)] {
+                let seeing = |view| Preprocessing {
+                    view,
+                    ..plain(4, fit, Filter::Bilinear)
+                };
+                let through = pixels(&seeing(View::Window(number)), &photo);
+                assert_eq!(through, pixels(&seeing(mirrored), &cut), "{number} {fit:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_network_can_be_shown_more_or_less_than_it_was_trained_on() {
+        let centre = Preprocessing::efficientnet_lite(224);
+        let whole = centre.clone().showing(Extent::Whole);
+        assert_eq!(centre.clone().showing(Extent::Centre), centre);
+        assert_eq!(whole.fit, Fit::Squash);
+        assert_eq!(whole.clone().showing(Extent::Whole), whole);
+        let part = whole.part_seen((500, 300));
+        assert_eq!((part.width, part.height), (500, 300));
+        let part = Preprocessing::caffe(224)
+            .showing(Extent::Centre)
+            .part_seen((500, 300));
+        assert_eq!((part.width, part.height), (300, 300));
+    }
+
     #[test]
     fn a_mirrored_photo_has_left_and_right_exchanged() {
         let photo = RgbImage::from_fn(3, 3, |x, y| Rgb([x as u8, y as u8, 7]));
-        let pixels = |facing| {
+        let pixels = |view| {
             let preprocessing = Preprocessing {
-                facing,
+                view,
                 ..plain(3, Fit::Squash, Filter::Bilinear)
             };
             let mut pixels = vec![0.0; 27];
             preprocessing.write_pixels(&photo, &mut pixels);
             pixels
         };
-        let rows = pixels(Facing::Usual);
+        let rows = pixels(View::Usual);
         let expected: Vec<f32> = rows
             .chunks(9)
             .flat_map(|row| [&row[6..], &row[3..6], &row[..3]].concat())
             .collect();
-        assert_eq!(pixels(Facing::Mirrored), expected);
+        assert_eq!(pixels(View::Mirrored), expected);
     }
 
+    /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
     #[test]
     fn bilinear_shrinks_as_pillow_does() {
         let squashed = pixels(&plain(3, Fit::Squash, Filter::Bilinear), &sample());

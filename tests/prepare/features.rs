@@ -91,3 +91,43 @@ fn the_command_and_the_store_agree() {
     assert!(error.contains("have the same file name"), "{error}");
     assert!(!out.exists());
 }
+
+#[test]
+fn photos_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
+    let place = Place::new();
+    let weights = place.path("random.safetensors");
+    weights::write_random(&weights, 1);
+    let prepare = [
+        "prepare", "scenes", "--name", "mine", "--photos", "20", "--size", "32",
+    ];
+    let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
+    place.prints(&[&prepare[..], &eye, &["--show", "whole", "--windows", "1"]].concat());
+    let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
+    let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
+    assert_eq!(rows("whole"), 20);
+    assert_eq!(rows("whole-window-1"), 16, "of the training photos only");
+
+    let train = [
+        "train",
+        "mine",
+        "--run",
+        "first",
+        "--decoder",
+        "merge",
+        "--set",
+        "decoder.hidden=8",
+        "--set",
+        "decoder.embedding=8",
+        "--set",
+        "training.epochs=1",
+        "--set",
+    ];
+    let error = place.fails(&[&train[..], &["training.windows=2"]].concat());
+    assert!(error.contains("of the photos' window 2"), "{error}");
+    assert!(error.contains("--windows 2"), "{error}");
+    assert!(!place.root().join("checkpoints/first").exists());
+    place.prints(&[&train[..], &["training.windows=1"]].concat());
+    // A new photo is shown to the network as the stored ones were.
+    let photo = place.data_set("mine/photos/scene_00003.png");
+    place.prints(&["caption", "first", text(&photo)]);
+}

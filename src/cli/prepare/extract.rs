@@ -16,8 +16,8 @@ use crate::training::Progress;
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::extraction::{self, Batching, Source};
 use crate::vision::fitting::Fitting;
-use crate::vision::preprocess::Facing;
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
+use crate::vision::view::View;
 
 /// How features are made and kept.
 pub(super) struct Extraction<'a, D: Backend> {
@@ -51,7 +51,7 @@ pub(super) fn extract<D: Backend>(
     let mut writer = open(&store, encoder.spec(dtype), replace)?;
     note_weights_file(&store, weights)?;
 
-    let photos = sources(data_set, encoder.preprocessing().facing);
+    let photos = sources(data_set, encoder.preprocessing().view);
     let done = photos.iter().filter(|photo| writer.contains(photo.key)).count();
     let progress = context.progress(Task {
         label: "extracting features".into(),
@@ -105,12 +105,12 @@ pub(super) fn extract<D: Backend>(
     Ok(())
 }
 
-/// The photos to look at: all, or in a mirror those that are learned from.
-fn sources(data_set: &DataSet, facing: Facing) -> Vec<Source<'_>> {
+/// The photos to look at: all, or in other ways those that are learned from.
+fn sources(data_set: &DataSet, view: View) -> Vec<Source<'_>> {
     data_set
         .photos
         .iter()
-        .filter(|photo| facing == Facing::Usual || photo.split == Split::Train)
+        .filter(|photo| view == View::Usual || photo.split == Split::Train)
         .map(|photo| Source {
             key: &photo.key,
             path: &photo.path,

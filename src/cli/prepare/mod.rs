@@ -34,7 +34,9 @@ use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::extraction::Batching;
 use crate::vision::photo;
+use crate::vision::preprocess::Extent;
 use crate::vision::store::FeatureDtype;
+use crate::vision::view::View;
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use target::{Replace, Target};
@@ -157,9 +159,16 @@ struct Features {
     /// The form in which a number is kept on disk; f16 takes half the room
     #[arg(long, value_name = "PRECISION", value_parser = choices::feature_dtype(), default_value = "f32")]
     precision: FeatureDtype,
+    /// How much of a photo the CNN is shown; what it was trained on if not given. `whole` shows the sides of wide photos
+    /// too, out of proportion
+    #[arg(long, value_name = "EXTENT", value_parser = choices::extent(), requires = "backbone")]
+    show: Option<Extent>,
     /// Also look at the training photos in a mirror, for `training.mirrored`
     #[arg(long, requires = "backbone")]
     mirrored: bool,
+    /// Also look at the training photos through this many windows, each a part of them, for `training.windows`
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
+    windows: u32,
     /// How many photos the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
     /// as many, it is halved
     #[arg(long, value_name = "N")]
@@ -279,10 +288,9 @@ impl Prepare {
         let Some(Eye { encoder, weights }) = eye else {
             return Ok(data_set);
         };
-        let mirrored = self.features.mirrored.then(|| encoder.mirrored());
-        for encoder in [Some(encoder), mirrored.as_ref()].into_iter().flatten() {
+        for view in self.features.views() {
             let extraction = Extraction {
-                encoder,
+                encoder: &encoder.seeing(view),
                 weights,
                 dtype: self.features.precision,
                 batching: self.features.batching::<D>(),
@@ -457,6 +465,13 @@ fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
 }
 
 impl Features {
+    /// The ways in which photos are looked at.
+    fn views(&self) -> impl Iterator<Item = View> {
+        let mirrored = self.mirrored.then_some(View::Mirrored);
+        let windows = (1..=self.windows).map(View::Window);
+        [View::Usual].into_iter().chain(mirrored).chain(windows)
+    }
+
     /// How photos go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
@@ -472,7 +487,10 @@ impl Features {
         let file = WeightFile::open(weights)?;
         let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
         Ok(Some(Eye {
-            encoder,
+            encoder: match self.show {
+                Some(extent) => encoder.shown(extent),
+                None => encoder,
+            },
             weights: weights.clone(),
         }))
     }

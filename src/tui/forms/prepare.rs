@@ -5,6 +5,8 @@ use crate::dataset::Format;
 use crate::runs::Name;
 use crate::tui::form::{Fault, Field, Form};
 use crate::vision::backbone::{BackboneKind, FeatureForm};
+use crate::vision::preprocess::Extent;
+use crate::vision::store::FeatureDtype;
 
 /// The field of what is read.
 pub const SOURCE: &str = "source";
@@ -19,7 +21,14 @@ const SEED: &str = "seed";
 const PHOTOS: &str = "photos";
 const BACKBONE: &str = "backbone";
 const WEIGHTS: &str = "weights";
+const LAYER: &str = "layer";
 const KEPT: &str = "kept";
+const PRECISION: &str = "precision";
+const SHOWN: &str = "shown";
+const AS_TRAINED: &str = "as the CNN was trained";
+const MIRRORED: &str = "mirrored";
+const TOO: &str = "too";
+const WINDOWS: &str = "windows";
 const NONE: &str = "none";
 
 /// Asks what to prepare; `source` stands in it at first.
@@ -28,6 +37,7 @@ pub fn form(source: &str) -> Form {
     let backbones = [NONE]
         .into_iter()
         .chain(BackboneKind::ALL.map(BackboneKind::name));
+    let extents = [AS_TRAINED].into_iter().chain(Extent::ALL.map(Extent::name));
     Form::new(
         "prepare a data set",
         vec![
@@ -54,11 +64,34 @@ pub fn form(source: &str) -> Form {
                 "of the backbone: .safetensors, .pth or .h5; Ctrl-O picks",
                 "",
             ),
+            Field::text(
+                LAYER,
+                "of the backbone: whose output is kept; its usual one if empty",
+                "",
+            ),
             Field::choice(
                 KEPT,
                 "of what it sees: one vector a photo, or one a region",
                 FeatureForm::ALL.map(FeatureForm::name),
                 FeatureForm::default().name(),
+            ),
+            Field::choice(
+                PRECISION,
+                "of a number on disk; f16 takes half the room",
+                FeatureDtype::ALL.map(FeatureDtype::name),
+                FeatureDtype::F32.name(),
+            ),
+            Field::choice(SHOWN, "how much of a photo the CNN sees", extents, AS_TRAINED),
+            Field::choice(
+                MIRRORED,
+                "training photos also in a mirror, for training.mirrored",
+                [NONE, TOO],
+                NONE,
+            ),
+            Field::text(
+                WINDOWS,
+                "training photos also through so many, for training.windows",
+                "0",
             ),
         ],
     )
@@ -88,6 +121,22 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
         }
         flag("weights", path(form.value(WEIGHTS)));
         flag("form", form.value(KEPT).to_owned());
+        if !form.value(LAYER).is_empty() {
+            flag("layer", form.value(LAYER).to_owned());
+        }
+        if form.value(PRECISION) != FeatureDtype::F32.name() {
+            flag("precision", form.value(PRECISION).to_owned());
+        }
+        if form.value(SHOWN) != AS_TRAINED {
+            flag("show", form.value(SHOWN).to_owned());
+        }
+        match whole(form, WINDOWS)?.as_str() {
+            "0" => {}
+            windows => flag("windows", windows.to_owned()),
+        }
+        if form.value(MIRRORED) == TOO {
+            arguments.push("--mirrored".into());
+        }
     }
     for (field, name) in [
         (CASE, "keep-case"),
@@ -124,5 +173,58 @@ fn whole(form: &Form, field: &'static str) -> Result<String, Fault> {
     match typed.parse::<u64>() {
         Ok(_) => Ok(typed.to_owned()),
         Err(_) => Err(Fault::of(field, "a whole number, 0 or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(changes: &[(&str, &str)]) -> Result<String, Fault> {
+        let mut form = form("/photos/flickr8k");
+        for (name, value) in changes {
+            form.set(name, value);
+        }
+        arguments(&form).map(|arguments| arguments.join(" "))
+    }
+
+    #[test]
+    fn what_is_left_as_it_is_is_no_flag() {
+        let plain = "prepare /photos/flickr8k --name flickr8k --min-count 5";
+        assert_eq!(asked(&[]).unwrap(), format!("{plain} --detach"));
+        let eye = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth")];
+        let seen = format!("{plain} --backbone vgg16 --weights /w.pth --form pooled");
+        assert_eq!(asked(&eye).unwrap(), format!("{seen} --detach"));
+    }
+
+    #[test]
+    fn everything_that_preset_best_needs_can_be_asked_for() {
+        let asked = asked(&[
+            (BACKBONE, "efficientnet_lite2"),
+            (WEIGHTS, "/w.pth"),
+            (LAYER, "blocks.19"),
+            (KEPT, "grid"),
+            (PRECISION, "f16"),
+            (SHOWN, "whole"),
+            (MIRRORED, TOO),
+            (WINDOWS, "6"),
+        ])
+        .unwrap();
+        assert!(
+            asked.ends_with(
+                "--form grid --layer blocks.19 --precision f16 --show whole --windows 6 --mirrored --detach"
+            ),
+            "{asked}"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_at_its_field() {
+        for (field, value) in [(MIN_COUNT, "few"), (SEED, "-1"), (NAME, "a/b"), (WINDOWS, "two")] {
+            let changes = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth"), (field, value)];
+            assert_eq!(asked(&changes).unwrap_err().field, Some(field));
+        }
+        let blind = asked(&[(BACKBONE, "vgg16")]).unwrap_err();
+        assert_eq!(blind.field, Some(WEIGHTS));
     }
 }
