@@ -155,7 +155,7 @@ impl Layers {
         let [image, image_bias, joint, joint_bias, output, output_bias] = rest;
         let linear = |weight, bias| Linear { weight, bias };
         Ok(Self {
-            embedding: Embedding { table },
+            embedding: Embedding::Own { table },
             lstm: Lstm {
                 input_weight,
                 hidden_weight,
@@ -183,7 +183,9 @@ impl Layers {
             Part::ImageLayer,
             self.image.activated(features, Activation::Relu)?,
         );
-        let words = self.embedding.forward::<Taped<Cpu>>(&batch.inputs)?;
+        let words = self
+            .embedding
+            .forward::<Taped<Cpu>>(&batch.inputs, &self.output)?;
         let words = end(clock, Part::EmbeddingGather, words);
         let words = end(clock, Part::EmbeddingDropout, dropout.apply(words)?);
         let text = end(clock, Part::Lstm, self.lstm.forward(words, &batch.packing)?);

@@ -19,6 +19,7 @@ const SETTINGS: DecoderSettings = DecoderSettings {
     kind: DecoderKind::Inject,
     hidden: 8,
     embedding: 6,
+    tied: false,
     dropout: 0.0,
     attention: 5,
     coverage: 0.0,

@@ -6,8 +6,8 @@ use super::{
     Writer,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, LstmState, Matrix,
-    Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, LstmState,
+    Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
@@ -87,11 +87,10 @@ impl<D: Backend> Parts<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let output = (settings.hidden, shape.vocabulary);
-        let embedding = (shape.vocabulary, settings.embedding);
         Ok(Self {
             output: Linear::new(device, "output", output, Initialisation::Glorot, rng)?,
             attention: RegionAttention::new(device, settings.widths(shape), rng)?,
-            embedding: Embedding::new(device, "embedding", embedding, WORDS, rng)?,
+            embedding: super::embedding(device, settings, shape, WORDS, rng)?,
             coverage: settings.coverage,
         })
     }
@@ -100,7 +99,7 @@ impl<D: Backend> Parts<D> {
     pub(super) fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
         Linear::<D>::size((settings.hidden, shape.vocabulary))
             .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
-            .saturating_add(settings.embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(super::embedding_size(settings, shape))
     }
 
     fn layers(&self) -> [&dyn Layer<D>; 3] {
@@ -135,7 +134,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
             attention,
             embedding,
             coverage,
-            ..
+            output,
         } = self.parts();
         let Seen { sight, mean } = attention.see(regions, noise)?;
         let (means, tape) = mean.split_tape();
@@ -143,7 +142,9 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         let (mut states, mut tape) = self.start(of_captions)?;
         let weights = self.weights(packing.rows(), &mut tape)?;
 
-        let (words, history) = noise.apply(embedding.forward::<T>(&batch.inputs)?)?.split_tape();
+        let (words, history) = noise
+            .apply(embedding.forward::<T>(&batch.inputs, output)?)?
+            .split_tape();
         let words = words.put_tape(history.merge(tape));
         let gates = self.gates(words, &means, &batch.photo_of_rows())?;
         let (gates, mut tape) = split_rows(gates, packing.heights())?;
@@ -179,6 +180,10 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         &mut self.parts_mut().output
     }
 
+    fn embedding_mut(&mut self) -> &mut Embedding<D> {
+        &mut self.parts_mut().embedding
+    }
+
     fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
         let mut decoder = self.clone();
         decoder.recurrent_weights_mut().into_iter().try_for_each(change)?;
@@ -189,6 +194,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         Ok(Box::new(AttendingWriter {
             decoder: self.clone(),
             weights: self.weights(0, &mut NoneTape)?,
+            words: self.parts().embedding.fixed(&self.parts().output)?,
             output: D::fix_linear(&self.parts().output)?,
         }))
     }
@@ -211,6 +217,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
 struct AttendingWriter<D: Backend, A: Attending<D>> {
     decoder: A,
     weights: A::Weights,
+    words: FixedEmbedding<D>,
     output: D::FixedLinear,
 }
 
@@ -240,7 +247,7 @@ impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
             unreachable!("`start` has set them");
         };
         let own_row: Vec<usize> = (0..words.len()).collect();
-        let words = self.decoder.parts().embedding.of(words)?;
+        let words = self.words.of(words)?;
         let gates = self.decoder.gates(words, &mean, &own_row)?;
         let step = self
             .decoder

@@ -8,15 +8,15 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
-    Regions, concat_rows, gather_rows,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, Lstm,
+    LstmState, Matrix, Regions, concat_rows, gather_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
 /// The scale of a projected photo whose features are standardised: the LSTM then hears both equally well.
-const WORDS: Initialisation = Initialisation::Uniform(1.0);
+const WORDS: f32 = 1.0;
 
 /// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
 /// sees it.
@@ -48,7 +48,7 @@ impl<D: Backend> Inject<D> {
                 Initialisation::Glorot,
                 rng,
             )?,
-            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), WORDS, rng)?,
+            embedding: super::embedding(device, settings, shape, WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             output: Linear::new(
                 device,
@@ -66,7 +66,7 @@ impl<D: Backend> Inject<D> {
             hidden, embedding, ..
         } = *settings;
         Linear::<D>::size((shape.channels, embedding))
-            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(super::embedding_size(settings, shape))
             .saturating_add(Lstm::<D>::size(embedding, hidden))
             .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
     }
@@ -88,7 +88,7 @@ impl<D: Backend> OnePass<D> for Inject<D> {
     ) -> DeviceResult<D, Read<D, T>> {
         let captions = batch.photos.len();
         let (image, tape) = gather_rows(self.see(regions)?, &batch.photos)?.split_tape();
-        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
+        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let (words, of_words) = words.split_tape();
         let inputs = concat_rows(vec![image, words], tape.merge(of_words))?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
@@ -102,6 +102,10 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 
     fn output_mut(&mut self) -> &mut Linear<D> {
         &mut self.output
+    }
+
+    fn embedding_mut(&mut self) -> &mut Embedding<D> {
+        &mut self.embedding
     }
 
     fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
@@ -118,7 +122,7 @@ impl<D: Backend> OnePass<D> for Inject<D> {
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(InjectWriter {
             image: D::fix_linear(&self.image)?,
-            embedding: self.embedding.clone(),
+            embedding: self.embedding.fixed(&self.output)?,
             lstm: D::fix_lstm(&self.lstm)?,
             output: D::fix_linear(&self.output)?,
             hidden: self.lstm.hidden(),
@@ -143,7 +147,7 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 #[derive(Debug)]
 struct InjectWriter<D: Backend> {
     image: D::FixedLinear,
-    embedding: Embedding<D>,
+    embedding: FixedEmbedding<D>,
     lstm: D::FixedLstm,
     output: D::FixedLinear,
     hidden: usize,

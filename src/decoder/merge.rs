@@ -9,8 +9,8 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
-    Regions, add_gathered,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, Lstm,
+    LstmState, Matrix, Regions, add_gathered,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -41,7 +41,7 @@ impl<D: Backend> Merge<D> {
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
             image: Linear::new(device, "image", (channels, hidden), Initialisation::Glorot, rng)?,
-            embedding: Embedding::new(device, "embedding", (vocabulary, embedding), WORDS, rng)?,
+            embedding: super::embedding(device, settings, shape, WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             joint: Linear::new(device, "joint", (hidden, hidden), Initialisation::Glorot, rng)?,
             output: Linear::new(
@@ -60,7 +60,7 @@ impl<D: Backend> Merge<D> {
             hidden, embedding, ..
         } = *settings;
         Linear::<D>::size((shape.channels, hidden))
-            .saturating_add(embedding.saturating_mul(shape.vocabulary))
+            .saturating_add(super::embedding_size(settings, shape))
             .saturating_add(Lstm::<D>::size(embedding, hidden))
             .saturating_add(Linear::<D>::size((hidden, hidden)))
             .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
@@ -85,7 +85,7 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Read<D, T>> {
         let image = self.see(regions, noise)?;
-        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs)?)?;
+        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = add_gathered(text, image, &batch.photo_of_rows())?;
         let joint = self.joint.activated(both, Activation::Relu)?;
@@ -98,6 +98,10 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 
     fn output_mut(&mut self) -> &mut Linear<D> {
         &mut self.output
+    }
+
+    fn embedding_mut(&mut self) -> &mut Embedding<D> {
+        &mut self.embedding
     }
 
     fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
@@ -115,7 +119,7 @@ impl<D: Backend> OnePass<D> for Merge<D> {
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(MergeWriter {
             image: D::fix_linear(&self.image)?,
-            embedding: self.embedding.clone(),
+            embedding: self.embedding.fixed(&self.output)?,
             lstm: D::fix_lstm(&self.lstm)?,
             joint: D::fix_linear(&self.joint)?,
             output: D::fix_linear(&self.output)?,
@@ -148,7 +152,7 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 #[derive(Debug)]
 struct MergeWriter<D: Backend> {
     image: D::FixedLinear,
-    embedding: Embedding<D>,
+    embedding: FixedEmbedding<D>,
     lstm: D::FixedLstm,
     joint: D::FixedLinear,
     output: D::FixedLinear,

@@ -16,8 +16,12 @@ mod tests;
 mod top_down;
 mod writer;
 
-use crate::nn::{Backend, DeviceResult, Dropout, Initialisation, Matrix, Parameter, Regions, Scalar, Taped};
+use crate::nn::{
+    Backend, DeviceResult, Dropout, Embedding, Initialisation, Matrix, Parameter, Regions, Scalar, Taped,
+    glorot_limit,
+};
 use dfdx::prelude::*;
+use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +35,9 @@ use region_attention::Widths;
 pub use top_down::TopDown;
 pub use writer::{DecoderState, Gaze, Writer};
 
-/// How word embeddings start where nothing else asks for another scale: that of Vinyals et al. 2015's released code.
-const WORDS: Initialisation = Initialisation::Uniform(0.1);
+/// How large the numbers of word embeddings are at first, where nothing else asks for another scale: as in Vinyals et
+/// al. 2015's released code.
+const WORDS: f32 = 0.1;
 
 /// Which decoder, by the names used in settings and on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +106,9 @@ pub struct DecoderSettings {
     pub hidden: usize,
     /// Dimensions of a word's embedding.
     pub embedding: usize,
+    /// Whether words are read by the weights that write them, which takes as many dimensions as there are units; see
+    /// [`Embedding::Tied`].
+    pub tied: bool,
     /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
     pub dropout: f32,
     /// Share of the recurrent weights dropped while training; see [`Regularisation::recurrent_dropout`].
@@ -121,12 +129,39 @@ impl DecoderSettings {
     }
 }
 
+/// How words are read: at first by numbers up to `limit`.
+fn embedding<D: Backend>(
+    device: &D,
+    settings: &DecoderSettings,
+    shape: DecoderShape,
+    limit: f32,
+    rng: &mut impl Rng,
+) -> DeviceResult<D, Embedding<D>> {
+    let (name, words) = ("embedding", shape.vocabulary);
+    match settings.tied {
+        true => Embedding::tied(device, name, limit / glorot_limit((settings.hidden, words))),
+        false => {
+            let uniform = Initialisation::Uniform(limit);
+            Embedding::new(device, name, (words, settings.embedding), uniform, rng)
+        }
+    }
+}
+
+/// How many numbers are learned of that.
+fn embedding_size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+    match settings.tied {
+        true => 1,
+        false => settings.embedding.saturating_mul(shape.vocabulary),
+    }
+}
+
 impl Default for DecoderSettings {
     fn default() -> Self {
         Self {
             kind: DecoderKind::default(),
             hidden: 256,
             embedding: 256,
+            tied: false,
             dropout: 0.25,
             recurrent_dropout: 0.0,
             attention: 256,

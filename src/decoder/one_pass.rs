@@ -3,8 +3,8 @@
 use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer, draw_word};
 use crate::nn::host::values;
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped, Targets,
-    cross_entropy,
+    Backend, DeviceResult, Dropout, Embedding, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped,
+    Targets, cross_entropy,
 };
 use dfdx::prelude::{HasShape, Merge, PutTape, SplitTape, Tape, TryAdd, TryMul};
 use rand::RngExt;
@@ -44,6 +44,9 @@ pub trait OnePass<D: Backend>: Sized {
 
     /// The same layer, to be changed.
     fn output_mut(&mut self) -> &mut Linear<D>;
+
+    /// How words are read, to be changed.
+    fn embedding_mut(&mut self) -> &mut Embedding<D>;
 
     /// The same decoder, the weights from each LSTM's hidden state to its gates as `change` makes them.
     fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self>;
@@ -106,6 +109,7 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
     }
 
     fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()> {
+        self.embedding_mut().withstand(factor)?;
         for parameter in self.output_mut().parameters_mut() {
             parameter.value = parameter.value.clone().try_mul(factor)?;
         }

@@ -8,28 +8,68 @@ use rand::SeedableRng;
 
 const CAPTIONS: [(usize, &[TokenId]); 4] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (2, &[]), (1, &[5, 5, 3])];
 
-fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
-    let settings = DecoderSettings {
-        kind,
-        hidden: 6,
-        embedding: 5,
-        dropout: 0.0,
-        recurrent_dropout: 0.0,
-        attention: 3,
-        coverage: 0.5,
-    };
-    let shape = DecoderShape {
-        channels: 4,
-        vocabulary: 9,
-    };
+const SETTINGS: DecoderSettings = DecoderSettings {
+    kind: DecoderKind::Merge,
+    hidden: 6,
+    embedding: 5,
+    tied: false,
+    dropout: 0.0,
+    recurrent_dropout: 0.0,
+    attention: 3,
+    coverage: 0.5,
+};
+
+const SHAPE: DecoderShape = DecoderShape {
+    channels: 4,
+    vocabulary: 9,
+};
+
+fn built(settings: &DecoderSettings) -> Box<dyn Decoder<Cpu>> {
+    // A draw in which no ReLU switches within a difference's step.
     build(
         &Cpu::default(),
-        &settings,
-        shape,
-        // A draw in which no ReLU switches within a difference's step.
-        &mut ChaCha8Rng::seed_from_u64(2),
+        settings,
+        SHAPE,
+        &mut ChaCha8Rng::seed_from_u64(4),
     )
     .unwrap()
+}
+
+fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
+    built(&DecoderSettings { kind, ..SETTINGS })
+}
+
+/// Every kind, with words of their own and with tied ones.
+fn all_settings() -> impl Iterator<Item = DecoderSettings> {
+    let tied = DecoderSettings {
+        tied: true,
+        embedding: SETTINGS.hidden,
+        ..SETTINGS
+    };
+    let both = move |kind| {
+        [
+            DecoderSettings { kind, ..SETTINGS },
+            DecoderSettings { kind, ..tied },
+        ]
+    };
+    DecoderKind::ALL.into_iter().flat_map(both)
+}
+
+fn decoders() -> impl Iterator<Item = Box<dyn Decoder<Cpu>>> {
+    all_settings().map(|settings| built(&settings))
+}
+
+#[test]
+fn the_size_that_is_foretold_is_that_of_the_parameters() {
+    for settings in all_settings() {
+        let decoder = built(&settings);
+        let counted: usize = decoder
+            .parameters()
+            .into_iter()
+            .map(|parameter| parameter.shape().0 * parameter.shape().1)
+            .sum();
+        assert_eq!(size::<Cpu>(&settings, SHAPE), counted, "{settings:?}");
+    }
 }
 
 /// `[3, count, 4]`
@@ -40,10 +80,10 @@ fn regions(count: usize) -> Regions<Cpu> {
 #[test]
 fn gradients_equal_finite_differences() {
     let batch = CaptionBatch::new(CAPTIONS);
-    for kind in DecoderKind::ALL {
+    for mut decoder in decoders() {
         for count in [1, 3] {
             check_gradients(
-                &mut decoder(kind),
+                &mut decoder,
                 |decoder| decoder.parameters_mut(),
                 |decoder| {
                     let mut stream = random_stream(0, "test", 1);
@@ -143,8 +183,7 @@ fn own_words_are_those_that_the_decoder_would_write() {
 /// Captioning walks word by word what training does in one pass.
 #[test]
 fn steps_give_the_loss_of_the_whole_batch() {
-    for kind in DecoderKind::ALL {
-        let decoder = decoder(kind);
+    for decoder in decoders() {
         let writer = decoder.writer().unwrap();
         let mut total = 0.0;
         let mut tokens = 0;
@@ -165,8 +204,7 @@ fn steps_give_the_loss_of_the_whole_batch() {
 
 #[test]
 fn sharpening_multiplies_logits() {
-    for kind in DecoderKind::ALL {
-        let mut decoder = decoder(kind);
+    for mut decoder in decoders() {
         let logits = |decoder: &dyn Decoder<Cpu>| {
             let writer = decoder.writer().unwrap();
             let state = writer.start(regions(2)).unwrap();

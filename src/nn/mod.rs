@@ -50,7 +50,7 @@ pub use conv2d::{Conv2dKernel, Convolution, conv2d};
 pub use cross_entropy::{CrossEntropyKernel, Targets, cross_entropy};
 pub use depthwise::{DepthwiseKernel, depthwise};
 pub use dropout::{Dropout, Mask, random_stream};
-pub use embedding::Embedding;
+pub use embedding::{Embedding, FixedEmbedding};
 pub use fixed::FixedKernel;
 pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights};
 pub use layer::Layer;
@@ -61,7 +61,7 @@ pub use optimiser::{
 };
 pub use pace::{Figure, Pace};
 pub use packing::Packing;
-pub use parameter::{Initialisation, Parameter};
+pub use parameter::{Initialisation, Parameter, glorot_limit};
 pub use pool::{PoolKernel, global_mean, max_pool};
 pub use recurrence::{CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
 pub use rows::{RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows};

@@ -29,6 +29,11 @@ pub enum Initialisation {
     He,
 }
 
+/// The limit of [`Initialisation::Glorot`].
+pub fn glorot_limit((rows, columns): (usize, usize)) -> f32 {
+    (6.0 / (rows + columns) as f32).sqrt()
+}
+
 impl<D: Backend> Parameter<D> {
     /// A parameter `[rows, columns]`, drawn from `rng` on the host so that it is the same on every device.
     pub fn new(
@@ -43,7 +48,7 @@ impl<D: Backend> Parameter<D> {
                 return Self::from_values(device, name, (rows, columns), vec![value; rows * columns]);
             }
             Initialisation::Uniform(limit) => limit,
-            Initialisation::Glorot => (6.0 / (rows + columns) as f32).sqrt(),
+            Initialisation::Glorot => glorot_limit((rows, columns)),
             Initialisation::He => (6.0 / rows as f32).sqrt(),
         };
         let values = (0..rows * columns)

@@ -48,6 +48,13 @@ impl RunSettings {
         let optimiser = &training.optimiser;
         up_to_most("decoder.hidden", decoder.hidden)?;
         up_to_most("decoder.embedding", decoder.embedding)?;
+        if decoder.tied && decoder.embedding != decoder.hidden {
+            return Err(OutOfRange {
+                key: "decoder.embedding",
+                value: decoder.embedding.to_string(),
+                expected: "as many as decoder.hidden, since decoder.tied has words read by the weights that write them",
+            });
+        }
         within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
         within(
             "decoder.recurrent_dropout",
@@ -264,5 +271,21 @@ mod tests {
             let settings: RunSettings = config::resolve(None, &[assignment.parse().unwrap()]).unwrap();
             assert_eq!(settings.check().unwrap_err().key, key);
         }
+    }
+
+    #[test]
+    fn tied_words_have_as_many_dimensions_as_there_are_units() {
+        let check = |embedding: &str| {
+            let assignments = ["decoder.tied=true", "decoder.hidden=128", embedding];
+            let assignments = assignments.map(|assignment| assignment.parse().unwrap());
+            config::resolve::<RunSettings>(None, &assignments)
+                .unwrap()
+                .check()
+        };
+        assert_eq!(check("decoder.embedding=128"), Ok(()));
+        assert_eq!(
+            check("decoder.embedding=64").unwrap_err().key,
+            "decoder.embedding"
+        );
     }
 }
