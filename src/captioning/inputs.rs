@@ -112,15 +112,21 @@ impl PhotoInputs {
             EncoderSpec::SmallCnn(settings) => return Self::decoded(photos, &settings.preprocessing()),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
+        let mut unreadable = None;
         for features in all_feature_directories(directory) {
-            let store = FeatureStore::open(features)?;
-            if store.spec() == wanted {
-                return Self::stored(store, photos);
+            match FeatureStore::open(features) {
+                Ok(store) if store.spec() == wanted => return Self::stored(store, photos),
+                Ok(_) => {}
+                // It matters only if none of the others is the one: features may be in the making.
+                Err(error) => unreadable = unreadable.or(Some(error)),
             }
         }
-        Err(InputsError::NoSuchFeatures {
-            directory: directory.into(),
-            spec: Box::new(wanted.clone()),
+        Err(match unreadable {
+            Some(error) => error.into(),
+            None => InputsError::NoSuchFeatures {
+                directory: directory.into(),
+                spec: Box::new(wanted.clone()),
+            },
         })
     }
 

@@ -7,7 +7,7 @@ use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
 use crate::vision::backbone::{Between, MapShape};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::small_cnn::SmallCnnSettings;
-use crate::vision::store::{FeatureDtype, FeatureSpec};
+use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError};
 use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -536,4 +536,25 @@ mod damaged_checkpoints {
             prop_assert!(!is_whole(&bytes));
         }
     }
+}
+
+#[test]
+fn features_in_the_making_are_in_nobodys_way_but_those_who_want_them() {
+    let data_set = tempfile::tempdir().unwrap();
+    let store = |name: &str, spec: &FeatureSpec| {
+        let directory = data_set.path().join("features").join(name);
+        let mut writer = FeatureWriter::open_or_resume(directory, spec.clone()).unwrap();
+        writer.append("one", &vec![1.0; spec.row_len()]).unwrap();
+        writer
+    };
+    let (unfinished, finished) = (feature_spec("vgg16", 3), feature_spec("vgg16", 2));
+    store("a", &unfinished).flush().unwrap();
+    store("b", &finished).finish().unwrap();
+    let open = |spec: FeatureSpec| PhotoInputs::open(&EncoderSpec::Features(spec), data_set.path(), []);
+    assert!(open(finished).is_ok());
+    let error = open(unfinished).unwrap_err();
+    assert!(
+        matches!(error, InputsError::Store(StoreError::Incomplete { .. })),
+        "{error}"
+    );
 }

@@ -57,8 +57,9 @@ impl Preset {
                 "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"
             }
             Self::Best => {
-                "show-attend-tell on photos seen both ways round, the network's last layers trained further, then captions \
-                 rewarded (Rennie et al. 2017); a grid of EfficientNet-Lite at an early layer, mirrored too"
+                "show-attend-tell on photos seen in a mirror and through windows, the network's last layers trained further, \
+                 then captions rewarded (Rennie et al. 2017); a grid of EfficientNet-Lite at an early layer, mirrored and \
+                 through 6 windows too"
             }
         }
     }
@@ -90,13 +91,15 @@ impl Preset {
                 "decoder.dropout=0.5",
                 "decoder.recurrent_dropout=0.2",
                 "encoder.fine_tune=features",
-                "training.epochs=7",
+                "training.epochs=10",
                 "training.batch_by=photo",
                 "training.batch_size=80",
                 "training.longest_caption=22",
                 "training.mirrored=0.5",
+                "training.windows=6",
+                "training.windowed=0.6",
                 "training.patience=6",
-                "training.self_critical.epochs=6",
+                "training.self_critical.epochs=8",
                 "training.self_critical.learning_rate=1e-4",
                 "training.self_critical.dropout=0.3",
                 "training.self_critical.bleu_4=0.5",
