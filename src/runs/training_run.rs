@@ -156,7 +156,7 @@ impl ChosenEncoder {
 }
 
 /// The ways in which training sees photos besides the usual one.
-fn other_views(training: &TrainingSettings) -> impl Iterator<Item = View> {
+fn other_views(training: &TrainingSettings) -> impl DoubleEndedIterator<Item = View> {
     let mirrored = (training.mirrored > 0.0).then_some(View::Mirrored);
     mirrored
         .into_iter()
@@ -188,7 +188,8 @@ impl TrainingRun {
         }
         let features = choose_features(&settings, data_set)?;
         let encoder = choose_encoder(&settings.encoder, features.as_deref())?;
-        for view in other_views(&settings.training) {
+        // The last window first: what is missing for it is missing for all.
+        for view in other_views(&settings.training).rev() {
             encoder.inputs_seen(view, data_set, &[])?;
         }
         let record = RunRecord {
