@@ -13,7 +13,8 @@ pub enum View {
     Usual,
     /// Left and right exchanged.
     Mirrored,
-    /// The part that a [`Window`] of this number leaves.
+    /// A part of it in its own aspect ratio, at 0.6 to 1 of its sides, anywhere in it. Windows are numbered from 1 and
+    /// spread evenly, however many are taken; left and right are exchanged in those of odd numbers.
     Window(u32),
 }
 
@@ -49,8 +50,8 @@ impl View {
 const MIRRORED: &str = "-mirrored";
 const WINDOW: &str = "-window-";
 
-/// A part of a photo in the photo's own aspect ratio, at 0.6 to 1 of its sides, anywhere in it. The windows are numbered
-/// from 1; their sizes and places are those of a Halton sequence, so that any first few of them are spread evenly.
+/// What [`View::Window`] leaves: sizes and places are those of a Halton sequence, of which any first few numbers are
+/// spread evenly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
     /// Its sides, as a share of the photo's.
