@@ -107,13 +107,11 @@ mod device {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn the_environment_chooses_too_and_the_flag_over_it() {
-        let run = |arguments: &[&str]| {
-            let output = command(arguments)
-                .env("CUTLINE_DEVICE", "cuda:0")
-                .output()
-                .unwrap();
+        let run_with = |device, arguments: &[&str]| {
+            let output = command(arguments).env("CUTLINE_DEVICE", device).output().unwrap();
             (output.status.code(), out(&output))
         };
+        let run = |arguments| run_with("cuda:0", arguments);
         let (code, told) = run(&["doctor"]);
         assert_eq!(code, Some(1));
         assert!(
@@ -121,6 +119,11 @@ mod device {
             "{told}"
         );
         assert_eq!(run(&["doctor", "--device", "cpu"]).0, Some(0));
+        assert_eq!(
+            run_with("", &["doctor"]).0,
+            Some(0),
+            "nothing is no word on the device"
+        );
     }
 
     #[test]

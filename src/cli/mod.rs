@@ -45,7 +45,7 @@ use std::sync::Once;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::nn::device::DeviceChoice;
+use crate::nn::device::{DeviceChoice, Products};
 use crate::nn::host::among_threads;
 use crate::runs::Root;
 use crate::tui::theme::Characters;
@@ -99,7 +99,7 @@ struct Global {
         long,
         global = true,
         value_name = "DIR",
-        env = "CUTLINE_ROOT",
+        env = ROOT,
         default_value = "."
     )]
     root: PathBuf,
@@ -128,12 +128,12 @@ struct Global {
     tf32: bool,
 }
 
+/// The environment's word on the working directory.
+const ROOT: &str = "CUTLINE_ROOT";
 /// The environment's word on the device.
 const DEVICE: &str = "CUTLINE_DEVICE";
 /// How CUDA numbers GPUs: the one that works fastest is 0, unless this says otherwise.
 const ORDER: &str = "CUDA_DEVICE_ORDER";
-/// What cuBLAS reads when it is first used.
-const TF32: &str = "NVIDIA_TF32_OVERRIDE";
 
 impl Global {
     /// Puts into the environment what CUDA and cuBLAS look for there, and what holds for the processes that are started
@@ -147,7 +147,7 @@ impl Global {
                 std::env::set_var(ORDER, "PCI_BUS_ID");
             }
             if self.tf32 {
-                std::env::set_var(TF32, "1");
+                std::env::set_var(Products::VARIABLE, Products::TF32);
             }
         }
     }
@@ -256,7 +256,7 @@ impl Context {
     /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
     fn root_flag(&self) -> String {
         let root = self.root.path();
-        let usual = std::env::var_os("CUTLINE_ROOT").unwrap_or_else(|| ".".into());
+        let usual = std::env::var_os(ROOT).unwrap_or_else(|| ".".into());
         if root == usual {
             String::new()
         } else {
@@ -317,7 +317,18 @@ fn is_hung_up(error: &std::io::Error) -> bool {
 /// Runs the program on the arguments it was started with. To be called before there are other threads: it sets variables
 /// of the environment.
 pub fn main() -> ExitCode {
+    forget_empty_variables();
     ExitCode::from(main_with(std::env::args_os().collect()) as u8)
+}
+
+/// A variable that is set to nothing, as scripts do it, counts as not set.
+fn forget_empty_variables() {
+    for name in [ROOT, DEVICE] {
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            // SAFETY: see `main`: no other thread is there to read the environment.
+            unsafe { std::env::remove_var(name) }
+        }
+    }
 }
 
 fn main_with(arguments: Vec<OsString>) -> Outcome {

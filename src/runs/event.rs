@@ -63,7 +63,7 @@ pub struct Start {
     pub host: String,
     /// Its process there.
     pub pid: u32,
-    /// What it computes on, such as `cpu`.
+    /// What it computes on, such as `cpu` or `cuda:0 in TF32`.
     pub device: String,
     /// The name of the data set.
     pub data_set: String,

@@ -69,11 +69,11 @@ pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
     match gpus {
         Ok(Gpus { driver, .. }) => judge_driver(driver),
         Err(why) => {
-            let finding = Finding::ok("driver", format!("no NVIDIA driver answers: {why}"), Value::Null);
+            let found = format!("no NVIDIA driver answers: {why}");
+            let finding = |found| Finding::ok("driver", found, Value::Null);
             match HAS_CUDA {
-                true => finding.but(Verdict::Note, Fault::NoDriver.advice()),
-                // A machine without a GPU needs none.
-                false => finding,
+                true => finding(found).but(Verdict::Note, Fault::NoDriver.advice()),
+                false => finding(format!("{found}; this program, built without CUDA, needs none")),
             }
         }
     }

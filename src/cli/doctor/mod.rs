@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::terminal::{Paint, Role, display_safe};
-use super::{Context, TF32, json as json_text, workbench};
-use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, Fault, HAS_CUDA};
+use super::{Context, json as json_text, workbench};
+use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, Fault, HAS_CUDA, Products};
 use crate::tui::theme::Pixels;
 
 /// Less than this is soon used up, in bytes.
@@ -100,11 +100,11 @@ impl Doctor {
         let mut findings = vec![program(), gpu::driver(&gpus)];
         findings.extend(gpu::each(&gpus));
         findings.push(device(context.device, ChosenDevice::open(context.device)));
-        findings.extend(HAS_CUDA.then(|| tf32(std::env::var(TF32).ok().as_deref())));
+        findings.extend(HAS_CUDA.then(|| tf32(Products::asked_for())));
         findings.extend([threads(), memory(), pictures(context), colours(context)]);
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
-            false => told(&findings, context.terminal.stdout_paint()),
+            false => told(&findings, context.terminal.stdout_paint(), line_width(context)),
         })?;
         let problems = findings.iter().filter(|found| found.verdict == Verdict::Problem);
         match problems.count() {
@@ -115,22 +115,39 @@ impl Doctor {
     }
 }
 
+/// How wide lines may be: as wide as the terminal, and of any width for a program.
+fn line_width(context: &Context) -> usize {
+    match context.terminal.stdout_is_terminal() {
+        true => usize::from(context.terminal.size().0),
+        false => usize::MAX,
+    }
+}
+
 /// A line each, and under it what to do.
-fn told(findings: &[Finding], paint: Paint) -> String {
+fn told(findings: &[Finding], paint: Paint, line_width: usize) -> String {
     let width = findings
         .iter()
         .map(|found| found.subject.len())
         .max()
         .unwrap_or(0);
+    let indent = " ".repeat(9 + width + 2);
+    let room = textwrap::Options::new(line_width.saturating_sub(indent.len()))
+        .break_words(false)
+        // Commands are to be copied.
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let mut text = String::new();
     for finding in findings {
         let verdict = format!("{:<7}", finding.verdict.name());
         let verdict = paint.text(finding.verdict.role(), &verdict);
         let (subject, found) = (&finding.subject, display_safe(&finding.found));
-        let _ = writeln!(text, "{verdict}  {subject:<width$}  {found}");
-        if let Some(advice) = &finding.advice {
-            let _ = writeln!(text, "{:9}{:width$}  {}", "", "", display_safe(advice));
-        }
+        let advice = finding.advice.as_deref().map(display_safe);
+        let mut lines = textwrap::wrap(&found, &room);
+        lines.extend(advice.iter().flat_map(|advice| textwrap::wrap(advice, &room)));
+        let _ = writeln!(
+            text,
+            "{verdict}  {subject:<width$}  {}",
+            lines.join(&format!("\n{indent}"))
+        );
     }
     text
 }
@@ -174,13 +191,12 @@ fn verdict_on(error: &DeviceError) -> Verdict {
 }
 
 /// How a GPU multiplies matrices.
-fn tf32(setting: Option<&str>) -> Finding {
-    let is_on = setting == Some("1");
-    let found = match is_on {
-        true => "on: products are exact to three digits",
-        false => "off: products in full precision; --tf32 allows it",
+fn tf32(products: Products) -> Finding {
+    let found = match products {
+        Products::Tf32 => "on: products are exact to three digits",
+        Products::Full => "off: products in full precision; --tf32 allows it",
     };
-    Finding::ok("tf32", found, json!({ "on": is_on }))
+    Finding::ok("tf32", found, json!({ "on": products == Products::Tf32 }))
 }
 
 fn threads() -> Finding {
@@ -265,7 +281,15 @@ mod tests {
         ];
         let lines =
             "ok       program  cutline\nproblem  gpu      none\u{fffd}[2J\n                  buy one\n";
-        assert_eq!(told(&findings, Paint::Plain), lines);
+        assert_eq!(told(&findings, Paint::Plain, usize::MAX), lines);
+    }
+
+    #[test]
+    fn on_a_terminal_lines_end_between_words_and_go_on_under_what_was_found() {
+        let finding = Finding::ok("gpu", "an old one", Value::Null)
+            .but(Verdict::Note, "build with --features cuda, or not");
+        let lines = "note     gpu  an old one\n              build with\n              --features cuda,\n              or not\n";
+        assert_eq!(told(&[finding], Paint::Plain, 31), lines);
     }
 
     #[test]

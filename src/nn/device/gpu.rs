@@ -2,7 +2,7 @@
 
 use super::super::backend::DeviceResult;
 use super::fault::{DeviceError, Fault, guarded};
-use super::{DeviceChoice, Opened};
+use super::{Opened, Products};
 use cudarc::driver::{result, sys};
 use dfdx::prelude::{Cache, Cuda, OnesTensor, Tensor, TryAdd};
 use std::mem::MaybeUninit;
@@ -18,7 +18,7 @@ pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
     keep_freed_memory(&device, ordinal);
     Ok(Opened {
         device,
-        name: DeviceChoice::Cuda(ordinal).to_string(),
+        name: Products::asked_for().on(ordinal),
     })
 }
 

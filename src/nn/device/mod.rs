@@ -4,9 +4,11 @@ mod choice;
 mod fault;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod products;
 
 pub use choice::{DeviceChoice, UnknownDevice};
 pub use fault::{DeviceError, Fault, guarded};
+pub use products::Products;
 
 use super::backend::Backend;
 use dfdx::prelude::Cpu;
@@ -17,7 +19,7 @@ pub const CPU: &str = "cpu";
 /// Whether this program was built for GPUs.
 pub const HAS_CUDA: bool = cfg!(feature = "cuda");
 
-/// A device that answers, and what logs call it: `cpu`, `cuda:0`.
+/// A device that answers, and what logs call it: `cpu`, `cuda:0`, `cuda:0 in TF32`.
 #[derive(Clone, Debug)]
 pub struct Opened<D> {
     /// The device.
