@@ -7,7 +7,7 @@ use crate::vision::weights::layout::{
     BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
 };
 use crate::vision::weights::{WeightFile, WeightsError};
-use std::ops::Range;
+use std::ops::{Range, RangeFrom};
 
 /// The position among the plan's stages of the layer that was asked for, or of the usual one.
 pub(super) fn choose_layer(
@@ -24,7 +24,7 @@ pub(super) fn choose_layer(
         // Where nothing is complete, loading will name the first tensor that is missing.
         return Ok(complete.or(usual().next_back()).unwrap_or(plan.stages.len() - 1));
     };
-    let chosen = known_layer(kind, plan, layer)?;
+    let chosen = known_layer(kind, plan, layer, 0..)?;
     match (missing(chosen), complete) {
         (Some(tensor), Some(complete)) => Err(BackboneError::LayerNotInFile {
             backbone: kind,
@@ -37,12 +37,17 @@ pub(super) fn choose_layer(
     }
 }
 
-/// The position among the plan's stages of a layer.
-pub(super) fn known_layer(kind: BackboneKind, plan: &Plan, layer: &str) -> Result<usize, BackboneError> {
+/// The position among the plan's stages of a layer; one of `choices` would have been right where there is none.
+pub(super) fn known_layer(
+    kind: BackboneKind,
+    plan: &Plan,
+    layer: &str,
+    choices: RangeFrom<usize>,
+) -> Result<usize, BackboneError> {
     plan.position(layer).ok_or_else(|| BackboneError::UnknownLayer {
         backbone: kind,
         layer: layer.to_owned(),
-        layers: plan.stages.iter().map(|stage| stage.name.clone()).collect(),
+        layers: plan.names(choices),
     })
 }
 

@@ -127,18 +127,15 @@ impl BackboneKind {
     ) -> Result<Between, BackboneError> {
         let source = self.source(file)?;
         let plan = self.plan(source);
-        let first = load::known_layer(self, &plan, after)? + 1;
-        let last = load::known_layer(self, &plan, up_to)?;
+        let first = load::known_layer(self, &plan, after, 0..)? + 1;
+        let last = load::known_layer(self, &plan, up_to, first..)?;
         let shapes: Vec<MapShape> = plan.shapes().collect();
         if last < first {
             return Err(BackboneError::NotBehind {
                 backbone: self,
                 layer: up_to.to_owned(),
                 after: after.to_owned(),
-                behind: plan.stages[first..]
-                    .iter()
-                    .map(|stage| stage.name.clone())
-                    .collect(),
+                behind: plan.names(first..),
             });
         }
         Ok(Between {

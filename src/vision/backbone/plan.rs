@@ -4,6 +4,7 @@ use super::{MapShape, Source};
 use crate::nn::{Activation, Padding, Window};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::Naming;
+use std::ops::RangeFrom;
 
 /// What a network's file states.
 #[derive(Clone, Debug)]
@@ -311,6 +312,14 @@ impl Plan {
     /// The place of a stage.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.stages.iter().position(|stage| stage.name == name)
+    }
+
+    /// The names of these stages.
+    pub(crate) fn names(&self, stages: RangeFrom<usize>) -> Vec<String> {
+        self.stages[stages]
+            .iter()
+            .map(|stage| stage.name.clone())
+            .collect()
     }
 
     /// One photo's pixels.

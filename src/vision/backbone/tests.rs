@@ -190,6 +190,24 @@ fn the_usual_layer_depends_on_the_file() {
 }
 
 #[test]
+fn behind_a_layer_only_those_that_lie_there_are_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = BackboneKind::MobileNetV2;
+    let plan = kind.plan(Source::Torchvision);
+    let file = names_only(&folder.path().join("mobilenet"), &plan, plan.stages.len());
+    let error = |up_to| {
+        kind.layers_between(&file, "features.17", up_to)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error("top"),
+        "mobilenet_v2 has no layer \"top\": choose one of features, logits"
+    );
+    assert!(error("features.3").ends_with("or choose one of features, logits"));
+}
+
+#[test]
 fn another_networks_file_is_refused_by_the_first_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let plan = BackboneKind::MobileNetV2.plan(Source::Torchvision);
