@@ -1,6 +1,7 @@
 //! `cutline features`: what a backbone makes of photos, as a file for other programs.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, bail};
@@ -15,7 +16,9 @@ use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::vision::backbone::{BackboneKind, FeatureForm, MapShape};
 use crate::vision::encoder::PhotoEncoder;
-use crate::vision::photo;
+use crate::vision::extraction::{Source, each_batch};
+use crate::vision::fitting::{self, Fitting};
+use crate::vision::preprocess::Extent;
 use crate::vision::weights::WeightFile;
 
 /// Write the features of photos to a .safetensors file
@@ -43,6 +46,9 @@ pub(super) struct Features {
     /// One vector a photo, or one for each region of the layer's map
     #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
     form: FeatureForm,
+    /// How much of a photo the CNN is shown; what it was trained on if not given
+    #[arg(long, value_name = "EXTENT", value_parser = choices::extent())]
+    show: Option<Extent>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -62,21 +68,48 @@ impl Compute for Features {
 
     fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let photos = by_file_name(&self.photos)?;
-        let file = WeightFile::open(&self.weights)?;
-        let encoder = PhotoEncoder::load(self.backbone, &file, self.layer.as_deref(), self.form, &on.device)?;
+        let encoder = self.encoder(&on.device)?;
         let progress = context.progress(Task {
             label: "extracting features".into(),
             unit: "photos",
             total: Some(photos.len() as u64),
             done: 0,
         });
+        let tell_of_halving = |at_once| context.notice(&fitting::halved_to(at_once));
+        let mut fitting = Fitting::new(&tell_of_halving);
         let mut features = BTreeMap::new();
-        for (name, path) in photos {
-            features.insert(name, encoder.encode(&photo::decode(path)?)?);
-            progress.advance(1);
-        }
+        let sources: Vec<Source<'_>> = photos.iter().map(|(key, path)| Source { key, path }).collect();
+        let batches: Vec<&[Source<'_>]> = sources.chunks(D::PHOTOS.get()).collect();
+        // It never breaks off.
+        let _ = each_batch(
+            &batches,
+            encoder.preprocessing(),
+            D::BATCHES_AHEAD,
+            |batch, pixels| {
+                let found = fitting.run(pixels, batch.len(), |pixels, photos| {
+                    encoder.features(pixels, photos)
+                })?;
+                let rows = found.chunks(found.len() / batch.len());
+                features.extend(
+                    batch
+                        .iter()
+                        .zip(rows)
+                        .map(|(photo, row)| (photo.key.to_owned(), row.to_vec())),
+                );
+                progress.advance(batch.len() as u64);
+                anyhow::Ok(ControlFlow::Continue(()))
+            },
+        )?;
         progress.finish();
         write(&self.out, &features, self.form, encoder.shape())
+    }
+}
+
+impl Features {
+    fn encoder<D: Backend>(&self, device: &D) -> anyhow::Result<PhotoEncoder<D>> {
+        let file = WeightFile::open(&self.weights)?;
+        let encoder = PhotoEncoder::load(self.backbone, &file, self.layer.as_deref(), self.form, device)?;
+        Ok(encoder.shown(self.show))
     }
 }
 

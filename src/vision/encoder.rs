@@ -103,13 +103,12 @@ impl<D: Backend> PhotoEncoder<D> {
         other
     }
 
-    /// The same, shown more or less of the photos than the network was trained on.
-    pub fn shown(self, extent: Extent) -> Self {
-        let preprocessing = self.preprocessing.showing(extent);
-        Self {
-            preprocessing,
-            ..self
+    /// The same, shown so much of the photos; as much as the network was trained on where nothing is given.
+    pub fn shown(mut self, extent: Option<Extent>) -> Self {
+        if let Some(extent) = extent {
+            self.preprocessing = self.preprocessing.showing(extent);
         }
+        self
     }
 
     /// Reads what encodes a new photo as the photos of a feature store were.

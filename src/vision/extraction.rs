@@ -123,33 +123,55 @@ pub fn extract<E>(
         .filter(|photos| missing_in(photos) > 0)
         .collect();
     let resumed = photos.len() - missing;
+    let total = photos.len();
     let mut done = resumed;
     let start = Instant::now();
+    let end = each_batch(&batches, preprocessing, batching.ahead, |batch, pixels| {
+        if before_batch().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let features = forward(pixels, batch.len()).map_err(|error| ExtractionError::Network {
+            key: batch[0].key.to_owned(),
+            error,
+        })?;
+        done += store(batch, &features, writer)?;
+        progress(Progress {
+            done,
+            total,
+            resumed,
+            elapsed: start.elapsed(),
+        });
+        Ok::<_, ExtractionError<E>>(ControlFlow::Continue(()))
+    })?;
+    Ok(match end {
+        ControlFlow::Continue(()) => Extraction::Complete,
+        ControlFlow::Break(()) => Extraction::Interrupted { done, total },
+    })
+}
 
+/// Gives `work` every batch with its pixels `[photos, size, size, 3]`, until it breaks. Meanwhile the photos of the next
+/// batches, `ahead` of them and one, are decoded on all threads.
+///
+/// # Errors
+/// Those of `work`; [`PhotoError`] for the first photo that cannot be decoded.
+pub fn each_batch<'a, E: From<PhotoError>>(
+    batches: &[&[Source<'a>]],
+    preprocessing: &Preprocessing,
+    ahead: usize,
+    mut work: impl FnMut(&[Source<'a>], &[f32]) -> Result<ControlFlow<()>, E>,
+) -> Result<ControlFlow<()>, E> {
     thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(batching.ahead);
-        scope.spawn(|| decode_ahead(&batches, preprocessing, sender));
-        for batch in &batches {
-            if before_batch().is_break() {
-                let total = photos.len();
-                return Ok(Extraction::Interrupted { done, total });
-            }
+        let (sender, receiver) = sync_channel(ahead);
+        scope.spawn(|| decode_ahead(batches, preprocessing, sender));
+        for batch in batches {
             let Some(pixels) = next_batch(&receiver)? else {
                 break; // the decoder is gone, which it is only after an error that was passed on
             };
-            let features = forward(&pixels, batch.len()).map_err(|error| ExtractionError::Network {
-                key: batch[0].key.to_owned(),
-                error,
-            })?;
-            done += store(batch, &features, writer)?;
-            progress(Progress {
-                done,
-                total: photos.len(),
-                resumed,
-                elapsed: start.elapsed(),
-            });
+            if work(batch, &pixels)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
-        Ok(Extraction::Complete)
+        Ok(ControlFlow::Continue(()))
     })
 }
 

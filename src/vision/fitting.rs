@@ -50,6 +50,11 @@ impl<'a> Fitting<'a> {
     }
 }
 
+/// What to tell the user of it.
+pub fn halved_to(at_once: usize) -> String {
+    format!("the device has no memory for more: {at_once} photos go through the network together")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

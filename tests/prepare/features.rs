@@ -3,7 +3,9 @@
 use super::{Place, text, weights};
 use cutline::vision::store::{FeatureStore, weights_file};
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use std::fs;
+use std::path::PathBuf;
 
 #[test]
 fn weights_of_another_network_are_refused_before_anything_is_written() {
@@ -45,51 +47,63 @@ fn the_command_and_the_store_agree() {
     let stored = FeatureStore::open(&store).unwrap();
     assert_eq!((stored.rows(), stored.shape()), (10, (1, 1280)));
 
-    let photo = place.data_set("mine/photos/scene_00003.png");
-    let other = place.data_set("mine/photos/scene_00004.png");
+    // More than go through the network together.
+    let photos: Vec<PathBuf> = (1..=10)
+        .map(|at| place.data_set(&format!("mine/photos/scene_{at:05}.png")))
+        .collect();
+    let texts: Vec<&str> = photos.iter().map(|photo| text(photo)).collect();
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
         let out = place.path("out.safetensors");
-        let command = [
-            "features",
-            text(&photo),
-            text(&other),
-            "--form",
-            form,
-            "--out",
-            text(&out),
-        ];
-        place.prints(&[&command[..], &eye].concat());
+        let command = ["features", "--form", form, "--out", text(&out)];
+        place.prints(&[&command[..], &texts, &eye].concat());
         let bytes = fs::read(&out).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
-        assert_eq!(tensors.len(), 2);
-        let tensor = tensors.tensor("scene_00003.png").unwrap();
-        assert_eq!(tensor.shape(), shape, "{form}");
-        let channels = 1280;
-        let mut mean = vec![0.0; channels];
-        let values = tensor.data().as_chunks().0;
-        for (place, value) in values.iter().enumerate() {
-            mean[place % channels] += f32::from_le_bytes(*value) * channels as f32 / values.len() as f32;
+        assert_eq!(tensors.len(), 10);
+        for key in ["scene_00003", "scene_00009"] {
+            let tensor = tensors.tensor(&format!("{key}.png")).unwrap();
+            assert_eq!(tensor.shape(), shape, "{form}");
+            assert_alike(&mean(&tensor), &stored.get(key).unwrap());
         }
-        let expected = stored.get("scene_00003").unwrap();
-        for (mean, expected) in mean.iter().zip(&expected) {
-            assert!(
-                (mean - expected).abs() <= 1e-4 * (1.0 + expected.abs()),
-                "{mean} {expected}"
-            );
-        }
-        assert!(
-            expected.iter().any(|value| value.abs() > 1e-3),
-            "the network is not dead"
-        );
     }
 
     let elsewhere = place.path("scene_00003.png");
-    fs::copy(&photo, &elsewhere).unwrap();
+    fs::copy(&photos[2], &elsewhere).unwrap();
     let out = place.path("twice.safetensors");
-    let command = ["features", text(&photo), text(&elsewhere), "--out", text(&out)];
+    let command = [
+        "features",
+        text(&photos[2]),
+        text(&elsewhere),
+        "--out",
+        text(&out),
+    ];
     let error = place.fails(&[&command[..], &eye].concat());
     assert!(error.contains("have the same file name"), "{error}");
     assert!(!out.exists());
+}
+
+/// The mean of each channel, which is the last dimension.
+fn mean(tensor: &TensorView<'_>) -> Vec<f32> {
+    let channels = *tensor.shape().last().unwrap();
+    let values = tensor.data().as_chunks().0;
+    let mut mean = vec![0.0; channels];
+    for (place, value) in values.iter().enumerate() {
+        mean[place % channels] += f32::from_le_bytes(*value) * channels as f32 / values.len() as f32;
+    }
+    mean
+}
+
+fn assert_alike(found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(
+            (found - expected).abs() <= 1e-4 * (1.0 + expected.abs()),
+            "{found} {expected}"
+        );
+    }
+    assert!(
+        expected.iter().any(|value| value.abs() > 1e-3),
+        "the network is not dead"
+    );
 }
 
 #[test]
@@ -106,6 +120,20 @@ fn photos_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("whole"), 20);
     assert_eq!(rows("whole-window-1"), 16, "of the training photos only");
+
+    let (photo, out) = (
+        place.data_set("mine/photos/scene_00003.png"),
+        place.path("out.safetensors"),
+    );
+    let command = ["features", text(&photo), "--show", "whole", "--out", text(&out)];
+    place.prints(&[&command[..], &eye].concat());
+    let bytes = fs::read(&out).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let stored = FeatureStore::open(store("whole")).unwrap();
+    assert_alike(
+        &mean(&tensors.tensor("scene_00003.png").unwrap()),
+        &stored.get("scene_00003").unwrap(),
+    );
 
     let train = [
         "train",

@@ -15,7 +15,7 @@ use crate::nn::Backend;
 use crate::training::Progress;
 use crate::vision::encoder::PhotoEncoder;
 use crate::vision::extraction::{self, Batching, Source};
-use crate::vision::fitting::Fitting;
+use crate::vision::fitting::{self, Fitting};
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
 use crate::vision::view::View;
 
@@ -61,8 +61,7 @@ pub(super) fn extract<D: Backend>(
     });
     let told = Cell::new(done);
     let tell_of_halving = |at_once| {
-        let line =
-            format!("the device has no memory for more: {at_once} photos go through the network together");
+        let line = fitting::halved_to(at_once);
         context.notice(&line);
         job.message(line);
     };

@@ -487,10 +487,7 @@ impl Features {
         let file = WeightFile::open(weights)?;
         let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
         Ok(Some(Eye {
-            encoder: match self.show {
-                Some(extent) => encoder.shown(extent),
-                None => encoder,
-            },
+            encoder: encoder.shown(self.show),
             weights: weights.clone(),
         }))
     }
