@@ -90,6 +90,15 @@ impl EncoderSpec {
         }
     }
 
+    /// How many regions of a photo the decoder sees; one where it sees the photo as a whole.
+    pub fn regions(&self) -> usize {
+        match self {
+            Self::Features(spec) => spec.regions,
+            Self::FineTuned { tail, .. } => tail.output.regions(),
+            Self::SmallCnn(_) => 1,
+        }
+    }
+
     /// Channels of the regions that the decoder sees.
     fn channels(&self) -> usize {
         match self {

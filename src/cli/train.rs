@@ -202,15 +202,23 @@ impl Compute for TrainingRun {
 }
 
 fn heading(run: &TrainingRun) -> String {
-    let data = run.data();
+    let (data, settings) = (run.data(), &run.record().settings);
+    let rewarded = match settings.training.self_critical.epochs {
+        0 => String::new(),
+        epochs => format!(" and {epochs} of rewards"),
+    };
     let captions = |split| {
         let captions: usize = data.photos(split).map(|photo| photo.captions.len()).sum();
         HumanCount(captions as u64)
     };
     format!(
-        "Training {} on {}: {} captions, {} words; {} dev captions.\nCtrl-C saves and stops.\n",
+        "Training {} on {}: {} decoder on {}, {} epochs{}; {} captions, {} words; {} dev captions.\nCtrl-C saves and stops.\n",
         run.directory().name(),
         run.record().data.name,
+        settings.decoder.kind,
+        run.features().unwrap_or("a small CNN that is trained along"),
+        settings.training.epochs,
+        rewarded,
         captions(Split::Train),
         HumanCount(data.vocabulary.words().count() as u64),
         captions(Split::Dev),

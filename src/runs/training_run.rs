@@ -9,6 +9,7 @@ use crate::captioning::{
     feature_directories,
 };
 use crate::dataset::{DataSet, DataSetError, Photo, Split};
+use crate::decoder::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
@@ -62,12 +63,12 @@ pub enum RunError {
     },
     /// Features of other views for a network that reads photos.
     #[error(
-        "training.mirrored and training.windows are for stored features, and this run trains a small CNN along; leave them at 0, or choose encoder.kind=features"
+        "training.mirrored and training.windows are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --mirrored and --windows"
     )]
     NoOtherViews,
     /// Layers of a published network that reads photos itself.
     #[error(
-        "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or choose encoder.kind=features"
+        "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --form grid and an early --layer"
     )]
     NothingToFineTune,
     /// Features of a network whose file of weights is not known any more.
@@ -84,6 +85,17 @@ pub enum RunError {
     /// Layers that cannot be trained further.
     #[error("encoder.fine_tune: {0}")]
     FineTune(#[from] EncoderError),
+    /// A photo as a whole for a decoder that looks at regions.
+    #[error(
+        "the {decoder} decoder looks at one region of a photo after another, and {photos}; prepare the data set with \
+         --backbone, --weights and --form grid, or choose --decoder merge"
+    )]
+    NoGrid {
+        /// The decoder.
+        decoder: DecoderKind,
+        /// What it would see.
+        photos: String,
+    },
     /// No features where features were asked for.
     #[error(
         "the data set has no features; prepare it with --backbone and --weights, or train a small CNN along: --set encoder.kind=small_cnn"
@@ -133,6 +145,8 @@ struct Plan {
     directory: RunDirectory,
     record: RunRecord,
     data: DataSet,
+    /// The name of the features.
+    features: Option<String>,
     encoder: ChosenEncoder,
     start: Start,
     /// Settings to go on with that are others than before.
@@ -152,6 +166,14 @@ impl ChosenEncoder {
     fn inputs_seen(&self, view: View, directory: &Path, photos: &[&Photo]) -> Result<PhotoInputs, RunError> {
         let spec = self.spec.seeing(view).ok_or(RunError::NoOtherViews)?;
         Ok(PhotoInputs::open(&spec, directory, photos.iter().copied())?)
+    }
+}
+
+/// What a decoder sees that is given photos as a whole.
+fn told_whole(features: Option<&Path>) -> String {
+    match features {
+        Some(directory) => format!("features {} hold photos as a whole", name_of(directory)),
+        None => "without stored features the small CNN gives it photos as a whole".to_owned(),
     }
 }
 
@@ -188,6 +210,12 @@ impl TrainingRun {
         }
         let features = choose_features(&settings, data_set)?;
         let encoder = choose_encoder(&settings.encoder, features.as_deref())?;
+        if settings.decoder.kind.attends() && encoder.spec.regions() == 1 {
+            return Err(RunError::NoGrid {
+                decoder: settings.decoder.kind,
+                photos: told_whole(features.as_deref()),
+            });
+        }
         // The last window first: what is missing for it is missing for all.
         for view in other_views(&settings.training).rev() {
             encoder.inputs_seen(view, data_set, &[])?;
@@ -217,6 +245,7 @@ impl TrainingRun {
             directory,
             record,
             data,
+            features: features.as_deref().map(name_of),
             encoder,
             start: Start::New,
             changes: Changes::default(),
@@ -255,6 +284,7 @@ impl TrainingRun {
             directory,
             record,
             data,
+            features: features.as_deref().map(name_of),
             encoder,
             start,
             changes,
@@ -270,6 +300,11 @@ impl TrainingRun {
     /// What the run was started with.
     pub fn record(&self) -> &RunRecord {
         &self.plan.record
+    }
+
+    /// The features it learns from: the name of their directory; `None` where it trains a small CNN along.
+    pub fn features(&self) -> Option<&str> {
+        self.plan.features.as_deref()
     }
 
     /// The data it learns from.

@@ -154,6 +154,10 @@ fn photos_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     assert!(error.contains("of the photos' window 2"), "{error}");
     assert!(error.contains("--windows 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
+    let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "attend"]);
+    assert!(error.contains("hold photos as a whole"), "{error}");
+    assert!(error.contains("--form grid"), "{error}");
+    assert!(!place.root().join("checkpoints/looking").exists());
     place.prints(&[&train[..], &["training.windows=1"]].concat());
     // A new photo is shown to the network as the stored ones were.
     let photo = place.data_set("mine/photos/scene_00003.png");
