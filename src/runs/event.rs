@@ -149,6 +149,7 @@ impl From<TrainingEvent> for Event {
             TrainingEvent::Samples(samples) => Self::Samples(samples),
             TrainingEvent::Progress(progress) => Self::Progress(progress),
             TrainingEvent::Checkpoint(saved) => Self::Checkpoint(saved),
+            TrainingEvent::Message(text) => Self::Message(Text { text }),
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum TrainingEvent {
     Progress(Progress),
     /// A checkpoint was written.
     Checkpoint(Saved),
+    /// Something to know, in words.
+    Message(String),
 }
 
 /// A checkpoint that was written.

@@ -154,6 +154,7 @@ struct Recorder {
     rewards: Vec<f32>,
     evaluations: Vec<Evaluation>,
     saved: Vec<Saved>,
+    messages: Vec<String>,
     /// Orders, each with the number of updates before it.
     orders: VecDeque<(u64, Order)>,
 }
@@ -168,6 +169,7 @@ impl Supervisor for Recorder {
             }
             TrainingEvent::Evaluation(evaluation) => self.evaluations.push(evaluation),
             TrainingEvent::Checkpoint(saved) => self.saved.push(saved),
+            TrainingEvent::Message(text) => self.messages.push(text),
             TrainingEvent::Samples(_) | TrainingEvent::Progress(_) => {}
         }
     }
@@ -413,6 +415,10 @@ fn captions_that_are_rewarded_become_better() {
         .trainer(&settings, directory.path())
         .run(&mut recorder)
         .unwrap();
+    assert!(
+        matches!(recorder.messages.as_slice(), [told] if told.contains("rewarded")),
+        "where the phase begins is told once"
+    );
     let steps = recorder.rewards.len() / 20;
     let mean = |rewards: &[f32]| rewards.iter().sum::<f32>() / rewards.len() as f32;
     let first = mean(&recorder.rewards[..steps]);

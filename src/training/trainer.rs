@@ -18,6 +18,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+/// Told where the phase of self-critical training begins.
+const REWARDS_BEGIN: &str = "from here on the model's own captions are rewarded, beginning with the best weights so far: \
+                             its loss is of another kind now, and that of the dev split rises";
+
 /// Where a run keeps its checkpoints.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
@@ -250,6 +254,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             step: self.position.step,
         });
         (self.position.reductions, self.position.waited) = (0, 0);
+        supervisor.observe(TrainingEvent::Message(REWARDS_BEGIN.to_owned()));
         self.save_latest(supervisor)
     }
 

@@ -126,6 +126,13 @@ impl RunSettings {
         ] {
             within(key, weight, is_not_negative, NOT_NEGATIVE)?;
         }
+        if self_critical.epochs > 0 && self_critical.cider_d == 0.0 && self_critical.bleu_4 == 0.0 {
+            return Err(OutOfRange {
+                key: "training.self_critical.cider_d",
+                value: "0, with training.self_critical.bleu_4 = 0".to_owned(),
+                expected: "one of both above 0: nothing else is rewarded",
+            });
+        }
         within(
             "training.checkpoint_minutes",
             training.checkpoint_minutes,
@@ -271,6 +278,27 @@ mod tests {
             let settings: RunSettings = config::resolve(None, &[assignment.parse().unwrap()]).unwrap();
             assert_eq!(settings.check().unwrap_err().key, key);
         }
+    }
+
+    #[test]
+    fn rewards_are_for_something() {
+        let check = |epochs: &str| {
+            let assignments = [
+                epochs,
+                "training.self_critical.cider_d=0",
+                "training.self_critical.bleu_4=0",
+            ];
+            let assignments = assignments.map(|assignment| assignment.parse().unwrap());
+            config::resolve::<RunSettings>(None, &assignments)
+                .unwrap()
+                .check()
+        };
+        assert_eq!(check("training.self_critical.epochs=0"), Ok(()));
+        let refused = check("training.self_critical.epochs=3").unwrap_err();
+        assert!(
+            refused.to_string().contains("nothing else is rewarded"),
+            "{refused}"
+        );
     }
 
     #[test]
