@@ -4,17 +4,19 @@
 
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::slice;
 
 use assert_cmd::Command;
-use cutline::captioning::{EncoderSpec, Model, ModelSpec, NGramTable, save};
+use cutline::captioning::{EncoderSpec, Member, Model, ModelSpec, NGramTable, PhotoInputs, save};
 use cutline::dataset::{DataSet, Photo, PrepareSettings, Source, Split, prepare};
 use cutline::decoder::{DecoderKind, DecoderSettings};
-use cutline::evaluation::Report;
+use cutline::evaluation::{EvaluationError, Grid, Report, Sweep};
 use cutline::metrics::{Example, score};
 use cutline::nn::random_stream;
-use cutline::runs::{Root, RunDirectory};
+use cutline::runs::{Root, RunDirectory, TrainedRun};
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
@@ -506,6 +508,57 @@ mod sweeps {
         assert!(
             printed.contains("best checkpoint with squares-002/best"),
             "{printed}"
+        );
+    }
+
+    #[test]
+    fn what_a_beam_has_found_is_kept_where_the_next_one_is_broken_off() {
+        let place = Place::new(OPINIONATED);
+        let run = place.run_directory();
+        let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
+        let directory = run.data_set_directory(&place.root()).unwrap();
+        let data_set = DataSet::load(&directory).unwrap();
+        let photos: Vec<&Photo> = data_set.photos(Split::Dev).collect();
+        let encoder = &run.model.spec().encoder;
+        let inputs = PhotoInputs::open(encoder, &directory, photos.iter().copied()).unwrap();
+        let member = Member {
+            model: &run.model,
+            inputs: &inputs,
+        };
+        let grid = Grid {
+            beams: vec![2, 3],
+            consensus: Vec::new(),
+            ..Grid::default()
+        };
+        let until = |last: usize| {
+            let mut progress = |captions: usize| match captions > last {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            let sweep = Sweep::new(&photos, &run.vocabulary, None);
+            sweep.run(
+                slice::from_ref(&member),
+                &run.record.settings.search,
+                &grid,
+                &mut progress,
+            )
+        };
+        let whole = until(usize::MAX).unwrap();
+        let first_beam = until(2 * photos.len()).unwrap();
+        assert_eq!(first_beam, whole[..whole.len() / 2]);
+        assert!(first_beam.iter().all(|tried| tried.search.beam == 2));
+        assert!(matches!(until(0), Err(EvaluationError::Stopped)));
+    }
+
+    #[test]
+    fn a_row_is_called_the_runs_own_only_where_the_run_searches_so() {
+        let place = Place::new(OPINIONATED);
+        let printed = |flags: &[&str]| {
+            place.succeeds(&[&["evaluate", "squares-001", "--sweep", "--beam", "2"], flags].concat())
+        };
+        assert!(
+            printed(&["--length-penalty", "0.7"]).contains("is what these flags search by"),
+            "the run has another beam"
         );
     }
 

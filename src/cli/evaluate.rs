@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::compute::Compute;
-use super::interrupt::Interrupted;
+use super::interrupt::{Interrupt, Interrupted};
 use super::job::{detach, run_job};
 use super::material::Material;
 use super::members::{Chosen, MemberArgs, named};
@@ -275,6 +275,9 @@ impl Compute for Reporting<'_> {
         );
         if matches!(report, Err(EvaluationError::Stopped)) {
             drop(progress);
+            context.notice(
+                "interrupted: captions are kept with their scores only, so the same command begins anew",
+            );
             return Err(Interrupted.into());
         }
         progress.finish();
@@ -304,7 +307,9 @@ impl Compute for Sweeping<'_> {
             true => json::pretty(&swept)?,
             false => sweep::told(&swept, context.terminal.stdout_paint()),
         };
-        Ok(context.print(&text)?)
+        context.print(&text)?;
+        // What is printed is of some beams only.
+        Ok(Interrupt::install()?.check()?)
     }
 }
 

@@ -6,13 +6,14 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Context;
+use super::interrupt::{Interrupt, Interrupted};
 use super::material::Material;
 use super::progress::Task;
 use super::search::SearchArgs;
 use super::table::Table;
 use super::terminal::{Paint, Role, display_safe};
 use crate::captioning::{SearchSettings, Strategy};
-use crate::evaluation::{Grid, Subject, Sweep, Tried};
+use crate::evaluation::{EvaluationError, Grid, Subject, Sweep, Tried};
 use crate::metrics::Score;
 use crate::nn::Backend;
 use crate::runs::TrainedRunError;
@@ -77,6 +78,9 @@ pub(super) struct Swept {
     /// What the run, or the flags, search by without a sweep.
     #[serde(skip)]
     own: SearchSettings,
+    /// Whose that is.
+    #[serde(skip)]
+    own_is_of: &'static str,
 }
 
 /// Tries settings on the dev split, those that `args` name excepted.
@@ -115,14 +119,29 @@ pub(super) fn sweep<D: Backend>(
         total: Some(grid.captions(photos.len()) as u64),
         done: 0,
     });
+    let interrupt = Interrupt::install()?;
     let mut done = 0;
     let sweep = Sweep::new(&photos, &run.vocabulary, ngrams.as_deref());
-    let mut tried = sweep.run(&material.members(), &own, &grid, &mut |captions| {
+    let tried = sweep.run(&material.members(), &own, &grid, &mut |captions| {
         progress.advance((captions - done) as u64);
         done = captions;
-        ControlFlow::Continue(())
-    })?;
-    progress.finish();
+        match interrupt.is_requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    let mut tried = match tried {
+        Err(EvaluationError::Stopped) => {
+            drop(progress);
+            context.notice("interrupted before the first beam was through: nothing can be said yet");
+            return Err(Interrupted.into());
+        }
+        tried => tried?,
+    };
+    match interrupt.is_requested() {
+        true => drop(progress),
+        false => progress.finish(),
+    }
     let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.metric));
     let score = |tried: &Tried| metric.score().of(tried.scores);
     tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
@@ -134,6 +153,10 @@ pub(super) fn sweep<D: Backend>(
         flags: flags(best),
         settings: settings(best),
         tried,
+        own_is_of: match own == run.record.settings.search {
+            true => "what the run searches by without flags",
+            false => "what these flags search by without --sweep",
+        },
         own,
     })
 }
@@ -230,7 +253,7 @@ pub(super) fn told(swept: &Swept, paint: Paint) -> String {
     }
     let own = swept.tried.iter().position(|tried| swept.is_own(tried));
     let own = own.map_or(String::new(), |at| {
-        format!("; place {} is what the run searches by without flags", at + 1)
+        format!("; place {} is {}", at + 1, swept.own_is_of)
     });
     format!(
         "{}{} ways of searching, best {} first, on the {} photos of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",

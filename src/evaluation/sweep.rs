@@ -116,10 +116,10 @@ impl<'a> Sweep<'a> {
     }
 
     /// Tries the whole grid; what it does not name stays as in `base`. `progress` is told how many of
-    /// [`Grid::captions`] were searched for, and may break off.
+    /// [`Grid::captions`] were searched for, and may break off: what was found with the beams until then is given.
     ///
     /// # Errors
-    /// Where there are no photos, the device refuses, or `progress` breaks off.
+    /// Where there are no photos, the device refuses, or `progress` breaks off within the first beam.
     pub fn run<D: Backend>(
         &self,
         members: &[Member<'_, D>],
@@ -135,7 +135,11 @@ impl<'a> Sweep<'a> {
         for &beam in &grid.beams {
             let found = self.search(members, base, beam, &mut |photos| {
                 progress(before + photos * beam)
-            })?;
+            });
+            let found = match found {
+                Err(EvaluationError::Stopped) if !tried.is_empty() => break,
+                found => found?,
+            };
             before += self.photos.len() * beam;
             tried.extend(self.rank(&found, grid.rankings(beam, base)));
         }
