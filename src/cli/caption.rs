@@ -38,7 +38,7 @@ const BATCH: usize = 16;
 ///
 /// With --attention it is shown where a decoder that attends looked for each word: on a terminal the photo once
 /// for each word, bright where most weight lies; into a pipe a line a word, which begins with a tab: the word, the
-/// region that weighs most, and its share.
+/// region that weighs most, and its share. Of several runs (--with) the first that attends is shown.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 photo.jpg

@@ -10,6 +10,7 @@ use crate::runs::Record;
 use crate::runs::job::{Command, State, Summary};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -233,6 +234,17 @@ pub struct Writers {
     pub checkpoint: String,
     /// Those that write together with it.
     pub with: Vec<EnsembleMember>,
+}
+
+impl fmt::Display for Writers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.run)?;
+        for (at, other) in self.with.iter().enumerate() {
+            let joint = if at == 0 { " with" } else { "," };
+            write!(out, "{joint} {}", other.run)?;
+        }
+        Ok(())
+    }
 }
 
 /// A caption of which it is to be found out where its writers looked for each word.

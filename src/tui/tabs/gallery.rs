@@ -223,7 +223,7 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
         return Vec::new();
     };
     let how = &written.request.search;
-    let by = &written.request.by.run;
+    let by = &written.request.by;
     let mut lines = vec![
         Line::raw(""),
         Line::styled(format!("{by}, {how}:"), theme.heading),
