@@ -133,8 +133,10 @@ impl<'a> Sweep<'a> {
         let mut tried = Vec::new();
         let mut before = 0;
         for &beam in &grid.beams {
+            let mut flow = ControlFlow::Continue(());
             let found = self.search(members, base, beam, &mut |photos| {
-                progress(before + photos * beam)
+                flow = progress(before + photos * beam);
+                flow
             });
             let found = match found {
                 Err(EvaluationError::Stopped) if !tried.is_empty() => break,
@@ -142,6 +144,9 @@ impl<'a> Sweep<'a> {
             };
             before += self.photos.len() * beam;
             tried.extend(self.rank(&found, grid.rankings(beam, base)));
+            if flow.is_break() {
+                break;
+            }
         }
         Ok(tried)
     }
