@@ -1,5 +1,6 @@
 //! `cutline evaluate --sweep`: the search settings that score best on the dev split.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use clap::ValueEnum;
@@ -138,9 +139,13 @@ pub(super) fn sweep<D: Backend>(
         }
         tried => tried?,
     };
-    match interrupt.is_requested() {
-        true => drop(progress),
-        false => progress.finish(),
+    if interrupt.is_requested() {
+        drop(progress);
+        let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam).collect();
+        let beams: Vec<String> = beams.iter().map(usize::to_string).collect();
+        context.notice(&format!("interrupted: of beams {} only", beams.join(", ")));
+    } else {
+        progress.finish();
     }
     let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.metric));
     let score = |tried: &Tried| metric.score().of(tried.scores);
