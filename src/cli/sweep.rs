@@ -114,39 +114,11 @@ pub(super) fn sweep<D: Backend>(
     };
     let grid = grid(args, &own, consensus);
     let photos = material.photos();
-    let progress = context.progress(Task {
-        label: "trying".into(),
-        unit: "captions",
-        total: Some(grid.captions(photos.len()) as u64),
-        done: 0,
-    });
-    let interrupt = Interrupt::install()?;
-    let mut done = 0;
     let sweep = Sweep::new(&photos, &run.vocabulary, ngrams.as_deref());
-    let tried = sweep.run(&material.members(), &own, &grid, &mut |captions| {
-        progress.advance((captions - done) as u64);
-        done = captions;
-        match interrupt.is_requested() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    });
-    let mut tried = match tried {
-        Err(EvaluationError::Stopped) => {
-            drop(progress);
-            context.notice("interrupted before the first beam was through: nothing can be said yet");
-            return Err(Interrupted.into());
-        }
-        tried => tried?,
-    };
-    if interrupt.is_requested() {
-        drop(progress);
-        let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam).collect();
-        let beams: Vec<String> = beams.iter().map(usize::to_string).collect();
-        context.notice(&format!("interrupted: of beams {} only", beams.join(", ")));
-    } else {
-        progress.finish();
-    }
+    let captions = grid.captions(photos.len());
+    let mut tried = until_interrupted(captions, context, |progress| {
+        sweep.run(&material.members(), &own, &grid, progress)
+    })?;
     let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.metric));
     let score = |tried: &Tried| metric.score().of(tried.scores);
     tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
@@ -164,6 +136,48 @@ pub(super) fn sweep<D: Backend>(
         },
         own,
     })
+}
+
+/// What is tried of so many captions until the user has had enough, with a bar.
+///
+/// # Errors
+/// Those of trying; [`Interrupted`] where that came to nothing.
+fn until_interrupted(
+    captions: usize,
+    context: &Context,
+    run: impl FnOnce(&mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<Vec<Tried>, EvaluationError>,
+) -> anyhow::Result<Vec<Tried>> {
+    let interrupt = Interrupt::install()?;
+    let bar = context.progress(Task {
+        label: "trying".into(),
+        unit: "captions",
+        total: Some(captions as u64),
+        done: 0,
+    });
+    let mut done = 0;
+    let tried = run(&mut |captions| {
+        bar.advance((captions - done) as u64);
+        done = captions;
+        match interrupt.is_requested() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    });
+    if !interrupt.is_requested() {
+        let tried = tried?;
+        bar.finish();
+        return Ok(tried);
+    }
+    drop(bar);
+    if matches!(tried, Err(EvaluationError::Stopped)) {
+        context.notice("interrupted before the first beam was through: nothing can be said yet");
+        return Err(Interrupted.into());
+    }
+    let tried = tried?;
+    let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam).collect();
+    let beams: Vec<String> = beams.iter().map(usize::to_string).collect();
+    context.notice(&format!("interrupted: of beams {} only", beams.join(", ")));
+    Ok(tried)
 }
 
 /// The usual values with the run's own among them, or the one that a flag names.

@@ -7,7 +7,6 @@ use super::view::View;
 use super::weights::WeightFile;
 use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
-use image::RgbImage;
 use std::path::PathBuf;
 
 /// What makes a decoder's input of a photo, where the network is not trained further.
@@ -204,16 +203,6 @@ impl<D: Backend> PhotoEncoder<D> {
         // Straight from where they were decoded: a copy of a large batch takes as long as a GPU needs for some photos.
         images.copy_from(pixels);
         Ok(self.backbone.features(images, self.form)?.as_vec())
-    }
-
-    /// The feature `[regions, channels]` of one decoded photo.
-    ///
-    /// # Errors
-    /// Those of the device.
-    pub fn encode(&self, photo: &RgbImage) -> Result<Vec<f32>, BackboneError> {
-        let mut pixels = vec![0.0; self.preprocessing().pixels_len()];
-        self.preprocessing().write_pixels(photo, &mut pixels);
-        self.features(&pixels, 1)
     }
 }
 
