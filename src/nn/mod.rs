@@ -38,6 +38,7 @@ pub(crate) mod product;
 mod recurrence;
 mod rows;
 mod scratch;
+mod sparse;
 #[cfg(test)]
 pub(crate) mod testing;
 mod weighted;

@@ -76,6 +76,18 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Copies as many values of a row as `copies` has room for.
+    pub(super) fn copy_row_into(&self, row: usize, copies: &mut [f32]) {
+        let values = &self.data[row * self.row_stride..];
+        if self.column_stride == 1 {
+            copies.copy_from_slice(&values[..copies.len()]);
+            return;
+        }
+        for (copy, value) in copies.iter_mut().zip(values.iter().step_by(self.column_stride)) {
+            *copy = *value;
+        }
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -152,6 +164,13 @@ impl<'a> ViewMut<'a> {
     /// From row to row.
     pub(super) fn row_stride(&self) -> usize {
         self.row_stride
+    }
+
+    /// The values of a row.
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows, "a row beyond a matrix");
+        // SAFETY: the row is one of the matrix, which nobody else can reach.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_stride), self.columns) }
     }
 
     /// Where an element lies.

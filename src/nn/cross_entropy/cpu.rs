@@ -10,6 +10,7 @@ use crate::nn::elementary;
 use crate::nn::host::{add, add_scaled, contiguous, values};
 use crate::nn::product::{Existing, View, ViewMut, product_into};
 use crate::nn::scratch::Scratch;
+use crate::nn::sparse::Factor;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -95,17 +96,10 @@ struct Wanted<'a> {
 }
 
 /// Rows that are worked on together.
-#[derive(Clone, Copy)]
 struct Tile<'a> {
     /// `[wanted.columns.len(), inputs]`
-    rows: &'a [f32],
+    rows: View<'a>,
     wanted: Wanted<'a>,
-}
-
-impl Tile<'_> {
-    fn len(&self) -> usize {
-        self.wanted.columns.len()
-    }
 }
 
 impl Layer<'_> {
@@ -114,9 +108,10 @@ impl Layer<'_> {
         let total: f64 = self
             .tiles(rows, wanted)
             .map(|tile| {
+                let rows = Factor::of(tile.rows);
                 blocks
                     .par_iter_mut()
-                    .for_each(|block| block.exponentiate(self, tile));
+                    .for_each(|block| block.exponentiate(self, &rows, tile.wanted));
                 self.softmax(&blocks, tile.wanted)
                     .map(|row| row.loss)
                     .sum::<f64>()
@@ -138,9 +133,11 @@ impl Layer<'_> {
         let mut weight_gradient = Existing::Overwrite;
         let gradients_of_tiles = found.rows.chunks_mut(TILE * self.inputs);
         for (tile, row_gradient) in self.tiles(rows, wanted).zip(gradients_of_tiles) {
+            let (rows, transposed) =
+                rayon::join(|| Factor::of(tile.rows), || Factor::of(tile.rows.transposed()));
             blocks
                 .par_iter_mut()
-                .for_each(|block| block.exponentiate(self, tile));
+                .for_each(|block| block.exponentiate(self, &rows, tile.wanted));
             let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.wanted).collect();
             // Summed in order: the same bits whatever thread was faster.
             total += softmax.iter().map(|row| row.loss).sum::<f64>();
@@ -151,8 +148,9 @@ impl Layer<'_> {
                 .collect::<Vec<_>>()
                 .into_par_iter()
                 .for_each(|((weight, bias), block)| {
-                    block.differentiate(self, tile, &softmax, share, bias);
-                    block.use_gradient(self, tile, weight, weight_gradient);
+                    block.differentiate(self, tile.wanted, &softmax, share, bias);
+                    transposed.product_into(weight, block.gradient(), weight_gradient);
+                    block.differentiate_inputs(self);
                 });
             weight_gradient = Existing::Accumulate;
             sum_of_blocks(row_gradient, &blocks);
@@ -165,7 +163,7 @@ impl Layer<'_> {
         rows.chunks(TILE * self.inputs)
             .zip(of_rows)
             .map(|(rows, (columns, weights))| Tile {
-                rows,
+                rows: View::new(rows, columns.len(), self.inputs),
                 wanted: Wanted { columns, weights },
             })
     }
@@ -265,21 +263,20 @@ impl RowPart {
 
 impl Block {
     /// From rows to the exponentials of their logits.
-    fn exponentiate(&mut self, layer: &Layer<'_>, tile: Tile<'_>) {
-        let (count, width) = (tile.len(), self.columns.len());
+    fn exponentiate(&mut self, layer: &Layer<'_>, rows: &Factor<'_>, wanted: Wanted<'_>) {
+        let (count, width) = (wanted.columns.len(), self.columns.len());
         if self.exponentials.len() != count * width {
             self.exponentials = Scratch::of(count * width);
         }
-        product_into(
+        rows.product_into(
             ViewMut::new(&mut self.exponentials, count, width),
-            View::new(tile.rows, count, layer.inputs),
             layer.weight_of(&self.columns),
             Existing::Overwrite,
         );
         let bias = &layer.bias[self.columns.clone()];
         let first = self.columns.start;
         self.rows.clear();
-        let rows = self.exponentials.chunks_exact_mut(width).zip(tile.wanted.columns);
+        let rows = self.exponentials.chunks_exact_mut(width).zip(wanted.columns);
         self.rows.extend(rows.map(|(logits, target)| {
             let target = target.checked_sub(first).filter(|&column| column < width);
             row_part(logits, bias, target, layer.smoothing)
@@ -291,14 +288,14 @@ impl Block {
     fn differentiate(
         &mut self,
         layer: &Layer<'_>,
-        tile: Tile<'_>,
+        wanted: Wanted<'_>,
         softmax: &[RowSoftmax],
         share: f32,
         bias_gradient: &mut [f32],
     ) {
         let width = self.columns.len();
         let rows = self.exponentials.chunks_exact_mut(width).zip(&self.rows);
-        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(tile.wanted.columns)) {
+        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(wanted.columns)) {
             let share = share * whole.weight;
             let everywhere = share * layer.smoothing / layer.outputs as f32;
             let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normaliser;
@@ -315,18 +312,20 @@ impl Block {
         }
     }
 
-    /// The gradients of the layer's weight and of its input.
-    fn use_gradient(&mut self, layer: &Layer<'_>, tile: Tile<'_>, weight: ViewMut<'_>, existing: Existing) {
-        let (count, width, inputs) = (tile.len(), self.columns.len(), layer.inputs);
+    /// What [`differentiate`](Self::differentiate) has made: of the logits of these words.
+    fn gradient(&self) -> View<'_> {
+        View::new(&self.exponentials, self.rows.len(), self.columns.len())
+    }
+
+    /// What these words add to the gradient of the rows.
+    fn differentiate_inputs(&mut self, layer: &Layer<'_>) {
+        let (count, width, inputs) = (self.rows.len(), self.columns.len(), layer.inputs);
         if self.input_gradient.len() != count * inputs {
             self.input_gradient = Scratch::of(count * inputs);
         }
-        let gradient = View::new(&self.exponentials, count, width);
-        let rows = View::new(tile.rows, count, inputs);
-        product_into(weight, rows.transposed(), gradient, existing);
         product_into(
             ViewMut::new(&mut self.input_gradient, count, inputs),
-            gradient,
+            View::new(&self.exponentials, count, width),
             layer.weight_of(&self.columns).transposed(),
             Existing::Overwrite,
         );

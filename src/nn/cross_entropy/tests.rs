@@ -87,10 +87,11 @@ proptest! {
     fn fused_equals_composed(
         // beyond one tile too
         rows in prop_oneof![1usize..20, 500usize..1100],
-        inputs in 1usize..6,
+        inputs in prop_oneof![1usize..6, 250usize..265],
         outputs in 2usize..40,
         smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
         weighted: bool,
+        rectified: bool,
         seed: u64,
     ) {
         let layer = layer(inputs, outputs);
@@ -98,6 +99,8 @@ proptest! {
         let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
         let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
         let rows = random_matrix((rows, inputs), seed);
+        // Half of them zeros, as behind a rectifier.
+        let rows = if rectified { rows.relu() } else { rows };
         let run = |loss| run(loss, &rows, &layer);
         let fused = run(cross_entropy(rows.leaky_trace(), &layer, targets).unwrap());
         let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
