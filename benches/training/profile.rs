@@ -5,7 +5,7 @@ use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED,
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoder::{CaptionBatch, DecoderKind};
 use cutline::nn::{
-    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, add_gathered,
+    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, Zeros, add_gathered,
     cross_entropy, random_stream,
 };
 use dfdx::prelude::*;
@@ -201,7 +201,7 @@ impl Layers {
             smoothing: LABEL_SMOOTHING,
             ..Targets::plain(&batch.targets)
         };
-        let loss = cross_entropy(joint, &self.output, targets)?;
+        let loss = cross_entropy(joint, Zeros::Dead, &self.output, targets)?;
         Ok(end(clock, Part::Output, loss))
     }
 }

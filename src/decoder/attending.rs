@@ -169,7 +169,10 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
                 Some(coverage_penalty(looks, packing)?.try_mul(scale)?)
             }
         };
-        Ok(Read { rows, penalty })
+        Ok(Read {
+            penalty,
+            ..Read::from(rows)
+        })
     }
 
     fn output(&self) -> &Linear<D> {

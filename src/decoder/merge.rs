@@ -10,7 +10,7 @@ use super::{
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, Lstm,
-    LstmState, Matrix, Regions, add_gathered,
+    LstmState, Matrix, Regions, Zeros, add_gathered,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -89,7 +89,10 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = add_gathered(text, image, &batch.photo_of_rows())?;
         let joint = self.joint.activated(both, Activation::Relu)?;
-        Ok(Read::from(noise.apply(joint)?))
+        Ok(Read {
+            zeros: Zeros::Dead,
+            ..Read::from(noise.apply(joint)?)
+        })
     }
 
     fn output(&self) -> &Linear<D> {
@@ -222,13 +225,12 @@ mod tests {
         let features = || random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
-        let rows = decoder
+        let Read { rows, zeros, .. } = decoder
             .forward(features().leaky_traced(), &batch, &mut Noise::none())
-            .unwrap()
-            .rows;
+            .unwrap();
         let whole = gradients(
             &decoder,
-            cross_entropy(rows, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
+            cross_entropy(rows, zeros, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
         );
 
         let mut sum: Vec<Vec<f32>> = whole.iter().map(|g| vec![0.0; g.len()]).collect();
@@ -242,7 +244,8 @@ mod tests {
                     .unwrap()
                     .rows;
                 let last = rows.slice((prefix.., ..));
-                let loss = cross_entropy(last, &decoder.output, Targets::plain(&[target])).unwrap();
+                let loss =
+                    cross_entropy(last, Zeros::Live, &decoder.output, Targets::plain(&[target])).unwrap();
                 for (sum, gradient) in sum.iter_mut().zip(gradients(&decoder, loss)) {
                     sum.iter_mut()
                         .zip(gradient)

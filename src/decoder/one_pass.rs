@@ -4,7 +4,7 @@ use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer, draw_word};
 use crate::nn::host::values;
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped,
-    Targets, cross_entropy,
+    Targets, Zeros, cross_entropy,
 };
 use dfdx::prelude::{HasShape, Merge, PutTape, SplitTape, Tape, TryAdd, TryMul};
 use rand::RngExt;
@@ -16,13 +16,19 @@ use std::borrow::Cow;
 pub struct Read<D: Backend, T> {
     /// What the output layer reads, a row for every token.
     pub rows: Matrix<D, T>,
+    /// What zeros among them are.
+    pub zeros: Zeros,
     /// What is added to the loss besides; its history is that of the rows.
     pub penalty: Option<Scalar<D, T>>,
 }
 
 impl<D: Backend, T> From<Matrix<D, T>> for Read<D, T> {
     fn from(rows: Matrix<D, T>) -> Self {
-        Self { rows, penalty: None }
+        Self {
+            rows,
+            zeros: Zeros::Live,
+            penalty: None,
+        }
     }
 }
 
@@ -85,14 +91,14 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         }
         let (decoder, dropping) = with_dropped_recurrence(self, Dropout::new(recurrent_dropout, stream))?;
         let regions = regions.put_tape(tape.merge(dropping));
-        let Read { rows, penalty } =
+        let Read { rows, zeros, penalty } =
             decoder.forward(regions, &read, &mut Noise::training(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
             weights: batch.weights.as_deref(),
             smoothing: label_smoothing,
         };
-        let loss = cross_entropy(rows, self.output(), targets)?;
+        let loss = cross_entropy(rows, zeros, self.output(), targets)?;
         match penalty {
             None => Ok(loss),
             Some(penalty) => loss.try_add(penalty),
@@ -100,8 +106,8 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
     }
 
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let Read { rows, .. } = self.forward(regions, batch, &mut Noise::none())?;
-        cross_entropy(rows, self.output(), Targets::plain(&batch.targets))
+        let Read { rows, zeros, .. } = self.forward(regions, batch, &mut Noise::none())?;
+        cross_entropy(rows, zeros, self.output(), Targets::plain(&batch.targets))
     }
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {

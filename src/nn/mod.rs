@@ -48,7 +48,7 @@ pub use activation::Activation;
 pub use attention::{Attended, AttentionKernel, composed_attention, coverage_penalty};
 pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
 pub use conv2d::{Conv2dKernel, Convolution, conv2d};
-pub use cross_entropy::{CrossEntropyKernel, Targets, cross_entropy};
+pub use cross_entropy::{CrossEntropyKernel, Targets, Zeros, cross_entropy};
 pub use depthwise::{DepthwiseKernel, depthwise};
 pub use dropout::{Dropout, Mask, random_stream};
 pub use embedding::{Embedding, FixedEmbedding};

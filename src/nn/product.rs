@@ -88,6 +88,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The values of a row. They must lie one behind the other.
+    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+        assert_eq!(self.column_stride, 1, "a row in one piece");
+        &self.data[row * self.row_stride..][..self.columns]
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,

@@ -5,12 +5,12 @@
 //! these, a second round turns each block's exponentials into its gradient and uses it up at once. Exponentials are
 //! all that is ever written to memory and read again, once.
 
-use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets};
+use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets, Zeros};
 use crate::nn::elementary;
 use crate::nn::host::{add, add_scaled, contiguous, values};
 use crate::nn::product::{Existing, View, ViewMut, product_into};
 use crate::nn::scratch::Scratch;
-use crate::nn::sparse::Factor;
+use crate::nn::sparse::{Factor, Sparse};
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -19,8 +19,8 @@ use std::ops::Range;
 /// Rows at a time, at most. Fewer make poor matrix products, more leave the cache.
 const TILE: usize = 768;
 
-/// Words of a block, at most.
-const BLOCK: usize = 768;
+/// Words of a block, at most. Of so many, a row of the gradient fits in the registers of the widest vectors.
+const BLOCK: usize = 448;
 
 /// Where there are several blocks, a multiple of so many, for threads to share evenly.
 const BLOCKS_UNIT: usize = 4;
@@ -28,6 +28,7 @@ const BLOCKS_UNIT: usize = 4;
 impl CrossEntropyKernel for Cpu {
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
+        zeros: Zeros,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err> {
@@ -54,7 +55,7 @@ impl CrossEntropyKernel for Cpu {
             let loss = layer.loss(&values(&rows), wanted);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = layer.loss_and_gradients(&values(&rows), wanted);
+        let (loss, found) = layer.loss_and_gradients(&values(&rows), zeros, wanted);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),
@@ -120,7 +121,7 @@ impl Layer<'_> {
         (total / wanted.columns.len() as f64) as f32
     }
 
-    fn loss_and_gradients(&self, rows: &[f32], wanted: Wanted<'_>) -> (f32, Gradients) {
+    fn loss_and_gradients(&self, rows: &[f32], zeros: Zeros, wanted: Wanted<'_>) -> (f32, Gradients) {
         let mut found = Gradients {
             rows: Scratch::of(rows.len()),
             weight: Scratch::of(self.weight.len()),
@@ -138,6 +139,10 @@ impl Layer<'_> {
             blocks
                 .par_iter_mut()
                 .for_each(|block| block.exponentiate(self, &rows, tile.wanted));
+            let places = match zeros {
+                Zeros::Live => None,
+                Zeros::Dead => rows.sampling(),
+            };
             let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.wanted).collect();
             // Summed in order: the same bits whatever thread was faster.
             total += softmax.iter().map(|row| row.loss).sum::<f64>();
@@ -150,10 +155,17 @@ impl Layer<'_> {
                 .for_each(|((weight, bias), block)| {
                     block.differentiate(self, tile.wanted, &softmax, share, bias);
                     transposed.product_into(weight, block.gradient(), weight_gradient);
-                    block.differentiate_inputs(self);
+                    block.differentiate_inputs(self, places);
                 });
             weight_gradient = Existing::Accumulate;
-            sum_of_blocks(row_gradient, &blocks);
+            match places {
+                None => sum_of_blocks(row_gradient, &blocks),
+                Some(places) => {
+                    let mut sums = Scratch::of(places.len());
+                    sum_of_blocks(&mut sums, &blocks);
+                    places.spread(&sums, row_gradient);
+                }
+            }
         }
         ((total / wanted.columns.len() as f64) as f32, found)
     }
@@ -239,7 +251,7 @@ struct Block {
     /// `[rows, columns]`: exponentials of logits less the maximum of their row in this block; then the gradient.
     exponentials: Scratch,
     rows: Vec<RowPart>,
-    /// `[rows, inputs]`: what these words add to the gradient of the rows.
+    /// What these words add to the gradient of the rows: `[rows, inputs]`, or at some of these places.
     input_gradient: Scratch,
 }
 
@@ -317,18 +329,24 @@ impl Block {
         View::new(&self.exponentials, self.rows.len(), self.columns.len())
     }
 
-    /// What these words add to the gradient of the rows.
-    fn differentiate_inputs(&mut self, layer: &Layer<'_>) {
-        let (count, width, inputs) = (self.rows.len(), self.columns.len(), layer.inputs);
-        if self.input_gradient.len() != count * inputs {
-            self.input_gradient = Scratch::of(count * inputs);
+    /// What these words add to the gradient of the rows: of all their values, or at these places.
+    fn differentiate_inputs(&mut self, layer: &Layer<'_>, places: Option<&Sparse>) {
+        let (count, inputs) = (self.rows.len(), layer.inputs);
+        let wanted = places.map_or(count * inputs, Sparse::len);
+        if self.input_gradient.len() != wanted {
+            self.input_gradient = Scratch::of(wanted);
         }
-        product_into(
-            ViewMut::new(&mut self.input_gradient, count, inputs),
-            View::new(&self.exponentials, count, width),
-            layer.weight_of(&self.columns).transposed(),
-            Existing::Overwrite,
-        );
+        let weight = layer.weight_of(&self.columns).transposed();
+        let gradient = View::new(&self.exponentials, count, self.columns.len());
+        match places {
+            Some(places) => places.sample_product(&mut self.input_gradient, gradient, weight),
+            None => product_into(
+                ViewMut::new(&mut self.input_gradient, count, inputs),
+                gradient,
+                weight,
+                Existing::Overwrite,
+            ),
+        }
     }
 }
 

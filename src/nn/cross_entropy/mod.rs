@@ -19,6 +19,7 @@ pub trait CrossEntropyKernel: Device<f32> {
     /// what a kernel of a device's own must compute.
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
+        _zeros: Zeros,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err>
@@ -27,6 +28,16 @@ pub trait CrossEntropyKernel: Device<f32> {
     {
         composed(rows, output, targets)
     }
+}
+
+/// What the zeros among the rows are to whoever made the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// Values like all others.
+    Live,
+    /// What a rectifier or dropout has left: they pass no gradient on. What is said of theirs may be anything that is
+    /// finite, and need not be worked out.
+    Dead,
 }
 
 /// What is asked for after each row.
@@ -56,10 +67,11 @@ impl<'a> Targets<'a> {
 /// targets, each times its weight.
 pub fn cross_entropy<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
+    zeros: Zeros,
     output: &Linear<D>,
     targets: Targets<'_>,
 ) -> DeviceResult<D, Scalar<D, T>> {
-    D::try_cross_entropy(rows, output, targets)
+    D::try_cross_entropy(rows, zeros, output, targets)
 }
 
 fn composed<D: Backend, T: Tape<f32, D>>(

@@ -32,7 +32,7 @@ fn a_loss_worked_out_by_hand() {
     layer.bias.value = device.tensor_from_vec(vec![0.0; 3], (1, 3));
     // logits 0, ln 1, ln 2: probabilities 1/4, 1/4, 1/2
     let row = || device.tensor_from_vec(vec![1.0], (1, 1));
-    let loss = cross_entropy(row(), &layer, Targets::plain(&[2]))
+    let loss = cross_entropy(row(), Zeros::Live, &layer, Targets::plain(&[2]))
         .unwrap()
         .as_vec()[0];
     assert_close(&[loss], &[2.0f32.ln()], 1e-6);
@@ -40,7 +40,9 @@ fn a_loss_worked_out_by_hand() {
         smoothing: 0.3,
         ..Targets::plain(&[2])
     };
-    let smoothed = cross_entropy(row(), &layer, smoothing).unwrap().as_vec()[0];
+    let smoothed = cross_entropy(row(), Zeros::Live, &layer, smoothing)
+        .unwrap()
+        .as_vec()[0];
     let spread = (2.0 * 4.0f32.ln() + 2.0f32.ln()) / 3.0;
     assert_close(&[smoothed], &[0.7 * 2.0f32.ln() + 0.3 * spread], 1e-6);
 }
@@ -58,7 +60,7 @@ fn gradients_equal_finite_differences() {
         check_gradients(
             &mut layer(3, 4),
             |layer| layer.parameters_mut(),
-            |layer| cross_entropy(rows.leaky_trace(), layer, targets).unwrap(),
+            |layer| cross_entropy(rows.leaky_trace(), Zeros::Live, layer, targets).unwrap(),
             2e-3,
         );
     }
@@ -80,6 +82,25 @@ fn run(loss: Scalar<Cpu, OwnedTape<f32, Cpu>>, rows: &Matrix<Cpu>, layer: &Linea
     ]
 }
 
+/// About so large a share of the values is made zero.
+fn with_zeros(rows: &Matrix<Cpu>, share: f32) -> Matrix<Cpu> {
+    let draws = random_matrix(*rows.shape(), 11).as_vec();
+    let kept = rows
+        .as_vec()
+        .into_iter()
+        .zip(draws)
+        .map(|(value, draw)| if draw < 2.0 * share - 1.0 { 0.0 } else { value });
+    Cpu::default().tensor_from_vec(kept.collect(), *rows.shape())
+}
+
+/// What is left of the gradient of `rows` behind their zeros.
+fn dead(gradient: &mut [f32], rows: &Matrix<Cpu>) {
+    for (gradient, value) in gradient.iter_mut().zip(rows.as_vec()) {
+        assert!(gradient.is_finite());
+        *gradient *= f32::from(value != 0.0);
+    }
+}
+
 proptest! {
     // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
     #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
@@ -91,7 +112,8 @@ proptest! {
         outputs in 2usize..40,
         smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
         weighted: bool,
-        rectified: bool,
+        // as behind a rectifier, and behind dropout too
+        zeros in prop_oneof![Just(0.0), Just(0.5), Just(0.75)],
         seed: u64,
     ) {
         let layer = layer(inputs, outputs);
@@ -99,15 +121,22 @@ proptest! {
         let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
         let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
         let rows = random_matrix((rows, inputs), seed);
-        // Half of them zeros, as behind a rectifier.
-        let rows = if rectified { rows.relu() } else { rows };
+        let rows = with_zeros(&rows, zeros);
         let run = |loss| run(loss, &rows, &layer);
-        let fused = run(cross_entropy(rows.leaky_trace(), &layer, targets).unwrap());
         let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
-        for (fused, expected) in fused.iter().zip(&expected) {
-            assert_close(fused, expected, 1e-5);
+        for zeros in [Zeros::Live, Zeros::Dead] {
+            let mut fused = run(cross_entropy(rows.leaky_trace(), zeros, &layer, targets).unwrap());
+            let mut expected = expected.clone();
+            if zeros == Zeros::Dead {
+                for gradient in [&mut fused[1], &mut expected[1]] {
+                    dead(gradient, &rows);
+                }
+            }
+            for (fused, expected) in fused.iter().zip(&expected) {
+                assert_close(fused, expected, 1e-5);
+            }
         }
-        let untaped = cross_entropy(rows.clone(), &layer, targets).unwrap().as_vec();
+        let untaped = cross_entropy(rows.clone(), Zeros::Live, &layer, targets).unwrap().as_vec();
         assert_close(&untaped, &expected[0], 1e-5);
     }
 }
@@ -150,7 +179,7 @@ fn kernels_bear_large_logits() {
     let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
     let targets = Targets::plain(&[0]);
     let kernels = cuda::fused(engine, row.leaky_trace(), &layer, targets).unwrap();
-    let expected = cross_entropy(row.leaky_trace(), &layer, targets).unwrap();
+    let expected = cross_entropy(row.leaky_trace(), Zeros::Live, &layer, targets).unwrap();
     let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
     for (found, expected) in kernels.iter().zip(&expected) {
         assert_close(found, expected, 1e-5);

@@ -1,0 +1,104 @@
+//! Tests of products with zeros left out: against the library's products.
+
+use super::*;
+use crate::nn::product::product_on_one_thread;
+use crate::nn::testing::{assert_close, random_matrix};
+use proptest::prelude::*;
+
+/// `[rows, columns]`, of which about so large a share is other than zero.
+fn matrix(shape: (usize, usize), share: f32, seed: u64) -> Vec<f32> {
+    let (values, draws) = (random_matrix(shape, seed), random_matrix(shape, seed ^ 5));
+    let pairs = values.as_vec().into_iter().zip(draws.as_vec());
+    pairs
+        .map(|(value, draw)| if draw < 2.0 * share - 1.0 { value } else { 0.0 })
+        .collect()
+}
+
+/// `[rows, columns]`, or the transpose of `[columns, rows]`.
+fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View<'_> {
+    if turned {
+        View::new(values, columns, rows).transposed()
+    } else {
+        View::new(values, rows, columns)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Factors read either way, rows without values and full ones, results that are overwritten or added to, of
+    /// one band and several, of whole panels and narrower ones.
+    #[test]
+    fn products_are_those_of_the_library(
+        rows in 1usize..30,
+        depth in prop_oneof![1usize..40, 250usize..270, 500usize..800],
+        columns in 1usize..110,
+        share in prop_oneof![Just(0.0f32), Just(1.0f32), 0.0f32..1.0],
+        on_its_side: [bool; 2],
+        accumulate: bool,
+        seed: u64,
+    ) {
+        let left = matrix((rows, depth), share, seed);
+        let right = random_matrix((depth, columns), !seed).as_vec();
+        let a = turned(&left, (rows, depth), on_its_side[0]);
+        let b = turned(&right, (depth, columns), on_its_side[1]);
+        let existing = if accumulate { Existing::Accumulate } else { Existing::Overwrite };
+        let before = random_matrix((rows, columns), seed ^ 7).as_vec();
+        let mut expected = before.clone();
+        product_on_one_thread(&mut expected, a, b, existing);
+        let mut listed = vec![0.0; rows * depth];
+        a.copy_into_rows_of(&mut listed, depth);
+        let sparse = Factor::Sparse(Sparse::of(&listed, depth));
+        for factor in [sparse, Factor::of(a)] {
+            let mut found = before.clone();
+            factor.product_into(ViewMut::new(&mut found, rows, columns), b, existing);
+            assert_close(&found, &expected, 1e-5);
+        }
+    }
+
+    /// Places of one band and several, sums of one piece and several, of whole vectors and others.
+    #[test]
+    fn sampled_products_are_those_of_the_library(
+        rows in 1usize..20,
+        depth in prop_oneof![1usize..100, 400usize..500, 900usize..1000],
+        columns in prop_oneof![1usize..40, 250usize..270, 500usize..600],
+        share in prop_oneof![Just(0.0f32), Just(1.0f32), 0.0f32..1.0],
+        on_its_side: bool,
+        seed: u64,
+    ) {
+        let places = matrix((rows, columns), share, seed);
+        let (left, right) = (random_matrix((rows, depth), !seed), random_matrix((depth, columns), seed ^ 3));
+        let (left, right) = (left.as_vec(), right.as_vec());
+        let a = View::new(&left, rows, depth);
+        let b = turned(&right, (depth, columns), on_its_side);
+        let mut expected = vec![0.0; rows * columns];
+        product_on_one_thread(&mut expected, a, b, Existing::Overwrite);
+        for (value, place) in expected.iter_mut().zip(&places) {
+            *value *= f32::from(*place != 0.0);
+        }
+        let sparse = Sparse::of(&places, columns);
+        let mut samples = vec![f32::NAN; sparse.len()];
+        sparse.sample_product(&mut samples, a, b);
+        let mut found = vec![f32::NAN; rows * columns];
+        sparse.spread(&samples, &mut found);
+        assert_close(&found, &expected, 1e-5);
+    }
+}
+
+#[test]
+fn factors_of_few_zeros_stay_as_they_are() {
+    let forms = |share| {
+        let values = matrix((40, 50), share, 1);
+        let factor = Factor::of(View::new(&values, 40, 50));
+        (matches!(factor, Factor::Sparse(_)), factor.sampling().is_some())
+    };
+    assert_eq!(
+        [0.1, 0.3, 0.46, 0.6, 1.0].map(forms),
+        [
+            (true, true),
+            (true, true),
+            (true, false),
+            (false, false),
+            (false, false)
+        ]
+    );
+}
