@@ -1,5 +1,6 @@
 //! Between dfdx tensors and the plain slices that the CPU kernels work on.
 
+use super::scratch::Scratch;
 use dfdx::prelude::{Cpu, CpuError, Device, Gradients, ReshapeTo, Shape, SplitTape, Tape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -11,6 +12,17 @@ use rayon::prelude::*;
 pub(crate) fn values<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Vec<f32> {
     use dfdx::prelude::HasShape;
     let mut values = vec![0.0; tensor.shape().num_elements()];
+    tensor.copy_into(&mut values);
+    values
+}
+
+/// [`values`], for a kernel that is done with them before long: a vector is filled with zeros first.
+///
+/// # Panics
+/// As [`values`].
+pub(crate) fn scratch<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Scratch {
+    use dfdx::prelude::HasShape;
+    let mut values = Scratch::of(tensor.shape().num_elements());
     tensor.copy_into(&mut values);
     values
 }

@@ -5,7 +5,7 @@
 
 use super::{LinearKernel, Matrix, composed};
 use crate::nn::activation::Activation;
-use crate::nn::host::{add_rows, contiguous, take_gradient, values};
+use crate::nn::host::{add_rows, contiguous, scratch, take_gradient};
 use crate::nn::product::{Existing, View, product};
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -30,8 +30,8 @@ impl LinearKernel for Cpu {
         let ((count, inputs), (_, outputs)) = (*rows.shape(), *weight.shape());
         assert_eq!(weight.shape().0, inputs, "rows of a weight matrix");
         assert_eq!(*bias.shape(), (1, outputs), "shape of a bias");
-        let x = values(&rows);
-        let w = values(&weight);
+        let x = scratch(&rows);
+        let w = scratch(&weight);
         let mut y = vec![0.0; count * outputs];
         product(
             &mut y,
@@ -39,7 +39,7 @@ impl LinearKernel for Cpu {
             View::new(&w, inputs, outputs),
             Existing::Overwrite,
         );
-        let b = values(bias);
+        let b = scratch(bias);
         y.par_chunks_mut((PIECE * outputs).max(1))
             .for_each(|y| activation.finish(y, &b));
         let y = rows.device().try_tensor_from_vec(y, (count, outputs))?;
@@ -47,7 +47,7 @@ impl LinearKernel for Cpu {
         tape.add_backward_op(move |gradients| {
             let mut output = take_gradient(gradients, &y)?;
             if activation != Activation::None {
-                activation.undo(&mut output, &values(&y));
+                activation.undo(&mut output, &scratch(&y));
             }
             let output_view = View::new(&output, count, outputs);
             product(

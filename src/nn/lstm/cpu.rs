@@ -7,7 +7,7 @@
 
 use super::row::{activate, deactivate};
 use super::{Lstm, LstmKernel, Matrix, Packing};
-use crate::nn::host::{add_rows, contiguous, values};
+use crate::nn::host::{add_rows, contiguous, scratch};
 use crate::nn::packed::Packed;
 use crate::nn::product::{Existing, View, ViewMut, product};
 use crate::nn::scratch::Scratch;
@@ -28,13 +28,13 @@ impl LstmKernel for Cpu {
             hidden: layer.hidden(),
         };
         assert_eq!(sizes.rows, packing.rows(), "the packing does not fit the rows");
-        let x = values(&inputs);
+        let x = scratch(&inputs);
         let weights = Weights {
-            input: values(&layer.input_weight.value),
-            hidden: values(&layer.hidden_weight.value),
+            input: scratch(&layer.input_weight.value),
+            hidden: scratch(&layer.hidden_weight.value),
         };
         let Forward { gates, cells, hidden } =
-            forward(&x, &weights, &values(&layer.bias.value), sizes, packing);
+            forward(&x, &weights, &scratch(&layer.bias.value), sizes, packing);
         let device = inputs.device().clone();
         if !T::OWNS_TAPE {
             return Ok(device
@@ -101,8 +101,8 @@ impl Sizes {
 }
 
 struct Weights {
-    input: Vec<f32>,
-    hidden: Vec<f32>,
+    input: Scratch,
+    hidden: Scratch,
 }
 
 /// What a forward pass leaves, in packed rows.

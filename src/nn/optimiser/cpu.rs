@@ -1,11 +1,11 @@
 //! The element-wise work of Adam for `Cpu`: one pass over parameter, gradient and moments, on all threads.
 //!
 //! It is bound by memory: moments are plain vectors that are written to in place, and the gradient is taken out of
-//! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out; what becomes of the copy
-//! is handed to dfdx without another.
+//! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out. Its new values take the
+//! gradient's place, which is handed to dfdx without another copy.
 
 use super::{Change, Matrix, OptimiserKernel, Update};
-use crate::nn::host::{take_gradient, values};
+use crate::nn::host::{scratch, take_gradient, values};
 use crate::nn::pace::Figure;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
 use pulp::Arch;
@@ -26,7 +26,7 @@ impl OptimiserKernel for Cpu {
     }
 
     fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, CpuError> {
-        Ok(norm_squared(&values(matrix)))
+        Ok(norm_squared(&scratch(matrix)))
     }
 
     fn try_gradient_norm_squared(
@@ -39,7 +39,7 @@ impl OptimiserKernel for Cpu {
     fn try_average(average: &mut Vec<f32>, value: &Matrix<Self>, keep: f32) -> Result<(), CpuError> {
         average
             .par_chunks_mut(PIECE)
-            .zip(values(value).par_chunks(PIECE))
+            .zip(scratch(value).par_chunks(PIECE))
             .for_each(|(average, values)| {
                 Arch::new().dispatch(|| {
                     for (average, value) in average.iter_mut().zip(values) {
@@ -64,46 +64,49 @@ impl OptimiserKernel for Cpu {
         changes
             .into_par_iter()
             .zip(gradients)
-            .try_for_each(|(change, gradient)| change.make(&gradient, scale))
+            .try_for_each(|(change, gradient)| change.make(gradient, scale))
     }
 }
 
 impl Change<'_, Cpu> {
-    fn make(self, gradient: &[f32], scale: f32) -> Result<(), CpuError> {
+    fn make(self, mut gradient: Vec<f32>, scale: f32) -> Result<(), CpuError> {
         let Self {
             value,
             moments,
             update,
         } = self;
-        let mut values = values(value);
-        values
+        let before = scratch(value);
+        gradient
             .par_chunks_mut(PIECE)
             .zip(moments.first.par_chunks_mut(PIECE))
             .zip(moments.second.par_chunks_mut(PIECE))
-            .zip(gradient.par_chunks(PIECE))
-            .for_each(|(((values, first), second), gradient)| {
-                Arch::new().dispatch(|| update.apply(values, first, second, (gradient, scale)));
+            .zip(before.par_chunks(PIECE))
+            .for_each(|(((gradient, first), second), before)| {
+                Arch::new().dispatch(|| update.apply((gradient, scale), first, second, before));
             });
-        *value = value.device().try_tensor_from_vec(values, *value.shape())?;
+        let after = gradient;
+        *value = value.device().try_tensor_from_vec(after, *value.shape())?;
         Ok(())
     }
 }
 
 impl Update {
+    /// Changes the moments by the gradients times a number, and turns gradients into the values that come of those
+    /// before.
     #[inline(always)]
     fn apply(
         self,
-        values: &mut [f32],
+        (gradients, scale_of_gradients): (&mut [f32], f32),
         first: &mut [f32],
         second: &mut [f32],
-        (gradient, scale_of_gradient): (&[f32], f32),
+        before: &[f32],
     ) {
-        for (((value, first), second), gradient) in values.iter_mut().zip(first).zip(second).zip(gradient) {
-            let gradient = gradient * scale_of_gradient;
+        for (((place, first), second), before) in gradients.iter_mut().zip(first).zip(second).zip(before) {
+            let gradient = *place * scale_of_gradients;
             *first = self.beta1 * *first + (1.0 - self.beta1) * gradient;
             *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
             let scale = second.sqrt() * self.second_scale + self.epsilon;
-            *value = self.keep * *value - self.rate * *first / scale;
+            *place = self.keep * before - self.rate * *first / scale;
         }
     }
 }
