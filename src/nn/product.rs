@@ -76,18 +76,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Copies as many values of a row as `copies` has room for.
-    pub(super) fn copy_row_into(&self, row: usize, copies: &mut [f32]) {
-        let values = &self.data[row * self.row_stride..];
-        if self.column_stride == 1 {
-            copies.copy_from_slice(&values[..copies.len()]);
-            return;
-        }
-        for (copy, value) in copies.iter_mut().zip(values.iter().step_by(self.column_stride)) {
-            *copy = *value;
-        }
-    }
-
     /// The values of a row. They must lie one behind the other.
     pub(super) fn row(&self, row: usize) -> &'a [f32] {
         assert_eq!(self.column_stride, 1, "a row in one piece");

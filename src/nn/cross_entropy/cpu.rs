@@ -7,7 +7,7 @@
 
 use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets, Zeros};
 use crate::nn::elementary;
-use crate::nn::host::{add, add_scaled, contiguous, values};
+use crate::nn::host::{add, add_scaled, contiguous, scratch};
 use crate::nn::product::{Existing, View, ViewMut, product_into};
 use crate::nn::scratch::Scratch;
 use crate::nn::sparse::{Factor, Sparse};
@@ -24,6 +24,9 @@ const BLOCK: usize = 448;
 
 /// Where there are several blocks, a multiple of so many, for threads to share evenly.
 const BLOCKS_UNIT: usize = 4;
+
+/// Blocks have a multiple of so many words, so that rows of logits begin with a line of the cache.
+const WIDTH_UNIT: usize = 16;
 
 impl CrossEntropyKernel for Cpu {
     fn try_cross_entropy<T: Tape<f32, Self>>(
@@ -44,18 +47,18 @@ impl CrossEntropyKernel for Cpu {
         };
         let (inputs, outputs) = output.weight.shape();
         let layer = Layer {
-            weight: &values(&output.weight.value),
-            bias: &values(&output.bias.value),
+            weight: &scratch(&output.weight.value),
+            bias: &scratch(&output.bias.value),
             inputs,
             outputs,
             smoothing: targets.smoothing,
         };
         let device = rows.device().clone();
         if !T::OWNS_TAPE {
-            let loss = layer.loss(&values(&rows), wanted);
+            let loss = layer.loss(&scratch(&rows), wanted);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = layer.loss_and_gradients(&values(&rows), zeros, wanted);
+        let (loss, found) = layer.loss_and_gradients(&scratch(&rows), zeros, wanted);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),
@@ -187,7 +190,7 @@ impl Layer<'_> {
             1 => 1,
             several => several.next_multiple_of(BLOCKS_UNIT),
         };
-        let width = self.outputs.div_ceil(count).max(1);
+        let width = self.outputs.div_ceil(count).next_multiple_of(WIDTH_UNIT);
         (0..self.outputs)
             .step_by(width)
             .map(|first| Block {

@@ -41,7 +41,7 @@ impl<'a> Factor<'a> {
         Self::Sparse(Sparse::of(&values, columns))
     }
 
-    /// `out = self b`, or `out += self b`, on the calling thread.
+    /// `out = self b`, or `out += self b`, on the calling thread. A row of `b` must lie in one piece.
     pub(crate) fn product_into(&self, out: ViewMut<'_>, b: View<'_>, existing: Existing) {
         match self {
             Self::Dense(a) => product_into(out, *a, b, existing),

@@ -25,7 +25,7 @@ fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
-    /// Factors read either way, rows without values and full ones, results that are overwritten or added to, of
+    /// Left factors read either way, rows without values and full ones, results that are overwritten or added to, of
     /// one band and several, of whole panels and narrower ones.
     #[test]
     fn products_are_those_of_the_library(
@@ -33,14 +33,14 @@ proptest! {
         depth in prop_oneof![1usize..40, 250usize..270, 500usize..800],
         columns in 1usize..110,
         share in prop_oneof![Just(0.0f32), Just(1.0f32), 0.0f32..1.0],
-        on_its_side: [bool; 2],
+        on_its_side: bool,
         accumulate: bool,
         seed: u64,
     ) {
         let left = matrix((rows, depth), share, seed);
         let right = random_matrix((depth, columns), !seed).as_vec();
-        let a = turned(&left, (rows, depth), on_its_side[0]);
-        let b = turned(&right, (depth, columns), on_its_side[1]);
+        let a = turned(&left, (rows, depth), on_its_side);
+        let b = View::new(&right, depth, columns);
         let existing = if accumulate { Existing::Accumulate } else { Existing::Overwrite };
         let before = random_matrix((rows, columns), seed ^ 7).as_vec();
         let mut expected = before.clone();
