@@ -4,7 +4,7 @@ use crate::features::contest as features;
 use crate::features::network::Network;
 use crate::support::{Failure, Goal, Library, Peers, Row, Script, Spread, Table};
 use crate::training::batches;
-use crate::training::case::{Case, Training};
+use crate::training::case::{Case, DROPOUT, Training};
 use crate::training::rival::Rival;
 use cutline::decoder::DecoderKind;
 use cutline::vision::backbone::BackboneKind;
@@ -25,6 +25,7 @@ const CASE: Case = Case {
     kind: DecoderKind::Merge,
     hidden: 256,
     vocabulary: 7337,
+    dropout: DROPOUT,
 };
 const BACKBONE: BackboneKind = BackboneKind::Vgg16;
 

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Channels of a photo's features.
 pub(crate) const CHANNELS: usize = 512;
+/// Of decoders that drop out at all.
 pub(crate) const DROPOUT: f32 = 0.5;
 pub(crate) const LABEL_SMOOTHING: f32 = 0.1;
 pub(crate) const LEARNING_RATE: f32 = 1e-3;
@@ -26,6 +27,7 @@ pub(crate) struct Case {
     pub(crate) kind: DecoderKind,
     pub(crate) hidden: usize,
     pub(crate) vocabulary: usize,
+    pub(crate) dropout: f32,
 }
 
 impl Case {
@@ -37,9 +39,20 @@ impl Case {
                     kind,
                     hidden,
                     vocabulary,
+                    dropout: DROPOUT,
                 })
             })
         })
+    }
+
+    /// The merge decoder in every size, nothing dropped: twice as many values reach its output layer.
+    pub(crate) fn merge_without_dropout() -> impl Iterator<Item = Self> {
+        Self::merge().map(|case| Self { dropout: 0.0, ..case })
+    }
+
+    /// The merge decoder in every size.
+    pub(crate) fn merge() -> impl Iterator<Item = Self> {
+        Self::all().filter(|case| case.kind == DecoderKind::Merge)
     }
 
     /// The products of one step, each layer's forward and backward.
@@ -99,6 +112,7 @@ pub(crate) fn dense(rows: usize, inputs: usize, outputs: usize) -> Vec<Product> 
 pub(crate) struct Training {
     pub(crate) decoder: Box<dyn Decoder<Cpu>>,
     pub(crate) adam: Adam<Cpu>,
+    dropout: f32,
     features: Vec<f32>,
     photos: Photos,
 }
@@ -117,12 +131,13 @@ impl Training {
             kind,
             hidden,
             vocabulary,
+            dropout,
         } = case;
         let settings = DecoderSettings {
             kind,
             hidden,
             embedding: hidden,
-            dropout: DROPOUT,
+            dropout,
             ..DecoderSettings::default()
         };
         let photos = Photos {
@@ -147,6 +162,7 @@ impl Training {
         Ok(Self {
             decoder,
             adam,
+            dropout: settings.dropout,
             features,
             photos,
         })
@@ -173,7 +189,7 @@ impl Training {
         let mut stream = random_stream(SEED, "dropout", self.adam.step);
         let regularisation = Regularisation {
             label_smoothing: LABEL_SMOOTHING,
-            dropout: DROPOUT,
+            dropout: self.dropout,
             ..Regularisation::none(&mut stream)
         };
         let regions = self.regions()?.put_tape(Default::default());

@@ -50,13 +50,14 @@ impl Outcome {
     }
 }
 
-pub(crate) fn hold(case: Case, peers: &Peers) -> Result<Outcome, Failure> {
+/// With those of `rivals` that are here.
+pub(crate) fn hold(case: Case, rivals: &[Rival], peers: &Peers) -> Result<Outcome, Failure> {
     let batches = super::batches(case.vocabulary);
     let products: Vec<Product> = batches.iter().flat_map(|batch| case.products(batch)).collect();
     let mut training = Training::new(case)?;
     let mut buffers = Buffers::for_all(&products);
     let mut machine = Machine::new();
-    let mut rivals = start_all(case, peers, &batches)?;
+    let mut rivals = start_all(case, rivals, peers, &batches)?;
     let mut contestants: Vec<Contestant<'_>> = vec![
         Box::new(|| timed(|| training.train(&batches))),
         Box::new(|| Ok(buffers.seconds(&products))),
@@ -95,10 +96,15 @@ pub(crate) fn hold(case: Case, peers: &Peers) -> Result<Outcome, Failure> {
     })
 }
 
-fn start_all(case: Case, peers: &Peers, batches: &[CaptionBatch]) -> Result<Vec<Started>, Failure> {
-    let mut rivals = Vec::new();
-    for rival in Rival::ALL {
-        rivals.extend(rival.start(peers, case, batches)?);
+fn start_all(
+    case: Case,
+    rivals: &[Rival],
+    peers: &Peers,
+    batches: &[CaptionBatch],
+) -> Result<Vec<Started>, Failure> {
+    let mut started = Vec::new();
+    for rival in rivals {
+        started.extend(rival.start(peers, case, batches)?);
     }
-    Ok(rivals)
+    Ok(started)
 }

@@ -4,25 +4,26 @@ use super::case::Case;
 use super::contest::{self, Outcome};
 use super::rival::Rival;
 use crate::support::{Failure, Goal, Peers, Row, Table};
-use cutline::decoder::DecoderKind;
 
 /// Of its operations a second, to the machine's best rate.
 const OPERATIONS: Goal = Goal::AtLeast(0.75);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
-    Case::all()
-        .filter(|case| case.kind == DecoderKind::Merge)
-        .try_for_each(|case| {
-            let outcome = contest::hold(case, peers)?;
-            rows(&outcome).into_iter().for_each(|row| table.print(row));
-            Ok(())
-        })
+    let with_dropout = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
+    // Keras drops out by habits of its own, whatever is asked for.
+    let without = Case::merge_without_dropout().map(|case| (case, WITHOUT_DROPOUT.as_slice()));
+    with_dropout.chain(without).try_for_each(|(case, rivals)| {
+        let outcome = contest::hold(case, rivals, peers)?;
+        let rivals = rivals.iter().map(|&rival| against(&outcome, rival));
+        rivals
+            .chain([operations(&outcome)])
+            .for_each(|row| table.print(row));
+        Ok(())
+    })
 }
 
-fn rows(outcome: &Outcome) -> Vec<Row> {
-    let rivals = Rival::ALL.map(|rival| against(outcome, rival));
-    rivals.into_iter().chain([operations(outcome)]).collect()
-}
+/// With whom it is compared where nothing is dropped.
+const WITHOUT_DROPOUT: [Rival; 2] = [Rival::TorchAsUsuallyWritten, Rival::TorchAtItsBest];
 
 fn against(outcome: &Outcome, rival: Rival) -> Row {
     let against = outcome.against(rival);
@@ -61,8 +62,12 @@ fn operations(outcome: &Outcome) -> Row {
 }
 
 fn work(case: Case) -> String {
-    format!(
-        "training, {}, hidden {}, {} words",
-        case.kind, case.hidden, case.vocabulary
-    )
+    let Case {
+        kind,
+        hidden,
+        vocabulary,
+        dropout,
+    } = case;
+    let dropping = if dropout > 0.0 { "" } else { ", no dropout" };
+    format!("training, {kind}, hidden {hidden}, {vocabulary} words{dropping}")
 }

@@ -43,7 +43,7 @@ fn main() -> Result<(), Failure> {
         "tokens/s",
     );
     Case::all().try_for_each(|case| {
-        print(&contest::hold(case, &peers)?);
+        print(&contest::hold(case, &Rival::ALL, &peers)?);
         Ok(())
     })
 }

@@ -3,7 +3,7 @@
 use super::captions::{self, CAPTIONS};
 use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED, Training, dense};
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
-use cutline::decoder::{CaptionBatch, DecoderKind};
+use cutline::decoder::CaptionBatch;
 use cutline::nn::{
     Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, Zeros, add_gathered,
     cross_entropy, random_stream,
@@ -228,9 +228,7 @@ fn step(training: &mut Training, batch: &CaptionBatch) -> Result<(f32, PartTimes
 /// Profiles the merge decoder in each size.
 pub(crate) fn print() -> Result<(), Failure> {
     println!("forward and backward passes in milliseconds a step; the products are those of both, bare");
-    Case::all()
-        .filter(|case| case.kind == DecoderKind::Merge)
-        .try_for_each(profile)
+    Case::merge().try_for_each(profile)
 }
 
 fn profile(case: Case) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Who trains the merge decoder on captions of the same lengths.
 
 use super::captions::{self, CAPTIONS};
-use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE};
+use super::case::{CHANNELS, Case, LABEL_SMOOTHING, LEARNING_RATE};
 use crate::support::{Failure, Library, Peer, Peers, Script};
 use cutline::decoder::{CaptionBatch, DecoderKind};
 use rand::SeedableRng;
@@ -95,7 +95,7 @@ impl Rival {
             "hidden": case.hidden,
             "vocabulary": case.vocabulary,
             "channels": CHANNELS,
-            "dropout": DROPOUT,
+            "dropout": case.dropout,
             "label_smoothing": LABEL_SMOOTHING,
             "learning_rate": LEARNING_RATE,
             "threads": rayon::current_num_threads(),
