@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Channels of a photo's features.
 pub(crate) const CHANNELS: usize = 512;
-/// Of decoders that drop out at all.
+/// The rate, unless a case drops nothing.
 pub(crate) const DROPOUT: f32 = 0.5;
 pub(crate) const LABEL_SMOOTHING: f32 = 0.1;
 pub(crate) const LEARNING_RATE: f32 = 1e-3;
@@ -55,7 +55,7 @@ impl Case {
         Self::all().filter(|case| case.kind == DecoderKind::Merge)
     }
 
-    /// The products of one step, each layer's forward and backward.
+    /// The products of one step, each layer's forward and backward, as if none left out zeros.
     pub(crate) fn products(self, batch: &CaptionBatch) -> Vec<Product> {
         let Self { kind, hidden, .. } = self;
         let joint = match kind {

@@ -50,7 +50,7 @@ impl Outcome {
     }
 }
 
-/// With those of `rivals` that are here.
+/// Measures a case beside those of `rivals` that are here.
 pub(crate) fn hold(case: Case, rivals: &[Rival], peers: &Peers) -> Result<Outcome, Failure> {
     let batches = super::batches(case.vocabulary);
     let products: Vec<Product> = batches.iter().flat_map(|batch| case.products(batch)).collect();

@@ -10,7 +10,7 @@ const OPERATIONS: Goal = Goal::AtLeast(0.75);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     let with_dropout = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
-    // Keras drops out by habits of its own, whatever is asked for.
+    // Keras as published drops nothing before its output layer: to it, there is little in the difference.
     let without = Case::merge_without_dropout().map(|case| (case, WITHOUT_DROPOUT.as_slice()));
     with_dropout.chain(without).try_for_each(|(case, rivals)| {
         let outcome = contest::hold(case, rivals, peers)?;

@@ -9,7 +9,7 @@
 //!
 //! A step is what a training does with a batch: `Decoder::training_loss`, backward, `Adam::update`. The bare
 //! products are those of the same step, at the same shapes, and nothing else; a ratio of 1 would mean that all
-//! the rest were free. Padding is neither computed nor counted.
+//! the rest were free, had no zeros been left out of them. Padding is neither computed nor counted.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -260,4 +260,44 @@ mod tests {
             assert_close(whole, &mean, 1e-5);
         }
     }
+
+    /// Where the output layer is told that zeros pass no gradient on, none is lost.
+    #[test]
+    fn zeros_before_the_output_layer_pass_no_gradient_on() {
+        let device = Cpu::default();
+        let settings = DecoderSettings {
+            kind: DecoderKind::Merge,
+            hidden: 64,
+            embedding: 5,
+            ..DecoderSettings::default()
+        };
+        let shape = DecoderShape {
+            channels: 4,
+            vocabulary: 9,
+        };
+        let decoder = Merge::new(&device, &settings, shape, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
+        let batch = CaptionBatch::new(captions);
+        let of = |claim: Option<Zeros>| {
+            let features = random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
+            let mut stream = ChaCha8Rng::seed_from_u64(2);
+            let Read { rows, zeros, .. } = decoder
+                .forward(
+                    features.leaky_traced(),
+                    &batch,
+                    &mut Noise::training(0.5, &mut stream),
+                )
+                .unwrap();
+            let left = rows.as_vec().iter().filter(|&&value| value != 0.0).count();
+            assert!(left * 3 < rows.shape().num_elements(), "so few that it matters");
+            let zeros = claim.unwrap_or(zeros);
+            gradients(
+                &decoder,
+                cross_entropy(rows, zeros, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
+            )
+        };
+        for (found, expected) in of(None).iter().zip(of(Some(Zeros::Live))) {
+            assert_close(found, &expected, 1e-5);
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) fn values<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>)
     values
 }
 
-/// [`values`], for a kernel that is done with them before long: a vector is filled with zeros first.
+/// [`values`], in a buffer that is used again: those fill a fresh vector with zeros first.
 ///
 /// # Panics
 /// As [`values`].

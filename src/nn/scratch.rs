@@ -19,8 +19,9 @@ struct Line([f32; LINE]);
 /// Buffers that nobody uses now, the longest last.
 static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
-/// More than these are given back to the system, the shortest first.
-const MOST_FREE: usize = 48;
+/// More than these are given back to the system, the shortest first. The output layer alone takes two for every block
+/// of words.
+const MOST_FREE: usize = 128;
 
 /// A buffer of a wanted length. It goes back to the others when it is dropped.
 #[derive(Debug)]
@@ -37,14 +38,19 @@ impl Scratch {
             // The shortest that is long enough, else the longest: it is the one that grows.
             let fitting = free.partition_point(|buffer| buffer.len() < lines);
             match free.len() {
-                0 => Vec::new(),
-                count => free.remove(fitting.min(count - 1)),
+                count if count > 0 && lines > 0 => free.remove(fitting.min(count - 1)),
+                _ => Vec::new(),
             }
         });
         if buffer.len() < lines {
             buffer = vec![Line([0.0; LINE]); lines];
         }
-        Self { buffer, len }
+        let mut scratch = Self { buffer, len };
+        if cfg!(test) {
+            // Whoever takes what is left over for zeros shall be found out.
+            scratch.fill(f32::NAN);
+        }
+        scratch
     }
 
     /// `len` zeros.
@@ -58,6 +64,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
+        if buffer.is_empty() {
+            return;
+        }
         with_free(|free| {
             let place = free.partition_point(|other| other.len() < buffer.len());
             free.insert(place, buffer);

@@ -24,6 +24,14 @@ pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
     random(shape, &mut rng(seed))
 }
 
+/// [`random_matrix`], of whose values about so large a share is other than zero.
+pub(crate) fn sparse_matrix(shape: (usize, usize), share: f32, seed: u64) -> Matrix<Cpu> {
+    let draws = random_matrix(shape, seed ^ 5).as_vec();
+    let values = random_matrix(shape, seed).as_vec().into_iter().zip(draws);
+    let kept = values.map(|(value, draw)| if draw < 2.0 * share - 1.0 { value } else { 0.0 });
+    Cpu::default().tensor_from_vec(kept.collect(), shape)
+}
+
 /// Below this, numbers are what is left of sums of larger ones, and rounding is all that they differ by: inputs are of
 /// order 1, where a rounding is 6e-8, and the tightest tolerance, 1e-5, of this is 1e-7.
 const SMALLEST_SCALE: f32 = 1e-2;

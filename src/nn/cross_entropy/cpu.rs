@@ -22,10 +22,10 @@ const TILE: usize = 768;
 /// Words of a block, at most. Of so many, a row of the gradient fits in the registers of the widest vectors.
 const BLOCK: usize = 448;
 
-/// Where there are several blocks, a multiple of so many, for threads to share evenly.
+/// Where there are several blocks, about a multiple of so many, for threads to share evenly.
 const BLOCKS_UNIT: usize = 4;
 
-/// Blocks have a multiple of so many words, so that rows of logits begin with a line of the cache.
+/// All blocks but the last have a multiple of so many words: their rows of logits begin with a line of the cache.
 const WIDTH_UNIT: usize = 16;
 
 impl CrossEntropyKernel for Cpu {
@@ -166,7 +166,7 @@ impl Layer<'_> {
                 Some(places) => {
                     let mut sums = Scratch::of(places.len());
                     sum_of_blocks(&mut sums, &blocks);
-                    places.spread(&sums, row_gradient);
+                    places.scatter(&sums, row_gradient);
                 }
             }
         }
@@ -335,21 +335,23 @@ impl Block {
     /// What these words add to the gradient of the rows: of all their values, or at these places.
     fn differentiate_inputs(&mut self, layer: &Layer<'_>, places: Option<&Sparse>) {
         let (count, inputs) = (self.rows.len(), layer.inputs);
-        let wanted = places.map_or(count * inputs, Sparse::len);
-        if self.input_gradient.len() != wanted {
-            self.input_gradient = Scratch::of(wanted);
+        let len = places.map_or(count * inputs, Sparse::len);
+        let mut found = std::mem::replace(&mut self.input_gradient, Scratch::of(0));
+        if found.len() != len {
+            found = Scratch::of(len);
         }
         let weight = layer.weight_of(&self.columns).transposed();
-        let gradient = View::new(&self.exponentials, count, self.columns.len());
+        let gradient = self.gradient();
         match places {
-            Some(places) => places.sample_product(&mut self.input_gradient, gradient, weight),
+            Some(places) => places.sample_product(&mut found, gradient, weight),
             None => product_into(
-                ViewMut::new(&mut self.input_gradient, count, inputs),
+                ViewMut::new(&mut found, count, inputs),
                 gradient,
                 weight,
                 Existing::Overwrite,
             ),
         }
+        self.input_gradient = found;
     }
 }
 

@@ -14,7 +14,7 @@ use dfdx::prelude::*;
 impl super::CrossEntropyKernel for Cuda {
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
-        _zeros: super::Zeros,
+        _: super::Zeros,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> DeviceResult<Self, Scalar<Self, T>> {

@@ -19,13 +19,15 @@ pub trait CrossEntropyKernel: Device<f32> {
     /// what a kernel of a device's own must compute.
     fn try_cross_entropy<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
-        _zeros: Zeros,
+        zeros: Zeros,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err>
     where
         Self: Backend,
     {
+        // It works out the gradient of all.
+        let _ = zeros;
         composed(rows, output, targets)
     }
 }
@@ -35,8 +37,8 @@ pub trait CrossEntropyKernel: Device<f32> {
 pub enum Zeros {
     /// Values like all others.
     Live,
-    /// What a rectifier or dropout has left: they pass no gradient on. What is said of theirs may be anything that is
-    /// finite, and need not be worked out.
+    /// Left by a rectifier or by dropout, which pass no gradient on to what was there. A kernel need not work out the
+    /// gradient of such zeros: it may be any finite number. Where this is claimed wrongly, nothing tells.
     Dead,
 }
 
@@ -64,7 +66,7 @@ impl<'a> Targets<'a> {
 }
 
 /// The mean over `rows`, `[rows, inputs]`, of the cross-entropy, in nats, between the softmax of `output(rows)` and the
-/// targets, each times its weight.
+/// targets, each times its weight. `zeros` says whether the gradient of zeros among `rows` is asked for.
 pub fn cross_entropy<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     zeros: Zeros,

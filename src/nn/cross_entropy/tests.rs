@@ -4,19 +4,20 @@ use super::*;
 use crate::nn::Layer;
 use crate::nn::kernels::on_host;
 use crate::nn::parameter::Initialisation;
-use crate::nn::testing::{assert_close, check_gradients, random_matrix};
+use crate::nn::testing::{assert_close, check_gradients, random_matrix, sparse_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+/// Its logits are of order 1, however many inputs there are: a rounding of large ones is a large one of their softmax.
 fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut layer = Linear::new(
         &Cpu::default(),
         "",
         (inputs, outputs),
-        Initialisation::Uniform(1.0),
+        Initialisation::Uniform(1.0 / (inputs as f32).sqrt()),
         &mut rng,
     )
     .unwrap();
@@ -82,18 +83,7 @@ fn run(loss: Scalar<Cpu, OwnedTape<f32, Cpu>>, rows: &Matrix<Cpu>, layer: &Linea
     ]
 }
 
-/// About so large a share of the values is made zero.
-fn with_zeros(rows: &Matrix<Cpu>, share: f32) -> Matrix<Cpu> {
-    let draws = random_matrix(*rows.shape(), 11).as_vec();
-    let kept = rows
-        .as_vec()
-        .into_iter()
-        .zip(draws)
-        .map(|(value, draw)| if draw < 2.0 * share - 1.0 { 0.0 } else { value });
-    Cpu::default().tensor_from_vec(kept.collect(), *rows.shape())
-}
-
-/// What is left of the gradient of `rows` behind their zeros.
+/// Sets the gradient to zero where `rows` is zero.
 fn dead(gradient: &mut [f32], rows: &Matrix<Cpu>) {
     for (gradient, value) in gradient.iter_mut().zip(rows.as_vec()) {
         assert!(gradient.is_finite());
@@ -109,19 +99,21 @@ proptest! {
         // beyond one tile too
         rows in prop_oneof![1usize..20, 500usize..1100],
         inputs in prop_oneof![1usize..6, 250usize..265],
-        outputs in 2usize..40,
+        // of one block and several
+        outputs in prop_oneof![2usize..40, 450usize..1000],
         smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
         weighted: bool,
-        // as behind a rectifier, and behind dropout too
-        zeros in prop_oneof![Just(0.0), Just(0.5), Just(0.75)],
+        // all, and as behind a rectifier, and behind dropout too
+        share in prop_oneof![Just(1.0), Just(0.5), Just(0.25)],
         seed: u64,
     ) {
+        // Gradients of rows are sums over all words, which each makes in an order of its own; their terms cancel.
+        let tolerance = if outputs < 40 { 1e-5 } else { 3e-5 };
         let layer = layer(inputs, outputs);
         let columns: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();
         let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
         let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
-        let rows = random_matrix((rows, inputs), seed);
-        let rows = with_zeros(&rows, zeros);
+        let rows = sparse_matrix((rows, inputs), share, seed);
         let run = |loss| run(loss, &rows, &layer);
         let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
         for zeros in [Zeros::Live, Zeros::Dead] {
@@ -133,11 +125,11 @@ proptest! {
                 }
             }
             for (fused, expected) in fused.iter().zip(&expected) {
-                assert_close(fused, expected, 1e-5);
+                assert_close(fused, expected, tolerance);
             }
         }
         let untaped = cross_entropy(rows.clone(), Zeros::Live, &layer, targets).unwrap().as_vec();
-        assert_close(&untaped, &expected[0], 1e-5);
+        assert_close(&untaped, &expected[0], tolerance);
     }
 }
 

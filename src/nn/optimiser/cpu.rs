@@ -1,8 +1,8 @@
 //! The element-wise work of Adam for `Cpu`: one pass over parameter, gradient and moments, on all threads.
 //!
 //! It is bound by memory: moments are plain vectors that are written to in place, and the gradient is taken out of
-//! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out. Its new values take the
-//! gradient's place, which is handed to dfdx without another copy.
+//! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out. Its new values are
+//! written over the gradient, whose vector dfdx takes without another copy.
 
 use super::{Change, Matrix, OptimiserKernel, Update};
 use crate::nn::host::{scratch, take_gradient, values};
@@ -91,8 +91,7 @@ impl Change<'_, Cpu> {
 }
 
 impl Update {
-    /// Changes the moments by the gradients times a number, and turns gradients into the values that come of those
-    /// before.
+    /// Updates the moments by the gradients times a number, and writes the parameter's new values over the gradients.
     #[inline(always)]
     fn apply(
         self,

@@ -25,7 +25,8 @@ pub(crate) enum Factor<'a> {
 /// now more.
 const MOST_LISTED: f32 = 0.52;
 
-/// The same where a product is sampled, which takes half of a dense product's time with a quarter of the values.
+/// The share of its places, at most, that may be listed for sampling a product there to pay, with those that fill lists
+/// up: with a quarter it takes half of a dense product's time.
 const MOST_SAMPLED: f32 = 0.4;
 
 impl<'a> Factor<'a> {
@@ -35,7 +36,7 @@ impl<'a> Factor<'a> {
         let mut values = Scratch::of(rows * columns);
         matrix.copy_into_rows_of(&mut values, columns);
         let listed = values.iter().filter(|&&value| value != 0.0).count();
-        if listed as f32 > MOST_LISTED * values.len() as f32 {
+        if values.is_empty() || listed as f32 > MOST_LISTED * values.len() as f32 {
             return Self::Dense(matrix);
         }
         Self::Sparse(Sparse::of(&values, columns))
@@ -65,7 +66,7 @@ const BAND: usize = 1 << u8::BITS;
 /// column of their band, to a multiple of so many.
 const CHAINS: usize = 4;
 
-/// A matrix without its zeros.
+/// A matrix without its zeros: compressed sparse rows, in bands of columns.
 pub(crate) struct Sparse {
     rows: usize,
     columns: usize,
@@ -112,11 +113,11 @@ impl Sparse {
     }
 
     fn share(&self) -> f32 {
-        self.len() as f32 / (self.rows * self.columns).max(1) as f32
+        self.len() as f32 / (self.rows * self.columns) as f32
     }
 
     /// A matrix, row after row, of what was sampled at the listed places; zeros elsewhere.
-    pub(crate) fn spread(&self, samples: &[f32], matrix: &mut [f32]) {
+    pub(crate) fn scatter(&self, samples: &[f32], matrix: &mut [f32]) {
         matrix.fill(0.0);
         let mut samples = samples.iter();
         for (band, first) in self.bands.iter().zip((0..).step_by(BAND)) {

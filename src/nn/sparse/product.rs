@@ -1,6 +1,6 @@
 //! The product of a matrix without its zeros with a dense one.
 //!
-//! Why it is fast: the right factor is copied into panels that fit in the cache nearest to the processor, and the sums of
+//! Why it is fast: the right factor is copied into panels as large as the cache nearest to the processor, and the sums of
 //! a row stay in registers while its list goes by. A multiplication takes up to twice as long as in a dense product, which
 //! makes several of each value that it loads: [`MOST_LISTED`](super::MOST_LISTED) says when that still pays.
 
@@ -104,21 +104,22 @@ impl WithSimd for PanelProduct<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // So that the compiler knows how many vectors there are and keeps all sums in registers.
+        // So that the compiler knows how many vectors there are, and keeps them in registers: of each, as many sums
+        // side by side as half of the registers hold.
         match WIDTH / S::F32_LANES {
-            2 => self.with_vectors::<S, 2>(simd),
-            4 => self.with_vectors::<S, 4>(simd),
-            8 => self.with_vectors::<S, 8>(simd),
-            _ => self.with_vectors::<S, WIDTH>(simd),
+            2 => self.with_vectors::<S, 2, 4>(simd),
+            4 => self.with_vectors::<S, 4, 2>(simd),
+            8 => self.with_vectors::<S, 8, 1>(simd),
+            _ => self.with_vectors::<S, WIDTH, 1>(simd),
         }
     }
 }
 
 impl PanelProduct<'_, '_> {
     #[inline(always)]
-    fn with_vectors<S: Simd, const VECTORS: usize>(self, simd: S) {
+    fn with_vectors<S: Simd, const VECTORS: usize, const SUMS: usize>(self, simd: S) {
         for (row, list) in self.band.rows().enumerate() {
-            let sums = sums::<S, VECTORS>(simd, &list, self.panel);
+            let sums = sums::<S, VECTORS, SUMS>(simd, &list, self.panel);
             let out = &mut self.out.row_mut(row)[self.columns.clone()];
             let (places, _) = S::as_mut_simd_f32s(out);
             if let Ok(places) = <&mut [S::f32s; VECTORS]>::try_from(places) {
@@ -153,8 +154,12 @@ fn join<S: Simd, const VECTORS: usize>(
 
 /// The rows of `panel` that `list` names, each multiplied by its value, added up.
 #[inline(always)]
-fn sums<S: Simd, const VECTORS: usize>(simd: S, list: &List<'_>, panel: &Panel) -> [S::f32s; VECTORS] {
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; CHAINS];
+fn sums<S: Simd, const VECTORS: usize, const SUMS: usize>(
+    simd: S,
+    list: &List<'_>,
+    panel: &Panel,
+) -> [S::f32s; VECTORS] {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; SUMS];
     let (values, columns) = (
         list.values.as_chunks::<CHAINS>().0,
         list.columns.as_chunks::<CHAINS>().0,
@@ -164,7 +169,8 @@ fn sums<S: Simd, const VECTORS: usize>(simd: S, list: &List<'_>, panel: &Panel) 
             let value = simd.splat_f32s(values[chain]);
             let (right, _) = S::as_simd_f32s(&panel[usize::from(columns[chain])]);
             for vector in 0..VECTORS {
-                sums[chain][vector] = simd.mul_add_f32s(value, right[vector], sums[chain][vector]);
+                let sum = &mut sums[chain % SUMS][vector];
+                *sum = simd.mul_add_f32s(value, right[vector], *sum);
             }
         }
     }

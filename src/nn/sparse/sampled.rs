@@ -10,7 +10,7 @@ use crate::nn::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
 impl Sparse {
-    /// `a b` at every listed place, in the order of the lists, on the calling thread.
+    /// `a b` at every listed place, in the order of the lists, on the calling thread. A row of `a` must lie in one piece.
     pub(crate) fn sample_product(&self, samples: &mut [f32], a: View<'_>, b: View<'_>) {
         assert_eq!(a.shape().1, b.shape().0, "inner dimensions of a matrix product");
         assert_eq!(
@@ -19,6 +19,7 @@ impl Sparse {
             "a product's shape"
         );
         assert_eq!(samples.len(), self.len(), "a sample for every place");
+        assert_ne!(a.shape().1, 0, "sums of something");
         Arch::new().dispatch(Sampling {
             samples,
             places: self,
@@ -43,9 +44,9 @@ impl WithSimd for Sampling<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // Beside the sums, this leaves a register or two.
+        // With the sums, 32 registers of 32 or 12 of 16; the right factor is read by the multiplication itself.
         let most = if S::REGISTER_COUNT >= 32 { 7 } else { 2 };
-        let groups = self.a.shape().1.div_ceil(CHAINS * S::F32_LANES).max(1);
+        let groups = self.a.shape().1.div_ceil(CHAINS * S::F32_LANES);
         let pieces = groups.div_ceil(most);
         // So that the compiler knows how many vectors there are and keeps all of them in registers.
         match groups.div_ceil(pieces) {

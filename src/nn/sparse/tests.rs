@@ -2,17 +2,8 @@
 
 use super::*;
 use crate::nn::product::product_on_one_thread;
-use crate::nn::testing::{assert_close, random_matrix};
+use crate::nn::testing::{assert_close, random_matrix, sparse_matrix};
 use proptest::prelude::*;
-
-/// `[rows, columns]`, of which about so large a share is other than zero.
-fn matrix(shape: (usize, usize), share: f32, seed: u64) -> Vec<f32> {
-    let (values, draws) = (random_matrix(shape, seed), random_matrix(shape, seed ^ 5));
-    let pairs = values.as_vec().into_iter().zip(draws.as_vec());
-    pairs
-        .map(|(value, draw)| if draw < 2.0 * share - 1.0 { value } else { 0.0 })
-        .collect()
-}
 
 /// `[rows, columns]`, or the transpose of `[columns, rows]`.
 fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View<'_> {
@@ -23,10 +14,19 @@ fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View
     }
 }
 
+/// Columns beside those that a product is of, and makes.
+const BESIDE: usize = 3;
+
+/// The first columns of rows that have others beside.
+fn left_of(values: &mut [f32], rows: usize, columns: usize) -> ViewMut<'_> {
+    let mut blocks = ViewMut::new(values, rows, columns + BESIDE).column_blocks(columns);
+    blocks.next().unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Left factors read either way, rows without values and full ones, results that are overwritten or added to, of
-    /// one band and several, of whole panels and narrower ones.
+    /// one band and several, of whole panels and narrower ones. What lies beside them stays.
     #[test]
     fn products_are_those_of_the_library(
         rows in 1usize..30,
@@ -37,20 +37,20 @@ proptest! {
         accumulate: bool,
         seed: u64,
     ) {
-        let left = matrix((rows, depth), share, seed);
-        let right = random_matrix((depth, columns), !seed).as_vec();
+        let left = sparse_matrix((rows, depth), share, seed).as_vec();
+        let right = random_matrix((depth, columns + BESIDE), !seed).as_vec();
         let a = turned(&left, (rows, depth), on_its_side);
-        let b = View::new(&right, depth, columns);
+        let b = View::with_row_stride(&right, depth, columns, columns + BESIDE);
         let existing = if accumulate { Existing::Accumulate } else { Existing::Overwrite };
-        let before = random_matrix((rows, columns), seed ^ 7).as_vec();
+        let before = random_matrix((rows, columns + BESIDE), seed ^ 7).as_vec();
         let mut expected = before.clone();
-        product_on_one_thread(&mut expected, a, b, existing);
+        product_into(left_of(&mut expected, rows, columns), a, b, existing);
         let mut listed = vec![0.0; rows * depth];
         a.copy_into_rows_of(&mut listed, depth);
         let sparse = Factor::Sparse(Sparse::of(&listed, depth));
         for factor in [sparse, Factor::of(a)] {
             let mut found = before.clone();
-            factor.product_into(ViewMut::new(&mut found, rows, columns), b, existing);
+            factor.product_into(left_of(&mut found, rows, columns), b, existing);
             assert_close(&found, &expected, 1e-5);
         }
     }
@@ -65,7 +65,7 @@ proptest! {
         on_its_side: bool,
         seed: u64,
     ) {
-        let places = matrix((rows, columns), share, seed);
+        let places = sparse_matrix((rows, columns), share, seed).as_vec();
         let (left, right) = (random_matrix((rows, depth), !seed), random_matrix((depth, columns), seed ^ 3));
         let (left, right) = (left.as_vec(), right.as_vec());
         let a = View::new(&left, rows, depth);
@@ -79,7 +79,7 @@ proptest! {
         let mut samples = vec![f32::NAN; sparse.len()];
         sparse.sample_product(&mut samples, a, b);
         let mut found = vec![f32::NAN; rows * columns];
-        sparse.spread(&samples, &mut found);
+        sparse.scatter(&samples, &mut found);
         assert_close(&found, &expected, 1e-5);
     }
 }
@@ -87,7 +87,7 @@ proptest! {
 #[test]
 fn factors_of_few_zeros_stay_as_they_are() {
     let forms = |share| {
-        let values = matrix((40, 50), share, 1);
+        let values = sparse_matrix((40, 50), share, 1).as_vec();
         let factor = Factor::of(View::new(&values, 40, 50));
         (matches!(factor, Factor::Sparse(_)), factor.sampling().is_some())
     };
