@@ -204,24 +204,32 @@ mod tests {
         decoder.parameters().into_iter().map(&mut gradient).collect()
     }
 
-    /// The published recipe makes one sample of every prefix of every caption, its target the next word. One
-    /// pass per caption by teacher forcing has the same gradient: a prefix's LSTM state is the same either
-    /// way, and the loss is a sum over targets.
-    #[test]
-    fn one_pass_has_the_gradient_of_every_prefix_on_its_own() {
-        let device = Cpu::default();
+    fn decoder(hidden: usize) -> Merge<Cpu> {
         let settings = DecoderSettings {
             kind: DecoderKind::Merge,
-            hidden: 6,
+            hidden,
             embedding: 5,
-            dropout: 0.0,
             ..DecoderSettings::default()
         };
         let shape = DecoderShape {
             channels: 4,
             vocabulary: 9,
         };
-        let decoder = Merge::new(&device, &settings, shape, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        Merge::new(
+            &Cpu::default(),
+            &settings,
+            shape,
+            &mut ChaCha8Rng::seed_from_u64(1),
+        )
+        .unwrap()
+    }
+
+    /// The published recipe makes one sample of every prefix of every caption, its target the next word. One
+    /// pass per caption by teacher forcing has the same gradient: a prefix's LSTM state is the same either
+    /// way, and the loss is a sum over targets.
+    #[test]
+    fn one_pass_has_the_gradient_of_every_prefix_on_its_own() {
+        let decoder = decoder(6);
         let features = || random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
@@ -264,18 +272,7 @@ mod tests {
     /// Where the output layer is told that zeros pass no gradient on, none is lost.
     #[test]
     fn zeros_before_the_output_layer_pass_no_gradient_on() {
-        let device = Cpu::default();
-        let settings = DecoderSettings {
-            kind: DecoderKind::Merge,
-            hidden: 64,
-            embedding: 5,
-            ..DecoderSettings::default()
-        };
-        let shape = DecoderShape {
-            channels: 4,
-            vocabulary: 9,
-        };
-        let decoder = Merge::new(&device, &settings, shape, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let decoder = decoder(64);
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
         let of = |claim: Option<Zeros>| {
