@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// Channels of a photo's features.
 pub(crate) const CHANNELS: usize = 512;
-/// The rate, unless a case drops nothing.
+/// The rate, unless a case has its own.
 pub(crate) const DROPOUT: f32 = 0.5;
 pub(crate) const LABEL_SMOOTHING: f32 = 0.1;
 pub(crate) const LEARNING_RATE: f32 = 1e-3;
@@ -45,9 +45,9 @@ impl Case {
         })
     }
 
-    /// The merge decoder in every size, nothing dropped: twice as many values reach its output layer.
-    pub(crate) fn merge_without_dropout() -> impl Iterator<Item = Self> {
-        Self::merge().map(|case| Self { dropout: 0.0, ..case })
+    /// The merge decoder in every size, so large a share dropped: the more, the fewer values reach its output layer.
+    pub(crate) fn merge_with(dropout: f32) -> impl Iterator<Item = Self> {
+        Self::merge().map(move |case| Self { dropout, ..case })
     }
 
     /// The merge decoder in every size.

@@ -1,6 +1,6 @@
 //! What is asked of the training step of the merge decoder.
 
-use super::case::Case;
+use super::case::{Case, DROPOUT};
 use super::contest::{self, Outcome};
 use super::rival::Rival;
 use crate::support::{Failure, Goal, Peers, Row, Table};
@@ -9,10 +9,11 @@ use crate::support::{Failure, Goal, Peers, Row, Table};
 const OPERATIONS: Goal = Goal::AtLeast(0.75);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
-    let with_dropout = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
+    let first = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
     // Keras as published drops nothing before its output layer, and is left out here.
-    let without = Case::merge_without_dropout().map(|case| (case, WITHOUT_DROPOUT.as_slice()));
-    with_dropout.chain(without).try_for_each(|(case, rivals)| {
+    let other = OTHER_DROPOUT.into_iter().flat_map(Case::merge_with);
+    let other = other.map(|case| (case, TORCH.as_slice()));
+    first.chain(other).try_for_each(|(case, rivals)| {
         let outcome = contest::hold(case, rivals, peers)?;
         let rivals = rivals.iter().map(|&rival| against(&outcome, rival));
         rivals
@@ -22,8 +23,10 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     })
 }
 
-/// With whom it is compared where nothing is dropped.
-const WITHOUT_DROPOUT: [Rival; 2] = [Rival::TorchAsUsuallyWritten, Rival::TorchAtItsBest];
+/// The default of trainings, and none.
+const OTHER_DROPOUT: [f32; 2] = [0.25, 0.0];
+
+const TORCH: [Rival; 2] = [Rival::TorchAsUsuallyWritten, Rival::TorchAtItsBest];
 
 fn against(outcome: &Outcome, rival: Rival) -> Row {
     let against = outcome.against(rival);
@@ -68,6 +71,10 @@ fn work(case: Case) -> String {
         vocabulary,
         dropout,
     } = case;
-    let dropping = if dropout > 0.0 { "" } else { ", no dropout" };
-    format!("training, {kind}, hidden {hidden}, {vocabulary} words{dropping}")
+    let work = format!("training, {kind}, hidden {hidden}, {vocabulary} words");
+    if dropout == DROPOUT {
+        work
+    } else {
+        format!("{work}, dropout {dropout}")
+    }
 }
