@@ -4,6 +4,7 @@ use super::case::{Case, DROPOUT};
 use super::contest::{self, Outcome};
 use super::rival::Rival;
 use crate::support::{Failure, Goal, Peers, Row, Table};
+use cutline::decoder::DecoderSettings;
 
 /// Of the operations a second of its products, as if none left out zeros, to the machine's best rate.
 const OPERATIONS: Goal = Goal::AtLeast(0.75);
@@ -11,7 +12,8 @@ const OPERATIONS: Goal = Goal::AtLeast(0.75);
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     let first = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
     // Keras as published drops nothing before its output layer, and is left out here.
-    let other = OTHER_DROPOUT.into_iter().flat_map(Case::merge_with);
+    let other = [DecoderSettings::default().dropout, 0.0];
+    let other = other.into_iter().flat_map(Case::merge_with);
     let other = other.map(|case| (case, TORCH.as_slice()));
     first.chain(other).try_for_each(|(case, rivals)| {
         let outcome = contest::hold(case, rivals, peers)?;
@@ -22,9 +24,6 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
         Ok(())
     })
 }
-
-/// The default of trainings, and none.
-const OTHER_DROPOUT: [f32; 2] = [0.25, 0.0];
 
 const TORCH: [Rival; 2] = [Rival::TorchAsUsuallyWritten, Rival::TorchAtItsBest];
 
@@ -65,16 +64,12 @@ fn operations(outcome: &Outcome) -> Row {
 }
 
 fn work(case: Case) -> String {
-    let Case {
-        kind,
-        hidden,
-        vocabulary,
-        dropout,
-    } = case;
-    let work = format!("training, {kind}, hidden {hidden}, {vocabulary} words");
-    if dropout == DROPOUT {
-        work
-    } else {
-        format!("{work}, dropout {dropout}")
+    let work = format!(
+        "training, {}, hidden {}, {} words",
+        case.kind, case.hidden, case.vocabulary
+    );
+    match case.dropout {
+        DROPOUT => work,
+        other => format!("{work}, dropout {other}"),
     }
 }

@@ -92,9 +92,9 @@ struct List<'a> {
 }
 
 impl Sparse {
-    /// Of a matrix of so many columns, row after row.
+    /// Of a matrix of so many columns, at least one, row after row.
     fn of(values: &[f32], columns: usize) -> Self {
-        let rows = || values.chunks_exact(columns.max(1));
+        let rows = || values.chunks_exact(columns);
         let bands = (0..columns).step_by(BAND).map(|first| {
             let mut band = Band::default();
             rows().for_each(|row| band.push(&row[first..columns.min(first + BAND)]));
