@@ -22,7 +22,7 @@ use cutline::training::Step;
 use cutline::tui::app::App;
 use cutline::tui::draw;
 use cutline::tui::message::{Message, RunListing};
-use cutline::tui::theme::{Characters, Colours, Theme};
+use cutline::tui::theme::{Characters, Colors, Theme};
 use place::Place;
 use place::screen::{Screen, Size, USUAL};
 use ratatui::Terminal;
@@ -111,7 +111,7 @@ fn frame() -> Result<(), Failure> {
         app.runs.marked.insert(run.into());
     }
     let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
-    let theme = Theme::new(Colours::Sixteen, Characters::All);
+    let theme = Theme::new(Colors::Sixteen, Characters::All);
     let mut seconds = Vec::new();
     for number in STEPS + 1..=STEPS + FRAMES {
         let since = Instant::now();

@@ -85,15 +85,15 @@ class Batch:
 
 def training(kind, rounds):
     model, batch = Decoder(kind).cuda(), Batch()
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
     photos = torch.rand(CAPTIONS, CHANNELS)
 
     def work():
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss_of(model(photos.cuda(), batch), batch.targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
+        optimizer.step()
         return len(batch.targets)
 
     return rate(rounds, work)

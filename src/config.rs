@@ -1,10 +1,10 @@
 //! Settings in layers: defaults < TOML file < `--set key=value`, resolved once, with errors that name the key.
 //!
 //! A settings type is a plain serde struct with a [`Default`]: numbers, strings, booleans, lists, unit enums,
-//! options and further structs. Its known keys are those its default serialises to, read through JSON because
+//! options and further structs. Its known keys are those its default serializes to, read through JSON because
 //! JSON keeps an unset option as `null` where TOML leaves it out. What lies below an unset option or in an
 //! empty map is not known beforehand; there a key counts as known if it is still present once the resolved
-//! settings are serialised again. So no `deny_unknown_fields` is needed, and nothing is ignored in silence.
+//! settings are serialized again. So no `deny_unknown_fields` is needed, and nothing is ignored in silence.
 //!
 //! Enums that carry data do not fit: laying one variant over another would mix the fields of both.
 
@@ -74,7 +74,7 @@ pub enum ConfigError {
     /// The defaults themselves cannot be written as TOML; a mistake in the program.
     #[error("the default settings cannot be written as TOML: {message}; please report this")]
     Defaults {
-        /// What the serialiser said.
+        /// What the serializer said.
         message: String,
     },
 }
@@ -339,7 +339,7 @@ where
         check(entry, &known)?;
     }
     let base = Table::try_from(below).map_err(defaults_error)?;
-    let settings: T = deserialise(&base, &entries).map_err(|error| fault::<T>(&base, &entries, error))?;
+    let settings: T = deserialize(&base, &entries).map_err(|error| fault::<T>(&base, &entries, error))?;
     let resolved = known_keys(&settings)?;
     for entry in &entries {
         if let Found::Unknown(depth) = find(&resolved, &entry.key) {
@@ -378,7 +378,7 @@ fn fault<T: DeserializeOwned>(base: &Table, entries: &[Entry], error: toml::de::
     entries
         .iter()
         .find_map(|entry| {
-            let error = deserialise::<T>(base, std::slice::from_ref(entry)).err()?;
+            let error = deserialize::<T>(base, std::slice::from_ref(entry)).err()?;
             Some(entry.invalid(in_plain_words(error.message())))
         })
         .unwrap_or_else(|| ConfigError::Conflict {
@@ -406,7 +406,7 @@ fn in_plain_words(message: &str) -> String {
     )
 }
 
-fn deserialise<T: DeserializeOwned>(base: &Table, entries: &[Entry]) -> Result<T, toml::de::Error> {
+fn deserialize<T: DeserializeOwned>(base: &Table, entries: &[Entry]) -> Result<T, toml::de::Error> {
     let mut table = base.clone();
     for entry in entries {
         put(&mut table, &entry.key, &entry.value);

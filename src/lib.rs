@@ -9,7 +9,7 @@
 //! | [`dataset`] | readers for captioned data sets, splits, checks, the built-in `scenes` |
 //! | [`text`] | cleaning, tokens, vocabulary |
 //! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D: pure functions on token lists |
-//! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimiser that saves |
+//! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
 //! | [`decoder`] | how image features meet the LSTM |
 //! | [`captioning`] | greedy, beam search, sampling |

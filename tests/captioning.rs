@@ -106,23 +106,23 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Squares of one colour on a grey ground, at places of their own.
+/// Squares of one color on a gray ground, at places of their own.
 fn squares(source: &Path, data: &Path) -> DataSet {
     fs::create_dir(source).unwrap();
     let mut captions = "photo,caption,split\n".to_owned();
     for number in 0..2 * DEV_PHOTOS {
-        let (name, colour) = COLOURS[number % COLOURS.len()];
+        let (name, color) = COLOURS[number % COLOURS.len()];
         let corner = (number / COLOURS.len()) as u32;
         image::RgbImage::from_fn(24, 20, |x, y| {
             let inside = (corner..corner + 8).contains(&x) && (corner..corner + 8).contains(&y);
-            image::Rgb(if inside { colour } else { [110; 3] })
+            image::Rgb(if inside { color } else { [110; 3] })
         })
         .save(source.join(format!("{number}.png")))
         .unwrap();
         let split = if number < DEV_PHOTOS { "dev" } else { "train" };
         for caption in [
-            format!("a {name} square on grey"),
-            format!("on grey there is a {name} square"),
+            format!("a {name} square on gray"),
+            format!("on gray there is a {name} square"),
         ] {
             captions += &format!("{number}.png,{caption},{split}\n");
         }
@@ -244,7 +244,7 @@ mod evaluate {
             "this captioner has collapsed:",
             "100 % of the photos got the same caption",
             "it was trained too little",
-            "reference: a red square on grey",
+            "reference: a red square on gray",
         ] {
             assert!(told.contains(part), "{part}:\n{told}");
         }
@@ -369,7 +369,7 @@ mod ensembles {
         let place = Place::with_another_run(OPINIONATED);
         let other = place.root().find_run("squares-002").unwrap().vocabulary();
         let words = fs::read_to_string(&other).unwrap();
-        fs::write(&other, words.replace("grey", "gray")).unwrap();
+        fs::write(&other, words.replace("gray", "beige")).unwrap();
         for arguments in [
             &["evaluate", "squares-001"][..],
             &["caption", "squares-001", "x.png"],
@@ -380,7 +380,7 @@ mod ensembles {
                 "{error}"
             );
             assert!(
-                error.contains(r#"is "grey" in the first vocabulary and "gray""#),
+                error.contains(r#"is "gray" in the first vocabulary and "beige""#),
                 "{error}"
             );
         }
@@ -662,7 +662,7 @@ mod caption {
             serde_json::from_str::<serde_json::Value>(&line).unwrap()["references"].clone()
         };
         fs::copy(place.photo(0), &copy).unwrap();
-        assert_eq!(references()[0], "a red square on grey");
+        assert_eq!(references()[0], "a red square on gray");
         fs::copy(place.photo(1), &copy).unwrap();
         assert_eq!(
             references(),

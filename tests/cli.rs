@@ -132,7 +132,7 @@ mod device {
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         let told = out(&output);
         for subject in [
-            "program", "driver", "device", "threads", "memory", "pictures", "colours",
+            "program", "driver", "device", "threads", "memory", "pictures", "colors",
         ] {
             let line = told.lines().find(|line| line.contains(subject)).unwrap();
             assert!(line.starts_with("ok") || line.starts_with("note"), "{line}");
@@ -210,7 +210,7 @@ mod usage {
 
     #[test]
     fn an_unknown_flag_ends_with_2() {
-        assert!(fails_with(&["show", "--colour", "photo.jpg"], 2).contains("--color"));
+        assert!(fails_with(&["show", "--color", "photo.jpg"], 2).contains("--color"));
         assert!(fails_with(&["shwo"], 2).contains("show"));
     }
 

@@ -71,9 +71,9 @@ fn the_three_forms_hold_the_same_photos_and_captions() {
                 .eq(karpathy.photos.iter().map(|photo| &photo.key))
         );
     }
-    let recognised = Source::at(&place).read().unwrap();
-    assert_eq!(recognised.format, Format::Karpathy);
-    assert_eq!(recognised.also_found, [Format::Flickr8k, Format::Kaggle]);
+    let recognized = Source::at(&place).read().unwrap();
+    assert_eq!(recognized.format, Format::Karpathy);
+    assert_eq!(recognized.also_found, [Format::Flickr8k, Format::Kaggle]);
 }
 
 #[test]

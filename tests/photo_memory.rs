@@ -24,7 +24,7 @@ const KINDS: [&[u8]; 6] = [
     include_bytes!("data/jpeg/baseline_422.jpg"),
     include_bytes!("data/jpeg/progressive_420.jpg"),
     include_bytes!("data/jpeg/restarts_420.jpg"),
-    include_bytes!("data/jpeg/grey.jpg"),
+    include_bytes!("data/jpeg/gray.jpg"),
     include_bytes!("data/jpeg/cmyk.jpg"),
     include_bytes!("data/jpeg/progressive_cmyk.jpg"),
 ];

@@ -61,11 +61,11 @@ def prepare(order):
     torch.manual_seed(1)
     channels, vocabulary = order["channels"], order["vocabulary"]
     model = Attend(channels, order["hidden"], vocabulary, order["dropout"])
-    optimiser = torch.optim.Adam(model.parameters(), lr=order["learning_rate"])
+    optimizer = torch.optim.Adam(model.parameters(), lr=order["learning_rate"])
     captions = [Captions(lengths, 0, vocabulary) for lengths in order["batches"]]
     batches = [PaddedWithRegions(captions, order["regions"], channels) for captions in captions]
     loss_of = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=order["label_smoothing"])
-    return lambda: train(model, optimiser, batches, loss_of)
+    return lambda: train(model, optimizer, batches, loss_of)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def photo_at(path):
 
 
 def pixels_of(photo):
-    """The shorter side to 256, the square of 224 in the centre, mean and deviation of ImageNet."""
+    """The shorter side to 256, the square of 224 in the center, mean and deviation of ImageNet."""
     maps = photo.permute(2, 0, 1).unsqueeze(0)
     scale = SHORTER_SIDE / min(maps.shape[2:])
     sides = [round(side * scale) for side in maps.shape[2:]]

@@ -6,17 +6,17 @@ from torch import nn
 from torch.nn import functional
 
 
-def normalisation(channels):
+def normalization(channels):
     """Adds one, so that random weights do not let numbers dwindle from layer to layer: very small ones are slow."""
     norm = nn.BatchNorm2d(channels)
     nn.init.ones_(norm.bias)
     return norm
 
 
-def normalised(inputs, outputs, size=1, stride=1, groups=1, activation=nn.ReLU6):
+def normalized(inputs, outputs, size=1, stride=1, groups=1, activation=nn.ReLU6):
     layers = [
         nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False),
-        normalisation(outputs),
+        normalization(outputs),
     ]
     return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
 
@@ -38,11 +38,11 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs, outputs, expansion, size, stride):
         super().__init__()
         wide = inputs * expansion
-        expand = [normalised(inputs, wide)] if expansion > 1 else []
+        expand = [normalized(inputs, wide)] if expansion > 1 else []
         self.layers = nn.Sequential(
             *expand,
-            normalised(wide, wide, size, stride, groups=wide),
-            normalised(wide, outputs, activation=None),
+            normalized(wide, wide, size, stride, groups=wide),
+            normalized(wide, outputs, activation=None),
         )
         self.shortcut = stride == 1 and inputs == outputs
 
@@ -52,12 +52,12 @@ class Bottleneck(nn.Module):
 
 def bottlenecks(stem, rows, head):
     """Rows of (expansion, outputs, repeats, size, stride); the first of a row's repeats has the stride."""
-    layers, inputs = [normalised(3, stem, 3, 2)], stem
+    layers, inputs = [normalized(3, stem, 3, 2)], stem
     for expansion, outputs, repeats, size, stride in rows:
         for repeat in range(repeats):
             layers.append(Bottleneck(inputs, outputs, expansion, size, 1 if repeat else stride))
             inputs = outputs
-    return nn.Sequential(*layers, normalised(inputs, head))
+    return nn.Sequential(*layers, normalized(inputs, head))
 
 
 def mobilenet_v2():
@@ -99,7 +99,7 @@ def efficientnet_lite(width, depth):
 def separable(inputs, outputs):
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
-        normalised(inputs, outputs, activation=None),
+        normalized(inputs, outputs, activation=None),
     )
 
 
@@ -113,7 +113,7 @@ class Separables(nn.Module):
             layers += [nn.ReLU(), separable(inputs, outputs)]
         layers = layers[1:] if starts_rectified else layers
         self.layers = nn.Sequential(*layers, *([nn.MaxPool2d(3, 2, 1)] if halves else []))
-        self.shortcut = normalised(widths[0], widths[-1], 1, 2, activation=None) if halves else nn.Identity()
+        self.shortcut = normalized(widths[0], widths[-1], 1, 2, activation=None) if halves else nn.Identity()
 
     def forward(self, maps):
         return self.shortcut(maps) + self.layers(maps)
@@ -132,10 +132,10 @@ def xception():
     """Figure 5 of Chollet 2017."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, 2, bias=False),
-        normalisation(32),
+        normalization(32),
         nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 3, bias=False),
-        normalisation(64),
+        normalization(64),
         nn.ReLU(inplace=True),
         Separables([64, 128, 128], halves=True, starts_rectified=True),
         Separables([128, 256, 256], halves=True),

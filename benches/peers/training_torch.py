@@ -79,13 +79,13 @@ class Packed:
 FORMS = {"padded": (Padded, {}), "packed": (Packed, {"fused": True})}
 
 
-def train(model, optimiser, batches, loss_of):
+def train(model, optimizer, batches, loss_of):
     for batch in batches:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss = loss_of(batch.logits(model), batch.targets)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
+        optimizer.step()
         if not torch.isfinite(loss):
             sys.exit("the loss became infinite or not a number")
 
@@ -96,10 +96,10 @@ def prepare(order):
     layout, adam = FORMS[order["form"]]
     channels, vocabulary = order["channels"], order["vocabulary"]
     model = Merge(channels, order["hidden"], vocabulary, order["dropout"])
-    optimiser = torch.optim.Adam(model.parameters(), lr=order["learning_rate"], **adam)
+    optimizer = torch.optim.Adam(model.parameters(), lr=order["learning_rate"], **adam)
     batches = [layout(Captions(lengths, channels, vocabulary)) for lengths in order["batches"]]
     loss_of = nn.CrossEntropyLoss(ignore_index=PAD, label_smoothing=order["label_smoothing"])
-    return lambda: train(model, optimiser, batches, loss_of)
+    return lambda: train(model, optimizer, batches, loss_of)
 
 
 if __name__ == "__main__":

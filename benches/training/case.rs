@@ -3,7 +3,7 @@
 use super::captions::CAPTIONS;
 use crate::support::{Failure, Product};
 use cutline::decoder::{
-    self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularisation,
+    self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularization,
 };
 use cutline::nn::{Adam, AdamSettings, Packing, Regions, random_stream};
 use dfdx::prelude::{AsArray, Backward, Cpu, PutTape, TensorFromVec};
@@ -187,13 +187,13 @@ impl Training {
     /// One update; gives the loss before it.
     pub(crate) fn step(&mut self, batch: &CaptionBatch) -> Result<f32, Failure> {
         let mut stream = random_stream(SEED, "dropout", self.adam.step);
-        let regularisation = Regularisation {
+        let regularization = Regularization {
             label_smoothing: LABEL_SMOOTHING,
             dropout: self.dropout,
-            ..Regularisation::none(&mut stream)
+            ..Regularization::none(&mut stream)
         };
         let regions = self.regions()?.put_tape(Default::default());
-        let loss = self.decoder.training_loss(regions, batch, regularisation)?;
+        let loss = self.decoder.training_loss(regions, batch, regularization)?;
         let value = loss.array();
         let mut gradients = loss.try_backward()?;
         let norm = self

@@ -1,4 +1,4 @@
-//! Tokens per second of one optimiser step of each decoder, how near it comes to its own matrix products and to the
+//! Tokens per second of one optimizer step of each decoder, how near it comes to its own matrix products and to the
 //! machine's best, and how it stands to peers.
 //!
 //! ```text

@@ -5,7 +5,7 @@
 
 use super::features::{backbone, file_of, photos};
 use super::found::{Failure, Told, numbers, places};
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularisation, build};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
 use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm};
 use cutline::vision::photo;
@@ -258,13 +258,13 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
             .try_tensor_from_vec(photos.clone(), (SIZE.captions, 1, CHANNELS))
             .told()?;
         let mut stream = random_stream(1, "dropout", 0);
-        let regularisation = Regularisation {
+        let regularization = Regularization {
             label_smoothing: 0.1,
             dropout: 0.5,
-            ..Regularisation::none(&mut stream)
+            ..Regularization::none(&mut stream)
         };
         let loss = decoder
-            .training_loss(regions.leaky_trace(), &batch, regularisation)
+            .training_loss(regions.leaky_trace(), &batch, regularization)
             .told()?;
         let mut gradients = loss.try_backward().told()?;
         adam.update(decoder.parameters_mut(), &mut gradients, 1e-3)

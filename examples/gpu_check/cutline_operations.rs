@@ -1,10 +1,10 @@
 //! Cutline's operations and their gradients.
 
 use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularisation, build};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{
     Activation, Adam, AdamSettings, Average, Backend, Convolution, FrozenLayer, FrozenSums, Images,
-    Initialisation, Layer, Linear, Lstm, Matrix, Packing, Padding, Parameter, StepWeight, Taped, Targets,
+    Initialization, Layer, Linear, Lstm, Matrix, Packing, Padding, Parameter, StepWeight, Taped, Targets,
     Window, Zeros, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
     gather_rows, global_mean, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
 };
@@ -91,7 +91,7 @@ fn linear<D: Backend>(device: &D) -> Result<Found, Failure> {
 
 fn linear_layer<D: Backend>(device: &D, shape: (usize, usize)) -> Result<Linear<D>, Failure> {
     let mut stream = random_stream(1, "linear", 0);
-    Linear::new(device, "linear", shape, Initialisation::Glorot, &mut stream).told()
+    Linear::new(device, "linear", shape, Initialization::Glorot, &mut stream).told()
 }
 
 /// A layer's parameters with their names.
@@ -205,15 +205,15 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
         let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).told()?;
         let regions = tensor(device, "regions", (3, 6, 24))?;
         let mut stream = random_stream(1, "dropout", 0);
-        let regularisation = Regularisation {
+        let regularization = Regularization {
             label_smoothing: 0.1,
             dropout: 0.3,
             recurrent_dropout: 0.2,
             word_dropout: 0.1,
-            ..Regularisation::none(&mut stream)
+            ..Regularization::none(&mut stream)
         };
         let loss = decoder
-            .training_loss(regions.leaky_trace(), &batch, regularisation)
+            .training_loss(regions.leaky_trace(), &batch, regularization)
             .told()?;
         let parameters = decoder.parameters();
         let parameters = parameters

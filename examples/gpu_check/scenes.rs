@@ -3,7 +3,7 @@
 use super::found::{Check, Failure, Told};
 use cutline::captioning::{EncoderSpec, Model, ModelSpec};
 use cutline::dataset::scenes::{Scene, ScenesSettings};
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, Regularisation};
+use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
 use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};
 use cutline::text::{Cleaning, TokenId, Vocabulary};
 use cutline::vision::small_cnn::SmallCnnSettings;
@@ -99,15 +99,15 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
             captions.map(|(photo, picture)| (photo, picture.captions[caption(picture)].as_slice())),
         );
         let mut stream = random_stream(1, "dropout", step as u64);
-        let regularisation = Regularisation {
+        let regularization = Regularization {
             label_smoothing: 0.1,
             dropout: 0.25,
-            ..Regularisation::none(&mut stream)
+            ..Regularization::none(&mut stream)
         };
         let regions = model.regions::<Taped<D>>(inputs).told()?;
         let loss = model
             .decoder
-            .training_loss(regions, &batch, regularisation)
+            .training_loss(regions, &batch, regularization)
             .told()?;
         losses.extend(loss.as_vec());
         let mut gradients = loss.try_backward().told()?;

@@ -1,10 +1,10 @@
 //! A model on disk: one safetensors file with its weights and what it was built from, so that it can be used
 //! without anything else but the vocabulary beside it.
 //!
-//! Training adds tensors of its own (the optimiser's moments) and its position; captioning ignores both.
+//! Training adds tensors of its own (the optimizer's moments) and its position; captioning ignores both.
 
 use super::model::{Model, ModelSpec};
-use super::standardisation::Standardisation;
+use super::standardization::Standardization;
 use crate::files::write_atomically;
 use crate::nn::{Backend, Matrix, random_stream};
 use memmap2::Mmap;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const FORMAT: u32 = 1;
 /// Under which the header stands in the file's metadata.
 const HEADER: &str = "cutline";
-/// The tensors of a [`Standardisation`].
+/// The tensors of a [`Standardization`].
 const FEATURE_MEAN: &str = "features.mean";
 const FEATURE_SCALE: &str = "features.scale";
 
@@ -135,7 +135,7 @@ pub fn save<D: Backend>(
     let mut tensors: Vec<NamedMatrix> = parameters
         .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
         .collect();
-    if let Some(Standardisation { mean, scale }) = model.standardisation() {
+    if let Some(Standardization { mean, scale }) = model.standardization() {
         let shape = (1, mean.len());
         tensors.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
         tensors.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
@@ -242,7 +242,7 @@ impl Checkpoint {
         for parameter in model.parameters_mut() {
             parameter.value = self.matrix(&device, &parameter.name, parameter.shape())?;
         }
-        if let Some(Standardisation { mean, scale }) = model.standardisation_mut() {
+        if let Some(Standardization { mean, scale }) = model.standardization_mut() {
             let shape = (1, mean.len());
             *mean = self.values(FEATURE_MEAN, shape)?;
             *scale = self.values(FEATURE_SCALE, shape)?;

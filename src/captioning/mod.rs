@@ -13,7 +13,7 @@ mod samples;
 mod sampling;
 mod scores;
 mod split;
-mod standardisation;
+mod standardization;
 #[cfg(test)]
 mod tests;
 
@@ -36,7 +36,7 @@ pub use ngrams::{Agreement, NGramTable, NGramTableError};
 pub use ranking::{Search, scores};
 pub use samples::{Draw, Sample, SampleEnd, draw_samples};
 pub use split::caption_all;
-pub use standardisation::Standardisation;
+pub use standardization::Standardization;
 
 /// How captions are searched for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub struct SearchSettings {
     /// Hypotheses kept at each step of a beam search; one is greedy search.
     pub beam: usize,
     /// A finished hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: zero
-    /// favours short captions, one judges by the mean.
+    /// favors short captions, one judges by the mean.
     pub length_penalty: f64,
     /// How much of a hypothesis' score is how far the other ones of the beam agree with it, by CIDEr-D: from zero, which
     /// ranks by probability alone, to one. A wider beam gives more to agree with.
@@ -61,7 +61,7 @@ pub struct SearchSettings {
     pub maximum_length: usize,
     /// No run of this many words may come twice in a caption; zero allows all.
     pub no_repeat_ngram: usize,
-    /// Sampling: logits are divided by it; below one favours likely words.
+    /// Sampling: logits are divided by it; below one favors likely words.
     pub temperature: f64,
     /// Sampling: only this many of the likeliest words are drawn from; zero means all.
     pub top_k: usize,
@@ -123,7 +123,7 @@ pub struct Hypothesis {
     pub tokens: Vec<TokenId>,
     /// Natural logarithm of its probability, end marker included where it was reached.
     pub log_probability: f64,
-    /// What hypotheses are ranked by: the log-probability, normalised for length, and the consensus where it counts.
+    /// What hypotheses are ranked by: the log-probability, normalized for length, and the consensus where it counts.
     pub score: f64,
 }
 

@@ -1,7 +1,7 @@
 //! The whole network that is trained and captioned with: encoder and decoder, with what they were built from.
 
 use super::inputs::PhotoInputs;
-use super::standardisation::Standardisation;
+use super::standardization::Standardization;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbone::Between;
@@ -112,7 +112,7 @@ impl EncoderSpec {
 /// What of the encoder belongs to the model.
 enum Encoder<D: Backend> {
     /// Features are stored; they are only brought to one scale.
-    Stored(Standardisation),
+    Stored(Standardization),
     /// Features are stored, and seen by layers that are trained along.
     FineTuned(Tail<D>),
     /// Photos, `side` pixels high and wide, are seen by a network that is trained along.
@@ -140,7 +140,7 @@ impl<D: Backend> Model<D> {
     /// Those of the device.
     pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         let encoder = match &spec.encoder {
-            EncoderSpec::Features(spec) => Encoder::Stored(Standardisation::identity(spec.channels)),
+            EncoderSpec::Features(spec) => Encoder::Stored(Standardization::identity(spec.channels)),
             EncoderSpec::FineTuned { tail, .. } => Encoder::FineTuned(Tail::zeros(tail, device)?),
             EncoderSpec::SmallCnn(settings) => Encoder::Trained {
                 network: SmallCnn::new(settings, device, rng)?,
@@ -187,8 +187,8 @@ impl<D: Backend> Model<D> {
             Ok(features.put_tape(T::default()))
         };
         match &self.encoder {
-            Encoder::Stored(standardisation) => {
-                standardisation.apply(&mut inputs);
+            Encoder::Stored(standardization) => {
+                standardization.apply(&mut inputs);
                 features(inputs, channels)
             }
             Encoder::FineTuned(tail) => tail.forward(features(inputs, tail.input().channels)?),
@@ -203,16 +203,16 @@ impl<D: Backend> Model<D> {
     }
 
     /// How stored features are brought to one scale; `None` where a network is trained along.
-    pub fn standardisation(&self) -> Option<&Standardisation> {
+    pub fn standardization(&self) -> Option<&Standardization> {
         match &self.encoder {
-            Encoder::Stored(standardisation) => Some(standardisation),
+            Encoder::Stored(standardization) => Some(standardization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
 
-    pub(super) fn standardisation_mut(&mut self) -> Option<&mut Standardisation> {
+    pub(super) fn standardization_mut(&mut self) -> Option<&mut Standardization> {
         match &mut self.encoder {
-            Encoder::Stored(standardisation) => Some(standardisation),
+            Encoder::Stored(standardization) => Some(standardization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
@@ -237,19 +237,19 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn standardise(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
+    pub fn standardize(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
         let channels = self.spec.encoder.channels();
         match &mut self.encoder {
-            Encoder::Stored(standardisation) => {
-                *standardisation = Standardisation::of(inputs, photos, channels);
+            Encoder::Stored(standardization) => {
+                *standardization = Standardization::of(inputs, photos, channels);
             }
-            Encoder::FineTuned(_) => self.standardise_fine_tuned(inputs, photos.min(PHOTOS_SCALED_BY))?,
+            Encoder::FineTuned(_) => self.standardize_fine_tuned(inputs, photos.min(PHOTOS_SCALED_BY))?,
             Encoder::Trained { .. } => {}
         }
         Ok(())
     }
 
-    fn standardise_fine_tuned(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
+    fn standardize_fine_tuned(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
         let mut given = Vec::new();
         let places: Vec<usize> = (0..photos).collect();
         for places in places.chunks(PHOTOS_AT_A_TIME) {
@@ -257,8 +257,8 @@ impl<D: Backend> Model<D> {
         }
         let len = given.len() / photos.max(1);
         let given = PhotoInputs::in_memory(given, len);
-        let Standardisation { mean, scale } =
-            Standardisation::of(&given, photos, self.spec.encoder.channels());
+        let Standardization { mean, scale } =
+            Standardization::of(&given, photos, self.spec.encoder.channels());
         match &mut self.encoder {
             Encoder::FineTuned(tail) => tail.rescale(&mean, &scale),
             Encoder::Stored(_) | Encoder::Trained { .. } => Ok(()),

@@ -85,7 +85,7 @@ pub fn scores(found: &[Hypothesis], agreement: Option<&Agreement>, settings: &Se
         .collect()
 }
 
-/// The log-probability, normalised for length.
+/// The log-probability, normalized for length.
 pub(super) fn by_probability(hypothesis: &Hypothesis, length_penalty: f64) -> f64 {
     hypothesis.log_probability / ((hypothesis.tokens.len() + 1) as f64).powf(length_penalty)
 }

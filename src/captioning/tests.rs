@@ -342,7 +342,7 @@ mod photos_of_no_data_set {
 }
 
 #[test]
-fn a_checkpoint_keeps_how_features_were_standardised() {
+fn a_checkpoint_keeps_how_features_were_standardized() {
     let spec = ModelSpec {
         encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
         decoder: SETTINGS,
@@ -353,18 +353,18 @@ fn a_checkpoint_keeps_how_features_were_standardised() {
     let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
     let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     let inputs = PhotoInputs::in_memory(features.clone(), 5);
-    model.standardise(&inputs, 7).unwrap();
-    let standardised = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
-    assert_ne!(before, standardised);
+    model.standardize(&inputs, 7).unwrap();
+    let standardized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    assert_ne!(before, standardized);
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("best.safetensors");
     save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
     let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
-    assert_eq!(restored.standardisation(), model.standardisation());
+    assert_eq!(restored.standardization(), model.standardization());
     assert_eq!(
         restored.regions::<NoneTape>(features).unwrap().as_vec(),
-        standardised
+        standardized
     );
 }
 
@@ -415,7 +415,7 @@ fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
     model.fine_tune(published(), 0.25).unwrap();
     let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
     let inputs = PhotoInputs::in_memory(features.clone(), 20);
-    model.standardise(&inputs, 7).unwrap();
+    model.standardize(&inputs, 7).unwrap();
     let regions = model.regions::<NoneTape>(features.clone()).unwrap();
     assert_eq!(*regions.shape(), (7, 4, 3));
     let regions = regions.as_vec();

@@ -51,7 +51,7 @@ use crate::runs::Root;
 use crate::tui::theme::Characters;
 use failure::Outcome;
 use progress::{Progress, Task};
-use terminal::{ColourChoice, Terminal};
+use terminal::{ColorMode, Terminal};
 
 /// Caption photos: train, evaluate and use a CNN encoder with an LSTM decoder.
 #[derive(Debug, Parser)]
@@ -103,9 +103,9 @@ struct Global {
         default_value = "."
     )]
     root: PathBuf,
-    /// When to colour what is printed; `auto` means on a terminal, unless NO_COLOR is set
+    /// When to color what is printed; `auto` means on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
-    color: ColourChoice,
+    color: ColorMode,
     /// Draw the workbench with ASCII characters only: no lines, no blocks, no braille
     #[arg(long, global = true)]
     ascii: bool,
@@ -332,9 +332,9 @@ fn forget_empty_variables() {
 }
 
 fn main_with(arguments: Vec<OsString>) -> Outcome {
-    let colour = terminal::colour_asked_for(&arguments).for_clap();
+    let color = terminal::color_asked_for(&arguments).for_clap();
     let cli = Cli::command()
-        .color(colour)
+        .color(color)
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .inspect(|cli| cli.global.hand_down());
@@ -355,7 +355,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
                 return failure::outcome(workbench::open(&context, None), &context.terminal);
             }
             // Nobody to tell when help cannot be written.
-            let _ = Cli::command().color(colour).print_help();
+            let _ = Cli::command().color(color).print_help();
             Outcome::Done
         }
         Err(error) => {

@@ -55,7 +55,7 @@ impl Score {
         let hypotheses: BTreeMap<String, String> =
             read(&self.hypotheses).hint(r#"hypotheses look like {"photo-1": "a dog runs"}"#)?;
         check_ids(&references, &hypotheses)?;
-        let report = Report::of(&self.tokenised(&references, &hypotheses));
+        let report = Report::of(&self.tokenized(&references, &hypotheses));
         let text = if self.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
@@ -65,11 +65,11 @@ impl Score {
         Ok(())
     }
 
-    fn tokenised(
+    fn tokenized(
         &self,
         references: &BTreeMap<String, Vec<String>>,
         hypotheses: &BTreeMap<String, String>,
-    ) -> Vec<Tokenised> {
+    ) -> Vec<Tokenized> {
         let cleaning = Cleaning::default();
         let tokens = |caption: &String| {
             if self.clean {
@@ -81,7 +81,7 @@ impl Score {
         // Both maps hold the same ids, in the same order.
         let pairs = hypotheses.values().zip(references.values());
         pairs
-            .map(|(hypothesis, references)| Tokenised {
+            .map(|(hypothesis, references)| Tokenized {
                 hypothesis: tokens(hypothesis),
                 references: references.iter().map(tokens).collect(),
             })
@@ -89,7 +89,7 @@ impl Score {
     }
 }
 
-struct Tokenised {
+struct Tokenized {
     hypothesis: Vec<String>,
     references: Vec<Vec<String>>,
 }
@@ -104,11 +104,11 @@ pub(super) struct Report {
 }
 
 impl Report {
-    fn of(captions: &[Tokenised]) -> Self {
+    fn of(captions: &[Tokenized]) -> Self {
         let examples: Vec<Example<'_>> = captions
             .iter()
             .map(
-                |Tokenised {
+                |Tokenized {
                      hypothesis,
                      references,
                  }| Example {

@@ -16,7 +16,7 @@ pub(super) struct SearchArgs {
         conflicts_with_all = ["temperature", "top_k", "seed"]
     )]
     pub(super) beam: Option<u32>,
-    /// The exponent of the length by which a beam's log-probability is divided; 0 favours short captions
+    /// The exponent of the length by which a beam's log-probability is divided; 0 favors short captions
     #[arg(long, value_name = "EXPONENT", value_parser = finite)]
     pub(super) length_penalty: Option<f64>,
     /// How much of a caption's score is how far the beam's other captions agree with it: 0 none, 1 all. Wider beams give

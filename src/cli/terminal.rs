@@ -1,4 +1,4 @@
-//! What the program speaks to: terminals or pipes, their colours and width, and text made safe for them.
+//! What the program speaks to: terminals or pipes, their colors and width, and text made safe for them.
 
 use std::borrow::Cow;
 use std::env;
@@ -14,9 +14,9 @@ pub use crate::text::{display_path, display_safe};
 /// The width assumed where there is no terminal to ask.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
-/// When to colour what is printed.
+/// When to color what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColourChoice {
+pub enum ColorMode {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
@@ -26,7 +26,7 @@ pub enum ColourChoice {
     Never,
 }
 
-impl ColourChoice {
+impl ColorMode {
     /// The same choice for clap's own messages.
     pub(super) fn for_clap(self) -> ColorChoice {
         match self {
@@ -38,15 +38,15 @@ impl ColourChoice {
 
     fn paint(self, is_terminal: bool, no_color: bool) -> Paint {
         match self {
-            Self::Always => Paint::Coloured,
-            Self::Auto if is_terminal && !no_color => Paint::Coloured,
+            Self::Always => Paint::Colored,
+            Self::Auto if is_terminal && !no_color => Paint::Colored,
             Self::Auto | Self::Never => Paint::Plain,
         }
     }
 }
 
 /// The `--color` among raw arguments, which clap's help and errors need before parsing is done.
-pub(super) fn colour_asked_for(arguments: &[OsString]) -> ColourChoice {
+pub(super) fn color_asked_for(arguments: &[OsString]) -> ColorMode {
     let texts: Vec<&str> = arguments
         .iter()
         .map(|argument| argument.to_str().unwrap_or_default())
@@ -59,15 +59,15 @@ pub(super) fn colour_asked_for(arguments: &[OsString]) -> ColourChoice {
         .map(|pair| pair[1]);
     joined
         .chain(apart)
-        .find_map(|text| ColourChoice::from_str(text, false).ok())
+        .find_map(|text| ColorMode::from_str(text, false).ok())
         .unwrap_or_default()
 }
 
-/// Whether text is coloured on its way out.
+/// Whether text is colored on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
     /// With ANSI escape sequences.
-    Coloured,
+    Colored,
     /// As it is.
     Plain,
 }
@@ -104,7 +104,7 @@ impl Paint {
     pub fn text<'a>(self, role: Role, text: &'a str) -> Cow<'a, str> {
         match self {
             Self::Plain => Cow::Borrowed(text),
-            Self::Coloured => {
+            Self::Colored => {
                 let style = role.style();
                 Cow::Owned(format!("{style}{text}{style:#}"))
             }
@@ -129,13 +129,13 @@ struct Stream {
 
 impl Terminal {
     /// Looks at the streams and the environment; asks the terminal nothing, so it cannot hang.
-    pub fn detect(choice: ColourChoice) -> Self {
+    pub fn detect(choice: ColorMode) -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let stream = |is_terminal: bool| Stream {
             is_terminal,
             paint: choice.paint(is_terminal && !is_dumb, no_color),
-            draws: is_terminal && !is_dumb && choice != ColourChoice::Never,
+            draws: is_terminal && !is_dumb && choice != ColorMode::Never,
         };
         Self {
             stdout: stream(io::stdout().is_terminal()),
@@ -151,7 +151,7 @@ impl Terminal {
         }
     }
 
-    /// Two pipes without colours.
+    /// Two pipes without colors.
     #[cfg(test)]
     pub(super) fn plain() -> Self {
         let stream = Stream {
@@ -185,12 +185,12 @@ impl Terminal {
         self.stderr.draws
     }
 
-    /// The colours of standard output.
+    /// The colors of standard output.
     pub fn stdout_paint(&self) -> Paint {
         self.stdout.paint
     }
 
-    /// The colours of standard error.
+    /// The colors of standard error.
     pub fn stderr_paint(&self) -> Paint {
         self.stderr.paint
     }
@@ -217,13 +217,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_follow_the_flag_then_the_environment_then_the_stream() {
+    fn colors_follow_the_flag_then_the_environment_then_the_stream() {
         let table = [
-            (ColourChoice::Auto, true, false, Paint::Coloured),
-            (ColourChoice::Auto, true, true, Paint::Plain),
-            (ColourChoice::Auto, false, false, Paint::Plain),
-            (ColourChoice::Always, false, true, Paint::Coloured),
-            (ColourChoice::Never, true, false, Paint::Plain),
+            (ColorMode::Auto, true, false, Paint::Colored),
+            (ColorMode::Auto, true, true, Paint::Plain),
+            (ColorMode::Auto, false, false, Paint::Plain),
+            (ColorMode::Always, false, true, Paint::Colored),
+            (ColorMode::Never, true, false, Paint::Plain),
         ];
         for (choice, is_terminal, no_color, expected) in table {
             assert_eq!(
@@ -235,27 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn the_colour_flag_is_seen_before_parsing() {
-        let asked = |texts: &[&str]| colour_asked_for(&texts.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(
-            asked(&["cutline", "--color", "never", "show"]),
-            ColourChoice::Never
-        );
-        assert_eq!(
-            asked(&["cutline", "show", "--color=always"]),
-            ColourChoice::Always
-        );
-        assert_eq!(asked(&["cutline", "--color"]), ColourChoice::Auto);
-        assert_eq!(asked(&["cutline", "--", "--color=always"]), ColourChoice::Auto);
+    fn the_color_flag_is_seen_before_parsing() {
+        let asked = |texts: &[&str]| color_asked_for(&texts.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(asked(&["cutline", "--color", "never", "show"]), ColorMode::Never);
+        assert_eq!(asked(&["cutline", "show", "--color=always"]), ColorMode::Always);
+        assert_eq!(asked(&["cutline", "--color"]), ColorMode::Auto);
+        assert_eq!(asked(&["cutline", "--", "--color=always"]), ColorMode::Auto);
     }
 
     #[test]
     fn plain_text_carries_no_escapes() {
         assert_eq!(Paint::Plain.text(Role::Failure, "error:"), "error:");
-        let coloured = Paint::Coloured.text(Role::Failure, "error:");
+        let colored = Paint::Colored.text(Role::Failure, "error:");
         assert!(
-            coloured.starts_with('\u{1b}') && coloured.ends_with("\u{1b}[0m"),
-            "{coloured:?}"
+            colored.starts_with('\u{1b}') && colored.ends_with("\u{1b}[0m"),
+            "{colored:?}"
         );
     }
 }

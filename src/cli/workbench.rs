@@ -1,4 +1,4 @@
-//! The workbench as a command line opens it: the user's keys, the terminal's colours, a file for what it logs.
+//! The workbench as a command line opens it: the user's keys, the terminal's colors, a file for what it logs.
 
 use std::env;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::Context;
 use super::terminal::Paint;
 use crate::tui::keymap::Keymap;
-use crate::tui::theme::{Characters, Colours, Theme};
+use crate::tui::theme::{Characters, Colors, Theme};
 use crate::tui::{self, Opening, PictureProtocol, user_settings};
 
 /// What is to be logged, such as `info`; nothing without it.
@@ -35,7 +35,7 @@ pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
 /// How it draws photos on this terminal.
 pub(super) fn pictures(context: &Context) -> PictureProtocol {
     match (context.characters, context.terminal.stdout_paint()) {
-        (Characters::All, Paint::Coloured) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
+        (Characters::All, Paint::Colored) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
             PictureProtocol::Asked
         }
         _ => PictureProtocol::Characters,
@@ -57,14 +57,14 @@ pub(super) fn settings_path() -> Option<PathBuf> {
 
 /// How it looks on this terminal.
 pub(super) fn theme(context: &Context) -> Theme {
-    let colours = match context.terminal.stdout_paint() {
-        Paint::Coloured => Colours::Sixteen,
-        Paint::Plain => Colours::None,
+    let colors = match context.terminal.stdout_paint() {
+        Paint::Colored => Colors::Sixteen,
+        Paint::Plain => Colors::None,
     };
-    let theme = Theme::new(colours, context.characters);
-    let names_true_colour = |value: String| value == "truecolor" || value == "24bit";
-    match env::var("COLORTERM").is_ok_and(names_true_colour) {
-        true => theme.with_true_colour(),
+    let theme = Theme::new(colors, context.characters);
+    let names_true_color = |value: String| value == "truecolor" || value == "24bit";
+    match env::var("COLORTERM").is_ok_and(names_true_color) {
+        true => theme.with_true_color(),
         false => theme,
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn is_named(name: &str) -> bool {
 }
 
 /// Whether a JSON file of any name has this form.
-pub(super) fn recognises(file: &Path) -> bool {
+pub(super) fn recognizes(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "annotations")
 }
 

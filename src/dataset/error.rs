@@ -22,7 +22,7 @@ pub enum DataSetError {
          form with --format",
         display_path(.place)
     )]
-    NotRecognised {
+    NotRecognized {
         /// The directory or file that was looked at.
         place: PathBuf,
         /// The file names of every form that was looked for.

@@ -17,7 +17,7 @@ pub(super) fn is_named(name: &str) -> bool {
 }
 
 /// Whether a file of any name begins like a token file.
-pub(super) fn recognises(file: &Path) -> bool {
+pub(super) fn recognizes(file: &Path) -> bool {
     lines::first(file).is_some_and(|line| parse(&line).is_ok())
 }
 

@@ -43,7 +43,7 @@ pub(super) fn is_named(name: &str) -> bool {
 }
 
 /// Whether a file of any name has such an extension.
-pub(super) fn recognises(file: &Path) -> bool {
+pub(super) fn recognizes(file: &Path) -> bool {
     is_jsonl(file)
         || file
             .extension()

@@ -1,4 +1,4 @@
-//! The registry of formats: every form in which captioned photos are read, and how each is recognised.
+//! The registry of formats: every form in which captioned photos are read, and how each is recognized.
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
@@ -28,10 +28,10 @@ pub enum Format {
 }
 
 /// Whether a captions file of any name is in a certain format.
-type Recognise = fn(&Path) -> bool;
+type Recognize = fn(&Path) -> bool;
 
 impl Format {
-    /// Every format, in the order in which a directory that holds several is recognised: first those that
+    /// Every format, in the order in which a directory that holds several is recognized: first those that
     /// bring their own splits, so that figures can be compared with published ones; Karpathy's before
     /// Flickr8k's because published captioners use its tokens and splits.
     pub const ALL: [Self; 6] = [
@@ -102,19 +102,19 @@ impl Format {
 
     /// The format of a captions file, by its content or else (it may be torn) by its name.
     pub(super) fn of_file(file: &Path) -> Result<Self, DataSetError> {
-        let recognisers: [(Self, Recognise); 5] = [
-            (Self::Karpathy, karpathy::recognises),
-            (Self::Coco, coco::recognises),
-            (Self::Flickr8k, flickr8k::recognises),
-            (Self::Folder, folder::recognises),
-            (Self::Kaggle, kaggle::recognises),
+        let recognizers: [(Self, Recognize); 5] = [
+            (Self::Karpathy, karpathy::recognizes),
+            (Self::Coco, coco::recognizes),
+            (Self::Flickr8k, flickr8k::recognizes),
+            (Self::Folder, folder::recognizes),
+            (Self::Kaggle, kaggle::recognizes),
         ];
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        recognisers
+        recognizers
             .into_iter()
-            .find_map(|(format, recognises)| recognises(file).then_some(format))
+            .find_map(|(format, recognizes)| recognizes(file).then_some(format))
             .or_else(|| Self::ALL.into_iter().find(|format| format.is_named(&name)))
-            .ok_or_else(|| DataSetError::NotRecognised {
+            .ok_or_else(|| DataSetError::NotRecognized {
                 place: file.to_owned(),
                 looked_for: "what each form of captions begins with".to_owned(),
             })

@@ -11,7 +11,7 @@ pub(super) fn is_named(name: &str) -> bool {
 }
 
 /// Whether a file of any name begins with such a header.
-pub(super) fn recognises(file: &Path) -> bool {
+pub(super) fn recognizes(file: &Path) -> bool {
     lines::first(file).is_some_and(|line| table::is_header(&line))
 }
 

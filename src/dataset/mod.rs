@@ -4,7 +4,7 @@
 //! captions into tokens, settles the splits, checks every photo's file, and leaves a [`DataSet`] and a
 //! [`Report`] on disk. Nothing is dropped that is not listed there.
 //!
-//! # How a format is recognised
+//! # How a format is recognized
 //!
 //! A directory is asked for each format's captions files, in this order, and the first that is there is
 //! read; the report names the others. `--format` chooses another, `--captions` another file.

@@ -108,7 +108,7 @@ pub fn examine(
         mut problems,
     } = reading;
     let named = photos.len();
-    let captioned = tokenise(photos, settings, &mut problems);
+    let captioned = tokenize(photos, settings, &mut problems);
     let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
     let photos = check::check(split, decode, progress, &mut problems);
     if !photos.iter().any(|photo| photo.split == Split::Train) {
@@ -139,7 +139,7 @@ struct Captioned {
 }
 
 /// Turns captions into tokens; lists and leaves out empty captions and photos without any other.
-fn tokenise(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
+fn tokenize(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
     let mut captioned = Vec::with_capacity(photos.len());
     for SourcePhoto {
         key,
@@ -156,7 +156,7 @@ fn tokenise(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut
             );
             continue;
         }
-        let captions = tokenise_captions(&key, captions, settings, problems);
+        let captions = tokenize_captions(&key, captions, settings, problems);
         if captions.is_empty() {
             problems.add(
                 ProblemKind::PhotoWithoutCaption,
@@ -175,7 +175,7 @@ fn tokenise(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut
     captioned
 }
 
-fn tokenise_captions(
+fn tokenize_captions(
     key: &str,
     captions: Vec<SourceCaption>,
     settings: &PrepareSettings,

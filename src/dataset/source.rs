@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub struct Source {
     /// A directory, a captions file, or `scenes`.
     pub place: PathBuf,
-    /// The format, where it is not to be recognised.
+    /// The format, where it is not to be recognized.
     pub format: Option<Format>,
     /// The directory of the photos, where it is not the usual one.
     pub photos: Option<PathBuf>,
@@ -83,7 +83,7 @@ impl Source {
     /// Reads captions and splits, and finds the photos.
     ///
     /// # Errors
-    /// Where there is no such source, its form is not recognised, a file cannot be read or holds nothing
+    /// Where there is no such source, its form is not recognized, a file cannot be read or holds nothing
     /// usable, or not one photo is there. Single bad lines are listed in [`Reading::problems`] instead.
     pub fn read(&self) -> Result<Reading, DataSetError> {
         if self.is_scenes() {
@@ -119,8 +119,8 @@ impl Source {
     /// The form in which it would be read.
     ///
     /// # Errors
-    /// Where there is no such source, or its form is not recognised.
-    pub fn recognise(&self) -> Result<Format, DataSetError> {
+    /// Where there is no such source, or its form is not recognized.
+    pub fn recognize(&self) -> Result<Format, DataSetError> {
         if self.is_scenes() {
             return Ok(Format::Scenes);
         }
@@ -169,7 +169,7 @@ impl Source {
         let Some((format, captions)) = found.next() else {
             let read = candidates.iter().filter(|&&format| format != Format::Scenes);
             let looked_for: Vec<_> = read.map(|format| format.files()).collect();
-            return Err(DataSetError::NotRecognised {
+            return Err(DataSetError::NotRecognized {
                 place: self.place.clone(),
                 looked_for: looked_for.join(", "),
             });

@@ -8,7 +8,7 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Activation, Attended, Backend, DeviceResult, Initialisation, Layer, Linear, Lstm, LstmState, Matrix,
+    Activation, Attended, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix,
     Parameter, StepWeight, activated, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
@@ -49,7 +49,7 @@ impl<D: Backend> Attend<D> {
         let DecoderSettings {
             hidden, embedding, ..
         } = *settings;
-        let glorot = Initialisation::Glorot;
+        let glorot = Initialization::Glorot;
         let mut linear = |name: &str, shape| Linear::new(device, name, shape, glorot, rng);
         Ok(Self {
             initial_hidden: linear("initial_hidden", (hidden, hidden))?,

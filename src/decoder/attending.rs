@@ -6,7 +6,7 @@ use super::{
     Writer,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, LstmState,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, LstmState,
     Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
 };
 use crate::text::TokenId;
@@ -88,7 +88,7 @@ impl<D: Backend> Parts<D> {
     ) -> DeviceResult<D, Self> {
         let output = (settings.hidden, shape.vocabulary);
         Ok(Self {
-            output: Linear::new(device, "output", output, Initialisation::Glorot, rng)?,
+            output: Linear::new(device, "output", output, Initialization::Glorot, rng)?,
             attention: RegionAttention::new(device, settings.widths(shape), rng)?,
             embedding: super::embedding(device, settings, shape, WORDS, rng)?,
             coverage: settings.coverage,

@@ -8,14 +8,14 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, Lstm,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, Lstm,
     LstmState, Matrix, Regions, concat_rows, gather_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// The scale of a projected photo whose features are standardised: the LSTM then hears both equally well.
+/// The scale of a projected photo whose features are standardized: the LSTM then hears both equally well.
 const WORDS: f32 = 1.0;
 
 /// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
@@ -45,7 +45,7 @@ impl<D: Backend> Inject<D> {
                 device,
                 "image",
                 (channels, embedding),
-                Initialisation::Glorot,
+                Initialization::Glorot,
                 rng,
             )?,
             embedding: super::embedding(device, settings, shape, WORDS, rng)?,
@@ -54,7 +54,7 @@ impl<D: Backend> Inject<D> {
                 device,
                 "output",
                 (hidden, vocabulary),
-                Initialisation::Glorot,
+                Initialization::Glorot,
                 rng,
             )?,
         })

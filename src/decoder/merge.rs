@@ -9,7 +9,7 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialisation, Layer, Linear, Lstm,
+    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, Lstm,
     LstmState, Matrix, Regions, Zeros, add_gathered,
 };
 use crate::text::TokenId;
@@ -40,15 +40,15 @@ impl<D: Backend> Merge<D> {
         } = *settings;
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
-            image: Linear::new(device, "image", (channels, hidden), Initialisation::Glorot, rng)?,
+            image: Linear::new(device, "image", (channels, hidden), Initialization::Glorot, rng)?,
             embedding: super::embedding(device, settings, shape, WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
-            joint: Linear::new(device, "joint", (hidden, hidden), Initialisation::Glorot, rng)?,
+            joint: Linear::new(device, "joint", (hidden, hidden), Initialization::Glorot, rng)?,
             output: Linear::new(
                 device,
                 "output",
                 (hidden, vocabulary),
-                Initialisation::Glorot,
+                Initialization::Glorot,
                 rng,
             )?,
         })

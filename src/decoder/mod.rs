@@ -17,7 +17,7 @@ mod top_down;
 mod writer;
 
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialisation, Matrix, Parameter, Regions, Scalar, Taped,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped,
     glorot_limit,
 };
 use dfdx::prelude::*;
@@ -111,7 +111,7 @@ pub struct DecoderSettings {
     pub tied: bool,
     /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
     pub dropout: f32,
-    /// Share of the recurrent weights dropped while training; see [`Regularisation::recurrent_dropout`].
+    /// Share of the recurrent weights dropped while training; see [`Regularization::recurrent_dropout`].
     pub recurrent_dropout: f32,
     /// Dimensions in which decoders that attend compare what they look for with what is there.
     pub attention: usize,
@@ -141,7 +141,7 @@ fn embedding<D: Backend>(
     match settings.tied {
         true => Embedding::tied(device, name, limit / glorot_limit((settings.hidden, words))),
         false => {
-            let uniform = Initialisation::Uniform(limit);
+            let uniform = Initialization::Uniform(limit);
             Embedding::new(device, name, (words, settings.embedding), uniform, rng)
         }
     }
@@ -181,7 +181,7 @@ pub struct DecoderShape {
 
 /// What makes a training loss differ from the plain one.
 #[derive(Debug)]
-pub struct Regularisation<'a> {
+pub struct Regularization<'a> {
     /// See [`crate::nn::Targets`].
     pub label_smoothing: f32,
     /// Share of the elements dropped from features, embeddings and the last hidden layer.
@@ -198,7 +198,7 @@ pub struct Regularisation<'a> {
     pub stream: &'a mut ChaCha8Rng,
 }
 
-impl<'a> Regularisation<'a> {
+impl<'a> Regularization<'a> {
     /// The plain loss; nothing is drawn from `stream`.
     pub fn none(stream: &'a mut ChaCha8Rng) -> Self {
         Self {
@@ -219,7 +219,7 @@ pub trait Decoder<D: Backend> {
         &self,
         regions: Regions<D, Taped<D>>,
         batch: &CaptionBatch,
-        regularisation: Regularisation<'_>,
+        regularization: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>>;
 
     /// The mean cross-entropy of a batch, in nats a token, without dropout or label smoothing.

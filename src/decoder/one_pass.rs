@@ -1,6 +1,6 @@
 //! What decoders have in common that read a whole batch of captions in one pass by teacher forcing.
 
-use super::{CaptionBatch, Decoder, Noise, Regularisation, Writer, draw_word};
+use super::{CaptionBatch, Decoder, Noise, Regularization, Writer, draw_word};
 use crate::nn::host::values;
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped,
@@ -72,14 +72,14 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         &self,
         regions: Regions<D, Taped<D>>,
         batch: &CaptionBatch,
-        Regularisation {
+        Regularization {
             label_smoothing,
             dropout,
             recurrent_dropout,
             word_dropout,
             own_words,
             stream,
-        }: Regularisation<'_>,
+        }: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>> {
         let (regions, tape) = regions.split_tape();
         let mut read = Cow::Borrowed(batch);

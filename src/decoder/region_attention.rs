@@ -2,7 +2,7 @@
 
 use super::Noise;
 use crate::nn::{
-    Activation, Attended, Backend, DeviceResult, Initialisation, Layer, Linear, Matrix, Parameter, Regions,
+    Activation, Attended, Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter, Regions,
     StepWeight, add_products, gather_rows, mean_of_groups,
 };
 use dfdx::prelude::*;
@@ -47,9 +47,9 @@ impl<D: Backend> RegionAttention<D> {
             hidden,
             attention,
         } = widths;
-        let glorot = Initialisation::Glorot;
+        let glorot = Initialization::Glorot;
         Ok(Self {
-            image: Linear::new(device, "image", (channels, hidden), Initialisation::He, rng)?,
+            image: Linear::new(device, "image", (channels, hidden), Initialization::He, rng)?,
             key: Linear::new(device, "key", (hidden, attention), glorot, rng)?,
             query: Linear::new(device, "query", (hidden, attention), glorot, rng)?,
             score: Parameter::new(device, "score.weight", (attention, 1), glorot, rng)?,

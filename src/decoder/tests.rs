@@ -87,13 +87,13 @@ fn gradients_equal_finite_differences() {
                 |decoder| decoder.parameters_mut(),
                 |decoder| {
                     let mut stream = random_stream(0, "test", 1);
-                    let regularisation = Regularisation {
+                    let regularization = Regularization {
                         label_smoothing: 0.1,
                         recurrent_dropout: 0.4,
-                        ..Regularisation::none(&mut stream)
+                        ..Regularization::none(&mut stream)
                     };
                     decoder
-                        .training_loss(regions(count).leaky_traced(), &batch, regularisation)
+                        .training_loss(regions(count).leaky_traced(), &batch, regularization)
                         .unwrap()
                 },
                 5e-3,
@@ -121,7 +121,7 @@ fn captions_count_by_their_weight() {
                 .training_loss(
                     regions(2).leaky_traced(),
                     &batch,
-                    Regularisation::none(&mut stream),
+                    Regularization::none(&mut stream),
                 )
                 .unwrap();
             let mut gradients = loss.backward();
@@ -161,11 +161,11 @@ fn own_words_are_those_that_the_decoder_would_write() {
     };
     let loss = |kind, batch: &CaptionBatch, own_words| {
         let mut stream = random_stream(0, "test", 0);
-        let regularisation = Regularisation {
+        let regularization = Regularization {
             own_words,
-            ..Regularisation::none(&mut stream)
+            ..Regularization::none(&mut stream)
         };
-        let loss = sure(kind).training_loss(regions(2).leaky_traced(), batch, regularisation);
+        let loss = sure(kind).training_loss(regions(2).leaky_traced(), batch, regularization);
         loss.unwrap().as_vec()
     };
     let batch = CaptionBatch::new(CAPTIONS);

@@ -9,7 +9,7 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Attended, Backend, DeviceResult, Initialisation, Layer, Linear, Lstm, LstmState, Matrix, Parameter,
+    Attended, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix, Parameter,
     StepWeight, add_gathered, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
@@ -53,9 +53,9 @@ impl<D: Backend> TopDown<D> {
         let DecoderSettings {
             hidden, embedding, ..
         } = *settings;
-        let glorot = Initialisation::Glorot;
+        let glorot = Initialization::Glorot;
         let gates = (hidden, 4 * hidden);
-        let recurrent = Initialisation::Uniform(1.0 / (hidden as f32).sqrt());
+        let recurrent = Initialization::Uniform(1.0 / (hidden as f32).sqrt());
         Ok(Self {
             parts: Parts::new(device, settings, shape, rng)?,
             attention_lstm: Lstm::new(device, "attention_lstm", embedding, hidden, rng)?,

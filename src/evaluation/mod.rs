@@ -170,7 +170,7 @@ fn report(
     }
 }
 
-/// How alike the features of these photos are, as the encoder gives them: standardised, even noise differs.
+/// How alike the features of these photos are, as the encoder gives them: standardized, even noise differs.
 fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
     use dfdx::prelude::{HasShape, NoneTape};
     Ok(match &model.spec().encoder {

@@ -301,6 +301,6 @@ fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
     let mut model = Model::new(&device, spec, &mut random_stream(0, "test", 0)).unwrap();
     let alike: Vec<f32> = (0..30).map(|n| 5.0 + 1e-3 * (n * n % 7) as f32).collect();
     let inputs = PhotoInputs::in_memory(alike.clone(), 3);
-    model.standardise(&inputs, 10).unwrap();
+    model.standardize(&inputs, 10).unwrap();
     assert!(super::similarity(&model, alike).unwrap().unwrap() > 0.999);
 }

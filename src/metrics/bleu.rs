@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hypothesis_too_short_is_penalised_by_the_exponential_of_the_missing_share() {
+    fn a_hypothesis_too_short_is_penalized_by_the_exponential_of_the_missing_share() {
         let scores = bleu("a dog runs", &["a dog runs over grass now"]);
         assert!((scores[0] - (1.0f64 - 6.0 / 3.0).exp()).abs() < 1e-8);
     }

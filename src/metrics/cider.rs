@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Token;
 use super::ngram::{self, ByNGram, MAX_ORDER};
 
-/// Width, in tokens, of the Gaussian that penalises a length unlike the reference's.
+/// Width, in tokens, of the Gaussian that penalizes a length unlike the reference's.
 const SIGMA: f64 = 6.0;
 /// What a perfect agreement scores.
 const SCALE: f64 = 10.0;

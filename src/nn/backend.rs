@@ -2,7 +2,7 @@
 
 use super::{
     AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel,
-    LinearKernel, LstmKernel, OptimiserKernel, Pace, PoolKernel, RecurrenceKernel, RowsKernel,
+    LinearKernel, LstmKernel, OptimizerKernel, Pace, PoolKernel, RecurrenceKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
@@ -35,7 +35,7 @@ pub trait Backend:
     + FrozenKernel
     + LinearKernel
     + LstmKernel
-    + OptimiserKernel
+    + OptimizerKernel
     + Pace
     + PoolKernel
     + RecurrenceKernel

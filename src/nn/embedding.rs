@@ -3,7 +3,7 @@
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
 use super::linear::Linear;
-use super::parameter::{Initialisation, Parameter};
+use super::parameter::{Initialization, Parameter};
 use super::rows::gather_rows;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -25,15 +25,15 @@ pub enum Embedding<D: Backend> {
 }
 
 impl<D: Backend> Embedding<D> {
-    /// `[words, dimensions]` rows as `initialisation` says.
+    /// `[words, dimensions]` rows as `initialization` says.
     pub fn new(
         device: &D,
         name: &str,
         shape: (usize, usize),
-        initialisation: Initialisation,
+        initialization: Initialization,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let table = Parameter::new(device, format!("{name}.table"), shape, initialisation, rng)?;
+        let table = Parameter::new(device, format!("{name}.table"), shape, initialization, rng)?;
         Ok(Self::Own { table })
     }
 
@@ -126,7 +126,7 @@ mod tests {
 
     fn output() -> Linear<Cpu> {
         let device = Cpu::default();
-        Linear::new(&device, "output", (4, 7), Initialisation::Glorot, &mut rng(1)).unwrap()
+        Linear::new(&device, "output", (4, 7), Initialization::Glorot, &mut rng(1)).unwrap()
     }
 
     /// The tied embedding by its definition, and what its gradients are by the chain rule on paper.

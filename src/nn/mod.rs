@@ -28,7 +28,7 @@ pub(crate) mod kernels;
 mod layer;
 mod linear;
 mod lstm;
-mod optimiser;
+mod optimizer;
 mod pace;
 mod packed;
 mod packing;
@@ -57,12 +57,12 @@ pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forwa
 pub use layer::Layer;
 pub use linear::{Linear, LinearKernel};
 pub use lstm::{Lstm, LstmKernel, LstmState};
-pub use optimiser::{
-    Adam, AdamSettings, Average, Change, Moments, OptimiserKernel, composed_norm, composed_update,
+pub use optimizer::{
+    Adam, AdamSettings, Average, Change, Moments, OptimizerKernel, composed_norm, composed_update,
 };
 pub use pace::{Figure, Pace};
 pub use packing::Packing;
-pub use parameter::{Initialisation, Parameter, glorot_limit};
+pub use parameter::{Initialization, Parameter, glorot_limit};
 pub use pool::{PoolKernel, global_mean, max_pool};
 pub use recurrence::{CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
 pub use rows::{RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows};

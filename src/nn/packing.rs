@@ -83,7 +83,7 @@ impl Packing {
         Self { live, offsets }
     }
 
-    /// At most `count` runs of neighbouring sequences that have about equally many rows each.
+    /// At most `count` runs of neighboring sequences that have about equally many rows each.
     pub(crate) fn runs(&self, count: usize) -> Vec<Range<usize>> {
         let share = self.rows().div_ceil(count.max(1));
         let mut runs = Vec::with_capacity(count);

@@ -4,7 +4,7 @@ use super::backend::{Backend, DeviceResult, Matrix};
 use rand::{Rng, RngExt};
 
 /// A trainable matrix. Everything that is learned is one: a bias is `[1, n]`, a convolution kernel
-/// `[height * width * inputs, outputs]`. That makes optimiser and checkpoint a loop over one type.
+/// `[height * width * inputs, outputs]`. That makes optimizer and checkpoint a loop over one type.
 #[derive(Clone, Debug)]
 pub struct Parameter<D: Backend> {
     /// The name under which checkpoints keep it, e.g. `lstm.input_weight`.
@@ -18,7 +18,7 @@ pub struct Parameter<D: Backend> {
 
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Initialisation {
+pub enum Initialization {
     /// Every element the same.
     Constant(f32),
     /// Uniform in `[-limit, limit]`.
@@ -29,7 +29,7 @@ pub enum Initialisation {
     He,
 }
 
-/// The limit of [`Initialisation::Glorot`].
+/// The limit of [`Initialization::Glorot`].
 pub fn glorot_limit((rows, columns): (usize, usize)) -> f32 {
     (6.0 / (rows + columns) as f32).sqrt()
 }
@@ -40,16 +40,16 @@ impl<D: Backend> Parameter<D> {
         device: &D,
         name: impl Into<String>,
         (rows, columns): (usize, usize),
-        initialisation: Initialisation,
+        initialization: Initialization,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let limit = match initialisation {
-            Initialisation::Constant(value) => {
+        let limit = match initialization {
+            Initialization::Constant(value) => {
                 return Self::from_values(device, name, (rows, columns), vec![value; rows * columns]);
             }
-            Initialisation::Uniform(limit) => limit,
-            Initialisation::Glorot => glorot_limit((rows, columns)),
-            Initialisation::He => (6.0 / rows as f32).sqrt(),
+            Initialization::Uniform(limit) => limit,
+            Initialization::Glorot => glorot_limit((rows, columns)),
+            Initialization::He => (6.0 / rows as f32).sqrt(),
         };
         let values = (0..rows * columns)
             .map(|_| (rng.random::<f32>() * 2.0 - 1.0) * limit)

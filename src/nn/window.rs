@@ -116,7 +116,7 @@ pub(crate) struct Position {
     pub(crate) x: usize,
 }
 
-/// Neighbouring taps of one kernel row that all lie inside the map: tap `taps.start + i` reads input pixel
+/// Neighboring taps of one kernel row that all lie inside the map: tap `taps.start + i` reads input pixel
 /// `pixel + i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {

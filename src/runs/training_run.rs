@@ -400,10 +400,10 @@ impl Plan {
                 .fine_tune(published.clone(), rate)
                 .map_err(TrainingError::device)?;
         }
-        if settings.encoder.standardise && self.start == Start::New {
+        if settings.encoder.standardize && self.start == Start::New {
             let photos = train.references.len();
             model
-                .standardise(&train.inputs, photos)
+                .standardize(&train.inputs, photos)
                 .map_err(TrainingError::device)?;
         }
         let checkpoints = Checkpoints {

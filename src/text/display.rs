@@ -39,7 +39,7 @@ fn shown_as(character: char) -> char {
     }
 }
 
-/// Unicode's general category Cf as far as it is invisible or reorders its neighbours.
+/// Unicode's general category Cf as far as it is invisible or reorders its neighbors.
 fn is_invisible_format(character: char) -> bool {
     matches!(
         character,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What may change while a training runs. All else has shaped the model, the order of its batches or the state of
-/// its optimiser already.
+/// its optimizer already.
 pub const CHANGEABLE: [&str; 19] = [
     "training.learning_rate",
     "training.epochs",
@@ -20,8 +20,8 @@ pub const CHANGEABLE: [&str; 19] = [
     "training.self_critical.bleu_4",
     "training.checkpoint_steps",
     "training.checkpoint_minutes",
-    "training.optimiser.gradient_clip",
-    "training.optimiser.weight_decay",
+    "training.optimizer.gradient_clip",
+    "training.optimizer.weight_decay",
     "search.beam",
     "search.length_penalty",
     "search.consensus",

@@ -72,7 +72,7 @@ impl Preset {
                 "decoder.dropout=0.5",
                 "training.label_smoothing=0",
                 "training.schedule.shape=constant",
-                "encoder.standardise=false",
+                "encoder.standardize=false",
                 "search.beam=1",
             ],
             Self::ShowAndTell => &["decoder.kind=inject"],

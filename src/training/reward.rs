@@ -72,7 +72,7 @@ fn with_end(words: &[TokenId]) -> Vec<TokenId> {
     [words, &[END]].concat()
 }
 
-/// By how much each reward lies above what the other captions of its photo got: groups of `count` neighbours.
+/// By how much each reward lies above what the other captions of its photo got: groups of `count` neighbors.
 ///
 /// The mean of the others is a baseline that costs nothing and does not depend on the caption itself (Kool et al.
 /// 2019, "Buy 4 REINFORCE samples, get a baseline for free"; Luo 2020, "A better variant of self-critical sequence

@@ -32,7 +32,7 @@ pub struct EncoderSettings {
     /// Which of the data set's features, by the name of their directory; empty: the only ones there are.
     pub features: String,
     /// Whether stored features are brought to mean 0 and deviation 1, channel by channel.
-    pub standardise: bool,
+    pub standardize: bool,
     /// The layer of a published network up to which those behind the stored one are trained further, together with the
     /// decoder; empty: none are.
     pub fine_tune: String,
@@ -47,7 +47,7 @@ impl Default for EncoderSettings {
         Self {
             kind: EncoderKind::default(),
             features: String::new(),
-            standardise: true,
+            standardize: true,
             fine_tune: String::new(),
             fine_tune_rate: 0.1,
             small_cnn: SmallCnnSettings::default(),
@@ -84,8 +84,8 @@ pub struct TrainingSettings {
     pub learning_rate: f32,
     /// How the learning rate changes.
     pub schedule: Schedule,
-    /// The optimiser.
-    pub optimiser: AdamSettings,
+    /// The optimizer.
+    pub optimizer: AdamSettings,
     /// Share of the target probability spread over all words.
     pub label_smoothing: f32,
     /// Share of the words read that are replaced by the unknown word.
@@ -123,7 +123,7 @@ impl Default for TrainingSettings {
             longest_caption: 30,
             learning_rate: 1e-3,
             schedule: Schedule::default(),
-            optimiser: AdamSettings::default(),
+            optimizer: AdamSettings::default(),
             label_smoothing: 0.1,
             word_dropout: 0.0,
             scheduled_sampling: 0.0,

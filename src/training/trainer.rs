@@ -47,7 +47,7 @@ pub enum Ending {
 pub enum TrainingError {
     /// A loss or gradient that is not a number, or infinite.
     #[error(
-        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimiser.gradient_clip"
+        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimizer.gradient_clip"
     )]
     NotFinite {
         /// Loss, gradient or weights.
@@ -155,7 +155,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             }
         }
         let adam =
-            Adam::new(settings.training.optimiser, model.parameters()).map_err(TrainingError::device)?;
+            Adam::new(settings.training.optimizer, model.parameters()).map_err(TrainingError::device)?;
         let average = average_of(settings, &model).map_err(TrainingError::device)?;
         Ok(Self {
             settings: settings.clone(),
@@ -236,7 +236,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         }
     }
 
-    /// From the best weights so far, the optimiser afresh.
+    /// From the best weights so far, the optimizer afresh.
     fn begin_self_critical(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
         if self.position.best.is_some() {
             Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
@@ -246,7 +246,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             .decoder
             .sharpen(sharpening)
             .map_err(TrainingError::device)?;
-        self.adam = Adam::new(self.settings.training.optimiser, self.model.parameters())
+        self.adam = Adam::new(self.settings.training.optimizer, self.model.parameters())
             .map_err(TrainingError::device)?;
         self.average = average_of(&self.settings, &self.model).map_err(TrainingError::device)?;
         self.position.self_critical = Some(Beginning {
@@ -329,7 +329,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// Where they do not fit.
     pub fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
         self.settings = changes.over(&self.settings)?;
-        self.adam.settings = self.settings.training.optimiser;
+        self.adam.settings = self.settings.training.optimizer;
         self.position.changes.extend(changes);
         Ok(())
     }

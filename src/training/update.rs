@@ -1,11 +1,11 @@
-//! One update: what is learned from, the loss, the gradient, the step of the optimiser.
+//! One update: what is learned from, the loss, the gradient, the step of the optimizer.
 
 use super::data::TrainingSplit;
 use super::reward::Reward;
 use super::self_critical::Lesson;
 use super::trainer::{Trainer, TrainingError};
 use super::unread::{Unread, check_finite};
-use crate::decoder::{CaptionBatch, Regularisation};
+use crate::decoder::{CaptionBatch, Regularization};
 use crate::nn::{Backend, Taped, random_stream};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
@@ -29,7 +29,7 @@ impl<D: Backend> Trainer<'_, D> {
             Some(reward) => self.drawn_lesson(reward, captions)?,
         };
         let mut stream = random_stream(self.settings.seed, "dropout", self.position.step);
-        let regularisation = self.regularisation(&mut stream);
+        let regularization = self.regularization(&mut stream);
         let regions = self
             .model
             .regions::<Taped<D>>(inputs)
@@ -37,7 +37,7 @@ impl<D: Backend> Trainer<'_, D> {
         let loss = self
             .model
             .decoder
-            .training_loss(regions, &batch, regularisation)
+            .training_loss(regions, &batch, regularization)
             .map_err(TrainingError::device)?;
         let step = self.position.step;
         let figure = D::figure(loss.retaped());
@@ -90,10 +90,10 @@ impl<D: Backend> Trainer<'_, D> {
         self.train.inputs_of(photos, &self.settings.training, &mut stream)
     }
 
-    fn regularisation<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularisation<'r> {
+    fn regularization<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularization<'r> {
         let training = &self.settings.training;
         match self.position.self_critical {
-            None => Regularisation {
+            None => Regularization {
                 label_smoothing: training.label_smoothing,
                 dropout: self.settings.decoder.dropout,
                 recurrent_dropout: self.settings.decoder.recurrent_dropout,
@@ -101,9 +101,9 @@ impl<D: Backend> Trainer<'_, D> {
                 own_words: self.share_of_own_words(),
                 stream,
             },
-            Some(_) => Regularisation {
+            Some(_) => Regularization {
                 dropout: training.self_critical.dropout,
-                ..Regularisation::none(stream)
+                ..Regularization::none(stream)
             },
         }
     }

@@ -45,7 +45,7 @@ impl RunSettings {
             NOT_NEGATIVE,
         )?;
         let schedule = &training.schedule;
-        let optimiser = &training.optimiser;
+        let optimizer = &training.optimizer;
         up_to_most("decoder.hidden", decoder.hidden)?;
         up_to_most("decoder.embedding", decoder.embedding)?;
         if decoder.tied && decoder.embedding != decoder.hidden {
@@ -141,23 +141,23 @@ impl RunSettings {
         )?;
         within("training.schedule.floor", schedule.floor, is_share, SHARE)?;
         within("training.schedule.factor", schedule.factor, is_share, SHARE)?;
-        within("training.optimiser.beta1", optimiser.beta1, is_share, SHARE)?;
-        within("training.optimiser.beta2", optimiser.beta2, is_share, SHARE)?;
+        within("training.optimizer.beta1", optimizer.beta1, is_share, SHARE)?;
+        within("training.optimizer.beta2", optimizer.beta2, is_share, SHARE)?;
         within(
-            "training.optimiser.epsilon",
-            optimiser.epsilon,
+            "training.optimizer.epsilon",
+            optimizer.epsilon,
             is_positive,
             POSITIVE,
         )?;
         within(
-            "training.optimiser.weight_decay",
-            optimiser.weight_decay,
+            "training.optimizer.weight_decay",
+            optimizer.weight_decay,
             is_not_negative,
             NOT_NEGATIVE,
         )?;
         within(
-            "training.optimiser.gradient_clip",
-            optimiser.gradient_clip,
+            "training.optimizer.gradient_clip",
+            optimizer.gradient_clip,
             is_not_negative,
             NOT_NEGATIVE,
         )?;
@@ -268,7 +268,7 @@ mod tests {
             "training.batch_size=0",
             "training.learning_rate=nan",
             "training.learning_rate=-1e-3",
-            "training.optimiser.gradient_clip=inf",
+            "training.optimizer.gradient_clip=inf",
             "search.beam=0",
             "search.consensus=1.5",
             "search.consensus_temperature=0",

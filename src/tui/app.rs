@@ -194,10 +194,10 @@ impl App {
             Message::Log { run, lines } => self.show_log(&run, lines),
             Message::Entries { directory, entries } => self.list_entries(directory, entries),
             // Answers overtake each other: that of a large directory comes when more has been typed.
-            Message::Recognised { place, told } if self.is_being_named(&place) => {
-                self.data.recognised = Some((place, told));
+            Message::Recognized { place, told } if self.is_being_named(&place) => {
+                self.data.recognized = Some((place, told));
             }
-            Message::Recognised { .. } => {}
+            Message::Recognized { .. } => {}
             Message::Photos { run, files } => self.train.files = Some((run, files)),
             Message::Album { request, album } => self.gallery.loaded(&request, album),
             Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
@@ -398,7 +398,7 @@ impl App {
     /// Refuses to prepare what has been looked at and is nothing that can be.
     fn check_source(&self, purpose: &Purpose, form: &Form) -> Result<(), Fault> {
         let source = form.value(SOURCE);
-        match (purpose, &self.data.recognised) {
+        match (purpose, &self.data.recognized) {
             (Purpose::Prepare, Some((place, Err(why)))) if place == source => {
                 Err(Fault::of(SOURCE, why.clone()))
             }
@@ -582,7 +582,7 @@ impl App {
 /// Where a source is being named, what it is.
 fn recognition(purpose: &Purpose, form: &Form) -> Vec<Effect> {
     match purpose {
-        Purpose::Prepare => vec![Effect::Recognise(form.value(SOURCE).to_owned())],
+        Purpose::Prepare => vec![Effect::Recognize(form.value(SOURCE).to_owned())],
         _ => Vec::new(),
     }
 }

@@ -73,8 +73,8 @@ impl Hands {
                 entries: entries(&directory),
                 directory,
             }),
-            Effect::Recognise(place) => self.tell(move |_| Message::Recognised {
-                told: recognise(&place),
+            Effect::Recognize(place) => self.tell(move |_| Message::Recognized {
+                told: recognize(&place),
                 place,
             }),
             Effect::LoadAlbum(request) => self.tell(move |root| Message::Album {
@@ -227,13 +227,13 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
     Ok(found)
 }
 
-fn recognise(place: &str) -> Told {
+fn recognize(place: &str) -> Told {
     let source = Source::at(expanded(place));
     if source.is_scenes() {
         return Ok("the built-in data set, drawn by the program".to_owned());
     }
-    let format = source.recognise().map_err(told)?;
-    Ok(format!("recognised: {}", format.name()))
+    let format = source.recognize().map_err(told)?;
+    Ok(format!("recognized: {}", format.name()))
 }
 
 fn album(root: &Root, request: &AlbumRequest) -> Result<Album, String> {

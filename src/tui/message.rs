@@ -61,8 +61,8 @@ pub enum Message {
         /// What is in it, or why it cannot be read.
         entries: Result<Vec<DirectoryEntry>, String>,
     },
-    /// What was recognised at a place that is to be prepared.
-    Recognised {
+    /// What was recognized at a place that is to be prepared.
+    Recognized {
         /// The place, as it was typed.
         place: String,
         /// In words.
@@ -315,7 +315,7 @@ pub enum Effect {
     /// Read what is in a directory.
     List(PathBuf),
     /// Look what the captioned photos at a place are.
-    Recognise(String),
+    Recognize(String),
     /// Read the photos and captions of an evaluation.
     LoadAlbum(AlbumRequest),
     /// Find the photos that a run learned from.

@@ -6,7 +6,7 @@ use super::app::{App, Life, Tab};
 use super::message::{DataSetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
 use super::popup::Popup;
 use super::run_view::Unit;
-use super::theme::{Characters, Colours, Theme};
+use super::theme::{Characters, Colors, Theme};
 use super::view::draw;
 use crate::metrics::Scores;
 use crate::runs::job::{Command, State};
@@ -140,7 +140,7 @@ fn control(command: Command) -> Vec<String> {
 /// The screen as lines of text.
 fn screen(app: &App, (columns, rows): (u16, u16), characters: Characters) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let theme = Theme::new(Colours::Sixteen, characters);
+    let theme = Theme::new(Colors::Sixteen, characters);
     terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
     let buffer = terminal.backend().buffer();
     let line = |row| {

@@ -1,4 +1,4 @@
-//! How things look: with the sixteen colours that every terminal has, or with none, so that it can be read on a light
+//! How things look: with the sixteen colors that every terminal has, or with none, so that it can be read on a light
 //! and on a dark ground.
 
 use super::widgets::chart::PLAIN_MARKER;
@@ -46,17 +46,17 @@ pub struct Theme {
 /// What photos are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
-    /// Half-blocks in sixteen million colours.
-    TrueColour,
-    /// Half-blocks in the 256 colours of a palette.
+    /// Half-blocks in sixteen million colors.
+    TrueColor,
+    /// Half-blocks in the 256 colors of a palette.
     Palette,
     /// Characters of different weight.
     Characters,
 }
 
-/// Whether colours are used.
+/// Whether colors are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colours {
+pub enum Colors {
     /// The sixteen of the terminal.
     Sixteen,
     /// None.
@@ -85,7 +85,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 
 impl Theme {
     /// With these means.
-    pub fn new(colours: Colours, characters: Characters) -> Self {
+    pub fn new(colors: Colors, characters: Characters) -> Self {
         let theme = Self {
             heading: Style::new().add_modifier(Modifier::BOLD),
             quiet: Style::new().add_modifier(Modifier::DIM),
@@ -113,13 +113,13 @@ impl Theme {
             arrows: ("◂", "▸"),
             bar: ("━", "─"),
         };
-        theme.with(colours).within(characters)
+        theme.with(colors).within(characters)
     }
 
-    fn with(self, colours: Colours) -> Self {
-        match colours {
-            Colours::None => self,
-            Colours::Sixteen => Self {
+    fn with(self, colors: Colors) -> Self {
+        match colors {
+            Colors::None => self,
+            Colors::Sixteen => Self {
                 key: Style::new().fg(Color::Cyan),
                 good: Style::new().fg(Color::Green),
                 warning: Style::new().fg(Color::Yellow),
@@ -155,15 +155,15 @@ impl Theme {
         }
     }
 
-    /// With photos in all colours, where photos are drawn in colours at all.
-    pub fn with_true_colour(mut self) -> Self {
+    /// With photos in all colors, where photos are drawn in colors at all.
+    pub fn with_true_color(mut self) -> Self {
         if self.pixels == Pixels::Palette {
-            self.pixels = Pixels::TrueColour;
+            self.pixels = Pixels::TrueColor;
         }
         self
     }
 
-    /// The colours of the curve of that number: of the line, and of the band behind it.
+    /// The colors of the curve of that number: of the line, and of the band behind it.
     pub fn curve(&self, number: usize) -> (Color, Color) {
         self.curves[number % self.curves.len()]
     }

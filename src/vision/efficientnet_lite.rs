@@ -8,7 +8,7 @@
 
 use super::backbone::plan::{Extent, Layer, Plan, Weights};
 use super::backbone::{Origin, Source};
-use super::inverted_residual::{BlockWeights, InvertedResidual, normalised};
+use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
 use super::preprocess::Preprocessing;
 use crate::nn::Activation;
 
@@ -73,7 +73,7 @@ pub(super) const ORIGINS: &[Origin] = &[
 pub(super) fn plan(source: Source, variant: Variant) -> Plan {
     let names = Names::of(source);
     let mut plan = Plan::new(Preprocessing::efficientnet_lite(variant.size), &["features"]);
-    let stem = Weights::normalised_torch(names.stem.0, names.stem.1, EPSILON);
+    let stem = Weights::normalized_torch(names.stem.0, names.stem.1, EPSILON);
     let stem = Layer::convolution(stem, Extent::same(3, 2), STEM, Activation::Relu6);
     plan.stage("stem", [stem]);
     for (number, (place, block)) in variant.blocks().into_iter().enumerate() {
@@ -83,7 +83,7 @@ pub(super) fn plan(source: Source, variant: Variant) -> Plan {
         };
         plan.stage(format!("blocks.{number}"), block.layers(weights));
     }
-    let head = Weights::normalised_torch(names.head.0, names.head.1, EPSILON);
+    let head = Weights::normalized_torch(names.head.0, names.head.1, EPSILON);
     let head = Layer::convolution(head, Extent::POINT, HEAD, Activation::Relu6);
     plan.stage("features", [head]);
     let classifier = Layer::Dense {
@@ -141,7 +141,7 @@ impl Variant {
     }
 }
 
-/// What stands outside the blocks: convolutions with the batch normalisation after them, and the dense layer.
+/// What stands outside the blocks: convolutions with the batch normalization after them, and the dense layer.
 struct Names {
     stem: (&'static str, &'static str),
     head: (&'static str, &'static str),
@@ -166,7 +166,7 @@ impl Names {
 }
 
 fn published_weights(place: &str) -> BlockWeights {
-    let weights = |layer, norm| normalised(place, layer, norm, EPSILON);
+    let weights = |layer, norm| normalized(place, layer, norm, EPSILON);
     BlockWeights {
         expand: weights("_expand_conv", "_bn0"),
         depthwise: weights("_depthwise_conv", "_bn1"),

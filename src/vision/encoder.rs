@@ -159,7 +159,7 @@ impl<D: Backend> PhotoEncoder<D> {
         let extent = match (self.preprocessing.fit, self.backbone.preprocessing().fit) {
             (fit, usual) if fit == usual => "",
             (Fit::Squash, _) => "-whole",
-            (Fit::ShorterSide(_), _) => "-centre",
+            (Fit::ShorterSide(_), _) => "-center",
         };
         format!(
             "{kind}-{layer}-{}{extent}{}",

@@ -247,7 +247,7 @@ mod tests {
     const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
     const PHOTOS: usize = 10;
 
-    /// Ten photos, each of one colour and a size of its own, so that they take different times to decode.
+    /// Ten photos, each of one color and a size of its own, so that they take different times to decode.
     fn photos(dir: &Path) -> Vec<(String, PathBuf)> {
         (0..PHOTOS)
             .map(|i| {

@@ -57,7 +57,7 @@ impl InvertedResidual {
 
     /// timm's names, the same for every network of such blocks.
     pub(super) fn timm_weights(self, place: &str, epsilon: f32) -> BlockWeights {
-        let weights = |layer, norm| normalised(place, layer, norm, epsilon);
+        let weights = |layer, norm| normalized(place, layer, norm, epsilon);
         let (depthwise, project) = if self.expands() {
             (weights("conv_dw", "bn2"), weights("conv_pwl", "bn3"))
         } else {
@@ -71,7 +71,7 @@ impl InvertedResidual {
     }
 }
 
-/// A convolution and the batch normalisation after it, both within `place`.
-pub(super) fn normalised(place: &str, layer: &str, norm: &str, epsilon: f32) -> Weights {
-    Weights::normalised_torch(&format!("{place}.{layer}"), &format!("{place}.{norm}"), epsilon)
+/// A convolution and the batch normalization after it, both within `place`.
+pub(super) fn normalized(place: &str, layer: &str, norm: &str, epsilon: f32) -> Weights {
+    Weights::normalized_torch(&format!("{place}.{layer}"), &format!("{place}.{norm}"), epsilon)
 }

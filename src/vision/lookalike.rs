@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_mistakes_are_recognised() {
+    fn common_mistakes_are_recognized() {
         let cases: [(&[u8], Lookalike); 8] = [
             (b"\n<!DOCTYPE html><html>", Lookalike::HtmlPage),
             (

@@ -6,7 +6,7 @@
 
 use super::backbone::plan::{Extent, Layer, Plan, Weights};
 use super::backbone::{Origin, Source};
-use super::inverted_residual::{BlockWeights, InvertedResidual, normalised};
+use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
 use super::preprocess::Preprocessing;
 use crate::nn::Activation;
 
@@ -80,7 +80,7 @@ pub(super) fn plan(source: Source) -> Plan {
 /// torchvision numbers what there is, so that the numbers depend on whether anything is expanded.
 fn torchvision_weights(block: InvertedResidual, number: usize) -> BlockWeights {
     let place = format!("features.{number}.conv");
-    let weights = |layer, norm| normalised(&place, layer, norm, EPSILON);
+    let weights = |layer, norm| normalized(&place, layer, norm, EPSILON);
     let (depthwise, project) = if block.expands() {
         (weights("1.0", "1.1"), weights("2", "3"))
     } else {
@@ -95,15 +95,15 @@ fn torchvision_weights(block: InvertedResidual, number: usize) -> BlockWeights {
 
 fn stem(source: Source) -> Weights {
     match source {
-        Source::Timm => Weights::normalised_torch("conv_stem", "bn1", EPSILON),
-        _ => Weights::normalised_torch("features.0.0", "features.0.1", EPSILON),
+        Source::Timm => Weights::normalized_torch("conv_stem", "bn1", EPSILON),
+        _ => Weights::normalized_torch("features.0.0", "features.0.1", EPSILON),
     }
 }
 
 fn head(source: Source) -> Weights {
     match source {
-        Source::Timm => Weights::normalised_torch("conv_head", "bn2", EPSILON),
-        _ => Weights::normalised_torch("features.18.0", "features.18.1", EPSILON),
+        Source::Timm => Weights::normalized_torch("conv_head", "bn2", EPSILON),
+        _ => Weights::normalized_torch("features.18.0", "features.18.1", EPSILON),
     }
 }
 

@@ -37,7 +37,7 @@ impl Overlay {
         }
     }
 
-    /// Darkens a photo where little weight lies. Between the centres of regions the light changes evenly (bilinear);
+    /// Darkens a photo where little weight lies. Between the centers of regions the light changes evenly (bilinear);
     /// what no region covers is dark.
     pub fn lay_over(&self, photo: &mut RgbImage) {
         let (width, height) = photo.dimensions();
@@ -77,7 +77,7 @@ struct Axis {
     regions: usize,
 }
 
-/// Two neighbouring regions, and how far a pixel is on the way from the centre of the first to that of the second.
+/// Two neighboring regions, and how far a pixel is on the way from the center of the first to that of the second.
 struct Between {
     first: usize,
     second: usize,
@@ -93,7 +93,7 @@ impl Axis {
         }
     }
 
-    /// Between which regions a pixel is, if they cover it; beyond the centres of the outermost ones these count alone.
+    /// Between which regions a pixel is, if they cover it; beyond the centers of the outermost ones these count alone.
     fn at(&self, pixel: u32) -> Option<Between> {
         let inside = pixel.checked_sub(self.start).filter(|&at| at < self.length)?;
         let last = self.regions - 1;
@@ -143,7 +143,7 @@ mod tests {
         weights[5] = 0.25; // row 2, column 3
         let photo = shown(&weights, 3, part(0, 0, 60, 30));
         for (x, y) in [(59, 15), (50, 14)] {
-            assert!(photo.get_pixel(x, y)[0] > 240, "near its centre, {x}, {y}");
+            assert!(photo.get_pixel(x, y)[0] > 240, "near its center, {x}, {y}");
         }
         for (x, y) in [(0, 0), (10, 15), (29, 15), (50, 4), (50, 25), (59, 29)] {
             assert_eq!(*photo.get_pixel(x, y), DARK, "at {x}, {y}");

@@ -22,7 +22,7 @@ pub struct Preprocessing {
     /// The order of the channels.
     pub order: ChannelOrder,
     /// How a channel's 0 to 255 becomes a number.
-    pub normalisation: Normalisation,
+    pub normalization: Normalization,
     /// What of the photo is seen, and which way round.
     #[serde(default, alias = "facing", skip_serializing_if = "View::is_usual")]
     pub view: View,
@@ -31,20 +31,20 @@ pub struct Preprocessing {
 /// How much of a photo is shown to a network that takes squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// The square in its centre.
-    Centre,
+    /// The square in its center.
+    Center,
     /// All of it, whatever that does to the aspect ratio.
     Whole,
 }
 
 impl Extent {
     /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Centre, Self::Whole];
+    pub const ALL: [Self; 2] = [Self::Center, Self::Whole];
 
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Centre => "centre",
+            Self::Center => "center",
             Self::Whole => "whole",
         }
     }
@@ -66,7 +66,7 @@ impl FromStr for Extent {
 pub enum Fit {
     /// Both sides to the size, whatever that does to the aspect ratio (Keras `load_img(target_size=...)`).
     Squash,
-    /// The shorter side to this many pixels, then the square in the centre (torchvision's evaluation
+    /// The shorter side to this many pixels, then the square in the center (torchvision's evaluation
     /// transforms and EfficientNet-Lite's: 256, then 224).
     ShorterSide(u32),
 }
@@ -108,7 +108,7 @@ pub enum ChannelOrder {
 /// `(value * scale - mean) / deviation`, with `value` in 0 to 255.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Normalisation {
+pub struct Normalization {
     /// What a channel's value is multiplied with first.
     pub scale: f32,
     /// One per channel, in the order of [`Preprocessing::order`].
@@ -118,13 +118,13 @@ pub struct Normalisation {
 }
 
 impl Preprocessing {
-    /// VGG as trained in Caffe: BGR, minus ImageNet's mean colour (Keras `preprocess_input`, mode "caffe").
+    /// VGG as trained in Caffe: BGR, minus ImageNet's mean color (Keras `preprocess_input`, mode "caffe").
     pub fn caffe(size: u32) -> Self {
         Self {
             order: ChannelOrder::Bgr,
             ..Self::squashed(
                 size,
-                Normalisation {
+                Normalization {
                     scale: 1.0,
                     mean: [103.939, 116.779, 123.68],
                     deviation: [1.0; 3],
@@ -137,7 +137,7 @@ impl Preprocessing {
     pub fn symmetric(size: u32) -> Self {
         Self::squashed(
             size,
-            Normalisation {
+            Normalization {
                 scale: 1.0,
                 mean: [127.5; 3],
                 deviation: [127.5; 3],
@@ -145,14 +145,14 @@ impl Preprocessing {
         )
     }
 
-    /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the centre,
+    /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the center,
     /// `(x / 255 - mean) / deviation`.
     pub fn torchvision(size: u32) -> Self {
         Self {
             fit: Fit::ShorterSide(size * 8 / 7),
             ..Self::squashed(
                 size,
-                Normalisation {
+                Normalization {
                     scale: 1.0 / 255.0,
                     mean: [0.485, 0.456, 0.406],
                     deviation: [0.229, 0.224, 0.225],
@@ -161,14 +161,14 @@ impl Preprocessing {
         }
     }
 
-    /// EfficientNet-Lite: the centre without 16 pixels on every side, as measured at the result's scale,
+    /// EfficientNet-Lite: the center without 16 pixels on every side, as measured at the result's scale,
     /// `(x - 127) / 128`.
     pub fn efficientnet_lite(size: u32) -> Self {
         Self {
             fit: Fit::ShorterSide(size + 32),
             ..Self::squashed(
                 size,
-                Normalisation {
+                Normalization {
                     scale: 1.0,
                     mean: [127.0; 3],
                     deviation: [128.0; 3],
@@ -178,13 +178,13 @@ impl Preprocessing {
     }
 
     /// Red, green and blue of the whole photo, whatever its sides.
-    fn squashed(size: u32, normalisation: Normalisation) -> Self {
+    fn squashed(size: u32, normalization: Normalization) -> Self {
         Self {
             size,
             fit: Fit::Squash,
             filter: Filter::Bilinear,
             order: ChannelOrder::Rgb,
-            normalisation,
+            normalization,
             view: View::Usual,
         }
     }
@@ -193,8 +193,8 @@ impl Preprocessing {
     pub fn showing(self, extent: Extent) -> Self {
         let fit = match (extent, self.fit) {
             (Extent::Whole, _) => Fit::Squash,
-            (Extent::Centre, Fit::Squash) => Fit::ShorterSide(self.size),
-            (Extent::Centre, shorter) => shorter,
+            (Extent::Center, Fit::Squash) => Fit::ShorterSide(self.size),
+            (Extent::Center, shorter) => shorter,
         };
         Self { fit, ..self }
     }
@@ -211,11 +211,11 @@ impl Preprocessing {
     pub fn write_pixels(&self, photo: &RgbImage, out: &mut [f32]) {
         assert_eq!(out.len(), self.pixels_len(), "room for one photo's pixels");
         let photo = self.seen(photo);
-        let Normalisation {
+        let Normalization {
             scale,
             mean,
             deviation,
-        } = self.normalisation;
+        } = self.normalization;
         let source = match self.order {
             ChannelOrder::Rgb => [0, 1, 2],
             ChannelOrder::Bgr => [2, 1, 0],
@@ -274,7 +274,7 @@ impl Preprocessing {
             Fit::ShorterSide(shorter) => {
                 let photo = without_far_ends(photo);
                 let dimensions = with_shorter_side(photo.dimensions(), shorter.max(self.size));
-                Cow::Owned(self.centre(&self.resized(&photo, dimensions)))
+                Cow::Owned(self.center(&self.resized(&photo, dimensions)))
             }
         }
     }
@@ -289,14 +289,14 @@ impl Preprocessing {
         })
     }
 
-    fn centre(&self, photo: &RgbImage) -> RgbImage {
+    fn center(&self, photo: &RgbImage) -> RgbImage {
         let offset = |side: u32| (f64::from(side.saturating_sub(self.size)) / 2.0).round_ties_even() as u32;
         let (left, top) = (offset(photo.width()), offset(photo.height()));
         crop_imm(photo, left, top, self.size, self.size).to_image()
     }
 }
 
-/// A very long photo cut to its middle: all that the centre's pixels depend on. Scaling a line of one pixel's
+/// A very long photo cut to its middle: all that the center's pixels depend on. Scaling a line of one pixel's
 /// height to a square's would need room for its whole length.
 fn without_far_ends(photo: &RgbImage) -> Cow<'_, RgbImage> {
     const LONGEST: u32 = 8; // times the shorter side
@@ -330,7 +330,7 @@ mod tests {
     use image::Rgb;
     use std::path::Path;
 
-    const PLAIN: Normalisation = Normalisation {
+    const PLAIN: Normalization = Normalization {
         scale: 1.0,
         mean: [0.0; 3],
         deviation: [1.0; 3],
@@ -342,7 +342,7 @@ mod tests {
             fit,
             filter,
             order: ChannelOrder::Rgb,
-            normalisation: PLAIN,
+            normalization: PLAIN,
             view: View::Usual,
         }
     }
@@ -384,15 +384,15 @@ mod tests {
 
     #[test]
     fn a_network_can_be_shown_more_or_less_than_it_was_trained_on() {
-        let centre = Preprocessing::efficientnet_lite(224);
-        let whole = centre.clone().showing(Extent::Whole);
-        assert_eq!(centre.clone().showing(Extent::Centre), centre);
+        let center = Preprocessing::efficientnet_lite(224);
+        let whole = center.clone().showing(Extent::Whole);
+        assert_eq!(center.clone().showing(Extent::Center), center);
         assert_eq!(whole.fit, Fit::Squash);
         assert_eq!(whole.clone().showing(Extent::Whole), whole);
         let part = whole.part_seen((500, 300));
         assert_eq!((part.width, part.height), (500, 300));
         let part = Preprocessing::caffe(224)
-            .showing(Extent::Centre)
+            .showing(Extent::Center)
             .part_seen((500, 300));
         assert_eq!((part.width, part.height), (300, 300));
     }
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn the_centre_is_cut_as_torchvision_does() {
+    fn the_center_is_cut_as_torchvision_does() {
         let preprocessing = plain(3, Fit::ShorterSide(4), Filter::Bilinear);
         #[rustfmt::skip]
         let expected = [
@@ -460,19 +460,19 @@ mod tests {
         };
         let squashed = plain(224, Fit::Squash, Filter::Bilinear);
         assert_eq!(part(&squashed, (500, 375)), (0, 0, 500, 375));
-        let centre = plain(224, Fit::ShorterSide(256), Filter::Bilinear);
-        assert_eq!(part(&centre, (512, 256)), (144, 16, 224, 224));
-        assert_eq!(part(&centre, (128, 256)), (8, 72, 112, 112));
-        assert_eq!(part(&centre, (224, 224)), (0, 0, 224, 224), "it is not cut");
+        let center = plain(224, Fit::ShorterSide(256), Filter::Bilinear);
+        assert_eq!(part(&center, (512, 256)), (144, 16, 224, 224));
+        assert_eq!(part(&center, (128, 256)), (8, 72, 112, 112));
+        assert_eq!(part(&center, (224, 224)), (0, 0, 224, 224), "it is not cut");
 
         // White where it is seen, black around: all that comes out is white, but for what bleeds in at the rim.
-        let seen = centre.part_seen((640, 320));
+        let seen = center.part_seen((640, 320));
         let is_seen = |at: u32, start: u32, length: u32| (start..start + length).contains(&at);
         let photo = RgbImage::from_fn(640, 320, |x, y| {
             let inside = is_seen(x, seen.left, seen.width) && is_seen(y, seen.top, seen.height);
             Rgb([if inside { 255 } else { 0 }; 3])
         });
-        let mean = pixels(&centre, &photo).iter().sum::<f32>() / centre.pixels_len() as f32;
+        let mean = pixels(&center, &photo).iter().sum::<f32>() / center.pixels_len() as f32;
         assert!(mean > 254.0, "{mean}");
     }
 

@@ -89,9 +89,9 @@ fn taps(from: u32, to: u32) -> Vec<Taps> {
     let whole = |place: f64| (place + 0.5).max(0.0) as u32;
     (0..to)
         .map(|pixel| {
-            let centre = (f64::from(pixel) + 0.5) * scale;
-            let range = whole(centre - reach)..whole(centre + reach).min(from);
-            let triangle = |seen: u32| (1.0 - ((f64::from(seen) + 0.5 - centre) / reach).abs()).max(0.0);
+            let center = (f64::from(pixel) + 0.5) * scale;
+            let range = whole(center - reach)..whole(center + reach).min(from);
+            let triangle = |seen: u32| (1.0 - ((f64::from(seen) + 0.5 - center) / reach).abs()).max(0.0);
             let total: f64 = range.clone().map(triangle).sum();
             let fixed = |weight: f64| (weight / total * f64::from(1 << FRACTION)).round() as i32;
             Taps {

@@ -4,7 +4,7 @@
 use super::backbone::MapShape;
 use super::preprocess::Preprocessing;
 use crate::nn::{
-    Activation, Backend, Convolution, Images, Initialisation, Padding, Parameter, Regions, Window, conv2d,
+    Activation, Backend, Convolution, Images, Initialization, Padding, Parameter, Regions, Window, conv2d,
 };
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use rand::Rng;
@@ -86,13 +86,13 @@ impl<D: Backend> SmallCnn<D> {
         let mut inputs = COLOURS;
         for (number, width) in (1..).zip(&settings.widths) {
             let outputs = width.get();
-            let mut parameter = |part: &str, shape, initialisation| {
+            let mut parameter = |part: &str, shape, initialization| {
                 let name = format!("small_cnn.conv{number}.{part}");
-                Parameter::new(device, name, shape, initialisation, rng)
+                Parameter::new(device, name, shape, initialization, rng)
             };
             let rows = LAYER.window.taps() * inputs;
-            parameters.push(parameter("kernel", (rows, outputs), Initialisation::He)?);
-            parameters.push(parameter("bias", (1, outputs), Initialisation::Constant(0.0))?);
+            parameters.push(parameter("kernel", (rows, outputs), Initialization::He)?);
+            parameters.push(parameter("bias", (1, outputs), Initialization::Constant(0.0))?);
             inputs = outputs;
         }
         Ok(Self { parameters })
@@ -134,7 +134,7 @@ impl<D: Backend> SmallCnn<D> {
         self.parameters.iter()
     }
 
-    /// All that is learned, to be changed by an optimiser or a checkpoint.
+    /// All that is learned, to be changed by an optimizer or a checkpoint.
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter<D>> {
         self.parameters.iter_mut()
     }

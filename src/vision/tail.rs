@@ -1,6 +1,6 @@
 //! The last layers of a published network, trained further together with the decoder.
 //!
-//! What lies before them is not trained, so its output is stored once, as features are. Batch normalisation was folded
+//! What lies before them is not trained, so its output is stored once, as features are. Batch normalization was folded
 //! into the weights as they were loaded: its statistics stay those of the network's own training, as is usual where
 //! batches are small.
 

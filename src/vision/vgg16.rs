@@ -1,7 +1,7 @@
 //! VGG16: K. Simonyan & A. Zisserman, *Very Deep Convolutional Networks for Large-Scale Image Recognition*,
 //! 2014 (arXiv:1409.1556), configuration D.
 //!
-//! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean colour.
+//! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean color.
 //! torchvision and timm trained anew, with their usual mean and deviation.
 
 use super::backbone::plan::{Extent, Layer, Margin, Plan, Weights};

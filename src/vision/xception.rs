@@ -67,7 +67,7 @@ fn halving(source: Source, block: usize, outputs: [usize; 2]) -> Vec<Layer> {
     }]
 }
 
-/// What a shortcut's convolution and its batch normalisation are called. In `keras.applications` they have no names
+/// What a shortcut's convolution and its batch normalization are called. In `keras.applications` they have no names
 /// of their own.
 fn shortcut_names(source: Source, block: usize) -> (String, String) {
     match source {
@@ -110,7 +110,7 @@ fn branch(block: usize, outputs: &[usize]) -> Vec<Layer> {
     layers
 }
 
-/// A depthwise convolution, nothing after it (section 4.7), then a pointwise one and batch normalisation.
+/// A depthwise convolution, nothing after it (section 4.7), then a pointwise one and batch normalization.
 fn separable(name: &str, outputs: usize, activation: Activation) -> [Layer; 2] {
     let depthwise = Layer::Depthwise {
         weights: Weights {
@@ -121,7 +121,7 @@ fn separable(name: &str, outputs: usize, activation: Activation) -> [Layer; 2] {
         activation: Activation::None,
     };
     let pointwise =
-        Weights::normalised_keras(format!("{name}/pointwise_kernel"), &format!("{name}_bn"), EPSILON);
+        Weights::normalized_keras(format!("{name}/pointwise_kernel"), &format!("{name}_bn"), EPSILON);
     [
         depthwise,
         Layer::convolution(pointwise, Extent::POINT, outputs, activation),
@@ -129,7 +129,7 @@ fn separable(name: &str, outputs: usize, activation: Activation) -> [Layer; 2] {
 }
 
 fn convolution(name: &str, norm: &str, extent: Extent, outputs: usize, activation: Activation) -> Layer {
-    let weights = Weights::normalised_keras(format!("{name}/kernel"), norm, EPSILON);
+    let weights = Weights::normalized_keras(format!("{name}/kernel"), norm, EPSILON);
     Layer::convolution(weights, extent, outputs, activation)
 }
 

@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 43, 29  # no multiple of a block, so that edges count
 
 
 def drawing() -> Image.Image:
-    """Colour edges and slopes, on which IDCTs and chroma interpolations differ."""
+    """Color edges and slopes, on which IDCTs and chroma interpolations differ."""
     picture = Image.new("RGB", (WIDTH, HEIGHT))
     for y in range(HEIGHT):
         for x in range(WIDTH):
@@ -29,7 +29,7 @@ KINDS = {
     "progressive_420": dict(subsampling="4:2:0", progressive=True),
     "restarts_420": dict(subsampling="4:2:0", restart_marker_blocks=2),
     "rgb": dict(keep_rgb=True),
-    "grey": dict(mode="L"),
+    "gray": dict(mode="L"),
     "cmyk": dict(mode="CMYK"),
     "progressive_cmyk": dict(mode="CMYK", progressive=True),
 }

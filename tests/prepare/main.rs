@@ -77,8 +77,8 @@ impl Place {
         };
         for photo in 0..photos {
             let name = format!("photo-{photo}.png");
-            let colour = image::Rgb([photo as u8 * 10, 60, 90]);
-            image::RgbImage::from_pixel(40, 30, colour)
+            let color = image::Rgb([photo as u8 * 10, 60, 90]);
+            image::RgbImage::from_pixel(40, 30, color)
                 .save(source.photo(&name))
                 .unwrap();
             source.caption(&name, "a dog runs over the grass");

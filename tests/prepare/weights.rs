@@ -25,7 +25,7 @@ pub(super) fn write_random(path: &Path, seed: u64) {
         rng: ChaCha8Rng::seed_from_u64(seed),
         tensors: Vec::new(),
     };
-    drawn.normalised("features.0.0", "features.0.1", [32, 3, 3, 3]);
+    drawn.normalized("features.0.0", "features.0.1", [32, 3, 3, 3]);
     let mut inputs = 32;
     let blocks = GROUPS
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn write_random(path: &Path, seed: u64) {
         let hidden = inputs * expansion;
         let mut part = 0;
         if expansion > 1 {
-            drawn.normalised(
+            drawn.normalized(
                 &format!("{block}.0.0"),
                 &format!("{block}.0.1"),
                 [hidden, inputs, 1, 1],
@@ -43,16 +43,16 @@ pub(super) fn write_random(path: &Path, seed: u64) {
             part = 1;
         }
         let depthwise = format!("{block}.{part}");
-        drawn.normalised(
+        drawn.normalized(
             &format!("{depthwise}.0"),
             &format!("{depthwise}.1"),
             [hidden, 1, 3, 3],
         );
         let [project, norm] = [part + 1, part + 2].map(|part| format!("{block}.{part}"));
-        drawn.normalised(&project, &norm, [outputs, hidden, 1, 1]);
+        drawn.normalized(&project, &norm, [outputs, hidden, 1, 1]);
         inputs = outputs;
     }
-    drawn.normalised("features.18.0", "features.18.1", [1280, 320, 1, 1]);
+    drawn.normalized("features.18.0", "features.18.1", [1280, 320, 1, 1]);
     write(path, &drawn.tensors);
 }
 
@@ -75,8 +75,8 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// A convolution `[outputs, inputs, rows, columns]` and its batch normalisation.
-    fn normalised(&mut self, layer: &str, norm: &str, shape: [usize; 4]) {
+    /// A convolution `[outputs, inputs, rows, columns]` and its batch normalization.
+    fn normalized(&mut self, layer: &str, norm: &str, shape: [usize; 4]) {
         let [outputs, inputs, rows, columns] = shape;
         let bound = (6.0 / (inputs * rows * columns) as f32).sqrt();
         let kernel = (0..shape.iter().product())

@@ -1,7 +1,7 @@
 //! The program at a real pseudo-terminal: keys go in, and a screen can be looked at.
 //!
 //! A thread reads what the program writes as it comes, so no program waits for its reader, and no test has to read.
-//! The terminal is a plain one of 256 colours: it draws no pictures, and says so when it is asked, unless it is one that
+//! The terminal is a plain one of 256 colors: it draws no pictures, and says so when it is asked, unless it is one that
 //! says nothing at all.
 
 use std::fs;
@@ -140,13 +140,13 @@ impl Screen {
         self.terminal.look(|seen| rows(seen.parser.screen()))
     }
 
-    /// Every cell of the screen with its colours, but for the colour of a blank.
+    /// Every cell of the screen with its colors, but for the color of a blank.
     pub(crate) fn cells(&self) -> Vec<(String, vt100::Color, vt100::Color, Ink)> {
         self.terminal.look(|seen| {
             let (rows, columns) = seen.parser.screen().size();
             let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
             let cells = places.filter_map(|(row, column)| seen.parser.screen().cell(row, column));
-            cells.map(coloured).collect()
+            cells.map(colored).collect()
         })
     }
 
@@ -283,7 +283,7 @@ pub(crate) fn rows(screen: &vt100::Screen) -> Vec<String> {
 }
 
 fn letters(cell: &vt100::Cell) -> &str {
-    // Nothing but photos has a background of the palette's finer colours.
+    // Nothing but photos has a background of the palette's finer colors.
     let is_of_photo = matches!(cell.bgcolor(), vt100::Color::Idx(16..));
     match cell.contents() {
         " " | "▀" | "▄" if is_of_photo => PHOTO,
@@ -292,14 +292,14 @@ fn letters(cell: &vt100::Cell) -> &str {
     }
 }
 
-/// Whether colours are as they are named, or front and back are swapped.
+/// Whether colors are as they are named, or front and back are swapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     Usual,
     Swapped,
 }
 
-fn coloured(cell: &vt100::Cell) -> (String, vt100::Color, vt100::Color, Ink) {
+fn colored(cell: &vt100::Cell) -> (String, vt100::Color, vt100::Color, Ink) {
     let text = letters(cell).to_owned();
     let ink = match cell.inverse() {
         true => Ink::Swapped,

@@ -158,7 +158,7 @@ fn train_form() {
     assert_snapshot!("train_form_160x50", shown(&place, LARGE, &steps));
 }
 
-/// The screen of a terminal that knows neither colours nor anything but ASCII.
+/// The screen of a terminal that knows neither colors nor anything but ASCII.
 #[track_caller]
 fn in_ascii(place: &Place, steps: Steps<'_>) -> String {
     let mut command = place.command(&["--ascii", "attach", RUNS[0].0]);

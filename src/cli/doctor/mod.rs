@@ -101,7 +101,7 @@ impl Doctor {
         findings.extend(gpu::each(&gpus));
         findings.push(device(context.device, ChosenDevice::open(context.device)));
         findings.extend(HAS_CUDA.then(|| tf32(Products::asked_for())));
-        findings.extend([threads(), memory(), pictures(context), colours(context)]);
+        findings.extend([threads(), memory(), pictures(context), colors(context)]);
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
             false => told(&findings, context.terminal.stdout_paint(), line_width(context)),
@@ -260,13 +260,13 @@ fn pictures(context: &Context) -> Finding {
     }
 }
 
-fn colours(context: &Context) -> Finding {
+fn colors(context: &Context) -> Finding {
     let found = match workbench::theme(context).pixels {
-        Pixels::TrueColour => "16,777,216",
+        Pixels::TrueColor => "16,777,216",
         Pixels::Palette => "256; where the terminal has more, COLORTERM=truecolor says so",
         Pixels::Characters => "none: no terminal, or NO_COLOR, --color never or --ascii is set",
     };
-    Finding::ok("colours", found, Value::Null)
+    Finding::ok("colors", found, Value::Null)
 }
 
 #[cfg(test)]

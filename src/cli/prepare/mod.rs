@@ -48,9 +48,9 @@ const PHOTOS: &str = "photos";
 /// How often it is looked how far the check is.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// Turn captioned photos into a data set: checked, split, tokenised, and looked at by a CNN
+/// Turn captioned photos into a data set: checked, split, tokenized, and looked at by a CNN
 ///
-/// SOURCE is a directory or a captions file; its form is recognised, and `scenes` is the built-in data set.
+/// SOURCE is a directory or a captions file; its form is recognized, and `scenes` is the built-in data set.
 /// Whatever does not fit together (a caption without a photo, a photo that does not decode, a duplicate, a
 /// caption that is empty once cleaned) is listed, never dropped in silence. Features are kept as they are made:
 /// an interrupted run goes on where it stopped. Prepared again with another backbone, the data set has both.
@@ -90,7 +90,7 @@ pub(super) struct Prepare {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where things are")]
 struct Places {
-    /// The form of the source, where it is not recognised
+    /// The form of the source, where it is not recognized
     #[arg(long, value_name = "FORMAT", value_parser = choices::format())]
     format: Option<Format>,
     /// The directory of the photos, where it is not found beside the captions

@@ -2,13 +2,13 @@
 
 use super::figures::{Ink, Point, ink_at};
 use super::ground::{Ground, Rgb, lighten};
-use super::scene::{Colour, Group, Item, Scene, Thing};
+use super::scene::{Color, Group, Item, Scene, Thing};
 use image::{Rgb as Pixel, RgbImage};
 
 /// Every pixel of a thing is the mean of a grid of this many points squared.
 const SAMPLES: u32 = 3;
 
-/// How much larger than the figure its dark rim is. The rim sets a thing off from ground of like colour.
+/// How much larger than the figure its dark rim is. The rim sets a thing off from ground of like color.
 const RIM: f32 = 1.12;
 
 impl Scene {
@@ -17,7 +17,7 @@ impl Scene {
         let ground = Ground::new(self.place, self.texture);
         let stamps: Vec<Stamp> = self.groups().flat_map(stamps).collect();
         RgbImage::from_fn(size, size, |column, row| {
-            let behind = ground.colour_at(point(column, row, size));
+            let behind = ground.color_at(point(column, row, size));
             Pixel(cover(column, row, size, &stamps, behind).map(|channel| (channel + 0.5) as u8))
         })
     }
@@ -29,17 +29,17 @@ fn point(column: u32, row: u32, cells: u32) -> Point {
     (middle(column), middle(row))
 }
 
-/// The mean colour of a pixel of which things may cover a part and `behind` the rest. The ground is fine
+/// The mean color of a pixel of which things may cover a part and `behind` the rest. The ground is fine
 /// grained by itself; only the things' edges need smoothing.
 fn cover(column: u32, row: u32, size: u32, stamps: &[Stamp], behind: Rgb) -> Rgb {
     let mut sum = [0.0; 3];
     for (across, down) in (0..SAMPLES).flat_map(|down| (0..SAMPLES).map(move |across| (across, down))) {
         let point = point(column * SAMPLES + across, row * SAMPLES + down, size * SAMPLES);
-        let colour = stamps
+        let color = stamps
             .iter()
-            .find_map(|stamp| stamp.colour_at(point))
+            .find_map(|stamp| stamp.color_at(point))
             .unwrap_or(behind);
-        sum = std::array::from_fn(|channel| sum[channel] + colour[channel]);
+        sum = std::array::from_fn(|channel| sum[channel] + color[channel]);
     }
     sum.map(|channel| channel / (SAMPLES * SAMPLES) as f32)
 }
@@ -47,53 +47,53 @@ fn cover(column: u32, row: u32, size: u32, stamps: &[Stamp], behind: Rgb) -> Rgb
 /// One thing, ready to be drawn.
 struct Stamp {
     thing: Thing,
-    colour: Rgb,
+    color: Rgb,
     item: Item,
 }
 
 fn stamps(group: &Group) -> impl Iterator<Item = Stamp> {
     group.items.iter().map(|&item| Stamp {
         thing: group.thing,
-        colour: paint(group.colour),
+        color: paint(group.color),
         item,
     })
 }
 
 impl Stamp {
-    fn colour_at(&self, point: Point) -> Option<Rgb> {
+    fn color_at(&self, point: Point) -> Option<Rgb> {
         let rimmed = self.in_figure(point)?;
         let inner = (rimmed.0 * RIM, rimmed.1 * RIM);
         match ink_at(self.thing, inner) {
-            Some(ink) => Some(mixed(ink, self.colour)),
-            None => ink_at(self.thing, rimmed).map(|_| lighten(self.colour, 0.4)),
+            Some(ink) => Some(mixed(ink, self.color)),
+            None => ink_at(self.thing, rimmed).map(|_| lighten(self.color, 0.4)),
         }
     }
 
     /// Where a point of the picture lies in the figure; none if beyond its square.
     fn in_figure(&self, (x, y): Point) -> Option<Point> {
         let half = self.item.size / 2.0;
-        let right = (x - self.item.centre.0) / half;
-        let down = (y - self.item.centre.1) / half;
+        let right = (x - self.item.center.0) / half;
+        let down = (y - self.item.center.1) / half;
         let inside = right.abs() <= 1.0 && down.abs() <= 1.0;
         inside.then_some((if self.item.mirrored { -right } else { right }, down))
     }
 }
 
-fn paint(colour: Colour) -> Rgb {
-    match colour {
-        Colour::Red => [222.0, 28.0, 36.0],
-        Colour::Orange => [252.0, 132.0, 14.0],
-        Colour::Yellow => [254.0, 226.0, 28.0],
-        Colour::Green => [18.0, 150.0, 56.0],
-        Colour::Blue => [36.0, 84.0, 232.0],
-        Colour::Purple => [156.0, 44.0, 188.0],
+fn paint(color: Color) -> Rgb {
+    match color {
+        Color::Red => [222.0, 28.0, 36.0],
+        Color::Orange => [252.0, 132.0, 14.0],
+        Color::Yellow => [254.0, 226.0, 28.0],
+        Color::Green => [18.0, 150.0, 56.0],
+        Color::Blue => [36.0, 84.0, 232.0],
+        Color::Purple => [156.0, 44.0, 188.0],
     }
 }
 
-fn mixed(ink: Ink, colour: Rgb) -> Rgb {
+fn mixed(ink: Ink, color: Rgb) -> Rgb {
     match ink {
-        Ink::Body => colour,
-        Ink::Shade => lighten(colour, 0.7),
+        Ink::Body => color,
+        Ink::Shade => lighten(color, 0.7),
         Ink::Wood => [96.0, 62.0, 38.0],
         Ink::Glass => [206.0, 232.0, 246.0],
         Ink::Black => [30.0, 30.0, 34.0],

@@ -8,11 +8,11 @@ pub(super) type Point = (f32, f32);
 /// What a part of a figure is filled with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ink {
-    /// The thing's colour.
+    /// The thing's color.
     Body,
-    /// The thing's colour, darker.
+    /// The thing's color, darker.
     Shade,
-    /// Brown; the inks from here on are the same in a thing of any colour. Such marks, one sort for each
+    /// Brown; the inks from here on are the same in a thing of any color. Such marks, one sort for each
     /// kind of thing, are what a small convolutional network learns to look for first.
     Wood,
     Glass,
@@ -23,7 +23,7 @@ pub(super) enum Ink {
 /// The border of a filled area.
 #[derive(Clone, Copy, Debug)]
 enum Outline {
-    Ellipse { centre: Point, radii: Point },
+    Ellipse { center: Point, radii: Point },
     Polygon(&'static [Point]),
 }
 
@@ -37,9 +37,9 @@ impl Outline {
     fn contains(&self, (x, y): Point) -> bool {
         match *self {
             Self::Ellipse {
-                centre,
+                center,
                 radii: (a, b),
-            } => ((x - centre.0) / a).powi(2) + ((y - centre.1) / b).powi(2) <= 1.0,
+            } => ((x - center.0) / a).powi(2) + ((y - center.1) / b).powi(2) <= 1.0,
             Self::Polygon(corners) => corners
                 .iter()
                 .zip(corners.iter().cycle().skip(1))
@@ -63,8 +63,8 @@ pub(super) fn ink_at(thing: Thing, point: Point) -> Option<Ink> {
         .map(|part| part.ink)
 }
 
-const fn ellipse(ink: Ink, centre: Point, radii: Point) -> Part {
-    let outline = Outline::Ellipse { centre, radii };
+const fn ellipse(ink: Ink, center: Point, radii: Point) -> Part {
+    let outline = Outline::Ellipse { center, radii };
     Part { ink, outline }
 }
 

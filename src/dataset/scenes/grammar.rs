@@ -5,7 +5,7 @@
 //! and one phrase the lead everywhere: there is a usual way to say a thing, and others, as among people.
 
 use super::choice::{Weighted, pick_weighted, weighted_index};
-use super::scene::{Colour, Companion, Group, Place, Relation, Scene, Thing};
+use super::scene::{Color, Companion, Group, Place, Relation, Scene, Thing};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,8 +21,8 @@ enum Slot {
     ThereIsMain,
     /// The main group: "two red balls".
     Main,
-    /// The main group without its colour: "two balls".
-    MainUncoloured,
+    /// The main group without its color: "two balls".
+    MainUncolored,
     /// The companion: "a blue star".
     Companion,
     /// Where the main group is, seen from the companion: "left of".
@@ -45,7 +45,7 @@ const ALONE: &[Weighted<Template>] = &[
     (2, &[Slot::Place, Slot::ThereIsMain]),
     (
         1,
-        &[Slot::MainUncoloured, Slot::Place, Slot::Words("and nothing else")],
+        &[Slot::MainUncolored, Slot::Place, Slot::Words("and nothing else")],
     ),
 ];
 
@@ -90,10 +90,10 @@ impl Scene {
         match slot {
             Slot::Words(words) => words.to_owned(),
             Slot::ThereIsMain => there_is(&self.phrase(Slot::Main, rng)),
-            Slot::Main => group_phrase(&self.main, Some(self.main.colour), rng),
-            Slot::MainUncoloured => group_phrase(&self.main, None, rng),
+            Slot::Main => group_phrase(&self.main, Some(self.main.color), rng),
+            Slot::MainUncolored => group_phrase(&self.main, None, rng),
             Slot::Place => pick_weighted(place_phrases(self.place), rng).to_owned(),
-            Slot::Companion => self.of_companion(|it| group_phrase(&it.group, Some(it.group.colour), rng)),
+            Slot::Companion => self.of_companion(|it| group_phrase(&it.group, Some(it.group.color), rng)),
             Slot::Relation => self.of_companion(|it| relation_phrase(it.relation, rng)),
             Slot::Inverse => self.of_companion(|it| relation_phrase(it.relation.inverse(), rng)),
         }
@@ -114,16 +114,16 @@ fn there_is(phrase: &str) -> String {
     format!("there {verb} {phrase}")
 }
 
-/// "two red balls"; without `colour` "two balls".
-fn group_phrase(group: &Group, colour: Option<Colour>, rng: &mut impl Rng) -> String {
+/// "two red balls"; without `color` "two balls".
+fn group_phrase(group: &Group, color: Option<Color>, rng: &mut impl Rng) -> String {
     let (one, many) = pick_weighted(nouns(group.thing), rng);
     let (name, counts) = match group.items.len() {
         1 => (one, ONE),
         2 => (many, TWO),
         _ => (many, THREE),
     };
-    let description = match colour {
-        Some(colour) => format!("{} {name}", colour_word(colour)),
+    let description = match color {
+        Some(color) => format!("{} {name}", color_word(color)),
         None => name.to_owned(),
     };
     match pick_weighted(counts, rng) {
@@ -163,14 +163,14 @@ fn nouns(thing: Thing) -> &'static [Weighted<Noun>] {
     }
 }
 
-fn colour_word(colour: Colour) -> &'static str {
-    match colour {
-        Colour::Red => "red",
-        Colour::Orange => "orange",
-        Colour::Yellow => "yellow",
-        Colour::Green => "green",
-        Colour::Blue => "blue",
-        Colour::Purple => "purple",
+fn color_word(color: Color) -> &'static str {
+    match color {
+        Color::Red => "red",
+        Color::Orange => "orange",
+        Color::Yellow => "yellow",
+        Color::Green => "green",
+        Color::Blue => "blue",
+        Color::Purple => "purple",
     }
 }
 

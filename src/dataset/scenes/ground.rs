@@ -26,10 +26,10 @@ impl Ground {
         Self { place, noise, light }
     }
 
-    /// The colour at `point`, given in fractions of the picture's side.
-    pub(super) fn colour_at(&self, (x, y): Point) -> Rgb {
+    /// The color at `point`, given in fractions of the picture's side.
+    pub(super) fn color_at(&self, (x, y): Point) -> Rgb {
         let (x, y) = (x * UNITS, y * UNITS);
-        let colour = match self.place {
+        let color = match self.place {
             Place::Grass => self.grass(x, y),
             Place::Sand => self.sand(x, y),
             Place::Snow => self.snow(x, y),
@@ -37,7 +37,7 @@ impl Ground {
             Place::Road => self.road(x, y),
             Place::Night => self.night(x, y),
         };
-        lighten(colour, self.light)
+        lighten(color, self.light)
     }
 
     fn grass(&self, x: f32, y: f32) -> Rgb {
@@ -140,9 +140,9 @@ fn wave(phase: f32) -> f32 {
     1.0 - (2.0 * (phase - phase.floor()) - 1.0).abs()
 }
 
-/// `colour` with every channel multiplied.
-pub(super) fn lighten(colour: Rgb, factor: f32) -> Rgb {
-    colour.map(|channel| (channel * factor).min(255.0))
+/// `color` with every channel multiplied.
+pub(super) fn lighten(color: Rgb, factor: f32) -> Rgb {
+    color.map(|channel| (channel * factor).min(255.0))
 }
 
 /// From `from` (share 0) to `to` (share 1).

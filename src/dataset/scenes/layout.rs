@@ -155,7 +155,7 @@ fn put(area: Area, rng: &mut impl Rng) -> Item {
     let size = rng.random_range(SMALLEST..=room.min(LARGEST));
     let mut middle = |span: Span| span.part(size + GAP, rng.random()).start + (size + GAP) / 2.0;
     Item {
-        centre: (middle(area.across), middle(area.down)),
+        center: (middle(area.across), middle(area.down)),
         size,
         mirrored: rng.random(),
     }

@@ -15,7 +15,7 @@ mod scene;
 mod tests;
 
 pub use grammar::CAPTIONS;
-pub use scene::{Colour, Companion, Group, Item, Place, Relation, Scene, Thing};
+pub use scene::{Color, Companion, Group, Item, Place, Relation, Scene, Thing};
 
 use super::{SourceCaption, SourcePhoto, Split};
 use image::{ImageError, ImageFormat};

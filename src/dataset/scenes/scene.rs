@@ -23,10 +23,10 @@ pub enum Place {
     Night,
 }
 
-/// The colour of a thing.
+/// The color of a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub enum Colour {
+pub enum Color {
     Red,
     Orange,
     Yellow,
@@ -69,7 +69,7 @@ impl Place {
     ];
 }
 
-impl Colour {
+impl Color {
     pub(super) const ALL: [Self; 6] = [
         Self::Red,
         Self::Orange,
@@ -117,21 +117,21 @@ impl Relation {
 /// downwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item {
-    /// The centre (x, y) of the square that the thing fills.
-    pub centre: (f32, f32),
+    /// The center (x, y) of the square that the thing fills.
+    pub center: (f32, f32),
     /// The side of that square.
     pub size: f32,
     /// Whether left and right are exchanged: which way a fish swims.
     pub mirrored: bool,
 }
 
-/// Things of one kind and one colour.
+/// Things of one kind and one color.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// What they are.
     pub thing: Thing,
-    /// Their colour.
-    pub colour: Colour,
+    /// Their color.
+    pub color: Color,
     /// Each one's place in the picture; as many as there are things.
     pub items: Vec<Item>,
 }
@@ -152,7 +152,7 @@ pub struct Scene {
     pub place: Place,
     /// One to three things alike.
     pub main: Group,
-    /// Another thing of another kind and colour; every second scene has one.
+    /// Another thing of another kind and color; every second scene has one.
     pub companion: Option<Companion>,
     /// Seeds the details of the picture that no caption tells: the grain of the ground, the light.
     pub(super) texture: u64,
@@ -173,7 +173,7 @@ impl Scene {
 
     fn random(rng: &mut impl Rng) -> Self {
         let (thing, other_thing) = pick_two(&Thing::ALL, rng);
-        let (colour, other_colour) = pick_two(&Colour::ALL, rng);
+        let (color, other_color) = pick_two(&Color::ALL, rng);
         let place = pick(&Place::ALL, rng);
         let count = pick(&[1, 2, 3], rng);
         let relation = rng.random_bool(ACCOMPANIED).then(|| pick(&Relation::ALL, rng));
@@ -183,7 +183,7 @@ impl Scene {
                 let (items, item) = layout::related(count, relation, rng);
                 let group = Group {
                     thing: other_thing,
-                    colour: other_colour,
+                    color: other_color,
                     items: vec![item],
                 };
                 (items, Some(Companion { group, relation }))
@@ -191,7 +191,7 @@ impl Scene {
         };
         Self {
             place,
-            main: Group { thing, colour, items },
+            main: Group { thing, color, items },
             companion,
             texture: rng.random(),
             wording: rng.random(),

@@ -239,7 +239,7 @@ fn of_several_forms_the_first_is_read_and_the_others_are_named() {
 }
 
 #[test]
-fn files_the_user_names_are_recognised_by_content() {
+fn files_the_user_names_are_recognized_by_content() {
     let directory = directory(
         &[
             ("texts/karpathy.json", KARPATHY),
@@ -290,7 +290,7 @@ fn files_the_user_names_are_recognised_by_content() {
     assert!(matches!(unnamed.read(), Err(DataSetError::UnnamedSplit(_))));
     assert!(matches!(
         Source::at(path("pictures/a.jpg")).read(),
-        Err(DataSetError::NotRecognised { .. })
+        Err(DataSetError::NotRecognized { .. })
     ));
 }
 

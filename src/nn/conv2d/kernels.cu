@@ -1,7 +1,7 @@
 // Convolution's way to and from a matrix product.
 
 /// What output pixels `first` and after see, a row of [taps, packets] for each; zeros where a tap lies in the padding.
-/// A block for each pixel, so that its place is worked out once; neighbouring threads copy neighbouring channels.
+/// A block for each pixel, so that its place is worked out once; neighboring threads copy neighboring channels.
 template <class Packet>
 static __device__ void gather(const Packet *maps, Packet *seen, Count first, int packets, WALK)
 {

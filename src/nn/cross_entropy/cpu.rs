@@ -223,15 +223,15 @@ impl Layer<'_> {
         targets.enumerate().map(move |(row, (target, &weight))| {
             let parts = || blocks.iter().map(|block| &block.rows[row]);
             let maximum = parts().fold(f32::NEG_INFINITY, |most, part| most.max(part.maximum));
-            let normaliser: f64 = parts().map(|part| part.share_of(maximum)).sum();
+            let normalizer: f64 = parts().map(|part| part.share_of(maximum)).sum();
             let logit = f64::from(blocks[target / width].rows[row].target);
             let mean = parts().map(|part| f64::from(part.sum)).sum::<f64>() / outputs;
-            let log_sum = normaliser.ln() + f64::from(maximum);
+            let log_sum = normalizer.ln() + f64::from(maximum);
             RowSoftmax {
                 loss: f64::from(weight)
                     * ((1.0 - smoothing) * (log_sum - logit) + smoothing * (log_sum - mean)),
                 maximum,
-                normaliser,
+                normalizer,
                 weight,
             }
         })
@@ -243,7 +243,7 @@ struct RowSoftmax {
     loss: f64,
     maximum: f32,
     /// The sum of the exponentials of logits less `maximum`.
-    normaliser: f64,
+    normalizer: f64,
     /// How much the row counts; its loss has it within.
     weight: f32,
 }
@@ -313,7 +313,7 @@ impl Block {
         for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(wanted.columns)) {
             let share = share * whole.weight;
             let everywhere = share * layer.smoothing / layer.outputs as f32;
-            let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normaliser;
+            let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normalizer;
             let scale = share * to_whole as f32;
             Arch::new().dispatch(|| {
                 for value in row.iter_mut() {

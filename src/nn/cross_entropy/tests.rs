@@ -3,7 +3,7 @@
 use super::*;
 use crate::nn::Layer;
 use crate::nn::kernels::on_host;
-use crate::nn::parameter::Initialisation;
+use crate::nn::parameter::Initialization;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix, sparse_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -17,7 +17,7 @@ fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
         &Cpu::default(),
         "",
         (inputs, outputs),
-        Initialisation::Uniform(1.0 / (inputs as f32).sqrt()),
+        Initialization::Uniform(1.0 / (inputs as f32).sqrt()),
         &mut rng,
     )
     .unwrap();

@@ -1,6 +1,6 @@
 //! Depthwise convolution on a GPU.
 //!
-//! Why it is fast: neighbouring threads read neighbouring channels, sum up in registers and finish what they have summed
+//! Why it is fast: neighboring threads read neighboring channels, sum up in registers and finish what they have summed
 //! up; nothing is laid out in between.
 
 use super::{Convolution, Images, Matrix};

@@ -1,4 +1,4 @@
-// Depthwise convolution, a thread for each value that comes out: neighbouring threads read neighbouring channels.
+// Depthwise convolution, a thread for each value that comes out: neighboring threads read neighboring channels.
 
 extern "C" __global__ void depthwise(const float *maps, const float *kernel, const float *bias, float *out, int channels,
     int activation, WALK, Count count)

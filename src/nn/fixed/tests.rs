@@ -1,7 +1,7 @@
 //! Tests of fixed layers: against the layers that they were made of.
 
 use super::*;
-use crate::nn::parameter::Initialisation;
+use crate::nn::parameter::Initialization;
 use crate::nn::testing::{assert_close, random_matrix, rng};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -19,7 +19,7 @@ proptest! {
         activation in prop::sample::select(&ACTIVATIONS),
         seed: u64,
     ) {
-        let uniform = Initialisation::Uniform(1.0);
+        let uniform = Initialization::Uniform(1.0);
         let mut layer = Linear::new(&Cpu::default(), "", (inputs, outputs), uniform, &mut rng(seed)).unwrap();
         layer.bias.value = random_matrix((1, outputs), seed);
         let rows = random_matrix((rows, inputs), !seed);

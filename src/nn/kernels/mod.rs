@@ -29,7 +29,7 @@ const SOURCES: [&str; 9] = [
     include_str!("../lstm/kernels.cu"),
     include_str!("../cross_entropy/kernels.cu"),
     include_str!("../attention/kernels.cu"),
-    include_str!("../optimiser/kernels.cu"),
+    include_str!("../optimizer/kernels.cu"),
 ];
 
 /// Memory that a tensor of device `D` would keep its values in.

@@ -81,7 +81,7 @@ mod tests {
             include_str!("../lstm/cuda.rs"),
             include_str!("../cross_entropy/cuda.rs"),
             include_str!("../attention/cuda.rs"),
-            include_str!("../optimiser/cuda.rs"),
+            include_str!("../optimizer/cuda.rs"),
             include_str!("steps.rs"),
         ];
         for kernel in kernels().keys() {

@@ -9,7 +9,7 @@ mod tests;
 use super::activation::Activation;
 use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
-use super::parameter::{Initialisation, Parameter};
+use super::parameter::{Initialization, Parameter};
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -23,21 +23,21 @@ pub struct Linear<D: Backend> {
 }
 
 impl<D: Backend> Linear<D> {
-    /// Zero bias, weights as `initialisation` says.
+    /// Zero bias, weights as `initialization` says.
     pub fn new(
         device: &D,
         name: &str,
         shape: (usize, usize),
-        initialisation: Initialisation,
+        initialization: Initialization,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         Ok(Self {
-            weight: Parameter::new(device, format!("{name}.weight"), shape, initialisation, rng)?,
+            weight: Parameter::new(device, format!("{name}.weight"), shape, initialization, rng)?,
             bias: Parameter::new(
                 device,
                 format!("{name}.bias"),
                 (1, shape.1),
-                Initialisation::Constant(0.0),
+                Initialization::Constant(0.0),
                 rng,
             )?,
         })

@@ -12,7 +12,7 @@ const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activa
 
 fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let uniform = Initialisation::Uniform(1.0);
+    let uniform = Initialization::Uniform(1.0);
     let mut layer = Linear::new(&Cpu::default(), "", (inputs, outputs), uniform, &mut rng).unwrap();
     layer.bias.value = random_matrix((1, outputs), 6);
     layer

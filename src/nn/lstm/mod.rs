@@ -20,7 +20,7 @@ use super::backend::{Backend, DeviceResult, Matrix};
 use super::layer::Layer;
 use super::linear::{self, Linear};
 use super::packing::Packing;
-use super::parameter::{Initialisation, Parameter};
+use super::parameter::{Initialization, Parameter};
 use super::rows::first_rows;
 use dfdx::prelude::*;
 use rand::Rng;
@@ -85,7 +85,7 @@ impl<D: Backend> Lstm<D> {
         hidden: usize,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let uniform = Initialisation::Uniform(1.0 / (hidden as f32).sqrt());
+        let uniform = Initialization::Uniform(1.0 / (hidden as f32).sqrt());
         let mut bias = vec![0.0; 4 * hidden];
         bias[hidden..2 * hidden].fill(1.0);
         Ok(Self {

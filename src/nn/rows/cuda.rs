@@ -1,6 +1,6 @@
 //! Operations on rows on a GPU.
 //!
-//! Why they are fast: plain copies with neighbouring threads at neighbouring values. What goes back to the same row of a
+//! Why they are fast: plain copies with neighboring threads at neighboring values. What goes back to the same row of a
 //! table is listed on the host, and added up by one thread in order: no two wait for each other, and sums are the same
 //! each time.
 
@@ -233,7 +233,7 @@ pub(super) fn means<D: Own, T: Tape<f32, D>>(
     Ok(result.put_tape(tape))
 }
 
-/// The mean of each `size` neighbouring rows.
+/// The mean of each `size` neighboring rows.
 pub(in crate::nn) fn mean_of_groups<E: Engine>(
     engine: &E,
     rows: Span,

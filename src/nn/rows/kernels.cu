@@ -107,7 +107,7 @@ extern "C" __global__ void scatter_rows(const float *terms, float *table, const 
     }
 }
 
-/// The mean of each `size` neighbouring rows.
+/// The mean of each `size` neighboring rows.
 extern "C" __global__ void mean_of_groups(const float *rows, float *means, int size, int columns, Count count)
 {
     EACH(at, count) {

@@ -111,7 +111,7 @@ pub(super) fn first_rows<D: Backend, T: Tape<f32, D>>(
     gather_rows(rows, &rows_taken)
 }
 
-/// The mean of each `size` neighbouring rows: `[groups * size, columns]` to `[groups, columns]`.
+/// The mean of each `size` neighboring rows: `[groups * size, columns]` to `[groups, columns]`.
 pub fn mean_of_groups<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     size: usize,

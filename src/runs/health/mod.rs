@@ -411,7 +411,7 @@ impl Sign {
                  training.learning_rate; if they are, the references may be of other photos"
             }
             Self::GradientsExplode { .. } => {
-                "train with a lower training.learning_rate or a lower training.optimiser.gradient_clip; if it began \
+                "train with a lower training.learning_rate or a lower training.optimizer.gradient_clip; if it began \
                  in the first steps, with a longer training.schedule.warmup_steps"
             }
             Self::LossJumps { .. } => {
@@ -420,7 +420,7 @@ impl Sign {
             }
             Self::OverFitting { .. } => {
                 "stop if the dev scores fall too: the best checkpoint is kept; next time try a higher \
-                 decoder.dropout, training.label_smoothing or training.optimiser.weight_decay, a smaller \
+                 decoder.dropout, training.label_smoothing or training.optimizer.weight_decay, a smaller \
                  decoder.hidden, or a lower training.patience"
             }
             Self::LossStands {

@@ -12,7 +12,7 @@ use crate::vision::store::FeatureDtype;
 pub const SOURCE: &str = "source";
 const NAME: &str = "name";
 const FORMAT: &str = "format";
-const RECOGNISED: &str = "recognised";
+const RECOGNISED: &str = "recognized";
 const MIN_COUNT: &str = "min count";
 const CASE: &str = "upper case";
 const PUNCTUATION: &str = "punctuation";

@@ -43,7 +43,7 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
         ),
         Field::text(
             LENGTH_PENALTY,
-            "0 favours short captions, 1 judges by the mean",
+            "0 favors short captions, 1 judges by the mean",
             settings.length_penalty.to_string(),
         ),
         Field::text(

@@ -61,8 +61,8 @@ pub struct DataPage {
     loaded: Option<Loaded>,
     /// What stands beside the list.
     pub view: View,
-    /// What was recognised at the place that is being named in a form.
-    pub recognised: Option<(String, Result<String, String>)>,
+    /// What was recognized at the place that is being named in a form.
+    pub recognized: Option<(String, Result<String, String>)>,
 }
 
 impl DataPage {

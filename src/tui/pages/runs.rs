@@ -44,7 +44,7 @@ pub struct Runs {
     next: Next,
     /// Those that are laid over each other and compared.
     pub marked: BTreeSet<String>,
-    /// In the order in which they were first seen: where a run's colour stands.
+    /// In the order in which they were first seen: where a run's color stands.
     seen: Vec<String>,
 }
 

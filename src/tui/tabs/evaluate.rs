@@ -159,7 +159,7 @@ fn row<'a>(
     Row::new([mark, name].into_iter().chain(cells))
 }
 
-/// A score; where it differs from the baseline's by more than noise, that is seen in its colour and a mark.
+/// A score; where it differs from the baseline's by more than noise, that is seen in its color and a mark.
 fn figure(compared: &Compared, score: Score, is_wide: bool, theme: &Theme) -> Span<'static> {
     let value = score.of(compared.scores);
     let interval = score.of(compared.intervals_95);

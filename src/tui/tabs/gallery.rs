@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flickr8k-merge-001/dev-best   photo 12 of 1,000, the worst first, with "dog"
-//! +---------------+  a dog is running through the grass        in colour: what a reference has
+//! +---------------+  a dog is running through the grass        in color: what a reference has
 //! |               |  BLEU-4 0.51  ROUGE-L 0.62  CIDEr-D 1.34   log-probability -8.91
 //! |     photo     |
 //! |               |  - A black dog runs across the lawn .
@@ -158,7 +158,7 @@ fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Ve
     let scores = &captioned.scores;
     let mut lines = vec![
         Line::styled(display_safe(&captioned.photo).into_owned(), theme.quiet),
-        marked(in_colour(&captioned.caption, &known, theme), gallery, theme),
+        marked(in_color(&captioned.caption, &known, theme), gallery, theme),
         Line::raw(format!(
             "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
             scores.bleu[3], scores.rouge_l, scores.cider_d, captioned.log_probability
@@ -168,7 +168,7 @@ fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Ve
         lines.push(Line::styled(format!("{of}:"), theme.heading));
         match other {
             Ok(other) => {
-                lines.push(in_colour(&other.caption, &known, theme));
+                lines.push(in_color(&other.caption, &known, theme));
                 lines.push(Line::raw(format!(
                     "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
                     other.scores.bleu[3], other.scores.rouge_l, other.scores.cider_d
@@ -195,7 +195,7 @@ fn words_of(references: &[String]) -> HashSet<&str> {
 }
 
 /// A caption in whose words one sees whether a reference has them.
-fn in_colour(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static> {
+fn in_color(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static> {
     let words = caption.split_whitespace().map(|word| {
         let style = match known.contains(word) {
             true => theme.good,

@@ -136,7 +136,7 @@ fn drawn(effects: &[Effect]) -> Vec<PictureKey> {
 fn seen(app: &App) -> (String, String) {
     let (columns, rows) = (80, 24);
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let theme = Theme::new(Colours::None, Characters::Ascii);
+    let theme = Theme::new(Colors::None, Characters::Ascii);
     terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
     let buffer = terminal.backend().buffer();
     // The first row has the tabs, one of them marked.

@@ -33,7 +33,7 @@ const DOTS: usize = 2;
 
 /// A chart of one run, or of several laid over each other.
 pub(in crate::tui) struct Chart<'a> {
-    /// The runs, each with the number that its colour goes by; the one that is looked at first.
+    /// The runs, each with the number that its color goes by; the one that is looked at first.
     pub(in crate::tui) runs: Vec<(usize, &'a RunView)>,
     pub(in crate::tui) view: ChartView,
     /// From where to where there is something to draw.
@@ -47,7 +47,7 @@ struct Drawn<'a> {
     curve: Curve<'a>,
     buckets: Vec<Option<Bucket>>,
     line: Vec<Option<f32>>,
-    colour: Color,
+    color: Color,
     /// Of the band behind the line, where there is one.
     band: Option<Color>,
 }
@@ -98,13 +98,13 @@ impl Chart<'_> {
                     Density::Steps => smoothed(&buckets, SMOOTHING),
                     Density::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
                 };
-                // Alone, a run's curves differ by colour; among others, the runs do.
-                let (colour, band) = self.theme.curve(if is_alone { at } else { *number });
+                // Alone, a run's curves differ by color; among others, the runs do.
+                let (color, band) = self.theme.curve(if is_alone { at } else { *number });
                 drawn.push(Drawn {
                     run,
                     buckets,
                     line,
-                    colour,
+                    color,
                     band: (is_alone && curve.density == Density::Steps).then_some(band),
                     curve,
                 });
@@ -170,12 +170,12 @@ impl Chart<'_> {
     }
 
     fn draw_band(&self, canvas: &mut Context<'_>, curve: &Drawn<'_>) {
-        let Some(colour) = curve.band else { return };
+        let Some(color) = curve.band else { return };
         for (column, bucket) in curve.buckets.iter().enumerate() {
             let Some(bucket) = bucket else { continue };
             if let (Some(least), Some(most)) = (self.place(bucket.min), self.place(bucket.max)) {
                 let x = column as f64;
-                canvas.draw(&stroke((x, least), (x, most), colour));
+                canvas.draw(&stroke((x, least), (x, most), color));
             }
         }
     }
@@ -186,10 +186,10 @@ impl Chart<'_> {
             .filter_map(|(column, value)| Some((column as f64, self.place((*value)?)?)))
             .collect();
         for pair in points.windows(2) {
-            canvas.draw(&stroke(pair[0], pair[1], curve.colour));
+            canvas.draw(&stroke(pair[0], pair[1], curve.color));
         }
         if let [point] = points[..] {
-            canvas.draw(&stroke(point, point, curve.colour));
+            canvas.draw(&stroke(point, point, curve.color));
         }
     }
 
@@ -241,7 +241,7 @@ impl Chart<'_> {
                 1 => drawn.curve.name.to_owned(),
                 _ => format!("{} {}", drawn.run.name, drawn.curve.name),
             };
-            spans.push(Span::styled(self.theme.bullet, Style::new().fg(drawn.colour)));
+            spans.push(Span::styled(self.theme.bullet, Style::new().fg(drawn.color)));
             spans.push(Span::raw(format!(" {name} {figure}   ")));
         }
         Line::from(spans)

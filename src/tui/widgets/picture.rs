@@ -64,7 +64,7 @@ impl Picture<'_> {
 
 /// Brings half-blocks to what can be shown.
 fn tone(area: Rect, buffer: &mut Buffer, pixels: Pixels) {
-    if pixels == Pixels::TrueColour {
+    if pixels == Pixels::TrueColor {
         return;
     }
     for y in area.top()..area.bottom() {
@@ -80,7 +80,7 @@ fn tone(area: Rect, buffer: &mut Buffer, pixels: Pixels) {
                     cell.set_symbol(WEIGHTS[weight.min(WEIGHTS.len() - 1)]);
                     cell.set_style(Style::reset());
                 }
-                Pixels::Palette | Pixels::TrueColour => {
+                Pixels::Palette | Pixels::TrueColor => {
                     cell.fg = nearest(cell.fg);
                     cell.bg = nearest(cell.bg);
                 }
@@ -89,16 +89,16 @@ fn tone(area: Rect, buffer: &mut Buffer, pixels: Pixels) {
     }
 }
 
-fn nearest(colour: Color) -> Color {
-    match colour {
+fn nearest(color: Color) -> Color {
+    match color {
         Color::Rgb(red, green, blue) => Color::Indexed(ansi_colours::ansi256_from_rgb((red, green, blue))),
         other => other,
     }
 }
 
 /// From 0 to 1, by the weights of ITU-R BT.601.
-fn lightness(colour: Color) -> f32 {
-    match colour {
+fn lightness(color: Color) -> f32 {
+    match color {
         Color::Rgb(red, green, blue) => {
             (0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)) / 255.0
         }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_photo_comes_down_to_what_can_be_shown() {
-        assert_eq!(toned(Pixels::TrueColour).fg, Color::Rgb(255, 255, 255));
+        assert_eq!(toned(Pixels::TrueColor).fg, Color::Rgb(255, 255, 255));
         assert_eq!(toned(Pixels::Palette).fg, Color::Indexed(231));
         let character = toned(Pixels::Characters);
         assert_eq!((character.symbol(), character.fg), ("@", Color::Reset));

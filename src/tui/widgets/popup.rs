@@ -61,7 +61,7 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, them
 
 /// Where a photo that is looked at lies, with its frame and without.
 pub(in crate::tui) fn photo_areas(screen: Rect) -> (Rect, Rect) {
-    let outer = centred(screen, (screen.width * 9 / 10, screen.height * 9 / 10));
+    let outer = centered(screen, (screen.width * 9 / 10, screen.height * 9 / 10));
     let inner = Rect {
         x: outer.x + 2,
         y: outer.y + 1,
@@ -97,7 +97,7 @@ fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
     let screen = frame.area();
     let inner = open_box(
         frame,
-        centred(screen, (WIDEST.min(screen.width), screen.height * 3 / 4)),
+        centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4)),
         "commands - Enter does it, Esc closes",
         theme,
     );
@@ -132,7 +132,7 @@ fn draw_typed(frame: &mut Frame<'_>, area: Rect, before: &str, input: &tui_input
 fn draw_form(frame: &mut Frame<'_>, purpose: &Purpose, form: &Form, app: &App, theme: &Theme) {
     let screen = frame.area();
     let rows = form.fields.len() as u16 + BELOW + 2;
-    let area = centred(screen, (WIDEST.min(screen.width), rows.min(screen.height)));
+    let area = centered(screen, (WIDEST.min(screen.width), rows.min(screen.height)));
     let title = format!("{} - Enter does it, Esc leaves it", form.title);
     let inner = open_box(frame, area, &title, theme);
     let [fields, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(BELOW)]).areas(inner);
@@ -195,7 +195,7 @@ fn below_form(purpose: &Purpose, form: &Form, app: &App, theme: &Theme) -> Vec<L
     let help = form.fields.get(form.at).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
     // Why nothing is done comes first: at 80 columns there is no room for both.
-    if let (Purpose::Prepare, Some((place, told))) = (purpose, &app.data.recognised)
+    if let (Purpose::Prepare, Some((place, told))) = (purpose, &app.data.recognized)
         && form.outcome.is_ok()
         && place == form.value(SOURCE)
         && !place.is_empty()
@@ -220,7 +220,7 @@ fn below_form(purpose: &Purpose, form: &Form, app: &App, theme: &Theme) -> Vec<L
 
 fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
     let screen = frame.area();
-    let area = centred(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
+    let area = centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
     let title = "pick - Enter takes it, right goes into it, left out, Esc leaves";
     let inner = open_box(frame, area, title, theme);
     let [place, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
@@ -251,7 +251,7 @@ fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
         crate::tui::popup::Choice::Overlay => "Space marks, Enter takes over",
         _ => "Enter takes it",
     };
-    let area = centred(screen, (60.min(screen.width), rows));
+    let area = centered(screen, (60.min(screen.width), rows));
     let inner = open_box(frame, area, &format!("{} - {hint}", chooser.title), theme);
     let lines = chooser.items.iter().map(|(name, chosen)| {
         let mark = match chosen {
@@ -271,7 +271,7 @@ fn draw_text(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, scroll: u
     let room = usize::from(width.saturating_sub(4)).max(1);
     let rows: usize = lines.iter().map(|line| line.width().div_ceil(room).max(1)).sum();
     let height = (rows as u16 + 2).min(screen.height);
-    let inner = open_box(frame, centred(screen, (width, height)), title, theme);
+    let inner = open_box(frame, centered(screen, (width, height)), title, theme);
     let most = rows.saturating_sub(usize::from(inner.height));
     let text = Paragraph::new(lines)
         .wrap(Wrap { trim: false })
@@ -294,7 +294,7 @@ fn framed<'a>(title: &str, theme: &Theme) -> Block<'a> {
         .padding(Padding::horizontal(1))
 }
 
-fn centred(screen: Rect, (width, height): (u16, u16)) -> Rect {
+fn centered(screen: Rect, (width, height): (u16, u16)) -> Rect {
     let (width, height) = (width.min(screen.width), height.min(screen.height));
     Rect {
         x: screen.x + (screen.width - width) / 2,

@@ -85,7 +85,7 @@ pub(crate) struct Weights {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Offset {
     Bias(String),
-    /// Batch normalisation with fixed statistics; folded into kernel and bias when loaded.
+    /// Batch normalization with fixed statistics; folded into kernel and bias when loaded.
     BatchNorm(BatchNormNames),
     /// Nothing.
     None,
@@ -113,8 +113,8 @@ impl Weights {
         }
     }
 
-    /// PyTorch's names of a kernel without a bias and the batch normalisation after it.
-    pub(crate) fn normalised_torch(layer: &str, norm: &str, epsilon: f32) -> Self {
+    /// PyTorch's names of a kernel without a bias and the batch normalization after it.
+    pub(crate) fn normalized_torch(layer: &str, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel: format!("{layer}.weight"),
             offset: Offset::BatchNorm(BatchNormNames {
@@ -127,8 +127,8 @@ impl Weights {
         }
     }
 
-    /// Keras' names of a kernel without a bias and the batch normalisation after it.
-    pub(crate) fn normalised_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
+    /// Keras' names of a kernel without a bias and the batch normalization after it.
+    pub(crate) fn normalized_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel,
             offset: Offset::BatchNorm(BatchNormNames {

@@ -87,7 +87,7 @@ fn networks_cost_what_is_published() {
     assert_eq!(format!("{:.4}", cost(BackboneKind::EfficientNetLite2)), "0.8597");
 }
 
-/// 138,357,544 and 3,504,872 parameters (torchvision), batch normalisation's running statistics apart.
+/// 138,357,544 and 3,504,872 parameters (torchvision), batch normalization's running statistics apart.
 #[test]
 fn plans_name_every_published_tensor() {
     let tensors = |kind: BackboneKind, source| {

@@ -49,12 +49,12 @@ fn decode_limits(limits: PhotoLimits) -> DecodeLimits {
 
 fn is_common(decoder: &Decoder) -> bool {
     let header = decoder.header();
-    let colours = match decoder.jpeg_color_space() {
+    let colors = match decoder.jpeg_color_space() {
         ColorSpace::Grayscale => true,
         ColorSpace::YCbCr | ColorSpace::Rgb => is_evenly_subsampled(header),
         _ => false,
     };
-    colours && header.precision == 8 && !header.is_lossless && !decoder.is_arithmetic()
+    colors && header.precision == 8 && !header.is_lossless && !decoder.is_arithmetic()
 }
 
 /// Whether both chroma planes have the same size, of which the luma plane's is a whole multiple.
@@ -91,7 +91,7 @@ pub(super) fn most_working_memory(width: u32, height: u32) -> u64 {
 
 /// Whether a JPEG stream runs on to its end-of-image marker (ITU-T T.81, B.1).
 ///
-/// Decoders, following browsers, fill what a truncated stream lacks with grey and report nothing. Segments
+/// Decoders, following browsers, fill what a truncated stream lacks with gray and report nothing. Segments
 /// are stepped over by their length, so that the marker of a thumbnail within one does not count.
 pub(super) fn reaches_end_of_image(jpeg: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
@@ -135,7 +135,7 @@ mod tests {
         include_bytes!("../../../tests/data/jpeg/baseline_422.jpg"),
         include_bytes!("../../../tests/data/jpeg/progressive_420.jpg"),
         include_bytes!("../../../tests/data/jpeg/restarts_420.jpg"),
-        include_bytes!("../../../tests/data/jpeg/grey.jpg"),
+        include_bytes!("../../../tests/data/jpeg/gray.jpg"),
         include_bytes!("../../../tests/data/jpeg/rgb.jpg"),
     ];
 

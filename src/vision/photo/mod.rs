@@ -98,12 +98,12 @@ pub enum PhotoFault {
 /// Decodes a photo (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.
 ///
 /// The picture stands upright: the EXIF orientation is applied. Greys become RGB and 16 bits become 8. Alpha
-/// is dropped and the colour under it kept, as Keras and PIL's `convert("RGB")` do, since the published
+/// is dropped and the color under it kept, as Keras and PIL's `convert("RGB")` do, since the published
 /// weights saw such pictures that way. Of an animation, the first frame.
 ///
 /// # Errors
 /// [`PhotoError`] names the file, what is wrong and what to do. A truncated picture is an error, even where
-/// decoders would fill the missing part with grey.
+/// decoders would fill the missing part with gray.
 pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, PhotoError> {
     decode_within(path, PhotoLimits::default())
 }
@@ -284,7 +284,7 @@ mod tests {
             "progressive_420",
             "restarts_420",
             "rgb",
-            "grey",
+            "gray",
         ] {
             assert_as_libjpeg(kind, 0);
         }
@@ -300,9 +300,9 @@ mod tests {
     }
 
     #[test]
-    fn grey_and_sixteen_bits_become_rgb() {
-        let grey = GrayImage::from_fn(3, 2, |x, y| Luma([(x * 50 + y) as u8]));
-        let photo = decode_default(&encoded(&grey.into(), ImageFormat::Png)).unwrap();
+    fn gray_and_sixteen_bits_become_rgb() {
+        let gray = GrayImage::from_fn(3, 2, |x, y| Luma([(x * 50 + y) as u8]));
+        let photo = decode_default(&encoded(&gray.into(), ImageFormat::Png)).unwrap();
         assert_eq!(photo.get_pixel(2, 1), &Rgb([101, 101, 101]));
 
         let deep = image::ImageBuffer::from_pixel(2, 2, Rgb([0x1234_u16, 0xffff, 0x0080]));
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn alpha_is_dropped_and_the_colour_under_it_kept() {
+    fn alpha_is_dropped_and_the_color_under_it_kept() {
         let clear = RgbaImage::from_pixel(2, 2, Rgba([200, 100, 50, 0]));
         let photo = decode_default(&encoded(&clear.into(), ImageFormat::Png)).unwrap();
         assert_eq!(photo.get_pixel(1, 1), &Rgb([200, 100, 50]));

@@ -18,14 +18,14 @@ use std::path::Path;
 /// Every HDF5 file starts so.
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// Where a saved model keeps its weights; the optimiser's lie beside them.
+/// Where a saved model keeps its weights; the optimizer's lie beside them.
 const MODEL_WEIGHTS: &str = "model_weights";
 
 /// Deeper than any file of weights is.
 const DEPTH: usize = 16;
 
 /// Whether the file starts as one.
-pub(super) fn recognises(file: &[u8]) -> bool {
+pub(super) fn recognizes(file: &[u8]) -> bool {
     file.starts_with(SIGNATURE)
 }
 

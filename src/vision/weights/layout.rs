@@ -94,7 +94,7 @@ pub fn dense_rows_after_flatten(values: Vec<f32>, naming: Naming, map: Kernel) -
     conv_rows(values, naming, map)
 }
 
-/// Batch normalisation with fixed statistics, to be folded into the convolution before it.
+/// Batch normalization with fixed statistics, to be folded into the convolution before it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Learned scale (PyTorch: `weight`), one per channel.
@@ -116,7 +116,7 @@ impl BatchNorm {
     pub fn fold_into(&self, rows: &mut [f32], bias: &mut [f32]) {
         let channels = bias.len();
         for part in [&self.gamma, &self.beta, &self.mean, &self.variance] {
-            assert_eq!(part.len(), channels, "channels of a batch normalisation");
+            assert_eq!(part.len(), channels, "channels of a batch normalization");
         }
         let scale: Vec<f32> = (self.gamma.iter().zip(&self.variance))
             .map(|(gamma, variance)| gamma / (variance + self.epsilon).sqrt())
@@ -159,7 +159,7 @@ fn permuted<const N: usize>(values: &[f32], shape: [usize; N], order: [usize; N]
     out
 }
 
-/// How far apart neighbours along each dimension lie when rows follow each other without gaps.
+/// How far apart neighbors along each dimension lie when rows follow each other without gaps.
 pub(super) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for d in (1..shape.len()).rev() {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_gives_what_normalising_afterwards_gives() {
+    fn folding_gives_what_normalizing_afterwards_gives() {
         let norm = BatchNorm {
             gamma: vec![1.5, -0.5],
             beta: vec![0.25, 2.0],

@@ -51,7 +51,7 @@ pub enum WeightsFault {
     /// Neither `.safetensors` nor PyTorch's nor Keras'.
     #[error("this is {kind}, not .safetensors, PyTorch's .pth or Keras' .h5: {advice}", kind = .0, advice = advice(*.0))]
     NotWeights(Lookalike),
-    /// Recognised, but the contents contradict themselves or end early.
+    /// Recognized, but the contents contradict themselves or end early.
     #[error("the file is cut short or damaged ({0}): download or copy it again")]
     Damaged(String),
     /// The pickle wants Python to call something that a state dict has no need of.
@@ -267,13 +267,13 @@ fn map(path: &Path) -> Result<Mmap, WeightsFault> {
 }
 
 fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
-    if torch::recognises_zip(bytes) {
+    if torch::recognizes_zip(bytes) {
         torch::index_zip(bytes)
-    } else if torch::recognises_legacy(bytes) {
+    } else if torch::recognizes_legacy(bytes) {
         torch::index_legacy(bytes)
-    } else if safetensors::recognises(bytes) {
+    } else if safetensors::recognizes(bytes) {
         safetensors::index(bytes)
-    } else if hdf5::recognises(bytes) {
+    } else if hdf5::recognizes(bytes) {
         hdf5::index(path, bytes.len())
     } else {
         Err(WeightsFault::NotWeights(Lookalike::of(bytes)))

@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 
 /// Whether the file starts as one: a length, then a JSON object.
-pub(super) fn recognises(file: &[u8]) -> bool {
+pub(super) fn recognizes(file: &[u8]) -> bool {
     file.get(8) == Some(&b'{')
 }
 

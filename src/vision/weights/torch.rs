@@ -26,11 +26,11 @@ const LARGEST_PICKLE: u64 = 64 << 20;
 /// Under which names training scripts put the state dict in a larger checkpoint.
 const NESTED_UNDER: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 
-pub(super) fn recognises_zip(file: &[u8]) -> bool {
+pub(super) fn recognizes_zip(file: &[u8]) -> bool {
     file.starts_with(b"PK\x03\x04")
 }
 
-pub(super) fn recognises_legacy(file: &[u8]) -> bool {
+pub(super) fn recognizes_legacy(file: &[u8]) -> bool {
     const LONG1: u8 = 0x8a;
     file.first() == Some(&0x80)
         && file.get(2..4) == Some(&[LONG1, LEGACY_MAGIC.len() as u8])
@@ -78,7 +78,7 @@ pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
         rest = &rest[pickle.len..];
         Ok(pickle)
     };
-    next()?; // the magic number, already recognised
+    next()?; // the magic number, already recognized
     let protocol = next()?;
     if protocol.root != Value::Integer(LEGACY_PROTOCOL) {
         return Err(damaged(format!("legacy protocol {:?}", protocol.root)));

@@ -66,8 +66,8 @@ fn scenes_are_varied() {
     for thing in Thing::ALL {
         near(share(&|scene| scene.main.thing == thing), 1.0 / 7.0);
     }
-    for colour in Colour::ALL {
-        near(share(&|scene| scene.main.colour == colour), 1.0 / 6.0);
+    for color in Color::ALL {
+        near(share(&|scene| scene.main.color == color), 1.0 / 6.0);
     }
     for place in Place::ALL {
         near(share(&|scene| scene.place == place), 1.0 / 6.0);
@@ -81,7 +81,7 @@ fn scenes_are_varied() {
     }
 }
 
-/// The colours a viewer would call by these names; not the painter's own.
+/// The colors a viewer would call by these names; not the painter's own.
 const SEEN_AS: [(&str, [i32; 3]); 6] = [
     ("red", [225, 30, 35]),
     ("orange", [255, 130, 10]),
@@ -91,40 +91,40 @@ const SEEN_AS: [(&str, [i32; 3]); 6] = [
     ("purple", [150, 45, 185]),
 ];
 
-/// The name of the colour that a saturated pixel comes close to.
-fn seen_colour(pixel: &image::Rgb<u8>) -> Option<&'static str> {
-    let distance = |colour: &[i32; 3]| -> i32 {
+/// The name of the color that a saturated pixel comes close to.
+fn seen_color(pixel: &image::Rgb<u8>) -> Option<&'static str> {
+    let distance = |color: &[i32; 3]| -> i32 {
         (0..3)
-            .map(|channel| (i32::from(pixel[channel]) - colour[channel]).pow(2))
+            .map(|channel| (i32::from(pixel[channel]) - color[channel]).pow(2))
             .sum()
     };
-    let near = SEEN_AS.iter().find(|(_, colour)| distance(colour) < 30 * 30);
+    let near = SEEN_AS.iter().find(|(_, color)| distance(color) < 30 * 30);
     near.map(|(name, _)| *name)
 }
 
 #[test]
-fn every_thing_shows_its_colour_and_nothing_shows_another() {
+fn every_thing_shows_its_color_and_nothing_shows_another() {
     for scene in scenes(300) {
         let picture = scene.draw(64);
-        let claimed: BTreeSet<String> = scene.groups().map(|group| named(group.colour)).collect();
+        let claimed: BTreeSet<String> = scene.groups().map(|group| named(group.color)).collect();
         for group in scene.groups() {
             for item in &group.items {
                 let (left, top, right, bottom) = bounds(item);
                 let span = |from: f32, to: f32| (from * 64.0) as u32..(to * 64.0).ceil() as u32;
                 let pixels = span(top, bottom).flat_map(|y| span(left, right).map(move |x| (x, y)));
-                let coloured = pixels
-                    .filter(|&(x, y)| seen_colour(picture.get_pixel(x, y)) == Some(&named(group.colour)))
+                let colored = pixels
+                    .filter(|&(x, y)| seen_color(picture.get_pixel(x, y)) == Some(&named(group.color)))
                     .count();
-                let share = coloured as f32 / (item.size * 64.0).powi(2);
+                let share = colored as f32 / (item.size * 64.0).powi(2);
                 assert!(share > 0.08, "{group:?}: {share}");
             }
         }
         let strange = picture
             .pixels()
-            .filter_map(seen_colour)
-            .filter(|colour| !claimed.contains(*colour))
+            .filter_map(seen_color)
+            .filter(|color| !claimed.contains(*color))
             .count();
-        assert!(strange < 12, "{claimed:?}, yet {strange} pixels of other colours");
+        assert!(strange < 12, "{claimed:?}, yet {strange} pixels of other colors");
     }
 }
 
@@ -241,17 +241,17 @@ fn dev() -> (Vec<Scene>, Vec<References>) {
 }
 
 /// What a captioner that sees everything says: the commonest wording.
-fn plain_caption(scene: &Scene, colour: impl Fn(Colour) -> Colour) -> String {
+fn plain_caption(scene: &Scene, color: impl Fn(Color) -> Color) -> String {
     let phrase = |group: &Group| {
         let count = ["", "a", "two", "three"][group.items.len()];
-        let (colour, thing) = (named(colour(group.colour)), named(group.thing));
-        let article = if count == "a" && colour == "orange" {
+        let (color, thing) = (named(color(group.color)), named(group.thing));
+        let article = if count == "a" && color == "orange" {
             "an"
         } else {
             count
         };
         let plural = if count == "a" || thing == "fish" { "" } else { "s" };
-        format!("{article} {colour} {thing}{plural}")
+        format!("{article} {color} {thing}{plural}")
     };
     let place = match scene.place {
         Place::Grass => "on the grass",
@@ -275,17 +275,17 @@ fn plain_caption(scene: &Scene, colour: impl Fn(Colour) -> Colour) -> String {
 }
 
 #[test]
-fn who_sees_scores_well_and_who_mistakes_the_colours_does_not() {
+fn who_sees_scores_well_and_who_mistakes_the_colors_does_not() {
     let (dev, references) = dev();
-    let score = |colour: fn(Colour) -> Colour| {
-        let captions: Vec<String> = dev.iter().map(|scene| plain_caption(scene, colour)).collect();
+    let score = |color: fn(Color) -> Color| {
+        let captions: Vec<String> = dev.iter().map(|scene| plain_caption(scene, color)).collect();
         bleu(&captions, &references)
     };
-    let seeing = score(|colour| colour);
-    let colour_blind = score(|colour| Colour::ALL[(colour as usize + 1) % Colour::ALL.len()]);
-    println!("BLEU-4: seeing {seeing:.3}, colour-blind {colour_blind:.3}");
+    let seeing = score(|color| color);
+    let color_blind = score(|color| Color::ALL[(color as usize + 1) % Color::ALL.len()]);
+    println!("BLEU-4: seeing {seeing:.3}, color-blind {color_blind:.3}");
     assert!(seeing >= 0.65, "{seeing}");
-    assert!(colour_blind < 0.5 * seeing, "{colour_blind}");
+    assert!(color_blind < 0.5 * seeing, "{color_blind}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::dataset::scenes::{Group, Item, Scene};
 
-/// So many things of a kind, perhaps of a colour.
+/// So many things of a kind, perhaps of a color.
 #[derive(Debug, PartialEq)]
 struct Mention {
     count: usize,
-    colour: Option<String>,
+    color: Option<String>,
     thing: String,
 }
 
@@ -42,7 +42,7 @@ impl Claims {
     /// The claims of `caption`; a word that is not understood is an error, as is bad grammar.
     pub(super) fn read(caption: &str) -> Result<Self, String> {
         let mut claims = Self::default();
-        let (mut count, mut colour, mut verb) = (None, None, None);
+        let (mut count, mut color, mut verb) = (None, None, None);
         for word in caption.split(' ') {
             match word {
                 "a" | "an" | "one" => count = Some(1),
@@ -54,7 +54,7 @@ impl Claims {
                     claims.relation = Some(word.to_owned());
                 }
                 "is" | "are" => verb = Some(word),
-                _ if COLOURS.contains(&word) => colour = Some(word.to_owned()),
+                _ if COLOURS.contains(&word) => color = Some(word.to_owned()),
                 _ if FILLERS.contains(&word) => {}
                 _ => {
                     if let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == word) {
@@ -63,8 +63,8 @@ impl Claims {
                     } else {
                         let count = count.take().ok_or(format!("no count before {word}"))?;
                         let thing = singular(word, count)?;
-                        let colour = colour.take();
-                        claims.mentions.push(Mention { count, colour, thing });
+                        let color = color.take();
+                        claims.mentions.push(Mention { count, color, thing });
                     }
                 }
             }
@@ -103,9 +103,9 @@ impl Mention {
         self.thing == named(group.thing)
             && self.count == group.items.len()
             && self
-                .colour
+                .color
                 .as_ref()
-                .is_none_or(|colour| *colour == named(group.colour))
+                .is_none_or(|color| *color == named(group.color))
     }
 }
 
@@ -142,23 +142,23 @@ fn check_articles(caption: &str) -> Result<(), String> {
 
 /// (left, top, right, bottom)
 pub(super) fn bounds(item: &Item) -> (f32, f32, f32, f32) {
-    let (half, (x, y)) = (item.size / 2.0, item.centre);
+    let (half, (x, y)) = (item.size / 2.0, item.center);
     (x - half, y - half, x + half, y + half)
 }
 
-fn mean_centre(group: &Group) -> (f32, f32) {
+fn mean_center(group: &Group) -> (f32, f32) {
     let count = group.items.len() as f32;
     let sum = |of: fn(&Item) -> f32| group.items.iter().map(of).sum::<f32>();
     (
-        sum(|item| item.centre.0) / count,
-        sum(|item| item.centre.1) / count,
+        sum(|item| item.center.0) / count,
+        sum(|item| item.center.1) / count,
     )
 }
 
 /// Whether every item of `first` lies wholly on the side of `second` that is claimed, and the two groups
 /// are further apart in that direction than in the other.
 fn related(first: &Group, relation: &str, second: &Group) -> bool {
-    let (from, to) = (mean_centre(first), mean_centre(second));
+    let (from, to) = (mean_center(first), mean_center(second));
     let (right, down) = (to.0 - from.0, to.1 - from.1);
     let every = |holds: fn(&Item, &Item) -> bool| {
         let mut pairs = first

@@ -35,7 +35,7 @@ fn reads_what_python_wrote() {
 }
 
 #[test]
-fn newer_protocols_frame_and_memoise() {
+fn newer_protocols_frame_and_memoize() {
     // `pickle.dumps(collections.OrderedDict(a=1), 4)` of CPython 3.11.
     let bytes = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\
         \x94\x93\x94)R\x94\x8c\x01a\x94K\x01s.";

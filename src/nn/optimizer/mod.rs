@@ -49,7 +49,7 @@ impl Default for AdamSettings {
     }
 }
 
-/// Running moments of one parameter's gradient, of the parameter's shape; see [`OptimiserKernel::Moment`].
+/// Running moments of one parameter's gradient, of the parameter's shape; see [`OptimizerKernel::Moment`].
 #[derive(Clone, Debug)]
 pub struct Moments<M> {
     /// Mean of the gradient.
@@ -58,7 +58,7 @@ pub struct Moments<M> {
     pub second: M,
 }
 
-/// The Adam optimiser over a fixed list of parameters.
+/// The Adam optimizer over a fixed list of parameters.
 #[derive(Clone, Debug)]
 pub struct Adam<D: Backend> {
     /// What stays the same.
@@ -87,7 +87,7 @@ pub struct Update {
 }
 
 /// The element-wise work of [`Adam`].
-pub trait OptimiserKernel: Pace {
+pub trait OptimizerKernel: Pace {
     /// What a running moment is kept in: a matrix, or whatever can be written to in place.
     type Moment: Clone + fmt::Debug;
 
@@ -254,7 +254,7 @@ impl<D: Backend> Adam<D> {
     }
 }
 
-/// [`OptimiserKernel::try_gradient_norm`] composed of dfdx operations: nothing leaves the device.
+/// [`OptimizerKernel::try_gradient_norm`] composed of dfdx operations: nothing leaves the device.
 pub fn composed_norm<D: Backend>(
     gradients: &mut Gradients<f32, D>,
     values: &[&Matrix<D>],
@@ -271,7 +271,7 @@ pub fn composed_norm<D: Backend>(
     squares.map(Scalar::<D>::try_sqrt).transpose()
 }
 
-/// [`OptimiserKernel::try_average`], composed of dfdx operations.
+/// [`OptimizerKernel::try_average`], composed of dfdx operations.
 #[cfg(any(test, feature = "cuda"))]
 fn composed_average<D: Backend>(
     average: &mut Matrix<D>,

@@ -15,12 +15,12 @@ const LEAST_DEVIATION: f64 = 0.01;
 
 /// The mean of every channel and one over its deviation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standardisation {
+pub struct Standardization {
     pub(super) mean: Vec<f32>,
     pub(super) scale: Vec<f32>,
 }
 
-impl Standardisation {
+impl Standardization {
     /// Changes nothing.
     pub(super) fn identity(channels: usize) -> Self {
         Self {
@@ -36,10 +36,10 @@ impl Standardisation {
         for places in places.chunks(CHUNK) {
             moments.count(&inputs.read(places));
         }
-        moments.standardisation()
+        moments.standardization()
     }
 
-    /// Standardises `features`, `[.., channels]`.
+    /// Standardizes `features`, `[.., channels]`.
     pub(super) fn apply(&self, features: &mut [f32]) {
         for region in features.chunks_exact_mut(self.mean.len()) {
             for ((value, mean), scale) in region.iter_mut().zip(&self.mean).zip(&self.scale) {
@@ -80,14 +80,14 @@ impl ChannelMoments {
         }
     }
 
-    fn standardisation(self) -> Standardisation {
+    fn standardization(self) -> Standardization {
         let Self {
             origin,
             sums,
             regions,
         } = self;
         let Some(origin) = origin else {
-            return Standardisation::identity(sums.len());
+            return Standardization::identity(sums.len());
         };
         let variance = |[sum, squares]: &[f64; 2]| {
             let mean = sum / regions;
@@ -95,10 +95,10 @@ impl ChannelMoments {
         };
         let mean_variance = sums.iter().map(variance).sum::<f64>() / sums.len() as f64;
         if mean_variance == 0.0 {
-            return Standardisation::identity(sums.len());
+            return Standardization::identity(sums.len());
         }
         let least = LEAST_DEVIATION * mean_variance.sqrt();
-        Standardisation {
+        Standardization {
             mean: origin
                 .iter()
                 .zip(&sums)
@@ -117,10 +117,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn standardised(values: Vec<f32>, channels: usize) -> Vec<f32> {
+    fn standardized(values: Vec<f32>, channels: usize) -> Vec<f32> {
         let mut features = values.clone();
         let photos = values.len() / channels;
-        Standardisation::of(&PhotoInputs::in_memory(values, channels), photos, channels).apply(&mut features);
+        Standardization::of(&PhotoInputs::in_memory(values, channels), photos, channels).apply(&mut features);
         features
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let values: Vec<f32> = (0..1000)
             .flat_map(|n| [7.0, n as f32, 3.0 + 1e-4 * (n % 2) as f32])
             .collect();
-        let features = standardised(values, 3);
+        let features = standardized(values, 3);
         for region in features.chunks_exact(3) {
             assert_eq!(region[0], 0.0);
             assert!(region[2].abs() < 0.1, "{region:?}");
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn photos_all_alike_are_left_as_they_are() {
         let alike = [1.0, -2.0].repeat(5);
-        assert_eq!(standardised(alike.clone(), 2), alike);
+        assert_eq!(standardized(alike.clone(), 2), alike);
     }
 
     proptest! {
@@ -151,7 +151,7 @@ mod tests {
             let channels = 3;
             let regions = values.len() / channels;
             let shifted: Vec<f32> = values[..regions * channels].iter().map(|value| value + offset).collect();
-            let features = standardised(shifted, channels);
+            let features = standardized(shifted, channels);
             for channel in 0..channels {
                 let values: Vec<f64> =
                     features.iter().skip(channel).step_by(channels).map(|&value| f64::from(value)).collect();

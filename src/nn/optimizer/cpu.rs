@@ -4,7 +4,7 @@
 //! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out. Its new values are
 //! written over the gradient, whose vector dfdx takes without another copy.
 
-use super::{Change, Matrix, OptimiserKernel, Update};
+use super::{Change, Matrix, OptimizerKernel, Update};
 use crate::nn::host::{scratch, take_gradient, values};
 use crate::nn::pace::Figure;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 /// Elements a thread takes at a time.
 const PIECE: usize = 1 << 14;
 
-impl OptimiserKernel for Cpu {
+impl OptimizerKernel for Cpu {
     type Moment = Vec<f32>;
 
     fn try_moment(matrix: &Matrix<Self>) -> Result<Vec<f32>, CpuError> {

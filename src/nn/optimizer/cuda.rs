@@ -25,7 +25,7 @@ pub enum CudaMoment {
 }
 
 #[cfg(feature = "cuda")]
-impl super::OptimiserKernel for Cuda {
+impl super::OptimizerKernel for Cuda {
     type Moment = CudaMoment;
 
     fn try_moment(values: &Matrix<Self>) -> DeviceResult<Self, CudaMoment> {
