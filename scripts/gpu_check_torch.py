@@ -15,7 +15,7 @@ from networks_torch import NETWORKS
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-PHOTOS, CAPTIONS, HIDDEN, WORDS, CHANNELS = 64, 256, 512, 7337, 512
+IMAGES, CAPTIONS, HIDDEN, WORDS, CHANNELS = 64, 256, 512, 7337, 512
 WARM_UP, START, FIRST_WORD = 3, 1, 4
 
 
@@ -37,18 +37,18 @@ def rate(rounds, work):
 
 def features(name, rounds):
     network = NETWORKS[name]().eval().cuda().to(memory_format=torch.channels_last)
-    photos = (torch.rand(PHOTOS, 3, 224, 224) * 2 - 1).contiguous(memory_format=torch.channels_last)
+    images = (torch.rand(IMAGES, 3, 224, 224) * 2 - 1).contiguous(memory_format=torch.channels_last)
 
     def work():
         with torch.inference_mode():
-            network(photos.cuda()).mean((2, 3)).cpu()
-        return PHOTOS
+            network(images.cuda()).mean((2, 3)).cpu()
+        return IMAGES
 
     return rate(rounds, work)
 
 
 class Decoder(nn.Module):
-    """Merge: the photo is added to what the LSTM says. Inject: it is the LSTM's first word."""
+    """Merge: the image is added to what the LSTM says. Inject: it is the LSTM's first word."""
 
     def __init__(self, kind):
         super().__init__()
@@ -65,7 +65,7 @@ class Decoder(nn.Module):
         if self.kind == "merge":
             image = torch.relu(self.image(self.dropout(features)))
             text = self.lstm(PackedSequence(words, batch.sizes))[0].data
-            return self.output(self.dropout(torch.relu(self.joint(image[batch.photo_of_rows] + text))))
+            return self.output(self.dropout(torch.relu(self.joint(image[batch.image_of_rows] + text))))
         sizes = torch.cat([batch.sizes[:1], batch.sizes])
         text = self.lstm(PackedSequence(torch.cat([self.image(features), words]), sizes))[0].data
         return self.output(self.dropout(text[CAPTIONS:]))
@@ -80,18 +80,18 @@ class Batch:
         inputs = pack_sequence([torch.cat([torch.tensor([START]), words[:-1]]) for words in targets])
         self.inputs, self.sizes = inputs.data.cuda(), inputs.batch_sizes
         self.targets = pack_sequence(targets).data.cuda()
-        self.photo_of_rows = torch.cat([torch.arange(live) for live in self.sizes.tolist()]).cuda()
+        self.image_of_rows = torch.cat([torch.arange(live) for live in self.sizes.tolist()]).cuda()
 
 
 def training(kind, rounds):
     model, batch = Decoder(kind).cuda(), Batch()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
-    photos = torch.rand(CAPTIONS, CHANNELS)
+    images = torch.rand(CAPTIONS, CHANNELS)
 
     def work():
         optimizer.zero_grad(set_to_none=True)
-        loss_of(model(photos.cuda(), batch), batch.targets).backward()
+        loss_of(model(images.cuda(), batch), batch.targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         return len(batch.targets)

@@ -2,7 +2,7 @@
 //!
 //! # A map of the crate
 //!
-//! Work flows one way: photo and captions -> tokens and features -> decoder -> captions -> scores.
+//! Work flows one way: image and captions -> tokens and features -> decoder -> captions -> scores.
 //!
 //! | module | what lives there |
 //! | --- | --- |
@@ -40,11 +40,11 @@
 //! assert_eq!(references[0].join(" "), "two dogs run on the beach");
 //! let vocabulary = Vocabulary::build(references.iter().map(Vec::as_slice), 1);
 //!
-//! // A decoder reads a photo's features, here random ones, and writes. This one has learned nothing yet.
+//! // A decoder reads an image's features, here random ones, and writes. This one has learned nothing yet.
 //! let cpu = Cpu::default();
 //! let shape = DecoderShape { channels: 8, vocabulary: vocabulary.len() };
 //! let decoder = build(&cpu, &DecoderSettings::default(), shape, &mut random_stream(1, "weights", 0))?;
-//! let features = cpu.sample_normal_like(&(1, 1, 8)); // [photos, regions, channels]
+//! let features = cpu.sample_normal_like(&(1, 1, 8)); // [images, regions, channels]
 //! let search = SearchSettings { beam: 3, maximum_length: 6, ..Default::default() };
 //! let found = write_captions(decoder.as_ref(), features, &search)?;
 //! let hypothesis = vocabulary.decode(&found[0][0].tokens);

@@ -10,8 +10,8 @@ use std::process::Output;
 use std::slice;
 
 use assert_cmd::Command;
-use cutline::captioning::{EncoderSpec, Member, Model, ModelSpec, NGramTable, PhotoInputs, save};
-use cutline::dataset::{DataSet, Photo, PrepareSettings, Source, Split, prepare};
+use cutline::captioning::{EncoderSpec, ImageInputs, Member, Model, ModelSpec, NGramTable, save};
+use cutline::dataset::{DataSet, Image, PrepareSettings, Source, Split, prepare};
 use cutline::decoder::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
 use cutline::metrics::{Example, score};
@@ -28,7 +28,7 @@ const COLOURS: [(&str, [u8; 3]); 4] = [
     ("blue", [30, 40, 230]),
     ("white", [250, 250, 250]),
 ];
-const DEV_PHOTOS: usize = 24;
+const DEV_IMAGES: usize = 24;
 
 /// A working directory with the data set `squares` and the run `squares-001`.
 struct Place {
@@ -63,7 +63,7 @@ impl Place {
         self.root().find_run("squares-001").unwrap()
     }
 
-    fn photo(&self, number: usize) -> PathBuf {
+    fn image(&self, number: usize) -> PathBuf {
         self.directory.path().join(format!("source/{number}.png"))
     }
 
@@ -109,8 +109,8 @@ fn text(path: &Path) -> &str {
 /// Squares of one color on a gray ground, at places of their own.
 fn squares(source: &Path, data: &Path) -> DataSet {
     fs::create_dir(source).unwrap();
-    let mut captions = "photo,caption,split\n".to_owned();
-    for number in 0..2 * DEV_PHOTOS {
+    let mut captions = "image,caption,split\n".to_owned();
+    for number in 0..2 * DEV_IMAGES {
         let (name, color) = COLOURS[number % COLOURS.len()];
         let corner = (number / COLOURS.len()) as u32;
         image::RgbImage::from_fn(24, 20, |x, y| {
@@ -119,7 +119,7 @@ fn squares(source: &Path, data: &Path) -> DataSet {
         })
         .save(source.join(format!("{number}.png")))
         .unwrap();
-        let split = if number < DEV_PHOTOS { "dev" } else { "train" };
+        let split = if number < DEV_IMAGES { "dev" } else { "train" };
         for caption in [
             format!("a {name} square on gray"),
             format!("on gray there is a {name} square"),
@@ -172,7 +172,7 @@ fn make_run(root: &Root, name: &str, data: &Path, data_set: &DataSet, scale: f32
     record.save(&run.config()).unwrap();
 }
 
-/// Weights at which the untrained decoder says different things of different photos.
+/// Weights at which the untrained decoder says different things of different images.
 const OPINIONATED: f32 = 6.0;
 
 mod evaluate {
@@ -182,7 +182,7 @@ mod evaluate {
     fn the_report_scores_the_captions_it_lists() {
         let place = Place::new(OPINIONATED);
         let report = place.report(&[]);
-        assert_eq!(report.figures.photos, DEV_PHOTOS);
+        assert_eq!(report.figures.images, DEV_IMAGES);
         assert!(report.figures.diversity.distinct_captions > 2);
         let words = |caption: &String| caption.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let captions: Vec<_> = report.captions.iter().map(|row| words(&row.caption)).collect();
@@ -234,22 +234,22 @@ mod evaluate {
             "evaluate",
             "squares-001",
             "--out",
-            text(&place.photo(0).with_extension("json")),
+            text(&place.image(0).with_extension("json")),
         ]);
         for part in [
             "metric    score",
             "CIDEr-D",
-            "24 photos of squares, dev split; best checkpoint; beam 3",
-            "commonest caption   100.0 % of photos",
+            "24 images of squares, dev split; best checkpoint; beam 3",
+            "commonest caption   100.0 % of images",
             "this captioner has collapsed:",
-            "100 % of the photos got the same caption",
+            "100 % of the images got the same caption",
             "it was trained too little",
             "reference: a red square on gray",
         ] {
             assert!(told.contains(part), "{part}:\n{told}");
         }
         assert!(!told.contains('\u{1b}'));
-        let written = fs::read_to_string(place.photo(0).with_extension("json")).unwrap();
+        let written = fs::read_to_string(place.image(0).with_extension("json")).unwrap();
         let written: Report = serde_json::from_str(&written).unwrap();
         assert_eq!(written.figures.diversity.commonest_share, 1.0);
     }
@@ -270,8 +270,8 @@ mod evaluate {
     #[test]
     fn attention_is_asked_of_decoders_that_attend() {
         let place = Place::new(OPINIONATED);
-        let photo = place.photo(0);
-        let error = place.fails(&["caption", "squares-001", text(&photo), "--attention"]);
+        let image = place.image(0);
+        let error = place.fails(&["caption", "squares-001", text(&image), "--attention"]);
         assert!(
             error.contains("where squares-001 looks cannot be shown"),
             "{error}"
@@ -293,14 +293,14 @@ mod evaluate {
             "{error}"
         );
         let error = place.fails(&["evaluate", "squares-001", "--split", "test"]);
-        assert!(error.contains("the test split has no photos"), "{error}");
+        assert!(error.contains("the test split has no images"), "{error}");
 
         let run = place.run_directory();
         let whole = fs::read(run.best()).unwrap();
         fs::write(run.best(), &whole[..whole.len() / 2]).unwrap();
         for subcommand in ["evaluate", "caption"] {
-            let photo = place.photo(0);
-            let arguments = [subcommand, "squares-001", text(&photo)];
+            let image = place.image(0);
+            let arguments = [subcommand, "squares-001", text(&image)];
             let error = place.fails(&arguments[..if subcommand == "caption" { 3 } else { 2 }]);
             assert!(
                 error.contains("best.safetensors: not a whole checkpoint"),
@@ -351,15 +351,15 @@ mod ensembles {
     }
 
     #[test]
-    fn any_photo_gets_the_caption_that_the_ensemble_is_evaluated_with() {
+    fn any_image_gets_the_caption_that_the_ensemble_is_evaluated_with() {
         let place = Place::with_another_run(OPINIONATED);
         let report = place.report(&["--with", "squares-002"]);
-        let photo = place
+        let image = place
             .directory
             .path()
             .join("source")
-            .join(&report.captions[5].photo);
-        let line = place.succeeds(&["caption", "squares-001", text(&photo), "--with", "squares-002"]);
+            .join(&report.captions[5].image);
+        let line = place.succeeds(&["caption", "squares-001", text(&image), "--with", "squares-002"]);
         let (_, caption) = line.trim_end().split_once('\t').unwrap();
         assert_eq!(caption, report.captions[5].caption);
     }
@@ -396,13 +396,13 @@ mod consensus {
 
     pub(super) fn write_ngrams(place: &Place) {
         let data_set = DataSet::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
-        let encode = |photo: &Photo| {
-            let captions = photo.captions.iter();
+        let encode = |image: &Image| {
+            let captions = image.captions.iter();
             captions
                 .map(|caption| data_set.vocabulary.encode(&caption.tokens))
                 .collect()
         };
-        let captions: Vec<Vec<Vec<u32>>> = data_set.photos(Split::Train).map(encode).collect();
+        let captions: Vec<Vec<Vec<u32>>> = data_set.images(Split::Train).map(encode).collect();
         NGramTable::of(captions.iter().map(Vec::as_slice))
             .write(&place.run_directory().ngrams())
             .unwrap();
@@ -415,12 +415,12 @@ mod consensus {
         let (plain, report) = (place.report(&["--beam", "8"]), place.report(&ON));
         assert_eq!(report.search.consensus, 1.0);
         assert_ne!(plain.captions, report.captions);
-        let photo = place
+        let image = place
             .directory
             .path()
             .join("source")
-            .join(&report.captions[5].photo);
-        let line = place.succeeds(&[&["caption", "squares-001", text(&photo)][..], &ON].concat());
+            .join(&report.captions[5].image);
+        let line = place.succeeds(&[&["caption", "squares-001", text(&image)][..], &ON].concat());
         let (_, caption) = line.trim_end().split_once('\t').unwrap();
         assert_eq!(caption, report.captions[5].caption);
     }
@@ -438,7 +438,7 @@ mod consensus {
                 "{error}"
             );
         }
-        fs::write(place.run_directory().ngrams(), "24 photos, 1 n-grams\n99 2\n").unwrap();
+        fs::write(place.run_directory().ngrams(), "24 images, 1 n-grams\n99 2\n").unwrap();
         let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
         assert!(error.contains("ngrams.txt, line 2 is of a token that"), "{error}");
         place.report(&["--beam", "8"]);
@@ -518,9 +518,9 @@ mod sweeps {
         let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
         let directory = run.data_set_directory(&place.root()).unwrap();
         let data_set = DataSet::load(&directory).unwrap();
-        let photos: Vec<&Photo> = data_set.photos(Split::Dev).collect();
+        let images: Vec<&Image> = data_set.images(Split::Dev).collect();
         let encoder = &run.model.spec().encoder;
-        let inputs = PhotoInputs::open(encoder, &directory, photos.iter().copied()).unwrap();
+        let inputs = ImageInputs::open(encoder, &directory, images.iter().copied()).unwrap();
         let member = Member {
             model: &run.model,
             inputs: &inputs,
@@ -535,7 +535,7 @@ mod sweeps {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            let sweep = Sweep::new(&photos, &run.vocabulary, None);
+            let sweep = Sweep::new(&images, &run.vocabulary, None);
             sweep.run(
                 slice::from_ref(&member),
                 &run.record.settings.search,
@@ -578,20 +578,20 @@ mod caption {
     use super::*;
 
     #[test]
-    fn a_photo_of_the_data_set_gets_the_caption_that_it_is_evaluated_with() {
+    fn an_image_of_the_data_set_gets_the_caption_that_it_is_evaluated_with() {
         let place = Place::new(OPINIONATED);
         let report = place.report(&[]);
-        let photos: Vec<PathBuf> = report
+        let images: Vec<PathBuf> = report
             .captions
             .iter()
-            .map(|row| place.directory.path().join("source").join(&row.photo))
+            .map(|row| place.directory.path().join("source").join(&row.image))
             .collect();
         let arguments: Vec<&str> = ["caption", "squares-001", "--json"]
             .into_iter()
-            .chain(photos.iter().map(|photo| text(photo)))
+            .chain(images.iter().map(|image| text(image)))
             .collect();
         let lines = place.succeeds(&arguments);
-        assert_eq!(lines.lines().count(), DEV_PHOTOS);
+        assert_eq!(lines.lines().count(), DEV_IMAGES);
         for (line, row) in lines.lines().zip(&report.captions) {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
             assert_eq!(object["caption"], row.caption.as_str());
@@ -605,12 +605,12 @@ mod caption {
     #[test]
     fn piped_it_is_a_path_a_tab_and_a_caption() {
         let place = Place::new(OPINIONATED);
-        let photo = place.photo(3);
-        let lines = place.succeeds(&["caption", "squares-001", text(&photo), "--seed", "4"]);
+        let image = place.image(3);
+        let lines = place.succeeds(&["caption", "squares-001", text(&image), "--seed", "4"]);
         let (path, caption) = lines.trim_end().split_once('\t').unwrap();
-        assert_eq!(path, text(&photo));
+        assert_eq!(path, text(&image));
         assert!(!caption.is_empty());
-        let others = [text(&photo), text(&place.photo(5)), text(&photo)].map(str::to_owned);
+        let others = [text(&image), text(&place.image(5)), text(&image)].map(str::to_owned);
         let arguments = [
             "caption",
             "squares-001",
@@ -630,11 +630,11 @@ mod caption {
     }
 
     #[test]
-    fn what_is_no_photo_is_named_and_the_others_are_captioned() {
+    fn what_is_no_image_is_named_and_the_others_are_captioned() {
         let place = Place::new(OPINIONATED);
         let notes = place.directory.path().join("notes\u{1b}[2J.jpg");
         fs::write(&notes, "these are notes, not pixels\n").unwrap();
-        let (one, other) = (place.photo(0), place.photo(1));
+        let (one, other) = (place.image(0), place.image(1));
         let output = place.cutline(&["caption", "squares-001", text(&one), text(&notes), text(&other)]);
         assert_eq!(output.status.code(), Some(1));
         let lines = String::from_utf8(output.stdout.clone()).unwrap();
@@ -648,7 +648,7 @@ mod caption {
             error.contains("[2J.jpg") && error.contains("not a picture"),
             "{error}"
         );
-        assert!(error.contains("1 of 3 photos could not be read"), "{error}");
+        assert!(error.contains("1 of 3 images could not be read"), "{error}");
         assert!(!error.contains('\u{1b}'));
     }
 
@@ -661,13 +661,13 @@ mod caption {
             let line = place.succeeds(&["caption", "squares-001", "--json", text(&copy)]);
             serde_json::from_str::<serde_json::Value>(&line).unwrap()["references"].clone()
         };
-        fs::copy(place.photo(0), &copy).unwrap();
+        fs::copy(place.image(0), &copy).unwrap();
         assert_eq!(references()[0], "a red square on gray");
-        fs::copy(place.photo(1), &copy).unwrap();
+        fs::copy(place.image(1), &copy).unwrap();
         assert_eq!(
             references(),
             serde_json::Value::Null,
-            "another photo of the same name"
+            "another image of the same name"
         );
     }
 }

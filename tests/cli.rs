@@ -63,7 +63,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn photo(directory: &TempDir, name: &str) -> PathBuf {
+fn image(directory: &TempDir, name: &str) -> PathBuf {
     let path = directory.path().join(name);
     let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
     pixels.save(&path).unwrap();
@@ -210,7 +210,7 @@ mod usage {
 
     #[test]
     fn an_unknown_flag_ends_with_2() {
-        assert!(fails_with(&["show", "--color", "photo.jpg"], 2).contains("--color"));
+        assert!(fails_with(&["show", "--color", "image.jpg"], 2).contains("--color"));
         assert!(fails_with(&["shwo"], 2).contains("show"));
     }
 
@@ -239,9 +239,9 @@ mod show {
             ("a.gif", "GIF"),
             ("a.webp", "WebP"),
         ] {
-            let photo = photo(&place, name);
-            let output = cutline(&["show", text(&photo)]);
-            assert_eq!(out(&output), format!("{}: 64 x 48, {format}\n", text(&photo)));
+            let image = image(&place, name);
+            let output = cutline(&["show", text(&image)]);
+            assert_eq!(out(&output), format!("{}: 64 x 48, {format}\n", text(&image)));
             assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
         }
     }
@@ -249,21 +249,21 @@ mod show {
     #[test]
     fn a_file_name_cannot_steer_the_terminal() {
         let place = TempDir::new().unwrap();
-        let photo = photo(&place, "a\u{1b}[2J\u{202e}.png");
-        let shown = out(&cutline(&["show", text(&photo)]));
+        let image = image(&place, "a\u{1b}[2J\u{202e}.png");
+        let shown = out(&cutline(&["show", text(&image)]));
         assert!(
             shown.ends_with("a\u{fffd}[2J\u{fffd}.png: 64 x 48, PNG\n"),
             "{shown:?}"
         );
-        std::fs::write(&photo, "").unwrap();
-        let error = fails_with(&["show", text(&photo)], 1);
+        std::fs::write(&image, "").unwrap();
+        let error = fails_with(&["show", text(&image)], 1);
         assert!(!error.chars().any(|c| c != '\n' && c.is_control()), "{error:?}");
     }
 
     #[test]
-    fn what_is_no_photo_is_named_with_the_reason() {
+    fn what_is_no_image_is_named_with_the_reason() {
         let place = TempDir::new().unwrap();
-        let whole = std::fs::read(photo(&place, "whole.jpg")).unwrap();
+        let whole = std::fs::read(image(&place, "whole.jpg")).unwrap();
         let cases = [
             (
                 write(&place, "notes.jpg", "these are notes, not pixels\n"),
@@ -324,14 +324,14 @@ mod score {
             lines[1]
         );
         assert_eq!(lines.len(), 8, "{table}");
-        assert_eq!(lines[7], "2 photos");
+        assert_eq!(lines[7], "2 images");
     }
 
     #[test]
     fn prints_json_that_says_the_same_twice() {
         let first = score(REFERENCES, HYPOTHESES, &["--json"]);
         let json: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
-        assert_eq!(json["photos"], 2);
+        assert_eq!(json["images"], 2);
         let bleu_1 = json["bleu"][0].as_f64().unwrap();
         assert!(
             (bleu_1 - 8.0 / 9.0 * (1.0_f64 - 11.0 / 9.0).exp()).abs() < 1e-6,
@@ -391,7 +391,7 @@ mod score {
             let error = refused(references, hypotheses);
             assert!(error.contains(reason), "{error}");
             assert!(
-                error.contains("\nhint: ") && error.contains("look like {\"photo-1\": "),
+                error.contains("\nhint: ") && error.contains("look like {\"image-1\": "),
                 "{error}"
             );
         }
@@ -413,12 +413,12 @@ mod compare {
     use super::*;
     use serde_json::json;
 
-    /// Captions of photos of which every one shows something else.
+    /// Captions of images of which every one shows something else.
     const RIGHT: fn(usize) -> String = |number| format!("a thing{number} lies on the place{number} today");
     const SAME: fn(usize) -> String = |_| RIGHT(1);
 
     /// Writes the report of an evaluation as it lies in a run, under the name that the run had then.
-    fn evaluated(root: &Path, run: &str, evaluation: &str, photos: usize, caption: fn(usize) -> String) {
+    fn evaluated(root: &Path, run: &str, evaluation: &str, images: usize, caption: fn(usize) -> String) {
         let scores = json!({"bleu": [0.0, 0.0, 0.0, 0.0], "rouge_l": 0.0, "cider_d": 0.0});
         let with_scores = |mut value: serde_json::Value| {
             value
@@ -427,9 +427,9 @@ mod compare {
                 .extend(scores.as_object().unwrap().clone());
             value
         };
-        let photo = |number: usize| {
+        let image = |number: usize| {
             with_scores(json!({
-                "photo": format!("{number}.png"),
+                "image": format!("{number}.png"),
                 "caption": caption(number),
                 "log_probability": -1.0,
                 "references": [RIGHT(number)],
@@ -439,7 +439,7 @@ mod compare {
         let report = with_scores(json!({
             "run": "its former name", "checkpoint": "best", "data_set": "things", "data_hash": "", "split": "dev",
             "search": {},
-            "photos": photos,
+            "images": images,
             "intervals_95": {"bleu": [zero, zero, zero, zero], "rouge_l": zero, "cider_d": zero},
             "diversity": {
                 "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
@@ -452,7 +452,7 @@ mod compare {
                 "token_log_probability": -1.0, "uniform_log_probability": -5.0,
             },
             "collapse": null,
-            "captions": (0..photos).map(photo).collect::<Vec<_>>(),
+            "captions": (0..images).map(image).collect::<Vec<_>>(),
         }));
         let run = root.join("checkpoints").join(run);
         let evaluation = run.join("evaluations").join(evaluation);
@@ -541,7 +541,7 @@ mod streams {
 
     #[test]
     fn pipes_get_no_escapes_unless_asked_for() {
-        let failing = ["show", "no-such-photo.jpg"];
+        let failing = ["show", "no-such-image.jpg"];
         assert!(!has_escapes(&cutline(&failing)));
         assert!(!has_escapes(&cutline(&["--help"])));
         assert!(!has_escapes(

@@ -25,18 +25,18 @@ fn source(place: &Path, format: Format) -> Source {
 
 fn captions(reading: &Reading, split: Option<Split>) -> usize {
     reading
-        .photos
+        .images
         .iter()
-        .filter(|photo| photo.split == split)
-        .map(|photo| photo.captions.len())
+        .filter(|image| image.split == split)
+        .map(|image| image.captions.len())
         .sum()
 }
 
 fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (DataSet, Report) {
     let target = tempfile::tempdir().unwrap();
     let home = target.path().join("flickr8k");
-    let decode = |photo: &Path| {
-        image::ImageReader::open(photo)
+    let decode = |image: &Path| {
+        image::ImageReader::open(image)
             .map(drop)
             .map_err(|error| error.to_string())
     };
@@ -46,7 +46,7 @@ fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (Da
 }
 
 #[test]
-fn the_three_forms_hold_the_same_photos_and_captions() {
+fn the_three_forms_hold_the_same_images_and_captions() {
     let Some(place) = flickr8k() else { return };
     let read = |format| source(&place, format).read().unwrap();
     let [karpathy, tokens, kaggle] = [Format::Karpathy, Format::Flickr8k, Format::Kaggle].map(read);
@@ -55,20 +55,20 @@ fn the_three_forms_hold_the_same_photos_and_captions() {
         assert_eq!(captions(reading, Some(Split::Train)), 30_000);
         assert_eq!(captions(reading, Some(Split::Dev)), 5_000);
         let train = reading
-            .photos
+            .images
             .iter()
-            .filter(|photo| photo.split == Some(Split::Train));
-        assert_eq!((train.count(), reading.photos.len()), (6_000, 7_000));
+            .filter(|image| image.split == Some(Split::Train));
+        assert_eq!((train.count(), reading.images.len()), (6_000, 7_000));
     }
     assert_eq!(captions(&kaggle, None), 35_000);
     for reading in [&karpathy, &tokens, &kaggle] {
         assert!(reading.problems.is_empty(), "{:?}", reading.problems);
         assert!(
             reading
-                .photos
+                .images
                 .iter()
-                .map(|photo| &photo.key)
-                .eq(karpathy.photos.iter().map(|photo| &photo.key))
+                .map(|image| &image.key)
+                .eq(karpathy.images.iter().map(|image| &image.key))
         );
     }
     let recognized = Source::at(&place).read().unwrap();
@@ -99,17 +99,17 @@ fn prepared_figures_are_those_of_an_independent_count() {
     let unknown = report.splits[&Split::Train].words;
     assert_eq!((unknown.tokens, unknown.unknown), (323_517, 8_341));
     assert_eq!(report.counts[&ProblemKind::DuplicateCaption], 18);
-    assert_eq!(report.counts[&ProblemKind::DuplicatePhoto], 1);
+    assert_eq!(report.counts[&ProblemKind::DuplicateImage], 1);
 
     assert_eq!(karpathy.hash, tokens.hash);
     assert_eq!(drawn.splits_from, SplitsFrom::Drawn);
     assert_eq!(
-        Split::ALL.map(|split| kaggle.photos(split).count()),
+        Split::ALL.map(|split| kaggle.images(split).count()),
         [5_600, 700, 700]
     );
     assert_eq!(report.splits[&Split::Train].captions, 30_000);
     assert_eq!(report.splits[&Split::Dev].captions, 5_000);
-    assert_eq!(report.counts[&ProblemKind::UndecodablePhoto], 0);
+    assert_eq!(report.counts[&ProblemKind::UndecodableImage], 0);
 }
 
 #[test]
@@ -127,10 +127,10 @@ fn the_oddities_of_the_full_set_are_listed() {
     };
     let home = directory.path().join("odd");
     let (data_set, report) = prepare(&PrepareSettings::default(), &odd, &home, &|_| Ok(()), &|_| ()).unwrap();
-    assert_eq!(data_set.photos.len(), 6_000);
-    assert_eq!(report.counts[&ProblemKind::PhotoWithoutSplit], 1_000);
+    assert_eq!(data_set.images.len(), 6_000);
+    assert_eq!(report.counts[&ProblemKind::ImageWithoutSplit], 1_000);
     assert_eq!(report.counts[&ProblemKind::TornLine], 1);
-    let [lost] = report.problems.of(ProblemKind::CaptionWithoutPhoto) else {
+    let [lost] = report.problems.of(ProblemKind::CaptionWithoutImage) else {
         panic!("{:?}", report.counts)
     };
     assert_eq!(lost.place, "2258277193_586949ec62.jpg.1");

@@ -385,7 +385,7 @@ mod the_checker {
         let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
         assert_eq!(
             told,
-            ["src/text/mod.rs:3: `text` imports `dataset`, but may import only config, files, nearest"]
+            ["src/text/mod.rs:3: `text` imports `data`, but may import only config, files, suggest"]
         );
     }
 
@@ -436,12 +436,12 @@ mod the_checker {
             ),
             [2]
         );
-        assert_eq!(lines("nn::lstm::cpu", "use super::super::decoder;"), []);
-        let in_tests = "mod tests {\n    use super::decoder;\n    fn f() { super::super::decoder::f() }\n}";
+        assert_eq!(lines("nn::lstm::cpu", "use super::super::decoders;"), []);
+        let in_tests = "mod tests {\n    use super::decoders;\n    fn f() { super::super::decoders::f() }\n}";
         assert_eq!(lines("nn", in_tests), [3]);
-        let after_tests = "mod tests { const OPEN: char = '{'; }\nuse super::decoder;";
+        let after_tests = "mod tests { const OPEN: char = '{'; }\nuse super::decoders;";
         assert_eq!(lines("nn", after_tests), [2]);
-        assert_eq!(lines("captioning", "use super::decoder;"), []);
+        assert_eq!(lines("captioning", "use super::decoders;"), []);
     }
 
     #[test]

@@ -1,22 +1,22 @@
-//! Features of real photos against those of independent implementations (Keras, torchvision, timm).
+//! Features of real images against those of independent implementations (Keras, torchvision, timm).
 //!
 //! Needs files that are not part of this repository: `CUTLINE_WEIGHTS`, a folder with published weights and
-//! `reference.safetensors` (tensors `network/photo/what`), and `CUTLINE_FLICKR8K`, a folder with `images/`.
+//! `reference.safetensors` (tensors `network/image/what`), and `CUTLINE_FLICKR8K`, a folder with `images/`.
 //! Skipped where they are unset.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use cutline::nn::Images;
 use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm, MapShape};
-use cutline::vision::photo;
+use cutline::vision::image_io;
 use cutline::vision::preprocess::Preprocessing;
 use cutline::vision::tail::Tail;
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, HasShape, TensorFromVec};
 use std::path::PathBuf;
 
-/// The photo of which the reference holds whole maps, then the others.
-const PHOTOS: [&str; 3] = [
+/// The image of which the reference holds whole maps, then the others.
+const IMAGES: [&str; 3] = [
     "2090545563_a4e66ec76b.jpg",
     "3393035454_2d2370ffd4.jpg",
     "3695064885_a6922f06b2.jpg",
@@ -54,20 +54,20 @@ impl Reference {
         Backbone::load(kind, &file, Some(layer), &Cpu::default()).unwrap()
     }
 
-    /// `[photos, size, size, 3]`
+    /// `[images, size, size, 3]`
     fn pixels(&self, preprocessing: &Preprocessing) -> Images<Cpu> {
         let size = preprocessing.size as usize;
-        let mut pixels = vec![0.0; PHOTOS.len() * preprocessing.pixels_len()];
-        for (photo, pixels) in PHOTOS.iter().zip(pixels.chunks_mut(preprocessing.pixels_len())) {
-            let photo = photo::decode(self.images.join(photo)).unwrap();
-            preprocessing.write_pixels(&photo, pixels);
+        let mut pixels = vec![0.0; IMAGES.len() * preprocessing.pixels_len()];
+        for (image, pixels) in IMAGES.iter().zip(pixels.chunks_mut(preprocessing.pixels_len())) {
+            let image = image_io::decode(self.images.join(image)).unwrap();
+            preprocessing.write_pixels(&image, pixels);
         }
-        Cpu::default().tensor_from_vec(pixels, (PHOTOS.len(), size, size, 3))
+        Cpu::default().tensor_from_vec(pixels, (IMAGES.len(), size, size, 3))
     }
 
-    fn output(&self, network: &str, photo: &str, what: &str, shape: &[usize]) -> Vec<f32> {
+    fn output(&self, network: &str, image: &str, what: &str, shape: &[usize]) -> Vec<f32> {
         self.outputs
-            .get(&format!("{network}/{photo}/{what}"), shape)
+            .get(&format!("{network}/{image}/{what}"), shape)
             .unwrap()
     }
 }
@@ -119,7 +119,7 @@ fn vgg16_from_keras_in_half_precision() {
             .forward(reference.pixels(backbone.preprocessing()))
             .unwrap();
         let expected = [shape.height, shape.width, shape.channels];
-        let expected = reference.output("vgg16", PHOTOS[0], layer, &expected);
+        let expected = reference.output("vgg16", IMAGES[0], layer, &expected);
         let map = map.as_vec();
         assert_alike(layer, &map[..expected.len()], &expected, LEAST);
     }
@@ -127,9 +127,9 @@ fn vgg16_from_keras_in_half_precision() {
     let pixels = reference.pixels(backbone.preprocessing());
     let means = backbone.features(pixels, FeatureForm::Pooled).unwrap();
     assert_eq!(*means.shape(), (3, 1, 512));
-    for (photo, mean) in PHOTOS.iter().zip(means.as_vec().chunks(512)) {
-        let expected = reference.output("vgg16", photo, "mean", &[512]);
-        assert_alike(photo, mean, &expected, LEAST);
+    for (image, mean) in IMAGES.iter().zip(means.as_vec().chunks(512)) {
+        let expected = reference.output("vgg16", image, "mean", &[512]);
+        assert_alike(image, mean, &expected, LEAST);
     }
 }
 
@@ -143,12 +143,12 @@ fn xception_from_keras_in_half_precision() {
     let backbone = reference.load(BackboneKind::Xception, XCEPTION, LAYER);
     let pixels = || reference.pixels(backbone.preprocessing());
     let map = backbone.forward(pixels()).unwrap().as_vec();
-    let expected = reference.output("xception", PHOTOS[0], LAYER, &[10, 10, 2048]);
+    let expected = reference.output("xception", IMAGES[0], LAYER, &[10, 10, 2048]);
     assert_alike(LAYER, &map[..expected.len()], &expected, LEAST);
     let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
-    for (photo, mean) in PHOTOS.iter().zip(means.chunks(2048)) {
-        let expected = reference.output("xception", photo, "mean", &[2048]);
-        assert_alike(photo, mean, &expected, LEAST);
+    for (image, mean) in IMAGES.iter().zip(means.chunks(2048)) {
+        let expected = reference.output("xception", image, "mean", &[2048]);
+        assert_alike(image, mean, &expected, LEAST);
     }
 }
 
@@ -173,20 +173,20 @@ fn assert_classifies_as(kind: BackboneKind, file: &str) {
     let backbone = reference.load(kind, file, "features");
     let pixels = || reference.pixels(backbone.preprocessing());
     let map = backbone.forward(pixels()).unwrap().as_vec();
-    let expected = reference.output(network, PHOTOS[0], "features", &[1280, 7, 7]);
+    let expected = reference.output(network, IMAGES[0], "features", &[1280, 7, 7]);
     let expected = channels_last(&expected, backbone.layer().shape);
     assert_alike("features", &map[..expected.len()], &expected, LEAST);
     let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
-    for (photo, mean) in PHOTOS.iter().zip(means.chunks(1280)) {
-        let expected = reference.output(network, photo, "mean", &[1280]);
-        assert_alike(photo, mean, &expected, LEAST);
+    for (image, mean) in IMAGES.iter().zip(means.chunks(1280)) {
+        let expected = reference.output(network, image, "mean", &[1280]);
+        assert_alike(image, mean, &expected, LEAST);
     }
     let classifier = reference.load(kind, file, "logits");
     let logits = classifier.forward(pixels()).unwrap().as_vec();
-    for (photo, logits) in PHOTOS.iter().zip(logits.chunks(1000)) {
-        let expected = reference.output(network, photo, "logits", &[1000]);
-        assert_alike(photo, logits, &expected, LEAST);
-        assert_eq!(largest(logits, 5), largest(&expected, 5), "{photo}");
+    for (image, logits) in IMAGES.iter().zip(logits.chunks(1000)) {
+        let expected = reference.output(network, image, "logits", &[1000]);
+        assert_alike(image, logits, &expected, LEAST);
+        assert_eq!(largest(logits, 5), largest(&expected, 5), "{image}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The whole way with the real binary, on few photos and with a small network: what one step writes the next
+//! The whole way with the real binary, on few images and with a small network: what one step writes the next
 //! one reads, and a training that was stopped ends as if it had not been.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -13,10 +13,10 @@ use cutline::evaluation::Report;
 use serde_json::Value;
 use support::{DATA_SET, Place, err, step_losses, temporary_files, text};
 
-/// The captions of photos as `cutline caption --json` tells them.
-fn captions(place: &Place, run: &str, photos: &[PathBuf]) -> Vec<Value> {
-    let photos = photos.iter().map(|photo| text(photo));
-    let arguments: Vec<&str> = ["caption", run, "--json"].into_iter().chain(photos).collect();
+/// The captions of images as `cutline caption --json` tells them.
+fn captions(place: &Place, run: &str, images: &[PathBuf]) -> Vec<Value> {
+    let images = images.iter().map(|image| text(image));
+    let arguments: Vec<&str> = ["caption", run, "--json"].into_iter().chain(images).collect();
     let lines = place.succeeds(&arguments);
     lines
         .lines()
@@ -32,15 +32,15 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     let report = place.succeeds(&["evaluate", "first", "--json"]);
     let report: Report = serde_json::from_str(&report).unwrap();
     assert_eq!(report.subject.data_set, DATA_SET);
-    assert_eq!(report.figures.photos, 6);
+    assert_eq!(report.figures.images, 6);
 
     let data = place.root().find_dataset(DATA_SET).unwrap();
-    let photos: Vec<PathBuf> = report
+    let images: Vec<PathBuf> = report
         .captions
         .iter()
-        .map(|row| data.join("photos").join(format!("{}.png", row.photo)))
+        .map(|row| data.join("images").join(format!("{}.png", row.image)))
         .collect();
-    let found = captions(&place, "first", &photos);
+    let found = captions(&place, "first", &images);
     for (object, row) in found.iter().zip(&report.captions) {
         assert_eq!(object["caption"], row.caption.as_str());
         assert_eq!(object["references"].as_array().unwrap().len(), 5);
@@ -54,16 +54,16 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     for file in [run.config(), run.best(), run.vocabulary(), run.ngrams()] {
         fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
     }
-    let photo = elsewhere.path().join("photo.png");
-    fs::copy(&photos[0], &photo).unwrap();
+    let image = elsewhere.path().join("image.png");
+    fs::copy(&images[0], &image).unwrap();
     drop(place);
     let elsewhere = Place::new();
-    let line = elsewhere.succeeds(&["caption", text(&copy), text(&photo)]);
+    let line = elsewhere.succeeds(&["caption", text(&copy), text(&image)]);
     assert_eq!(
         line,
-        format!("{}\t{}\n", text(&photo), report.captions[0].caption)
+        format!("{}\t{}\n", text(&image), report.captions[0].caption)
     );
-    elsewhere.succeeds(&["caption", text(&copy), text(&photo), "--consensus", "0.5"]);
+    elsewhere.succeeds(&["caption", text(&copy), text(&image), "--consensus", "0.5"]);
 }
 
 #[cfg(unix)]
@@ -129,7 +129,13 @@ fn a_data_set_that_changed_is_not_gone_on_with() {
     };
     let before = hash(&place);
     place.succeeds(&[
-        "prepare", "scenes", "--name", DATA_SET, "--photos", "50", "--force",
+        "prepare",
+        "scenes",
+        "--name",
+        DATA_SET,
+        "--num-images",
+        "50",
+        "--force",
     ]);
     assert_ne!(hash(&place), before);
     let error = place.fails(&["train", DATA_SET, "--run", "first", "--resume"]);

@@ -1,5 +1,5 @@
 //! Training with something wrong about its input or its disk: a failure's exit code, a message that names the
-//! culprit, and nothing lost. What is wrong with photos, captions files and weights is tried in `prepare`.
+//! culprit, and nothing lost. What is wrong with images, captions files and weights is tried in `prepare`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -131,7 +131,7 @@ fn a_disk_that_is_full_while_preparing_leaves_no_half_data_set() {
     let output = with_full_disk(&place, 8192, &PREPARE);
     let error = err(&output);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("photos.jsonl"), "{error}");
+    assert!(error.contains("images.jsonl"), "{error}");
     assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
     let error = place.fails(&["train", DATA_SET]);
     assert!(error.contains("scenes"), "{error}");
@@ -148,9 +148,9 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     let place = Place::new();
     let source = place.path().join("source");
     fs::create_dir(&source).unwrap();
-    let mut captions = "photo,caption,split\n".to_owned();
+    let mut captions = "image,caption,split\n".to_owned();
     for number in 0..12 {
-        let name = format!("photo\u{1b}[31m\u{7}{number}.png");
+        let name = format!("image\u{1b}[31m\u{7}{number}.png");
         image::RgbImage::from_pixel(20, 20, image::Rgb([number * 20, 60, 90]))
             .save(source.join(&name))
             .unwrap();
@@ -186,10 +186,10 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     let shown = "a\u{fffd}[2j \u{fffd}31mdog \u{fffd}runs";
     assert!(said.contains(shown), "{said}");
     assert!(run(&["evaluate", "first"]).contains(shown));
-    let photo = source.join("photo\u{1b}[31m\u{7}1.png");
-    assert!(run(&["caption", "first", text(&photo)]).contains(shown));
-    let json = run(&["caption", "first", "--json", text(&photo)]);
+    let image = source.join("image\u{1b}[31m\u{7}1.png");
+    assert!(run(&["caption", "first", text(&image)]).contains(shown));
+    let json = run(&["caption", "first", "--json", text(&image)]);
     let object: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(object["caption"], STEERING.to_lowercase());
-    assert_eq!(object["photo"], text(&photo));
+    assert_eq!(object["image"], text(&image));
 }

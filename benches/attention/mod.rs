@@ -1,8 +1,8 @@
 //! The training step of the decoder that attends, beside PyTorch's.
 
 use crate::support::{Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Table, timed};
-use crate::training::captions::{batches, batches_of_photos};
-use crate::training::case::{DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, Photos, Training};
+use crate::training::captions::{batches, batches_of_images};
+use crate::training::case::{DROPOUT, Images, LABEL_SMOOTHING, LEARNING_RATE, Training};
 use crate::training::rival::targets;
 use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings};
 use serde_json::json;
@@ -15,8 +15,8 @@ const HIDDEN: usize = 320;
 /// Flickr8k's words seen five times, and the markers.
 const VOCABULARY: usize = 2541;
 
-/// EfficientNet-Lite0's grid, and as many photos as have 80 captions.
-const PHOTOS: Photos = Photos {
+/// EfficientNet-Lite0's grid, and as many images as have 80 captions.
+const IMAGES: Images = Images {
     count: 16,
     regions: 49,
     channels: 1280,
@@ -32,8 +32,8 @@ const OURS: usize = 0;
 const PEER: usize = 1;
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
-    let (our_batches, their_batches) = (batches_of_photos(PHOTOS.count, VOCABULARY), batches(VOCABULARY));
-    let mut training = Training::of(&settings(), VOCABULARY, PHOTOS)?;
+    let (our_batches, their_batches) = (batches_of_images(IMAGES.count, VOCABULARY), batches(VOCABULARY));
+    let mut training = Training::of(&settings(), VOCABULARY, IMAGES)?;
     let mut peer = start_peer(peers, &their_batches)?;
     let mut contestants: Vec<Contestant<'_>> = vec![Box::new(|| timed(|| training.train(&our_batches)))];
     contestants.extend(
@@ -50,7 +50,7 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
             rounds.ratio(PEER, OURS).times(share)
         }),
         goal: SPEED,
-        work: format!("training, attend, hidden {HIDDEN}, {} regions", PHOTOS.regions),
+        work: format!("training, attend, hidden {HIDDEN}, {} regions", IMAGES.regions),
         ours: format!("{:.0} tokens/s", rate(&our_batches, OURS)),
         beside: match peer {
             Some(_) => format!("{:.0} tokens/s, {beside}", rate(&their_batches, PEER)),
@@ -75,13 +75,13 @@ fn tokens(batches: &[CaptionBatch]) -> f64 {
     batches.iter().map(CaptionBatch::tokens).sum::<usize>() as f64
 }
 
-/// It takes a photo for each caption, and captions of similar length together.
+/// It takes an image for each caption, and captions of similar length together.
 fn start_peer(peers: &Peers, batches: &[CaptionBatch]) -> Result<Option<Peer>, Failure> {
     let order = json!({
         "hidden": HIDDEN,
         "vocabulary": VOCABULARY,
-        "regions": PHOTOS.regions,
-        "channels": PHOTOS.channels,
+        "regions": IMAGES.regions,
+        "channels": IMAGES.channels,
         "dropout": DROPOUT,
         "label_smoothing": LABEL_SMOOTHING,
         "learning_rate": LEARNING_RATE,

@@ -1,4 +1,4 @@
-//! Who captions the photo sooner.
+//! Who captions the image sooner.
 
 use super::place::{BACKBONE, BEAM, HIDDEN, Place, VOCABULARY, WORDS, search};
 use crate::support::{
@@ -6,7 +6,7 @@ use crate::support::{
 };
 use cutline::captioning::{CpuCaptioner, Search, cpu};
 use cutline::runs::TrainedRun;
-use cutline::vision::photo;
+use cutline::vision::image_io;
 use image::RgbImage;
 use serde_json::json;
 use std::path::PathBuf;
@@ -34,22 +34,22 @@ const SCRIPT: Script = Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
     File,
-    /// Where the peer has nothing to decode photos with.
-    DecodedPhoto,
+    /// Where the peer has nothing to decode images with.
+    DecodedImage,
 }
 
 impl Start {
     fn name(self) -> &'static str {
         match self {
             Self::File => "from the JPEG",
-            Self::DecodedPhoto => "JPEG decoded before",
+            Self::DecodedImage => "JPEG decoded before",
         }
     }
 }
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     let start = match peers.have(Library::Torch) && !peers.have(Library::Pillow) {
-        true => Start::DecodedPhoto,
+        true => Start::DecodedImage,
         false => Start::File,
     };
     let place = Place::new()?;
@@ -75,34 +75,34 @@ struct Within {
     captioner: CpuCaptioner,
     path: PathBuf,
     /// Where captioning does not start from the file.
-    photo: Option<RgbImage>,
+    image: Option<RgbImage>,
 }
 
 impl Within {
     fn new(place: &Place, start: Start) -> Result<Self, Failure> {
         let run = TrainedRun::open(place.run(), &place.run().best(), &cpu())?;
-        let path = place.photo();
-        let photo = match start {
+        let path = place.image();
+        let image = match start {
             Start::File => None,
-            Start::DecodedPhoto => Some(photo::decode(&path)?),
+            Start::DecodedImage => Some(image_io::decode(&path)?),
         };
         Ok(Self {
             captioner: CpuCaptioner::new(run.model, run.vocabulary, Some(&place.weights))?,
             path,
-            photo,
+            image,
         })
     }
 
     fn caption(&self) -> Result<(), Failure> {
-        match &self.photo {
-            Some(photo) => self.caption_decoded(photo),
-            None => self.caption_decoded(&photo::decode(&self.path)?),
+        match &self.image {
+            Some(image) => self.caption_decoded(image),
+            None => self.caption_decoded(&image_io::decode(&self.path)?),
         }
     }
 
-    fn caption_decoded(&self, photo: &RgbImage) -> Result<(), Failure> {
+    fn caption_decoded(&self, image: &RgbImage) -> Result<(), Failure> {
         let captions = self.captioner.captions(
-            &[self.captioner.lenses().look(photo)],
+            &[self.captioner.lenses().look(image)],
             &Search::by_probability(search()),
         )?;
         let best = captions.first().and_then(|captions| captions.first());
@@ -115,7 +115,7 @@ fn run_program(place: &Place) -> Result<(), Failure> {
     let output = Command::new(env!("CARGO_BIN_EXE_cutline"))
         .env("CUTLINE_ROOT", place.root())
         .args(["caption", &place.run().name()])
-        .arg(place.photo())
+        .arg(place.image())
         .output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
@@ -132,12 +132,12 @@ fn check(caption: &str) -> Result<(), Failure> {
 }
 
 fn start_peer(peers: &Peers, place: &Place, start: Start) -> Result<Option<Peer>, Failure> {
-    let photo = match start {
-        Start::File => json!(place.photo()),
-        Start::DecodedPhoto => json!(null),
+    let image = match start {
+        Start::File => json!(place.image()),
+        Start::DecodedImage => json!(null),
     };
     let order = json!({
-        "photo": photo,
+        "image": image,
         "network": BACKBONE.name(),
         "hidden": HIDDEN,
         "vocabulary": VOCABULARY,

@@ -1,4 +1,4 @@
-//! A photo, and a run of random weights to caption it with.
+//! An image, and a run of random weights to caption it with.
 
 use crate::features::network::layer;
 use crate::features::random_weights;
@@ -10,7 +10,7 @@ use cutline::runs::{Root, RunDirectory};
 use cutline::text::Vocabulary;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbone::{BackboneKind, FeatureForm};
-use cutline::vision::encoder::PhotoEncoder;
+use cutline::vision::encoder::ImageEncoder;
 use cutline::vision::store::{FeatureDtype, FeatureSpec};
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::Cpu;
@@ -28,8 +28,8 @@ pub(crate) const WORDS: usize = 20;
 pub(crate) const BEAM: usize = 3;
 
 const RUN: &str = "bench-001";
-/// As Flickr8k's photos are.
-const PHOTO: (u32, u32) = (500, 375);
+/// As Flickr8k's images are.
+const IMAGE: (u32, u32) = (500, 375);
 
 /// A working directory.
 pub(crate) struct Place {
@@ -48,7 +48,7 @@ impl Place {
             run,
             weights,
         };
-        photo().save_with_format(place.photo(), ImageFormat::Jpeg)?;
+        image().save_with_format(place.image(), ImageFormat::Jpeg)?;
         place.write_run()?;
         Ok(place)
     }
@@ -62,8 +62,8 @@ impl Place {
         &self.run
     }
 
-    pub(crate) fn photo(&self) -> PathBuf {
-        self.root().join("photo.jpg")
+    pub(crate) fn image(&self) -> PathBuf {
+        self.root().join("image.jpg")
     }
 
     fn write_run(&self) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ impl Place {
     fn features(&self) -> Result<FeatureSpec, Failure> {
         let (file, layer) = (WeightFile::open(&self.weights)?, layer(BACKBONE)?);
         let form = FeatureForm::Pooled;
-        let encoder = PhotoEncoder::load(BACKBONE, &file, Some(&layer), form, &Cpu::default())?;
+        let encoder = ImageEncoder::load(BACKBONE, &file, Some(&layer), form, &Cpu::default())?;
         Ok(encoder.spec(FeatureDtype::F16))
     }
 
@@ -122,9 +122,9 @@ fn vocabulary() -> Vocabulary {
     Vocabulary::build([words.as_slice()], 1)
 }
 
-/// A red sun over a wavy sea: smooth parts and edges, as photos have them.
-fn photo() -> RgbImage {
-    let (width, height) = PHOTO;
+/// A red sun over a wavy sea: smooth parts and edges, as images have them.
+fn image() -> RgbImage {
+    let (width, height) = IMAGE;
     RgbImage::from_fn(width, height, |x, y| {
         let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
         let sun = (x - 0.7).hypot(y - 0.25) < 0.12;

@@ -26,7 +26,7 @@ pub(crate) struct Outcome {
     pub(crate) size: usize,
     /// Where our weights are from.
     pub(crate) weights: &'static str,
-    pub(crate) photos_per_second: f64,
+    pub(crate) images_per_second: f64,
     /// Floating-point operations of ours, in billions a second, and the machine's best.
     pub(crate) operations: f64,
     pub(crate) machine: f64,
@@ -37,9 +37,9 @@ pub(crate) struct Outcome {
 
 /// What came of it with PyTorch.
 pub(crate) struct Against {
-    /// Our photos a second to its.
+    /// Our images a second to its.
     pub(crate) speed: Spread,
-    pub(crate) photos_per_second: f64,
+    pub(crate) images_per_second: f64,
 }
 
 pub(crate) fn hold(kind: BackboneKind, peers: &Peers) -> Result<Outcome, Failure> {
@@ -57,14 +57,14 @@ pub(crate) fn hold(kind: BackboneKind, peers: &Peers) -> Result<Outcome, Failure
     let rounds = Rounds::run(&mut contestants)?;
     drop(contestants);
 
-    let photos = (BATCHES * BATCH) as f64;
-    let operations = 2.0 * network.backbone.multiply_adds() as f64 * photos;
+    let images = (BATCHES * BATCH) as f64;
+    let operations = 2.0 * network.backbone.multiply_adds() as f64 * images;
     Ok(Outcome {
         kind,
         layer: network.backbone.layer().name.clone(),
         size: network.size(),
         weights: network.weights,
-        photos_per_second: photos / rounds.seconds(OURS),
+        images_per_second: images / rounds.seconds(OURS),
         operations: operations / rounds.seconds(OURS) / 1e9,
         machine: Machine::OPERATIONS / rounds.seconds(MACHINE) / 1e9,
         to_machine: rounds
@@ -72,7 +72,7 @@ pub(crate) fn hold(kind: BackboneKind, peers: &Peers) -> Result<Outcome, Failure
             .times(operations / Machine::OPERATIONS),
         peer: peer.map(|_| Against {
             speed: rounds.ratio(PEER, OURS),
-            photos_per_second: photos / rounds.seconds(PEER),
+            images_per_second: images / rounds.seconds(PEER),
         }),
     })
 }

@@ -5,7 +5,7 @@ use super::network::BATCH;
 use crate::support::{Failure, Goal, Peers, Row, Table};
 use cutline::vision::backbone::BackboneKind;
 
-/// Of photos a second, to PyTorch's: where nearly all is large products, and elsewhere.
+/// Of images a second, to PyTorch's: where nearly all is large products, and elsewhere.
 const LARGE_PRODUCTS: Goal = Goal::AtLeast(1.2);
 const OTHERWISE: Goal = Goal::AtLeast(1.5);
 
@@ -22,9 +22,9 @@ fn row(outcome: &Outcome) -> Row {
         figure: peer.as_ref().map(|peer| peer.speed),
         goal: goal(*kind),
         work: format!("features, {kind}, batches of {BATCH}, {size}x{size}"),
-        ours: format!("{:.1} photos/s", outcome.photos_per_second),
+        ours: format!("{:.1} images/s", outcome.images_per_second),
         beside: match peer {
-            Some(peer) => format!("{:.1} photos/s, PyTorch, channels last", peer.photos_per_second),
+            Some(peer) => format!("{:.1} images/s, PyTorch, channels last", peer.images_per_second),
             None => "PyTorch, channels last".to_owned(),
         },
     }

@@ -1,4 +1,4 @@
-//! Photos per second of each backbone, how near its convolutions come to the machine's best matrix product, and how
+//! Images per second of each backbone, how near its convolutions come to the machine's best matrix product, and how
 //! it stands to PyTorch.
 //!
 //! ```text
@@ -25,7 +25,7 @@ fn main() -> Result<(), Failure> {
     let peers = Peers::find(&[Library::Torch]);
     println!(
         "\nbatches of {BATCH}\n{:<17}  {:<18}  {:<18} {:<19} {:>8} {:>16}  GFLOP/s (machine's)  weights",
-        "to machine's best", "speed to PyTorch's", "network", "layer", "photos/s", "PyTorch photos/s"
+        "to machine's best", "speed to PyTorch's", "network", "layer", "images/s", "PyTorch images/s"
     );
     BackboneKind::ALL.into_iter().try_for_each(|kind| {
         print(&contest::hold(kind, &peers)?);
@@ -35,7 +35,7 @@ fn main() -> Result<(), Failure> {
 
 fn print(outcome: &Outcome) {
     let (speed, theirs) = match &outcome.peer {
-        Some(peer) => (peer.speed.to_string(), format!("{:.1}", peer.photos_per_second)),
+        Some(peer) => (peer.speed.to_string(), format!("{:.1}", peer.images_per_second)),
         None => ("-".into(), "-".into()),
     };
     println!(
@@ -43,7 +43,7 @@ fn print(outcome: &Outcome) {
         outcome.to_machine,
         outcome.kind.name(),
         outcome.layer,
-        outcome.photos_per_second,
+        outcome.images_per_second,
         format!("{:.0} ({:.0})", outcome.operations, outcome.machine),
         outcome.weights,
     );

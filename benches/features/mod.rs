@@ -1,4 +1,4 @@
-//! Photos per second of each backbone: beside the machine's best matrix product, and PyTorch.
+//! Images per second of each backbone: beside the machine's best matrix product, and PyTorch.
 
 #![allow(dead_code)] // every bench uses its part
 

@@ -1,4 +1,4 @@
-//! What is measured: a backbone up to its last map, and photos for it.
+//! What is measured: a backbone up to its last map, and images for it.
 
 use super::random_weights;
 use crate::support::Failure;
@@ -8,7 +8,7 @@ use dfdx::prelude::{Cpu, TensorFromVec};
 use std::hint::black_box;
 use std::path::PathBuf;
 
-/// Photos that go through a network at once.
+/// Images that go through a network at once.
 pub(crate) const BATCH: usize = 8;
 
 /// The published files that `CUTLINE_WEIGHTS` may hold.
@@ -49,15 +49,15 @@ impl Network {
         })
     }
 
-    /// Runs a batch of photos through it.
+    /// Runs a batch of images through it.
     pub(crate) fn forward(&self) -> Result<(), Failure> {
         let size = self.size();
-        let photos = Cpu::default().tensor_from_vec(self.pixels.clone(), (BATCH, size, size, 3));
-        black_box(self.backbone.forward(photos)?);
+        let images = Cpu::default().tensor_from_vec(self.pixels.clone(), (BATCH, size, size, 3));
+        black_box(self.backbone.forward(images)?);
         Ok(())
     }
 
-    /// Height and width of a photo.
+    /// Height and width of an image.
     pub(crate) fn size(&self) -> usize {
         self.backbone.preprocessing().size as usize
     }

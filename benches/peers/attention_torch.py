@@ -1,6 +1,6 @@
 """The training step of a decoder with soft attention in PyTorch, as it is usually written.
 
-Every caption comes with its own copy of its photo's regions; an LSTM cell is called step by step on captions padded
+Every caption comes with its own copy of its image's regions; an LSTM cell is called step by step on captions padded
 to the longest of their batch, and the padding is left out of the loss alone.
 """
 

@@ -1,6 +1,6 @@
-"""A caption for one photo in PyTorch: backbone, merge decoder, beam search with the beams as a batch.
+"""A caption for one image in PyTorch: backbone, merge decoder, beam search with the beams as a batch.
 
-The JPEG is decoded by Pillow; where no file is named, pixels of the photo's size are at hand.
+The JPEG is decoded by Pillow; where no file is named, pixels of the image's size are at hand.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import nn
 
 START, FIRST_WORD = 1, 4
 CHANNELS = 1280
-PHOTO = 500, 375
+IMAGE = 500, 375
 SHORTER_SIDE, SIZE = 256, 224
 MEAN = torch.tensor([0.485, 0.456, 0.406])
 DEVIATION = torch.tensor([0.229, 0.224, 0.225])
@@ -35,18 +35,18 @@ class Merge(nn.Module):
         return torch.log_softmax(logits, 1), state
 
 
-def photo_at(path):
+def image_at(path):
     if path is None:
-        width, height = PHOTO
+        width, height = IMAGE
         return torch.randint(256, (height, width, 3), dtype=torch.uint8)
     from PIL import Image
 
     return torch.from_numpy(np.array(Image.open(path).convert("RGB")))
 
 
-def pixels_of(photo):
+def pixels_of(image):
     """The shorter side to 256, the square of 224 in the center, mean and deviation of ImageNet."""
-    maps = photo.permute(2, 0, 1).unsqueeze(0)
+    maps = image.permute(2, 0, 1).unsqueeze(0)
     scale = SHORTER_SIDE / min(maps.shape[2:])
     sides = [round(side * scale) for side in maps.shape[2:]]
     maps = nn.functional.interpolate(maps, size=sides, mode="bilinear", antialias=True)
@@ -77,12 +77,12 @@ def prepare(order):
     torch.manual_seed(1)
     network = NETWORKS[order["network"]]().eval().to(memory_format=torch.channels_last)
     decoder = Merge(order["hidden"], order["vocabulary"]).eval()
-    path, at_hand = order["photo"], photo_at(None)
+    path, at_hand = order["image"], image_at(None)
 
     def caption():
         with torch.inference_mode():
-            photo = at_hand if path is None else photo_at(path)
-            features = network(pixels_of(photo)).mean((2, 3))
+            image = at_hand if path is None else image_at(path)
+            features = network(pixels_of(image)).mean((2, 3))
             found = search(decoder, decoder.see(features), order["beam"], order["words"])
             assert len(found) == order["words"]
 

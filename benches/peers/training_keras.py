@@ -27,15 +27,15 @@ def merge(order):
 
 
 def samples(features, captions, longest, vocabulary):
-    photos, prefixes, targets = [], [], []
-    for photo, caption in zip(features, captions):
+    images, prefixes, targets = [], [], []
+    for image, caption in zip(features, captions):
         for end in range(1, len(caption)):
             prefix = np.zeros(longest, "int32")
             prefix[-end:] = caption[:end]
-            photos.append(photo)
+            images.append(image)
             prefixes.append(prefix)
             targets.append(caption[end])
-    return [np.array(photos), np.array(prefixes)], utils.to_categorical(targets, vocabulary)
+    return [np.array(images), np.array(prefixes)], utils.to_categorical(targets, vocabulary)
 
 
 def prepare(order):

@@ -68,12 +68,12 @@ class Packed:
         self.inputs = packed.data
         self.batch_sizes = packed.batch_sizes
         self.targets = pack_sequence(captions.targets).data
-        self.photo_of_rows = torch.cat([torch.arange(live) for live in packed.batch_sizes.tolist()])
+        self.image_of_rows = torch.cat([torch.arange(live) for live in packed.batch_sizes.tolist()])
 
     def logits(self, model):
         words = PackedSequence(model.read(self.inputs), self.batch_sizes)
         text = model.lstm(words)[0].data
-        return model.logits(model.see(self.features)[self.photo_of_rows], text)
+        return model.logits(model.see(self.features)[self.image_of_rows], text)
 
 
 FORMS = {"padded": (Padded, {}), "packed": (Packed, {"fused": True})}

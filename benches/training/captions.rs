@@ -30,10 +30,10 @@ pub(crate) const LONGEST: usize = SHORTEST + HISTOGRAM.len() - 1 + 2;
 /// The first token that is a word: those before are markers.
 const FIRST_WORD: TokenId = 4;
 
-/// Captions that people have written for a photo.
-const OF_A_PHOTO: usize = 5;
+/// Captions that people have written for an image.
+const OF_A_IMAGE: usize = 5;
 
-/// The same for every decoder and every peer that is measured: a caption of each photo, all of similar length.
+/// The same for every decoder and every peer that is measured: a caption of each image, all of similar length.
 pub(crate) fn batches(vocabulary: usize) -> Vec<CaptionBatch> {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let mut lengths = lengths(&mut rng);
@@ -47,17 +47,17 @@ pub(crate) fn batches(vocabulary: usize) -> Vec<CaptionBatch> {
         .collect()
 }
 
-/// As many batches, captions as they come, each of `photos` photos with all their captions.
-pub(crate) fn batches_of_photos(photos: usize, vocabulary: usize) -> Vec<CaptionBatch> {
+/// As many batches, captions as they come, each of `images` images with all their captions.
+pub(crate) fn batches_of_images(images: usize, vocabulary: usize) -> Vec<CaptionBatch> {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let lengths = lengths(&mut rng);
     lengths
-        .chunks_exact(photos * OF_A_PHOTO)
+        .chunks_exact(images * OF_A_IMAGE)
         .take(BATCHES)
         .map(|lengths| {
             let captions = random_captions(lengths, vocabulary, &mut rng);
-            let of_photos = captions.iter().enumerate();
-            CaptionBatch::new(of_photos.map(|(at, words)| (at / OF_A_PHOTO, words.as_slice())))
+            let of_images = captions.iter().enumerate();
+            CaptionBatch::new(of_images.map(|(at, words)| (at / OF_A_IMAGE, words.as_slice())))
         })
         .collect()
 }
@@ -79,7 +79,7 @@ fn lengths(rng: &mut ChaCha8Rng) -> Vec<usize> {
     (0..POOL).map(|_| draw()).collect()
 }
 
-/// Every caption of a photo of its own.
+/// Every caption of an image of its own.
 fn batch(lengths: &[usize], vocabulary: usize, rng: &mut ChaCha8Rng) -> CaptionBatch {
     let captions = random_captions(lengths, vocabulary, rng);
     CaptionBatch::new(captions.iter().map(Vec::as_slice).enumerate())

@@ -10,7 +10,7 @@ use dfdx::prelude::{AsArray, Backward, Cpu, PutTape, TensorFromVec};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Channels of a photo's features.
+/// Channels of an image's features.
 pub(crate) const CHANNELS: usize = 512;
 /// The rate, unless a case has its own.
 pub(crate) const DROPOUT: f32 = 0.5;
@@ -71,7 +71,7 @@ impl Case {
         .concat()
     }
 
-    /// The layer that projects the photos. What lies before it is not trained.
+    /// The layer that projects the images. What lies before it is not trained.
     pub(crate) fn image_products(self) -> Vec<Product> {
         let forward = Product::forward(CAPTIONS, CHANNELS, self.hidden);
         vec![forward, forward.weight_gradient()]
@@ -108,18 +108,18 @@ pub(crate) fn dense(rows: usize, inputs: usize, outputs: usize) -> Vec<Product> 
     vec![forward, forward.input_gradient(), forward.weight_gradient()]
 }
 
-/// A decoder in training, with photos' features for a batch.
+/// A decoder in training, with images' features for a batch.
 pub(crate) struct Training {
     pub(crate) decoder: Box<dyn Decoder<Cpu>>,
     pub(crate) adam: Adam<Cpu>,
     dropout: f32,
     features: Vec<f32>,
-    photos: Photos,
+    images: Images,
 }
 
-/// The photos of a batch: `[count, regions, channels]`.
+/// The images of a batch: `[count, regions, channels]`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Photos {
+pub(crate) struct Images {
     pub(crate) count: usize,
     pub(crate) regions: usize,
     pub(crate) channels: usize,
@@ -140,20 +140,20 @@ impl Training {
             dropout,
             ..DecoderSettings::default()
         };
-        let photos = Photos {
+        let images = Images {
             count: CAPTIONS,
             regions: 1,
             channels: CHANNELS,
         };
-        Self::of(&settings, vocabulary, photos)
+        Self::of(&settings, vocabulary, images)
     }
 
-    pub(crate) fn of(settings: &DecoderSettings, vocabulary: usize, photos: Photos) -> Result<Self, Failure> {
-        let Photos {
+    pub(crate) fn of(settings: &DecoderSettings, vocabulary: usize, images: Images) -> Result<Self, Failure> {
+        let Images {
             count,
             regions,
             channels,
-        } = photos;
+        } = images;
         let shape = DecoderShape { channels, vocabulary };
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
         let decoder = decoder::build(&Cpu::default(), settings, shape, &mut rng)?;
@@ -164,17 +164,17 @@ impl Training {
             adam,
             dropout: settings.dropout,
             features,
-            photos,
+            images,
         })
     }
 
-    /// The photos.
+    /// The images.
     pub(crate) fn regions(&self) -> Result<Regions<Cpu>, Failure> {
-        let Photos {
+        let Images {
             count,
             regions,
             channels,
-        } = self.photos;
+        } = self.images;
         let shape = (count, regions, channels);
         Ok(Cpu::default().try_tensor_from_vec(self.features.clone(), shape)?)
     }

@@ -189,7 +189,7 @@ impl Layers {
         let words = end(clock, Part::EmbeddingGather, words);
         let words = end(clock, Part::EmbeddingDropout, dropout.apply(words)?);
         let text = end(clock, Part::Lstm, self.lstm.forward(words, &batch.packing)?);
-        let both = add_gathered(text, image, &batch.photo_of_rows())?;
+        let both = add_gathered(text, image, &batch.image_of_rows())?;
         let both = end(clock, Part::Sum, both);
         let joint = end(
             clock,

@@ -3,12 +3,12 @@
 //!
 //! Each work has a process of its own, so that nobody's memory is counted twice.
 
-use super::features::{backbone, file_of, photos};
+use super::features::{backbone, file_of, images};
 use super::found::{Failure, Told, numbers, places};
 use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
 use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm};
-use cutline::vision::photo;
+use cutline::vision::image_io;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ const CHANNELS: usize = 512;
 /// How much is done.
 struct Size {
     /// Of a batch.
-    photos: usize,
+    images: usize,
     /// Of a batch.
     captions: usize,
     /// Rounds that come before the clock runs.
@@ -36,7 +36,7 @@ struct Size {
 
 #[cfg(feature = "cuda")]
 const SIZE: Size = Size {
-    photos: 64,
+    images: 64,
     captions: 256,
     warm_up: 3,
     most_rounds: 1000,
@@ -45,7 +45,7 @@ const SIZE: Size = Size {
 /// Of a dry run, whose figures say nothing.
 #[cfg(not(feature = "cuda"))]
 const SIZE: Size = Size {
-    photos: 2,
+    images: 2,
     captions: 8,
     warm_up: 1,
     most_rounds: 1,
@@ -53,9 +53,9 @@ const SIZE: Size = Size {
 
 /// A work, what is counted in a second, and how many times as fast as PyTorch it is to be.
 const WORKS: [(&str, &str, f64); 5] = [
-    ("vgg16", "photos", 1.0),
-    ("vgg16_from_jpeg", "photos", 1.0),
-    ("mobilenet_v2", "photos", 0.8),
+    ("vgg16", "images", 1.0),
+    ("vgg16_from_jpeg", "images", 1.0),
+    ("mobilenet_v2", "images", 0.8),
     ("merge", "tokens", 1.0),
     ("inject", "tokens", 1.0),
 ];
@@ -178,26 +178,26 @@ fn published<D: Backend>(device: &D, kind: BackboneKind) -> Result<Backbone<D>, 
 
 fn features<D: Backend>(device: &D, backbone: &Backbone<D>, pixels: Vec<f32>) -> Result<usize, Failure> {
     let size = backbone.preprocessing().size as usize;
-    let photos = pixels.len() / backbone.preprocessing().pixels_len();
+    let images = pixels.len() / backbone.preprocessing().pixels_len();
     let pixels: Images<D> = device
-        .try_tensor_from_vec(pixels, (photos, size, size, 3))
+        .try_tensor_from_vec(pixels, (images, size, size, 3))
         .told()?;
     // Reading them waits for the device.
     backbone.features(pixels, FeatureForm::Pooled)?.as_vec();
-    Ok(photos)
+    Ok(images)
 }
 
-/// Photos that are decoded already.
+/// Images that are decoded already.
 fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
-    let photos = numbers("photos", SIZE.photos * backbone.preprocessing().pixels_len());
-    rate(device, rounds, || features(device, &backbone, photos.clone()))
+    let images = numbers("images", SIZE.images * backbone.preprocessing().pixels_len());
+    rate(device, rounds, || features(device, &backbone, images.clone()))
 }
 
 /// From files: batches are decoded on all threads while the device is at work on those before.
 fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, batches: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
-    let folder = photos().ok_or("CUTLINE_FLICKR8K names no folder with photos")?;
+    let folder = images().ok_or("CUTLINE_FLICKR8K names no folder with images")?;
     let files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, Failure>>()?;
@@ -206,7 +206,7 @@ fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, batches: usize) -> Resu
     std::thread::scope(|threads| {
         threads.spawn(move || {
             for batch in files
-                .chunks(SIZE.photos)
+                .chunks(SIZE.images)
                 .cycle()
                 .take(batches.min(SIZE.most_rounds) + SIZE.warm_up)
             {
@@ -230,7 +230,7 @@ fn decoded(
         .par_iter()
         .zip(pixels.par_chunks_mut(len))
         .try_for_each(|(file, pixels)| {
-            preprocessing.write_pixels(&photo::decode(file)?, pixels);
+            preprocessing.write_pixels(&image_io::decode(file)?, pixels);
             Ok::<_, Failure>(())
         })?;
     Ok(pixels)
@@ -252,10 +252,10 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
     let mut decoder = build(device, &settings, shape, &mut random_stream(1, "weights", 0)).told()?;
     let mut adam = Adam::new(AdamSettings::default(), decoder.parameters()).told()?;
     let batch = captions();
-    let photos = numbers("photos", SIZE.captions * CHANNELS);
+    let images = numbers("images", SIZE.captions * CHANNELS);
     rate(device, rounds, || {
         let regions = device
-            .try_tensor_from_vec(photos.clone(), (SIZE.captions, 1, CHANNELS))
+            .try_tensor_from_vec(images.clone(), (SIZE.captions, 1, CHANNELS))
             .told()?;
         let mut stream = random_stream(1, "dropout", 0);
         let regularization = Regularization {

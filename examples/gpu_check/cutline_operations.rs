@@ -187,7 +187,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
         })
         .collect();
     let captions = captions.iter().enumerate();
-    let batch = CaptionBatch::new(captions.map(|(photo, words)| (photo % 3, words.as_slice())));
+    let batch = CaptionBatch::new(captions.map(|(image, words)| (image % 3, words.as_slice())));
     let shape = DecoderShape {
         channels: 24,
         vocabulary: 54,
@@ -290,7 +290,7 @@ fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
         FrozenLayer::GlobalMean,
     ];
     let network = device.freeze(layers).told()?;
-    let photos: Images<D> = tensor(device, "photos", (3, 64, 48, 3))?;
-    let features = D::run(&network, photos).told()?.as_vec();
+    let images: Images<D> = tensor(device, "images", (3, 64, 48, 3))?;
+    let features = D::run(&network, images).told()?.as_vec();
     Ok(vec![("features".into(), features)])
 }

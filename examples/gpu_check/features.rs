@@ -1,16 +1,16 @@
 //! The features of published networks, where their weights are at hand: `CUTLINE_WEIGHTS`, a folder that also has
-//! `reference.safetensors` (what independent implementations made of three photos), and `CUTLINE_FLICKR8K`, one that has
-//! the photos as `images/`. Without the latter the photos are noise.
+//! `reference.safetensors` (what independent implementations made of three images), and `CUTLINE_FLICKR8K`, one that has
+//! the images as `images/`. Without the latter the images are noise.
 
 use super::found::{Check, Failure, Found, Told, numbers};
 use cutline::nn::{Backend, Images};
 use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm};
-use cutline::vision::photo;
+use cutline::vision::image_io;
 use cutline::vision::weights::WeightFile;
 use std::path::{Path, PathBuf};
 
-/// The photos of which the references know the features.
-const PHOTOS: [&str; 3] = [
+/// The images of which the references know the features.
+const IMAGES: [&str; 3] = [
     "2090545563_a4e66ec76b.jpg",
     "3393035454_2d2370ffd4.jpg",
     "3695064885_a6922f06b2.jpg",
@@ -56,8 +56,8 @@ pub(crate) fn file_of(kind: BackboneKind) -> Option<PathBuf> {
     Some(folder("CUTLINE_WEIGHTS")?.join(file)).filter(|path| path.exists())
 }
 
-/// The folder of Flickr8k's photos.
-pub(crate) fn photos() -> Option<PathBuf> {
+/// The folder of Flickr8k's images.
+pub(crate) fn images() -> Option<PathBuf> {
     Some(folder("CUTLINE_FLICKR8K")?.join("images")).filter(|path| path.exists())
 }
 
@@ -80,22 +80,22 @@ pub(crate) fn backbone<D: Backend>(
 fn features<D: Backend>(device: &D, kind: BackboneKind, file: &Path) -> Result<Found, Failure> {
     let backbone = backbone(device, kind, file)?;
     let len = backbone.preprocessing().pixels_len();
-    let pixels = match photos() {
-        None => numbers("photos", PHOTOS.len() * len),
+    let pixels = match images() {
+        None => numbers("images", IMAGES.len() * len),
         Some(folder) => {
-            let mut pixels = vec![0.0; PHOTOS.len() * len];
-            for (photo, pixels) in PHOTOS.iter().zip(pixels.chunks_mut(len)) {
-                let photo = photo::decode(folder.join(photo))?;
-                backbone.preprocessing().write_pixels(&photo, pixels);
+            let mut pixels = vec![0.0; IMAGES.len() * len];
+            for (image, pixels) in IMAGES.iter().zip(pixels.chunks_mut(len)) {
+                let image = image_io::decode(folder.join(image))?;
+                backbone.preprocessing().write_pixels(&image, pixels);
             }
             pixels
         }
     };
     let size = backbone.preprocessing().size as usize;
-    let shape = (PHOTOS.len(), size, size, 3);
+    let shape = (IMAGES.len(), size, size, 3);
     let pixels: Images<D> = device.try_tensor_from_vec(pixels, shape).told()?;
     let features = backbone.features(pixels, FeatureForm::Pooled)?.as_vec();
-    if photos().is_some() {
+    if images().is_some() {
         hold_to_references(kind, &features)?;
     }
     Ok(vec![("features".into(), features)])
@@ -111,9 +111,9 @@ fn hold_to_references(kind: BackboneKind, features: &[f32]) -> Result<(), Failur
         return Ok(());
     }
     let references = WeightFile::open(references)?;
-    let channels = features.len() / PHOTOS.len();
-    for (photo, features) in PHOTOS.iter().zip(features.chunks(channels)) {
-        let name = format!("{}/{photo}/mean", kind.name());
+    let channels = features.len() / IMAGES.len();
+    for (image, features) in IMAGES.iter().zip(features.chunks(channels)) {
+        let name = format!("{}/{image}/mean", kind.name());
         if !references.contains(&name) {
             continue;
         }

@@ -96,7 +96,7 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
         let caption = |picture: &'_ Picture| step % picture.captions.len();
         let captions = pictures.iter().enumerate();
         let batch = CaptionBatch::new(
-            captions.map(|(photo, picture)| (photo, picture.captions[caption(picture)].as_slice())),
+            captions.map(|(image, picture)| (image, picture.captions[caption(picture)].as_slice())),
         );
         let mut stream = random_stream(1, "dropout", step as u64);
         let regularization = Regularization {

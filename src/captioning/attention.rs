@@ -1,4 +1,4 @@
-//! Where a decoder that attends looked in a photo for each word of a caption.
+//! Where a decoder that attends looked in an image for each word of a caption.
 
 use super::captioner::CaptionerError;
 use crate::decoder::Writer;
@@ -6,7 +6,7 @@ use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::{START, TokenId};
 use crate::vision::overlay::Overlay;
-use crate::vision::preprocess::PhotoPart;
+use crate::vision::preprocess::ImagePart;
 
 /// Why it cannot be told where a captioner looked.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub enum AttentionError {
         /// Those there are.
         decoders: String,
     },
-    /// The photo is not seen as a square of regions.
+    /// The image is not seen as a square of regions.
     #[error(
-        "the {decoder} decoder sees the photo as {regions} region(s), which make no grid to look around in; train it on features prepared with --form grid"
+        "the {decoder} decoder sees the image as {regions} region(s), which make no grid to look around in; train it on features prepared with --form grid"
     )]
     NoGrid {
         /// Which decoder.
@@ -29,7 +29,7 @@ pub enum AttentionError {
         /// What it sees.
         regions: usize,
     },
-    /// The photo cannot be looked at.
+    /// The image cannot be looked at.
     #[error(transparent)]
     Captioner(#[from] CaptionerError),
 }
@@ -42,8 +42,8 @@ pub struct Attention {
     pub words: Vec<LookedWord>,
     /// Regions in a row and in a column: networks see squares.
     pub side: usize,
-    /// The part of the photo that the regions cover.
-    pub part: PhotoPart,
+    /// The part of the image that the regions cover.
+    pub part: ImagePart,
 }
 
 /// A word, and where the decoder looked for it.
@@ -67,7 +67,7 @@ pub struct Focus {
 }
 
 impl Attention {
-    /// The weights of a word, ready to be laid over the photo.
+    /// The weights of a word, ready to be laid over the image.
     pub fn overlay(&self, word: &LookedWord) -> Overlay {
         Overlay::new(&word.weights, self.side, self.part)
     }
@@ -92,7 +92,7 @@ pub(super) fn side_of_grid(regions: usize) -> Option<usize> {
     (side > 1 && side * side == regions).then_some(side)
 }
 
-/// How much each region of a photo, `[1, regions, channels]`, weighed for each of these words, given those before it;
+/// How much each region of an image, `[1, regions, channels]`, weighed for each of these words, given those before it;
 /// nothing where the decoder does not attend.
 pub(super) fn weights_of_words<D: Backend>(
     writer: &dyn Writer<D>,
@@ -164,7 +164,7 @@ mod tests {
         let attention = Attention {
             words: vec![word.clone()],
             side: 2,
-            part: PhotoPart {
+            part: ImagePart {
                 left: 0,
                 top: 0,
                 width: 8,

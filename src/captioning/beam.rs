@@ -1,7 +1,7 @@
-//! Beam search over many photos at once.
+//! Beam search over many images at once.
 //!
-//! Each photo keeps its `beam` likeliest hypotheses; a finished one keeps its place among them and is not
-//! extended. The live hypotheses of all photos are the rows of one decoder step.
+//! Each image keeps its `beam` likeliest hypotheses; a finished one keeps its place among them and is not
+//! extended. The live hypotheses of all images are the rows of one decoder step.
 
 use super::ensemble::{Ensemble, Logits};
 use super::scores::{largest, log_probabilities};
@@ -43,10 +43,10 @@ impl Beam {
 
 pub(super) fn search<D: Backend>(
     mut ensemble: Ensemble<'_, D>,
-    photos: usize,
+    images: usize,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let mut beams: Vec<Vec<Beam>> = (0..photos)
+    let mut beams: Vec<Vec<Beam>> = (0..images)
         .map(|row| {
             vec![Beam {
                 words: Vec::new(),
@@ -64,17 +64,17 @@ pub(super) fn search<D: Backend>(
         ensemble = after;
         renumber(&mut beams);
         let (row_len, words) = (logits.row_len, logits.words);
-        let mut logits_of_photo = split_by_photo(&mut logits, &beams);
+        let mut logits_of_image = split_by_image(&mut logits, &beams);
         beams = beams
             .into_par_iter()
-            .zip(logits_of_photo.par_iter_mut())
+            .zip(logits_of_image.par_iter_mut())
             .map(|(beams, logits)| extend(beams, logits.chunks_exact_mut(row_len), words, settings))
             .collect();
     }
     Ok(beams.into_iter().map(|beams| finish(beams, settings)).collect())
 }
 
-/// The rows of the state that go on, photo after photo, and the word each reads next.
+/// The rows of the state that go on, image after image, and the word each reads next.
 fn live(beams: &[Vec<Beam>]) -> (Vec<usize>, Vec<TokenId>) {
     beams
         .iter()
@@ -98,7 +98,7 @@ fn renumber(beams: &mut [Vec<Beam>]) {
     live.zip(0..).for_each(|(row, number)| *row = number);
 }
 
-fn split_by_photo<'a>(logits: &'a mut Logits, beams: &[Vec<Beam>]) -> Vec<&'a mut [f32]> {
+fn split_by_image<'a>(logits: &'a mut Logits, beams: &[Vec<Beam>]) -> Vec<&'a mut [f32]> {
     let row_len = logits.row_len;
     let mut logits = logits.values.as_mut_slice();
     beams
@@ -108,14 +108,14 @@ fn split_by_photo<'a>(logits: &'a mut Logits, beams: &[Vec<Beam>]) -> Vec<&'a mu
                 .iter()
                 .filter(|beam| matches!(beam.progress, Progress::Live { .. }))
                 .count();
-            let (of_photo, rest) = std::mem::take(&mut logits).split_at_mut(live * row_len);
+            let (of_image, rest) = std::mem::take(&mut logits).split_at_mut(live * row_len);
             logits = rest;
-            of_photo
+            of_image
         })
         .collect()
 }
 
-/// One step of one photo: every live beam with each of its likeliest next words, the best of all kept.
+/// One step of one image: every live beam with each of its likeliest next words, the best of all kept.
 fn extend(
     beams: Vec<Beam>,
     mut rows: ChunksExactMut<'_, f32>,

@@ -1,4 +1,4 @@
-//! Captions for any photo, whether or not a data set holds it.
+//! Captions for any image, whether or not a data set holds it.
 
 use super::attention::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
 use super::model::{EncoderSpec, Model};
@@ -8,7 +8,7 @@ use crate::nn::Backend;
 use crate::nn::device::DeviceError;
 use crate::text::Vocabulary;
 use crate::vision::backbone::BackboneError;
-use crate::vision::encoder::{EncoderError, PhotoEncoder};
+use crate::vision::encoder::{EncoderError, ImageEncoder};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::FeatureSpec;
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -17,7 +17,7 @@ use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
 
-/// Why photos cannot be captioned.
+/// Why images cannot be captioned.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptionerError {
     /// The model was trained on features of a network whose weights are not at hand.
@@ -50,12 +50,12 @@ impl CaptionerError {
     }
 }
 
-/// What makes a model's inputs of photos that no data set needs to hold.
+/// What makes a model's inputs of images that no data set needs to hold.
 pub(super) enum Eye<D: Backend> {
     /// The network is part of the model, which is given pixels.
     Within(Preprocessing),
     /// A network with published weights, and the features of it that the model was trained on.
-    Published(Box<PhotoEncoder<D>>, FeatureSpec),
+    Published(Box<ImageEncoder<D>>, FeatureSpec),
 }
 
 impl<D: Backend> Eye<D> {
@@ -73,7 +73,7 @@ impl<D: Backend> Eye<D> {
             backbone: spec.backbone.clone(),
             expected: spec.weights.clone(),
         })?;
-        let encoder = PhotoEncoder::like(spec, &WeightFile::open(weights)?, device)?;
+        let encoder = ImageEncoder::like(spec, &WeightFile::open(weights)?, device)?;
         Ok(Self::Published(Box::new(encoder), spec.clone()))
     }
 
@@ -84,13 +84,13 @@ impl<D: Backend> Eye<D> {
         }
     }
 
-    /// The inputs of [`Model::regions`], the same numbers as for a photo of the model's data set.
+    /// The inputs of [`Model::regions`], the same numbers as for an image of the model's data set.
     fn inputs(&self, pixels: Vec<f32>) -> Result<Vec<f32>, BackboneError> {
         match self {
             Self::Within(_) => Ok(pixels),
             Self::Published(encoder, spec) => {
-                let photos = pixels.len() / encoder.preprocessing().pixels_len();
-                Ok(spec.as_stored(&encoder.features(&pixels, photos)?))
+                let images = pixels.len() / encoder.preprocessing().pixels_len();
+                Ok(spec.as_stored(&encoder.features(&pixels, images)?))
             }
         }
     }
@@ -105,35 +105,35 @@ pub struct WrittenCaption {
     pub log_probability: f64,
 }
 
-/// A photo as a captioner looks at it.
+/// An image as a captioner looks at it.
 #[derive(Clone, Debug)]
-pub struct PhotoPixels {
+pub struct ImagePixels {
     /// Its width and height.
     dimensions: (u32, u32),
     /// For each of the captioner's eyes.
     of_eyes: Vec<Vec<f32>>,
 }
 
-/// What a captioner needs to look at photos, for any thread to do it.
+/// What a captioner needs to look at images, for any thread to do it.
 #[derive(Clone, Debug)]
 pub struct Lenses<'a>(Vec<&'a Preprocessing>);
 
 impl Lenses<'_> {
-    /// A photo as [`Captioner::captions`] takes it.
-    pub fn look(&self, photo: &RgbImage) -> PhotoPixels {
+    /// An image as [`Captioner::captions`] takes it.
+    pub fn look(&self, image: &RgbImage) -> ImagePixels {
         let pixels = |preprocessing: &&Preprocessing| {
             let mut pixels = vec![0.0; preprocessing.pixels_len()];
-            preprocessing.write_pixels(photo, &mut pixels);
+            preprocessing.write_pixels(image, &mut pixels);
             pixels
         };
-        PhotoPixels {
-            dimensions: photo.dimensions(),
+        ImagePixels {
+            dimensions: image.dimensions(),
             of_eyes: self.0.iter().map(pixels).collect(),
         }
     }
 }
 
-/// Encoders, decoders and vocabulary: from photos to captions in words.
+/// Encoders, decoders and vocabulary: from images to captions in words.
 pub struct Captioner<D: Backend> {
     members: Vec<Voice<D>>,
     /// Each once, however many members see by it.
@@ -204,21 +204,21 @@ impl<D: Backend> Captioner<D> {
         &self.vocabulary
     }
 
-    /// What makes of photos what [`captions`](Self::captions) takes.
+    /// What makes of images what [`captions`](Self::captions) takes.
     pub fn lenses(&self) -> Lenses<'_> {
         Lenses(self.eyes.iter().map(Eye::preprocessing).collect())
     }
 
-    /// Captions for photos: for each those found, best first.
+    /// Captions for images: for each those found, best first.
     ///
     /// # Errors
     /// Those of the device.
     pub fn captions(
         &self,
-        photos: &[PhotoPixels],
+        images: &[ImagePixels],
         search: &Search,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
-        let inputs = self.inputs(photos)?;
+        let inputs = self.inputs(images)?;
         let begin = |member: &'_ Voice<D>| member.model.regions(inputs[member.eye].clone());
         let regions = self.members.iter().map(begin).collect::<Result<Vec<_>, _>>();
         let writers = self.members.iter().map(|member| member.writer.as_ref());
@@ -242,14 +242,14 @@ impl<D: Backend> Captioner<D> {
         self.attending().map(|_| ())
     }
 
-    /// Where the first member that attends looked in a photo for each word of a caption, whoever wrote it: every word
+    /// Where the first member that attends looked in an image for each word of a caption, whoever wrote it: every word
     /// is looked for knowing those before it; by `attend`, which looks before it reads, all but the last of them.
     ///
     /// # Errors
     /// Where no member attends, the one that does sees no grid of regions, or the device fails.
-    pub fn attention(&self, photo: &PhotoPixels, caption: &str) -> Result<Attention, AttentionError> {
+    pub fn attention(&self, image: &ImagePixels, caption: &str) -> Result<Attention, AttentionError> {
         let Voice { model, writer, eye } = self.attending()?;
-        let (eye, pixels) = (&self.eyes[*eye], photo.of_eyes[*eye].clone());
+        let (eye, pixels) = (&self.eyes[*eye], image.of_eyes[*eye].clone());
         let inputs = eye.inputs(pixels).map_err(CaptionerError::from)?;
         let regions = model.regions(inputs).map_err(CaptionerError::device)?;
         let count = regions.shape().1;
@@ -266,7 +266,7 @@ impl<D: Backend> Captioner<D> {
                 .map(|(word, weights)| LookedWord { word, weights })
                 .collect(),
             side,
-            part: eye.preprocessing().part_seen(photo.dimensions),
+            part: eye.preprocessing().part_seen(image.dimensions),
         })
     }
 
@@ -281,11 +281,11 @@ impl<D: Backend> Captioner<D> {
         })
     }
 
-    /// What each eye makes of the photos.
-    fn inputs(&self, photos: &[PhotoPixels]) -> Result<Vec<Vec<f32>>, BackboneError> {
+    /// What each eye makes of the images.
+    fn inputs(&self, images: &[ImagePixels]) -> Result<Vec<Vec<f32>>, BackboneError> {
         let eyes = self.eyes.iter().enumerate();
         eyes.map(|(at, eye)| {
-            let pixels: Vec<&[f32]> = photos.iter().map(|photo| photo.of_eyes[at].as_slice()).collect();
+            let pixels: Vec<&[f32]> = images.iter().map(|image| image.of_eyes[at].as_slice()).collect();
             eye.inputs(pixels.concat())
         })
         .collect()

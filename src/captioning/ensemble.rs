@@ -1,9 +1,9 @@
 //! Models that write captions together: at every step, the mean of their log-probabilities.
 //!
 //! They share a vocabulary and nothing else. What they were trained on, which decoder they are and how they see a
-//! photo is each one's own. The log-probability of a caption is then the mean of those that the members give it.
+//! image is each one's own. The log-probability of a caption is then the mean of those that the members give it.
 
-use super::inputs::PhotoInputs;
+use super::inputs::ImageInputs;
 use super::model::Model;
 use crate::decoder::{DecoderState, Writer};
 use crate::nn::host::values;
@@ -11,15 +11,15 @@ use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
 
-/// A model, and what it is given of the photos that are captioned. One alone makes an ensemble too.
+/// A model, and what it is given of the images that are captioned. One alone makes an ensemble too.
 pub struct Member<'a, D: Backend> {
     /// The model.
     pub model: &'a Model<D>,
-    /// Its encoder's inputs, photo by photo in the same order for all members.
-    pub inputs: &'a PhotoInputs,
+    /// Its encoder's inputs, image by image in the same order for all members.
+    pub inputs: &'a ImageInputs,
 }
 
-/// What a member starts from: the decoder that writes, and what it sees of the photos.
+/// What a member starts from: the decoder that writes, and what it sees of the images.
 pub(super) type Beginning<'w, D> = (&'w dyn Writer<D>, Regions<D>);
 
 /// The members in the middle of their captions, a row of state for every caption.
@@ -43,7 +43,7 @@ pub(super) struct Logits {
 }
 
 impl<'w, D: Backend> Ensemble<'w, D> {
-    /// Before the first word, a row for every photo.
+    /// Before the first word, a row for every image.
     pub(super) fn start(members: Vec<Beginning<'w, D>>) -> DeviceResult<D, Self> {
         let start = |(writer, regions): Beginning<'w, D>| {
             let state = writer.start(regions)?;
@@ -114,29 +114,29 @@ mod tests {
     use dfdx::prelude::Cpu;
     use std::ops::ControlFlow;
 
-    const PHOTOS: usize = 9;
+    const IMAGES: usize = 9;
 
-    fn inputs(channels: usize) -> PhotoInputs {
-        let values = (0..PHOTOS * channels).map(|n| (n * n % 17) as f32 / 8.0 - 1.0);
-        PhotoInputs::in_memory(values.collect(), channels)
+    fn inputs(channels: usize) -> ImageInputs {
+        let values = (0..IMAGES * channels).map(|n| (n * n % 17) as f32 / 8.0 - 1.0);
+        ImageInputs::in_memory(values.collect(), channels)
     }
 
-    fn captions(members: &[(&Model<Cpu>, &PhotoInputs)], search: &SearchSettings) -> Vec<Vec<Hypothesis>> {
+    fn captions(members: &[(&Model<Cpu>, &ImageInputs)], search: &SearchSettings) -> Vec<Vec<Hypothesis>> {
         let member = |&(model, inputs): &(_, _)| Member { model, inputs };
         let members: Vec<Member<'_, Cpu>> = members.iter().map(member).collect();
-        let places: Vec<usize> = (0..PHOTOS).collect();
+        let places: Vec<usize> = (0..IMAGES).collect();
         let search = Search::by_probability(search.clone());
         caption_all(&members, &places, &search, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     /// The log-probabilities of all first words that may be written, by word.
-    fn first_words(members: &[(&Model<Cpu>, &PhotoInputs)], photo: usize) -> Vec<f32> {
+    fn first_words(members: &[(&Model<Cpu>, &ImageInputs)], image: usize) -> Vec<f32> {
         let search = SearchSettings {
             beam: VOCABULARY,
             maximum_length: 1,
             ..Default::default()
         };
-        let mut found = captions(members, &search).swap_remove(photo);
+        let mut found = captions(members, &search).swap_remove(image);
         found.sort_by_key(|hypothesis| hypothesis.tokens[0]);
         found.iter().map(|found| found.log_probability as f32).collect()
     }
@@ -163,11 +163,11 @@ mod tests {
             (model_of(DecoderKind::Merge, 5, 3), inputs(5)),
         ];
         let members: Vec<_> = models.iter().map(|(model, inputs)| (model, inputs)).collect();
-        for photo in 0..PHOTOS {
-            let alone: Vec<Vec<f32>> = members.iter().map(|&one| first_words(&[one], photo)).collect();
+        for image in 0..IMAGES {
+            let alone: Vec<Vec<f32>> = members.iter().map(|&one| first_words(&[one], image)).collect();
             let mean = |word: usize| alone.iter().map(|one| one[word]).sum::<f32>() / 3.0;
             let expected: Vec<f32> = (0..alone[0].len()).map(mean).collect();
-            assert_close(&first_words(&members, photo), &expected, 1e-6);
+            assert_close(&first_words(&members, image), &expected, 1e-6);
         }
     }
 }

@@ -1,19 +1,19 @@
-//! What a model is given of each photo of a data set: stored features, or pixels.
+//! What a model is given of each image of a data set: stored features, or pixels.
 
 use super::model::EncoderSpec;
-use crate::dataset::Photo;
-use crate::vision::photo::{PhotoError, decode};
+use crate::dataset::Image;
+use crate::vision::image_io::{ImageReadError, decode};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};
 use crate::vision::view::View;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// The encoder's inputs for a list of photos, read by their place in that list.
+/// The encoder's inputs for a list of images, read by their place in that list.
 #[derive(Debug)]
-pub struct PhotoInputs {
+pub struct ImageInputs {
     source: Source,
-    /// Numbers a photo.
+    /// Numbers an image.
     len: usize,
 }
 
@@ -21,21 +21,21 @@ pub struct PhotoInputs {
 enum Source {
     Stored {
         store: Box<FeatureStore>,
-        /// For each photo of the list, its row.
+        /// For each image of the list, its row.
         rows: Vec<usize>,
     },
     InMemory(Vec<f32>),
 }
 
-/// Why a model cannot be given the photos of a data set.
+/// Why a model cannot be given the images of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum InputsError {
-    /// The features lack a photo of the data set.
+    /// The features lack an image of the data set.
     #[error(
-        "the stored features do not hold photo {key:?}; the data set has changed since they were extracted: prepare it again"
+        "the stored features do not hold image {key:?}; the data set has changed since they were extracted: prepare it again"
     )]
-    MissingPhoto {
-        /// The photo.
+    MissingImage {
+        /// The image.
         key: String,
     },
     /// The data set has no features like those the model was trained on.
@@ -53,16 +53,16 @@ pub enum InputsError {
     /// The features cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A photo cannot be decoded.
+    /// An image cannot be decoded.
     #[error(transparent)]
-    Photo(#[from] PhotoError),
+    Image(#[from] ImageReadError),
 }
 
 fn of_view(spec: &FeatureSpec) -> String {
     match spec.preprocessing.view {
         View::Usual => String::new(),
-        View::Mirrored => " of mirrored photos".to_owned(),
-        View::Window(number) => format!(" of the photos' window {number}"),
+        View::Mirrored => " of mirrored images".to_owned(),
+        View::Window(number) => format!(" of the images' window {number}"),
     }
 }
 
@@ -74,7 +74,7 @@ fn flag_of_view(spec: &FeatureSpec) -> String {
     }
 }
 
-/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of photos seen in other
+/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of images seen in other
 /// ways than they were taken, which go with others.
 pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
     let mut directories = all_feature_directories(data_set);
@@ -98,24 +98,24 @@ fn all_feature_directories(data_set: &Path) -> Vec<PathBuf> {
     directories
 }
 
-impl PhotoInputs {
-    /// What a model with this encoder is given of the photos of a data set in `directory`.
+impl ImageInputs {
+    /// What a model with this encoder is given of the images of a data set in `directory`.
     ///
     /// # Errors
-    /// Where the data set lacks such features, or a photo does not decode.
+    /// Where the data set lacks such features, or an image does not decode.
     pub fn open<'a>(
         encoder: &EncoderSpec,
         directory: &Path,
-        photos: impl IntoIterator<Item = &'a Photo>,
+        images: impl IntoIterator<Item = &'a Image>,
     ) -> Result<Self, InputsError> {
         let wanted = match encoder {
-            EncoderSpec::SmallCnn(settings) => return Self::decoded(photos, &settings.preprocessing()),
+            EncoderSpec::SmallCnn(settings) => return Self::decoded(images, &settings.preprocessing()),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
         let mut unreadable = None;
         for features in all_feature_directories(directory) {
             match FeatureStore::open(features) {
-                Ok(store) if store.spec() == wanted => return Self::stored(store, photos),
+                Ok(store) if store.spec() == wanted => return Self::stored(store, images),
                 Ok(_) => {}
                 // It matters only if none of the others is the one: features may be in the making.
                 Err(error) => unreadable = unreadable.or(Some(error)),
@@ -133,17 +133,17 @@ impl PhotoInputs {
     /// From features that `prepare` has stored.
     ///
     /// # Errors
-    /// Where a photo is not in the store.
+    /// Where an image is not in the store.
     pub fn stored<'a>(
         store: FeatureStore,
-        photos: impl IntoIterator<Item = &'a Photo>,
+        images: impl IntoIterator<Item = &'a Image>,
     ) -> Result<Self, InputsError> {
-        let row = |photo: &Photo| {
-            store.row_of(&photo.key).ok_or_else(|| InputsError::MissingPhoto {
-                key: photo.key.clone(),
+        let row = |image: &Image| {
+            store.row_of(&image.key).ok_or_else(|| InputsError::MissingImage {
+                key: image.key.clone(),
             })
         };
-        let rows = photos.into_iter().map(row).collect::<Result<_, _>>()?;
+        let rows = images.into_iter().map(row).collect::<Result<_, _>>()?;
         Ok(Self {
             len: store.spec().row_len(),
             source: Source::Stored {
@@ -153,28 +153,28 @@ impl PhotoInputs {
         })
     }
 
-    /// Decodes photos on all threads and keeps their pixels in memory.
+    /// Decodes images on all threads and keeps their pixels in memory.
     ///
     /// # Errors
-    /// The first photo that cannot be decoded.
+    /// The first image that cannot be decoded.
     pub fn decoded<'a>(
-        photos: impl IntoIterator<Item = &'a Photo>,
+        images: impl IntoIterator<Item = &'a Image>,
         preprocessing: &Preprocessing,
     ) -> Result<Self, InputsError> {
-        let photos: Vec<&Photo> = photos.into_iter().collect();
+        let images: Vec<&Image> = images.into_iter().collect();
         let len = preprocessing.pixels_len();
-        let mut pixels = vec![0.0; photos.len() * len];
+        let mut pixels = vec![0.0; images.len() * len];
         pixels
             .par_chunks_exact_mut(len)
-            .zip(photos)
-            .try_for_each(|(pixels, photo)| {
-                preprocessing.write_pixels(&decode(&photo.path)?, pixels);
-                Ok::<_, PhotoError>(())
+            .zip(images)
+            .try_for_each(|(pixels, image)| {
+                preprocessing.write_pixels(&decode(&image.path)?, pixels);
+                Ok::<_, ImageReadError>(())
             })?;
         Ok(Self::in_memory(pixels, len))
     }
 
-    /// From inputs that are at hand: `len` numbers a photo, one photo after another.
+    /// From inputs that are at hand: `len` numbers an image, one image after another.
     pub fn in_memory(values: Vec<f32>, len: usize) -> Self {
         Self {
             source: Source::InMemory(values),
@@ -182,7 +182,7 @@ impl PhotoInputs {
         }
     }
 
-    /// The inputs of the photos at these places of the list, one after another.
+    /// The inputs of the images at these places of the list, one after another.
     ///
     /// # Panics
     /// Where the list is shorter than that.

@@ -26,11 +26,11 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 pub use attention::{Attention, AttentionError, Focus, LookedWord};
-pub use captioner::{Captioner, CaptionerError, CpuCaptioner, Lenses, PhotoPixels, WrittenCaption, cpu};
+pub use captioner::{Captioner, CaptionerError, CpuCaptioner, ImagePixels, Lenses, WrittenCaption, cpu};
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 pub use ensemble::Member;
 use ensemble::{Beginning, Ensemble};
-pub use inputs::{InputsError, PhotoInputs, feature_directories};
+pub use inputs::{ImageInputs, InputsError, feature_directories};
 pub use model::{EncoderSpec, Model, ModelSpec};
 pub use ngrams::{Agreement, NGramTable, NGramTableError};
 pub use ranking::{Search, scores};
@@ -139,7 +139,7 @@ impl Hypothesis {
     }
 }
 
-/// Writes captions for all photos of `regions` (`[photos, regions, channels]`) at once. For every photo the
+/// Writes captions for all images of `regions` (`[images, regions, channels]`) at once. For every image the
 /// hypotheses found, best first: `beam` of them, or the one that was drawn.
 ///
 /// The same settings give the same captions. They are ranked by probability alone: a consensus takes more than a
@@ -157,18 +157,18 @@ pub fn write_captions<D: Backend>(
     write(vec![(writer.as_ref(), regions)], &search)
 }
 
-/// As [`write_captions`], by members that begin with the same photos.
+/// As [`write_captions`], by members that begin with the same images.
 fn write<D: Backend>(
     members: Vec<Beginning<'_, D>>,
     search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let photos = members.first().map_or(0, |(_, regions)| regions.shape().0);
-    let places: Vec<usize> = (0..photos).collect();
+    let images = members.first().map_or(0, |(_, regions)| regions.shape().0);
+    let places: Vec<usize> = (0..images).collect();
     write_at(members, &places, search)
 }
 
-/// As [`write`], for photos at these `places` of a longer list: what is drawn for a photo depends on its place there,
-/// and not on the photos beside it.
+/// As [`write`], for images at these `places` of a longer list: what is drawn for an image depends on its place there,
+/// and not on the images beside it.
 fn write_at<D: Backend>(
     members: Vec<Beginning<'_, D>>,
     places: &[usize],

@@ -1,6 +1,6 @@
 //! The whole network that is trained and captioned with: encoder and decoder, with what they were built from.
 
-use super::inputs::PhotoInputs;
+use super::inputs::ImageInputs;
 use super::standardization::Standardization;
 use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
@@ -63,7 +63,7 @@ pub enum EncoderSpec {
 }
 
 impl EncoderSpec {
-    /// The same of photos seen in this way, where features are stored.
+    /// The same of images seen in this way, where features are stored.
     pub fn seeing(&self, view: View) -> Option<Self> {
         let mut other = self.clone();
         let features = match &mut other {
@@ -74,7 +74,7 @@ impl EncoderSpec {
         Some(other)
     }
 
-    /// What is stored of photos; `None` where they are given as pixels.
+    /// What is stored of images; `None` where they are given as pixels.
     pub fn stored(&self) -> Option<&FeatureSpec> {
         match self {
             Self::Features(features) | Self::FineTuned { features, .. } => Some(features),
@@ -82,7 +82,7 @@ impl EncoderSpec {
         }
     }
 
-    /// How many numbers a photo is given by: its stored features, or its pixels.
+    /// How many numbers an image is given by: its stored features, or its pixels.
     pub fn input_len(&self) -> usize {
         match self {
             Self::Features(features) | Self::FineTuned { features, .. } => features.row_len(),
@@ -90,7 +90,7 @@ impl EncoderSpec {
         }
     }
 
-    /// How many regions of a photo the decoder sees; one where it sees the photo as a whole.
+    /// How many regions of an image the decoder sees; one where it sees the image as a whole.
     pub fn regions(&self) -> usize {
         match self {
             Self::Features(spec) => spec.regions,
@@ -115,14 +115,14 @@ enum Encoder<D: Backend> {
     Stored(Standardization),
     /// Features are stored, and seen by layers that are trained along.
     FineTuned(Tail<D>),
-    /// Photos, `side` pixels high and wide, are seen by a network that is trained along.
+    /// Images, `side` pixels high and wide, are seen by a network that is trained along.
     Trained { network: SmallCnn<D>, side: usize },
 }
 
-/// Photos from which the scale of what fine-tuned layers give is taken.
-const PHOTOS_SCALED_BY: usize = 256;
-/// Photos that they are given at a time while it is.
-const PHOTOS_AT_A_TIME: usize = 16;
+/// Images from which the scale of what fine-tuned layers give is taken.
+const IMAGES_SCALED_BY: usize = 256;
+/// Images that they are given at a time while it is.
+const IMAGES_AT_A_TIME: usize = 16;
 
 /// Encoder and decoder. What of the encoder is not trained is not kept.
 pub struct Model<D: Backend> {
@@ -166,9 +166,9 @@ impl<D: Backend> Model<D> {
         &self.device
     }
 
-    /// What the decoder sees of photos that are given as the encoder's inputs, one after another.
+    /// What the decoder sees of images that are given as the encoder's inputs, one after another.
     ///
-    /// The map of a trained network is laid out flat, as one region: where something stands in the photo is
+    /// The map of a trained network is laid out flat, as one region: where something stands in the image is
     /// then still told apart by decoders that take the mean of all regions.
     ///
     /// # Errors
@@ -177,13 +177,13 @@ impl<D: Backend> Model<D> {
         &self,
         mut inputs: Vec<f32>,
     ) -> DeviceResult<D, Regions<D, T>> {
-        let photos = inputs.len() / self.spec.encoder.input_len();
+        let images = inputs.len() / self.spec.encoder.input_len();
         let channels = self.spec.encoder.channels();
         let features = |inputs, channels: usize| {
             let regions = self.spec.encoder.input_len() / channels.max(1);
             let features = self
                 .device
-                .try_tensor_from_vec(inputs, (photos, regions, channels))?;
+                .try_tensor_from_vec(inputs, (images, regions, channels))?;
             Ok(features.put_tape(T::default()))
         };
         match &self.encoder {
@@ -195,9 +195,9 @@ impl<D: Backend> Model<D> {
             Encoder::Trained { network, side } => {
                 let pixels = self
                     .device
-                    .try_tensor_from_vec(inputs, (photos, *side, *side, 3))?;
+                    .try_tensor_from_vec(inputs, (images, *side, *side, 3))?;
                 let map = network.forward(pixels.put_tape(T::default()))?;
-                map.try_reshape_like(&(photos, 1, channels))
+                map.try_reshape_like(&(images, 1, channels))
             }
         }
     }
@@ -232,33 +232,33 @@ impl<D: Backend> Model<D> {
         Ok(())
     }
 
-    /// Brings what the decoder is given to one scale from now on, that of the first `photos` of `inputs`, or of some of
+    /// Brings what the decoder is given to one scale from now on, that of the first `images` of `inputs`, or of some of
     /// them where layers are fine-tuned. Does nothing where a whole network is trained along.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn standardize(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
+    pub fn standardize(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
         let channels = self.spec.encoder.channels();
         match &mut self.encoder {
             Encoder::Stored(standardization) => {
-                *standardization = Standardization::of(inputs, photos, channels);
+                *standardization = Standardization::of(inputs, images, channels);
             }
-            Encoder::FineTuned(_) => self.standardize_fine_tuned(inputs, photos.min(PHOTOS_SCALED_BY))?,
+            Encoder::FineTuned(_) => self.standardize_fine_tuned(inputs, images.min(IMAGES_SCALED_BY))?,
             Encoder::Trained { .. } => {}
         }
         Ok(())
     }
 
-    fn standardize_fine_tuned(&mut self, inputs: &PhotoInputs, photos: usize) -> DeviceResult<D, ()> {
+    fn standardize_fine_tuned(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
         let mut given = Vec::new();
-        let places: Vec<usize> = (0..photos).collect();
-        for places in places.chunks(PHOTOS_AT_A_TIME) {
+        let places: Vec<usize> = (0..images).collect();
+        for places in places.chunks(IMAGES_AT_A_TIME) {
             given.extend(self.regions::<NoneTape>(inputs.read(places))?.as_vec());
         }
-        let len = given.len() / photos.max(1);
-        let given = PhotoInputs::in_memory(given, len);
+        let len = given.len() / images.max(1);
+        let given = ImageInputs::in_memory(given, len);
         let Standardization { mean, scale } =
-            Standardization::of(&given, photos, self.spec.encoder.channels());
+            Standardization::of(&given, images, self.spec.encoder.channels());
         match &mut self.encoder {
             Encoder::FineTuned(tail) => tail.rescale(&mean, &scale),
             Encoder::Stored(_) | Encoder::Trained { .. } => Ok(()),

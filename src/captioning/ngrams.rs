@@ -1,9 +1,9 @@
-//! In how many training photos each n-gram is written of: what a consensus weighs n-grams by, kept beside the vocabulary.
+//! In how many training images each n-gram is written of: what a consensus weighs n-grams by, kept beside the vocabulary.
 //!
-//! The file is a tree. Its first line says of how many photos and how many n-grams it is; each line after that is an
-//! n-gram, given by its last token and how many photos it is written of, and stands one space further in than the n-gram
-//! without that token. `a dog runs` in 7 photos is `  31 7`, below ` 12 40` of `a dog`, below `4 900` of `a`. N-grams of
-//! a single photo are left out: one that is nowhere to be found counts as such, so nothing is lost, and most are.
+//! The file is a tree. Its first line says of how many images and how many n-grams it is; each line after that is an
+//! n-gram, given by its last token and how many images it is written of, and stands one space further in than the n-gram
+//! without that token. `a dog runs` in 7 images is `  31 7`, below ` 12 40` of `a dog`, below `4 900` of `a`. N-grams of
+//! a single image are left out: one that is nowhere to be found counts as such, so nothing is lost, and most are.
 
 use super::Hypothesis;
 use crate::files::write_atomically;
@@ -12,7 +12,7 @@ use crate::text::{TokenId, display_path};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The fewest photos of an n-gram that is kept.
+/// The fewest images of an n-gram that is kept.
 const FEWEST: u64 = 2;
 
 /// Document frequencies of the n-grams of training captions, in token ids.
@@ -48,13 +48,13 @@ pub enum NGramTableError {
 }
 
 impl NGramTable {
-    /// Counts the n-grams of captions, photo after photo.
-    pub fn of<'a>(photos: impl IntoIterator<Item = &'a [Vec<TokenId>]>) -> Self {
-        let all = CiderD::from_references(photos);
+    /// Counts the n-grams of captions, image after image.
+    pub fn of<'a>(images: impl IntoIterator<Item = &'a [Vec<TokenId>]>) -> Self {
+        let all = CiderD::from_references(images);
         let shared = all.frequencies().filter(|&(_, frequency)| frequency >= FEWEST);
         let shared = shared.map(|(ngram, frequency)| (ngram.into(), frequency));
         Self {
-            cider: CiderD::from_frequencies(all.photos(), shared),
+            cider: CiderD::from_frequencies(all.images(), shared),
         }
     }
 
@@ -77,7 +77,7 @@ impl NGramTable {
         let mut ngrams: Vec<(&[TokenId], u64)> = self.cider.frequencies().collect();
         ngrams.sort_unstable();
         write_atomically(file, |out| {
-            writeln!(out, "{} photos, {} n-grams", self.cider.photos(), ngrams.len())?;
+            writeln!(out, "{} images, {} n-grams", self.cider.images(), ngrams.len())?;
             ngrams.iter().try_for_each(|(ngram, frequency)| {
                 let (indent, last) = (ngram.len() - 1, ngram[ngram.len() - 1]);
                 writeln!(out, "{:indent$}{last} {frequency}", "")
@@ -112,9 +112,9 @@ type Wrong = (usize, &'static str);
 fn parse(text: &str, vocabulary: usize) -> Result<NGramTable, Wrong> {
     let mut lines = (1..).zip(text.split_inclusive('\n'));
     let (_, head) = lines.next().unwrap_or((1, ""));
-    let (photos, count) =
-        parse_head(head).ok_or((1, "does not say how many photos and n-grams there are"))?;
-    let mut tree = Tree::new(photos, vocabulary);
+    let (images, count) =
+        parse_head(head).ok_or((1, "does not say how many images and n-grams there are"))?;
+    let mut tree = Tree::new(images, vocabulary);
     let mut ngrams = Vec::new();
     for (number, line) in lines {
         ngrams.push(tree.read(line).map_err(|what| (number, what))?);
@@ -123,29 +123,29 @@ fn parse(text: &str, vocabulary: usize) -> Result<NGramTable, Wrong> {
         return Err((1, "says of more or fewer n-grams than there are"));
     }
     Ok(NGramTable {
-        cider: CiderD::from_frequencies(photos, ngrams),
+        cider: CiderD::from_frequencies(images, ngrams),
     })
 }
 
 fn parse_head(line: &str) -> Option<(u64, usize)> {
-    let (photos, ngrams) = line.strip_suffix(" n-grams\n")?.split_once(" photos, ")?;
-    Some((photos.parse().ok()?, ngrams.parse().ok()?))
+    let (images, ngrams) = line.strip_suffix(" n-grams\n")?.split_once(" images, ")?;
+    Some((images.parse().ok()?, ngrams.parse().ok()?))
 }
 
-/// The n-gram read last and, for each of its beginnings, how many photos that is written of.
+/// The n-gram read last and, for each of its beginnings, how many images that is written of.
 struct Tree {
     tokens: Vec<TokenId>,
     frequencies: Vec<u64>,
-    photos: u64,
+    images: u64,
     vocabulary: usize,
 }
 
 impl Tree {
-    fn new(photos: u64, vocabulary: usize) -> Self {
+    fn new(images: u64, vocabulary: usize) -> Self {
         Self {
             tokens: Vec::new(),
             frequencies: Vec::new(),
-            photos,
+            images,
             vocabulary,
         }
     }
@@ -155,7 +155,7 @@ impl Tree {
         let line = line.strip_suffix('\n').ok_or("is torn")?;
         let entry = line.trim_start_matches(' ');
         let depth = line.len() - entry.len();
-        let (token, frequency) = parse_entry(entry).ok_or("is not a token and a number of photos")?;
+        let (token, frequency) = parse_entry(entry).ok_or("is not a token and a number of images")?;
         if depth >= MAX_ORDER || depth > self.tokens.len() {
             return Err("is too far in for what stands above it");
         }
@@ -166,11 +166,11 @@ impl Tree {
             return Err("is out of order");
         }
         let most = match depth {
-            0 => self.photos,
+            0 => self.images,
             _ => self.frequencies[depth - 1],
         };
         if !(FEWEST..=most).contains(&frequency) {
-            return Err("is of fewer than two photos, or of more than what stands above it");
+            return Err("is of fewer than two images, or of more than what stands above it");
         }
         self.tokens.truncate(depth);
         self.frequencies.truncate(depth);
@@ -194,7 +194,7 @@ mod tests {
     const VOCABULARY: usize = 9;
 
     fn frequencies(table: &NGramTable) -> (u64, BTreeMap<&[TokenId], u64>) {
-        (table.cider.photos(), table.cider.frequencies().collect())
+        (table.cider.images(), table.cider.frequencies().collect())
     }
 
     fn written(table: &NGramTable) -> String {
@@ -212,16 +212,16 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_a_tree_of_what_photos_share() {
-        let photos = [
+    fn the_file_is_a_tree_of_what_images_share() {
+        let images = [
             vec![vec![4, 5, 6]],
             vec![vec![4, 5], vec![5, 6]],
             vec![vec![4, 7]],
         ];
-        let table = NGramTable::of(photos.iter().map(Vec::as_slice));
+        let table = NGramTable::of(images.iter().map(Vec::as_slice));
         assert_eq!(
             written(&table),
-            "3 photos, 5 n-grams\n4 3\n 5 2\n5 2\n 6 2\n6 2\n"
+            "3 images, 5 n-grams\n4 3\n 5 2\n5 2\n 6 2\n6 2\n"
         );
     }
 
@@ -229,21 +229,21 @@ mod tests {
     fn the_line_at_fault_is_named() {
         for (text, line, what) in [
             ("", 1, "does not say"),
-            ("3 photos, 1 n-grams", 1, "does not say"),
-            ("3 photos, 2 n-grams\n4 3\n", 1, "says of more"),
-            ("3 photos, 1 n-grams\n4 3", 2, "is torn"),
-            ("3 photos, 1 n-grams\n4\n", 2, "is not a token"),
-            ("3 photos, 1 n-grams\n 4 3\n", 2, "is too far in"),
+            ("3 images, 1 n-grams", 1, "does not say"),
+            ("3 images, 2 n-grams\n4 3\n", 1, "says of more"),
+            ("3 images, 1 n-grams\n4 3", 2, "is torn"),
+            ("3 images, 1 n-grams\n4\n", 2, "is not a token"),
+            ("3 images, 1 n-grams\n 4 3\n", 2, "is too far in"),
             (
-                "3 photos, 5 n-grams\n4 3\n 4 3\n  4 3\n   4 3\n    4 3\n",
+                "3 images, 5 n-grams\n4 3\n 4 3\n  4 3\n   4 3\n    4 3\n",
                 6,
                 "is too far in",
             ),
-            ("3 photos, 1 n-grams\n9 3\n", 2, "is of a token"),
-            ("3 photos, 2 n-grams\n4 3\n4 3\n", 3, "is out of order"),
-            ("3 photos, 1 n-grams\n4 4\n", 2, "is of fewer"),
-            ("3 photos, 1 n-grams\n4 1\n", 2, "is of fewer"),
-            ("3 photos, 2 n-grams\n4 2\n 5 3\n", 3, "is of fewer"),
+            ("3 images, 1 n-grams\n9 3\n", 2, "is of a token"),
+            ("3 images, 2 n-grams\n4 3\n4 3\n", 3, "is out of order"),
+            ("3 images, 1 n-grams\n4 4\n", 2, "is of fewer"),
+            ("3 images, 1 n-grams\n4 1\n", 2, "is of fewer"),
+            ("3 images, 2 n-grams\n4 2\n 5 3\n", 3, "is of fewer"),
         ] {
             let error = read(text.as_bytes()).unwrap_err().to_string();
             assert!(
@@ -260,15 +260,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_survives_its_file_and_scores_as_the_captions_do(photos in captions()) {
-            let captions = || photos.iter().map(Vec::as_slice);
+        fn a_table_survives_its_file_and_scores_as_the_captions_do(images in captions()) {
+            let captions = || images.iter().map(Vec::as_slice);
             let table = NGramTable::of(captions());
             let text = written(&table);
             let back = read(text.as_bytes()).unwrap();
             prop_assert_eq!(frequencies(&back), frequencies(&table));
             let all = CiderD::from_references(captions());
-            for photo in &photos {
-                prop_assert_eq!(back.cider().score(&photo[0], photo), all.score(&photo[0], photo));
+            for image in &images {
+                prop_assert_eq!(back.cider().score(&image[0], image), all.score(&image[0], image));
             }
             let lines: Vec<&str> = text.split_inclusive('\n').collect();
             for cut in 0..lines.len() {
@@ -278,19 +278,19 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_reader_fail(
-            photos in captions(),
+            images in captions(),
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
             bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             prop_assert!(read(&bytes).is_err());
-            let mut text = written(&NGramTable::of(photos.iter().map(Vec::as_slice))).into_bytes();
+            let mut text = written(&NGramTable::of(images.iter().map(Vec::as_slice))).into_bytes();
             for (at, byte) in changes {
                 let at = at.index(text.len());
                 text[at] = byte;
             }
             if let Ok(table) = read(&text) {
-                let (photos, ngrams) = frequencies(&table);
-                prop_assert!(ngrams.values().all(|&frequency| (FEWEST..=photos).contains(&frequency)));
+                let (images, ngrams) = frequencies(&table);
+                prop_assert!(ngrams.values().all(|&frequency| (FEWEST..=images).contains(&frequency)));
             }
         }
     }

@@ -67,7 +67,7 @@ impl SearchSettings {
     }
 }
 
-/// What each of a photo's hypotheses is ranked by; without their agreement by probability alone.
+/// What each of an image's hypotheses is ranked by; without their agreement by probability alone.
 pub fn scores(found: &[Hypothesis], agreement: Option<&Agreement>, settings: &SearchSettings) -> Vec<f64> {
     let by_probability: Vec<f64> = found
         .iter()
@@ -112,10 +112,10 @@ mod tests {
     use super::*;
     use crate::text::TokenId;
 
-    /// Photos of which people wrote so that the words from 4 on are all told apart.
+    /// Images of which people wrote so that the words from 4 on are all told apart.
     fn ngrams() -> Arc<NGramTable> {
-        let photos: Vec<Vec<Vec<TokenId>>> = (4..20).map(|word| vec![vec![word]]).collect();
-        Arc::new(NGramTable::of(photos.iter().map(Vec::as_slice)))
+        let images: Vec<Vec<Vec<TokenId>>> = (4..20).map(|word| vec![vec![word]]).collect();
+        Arc::new(NGramTable::of(images.iter().map(Vec::as_slice)))
     }
 
     fn found() -> Vec<Hypothesis> {

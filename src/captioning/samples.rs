@@ -1,4 +1,4 @@
-//! Several captions a photo, drawn as likely as the decoder finds them: what training rewards.
+//! Several captions an image, drawn as likely as the decoder finds them: what training rewards.
 
 use crate::decoder::{Writer, draw_word};
 use crate::nn::host::values;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// How many captions are drawn, how long they may be, and from which stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
-    /// Captions for each photo.
+    /// Captions for each image.
     pub count: usize,
     /// Words after which a caption is cut.
     pub longest: usize,
@@ -40,7 +40,7 @@ pub enum SampleEnd {
     Cut,
 }
 
-/// Draws captions for all photos of `regions`, `[photos, regions, channels]`: `draw.count` for the first, as many for
+/// Draws captions for all images of `regions`, `[images, regions, channels]`: `draw.count` for the first, as many for
 /// the second, and so on.
 ///
 /// Every word may be drawn, the unknown one and the other markers too. One that may not would never be made less likely,
@@ -53,16 +53,16 @@ pub fn draw_samples<D: Backend>(
     regions: Regions<D>,
     draw: Draw,
 ) -> DeviceResult<D, Vec<Sample>> {
-    let photos = regions.shape().0;
-    let of_photo: Vec<usize> = (0..photos * draw.count).map(|row| row / draw.count).collect();
-    let mut captions: Vec<Caption> = (0..of_photo.len() as u64)
+    let images = regions.shape().0;
+    let of_image: Vec<usize> = (0..images * draw.count).map(|row| row / draw.count).collect();
+    let mut captions: Vec<Caption> = (0..of_image.len() as u64)
         .map(|row| Caption {
             words: Vec::with_capacity(draw.longest),
             stream: random_stream(draw.seed, "samples to reward", (draw.step << 20) | row),
         })
         .collect();
     let mut live: Vec<usize> = (0..captions.len()).collect();
-    let mut state = writer.start(regions)?.select(&of_photo)?;
+    let mut state = writer.start(regions)?.select(&of_image)?;
     for _ in 0..draw.longest {
         let words: Vec<TokenId> = live.iter().map(|&row| captions[row].last()).collect();
         let (logits, after) = writer.step(state, &words)?;

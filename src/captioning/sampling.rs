@@ -7,30 +7,30 @@ use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::text::{END, START, TokenId};
 use rand::{Rng, RngExt};
 
-/// One caption a photo, drawn from the stream of its place.
+/// One caption an image, drawn from the stream of its place.
 pub(super) fn draw<D: Backend>(
     mut ensemble: Ensemble<'_, D>,
     places: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let photos = places.len();
+    let images = places.len();
     let mut streams: Vec<_> = places
         .iter()
         .map(|&place| random_stream(settings.seed, "sampling", place as u64))
         .collect();
-    let mut captions = vec![Drawn::default(); photos];
-    let mut live: Vec<usize> = (0..photos).collect();
+    let mut captions = vec![Drawn::default(); images];
+    let mut live: Vec<usize> = (0..images).collect();
     for _ in 0..settings.maximum_length {
         let words: Vec<TokenId> = live
             .iter()
-            .map(|&photo| captions[photo].words.last().copied().unwrap_or(START))
+            .map(|&image| captions[image].words.last().copied().unwrap_or(START))
             .collect();
         let (mut logits, after) = ensemble.step(&words)?;
         let rows = logits.values.chunks_exact_mut(logits.row_len);
         let mut going_on = Vec::with_capacity(live.len());
-        for (row, (&photo, row_of_logits)) in live.iter().zip(rows).enumerate() {
-            let logits = log_probabilities(row_of_logits, logits.words, &captions[photo].words, settings);
-            if captions[photo].read(draw_word(logits, settings, &mut streams[photo])) {
+        for (row, (&image, row_of_logits)) in live.iter().zip(rows).enumerate() {
+            let logits = log_probabilities(row_of_logits, logits.words, &captions[image].words, settings);
+            if captions[image].read(draw_word(logits, settings, &mut streams[image])) {
                 going_on.push(row);
             }
         }

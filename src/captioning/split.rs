@@ -1,4 +1,4 @@
-//! Captions for many photos, batch after batch.
+//! Captions for many images, batch after batch.
 
 use super::ensemble::{Beginning, Member};
 use super::{Hypothesis, Search, write_at};
@@ -6,13 +6,13 @@ use crate::decoder::Writer;
 use crate::nn::{Backend, DeviceResult};
 use std::ops::ControlFlow;
 
-/// Photos captioned at once.
+/// Images captioned at once.
 const BATCH: usize = 100;
 
-/// Captions that the members write together for the photos at `places` of their inputs: for each photo, the hypotheses
+/// Captions that the members write together for the images at `places` of their inputs: for each image, the hypotheses
 /// found, best first.
 ///
-/// `progress` is told how many photos are done, and may break off: the captions are then those so far.
+/// `progress` is told how many images are done, and may break off: the captions are then those so far.
 ///
 /// # Errors
 /// Those of the device.

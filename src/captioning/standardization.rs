@@ -1,13 +1,13 @@
 //! Stored features brought to mean 0 and deviation 1, channel by channel.
 //!
-//! Pooled features are all positive and much alike (MobileNetV2's have a mean cosine of 0.56 between photos), so
-//! most of what a decoder is given says only that it looks at a photo. Taking the mean away leaves what tells
-//! photos apart, and an equal scale lets every channel be learned at the same rate (LeCun et al. 1998, "Efficient
-//! BackProp", section 4.3). The figures are of the training photos and travel with the weights.
+//! Pooled features are all positive and much alike (MobileNetV2's have a mean cosine of 0.56 between images), so
+//! most of what a decoder is given says only that it looks at an image. Taking the mean away leaves what tells
+//! images apart, and an equal scale lets every channel be learned at the same rate (LeCun et al. 1998, "Efficient
+//! BackProp", section 4.3). The figures are of the training images and travel with the weights.
 
-use super::inputs::PhotoInputs;
+use super::inputs::ImageInputs;
 
-/// Photos that are read at a time while taking means.
+/// Images that are read at a time while taking means.
 const CHUNK: usize = 256;
 /// The least deviation of a channel, as a share of the root mean square of all: what hardly varies is noise, and
 /// stays small.
@@ -29,10 +29,10 @@ impl Standardization {
         }
     }
 
-    /// That of the first `photos` of `inputs`, over all their regions.
-    pub fn of(inputs: &PhotoInputs, photos: usize, channels: usize) -> Self {
+    /// That of the first `images` of `inputs`, over all their regions.
+    pub fn of(inputs: &ImageInputs, images: usize, channels: usize) -> Self {
         let mut moments = ChannelMoments::new(channels);
-        let places: Vec<usize> = (0..photos).collect();
+        let places: Vec<usize> = (0..images).collect();
         for places in places.chunks(CHUNK) {
             moments.count(&inputs.read(places));
         }
@@ -119,8 +119,8 @@ mod tests {
 
     fn standardized(values: Vec<f32>, channels: usize) -> Vec<f32> {
         let mut features = values.clone();
-        let photos = values.len() / channels;
-        Standardization::of(&PhotoInputs::in_memory(values, channels), photos, channels).apply(&mut features);
+        let images = values.len() / channels;
+        Standardization::of(&ImageInputs::in_memory(values, channels), images, channels).apply(&mut features);
         features
     }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn photos_all_alike_are_left_as_they_are() {
+    fn images_all_alike_are_left_as_they_are() {
         let alike = [1.0, -2.0].repeat(5);
         assert_eq!(standardized(alike.clone(), 2), alike);
     }

@@ -1,4 +1,4 @@
-//! Tests of search against all captions there are, and of inputs for photos of no data set.
+//! Tests of search against all captions there are, and of inputs for images of no data set.
 
 use super::*;
 use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
@@ -76,7 +76,7 @@ fn regions() -> Regions<Cpu> {
 }
 
 /// All captions of up to `longest` words, with their log-probabilities by the training loss.
-fn all_captions(photo: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
+fn all_captions(image: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
     let decoder = decoder();
     let mut captions: Vec<Vec<TokenId>> = vec![vec![]];
     let mut from = 0;
@@ -92,7 +92,7 @@ fn all_captions(photo: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
     captions
         .into_iter()
         .map(|words| {
-            let batch = CaptionBatch::new([(photo, words.as_slice())]);
+            let batch = CaptionBatch::new([(image, words.as_slice())]);
             let loss = decoder.loss(regions(), &batch).unwrap().as_vec()[0];
             let log_probability = -f64::from(loss) * (words.len() + 1) as f64;
             (words, log_probability)
@@ -112,8 +112,8 @@ fn a_wide_beam_finds_the_likeliest_caption_of_all() {
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
-    for (photo, found) in found.iter().enumerate() {
-        let (words, log_probability) = all_captions(photo, longest)
+    for (image, found) in found.iter().enumerate() {
+        let (words, log_probability) = all_captions(image, longest)
             .into_iter()
             .filter(|(words, _)| !words.is_empty())
             .max_by(|a, b| a.1.total_cmp(&b.1))
@@ -128,17 +128,17 @@ fn a_wide_beam_finds_the_likeliest_caption_of_all() {
 }
 
 #[test]
-fn hypotheses_are_ranked_and_photos_independent() {
+fn hypotheses_are_ranked_and_images_independent() {
     let settings = SearchSettings {
         beam: 4,
         maximum_length: 8,
         ..Default::default()
     };
     let together = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
-    for (photo, together) in together.iter().enumerate() {
+    for (image, together) in together.iter().enumerate() {
         assert!(together.is_sorted_by(|a, b| a.score >= b.score));
         assert_eq!(together.len(), 4);
-        let alone = regions().slice((photo..photo + 1, .., ..));
+        let alone = regions().slice((image..image + 1, .., ..));
         let alone = write_captions(decoder().as_ref(), alone, &settings).unwrap();
         let words = |found: &[Hypothesis]| found.iter().map(|h| h.tokens.clone()).collect::<Vec<_>>();
         assert_eq!(words(&alone[0]), words(together));
@@ -155,8 +155,8 @@ fn greedy_takes_the_likeliest_word_each_time() {
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
     let writer = decoder().writer().unwrap();
-    for (photo, found) in found.iter().enumerate() {
-        let mut state = writer.start(regions()).unwrap().select(&[photo]).unwrap();
+    for (image, found) in found.iter().enumerate() {
+        let mut state = writer.start(regions()).unwrap().select(&[image]).unwrap();
         let (mut words, mut read) = (vec![], crate::text::START);
         while words.len() < 6 {
             let (logits, after) = writer.step(state, &[read]).unwrap();
@@ -250,8 +250,8 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
 }
 
 #[test]
-fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
-    const PHOTOS: usize = 230; // more than two batches
+fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
+    const IMAGES: usize = 230; // more than two batches
     let spec = ModelSpec {
         encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
         decoder: SETTINGS,
@@ -259,7 +259,7 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
     };
     let mut model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
     model.decoder = decoder();
-    let alike = PhotoInputs::in_memory([0.5, -0.5, 0.25, 0.0, 1.0].repeat(PHOTOS), 5);
+    let alike = ImageInputs::in_memory([0.5, -0.5, 0.25, 0.0, 1.0].repeat(IMAGES), 5);
     let settings = SearchSettings {
         strategy: Strategy::Sample,
         ..SearchSettings::default()
@@ -279,7 +279,7 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
         .unwrap();
         found.into_iter().map(|found| found[0].tokens.clone()).collect()
     };
-    let all: Vec<usize> = (0..PHOTOS).collect();
+    let all: Vec<usize> = (0..IMAGES).collect();
     let together = captions(&all);
     assert_eq!(
         captions(&[7, 129, 229])[1..],
@@ -289,11 +289,11 @@ fn a_photo_has_draws_of_its_own_whatever_it_is_captioned_with() {
     let repeated = next_batch.filter(|(one, next)| one == next).count();
     assert!(
         repeated < 50,
-        "{repeated} of 130 captions are those of a hundred photos before"
+        "{repeated} of 130 captions are those of a hundred images before"
     );
 }
 
-mod photos_of_no_data_set {
+mod images_of_no_data_set {
     use super::captioner::Eye;
     use super::*;
     use crate::vision::encoder::EncoderError;
@@ -352,7 +352,7 @@ fn a_checkpoint_keeps_how_features_were_standardized() {
     let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
     let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
     let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
-    let inputs = PhotoInputs::in_memory(features.clone(), 5);
+    let inputs = ImageInputs::in_memory(features.clone(), 5);
     model.standardize(&inputs, 7).unwrap();
     let standardized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     assert_ne!(before, standardized);
@@ -414,7 +414,7 @@ fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
     let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
     model.fine_tune(published(), 0.25).unwrap();
     let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
-    let inputs = PhotoInputs::in_memory(features.clone(), 20);
+    let inputs = ImageInputs::in_memory(features.clone(), 20);
     model.standardize(&inputs, 7).unwrap();
     let regions = model.regions::<NoneTape>(features.clone()).unwrap();
     assert_eq!(*regions.shape(), (7, 4, 3));
@@ -550,7 +550,7 @@ fn features_in_the_making_are_in_nobodys_way_but_those_who_want_them() {
     let (unfinished, finished) = (feature_spec("vgg16", 3), feature_spec("vgg16", 2));
     store("a", &unfinished).flush().unwrap();
     store("b", &finished).finish().unwrap();
-    let open = |spec: FeatureSpec| PhotoInputs::open(&EncoderSpec::Features(spec), data_set.path(), []);
+    let open = |spec: FeatureSpec| ImageInputs::open(&EncoderSpec::Features(spec), data_set.path(), []);
     assert!(open(finished).is_ok());
     let error = open(unfinished).unwrap_err();
     assert!(

@@ -13,23 +13,23 @@ use crate::captioning::{Attention, LookedWord};
 /// looked at can still be told.
 const COLUMNS: u16 = 24;
 
-/// Draws the photo, and then once for each word, bright where the decoder looked, with the word under it.
+/// Draws the image, and then once for each word, bright where the decoder looked, with the word under it.
 pub(super) fn draw(
-    photo: &RgbImage,
+    image: &RgbImage,
     attention: &Attention,
     args: &PictureArgs,
     context: &Context,
 ) -> anyhow::Result<()> {
     let terminal = &context.terminal;
-    let tiles = Tiles::new(photo.dimensions(), args.width.unwrap_or(COLUMNS), terminal);
+    let tiles = Tiles::new(image.dimensions(), args.width.unwrap_or(COLUMNS), terminal);
     let looked = attention.words.iter().map(|word| {
-        let mut photo = photo.clone();
-        attention.overlay(word).lay_over(&mut photo);
-        (photo, word.word.as_str())
+        let mut image = image.clone();
+        attention.overlay(word).lay_over(&mut image);
+        (image, word.word.as_str())
     });
-    let pictures: Vec<(RgbImage, &str)> = std::iter::once((photo.clone(), "")).chain(looked).collect();
+    let pictures: Vec<(RgbImage, &str)> = std::iter::once((image.clone(), "")).chain(looked).collect();
     for row in pictures.chunks(tiles.in_a_row) {
-        draw_row(row.iter().map(|(photo, _)| photo), &tiles, args)?;
+        draw_row(row.iter().map(|(image, _)| image), &tiles, args)?;
         context.print(&under(row.iter().map(|(_, word)| *word), &tiles))?;
     }
     Ok(())
@@ -88,7 +88,7 @@ pub(super) fn objects(attention: &Attention) -> Vec<WordObject<'_>> {
 mod tests {
     use super::*;
     use crate::cli::terminal::Terminal;
-    use crate::vision::preprocess::PhotoPart;
+    use crate::vision::preprocess::ImagePart;
 
     fn attention() -> Attention {
         let word = |word: &str, weights: [f32; 4]| LookedWord {
@@ -101,7 +101,7 @@ mod tests {
                 word("dog\u{1b}[2J", [0.0, 0.125, 0.75, 0.125]),
             ],
             side: 2,
-            part: PhotoPart {
+            part: ImagePart {
                 left: 0,
                 top: 0,
                 width: 4,

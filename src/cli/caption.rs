@@ -1,4 +1,4 @@
-//! `cutline caption`: photos, and under each the caption that a run gives it.
+//! `cutline caption`: images, and under each the caption that a run gives it.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,40 +19,40 @@ use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
 use crate::captioning::{
-    Attention, AttentionError, Captioner, Lenses, PhotoPixels, SearchSettings, Strategy, WrittenCaption,
+    Attention, AttentionError, Captioner, ImagePixels, Lenses, SearchSettings, Strategy, WrittenCaption,
 };
-use crate::dataset::{DataSet, Photo};
+use crate::dataset::{DataSet, Image};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::runs::TrainedRun;
-use crate::vision::photo::{self, PhotoError};
+use crate::vision::image_io::{self, ImageReadError};
 
-/// Photos captioned at once, where nobody waits for the first.
+/// Images captioned at once, where nobody waits for the first.
 const BATCH: usize = 16;
 
-/// Caption photos with a run
+/// Caption images with a run
 ///
-/// On a terminal each photo is drawn with its caption under it, and its references where the run's data set
-/// knows them. Into a pipe one line a photo is printed: the path, a tab, the caption. A photo that cannot be
+/// On a terminal each image is drawn with its caption under it, and its references where the run's data set
+/// knows them. Into a pipe one line an image is printed: the path, a tab, the caption. An image that cannot be
 /// read is named, the others are captioned all the same, and the exit code is 1.
 ///
-/// With --attention it is shown where a decoder that attends looked for each word: on a terminal the photo once
+/// With --attention it is shown where a decoder that attends looked for each word: on a terminal the image once
 /// for each word, bright where most weight lies; into a pipe a line a word, which begins with a tab: the word, the
 /// region that weighs most, and its share. Of several runs (--with) the first that attends is shown.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline caption flickr8k-merge-001 photo.jpg
+  cutline caption flickr8k-merge-001 image.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam 5 > captions.tsv
-  cutline caption flickr8k-merge-001 photo.jpg --temperature 0.8 --seed 3
-  cutline caption flickr8k-merge-001 photo.jpg --with flickr8k-inject-001
-  cutline caption flickr8k-attend-001 photo.jpg --attention
-  cutline caption flickr8k-merge-001 photo.jpg --weights ~/vgg16.safetensors")]
+  cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
+  cutline caption flickr8k-merge-001 image.jpg --with flickr8k-inject-001
+  cutline caption flickr8k-attend-001 image.jpg --attention
+  cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     #[command(flatten)]
     members: MemberArgs,
-    /// The photos: JPEG, PNG, GIF, WebP, TIFF or BMP
-    #[arg(value_name = "PHOTO", required = true)]
-    photos: Vec<PathBuf>,
+    /// The images: JPEG, PNG, GIF, WebP, TIFF or BMP
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
     /// The backbone's weights, where the file is no longer where `prepare` read it; may be given again, for the runs of
     /// --with in their order
     #[arg(long, value_name = "FILE")]
@@ -61,7 +61,7 @@ pub(super) struct Caption {
     /// says otherwise
     #[arg(long)]
     attention: bool,
-    /// Print JSON: one object a line with `photo`, `caption`, `log_probability`, `alternatives`, where
+    /// Print JSON: one object a line with `image`, `caption`, `log_probability`, `alternatives`, where
     /// known `references`, and with --attention `attention`: each `word` with its `weights`, row by row
     #[arg(long)]
     json: bool,
@@ -91,21 +91,21 @@ impl Compute for Caption {
         }
 
         let mut unread = 0;
-        for paths in self.photos.chunks(batch_size(form, search.settings())) {
-            let (photos, errors) = read(paths, &captioner.lenses(), form);
+        for paths in self.images.chunks(batch_size(form, search.settings())) {
+            let (images, errors) = read(paths, &captioner.lenses(), form);
             for error in &errors {
                 tell(error, context);
             }
             unread += errors.len();
-            if photos.is_empty() {
+            if images.is_empty() {
                 continue;
             }
-            let (photos, pixels): (Vec<_>, Vec<_>) = photos.into_iter().unzip();
+            let (images, pixels): (Vec<_>, Vec<_>) = images.into_iter().unzip();
             let found = captioner.captions(&pixels, &search)?;
-            for ((photo, pixels), captions) in photos.into_iter().zip(&pixels).zip(&found) {
+            for ((image, pixels), captions) in images.into_iter().zip(&pixels).zip(&found) {
                 let captioned = Captioned {
-                    references: references.of_photo(photo.path),
-                    photo,
+                    references: references.of_image(image.path),
+                    image,
                     captions,
                     attention: self.attention(&captioner, pixels, captions)?,
                 };
@@ -116,10 +116,10 @@ impl Compute for Caption {
                 }
             }
         }
-        match self.photos.len() {
+        match self.images.len() {
             _ if unread == 0 => {}
-            all if unread == all => anyhow::bail!("no photo could be read"),
-            all => anyhow::bail!("{unread} of {all} photos could not be read; the others are captioned"),
+            all if unread == all => anyhow::bail!("no image could be read"),
+            all => anyhow::bail!("{unread} of {all} images could not be read; the others are captioned"),
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Caption {
     fn attention<D: Backend>(
         &self,
         captioner: &Captioner<D>,
-        pixels: &PhotoPixels,
+        pixels: &ImagePixels,
         captions: &[WrittenCaption],
     ) -> Result<Option<Attention>, AttentionError> {
         let wanted = self
@@ -155,9 +155,9 @@ impl Caption {
 
     fn show(&self, captioned: &Captioned<'_>, context: &Context) -> anyhow::Result<()> {
         let paint = context.terminal.stdout_paint();
-        let path = display_path(captioned.photo.path);
+        let path = display_path(captioned.image.path);
         context.print(&format!("{}\n", paint.text(Role::Quiet, &path)))?;
-        let image = captioned.photo.image.as_ref();
+        let image = captioned.image.image.as_ref();
         let image = image.filter(|_| context.terminal.stdout_draws());
         match (image, &captioned.attention) {
             (Some(image), Some(attention)) => attention::draw(image, attention, &self.picture, context)?,
@@ -176,9 +176,9 @@ impl Caption {
     }
 }
 
-/// A photo with all that is told of it.
+/// An image with all that is told of it.
 struct Captioned<'a> {
-    photo: ReadPhoto<'a>,
+    image: ReadImage<'a>,
     captions: &'a [WrittenCaption],
     references: &'a [String],
     /// Where it was asked for.
@@ -190,7 +190,7 @@ impl Captioned<'_> {
     fn lines(&self) -> String {
         let caption = format!(
             "{}\t{}\n",
-            display_path(self.photo.path),
+            display_path(self.image.path),
             display_safe(best(self.captions).0)
         );
         caption + &self.attention.as_ref().map(attention::lines).unwrap_or_default()
@@ -199,7 +199,7 @@ impl Captioned<'_> {
     fn object(&self) -> Object<'_> {
         let (caption, log_probability) = best(self.captions);
         Object {
-            photo: self.photo.path.to_string_lossy().into_owned(),
+            image: self.image.path.to_string_lossy().into_owned(),
             caption,
             log_probability,
             alternatives: self.captions.get(1..).unwrap_or_default(),
@@ -216,12 +216,12 @@ enum Form {
     Lines,
     /// An object a line.
     Json,
-    /// The photo, the caption under it, the references under that.
+    /// The image, the caption under it, the references under that.
     Shown,
 }
 
-/// One where somebody looks on, and where words are drawn: a photo's draws depend on its place in the batch,
-/// and shall not depend on what other photos are asked for.
+/// One where somebody looks on, and where words are drawn: an image's draws depend on its place in the batch,
+/// and shall not depend on what other images are asked for.
 fn batch_size(form: Form, search: &SearchSettings) -> usize {
     if form == Form::Shown || search.strategy == Strategy::Sample {
         1
@@ -230,38 +230,38 @@ fn batch_size(form: Form, search: &SearchSettings) -> usize {
     }
 }
 
-struct ReadPhoto<'a> {
+struct ReadImage<'a> {
     path: &'a Path,
     /// Kept where it will be shown.
     image: Option<RgbImage>,
 }
 
-/// Decodes photos on all threads; those that cannot be decoded stand in the second list.
+/// Decodes images on all threads; those that cannot be decoded stand in the second list.
 fn read<'a>(
     paths: &'a [PathBuf],
     lenses: &Lenses<'_>,
     form: Form,
-) -> (Vec<(ReadPhoto<'a>, PhotoPixels)>, Vec<PhotoError>) {
-    let results: Vec<Result<_, PhotoError>> = paths
+) -> (Vec<(ReadImage<'a>, ImagePixels)>, Vec<ImageReadError>) {
+    let results: Vec<Result<_, ImageReadError>> = paths
         .par_iter()
         .map(|path| {
-            let image = photo::decode(path)?;
+            let image = image_io::decode(path)?;
             let pixels = lenses.look(&image);
             let image = (form == Form::Shown).then_some(image);
-            Ok((ReadPhoto { path, image }, pixels))
+            Ok((ReadImage { path, image }, pixels))
         })
         .collect();
-    let (mut photos, mut errors) = (Vec::new(), Vec::new());
+    let (mut images, mut errors) = (Vec::new(), Vec::new());
     for result in results {
         match result {
-            Ok(photo) => photos.push(photo),
+            Ok(image) => images.push(image),
             Err(error) => errors.push(error),
         }
     }
-    (photos, errors)
+    (images, errors)
 }
 
-fn tell(error: &PhotoError, context: &Context) {
+fn tell(error: &ImageReadError, context: &Context) {
     let label = context.terminal.stderr_paint().text(Role::Failure, "error:");
     terminal::print_to_stderr(&format!("{label} {}", display_safe(&error.to_string())));
 }
@@ -275,7 +275,7 @@ fn best(captions: &[WrittenCaption]) -> (&str, f64) {
 
 #[derive(Serialize)]
 struct Object<'a> {
-    photo: String,
+    image: String,
     caption: &'a str,
     log_probability: f64,
     /// The other captions that the search ended with.
@@ -287,7 +287,7 @@ struct Object<'a> {
     attention: Option<Vec<WordObject<'a>>>,
 }
 
-/// The captions that people gave to the photos of a data set, as far as it can be read.
+/// The captions that people gave to the images of a data set, as far as it can be read.
 #[derive(Default)]
 struct References {
     by_path: HashMap<PathBuf, Vec<String>>,
@@ -301,26 +301,26 @@ impl References {
         let directory = run.data_set_directory(&context.root).ok();
         let data_set = directory.and_then(|directory| DataSet::load(&directory).ok());
         let mut references = Self::default();
-        for photo in data_set.into_iter().flat_map(|data_set| data_set.photos) {
-            references.add(photo);
+        for image in data_set.into_iter().flat_map(|data_set| data_set.images) {
+            references.add(image);
         }
         references
     }
 
-    fn add(&mut self, photo: Photo) {
-        if let Some(name) = photo.path.file_name() {
+    fn add(&mut self, image: Image) {
+        if let Some(name) = image.path.file_name() {
             let files = self
                 .by_name
                 .entry(name.to_string_lossy().into_owned())
                 .or_default();
-            files.push(photo.path.clone());
+            files.push(image.path.clone());
         }
-        let captions = photo.captions.into_iter().map(|caption| caption.raw);
-        self.by_path.insert(photo.path, captions.collect());
+        let captions = image.captions.into_iter().map(|caption| caption.raw);
+        self.by_path.insert(image.path, captions.collect());
     }
 
     /// Those of a file of the data set, or of a copy of one under the same name.
-    fn of_photo(&self, path: &Path) -> &[String] {
+    fn of_image(&self, path: &Path) -> &[String] {
         let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let known = self.by_path.get(&canonical).or_else(|| {
             let name = path.file_name()?.to_string_lossy();

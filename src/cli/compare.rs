@@ -12,8 +12,8 @@ use crate::metrics::{Difference, Interval, Scores};
 
 /// Compare evaluations: scores, and whether a difference is more than noise
 ///
-/// Each is compared with the baseline by a paired bootstrap: 1,000 times the photos are drawn anew, the same ones
-/// for both. A difference with p < 0.05 is marked. Evaluations of other photos or references than the baseline's are
+/// Each is compared with the baseline by a paired bootstrap: 1,000 times the images are drawn anew, the same ones
+/// for both. A difference with p < 0.05 is marked. Evaluations of other images or references than the baseline's are
 /// shown and not compared.
 ///
 /// Scores are fractions; in Markdown and LaTeX they are times 100, as in papers.

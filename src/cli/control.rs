@@ -50,7 +50,7 @@ enum Verb {
     Checkpoint,
     /// Caption and score the dev split now
     Evaluate,
-    /// Caption a few dev photos now
+    /// Caption a few dev images now
     Sample,
     /// Change settings
     Set,

@@ -25,7 +25,7 @@ const REFERENCES: usize = 1;
 
 /// Walk the whole way on the built-in data set: draw, train, score, caption
 ///
-/// The photos are drawn by the program from a seed, five captions each; a small CNN and a decoder are trained
+/// The images are drawn by the program from a seed, five captions each; a small CNN and a decoder are trained
 /// on them from scratch. On a terminal the workbench opens as the training begins. Elsewhere, or with --headless,
 /// figures and captions are printed: that takes at most three minutes on two cores, and two runs print the same.
 #[derive(Debug, Args)]
@@ -58,8 +58,8 @@ impl Demo {
         context.notice(&format!(
             "\nThat was the whole way. Next, with this run:\n  \
              cutline evaluate {run} --split test{root}\n  \
-             cutline caption {run} PHOTO{root}\n\
-             or with photos of your own:\n  \
+             cutline caption {run} IMAGE{root}\n\
+             or with images of your own:\n  \
              cutline prepare --help"
         ));
         Ok(())
@@ -72,8 +72,8 @@ fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
     context.notice("");
     context.print(&told_figures(report, paint))?;
     for sample in samples(&report.captions) {
-        let photo = display_safe(&sample.photo);
-        context.print(&format!("\n{}\n", paint.text(Role::Quiet, &photo)))?;
+        let image = display_safe(&sample.image);
+        context.print(&format!("\n{}\n", paint.text(Role::Quiet, &image)))?;
         context.print(&sample_lines(sample, REFERENCES, paint))?;
     }
     Ok(())
@@ -131,7 +131,7 @@ fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
 fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
     let command = CommandLine::new(["evaluate", run.as_str()]);
     announce(
-        "3. Score the captions of photos that it has not learned from.",
+        "3. Score the captions of images that it has not learned from.",
         &command,
         context,
     );

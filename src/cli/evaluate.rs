@@ -20,7 +20,7 @@ use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
 use crate::dataset;
 use crate::evaluation::{
-    CaptionedPhoto, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
+    CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
 use crate::nn::Backend;
 use crate::nn::device::Opened;
@@ -35,9 +35,9 @@ const REFERENCES: usize = 2;
 
 /// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and the signs of a collapse
 ///
-/// Beside the scores it prints what share of photos got the commonest caption, how many captions are distinct
-/// and how many are not in the training split, and the score when the photos are shuffled among the captions:
-/// a decoder that ignores the photo keeps it. Scores are fractions, as coco-caption prints them; papers give
+/// Beside the scores it prints what share of images got the commonest caption, how many captions are distinct
+/// and how many are not in the training split, and the score when the images are shuffled among the captions:
+/// a decoder that ignores the image keeps it. Scores are fractions, as coco-caption prints them; papers give
 /// them times 100.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
@@ -51,10 +51,10 @@ const REFERENCES: usize = 2;
 pub(super) struct Evaluate {
     #[command(flatten)]
     members: MemberArgs,
-    /// The split whose photos are captioned
+    /// The split whose images are captioned
     #[arg(long, value_enum, default_value_t)]
     split: Split,
-    /// Print JSON: all figures, and every photo with its caption and its own scores
+    /// Print JSON: all figures, and every image with its caption and its own scores
     #[arg(long)]
     json: bool,
     /// Write the same JSON into a file as well
@@ -245,11 +245,11 @@ impl Compute for Reporting<'_> {
         let material = Material::open(&command.members, command.split.into(), &on.device, context)?;
         let run = &material.runs.first;
         let search = run.search(command.search.over(&run.record.settings.search)?)?;
-        let photos = material.photos();
+        let images = material.images();
         let progress = context.progress(Task {
             label: "captioning".into(),
-            unit: "photos",
-            total: Some(photos.len() as u64),
+            unit: "images",
+            total: Some(images.len() as u64),
             done: 0,
         });
         let mut done = 0;
@@ -257,7 +257,7 @@ impl Compute for Reporting<'_> {
             &material.members(),
             &run.vocabulary,
             &EvaluationSplit {
-                photos: &photos,
+                images: &images,
                 background: background(&material.data_set, &run.vocabulary),
             },
             material.subject.clone(),
@@ -268,8 +268,8 @@ impl Compute for Reporting<'_> {
                 watch(Progress {
                     task: "captioning".into(),
                     done: done as u64,
-                    total: photos.len() as u64,
-                    unit: "photos".into(),
+                    total: images.len() as u64,
+                    unit: "images".into(),
                 })
             },
         );
@@ -295,7 +295,7 @@ impl Compute for Sweeping<'_> {
         let Self(command) = self;
         anyhow::ensure!(
             command.split == Split::Dev,
-            "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of photos \
+            "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
              that nothing was chosen on; leave --split away"
         );
         let material = Material::open(&command.members, dataset::Split::Dev, &on.device, context)?;
@@ -336,7 +336,7 @@ fn told(report: &Report, paint: Paint) -> String {
         let _ = write!(
             text,
             "\n{}\n",
-            paint.text(Role::Quiet, &display_safe(&sample.photo))
+            paint.text(Role::Quiet, &display_safe(&sample.image))
         );
         text.push_str(&sample_lines(sample, REFERENCES, paint));
     }
@@ -349,8 +349,8 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
     let subject = &report.subject;
     let _ = writeln!(
         text,
-        "{} photos of {}, {} split; {}; {}\n",
-        report.figures.photos,
+        "{} images of {}, {} split; {}; {}\n",
+        report.figures.images,
         display_safe(&subject.data_set),
         subject.split,
         display_safe(&subject.told_model()),
@@ -369,18 +369,18 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
 fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
     let figures = &report.figures;
     let (diversity, kept) = (&figures.diversity, figures.shuffled.kept);
-    let of_photos = |count: usize| format!("{count} of {}", figures.photos);
+    let of_images = |count: usize| format!("{count} of {}", figures.images);
     let mut signs = vec![
         (
             "commonest caption",
             format!(
-                "{} of photos: {}",
+                "{} of images: {}",
                 percent(diversity.commonest_share),
                 display_safe(&diversity.commonest_caption)
             ),
         ),
-        ("distinct captions", of_photos(diversity.distinct_captions)),
-        ("novel captions", of_photos(diversity.novel_captions)),
+        ("distinct captions", of_images(diversity.distinct_captions)),
+        ("novel captions", of_images(diversity.novel_captions)),
         (
             "words used",
             format!(
@@ -406,7 +406,7 @@ fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(similarity) = figures.evidence.feature_similarity {
-        let value = format!("mean cosine {similarity:.3} between photos");
+        let value = format!("mean cosine {similarity:.3} between images");
         signs.push(("features", value));
     }
     signs
@@ -429,13 +429,13 @@ fn diagnosis(collapse: &Collapse, paint: Paint) -> String {
 }
 
 /// A few captions from all over the split, always the same.
-pub(super) fn samples(captions: &[CaptionedPhoto]) -> impl Iterator<Item = &CaptionedPhoto> {
+pub(super) fn samples(captions: &[CaptionedImage]) -> impl Iterator<Item = &CaptionedImage> {
     let count = SAMPLES.min(captions.len());
     (0..count).map(move |number| &captions[number * captions.len() / count])
 }
 
 /// A caption and some of its references under it.
-pub(super) fn sample_lines(sample: &CaptionedPhoto, references: usize, paint: Paint) -> String {
+pub(super) fn sample_lines(sample: &CaptionedImage, references: usize, paint: Paint) -> String {
     let mut text = format!(
         "  {}\n",
         paint.text(Role::Heading, &display_safe(&sample.caption))

@@ -207,7 +207,7 @@ impl<'a> Follower<'a> {
             unit,
         } = progress;
         // The unit of a bar lives as long as the program; these are the ones there are.
-        let unit = ["photos", "captions"]
+        let unit = ["images", "captions"]
             .into_iter()
             .find(|known| known == unit)
             .unwrap_or("");
@@ -262,7 +262,7 @@ impl<'a> Follower<'a> {
 
     fn samples(&mut self, samples: &Samples) -> io::Result<()> {
         match samples.captions.first() {
-            Some(Sample { photo, caption }) => self.say(Role::Quiet, &format!("       {photo}: {caption}")),
+            Some(Sample { image, caption }) => self.say(Role::Quiet, &format!("       {image}: {caption}")),
             None => Ok(()),
         }
     }
@@ -304,7 +304,7 @@ fn ending(end: &End, job: Option<JobKind>) -> Option<String> {
         (EndReason::Early, _) => "Stopped early: the dev score has not got better for a while.".into(),
         (EndReason::Stopped, _) => match job {
             Some(JobKind::Evaluate) => {
-                "Stopped before all photos were captioned: there are no figures.".into()
+                "Stopped before all images were captioned: there are no figures.".into()
             }
             _ => "Stopped; all that was done is saved.".into(),
         },

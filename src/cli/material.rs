@@ -1,10 +1,10 @@
-//! What an evaluation works on: the models of runs, the photos of a split, and what each model is given of them.
+//! What an evaluation works on: the models of runs, the images of a split, and what each model is given of them.
 
 use super::Context;
 use super::members::{MemberArgs, named};
 use super::terminal::display_path;
-use crate::captioning::{Member, PhotoInputs};
-use crate::dataset::{DataSet, Photo, Split};
+use crate::captioning::{ImageInputs, Member};
+use crate::dataset::{DataSet, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
 use crate::nn::Backend;
 use crate::runs::TrainedEnsemble;
@@ -14,7 +14,7 @@ pub(super) struct Material<D: Backend> {
     pub(super) runs: TrainedEnsemble<D>,
     pub(super) data_set: DataSet,
     pub(super) subject: Subject,
-    inputs: Vec<PhotoInputs>,
+    inputs: Vec<ImageInputs>,
 }
 
 impl<D: Backend> Material<D> {
@@ -33,14 +33,14 @@ impl<D: Backend> Material<D> {
         let data_set = DataSet::load(&directory)?;
         if data_set.hash != runs.first.record.data.hash {
             context.notice(&format!(
-                "warning: {} is not the data set that this run learned from; its photos may have been among the \
-                 training photos",
+                "warning: {} is not the data set that this run learned from; its images may have been among the \
+                 training images",
                 display_path(&directory)
             ));
         }
-        let photos: Vec<&Photo> = data_set.photos(split).collect();
-        anyhow::ensure!(!photos.is_empty(), EvaluationError::Empty(split));
-        let inputs = runs.inputs(&photos, &directory, &context.root)?;
+        let images: Vec<&Image> = data_set.images(split).collect();
+        anyhow::ensure!(!images.is_empty(), EvaluationError::Empty(split));
+        let inputs = runs.inputs(&images, &directory, &context.root)?;
         let subject = Subject {
             run: runs.first.directory.name(),
             checkpoint: args.checkpoint.name().to_owned(),
@@ -57,12 +57,12 @@ impl<D: Backend> Material<D> {
         })
     }
 
-    /// The photos of the split.
-    pub(super) fn photos(&self) -> Vec<&Photo> {
-        self.data_set.photos(self.subject.split).collect()
+    /// The images of the split.
+    pub(super) fn images(&self) -> Vec<&Image> {
+        self.data_set.images(self.subject.split).collect()
     }
 
-    /// The models, each with what it is given of the photos.
+    /// The models, each with what it is given of the images.
     pub(super) fn members(&self) -> Vec<Member<'_, D>> {
         let models = self.runs.members().map(|run| &run.model);
         models

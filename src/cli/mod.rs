@@ -53,7 +53,7 @@ use failure::Outcome;
 use progress::{Progress, Task};
 use terminal::{ColorMode, Terminal};
 
-/// Caption photos: train, evaluate and use a CNN encoder with an LSTM decoder.
+/// Caption images: train, evaluate and use a CNN encoder with an LSTM decoder.
 #[derive(Debug, Parser)]
 #[command(
     name = "cutline",
@@ -70,11 +70,11 @@ struct Cli {
 }
 
 const AFTER_LONG_HELP: &str = "\
-The way through, from a folder of captioned photos to scored captions:
+The way through, from a folder of captioned images to scored captions:
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
   cutline train flickr8k --decoder merge
   cutline evaluate flickr8k-merge-001
-  cutline caption flickr8k-merge-001 photo.jpg
+  cutline caption flickr8k-merge-001 image.jpg
 
 A training that outlives the connection, and what to do about it from any terminal:
   cutline train flickr8k --detach

@@ -1,4 +1,4 @@
-//! Photos drawn into the scrolling terminal, by the protocol it speaks, and never by one it keeps silent on.
+//! Images drawn into the scrolling terminal, by the protocol it speaks, and never by one it keeps silent on.
 //!
 //! viuer asks a terminal whether it speaks kitty's protocol and waits for ever where no answer comes. So the
 //! environment decides what is tried at all, and kitty's protocol is tried only once the terminal has answered
@@ -14,14 +14,14 @@ use image::{DynamicImage, RgbImage, Rgba, RgbaImage};
 
 use super::terminal::Terminal;
 
-/// How photos are drawn.
+/// How images are drawn.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "How photos are drawn")]
+#[command(next_help_heading = "How images are drawn")]
 pub(super) struct PictureArgs {
     /// What the terminal is drawn with
     #[arg(long, value_enum, default_value_t)]
     pub(super) protocol: Protocol,
-    /// The most columns a photo takes; never more than the terminal has
+    /// The most columns an image takes; never more than the terminal has
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) width: Option<u16>,
 }
@@ -40,11 +40,11 @@ pub(super) enum Protocol {
     Blocks,
 }
 
-/// Draws `photo` at the cursor, within the terminal's width and height, and leaves the cursor below it.
-pub(super) fn draw(photo: RgbImage, args: &PictureArgs, terminal: &Terminal) -> anyhow::Result<()> {
+/// Draws `image` at the cursor, within the terminal's width and height, and leaves the cursor below it.
+pub(super) fn draw(image: RgbImage, args: &PictureArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let columns = args.width.unwrap_or(u16::MAX);
-    let size = cells(photo.dimensions(), room(columns, terminal));
-    print(&DynamicImage::ImageRgb8(photo), size, args.protocol.chosen())
+    let size = cells(image.dimensions(), room(columns, terminal));
+    print(&DynamicImage::ImageRgb8(image), size, args.protocol.chosen())
 }
 
 /// Columns between pictures that stand beside each other.
@@ -60,7 +60,7 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// For photos of these pixels, at most so many columns wide.
+    /// For images of these pixels, at most so many columns wide.
     pub(super) fn new(pixels: (u32, u32), columns: u16, terminal: &Terminal) -> Self {
         let size = cells(pixels, room(columns, terminal));
         let available = u32::from(terminal.size().0);
@@ -80,39 +80,39 @@ impl Tiles {
         place * (self.size.0 + GAP) as usize
     }
 
-    /// The photos in one picture, as large in pixels as it is drawn, with nothing between them.
+    /// The images in one picture, as large in pixels as it is drawn, with nothing between them.
     fn side_by_side<'a>(
         &self,
-        photos: impl ExactSizeIterator<Item = &'a RgbImage>,
+        images: impl ExactSizeIterator<Item = &'a RgbImage>,
         protocol: Protocol,
     ) -> RgbaImage {
         let (columns, rows) = self.size;
         let scale = protocol.pixels_in_a_column();
         let (width, height) = (columns * scale, rows * 2 * scale);
         let start = |place: usize| self.start_of(place) as u32 * scale;
-        let all = start(photos.len()).saturating_sub(GAP * scale);
+        let all = start(images.len()).saturating_sub(GAP * scale);
         let mut row = RgbaImage::from_pixel(all, height, Rgba([0; 4]));
-        for (place, photo) in photos.enumerate() {
-            let photo = imageops::resize(photo, width, height, FilterType::Triangle);
-            let photo = DynamicImage::ImageRgb8(photo).into_rgba8();
-            imageops::replace(&mut row, &photo, start(place).into(), 0);
+        for (place, image) in images.enumerate() {
+            let image = imageops::resize(image, width, height, FilterType::Triangle);
+            let image = DynamicImage::ImageRgb8(image).into_rgba8();
+            imageops::replace(&mut row, &image, start(place).into(), 0);
         }
         row
     }
 }
 
-/// Draws photos beside each other at the cursor, and leaves it below them.
+/// Draws images beside each other at the cursor, and leaves it below them.
 pub(super) fn draw_row<'a>(
-    photos: impl ExactSizeIterator<Item = &'a RgbImage>,
+    images: impl ExactSizeIterator<Item = &'a RgbImage>,
     tiles: &Tiles,
     args: &PictureArgs,
 ) -> anyhow::Result<()> {
     let protocol = args.protocol.chosen();
     let size = (
-        (tiles.start_of(photos.len()) as u32).saturating_sub(GAP),
+        (tiles.start_of(images.len()) as u32).saturating_sub(GAP),
         tiles.size.1,
     );
-    let row = tiles.side_by_side(photos, protocol);
+    let row = tiles.side_by_side(images, protocol);
     print(&DynamicImage::ImageRgba8(row), size, protocol)
 }
 
@@ -134,7 +134,7 @@ fn print(picture: &DynamicImage, (width, height): (u32, u32), protocol: Protocol
         ..viuer::Config::default()
     };
     viuer::print(picture, &config)
-        .context("cannot draw the photo; into a pipe, `| cat`, text alone is printed")?;
+        .context("cannot draw the image; into a pipe, `| cat`, text alone is printed")?;
     Ok(())
 }
 
@@ -178,7 +178,7 @@ fn answers_questions() -> bool {
     *ANSWERS.get_or_init(ask)
 }
 
-/// The columns and rows that a photo of `pixels` fills within `available`; a cell is two pixels high.
+/// The columns and rows that an image of `pixels` fills within `available`; a cell is two pixels high.
 fn cells(pixels: (u32, u32), available: (u16, u16)) -> (u32, u32) {
     let (width, height) = (f64::from(pixels.0.max(1)), f64::from(pixels.1.max(1)));
     let (columns, rows) = (f64::from(available.0), f64::from(available.1));
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn photos_keep_their_shape_within_the_terminal() {
+    fn images_keep_their_shape_within_the_terminal() {
         assert_eq!(cells((640, 480), (80, 100)), (80, 30), "as wide as the terminal");
         assert_eq!(cells((480, 640), (80, 24)), (36, 24), "as high as the terminal");
         assert_eq!(cells((20, 10), (80, 24)), (20, 5), "no larger than itself");
@@ -204,11 +204,11 @@ mod tests {
     fn pictures_stand_beside_each_other_with_nothing_between() {
         let tiles = Tiles::new((400, 300), 24, &Terminal::plain());
         assert_eq!((tiles.size, tiles.in_a_row), ((24, 9), 3), "in 80 columns");
-        let photos = [
+        let images = [
             RgbImage::from_pixel(400, 300, image::Rgb([9; 3])),
             RgbImage::new(400, 300),
         ];
-        let row = tiles.side_by_side(photos.iter(), Protocol::Blocks);
+        let row = tiles.side_by_side(images.iter(), Protocol::Blocks);
         assert_eq!(row.dimensions(), (24 + 2 + 24, 18));
         let seen = [0, 23, 24, 25, 26, 49].map(|x| row.get_pixel(x, 0).0);
         let (first, second, nothing) = ([9, 9, 9, 255], [0, 0, 0, 255], [0; 4]);

@@ -24,7 +24,7 @@ const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wi
 pub struct Task {
     /// What is being done: "extracting features".
     pub label: Cow<'static, str>,
-    /// What is counted, in the plural: "photos", "tokens".
+    /// What is counted, in the plural: "images", "tokens".
     pub unit: &'static str,
     /// How many there are, where that is known.
     pub total: Option<u64>,
@@ -235,7 +235,7 @@ fn speed(count: u64, elapsed: Duration) -> f64 {
     }
 }
 
-/// `1,234 photos/s`; behind a count that names the unit already it is left empty.
+/// `1,234 images/s`; behind a count that names the unit already it is left empty.
 fn rate(per_second: f64, unit: &str) -> String {
     let blank = if unit.is_empty() { "" } else { " " };
     if per_second >= 100.0 {
@@ -249,10 +249,10 @@ fn rate(per_second: f64, unit: &str) -> String {
 mod tests {
     use super::*;
 
-    fn photos(total: Option<u64>, done: u64) -> Task {
+    fn images(total: Option<u64>, done: u64) -> Task {
         Task {
             label: "extracting features".into(),
-            unit: "photos",
+            unit: "images",
             total,
             done,
         }
@@ -260,28 +260,28 @@ mod tests {
 
     #[test]
     fn what_was_done_before_counts_for_the_place_and_not_for_the_rate() {
-        let mut log = Log::new(photos(Some(8000), 1000));
+        let mut log = Log::new(images(Some(8000), 1000));
         log.position += 400;
         log.note = "vgg16".into();
         assert_eq!(
             log.line(Duration::from_secs(10)),
-            "extracting features: 1,400/8,000 photos, 40.0 photos/s, 00:02:45 left  vgg16"
+            "extracting features: 1,400/8,000 images, 40.0 images/s, 00:02:45 left  vgg16"
         );
     }
 
     #[test]
     fn a_task_without_a_known_end_tells_no_time_left() {
-        let mut log = Log::new(photos(None, 0));
+        let mut log = Log::new(images(None, 0));
         log.position += 5000;
         assert_eq!(
             log.line(Duration::from_secs(2)),
-            "extracting features: 5,000 photos, 2,500 photos/s"
+            "extracting features: 5,000 images, 2,500 images/s"
         );
     }
 
     #[test]
     fn a_log_speaks_every_ten_seconds() {
-        let mut log = Log::new(photos(Some(10), 0));
+        let mut log = Log::new(images(Some(10), 0));
         let told: Vec<u64> = (0..40)
             .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
             .collect();
@@ -290,10 +290,10 @@ mod tests {
 
     #[test]
     fn the_end_tells_what_this_run_did() {
-        let line = summary(&photos(Some(8000), 1000), 8000, Duration::from_secs(140));
+        let line = summary(&images(Some(8000), 1000), 8000, Duration::from_secs(140));
         assert_eq!(
             line,
-            "extracting features: 7,000 photos in 00:02:20, 50.0 photos/s"
+            "extracting features: 7,000 images in 00:02:20, 50.0 images/s"
         );
     }
 
@@ -302,6 +302,6 @@ mod tests {
         for template in [WITH_TOTAL, NARROW_WITH_TOTAL, WITHOUT_TOTAL] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
-        assert_eq!(bar(&photos(Some(3), 1), 80).position(), 1);
+        assert_eq!(bar(&images(Some(3), 1), 80).position(), 1);
     }
 }

@@ -24,11 +24,11 @@ const IDS_SHOWN: usize = 5;
 /// Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, with 95 % intervals
 ///
 /// The figures are coco-caption's, on the tokens as given: captions are split at blanks and otherwise left as
-/// they are, unless --clean. The intervals come from 1,000 bootstrap resamples of the photos, always the same.
+/// they are, unless --clean. The intervals come from 1,000 bootstrap resamples of the images, always the same.
 #[derive(Debug, Args)]
 #[command(after_long_help = r#"The files:
-  references   {"photo-1": ["a dog runs", "a brown dog is running"], ...}
-  hypotheses   {"photo-1": "a dog is running", ...}
+  references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
+  hypotheses   {"image-1": "a dog is running", ...}
 
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
@@ -51,9 +51,9 @@ pub(super) struct Score {
 impl Score {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let references: BTreeMap<String, Vec<String>> = read(&self.references)
-            .hint(r#"references look like {"photo-1": ["a dog runs", "a brown dog"]}"#)?;
+            .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
         let hypotheses: BTreeMap<String, String> =
-            read(&self.hypotheses).hint(r#"hypotheses look like {"photo-1": "a dog runs"}"#)?;
+            read(&self.hypotheses).hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
         check_ids(&references, &hypotheses)?;
         let report = Report::of(&self.tokenized(&references, &hypotheses));
         let text = if self.json {
@@ -97,7 +97,7 @@ struct Tokenized {
 /// The scores of a corpus and how far they can be trusted.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    photos: usize,
+    images: usize,
     #[serde(flatten)]
     scores: Scores,
     intervals_95: Scores<Interval>,
@@ -119,7 +119,7 @@ impl Report {
             .collect();
         let statistics = metrics::statistics(&examples);
         Self {
-            photos: examples.len(),
+            images: examples.len(),
             scores: statistics.iter().copied().sum::<Statistics>().scores(),
             intervals_95: Bootstrap::default().intervals(&statistics),
         }
@@ -127,9 +127,9 @@ impl Report {
 
     fn table(&self, paint: Paint) -> String {
         format!(
-            "{}{} photos\n",
+            "{}{} images\n",
             scores_table(&self.scores, &self.intervals_95).render(paint),
-            self.photos
+            self.images
         )
     }
 }

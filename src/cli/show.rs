@@ -1,4 +1,4 @@
-//! `cutline show`: one photo, drawn on a terminal, described in a line anywhere.
+//! `cutline show`: one image, drawn on a terminal, described in a line anywhere.
 
 use std::path::{Path, PathBuf};
 
@@ -8,43 +8,43 @@ use image::{ImageFormat, ImageReader};
 use super::Context;
 use super::picture::{PictureArgs, draw};
 use super::terminal::display_path;
-use crate::vision::photo;
+use crate::vision::image_io;
 
-/// Show a photo in the terminal, and a line with its path, size and format
+/// Show an image in the terminal, and a line with its path, size and format
 ///
 /// Into a pipe, on a terminal that cannot draw (TERM=dumb) and with --color never, the line is all. A file that
-/// is no photo, is cut short or is too large is refused with the reason, as `prepare` refuses it.
+/// is no image, is cut short or is too large is refused with the reason, as `prepare` refuses it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  cutline show photo.jpg
-  cutline show photo.jpg --width 40 --protocol blocks
-  cutline show photo.jpg | cat")]
+  cutline show image.jpg
+  cutline show image.jpg --width 40 --protocol blocks
+  cutline show image.jpg | cat")]
 pub(super) struct Show {
-    /// The photo: JPEG, PNG, GIF, WebP, TIFF or BMP
-    #[arg(value_name = "PHOTO")]
-    photo: PathBuf,
+    /// The image: JPEG, PNG, GIF, WebP, TIFF or BMP
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
     #[command(flatten)]
     picture: PictureArgs,
 }
 
 impl Show {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let pixels = photo::decode(&self.photo)?;
+        let pixels = image_io::decode(&self.image)?;
         let (width, height) = pixels.dimensions();
         if context.terminal.stdout_draws() {
             draw(pixels, &self.picture, &context.terminal)?;
         }
-        let path = display_path(&self.photo);
+        let path = display_path(&self.image);
         context.print(&format!(
             "{path}: {width} x {height}, {}\n",
-            format_name(&self.photo)
+            format_name(&self.image)
         ))?;
         Ok(())
     }
 }
 
-fn format_name(photo: &Path) -> &'static str {
-    let format = ImageReader::open(photo)
+fn format_name(image: &Path) -> &'static str {
+    let format = ImageReader::open(image)
         .and_then(ImageReader::with_guessed_format)
         .ok();
     match format.and_then(|reader| reader.format()) {

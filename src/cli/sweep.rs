@@ -67,8 +67,8 @@ impl Metric {
 pub(super) struct Swept {
     #[serde(flatten)]
     subject: Subject,
-    /// Photos captioned.
-    photos: usize,
+    /// Images captioned.
+    images: usize,
     /// What it is sorted by.
     metric: &'static str,
     /// The flags of `evaluate` and `caption` that stand for the best.
@@ -113,9 +113,9 @@ pub(super) fn sweep<D: Backend>(
         None => Consensus::LeftOut,
     };
     let grid = grid(args, &own, consensus);
-    let photos = material.photos();
-    let sweep = Sweep::new(&photos, &run.vocabulary, ngrams.as_deref());
-    let captions = grid.captions(photos.len());
+    let images = material.images();
+    let sweep = Sweep::new(&images, &run.vocabulary, ngrams.as_deref());
+    let captions = grid.captions(images.len());
     let mut tried = until_interrupted(captions, context, |progress| {
         sweep.run(&material.members(), &own, &grid, progress)
     })?;
@@ -125,7 +125,7 @@ pub(super) fn sweep<D: Backend>(
     let best = &tried[0].search;
     Ok(Swept {
         subject: material.subject.clone(),
-        photos: photos.len(),
+        images: images.len(),
         metric: metric.score().name(),
         flags: flags(best),
         settings: settings(best),
@@ -275,11 +275,11 @@ pub(super) fn told(swept: &Swept, paint: Paint) -> String {
         format!("; place {} is {}", at + 1, swept.own_is_of)
     });
     format!(
-        "{}{} ways of searching, best {} first, on the {} photos of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",
+        "{}{} ways of searching, best {} first, on the {} images of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",
         table.render(paint),
         swept.tried.len(),
         swept.metric,
-        swept.photos,
+        swept.images,
         display_safe(&swept.subject.data_set),
         display_safe(&swept.subject.told_model()),
         paint.text(Role::Heading, "the best, for evaluate and caption:"),

@@ -22,7 +22,7 @@ pub enum ColorMode {
     Auto,
     /// Even into a pipe.
     Always,
-    /// Nowhere; no escape sequences at all, so photos are described rather than drawn.
+    /// Nowhere; no escape sequences at all, so images are described rather than drawn.
     Never,
 }
 

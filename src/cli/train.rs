@@ -47,7 +47,7 @@ pub(super) struct Train {
     /// A recipe that is known to work, for --config, --decoder and --set to change
     #[arg(long, value_name = "PRESET", value_parser = choices::preset())]
     preset: Option<Preset>,
-    /// How the photo meets the LSTM
+    /// How the image meets the LSTM
     #[arg(long, value_name = "merge|inject|attend|top_down")]
     decoder: Option<DecoderKind>,
     /// A TOML file of settings
@@ -208,7 +208,7 @@ fn heading(run: &TrainingRun) -> String {
         epochs => format!(" and {epochs} of rewards"),
     };
     let captions = |split| {
-        let captions: usize = data.photos(split).map(|photo| photo.captions.len()).sum();
+        let captions: usize = data.images(split).map(|image| image.captions.len()).sum();
         HumanCount(captions as u64)
     };
     format!(

@@ -32,7 +32,7 @@ pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
     Ok(tui::open(&context.root, opening)?)
 }
 
-/// How it draws photos on this terminal.
+/// How it draws images on this terminal.
 pub(super) fn pictures(context: &Context) -> PictureProtocol {
     match (context.characters, context.terminal.stdout_paint()) {
         (Characters::All, Paint::Colored) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {

@@ -1,6 +1,6 @@
-//! The check of every photo's file: does it decode, and is it another's copy?
+//! The check of every image's file: does it decode, and is it another's copy?
 
-use super::photo::Photo;
+use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Progress {
     /// What is being done.
     pub stage: Stage,
-    /// How many of the photos are done.
+    /// How many of the images are done.
     pub done: usize,
-    /// How many photos there are; 0 while that is not known.
+    /// How many images there are; 0 while that is not known.
     pub total: usize,
 }
 
@@ -24,51 +24,51 @@ pub struct Progress {
 pub enum Stage {
     /// Reading captions and splits.
     Reading,
-    /// Decoding and hashing photos.
+    /// Decoding and hashing images.
     Checking,
     /// Counting words and writing the data set.
     Writing,
 }
 
-/// Decodes a photo to see whether it can be, and says why not.
+/// Decodes an image to see whether it can be, and says why not.
 pub type Decode<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 
 /// Takes news of a preparation; called from several threads.
 pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
 
-/// Decodes and hashes every photo on rayon's threads; lists copies, and lists and leaves out what does not
+/// Decodes and hashes every image on rayon's threads; lists copies, and lists and leaves out what does not
 /// decode.
 pub(super) fn check(
-    photos: Vec<Photo>,
+    images: Vec<Image>,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
     problems: &mut Problems,
-) -> Vec<Photo> {
-    let (done, total) = (AtomicUsize::new(0), photos.len());
-    let inspected: Vec<_> = photos
+) -> Vec<Image> {
+    let (done, total) = (AtomicUsize::new(0), images.len());
+    let inspected: Vec<_> = images
         .into_par_iter()
-        .map(|photo| {
-            let hash = inspect(&photo.path, decode);
+        .map(|image| {
+            let hash = inspect(&image.path, decode);
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(Progress {
                 stage: Stage::Checking,
                 done,
                 total,
             });
-            (photo, hash)
+            (image, hash)
         })
         .collect();
 
     let mut sound = Vec::with_capacity(inspected.len());
     let mut by_hash: BTreeMap<[u8; blake3::OUT_LEN], Vec<usize>> = BTreeMap::new();
-    for (photo, hash) in inspected {
+    for (image, hash) in inspected {
         match hash {
             Ok(hash) => {
                 by_hash.entry(*hash.as_bytes()).or_default().push(sound.len());
-                sound.push(photo);
+                sound.push(image);
             }
             Err(reason) => {
-                problems.add_photo(ProblemKind::UndecodablePhoto, &photo.key, &photo.path, reason);
+                problems.add_image(ProblemKind::UndecodableImage, &image.key, &image.path, reason);
             }
         }
     }
@@ -76,15 +76,15 @@ pub(super) fn check(
     sound
 }
 
-/// The hash of a photo's file, where it decodes.
+/// The hash of an image's file, where it decodes.
 fn inspect(path: &Path, decode: Decode<'_>) -> Result<blake3::Hash, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     decode(path)?;
     Ok(blake3::hash(&bytes))
 }
 
-/// Lists every copy once, by the order of the photos, beside the first of its kind.
-fn list_copies(photos: &[Photo], groups: impl Iterator<Item = Vec<usize>>, problems: &mut Problems) {
+/// Lists every copy once, by the order of the images, beside the first of its kind.
+fn list_copies(images: &[Image], groups: impl Iterator<Item = Vec<usize>>, problems: &mut Problems) {
     let mut copies: Vec<(usize, usize)> = groups
         .flat_map(|group| {
             let first = group.first().copied();
@@ -96,10 +96,10 @@ fn list_copies(photos: &[Photo], groups: impl Iterator<Item = Vec<usize>>, probl
         .collect();
     copies.sort_unstable();
     for (copy, first) in copies {
-        let (copy, first) = (&photos[copy], &photos[first]);
+        let (copy, first) = (&images[copy], &images[first]);
         let (kind, detail) = if copy.split == first.split {
             (
-                ProblemKind::DuplicatePhoto,
+                ProblemKind::DuplicateImage,
                 format!("the same file as {}", first.key),
             )
         } else {
@@ -109,6 +109,6 @@ fn list_copies(photos: &[Photo], groups: impl Iterator<Item = Vec<usize>>, probl
             );
             (ProblemKind::DuplicateAcrossSplits, detail)
         };
-        problems.add_photo(kind, &copy.key, &copy.path, detail);
+        problems.add_image(kind, &copy.key, &copy.path, detail);
     }
 }

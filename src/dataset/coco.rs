@@ -4,7 +4,7 @@
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
-use super::photo::SourceCaption;
+use super::image::SourceCaption;
 use super::problems::ProblemKind;
 use super::{json, split};
 use serde::Deserialize;
@@ -57,7 +57,7 @@ pub(super) fn recognizes(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "annotations")
 }
 
-/// Reads one file; its name tells the split of its photos (`captions_val2014.json`: dev).
+/// Reads one file; its name tells the split of its images (`captions_val2014.json`: dev).
 pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
     let File { images, annotations } = json::read(file)?;
     let split = file
@@ -65,7 +65,7 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
         .and_then(|name| split::named_in(&name.to_string_lossy()));
     let mut names = HashMap::new();
     for Image { id, file_name } in images {
-        gathering.photo(&file_name);
+        gathering.image(&file_name);
         if let Some(split) = split {
             gathering.split(&file_name, split);
         }
@@ -78,7 +78,7 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
                 let place = format!("{}, image id {image_id}", file.display());
                 gathering
                     .problems
-                    .add(ProblemKind::CaptionWithoutPhoto, place, caption);
+                    .add(ProblemKind::CaptionWithoutImage, place, caption);
             }
         }
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub enum DataSetError {
     /// The source the user named is not there.
     #[error(
-        "{} does not exist: name a directory with photos and captions, a captions file, or `scenes` for the \
+        "{} does not exist: name a directory with images and captions, a captions file, or `scenes` for the \
          built-in data set",
         display_path(.0)
     )]
@@ -89,7 +89,7 @@ pub enum DataSetError {
     },
     /// A table's first line does not name its columns.
     #[error(
-        "{}: the first line must name the columns `image` (or `photo`) and `caption`, but is {:?}: add such a \
+        "{}: the first line must name the columns `image` (or `image`) and `caption`, but is {:?}: add such a \
          line, or name the form with --format",
         display_path(.file),
         display_safe(.found)
@@ -112,23 +112,23 @@ pub enum DataSetError {
         /// The first problem found in it.
         first_problem: String,
     },
-    /// Captions there are, but not one of their photos.
+    /// Captions there are, but not one of their images.
     #[error(
-        "not one of the {photos} captioned photos was found: looked for {} in {}: name the directory of the \
-         photos with --images",
+        "not one of the {images} captioned images was found: looked for {} in {}: name the directory of the \
+         images with --images",
         display_safe(.example),
         list(.looked_in)
     )]
-    NoPhotos {
-        /// How many photos the captions name.
-        photos: usize,
+    NoImages {
+        /// How many images the captions name.
+        images: usize,
         /// One of them.
         example: String,
         /// Where they were looked for.
         looked_in: Vec<PathBuf>,
     },
     /// The check left nothing to train on.
-    #[error("no photo is left to train on: {0}; see what is wrong with the others, or draw new splits")]
+    #[error("no image is left to train on: {0}; see what is wrong with the others, or draw new splits")]
     NothingToTrainOn(String),
     /// The built-in data set cannot be read from disk.
     #[error("`scenes` is drawn by the program, not read: prepare it with the source `scenes` alone")]

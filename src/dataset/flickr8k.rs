@@ -4,8 +4,8 @@
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
+use super::image::SourceCaption;
 use super::lines;
-use super::photo::SourceCaption;
 use super::split::{self, Split};
 use std::path::Path;
 
@@ -32,12 +32,12 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
 fn parse(line: &str) -> Result<(&str, &str), String> {
     let (name, caption) = line
         .split_once('\t')
-        .ok_or_else(|| format!("no tab after the photo's name: {line}"))?;
+        .ok_or_else(|| format!("no tab after the image's name: {line}"))?;
     let key = name
         .rsplit_once('#')
         .filter(|(key, number)| !key.is_empty() && number.parse::<u32>().is_ok())
         .map(|(key, _)| key)
-        .ok_or_else(|| format!("the photo's name must be name#number, but is {name}"))?;
+        .ok_or_else(|| format!("the image's name must be name#number, but is {name}"))?;
     match caption.trim() {
         "" => Err(format!("no caption after {name}")),
         caption => Ok((key, caption)),
@@ -54,7 +54,7 @@ pub(super) fn split_list_named(name: &str) -> Option<Split> {
     }
 }
 
-/// Reads a split list: one photo's name a line, with or without `.jpg`.
+/// Reads a split list: one image's name a line, with or without `.jpg`.
 pub(super) fn read_split_list(
     file: &Path,
     split: Split,

@@ -1,25 +1,25 @@
-//! A plain folder of photos with a captions file of the user's own making.
+//! A plain folder of images with a captions file of the user's own making.
 //!
-//! `captions.csv` has a header with the columns `photo` (or `image`), `caption` and, if wanted, `split`
-//! (train, dev, test), and one caption a line; a photo with five captions has five lines:
+//! `captions.csv` has a header with the columns `image` (or `image`), `caption` and, if wanted, `split`
+//! (train, dev, test), and one caption a line; an image with five captions has five lines:
 //!
 //! ```csv
-//! photo,caption,split
+//! image,caption,split
 //! dogs/rex.jpg,"A brown dog , running .",train
 //! ```
 //!
-//! `captions.jsonl` has an object a line with the keys `photo` (or `image`), `caption` or `captions`, and,
+//! `captions.jsonl` has an object a line with the keys `image` (or `image`), `caption` or `captions`, and,
 //! if wanted, `split`:
 //!
 //! ```json
-//! {"photo": "dogs/rex.jpg", "captions": ["A brown dog runs.", "A dog on grass."], "split": "train"}
+//! {"image": "dogs/rex.jpg", "captions": ["A brown dog runs.", "A dog on grass."], "split": "train"}
 //! ```
 //!
-//! The photo's name is its path within the folder, or within the directory of photos.
+//! The image's name is its path within the folder, or within the directory of images.
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
-use super::photo::SourceCaption;
+use super::image::SourceCaption;
 use super::split::Split;
 use super::{lines, table};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ use std::path::Path;
 #[derive(Deserialize)]
 struct Line {
     #[serde(alias = "image")]
-    photo: String,
+    image: String,
     caption: Option<String>,
     #[serde(default)]
     captions: Vec<String>,
@@ -66,11 +66,11 @@ fn is_jsonl(file: &Path) -> bool {
 
 fn take(gathering: &mut Gathering, line: &str) -> Result<(), String> {
     let line: Line = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
-    if line.photo.is_empty() {
-        return Err("the photo has no name".to_owned());
+    if line.image.is_empty() {
+        return Err("the image has no name".to_owned());
     }
     if line.caption.is_none() && line.captions.is_empty() {
-        return Err(format!("neither `caption` nor `captions` for {}", line.photo));
+        return Err(format!("neither `caption` nor `captions` for {}", line.image));
     }
     let split = line
         .split
@@ -78,10 +78,10 @@ fn take(gathering: &mut Gathering, line: &str) -> Result<(), String> {
         .transpose()
         .map_err(|error| error.to_string())?;
     for caption in line.caption.into_iter().chain(line.captions) {
-        gathering.caption(&line.photo, SourceCaption::new(caption));
+        gathering.caption(&line.image, SourceCaption::new(caption));
     }
     if let Some(split) = split {
-        gathering.split(&line.photo, split);
+        gathering.split(&line.image, split);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The registry of formats: every form in which captioned photos are read, and how each is recognized.
+//! The registry of formats: every form in which captioned images are read, and how each is recognized.
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// A form in which captioned photos lie on disk, or the built-in data set.
+/// A form in which captioned images lie on disk, or the built-in data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {

@@ -1,7 +1,7 @@
-//! Where readers put what they find: captions and splits by photo, until the photos' files are looked up.
+//! Where readers put what they find: captions and splits by image, until the images' files are looked up.
 
 use super::error::DataSetError;
-use super::photo::{SourceCaption, SourcePhoto};
+use super::image::{SourceCaption, SourceImage};
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
 use std::borrow::Cow;
@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Captions and splits by key, sorted by key; a key is the photo's file name within its directory.
+/// Captions and splits by key, sorted by key; a key is the image's file name within its directory.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
-    photos: BTreeMap<String, Gathered>,
+    images: BTreeMap<String, Gathered>,
     pub(super) problems: Problems,
 }
 
@@ -23,8 +23,8 @@ struct Gathered {
 }
 
 impl Gathering {
-    /// Notes that the source knows this photo, though maybe no caption of it.
-    pub(super) fn photo(&mut self, key: &str) {
+    /// Notes that the source knows this image, though maybe no caption of it.
+    pub(super) fn image(&mut self, key: &str) {
         self.entry(key);
     }
 
@@ -33,7 +33,7 @@ impl Gathering {
         self.entry(key).captions.push(caption);
     }
 
-    /// Puts a photo into a split; where it is in another already, it stays there and that is listed.
+    /// Puts an image into a split; where it is in another already, it stays there and that is listed.
     pub(super) fn split(&mut self, key: &str, split: Split) {
         let first = *self.entry(key).split.get_or_insert(split);
         if first != split {
@@ -42,10 +42,10 @@ impl Gathering {
         }
     }
 
-    /// The key of the photo that a split list calls `name`, perhaps without its extension.
+    /// The key of the image that a split list calls `name`, perhaps without its extension.
     pub(super) fn key_of<'a>(&self, name: &'a str) -> Cow<'a, str> {
         let with_extension = format!("{name}.jpg");
-        if !self.photos.contains_key(name) && self.photos.contains_key(&with_extension) {
+        if !self.images.contains_key(name) && self.images.contains_key(&with_extension) {
             with_extension.into()
         } else {
             name.into()
@@ -54,37 +54,37 @@ impl Gathering {
 
     /// Forgets the splits the source gave, for lists that the user gives instead.
     pub(super) fn forget_splits(&mut self) {
-        self.photos.values_mut().for_each(|photo| photo.split = None);
+        self.images.values_mut().for_each(|image| image.split = None);
     }
 
     pub(super) fn has_captions(&self) -> bool {
-        self.photos.values().any(|photo| !photo.captions.is_empty())
+        self.images.values().any(|image| !image.captions.is_empty())
     }
 
     fn entry(&mut self, key: &str) -> &mut Gathered {
-        if !self.photos.contains_key(key) {
-            self.photos.insert(key.to_owned(), Gathered::default());
+        if !self.images.contains_key(key) {
+            self.images.insert(key.to_owned(), Gathered::default());
         }
-        self.photos.entry(key.to_owned()).or_default()
+        self.images.entry(key.to_owned()).or_default()
     }
 
-    /// Finds each photo's file under the first of `roots` that has it; lists captions whose photo is nowhere
-    /// and photo files that no caption names.
+    /// Finds each image's file under the first of `roots` that has it; lists captions whose image is nowhere
+    /// and image files that no caption names.
     ///
     /// # Errors
-    /// Where not one photo is found.
-    pub(super) fn find_photos(self, roots: &[PathBuf]) -> Result<(Vec<SourcePhoto>, Problems), DataSetError> {
+    /// Where not one image is found.
+    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<(Vec<SourceImage>, Problems), DataSetError> {
         let mut problems = self.problems;
         let mut found = Vec::new();
         let mut used_roots = BTreeSet::new();
-        let named = self.photos.len();
-        let example = self.photos.keys().next().cloned().unwrap_or_default();
+        let named = self.images.len();
+        let example = self.images.keys().next().cloned().unwrap_or_default();
 
-        for (key, Gathered { split, captions }) in self.photos {
+        for (key, Gathered { split, captions }) in self.images {
             match find_file(roots, &key) {
                 Some((root, path)) => {
                     used_roots.insert(root);
-                    found.push(SourcePhoto {
+                    found.push(SourceImage {
                         key,
                         path,
                         split,
@@ -93,22 +93,22 @@ impl Gathering {
                 }
                 None if captions.is_empty() => {
                     problems.add(
-                        ProblemKind::PhotoWithoutCaption,
+                        ProblemKind::ImageWithoutCaption,
                         key,
                         "neither a caption nor a file",
                     );
                 }
                 None => {
                     for caption in captions {
-                        problems.add(ProblemKind::CaptionWithoutPhoto, &key, caption.raw);
+                        problems.add(ProblemKind::CaptionWithoutImage, &key, caption.raw);
                     }
                 }
             }
         }
         if found.is_empty() {
             let looked_in = roots.to_vec();
-            return Err(DataSetError::NoPhotos {
-                photos: named,
+            return Err(DataSetError::NoImages {
+                images: named,
                 example,
                 looked_in,
             });
@@ -125,17 +125,17 @@ fn find_file<'a>(roots: &'a [PathBuf], key: &str) -> Option<(&'a PathBuf, PathBu
     })
 }
 
-/// Lists the photo files under `roots` that are none of the `found`.
+/// Lists the image files under `roots` that are none of the `found`.
 fn list_unnamed(
     roots: &BTreeSet<&PathBuf>,
-    found: &[SourcePhoto],
+    found: &[SourceImage],
     problems: &mut Problems,
 ) -> Result<(), DataSetError> {
-    let named: HashSet<&Path> = found.iter().map(|photo| photo.path.as_path()).collect();
+    let named: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
     let mut unnamed = BTreeSet::new();
     for root in roots {
         let root = fs::canonicalize(root).map_err(DataSetError::reading(root))?;
-        for path in photo_files(&root)? {
+        for path in image_files(&root)? {
             if !named.contains(path.as_path()) {
                 unnamed.insert(path);
             }
@@ -143,7 +143,7 @@ fn list_unnamed(
     }
     for path in unnamed {
         problems.add(
-            ProblemKind::PhotoWithoutCaption,
+            ProblemKind::ImageWithoutCaption,
             path.display().to_string(),
             "no caption names it",
         );
@@ -151,8 +151,8 @@ fn list_unnamed(
     Ok(())
 }
 
-/// Every file under a directory whose extension is a photo's, hidden ones and linked directories left out.
-fn photo_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
+/// Every file under a directory whose extension is an image's, hidden ones and linked directories left out.
+fn image_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -164,7 +164,7 @@ fn photo_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
                 continue;
             } else if kind.is_dir() {
                 directories.push(path);
-            } else if is_photo_name(&path) {
+            } else if is_image_name(&path) {
                 files.push(fs::canonicalize(&path).unwrap_or(path));
             }
         }
@@ -172,7 +172,7 @@ fn photo_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
     Ok(files)
 }
 
-fn is_photo_name(path: &Path) -> bool {
+fn is_image_name(path: &Path) -> bool {
     const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
     path.extension().is_some_and(|extension| {
         EXTENSIONS
@@ -195,10 +195,10 @@ mod tests {
         gathering.caption("a.jpg", SourceCaption::new("two"));
         let key = gathering.key_of("a").into_owned();
         gathering.split(&key, Split::Test);
-        let (photos, problems) = gathering.find_photos(&[directory.path().to_owned()]).unwrap();
-        assert_eq!(photos.len(), 1);
-        assert_eq!(photos[0].captions.len(), 2);
-        assert_eq!(photos[0].split, Some(Split::Dev));
+        let (images, problems) = gathering.find_images(&[directory.path().to_owned()]).unwrap();
+        assert_eq!(images.len(), 1);
+        assert_eq!(images[0].captions.len(), 2);
+        assert_eq!(images[0].split, Some(Split::Dev));
         assert_eq!(
             problems.of(ProblemKind::SplitConflict)[0].detail,
             "in dev and in test"
@@ -208,18 +208,18 @@ mod tests {
     #[test]
     fn what_has_no_counterpart_is_listed() {
         let directory = tempfile::tempdir().unwrap();
-        let photos = directory.path().join("photos");
-        fs::create_dir_all(photos.join("more")).unwrap();
+        let images = directory.path().join("images");
+        fs::create_dir_all(images.join("more")).unwrap();
         for name in ["a.jpg", "alone.PNG", "more/alone.jpg", "notes.txt", ".hidden.jpg"] {
-            fs::write(photos.join(name), "").unwrap();
+            fs::write(images.join(name), "").unwrap();
         }
         let mut gathering = Gathering::default();
         gathering.caption("a.jpg", SourceCaption::new("here"));
         gathering.caption("b.jpg.1", SourceCaption::new("not here"));
-        gathering.photo("c.jpg");
-        let (found, problems) = gathering.find_photos(&[photos]).unwrap();
+        gathering.image("c.jpg");
+        let (found, problems) = gathering.find_images(&[images]).unwrap();
         assert_eq!(found.len(), 1);
-        let [missing] = problems.of(ProblemKind::CaptionWithoutPhoto) else {
+        let [missing] = problems.of(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")
         };
         assert_eq!(
@@ -227,7 +227,7 @@ mod tests {
             ("b.jpg.1", "not here")
         );
         let alone: Vec<_> = problems
-            .of(ProblemKind::PhotoWithoutCaption)
+            .of(ProblemKind::ImageWithoutCaption)
             .iter()
             .map(|p| &p.place)
             .collect();

@@ -4,8 +4,8 @@
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
+use super::image::SourceCaption;
 use super::json;
-use super::photo::SourceCaption;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ struct File {
 
 #[derive(Deserialize)]
 struct Image {
-    /// COCO's directory within the photos, as `val2014`.
+    /// COCO's directory within the images, as `val2014`.
     filepath: Option<String>,
     filename: String,
     split: Option<String>,
@@ -46,7 +46,7 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
             None | Some("") => image.filename,
             Some(directory) => format!("{directory}/{}", image.filename),
         };
-        gathering.photo(&key);
+        gathering.image(&key);
         if let Some(split) = image.split.and_then(|name| name.parse().ok()) {
             gathering.split(&key, split);
         }

@@ -1,7 +1,7 @@
 //! Captioned data sets: readers, splits, checks, and what `prepare` leaves on disk.
 //!
-//! A [`Source`] is read in one of the [`Format`]s into photos with all their captions; [`prepare`] turns
-//! captions into tokens, settles the splits, checks every photo's file, and leaves a [`DataSet`] and a
+//! A [`Source`] is read in one of the [`Format`]s into images with all their captions; [`prepare`] turns
+//! captions into tokens, settles the splits, checks every image's file, and leaves a [`DataSet`] and a
 //! [`Report`] on disk. Nothing is dropped that is not listed there.
 //!
 //! # How a format is recognized
@@ -17,8 +17,8 @@
 //! | `folder` | `captions.csv` or `captions.jsonl`, see [`folder`] | a column or key `split` |
 //! | `kaggle` | `captions.txt` | none |
 //!
-//! Captions are looked for in the directory, in `annotations/` and in `Flickr8k_text/`; photos in `images/`,
-//! `photos/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
+//! Captions are looked for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`,
+//! `images/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
 
 mod check;
 mod coco;
@@ -27,11 +27,11 @@ mod flickr8k;
 pub mod folder;
 mod format;
 mod gathering;
+mod image;
 mod json;
 mod kaggle;
 mod karpathy;
 mod lines;
-mod photo;
 mod prepare;
 mod prepared;
 mod problems;
@@ -46,7 +46,7 @@ mod tests;
 pub use check::{Decode, OnProgress, Progress, Stage};
 pub use error::DataSetError;
 pub use format::{Format, UnknownFormat};
-pub use photo::{Caption, Photo, SourceCaption, SourcePhoto};
+pub use image::{Caption, Image, SourceCaption, SourceImage};
 pub use prepare::{PrepareSettings, examine, prepare, prepare_reading};
 pub use prepared::{DataSet, Manifest, SourceRecord};
 pub use problems::{Problem, ProblemKind, Problems};

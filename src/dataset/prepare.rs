@@ -3,7 +3,7 @@
 use super::check::{self, Decode, OnProgress, Progress, Stage};
 use super::error::DataSetError;
 use super::format::Format;
-use super::photo::{Caption, Photo, SourceCaption, SourcePhoto};
+use super::image::{Caption, Image, SourceCaption, SourceImage};
 use super::prepared::{DataSet, Manifest, SourceRecord};
 use super::problems::{ProblemKind, Problems};
 use super::report::{Report, SplitsFrom};
@@ -49,10 +49,10 @@ impl Default for PrepareSettings {
 /// Reads a source, checks it, and writes the data set and its report into `directory`, whose name becomes
 /// the data set's.
 ///
-/// `decode` tells whether a photo can be decoded; it runs on rayon's threads, as does `progress`.
+/// `decode` tells whether an image can be decoded; it runs on rayon's threads, as does `progress`.
 ///
 /// # Errors
-/// Those of [`Source::read`]; where no photo is left to train on; where a file cannot be written.
+/// Those of [`Source::read`]; where no image is left to train on; where a file cannot be written.
 pub fn prepare(
     settings: &PrepareSettings,
     source: &Source,
@@ -69,10 +69,10 @@ pub fn prepare(
     prepare_reading(settings, source, reading, directory, decode, progress)
 }
 
-/// As [`prepare`], for photos that are read, or drawn, already; `source` is only recorded.
+/// As [`prepare`], for images that are read, or drawn, already; `source` is only recorded.
 ///
 /// # Errors
-/// Where no photo is left to train on, or a file cannot be written.
+/// Where no image is left to train on, or a file cannot be written.
 pub fn prepare_reading(
     settings: &PrepareSettings,
     source: &Source,
@@ -91,7 +91,7 @@ pub fn prepare_reading(
 /// As [`prepare_reading`], but writes nothing: the data set called `name` and its report as they would be.
 ///
 /// # Errors
-/// Where no photo is left to train on.
+/// Where no image is left to train on.
 pub fn examine(
     settings: &PrepareSettings,
     source: &Source,
@@ -101,36 +101,36 @@ pub fn examine(
     progress: OnProgress<'_>,
 ) -> Result<(DataSet, Report), DataSetError> {
     let Reading {
-        photos,
+        images,
         format,
         files,
         also_found,
         mut problems,
     } = reading;
-    let named = photos.len();
-    let captioned = tokenize(photos, settings, &mut problems);
+    let named = images.len();
+    let captioned = tokenize(images, settings, &mut problems);
     let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
-    let photos = check::check(split, decode, progress, &mut problems);
-    if !photos.iter().any(|photo| photo.split == Split::Train) {
+    let images = check::check(split, decode, progress, &mut problems);
+    if !images.iter().any(|image| image.split == Split::Train) {
         return Err(DataSetError::NothingToTrainOn(summary(named, &problems)));
     }
 
     progress(Progress {
         stage: Stage::Writing,
-        done: photos.len(),
-        total: photos.len(),
+        done: images.len(),
+        total: images.len(),
     });
-    let vocabulary = Vocabulary::build(training_captions(&photos), settings.minimum_count);
-    let report = Report::new((format, also_found), splits_from, &photos, &vocabulary, problems);
+    let vocabulary = Vocabulary::build(training_captions(&images), settings.minimum_count);
+    let report = Report::new((format, also_found), splits_from, &images, &vocabulary, problems);
     let manifest = Manifest {
         name: name.to_owned(),
         source: record(source, format, files),
         settings: settings.clone(),
     };
-    Ok((DataSet::new(photos, vocabulary, manifest), report))
+    Ok((DataSet::new(images, vocabulary, manifest), report))
 }
 
-/// A photo with its tokens, before its split is settled.
+/// An image with its tokens, before its split is settled.
 struct Captioned {
     key: String,
     path: PathBuf,
@@ -138,19 +138,19 @@ struct Captioned {
     captions: Vec<Caption>,
 }
 
-/// Turns captions into tokens; lists and leaves out empty captions and photos without any other.
-fn tokenize(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
-    let mut captioned = Vec::with_capacity(photos.len());
-    for SourcePhoto {
+/// Turns captions into tokens; lists and leaves out empty captions and images without any other.
+fn tokenize(images: Vec<SourceImage>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
+    let mut captioned = Vec::with_capacity(images.len());
+    for SourceImage {
         key,
         path,
         split,
         captions,
-    } in photos
+    } in images
     {
         if captions.is_empty() {
             problems.add(
-                ProblemKind::PhotoWithoutCaption,
+                ProblemKind::ImageWithoutCaption,
                 key,
                 "the source has no caption for it",
             );
@@ -159,7 +159,7 @@ fn tokenize(photos: Vec<SourcePhoto>, settings: &PrepareSettings, problems: &mut
         let captions = tokenize_captions(&key, captions, settings, problems);
         if captions.is_empty() {
             problems.add(
-                ProblemKind::PhotoWithoutCaption,
+                ProblemKind::ImageWithoutCaption,
                 key,
                 "all its captions are empty after cleaning",
             );
@@ -209,41 +209,41 @@ fn single_words(tokens: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Keeps the source's splits where it names any, and lists and leaves out photos in none; else draws them.
+/// Keeps the source's splits where it names any, and lists and leaves out images in none; else draws them.
 fn assign_splits(
-    photos: Vec<Captioned>,
+    images: Vec<Captioned>,
     settings: &PrepareSettings,
     problems: &mut Problems,
-) -> (Vec<Photo>, SplitsFrom) {
+) -> (Vec<Image>, SplitsFrom) {
     let from_source =
-        settings.splits == SplitsFrom::Source && photos.iter().any(|photo| photo.split.is_some());
+        settings.splits == SplitsFrom::Source && images.iter().any(|image| image.split.is_some());
     let (splits, splits_from) = if from_source {
         (
-            photos.iter().map(|photo| photo.split).collect(),
+            images.iter().map(|image| image.split).collect(),
             SplitsFrom::Source,
         )
     } else {
-        let keys: Vec<&str> = photos.iter().map(|photo| photo.key.as_str()).collect();
+        let keys: Vec<&str> = images.iter().map(|image| image.key.as_str()).collect();
         let drawn = split::draw(&keys, settings.shares, settings.seed);
         (drawn.into_iter().map(Some).collect::<Vec<_>>(), SplitsFrom::Drawn)
     };
-    let mut assigned = Vec::with_capacity(photos.len());
+    let mut assigned = Vec::with_capacity(images.len());
     for (
         Captioned {
             key, path, captions, ..
         },
         split,
-    ) in photos.into_iter().zip(splits)
+    ) in images.into_iter().zip(splits)
     {
         match split {
-            Some(split) => assigned.push(Photo {
+            Some(split) => assigned.push(Image {
                 key,
                 path,
                 split,
                 captions,
             }),
             None => problems.add(
-                ProblemKind::PhotoWithoutSplit,
+                ProblemKind::ImageWithoutSplit,
                 key,
                 "the source puts it in no split",
             ),
@@ -252,11 +252,11 @@ fn assign_splits(
     (assigned, splits_from)
 }
 
-fn training_captions(photos: &[Photo]) -> impl Iterator<Item = &[String]> {
-    photos
+fn training_captions(images: &[Image]) -> impl Iterator<Item = &[String]> {
+    images
         .iter()
-        .filter(|photo| photo.split == Split::Train)
-        .flat_map(|photo| &photo.captions)
+        .filter(|image| image.split == Split::Train)
+        .flat_map(|image| &image.captions)
         .map(|caption| caption.tokens.as_slice())
 }
 
@@ -277,7 +277,7 @@ fn summary(named: usize, problems: &Problems) -> String {
     let counts = problems
         .iter()
         .map(|(kind, problems)| format!("{} {}", problems.len(), kind.describe()));
-    let counts: Vec<_> = std::iter::once(format!("{named} photos read"))
+    let counts: Vec<_> = std::iter::once(format!("{named} images read"))
         .chain(counts)
         .collect();
     counts.join(", ")

@@ -1,8 +1,8 @@
-//! A prepared data set on disk: photos with splits and tokens, a vocabulary, and how they came about.
+//! A prepared data set on disk: images with splits and tokens, a vocabulary, and how they came about.
 
 use super::error::DataSetError;
 use super::format::Format;
-use super::photo::Photo;
+use super::image::Image;
 use super::prepare::PrepareSettings;
 use super::split::Split;
 use crate::files::write_atomically;
@@ -17,19 +17,19 @@ use std::path::{Path, PathBuf};
 /// The version of the files below; a later one may differ.
 const FORMAT_VERSION: u32 = 1;
 const MANIFEST: &str = "dataset.toml";
-const PHOTOS: &str = "photos.jsonl";
+const IMAGES: &str = "images.jsonl";
 const VOCABULARY: &str = "vocabulary.txt";
 
-/// Photos that decode, each with a split and captions in tokens, and the vocabulary of the training split.
+/// Images that decode, each with a split and captions in tokens, and the vocabulary of the training split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSet {
     /// Sorted by key.
-    pub photos: Vec<Photo>,
+    pub images: Vec<Image>,
     /// The words of the training split.
     pub vocabulary: Vocabulary,
     /// How the data set came about.
     pub manifest: Manifest,
-    /// BLAKE3 over keys, splits, tokens and vocabulary, in hexadecimal; where the photos lie is not in it.
+    /// BLAKE3 over keys, splits, tokens and vocabulary, in hexadecimal; where the images lie is not in it.
     pub hash: String,
 }
 
@@ -62,42 +62,42 @@ struct ManifestFile {
     name: String,
     hash: String,
     words: usize,
-    photos: BTreeMap<Split, usize>,
+    images: BTreeMap<Split, usize>,
     source: SourceRecord,
     settings: PrepareSettings,
 }
 
 impl DataSet {
-    /// A data set of these photos, sorted by key, with its hash.
-    pub(super) fn new(mut photos: Vec<Photo>, vocabulary: Vocabulary, manifest: Manifest) -> Self {
-        photos.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-        let hash = hash(&photos, &vocabulary);
+    /// A data set of these images, sorted by key, with its hash.
+    pub(super) fn new(mut images: Vec<Image>, vocabulary: Vocabulary, manifest: Manifest) -> Self {
+        images.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let hash = hash(&images, &vocabulary);
         Self {
-            photos,
+            images,
             vocabulary,
             manifest,
             hash,
         }
     }
 
-    /// The photos of a split, sorted by key.
-    pub fn photos(&self, split: Split) -> impl Iterator<Item = &Photo> + '_ {
-        self.photos.iter().filter(move |photo| photo.split == split)
+    /// The images of a split, sorted by key.
+    pub fn images(&self, split: Split) -> impl Iterator<Item = &Image> + '_ {
+        self.images.iter().filter(move |image| image.split == split)
     }
 
-    /// Writes `photos.jsonl`, `vocabulary.txt` and, last, `dataset.toml` into a directory, each file whole or
-    /// not at all. Photos below the directory are written relative to it, so that it can be moved.
+    /// Writes `images.jsonl`, `vocabulary.txt` and, last, `dataset.toml` into a directory, each file whole or
+    /// not at all. Images below the directory are written relative to it, so that it can be moved.
     ///
     /// # Errors
     /// Where a file cannot be written.
     pub fn save(&self, directory: &Path) -> Result<(), DataSetError> {
         fs::create_dir_all(directory).map_err(DataSetError::writing(directory))?;
         let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
-        let file = directory.join(PHOTOS);
+        let file = directory.join(IMAGES);
         write_atomically(&file, |out| {
-            self.photos
+            self.images
                 .iter()
-                .try_for_each(|photo| write_photo(out, photo, &home))
+                .try_for_each(|image| write_image(out, image, &home))
         })
         .map_err(DataSetError::writing(&file))?;
         self.vocabulary.write(&directory.join(VOCABULARY))?;
@@ -115,7 +115,7 @@ impl DataSet {
             name,
             hash: self.hash.clone(),
             words: self.vocabulary.words().count(),
-            photos: Split::ALL.map(|split| (split, self.photos(split).count())).into(),
+            images: Split::ALL.map(|split| (split, self.images(split).count())).into(),
             source,
             settings,
         };
@@ -138,10 +138,10 @@ impl DataSet {
             settings,
             ..
         } = load_manifest(directory)?;
-        let photos = load_photos(directory)?;
+        let images = load_images(directory)?;
         let vocabulary = Vocabulary::read(&directory.join(VOCABULARY))?;
         let loaded = Self::new(
-            photos,
+            images,
             vocabulary,
             Manifest {
                 name,
@@ -157,12 +157,12 @@ impl DataSet {
     }
 }
 
-fn write_photo(out: &mut dyn Write, photo: &Photo, home: &Path) -> io::Result<()> {
-    let mut photo = photo.clone();
-    if let Ok(inside) = photo.path.strip_prefix(home) {
-        photo.path = inside.to_owned();
+fn write_image(out: &mut dyn Write, image: &Image, home: &Path) -> io::Result<()> {
+    let mut image = image.clone();
+    if let Ok(inside) = image.path.strip_prefix(home) {
+        image.path = inside.to_owned();
     }
-    serde_json::to_writer(&mut *out, &photo)?;
+    serde_json::to_writer(&mut *out, &image)?;
     out.write_all(b"\n")
 }
 
@@ -196,19 +196,19 @@ fn load_manifest(directory: &Path) -> Result<ManifestFile, DataSetError> {
     Ok(manifest)
 }
 
-fn load_photos(directory: &Path) -> Result<Vec<Photo>, DataSetError> {
+fn load_images(directory: &Path) -> Result<Vec<Image>, DataSetError> {
     let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
-    let file = directory.join(PHOTOS);
+    let file = directory.join(IMAGES);
     let text = fs::read_to_string(&file).map_err(DataSetError::reading(&file))?;
     iter::zip(text.lines(), 1..)
         .map(|(text, line)| {
-            let mut photo: Photo = serde_json::from_str(text).map_err(|error| DataSetError::Torn {
+            let mut image: Image = serde_json::from_str(text).map_err(|error| DataSetError::Torn {
                 file: file.clone(),
                 line,
                 detail: error.to_string(),
             })?;
-            photo.path = home.join(photo.path);
-            Ok(photo)
+            image.path = home.join(image.path);
+            Ok(image)
         })
         .collect()
 }
@@ -228,7 +228,7 @@ fn names_beside(directory: &Path) -> Vec<String> {
 }
 
 /// Each text is hashed after its length and each list after its number, so that no two data sets run together.
-fn hash(photos: &[Photo], vocabulary: &Vocabulary) -> String {
+fn hash(images: &[Image], vocabulary: &Vocabulary) -> String {
     fn number(hasher: &mut blake3::Hasher, number: usize) {
         hasher.update(&(number as u64).to_le_bytes());
     }
@@ -237,12 +237,12 @@ fn hash(photos: &[Photo], vocabulary: &Vocabulary) -> String {
         hasher.update(text.as_bytes());
     }
     let mut hasher = blake3::Hasher::new();
-    number(&mut hasher, photos.len());
-    for photo in photos {
-        text(&mut hasher, &photo.key);
-        text(&mut hasher, &photo.split.to_string());
-        number(&mut hasher, photo.captions.len());
-        for caption in &photo.captions {
+    number(&mut hasher, images.len());
+    for image in images {
+        text(&mut hasher, &image.key);
+        text(&mut hasher, &image.split.to_string());
+        number(&mut hasher, image.captions.len());
+        for caption in &image.captions {
             number(&mut hasher, caption.tokens.len());
             caption.tokens.iter().for_each(|token| text(&mut hasher, token));
         }

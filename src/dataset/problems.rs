@@ -16,24 +16,24 @@ pub enum ProblemKind {
     TornLine,
     /// A last line without a line end that reads well but may have lost its tail; kept.
     UnendedLine,
-    /// A caption of a photo whose file is not there; left out.
-    CaptionWithoutPhoto,
-    /// A photo that no caption, or no caption with a token, belongs to; left out.
-    PhotoWithoutCaption,
+    /// A caption of an image whose file is not there; left out.
+    CaptionWithoutImage,
+    /// An image that no caption, or no caption with a token, belongs to; left out.
+    ImageWithoutCaption,
     /// A caption of which cleaning leaves no token; left out.
     EmptyCaption,
-    /// A caption that its photo has already; kept.
+    /// A caption that its image has already; kept.
     DuplicateCaption,
-    /// A photo that the source puts in no split although it names splits; left out.
-    PhotoWithoutSplit,
-    /// A photo that the source puts in two splits; the first is kept.
+    /// An image that the source puts in no split although it names splits; left out.
+    ImageWithoutSplit,
+    /// An image that the source puts in two splits; the first is kept.
     SplitConflict,
-    /// A photo whose file does not decode; left out.
-    UndecodablePhoto,
-    /// A photo whose file is byte for byte that of another in the same split; kept.
-    DuplicatePhoto,
-    /// A photo whose file is byte for byte that of another in another split, so that scores on dev or test
-    /// are on a photo seen in training; kept.
+    /// An image whose file does not decode; left out.
+    UndecodableImage,
+    /// An image whose file is byte for byte that of another in the same split; kept.
+    DuplicateImage,
+    /// An image whose file is byte for byte that of another in another split, so that scores on dev or test
+    /// are on an image seen in training; kept.
     DuplicateAcrossSplits,
 }
 
@@ -43,14 +43,14 @@ impl ProblemKind {
         Self::MalformedLine,
         Self::TornLine,
         Self::UnendedLine,
-        Self::CaptionWithoutPhoto,
-        Self::PhotoWithoutCaption,
+        Self::CaptionWithoutImage,
+        Self::ImageWithoutCaption,
         Self::EmptyCaption,
         Self::DuplicateCaption,
-        Self::PhotoWithoutSplit,
+        Self::ImageWithoutSplit,
         Self::SplitConflict,
-        Self::UndecodablePhoto,
-        Self::DuplicatePhoto,
+        Self::UndecodableImage,
+        Self::DuplicateImage,
         Self::DuplicateAcrossSplits,
     ];
 
@@ -60,16 +60,16 @@ impl ProblemKind {
             Self::MalformedLine => "malformed lines (left out)",
             Self::TornLine => "torn last lines (left out)",
             Self::UnendedLine => "last lines without a line end (kept; check whether they are whole)",
-            Self::CaptionWithoutPhoto => "captions without a photo (left out)",
-            Self::PhotoWithoutCaption => "photos without a caption (left out)",
+            Self::CaptionWithoutImage => "captions without an image (left out)",
+            Self::ImageWithoutCaption => "images without a caption (left out)",
             Self::EmptyCaption => "captions empty after cleaning (left out)",
-            Self::DuplicateCaption => "captions that their photo has twice (kept)",
-            Self::PhotoWithoutSplit => "photos in no split (left out)",
-            Self::SplitConflict => "photos in two splits (kept in the first)",
-            Self::UndecodablePhoto => "photos that do not decode (left out)",
-            Self::DuplicatePhoto => "photos that are another's copy (kept)",
+            Self::DuplicateCaption => "captions that their image has twice (kept)",
+            Self::ImageWithoutSplit => "images in no split (left out)",
+            Self::SplitConflict => "images in two splits (kept in the first)",
+            Self::UndecodableImage => "images that do not decode (left out)",
+            Self::DuplicateImage => "images that are another's copy (kept)",
             Self::DuplicateAcrossSplits => {
-                "photos with a copy in another split (kept; they flatter the scores)"
+                "images with a copy in another split (kept; they flatter the scores)"
             }
         }
     }
@@ -78,11 +78,11 @@ impl ProblemKind {
 /// One problem: where it is and what it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
-    /// The key of a photo, or a file and line.
+    /// The key of an image, or a file and line.
     pub place: String,
     /// What is wrong there.
     pub detail: String,
-    /// The photo's file, where it is about one that is there.
+    /// The image's file, where it is about one that is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
 }
@@ -115,8 +115,8 @@ impl Problems {
         self.0.entry(kind).or_default().push(problem);
     }
 
-    /// Lists one more problem, with a photo that is there.
-    pub fn add_photo(&mut self, kind: ProblemKind, key: &str, file: &Path, detail: impl Into<String>) {
+    /// Lists one more problem, with an image that is there.
+    pub fn add_image(&mut self, kind: ProblemKind, key: &str, file: &Path, detail: impl Into<String>) {
         let problem = Problem {
             place: key.to_owned(),
             detail: detail.into(),

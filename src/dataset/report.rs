@@ -2,7 +2,7 @@
 
 use super::error::DataSetError;
 use super::format::Format;
-use super::photo::Photo;
+use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
 use crate::files::write_atomically;
@@ -22,7 +22,7 @@ pub struct Report {
     pub also_found: Vec<Format>,
     /// Whether the splits are the source's or drawn.
     pub splits_from: SplitsFrom,
-    /// Photos, captions and unknown words of each split.
+    /// Images, captions and unknown words of each split.
     pub splits: BTreeMap<Split, SplitStatistics>,
     /// Tokens per caption, over all splits.
     pub caption_lengths: LengthHistogram,
@@ -50,8 +50,8 @@ pub enum SplitsFrom {
 /// What there is to count about one split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitStatistics {
-    /// How many photos it has.
-    pub photos: usize,
+    /// How many images it has.
+    pub images: usize,
     /// How many captions they have together.
     pub captions: usize,
     /// Its tokens, and how many of them the vocabulary does not hold.
@@ -67,12 +67,12 @@ impl Report {
     pub(super) fn new(
         (format, also_found): (Format, Vec<Format>),
         splits_from: SplitsFrom,
-        photos: &[Photo],
+        images: &[Image],
         vocabulary: &Vocabulary,
         problems: Problems,
     ) -> Self {
-        let tokens = |photo: &Photo| {
-            photo
+        let tokens = |image: &Image| {
+            image
                 .captions
                 .iter()
                 .map(|caption| caption.tokens.len())
@@ -84,9 +84,9 @@ impl Report {
             also_found,
             splits_from,
             splits: Split::ALL
-                .map(|split| (split, statistics(photos, split, vocabulary)))
+                .map(|split| (split, statistics(images, split, vocabulary)))
                 .into(),
-            caption_lengths: photos.iter().flat_map(tokens).collect(),
+            caption_lengths: images.iter().flat_map(tokens).collect(),
             vocabulary: vocabulary.words().count(),
             frequent_words: frequent.map(|(word, count)| (word.to_owned(), count)).collect(),
             counts: ProblemKind::ALL.map(|kind| (kind, problems.count(kind))).into(),
@@ -121,11 +121,11 @@ impl Report {
     }
 }
 
-fn statistics(photos: &[Photo], split: Split, vocabulary: &Vocabulary) -> SplitStatistics {
-    let photos: Vec<_> = photos.iter().filter(|photo| photo.split == split).collect();
-    let captions = || photos.iter().flat_map(|photo| &photo.captions);
+fn statistics(images: &[Image], split: Split, vocabulary: &Vocabulary) -> SplitStatistics {
+    let images: Vec<_> = images.iter().filter(|image| image.split == split).collect();
+    let captions = || images.iter().flat_map(|image| &image.captions);
     SplitStatistics {
-        photos: photos.len(),
+        images: images.len(),
         captions: captions().count(),
         words: UnknownRate::of(captions().map(|caption| caption.tokens.as_slice()), vocabulary),
     }

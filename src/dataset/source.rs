@@ -1,35 +1,35 @@
-//! From what a user names on the command line to photos with captions.
+//! From what a user names on the command line to images with captions.
 
 use super::error::DataSetError;
 use super::flickr8k;
 use super::format::{Format, files_in};
 use super::gathering::Gathering;
-use super::photo::SourcePhoto;
+use super::image::SourceImage;
 use super::problems::Problems;
 use super::split::{self, Split};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where captioned photos are, and what the user says about them.
+/// Where captioned images are, and what the user says about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// A directory, a captions file, or `scenes`.
     pub place: PathBuf,
     /// The format, where it is not to be recognized.
     pub format: Option<Format>,
-    /// The directory of the photos, where it is not the usual one.
-    pub photos: Option<PathBuf>,
+    /// The directory of the images, where it is not the usual one.
+    pub images: Option<PathBuf>,
     /// The captions file, where it is not to be found in `place`.
     pub captions: Option<PathBuf>,
     /// Split lists; they replace the splits that the source brings.
     pub splits: Vec<PathBuf>,
 }
 
-/// What a source holds: photos that are on disk, sorted by key, with every caption the source has for them.
+/// What a source holds: images that are on disk, sorted by key, with every caption the source has for them.
 #[derive(Clone, Debug)]
 pub struct Reading {
-    /// The photos; one without captions is among them.
-    pub photos: Vec<SourcePhoto>,
+    /// The images; one without captions is among them.
+    pub images: Vec<SourceImage>,
     /// The form in which they were read.
     pub format: Format,
     /// The captions files and split lists that were read.
@@ -41,15 +41,15 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Photos that the program drew itself.
-    pub fn drawn(mut photos: Vec<SourcePhoto>) -> Self {
-        for photo in &mut photos {
-            if let Ok(path) = fs::canonicalize(&photo.path) {
-                photo.path = path;
+    /// Images that the program drew itself.
+    pub fn drawn(mut images: Vec<SourceImage>) -> Self {
+        for image in &mut images {
+            if let Ok(path) = fs::canonicalize(&image.path) {
+                image.path = path;
             }
         }
         Self {
-            photos,
+            images,
             format: Format::Scenes,
             files: Vec::new(),
             also_found: Vec::new(),
@@ -80,11 +80,11 @@ impl Source {
         by_name || self.format == Some(Format::Scenes)
     }
 
-    /// Reads captions and splits, and finds the photos.
+    /// Reads captions and splits, and finds the images.
     ///
     /// # Errors
     /// Where there is no such source, its form is not recognized, a file cannot be read or holds nothing
-    /// usable, or not one photo is there. Single bad lines are listed in [`Reading::problems`] instead.
+    /// usable, or not one image is there. Single bad lines are listed in [`Reading::problems`] instead.
     pub fn read(&self) -> Result<Reading, DataSetError> {
         if self.is_scenes() {
             return Err(DataSetError::ScenesAreDrawn);
@@ -98,17 +98,17 @@ impl Source {
         let mut gathering = Gathering::default();
         format.read(&captions, &mut gathering)?;
         if !gathering.has_captions() {
-            let first_problem = "it names no photo with a caption".to_owned();
+            let first_problem = "it names no image with a caption".to_owned();
             return Err(DataSetError::NoUsableLine {
                 file: captions[0].clone(),
                 first_problem,
             });
         }
         let splits = self.read_splits(format, &captions, &mut gathering)?;
-        let (photos, problems) = gathering.find_photos(&self.photo_roots())?;
+        let (images, problems) = gathering.find_images(&self.image_roots())?;
         let files = [captions, splits].concat();
         Ok(Reading {
-            photos,
+            images,
             format,
             files,
             also_found,
@@ -208,12 +208,12 @@ impl Source {
         Ok(lists.into_iter().map(|(_, file)| file).collect())
     }
 
-    /// The directories that photos are looked for in, the likeliest first.
-    fn photo_roots(&self) -> Vec<PathBuf> {
+    /// The directories that images are looked for in, the likeliest first.
+    fn image_roots(&self) -> Vec<PathBuf> {
         const USUAL: [&str; 12] = [
             "images",
             "Images",
-            "photos",
+            "images",
             "Flicker8k_Dataset",
             "Flickr8k_Dataset",
             "flickr30k_images",
@@ -224,7 +224,7 @@ impl Source {
             "val2017",
             "",
         ];
-        match &self.photos {
+        match &self.images {
             Some(directory) => vec![directory.clone()],
             None => {
                 let roots = USUAL.iter().map(|name| self.directory().join(name));

@@ -1,10 +1,10 @@
-//! Train, dev, test: what a split is, and how photos are drawn into splits where the source names none.
+//! Train, dev, test: what a split is, and how images are drawn into splits where the source names none.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The part of a data set that a photo, with all its captions, belongs to.
+/// The part of a data set that an image, with all its captions, belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
@@ -58,7 +58,7 @@ pub(super) fn named_in(file_name: &str) -> Option<Split> {
         .find_map(|word| word.parse().ok())
 }
 
-/// How many of every `train + dev + test` photos are drawn into each split.
+/// How many of every `train + dev + test` images are drawn into each split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitShares {
@@ -81,19 +81,19 @@ impl Default for SplitShares {
 }
 
 impl SplitShares {
-    /// How many of `photos` photos go to train, dev and test.
+    /// How many of `images` images go to train, dev and test.
     ///
-    /// Dev and test are rounded down, but get a photo where their share is not 0 and there are at least
-    /// three photos; train takes the rest.
-    fn sizes(&self, photos: usize) -> [usize; 3] {
+    /// Dev and test are rounded down, but get an image where their share is not 0 and there are at least
+    /// three images; train takes the rest.
+    fn sizes(&self, images: usize) -> [usize; 3] {
         let parts = u64::from(self.train) + u64::from(self.dev) + u64::from(self.test);
         let size = |share: u32| match share {
             0 => 0,
-            _ if photos < Split::ALL.len() => 0,
-            _ => ((photos as u64 * u64::from(share) / parts) as usize).max(1),
+            _ if images < Split::ALL.len() => 0,
+            _ => ((images as u64 * u64::from(share) / parts) as usize).max(1),
         };
         let (dev, test) = (size(self.dev), size(self.test));
-        [photos.saturating_sub(dev + test), dev, test]
+        [images.saturating_sub(dev + test), dev, test]
     }
 }
 

@@ -2,21 +2,21 @@
 
 use super::error::DataSetError;
 use super::gathering::Gathering;
+use super::image::SourceCaption;
 use super::lines;
-use super::photo::SourceCaption;
 use super::split::Split;
 use std::io::Read;
 use std::path::Path;
 
 /// Where the columns are, by the header.
 struct Columns {
-    photo: usize,
+    image: usize,
     caption: usize,
     split: Option<usize>,
     count: usize,
 }
 
-/// Reads a table whose header names `image` or `photo`, `caption` and, if it likes, `split`.
+/// Reads a table whose header names `image` or `image`, `caption` and, if it likes, `split`.
 ///
 /// A caption must stand on one line: so a stray quotation mark costs its line, not the rest of the file.
 ///
@@ -61,7 +61,7 @@ impl Columns {
             })
         };
         Some(Self {
-            photo: column(&["photo", "image"])?,
+            image: column(&["image", "image"])?,
             caption: column(&["caption"])?,
             split: column(&["split"]),
             count: names.len(),
@@ -79,9 +79,9 @@ fn take(gathering: &mut Gathering, columns: &Columns, line: &str) -> Result<(), 
         ));
     }
     let field = |column: usize| fields.get(column).unwrap_or_default().trim();
-    let (key, caption) = (field(columns.photo), field(columns.caption));
+    let (key, caption) = (field(columns.image), field(columns.caption));
     if key.is_empty() || caption.is_empty() {
-        return Err(format!("no photo or no caption: {line}"));
+        return Err(format!("no image or no caption: {line}"));
     }
     let split = match columns.split.map(field) {
         None | Some("") => None,
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_header_finds_columns_in_any_order() {
         assert!(is_header("image,caption"));
-        assert!(is_header("split, Caption ,\"photo\""));
+        assert!(is_header("split, Caption ,\"image\""));
         assert!(!is_header("a.jpg,A dog"));
     }
 }

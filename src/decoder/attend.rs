@@ -1,4 +1,4 @@
-//! The attend decoder: at each word the LSTM reads what it looks at in the photo.
+//! The attend decoder: at each word the LSTM reads what it looks at in the image.
 //!
 //! Show, Attend and Tell (Xu et al. 2015, section 3.1.2, "soft" attention): the initial state from the mean region, a
 //! gate on what is seen (there beta, here one for each unit), and a deep output of hidden state and context. Regions
@@ -14,7 +14,7 @@ use crate::nn::{
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// Soft attention (Xu et al. 2015): at each word the LSTM reads what it looks at in the photo.
+/// Soft attention (Xu et al. 2015): at each word the LSTM reads what it looks at in the image.
 #[derive(Clone, Debug)]
 pub struct Attend<D: Backend> {
     parts: Parts<D>,

@@ -1,4 +1,4 @@
-//! What decoders have in common that look at the photo between one word and the next.
+//! What decoders have in common that look at the image between one word and the next.
 
 use super::region_attention::{RegionAttention, Seen};
 use super::{
@@ -21,19 +21,19 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
     /// The weights as they are now, for steps of `uses` rows in all.
     fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, Self::Weights>;
 
-    /// The states before the first word, for captions whose photos have these mean values `[captions, hidden]`.
+    /// The states before the first word, for captions whose images have these mean values `[captions, hidden]`.
     fn start<T: Tape<f32, D> + Merge<T>>(
         &self,
         mean: Matrix<D, T>,
     ) -> DeviceResult<D, (Vec<LstmState<D>>, T)>;
 
-    /// What words `[rows, embedding]` and the mean value of the row's photo add to the gates of the first LSTM. The
+    /// What words `[rows, embedding]` and the mean value of the row's image add to the gates of the first LSTM. The
     /// history of the means must be that of the words.
     fn gates<T: Tape<f32, D> + Merge<T>>(
         &self,
         words: Matrix<D, T>,
         means: &Matrix<D>,
-        photos: &[usize],
+        images: &[usize],
     ) -> DeviceResult<D, Matrix<D, T>>;
 
     /// One step of the captions that go on, the first of those before.
@@ -75,7 +75,7 @@ pub(super) struct Parts<D: Backend> {
     pub(super) output: Linear<D>,
     pub(super) attention: RegionAttention<D>,
     pub(super) embedding: Embedding<D>,
-    /// What it costs not to look at all of a photo.
+    /// What it costs not to look at all of an image.
     coverage: f32,
 }
 
@@ -138,7 +138,7 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         } = self.parts();
         let Seen { sight, mean } = attention.see(regions, noise)?;
         let (means, tape) = mean.split_tape();
-        let of_captions = gather_rows(means.clone().put_tape(tape), &batch.photos)?;
+        let of_captions = gather_rows(means.clone().put_tape(tape), &batch.images)?;
         let (mut states, mut tape) = self.start(of_captions)?;
         let weights = self.weights(packing.rows(), &mut tape)?;
 
@@ -146,13 +146,13 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
             .apply(embedding.forward::<T>(&batch.inputs, output)?)?
             .split_tape();
         let words = words.put_tape(history.merge(tape));
-        let gates = self.gates(words, &means, &batch.photo_of_rows())?;
+        let gates = self.gates(words, &means, &batch.image_of_rows())?;
         let (gates, mut tape) = split_rows(gates, packing.heights())?;
 
         let [mut hiddens, mut contexts, mut looks] = [const { Vec::new() }; 3];
         for gates in gates {
-            let photos = &batch.photos[..gates.shape().0];
-            let step = self.step(&weights, gates.put_tape(tape), &states, (&sight, photos))?;
+            let images = &batch.images[..gates.shape().0];
+            let step = self.step(&weights, gates.put_tape(tape), &states, (&sight, images))?;
             (states, tape) = (step.states, step.tape);
             hiddens.extend(states.last().map(|state| state.hidden.clone()));
             contexts.push(step.context);
@@ -228,12 +228,12 @@ impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
         let attention = &self.decoder.parts().attention;
         let Seen { sight, mean } = attention.see(regions, &mut Noise::none())?;
-        let photos = (0..mean.shape().0).collect();
+        let images = (0..mean.shape().0).collect();
         let (lstms, _) = self.decoder.start(mean.clone())?;
         Ok(DecoderState {
             lstms,
             image: Some(mean),
-            gaze: Some(Gaze { sight, photos }),
+            gaze: Some(Gaze { sight, images }),
             looked: None,
         })
     }
@@ -254,7 +254,7 @@ impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
         let gates = self.decoder.gates(words, &mean, &own_row)?;
         let step = self
             .decoder
-            .step(&self.weights, gates, &lstms, (&gaze.sight, &gaze.photos))?;
+            .step(&self.weights, gates, &lstms, (&gaze.sight, &gaze.images))?;
         let Some(last) = step.states.last() else {
             unreachable!("a decoder has an LSTM");
         };

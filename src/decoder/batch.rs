@@ -15,8 +15,8 @@ pub struct CaptionBatch {
     pub inputs: Vec<usize>,
     /// What is asked for, packed: the words, then the end marker.
     pub targets: Vec<usize>,
-    /// For every caption, longest first, the row of its photo.
-    pub photos: Vec<usize>,
+    /// For every caption, longest first, the row of its image.
+    pub images: Vec<usize>,
     /// For every packed row, how much it counts; `None`: one as much as the other.
     pub weights: Option<Vec<f32>>,
 }
@@ -24,8 +24,8 @@ pub struct CaptionBatch {
 /// A caption of a batch, without markers.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightedCaption<'a> {
-    /// The row of its photo.
-    pub photo: usize,
+    /// The row of its image.
+    pub image: usize,
     /// Its words.
     pub words: &'a [TokenId],
     /// How much each of its words counts; below zero, it is made less likely.
@@ -35,7 +35,7 @@ pub struct WeightedCaption<'a> {
 }
 
 impl CaptionBatch {
-    /// From captions without markers, each with the row of its photo. Captions of equal length keep their
+    /// From captions without markers, each with the row of its image. Captions of equal length keep their
     /// order.
     pub fn new<'a>(captions: impl IntoIterator<Item = (usize, &'a [TokenId])>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
@@ -58,7 +58,7 @@ impl CaptionBatch {
         Self {
             inputs: pack(with(&[START], &[])),
             targets: pack(with(&[], &[END])),
-            photos: captions.iter().map(|&(photo, _)| photo).collect(),
+            images: captions.iter().map(|&(image, _)| image).collect(),
             packing,
             weights: None,
         }
@@ -68,7 +68,7 @@ impl CaptionBatch {
     pub fn weighted<'a>(captions: impl IntoIterator<Item = WeightedCaption<'a>>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|caption| std::cmp::Reverse(caption.words.len()));
-        let batch = Self::new(captions.iter().map(|caption| (caption.photo, caption.words)));
+        let batch = Self::new(captions.iter().map(|caption| (caption.image, caption.words)));
         let sequences = batch.packing.sequence_of_rows();
         let ends = batch.targets.iter().map(|&target| target == END as usize);
         let weight_of = |(&at, is_end): (&usize, bool)| match is_end {
@@ -116,12 +116,12 @@ impl CaptionBatch {
         self.targets.len()
     }
 
-    /// For every packed row, the row of its photo.
-    pub fn photo_of_rows(&self) -> Vec<usize> {
+    /// For every packed row, the row of its image.
+    pub fn image_of_rows(&self) -> Vec<usize> {
         self.packing
             .sequence_of_rows()
             .into_iter()
-            .map(|sequence| self.photos[sequence])
+            .map(|sequence| self.images[sequence])
             .collect()
     }
 }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn as_many_words_change_as_were_asked_for() {
         let words = [4; 20];
-        let batch = CaptionBatch::new((0..200).map(|photo| (photo, &words[..])));
+        let batch = CaptionBatch::new((0..200).map(|image| (image, &words[..])));
         let written = vec![5; batch.tokens()];
         let mut stream = random_stream(0, "test", 1);
         for (word, changed) in [

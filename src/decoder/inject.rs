@@ -1,7 +1,7 @@
-//! The inject decoder: the photo is the first thing the LSTM reads.
+//! The inject decoder: the image is the first thing the LSTM reads.
 //!
 //! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected into the space of the word
-//! embeddings, are the input of a step before the start marker; nothing else sees the photo.
+//! embeddings, are the input of a step before the start marker; nothing else sees the image.
 
 use super::{
     CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, Writer,
@@ -15,10 +15,10 @@ use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// The scale of a projected photo whose features are standardized: the LSTM then hears both equally well.
+/// The scale of a projected image whose features are standardized: the LSTM then hears both equally well.
 const WORDS: f32 = 1.0;
 
-/// Show and Tell (Vinyals et al. 2015, section 3.1): the photo is the first thing the LSTM reads, and nothing else
+/// Show and Tell (Vinyals et al. 2015, section 3.1): the image is the first thing the LSTM reads, and nothing else
 /// sees it.
 #[derive(Debug)]
 pub struct Inject<D: Backend> {
@@ -71,9 +71,9 @@ impl<D: Backend> Inject<D> {
             .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
     }
 
-    /// `[photos, embedding]`
+    /// `[images, embedding]`
     ///
-    /// Nothing is dropped here: the LSTM sees the photo once, and what it misses then it cannot learn from.
+    /// Nothing is dropped here: the LSTM sees the image once, and what it misses then it cannot learn from.
     fn see<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         self.image.forward(mean_region(regions)?)
     }
@@ -86,8 +86,8 @@ impl<D: Backend> OnePass<D> for Inject<D> {
         batch: &CaptionBatch,
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Read<D, T>> {
-        let captions = batch.photos.len();
-        let (image, tape) = gather_rows(self.see(regions)?, &batch.photos)?.split_tape();
+        let captions = batch.images.len();
+        let (image, tape) = gather_rows(self.see(regions)?, &batch.images)?.split_tape();
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let (words, of_words) = words.split_tape();
         let inputs = concat_rows(vec![image, words], tape.merge(of_words))?;

@@ -1,8 +1,8 @@
-//! The merge decoder: photo and words meet after the LSTM.
+//! The merge decoder: image and words meet after the LSTM.
 //!
 //! The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2)
 //! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
-//! added; dense; softmax. The LSTM never sees the photo.
+//! added; dense; softmax. The LSTM never sees the image.
 
 use super::{
     CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, WORDS, Writer,
@@ -17,7 +17,7 @@ use dfdx::prelude::*;
 use rand::Rng;
 
 /// The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2): the
-/// LSTM reads words alone, and photo and words meet after it.
+/// LSTM reads words alone, and image and words meet after it.
 #[derive(Debug)]
 pub struct Merge<D: Backend> {
     image: Linear<D>,
@@ -66,7 +66,7 @@ impl<D: Backend> Merge<D> {
             .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
     }
 
-    /// `[photos, hidden]`
+    /// `[images, hidden]`
     fn see<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
@@ -87,7 +87,7 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         let image = self.see(regions, noise)?;
         let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
-        let both = add_gathered(text, image, &batch.photo_of_rows())?;
+        let both = add_gathered(text, image, &batch.image_of_rows())?;
         let joint = self.joint.activated(both, Activation::Relu)?;
         Ok(Read {
             zeros: Zeros::Dead,
@@ -243,9 +243,9 @@ mod tests {
 
         let mut sum: Vec<Vec<f32>> = whole.iter().map(|g| vec![0.0; g.len()]).collect();
         let mut samples = 0;
-        for (photo, words) in captions {
+        for (image, words) in captions {
             for prefix in 0..=words.len() {
-                let sample = CaptionBatch::new([(photo, &words[..prefix])]);
+                let sample = CaptionBatch::new([(image, &words[..prefix])]);
                 let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
                 let rows = decoder
                     .forward(features().leaky_traced(), &sample, &mut Noise::none())

@@ -1,6 +1,6 @@
 //! Decoders: how image features meet the LSTM.
 //!
-//! A decoder is one file here and one line in [`DecoderKind`]. It sees a photo as a grid of regions, so that
+//! A decoder is one file here and one line in [`DecoderKind`]. It sees an image as a grid of regions, so that
 //! one which attends to them fits in beside those that take their mean.
 
 mod attend;
@@ -58,7 +58,7 @@ impl DecoderKind {
     /// Every decoder there is.
     pub const ALL: [Self; 4] = [Self::Merge, Self::Inject, Self::Attend, Self::TopDown];
 
-    /// Whether it looks at single regions of a photo, rather than at their mean.
+    /// Whether it looks at single regions of an image, rather than at their mean.
     pub fn attends(self) -> bool {
         matches!(self, Self::Attend | Self::TopDown)
     }
@@ -115,7 +115,7 @@ pub struct DecoderSettings {
     pub recurrent_dropout: f32,
     /// Dimensions in which decoders that attend compare what they look for with what is there.
     pub attention: usize,
-    /// What it costs decoders that attend not to look at all of a photo; see [`crate::nn::coverage_penalty`].
+    /// What it costs decoders that attend not to look at all of an image; see [`crate::nn::coverage_penalty`].
     pub coverage: f32,
 }
 
@@ -212,7 +212,7 @@ impl<'a> Regularization<'a> {
     }
 }
 
-/// Learns to write captions for photos that are given as regions, `[photos, regions, channels]`.
+/// Learns to write captions for images that are given as regions, `[images, regions, channels]`.
 pub trait Decoder<D: Backend> {
     /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
     fn training_loss(
@@ -285,11 +285,11 @@ impl<'a> Noise<'a> {
     }
 }
 
-/// `[photos, regions, channels]` to `[photos, channels]`.
+/// `[images, regions, channels]` to `[images, channels]`.
 fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
-    let (photos, count, channels) = *regions.shape();
+    let (images, count, channels) = *regions.shape();
     match count {
-        1 => regions.try_reshape_like(&(photos, channels)),
+        1 => regions.try_reshape_like(&(images, channels)),
         _ => regions.try_mean::<(usize, usize), Axis<1>>(),
     }
 }

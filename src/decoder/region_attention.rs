@@ -1,4 +1,4 @@
-//! How decoders that attend look at a photo: regions become keys and values once, and every step asks anew.
+//! How decoders that attend look at an image: regions become keys and values once, and every step asks anew.
 
 use super::Noise;
 use crate::nn::{
@@ -8,7 +8,7 @@ use crate::nn::{
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// Additive attention over the regions of a photo, which are projected once for all captions that look at them.
+/// Additive attention over the regions of an image, which are projected once for all captions that look at them.
 #[derive(Clone, Debug)]
 pub(super) struct RegionAttention<D: Backend> {
     /// From features to values.
@@ -32,11 +32,11 @@ pub(super) struct Widths {
     pub(super) attention: usize,
 }
 
-/// What is seen of the photos of a batch.
+/// What is seen of the images of a batch.
 pub(super) struct Seen<D: Backend, T> {
     /// Every region's key and value.
     pub(super) sight: D::Sight,
-    /// The mean value of a photo: `[photos, hidden]`. All history travels with it.
+    /// The mean value of an image: `[images, hidden]`. All history travels with it.
     pub(super) mean: Matrix<D, T>,
 }
 
@@ -73,8 +73,8 @@ impl<D: Backend> RegionAttention<D> {
         regions: Regions<D, T>,
         noise: &mut Noise<'_>,
     ) -> DeviceResult<D, Seen<D, T>> {
-        let (photos, count, channels) = *regions.shape();
-        let rows = regions.try_reshape_like(&(photos * count, channels))?;
+        let (images, count, channels) = *regions.shape();
+        let rows = regions.try_reshape_like(&(images * count, channels))?;
         let values = noise.apply(self.image.activated(rows, Activation::Relu)?)?;
         let (values, tape) = values.split_tape();
         let (keys, tape) = self.key.forward(values.clone().put_tape(tape))?.split_tape();
@@ -95,17 +95,17 @@ impl<D: Backend> RegionAttention<D> {
         StepWeight::new(weight, 0..weight.shape().0, uses, tape)
     }
 
-    /// Looks at the photos listed for the first rows of `hidden`, whose history must be part of `tape`.
+    /// Looks at the images listed for the first rows of `hidden`, whose history must be part of `tape`.
     pub(super) fn look<T: Tape<f32, D> + Merge<T>>(
         &self,
         query: &StepWeight<D>,
         hidden: &Matrix<D>,
-        (sight, photos): (&D::Sight, &[usize]),
+        (sight, images): (&D::Sight, &[usize]),
         tape: T,
     ) -> DeviceResult<D, Attended<D, T>> {
-        let sums = repeated(&self.query.bias, photos.len(), tape)?;
+        let sums = repeated(&self.query.bias, images.len(), tape)?;
         let queries = add_products(sums, &[(hidden, query)])?;
-        D::try_attend(queries, sight, &self.score.value, photos)
+        D::try_attend(queries, sight, &self.score.value, images)
     }
 }
 

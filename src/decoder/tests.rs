@@ -110,8 +110,8 @@ fn captions_count_by_their_weight() {
         let mut decoder = decoder(kind);
         let mut gradients = |weights: [f32; 4]| -> Vec<Vec<f32>> {
             let captions = CAPTIONS.into_iter().zip(weights);
-            let batch = CaptionBatch::weighted(captions.map(|((photo, words), weight)| WeightedCaption {
-                photo,
+            let batch = CaptionBatch::weighted(captions.map(|((image, words), weight)| WeightedCaption {
+                image,
                 words,
                 weight,
                 end_weight: weight,
@@ -169,10 +169,10 @@ fn own_words_are_those_that_the_decoder_would_write() {
         loss.unwrap().as_vec()
     };
     let batch = CaptionBatch::new(CAPTIONS);
-    let own = CAPTIONS.map(|(photo, words)| (photo, vec![SURE_OF; words.len()]));
+    let own = CAPTIONS.map(|(image, words)| (image, vec![SURE_OF; words.len()]));
     let reads_own = CaptionBatch {
         targets: batch.targets.clone(),
-        ..CaptionBatch::new(own.iter().map(|(photo, words)| (*photo, words.as_slice())))
+        ..CaptionBatch::new(own.iter().map(|(image, words)| (*image, words.as_slice())))
     };
     for kind in DecoderKind::ALL {
         let drawn = loss(kind, &batch, 1.0 - f32::EPSILON);
@@ -187,8 +187,8 @@ fn steps_give_the_loss_of_the_whole_batch() {
         let writer = decoder.writer().unwrap();
         let mut total = 0.0;
         let mut tokens = 0;
-        for (photo, words) in CAPTIONS {
-            let mut state = writer.start(regions(2)).unwrap().select(&[photo]).unwrap();
+        for (image, words) in CAPTIONS {
+            let mut state = writer.start(regions(2)).unwrap().select(&[image]).unwrap();
             let mut read = START;
             for &next in words.iter().chain([&END]) {
                 let (logits, after) = writer.step(state, &[read]).unwrap();
@@ -234,11 +234,11 @@ fn the_order_of_captions_does_not_matter() {
 }
 
 #[test]
-fn the_photo_matters() {
+fn the_image_matters() {
     for kind in DecoderKind::ALL {
         let writer = decoder(kind).writer().unwrap();
-        let logits = |photo: usize| {
-            let state = writer.start(regions(1)).unwrap().select(&[photo]).unwrap();
+        let logits = |image: usize| {
+            let state = writer.start(regions(1)).unwrap().select(&[image]).unwrap();
             writer.step(state, &[START]).unwrap().0.as_vec()
         };
         assert_ne!(logits(0), logits(1));

@@ -22,7 +22,7 @@ pub struct TopDown<D: Backend> {
     /// Of the words.
     attention_lstm: Lstm<D>,
     /// From the mean region to the attention LSTM's gates.
-    photo: Linear<D>,
+    mean_image: Linear<D>,
     /// From the language LSTM's hidden state to the attention LSTM's gates.
     said: Parameter<D>,
     /// Of what is seen.
@@ -59,7 +59,7 @@ impl<D: Backend> TopDown<D> {
         Ok(Self {
             parts: Parts::new(device, settings, shape, rng)?,
             attention_lstm: Lstm::new(device, "attention_lstm", embedding, hidden, rng)?,
-            photo: Linear::new(device, "photo", gates, glorot, rng)?,
+            mean_image: Linear::new(device, "mean_image", gates, glorot, rng)?,
             said: Parameter::new(device, "said.weight", gates, recurrent, rng)?,
             language_lstm: Lstm::new(device, "language_lstm", hidden, hidden, rng)?,
             heard: Parameter::new(device, "heard.weight", gates, recurrent, rng)?,
@@ -110,10 +110,10 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         &self,
         words: Matrix<D, T>,
         means: &Matrix<D>,
-        photos: &[usize],
+        images: &[usize],
     ) -> DeviceResult<D, Matrix<D, T>> {
         let words = self.attention_lstm.input_layer().forward(words)?;
-        add_gathered(words, self.photo.forward(means.retaped::<T>())?, photos)
+        add_gathered(words, self.mean_image.forward(means.retaped::<T>())?, images)
     }
 
     fn step<T: Tape<f32, D> + Merge<T>>(
@@ -179,7 +179,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
     fn own_layers(&self) -> Vec<&dyn Layer<D>> {
         vec![
             &self.attention_lstm,
-            &self.photo,
+            &self.mean_image,
             &self.said,
             &self.language_lstm,
             &self.heard,
@@ -189,7 +189,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
     fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
         let own: Vec<&mut dyn Layer<D>> = vec![
             &mut self.attention_lstm,
-            &mut self.photo,
+            &mut self.mean_image,
             &mut self.said,
             &mut self.language_lstm,
             &mut self.heard,

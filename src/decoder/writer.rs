@@ -5,7 +5,7 @@ use crate::text::TokenId;
 
 /// A decoder as it was when this was made: training goes on without it.
 pub trait Writer<D: Backend> {
-    /// The state before the first word, a row for every photo of `[photos, regions, channels]`.
+    /// The state before the first word, a row for every image of `[images, regions, channels]`.
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;
 
     /// Reads one word a row and gives the logits `[rows, vocabulary]` of the next, with the state after it.
@@ -21,7 +21,7 @@ pub trait Writer<D: Backend> {
 pub struct DecoderState<D: Backend> {
     /// Of each of its LSTMs.
     pub lstms: Vec<LstmState<D>>,
-    /// What the decoder keeps of each caption's photo, where it needs it again for every word.
+    /// What the decoder keeps of each caption's image, where it needs it again for every word.
     pub image: Option<Matrix<D>>,
     /// What a decoder looks at that attends.
     pub gaze: Option<Gaze<D>>,
@@ -32,10 +32,10 @@ pub struct DecoderState<D: Backend> {
 /// What captions look at.
 #[derive(Clone, Debug)]
 pub struct Gaze<D: Backend> {
-    /// The regions of all photos.
+    /// The regions of all images.
     pub sight: D::Sight,
-    /// For every caption, its photo among them.
-    pub photos: Vec<usize>,
+    /// For every caption, its image among them.
+    pub images: Vec<usize>,
 }
 
 impl<D: Backend> DecoderState<D> {
@@ -49,7 +49,7 @@ impl<D: Backend> DecoderState<D> {
         }
     }
 
-    /// The state of a decoder with one LSTM, and what it keeps of the photo.
+    /// The state of a decoder with one LSTM, and what it keeps of the image.
     pub(super) fn into_lstm(mut self) -> (LstmState<D>, Option<Matrix<D>>) {
         let Some(lstm) = self.lstms.pop() else {
             unreachable!("a decoder has an LSTM");
@@ -66,9 +66,9 @@ impl<D: Backend> DecoderState<D> {
                 cell: select(lstm.cell)?,
             })
         });
-        let gaze = self.gaze.map(|Gaze { sight, photos }| Gaze {
+        let gaze = self.gaze.map(|Gaze { sight, images }| Gaze {
             sight,
-            photos: rows.iter().map(|&row| photos[row]).collect(),
+            images: rows.iter().map(|&row| images[row]).collect(),
         });
         Ok(Self {
             lstms: lstms.collect::<Result<_, _>>()?,

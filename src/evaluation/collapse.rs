@@ -1,23 +1,23 @@
-//! Naming the illness that captioners are most often reported with, the same caption for every photo, and its
+//! Naming the illness that captioners are most often reported with, the same caption for every image, and its
 //! likely causes.
 
 use super::report::{Encoder, Figures};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Fewer photos than this share captions by chance.
-const FEWEST_PHOTOS: usize = 20;
-/// The largest share of photos that a sound captioner gives one caption to. Of Flickr8k's photos, people gave
+/// Fewer images than this share captions by chance.
+const FEWEST_IMAGES: usize = 20;
+/// The largest share of images that a sound captioner gives one caption to. Of Flickr8k's images, people gave
 /// one in a thousand the commonest caption; a cautious captioner repeats itself far more, but one caption in
-/// five fits no collection of different photos.
+/// five fits no collection of different images.
 const LARGEST_SHARE: f64 = 0.2;
-/// The most that is left of the scores of a captioner that looks at the photo, when its captions are shuffled
-/// among the photos. Captions by people keep 8 % of BLEU-4 and 4 % of CIDEr-D on Flickr8k, captions that ignore
-/// the photo keep all. BLEU-1 and ROUGE-L tell nothing: people keep half of them.
+/// The most that is left of the scores of a captioner that looks at the image, when its captions are shuffled
+/// among the images. Captions by people keep 8 % of BLEU-4 and 4 % of CIDEr-D on Flickr8k, captions that ignore
+/// the image keep all. BLEU-1 and ROUGE-L tell nothing: people keep half of them.
 const MOST_KEPT: f64 = 0.6;
 /// Below this BLEU-1, captions and references hardly have a word in common.
 const LEAST_BLEU_1: f64 = 0.1;
-/// Above this mean cosine, what differs between photos is a hundredth of what they share.
+/// Above this mean cosine, what differs between images is a hundredth of what they share.
 const ALIKE: f64 = 0.99;
 /// A decoder whose words have hardly more than this share of the uniform log-probability has yet to learn even
 /// which words are frequent: writing the likeliest word without looking costs about a quarter of it.
@@ -36,13 +36,13 @@ pub struct Collapse {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "sign", rename_all = "snake_case")]
 pub enum Sign {
-    /// Too many photos got the same caption.
+    /// Too many images got the same caption.
     SameCaption {
-        /// The share of photos that got it.
+        /// The share of images that got it.
         share: f64,
     },
-    /// The captions score nearly as well on other photos.
-    PhotoIgnored {
+    /// The captions score nearly as well on other images.
+    ImageIgnored {
         /// The share of BLEU-4 that is left.
         bleu_4_kept: f64,
         /// The share of CIDEr-D that is left.
@@ -61,18 +61,18 @@ pub enum Sign {
 pub enum Cause {
     /// Features or probabilities are not numbers.
     Diverged,
-    /// The features do not tell photos apart.
+    /// The features do not tell images apart.
     FeaturesAlike,
-    /// Photos were brought into another form than the network learned to read.
+    /// Images were brought into another form than the network learned to read.
     Preprocessing,
     /// The weights were driven to where nothing depends on the input any more.
     LearningRate,
-    /// The decoder has learned the commonest words and not yet the photos.
+    /// The decoder has learned the commonest words and not yet the images.
     TrainedTooLittle,
 }
 
 impl Collapse {
-    /// Looks for the signs of a collapse; `None` where there are none, or too few photos to tell.
+    /// Looks for the signs of a collapse; `None` where there are none, or too few images to tell.
     pub fn find(figures: &Figures) -> Option<Self> {
         let signs = signs(figures);
         (!signs.is_empty()).then(|| Self {
@@ -83,7 +83,7 @@ impl Collapse {
 }
 
 fn signs(figures: &Figures) -> Vec<Sign> {
-    if figures.photos < FEWEST_PHOTOS {
+    if figures.images < FEWEST_IMAGES {
         return Vec::new();
     }
     let mut signs = Vec::new();
@@ -99,7 +99,7 @@ fn signs(figures: &Figures) -> Vec<Sign> {
         // Then there is no score that shuffling could take away.
         signs.push(Sign::NothingRight { bleu_1 });
     } else if bleu_4_kept > MOST_KEPT && cider_d_kept > MOST_KEPT {
-        signs.push(Sign::PhotoIgnored {
+        signs.push(Sign::ImageIgnored {
             bleu_4_kept,
             cider_d_kept,
         });
@@ -138,14 +138,14 @@ impl fmt::Display for Sign {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::SameCaption { share } => {
-                write!(out, "{} of the photos got the same caption", Percent(share))
+                write!(out, "{} of the images got the same caption", Percent(share))
             }
-            Self::PhotoIgnored {
+            Self::ImageIgnored {
                 bleu_4_kept,
                 cider_d_kept,
             } => write!(
                 out,
-                "given to other photos, the captions keep {} of BLEU-4 and {} of CIDEr-D: the photo hardly matters",
+                "given to other images, the captions keep {} of BLEU-4 and {} of CIDEr-D: the image hardly matters",
                 Percent(bleu_4_kept),
                 Percent(cider_d_kept)
             ),
@@ -166,12 +166,12 @@ impl fmt::Display for Cause {
                  training.learning_rate"
             }
             Self::FeaturesAlike => {
-                "the features are all alike, so the decoder cannot tell photos apart; choose another layer, or see \
+                "the features are all alike, so the decoder cannot tell images apart; choose another layer, or see \
                  below why they are"
             }
             Self::Preprocessing => {
                 "the preprocessing does not fit the network's weights; prepare the data set again with weights from \
-                 their original source, and compare a photo's top classes"
+                 their original source, and compare an image's top classes"
             }
             Self::LearningRate => {
                 "the learning rate is too high, if the training loss jumped or stands still; train again with a \

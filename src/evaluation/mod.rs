@@ -2,8 +2,8 @@
 
 mod collapse;
 mod comparison;
+mod image_scores;
 mod pairing;
-mod photo_scores;
 mod report;
 mod similarity;
 mod sweep;
@@ -11,7 +11,7 @@ mod sweep;
 mod tests;
 
 use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, Search, SearchSettings, caption_all};
-use crate::dataset::{DataSet, Photo, Split};
+use crate::dataset::{DataSet, Image, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};
@@ -21,22 +21,22 @@ use std::ops::ControlFlow;
 
 pub use collapse::{Cause, Collapse, Sign};
 pub use comparison::{Against, Compared, Comparison, ExportError, Format};
+pub use image_scores::{Change, Histogram, most_changed};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
-pub use photo_scores::{Change, Histogram, most_changed};
-pub use report::{CaptionedPhoto, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
+pub use report::{CaptionedImage, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;
 pub use sweep::{Grid, Sweep, Tried};
 
 /// Shuffles the captions; fixed, so that a report can be made again.
 const SHUFFLING_SEED: u64 = 0;
-/// Photos whose features are compared with each other.
-const PHOTOS_COMPARED: usize = 100;
+/// Images whose features are compared with each other.
+const IMAGES_COMPARED: usize = 100;
 
-/// The photos of a split and all that is needed to judge captions of them.
+/// The images of a split and all that is needed to judge captions of them.
 #[derive(Debug)]
 pub struct EvaluationSplit<'a> {
-    /// The photos.
-    pub photos: &'a [&'a Photo],
+    /// The images.
+    pub images: &'a [&'a Image],
     /// What the model could have learned from.
     pub background: Background<'a>,
 }
@@ -45,29 +45,29 @@ pub struct EvaluationSplit<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
     /// There is nothing to caption.
-    #[error("the {0} split has no photos; choose another split, or prepare the data set with one")]
+    #[error("the {0} split has no images; choose another split, or prepare the data set with one")]
     Empty(Split),
     /// The device refused, for lack of memory most of the time.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Whoever was told of the progress broke off.
-    #[error("stopped before all photos were captioned; evaluate again for the figures")]
+    #[error("stopped before all images were captioned; evaluate again for the figures")]
     Stopped,
 }
 
 /// What a model trained on a data set could have learned from: its training captions, and its words.
 pub fn background<'a>(data_set: &'a DataSet, vocabulary: &'a Vocabulary) -> Background<'a> {
-    let captions = data_set.photos(Split::Train).flat_map(|photo| &photo.captions);
+    let captions = data_set.images(Split::Train).flat_map(|image| &image.captions);
     Background {
         training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),
         vocabulary: vocabulary.words().collect::<HashSet<_>>(),
     }
 }
 
-/// Captions every photo of a split and scores the captions against all references. Several members write together;
-/// each has the photos in the split's order.
+/// Captions every image of a split and scores the captions against all references. Several members write together;
+/// each has the images in the split's order.
 ///
-/// `progress` is told how many photos are done, and may break off.
+/// `progress` is told how many images are done, and may break off.
 ///
 /// # Errors
 /// Where the split is empty, or the device refuses.
@@ -82,11 +82,11 @@ pub fn evaluate<D: Backend>(
     search: &Search,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report, EvaluationError> {
-    if split.photos.is_empty() {
+    if split.images.is_empty() {
         return Err(EvaluationError::Empty(subject.split));
     }
     let device = |error: D::Err| EvaluationError::Device(DeviceError::new(error));
-    let places: Vec<usize> = (0..split.photos.len()).collect();
+    let places: Vec<usize> = (0..split.images.len()).collect();
     let found = caption_all(members, &places, search, progress).map_err(device)?;
     if found.len() < places.len() {
         return Err(EvaluationError::Stopped);
@@ -95,8 +95,8 @@ pub fn evaluate<D: Backend>(
     let evidence = gather_evidence(&members[0], &best).map_err(device)?;
     let captions: Vec<Captioned<'_>> = best
         .into_iter()
-        .zip(split.photos)
-        .map(|(hypothesis, photo)| Captioned::new(hypothesis, photo, vocabulary))
+        .zip(split.images)
+        .map(|(hypothesis, image)| Captioned::new(hypothesis, image, vocabulary))
         .collect();
     Ok(report(
         &captions,
@@ -107,28 +107,28 @@ pub fn evaluate<D: Backend>(
     ))
 }
 
-/// A photo with its best caption.
+/// An image with its best caption.
 struct Captioned<'a> {
-    photo: &'a Photo,
+    image: &'a Image,
     log_probability: f64,
     caption: Vec<String>,
     references: Vec<Vec<String>>,
 }
 
 impl<'a> Captioned<'a> {
-    fn new(hypothesis: &Hypothesis, photo: &'a Photo, vocabulary: &Vocabulary) -> Self {
-        let references = photo.captions.iter().map(|caption| caption.tokens.clone());
+    fn new(hypothesis: &Hypothesis, image: &'a Image, vocabulary: &Vocabulary) -> Self {
+        let references = image.captions.iter().map(|caption| caption.tokens.clone());
         Self {
-            photo,
+            image,
             log_probability: hypothesis.log_probability,
             caption: vocabulary.decode(&hypothesis.tokens),
             references: references.collect(),
         }
     }
 
-    fn row(&self, scores: metrics::Scores) -> CaptionedPhoto {
-        CaptionedPhoto {
-            photo: self.photo.key.clone(),
+    fn row(&self, scores: metrics::Scores) -> CaptionedImage {
+        CaptionedImage {
+            image: self.image.key.clone(),
             caption: self.caption.join(" "),
             log_probability: self.log_probability,
             scores,
@@ -153,7 +153,7 @@ fn report(
         .collect();
     let statistics = metrics::statistics(&examples);
     let figures = Figures {
-        photos: examples.len(),
+        images: examples.len(),
         scores: statistics.iter().copied().sum::<Statistics>().scores(),
         intervals_95: Bootstrap::default().intervals(&statistics),
         diversity: Diversity::of(&examples, background),
@@ -170,7 +170,7 @@ fn report(
     }
 }
 
-/// How alike the features of these photos are, as the encoder gives them: standardized, even noise differs.
+/// How alike the features of these images are, as the encoder gives them: standardized, even noise differs.
 fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
     use dfdx::prelude::{HasShape, NoneTape};
     Ok(match &model.spec().encoder {
@@ -187,7 +187,7 @@ fn gather_evidence<D: Backend>(
     Member { model, inputs }: &Member<'_, D>,
     best: &[&Hypothesis],
 ) -> DeviceResult<D, Evidence> {
-    let step = best.len().div_ceil(PHOTOS_COMPARED).max(1);
+    let step = best.len().div_ceil(IMAGES_COMPARED).max(1);
     let places: Vec<usize> = (0..best.len()).step_by(step).collect();
     let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
     // The end marker is a token too.

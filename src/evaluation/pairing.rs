@@ -1,6 +1,6 @@
-//! Whether two reports are of the same photos, so that they can be compared photo by photo.
+//! Whether two reports are of the same images, so that they can be compared image by image.
 
-use super::report::{CaptionedPhoto, Report};
+use super::report::{CaptionedImage, Report};
 use crate::metrics::UnpairedError;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -25,7 +25,7 @@ impl NamedReport {
     }
 }
 
-/// Two reports that cannot be compared photo by photo.
+/// Two reports that cannot be compared image by image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{ours} cannot be paired with {theirs}: {why}; evaluate both on the same split of the same data set")]
 pub struct Unpaired {
@@ -41,19 +41,19 @@ pub struct Unpaired {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "differs", rename_all = "snake_case")]
 pub enum Mismatch {
-    /// Photos that only one of them has captions of.
-    #[error("{only_ours} photos are in the first only, {only_theirs} in the second only")]
-    Photos {
+    /// Images that only one of them has captions of.
+    #[error("{only_ours} images are in the first only, {only_theirs} in the second only")]
+    Images {
         /// How many only the first one has.
         only_ours: usize,
         /// How many only the second one has.
         only_theirs: usize,
     },
-    /// A photo that was scored against other captions.
-    #[error("photo `{photo}` and {others} more have other references")]
+    /// An image that was scored against other captions.
+    #[error("image `{image}` and {others} more have other references")]
     References {
-        /// The first such photo's key.
-        photo: String,
+        /// The first such image's key.
+        image: String,
         /// How many more there are.
         others: usize,
     },
@@ -71,30 +71,30 @@ impl Unpaired {
 
 impl From<UnpairedError> for Mismatch {
     fn from(UnpairedError { ours, theirs }: UnpairedError) -> Self {
-        Self::Photos {
+        Self::Images {
             only_ours: ours,
             only_theirs: theirs,
         }
     }
 }
 
-/// The photos of `ours` in the order of `theirs`.
+/// The images of `ours` in the order of `theirs`.
 ///
 /// # Errors
-/// Where the two are not the same photos with the same references.
-pub(super) fn pair_photos<'a>(
-    ours: &'a [CaptionedPhoto],
-    theirs: &[CaptionedPhoto],
-) -> Result<Vec<&'a CaptionedPhoto>, Mismatch> {
-    let mut by_key: HashMap<&str, &CaptionedPhoto> =
-        ours.iter().map(|photo| (photo.photo.as_str(), photo)).collect();
+/// Where the two are not the same images with the same references.
+pub(super) fn pair_images<'a>(
+    ours: &'a [CaptionedImage],
+    theirs: &[CaptionedImage],
+) -> Result<Vec<&'a CaptionedImage>, Mismatch> {
+    let mut by_key: HashMap<&str, &CaptionedImage> =
+        ours.iter().map(|image| (image.image.as_str(), image)).collect();
     // Taken out, so that a key that comes twice finds no second partner.
-    let paired: Vec<&CaptionedPhoto> = theirs
+    let paired: Vec<&CaptionedImage> = theirs
         .iter()
-        .filter_map(|photo| by_key.remove(photo.photo.as_str()))
+        .filter_map(|image| by_key.remove(image.image.as_str()))
         .collect();
     if paired.len() < ours.len().max(theirs.len()) {
-        return Err(Mismatch::Photos {
+        return Err(Mismatch::Images {
             only_ours: ours.len() - paired.len(),
             only_theirs: theirs.len() - paired.len(),
         });
@@ -105,8 +105,8 @@ pub(super) fn pair_photos<'a>(
         .filter(|(ours, theirs)| ours.references != theirs.references);
     match others.next() {
         None => Ok(paired),
-        Some((photo, _)) => Err(Mismatch::References {
-            photo: photo.photo.clone(),
+        Some((image, _)) => Err(Mismatch::References {
+            image: image.image.clone(),
             others: others.count(),
         }),
     }

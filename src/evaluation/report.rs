@@ -1,4 +1,4 @@
-//! What an evaluation finds: figures, their doubtfulness, and every photo's caption.
+//! What an evaluation finds: figures, their doubtfulness, and every image's caption.
 
 use super::collapse::Collapse;
 use crate::captioning::SearchSettings;
@@ -20,8 +20,8 @@ pub struct Report {
     pub figures: Figures,
     /// What is wrong, where something is.
     pub collapse: Option<Collapse>,
-    /// Every photo with its caption, in the order of the split.
-    pub captions: Vec<CaptionedPhoto>,
+    /// Every image with its caption, in the order of the split.
+    pub captions: Vec<CaptionedImage>,
 }
 
 /// What was evaluated.
@@ -71,8 +71,8 @@ impl fmt::Display for EnsembleMember {
 /// Scores and all that puts them into proportion.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Photos captioned.
-    pub photos: usize,
+    /// Images captioned.
+    pub images: usize,
     /// The scores of the whole split.
     #[serde(flatten)]
     pub scores: Scores,
@@ -80,7 +80,7 @@ pub struct Figures {
     pub intervals_95: Scores<Interval>,
     /// How varied the captions are.
     pub diversity: Diversity,
-    /// What is left of the scores when captions go to other photos.
+    /// What is left of the scores when captions go to other images.
     pub shuffled: Shuffled,
     /// What tells the causes of a collapse apart; of an ensemble, the first member's.
     pub evidence: Evidence,
@@ -91,8 +91,8 @@ pub struct Figures {
 pub struct Evidence {
     /// Where the decoder's features come from.
     pub encoder: Encoder,
-    /// The mean cosine similarity between what the decoder is given of different photos; `None` for a single
-    /// photo, and in JSON where features are not numbers.
+    /// The mean cosine similarity between what the decoder is given of different images; `None` for a single
+    /// image, and in JSON where features are not numbers.
     pub feature_similarity: Option<f64>,
     /// The mean log-probability of a token of the captions, in nats.
     #[serde(deserialize_with = "number_or_nan")]
@@ -111,11 +111,11 @@ pub enum Encoder {
     TrainedAlong,
 }
 
-/// A photo, the caption it got, and how good that is.
+/// An image, the caption it got, and how good that is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CaptionedPhoto {
-    /// The photo's key.
-    pub photo: String,
+pub struct CaptionedImage {
+    /// The image's key.
+    pub image: String,
     /// Its caption, words joined by spaces.
     pub caption: String,
     /// Natural logarithm of the caption's probability.

@@ -1,4 +1,4 @@
-//! Whether features tell photos apart.
+//! Whether features tell images apart.
 
 /// The mean cosine similarity over all pairs of different rows of `features` (`[rows, columns]`).
 ///

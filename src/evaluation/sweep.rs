@@ -4,7 +4,7 @@ use super::EvaluationError;
 use crate::captioning::{
     Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores,
 };
-use crate::dataset::{Photo, Split};
+use crate::dataset::{Image, Split};
 use crate::metrics::{CiderD, Example, Scores, Statistics};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
@@ -42,8 +42,8 @@ impl Default for Grid {
 
 impl Grid {
     /// How many captions are searched for in all, to tell progress by: a beam of eight takes eight times as long as one.
-    pub fn captions(&self, photos: usize) -> usize {
-        photos * self.beams.iter().sum::<usize>()
+    pub fn captions(&self, images: usize) -> usize {
+        images * self.beams.iter().sum::<usize>()
     }
 
     /// The ways of ranking what a beam of this width finds.
@@ -92,10 +92,10 @@ pub struct Tried {
     pub scores: Scores,
 }
 
-/// The photos of a split, as they are to be captioned and scored.
+/// The images of a split, as they are to be captioned and scored.
 #[derive(Debug)]
 pub struct Sweep<'a> {
-    photos: &'a [&'a Photo],
+    images: &'a [&'a Image],
     vocabulary: &'a Vocabulary,
     ngrams: Option<&'a NGramTable>,
     references: Vec<Vec<Vec<String>>>,
@@ -103,11 +103,11 @@ pub struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Over these photos; without the table of n-grams no consensus is tried.
-    pub fn new(photos: &'a [&'a Photo], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
-        let references: Vec<Vec<Vec<String>>> = photos.iter().map(|photo| references(photo)).collect();
+    /// Over these images; without the table of n-grams no consensus is tried.
+    pub fn new(images: &'a [&'a Image], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
+        let references: Vec<Vec<Vec<String>>> = images.iter().map(|image| references(image)).collect();
         Self {
-            photos,
+            images,
             vocabulary,
             ngrams,
             cider: CiderD::from_references(references.iter().map(Vec::as_slice)),
@@ -119,7 +119,7 @@ impl<'a> Sweep<'a> {
     /// [`Grid::captions`] were searched for, and may break off: what was found with the beams until then is given.
     ///
     /// # Errors
-    /// Where there are no photos, the device refuses, or `progress` breaks off within the first beam.
+    /// Where there are no images, the device refuses, or `progress` breaks off within the first beam.
     pub fn run<D: Backend>(
         &self,
         members: &[Member<'_, D>],
@@ -127,22 +127,22 @@ impl<'a> Sweep<'a> {
         grid: &Grid,
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Tried>, EvaluationError> {
-        if self.photos.is_empty() {
+        if self.images.is_empty() {
             return Err(EvaluationError::Empty(Split::Dev));
         }
         let mut tried = Vec::new();
         let mut before = 0;
         for &beam in &grid.beams {
             let mut flow = ControlFlow::Continue(());
-            let found = self.search(members, base, beam, &mut |photos| {
-                flow = progress(before + photos * beam);
+            let found = self.search(members, base, beam, &mut |images| {
+                flow = progress(before + images * beam);
                 flow
             });
             let found = match found {
                 Err(EvaluationError::Stopped) if !tried.is_empty() => break,
                 found => found?,
             };
-            before += self.photos.len() * beam;
+            before += self.images.len() * beam;
             tried.extend(self.rank(&found, grid.rankings(beam, base)));
             if flow.is_break() {
                 break;
@@ -151,7 +151,7 @@ impl<'a> Sweep<'a> {
         Ok(tried)
     }
 
-    /// What a beam of this width finds for every photo, the likeliest first.
+    /// What a beam of this width finds for every image, the likeliest first.
     fn search<D: Backend>(
         &self,
         members: &[Member<'_, D>],
@@ -165,7 +165,7 @@ impl<'a> Sweep<'a> {
             length_penalty: 0.0,
             ..base.clone()
         });
-        let places: Vec<usize> = (0..self.photos.len()).collect();
+        let places: Vec<usize> = (0..self.images.len()).collect();
         let found = caption_all(members, &places, &search, progress)
             .map_err(|error| EvaluationError::Device(DeviceError::new(error)))?;
         match found.len() == places.len() {
@@ -176,12 +176,12 @@ impl<'a> Sweep<'a> {
 
     /// What was found, ranked in each of these ways and scored.
     fn rank(&self, found: &[Vec<Hypothesis>], rankings: Vec<SearchSettings>) -> Vec<Tried> {
-        let of_photos: Vec<Vec<Statistics>> = found
+        let of_images: Vec<Vec<Statistics>> = found
             .par_iter()
             .enumerate()
-            .map(|(place, found)| self.rank_photo(place, found, &rankings))
+            .map(|(place, found)| self.rank_image(place, found, &rankings))
             .collect();
-        let total = |at: usize| of_photos.iter().map(|photo| photo[at]).sum::<Statistics>();
+        let total = |at: usize| of_images.iter().map(|image| image[at]).sum::<Statistics>();
         let each = rankings.into_iter().enumerate();
         each.map(|(at, search)| Tried {
             search,
@@ -190,8 +190,8 @@ impl<'a> Sweep<'a> {
         .collect()
     }
 
-    /// How the best hypothesis of a photo by each ranking does. Most rankings agree on a few.
-    fn rank_photo(&self, place: usize, found: &[Hypothesis], rankings: &[SearchSettings]) -> Vec<Statistics> {
+    /// How the best hypothesis of an image by each ranking does. Most rankings agree on a few.
+    fn rank_image(&self, place: usize, found: &[Hypothesis], rankings: &[SearchSettings]) -> Vec<Statistics> {
         let agreement = self.ngrams.map(|ngrams| ngrams.agreement(found));
         let mut known: Vec<Option<Statistics>> = vec![None; found.len()];
         let mut of_best = |ranking: &SearchSettings| {
@@ -210,8 +210,8 @@ impl<'a> Sweep<'a> {
     }
 }
 
-fn references(photo: &Photo) -> Vec<Vec<String>> {
-    let captions = photo.captions.iter();
+fn references(image: &Image) -> Vec<Vec<String>> {
+    let captions = image.captions.iter();
     captions.map(|caption| caption.tokens.clone()).collect()
 }
 

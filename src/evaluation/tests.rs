@@ -1,7 +1,7 @@
 //! Tests of the report on captions made up for the purpose.
 
 use super::*;
-use crate::captioning::PhotoInputs;
+use crate::captioning::ImageInputs;
 use crate::dataset::Caption;
 use crate::metrics::Scores;
 
@@ -9,12 +9,12 @@ fn words(caption: &str) -> Vec<String> {
     caption.split_whitespace().map(str::to_owned).collect()
 }
 
-fn photo(number: usize, captions: &[String]) -> Photo {
+fn image(number: usize, captions: &[String]) -> Image {
     let captions = captions.iter().map(|raw| Caption {
         raw: raw.clone(),
         tokens: words(raw),
     });
-    Photo {
+    Image {
         key: format!("{number}.png"),
         path: format!("{number}.png").into(),
         split: Split::Dev,
@@ -22,7 +22,7 @@ fn photo(number: usize, captions: &[String]) -> Photo {
     }
 }
 
-/// Two people's captions of a photo of its own kind.
+/// Two people's captions of an image of its own kind.
 fn references(number: usize) -> [String; 2] {
     [
         format!("a thing{number} lies on the place{number} today"),
@@ -37,24 +37,24 @@ pub(super) const SOUND: Evidence = Evidence {
     uniform_log_probability: -7.8,
 };
 
-/// The report on forty photos whose captions are `caption(number)`.
+/// The report on forty images whose captions are `caption(number)`.
 pub(super) fn report_on(caption: impl Fn(usize) -> String, evidence: Evidence) -> Report {
-    report_on_photos(40, caption, evidence)
+    report_on_images(40, caption, evidence)
 }
 
-pub(super) fn report_on_photos(
+pub(super) fn report_on_images(
     count: usize,
     caption: impl Fn(usize) -> String,
     evidence: Evidence,
 ) -> Report {
-    let photos: Vec<Photo> = (0..count)
-        .map(|number| photo(number, &references(number)))
+    let images: Vec<Image> = (0..count)
+        .map(|number| image(number, &references(number)))
         .collect();
     let vocabulary = Vocabulary::build([], 1);
-    let captions: Vec<Captioned<'_>> = photos
+    let captions: Vec<Captioned<'_>> = images
         .iter()
         .enumerate()
-        .map(|(number, photo)| Captioned {
+        .map(|(number, image)| Captioned {
             caption: words(&caption(number)),
             ..Captioned::new(
                 &Hypothesis {
@@ -62,7 +62,7 @@ pub(super) fn report_on_photos(
                     log_probability: -2.0,
                     score: -2.0,
                 },
-                photo,
+                image,
                 &vocabulary,
             )
         })
@@ -104,19 +104,19 @@ fn the_same_caption_everywhere_is_named_by_its_share() {
     let signs = report_on(same, SOUND).collapse.unwrap().signs;
     assert_eq!(signs[0], Sign::SameCaption { share: 1.0 });
     let mostly_right = |number| if number < 8 { same(number) } else { right(number) };
-    assert_eq!(report_on(mostly_right, SOUND).collapse, None, "one photo in five");
+    assert_eq!(report_on(mostly_right, SOUND).collapse, None, "one image in five");
     let nine = |number| if number < 10 { same(number) } else { right(number) };
     let signs = report_on(nine, SOUND).collapse.unwrap().signs;
     assert_eq!(signs, [Sign::SameCaption { share: 0.25 }]);
 }
 
 #[test]
-fn different_captions_that_ignore_the_photo_are_named_too() {
-    // Every photo gets a caption of its own, but all are equally wrong.
+fn different_captions_that_ignore_the_image_are_named_too() {
+    // Every image gets a caption of its own, but all are equally wrong.
     let blind = |number: usize| format!("a thing lies on the place word{number}");
     let collapse = report_on(blind, SOUND).collapse.unwrap();
     assert!(
-        matches!(collapse.signs[..], [Sign::PhotoIgnored { cider_d_kept, .. }] if cider_d_kept > 0.9),
+        matches!(collapse.signs[..], [Sign::ImageIgnored { cider_d_kept, .. }] if cider_d_kept > 0.9),
         "{collapse:?}"
     );
 }
@@ -133,9 +133,9 @@ fn captions_without_a_right_word_are_named() {
 }
 
 #[test]
-fn a_handful_of_photos_tells_nothing() {
-    assert_eq!(report_on_photos(19, same, SOUND).collapse, None);
-    assert!(report_on_photos(20, same, SOUND).collapse.is_some());
+fn a_handful_of_images_tells_nothing() {
+    assert_eq!(report_on_images(19, same, SOUND).collapse, None);
+    assert!(report_on_images(20, same, SOUND).collapse.is_some());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_report_of_a_captioner_that_diverged_can_be_read() {
 }
 
 #[test]
-fn each_photo_keeps_its_own_score() {
+fn each_image_keeps_its_own_score() {
     let half = |number: usize| {
         if number.is_multiple_of(2) {
             right(number)
@@ -260,7 +260,7 @@ mod similarity {
     }
 
     #[test]
-    fn one_photo_is_like_no_other() {
+    fn one_image_is_like_no_other() {
         assert_eq!(mean_cosine(&[1.0, 2.0], 2), None);
         assert_eq!(mean_cosine(&[], 2), None);
     }
@@ -300,7 +300,7 @@ fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
     let device = dfdx::prelude::Cpu::default();
     let mut model = Model::new(&device, spec, &mut random_stream(0, "test", 0)).unwrap();
     let alike: Vec<f32> = (0..30).map(|n| 5.0 + 1e-3 * (n * n % 7) as f32).collect();
-    let inputs = PhotoInputs::in_memory(alike.clone(), 3);
+    let inputs = ImageInputs::in_memory(alike.clone(), 3);
     model.standardize(&inputs, 10).unwrap();
     assert!(super::similarity(&model, alike).unwrap().unwrap() > 0.999);
 }

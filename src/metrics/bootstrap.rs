@@ -44,7 +44,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// By how much one system scores higher than another on the same photos.
+/// By how much one system scores higher than another on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The first system's score minus the second's, on the examples as they are.
@@ -66,7 +66,7 @@ impl Difference {
 /// Two systems were to be compared that were not scored on the same examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "cannot pair {ours} examples with {theirs}: score both systems on the same photos, in the same order"
+    "cannot pair {ours} examples with {theirs}: score both systems on the same images, in the same order"
 )]
 pub struct UnpairedError {
     /// Examples of the first system.
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::metrics::{CiderD, Example, score, statistics, test_support::tokens};
 
-    /// `count` photos of which every fourth gets the wrong caption.
+    /// `count` images of which every fourth gets the wrong caption.
     fn system(count: usize) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
         let reference = |index: usize| tokens(&format!("object {index} lies on the red table"));
         let caption = |index: usize| {
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_interval_is_as_wide_as_the_binomial_it_resamples() {
-        // ROUGE-L here is 1 for three photos of four and 0 for the rest: its mean is a binomial share with
+        // ROUGE-L here is 1 for three images of four and 0 for the rest: its mean is a binomial share with
         // standard error sqrt(0.75 * 0.25 / 400), and 95 % lie within 1.96 of them.
         let system = system(400);
         let interval = Bootstrap::default()

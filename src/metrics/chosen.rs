@@ -1,4 +1,4 @@
-//! One of the scores, chosen: what photos are sorted by, and what a column shows.
+//! One of the scores, chosen: what images are sorted by, and what a column shows.
 
 use super::Scores;
 

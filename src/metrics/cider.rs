@@ -19,50 +19,50 @@ const SCALE: f64 = 10.0;
 /// or candidates to be ranked by their agreement with each other.
 #[derive(Clone, Debug)]
 pub struct CiderD<T> {
-    /// The number of photos with a reference that contains the n-gram.
+    /// The number of images with a reference that contains the n-gram.
     document_frequency: HashMap<Box<[T]>, u64>,
-    photos: u64,
+    images: u64,
 }
 
 impl<T: Token> CiderD<T> {
-    /// Counts in how many photos each n-gram occurs; an item is the references of one photo.
+    /// Counts in how many images each n-gram occurs; an item is the references of one image.
     ///
-    /// An n-gram that every photo shares weighs nothing. So with a single photo, or none, every score is 0.
-    pub fn from_references<'a>(photos: impl IntoIterator<Item = &'a [Vec<T>]>) -> Self
+    /// An n-gram that every image shares weighs nothing. So with a single image, or none, every score is 0.
+    pub fn from_references<'a>(images: impl IntoIterator<Item = &'a [Vec<T>]>) -> Self
     where
         T: 'a,
     {
         let mut table = Self {
             document_frequency: HashMap::new(),
-            photos: 0,
+            images: 0,
         };
-        for references in photos {
-            table.add_photo(references);
+        for references in images {
+            table.add_image(references);
         }
         table
     }
 
-    /// From what [`frequencies`](Self::frequencies) gave, and the number of photos.
-    pub fn from_frequencies(photos: u64, frequencies: impl IntoIterator<Item = (Box<[T]>, u64)>) -> Self {
+    /// From what [`frequencies`](Self::frequencies) gave, and the number of images.
+    pub fn from_frequencies(images: u64, frequencies: impl IntoIterator<Item = (Box<[T]>, u64)>) -> Self {
         Self {
             document_frequency: frequencies.into_iter().collect(),
-            photos,
+            images,
         }
     }
 
-    /// The n-grams, in no order, each with the number of photos that have a reference with it.
+    /// The n-grams, in no order, each with the number of images that have a reference with it.
     pub fn frequencies(&self) -> impl Iterator<Item = (&[T], u64)> {
         let frequencies = self.document_frequency.iter();
         frequencies.map(|(ngram, &frequency)| (ngram.as_ref(), frequency))
     }
 
-    /// How many photos it was learnt from.
-    pub fn photos(&self) -> u64 {
-        self.photos
+    /// How many images it was learnt from.
+    pub fn images(&self) -> u64 {
+        self.images
     }
 
-    fn add_photo(&mut self, references: &[Vec<T>]) {
-        self.photos += 1;
+    fn add_image(&mut self, references: &[Vec<T>]) {
+        self.images += 1;
         for ngram in distinct_ngrams(references) {
             match self.document_frequency.get_mut(ngram) {
                 Some(frequency) => *frequency += 1,
@@ -118,10 +118,10 @@ impl<T: Token> CiderD<T> {
             .collect()
     }
 
-    /// ln(photos / photos with the n-gram), where an n-gram never seen counts as seen once.
+    /// ln(images / images with the n-gram), where an n-gram never seen counts as seen once.
     fn inverse_document_frequency(&self, ngram: &[T]) -> f64 {
         let frequency = self.document_frequency.get(ngram).copied().unwrap_or(1);
-        (self.photos.max(1) as f64).ln() - (frequency as f64).ln()
+        (self.images.max(1) as f64).ln() - (frequency as f64).ln()
     }
 }
 
@@ -181,51 +181,51 @@ mod tests {
     use super::*;
     use crate::metrics::test_support::tokens;
 
-    fn two_photos() -> [Vec<Vec<String>>; 2] {
+    fn two_images() -> [Vec<Vec<String>>; 2] {
         [
             vec![tokens("a red ball lies here")],
             vec![tokens("two dogs run over grass")],
         ]
     }
 
-    fn table(photos: &[Vec<Vec<String>>]) -> CiderD<String> {
-        CiderD::from_references(photos.iter().map(Vec::as_slice))
+    fn table(images: &[Vec<Vec<String>>]) -> CiderD<String> {
+        CiderD::from_references(images.iter().map(Vec::as_slice))
     }
 
     #[test]
-    fn the_reference_itself_scores_ten_and_the_other_photos_nothing() {
-        let photos = two_photos();
-        let cider = table(&photos);
-        assert!((cider.score(&photos[0][0], &photos[0]) - 10.0).abs() < 1e-12);
-        assert_eq!(cider.score(&photos[1][0], &photos[0]), 0.0);
+    fn the_reference_itself_scores_ten_and_the_other_images_nothing() {
+        let images = two_images();
+        let cider = table(&images);
+        assert!((cider.score(&images[0][0], &images[0]) - 10.0).abs() < 1e-12);
+        assert_eq!(cider.score(&images[1][0], &images[0]), 0.0);
     }
 
     #[test]
-    fn an_ngram_in_two_references_of_one_photo_is_one_document() {
-        let photos = [
+    fn an_ngram_in_two_references_of_one_image_is_one_document() {
+        let images = [
             vec![tokens("red ball"), tokens("red box")],
             vec![tokens("dog")],
             vec![tokens("red")],
         ];
-        let cider = table(&photos);
+        let cider = table(&images);
         assert_eq!(cider.document_frequency[tokens("red").as_slice()], 2);
         assert_eq!(cider.document_frequency[tokens("red ball").as_slice()], 1);
     }
 
     #[test]
-    fn a_single_photo_no_photo_and_empty_captions_score_nothing() {
-        let photos = two_photos();
-        let hypothesis = &photos[0][0];
-        assert_eq!(table(&photos[..1]).score(hypothesis, &photos[0]), 0.0);
-        assert_eq!(table(&[]).score(hypothesis, &photos[0]), 0.0);
-        assert_eq!(table(&photos).score(&[], &photos[0]), 0.0);
-        assert_eq!(table(&photos).score(hypothesis, &[]), 0.0);
-        assert_eq!(table(&photos).score(hypothesis, &[vec![]]), 0.0);
+    fn a_single_image_no_image_and_empty_captions_score_nothing() {
+        let images = two_images();
+        let hypothesis = &images[0][0];
+        assert_eq!(table(&images[..1]).score(hypothesis, &images[0]), 0.0);
+        assert_eq!(table(&[]).score(hypothesis, &images[0]), 0.0);
+        assert_eq!(table(&images).score(&[], &images[0]), 0.0);
+        assert_eq!(table(&images).score(hypothesis, &[]), 0.0);
+        assert_eq!(table(&images).score(hypothesis, &[vec![]]), 0.0);
     }
 
     #[test]
     fn pairwise_is_each_against_each() {
-        let cider = table(&two_photos());
+        let cider = table(&two_images());
         let captions = ["a red ball lies here", "a ball", "two dogs", ""].map(tokens);
         let all: Vec<&[String]> = captions.iter().map(Vec::as_slice).collect();
         for (row, hypothesis) in cider.pairwise(&all).iter().zip(&captions) {
@@ -237,9 +237,9 @@ mod tests {
 
     #[test]
     fn references_outside_the_table_are_scored_too() {
-        let photos = two_photos();
+        let images = two_images();
         let stranger = tokens("three green cubes");
-        let score = table(&photos).score(&stranger, std::slice::from_ref(&stranger));
+        let score = table(&images).score(&stranger, std::slice::from_ref(&stranger));
         // Three words have no 4-gram, so one order of the four scores 0.
         assert!((score - 7.5).abs() < 1e-12);
     }

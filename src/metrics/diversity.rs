@@ -1,4 +1,4 @@
-//! The signs of a captioner that says the same of every photo.
+//! The signs of a captioner that says the same of every image.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,18 +15,18 @@ pub struct Background<'a> {
     pub vocabulary: HashSet<&'a str>,
 }
 
-/// How varied captions are, one for each photo.
+/// How varied captions are, one for each image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diversity {
-    /// Captions looked at, which is the number of photos.
+    /// Captions looked at, which is the number of images.
     pub captions: usize,
-    /// The caption that most photos got, its words joined by spaces; the first by alphabet where several tie.
+    /// The caption that most images got, its words joined by spaces; the first by alphabet where several tie.
     pub commonest_caption: String,
-    /// The share of photos that got it, in 0 to 1.
+    /// The share of images that got it, in 0 to 1.
     pub commonest_share: f64,
     /// Different captions among all.
     pub distinct_captions: usize,
-    /// Photos whose caption is not among the training captions.
+    /// Images whose caption is not among the training captions.
     pub novel_captions: usize,
     /// Different words of the vocabulary that occur in some caption.
     pub words_used: usize,
@@ -68,7 +68,7 @@ impl Diversity {
     }
 }
 
-/// How many photos got each caption, sorted by caption so that ties have a fixed order.
+/// How many images got each caption, sorted by caption so that ties have a fixed order.
 fn caption_counts<'a>(examples: &[Example<'a>]) -> BTreeMap<&'a [String], usize> {
     let mut counts = BTreeMap::new();
     for example in examples {

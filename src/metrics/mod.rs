@@ -5,7 +5,7 @@
 //! own tokenizer is not part of this.
 //!
 //! Every corpus has scores, however odd: an example without references scores 0 (not left out), an empty
-//! hypothesis scores 0 (ROUGE-L: 1 against an empty reference), CIDEr-D is 0 over a single photo (no n-gram
+//! hypothesis scores 0 (ROUGE-L: 1 against an empty reference), CIDEr-D is 0 over a single image (no n-gram
 //! tells it from others), and no examples at all score 0 throughout.
 
 pub mod bleu;
@@ -39,7 +39,7 @@ pub trait Token: Clone + Ord + Hash {}
 
 impl<T: Clone + Ord + Hash> Token for T {}
 
-/// A generated caption and the captions people gave to the same photo.
+/// A generated caption and the captions people gave to the same image.
 #[derive(Debug)]
 pub struct Example<'a, T = String> {
     /// The tokens of the caption to be scored.

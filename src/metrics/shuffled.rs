@@ -1,4 +1,4 @@
-//! Whether a captioner looks at the photo at all: its scores once captions and photos no longer belong together.
+//! Whether a captioner looks at the image at all: its scores once captions and images no longer belong together.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{Example, Scores, Token, score};
 
-/// The scores of hypotheses that were each given to another photo.
+/// The scores of hypotheses that were each given to another image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shuffled {
     /// The scores after shuffling.
     pub scores: Scores,
-    /// What is left of the true scores, as a share: close to 1 where the photo made no difference to the
+    /// What is left of the true scores, as a share: close to 1 where the image made no difference to the
     /// caption. 1 where the true score is 0, since there was nothing to lose.
     pub kept: Scores,
 }
 
 impl Shuffled {
-    /// Gives every hypothesis to another photo, chosen by the seed, and scores the corpus again.
+    /// Gives every hypothesis to another image, chosen by the seed, and scores the corpus again.
     ///
-    /// A single example has no other photo and keeps its own.
+    /// A single example has no other image and keeps its own.
     pub fn of<T: Token>(examples: &[Example<'_, T>], seed: u64) -> Self {
         let exchanged = derangement(examples.len(), seed);
         let shuffled: Vec<_> = examples
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn captions_that_fit_their_photo_lose_everything() {
+    fn captions_that_fit_their_image_lose_everything() {
         let references: Vec<_> = (0..20).map(scene).collect();
         let examples: Vec<_> = references
             .iter()
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_caption_for_every_photo_keeps_its_score() {
+    fn the_same_caption_for_every_image_keeps_its_score() {
         let references: Vec<_> = (0..20).map(scene).collect();
         let caption = tokens("thing3 over place4 by side5");
         let examples: Vec<_> = references

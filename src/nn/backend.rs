@@ -12,10 +12,10 @@ pub type Taped<D> = OwnedTape<f32, D>;
 /// `[rows, columns]`
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
 
-/// `[photos, regions, channels]`: what a decoder is given to look at.
+/// `[images, regions, channels]`: what a decoder is given to look at.
 pub type Regions<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 
-/// `[photos, height, width, channels]`: pixels, or a feature map.
+/// `[images, height, width, channels]`: pixels, or a feature map.
 pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
 
 /// What an operation on device `D` gives, or the device's error: out of memory, most of the time.

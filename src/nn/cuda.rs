@@ -18,8 +18,8 @@ impl Pace for Cuda {
     /// At a few milliseconds an update, some readings a second.
     const STEPS_UNREAD: usize = 16;
     /// Fewer leave a large GPU idle; many more only take memory.
-    const PHOTOS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-    /// Photos that take long to decode shall not be waited for.
+    const IMAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+    /// Images that take long to decode shall not be waited for.
     const BATCHES_AHEAD: usize = 3;
 
     fn figure(scalar: Scalar<Self>) -> Figure<Self> {

@@ -11,8 +11,8 @@ pub(crate) fn windows<D: Device<f32>, T: Tape<f32, D>>(
     outside: f32,
 ) -> Result<Regions<D, T>, D::Err> {
     let device = x.device().clone();
-    let (photos, height, width, channels) = *x.shape();
-    let pixels = photos * height * width;
+    let (images, height, width, channels) = *x.shape();
+    let pixels = images * height * width;
     let map = x.try_reshape_like(&(pixels, channels))?;
     let padding: Tensor<(usize, usize), f32, D> =
         device.try_tensor_from_vec(vec![outside; channels], (1, channels))?;

@@ -107,10 +107,10 @@ pub(crate) fn add_rows(sums: &mut [f32], rows: &[f32]) {
         });
 }
 
-/// Photos per piece of a backward pass whose pieces keep sums of their own, added up in order at the end.
+/// Images per piece of a backward pass whose pieces keep sums of their own, added up in order at the end.
 ///
 /// A function of the batch alone, so that the result does not depend on the number of threads.
-pub(crate) fn photos_per_piece(photos: usize) -> usize {
+pub(crate) fn images_per_piece(images: usize) -> usize {
     const PIECES: usize = 16;
-    photos.div_ceil(PIECES).max(1)
+    images.div_ceil(PIECES).max(1)
 }

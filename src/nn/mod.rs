@@ -4,7 +4,7 @@
 //! dfdx does, and a fused kernel for `Cpu` beside it. A test holds one against the other, values and
 //! gradients.
 //!
-//! Layout is channels-last throughout: photos are `[photos, height, width, channels]`, so a convolution is
+//! Layout is channels-last throughout: images are `[images, height, width, channels]`, so a convolution is
 //! a row gather and one large matrix product.
 
 mod activation;

@@ -12,9 +12,9 @@ pub trait Pace: Device<f32> {
     /// Updates of a training after which the host asks what came of them. In between nobody knows of a loss that is not
     /// finite; nothing is saved or scored before it is known.
     const STEPS_UNREAD: usize = 1;
-    /// Photos that a network looks at together, where nobody says otherwise.
-    const PHOTOS: NonZeroUsize = NonZeroUsize::new(8).unwrap();
-    /// Batches of photos that wait decoded.
+    /// Images that a network looks at together, where nobody says otherwise.
+    const IMAGES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+    /// Batches of images that wait decoded.
     const BATCHES_AHEAD: usize = 1;
 
     /// A number on its way to the host: read at once, where that costs nothing.

@@ -2,7 +2,7 @@
 
 use super::activation::Activation;
 use super::backend::{Images, Matrix};
-use super::host::{add, photos_per_piece, put_gradient, take_gradient, values};
+use super::host::{add, images_per_piece, put_gradient, take_gradient, values};
 use super::window::Walk;
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -23,7 +23,7 @@ pub(super) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
     let (rows, columns) = walk.output;
     activation
         .composed(sums.try_add(bias)?)?
-        .try_reshape_like(&(walk.photos, rows, columns, outputs))
+        .try_reshape_like(&(walk.images, rows, columns, outputs))
 }
 
 /// A layer that walks over maps on the CPU and has a kernel, a bias and an activation.
@@ -61,12 +61,12 @@ pub(super) fn run<L: Weighted, T: Tape<f32, Cpu>>(
     let (x, mut tape) = x.split_tape();
     let (input, weights) = (values(&x), values(&kernel));
     let (_, outputs) = layer.channels();
-    let Walk { photos, output, .. } = *layer.walk();
+    let Walk { images, output, .. } = *layer.walk();
     let mut y = vec![0.0; layer.walk().outputs() * outputs];
     layer.forward(&input, &weights, &values(&bias), &mut y);
     let y = x
         .device()
-        .try_tensor_from_vec(y, (photos, output.0, output.1, outputs))?;
+        .try_tensor_from_vec(y, (images, output.0, output.1, outputs))?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
         let mut gradient = Gradient {
@@ -101,9 +101,9 @@ fn backward(
 ) {
     let walk = layer.walk();
     let (inputs, outputs) = layer.channels();
-    let photos = photos_per_piece(walk.photos);
-    let input_piece = photos * walk.inputs_per_photo() * inputs;
-    let output_piece = photos * walk.outputs_per_photo() * outputs;
+    let images = images_per_piece(walk.images);
+    let input_piece = images * walk.inputs_per_image() * inputs;
+    let output_piece = images * walk.outputs_per_image() * outputs;
     let sums: Vec<_> = (
         gradient.input.par_chunks_mut(input_piece),
         output.par_chunks_mut(output_piece),

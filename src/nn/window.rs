@@ -98,12 +98,12 @@ fn steps(padded: usize, kernel: usize, stride: usize) -> usize {
     padded.checked_sub(kernel).map_or(0, |rest| rest / stride + 1)
 }
 
-/// A [`Window`] on its way over a batch of maps. Pixels of the input and of the output are numbered photo
-/// after photo, row after row.
+/// A [`Window`] on its way over a batch of maps. Pixels of the input and of the output are numbered image
+/// after image, row after row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walk {
     pub(crate) window: Window,
-    pub(crate) photos: usize,
+    pub(crate) images: usize,
     pub(crate) input: (usize, usize),
     pub(crate) output: (usize, usize),
 }
@@ -111,7 +111,7 @@ pub(crate) struct Walk {
 /// An output pixel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
-    pub(crate) photo: usize,
+    pub(crate) image: usize,
     pub(crate) y: usize,
     pub(crate) x: usize,
 }
@@ -127,7 +127,7 @@ pub(crate) struct Run {
 impl Walk {
     /// # Panics
     /// Where the kernel does not fit into the padded map.
-    pub(crate) fn new(window: Window, photos: usize, input: (usize, usize)) -> Self {
+    pub(crate) fn new(window: Window, images: usize, input: (usize, usize)) -> Self {
         let output = window.output(input);
         assert!(
             output.0 > 0 && output.1 > 0,
@@ -136,25 +136,25 @@ impl Walk {
         );
         Self {
             window,
-            photos,
+            images,
             input,
             output,
         }
     }
 
-    /// Input pixels of one photo.
-    pub(crate) fn inputs_per_photo(&self) -> usize {
+    /// Input pixels of one image.
+    pub(crate) fn inputs_per_image(&self) -> usize {
         self.input.0 * self.input.1
     }
 
-    /// Output pixels of one photo.
-    pub(crate) fn outputs_per_photo(&self) -> usize {
+    /// Output pixels of one image.
+    pub(crate) fn outputs_per_image(&self) -> usize {
         self.output.0 * self.output.1
     }
 
     /// Output pixels of the batch.
     pub(crate) fn outputs(&self) -> usize {
-        self.photos * self.outputs_per_photo()
+        self.images * self.outputs_per_image()
     }
 
     /// Whether output pixel `i` reads input pixel `i` and nothing else.
@@ -165,7 +165,7 @@ impl Walk {
     pub(crate) fn position(&self, output: usize) -> Position {
         let (row, x) = (output / self.output.1, output % self.output.1);
         Position {
-            photo: row / self.output.0,
+            image: row / self.output.0,
             y: row % self.output.0,
             x,
         }
@@ -181,7 +181,7 @@ impl Walk {
         let (height, width) = self.input;
         let rows = inside(at.y * stride, padding.top, kernel.0, height);
         let columns = inside(at.x * stride, padding.left, kernel.1, width);
-        let first_row = at.photo * height + at.y * stride;
+        let first_row = at.image * height + at.y * stride;
         let first_column = at.x * stride + columns.start;
         let rows = if columns.is_empty() { 0..0 } else { rows };
         rows.map(move |ky| Run {
@@ -235,7 +235,7 @@ mod tests {
             runs(0),
             [Run { taps: 4..6, pixel: 0 }, Run { taps: 7..9, pixel: 4 }]
         );
-        // Bottom right of the second photo (its pixels start at 12): the last kernel row is padding.
+        // Bottom right of the second image (its pixels start at 12): the last kernel row is padding.
         assert_eq!(
             runs(7),
             [

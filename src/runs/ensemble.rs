@@ -3,8 +3,8 @@
 use super::root::Root;
 use super::run_directory::RunDirectory;
 use super::trained::{TrainedRun, TrainedRunError};
-use crate::captioning::{Captioner, CaptionerError, InputsError, PhotoInputs};
-use crate::dataset::Photo;
+use crate::captioning::{Captioner, CaptionerError, ImageInputs, InputsError};
+use crate::dataset::Image;
 use crate::nn::Backend;
 use std::path::{Path, PathBuf};
 
@@ -46,20 +46,20 @@ impl<D: Backend> TrainedEnsemble<D> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// What each member is given of photos of the data set in `directory`. Features that are not stored there are looked
+    /// What each member is given of images of the data set in `directory`. Features that are not stored there are looked
     /// for in the data set that the member itself learned from.
     ///
     /// # Errors
-    /// Where a member's features are in neither place, or a photo does not decode.
+    /// Where a member's features are in neither place, or an image does not decode.
     pub fn inputs(
         &self,
-        photos: &[&Photo],
+        images: &[&Image],
         directory: &Path,
         root: &Root,
-    ) -> Result<Vec<PhotoInputs>, InputsError> {
+    ) -> Result<Vec<ImageInputs>, InputsError> {
         let of_member = |member: &TrainedRun<D>| {
             let encoder = &member.model.spec().encoder;
-            let open = |directory: &Path| PhotoInputs::open(encoder, directory, photos.iter().copied());
+            let open = |directory: &Path| ImageInputs::open(encoder, directory, images.iter().copied());
             match (open(directory), member.data_set_directory(root)) {
                 (Err(InputsError::NoSuchFeatures { .. }), Ok(own)) => open(&own),
                 (opened, _) => opened,
@@ -68,7 +68,7 @@ impl<D: Backend> TrainedEnsemble<D> {
         self.members().map(of_member).collect()
     }
 
-    /// What captions any photo. `weights` are files of published weights in the order of the members, the last one for
+    /// What captions any image. `weights` are files of published weights in the order of the members, the last one for
     /// all that follow; without any, each member's own one is used.
     ///
     /// # Errors

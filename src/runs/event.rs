@@ -32,7 +32,7 @@ pub enum Event {
     Step(Step),
     /// The dev split was captioned and scored.
     Evaluation(Box<Evaluation>),
-    /// A few dev photos were captioned.
+    /// A few dev images were captioned.
     Samples(Samples),
     /// Long work gets on.
     Progress(Progress),
@@ -279,7 +279,7 @@ mod tests {
             Event::Samples(Samples {
                 step: 4,
                 captions: vec![Sample {
-                    photo: "p.jpg".into(),
+                    image: "p.jpg".into(),
                     caption: "a dog".into(),
                 }],
             }),
@@ -287,7 +287,7 @@ mod tests {
                 task: "captioning".into(),
                 done: 1,
                 total: 2,
-                unit: "photos".into(),
+                unit: "images".into(),
             }),
             Event::Checkpoint(Saved {
                 name: "latest".into(),

@@ -221,7 +221,7 @@ impl RunDirectory {
         self.path.join("best.safetensors")
     }
 
-    /// In how many training photos each n-gram is written of, so that captions can be ranked by consensus wherever the
+    /// In how many training images each n-gram is written of, so that captions can be ranked by consensus wherever the
     /// run is copied.
     pub fn ngrams(&self) -> PathBuf {
         self.path.join("ngrams.txt")

@@ -130,7 +130,7 @@ impl<D: Backend> TrainedRun<D> {
         self.directory.search(settings, &self.vocabulary)
     }
 
-    /// In how many training photos each n-gram is written of.
+    /// In how many training images each n-gram is written of.
     ///
     /// # Errors
     /// Where the run is older than that table, or it is damaged.

@@ -5,10 +5,10 @@ use super::event::{End, EndReason, JobKind, Record};
 use super::job::{Command, Lock, LockError, Pace, Refusal, Session, SessionError, Work};
 use super::run_directory::RunDirectory;
 use crate::captioning::{
-    CheckpointError, EncoderSpec, InputsError, Model, ModelSpec, NGramTableError, PhotoInputs,
+    CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, NGramTableError,
     feature_directories,
 };
-use crate::dataset::{DataSet, DataSetError, Photo, Split};
+use crate::dataset::{DataSet, DataSetError, Image, Split};
 use crate::decoder::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::nn::device::Opened;
@@ -49,7 +49,7 @@ pub enum RunError {
     /// The settings.
     #[error(transparent)]
     Settings(#[from] OutOfRange),
-    /// Features or photos.
+    /// Features or images.
     #[error(transparent)]
     Inputs(#[from] InputsError),
     /// The training itself.
@@ -61,12 +61,12 @@ pub enum RunError {
         /// What there is.
         found: Vec<String>,
     },
-    /// Features of other views for a network that reads photos.
+    /// Features of other views for a network that reads images.
     #[error(
         "training.mirrored and training.windows are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --mirrored and --windows"
     )]
     NoOtherViews,
-    /// Layers of a published network that reads photos itself.
+    /// Layers of a published network that reads images itself.
     #[error(
         "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --form grid and an early --layer"
     )]
@@ -85,16 +85,16 @@ pub enum RunError {
     /// Layers that cannot be trained further.
     #[error("encoder.fine_tune: {0}")]
     FineTune(#[from] EncoderError),
-    /// A photo as a whole for a decoder that looks at regions.
+    /// An image as a whole for a decoder that looks at regions.
     #[error(
-        "the {decoder} decoder looks at one region of a photo after another, and {photos}; prepare the data set with \
+        "the {decoder} decoder looks at one region of an image after another, and {images}; prepare the data set with \
          --backbone, --weights and --form grid, or choose --decoder merge"
     )]
     NoGrid {
         /// The decoder.
         decoder: DecoderKind,
         /// What it would see.
-        photos: String,
+        images: String,
     },
     /// No features where features were asked for.
     #[error(
@@ -162,22 +162,22 @@ struct ChosenEncoder {
 }
 
 impl ChosenEncoder {
-    /// The inputs of photos of the data set in `directory` that are seen in this way.
-    fn inputs_seen(&self, view: View, directory: &Path, photos: &[&Photo]) -> Result<PhotoInputs, RunError> {
+    /// The inputs of images of the data set in `directory` that are seen in this way.
+    fn inputs_seen(&self, view: View, directory: &Path, images: &[&Image]) -> Result<ImageInputs, RunError> {
         let spec = self.spec.seeing(view).ok_or(RunError::NoOtherViews)?;
-        Ok(PhotoInputs::open(&spec, directory, photos.iter().copied())?)
+        Ok(ImageInputs::open(&spec, directory, images.iter().copied())?)
     }
 }
 
-/// What a decoder sees that is given photos as a whole.
+/// What a decoder sees that is given images as a whole.
 fn told_whole(features: Option<&Path>) -> String {
     match features {
-        Some(directory) => format!("features {} hold photos as a whole", name_of(directory)),
-        None => "without stored features the small CNN gives it photos as a whole".to_owned(),
+        Some(directory) => format!("features {} hold images as a whole", name_of(directory)),
+        None => "without stored features the small CNN gives it images as a whole".to_owned(),
     }
 }
 
-/// The ways in which training sees photos besides the usual one.
+/// The ways in which training sees images besides the usual one.
 fn other_views(training: &TrainingSettings) -> impl DoubleEndedIterator<Item = View> {
     let mirrored = (training.mirrored > 0.0).then_some(View::Mirrored);
     mirrored
@@ -204,7 +204,7 @@ impl TrainingRun {
         settings.check()?;
         let data = DataSet::load(data_set)?;
         for (split, name) in [(Split::Train, "training"), (Split::Dev, "dev")] {
-            if data.photos(split).all(|photo| photo.captions.is_empty()) {
+            if data.images(split).all(|image| image.captions.is_empty()) {
                 return Err(TrainingError::Empty { split: name }.into());
             }
         }
@@ -213,7 +213,7 @@ impl TrainingRun {
         if settings.decoder.kind.attends() && encoder.spec.regions() == 1 {
             return Err(RunError::NoGrid {
                 decoder: settings.decoder.kind,
-                photos: told_whole(features.as_deref()),
+                images: told_whole(features.as_deref()),
             });
         }
         // The last window first: what is missing for it is missing for all.
@@ -401,9 +401,9 @@ impl Plan {
                 .map_err(TrainingError::device)?;
         }
         if settings.encoder.standardize && self.start == Start::New {
-            let photos = train.references.len();
+            let images = train.references.len();
             model
-                .standardize(&train.inputs, photos)
+                .standardize(&train.inputs, images)
                 .map_err(TrainingError::device)?;
         }
         let checkpoints = Checkpoints {
@@ -428,19 +428,19 @@ impl Plan {
     }
 
     fn split(&self, split: Split) -> Result<TrainingSplit, RunError> {
-        let photos: Vec<&Photo> = self.data.photos(split).collect();
-        let inputs = PhotoInputs::open(
+        let images: Vec<&Image> = self.data.images(split).collect();
+        let inputs = ImageInputs::open(
             &self.encoder.spec,
             &self.record.data.directory,
-            photos.iter().copied(),
+            images.iter().copied(),
         )?;
         let training = &self.record.settings.training;
         let mut split_read =
-            TrainingSplit::new(inputs, &photos, &self.data.vocabulary, training.longest_caption);
+            TrainingSplit::new(inputs, &images, &self.data.vocabulary, training.longest_caption);
         if split == Split::Train {
             for view in other_views(training) {
                 let directory = &self.record.data.directory;
-                split_read.add(view, self.encoder.inputs_seen(view, directory, &photos)?);
+                split_read.add(view, self.encoder.inputs_seen(view, directory, &images)?);
             }
         }
         Ok(split_read)

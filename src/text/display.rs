@@ -75,8 +75,8 @@ mod tests {
             "\u{fffd}[2Ja dog\u{fffd}31m "
         );
         assert_eq!(
-            display_safe("photo\u{202e}gpj.exe\u{200b}"),
-            "photo\u{fffd}gpj.exe\u{fffd}"
+            display_safe("image\u{202e}gpj.exe\u{200b}"),
+            "image\u{fffd}gpj.exe\u{fffd}"
         );
     }
 

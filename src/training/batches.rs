@@ -10,8 +10,8 @@ const BATCHES_A_POOL: usize = 50;
 /// A caption as batching sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// The place of its photo.
-    pub photo: usize,
+    /// The place of its image.
+    pub image: usize,
     /// Its words.
     pub length: usize,
 }
@@ -37,27 +37,27 @@ pub(super) fn plan(
             batches.shuffle(&mut rng);
             batches
         }
-        BatchBy::Photo => {
-            let mut photos = by_photo(examples);
-            photos.shuffle(&mut rng);
-            gather(photos, size)
+        BatchBy::Image => {
+            let mut images = by_image(examples);
+            images.shuffle(&mut rng);
+            gather(images, size)
         }
     }
 }
 
-/// The places of every photo's captions.
-fn by_photo(examples: &[Example]) -> Vec<Vec<usize>> {
-    let photos = examples
+/// The places of every image's captions.
+fn by_image(examples: &[Example]) -> Vec<Vec<usize>> {
+    let images = examples
         .iter()
-        .map(|example| example.photo + 1)
+        .map(|example| example.image + 1)
         .max()
         .unwrap_or(0);
-    let mut of_photo = vec![Vec::new(); photos];
+    let mut of_image = vec![Vec::new(); images];
     for (at, example) in examples.iter().enumerate() {
-        of_photo[example.photo].push(at);
+        of_image[example.image].push(at);
     }
-    of_photo.retain(|captions| !captions.is_empty());
-    of_photo
+    of_image.retain(|captions| !captions.is_empty());
+    of_image
 }
 
 /// Whole groups together until a batch has `size` captions.
@@ -80,7 +80,7 @@ mod tests {
     fn examples(count: usize) -> Vec<Example> {
         (0..count)
             .map(|at| Example {
-                photo: at / 5,
+                image: at / 5,
                 length: at * 37 % 19,
             })
             .collect()
@@ -88,8 +88,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_caption_comes_once(count in 1usize..700, size in 5usize..70, seed: u64, photos: bool) {
-            let by = if photos { BatchBy::Photo } else { BatchBy::Caption };
+        fn every_caption_comes_once(count in 1usize..700, size in 5usize..70, seed: u64, images: bool) {
+            let by = if images { BatchBy::Image } else { BatchBy::Caption };
             let batches = plan(&examples(count), size, by, seed, 3);
             prop_assert!(batches.iter().all(|batch| !batch.is_empty() && batch.len() <= size));
             let mut all = batches.concat();
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn photos_stay_together() {
-        let batches = plan(&examples(300), 20, BatchBy::Photo, 1, 0);
+    fn images_stay_together() {
+        let batches = plan(&examples(300), 20, BatchBy::Image, 1, 0);
         assert!(
             batches
                 .iter()

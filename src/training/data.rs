@@ -2,8 +2,8 @@
 
 use super::batches::Example;
 use super::settings::TrainingSettings;
-use crate::captioning::{NGramTable, PhotoInputs};
-use crate::dataset::Photo;
+use crate::captioning::{ImageInputs, NGramTable};
+use crate::dataset::Image;
 use crate::text::{TokenId, Vocabulary};
 use crate::vision::view::View;
 use rand::RngExt;
@@ -12,62 +12,62 @@ use rand_chacha::ChaCha8Rng;
 /// A split as training sees it.
 #[derive(Debug)]
 pub struct TrainingSplit {
-    /// The encoder's inputs; a photo's place here is its place in the split.
-    pub inputs: PhotoInputs,
+    /// The encoder's inputs; an image's place here is its place in the split.
+    pub inputs: ImageInputs,
     others: OtherViews,
-    /// The photos' keys.
+    /// The images' keys.
     pub keys: Vec<String>,
-    /// All captions, photo after photo.
+    /// All captions, image after image.
     pub captions: Vec<EncodedCaption>,
-    /// Every photo's captions in words, to score against.
+    /// Every image's captions in words, to score against.
     pub references: Vec<Vec<Vec<String>>>,
 }
 
-/// The encoder's inputs of photos that are seen in other ways than they were taken.
+/// The encoder's inputs of images that are seen in other ways than they were taken.
 #[derive(Debug, Default)]
 struct OtherViews {
-    mirrored: Option<PhotoInputs>,
-    windows: Vec<PhotoInputs>,
+    mirrored: Option<ImageInputs>,
+    windows: Vec<ImageInputs>,
 }
 
 /// A caption in token ids, without markers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedCaption {
-    /// The place of its photo.
-    pub photo: usize,
+    /// The place of its image.
+    pub image: usize,
     /// Its words.
     pub words: Vec<TokenId>,
 }
 
 impl TrainingSplit {
-    /// Encodes the captions of `photos`, whose inputs are `inputs`, in the same order. Captions are cut after
+    /// Encodes the captions of `images`, whose inputs are `inputs`, in the same order. Captions are cut after
     /// `longest` words.
-    pub fn new(inputs: PhotoInputs, photos: &[&Photo], vocabulary: &Vocabulary, longest: usize) -> Self {
-        let captions = photos.iter().enumerate().flat_map(|(place, photo)| {
-            photo.captions.iter().map(move |caption| {
+    pub fn new(inputs: ImageInputs, images: &[&Image], vocabulary: &Vocabulary, longest: usize) -> Self {
+        let captions = images.iter().enumerate().flat_map(|(place, image)| {
+            image.captions.iter().map(move |caption| {
                 let mut words = vocabulary.encode(&caption.tokens);
                 words.truncate(longest);
-                EncodedCaption { photo: place, words }
+                EncodedCaption { image: place, words }
             })
         });
-        let tokens = |photo: &&Photo| {
-            photo
+        let tokens = |image: &&Image| {
+            image
                 .captions
                 .iter()
                 .map(|caption| caption.tokens.clone())
                 .collect()
         };
         Self {
-            keys: photos.iter().map(|photo| photo.key.clone()).collect(),
+            keys: images.iter().map(|image| image.key.clone()).collect(),
             captions: captions.collect(),
-            references: photos.iter().map(tokens).collect(),
+            references: images.iter().map(tokens).collect(),
             inputs,
             others: OtherViews::default(),
         }
     }
 
-    /// Adds the inputs of the same photos, in the same order, seen in another way.
-    pub fn add(&mut self, view: View, inputs: PhotoInputs) {
+    /// Adds the inputs of the same images, in the same order, seen in another way.
+    pub fn add(&mut self, view: View, inputs: ImageInputs) {
         match view {
             View::Usual => self.inputs = inputs,
             View::Mirrored => self.others.mirrored = Some(inputs),
@@ -75,18 +75,18 @@ impl TrainingSplit {
         }
     }
 
-    /// The inputs of some photos, each in a view that is drawn for it.
+    /// The inputs of some images, each in a view that is drawn for it.
     pub(super) fn inputs_of(
         &self,
-        photos: &[usize],
+        images: &[usize],
         settings: &TrainingSettings,
         stream: &mut ChaCha8Rng,
     ) -> Vec<f32> {
-        let read = |&photo: &usize| self.draw_view(settings, stream).read(&[photo]);
-        photos.iter().flat_map(read).collect()
+        let read = |&image: &usize| self.draw_view(settings, stream).read(&[image]);
+        images.iter().flat_map(read).collect()
     }
 
-    fn draw_view(&self, settings: &TrainingSettings, stream: &mut ChaCha8Rng) -> &PhotoInputs {
+    fn draw_view(&self, settings: &TrainingSettings, stream: &mut ChaCha8Rng) -> &ImageInputs {
         let windows = &self.others.windows;
         if !windows.is_empty() && stream.random::<f32>() < settings.windowed {
             return &windows[stream.random_range(0..windows.len())];
@@ -97,10 +97,10 @@ impl TrainingSplit {
         }
     }
 
-    /// In how many photos each n-gram of the captions is written of.
+    /// In how many images each n-gram of the captions is written of.
     pub fn ngrams(&self) -> NGramTable {
-        let of_photos = self.captions.chunk_by(|one, next| one.photo == next.photo);
-        let words: Vec<Vec<Vec<TokenId>>> = of_photos
+        let of_images = self.captions.chunk_by(|one, next| one.image == next.image);
+        let words: Vec<Vec<Vec<TokenId>>> = of_images
             .map(|captions| captions.iter().map(|caption| caption.words.clone()).collect())
             .collect();
         NGramTable::of(words.iter().map(Vec::as_slice))
@@ -109,7 +109,7 @@ impl TrainingSplit {
     /// The captions as batching sees them.
     pub fn examples(&self) -> Vec<Example> {
         let example = |caption: &EncodedCaption| Example {
-            photo: caption.photo,
+            image: caption.image,
             length: caption.words.len(),
         };
         self.captions.iter().map(example).collect()
@@ -121,11 +121,11 @@ mod tests {
     use super::*;
     use crate::nn::random_stream;
 
-    const PHOTOS: usize = 3000;
+    const IMAGES: usize = 3000;
 
-    /// Inputs of one number, the same for every photo.
-    fn inputs(value: f32) -> PhotoInputs {
-        PhotoInputs::in_memory(vec![value; PHOTOS], 1)
+    /// Inputs of one number, the same for every image.
+    fn inputs(value: f32) -> ImageInputs {
+        ImageInputs::in_memory(vec![value; IMAGES], 1)
     }
 
     fn shares(views: &[View], settings: &TrainingSettings) -> [f32; 4] {
@@ -144,9 +144,9 @@ mod tests {
             };
             split.add(view, inputs(value));
         }
-        let photos: Vec<usize> = (0..PHOTOS).collect();
-        let seen = split.inputs_of(&photos, settings, &mut random_stream(3, "views", 1));
-        [0.0, 1.0, 2.0, 3.0].map(|view| seen.iter().filter(|&&x| x == view).count() as f32 / PHOTOS as f32)
+        let images: Vec<usize> = (0..IMAGES).collect();
+        let seen = split.inputs_of(&images, settings, &mut random_stream(3, "views", 1));
+        [0.0, 1.0, 2.0, 3.0].map(|view| seen.iter().filter(|&&x| x == view).count() as f32 / IMAGES as f32)
     }
 
     #[track_caller]
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn photos_are_seen_in_the_shares_that_are_asked_for() {
+    fn images_are_seen_in_the_shares_that_are_asked_for() {
         let settings = TrainingSettings {
             mirrored: 0.25,
             windows: 2,

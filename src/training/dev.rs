@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 /// Captions of a dev batch; no gradients are kept, so it may be larger than in training.
 const BATCH: usize = 256;
-/// Photos whose captions are shown as they change.
+/// Images whose captions are shown as they change.
 const SAMPLES: usize = 5;
 
 impl<D: Backend> Trainer<'_, D> {
@@ -27,7 +27,7 @@ impl<D: Backend> Trainer<'_, D> {
                 task: "captioning the dev split".into(),
                 done: done as u64,
                 total: places.len() as u64,
-                unit: "photos".into(),
+                unit: "images".into(),
             }));
             match supervisor.is_hurried() {
                 true => ControlFlow::Break(()),
@@ -54,7 +54,7 @@ impl<D: Backend> Trainer<'_, D> {
         Ok(Some((evaluation, samples)))
     }
 
-    /// A few captions of dev photos, always of the same.
+    /// A few captions of dev images, always of the same.
     pub(super) fn samples(&self) -> Result<Samples, TrainingError> {
         let places = self.sample_places();
         let captions = self.captions(&places, &mut |_| ControlFlow::Continue(()))?;
@@ -64,14 +64,14 @@ impl<D: Backend> Trainer<'_, D> {
 
     /// From all over the split.
     fn sample_places(&self) -> Vec<usize> {
-        let photos = self.dev.references.len();
-        let count = SAMPLES.min(photos);
-        (0..count).map(|number| number * photos / count).collect()
+        let images = self.dev.references.len();
+        let count = SAMPLES.min(images);
+        (0..count).map(|number| number * images / count).collect()
     }
 
     fn told<'c>(&self, captions: impl Iterator<Item = (usize, &'c [String])>) -> Samples {
         let sample = |(place, words): (usize, &[String])| Sample {
-            photo: self.dev.keys[place].clone(),
+            image: self.dev.keys[place].clone(),
             caption: words.join(" "),
         };
         Samples {
@@ -80,7 +80,7 @@ impl<D: Backend> Trainer<'_, D> {
         }
     }
 
-    /// The words written for these photos of the dev split; fewer where `progress` breaks off.
+    /// The words written for these images of the dev split; fewer where `progress` breaks off.
     fn captions(
         &self,
         places: &[usize],
@@ -118,8 +118,8 @@ impl<D: Backend> Trainer<'_, D> {
         order.sort_by_key(|&at| self.dev.captions[at].words.len());
         let (mut sum, mut tokens) = (0.0, 0);
         for captions in order.chunks(BATCH) {
-            let (photos, batch) = self.dev.batch(captions);
-            let inputs = self.dev.inputs.read(&photos);
+            let (images, batch) = self.dev.batch(captions);
+            let inputs = self.dev.inputs.read(&images);
             let regions = self.model.regions(inputs).map_err(TrainingError::device)?;
             let loss = self
                 .model

@@ -10,7 +10,7 @@ pub enum TrainingEvent {
     Step(Step),
     /// The dev split was captioned and scored.
     Evaluation(Evaluation),
-    /// A few dev photos were captioned, always the same.
+    /// A few dev images were captioned, always the same.
     Samples(Samples),
     /// Long work between batches gets on.
     Progress(Progress),
@@ -68,7 +68,7 @@ pub struct Evaluation {
     pub training_loss: f64,
     /// Cross-entropy of the dev captions, in nats a token.
     pub loss: f64,
-    /// Scores of the captions written for the dev photos.
+    /// Scores of the captions written for the dev images.
     pub scores: Scores,
     /// Whether no earlier epoch was better.
     pub best: bool,
@@ -86,20 +86,20 @@ pub enum Occasion {
     Asked,
 }
 
-/// Captions of a few dev photos, always the same ones.
+/// Captions of a few dev images, always the same ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     /// Updates made so far.
     pub step: u64,
-    /// Photos and captions.
+    /// Images and captions.
     pub captions: Vec<Sample>,
 }
 
-/// A photo with the caption written for it.
+/// An image with the caption written for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// The photo's key in the data set.
-    pub photo: String,
+    /// The image's key in the data set.
+    pub image: String,
     /// The caption.
     pub caption: String,
 }
@@ -113,6 +113,6 @@ pub struct Progress {
     pub done: u64,
     /// How much there is to do.
     pub total: u64,
-    /// What is counted, such as `photos`.
+    /// What is counted, such as `images`.
     pub unit: String,
 }

@@ -3,8 +3,8 @@
 use super::settings::RunSettings;
 use crate::config::{self, Assignment, ConfigError};
 
-/// Settings under which two cores learn the built-in data set in about a minute, as `--set` takes them. Photos and
-/// words are few and clean: a small network without dropout or label smoothing, which reads all captions of a photo
+/// Settings under which two cores learn the built-in data set in about a minute, as `--set` takes them. Images and
+/// words are few and clean: a small network without dropout or label smoothing, which reads all captions of an image
 /// at once.
 pub const DEMO: [&str; 10] = [
     "encoder.kind=small_cnn",
@@ -12,7 +12,7 @@ pub const DEMO: [&str; 10] = [
     "decoder.embedding=64",
     "decoder.dropout=0",
     "training.epochs=10",
-    "training.batch_by=photo",
+    "training.batch_by=image",
     "training.batch_size=80",
     "training.learning_rate=1.5e-3",
     "training.schedule.warmup_steps=50",
@@ -50,14 +50,14 @@ impl Preset {
     pub fn about(self) -> &'static str {
         match self {
             Self::Seed => {
-                "photo and words meet after the LSTM, as published scripts have it; pooled features"
+                "image and words meet after the LSTM, as published scripts have it; pooled features"
             }
-            Self::ShowAndTell => "the LSTM reads the photo first (Vinyals et al. 2015); pooled features",
+            Self::ShowAndTell => "the LSTM reads the image first (Vinyals et al. 2015); pooled features",
             Self::ShowAttendTell => {
                 "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"
             }
             Self::Best => {
-                "show-attend-tell on photos seen in a mirror and through windows, the network's last layers trained further, \
+                "show-attend-tell on images seen in a mirror and through windows, the network's last layers trained further, \
                  then captions rewarded (Rennie et al. 2017); a grid of EfficientNet-Lite at an early layer, mirrored and \
                  through 6 windows too"
             }
@@ -81,7 +81,7 @@ impl Preset {
                 "decoder.hidden=384",
                 "decoder.dropout=0.5",
                 "training.epochs=10",
-                "training.batch_by=photo",
+                "training.batch_by=image",
                 "training.batch_size=80",
                 "training.longest_caption=22",
             ],
@@ -92,7 +92,7 @@ impl Preset {
                 "decoder.recurrent_dropout=0.2",
                 "encoder.fine_tune=features",
                 "training.epochs=10",
-                "training.batch_by=photo",
+                "training.batch_by=image",
                 "training.batch_size=80",
                 "training.longest_caption=22",
                 "training.mirrored=0.5",

@@ -26,7 +26,7 @@ pub struct DataRecord {
     pub directory: PathBuf,
     /// Its hash; a run can only be resumed on the same data.
     pub hash: String,
-    /// The file of weights that its features were made with, where it has some: captioning another photo
+    /// The file of weights that its features were made with, where it has some: captioning another image
     /// needs it again.
     pub weights: Option<PathBuf>,
 }

@@ -13,22 +13,22 @@ use rayon::prelude::*;
 /// al. 2017's released code, and Luo 2018's, section 4, do the same).
 pub(super) struct Reward {
     cider: CiderD<TokenId>,
-    /// Of every photo.
+    /// Of every image.
     references: Vec<Vec<Vec<TokenId>>>,
 }
 
-/// A caption that was drawn, and the photo it was drawn for.
+/// A caption that was drawn, and the image it was drawn for.
 #[derive(Clone, Copy)]
 pub(super) struct Drawn<'a> {
-    pub(super) photo: usize,
+    pub(super) image: usize,
     pub(super) sample: &'a Sample,
 }
 
 impl Reward {
     pub(super) fn new(split: &TrainingSplit) -> Self {
         let mut references = vec![Vec::new(); split.references.len()];
-        for EncodedCaption { photo, words } in &split.captions {
-            references[*photo].push(with_end(words));
+        for EncodedCaption { image, words } in &split.captions {
+            references[*image].push(with_end(words));
         }
         Self {
             cider: CiderD::from_references(references.iter().map(Vec::as_slice)),
@@ -39,7 +39,7 @@ impl Reward {
     /// Of every caption.
     pub(super) fn of(&self, drawn: &[Drawn<'_>], settings: &SelfCritical) -> Vec<f64> {
         let score = |drawn: &Drawn<'_>| {
-            let references = &self.references[drawn.photo];
+            let references = &self.references[drawn.image];
             let words = as_scored(drawn.sample);
             let cider = match settings.cider_d {
                 0.0 => 0.0,
@@ -72,19 +72,19 @@ fn with_end(words: &[TokenId]) -> Vec<TokenId> {
     [words, &[END]].concat()
 }
 
-/// By how much each reward lies above what the other captions of its photo got: groups of `count` neighbors.
+/// By how much each reward lies above what the other captions of its image got: groups of `count` neighbors.
 ///
 /// The mean of the others is a baseline that costs nothing and does not depend on the caption itself (Kool et al.
 /// 2019, "Buy 4 REINFORCE samples, get a baseline for free"; Luo 2020, "A better variant of self-critical sequence
 /// training"), where Rennie et al. 2017 write one more caption, the likeliest.
 pub(super) fn advantages(rewards: &[f64], count: usize) -> Vec<f32> {
-    let of_photo = |rewards: &[f64]| -> Vec<f32> {
+    let of_image = |rewards: &[f64]| -> Vec<f32> {
         let total: f64 = rewards.iter().sum();
         let others = (rewards.len() - 1).max(1) as f64;
         let advantage = |reward: &f64| (reward - (total - reward) / others) as f32;
         rewards.iter().map(advantage).collect()
     };
-    rewards.chunks(count).flat_map(of_photo).collect()
+    rewards.chunks(count).flat_map(of_image).collect()
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_advantages_of_a_photo_cancel_out(rewards in prop::collection::vec(0.0_f64..10.0, 5..=5)) {
+        fn the_advantages_of_an_image_cancel_out(rewards in prop::collection::vec(0.0_f64..10.0, 5..=5)) {
             let sum: f32 = advantages(&rewards, 5).iter().sum();
             prop_assert!(sum.abs() < 1e-4);
         }

@@ -21,11 +21,11 @@ pub(super) struct Lesson {
 }
 
 impl<D: Backend> Trainer<'_, D> {
-    /// Captions drawn for the photos of some captions, to be made likelier or less likely.
+    /// Captions drawn for the images of some captions, to be made likelier or less likely.
     pub(super) fn drawn_lesson(&self, reward: &Reward, captions: &[usize]) -> Result<Lesson, TrainingError> {
         let settings = &self.settings.training.self_critical;
-        let photos = self.train.photos_of(captions);
-        let inputs = self.photo_inputs(&photos);
+        let images = self.train.images_of(captions);
+        let inputs = self.image_inputs(&images);
         let draw = Draw {
             count: settings.samples,
             longest: self.settings.search.maximum_length,
@@ -34,16 +34,16 @@ impl<D: Backend> Trainer<'_, D> {
         };
         let drawn = self.draw(inputs.clone(), draw).map_err(TrainingError::device)?;
         let rows: Vec<usize> = (0..drawn.len()).map(|caption| caption / draw.count).collect();
-        let of_photos = drawn.iter().zip(&rows).map(|(sample, &row)| Drawn {
-            photo: photos[row],
+        let of_images = drawn.iter().zip(&rows).map(|(sample, &row)| Drawn {
+            image: images[row],
             sample,
         });
-        let to_score: Vec<Drawn<'_>> = of_photos.collect();
+        let to_score: Vec<Drawn<'_>> = of_images.collect();
         let rewards = reward.of(&to_score, settings);
         let weights = advantages(&rewards, draw.count);
         let captions = drawn.iter().zip(&rows).zip(weights);
-        let batch = CaptionBatch::weighted(captions.map(|((sample, &photo), weight)| WeightedCaption {
-            photo,
+        let batch = CaptionBatch::weighted(captions.map(|((sample, &image), weight)| WeightedCaption {
+            image,
             words: &sample.words,
             weight,
             // A marker that was not drawn must not be made less likely: captions would grow without end.
@@ -67,11 +67,11 @@ impl<D: Backend> Trainer<'_, D> {
 }
 
 impl TrainingSplit {
-    /// The photos of some captions, each once, in order.
-    pub(super) fn photos_of(&self, captions: &[usize]) -> Vec<usize> {
-        let mut photos: Vec<usize> = captions.iter().map(|&at| self.captions[at].photo).collect();
-        photos.sort_unstable();
-        photos.dedup();
-        photos
+    /// The images of some captions, each once, in order.
+    pub(super) fn images_of(&self, captions: &[usize]) -> Vec<usize> {
+        let mut images: Vec<usize> = captions.iter().map(|&at| self.captions[at].image).collect();
+        images.sort_unstable();
+        images.dedup();
+        images
     }
 }

@@ -96,11 +96,11 @@ pub struct TrainingSettings {
     /// What is scored and kept is a moving average of the weights, of which each update leaves this share; zero: the
     /// weights themselves.
     pub average: f32,
-    /// Share of the photos that are seen in a mirror; the data set must have been prepared with `--mirrored`.
+    /// Share of the images that are seen in a mirror; the data set must have been prepared with `--mirrored`.
     pub mirrored: f32,
-    /// How many windows photos are seen through, parts of them; the data set must have been prepared with `--windows`.
+    /// How many windows images are seen through, parts of them; the data set must have been prepared with `--windows`.
     pub windows: u32,
-    /// Share of the photos that are seen through one of the windows, where there are some.
+    /// Share of the images that are seen through one of the windows, where there are some.
     pub windowed: f32,
     /// A second phase, in which captions are drawn and rewarded.
     pub self_critical: SelfCritical,
@@ -141,13 +141,13 @@ impl Default for TrainingSettings {
 }
 
 /// Self-critical sequence training (Rennie et al. 2017): after the epochs that read captions, from the best of them on,
-/// the model writes captions of its own, and those that score above the others of their photo are made likelier.
+/// the model writes captions of its own, and those that score above the others of their image are made likelier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelfCritical {
-    /// How many times captions are drawn for every photo, at most; zero: there is no such phase.
+    /// How many times captions are drawn for every image, at most; zero: there is no such phase.
     pub epochs: usize,
-    /// Captions drawn for a photo at a time.
+    /// Captions drawn for an image at a time.
     pub samples: usize,
     /// The highest learning rate.
     pub learning_rate: f32,
@@ -180,11 +180,11 @@ impl Default for SelfCritical {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchBy {
-    /// Captions of similar length, of photos as they come.
+    /// Captions of similar length, of images as they come.
     #[default]
     Caption,
-    /// Photos with all their captions: an encoder that is trained along then sees each photo once an epoch.
-    Photo,
+    /// Images with all their captions: an encoder that is trained along then sees each image once an epoch.
+    Image,
 }
 
 /// A figure of the dev split that tells checkpoints apart.

@@ -32,7 +32,7 @@ pub enum Order {
     Checkpoint,
     /// Caption and score the dev split now.
     Evaluate,
-    /// Caption a few dev photos now.
+    /// Caption a few dev images now.
     Sample,
     /// Go on with other settings.
     Change(Changes),

@@ -1,8 +1,8 @@
 //! Tests of training on data made up for the purpose: that it learns, repeats itself, and goes on where it stopped.
 
 use super::*;
-use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, Model, ModelSpec, PhotoInputs};
-use crate::dataset::{Caption, Photo, Split};
+use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
+use crate::dataset::{Caption, Image, Split};
 use crate::decoder::{DecoderKind, DecoderSettings};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
@@ -16,7 +16,7 @@ use std::path::Path;
 
 const CHANNELS: usize = 6;
 
-/// Photos with random features and captions that name them.
+/// Images with random features and captions that name them.
 struct World {
     vocabulary: Vocabulary,
     train: TrainingSplit,
@@ -24,17 +24,17 @@ struct World {
 }
 
 impl World {
-    fn new(photos: usize) -> Self {
+    fn new(images: usize) -> Self {
         let things = ["dog", "cat", "bird", "fish", "horse", "sheep", "cow", "frog"];
         let doings = ["runs", "sleeps", "eats"];
-        let photo = |at: usize| {
+        let image = |at: usize| {
             let (thing, doing) = (things[at % 8], doings[at / 8 % 3]);
             let tokens = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
             let captions = [
                 format!("a {thing} {doing}"),
                 format!("there a {thing} {doing} here now"),
             ];
-            Photo {
+            Image {
                 key: format!("{at}"),
                 path: "unused".into(),
                 split: Split::Train,
@@ -46,21 +46,21 @@ impl World {
                     .into(),
             }
         };
-        let photos: Vec<Photo> = (0..photos).map(photo).collect();
-        let photos: Vec<&Photo> = photos.iter().collect();
-        let tokens = photos
+        let images: Vec<Image> = (0..images).map(image).collect();
+        let images: Vec<&Image> = images.iter().collect();
+        let tokens = images
             .iter()
-            .flat_map(|photo| &photo.captions)
+            .flat_map(|image| &image.captions)
             .map(|caption| caption.tokens.as_slice());
         let vocabulary = Vocabulary::build(tokens, 1);
         let mut rng = random_stream(1, "features", 0);
-        let values: Vec<f32> = (0..photos.len() * CHANNELS)
+        let values: Vec<f32> = (0..images.len() * CHANNELS)
             .map(|_| rng.random::<f32>() * 2.0 - 1.0)
             .collect();
         let split = || {
             TrainingSplit::new(
-                PhotoInputs::in_memory(values.clone(), CHANNELS),
-                &photos,
+                ImageInputs::in_memory(values.clone(), CHANNELS),
+                &images,
                 &vocabulary,
                 30,
             )

@@ -179,7 +179,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         &self.settings
     }
 
-    /// In how many training photos each n-gram is written of.
+    /// In how many training images each n-gram is written of.
     pub(super) fn ngrams(&self) -> Arc<NGramTable> {
         Arc::clone(self.ngrams.get_or_init(|| Arc::new(self.train.ngrams())))
     }
@@ -268,7 +268,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         let training = &self.settings.training;
         let by = match reward {
             None => training.batch_by,
-            Some(_) => BatchBy::Photo,
+            Some(_) => BatchBy::Image,
         };
         let (size, seed) = (training.batch_size, self.settings.seed);
         let batches = plan(examples, size, by, seed, self.position.epoch);

@@ -76,18 +76,18 @@ impl<D: Backend> Trainer<'_, D> {
 
     /// Captions of the data set, to be read.
     fn read_lesson(&self, captions: &[usize]) -> Lesson {
-        let (photos, batch) = self.train.batch(captions);
+        let (images, batch) = self.train.batch(captions);
         Lesson {
-            inputs: self.photo_inputs(&photos),
+            inputs: self.image_inputs(&images),
             batch,
             reward: None,
         }
     }
 
-    /// The encoder's inputs of some training photos, for this step.
-    pub(super) fn photo_inputs(&self, photos: &[usize]) -> Vec<f32> {
-        let mut stream = random_stream(self.settings.seed, "mirrored photos", self.position.step);
-        self.train.inputs_of(photos, &self.settings.training, &mut stream)
+    /// The encoder's inputs of some training images, for this step.
+    pub(super) fn image_inputs(&self, images: &[usize]) -> Vec<f32> {
+        let mut stream = random_stream(self.settings.seed, "mirrored images", self.position.step);
+        self.train.inputs_of(images, &self.settings.training, &mut stream)
     }
 
     fn regularization<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularization<'r> {
@@ -128,14 +128,14 @@ impl<D: Backend> Trainer<'_, D> {
 }
 
 impl TrainingSplit {
-    /// The photos of some captions, each once, and the captions that refer to them.
+    /// The images of some captions, each once, and the captions that refer to them.
     pub(super) fn batch(&self, captions: &[usize]) -> (Vec<usize>, CaptionBatch) {
-        let photos = self.photos_of(captions);
+        let images = self.images_of(captions);
         let batch = CaptionBatch::new(captions.iter().map(|&at| {
             let caption = &self.captions[at];
-            let row = photos.partition_point(|&photo| photo < caption.photo);
+            let row = images.partition_point(|&image| image < caption.image);
             (row, caption.words.as_slice())
         }));
-        (photos, batch)
+        (images, batch)
     }
 }

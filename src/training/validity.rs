@@ -13,7 +13,7 @@ pub struct OutOfRange {
 }
 
 const AT_LEAST_ONE: &str = "1 or more";
-/// More units, dimensions or photos than any machine of today has room for at once.
+/// More units, dimensions or images than any machine of today has room for at once.
 const MOST: usize = 65_536;
 const UP_TO_MOST: &str = "1 to 65536";
 const SHARE: &str = "0 or more, and less than 1";
@@ -99,7 +99,7 @@ impl RunSettings {
             return Err(OutOfRange {
                 key: "training.self_critical.samples",
                 value: self_critical.samples.to_string(),
-                expected: "2 to 65536: a caption is compared with the others of its photo",
+                expected: "2 to 65536: a caption is compared with the others of its image",
             });
         }
         within(

@@ -28,7 +28,7 @@ pub enum Tab {
     Train,
     /// Scores.
     Evaluate,
-    /// Photos and captions.
+    /// Images and captions.
     Gallery,
     /// All runs.
     Runs,
@@ -142,7 +142,7 @@ pub struct App {
     pub train: TrainPage,
     /// The page of scores.
     pub evaluate: EvaluatePage,
-    /// The page of photos and captions.
+    /// The page of images and captions.
     pub gallery: GalleryPage,
     /// What lies over the page, the topmost last.
     pub popups: Vec<Popup>,
@@ -152,7 +152,7 @@ pub struct App {
     pub notice: Option<Result<String, String>>,
     /// Which keys do what.
     pub keymap: Keymap,
-    /// Photos that are ready to be drawn.
+    /// Images that are ready to be drawn.
     pub pictures: Pictures,
     /// What the machine is busy with.
     pub machine: MachineLoad,
@@ -198,7 +198,7 @@ impl App {
                 self.data.recognized = Some((place, told));
             }
             Message::Recognized { .. } => {}
-            Message::Photos { run, files } => self.train.files = Some((run, files)),
+            Message::Images { run, files } => self.train.files = Some((run, files)),
             Message::Album { request, album } => self.gallery.loaded(&request, album),
             Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
             Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
@@ -219,7 +219,7 @@ impl App {
             Tab::Data => effects.extend(self.data.ask()),
             Tab::Evaluate => effects.extend(self.evaluate.ask()),
             Tab::Gallery => effects.extend(self.ask_for_album()),
-            Tab::Train => effects.extend(self.ask_for_photos()),
+            Tab::Train => effects.extend(self.ask_for_images()),
             Tab::Runs => {}
         }
         let shown = view::pictures(self);
@@ -319,7 +319,7 @@ impl App {
             Popup::Text { title, lines, scroll } => {
                 self.scroll(key, scroll, |scroll| Popup::Text { title, lines, scroll })
             }
-            Popup::Photo { .. } => Vec::new(),
+            Popup::Image { .. } => Vec::new(),
         }
     }
 
@@ -429,10 +429,10 @@ impl App {
                 return vec![effect];
             }
             Submission::Search(search) => return self.try_search(search),
-            Submission::Photo(path) => return self.open_photo(path),
+            Submission::Image(path) => return self.open_image(path),
             Submission::Filter(words) => self.gallery.filter(&words),
-            Submission::Jump(photo) => {
-                if let Err(why) = self.gallery.jump(&photo) {
+            Submission::Jump(image) => {
+                if let Err(why) = self.gallery.jump(&image) {
                     return self.refuse(why);
                 }
             }

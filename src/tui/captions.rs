@@ -1,15 +1,15 @@
-//! The thread that captions the photo under the cursor, and tells where the decoder looked: the one thing that the workbench computes itself.
+//! The thread that captions the image under the cursor, and tells where the decoder looked: the one thing that the workbench computes itself.
 
 use super::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message, Writers};
 use crate::captioning::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::evaluation::EnsembleMember;
 use crate::runs::{CheckpointOf, Root, TrainedEnsemble};
-use crate::vision::photo;
+use crate::vision::image_io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
 
-/// Captions photos, and tells where the decoder looked, as it is asked to; of either, what was asked for last counts.
+/// Captions images, and tells where the decoder looked, as it is asked to; of either, what was asked for last counts.
 pub(super) fn write(root: &Root, asked: &Receiver<CaptionerRequest>, tell: &Sender<Message>) {
     let mut kept: Option<Kept> = None;
     while let Ok(first) = asked.recv() {
@@ -72,7 +72,7 @@ fn caption(
     kept: &mut Option<Kept>,
     request: &CaptionRequest,
 ) -> Result<Vec<WrittenCaption>, String> {
-    let image = photo::decode(&request.photo).map_err(told)?;
+    let image = image_io::decode(&request.image).map_err(told)?;
     let kept = writers(root, kept, &request.by)?;
     let search = kept.search(&request.search)?;
     let pixels = kept.captioner.lenses().look(&image);
@@ -81,7 +81,7 @@ fn caption(
 }
 
 fn attend(root: &Root, kept: &mut Option<Kept>, request: &AttentionRequest) -> Result<Attention, String> {
-    let image = photo::decode(&request.photo).map_err(told)?;
+    let image = image_io::decode(&request.image).map_err(told)?;
     let captioner = &writers(root, kept, &request.by)?.captioner;
     let attention = captioner.attention(&captioner.lenses().look(&image), &request.caption);
     attention.map_err(told)

@@ -8,7 +8,7 @@ use super::message::{
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::PictureKey;
 use super::popup::HERE;
-use crate::dataset::{DataSet, Photo, Report as DataReport, Source};
+use crate::dataset::{DataSet, Image, Report as DataReport, Source};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
 use crate::runs::job::{Command, ask};
@@ -28,7 +28,7 @@ use tracing::{info, warn};
 
 /// How long a job may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Photos of a data set that are shown.
+/// Images of a data set that are shown.
 const SAMPLES: usize = 60;
 /// Of what a process has printed, how much is shown; in bytes.
 const LOG_SHOWN: u64 = 256 * 1024;
@@ -81,8 +81,8 @@ impl Hands {
                 album: album(root, &request).map(Arc::new),
                 request,
             }),
-            Effect::FindPhotos(run) => self.tell(move |root| Message::Photos {
-                files: photos_of(root, &run).unwrap_or_default(),
+            Effect::FindImages(run) => self.tell(move |root| Message::Images {
+                files: images_of(root, &run).unwrap_or_default(),
                 run,
             }),
             Effect::Compare(of) => self.tell(move |root| Message::Comparison {
@@ -177,8 +177,8 @@ fn data_set(root: &Root, name: &str) -> Result<DataSetDetail, String> {
     let directory = root.find_dataset(name).map_err(told)?;
     let data_set = DataSet::load(&directory).map_err(told)?;
     let report = DataReport::load(&directory).map_err(told)?;
-    let step = data_set.photos.len().div_ceil(SAMPLES).max(1);
-    let samples: Vec<Photo> = data_set.photos.into_iter().step_by(step).collect();
+    let step = data_set.images.len().div_ceil(SAMPLES).max(1);
+    let samples: Vec<Image> = data_set.images.into_iter().step_by(step).collect();
     Ok(DataSetDetail {
         manifest: data_set.manifest,
         hash: data_set.hash,
@@ -238,25 +238,25 @@ fn recognize(place: &str) -> Told {
 
 fn album(root: &Root, request: &AlbumRequest) -> Result<Album, String> {
     let report = read_report(root, &request.of)?.report;
-    let files = photos_of(root, &request.of.run).unwrap_or_default();
+    let files = images_of(root, &request.of.run).unwrap_or_default();
     let file = |key: &String| files.get(key).cloned();
     Ok(Album {
         files: report
             .captions
             .iter()
-            .map(|captioned| file(&captioned.photo))
+            .map(|captioned| file(&captioned.image))
             .collect(),
         report,
     })
 }
 
-/// The files of the photos that a run learned from.
-fn photos_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
+/// The files of the images that a run learned from.
+fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(told)?;
     let record = RunRecord::load(&run.config()).map_err(told)?;
     let directory = data_set_of(&record, root).map_err(told)?;
     let data_set = DataSet::load(&directory).map_err(told)?;
-    let files = data_set.photos.into_iter().map(|photo| (photo.key, photo.path));
+    let files = data_set.images.into_iter().map(|image| (image.key, image.path));
     Ok(files.collect())
 }
 

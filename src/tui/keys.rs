@@ -16,7 +16,7 @@ pub enum Context {
     Train,
     /// In the tab of scores.
     Evaluate,
-    /// In the tab of photos and captions.
+    /// In the tab of images and captions.
     Gallery,
     /// In the tab of all runs.
     Runs,
@@ -253,7 +253,7 @@ pub enum Action {
     Jump,
     Alternatives,
     OtherSearch,
-    OpenPhoto,
+    OpenImage,
     Attention,
     Mark,
     Compare,
@@ -267,14 +267,14 @@ bindings![
     Everywhere [Char('1')] ShowData "data" "The tab of data sets" InHelp;
     Everywhere [Char('2')] ShowTrain "train" "The tab of the run that is looked at" InHelp;
     Everywhere [Char('3')] ShowEvaluate "evaluate" "The tab of scores" InHelp;
-    Everywhere [Char('4')] ShowGallery "gallery" "The tab of photos and their captions" InHelp;
+    Everywhere [Char('4')] ShowGallery "gallery" "The tab of images and their captions" InHelp;
     Everywhere [Char('5')] ShowRuns "runs" "The tab of all runs" InHelp;
     Everywhere [Code(KeyCode::Tab)] NextTab "tab" "The next tab" InHelp;
     Everywhere [Code(KeyCode::BackTab)] PreviousTab "back" "The tab before" InHelp;
     Everywhere [Char('k'), Code(KeyCode::Up)] Up "up" "One line up; the run before, while training" InHelp;
     Everywhere [Char('j'), Code(KeyCode::Down)] Down "down" "One line down; the next run, while training" InHelp;
-    Everywhere [Char('h'), Code(KeyCode::Left)] Left "left" "To the left: earlier steps, the photo or view before" InHelp;
-    Everywhere [Char('l'), Code(KeyCode::Right)] Right "right" "To the right: later steps, the next photo or view" InHelp;
+    Everywhere [Char('h'), Code(KeyCode::Left)] Left "left" "To the left: earlier steps, the image or view before" InHelp;
+    Everywhere [Char('l'), Code(KeyCode::Right)] Right "right" "To the right: later steps, the next image or view" InHelp;
     Everywhere [Ctrl('u'), Code(KeyCode::PageUp)] PageUp "page up" "A page up" InHelp;
     Everywhere [Ctrl('d'), Code(KeyCode::PageDown)] PageDown "page down" "A page down" InHelp;
     Everywhere [Char('g'), Code(KeyCode::Home)] First "first" "To the first" InHelp;
@@ -294,7 +294,7 @@ bindings![
     Train [Char('p'), Char(' ')] PauseOrResume "pause" "Pause the training, or let it go on" InFooter;
     Train [Char('w')] Checkpoint "save" "Save a checkpoint now" InFooter;
     Train [Char('e')] EvaluateNow "evaluate" "Caption and score the dev split now" InFooter;
-    Train [Char('s')] Sample "sample" "Caption a few dev photos now" InHelp;
+    Train [Char('s')] Sample "sample" "Caption a few dev images now" InHelp;
     Train [Char('r')] LearningRate "rate" "Change the learning rate" InFooter;
     Train [Char('x')] Stop "stop" "Save and end the training; asks first" InFooter;
     Train [Char('u')] TakeUp "resume" "Take up a training that was stopped or died" InHelp;
@@ -310,16 +310,16 @@ bindings![
     Train [Char('0')] WholeRange "all" "The whole range" InHelp;
     Evaluate [Char('n')] NewEvaluation "new" "Score a checkpoint: a form" InFooter;
     Evaluate [Char('b')] Baseline "baseline" "Compare with the selected one from now on" InFooter;
-    Evaluate [Char('s')] NextScore "score" "Judge photos by another score" InFooter;
-    Evaluate [Char('o')] NextOrder "order" "The best photos, the worst, or the most changed" InFooter;
+    Evaluate [Char('s')] NextScore "score" "Judge images by another score" InFooter;
+    Evaluate [Char('o')] NextOrder "order" "The best images, the worst, or the most changed" InFooter;
     Evaluate [Char('E')] Export "export" "Write the table: CSV, JSON, Markdown or LaTeX" InFooter;
     Evaluate [Char('x')] Stop "stop" "Stop the evaluation; asks first" InHelp;
     Gallery [Char('/')] Search "search" "Search in the captions" InFooter;
     Gallery [Char('s')] Sort "sort" "Sort: as they come, the best first, the worst first" InFooter;
-    Gallery [Char('#')] Jump "jump" "Jump to a photo by its number or name" InHelp;
+    Gallery [Char('#')] Jump "jump" "Jump to an image by its number or name" InHelp;
     Gallery [Char('a')] Alternatives "beam" "What else the beam held, with log-probabilities" InFooter;
     Gallery [Char('t')] OtherSearch "try" "Caption it with other search settings: a form" InFooter;
-    Gallery [Char('o')] OpenPhoto "photo" "Caption any photo on disk" InFooter;
+    Gallery [Char('o')] OpenImage "image" "Caption any image on disk" InFooter;
     Gallery [Char('w')] Attention "where" "Where the decoder looked, if it attends; left and right go from word to word" InFooter;
     Gallery [Char('c')] CompareWith "beside" "Show another checkpoint's caption beside this one's" InHelp;
     Gallery [Char('e')] ChooseEvaluation "which" "Look at another evaluation" InHelp;

@@ -4,7 +4,7 @@
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
 use crate::captioning::{Attention, SearchSettings, WrittenCaption};
-use crate::dataset::{Manifest, Photo, Report as DataReport};
+use crate::dataset::{Image, Manifest, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::runs::Record;
 use crate::runs::job::{Command, State, Summary};
@@ -68,14 +68,14 @@ pub enum Message {
         /// In words.
         told: Result<String, String>,
     },
-    /// Where the photos lie that a run learned from.
-    Photos {
+    /// Where the images lie that a run learned from.
+    Images {
         /// The run.
         run: String,
         /// By their keys.
         files: HashMap<String, PathBuf>,
     },
-    /// The photos and captions of an evaluation.
+    /// The images and captions of an evaluation.
     Album {
         /// Which was asked for.
         request: AlbumRequest,
@@ -89,7 +89,7 @@ pub enum Message {
         /// How they compare, and their reports.
         outcome: Result<Arc<SideBySide>, String>,
     },
-    /// A photo was captioned.
+    /// An image was captioned.
     Captioned {
         /// What was asked for.
         request: CaptionRequest,
@@ -103,7 +103,7 @@ pub enum Message {
         /// Where, or why there is nothing to see.
         attention: Result<Attention, String>,
     },
-    /// A photo is ready to be drawn.
+    /// An image is ready to be drawn.
     Picture {
         /// Which, and how large.
         key: PictureKey,
@@ -157,8 +157,8 @@ pub struct DataSetDetail {
     pub hash: String,
     /// What was found when it was prepared.
     pub report: DataReport,
-    /// A few of its photos, from all over it.
-    pub samples: Vec<Photo>,
+    /// A few of its images, from all over it.
+    pub samples: Vec<Image>,
 }
 
 /// An evaluation, by its run and its own name.
@@ -252,8 +252,8 @@ impl fmt::Display for Writers {
 pub struct AttentionRequest {
     /// Who looked.
     pub by: Writers,
-    /// At this photo.
-    pub photo: PathBuf,
+    /// At this image.
+    pub image: PathBuf,
     /// For the words of this caption.
     pub caption: String,
 }
@@ -272,8 +272,8 @@ pub enum CaptionerRequest {
 pub struct CaptionRequest {
     /// By these.
     pub by: Writers,
-    /// Of this photo.
-    pub photo: PathBuf,
+    /// Of this image.
+    pub image: PathBuf,
     /// Found in this way.
     pub search: SearchSettings,
 }
@@ -314,12 +314,12 @@ pub enum Effect {
     LoadLog(String),
     /// Read what is in a directory.
     List(PathBuf),
-    /// Look what the captioned photos at a place are.
+    /// Look what the captioned images at a place are.
     Recognize(String),
-    /// Read the photos and captions of an evaluation.
+    /// Read the images and captions of an evaluation.
     LoadAlbum(AlbumRequest),
-    /// Find the photos that a run learned from.
-    FindPhotos(String),
+    /// Find the images that a run learned from.
+    FindImages(String),
     /// Compare evaluations with the first of them.
     Compare(Vec<EvaluationKey>),
     /// Write the table of the last comparison into a file.
@@ -329,11 +329,11 @@ pub enum Effect {
         /// What is compared.
         compared: Arc<SideBySide>,
     },
-    /// Caption a photo.
+    /// Caption an image.
     Caption(CaptionRequest),
     /// Find out where the decoder looked for each word of a caption.
     Attend(AttentionRequest),
-    /// Make these photos ready to be drawn, and forget what was asked for before.
+    /// Make these images ready to be drawn, and forget what was asked for before.
     Draw(Vec<PictureKey>),
     /// Give the terminal back to the shell until it comes back here.
     Suspend,

@@ -5,7 +5,7 @@
 //! ```text
 //! keys, mouse, size  --+                        +--> draw
 //! what lies on disk  --+--> Message -> App -----+
-//! outcomes           --+                        +--> Effect -> control files, commands, photos, captions
+//! outcomes           --+                        +--> Effect -> control files, commands, images, captions
 //! ```
 
 pub mod app;
@@ -60,7 +60,7 @@ pub struct Opening {
     pub theme: Theme,
     /// Which keys do what.
     pub keymap: Keymap,
-    /// How photos are drawn.
+    /// How images are drawn.
     pub pictures: PictureProtocol,
 }
 

@@ -1,8 +1,8 @@
-//! The thread that makes photos ready to be drawn.
+//! The thread that makes images ready to be drawn.
 
 use super::message::Message;
 use super::pictures::{Drawn, Picture, PictureKey};
-use crate::vision::photo;
+use crate::vision::image_io;
 use image::DynamicImage;
 use image::imageops::FilterType;
 use ratatui_image::Resize;
@@ -10,7 +10,7 @@ use ratatui_image::picker::Picker;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
-/// Makes photos ready as they are asked for; what was asked for last counts, and what it replaces is forgotten.
+/// Makes images ready as they are asked for; what was asked for last counts, and what it replaces is forgotten.
 pub(super) fn paint(picker: &Picker, asked: &Receiver<Vec<PictureKey>>, tell: &Sender<Message>) {
     let Ok(mut keys) = asked.recv() else { return };
     loop {
@@ -33,12 +33,12 @@ pub(super) fn paint(picker: &Picker, asked: &Receiver<Vec<PictureKey>>, tell: &S
 }
 
 fn ready(picker: &Picker, key: &PictureKey) -> Picture {
-    let mut photo = photo::decode(&key.path).map_err(|error| error.fault.to_string())?;
+    let mut image = image_io::decode(&key.path).map_err(|error| error.fault.to_string())?;
     if let Some(overlay) = &key.overlay {
-        overlay.lay_over(&mut photo);
+        overlay.lay_over(&mut image);
     }
-    let photo = DynamicImage::ImageRgb8(photo);
-    let protocol = picker.new_protocol(photo, key.room, Resize::Scale(Some(FilterType::Triangle)));
+    let image = DynamicImage::ImageRgb8(image);
+    let protocol = picker.new_protocol(image, key.room, Resize::Scale(Some(FilterType::Triangle)));
     match protocol {
         Ok(protocol) => Ok(Drawn(Arc::new(protocol))),
         Err(error) => Err(error.to_string()),

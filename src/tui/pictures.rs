@@ -1,4 +1,4 @@
-//! Photos that are ready to be drawn, and those to ask for.
+//! Images that are ready to be drawn, and those to ask for.
 
 use super::message::Effect;
 use crate::vision::overlay::Overlay;
@@ -9,10 +9,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Photos that are kept ready.
+/// Images that are kept ready.
 const KEPT: usize = 32;
 
-/// A photo, the room there is for it, and what is laid over it.
+/// An image, the room there is for it, and what is laid over it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PictureKey {
     /// Its file.
@@ -24,7 +24,7 @@ pub struct PictureKey {
 }
 
 impl PictureKey {
-    /// The same photo under an overlay.
+    /// The same image under an overlay.
     pub fn under(&self, overlay: Overlay) -> Self {
         Self {
             overlay: Some(overlay),
@@ -33,7 +33,7 @@ impl PictureKey {
     }
 }
 
-/// A photo as a terminal takes it.
+/// An image as a terminal takes it.
 #[derive(Clone)]
 pub struct Drawn(pub Arc<Protocol>);
 
@@ -43,10 +43,10 @@ impl fmt::Debug for Drawn {
     }
 }
 
-/// What became of a photo.
+/// What became of an image.
 pub type Picture = Result<Drawn, String>;
 
-/// Photos that are ready to be drawn.
+/// Images that are ready to be drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Pictures {
     /// The latest last.
@@ -55,7 +55,7 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// The photo in that room, or why it cannot be drawn; nothing while it is made ready.
+    /// The image in that room, or why it cannot be drawn; nothing while it is made ready.
     pub fn get(&self, key: &PictureKey) -> Option<&Picture> {
         let found = self.known.iter().find(|(known, _)| known == key);
         found.map(|(_, picture)| picture)

@@ -49,8 +49,8 @@ pub enum Popup {
         /// The first line that is shown.
         scroll: usize,
     },
-    /// A photo to look at.
-    Photo {
+    /// An image to look at.
+    Image {
         /// What it is.
         title: String,
         /// Its file.

@@ -124,7 +124,7 @@ pub struct RunView {
     pub settings: Value,
     /// What it computes on.
     pub device: Option<String>,
-    /// The last captions of a few dev photos, and those before them.
+    /// The last captions of a few dev images, and those before them.
     pub samples: Vec<Samples>,
     /// The last thing worth knowing.
     pub news: Option<String>,

@@ -160,7 +160,7 @@ fn ask() -> Picker {
     picker
 }
 
-/// How photos are drawn.
+/// How images are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PictureProtocol {
     /// As the terminal answers that it can; with half-blocks where it does not answer.

@@ -73,7 +73,7 @@ fn records() -> Vec<Record> {
             events.push(Event::Samples(Samples {
                 step,
                 captions: vec![Sample {
-                    photo: "scene_00009\u{1b}[2J".into(),
+                    image: "scene_00009\u{1b}[2J".into(),
                     caption: match step {
                         100 => "a tree".into(),
                         _ => "three green trees on the sand".into(),
@@ -128,7 +128,7 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
 fn done(effects: &[Effect]) -> Vec<String> {
     let steering = effects
         .iter()
-        .filter(|effect| !matches!(effect, Effect::FindPhotos(_)));
+        .filter(|effect| !matches!(effect, Effect::FindImages(_)));
     steering.map(|effect| format!("{effect:?}")).collect()
 }
 

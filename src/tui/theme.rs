@@ -29,7 +29,7 @@ pub struct Theme {
     pub cursor: Color,
     /// What curves are made of.
     pub marker: Marker,
-    /// What photos are made of, where no protocol for pictures is spoken.
+    /// What images are made of, where no protocol for pictures is spoken.
     pub pixels: Pixels,
     /// Before the name of a curve.
     pub bullet: &'static str,
@@ -43,7 +43,7 @@ pub struct Theme {
     pub bar: (&'static str, &'static str),
 }
 
-/// What photos are made of.
+/// What images are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
     /// Half-blocks in sixteen million colors.
@@ -155,7 +155,7 @@ impl Theme {
         }
     }
 
-    /// With photos in all colors, where photos are drawn in colors at all.
+    /// With images in all colors, where images are drawn in colors at all.
     pub fn with_true_color(mut self) -> Self {
         if self.pixels == Pixels::Palette {
             self.pixels = Pixels::TrueColor;

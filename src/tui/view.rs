@@ -76,11 +76,11 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     }
 }
 
-/// The photos that are shown, each with the room it has.
+/// The images that are shown, each with the room it has.
 pub(super) fn pictures(app: &App) -> Vec<PictureKey> {
-    match (popup::photo(app), parts(app.size)) {
+    match (popup::image(app), parts(app.size)) {
         (Some((path, room)), _) => picture::key(Some(path), room).into_iter().collect(),
-        (None, Some(parts)) => tabs::photos(app, parts.page),
+        (None, Some(parts)) => tabs::images(app, parts.page),
         (None, None) => Vec::new(),
     }
 }

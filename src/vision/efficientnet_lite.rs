@@ -15,7 +15,7 @@ use crate::nn::Activation;
 /// How a variant differs from Lite0.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variant {
-    /// Height and width of its photos, in pixels.
+    /// Height and width of its images, in pixels.
     size: u32,
     /// Channels, in tenths of Lite0's.
     width: usize,

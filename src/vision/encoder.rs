@@ -1,4 +1,4 @@
-//! From photos to features in one step: a backbone with its weights, its preprocessing and a form.
+//! From images to features in one step: a backbone with its weights, its preprocessing and a form.
 
 use super::backbone::{Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName};
 use super::preprocess::{Extent, Fit, Preprocessing};
@@ -9,9 +9,9 @@ use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
 use std::path::PathBuf;
 
-/// What makes a decoder's input of a photo, where the network is not trained further.
+/// What makes a decoder's input of an image, where the network is not trained further.
 #[derive(Clone, Debug)]
-pub struct PhotoEncoder<D: Backend> {
+pub struct ImageEncoder<D: Backend> {
     backbone: Backbone<D>,
     preprocessing: Preprocessing,
     form: FeatureForm,
@@ -20,7 +20,7 @@ pub struct PhotoEncoder<D: Backend> {
     device: D,
 }
 
-/// Why photos cannot be encoded as features were.
+/// Why images cannot be encoded as features were.
 #[derive(Debug, thiserror::Error)]
 pub enum EncoderError {
     /// The file of weights is another than that of the features.
@@ -53,14 +53,14 @@ pub enum EncoderError {
     },
     /// Layers are to be trained that are given a map, and the features are no map.
     #[error(
-        "the features of {backbone} at {layer} are a vector for each photo, and the layers behind it take a map of {input}: prepare them with --form grid"
+        "the features of {backbone} at {layer} are a vector for each image, and the layers behind it take a map of {input}: prepare them with --form grid"
     )]
     NoMap {
         /// The network.
         backbone: BackboneKind,
         /// The layer whose output is stored.
         layer: String,
-        /// What it gives for a photo.
+        /// What it gives for an image.
         input: MapShape,
     },
     /// The features are of a network that is not known.
@@ -71,7 +71,7 @@ pub enum EncoderError {
     Backbone(#[from] BackboneError),
 }
 
-impl<D: Backend> PhotoEncoder<D> {
+impl<D: Backend> ImageEncoder<D> {
     /// Reads a network's weights up to `layer`, or up to its usual layer.
     ///
     /// # Errors
@@ -95,14 +95,14 @@ impl<D: Backend> PhotoEncoder<D> {
         })
     }
 
-    /// The same, of photos that are seen in this way.
+    /// The same, of images that are seen in this way.
     pub fn seeing(&self, view: View) -> Self {
         let mut other = self.clone();
         other.preprocessing.view = view;
         other
     }
 
-    /// The same, shown so much of the photos; as much as the network was trained on where nothing is given.
+    /// The same, shown so much of the images; as much as the network was trained on where nothing is given.
     pub fn shown(mut self, extent: Option<Extent>) -> Self {
         if let Some(extent) = extent {
             self.preprocessing = self.preprocessing.showing(extent);
@@ -110,7 +110,7 @@ impl<D: Backend> PhotoEncoder<D> {
         self
     }
 
-    /// Reads what encodes a new photo as the photos of a feature store were.
+    /// Reads what encodes a new image as the images of a feature store were.
     ///
     /// # Errors
     /// [`EncoderError::OtherWeights`] where `file` is not the one that made the store, and those of
@@ -153,7 +153,7 @@ impl<D: Backend> PhotoEncoder<D> {
     }
 
     /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features. What is shown of
-    /// photos follows where it is not what the network was trained on, and how they are seen where it is another [`View`].
+    /// images follows where it is not what the network was trained on, and how they are seen where it is another [`View`].
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
         let extent = match (self.preprocessing.fit, self.backbone.preprocessing().fit) {
@@ -168,7 +168,7 @@ impl<D: Backend> PhotoEncoder<D> {
         )
     }
 
-    /// The extent of one photo's feature: 1 x 1 where it is pooled.
+    /// The extent of one image's feature: 1 x 1 where it is pooled.
     pub fn shape(&self) -> MapShape {
         let shape = self.backbone.layer().shape;
         match self.form {
@@ -181,26 +181,26 @@ impl<D: Backend> PhotoEncoder<D> {
         }
     }
 
-    /// How photos become its pixels.
+    /// How images become its pixels.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// Features `[photos, regions, channels]` of pixels `[photos, size, size, 3]`.
+    /// Features `[images, regions, channels]` of pixels `[images, size, size, 3]`.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn features(&self, pixels: &[f32], photos: usize) -> Result<Vec<f32>, BackboneError> {
-        guarded(|| self.features_of(pixels, photos))?
+    pub fn features(&self, pixels: &[f32], images: usize) -> Result<Vec<f32>, BackboneError> {
+        guarded(|| self.features_of(pixels, images))?
     }
 
-    fn features_of(&self, pixels: &[f32], photos: usize) -> Result<Vec<f32>, BackboneError> {
+    fn features_of(&self, pixels: &[f32], images: usize) -> Result<Vec<f32>, BackboneError> {
         let size = self.preprocessing().size as usize;
         let mut images: Images<D> = self
             .device
-            .try_zeros_like(&(photos, size, size, 3))
+            .try_zeros_like(&(images, size, size, 3))
             .map_err(BackboneError::device)?;
-        // Straight from where they were decoded: a copy of a large batch takes as long as a GPU needs for some photos.
+        // Straight from where they were decoded: a copy of a large batch takes as long as a GPU needs for some images.
         images.copy_from(pixels);
         Ok(self.backbone.features(images, self.form)?.as_vec())
     }

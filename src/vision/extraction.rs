@@ -1,6 +1,6 @@
-//! From a list of photos to rows in a feature store: decoding on all threads, the network on the caller's.
+//! From a list of images to rows in a feature store: decoding on all threads, the network on the caller's.
 
-use super::photo::{self, PhotoError};
+use super::image_io::{self, ImageReadError};
 use super::preprocess::Preprocessing;
 use super::store::{FeatureWriter, StoreError};
 use rayon::prelude::*;
@@ -11,17 +11,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How photos are handed to the network.
+/// How images are handed to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// Photos that go through it together.
+    /// Images that go through it together.
     pub size: NonZeroUsize,
     /// Batches that wait decoded for it; with the one being decoded and the one in the network, what is in memory at a
     /// time.
     pub ahead: usize,
 }
 
-/// A photo to extract features of.
+/// An image to extract features of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source<'a> {
     /// Under which its features are stored.
@@ -33,9 +33,9 @@ pub struct Source<'a> {
 /// How far an extraction has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
-    /// Photos whose features are stored.
+    /// Images whose features are stored.
     pub done: usize,
-    /// Photos in the list.
+    /// Images in the list.
     pub total: usize,
     /// Of those done, the ones that an earlier extraction had stored.
     pub resumed: usize,
@@ -45,7 +45,7 @@ pub struct Progress {
 
 impl Progress {
     /// Speed of this extraction; zero until its first batch is stored.
-    pub fn photos_per_second(&self) -> f64 {
+    pub fn images_per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         if seconds > 0.0 {
             (self.done - self.resumed) as f64 / seconds
@@ -56,7 +56,7 @@ impl Progress {
 
     /// Time still needed at this speed; `None` until the first batch is stored.
     pub fn remaining(&self) -> Option<Duration> {
-        let seconds = (self.total - self.done) as f64 / self.photos_per_second();
+        let seconds = (self.total - self.done) as f64 / self.images_per_second();
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
@@ -64,13 +64,13 @@ impl Progress {
 /// How an extraction ended that met no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extraction {
-    /// Every photo of the list is stored; [`FeatureWriter::finish`] may follow.
+    /// Every image of the list is stored; [`FeatureWriter::finish`] may follow.
     Complete,
     /// It was asked to stop. What is done is stored; the same call again goes on from there.
     Interrupted {
-        /// Photos stored.
+        /// Images stored.
         done: usize,
-        /// Photos in the list.
+        /// Images in the list.
         total: usize,
     },
 }
@@ -78,26 +78,26 @@ pub enum Extraction {
 /// Why an extraction ended early; `E` is the network's error. What was done before is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractionError<E> {
-    /// A photo could not be decoded.
+    /// An image could not be decoded.
     #[error(transparent)]
-    Photo(#[from] PhotoError),
+    Image(#[from] ImageReadError),
     /// Features could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The network failed.
-    #[error("the network failed on the photos from {key:?} on: {error}")]
+    #[error("the network failed on the images from {key:?} on: {error}")]
     Network {
-        /// The first photo of the batch.
+        /// The first image of the batch.
         key: String,
         /// What the network said.
         error: E,
     },
 }
 
-/// Extracts the features of every photo that the store does not hold yet.
+/// Extracts the features of every image that the store does not hold yet.
 ///
-/// `forward` takes pixels `[photos, size, size, 3]` with the number of photos, and gives features `[photos,
-/// regions, channels]`. Rows are stored in the order of `photos`. The list is cut into the same batches
+/// `forward` takes pixels `[images, size, size, 3]` with the number of images, and gives features `[images,
+/// regions, channels]`. Rows are stored in the order of `images`. The list is cut into the same batches
 /// whether an extraction was interrupted or not, and a batch that is partly stored goes through the network
 /// whole, so that the store ends up with the same bytes even where a sum depends on the size of the batch.
 ///
@@ -105,9 +105,9 @@ pub enum ExtractionError<E> {
 /// its time.
 ///
 /// # Errors
-/// [`ExtractionError`] names the photo at fault.
+/// [`ExtractionError`] names the image at fault.
 pub fn extract<E>(
-    photos: &[Source<'_>],
+    images: &[Source<'_>],
     preprocessing: &Preprocessing,
     batching: Batching,
     mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
@@ -116,14 +116,14 @@ pub fn extract<E>(
     before_batch: &dyn Fn() -> ControlFlow<()>,
 ) -> Result<Extraction, ExtractionError<E>> {
     let missing_in =
-        |photos: &[Source<'_>]| photos.iter().filter(|photo| !writer.contains(photo.key)).count();
-    let missing = missing_in(photos);
-    let batches: Vec<&[Source<'_>]> = photos
+        |images: &[Source<'_>]| images.iter().filter(|image| !writer.contains(image.key)).count();
+    let missing = missing_in(images);
+    let batches: Vec<&[Source<'_>]> = images
         .chunks(batching.size.get())
-        .filter(|photos| missing_in(photos) > 0)
+        .filter(|images| missing_in(images) > 0)
         .collect();
-    let resumed = photos.len() - missing;
-    let total = photos.len();
+    let resumed = images.len() - missing;
+    let total = images.len();
     let mut done = resumed;
     let start = Instant::now();
     let end = each_batch(&batches, preprocessing, batching.ahead, |batch, pixels| {
@@ -149,12 +149,12 @@ pub fn extract<E>(
     })
 }
 
-/// Gives `work` every batch with its pixels `[photos, size, size, 3]`, until it breaks. Meanwhile the photos of the next
+/// Gives `work` every batch with its pixels `[images, size, size, 3]`, until it breaks. Meanwhile the images of the next
 /// batches, `ahead` of them and one, are decoded on all threads.
 ///
 /// # Errors
-/// Those of `work`; [`PhotoError`] for the first photo that cannot be decoded.
-pub fn each_batch<'a, E: From<PhotoError>>(
+/// Those of `work`; [`ImageReadError`] for the first image that cannot be decoded.
+pub fn each_batch<'a, E: From<ImageReadError>>(
     batches: &[&[Source<'a>]],
     preprocessing: &Preprocessing,
     ahead: usize,
@@ -175,7 +175,7 @@ pub fn each_batch<'a, E: From<PhotoError>>(
     })
 }
 
-type Pixels = Result<Vec<f32>, PhotoError>;
+type Pixels = Result<Vec<f32>, ImageReadError>;
 
 /// Decodes batch after batch until all are sent, one fails, or nobody takes them any more.
 fn decode_ahead(batches: &[&[Source<'_>]], preprocessing: &Preprocessing, sender: SyncSender<Pixels>) {
@@ -188,15 +188,15 @@ fn decode_ahead(batches: &[&[Source<'_>]], preprocessing: &Preprocessing, sender
     }
 }
 
-/// The pixels of a batch `[photos, size, size, 3]`, its photos decoded in parallel.
+/// The pixels of a batch `[images, size, size, 3]`, its images decoded in parallel.
 fn decode(batch: &[Source<'_>], preprocessing: &Preprocessing) -> Pixels {
     let mut pixels = vec![0.0; batch.len() * preprocessing.pixels_len()];
-    let results: Vec<Result<(), PhotoError>> = pixels
+    let results: Vec<Result<(), ImageReadError>> = pixels
         .par_chunks_mut(preprocessing.pixels_len())
         .zip(batch)
         .map(|(pixels, source)| {
-            let photo = photo::decode(source.path)?;
-            preprocessing.write_pixels(&photo, pixels);
+            let image = image_io::decode(source.path)?;
+            preprocessing.write_pixels(&image, pixels);
             Ok(())
         })
         .collect();
@@ -205,11 +205,11 @@ fn decode(batch: &[Source<'_>], preprocessing: &Preprocessing) -> Pixels {
     Ok(pixels)
 }
 
-fn next_batch(receiver: &Receiver<Pixels>) -> Result<Option<Vec<f32>>, PhotoError> {
+fn next_batch(receiver: &Receiver<Pixels>) -> Result<Option<Vec<f32>>, ImageReadError> {
     receiver.recv().ok().transpose()
 }
 
-/// Stores what the store lacks of a batch; gives how many photos that were.
+/// Stores what the store lacks of a batch; gives how many images that were.
 fn store(batch: &[Source<'_>], features: &[f32], writer: &mut FeatureWriter) -> Result<usize, StoreError> {
     let row_len = writer.spec().row_len();
     if features.len() != batch.len() * row_len {
@@ -245,11 +245,11 @@ mod tests {
         ahead: 1,
     };
     const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
-    const PHOTOS: usize = 10;
+    const IMAGES: usize = 10;
 
-    /// Ten photos, each of one color and a size of its own, so that they take different times to decode.
-    fn photos(dir: &Path) -> Vec<(String, PathBuf)> {
-        (0..PHOTOS)
+    /// Ten images, each of one color and a size of its own, so that they take different times to decode.
+    fn images(dir: &Path) -> Vec<(String, PathBuf)> {
+        (0..IMAGES)
             .map(|i| {
                 let key = format!("{i}.png");
                 let path = dir.join(&key);
@@ -262,8 +262,8 @@ mod tests {
             .collect()
     }
 
-    fn sources(photos: &[(String, PathBuf)]) -> Vec<Source<'_>> {
-        photos.iter().map(|(key, path)| Source { key, path }).collect()
+    fn sources(images: &[(String, PathBuf)]) -> Vec<Source<'_>> {
+        images.iter().map(|(key, path)| Source { key, path }).collect()
     }
 
     fn preprocessing() -> Preprocessing {
@@ -285,16 +285,16 @@ mod tests {
 
     /// The mean pixel, and the size of the batch it was in: what a network must not, but a matrix product may,
     /// depend on.
-    fn forward(pixels: &[f32], photos: usize) -> Result<Vec<f32>, Infallible> {
-        let rows = pixels.chunks(pixels.len() / photos);
+    fn forward(pixels: &[f32], images: usize) -> Result<Vec<f32>, Infallible> {
+        let rows = pixels.chunks(pixels.len() / images);
         Ok(rows
-            .flat_map(|photo| [photo.iter().sum::<f32>() / photo.len() as f32, photos as f32])
+            .flat_map(|image| [image.iter().sum::<f32>() / image.len() as f32, images as f32])
             .collect())
     }
 
-    fn run(photos: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
+    fn run(images: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
         let end = extract(
-            photos,
+            images,
             &preprocessing(),
             BATCHING,
             forward,
@@ -310,19 +310,19 @@ mod tests {
     }
 
     #[test]
-    fn photos_become_rows_in_the_order_of_the_list() {
+    fn images_become_rows_in_the_order_of_the_list() {
         let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let photos = photos(pictures.path());
+        let images = images(pictures.path());
         let seen = RefCell::new(Vec::new());
         let mut writer = writer(store.path());
-        run(&sources(&photos), &mut writer, &|progress| {
+        run(&sources(&images), &mut writer, &|progress| {
             seen.borrow_mut().push((progress.done, progress.total));
         });
         writer.finish().unwrap();
         assert_eq!(*seen.borrow(), [(4, 10), (8, 10), (10, 10)]);
         let store = FeatureStore::open(store.path()).unwrap();
-        assert!(store.keys().eq(photos.iter().map(|(key, _)| key.as_str())));
-        for (i, (key, _)) in photos.iter().enumerate() {
+        assert!(store.keys().eq(images.iter().map(|(key, _)| key.as_str())));
+        for (i, (key, _)) in images.iter().enumerate() {
             let mean = ((i as f32 * 20.0 + 255.0) / 3.0) / 127.5 - 1.0;
             let found = store.get(key).unwrap();
             assert!((found[0] - mean).abs() < 1e-5, "{key}: {} {mean}", found[0]);
@@ -332,9 +332,9 @@ mod tests {
     #[test]
     fn an_extraction_cut_anywhere_goes_on_to_the_same_bytes() {
         let (pictures, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let photos = photos(pictures.path());
-        let photos = sources(&photos);
-        run(&photos, &mut writer(whole.path()), &|_| {});
+        let images = images(pictures.path());
+        let images = sources(&images);
+        run(&images, &mut writer(whole.path()), &|_| {});
         let [rows, index] = files(whole.path());
         for cut in (0..rows.len()).step_by(7).chain([rows.len()]) {
             let store = tempfile::tempdir().unwrap();
@@ -342,7 +342,7 @@ mod tests {
             fs::write(store.path().join("rows.bin"), &rows[..cut]).unwrap();
             fs::write(store.path().join("index.jsonl"), &index).unwrap();
             let resumed = Cell::new(usize::MAX);
-            run(&photos, &mut writer(store.path()), &|progress| {
+            run(&images, &mut writer(store.path()), &|progress| {
                 resumed.set(progress.resumed)
             });
             assert_eq!(files(store.path()), [rows.clone(), index.clone()], "cut to {cut}");
@@ -355,11 +355,11 @@ mod tests {
     #[test]
     fn a_request_to_stop_is_met_between_batches() {
         let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let photos = photos(pictures.path());
+        let images = images(pictures.path());
         let stop = Cell::new(ControlFlow::Continue(()));
         let mut writer = writer(store.path());
         let end = extract(
-            &sources(&photos),
+            &sources(&images),
             &preprocessing(),
             BATCHING,
             forward,
@@ -374,17 +374,17 @@ mod tests {
     type Network<'a> = dyn Fn(&[f32], usize) -> Result<Vec<f32>, String> + 'a;
 
     #[test]
-    fn errors_name_the_photo_and_keep_what_was_done() {
+    fn errors_name_the_image_and_keep_what_was_done() {
         let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let photos = photos(pictures.path());
+        let images = images(pictures.path());
         for broken in [6, 7] {
-            fs::write(&photos[broken].1, "no picture").unwrap();
+            fs::write(&images[broken].1, "no picture").unwrap();
         }
         let mut writer = writer(store.path());
         let mut attempt = |forward: &Network| {
-            let photos = sources(&photos);
+            let images = sources(&images);
             extract(
-                &photos,
+                &images,
                 &preprocessing(),
                 BATCHING,
                 forward,
@@ -399,7 +399,7 @@ mod tests {
             refused.to_string().contains("\"0.png\" on: out of memory"),
             "{refused}"
         );
-        let misshapen = attempt(&|_, photos| Ok(vec![0.0; photos * 3]));
+        let misshapen = attempt(&|_, images| Ok(vec![0.0; images * 3]));
         assert!(matches!(
             misshapen,
             ExtractionError::Store(StoreError::RowLength {
@@ -408,9 +408,9 @@ mod tests {
                 ..
             })
         ));
-        let broken = attempt(&|pixels, photos| Ok(forward(pixels, photos).unwrap()));
+        let broken = attempt(&|pixels, images| Ok(forward(pixels, images).unwrap()));
         assert!(
-            matches!(&broken, ExtractionError::Photo(error) if error.path == photos[6].1),
+            matches!(&broken, ExtractionError::Image(error) if error.path == images[6].1),
             "{broken}"
         );
         assert_eq!(writer.len(), 4);
@@ -424,7 +424,7 @@ mod tests {
             resumed: 10,
             elapsed: Duration::from_secs(4),
         };
-        assert_eq!(progress.photos_per_second(), 5.0);
+        assert_eq!(progress.images_per_second(), 5.0);
         assert_eq!(progress.remaining(), Some(Duration::from_secs(4)));
         let first = Progress { done: 10, ..progress };
         assert_eq!(first.remaining(), None);

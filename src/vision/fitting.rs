@@ -1,8 +1,8 @@
-//! A network on as many photos at a time as its device has room for.
+//! A network on as many images at a time as its device has room for.
 
 use super::backbone::BackboneError;
 
-/// How many photos go through a network together: fewer, once there was no room for as many.
+/// How many images go through a network together: fewer, once there was no room for as many.
 pub struct Fitting<'a> {
     at_once: usize,
     tell: &'a dyn Fn(usize),
@@ -17,23 +17,23 @@ impl<'a> Fitting<'a> {
         }
     }
 
-    /// What `network` makes of the pixels of so many photos, one after another. It is given pixels with the number of
-    /// photos; where it has no room for them, it is given half as many, now and in calls to come.
+    /// What `network` makes of the pixels of so many images, one after another. It is given pixels with the number of
+    /// images; where it has no room for them, it is given half as many, now and in calls to come.
     ///
     /// # Errors
-    /// Those of the network; lack of room only where there is none for a single photo.
+    /// Those of the network; lack of room only where there is none for a single image.
     pub fn run(
         &mut self,
         pixels: &[f32],
-        photos: usize,
+        images: usize,
         mut network: impl FnMut(&[f32], usize) -> Result<Vec<f32>, BackboneError>,
     ) -> Result<Vec<f32>, BackboneError> {
-        let of_a_photo = pixels.len() / photos.max(1);
+        let of_an_image = pixels.len() / images.max(1);
         let mut features = Vec::new();
         let mut done = 0;
-        while done < photos {
-            let count = self.at_once.min(photos - done);
-            let piece = &pixels[done * of_a_photo..][..count * of_a_photo];
+        while done < images {
+            let count = self.at_once.min(images - done);
+            let piece = &pixels[done * of_an_image..][..count * of_an_image];
             match network(piece, count) {
                 Ok(found) => {
                     features.extend(found);
@@ -52,7 +52,7 @@ impl<'a> Fitting<'a> {
 
 /// What to tell the user of it.
 pub fn halved_to(at_once: usize) -> String {
-    format!("the device has no memory for more: {at_once} photos go through the network together")
+    format!("the device has no memory for more: {at_once} images go through the network together")
 }
 
 #[cfg(test)]
@@ -60,20 +60,20 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
-    const OF_A_PHOTO: usize = 3;
+    const OF_A_IMAGE: usize = 3;
 
-    /// The sum of each photo's pixels, by a device with room for some photos; the calls are counted by their size.
+    /// The sum of each image's pixels, by a device with room for some images; the calls are counted by their size.
     fn network(
         room: usize,
         calls: &RefCell<Vec<usize>>,
     ) -> impl Fn(&[f32], usize) -> Result<Vec<f32>, BackboneError> {
-        move |pixels, photos| {
-            calls.borrow_mut().push(photos);
-            assert_eq!(pixels.len(), photos * OF_A_PHOTO);
-            match photos <= room {
+        move |pixels, images| {
+            calls.borrow_mut().push(images);
+            assert_eq!(pixels.len(), images * OF_A_IMAGE);
+            match images <= room {
                 true => Ok(pixels
-                    .chunks(OF_A_PHOTO)
-                    .map(|photo| photo.iter().sum())
+                    .chunks(OF_A_IMAGE)
+                    .map(|image| image.iter().sum())
                     .collect()),
                 false => Err(BackboneError::device("CUDA_ERROR_OUT_OF_MEMORY")),
             }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn batches_are_halved_until_there_is_room_and_stay_so() {
-        let pixels: Vec<f32> = (0..10 * OF_A_PHOTO).map(|at| at as f32).collect();
+        let pixels: Vec<f32> = (0..10 * OF_A_IMAGE).map(|at| at as f32).collect();
         let (calls, told) = (RefCell::default(), RefCell::new(Vec::new()));
         let tell = |at_once| told.borrow_mut().push(at_once);
         let mut fitting = Fitting::new(&tell);
@@ -92,15 +92,15 @@ mod tests {
         assert_eq!(narrow, roomy);
         assert_eq!(*told.borrow(), [5, 2]);
         fitting
-            .run(&pixels[..4 * OF_A_PHOTO], 4, network(3, &calls))
+            .run(&pixels[..4 * OF_A_IMAGE], 4, network(3, &calls))
             .unwrap();
         assert_eq!(*calls.borrow(), [10, 10, 5, 2, 2, 2, 2, 2, 2, 2]);
     }
 
     #[test]
-    fn no_room_for_a_single_photo_is_an_error() {
+    fn no_room_for_a_single_image_is_an_error() {
         let calls = RefCell::default();
-        let error = Fitting::new(&|_| {}).run(&[0.0; 4 * OF_A_PHOTO], 4, network(0, &calls));
+        let error = Fitting::new(&|_| {}).run(&[0.0; 4 * OF_A_IMAGE], 4, network(0, &calls));
         assert!(error.unwrap_err().is_out_of_memory());
         assert_eq!(*calls.borrow(), [4, 2, 1]);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A kind of file that is often mistaken for a photo or for weights, told by its first bytes.
+/// A kind of file that is often mistaken for an image or for weights, told by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookalike {
@@ -18,7 +18,7 @@ pub enum Lookalike {
     Gzip,
     /// A Python pickle that is not PyTorch's.
     Pickle,
-    /// HEIF, as telephones save photos (`.heic`).
+    /// HEIF, as telephones save images (`.heic`).
     Heif,
     /// A PDF document.
     Pdf,

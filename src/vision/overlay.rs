@@ -1,17 +1,17 @@
-//! The weights of a photo's regions laid over it: it stays bright where most weight lies, and darkens elsewhere.
+//! The weights of an image's regions laid over it: it stays bright where most weight lies, and darkens elsewhere.
 
-use super::preprocess::PhotoPart;
+use super::preprocess::ImagePart;
 use image::{Rgb, RgbImage};
 
 /// What is left of the brightness where no weight lies: enough to see what is not looked at.
 const DARKEST: f32 = 0.15;
 
-/// How brightly each region of a photo is shown: by its share of the largest weight, in steps of 1/255, so that two
+/// How brightly each region of an image is shown: by its share of the largest weight, in steps of 1/255, so that two
 /// overlays can be told from each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
     /// What the regions cover.
-    part: PhotoPart,
+    part: ImagePart,
     /// Regions in a row.
     columns: usize,
     /// Row after row; 255 for the largest weight.
@@ -19,11 +19,11 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Of weights row after row, `columns` in each, of regions that cover this part of the photo.
+    /// Of weights row after row, `columns` in each, of regions that cover this part of the image.
     ///
     /// # Panics
     /// Where the weights do not fill their rows.
-    pub fn new(weights: &[f32], columns: usize, part: PhotoPart) -> Self {
+    pub fn new(weights: &[f32], columns: usize, part: ImagePart) -> Self {
         assert!(
             columns > 0 && !weights.is_empty() && weights.len().is_multiple_of(columns),
             "whole rows of weights"
@@ -37,16 +37,16 @@ impl Overlay {
         }
     }
 
-    /// Darkens a photo where little weight lies. Between the centers of regions the light changes evenly (bilinear);
+    /// Darkens an image where little weight lies. Between the centers of regions the light changes evenly (bilinear);
     /// what no region covers is dark.
-    pub fn lay_over(&self, photo: &mut RgbImage) {
-        let (width, height) = photo.dimensions();
+    pub fn lay_over(&self, image: &mut RgbImage) {
+        let (width, height) = image.dimensions();
         let rows = self.levels.len() / self.columns;
         let across = Axis::new(self.part.left, self.part.width, self.columns);
         let down = Axis::new(self.part.top, self.part.height, rows);
         let across: Vec<Option<Between>> = (0..width).map(|x| across.at(x)).collect();
         let down: Vec<Option<Between>> = (0..height).map(|y| down.at(y)).collect();
-        for (x, y, pixel) in photo.enumerate_pixels_mut() {
+        for (x, y, pixel) in image.enumerate_pixels_mut() {
             let light = match (&down[y as usize], &across[x as usize]) {
                 (Some(down), Some(across)) => self.light(down, across),
                 _ => 0.0,
@@ -70,7 +70,7 @@ fn lit(Rgb(channels): Rgb<u8>, light: f32) -> Rgb<u8> {
     Rgb(channels.map(|value| (f32::from(value) * brightness).round() as u8))
 }
 
-/// Regions side by side along one axis of a photo.
+/// Regions side by side along one axis of an image.
 struct Axis {
     start: u32,
     length: u32,
@@ -121,15 +121,15 @@ mod tests {
     const WHITE: Rgb<u8> = Rgb([255; 3]);
     const DARK: Rgb<u8> = Rgb([38; 3]);
 
-    /// A white photo of 60 x 30 pixels under these weights.
-    fn shown(weights: &[f32], columns: usize, part: PhotoPart) -> RgbImage {
-        let mut photo = RgbImage::from_pixel(60, 30, WHITE);
-        Overlay::new(weights, columns, part).lay_over(&mut photo);
-        photo
+    /// A white image of 60 x 30 pixels under these weights.
+    fn shown(weights: &[f32], columns: usize, part: ImagePart) -> RgbImage {
+        let mut image = RgbImage::from_pixel(60, 30, WHITE);
+        Overlay::new(weights, columns, part).lay_over(&mut image);
+        image
     }
 
-    fn part(left: u32, top: u32, width: u32, height: u32) -> PhotoPart {
-        PhotoPart {
+    fn part(left: u32, top: u32, width: u32, height: u32) -> ImagePart {
+        ImagePart {
             left,
             top,
             width,
@@ -141,22 +141,22 @@ mod tests {
     fn the_weight_of_one_region_brightens_that_region_only() {
         let mut weights = [0.0; 9];
         weights[5] = 0.25; // row 2, column 3
-        let photo = shown(&weights, 3, part(0, 0, 60, 30));
+        let image = shown(&weights, 3, part(0, 0, 60, 30));
         for (x, y) in [(59, 15), (50, 14)] {
-            assert!(photo.get_pixel(x, y)[0] > 240, "near its center, {x}, {y}");
+            assert!(image.get_pixel(x, y)[0] > 240, "near its center, {x}, {y}");
         }
         for (x, y) in [(0, 0), (10, 15), (29, 15), (50, 4), (50, 25), (59, 29)] {
-            assert_eq!(*photo.get_pixel(x, y), DARK, "at {x}, {y}");
+            assert_eq!(*image.get_pixel(x, y), DARK, "at {x}, {y}");
         }
-        let light: Vec<u8> = (30..50).map(|x| photo.get_pixel(x, 15)[0]).collect();
+        let light: Vec<u8> = (30..50).map(|x| image.get_pixel(x, 15)[0]).collect();
         assert!(light.is_sorted(), "it grows evenly: {light:?}");
         assert!(light.windows(2).all(|pair| pair[1] - pair[0] < 15), "{light:?}");
     }
 
     #[test]
     fn what_the_network_did_not_see_is_dark() {
-        let photo = shown(&[0.25; 4], 2, part(15, 0, 30, 30));
-        for (x, y, pixel) in photo.enumerate_pixels() {
+        let image = shown(&[0.25; 4], 2, part(15, 0, 30, 30));
+        for (x, y, pixel) in image.enumerate_pixels() {
             let expected = if (15..45).contains(&x) { WHITE } else { DARK };
             assert_eq!(*pixel, expected, "at {x}, {y}");
         }

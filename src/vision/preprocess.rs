@@ -1,4 +1,4 @@
-//! From a photo to the numbers a CNN was trained on: size, channel order and scale.
+//! From an image to the numbers a CNN was trained on: size, channel order and scale.
 
 use super::backbone::UnknownName;
 use super::resample;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// How photos become pixels `[size, size, 3]`, channels last; every backbone states its own.
+/// How images become pixels `[size, size, 3]`, channels last; every backbone states its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Height and width of the result, in pixels.
     pub size: u32,
-    /// How a photo of another size is brought to it.
+    /// How an image of another size is brought to it.
     pub fit: Fit,
     /// How pixels are interpolated on the way.
     pub filter: Filter,
@@ -23,12 +23,12 @@ pub struct Preprocessing {
     pub order: ChannelOrder,
     /// How a channel's 0 to 255 becomes a number.
     pub normalization: Normalization,
-    /// What of the photo is seen, and which way round.
+    /// What of the image is seen, and which way round.
     #[serde(default, alias = "facing", skip_serializing_if = "View::is_usual")]
     pub view: View,
 }
 
-/// How much of a photo is shown to a network that takes squares.
+/// How much of an image is shown to a network that takes squares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// The square in its center.
@@ -56,11 +56,11 @@ impl FromStr for Extent {
     fn from_str(name: &str) -> Result<Self, UnknownName> {
         let mut all = Self::ALL.into_iter();
         all.find(|extent| extent.name() == name)
-            .ok_or_else(|| UnknownName::new("extent of photos", name, Self::ALL.map(Self::name)))
+            .ok_or_else(|| UnknownName::new("extent of images", name, Self::ALL.map(Self::name)))
     }
 }
 
-/// How a photo is brought to a square. One that already has the size is left as it is.
+/// How an image is brought to a square. One that already has the size is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fit {
@@ -71,9 +71,9 @@ pub enum Fit {
     ShorterSide(u32),
 }
 
-/// A rectangle of a photo, in its pixels.
+/// A rectangle of an image, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PhotoPart {
+pub struct ImagePart {
     /// Pixels to the left of it.
     pub left: u32,
     /// Pixels above it.
@@ -84,7 +84,7 @@ pub struct PhotoPart {
     pub height: u32,
 }
 
-/// How pixels are interpolated when a photo changes size.
+/// How pixels are interpolated when an image changes size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
@@ -177,7 +177,7 @@ impl Preprocessing {
         }
     }
 
-    /// Red, green and blue of the whole photo, whatever its sides.
+    /// Red, green and blue of the whole image, whatever its sides.
     fn squashed(size: u32, normalization: Normalization) -> Self {
         Self {
             size,
@@ -189,7 +189,7 @@ impl Preprocessing {
         }
     }
 
-    /// The same, with more or less of a photo shown than what the network was trained on.
+    /// The same, with more or less of an image shown than what the network was trained on.
     pub fn showing(self, extent: Extent) -> Self {
         let fit = match (extent, self.fit) {
             (Extent::Whole, _) => Fit::Squash,
@@ -199,18 +199,18 @@ impl Preprocessing {
         Self { fit, ..self }
     }
 
-    /// How many numbers one photo becomes: `size * size * 3`.
+    /// How many numbers one image becomes: `size * size * 3`.
     pub fn pixels_len(&self) -> usize {
         self.size as usize * self.size as usize * 3
     }
 
-    /// Writes the photo as `[size, size, 3]`, row after row, into `out`.
+    /// Writes the image as `[size, size, 3]`, row after row, into `out`.
     ///
     /// # Panics
     /// When `out` is not [`pixels_len`](Self::pixels_len) long.
-    pub fn write_pixels(&self, photo: &RgbImage, out: &mut [f32]) {
-        assert_eq!(out.len(), self.pixels_len(), "room for one photo's pixels");
-        let photo = self.seen(photo);
+    pub fn write_pixels(&self, image: &RgbImage, out: &mut [f32]) {
+        assert_eq!(out.len(), self.pixels_len(), "room for one image's pixels");
+        let image = self.seen(image);
         let Normalization {
             scale,
             mean,
@@ -220,7 +220,7 @@ impl Preprocessing {
             ChannelOrder::Rgb => [0, 1, 2],
             ChannelOrder::Bgr => [2, 1, 0],
         };
-        let pixels = photo.as_raw().as_chunks::<3>().0;
+        let pixels = image.as_raw().as_chunks::<3>().0;
         for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
             for channel in 0..3 {
                 let value = f32::from(pixel[source[channel]]);
@@ -229,8 +229,8 @@ impl Preprocessing {
         }
     }
 
-    /// The part that is seen of a photo of these dimensions.
-    pub fn part_seen(&self, (width, height): (u32, u32)) -> PhotoPart {
+    /// The part that is seen of an image of these dimensions.
+    pub fn part_seen(&self, (width, height): (u32, u32)) -> ImagePart {
         let (seen_width, seen_height) = match self.fit {
             Fit::ShorterSide(shorter) if (width, height) != (self.size, self.size) => {
                 let share = f64::from(self.size) / f64::from(shorter.max(self.size));
@@ -239,7 +239,7 @@ impl Preprocessing {
             }
             Fit::ShorterSide(_) | Fit::Squash => (width, height),
         };
-        PhotoPart {
+        ImagePart {
             left: (width - seen_width) / 2,
             top: (height - seen_height) / 2,
             width: seen_width,
@@ -247,13 +247,13 @@ impl Preprocessing {
         }
     }
 
-    /// What is seen of the photo, at `size` by `size`.
-    fn seen<'a>(&self, photo: &'a RgbImage) -> Cow<'a, RgbImage> {
+    /// What is seen of the image, at `size` by `size`.
+    fn seen<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
         let mut seen = match self.view {
-            View::Usual | View::Mirrored => self.fitted(photo),
+            View::Usual | View::Mirrored => self.fitted(image),
             View::Window(number) => {
-                let part = Window::numbered(number).of(photo.dimensions());
-                let part = crop_imm(photo, part.left, part.top, part.width, part.height).to_image();
+                let part = Window::numbered(number).of(image.dimensions());
+                let part = crop_imm(image, part.left, part.top, part.width, part.height).to_image();
                 Cow::Owned(self.fitted(&part).into_owned())
             }
         };
@@ -263,51 +263,51 @@ impl Preprocessing {
         seen
     }
 
-    /// The photo at `size` by `size`.
-    fn fitted<'a>(&self, photo: &'a RgbImage) -> Cow<'a, RgbImage> {
+    /// The image at `size` by `size`.
+    fn fitted<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
         let square = (self.size, self.size);
-        if photo.dimensions() == square {
-            return Cow::Borrowed(photo);
+        if image.dimensions() == square {
+            return Cow::Borrowed(image);
         }
         match self.fit {
-            Fit::Squash => self.resized(photo, square),
+            Fit::Squash => self.resized(image, square),
             Fit::ShorterSide(shorter) => {
-                let photo = without_far_ends(photo);
-                let dimensions = with_shorter_side(photo.dimensions(), shorter.max(self.size));
-                Cow::Owned(self.center(&self.resized(&photo, dimensions)))
+                let image = without_far_ends(image);
+                let dimensions = with_shorter_side(image.dimensions(), shorter.max(self.size));
+                Cow::Owned(self.center(&self.resized(&image, dimensions)))
             }
         }
     }
 
-    fn resized<'a>(&self, photo: &'a RgbImage, (width, height): (u32, u32)) -> Cow<'a, RgbImage> {
-        if photo.dimensions() == (width, height) {
-            return Cow::Borrowed(photo);
+    fn resized<'a>(&self, image: &'a RgbImage, (width, height): (u32, u32)) -> Cow<'a, RgbImage> {
+        if image.dimensions() == (width, height) {
+            return Cow::Borrowed(image);
         }
         Cow::Owned(match self.filter {
-            Filter::Nearest => imageops::resize(photo, width, height, FilterType::Nearest),
-            Filter::Bilinear => resample::bilinear(photo, (width, height)),
+            Filter::Nearest => imageops::resize(image, width, height, FilterType::Nearest),
+            Filter::Bilinear => resample::bilinear(image, (width, height)),
         })
     }
 
-    fn center(&self, photo: &RgbImage) -> RgbImage {
+    fn center(&self, image: &RgbImage) -> RgbImage {
         let offset = |side: u32| (f64::from(side.saturating_sub(self.size)) / 2.0).round_ties_even() as u32;
-        let (left, top) = (offset(photo.width()), offset(photo.height()));
-        crop_imm(photo, left, top, self.size, self.size).to_image()
+        let (left, top) = (offset(image.width()), offset(image.height()));
+        crop_imm(image, left, top, self.size, self.size).to_image()
     }
 }
 
-/// A very long photo cut to its middle: all that the center's pixels depend on. Scaling a line of one pixel's
+/// A very long image cut to its middle: all that the center's pixels depend on. Scaling a line of one pixel's
 /// height to a square's would need room for its whole length.
-fn without_far_ends(photo: &RgbImage) -> Cow<'_, RgbImage> {
+fn without_far_ends(image: &RgbImage) -> Cow<'_, RgbImage> {
     const LONGEST: u32 = 8; // times the shorter side
-    let (width, height) = photo.dimensions();
+    let (width, height) = image.dimensions();
     let longest = width.min(height).saturating_mul(LONGEST);
     if width.max(height) <= longest {
-        return Cow::Borrowed(photo);
+        return Cow::Borrowed(image);
     }
     let (kept_width, kept_height) = (width.min(longest), height.min(longest));
     let (left, top) = ((width - kept_width) / 2, (height - kept_height) / 2);
-    Cow::Owned(crop_imm(photo, left, top, kept_width, kept_height).to_image())
+    Cow::Owned(crop_imm(image, left, top, kept_width, kept_height).to_image())
 }
 
 /// The dimensions after scaling the shorter side, the longer one rounded down as torchvision's `Resize` does.
@@ -326,7 +326,7 @@ fn with_shorter_side((width, height): (u32, u32), shorter: u32) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::{photo, weights::WeightFile};
+    use crate::vision::{image_io, weights::WeightFile};
     use image::Rgb;
     use std::path::Path;
 
@@ -347,9 +347,9 @@ mod tests {
         }
     }
 
-    fn pixels(preprocessing: &Preprocessing, photo: &RgbImage) -> Vec<f32> {
+    fn pixels(preprocessing: &Preprocessing, image: &RgbImage) -> Vec<f32> {
         let mut out = vec![f32::NAN; preprocessing.pixels_len()];
-        preprocessing.write_pixels(photo, &mut out);
+        preprocessing.write_pixels(image, &mut out);
         out
     }
 
@@ -365,18 +365,18 @@ mod tests {
     }
 
     #[test]
-    fn through_a_window_a_photo_is_seen_as_its_part_alone_would_be() {
-        let photo = sample();
+    fn through_a_window_an_image_is_seen_as_its_part_alone_would_be() {
+        let image = sample();
         for (number, mirrored) in [(1, View::Mirrored), (2, View::Usual), (7, View::Mirrored)] {
-            let part = Window::numbered(number).of(photo.dimensions());
-            assert!((part.width, part.height) != photo.dimensions(), "{part:?}");
-            let cut = crop_imm(&photo, part.left, part.top, part.width, part.height).to_image();
+            let part = Window::numbered(number).of(image.dimensions());
+            assert!((part.width, part.height) != image.dimensions(), "{part:?}");
+            let cut = crop_imm(&image, part.left, part.top, part.width, part.height).to_image();
             for fit in [Fit::Squash, Fit::ShorterSide(5)] {
                 let seeing = |view| Preprocessing {
                     view,
                     ..plain(4, fit, Filter::Bilinear)
                 };
-                let through = pixels(&seeing(View::Window(number)), &photo);
+                let through = pixels(&seeing(View::Window(number)), &image);
                 assert_eq!(through, pixels(&seeing(mirrored), &cut), "{number} {fit:?}");
             }
         }
@@ -398,15 +398,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_photo_has_left_and_right_exchanged() {
-        let photo = RgbImage::from_fn(3, 3, |x, y| Rgb([x as u8, y as u8, 7]));
+    fn a_mirrored_image_has_left_and_right_exchanged() {
+        let image = RgbImage::from_fn(3, 3, |x, y| Rgb([x as u8, y as u8, 7]));
         let pixels = |view| {
             let preprocessing = Preprocessing {
                 view,
                 ..plain(3, Fit::Squash, Filter::Bilinear)
             };
             let mut pixels = vec![0.0; 27];
-            preprocessing.write_pixels(&photo, &mut pixels);
+            preprocessing.write_pixels(&image, &mut pixels);
             pixels
         };
         let rows = pixels(View::Usual);
@@ -468,16 +468,16 @@ mod tests {
         // White where it is seen, black around: all that comes out is white, but for what bleeds in at the rim.
         let seen = center.part_seen((640, 320));
         let is_seen = |at: u32, start: u32, length: u32| (start..start + length).contains(&at);
-        let photo = RgbImage::from_fn(640, 320, |x, y| {
+        let image = RgbImage::from_fn(640, 320, |x, y| {
             let inside = is_seen(x, seen.left, seen.width) && is_seen(y, seen.top, seen.height);
             Rgb([if inside { 255 } else { 0 }; 3])
         });
-        let mean = pixels(&center, &photo).iter().sum::<f32>() / center.pixels_len() as f32;
+        let mean = pixels(&center, &image).iter().sum::<f32>() / center.pixels_len() as f32;
         assert!(mean > 254.0, "{mean}");
     }
 
     #[test]
-    fn a_photo_of_the_right_size_is_not_resampled() {
+    fn an_image_of_the_right_size_is_not_resampled() {
         let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
         let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
         for fit in [Fit::Squash, Fit::ShorterSide(5)] {
@@ -487,7 +487,7 @@ mod tests {
 
     #[test]
     fn channels_are_ordered_and_scaled_as_each_recipe_says() {
-        let photo = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
+        let image = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
         let cases = [
             (
                 Preprocessing::caffe(1),
@@ -505,7 +505,7 @@ mod tests {
             ),
         ];
         for (preprocessing, expected) in cases {
-            let found = pixels(&preprocessing, &photo);
+            let found = pixels(&preprocessing, &image);
             for (found, expected) in found.iter().zip(expected) {
                 assert!(
                     (found - expected).abs() < 1e-5,
@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_photo_is_enlarged_as_for_the_reference_features() {
+    fn a_real_image_is_enlarged_as_for_the_reference_features() {
         let (Some(weights), Some(flickr8k)) = (
             std::env::var_os("CUTLINE_WEIGHTS"),
             std::env::var_os("CUTLINE_FLICKR8K"),
@@ -539,8 +539,8 @@ mod tests {
             eprintln!("skipped: CUTLINE_WEIGHTS and CUTLINE_FLICKR8K name no folders");
             return;
         };
-        let photo = photo::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
-        let found = pixels(&plain(299, Fit::Squash, Filter::Bilinear), &photo);
+        let image = image_io::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
+        let found = pixels(&plain(299, Fit::Squash, Filter::Bilinear), &image);
         let reference = WeightFile::open(Path::new(&weights).join("reference.safetensors")).unwrap();
         let expected = reference
             .get(

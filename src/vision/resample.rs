@@ -1,4 +1,4 @@
-//! Bilinear resampling of photos, to the bit as Pillow's `Image.resize(size, BILINEAR)` does it.
+//! Bilinear resampling of images, to the bit as Pillow's `Image.resize(size, BILINEAR)` does it.
 //!
 //! A difference of one in 255 is invisible, but a deep CNN makes more of it: the features of EfficientNet-Lite1
 //! then have a cosine of 0.9994 to those of the published code, and 1 with the same pixels.
@@ -12,15 +12,15 @@ const CHANNELS: usize = 3;
 /// overshoot.
 const FRACTION: u32 = 22;
 
-/// The photo at `width` x `height`: first its rows are resampled and rounded, then its columns.
+/// The image at `width` x `height`: first its rows are resampled and rounded, then its columns.
 ///
 /// The kernel is a triangle that reaches one pixel to either side, or one of the result's where that is wider
 /// (antialiasing).
-pub(super) fn bilinear(photo: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
-    let rows_done = if photo.width() == width {
-        photo.clone()
+pub(super) fn bilinear(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    let rows_done = if image.width() == width {
+        image.clone()
     } else {
-        resample_rows(photo, width)
+        resample_rows(image, width)
     };
     if rows_done.height() == height {
         rows_done
@@ -29,11 +29,11 @@ pub(super) fn bilinear(photo: &RgbImage, (width, height): (u32, u32)) -> RgbImag
     }
 }
 
-fn resample_rows(photo: &RgbImage, width: u32) -> RgbImage {
-    let taps = taps(photo.width(), width);
-    let mut result = RgbImage::new(width, photo.height());
-    let row = photo.width() as usize * CHANNELS;
-    let rows = photo.as_raw().chunks_exact(row);
+fn resample_rows(image: &RgbImage, width: u32) -> RgbImage {
+    let taps = taps(image.width(), width);
+    let mut result = RgbImage::new(width, image.height());
+    let row = image.width() as usize * CHANNELS;
+    let rows = image.as_raw().chunks_exact(row);
     for (row, out) in rows.zip(result.chunks_exact_mut(width as usize * CHANNELS)) {
         let pixels = row.as_chunks::<CHANNELS>().0;
         for (taps, out) in taps.iter().zip(out.as_chunks_mut::<CHANNELS>().0) {
@@ -49,14 +49,14 @@ fn resample_rows(photo: &RgbImage, width: u32) -> RgbImage {
     result
 }
 
-fn resample_columns(photo: &RgbImage, height: u32) -> RgbImage {
-    let taps = taps(photo.height(), height);
-    let mut result = RgbImage::new(photo.width(), height);
-    let row = photo.width() as usize * CHANNELS;
+fn resample_columns(image: &RgbImage, height: u32) -> RgbImage {
+    let taps = taps(image.height(), height);
+    let mut result = RgbImage::new(image.width(), height);
+    let row = image.width() as usize * CHANNELS;
     let mut sums = vec![0; row];
     for (taps, out) in taps.iter().zip(result.chunks_exact_mut(row)) {
         sums.fill(HALF);
-        let rows = photo.as_raw()[taps.first * row..].chunks_exact(row);
+        let rows = image.as_raw()[taps.first * row..].chunks_exact(row);
         for (values, weight) in rows.zip(&taps.weights) {
             for (sum, &value) in sums.iter_mut().zip(values) {
                 *sum += i32::from(value) * weight;

@@ -1,5 +1,5 @@
 //! A small CNN that is trained from scratch together with the decoder: plain 3x3 convolutions of stride 2, for
-//! photos of simple scenes.
+//! images of simple scenes.
 
 use super::backbone::MapShape;
 use super::preprocess::Preprocessing;
@@ -11,7 +11,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 
-/// Channels of a photo.
+/// Channels of an image.
 const COLOURS: usize = 3;
 
 /// Each layer: half the height and width, rounded up.
@@ -24,14 +24,14 @@ const LAYER: Convolution = Convolution {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmallCnnSettings {
-    /// Height and width of the photos, in pixels.
+    /// Height and width of the images, in pixels.
     pub size: NonZeroU32,
     /// Channels of each layer; every layer halves height and width.
     pub widths: Vec<NonZeroUsize>,
 }
 
 impl Default for SmallCnnSettings {
-    /// 64 x 64 photos become 4 x 4 regions of 96 channels, in 6 million multiply-adds.
+    /// 64 x 64 images become 4 x 4 regions of 96 channels, in 6 million multiply-adds.
     fn default() -> Self {
         const SIZE: NonZeroU32 = NonZeroU32::new(64).unwrap();
         const WIDTHS: [NonZeroUsize; 4] = [
@@ -48,12 +48,12 @@ impl Default for SmallCnnSettings {
 }
 
 impl SmallCnnSettings {
-    /// How photos become pixels: -1 to 1.
+    /// How images become pixels: -1 to 1.
     pub fn preprocessing(&self) -> Preprocessing {
         Preprocessing::symmetric(self.size.get())
     }
 
-    /// What the last layer gives for one photo.
+    /// What the last layer gives for one image.
     pub fn shape(&self) -> MapShape {
         let size = self.size.get() as usize;
         let (height, width) = (self.widths.iter()).fold((size, size), |map, _| LAYER.window.output(map));
@@ -110,23 +110,23 @@ impl<D: Backend> SmallCnn<D> {
         size
     }
 
-    /// `[photos, size, size, 3]` -> `[photos, regions, channels]`, row after row.
+    /// `[images, size, size, 3]` -> `[images, regions, channels]`, row after row.
     ///
     /// # Errors
     /// Those of the device.
     ///
     /// # Panics
-    /// Where the photos do not have three channels.
+    /// Where the images do not have three channels.
     pub fn forward<T: Tape<f32, D>>(
         &self,
-        photos: Images<D, T>,
+        images: Images<D, T>,
     ) -> Result<Regions<D, T>, <D as HasErr>::Err> {
         let (layers, _) = self.parameters.as_chunks::<2>();
-        let map = layers.iter().try_fold(photos, |map, [kernel, bias]| {
+        let map = layers.iter().try_fold(images, |map, [kernel, bias]| {
             conv2d(map, &kernel.value, &bias.value, LAYER)
         })?;
-        let (photos, height, width, channels) = *map.shape();
-        map.try_reshape_like(&(photos, height * width, channels))
+        let (images, height, width, channels) = *map.shape();
+        map.try_reshape_like(&(images, height * width, channels))
     }
 
     /// All that is learned.
@@ -147,7 +147,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    fn photos(count: usize, size: usize) -> Images<Cpu> {
+    fn images(count: usize, size: usize) -> Images<Cpu> {
         let values = (0..count * size * size * COLOURS)
             .map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0)
             .collect();
@@ -159,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn photos_become_regions() {
+    fn images_become_regions() {
         let settings = SmallCnnSettings::default();
-        let regions = network(&settings).forward(photos(2, 64)).unwrap();
+        let regions = network(&settings).forward(images(2, 64)).unwrap();
         assert_eq!(*regions.shape(), (2, 16, 96));
         assert_eq!(settings.shape().to_string(), "4x4x96");
     }
@@ -181,7 +181,7 @@ mod tests {
             ..Default::default()
         };
         let network = network(&settings);
-        let regions = network.forward(photos(3, 16).leaky_trace()).unwrap();
+        let regions = network.forward(images(3, 16).leaky_trace()).unwrap();
         let gradients = regions.square().mean().backward();
         assert_eq!(network.parameters().count(), 8);
         for parameter in network.parameters() {
@@ -199,7 +199,7 @@ mod tests {
         };
         let mut network = network(&settings);
         let loss = |network: &SmallCnn<Cpu>| {
-            let regions = network.forward(photos(3, 16).leaky_trace()).unwrap();
+            let regions = network.forward(images(3, 16).leaky_trace()).unwrap();
             regions.square().mean::<(), _>()
         };
         let before = loss(&network);

@@ -16,7 +16,7 @@ use std::cell::Cell;
 /// Such layers but for their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TailSpec {
-    /// What the first layer is given for a photo.
+    /// What the first layer is given for an image.
     pub input: MapShape,
     /// What the last one gives.
     pub output: MapShape,
@@ -128,12 +128,12 @@ impl<D: Backend> Tail<D> {
         size.get()
     }
 
-    /// What it is given for a photo.
+    /// What it is given for an image.
     pub fn input(&self) -> MapShape {
         self.input
     }
 
-    /// `[photos, regions, channels]` of the stored map to the same of the last layer's.
+    /// `[images, regions, channels]` of the stored map to the same of the last layer's.
     ///
     /// # Errors
     /// Those of the device.
@@ -146,11 +146,11 @@ impl<D: Backend> Tail<D> {
             width,
             channels,
         } = self.input;
-        let photos = features.shape().0;
-        let map = features.try_reshape_like(&(photos, height, width, channels))?;
+        let images = features.shape().0;
+        let map = features.try_reshape_like(&(images, height, width, channels))?;
         let map = forward_layers(&self.layers, map)?;
-        let (photos, height, width, channels) = *map.shape();
-        map.try_reshape_like(&(photos, height * width, channels))
+        let (images, height, width, channels) = *map.shape();
+        map.try_reshape_like(&(images, height * width, channels))
     }
 
     /// From now on, `(x - mean) * scale` comes out where `x` did; each has a number for every channel. Only behind

@@ -1,9 +1,9 @@
-//! Other pictures made of a photo: in a mirror, or a part of it.
+//! Other pictures made of an image: in a mirror, or a part of it.
 
-use super::preprocess::PhotoPart;
+use super::preprocess::ImagePart;
 use serde::{Deserialize, Serialize};
 
-/// What of a photo is seen, and which way round: as it was taken, or another picture made of it, for training to have
+/// What of an image is seen, and which way round: as it was taken, or another picture made of it, for training to have
 /// more to choose from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,7 +32,7 @@ impl View {
         }
     }
 
-    /// What the name of a store of features ends in where photos are seen like this.
+    /// What the name of a store of features ends in where images are seen like this.
     pub(super) fn suffix(self) -> String {
         match self {
             Self::Usual => String::new(),
@@ -41,7 +41,7 @@ impl View {
         }
     }
 
-    /// Whether a store of this name holds features of photos as they were taken.
+    /// Whether a store of this name holds features of images as they were taken.
     pub fn is_usual_of(store: &str) -> bool {
         !store.ends_with(MIRRORED) && !store.contains(WINDOW)
     }
@@ -54,7 +54,7 @@ const WINDOW: &str = "-window-";
 /// spread evenly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
-    /// Its sides, as a share of the photo's.
+    /// Its sides, as a share of the image's.
     side: f64,
     /// Where it lies in what is left beside it, from 0 at the left to 1 at the right.
     across: f64,
@@ -73,12 +73,12 @@ impl Window {
         }
     }
 
-    pub(super) fn of(self, (width, height): (u32, u32)) -> PhotoPart {
+    pub(super) fn of(self, (width, height): (u32, u32)) -> ImagePart {
         let side = |whole: u32| ((f64::from(whole) * self.side).round() as u32).clamp(1, whole.max(1));
         let (seen_width, seen_height) = (side(width), side(height));
         let start =
             |whole: u32, seen: u32, at: f64| (f64::from(whole.saturating_sub(seen)) * at).round() as u32;
-        PhotoPart {
+        ImagePart {
             left: start(width, seen_width, self.across),
             top: start(height, seen_height, self.down),
             width: seen_width,
@@ -105,7 +105,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_lies_in_the_photo_and_shows_over_a_third_of_it(
+        fn a_window_lies_in_the_image_and_shows_over_a_third_of_it(
             number in 1_u32..1000,
             width in 1_u32..5000,
             height in 1_u32..5000,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn stores_of_photos_as_they_were_taken_are_known_by_their_names() {
+    fn stores_of_images_as_they_were_taken_are_known_by_their_names() {
         assert!(View::is_usual_of(&format!(
             "vgg16-fc2-pooled{}",
             View::Usual.suffix()

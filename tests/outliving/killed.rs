@@ -18,8 +18,8 @@ use super::{state, weights};
 
 const SEED: u64 = 7;
 const EPOCHS: usize = 40;
-/// Photos that features are made of.
-const PHOTOS: usize = 40;
+/// Images that features are made of.
+const IMAGES: usize = 40;
 
 /// What a process is at when its end comes near.
 #[derive(Clone, Copy, Debug)]
@@ -161,11 +161,11 @@ fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let place = Place::new();
     let weights = place.path().join("random.safetensors");
     weights::write_random(&weights, 1);
-    let photos = PHOTOS.to_string();
+    let images = IMAGES.to_string();
     let prepare = |name: &str| {
         let mut command = place.command(&["prepare", "scenes", "--name", name, "--size", "32", "--quiet"]);
         command
-            .args(["--photos", &photos, "--batch", "1", "--min-count", "1"])
+            .args(["--num-images", &images, "--batch", "1", "--min-count", "1"])
             .args(["--backbone", "mobilenet_v2", "--weights", text(&weights)])
             .stdout(Stdio::null());
         command
@@ -184,7 +184,7 @@ fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
 
     let mut files = all_files(&data_set("whole"));
     files.retain(|path| !path.starts_with("prepare"));
-    assert!(files.len() > PHOTOS, "{files:?}");
+    assert!(files.len() > IMAGES, "{files:?}");
     for file in files {
         let [whole, cut] = ["whole", "cut"].map(|name| data_set(name).join(&file));
         // The name of the data set is the only thing in it that may differ.

@@ -1,5 +1,5 @@
 //! Jobs outlive what happens to them: a lost connection, a death at any moment, whatever lies in their inbox, a full
-//! disk. Real processes of the real binary, on few photos and with a small network.
+//! disk. Real processes of the real binary, on few images and with a small network.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]

@@ -1,4 +1,4 @@
-//! A run on stored features captions any photo, with the weights that preparing has noted.
+//! A run on stored features captions any image, with the weights that preparing has noted.
 
 use super::{Place, text, weights};
 use cutline::dataset::DataSet;
@@ -18,7 +18,7 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
         "mine",
         "--size",
         "32",
-        "--photos",
+        "--num-images",
         "24",
         "--min-count",
         "1",
@@ -43,17 +43,17 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
     let record = RunRecord::load(&run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
-    let photos: Vec<_> = DataSet::load(&place.data_set("mine"))
+    let images: Vec<_> = DataSet::load(&place.data_set("mine"))
         .unwrap()
-        .photos
+        .images
         .into_iter()
         .take(2)
         .collect();
     let caption = [
         "caption",
         "mine-001",
-        text(&photos[0].path),
-        text(&photos[1].path),
+        text(&images[0].path),
+        text(&images[1].path),
     ];
     assert_eq!(place.prints(&caption).lines().count(), 2);
 

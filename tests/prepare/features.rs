@@ -1,4 +1,4 @@
-//! Features: weights that do not fit, and photos to tensors for other programs.
+//! Features: weights that do not fit, and images to tensors for other programs.
 
 use super::{Place, text, weights};
 use cutline::vision::store::{FeatureStore, weights_file};
@@ -15,7 +15,7 @@ fn weights_of_another_network_are_refused_before_anything_is_written() {
         &other,
         &[("stem.conv.weight".to_owned(), vec![4, 3, 3, 3], vec![0.5; 108])],
     );
-    let prepare = ["prepare", "scenes", "--name", "mine", "--photos", "10"];
+    let prepare = ["prepare", "scenes", "--name", "mine", "--num-images", "10"];
     let error = place.fails(
         &[
             &prepare[..],
@@ -38,7 +38,14 @@ fn the_command_and_the_store_agree() {
     weights::write_random(&weights, 1);
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     let prepare = [
-        "prepare", "scenes", "--name", "mine", "--photos", "10", "--size", "32",
+        "prepare",
+        "scenes",
+        "--name",
+        "mine",
+        "--num-images",
+        "10",
+        "--size",
+        "32",
     ];
     place.prints(&[&prepare[..], &eye].concat());
     let features = place.data_set("mine/features");
@@ -48,10 +55,10 @@ fn the_command_and_the_store_agree() {
     assert_eq!((stored.rows(), stored.shape()), (10, (1, 1280)));
 
     // More than go through the network together.
-    let photos: Vec<PathBuf> = (1..=10)
-        .map(|at| place.data_set(&format!("mine/photos/scene_{at:05}.png")))
+    let images: Vec<PathBuf> = (1..=10)
+        .map(|at| place.data_set(&format!("mine/images/scene_{at:05}.png")))
         .collect();
-    let texts: Vec<&str> = photos.iter().map(|photo| text(photo)).collect();
+    let texts: Vec<&str> = images.iter().map(|image| text(image)).collect();
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
         let out = place.path("out.safetensors");
         let command = ["features", "--form", form, "--out", text(&out)];
@@ -67,11 +74,11 @@ fn the_command_and_the_store_agree() {
     }
 
     let elsewhere = place.path("scene_00003.png");
-    fs::copy(&photos[2], &elsewhere).unwrap();
+    fs::copy(&images[2], &elsewhere).unwrap();
     let out = place.path("twice.safetensors");
     let command = [
         "features",
-        text(&photos[2]),
+        text(&images[2]),
         text(&elsewhere),
         "--out",
         text(&out),
@@ -107,25 +114,32 @@ fn assert_alike(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn photos_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
+fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     let place = Place::new();
     let weights = place.path("random.safetensors");
     weights::write_random(&weights, 1);
     let prepare = [
-        "prepare", "scenes", "--name", "mine", "--photos", "20", "--size", "32",
+        "prepare",
+        "scenes",
+        "--name",
+        "mine",
+        "--num-images",
+        "20",
+        "--size",
+        "32",
     ];
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     place.prints(&[&prepare[..], &eye, &["--show", "whole", "--windows", "1"]].concat());
     let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("whole"), 20);
-    assert_eq!(rows("whole-window-1"), 16, "of the training photos only");
+    assert_eq!(rows("whole-window-1"), 16, "of the training images only");
 
-    let (photo, out) = (
-        place.data_set("mine/photos/scene_00003.png"),
+    let (image, out) = (
+        place.data_set("mine/images/scene_00003.png"),
         place.path("out.safetensors"),
     );
-    let command = ["features", text(&photo), "--show", "whole", "--out", text(&out)];
+    let command = ["features", text(&image), "--show", "whole", "--out", text(&out)];
     place.prints(&[&command[..], &eye].concat());
     let bytes = fs::read(&out).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -151,15 +165,15 @@ fn photos_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
         "--set",
     ];
     let error = place.fails(&[&train[..], &["training.windows=2"]].concat());
-    assert!(error.contains("of the photos' window 2"), "{error}");
+    assert!(error.contains("of the images' window 2"), "{error}");
     assert!(error.contains("--windows 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
     let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "attend"]);
-    assert!(error.contains("hold photos as a whole"), "{error}");
+    assert!(error.contains("hold images as a whole"), "{error}");
     assert!(error.contains("--form grid"), "{error}");
     assert!(!place.root().join("checkpoints/looking").exists());
     place.prints(&[&train[..], &["training.windows=1"]].concat());
-    // A new photo is shown to the network as the stored ones were.
-    let photo = place.data_set("mine/photos/scene_00003.png");
-    place.prints(&["caption", "first", text(&photo)]);
+    // A new image is shown to the network as the stored ones were.
+    let image = place.data_set("mine/images/scene_00003.png");
+    place.prints(&["caption", "first", text(&image)]);
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PHOTOS: usize = 24;
+const IMAGES: usize = 24;
 
 /// The command that prepares scenes with features under `name`.
 fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
@@ -19,7 +19,7 @@ fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
         .args([
             "prepare", "scenes", "--name", name, "--size", "32", "--batch", "2",
         ])
-        .args(["--photos", &PHOTOS.to_string()])
+        .args(["--num-images", &IMAGES.to_string()])
         .args(["--backbone", "mobilenet_v2", "--weights", text(weights)])
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -55,7 +55,7 @@ fn finish(place: &Place, name: &str, weights: &Path) -> [Vec<u8>; 2] {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_eq!(FeatureStore::open(store(place, name)).unwrap().rows(), PHOTOS);
+    assert_eq!(FeatureStore::open(store(place, name)).unwrap().rows(), IMAGES);
     ["rows.bin", "index.jsonl"].map(|file| fs::read(store(place, name).join(file)).unwrap())
 }
 
@@ -103,9 +103,9 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{error}");
     let kept = rows_so_far(&store(&place, "mine"));
-    assert!((2..PHOTOS).contains(&kept), "{kept}");
+    assert!((2..IMAGES).contains(&kept), "{kept}");
     assert!(
-        error.contains(&format!("the features of {kept} of {PHOTOS} photos are kept")),
+        error.contains(&format!("the features of {kept} of {IMAGES} images are kept")),
         "{error}"
     );
 }
@@ -124,5 +124,5 @@ fn a_reader_that_goes_away_stops_nothing() {
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    assert_eq!(FeatureStore::open(store(&place, "mine")).unwrap().rows(), PHOTOS);
+    assert_eq!(FeatureStore::open(store(&place, "mine")).unwrap().rows(), IMAGES);
 }

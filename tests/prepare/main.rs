@@ -67,19 +67,19 @@ impl Place {
         err(&output)
     }
 
-    /// A source in Kaggle's form: `photos` photos, each with a caption, and what the test adds to them.
-    fn source(&self, photos: usize) -> Kaggle {
+    /// A source in Kaggle's form: `images` images, each with a caption, and what the test adds to them.
+    fn source(&self, images: usize) -> Kaggle {
         let directory = self.path("source");
         fs::create_dir_all(directory.join("Images")).unwrap();
         let mut source = Kaggle {
             directory,
             captions: "image,caption\n".to_owned(),
         };
-        for photo in 0..photos {
-            let name = format!("photo-{photo}.png");
-            let color = image::Rgb([photo as u8 * 10, 60, 90]);
+        for image in 0..images {
+            let name = format!("image-{image}.png");
+            let color = image::Rgb([image as u8 * 10, 60, 90]);
             image::RgbImage::from_pixel(40, 30, color)
-                .save(source.photo(&name))
+                .save(source.image(&name))
                 .unwrap();
             source.caption(&name, "a dog runs over the grass");
         }
@@ -94,7 +94,7 @@ struct Kaggle {
 }
 
 impl Kaggle {
-    fn photo(&self, name: &str) -> PathBuf {
+    fn image(&self, name: &str) -> PathBuf {
         self.directory.join("Images").join(name)
     }
 

@@ -4,7 +4,7 @@ use super::{Place, err};
 use cutline::dataset::{DataSet, ProblemKind, Report};
 use std::fs;
 
-/// Every problem of a kind, by photo.
+/// Every problem of a kind, by image.
 fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
     let report = Report::load(&place.data_set("mine")).unwrap();
     let problems = report.problems.of(kind).iter();
@@ -14,12 +14,12 @@ fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_photo_that_does_not_decode_is_listed_and_left_out() {
+fn an_image_that_does_not_decode_is_listed_and_left_out() {
     let place = Place::new();
     let mut source = place.source(12);
-    fs::write(source.photo("a-text.jpg"), "no picture, just words\n").unwrap();
-    fs::write(source.photo("b-empty.jpg"), "").unwrap();
-    let whole = source.photo("c-cut.jpg");
+    fs::write(source.image("a-text.jpg"), "no picture, just words\n").unwrap();
+    fs::write(source.image("b-empty.jpg"), "").unwrap();
+    let whole = source.image("c-cut.jpg");
     image::RgbImage::from_fn(200, 150, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]))
         .save(&whole)
         .unwrap();
@@ -35,29 +35,29 @@ fn a_photo_that_does_not_decode_is_listed_and_left_out() {
         "{printed}"
     );
     assert!(
-        printed.contains("3 photos that do not decode (left out)"),
+        printed.contains("3 images that do not decode (left out)"),
         "{printed}"
     );
     assert!(printed.contains("every problem is listed in "), "{printed}");
-    let undecodable = listed(&place, ProblemKind::UndecodablePhoto);
+    let undecodable = listed(&place, ProblemKind::UndecodableImage);
     let reasons = [
         ("a-text.jpg", "is not a picture"),
         ("b-empty.jpg", "is empty (0 bytes)"),
         ("c-cut.jpg", "download"),
     ];
     assert_eq!(undecodable.len(), reasons.len());
-    for ((photo, detail), (expected, reason)) in undecodable.iter().zip(reasons) {
-        assert_eq!(photo, expected);
-        assert!(detail.contains(reason), "{photo}: {detail}");
+    for ((image, detail), (expected, reason)) in undecodable.iter().zip(reasons) {
+        assert_eq!(image, expected);
+        assert!(detail.contains(reason), "{image}: {detail}");
     }
-    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().photos.len(), 12);
+    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().images.len(), 12);
 }
 
 #[test]
 fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
     let place = Place::new();
     let mut source = place.source(12);
-    source.captions += "photo-3.pn";
+    source.captions += "image-3.pn";
     let directory = source.write();
     let command = ["prepare", &directory, "--name", "mine"];
 
@@ -69,7 +69,7 @@ fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
 
     place.prints(&[&command[..], &["--allow-torn"]].concat());
     assert_eq!(listed(&place, ProblemKind::TornLine).len(), 1);
-    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().photos.len(), 12);
+    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().images.len(), 12);
 }
 
 #[test]
@@ -77,15 +77,23 @@ fn a_check_reports_everything_and_writes_nothing() {
     let place = Place::new();
     let mut source = place.source(12);
     source.caption("missing.png", "a boat on the sea");
-    source.captions += "photo-3.pn";
+    source.captions += "image-3.pn";
     let directory = source.write();
 
     let output = place.run(&["prepare", &directory, "--name", "mine", "--check"]);
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "a torn file is a failure here too");
-    assert!(printed.contains("1 captions without a photo (left out)\n    missing.png: a boat on the sea"));
+    assert!(printed.contains("1 captions without an image (left out)\n    missing.png: a boat on the sea"));
     assert!(printed.contains("1 torn last lines (left out)"), "{printed}");
-    let printed = place.prints(&["prepare", "scenes", "--name", "mine", "--photos", "10", "--check"]);
+    let printed = place.prints(&[
+        "prepare",
+        "scenes",
+        "--name",
+        "mine",
+        "--num-images",
+        "10",
+        "--check",
+    ]);
     assert!(printed.contains("mine: read as scenes"), "{printed}");
     assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
 }
@@ -96,11 +104,11 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     let place = Place::new();
     let mut source = place.source(12);
     let steering = "a \u{1b}[2J\u{9b}31mdog\u{7} \u{202e}runs";
-    source.caption("photo-1.png", steering);
-    source.caption("photo-1.png", steering);
+    source.caption("image-1.png", steering);
+    source.caption("image-1.png", steering);
     source.caption("gone\u{1b}]0;title\u{7}.png", steering);
     let name = "bad\u{1b}[31m.png";
-    fs::write(source.photo(name), "no picture").unwrap();
+    fs::write(source.image(name), "no picture").unwrap();
     source.caption(name, steering);
     let keep = ["--keep-special", "--keep-punctuation", "--min-count", "1"];
     let directory = source.write();

@@ -5,7 +5,14 @@ use cutline::dataset::{DataSet, Split};
 use std::fs;
 
 const SCENES: [&str; 8] = [
-    "prepare", "scenes", "--name", "mine", "--photos", "20", "--size", "32",
+    "prepare",
+    "scenes",
+    "--name",
+    "mine",
+    "--num-images",
+    "20",
+    "--size",
+    "32",
 ];
 
 fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -21,11 +28,11 @@ fn scenes_become_a_data_set_that_loads() {
         "{printed}"
     );
     let data_set = DataSet::load(&place.data_set("mine")).unwrap();
-    let photos = Split::ALL.map(|split| data_set.photos(split).count());
-    assert_eq!(photos, [16, 2, 2]);
+    let images = Split::ALL.map(|split| data_set.images(split).count());
+    assert_eq!(images, [16, 2, 2]);
     assert!(data_set.vocabulary.contains("a"));
-    for photo in &data_set.photos {
-        assert_eq!(image::image_dimensions(&photo.path).unwrap(), (32, 32));
+    for image in &data_set.images {
+        assert_eq!(image::image_dimensions(&image.path).unwrap(), (32, 32));
     }
 }
 
@@ -33,12 +40,12 @@ fn scenes_become_a_data_set_that_loads() {
 fn the_same_goes_on_and_other_scenes_are_refused() {
     let place = Place::new();
     place.prints(&SCENES);
-    let photo = place.data_set("mine/photos").join("scene_00001.png");
-    let drawn = fs::read(&photo).unwrap();
+    let image = place.data_set("mine/images").join("scene_00001.png");
+    let drawn = fs::read(&image).unwrap();
     place.prints(&SCENES);
 
-    // Size alone changes no caption, but every photo.
-    for other in [["--seed", "9"], ["--size", "48"], ["--photos", "30"]] {
+    // Size alone changes no caption, but every image.
+    for other in [["--seed", "9"], ["--size", "48"], ["--num-images", "30"]] {
         let arguments: Vec<&str> = match other[0] {
             "--seed" => with(&other),
             flag => {
@@ -52,23 +59,23 @@ fn the_same_goes_on_and_other_scenes_are_refused() {
         assert!(error.contains("is a data set already"), "{error}");
         assert!(error.contains("--force"), "{error}");
     }
-    assert_eq!(fs::read(&photo).unwrap(), drawn);
+    assert_eq!(fs::read(&image).unwrap(), drawn);
 
-    let features = place.data_set("mine/features/of-the-old-photos");
+    let features = place.data_set("mine/features/of-the-old-images");
     fs::create_dir_all(&features).unwrap();
     place.prints(&with(&["--seed", "9", "--force"]));
-    assert_ne!(fs::read(&photo).unwrap(), drawn);
-    assert!(!features.exists(), "features of other photos are gone");
+    assert_ne!(fs::read(&image).unwrap(), drawn);
+    assert!(!features.exists(), "features of other images are gone");
 }
 
 #[test]
-fn features_outlive_another_vocabulary_of_the_same_photos() {
+fn features_outlive_another_vocabulary_of_the_same_images() {
     let place = Place::new();
     let directory = place.source(12).write();
     let command = ["prepare", &directory, "--name", "mine", "--min-count"];
     place.prints(&[&command[..], &["1"]].concat());
     let before = DataSet::load(&place.data_set("mine")).unwrap().hash;
-    let features = place.data_set("mine/features/of-the-same-photos");
+    let features = place.data_set("mine/features/of-the-same-images");
     fs::create_dir_all(&features).unwrap();
 
     let error = place.fails(&[&command[..], &["1000"]].concat());
@@ -83,9 +90,9 @@ fn features_outlive_another_vocabulary_of_the_same_photos() {
 fn flags_of_scenes_mean_nothing_elsewhere() {
     let place = Place::new();
     let directory = place.source(12).write();
-    let error = place.fails(&["prepare", &directory, "--name", "mine", "--photos", "20"]);
+    let error = place.fails(&["prepare", &directory, "--name", "mine", "--num-images", "20"]);
     assert!(
-        error.contains("--photos and --size are for the built-in data set"),
+        error.contains("--num-images and --size are for the built-in data set"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! A working directory as a small demo leaves it: `tests/data/workbench`, with its photos drawn anew.
+//! A working directory as a small demo leaves it: `tests/data/workbench`, with its images drawn anew.
 
 use std::fs;
 use std::path::Path;
@@ -11,8 +11,8 @@ pub(crate) const RUNS: [(&str, &str); 3] = [
     ("demo-002", "complete"),
     ("demo-003", "stopped"),
 ];
-/// What draws the photos.
-const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--photos", "240"];
+/// What draws the images.
+const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--num-images", "240"];
 
 impl Place {
     /// With three runs on the data set `scenes`, without their weights; see `tests/data/workbench/README.md`.
@@ -22,19 +22,19 @@ impl Place {
         for part in ["datasets", "checkpoints"] {
             copy(&kept.join(part), &place.path().join(part));
         }
-        draw_photos(&place);
+        draw_images(&place);
         place
     }
 }
 
 /// Draws them elsewhere: the data set is there already, and is to stay as it is.
-fn draw_photos(place: &Place) {
+fn draw_images(place: &Place) {
     let drawn = Place::new();
     drawn.succeeds(&PREPARE);
     let [from, to] = [&drawn, place].map(|place| place.path().join("datasets/scenes"));
     let [manifest, kept] = [&from, &to].map(|data| fs::read_to_string(data.join("dataset.toml")).unwrap());
     assert_eq!(manifest, kept, "make tests/data/workbench anew");
-    fs::rename(from.join("photos"), to.join("photos")).unwrap();
+    fs::rename(from.join("images"), to.join("images")).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

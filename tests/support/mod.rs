@@ -25,26 +25,26 @@ use tempfile::TempDir;
 pub(crate) const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
 /// The data set that [`Place::with_scenes`] prepares.
 pub(crate) const DATA_SET: &str = "scenes";
-/// The arguments that prepare it: 48 photos to train on, 6 for dev, 6 for test.
+/// The arguments that prepare it: 48 images to train on, 6 for dev, 6 for test.
 pub(crate) const PREPARE: [&str; 10] = [
     "prepare",
     "scenes",
     "--name",
     DATA_SET,
-    "--photos",
+    "--num-images",
     "60",
     "--size",
     "32",
     "--min-count",
     "1",
 ];
-/// Settings of a network so small that an epoch takes a moment; a batch is one photo, so an epoch has 48.
+/// Settings of a network so small that an epoch takes a moment; a batch is one image, so an epoch has 48.
 const SMALL: [&str; 7] = [
     "encoder.small_cnn.size=16",
     "encoder.small_cnn.widths=[8,8]",
     "decoder.hidden=16",
     "decoder.embedding=8",
-    "training.batch_by=photo",
+    "training.batch_by=image",
     "training.batch_size=5",
     "training.patience=0",
 ];

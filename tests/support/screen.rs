@@ -34,8 +34,8 @@ pub(crate) type Size = (u16, u16);
 
 /// The size that a terminal has had from of old.
 pub(crate) const USUAL: Size = (80, 24);
-/// What a cell of a photo is here, whichever of its halves is drawn.
-pub(crate) const PHOTO: &str = "▒";
+/// What a cell of an image is here, whichever of its halves is drawn.
+pub(crate) const IMAGE: &str = "▒";
 
 /// What a terminal does when it is asked something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,10 +283,10 @@ pub(crate) fn rows(screen: &vt100::Screen) -> Vec<String> {
 }
 
 fn letters(cell: &vt100::Cell) -> &str {
-    // Nothing but photos has a background of the palette's finer colors.
-    let is_of_photo = matches!(cell.bgcolor(), vt100::Color::Idx(16..));
+    // Nothing but images has a background of the palette's finer colors.
+    let is_of_image = matches!(cell.bgcolor(), vt100::Color::Idx(16..));
     match cell.contents() {
-        " " | "▀" | "▄" if is_of_photo => PHOTO,
+        " " | "▀" | "▄" if is_of_image => IMAGE,
         "" => " ",
         letters => letters,
     }

@@ -18,9 +18,9 @@ fn its_runs_are_in_the_states_that_they_were_left_in() {
 }
 
 #[test]
-fn its_photos_are_those_that_the_captions_are_of() {
+fn its_images_are_those_that_the_captions_are_of() {
     let place = Place::with_demo();
     let data_set = DataSet::load(&place.path().join("datasets/scenes")).unwrap();
-    assert_eq!(data_set.photos.len(), 240);
-    assert!(data_set.photos.iter().all(|photo| photo.path.is_file()));
+    assert_eq!(data_set.images.len(), 240);
+    assert!(data_set.images.iter().all(|image| image.path.is_file()));
 }

@@ -1,11 +1,11 @@
-//! From nothing to captions of photos with keys alone, and what else keys do to what lies on disk.
+//! From nothing to captions of images with keys alone, and what else keys do to what lies on disk.
 
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::support::fixture::RUNS;
-use super::support::screen::{PHOTO, Screen, USUAL, rows};
+use super::support::screen::{IMAGE, Screen, USUAL, rows};
 use super::support::{Place, step_losses};
 use super::terminal::shows_all_runs;
 
@@ -69,7 +69,7 @@ fn prepares(screen: &Screen) {
     screen.press("n");
     screen.shows("prepare a data set");
     fill(screen, 8, "60");
-    screen.shows("--photos 60");
+    screen.shows("--num-images 60");
     screen.press("<Enter>");
     screen.shows("frequent:");
     screen.shows("train        48");
@@ -123,7 +123,7 @@ fn scores(screen: &Screen) {
     screen.shows(&format!("evaluate {FIRST}"));
     screen.press("<Enter>");
     screen.shows(SCORED);
-    screen.shows("6 photos of scenes, dev split");
+    screen.shows("6 images of scenes, dev split");
     screen.shows("the best by");
 }
 
@@ -131,7 +131,7 @@ fn looks_at_captions(place: &Place, screen: &Screen) {
     screen.press("<Enter><Enter>");
     screen.shows(SCORED);
     screen.shows("of 6, as they come");
-    screen.shows(PHOTO);
+    screen.shows(IMAGE);
     let captioned = captioned(place, screen);
     let score = captioned["cider_d"].as_f64().unwrap();
     screen.waits_until("its scores", |shown| {
@@ -156,7 +156,7 @@ fn looks_at_captions(place: &Place, screen: &Screen) {
     });
 }
 
-/// What the report of the evaluation says of the photo that is looked at.
+/// What the report of the evaluation says of the image that is looked at.
 fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
     let report = place
         .path()
@@ -166,7 +166,7 @@ fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
     let captions = report["captions"].as_array().unwrap();
     let mut known = captions
         .iter()
-        .filter(|captioned| shown.contains(captioned["photo"].as_str().unwrap()));
+        .filter(|captioned| shown.contains(captioned["image"].as_str().unwrap()));
     known.next().unwrap().clone()
 }
 
@@ -180,7 +180,7 @@ fn beginning(sentence: &str) -> String {
         .to_owned()
 }
 
-/// A log-probability and words, beside the photo.
+/// A log-probability and words, beside the image.
 fn is_alternative(row: &str) -> bool {
     let beside: String = row.chars().skip(USUAL.0 as usize / 2).collect();
     let mut words = beside.split_whitespace();
@@ -285,12 +285,12 @@ fn a_directory_that_does_not_exist_is_not_prepared() {
     screen.shows("frequent:");
     screen.press("n");
     screen.shows("prepare a data set");
-    fill(&screen, 0, "/nowhere/photos");
+    fill(&screen, 0, "/nowhere/images");
     // Before the place has been looked at, the command itself would be started, and say why not in its own words.
-    screen.shows("/nowhere/photos does not exist");
+    screen.shows("/nowhere/images does not exist");
     screen.press("<Enter>");
     screen.waits_until("why nothing was started", |shown| {
-        let why = "source: /nowhere/photos does not exist: name a directory with photos";
+        let why = "source: /nowhere/images does not exist: name a directory with images";
         rows(shown).iter().any(|row| row.contains(why))
     });
     screen.shows("prepare a data set");

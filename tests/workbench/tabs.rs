@@ -7,7 +7,7 @@ use vt100::Color;
 
 use super::support::Place;
 use super::support::fixture::RUNS;
-use super::support::screen::{PHOTO, Screen, Size, USUAL};
+use super::support::screen::{IMAGE, Screen, Size, USUAL};
 use super::terminal::shows_all_runs;
 
 const LARGE: Size = (160, 50);
@@ -59,7 +59,7 @@ fn data_problems() {
 #[test]
 fn data_samples() {
     let place = Place::with_demo();
-    let steps = [("1", "frequent:"), ("vv", PHOTO), ("<Enter>j", PHOTO)];
+    let steps = [("1", "frequent:"), ("vv", IMAGE), ("<Enter>j", IMAGE)];
     assert_snapshot!("data_samples_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("data_samples_160x50", shown(&place, LARGE, &steps));
 }
@@ -67,7 +67,7 @@ fn data_samples() {
 #[test]
 fn train_loss() {
     let place = Place::with_demo();
-    let steps = [("", PHOTO)];
+    let steps = [("", IMAGE)];
     assert_snapshot!("train_loss_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("train_loss_160x50", shown(&place, LARGE, &steps));
 }
@@ -75,7 +75,7 @@ fn train_loss() {
 #[test]
 fn train_dev_scores() {
     let place = Place::with_demo();
-    let steps = [("", PHOTO), ("]", "dev scores")];
+    let steps = [("", IMAGE), ("]", "dev scores")];
     assert_snapshot!("train_dev_scores_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("train_dev_scores_160x50", shown(&place, LARGE, &steps));
 }
@@ -110,7 +110,7 @@ fn evaluate_most_changed() {
 #[test]
 fn gallery() {
     let place = Place::with_demo();
-    let steps = [("4", PHOTO)];
+    let steps = [("4", IMAGE)];
     assert_snapshot!("gallery_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("gallery_160x50", shown(&place, LARGE, &steps));
 }
@@ -118,7 +118,7 @@ fn gallery() {
 #[test]
 fn gallery_in_ascii() {
     let place = Place::with_demo();
-    assert_snapshot!("gallery_ascii_80x24", in_ascii(&place, &[("4", "photo 1 of")]));
+    assert_snapshot!("gallery_ascii_80x24", in_ascii(&place, &[("4", "image 1 of")]));
 }
 
 #[test]

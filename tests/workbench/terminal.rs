@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::support::Place;
 use super::support::fixture::RUNS;
-use super::support::screen::{Manners, PHOTO, Screen, USUAL, rows};
+use super::support::screen::{IMAGE, Manners, Screen, USUAL, rows};
 
 /// What every screen of the workbench shows.
 const TITLE: &str = "Cutline";
@@ -118,7 +118,7 @@ fn one_that_answers_nothing_is_drawn_on_and_listened_to() {
 }
 
 #[test]
-fn no_photo_is_left_on_it_by_the_gallery() {
+fn no_image_is_left_on_it_by_the_gallery() {
     let place = Place::with_demo();
     let runs_after = |keys: &str, shown: &str| {
         let screen = open(&place);
@@ -129,17 +129,17 @@ fn no_photo_is_left_on_it_by_the_gallery() {
         screen.rests();
         screen.cells()
     };
-    let without_photo = runs_after("1", "frequent:");
-    let after_photo = runs_after("4", PHOTO);
-    assert!(after_photo.iter().all(|(text, ..)| text != PHOTO));
-    assert_eq!(after_photo, without_photo);
+    let without_image = runs_after("1", "frequent:");
+    let after_image = runs_after("4", IMAGE);
+    assert!(after_image.iter().all(|(text, ..)| text != IMAGE));
+    assert_eq!(after_image, without_image);
 }
 
 /// What kitty's protocol puts into the cells of a picture.
 const PLACEHOLDER: char = '\u{10EEEE}';
 
 #[test]
-fn photos_are_drawn_by_the_protocol_that_it_speaks() {
+fn images_are_drawn_by_the_protocol_that_it_speaks() {
     let place = Place::with_demo();
     for (manners, picture) in [
         (Manners::DrawsAsKitty, &b"\x1b_Gq=2"[..]),
@@ -153,6 +153,6 @@ fn photos_are_drawn_by_the_protocol_that_it_speaks() {
         screen.press("5");
         shows_all_runs(&screen);
         let left = screen.rests().concat();
-        assert!(!left.contains(PLACEHOLDER) && !left.contains(PHOTO), "{left}");
+        assert!(!left.contains(PLACEHOLDER) && !left.contains(IMAGE), "{left}");
     }
 }

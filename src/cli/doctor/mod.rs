@@ -242,11 +242,11 @@ fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
-/// How the workbench draws photos on this terminal.
+/// How the workbench draws images on this terminal.
 fn pictures(context: &Context) -> Finding {
     let terminal = &context.terminal;
     if !terminal.is_interactive() {
-        let found = "standard output is no terminal: photos are not drawn";
+        let found = "standard output is no terminal: images are not drawn";
         return Finding::ok("pictures", found, json!({ "protocol": null }));
     }
     let protocol = workbench::pictures(context).spoken();

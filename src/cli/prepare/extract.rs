@@ -1,4 +1,4 @@
-//! The last part of preparing: every photo of the data set through the network, into a feature store.
+//! The last part of preparing: every image of the data set through the network, into a feature store.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::cli::terminal::display_path;
 use crate::dataset::{DataSet, Split};
 use crate::nn::Backend;
 use crate::training::Progress;
-use crate::vision::encoder::PhotoEncoder;
+use crate::vision::encoder::ImageEncoder;
 use crate::vision::extraction::{self, Batching, Source};
 use crate::vision::fitting::{self, Fitting};
 use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
@@ -21,7 +21,7 @@ use crate::vision::view::View;
 
 /// How features are made and kept.
 pub(super) struct Extraction<'a, D: Backend> {
-    pub(super) encoder: &'a PhotoEncoder<D>,
+    pub(super) encoder: &'a ImageEncoder<D>,
     /// The file that the encoder's weights came from.
     pub(super) weights: &'a Path,
     pub(super) dtype: FeatureDtype,
@@ -29,7 +29,7 @@ pub(super) struct Extraction<'a, D: Backend> {
     pub(super) replace: Replace,
 }
 
-/// Extracts the features of every photo that the store under `directory` lacks.
+/// Extracts the features of every image that the store under `directory` lacks.
 ///
 /// # Errors
 /// [`Interrupted`] once the user has asked to stop; what is done is kept then, as with any other error.
@@ -51,12 +51,12 @@ pub(super) fn extract<D: Backend>(
     let mut writer = open(&store, encoder.spec(dtype), replace)?;
     note_weights_file(&store, weights)?;
 
-    let photos = sources(data_set, encoder.preprocessing().view);
-    let done = photos.iter().filter(|photo| writer.contains(photo.key)).count();
+    let images = sources(data_set, encoder.preprocessing().view);
+    let done = images.iter().filter(|image| writer.contains(image.key)).count();
     let progress = context.progress(Task {
         label: "extracting features".into(),
-        unit: "photos",
-        total: Some(photos.len() as u64),
+        unit: "images",
+        total: Some(images.len() as u64),
         done: done as u64,
     });
     let told = Cell::new(done);
@@ -67,10 +67,10 @@ pub(super) fn extract<D: Backend>(
     };
     let mut fitting = Fitting::new(&tell_of_halving);
     let end = extraction::extract(
-        &photos,
+        &images,
         encoder.preprocessing(),
         batching,
-        |pixels, photos| fitting.run(pixels, photos, |pixels, photos| encoder.features(pixels, photos)),
+        |pixels, images| fitting.run(pixels, images, |pixels, images| encoder.features(pixels, images)),
         &mut writer,
         &|news| {
             progress.advance((news.done - told.replace(news.done)) as u64);
@@ -78,7 +78,7 @@ pub(super) fn extract<D: Backend>(
                 task: "extracting features".into(),
                 done: news.done as u64,
                 total: news.total as u64,
-                unit: "photos".into(),
+                unit: "images".into(),
             });
         },
         &|| job.go_on(),
@@ -86,7 +86,7 @@ pub(super) fn extract<D: Backend>(
     if let extraction::Extraction::Interrupted { done, total } = end {
         drop(progress);
         context.notice(&format!(
-            "the features of {done} of {total} photos are kept; the same command goes on from there"
+            "the features of {done} of {total} images are kept; the same command goes on from there"
         ));
         return Err(Interrupted.into());
     }
@@ -94,25 +94,25 @@ pub(super) fn extract<D: Backend>(
     let rows = writer.finish()?;
     let encoder = encoder.shape();
     job.message(format!(
-        "features of {rows} photos are in {}",
+        "features of {rows} images are in {}",
         display_path(&store)
     ));
     context.tell(&format!(
-        "features       {rows} photos of {encoder} numbers in {}\n",
+        "features       {rows} images of {encoder} numbers in {}\n",
         display_path(&store)
     ))?;
     Ok(())
 }
 
-/// The photos to look at: all, or in other ways those that are learned from.
+/// The images to look at: all, or in other ways those that are learned from.
 fn sources(data_set: &DataSet, view: View) -> Vec<Source<'_>> {
     data_set
-        .photos
+        .images
         .iter()
-        .filter(|photo| view == View::Usual || photo.split == Split::Train)
-        .map(|photo| Source {
-            key: &photo.key,
-            path: &photo.path,
+        .filter(|image| view == View::Usual || image.split == Split::Train)
+        .map(|image| Source {
+            key: &image.key,
+            path: &image.path,
         })
         .collect()
 }

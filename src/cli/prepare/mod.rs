@@ -1,4 +1,4 @@
-//! `cutline prepare`: from captioned photos on disk to a data set with vocabulary and features.
+//! `cutline prepare`: from captioned images on disk to a data set with vocabulary and features.
 
 mod extract;
 mod report;
@@ -31,9 +31,9 @@ use crate::runs::{JobKind, Name};
 use crate::text::Cleaning;
 use crate::training;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
-use crate::vision::encoder::PhotoEncoder;
+use crate::vision::encoder::ImageEncoder;
 use crate::vision::extraction::Batching;
-use crate::vision::photo;
+use crate::vision::image_io;
 use crate::vision::preprocess::Extent;
 use crate::vision::store::FeatureDtype;
 use crate::vision::view::View;
@@ -42,16 +42,16 @@ use extract::{Extraction, extract};
 use target::{Replace, Target};
 
 /// What is done before features are made.
-const CHECKING: &str = "checking photos";
+const CHECKING: &str = "checking images";
 /// What is counted.
-const PHOTOS: &str = "photos";
+const IMAGES: &str = "images";
 /// How often it is looked how far the check is.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// Turn captioned photos into a data set: checked, split, tokenized, and looked at by a CNN
+/// Turn captioned images into a data set: checked, split, tokenized, and looked at by a CNN
 ///
 /// SOURCE is a directory or a captions file; its form is recognized, and `scenes` is the built-in data set.
-/// Whatever does not fit together (a caption without a photo, a photo that does not decode, a duplicate, a
+/// Whatever does not fit together (a caption without an image, an image that does not decode, a duplicate, a
 /// caption that is empty once cleaned) is listed, never dropped in silence. Features are kept as they are made:
 /// an interrupted run goes on where it stopped. Prepared again with another backbone, the data set has both.
 #[derive(Debug, Args)]
@@ -93,16 +93,16 @@ struct Places {
     /// The form of the source, where it is not recognized
     #[arg(long, value_name = "FORMAT", value_parser = choices::format())]
     format: Option<Format>,
-    /// The directory of the photos, where it is not found beside the captions
+    /// The directory of the images, where it is not found beside the captions
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
     /// The captions file, where it is not found under SOURCE
     #[arg(long, value_name = "FILE")]
     captions: Option<PathBuf>,
-    /// Split lists: files of photo names, each telling its split by its own name (train, dev, test)
+    /// Split lists: files of image names, each telling its split by its own name (train, dev, test)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
-    /// The seed that draws the splits (80/10/10) where the source brings none, and the photos of `scenes`
+    /// The seed that draws the splits (80/10/10) where the source brings none, and the images of `scenes`
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     /// Leave out a last caption that is cut short, rather than take the file for an unfinished download
@@ -113,10 +113,10 @@ struct Places {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The built-in data set")]
 struct Scenes {
-    /// How many photos of `scenes` to draw; 4000 if not given
+    /// How many images of `scenes` to draw; 4000 if not given
     #[arg(long, value_name = "N")]
-    photos: Option<usize>,
-    /// Width and height of a photo of `scenes` in pixels; 64 if not given
+    num_images: Option<usize>,
+    /// Width and height of an image of `scenes` in pixels; 64 if not given
     #[arg(long, value_name = "N")]
     size: Option<u32>,
 }
@@ -144,7 +144,7 @@ struct Text {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Features")]
 struct Features {
-    /// The CNN that looks at the photos; without one, no features are made
+    /// The CNN that looks at the images; without one, no features are made
     #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone(), requires = "weights")]
     backbone: Option<BackboneKind>,
     /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
@@ -153,23 +153,23 @@ struct Features {
     /// The layer whose output is kept; the backbone's usual one if not given
     #[arg(long, value_name = "LAYER", requires = "backbone")]
     layer: Option<String>,
-    /// One vector a photo, or one for each region of the layer's map
+    /// One vector an image, or one for each region of the layer's map
     #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
     form: FeatureForm,
     /// The form in which a number is kept on disk; f16 takes half the room
     #[arg(long, value_name = "PRECISION", value_parser = choices::feature_dtype(), default_value = "f32")]
     precision: FeatureDtype,
-    /// How much of a photo the CNN is shown; what it was trained on if not given. `whole` shows the sides of wide photos
+    /// How much of an image the CNN is shown; what it was trained on if not given. `whole` shows the sides of wide images
     /// too, out of proportion
     #[arg(long, value_name = "EXTENT", value_parser = choices::extent(), requires = "backbone")]
     show: Option<Extent>,
-    /// Also look at the training photos in a mirror, for `training.mirrored`
+    /// Also look at the training images in a mirror, for `training.mirrored`
     #[arg(long, requires = "backbone")]
     mirrored: bool,
-    /// Also look at the training photos through this many windows, each a part of them, for `training.windows`
+    /// Also look at the training images through this many windows, each a part of them, for `training.windows`
     #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
     windows: u32,
-    /// How many photos the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
+    /// How many images the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
     /// as many, it is halved
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
@@ -177,7 +177,7 @@ struct Features {
 
 /// A network, and the file its weights came from.
 struct Eye<D: Backend> {
-    encoder: PhotoEncoder<D>,
+    encoder: ImageEncoder<D>,
     weights: PathBuf,
 }
 
@@ -187,7 +187,7 @@ impl Prepare {
         context.compute_on(device, self)
     }
 
-    /// Where to look at photos. Nothing is opened for a command that only checks, or hands the work on.
+    /// Where to look at images. Nothing is opened for a command that only checks, or hands the work on.
     fn device(&self, context: &Context) -> DeviceChoice {
         match self.features.backbone {
             Some(_) if !self.check && !self.detach => context.device,
@@ -200,7 +200,7 @@ impl Compute for Prepare {
     type Output = ();
 
     fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        // First what may be wrong with the command line: checking the photos takes its time.
+        // First what may be wrong with the command line: checking the images takes its time.
         self.check_scenes_flags()?;
         let eye = self.features.eye(&on.device)?;
         if self.check {
@@ -270,13 +270,13 @@ impl Prepare {
                 task: CHECKING.into(),
                 done,
                 total,
-                unit: PHOTOS.into(),
+                unit: IMAGES.into(),
             });
         })?;
         target.save(&data_set, &report)?;
         job.message(format!(
-            "{} photos; what does not fit together is listed in {}",
-            data_set.photos.len(),
+            "{} images; what does not fit together is listed in {}",
+            data_set.images.len(),
             display_path(&target.directory().join(Report::FILE))
         ));
         let paint = context.terminal.stdout_paint();
@@ -308,8 +308,8 @@ impl Prepare {
         Ok(target.holds_scenes(&scenes)?
             && target.existing().is_some_and(|existing| {
                 existing.manifest.settings == self.settings()
-                    && existing.photos.len() == scenes.photos
-                    && existing.photos.iter().all(|photo| photo.path.is_file())
+                    && existing.images.len() == scenes.images
+                    && existing.images.iter().all(|image| image.path.is_file())
             }))
     }
 
@@ -328,9 +328,11 @@ impl Prepare {
     }
 
     fn check_scenes_flags(&self) -> anyhow::Result<()> {
-        let given = self.scenes.photos.is_some() || self.scenes.size.is_some();
+        let given = self.scenes.num_images.is_some() || self.scenes.size.is_some();
         if given && !self.source().is_scenes() {
-            bail!("--photos and --size are for the built-in data set; leave them out, or prepare `scenes`");
+            bail!(
+                "--num-images and --size are for the built-in data set; leave them out, or prepare `scenes`"
+            );
         }
         Ok(())
     }
@@ -339,7 +341,7 @@ impl Prepare {
         Source {
             place: self.source.clone(),
             format: self.places.format,
-            photos: self.places.images.clone(),
+            images: self.places.images.clone(),
             captions: self.places.captions.clone(),
             splits: self.places.splits.clone(),
         }
@@ -363,7 +365,7 @@ impl Prepare {
     fn scenes_settings(&self) -> ScenesSettings {
         let usual = ScenesSettings::default();
         ScenesSettings {
-            photos: self.scenes.photos.unwrap_or(usual.photos),
+            images: self.scenes.num_images.unwrap_or(usual.images),
             size: self.scenes.size.unwrap_or(usual.size),
             seed: self.places.seed.unwrap_or(usual.seed),
         }
@@ -377,13 +379,13 @@ impl Prepare {
         let settings = self.scenes_settings();
         let progress = context.progress(Task {
             label: "drawing scenes".into(),
-            unit: "photos",
-            total: Some(settings.photos as u64),
+            unit: "images",
+            total: Some(settings.images as u64),
             done: 0,
         });
-        let photos = scenes::write(&settings, directory, |_| progress.advance(1))?;
+        let images = scenes::write(&settings, directory, |_| progress.advance(1))?;
         progress.finish();
-        Ok(Reading::drawn(photos))
+        Ok(Reading::drawn(images))
     }
 
     /// A file that was cut in its last line lacks more than that line, most of the time.
@@ -405,23 +407,23 @@ impl Prepare {
         )
     }
 
-    /// Checks what was read. `tell` is told now and then how many photos have been looked at, and of how many.
+    /// Checks what was read. `tell` is told now and then how many images have been looked at, and of how many.
     fn examine(
         &self,
         reading: Reading,
         context: &Context,
         tell: &dyn Fn(u64, u64),
     ) -> anyhow::Result<(DataSet, Report)> {
-        let total = reading.photos.len() as u64;
+        let total = reading.images.len() as u64;
         let progress = context.progress(Task {
             label: CHECKING.into(),
-            unit: PHOTOS,
+            unit: IMAGES,
             total: Some(total),
             done: 0,
         });
         let checked = AtomicU64::new(0);
         let decode = |path: &Path| {
-            let decoded = photo::decode(path);
+            let decoded = image_io::decode(path);
             decoded.map(drop).map_err(|error| error.fault.to_string())
         };
         let count = |news: dataset::Progress| {
@@ -431,7 +433,7 @@ impl Prepare {
             }
         };
         let (settings, source, name) = (self.settings(), self.source(), self.name.as_str());
-        // The photos are checked on all threads; news is told from this one.
+        // The images are checked on all threads; news is told from this one.
         let outcome = thread::scope(|scope| {
             let work = scope.spawn(|| examine(&settings, &source, reading, name, &decode, &count));
             while !work.is_finished() {
@@ -450,12 +452,12 @@ impl Prepare {
 
 /// What a data set lacks to be learned from, if anything.
 fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
-    let has_captions = |split| data_set.photos(split).any(|photo| !photo.captions.is_empty());
+    let has_captions = |split| data_set.images(split).any(|image| !image.captions.is_empty());
     if !has_captions(Split::Train) {
-        Some("nothing can be learned from it: no photo of the training split has a caption")
+        Some("nothing can be learned from it: no image of the training split has a caption")
     } else if !has_captions(Split::Dev) {
         Some(
-            "nothing can be trained on it: its dev split has no captions; give it more photos, or split lists",
+            "nothing can be trained on it: its dev split has no captions; give it more images, or split lists",
         )
     } else if data_set.vocabulary.words().next().is_none() {
         Some("no word is frequent enough for the vocabulary; prepare again with a lower --min-count")
@@ -465,17 +467,17 @@ fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
 }
 
 impl Features {
-    /// The ways in which photos are looked at.
+    /// The ways in which images are looked at.
     fn views(&self) -> impl Iterator<Item = View> {
         let mirrored = self.mirrored.then_some(View::Mirrored);
         let windows = (1..=self.windows).map(View::Window);
         [View::Usual].into_iter().chain(mirrored).chain(windows)
     }
 
-    /// How photos go through the network on this device.
+    /// How images go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
-            size: self.batch.unwrap_or(D::PHOTOS),
+            size: self.batch.unwrap_or(D::IMAGES),
             ahead: D::BATCHES_AHEAD,
         }
     }
@@ -485,7 +487,7 @@ impl Features {
             return Ok(None);
         };
         let file = WeightFile::open(weights)?;
-        let encoder = PhotoEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
+        let encoder = ImageEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
         Ok(Some(Eye {
             encoder: encoder.shown(self.show),
             weights: weights.clone(),

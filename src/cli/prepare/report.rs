@@ -47,10 +47,10 @@ fn headline(name: &str, report: &Report) -> String {
 }
 
 fn splits(report: &Report) -> Table<4> {
-    let mut table = Table::new(["split", "photos", "captions", "unknown words"]);
+    let mut table = Table::new(["split", "images", "captions", "unknown words"]);
     for split in Split::ALL {
         let SplitStatistics {
-            photos,
+            images,
             captions,
             words,
         } = report.splits.get(&split).copied().unwrap_or_default();
@@ -58,7 +58,7 @@ fn splits(report: &Report) -> Table<4> {
             0 => "-".to_owned(),
             _ => format!("{:.2} %", words.share() * 100.0),
         };
-        table.row([split.to_string(), count(photos), count(captions), unknown]);
+        table.row([split.to_string(), count(images), count(captions), unknown]);
     }
     table
 }

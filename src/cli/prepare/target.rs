@@ -11,10 +11,10 @@ use crate::dataset::scenes::ScenesSettings;
 use crate::dataset::{DataSet, Report};
 use crate::files::{remove_leftovers, write_atomically};
 
-/// What the photos of `scenes` in the directory were drawn with.
+/// What the images of `scenes` in the directory were drawn with.
 const SCENES: &str = "scenes.toml";
 const FEATURES: &str = "features";
-const PHOTOS: &str = "photos";
+const IMAGES: &str = "images";
 
 const REPLACE_HINT: &str = "choose another --name, or replace it with --force";
 
@@ -27,7 +27,7 @@ pub(super) enum Replace {
     Other,
 }
 
-/// Where a data set goes; features and drawn photos go there too.
+/// Where a data set goes; features and drawn images go there too.
 #[derive(Debug)]
 pub(super) struct Target {
     directory: PathBuf,
@@ -47,7 +47,7 @@ impl Target {
         self.replace
     }
 
-    /// Makes room for the photos of `scenes`: those drawn with other settings have the same names.
+    /// Makes room for the images of `scenes`: those drawn with other settings have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
         if self.holds_scenes(settings)? {
             return Ok(());
@@ -60,14 +60,14 @@ impl Target {
             self.remove_features()?;
         }
         if drawn.is_some() {
-            remove_directory(&self.directory.join(PHOTOS))?;
+            remove_directory(&self.directory.join(IMAGES))?;
         }
         fs::create_dir_all(&self.directory).with_context(|| cannot("make", &self.directory))?;
         write_atomically(&file, |out| out.write_all(wanted.as_bytes()))
             .with_context(|| cannot("write", &file))
     }
 
-    /// Whether the photos there, if any, are scenes drawn with these settings; perhaps not all of them.
+    /// Whether the images there, if any, are scenes drawn with these settings; perhaps not all of them.
     pub(super) fn holds_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<bool> {
         let drawn = read_if_there(&self.directory.join(SCENES))?;
         Ok(drawn == Some(toml::to_string(settings)?))
@@ -79,11 +79,11 @@ impl Target {
             && existing.hash != data_set.hash
         {
             self.refuse_unless_forced()?;
-            if !same_photos(&existing, data_set) {
+            if !same_images(&existing, data_set) {
                 self.remove_features()?;
             }
         }
-        for written in [self.directory.clone(), self.directory.join(PHOTOS)] {
+        for written in [self.directory.clone(), self.directory.join(IMAGES)] {
             if written.is_dir() {
                 remove_leftovers(&written).with_context(|| cannot("clean up", &written))?;
             }
@@ -103,7 +103,7 @@ impl Target {
         match self.replace {
             Replace::Other => Ok(()),
             Replace::Same => Err(anyhow!(
-                "{} is a data set already, with other photos, captions or settings",
+                "{} is a data set already, with other images, captions or settings",
                 self.directory.display()
             ))
             .hint(REPLACE_HINT),
@@ -115,11 +115,11 @@ impl Target {
     }
 }
 
-/// Whether features of the one belong to the photos of the other: no name stands for another file.
-fn same_photos(one: &DataSet, other: &DataSet) -> bool {
-    other.photos.iter().all(|photo| {
-        let known = one.photos.binary_search_by(|other| other.key.cmp(&photo.key));
-        known.map_or(true, |place| one.photos[place].path == photo.path)
+/// Whether features of the one belong to the images of the other: no name stands for another file.
+fn same_images(one: &DataSet, other: &DataSet) -> bool {
+    other.images.iter().all(|image| {
+        let known = one.images.binary_search_by(|other| other.key.cmp(&image.key));
+        known.map_or(true, |place| one.images[place].path == image.path)
     })
 }
 

@@ -1,6 +1,6 @@
 //! From a scene to its captions: a small grammar of our own that tells the truth in different words.
 //!
-//! A caption is a template whose slots are filled with phrases. The five captions of a photo follow five
+//! A caption is a template whose slots are filled with phrases. The five captions of an image follow five
 //! different templates, so that they differ in order and in what they leave out. Weights give one template
 //! and one phrase the lead everywhere: there is a usual way to say a thing, and others, as among people.
 

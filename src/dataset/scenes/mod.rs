@@ -1,4 +1,4 @@
-//! The built-in data set `scenes`: pictures drawn by the program, so that the whole way from photos to
+//! The built-in data set `scenes`: pictures drawn by the program, so that the whole way from images to
 //! scored captions can be walked with nothing on disk.
 //!
 //! A scene holds one to three things alike in a place, and perhaps another thing beside, above or below
@@ -17,7 +17,7 @@ mod tests;
 pub use grammar::CAPTIONS;
 pub use scene::{Color, Companion, Group, Item, Place, Relation, Scene, Thing};
 
-use super::{SourceCaption, SourcePhoto, Split};
+use super::{SourceCaption, SourceImage, Split};
 use image::{ImageError, ImageFormat};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -30,18 +30,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenesSettings {
-    /// How many photos: eight tenths to train on, one tenth each for dev and test.
-    pub photos: usize,
-    /// Width and height of a photo in pixels.
+    /// How many images: eight tenths to train on, one tenth each for dev and test.
+    pub images: usize,
+    /// Width and height of an image in pixels.
     pub size: u32,
-    /// Another seed gives other photos.
+    /// Another seed gives other images.
     pub seed: u64,
 }
 
 impl Default for ScenesSettings {
     fn default() -> Self {
         Self {
-            photos: 4_000,
+            images: 4_000,
             size: 64,
             seed: 1,
         }
@@ -50,18 +50,18 @@ impl Default for ScenesSettings {
 
 /// Below this things are a few pixels wide and cannot be told apart.
 const SMALLEST_SIZE: u32 = 32;
-/// Beyond this a photo shows nothing more.
+/// Beyond this an image shows nothing more.
 const LARGEST_SIZE: u32 = 1_024;
-/// So that every split has a photo.
-const FEWEST_PHOTOS: usize = 10;
+/// So that every split has an image.
+const FEWEST_IMAGES: usize = 10;
 
 impl ScenesSettings {
     fn check(&self) -> Result<(), ScenesError> {
         if !(SMALLEST_SIZE..=LARGEST_SIZE).contains(&self.size) {
             return Err(ScenesError::Size { size: self.size });
         }
-        if self.photos < FEWEST_PHOTOS {
-            return Err(ScenesError::Photos { photos: self.photos });
+        if self.images < FEWEST_IMAGES {
+            return Err(ScenesError::Images { images: self.images });
         }
         Ok(())
     }
@@ -76,13 +76,13 @@ pub enum ScenesError {
         /// The size asked for.
         size: u32,
     },
-    /// `photos` is too small to be split.
-    #[error("scenes: photos = {photos} leaves a split empty; choose at least {FEWEST_PHOTOS}")]
-    Photos {
+    /// `images` is too small to be split.
+    #[error("scenes: images = {images} leaves a split empty; choose at least {FEWEST_IMAGES}")]
+    Images {
         /// The number asked for.
-        photos: usize,
+        images: usize,
     },
-    /// The folder for the photos could not be made.
+    /// The folder for the images could not be made.
     #[error("cannot make the folder {}: {source}; check that its parent exists and is writable", path.display())]
     Folder {
         /// The folder.
@@ -90,55 +90,55 @@ pub enum ScenesError {
         /// What the system said.
         source: io::Error,
     },
-    /// A photo could not be encoded as PNG.
+    /// An image could not be encoded as PNG.
     #[error("cannot encode {} as PNG: {source}; try another size", path.display())]
     Encode {
-        /// The photo.
+        /// The image.
         path: PathBuf,
         /// What the encoder said.
         source: ImageError,
     },
-    /// A photo could not be written.
+    /// An image could not be written.
     #[error("cannot write {}: {source}; check that the disk has room and the folder is writable", path.display())]
     Write {
-        /// The photo.
+        /// The image.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
 }
 
-/// Draws the data set as `photos/scene_00001.png` and so on under `dir`.
+/// Draws the data set as `images/scene_00001.png` and so on under `dir`.
 ///
-/// Photos are drawn on all of rayon's threads; `progress` is told after each how many are done. Under its
-/// final name a photo is always whole, whatever interrupts; photos that are already there are written anew.
+/// Images are drawn on all of rayon's threads; `progress` is told after each how many are done. Under its
+/// final name an image is always whole, whatever interrupts; images that are already there are written anew.
 ///
 /// # Errors
 ///
-/// Settings out of range; a folder or photo that cannot be written.
+/// Settings out of range; a folder or image that cannot be written.
 pub fn write(
     settings: &ScenesSettings,
     dir: &Path,
     progress: impl Fn(usize) + Sync,
-) -> Result<Vec<SourcePhoto>, ScenesError> {
+) -> Result<Vec<SourceImage>, ScenesError> {
     settings.check()?;
-    let folder = dir.join("photos");
+    let folder = dir.join("images");
     fs::create_dir_all(&folder).map_err(|source| ScenesError::Folder {
         path: folder.clone(),
         source,
     })?;
     let done = AtomicUsize::new(0);
-    (0..settings.photos)
+    (0..settings.images)
         .into_par_iter()
         .map(|index| {
-            let photo = write_photo(settings, &folder, index)?;
+            let image = write_image(settings, &folder, index)?;
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(photo)
+            Ok(image)
         })
         .collect()
 }
 
-fn write_photo(settings: &ScenesSettings, folder: &Path, index: usize) -> Result<SourcePhoto, ScenesError> {
+fn write_image(settings: &ScenesSettings, folder: &Path, index: usize) -> Result<SourceImage, ScenesError> {
     let scene = Scene::new(settings.seed, index as u64);
     let key = format!("scene_{:05}", index + 1);
     let path = folder.join(format!("{key}.png"));
@@ -154,7 +154,7 @@ fn write_photo(settings: &ScenesSettings, folder: &Path, index: usize) -> Result
         path: path.clone(),
         source,
     })?;
-    Ok(SourcePhoto {
+    Ok(SourceImage {
         key,
         path,
         split: Some(split_of(index)),
@@ -175,8 +175,8 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Of ten photos in a row eight are for training, one for dev and one for test. By number and not by lot: a
-/// photo stays in its split when more are drawn.
+/// Of ten images in a row eight are for training, one for dev and one for test. By number and not by lot: a
+/// image stays in its split when more are drawn.
 fn split_of(index: usize) -> Split {
     match index % 10 {
         8 => Split::Dev,

@@ -7,8 +7,8 @@ use super::{ProblemKind, Problems};
 use std::fs;
 use tempfile::TempDir;
 
-/// A directory with these files; a photo's content is its name.
-fn directory(files: &[(&str, &str)], photos: &[&str]) -> TempDir {
+/// A directory with these files; an image's content is its name.
+fn directory(files: &[(&str, &str)], images: &[&str]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {
         let path = directory.path().join(name);
@@ -16,7 +16,7 @@ fn directory(files: &[(&str, &str)], photos: &[&str]) -> TempDir {
         fs::write(path, content).unwrap();
     };
     files.iter().for_each(|(name, content)| write(name, content));
-    photos.iter().for_each(|name| write(name, name));
+    images.iter().for_each(|name| write(name, name));
     directory
 }
 

@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
-/// Captions of a plain folder as JSON lines: photo, split, captions.
-fn lines(photos: &[(&str, &str, &[&str])]) -> String {
-    photos
+/// Captions of a plain folder as JSON lines: image, split, captions.
+fn lines(images: &[(&str, &str, &[&str])]) -> String {
+    images
         .iter()
-        .map(|(photo, split, captions)| match *split {
-            "" => serde_json::json!({"photo": photo, "captions": captions}),
-            split => serde_json::json!({"photo": photo, "captions": captions, "split": split}),
+        .map(|(image, split, captions)| match *split {
+            "" => serde_json::json!({"image": image, "captions": captions}),
+            split => serde_json::json!({"image": image, "captions": captions, "split": split}),
         })
         .map(|line| format!("{line}\n"))
         .collect()
@@ -27,7 +27,7 @@ fn prepared(
 ) -> (Result<(DataSet, Report), DataSetError>, TempDir) {
     let target = tempfile::tempdir().unwrap();
     let decode = |path: &Path| match fs::read_to_string(path) {
-        Ok(content) if content.contains("broken") => Err("not a photo".to_owned()),
+        Ok(content) if content.contains("broken") => Err("not an image".to_owned()),
         _ => Ok(()),
     };
     let result = prepare(
@@ -76,9 +76,9 @@ fn the_check_lists_everything_and_leaves_out_what_cannot_be_used() {
     );
     let (data_set, report) = prepared(&source, &every_word()).0.unwrap();
 
-    let keys: Vec<_> = data_set.photos.iter().map(|photo| photo.key.as_str()).collect();
+    let keys: Vec<_> = data_set.images.iter().map(|image| image.key.as_str()).collect();
     assert_eq!(keys, ["a.jpg", "b.jpg", "copy.jpg", "leak.jpg"]);
-    assert_eq!(data_set.photos[0].captions.len(), 2);
+    assert_eq!(data_set.images[0].captions.len(), 2);
     assert_eq!(data_set.vocabulary.words().collect::<Vec<_>>(), ["a", "dog"]);
 
     let found = |kind| places(&report.problems, kind);
@@ -87,18 +87,18 @@ fn the_check_lists_everything_and_leaves_out_what_cannot_be_used() {
         found(ProblemKind::EmptyCaption),
         ["a.jpg", "silent.jpg", "silent.jpg"]
     );
-    assert_eq!(found(ProblemKind::UndecodablePhoto), ["broken.jpg"]);
-    assert_eq!(found(ProblemKind::DuplicatePhoto), ["copy.jpg"]);
+    assert_eq!(found(ProblemKind::UndecodableImage), ["broken.jpg"]);
+    assert_eq!(found(ProblemKind::DuplicateImage), ["copy.jpg"]);
     assert_eq!(found(ProblemKind::DuplicateAcrossSplits), ["leak.jpg"]);
-    assert_eq!(found(ProblemKind::PhotoWithoutSplit), ["nowhere.jpg"]);
-    let without_caption = found(ProblemKind::PhotoWithoutCaption);
+    assert_eq!(found(ProblemKind::ImageWithoutSplit), ["nowhere.jpg"]);
+    let without_caption = found(ProblemKind::ImageWithoutCaption);
     assert!(without_caption[0].ends_with("uncaptioned.jpg") && without_caption[1] == "silent.jpg");
     assert_eq!(report.counts[&ProblemKind::EmptyCaption], 3);
     assert_eq!(report.counts[&ProblemKind::TornLine], 0);
 
     let dev = report.splits[&Split::Dev];
     assert_eq!(
-        (dev.photos, dev.captions, dev.words.tokens, dev.words.unknown),
+        (dev.images, dev.captions, dev.words.tokens, dev.words.unknown),
         (2, 2, 7, 3)
     );
     assert_eq!(report.splits[&Split::Test], SplitStatistics::default());
@@ -129,16 +129,16 @@ fn a_data_set_comes_back_from_disk_as_it_was() {
     assert_eq!(DataSet::load(&home).unwrap(), data_set);
     assert_eq!(Report::load(&home).unwrap(), report);
     assert_eq!(data_set.manifest.name, "mine");
-    assert_eq!(data_set.photos(Split::Test).count(), 1);
+    assert_eq!(data_set.images(Split::Test).count(), 1);
 
-    let photos = fs::read_to_string(home.join("photos.jsonl")).unwrap();
-    fs::write(home.join("photos.jsonl"), &photos[..photos.len() - 9]).unwrap();
+    let images = fs::read_to_string(home.join("images.jsonl")).unwrap();
+    fs::write(home.join("images.jsonl"), &images[..images.len() - 9]).unwrap();
     let torn = DataSet::load(&home).unwrap_err().to_string();
     assert!(
-        torn.contains("photos.jsonl, line 2") && torn.contains("prepare"),
+        torn.contains("images.jsonl, line 2") && torn.contains("prepare"),
         "{torn}"
     );
-    fs::write(home.join("photos.jsonl"), photos.replace("dog", "cow")).unwrap();
+    fs::write(home.join("images.jsonl"), images.replace("dog", "cow")).unwrap();
     assert!(matches!(DataSet::load(&home), Err(DataSetError::HashDiffers(_))));
     let other = DataSet::load(&target.path().join("yours"))
         .unwrap_err()
@@ -147,14 +147,14 @@ fn a_data_set_comes_back_from_disk_as_it_was() {
 }
 
 #[test]
-fn photos_within_the_data_set_move_with_it() {
+fn images_within_the_data_set_move_with_it() {
     let place = tempfile::tempdir().unwrap();
     let home = place.path().join("drawn");
-    fs::create_dir_all(home.join("photos")).unwrap();
-    fs::write(home.join("photos/one.png"), "one").unwrap();
-    let reading = Reading::drawn(vec![SourcePhoto {
+    fs::create_dir_all(home.join("images")).unwrap();
+    fs::write(home.join("images/one.png"), "one").unwrap();
+    let reading = Reading::drawn(vec![SourceImage {
         key: "one".to_owned(),
-        path: home.join("photos/../photos/one.png"),
+        path: home.join("images/../images/one.png"),
         split: Some(Split::Train),
         captions: vec![SourceCaption::new("A red circle")],
     }]);
@@ -166,8 +166,8 @@ fn photos_within_the_data_set_move_with_it() {
     fs::rename(&home, &moved).unwrap();
     let loaded = DataSet::load(&moved).unwrap();
     assert_eq!(
-        loaded.photos[0].path,
-        fs::canonicalize(moved.join("photos/one.png")).unwrap()
+        loaded.images[0].path,
+        fs::canonicalize(moved.join("images/one.png")).unwrap()
     );
     assert_eq!(loaded.hash, data_set.hash);
     assert_eq!(loaded.manifest.source.place, Path::new("scenes"));
@@ -177,15 +177,15 @@ fn photos_within_the_data_set_move_with_it() {
 fn splits_are_drawn_where_the_source_has_none_or_the_user_asks() {
     let names: Vec<String> = (0..20).map(|number| format!("{number}.jpg")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let photos: Vec<(&str, &str, &[&str])> = names
+    let images: Vec<(&str, &str, &[&str])> = names
         .iter()
         .map(|&name| (name, "train", ["A dog"].as_slice()))
         .collect();
-    let named = directory(&[("captions.jsonl", &lines(&photos))], &names);
+    let named = directory(&[("captions.jsonl", &lines(&images))], &names);
     let sizes = |settings: &PrepareSettings| {
         let (data_set, report) = prepared(&named, settings).0.unwrap();
         (
-            Split::ALL.map(|split| data_set.photos(split).count()),
+            Split::ALL.map(|split| data_set.images(split).count()),
             report.splits_from,
         )
     };
@@ -204,7 +204,7 @@ fn nothing_to_train_on_is_an_error_that_says_why() {
     let (result, target) = prepared(&source, &every_word());
     let message = result.unwrap_err().to_string();
     assert!(
-        message.contains("2 photos read, 1 photos that do not decode"),
+        message.contains("2 images read, 1 images that do not decode"),
         "{message}"
     );
     assert!(!target.path().join("mine").exists());
@@ -217,7 +217,7 @@ fn a_sources_own_tokens_are_a_setting() {
     let source = directory(&[("dataset.json", json)], &["a.jpg"]);
     let tokens = |settings: &PrepareSettings| {
         let (data_set, _) = prepared(&source, settings).0.unwrap();
-        data_set.photos[0]
+        data_set.images[0]
             .captions
             .iter()
             .map(|caption| caption.tokens.join(" "))
@@ -241,7 +241,7 @@ fn settings_refuse_unknown_keys_and_fill_in_the_rest() {
 }
 
 #[test]
-fn progress_counts_every_photo_once() {
+fn progress_counts_every_image_once() {
     let source = directory(&[("x.token.txt", TOKENS)], &["a.jpg", "b.jpg"]);
     let (checked, last) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let progress = |progress: Progress| {
@@ -271,20 +271,20 @@ proptest! {
     fn no_caption_is_lost(
         lines in proptest::collection::vec(("[a-f]", prop_oneof!["[A-C .]{1,6}", "[0-9]{1,2}"]), 1..30),
     ) {
-        let content: String = lines.iter().map(|(photo, caption)| format!("{photo}.jpg#0\t{caption}\n")).collect();
+        let content: String = lines.iter().map(|(image, caption)| format!("{image}.jpg#0\t{caption}\n")).collect();
         let source = directory(&[("x.token.txt", &content)], &["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
         let (data_set, report) = match prepared(&source, &every_word()).0 {
-            Err(DataSetError::NoPhotos { .. } | DataSetError::NothingToTrainOn(_)) => return Ok(()),
+            Err(DataSetError::NoImages { .. } | DataSetError::NothingToTrainOn(_)) => return Ok(()),
             other => other.unwrap(),
         };
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
-        for photo in &data_set.photos {
-            *kept.entry(photo.key.clone()).or_default() += photo.captions.len();
+        for image in &data_set.images {
+            *kept.entry(image.key.clone()).or_default() += image.captions.len();
         }
         let listed: usize = [
             ProblemKind::MalformedLine,
             ProblemKind::EmptyCaption,
-            ProblemKind::CaptionWithoutPhoto,
+            ProblemKind::CaptionWithoutImage,
         ]
         .map(|kind| report.counts[&kind])
         .iter()

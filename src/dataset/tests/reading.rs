@@ -8,24 +8,24 @@ fn read(directory: &TempDir) -> Result<Reading, DataSetError> {
     Source::at(directory.path()).read()
 }
 
-/// Key, split and raw captions of every photo.
+/// Key, split and raw captions of every image.
 fn summary(reading: &Reading) -> Vec<(&str, Option<Split>, Vec<&str>)> {
     let captions =
-        |photo: &'_ SourcePhoto| -> Vec<_> { photo.captions.iter().map(|c| c.raw.len()).collect() };
+        |image: &'_ SourceImage| -> Vec<_> { image.captions.iter().map(|c| c.raw.len()).collect() };
     assert!(
         reading
-            .photos
+            .images
             .iter()
-            .all(|photo| photo.path.is_absolute() && captions(photo).len() < 10)
+            .all(|image| image.path.is_absolute() && captions(image).len() < 10)
     );
     reading
-        .photos
+        .images
         .iter()
-        .map(|photo| {
+        .map(|image| {
             (
-                photo.key.as_str(),
-                photo.split,
-                photo
+                image.key.as_str(),
+                image.split,
+                image
                     .captions
                     .iter()
                     .map(|caption| caption.raw.as_str())
@@ -56,7 +56,7 @@ fn flickr8k_reads_the_token_file_and_the_split_lists_beside_it() {
         ]
     );
     assert_eq!(
-        places(&reading.problems, ProblemKind::CaptionWithoutPhoto),
+        places(&reading.problems, ProblemKind::CaptionWithoutImage),
         ["2258277193.jpg.1"]
     );
     assert_eq!(reading.files.len(), 3);
@@ -64,19 +64,19 @@ fn flickr8k_reads_the_token_file_and_the_split_lists_beside_it() {
 
 #[test]
 fn a_torn_token_file_is_read_up_to_the_tear() {
-    let photos = ["a.jpg", "b.jpg"];
-    let torn = directory(&[("x.token.txt", "a.jpg#0\tA dog\nno tab\nb.jpg#0")], &photos);
+    let images = ["a.jpg", "b.jpg"];
+    let torn = directory(&[("x.token.txt", "a.jpg#0\tA dog\nno tab\nb.jpg#0")], &images);
     let problems = read(&torn).unwrap().problems;
     let [malformed] = problems.of(ProblemKind::MalformedLine) else {
         panic!("{problems:?}")
     };
     assert!(malformed.place.ends_with("x.token.txt, line 2"), "{malformed}");
     assert_eq!(problems.count(ProblemKind::TornLine), 1);
-    assert_eq!(problems.count(ProblemKind::PhotoWithoutCaption), 1);
+    assert_eq!(problems.count(ProblemKind::ImageWithoutCaption), 1);
 
-    let perhaps = directory(&[("x.token.txt", "a.jpg#0\tA dog\nb.jpg#0\tA ca")], &photos);
+    let perhaps = directory(&[("x.token.txt", "a.jpg#0\tA dog\nb.jpg#0\tA ca")], &images);
     let reading = read(&perhaps).unwrap();
-    assert_eq!(reading.photos.len(), 2);
+    assert_eq!(reading.images.len(), 2);
     assert_eq!(reading.problems.count(ProblemKind::UnendedLine), 1);
 }
 
@@ -135,9 +135,9 @@ fn karpathy_brings_tokens_and_splits() {
             ("val2014/b.jpg", Some(Split::Train), vec!["A cat."]),
         ]
     );
-    assert_eq!(reading.photos[0].captions[0].tokens, None);
+    assert_eq!(reading.images[0].captions[0].tokens, None);
     assert_eq!(
-        reading.photos[2].captions[0].tokens.as_deref(),
+        reading.images[2].captions[0].tokens.as_deref(),
         Some(["a".to_owned(), "cat".to_owned()].as_slice())
     );
 }
@@ -167,24 +167,24 @@ fn coco_takes_every_captions_file_and_its_split_from_its_name() {
             ("b.jpg", Some(Split::Dev), vec!["A dog."])
         ]
     );
-    let lost = reading.problems.of(ProblemKind::CaptionWithoutPhoto);
+    let lost = reading.problems.of(ProblemKind::CaptionWithoutImage);
     assert!(
         lost.iter().all(|problem| problem.place.ends_with("image id 8")),
         "{lost:?}"
     );
     assert_eq!(lost.len(), 2);
-    assert_eq!(reading.problems.count(ProblemKind::PhotoWithoutCaption), 1);
+    assert_eq!(reading.problems.count(ProblemKind::ImageWithoutCaption), 1);
 }
 
 #[test]
 fn a_folder_reads_csv_and_json_lines() {
-    let photos = ["dogs/a.jpg", "b.jpg"];
+    let images = ["dogs/a.jpg", "b.jpg"];
     let expected = [
         ("b.jpg", None, vec!["A cat"]),
         ("dogs/a.jpg", Some(Split::Dev), vec!["A dog", "A puppy"]),
     ];
-    let csv = "\u{feff}caption,photo,split\nA dog,dogs/a.jpg,val\nA puppy,dogs/a.jpg,\nA cat,b.jpg,\nA cat,b.jpg,who\n";
-    let reading = read(&directory(&[("captions.csv", csv)], &photos)).unwrap();
+    let csv = "\u{feff}caption,image,split\nA dog,dogs/a.jpg,val\nA puppy,dogs/a.jpg,\nA cat,b.jpg,\nA cat,b.jpg,who\n";
+    let reading = read(&directory(&[("captions.csv", csv)], &images)).unwrap();
     assert_eq!(summary(&reading), expected);
     let [unknown] = reading.problems.of(ProblemKind::MalformedLine) else {
         panic!("{:?}", reading.problems)
@@ -192,15 +192,15 @@ fn a_folder_reads_csv_and_json_lines() {
     assert!(unknown.detail.contains("no split is called"), "{unknown}");
 
     let jsonl = concat!(
-        r#"{"photo": "dogs/a.jpg", "captions": ["A dog", "A puppy"], "split": "dev", "by": "me"}"#,
+        r#"{"image": "dogs/a.jpg", "captions": ["A dog", "A puppy"], "split": "dev", "by": "me"}"#,
         "\n",
-        r#"{"photo": "b.jpg"}"#,
+        r#"{"image": "b.jpg"}"#,
         "\n",
         r#"{"image": "b.jpg", "caption": "A cat"}"#,
         "\n",
-        r#"{"photo": "b.jpg", "capt"#
+        r#"{"image": "b.jpg", "capt"#
     );
-    let reading = read(&directory(&[("captions.jsonl", jsonl)], &photos)).unwrap();
+    let reading = read(&directory(&[("captions.jsonl", jsonl)], &images)).unwrap();
     assert_eq!(reading.format, Format::Folder);
     assert_eq!(summary(&reading), expected);
     assert_eq!(reading.problems.count(ProblemKind::MalformedLine), 1);
@@ -215,7 +215,7 @@ fn of_several_forms_the_first_is_read_and_the_others_are_named() {
     let directory = directory(
         &[
             ("captions.txt", "image,caption\na.jpg,A dog\n"),
-            ("captions.csv", "photo,caption\na.jpg,A dog\n"),
+            ("captions.csv", "image,caption\na.jpg,A dog\n"),
             ("x.token.txt", TOKENS),
             ("dataset_mine.json", KARPATHY),
         ],
@@ -251,7 +251,7 @@ fn files_the_user_names_are_recognized_by_content() {
             ("texts/kaggle", "image,caption\na.jpg,A dog\n"),
             (
                 "texts/lines.jsonl",
-                "{\"photo\": \"a.jpg\", \"caption\": \"A dog\"}\n",
+                "{\"image\": \"a.jpg\", \"caption\": \"A dog\"}\n",
             ),
             ("lists/my_train.txt", "a.jpg\n"),
             ("lists/mine.txt", "a.jpg\n"),
@@ -267,7 +267,7 @@ fn files_the_user_names_are_recognized_by_content() {
         ("texts/lines.jsonl", Format::Folder),
     ] {
         let by_place = Source {
-            photos: Some(path("pictures")),
+            images: Some(path("pictures")),
             splits: vec![path("lists/my_train.txt")],
             ..Source::at(path(file))
         };
@@ -279,11 +279,11 @@ fn files_the_user_names_are_recognized_by_content() {
         for source in [by_place, by_captions] {
             let reading = source.read().unwrap();
             assert_eq!(reading.format, format);
-            assert_eq!(reading.photos[0].split, Some(Split::Train));
+            assert_eq!(reading.images[0].split, Some(Split::Train));
         }
     }
     let unnamed = Source {
-        photos: Some(path("pictures")),
+        images: Some(path("pictures")),
         splits: vec![path("lists/mine.txt")],
         ..Source::at(path("texts/kaggle"))
     };
@@ -297,7 +297,7 @@ fn files_the_user_names_are_recognized_by_content() {
 #[test]
 fn what_cannot_be_read_says_what_to_do() {
     let message =
-        |files: &[(&str, &str)], photos: &[&str]| read(&directory(files, photos)).unwrap_err().to_string();
+        |files: &[(&str, &str)], images: &[&str]| read(&directory(files, images)).unwrap_err().to_string();
     let torn = message(&[("dataset.json", &KARPATHY[..60])], &["a.jpg"]);
     assert!(
         torn.contains("dataset.json ends in the middle (line 1, column 60)"),
@@ -322,7 +322,7 @@ fn what_cannot_be_read_says_what_to_do() {
     assert!(unusable.contains("line 1: no tab"), "{unusable}");
     let nowhere = message(&[("x.token.txt", TOKENS)], &["else/a.jpg"]);
     assert!(
-        nowhere.contains("not one of the 3 captioned photos") && nowhere.contains("--images"),
+        nowhere.contains("not one of the 3 captioned images") && nowhere.contains("--images"),
         "{nowhere}"
     );
     let nothing = message(&[], &["a.jpg"]);

@@ -4,8 +4,8 @@ mod export;
 #[cfg(test)]
 mod tests;
 
-use super::pairing::{NamedReport, Unpaired, pair_photos};
-use super::report::{CaptionedPhoto, Subject};
+use super::pairing::{NamedReport, Unpaired, pair_images};
+use super::report::{CaptionedImage, Subject};
 use crate::captioning::SearchSettings;
 use crate::metrics::{self, Bootstrap, Difference, Example, Interval, Scores, Statistics};
 use crate::text::display_safe;
@@ -30,9 +30,9 @@ pub struct Compared {
     pub subject: Subject,
     /// How captions were searched for.
     pub search: SearchSettings,
-    /// Photos captioned.
-    pub photos: usize,
-    /// The scores of all photos, as fractions.
+    /// Images captioned.
+    pub images: usize,
+    /// The scores of all images, as fractions.
     #[serde(flatten)]
     pub scores: Scores,
     /// The 95 % bootstrap interval of each.
@@ -47,9 +47,9 @@ pub struct Compared {
 pub enum Against {
     /// It is the baseline.
     Baseline,
-    /// Its scores minus the baseline's, by a paired bootstrap over the photos.
+    /// Its scores minus the baseline's, by a paired bootstrap over the images.
     Difference(Scores<Difference>),
-    /// It is not of the same photos and references: nothing can be said.
+    /// It is not of the same images and references: nothing can be said.
     Unpaired(Unpaired),
 }
 
@@ -88,7 +88,7 @@ impl Comparison {
         };
         self.evaluations.iter().any(is_marked).then(|| {
             format!(
-                "differs from {} by more than noise (paired bootstrap over the photos, p < {})",
+                "differs from {} by more than noise (paired bootstrap over the images, p < {})",
                 baseline.safe_name(),
                 metrics::bootstrap::SIGNIFICANCE
             )
@@ -111,7 +111,7 @@ impl Compared {
             name: named.name.clone(),
             subject: named.report.subject.clone(),
             search: named.report.search.clone(),
-            photos: statistics.len(),
+            images: statistics.len(),
             scores: statistics.iter().copied().sum::<Statistics>().scores(),
             intervals_95: Bootstrap::default().intervals(statistics),
             against,
@@ -133,14 +133,14 @@ impl Compared {
 
     fn told(&self) -> String {
         let Subject { data_set, split, .. } = &self.subject;
-        let (photos, model, search) = (self.photos, self.subject.told_model(), &self.search);
-        let told = format!("{photos} photos of {data_set}, {split} split; {model}; {search}");
+        let (images, model, search) = (self.images, self.subject.told_model(), &self.search);
+        let told = format!("{images} images of {data_set}, {split} split; {model}; {search}");
         display_safe(&told).into_owned()
     }
 }
 
 fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) -> Against {
-    let differences = pair_photos(&ours.report.captions, &baseline.report.captions)
+    let differences = pair_images(&ours.report.captions, &baseline.report.captions)
         .and_then(|paired| Ok(Bootstrap::default().compare(&statistics(paired), theirs)?));
     match differences {
         Ok(differences) => Against::Difference(differences),
@@ -148,14 +148,14 @@ fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) ->
     }
 }
 
-/// The statistics of each photo, with document frequencies from the references of all of them.
-fn statistics<'a>(photos: impl IntoIterator<Item = &'a CaptionedPhoto>) -> Vec<Statistics> {
+/// The statistics of each image, with document frequencies from the references of all of them.
+fn statistics<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Vec<Statistics> {
     let words = |text: &'a str| text.split_whitespace().collect::<Vec<&str>>();
-    let tokens: Vec<(Vec<&str>, Vec<Vec<&str>>)> = photos
+    let tokens: Vec<(Vec<&str>, Vec<Vec<&str>>)> = images
         .into_iter()
-        .map(|photo| {
-            let references = photo.references.iter().map(|reference| words(reference));
-            (words(&photo.caption), references.collect())
+        .map(|image| {
+            let references = image.references.iter().map(|reference| words(reference));
+            (words(&image.caption), references.collect())
         })
         .collect();
     let examples: Vec<Example<'_, &str>> = tokens

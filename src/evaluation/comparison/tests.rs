@@ -2,7 +2,7 @@
 
 use super::export::{latex_escaped, markdown_escaped};
 use super::*;
-use crate::evaluation::tests::{SOUND, report_on, report_on_photos, right, same};
+use crate::evaluation::tests::{SOUND, report_on, report_on_images, right, same};
 use crate::evaluation::{Mismatch, Report};
 use crate::metrics::Score;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn named(name: &str, report: Report) -> NamedReport {
     }
 }
 
-/// Every fourth photo gets the caption of another one.
+/// Every fourth image gets the caption of another one.
 fn mostly_right(number: usize) -> String {
     if number.is_multiple_of(4) {
         same(number)
@@ -28,7 +28,7 @@ fn three() -> Comparison {
         &named("good/dev-best", report_on(mostly_right, SOUND)),
         [
             &named("bad_one/dev-best", report_on(same, SOUND)),
-            &named("fewer/dev-best", report_on_photos(30, right, SOUND)),
+            &named("fewer/dev-best", report_on_images(30, right, SOUND)),
         ],
     )
 }
@@ -42,7 +42,7 @@ fn scores_made_anew_are_those_of_the_report() {
     };
     assert_eq!(one.scores, report.figures.scores);
     assert_eq!(one.intervals_95, report.figures.intervals_95);
-    assert_eq!((one.photos, &one.against), (40, &Against::Baseline));
+    assert_eq!((one.images, &one.against), (40, &Against::Baseline));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
 }
 
 #[test]
-fn photos_are_paired_by_key_whatever_their_order() {
+fn images_are_paired_by_key_whatever_their_order() {
     let good = named("good", report_on(mostly_right, SOUND));
     let bad = named("bad", report_on(same, SOUND));
     let mut turned = bad.clone();
@@ -88,17 +88,17 @@ fn photos_are_paired_by_key_whatever_their_order() {
 }
 
 #[test]
-fn other_photos_and_other_references_are_named_and_not_compared() {
+fn other_images_and_other_references_are_named_and_not_compared() {
     let good = named("good", report_on(right, SOUND));
     let mut other_references = named("other", good.report.clone());
     other_references.report.captions[3].references.pop();
     let mut twice = named("twice", good.report.clone());
-    twice.report.captions[3].photo = "4.png".into();
-    let fewer = named("fewer", report_on_photos(30, right, SOUND));
+    twice.report.captions[3].image = "4.png".into();
+    let fewer = named("fewer", report_on_images(30, right, SOUND));
     for (other, why) in [
         (
             fewer,
-            Mismatch::Photos {
+            Mismatch::Images {
                 only_ours: 0,
                 only_theirs: 10,
             },
@@ -106,13 +106,13 @@ fn other_photos_and_other_references_are_named_and_not_compared() {
         (
             other_references,
             Mismatch::References {
-                photo: "3.png".into(),
+                image: "3.png".into(),
                 others: 0,
             },
         ),
         (
             twice,
-            Mismatch::Photos {
+            Mismatch::Images {
                 only_ours: 1,
                 only_theirs: 1,
             },
@@ -141,11 +141,11 @@ fn what_all_have_in_common_is_told_once() {
     let same_subject = Comparison::new(&good, [&named("bad", report_on(same, SOUND))]);
     assert_eq!(
         same_subject.subjects(),
-        ["40 photos of things, dev split; best checkpoint; beam 3"]
+        ["40 images of things, dev split; best checkpoint; beam 3"]
     );
     assert_eq!(
         three().subjects()[2],
-        "fewer/dev-best: 30 photos of things, dev split; best checkpoint; beam 3"
+        "fewer/dev-best: 30 images of things, dev split; best checkpoint; beam 3"
     );
 }
 
@@ -217,7 +217,7 @@ fn markdown_gives_scores_times_100_and_explains_its_marks() {
     );
     for note in [
         "Scores times 100.",
-        "\\* differs from good/dev-best by more than noise (paired bootstrap over the photos, p \\< 0.05).",
+        "\\* differs from good/dev-best by more than noise (paired bootstrap over the images, p \\< 0.05).",
     ] {
         assert!(lines.contains(&note), "{text}");
     }

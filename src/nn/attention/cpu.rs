@@ -1,6 +1,6 @@
 //! Additive attention for `Cpu`.
 //!
-//! Why it is fast: keys and values are read where they lie, once for all queries that look at the same photo while
+//! Why it is fast: keys and values are read where they lie, once for all queries that look at the same image while
 //! they are in the cache; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
@@ -37,24 +37,24 @@ impl AttentionKernel for Cpu {
         queries: Matrix<Self, T>,
         sight: &Sight,
         score: &Matrix<Self>,
-        photos: &[usize],
+        images: &[usize],
     ) -> Result<Attended<Self, T>, CpuError> {
         let (queries, mut tape) = queries.split_tape();
         let regions = sight.regions;
         let (all_regions, attention) = *sight.tensors.0.shape();
         let (_, hidden) = *sight.tensors.1.shape();
-        let rows = photos.len();
+        let rows = images.len();
         assert_eq!(*queries.shape(), (rows, attention), "shape of queries");
         assert_eq!(*score.shape(), (attention, 1), "shape of the score's weight");
         let look = Look {
-            photo_count: all_regions / regions,
+            image_count: all_regions / regions,
             regions,
             attention,
             hidden,
             sight: sight.clone(),
             queries: host::values(&queries),
             score: host::values(score),
-            photos: photos.to_vec(),
+            images: images.to_vec(),
         };
         let Seen { context, weights } = look.forward();
         let device = queries.device().clone();
@@ -89,15 +89,15 @@ impl AttentionKernel for Cpu {
 
 /// All queries of a step.
 struct Look {
-    photo_count: usize,
+    image_count: usize,
     regions: usize,
     attention: usize,
     hidden: usize,
     sight: Sight,
     queries: Vec<f32>,
     score: Vec<f32>,
-    /// For every query, its photo.
-    photos: Vec<usize>,
+    /// For every query, its image.
+    images: Vec<usize>,
 }
 
 /// What comes of all queries, or its gradient.
@@ -106,7 +106,7 @@ struct Seen {
     weights: Vec<f32>,
 }
 
-/// Gradients of what all photos share.
+/// Gradients of what all images share.
 struct Down {
     queries: Vec<f32>,
     score: Vec<f32>,
@@ -123,26 +123,26 @@ struct Row<'a> {
 
 impl Look {
     fn forward(&self) -> Seen {
-        let rows = self.photos.len();
+        let rows = self.images.len();
         let mut seen = Seen {
             context: vec![0.0; rows * self.hidden],
             weights: vec![0.0; rows * self.regions],
         };
-        self.by_photo(&mut seen.context, self.hidden, &mut seen.weights)
+        self.by_image(&mut seen.context, self.hidden, &mut seen.weights)
             .into_par_iter()
             .enumerate()
-            .for_each(|(photo, rows)| {
+            .for_each(|(image, rows)| {
                 let mut room = vec![0.0; self.attention];
                 for Row { number, out, weights } in rows {
                     Arch::new().dispatch(Weigh {
-                        keys: self.keys(photo),
+                        keys: self.keys(image),
                         query: self.query(number),
                         score: &self.score,
                         weights,
                         room: &mut room,
                     });
                     Arch::new().dispatch(SumUp {
-                        values: self.values(photo),
+                        values: self.values(image),
                         weights,
                         context: out,
                     });
@@ -151,26 +151,26 @@ impl Look {
         seen
     }
 
-    /// The queries of every photo, with their parts of what is written: they share what they look at.
-    fn by_photo<'a>(&self, out: &'a mut [f32], width: usize, weights: &'a mut [f32]) -> Vec<Vec<Row<'a>>> {
-        let mut of_photo: Vec<Vec<Row<'a>>> = (0..self.photo_count).map(|_| Vec::new()).collect();
+    /// The queries of every image, with their parts of what is written: they share what they look at.
+    fn by_image<'a>(&self, out: &'a mut [f32], width: usize, weights: &'a mut [f32]) -> Vec<Vec<Row<'a>>> {
+        let mut of_image: Vec<Vec<Row<'a>>> = (0..self.image_count).map(|_| Vec::new()).collect();
         let parts = out
             .chunks_exact_mut(width)
             .zip(weights.chunks_exact_mut(self.regions));
-        for (number, ((out, weights), &photo)) in parts.zip(&self.photos).enumerate() {
-            of_photo[photo].push(Row { number, out, weights });
+        for (number, ((out, weights), &image)) in parts.zip(&self.images).enumerate() {
+            of_image[image].push(Row { number, out, weights });
         }
-        of_photo
+        of_image
     }
 
-    fn keys(&self, photo: usize) -> &[f32] {
+    fn keys(&self, image: usize) -> &[f32] {
         let len = self.regions * self.attention;
-        &self.sight.keys[photo * len..][..len]
+        &self.sight.keys[image * len..][..len]
     }
 
-    fn values(&self, photo: usize) -> &[f32] {
+    fn values(&self, image: usize) -> &[f32] {
         let len = self.regions * self.hidden;
-        &self.sight.values[photo * len..][..len]
+        &self.sight.values[image * len..][..len]
     }
 
     fn query(&self, row: usize) -> &[f32] {
@@ -185,17 +185,17 @@ impl Look {
         to_keys: &mut [f32],
         to_values: &mut [f32],
     ) -> Down {
-        let rows = self.photos.len();
+        let rows = self.images.len();
         let mut queries = vec![0.0; rows * self.attention];
         // From here on, what a weight adds to the loss.
         let mut of_weights = from_above.weights.clone();
-        let of_photos: Vec<Vec<f32>> = self
-            .by_photo(&mut queries, self.attention, &mut of_weights)
+        let of_images: Vec<Vec<f32>> = self
+            .by_image(&mut queries, self.attention, &mut of_weights)
             .into_par_iter()
             .zip(to_keys.par_chunks_exact_mut(self.regions * self.attention))
             .zip(to_values.par_chunks_exact_mut(self.regions * self.hidden))
             .enumerate()
-            .map(|(photo, ((rows, to_keys), to_values))| {
+            .map(|(image, ((rows, to_keys), to_values))| {
                 let mut to_score = vec![0.0; self.attention];
                 for Row {
                     number,
@@ -204,14 +204,14 @@ impl Look {
                 } in rows
                 {
                     Arch::new().dispatch(Divide {
-                        values: self.values(photo),
+                        values: self.values(image),
                         weights: &weights[number * self.regions..][..self.regions],
                         context: &from_above.context[number * self.hidden..][..self.hidden],
                         gradient,
                         to_values,
                     });
                     Arch::new().dispatch(Unscore {
-                        keys: self.keys(photo),
+                        keys: self.keys(image),
                         query: self.query(number),
                         score: &self.score,
                         gradient,
@@ -224,8 +224,8 @@ impl Look {
             })
             .collect();
         let mut score = vec![0.0; self.attention];
-        for of_photo in &of_photos {
-            add(&mut score, of_photo);
+        for of_image in &of_images {
+            add(&mut score, of_image);
         }
         Down { queries, score }
     }

@@ -1,6 +1,6 @@
 //! Additive attention on a GPU.
 //!
-//! Why it is fast: keys and values are read where they lie, where composed operations copy those of its photo for every
+//! Why it is fast: keys and values are read where they lie, where composed operations copy those of its image for every
 //! query; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the hyperbolic tangents
 //! out again, and every gradient is collected by the thread that writes it.
 
@@ -12,7 +12,7 @@ use crate::nn::product::Existing;
 use crate::nn::rows::cuda::Listed;
 use dfdx::prelude::*;
 
-/// The regions of a batch of photos, where they lie.
+/// The regions of a batch of images, where they lie.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Debug)]
 pub struct CudaSight {
@@ -37,12 +37,12 @@ impl super::AttentionKernel for Cuda {
         queries: Matrix<Self, T>,
         sight: &CudaSight,
         score: &Matrix<Self>,
-        photos: &[usize],
+        images: &[usize],
     ) -> DeviceResult<Self, Attended<Self, T>> {
         let (seen, regions) = ((&sight.keys, &sight.values), sight.regions);
         match queries.device().engine() {
-            Some(engine) => fused(engine, queries, seen, regions, score, photos),
-            None => super::composed_attention(queries, seen, regions, score, photos),
+            Some(engine) => fused(engine, queries, seen, regions, score, images),
+            None => super::composed_attention(queries, seen, regions, score, images),
         }
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,
     score: &Matrix<D>,
-    photos: &[usize],
+    images: &[usize],
 ) -> DeviceResult<D, Attended<D, T>> {
     let (queries, mut tape) = queries.split_tape();
     let queries = contiguous(&queries, &mut tape)?;
@@ -62,15 +62,15 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
     let values = contiguous(values, &mut tape)?;
     let score = contiguous(score, &mut tape)?;
     let (all_regions, attention) = *keys.shape();
-    let rows = photos.len();
+    let rows = images.len();
     assert_eq!(*queries.shape(), (rows, attention), "shape of queries");
     assert_eq!(*score.shape(), (attention, 1), "shape of the score's weight");
     assert!(
-        photos.iter().all(|photo| (photo + 1) * regions <= all_regions),
-        "photos that are not in sight"
+        images.iter().all(|image| (image + 1) * regions <= all_regions),
+        "images that are not in sight"
     );
     let look = Look {
-        photos: engine.upload_indices(photos)?,
+        images: engine.upload_indices(images)?,
         rows,
         regions,
         attention,
@@ -87,7 +87,7 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
     };
     look.forward(seen, of_weights, of_context)?;
     let results = (context.clone(), weights.clone());
-    let looking = if T::OWNS_TAPE { photos.to_vec() } else { Vec::new() };
+    let looking = if T::OWNS_TAPE { images.to_vec() } else { Vec::new() };
     tape.add_backward_op(move |gradients| {
         let from_context = D::gradient(gradients, &context)?;
         let from_weights = D::gradient(gradients, &weights)?;
@@ -122,15 +122,15 @@ struct Seen {
 /// All queries of a step.
 struct Look<E: Engine> {
     engine: E,
-    /// For every query, its photo.
-    photos: E::Room,
+    /// For every query, its image.
+    images: E::Room,
     rows: usize,
     regions: usize,
     attention: usize,
     hidden: usize,
 }
 
-/// Who looks at each of the photos that are looked at.
+/// Who looks at each of the images that are looked at.
 struct Lookers<R> {
     count: usize,
     seen: R,
@@ -145,7 +145,7 @@ impl<E: Engine> Look<E> {
                 .values(seen.keys, 0)
                 .values(seen.queries, self.rows * self.attention)
                 .values(seen.score, self.attention)
-                .values(self.photos.span(), self.rows)
+                .values(self.images.span(), self.rows)
                 .values(weights, self.rows * self.regions)
                 .size(self.regions)
                 .size(self.attention),
@@ -160,7 +160,7 @@ impl<E: Engine> Look<E> {
             Call::of_values("attention_context", count)
                 .values(seen.values, 0)
                 .values(weights, self.rows * self.regions)
-                .values(self.photos.span(), self.rows)
+                .values(self.images.span(), self.rows)
                 .values(context, count)
                 .size(self.regions)
                 .size(self.hidden)
@@ -183,7 +183,7 @@ impl<E: Engine> Look<E> {
                 .values(seen.values, 0)
                 .values(from_context, self.rows * self.hidden)
                 .values(from_weights, count)
-                .values(self.photos.span(), self.rows)
+                .values(self.images.span(), self.rows)
                 .values(gradient.span(), count)
                 .size(self.regions)
                 .size(self.hidden),
@@ -212,7 +212,7 @@ impl<E: Engine> Look<E> {
                 .values(seen.queries, count)
                 .values(seen.score, self.attention)
                 .values(of_scores, self.rows * self.regions)
-                .values(self.photos.span(), self.rows)
+                .values(self.images.span(), self.rows)
                 .values(to_queries, count)
                 .values(of_rows.span(), count)
                 .size(self.regions)
@@ -222,12 +222,12 @@ impl<E: Engine> Look<E> {
         steps::column_sums(&self.engine, of_rows.span(), to_score, Existing::Accumulate)
     }
 
-    fn lookers(&self, photos: &[usize]) -> Result<Lookers<E::Room>, E::Error> {
+    fn lookers(&self, images: &[usize]) -> Result<Lookers<E::Room>, E::Error> {
         let Listed {
             wanted,
             starts,
             order,
-        } = Listed::new(photos);
+        } = Listed::new(images);
         Ok(Lookers {
             count: wanted.len(),
             seen: self.engine.upload_indices(&wanted)?,

@@ -1,11 +1,11 @@
-// Additive attention: what each row, a query, makes of the regions of its photo.
+// Additive attention: what each row, a query, makes of the regions of its image.
 
 /// The score of block (region, row): s' tanh(k + q).
 extern "C" __global__ void attention_scores(const float *keys, const float *queries, const float *score,
-    const unsigned *photos, float *scores, int regions, int attention)
+    const unsigned *images, float *scores, int regions, int attention)
 {
     Count region = blockIdx.x, row = blockIdx.y;
-    const float *key = keys + (photos[row] * (Count)regions + region) * attention;
+    const float *key = keys + (images[row] * (Count)regions + region) * attention;
     const float *query = queries + row * attention;
     float sum = 0.0f;
     for (int at = threadIdx.x; at < attention; at += THREADS) sum += score[at] * tanhf(key[at] + query[at]);
@@ -26,13 +26,13 @@ extern "C" __global__ void softmax_rows(float *rows, int columns)
     for (int at = threadIdx.x; at < columns; at += THREADS) row[at] /= sum;
 }
 
-/// The sum of a photo's values, weighted.
-extern "C" __global__ void attention_context(const float *values, const float *weights, const unsigned *photos,
+/// The sum of an image's values, weighted.
+extern "C" __global__ void attention_context(const float *values, const float *weights, const unsigned *images,
     float *context, int regions, int hidden, Count count)
 {
     EACH(at, count) {
         Count row = at / hidden;
-        const float *value = values + photos[row] * (Count)regions * hidden + at % hidden;
+        const float *value = values + images[row] * (Count)regions * hidden + at % hidden;
         float sum = 0.0f;
         for (int region = 0; region < regions; region++) sum += weights[row * regions + region] * value[(Count)region * hidden];
         context[at] = sum;
@@ -41,10 +41,10 @@ extern "C" __global__ void attention_context(const float *values, const float *w
 
 /// The gradient of the weight of block (region, row): what others have found of it, and what the context's adds.
 extern "C" __global__ void attention_to_weights(const float *values, const float *context_gradient,
-    const float *others, const unsigned *photos, float *gradient, int regions, int hidden)
+    const float *others, const unsigned *images, float *gradient, int regions, int hidden)
 {
     Count region = blockIdx.x, row = blockIdx.y;
-    const float *value = values + (photos[row] * (Count)regions + region) * hidden;
+    const float *value = values + (images[row] * (Count)regions + region) * hidden;
     const float *down = context_gradient + row * hidden;
     float sum = 0.0f;
     for (int at = threadIdx.x; at < hidden; at += THREADS) sum += value[at] * down[at];
@@ -65,12 +65,12 @@ extern "C" __global__ void softmax_rows_back(const float *weights, float *gradie
 
 /// From the gradient of the scores to that of the queries, added to it, and to that of the score's weight, for each row.
 extern "C" __global__ void attention_to_queries(const float *keys, const float *queries, const float *score,
-    const float *gradient, const unsigned *photos, float *to_queries, float *to_score, int regions, int attention, Count count)
+    const float *gradient, const unsigned *images, float *to_queries, float *to_score, int regions, int attention, Count count)
 {
     EACH(at, count) {
         Count row = at / attention;
         int column = at % attention;
-        const float *key = keys + photos[row] * (Count)regions * attention + column;
+        const float *key = keys + images[row] * (Count)regions * attention + column;
         float of_query = 0.0f, of_score = 0.0f;
         for (int region = 0; region < regions; region++) {
             float squashed = tanhf(key[(Count)region * attention] + queries[at]), down = gradient[row * regions + region];
@@ -82,8 +82,8 @@ extern "C" __global__ void attention_to_queries(const float *keys, const float *
     }
 }
 
-/// To the gradient of the keys: each collects it from the rows that look at its photo. `seen`, `starts` and `order` list
-/// them as those of `scatter_rows`; `count` is the number of keys' values of the photos that are seen.
+/// To the gradient of the keys: each collects it from the rows that look at its image. `seen`, `starts` and `order` list
+/// them as those of `scatter_rows`; `count` is the number of keys' values of the images that are seen.
 extern "C" __global__ void attention_to_keys(const float *keys, const float *queries, const float *score,
     const float *gradient, const unsigned *seen, const unsigned *starts, const unsigned *order, float *to_keys,
     int regions, int attention, Count count)

@@ -1,7 +1,7 @@
-//! Additive attention over the regions of photos.
+//! Additive attention over the regions of images.
 //!
 //! Bahdanau et al. 2015 (appendix A.1.2), as Xu et al. 2015 ("Show, Attend and Tell", equations 4 to 6) and Anderson
-//! et al. 2018 (section 3.2.1) look at photos with it:
+//! et al. 2018 (section 3.2.1) look at images with it:
 //!
 //! ```text
 //! e_r     = s' tanh(k_r + q)           how much a query looks at region r
@@ -31,21 +31,21 @@ pub struct Attended<D: Backend, T> {
 
 /// A device that can attend.
 pub trait AttentionKernel: Device<f32> {
-    /// What queries look at, for every photo of a batch, as the device reads it at each step.
+    /// What queries look at, for every image of a batch, as the device reads it at each step.
     type Sight: Clone + std::fmt::Debug;
 
-    /// What a region is known by, `keys` `[photos * regions, attention]`, and what is seen there, `values` `[photos *
+    /// What a region is known by, `keys` `[images * regions, attention]`, and what is seen there, `values` `[images *
     /// regions, hidden]`. Their history, if they have one, must be part of that of the queries.
     fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> Result<Self::Sight, Self::Err>;
 
-    /// Looks with the queries `[rows, attention]` at the photos listed for them; `score` is `s`, `[attention, 1]`.
+    /// Looks with the queries `[rows, attention]` at the images listed for them; `score` is `s`, `[attention, 1]`.
     ///
     /// [`composed_attention`] says what a kernel must compute.
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
         queries: Matrix<Self, T>,
         sight: &Self::Sight,
         score: &Matrix<Self>,
-        photos: &[usize],
+        images: &[usize],
     ) -> Result<Attended<Self, T>, Self::Err>
     where
         Self: Backend;
@@ -57,13 +57,13 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,
     score: &Matrix<D>,
-    photos: &[usize],
+    images: &[usize],
 ) -> DeviceResult<D, Attended<D, T>> {
     let (all_regions, attention) = *keys.shape();
     let (_, hidden) = *values.shape();
     let seen = all_regions / regions;
-    let rows = photos.len();
-    let index = queries.device().try_tensor_from_vec(photos.to_vec(), (rows,))?;
+    let rows = images.len();
+    let index = queries.device().try_tensor_from_vec(images.to_vec(), (rows,))?;
     let keys = keys
         .retaped::<T>()
         .try_reshape_like(&(seen, regions, attention))?;
@@ -88,7 +88,7 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
 }
 
 /// The mean over captions and regions of `(1 - sum over time of the weights)²`: small where a caption looks at all of
-/// its photo at some time (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
+/// its image at some time (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
 ///
 /// `weights` are those of all steps, packed: `[rows, regions]`.
 pub fn coverage_penalty<D: Backend, T: Tape<f32, D>>(

@@ -1,4 +1,4 @@
-//! The loops of attention: one query, one photo.
+//! The loops of attention: one query, one image.
 //!
 //! Each is a type of its own, because the compiler makes vector code of what it can be told to inline, and a closure it
 //! cannot.

@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
     #[test]
     fn fused_equals_composed(
-        photos in prop::collection::vec(0usize..3, 1..9),
+        images in prop::collection::vec(0usize..3, 1..9),
         // With a single region nothing is left of most gradients but rounding.
         regions in 2usize..6,
         attention in 1usize..20,
@@ -41,11 +41,11 @@ proptest! {
         seed: u64,
     ) {
         let (keys, values) = (random_matrix((3 * regions, attention), seed), random_matrix((3 * regions, hidden), !seed));
-        let queries = random_matrix((photos.len(), attention), seed ^ 1);
+        let queries = random_matrix((images.len(), attention), seed ^ 1);
         let score = random_matrix((attention, 1), seed ^ 2);
         let sight = Cpu::try_sight(keys.clone(), values.clone(), regions).unwrap();
-        let fused = |queries| Cpu::try_attend(queries, &sight, &score, &photos).unwrap();
-        let composed = |queries| composed_attention(queries, (&keys, &values), regions, &score, &photos).unwrap();
+        let fused = |queries| Cpu::try_attend(queries, &sight, &score, &images).unwrap();
+        let composed = |queries| composed_attention(queries, (&keys, &values), regions, &score, &images).unwrap();
         let found = run(fused, &queries, (&keys, &values), &score);
         let expected = run(composed, &queries, (&keys, &values), &score);
         for (found, expected) in found.iter().zip(&expected) {
@@ -66,22 +66,22 @@ fn weights_that_add_up_to_one_everywhere_cost_nothing() {
     assert!((penalty(uneven) - 1.0 / 6.0).abs() < 1e-6);
 }
 
-/// The GPU's kernels, run on the CPU; a photo that several look at, one that nobody does.
+/// The GPU's kernels, run on the CPU; an image that several look at, one that nobody does.
 #[test]
 fn kernels_equal_composed() {
     let Some(engine) = on_host() else { return };
     for (regions, attention, hidden) in [(2, 1, 1), (5, 19, 7), (3, 300, 260)] {
-        let photos = [3, 0, 3, 1, 3];
+        let images = [3, 0, 3, 1, 3];
         let (keys, values) = (
             random_matrix((4 * regions, attention), 1),
             random_matrix((4 * regions, hidden), 2),
         );
-        let queries = random_matrix((photos.len(), attention), 3);
+        let queries = random_matrix((images.len(), attention), 3);
         let score = random_matrix((attention, 1), 4);
         let seen = (&keys, &values);
-        let kernels = |queries| cuda::fused(engine.clone(), queries, seen, regions, &score, &photos).unwrap();
+        let kernels = |queries| cuda::fused(engine.clone(), queries, seen, regions, &score, &images).unwrap();
         let composed =
-            |queries| composed_attention(queries, (&keys, &values), regions, &score, &photos).unwrap();
+            |queries| composed_attention(queries, (&keys, &values), regions, &score, &images).unwrap();
         let found = run(kernels, &queries, (&keys, &values), &score);
         let expected = run(composed, &queries, (&keys, &values), &score);
         for (found, expected) in found.iter().zip(&expected) {

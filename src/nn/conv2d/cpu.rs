@@ -3,7 +3,7 @@
 use super::{Conv2dKernel, Convolution};
 use crate::nn::activation::Activation;
 use crate::nn::backend::{Images, Matrix};
-use crate::nn::host::{add, photos_per_piece};
+use crate::nn::host::{add, images_per_piece};
 use crate::nn::product::{Existing, View, product, product_on_one_thread};
 use crate::nn::weighted::{self, Weighted};
 use crate::nn::window::Walk;
@@ -25,10 +25,10 @@ impl Conv2dKernel for Cpu {
         bias: Matrix<Self>,
         convolution: Convolution,
     ) -> Result<Images<Self, T>, CpuError> {
-        let (photos, height, width, inputs) = *x.shape();
+        let (images, height, width, inputs) = *x.shape();
         let (_, outputs) = *kernel.shape();
         let layer = Layer {
-            walk: Walk::new(convolution.window, photos, (height, width)),
+            walk: Walk::new(convolution.window, images, (height, width)),
             inputs,
             outputs,
             activation: convolution.activation,
@@ -129,7 +129,7 @@ impl Layer {
 
     /// A product that uses all threads where there are fewer pieces of the batch than threads.
     fn product_of_a_piece(&self) -> impl Fn(&mut [f32], View<'_>, View<'_>, Existing) + use<> {
-        let pieces = self.walk.photos.div_ceil(photos_per_piece(self.walk.photos));
+        let pieces = self.walk.images.div_ceil(images_per_piece(self.walk.images));
         if pieces < rayon::current_num_threads() {
             product
         } else {

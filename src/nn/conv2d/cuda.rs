@@ -41,8 +41,8 @@ pub(super) fn fused<D: Own, T: Tape<f32, D>>(
     convolution: Convolution,
     room: usize,
 ) -> DeviceResult<D, Images<D, T>> {
-    let (photos, height, width, inputs) = *x.shape();
-    let walk = Walk::new(convolution.window, photos, (height, width));
+    let (images, height, width, inputs) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
     let (depth, outputs) = *kernel.shape();
     let layer = Layer {
         engine,
@@ -53,7 +53,7 @@ pub(super) fn fused<D: Own, T: Tape<f32, D>>(
         pixels_at_a_time: (room / depth.max(1)).clamp(1, walk.outputs()),
     };
     let (x, mut tape) = x.split_tape();
-    let (y, out) = steps::fresh(x.device(), (photos, walk.output.0, walk.output.1, outputs))?;
+    let (y, out) = steps::fresh(x.device(), (images, walk.output.0, walk.output.1, outputs))?;
     layer.forward(D::span(&x), D::span(&kernel), D::span(&bias), out)?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
@@ -185,6 +185,6 @@ impl<E: Engine> Layer<E> {
 
     /// Values of the maps that go in.
     fn maps(&self) -> usize {
-        self.walk.photos * self.walk.inputs_per_photo() * self.inputs
+        self.walk.images * self.walk.inputs_per_image() * self.inputs
     }
 }

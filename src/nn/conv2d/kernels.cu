@@ -7,8 +7,8 @@ static __device__ void gather(const Packet *maps, Packet *seen, Count first, int
 {
     Count pixel = first + blockIdx.x;
     int column = pixel % columns, row = pixel / columns % rows;
-    Count photo = pixel / columns / rows;
-    const Packet *map = maps + photo * height * width * packets;
+    Count image = pixel / columns / rows;
+    const Packet *map = maps + image * height * width * packets;
     Packet *to = seen + (Count)blockIdx.x * kernel_height * kernel_width * packets;
     for (int at = threadIdx.x; at < kernel_height * kernel_width * packets; at += blockDim.x) {
         int tap = at / packets;
@@ -40,7 +40,7 @@ extern "C" __global__ void collect_windows(
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;
-        Count photo = at / channels / width / height;
+        Count image = at / channels / width / height;
         float sum = 0.0f;
         for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
             int row = y + top - tap_y;
@@ -48,7 +48,7 @@ extern "C" __global__ void collect_windows(
             for (int tap_x = 0; tap_x < kernel_width; tap_x++) {
                 int column = x + left - tap_x;
                 if (column < 0 || column % stride || column / stride >= columns) continue;
-                Count pixel = (photo * rows + row / stride) * columns + column / stride;
+                Count pixel = (image * rows + row / stride) * columns + column / stride;
                 if (pixel < first || pixel >= end) continue;
                 int tap = tap_y * kernel_width + tap_x;
                 sum += seen[((pixel - first) * kernel_height * kernel_width + tap) * channels + channel];

@@ -39,8 +39,8 @@ pub trait Conv2dKernel: Device<f32> {
     }
 }
 
-/// Convolves `[photos, height, width, inputs]` with `kernel` `[kernel height * kernel width * inputs, outputs]`,
-/// adds `bias` `[1, outputs]` and applies the activation: `[photos, height', width', outputs]`.
+/// Convolves `[images, height, width, inputs]` with `kernel` `[kernel height * kernel width * inputs, outputs]`,
+/// adds `bias` `[1, outputs]` and applies the activation: `[images, height', width', outputs]`.
 ///
 /// A dense layer is the case of a 1x1 kernel on a 1x1 map.
 ///
@@ -54,14 +54,14 @@ pub trait Conv2dKernel: Device<f32> {
 /// # use dfdx::prelude::*;
 /// # use cutline::nn::{conv2d, Activation, Convolution, Padding, Window};
 /// let cpu = Cpu::default();
-/// let photo = cpu.tensor_from_vec((0..9).map(|v| v as f32).collect(), (1, 3, 3, 1));
+/// let image = cpu.tensor_from_vec((0..9).map(|v| v as f32).collect(), (1, 3, 3, 1));
 /// let sum = cpu.tensor_from_vec(vec![1.0; 4], (4, 1));
 /// let bias = cpu.tensor_from_vec(vec![-10.0], (1, 1));
 /// let convolution = Convolution {
 ///     window: Window::square(2, 1, Padding::NONE),
 ///     activation: Activation::Relu,
 /// };
-/// let map = conv2d(photo, &sum, &bias, convolution)?;
+/// let map = conv2d(image, &sum, &bias, convolution)?;
 /// assert_eq!(map.shape(), &(1, 2, 2, 1));
 /// assert_eq!(map.as_vec(), [0.0, 2.0, 10.0, 14.0]);
 /// # Ok::<(), CpuError>(())
@@ -88,8 +88,8 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> Result<Images<D, T>, D::Err> {
-    let (photos, height, width, _) = *x.shape();
-    let walk = Walk::new(convolution.window, photos, (height, width));
+    let (images, height, width, _) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
     let (rows, _) = *kernel.shape();
     let columns: Matrix<D, T> = windows(x, &walk, 0.0)?.try_reshape_like(&(walk.outputs(), rows))?;
     let sums = columns.try_matmul(kernel)?;

@@ -22,11 +22,11 @@ fn by_definition(
         stride,
         padding,
     } = convolution.window;
-    let (photos, height, width, inputs) = *x.shape();
+    let (images, height, width, inputs) = *x.shape();
     let (_, outputs) = *kernel.shape();
     let (rows, columns) = convolution.window.output((height, width));
-    let mut y = Cpu::default().zeros_like(&(photos, rows, columns, outputs));
-    for photo in 0..photos {
+    let mut y = Cpu::default().zeros_like(&(images, rows, columns, outputs));
+    for image in 0..images {
         for row in 0..rows {
             for column in 0..columns {
                 for output in 0..outputs {
@@ -37,11 +37,11 @@ fn by_definition(
                                 let iy = (row * stride + ky) as isize - padding.top as isize;
                                 let ix = (column * stride + kx) as isize - padding.left as isize;
                                 let weight = kernel[[(ky * kernel_width + kx) * inputs + input, output]];
-                                sum += padded_pixel(x, photo, iy, ix, input).unwrap_or(0.0) * weight;
+                                sum += padded_pixel(x, image, iy, ix, input).unwrap_or(0.0) * weight;
                             }
                         }
                     }
-                    y[[photo, row, column, output]] = activated(convolution.activation, sum);
+                    y[[image, row, column, output]] = activated(convolution.activation, sum);
                 }
             }
         }
@@ -60,14 +60,14 @@ impl Case {
     fn new(
         seed: u64,
         window: Window,
-        (photos, height, width): (usize, usize, usize),
+        (images, height, width): (usize, usize, usize),
         (inputs, outputs): (usize, usize),
         activation: Activation,
     ) -> Self {
         let mut rng = rng(seed);
         Self {
             // Large enough that Relu6 reaches its upper edge too.
-            x: random((photos, height, width, inputs), &mut rng) * 4.0,
+            x: random((images, height, width, inputs), &mut rng) * 4.0,
             kernel: random((window.taps() * inputs, outputs), &mut rng),
             bias: random((1, outputs), &mut rng),
             convolution: Convolution { window, activation },
@@ -77,10 +77,10 @@ impl Case {
     fn random(seed: u64) -> Self {
         let mut rng = rng(seed);
         let (window, (height, width)) = random_window(&mut rng);
-        let photos = rng.random_range(1..=3);
+        let images = rng.random_range(1..=3);
         let channels = (rng.random_range(1..=9), rng.random_range(1..=9));
         let activation = ACTIVATIONS[seed as usize % 3];
-        Self::new(seed, window, (photos, height, width), channels, activation)
+        Self::new(seed, window, (images, height, width), channels, activation)
     }
 
     fn fused<T: Tape<f32, Cpu>>(&self, x: Images<Cpu, T>) -> Images<Cpu, T> {
@@ -135,7 +135,7 @@ fn fused_equals_composed_over_several_tiles() {
     let same = Window::square(3, 1, Padding::all(1));
     Case::new(1, same, (3, 19, 17), (5, 7), Activation::Relu).check_fused_against_composed();
     Case::new(2, Window::POINTWISE, (2, 21, 23), (6, 10), Activation::Relu6).check_fused_against_composed();
-    // More photos than pieces of the backward pass.
+    // More images than pieces of the backward pass.
     Case::new(3, same, (19, 4, 5), (2, 3), Activation::None).check_fused_against_composed();
 }
 

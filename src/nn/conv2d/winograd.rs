@@ -80,10 +80,10 @@ impl Winograd {
         let bands: Vec<(Band, &mut [f32])> = y
             .chunks_exact_mut((height * width * self.outputs).max(1))
             .enumerate()
-            .flat_map(|(photo, y)| {
+            .flat_map(|(image, y)| {
                 y.chunks_mut(band).enumerate().map(move |(at, y)| {
                     let first = at * rows * STEP;
-                    (Band { photo, first }, y)
+                    (Band { image, first }, y)
                 })
             })
             .collect();
@@ -114,7 +114,7 @@ impl Winograd {
         for (tile, &(line, column)) in places.iter().enumerate() {
             let pixels = std::array::from_fn(|at| {
                 let place = (band.first + line + at / SIDE, column + at % SIDE);
-                pixel(walk, band.photo, place)
+                pixel(walk, band.image, place)
                     .map_or(&*nothing, |pixel| &x[pixel * inputs..(pixel + 1) * inputs])
             });
             let mut planes = left.chunks_exact_mut(tiles * inputs);
@@ -155,10 +155,10 @@ impl Winograd {
     }
 }
 
-/// Rows of a photo's output from `first` on.
+/// Rows of an image's output from `first` on.
 #[derive(Clone, Copy)]
 struct Band {
-    photo: usize,
+    image: usize,
     first: usize,
 }
 
@@ -167,14 +167,14 @@ fn rows_of_a_band(walk: &Walk) -> usize {
     let (height, width) = walk.output;
     let rows = height.div_ceil(STEP).max(1);
     let for_good_products = TILES.div_ceil(width.div_ceil(STEP).max(1));
-    let bands_of_a_photo = rows
+    let bands_of_an_image = rows
         .div_ceil(for_good_products)
-        .max(rayon::current_num_threads().div_ceil(walk.photos.max(1)));
-    rows.div_ceil(bands_of_a_photo)
+        .max(rayon::current_num_threads().div_ceil(walk.images.max(1)));
+    rows.div_ceil(bands_of_an_image)
 }
 
-/// The input pixel at a place of the padded map of a photo; `None` in the padding.
-fn pixel(walk: &Walk, photo: usize, (line, column): (usize, usize)) -> Option<usize> {
+/// The input pixel at a place of the padded map of an image; `None` in the padding.
+fn pixel(walk: &Walk, image: usize, (line, column): (usize, usize)) -> Option<usize> {
     let (height, width) = walk.input;
     let line = line
         .checked_sub(walk.window.padding.top)
@@ -182,7 +182,7 @@ fn pixel(walk: &Walk, photo: usize, (line, column): (usize, usize)) -> Option<us
     let column = column
         .checked_sub(walk.window.padding.left)
         .filter(|&column| column < width)?;
-    Some((photo * height + line) * width + column)
+    Some((image * height + line) * width + column)
 }
 
 /// How much each of the nine taps counts in the transformed kernel of a place: `G g Gᵀ`.

@@ -21,9 +21,9 @@ impl DepthwiseKernel for Cpu {
         bias: Matrix<Self>,
         convolution: Convolution,
     ) -> Result<Images<Self, T>, CpuError> {
-        let (photos, height, width, channels) = *x.shape();
+        let (images, height, width, channels) = *x.shape();
         let layer = Layer {
-            walk: Walk::new(convolution.window, photos, (height, width)),
+            walk: Walk::new(convolution.window, images, (height, width)),
             channels,
             activation: convolution.activation,
         };
@@ -98,7 +98,7 @@ impl Weighted for Layer {
 impl Layer {
     fn position(&self, row: usize, x: usize) -> Position {
         Position {
-            photo: row / self.walk.output.0,
+            image: row / self.walk.output.0,
             y: row % self.walk.output.0,
             x,
         }

@@ -33,13 +33,13 @@ pub(super) fn fused<D: Own, T: Tape<f32, D>>(
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> DeviceResult<D, Images<D, T>> {
-    let (photos, height, width, channels) = *x.shape();
-    let walk = Walk::new(convolution.window, photos, (height, width));
+    let (images, height, width, channels) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
     let walked = Walked::from(&walk);
-    let (values_in, values_out) = (photos * height * width * channels, walk.outputs() * channels);
+    let (values_in, values_out) = (images * height * width * channels, walk.outputs() * channels);
     let weights = walk.window.taps() * channels;
     let (x, mut tape) = x.split_tape();
-    let (y, out) = steps::fresh(x.device(), (photos, walk.output.0, walk.output.1, channels))?;
+    let (y, out) = steps::fresh(x.device(), (images, walk.output.0, walk.output.1, channels))?;
     engine.run(
         Call::of_values("depthwise", values_out)
             .values(D::span(&x), values_in)
@@ -66,15 +66,15 @@ pub(super) fn fused<D: Own, T: Tape<f32, D>>(
                 .walk(&walked)
                 .count(values_in),
         )?;
-        let sums = engine.room(photos * weights)?;
+        let sums = engine.room(images * weights)?;
         engine.run(
-            Call::of_values("depthwise_to_kernel", photos * weights)
+            Call::of_values("depthwise_to_kernel", images * weights)
                 .values(D::span(&x), values_in)
                 .values(gradient, values_out)
-                .values(sums.span(), photos * weights)
+                .values(sums.span(), images * weights)
                 .size(channels)
                 .walk(&walked)
-                .count(photos * weights),
+                .count(images * weights),
         )?;
         let to_kernel = D::gradient(gradients, &kernel)?;
         steps::column_sums(&engine, sums.span(), to_kernel, Existing::Accumulate)

@@ -5,8 +5,8 @@ extern "C" __global__ void depthwise(const float *maps, const float *kernel, con
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
-        Count photo = at / channels / columns / rows;
-        const float *map = maps + photo * height * width * channels + channel;
+        Count image = at / channels / columns / rows;
+        const float *map = maps + image * height * width * channels + channel;
         float sum = bias[channel];
         for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
             int y = row * stride + tap_y - top;
@@ -27,7 +27,7 @@ extern "C" __global__ void depthwise_to_maps(
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;
-        Count photo = at / channels / width / height;
+        Count image = at / channels / width / height;
         float sum = 0.0f;
         for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
             int row = y + top - tap_y;
@@ -35,7 +35,7 @@ extern "C" __global__ void depthwise_to_maps(
             for (int tap_x = 0; tap_x < kernel_width; tap_x++) {
                 int column = x + left - tap_x;
                 if (column < 0 || column % stride || column / stride >= columns) continue;
-                Count pixel = (photo * rows + row / stride) * columns + column / stride;
+                Count pixel = (image * rows + row / stride) * columns + column / stride;
                 sum += gradient[pixel * channels + channel] * kernel[(tap_y * kernel_width + tap_x) * channels + channel];
             }
         }
@@ -43,17 +43,17 @@ extern "C" __global__ void depthwise_to_maps(
     }
 }
 
-/// The gradient of the kernel: for each photo, tap and channel the sum over the photo's output pixels,
-/// [photos, taps, channels]. The sums of columns of that are the gradient.
+/// The gradient of the kernel: for each image, tap and channel the sum over the image's output pixels,
+/// [images, taps, channels]. The sums of columns of that are the gradient.
 extern "C" __global__ void depthwise_to_kernel(
     const float *maps, const float *gradient, float *sums, int channels, WALK, Count count)
 {
     EACH(at, count) {
         int taps = kernel_height * kernel_width;
         int channel = at % channels, tap = at / channels % taps;
-        Count photo = at / channels / taps;
-        const float *map = maps + photo * height * width * channels + channel;
-        const float *of_photo = gradient + photo * rows * columns * channels + channel;
+        Count image = at / channels / taps;
+        const float *map = maps + image * height * width * channels + channel;
+        const float *of_image = gradient + image * rows * columns * channels + channel;
         float sum = 0.0f;
         for (int row = 0; row < rows; row++) {
             int y = row * stride + tap / kernel_width - top;
@@ -61,7 +61,7 @@ extern "C" __global__ void depthwise_to_kernel(
             for (int column = 0; column < columns; column++) {
                 int x = column * stride + tap % kernel_width - left;
                 if (x < 0 || x >= width) continue;
-                sum += map[((Count)y * width + x) * channels] * of_photo[((Count)row * columns + column) * channels];
+                sum += map[((Count)y * width + x) * channels] * of_image[((Count)row * columns + column) * channels];
             }
         }
         sums[at] = sum;

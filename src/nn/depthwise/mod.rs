@@ -28,9 +28,9 @@ pub trait DepthwiseKernel: Device<f32> {
     }
 }
 
-/// Convolves each channel of `[photos, height, width, channels]` with its own column of `kernel`
+/// Convolves each channel of `[images, height, width, channels]` with its own column of `kernel`
 /// `[kernel height * kernel width, channels]`, adds `bias` `[1, channels]` and applies the activation:
-/// `[photos, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
+/// `[images, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
 ///
 /// # Errors
 /// Those of the device, e.g. memory.
@@ -62,8 +62,8 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> Result<Images<D, T>, D::Err> {
-    let (photos, height, width, _) = *x.shape();
-    let walk = Walk::new(convolution.window, photos, (height, width));
+    let (images, height, width, _) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
     let seen = windows(x, &walk, 0.0)?;
     let shape = *seen.shape();
     let kernel = kernel.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;

@@ -19,12 +19,12 @@ impl Case {
     fn random(seed: u64) -> Self {
         let mut rng = rng(seed);
         let (window, (height, width)) = random_window(&mut rng);
-        let photos = rng.random_range(1..=3);
+        let images = rng.random_range(1..=3);
         // Below, at and beyond a block of channels.
         let channels = rng.random_range(1..=70);
         let activation = [Activation::None, Activation::Relu, Activation::Relu6][seed as usize % 3];
         Self {
-            x: random((photos, height, width, channels), &mut rng) * 4.0,
+            x: random((images, height, width, channels), &mut rng) * 4.0,
             kernel: random((window.taps(), channels), &mut rng),
             bias: random((1, channels), &mut rng),
             convolution: Convolution { window, activation },
@@ -38,10 +38,10 @@ impl Case {
             stride,
             padding,
         } = self.convolution.window;
-        let (photos, height, width, channels) = *self.x.shape();
+        let (images, height, width, channels) = *self.x.shape();
         let (rows, columns) = self.convolution.window.output((height, width));
-        let mut y = Cpu::default().zeros_like(&(photos, rows, columns, channels));
-        for photo in 0..photos {
+        let mut y = Cpu::default().zeros_like(&(images, rows, columns, channels));
+        for image in 0..images {
             for row in 0..rows {
                 for column in 0..columns {
                     for channel in 0..channels {
@@ -51,10 +51,10 @@ impl Case {
                                 let iy = (row * stride + ky) as isize - padding.top as isize;
                                 let ix = (column * stride + kx) as isize - padding.left as isize;
                                 let weight = self.kernel[[ky * kernel_width + kx, channel]];
-                                sum += padded_pixel(&self.x, photo, iy, ix, channel).unwrap_or(0.0) * weight;
+                                sum += padded_pixel(&self.x, image, iy, ix, channel).unwrap_or(0.0) * weight;
                             }
                         }
-                        y[[photo, row, column, channel]] = activated(self.convolution.activation, sum);
+                        y[[image, row, column, channel]] = activated(self.convolution.activation, sum);
                     }
                 }
             }

@@ -34,11 +34,11 @@ impl FrozenKernel for Cpu {
         let lock = || network.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = std::mem::take(&mut *lock());
         let extent = Extent::of(*maps.shape());
-        let photos = values(&maps.try_contiguous()?);
+        let images = values(&maps.try_contiguous()?);
         let mut outputs = Vec::new();
-        for piece in photos.chunks((network.photos_at_a_time(extent) * extent.map()).max(1)) {
+        for piece in images.chunks((network.images_at_a_time(extent) * extent.map()).max(1)) {
             let mut input = buffers.maps(Extent {
-                photos: piece.len() / extent.map(),
+                images: piece.len() / extent.map(),
                 ..extent
             });
             input.values_mut().copy_from_slice(piece);
@@ -134,15 +134,15 @@ impl CpuConvolution {
 const ROOM: usize = 1 << 24;
 
 impl CpuNetwork {
-    /// As many photos as keep the largest map within [`ROOM`], in pieces of about one size.
-    fn photos_at_a_time(&self, extent: Extent) -> usize {
+    /// As many images as keep the largest map within [`ROOM`], in pieces of about one size.
+    fn images_at_a_time(&self, extent: Extent) -> usize {
         let largest = largest_map(&self.layers, extent).1.max(1);
-        let pieces = extent.photos.div_ceil((ROOM / largest).max(1)).max(1);
-        extent.photos.div_ceil(pieces).max(1)
+        let pieces = extent.images.div_ceil((ROOM / largest).max(1)).max(1);
+        extent.images.div_ceil(pieces).max(1)
     }
 }
 
-/// What comes out of the layers, and how many values the largest of a photo's maps on the way has.
+/// What comes out of the layers, and how many values the largest of an image's maps on the way has.
 fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
     layers
         .iter()
@@ -175,22 +175,22 @@ fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
 /// Shape of a batch of maps.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    photos: usize,
+    images: usize,
     size: (usize, usize),
     channels: usize,
 }
 
 impl Extent {
-    fn of((photos, height, width, channels): (usize, usize, usize, usize)) -> Self {
+    fn of((images, height, width, channels): (usize, usize, usize, usize)) -> Self {
         Self {
-            photos,
+            images,
             size: (height, width),
             channels,
         }
     }
 
     fn shape(self) -> (usize, usize, usize, usize) {
-        (self.photos, self.size.0, self.size.1, self.channels)
+        (self.images, self.size.0, self.size.1, self.channels)
     }
 
     fn map(self) -> usize {
@@ -207,7 +207,7 @@ struct Maps {
 
 impl Maps {
     fn len(&self) -> usize {
-        self.extent.photos * self.extent.map()
+        self.extent.images * self.extent.map()
     }
 
     fn values(&self) -> &[f32] {
@@ -260,14 +260,14 @@ fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
 impl CpuLayer {
     fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
         let Extent {
-            photos,
+            images,
             size,
             channels,
         } = x.extent;
-        let walk = |window: Window| Walk::new(window, photos, size);
+        let walk = |window: Window| Walk::new(window, images, size);
         let mut through = |walk: &Walk, channels| {
             buffers.maps(Extent {
-                photos,
+                images,
                 size: walk.output,
                 channels,
             })

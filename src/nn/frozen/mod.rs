@@ -87,7 +87,7 @@ pub trait FrozenKernel: Device<f32> {
     /// Those of the device, e.g. memory.
     fn freeze(&self, layers: Vec<FrozenLayer>) -> DeviceResult<Self, Self::Network>;
 
-    /// What the last layer gives: `[photos, height, width, channels]` throughout.
+    /// What the last layer gives: `[images, height, width, channels]` throughout.
     ///
     /// # Errors
     /// Those of the device, e.g. memory.
@@ -209,8 +209,8 @@ pub fn forward<D: Backend, T: Tape<f32, D> + Merge<T>>(
         }) => depthwise(maps, kernel.matrix(), bias.matrix(), *convolution),
         FrozenLayer::MaxPool(window) => max_pool(maps, *window),
         FrozenLayer::GlobalMean => {
-            let (photos, _, _, channels) = *maps.shape();
-            global_mean(maps)?.try_reshape_like(&(photos, 1, 1, channels))
+            let (images, _, _, channels) = *maps.shape();
+            global_mean(maps)?.try_reshape_like(&(images, 1, 1, channels))
         }
         FrozenLayer::Rectifier(activation) => activation.composed(maps),
         FrozenLayer::Residual { branch, shortcut } => {

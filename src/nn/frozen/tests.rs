@@ -73,15 +73,15 @@ fn minimal_filtering_equals_the_plain_sums() {
             cpu.freeze(layers()).unwrap(),
             Frozen::new(&cpu, layers()).unwrap(),
         );
-        for (photos, height, width) in [(1, 3, 3), (3, 8, 6), (2, 7, 9), (1, 40, 35)] {
-            let photos = random((photos, height, width, inputs), &mut rng(seed as u64));
-            let expected = composed.run(photos.clone()).unwrap();
-            assert_close("output", &Cpu::run(&network, photos).unwrap(), &expected, 1e-5);
+        for (images, height, width) in [(1, 3, 3), (3, 8, 6), (2, 7, 9), (1, 40, 35)] {
+            let images = random((images, height, width, inputs), &mut rng(seed as u64));
+            let expected = composed.run(images.clone()).unwrap();
+            assert_close("output", &Cpu::run(&network, images).unwrap(), &expected, 1e-5);
         }
     }
 }
 
-/// Maps so large that not all photos fit in the room there is.
+/// Maps so large that not all images fit in the room there is.
 #[test]
 fn a_large_batch_goes_through_in_pieces() {
     let cpu = Cpu::default();
@@ -91,9 +91,9 @@ fn a_large_batch_goes_through_in_pieces() {
         cpu.freeze(layers()).unwrap(),
         Frozen::new(&cpu, layers()).unwrap(),
     );
-    let photos = random((4, 300, 300, 3), &mut rng(1));
-    let expected = composed.run(photos.clone()).unwrap();
-    assert_close("output", &Cpu::run(&network, photos).unwrap(), &expected, 1e-4);
+    let images = random((4, 300, 300, 3), &mut rng(1));
+    let expected = composed.run(images.clone()).unwrap();
+    assert_close("output", &Cpu::run(&network, images).unwrap(), &expected, 1e-4);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn buffers_that_are_used_again_leave_no_trace() {
             cpu.freeze(layers()).unwrap(),
             Frozen::new(&cpu, layers()).unwrap(),
         );
-        for (seed, photos) in [(1, 2), (2, 5), (3, 1)] {
-            let photos = random((photos, 12, 10, 3), &mut rng(seed));
-            let expected = composed.run(photos.clone()).unwrap();
-            assert_close("output", &Cpu::run(&network, photos).unwrap(), &expected, 1e-5);
+        for (seed, images) in [(1, 2), (2, 5), (3, 1)] {
+            let images = random((images, 12, 10, 3), &mut rng(seed));
+            let expected = composed.run(images.clone()).unwrap();
+            assert_close("output", &Cpu::run(&network, images).unwrap(), &expected, 1e-5);
         }
     }
 }

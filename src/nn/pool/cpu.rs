@@ -10,9 +10,9 @@ use rayon::prelude::*;
 
 impl PoolKernel for Cpu {
     fn max_pool<T: Tape<f32, Self>>(x: Images<Self, T>, window: Window) -> Result<Images<Self, T>, CpuError> {
-        let (photos, height, width, channels) = *x.shape();
+        let (images, height, width, channels) = *x.shape();
         let pool = MaxPool {
-            walk: Walk::new(window, photos, (height, width)),
+            walk: Walk::new(window, images, (height, width)),
             channels,
         };
         let (x, mut tape) = x.split_tape();
@@ -22,7 +22,7 @@ impl PoolKernel for Cpu {
         let (rows, columns) = pool.walk.output;
         let y = x
             .device()
-            .try_tensor_from_vec(y, (photos, rows, columns, channels))?;
+            .try_tensor_from_vec(y, (images, rows, columns, channels))?;
         let result = y.clone();
         tape.add_backward_op(move |gradients| {
             let output = take_gradient(gradients, &y)?;
@@ -34,13 +34,13 @@ impl PoolKernel for Cpu {
     }
 
     fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
-        let (photos, height, width, channels) = *x.shape();
+        let (images, height, width, channels) = *x.shape();
         let (x, mut tape) = x.split_tape();
         let scale = 1.0 / (height * width) as f32;
         let map = height * width * channels;
-        let mut means = vec![0.0; photos * channels];
+        let mut means = vec![0.0; images * channels];
         mean_pixel(&values(&x), map, channels, &mut means);
-        let y = x.device().try_tensor_from_vec(means, (photos, channels))?;
+        let y = x.device().try_tensor_from_vec(means, (images, channels))?;
         let result = y.clone();
         tape.add_backward_op(move |gradients| {
             let mut output = take_gradient(gradients, &y)?;
@@ -92,8 +92,8 @@ impl MaxPool {
 
     /// Adds each output's gradient to the first input that equals it.
     fn backward(&self, x: &[f32], y: &[f32], output: &[f32], input: &mut [f32]) {
-        let input_piece = self.walk.inputs_per_photo() * self.channels;
-        let output_piece = self.walk.outputs_per_photo() * self.channels;
+        let input_piece = self.walk.inputs_per_image() * self.channels;
+        let output_piece = self.walk.outputs_per_image() * self.channels;
         (
             input.par_chunks_mut(input_piece),
             x.par_chunks(input_piece),
@@ -101,10 +101,10 @@ impl MaxPool {
             output.par_chunks(output_piece),
         )
             .into_par_iter()
-            .for_each(|(input, x, y, output)| self.backward_photo(input, x, y, output));
+            .for_each(|(input, x, y, output)| self.backward_image(input, x, y, output));
     }
 
-    fn backward_photo(&self, input: &mut [f32], x: &[f32], y: &[f32], output: &[f32]) {
+    fn backward_image(&self, input: &mut [f32], x: &[f32], y: &[f32], output: &[f32]) {
         let mut waiting = vec![0.0; self.channels];
         let pixels = y
             .chunks_exact(self.channels)

@@ -36,12 +36,12 @@ pub(super) fn max_pool<D: Own, T: Tape<f32, D>>(
     x: Images<D, T>,
     window: Window,
 ) -> DeviceResult<D, Images<D, T>> {
-    let (photos, height, width, channels) = *x.shape();
-    let walk = Walk::new(window, photos, (height, width));
+    let (images, height, width, channels) = *x.shape();
+    let walk = Walk::new(window, images, (height, width));
     let walked = Walked::from(&walk);
-    let (values_in, values_out) = (photos * height * width * channels, walk.outputs() * channels);
+    let (values_in, values_out) = (images * height * width * channels, walk.outputs() * channels);
     let (x, mut tape) = x.split_tape();
-    let (y, out) = steps::fresh(x.device(), (photos, walk.output.0, walk.output.1, channels))?;
+    let (y, out) = steps::fresh(x.device(), (images, walk.output.0, walk.output.1, channels))?;
     engine.run(
         Call::of_values("max_pool", values_out)
             .values(D::span(&x), values_in)
@@ -80,10 +80,10 @@ pub(super) fn global_mean<D: Own, T: Tape<f32, D>>(
     engine: D::Engine,
     x: Images<D, T>,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let (photos, height, width, channels) = *x.shape();
+    let (images, height, width, channels) = *x.shape();
     let pixels = height * width;
     let (x, mut tape) = x.split_tape();
-    let (y, out) = steps::fresh(x.device(), (photos, channels))?;
+    let (y, out) = steps::fresh(x.device(), (images, channels))?;
     mean_of_groups(&engine, D::span(&x), out, pixels, channels)?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {

@@ -5,8 +5,8 @@ extern "C" __global__ void max_pool(const float *maps, float *out, int channels,
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
-        Count photo = at / channels / columns / rows;
-        const float *map = maps + photo * height * width * channels + channel;
+        Count image = at / channels / columns / rows;
+        const float *map = maps + image * height * width * channels + channel;
         float largest = -INFINITY;
         for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
             int y = row * stride + tap_y - top;
@@ -27,8 +27,8 @@ extern "C" __global__ void max_pool_places(
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
-        Count photo = at / channels / columns / rows;
-        const float *map = maps + photo * height * width * channels + channel;
+        Count image = at / channels / columns / rows;
+        const float *map = maps + image * height * width * channels + channel;
         unsigned place = 0xffffffffu;
         for (int tap = kernel_height * kernel_width - 1; tap >= 0; tap--) {
             int y = row * stride + tap / kernel_width - top, x = column * stride + tap % kernel_width - left;
@@ -45,13 +45,13 @@ extern "C" __global__ void max_pool_back(
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;
-        Count photo = at / channels / width / height;
+        Count image = at / channels / width / height;
         float sum = 0.0f;
         for (int tap = 0; tap < kernel_height * kernel_width; tap++) {
             int row = y + top - tap / kernel_width, column = x + left - tap % kernel_width;
             if (row < 0 || row % stride || row / stride >= rows) continue;
             if (column < 0 || column % stride || column / stride >= columns) continue;
-            Count out = ((photo * rows + row / stride) * columns + column / stride) * channels + channel;
+            Count out = ((image * rows + row / stride) * columns + column / stride) * channels + channel;
             if (places[out] == y * width + x) sum += gradient[out];
         }
         maps[at] += sum;

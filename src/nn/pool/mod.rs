@@ -28,8 +28,8 @@ pub trait PoolKernel: Device<f32> {
     }
 }
 
-/// The largest value in every window, channel by channel: `[photos, height, width, channels]` ->
-/// `[photos, height', width', channels]`. Padding never wins.
+/// The largest value in every window, channel by channel: `[images, height, width, channels]` ->
+/// `[images, height', width', channels]`. Padding never wins.
 ///
 /// Where several values of a window are equally large, `Cpu` hands the gradient to the first, as PyTorch does;
 /// the composed default, like dfdx's own `max`, to each of them.
@@ -46,7 +46,7 @@ pub fn max_pool<D: Backend, T: Tape<f32, D>>(
     D::max_pool(x.try_contiguous()?, window)
 }
 
-/// The mean over all pixels: `[photos, height, width, channels]` -> `[photos, channels]`.
+/// The mean over all pixels: `[images, height, width, channels]` -> `[images, channels]`.
 ///
 /// # Errors
 /// Those of the device, e.g. memory.
@@ -58,14 +58,14 @@ fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
     x: Images<D, T>,
     window: Window,
 ) -> Result<Images<D, T>, D::Err> {
-    let (photos, height, width, channels) = *x.shape();
-    let walk = Walk::new(window, photos, (height, width));
+    let (images, height, width, channels) = *x.shape();
+    let walk = Walk::new(window, images, (height, width));
     let largest: Matrix<D, T> = windows(x, &walk, f32::NEG_INFINITY)?.try_max::<_, Axis<1>>()?;
-    largest.try_reshape_like(&(photos, walk.output.0, walk.output.1, channels))
+    largest.try_reshape_like(&(images, walk.output.0, walk.output.1, channels))
 }
 
 fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, D::Err> {
-    let (photos, height, width, channels) = *x.shape();
-    x.try_reshape_like(&(photos, height * width, channels))?
+    let (images, height, width, channels) = *x.shape();
+    x.try_reshape_like(&(images, height * width, channels))?
         .try_mean::<_, Axis<1>>()
 }

@@ -30,18 +30,18 @@ fn random_case(seed: u64) -> (Images<Cpu>, Window) {
 }
 
 fn by_definition(x: &Images<Cpu>, window: Window) -> Images<Cpu> {
-    let (photos, height, width, channels) = *x.shape();
+    let (images, height, width, channels) = *x.shape();
     let (rows, columns) = window.output((height, width));
-    let mut y = Cpu::default().zeros_like(&(photos, rows, columns, channels));
-    for photo in 0..photos {
+    let mut y = Cpu::default().zeros_like(&(images, rows, columns, channels));
+    for image in 0..images {
         for row in 0..rows {
             for column in 0..columns {
                 for channel in 0..channels {
                     let top = (row * window.stride) as isize - window.padding.top as isize;
                     let left = (column * window.stride) as isize - window.padding.left as isize;
-                    y[[photo, row, column, channel]] = (top..top + window.kernel.0 as isize)
+                    y[[image, row, column, channel]] = (top..top + window.kernel.0 as isize)
                         .flat_map(|y| (left..left + window.kernel.1 as isize).map(move |x| (y, x)))
-                        .filter_map(|(row, column)| padded_pixel(x, photo, row, column, channel))
+                        .filter_map(|(row, column)| padded_pixel(x, image, row, column, channel))
                         .fold(f32::NEG_INFINITY, f32::max);
                 }
             }

@@ -65,15 +65,15 @@ pub(crate) fn differences<S: Shape>(
     x.device().tensor_from_vec(slopes, *x.shape())
 }
 
-/// `x[photo, y, x, channel]`, zero outside of the map.
+/// `x[image, y, x, channel]`, zero outside of the map.
 pub(crate) fn padded_pixel(
     map: &Images<Cpu>,
-    photo: usize,
+    image: usize,
     y: isize,
     x: isize,
     channel: usize,
 ) -> Option<f32> {
     let (_, height, width, _) = *map.shape();
     let (y, x) = (usize::try_from(y).ok()?, usize::try_from(x).ok()?);
-    (y < height && x < width).then(|| map[[photo, y, x, channel]])
+    (y < height && x < width).then(|| map[[image, y, x, channel]])
 }

@@ -12,10 +12,10 @@ use crate::training::{Evaluation, Occasion, Samples, Step};
 use jumps::{Jump, Jumps, Threshold};
 use std::fmt;
 
-/// So many evaluations, or captionings of the sample photos, in a row make a sign; one may be chance.
+/// So many evaluations, or captionings of the sample images, in a row make a sign; one may be chance.
 const IN_A_ROW: usize = 2;
-/// Fewer photos share a caption by chance.
-const FEWEST_PHOTOS: usize = 3;
+/// Fewer images share a caption by chance.
+const FEWEST_IMAGES: usize = 3;
 /// Below both, the captions have hardly two words in a row in common with any reference.
 const ZERO_BLEU_4: f64 = 1e-3;
 const ZERO_CIDER_D: f64 = 0.01;
@@ -75,11 +75,11 @@ struct Epoch {
     cider_d: f64,
 }
 
-/// The sample photos, captioned.
+/// The sample images, captioned.
 #[derive(Clone, Debug, PartialEq)]
 struct Sampling {
     step: u64,
-    photos: usize,
+    images: usize,
     /// The caption of all, where they have but one.
     only_caption: Option<String>,
     /// How many captions say a word three times in a row.
@@ -97,10 +97,10 @@ struct LearningRate {
 /// A sign that a training is not well; its text says what is seen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sign {
-    /// All sample photos have got the same caption, more than once.
+    /// All sample images have got the same caption, more than once.
     SameCaption {
-        /// The sample photos.
-        photos: usize,
+        /// The sample images.
+        images: usize,
         /// Their caption.
         caption: String,
     },
@@ -109,7 +109,7 @@ pub enum Sign {
         /// How many do.
         captions: usize,
         /// Of so many.
-        photos: usize,
+        images: usize,
         /// One of them.
         caption: String,
     },
@@ -266,7 +266,7 @@ impl Health {
         let stuttering = || captions.clone().filter(|caption| stutters(caption));
         self.samples.push(Sampling {
             step: samples.step,
-            photos: samples.captions.len(),
+            images: samples.captions.len(),
             only_caption: only.cloned(),
             stuttering: stuttering().count(),
             stutter: stuttering().next().cloned(),
@@ -276,28 +276,28 @@ impl Health {
     fn same_caption(&self) -> Option<Sign> {
         let latest = latest(&self.samples, IN_A_ROW)?;
         let is_collapsed =
-            |samples: &Sampling| samples.photos >= FEWEST_PHOTOS && samples.only_caption.is_some();
+            |samples: &Sampling| samples.images >= FEWEST_IMAGES && samples.only_caption.is_some();
         // Before that, no decoder has learned more than the commonest words.
         if self.epochs.len() < IN_A_ROW || !latest.iter().all(is_collapsed) {
             return None;
         }
         let last = latest.last()?;
         Some(Sign::SameCaption {
-            photos: last.photos,
+            images: last.images,
             caption: last.only_caption.clone()?,
         })
     }
 
     fn stutter(&self) -> Option<Sign> {
         let latest = latest(&self.samples, IN_A_ROW)?;
-        let is_ill = |samples: &Sampling| samples.photos > 0 && 2 * samples.stuttering > samples.photos;
+        let is_ill = |samples: &Sampling| samples.images > 0 && 2 * samples.stuttering > samples.images;
         if self.epochs.len() < IN_A_ROW || !latest.iter().all(is_ill) {
             return None;
         }
         let last = latest.last()?;
         Some(Sign::Stutter {
             captions: last.stuttering,
-            photos: last.photos,
+            images: last.images,
             caption: last.stutter.clone()?,
         })
     }
@@ -408,7 +408,7 @@ impl Sign {
             }
             Self::NothingRight { .. } => {
                 "look at the captions: if they are no sentences yet, it needs more time (training.epochs) or another \
-                 training.learning_rate; if they are, the references may be of other photos"
+                 training.learning_rate; if they are, the references may be of other images"
             }
             Self::GradientsExplode { .. } => {
                 "train with a lower training.learning_rate or a lower training.optimizer.gradient_clip; if it began \
@@ -441,16 +441,16 @@ impl Sign {
 impl fmt::Display for Sign {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SameCaption { photos, caption } => {
-                write!(out, "all {photos} sample photos get the same caption: {caption}")
+            Self::SameCaption { images, caption } => {
+                write!(out, "all {images} sample images get the same caption: {caption}")
             }
             Self::Stutter {
                 captions,
-                photos,
+                images,
                 caption,
             } => write!(
                 out,
-                "{captions} of {photos} sample captions say a word over and over: {caption}"
+                "{captions} of {images} sample captions say a word over and over: {caption}"
             ),
             Self::NothingRight { bleu_4, cider_d } => write!(
                 out,

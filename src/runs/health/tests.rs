@@ -65,7 +65,7 @@ fn evaluation(epoch: usize, training_loss: f64, loss: f64, score: f64) -> Event 
 
 fn samples(epoch: usize, captions: &[&str]) -> Event {
     let sample = |caption: &&str| Sample {
-        photo: String::new(),
+        image: String::new(),
         caption: (*caption).to_owned(),
     };
     Event::Samples(Samples {
@@ -156,7 +156,7 @@ proptest! {
 }
 
 #[test]
-fn one_caption_for_all_photos_is_named_once_it_lasts() {
+fn one_caption_for_all_images_is_named_once_it_lasts() {
     let one = ["a man in a red shirt"; 5];
     let mut events = with_losses(&WELL);
     events.push(samples(6, &one));
@@ -165,19 +165,19 @@ fn one_caption_for_all_photos_is_named_once_it_lasts() {
     let sign = only_sign(events.clone());
     assert_eq!(
         sign.to_string(),
-        "all 5 sample photos get the same caption: a man in a red shirt"
+        "all 5 sample images get the same caption: a man in a red shirt"
     );
     events.push(samples(8, &["a man in a red shirt", "a dog", "a dog"]));
     assert_eq!(health(events).signs(), [], "it has recovered");
     let early = [samples(0, &one), evaluation(0, 5.0, 5.0, 0.1), samples(1, &one)];
     assert_eq!(health(early).signs(), [], "the first epoch says nothing");
-    let two_photos = (0..4).flat_map(|at| {
+    let two_images = (0..4).flat_map(|at| {
         [
             evaluation(at, 5.0 - at as f64, 4.0 - at as f64, 0.1),
             samples(at, &["a", "a"]),
         ]
     });
-    assert_eq!(health(two_photos).signs(), [], "two photos may look alike");
+    assert_eq!(health(two_images).signs(), [], "two images may look alike");
 }
 
 #[test]
@@ -313,11 +313,11 @@ fn advice_names_settings_that_exist() {
     let signs = [
         Sign::Stutter {
             captions: 2,
-            photos: 3,
+            images: 3,
             caption: String::new(),
         },
         Sign::SameCaption {
-            photos: 5,
+            images: 5,
             caption: String::new(),
         },
         Sign::NothingRight {

@@ -42,7 +42,7 @@ pub enum Command {
     Checkpoint,
     /// Caption and score the dev split now.
     Evaluate,
-    /// Caption a few dev photos now.
+    /// Caption a few dev images now.
     Sample,
     /// Change settings.
     Set {

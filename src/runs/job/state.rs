@@ -13,7 +13,7 @@ use std::io;
 
 /// A silence of so many median steps is one that should not be, if it is also as long as [`LEAST_SILENCE`].
 const SILENT_STEPS: f64 = 30.0;
-/// In seconds. Reading photos, or captioning a few of them, takes its time.
+/// In seconds. Reading images, or captioning a few of them, takes its time.
 const LEAST_SILENCE: f64 = 20.0;
 /// How many of the latest steps the median is of.
 const STEPS_JUDGED: usize = 100;

@@ -19,7 +19,7 @@ pub enum Purpose {
     Train(Vec<train::Preset>),
     /// To score a checkpoint.
     Evaluate,
-    /// To caption the photo that is looked at with other settings.
+    /// To caption the image that is looked at with other settings.
     Search,
     /// To change a run's learning rate.
     LearningRate {
@@ -36,11 +36,11 @@ pub enum Purpose {
         /// The run.
         run: String,
     },
-    /// To caption a photo on disk.
-    OpenPhoto,
+    /// To caption an image on disk.
+    OpenImage,
     /// To look for words in captions.
     Filter,
-    /// To jump to a photo.
+    /// To jump to an image.
     Jump,
     /// To write a table.
     Export,
@@ -53,13 +53,13 @@ pub enum Submission {
     Effect(Effect),
     /// Search settings to try.
     Search(crate::captioning::SearchSettings),
-    /// A photo to caption.
-    Photo(PathBuf),
+    /// An image to caption.
+    Image(PathBuf),
     /// A file to write the table into.
     Export(PathBuf),
     /// Words to look for; none for all captions.
     Filter(String),
-    /// A photo to jump to, by number or name.
+    /// An image to jump to, by number or name.
     Jump(String),
 }
 
@@ -76,7 +76,7 @@ impl Purpose {
             Self::Search => search::settings(form).map(|_| String::new()),
             Self::LearningRate { .. } => prompts::learning_rate(form).map(|_| String::new()),
             Self::Rename { .. } => prompts::name(form).map(|_| String::new()),
-            Self::OpenPhoto => prompts::photo(form).map(|_| String::new()),
+            Self::OpenImage => prompts::image(form).map(|_| String::new()),
             Self::Export => prompts::export(form).map(|path| format!("writes {}", path.display())),
             Self::Note { .. } | Self::Filter | Self::Jump => Ok(String::new()),
         }
@@ -108,9 +108,9 @@ impl Purpose {
                 run: run.clone(),
                 text: form.value(prompts::NOTE).to_owned(),
             }),
-            Self::OpenPhoto => Submission::Photo(prompts::photo(form)?),
+            Self::OpenImage => Submission::Image(prompts::image(form)?),
             Self::Filter => Submission::Filter(form.value(prompts::WORDS).to_owned()),
-            Self::Jump => Submission::Jump(form.value(prompts::PHOTO).to_owned()),
+            Self::Jump => Submission::Jump(form.value(prompts::IMAGE).to_owned()),
             Self::Export => Submission::Export(prompts::export(form)?),
         })
     }
@@ -147,8 +147,8 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_would_split_them() {
         assert_eq!(
-            command_line(&["prepare".into(), "my photos".into(), "it's".into(), String::new()]),
-            r"$ cutline prepare 'my photos' 'it'\''s' ''"
+            command_line(&["prepare".into(), "my images".into(), "it's".into(), String::new()]),
+            r"$ cutline prepare 'my images' 'it'\''s' ''"
         );
     }
 }

@@ -18,7 +18,7 @@ const CASE: &str = "upper case";
 const PUNCTUATION: &str = "punctuation";
 const DIGITS: &str = "digits";
 const SEED: &str = "seed";
-const PHOTOS: &str = "photos";
+const IMAGES: &str = "num images";
 const BACKBONE: &str = "backbone";
 const WEIGHTS: &str = "weights";
 const LAYER: &str = "layer";
@@ -57,8 +57,8 @@ pub fn form(source: &str) -> Form {
             Field::choice(PUNCTUATION, "in captions", ["removed", "kept"], ""),
             Field::choice(DIGITS, "in captions", ["removed", "kept"], ""),
             Field::text(SEED, "draws splits where the source has none, and scenes", ""),
-            Field::text(PHOTOS, "of scenes alone: how many to draw; 4000 if empty", ""),
-            Field::choice(BACKBONE, "the CNN that looks at the photos", backbones, NONE),
+            Field::text(IMAGES, "of scenes alone: how many to draw; 4000 if empty", ""),
+            Field::choice(BACKBONE, "the CNN that looks at the images", backbones, NONE),
             Field::path(
                 WEIGHTS,
                 "of the backbone: .safetensors, .pth or .h5; Ctrl-O picks",
@@ -71,7 +71,7 @@ pub fn form(source: &str) -> Form {
             ),
             Field::choice(
                 KEPT,
-                "of what it sees: one vector a photo, or one a region",
+                "of what it sees: one vector an image, or one a region",
                 FeatureForm::ALL.map(FeatureForm::name),
                 FeatureForm::default().name(),
             ),
@@ -81,16 +81,16 @@ pub fn form(source: &str) -> Form {
                 FeatureDtype::ALL.map(FeatureDtype::name),
                 FeatureDtype::F32.name(),
             ),
-            Field::choice(SHOWN, "how much of a photo the CNN sees", extents, AS_TRAINED),
+            Field::choice(SHOWN, "how much of an image the CNN sees", extents, AS_TRAINED),
             Field::choice(
                 MIRRORED,
-                "training photos also in a mirror, for training.mirrored",
+                "training images also in a mirror, for training.mirrored",
                 [NONE, TOO],
                 NONE,
             ),
             Field::text(
                 WINDOWS,
-                "training photos also through so many, for training.windows",
+                "training images also through so many, for training.windows",
                 "0",
             ),
         ],
@@ -100,7 +100,7 @@ pub fn form(source: &str) -> Form {
 pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
     let source = form.value(SOURCE);
     if source.is_empty() {
-        return Err(Fault::of(SOURCE, "the path of captioned photos, or scenes"));
+        return Err(Fault::of(SOURCE, "the path of captioned images, or scenes"));
     }
     let mut arguments = vec!["prepare".to_owned(), path(source)];
     let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
@@ -109,7 +109,7 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
         flag("format", form.value(FORMAT).to_owned());
     }
     flag("min-count", whole(form, MIN_COUNT)?);
-    for (field, name) in [(SEED, "seed"), (PHOTOS, "photos")] {
+    for (field, name) in [(SEED, "seed"), (IMAGES, "num-images")] {
         if !form.value(field).is_empty() {
             flag(name, whole(form, field)?);
         }
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     fn asked(changes: &[(&str, &str)]) -> Result<String, Fault> {
-        let mut form = form("/photos/flickr8k");
+        let mut form = form("/images/flickr8k");
         for (name, value) in changes {
             form.set(name, value);
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_left_as_it_is_is_no_flag() {
-        let plain = "prepare /photos/flickr8k --name flickr8k --min-count 5";
+        let plain = "prepare /images/flickr8k --name flickr8k --min-count 5";
         assert_eq!(asked(&[]).unwrap(), format!("{plain} --detach"));
         let eye = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth")];
         let seen = format!("{plain} --backbone vgg16 --weights /w.pth --form pooled");

@@ -13,8 +13,8 @@ const RATE: &str = "learning rate";
 const NAME: &str = "name";
 /// The field of a note.
 pub(super) const NOTE: &str = "note";
-/// The field of a photo.
-pub(super) const PHOTO: &str = "photo";
+/// The field of an image.
+pub(super) const IMAGE: &str = "image";
 /// The field of words to look for.
 pub(super) const WORDS: &str = "words";
 /// The field of a file.
@@ -41,22 +41,22 @@ pub fn note_form(run: &str, note: &str) -> Form {
     Form::new(format!("note on {run}"), vec![Field::text(NOTE, help, note)])
 }
 
-/// Asks for a photo on disk.
-pub fn photo_form() -> Form {
+/// Asks for an image on disk.
+pub fn image_form() -> Form {
     let help = "JPEG, PNG, GIF, WebP, TIFF or BMP; Ctrl-O picks it";
-    Form::new("caption a photo", vec![Field::path(PHOTO, help, "")])
+    Form::new("caption an image", vec![Field::path(IMAGE, help, "")])
 }
 
 /// Asks for words to look for.
 pub fn filter_form(words: &str) -> Form {
-    let help = "captions that hold all of these words; empty: every photo";
+    let help = "captions that hold all of these words; empty: every image";
     Form::new("search in captions", vec![Field::text(WORDS, help, words)])
 }
 
-/// Asks for a photo of those that are listed.
+/// Asks for an image of those that are listed.
 pub fn jump_form() -> Form {
     let help = "its number in the list, or the beginning of its name";
-    Form::new("jump to a photo", vec![Field::text(PHOTO, help, "")])
+    Form::new("jump to an image", vec![Field::text(IMAGE, help, "")])
 }
 
 /// Asks for a file to write a table into.
@@ -82,9 +82,9 @@ pub(super) fn name(form: &Form) -> Result<String, Fault> {
     }
 }
 
-pub(super) fn photo(form: &Form) -> Result<PathBuf, Fault> {
-    match form.value(PHOTO) {
-        "" => Err(Fault::of(PHOTO, "the path of a photo")),
+pub(super) fn image(form: &Form) -> Result<PathBuf, Fault> {
+    match form.value(IMAGE) {
+        "" => Err(Fault::of(IMAGE, "the path of an image")),
         path => Ok(expanded(path)),
     }
 }

@@ -1,4 +1,4 @@
-//! How captions are searched for: the fields that the forms for one photo and for a whole split share.
+//! How captions are searched for: the fields that the forms for one image and for a whole split share.
 
 use crate::captioning::{SearchSettings, Strategy};
 use crate::tui::form::{Fault, Field, Form};

@@ -16,7 +16,7 @@ const NAME: &str = "name";
 const MORE: &str = "more";
 /// The fields that are settings, by the keys of `--set`.
 const SETTINGS: [(&str, &str, &str); 8] = [
-    ("decoder", "decoder.kind", "how the photo meets the LSTM"),
+    ("decoder", "decoder.kind", "how the image meets the LSTM"),
     (
         "epochs",
         "training.epochs",

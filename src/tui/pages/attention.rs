@@ -43,7 +43,7 @@ impl AttentionView {
         (self.is_shown() && self.word < words.len()).then_some((self.word, words))
     }
 
-    /// What lies over the photo, and what will once one goes a word further or back.
+    /// What lies over the image, and what will once one goes a word further or back.
     pub fn overlays(&self) -> Vec<Overlay> {
         let (Some(attention), Some((at, words))) = (self.attention(), self.word()) else {
             return Vec::new();

@@ -19,7 +19,7 @@ pub enum View {
     Report,
     /// What does not fit together.
     Problems,
-    /// Photos with their captions, before and after cleaning.
+    /// Images with their captions, before and after cleaning.
     Samples,
 }
 
@@ -169,8 +169,8 @@ impl DataPage {
         self.cursor.go(direction, count, self.rows());
     }
 
-    /// The photo that the selected problem or sample is about, where it is one of a photo.
-    pub fn photo(&self) -> Option<PathBuf> {
+    /// The image that the selected problem or sample is about, where it is one of an image.
+    pub fn image(&self) -> Option<PathBuf> {
         match self.view {
             View::Report => None,
             View::Samples => Some(self.known()?.samples.get(self.cursor.at)?.path.clone()),
@@ -215,12 +215,12 @@ impl App {
         match self.data.cursor.focus {
             Focus::List if self.data.rows() > 0 => self.data.cursor.focus = Focus::Detail,
             Focus::List => {}
-            Focus::Detail => match self.data.photo() {
+            Focus::Detail => match self.data.image() {
                 Some(path) => {
                     let title = path.display().to_string();
-                    self.popups.push(Popup::Photo { title, path });
+                    self.popups.push(Popup::Image { title, path });
                 }
-                None => return self.refuse("this is not about a photo"),
+                None => return self.refuse("this is not about an image"),
             },
         }
         Vec::new()

@@ -1,7 +1,7 @@
 //! The evaluations there are, how they compare, and what keys do in their tab.
 
 use super::cursor::{Cursor, Focus};
-use crate::evaluation::{CaptionedPhoto, Report, most_changed};
+use crate::evaluation::{CaptionedImage, Report, most_changed};
 use crate::metrics::Score;
 use crate::runs::job::{Command, State};
 use crate::tui::app::{App, Move, Tab};
@@ -10,10 +10,10 @@ use crate::tui::keys::Action;
 use crate::tui::message::{Effect, EvaluationKey, EvaluationListing, SideBySide};
 use std::sync::Arc;
 
-/// Photos that are listed of an evaluation, at most.
-const PHOTOS: usize = 200;
+/// Images that are listed of an evaluation, at most.
+const IMAGES: usize = 200;
 
-/// In which order the photos of an evaluation are listed.
+/// In which order the images of an evaluation are listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The best captions first.
@@ -44,11 +44,11 @@ impl Order {
     }
 }
 
-/// A photo in the list of an evaluation.
+/// An image in the list of an evaluation.
 #[derive(Clone, Copy, Debug)]
-pub struct ListedPhoto<'a> {
-    /// The photo with its caption.
-    pub photo: &'a CaptionedPhoto,
+pub struct ListedImage<'a> {
+    /// The image with its caption.
+    pub image: &'a CaptionedImage,
     /// By how much its score is above the baseline's, and the caption there; where the list is about that.
     pub change: Option<(f64, &'a str)>,
 }
@@ -73,15 +73,15 @@ enum Next {
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatePage {
     listing: Option<Vec<EvaluationListing>>,
-    /// Where keys are: the evaluation, and beside it the photo.
+    /// Where keys are: the evaluation, and beside it the image.
     pub cursor: Cursor,
     baseline: Option<EvaluationKey>,
     next: Next,
     asked: Asked,
     outcome: Option<Outcome>,
-    /// By which score photos are judged.
+    /// By which score images are judged.
     pub score: Score,
-    /// In which order photos are listed.
+    /// In which order images are listed.
     pub order: Order,
 }
 
@@ -131,20 +131,20 @@ impl EvaluatePage {
         Some(&outcome.reports.get(self.place(key)?)?.report)
     }
 
-    /// The photos of the selected evaluation, in the order that is asked for.
-    pub fn photos(&self) -> Vec<ListedPhoto<'_>> {
+    /// The images of the selected evaluation, in the order that is asked for.
+    pub fn images(&self) -> Vec<ListedImage<'_>> {
         let Some(report) = self.selected().and_then(|selected| self.report(&selected.key)) else {
             return Vec::new();
         };
-        let plain = |photo| ListedPhoto { photo, change: None };
+        let plain = |image| ListedImage { image, change: None };
         match self.order {
             Order::Best => report
-                .best_photos(self.score, PHOTOS)
+                .best_images(self.score, IMAGES)
                 .into_iter()
                 .map(plain)
                 .collect(),
             Order::Worst => report
-                .worst_photos(self.score, PHOTOS)
+                .worst_images(self.score, IMAGES)
                 .into_iter()
                 .map(plain)
                 .collect(),
@@ -152,17 +152,17 @@ impl EvaluatePage {
         }
     }
 
-    fn most_changed(&self) -> Vec<ListedPhoto<'_>> {
+    fn most_changed(&self) -> Vec<ListedImage<'_>> {
         let named = || {
             let outcome = self.outcome()?.as_ref().ok()?;
             let ours = outcome.reports.get(self.place(&self.selected()?.key)?)?;
-            most_changed(ours, outcome.reports.first()?, self.score, PHOTOS).ok()
+            most_changed(ours, outcome.reports.first()?, self.score, IMAGES).ok()
         };
         let changes = named().unwrap_or_default();
         changes
             .into_iter()
-            .map(|change| ListedPhoto {
-                photo: change.ours,
+            .map(|change| ListedImage {
+                image: change.ours,
                 change: Some((change.difference, change.theirs.caption.as_str())),
             })
             .collect()
@@ -224,7 +224,7 @@ impl EvaluatePage {
 
     fn go(&mut self, direction: Move) {
         let count = self.listing.as_ref().map_or(0, Vec::len);
-        self.cursor.go(direction, count, self.photos().len());
+        self.cursor.go(direction, count, self.images().len());
     }
 }
 
@@ -268,20 +268,20 @@ impl App {
         Vec::new()
     }
 
-    /// From the list to the photos, from there to the gallery.
+    /// From the list to the images, from there to the gallery.
     fn open_in_scores(&mut self) -> Vec<Effect> {
         let Some(key) = self.evaluate.selected().map(|selected| selected.key.clone()) else {
             return self.ask_for_evaluation();
         };
-        let photos = self.evaluate.photos();
-        match (self.evaluate.cursor.focus, photos.get(self.evaluate.cursor.at)) {
-            (_, None) => return self.refuse("no photo is listed here; another order may list some"),
+        let images = self.evaluate.images();
+        match (self.evaluate.cursor.focus, images.get(self.evaluate.cursor.at)) {
+            (_, None) => return self.refuse("no image is listed here; another order may list some"),
             (Focus::List, Some(_)) => {
                 self.evaluate.cursor.focus = Focus::Detail;
             }
             (Focus::Detail, Some(listed)) => {
-                let photo = listed.photo.photo.clone();
-                self.gallery.open_at(key, &photo);
+                let image = listed.image.image.clone();
+                self.gallery.open_at(key, &image);
                 self.tab = Tab::Gallery;
             }
         }

@@ -1,8 +1,8 @@
-//! Photos beside their captions: which are shown, and what keys do in their tab.
+//! Images beside their captions: which are shown, and what keys do in their tab.
 
 use super::attention::AttentionView;
 use crate::captioning::{SearchSettings, WrittenCaption};
-use crate::evaluation::{CaptionedPhoto, Report};
+use crate::evaluation::{CaptionedImage, Report};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prompts, search};
 use crate::tui::keys::Action;
@@ -11,12 +11,12 @@ use crate::tui::popup::{Choice, Chooser, Chosen, Popup};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The photos of an evaluation with their captions.
+/// The images of an evaluation with their captions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Album {
-    /// What was scored, and every photo's caption.
+    /// What was scored, and every image's caption.
     pub report: Report,
-    /// The file of each photo, in the order of the captions; none where the data set is not at hand.
+    /// The file of each image, in the order of the captions; none where the data set is not at hand.
     pub files: Vec<Option<PathBuf>>,
 }
 
@@ -38,7 +38,7 @@ pub struct AlbumRequest {
     pub seat: Seat,
 }
 
-/// In which order photos are gone through.
+/// In which order images are gone through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     /// As the data set has them.
@@ -87,21 +87,21 @@ pub struct Written {
     pub captions: Option<Result<Vec<WrittenCaption>, String>>,
 }
 
-/// The page of photos and captions.
+/// The page of images and captions.
 #[derive(Clone, Debug, Default)]
 pub struct GalleryPage {
     main: Option<Shelf>,
     beside: Option<Shelf>,
-    /// Which photo to show once the album is there.
+    /// Which image to show once the album is there.
     awaited: Option<String>,
-    /// Where the photos stand in the album that are gone through, in their order.
+    /// Where the images stand in the album that are gone through, in their order.
     shown: Vec<usize>,
     at: usize,
     /// Words that captions hold which are gone through.
     pub words: String,
     /// Their order.
     pub sort: Sort,
-    /// A photo on disk that is looked at instead.
+    /// An image on disk that is looked at instead.
     own: Option<PathBuf>,
     /// Whether what the search ends with is shown.
     pub alternatives: Alternatives,
@@ -137,12 +137,12 @@ impl GalleryPage {
         Some(self.album()?.as_ref().ok()?.as_ref())
     }
 
-    /// The photo on disk that is looked at instead of those of the album.
+    /// The image on disk that is looked at instead of those of the album.
     pub fn own(&self) -> Option<&Path> {
         self.own.as_deref()
     }
 
-    /// Photos that are gone through, and how many there are.
+    /// Images that are gone through, and how many there are.
     pub fn count(&self) -> (usize, usize) {
         (
             self.shown.len(),
@@ -159,28 +159,28 @@ impl GalleryPage {
         self.shown.get(self.at).copied()
     }
 
-    /// The photo with its caption.
-    pub fn captioned(&self) -> Option<&CaptionedPhoto> {
+    /// The image with its caption.
+    pub fn captioned(&self) -> Option<&CaptionedImage> {
         self.pages()?.report.captions.get(self.place()?)
     }
 
-    /// The same photo's caption in the album that stands beside.
-    pub fn beside(&self) -> Option<(&EvaluationKey, Result<&CaptionedPhoto, &str>)> {
+    /// The same image's caption in the album that stands beside.
+    pub fn beside(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
         let shelf = self.beside.as_ref()?;
-        let photo = &self.captioned()?.photo;
+        let image = &self.captioned()?.image;
         let found = match shelf.album.as_ref()? {
             Ok(album) => {
                 let mut captions = album.report.captions.iter();
                 captions
-                    .find(|other| other.photo == *photo)
-                    .ok_or("it has no caption for this photo")
+                    .find(|other| other.image == *image)
+                    .ok_or("it has no caption for this image")
             }
             Err(why) => Err(why.as_str()),
         };
         Some((&shelf.of, found))
     }
 
-    /// The file of the photo that is looked at.
+    /// The file of the image that is looked at.
     pub fn file(&self) -> Option<&Path> {
         match &self.own {
             Some(path) => Some(path),
@@ -188,13 +188,13 @@ impl GalleryPage {
         }
     }
 
-    /// What the captioner was asked for the photo that is looked at, and what it answered.
+    /// What the captioner was asked for the image that is looked at, and what it answered.
     pub fn written(&self) -> Option<&Written> {
         let written = self.written.as_ref()?;
-        (Some(written.request.photo.as_path()) == self.file()).then_some(written)
+        (Some(written.request.image.as_path()) == self.file()).then_some(written)
     }
 
-    /// The caption that stands at the photo: that of the album, or for any other photo the best one written.
+    /// The caption that stands at the image: that of the album, or for any other image the best one written.
     pub fn caption(&self) -> Option<&str> {
         match &self.own {
             None => Some(&self.captioned()?.caption),
@@ -205,15 +205,15 @@ impl GalleryPage {
         }
     }
 
-    /// Shows an evaluation, at a photo.
-    pub(in crate::tui) fn open_at(&mut self, of: EvaluationKey, photo: &str) {
+    /// Shows an evaluation, at an image.
+    pub(in crate::tui) fn open_at(&mut self, of: EvaluationKey, image: &str) {
         self.own = None;
         self.words.clear();
         if self.of() == Some(&of) {
             self.arrange();
-            self.show(photo);
+            self.show(image);
         } else {
-            self.awaited = Some(photo.to_owned());
+            self.awaited = Some(image.to_owned());
             self.put(Seat::Main, of);
         }
     }
@@ -234,9 +234,9 @@ impl GalleryPage {
         }
     }
 
-    fn show(&mut self, photo: &str) {
+    fn show(&mut self, image: &str) {
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
-        let is_it = |place: &usize| captions.get(*place).is_some_and(|known| known.photo == photo);
+        let is_it = |place: &usize| captions.get(*place).is_some_and(|known| known.image == image);
         if let Some(at) = self.shown.iter().position(is_it) {
             self.at = at;
         }
@@ -252,15 +252,15 @@ impl GalleryPage {
         }
         if request.seat == Seat::Main {
             self.arrange();
-            if let Some(photo) = self.awaited.take() {
-                self.show(&photo);
+            if let Some(image) = self.awaited.take() {
+                self.show(&image);
             }
         }
     }
 
-    /// Makes the list of photos that are gone through anew.
+    /// Makes the list of images that are gone through anew.
     fn arrange(&mut self) {
-        let looked_at = self.captioned().map(|captioned| captioned.photo.clone());
+        let looked_at = self.captioned().map(|captioned| captioned.image.clone());
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
         let words: Vec<String> = self
             .words
@@ -268,7 +268,7 @@ impl GalleryPage {
             .split_whitespace()
             .map(str::to_owned)
             .collect();
-        let holds = |captioned: &CaptionedPhoto| {
+        let holds = |captioned: &CaptionedImage| {
             let own = captioned.caption.to_lowercase();
             words.iter().all(|word| own.contains(word))
                 || captioned.references.iter().any(|reference| {
@@ -285,21 +285,21 @@ impl GalleryPage {
         }
         self.shown = shown;
         self.at = 0;
-        if let Some(photo) = looked_at {
-            self.show(&photo);
+        if let Some(image) = looked_at {
+            self.show(&image);
         }
     }
 
-    /// Goes through those photos alone whose captions or references hold all of these words.
+    /// Goes through those images alone whose captions or references hold all of these words.
     pub(in crate::tui) fn filter(&mut self, words: &str) {
         self.words = words.to_owned();
         self.arrange();
     }
 
-    /// Shows a photo of those that are gone through.
+    /// Shows an image of those that are gone through.
     pub(in crate::tui) fn jump(&mut self, to: &str) -> Result<(), String> {
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
-        let begins = |place: &usize| captions[*place].photo.starts_with(to);
+        let begins = |place: &usize| captions[*place].image.starts_with(to);
         let by_number = || {
             to.parse::<usize>()
                 .ok()?
@@ -308,7 +308,7 @@ impl GalleryPage {
         };
         let at = self.shown.iter().position(begins).or_else(by_number);
         self.at =
-            at.ok_or_else(|| format!("no photo here is called {to}, and there are {}", self.shown.len()))?;
+            at.ok_or_else(|| format!("no image here is called {to}, and there are {}", self.shown.len()))?;
         self.own = None;
         Ok(())
     }
@@ -334,7 +334,7 @@ impl GalleryPage {
 }
 
 impl App {
-    /// What the gallery shows and is not at hand: albums, and captions of the photo that is looked at.
+    /// What the gallery shows and is not at hand: albums, and captions of the image that is looked at.
     pub(in crate::tui) fn ask_for_album(&mut self) -> Vec<Effect> {
         if self.gallery.main.is_none()
             && let Some(of) = self.usual_album()
@@ -391,12 +391,12 @@ impl App {
         Some(Effect::Caption(request))
     }
 
-    /// How the photo that is looked at would be captioned.
+    /// How the image that is looked at would be captioned.
     fn caption_request(&self) -> Option<CaptionRequest> {
         let (by, search) = self.writers()?;
         Some(CaptionRequest {
             by,
-            photo: self.gallery.file()?.to_owned(),
+            image: self.gallery.file()?.to_owned(),
             search: self.gallery.tried.clone().unwrap_or(search),
         })
     }
@@ -408,7 +408,7 @@ impl App {
         }
         Some(AttentionRequest {
             by: self.writers()?.0,
-            photo: self.gallery.file()?.to_owned(),
+            image: self.gallery.file()?.to_owned(),
             caption: self.gallery.caption()?.to_owned(),
         })
     }
@@ -464,7 +464,7 @@ impl App {
                 };
             }
             Action::OtherSearch => return self.ask_for_search(),
-            Action::OpenPhoto => self.open_form(Purpose::OpenPhoto, prompts::photo_form()),
+            Action::OpenImage => self.open_form(Purpose::OpenImage, prompts::image_form()),
             Action::ChooseEvaluation => return self.choose_album(Choice::Album, "look at"),
             Action::CompareWith => return self.choose_album(Choice::Beside, "beside it"),
             Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
@@ -481,7 +481,7 @@ impl App {
         Vec::new()
     }
 
-    /// To the word beside while it is shown where the decoder looked, else to the photo.
+    /// To the word beside while it is shown where the decoder looked, else to the image.
     fn go_beside(&mut self, direction: Move) {
         match self.gallery.attention.is_shown() {
             true => self.gallery.attention.go(direction),
@@ -491,7 +491,7 @@ impl App {
 
     fn switch_attention(&mut self) -> Vec<Effect> {
         if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
-            return self.refuse("there is no photo here to look at");
+            return self.refuse("there is no image here to look at");
         }
         self.gallery.attention.switch();
         Vec::new()
@@ -503,7 +503,7 @@ impl App {
                 self.open_form(Purpose::Search, search::form(&request.search));
                 Vec::new()
             }
-            None => self.refuse("there is no photo here to caption"),
+            None => self.refuse("there is no image here to caption"),
         }
     }
 
@@ -513,7 +513,7 @@ impl App {
         Vec::new()
     }
 
-    pub(in crate::tui) fn open_photo(&mut self, path: PathBuf) -> Vec<Effect> {
+    pub(in crate::tui) fn open_image(&mut self, path: PathBuf) -> Vec<Effect> {
         if self.gallery.main.is_none() && self.runs.open().is_none() {
             return self.refuse("there is no run yet that could caption it");
         }

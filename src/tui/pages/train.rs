@@ -16,18 +16,18 @@ use std::path::{Path, PathBuf};
 pub struct TrainPage {
     /// What the chart shows.
     pub chart: ChartView,
-    /// Which of the fixed dev photos is looked at.
+    /// Which of the fixed dev images is looked at.
     pub sample: usize,
-    /// Where the photos lie that a run learned from, by their keys.
+    /// Where the images lie that a run learned from, by their keys.
     pub files: Option<(String, HashMap<String, PathBuf>)>,
     asked: Option<String>,
 }
 
 impl TrainPage {
-    /// The file of a photo that a run learned from, once it has been found.
-    pub fn file(&self, run: &str, photo: &str) -> Option<&Path> {
+    /// The file of an image that a run learned from, once it has been found.
+    pub fn file(&self, run: &str, image: &str) -> Option<&Path> {
         let (of, files) = self.files.as_ref()?;
-        files.get(photo).filter(|_| of == run).map(PathBuf::as_path)
+        files.get(image).filter(|_| of == run).map(PathBuf::as_path)
     }
 }
 
@@ -76,8 +76,8 @@ impl App {
         Vec::new()
     }
 
-    /// Where the photos of captions lie, once there are captions.
-    pub(in crate::tui) fn ask_for_photos(&mut self) -> Option<Effect> {
+    /// Where the images of captions lie, once there are captions.
+    pub(in crate::tui) fn ask_for_images(&mut self) -> Option<Effect> {
         let run = self
             .runs
             .open()
@@ -88,7 +88,7 @@ impl App {
             return None;
         }
         self.train.asked = Some(run.clone());
-        Some(Effect::FindPhotos(run))
+        Some(Effect::FindImages(run))
     }
 
     fn act_on_chart(&mut self, action: Action) {

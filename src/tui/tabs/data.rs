@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scenes          4,000   | report   problems   samples
-//! flickr8k        8,000   |          photos   captions   unknown words
+//! flickr8k        8,000   |          images   captions   unknown words
 //!   preparing 62 %        | train     6,000     30,000          2.58 %
 //!                         | ...
 //! ```
@@ -27,8 +27,8 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 /// Columns of the list.
 const LIST: u16 = 26;
-/// The least rows of a photo among its captions.
-const PHOTO: u16 = 10;
+/// The least rows of an image among its captions.
+const IMAGE: u16 = 10;
 /// The most frequent words that are shown.
 const WORDS: usize = 24;
 
@@ -41,26 +41,26 @@ fn parts(area: Rect) -> [Rect; 3] {
     [list, titles, view]
 }
 
-/// The samples' list, the photo of the selected one, its captions.
+/// The samples' list, the image of the selected one, its captions.
 fn sample_parts(view: Rect) -> [Rect; 3] {
-    let rows = PHOTO.max(view.height * 2 / 3).min(2 * PHOTO);
+    let rows = IMAGE.max(view.height * 2 / 3).min(2 * IMAGE);
     let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(rows)]).areas(view);
     let columns = (rows * 2).min(view.width * 2 / 5);
-    let [photo, captions] = Layout::horizontal([Constraint::Length(columns), Constraint::Min(1)])
+    let [image, captions] = Layout::horizontal([Constraint::Length(columns), Constraint::Min(1)])
         .spacing(1)
         .areas(below);
-    [list, photo, captions]
+    [list, image, captions]
 }
 
-/// The photo of the page.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
+/// The image of the page.
+pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
     let [_, _, view] = parts(area);
-    let [_, photo, _] = sample_parts(view);
+    let [_, image, _] = sample_parts(view);
     let sample = match (app.data.view, app.data.detail()) {
         (View::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.at),
         _ => None,
     };
-    let key = sample.and_then(|sample| picture::key(Some(&sample.path), photo));
+    let key = sample.and_then(|sample| picture::key(Some(&sample.path), image));
     key.into_iter().collect()
 }
 
@@ -108,13 +108,13 @@ fn welcome(app: &App) -> Vec<Line<'static>> {
     let palette = app.keymap.key_of(Context::Everywhere, Action::Palette);
     let help = app.keymap.key_of(Context::Everywhere, Action::Help);
     [
-        "Welcome to Cutline. It trains networks that caption photos.".to_owned(),
+        "Welcome to Cutline. It trains networks that caption images.".to_owned(),
         String::new(),
         format!("1. {prepare}, Enter   prepares the built-in data set: scenes drawn by the program."),
-        "   Or name a directory of captioned photos of your own in the form.".to_owned(),
+        "   Or name a directory of captioned images of your own in the form.".to_owned(),
         "2. Tab, n, Enter   trains on it; the charts show how it goes.".to_owned(),
-        "3. Tab, n, Enter   scores the captions of photos it has not learned from.".to_owned(),
-        "4. Tab   shows these photos beside their captions.".to_owned(),
+        "3. Tab, n, Enter   scores the captions of images it has not learned from.".to_owned(),
+        "4. Tab   shows these images beside their captions.".to_owned(),
         String::new(),
         format!(
             "{palette} finds every command, {help} shows the keys. What has been started goes on without"
@@ -233,11 +233,11 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }
 
-/// Photos, captions and unknown words by split.
+/// Images, captions and unknown words by split.
 fn counts(report: &Report, theme: &Theme) -> Vec<Line<'static>> {
     let heading = format!(
         "{:<6}{:>9}{:>10}{:>15}",
-        "", "photos", "captions", "unknown words"
+        "", "images", "captions", "unknown words"
     );
     let mut lines = vec![Line::styled(heading, theme.heading)];
     for split in Split::ALL {
@@ -247,7 +247,7 @@ fn counts(report: &Report, theme: &Theme) -> Vec<Line<'static>> {
         lines.push(Line::raw(format!(
             "{:<6}{:>9}{:>10}{:>13.2} %",
             split.to_string(),
-            HumanCount(statistics.photos as u64).to_string(),
+            HumanCount(statistics.images as u64).to_string(),
             HumanCount(statistics.captions as u64).to_string(),
             100.0 * statistics.words.share()
         )));
@@ -328,7 +328,7 @@ fn problem_line(kind: ProblemKind, problem: &Problem, theme: &Theme) -> Line<'st
 }
 
 fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
-    let [rows, photo, captions] = sample_parts(area);
+    let [rows, image, captions] = sample_parts(area);
     let lines = detail.samples.iter().map(|sample| {
         let first = sample.captions.first().map_or("", |caption| &caption.raw);
         Line::from(vec![
@@ -347,7 +347,7 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: 
         pictures: &app.pictures,
         theme,
     };
-    frame.render_widget(picture, photo);
+    frame.render_widget(picture, image);
     let mut lines = Vec::new();
     for caption in &sample.captions {
         lines.push(Line::raw(display_safe(&caption.raw).into_owned()));

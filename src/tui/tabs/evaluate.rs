@@ -1,10 +1,10 @@
-//! The evaluations, how they compare, and the photos of the selected one.
+//! The evaluations, how they compare, and the images of the selected one.
 //!
 //! ```text
 //! evaluation                    BLEU-1  BLEU-4  ROUGE-L  CIDEr-D   beam 3, dev
 //! > base merge-001/dev-best      0.610   0.187    0.440    0.458
 //!        inject-001/dev-best    -0.021  -0.014*  -0.014*  -0.068*
-//! CIDEr-D of each photo          | the worst by CIDEr-D
+//! CIDEr-D of each image          | the worst by CIDEr-D
 //! 0.0-0.4 ######################  | 0.000  1000268201.jpg  a dog is running
 //! ```
 
@@ -15,7 +15,7 @@ use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
 use crate::tui::message::EvaluationListing;
 use crate::tui::pages::cursor::Focus;
-use crate::tui::pages::evaluate::{ListedPhoto, Order};
+use crate::tui::pages::evaluate::{ListedImage, Order};
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::{self, first_shown, selection};
 use indicatif::HumanCount;
@@ -28,12 +28,12 @@ use std::num::NonZeroUsize;
 
 /// Bins of the distribution of scores.
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
-/// Rows of what the selected photo is about.
+/// Rows of what the selected image is about.
 const SELECTED: u16 = 5;
 /// Columns of the distribution.
 const DISTRIBUTION: u16 = 30;
 
-/// The table, what is said of the selected evaluation, its distribution, its photos.
+/// The table, what is said of the selected evaluation, its distribution, its images.
 fn parts(area: Rect, rows: usize) -> [Rect; 4] {
     let table = (rows as u16 + 1).min(area.height / 2).max(3);
     let [table, said, below] = Layout::vertical([
@@ -42,10 +42,10 @@ fn parts(area: Rect, rows: usize) -> [Rect; 4] {
         Constraint::Min(1),
     ])
     .areas(area);
-    let [distribution, photos] = Layout::horizontal([Constraint::Length(DISTRIBUTION), Constraint::Min(1)])
+    let [distribution, images] = Layout::horizontal([Constraint::Length(DISTRIBUTION), Constraint::Min(1)])
         .spacing(2)
         .areas(below);
-    [table, said, distribution, photos]
+    [table, said, distribution, images]
 }
 
 /// Selects the evaluation that was clicked.
@@ -75,7 +75,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         frame.render_widget(Paragraph::new(lines), area);
         return;
     }
-    let [table, said, distribution, photos] = parts(area, all.len());
+    let [table, said, distribution, images] = parts(area, all.len());
     draw_table(frame, table, all, app, theme);
     let Some(selected) = app.evaluate.selected() else {
         return;
@@ -84,7 +84,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     frame.render_widget(words, said);
     if let Some(report) = app.evaluate.report(&selected.key) {
         frame.render_widget(Paragraph::new(histogram(report, app, theme)), distribution);
-        draw_photos(frame, photos, app, theme);
+        draw_images(frame, images, app, theme);
     }
 }
 
@@ -181,14 +181,14 @@ fn figure(compared: &Compared, score: Score, is_wide: bool, theme: &Theme) -> Sp
     Span::styled(format!("{value:.3}{mark}{range}"), style)
 }
 
-/// How the selected evaluation was made, and how it compares in the score that photos are judged by.
+/// How the selected evaluation was made, and how it compares in the score that images are judged by.
 fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some(head) = &selected.head {
         lines.push(Line::styled(
             format!(
-                "{} photos of {}, {} split, {}, {}",
-                HumanCount(head.figures.photos as u64),
+                "{} images of {}, {} split, {}, {}",
+                HumanCount(head.figures.images as u64),
                 display_safe(&head.subject.data_set),
                 head.subject.split,
                 display_safe(&head.subject.told_model()),
@@ -241,13 +241,13 @@ fn against(compared: &Compared, score: Score) -> Line<'static> {
     }
 }
 
-/// How many photos have which score.
+/// How many images have which score.
 fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let score = app.evaluate.score;
     let histogram = report.histogram(score, BINS);
     let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);
     let mut lines = vec![Line::styled(
-        format!("{} of the photos", score.name()),
+        format!("{} of the images", score.name()),
         theme.heading,
     )];
     for (bin, count) in histogram.counts.iter().enumerate() {
@@ -262,7 +262,7 @@ fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let [title, rows, selected] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Min(1),
@@ -272,46 +272,46 @@ fn draw_photos(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let score = app.evaluate.score;
     let words = format!("{} by {}", app.evaluate.order.title(), score.name());
     frame.render_widget(Line::styled(words, theme.heading), title);
-    let photos = app.evaluate.photos();
-    if photos.is_empty() {
+    let images = app.evaluate.images();
+    if images.is_empty() {
         let why = match app.evaluate.order {
-            Order::MostChanged => "no caption differs from the baseline's, or the photos are others",
-            Order::Best | Order::Worst => "no photos",
+            Order::MostChanged => "no caption differs from the baseline's, or the images are others",
+            Order::Best | Order::Worst => "no images",
         };
         let why = Paragraph::new(Line::styled(why, theme.quiet)).wrap(Wrap { trim: false });
         frame.render_widget(why, rows);
         return;
     }
-    let lines = photos.iter().map(|listed| photo_line(listed, score, theme));
+    let lines = images.iter().map(|listed| image_line(listed, score, theme));
     let style = selection(app.evaluate.cursor.focus == Focus::Detail, theme);
     list::draw(frame, rows, lines, app.evaluate.cursor.at, style);
-    if let Some(listed) = photos.get(app.evaluate.cursor.at) {
+    if let Some(listed) = images.get(app.evaluate.cursor.at) {
         let lines = Paragraph::new(in_full(listed, theme)).wrap(Wrap { trim: false });
         frame.render_widget(lines, selected);
     }
 }
 
-/// The caption of the selected photo, the baseline's where that is another, and a reference.
-fn in_full(listed: &ListedPhoto<'_>, theme: &Theme) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::raw(display_safe(&listed.photo.caption).into_owned())];
+/// The caption of the selected image, the baseline's where that is another, and a reference.
+fn in_full(listed: &ListedImage<'_>, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::raw(display_safe(&listed.image.caption).into_owned())];
     if let Some((_, theirs)) = listed.change {
         let theirs = format!("baseline: {}", display_safe(theirs));
         lines.push(Line::styled(theirs, theme.warning));
     }
-    let reference = listed.photo.references.first().map_or("", String::as_str);
+    let reference = listed.image.references.first().map_or("", String::as_str);
     let reference = format!("reference: {}", display_safe(reference));
     lines.push(Line::styled(reference, theme.quiet));
     lines
 }
 
-fn photo_line(listed: &ListedPhoto<'_>, score: Score, theme: &Theme) -> Line<'static> {
+fn image_line(listed: &ListedImage<'_>, score: Score, theme: &Theme) -> Line<'static> {
     let figure = match listed.change {
         Some((difference, _)) => format!("{difference:+.3} "),
-        None => format!("{:.3} ", score.of(listed.photo.scores)),
+        None => format!("{:.3} ", score.of(listed.image.scores)),
     };
     Line::from(vec![
         Span::styled(figure, theme.key),
-        Span::styled(format!(" {}  ", display_safe(&listed.photo.photo)), theme.quiet),
-        Span::raw(display_safe(&listed.photo.caption).into_owned()),
+        Span::styled(format!(" {}  ", display_safe(&listed.image.image)), theme.quiet),
+        Span::raw(display_safe(&listed.image.caption).into_owned()),
     ])
 }

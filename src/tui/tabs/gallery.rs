@@ -1,10 +1,10 @@
-//! A photo beside its captions.
+//! An image beside its captions.
 //!
 //! ```text
-//! flickr8k-merge-001/dev-best   photo 12 of 1,000, the worst first, with "dog"
+//! flickr8k-merge-001/dev-best   image 12 of 1,000, the worst first, with "dog"
 //! +---------------+  a dog is running through the grass        in color: what a reference has
 //! |               |  BLEU-4 0.51  ROUGE-L 0.62  CIDEr-D 1.34   log-probability -8.91
-//! |     photo     |
+//! |     image     |
 //! |               |  - A black dog runs across the lawn .
 //! +---------------+  - ...
 //!                    beam 5: -8.91  a dog is running through the grass
@@ -12,7 +12,7 @@
 //! ```
 
 use crate::captioning::WrittenCaption;
-use crate::evaluation::CaptionedPhoto;
+use crate::evaluation::CaptionedImage;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -27,25 +27,25 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 use std::collections::HashSet;
 
-/// Columns from which the captions stand beside the photo.
+/// Columns from which the captions stand beside the image.
 const WIDE: u16 = 70;
 
-/// The line on top, the photo, the captions.
+/// The line on top, the image, the captions.
 fn parts(area: Rect) -> [Rect; 3] {
     let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
-    let [photo, text] = match area.width >= WIDE {
+    let [image, text] = match area.width >= WIDE {
         true => Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
             .spacing(2)
             .areas(body),
         false => Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(body),
     };
-    [head, photo, text]
+    [head, image, text]
 }
 
-/// The photo of the page, under what is laid over it; then as it will be a word further or back.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
-    let [_, photo, _] = parts(area);
-    let Some(plain) = picture::key(app.gallery.file(), photo) else {
+/// The image of the page, under what is laid over it; then as it will be a word further or back.
+pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
+    let [_, image, _] = parts(area);
+    let Some(plain) = picture::key(app.gallery.file(), image) else {
         return Vec::new();
     };
     let overlays = app.gallery.attention.overlays();
@@ -62,7 +62,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         frame.render_widget(Paragraph::new(nothing(app, theme)), area);
         return;
     }
-    let [head, photo, text] = parts(area);
+    let [head, image, text] = parts(area);
     frame.render_widget(first_line(gallery, theme), head);
     let picture = Picture {
         file: gallery.file(),
@@ -70,7 +70,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
         pictures: &app.pictures,
         theme,
     };
-    frame.render_widget(picture, photo);
+    frame.render_widget(picture, image);
     let captioned = gallery.captioned().filter(|_| gallery.own().is_none());
     let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
     lines.extend(about_attention(gallery, theme));
@@ -90,18 +90,18 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
         Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
         Some(Ok(_)) => vec![
             Line::raw(format!("No caption holds {:?}.", app.gallery.words)),
-            Line::raw(format!("{} goes back to all photos.", key(Action::Back))),
+            Line::raw(format!("{} goes back to all images.", key(Action::Back))),
         ],
         None if app.gallery.of().is_some() => {
-            vec![Line::styled("reading photos and captions ...", theme.quiet)]
+            vec![Line::styled("reading images and captions ...", theme.quiet)]
         }
         None => vec![
             Line::raw("There are no scored captions here yet."),
             Line::raw(""),
             Line::raw(format!(
-                "{} scores a checkpoint, {} captions any photo on disk.",
+                "{} scores a checkpoint, {} captions any image on disk.",
                 key(Action::Open),
-                key(Action::OpenPhoto)
+                key(Action::OpenImage)
             )),
         ],
     }
@@ -114,7 +114,7 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
     }
     let (shown, all) = gallery.count();
     let mut told = format!(
-        "   photo {} of {}, {}",
+        "   image {} of {}, {}",
         HumanCount(gallery.at() as u64 + 1),
         HumanCount(shown as u64),
         gallery.sort.title()
@@ -153,11 +153,11 @@ fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>
 }
 
 /// The caption, its scores, another's beside it.
-fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let known = words_of(&captioned.references);
     let scores = &captioned.scores;
     let mut lines = vec![
-        Line::styled(display_safe(&captioned.photo).into_owned(), theme.quiet),
+        Line::styled(display_safe(&captioned.image).into_owned(), theme.quiet),
         marked(in_color(&captioned.caption, &known, theme), gallery, theme),
         Line::raw(format!(
             "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
@@ -180,7 +180,7 @@ fn about(captioned: &CaptionedPhoto, gallery: &GalleryPage, theme: &Theme) -> Ve
     lines
 }
 
-fn references(captioned: &CaptionedPhoto, theme: &Theme) -> Vec<Line<'static>> {
+fn references(captioned: &CaptionedImage, theme: &Theme) -> Vec<Line<'static>> {
     let references = captioned.references.iter();
     let lines =
         references.map(|reference| Line::styled(format!("- {}", display_safe(reference)), theme.quiet));
@@ -217,7 +217,7 @@ fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line
     line
 }
 
-/// What the captioner has written of the photo, best first.
+/// What the captioner has written of the image, best first.
 fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let Some(written) = gallery.written() else {
         return Vec::new();
@@ -234,7 +234,7 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
         Some(Ok(captions)) => {
             lines.push(Line::styled("by log-probability for their length", theme.quiet));
             let mut captions = captions.iter().map(alternative);
-            // Of a photo on disk, the best caption is the one that stands for it.
+            // Of an image on disk, the best caption is the one that stands for it.
             if gallery.own().is_some() {
                 lines.extend(captions.next().map(|best| marked(best, gallery, theme)));
             }

@@ -1,5 +1,5 @@
 //! The pages: each draws the state it is given, and changes nothing. Beside what it draws, a page says where its
-//! photos are, so that they can be made ready, and what is under the mouse.
+//! images are, so that they can be made ready, and what is under the mouse.
 
 mod data;
 mod evaluate;
@@ -25,12 +25,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) 
     }
 }
 
-/// The photos of the page that is shown.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
+/// The images of the page that is shown.
+pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
     match app.tab {
-        Tab::Data => data::photos(app, area),
-        Tab::Train => train::photos(app, area),
-        Tab::Gallery => gallery::photos(app, area),
+        Tab::Data => data::images(app, area),
+        Tab::Train => train::images(app, area),
+        Tab::Gallery => gallery::images(app, area),
         Tab::Evaluate | Tab::Runs => Vec::new(),
     }
 }

@@ -4,12 +4,12 @@
 //! flickr8k-merge-001  running   epoch 3 of 12, batch 183 of 469
 //! ━━━━━━━━━━━━────────────────  24 %, 6 min left   rate 9.1e-4  9,812 tokens/s  512 MB
 //! +----------------------------------------------+ +-----------+ 1000268201.jpg
-//! | chart                                        | |  photo    | now:    a dog is running
+//! | chart                                        | |  image    | now:    a dog is running
 //! |                                              | +-----------+ before: a dog
 //! +----------------------------------------------+ ...
 //! ```
 //!
-//! In a narrow window one photo stands under the chart, with its captions one after the other.
+//! In a narrow window one image stands under the chart, with its captions one after the other.
 
 use crate::runs::job::State;
 use crate::text::{about_duration, display_safe};
@@ -27,11 +27,11 @@ use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Paragraph, Wrap};
 
-/// Columns from which photos stand beside the chart.
+/// Columns from which images stand beside the chart.
 const WIDE: u16 = 110;
-/// Rows from which a photo stands under the chart.
+/// Rows from which an image stands under the chart.
 const HIGH: u16 = 18;
-/// The least rows of a photo with its captions.
+/// The least rows of an image with its captions.
 const SAMPLE: u16 = 7;
 /// The most rows of it.
 const HIGHEST: u16 = 13;
@@ -42,7 +42,7 @@ const BAR: usize = 24;
 struct Parts {
     head: Rect,
     chart: Rect,
-    /// A fixed dev photo each.
+    /// A fixed dev image each.
     samples: Vec<Rect>,
 }
 
@@ -79,7 +79,7 @@ fn parts(app: &App, area: Rect) -> Parts {
     }
 }
 
-/// The last captions of the fixed dev photos.
+/// The last captions of the fixed dev images.
 fn samples(view: &RunView) -> &[Sample] {
     view.samples.last().map_or(&[], |samples| &samples.captions)
 }
@@ -96,7 +96,7 @@ fn shown(app: &App, area: Rect) -> Vec<(&Sample, Rect)> {
         .collect()
 }
 
-fn photo_room(place: Rect) -> Rect {
+fn image_room(place: Rect) -> Rect {
     Rect {
         // A character is about twice as high as wide.
         width: (place.height * 5 / 2).min(place.width / 2),
@@ -104,15 +104,15 @@ fn photo_room(place: Rect) -> Rect {
     }
 }
 
-/// The photos of the page.
-pub(super) fn photos(app: &App, area: Rect) -> Vec<PictureKey> {
+/// The images of the page.
+pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
     let Some(view) = app.runs.open() else {
         return Vec::new();
     };
-    let file = |sample: &Sample| app.train.file(&view.name, &sample.photo);
+    let file = |sample: &Sample| app.train.file(&view.name, &sample.image);
     let shown = shown(app, area).into_iter();
     shown
-        .filter_map(|(sample, place)| picture::key(file(sample), photo_room(place)))
+        .filter_map(|(sample, place)| picture::key(file(sample), image_room(place)))
         .collect()
 }
 
@@ -235,10 +235,10 @@ fn draw_sample(
     app: &App,
     theme: &Theme,
 ) {
-    let room = photo_room(place);
+    let room = image_room(place);
     frame.render_widget(
         Picture {
-            file: app.train.file(&view.name, &sample.photo),
+            file: app.train.file(&view.name, &sample.image),
             overlay: None,
             pictures: &app.pictures,
             theme,
@@ -254,16 +254,16 @@ fn draw_sample(
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), beside);
 }
 
-/// What was written for a photo: the last caption, and before it those that were others.
+/// What was written for an image: the last caption, and before it those that were others.
 fn captions(view: &RunView, sample: &Sample, rows: usize, theme: &Theme) -> Text<'static> {
-    let name = display_safe(&sample.photo).into_owned();
+    let name = display_safe(&sample.image).into_owned();
     let mut lines = vec![
         Line::styled(name, theme.quiet),
         Line::styled(display_safe(&sample.caption).into_owned(), theme.heading),
     ];
     let mut last = &sample.caption;
     for round in view.samples.iter().rev() {
-        let earlier = round.captions.iter().find(|other| other.photo == sample.photo);
+        let earlier = round.captions.iter().find(|other| other.image == sample.image);
         let Some(earlier) = earlier.filter(|earlier| earlier.caption != *last) else {
             continue;
         };

@@ -6,7 +6,7 @@ use crate::evaluation::Report;
 use crate::tui::message::{AttentionRequest, Writers};
 use crate::tui::pages::gallery::{Album, AlbumRequest, Seat};
 use crate::tui::pictures::PictureKey;
-use crate::vision::preprocess::PhotoPart;
+use crate::vision::preprocess::ImagePart;
 use ratatui::style::Modifier;
 use serde_json::json;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ fn report() -> Report {
         value.as_object_mut().unwrap().extend(scores);
         value
     };
-    let photo = |(number, caption): (usize, &str)| {
+    let image = |(number, caption): (usize, &str)| {
         with_scores(json!({
-            "photo": format!("{number}.png"),
+            "image": format!("{number}.png"),
             "caption": caption,
             "log_probability": -1.0,
             "references": ["a dog runs on the grass"],
@@ -32,7 +32,7 @@ fn report() -> Report {
     let report = with_scores(json!({
         "run": RUN, "checkpoint": "best", "data_set": "scenes", "data_hash": "", "split": "dev",
         "search": {},
-        "photos": CAPTIONS.len(),
+        "images": CAPTIONS.len(),
         "intervals_95": {"bleu": [zero, zero, zero, zero], "rouge_l": zero, "cider_d": zero},
         "diversity": {
             "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
@@ -45,12 +45,12 @@ fn report() -> Report {
             "token_log_probability": -1.0, "uniform_log_probability": -5.0,
         },
         "collapse": null,
-        "captions": CAPTIONS.into_iter().enumerate().map(photo).collect::<Vec<_>>(),
+        "captions": CAPTIONS.into_iter().enumerate().map(image).collect::<Vec<_>>(),
     }));
     serde_json::from_value(report).unwrap()
 }
 
-/// The gallery, at the first photo of an evaluation.
+/// The gallery, at the first image of an evaluation.
 fn gallery() -> App {
     let mut app = looking_at(State::Complete);
     let of = EvaluationKey {
@@ -74,20 +74,20 @@ fn gallery() -> App {
     app
 }
 
-fn request(photo: usize) -> AttentionRequest {
+fn request(image: usize) -> AttentionRequest {
     AttentionRequest {
         by: Writers {
             run: RUN.into(),
             checkpoint: "best".into(),
             with: Vec::new(),
         },
-        photo: format!("{photo}.png").into(),
-        caption: CAPTIONS[photo].into(),
+        image: format!("{image}.png").into(),
+        caption: CAPTIONS[image].into(),
     }
 }
 
 /// For every word of a caption another region that was looked at.
-fn answer(photo: usize) -> Attention {
+fn answer(image: usize) -> Attention {
     let look = |(place, word): (usize, &str)| {
         let mut weights = vec![0.0; 4];
         weights[place] = 1.0;
@@ -97,9 +97,9 @@ fn answer(photo: usize) -> Attention {
         }
     };
     Attention {
-        words: CAPTIONS[photo].split(' ').enumerate().map(look).collect(),
+        words: CAPTIONS[image].split(' ').enumerate().map(look).collect(),
         side: 2,
-        part: PhotoPart {
+        part: ImagePart {
             left: 0,
             top: 0,
             width: 4,
@@ -108,10 +108,10 @@ fn answer(photo: usize) -> Attention {
     }
 }
 
-fn attended(app: &mut App, photo: usize) -> Vec<Effect> {
+fn attended(app: &mut App, image: usize) -> Vec<Effect> {
     app.update(Message::Attended {
-        request: request(photo),
-        attention: Ok(answer(photo)),
+        request: request(image),
+        attention: Ok(answer(image)),
     })
 }
 
@@ -175,7 +175,7 @@ fn it_is_gone_through_word_by_word() {
     press(&mut app, "l");
     let (page, marked) = seen(&app);
     assert!(
-        page.contains("word 3 of 3") && page.contains("photo 1 of 2"),
+        page.contains("word 3 of 3") && page.contains("image 1 of 2"),
         "{page}"
     );
     assert_eq!(marked.trim(), "runs", "after the last word nothing comes");
@@ -184,7 +184,7 @@ fn it_is_gone_through_word_by_word() {
 }
 
 #[test]
-fn it_stays_on_at_the_next_photo_and_ends_when_left() {
+fn it_stays_on_at_the_next_image_and_ends_when_left() {
     let mut app = gallery();
     press(&mut app, "w");
     attended(&mut app, 0);
@@ -193,12 +193,12 @@ fn it_stays_on_at_the_next_photo_and_ends_when_left() {
     attended(&mut app, 0);
     assert!(
         seen(&app).0.contains("looking ..."),
-        "that was of the photo before"
+        "that was of the image before"
     );
     attended(&mut app, 1);
     let (page, marked) = seen(&app);
     assert!(
-        page.contains("word 1 of 2") && page.contains("photo 2 of 2"),
+        page.contains("word 1 of 2") && page.contains("image 2 of 2"),
         "{page}"
     );
     assert_eq!(marked.trim(), "two");
@@ -207,15 +207,15 @@ fn it_stays_on_at_the_next_photo_and_ends_when_left() {
         app.update(key(end));
         let (page, marked) = seen(&app);
         assert!(!page.contains("word 1") && marked.is_empty(), "{page}");
-        assert!(page.contains("photo 2 of 2"), "{page}");
+        assert!(page.contains("image 2 of 2"), "{page}");
         assert_eq!(asked(&press(&mut app, "w")), [request(1)]);
         attended(&mut app, 1);
     }
     app.update(key(KeyCode::Esc));
     press(&mut app, "h");
     assert!(
-        seen(&app).0.contains("photo 1 of 2"),
-        "left and right go to photos again"
+        seen(&app).0.contains("image 1 of 2"),
+        "left and right go to images again"
     );
 }
 
@@ -231,5 +231,5 @@ fn a_decoder_that_does_not_attend_is_named() {
     assert!(page.contains("no decoder here attends (merge)"), "{page}");
     assert_eq!(marked, "");
     press(&mut app, "l");
-    assert!(seen(&app).0.contains("photo 1 of 2"));
+    assert!(seen(&app).0.contains("image 1 of 2"));
 }

@@ -1,4 +1,4 @@
-//! A photo in its room, in what the terminal can show of it.
+//! An image in its room, in what the terminal can show of it.
 
 use crate::tui::pictures::{PictureKey, Pictures};
 use crate::tui::theme::{Pixels, Theme};
@@ -15,16 +15,16 @@ use std::path::Path;
 /// From dark to light.
 const WEIGHTS: [&str; 10] = [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"];
 
-/// A photo in its room.
+/// An image in its room.
 pub(in crate::tui) struct Picture<'a> {
     pub(in crate::tui) file: Option<&'a Path>,
-    /// What is laid over it; until that is ready the photo is shown without.
+    /// What is laid over it; until that is ready the image is shown without.
     pub(in crate::tui) overlay: Option<Overlay>,
     pub(in crate::tui) pictures: &'a Pictures,
     pub(in crate::tui) theme: &'a Theme,
 }
 
-/// The key of a photo in that room, if there is any.
+/// The key of an image in that room, if there is any.
 pub(in crate::tui) fn key(file: Option<&Path>, room: Rect) -> Option<PictureKey> {
     let path = file?.to_owned();
     let room = Size::new(room.width, room.height);
@@ -38,7 +38,7 @@ pub(in crate::tui) fn key(file: Option<&Path>, room: Rect) -> Option<PictureKey>
 impl Widget for Picture<'_> {
     fn render(self, area: Rect, buffer: &mut Buffer) {
         let Some(key) = key(self.file, area) else {
-            return self.say("the photo is not at hand", area, buffer);
+            return self.say("the image is not at hand", area, buffer);
         };
         let under = self.overlay.as_ref().map(|overlay| key.under(overlay.clone()));
         let under = under.and_then(|key| self.pictures.get(&key));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_photo_comes_down_to_what_can_be_shown() {
+    fn an_image_comes_down_to_what_can_be_shown() {
         assert_eq!(toned(Pixels::TrueColor).fg, Color::Rgb(255, 255, 255));
         assert_eq!(toned(Pixels::Palette).fg, Color::Indexed(231));
         let character = toned(Pixels::Characters);

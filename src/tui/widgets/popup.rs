@@ -44,8 +44,8 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, them
             let lines = lines.iter().map(|line| Line::raw(line.clone())).collect();
             draw_text(frame, title, lines, *scroll, theme);
         }
-        Popup::Photo { title, path } => {
-            let (outer, inner) = photo_areas(frame.area());
+        Popup::Image { title, path } => {
+            let (outer, inner) = image_areas(frame.area());
             frame.render_widget(Clear, outer);
             frame.render_widget(framed(&display_safe(title), theme), outer);
             let picture = Picture {
@@ -59,8 +59,8 @@ pub(in crate::tui) fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, them
     }
 }
 
-/// Where a photo that is looked at lies, with its frame and without.
-pub(in crate::tui) fn photo_areas(screen: Rect) -> (Rect, Rect) {
+/// Where an image that is looked at lies, with its frame and without.
+pub(in crate::tui) fn image_areas(screen: Rect) -> (Rect, Rect) {
     let outer = centered(screen, (screen.width * 9 / 10, screen.height * 9 / 10));
     let inner = Rect {
         x: outer.x + 2,
@@ -304,10 +304,10 @@ fn centered(screen: Rect, (width, height): (u16, u16)) -> Rect {
     }
 }
 
-/// Photos that lie over the tab.
-pub(in crate::tui) fn photo(app: &App) -> Option<(&std::path::Path, Rect)> {
+/// Images that lie over the tab.
+pub(in crate::tui) fn image(app: &App) -> Option<(&std::path::Path, Rect)> {
     match app.popups.last() {
-        Some(Popup::Photo { path, .. }) => Some((path, photo_areas(app.size).1)),
+        Some(Popup::Image { path, .. }) => Some((path, image_areas(app.size).1)),
         _ => None,
     }
 }

@@ -74,11 +74,11 @@ pub enum BackboneError {
         /// The layer that would be taken if none were asked for.
         available: String,
     },
-    /// The photos do not have the size that the network takes.
+    /// The images do not have the size that the network takes.
     #[error(
-        "{backbone} takes photos of {expected} pixels, not {found}: prepare them with its own preprocessing"
+        "{backbone} takes images of {expected} pixels, not {found}: prepare them with its own preprocessing"
     )]
-    PhotoSize {
+    ImageSize {
         /// The network.
         backbone: BackboneKind,
         /// What it takes.
@@ -96,7 +96,7 @@ impl BackboneError {
         Self::Device(DeviceError::new(error))
     }
 
-    /// Whether fewer photos at once may help.
+    /// Whether fewer images at once may help.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Device(error) if error.is_out_of_memory())
     }

@@ -30,7 +30,7 @@ impl FeatureForm {
         }
     }
 
-    /// Regions in the feature of one photo.
+    /// Regions in the feature of one image.
     pub fn regions(self, shape: MapShape) -> usize {
         match self {
             Self::Pooled => 1,
@@ -38,15 +38,15 @@ impl FeatureForm {
         }
     }
 
-    /// `[photos, height, width, channels]` -> `[photos, regions, channels]`.
+    /// `[images, height, width, channels]` -> `[images, regions, channels]`.
     ///
     /// # Errors
     /// Those of the device.
     pub fn apply<D: Backend>(self, map: Images<D>) -> Result<Regions<D>, <D as HasErr>::Err> {
-        let (photos, height, width, channels) = *map.shape();
+        let (images, height, width, channels) = *map.shape();
         match self {
-            Self::Pooled => global_mean(map)?.try_reshape_like(&(photos, 1, channels)),
-            Self::Grid => map.try_reshape_like(&(photos, height * width, channels)),
+            Self::Pooled => global_mean(map)?.try_reshape_like(&(images, 1, channels)),
+            Self::Grid => map.try_reshape_like(&(images, height * width, channels)),
         }
     }
 }

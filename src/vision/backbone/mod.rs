@@ -1,4 +1,4 @@
-//! CNN encoders with published weights: which there are, what they give, and how photos run through them.
+//! CNN encoders with published weights: which there are, what they give, and how images run through them.
 //!
 //! A network is one file beside this folder that states its paper, its preprocessing and its layers as a
 //! `Plan`. Describing, loading and running are done here, once for all of them. To add one: write its plan,
@@ -229,14 +229,14 @@ impl fmt::Display for MapShape {
 pub struct LayerInfo {
     /// Its name, e.g. `block5_pool`.
     pub name: String,
-    /// What it gives for one photo.
+    /// What it gives for one image.
     pub shape: MapShape,
 }
 
 /// Some layers of a network, with their weights.
 #[derive(Clone, Debug)]
 pub struct Between {
-    /// What the first of them is given for a photo.
+    /// What the first of them is given for an image.
     pub input: MapShape,
     /// What the last of them gives.
     pub output: MapShape,
@@ -292,7 +292,7 @@ impl<D: Backend> Backbone<D> {
         self.kind
     }
 
-    /// How photos become its pixels; depends on where the weights come from.
+    /// How images become its pixels; depends on where the weights come from.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -302,38 +302,38 @@ impl<D: Backend> Backbone<D> {
         &self.layer
     }
 
-    /// Multiplications with addition for one photo: the convolutions' own, two floating-point operations each.
+    /// Multiplications with addition for one image: the convolutions' own, two floating-point operations each.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds
     }
 
-    /// The layer's output for `[photos, size, size, 3]`: a map, or a map of 1 x 1 where it is a vector.
+    /// The layer's output for `[images, size, size, 3]`: a map, or a map of 1 x 1 where it is a vector.
     ///
     /// # Errors
-    /// [`BackboneError::PhotoSize`], and those of the device.
-    pub fn forward(&self, photos: Images<D>) -> Result<Images<D>, BackboneError> {
-        let (_, height, width, channels) = *photos.shape();
+    /// [`BackboneError::ImageSize`], and those of the device.
+    pub fn forward(&self, images: Images<D>) -> Result<Images<D>, BackboneError> {
+        let (_, height, width, channels) = *images.shape();
         let found = MapShape {
             height,
             width,
             channels,
         };
         if found != self.input {
-            return Err(BackboneError::PhotoSize {
+            return Err(BackboneError::ImageSize {
                 backbone: self.kind,
                 expected: self.input,
                 found,
             });
         }
-        D::run(&self.network, photos).map_err(BackboneError::device)
+        D::run(&self.network, images).map_err(BackboneError::device)
     }
 
-    /// The feature of each photo, `[photos, regions, channels]`.
+    /// The feature of each image, `[images, regions, channels]`.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn features(&self, photos: Images<D>, form: FeatureForm) -> Result<Regions<D>, BackboneError> {
-        form.apply(self.forward(photos)?).map_err(BackboneError::device)
+    pub fn features(&self, images: Images<D>, form: FeatureForm) -> Result<Regions<D>, BackboneError> {
+        form.apply(self.forward(images)?).map_err(BackboneError::device)
     }
 }
 

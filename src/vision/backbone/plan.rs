@@ -9,7 +9,7 @@ use std::ops::RangeFrom;
 /// What a network's file states.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// How photos become pixels.
+    /// How images become pixels.
     pub(crate) preprocessing: Preprocessing,
     /// The layers to take where none is asked for: the first that the file has weights for.
     pub(crate) usual: &'static [&'static str],
@@ -322,7 +322,7 @@ impl Plan {
             .collect()
     }
 
-    /// One photo's pixels.
+    /// One image's pixels.
     pub(crate) fn input(&self) -> MapShape {
         let size = self.preprocessing.size as usize;
         MapShape {

@@ -311,11 +311,11 @@ fn keras_and_torch_layouts_load_to_the_same_network() {
         )
     };
     let cpu = Cpu::default();
-    let photos: Images<Cpu> =
+    let images: Images<Cpu> =
         cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
     let run = |file: &WeightFile, source: Source| {
         let layers = load::layers(&miniature(source), 0..usize::MAX, file, source.naming()).unwrap();
-        Cpu::run(&cpu.freeze(layers).unwrap(), photos.clone())
+        Cpu::run(&cpu.freeze(layers).unwrap(), images.clone())
             .unwrap()
             .as_vec()
     };

@@ -1,12 +1,12 @@
-//! Features on disk, a row a photo: written once, in order, in spite of interruptions; read memory-mapped.
+//! Features on disk, a row an image: written once, in order, in spite of interruptions; read memory-mapped.
 //!
 //! ```text
 //! features/<id>/
 //!   store.json      what the features are: network, layer, weights, preprocessing, shape
 //!   rows.bin        rows of one size, little-endian
-//!   index.jsonl     the photo's key for each row, a JSON string a line, written after its row was synced
+//!   index.jsonl     the image's key for each row, a JSON string a line, written after its row was synced
 //!   complete.json   the number of rows, once all are there
-//!   weights         where the network's weights lie, to look at new photos with
+//!   weights         where the network's weights lie, to look at new images with
 //! ```
 //!
 //! An interruption leaves a torn last row or line at worst; both files are then cut to what they hold in
@@ -34,7 +34,7 @@ use std::str::FromStr;
 /// The version of the directory's layout.
 const VERSION: u32 = 1;
 
-/// What the rows of a store are; two stores of equal specification hold equal features for a photo.
+/// What the rows of a store are; two stores of equal specification hold equal features for an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpec {
@@ -44,9 +44,9 @@ pub struct FeatureSpec {
     pub layer: String,
     /// BLAKE3 of the file of weights.
     pub weights: String,
-    /// How photos became pixels.
+    /// How images became pixels.
     pub preprocessing: Preprocessing,
-    /// Regions of a photo: 1 for a pooled vector.
+    /// Regions of an image: 1 for a pooled vector.
     pub regions: usize,
     /// Numbers for a region.
     pub channels: usize,
@@ -178,12 +178,12 @@ pub enum StoreError {
     },
     /// Extraction has not come to its end.
     #[error(
-        "the features in {dir:?} are not complete ({rows} photos so far): start the extraction again, it goes on"
+        "the features in {dir:?} are not complete ({rows} images so far): start the extraction again, it goes on"
     )]
     Incomplete {
         /// The directory.
         dir: PathBuf,
-        /// Photos that are there.
+        /// Images that are there.
         rows: usize,
     },
     /// The store holds features of another kind.
@@ -227,29 +227,29 @@ pub enum StoreError {
     },
     /// A row of the wrong length was to be appended.
     #[error(
-        "photo {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form"
+        "image {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form"
     )]
     RowLength {
-        /// The photo.
+        /// The image.
         key: String,
         /// Numbers in a row.
         expected: usize,
         /// Numbers given.
         found: usize,
     },
-    /// A photo was to be appended a second time.
-    #[error("photo {key:?} is there already: give every photo a key of its own")]
+    /// An image was to be appended a second time.
+    #[error("image {key:?} is there already: give every image a key of its own")]
     Duplicate {
-        /// The photo.
+        /// The image.
         key: String,
     },
     /// Not-a-number, infinity, or more than half precision holds.
     #[error(
-        "photo {key:?} has the feature {value}, which cannot be kept: check that the weights belong to this \
+        "image {key:?} has the feature {value}, which cannot be kept: check that the weights belong to this \
          network; where they do, keep features as f32"
     )]
     Unstorable {
-        /// The photo.
+        /// The image.
         key: String,
         /// The first such number.
         value: f32,

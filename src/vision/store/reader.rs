@@ -50,7 +50,7 @@ impl FeatureStore {
         }
         let rows: HashMap<_, _> = keys.iter().cloned().zip(0..).collect();
         if rows.len() != keys.len() {
-            return Err(damaged(&paths.index, "a photo stands there twice".to_owned()));
+            return Err(damaged(&paths.index, "an image stands there twice".to_owned()));
         }
         Ok(Self {
             spec,
@@ -70,22 +70,22 @@ impl FeatureStore {
         (self.spec.regions, self.spec.channels)
     }
 
-    /// How many photos there are.
+    /// How many images there are.
     pub fn rows(&self) -> usize {
         self.keys.len()
     }
 
-    /// The photos' keys in the order of their rows.
+    /// The images' keys in the order of their rows.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().map(String::as_str)
     }
 
-    /// The row of a photo.
+    /// The row of an image.
     pub fn row_of(&self, key: &str) -> Option<usize> {
         self.rows.get(key).copied()
     }
 
-    /// A photo's features `[regions, channels]`, region after region.
+    /// An image's features `[regions, channels]`, region after region.
     pub fn get(&self, key: &str) -> Option<Vec<f32>> {
         let row = self.row_of(key)?;
         let mut features = vec![0.0; self.spec.row_len()];

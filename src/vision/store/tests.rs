@@ -17,7 +17,7 @@ fn spec(dtype: FeatureDtype) -> FeatureSpec {
 }
 
 /// Keys that need escaping, and rows that tell them apart; every number is exact in half precision.
-fn photos() -> Vec<(String, Vec<f32>)> {
+fn images() -> Vec<(String, Vec<f32>)> {
     [
         "a.jpg",
         "b \"quoted\".jpg",
@@ -37,7 +37,7 @@ fn photos() -> Vec<(String, Vec<f32>)> {
 }
 
 fn append_missing(writer: &mut FeatureWriter) {
-    for (at, (key, row)) in photos().into_iter().enumerate() {
+    for (at, (key, row)) in images().into_iter().enumerate() {
         if !writer.contains(&key) {
             writer.append(&key, &row).unwrap();
         }
@@ -50,7 +50,7 @@ fn append_missing(writer: &mut FeatureWriter) {
 fn written(dir: &Path) {
     let mut writer = FeatureWriter::open_or_resume(dir, spec(FeatureDtype::F16)).unwrap();
     append_missing(&mut writer);
-    assert_eq!(writer.finish().unwrap(), photos().len());
+    assert_eq!(writer.finish().unwrap(), images().len());
 }
 
 fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
@@ -83,12 +83,12 @@ fn what_is_appended_is_read_in_both_precisions() {
         let store = FeatureStore::open(dir.path()).unwrap();
         assert_eq!((store.rows(), store.shape()), (5, (2, 3)));
         assert_eq!(store.spec(), &spec(dtype));
-        for (row, (key, features)) in photos().into_iter().enumerate() {
+        for (row, (key, features)) in images().into_iter().enumerate() {
             assert_eq!(store.get(&key), Some(features));
             assert_eq!(store.row_of(&key), Some(row));
         }
         assert_eq!(store.get("none.jpg"), None);
-        assert!(store.keys().eq(photos().iter().map(|(key, _)| key.as_str())));
+        assert!(store.keys().eq(images().iter().map(|(key, _)| key.as_str())));
     }
 }
 
@@ -152,7 +152,7 @@ proptest! {
 fn rows_that_were_not_flushed_are_appended_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = FeatureWriter::open_or_resume(dir.path(), spec(FeatureDtype::F16)).unwrap();
-    let (key, row) = &photos()[0];
+    let (key, row) = &images()[0];
     writer.append(key, row).unwrap();
     drop(writer); // as a kill would
     let writer = FeatureWriter::open_or_resume(dir.path(), spec(FeatureDtype::F16)).unwrap();

@@ -1,4 +1,4 @@
-//! Where the weights lie that a store's features were made with, so that a new photo can be looked at alike.
+//! Where the weights lie that a store's features were made with, so that a new image can be looked at alike.
 
 use super::{At, Result, read_if_there};
 use crate::files::write_atomically;

@@ -17,7 +17,7 @@ pub struct FeatureWriter {
     spec: FeatureSpec,
     rows: Growing,
     index: Growing,
-    /// Every photo appended, those of `unindexed` included.
+    /// Every image appended, those of `unindexed` included.
     keys: HashSet<String>,
     /// Index lines of rows that may not have reached the disk yet.
     unindexed: Vec<u8>,
@@ -57,22 +57,22 @@ impl FeatureWriter {
         &self.spec
     }
 
-    /// How many photos have been appended, by earlier writers too.
+    /// How many images have been appended, by earlier writers too.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether no photo has been appended.
+    /// Whether no image has been appended.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether the photo has been appended.
+    /// Whether the image has been appended.
     pub fn contains(&self, key: &str) -> bool {
         self.keys.contains(key)
     }
 
-    /// Appends a photo's features `[regions, channels]`; they are safe from an interruption after
+    /// Appends an image's features `[regions, channels]`; they are safe from an interruption after
     /// [`flush`](Self::flush).
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes the working directory beside this file anew: the demo's commands, on fewer photos.
+# Makes the working directory beside this file anew: the demo's commands, on fewer images.
 #
 #     cargo build --release && tests/data/workbench/make.sh
 #
-# Photos and weights are left out; so is all that tells of the machine it was made on.
+# Images and weights are left out; so is all that tells of the machine it was made on.
 set -euo pipefail
 cd "$(dirname "$0")"
 HERE=$PWD
@@ -12,14 +12,14 @@ CUTLINE=$(realpath "${1:-../../../target/release/cutline}")
 export CUTLINE_ROOT=/tmp/cutline-demo
 RUNS=$CUTLINE_ROOT/checkpoints
 
-# The demo's settings, with batches of an eighth and four epochs: enough steps for so few photos.
+# The demo's settings, with batches of an eighth and four epochs: enough steps for so few images.
 SETTINGS=(
     encoder.kind=small_cnn
     decoder.hidden=128
     decoder.embedding=64
     decoder.dropout=0
     training.epochs=4
-    training.batch_by=photo
+    training.batch_by=image
     training.batch_size=10
     training.learning_rate=1.5e-3
     training.schedule.warmup_steps=50
@@ -38,7 +38,7 @@ rm -rf "$CUTLINE_ROOT"
 mkdir "$CUTLINE_ROOT"
 cd "$CUTLINE_ROOT"
 
-"$CUTLINE" prepare scenes --name scenes --photos 240
+"$CUTLINE" prepare scenes --name scenes --num-images 240
 train demo-001
 train demo-002 --set training.learning_rate=4e-3
 train demo-003 --set decoder.hidden=64 --detach
@@ -52,7 +52,7 @@ done
 "$CUTLINE" evaluate demo-002 --beam 3 >/dev/null
 "$CUTLINE" evaluate demo-001 --beam 1 --name greedy >/dev/null
 
-find . -name photos -type d -prune -exec rm -r {} +
+find . -name images -type d -prune -exec rm -r {} +
 find . \( -name '*.safetensors' -o -name lock \) -delete
 find . -name control -type d -exec rm -r {} +
 find . -name events.jsonl -exec sed --in-place --regexp-extended \

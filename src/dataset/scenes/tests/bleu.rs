@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 const ORDER: usize = 4;
 
-/// The references of one photo, ready to be asked many times.
+/// The references of one image, ready to be asked many times.
 pub(super) struct References {
     counts: HashMap<Vec<String>, usize>,
     lengths: Vec<usize>,
@@ -36,7 +36,7 @@ impl References {
     }
 }
 
-/// BLEU-4 of one hypothesis for each of the photos.
+/// BLEU-4 of one hypothesis for each of the images.
 pub(super) fn bleu(hypotheses: &[String], references: &[References]) -> f64 {
     let (mut hits, mut totals) = ([0usize; ORDER], [0usize; ORDER]);
     let (mut length, mut closest) = (0, 0);

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::Mutex;
 
 const FEW: ScenesSettings = ScenesSettings {
-    photos: 20,
+    images: 20,
     size: 32,
     seed: 3,
 };
@@ -19,30 +19,30 @@ fn file_names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn photos_lie_where_they_are_said_to_and_hold_the_scenes() {
+fn images_lie_where_they_are_said_to_and_hold_the_scenes() {
     let dir = tempfile::tempdir().unwrap();
-    let photos = write(&FEW, dir.path(), |_| {}).unwrap();
-    assert_eq!(photos.len(), 20);
-    for (index, photo) in photos.iter().enumerate() {
+    let images = write(&FEW, dir.path(), |_| {}).unwrap();
+    assert_eq!(images.len(), 20);
+    for (index, image) in images.iter().enumerate() {
         let scene = Scene::new(3, index as u64);
-        assert_eq!(image::open(&photo.path).unwrap().into_rgb8(), scene.draw(32));
-        let captions: Vec<&str> = photo
+        assert_eq!(image::open(&image.path).unwrap().into_rgb8(), scene.draw(32));
+        let captions: Vec<&str> = image
             .captions
             .iter()
             .map(|caption| caption.raw.as_str())
             .collect();
         assert_eq!(captions, scene.captions());
     }
-    assert_eq!(photos[0].key, "scene_00001");
+    assert_eq!(images[0].key, "scene_00001");
     let expected: Vec<String> = (1..=20).map(|number| format!("scene_{number:05}.png")).collect();
-    assert_eq!(file_names(&dir.path().join("photos")), expected);
+    assert_eq!(file_names(&dir.path().join("images")), expected);
 }
 
 #[test]
 fn a_tenth_is_dev_and_a_tenth_is_test() {
     let dir = tempfile::tempdir().unwrap();
-    let photos = write(&FEW, dir.path(), |_| {}).unwrap();
-    let count = |split| photos.iter().filter(|photo| photo.split == Some(split)).count();
+    let images = write(&FEW, dir.path(), |_| {}).unwrap();
+    let count = |split| images.iter().filter(|image| image.split == Some(split)).count();
     assert_eq!(
         (count(Split::Train), count(Split::Dev), count(Split::Test)),
         (16, 2, 2)
@@ -53,12 +53,12 @@ fn a_tenth_is_dev_and_a_tenth_is_test() {
 fn drawing_more_leaves_the_first_ones_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let many = write(&FEW, dir.path(), |_| {}).unwrap();
-    let few = write(&ScenesSettings { photos: 10, ..FEW }, dir.path(), |_| {}).unwrap();
+    let few = write(&ScenesSettings { images: 10, ..FEW }, dir.path(), |_| {}).unwrap();
     assert_eq!(few, many[..10]);
 }
 
 #[test]
-fn progress_counts_every_photo_once() {
+fn progress_counts_every_image_once() {
     let dir = tempfile::tempdir().unwrap();
     let told = Mutex::new(BTreeSet::new());
     write(&FEW, dir.path(), |done| {
@@ -71,7 +71,7 @@ fn progress_counts_every_photo_once() {
 #[test]
 fn what_cannot_be_written_is_named_and_leaves_nothing_half_done() {
     let dir = tempfile::tempdir().unwrap();
-    let blocked = dir.path().join("photos/scene_00007.png");
+    let blocked = dir.path().join("images/scene_00007.png");
     fs::create_dir_all(blocked.join("in the way")).unwrap();
     let error = write(&FEW, dir.path(), |_| {}).unwrap_err();
     assert!(
@@ -79,7 +79,7 @@ fn what_cannot_be_written_is_named_and_leaves_nothing_half_done() {
         "{error}"
     );
     assert!(error.to_string().contains("scene_00007.png"));
-    let names = file_names(&dir.path().join("photos"));
+    let names = file_names(&dir.path().join("images"));
     assert!(names.iter().all(|name| name.ends_with(".png")), "{names:?}");
 }
 
@@ -99,8 +99,8 @@ fn settings_out_of_range_are_refused() {
         let error = write(&ScenesSettings { size, ..FEW }, dir.path(), |_| {}).unwrap_err();
         assert!(error.to_string().contains(&format!("size = {size} ")), "{error}");
     }
-    let error = write(&ScenesSettings { photos: 9, ..FEW }, dir.path(), |_| {}).unwrap_err();
-    assert!(error.to_string().contains("photos = 9 "), "{error}");
+    let error = write(&ScenesSettings { images: 9, ..FEW }, dir.path(), |_| {}).unwrap_err();
+    assert!(error.to_string().contains("images = 9 "), "{error}");
     assert!(file_names(dir.path()).is_empty());
 }
 
@@ -114,5 +114,5 @@ fn settings_have_defaults_and_refuse_unknown_keys() {
             ..Default::default()
         }
     );
-    assert!(toml::from_str::<ScenesSettings>("photo = 3").is_err());
+    assert!(toml::from_str::<ScenesSettings>("image = 3").is_err());
 }

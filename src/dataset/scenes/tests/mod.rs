@@ -217,16 +217,16 @@ fn no_caption_fits_more_than_a_small_share() {
         *attached.entry(caption).or_insert(0) += 1;
     }
     let most = attached.values().max().unwrap();
-    assert!(*most < 40, "a caption is attached to {most} of 2000 photos");
+    assert!(*most < 40, "a caption is attached to {most} of 2000 images");
     // The short ones claim least, so they are true of most.
     for caption in attached.keys().filter(|caption| caption.len() < 40) {
         let claims = Claims::read(caption).unwrap();
         let fits = scenes.iter().filter(|scene| claims.hold(scene)).count();
-        assert!(fits < 40, "{caption} is true of {fits} of 2000 photos");
+        assert!(fits < 40, "{caption} is true of {fits} of 2000 images");
     }
 }
 
-/// Dev photos' scenes and their references.
+/// Dev images' scenes and their references.
 fn dev() -> (Vec<Scene>, Vec<References>) {
     let dev: Vec<Scene> = scenes(2_400)
         .enumerate()
@@ -289,7 +289,7 @@ fn who_sees_scores_well_and_who_mistakes_the_colors_does_not() {
 }
 
 #[test]
-fn one_caption_for_every_photo_scores_badly() {
+fn one_caption_for_every_image_scores_badly() {
     let (dev, references) = dev();
     let best = scenes(80)
         .flat_map(|scene| scene.captions())

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use cutline::vision::photo::{PhotoLimits, decode_within};
+use cutline::vision::image_io::{ImageLimits, decode_within};
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -11,7 +11,7 @@ use std::fs;
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-const LIMITS: PhotoLimits = PhotoLimits {
+const LIMITS: ImageLimits = ImageLimits {
     pixels: 100_000_000,
     side: 65_535,
     memory: 8 << 20,

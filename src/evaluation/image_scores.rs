@@ -1,8 +1,8 @@
-//! Single photos by their scores: how the scores are spread, which photos are the best and the worst, and which
+//! Single images by their scores: how the scores are spread, which images are the best and the worst, and which
 //! captions changed most from one evaluation to another.
 
-use super::pairing::{NamedReport, Unpaired, pair_photos};
-use super::report::{CaptionedPhoto, Report};
+use super::pairing::{NamedReport, Unpaired, pair_images};
+use super::report::{CaptionedImage, Report};
 use crate::metrics::Score;
 use std::num::NonZeroUsize;
 
@@ -36,57 +36,57 @@ impl Histogram {
     }
 }
 
-/// A photo that got different captions in two evaluations.
+/// An image that got different captions in two evaluations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Change<'a> {
-    /// The photo in the first evaluation.
-    pub ours: &'a CaptionedPhoto,
-    /// The photo in the second one.
-    pub theirs: &'a CaptionedPhoto,
+    /// The image in the first evaluation.
+    pub ours: &'a CaptionedImage,
+    /// The image in the second one.
+    pub theirs: &'a CaptionedImage,
     /// By how much the first one's score is higher.
     pub difference: f64,
 }
 
 impl Report {
-    /// A score of every photo, in the order of the split.
-    pub fn photo_scores(&self, score: Score) -> impl Iterator<Item = f64> {
-        self.captions.iter().map(move |photo| score.of(photo.scores))
+    /// A score of every image, in the order of the split.
+    pub fn image_scores(&self, score: Score) -> impl Iterator<Item = f64> {
+        self.captions.iter().map(move |image| score.of(image.scores))
     }
 
-    /// How a score is spread over the photos, from 0 to 1 or, where a photo has more (CIDEr-D), to the largest.
+    /// How a score is spread over the images, from 0 to 1 or, where an image has more (CIDEr-D), to the largest.
     pub fn histogram(&self, score: Score, bins: NonZeroUsize) -> Histogram {
-        let high = self.photo_scores(score).fold(1.0, f64::max);
-        Histogram::new(self.photo_scores(score), 0.0, high, bins)
+        let high = self.image_scores(score).fold(1.0, f64::max);
+        Histogram::new(self.image_scores(score), 0.0, high, bins)
     }
 
-    /// The photos with the highest scores, best first; equal ones in the order of the split.
-    pub fn best_photos(&self, score: Score, count: usize) -> Vec<&CaptionedPhoto> {
-        let mut photos: Vec<&CaptionedPhoto> = self.captions.iter().collect();
-        photos.sort_by(|one, other| score.of(other.scores).total_cmp(&score.of(one.scores)));
-        photos.truncate(count);
-        photos
+    /// The images with the highest scores, best first; equal ones in the order of the split.
+    pub fn best_images(&self, score: Score, count: usize) -> Vec<&CaptionedImage> {
+        let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
+        images.sort_by(|one, other| score.of(other.scores).total_cmp(&score.of(one.scores)));
+        images.truncate(count);
+        images
     }
 
-    /// The photos with the lowest scores, worst first; equal ones in the order of the split.
-    pub fn worst_photos(&self, score: Score, count: usize) -> Vec<&CaptionedPhoto> {
-        let mut photos: Vec<&CaptionedPhoto> = self.captions.iter().collect();
-        photos.sort_by(|one, other| score.of(one.scores).total_cmp(&score.of(other.scores)));
-        photos.truncate(count);
-        photos
+    /// The images with the lowest scores, worst first; equal ones in the order of the split.
+    pub fn worst_images(&self, score: Score, count: usize) -> Vec<&CaptionedImage> {
+        let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
+        images.sort_by(|one, other| score.of(one.scores).total_cmp(&score.of(other.scores)));
+        images.truncate(count);
+        images
     }
 }
 
-/// The photos whose captions differ, those first whose score differs most.
+/// The images whose captions differ, those first whose score differs most.
 ///
 /// # Errors
-/// Where the two are not of the same photos with the same references.
+/// Where the two are not of the same images with the same references.
 pub fn most_changed<'a>(
     ours: &'a NamedReport,
     theirs: &'a NamedReport,
     score: Score,
     count: usize,
 ) -> Result<Vec<Change<'a>>, Unpaired> {
-    let paired = pair_photos(&ours.report.captions, &theirs.report.captions)
+    let paired = pair_images(&ours.report.captions, &theirs.report.captions)
         .map_err(|why| Unpaired::new(ours, theirs, why))?;
     let mut changes: Vec<Change<'_>> = paired
         .into_iter()
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Every third photo gets the caption of another one.
+    /// Every third image gets the caption of another one.
     fn two_thirds_right(number: usize) -> String {
         if number.is_multiple_of(3) {
             same(number)
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!((bleu.low, bleu.high), (0.0, 1.0));
         assert_eq!(*bleu.counts.last().unwrap(), 26, "those that are right");
         let cider = report.histogram(Score::CiderD, bins(10));
-        let largest = report.photo_scores(Score::CiderD).fold(0.0, f64::max);
+        let largest = report.image_scores(Score::CiderD).fold(0.0, f64::max);
         assert_eq!(cider.high, largest);
         assert!(largest > 1.0 && *cider.counts.last().unwrap() > 0);
     }
@@ -170,19 +170,19 @@ mod tests {
     #[test]
     fn the_best_and_the_worst_come_in_order_and_ties_as_they_stand() {
         let report = report_on(two_thirds_right, SOUND);
-        let keys = |photos: Vec<&CaptionedPhoto>| -> Vec<String> {
-            photos.into_iter().map(|photo| photo.photo.clone()).collect()
+        let keys = |images: Vec<&CaptionedImage>| -> Vec<String> {
+            images.into_iter().map(|image| image.image.clone()).collect()
         };
         assert_eq!(
-            keys(report.best_photos(Score::Bleu4, 3)),
+            keys(report.best_images(Score::Bleu4, 3)),
             ["1.png", "2.png", "4.png"]
         );
         assert_eq!(
-            keys(report.worst_photos(Score::Bleu4, 3)),
+            keys(report.worst_images(Score::Bleu4, 3)),
             ["0.png", "3.png", "6.png"]
         );
         for score in Score::ALL {
-            let best = report.best_photos(score, 99);
+            let best = report.best_images(score, 99);
             assert_eq!(best.len(), report.captions.len());
             assert!(best.is_sorted_by(|a, b| score.of(a.scores) >= score.of(b.scores)));
         }
@@ -195,7 +195,7 @@ mod tests {
         let changes = most_changed(&ours, &theirs, Score::CiderD, 99).unwrap();
         assert_eq!(changes.len(), 14);
         for change in &changes {
-            assert_eq!(change.ours.photo, change.theirs.photo);
+            assert_eq!(change.ours.image, change.theirs.image);
             assert_ne!(change.ours.caption, change.theirs.caption);
             assert!(change.difference < 0.0, "{change:?}");
         }

@@ -1,13 +1,13 @@
-//! A photo and its captions, as a source names them and as a prepared data set holds them.
+//! An image and its captions, as a source names them and as a prepared data set holds them.
 
 use super::split::Split;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// A photo as a source names it.
+/// An image as a source names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourcePhoto {
-    /// The name by which the source calls it; one photo, one key.
+pub struct SourceImage {
+    /// The name by which the source calls it; one image, one key.
     pub key: String,
     /// Where its file is.
     pub path: PathBuf,
@@ -36,10 +36,10 @@ impl SourceCaption {
     }
 }
 
-/// A photo of a prepared data set: its file decodes, and it has at least one caption.
+/// An image of a prepared data set: its file decodes, and it has at least one caption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Photo {
-    /// The name by which the source calls it; one photo, one key.
+pub struct Image {
+    /// The name by which the source calls it; one image, one key.
     pub key: String,
     /// Where its file is.
     pub path: PathBuf,

@@ -1,4 +1,4 @@
-//! One photo from disk to RGB pixels, within limits, or an error that says what is wrong with the file.
+//! One image from disk to RGB pixels, within limits, or an error that says what is wrong with the file.
 
 mod jpeg;
 
@@ -10,9 +10,9 @@ use std::panic::{self, UnwindSafe};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// How large a photo may be before it is refused, so that no file can exhaust the machine.
+/// How large an image may be before it is refused, so that no file can exhaust the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PhotoLimits {
+pub struct ImageLimits {
     /// Width times height, checked before any pixel is decoded.
     pub pixels: u64,
     /// Width or height, whichever is larger, checked likewise: resizing needs room for whole rows and columns.
@@ -21,7 +21,7 @@ pub struct PhotoLimits {
     pub memory: u64,
 }
 
-impl Default for PhotoLimits {
+impl Default for ImageLimits {
     /// 100 megapixels, 65,535 a side (as JPEG), 512 MiB.
     fn default() -> Self {
         Self {
@@ -32,20 +32,20 @@ impl Default for PhotoLimits {
     }
 }
 
-/// A photo that could not be decoded: which, and why.
+/// An image that could not be decoded: which, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("photo {path:?} {fault}")]
-pub struct PhotoError {
-    /// The photo's file.
+#[error("image {path:?} {fault}")]
+pub struct ImageReadError {
+    /// The image's file.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub fault: PhotoFault,
+    pub fault: ImageFault,
 }
 
-/// What can be wrong with a photo's file, and what to do about it.
+/// What can be wrong with an image's file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum PhotoFault {
+pub enum ImageFault {
     /// There is no such file.
     #[error("does not exist: check the path, and that the pictures were unpacked")]
     NotFound,
@@ -73,7 +73,7 @@ pub enum PhotoFault {
     /// The data leads its decoder into a state that its authors held to be impossible.
     #[error("makes its decoder fail: open and save it in another program, or remove it")]
     DecoderPanicked,
-    /// More pixels than [`PhotoLimits::pixels`], or a side longer than [`PhotoLimits::side`].
+    /// More pixels than [`ImageLimits::pixels`], or a side longer than [`ImageLimits::side`].
     #[error(
         "has {width} x {height} pixels, more than the {} ({} a side) that are read: make it smaller",
         limits.pixels,
@@ -85,9 +85,9 @@ pub enum PhotoFault {
         /// Pixels down.
         height: u32,
         /// What would have been read.
-        limits: PhotoLimits,
+        limits: ImageLimits,
     },
-    /// More memory than [`PhotoLimits::memory`].
+    /// More memory than [`ImageLimits::memory`].
     #[error("needs more than {limit} bytes to be read: make it smaller")]
     TooMuchMemory {
         /// The most bytes that may be used.
@@ -95,46 +95,46 @@ pub enum PhotoFault {
     },
 }
 
-/// Decodes a photo (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.
+/// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.
 ///
 /// The picture stands upright: the EXIF orientation is applied. Greys become RGB and 16 bits become 8. Alpha
 /// is dropped and the color under it kept, as Keras and PIL's `convert("RGB")` do, since the published
 /// weights saw such pictures that way. Of an animation, the first frame.
 ///
 /// # Errors
-/// [`PhotoError`] names the file, what is wrong and what to do. A truncated picture is an error, even where
+/// [`ImageReadError`] names the file, what is wrong and what to do. A truncated picture is an error, even where
 /// decoders would fill the missing part with gray.
-pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, PhotoError> {
-    decode_within(path, PhotoLimits::default())
+pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, ImageReadError> {
+    decode_within(path, ImageLimits::default())
 }
 
 /// [`decode`] under limits of the caller's.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_within(path: impl AsRef<Path>, limits: PhotoLimits) -> Result<RgbImage, PhotoError> {
+pub fn decode_within(path: impl AsRef<Path>, limits: ImageLimits) -> Result<RgbImage, ImageReadError> {
     let path = path.as_ref();
     read(path, limits)
         .and_then(|contents| without_panic(|| decode_bytes(&contents, limits)))
-        .map_err(|fault| PhotoError {
+        .map_err(|fault| ImageReadError {
             path: path.to_owned(),
             fault,
         })
 }
 
-fn read(path: &Path, limits: PhotoLimits) -> Result<Vec<u8>, PhotoFault> {
+fn read(path: &Path, limits: ImageLimits) -> Result<Vec<u8>, ImageFault> {
     // Opening a pipe would wait for its writer, so what it is comes first.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
-        return Err(PhotoFault::NotAFile);
+        return Err(ImageFault::NotAFile);
     }
     if metadata.len() > limits.memory {
-        return Err(PhotoFault::TooMuchMemory { limit: limits.memory });
+        return Err(ImageFault::TooMuchMemory { limit: limits.memory });
     }
     Ok(fs::read(path)?)
 }
 
-impl From<io::Error> for PhotoFault {
+impl From<io::Error> for ImageFault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound,
@@ -143,30 +143,30 @@ impl From<io::Error> for PhotoFault {
     }
 }
 
-fn decode_bytes(contents: &[u8], limits: PhotoLimits) -> Result<RgbImage, PhotoFault> {
+fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageFault> {
     if contents.is_empty() {
-        return Err(PhotoFault::Empty);
+        return Err(ImageFault::Empty);
     }
     let format =
-        image::guess_format(contents).map_err(|_| PhotoFault::NotAPicture(Lookalike::of(contents)))?;
+        image::guess_format(contents).map_err(|_| ImageFault::NotAPicture(Lookalike::of(contents)))?;
     if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
-        return Err(PhotoFault::Truncated);
+        return Err(ImageFault::Truncated);
     }
-    let (mut photo, orientation) = decode_upright_later(contents, format, limits)?;
-    photo.apply_orientation(orientation);
-    Ok(photo.into_rgb8())
+    let (mut image, orientation) = decode_upright_later(contents, format, limits)?;
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
 /// Among a hundred thousand pictures, the one that trips a decoder must not end the work on the others.
-fn without_panic<T>(decode: impl FnOnce() -> Result<T, PhotoFault> + UnwindSafe) -> Result<T, PhotoFault> {
-    panic::catch_unwind(decode).unwrap_or(Err(PhotoFault::DecoderPanicked))
+fn without_panic<T>(decode: impl FnOnce() -> Result<T, ImageFault> + UnwindSafe) -> Result<T, ImageFault> {
+    panic::catch_unwind(decode).unwrap_or(Err(ImageFault::DecoderPanicked))
 }
 
 fn decode_upright_later(
     contents: &[u8],
     format: ImageFormat,
-    limits: PhotoLimits,
-) -> Result<(DynamicImage, Orientation), PhotoFault> {
+    limits: ImageLimits,
+) -> Result<(DynamicImage, Orientation), ImageFault> {
     let fault = |error| fault_of(error, limits);
     let mut memory = Limits::no_limits();
     memory.max_alloc = Some(limits.memory);
@@ -176,7 +176,7 @@ fn decode_upright_later(
 
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.pixels || width.max(height) > limits.side {
-        return Err(PhotoFault::TooManyPixels {
+        return Err(ImageFault::TooManyPixels {
             width,
             height,
             limits,
@@ -186,23 +186,23 @@ fn decode_upright_later(
     // Broken metadata does not make a picture unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     if format == ImageFormat::Jpeg {
-        if let Some(photo) = jpeg::decode(contents, limits)? {
-            return Ok((photo.into(), orientation));
+        if let Some(image) = jpeg::decode(contents, limits)? {
+            return Ok((image.into(), orientation));
         }
         let working_memory = jpeg::most_working_memory(width, height);
         memory.reserve(working_memory).map_err(fault)?;
     }
     decoder.set_limits(memory).map_err(fault)?;
-    let photo = DynamicImage::from_decoder(decoder).map_err(fault)?;
-    Ok((photo, orientation))
+    let image = DynamicImage::from_decoder(decoder).map_err(fault)?;
+    Ok((image, orientation))
 }
 
-fn fault_of(error: ImageError, limits: PhotoLimits) -> PhotoFault {
+fn fault_of(error: ImageError, limits: ImageLimits) -> ImageFault {
     match error {
-        ImageError::Limits(_) => PhotoFault::TooMuchMemory { limit: limits.memory },
-        ImageError::Unsupported(error) => PhotoFault::Unsupported(error.to_string()),
-        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => PhotoFault::Truncated,
-        error => PhotoFault::Damaged(error.to_string()),
+        ImageError::Limits(_) => ImageFault::TooMuchMemory { limit: limits.memory },
+        ImageError::Unsupported(error) => ImageFault::Unsupported(error.to_string()),
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageFault::Truncated,
+        error => ImageFault::Damaged(error.to_string()),
     }
 }
 
@@ -229,29 +229,29 @@ mod tests {
         })
     }
 
-    fn encoded(photo: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        photo.write_to(&mut bytes, format).unwrap();
+        image.write_to(&mut bytes, format).unwrap();
         bytes.into_inner()
     }
 
-    fn decode_default(bytes: &[u8]) -> Result<RgbImage, PhotoFault> {
-        decode_bytes(bytes, PhotoLimits::default())
+    fn decode_default(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+        decode_bytes(bytes, ImageLimits::default())
     }
 
     #[test]
     fn every_format_decodes_whatever_its_name_says() {
         let folder = tempfile::tempdir().unwrap();
         for format in FORMATS {
-            let path = folder.path().join("photo.dat");
+            let path = folder.path().join("image.dat");
             fs::write(&path, encoded(&sample().into(), format)).unwrap();
-            let photo = decode(&path).unwrap();
-            assert_eq!(photo.dimensions(), (48, 32), "{format:?}");
+            let image = decode(&path).unwrap();
+            assert_eq!(image.dimensions(), (48, 32), "{format:?}");
             if matches!(
                 format,
                 ImageFormat::Png | ImageFormat::WebP | ImageFormat::Bmp | ImageFormat::Tiff
             ) {
-                assert_eq!(photo, sample(), "{format:?}");
+                assert_eq!(image, sample(), "{format:?}");
             }
         }
     }
@@ -296,25 +296,25 @@ mod tests {
     #[test]
     fn a_decoder_that_panics_becomes_a_fault() {
         let outcome: Result<(), _> = without_panic(|| panic!("index out of bounds"));
-        assert!(matches!(outcome, Err(PhotoFault::DecoderPanicked)));
+        assert!(matches!(outcome, Err(ImageFault::DecoderPanicked)));
     }
 
     #[test]
     fn gray_and_sixteen_bits_become_rgb() {
         let gray = GrayImage::from_fn(3, 2, |x, y| Luma([(x * 50 + y) as u8]));
-        let photo = decode_default(&encoded(&gray.into(), ImageFormat::Png)).unwrap();
-        assert_eq!(photo.get_pixel(2, 1), &Rgb([101, 101, 101]));
+        let image = decode_default(&encoded(&gray.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(image.get_pixel(2, 1), &Rgb([101, 101, 101]));
 
         let deep = image::ImageBuffer::from_pixel(2, 2, Rgb([0x1234_u16, 0xffff, 0x0080]));
-        let photo = decode_default(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
-        assert_eq!(photo.get_pixel(0, 0), &Rgb([0x12, 0xff, 0x00]));
+        let image = decode_default(&encoded(&deep.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(image.get_pixel(0, 0), &Rgb([0x12, 0xff, 0x00]));
     }
 
     #[test]
     fn alpha_is_dropped_and_the_color_under_it_kept() {
         let clear = RgbaImage::from_pixel(2, 2, Rgba([200, 100, 50, 0]));
-        let photo = decode_default(&encoded(&clear.into(), ImageFormat::Png)).unwrap();
-        assert_eq!(photo.get_pixel(1, 1), &Rgb([200, 100, 50]));
+        let image = decode_default(&encoded(&clear.into(), ImageFormat::Png)).unwrap();
+        assert_eq!(image.get_pixel(1, 1), &Rgb([200, 100, 50]));
     }
 
     /// A TIFF block with the one tag `Orientation` (0x0112), as EXIF 2.32, 4.6.4 lays it out.
@@ -333,14 +333,14 @@ mod tests {
         encoder
             .write_image(upright.as_raw(), 32, 16, image::ExtendedColorType::Rgb8)
             .unwrap();
-        let photo = decode_default(&bytes).unwrap();
-        assert_eq!(photo.dimensions(), (16, 32));
-        assert!(photo.get_pixel(8, 2).0[0] > 200, "the left half is now on top");
-        assert!(photo.get_pixel(8, 30).0[0] < 50);
+        let image = decode_default(&bytes).unwrap();
+        assert_eq!(image.dimensions(), (16, 32));
+        assert!(image.get_pixel(8, 2).0[0] > 200, "the left half is now on top");
+        assert!(image.get_pixel(8, 30).0[0] < 50);
     }
 
     #[test]
-    fn what_is_no_photo_is_named() {
+    fn what_is_no_image_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str, contents: &[u8]| {
             let path = folder.path().join(name);
@@ -348,19 +348,19 @@ mod tests {
             decode(&path).unwrap_err()
         };
         let missing = decode(folder.path().join("none.jpg")).unwrap_err();
-        assert!(matches!(missing.fault, PhotoFault::NotFound));
+        assert!(matches!(missing.fault, ImageFault::NotFound));
         let directory = decode(folder.path()).unwrap_err();
-        assert!(matches!(directory.fault, PhotoFault::NotAFile));
-        assert!(matches!(at("empty.jpg", b"").fault, PhotoFault::Empty));
+        assert!(matches!(directory.fault, ImageFault::NotAFile));
+        assert!(matches!(at("empty.jpg", b"").fault, ImageFault::Empty));
         let text = at("\u{1b}[31mtext.jpg", b"a dog on a beach\n");
-        assert!(matches!(text.fault, PhotoFault::NotAPicture(Lookalike::Text)));
+        assert!(matches!(text.fault, ImageFault::NotAPicture(Lookalike::Text)));
         assert!(text.to_string().contains("text.jpg"), "{text}");
         assert!(
             !text.to_string().contains('\u{1b}'),
             "escapes must not reach a terminal"
         );
         let radiance = at("light.hdr", b"#?RADIANCE\n");
-        assert!(matches!(radiance.fault, PhotoFault::Unsupported(_)), "{radiance}");
+        assert!(matches!(radiance.fault, ImageFault::Unsupported(_)), "{radiance}");
     }
 
     #[test]
@@ -370,20 +370,20 @@ mod tests {
         bomb[18..26].copy_from_slice(&[0x60, 0xea, 0, 0, 0x60, 0xea, 0, 0]);
         assert!(matches!(
             decode_default(&bomb),
-            Err(PhotoFault::TooManyPixels {
+            Err(ImageFault::TooManyPixels {
                 width: 60_000,
                 height: 60_000,
                 ..
             })
         ));
         let png = encoded(&sample().into(), ImageFormat::Png);
-        let tight = PhotoLimits {
+        let tight = ImageLimits {
             memory: 48 * 32 * 3 - 1,
-            ..PhotoLimits::default()
+            ..ImageLimits::default()
         };
         assert!(matches!(
             decode_bytes(&png, tight),
-            Err(PhotoFault::TooMuchMemory { .. })
+            Err(ImageFault::TooMuchMemory { .. })
         ));
     }
 
@@ -398,7 +398,7 @@ mod tests {
         assert!(jpeg::reaches_end_of_image(&bytes));
         assert!(!jpeg::reaches_end_of_image(&bytes[..bytes.len() - 2]));
         let zero_filled: Vec<u8> = [&bytes[..bytes.len() / 2], &vec![0; bytes.len() / 2][..]].concat();
-        assert!(matches!(decode_default(&zero_filled), Err(PhotoFault::Truncated)));
+        assert!(matches!(decode_default(&zero_filled), Err(ImageFault::Truncated)));
     }
 
     proptest! {
@@ -409,8 +409,8 @@ mod tests {
                 LazyLock::new(|| FORMATS.map(|format| encoded(&sample().into(), format)).into());
             let whole = &WHOLE[format];
             let cut = &whole[..(whole.len() as f64 * share) as usize];
-            if let Ok(photo) = decode_default(cut) {
-                prop_assert_eq!(photo, decode_default(whole).unwrap(), "{:?}", FORMATS[format]);
+            if let Ok(image) = decode_default(cut) {
+                prop_assert_eq!(image, decode_default(whole).unwrap(), "{:?}", FORMATS[format]);
             }
         }
 
@@ -419,7 +419,7 @@ mod tests {
             let mut bytes = encoded(&sample().into(), FORMATS[format]);
             let at = at % bytes.len();
             bytes[at] = byte;
-            let limits = PhotoLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
+            let limits = ImageLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
             let _ = decode_bytes(&bytes, limits);
         }
     }

@@ -1,7 +1,7 @@
 //! The pixels of a JPEG as libjpeg gives them: published weights, and the features they are held against,
-//! saw photos through libjpeg, and a network amplifies what decoders differ by.
+//! saw images through libjpeg, and a network amplifies what decoders differ by.
 
-use super::{PhotoFault, PhotoLimits};
+use super::{ImageFault, ImageLimits};
 use image::RgbImage;
 use libjpeg_turbo_rs::{
     ColorSpace, ComponentInfo, DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat,
@@ -16,16 +16,16 @@ const MOST_SCANS: usize = 100;
 /// every program that leaves libjpeg's settings alone.
 ///
 /// # Errors
-/// [`PhotoFault`] for damaged data, also where libjpeg would warn and go on, and for memory beyond the limits.
-pub(super) fn decode(jpeg: &[u8], limits: PhotoLimits) -> Result<Option<RgbImage>, PhotoFault> {
+/// [`ImageFault`] for damaged data, also where libjpeg would warn and go on, and for memory beyond the limits.
+pub(super) fn decode(jpeg: &[u8], limits: ImageLimits) -> Result<Option<RgbImage>, ImageFault> {
     match decode_common(jpeg, limits) {
-        Ok(photo) => Ok(photo),
+        Ok(image) => Ok(image),
         Err(JpegError::Unsupported(_)) => Ok(None),
         Err(error) => Err(fault_of(error, limits)),
     }
 }
 
-fn decode_common(jpeg: &[u8], limits: PhotoLimits) -> Result<Option<RgbImage>, JpegError> {
+fn decode_common(jpeg: &[u8], limits: ImageLimits) -> Result<Option<RgbImage>, JpegError> {
     let mut decoder = Decoder::new_with_limits(jpeg, decode_limits(limits))?;
     if !is_common(&decoder) {
         return Ok(None);
@@ -36,7 +36,7 @@ fn decode_common(jpeg: &[u8], limits: PhotoLimits) -> Result<Option<RgbImage>, J
     Ok(RgbImage::from_raw(width.into(), height.into(), pixels))
 }
 
-fn decode_limits(limits: PhotoLimits) -> DecodeLimits {
+fn decode_limits(limits: ImageLimits) -> DecodeLimits {
     let side = usize::try_from(limits.side).unwrap_or(usize::MAX);
     DecodeLimits {
         max_width: side,
@@ -69,15 +69,15 @@ fn is_evenly_subsampled(header: &FrameHeader) -> bool {
     chroma == factors(red) && across.is_multiple_of(chroma.0) && down.is_multiple_of(chroma.1)
 }
 
-fn fault_of(error: JpegError, limits: PhotoLimits) -> PhotoFault {
+fn fault_of(error: JpegError, limits: ImageLimits) -> ImageFault {
     match error {
-        JpegError::UnexpectedEof => PhotoFault::Truncated,
-        JpegError::AllocationFailed { .. } => PhotoFault::TooMuchMemory { limit: limits.memory },
+        JpegError::UnexpectedEof => ImageFault::Truncated,
+        JpegError::AllocationFailed { .. } => ImageFault::TooMuchMemory { limit: limits.memory },
         // The limits on scans and sides arrive here too.
         JpegError::LimitExceeded { limit, .. } if limit == limits.memory => {
-            PhotoFault::TooMuchMemory { limit }
+            ImageFault::TooMuchMemory { limit }
         }
-        error => PhotoFault::Damaged(error.to_string()),
+        error => ImageFault::Damaged(error.to_string()),
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
         include_bytes!("../../../tests/data/jpeg/rgb.jpg"),
     ];
 
-    fn decode_default(jpeg: &[u8]) -> Result<Option<RgbImage>, PhotoFault> {
-        decode(jpeg, PhotoLimits::default())
+    fn decode_default(jpeg: &[u8]) -> Result<Option<RgbImage>, ImageFault> {
+        decode(jpeg, ImageLimits::default())
     }
 
     #[test]
@@ -163,20 +163,20 @@ mod tests {
         let whole = KINDS[0];
         let gap = [&whole[..whole.len() * 3 / 4], &[0xff, 0xd9]].concat();
         assert!(reaches_end_of_image(&gap));
-        assert!(matches!(decode_default(&gap), Err(PhotoFault::Truncated)));
+        assert!(matches!(decode_default(&gap), Err(ImageFault::Truncated)));
     }
 
     #[test]
     fn memory_is_counted_with_what_decoding_needs() {
         let pixels_and_planes = 43 * 29 * (3 + 3);
-        let limits = |memory| PhotoLimits {
+        let limits = |memory| ImageLimits {
             memory,
-            ..PhotoLimits::default()
+            ..ImageLimits::default()
         };
         assert!(matches!(decode(KINDS[0], limits(pixels_and_planes)), Ok(Some(_))));
         assert!(matches!(
             decode(KINDS[0], limits(pixels_and_planes - 1)),
-            Err(PhotoFault::TooMuchMemory { .. })
+            Err(ImageFault::TooMuchMemory { .. })
         ));
     }
 
@@ -192,7 +192,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            let limits = PhotoLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
+            let limits = ImageLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
             let _ = decode(&bytes, limits);
             let _ = decode(&bytes[..end.index(bytes.len())], limits);
         }
