@@ -19,7 +19,7 @@ use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 
 /// More levels than any settings have; keeps a hostile key from nesting tables without end.
 const DEEPEST_KEY: usize = 16;

@@ -6,12 +6,12 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`dataset`] | readers for captioned data sets, splits, checks, the built-in `scenes` |
+//! | [`data`] | readers for captioned data sets, splits, checks, the built-in `scenes` |
 //! | [`text`] | cleaning, tokens, vocabulary |
 //! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D: pure functions on token lists |
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
-//! | [`decoder`] | how image features meet the LSTM |
+//! | [`decoders`] | how image features meet the LSTM |
 //! | [`captioning`] | greedy, beam search, sampling |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
@@ -19,7 +19,7 @@
 //! | [`tui`] | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
-//! | [`nearest`] | the known word nearest to a mistyped one |
+//! | [`suggest`] | the known word nearest to a mistyped one |
 //!
 //! Imports run downwards only; `tests/layers.rs` holds the rule. The program is [`cli`]; all below it serves other
 //! programs as well.
@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use cutline::captioning::{SearchSettings, write_captions};
-//! use cutline::decoder::{DecoderSettings, DecoderShape, build};
+//! use cutline::decoders::{DecoderSettings, DecoderShape, build};
 //! use cutline::metrics::{Example, score};
 //! use cutline::nn::random_stream;
 //! use cutline::text::{Cleaning, Vocabulary};
@@ -60,14 +60,14 @@
 pub mod captioning;
 pub mod cli;
 pub mod config;
-pub mod dataset;
-pub mod decoder;
+pub mod data;
+pub mod decoders;
 pub mod evaluation;
 mod files;
 pub mod metrics;
-pub mod nearest;
 pub mod nn;
 pub mod runs;
+pub mod suggest;
 pub mod text;
 pub mod training;
 pub mod tui;

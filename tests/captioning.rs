@@ -11,8 +11,8 @@ use std::slice;
 
 use assert_cmd::Command;
 use cutline::captioning::{EncoderSpec, ImageInputs, Member, Model, ModelSpec, NGramTable, save};
-use cutline::dataset::{DataSet, Image, PrepareSettings, Source, Split, prepare};
-use cutline::decoder::{DecoderKind, DecoderSettings};
+use cutline::data::{DataSet, Image, PrepareSettings, Source, Split, prepare};
+use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
 use cutline::metrics::{Example, score};
 use cutline::nn::random_stream;

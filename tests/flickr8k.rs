@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use cutline::dataset::{
+use cutline::data::{
     DataSet, Format, PrepareSettings, ProblemKind, Reading, Report, Source, Split, SplitsFrom, prepare,
 };
 use std::path::{Path, PathBuf};

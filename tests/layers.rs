@@ -29,15 +29,15 @@ use std::path::{Path, PathBuf};
 /// A module and those right below it: it may import these, what lies below them, [`BOTTOM`] and itself.
 const LAYERS: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("nearest", &[]),
+    ("suggest", &[]),
     ("files", &[]),
     ("metrics", &[]),
     ("text", &[]),
     ("nn", &[]),
-    ("dataset", &["text"]),
+    ("data", &["text"]),
     ("vision", &["nn"]),
-    ("decoder", &["nn", "text"]),
-    ("captioning", &["decoder", "vision", "dataset", "metrics"]),
+    ("decoders", &["nn", "text"]),
+    ("captioning", &["decoders", "vision", "data", "metrics"]),
     ("training", &["captioning"]),
     ("evaluation", &["captioning"]),
     ("runs", &["training", "evaluation"]),
@@ -46,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What every module may import.
-const BOTTOM: &[&str] = &["config", "files", "nearest"];
+const BOTTOM: &[&str] = &["config", "files", "suggest"];
 
 /// All modules that `module` may import; `None` if it has no layer.
 fn importable(module: &str) -> Option<BTreeSet<&'static str>> {
@@ -65,7 +65,7 @@ const KEPT_APART: &[(&str, &[&str])] = &[
         &[
             "nn",
             "vision",
-            "decoder",
+            "decoders",
             "captioning",
             "training",
             "evaluation",
@@ -380,7 +380,7 @@ mod the_checker {
         let violations = check(
             Path::new("src/text/mod.rs"),
             &["text".to_owned()],
-            "//! Text.\n\nuse crate::dataset::Split;\n",
+            "//! Text.\n\nuse crate::data::Split;\n",
         );
         let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
         assert_eq!(
@@ -392,10 +392,7 @@ mod the_checker {
     #[test]
     fn lets_downward_imports_pass() {
         assert_eq!(
-            lines(
-                "dataset",
-                "use crate::text::Vocabulary;\nuse crate::dataset::Split;"
-            ),
+            lines("data", "use crate::text::Vocabulary;\nuse crate::data::Split;"),
             []
         );
         assert_eq!(
@@ -410,10 +407,10 @@ mod the_checker {
 
     #[test]
     fn catches_every_way_of_importing_upwards() {
-        assert_eq!(lines("nn", "use crate::decoder::Decoder;"), [1]);
+        assert_eq!(lines("nn", "use crate::decoders::Decoder;"), [1]);
         assert_eq!(
             lines(
-                "decoder",
+                "decoders",
                 "\nuse crate::{\n    nn::{Matrix, Regions},\n    vision::Vgg16,\n};"
             ),
             [4]
@@ -423,7 +420,7 @@ mod the_checker {
             [2]
         );
         assert_eq!(lines("runs", "pub(crate) use crate::cli;"), [1]);
-        assert_eq!(lines("vision", "use crate::decoder as d;"), [1]);
+        assert_eq!(lines("vision", "use crate::decoders as d;"), [1]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use cutline::dataset::DataSet;
+use cutline::data::DataSet;
 use cutline::evaluation::Report;
 use serde_json::Value;
 use support::{DATA_SET, Place, err, step_losses, temporary_files, text};

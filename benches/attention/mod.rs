@@ -4,7 +4,7 @@ use crate::support::{Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Ro
 use crate::training::captions::{batches, batches_of_images};
 use crate::training::case::{DROPOUT, Images, LABEL_SMOOTHING, LEARNING_RATE, Training};
 use crate::training::rival::targets;
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings};
+use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings};
 use serde_json::json;
 
 /// Of our tokens a second, to PyTorch's.

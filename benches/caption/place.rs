@@ -4,7 +4,7 @@ use crate::features::network::layer;
 use crate::features::random_weights;
 use crate::support::Failure;
 use cutline::captioning::{EncoderSpec, Model, ModelSpec, SearchSettings, save};
-use cutline::decoder::{DecoderKind, DecoderSettings};
+use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::nn::random_stream;
 use cutline::runs::{Root, RunDirectory};
 use cutline::text::Vocabulary;

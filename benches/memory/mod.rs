@@ -6,7 +6,7 @@ use crate::support::{Failure, Goal, Library, Peers, Row, Script, Spread, Table};
 use crate::training::batches;
 use crate::training::case::{Case, DROPOUT, Training};
 use crate::training::rival::Rival;
-use cutline::decoder::DecoderKind;
+use cutline::decoders::DecoderKind;
 use cutline::vision::backbone::BackboneKind;
 use serde_json::json;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Batches of captions of random words, as long as people's captions are.
 
-use cutline::decoder::CaptionBatch;
+use cutline::decoders::CaptionBatch;
 use cutline::text::TokenId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

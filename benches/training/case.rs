@@ -2,7 +2,7 @@
 
 use super::captions::CAPTIONS;
 use crate::support::{Failure, Product};
-use cutline::decoder::{
+use cutline::decoders::{
     self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularization,
 };
 use cutline::nn::{Adam, AdamSettings, Packing, Regions, random_stream};
@@ -156,7 +156,7 @@ impl Training {
         } = images;
         let shape = DecoderShape { channels, vocabulary };
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        let decoder = decoder::build(&Cpu::default(), settings, shape, &mut rng)?;
+        let decoder = decoders::build(&Cpu::default(), settings, shape, &mut rng)?;
         let adam = Adam::new(AdamSettings::default(), decoder.parameters())?;
         let features = (0..count * regions * channels).map(|_| rng.random()).collect();
         Ok(Self {

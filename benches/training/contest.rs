@@ -3,7 +3,7 @@
 use super::case::{Case, Training};
 use super::rival::{Rival, Started};
 use crate::support::{Buffers, Contestant, Failure, Machine, Peers, Product, Rounds, Spread, timed};
-use cutline::decoder::CaptionBatch;
+use cutline::decoders::CaptionBatch;
 
 /// Places among the contestants; rivals come after.
 const STEP: usize = 0;

@@ -4,7 +4,7 @@ use super::case::{Case, DROPOUT};
 use super::contest::{self, Outcome};
 use super::rival::Rival;
 use crate::support::{Failure, Goal, Peers, Row, Table};
-use cutline::decoder::DecoderSettings;
+use cutline::decoders::DecoderSettings;
 
 /// Of the operations a second of its products, as if none left out zeros, to the machine's best rate.
 const OPERATIONS: Goal = Goal::AtLeast(0.75);

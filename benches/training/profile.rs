@@ -3,7 +3,7 @@
 use super::captions::{self, CAPTIONS};
 use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED, Training, dense};
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
-use cutline::decoder::CaptionBatch;
+use cutline::decoders::CaptionBatch;
 use cutline::nn::{
     Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, Zeros, add_gathered,
     cross_entropy, random_stream,

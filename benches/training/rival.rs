@@ -3,7 +3,7 @@
 use super::captions::{self, CAPTIONS};
 use super::case::{CHANNELS, Case, LABEL_SMOOTHING, LEARNING_RATE};
 use crate::support::{Failure, Library, Peer, Peers, Script};
-use cutline::decoder::{CaptionBatch, DecoderKind};
+use cutline::decoders::{CaptionBatch, DecoderKind};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

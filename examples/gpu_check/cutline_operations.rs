@@ -1,7 +1,7 @@
 //! Cutline's operations and their gradients.
 
 use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
+use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{
     Activation, Adam, AdamSettings, Average, Backend, Convolution, FrozenLayer, FrozenSums, Images,
     Initialization, Layer, Linear, Lstm, Matrix, Packing, Padding, Parameter, StepWeight, Taped, Targets,

@@ -2,8 +2,8 @@
 
 use super::found::{Check, Failure, Told};
 use cutline::captioning::{EncoderSpec, Model, ModelSpec};
-use cutline::dataset::scenes::{Scene, ScenesSettings};
-use cutline::decoder::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
+use cutline::data::scenes::{Scene, ScenesSettings};
+use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
 use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};
 use cutline::text::{Cleaning, TokenId, Vocabulary};
 use cutline::vision::small_cnn::SmallCnnSettings;

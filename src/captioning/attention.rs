@@ -1,7 +1,7 @@
 //! Where a decoder that attends looked in an image for each word of a caption.
 
 use super::captioner::CaptionerError;
-use crate::decoder::Writer;
+use crate::decoders::Writer;
 use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::{START, TokenId};
@@ -113,7 +113,7 @@ pub(super) fn weights_of_words<D: Backend>(
 mod tests {
     use super::*;
     use crate::captioning::tests::model_of;
-    use crate::decoder::DecoderKind;
+    use crate::decoders::DecoderKind;
     use crate::nn::testing::random_matrix;
     use dfdx::prelude::*;
 

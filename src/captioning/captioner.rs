@@ -3,7 +3,7 @@
 use super::attention::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
 use super::model::{EncoderSpec, Model};
 use super::{Search, write};
-use crate::decoder::Writer;
+use crate::decoders::Writer;
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
 use crate::text::Vocabulary;

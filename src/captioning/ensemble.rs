@@ -5,7 +5,7 @@
 
 use super::inputs::ImageInputs;
 use super::model::Model;
-use crate::decoder::{DecoderState, Writer};
+use crate::decoders::{DecoderState, Writer};
 use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::captioning::tests::{VOCABULARY, model_of};
     use crate::captioning::{Hypothesis, Search, SearchSettings, Strategy, caption_all};
-    use crate::decoder::DecoderKind;
+    use crate::decoders::DecoderKind;
     use crate::nn::testing::assert_close;
     use dfdx::prelude::Cpu;
     use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
 //! What a model is given of each image of a data set: stored features, or pixels.
 
 use super::model::EncoderSpec;
-use crate::dataset::Image;
+use crate::data::Image;
 use crate::vision::image_io::{ImageReadError, decode};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};

@@ -17,7 +17,7 @@ mod standardization;
 #[cfg(test)]
 mod tests;
 
-use crate::decoder::Decoder;
+use crate::decoders::Decoder;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;

@@ -2,7 +2,7 @@
 
 use super::inputs::ImageInputs;
 use super::standardization::Standardization;
-use crate::decoder::{self, Decoder, DecoderSettings, DecoderShape};
+use crate::decoders::{self, Decoder, DecoderSettings, DecoderShape};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbone::Between;
 use crate::vision::small_cnn::{SmallCnn, SmallCnnSettings};
@@ -32,7 +32,7 @@ impl ModelSpec {
             EncoderSpec::FineTuned { tail, .. } => Tail::<D>::size(tail),
             EncoderSpec::SmallCnn(settings) => SmallCnn::<D>::size(settings),
         };
-        let decoder = decoder::size::<D>(&self.decoder, self.decoder_shape());
+        let decoder = decoders::size::<D>(&self.decoder, self.decoder_shape());
         network.saturating_add(decoder)
     }
 
@@ -147,7 +147,7 @@ impl<D: Backend> Model<D> {
                 side: settings.size.get() as usize,
             },
         };
-        let decoder = decoder::build(device, &spec.decoder, spec.decoder_shape(), rng)?;
+        let decoder = decoders::build(device, &spec.decoder, spec.decoder_shape(), rng)?;
         Ok(Self {
             device: device.clone(),
             spec,

@@ -1,6 +1,6 @@
 //! Several captions an image, drawn as likely as the decoder finds them: what training rewards.
 
-use crate::decoder::{Writer, draw_word};
+use crate::decoders::{Writer, draw_word};
 use crate::nn::host::values;
 use crate::nn::{Backend, DeviceResult, Regions, random_stream};
 use crate::text::{END, START, TokenId};

@@ -2,7 +2,7 @@
 
 use super::ensemble::{Beginning, Member};
 use super::{Hypothesis, Search, write_at};
-use crate::decoder::Writer;
+use crate::decoders::Writer;
 use crate::nn::{Backend, DeviceResult};
 use std::ops::ControlFlow;
 

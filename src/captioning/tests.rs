@@ -1,7 +1,7 @@
 //! Tests of search against all captions there are, and of inputs for images of no data set.
 
 use super::*;
-use crate::decoder::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
+use crate::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
 use crate::nn::testing::random_matrix;
 use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
 use crate::vision::backbone::{Between, MapShape};

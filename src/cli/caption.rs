@@ -21,7 +21,7 @@ use super::{Context, attention, json};
 use crate::captioning::{
     Attention, AttentionError, Captioner, ImagePixels, Lenses, SearchSettings, Strategy, WrittenCaption,
 };
-use crate::dataset::{DataSet, Image};
+use crate::data::{DataSet, Image};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::runs::TrainedRun;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::dataset::Format;
+use crate::data::Format;
 use crate::training::preset::Preset;
 use crate::vision::backbone::{BackboneKind, FeatureForm};
 use crate::vision::preprocess::Extent;

@@ -18,7 +18,7 @@ use super::search::SearchArgs;
 use super::sweep::{self, Metric, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
-use crate::dataset;
+use crate::data;
 use crate::evaluation::{
     CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
@@ -91,7 +91,7 @@ enum Split {
     Test,
 }
 
-impl From<Split> for dataset::Split {
+impl From<Split> for data::Split {
     fn from(split: Split) -> Self {
         match split {
             Split::Train => Self::Train,
@@ -157,7 +157,7 @@ impl Evaluate {
 
     /// Split and checkpoint, such as `dev-best`, and who writes along: another ensemble is another evaluation.
     fn usual_name(&self, others: &[Chosen]) -> Name {
-        let (split, own) = (dataset::Split::from(self.split), self.members.checkpoint.name());
+        let (split, own) = (data::Split::from(self.split), self.members.checkpoint.name());
         let mut name = format!("{split}-{own}");
         for (at, other) in others.iter().map(Chosen::named).enumerate() {
             name += if at == 0 { "-with-" } else { "-" };
@@ -195,7 +195,7 @@ impl Compute for Keeping<'_> {
             data_set: record.data.name,
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
-                "split": dataset::Split::from(evaluate.split),
+                "split": data::Split::from(evaluate.split),
                 "checkpoint": evaluate.members.checkpoint.name(),
                 "with": named(others),
                 "search": evaluate.search.over(&record.settings.search)?,
@@ -298,7 +298,7 @@ impl Compute for Sweeping<'_> {
             "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
              that nothing was chosen on; leave --split away"
         );
-        let material = Material::open(&command.members, dataset::Split::Dev, &on.device, context)?;
+        let material = Material::open(&command.members, data::Split::Dev, &on.device, context)?;
         let swept = sweep(&material, &command.search, command.metric, context)?;
         if let Some(path) = &command.out {
             output::write(path, json::pretty(&swept)?.as_bytes())?;

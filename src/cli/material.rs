@@ -4,7 +4,7 @@ use super::Context;
 use super::members::{MemberArgs, named};
 use super::terminal::display_path;
 use crate::captioning::{ImageInputs, Member};
-use crate::dataset::{DataSet, Image, Split};
+use crate::data::{DataSet, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
 use crate::nn::Backend;
 use crate::runs::TrainedEnsemble;

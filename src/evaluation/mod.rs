@@ -11,7 +11,7 @@ mod sweep;
 mod tests;
 
 use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, Search, SearchSettings, caption_all};
-use crate::dataset::{DataSet, Image, Split};
+use crate::data::{DataSet, Image, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};

@@ -2,7 +2,7 @@
 
 use super::collapse::Collapse;
 use crate::captioning::SearchSettings;
-use crate::dataset::Split;
+use crate::data::Split;
 use crate::metrics::{Diversity, Interval, Scores, Shuffled};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;

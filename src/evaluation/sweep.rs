@@ -4,7 +4,7 @@ use super::EvaluationError;
 use crate::captioning::{
     Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores,
 };
-use crate::dataset::{Image, Split};
+use crate::data::{Image, Split};
 use crate::metrics::{CiderD, Example, Scores, Statistics};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;

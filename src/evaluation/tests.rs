@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::captioning::ImageInputs;
-use crate::dataset::Caption;
+use crate::data::Caption;
 use crate::metrics::Scores;
 
 fn words(caption: &str) -> Vec<String> {
@@ -273,7 +273,7 @@ mod similarity {
 
 #[test]
 fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
-    use crate::decoder::{DecoderKind, DecoderSettings};
+    use crate::decoders::{DecoderKind, DecoderSettings};
     use crate::nn::random_stream;
     use crate::vision::preprocess::Preprocessing;
     use crate::vision::store::{FeatureDtype, FeatureSpec};

@@ -4,7 +4,7 @@ use super::root::Root;
 use super::run_directory::RunDirectory;
 use super::trained::{TrainedRun, TrainedRunError};
 use crate::captioning::{Captioner, CaptionerError, ImageInputs, InputsError};
-use crate::dataset::Image;
+use crate::data::Image;
 use crate::nn::Backend;
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use super::directory_error::DirectoryError;
 use super::name::Name;
 use super::root::Root;
 use super::run_directory::RunDirectory;
-use crate::dataset::Split;
+use crate::data::Split;
 use crate::evaluation::{NamedReport, Report};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::directory_error::DirectoryError;
 use super::job::JobDirectory;
 use super::name::Name;
 use super::run_directory::RunDirectory;
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 use std::fmt;
 use std::path::{Path, PathBuf};
 

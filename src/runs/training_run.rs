@@ -8,8 +8,8 @@ use crate::captioning::{
     CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, NGramTableError,
     feature_directories,
 };
-use crate::dataset::{DataSet, DataSetError, Image, Split};
-use crate::decoder::DecoderKind;
+use crate::data::{DataSet, DataSetError, Image, Split};
+use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};

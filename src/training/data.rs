@@ -3,7 +3,7 @@
 use super::batches::Example;
 use super::settings::TrainingSettings;
 use crate::captioning::{ImageInputs, NGramTable};
-use crate::dataset::Image;
+use crate::data::Image;
 use crate::text::{TokenId, Vocabulary};
 use crate::vision::view::View;
 use rand::RngExt;

@@ -8,7 +8,7 @@ use super::data::TrainingSplit;
 use super::reward::{Drawn, Reward, advantages};
 use super::trainer::{Trainer, TrainingError};
 use crate::captioning::{Draw, Sample, SampleEnd, draw_samples};
-use crate::decoder::{CaptionBatch, WeightedCaption};
+use crate::decoders::{CaptionBatch, WeightedCaption};
 use crate::nn::Backend;
 
 /// What is learned from in one update.

@@ -2,7 +2,7 @@
 
 use super::schedule::Schedule;
 use crate::captioning::SearchSettings;
-use crate::decoder::DecoderSettings;
+use crate::decoders::DecoderSettings;
 use crate::nn::AdamSettings;
 use crate::vision::small_cnn::SmallCnnSettings;
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
-use crate::dataset::{Caption, Image, Split};
-use crate::decoder::{DecoderKind, DecoderSettings};
+use crate::data::{Caption, Image, Split};
+use crate::decoders::{DecoderKind, DecoderSettings};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
 use crate::text::Vocabulary;

@@ -5,7 +5,7 @@ use super::reward::Reward;
 use super::self_critical::Lesson;
 use super::trainer::{Trainer, TrainingError};
 use super::unread::{Unread, check_finite};
-use crate::decoder::{CaptionBatch, Regularization};
+use crate::decoders::{CaptionBatch, Regularization};
 use crate::nn::{Backend, Taped, random_stream};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;

@@ -8,7 +8,7 @@ use super::message::{
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::PictureKey;
 use super::popup::HERE;
-use crate::dataset::{DataSet, Image, Report as DataReport, Source};
+use crate::data::{DataSet, Image, Report as DataReport, Source};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
 use crate::runs::job::{Command, ask};

@@ -8,7 +8,7 @@
 //! ```
 
 use super::keys::{Action, Binding, Context, Key, NoKey, TABLE};
-use crate::nearest::nearest;
+use crate::suggest::nearest;
 use ratatui::crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
 use crate::captioning::{Attention, SearchSettings, WrittenCaption};
-use crate::dataset::{Image, Manifest, Report as DataReport};
+use crate::data::{Image, Manifest, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::runs::Record;
 use crate::runs::job::{Command, State, Summary};

@@ -1,7 +1,7 @@
 //! A run on stored features captions any image, with the weights that preparing has noted.
 
 use super::{Place, text, weights};
-use cutline::dataset::DataSet;
+use cutline::data::DataSet;
 use cutline::runs::Root;
 use cutline::training::RunRecord;
 use std::fs;

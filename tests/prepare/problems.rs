@@ -1,7 +1,7 @@
 //! Sources in which something is wrong: what is listed, what is refused, what is shown.
 
 use super::{Place, err};
-use cutline::dataset::{DataSet, ProblemKind, Report};
+use cutline::data::{DataSet, ProblemKind, Report};
 use std::fs;
 
 /// Every problem of a kind, by image.

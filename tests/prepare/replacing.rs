@@ -1,7 +1,7 @@
 //! Preparing under a name that is taken: the same goes on, another is refused unless forced.
 
 use super::Place;
-use cutline::dataset::{DataSet, Split};
+use cutline::data::{DataSet, Split};
 use std::fs;
 
 const SCENES: [&str; 8] = [

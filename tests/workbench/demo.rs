@@ -1,6 +1,6 @@
 //! What a small demo left behind is what the program makes, and can be read elsewhere.
 
-use cutline::dataset::DataSet;
+use cutline::data::DataSet;
 use serde_json::Value;
 
 use super::support::Place;

@@ -10,7 +10,7 @@ use crate::cli::interrupt::Interrupted;
 use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
-use crate::dataset::{DataSet, Split};
+use crate::data::{DataSet, Split};
 use crate::nn::Backend;
 use crate::training::Progress;
 use crate::vision::encoder::ImageEncoder;

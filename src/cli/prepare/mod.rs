@@ -19,8 +19,8 @@ use super::job::{Job, detach, run_job};
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
-use crate::dataset::scenes::{self, ScenesSettings};
-use crate::dataset::{
+use crate::data::scenes::{self, ScenesSettings};
+use crate::data::{
     self, DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage,
     examine,
 };
@@ -426,7 +426,7 @@ impl Prepare {
             let decoded = image_io::decode(path);
             decoded.map(drop).map_err(|error| error.fault.to_string())
         };
-        let count = |news: dataset::Progress| {
+        let count = |news: data::Progress| {
             if news.stage == Stage::Checking {
                 progress.advance(1);
                 checked.fetch_add(1, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Role, display_safe};
-use crate::dataset::{Problem, ProblemKind, Report, Split, SplitStatistics, SplitsFrom};
+use crate::data::{Problem, ProblemKind, Report, Split, SplitStatistics, SplitsFrom};
 
 /// How many problems of a kind are shown.
 const PROBLEMS_SHOWN: usize = 3;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::failure::WithHint;
-use crate::dataset::scenes::ScenesSettings;
-use crate::dataset::{DataSet, Report};
+use crate::data::scenes::ScenesSettings;
+use crate::data::{DataSet, Report};
 use crate::files::{remove_leftovers, write_atomically};
 
 /// What the images of `scenes` in the directory were drawn with.

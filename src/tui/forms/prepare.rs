@@ -1,7 +1,7 @@
 //! The form that prepares a data set.
 
 use super::prompts::expanded;
-use crate::dataset::Format;
+use crate::data::Format;
 use crate::runs::Name;
 use crate::tui::form::{Fault, Field, Form};
 use crate::vision::backbone::{BackboneKind, FeatureForm};

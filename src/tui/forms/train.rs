@@ -1,8 +1,8 @@
 //! The form that starts a training.
 
 use crate::config::{self, Assignment, ConfigError};
-use crate::dataset::Format;
-use crate::decoder::DecoderKind;
+use crate::data::Format;
+use crate::decoders::DecoderKind;
 use crate::runs::Name;
 use crate::training::{RunSettings, preset};
 use crate::tui::form::{Fault, Field, Form};

@@ -1,7 +1,7 @@
 //! The data sets there are, what is known of the selected one, and what keys do in their tab.
 
 use super::cursor::{Cursor, Focus};
-use crate::dataset::{Problem, ProblemKind};
+use crate::data::{Problem, ProblemKind};
 use crate::runs::job::{Command, State};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prepare};
@@ -188,7 +188,7 @@ impl App {
         match action {
             Action::Prepare => {
                 let source = match self.data.whole().next() {
-                    None => crate::dataset::Format::SCENES,
+                    None => crate::data::Format::SCENES,
                     Some(_) => "",
                 };
                 self.open_form(Purpose::Prepare, prepare::form(source));

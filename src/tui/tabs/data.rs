@@ -7,7 +7,7 @@
 //!                         | ...
 //! ```
 
-use crate::dataset::{Format, Problem, ProblemKind, Report, Split};
+use crate::data::{Format, Problem, ProblemKind, Report, Split};
 use crate::runs::job::State;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;

@@ -189,7 +189,7 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoder::{Decoder, DecoderKind};
+    use crate::decoders::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
     use crate::nn::{Parameter, Scalar, Taped, Targets, cross_entropy};
     use rand::SeedableRng;

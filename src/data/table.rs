@@ -16,7 +16,7 @@ struct Columns {
     count: usize,
 }
 
-/// Reads a table whose header names `image` or `image`, `caption` and, if it likes, `split`.
+/// Reads a table whose header names `image` or `photo`, `caption` and, if it likes, `split`.
 ///
 /// A caption must stand on one line: so a stray quotation mark costs its line, not the rest of the file.
 ///
@@ -61,7 +61,7 @@ impl Columns {
             })
         };
         Some(Self {
-            image: column(&["image", "image"])?,
+            image: column(&["image", "photo"])?,
             caption: column(&["caption"])?,
             split: column(&["split"]),
             count: names.len(),

@@ -89,7 +89,7 @@ pub enum DataSetError {
     },
     /// A table's first line does not name its columns.
     #[error(
-        "{}: the first line must name the columns `image` (or `image`) and `caption`, but is {:?}: add such a \
+        "{}: the first line must name the columns `image` (or `photo`) and `caption`, but is {:?}: add such a \
          line, or name the form with --format",
         display_path(.file),
         display_safe(.found)

@@ -1,6 +1,6 @@
 //! A plain folder of images with a captions file of the user's own making.
 //!
-//! `captions.csv` has a header with the columns `image` (or `image`), `caption` and, if wanted, `split`
+//! `captions.csv` has a header with the columns `image` (or `photo`), `caption` and, if wanted, `split`
 //! (train, dev, test), and one caption a line; an image with five captions has five lines:
 //!
 //! ```csv
@@ -8,7 +8,7 @@
 //! dogs/rex.jpg,"A brown dog , running .",train
 //! ```
 //!
-//! `captions.jsonl` has an object a line with the keys `image` (or `image`), `caption` or `captions`, and,
+//! `captions.jsonl` has an object a line with the keys `image` (or `photo`), `caption` or `captions`, and,
 //! if wanted, `split`:
 //!
 //! ```json
@@ -27,7 +27,7 @@ use std::path::Path;
 
 #[derive(Deserialize)]
 struct Line {
-    #[serde(alias = "image")]
+    #[serde(alias = "photo")]
     image: String,
     caption: Option<String>,
     #[serde(default)]
