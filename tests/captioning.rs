@@ -18,7 +18,7 @@ use cutline::metrics::{Example, score};
 use cutline::nn::random_stream;
 use cutline::runs::{Root, RunDirectory, TrainedRun};
 use cutline::training::{DataRecord, RunRecord, RunSettings};
-use cutline::vision::small_cnn::SmallCnnSettings;
+use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
 use tempfile::TempDir;
 

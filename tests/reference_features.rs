@@ -7,10 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use cutline::nn::Images;
-use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm, MapShape};
+use cutline::vision::backbones::fine_tuned_layers::Tail;
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm, MapShape};
 use cutline::vision::image_io;
 use cutline::vision::preprocess::Preprocessing;
-use cutline::vision::tail::Tail;
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, HasShape, TensorFromVec};
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::network::{BATCH, Network};
 use crate::support::{Contestant, Failure, Library, Machine, Peers, Rounds, Script, Spread, timed};
-use cutline::vision::backbone::BackboneKind;
+use cutline::vision::backbones::BackboneKind;
 use serde_json::json;
 
 /// Places among the contestants.

@@ -3,7 +3,7 @@
 use super::contest::{self, Outcome};
 use super::network::BATCH;
 use crate::support::{Failure, Goal, Peers, Row, Table};
-use cutline::vision::backbone::BackboneKind;
+use cutline::vision::backbones::BackboneKind;
 
 /// Of images a second, to PyTorch's: where nearly all is large products, and elsewhere.
 const LARGE_PRODUCTS: Goal = Goal::AtLeast(1.2);

@@ -15,7 +15,7 @@ mod features;
 #[path = "../support/mod.rs"]
 mod support;
 
-use cutline::vision::backbone::BackboneKind;
+use cutline::vision::backbones::BackboneKind;
 use features::contest::{self, Outcome};
 use features::network::BATCH;
 use support::{Failure, Library, Peers, print_conditions};

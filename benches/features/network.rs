@@ -2,7 +2,7 @@
 
 use super::random_weights;
 use crate::support::Failure;
-use cutline::vision::backbone::{Backbone, BackboneKind};
+use cutline::vision::backbones::{Backbone, BackboneKind};
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, TensorFromVec};
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! Files of random weights, for those who have no published ones at hand.
 
 use crate::support::Failure;
-use cutline::vision::backbone::{Backbone, BackboneError, BackboneKind};
+use cutline::vision::backbones::{Backbone, BackboneError, BackboneKind};
 use cutline::vision::weights::{WeightFile, WeightsError, WeightsFault};
 use dfdx::prelude::Cpu;
 use rand::{RngExt, SeedableRng};

@@ -7,7 +7,7 @@ use crate::training::batches;
 use crate::training::case::{Case, DROPOUT, Training};
 use crate::training::rival::Rival;
 use cutline::decoders::DecoderKind;
-use cutline::vision::backbone::BackboneKind;
+use cutline::vision::backbones::BackboneKind;
 use serde_json::json;
 use std::fs;
 use std::process::Command;

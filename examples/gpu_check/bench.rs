@@ -7,7 +7,7 @@ use super::features::{backbone, file_of, images};
 use super::found::{Failure, Told, numbers, places};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
-use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm};
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm};
 use cutline::vision::image_io;
 use dfdx::prelude::*;
 use rayon::prelude::*;

@@ -4,7 +4,7 @@
 
 use super::found::{Check, Failure, Found, Told, numbers};
 use cutline::nn::{Backend, Images};
-use cutline::vision::backbone::{Backbone, BackboneKind, FeatureForm};
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm};
 use cutline::vision::image_io;
 use cutline::vision::weights::WeightFile;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use cutline::data::scenes::{Scene, ScenesSettings};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
 use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};
 use cutline::text::{Cleaning, TokenId, Vocabulary};
-use cutline::vision::small_cnn::SmallCnnSettings;
+use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Backward;
 
 /// Steps whose losses agree to rounding.

@@ -2,10 +2,10 @@
 
 use super::model::EncoderSpec;
 use crate::data::Image;
+use crate::vision::augment::View;
+use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};
 use crate::vision::image_io::{ImageReadError, decode};
 use crate::vision::preprocess::Preprocessing;
-use crate::vision::store::{FeatureSpec, FeatureStore, StoreError};
-use crate::vision::view::View;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 

@@ -4,10 +4,10 @@ use super::*;
 use crate::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, build};
 use crate::nn::testing::random_matrix;
 use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
-use crate::vision::backbone::{Between, MapShape};
+use crate::vision::backbones::small_cnn::SmallCnnSettings;
+use crate::vision::backbones::{Between, MapShape};
+use crate::vision::features::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError};
 use crate::vision::preprocess::Preprocessing;
-use crate::vision::small_cnn::SmallCnnSettings;
-use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError};
 use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -296,7 +296,7 @@ fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
 mod images_of_no_data_set {
     use super::captioner::Eye;
     use super::*;
-    use crate::vision::encoder::EncoderError;
+    use crate::vision::features::extractor::EncoderError;
     use std::path::Path;
 
     fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {

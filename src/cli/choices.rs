@@ -7,9 +7,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::data::Format;
 use crate::training::preset::Preset;
-use crate::vision::backbone::{BackboneKind, FeatureForm};
+use crate::vision::backbones::{BackboneKind, FeatureForm};
+use crate::vision::features::store::FeatureDtype;
 use crate::vision::preprocess::Extent;
-use crate::vision::store::FeatureDtype;
 
 pub(super) fn backbone() -> impl TypedValueParser<Value = BackboneKind> {
     one_of(BackboneKind::ALL.map(BackboneKind::name))

@@ -14,10 +14,10 @@ use super::progress::Task;
 use super::{Context, choices, output};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
-use crate::vision::backbone::{BackboneKind, FeatureForm, MapShape};
-use crate::vision::encoder::ImageEncoder;
-use crate::vision::extraction::{Source, each_batch};
-use crate::vision::fitting::{self, Fitting};
+use crate::vision::backbones::{BackboneKind, FeatureForm, MapShape};
+use crate::vision::features::adaptive_batch::{Fitting, halved_to};
+use crate::vision::features::extraction::{Source, each_batch};
+use crate::vision::features::extractor::ImageEncoder;
 use crate::vision::preprocess::Extent;
 use crate::vision::weights::WeightFile;
 
@@ -75,7 +75,7 @@ impl Compute for Features {
             total: Some(images.len() as u64),
             done: 0,
         });
-        let tell_of_halving = |at_once| context.notice(&fitting::halved_to(at_once));
+        let tell_of_halving = |at_once| context.notice(&halved_to(at_once));
         let mut fitting = Fitting::new(&tell_of_halving);
         let mut features = BTreeMap::new();
         let sources: Vec<Source<'_>> = images.iter().map(|(key, path)| Source { key, path }).collect();

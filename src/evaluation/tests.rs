@@ -275,8 +275,8 @@ mod similarity {
 fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
     use crate::decoders::{DecoderKind, DecoderSettings};
     use crate::nn::random_stream;
+    use crate::vision::features::store::{FeatureDtype, FeatureSpec};
     use crate::vision::preprocess::Preprocessing;
-    use crate::vision::store::{FeatureDtype, FeatureSpec};
 
     let spec = crate::captioning::ModelSpec {
         encoder: EncoderSpec::Features(FeatureSpec {

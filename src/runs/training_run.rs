@@ -19,10 +19,10 @@ use crate::training::{
     RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
     TrainingSettings, TrainingSplit,
 };
-use crate::vision::backbone::{Between, FeatureForm};
-use crate::vision::encoder::{EncoderError, layers_behind};
-use crate::vision::store::{FeatureStore, weights_file};
-use crate::vision::view::View;
+use crate::vision::augment::View;
+use crate::vision::backbones::{Between, FeatureForm};
+use crate::vision::features::extractor::{EncoderError, layers_behind};
+use crate::vision::features::store::{FeatureStore, weights_file};
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use super::settings::TrainingSettings;
 use crate::captioning::{ImageInputs, NGramTable};
 use crate::data::Image;
 use crate::text::{TokenId, Vocabulary};
-use crate::vision::view::View;
+use crate::vision::augment::View;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

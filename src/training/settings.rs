@@ -4,7 +4,7 @@ use super::schedule::Schedule;
 use crate::captioning::SearchSettings;
 use crate::decoders::DecoderSettings;
 use crate::nn::AdamSettings;
-use crate::vision::small_cnn::SmallCnnSettings;
+use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use serde::{Deserialize, Serialize};
 
 /// All settings of a run: what `--config` files and `--set key=value` change.

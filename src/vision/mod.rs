@@ -1,22 +1,12 @@
-//! CNN encoders, their weights, and the features they make.
+//! CNN encoders: image decoding, preprocessing and augmentation, networks with their weights, stored features.
 
-pub mod backbone;
-mod efficientnet_lite;
-pub mod encoder;
-pub mod extraction;
-pub mod fitting;
+pub mod augment;
+pub mod backbones;
+pub mod features;
+mod file_kind;
 mod floats;
 pub mod image_io;
-mod inverted_residual;
-mod lookalike;
-mod mobilenet_v2;
 pub mod overlay;
 pub mod preprocess;
 mod resample;
-pub mod small_cnn;
-pub mod store;
-pub mod tail;
-mod vgg16;
-pub mod view;
 pub mod weights;
-mod xception;

@@ -1,8 +1,8 @@
 //! From an image to the numbers a CNN was trained on: size, channel order and scale.
 
-use super::backbone::UnknownName;
+use super::augment::{View, Window};
+use super::backbones::UnknownName;
 use super::resample;
-use super::view::{View, Window};
 use image::imageops::{self, FilterType};
 use image::{RgbImage, imageops::crop_imm};
 use serde::{Deserialize, Serialize};

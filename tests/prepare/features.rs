@@ -1,7 +1,7 @@
 //! Features: weights that do not fit, and images to tensors for other programs.
 
 use super::{Place, text, weights};
-use cutline::vision::store::{FeatureStore, weights_file};
+use cutline::vision::features::store::{FeatureStore, weights_file};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Extraction that is killed or asked to stop, and started again, leaves what one in peace leaves.
 
 use super::{Place, text, weights};
-use cutline::vision::store::{FeatureStore, StoreError};
+use cutline::vision::features::store::{FeatureStore, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -13,11 +13,13 @@ use crate::cli::terminal::display_path;
 use crate::data::{DataSet, Split};
 use crate::nn::Backend;
 use crate::training::Progress;
-use crate::vision::encoder::ImageEncoder;
-use crate::vision::extraction::{self, Batching, Source};
-use crate::vision::fitting::{self, Fitting};
-use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file};
-use crate::vision::view::View;
+use crate::vision::augment::View;
+use crate::vision::features::adaptive_batch::{Fitting, halved_to};
+use crate::vision::features::extraction::{self, Batching, Source};
+use crate::vision::features::extractor::ImageEncoder;
+use crate::vision::features::store::{
+    FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file,
+};
 
 /// How features are made and kept.
 pub(super) struct Extraction<'a, D: Backend> {
@@ -61,7 +63,7 @@ pub(super) fn extract<D: Backend>(
     });
     let told = Cell::new(done);
     let tell_of_halving = |at_once| {
-        let line = fitting::halved_to(at_once);
+        let line = halved_to(at_once);
         context.notice(&line);
         job.message(line);
     };

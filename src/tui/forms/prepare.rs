@@ -4,9 +4,9 @@ use super::prompts::expanded;
 use crate::data::Format;
 use crate::runs::Name;
 use crate::tui::form::{Fault, Field, Form};
-use crate::vision::backbone::{BackboneKind, FeatureForm};
+use crate::vision::backbones::{BackboneKind, FeatureForm};
+use crate::vision::features::store::FeatureDtype;
 use crate::vision::preprocess::Extent;
-use crate::vision::store::FeatureDtype;
 
 /// The field of what is read.
 pub const SOURCE: &str = "source";

@@ -2,7 +2,7 @@
 
 mod jpeg;
 
-use super::lookalike::Lookalike;
+use super::file_kind::Lookalike;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::{Cursor, ErrorKind};

@@ -9,7 +9,7 @@ mod torch;
 
 pub use layout::Naming;
 
-use super::lookalike::Lookalike;
+use super::file_kind::Lookalike;
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -4,11 +4,11 @@
 //! Preprocessing: 224 x 224, torchvision's mean and deviation. Names are torchvision's or timm's; Keras' weights
 //! differ in padding and preprocessing too and are not read.
 
-use super::backbone::plan::{Extent, Layer, Plan, Weights};
-use super::backbone::{Origin, Source};
+use super::architecture::{Extent, Layer, Plan, Weights};
 use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
-use super::preprocess::Preprocessing;
+use super::{Origin, Source};
 use crate::nn::Activation;
+use crate::vision::preprocess::Preprocessing;
 
 /// A row of table 2: bottlenecks that share expansion and width; the first of them has the stride.
 struct Row {

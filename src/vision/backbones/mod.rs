@@ -1,23 +1,29 @@
 //! CNN encoders with published weights: which there are, what they give, and how images run through them.
 //!
-//! A network is one file beside this folder that states its paper, its preprocessing and its layers as a
+//! A published network is one file that states its paper, its preprocessing and its layers as a
 //! `Plan`. Describing, loading and running are done here, once for all of them. To add one: write its plan,
 //! name it in [`BackboneKind`].
 
+mod architecture;
+mod efficientnet_lite;
 mod error;
-mod form;
+mod feature_kind;
+pub mod fine_tuned_layers;
+mod inverted_residual;
 mod load;
-pub(crate) mod plan;
+mod mobilenet_v2;
+pub mod small_cnn;
+mod vgg16;
+mod xception;
 
 pub use error::{BackboneError, UnknownName};
-pub use form::FeatureForm;
+pub use feature_kind::FeatureForm;
 
-use super::preprocess::Preprocessing;
-use super::weights::{Naming, WeightFile, WeightsError};
-use super::{efficientnet_lite, mobilenet_v2, vgg16, xception};
 use crate::nn::{Backend, FrozenLayer, Images, Regions};
+use crate::vision::preprocess::Preprocessing;
+use crate::vision::weights::{Naming, WeightFile, WeightsError};
+use architecture::{Plan, Stage};
 use dfdx::prelude::HasShape;
-use plan::{Plan, Stage};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

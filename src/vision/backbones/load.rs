@@ -1,6 +1,6 @@
 //! From a plan and a file of weights to layers that can be run.
 
-use super::plan::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
+use super::architecture::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
 use super::{BackboneError, BackboneKind, MapShape};
 use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
 use crate::vision::weights::layout::{

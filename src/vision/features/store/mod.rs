@@ -20,9 +20,9 @@ pub use reader::FeatureStore;
 pub use weights_path::{note_weights_file, weights_file};
 pub use writer::FeatureWriter;
 
-use super::backbone::UnknownName;
-use super::floats;
-use super::preprocess::Preprocessing;
+use crate::vision::backbones::UnknownName;
+use crate::vision::floats;
+use crate::vision::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -55,9 +55,9 @@ pub struct FeatureSpec {
 }
 
 /// A field in which two specifications differ, and its value in each, as JSON.
-pub(super) struct Difference {
-    pub(super) field: String,
-    pub(super) values: [String; 2],
+pub(in crate::vision::features) struct Difference {
+    pub(in crate::vision::features) field: String,
+    pub(in crate::vision::features) values: [String; 2],
 }
 
 /// How a number is kept on disk.
@@ -101,7 +101,7 @@ impl FeatureSpec {
     }
 
     /// The first field, in alphabetical order, in which features of this and another specification differ.
-    pub(super) fn first_difference(&self, other: &Self) -> Option<Difference> {
+    pub(in crate::vision::features) fn first_difference(&self, other: &Self) -> Option<Difference> {
         let mut fields = self.fields().into_iter().zip(other.fields());
         fields.find_map(|((field, this), (_, other))| {
             (this != other).then(|| Difference {

@@ -1,8 +1,8 @@
 //! From a list of images to rows in a feature store: decoding on all threads, the network on the caller's.
 
-use super::image_io::{self, ImageReadError};
-use super::preprocess::Preprocessing;
 use super::store::{FeatureWriter, StoreError};
+use crate::vision::image_io::{self, ImageReadError};
+use crate::vision::preprocess::Preprocessing;
 use rayon::prelude::*;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -233,7 +233,7 @@ fn store(batch: &[Source<'_>], features: &[f32], writer: &mut FeatureWriter) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vision::store::{FeatureDtype, FeatureSpec, FeatureStore};
+    use crate::vision::features::store::{FeatureDtype, FeatureSpec, FeatureStore};
     use image::{Rgb, RgbImage};
     use std::cell::{Cell, RefCell};
     use std::convert::Infallible;

@@ -4,10 +4,10 @@
 //! Preprocessing: 299 x 299, `x / 127.5 - 1`. Names are Keras'; layers that can be chosen are called as Keras calls
 //! the activation after them, or by their block where that ends in a sum.
 
-use super::backbone::plan::{Extent, Layer, Margin, Offset, Plan, Weights};
-use super::backbone::{Origin, Source};
-use super::preprocess::Preprocessing;
+use super::architecture::{Extent, Layer, Margin, Offset, Plan, Weights};
+use super::{Origin, Source};
 use crate::nn::Activation;
+use crate::vision::preprocess::Preprocessing;
 
 const SIZE: u32 = 299;
 const CLASSES: usize = 1000;

@@ -1,6 +1,6 @@
 //! Tests of the backbones' published shapes and costs, and of what is said of wrong files.
 
-use super::plan::{Extent, Layer, Weights};
+use super::architecture::{Extent, Layer, Weights};
 use super::*;
 use crate::nn::{Activation, FrozenKernel};
 use crate::vision::weights::WeightsFault;

@@ -1,7 +1,7 @@
 //! The block that mobile networks are made of: the inverted residual with a linear bottleneck (Sandler et al.
 //! 2018, arXiv:1801.04381, section 3.3 and figure 4d), called MBConv where EfficientNets use it.
 
-use super::backbone::plan::{Extent, Layer, Weights};
+use super::architecture::{Extent, Layer, Weights};
 use crate::nn::Activation;
 
 /// One block's dimensions.

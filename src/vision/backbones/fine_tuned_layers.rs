@@ -4,7 +4,7 @@
 //! into the weights as they were loaded: its statistics stay those of the network's own training, as is usual where
 //! batches are small.
 
-use super::backbone::{Between, MapShape};
+use super::{Between, MapShape};
 use crate::nn::{
     Activation, Backend, Convolution, DeviceResult, FrozenLayer, FrozenSums, Parameter, Regions, Window,
     forward_layers, with_weights,

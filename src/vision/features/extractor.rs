@@ -1,12 +1,14 @@
 //! From images to features in one step: a backbone with its weights, its preprocessing and a form.
 
-use super::backbone::{Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName};
-use super::preprocess::{Extent, Fit, Preprocessing};
 use super::store::{Difference, FeatureDtype, FeatureSpec};
-use super::view::View;
-use super::weights::WeightFile;
 use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
+use crate::vision::augment::View;
+use crate::vision::backbones::{
+    Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName,
+};
+use crate::vision::preprocess::{Extent, Fit, Preprocessing};
+use crate::vision::weights::WeightFile;
 use std::path::PathBuf;
 
 /// What makes a decoder's input of an image, where the network is not trained further.

@@ -1,11 +1,11 @@
 //! A small CNN that is trained from scratch together with the decoder: plain 3x3 convolutions of stride 2, for
 //! images of simple scenes.
 
-use super::backbone::MapShape;
-use super::preprocess::Preprocessing;
+use super::MapShape;
 use crate::nn::{
     Activation, Backend, Convolution, Images, Initialization, Padding, Parameter, Regions, Window, conv2d,
 };
+use crate::vision::preprocess::Preprocessing;
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use rand::Rng;
 use serde::{Deserialize, Serialize};

@@ -4,10 +4,10 @@
 //! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean color.
 //! torchvision and timm trained anew, with their usual mean and deviation.
 
-use super::backbone::plan::{Extent, Layer, Margin, Plan, Weights};
-use super::backbone::{Origin, Source};
-use super::preprocess::Preprocessing;
+use super::architecture::{Extent, Layer, Margin, Plan, Weights};
+use super::{Origin, Source};
 use crate::nn::Activation;
+use crate::vision::preprocess::Preprocessing;
 
 /// Convolutions and channels of each block (table 1, column D).
 const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];

@@ -1,6 +1,6 @@
 //! A network on as many images at a time as its device has room for.
 
-use super::backbone::BackboneError;
+use crate::vision::backbones::BackboneError;
 
 /// How many images go through a network together: fewer, once there was no room for as many.
 pub struct Fitting<'a> {

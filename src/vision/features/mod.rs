@@ -1,0 +1,6 @@
+//! Features of images: extraction by a backbone, and the store that keeps them on disk.
+
+pub mod adaptive_batch;
+pub mod extraction;
+pub mod extractor;
+pub mod store;
