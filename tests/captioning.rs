@@ -22,7 +22,7 @@ use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
 use tempfile::TempDir;
 
-const COLOURS: [(&str, [u8; 3]); 4] = [
+const COLORS: [(&str, [u8; 3]); 4] = [
     ("red", [220, 30, 30]),
     ("green", [20, 200, 40]),
     ("blue", [30, 40, 230]),
@@ -111,8 +111,8 @@ fn squares(source: &Path, data: &Path) -> DataSet {
     fs::create_dir(source).unwrap();
     let mut captions = "image,caption,split\n".to_owned();
     for number in 0..2 * DEV_IMAGES {
-        let (name, color) = COLOURS[number % COLOURS.len()];
-        let corner = (number / COLOURS.len()) as u32;
+        let (name, color) = COLORS[number % COLORS.len()];
+        let corner = (number / COLORS.len()) as u32;
         image::RgbImage::from_fn(24, 20, |x, y| {
             let inside = (corner..corner + 8).contains(&x) && (corner..corner + 8).contains(&y);
             image::Rgb(if inside { color } else { [110; 3] })

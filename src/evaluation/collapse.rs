@@ -123,7 +123,7 @@ fn causes(figures: &Figures) -> Vec<Cause> {
         [Cause::LearningRate, Cause::TrainedTooLittle]
     };
     match (are_alike, evidence.encoder) {
-        // These features were made before training, which cannot have spoilt them.
+        // These features were made before training, which cannot have spoiled them.
         (true, Encoder::Published) => vec![Cause::FeaturesAlike, Cause::Preprocessing],
         (true, Encoder::TrainedAlong) => [&[Cause::FeaturesAlike], training.as_slice()].concat(),
         (false, Encoder::Published) if !is_unlearned => {

@@ -13,7 +13,7 @@ const SIGMA: f64 = 6.0;
 /// What a perfect agreement scores.
 const SCALE: f64 = 10.0;
 
-/// How telling each n-gram is, learnt from the references of a corpus, and the score that rests on it.
+/// How telling each n-gram is, learned from the references of a corpus, and the score that rests on it.
 ///
 /// Made once and then asked for any number of hypotheses: those of an evaluation, samples to be rewarded,
 /// or candidates to be ranked by their agreement with each other.
@@ -56,7 +56,7 @@ impl<T: Token> CiderD<T> {
         frequencies.map(|(ngram, &frequency)| (ngram.as_ref(), frequency))
     }
 
-    /// How many images it was learnt from.
+    /// How many images it was learned from.
     pub fn images(&self) -> u64 {
         self.images
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Example;
 
-/// What a captioner could have learnt from: the yardstick for novel captions and used words.
+/// What a captioner could have learned from: the yardstick for novel captions and used words.
 #[derive(Clone, Debug, Default)]
 pub struct Background<'a> {
     /// The captions of the training split.

@@ -9,6 +9,7 @@ mod changes;
 mod data;
 mod dev;
 mod event;
+mod memory;
 mod position;
 pub mod preset;
 mod record;

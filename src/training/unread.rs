@@ -1,6 +1,7 @@
 //! Updates that have been made, as far as the host is concerned, and that nobody has asked the device about yet.
 
 use super::event::{Step, TrainingEvent};
+use super::memory::resident_memory;
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
 use crate::nn::{Backend, Figure};
@@ -38,7 +39,7 @@ impl<D: Backend> Trainer<'_, D> {
             .collect();
         let tokens: usize = unread.iter().map(|update| update.tokens).sum();
         let tokens_per_second = tokens as f32 / since.elapsed().as_secs_f32();
-        let memory = memory_stats::memory_stats().map(|memory| memory.physical_mem as u64);
+        let memory = resident_memory();
         for (update, (loss, gradient_norm)) in unread.into_iter().zip(figures) {
             for (what, value) in [("loss", loss), ("gradient", gradient_norm)] {
                 check_finite(what, value, update.step - 1)?;

@@ -12,7 +12,7 @@ use crate::vision::preprocess::Extent;
 pub const SOURCE: &str = "source";
 const NAME: &str = "name";
 const FORMAT: &str = "format";
-const RECOGNISED: &str = "recognized";
+const RECOGNIZED: &str = "recognized";
 const MIN_COUNT: &str = "min count";
 const CASE: &str = "upper case";
 const PUNCTUATION: &str = "punctuation";
@@ -33,7 +33,7 @@ const NONE: &str = "none";
 
 /// Asks what to prepare; `source` stands in it at first.
 pub fn form(source: &str) -> Form {
-    let formats = [RECOGNISED].into_iter().chain(Format::ALL.map(Format::name));
+    let formats = [RECOGNIZED].into_iter().chain(Format::ALL.map(Format::name));
     let backbones = [NONE]
         .into_iter()
         .chain(BackboneKind::ALL.map(BackboneKind::name));
@@ -47,7 +47,7 @@ pub fn form(source: &str) -> Form {
                 source,
             ),
             Field::text(NAME, "of the data set; after the source if empty", ""),
-            Field::choice(FORMAT, "the form of the source", formats, RECOGNISED),
+            Field::choice(FORMAT, "the form of the source", formats, RECOGNIZED),
             Field::text(
                 MIN_COUNT,
                 "how often a word must come to be in the vocabulary",
@@ -105,7 +105,7 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
     let mut arguments = vec!["prepare".to_owned(), path(source)];
     let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
     flag("name", name(form)?);
-    if form.value(FORMAT) != RECOGNISED {
+    if form.value(FORMAT) != RECOGNIZED {
         flag("format", form.value(FORMAT).to_owned());
     }
     flag("min-count", whole(form, MIN_COUNT)?);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 
 /// Channels of an image.
-const COLOURS: usize = 3;
+const COLORS: usize = 3;
 
 /// Each layer: half the height and width, rounded up.
 const LAYER: Convolution = Convolution {
@@ -60,7 +60,7 @@ impl SmallCnnSettings {
         MapShape {
             height,
             width,
-            channels: self.widths.last().map_or(COLOURS, |width| width.get()),
+            channels: self.widths.last().map_or(COLORS, |width| width.get()),
         }
     }
 }
@@ -83,7 +83,7 @@ impl<D: Backend> SmallCnn<D> {
         rng: &mut impl Rng,
     ) -> Result<Self, <D as HasErr>::Err> {
         let mut parameters = Vec::new();
-        let mut inputs = COLOURS;
+        let mut inputs = COLORS;
         for (number, width) in (1..).zip(&settings.widths) {
             let outputs = width.get();
             let mut parameter = |part: &str, shape, initialization| {
@@ -100,7 +100,7 @@ impl<D: Backend> SmallCnn<D> {
 
     /// How many numbers such a network learns, or the largest there is where they are beyond counting.
     pub fn size(settings: &SmallCnnSettings) -> usize {
-        let mut inputs = COLOURS;
+        let mut inputs = COLORS;
         let mut size = 0_usize;
         for outputs in settings.widths.iter().map(|width| width.get()) {
             let rows = LAYER.window.taps().saturating_mul(inputs).saturating_add(1);
@@ -148,10 +148,10 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     fn images(count: usize, size: usize) -> Images<Cpu> {
-        let values = (0..count * size * size * COLOURS)
+        let values = (0..count * size * size * COLORS)
             .map(|i| ((i * 7919) % 255) as f32 / 127.5 - 1.0)
             .collect();
-        Cpu::default().tensor_from_vec(values, (count, size, size, COLOURS))
+        Cpu::default().tensor_from_vec(values, (count, size, size, COLORS))
     }
 
     fn network(settings: &SmallCnnSettings) -> SmallCnn<Cpu> {

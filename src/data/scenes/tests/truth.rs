@@ -19,7 +19,7 @@ pub(super) struct Claims {
     nothing_else: bool,
 }
 
-const COLOURS: [&str; 6] = ["red", "orange", "yellow", "green", "blue", "purple"];
+const COLORS: [&str; 6] = ["red", "orange", "yellow", "green", "blue", "purple"];
 const THINGS: [&str; 7] = ["ball", "star", "tree", "house", "boat", "fish", "car"];
 const PLACES: [(&str, &str); 11] = [
     ("grass", "grass"),
@@ -54,7 +54,7 @@ impl Claims {
                     claims.relation = Some(word.to_owned());
                 }
                 "is" | "are" => verb = Some(word),
-                _ if COLOURS.contains(&word) => color = Some(word.to_owned()),
+                _ if COLORS.contains(&word) => color = Some(word.to_owned()),
                 _ if FILLERS.contains(&word) => {}
                 _ => {
                     if let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == word) {
