@@ -6,9 +6,9 @@
 
 mod support;
 
-use cutline::runs::job::{EventLog, JobDirectory, Lock, Pace, Refusal, Session, Work, read_events};
-use cutline::runs::{Event, JobKind, Record};
-use cutline::training::Step;
+use cutline::jobs::{
+    Event, EventLog, JobDirectory, JobKind, Lock, Pace, Record, Refusal, Session, Step, Work, read_events,
+};
 use std::error::Error;
 use std::path::Path;
 use std::process::{Command, Stdio};

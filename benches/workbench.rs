@@ -16,9 +16,7 @@
 mod place;
 mod support;
 
-use cutline::runs::job::State;
-use cutline::runs::{End, EndReason, Event, JobKind, Record, Start};
-use cutline::training::Step;
+use cutline::jobs::{End, EndReason, Event, JobKind, Record, Start, State, Step};
 use cutline::tui::app::App;
 use cutline::tui::draw;
 use cutline::tui::message::{Message, RunListing};

@@ -15,7 +15,9 @@
 //! | [`captioning`] | greedy, beam search, sampling |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
-//! | [`runs`] | the run directory; jobs: their logs, locks and commands |
+//! | [`diagnosis`] | symptoms of a training that fails, from its event log |
+//! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
+//! | [`runs`] | training in a run directory, opening trained runs |
 //! | [`tui`] | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
@@ -62,8 +64,10 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod decoders;
+pub mod diagnosis;
 pub mod evaluation;
 mod files;
+pub mod jobs;
 pub mod metrics;
 pub mod nn;
 pub mod runs;

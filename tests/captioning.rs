@@ -14,9 +14,10 @@ use cutline::captioning::{EncoderSpec, ImageInputs, Member, Model, ModelSpec, NG
 use cutline::data::{DataSet, Image, PrepareSettings, Source, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
+use cutline::jobs::{Root, RunDirectory};
 use cutline::metrics::{Example, score};
 use cutline::nn::random_stream;
-use cutline::runs::{Root, RunDirectory, TrainedRun};
+use cutline::runs::TrainedRun;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;

@@ -10,8 +10,7 @@ use super::Context;
 use super::follow::{Follower, Output};
 use super::terminal::{display_path, display_safe};
 use super::workbench;
-use crate::runs::job::{EventLogTail, JobDirectory, State, Status};
-use crate::runs::{JobKind, Name};
+use crate::jobs::{EventLogTail, JobDirectory, JobKind, Name, State, Status};
 
 /// How often the log is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::Context;
 use super::terminal::display_path;
 use crate::config::Assignment;
-use crate::runs::job::{Command, ask, send};
+use crate::jobs::{Command, ask, send};
 
 /// Steer a training, or another job, from any terminal
 ///

@@ -15,7 +15,8 @@ use super::terminal::{Role, display_safe};
 use super::train::{self, Train};
 use super::workbench;
 use crate::evaluation::Report;
-use crate::runs::{Name, Root, TrainingRun};
+use crate::jobs::{Name, Root};
+use crate::runs::TrainingRun;
 use crate::training::{Ending, preset};
 
 /// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.

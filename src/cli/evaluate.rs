@@ -22,11 +22,10 @@ use crate::data;
 use crate::evaluation::{
     CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
+use crate::jobs::{JobDirectory, JobKind, Name, Progress, RunDirectory, Work};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
-use crate::runs::job::{JobDirectory, Work};
-use crate::runs::{JobKind, Name, RunDirectory};
-use crate::training::{Progress, RunRecord};
+use crate::training::RunRecord;
 
 /// Captions printed under the figures.
 const SAMPLES: usize = 5;

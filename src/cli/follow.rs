@@ -7,11 +7,12 @@ use std::mem::{Discriminant, discriminant};
 use super::Context;
 use super::progress::{Progress as Bar, Task};
 use super::terminal::{Paint, Role, display_safe};
-use crate::runs::health::{Health, Sign};
-use crate::runs::job::Summary;
-use crate::runs::{End, EndReason, Event, JobKind, Record, Start};
+use crate::diagnosis::{Health, Sign};
+use crate::jobs::{
+    End, EndReason, Evaluation, Event, JobKind, Occasion, Progress, Record, Sample, Samples, Start, Step,
+    Summary,
+};
 use crate::text::about_duration;
-use crate::training::{Evaluation, Occasion, Progress, Sample, Samples, Step};
 
 /// Over the rows of epochs.
 const HEADING: &str = "epoch    loss     dev  BLEU-1  BLEU-2  BLEU-3  BLEU-4  ROUGE-L  CIDEr-D";
@@ -338,6 +339,8 @@ fn row(epoch: &str, evaluation: &Evaluation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnosis::Loss;
+    use crate::training::RunSettings;
 
     #[test]
     fn a_loss_beyond_all_measure_keeps_its_column() {
@@ -345,5 +348,61 @@ mod tests {
             [3.2104, 99.9, 150.0, 6.8e29].map(loss),
             ["3.210", "99.900", "1.5e2", "6.8e29"]
         );
+    }
+
+    #[test]
+    fn advice_names_settings_that_exist() {
+        let settings = serde_json::to_value(RunSettings::default()).unwrap();
+        let signs = [
+            Sign::Stutter {
+                captions: 2,
+                images: 3,
+                caption: String::new(),
+            },
+            Sign::SameCaption {
+                images: 5,
+                caption: String::new(),
+            },
+            Sign::NothingRight {
+                bleu_4: 0.0,
+                cider_d: 0.0,
+            },
+            Sign::GradientsExplode {
+                times: 3,
+                step: 1,
+                norm: 1.0,
+                usual: 1.0,
+            },
+            Sign::LossJumps {
+                times: 3,
+                step: 1,
+                loss: 1.0,
+                usual: 1.0,
+            },
+            Sign::OverFitting {
+                best_epoch: 1,
+                lowest: 1.0,
+                now: 1.0,
+                epochs: 2,
+            },
+        ];
+        let stands = [Loss::Training, Loss::Dev].map(|loss| Sign::LossStands {
+            loss,
+            lowest: 1.0,
+            since_epoch: 1,
+        });
+        for sign in signs.into_iter().chain(stands) {
+            let words = sign
+                .advice()
+                .split(|c: char| !(c.is_ascii_lowercase() || c == '.' || c == '_'));
+            let keys: Vec<&str> = words
+                .filter(|word| word.trim_matches('.').contains('.'))
+                .collect();
+            assert!(!keys.is_empty(), "{sign:?}");
+            for key in keys {
+                let pointer = format!("/{}", key.trim_matches('.').replace('.', "/"));
+                assert!(settings.pointer(&pointer).is_some(), "{key}");
+            }
+        }
     }
 }

@@ -12,11 +12,10 @@ use super::failure::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::files::remove_leftovers;
-use crate::runs::job::{
-    Command, JobDirectory, Lock, Pace, Refusal, Session, SpawnError, Work, spawn_detached,
+use crate::jobs::{
+    Command, End, EndReason, Event, JobDirectory, Lock, Pace, Progress, Refusal, Session, SpawnError, Text,
+    Work, spawn_detached,
 };
-use crate::runs::{End, EndReason, Event, Text};
-use crate::training::Progress;
 
 /// Progress is told no more often; every event costs a line.
 const BETWEEN_NEWS: Duration = Duration::from_millis(500);
@@ -77,7 +76,7 @@ pub(super) fn run_job<T>(
     fs::create_dir_all(directory.path())?;
     let lock = Lock::take(&directory.lock())?;
     remove_leftovers(directory.path())?;
-    let mut nobody = |_: &crate::runs::Record| {};
+    let mut nobody = |_: &crate::jobs::Record| {};
     let session = Session::begin(directory, lock, work, interrupt.flag(), &mut nobody)?;
     let job = Job {
         session: RefCell::new(session),

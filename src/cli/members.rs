@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use crate::evaluation::EnsembleMember;
+use crate::jobs::{DirectoryError, RunDirectory};
 use crate::nn::Backend;
-use crate::runs::{CheckpointOf, DirectoryError, RunDirectory, TrainedEnsemble};
+use crate::runs::{CheckpointOf, TrainedEnsemble};
 
 /// A run and those that write together with it.
 #[derive(Clone, Debug, Args)]

@@ -9,9 +9,8 @@ use serde::Serialize;
 use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
+use crate::jobs::{JobDirectory, Name, RunDirectory, State, Status};
 use crate::metrics::Scores;
-use crate::runs::job::{JobDirectory, State, Status};
-use crate::runs::{Name, RunDirectory};
 use crate::text::about_duration;
 
 /// List the runs: their state, how far they are, their best score

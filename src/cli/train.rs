@@ -14,10 +14,11 @@ use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
 use crate::data::Split;
 use crate::decoders::DecoderKind;
+use crate::jobs::{Name, RunDirectory};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::nn::host::among_threads;
-use crate::runs::{Name, RunDirectory, TrainingRun};
+use crate::runs::TrainingRun;
 use crate::training::preset::Preset;
 use crate::training::{ChangeError, Changes, Ending, RunSettings};
 

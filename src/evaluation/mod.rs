@@ -3,6 +3,7 @@
 mod collapse;
 mod comparison;
 mod image_scores;
+mod kept;
 mod pairing;
 mod report;
 mod similarity;
@@ -22,6 +23,7 @@ use std::ops::ControlFlow;
 pub use collapse::{Cause, Collapse, Sign};
 pub use comparison::{Against, Compared, Comparison, ExportError, Format};
 pub use image_scores::{Change, Histogram, most_changed};
+pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 pub use report::{CaptionedImage, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;

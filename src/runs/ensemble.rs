@@ -1,10 +1,9 @@
 //! Runs whose models write captions together.
 
-use super::root::Root;
-use super::run_directory::RunDirectory;
 use super::trained::{TrainedRun, TrainedRunError};
 use crate::captioning::{Captioner, CaptionerError, ImageInputs, InputsError};
 use crate::data::Image;
+use crate::jobs::{Root, RunDirectory};
 use crate::nn::Backend;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,9 @@
 //! A run as those who use it see it: the model of a checkpoint, its vocabulary, and where its data set is.
 
-use super::directory_error::DirectoryError;
-use super::root::Root;
-use super::run_directory::RunDirectory;
 use crate::captioning::{
     Checkpoint, CheckpointError, Model, NGramTable, NGramTableError, Search, SearchSettings,
 };
+use crate::jobs::{DirectoryError, Root, RunDirectory};
 use crate::nn::Backend;
 use crate::text::{Vocabulary, VocabularyError};
 use crate::training::{RecordError, RunRecord};

@@ -1,9 +1,5 @@
 //! A training in a run directory: started or resumed, held by a lock, logged.
 
-use super::directory_error::DirectoryError;
-use super::event::{End, EndReason, JobKind, Record};
-use super::job::{Command, Lock, LockError, Pace, Refusal, Session, SessionError, Work};
-use super::run_directory::RunDirectory;
 use crate::captioning::{
     CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, NGramTableError,
     feature_directories,
@@ -11,13 +7,17 @@ use crate::captioning::{
 use crate::data::{DataSet, DataSetError, Image, Split};
 use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
+use crate::jobs::{
+    Command, DirectoryError, End, EndReason, Event, JobKind, Lock, LockError, Pace, Record, Refusal,
+    RunDirectory, Session, SessionError, Work,
+};
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
 use crate::text::VocabularyError;
 use crate::training::{
     Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order, OutOfRange, Position,
-    RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingEvent,
-    TrainingSettings, TrainingSplit,
+    RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingSettings,
+    TrainingSplit,
 };
 use crate::vision::augment::View;
 use crate::vision::backbones::{Between, FeatureForm};
@@ -530,8 +530,8 @@ fn lock(directory: &RunDirectory) -> Result<Lock, RunError> {
 
 /// The training tells its job's log, and obeys its job's inbox.
 impl Supervisor for Session<'_> {
-    fn observe(&mut self, event: TrainingEvent) {
-        self.tell(event.into());
+    fn observe(&mut self, event: Event) {
+        self.tell(event);
     }
 
     fn next_order(&mut self, position: &Position, settings: &RunSettings) -> Option<Order> {

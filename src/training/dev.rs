@@ -1,9 +1,9 @@
 //! The dev split while training: its loss, its scores, and a few captions to look at.
 
-use super::event::{Evaluation, Occasion, Progress, Sample, Samples, TrainingEvent};
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
 use crate::captioning::{Hypothesis, Member, Search, caption_all};
+use crate::jobs::{Evaluation, Event, Occasion, Progress, Sample, Samples};
 use crate::metrics;
 use crate::nn::Backend;
 use std::convert::Infallible;
@@ -23,7 +23,7 @@ impl<D: Backend> Trainer<'_, D> {
     ) -> Result<Option<(Evaluation, Samples)>, TrainingError> {
         let places: Vec<usize> = (0..self.dev.references.len()).collect();
         let captions = self.captions(&places, &mut |done| {
-            supervisor.observe(TrainingEvent::Progress(Progress {
+            supervisor.observe(Event::Progress(Progress {
                 task: "captioning the dev split".into(),
                 done: done as u64,
                 total: places.len() as u64,

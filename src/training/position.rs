@@ -1,8 +1,8 @@
 //! Where a training stands: with weights and moments, all it needs to go on.
 
 use super::changes::Changes;
-use super::event::Evaluation;
 use super::settings::Metric;
+use crate::jobs::Evaluation;
 use serde::{Deserialize, Serialize};
 
 /// Where a training stands.

@@ -1,9 +1,9 @@
 //! Checkpoints of a training: when they are due, how they are written, and going on from one.
 
-use super::event::{Saved, TrainingEvent};
 use super::supervisor::{SecondTry, Supervisor};
 use super::trainer::{Trainer, TrainingError};
 use crate::captioning::{Checkpoint, NamedMatrix, save};
+use crate::jobs::{Event, Saved};
 use crate::nn::{Backend, Moments};
 use std::path::Path;
 use std::time::Instant;
@@ -96,7 +96,7 @@ impl<D: Backend> Trainer<'_, D> {
                 Ok(()) => break,
             }
         }
-        supervisor.observe(TrainingEvent::Checkpoint(Saved {
+        supervisor.observe(Event::Checkpoint(Saved {
             name: name.into(),
             step: self.position.step,
         }));

@@ -1,15 +1,15 @@
 //! Who a training reports to, and who may steer it while it runs.
 
 use super::changes::Changes;
-use super::event::TrainingEvent;
 use super::position::Position;
 use super::settings::RunSettings;
 use crate::captioning::CheckpointError;
+use crate::jobs::Event;
 
 /// Who a training reports to, and who may steer it while it runs.
 pub trait Supervisor {
     /// Is told of everything that happens.
-    fn observe(&mut self, event: TrainingEvent);
+    fn observe(&mut self, event: Event);
 
     /// What is to be done before the training goes on: asked before every batch, until there is nothing.
     ///

@@ -4,6 +4,7 @@ use super::*;
 use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
+use crate::jobs::{Evaluation, Event, Occasion, Saved};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
 use crate::text::Vocabulary;
@@ -160,17 +161,17 @@ struct Recorder {
 }
 
 impl Supervisor for Recorder {
-    fn observe(&mut self, event: TrainingEvent) {
+    fn observe(&mut self, event: Event) {
         match event {
-            TrainingEvent::Step(step) => {
+            Event::Step(step) => {
                 self.steps
                     .push((step.loss.to_bits(), step.gradient_norm.to_bits()));
                 self.rewards.extend(step.reward);
             }
-            TrainingEvent::Evaluation(evaluation) => self.evaluations.push(evaluation),
-            TrainingEvent::Checkpoint(saved) => self.saved.push(saved),
-            TrainingEvent::Message(text) => self.messages.push(text),
-            TrainingEvent::Samples(_) | TrainingEvent::Progress(_) => {}
+            Event::Evaluation(evaluation) => self.evaluations.push(*evaluation),
+            Event::Checkpoint(saved) => self.saved.push(saved),
+            Event::Message(message) => self.messages.push(message.text),
+            _ => {}
         }
     }
 

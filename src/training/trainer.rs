@@ -3,7 +3,6 @@
 use super::batches::{Example, plan};
 use super::changes::{ChangeError, Changes};
 use super::data::TrainingSplit;
-use super::event::{Occasion, TrainingEvent};
 use super::position::{Beginning, Position};
 use super::reward::Reward;
 use super::saving::Cadence;
@@ -11,6 +10,7 @@ use super::settings::{BatchBy, RunSettings};
 use super::supervisor::{Order, Supervisor};
 use super::unread::Unread;
 use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
+use crate::jobs::{Event, Occasion};
 use crate::nn::device::{DeviceError, guarded};
 use crate::nn::{Adam, Average, Backend, DeviceResult};
 use crate::text::Vocabulary;
@@ -254,7 +254,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             step: self.position.step,
         });
         (self.position.reductions, self.position.waited) = (0, 0);
-        supervisor.observe(TrainingEvent::Message(REWARDS_BEGIN.to_owned()));
+        supervisor.observe(Event::message(REWARDS_BEGIN));
         self.save_latest(supervisor)
     }
 
@@ -299,13 +299,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
                 Order::Checkpoint => self.save_latest(supervisor)?,
                 Order::Sample => {
                     let samples = self.averaged(Self::samples)?;
-                    supervisor.observe(TrainingEvent::Samples(samples));
+                    supervisor.observe(Event::Samples(samples));
                 }
                 Order::Evaluate => {
                     let found = self.averaged(|trainer| trainer.evaluate(Occasion::Asked, supervisor))?;
                     if let Some((evaluation, samples)) = found {
-                        supervisor.observe(TrainingEvent::Evaluation(evaluation));
-                        supervisor.observe(TrainingEvent::Samples(samples));
+                        supervisor.observe(Event::Evaluation(Box::new(evaluation)));
+                        supervisor.observe(Event::Samples(samples));
                     }
                 }
                 Order::Change(changes) => {
@@ -346,8 +346,8 @@ impl<'a, D: Backend> Trainer<'a, D> {
         let (metric, wait, patience) = (training.metric, training.schedule.wait, training.patience);
         self.position.end_epoch(&evaluation, metric, wait);
         let best = evaluation.best;
-        supervisor.observe(TrainingEvent::Evaluation(evaluation));
-        supervisor.observe(TrainingEvent::Samples(samples));
+        supervisor.observe(Event::Evaluation(Box::new(evaluation)));
+        supervisor.observe(Event::Samples(samples));
         // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
         if best {
             self.averaged(|trainer| trainer.save_best(supervisor))?;

@@ -1,9 +1,9 @@
 //! Updates that have been made, as far as the host is concerned, and that nobody has asked the device about yet.
 
-use super::event::{Step, TrainingEvent};
 use super::memory::resident_memory;
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
+use crate::jobs::{Event, Step};
 use crate::nn::{Backend, Figure};
 use std::time::Instant;
 
@@ -45,7 +45,7 @@ impl<D: Backend> Trainer<'_, D> {
                 check_finite(what, value, update.step - 1)?;
             }
             self.position.count(loss, update.tokens);
-            supervisor.observe(TrainingEvent::Step(Step {
+            supervisor.observe(Event::Step(Step {
                 epoch: update.epoch,
                 batch: update.batch,
                 batches: update.batches,

@@ -14,7 +14,7 @@ use super::pages::train::TrainPage;
 use super::pictures::Pictures;
 use super::popup::{FilePicker, Popup};
 use super::{mouse, view};
-use crate::runs::job::{Command, State};
+use crate::jobs::{Command, State};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::layout::Rect;
 

@@ -3,7 +3,8 @@
 use super::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message, Writers};
 use crate::captioning::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::evaluation::EnsembleMember;
-use crate::runs::{CheckpointOf, Root, TrainedEnsemble};
+use crate::jobs::Root;
+use crate::runs::{CheckpointOf, TrainedEnsemble};
 use crate::vision::image_io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};

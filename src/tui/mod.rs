@@ -35,7 +35,7 @@ mod view;
 mod watch;
 mod widgets;
 
-use crate::runs::Root;
+use crate::jobs::Root;
 use app::{App, Life};
 use hands::Hands;
 use keymap::Keymap;

@@ -1,11 +1,9 @@
 //! A run as the workbench sees it: what its log comes to, and its curves.
 
 use super::series::Series;
-use crate::runs::health::{Health, Sign};
-use crate::runs::job::{State, Summary};
-use crate::runs::{Event, Record};
+use crate::diagnosis::{Health, Sign};
+use crate::jobs::{Event, Record, Samples, State, Step, Summary};
 use crate::text::display_safe;
-use crate::training::{Samples, Step};
 use serde_json::Value;
 
 /// A figure that a chart can show.

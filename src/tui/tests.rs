@@ -8,10 +8,10 @@ use super::popup::Popup;
 use super::run_view::Unit;
 use super::theme::{Characters, Colors, Theme};
 use super::view::draw;
+use crate::jobs::{
+    Command, Evaluation, Event, JobKind, Occasion, Record, Sample, Samples, Start, State, Step,
+};
 use crate::metrics::Scores;
-use crate::runs::job::{Command, State};
-use crate::runs::{Event, JobKind, Record, Start};
-use crate::training::{Evaluation, Occasion, Sample, Samples, Step};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;

@@ -2,7 +2,7 @@
 //! and on a dark ground.
 
 use super::widgets::chart::PLAIN_MARKER;
-use crate::runs::job::State;
+use crate::jobs::State;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{self, Marker, border};
 

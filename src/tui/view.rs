@@ -15,7 +15,7 @@ use super::run_view::RunView;
 use super::tabs;
 use super::theme::Theme;
 use super::widgets::{picture, popup};
-use crate::runs::job::State;
+use crate::jobs::State;
 use crate::text::display_safe;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

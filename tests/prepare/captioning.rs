@@ -2,7 +2,7 @@
 
 use super::{Place, text, weights};
 use cutline::data::DataSet;
-use cutline::runs::Root;
+use cutline::jobs::Root;
 use cutline::training::RunRecord;
 use std::fs;
 

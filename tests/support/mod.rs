@@ -17,7 +17,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cutline::runs::{Root, RunDirectory};
+use cutline::jobs::{Root, RunDirectory};
 use serde_json::Value;
 use tempfile::TempDir;
 

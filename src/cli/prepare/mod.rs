@@ -24,12 +24,10 @@ use crate::data::{
     self, DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage,
     examine,
 };
+use crate::jobs::{JobDirectory, JobKind, Name, Work};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened};
-use crate::runs::job::{JobDirectory, Work};
-use crate::runs::{JobKind, Name};
 use crate::text::Cleaning;
-use crate::training;
 use crate::vision::augment::View;
 use crate::vision::backbones::{BackboneKind, FeatureForm};
 use crate::vision::features::extraction::Batching;
@@ -266,7 +264,7 @@ impl Prepare {
         context: &Context,
     ) -> anyhow::Result<DataSet> {
         let (data_set, report) = self.examine(reading, context, &|done, total| {
-            job.progress(training::Progress {
+            job.progress(crate::jobs::Progress {
                 task: CHECKING.into(),
                 done,
                 total,

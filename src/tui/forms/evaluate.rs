@@ -2,7 +2,7 @@
 
 use super::search;
 use crate::captioning::SearchSettings;
-use crate::runs::Name;
+use crate::jobs::Name;
 use crate::tui::form::{Fault, Field, Form};
 
 const RUN: &str = "run";

@@ -2,7 +2,7 @@
 
 use super::prompts::expanded;
 use crate::data::Format;
-use crate::runs::Name;
+use crate::jobs::Name;
 use crate::tui::form::{Fault, Field, Form};
 use crate::vision::backbones::{BackboneKind, FeatureForm};
 use crate::vision::features::store::FeatureDtype;

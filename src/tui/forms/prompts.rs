@@ -1,8 +1,7 @@
 //! Forms of a single line.
 
 use crate::evaluation::Format;
-use crate::runs::Name;
-use crate::runs::job::Command;
+use crate::jobs::{Command, Name};
 use crate::tui::form::{Fault, Field, Form};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use crate::config::{self, Assignment, ConfigError};
 use crate::data::Format;
 use crate::decoders::DecoderKind;
-use crate::runs::Name;
+use crate::jobs::Name;
 use crate::training::{RunSettings, preset};
 use crate::tui::form::{Fault, Field, Form};
 use serde_json::Value;

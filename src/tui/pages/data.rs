@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Focus};
 use crate::data::{Problem, ProblemKind};
-use crate::runs::job::{Command, State};
+use crate::jobs::{Command, State};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prepare};
 use crate::tui::keys::Action;

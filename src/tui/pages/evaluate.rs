@@ -2,8 +2,8 @@
 
 use super::cursor::{Cursor, Focus};
 use crate::evaluation::{CaptionedImage, Report, most_changed};
+use crate::jobs::{Command, State};
 use crate::metrics::Score;
-use crate::runs::job::{Command, State};
 use crate::tui::app::{App, Move, Tab};
 use crate::tui::forms::{Purpose, evaluate, prompts};
 use crate::tui::keys::Action;

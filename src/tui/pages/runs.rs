@@ -1,7 +1,6 @@
 //! All runs: which there are, which is looked at, and what keys do in their tab.
 
-use crate::runs::Record;
-use crate::runs::job::State;
+use crate::jobs::{Record, State};
 use crate::training::RunSettings;
 use crate::tui::app::{App, Move, Tab};
 use crate::tui::forms::{Purpose, prompts, train};

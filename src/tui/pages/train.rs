@@ -1,6 +1,6 @@
 //! The run that is looked at: its charts, and what keys do in the tab of a training.
 
-use crate::runs::job::{Command, State};
+use crate::jobs::{Command, State};
 use crate::tui::app::{App, Move};
 use crate::tui::chart_view::{ChartView, Towards};
 use crate::tui::forms::{Purpose, prompts, train};

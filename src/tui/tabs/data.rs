@@ -8,7 +8,7 @@
 //! ```
 
 use crate::data::{Format, Problem, ProblemKind, Report, Split};
-use crate::runs::job::State;
+use crate::jobs::State;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};

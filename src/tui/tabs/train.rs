@@ -11,9 +11,8 @@
 //!
 //! In a narrow window one image stands under the chart, with its captions one after the other.
 
-use crate::runs::job::State;
+use crate::jobs::{Sample, State};
 use crate::text::{about_duration, display_safe};
-use crate::training::Sample;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
 use crate::tui::pictures::PictureKey;

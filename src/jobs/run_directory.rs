@@ -1,11 +1,11 @@
 //! The directory of one run: what lies in it, and what can be done to it as a whole.
 
 use super::directory_error::DirectoryError;
-use super::job::{
-    Detached, JobDirectory, Lock, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
-};
 use super::name::Name;
 use super::root::subdirectories;
+use super::{
+    Detached, JobDirectory, Lock, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
+};
 use crate::config::Assignment;
 use crate::files::write_atomically;
 use std::ffi::OsString;
@@ -20,7 +20,7 @@ pub struct RunDirectory {
 
 impl RunDirectory {
     /// The run in this directory, which need not exist yet.
-    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
@@ -236,7 +236,7 @@ impl RunDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::Root;
+    use crate::jobs::Root;
 
     fn run() -> (tempfile::TempDir, RunDirectory) {
         let place = tempfile::tempdir().unwrap();

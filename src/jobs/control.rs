@@ -5,10 +5,10 @@
 //! their names, between batches, and each is acknowledged in the event log under its name.
 
 use super::JobDirectory;
+use super::event::{Acknowledgement, Event};
 use super::event_log::now;
 use super::reader::EventLogTail;
 use super::state::{State, Status, Summary};
-use crate::runs::event::{Acknowledgement, Event};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! Writing `events.jsonl`: one JSON object a line, only ever appended to.
 
-use crate::runs::event::{Event, Record};
+use super::event::{Event, Record};
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -127,7 +127,7 @@ fn whole_lines(file: &mut File) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Saved;
+    use crate::jobs::Saved;
     use std::fs;
 
     fn event(step: u64) -> Event {

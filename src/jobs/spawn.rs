@@ -1,7 +1,7 @@
 //! A job in a session of its own, which no closing terminal reaches.
 
+use super::event::Event;
 use super::{EventLogTail, JobDirectory};
-use crate::runs::event::Event;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};

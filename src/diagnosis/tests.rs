@@ -1,9 +1,8 @@
 //! Logs of trainings that are well, and of each illness.
 
 use super::*;
+use crate::jobs::{FORMAT, JobKind, Sample, Start};
 use crate::metrics::Scores;
-use crate::runs::event::{FORMAT, JobKind, Start};
-use crate::training::{RunSettings, Sample};
 use proptest::prelude::*;
 
 const STEPS_AN_EPOCH: u64 = 100;
@@ -305,60 +304,4 @@ fn a_session_that_resumes_before_the_jumps_knows_nothing_of_them() {
     let jumped = (1..=400).map(|at| step(at, if at < 300 { 3.0 } else { 9.5 }, 1.0));
     let resumed = jumped.chain([start(250)]);
     assert_eq!(health(resumed).signs(), []);
-}
-
-#[test]
-fn advice_names_settings_that_exist() {
-    let settings = serde_json::to_value(RunSettings::default()).unwrap();
-    let signs = [
-        Sign::Stutter {
-            captions: 2,
-            images: 3,
-            caption: String::new(),
-        },
-        Sign::SameCaption {
-            images: 5,
-            caption: String::new(),
-        },
-        Sign::NothingRight {
-            bleu_4: 0.0,
-            cider_d: 0.0,
-        },
-        Sign::GradientsExplode {
-            times: 3,
-            step: 1,
-            norm: 1.0,
-            usual: 1.0,
-        },
-        Sign::LossJumps {
-            times: 3,
-            step: 1,
-            loss: 1.0,
-            usual: 1.0,
-        },
-        Sign::OverFitting {
-            best_epoch: 1,
-            lowest: 1.0,
-            now: 1.0,
-            epochs: 2,
-        },
-    ];
-    let stands = [Loss::Training, Loss::Dev].map(|loss| Sign::LossStands {
-        loss,
-        lowest: 1.0,
-        since_epoch: 1,
-    });
-    for sign in signs.into_iter().chain(stands) {
-        let words = sign
-            .advice()
-            .split(|c: char| !(c.is_ascii_lowercase() || c == '.' || c == '_'));
-        let keys: Vec<&str> = words
-            .filter(|word| word.trim_matches('.').contains('.'))
-            .collect();
-        assert!(!keys.is_empty(), "{sign:?}");
-        for key in keys {
-            let pointer = format!("/{}", key.trim_matches('.').replace('.', "/"));
-            assert!(settings.pointer(&pointer).is_some(), "{key}");
-        }
-    }
 }

@@ -2,9 +2,9 @@
 
 use super::JobDirectory;
 use super::control::{Command, Inbox, Letter};
+use super::event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record, Start, Text};
 use super::event_log::EventLog;
 use super::lock::{Lock, LockError, host_name};
-use crate::runs::event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record, Start, Text};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;

@@ -10,7 +10,7 @@
 //! told earlier of which its checkpoint knew nothing are told again. A reader should skip events and fields it does
 //! not know: later versions of the same `format` add some.
 
-use crate::training::{Evaluation, Progress, Samples, Saved, Step, TrainingEvent};
+use crate::metrics::Scores;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,6 +48,13 @@ pub enum Event {
     End(End),
     /// An event of a later version.
     Unknown,
+}
+
+impl Event {
+    /// Something worth knowing.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::Message(Text { text: text.into() })
+    }
 }
 
 /// The beginning of a session.
@@ -141,17 +148,101 @@ pub enum EndReason {
     Failed,
 }
 
-impl From<TrainingEvent> for Event {
-    fn from(event: TrainingEvent) -> Self {
-        match event {
-            TrainingEvent::Step(step) => Self::Step(step),
-            TrainingEvent::Evaluation(evaluation) => Self::Evaluation(Box::new(evaluation)),
-            TrainingEvent::Samples(samples) => Self::Samples(samples),
-            TrainingEvent::Progress(progress) => Self::Progress(progress),
-            TrainingEvent::Checkpoint(saved) => Self::Checkpoint(saved),
-            TrainingEvent::Message(text) => Self::Message(Text { text }),
-        }
-    }
+/// A checkpoint that was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// `latest` or `best`.
+    pub name: String,
+    /// Updates made so far.
+    pub step: u64,
+}
+
+/// One update.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// From 0.
+    pub epoch: usize,
+    /// Batches done in this epoch.
+    pub batch: usize,
+    /// Batches of an epoch.
+    pub batches: usize,
+    /// Updates made so far, this one included.
+    pub step: u64,
+    /// Mean cross-entropy of the batch, in nats a token, label smoothing included.
+    pub loss: f32,
+    /// Mean reward of the captions drawn, in self-critical training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f32>,
+    /// The learning rate used.
+    pub learning_rate: f32,
+    /// Norm of all gradients together, before clipping.
+    pub gradient_norm: f32,
+    /// Tokens of the batch; padding does not exist.
+    pub tokens: usize,
+    /// Tokens of the batch over the seconds it took.
+    pub tokens_per_second: f32,
+    /// Memory of the process, in bytes, where the system tells.
+    pub memory: Option<u64>,
+}
+
+/// The dev split, captioned and scored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// From 0.
+    pub epoch: usize,
+    /// Updates made so far.
+    pub step: u64,
+    /// Mean of the epoch's training losses, in nats a token.
+    pub training_loss: f64,
+    /// Cross-entropy of the dev captions, in nats a token.
+    pub loss: f64,
+    /// Scores of the captions written for the dev images.
+    pub scores: Scores,
+    /// Whether no earlier epoch was better.
+    pub best: bool,
+    /// Why it was done.
+    pub occasion: Occasion,
+}
+
+/// Why the dev split is captioned and scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// An epoch is done; it may become the best one.
+    EpochEnd,
+    /// Somebody asked; it changes nothing.
+    Asked,
+}
+
+/// Captions of a few dev images, always the same ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Updates made so far.
+    pub step: u64,
+    /// Images and captions.
+    pub captions: Vec<Sample>,
+}
+
+/// An image with the caption written for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The image's key in the data set.
+    pub image: String,
+    /// The caption.
+    pub caption: String,
+}
+
+/// How far long work has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is being done, such as `captioning`.
+    pub task: String,
+    /// How much of it is done.
+    pub done: u64,
+    /// How much there is to do.
+    pub total: u64,
+    /// What is counted, such as `images`.
+    pub unit: String,
 }
 
 /// A line of the log.
@@ -229,8 +320,6 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Scores;
-    use crate::training::{Occasion, Sample};
 
     fn one_of_each() -> Vec<Event> {
         let step = Step {

@@ -12,9 +12,14 @@
 //! known to the process, and any number may.
 
 mod control;
+mod directory_error;
+mod event;
 mod event_log;
 mod lock;
+mod name;
 mod reader;
+mod root;
+mod run_directory;
 mod session;
 mod spawn;
 mod state;
@@ -22,9 +27,17 @@ mod state;
 use std::path::{Path, PathBuf};
 
 pub use control::{AskError, Command, Inbox, Letter, ask, send};
+pub use directory_error::DirectoryError;
+pub use event::{
+    Acknowledgement, End, EndReason, Evaluation, Event, FORMAT, JobKind, Occasion, Progress, Record, Sample,
+    Samples, Saved, Start, Step, Text,
+};
 pub use event_log::EventLog;
 pub use lock::{Holder, Lock, LockError, LockState, host_name, look_at_lock};
+pub use name::{Name, NameError};
 pub use reader::{EventLogTail, LoggedEvents, LoggedLines, read_events};
+pub use root::{Kind, Root};
+pub use run_directory::RunDirectory;
 pub use session::{Pace, Refusal, Session, SessionError, Work};
 pub use spawn::{Detached, SpawnError, spawn_detached};
 pub use state::{Facts, State, Status, Summary};
@@ -46,7 +59,7 @@ impl JobDirectory {
     }
 
     /// The job of training the run in this directory.
-    pub(super) fn of_run(path: impl Into<PathBuf>) -> Self {
+    fn of_run(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             output: "trainer.log",

@@ -1,11 +1,8 @@
 //! The evaluations that runs keep: finding them, listing them, reading their reports.
 
-use super::directory_error::DirectoryError;
-use super::name::Name;
-use super::root::Root;
-use super::run_directory::RunDirectory;
+use super::{NamedReport, Report};
 use crate::data::Split;
-use crate::evaluation::{NamedReport, Report};
+use crate::jobs::{DirectoryError, Name, Root, RunDirectory};
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Where things live: data sets and runs under one working directory, each under a name of its own.
 
+use super::JobDirectory;
 use super::directory_error::DirectoryError;
-use super::job::JobDirectory;
 use super::name::Name;
 use super::run_directory::RunDirectory;
 use crate::suggest::nearest;

@@ -2,7 +2,7 @@
 //!
 //! The length is polled: on a network file system nothing else tells of what another machine has written.
 
-use crate::runs::event::Record;
+use super::event::Record;
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -157,8 +157,7 @@ impl LoggedLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::event::{Event, Text};
-    use crate::runs::job::EventLog;
+    use crate::jobs::{Event, EventLog, Text};
     use proptest::prelude::*;
     use std::fs;
     use std::io::Write;

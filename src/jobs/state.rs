@@ -1,11 +1,11 @@
 //! What state a job is in, told from facts: its lock, its log and the time.
 
 use super::JobDirectory;
+use super::event::{EndReason, Event, JobKind, Record};
+use super::event::{Evaluation, Progress, Step};
 use super::event_log::now;
 use super::lock::{LockState, host_name, look_at_lock};
 use super::reader::read_events;
-use crate::runs::event::{EndReason, Event, JobKind, Record};
-use crate::training::{Evaluation, Progress, Step};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -325,8 +325,7 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::event::{Acknowledgement, End, FORMAT, Start};
-    use crate::runs::job::Holder;
+    use crate::jobs::{Acknowledgement, End, FORMAT, Holder, Start};
 
     fn start(host: &str) -> Event {
         Event::Start(Box::new(Start {

@@ -1,6 +1,6 @@
 //! Why a directory of a data set or a run is not there, not one, or not free.
 
-use super::job::State;
+use super::State;
 use super::root::Kind;
 use std::path::PathBuf;
 use thiserror::Error;

@@ -1,14 +1,13 @@
 //! Signs that a training is not well, told from its log while it runs: what is seen, and what to try.
 //!
-//! What `cutline evaluate` finds out about a checkpoint ([`crate::evaluation::Collapse`]) is more certain; this comes
+//! What `cutline evaluate` finds out about a checkpoint (`Collapse`) is more certain; this comes
 //! sooner.
 
 mod jumps;
 #[cfg(test)]
 mod tests;
 
-use super::event::{Event, Record};
-use crate::training::{Evaluation, Occasion, Samples, Step};
+use crate::jobs::{Evaluation, Event, Occasion, Record, Samples, Step};
 use jumps::{Jump, Jumps, Threshold};
 use std::fmt;
 
