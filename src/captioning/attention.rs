@@ -2,7 +2,7 @@
 
 use super::captioner::CaptionerError;
 use crate::decoders::Writer;
-use crate::nn::host::values;
+use crate::nn::cpu::slices::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::{START, TokenId};
 use crate::vision::overlay::Overlay;

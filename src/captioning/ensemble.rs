@@ -6,7 +6,7 @@
 use super::inputs::ImageInputs;
 use super::model::Model;
 use crate::decoders::{DecoderState, Writer};
-use crate::nn::host::values;
+use crate::nn::cpu::slices::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;

@@ -1,7 +1,7 @@
 //! Several captions an image, drawn as likely as the decoder finds them: what training rewards.
 
 use crate::decoders::{Writer, draw_word};
-use crate::nn::host::values;
+use crate::nn::cpu::slices::values;
 use crate::nn::{Backend, DeviceResult, Regions, random_stream};
 use crate::text::{END, START, TokenId};
 use dfdx::prelude::HasShape;

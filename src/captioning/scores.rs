@@ -1,8 +1,8 @@
 //! From one row of logits to log-probabilities of the words that may come next.
 
 use super::SearchSettings;
-use crate::nn::elementary;
-use crate::nn::host::add;
+use crate::nn::cpu::elementary;
+use crate::nn::cpu::slices::add;
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use pulp::Arch;
 

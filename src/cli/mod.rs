@@ -46,8 +46,8 @@ use std::sync::Once;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::jobs::Root;
+use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{DeviceChoice, Products};
-use crate::nn::host::among_threads;
 use crate::tui::theme::Characters;
 use failure::Outcome;
 use progress::{Progress, Task};

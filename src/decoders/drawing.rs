@@ -1,6 +1,6 @@
 //! A word drawn as likely as its logits say.
 
-use crate::nn::elementary;
+use crate::nn::cpu::elementary;
 use crate::text::END;
 use pulp::Arch;
 

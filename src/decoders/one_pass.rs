@@ -1,7 +1,7 @@
 //! What decoders have in common that read a whole batch of captions in one pass by teacher forcing.
 
 use super::{CaptionBatch, Decoder, Noise, Regularization, Writer, draw_word};
-use crate::nn::host::values;
+use crate::nn::cpu::slices::values;
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped,
     Targets, Zeros, cross_entropy,

@@ -7,63 +7,46 @@
 //! Layout is channels-last throughout: images are `[images, height, width, channels]`, so a convolution is
 //! a row gather and one large matrix product.
 
-mod activation;
-mod attention;
 mod backend;
-mod conv2d;
-mod cross_entropy;
-#[cfg(feature = "cuda")]
-mod cuda;
-mod depthwise;
-pub mod device;
-mod dropout;
-pub(crate) mod elementary;
-mod embedding;
-mod fixed;
-mod frozen;
-mod gather;
-pub(crate) mod host;
+pub(crate) mod cpu;
 #[cfg(any(test, feature = "cuda"))]
-pub(crate) mod kernels;
-mod layer;
-mod linear;
-mod lstm;
-mod optimizer;
-mod pace;
-mod packed;
-mod packing;
-mod parameter;
-mod pool;
-pub(crate) mod product;
-mod recurrence;
-mod rows;
-mod scratch;
-mod sparse;
+pub(crate) mod cuda;
+pub mod device;
+mod inference;
+mod layers;
+mod ops;
+mod optim;
 #[cfg(test)]
 pub(crate) mod testing;
-mod weighted;
-mod window;
 
-pub use activation::Activation;
-pub use attention::{Attended, AttentionKernel, composed_attention, coverage_penalty};
 pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
-pub use conv2d::{Conv2dKernel, Convolution, conv2d};
-pub use cross_entropy::{CrossEntropyKernel, Targets, Zeros, cross_entropy};
-pub use depthwise::{DepthwiseKernel, depthwise};
-pub use dropout::{Dropout, Mask, random_stream};
-pub use embedding::{Embedding, FixedEmbedding};
-pub use fixed::FixedKernel;
-pub use frozen::{Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights};
-pub use layer::Layer;
-pub use linear::{Linear, LinearKernel};
-pub use lstm::{Lstm, LstmKernel, LstmState};
-pub use optimizer::{
+pub use device::scalar::{Figure, Pace};
+pub use inference::network::{
+    Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights,
+};
+pub use inference::step::FixedKernel;
+pub use layers::dropout::{Dropout, Mask, random_stream};
+pub use layers::embedding::{Embedding, FixedEmbedding};
+pub use layers::layer::Layer;
+pub use layers::linear::Linear;
+pub use layers::lstm::{Lstm, LstmState};
+pub use layers::parameter::{Initialization, Parameter, glorot_limit};
+pub use ops::activation::Activation;
+pub use ops::attention::{Attended, AttentionKernel, composed_attention, coverage_penalty};
+pub use ops::conv_geometry::{Padding, Window};
+pub use ops::conv2d::{Conv2dKernel, Convolution, conv2d};
+pub use ops::cross_entropy::{CrossEntropyKernel, Targets, Zeros, cross_entropy};
+pub use ops::depthwise::{DepthwiseKernel, depthwise};
+pub use ops::linear::LinearKernel;
+pub use ops::lstm::LstmKernel;
+pub use ops::packed_sequence::Packing;
+pub use ops::pool::{PoolKernel, global_mean, max_pool};
+pub use ops::recurrence::{
+    CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell,
+};
+pub use ops::rows::{
+    RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows,
+};
+pub use optim::{
     Adam, AdamSettings, Average, Change, Moments, OptimizerKernel, composed_norm, composed_update,
 };
-pub use pace::{Figure, Pace};
-pub use packing::Packing;
-pub use parameter::{Initialization, Parameter, glorot_limit};
-pub use pool::{PoolKernel, global_mean, max_pool};
-pub use recurrence::{CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell};
-pub use rows::{RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows};
-pub use window::{Padding, Window};

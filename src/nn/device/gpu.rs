@@ -1,8 +1,8 @@
 //! Opening a GPU.
 
-use super::super::backend::DeviceResult;
 use super::fault::{DeviceError, Fault, guarded};
 use super::{Opened, Products};
+use crate::nn::backend::DeviceResult;
 use cudarc::driver::{result, sys};
 use dfdx::prelude::{Cache, Cuda, OnesTensor, Tensor, TryAdd};
 use std::mem::MaybeUninit;

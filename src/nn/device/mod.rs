@@ -5,12 +5,13 @@ mod fault;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod products;
+pub(crate) mod scalar;
 
 pub use choice::{DeviceChoice, UnknownDevice};
 pub use fault::{DeviceError, Fault, guarded};
 pub use products::Products;
 
-use super::backend::Backend;
+use crate::nn::backend::Backend;
 use dfdx::prelude::Cpu;
 
 /// What logs call the CPU.

@@ -1,9 +1,9 @@
 //! What the tests of operations on maps share: windows, definitions, finite differences.
 
 use super::assert_all_close;
-use crate::nn::activation::Activation;
 use crate::nn::backend::Images;
-use crate::nn::window::{Padding, Window};
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::conv_geometry::{Padding, Window};
 use dfdx::prelude::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

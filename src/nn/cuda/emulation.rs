@@ -1,0 +1,143 @@
+//! The CPU as a machine that runs the kernels, for the tests: their sources compiled as C++.
+
+use super::memory::{Order, product_shape};
+use super::signature::{Parameter, kernels};
+use super::{Buffer, Call, Engine, Operand, Own, Room, SOURCES, Span};
+use crate::nn::cpu::matmul::{Existing, View, product};
+use dfdx::prelude::{Cpu, CpuError, HasShape, Shape, Tensor};
+use libloading::Library;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// What stands in for CUDA.
+const HEADER: &str = include_str!("emulation.h");
+
+/// A kernel, started: blocks across and down, threads of a block, arguments.
+type OnHost = unsafe extern "C" fn(*const u32, u32, *const *mut c_void);
+
+/// The kernels, compiled.
+#[derive(Debug)]
+pub(crate) struct HostKernels {
+    library: Library,
+    kernels: BTreeMap<&'static str, Vec<Parameter>>,
+}
+
+impl HostKernels {
+    fn compile() -> Option<Self> {
+        let place = tempfile::tempdir().unwrap();
+        let (source, library) = (place.path().join("kernels.cpp"), place.path().join("kernels.so"));
+        let kernels = kernels();
+        let starters = kernels.keys().map(|kernel| format!("ON_HOST({kernel})\n"));
+        let text: String = [HEADER]
+            .into_iter()
+            .chain(SOURCES)
+            .map(str::to_owned)
+            .chain(starters)
+            .collect();
+        std::fs::write(&source, text).unwrap();
+        let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+        let compiled = Command::new(&compiler)
+            .args(["-std=c++17", "-O1", "-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .output();
+        let Ok(compiled) = compiled else {
+            eprintln!("SKIPPED: no C++ compiler ({compiler:?}), so no CUDA kernel is tested");
+            return None;
+        };
+        assert!(
+            compiled.status.success(),
+            "the kernels do not compile: {}",
+            String::from_utf8_lossy(&compiled.stderr)
+        );
+        // SAFETY: the library was made here; loading it runs nothing but C++'s own start-up.
+        let library = unsafe { Library::new(library) }.unwrap();
+        Some(Self { library, kernels })
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct HostEngine(&'static HostKernels);
+
+impl Room for Vec<f32> {
+    fn span(&self) -> Span {
+        Span::new(self.as_ptr() as u64, self.len())
+    }
+}
+
+impl Engine for HostEngine {
+    type Error = CpuError;
+    type Room = Vec<f32>;
+
+    fn run(&self, call: Call) -> Result<(), CpuError> {
+        let bits = call.bits(&self.0.kernels[call.kernel]);
+        let arguments: Vec<*mut c_void> = bits
+            .iter()
+            .map(|bits| (bits as *const u64).cast_mut().cast())
+            .collect();
+        let name = format!("on_host_{}", call.kernel);
+        // SAFETY: the symbol is made of the kernel's own signature, which the arguments fit; memory that they name is as
+        // long as the call's maker has checked, and alive.
+        unsafe {
+            let kernel = self.0.library.get::<OnHost>(name.as_bytes()).unwrap();
+            kernel(call.blocks.as_ptr(), call.threads, arguments.as_ptr());
+        }
+        Ok(())
+    }
+
+    fn multiply(&self, out: Span, a: Operand, b: Operand, existing: Existing) -> Result<(), CpuError> {
+        product_shape(out, a, b);
+        // SAFETY: spans name memory that is alive, and a product's operands are not what it is written to.
+        let (out, a, b) = unsafe {
+            let out = std::slice::from_raw_parts_mut(out.address() as *mut f32, out.len());
+            (out, view(&a), view(&b))
+        };
+        product(out, a, b, existing);
+        Ok(())
+    }
+
+    fn room(&self, len: usize) -> Result<Vec<f32>, CpuError> {
+        // Whoever reads what they have not written finds out.
+        Ok(vec![f32::NAN; len])
+    }
+
+    fn upload(&self, values: Vec<f32>) -> Result<Vec<f32>, CpuError> {
+        Ok(values)
+    }
+}
+
+/// # Safety
+/// The operand's memory is alive.
+unsafe fn view(operand: &Operand) -> View<'_> {
+    // SAFETY: the caller's promise.
+    let values =
+        unsafe { std::slice::from_raw_parts(operand.span.address() as *const f32, operand.span.len()) };
+    let lies = View::new(values, operand.lies.0, operand.lies.1);
+    match operand.order {
+        Order::AsItLies => lies,
+        Order::Transposed => lies.transposed(),
+    }
+}
+
+impl Own for Cpu {
+    type Engine = HostEngine;
+
+    fn engine(&self) -> Option<HostEngine> {
+        static KERNELS: OnceLock<Option<HostKernels>> = OnceLock::new();
+        KERNELS.get_or_init(HostKernels::compile).as_ref().map(HostEngine)
+    }
+
+    fn span<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Span {
+        let len = tensor.shape().num_elements();
+        if len == 0 {
+            return Span::NONE;
+        }
+        let first: *const f32 = &tensor[S::Concrete::default()];
+        Span::new(first as u64, len)
+    }
+
+    fn span_of(buffer: &Buffer<Self>) -> Span {
+        Span::new(buffer.as_ptr() as u64, buffer.len())
+    }
+}

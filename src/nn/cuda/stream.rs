@@ -1,0 +1,267 @@
+//! dfdx's `Cuda` as a device that runs our kernels.
+
+use super::memory::{Order, product_shape};
+use super::signature::{Parameter, kernels};
+use super::{Buffer, Call, Engine, Operand, Own, Room, SOURCES, Span, elementwise};
+use crate::nn::cpu::matmul::Existing;
+use cudarc::cublas::sys::cublasOperation_t;
+use cudarc::cublas::{self, CudaBlas};
+use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice, result, sys};
+use cudarc::nvrtc::compile_ptx;
+use dfdx::prelude::{Cuda, CudaError, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_void};
+use std::fmt::{self, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Set to `off`, operations are composed of dfdx's: to find out whether a kernel is to blame.
+const SWITCH: &str = "CUTLINE_KERNELS";
+
+/// A GPU with our kernels loaded. Clones share it.
+#[derive(Clone)]
+pub(crate) struct CudaEngine(Rc<Loaded>);
+
+struct Loaded {
+    device: Arc<CudaDevice>,
+    /// dfdx keeps its own to itself. Both work on the device's one stream, and so in turn.
+    blas: CudaBlas,
+    kernels: BTreeMap<&'static str, Kernel>,
+}
+
+struct Kernel {
+    function: sys::CUfunction,
+    parameters: Vec<Parameter>,
+}
+
+/// Why a GPU has no kernels of ours.
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error("{SWITCH} is off")]
+    Off,
+    #[error("{0}")]
+    Compile(#[from] cudarc::nvrtc::CompileError),
+    #[error("{0:?}")]
+    Driver(#[from] result::DriverError),
+    #[error("{0:?}")]
+    Blas(#[from] cublas::result::CublasError),
+    #[error("{0}")]
+    Device(CudaError),
+    #[error("a kernel's name or code has a NUL in it")]
+    Nul(#[from] std::ffi::NulError),
+    #[error("this dfdx does not show where a tensor's memory is, or kernels do not reach it")]
+    Unreachable,
+}
+
+impl From<CudaError> for LoadError {
+    fn from(error: CudaError) -> Self {
+        Self::Device(error)
+    }
+}
+
+thread_local! {
+    /// Engines of this thread's devices, and those devices that have none.
+    static ENGINES: RefCell<Vec<(Arc<CudaDevice>, Option<CudaEngine>)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Own for Cuda {
+    type Engine = CudaEngine;
+
+    fn engine(&self) -> Option<CudaEngine> {
+        let device = Storage::<f32>::try_alloc_len(self, 1).ok()?.device();
+        let known = ENGINES.with_borrow(|engines| {
+            let found = engines.iter().find(|(known, _)| Arc::ptr_eq(known, &device));
+            found.map(|(_, engine)| engine.clone())
+        });
+        known.unwrap_or_else(|| {
+            let engine = load(self, &device)
+                .inspect_err(|error| {
+                    tracing::warn!("kernels of dfdx's own are used, which is slower: {error}");
+                })
+                .ok();
+            ENGINES.with_borrow_mut(|engines| engines.push((device, engine.clone())));
+            engine
+        })
+    }
+
+    fn span<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Span {
+        // Without an address nothing is ever loaded; see [`reaches_tensors`].
+        Span::new(
+            address_of(tensor).unwrap_or_default(),
+            dfdx::prelude::HasShape::shape(tensor).num_elements(),
+        )
+    }
+
+    fn span_of(buffer: &Buffer<Self>) -> Span {
+        Span::new(*buffer.device_ptr(), buffer.len())
+    }
+}
+
+/// Where a tensor's values lie.
+///
+/// dfdx 0.13 tells nobody but a formatter: its `Debug` is derived, and begins with the address. All else that is public
+/// copies. `None` where a later dfdx writes something else.
+fn address_of<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Option<u64> {
+    let mut beginning = Beginning::default();
+    // It stops the formatter as soon as it has seen enough, which is an error to that.
+    let _ = write!(beginning, "{tensor:?}");
+    beginning.address()
+}
+
+/// What a formatter writes, up to the first address.
+#[derive(Default)]
+struct Beginning(String);
+
+impl Beginning {
+    fn address(&self) -> Option<u64> {
+        let (_, rest) = self.0.split_once("cu_device_ptr: ")?;
+        let (digits, _) = rest.split_once(',')?;
+        digits.parse().ok()
+    }
+}
+
+impl Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        const MOST: usize = 4096;
+        self.0.push_str(text);
+        let enough = self.0.len() > MOST || text.contains(',') && self.address().is_some();
+        if enough { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaEngine, LoadError> {
+    if std::env::var_os(SWITCH).is_some_and(|switch| switch == "off") {
+        return Err(LoadError::Off);
+    }
+    let engine = CudaEngine(Rc::new(Loaded {
+        device: device.clone(),
+        blas: CudaBlas::new(device.clone())?,
+        kernels: compile()?,
+    }));
+    if reaches_tensors(&engine, dfdx)? {
+        Ok(engine)
+    } else {
+        Err(LoadError::Unreachable)
+    }
+}
+
+/// Compiles all kernels for the device that is current on this thread.
+fn compile() -> Result<BTreeMap<&'static str, Kernel>, LoadError> {
+    let code = CString::new(compile_ptx(SOURCES.concat())?.to_src())?;
+    // SAFETY: the code is a C string that ends where it should. The module stays loaded for as long as the program runs.
+    let module = unsafe { result::module::load_data(code.as_ptr().cast()) }?;
+    kernels()
+        .into_iter()
+        .map(|(name, parameters)| {
+            // SAFETY: the module was loaded just now.
+            let function = unsafe { result::module::get_function(module, CString::new(name)?) }?;
+            Ok((name, Kernel { function, parameters }))
+        })
+        .collect()
+}
+
+/// Whether a kernel finds a tensor where its `Debug` says, and dfdx what the kernel has written.
+fn reaches_tensors(engine: &CudaEngine, dfdx: &Cuda) -> Result<bool, LoadError> {
+    let values: Tensor<(usize,), f32, Cuda> = dfdx.try_tensor_from_vec(vec![3.0, 5.0], (2,))?;
+    let copies: Tensor<(usize,), f32, Cuda> = dfdx.try_zeros_like(&(2,))?;
+    if address_of(&values).is_none() || address_of(&copies).is_none() {
+        return Ok(false);
+    }
+    elementwise::copy(engine, Cuda::span(&values), Cuda::span(&copies))?;
+    Ok(copies.as_vec() == [3.0, 5.0])
+}
+
+impl fmt::Debug for CudaEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CudaEngine({})", self.0.device.ordinal())
+    }
+}
+
+impl Room for CudaSlice<f32> {
+    fn span(&self) -> Span {
+        Span::new(*self.device_ptr(), self.len())
+    }
+}
+
+impl Engine for CudaEngine {
+    type Error = CudaError;
+    type Room = CudaSlice<f32>;
+
+    fn run(&self, call: Call) -> Result<(), CudaError> {
+        let Loaded { device, kernels, .. } = &*self.0;
+        let kernel = &kernels[call.kernel];
+        let bits = call.bits(&kernel.parameters);
+        let mut arguments: Vec<*mut c_void> = bits
+            .iter()
+            .map(|bits| std::ptr::from_ref(bits).cast_mut().cast())
+            .collect();
+        let [across, down] = call.blocks;
+        device.bind_to_thread()?;
+        // SAFETY: arguments are what the kernel's own source says, which is checked above. Memory that they name is as
+        // long as the call's maker has checked, and whoever frees it does so on this same stream, after the kernel.
+        unsafe {
+            result::launch_kernel(
+                kernel.function,
+                (across, down, 1),
+                (call.threads, 1, 1),
+                0,
+                *device.cu_stream(),
+                &mut arguments,
+            )
+        }?;
+        Ok(())
+    }
+
+    fn multiply(&self, out: Span, a: Operand, b: Operand, existing: Existing) -> Result<(), CudaError> {
+        let (rows, inner, columns) = product_shape(out, a, b);
+        if rows == 0 || columns == 0 {
+            return Ok(());
+        }
+        let beta: f32 = match existing {
+            Existing::Overwrite => 0.0,
+            Existing::Accumulate => 1.0,
+        };
+        // cuBLAS reads column after column, so to it each matrix is its transpose: out' = b' a'.
+        // SAFETY: operands and result are as long as their shapes say, which is checked where they are made.
+        unsafe {
+            cublas::result::sgemm(
+                *self.0.blas.handle(),
+                operation(b),
+                operation(a),
+                columns as i32,
+                rows as i32,
+                inner as i32,
+                &1.0,
+                b.span.address() as *const f32,
+                b.lies.1 as i32,
+                a.span.address() as *const f32,
+                a.lies.1 as i32,
+                &beta,
+                out.address() as *mut f32,
+                columns as i32,
+            )
+        }?;
+        Ok(())
+    }
+
+    fn room(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
+        // SAFETY: any bits are a float, and whoever asks for room writes to it before reading.
+        Ok(unsafe { self.0.device.alloc(len) }?)
+    }
+
+    fn upload(&self, values: Vec<f32>) -> Result<CudaSlice<f32>, CudaError> {
+        Ok(self.0.device.htod_copy(values)?)
+    }
+
+    fn zeros(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
+        Ok(self.0.device.alloc_zeros(len)?)
+    }
+}
+
+fn operation(operand: Operand) -> cublasOperation_t {
+    match operand.order {
+        Order::AsItLies => cublasOperation_t::CUBLAS_OP_N,
+        Order::Transposed => cublasOperation_t::CUBLAS_OP_T,
+    }
+}

@@ -1,0 +1,328 @@
+//! Frozen networks on the CPU: weights where the kernels read them, maps in buffers that are used again.
+
+use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
+use crate::nn::backend::Images;
+use crate::nn::cpu::slices::{add, among_threads, values};
+use crate::nn::cpu::winograd::Winograd;
+use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_kernel::Weighted;
+use crate::nn::ops::{conv2d, depthwise, pool};
+use dfdx::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A network and the buffers of its maps, which stay for the next batch: fresh memory costs as much time as a small
+/// convolution.
+#[derive(Clone, Debug)]
+pub struct CpuNetwork {
+    layers: Arc<[CpuLayer]>,
+    buffers: Arc<Mutex<Buffers>>,
+}
+
+impl FrozenKernel for Cpu {
+    type Network = CpuNetwork;
+
+    fn freeze(&self, layers: Vec<FrozenLayer>) -> Result<CpuNetwork, CpuError> {
+        let layers = with_weights(layers, &|sums| Ok(CpuConvolution::new(sums)), &Ok)?;
+        Ok(CpuNetwork {
+            layers: layers.into(),
+            buffers: Arc::default(),
+        })
+    }
+
+    fn run(network: &CpuNetwork, maps: Images<Self>) -> Result<Images<Self>, CpuError> {
+        // A second caller at the same time finds no buffers and makes its own.
+        let lock = || network.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = std::mem::take(&mut *lock());
+        let extent = Extent::of(*maps.shape());
+        let images = values(&maps.try_contiguous()?);
+        let mut outputs = Vec::new();
+        for piece in images.chunks((network.images_at_a_time(extent) * extent.map()).max(1)) {
+            let mut input = buffers.maps(Extent {
+                images: piece.len() / extent.map(),
+                ..extent
+            });
+            input.values_mut().copy_from_slice(piece);
+            let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
+            outputs.extend_from_slice(output.values());
+            buffers.give_back(input);
+            buffers.give_back(output);
+        }
+        *lock() = buffers;
+        let (output, _) = largest_map(&network.layers, extent);
+        Cpu::default().try_tensor_from_vec(outputs, output.shape())
+    }
+}
+
+type CpuLayer = FrozenLayer<CpuConvolution, FrozenSums>;
+
+/// A convolution in the way that takes the least time.
+#[derive(Debug)]
+enum CpuConvolution {
+    Plain(FrozenSums),
+    Winograd {
+        kernels: Winograd,
+        bias: Vec<f32>,
+        convolution: Convolution,
+    },
+}
+
+impl CpuConvolution {
+    fn new(sums: FrozenSums) -> Self {
+        let FrozenSums {
+            kernel,
+            bias,
+            convolution,
+        } = sums;
+        let outputs = bias.len();
+        let inputs = kernel.len() / (convolution.window.taps() * outputs).max(1);
+        if Winograd::suits(convolution.window, inputs, outputs) {
+            let kernels = Winograd::new(&kernel, inputs, outputs);
+            Self::Winograd {
+                kernels,
+                bias,
+                convolution,
+            }
+        } else {
+            Self::Plain(FrozenSums {
+                kernel,
+                bias,
+                convolution,
+            })
+        }
+    }
+
+    fn window(&self) -> Window {
+        match self {
+            Self::Plain(FrozenSums { convolution, .. }) | Self::Winograd { convolution, .. } => {
+                convolution.window
+            }
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        match self {
+            Self::Plain(FrozenSums { bias, .. }) | Self::Winograd { bias, .. } => bias.len(),
+        }
+    }
+
+    /// Overwrites `y`.
+    fn forward(&self, walk: Walk, inputs: usize, x: &[f32], y: &mut [f32]) {
+        match self {
+            Self::Plain(FrozenSums {
+                kernel,
+                bias,
+                convolution,
+            }) => {
+                let layer = conv2d::cpu::Layer {
+                    walk,
+                    inputs,
+                    outputs: bias.len(),
+                    activation: convolution.activation,
+                };
+                layer.forward(x, kernel, bias, y);
+            }
+            Self::Winograd {
+                kernels,
+                bias,
+                convolution,
+            } => kernels.forward(&walk, x, bias, convolution.activation, y),
+        }
+    }
+}
+
+/// Values of the largest map of a batch, at most: 64 MiB.
+const ROOM: usize = 1 << 24;
+
+impl CpuNetwork {
+    /// As many images as keep the largest map within [`ROOM`], in pieces of about one size.
+    fn images_at_a_time(&self, extent: Extent) -> usize {
+        let largest = largest_map(&self.layers, extent).1.max(1);
+        let pieces = extent.images.div_ceil((ROOM / largest).max(1)).max(1);
+        extent.images.div_ceil(pieces).max(1)
+    }
+}
+
+/// What comes out of the layers, and how many values the largest of an image's maps on the way has.
+fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
+    layers
+        .iter()
+        .fold((input, input.map()), |(input, largest), layer| {
+            let through = |window: Window, channels| Extent {
+                size: window.output(input.size),
+                channels,
+                ..input
+            };
+            let (output, within) = match layer {
+                FrozenLayer::Convolution(convolution) => {
+                    (through(convolution.window(), convolution.outputs()), 0)
+                }
+                FrozenLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
+                FrozenLayer::MaxPool(window) => (through(*window, input.channels), 0),
+                FrozenLayer::GlobalMean => (
+                    Extent {
+                        size: (1, 1),
+                        ..input
+                    },
+                    0,
+                ),
+                FrozenLayer::Rectifier(_) => (input, 0),
+                FrozenLayer::Residual { branch, .. } => largest_map(branch, input),
+            };
+            (output, largest.max(within).max(output.map()))
+        })
+}
+
+/// Shape of a batch of maps.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    images: usize,
+    size: (usize, usize),
+    channels: usize,
+}
+
+impl Extent {
+    fn of((images, height, width, channels): (usize, usize, usize, usize)) -> Self {
+        Self {
+            images,
+            size: (height, width),
+            channels,
+        }
+    }
+
+    fn shape(self) -> (usize, usize, usize, usize) {
+        (self.images, self.size.0, self.size.1, self.channels)
+    }
+
+    fn map(self) -> usize {
+        self.size.0 * self.size.1 * self.channels
+    }
+}
+
+/// A batch of maps at the start of a buffer that may be longer.
+#[derive(Debug)]
+struct Maps {
+    extent: Extent,
+    buffer: Vec<f32>,
+}
+
+impl Maps {
+    fn len(&self) -> usize {
+        self.extent.images * self.extent.map()
+    }
+
+    fn values(&self) -> &[f32] {
+        &self.buffer[..self.len()]
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        let len = self.len();
+        &mut self.buffer[..len]
+    }
+}
+
+#[derive(Debug, Default)]
+struct Buffers(Vec<Vec<f32>>);
+
+impl Buffers {
+    /// Room for maps; what it holds is left over from others.
+    fn maps(&mut self, extent: Extent) -> Maps {
+        let buffer = self.0.pop().unwrap_or_default();
+        let mut maps = Maps { extent, buffer };
+        let len = maps.len();
+        if maps.buffer.len() < len {
+            maps.buffer = vec![0.0; len];
+        }
+        maps
+    }
+
+    fn give_back(&mut self, maps: Maps) {
+        self.0.push(maps.buffer);
+        // The longest is taken first, so that few buffers ever grow.
+        self.0.sort_by_key(Vec::len);
+    }
+}
+
+fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
+    let mut latest: Option<Maps> = None;
+    for layer in layers {
+        let next = layer.forward(latest.as_ref().unwrap_or(input), buffers);
+        if let Some(done) = latest.replace(next) {
+            buffers.give_back(done);
+        }
+    }
+    latest.unwrap_or_else(|| {
+        let mut copy = buffers.maps(input.extent);
+        copy.values_mut().copy_from_slice(input.values());
+        copy
+    })
+}
+
+impl CpuLayer {
+    fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
+        let Extent {
+            images,
+            size,
+            channels,
+        } = x.extent;
+        let walk = |window: Window| Walk::new(window, images, size);
+        let mut through = |walk: &Walk, channels| {
+            buffers.maps(Extent {
+                images,
+                size: walk.output,
+                channels,
+            })
+        };
+        match self {
+            Self::Convolution(convolution) => {
+                let walk = walk(convolution.window());
+                let mut y = through(&walk, convolution.outputs());
+                convolution.forward(walk, channels, x.values(), y.values_mut());
+                y
+            }
+            Self::Depthwise(sums) => {
+                let layer = depthwise::cpu::Layer {
+                    walk: walk(sums.convolution.window),
+                    channels,
+                    activation: sums.convolution.activation,
+                };
+                let mut y = through(&layer.walk, channels);
+                layer.forward(x.values(), &sums.kernel, &sums.bias, y.values_mut());
+                y
+            }
+            Self::MaxPool(window) => {
+                let layer = pool::cpu::MaxPool {
+                    walk: walk(*window),
+                    channels,
+                };
+                let mut y = through(&layer.walk, channels);
+                layer.forward(x.values(), y.values_mut());
+                y
+            }
+            Self::GlobalMean => {
+                let mut y = buffers.maps(Extent {
+                    size: (1, 1),
+                    ..x.extent
+                });
+                pool::cpu::mean_pixel(x.values(), x.extent.map(), channels, y.values_mut());
+                y
+            }
+            Self::Rectifier(activation) => {
+                let mut y = buffers.maps(x.extent);
+                activation.apply(x.values(), y.values_mut());
+                y
+            }
+            Self::Residual { branch, shortcut } if shortcut.is_empty() => {
+                let mut y = forward(branch, x, buffers);
+                add(y.values_mut(), x.values());
+                y
+            }
+            Self::Residual { branch, shortcut } => {
+                let mut y = forward(branch, x, buffers);
+                let around = forward(shortcut, x, buffers);
+                add(y.values_mut(), around.values());
+                buffers.give_back(around);
+                y
+            }
+        }
+    }
+}

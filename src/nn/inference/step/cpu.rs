@@ -1,0 +1,103 @@
+//! Fixed layers for `Cpu`.
+//!
+//! Why they are fast: a step of few rows takes as long as its weights take to be read. They lie in the order in which
+//! they are read, one after the other, and both products of the LSTM are one round of the threads.
+
+use super::FixedKernel;
+use crate::nn::backend::Matrix;
+use crate::nn::cpu::matmul::View;
+use crate::nn::cpu::packed_matrix::{Packed, sum_of_products};
+use crate::nn::cpu::scratch::Scratch;
+use crate::nn::cpu::slices::values;
+use crate::nn::layers::linear::Linear;
+use crate::nn::layers::lstm::{Lstm, LstmState};
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::lstm::row::activate;
+use dfdx::prelude::*;
+
+/// Weights and bias of a fully connected layer.
+#[derive(Debug)]
+pub struct FixedLinear {
+    weight: Packed,
+    bias: Vec<f32>,
+}
+
+/// Weights and bias of an LSTM.
+#[derive(Debug)]
+pub struct FixedLstm {
+    input_weight: Packed,
+    hidden_weight: Packed,
+    bias: Vec<f32>,
+}
+
+impl FixedKernel for Cpu {
+    type FixedLinear = FixedLinear;
+    type FixedLstm = FixedLstm;
+
+    fn fix_linear(layer: &Linear<Self>) -> Result<FixedLinear, CpuError> {
+        Ok(FixedLinear {
+            weight: packed(&layer.weight.value)?,
+            bias: values(&layer.bias.value),
+        })
+    }
+
+    fn fix_lstm(layer: &Lstm<Self>) -> Result<FixedLstm, CpuError> {
+        Ok(FixedLstm {
+            input_weight: packed(&layer.input_weight.value)?,
+            hidden_weight: packed(&layer.hidden_weight.value)?,
+            bias: values(&layer.bias.value),
+        })
+    }
+
+    fn fixed_linear(
+        layer: &FixedLinear,
+        rows: Matrix<Self>,
+        activation: Activation,
+    ) -> Result<Matrix<Self>, CpuError> {
+        let (count, inputs) = *rows.shape();
+        let outputs = layer.bias.len();
+        let x = values(&rows.try_contiguous()?);
+        let mut y = vec![0.0; count * outputs];
+        sum_of_products(&mut y, &[(View::new(&x, count, inputs), &layer.weight)]);
+        activation.finish(&mut y, &layer.bias);
+        Cpu::default().try_tensor_from_vec(y, (count, outputs))
+    }
+
+    fn fixed_step(
+        layer: &FixedLstm,
+        inputs: Matrix<Self>,
+        state: LstmState<Self>,
+    ) -> Result<LstmState<Self>, CpuError> {
+        let (rows, width) = *inputs.shape();
+        let (_, hidden) = *state.hidden.shape();
+        let [x, before] = [inputs, state.hidden].map(|matrix| Ok(values(&matrix.try_contiguous()?)));
+        let (x, before): (Vec<f32>, Vec<f32>) = (x?, before?);
+        let mut gates = Scratch::of(rows * layer.bias.len());
+        let terms = [
+            (View::new(&x, rows, width), &layer.input_weight),
+            (View::new(&before, rows, hidden), &layer.hidden_weight),
+        ];
+        sum_of_products(&mut gates, &terms);
+        let cells_before = values(&state.cell.try_contiguous()?);
+        let [mut cells, mut hiddens] = [vec![0.0; rows * hidden], vec![0.0; rows * hidden]];
+        gates
+            .chunks_exact_mut(layer.bias.len())
+            .zip(cells_before.chunks_exact(hidden))
+            .zip(cells.chunks_exact_mut(hidden))
+            .zip(hiddens.chunks_exact_mut(hidden))
+            .for_each(|(((gates, before), cell), output)| {
+                activate(gates, &layer.bias, Some(before), cell, output);
+            });
+        let matrix = |values| Cpu::default().try_tensor_from_vec(values, (rows, hidden));
+        Ok(LstmState {
+            hidden: matrix(hiddens)?,
+            cell: matrix(cells)?,
+        })
+    }
+}
+
+fn packed(weight: &Matrix<Cpu>) -> Result<Packed, CpuError> {
+    let (rows, columns) = *weight.shape();
+    let values = values(&weight.clone().try_contiguous()?);
+    Ok(Packed::new(View::new(&values, rows, columns)))
+}

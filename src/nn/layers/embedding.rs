@@ -1,0 +1,186 @@
+//! Word embeddings: a row of numbers for every word.
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix};
+use crate::nn::layers::layer::Layer;
+use crate::nn::layers::linear::Linear;
+use crate::nn::layers::parameter::{Initialization, Parameter};
+use crate::nn::ops::rows::gather_rows;
+use dfdx::prelude::*;
+use rand::Rng;
+
+/// A row for every word of the vocabulary.
+#[derive(Clone, Debug)]
+pub enum Embedding<D: Backend> {
+    /// A trainable table of its own, `[words, dimensions]`.
+    Own {
+        /// The rows.
+        table: Parameter<D>,
+    },
+    /// The columns of the output layer's weight, `[dimensions, words]` (Press & Wolf 2017), times a number that is
+    /// learned: what suits logits is not the size that suits the input of an LSTM.
+    Tied {
+        /// The number, `[1, 1]`.
+        scale: Parameter<D>,
+    },
+}
+
+impl<D: Backend> Embedding<D> {
+    /// `[words, dimensions]` rows as `initialization` says.
+    pub fn new(
+        device: &D,
+        name: &str,
+        shape: (usize, usize),
+        initialization: Initialization,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        let table = Parameter::new(device, format!("{name}.table"), shape, initialization, rng)?;
+        Ok(Self::Own { table })
+    }
+
+    /// The columns of the output layer's weight, times `scale` at first.
+    pub fn tied(device: &D, name: &str, scale: f32) -> DeviceResult<D, Self> {
+        let scale = Parameter::from_values(device, format!("{name}.scale"), (1, 1), vec![scale])?;
+        Ok(Self::Tied { scale })
+    }
+
+    /// The rows of `words`, in front of this output layer: `[words.len(), dimensions]`.
+    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+        &self,
+        words: &[usize],
+        output: &Linear<D>,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        match self {
+            Self::Own { table } => gather_rows(table.value.retaped::<T>(), words),
+            Self::Tied { scale } => scaled(gather_rows(on_its_side(&output.weight)?, words)?, scale),
+        }
+    }
+
+    /// All rows as they are now, to caption with.
+    pub fn fixed(&self, output: &Linear<D>) -> DeviceResult<D, FixedEmbedding<D>> {
+        Ok(FixedEmbedding(match self {
+            Self::Own { table } => table.value.clone(),
+            Self::Tied { scale } => scaled(on_its_side(&output.weight)?, scale)?,
+        }))
+    }
+
+    /// Keeps the rows as they are where the output layer is about to be multiplied by `factor`.
+    pub fn withstand(&mut self, factor: f32) -> DeviceResult<D, ()> {
+        if let Self::Tied { scale } = self {
+            scale.value = scale.value.clone().try_div(factor)?;
+        }
+        Ok(())
+    }
+}
+
+/// `[columns, rows]` of a weight `[rows, columns]`.
+fn on_its_side<D: Backend, T: Tape<f32, D>>(weight: &Parameter<D>) -> DeviceResult<D, Matrix<D, T>> {
+    let (rows, columns) = weight.shape();
+    let turned: Matrix<D, T> = weight.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
+    // Row after row in memory, as kernels read it.
+    turned.try_reshape_like(&(columns, rows))
+}
+
+fn scaled<D: Backend, T: Tape<f32, D> + Merge<T>>(
+    rows: Matrix<D, T>,
+    scale: &Parameter<D>,
+) -> DeviceResult<D, Matrix<D, T>> {
+    let shape = *rows.shape();
+    let number: Tensor<(), f32, D, T> = scale.value.retaped::<T>().try_reshape_like(&())?;
+    rows.try_mul(number.try_broadcast_like(&shape)?)
+}
+
+impl<D: Backend> Layer<D> for Embedding<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        match self {
+            Self::Own { table } => vec![table],
+            Self::Tied { scale } => vec![scale],
+        }
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        match self {
+            Self::Own { table } => vec![table],
+            Self::Tied { scale } => vec![scale],
+        }
+    }
+}
+
+/// An [`Embedding`] that does not change: `[words, dimensions]`.
+#[derive(Clone, Debug)]
+pub struct FixedEmbedding<D: Backend>(Matrix<D>);
+
+impl<D: Backend> FixedEmbedding<D> {
+    /// The rows of `words`.
+    pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
+        let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
+        gather_rows(self.0.clone(), &words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::testing::{assert_close, probe, random_matrix, rng};
+
+    const WORDS: [usize; 5] = [3, 0, 3, 6, 1];
+
+    fn output() -> Linear<Cpu> {
+        let device = Cpu::default();
+        Linear::new(&device, "output", (4, 7), Initialization::Glorot, &mut rng(1)).unwrap()
+    }
+
+    /// The tied embedding by its definition, and what its gradients are by the chain rule on paper.
+    #[test]
+    fn tied_rows_are_scaled_columns_of_the_output_layer() {
+        let output = output();
+        let tied = Embedding::tied(&Cpu::default(), "embedding", 2.0).unwrap();
+        let weight = output.weight.value.as_vec();
+        let expected: Vec<f32> = WORDS
+            .iter()
+            .flat_map(|word| (0..4).map(move |row| (row, *word)))
+            .map(|(row, word)| 2.0 * weight[row * 7 + word])
+            .collect();
+        let rows = tied.forward::<OwnedTape<f32, Cpu>>(&WORDS, &output).unwrap();
+        assert_close(&rows.as_vec(), &expected, 1e-6);
+        let fixed = tied.fixed(&output).unwrap();
+        assert_close(
+            &fixed.of(&WORDS.map(|word| word as u32)).unwrap().as_vec(),
+            &expected,
+            1e-6,
+        );
+
+        // What `probe` gives each element is its gradient.
+        let of_rows = {
+            let ones = random_matrix((5, 4), 0);
+            let mut gradients = probe(ones.leaky_trace()).backward();
+            gradients.get_or_alloc_mut(&ones).unwrap();
+            gradients.get(&ones).as_vec()
+        };
+        let mut of_weight = vec![0.0; 28];
+        let mut of_scale = 0.0;
+        for (place, &word) in WORDS.iter().enumerate() {
+            for row in 0..4 {
+                of_weight[row * 7 + word] += 2.0 * of_rows[place * 4 + row];
+                of_scale += weight[row * 7 + word] * of_rows[place * 4 + row];
+            }
+        }
+        let mut gradients = probe(rows).backward();
+        let mut gradient = |parameter: &Parameter<Cpu>| {
+            gradients.get_or_alloc_mut(&parameter.value).unwrap();
+            gradients.get(&parameter.value).as_vec()
+        };
+        assert_close(&gradient(&output.weight), &of_weight, 1e-5);
+        assert_close(&gradient(tied.parameters()[0]), &[of_scale], 1e-5);
+    }
+
+    #[test]
+    fn tied_rows_withstand_a_sharper_output_layer() {
+        let mut output = output();
+        let mut tied = Embedding::tied(&Cpu::default(), "embedding", 2.0).unwrap();
+        let before = tied.forward::<NoneTape>(&WORDS, &output).unwrap().as_vec();
+        tied.withstand(3.0).unwrap();
+        output.weight.value = output.weight.value.clone() * 3.0;
+        let after = tied.forward::<NoneTape>(&WORDS, &output).unwrap().as_vec();
+        assert_close(&after, &before, 1e-6);
+    }
+}

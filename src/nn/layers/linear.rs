@@ -1,0 +1,68 @@
+//! The fully connected layer.
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix};
+use crate::nn::layers::layer::Layer;
+use crate::nn::layers::parameter::{Initialization, Parameter};
+use crate::nn::ops::activation::Activation;
+use dfdx::prelude::Tape;
+use rand::Rng;
+
+/// `x W + b` with trainable `W` and `b`.
+#[derive(Clone, Debug)]
+pub struct Linear<D: Backend> {
+    /// `W`: `[inputs, outputs]`
+    pub weight: Parameter<D>,
+    /// `b`: `[1, outputs]`
+    pub bias: Parameter<D>,
+}
+
+impl<D: Backend> Linear<D> {
+    /// Zero bias, weights as `initialization` says.
+    pub fn new(
+        device: &D,
+        name: &str,
+        shape: (usize, usize),
+        initialization: Initialization,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        Ok(Self {
+            weight: Parameter::new(device, format!("{name}.weight"), shape, initialization, rng)?,
+            bias: Parameter::new(
+                device,
+                format!("{name}.bias"),
+                (1, shape.1),
+                Initialization::Constant(0.0),
+                rng,
+            )?,
+        })
+    }
+
+    /// How many numbers a layer of this shape learns.
+    pub fn size((inputs, outputs): (usize, usize)) -> usize {
+        inputs.saturating_mul(outputs).saturating_add(outputs)
+    }
+
+    /// `[rows, inputs]` to `[rows, outputs]`.
+    pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+        self.activated(rows, Activation::None)
+    }
+
+    /// [`forward`](Self::forward), and what `activation` makes of it.
+    pub fn activated<T: Tape<f32, D>>(
+        &self,
+        rows: Matrix<D, T>,
+        activation: Activation,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        D::try_linear(rows, &self.weight.value, &self.bias.value, activation)
+    }
+}
+
+impl<D: Backend> Layer<D> for Linear<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![&self.weight, &self.bias]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.weight, &mut self.bias]
+    }
+}

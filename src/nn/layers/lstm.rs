@@ -1,0 +1,139 @@
+//! The long short-term memory layer.
+//!
+//! Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, no peepholes:
+//!
+//! ```text
+//! i, f, g, o = x W + h' U + b          gates in this order, as in PyTorch
+//! c = sigmoid(f) c' + sigmoid(i) tanh(g)
+//! h = sigmoid(o) tanh(c)
+//! ```
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix};
+use crate::nn::layers::layer::Layer;
+use crate::nn::layers::linear::Linear;
+use crate::nn::layers::parameter::{Initialization, Parameter};
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::lstm::cell_update;
+use crate::nn::ops::packed_sequence::Packing;
+use dfdx::prelude::*;
+use rand::Rng;
+
+/// The parameters of an LSTM layer with `inputs` inputs and `hidden` units.
+#[derive(Clone, Debug)]
+pub struct Lstm<D: Backend> {
+    /// `W`: `[inputs, 4 * hidden]`
+    pub input_weight: Parameter<D>,
+    /// `U`: `[hidden, 4 * hidden]`
+    pub hidden_weight: Parameter<D>,
+    /// `b`: `[1, 4 * hidden]`
+    pub bias: Parameter<D>,
+}
+
+/// Hidden state and memory cell of an LSTM, both `[rows, hidden]`.
+#[derive(Clone, Debug)]
+pub struct LstmState<D: Backend> {
+    /// `h`
+    pub hidden: Matrix<D>,
+    /// `c`
+    pub cell: Matrix<D>,
+}
+
+impl<D: Backend> LstmState<D> {
+    /// Before the first step.
+    pub fn zeros(device: &D, shape: (usize, usize)) -> DeviceResult<D, Self> {
+        let zeros = device.try_zeros_like(&shape)?;
+        Ok(Self {
+            hidden: zeros.clone(),
+            cell: zeros,
+        })
+    }
+}
+
+impl<D: Backend> Lstm<D> {
+    /// Weights uniform within `1 / sqrt(hidden)`; biases zero but for the forget gate's, which start at one
+    /// (Jozefowicz et al. 2015, section 4).
+    pub fn new(
+        device: &D,
+        name: &str,
+        inputs: usize,
+        hidden: usize,
+        rng: &mut impl Rng,
+    ) -> DeviceResult<D, Self> {
+        let uniform = Initialization::Uniform(1.0 / (hidden as f32).sqrt());
+        let mut bias = vec![0.0; 4 * hidden];
+        bias[hidden..2 * hidden].fill(1.0);
+        Ok(Self {
+            input_weight: Parameter::new(
+                device,
+                format!("{name}.input_weight"),
+                (inputs, 4 * hidden),
+                uniform,
+                rng,
+            )?,
+            hidden_weight: Parameter::new(
+                device,
+                format!("{name}.hidden_weight"),
+                (hidden, 4 * hidden),
+                uniform,
+                rng,
+            )?,
+            bias: Parameter::from_values(device, format!("{name}.bias"), (1, 4 * hidden), bias)?,
+        })
+    }
+
+    /// How many numbers a layer of this shape learns.
+    pub fn size(inputs: usize, hidden: usize) -> usize {
+        let rows = inputs.saturating_add(hidden).saturating_add(1);
+        rows.saturating_mul(hidden).saturating_mul(4)
+    }
+
+    /// The number of units.
+    pub fn hidden(&self) -> usize {
+        self.hidden_weight.shape().0
+    }
+
+    /// What the inputs add to the gates, for those who write the recurrence out step by step.
+    pub fn input_layer(&self) -> Linear<D> {
+        Linear {
+            weight: self.input_weight.clone(),
+            bias: self.bias.clone(),
+        }
+    }
+
+    /// See [`LstmKernel::try_lstm`].
+    pub fn forward<T: Tape<f32, D>>(
+        &self,
+        inputs: Matrix<D, T>,
+        packing: &Packing,
+    ) -> DeviceResult<D, Matrix<D, T>> {
+        D::try_lstm(inputs, self, packing)
+    }
+
+    /// A state of zeros for `rows` sequences.
+    pub fn zero_state(&self, rows: usize) -> DeviceResult<D, LstmState<D>> {
+        LstmState::zeros(self.bias.value.device(), (rows, self.hidden()))
+    }
+
+    /// One time step of every row, without gradients: `inputs` is `[rows, inputs]`.
+    pub fn step(&self, inputs: Matrix<D>, state: LstmState<D>) -> DeviceResult<D, LstmState<D>> {
+        let projected = D::try_linear(
+            inputs,
+            &self.input_weight.value,
+            &self.bias.value,
+            Activation::None,
+        )?;
+        let gates = projected.try_add(state.hidden.try_matmul(self.hidden_weight.value.clone())?)?;
+        let (hidden, cell) = cell_update(gates, state.cell, self.hidden())?;
+        Ok(LstmState { hidden, cell })
+    }
+}
+
+impl<D: Backend> Layer<D> for Lstm<D> {
+    fn parameters(&self) -> Vec<&Parameter<D>> {
+        vec![&self.input_weight, &self.hidden_weight, &self.bias]
+    }
+
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.input_weight, &mut self.hidden_weight, &mut self.bias]
+    }
+}

@@ -1,0 +1,108 @@
+//! Additive attention over the regions of images.
+//!
+//! Bahdanau et al. 2015 (appendix A.1.2), as Xu et al. 2015 ("Show, Attend and Tell", equations 4 to 6) and Anderson
+//! et al. 2018 (section 3.2.1) look at images with it:
+//!
+//! ```text
+//! e_r     = s' tanh(k_r + q)           how much a query looks at region r
+//! a       = softmax(e)
+//! context = sum over r of a_r v_r
+//! ```
+
+mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
+use crate::nn::ops::packed_sequence::Packing;
+use dfdx::prelude::*;
+
+/// What queries have seen.
+#[derive(Clone, Debug)]
+pub struct Attended<D: Backend, T> {
+    /// `[rows, hidden]`: the values, weighted. All history travels with it.
+    pub context: Matrix<D, T>,
+    /// `[rows, regions]`: the weights.
+    pub weights: Matrix<D>,
+}
+
+/// A device that can attend.
+pub trait AttentionKernel: Device<f32> {
+    /// What queries look at, for every image of a batch, as the device reads it at each step.
+    type Sight: Clone + std::fmt::Debug;
+
+    /// What a region is known by, `keys` `[images * regions, attention]`, and what is seen there, `values` `[images *
+    /// regions, hidden]`. Their history, if they have one, must be part of that of the queries.
+    fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> Result<Self::Sight, Self::Err>;
+
+    /// Looks with the queries `[rows, attention]` at the images listed for them; `score` is `s`, `[attention, 1]`.
+    ///
+    /// [`composed_attention`] says what a kernel must compute.
+    fn try_attend<T: Tape<f32, Self> + Merge<T>>(
+        queries: Matrix<Self, T>,
+        sight: &Self::Sight,
+        score: &Matrix<Self>,
+        images: &[usize],
+    ) -> Result<Attended<Self, T>, Self::Err>
+    where
+        Self: Backend;
+}
+
+/// [`AttentionKernel::try_attend`], composed of dfdx operations: it runs on any device.
+pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
+    queries: Matrix<D, T>,
+    (keys, values): (&Matrix<D>, &Matrix<D>),
+    regions: usize,
+    score: &Matrix<D>,
+    images: &[usize],
+) -> DeviceResult<D, Attended<D, T>> {
+    let (all_regions, attention) = *keys.shape();
+    let (_, hidden) = *values.shape();
+    let seen = all_regions / regions;
+    let rows = images.len();
+    let index = queries.device().try_tensor_from_vec(images.to_vec(), (rows,))?;
+    let keys = keys
+        .retaped::<T>()
+        .try_reshape_like(&(seen, regions, attention))?;
+    let keys = keys.try_gather(index.clone())?;
+    let queries = queries.try_broadcast_like::<_, Axis<1>>(keys.shape())?;
+    let scores = keys
+        .try_add(queries)?
+        .try_tanh()?
+        .try_reshape_like(&(rows * regions, attention))?
+        .try_matmul(score.clone())?
+        .try_reshape_like(&(rows, regions))?;
+    let (weights, tape) = scores.try_softmax::<Axis<1>>()?.split_tape();
+    let values = values.retaped::<T>().try_reshape_like(&(seen, regions, hidden))?;
+    let values = values.try_gather(index)?;
+    let context = weights
+        .clone()
+        .put_tape(tape)
+        .try_reshape_like(&(rows, 1, regions))?
+        .try_matmul(values)?
+        .try_reshape_like(&(rows, hidden))?;
+    Ok(Attended { context, weights })
+}
+
+/// The mean over captions and regions of `(1 - sum over time of the weights)²`: small where a caption looks at all of
+/// its image at some time (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
+///
+/// `weights` are those of all steps, packed: `[rows, regions]`.
+pub fn coverage_penalty<D: Backend, T: Tape<f32, D>>(
+    weights: Matrix<D, T>,
+    packing: &Packing,
+) -> DeviceResult<D, Scalar<D, T>> {
+    let rows = packing.rows();
+    let mut of_caption = vec![0.0; packing.sequences() * rows];
+    for (row, caption) in packing.sequence_of_rows().into_iter().enumerate() {
+        of_caption[caption * rows + row] = 1.0;
+    }
+    let device = weights.device().clone();
+    let (weights, tape) = weights.split_tape();
+    let of_caption = device.try_tensor_from_vec(of_caption, (packing.sequences(), rows))?;
+    let sums = of_caption.put_tape(tape).try_matmul(weights)?;
+    sums.try_negate()?.try_add(1.0)?.try_square()?.try_mean::<(), _>()
+}

@@ -1,0 +1,96 @@
+//! Two-dimensional convolution with bias and rectifier: a row gather and one large matrix product.
+
+pub(in crate::nn) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, Images, Matrix};
+use crate::nn::cpu::slices::contiguous;
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_kernel::finish_composed;
+use crate::nn::ops::im2col::windows;
+use dfdx::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A convolution but for its weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Convolution {
+    /// Size, stride and padding.
+    pub window: Window,
+    /// What happens to the sums.
+    pub activation: Activation,
+}
+
+/// A device that can convolve. The default is composed of dfdx operations; a device with a kernel of its own
+/// overrides it.
+pub trait Conv2dKernel: Device<f32> {
+    /// See [`conv2d`], which has checked the shapes and made every operand contiguous.
+    fn conv2d<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        kernel: Matrix<Self>,
+        bias: Matrix<Self>,
+        convolution: Convolution,
+    ) -> Result<Images<Self, T>, Self::Err> {
+        composed(x, kernel, bias, convolution)
+    }
+}
+
+/// Convolves `[images, height, width, inputs]` with `kernel` `[kernel height * kernel width * inputs, outputs]`,
+/// adds `bias` `[1, outputs]` and applies the activation: `[images, height', width', outputs]`.
+///
+/// A dense layer is the case of a 1x1 kernel on a 1x1 map.
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+///
+/// # Panics
+/// Where the shapes do not fit together.
+///
+/// ```
+/// # use dfdx::prelude::*;
+/// # use cutline::nn::{conv2d, Activation, Convolution, Padding, Window};
+/// let cpu = Cpu::default();
+/// let image = cpu.tensor_from_vec((0..9).map(|v| v as f32).collect(), (1, 3, 3, 1));
+/// let sum = cpu.tensor_from_vec(vec![1.0; 4], (4, 1));
+/// let bias = cpu.tensor_from_vec(vec![-10.0], (1, 1));
+/// let convolution = Convolution {
+///     window: Window::square(2, 1, Padding::NONE),
+///     activation: Activation::Relu,
+/// };
+/// let map = conv2d(image, &sum, &bias, convolution)?;
+/// assert_eq!(map.shape(), &(1, 2, 2, 1));
+/// assert_eq!(map.as_vec(), [0.0, 2.0, 10.0, 14.0]);
+/// # Ok::<(), CpuError>(())
+/// ```
+pub fn conv2d<D: Backend, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: &Matrix<D>,
+    bias: &Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, <D as HasErr>::Err> {
+    let (_, _, _, inputs) = *x.shape();
+    let (rows, outputs) = *kernel.shape();
+    assert_eq!(rows, convolution.window.taps() * inputs, "rows of a kernel");
+    assert_eq!(*bias.shape(), (1, outputs), "shape of a bias");
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let kernel = contiguous(kernel, &mut tape)?;
+    let bias = contiguous(bias, &mut tape)?;
+    D::conv2d(x.put_tape(tape), kernel, bias, convolution)
+}
+
+fn composed<D: Device<f32>, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: Matrix<D>,
+    bias: Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, D::Err> {
+    let (images, height, width, _) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
+    let (rows, _) = *kernel.shape();
+    let columns: Matrix<D, T> = windows(x, &walk, 0.0)?.try_reshape_like(&(walk.outputs(), rows))?;
+    let sums = columns.try_matmul(kernel)?;
+    finish_composed(sums, bias, convolution.activation, &walk)
+}

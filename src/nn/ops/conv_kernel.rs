@@ -1,0 +1,123 @@
+//! What the convolutions share: from sums to maps, and on the CPU the way over the tape and through the batch.
+
+use crate::nn::backend::{Images, Matrix};
+use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
+use crate::nn::ops::activation::Activation;
+use crate::nn::ops::conv_geometry::Walk;
+use dfdx::prelude::*;
+use rayon::prelude::*;
+
+/// The end of a composed convolution: `sums` `[output pixels, outputs]` with bias and activation, as maps.
+pub(in crate::nn) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
+    sums: Matrix<D, T>,
+    bias: Matrix<D>,
+    activation: Activation,
+    walk: &Walk,
+) -> Result<Images<D, T>, D::Err> {
+    let shape = *sums.shape();
+    let (_, outputs) = shape;
+    let bias = bias
+        .retaped::<T>()
+        .try_reshape_like(&(outputs,))?
+        .try_broadcast_like::<_, Axis<0>>(&shape)?;
+    let (rows, columns) = walk.output;
+    activation
+        .composed(sums.try_add(bias)?)?
+        .try_reshape_like(&(walk.images, rows, columns, outputs))
+}
+
+/// A layer that walks over maps on the CPU and has a kernel, a bias and an activation.
+pub(in crate::nn) trait Weighted: Sync + 'static {
+    /// The way over the batch.
+    fn walk(&self) -> &Walk;
+
+    /// Channels of the maps that go in and of those that come out.
+    fn channels(&self) -> (usize, usize);
+
+    /// What happens to the sums.
+    fn activation(&self) -> Activation;
+
+    /// Overwrites `y`.
+    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]);
+
+    /// For a piece of the batch, adds to the gradient of its input, and gives those of kernel and bias.
+    /// `output` is the gradient of the sums.
+    fn backward_piece(
+        &self,
+        x: &[f32],
+        kernel: &[f32],
+        input: &mut [f32],
+        output: &[f32],
+    ) -> (Vec<f32>, Vec<f32>);
+}
+
+/// The maps that come out of `layer`, with its way back on the tape of `x`.
+pub(in crate::nn) fn run<L: Weighted, T: Tape<f32, Cpu>>(
+    layer: L,
+    x: Images<Cpu, T>,
+    kernel: Matrix<Cpu>,
+    bias: Matrix<Cpu>,
+) -> Result<Images<Cpu, T>, CpuError> {
+    let (x, mut tape) = x.split_tape();
+    let (input, weights) = (values(&x), values(&kernel));
+    let (_, outputs) = layer.channels();
+    let Walk { images, output, .. } = *layer.walk();
+    let mut y = vec![0.0; layer.walk().outputs() * outputs];
+    layer.forward(&input, &weights, &values(&bias), &mut y);
+    let y = x
+        .device()
+        .try_tensor_from_vec(y, (images, output.0, output.1, outputs))?;
+    let result = y.clone();
+    tape.add_backward_op(move |gradients| {
+        let mut gradient = Gradient {
+            input: take_gradient(gradients, &x)?,
+            kernel: take_gradient(gradients, &kernel)?,
+            bias: take_gradient(gradients, &bias)?,
+        };
+        let output = take_gradient(gradients, &y)?;
+        backward(&layer, &input, &weights, &values(&y), output, &mut gradient);
+        put_gradient(gradients, &x, gradient.input)?;
+        put_gradient(gradients, &kernel, gradient.kernel)?;
+        put_gradient(gradients, &bias, gradient.bias)
+    });
+    Ok(result.put_tape(tape))
+}
+
+struct Gradient {
+    input: Vec<f32>,
+    kernel: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel and
+/// bias; they are added up in order.
+fn backward(
+    layer: &impl Weighted,
+    x: &[f32],
+    kernel: &[f32],
+    y: &[f32],
+    mut output: Vec<f32>,
+    gradient: &mut Gradient,
+) {
+    let walk = layer.walk();
+    let (inputs, outputs) = layer.channels();
+    let images = images_per_piece(walk.images);
+    let input_piece = images * walk.inputs_per_image() * inputs;
+    let output_piece = images * walk.outputs_per_image() * outputs;
+    let sums: Vec<_> = (
+        gradient.input.par_chunks_mut(input_piece),
+        output.par_chunks_mut(output_piece),
+        x.par_chunks(input_piece),
+        y.par_chunks(output_piece),
+    )
+        .into_par_iter()
+        .map(|(input, output, x, y)| {
+            layer.activation().undo(output, y);
+            layer.backward_piece(x, kernel, input, output)
+        })
+        .collect();
+    for (kernel, bias) in &sums {
+        add(&mut gradient.kernel, kernel);
+        add(&mut gradient.bias, bias);
+    }
+}

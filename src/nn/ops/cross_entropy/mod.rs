@@ -1,0 +1,113 @@
+//! The output layer and its loss in one operation: logits, softmax, cross-entropy.
+//!
+//! They belong together because the logits, one row for every token and one column for every word, are the
+//! largest thing in training a decoder: as separate operations each would write and read them again.
+
+mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
+use crate::nn::layers::linear::Linear;
+use dfdx::prelude::*;
+
+/// Mean cross-entropy of a softmax over a linear layer.
+pub trait CrossEntropyKernel: Device<f32> {
+    /// See [`cross_entropy`]. The default is composed of dfdx operations and so runs on any device; it says
+    /// what a kernel of a device's own must compute.
+    fn try_cross_entropy<T: Tape<f32, Self>>(
+        rows: Matrix<Self, T>,
+        zeros: Zeros,
+        output: &Linear<Self>,
+        targets: Targets<'_>,
+    ) -> Result<Scalar<Self, T>, Self::Err>
+    where
+        Self: Backend,
+    {
+        // It works out the gradient of all.
+        let _ = zeros;
+        composed(rows, output, targets)
+    }
+}
+
+/// What the zeros among the rows are to whoever made the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zeros {
+    /// Values like all others.
+    Live,
+    /// Left by a rectifier or by dropout, which pass no gradient on to what was there. A kernel need not work out the
+    /// gradient of such zeros: it may be any finite number. Where this is claimed wrongly, nothing tells.
+    Dead,
+}
+
+/// What is asked for after each row.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// For every row, the column of the output layer that shall be the likeliest.
+    pub columns: &'a [usize],
+    /// By what each row's loss is multiplied; `None`: by one. A negative weight makes its target less likely.
+    pub weights: Option<&'a [f32]>,
+    /// Label smoothing (Szegedy et al. 2016, section 7): the target distribution gives `1 - smoothing` to the target
+    /// and spreads `smoothing` evenly over all columns.
+    pub smoothing: f32,
+}
+
+impl<'a> Targets<'a> {
+    /// Every row counts the same, and nothing is spread.
+    pub fn plain(columns: &'a [usize]) -> Self {
+        Self {
+            columns,
+            weights: None,
+            smoothing: 0.0,
+        }
+    }
+}
+
+/// The mean over `rows`, `[rows, inputs]`, of the cross-entropy, in nats, between the softmax of `output(rows)` and the
+/// targets, each times its weight. `zeros` says whether the gradient of zeros among `rows` is asked for.
+pub fn cross_entropy<D: Backend, T: Tape<f32, D>>(
+    rows: Matrix<D, T>,
+    zeros: Zeros,
+    output: &Linear<D>,
+    targets: Targets<'_>,
+) -> DeviceResult<D, Scalar<D, T>> {
+    D::try_cross_entropy(rows, zeros, output, targets)
+}
+
+fn composed<D: Backend, T: Tape<f32, D>>(
+    rows: Matrix<D, T>,
+    output: &Linear<D>,
+    targets: Targets<'_>,
+) -> DeviceResult<D, Scalar<D, T>> {
+    let device = rows.device().clone();
+    let Targets {
+        columns,
+        weights,
+        smoothing,
+    } = targets;
+    let count = columns.len();
+    let log_probabilities = output.forward(rows)?.try_log_softmax::<Axis<1>>()?;
+    let (log_probabilities, tape) = log_probabilities.split_tape();
+    let columns = device.try_tensor_from_vec(columns.to_vec(), (count,))?;
+    let weights = weights.map_or_else(|| vec![1.0; count], <[f32]>::to_vec);
+    let weights: Tensor<(usize,), f32, D> = device.try_tensor_from_vec(weights, (count,))?;
+    let of_targets: Tensor<(usize,), f32, D, T> =
+        log_probabilities.clone().put_tape(tape).try_select(columns)?;
+    let hit = of_targets
+        .try_mul(weights.clone())?
+        .try_mean::<(), _>()?
+        .try_mul(smoothing - 1.0)?;
+    if smoothing == 0.0 {
+        return Ok(hit);
+    }
+    let spread: Tensor<(usize,), f32, D, T> = log_probabilities
+        .put_tape(T::default())
+        .try_mean::<_, Axis<1>>()?;
+    let spread = spread
+        .try_mul(weights)?
+        .try_mean::<(), _>()?
+        .try_mul(-smoothing)?;
+    hit.try_add(spread)
+}

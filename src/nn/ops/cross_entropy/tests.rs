@@ -1,0 +1,179 @@
+//! Tests of the loss: by hand, fused against composed, by finite differences.
+
+use super::*;
+use crate::nn::Layer;
+use crate::nn::cuda::on_host;
+use crate::nn::layers::parameter::Initialization;
+use crate::nn::testing::{assert_close, check_gradients, random_matrix, sparse_matrix};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Its logits are of order 1, however many inputs there are: a rounding of large ones is a large one of their softmax.
+fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut layer = Linear::new(
+        &Cpu::default(),
+        "",
+        (inputs, outputs),
+        Initialization::Uniform(1.0 / (inputs as f32).sqrt()),
+        &mut rng,
+    )
+    .unwrap();
+    layer.bias.value = random_matrix((1, outputs), 6);
+    layer
+}
+
+#[test]
+fn a_loss_worked_out_by_hand() {
+    let device = Cpu::default();
+    let mut layer = layer(1, 3);
+    layer.weight.value = device.tensor_from_vec(vec![0.0, 1.0f32.ln(), 2.0f32.ln()], (1, 3));
+    layer.bias.value = device.tensor_from_vec(vec![0.0; 3], (1, 3));
+    // logits 0, ln 1, ln 2: probabilities 1/4, 1/4, 1/2
+    let row = || device.tensor_from_vec(vec![1.0], (1, 1));
+    let loss = cross_entropy(row(), Zeros::Live, &layer, Targets::plain(&[2]))
+        .unwrap()
+        .as_vec()[0];
+    assert_close(&[loss], &[2.0f32.ln()], 1e-6);
+    let smoothing = Targets {
+        smoothing: 0.3,
+        ..Targets::plain(&[2])
+    };
+    let smoothed = cross_entropy(row(), Zeros::Live, &layer, smoothing)
+        .unwrap()
+        .as_vec()[0];
+    let spread = (2.0 * 4.0f32.ln() + 2.0f32.ln()) / 3.0;
+    assert_close(&[smoothed], &[0.7 * 2.0f32.ln() + 0.3 * spread], 1e-6);
+}
+
+#[test]
+fn gradients_equal_finite_differences() {
+    let rows = random_matrix((5, 3), 1);
+    let weights = [1.0, -0.5, 2.0, 0.0, 0.3];
+    for (smoothing, weights) in [(0.0, None), (0.2, None), (0.2, Some(weights.as_slice()))] {
+        let targets = Targets {
+            columns: &[0, 3, 1, 1, 2],
+            weights,
+            smoothing,
+        };
+        check_gradients(
+            &mut layer(3, 4),
+            |layer| layer.parameters_mut(),
+            |layer| cross_entropy(rows.leaky_trace(), Zeros::Live, layer, targets).unwrap(),
+            2e-3,
+        );
+    }
+}
+
+/// The loss, and the gradients of two and a half of it.
+fn run(loss: Scalar<Cpu, OwnedTape<f32, Cpu>>, rows: &Matrix<Cpu>, layer: &Linear<Cpu>) -> [Vec<f32>; 4] {
+    let value = loss.as_vec();
+    let mut gradients = loss.try_mul(2.5).unwrap().backward();
+    let mut gradient = |tensor: &Matrix<Cpu>| {
+        gradients.get_or_alloc_mut(tensor).unwrap();
+        gradients.get(tensor).as_vec()
+    };
+    [
+        value,
+        gradient(rows),
+        gradient(&layer.weight.value),
+        gradient(&layer.bias.value),
+    ]
+}
+
+/// Sets the gradient to zero where `rows` is zero.
+fn dead(gradient: &mut [f32], rows: &Matrix<Cpu>) {
+    for (gradient, value) in gradient.iter_mut().zip(rows.as_vec()) {
+        assert!(gradient.is_finite());
+        *gradient *= f32::from(value != 0.0);
+    }
+}
+
+proptest! {
+    // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
+    #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #[test]
+    fn fused_equals_composed(
+        // beyond one tile too
+        rows in prop_oneof![1usize..20, 500usize..1100],
+        inputs in prop_oneof![1usize..6, 250usize..265],
+        // of one block and several
+        outputs in prop_oneof![2usize..40, 450usize..1000],
+        smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
+        weighted: bool,
+        // all, and as behind a rectifier, and behind dropout too
+        share in prop_oneof![Just(1.0), Just(0.5), Just(0.25)],
+        seed: u64,
+    ) {
+        // Gradients of rows are sums over all words, which each makes in an order of its own; their terms cancel.
+        let tolerance = if outputs < 40 { 1e-5 } else { 3e-5 };
+        let layer = layer(inputs, outputs);
+        let columns: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();
+        let weights: Vec<f32> = random_matrix((rows, 1), !seed).as_vec().iter().map(|weight| weight + 1.5).collect();
+        let targets = Targets { columns: &columns, weights: weighted.then_some(&weights), smoothing };
+        let rows = sparse_matrix((rows, inputs), share, seed);
+        let run = |loss| run(loss, &rows, &layer);
+        let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
+        for zeros in [Zeros::Live, Zeros::Dead] {
+            let mut fused = run(cross_entropy(rows.leaky_trace(), zeros, &layer, targets).unwrap());
+            let mut expected = expected.clone();
+            if zeros == Zeros::Dead {
+                for gradient in [&mut fused[1], &mut expected[1]] {
+                    dead(gradient, &rows);
+                }
+            }
+            for (fused, expected) in fused.iter().zip(&expected) {
+                assert_close(fused, expected, tolerance);
+            }
+        }
+        let untaped = cross_entropy(rows.clone(), Zeros::Live, &layer, targets).unwrap().as_vec();
+        assert_close(&untaped, &expected[0], tolerance);
+    }
+}
+
+/// The GPU's kernels, run on the CPU; with more words than a block has threads, and fewer.
+#[test]
+fn kernels_equal_composed() {
+    // Of the sums over 200 rows, which each makes in an order of its own.
+    const TOLERANCE: f32 = 3e-5;
+    let Some(engine) = on_host() else { return };
+    for (count, inputs, outputs) in [(1, 1, 2), (5, 3, 40), (3, 4, 600), (200, 2, 7)] {
+        let layer = layer(inputs, outputs);
+        let rows = random_matrix((count, inputs), 3);
+        let columns: Vec<usize> = (0..count).map(|row| (row * 7 + 1) % outputs).collect();
+        let weights = random_matrix((count, 1), 4).as_vec();
+        for (smoothing, weights) in [(0.0, None), (0.1, None), (0.3, Some(weights.as_slice()))] {
+            let targets = Targets {
+                columns: &columns,
+                weights,
+                smoothing,
+            };
+            let kernels = cuda::fused(engine.clone(), rows.leaky_trace(), &layer, targets).unwrap();
+            let expected = composed(rows.leaky_trace(), &layer, targets).unwrap();
+            let (kernels, expected) = (run(kernels, &rows, &layer), run(expected, &rows, &layer));
+            for (found, expected) in kernels.iter().zip(&expected) {
+                assert_close(found, expected, TOLERANCE);
+            }
+            let untaped = cuda::fused(engine.clone(), rows.clone(), &layer, targets).unwrap();
+            assert_close(&untaped.as_vec(), &expected[0], TOLERANCE);
+        }
+    }
+}
+
+/// A row whose logits are far apart, of which exponentials alone would overflow.
+#[test]
+fn kernels_bear_large_logits() {
+    let Some(engine) = on_host() else { return };
+    let mut layer = layer(1, 3);
+    layer.weight.value = Cpu::default().tensor_from_vec(vec![-300.0, 0.0, 300.0], (1, 3));
+    let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
+    let targets = Targets::plain(&[0]);
+    let kernels = cuda::fused(engine, row.leaky_trace(), &layer, targets).unwrap();
+    let expected = cross_entropy(row.leaky_trace(), Zeros::Live, &layer, targets).unwrap();
+    let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
+    for (found, expected) in kernels.iter().zip(&expected) {
+        assert_close(found, expected, 1e-5);
+    }
+}

@@ -1,0 +1,72 @@
+//! Depthwise convolution with bias and rectifier: every channel has a kernel of its own.
+
+pub(in crate::nn) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, Images, Matrix};
+use crate::nn::cpu::slices::contiguous;
+use crate::nn::ops::conv_geometry::Walk;
+use crate::nn::ops::conv_kernel::finish_composed;
+use crate::nn::ops::conv2d::Convolution;
+use crate::nn::ops::im2col::windows;
+use dfdx::prelude::*;
+
+/// A device that can convolve depthwise. The default is composed of dfdx operations; a device with a kernel of
+/// its own overrides it.
+pub trait DepthwiseKernel: Device<f32> {
+    /// See [`depthwise`], which has checked the shapes and made every operand contiguous.
+    fn depthwise<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        kernel: Matrix<Self>,
+        bias: Matrix<Self>,
+        convolution: Convolution,
+    ) -> Result<Images<Self, T>, Self::Err> {
+        composed(x, kernel, bias, convolution)
+    }
+}
+
+/// Convolves each channel of `[images, height, width, channels]` with its own column of `kernel`
+/// `[kernel height * kernel width, channels]`, adds `bias` `[1, channels]` and applies the activation:
+/// `[images, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+///
+/// # Panics
+/// Where the shapes do not fit together.
+pub fn depthwise<D: Backend, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: &Matrix<D>,
+    bias: &Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, <D as HasErr>::Err> {
+    let (_, _, _, channels) = *x.shape();
+    assert_eq!(
+        *kernel.shape(),
+        (convolution.window.taps(), channels),
+        "shape of a depthwise kernel"
+    );
+    assert_eq!(*bias.shape(), (1, channels), "shape of a bias");
+    let (x, mut tape) = x.try_contiguous()?.split_tape();
+    let kernel = contiguous(kernel, &mut tape)?;
+    let bias = contiguous(bias, &mut tape)?;
+    D::depthwise(x.put_tape(tape), kernel, bias, convolution)
+}
+
+fn composed<D: Device<f32>, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    kernel: Matrix<D>,
+    bias: Matrix<D>,
+    convolution: Convolution,
+) -> Result<Images<D, T>, D::Err> {
+    let (images, height, width, _) = *x.shape();
+    let walk = Walk::new(convolution.window, images, (height, width));
+    let seen = windows(x, &walk, 0.0)?;
+    let shape = *seen.shape();
+    let kernel = kernel.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
+    let sums: Matrix<D, T> = seen.try_mul(kernel)?.try_sum::<_, Axis<1>>()?;
+    finish_composed(sums, bias, convolution.activation, &walk)
+}

@@ -1,0 +1,36 @@
+//! What every window of a walk sees, as one tensor: the ground of the composed convolutions and pools.
+
+use crate::nn::backend::{Images, Regions};
+use crate::nn::ops::conv_geometry::Walk;
+use dfdx::prelude::*;
+
+/// `[output pixels, taps, channels]`, with `outside` where a tap lies in the padding.
+pub(crate) fn windows<D: Device<f32>, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    walk: &Walk,
+    outside: f32,
+) -> Result<Regions<D, T>, D::Err> {
+    let device = x.device().clone();
+    let (images, height, width, channels) = *x.shape();
+    let pixels = images * height * width;
+    let map = x.try_reshape_like(&(pixels, channels))?;
+    let padding: Tensor<(usize, usize), f32, D> =
+        device.try_tensor_from_vec(vec![outside; channels], (1, channels))?;
+    let padded = (map, padding).try_concat_along(Axis::<0>)?;
+    let index = device.try_tensor_from_vec(index(walk, pixels), (walk.outputs(), walk.window.taps()))?;
+    padded.try_gather(index)
+}
+
+/// The input pixel that each tap of each output pixel reads, or `outside`.
+fn index(walk: &Walk, outside: usize) -> Vec<usize> {
+    let taps = walk.window.taps();
+    let mut index = vec![outside; walk.outputs() * taps];
+    for (output, seen) in index.chunks_exact_mut(taps).enumerate() {
+        for run in walk.runs(walk.position(output)) {
+            for (slot, pixel) in seen[run.taps].iter_mut().zip(run.pixel..) {
+                *slot = pixel;
+            }
+        }
+    }
+    index
+}

@@ -1,0 +1,146 @@
+//! Pooling on the CPU: output rows side by side, channels in vector registers.
+
+use super::PoolKernel;
+use crate::nn::backend::{Images, Matrix};
+use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
+use crate::nn::ops::conv_geometry::{Walk, Window};
+use dfdx::prelude::*;
+use pulp::Arch;
+use rayon::prelude::*;
+
+impl PoolKernel for Cpu {
+    fn max_pool<T: Tape<f32, Self>>(x: Images<Self, T>, window: Window) -> Result<Images<Self, T>, CpuError> {
+        let (images, height, width, channels) = *x.shape();
+        let pool = MaxPool {
+            walk: Walk::new(window, images, (height, width)),
+            channels,
+        };
+        let (x, mut tape) = x.split_tape();
+        let input = values(&x);
+        let mut y = vec![0.0; pool.walk.outputs() * channels];
+        pool.forward(&input, &mut y);
+        let (rows, columns) = pool.walk.output;
+        let y = x
+            .device()
+            .try_tensor_from_vec(y, (images, rows, columns, channels))?;
+        let result = y.clone();
+        tape.add_backward_op(move |gradients| {
+            let output = take_gradient(gradients, &y)?;
+            let mut gradient = take_gradient(gradients, &x)?;
+            pool.backward(&input, &values(&y), &output, &mut gradient);
+            put_gradient(gradients, &x, gradient)
+        });
+        Ok(result.put_tape(tape))
+    }
+
+    fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
+        let (images, height, width, channels) = *x.shape();
+        let (x, mut tape) = x.split_tape();
+        let scale = 1.0 / (height * width) as f32;
+        let map = height * width * channels;
+        let mut means = vec![0.0; images * channels];
+        mean_pixel(&values(&x), map, channels, &mut means);
+        let y = x.device().try_tensor_from_vec(means, (images, channels))?;
+        let result = y.clone();
+        tape.add_backward_op(move |gradients| {
+            let mut output = take_gradient(gradients, &y)?;
+            output.iter_mut().for_each(|gradient| *gradient *= scale);
+            let input = gradients.get_or_alloc_mut(&x)?;
+            for (output, map) in output.chunks_exact(channels).zip(input.chunks_exact_mut(map)) {
+                for pixel in map.chunks_exact_mut(channels) {
+                    add(pixel, output);
+                }
+            }
+            Ok(())
+        });
+        Ok(result.put_tape(tape))
+    }
+}
+
+/// The mean over the pixels of each of the maps in `x`, `map` numbers long. Overwrites `means`.
+pub(in crate::nn) fn mean_pixel(x: &[f32], map: usize, channels: usize, means: &mut [f32]) {
+    means.fill(0.0);
+    let scale = channels as f32 / map as f32;
+    for (mean, map) in means.chunks_exact_mut(channels).zip(x.chunks_exact(map)) {
+        for pixel in map.chunks_exact(channels) {
+            add(mean, pixel);
+        }
+        mean.iter_mut().for_each(|mean| *mean *= scale);
+    }
+}
+
+pub(in crate::nn) struct MaxPool {
+    pub(in crate::nn) walk: Walk,
+    pub(in crate::nn) channels: usize,
+}
+
+impl MaxPool {
+    /// Overwrites `y`.
+    pub(in crate::nn) fn forward(&self, x: &[f32], y: &mut [f32]) {
+        let row = self.walk.output.1;
+        y.par_chunks_mut(row * self.channels)
+            .enumerate()
+            .for_each(|(index, y)| {
+                y.fill(f32::NEG_INFINITY);
+                for (pixel, y) in (index * row..).zip(y.chunks_exact_mut(self.channels)) {
+                    for seen in self.seen(pixel) {
+                        keep_larger(y, &x[seen..seen + self.channels]);
+                    }
+                }
+            });
+    }
+
+    /// Adds each output's gradient to the first input that equals it.
+    fn backward(&self, x: &[f32], y: &[f32], output: &[f32], input: &mut [f32]) {
+        let input_piece = self.walk.inputs_per_image() * self.channels;
+        let output_piece = self.walk.outputs_per_image() * self.channels;
+        (
+            input.par_chunks_mut(input_piece),
+            x.par_chunks(input_piece),
+            y.par_chunks(output_piece),
+            output.par_chunks(output_piece),
+        )
+            .into_par_iter()
+            .for_each(|(input, x, y, output)| self.backward_image(input, x, y, output));
+    }
+
+    fn backward_image(&self, input: &mut [f32], x: &[f32], y: &[f32], output: &[f32]) {
+        let mut waiting = vec![0.0; self.channels];
+        let pixels = y
+            .chunks_exact(self.channels)
+            .zip(output.chunks_exact(self.channels));
+        for (pixel, (largest, gradient)) in pixels.enumerate() {
+            waiting.copy_from_slice(gradient);
+            for seen in self.seen(pixel) {
+                let seen = seen..seen + self.channels;
+                hand_back(&mut waiting, &mut input[seen.clone()], &x[seen], largest);
+            }
+        }
+    }
+
+    /// Where the pixels that an output pixel sees begin in the map.
+    fn seen(&self, pixel: usize) -> impl Iterator<Item = usize> + use<> {
+        let channels = self.channels;
+        self.walk
+            .runs(self.walk.position(pixel))
+            .flat_map(move |run| (run.pixel..).take(run.taps.len()))
+            .map(move |pixel| pixel * channels)
+    }
+}
+
+fn keep_larger(largest: &mut [f32], values: &[f32]) {
+    Arch::new().dispatch(|| {
+        for (largest, &value) in largest.iter_mut().zip(values) {
+            *largest = largest.max(value);
+        }
+    });
+}
+
+/// Moves the gradient that still waits to every channel whose value is the largest.
+fn hand_back(waiting: &mut [f32], input: &mut [f32], x: &[f32], largest: &[f32]) {
+    for (((waiting, input), x), largest) in waiting.iter_mut().zip(input).zip(x).zip(largest) {
+        if x == largest {
+            *input += std::mem::take(waiting);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Pooling: the maximum of every window, the mean of every map.
+
+pub(in crate::nn) mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, Images, Matrix};
+use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::im2col::windows;
+use dfdx::prelude::*;
+
+/// A device that can pool. The defaults are composed of dfdx operations; a device with kernels of its own
+/// overrides them.
+pub trait PoolKernel: Device<f32> {
+    /// See [`max_pool`], which has made `x` contiguous.
+    fn max_pool<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        window: Window,
+    ) -> Result<Images<Self, T>, Self::Err> {
+        composed_max(x, window)
+    }
+
+    /// See [`global_mean`], which has made `x` contiguous.
+    fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, Self::Err> {
+        composed_mean(x)
+    }
+}
+
+/// The largest value in every window, channel by channel: `[images, height, width, channels]` ->
+/// `[images, height', width', channels]`. Padding never wins.
+///
+/// Where several values of a window are equally large, `Cpu` hands the gradient to the first, as PyTorch does;
+/// the composed default, like dfdx's own `max`, to each of them.
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+///
+/// # Panics
+/// Where the window does not fit the padded map.
+pub fn max_pool<D: Backend, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    window: Window,
+) -> Result<Images<D, T>, <D as HasErr>::Err> {
+    D::max_pool(x.try_contiguous()?, window)
+}
+
+/// The mean over all pixels: `[images, height, width, channels]` -> `[images, channels]`.
+///
+/// # Errors
+/// Those of the device, e.g. memory.
+pub fn global_mean<D: Backend, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, <D as HasErr>::Err> {
+    D::global_mean(x.try_contiguous()?)
+}
+
+fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
+    x: Images<D, T>,
+    window: Window,
+) -> Result<Images<D, T>, D::Err> {
+    let (images, height, width, channels) = *x.shape();
+    let walk = Walk::new(window, images, (height, width));
+    let largest: Matrix<D, T> = windows(x, &walk, f32::NEG_INFINITY)?.try_max::<_, Axis<1>>()?;
+    largest.try_reshape_like(&(images, walk.output.0, walk.output.1, channels))
+}
+
+fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, D::Err> {
+    let (images, height, width, channels) = *x.shape();
+    x.try_reshape_like(&(images, height * width, channels))?
+        .try_mean::<_, Axis<1>>()
+}

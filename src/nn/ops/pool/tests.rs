@@ -1,0 +1,128 @@
+//! Tests of pooling: by its definition, fused against composed, by finite differences.
+
+use super::*;
+use crate::nn::cuda::on_host;
+use crate::nn::ops::conv_geometry::Padding;
+use crate::nn::testing::maps::{assert_close, differences, padded_pixel, random_window};
+use crate::nn::testing::{probe, random, rng};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+/// Values a tenth apart in random order: no ties, and no finite difference changes which is largest.
+fn distinct(shape: (usize, usize, usize, usize), rng: &mut rand_chacha::ChaCha8Rng) -> Images<Cpu> {
+    let mut values: Vec<f32> = (0..shape.num_elements()).map(|i| i as f32 * 0.1).collect();
+    values.shuffle(rng);
+    Cpu::default().tensor_from_vec(values, shape)
+}
+
+fn random_case(seed: u64) -> (Images<Cpu>, Window) {
+    let mut rng = rng(seed);
+    let (mut window, (height, width)) = random_window(&mut rng);
+    // A window wholly in the padding has no maximum.
+    window.padding = Padding {
+        top: window.padding.top.min(window.kernel.0 - 1),
+        left: window.padding.left.min(window.kernel.1 - 1),
+        bottom: window.padding.bottom.min(window.kernel.0 - 1),
+        right: window.padding.right.min(window.kernel.1 - 1),
+    };
+    let shape = (rng.random_range(1..=3), height, width, rng.random_range(1..=20));
+    (distinct(shape, &mut rng), window)
+}
+
+fn by_definition(x: &Images<Cpu>, window: Window) -> Images<Cpu> {
+    let (images, height, width, channels) = *x.shape();
+    let (rows, columns) = window.output((height, width));
+    let mut y = Cpu::default().zeros_like(&(images, rows, columns, channels));
+    for image in 0..images {
+        for row in 0..rows {
+            for column in 0..columns {
+                for channel in 0..channels {
+                    let top = (row * window.stride) as isize - window.padding.top as isize;
+                    let left = (column * window.stride) as isize - window.padding.left as isize;
+                    y[[image, row, column, channel]] = (top..top + window.kernel.0 as isize)
+                        .flat_map(|y| (left..left + window.kernel.1 as isize).map(move |x| (y, x)))
+                        .filter_map(|(row, column)| padded_pixel(x, image, row, column, channel))
+                        .fold(f32::NEG_INFINITY, f32::max);
+                }
+            }
+        }
+    }
+    y
+}
+
+#[test]
+fn the_maximum_follows_the_definition() {
+    for seed in 0..40 {
+        let (x, window) = random_case(seed);
+        let expected = by_definition(&x, window);
+        assert_close("fused", &max_pool(x.clone(), window).unwrap(), &expected, 0.0);
+        assert_close("composed", &composed_max(x, window).unwrap(), &expected, 0.0);
+    }
+}
+
+#[test]
+fn fused_maximum_has_the_composed_gradient() {
+    for seed in 100..140 {
+        let (x, window) = random_case(seed);
+        let fused = probe(max_pool(x.leaky_trace(), window).unwrap()).backward();
+        let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
+        assert_close("gradient", &fused.get(&x), &composed.get(&x), 1e-6);
+    }
+}
+
+#[test]
+fn of_equal_maxima_the_first_gets_the_gradient() {
+    let x: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
+    let y = max_pool(x.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&x);
+    assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn the_mean_is_that_of_dfdx() {
+    for (seed, shape) in [(1, (1, 1, 1, 5)), (2, (3, 4, 5, 7)), (3, (2, 7, 7, 40))] {
+        let x = random(shape, &mut rng(seed));
+        let (fused, composed) = (
+            global_mean(x.leaky_trace()).unwrap(),
+            composed_mean(x.leaky_trace()).unwrap(),
+        );
+        assert_close("mean", &fused.retaped(), &composed.retaped(), 1e-5);
+        let (fused, composed) = (probe(fused).backward(), probe(composed).backward());
+        assert_close("gradient", &fused.get(&x), &composed.get(&x), 1e-5);
+    }
+}
+
+#[test]
+fn gradients_are_slopes() {
+    let x = distinct((2, 5, 4, 2), &mut rng(4));
+    let window = Window::square(3, 2, Padding::all(1));
+    let largest = |x: Images<Cpu>| probe(max_pool(x.leaky_trace(), window).unwrap());
+    let slopes = differences(&x, |x| largest(x).array());
+    assert_close("maximum", &largest(x.clone()).backward().get(&x), &slopes, 1e-3);
+    let mean = |x: Images<Cpu>| probe(global_mean(x.leaky_trace()).unwrap());
+    let slopes = differences(&x, |x| mean(x).array());
+    assert_close("mean", &mean(x.clone()).backward().get(&x), &slopes, 1e-3);
+}
+
+/// The GPU's kernels, run on the CPU.
+#[test]
+fn kernels_follow_the_definition() {
+    let Some(engine) = on_host() else { return };
+    for seed in 200..220 {
+        let (x, window) = random_case(seed);
+        let kernels = cuda::max_pool(engine.clone(), x.leaky_trace(), window).unwrap();
+        assert_close("maximum", &kernels.retaped(), &by_definition(&x, window), 0.0);
+        let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
+        let kernels = probe(kernels).backward();
+        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-6);
+        let kernels = cuda::global_mean(engine.clone(), x.leaky_trace()).unwrap();
+        let composed = composed_mean(x.leaky_trace()).unwrap();
+        assert_close("mean", &kernels.retaped(), &composed.retaped(), 1e-5);
+        let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
+        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
+    }
+    let equal: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
+    let y = cuda::max_pool(engine, equal.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&equal);
+    assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
+}

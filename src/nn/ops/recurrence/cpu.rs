@@ -1,0 +1,208 @@
+//! The pieces of a recurrence for `Cpu`.
+//!
+//! Why they are fast: a weight is laid out once for the products of all steps, and its gradient is one product over
+//! the rows of all steps, where each step on its own would read and write the whole of it.
+
+use super::{CellResult, Matrix, RecurrenceKernel};
+use crate::nn::cpu::matmul::{Existing, View, product};
+use crate::nn::cpu::packed_matrix::{Packed, add_products};
+use crate::nn::cpu::scratch::Scratch;
+use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
+use crate::nn::ops::lstm::row::{activate, deactivate};
+use dfdx::prelude::*;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows of gates that a thread activates at a time.
+const PIECE: usize = 8;
+
+/// A weight, laid out for the way forward and, where there is one, the way back.
+#[derive(Clone, Debug)]
+pub struct StepWeight {
+    forward: Arc<Packed>,
+    back: Option<Arc<Packed>>,
+    /// Rows and columns.
+    shape: (usize, usize),
+    uses: Arc<Mutex<Uses>>,
+}
+
+/// What the weight's gradient is made of: the rows that were multiplied, and the gradients of what came of them.
+#[derive(Debug)]
+struct Uses {
+    rows: usize,
+    inputs: Scratch,
+    outputs: Scratch,
+}
+
+impl StepWeight {
+    /// Takes `x` and `gradient`, row for row, into the gradient that is to come.
+    fn note(&self, x: &[f32], gradient: &[f32]) {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = uses.rows;
+        let (inputs, outputs) = self.shape;
+        uses.inputs[first * inputs..][..x.len()].copy_from_slice(x);
+        uses.outputs[first * outputs..][..gradient.len()].copy_from_slice(gradient);
+        uses.rows += gradient.len() / outputs;
+    }
+
+    /// Adds the gradient of all uses to `sums`.
+    fn add_gradient(&self, sums: &mut [f32]) {
+        let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (inputs, outputs) = self.shape;
+        product(
+            sums,
+            View::new(&uses.inputs[..uses.rows * inputs], uses.rows, inputs).transposed(),
+            View::new(&uses.outputs[..uses.rows * outputs], uses.rows, outputs),
+            Existing::Accumulate,
+        );
+    }
+}
+
+impl RecurrenceKernel for Cpu {
+    type StepWeight = StepWeight;
+
+    fn try_step_weight<T: Tape<f32, Self>>(
+        weight: &Matrix<Self>,
+        rows: Range<usize>,
+        uses: usize,
+        tape: &mut T,
+    ) -> Result<StepWeight, CpuError> {
+        let (_, columns) = *weight.shape();
+        let shape = (rows.len(), columns);
+        let part = rows.start * columns..rows.end * columns;
+        let of_rows = &values(weight)[part.clone()];
+        let view = View::new(of_rows, shape.0, columns);
+        let room = if T::OWNS_TAPE { uses } else { 0 };
+        let step_weight = StepWeight {
+            forward: Arc::new(Packed::new(view)),
+            back: T::OWNS_TAPE.then(|| Arc::new(Packed::new(view.transposed()))),
+            shape,
+            uses: Arc::new(Mutex::new(Uses {
+                rows: 0,
+                inputs: Scratch::of(room * shape.0),
+                outputs: Scratch::of(room * columns),
+            })),
+        };
+        let (weight, noted) = (weight.clone(), step_weight.clone());
+        // Noted on the tape before any step is, this is done when the way back has come through all of them.
+        tape.add_backward_op(move |gradients| {
+            noted.add_gradient(&mut gradients.get_or_alloc_mut(&weight)?[part]);
+            Ok(())
+        });
+        Ok(step_weight)
+    }
+
+    fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
+        sums: Matrix<Self, T>,
+        terms: &[(&Matrix<Self>, &StepWeight)],
+    ) -> Result<Matrix<Self, T>, CpuError> {
+        let (sums, mut tape) = sums.split_tape();
+        let shape @ (live, columns) = *sums.shape();
+        let inputs: Vec<Vec<f32>> = terms.iter().map(|(x, _)| values(*x)).collect();
+        let mut y = values(&sums);
+        let products: Vec<_> = terms
+            .iter()
+            .zip(&inputs)
+            .map(|((_, weight), x)| {
+                (
+                    View::new(&x[..live * weight.shape.0], live, weight.shape.0),
+                    &*weight.forward,
+                )
+            })
+            .collect();
+        add_products(&mut y, &products);
+        let y = sums.device().try_tensor_from_vec(y, shape)?;
+        let result = y.clone();
+        if T::OWNS_TAPE {
+            let terms: Vec<_> = terms
+                .iter()
+                .zip(inputs)
+                .map(|((tensor, weight), x)| ((*tensor).clone(), (*weight).clone(), x))
+                .collect();
+            tape.add_backward_op(move |gradients| {
+                let gradient = take_gradient(gradients, &y)?;
+                for (tensor, weight, x) in &terms {
+                    let used = live * weight.shape.0;
+                    weight.note(&x[..used], &gradient);
+                    if let Some(back) = &weight.back {
+                        let down = &mut gradients.get_or_alloc_mut(tensor)?[..used];
+                        add_products(down, &[(View::new(&gradient, live, columns), &**back)]);
+                    }
+                }
+                let mut whole = take_gradient(gradients, &sums)?;
+                add(&mut whole, &gradient);
+                put_gradient(gradients, &sums, whole)
+            });
+        }
+        Ok(result.put_tape(tape))
+    }
+
+    fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
+        gates: Matrix<Self, T>,
+        cell: &Matrix<Self>,
+    ) -> CellResult<Self, T> {
+        let (gates, mut tape) = gates.split_tape();
+        let (live, width) = *gates.shape();
+        let hidden = width / 4;
+        let mut activated = values(&gates);
+        let before = values(cell);
+        let no_bias = vec![0.0; width];
+        let [mut cells, mut hiddens] = [vec![0.0; live * hidden], vec![0.0; live * hidden]];
+        (
+            activated.par_chunks_mut(PIECE * width),
+            before[..live * hidden].par_chunks(PIECE * hidden),
+            cells.par_chunks_mut(PIECE * hidden),
+            hiddens.par_chunks_mut(PIECE * hidden),
+        )
+            .into_par_iter()
+            .for_each(|(gates, before, cells, hiddens)| {
+                let rows = gates
+                    .chunks_exact_mut(width)
+                    .zip(before.chunks_exact(hidden))
+                    .zip(cells.chunks_exact_mut(hidden))
+                    .zip(hiddens.chunks_exact_mut(hidden));
+                for (((gates, before), cell), output) in rows {
+                    activate(gates, &no_bias, Some(before), cell, output);
+                }
+            });
+        let device = gates.device().clone();
+        let matrix = |values| device.try_tensor_from_vec(values, (live, hidden));
+        let (new_cell, new_hidden) = (matrix(cells)?, matrix(hiddens)?);
+        if T::OWNS_TAPE {
+            let result = (new_hidden.clone(), new_cell.clone());
+            let cell = cell.clone();
+            tape.add_backward_op(move |gradients| {
+                let from_hidden = take_gradient(gradients, &result.0)?;
+                let mut through_cell = take_gradient(gradients, &result.1)?;
+                let cells = values(&result.1);
+                (
+                    activated.par_chunks_mut(PIECE * width),
+                    cells.par_chunks(PIECE * hidden),
+                    before[..live * hidden].par_chunks(PIECE * hidden),
+                    from_hidden.par_chunks(PIECE * hidden),
+                    through_cell.par_chunks_mut(PIECE * hidden),
+                )
+                    .into_par_iter()
+                    .for_each(|(gates, cells, before, from_hidden, through_cell)| {
+                        let rows = gates
+                            .chunks_exact_mut(width)
+                            .zip(cells.chunks_exact(hidden))
+                            .zip(before.chunks_exact(hidden))
+                            .zip(from_hidden.chunks_exact(hidden))
+                            .zip(through_cell.chunks_exact_mut(hidden));
+                        for ((((gates, cell), before), from_hidden), through_cell) in rows {
+                            deactivate(gates, cell, Some(before), from_hidden, through_cell);
+                        }
+                    });
+                add(gradients.get_or_alloc_mut(&gates)?, &activated);
+                add(
+                    &mut gradients.get_or_alloc_mut(&cell)?[..live * hidden],
+                    &through_cell,
+                );
+                Ok(())
+            });
+        }
+        Ok((new_hidden.put_tape(tape), new_cell))
+    }
+}

@@ -1,0 +1,184 @@
+//! Adam on a GPU.
+//!
+//! Why it is fast: one pass over parameter, gradient and moments; moments change where they lie. The norm of all
+//! gradients stays on the GPU, where the update reads it: nobody waits for it.
+
+#[cfg(feature = "cuda")]
+use super::Change;
+use super::{Matrix, Update};
+use crate::nn::backend::{DeviceResult, Scalar};
+use crate::nn::cuda::{Buffer, Call, Engine, Own, Room, Span, elementwise};
+use crate::nn::device::scalar::Figure;
+use dfdx::prelude::*;
+
+/// Blocks that add up the squares of one gradient.
+const BLOCKS: usize = 64;
+
+/// A running moment: memory of its own, or a matrix where there are no kernels to write to it.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Debug)]
+pub enum CudaMoment {
+    /// Written to in place; a clone is a copy.
+    InPlace(Buffer<Cuda>),
+    /// Replaced at each step.
+    Replaced(Matrix<Cuda>),
+}
+
+#[cfg(feature = "cuda")]
+impl super::OptimizerKernel for Cuda {
+    type Moment = CudaMoment;
+
+    fn try_moment(values: &Matrix<Self>) -> DeviceResult<Self, CudaMoment> {
+        Ok(match values.device().engine() {
+            Some(engine) => CudaMoment::InPlace(moment(&engine, values)?),
+            None => CudaMoment::Replaced(values.clone()),
+        })
+    }
+
+    fn try_moment_values(
+        &self,
+        moment: &CudaMoment,
+        shape: (usize, usize),
+    ) -> DeviceResult<Self, Matrix<Self>> {
+        match (self.engine(), moment) {
+            (Some(engine), CudaMoment::InPlace(moment)) => moment_values(&engine, self, moment, shape),
+            (_, CudaMoment::Replaced(values)) => Ok(values.clone()),
+            (None, CudaMoment::InPlace(_)) => unreachable!("kernels that were there stay"),
+        }
+    }
+
+    fn try_gradient_norm(
+        gradients: &mut Gradients<f32, Self>,
+        values: &[&Matrix<Self>],
+    ) -> DeviceResult<Self, Figure<Self>> {
+        let norm = match values.first().and_then(|first| first.device().engine()) {
+            Some(engine) => norm(&engine, gradients, values)?,
+            None => super::composed_norm(gradients, values)?,
+        };
+        Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
+    }
+
+    fn try_average(average: &mut CudaMoment, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
+        match (value.device().engine(), average) {
+            (Some(engine), CudaMoment::InPlace(average)) => {
+                follow(&engine, Self::span_of(average), Self::span(value), keep)
+            }
+            (_, CudaMoment::Replaced(average)) => super::composed_average(average, value, keep),
+            (None, CudaMoment::InPlace(_)) => unreachable!("kernels that were there stay"),
+        }
+    }
+
+    fn try_update(
+        changes: Vec<Change<'_, Self>>,
+        scale: &Figure<Self>,
+        gradients: &mut Gradients<f32, Self>,
+    ) -> DeviceResult<Self, ()> {
+        for change in changes {
+            match (&mut change.moments.first, &mut change.moments.second) {
+                (CudaMoment::InPlace(first), CudaMoment::InPlace(second)) => {
+                    let moments = [Self::span_of(first), Self::span_of(second)];
+                    if let Some(engine) = change.value.device().engine() {
+                        update(&engine, change.value, moments, (gradients, scale), change.update)?;
+                    }
+                }
+                (CudaMoment::Replaced(first), CudaMoment::Replaced(second)) => {
+                    gradients.get_or_alloc_mut(change.value)?;
+                    let gradient = gradients.get(change.value);
+                    super::composed_update(change.value, gradient, [first, second], scale, change.update)?;
+                }
+                _ => unreachable!("both moments are of one kind"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A buffer of its own that holds these values.
+pub(super) fn moment<D: Own>(engine: &D::Engine, values: &Matrix<D>) -> DeviceResult<D, Buffer<D>> {
+    let buffer = Storage::<f32>::try_alloc_len(values.device(), values.shape().num_elements())?;
+    elementwise::copy(engine, D::span(values), D::span_of(&buffer))?;
+    Ok(buffer)
+}
+
+/// The values of a buffer.
+pub(super) fn moment_values<D: Own>(
+    engine: &D::Engine,
+    device: &D,
+    moment: &Buffer<D>,
+    shape: (usize, usize),
+) -> DeviceResult<D, Matrix<D>> {
+    let (values, to) = elementwise::fresh(device, shape)?;
+    elementwise::copy(engine, D::span_of(moment), to)?;
+    Ok(values)
+}
+
+/// The norm of all gradients together; `None` where there are none.
+pub(super) fn norm<D: Own>(
+    engine: &D::Engine,
+    gradients: &mut Gradients<f32, D>,
+    values: &[&Matrix<D>],
+) -> DeviceResult<D, Option<Scalar<D>>> {
+    let Some(first) = values.first() else {
+        return Ok(None);
+    };
+    let sums = engine.room(values.len() * BLOCKS)?;
+    for (at, value) in values.iter().enumerate() {
+        let gradient = D::gradient(gradients, value)?;
+        engine.run(
+            Call::of_blocks("squares", [BLOCKS, 1])
+                .values(gradient, gradient.len())
+                .values(sums.span().rows(at..at + 1, BLOCKS), BLOCKS)
+                .count(gradient.len()),
+        )?;
+    }
+    let (squares, out) = elementwise::fresh(first.device(), ())?;
+    elementwise::total(engine, sums.span(), 1.0, out)?;
+    Ok(Some(squares.try_sqrt()?))
+}
+
+/// `average = keep * average + (1 - keep) * value`
+pub(super) fn follow<E: Engine>(engine: &E, average: Span, value: Span, keep: f32) -> Result<(), E::Error> {
+    let count = average.len();
+    engine.run(
+        Call::of_values("follow", count)
+            .values(average, count)
+            .values(value, count)
+            .number(keep)
+            .count(count),
+    )
+}
+
+/// Changes a parameter, and its moments in place. The parameter is written anew: others may hold what it was.
+pub(super) fn update<D: Own>(
+    engine: &D::Engine,
+    value: &mut Matrix<D>,
+    [first, second]: [Span; 2],
+    (gradients, scale): (&mut Gradients<f32, D>, &Figure<D>),
+    update: Update,
+) -> DeviceResult<D, ()> {
+    let (scale, known_scale) = match scale {
+        Figure::Known(scale) => (None, *scale),
+        Figure::OnDevice(scale) => (Some(D::span(scale)), 1.0),
+    };
+    let (changed, to) = elementwise::fresh(value.device(), *value.shape())?;
+    let count = to.len();
+    engine.run(
+        Call::of_values("adam", count)
+            .values(D::span(value), count)
+            .values(to, count)
+            .values(first, count)
+            .values(second, count)
+            .values(D::gradient(gradients, value)?, count)
+            .values_if_any(scale, 1)
+            .number(known_scale)
+            .number(update.rate)
+            .number(update.second_scale)
+            .number(update.keep)
+            .number(update.beta1)
+            .number(update.beta2)
+            .number(update.epsilon)
+            .count(count),
+    )?;
+    *value = changed;
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! Adam, with moments that can be saved.
+//!
+//! Kingma & Ba 2015, algorithm 1; weight decay decoupled from the gradient as in Loshchilov & Hutter 2019,
+//! algorithm 2 (AdamW); gradients clipped by their global norm (Pascanu et al. 2013, algorithm 1).
+//! dfdx has an Adam, but keeps its moments private, so that a training could not be resumed exactly.
+
+mod cpu;
+#[cfg(any(test, feature = "cuda"))]
+mod cuda;
+mod ema;
+#[cfg(test)]
+mod tests;
+
+use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
+use crate::nn::device::scalar::{Figure, Pace};
+use crate::nn::layers::parameter::Parameter;
+use dfdx::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+pub use ema::Average;
+
+/// The settings of [`Adam`] that stay the same during a training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamSettings {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Share of every weight matrix taken away at each step, times the learning rate. Biases and other
+    /// single rows do not decay.
+    pub weight_decay: f32,
+    /// Gradients are scaled down to this global norm; zero leaves them alone.
+    pub gradient_clip: f32,
+}
+
+impl Default for AdamSettings {
+    fn default() -> Self {
+        Self {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            gradient_clip: 5.0,
+        }
+    }
+}
+
+/// Running moments of one parameter's gradient, of the parameter's shape; see [`OptimizerKernel::Moment`].
+#[derive(Clone, Debug)]
+pub struct Moments<M> {
+    /// Mean of the gradient.
+    pub first: M,
+    /// Mean of its square.
+    pub second: M,
+}
+
+/// The Adam optimizer over a fixed list of parameters.
+#[derive(Clone, Debug)]
+pub struct Adam<D: Backend> {
+    /// What stays the same.
+    pub settings: AdamSettings,
+    /// Updates made so far.
+    pub step: u64,
+    /// One for every parameter, in the order of the list.
+    pub moments: Vec<Moments<D::Moment>>,
+}
+
+/// One update's numbers, the same for every element.
+#[derive(Clone, Copy, Debug)]
+pub struct Update {
+    /// Learning rate over the first moment's bias correction.
+    pub rate: f32,
+    /// One over the root of the second moment's bias correction.
+    pub second_scale: f32,
+    /// What a decaying element is multiplied by.
+    pub keep: f32,
+    /// See [`AdamSettings::beta1`].
+    pub beta1: f32,
+    /// See [`AdamSettings::beta2`].
+    pub beta2: f32,
+    /// See [`AdamSettings::epsilon`].
+    pub epsilon: f32,
+}
+
+/// The element-wise work of [`Adam`].
+pub trait OptimizerKernel: Pace {
+    /// What a running moment is kept in: a matrix, or whatever can be written to in place.
+    type Moment: Clone + fmt::Debug;
+
+    /// A moment of these values.
+    fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>
+    where
+        Self: Backend;
+
+    /// The values of a moment, `[rows, columns]`.
+    fn try_moment_values(
+        &self,
+        moment: &Self::Moment,
+        shape: (usize, usize),
+    ) -> Result<Matrix<Self>, Self::Err>
+    where
+        Self: Backend;
+
+    /// The sum of the squares of a matrix.
+    fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, Self::Err>
+    where
+        Self: Backend,
+    {
+        let sum: Tensor<(), f32, Self> = matrix.clone().try_square()?.try_sum()?;
+        Ok(f64::from(sum.as_vec()[0]))
+    }
+
+    /// The sum of the squares of a parameter's gradient.
+    fn try_gradient_norm_squared(
+        gradients: &mut Gradients<f32, Self>,
+        value: &Matrix<Self>,
+    ) -> Result<f64, Self::Err>
+    where
+        Self: Backend,
+    {
+        gradients.get_or_alloc_mut(value)?;
+        Self::try_norm_squared(&gradients.get(value))
+    }
+
+    /// The norm of the gradients of all these parameters together.
+    fn try_gradient_norm(
+        gradients: &mut Gradients<f32, Self>,
+        values: &[&Matrix<Self>],
+    ) -> Result<Figure<Self>, Self::Err>
+    where
+        Self: Backend,
+    {
+        let mut squares = 0.0;
+        for value in values {
+            squares += Self::try_gradient_norm_squared(gradients, value)?;
+        }
+        Ok(Figure::Known(squares.sqrt() as f32))
+    }
+
+    /// `average = keep * average + (1 - keep) * value`
+    fn try_average(average: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
+    where
+        Self: Backend;
+
+    /// Makes all changes of a step, of the gradients times `scale`. Gradients are used up.
+    fn try_update(
+        changes: Vec<Change<'_, Self>>,
+        scale: &Figure<Self>,
+        gradients: &mut Gradients<f32, Self>,
+    ) -> Result<(), Self::Err>
+    where
+        Self: Backend;
+}
+
+/// What a step does to one parameter.
+#[derive(Debug)]
+pub struct Change<'a, D: Backend> {
+    /// The parameter.
+    pub value: &'a mut Matrix<D>,
+    /// Its moments.
+    pub moments: &'a mut Moments<D::Moment>,
+    /// By what it changes.
+    pub update: Update,
+}
+
+impl<D: Backend> Adam<D> {
+    /// All moments zero.
+    pub fn new<'a>(
+        settings: AdamSettings,
+        parameters: impl IntoIterator<Item = &'a Parameter<D>>,
+    ) -> DeviceResult<D, Self> {
+        let moments = parameters
+            .into_iter()
+            .map(|parameter| {
+                let zeros = parameter.value.device().try_zeros_like(parameter.value.shape())?;
+                let zeros = D::try_moment(&zeros)?;
+                Ok(Moments {
+                    first: zeros.clone(),
+                    second: zeros,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            settings,
+            step: 0,
+            moments,
+        })
+    }
+
+    /// Updates all parameters from their gradients. Returns the gradients' global norm before clipping. If the host
+    /// knows at once that it is not finite, nothing is changed; if it reads that later, the parameters are lost.
+    ///
+    /// The parameters must come in the order given to [`Adam::new`].
+    pub fn update<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = &'a mut Parameter<D>>,
+        gradients: &mut Gradients<f32, D>,
+        learning_rate: f32,
+    ) -> DeviceResult<D, Figure<D>> {
+        let parameters: Vec<_> = parameters.into_iter().collect();
+        let values: Vec<&Matrix<D>> = parameters.iter().map(|parameter| &parameter.value).collect();
+        let norm = D::try_gradient_norm(gradients, &values)?;
+        if norm.known().is_some_and(|norm| !norm.is_finite()) {
+            return Ok(norm);
+        }
+        self.step += 1;
+        let scale = norm.factor_to(self.settings.gradient_clip)?;
+        let update = self.numbers(learning_rate);
+        let changes = parameters
+            .into_iter()
+            .zip(&mut self.moments)
+            .map(|(parameter, moments)| {
+                let rate = parameter.rate;
+                let keep = match parameter.shape() {
+                    (1, _) => 1.0,
+                    _ => 1.0 - rate * (1.0 - update.keep),
+                };
+                Change {
+                    value: &mut parameter.value,
+                    moments,
+                    update: Update {
+                        keep,
+                        rate: update.rate * rate,
+                        ..update
+                    },
+                }
+            })
+            .collect();
+        D::try_update(changes, &scale, gradients)?;
+        Ok(norm)
+    }
+
+    fn numbers(&self, learning_rate: f32) -> Update {
+        let AdamSettings {
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            gradient_clip: _,
+        } = self.settings;
+        let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
+        Update {
+            rate: (f64::from(learning_rate) / correction(beta1)) as f32,
+            second_scale: (1.0 / correction(beta2).sqrt()) as f32,
+            keep: 1.0 - learning_rate * weight_decay,
+            beta1,
+            beta2,
+            epsilon,
+        }
+    }
+}
+
+/// [`OptimizerKernel::try_gradient_norm`] composed of dfdx operations: nothing leaves the device.
+pub fn composed_norm<D: Backend>(
+    gradients: &mut Gradients<f32, D>,
+    values: &[&Matrix<D>],
+) -> DeviceResult<D, Option<Scalar<D>>> {
+    let mut squares: Option<Scalar<D>> = None;
+    for value in values {
+        gradients.get_or_alloc_mut(*value)?;
+        let square = gradients.get(*value).try_square()?.try_sum()?;
+        squares = Some(match squares {
+            None => square,
+            Some(squares) => squares.try_add(square)?,
+        });
+    }
+    squares.map(Scalar::<D>::try_sqrt).transpose()
+}
+
+/// [`OptimizerKernel::try_average`], composed of dfdx operations.
+#[cfg(any(test, feature = "cuda"))]
+fn composed_average<D: Backend>(
+    average: &mut Matrix<D>,
+    value: &Matrix<D>,
+    keep: f32,
+) -> DeviceResult<D, ()> {
+    let new = value.clone().try_mul(1.0 - keep)?;
+    *average = average.clone().try_mul(keep)?.try_add(new)?;
+    Ok(())
+}
+
+/// An update composed of dfdx operations: the plain formulation, for any device that keeps moments, first and second, in
+/// matrices.
+pub fn composed_update<D: Backend>(
+    value: &mut Matrix<D>,
+    gradient: Matrix<D>,
+    [first, second]: [&mut Matrix<D>; 2],
+    scale: &Figure<D>,
+    update: Update,
+) -> DeviceResult<D, ()> {
+    let Update {
+        rate,
+        second_scale,
+        keep,
+        beta1,
+        beta2,
+        epsilon,
+    } = update;
+    let gradient = match scale {
+        Figure::Known(scale) => gradient.try_mul(*scale)?,
+        Figure::OnDevice(scale) => {
+            let scale = scale.clone().try_broadcast_like(gradient.shape())?;
+            gradient.try_mul(scale)?
+        }
+    };
+    let squared = gradient.clone().try_square()?.try_mul(1.0 - beta2)?;
+    *first = first
+        .clone()
+        .try_mul(beta1)?
+        .try_add(gradient.try_mul(1.0 - beta1)?)?;
+    *second = second.clone().try_mul(beta2)?.try_add(squared)?;
+    let scale = second
+        .clone()
+        .try_sqrt()?
+        .try_mul(second_scale)?
+        .try_add(epsilon)?;
+    let change = first.clone().try_mul(rate)?.try_div(scale)?;
+    *value = value.clone().try_mul(keep)?.try_sub(change)?;
+    Ok(())
+}
