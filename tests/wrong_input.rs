@@ -176,8 +176,8 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
         "training.batch_size=2",
         "training.epochs=20",
         "training.learning_rate=5e-3",
-        "training.metric=loss",
-        "training.patience=0",
+        "training.monitor=loss",
+        "training.early_stopping_patience=0",
     ];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments = ["train", DATA_SET, "--run", "first"];

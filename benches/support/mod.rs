@@ -125,10 +125,10 @@ pub(crate) const DEMO: [&str; 9] = [
     "decoder.hidden=128",
     "decoder.embedding=64",
     "decoder.dropout=0",
-    "training.batch_by=image",
+    "training.sampler=by_image",
     "training.batch_size=80",
     "training.learning_rate=1.5e-3",
-    "training.schedule.warmup_steps=50",
+    "training.lr_schedule.warmup_steps=50",
     "training.label_smoothing=0",
 ];
 

@@ -237,7 +237,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
     ];
     let settings = AdamSettings {
         weight_decay: 0.1,
-        gradient_clip: 1.0,
+        max_grad_norm: 1.0,
         ..AdamSettings::default()
     };
     let mut adam = Adam::new(settings, &parameters).told()?;

@@ -119,7 +119,7 @@ pub(super) fn sweep<D: Backend>(
     let mut tried = until_interrupted(captions, context, |progress| {
         sweep.run(&material.members(), &own, &grid, progress)
     })?;
-    let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.metric));
+    let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.monitor));
     let score = |tried: &Tried| metric.score().of(tried.scores);
     tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
     let best = &tried[0].search;

@@ -31,7 +31,7 @@ use crate::training::{ChangeError, Changes, Ending, RunSettings};
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline train flickr8k --decoder merge
-  cutline train flickr8k --preset best
+  cutline train flickr8k --preset show-attend-tell-scst
   cutline train flickr8k --detach
   cutline train flickr8k --run wide --set decoder.hidden=512 --set training.learning_rate=5e-4
   cutline train flickr8k --print-settings > settings.toml
@@ -204,7 +204,7 @@ impl Compute for TrainingRun {
 
 fn heading(run: &TrainingRun) -> String {
     let (data, settings) = (run.data(), &run.record().settings);
-    let rewarded = match settings.training.self_critical.epochs {
+    let rewarded = match settings.training.scst.epochs {
         0 => String::new(),
         epochs => format!(" and {epochs} of rewards"),
     };

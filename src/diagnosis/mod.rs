@@ -403,24 +403,24 @@ impl Sign {
             Self::Stutter { .. } => {
                 "it has not learned sentences yet: give it more steps (training.epochs, a smaller \
                  training.batch_size); where the learning rate still rises, a shorter \
-                 training.schedule.warmup_steps; search.no_repeat_ngram hides it only"
+                 training.lr_schedule.warmup_steps; search.no_repeat_ngram hides it only"
             }
             Self::NothingRight { .. } => {
                 "look at the captions: if they are no sentences yet, it needs more time (training.epochs) or another \
                  training.learning_rate; if they are, the references may be of other images"
             }
             Self::GradientsExplode { .. } => {
-                "train with a lower training.learning_rate or a lower training.optimizer.gradient_clip; if it began \
-                 in the first steps, with a longer training.schedule.warmup_steps"
+                "train with a lower training.learning_rate or a lower training.optimizer.max_grad_norm; if it began \
+                 in the first steps, with a longer training.lr_schedule.warmup_steps"
             }
             Self::LossJumps { .. } => {
-                "train with a lower training.learning_rate, or a longer training.schedule.warmup_steps if it was in \
+                "train with a lower training.learning_rate, or a longer training.lr_schedule.warmup_steps if it was in \
                  the first steps; if the loss does not come back, resuming will not help"
             }
             Self::OverFitting { .. } => {
                 "stop if the dev scores fall too: the best checkpoint is kept; next time try a higher \
                  decoder.dropout, training.label_smoothing or training.optimizer.weight_decay, a smaller \
-                 decoder.hidden, or a lower training.patience"
+                 decoder.hidden, or a lower training.early_stopping_patience"
             }
             Self::LossStands {
                 loss: Loss::Training, ..
@@ -430,7 +430,7 @@ impl Sign {
             }
             Self::LossStands { loss: Loss::Dev, .. } => {
                 "lower training.learning_rate while it runs, or stop: more epochs will hardly make it better; \
-                 training.patience does so by itself"
+                 training.early_stopping_patience does so by itself"
             }
         }
     }

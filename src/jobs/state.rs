@@ -115,7 +115,7 @@ impl<'a> FromIterator<&'a Record> for Summary {
 /// Epochs of both phases of a training.
 fn epochs(settings: &Value) -> Option<u64> {
     let of_phase = |key| settings.pointer(key).and_then(Value::as_u64);
-    let rewarding = of_phase("/training/self_critical/epochs").unwrap_or(0);
+    let rewarding = of_phase("/training/scst/epochs").unwrap_or(0);
     Some(of_phase("/training/epochs")? + rewarding)
 }
 

@@ -15,8 +15,8 @@ use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
 use crate::text::VocabularyError;
 use crate::training::{
-    Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order, OutOfRange, Position,
-    RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError, TrainingSettings,
+    AugmentSettings, Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order,
+    OutOfRange, Position, RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError,
     TrainingSplit,
 };
 use crate::vision::augment::View;
@@ -63,27 +63,27 @@ pub enum RunError {
     },
     /// Features of other views for a network that reads images.
     #[error(
-        "training.mirrored and training.windows are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --mirrored and --windows"
+        "augment.hflip_prob and augment.random_crops are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --mirrored and --windows"
     )]
     NoOtherViews,
     /// Layers of a published network that reads images itself.
     #[error(
-        "encoder.fine_tune is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --form grid and an early --layer"
+        "encoder.unfreeze_until is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --form grid and an early --layer"
     )]
     NothingToFineTune,
     /// Features of a network whose file of weights is not known any more.
     #[error(
-        "{}: which file of weights these features were made with is not noted there, and encoder.fine_tune needs it; prepare them again", directory.display()
+        "{}: which file of weights these features were made with is not noted there, and encoder.unfreeze_until needs it; prepare them again", directory.display()
     )]
     NoWeights {
         /// The features.
         directory: PathBuf,
     },
     /// The file of weights.
-    #[error("{0}; encoder.fine_tune goes on from the weights that the features were made with")]
+    #[error("{0}; encoder.unfreeze_until goes on from the weights that the features were made with")]
     Weights(#[from] WeightsError),
     /// Layers that cannot be trained further.
-    #[error("encoder.fine_tune: {0}")]
+    #[error("encoder.unfreeze_until: {0}")]
     FineTune(#[from] EncoderError),
     /// An image as a whole for a decoder that looks at regions.
     #[error(
@@ -178,11 +178,11 @@ fn told_whole(features: Option<&Path>) -> String {
 }
 
 /// The ways in which training sees images besides the usual one.
-fn other_views(training: &TrainingSettings) -> impl DoubleEndedIterator<Item = View> {
-    let mirrored = (training.mirrored > 0.0).then_some(View::Mirrored);
+fn other_views(augment: &AugmentSettings) -> impl DoubleEndedIterator<Item = View> {
+    let mirrored = (augment.hflip_prob > 0.0).then_some(View::Mirrored);
     mirrored
         .into_iter()
-        .chain((1..=training.windows).map(View::Window))
+        .chain((1..=augment.random_crops).map(View::Window))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +217,7 @@ impl TrainingRun {
             });
         }
         // The last window first: what is missing for it is missing for all.
-        for view in other_views(&settings.training).rev() {
+        for view in other_views(&settings.augment).rev() {
             encoder.inputs_seen(view, data_set, &[])?;
         }
         let record = RunRecord {
@@ -395,12 +395,12 @@ impl Plan {
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
         let mut model = Model::new(device, spec, &mut first_weights).map_err(TrainingError::device)?;
         if let Some(published) = &self.encoder.published {
-            let rate = settings.encoder.fine_tune_rate;
+            let rate = settings.encoder.lr_multiplier;
             model
                 .fine_tune(published.clone(), rate)
                 .map_err(TrainingError::device)?;
         }
-        if settings.encoder.standardize && self.start == Start::New {
+        if settings.encoder.normalize_features && self.start == Start::New {
             let images = train.references.len();
             model
                 .standardize(&train.inputs, images)
@@ -435,10 +435,14 @@ impl Plan {
             images.iter().copied(),
         )?;
         let training = &self.record.settings.training;
-        let mut split_read =
-            TrainingSplit::new(inputs, &images, &self.data.vocabulary, training.longest_caption);
+        let mut split_read = TrainingSplit::new(
+            inputs,
+            &images,
+            &self.data.vocabulary,
+            training.max_caption_length,
+        );
         if split == Split::Train {
-            for view in other_views(training) {
+            for view in other_views(&self.record.settings.augment) {
                 let directory = &self.record.data.directory;
                 split_read.add(view, self.encoder.inputs_seen(view, directory, &images)?);
             }
@@ -487,7 +491,7 @@ fn name_of(path: &Path) -> String {
 
 /// An encoder that gives the features in this directory, one that goes on from them, or one that is trained along.
 fn choose_encoder(settings: &EncoderSettings, features: Option<&Path>) -> Result<ChosenEncoder, RunError> {
-    let up_to = settings.fine_tune.as_str();
+    let up_to = settings.unfreeze_until.as_str();
     let Some(directory) = features else {
         return match up_to {
             "" => Ok(ChosenEncoder {

@@ -1,6 +1,6 @@
 //! Which captions are read together, and in which order.
 
-use super::settings::BatchBy;
+use super::settings::Sampler;
 use crate::nn::random_stream;
 use rand::seq::SliceRandom;
 
@@ -20,13 +20,13 @@ pub struct Example {
 pub(super) fn plan(
     examples: &[Example],
     size: usize,
-    by: BatchBy,
+    sampler: Sampler,
     seed: u64,
     epoch: usize,
 ) -> Vec<Vec<usize>> {
     let mut rng = random_stream(seed, "order of captions", epoch as u64);
-    match by {
-        BatchBy::Caption => {
+    match sampler {
+        Sampler::Bucketed => {
             let mut order: Vec<usize> = (0..examples.len()).collect();
             order.shuffle(&mut rng);
             let mut batches: Vec<Vec<usize>> = Vec::with_capacity(examples.len() / size + 1);
@@ -37,7 +37,7 @@ pub(super) fn plan(
             batches.shuffle(&mut rng);
             batches
         }
-        BatchBy::Image => {
+        Sampler::ByImage => {
             let mut images = by_image(examples);
             images.shuffle(&mut rng);
             gather(images, size)
@@ -89,8 +89,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_caption_comes_once(count in 1usize..700, size in 5usize..70, seed: u64, images: bool) {
-            let by = if images { BatchBy::Image } else { BatchBy::Caption };
-            let batches = plan(&examples(count), size, by, seed, 3);
+            let sampler = if images { Sampler::ByImage } else { Sampler::Bucketed };
+            let batches = plan(&examples(count), size, sampler, seed, 3);
             prop_assert!(batches.iter().all(|batch| !batch.is_empty() && batch.len() <= size));
             let mut all = batches.concat();
             all.sort_unstable();
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn epochs_differ_and_repeat() {
-        let plan = |epoch| plan(&examples(300), 16, BatchBy::Caption, 9, epoch);
+        let plan = |epoch| plan(&examples(300), 16, Sampler::Bucketed, 9, epoch);
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
     }
@@ -112,14 +112,14 @@ mod tests {
             let lengths = batch.iter().map(|&at| examples[at].length);
             lengths.clone().max().unwrap() - lengths.min().unwrap()
         };
-        let batches = plan(&examples, 64, BatchBy::Caption, 1, 0);
+        let batches = plan(&examples, 64, Sampler::Bucketed, 1, 0);
         let mean = batches.iter().map(spread).sum::<usize>() as f32 / batches.len() as f32;
         assert!(mean < 2.0, "mean spread {mean} of 18");
     }
 
     #[test]
     fn images_stay_together() {
-        let batches = plan(&examples(300), 20, BatchBy::Image, 1, 0);
+        let batches = plan(&examples(300), 20, Sampler::ByImage, 1, 0);
         assert!(
             batches
                 .iter()

@@ -1,7 +1,7 @@
 //! What training reads: tokens and encoder inputs of the training and the dev split.
 
 use super::batches::Example;
-use super::settings::TrainingSettings;
+use super::settings::AugmentSettings;
 use crate::captioning::{ImageInputs, NGramTable};
 use crate::data::Image;
 use crate::text::{TokenId, Vocabulary};
@@ -79,20 +79,20 @@ impl TrainingSplit {
     pub(super) fn inputs_of(
         &self,
         images: &[usize],
-        settings: &TrainingSettings,
+        settings: &AugmentSettings,
         stream: &mut ChaCha8Rng,
     ) -> Vec<f32> {
         let read = |&image: &usize| self.draw_view(settings, stream).read(&[image]);
         images.iter().flat_map(read).collect()
     }
 
-    fn draw_view(&self, settings: &TrainingSettings, stream: &mut ChaCha8Rng) -> &ImageInputs {
+    fn draw_view(&self, settings: &AugmentSettings, stream: &mut ChaCha8Rng) -> &ImageInputs {
         let windows = &self.others.windows;
-        if !windows.is_empty() && stream.random::<f32>() < settings.windowed {
+        if !windows.is_empty() && stream.random::<f32>() < settings.random_crop_prob {
             return &windows[stream.random_range(0..windows.len())];
         }
         match &self.others.mirrored {
-            Some(mirrored) if stream.random::<f32>() < settings.mirrored => mirrored,
+            Some(mirrored) if stream.random::<f32>() < settings.hflip_prob => mirrored,
             _ => &self.inputs,
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         ImageInputs::in_memory(vec![value; IMAGES], 1)
     }
 
-    fn shares(views: &[View], settings: &TrainingSettings) -> [f32; 4] {
+    fn shares(views: &[View], settings: &AugmentSettings) -> [f32; 4] {
         let mut split = TrainingSplit {
             inputs: inputs(0.0),
             others: OtherViews::default(),
@@ -158,11 +158,10 @@ mod tests {
 
     #[test]
     fn images_are_seen_in_the_shares_that_are_asked_for() {
-        let settings = TrainingSettings {
-            mirrored: 0.25,
-            windows: 2,
-            windowed: 0.6,
-            ..TrainingSettings::default()
+        let settings = AugmentSettings {
+            hflip_prob: 0.25,
+            random_crops: 2,
+            random_crop_prob: 0.6,
         };
         let (mirrored, one, two) = (View::Mirrored, View::Window(1), View::Window(2));
         let of = |views: &[View]| shares(views, &settings);

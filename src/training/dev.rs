@@ -46,7 +46,7 @@ impl<D: Backend> Trainer<'_, D> {
             best: false,
             occasion,
         };
-        let value = self.settings.training.metric.value(&evaluation);
+        let value = self.settings.training.monitor.value(&evaluation);
         evaluation.best =
             occasion == Occasion::EpochEnd && self.position.best.is_none_or(|best| value > best.value);
         let shown = self.sample_places();

@@ -8,13 +8,13 @@ mod batches;
 mod changes;
 mod data;
 mod dev;
+mod lr_schedule;
 mod memory;
 mod position;
 pub mod preset;
 mod record;
 mod reward;
 mod saving;
-mod schedule;
 mod self_critical;
 mod settings;
 mod supervisor;
@@ -28,11 +28,12 @@ mod validity;
 pub use batches::Example;
 pub use changes::{CHANGEABLE, ChangeError, Changes};
 pub use data::{EncodedCaption, TrainingSplit};
+pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
-pub use schedule::{Schedule, Shape};
 pub use settings::{
-    BatchBy, EncoderKind, EncoderSettings, Metric, RunSettings, SelfCritical, TrainingSettings,
+    AugmentSettings, EncoderKind, EncoderSettings, Metric, RewardSettings, RunSettings, Sampler,
+    ScstSettings, TrainingSettings,
 };
 pub use supervisor::{Order, SecondTry, Supervisor};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};

@@ -29,7 +29,7 @@ pub struct Position {
     pub changes: Changes,
     /// Where the self-critical phase began, once it has.
     #[serde(default)]
-    pub self_critical: Option<Beginning>,
+    pub scst: Option<Beginning>,
 }
 
 /// Where a phase began.
@@ -89,7 +89,7 @@ impl Position {
 
     /// Where the phase that lasts now began.
     pub(super) fn phase(&self) -> Beginning {
-        self.self_critical.unwrap_or_default()
+        self.scst.unwrap_or_default()
     }
 
     /// Epochs of this phase since the best one.

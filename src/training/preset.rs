@@ -12,10 +12,10 @@ pub const DEMO: [&str; 10] = [
     "decoder.embedding=64",
     "decoder.dropout=0",
     "training.epochs=10",
-    "training.batch_by=image",
+    "training.sampler=by_image",
     "training.batch_size=80",
     "training.learning_rate=1.5e-3",
-    "training.schedule.warmup_steps=50",
+    "training.lr_schedule.warmup_steps=50",
     "training.label_smoothing=0",
 ];
 
@@ -23,40 +23,45 @@ pub const DEMO: [&str; 10] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// The merge decoder as captioning scripts have published it.
-    Seed,
+    Baseline,
     /// Vinyals et al. 2015.
     ShowAndTell,
     /// Xu et al. 2015.
     ShowAttendTell,
     /// What scores best.
-    Best,
+    ShowAttendTellScst,
 }
 
 impl Preset {
     /// Every preset there is.
-    pub const ALL: [Self; 4] = [Self::Seed, Self::ShowAndTell, Self::ShowAttendTell, Self::Best];
+    pub const ALL: [Self; 4] = [
+        Self::Baseline,
+        Self::ShowAndTell,
+        Self::ShowAttendTell,
+        Self::ShowAttendTellScst,
+    ];
 
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Seed => "seed",
+            Self::Baseline => "baseline",
             Self::ShowAndTell => "show-and-tell",
             Self::ShowAttendTell => "show-attend-tell",
-            Self::Best => "best",
+            Self::ShowAttendTellScst => "show-attend-tell-scst",
         }
     }
 
     /// What it is, in a few words.
     pub fn about(self) -> &'static str {
         match self {
-            Self::Seed => {
+            Self::Baseline => {
                 "image and words meet after the LSTM, as published scripts have it; pooled features"
             }
             Self::ShowAndTell => "the LSTM reads the image first (Vinyals et al. 2015); pooled features",
             Self::ShowAttendTell => {
                 "the LSTM looks at a region for each word (Xu et al. 2015); features of a grid"
             }
-            Self::Best => {
+            Self::ShowAttendTellScst => {
                 "show-attend-tell on images seen in a mirror and through windows, the network's last layers trained further, \
                  then captions rewarded (Rennie et al. 2017); a grid of EfficientNet-Lite at an early layer, mirrored and \
                  through 6 windows too"
@@ -67,12 +72,12 @@ impl Preset {
     /// What differs from the defaults, as `--set` takes it.
     pub fn settings(self) -> &'static [&'static str] {
         match self {
-            Self::Seed => &[
+            Self::Baseline => &[
                 "decoder.kind=merge",
                 "decoder.dropout=0.5",
                 "training.label_smoothing=0",
-                "training.schedule.shape=constant",
-                "encoder.standardize=false",
+                "training.lr_schedule.kind=constant",
+                "encoder.normalize_features=false",
                 "search.beam=1",
             ],
             Self::ShowAndTell => &["decoder.kind=inject"],
@@ -81,28 +86,28 @@ impl Preset {
                 "decoder.hidden=384",
                 "decoder.dropout=0.5",
                 "training.epochs=10",
-                "training.batch_by=image",
+                "training.sampler=by_image",
                 "training.batch_size=80",
-                "training.longest_caption=22",
+                "training.max_caption_length=22",
             ],
-            Self::Best => &[
+            Self::ShowAttendTellScst => &[
                 "decoder.kind=attend",
                 "decoder.hidden=384",
                 "decoder.dropout=0.5",
                 "decoder.recurrent_dropout=0.2",
-                "encoder.fine_tune=features",
+                "encoder.unfreeze_until=features",
                 "training.epochs=10",
-                "training.batch_by=image",
+                "training.sampler=by_image",
                 "training.batch_size=80",
-                "training.longest_caption=22",
-                "training.mirrored=0.5",
-                "training.windows=6",
-                "training.windowed=0.6",
-                "training.patience=6",
-                "training.self_critical.epochs=8",
-                "training.self_critical.learning_rate=1e-4",
-                "training.self_critical.dropout=0.3",
-                "training.self_critical.bleu_4=0.5",
+                "training.max_caption_length=22",
+                "augment.hflip_prob=0.5",
+                "augment.random_crops=6",
+                "augment.random_crop_prob=0.6",
+                "training.early_stopping_patience=6",
+                "training.scst.epochs=8",
+                "training.scst.learning_rate=1e-4",
+                "training.scst.dropout=0.3",
+                "training.scst.reward.bleu_4=0.5",
             ],
         }
     }
@@ -135,7 +140,9 @@ impl std::str::FromStr for Preset {
 
 /// A name of a preset that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("no preset is called `{0}`; there are `seed`, `show-and-tell`, `show-attend-tell` and `best`")]
+#[error(
+    "no preset is called `{0}`; there are `baseline`, `show-and-tell`, `show-attend-tell` and `show-attend-tell-scst`"
+)]
 pub struct UnknownPreset(String);
 
 #[cfg(test)]

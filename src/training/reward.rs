@@ -1,7 +1,7 @@
 //! How good a caption is that the model has drawn: what self-critical training makes likelier.
 
 use super::data::{EncodedCaption, TrainingSplit};
-use super::settings::SelfCritical;
+use super::settings::RewardSettings;
 use crate::captioning::{Sample, SampleEnd};
 use crate::metrics::{BleuStatistics, CiderD, MAX_ORDER};
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
@@ -37,7 +37,7 @@ impl Reward {
     }
 
     /// Of every caption.
-    pub(super) fn of(&self, drawn: &[Drawn<'_>], settings: &SelfCritical) -> Vec<f64> {
+    pub(super) fn of(&self, drawn: &[Drawn<'_>], settings: &RewardSettings) -> Vec<f64> {
         let score = |drawn: &Drawn<'_>| {
             let references = &self.references[drawn.image];
             let words = as_scored(drawn.sample);

@@ -139,9 +139,9 @@ impl<D: Backend> Trainer<'_, D> {
 }
 
 fn moment_names(parameter: &str) -> [String; 2] {
-    ["first", "second"].map(|moment| format!("adam.{moment}.{parameter}"))
+    ["exp_avg", "exp_avg_sq"].map(|moment| format!("{moment}.{parameter}"))
 }
 
 fn average_name(parameter: &str) -> String {
-    format!("average.{parameter}")
+    format!("ema.{parameter}")
 }

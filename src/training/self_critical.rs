@@ -23,7 +23,7 @@ pub(super) struct Lesson {
 impl<D: Backend> Trainer<'_, D> {
     /// Captions drawn for the images of some captions, to be made likelier or less likely.
     pub(super) fn drawn_lesson(&self, reward: &Reward, captions: &[usize]) -> Result<Lesson, TrainingError> {
-        let settings = &self.settings.training.self_critical;
+        let settings = &self.settings.training.scst;
         let images = self.train.images_of(captions);
         let inputs = self.image_inputs(&images);
         let draw = Draw {
@@ -39,7 +39,7 @@ impl<D: Backend> Trainer<'_, D> {
             sample,
         });
         let to_score: Vec<Drawn<'_>> = of_images.collect();
-        let rewards = reward.of(&to_score, settings);
+        let rewards = reward.of(&to_score, &settings.reward);
         let weights = advantages(&rewards, draw.count);
         let captions = drawn.iter().zip(&rows).zip(weights);
         let batch = CaptionBatch::weighted(captions.map(|((sample, &image), weight)| WeightedCaption {

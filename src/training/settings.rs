@@ -1,44 +1,45 @@
 //! All settings of a run.
 
-use super::schedule::Schedule;
+use super::lr_schedule::LrSchedule;
 use crate::captioning::SearchSettings;
 use crate::decoders::DecoderSettings;
 use crate::nn::AdamSettings;
 use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use serde::{Deserialize, Serialize};
 
-/// All settings of a run: what `--config` files and `--set key=value` change.
+/// All settings of a run: the keys of `--config` files and of `--set key=value`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
-    /// Where all randomness of the run starts: first weights, order of captions, dropout.
+    /// Seed of weight initialization, batch order, dropout and sampling.
     pub seed: u64,
-    /// Where the decoder's regions come from.
+    /// The encoder.
     pub encoder: EncoderSettings,
+    /// Augmentation of the training images.
+    pub augment: AugmentSettings,
     /// The decoder.
     pub decoder: DecoderSettings,
     /// The training.
     pub training: TrainingSettings,
-    /// How captions are searched for, on the dev split after every epoch and by default later.
+    /// The search for captions, on the dev split after every epoch and by default later.
     pub search: SearchSettings,
 }
 
-/// Where the decoder's regions come from.
+/// The encoder: stored features, or a CNN trained from scratch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EncoderSettings {
-    /// Stored features, or a network that is trained along.
+    /// Stored features or a small CNN.
     pub kind: EncoderKind,
-    /// Which of the data set's features, by the name of their directory; empty: the only ones there are.
+    /// Name of the data set's feature store; empty: the only one.
     pub features: String,
-    /// Whether stored features are brought to mean 0 and deviation 1, channel by channel.
-    pub standardize: bool,
-    /// The layer of a published network up to which those behind the stored one are trained further, together with the
-    /// decoder; empty: none are.
-    pub fine_tune: String,
-    /// The share of the learning rate at which they change.
-    pub fine_tune_rate: f32,
-    /// The network that is trained along.
+    /// Whether stored features are normalized to mean 0 and standard deviation 1 per channel.
+    pub normalize_features: bool,
+    /// Layer of the pretrained network up to which the layers behind the stored one are fine-tuned; empty: none.
+    pub unfreeze_until: String,
+    /// Multiplier of the learning rate for the fine-tuned layers.
+    pub lr_multiplier: f32,
+    /// The CNN trained from scratch.
     pub small_cnn: SmallCnnSettings,
 }
 
@@ -47,70 +48,85 @@ impl Default for EncoderSettings {
         Self {
             kind: EncoderKind::default(),
             features: String::new(),
-            standardize: true,
-            fine_tune: String::new(),
-            fine_tune_rate: 0.1,
+            normalize_features: true,
+            unfreeze_until: String::new(),
+            lr_multiplier: 0.1,
             small_cnn: SmallCnnSettings::default(),
         }
     }
 }
 
-/// Which encoder.
+/// The kind of encoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EncoderKind {
-    /// Stored features where the data set has some, otherwise the small CNN.
+    /// Stored features if the data set has any, else the small CNN.
     #[default]
     Auto,
-    /// Features that `prepare` has stored.
+    /// Features stored by `prepare`.
     Features,
     /// A small CNN trained together with the decoder.
     SmallCnn,
 }
 
-/// How a model is trained.
+/// Augmentation of the training images: which of the stored views of an image a step reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentSettings {
+    /// Probability of a horizontal flip; the data set must hold features of flipped images.
+    pub hflip_prob: f32,
+    /// Number of stored random crops of each image to choose from; the data set must hold their features.
+    pub random_crops: u32,
+    /// Probability of a random crop, if there are any.
+    pub random_crop_prob: f32,
+}
+
+impl Default for AugmentSettings {
+    fn default() -> Self {
+        Self {
+            hflip_prob: 0.0,
+            random_crops: 0,
+            random_crop_prob: 0.5,
+        }
+    }
+}
+
+/// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingSettings {
-    /// How many times every caption is read, at most.
+    /// Maximum number of epochs.
     pub epochs: usize,
     /// Captions of a batch.
     pub batch_size: usize,
-    /// What batches are made of.
-    pub batch_by: BatchBy,
-    /// Words after which a caption is cut, for training only.
-    pub longest_caption: usize,
+    /// How captions are grouped into batches.
+    pub sampler: Sampler,
+    /// Words after which a training caption is truncated.
+    pub max_caption_length: usize,
     /// The highest learning rate.
     pub learning_rate: f32,
-    /// How the learning rate changes.
-    pub schedule: Schedule,
+    /// The learning rate schedule.
+    pub lr_schedule: LrSchedule,
     /// The optimizer.
     pub optimizer: AdamSettings,
-    /// Share of the target probability spread over all words.
+    /// Target probability spread over all words.
     pub label_smoothing: f32,
-    /// Share of the words read that are replaced by the unknown word.
+    /// Probability of replacing an input word by the unknown word.
     pub word_dropout: f32,
-    /// Share of the words read that are replaced by those that the decoder would have written there (scheduled sampling),
-    /// in the last epoch; it grows from nothing in the first.
+    /// Probability, in the last epoch, of replacing an input word by the decoder's own prediction; it rises linearly
+    /// from 0 in the first epoch.
     pub scheduled_sampling: f32,
-    /// What is scored and kept is a moving average of the weights, of which each update leaves this share; zero: the
-    /// weights themselves.
-    pub average: f32,
-    /// Share of the images that are seen in a mirror; the data set must have been prepared with `--mirrored`.
-    pub mirrored: f32,
-    /// How many windows images are seen through, parts of them; the data set must have been prepared with `--windows`.
-    pub windows: u32,
-    /// Share of the images that are seen through one of the windows, where there are some.
-    pub windowed: f32,
-    /// A second phase, in which captions are drawn and rewarded.
-    pub self_critical: SelfCritical,
-    /// What on the dev split decides which checkpoint is the best.
-    pub metric: Metric,
-    /// Training stops after this many epochs without a better one; zero: never.
-    pub patience: usize,
-    /// `latest` is saved after so many updates; zero: at the end of an epoch only.
+    /// Decay of the exponential moving average of the weights, which is what is evaluated and kept; 0: no average.
+    pub ema_decay: f32,
+    /// The second phase, self-critical sequence training.
+    pub scst: ScstSettings,
+    /// The dev metric that selects the best checkpoint.
+    pub monitor: Metric,
+    /// Epochs without a better checkpoint after which training stops; 0: never.
+    pub early_stopping_patience: usize,
+    /// Steps between saves of `latest`; 0: only at the end of an epoch.
     pub checkpoint_steps: u64,
-    /// `latest` is saved after so many minutes; zero: at the end of an epoch only.
+    /// Minutes between saves of `latest`; 0: only at the end of an epoch.
     pub checkpoint_minutes: f32,
 }
 
@@ -119,75 +135,89 @@ impl Default for TrainingSettings {
         Self {
             epochs: 12,
             batch_size: 64,
-            batch_by: BatchBy::Caption,
-            longest_caption: 30,
+            sampler: Sampler::Bucketed,
+            max_caption_length: 30,
             learning_rate: 1e-3,
-            schedule: Schedule::default(),
+            lr_schedule: LrSchedule::default(),
             optimizer: AdamSettings::default(),
             label_smoothing: 0.1,
             word_dropout: 0.0,
             scheduled_sampling: 0.0,
-            average: 0.0,
-            mirrored: 0.0,
-            windows: 0,
-            windowed: 0.5,
-            self_critical: SelfCritical::default(),
-            metric: Metric::CiderD,
-            patience: 5,
+            ema_decay: 0.0,
+            scst: ScstSettings::default(),
+            monitor: Metric::CiderD,
+            early_stopping_patience: 5,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
         }
     }
 }
 
-/// Self-critical sequence training (Rennie et al. 2017): after the epochs that read captions, from the best of them on,
-/// the model writes captions of its own, and those that score above the others of their image are made likelier.
+/// Self-critical sequence training (Rennie et al. 2017): after the cross-entropy epochs, starting from the best
+/// checkpoint, the model samples captions and raises the probability of those with a reward above the others of
+/// their image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct SelfCritical {
-    /// How many times captions are drawn for every image, at most; zero: there is no such phase.
+pub struct ScstSettings {
+    /// Maximum number of epochs; 0: no such phase.
     pub epochs: usize,
-    /// Captions drawn for an image at a time.
+    /// Captions sampled for an image in a step.
     pub samples: usize,
     /// The highest learning rate.
     pub learning_rate: f32,
-    /// Share of the elements dropped; see [`DecoderSettings::dropout`].
+    /// Dropout probability; see [`DecoderSettings::dropout`].
     pub dropout: f32,
-    /// What logits are multiplied by as the phase begins: after label smoothing and dropout a model is less sure than it
-    /// might be, and most of what it draws is not worth comparing.
-    pub sharpening: f32,
-    /// What a point of CIDEr-D is worth.
-    pub cider_d: f32,
-    /// What a caption's own BLEU-4 is worth.
-    pub bleu_4: f32,
+    /// Factor of the logits at the start of the phase (an inverse temperature): label smoothing and dropout flatten
+    /// the distribution, and most samples from a flat one are too poor to learn from.
+    pub initial_logit_scale: f32,
+    /// The reward of a sampled caption.
+    pub reward: RewardSettings,
 }
 
-impl Default for SelfCritical {
+impl Default for ScstSettings {
     fn default() -> Self {
         Self {
             epochs: 0,
             samples: 5,
             learning_rate: 5e-5,
             dropout: 0.0,
-            sharpening: 2.0,
+            initial_logit_scale: 2.0,
+            reward: RewardSettings::default(),
+        }
+    }
+}
+
+/// Weights of the metrics in the reward of a sampled caption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RewardSettings {
+    /// Weight of CIDEr-D.
+    pub cider_d: f32,
+    /// Weight of the caption's own BLEU-4.
+    pub bleu_4: f32,
+}
+
+impl Default for RewardSettings {
+    fn default() -> Self {
+        Self {
             cider_d: 1.0,
             bleu_4: 0.0,
         }
     }
 }
 
-/// What batches are made of.
+/// How captions are grouped into batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum BatchBy {
-    /// Captions of similar length, of images as they come.
+pub enum Sampler {
+    /// Captions of similar length.
     #[default]
-    Caption,
-    /// Images with all their captions: an encoder that is trained along then sees each image once an epoch.
-    Image,
+    Bucketed,
+    /// Images with all their captions, so that an encoder in training runs once per image and epoch.
+    ByImage,
 }
 
-/// A figure of the dev split that tells checkpoints apart.
+/// A dev metric that selects the best checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     /// BLEU-1.

@@ -137,7 +137,7 @@ fn settings(kind: DecoderKind) -> RunSettings {
             epochs: 4,
             batch_size: 8,
             learning_rate: 2e-2,
-            schedule: Schedule {
+            lr_schedule: LrSchedule {
                 warmup_steps: 3,
                 ..Default::default()
             },
@@ -210,7 +210,7 @@ fn learns_to_name_what_it_sees() {
         let directory = tempfile::tempdir().unwrap();
         let mut settings = settings(kind);
         settings.training.epochs = 40;
-        settings.training.patience = 0;
+        settings.training.early_stopping_patience = 0;
         let mut trainer = world.trainer(&settings, directory.path());
         let mut recorder = Recorder::default();
         assert_eq!(trainer.run(&mut recorder).unwrap(), Ending::Complete);
@@ -293,7 +293,7 @@ fn assert_moves<A: Backend, B: Backend>(one: &A, other: &B, tolerance: f32) {
     let world = World::new(20);
     for kind in [DecoderKind::Merge, DecoderKind::TopDown] {
         let mut settings = settings(kind);
-        settings.training.average = 0.9;
+        settings.training.ema_decay = 0.9;
         let whole = tempfile::tempdir().unwrap();
         let (expected, _) = run(&mut world.trainer_on(one, &settings, whole.path()), None);
 
@@ -348,22 +348,25 @@ fn where_there_is_no_memory_half_the_batch_is_named() {
     );
 }
 
-fn self_critical(settings: &RunSettings) -> RunSettings {
+fn with_scst(settings: &RunSettings) -> RunSettings {
     let mut settings = settings.clone();
-    settings.training.self_critical = SelfCritical {
+    settings.training.scst = ScstSettings {
         epochs: 3,
         learning_rate: 5e-3,
-        bleu_4: 0.5,
-        ..SelfCritical::default()
+        reward: RewardSettings {
+            bleu_4: 0.5,
+            ..RewardSettings::default()
+        },
+        ..ScstSettings::default()
     };
     settings
 }
 
 #[test]
-fn a_self_critical_training_repeats_itself_however_often_it_is_stopped() {
+fn scst_resumed_repeats_uninterrupted() {
     let world = World::new(20);
-    let mut settings = self_critical(&settings(DecoderKind::TopDown));
-    settings.training.average = 0.9;
+    let mut settings = with_scst(&settings(DecoderKind::TopDown));
+    settings.training.ema_decay = 0.9;
     let whole = tempfile::tempdir().unwrap();
     let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
     for stop_after in [19, 20, 21, 27] {
@@ -381,14 +384,14 @@ fn a_self_critical_training_repeats_itself_however_often_it_is_stopped() {
 #[test]
 fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
     let world = World::new(20);
-    let mut settings = self_critical(&settings(DecoderKind::Attend));
-    settings.training.schedule.shape = Shape::Constant;
-    settings.training.patience = 0;
+    let mut settings = with_scst(&settings(DecoderKind::Attend));
+    settings.training.lr_schedule.kind = LrScheduleKind::Constant;
+    settings.training.early_stopping_patience = 0;
     let whole = tempfile::tempdir().unwrap();
     let (expected, _) = run(&mut world.trainer(&settings, whole.path()), None);
     for rewarded_at_first in [0, 1] {
         let mut shorter = settings.clone();
-        shorter.training.self_critical.epochs = rewarded_at_first;
+        shorter.training.scst.epochs = rewarded_at_first;
         let directory = tempfile::tempdir().unwrap();
         let (mut steps, _) = run(&mut world.trainer(&shorter, directory.path()), None);
         assert!(steps.len() < expected.len());
@@ -396,7 +399,7 @@ fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
         resumed
             .resume(&directory.path().join("latest.safetensors"))
             .unwrap();
-        let longer = ("training.self_critical.epochs".to_owned(), "3".to_owned());
+        let longer = ("training.scst.epochs".to_owned(), "3".to_owned());
         resumed.change(Changes::new([longer]).unwrap()).unwrap();
         steps.extend(run(&mut resumed, None).0);
         assert_eq!(steps, expected, "{rewarded_at_first} epochs at first");
@@ -407,10 +410,10 @@ fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
 fn captions_that_are_rewarded_become_better() {
     let world = World::new(16);
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = self_critical(&settings(DecoderKind::Attend));
+    let mut settings = with_scst(&settings(DecoderKind::Attend));
     settings.training.epochs = 6;
-    settings.training.self_critical.epochs = 20;
-    settings.training.patience = 0;
+    settings.training.scst.epochs = 20;
+    settings.training.early_stopping_patience = 0;
     let mut recorder = Recorder::default();
     world
         .trainer(&settings, directory.path())

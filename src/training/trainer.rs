@@ -6,7 +6,7 @@ use super::data::TrainingSplit;
 use super::position::{Beginning, Position};
 use super::reward::Reward;
 use super::saving::Cadence;
-use super::settings::{BatchBy, RunSettings};
+use super::settings::{RunSettings, Sampler};
 use super::supervisor::{Order, Supervisor};
 use super::unread::Unread;
 use crate::captioning::{Checkpoint, CheckpointError, Model, NGramTable};
@@ -36,7 +36,7 @@ pub struct Checkpoints {
 pub enum Ending {
     /// All epochs are done.
     Complete,
-    /// The dev metric had not got better for as many epochs as `training.patience` allows.
+    /// The dev metric had not got better for as many epochs as `training.early_stopping_patience` allows.
     Early,
     /// It was asked to stop; `latest` holds all that was done.
     Interrupted,
@@ -47,7 +47,7 @@ pub enum Ending {
 pub enum TrainingError {
     /// A loss or gradient that is not a number, or infinite.
     #[error(
-        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimizer.gradient_clip"
+        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimizer.max_grad_norm"
     )]
     NotFinite {
         /// Loss, gradient or weights.
@@ -201,13 +201,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
 
     fn run_phases(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
         let examples = self.train.examples();
-        let reads_captions = self.position.self_critical.is_none();
-        if reads_captions {
+        let is_cross_entropy = self.position.scst.is_none();
+        if is_cross_entropy {
             let ending = self.run_phase(&examples, None, supervisor)?;
-            if ending == Ending::Interrupted || self.settings.training.self_critical.epochs == 0 {
+            if ending == Ending::Interrupted || self.settings.training.scst.epochs == 0 {
                 return Ok(ending);
             }
-            self.begin_self_critical(supervisor)?;
+            self.begin_scst(supervisor)?;
         }
         let reward = Reward::new(self.train);
         self.run_phase(&examples, Some(&reward), supervisor)
@@ -230,18 +230,18 @@ impl<'a, D: Backend> Trainer<'a, D> {
 
     pub(super) fn epochs_of_phase(&self) -> usize {
         let training = &self.settings.training;
-        match self.position.self_critical {
+        match self.position.scst {
             None => training.epochs,
-            Some(_) => training.self_critical.epochs,
+            Some(_) => training.scst.epochs,
         }
     }
 
     /// From the best weights so far, the optimizer afresh.
-    fn begin_self_critical(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
+    fn begin_scst(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
         if self.position.best.is_some() {
             Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
         }
-        let sharpening = self.settings.training.self_critical.sharpening;
+        let sharpening = self.settings.training.scst.initial_logit_scale;
         self.model
             .decoder
             .sharpen(sharpening)
@@ -249,7 +249,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         self.adam = Adam::new(self.settings.training.optimizer, self.model.parameters())
             .map_err(TrainingError::device)?;
         self.average = average_of(&self.settings, &self.model).map_err(TrainingError::device)?;
-        self.position.self_critical = Some(Beginning {
+        self.position.scst = Some(Beginning {
             epoch: self.position.epoch,
             step: self.position.step,
         });
@@ -266,12 +266,12 @@ impl<'a, D: Backend> Trainer<'a, D> {
         supervisor: &mut dyn Supervisor,
     ) -> Result<Flow, TrainingError> {
         let training = &self.settings.training;
-        let by = match reward {
-            None => training.batch_by,
-            Some(_) => BatchBy::Image,
+        let sampler = match reward {
+            None => training.sampler,
+            Some(_) => Sampler::ByImage,
         };
         let (size, seed) = (training.batch_size, self.settings.seed);
-        let batches = plan(examples, size, by, seed, self.position.epoch);
+        let batches = plan(examples, size, sampler, seed, self.position.epoch);
         for batch in batches.iter().skip(self.position.batch) {
             if let Flow::Break(ending) = self.obey(supervisor)? {
                 return Ok(Flow::Break(ending));
@@ -343,7 +343,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
             return Ok(Flow::Break(self.stop(supervisor)?));
         };
         let training = &self.settings.training;
-        let (metric, wait, patience) = (training.metric, training.schedule.wait, training.patience);
+        let (metric, wait, patience) = (
+            training.monitor,
+            training.lr_schedule.patience,
+            training.early_stopping_patience,
+        );
         self.position.end_epoch(&evaluation, metric, wait);
         let best = evaluation.best;
         supervisor.observe(Event::Evaluation(Box::new(evaluation)));
@@ -388,7 +392,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
 }
 
 fn average_of<D: Backend>(settings: &RunSettings, model: &Model<D>) -> DeviceResult<D, Option<Average<D>>> {
-    match settings.training.average {
+    match settings.training.ema_decay {
         0.0 => Ok(None),
         decay => Average::new(decay, model.parameters()).map(Some),
     }

@@ -87,12 +87,12 @@ impl<D: Backend> Trainer<'_, D> {
     /// The encoder's inputs of some training images, for this step.
     pub(super) fn image_inputs(&self, images: &[usize]) -> Vec<f32> {
         let mut stream = random_stream(self.settings.seed, "mirrored images", self.position.step);
-        self.train.inputs_of(images, &self.settings.training, &mut stream)
+        self.train.inputs_of(images, &self.settings.augment, &mut stream)
     }
 
     fn regularization<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularization<'r> {
         let training = &self.settings.training;
-        match self.position.self_critical {
+        match self.position.scst {
             None => Regularization {
                 label_smoothing: training.label_smoothing,
                 dropout: self.settings.decoder.dropout,
@@ -102,7 +102,7 @@ impl<D: Backend> Trainer<'_, D> {
                 stream,
             },
             Some(_) => Regularization {
-                dropout: training.self_critical.dropout,
+                dropout: training.scst.dropout,
                 ..Regularization::none(stream)
             },
         }
@@ -117,13 +117,16 @@ impl<D: Backend> Trainer<'_, D> {
 
     fn learning_rate(&self, batches: usize) -> f32 {
         let training = &self.settings.training;
-        let highest = match self.position.self_critical {
+        let highest = match self.position.scst {
             None => training.learning_rate,
-            Some(_) => training.self_critical.learning_rate,
+            Some(_) => training.scst.learning_rate,
         };
         let total = (self.epochs_of_phase() * batches) as u64;
         let step = self.position.step - self.position.phase().step;
-        highest * training.schedule.share(step, total, self.position.reductions)
+        highest
+            * training
+                .lr_schedule
+                .factor_at(step, total, self.position.reductions)
     }
 }
 

@@ -29,6 +29,7 @@ impl RunSettings {
         let Self {
             seed: _,
             encoder,
+            augment,
             decoder,
             training,
             search,
@@ -39,12 +40,12 @@ impl RunSettings {
             up_to_most("encoder.small_cnn.widths", width.get())?;
         }
         within(
-            "encoder.fine_tune_rate",
-            encoder.fine_tune_rate,
+            "encoder.lr_multiplier",
+            encoder.lr_multiplier,
             is_not_negative,
             NOT_NEGATIVE,
         )?;
-        let schedule = &training.schedule;
+        let schedule = &training.lr_schedule;
         let optimizer = &training.optimizer;
         up_to_most("decoder.hidden", decoder.hidden)?;
         up_to_most("decoder.embedding", decoder.embedding)?;
@@ -71,7 +72,7 @@ impl RunSettings {
         )?;
         at_least_one("training.epochs", training.epochs)?;
         up_to_most("training.batch_size", training.batch_size)?;
-        at_least_one("training.longest_caption", training.longest_caption)?;
+        at_least_one("training.max_caption_length", training.max_caption_length)?;
         within(
             "training.learning_rate",
             training.learning_rate,
@@ -91,45 +92,45 @@ impl RunSettings {
             is_share,
             SHARE,
         )?;
-        within("training.average", training.average, is_share, SHARE)?;
-        within("training.mirrored", training.mirrored, is_share, SHARE)?;
-        within("training.windowed", training.windowed, is_share, SHARE)?;
-        let self_critical = &training.self_critical;
-        if !(2..=MOST).contains(&self_critical.samples) {
+        within("training.ema_decay", training.ema_decay, is_share, SHARE)?;
+        within("augment.hflip_prob", augment.hflip_prob, is_share, SHARE)?;
+        within(
+            "augment.random_crop_prob",
+            augment.random_crop_prob,
+            is_share,
+            SHARE,
+        )?;
+        let scst = &training.scst;
+        if !(2..=MOST).contains(&scst.samples) {
             return Err(OutOfRange {
-                key: "training.self_critical.samples",
-                value: self_critical.samples.to_string(),
+                key: "training.scst.samples",
+                value: scst.samples.to_string(),
                 expected: "2 to 65536: a caption is compared with the others of its image",
             });
         }
         within(
-            "training.self_critical.learning_rate",
-            self_critical.learning_rate,
+            "training.scst.learning_rate",
+            scst.learning_rate,
             is_positive,
             POSITIVE,
         )?;
+        within("training.scst.dropout", scst.dropout, is_share, SHARE)?;
         within(
-            "training.self_critical.dropout",
-            self_critical.dropout,
-            is_share,
-            SHARE,
-        )?;
-        within(
-            "training.self_critical.sharpening",
-            self_critical.sharpening,
+            "training.scst.initial_logit_scale",
+            scst.initial_logit_scale,
             is_positive,
             POSITIVE,
         )?;
         for (key, weight) in [
-            ("training.self_critical.cider_d", self_critical.cider_d),
-            ("training.self_critical.bleu_4", self_critical.bleu_4),
+            ("training.scst.reward.cider_d", scst.reward.cider_d),
+            ("training.scst.reward.bleu_4", scst.reward.bleu_4),
         ] {
             within(key, weight, is_not_negative, NOT_NEGATIVE)?;
         }
-        if self_critical.epochs > 0 && self_critical.cider_d == 0.0 && self_critical.bleu_4 == 0.0 {
+        if scst.epochs > 0 && scst.reward.cider_d == 0.0 && scst.reward.bleu_4 == 0.0 {
             return Err(OutOfRange {
-                key: "training.self_critical.cider_d",
-                value: "0, with training.self_critical.bleu_4 = 0".to_owned(),
+                key: "training.scst.reward.cider_d",
+                value: "0, with training.scst.reward.bleu_4 = 0".to_owned(),
                 expected: "one of both above 0: nothing else is rewarded",
             });
         }
@@ -139,16 +140,16 @@ impl RunSettings {
             is_not_negative,
             NOT_NEGATIVE,
         )?;
-        within("training.schedule.floor", schedule.floor, is_share, SHARE)?;
-        within("training.schedule.factor", schedule.factor, is_share, SHARE)?;
+        within(
+            "training.lr_schedule.min_ratio",
+            schedule.min_ratio,
+            is_share,
+            SHARE,
+        )?;
+        within("training.lr_schedule.factor", schedule.factor, is_share, SHARE)?;
         within("training.optimizer.beta1", optimizer.beta1, is_share, SHARE)?;
         within("training.optimizer.beta2", optimizer.beta2, is_share, SHARE)?;
-        within(
-            "training.optimizer.epsilon",
-            optimizer.epsilon,
-            is_positive,
-            POSITIVE,
-        )?;
+        within("training.optimizer.eps", optimizer.eps, is_positive, POSITIVE)?;
         within(
             "training.optimizer.weight_decay",
             optimizer.weight_decay,
@@ -156,8 +157,8 @@ impl RunSettings {
             NOT_NEGATIVE,
         )?;
         within(
-            "training.optimizer.gradient_clip",
-            optimizer.gradient_clip,
+            "training.optimizer.max_grad_norm",
+            optimizer.max_grad_norm,
             is_not_negative,
             NOT_NEGATIVE,
         )?;
@@ -268,7 +269,7 @@ mod tests {
             "training.batch_size=0",
             "training.learning_rate=nan",
             "training.learning_rate=-1e-3",
-            "training.optimizer.gradient_clip=inf",
+            "training.optimizer.max_grad_norm=inf",
             "search.beam=0",
             "search.consensus=1.5",
             "search.consensus_temperature=0",
@@ -285,16 +286,16 @@ mod tests {
         let check = |epochs: &str| {
             let assignments = [
                 epochs,
-                "training.self_critical.cider_d=0",
-                "training.self_critical.bleu_4=0",
+                "training.scst.reward.cider_d=0",
+                "training.scst.reward.bleu_4=0",
             ];
             let assignments = assignments.map(|assignment| assignment.parse().unwrap());
             config::resolve::<RunSettings>(None, &assignments)
                 .unwrap()
                 .check()
         };
-        assert_eq!(check("training.self_critical.epochs=0"), Ok(()));
-        let refused = check("training.self_critical.epochs=3").unwrap_err();
+        assert_eq!(check("training.scst.epochs=0"), Ok(()));
+        let refused = check("training.scst.epochs=3").unwrap_err();
         assert!(
             refused.to_string().contains("nothing else is rewarded"),
             "{refused}"

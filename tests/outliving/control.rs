@@ -27,7 +27,7 @@ impl Steered {
     fn new() -> Self {
         let place = Place::with_scenes();
         let (training, log) =
-            Running::train_until(&place, "first", 20, &["training.schedule.warmup_steps=0"]);
+            Running::train_until(&place, "first", 20, &["training.lr_schedule.warmup_steps=0"]);
         Self {
             place,
             training,

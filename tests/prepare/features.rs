@@ -164,7 +164,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
         "training.epochs=1",
         "--set",
     ];
-    let error = place.fails(&[&train[..], &["training.windows=2"]].concat());
+    let error = place.fails(&[&train[..], &["augment.random_crops=2"]].concat());
     assert!(error.contains("of the images' window 2"), "{error}");
     assert!(error.contains("--windows 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
@@ -172,7 +172,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     assert!(error.contains("hold images as a whole"), "{error}");
     assert!(error.contains("--form grid"), "{error}");
     assert!(!place.root().join("checkpoints/looking").exists());
-    place.prints(&[&train[..], &["training.windows=1"]].concat());
+    place.prints(&[&train[..], &["augment.random_crops=1"]].concat());
     // A new image is shown to the network as the stored ones were.
     let image = place.data_set("mine/images/scene_00003.png");
     place.prints(&["caption", "first", text(&image)]);

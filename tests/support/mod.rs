@@ -44,9 +44,9 @@ const SMALL: [&str; 7] = [
     "encoder.small_cnn.widths=[8,8]",
     "decoder.hidden=16",
     "decoder.embedding=8",
-    "training.batch_by=image",
+    "training.sampler=by_image",
     "training.batch_size=5",
-    "training.patience=0",
+    "training.early_stopping_patience=0",
 ];
 
 /// A working directory of its own.

@@ -84,9 +84,9 @@ fn starts_to_train(screen: &Screen) {
     fill(
         screen,
         7,
-        "encoder.small_cnn.size=16 encoder.small_cnn.widths=[8,8] training.patience=0",
+        "encoder.small_cnn.size=16 encoder.small_cnn.widths=[8,8] training.early_stopping_patience=0",
     );
-    screen.shows("training.patience=0");
+    screen.shows("training.early_stopping_patience=0");
     screen.press("<Enter>");
     screen.shows(FIRST);
     screen.shows("of 150, batch");

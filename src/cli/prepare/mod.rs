@@ -161,10 +161,10 @@ struct Features {
     /// too, out of proportion
     #[arg(long, value_name = "EXTENT", value_parser = choices::extent(), requires = "backbone")]
     show: Option<Extent>,
-    /// Also look at the training images in a mirror, for `training.mirrored`
+    /// Also look at the training images in a mirror, for `augment.hflip_prob`
     #[arg(long, requires = "backbone")]
     mirrored: bool,
-    /// Also look at the training images through this many windows, each a part of them, for `training.windows`
+    /// Also look at the training images through this many windows, each a part of them, for `augment.random_crops`
     #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
     windows: u32,
     /// How many images the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for

@@ -104,7 +104,7 @@ impl Update {
             let gradient = *place * scale_of_gradients;
             *first = self.beta1 * *first + (1.0 - self.beta1) * gradient;
             *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
-            let scale = second.sqrt() * self.second_scale + self.epsilon;
+            let scale = second.sqrt() * self.second_scale + self.eps;
             *place = self.keep * before - self.rate * *first / scale;
         }
     }

@@ -176,7 +176,7 @@ pub(super) fn update<D: Own>(
             .number(update.keep)
             .number(update.beta1)
             .number(update.beta2)
-            .number(update.epsilon)
+            .number(update.eps)
             .count(count),
     )?;
     *value = changed;

@@ -29,12 +29,12 @@ pub struct AdamSettings {
     /// Decay of the second moment.
     pub beta2: f32,
     /// Added to the root of the second moment.
-    pub epsilon: f32,
+    pub eps: f32,
     /// Share of every weight matrix taken away at each step, times the learning rate. Biases and other
     /// single rows do not decay.
     pub weight_decay: f32,
     /// Gradients are scaled down to this global norm; zero leaves them alone.
-    pub gradient_clip: f32,
+    pub max_grad_norm: f32,
 }
 
 impl Default for AdamSettings {
@@ -42,9 +42,9 @@ impl Default for AdamSettings {
         Self {
             beta1: 0.9,
             beta2: 0.999,
-            epsilon: 1e-8,
+            eps: 1e-8,
             weight_decay: 0.0,
-            gradient_clip: 5.0,
+            max_grad_norm: 5.0,
         }
     }
 }
@@ -82,8 +82,8 @@ pub struct Update {
     pub beta1: f32,
     /// See [`AdamSettings::beta2`].
     pub beta2: f32,
-    /// See [`AdamSettings::epsilon`].
-    pub epsilon: f32,
+    /// See [`AdamSettings::eps`].
+    pub eps: f32,
 }
 
 /// The element-wise work of [`Adam`].
@@ -208,7 +208,7 @@ impl<D: Backend> Adam<D> {
             return Ok(norm);
         }
         self.step += 1;
-        let scale = norm.factor_to(self.settings.gradient_clip)?;
+        let scale = norm.factor_to(self.settings.max_grad_norm)?;
         let update = self.numbers(learning_rate);
         let changes = parameters
             .into_iter()
@@ -238,9 +238,9 @@ impl<D: Backend> Adam<D> {
         let AdamSettings {
             beta1,
             beta2,
-            epsilon,
+            eps,
             weight_decay,
-            gradient_clip: _,
+            max_grad_norm: _,
         } = self.settings;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
         Update {
@@ -249,7 +249,7 @@ impl<D: Backend> Adam<D> {
             keep: 1.0 - learning_rate * weight_decay,
             beta1,
             beta2,
-            epsilon,
+            eps,
         }
     }
 }
@@ -298,7 +298,7 @@ pub fn composed_update<D: Backend>(
         keep,
         beta1,
         beta2,
-        epsilon,
+        eps,
     } = update;
     let gradient = match scale {
         Figure::Known(scale) => gradient.try_mul(*scale)?,
@@ -313,11 +313,7 @@ pub fn composed_update<D: Backend>(
         .try_mul(beta1)?
         .try_add(gradient.try_mul(1.0 - beta1)?)?;
     *second = second.clone().try_mul(beta2)?.try_add(squared)?;
-    let scale = second
-        .clone()
-        .try_sqrt()?
-        .try_mul(second_scale)?
-        .try_add(epsilon)?;
+    let scale = second.clone().try_sqrt()?.try_mul(second_scale)?.try_add(eps)?;
     let change = first.clone().try_mul(rate)?.try_div(scale)?;
     *value = value.clone().try_mul(keep)?.try_sub(change)?;
     Ok(())

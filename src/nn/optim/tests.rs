@@ -51,7 +51,7 @@ fn a_rate_is_a_share_of_the_learning_rate() {
 #[test]
 fn equals_the_paper() {
     let settings = AdamSettings {
-        gradient_clip: 0.0,
+        max_grad_norm: 0.0,
         weight_decay: 0.1,
         ..Default::default()
     };
@@ -81,7 +81,7 @@ const UPDATE: Update = Update {
     keep: 0.99,
     beta1: 0.9,
     beta2: 0.999,
-    epsilon: 1e-8,
+    eps: 1e-8,
 };
 
 /// The GPU's kernels, run on the CPU.
@@ -163,7 +163,7 @@ fn clips_by_the_global_norm() {
         .map(|x| x * x)
         .sum();
     let settings = AdamSettings {
-        gradient_clip: 0.5,
+        max_grad_norm: 0.5,
         ..Default::default()
     };
     let mut adam = Adam::new(settings, &parameters).unwrap();

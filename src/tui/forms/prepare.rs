@@ -84,13 +84,13 @@ pub fn form(source: &str) -> Form {
             Field::choice(SHOWN, "how much of an image the CNN sees", extents, AS_TRAINED),
             Field::choice(
                 MIRRORED,
-                "training images also in a mirror, for training.mirrored",
+                "training images also in a mirror, for augment.hflip_prob",
                 [NONE, TOO],
                 NONE,
             ),
             Field::text(
                 WINDOWS,
-                "training images also through so many, for training.windows",
+                "training images also through so many, for augment.random_crops",
                 "0",
             ),
         ],

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_run_is_repeated_by_what_it_had_of_its_own() {
-        let sets: Vec<Assignment> = ["decoder.kind=inject", "training.schedule.warmup_steps=7"]
+        let sets: Vec<Assignment> = ["decoder.kind=inject", "training.lr_schedule.warmup_steps=7"]
             .map(|set| set.parse().unwrap())
             .to_vec();
         let settings: RunSettings = config::resolve(None, &sets).unwrap();
@@ -314,7 +314,7 @@ mod tests {
         let form = form(["flickr8k"].into_iter(), "flickr8k", &presets);
         assert_eq!(
             arguments(&form).unwrap().join(" "),
-            "train flickr8k --set decoder.kind=inject --set training.schedule.warmup_steps=7 --detach"
+            "train flickr8k --set decoder.kind=inject --set training.lr_schedule.warmup_steps=7 --detach"
         );
     }
 }

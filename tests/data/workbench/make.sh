@@ -19,10 +19,10 @@ SETTINGS=(
     decoder.embedding=64
     decoder.dropout=0
     training.epochs=4
-    training.batch_by=image
+    training.sampler=by_image
     training.batch_size=10
     training.learning_rate=1.5e-3
-    training.schedule.warmup_steps=50
+    training.lr_schedule.warmup_steps=50
     training.label_smoothing=0
 )
 
