@@ -221,11 +221,11 @@ mod evaluate {
         let place = Place::new(OPINIONATED);
         let settings = RunSettings::default().search;
         assert_eq!(place.report(&[]).search, settings);
-        let greedy = place.report(&["--beam", "1", "--max-words", "3"]);
+        let greedy = place.report(&["--beam-size", "1", "--max-length", "3"]);
         assert_eq!((greedy.search.beam, greedy.search.maximum_length), (1, 3));
         assert!(greedy.figures.diversity.mean_length <= 3.0);
-        let error = place.fails(&["evaluate", "squares-001", "--min-words", "30"]);
-        assert!(error.contains("--min-words"), "{error}");
+        let error = place.fails(&["evaluate", "squares-001", "--min-length", "30"]);
+        assert!(error.contains("--min-length"), "{error}");
     }
 
     #[test]
@@ -324,25 +324,25 @@ mod ensembles {
     #[test]
     fn a_run_with_itself_writes_what_it_writes_alone() {
         let place = Place::new(OPINIONATED);
-        let (alone, twice) = (place.report(&[]), place.report(&["--with", "squares-001"]));
+        let (alone, twice) = (place.report(&[]), place.report(&["--ensemble", "squares-001"]));
         assert_eq!(alone.captions, twice.captions);
-        assert_eq!(twice.subject.with[0].to_string(), "squares-001/best");
-        assert!(alone.subject.with.is_empty());
+        assert_eq!(twice.subject.ensemble[0].to_string(), "squares-001/best");
+        assert!(alone.subject.ensemble.is_empty());
     }
 
     #[test]
     fn an_evaluation_says_who_wrote_and_is_kept_beside_the_runs_own() {
         let place = Place::with_another_run(OPINIONATED);
         let alone = place.report(&[]);
-        let printed = place.succeeds(&["evaluate", "squares-001", "--with", "squares-002/best"]);
+        let printed = place.succeeds(&["evaluate", "squares-001", "--ensemble", "squares-002/best"]);
         assert!(
             printed.contains("best checkpoint with squares-002/best"),
             "{printed}"
         );
         let kept = place.succeeds(&["compare", "squares-001/dev-best-with-squares-002", "--json"]);
         let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
-        assert_eq!(kept["evaluations"][0]["with"][0]["run"], "squares-002");
-        let together = place.report(&["--with", "squares-002"]);
+        assert_eq!(kept["evaluations"][0]["ensemble"][0]["run"], "squares-002");
+        let together = place.report(&["--ensemble", "squares-002"]);
         assert_ne!(alone.captions, together.captions);
         assert_eq!(
             alone,
@@ -354,13 +354,19 @@ mod ensembles {
     #[test]
     fn any_image_gets_the_caption_that_the_ensemble_is_evaluated_with() {
         let place = Place::with_another_run(OPINIONATED);
-        let report = place.report(&["--with", "squares-002"]);
+        let report = place.report(&["--ensemble", "squares-002"]);
         let image = place
             .directory
             .path()
             .join("source")
             .join(&report.captions[5].image);
-        let line = place.succeeds(&["caption", "squares-001", text(&image), "--with", "squares-002"]);
+        let line = place.succeeds(&[
+            "caption",
+            "squares-001",
+            text(&image),
+            "--ensemble",
+            "squares-002",
+        ]);
         let (_, caption) = line.trim_end().split_once('\t').unwrap();
         assert_eq!(caption, report.captions[5].caption);
     }
@@ -375,7 +381,7 @@ mod ensembles {
             &["evaluate", "squares-001"][..],
             &["caption", "squares-001", "x.png"],
         ] {
-            let error = place.fails(&[arguments, &["--with", "squares-002"]].concat());
+            let error = place.fails(&[arguments, &["--ensemble", "squares-002"]].concat());
             assert!(
                 error.contains("run `squares-001` and run `squares-002` cannot write together"),
                 "{error}"
@@ -385,7 +391,7 @@ mod ensembles {
                 "{error}"
             );
         }
-        let error = place.fails(&["evaluate", "squares-001", "--with", "squares-002/latest"]);
+        let error = place.fails(&["evaluate", "squares-001", "--ensemble", "squares-002/latest"]);
         assert!(error.contains("no such checkpoint yet"), "{error}");
     }
 }
@@ -393,7 +399,7 @@ mod ensembles {
 mod consensus {
     use super::*;
 
-    const ON: [&str; 6] = ["--beam", "8", "--consensus", "1", "--consensus-temperature", "5"];
+    const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
 
     pub(super) fn write_ngrams(place: &Place) {
         let data_set = DataSet::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
@@ -413,7 +419,7 @@ mod consensus {
     fn captions_that_others_agree_with_are_chosen_wherever_captions_are_written() {
         let place = Place::new(OPINIONATED);
         write_ngrams(&place);
-        let (plain, report) = (place.report(&["--beam", "8"]), place.report(&ON));
+        let (plain, report) = (place.report(&["--beam-size", "8"]), place.report(&ON));
         assert_eq!(report.search.consensus, 1.0);
         assert_ne!(plain.captions, report.captions);
         let image = place
@@ -442,7 +448,7 @@ mod consensus {
         fs::write(place.run_directory().ngrams(), "24 images, 1 n-grams\n99 2\n").unwrap();
         let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
         assert!(error.contains("ngrams.txt, line 2 is of a token that"), "{error}");
-        place.report(&["--beam", "8"]);
+        place.report(&["--beam-size", "8"]);
     }
 }
 
@@ -450,7 +456,7 @@ mod sweeps {
     use super::*;
 
     fn sweep(place: &Place, more: &[&str]) -> serde_json::Value {
-        let arguments = [&["evaluate", "squares-001", "--sweep", "--json"], more].concat();
+        let arguments = [&["evaluate", "squares-001", "--tune-search", "--json"], more].concat();
         serde_json::from_str(&place.succeeds(&arguments)).unwrap()
     }
 
@@ -470,8 +476,13 @@ mod sweeps {
             &tried[with_consensus.unwrap()],
         ] {
             let search = &tried["search"];
-            let flags = ["beam", "length_penalty", "consensus", "consensus_temperature"]
-                .map(|name| [format!("--{}", name.replace('_', "-")), search[name].to_string()]);
+            let flags = [
+                ("--beam-size", "beam"),
+                ("--length-penalty", "length_penalty"),
+                ("--mbr-weight", "consensus"),
+                ("--mbr-temperature", "consensus_temperature"),
+            ]
+            .map(|(flag, key)| [flag.to_owned(), search[key].to_string()]);
             let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
             let alone = place.report(&flags).figures.scores;
             for (metric, alone) in alone.bleu.iter().enumerate() {
@@ -487,10 +498,10 @@ mod sweeps {
         let arguments = [
             "evaluate",
             "squares-001",
-            "--sweep",
-            "--with",
+            "--tune-search",
+            "--ensemble",
             "squares-002",
-            "--beam",
+            "--beam-size",
             "4",
         ];
         let output = place.cutline(&arguments);
@@ -503,7 +514,7 @@ mod sweeps {
         let mut lines = printed.lines().skip_while(|line| !line.starts_with("the best"));
         let flags = lines.nth(1).unwrap();
         let flags: Vec<&str> = flags.split_whitespace().collect();
-        let report = place.report(&[&["--with", "squares-002"], &flags[..]].concat());
+        let report = place.report(&[&["--ensemble", "squares-002"], &flags[..]].concat());
         let score = format!("{:.4}", report.figures.scores.cider_d);
         assert!(printed.lines().nth(1).unwrap().ends_with(&score), "{printed}");
         assert!(
@@ -554,7 +565,13 @@ mod sweeps {
     fn a_row_is_called_the_runs_own_only_where_the_run_searches_so() {
         let place = Place::new(OPINIONATED);
         let printed = |flags: &[&str]| {
-            place.succeeds(&[&["evaluate", "squares-001", "--sweep", "--beam", "2"], flags].concat())
+            place.succeeds(
+                &[
+                    &["evaluate", "squares-001", "--tune-search", "--beam-size", "2"],
+                    flags,
+                ]
+                .concat(),
+            )
         };
         assert!(
             printed(&["--length-penalty", "0.7"]).contains("is what these flags search by"),
@@ -565,9 +582,9 @@ mod sweeps {
     #[test]
     fn nothing_is_chosen_on_other_splits_than_dev() {
         let place = Place::new(OPINIONATED);
-        let error = place.fails(&["evaluate", "squares-001", "--sweep", "--split", "train"]);
+        let error = place.fails(&["evaluate", "squares-001", "--tune-search", "--split", "train"]);
         assert!(error.contains("only the dev split may be chosen on"), "{error}");
-        let error = place.fails(&["evaluate", "squares-001", "--sweep", "--seed", "3"]);
+        let error = place.fails(&["evaluate", "squares-001", "--tune-search", "--seed", "3"]);
         assert!(
             error.contains("leave --temperature, --top-k and --seed away"),
             "{error}"

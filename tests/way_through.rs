@@ -63,7 +63,7 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
         line,
         format!("{}\t{}\n", text(&image), report.captions[0].caption)
     );
-    elsewhere.succeeds(&["caption", text(&copy), text(&image), "--consensus", "0.5"]);
+    elsewhere.succeeds(&["caption", text(&copy), text(&image), "--mbr-weight", "0.5"]);
 }
 
 #[cfg(unix)]

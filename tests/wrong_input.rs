@@ -168,7 +168,7 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
         }
         shown.concat()
     };
-    let keep = ["--keep-special", "--keep-punctuation", "--keep-digits"];
+    let keep = ["--keep-symbols", "--keep-punctuation", "--keep-digits"];
     run(&[&["prepare", text(&source), "--name", DATA_SET], &keep[..]].concat());
     let settings = [
         "encoder.small_cnn.widths=[8,8]",

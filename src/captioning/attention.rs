@@ -13,7 +13,7 @@ use crate::vision::preprocess::ImagePart;
 pub enum AttentionError {
     /// No decoder looks at single regions.
     #[error(
-        "no decoder here attends ({decoders}); train one with --decoder attend or --decoder top_down, on features prepared with --form grid"
+        "no decoder here attends ({decoders}); train one with --decoder attend or --decoder top_down, on features prepared with --features grid"
     )]
     NoneAttends {
         /// Those there are.
@@ -21,7 +21,7 @@ pub enum AttentionError {
     },
     /// The image is not seen as a square of regions.
     #[error(
-        "the {decoder} decoder sees the image as {regions} region(s), which make no grid to look around in; train it on features prepared with --form grid"
+        "the {decoder} decoder sees the image as {regions} region(s), which make no grid to look around in; train it on features prepared with --features grid"
     )]
     NoGrid {
         /// Which decoder.

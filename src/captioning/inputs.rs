@@ -69,8 +69,8 @@ fn of_view(spec: &FeatureSpec) -> String {
 fn flag_of_view(spec: &FeatureSpec) -> String {
     match spec.preprocessing.view {
         View::Usual => String::new(),
-        View::Mirrored => ", and --mirrored".to_owned(),
-        View::Window(number) => format!(", and --windows {number} or more"),
+        View::Mirrored => ", and --hflip".to_owned(),
+        View::Window(number) => format!(", and --random-crops {number} or more"),
     }
 }
 

@@ -38,13 +38,13 @@ const BATCH: usize = 16;
 ///
 /// With --attention it is shown where a decoder that attends looked for each word: on a terminal the image once
 /// for each word, bright where most weight lies; into a pipe a line a word, which begins with a tab: the word, the
-/// region that weighs most, and its share. Of several runs (--with) the first that attends is shown.
+/// region that weighs most, and its share. Of several runs (--ensemble) the first that attends is shown.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 image.jpg
-  cutline caption flickr8k-merge-001 *.jpg --beam 5 > captions.tsv
+  cutline caption flickr8k-merge-001 *.jpg --beam-size 5 > captions.tsv
   cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
-  cutline caption flickr8k-merge-001 image.jpg --with flickr8k-inject-001
+  cutline caption flickr8k-merge-001 image.jpg --ensemble flickr8k-inject-001
   cutline caption flickr8k-attend-001 image.jpg --attention
   cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
@@ -54,7 +54,7 @@ pub(super) struct Caption {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The backbone's weights, where the file is no longer where `prepare` read it; may be given again, for the runs of
-    /// --with in their order
+    /// --ensemble in their order
     #[arg(long, value_name = "FILE")]
     weights: Vec<PathBuf>,
     /// Show where the decoder looked for each word, if it attends; the pictures are 24 columns wide unless --width

@@ -23,7 +23,7 @@ pub(super) fn feature_dtype() -> impl TypedValueParser<Value = FeatureDtype> {
     one_of(FeatureDtype::ALL.map(FeatureDtype::name))
 }
 
-pub(super) fn extent() -> impl TypedValueParser<Value = Extent> {
+pub(super) fn crop_mode() -> impl TypedValueParser<Value = Extent> {
     one_of(Extent::ALL.map(Extent::name))
 }
 

@@ -41,10 +41,10 @@ const REFERENCES: usize = 2;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
-  cutline evaluate flickr8k-merge-001 --split test --beam 5
-  cutline evaluate flickr8k-merge-001 --beam 5 --name beam-5 --detach
-  cutline evaluate flickr8k-merge-001 --with flickr8k-inject-001 --with flickr8k-merge-002
-  cutline evaluate flickr8k-merge-001 --sweep
+  cutline evaluate flickr8k-merge-001 --split test --beam-size 5
+  cutline evaluate flickr8k-merge-001 --beam-size 5 --name beam-5 --detach
+  cutline evaluate flickr8k-merge-001 --ensemble flickr8k-inject-001 --ensemble flickr8k-merge-002
+  cutline evaluate flickr8k-merge-001 --tune-search
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
 pub(super) struct Evaluate {
@@ -60,7 +60,7 @@ pub(super) struct Evaluate {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// The evaluation's name: its report is kept in the run, at `evaluations/NAME/report.json`; SPLIT-CHECKPOINT
-    /// if not given, and behind it the runs of --with
+    /// if not given, and behind it the runs of --ensemble
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
     /// Evaluate in a process of its own that no closing terminal reaches
@@ -69,9 +69,9 @@ pub(super) struct Evaluate {
     /// Look for the best search settings instead: beams, length penalties and consensuses on the dev split. A flag that
     /// names one of them fixes it
     #[arg(long, conflicts_with_all = ["name", "detach"])]
-    sweep: bool,
+    tune_search: bool,
     /// What the best settings are the best in; what the run was steered by if not given
-    #[arg(long, value_enum, requires = "sweep")]
+    #[arg(long, value_enum, requires = "tune_search")]
     metric: Option<Metric>,
     #[command(flatten)]
     search: SearchArgs,
@@ -104,7 +104,7 @@ impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Before the work, not after it.
         self.out.as_deref().map(output::check_place).transpose()?;
-        match self.sweep {
+        match self.tune_search {
             true => context.compute(Sweeping(&self)),
             false => self.score(context),
         }
@@ -196,7 +196,7 @@ impl Compute for Keeping<'_> {
             settings: serde_json::json!({
                 "split": data::Split::from(evaluate.split),
                 "checkpoint": evaluate.members.checkpoint.name(),
-                "with": named(others),
+                "ensemble": named(others),
                 "search": evaluate.search.over(&record.settings.search)?,
             }),
             step: 0,
@@ -294,7 +294,7 @@ impl Compute for Sweeping<'_> {
         let Self(command) = self;
         anyhow::ensure!(
             command.split == Split::Dev,
-            "--sweep chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
+            "--tune-search chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
              that nothing was chosen on; leave --split away"
         );
         let material = Material::open(&command.members, data::Split::Dev, &on.device, context)?;

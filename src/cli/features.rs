@@ -29,7 +29,7 @@ use crate::vision::weights::WeightFile;
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
   cutline features image.jpg --backbone mobilenet_v2 --weights mobilenet_v2.pth --out image.safetensors
-  cutline features image.jpg --backbone vgg16 --weights vgg16.safetensors --form grid --out grid.safetensors")]
+  cutline features image.jpg --backbone vgg16 --weights vgg16.safetensors --features grid --out grid.safetensors")]
 pub(super) struct Features {
     /// The images
     #[arg(value_name = "IMAGE", required = true)]
@@ -45,10 +45,10 @@ pub(super) struct Features {
     layer: Option<String>,
     /// One vector an image, or one for each region of the layer's map
     #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
-    form: FeatureForm,
+    features: FeatureForm,
     /// How much of an image the CNN is shown; what it was trained on if not given
-    #[arg(long, value_name = "EXTENT", value_parser = choices::extent())]
-    show: Option<Extent>,
+    #[arg(long, value_name = "MODE", value_parser = choices::crop_mode())]
+    crop_mode: Option<Extent>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -101,15 +101,15 @@ impl Compute for Features {
             },
         )?;
         progress.finish();
-        write(&self.out, &features, self.form, encoder.shape())
+        write(&self.out, &features, self.features, encoder.shape())
     }
 }
 
 impl Features {
     fn encoder<D: Backend>(&self, device: &D) -> anyhow::Result<ImageEncoder<D>> {
         let file = WeightFile::open(&self.weights)?;
-        let encoder = ImageEncoder::load(self.backbone, &file, self.layer.as_deref(), self.form, device)?;
-        Ok(encoder.shown(self.show))
+        let encoder = ImageEncoder::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
+        Ok(encoder.shown(self.crop_mode))
     }
 }
 

@@ -44,7 +44,7 @@ impl<D: Backend> Material<D> {
         let subject = Subject {
             run: runs.first.directory.name(),
             checkpoint: args.checkpoint.name().to_owned(),
-            with: named(&args.others(context)?),
+            ensemble: named(&args.others(context)?),
             data_set: data_set.manifest.name.clone(),
             data_hash: data_set.hash.clone(),
             split,

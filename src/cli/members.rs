@@ -22,8 +22,8 @@ pub(super) struct MemberArgs {
     /// Write together with this run: every word is chosen by the mean of all log-probabilities; may be given again.
     /// The runs need the same vocabulary, not the same encoder or decoder. Its checkpoint is that of --checkpoint unless
     /// /best or /latest follows
-    #[arg(long = "with", value_name = "RUN")]
-    with: Vec<String>,
+    #[arg(long, value_name = "RUN")]
+    ensemble: Vec<String>,
 }
 
 /// Which of a run's checkpoints.
@@ -94,7 +94,7 @@ impl MemberArgs {
 
     /// The runs that write together with it.
     pub(super) fn others(&self, context: &Context) -> Result<Vec<Chosen>, DirectoryError> {
-        self.with
+        self.ensemble
             .iter()
             .map(|wanted| self.find(wanted, context))
             .collect()

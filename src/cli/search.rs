@@ -15,26 +15,26 @@ pub(super) struct SearchArgs {
         value_parser = clap::value_parser!(u32).range(1..=100),
         conflicts_with_all = ["temperature", "top_k", "seed"]
     )]
-    pub(super) beam: Option<u32>,
+    pub(super) beam_size: Option<u32>,
     /// The exponent of the length by which a beam's log-probability is divided; 0 favors short captions
     #[arg(long, value_name = "EXPONENT", value_parser = finite)]
     pub(super) length_penalty: Option<f64>,
     /// How much of a caption's score is how far the beam's other captions agree with it: 0 none, 1 all. Wider beams give
     /// more to agree with
     #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub(super) consensus: Option<f64>,
+    pub(super) mbr_weight: Option<f64>,
     /// How the other captions count in the consensus: the lower, the more the likely ones do
     #[arg(long, value_name = "T", value_parser = positive)]
-    pub(super) consensus_temperature: Option<f64>,
+    pub(super) mbr_temperature: Option<f64>,
     /// The fewest words of a caption
     #[arg(long, value_name = "WORDS")]
-    pub(super) min_words: Option<usize>,
+    pub(super) min_length: Option<usize>,
     /// The most words of a caption
     #[arg(long, value_name = "WORDS", value_parser = at_least_one)]
-    pub(super) max_words: Option<usize>,
+    pub(super) max_length: Option<usize>,
     /// Let no run of N words come twice in a caption; 0 allows all
     #[arg(long, value_name = "N")]
-    pub(super) no_repeat: Option<usize>,
+    pub(super) no_repeat_ngram: Option<usize>,
     /// Draw the words at random instead: below 1 plainer, above 1 bolder
     #[arg(long, value_name = "T", value_parser = positive)]
     pub(super) temperature: Option<f64>,
@@ -55,13 +55,13 @@ impl SearchArgs {
     pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
         let settings = SearchSettings {
             strategy: self.strategy().unwrap_or(own.strategy),
-            beam: self.beam.map_or(own.beam, |beam| beam as usize),
+            beam: self.beam_size.map_or(own.beam, |beam| beam as usize),
             length_penalty: self.length_penalty.unwrap_or(own.length_penalty),
-            consensus: self.consensus.unwrap_or(own.consensus),
-            consensus_temperature: self.consensus_temperature.unwrap_or(own.consensus_temperature),
-            minimum_length: self.min_words.unwrap_or(own.minimum_length),
-            maximum_length: self.max_words.unwrap_or(own.maximum_length),
-            no_repeat_ngram: self.no_repeat.unwrap_or(own.no_repeat_ngram),
+            consensus: self.mbr_weight.unwrap_or(own.consensus),
+            consensus_temperature: self.mbr_temperature.unwrap_or(own.consensus_temperature),
+            minimum_length: self.min_length.unwrap_or(own.minimum_length),
+            maximum_length: self.max_length.unwrap_or(own.maximum_length),
+            no_repeat_ngram: self.no_repeat_ngram.unwrap_or(own.no_repeat_ngram),
             temperature: self.temperature.unwrap_or(own.temperature),
             top_k: self.top_k.unwrap_or(own.top_k),
             seed: self.seed.unwrap_or(own.seed),
@@ -69,7 +69,7 @@ impl SearchArgs {
         let (fewest, most) = (settings.minimum_length, settings.maximum_length);
         anyhow::ensure!(
             fewest <= most,
-            "captions cannot have at least {fewest} and at most {most} words; change --min-words or --max-words"
+            "captions cannot have at least {fewest} and at most {most} words; change --min-length or --max-length"
         );
         Ok(settings)
     }
@@ -79,7 +79,7 @@ impl SearchArgs {
         if self.temperature.is_some() || self.top_k.is_some() || self.seed.is_some() {
             Some(Strategy::Sample)
         } else {
-            self.beam.map(|_| Strategy::Beam)
+            self.beam_size.map(|_| Strategy::Beam)
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         };
         assert_eq!(SearchArgs::default().over(&own).unwrap(), own);
         let wider = SearchArgs {
-            beam: Some(7),
+            beam_size: Some(7),
             ..Default::default()
         };
         assert_eq!(
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn lengths_that_no_caption_has_are_refused() {
         let args = SearchArgs {
-            min_words: Some(21),
+            min_length: Some(21),
             ..Default::default()
         };
         let error = args.over(&SearchSettings::default()).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! `cutline evaluate --sweep`: the search settings that score best on the dev split.
+//! `cutline evaluate --tune-search`: the search settings that score best on the dev split.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -95,7 +95,7 @@ pub(super) fn sweep<D: Backend>(
     let own = args.over(&run.record.settings.search)?;
     anyhow::ensure!(
         args.strategy() != Some(Strategy::Sample),
-        "--sweep looks for the best way of a beam search; leave --temperature, --top-k and --seed away"
+        "--tune-search looks for the best way of a beam search; leave --temperature, --top-k and --seed away"
     );
     let ngrams = match run.ngrams() {
         Ok(ngrams) => Some(ngrams),
@@ -132,7 +132,7 @@ pub(super) fn sweep<D: Backend>(
         tried,
         own_is_of: match own == run.record.settings.search {
             true => "what the run searches by without flags",
-            false => "what these flags search by without --sweep",
+            false => "what these flags search by without --tune-search",
         },
         own,
     })
@@ -184,7 +184,7 @@ fn until_interrupted(
 fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Consensus) -> Grid {
     let usual = Grid::default();
     let consensus = match ngrams {
-        Consensus::Tried => choose(args.consensus, usual.consensus, own.consensus),
+        Consensus::Tried => choose(args.mbr_weight, usual.consensus, own.consensus),
         Consensus::LeftOut => Vec::new(),
     };
     let mut beams = usual.beams;
@@ -192,11 +192,11 @@ fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Consensus) -> Grid {
     beams.sort_unstable();
     beams.dedup();
     Grid {
-        beams: args.beam.map_or(beams, |beam| vec![beam as usize]),
+        beams: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
         length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
         consensus: consensus.into_iter().filter(|&share| share > 0.0).collect(),
         temperatures: choose(
-            args.consensus_temperature,
+            args.mbr_temperature,
             usual.temperatures,
             own.consensus_temperature,
         ),
@@ -224,16 +224,16 @@ fn choose(named: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
 /// What tells settings of a sweep apart.
 fn flags(search: &SearchSettings) -> String {
     let mut flags = format!(
-        "--beam {} --length-penalty {}",
+        "--beam-size {} --length-penalty {}",
         search.beam, search.length_penalty
     );
     if search.weighs_consensus() {
         flags += &format!(
-            " --consensus {} --consensus-temperature {}",
+            " --mbr-weight {} --mbr-temperature {}",
             search.consensus, search.consensus_temperature
         );
     } else {
-        flags += " --consensus 0";
+        flags += " --mbr-weight 0";
     }
     flags
 }
@@ -329,8 +329,8 @@ mod tests {
         assert!(free.beams.contains(&7) && free.length_penalties.contains(&0.66));
         assert!(!free.consensus.is_empty() && !free.consensus.contains(&0.0));
         let args = SearchArgs {
-            beam: Some(4),
-            consensus: Some(0.0),
+            beam_size: Some(4),
+            mbr_weight: Some(0.0),
             ..Default::default()
         };
         let fixed = grid(&args, &own, Consensus::Tried);

@@ -33,7 +33,7 @@ pub struct Subject {
     pub checkpoint: String,
     /// What wrote together with it, where an ensemble was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub with: Vec<EnsembleMember>,
+    pub ensemble: Vec<EnsembleMember>,
     /// The data set's name.
     pub data_set: String,
     /// The data set's hash.
@@ -45,7 +45,7 @@ pub struct Subject {
 impl Subject {
     /// Which checkpoint, or which ensemble, in a few words: `best checkpoint`.
     pub fn told_model(&self) -> String {
-        let with: Vec<String> = self.with.iter().map(EnsembleMember::to_string).collect();
+        let with: Vec<String> = self.ensemble.iter().map(EnsembleMember::to_string).collect();
         match with.as_slice() {
             [] => format!("{} checkpoint", self.checkpoint),
             with => format!("{} checkpoint with {}", self.checkpoint, with.join(", ")),

@@ -70,7 +70,7 @@ pub(super) fn report_on_images(
     let subject = Subject {
         run: "run".into(),
         checkpoint: "best".into(),
-        with: Vec::new(),
+        ensemble: Vec::new(),
         data_set: "things".into(),
         data_hash: String::new(),
         split: Split::Dev,

@@ -48,7 +48,7 @@ pub enum TrainedRunError {
     },
     /// The run is older than the table that a consensus rests on.
     #[error(
-        "{}: run `{run}` has no table of n-grams, which a consensus among captions is weighed by: an earlier version trained it; copy the file from a run on the same data set, go on with the training (cutline train --resume {run}), which writes it, or search without (--consensus 0)",
+        "{}: run `{run}` has no table of n-grams, which a consensus among captions is weighed by: an earlier version trained it; copy the file from a run on the same data set, go on with the training (cutline train --resume {run}), which writes it, or search without (--mbr-weight 0)",
         path.display()
     )]
     NoNGrams {

@@ -63,12 +63,12 @@ pub enum RunError {
     },
     /// Features of other views for a network that reads images.
     #[error(
-        "augment.hflip_prob and augment.random_crops are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --mirrored and --windows"
+        "augment.hflip_prob and augment.random_crops are for stored features, and this run trains a small CNN along; leave them at 0, or prepare the data set with --backbone, --weights, --hflip and --random-crops"
     )]
     NoOtherViews,
     /// Layers of a published network that reads images itself.
     #[error(
-        "encoder.unfreeze_until is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --form grid and an early --layer"
+        "encoder.unfreeze_until is for layers behind stored features, and this run trains a small CNN along; leave it empty, or prepare the data set with --backbone, --weights, --features grid and an early --layer"
     )]
     NothingToFineTune,
     /// Features of a network whose file of weights is not known any more.
@@ -88,7 +88,7 @@ pub enum RunError {
     /// An image as a whole for a decoder that looks at regions.
     #[error(
         "the {decoder} decoder looks at one region of an image after another, and {images}; prepare the data set with \
-         --backbone, --weights and --form grid, or choose --decoder merge"
+         --backbone, --weights and --features grid, or choose --decoder merge"
     )]
     NoGrid {
         /// The decoder.

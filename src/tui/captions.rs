@@ -129,7 +129,7 @@ fn members(root: &Root, wanted: &Writers) -> Result<Vec<KeptMember>, String> {
         run: wanted.run.clone(),
         checkpoint: wanted.checkpoint.clone(),
     };
-    let found = std::iter::once(&first).chain(&wanted.with).map(|member| {
+    let found = std::iter::once(&first).chain(&wanted.ensemble).map(|member| {
         let run = root.find_run(&member.run).map_err(told)?;
         let path = match member.checkpoint.as_str() {
             "latest" => run.latest(),

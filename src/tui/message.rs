@@ -232,13 +232,13 @@ pub struct Writers {
     /// `best` or `latest`.
     pub checkpoint: String,
     /// Those that write together with it.
-    pub with: Vec<EnsembleMember>,
+    pub ensemble: Vec<EnsembleMember>,
 }
 
 impl fmt::Display for Writers {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.run)?;
-        for (at, other) in self.with.iter().enumerate() {
+        for (at, other) in self.ensemble.iter().enumerate() {
             let joint = if at == 0 { " with" } else { "," };
             write!(out, "{joint} {}", other.run)?;
         }

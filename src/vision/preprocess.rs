@@ -45,7 +45,7 @@ impl Extent {
     pub fn name(self) -> &'static str {
         match self {
             Self::Center => "center",
-            Self::Whole => "whole",
+            Self::Whole => "squash",
         }
     }
 }

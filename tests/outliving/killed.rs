@@ -165,7 +165,7 @@ fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let prepare = |name: &str| {
         let mut command = place.command(&["prepare", "scenes", "--name", name, "--size", "32", "--quiet"]);
         command
-            .args(["--num-images", &images, "--batch", "1", "--min-count", "1"])
+            .args(["--num-images", &images, "--batch-size", "1", "--min-count", "1"])
             .args(["--backbone", "mobilenet_v2", "--weights", text(&weights)])
             .stdout(Stdio::null());
         command

@@ -61,7 +61,7 @@ fn the_command_and_the_store_agree() {
     let texts: Vec<&str> = images.iter().map(|image| text(image)).collect();
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
         let out = place.path("out.safetensors");
-        let command = ["features", "--form", form, "--out", text(&out)];
+        let command = ["features", "--features", form, "--out", text(&out)];
         place.prints(&[&command[..], &texts, &eye].concat());
         let bytes = fs::read(&out).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -129,7 +129,14 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
         "32",
     ];
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
-    place.prints(&[&prepare[..], &eye, &["--show", "whole", "--windows", "1"]].concat());
+    place.prints(
+        &[
+            &prepare[..],
+            &eye,
+            &["--crop-mode", "squash", "--random-crops", "1"],
+        ]
+        .concat(),
+    );
     let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("whole"), 20);
@@ -139,7 +146,14 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
         place.data_set("mine/images/scene_00003.png"),
         place.path("out.safetensors"),
     );
-    let command = ["features", text(&image), "--show", "whole", "--out", text(&out)];
+    let command = [
+        "features",
+        text(&image),
+        "--crop-mode",
+        "squash",
+        "--out",
+        text(&out),
+    ];
     place.prints(&[&command[..], &eye].concat());
     let bytes = fs::read(&out).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -166,11 +180,11 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     ];
     let error = place.fails(&[&train[..], &["augment.random_crops=2"]].concat());
     assert!(error.contains("of the images' window 2"), "{error}");
-    assert!(error.contains("--windows 2"), "{error}");
+    assert!(error.contains("--random-crops 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
     let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "attend"]);
     assert!(error.contains("hold images as a whole"), "{error}");
-    assert!(error.contains("--form grid"), "{error}");
+    assert!(error.contains("--features grid"), "{error}");
     assert!(!place.root().join("checkpoints/looking").exists());
     place.prints(&[&train[..], &["augment.random_crops=1"]].concat());
     // A new image is shown to the network as the stored ones were.

@@ -17,7 +17,14 @@ fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
         .arg("--root")
         .arg(place.root())
         .args([
-            "prepare", "scenes", "--name", name, "--size", "32", "--batch", "2",
+            "prepare",
+            "scenes",
+            "--name",
+            name,
+            "--size",
+            "32",
+            "--batch-size",
+            "2",
         ])
         .args(["--num-images", &IMAGES.to_string()])
         .args(["--backbone", "mobilenet_v2", "--weights", text(weights)])

@@ -64,10 +64,10 @@ fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
     let error = place.fails(&command);
     assert!(error.contains("captions.txt, line 14: "), "{error}");
     assert!(error.contains("fetch the file again"), "{error}");
-    assert!(error.contains("--allow-torn"), "{error}");
+    assert!(error.contains("--allow-truncated"), "{error}");
     assert!(!place.data_set("mine").exists());
 
-    place.prints(&[&command[..], &["--allow-torn"]].concat());
+    place.prints(&[&command[..], &["--allow-truncated"]].concat());
     assert_eq!(listed(&place, ProblemKind::TornLine).len(), 1);
     assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().images.len(), 12);
 }
@@ -110,7 +110,7 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     let name = "bad\u{1b}[31m.png";
     fs::write(source.image(name), "no picture").unwrap();
     source.caption(name, steering);
-    let keep = ["--keep-special", "--keep-punctuation", "--min-count", "1"];
+    let keep = ["--keep-symbols", "--keep-punctuation", "--min-count", "1"];
     let directory = source.write();
     let whole = [&["prepare", &directory, "--name", "mine"], &keep[..]].concat();
     source.captions += "torn\u{1b}[2J";

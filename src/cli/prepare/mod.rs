@@ -105,7 +105,7 @@ struct Places {
     seed: Option<u64>,
     /// Leave out a last caption that is cut short, rather than take the file for an unfinished download
     #[arg(long)]
-    allow_torn: bool,
+    allow_truncated: bool,
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +133,7 @@ struct Text {
     keep_punctuation: bool,
     /// Keep special characters
     #[arg(long)]
-    keep_special: bool,
+    keep_symbols: bool,
     /// Keep digits
     #[arg(long)]
     keep_digits: bool,
@@ -153,24 +153,24 @@ struct Features {
     layer: Option<String>,
     /// One vector an image, or one for each region of the layer's map
     #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
-    form: FeatureForm,
+    features: FeatureForm,
     /// The form in which a number is kept on disk; f16 takes half the room
-    #[arg(long, value_name = "PRECISION", value_parser = choices::feature_dtype(), default_value = "f32")]
-    precision: FeatureDtype,
-    /// How much of an image the CNN is shown; what it was trained on if not given. `whole` shows the sides of wide images
+    #[arg(long, value_name = "DTYPE", value_parser = choices::feature_dtype(), default_value = "f32")]
+    dtype: FeatureDtype,
+    /// How much of an image the CNN is shown; what it was trained on if not given. `squash` shows the sides of wide images
     /// too, out of proportion
-    #[arg(long, value_name = "EXTENT", value_parser = choices::extent(), requires = "backbone")]
-    show: Option<Extent>,
+    #[arg(long, value_name = "MODE", value_parser = choices::crop_mode(), requires = "backbone")]
+    crop_mode: Option<Extent>,
     /// Also look at the training images in a mirror, for `augment.hflip_prob`
     #[arg(long, requires = "backbone")]
-    mirrored: bool,
+    hflip: bool,
     /// Also look at the training images through this many windows, each a part of them, for `augment.random_crops`
     #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
-    windows: u32,
+    random_crops: u32,
     /// How many images the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
     /// as many, it is halved
     #[arg(long, value_name = "N")]
-    batch: Option<NonZeroUsize>,
+    batch_size: Option<NonZeroUsize>,
 }
 
 /// A network, and the file its weights came from.
@@ -290,7 +290,7 @@ impl Prepare {
             let extraction = Extraction {
                 encoder: &encoder.seeing(view),
                 weights,
-                dtype: self.features.precision,
+                dtype: self.features.dtype,
                 batching: self.features.batching::<D>(),
                 replace: target.replace(),
             };
@@ -353,7 +353,7 @@ impl Prepare {
             cleaning: Cleaning {
                 lowercase: !self.text.keep_case,
                 remove_punctuation: !self.text.keep_punctuation,
-                remove_special: !self.text.keep_special,
+                remove_special: !self.text.keep_symbols,
                 remove_digits: !self.text.keep_digits,
             },
             ..usual
@@ -391,7 +391,7 @@ impl Prepare {
         let Some(torn) = problems.of(ProblemKind::TornLine).first() else {
             return Ok(());
         };
-        if self.places.allow_torn {
+        if self.places.allow_truncated {
             return Ok(());
         }
         let refused: anyhow::Result<()> = Err(anyhow::anyhow!(
@@ -401,7 +401,7 @@ impl Prepare {
         ));
         refused.hint(
             "fetch the file again: captions after this one are missing too, if there were any; \
-             or leave this one out with --allow-torn",
+             or leave this one out with --allow-truncated",
         )
     }
 
@@ -467,15 +467,15 @@ fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
 impl Features {
     /// The ways in which images are looked at.
     fn views(&self) -> impl Iterator<Item = View> {
-        let mirrored = self.mirrored.then_some(View::Mirrored);
-        let windows = (1..=self.windows).map(View::Window);
+        let mirrored = self.hflip.then_some(View::Mirrored);
+        let windows = (1..=self.random_crops).map(View::Window);
         [View::Usual].into_iter().chain(mirrored).chain(windows)
     }
 
     /// How images go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
-            size: self.batch.unwrap_or(D::IMAGES),
+            size: self.batch_size.unwrap_or(D::IMAGES),
             ahead: D::BATCHES_AHEAD,
         }
     }
@@ -485,9 +485,9 @@ impl Features {
             return Ok(None);
         };
         let file = WeightFile::open(weights)?;
-        let encoder = ImageEncoder::load(backbone, &file, self.layer.as_deref(), self.form, device)?;
+        let encoder = ImageEncoder::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(Eye {
-            encoder: encoder.shown(self.show),
+            encoder: encoder.shown(self.crop_mode),
             weights: weights.clone(),
         }))
     }

@@ -80,7 +80,7 @@ impl Comparison {
             "evaluation",
             "run",
             "checkpoint",
-            "with",
+            "ensemble",
             "data_set",
             "split",
             "search",
@@ -193,7 +193,7 @@ impl Compared {
             .into_iter()
             .zip(self.intervals_95.into_array());
         let values = Scores::NAMES.into_iter().zip(values).enumerate();
-        let with: Vec<String> = self.subject.with.iter().map(ToString::to_string).collect();
+        let ensemble: Vec<String> = self.subject.ensemble.iter().map(ToString::to_string).collect();
         let safe = |text: &str| display_safe(text).into_owned();
         values
             .map(|(metric, (name, (score, Interval { low, high })))| {
@@ -205,7 +205,7 @@ impl Compared {
                     self.safe_name(),
                     safe(&self.subject.run),
                     safe(&self.subject.checkpoint),
-                    safe(&with.join(" ")),
+                    safe(&ensemble.join(" ")),
                     safe(&self.subject.data_set),
                     self.subject.split.to_string(),
                     self.search.to_string(),

@@ -8,13 +8,13 @@ use crate::tui::form::{Fault, Field, Form};
 const RUN: &str = "run";
 const CHECKPOINT: &str = "checkpoint";
 const SPLIT: &str = "split";
-const WITH: &str = "with";
+const ENSEMBLE: &str = "ensemble";
 const NAME: &str = "name";
 
 /// Asks what to score; `run` stands in it at first.
 pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
     let mut fields = vec![
-        Field::choice(RUN, "whose captions are scored", runs, run),
+        Field::choice(RUN, "the run to score", runs, run),
         Field::choice(
             CHECKPOINT,
             "the one with the best dev score, or the last",
@@ -23,18 +23,18 @@ pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
         ),
         Field::choice(
             SPLIT,
-            "dev steered the training; test was never looked at",
+            "dev: validation; test: not used in training",
             ["dev", "test", "train"],
             "dev",
         ),
         Field::text(
-            WITH,
-            "runs that write along, an ensemble: names with blanks between",
+            ENSEMBLE,
+            "other runs to average log-probabilities with; names with spaces between",
             "",
         ),
         Field::text(
             NAME,
-            "of the evaluation; SPLIT-CHECKPOINT if empty, which is replaced",
+            "of the evaluation; SPLIT-CHECKPOINT if empty (replaces an earlier one)",
             "",
         ),
     ];
@@ -51,11 +51,11 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
         "--split".into(),
         form.value(SPLIT).into(),
     ];
-    for other in form.value(WITH).split_whitespace() {
+    for other in form.value(ENSEMBLE).split_whitespace() {
         other
             .parse::<Name>()
-            .map_err(|error| Fault::of(WITH, error.to_string()))?;
-        arguments.extend(["--with".into(), other.into()]);
+            .map_err(|error| Fault::of(ENSEMBLE, error.to_string()))?;
+        arguments.extend(["--ensemble".into(), other.into()]);
     }
     let name = form.value(NAME);
     if !name.is_empty() {

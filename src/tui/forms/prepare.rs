@@ -22,13 +22,14 @@ const IMAGES: &str = "num images";
 const BACKBONE: &str = "backbone";
 const WEIGHTS: &str = "weights";
 const LAYER: &str = "layer";
-const KEPT: &str = "kept";
-const PRECISION: &str = "precision";
-const SHOWN: &str = "shown";
+const FEATURES: &str = "features";
+const DTYPE: &str = "dtype";
+const CROP_MODE: &str = "crop mode";
 const AS_TRAINED: &str = "as the CNN was trained";
-const MIRRORED: &str = "mirrored";
-const TOO: &str = "too";
-const WINDOWS: &str = "windows";
+const HFLIP: &str = "hflip";
+const YES: &str = "yes";
+const NO: &str = "no";
+const RANDOM_CROPS: &str = "random crops";
 const NONE: &str = "none";
 
 /// Asks what to prepare; `source` stands in it at first.
@@ -58,7 +59,7 @@ pub fn form(source: &str) -> Form {
             Field::choice(DIGITS, "in captions", ["removed", "kept"], ""),
             Field::text(SEED, "draws splits where the source has none, and scenes", ""),
             Field::text(IMAGES, "of scenes alone: how many to draw; 4000 if empty", ""),
-            Field::choice(BACKBONE, "the CNN that looks at the images", backbones, NONE),
+            Field::choice(BACKBONE, "the CNN that extracts features", backbones, NONE),
             Field::path(
                 WEIGHTS,
                 "of the backbone: .safetensors, .pth or .h5; Ctrl-O picks",
@@ -66,31 +67,36 @@ pub fn form(source: &str) -> Form {
             ),
             Field::text(
                 LAYER,
-                "of the backbone: whose output is kept; its usual one if empty",
+                "of the backbone whose output is stored; its default if empty",
                 "",
             ),
             Field::choice(
-                KEPT,
-                "of what it sees: one vector an image, or one a region",
+                FEATURES,
+                "one pooled vector an image, or the grid of regions",
                 FeatureForm::ALL.map(FeatureForm::name),
                 FeatureForm::default().name(),
             ),
             Field::choice(
-                PRECISION,
-                "of a number on disk; f16 takes half the room",
+                DTYPE,
+                "of stored features; f16 takes half the space",
                 FeatureDtype::ALL.map(FeatureDtype::name),
                 FeatureDtype::F32.name(),
             ),
-            Field::choice(SHOWN, "how much of an image the CNN sees", extents, AS_TRAINED),
             Field::choice(
-                MIRRORED,
-                "training images also in a mirror, for augment.hflip_prob",
-                [NONE, TOO],
-                NONE,
+                CROP_MODE,
+                "resize the whole image, or take its center crop",
+                extents,
+                AS_TRAINED,
+            ),
+            Field::choice(
+                HFLIP,
+                "also store flipped training images, for augment.hflip_prob",
+                [NO, YES],
+                NO,
             ),
             Field::text(
-                WINDOWS,
-                "training images also through so many, for augment.random_crops",
+                RANDOM_CROPS,
+                "of each training image to store, for augment.random_crops",
                 "0",
             ),
         ],
@@ -120,22 +126,22 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
             return Err(Fault::of(WEIGHTS, "the file of the backbone's weights"));
         }
         flag("weights", path(form.value(WEIGHTS)));
-        flag("form", form.value(KEPT).to_owned());
+        flag("features", form.value(FEATURES).to_owned());
         if !form.value(LAYER).is_empty() {
             flag("layer", form.value(LAYER).to_owned());
         }
-        if form.value(PRECISION) != FeatureDtype::F32.name() {
-            flag("precision", form.value(PRECISION).to_owned());
+        if form.value(DTYPE) != FeatureDtype::F32.name() {
+            flag("dtype", form.value(DTYPE).to_owned());
         }
-        if form.value(SHOWN) != AS_TRAINED {
-            flag("show", form.value(SHOWN).to_owned());
+        if form.value(CROP_MODE) != AS_TRAINED {
+            flag("crop-mode", form.value(CROP_MODE).to_owned());
         }
-        match whole(form, WINDOWS)?.as_str() {
+        match whole(form, RANDOM_CROPS)?.as_str() {
             "0" => {}
-            windows => flag("windows", windows.to_owned()),
+            crops => flag("random-crops", crops.to_owned()),
         }
-        if form.value(MIRRORED) == TOO {
-            arguments.push("--mirrored".into());
+        if form.value(HFLIP) == YES {
+            arguments.push("--hflip".into());
         }
     }
     for (field, name) in [
@@ -193,7 +199,7 @@ mod tests {
         let plain = "prepare /images/flickr8k --name flickr8k --min-count 5";
         assert_eq!(asked(&[]).unwrap(), format!("{plain} --detach"));
         let eye = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth")];
-        let seen = format!("{plain} --backbone vgg16 --weights /w.pth --form pooled");
+        let seen = format!("{plain} --backbone vgg16 --weights /w.pth --features pooled");
         assert_eq!(asked(&eye).unwrap(), format!("{seen} --detach"));
     }
 
@@ -203,16 +209,16 @@ mod tests {
             (BACKBONE, "efficientnet_lite2"),
             (WEIGHTS, "/w.pth"),
             (LAYER, "blocks.19"),
-            (KEPT, "grid"),
-            (PRECISION, "f16"),
-            (SHOWN, "whole"),
-            (MIRRORED, TOO),
-            (WINDOWS, "6"),
+            (FEATURES, "grid"),
+            (DTYPE, "f16"),
+            (CROP_MODE, "squash"),
+            (HFLIP, YES),
+            (RANDOM_CROPS, "6"),
         ])
         .unwrap();
         assert!(
             asked.ends_with(
-                "--form grid --layer blocks.19 --precision f16 --show whole --windows 6 --mirrored --detach"
+                "--features grid --layer blocks.19 --dtype f16 --crop-mode squash --random-crops 6 --hflip --detach"
             ),
             "{asked}"
         );
@@ -220,7 +226,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told_at_its_field() {
-        for (field, value) in [(MIN_COUNT, "few"), (SEED, "-1"), (NAME, "a/b"), (WINDOWS, "two")] {
+        for (field, value) in [
+            (MIN_COUNT, "few"),
+            (SEED, "-1"),
+            (NAME, "a/b"),
+            (RANDOM_CROPS, "two"),
+        ] {
             let changes = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth"), (field, value)];
             assert_eq!(asked(&changes).unwrap_err().field, Some(field));
         }

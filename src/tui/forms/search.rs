@@ -4,17 +4,17 @@ use crate::captioning::{SearchSettings, Strategy};
 use crate::tui::form::{Fault, Field, Form};
 use std::str::FromStr;
 
-const WORDS_BY: &str = "words by";
-const BEAM: &str = "beam";
+const STRATEGY: &str = "strategy";
+const BEAM_SIZE: &str = "beam size";
 const LENGTH_PENALTY: &str = "length penalty";
-const CONSENSUS: &str = "consensus";
-const SPREAD: &str = "consensus temp";
-const NO_REPEAT: &str = "no repeat";
-const MOST: &str = "most words";
+const MBR_WEIGHT: &str = "mbr weight";
+const MBR_TEMPERATURE: &str = "mbr temperature";
+const NO_REPEAT_NGRAM: &str = "no repeat ngram";
+const MAX_LENGTH: &str = "max length";
 const TEMPERATURE: &str = "temperature";
 const SEED: &str = "seed";
 const BEAM_SEARCH: &str = "beam search";
-const DRAWING: &str = "drawing";
+const SAMPLING: &str = "sampling";
 /// The widest beam that commands take.
 const WIDEST: usize = 100;
 
@@ -27,53 +27,53 @@ pub fn form(settings: &SearchSettings) -> Form {
 pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
     let chosen = match settings.strategy {
         Strategy::Beam => BEAM_SEARCH,
-        Strategy::Sample => DRAWING,
+        Strategy::Sample => SAMPLING,
     };
     vec![
         Field::choice(
-            WORDS_BY,
-            "keep the likeliest captions, or draw words at random",
-            [BEAM_SEARCH, DRAWING],
+            STRATEGY,
+            "beam search, or sampling from the distribution",
+            [BEAM_SEARCH, SAMPLING],
             chosen,
         ),
         Field::text(
-            BEAM,
-            "captions kept at each step; 1 takes the likeliest word",
+            BEAM_SIZE,
+            "hypotheses kept at each step; 1 is greedy search",
             settings.beam.to_string(),
         ),
         Field::text(
             LENGTH_PENALTY,
-            "0 favors short captions, 1 judges by the mean",
+            "exponent of the length; 0 favors short captions, 1 takes the mean",
             settings.length_penalty.to_string(),
         ),
         Field::text(
-            CONSENSUS,
-            "how much the agreement of a beam's captions counts; 0 to 1",
+            MBR_WEIGHT,
+            "weight of minimum Bayes risk (expected CIDEr-D) in ranking; 0 to 1",
             settings.consensus.to_string(),
         ),
         Field::text(
-            SPREAD,
-            "below 1 the likeliest of them count for more",
+            MBR_TEMPERATURE,
+            "below 1, likely hypotheses count for more",
             settings.consensus_temperature.to_string(),
         ),
         Field::text(
-            NO_REPEAT,
-            "no run of so many words twice; 0 allows all",
+            NO_REPEAT_NGRAM,
+            "no n-gram of this size twice in a caption; 0 allows all",
             settings.no_repeat_ngram.to_string(),
         ),
         Field::text(
-            MOST,
-            "captions are cut after so many",
+            MAX_LENGTH,
+            "in words; longer captions are truncated",
             settings.maximum_length.to_string(),
         ),
         Field::text(
             TEMPERATURE,
-            "of drawing: below 1 plainer, above 1 bolder",
+            "of sampling: divides the logits; below 1 favors likely words",
             settings.temperature.to_string(),
         ),
         Field::text(
             SEED,
-            "of drawing: the same seed gives the same captions",
+            "of sampling: the same seed gives the same captions",
             settings.seed.to_string(),
         ),
     ]
@@ -85,20 +85,20 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
 /// Names the field that makes no sense.
 pub(super) fn settings(form: &Form) -> Result<SearchSettings, Fault> {
     Ok(SearchSettings {
-        strategy: match form.value(WORDS_BY) {
-            DRAWING => Strategy::Sample,
+        strategy: match form.value(STRATEGY) {
+            SAMPLING => Strategy::Sample,
             _ => Strategy::Beam,
         },
-        beam: number(form, BEAM, "1 to 100", |&beam| (1..=WIDEST).contains(&beam))?,
+        beam: number(form, BEAM_SIZE, "1 to 100", |&beam| (1..=WIDEST).contains(&beam))?,
         length_penalty: number(form, LENGTH_PENALTY, "a number", |penalty: &f64| {
             penalty.is_finite()
         })?,
-        consensus: number(form, CONSENSUS, "0 to 1", |share: &f64| {
+        consensus: number(form, MBR_WEIGHT, "0 to 1", |share: &f64| {
             (0.0..=1.0).contains(share)
         })?,
-        consensus_temperature: number(form, SPREAD, "a number above 0", is_positive)?,
-        no_repeat_ngram: number(form, NO_REPEAT, "a whole number, 0 or more", |_| true)?,
-        maximum_length: number(form, MOST, "a whole number, 1 or more", |&most| most > 0)?,
+        consensus_temperature: number(form, MBR_TEMPERATURE, "a number above 0", is_positive)?,
+        no_repeat_ngram: number(form, NO_REPEAT_NGRAM, "a whole number, 0 or more", |_| true)?,
+        maximum_length: number(form, MAX_LENGTH, "a whole number, 1 or more", |&most| most > 0)?,
         temperature: number(form, TEMPERATURE, "a number above 0", is_positive)?,
         seed: number(form, SEED, "a whole number, 0 or more", |_| true)?,
         ..SearchSettings::default()
@@ -125,7 +125,7 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: String| flags.extend([format!("--{name}"), value]);
     match wanted.strategy {
-        Strategy::Beam => flag("beam", wanted.beam.to_string()),
+        Strategy::Beam => flag("beam-size", wanted.beam.to_string()),
         Strategy::Sample => {
             flag("temperature", wanted.temperature.to_string());
             flag("seed", wanted.seed.to_string());
@@ -135,16 +135,16 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
         flag("length-penalty", wanted.length_penalty.to_string());
     }
     if wanted.consensus != usual.consensus {
-        flag("consensus", wanted.consensus.to_string());
+        flag("mbr-weight", wanted.consensus.to_string());
     }
     if wanted.consensus_temperature != usual.consensus_temperature {
-        flag("consensus-temperature", wanted.consensus_temperature.to_string());
+        flag("mbr-temperature", wanted.consensus_temperature.to_string());
     }
     if wanted.no_repeat_ngram != usual.no_repeat_ngram {
-        flag("no-repeat", wanted.no_repeat_ngram.to_string());
+        flag("no-repeat-ngram", wanted.no_repeat_ngram.to_string());
     }
     if wanted.maximum_length != usual.maximum_length {
-        flag("max-words", wanted.maximum_length.to_string());
+        flag("max-length", wanted.maximum_length.to_string());
     }
     Ok(flags)
 }

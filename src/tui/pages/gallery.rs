@@ -421,7 +421,7 @@ impl App {
             let writers = Writers {
                 run: run.clone(),
                 checkpoint: report.subject.checkpoint.clone(),
-                with: report.subject.with.clone(),
+                ensemble: report.subject.ensemble.clone(),
             };
             (writers, report.search.clone())
         });
@@ -432,7 +432,7 @@ impl App {
             let writers = Writers {
                 run: view.name.clone(),
                 checkpoint: "best".to_owned(),
-                with: Vec::new(),
+                ensemble: Vec::new(),
             };
             Some((writers, search.unwrap_or_default()))
         };

@@ -79,7 +79,7 @@ fn request(image: usize) -> AttentionRequest {
         by: Writers {
             run: RUN.into(),
             checkpoint: "best".into(),
-            with: Vec::new(),
+            ensemble: Vec::new(),
         },
         image: format!("{image}.png").into(),
         caption: CAPTIONS[image].into(),

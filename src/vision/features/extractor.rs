@@ -55,7 +55,7 @@ pub enum EncoderError {
     },
     /// Layers are to be trained that are given a map, and the features are no map.
     #[error(
-        "the features of {backbone} at {layer} are a vector for each image, and the layers behind it take a map of {input}: prepare them with --form grid"
+        "the features of {backbone} at {layer} are a vector for each image, and the layers behind it take a map of {input}: prepare them with --features grid"
     )]
     NoMap {
         /// The network.

@@ -48,9 +48,9 @@ done
 "$CUTLINE" control demo-003 stop
 "$CUTLINE" attach demo-003 --plain
 
-"$CUTLINE" evaluate demo-001 --beam 3 >/dev/null
-"$CUTLINE" evaluate demo-002 --beam 3 >/dev/null
-"$CUTLINE" evaluate demo-001 --beam 1 --name greedy >/dev/null
+"$CUTLINE" evaluate demo-001 --beam-size 3 >/dev/null
+"$CUTLINE" evaluate demo-002 --beam-size 3 >/dev/null
+"$CUTLINE" evaluate demo-001 --beam-size 1 --name greedy >/dev/null
 
 find . -name images -type d -prune -exec rm -r {} +
 find . \( -name '*.safetensors' -o -name lock \) -delete
