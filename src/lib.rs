@@ -12,7 +12,8 @@
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
 //! | [`decoders`] | how image features meet the LSTM |
-//! | [`captioning`] | greedy, beam search, sampling |
+//! | [`model`] | encoder and decoder as one network: specification, inputs, normalization, checkpoints |
+//! | [`search`] | beam search, sampling, ensembles, minimum Bayes risk, attention weights |
 //! | [`training`] | batches, loop, schedule, checkpoints |
 //! | [`evaluation`] | scoring a checkpoint on a split |
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
@@ -29,7 +30,7 @@
 //! # One way through, in small
 //!
 //! ```
-//! use cutline::captioning::{SearchSettings, write_captions};
+//! use cutline::search::{SearchSettings, write_captions};
 //! use cutline::decoders::{DecoderSettings, DecoderShape, build};
 //! use cutline::metrics::{Example, score};
 //! use cutline::nn::random_stream;
@@ -59,7 +60,6 @@
 //! # Ok::<(), CpuError>(())
 //! ```
 
-pub mod captioning;
 pub mod cli;
 pub mod config;
 pub mod data;
@@ -69,8 +69,10 @@ pub mod evaluation;
 mod files;
 pub mod jobs;
 pub mod metrics;
+pub mod model;
 pub mod nn;
 pub mod runs;
+pub mod search;
 pub mod suggest;
 pub mod text;
 pub mod training;

@@ -10,14 +10,15 @@ use std::process::Output;
 use std::slice;
 
 use assert_cmd::Command;
-use cutline::captioning::{EncoderSpec, ImageInputs, Member, Model, ModelSpec, NGramTable, save};
 use cutline::data::{DataSet, Image, PrepareSettings, Source, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
 use cutline::jobs::{Root, RunDirectory};
 use cutline::metrics::{Example, score};
+use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::runs::TrainedRun;
+use cutline::search::{Member, NGramTable};
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;

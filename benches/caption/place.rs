@@ -3,10 +3,11 @@
 use crate::features::network::layer;
 use crate::features::random_weights;
 use crate::support::Failure;
-use cutline::captioning::{EncoderSpec, Model, ModelSpec, SearchSettings, save};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::jobs::{Root, RunDirectory};
+use cutline::model::{EncoderSpec, Model, ModelSpec, save};
 use cutline::nn::random_stream;
+use cutline::search::SearchSettings;
 use cutline::text::Vocabulary;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::{BackboneKind, FeatureForm};

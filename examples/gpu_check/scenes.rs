@@ -1,9 +1,9 @@
 //! Training on the built-in pictures: losses of the first steps, and where 200 steps lead.
 
 use super::found::{Check, Failure, Told};
-use cutline::captioning::{EncoderSpec, Model, ModelSpec};
 use cutline::data::scenes::{Scene, ScenesSettings};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
+use cutline::model::{EncoderSpec, Model, ModelSpec};
 use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};
 use cutline::text::{Cleaning, TokenId, Vocabulary};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::Context;
 use super::picture::{PictureArgs, Tiles, draw_row};
 use super::terminal::display_safe;
-use crate::captioning::{Attention, LookedWord};
+use crate::search::{Attention, LookedWord};
 
 /// Columns of a picture unless others are asked for: three fit beside each other into an old terminal, and what is
 /// looked at can still be told.

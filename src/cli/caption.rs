@@ -18,13 +18,13 @@ use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
-use crate::captioning::{
-    Attention, AttentionError, Captioner, ImagePixels, Lenses, SearchSettings, Strategy, WrittenCaption,
-};
 use crate::data::{DataSet, Image};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::runs::TrainedRun;
+use crate::search::{
+    Attention, AttentionError, Captioner, ImagePixels, Lenses, SearchSettings, Strategy, WrittenCaption,
+};
 use crate::vision::image_io::{self, ImageReadError};
 
 /// Images captioned at once, where nobody waits for the first.

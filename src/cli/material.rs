@@ -3,11 +3,12 @@
 use super::Context;
 use super::members::{MemberArgs, named};
 use super::terminal::display_path;
-use crate::captioning::{ImageInputs, Member};
 use crate::data::{DataSet, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
+use crate::model::ImageInputs;
 use crate::nn::Backend;
 use crate::runs::TrainedEnsemble;
+use crate::search::Member;
 
 /// Models and a split, opened.
 pub(super) struct Material<D: Backend> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::captioning::{SearchSettings, Strategy};
+use crate::search::{SearchSettings, Strategy};
 
 /// Without any of these flags captions are searched for by the run's own settings.
 #[derive(Clone, Debug, Default, Args)]

@@ -13,11 +13,11 @@ use super::progress::Task;
 use super::search::SearchArgs;
 use super::table::Table;
 use super::terminal::{Paint, Role, display_safe};
-use crate::captioning::{SearchSettings, Strategy};
 use crate::evaluation::{EvaluationError, Grid, Subject, Sweep, Tried};
 use crate::metrics::Score;
 use crate::nn::Backend;
 use crate::runs::TrainedRunError;
+use crate::search::{SearchSettings, Strategy};
 use crate::training;
 
 /// Settings printed; all are in the JSON.

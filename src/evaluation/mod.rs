@@ -11,11 +11,12 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use crate::captioning::{EncoderSpec, Hypothesis, Member, Model, Search, SearchSettings, caption_all};
 use crate::data::{DataSet, Image, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
+use crate::model::{EncoderSpec, Model};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};
+use crate::search::{Hypothesis, Member, Search, SearchSettings, caption_all};
 use crate::text::Vocabulary;
 use std::collections::HashSet;
 use std::ops::ControlFlow;

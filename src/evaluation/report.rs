@@ -1,9 +1,9 @@
 //! What an evaluation finds: figures, their doubtfulness, and every image's caption.
 
 use super::collapse::Collapse;
-use crate::captioning::SearchSettings;
 use crate::data::Split;
 use crate::metrics::{Diversity, Interval, Scores, Shuffled};
+use crate::search::SearchSettings;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 

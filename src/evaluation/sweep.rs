@@ -1,13 +1,11 @@
 //! Which search settings score best: one beam search for every width, then its hypotheses ranked in every way.
 
 use super::EvaluationError;
-use crate::captioning::{
-    Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores,
-};
 use crate::data::{Image, Split};
 use crate::metrics::{CiderD, Example, Scores, Statistics};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
+use crate::search::{Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores};
 use crate::text::Vocabulary;
 use rayon::prelude::*;
 use serde::Serialize;

@@ -1,9 +1,9 @@
 //! Tests of the report on captions made up for the purpose.
 
 use super::*;
-use crate::captioning::ImageInputs;
 use crate::data::Caption;
 use crate::metrics::Scores;
+use crate::model::ImageInputs;
 
 fn words(caption: &str) -> Vec<String> {
     caption.split_whitespace().map(str::to_owned).collect()
@@ -278,7 +278,7 @@ fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
     use crate::vision::features::store::{FeatureDtype, FeatureSpec};
     use crate::vision::preprocess::Preprocessing;
 
-    let spec = crate::captioning::ModelSpec {
+    let spec = crate::model::ModelSpec {
         encoder: EncoderSpec::Features(FeatureSpec {
             backbone: "none".into(),
             layer: "none".into(),

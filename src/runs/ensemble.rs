@@ -1,10 +1,11 @@
 //! Runs whose models write captions together.
 
 use super::trained::{TrainedRun, TrainedRunError};
-use crate::captioning::{Captioner, CaptionerError, ImageInputs, InputsError};
 use crate::data::Image;
 use crate::jobs::{Root, RunDirectory};
+use crate::model::{ImageInputs, InputsError};
 use crate::nn::Backend;
+use crate::search::{Captioner, CaptionerError};
 use std::path::{Path, PathBuf};
 
 /// A checkpoint of a run.

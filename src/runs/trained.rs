@@ -1,10 +1,9 @@
 //! A run as those who use it see it: the model of a checkpoint, its vocabulary, and where its data set is.
 
-use crate::captioning::{
-    Checkpoint, CheckpointError, Model, NGramTable, NGramTableError, Search, SearchSettings,
-};
 use crate::jobs::{DirectoryError, Root, RunDirectory};
+use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::Backend;
+use crate::search::{NGramTable, NGramTableError, Search, SearchSettings};
 use crate::text::{Vocabulary, VocabularyError};
 use crate::training::{RecordError, RunRecord};
 use std::path::{Path, PathBuf};

@@ -1,9 +1,5 @@
 //! A training in a run directory: started or resumed, held by a lock, logged.
 
-use crate::captioning::{
-    CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, NGramTableError,
-    feature_directories,
-};
 use crate::data::{DataSet, DataSetError, Image, Split};
 use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
@@ -11,8 +7,12 @@ use crate::jobs::{
     Command, DirectoryError, End, EndReason, Event, JobKind, Lock, LockError, Pace, Record, Refusal,
     RunDirectory, Session, SessionError, Work,
 };
+use crate::model::{
+    CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, feature_directories,
+};
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
+use crate::search::NGramTableError;
 use crate::text::VocabularyError;
 use crate::training::{
     AugmentSettings, Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order,

@@ -2,8 +2,9 @@
 
 use super::batches::Example;
 use super::settings::AugmentSettings;
-use crate::captioning::{ImageInputs, NGramTable};
 use crate::data::Image;
+use crate::model::ImageInputs;
+use crate::search::NGramTable;
 use crate::text::{TokenId, Vocabulary};
 use crate::vision::augment::View;
 use rand::RngExt;

@@ -2,10 +2,10 @@
 
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Hypothesis, Member, Search, caption_all};
 use crate::jobs::{Evaluation, Event, Occasion, Progress, Sample, Samples};
 use crate::metrics;
 use crate::nn::Backend;
+use crate::search::{Hypothesis, Member, Search, caption_all};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 

@@ -2,8 +2,8 @@
 
 use super::data::{EncodedCaption, TrainingSplit};
 use super::settings::RewardSettings;
-use crate::captioning::{Sample, SampleEnd};
 use crate::metrics::{BleuStatistics, CiderD, MAX_ORDER};
+use crate::search::{Sample, SampleEnd};
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use rayon::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use super::supervisor::{SecondTry, Supervisor};
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Checkpoint, NamedMatrix, save};
 use crate::jobs::{Event, Saved};
+use crate::model::{Checkpoint, NamedMatrix, save};
 use crate::nn::{Backend, Moments};
 use std::path::Path;
 use std::time::Instant;

@@ -7,9 +7,9 @@
 use super::data::TrainingSplit;
 use super::reward::{Drawn, Reward, advantages};
 use super::trainer::{Trainer, TrainingError};
-use crate::captioning::{Draw, Sample, SampleEnd, draw_samples};
 use crate::decoders::{CaptionBatch, WeightedCaption};
 use crate::nn::Backend;
+use crate::search::{Draw, Sample, SampleEnd, draw_samples};
 
 /// What is learned from in one update.
 pub(super) struct Lesson {

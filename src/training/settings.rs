@@ -1,9 +1,9 @@
 //! All settings of a run.
 
 use super::lr_schedule::LrSchedule;
-use crate::captioning::SearchSettings;
 use crate::decoders::DecoderSettings;
 use crate::nn::AdamSettings;
+use crate::search::SearchSettings;
 use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use serde::{Deserialize, Serialize};
 

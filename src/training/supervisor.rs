@@ -3,8 +3,8 @@
 use super::changes::Changes;
 use super::position::Position;
 use super::settings::RunSettings;
-use crate::captioning::CheckpointError;
 use crate::jobs::Event;
+use crate::model::CheckpointError;
 
 /// Who a training reports to, and who may steer it while it runs.
 pub trait Supervisor {

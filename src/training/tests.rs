@@ -1,10 +1,10 @@
 //! Tests of training on data made up for the purpose: that it learns, repeats itself, and goes on where it stopped.
 
 use super::*;
-use crate::captioning::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
 use crate::jobs::{Evaluation, Event, Occasion, Saved};
+use crate::model::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
 use crate::text::Vocabulary;

@@ -1,10 +1,10 @@
 //! The thread that captions the image under the cursor, and tells where the decoder looked: the one thing that the workbench computes itself.
 
 use super::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message, Writers};
-use crate::captioning::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::evaluation::EnsembleMember;
 use crate::jobs::Root;
 use crate::runs::{CheckpointOf, TrainedEnsemble};
+use crate::search::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::vision::image_io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};

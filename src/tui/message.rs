@@ -3,10 +3,10 @@
 
 use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
-use crate::captioning::{Attention, SearchSettings, WrittenCaption};
 use crate::data::{Image, Manifest, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::jobs::{Command, Record, State, Summary};
+use crate::search::{Attention, SearchSettings, WrittenCaption};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use std::collections::HashMap;
 use std::fmt;

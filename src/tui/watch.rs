@@ -3,9 +3,9 @@
 
 use super::machine::Machine;
 use super::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
-use crate::captioning::feature_directories;
 use crate::evaluation::Report;
 use crate::jobs::{EventLogTail, JobDirectory, Root, State, Status, Summary, host_name};
+use crate::model::feature_directories;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;

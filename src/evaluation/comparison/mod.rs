@@ -6,8 +6,8 @@ mod tests;
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
 use super::report::{CaptionedImage, Subject};
-use crate::captioning::SearchSettings;
 use crate::metrics::{self, Bootstrap, Difference, Example, Interval, Scores, Statistics};
+use crate::search::SearchSettings;
 use crate::text::display_safe;
 use serde::Serialize;
 

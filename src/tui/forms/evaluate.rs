@@ -1,8 +1,8 @@
 //! The form that scores a checkpoint.
 
 use super::search;
-use crate::captioning::SearchSettings;
 use crate::jobs::Name;
+use crate::search::SearchSettings;
 use crate::tui::form::{Fault, Field, Form};
 
 const RUN: &str = "run";

@@ -52,7 +52,7 @@ pub enum Submission {
     /// Something to be done outside.
     Effect(Effect),
     /// Search settings to try.
-    Search(crate::captioning::SearchSettings),
+    Search(crate::search::SearchSettings),
     /// An image to caption.
     Image(PathBuf),
     /// A file to write the table into.

@@ -1,6 +1,6 @@
 //! How captions are searched for: the fields that the forms for one image and for a whole split share.
 
-use crate::captioning::{SearchSettings, Strategy};
+use crate::search::{SearchSettings, Strategy};
 use crate::tui::form::{Fault, Field, Form};
 use std::str::FromStr;
 

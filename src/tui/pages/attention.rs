@@ -1,7 +1,7 @@
 //! Where the decoder looked for each word of the caption that the gallery shows: what was asked for, and at which
 //! word one is.
 
-use crate::captioning::{Attention, LookedWord};
+use crate::search::{Attention, LookedWord};
 use crate::tui::app::Move;
 use crate::tui::message::{AttentionRequest, Effect};
 use crate::vision::overlay::Overlay;

@@ -1,8 +1,8 @@
 //! Images beside their captions: which are shown, and what keys do in their tab.
 
 use super::attention::AttentionView;
-use crate::captioning::{SearchSettings, WrittenCaption};
 use crate::evaluation::{CaptionedImage, Report};
+use crate::search::{SearchSettings, WrittenCaption};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prompts, search};
 use crate::tui::keys::Action;

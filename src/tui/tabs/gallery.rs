@@ -11,8 +11,8 @@
 //!                            -9.40  a dog runs through the grass
 //! ```
 
-use crate::captioning::WrittenCaption;
 use crate::evaluation::CaptionedImage;
+use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};

@@ -1,8 +1,8 @@
 //! The gallery, word by word.
 
 use super::*;
-use crate::captioning::{Attention, LookedWord};
 use crate::evaluation::Report;
+use crate::search::{Attention, LookedWord};
 use crate::tui::message::{AttentionRequest, Writers};
 use crate::tui::pages::gallery::{Album, AlbumRequest, Seat};
 use crate::tui::pictures::PictureKey;

@@ -4,7 +4,7 @@
 //! extended. The live hypotheses of all images are the rows of one decoder step.
 
 use super::ensemble::{Ensemble, Logits};
-use super::scores::{largest, log_probabilities};
+use super::next_word::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
 use crate::nn::{Backend, DeviceResult};
 use crate::text::{END, START, TokenId};

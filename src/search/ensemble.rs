@@ -3,9 +3,8 @@
 //! They share a vocabulary and nothing else. What they were trained on, which decoder they are and how they see a
 //! image is each one's own. The log-probability of a caption is then the mean of those that the members give it.
 
-use super::inputs::ImageInputs;
-use super::model::Model;
 use crate::decoders::{DecoderState, Writer};
+use crate::model::{ImageInputs, Model};
 use crate::nn::cpu::slices::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
@@ -107,10 +106,10 @@ fn side_by_side(mut matrices: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captioning::tests::{VOCABULARY, model_of};
-    use crate::captioning::{Hypothesis, Search, SearchSettings, Strategy, caption_all};
     use crate::decoders::DecoderKind;
+    use crate::model::tests::{VOCABULARY, model_of};
     use crate::nn::testing::assert_close;
+    use crate::search::{Hypothesis, Search, SearchSettings, Strategy, caption_all};
     use dfdx::prelude::Cpu;
     use std::ops::ControlFlow;
 

@@ -1,6 +1,6 @@
 //! What a model is given of each image of a data set: stored features, or pixels.
 
-use super::model::EncoderSpec;
+use super::spec::EncoderSpec;
 use crate::data::Image;
 use crate::vision::augment::View;
 use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};

@@ -1,9 +1,9 @@
 //! Captions for any image, whether or not a data set holds it.
 
-use super::attention::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
-use super::model::{EncoderSpec, Model};
+use super::attention_weights::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
 use super::{Search, write};
 use crate::decoders::Writer;
+use crate::model::{EncoderSpec, Model};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
 use crate::text::Vocabulary;

@@ -112,8 +112,8 @@ pub(super) fn weights_of_words<D: Backend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::captioning::tests::model_of;
     use crate::decoders::DecoderKind;
+    use crate::model::tests::model_of;
     use crate::nn::testing::random_matrix;
     use dfdx::prelude::*;
 

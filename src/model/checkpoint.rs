@@ -3,8 +3,8 @@
 //!
 //! Training adds tensors of its own (the optimizer's moments) and its position; captioning ignores both.
 
-use super::model::{Model, ModelSpec};
-use super::standardization::Standardization;
+use super::normalization::Standardization;
+use super::{Model, ModelSpec};
 use crate::files::write_atomically;
 use crate::nn::{Backend, Matrix, random_stream};
 use memmap2::Mmap;

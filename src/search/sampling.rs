@@ -1,7 +1,7 @@
 //! Captions drawn word by word.
 
 use super::ensemble::Ensemble;
-use super::scores::{largest, log_probabilities};
+use super::next_word::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
 use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::text::{END, START, TokenId};

@@ -1,0 +1,116 @@
+//! The model: encoder and decoder, what they are built from, what they read, and how they are kept on disk.
+
+mod checkpoint;
+mod encoder;
+mod inputs;
+mod normalization;
+mod spec;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use crate::decoders::{self, Decoder};
+use crate::nn::{Backend, DeviceResult, Parameter, Regions};
+use crate::vision::backbones::Between;
+use dfdx::prelude::{Merge, Tape};
+use rand_chacha::ChaCha8Rng;
+
+pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
+use encoder::Encoder;
+pub use inputs::{ImageInputs, InputsError, feature_directories};
+pub use normalization::Standardization;
+pub use spec::{EncoderSpec, ModelSpec};
+
+/// Encoder and decoder. What of the encoder is not trained is not kept.
+pub struct Model<D: Backend> {
+    spec: ModelSpec,
+    device: D,
+    encoder: Encoder<D>,
+    /// The decoder.
+    pub decoder: Box<dyn Decoder<D>>,
+}
+
+impl<D: Backend> Model<D> {
+    /// A new model, its weights drawn from `rng`.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
+        // The encoder draws first: the order decides which numbers of `rng` each weight gets.
+        let encoder = Encoder::new(&spec.encoder, device, rng)?;
+        let decoder = decoders::build(device, &spec.decoder, spec.decoder_shape(), rng)?;
+        Ok(Self {
+            device: device.clone(),
+            spec,
+            encoder,
+            decoder,
+        })
+    }
+
+    /// What the model was built from.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The device that holds the weights.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Encodes images: `inputs` holds the encoder's inputs, one image after another. Gives `[images, regions, channels]`.
+    ///
+    /// A trained network's map is flattened to one region, so that decoders that average the regions still read
+    /// positions.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn regions<T: Tape<f32, D> + Merge<T>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+        self.encoder.forward(&self.spec.encoder, inputs, &self.device)
+    }
+
+    /// The normalization of stored features; `None` for an encoder with trained layers.
+    pub fn standardization(&self) -> Option<&Standardization> {
+        match &self.encoder {
+            Encoder::Stored(standardization) => Some(standardization),
+            Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
+        }
+    }
+
+    fn standardization_mut(&mut self) -> Option<&mut Standardization> {
+        match &mut self.encoder {
+            Encoder::Stored(standardization) => Some(standardization),
+            Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
+        }
+    }
+
+    /// Loads published weights into the fine-tuned layers; `rate` multiplies their learning rate.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn fine_tune(&mut self, published: Between, rate: f32) -> DeviceResult<D, ()> {
+        self.encoder.fine_tune(published, rate, &self.device)
+    }
+
+    /// Normalizes the decoder's input from now on, by the mean and deviation of the first `images` of `inputs` (fewer for
+    /// fine-tuned layers). Does nothing for a network that is trained from scratch.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn standardize(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
+        self.encoder
+            .standardize(&self.spec.encoder, inputs, images, &self.device)
+    }
+
+    /// All parameters, always in the same order.
+    pub fn parameters(&self) -> Vec<&Parameter<D>> {
+        let mut parameters = self.encoder.parameters();
+        parameters.extend(self.decoder.parameters());
+        parameters
+    }
+
+    /// Mutable access to all parameters, in the order of [`Model::parameters`].
+    pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        let mut parameters = self.encoder.parameters_mut();
+        parameters.extend(self.decoder.parameters_mut());
+        parameters
+    }
+}

@@ -1,0 +1,105 @@
+//! What a model is built from: the encoder, the decoder and the size of the vocabulary.
+
+use crate::decoders::{self, DecoderSettings, DecoderShape};
+use crate::nn::Backend;
+use crate::vision::augment::View;
+use crate::vision::backbones::fine_tuned_layers::{Tail, TailSpec};
+use crate::vision::backbones::small_cnn::{SmallCnn, SmallCnnSettings};
+use crate::vision::features::store::FeatureSpec;
+use serde::{Deserialize, Serialize};
+
+/// Everything needed to build a [`Model`] but its weights. Every checkpoint holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSpec {
+    /// Where regions come from.
+    pub encoder: EncoderSpec,
+    /// The decoder's settings.
+    pub decoder: DecoderSettings,
+    /// Words of the vocabulary, markers included.
+    pub vocabulary: usize,
+}
+
+impl ModelSpec {
+    /// How many numbers such a model learns, or the largest there is where they are beyond counting.
+    pub fn size<D: Backend>(&self) -> usize {
+        let network = match &self.encoder {
+            EncoderSpec::Features(_) => 0,
+            EncoderSpec::FineTuned { tail, .. } => Tail::<D>::size(tail),
+            EncoderSpec::SmallCnn(settings) => SmallCnn::<D>::size(settings),
+        };
+        let decoder = decoders::size::<D>(&self.decoder, self.decoder_shape());
+        network.saturating_add(decoder)
+    }
+
+    pub(super) fn decoder_shape(&self) -> DecoderShape {
+        DecoderShape {
+            channels: self.encoder.channels(),
+            vocabulary: self.vocabulary,
+        }
+    }
+}
+
+/// Where a decoder's regions come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EncoderSpec {
+    /// From a network with published weights that is not trained further; its features were stored.
+    Features(FeatureSpec),
+    /// From a network with published weights whose last layers are trained further, together with the decoder; what
+    /// they are given was stored.
+    FineTuned {
+        /// What was stored.
+        features: FeatureSpec,
+        /// What is trained.
+        tail: TailSpec,
+    },
+    /// From a small network trained together with the decoder.
+    SmallCnn(SmallCnnSettings),
+}
+
+impl EncoderSpec {
+    /// The same of images seen in this way, where features are stored.
+    pub fn seeing(&self, view: View) -> Option<Self> {
+        let mut other = self.clone();
+        let features = match &mut other {
+            Self::Features(features) | Self::FineTuned { features, .. } => features,
+            Self::SmallCnn(_) => return None,
+        };
+        features.preprocessing.view = view;
+        Some(other)
+    }
+
+    /// What is stored of images; `None` where they are given as pixels.
+    pub fn stored(&self) -> Option<&FeatureSpec> {
+        match self {
+            Self::Features(features) | Self::FineTuned { features, .. } => Some(features),
+            Self::SmallCnn(_) => None,
+        }
+    }
+
+    /// How many numbers an image is given by: its stored features, or its pixels.
+    pub fn input_len(&self) -> usize {
+        match self {
+            Self::Features(features) | Self::FineTuned { features, .. } => features.row_len(),
+            Self::SmallCnn(settings) => settings.preprocessing().pixels_len(),
+        }
+    }
+
+    /// How many regions of an image the decoder sees; one where it sees the image as a whole.
+    pub fn regions(&self) -> usize {
+        match self {
+            Self::Features(spec) => spec.regions,
+            Self::FineTuned { tail, .. } => tail.output.regions(),
+            Self::SmallCnn(_) => 1,
+        }
+    }
+
+    /// Channels of the regions that the decoder sees.
+    pub(super) fn channels(&self) -> usize {
+        match self {
+            Self::Features(spec) => spec.channels,
+            Self::FineTuned { tail, .. } => tail.output.channels,
+            Self::SmallCnn(settings) => settings.shape().regions() * settings.shape().channels,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Tests of models: their inputs, their normalization and their checkpoints.
+
+use super::*;
+use crate::decoders::{DecoderKind, DecoderSettings};
+use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
+use crate::vision::backbones::MapShape;
+use crate::vision::backbones::small_cnn::SmallCnnSettings;
+use crate::vision::features::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError};
+use crate::vision::preprocess::Preprocessing;
+use dfdx::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+pub(crate) const VOCABULARY: usize = 7; // four markers and three words
+
+pub(crate) const SETTINGS: DecoderSettings = DecoderSettings {
+    kind: DecoderKind::Inject,
+    hidden: 8,
+    embedding: 6,
+    tied: false,
+    dropout: 0.0,
+    attention: 5,
+    coverage: 0.0,
+    recurrent_dropout: 0.0,
+};
+
+pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
+    FeatureSpec {
+        backbone: backbone.into(),
+        layer: "fc2".into(),
+        weights: "0123".into(),
+        preprocessing: Preprocessing::caffe(224),
+        regions: 1,
+        channels,
+        dtype: FeatureDtype::F32,
+    }
+}
+
+/// A small model with weights large enough for opinions of its own.
+pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<Cpu> {
+    let spec = ModelSpec {
+        encoder: EncoderSpec::Features(feature_spec("vgg16", channels)),
+        decoder: DecoderSettings { kind, ..SETTINGS },
+        vocabulary: VOCABULARY,
+    };
+    let mut model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    for parameter in model.decoder.parameters_mut() {
+        parameter.value = parameter.value.clone() * 4.0;
+    }
+    model
+}
+
+#[test]
+fn a_checkpoint_keeps_how_features_were_standardized() {
+    let spec = ModelSpec {
+        encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
+        decoder: SETTINGS,
+        vocabulary: VOCABULARY,
+    };
+    let device = Cpu::default();
+    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
+    let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    let inputs = ImageInputs::in_memory(features.clone(), 5);
+    model.standardize(&inputs, 7).unwrap();
+    let standardized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    assert_ne!(before, standardized);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("best.safetensors");
+    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    assert_eq!(restored.standardization(), model.standardization());
+    assert_eq!(
+        restored.regions::<NoneTape>(features).unwrap().as_vec(),
+        standardized
+    );
+}
+
+/// Two convolutions of 1 x 1 over maps of 2 x 2 regions with five channels.
+fn published() -> Between {
+    let map = |channels| MapShape {
+        height: 2,
+        width: 2,
+        channels,
+    };
+    let layer = |inputs: usize, outputs: usize| {
+        FrozenLayer::Convolution(FrozenSums {
+            kernel: (0..inputs * outputs).map(|n| (n % 7) as f32 - 3.0).collect(),
+            bias: vec![0.5; outputs],
+            convolution: Convolution {
+                window: Window::POINTWISE,
+                activation: Activation::None,
+            },
+        })
+    };
+    Between {
+        input: map(5),
+        output: map(3),
+        layers: vec![layer(5, 4), layer(4, 3)],
+    }
+    .with_scale()
+}
+
+fn fine_tuned() -> EncoderSpec {
+    EncoderSpec::FineTuned {
+        features: FeatureSpec {
+            regions: 4,
+            ..feature_spec("vgg16", 5)
+        },
+        tail: published().spec(),
+    }
+}
+
+#[test]
+fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
+    let spec = ModelSpec {
+        encoder: fine_tuned(),
+        decoder: SETTINGS,
+        vocabulary: VOCABULARY,
+    };
+    let device = Cpu::default();
+    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    model.fine_tune(published(), 0.25).unwrap();
+    let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
+    let inputs = ImageInputs::in_memory(features.clone(), 20);
+    model.standardize(&inputs, 7).unwrap();
+    let regions = model.regions::<NoneTape>(features.clone()).unwrap();
+    assert_eq!(*regions.shape(), (7, 4, 3));
+    let regions = regions.as_vec();
+    for channel in 0..3 {
+        let values: Vec<f32> = regions.iter().skip(channel).step_by(3).copied().collect();
+        let moment = |power| values.iter().map(|x| x.powi(power)).sum::<f32>() / values.len() as f32;
+        assert!(
+            moment(1).abs() < 1e-4 && (moment(2) - 1.0).abs() < 1e-3,
+            "{values:?}"
+        );
+    }
+    let rates = |model: &Model<Cpu>| -> Vec<f32> { model.parameters().iter().map(|p| p.rate).collect() };
+    assert_eq!(rates(&model)[..7], [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("best.safetensors");
+    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    assert_eq!(restored.regions::<NoneTape>(features).unwrap().as_vec(), regions);
+}
+
+#[test]
+fn the_size_of_a_model_is_known_before_it_is_made() {
+    let device = Cpu::default();
+    for kind in DecoderKind::ALL {
+        for encoder in [
+            EncoderSpec::Features(feature_spec("vgg16", 5)),
+            fine_tuned(),
+            EncoderSpec::SmallCnn(SmallCnnSettings::default()),
+        ] {
+            let spec = ModelSpec {
+                encoder,
+                decoder: DecoderSettings { kind, ..SETTINGS },
+                vocabulary: VOCABULARY,
+            };
+            let expected = spec.size::<Cpu>();
+            let model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+            let shapes = model.parameters().into_iter().map(|parameter| parameter.shape());
+            assert_eq!(
+                shapes.map(|(rows, columns)| rows * columns).sum::<usize>(),
+                expected
+            );
+        }
+    }
+}
+
+mod damaged_checkpoints {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn checkpoint() -> Vec<u8> {
+        let spec = ModelSpec {
+            encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
+            decoder: SETTINGS,
+            vocabulary: VOCABULARY,
+        };
+        let model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("best.safetensors");
+        save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    /// Whether these bytes are a checkpoint with all its weights. Must not panic, whatever they are.
+    fn is_whole(bytes: &[u8]) -> bool {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("best.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        Checkpoint::open(&path).is_ok_and(|checkpoint| checkpoint.model(&Cpu::default()).is_ok())
+    }
+
+    #[test]
+    fn a_header_that_asks_for_more_than_the_file_holds_gets_no_room() {
+        let bytes = checkpoint();
+        assert!(is_whole(&bytes));
+        let header = String::from_utf8_lossy(&bytes).into_owned();
+        for (setting, asked) in [
+            ("\\\"hidden\\\":8", "\\\"hidden\\\":99999999999"),
+            ("\\\"embedding\\\":6", "\\\"embedding\\\":18446744073709551615"),
+            ("\\\"vocabulary\\\":7", "\\\"vocabulary\\\":4000000000"),
+        ] {
+            assert!(header.contains(setting), "{header}");
+            let length =
+                u64::from_le_bytes(bytes[..8].try_into().unwrap()) + (asked.len() - setting.len()) as u64;
+            let at = bytes
+                .windows(setting.len())
+                .position(|window| window == setting.as_bytes())
+                .unwrap();
+            let hostile = [
+                &length.to_le_bytes(),
+                &bytes[8..at],
+                asked.as_bytes(),
+                &bytes[at + setting.len()..],
+            ]
+            .concat();
+            assert!(!is_whole(&hostile), "{asked}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+            prop_assert!(!is_whole(&bytes));
+        }
+
+        #[test]
+        fn no_change_of_a_checkpoint_makes_the_reader_fail(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+            length in any::<prop::sample::Index>(),
+        ) {
+            let mut bytes = checkpoint();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            is_whole(&bytes);
+            bytes.truncate(length.index(bytes.len()));
+            prop_assert!(!is_whole(&bytes));
+        }
+    }
+}
+
+#[test]
+fn features_in_the_making_are_in_nobodys_way_but_those_who_want_them() {
+    let data_set = tempfile::tempdir().unwrap();
+    let store = |name: &str, spec: &FeatureSpec| {
+        let directory = data_set.path().join("features").join(name);
+        let mut writer = FeatureWriter::open_or_resume(directory, spec.clone()).unwrap();
+        writer.append("one", &vec![1.0; spec.row_len()]).unwrap();
+        writer
+    };
+    let (unfinished, finished) = (feature_spec("vgg16", 3), feature_spec("vgg16", 2));
+    store("a", &unfinished).flush().unwrap();
+    store("b", &finished).finish().unwrap();
+    let open = |spec: FeatureSpec| ImageInputs::open(&EncoderSpec::Features(spec), data_set.path(), []);
+    assert!(open(finished).is_ok());
+    let error = open(unfinished).unwrap_err();
+    assert!(
+        matches!(error, InputsError::Store(StoreError::Incomplete { .. })),
+        "{error}"
+    );
+}
