@@ -7,7 +7,8 @@
 mod support;
 
 use cutline::jobs::{
-    Event, EventLog, JobDirectory, JobKind, Lock, Pace, Record, Refusal, Session, Step, Work, read_events,
+    Event, EventLog, JobDirectory, JobKind, Lock, Pace, Record, Rejected, Session, StepEvent, Work,
+    read_events,
 };
 use std::error::Error;
 use std::path::Path;
@@ -29,8 +30,8 @@ fn main() -> Result<()> {
     overhead(place.path())
 }
 
-fn step(number: u64) -> Step {
-    Step {
+fn step(number: u64) -> StepEvent {
+    StepEvent {
         epoch: (number / 469) as usize,
         batch: (number % 469) as usize + 1,
         batches: 469,
@@ -38,10 +39,11 @@ fn step(number: u64) -> Step {
         loss: 3.0 + 1.0 / (number + 1) as f32,
         reward: None,
         learning_rate: 1e-3,
-        gradient_norm: 0.7,
+        grad_norm: 0.7,
         tokens: 756,
         tokens_per_second: 9_876.5,
         memory: Some(123_456_789),
+        metrics: std::collections::BTreeMap::new(),
     }
 }
 
@@ -100,7 +102,7 @@ fn telling(directory: &Path) -> Result<f64> {
     let mut session = Session::begin(&job, lock, work, &stop, &mut nobody)?;
     let since = Instant::now();
     for number in 0..TOLD {
-        let pace: Pace<()> = session.pace(number, |_| Err(Refusal("nothing is asked".into())));
+        let pace: Pace<()> = session.pace(number, |_| Err(Rejected("nothing is asked".into())));
         assert_eq!(pace, Pace::Go);
         session.tell(Event::Step(step(number)));
     }

@@ -16,7 +16,7 @@
 mod place;
 mod support;
 
-use cutline::jobs::{End, EndReason, Event, JobKind, Record, Start, State, Step};
+use cutline::jobs::{EndReason, Event, JobKind, JobState, Record, SessionEnd, SessionStart, StepEvent};
 use cutline::tui::app::App;
 use cutline::tui::draw;
 use cutline::tui::message::{Message, RunListing};
@@ -99,7 +99,7 @@ fn frame() -> Result<(), Failure> {
     };
     let listing = RUNS.map(|name| RunListing {
         name: name.into(),
-        state: State::Running,
+        state: JobState::Running,
         note: None,
     });
     app.update(Message::Runs(listing.into()));
@@ -153,7 +153,7 @@ fn opening() -> Result<(), Failure> {
 /// Writes the log of a run that has come to its end; gives its last step.
 fn write_log(mut log: impl Write) -> Result<u64, Failure> {
     let last = EVENTS - 2;
-    let end = Event::End(End {
+    let end = Event::End(SessionEnd {
         reason: EndReason::Complete,
         error: None,
     });
@@ -179,7 +179,7 @@ fn event(number: u64) -> Event {
     let Some(done) = number.checked_sub(1) else {
         return start();
     };
-    Event::Step(Step {
+    Event::Step(StepEvent {
         epoch: (done / 469) as usize,
         batch: (done % 469) as usize + 1,
         batches: 469,
@@ -187,18 +187,19 @@ fn event(number: u64) -> Event {
         loss: 3.0 + 1.0 / number as f32 + (number % 7) as f32 / 10.0,
         reward: None,
         learning_rate: 1e-3,
-        gradient_norm: 0.7,
+        grad_norm: 0.7,
         tokens: 756,
         tokens_per_second: 9_876.5,
         memory: Some(123_456_789),
+        metrics: std::collections::BTreeMap::new(),
     })
 }
 
 fn start() -> Event {
-    Event::Start(Box::new(Start {
+    Event::Start(Box::new(SessionStart {
         format: 1,
         job: JobKind::Train,
-        program: "0.1.0".into(),
+        version: "0.1.0".into(),
         host: "elsewhere.invalid".into(),
         pid: 1,
         device: "cpu".into(),

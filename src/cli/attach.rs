@@ -10,7 +10,7 @@ use super::Context;
 use super::follow::{Follower, Output};
 use super::terminal::{display_path, display_safe};
 use super::workbench;
-use crate::jobs::{EventLogTail, JobDirectory, JobKind, Name, State, Status};
+use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
 
 /// How often the log is looked at.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -62,7 +62,7 @@ impl Attach {
                 continue;
             }
             let status =
-                Status::of(&job, view.follower.summary().clone()).with_context(|| cannot_read(&job))?;
+                JobStatus::of(&job, view.follower.summary().clone()).with_context(|| cannot_read(&job))?;
             // Between the last look at the log and that at the lock, more may have been told.
             if !status.state.is_live() && !self.show_new(&mut view, Time::Now, context)? {
                 view.follower.clear();
@@ -95,7 +95,7 @@ impl Attach {
         }
     }
 
-    fn leave(&self, status: &Status, context: &Context) -> anyhow::Result<()> {
+    fn leave(&self, status: &JobStatus, context: &Context) -> anyhow::Result<()> {
         let (run, root) = (display_safe(&self.run), context.root_flag());
         let go_on = match status.summary.job {
             Some(JobKind::Prepare) => "the same `cutline prepare` goes on from there".to_owned(),
@@ -103,9 +103,9 @@ impl Attach {
             Some(JobKind::Train) | None => format!("go on with: cutline train --resume {run}{root}"),
         };
         match status.state {
-            State::Crashed => bail!("the process that worked on {run} died without a word; {go_on}"),
-            State::Failed => bail!("{run} failed, see above; what was saved before is kept"),
-            State::New => bail!("nobody has worked on {run} yet; {go_on}"),
+            JobState::Crashed => bail!("the process that worked on {run} died without a word; {go_on}"),
+            JobState::Failed => bail!("{run} failed, see above; what was saved before is kept"),
+            JobState::New => bail!("nobody has worked on {run} yet; {go_on}"),
             _ => Ok(()),
         }
     }
@@ -113,14 +113,14 @@ impl Attach {
 
 /// A log, and what has been seen of it.
 struct View<'a> {
-    tail: EventLogTail,
+    tail: LogReader,
     follower: Follower<'a>,
 }
 
 impl<'a> View<'a> {
     fn new(job: &JobDirectory, context: &'a Context) -> Self {
         Self {
-            tail: EventLogTail::new(job.events()),
+            tail: LogReader::new(job.events()),
             follower: Follower::new(context, Output::Results),
         }
     }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::Context;
 use super::terminal::display_path;
 use crate::config::Assignment;
-use crate::jobs::{Command, ask, send};
+use crate::jobs::{ControlCommand, ask, send};
 
 /// Steer a training, or another job, from any terminal
 ///
@@ -40,18 +40,18 @@ pub(super) struct Control {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Verb {
-    /// Wait until told to resume
+    /// Pause until resumed
     Pause,
-    /// Go on
+    /// Continue
     Resume,
-    /// Save and end
+    /// Save a checkpoint and end
     Stop,
     /// Save a checkpoint now
     Checkpoint,
     /// Caption and score the dev split now
     Evaluate,
     /// Caption a few dev images now
-    Sample,
+    Predict,
     /// Change settings
     Set,
 }
@@ -69,24 +69,24 @@ impl Control {
         Ok(context.print(&format!("{answer}\n"))?)
     }
 
-    fn command(&self) -> anyhow::Result<Command> {
+    fn command(&self) -> anyhow::Result<ControlCommand> {
         if self.command != Verb::Set && !self.settings.is_empty() {
             bail!("settings are for `set`: cutline control RUN set KEY=VALUE");
         }
         Ok(match self.command {
-            Verb::Pause => Command::Pause,
-            Verb::Resume => Command::Resume,
-            Verb::Stop => Command::Stop,
-            Verb::Checkpoint => Command::Checkpoint,
-            Verb::Evaluate => Command::Evaluate,
-            Verb::Sample => Command::Sample,
+            Verb::Pause => ControlCommand::Pause,
+            Verb::Resume => ControlCommand::Resume,
+            Verb::Stop => ControlCommand::Stop,
+            Verb::Checkpoint => ControlCommand::Checkpoint,
+            Verb::Evaluate => ControlCommand::Evaluate,
+            Verb::Predict => ControlCommand::Predict,
             Verb::Set => {
                 let settings: BTreeMap<String, String> = self
                     .settings
                     .iter()
                     .map(|set| (set.key(), set.text().to_owned()))
                     .collect();
-                Command::Set { settings }
+                ControlCommand::Set { settings }
             }
         })
     }

@@ -22,7 +22,7 @@ use crate::data;
 use crate::evaluation::{
     CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
-use crate::jobs::{JobDirectory, JobKind, Name, Progress, RunDirectory, Work};
+use crate::jobs::{JobDirectory, JobKind, Name, RunDirectory, TaskProgress, Work};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::training::RunRecord;
@@ -230,7 +230,7 @@ impl Compute for Keeping<'_> {
 pub(super) struct Reporting<'a> {
     pub(super) evaluate: &'a Evaluate,
     /// Told how far that is; may break off.
-    pub(super) watch: &'a mut dyn FnMut(Progress) -> ControlFlow<()>,
+    pub(super) watch: &'a mut dyn FnMut(TaskProgress) -> ControlFlow<()>,
 }
 
 impl Compute for Reporting<'_> {
@@ -264,7 +264,7 @@ impl Compute for Reporting<'_> {
             &mut |captioned| {
                 progress.advance((captioned - done) as u64);
                 done = captioned;
-                watch(Progress {
+                watch(TaskProgress {
                     task: "captioning".into(),
                     done: done as u64,
                     total: images.len() as u64,

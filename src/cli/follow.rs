@@ -9,8 +9,8 @@ use super::progress::{Progress as Bar, Task};
 use super::terminal::{Paint, Role, display_safe};
 use crate::diagnosis::{Health, Sign};
 use crate::jobs::{
-    End, EndReason, Evaluation, Event, JobKind, Occasion, Progress, Record, Sample, Samples, Start, Step,
-    Summary,
+    DevEvaluation, EndReason, Event, JobKind, LogSummary, Prediction, Predictions, Record, SessionEnd,
+    SessionStart, StepEvent, TaskProgress, Trigger,
 };
 use crate::text::about_duration;
 
@@ -31,7 +31,7 @@ pub(super) struct Follower<'a> {
     context: &'a Context,
     output: Output,
     /// What has been shown so far comes to this.
-    summary: Summary,
+    summary: LogSummary,
     health: Health,
     /// The signs of illness that were told at the last epoch.
     signs_told: Vec<Discriminant<Sign>>,
@@ -55,7 +55,7 @@ impl<'a> Follower<'a> {
         Self {
             context,
             output,
-            summary: Summary::default(),
+            summary: LogSummary::default(),
             health: Health::default(),
             signs_told: Vec::new(),
             bar: None,
@@ -66,7 +66,7 @@ impl<'a> Follower<'a> {
     }
 
     /// What the events that were shown come to.
-    pub(super) fn summary(&self) -> &Summary {
+    pub(super) fn summary(&self) -> &LogSummary {
         &self.summary
     }
 
@@ -133,9 +133,9 @@ impl<'a> Follower<'a> {
         match event {
             Event::Start(start) => self.start(start),
             Event::Evaluation(evaluation) => self.evaluation(evaluation),
-            Event::Samples(samples) => self.samples(samples),
+            Event::Predictions(samples) => self.samples(samples),
             Event::Control(control) => {
-                let role = match &control.refused {
+                let role = match &control.error {
                     None => Role::Quiet,
                     Some(_) => Role::Warning,
                 };
@@ -148,15 +148,15 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn start(&mut self, start: &Start) -> io::Result<()> {
+    fn start(&mut self, start: &SessionStart) -> io::Result<()> {
         self.clear();
         if self.summary.events > 0 && self.summary.end.is_none() {
             self.say(Role::Warning, "here its process died without a word")?;
         }
         if self.output == Output::Results {
-            let Start {
+            let SessionStart {
                 data_set,
-                program,
+                version,
                 host,
                 pid,
                 ..
@@ -166,7 +166,7 @@ impl<'a> Follower<'a> {
                 JobKind::Train => "training on",
                 JobKind::Evaluate => "evaluating on",
             };
-            let told = format!("{work} {data_set}: process {pid} on {host}, Cutline {program}");
+            let told = format!("{work} {data_set}: process {pid} on {host}, Cutline {version}");
             self.say(Role::Quiet, &told)?;
         }
         if start.step > 0 {
@@ -179,7 +179,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn end(&mut self, end: &End) -> io::Result<()> {
+    fn end(&mut self, end: &SessionEnd) -> io::Result<()> {
         self.clear();
         match ending(end, self.summary.job) {
             Some(line) => self.say(Role::Quiet, &line),
@@ -187,7 +187,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &StepEvent) {
         let left = self.summary.seconds_left().map_or(String::new(), |left| {
             format!(", {} to the end", about_duration(left))
         });
@@ -200,8 +200,8 @@ impl<'a> Follower<'a> {
         ));
     }
 
-    fn progress(&mut self, progress: &Progress) {
-        let Progress {
+    fn progress(&mut self, progress: &TaskProgress) {
+        let TaskProgress {
             task,
             done,
             total,
@@ -238,16 +238,16 @@ impl<'a> Follower<'a> {
         bar
     }
 
-    fn evaluation(&mut self, evaluation: &Evaluation) -> io::Result<()> {
+    fn evaluation(&mut self, evaluation: &DevEvaluation) -> io::Result<()> {
         self.clear();
         let paint = self.paint();
-        let (epoch, mark) = match (evaluation.occasion, evaluation.best) {
-            (Occasion::EpochEnd, true) => (
+        let (epoch, mark) = match (evaluation.trigger, evaluation.best) {
+            (Trigger::EpochEnd, true) => (
                 format!("{}", evaluation.epoch + 1),
                 format!("  {}", paint.text(Role::Success, "best")),
             ),
-            (Occasion::EpochEnd, false) => (format!("{}", evaluation.epoch + 1), String::new()),
-            (Occasion::Asked, _) => (
+            (Trigger::EpochEnd, false) => (format!("{}", evaluation.epoch + 1), String::new()),
+            (Trigger::Manual, _) => (
                 self.epochs_done(),
                 format!("  {}", paint.text(Role::Quiet, "asked")),
             ),
@@ -257,13 +257,15 @@ impl<'a> Follower<'a> {
 
     /// How many epochs are done, and what share of the one under way.
     fn epochs_done(&self) -> String {
-        let share = |step: &Step| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
+        let share = |step: &StepEvent| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
         format!("{:.1}", self.summary.step.as_ref().map_or(0.0, share))
     }
 
-    fn samples(&mut self, samples: &Samples) -> io::Result<()> {
+    fn samples(&mut self, samples: &Predictions) -> io::Result<()> {
         match samples.captions.first() {
-            Some(Sample { image, caption }) => self.say(Role::Quiet, &format!("       {image}: {caption}")),
+            Some(Prediction { image, caption }) => {
+                self.say(Role::Quiet, &format!("       {image}: {caption}"))
+            }
             None => Ok(()),
         }
     }
@@ -298,11 +300,11 @@ impl<'a> Follower<'a> {
 }
 
 /// What an end means to a reader.
-fn ending(end: &End, job: Option<JobKind>) -> Option<String> {
+fn ending(end: &SessionEnd, job: Option<JobKind>) -> Option<String> {
     Some(match (end.reason, &end.error) {
         (EndReason::Complete, _) if job == Some(JobKind::Train) => "All epochs are done.".into(),
         (EndReason::Complete, _) => return None,
-        (EndReason::Early, _) => "Stopped early: the dev score has not got better for a while.".into(),
+        (EndReason::EarlyStopped, _) => "Stopped early: the dev score has not got better for a while.".into(),
         (EndReason::Stopped, _) => match job {
             Some(JobKind::Evaluate) => {
                 "Stopped before all images were captioned: there are no figures.".into()
@@ -324,13 +326,13 @@ fn loss(value: f64) -> String {
 }
 
 /// The figures of an epoch under [`HEADING`], as fractions like those of `cutline evaluate`.
-fn row(epoch: &str, evaluation: &Evaluation) -> String {
+fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
     let scores = &evaluation.scores;
     let [one, two, three, four] = scores.bleu;
     format!(
         "{epoch:>5}  {:>6}  {:>6}  {one:>6.4}  {two:>6.4}  {three:>6.4}  {four:>6.4}  {:>7.4}  {:>7.4}",
-        loss(evaluation.training_loss),
-        loss(evaluation.loss),
+        loss(evaluation.train_loss),
+        loss(evaluation.dev_loss),
         scores.rouge_l,
         scores.cider_d,
     )

@@ -13,8 +13,8 @@ use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::files::remove_leftovers;
 use crate::jobs::{
-    Command, End, EndReason, Event, JobDirectory, Lock, Pace, Progress, Refusal, Session, SpawnError, Text,
-    Work, spawn_detached,
+    ControlCommand, EndReason, Event, JobDirectory, Lock, LogText, Pace, Rejected, Session, SessionEnd,
+    SpawnError, TaskProgress, Work, spawn_detached,
 };
 
 /// Progress is told no more often; every event costs a line.
@@ -29,7 +29,7 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// Tells of something worth knowing.
     pub(super) fn message(&self, text: impl Into<String>) {
-        let text = Text { text: text.into() };
+        let text = LogText { text: text.into() };
         self.session.borrow_mut().tell(Event::Message(text));
     }
 
@@ -39,7 +39,7 @@ impl Job<'_> {
     }
 
     /// Tells how far the work is, if that was not told just now.
-    pub(super) fn progress(&self, progress: Progress) {
+    pub(super) fn progress(&self, progress: TaskProgress) {
         let is_due = self.told.get().is_none_or(|told| told.elapsed() >= BETWEEN_NEWS);
         if is_due || progress.done == progress.total {
             self.told.set(Some(Instant::now()));
@@ -49,8 +49,8 @@ impl Job<'_> {
 
     /// Whether to go on with the work; waits while the job is paused.
     pub(super) fn go_on(&self) -> ControlFlow<()> {
-        let refuse = |command: Command| -> Result<std::convert::Infallible, Refusal> {
-            Err(Refusal(format!(
+        let refuse = |command: ControlCommand| -> Result<std::convert::Infallible, Rejected> {
+            Err(Rejected(format!(
                 "this job takes pause, resume and stop; it knows nothing of {}",
                 command.name()
             )))
@@ -88,7 +88,7 @@ pub(super) fn run_job<T>(
         Err(error) if error.is::<Interrupted>() => (EndReason::Stopped, None),
         Err(error) => (EndReason::Failed, Some(in_one_line(error))),
     };
-    let ended = job.session.into_inner().end(End { reason, error });
+    let ended = job.session.into_inner().end(SessionEnd { reason, error });
     let done = result?;
     ended?;
     Ok(done)

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
-use crate::jobs::{JobDirectory, Name, RunDirectory, State, Status};
+use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
 use crate::metrics::Scores;
 use crate::text::about_duration;
 
@@ -92,7 +92,7 @@ struct Remove {
 #[derive(Debug, Serialize)]
 struct Row {
     run: String,
-    state: State,
+    state: JobState,
     data_set: Option<String>,
     /// Updates made.
     step: u64,
@@ -118,7 +118,7 @@ struct BestRow {
     /// From 0.
     epoch: usize,
     scores: Scores,
-    loss: f64,
+    dev_loss: f64,
 }
 
 impl Runs {
@@ -147,8 +147,8 @@ impl Runs {
     fn list(&self, context: &Context) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for (name, job) in self.jobs(context)? {
-            let status =
-                Status::read(&job).with_context(|| format!("cannot read {}", display_path(&job.events())))?;
+            let status = JobStatus::read(&job)
+                .with_context(|| format!("cannot read {}", display_path(&job.events())))?;
             let note = context.root.find_run(&name).and_then(|run| run.note());
             rows.push(row(name, status, note.unwrap_or_default()));
         }
@@ -174,7 +174,7 @@ impl Runs {
     }
 }
 
-fn row(run: String, status: Status, note: Option<String>) -> Row {
+fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
     let summary = status.summary;
     let is_live = status.state.is_live();
     Row {
@@ -191,7 +191,7 @@ fn row(run: String, status: Status, note: Option<String>) -> Row {
         best: summary.best.map(|best| BestRow {
             epoch: best.epoch,
             scores: best.scores,
-            loss: best.loss,
+            dev_loss: best.dev_loss,
         }),
         silent_for: status.silence,
         pid: summary.pid.filter(|_| is_live),

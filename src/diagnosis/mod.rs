@@ -7,7 +7,7 @@ mod jumps;
 #[cfg(test)]
 mod tests;
 
-use crate::jobs::{Evaluation, Event, Occasion, Record, Samples, Step};
+use crate::jobs::{DevEvaluation, Event, Predictions, Record, StepEvent, Trigger};
 use jumps::{Jump, Jumps, Threshold};
 use std::fmt;
 
@@ -68,7 +68,7 @@ struct Epoch {
     /// From 1, as people count.
     number: usize,
     step: u64,
-    training_loss: f64,
+    train_loss: f64,
     dev_loss: f64,
     bleu_4: f64,
     cider_d: f64,
@@ -180,7 +180,7 @@ impl Health {
             Event::Start(start) => self.forget_after(start.step),
             Event::Step(step) => self.count_step(step),
             Event::Evaluation(evaluation) => self.count_evaluation(evaluation),
-            Event::Samples(samples) => self.count_samples(samples),
+            Event::Predictions(samples) => self.count_samples(samples),
             _ => {}
         }
     }
@@ -216,11 +216,11 @@ impl Health {
         }
     }
 
-    fn count_step(&mut self, step: &Step) {
+    fn count_step(&mut self, step: &StepEvent) {
         if step.reward.is_some() {
             return self.forget_losses();
         }
-        self.gradients.count(step.step, step.gradient_norm);
+        self.gradients.count(step.step, step.grad_norm);
         self.losses.count(step.step, step.loss);
         let highest = self.learning_rate.highest.max(step.learning_rate);
         self.learning_rate = LearningRate {
@@ -239,9 +239,9 @@ impl Health {
         }
     }
 
-    fn count_evaluation(&mut self, evaluation: &Evaluation) {
+    fn count_evaluation(&mut self, evaluation: &DevEvaluation) {
         // One that was asked for lies within an epoch, whose loss is not complete.
-        if evaluation.occasion != Occasion::EpochEnd || self.rewards {
+        if evaluation.trigger != Trigger::EpochEnd || self.rewards {
             return;
         }
         // A session may tell the very step again that it goes on from.
@@ -249,14 +249,14 @@ impl Health {
         self.epochs.push(Epoch {
             number: evaluation.epoch + 1,
             step: evaluation.step,
-            training_loss: evaluation.training_loss,
-            dev_loss: evaluation.loss,
+            train_loss: evaluation.train_loss,
+            dev_loss: evaluation.dev_loss,
             bleu_4: evaluation.scores.bleu[3],
             cider_d: evaluation.scores.cider_d,
         });
     }
 
-    fn count_samples(&mut self, samples: &Samples) {
+    fn count_samples(&mut self, samples: &Predictions) {
         self.samples.retain(|earlier| earlier.step < samples.step);
         let mut captions = samples.captions.iter().map(|sample| &sample.caption);
         let first = captions.next();
@@ -334,9 +334,8 @@ impl Health {
     }
 
     fn over_fitting(&self) -> Option<Sign> {
-        let drifts_apart = |pair: &&[Epoch]| {
-            pair[1].dev_loss > pair[0].dev_loss && pair[1].training_loss < pair[0].training_loss
-        };
+        let drifts_apart =
+            |pair: &&[Epoch]| pair[1].dev_loss > pair[0].dev_loss && pair[1].train_loss < pair[0].train_loss;
         let epochs = self.epochs.windows(2).rev().take_while(drifts_apart).count();
         let (best, last) = (lowest(&self.epochs, |epoch| epoch.dev_loss)?, self.epochs.last()?);
         (epochs >= IN_A_ROW && last.dev_loss > best.dev_loss * (1.0 + LEAST_GAIN)).then_some(
@@ -368,8 +367,7 @@ impl Health {
                     since_epoch: best.number,
                 })
         };
-        stands(Loss::Training, |epoch| epoch.training_loss)
-            .or_else(|| stands(Loss::Dev, |epoch| epoch.dev_loss))
+        stands(Loss::Training, |epoch| epoch.train_loss).or_else(|| stands(Loss::Dev, |epoch| epoch.dev_loss))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Logs of trainings that are well, and of each illness.
 
 use super::*;
-use crate::jobs::{FORMAT, JobKind, Sample, Start};
+use crate::jobs::{FORMAT, JobKind, Prediction, SessionStart};
 use crate::metrics::Scores;
 use proptest::prelude::*;
 
@@ -16,10 +16,10 @@ fn record(event: Event) -> Record {
 }
 
 fn start(step: u64) -> Event {
-    Event::Start(Box::new(Start {
+    Event::Start(Box::new(SessionStart {
         format: FORMAT,
         job: JobKind::Train,
-        program: String::new(),
+        version: String::new(),
         host: String::new(),
         pid: 1,
         device: String::new(),
@@ -30,8 +30,8 @@ fn start(step: u64) -> Event {
     }))
 }
 
-fn step(step: u64, loss: f32, gradient_norm: f32) -> Event {
-    Event::Step(Step {
+fn step(step: u64, loss: f32, grad_norm: f32) -> Event {
+    Event::Step(StepEvent {
         epoch: ((step - 1) / STEPS_AN_EPOCH) as usize,
         batch: 1,
         batches: STEPS_AN_EPOCH as usize,
@@ -39,35 +39,36 @@ fn step(step: u64, loss: f32, gradient_norm: f32) -> Event {
         loss,
         reward: None,
         learning_rate: 1e-3,
-        gradient_norm,
+        grad_norm,
         tokens: 1,
         tokens_per_second: 1.0,
         memory: None,
+        metrics: std::collections::BTreeMap::new(),
     })
 }
 
-fn evaluation(epoch: usize, training_loss: f64, loss: f64, score: f64) -> Event {
-    Event::Evaluation(Box::new(Evaluation {
+fn evaluation(epoch: usize, train_loss: f64, loss: f64, score: f64) -> Event {
+    Event::Evaluation(Box::new(DevEvaluation {
         epoch,
         step: (epoch as u64 + 1) * STEPS_AN_EPOCH,
-        training_loss,
-        loss,
+        train_loss,
+        dev_loss: loss,
         scores: Scores {
             bleu: [score; 4],
             rouge_l: score,
             cider_d: score,
         },
         best: false,
-        occasion: Occasion::EpochEnd,
+        trigger: Trigger::EpochEnd,
     }))
 }
 
 fn samples(epoch: usize, captions: &[&str]) -> Event {
-    let sample = |caption: &&str| Sample {
+    let sample = |caption: &&str| Prediction {
         image: String::new(),
         caption: (*caption).to_owned(),
     };
-    Event::Samples(Samples {
+    Event::Predictions(Predictions {
         step: (epoch as u64 + 1) * STEPS_AN_EPOCH,
         captions: captions.iter().map(sample).collect(),
     })

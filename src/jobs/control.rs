@@ -7,8 +7,8 @@
 use super::JobDirectory;
 use super::event::{Acknowledgement, Event};
 use super::event_log::now;
-use super::reader::EventLogTail;
-use super::state::{State, Status, Summary};
+use super::reader::LogReader;
+use super::state::{JobState, JobStatus, LogSummary};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
@@ -31,7 +31,7 @@ const EXTENSION: &str = "json";
 /// What may be asked of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Command {
+pub enum ControlCommand {
     /// Do nothing until told to resume.
     Pause,
     /// Go on.
@@ -43,7 +43,7 @@ pub enum Command {
     /// Caption and score the dev split now.
     Evaluate,
     /// Caption a few dev images now.
-    Sample,
+    Predict,
     /// Change settings.
     Set {
         /// Keys and values, as `--set` takes them.
@@ -51,7 +51,7 @@ pub enum Command {
     },
 }
 
-impl Command {
+impl ControlCommand {
     /// The name by which control files call it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -60,13 +60,13 @@ impl Command {
             Self::Stop => "stop",
             Self::Checkpoint => "checkpoint",
             Self::Evaluate => "evaluate",
-            Self::Sample => "sample",
+            Self::Predict => "predict",
             Self::Set { .. } => "set",
         }
     }
 }
 
-impl std::fmt::Display for Command {
+impl std::fmt::Display for ControlCommand {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(self.name())?;
         if let Self::Set { settings } = self {
@@ -82,7 +82,7 @@ impl std::fmt::Display for Command {
 ///
 /// # Errors
 /// Those of the system.
-pub fn send(job: &JobDirectory, command: &Command) -> io::Result<String> {
+pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> {
     static SENT: AtomicU32 = AtomicU32::new(0);
     let inbox = job.control();
     fs::create_dir_all(&inbox)?;
@@ -100,14 +100,14 @@ pub fn send(job: &JobDirectory, command: &Command) -> io::Result<String> {
 
 /// Why a job did not do what it was asked to do.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum ControlError {
     /// Nobody works on it.
     #[error("nobody works on {job}: it is {}; nothing was asked", state.name())]
     NotLive {
         /// The job's name.
         job: String,
         /// Its state.
-        state: State,
+        state: JobState,
     },
     /// It refused.
     #[error("refused to {command}: {why}")]
@@ -142,31 +142,33 @@ pub enum AskError {
 ///
 /// # Errors
 /// Where nobody works on the job, it refuses, or does not answer within `patience`.
-pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<Acknowledgement, AskError> {
-    let failed = |source| AskError::Io {
+pub fn ask(
+    job: &JobDirectory,
+    command: &ControlCommand,
+    patience: Duration,
+) -> Result<Acknowledgement, ControlError> {
+    let failed = |source| ControlError::Io {
         path: job.path().to_owned(),
         source,
     };
     // The log is read once: to its end for the state, and on from there for the answer.
-    let mut tail = EventLogTail::new(job.events());
+    let mut tail = LogReader::new(job.events());
     let summary = summary_so_far(&mut tail).map_err(failed)?;
-    let state = Status::of(job, summary).map_err(failed)?.state;
+    let state = JobStatus::of(job, summary).map_err(failed)?.state;
     if !state.is_live() {
-        return Err(AskError::NotLive {
+        return Err(ControlError::NotLive {
             job: job.name(),
             state,
         });
     }
     let id = send(job, command).map_err(failed)?;
     match wait_for_answer(&mut tail, &id, patience).map_err(failed)? {
-        Some(Acknowledgement {
-            refused: Some(why), ..
-        }) => Err(AskError::Refused {
+        Some(Acknowledgement { error: Some(why), .. }) => Err(ControlError::Refused {
             command: command.to_string(),
             why,
         }),
         Some(answer) => Ok(answer),
-        None => Err(AskError::NoAnswer {
+        None => Err(ControlError::NoAnswer {
             job: job.name(),
             patience,
         }),
@@ -174,8 +176,8 @@ pub fn ask(job: &JobDirectory, command: &Command, patience: Duration) -> Result<
 }
 
 /// What a log comes to up to its end.
-fn summary_so_far(tail: &mut EventLogTail) -> io::Result<Summary> {
-    let mut summary = Summary::default();
+fn summary_so_far(tail: &mut LogReader) -> io::Result<LogSummary> {
+    let mut summary = LogSummary::default();
     loop {
         let records = tail.poll()?.records;
         if records.is_empty() {
@@ -187,7 +189,7 @@ fn summary_so_far(tail: &mut EventLogTail) -> io::Result<Summary> {
 
 /// What the log says to the command of this name, if it says it in time.
 fn wait_for_answer(
-    tail: &mut EventLogTail,
+    tail: &mut LogReader,
     id: &str,
     patience: Duration,
 ) -> io::Result<Option<Acknowledgement>> {
@@ -210,11 +212,11 @@ fn wait_for_answer(
 
 /// Something found in the inbox.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Letter {
+pub struct ReceivedCommand {
     /// The file's name.
     pub id: String,
     /// What it asks for, or why that cannot be understood.
-    pub content: Result<Command, String>,
+    pub content: Result<ControlCommand, String>,
 }
 
 /// The inbox of a job, as the process that works on it sees it.
@@ -246,7 +248,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Those of the system; `NotFound` where the inbox is gone.
-    pub fn take(&mut self) -> io::Result<Vec<Letter>> {
+    pub fn take(&mut self) -> io::Result<Vec<ReceivedCommand>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -261,7 +263,7 @@ impl Inbox {
         Ok(found.into_iter().map(|entry| self.open_letter(&entry)).collect())
     }
 
-    fn open_letter(&mut self, entry: &DirEntry) -> Letter {
+    fn open_letter(&mut self, entry: &DirEntry) -> ReceivedCommand {
         let path = entry.path();
         let content = read_command(&path);
         let gone = match fs::symlink_metadata(&path) {
@@ -271,14 +273,14 @@ impl Inbox {
         if gone.is_err() {
             self.stuck.insert(entry.file_name());
         }
-        Letter {
+        ReceivedCommand {
             id: entry.file_name().to_string_lossy().into_owned(),
             content,
         }
     }
 }
 
-fn read_command(path: &Path) -> Result<Command, String> {
+fn read_command(path: &Path) -> Result<ControlCommand, String> {
     let told = |error: io::Error| format!("it cannot be read: {error}");
     // A link might lead anywhere, and a pipe might never be written to.
     if !fs::symlink_metadata(path).map_err(told)?.is_file() {
@@ -309,14 +311,14 @@ mod tests {
         let (_place, job) = job();
         let mut inbox = Inbox::open(&job).unwrap();
         let commands = [
-            Command::Pause,
-            Command::Set {
+            ControlCommand::Pause,
+            ControlCommand::Set {
                 settings: BTreeMap::from([("lr".into(), "1e-4".into())]),
             },
-            Command::Resume,
+            ControlCommand::Resume,
         ];
-        let sent: Vec<Letter> = commands
-            .map(|command| Letter {
+        let sent: Vec<ReceivedCommand> = commands
+            .map(|command| ReceivedCommand {
                 id: send(&job, &command).unwrap(),
                 content: Ok(command),
             })

@@ -1,7 +1,7 @@
 //! Why a directory of a data set or a run is not there, not one, or not free.
 
-use super::State;
-use super::root::Kind;
+use super::JobState;
+use super::root::DirectoryKind;
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -12,7 +12,7 @@ pub enum DirectoryError {
     #[error("there is no {kind} `{wanted}` in {}; {advice}", looked_in.display())]
     Missing {
         /// A data set or a run.
-        kind: Kind,
+        kind: DirectoryKind,
         /// The name or path asked for.
         wanted: String,
         /// Where it was looked for.
@@ -24,7 +24,7 @@ pub enum DirectoryError {
     #[error("there is no directory {}; give the {kind}'s name, or the path of its directory", path.display())]
     NoDirectory {
         /// A data set or a run.
-        kind: Kind,
+        kind: DirectoryKind,
         /// The path.
         path: PathBuf,
     },
@@ -46,7 +46,7 @@ pub enum DirectoryError {
         /// The run.
         run: String,
         /// Its state.
-        state: State,
+        state: JobState,
     },
     /// The name is taken.
     #[error("{} exists already; choose another name, or resume that run", path.display())]

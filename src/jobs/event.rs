@@ -15,6 +15,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of the log's form. It grows when a reader of the former would go wrong.
@@ -27,25 +28,25 @@ pub const FORMAT: u32 = 1;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A process took the job up.
-    Start(Box<Start>),
+    Start(Box<SessionStart>),
     /// A batch was learned from.
-    Step(Step),
+    Step(StepEvent),
     /// The dev split was captioned and scored.
-    Evaluation(Box<Evaluation>),
+    Evaluation(Box<DevEvaluation>),
     /// A few dev images were captioned.
-    Samples(Samples),
+    Predictions(Predictions),
     /// Long work gets on.
-    Progress(Progress),
+    Progress(TaskProgress),
     /// A checkpoint was written.
-    Checkpoint(Saved),
+    Checkpoint(CheckpointSaved),
     /// A control file was taken.
     Control(Acknowledgement),
     /// Something worth knowing.
-    Message(Text),
+    Message(LogText),
     /// Something that should not be.
-    Warning(Text),
+    Warning(LogText),
     /// The process is done with the job.
-    End(End),
+    End(SessionEnd),
     /// An event of a later version.
     Unknown,
 }
@@ -53,19 +54,19 @@ pub enum Event {
 impl Event {
     /// Something worth knowing.
     pub fn message(text: impl Into<String>) -> Self {
-        Self::Message(Text { text: text.into() })
+        Self::Message(LogText { text: text.into() })
     }
 }
 
 /// The beginning of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Start {
+pub struct SessionStart {
     /// See [`FORMAT`].
     pub format: u32,
     /// What kind of work it is.
     pub job: JobKind,
     /// The version of the program.
-    pub program: String,
+    pub version: String,
     /// The machine it runs on.
     pub host: String,
     /// Its process there.
@@ -104,12 +105,12 @@ pub struct Acknowledgement {
     /// Updates made when it was taken.
     pub step: u64,
     /// Why it was refused; nothing where it was obeyed.
-    pub refused: Option<String>,
+    pub error: Option<String>,
 }
 
 impl fmt::Display for Acknowledgement {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.refused, self.step) {
+        match (&self.error, self.step) {
             (Some(why), _) => write!(out, "refused to {}: {why}", self.command),
             // Preparing and evaluating have no steps.
             (None, 0) => write!(out, "{}: done", self.command),
@@ -120,14 +121,14 @@ impl fmt::Display for Acknowledgement {
 
 /// Words for a reader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Text {
+pub struct LogText {
     /// The words.
     pub text: String,
 }
 
 /// The end of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct SessionEnd {
     /// Why.
     pub reason: EndReason,
     /// What went wrong, where something did.
@@ -141,7 +142,7 @@ pub enum EndReason {
     /// All is done.
     Complete,
     /// The dev metric had stopped getting better.
-    Early,
+    EarlyStopped,
     /// It was asked to stop; all that was done is saved.
     Stopped,
     /// It failed.
@@ -150,7 +151,7 @@ pub enum EndReason {
 
 /// A checkpoint that was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Saved {
+pub struct CheckpointSaved {
     /// `latest` or `best`.
     pub name: String,
     /// Updates made so far.
@@ -159,7 +160,7 @@ pub struct Saved {
 
 /// One update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct StepEvent {
     /// From 0.
     pub epoch: usize,
     /// Batches done in this epoch.
@@ -176,56 +177,59 @@ pub struct Step {
     /// The learning rate used.
     pub learning_rate: f32,
     /// Norm of all gradients together, before clipping.
-    pub gradient_norm: f32,
+    pub grad_norm: f32,
     /// Tokens of the batch; padding does not exist.
     pub tokens: usize,
     /// Tokens of the batch over the seconds it took.
     pub tokens_per_second: f32,
-    /// Memory of the process, in bytes, where the system tells.
+    /// Resident memory of the process, in bytes, where the system tells.
     pub memory: Option<u64>,
+    /// Further numbers by name. Readers can chart any of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// The dev split, captioned and scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
+pub struct DevEvaluation {
     /// From 0.
     pub epoch: usize,
     /// Updates made so far.
     pub step: u64,
     /// Mean of the epoch's training losses, in nats a token.
-    pub training_loss: f64,
+    pub train_loss: f64,
     /// Cross-entropy of the dev captions, in nats a token.
-    pub loss: f64,
+    pub dev_loss: f64,
     /// Scores of the captions written for the dev images.
     pub scores: Scores,
     /// Whether no earlier epoch was better.
     pub best: bool,
     /// Why it was done.
-    pub occasion: Occasion,
+    pub trigger: Trigger,
 }
 
 /// Why the dev split is captioned and scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Occasion {
+pub enum Trigger {
     /// An epoch is done; it may become the best one.
     EpochEnd,
     /// Somebody asked; it changes nothing.
-    Asked,
+    Manual,
 }
 
 /// Captions of a few dev images, always the same ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Samples {
+pub struct Predictions {
     /// Updates made so far.
     pub step: u64,
     /// Images and captions.
-    pub captions: Vec<Sample>,
+    pub captions: Vec<Prediction>,
 }
 
 /// An image with the caption written for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct Prediction {
     /// The image's key in the data set.
     pub image: String,
     /// The caption.
@@ -234,7 +238,7 @@ pub struct Sample {
 
 /// How far long work has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct TaskProgress {
     /// What is being done, such as `captioning`.
     pub task: String,
     /// How much of it is done.
@@ -301,7 +305,7 @@ impl Record {
             "start" => Event::Start(serde_json::from_slice(line)?),
             "step" => Event::Step(serde_json::from_slice(line)?),
             "evaluation" => Event::Evaluation(serde_json::from_slice(line)?),
-            "samples" => Event::Samples(serde_json::from_slice(line)?),
+            "predictions" => Event::Predictions(serde_json::from_slice(line)?),
             "progress" => Event::Progress(serde_json::from_slice(line)?),
             "checkpoint" => Event::Checkpoint(serde_json::from_slice(line)?),
             "control" => Event::Control(serde_json::from_slice(line)?),
@@ -322,7 +326,7 @@ mod tests {
     use super::*;
 
     fn one_of_each() -> Vec<Event> {
-        let step = Step {
+        let step = StepEvent {
             epoch: 1,
             batch: 2,
             batches: 3,
@@ -330,19 +334,20 @@ mod tests {
             loss: 5.5,
             reward: None,
             learning_rate: 1e-3,
-            gradient_norm: 0.1,
+            grad_norm: 0.1,
             tokens: 700,
             tokens_per_second: 9000.0,
             memory: None,
+            metrics: BTreeMap::from([("kl".into(), 0.5)]),
         };
-        let text = Text {
+        let text = LogText {
             text: "a \"word\"\n\u{1b}[2J".into(),
         };
         vec![
-            Event::Start(Box::new(Start {
+            Event::Start(Box::new(SessionStart {
                 format: FORMAT,
                 job: JobKind::Train,
-                program: "0.1.0".into(),
+                version: "0.1.0".into(),
                 host: "here".into(),
                 pid: 7,
                 device: "cpu".into(),
@@ -352,33 +357,33 @@ mod tests {
                 step: 0,
             })),
             Event::Step(step),
-            Event::Evaluation(Box::new(Evaluation {
+            Event::Evaluation(Box::new(DevEvaluation {
                 epoch: 1,
                 step: 4,
-                training_loss: 3.25,
-                loss: 3.5,
+                train_loss: 3.25,
+                dev_loss: 3.5,
                 scores: Scores {
                     bleu: [0.5, 0.25, 0.125, 0.0625],
                     rouge_l: 0.5,
                     cider_d: 1.5,
                 },
                 best: true,
-                occasion: Occasion::EpochEnd,
+                trigger: Trigger::EpochEnd,
             })),
-            Event::Samples(Samples {
+            Event::Predictions(Predictions {
                 step: 4,
-                captions: vec![Sample {
+                captions: vec![Prediction {
                     image: "p.jpg".into(),
                     caption: "a dog".into(),
                 }],
             }),
-            Event::Progress(Progress {
+            Event::Progress(TaskProgress {
                 task: "captioning".into(),
                 done: 1,
                 total: 2,
                 unit: "images".into(),
             }),
-            Event::Checkpoint(Saved {
+            Event::Checkpoint(CheckpointSaved {
                 name: "latest".into(),
                 step: 4,
             }),
@@ -386,12 +391,12 @@ mod tests {
                 id: "x.json".into(),
                 command: "pause".into(),
                 step: 4,
-                refused: Some("no".into()),
+                error: Some("no".into()),
             }),
             Event::Message(text.clone()),
             Event::Warning(text),
-            Event::End(End {
-                reason: EndReason::Early,
+            Event::End(SessionEnd {
+                reason: EndReason::EarlyStopped,
                 error: None,
             }),
         ]
@@ -434,7 +439,7 @@ mod tests {
         let later = br#"{"seq":3,"time":1,"event":"checkpoint","name":"best","step":9,"bytes":12}"#;
         assert!(matches!(
             Record::parse(later).unwrap().event,
-            Event::Checkpoint(Saved { step: 9, .. })
+            Event::Checkpoint(CheckpointSaved { step: 9, .. })
         ));
     }
 }

@@ -127,11 +127,11 @@ fn whole_lines(file: &mut File) -> io::Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::Saved;
+    use crate::jobs::CheckpointSaved;
     use std::fs;
 
     fn event(step: u64) -> Event {
-        Event::Checkpoint(Saved {
+        Event::Checkpoint(CheckpointSaved {
             name: "latest".into(),
             step,
         })

@@ -16,7 +16,7 @@ const LONGEST_NOTE: u64 = 4096;
 
 /// The process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct LockHolder {
     /// The process.
     pub pid: u32,
     /// The machine it runs on.
@@ -36,7 +36,7 @@ pub struct Lock {
 pub enum LockError {
     /// Another process holds it.
     #[error("another process works on it{}", told(.0.as_ref()))]
-    Held(Option<Holder>),
+    Held(Option<LockHolder>),
     /// The operating system refused.
     #[error("{}: {source}; check permissions and free space", path.display())]
     Io {
@@ -47,8 +47,8 @@ pub enum LockError {
     },
 }
 
-fn told(holder: Option<&Holder>) -> String {
-    holder.map_or(String::new(), |Holder { pid, host, .. }| {
+fn told(holder: Option<&LockHolder>) -> String {
+    holder.map_or(String::new(), |LockHolder { pid, host, .. }| {
         format!(": process {pid} on {host}")
     })
 }
@@ -57,7 +57,7 @@ fn told(holder: Option<&Holder>) -> String {
 #[derive(Clone, Debug, PartialEq)]
 pub enum LockState {
     /// By a process; which, where its note can be read.
-    Held(Option<Holder>),
+    Held(Option<LockHolder>),
     /// By none.
     Free,
 }
@@ -93,7 +93,7 @@ impl Lock {
 }
 
 fn note_holder(mut file: &File) -> io::Result<()> {
-    let note = serde_json::to_vec(&Holder {
+    let note = serde_json::to_vec(&LockHolder {
         pid: std::process::id(),
         host: host_name(),
         since: now(),
@@ -119,7 +119,7 @@ pub fn look_at_lock(path: &Path) -> io::Result<LockState> {
 }
 
 /// Who holds it, by the note; nothing where the note cannot be read.
-fn read_note(path: &Path) -> Option<Holder> {
+fn read_note(path: &Path) -> Option<LockHolder> {
     let length = fs::metadata(path).ok()?.len();
     (length <= LONGEST_NOTE)
         .then(|| fs::read(path).ok())

@@ -26,21 +26,21 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-pub use control::{AskError, Command, Inbox, Letter, ask, send};
+pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, ask, send};
 pub use directory_error::DirectoryError;
 pub use event::{
-    Acknowledgement, End, EndReason, Evaluation, Event, FORMAT, JobKind, Occasion, Progress, Record, Sample,
-    Samples, Saved, Start, Step, Text,
+    Acknowledgement, CheckpointSaved, DevEvaluation, EndReason, Event, FORMAT, JobKind, LogText, Prediction,
+    Predictions, Record, SessionEnd, SessionStart, StepEvent, TaskProgress, Trigger,
 };
 pub use event_log::EventLog;
-pub use lock::{Holder, Lock, LockError, LockState, host_name, look_at_lock};
+pub use lock::{Lock, LockError, LockHolder, LockState, host_name, look_at_lock};
 pub use name::{Name, NameError};
-pub use reader::{EventLogTail, LoggedEvents, LoggedLines, read_events};
-pub use root::{Kind, Root};
+pub use reader::{LogBatch, LogLines, LogReader, read_events};
+pub use root::{DirectoryKind, Root};
 pub use run_directory::RunDirectory;
-pub use session::{Pace, Refusal, Session, SessionError, Work};
-pub use spawn::{Detached, SpawnError, spawn_detached};
-pub use state::{Facts, State, Status, Summary};
+pub use session::{Pace, Rejected, Session, SessionError, Work};
+pub use spawn::{DetachedProcess, SpawnError, spawn_detached};
+pub use state::{Facts, JobState, JobStatus, LogSummary};
 
 /// The directory of a job, and the paths of what lies in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ const LINES_A_TASK: usize = 256;
 
 /// What a log holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct LoggedEvents {
+pub struct LogBatch {
     /// The events, in order.
     pub records: Vec<Record>,
     /// Lines that are no event.
@@ -27,9 +27,9 @@ pub struct LoggedEvents {
 ///
 /// # Errors
 /// Those of the system.
-pub fn read_events(path: &Path) -> io::Result<LoggedEvents> {
-    let mut tail = EventLogTail::new(path);
-    let mut events = LoggedEvents::default();
+pub fn read_events(path: &Path) -> io::Result<LogBatch> {
+    let mut tail = LogReader::new(path);
+    let mut events = LogBatch::default();
     loop {
         let mut more = tail.poll()?;
         if more.records.is_empty() && more.damaged == 0 {
@@ -42,7 +42,7 @@ pub fn read_events(path: &Path) -> io::Result<LoggedEvents> {
 
 /// Follows a log as it grows.
 #[derive(Debug)]
-pub struct EventLogTail {
+pub struct LogReader {
     path: PathBuf,
     /// Up to where whole lines have been read. What follows without an end is read anew each time: it may yet be cut,
     /// and something else written in its place.
@@ -60,7 +60,7 @@ enum Line {
     TooLong,
 }
 
-impl EventLogTail {
+impl LogReader {
     /// From the beginning of the log, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -74,17 +74,17 @@ impl EventLogTail {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn poll(&mut self) -> io::Result<LoggedEvents> {
+    pub fn poll(&mut self) -> io::Result<LogBatch> {
         Ok(self.poll_lines()?.events())
     }
 
-    /// The same as [`EventLogTail::poll`], as it stands in the log.
+    /// The same as [`LogReader::poll`], as it stands in the log.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn poll_lines(&mut self) -> io::Result<LoggedLines> {
+    pub fn poll_lines(&mut self) -> io::Result<LogLines> {
         let mut file = match File::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LoggedLines::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogLines::default()),
             file => file?,
         };
         if file.metadata()?.len() < self.offset {
@@ -98,13 +98,13 @@ impl EventLogTail {
             if let Some(last_end) = piece.iter().rposition(|&byte| byte == b'\n') {
                 self.offset += last_end as u64 + 1;
                 piece.truncate(last_end + 1);
-                return Ok(LoggedLines {
+                return Ok(LogLines {
                     text: piece,
                     first: std::mem::replace(&mut self.line, Line::Usual),
                 });
             }
             if piece.len() < LONGEST_LINE {
-                return Ok(LoggedLines::default());
+                return Ok(LogLines::default());
             }
             self.offset += piece.len() as u64;
             self.line = Line::TooLong;
@@ -114,12 +114,12 @@ impl EventLogTail {
 
 /// Whole lines of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoggedLines {
+pub struct LogLines {
     text: Vec<u8>,
     first: Line,
 }
 
-impl LoggedLines {
+impl LogLines {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
@@ -132,7 +132,7 @@ impl LoggedLines {
     }
 
     /// The events.
-    fn events(&self) -> LoggedEvents {
+    fn events(&self) -> LogBatch {
         let lines = self.lines();
         let records: Vec<Record> = lines
             .par_iter()
@@ -140,7 +140,7 @@ impl LoggedLines {
             .filter_map(|line| Record::parse(line).ok())
             .collect();
         let too_long = usize::from(self.first == Line::TooLong);
-        LoggedEvents {
+        LogBatch {
             damaged: too_long + lines.len() - records.len(),
             records,
         }
@@ -157,13 +157,13 @@ impl LoggedLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{Event, EventLog, Text};
+    use crate::jobs::{Event, EventLog, LogText};
     use proptest::prelude::*;
     use std::fs;
     use std::io::Write;
 
     fn message(text: &str) -> Event {
-        Event::Message(Text { text: text.into() })
+        Event::Message(LogText { text: text.into() })
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
             log.append(message(&"x".repeat(n))).unwrap();
         }
         let bytes = fs::read(source).unwrap();
-        let mut tail = EventLogTail::new(&path);
+        let mut tail = LogReader::new(&path);
         assert!(tail.poll().unwrap().records.is_empty());
         let mut out = File::create(&path).unwrap();
         let mut seen = Vec::new();
@@ -194,7 +194,7 @@ mod tests {
         let later = b"{\"seq\":0, \"time\":1.10,\"event\":\"tea\",\"leaves\":3}\n";
         let torn = b"no event\n{\"seq\":1,";
         fs::write(&path, [&later[..], torn].concat()).unwrap();
-        let lines = EventLogTail::new(&path).poll_lines().unwrap();
+        let lines = LogReader::new(&path).poll_lines().unwrap();
         let lines: Vec<(&[u8], Record)> = lines.with_events().collect();
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].0, later);
@@ -205,7 +205,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         EventLog::open(&path).unwrap().append(message("one")).unwrap();
-        let mut tail = EventLogTail::new(&path);
+        let mut tail = LogReader::new(&path);
         let mut torn = fs::read(&path).unwrap();
         torn.extend_from_slice(b"{\"seq\":1,\"time\":1,\"event\":\"mess");
         fs::write(&path, torn).unwrap();
@@ -223,7 +223,7 @@ mod tests {
         let mut bytes = vec![b'x'; 3 * LONGEST_LINE];
         bytes.extend_from_slice(b"\n{\"seq\":0,\"time\":1,\"event\":\"message\",\"text\":\"after\"}\n");
         fs::write(&path, bytes).unwrap();
-        let mut tail = EventLogTail::new(&path);
+        let mut tail = LogReader::new(&path);
         let events = tail.poll().unwrap();
         assert_eq!((events.records.len(), events.damaged), (1, 1));
     }

@@ -13,14 +13,14 @@ const NAMES_SHOWN: usize = 8;
 
 /// What a directory under the root holds; the word for it in messages, and the command that makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DirectoryKind {
     /// A prepared data set.
     DataSet,
     /// A run.
     Run,
 }
 
-impl Kind {
+impl DirectoryKind {
     /// The file that makes a directory one.
     fn marker(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for DirectoryKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
             Self::DataSet => "data set",
@@ -65,12 +65,12 @@ impl Root {
 
     /// Where the data set of that name lives, whether or not it exists.
     pub fn dataset_dir(&self, name: &Name) -> PathBuf {
-        self.home(Kind::DataSet).join(name.as_str())
+        self.home(DirectoryKind::DataSet).join(name.as_str())
     }
 
     /// Where the run of that name lives, whether or not it exists.
     pub fn run_dir(&self, name: &Name) -> RunDirectory {
-        RunDirectory::new(self.home(Kind::Run).join(name.as_str()))
+        RunDirectory::new(self.home(DirectoryKind::Run).join(name.as_str()))
     }
 
     /// The names of the data sets that are whole, sorted; none where there is no `datasets/` yet.
@@ -79,7 +79,7 @@ impl Root {
     ///
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn datasets(&self) -> Result<Vec<Name>, DirectoryError> {
-        self.names(Kind::DataSet)
+        self.names(DirectoryKind::DataSet)
     }
 
     /// The names of the runs that were started, sorted; none where there is no `checkpoints/` yet.
@@ -88,7 +88,7 @@ impl Root {
     ///
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn runs(&self) -> Result<Vec<Name>, DirectoryError> {
-        self.names(Kind::Run)
+        self.names(DirectoryKind::Run)
     }
 
     /// The existing data set that `wanted` names, or leads to as a path with a separator in it.
@@ -97,7 +97,7 @@ impl Root {
     ///
     /// [`DirectoryError::Missing`] says which data sets there are.
     pub fn find_dataset(&self, wanted: &str) -> Result<PathBuf, DirectoryError> {
-        self.find(Kind::DataSet, wanted)
+        self.find(DirectoryKind::DataSet, wanted)
     }
 
     /// The existing run that `wanted` names, or leads to as a path with a separator in it.
@@ -107,7 +107,7 @@ impl Root {
     /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotARun`] that the directory
     /// is something else.
     pub fn find_run(&self, wanted: &str) -> Result<RunDirectory, DirectoryError> {
-        let run = RunDirectory::new(self.find(Kind::Run, wanted)?);
+        let run = RunDirectory::new(self.find(DirectoryKind::Run, wanted)?);
         if run.config().is_file() {
             Ok(run)
         } else {
@@ -126,7 +126,7 @@ impl Root {
     /// something else.
     pub fn find_job(&self, wanted: &str) -> Result<JobDirectory, DirectoryError> {
         let below = self.path.join(wanted);
-        let path = match self.find(Kind::Run, wanted) {
+        let path = match self.find(DirectoryKind::Run, wanted) {
             Err(DirectoryError::NoDirectory { .. }) if below.is_dir() => below,
             found => found?,
         };
@@ -152,10 +152,10 @@ impl Root {
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
         let mut places = Vec::new();
-        for data_set in subdirectories(&self.home(Kind::DataSet))? {
+        for data_set in subdirectories(&self.home(DirectoryKind::DataSet))? {
             places.push(data_set.join("prepare"));
         }
-        for run in subdirectories(&self.home(Kind::Run))? {
+        for run in subdirectories(&self.home(DirectoryKind::Run))? {
             places.extend(RunDirectory::new(run).evaluation_directories()?);
         }
         let named = |path: PathBuf| {
@@ -193,7 +193,7 @@ impl Root {
     pub fn create_new_run(&self, stem: &Name) -> Result<RunDirectory, DirectoryError> {
         let mut number = 1_u32;
         loop {
-            let run = RunDirectory::new(self.home(Kind::Run).join(format!("{stem}-{number:03}")));
+            let run = RunDirectory::new(self.home(DirectoryKind::Run).join(format!("{stem}-{number:03}")));
             match self.try_create(&run)? {
                 Created::New => return Ok(run),
                 Created::Taken => number += 1,
@@ -207,7 +207,7 @@ impl Root {
             path: path.to_owned(),
             source,
         };
-        let home = self.home(Kind::Run);
+        let home = self.home(DirectoryKind::Run);
         std::fs::create_dir_all(&home).map_err(|source| failed(&home, source))?;
         match std::fs::create_dir(run.path()) {
             Ok(()) => Ok(Created::New),
@@ -216,21 +216,21 @@ impl Root {
         }
     }
 
-    fn home(&self, kind: Kind) -> PathBuf {
+    fn home(&self, kind: DirectoryKind) -> PathBuf {
         self.path.join(match kind {
-            Kind::DataSet => "datasets",
-            Kind::Run => "checkpoints",
+            DirectoryKind::DataSet => "datasets",
+            DirectoryKind::Run => "checkpoints",
         })
     }
 
-    fn names(&self, kind: Kind) -> Result<Vec<Name>, DirectoryError> {
+    fn names(&self, kind: DirectoryKind) -> Result<Vec<Name>, DirectoryError> {
         let is_one = |path: &PathBuf| path.join(kind.marker()).is_file();
         let name = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
         let directories = subdirectories(&self.home(kind))?;
         Ok(directories.into_iter().filter(is_one).filter_map(name).collect())
     }
 
-    fn find(&self, kind: Kind, wanted: &str) -> Result<PathBuf, DirectoryError> {
+    fn find(&self, kind: DirectoryKind, wanted: &str) -> Result<PathBuf, DirectoryError> {
         // A bare name is never a path: beside `datasets/flickr8k` there is often the source in `./flickr8k`.
         let is_path = wanted.contains(std::path::is_separator);
         let path = match wanted.parse::<Name>() {
@@ -244,7 +244,7 @@ impl Root {
         }
     }
 
-    fn missing(&self, kind: Kind, wanted: &str) -> DirectoryError {
+    fn missing(&self, kind: DirectoryKind, wanted: &str) -> DirectoryError {
         let names = self.names(kind).unwrap_or_default();
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
         let advice = if names.is_empty() {

@@ -4,7 +4,8 @@ use super::directory_error::DirectoryError;
 use super::name::Name;
 use super::root::subdirectories;
 use super::{
-    Detached, JobDirectory, Lock, LockState, SpawnError, State, Status, look_at_lock, spawn_detached,
+    DetachedProcess, JobDirectory, JobState, JobStatus, Lock, LockState, SpawnError, look_at_lock,
+    spawn_detached,
 };
 use crate::config::Assignment;
 use crate::files::write_atomically;
@@ -72,7 +73,7 @@ impl RunDirectory {
     /// # Errors
     ///
     /// Where it cannot be started, or ends before it has begun.
-    pub fn take_up(&self, sets: &[Assignment]) -> Result<Detached, SpawnError> {
+    pub fn take_up(&self, sets: &[Assignment]) -> Result<DetachedProcess, SpawnError> {
         // From whatever directory, and under whatever root, it finds the run by its path.
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into(), path.into()];
@@ -93,7 +94,7 @@ impl RunDirectory {
             path: self.path.clone(),
             source,
         };
-        let state = Status::read(&self.job()).map_err(failed)?.state;
+        let state = JobStatus::read(&self.job()).map_err(failed)?.state;
         let is_held = look_at_lock(&self.job().lock()).map_err(failed)? != LockState::Free;
         if is_held || state.is_live() {
             let run = self.name();
@@ -114,7 +115,7 @@ impl RunDirectory {
             if look_at_lock(&job.lock()).map_err(failed)? != LockState::Free {
                 return Err(DirectoryError::Live {
                     run: job.path().display().to_string(),
-                    state: State::Running,
+                    state: JobState::Running,
                 });
             }
         }
@@ -146,7 +147,7 @@ impl RunDirectory {
         // Held until it has its new name: nobody takes it up in between.
         let _lock = Lock::take(&self.job().lock()).map_err(|_| DirectoryError::Live {
             run,
-            state: State::Running,
+            state: JobState::Running,
         })?;
         let renamed = Self::new(self.path.with_file_name(name.as_str()));
         // Whoever makes the directory has the name; the run then takes the place of what is empty.

@@ -1,8 +1,10 @@
 //! A process at work on a job: it holds the lock, tells what happens, and does what it is asked.
 
 use super::JobDirectory;
-use super::control::{Command, Inbox, Letter};
-use super::event::{Acknowledgement, End, EndReason, Event, FORMAT, JobKind, Record, Start, Text};
+use super::control::{ControlCommand, Inbox, ReceivedCommand};
+use super::event::{
+    Acknowledgement, EndReason, Event, FORMAT, JobKind, LogText, Record, SessionEnd, SessionStart,
+};
 use super::event_log::EventLog;
 use super::lock::{Lock, LockError, host_name};
 use serde_json::Value;
@@ -51,7 +53,7 @@ pub enum Pace<O> {
 
 /// Why a command is not obeyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(pub String);
+pub struct Rejected(pub String);
 
 /// Why a process cannot work on a job.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +85,7 @@ pub struct Session<'a> {
     stop: &'a AtomicBool,
     listener: &'a mut dyn FnMut(&Record),
     /// Taken from the inbox, and not answered yet.
-    waiting: VecDeque<Letter>,
+    waiting: VecDeque<ReceivedCommand>,
     paused: bool,
     /// Whether the log had no room when it was last written to.
     cramped: bool,
@@ -132,10 +134,10 @@ impl<'a> Session<'a> {
             settings,
             step,
         } = work;
-        session.tell(Event::Start(Box::new(Start {
+        session.tell(Event::Start(Box::new(SessionStart {
             format: FORMAT,
             job,
-            program: env!("CARGO_PKG_VERSION").into(),
+            version: env!("CARGO_PKG_VERSION").into(),
             host: host_name(),
             pid: std::process::id(),
             device,
@@ -162,7 +164,7 @@ impl<'a> Session<'a> {
 
     /// Tells of something that should not be.
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.tell(Event::Warning(Text { text: text.into() }));
+        self.tell(Event::Warning(LogText { text: text.into() }));
     }
 
     /// Whether the process has been asked to end.
@@ -173,23 +175,27 @@ impl<'a> Session<'a> {
     /// What is to be done next, at `step`; waits while the job is paused, or the disk is full.
     ///
     /// `accept` turns a command other than `pause`, `resume` and `stop` into an order, or refuses it.
-    pub fn pace<O>(&mut self, step: u64, mut accept: impl FnMut(Command) -> Result<O, Refusal>) -> Pace<O> {
+    pub fn pace<O>(
+        &mut self,
+        step: u64,
+        mut accept: impl FnMut(ControlCommand) -> Result<O, Rejected>,
+    ) -> Pace<O> {
         self.step = step;
         self.told_of_waiting = false;
         loop {
             if self.is_hurried() || self.look_into_inbox().is_err() {
                 return Pace::Stop;
             }
-            while let Some(Letter { id, content }) = self.waiting.pop_front() {
+            while let Some(ReceivedCommand { id, content }) = self.waiting.pop_front() {
                 let (name, answer) = match content {
                     Ok(command) => (command.to_string(), self.answer(command, &mut accept)),
-                    Err(why) => (UNKNOWN.to_owned(), Err(Refusal(why))),
+                    Err(why) => (UNKNOWN.to_owned(), Err(Rejected(why))),
                 };
-                let (pace, refused) = match answer {
+                let (pace, error) = match answer {
                     Ok(pace) => (pace, None),
-                    Err(Refusal(why)) => (Pace::Go, Some(why)),
+                    Err(Rejected(why)) => (Pace::Go, Some(why)),
                 };
-                self.acknowledge(id, name, refused);
+                self.acknowledge(id, name, error);
                 if !matches!(pace, Pace::Go) {
                     return pace;
                 }
@@ -219,15 +225,15 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// What was wrong with the log or the inbox on the way.
-    pub fn end(mut self, end: End) -> Result<(), SessionError> {
+    pub fn end(mut self, end: SessionEnd) -> Result<(), SessionError> {
         let _ = self.look_into_inbox();
-        while let Some(Letter { id, content }) = self.waiting.pop_front() {
-            let (name, refused) = match content {
-                Ok(Command::Stop) => (Command::Stop.to_string(), None),
+        while let Some(ReceivedCommand { id, content }) = self.waiting.pop_front() {
+            let (name, error) = match content {
+                Ok(ControlCommand::Stop) => (ControlCommand::Stop.to_string(), None),
                 Ok(command) => (command.to_string(), Some("the job has ended".to_owned())),
                 Err(why) => (UNKNOWN.to_owned(), Some(why)),
             };
-            self.acknowledge(id, name, refused);
+            self.acknowledge(id, name, error);
         }
         self.tell(Event::End(end));
         match self.trouble {
@@ -241,7 +247,7 @@ impl<'a> Session<'a> {
 
     /// Ends a session that met an error, and hands the error on.
     pub fn fail<E: std::fmt::Display>(self, error: E) -> E {
-        let end = End {
+        let end = SessionEnd {
             reason: EndReason::Failed,
             error: Some(error.to_string()),
         };
@@ -257,31 +263,31 @@ impl<'a> Session<'a> {
 
     fn answer<O>(
         &mut self,
-        command: Command,
-        accept: &mut impl FnMut(Command) -> Result<O, Refusal>,
-    ) -> Result<Pace<O>, Refusal> {
+        command: ControlCommand,
+        accept: &mut impl FnMut(ControlCommand) -> Result<O, Rejected>,
+    ) -> Result<Pace<O>, Rejected> {
         match command {
-            Command::Pause => self.paused = true,
-            Command::Resume => self.paused = false,
-            Command::Stop => return Ok(Pace::Stop),
+            ControlCommand::Pause => self.paused = true,
+            ControlCommand::Resume => self.paused = false,
+            ControlCommand::Stop => return Ok(Pace::Stop),
             other => return accept(other).map(Pace::Do),
         }
         Ok(Pace::Go)
     }
 
-    fn acknowledge(&mut self, id: String, command: String, refused: Option<String>) {
+    fn acknowledge(&mut self, id: String, command: String, error: Option<String>) {
         self.tell(Event::Control(Acknowledgement {
             id,
             command,
             step: self.step,
-            refused,
+            error,
         }));
     }
 
     fn is_stop_waiting(&self) -> bool {
         self.waiting
             .iter()
-            .any(|letter| letter.content == Ok(Command::Stop))
+            .any(|letter| letter.content == Ok(ControlCommand::Stop))
     }
 
     /// Fetches what has come; an error once the job's directory is gone.

@@ -1,7 +1,7 @@
 //! A job in a session of its own, which no closing terminal reaches.
 
 use super::event::Event;
-use super::{EventLogTail, JobDirectory};
+use super::{JobDirectory, LogReader};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -19,7 +19,7 @@ const LAST_WORDS: u64 = 4096;
 
 /// A process that was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Detached {
+pub struct DetachedProcess {
     /// The process.
     pub pid: u32,
 }
@@ -50,7 +50,7 @@ pub enum SpawnError {
 ///
 /// # Errors
 /// Where it cannot be started, or ends before it has begun.
-pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<Detached, SpawnError> {
+pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<DetachedProcess, SpawnError> {
     let at = |path: PathBuf| move |source| SpawnError::Io { path, source };
     fs::create_dir_all(job.path()).map_err(at(job.path().to_owned()))?;
     let output = File::options()
@@ -60,7 +60,7 @@ pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<Deta
         .map_err(at(job.output()))?;
     let said_before = output.metadata().map_err(at(job.output()))?.len();
     let errors = output.try_clone().map_err(at(job.output()))?;
-    let mut events = EventLogTail::new(job.events());
+    let mut events = LogReader::new(job.events());
     while !events.poll().map_err(at(job.events()))?.records.is_empty() {}
 
     let program = std::env::current_exe().map_err(at("cutline".into()))?;
@@ -76,12 +76,12 @@ pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<Deta
     }
     let mut child = command.spawn().map_err(at(program))?;
     wait_for_start(&mut child, &mut events, job, said_before)?;
-    Ok(Detached { pid: child.id() })
+    Ok(DetachedProcess { pid: child.id() })
 }
 
 fn wait_for_start(
     child: &mut Child,
-    events: &mut EventLogTail,
+    events: &mut LogReader,
     job: &JobDirectory,
     said_before: u64,
 ) -> Result<(), SpawnError> {

@@ -1,8 +1,8 @@
 //! What state a job is in, told from facts: its lock, its log and the time.
 
 use super::JobDirectory;
+use super::event::{DevEvaluation, StepEvent, TaskProgress};
 use super::event::{EndReason, Event, JobKind, Record};
-use super::event::{Evaluation, Progress, Step};
 use super::event_log::now;
 use super::lock::{LockState, host_name, look_at_lock};
 use super::reader::read_events;
@@ -21,7 +21,7 @@ const STEPS_JUDGED: usize = 100;
 /// What state a job is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum JobState {
     /// Nobody has worked on it yet.
     New,
     /// A process has taken it up, and has not come to its first step.
@@ -42,7 +42,7 @@ pub enum State {
     Crashed,
 }
 
-impl State {
+impl JobState {
     /// Whether a process has it in hand.
     pub fn is_live(self) -> bool {
         matches!(
@@ -69,7 +69,7 @@ impl State {
 
 /// What a log comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
+pub struct LogSummary {
     /// What kind of work it is.
     pub job: Option<JobKind>,
     /// The machine that the last session ran on.
@@ -83,13 +83,13 @@ pub struct Summary {
     /// Epochs that a training is to have, by its settings.
     pub epochs: Option<u64>,
     /// The last step.
-    pub step: Option<Step>,
+    pub step: Option<StepEvent>,
     /// The last evaluation.
-    pub evaluation: Option<Evaluation>,
+    pub evaluation: Option<DevEvaluation>,
     /// The best evaluation at an epoch's end.
-    pub best: Option<Evaluation>,
+    pub best: Option<DevEvaluation>,
     /// What the job is busy with besides steps.
-    pub progress: Option<Progress>,
+    pub progress: Option<TaskProgress>,
     /// Whether the last session was asked to wait, and not to go on.
     pub paused: bool,
     /// How the last session ended, if it did.
@@ -102,7 +102,7 @@ pub struct Summary {
     step_times: VecDeque<f64>,
 }
 
-impl<'a> FromIterator<&'a Record> for Summary {
+impl<'a> FromIterator<&'a Record> for LogSummary {
     fn from_iter<I: IntoIterator<Item = &'a Record>>(records: I) -> Self {
         let mut summary = Self::default();
         for record in records {
@@ -119,7 +119,7 @@ fn epochs(settings: &Value) -> Option<u64> {
     Some(of_phase("/training/epochs")? + rewarding)
 }
 
-impl Summary {
+impl LogSummary {
     /// Takes the next event into account.
     pub fn count(&mut self, record: &Record) {
         self.events += 1;
@@ -152,13 +152,13 @@ impl Summary {
             }
             Event::Progress(progress) => {
                 let is_same =
-                    |before: &Progress| before.task == progress.task && before.done <= progress.done;
+                    |before: &TaskProgress| before.task == progress.task && before.done <= progress.done;
                 if !self.progress.as_ref().is_some_and(is_same) {
                     self.progress_began = Some((record.time, progress.done));
                 }
                 self.progress = Some(progress.clone());
             }
-            Event::Control(control) if control.refused.is_none() => match control.command.as_str() {
+            Event::Control(control) if control.error.is_none() => match control.command.as_str() {
                 "pause" => self.paused = true,
                 "resume" => self.paused = false,
                 _ => {}
@@ -218,7 +218,7 @@ pub struct Facts<'a> {
     /// Whether a process holds the lock.
     pub lock: &'a LockState,
     /// What the log comes to.
-    pub summary: &'a Summary,
+    pub summary: &'a LogSummary,
     /// The time, in seconds since 1970.
     pub now: f64,
 }
@@ -249,47 +249,47 @@ impl Facts<'_> {
     }
 
     /// The state.
-    pub fn state(&self) -> State {
-        let Summary { end, paused, .. } = self.summary;
+    pub fn state(&self) -> JobState {
+        let LogSummary { end, paused, .. } = self.summary;
         match (self.lock, end) {
-            (LockState::Held(Some(holder)), Some(_)) if self.is_before(holder.since) => State::Starting,
+            (LockState::Held(Some(holder)), Some(_)) if self.is_before(holder.since) => JobState::Starting,
             // If the lock is held still, the process is about to let go.
             (_, Some((reason, _))) => match reason {
-                EndReason::Complete | EndReason::Early => State::Complete,
-                EndReason::Stopped => State::Stopped,
-                EndReason::Failed => State::Failed,
+                EndReason::Complete | EndReason::EarlyStopped => JobState::Complete,
+                EndReason::Stopped => JobState::Stopped,
+                EndReason::Failed => JobState::Failed,
             },
-            (LockState::Free, None) if self.summary.events == 0 => State::New,
-            (LockState::Held(_), None) if self.summary.events == 0 => State::Starting,
+            (LockState::Free, None) if self.summary.events == 0 => JobState::New,
+            (LockState::Held(_), None) if self.summary.events == 0 => JobState::Starting,
             // A lock that is held elsewhere may look free from here; events that flow do not lie.
-            (LockState::Free, None) if !self.is_elsewhere() || self.is_silent() => State::Crashed,
-            _ if *paused => State::Paused,
-            _ if self.is_silent() => State::Stalled,
-            _ if self.summary.step.is_none() && self.summary.progress.is_none() => State::Starting,
-            _ => State::Running,
+            (LockState::Free, None) if !self.is_elsewhere() || self.is_silent() => JobState::Crashed,
+            _ if *paused => JobState::Paused,
+            _ if self.is_silent() => JobState::Stalled,
+            _ if self.summary.step.is_none() && self.summary.progress.is_none() => JobState::Starting,
+            _ => JobState::Running,
         }
     }
 }
 
 /// A job as it is now.
 #[derive(Clone, Debug)]
-pub struct Status {
+pub struct JobStatus {
     /// Its state.
-    pub state: State,
+    pub state: JobState,
     /// What its log comes to.
-    pub summary: Summary,
+    pub summary: LogSummary,
     /// Seconds since its last event.
     pub silence: Option<f64>,
     /// Whether it was last worked on by another machine.
     pub is_elsewhere: bool,
 }
 
-impl Status {
+impl JobStatus {
     /// The state alone of a job whose log comes to `summary`.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn state_of(job: &JobDirectory, summary: &Summary) -> io::Result<State> {
+    pub fn state_of(job: &JobDirectory, summary: &LogSummary) -> io::Result<JobState> {
         let lock = &look_at_lock(&job.lock())?;
         let now = now();
         Ok(Facts { lock, summary, now }.state())
@@ -299,7 +299,7 @@ impl Status {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn of(job: &JobDirectory, summary: Summary) -> io::Result<Self> {
+    pub fn of(job: &JobDirectory, summary: LogSummary) -> io::Result<Self> {
         let facts = Facts {
             lock: &look_at_lock(&job.lock())?,
             summary: &summary,
@@ -325,13 +325,13 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{Acknowledgement, End, FORMAT, Holder, Start};
+    use crate::jobs::{Acknowledgement, FORMAT, LockHolder, SessionEnd, SessionStart};
 
     fn start(host: &str) -> Event {
-        Event::Start(Box::new(Start {
+        Event::Start(Box::new(SessionStart {
             format: FORMAT,
             job: JobKind::Train,
-            program: String::new(),
+            version: String::new(),
             host: host.into(),
             pid: 1,
             device: "cpu".into(),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     fn step() -> Event {
-        let line = br#"{"epoch":0,"batch":1,"batches":2,"step":1,"loss":1,"learning_rate":1,"gradient_norm":1,"tokens":1,"tokens_per_second":1,"memory":null}"#;
+        let line = br#"{"epoch":0,"batch":1,"batches":2,"step":1,"loss":1,"learning_rate":1,"grad_norm":1,"tokens":1,"tokens_per_second":1,"memory":null}"#;
         Event::Step(serde_json::from_slice(line).unwrap())
     }
 
@@ -352,16 +352,16 @@ mod tests {
             id: String::new(),
             command: command.into(),
             step: 1,
-            refused: refused.map(str::to_owned),
+            error: refused.map(str::to_owned),
         })
     }
 
     fn end(reason: EndReason) -> Event {
-        Event::End(End { reason, error: None })
+        Event::End(SessionEnd { reason, error: None })
     }
 
     /// The state a second after the last of these events, which came a second apart.
-    fn state(lock: LockState, events: &[Event], silence: f64) -> State {
+    fn state(lock: LockState, events: &[Event], silence: f64) -> JobState {
         let records: Vec<Record> = (0..)
             .zip(events)
             .map(|(seq, event)| Record {
@@ -385,55 +385,75 @@ mod tests {
         let held = || LockState::Held(None);
         let free = || LockState::Free;
         let taken_later = || {
-            LockState::Held(Some(Holder {
+            LockState::Held(Some(LockHolder {
                 pid: 2,
                 host: host_name(),
                 since: 1e9,
             }))
         };
         for (lock, events, silence, expected) in [
-            (free(), vec![], 1.0, State::New),
-            (held(), vec![], 1.0, State::Starting),
-            (held(), vec![here()], 1.0, State::Starting),
-            (held(), vec![here(), step()], 1.0, State::Running),
-            (held(), vec![here(), step(), step()], 29.0, State::Running),
-            (held(), vec![here(), step(), step()], 31.0, State::Stalled),
+            (free(), vec![], 1.0, JobState::New),
+            (held(), vec![], 1.0, JobState::Starting),
+            (held(), vec![here()], 1.0, JobState::Starting),
+            (held(), vec![here(), step()], 1.0, JobState::Running),
+            (held(), vec![here(), step(), step()], 29.0, JobState::Running),
+            (held(), vec![here(), step(), step()], 31.0, JobState::Stalled),
             (
                 held(),
                 vec![here(), step(), control("pause", None)],
                 999.0,
-                State::Paused,
+                JobState::Paused,
             ),
             (
                 held(),
                 vec![here(), step(), control("pause", Some("no"))],
                 1.0,
-                State::Running,
+                JobState::Running,
             ),
             (
                 held(),
                 vec![here(), step(), control("pause", None), control("resume", None)],
                 1.0,
-                State::Running,
+                JobState::Running,
             ),
-            (free(), vec![here(), step()], 1.0, State::Crashed),
-            (free(), vec![there(), step()], 1.0, State::Running),
-            (free(), vec![there(), step()], 999.0, State::Crashed),
+            (free(), vec![here(), step()], 1.0, JobState::Crashed),
+            (free(), vec![there(), step()], 1.0, JobState::Running),
+            (free(), vec![there(), step()], 999.0, JobState::Crashed),
             (
                 taken_later(),
                 vec![here(), end(EndReason::Stopped)],
                 1.0,
-                State::Starting,
+                JobState::Starting,
             ),
-            (held(), vec![here(), end(EndReason::Stopped)], 1.0, State::Stopped),
-            (free(), vec![here(), end(EndReason::Early)], 1.0, State::Complete),
-            (free(), vec![here(), end(EndReason::Stopped)], 1.0, State::Stopped),
-            (free(), vec![here(), end(EndReason::Failed)], 1.0, State::Failed),
+            (
+                held(),
+                vec![here(), end(EndReason::Stopped)],
+                1.0,
+                JobState::Stopped,
+            ),
+            (
+                free(),
+                vec![here(), end(EndReason::EarlyStopped)],
+                1.0,
+                JobState::Complete,
+            ),
+            (
+                free(),
+                vec![here(), end(EndReason::Stopped)],
+                1.0,
+                JobState::Stopped,
+            ),
+            (
+                free(),
+                vec![here(), end(EndReason::Failed)],
+                1.0,
+                JobState::Failed,
+            ),
             (
                 held(),
                 vec![here(), end(EndReason::Failed), here(), step()],
                 1.0,
-                State::Running,
+                JobState::Running,
             ),
         ] {
             assert_eq!(

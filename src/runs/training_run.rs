@@ -4,8 +4,8 @@ use crate::data::{DataSet, DataSetError, Image, Split};
 use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::jobs::{
-    Command, DirectoryError, End, EndReason, Event, JobKind, Lock, LockError, Pace, Record, Refusal,
-    RunDirectory, Session, SessionError, Work,
+    ControlCommand, DirectoryError, EndReason, Event, JobKind, Lock, LockError, Pace, Record, Rejected,
+    RunDirectory, Session, SessionEnd, SessionError, Work,
 };
 use crate::model::{
     CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, feature_directories,
@@ -352,7 +352,7 @@ impl TrainingRun {
         let mut session = Session::begin(&job, lock, work, stop, listener)?;
         match trainer.run(&mut session) {
             Ok(ending) => {
-                session.end(End {
+                session.end(SessionEnd {
                     reason: ending.into(),
                     error: None,
                 })?;
@@ -559,20 +559,20 @@ impl Supervisor for Session<'_> {
 }
 
 /// What a command means to a training with these settings.
-fn order(command: Command, settings: &RunSettings) -> Result<Order, Refusal> {
+fn order(command: ControlCommand, settings: &RunSettings) -> Result<Order, Rejected> {
     Ok(match command {
-        Command::Checkpoint => Order::Checkpoint,
-        Command::Evaluate => Order::Evaluate,
-        Command::Sample => Order::Sample,
-        Command::Set { settings: pairs } => {
-            let refused = |error: crate::training::ChangeError| Refusal(error.to_string());
+        ControlCommand::Checkpoint => Order::Checkpoint,
+        ControlCommand::Evaluate => Order::Evaluate,
+        ControlCommand::Predict => Order::Sample,
+        ControlCommand::Set { settings: pairs } => {
+            let refused = |error: crate::training::ChangeError| Rejected(error.to_string());
             let changes = Changes::new(pairs).map_err(refused)?;
             changes.over(settings).map_err(refused)?;
             Order::Change(changes)
         }
-        Command::Stop => Order::Stop,
-        Command::Pause | Command::Resume => {
-            return Err(Refusal("it is obeyed before it comes here".into()));
+        ControlCommand::Stop => Order::Stop,
+        ControlCommand::Pause | ControlCommand::Resume => {
+            return Err(Rejected("it is obeyed before it comes here".into()));
         }
     })
 }
@@ -581,7 +581,7 @@ impl From<Ending> for EndReason {
     fn from(ending: Ending) -> Self {
         match ending {
             Ending::Complete => Self::Complete,
-            Ending::Early => Self::Early,
+            Ending::Early => Self::EarlyStopped,
             Ending::Interrupted => Self::Stopped,
         }
     }

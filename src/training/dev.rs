@@ -2,7 +2,7 @@
 
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
-use crate::jobs::{Evaluation, Event, Occasion, Progress, Sample, Samples};
+use crate::jobs::{DevEvaluation, Event, Prediction, Predictions, TaskProgress, Trigger};
 use crate::metrics;
 use crate::nn::Backend;
 use crate::search::{Hypothesis, Member, Search, caption_all};
@@ -18,12 +18,12 @@ impl<D: Backend> Trainer<'_, D> {
     /// Loss and scores of the dev split, with a few of its captions; nothing where there is no time for it.
     pub(super) fn evaluate(
         &self,
-        occasion: Occasion,
+        trigger: Trigger,
         supervisor: &mut dyn Supervisor,
-    ) -> Result<Option<(Evaluation, Samples)>, TrainingError> {
+    ) -> Result<Option<(DevEvaluation, Predictions)>, TrainingError> {
         let places: Vec<usize> = (0..self.dev.references.len()).collect();
         let captions = self.captions(&places, &mut |done| {
-            supervisor.observe(Event::Progress(Progress {
+            supervisor.observe(Event::Progress(TaskProgress {
                 task: "captioning the dev split".into(),
                 done: done as u64,
                 total: places.len() as u64,
@@ -37,25 +37,25 @@ impl<D: Backend> Trainer<'_, D> {
         if captions.len() < places.len() {
             return Ok(None);
         }
-        let mut evaluation = Evaluation {
+        let mut evaluation = DevEvaluation {
             epoch: self.position.epoch,
             step: self.position.step,
-            training_loss: self.position.training_loss(),
-            loss: self.dev_loss()?,
+            train_loss: self.position.training_loss(),
+            dev_loss: self.dev_loss()?,
             scores: self.scores(&captions),
             best: false,
-            occasion,
+            trigger,
         };
         let value = self.settings.training.monitor.value(&evaluation);
         evaluation.best =
-            occasion == Occasion::EpochEnd && self.position.best.is_none_or(|best| value > best.value);
+            trigger == Trigger::EpochEnd && self.position.best.is_none_or(|best| value > best.value);
         let shown = self.sample_places();
         let samples = self.told(shown.iter().map(|&place| (place, captions[place].as_slice())));
         Ok(Some((evaluation, samples)))
     }
 
     /// A few captions of dev images, always of the same.
-    pub(super) fn samples(&self) -> Result<Samples, TrainingError> {
+    pub(super) fn samples(&self) -> Result<Predictions, TrainingError> {
         let places = self.sample_places();
         let captions = self.captions(&places, &mut |_| ControlFlow::Continue(()))?;
         let captions = captions.iter().map(Vec::as_slice);
@@ -69,12 +69,12 @@ impl<D: Backend> Trainer<'_, D> {
         (0..count).map(|number| number * images / count).collect()
     }
 
-    fn told<'c>(&self, captions: impl Iterator<Item = (usize, &'c [String])>) -> Samples {
-        let sample = |(place, words): (usize, &[String])| Sample {
+    fn told<'c>(&self, captions: impl Iterator<Item = (usize, &'c [String])>) -> Predictions {
+        let sample = |(place, words): (usize, &[String])| Prediction {
             image: self.dev.keys[place].clone(),
             caption: words.join(" "),
         };
-        Samples {
+        Predictions {
             step: self.position.step,
             captions: captions.map(sample).collect(),
         }

@@ -2,7 +2,7 @@
 
 use super::changes::Changes;
 use super::settings::Metric;
-use crate::jobs::Evaluation;
+use crate::jobs::DevEvaluation;
 use serde::{Deserialize, Serialize};
 
 /// Where a training stands.
@@ -69,7 +69,7 @@ impl Position {
     }
 
     /// Ends an epoch. Reduces the learning rate after `wait` epochs without a better one.
-    pub(super) fn end_epoch(&mut self, evaluation: &Evaluation, metric: Metric, wait: usize) {
+    pub(super) fn end_epoch(&mut self, evaluation: &DevEvaluation, metric: Metric, wait: usize) {
         if evaluation.best {
             self.best = Some(Best {
                 value: metric.value(evaluation),
@@ -103,14 +103,14 @@ impl Position {
 
 impl Metric {
     /// What an evaluation says by this metric; larger is better.
-    pub fn value(self, evaluation: &Evaluation) -> f64 {
+    pub fn value(self, evaluation: &DevEvaluation) -> f64 {
         let scores = &evaluation.scores;
         match self {
             Self::Bleu1 => scores.bleu[0],
             Self::Bleu4 => scores.bleu[3],
             Self::RougeL => scores.rouge_l,
             Self::CiderD => scores.cider_d,
-            Self::Loss => -evaluation.loss,
+            Self::Loss => -evaluation.dev_loss,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::supervisor::{SecondTry, Supervisor};
 use super::trainer::{Trainer, TrainingError};
-use crate::jobs::{Event, Saved};
+use crate::jobs::{CheckpointSaved, Event};
 use crate::model::{Checkpoint, NamedMatrix, save};
 use crate::nn::{Backend, Moments};
 use std::path::Path;
@@ -96,7 +96,7 @@ impl<D: Backend> Trainer<'_, D> {
                 Ok(()) => break,
             }
         }
-        supervisor.observe(Event::Checkpoint(Saved {
+        supervisor.observe(Event::Checkpoint(CheckpointSaved {
             name: name.into(),
             step: self.position.step,
         }));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
-use crate::jobs::{Evaluation, Event, Occasion, Saved};
+use crate::jobs::{CheckpointSaved, DevEvaluation, Event, Trigger};
 use crate::model::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, random_stream};
@@ -153,8 +153,8 @@ fn settings(kind: DecoderKind) -> RunSettings {
 struct Recorder {
     steps: Vec<(u32, u32)>,
     rewards: Vec<f32>,
-    evaluations: Vec<Evaluation>,
-    saved: Vec<Saved>,
+    evaluations: Vec<DevEvaluation>,
+    saved: Vec<CheckpointSaved>,
     messages: Vec<String>,
     /// Orders, each with the number of updates before it.
     orders: VecDeque<(u64, Order)>,
@@ -164,8 +164,7 @@ impl Supervisor for Recorder {
     fn observe(&mut self, event: Event) {
         match event {
             Event::Step(step) => {
-                self.steps
-                    .push((step.loss.to_bits(), step.gradient_norm.to_bits()));
+                self.steps.push((step.loss.to_bits(), step.grad_norm.to_bits()));
                 self.rewards.extend(step.reward);
             }
             Event::Evaluation(evaluation) => self.evaluations.push(*evaluation),
@@ -450,7 +449,7 @@ fn what_is_asked_on_the_way_changes_no_loss_but_settings_do() {
     let asked = run_with(&[(3, Order::Checkpoint), (7, Order::Evaluate), (7, Order::Sample)]);
     assert_eq!(asked.steps, alone.steps);
     assert_eq!(asked.evaluations.len(), alone.evaluations.len() + 1);
-    assert_eq!(asked.evaluations[1].occasion, Occasion::Asked);
+    assert_eq!(asked.evaluations[1].trigger, Trigger::Manual);
     assert!(!asked.evaluations[1].best);
     assert_eq!(asked.saved.len(), alone.saved.len() + 1);
 

@@ -9,7 +9,7 @@ use super::saving::Cadence;
 use super::settings::{RunSettings, Sampler};
 use super::supervisor::{Order, Supervisor};
 use super::unread::Unread;
-use crate::jobs::{Event, Occasion};
+use crate::jobs::{Event, Trigger};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::device::{DeviceError, guarded};
 use crate::nn::{Adam, Average, Backend, DeviceResult};
@@ -300,13 +300,13 @@ impl<'a, D: Backend> Trainer<'a, D> {
                 Order::Checkpoint => self.save_latest(supervisor)?,
                 Order::Sample => {
                     let samples = self.averaged(Self::samples)?;
-                    supervisor.observe(Event::Samples(samples));
+                    supervisor.observe(Event::Predictions(samples));
                 }
                 Order::Evaluate => {
-                    let found = self.averaged(|trainer| trainer.evaluate(Occasion::Asked, supervisor))?;
+                    let found = self.averaged(|trainer| trainer.evaluate(Trigger::Manual, supervisor))?;
                     if let Some((evaluation, samples)) = found {
                         supervisor.observe(Event::Evaluation(Box::new(evaluation)));
-                        supervisor.observe(Event::Samples(samples));
+                        supervisor.observe(Event::Predictions(samples));
                     }
                 }
                 Order::Change(changes) => {
@@ -338,7 +338,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// Scores the dev split, saves, and decides whether another epoch follows.
     fn end_epoch(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
         self.settle(supervisor)?;
-        let found = self.averaged(|trainer| trainer.evaluate(Occasion::EpochEnd, supervisor))?;
+        let found = self.averaged(|trainer| trainer.evaluate(Trigger::EpochEnd, supervisor))?;
         let Some((evaluation, samples)) = found else {
             // The epoch is ended by whoever resumes.
             return Ok(Flow::Break(self.stop(supervisor)?));
@@ -352,7 +352,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         self.position.end_epoch(&evaluation, metric, wait);
         let best = evaluation.best;
         supervisor.observe(Event::Evaluation(Box::new(evaluation)));
-        supervisor.observe(Event::Samples(samples));
+        supervisor.observe(Event::Predictions(samples));
         // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
         if best {
             self.averaged(|trainer| trainer.save_best(supervisor))?;

@@ -3,7 +3,7 @@
 use super::memory::resident_memory;
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
-use crate::jobs::{Event, Step};
+use crate::jobs::{Event, StepEvent};
 use crate::nn::{Backend, Figure};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ pub(super) struct Unread<D: Backend> {
     pub(super) loss: Figure<D>,
     pub(super) reward: Option<f32>,
     pub(super) learning_rate: f32,
-    pub(super) gradient_norm: Figure<D>,
+    pub(super) grad_norm: Figure<D>,
     pub(super) tokens: usize,
     pub(super) since: Instant,
 }
@@ -35,17 +35,17 @@ impl<D: Backend> Trainer<'_, D> {
         // The host waits at the first, and then all are done.
         let figures: Vec<(f32, f32)> = unread
             .iter()
-            .map(|update| (update.loss.read(), update.gradient_norm.read()))
+            .map(|update| (update.loss.read(), update.grad_norm.read()))
             .collect();
         let tokens: usize = unread.iter().map(|update| update.tokens).sum();
         let tokens_per_second = tokens as f32 / since.elapsed().as_secs_f32();
         let memory = resident_memory();
-        for (update, (loss, gradient_norm)) in unread.into_iter().zip(figures) {
-            for (what, value) in [("loss", loss), ("gradient", gradient_norm)] {
+        for (update, (loss, grad_norm)) in unread.into_iter().zip(figures) {
+            for (what, value) in [("loss", loss), ("gradient", grad_norm)] {
                 check_finite(what, value, update.step - 1)?;
             }
             self.position.count(loss, update.tokens);
-            supervisor.observe(Event::Step(Step {
+            supervisor.observe(Event::Step(StepEvent {
                 epoch: update.epoch,
                 batch: update.batch,
                 batches: update.batches,
@@ -53,10 +53,11 @@ impl<D: Backend> Trainer<'_, D> {
                 loss,
                 reward: update.reward,
                 learning_rate: update.learning_rate,
-                gradient_norm,
+                grad_norm,
                 tokens: update.tokens,
                 tokens_per_second,
                 memory,
+                metrics: std::collections::BTreeMap::new(),
             }));
         }
         Ok(())

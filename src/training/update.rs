@@ -47,11 +47,11 @@ impl<D: Backend> Trainer<'_, D> {
             .map_or(Ok(()), |loss| check_finite("loss", loss, step))?;
         use dfdx::prelude::Backward;
         let mut gradients = loss.try_backward().map_err(TrainingError::device)?;
-        let gradient_norm = self
+        let grad_norm = self
             .adam
             .update(self.model.parameters_mut(), &mut gradients, learning_rate)
             .map_err(TrainingError::device)?;
-        let known = gradient_norm.known();
+        let known = grad_norm.known();
         known.map_or(Ok(()), |norm| check_finite("gradient", norm, step))?;
         if let Some(average) = &mut self.average {
             average
@@ -67,7 +67,7 @@ impl<D: Backend> Trainer<'_, D> {
             loss: figure,
             reward,
             learning_rate,
-            gradient_norm,
+            grad_norm,
             tokens: batch.tokens(),
             since,
         });

@@ -14,7 +14,7 @@ use super::pages::train::TrainPage;
 use super::pictures::Pictures;
 use super::popup::{FilePicker, Popup};
 use super::{mouse, view};
-use crate::jobs::{Command, State};
+use crate::jobs::{ControlCommand, JobState};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use ratatui::layout::Rect;
 
@@ -522,7 +522,7 @@ impl App {
     }
 
     /// The run that keys are about: the one that is looked at, or the selected one.
-    pub(super) fn target(&self) -> Option<(String, State)> {
+    pub(super) fn target(&self) -> Option<(String, JobState)> {
         let view = match self.tab {
             Tab::Runs => self.runs.selected(),
             _ => self.runs.open(),
@@ -545,7 +545,7 @@ impl App {
     }
 
     /// Leaves a command for the run that keys are about.
-    pub(super) fn control(&mut self, command: Command) -> Vec<Effect> {
+    pub(super) fn control(&mut self, command: ControlCommand) -> Vec<Effect> {
         match self.live_target() {
             Some(job) => vec![Effect::Control { job, command }],
             None => Vec::new(),
@@ -558,7 +558,7 @@ impl App {
                 format!("Save and end the training of {job}?"),
                 Effect::Control {
                     job,
-                    command: Command::Stop,
+                    command: ControlCommand::Stop,
                 },
             ),
             None => Vec::new(),
@@ -570,7 +570,7 @@ impl App {
             Some((run, state)) if state.is_live() => {
                 self.refuse(format!("{run} is {} already", state.name()))
             }
-            Some((run, State::Complete)) => self.refuse(format!(
+            Some((run, JobState::Complete)) => self.refuse(format!(
                 "{run} has all its epochs; for more: cutline train --resume {run} --set training.epochs=N"
             )),
             Some((run, _)) => vec![Effect::TakeUp(run)],

@@ -11,7 +11,7 @@ use super::popup::HERE;
 use crate::data::{DataSet, Image, Report as DataReport, Source};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
-use crate::jobs::{Command, Name, Root, ask};
+use crate::jobs::{ControlCommand, Name, Root, ask};
 use crate::runs::data_set_of;
 use crate::text::{display_path, display_safe};
 use crate::training::RunRecord;
@@ -122,7 +122,7 @@ fn told(error: impl std::fmt::Display) -> String {
     display_safe(&error.to_string()).into_owned()
 }
 
-fn control(root: &Root, job: &str, command: &Command) -> Told {
+fn control(root: &Root, job: &str, command: &ControlCommand) -> Told {
     let job = root.find_job(job).map_err(told)?;
     let answer = ask(&job, command, PATIENCE).map_err(told)?;
     Ok(answer.to_string())

@@ -5,7 +5,7 @@ use super::pages::gallery::{Album, AlbumRequest};
 use super::pictures::{Picture, PictureKey};
 use crate::data::{Image, Manifest, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
-use crate::jobs::{Command, Record, State, Summary};
+use crate::jobs::{ControlCommand, JobState, LogSummary, Record};
 use crate::search::{Attention, SearchSettings, WrittenCaption};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ pub struct RunListing {
     /// Its name.
     pub name: String,
     /// Its state.
-    pub state: State,
+    pub state: JobState,
     /// What a user has noted on it.
     pub note: Option<String>,
 }
@@ -142,7 +142,7 @@ pub struct DataSetListing {
     /// The names of its features.
     pub features: Vec<String>,
     /// The job that prepares it, or did, where it tells of itself.
-    pub job: Option<(State, Summary)>,
+    pub job: Option<(JobState, LogSummary)>,
     /// The job, by the path that commands take.
     pub job_path: String,
 }
@@ -183,7 +183,7 @@ pub struct EvaluationListing {
     /// Its report without captions, where there is one.
     pub head: Option<Arc<Report>>,
     /// The job that makes it, or did, where it tells of itself.
-    pub job: Option<(State, Summary)>,
+    pub job: Option<(JobState, LogSummary)>,
     /// The job, by the path that commands take.
     pub job_path: String,
 }
@@ -285,7 +285,7 @@ pub enum Effect {
         /// The job.
         job: String,
         /// The command.
-        command: Command,
+        command: ControlCommand,
     },
     /// Start a trainer that goes on with a run.
     TakeUp(String),

@@ -2,7 +2,7 @@
 
 use super::series::Series;
 use crate::diagnosis::{Health, Sign};
-use crate::jobs::{Event, Record, Samples, State, Step, Summary};
+use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
 use crate::text::display_safe;
 use serde_json::Value;
 
@@ -113,9 +113,9 @@ pub struct RunView {
     /// Its name.
     pub name: String,
     /// What its log comes to.
-    pub summary: Summary,
+    pub summary: LogSummary,
     /// Its state, once it is known.
-    pub state: Option<State>,
+    pub state: Option<JobState>,
     /// What a user has noted on it.
     pub note: Option<String>,
     /// The settings of its last session.
@@ -123,14 +123,14 @@ pub struct RunView {
     /// What it computes on.
     pub device: Option<String>,
     /// The last captions of a few dev images, and those before them.
-    pub samples: Vec<Samples>,
+    pub samples: Vec<Predictions>,
     /// The last thing worth knowing.
     pub news: Option<String>,
     health: Health,
     loss: Series,
     reward: Series,
     learning_rate: Series,
-    gradient_norm: Series,
+    grad_norm: Series,
     speed: Series,
     dev_loss: Series,
     bleu_4: Series,
@@ -167,11 +167,11 @@ impl RunView {
             Event::Step(step) => self.take_step(step, record.time),
             Event::Evaluation(evaluation) => {
                 let step = evaluation.step;
-                self.dev_loss.push(step, evaluation.loss as f32);
+                self.dev_loss.push(step, evaluation.dev_loss as f32);
                 self.bleu_4.push(step, evaluation.scores.bleu[3] as f32);
                 self.cider_d.push(step, evaluation.scores.cider_d as f32);
             }
-            Event::Samples(samples) => {
+            Event::Predictions(samples) => {
                 self.samples.push(samples.clone());
                 if self.samples.len() > ROUNDS {
                     self.samples.remove(0);
@@ -194,14 +194,14 @@ impl RunView {
         self.news = Some(display_safe(news).into_owned());
     }
 
-    fn take_step(&mut self, step: &Step, time: f64) {
+    fn take_step(&mut self, step: &StepEvent, time: f64) {
         match step.reward {
             None => self.loss.push(step.step, step.loss),
             // The loss is then no cross-entropy: it only has the gradient that is wanted.
             Some(reward) => self.reward.push(step.step, reward),
         }
         self.learning_rate.push(step.step, step.learning_rate);
-        self.gradient_norm.push(step.step, step.gradient_norm);
+        self.grad_norm.push(step.step, step.grad_norm);
         self.speed.push(step.step, step.tokens_per_second);
         let (began, before) = self.session;
         self.minutes
@@ -214,7 +214,7 @@ impl RunView {
             &mut self.loss,
             &mut self.reward,
             &mut self.learning_rate,
-            &mut self.gradient_norm,
+            &mut self.grad_norm,
             &mut self.speed,
             &mut self.dev_loss,
             &mut self.bleu_4,
@@ -243,7 +243,7 @@ impl RunView {
             Quantity::Scores => vec![epochs("CIDEr-D", &self.cider_d), epochs("BLEU-4", &self.bleu_4)],
             Quantity::Reward => vec![steps("reward", &self.reward)],
             Quantity::LearningRate => vec![steps("learning rate", &self.learning_rate)],
-            Quantity::GradientNorm => vec![steps("gradient norm", &self.gradient_norm)],
+            Quantity::GradientNorm => vec![steps("gradient norm", &self.grad_norm)],
             Quantity::Speed => vec![steps("tokens/s", &self.speed)],
         }
     }

@@ -9,7 +9,8 @@ use super::run_view::Unit;
 use super::theme::{Characters, Colors, Theme};
 use super::view::draw;
 use crate::jobs::{
-    Command, Evaluation, Event, JobKind, Occasion, Record, Sample, Samples, Start, State, Step,
+    ControlCommand, DevEvaluation, Event, JobKind, JobState, Prediction, Predictions, Record, SessionStart,
+    StepEvent, Trigger,
 };
 use crate::metrics::Scores;
 use proptest::prelude::*;
@@ -30,10 +31,10 @@ fn letter(letter: char) -> Message {
 
 /// Two epochs of a training with an evaluation after each.
 fn records() -> Vec<Record> {
-    let mut events = vec![Event::Start(Box::new(Start {
+    let mut events = vec![Event::Start(Box::new(SessionStart {
         format: 1,
         job: JobKind::Train,
-        program: "0.1.0".into(),
+        version: "0.1.0".into(),
         host: "elsewhere.invalid".into(),
         pid: 7,
         device: "cpu".into(),
@@ -43,7 +44,7 @@ fn records() -> Vec<Record> {
         step: 0,
     }))];
     for step in 1..=200_u64 {
-        events.push(Event::Step(Step {
+        events.push(Event::Step(StepEvent {
             epoch: (step as usize - 1) / 100,
             batch: (step as usize - 1) % 100 + 1,
             batches: 100,
@@ -51,28 +52,29 @@ fn records() -> Vec<Record> {
             loss: 2.0 + 300.0 / (step + 50) as f32 + 0.1 * (step % 7) as f32,
             reward: None,
             learning_rate: 1e-3,
-            gradient_norm: 0.5,
+            grad_norm: 0.5,
             tokens: 700,
             tokens_per_second: 9_876.0,
             memory: Some(123_000_000),
+            metrics: std::collections::BTreeMap::new(),
         }));
         if step.is_multiple_of(100) {
-            events.push(Event::Evaluation(Box::new(Evaluation {
+            events.push(Event::Evaluation(Box::new(DevEvaluation {
                 epoch: (step as usize - 1) / 100,
                 step,
-                training_loss: 3.5,
-                loss: 3.25,
+                train_loss: 3.5,
+                dev_loss: 3.25,
                 scores: Scores {
                     bleu: [0.6, 0.4, 0.3, 0.2],
                     rouge_l: 0.4,
                     cider_d: 0.5,
                 },
                 best: true,
-                occasion: Occasion::EpochEnd,
+                trigger: Trigger::EpochEnd,
             })));
-            events.push(Event::Samples(Samples {
+            events.push(Event::Predictions(Predictions {
                 step,
-                captions: vec![Sample {
+                captions: vec![Prediction {
                     image: "scene_00009\u{1b}[2J".into(),
                     caption: match step {
                         100 => "a tree".into(),
@@ -92,7 +94,7 @@ fn records() -> Vec<Record> {
         .collect()
 }
 
-fn listing(name: &str, state: State) -> RunListing {
+fn listing(name: &str, state: JobState) -> RunListing {
     RunListing {
         name: name.into(),
         state,
@@ -108,11 +110,11 @@ fn told(app: &mut App, run: &str) {
 }
 
 /// A workbench that looks at a run in this state, beside an older one.
-fn looking_at(state: State) -> App {
+fn looking_at(state: JobState) -> App {
     let mut app = App::new(Default::default(), (80, 24));
     app.update(Message::Runs(vec![listing(RUN, state)]));
     app.update(Message::Runs(vec![
-        listing("older", State::Complete),
+        listing("older", JobState::Complete),
         listing(RUN, state),
     ]));
     told(&mut app, "older");
@@ -132,7 +134,7 @@ fn done(effects: &[Effect]) -> Vec<String> {
     steering.map(|effect| format!("{effect:?}")).collect()
 }
 
-fn control(command: Command) -> Vec<String> {
+fn control(command: ControlCommand) -> Vec<String> {
     let job = RUN.into();
     done(&[Effect::Control { job, command }])
 }
@@ -153,35 +155,35 @@ fn screen(app: &App, (columns, rows): (u16, u16), characters: Characters) -> Vec
 
 #[test]
 fn keys_steer_the_run_that_is_looked_at() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     for (keys, command) in [
-        ("p", Command::Pause),
-        ("w", Command::Checkpoint),
-        ("e", Command::Evaluate),
-        ("s", Command::Sample),
+        ("p", ControlCommand::Pause),
+        ("w", ControlCommand::Checkpoint),
+        ("e", ControlCommand::Evaluate),
+        ("s", ControlCommand::Predict),
     ] {
         assert_eq!(done(&press(&mut app, keys)), control(command));
     }
-    app.update(Message::Runs(vec![listing(RUN, State::Paused)]));
-    assert_eq!(done(&press(&mut app, "p")), control(Command::Resume));
+    app.update(Message::Runs(vec![listing(RUN, JobState::Paused)]));
+    assert_eq!(done(&press(&mut app, "p")), control(ControlCommand::Resume));
 }
 
 #[test]
 fn what_ends_something_is_asked_about_first() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "x")), [""; 0]);
     assert!(matches!(app.popups[..], [Popup::Confirm { .. }]));
     assert_eq!(done(&press(&mut app, "n")), [""; 0]);
     assert!(app.popups.is_empty());
-    assert_eq!(done(&press(&mut app, "xy")), control(Command::Stop));
+    assert_eq!(done(&press(&mut app, "xy")), control(ControlCommand::Stop));
 
-    let mut app = looking_at(State::Complete);
+    let mut app = looking_at(JobState::Complete);
     assert_eq!(done(&press(&mut app, "5dy")), done(&[Effect::Remove(RUN.into())]));
 }
 
 #[test]
 fn what_makes_no_sense_now_is_said_and_not_done() {
-    let mut app = looking_at(State::Stopped);
+    let mut app = looking_at(JobState::Stopped);
     for useless in ["p", "w", "x", "r"] {
         assert_eq!(done(&press(&mut app, useless)), [""; 0], "{useless}");
         assert!(
@@ -192,7 +194,7 @@ fn what_makes_no_sense_now_is_said_and_not_done() {
         assert!(app.popups.is_empty());
     }
     assert_eq!(done(&press(&mut app, "u")), done(&[Effect::TakeUp(RUN.into())]));
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "u")), [""; 0]);
     for useless in ["5d", "5R"] {
         assert_eq!(done(&press(&mut app, useless)), [""; 0]);
@@ -202,7 +204,7 @@ fn what_makes_no_sense_now_is_said_and_not_done() {
 
 #[test]
 fn a_learning_rate_is_typed() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "rq")), [""; 0]);
     assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "not a number");
     assert!(matches!(&app.popups[..], [Popup::Form { form, .. }] if form.outcome.is_err()));
@@ -211,7 +213,7 @@ fn a_learning_rate_is_typed() {
     let settings = BTreeMap::from([("lr".to_owned(), "5e-4".to_owned())]);
     assert_eq!(
         done(&app.update(key(KeyCode::Enter))),
-        control(Command::Set { settings })
+        control(ControlCommand::Set { settings })
     );
     assert_eq!(app.life, Life::GoesOn, "the q was typed at the box");
     press(&mut app, "q");
@@ -220,7 +222,7 @@ fn a_learning_rate_is_typed() {
 
 #[test]
 fn a_training_is_started_from_a_form() {
-    let mut app = looking_at(State::Complete);
+    let mut app = looking_at(JobState::Complete);
     app.update(Message::DataSets(vec![DataSetListing {
         name: "scenes".into(),
         is_whole: true,
@@ -249,10 +251,10 @@ fn a_training_is_started_from_a_form() {
 
 #[test]
 fn a_list_that_changes_keeps_what_is_selected_and_open() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     press(&mut app, "5k");
     assert_eq!(app.runs.selected().unwrap().name, "older");
-    let more = ["a", "older", RUN].map(|name| listing(name, State::Running));
+    let more = ["a", "older", RUN].map(|name| listing(name, JobState::Running));
     app.update(Message::Runs(more.into()));
     assert_eq!(app.runs.selected().unwrap().name, "older");
     assert_eq!(app.runs.open().unwrap().name, RUN);
@@ -261,7 +263,7 @@ fn a_list_that_changes_keeps_what_is_selected_and_open() {
         "what was read is kept"
     );
     // The run that was looked at is removed: another one is looked at.
-    app.update(Message::Runs(vec![listing("older", State::Complete)]));
+    app.update(Message::Runs(vec![listing("older", JobState::Complete)]));
     assert_eq!(app.runs.open().unwrap().name, "older");
     app.update(Message::Runs(Vec::new()));
     assert!(app.runs.open().is_none());
@@ -269,7 +271,7 @@ fn a_list_that_changes_keeps_what_is_selected_and_open() {
 
 #[test]
 fn the_page_of_a_training_tells_what_it_is_at() {
-    let app = looking_at(State::Running);
+    let app = looking_at(JobState::Running);
     for characters in [Characters::All, Characters::Ascii] {
         let lines = screen(&app, (80, 24), characters);
         assert!(
@@ -298,7 +300,7 @@ fn the_page_of_a_training_tells_what_it_is_at() {
 
 #[test]
 fn figures_are_read_off_at_a_cursor() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     press(&mut app, "v");
     for _ in 0..25 {
         press(&mut app, "h");
@@ -321,7 +323,7 @@ fn figures_are_read_off_at_a_cursor() {
 
 #[test]
 fn marked_runs_lie_over_each_other() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     press(&mut app, "o");
     press(&mut app, " ");
     app.update(key(KeyCode::Enter));
@@ -338,7 +340,7 @@ fn marked_runs_lie_over_each_other() {
 
 #[test]
 fn the_page_of_all_runs_has_a_line_for_each() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     press(&mut app, "5");
     assert_eq!(app.tab, Tab::Runs);
     let lines = screen(&app, (80, 24), Characters::All);
@@ -372,11 +374,11 @@ fn without_runs_the_way_is_shown() {
 
 #[test]
 fn a_command_is_found_by_a_few_letters() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     press(&mut app, ":");
     press(&mut app, "ckpnow");
     let effects = app.update(key(KeyCode::Enter));
-    assert_eq!(done(&effects), control(Command::Checkpoint));
+    assert_eq!(done(&effects), control(ControlCommand::Checkpoint));
     // One of another tab goes there.
     press(&mut app, ":markthe");
     app.update(key(KeyCode::Enter));
@@ -386,7 +388,7 @@ fn a_command_is_found_by_a_few_letters() {
 
 #[test]
 fn the_mouse_chooses_tabs_keys_and_lines() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     let click = |app: &mut App, column, row| {
         app.update(Message::Mouse(MouseEvent {
             kind: MouseEventKind::Down(MouseButton::Left),
@@ -398,7 +400,7 @@ fn the_mouse_chooses_tabs_keys_and_lines() {
     let lines = screen(&app, (80, 24), Characters::All);
     let column = |line: &str, word: &str| line.find(word).unwrap() as u16 + 1;
     let effects = click(&mut app, column(&lines[23], "pause"), 23);
-    assert_eq!(done(&effects), control(Command::Pause));
+    assert_eq!(done(&effects), control(ControlCommand::Pause));
     click(&mut app, 40, 8);
     assert!(app.train.chart.cursor.is_some());
     click(&mut app, column(&lines[0], "Runs"), 0);
@@ -416,7 +418,7 @@ fn the_mouse_chooses_tabs_keys_and_lines() {
 
 #[test]
 fn an_evaluation_at_work_can_be_stopped() {
-    let mut app = looking_at(State::Complete);
+    let mut app = looking_at(JobState::Complete);
     press(&mut app, "3");
     app.update(Message::Evaluations(vec![EvaluationListing {
         key: EvaluationKey {
@@ -424,21 +426,21 @@ fn an_evaluation_at_work_can_be_stopped() {
             name: "dev-best".into(),
         },
         head: None,
-        job: Some((State::Running, Default::default())),
+        job: Some((JobState::Running, Default::default())),
         job_path: "checkpoints/x/evaluations/dev-best".into(),
     }]));
     assert_eq!(
         done(&press(&mut app, "xy")),
         done(&[Effect::Control {
             job: "checkpoints/x/evaluations/dev-best".into(),
-            command: Command::Stop
+            command: ControlCommand::Stop
         }])
     );
 }
 
 #[test]
 fn a_resumed_run_has_each_step_once() {
-    let mut app = looking_at(State::Running);
+    let mut app = looking_at(JobState::Running);
     let mut again = records();
     if let Event::Start(start) = &mut again[0].event {
         start.step = 150;
@@ -460,7 +462,7 @@ fn a_resumed_run_has_each_step_once() {
 proptest! {
     #[test]
     fn a_place_on_an_axis_leads_back_to_its_step(step in 1_u64..=200) {
-        let app = looking_at(State::Running);
+        let app = looking_at(JobState::Running);
         let view = app.runs.open().unwrap();
         for unit in [Unit::Steps, Unit::Epochs, Unit::Minutes] {
             prop_assert_eq!(view.step_at(unit, view.place(unit, step)), step);
@@ -487,7 +489,7 @@ proptest! {
         keys in prop::collection::vec(any_key(), 0..60),
         size in (1_u16..220, 1_u16..70),
     ) {
-        let mut app = looking_at(State::Running);
+        let mut app = looking_at(JobState::Running);
         app.update(Message::Resized(size.0, size.1));
         for code in keys {
             app.update(key(code));

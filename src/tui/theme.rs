@@ -2,7 +2,7 @@
 //! and on a dark ground.
 
 use super::widgets::chart::PLAIN_MARKER;
-use crate::jobs::State;
+use crate::jobs::JobState;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{self, Marker, border};
 
@@ -169,12 +169,12 @@ impl Theme {
     }
 
     /// How a state looks.
-    pub fn state(&self, state: State) -> Style {
+    pub fn state(&self, state: JobState) -> Style {
         match state {
-            State::Running | State::Complete => self.good,
-            State::Paused | State::Starting | State::Stopped => self.warning,
-            State::Stalled | State::Failed | State::Crashed => self.bad,
-            State::New => self.quiet,
+            JobState::Running | JobState::Complete => self.good,
+            JobState::Paused | JobState::Starting | JobState::Stopped => self.warning,
+            JobState::Stalled | JobState::Failed | JobState::Crashed => self.bad,
+            JobState::New => self.quiet,
         }
     }
 }

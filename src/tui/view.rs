@@ -15,7 +15,7 @@ use super::run_view::RunView;
 use super::tabs;
 use super::theme::Theme;
 use super::widgets::{picture, popup};
-use crate::jobs::State;
+use crate::jobs::JobState;
 use crate::text::display_safe;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -133,7 +133,7 @@ fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
 /// What to do with a run that is complete and has not been scored.
 fn next_step(app: &App, view: &RunView) -> Option<String> {
     let is_scored = app.evaluate.all()?.iter().any(|known| known.key.run == view.name);
-    if view.state != Some(State::Complete) || is_scored {
+    if view.state != Some(JobState::Complete) || is_scored {
         return None;
     }
     let scores = app.keymap.key_of(Context::Everywhere, Action::ShowEvaluate);

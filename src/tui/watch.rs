@@ -4,7 +4,7 @@
 use super::machine::Machine;
 use super::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use crate::evaluation::Report;
-use crate::jobs::{EventLogTail, JobDirectory, Root, State, Status, Summary, host_name};
+use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, Root, host_name};
 use crate::model::feature_directories;
 use std::collections::BTreeMap;
 use std::fs;
@@ -65,21 +65,21 @@ struct Told {
 /// A job whose log is read as it grows.
 struct Job {
     directory: JobDirectory,
-    tail: EventLogTail,
-    summary: Summary,
+    tail: LogReader,
+    summary: LogSummary,
 }
 
 impl Job {
     fn new(directory: JobDirectory) -> Self {
         Self {
-            tail: EventLogTail::new(directory.events()),
+            tail: LogReader::new(directory.events()),
             directory,
-            summary: Summary::default(),
+            summary: LogSummary::default(),
         }
     }
 
-    fn state(&self) -> Option<State> {
-        Status::state_of(&self.directory, &self.summary).ok()
+    fn state(&self) -> Option<JobState> {
+        JobStatus::state_of(&self.directory, &self.summary).ok()
     }
 
     /// Reads what is new, for its own knowledge alone.
@@ -201,7 +201,7 @@ impl<'a> Watcher<'a> {
         }
     }
 
-    fn has_been_told(&self, run: &str, state: State) -> bool {
+    fn has_been_told(&self, run: &str, state: JobState) -> bool {
         let mut told = self.told.runs.iter().flatten();
         told.any(|listed| listed.name == run && listed.state == state)
     }
@@ -221,7 +221,7 @@ impl<'a> Watcher<'a> {
     }
 
     /// What is known of the job in a directory, and the path that commands take.
-    fn job_in(&self, directory: &Path) -> (Option<(State, Summary)>, String) {
+    fn job_in(&self, directory: &Path) -> (Option<(JobState, LogSummary)>, String) {
         let known = self
             .jobs
             .iter()
@@ -323,7 +323,7 @@ impl<'a> Watcher<'a> {
         let here = host_name();
         let processes = self.runs.iter().filter_map(|(name, job)| {
             let is_here = job.summary.host.as_deref() == Some(here.as_str());
-            let is_live = job.state().is_some_and(State::is_live);
+            let is_live = job.state().is_some_and(JobState::is_live);
             Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
         });
         match self.machine.look(processes.collect()) {

@@ -72,7 +72,7 @@ impl Steered {
     fn is_obeyed(&mut self, command: &str) -> usize {
         let at = self.ask(command);
         let answer = &self.log.read()[at];
-        assert_eq!(answer["refused"], Value::Null, "{answer}");
+        assert_eq!(answer["error"], Value::Null, "{answer}");
         at
     }
 
@@ -86,7 +86,7 @@ impl Steered {
     #[track_caller]
     fn reason(&mut self, at: usize) -> String {
         let answer = &self.log.read()[at];
-        let why = answer["refused"].as_str();
+        let why = answer["error"].as_str();
         why.unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
@@ -117,12 +117,12 @@ fn every_command_is_answered_within_two_steps_and_done() {
 
     let at = steered.is_obeyed(r#"{"command":"evaluate"}"#);
     let evaluation = steered.follows(at, "evaluation");
-    assert_eq!(evaluation["occasion"], "asked");
+    assert_eq!(evaluation["trigger"], "manual");
     assert_eq!(evaluation["best"], false);
 
-    let at = steered.is_obeyed(r#"{"command":"sample"}"#);
+    let at = steered.is_obeyed(r#"{"command":"predict"}"#);
     assert_eq!(
-        steered.follows(at, "samples")["captions"]
+        steered.follows(at, "predictions")["captions"]
             .as_array()
             .unwrap()
             .len(),
@@ -142,8 +142,8 @@ fn every_command_is_answered_within_two_steps_and_done() {
     let paused = steered.is_obeyed(r#"{"command":"pause"}"#);
     assert_eq!(state(&steered.place, "first"), "paused");
     // What is asked for meanwhile is done meanwhile.
-    let at = steered.is_obeyed(r#"{"command":"sample"}"#);
-    steered.follows(at, "samples");
+    let at = steered.is_obeyed(r#"{"command":"predict"}"#);
+    steered.follows(at, "predictions");
     let at = steered.is_obeyed(r#"{"command":"checkpoint"}"#);
     steered.follows(at, "checkpoint");
     let resumed = steered.is_obeyed(r#"{"command":"resume"}"#);
@@ -355,6 +355,6 @@ fn an_inbox_that_was_taken_away_is_made_anew() {
     let inbox = steered.inbox();
     fs::remove_dir_all(&inbox).unwrap();
     wait_until("no inbox", || inbox.is_dir());
-    steered.is_obeyed(r#"{"command":"sample"}"#);
+    steered.is_obeyed(r#"{"command":"predict"}"#);
     goes_on_unmoved(steered);
 }

@@ -11,7 +11,7 @@ use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
 use crate::data::{DataSet, Split};
-use crate::jobs::Progress;
+use crate::jobs::TaskProgress;
 use crate::nn::Backend;
 use crate::vision::augment::View;
 use crate::vision::features::adaptive_batch::{Fitting, halved_to};
@@ -76,7 +76,7 @@ pub(super) fn extract<D: Backend>(
         &mut writer,
         &|news| {
             progress.advance((news.done - told.replace(news.done)) as u64);
-            job.progress(Progress {
+            job.progress(TaskProgress {
                 task: "extracting features".into(),
                 done: news.done as u64,
                 total: news.total as u64,

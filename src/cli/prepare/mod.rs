@@ -264,7 +264,7 @@ impl Prepare {
         context: &Context,
     ) -> anyhow::Result<DataSet> {
         let (data_set, report) = self.examine(reading, context, &|done, total| {
-            job.progress(crate::jobs::Progress {
+            job.progress(crate::jobs::TaskProgress {
                 task: CHECKING.into(),
                 done,
                 total,

@@ -1,7 +1,7 @@
 //! Forms of a single line.
 
 use crate::evaluation::Format;
-use crate::jobs::{Command, Name};
+use crate::jobs::{ControlCommand, Name};
 use crate::tui::form::{Fault, Field, Form};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -64,10 +64,10 @@ pub fn export_form() -> Form {
     Form::new("export the table", vec![Field::path(FILE, help, "comparison.md")])
 }
 
-pub(super) fn learning_rate(form: &Form) -> Result<Command, Fault> {
+pub(super) fn learning_rate(form: &Form) -> Result<ControlCommand, Fault> {
     let typed = form.value(RATE);
     match typed.parse::<f32>() {
-        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(Command::Set {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(ControlCommand::Set {
             settings: BTreeMap::from([("lr".to_owned(), typed.to_owned())]),
         }),
         _ => Err(Fault::of(RATE, "a number above 0, such as 5e-4")),

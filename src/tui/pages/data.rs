@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Focus};
 use crate::data::{Problem, ProblemKind};
-use crate::jobs::{Command, State};
+use crate::jobs::{ControlCommand, JobState};
 use crate::tui::app::{App, Move};
 use crate::tui::forms::{Purpose, prepare};
 use crate::tui::keys::Action;
@@ -227,7 +227,7 @@ impl App {
     }
 
     /// The job that prepares the selected data set, if one is at it; otherwise that is said.
-    fn preparing(&mut self) -> Option<(String, State)> {
+    fn preparing(&mut self) -> Option<(String, JobState)> {
         let selected = self.data.selected()?;
         match &selected.job {
             Some((state, _)) if state.is_live() => Some((selected.job_path.clone(), *state)),
@@ -244,8 +244,8 @@ impl App {
             return Vec::new();
         };
         let command = match state {
-            State::Paused => Command::Resume,
-            _ => Command::Pause,
+            JobState::Paused => ControlCommand::Resume,
+            _ => ControlCommand::Pause,
         };
         vec![Effect::Control { job, command }]
     }
@@ -256,7 +256,7 @@ impl App {
                 "Stop preparing? What is done is kept; preparing it again goes on from there.",
                 Effect::Control {
                     job,
-                    command: Command::Stop,
+                    command: ControlCommand::Stop,
                 },
             ),
             None => Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Focus};
 use crate::evaluation::{CaptionedImage, Report, most_changed};
-use crate::jobs::{Command, State};
+use crate::jobs::{ControlCommand, JobState};
 use crate::metrics::Score;
 use crate::tui::app::{App, Move, Tab};
 use crate::tui::forms::{Purpose, evaluate, prompts};
@@ -299,11 +299,11 @@ impl App {
                     "Stop this evaluation? It has to be begun anew.",
                     Effect::Control {
                         job,
-                        command: Command::Stop,
+                        command: ControlCommand::Stop,
                     },
                 )
             }
-            Some((State::Complete, _)) | None => self.refuse("it is done already"),
+            Some((JobState::Complete, _)) | None => self.refuse("it is done already"),
             Some((state, _)) => {
                 let why = format!("it is {} already", state.name());
                 self.refuse(why)

@@ -1,6 +1,6 @@
 //! All runs: which there are, which is looked at, and what keys do in their tab.
 
-use crate::jobs::{Record, State};
+use crate::jobs::{JobState, Record};
 use crate::training::RunSettings;
 use crate::tui::app::{App, Move, Tab};
 use crate::tui::forms::{Purpose, prompts, train};
@@ -175,7 +175,7 @@ impl Runs {
     /// The run that somebody wants to see first: one that is being trained, or else the one last worked on.
     fn most_interesting(&self) -> Option<&RunView> {
         let rank = |view: &RunView| {
-            let is_live = view.state.is_some_and(State::is_live);
+            let is_live = view.state.is_some_and(JobState::is_live);
             (is_live, view.summary.last_time.unwrap_or(0.0))
         };
         self.views.iter().max_by(|one, other| {
@@ -297,7 +297,7 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
     let mut rows = vec![
         row("", views, |view| view.name.clone()),
         row("state", views, |view| {
-            view.state.map_or("", State::name).to_owned()
+            view.state.map_or("", JobState::name).to_owned()
         }),
         row("data set", views, |view| {
             view.summary.data_set.clone().unwrap_or_else(|| "-".into())

@@ -1,6 +1,6 @@
 //! The run that is looked at: its charts, and what keys do in the tab of a training.
 
-use crate::jobs::{Command, State};
+use crate::jobs::{ControlCommand, JobState};
 use crate::tui::app::{App, Move};
 use crate::tui::chart_view::{ChartView, Towards};
 use crate::tui::forms::{Purpose, prompts, train};
@@ -62,9 +62,9 @@ impl App {
         match action {
             Action::NewRun => self.open_train_form(None),
             Action::PauseOrResume => return self.control(self.pause_or_resume()),
-            Action::Checkpoint => return self.control(Command::Checkpoint),
-            Action::EvaluateNow => return self.control(Command::Evaluate),
-            Action::Sample => return self.control(Command::Sample),
+            Action::Checkpoint => return self.control(ControlCommand::Checkpoint),
+            Action::EvaluateNow => return self.control(ControlCommand::Evaluate),
+            Action::Sample => return self.control(ControlCommand::Predict),
             Action::LearningRate => self.ask_for_rate(),
             Action::Stop => return self.ask_to_stop(),
             Action::TakeUp => return self.take_up(),
@@ -134,10 +134,10 @@ impl App {
         self.open_form(Purpose::Train(presets), form);
     }
 
-    fn pause_or_resume(&self) -> Command {
+    fn pause_or_resume(&self) -> ControlCommand {
         match self.target() {
-            Some((_, State::Paused)) => Command::Resume,
-            _ => Command::Pause,
+            Some((_, JobState::Paused)) => ControlCommand::Resume,
+            _ => ControlCommand::Pause,
         }
     }
 

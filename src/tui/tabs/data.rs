@@ -8,7 +8,7 @@
 //! ```
 
 use crate::data::{Format, Problem, ProblemKind, Report, Split};
-use crate::jobs::State;
+use crate::jobs::JobState;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -142,7 +142,7 @@ fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
 /// Whether it is being prepared, or was not to the end.
 fn is_unfinished(listing: &DataSetListing) -> bool {
     let state = listing.job.as_ref().map(|(state, _)| *state);
-    state.is_some_and(|state| state != State::Complete)
+    state.is_some_and(|state| state != JobState::Complete)
 }
 
 fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
@@ -182,7 +182,7 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
             HumanCount(progress.total),
             display_safe(&progress.unit)
         )));
-        if let Some((rate, left)) = summary.progress_rate().filter(|_| *state == State::Running) {
+        if let Some((rate, left)) = summary.progress_rate().filter(|_| *state == JobState::Running) {
             lines.push(Line::raw(format!(
                 "{rate:.1} {}/s, {} left",
                 display_safe(&progress.unit),
@@ -193,7 +193,7 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
     if let Some((_, Some(error))) = &summary.end {
         lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
     }
-    if !state.is_live() && *state != State::Complete {
+    if !state.is_live() && *state != JobState::Complete {
         let how = "prepared again with the same settings, it goes on from there";
         lines.push(Line::styled(how, theme.warning));
     }

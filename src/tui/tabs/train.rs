@@ -11,7 +11,7 @@
 //!
 //! In a narrow window one image stands under the chart, with its captions one after the other.
 
-use crate::jobs::{Sample, State};
+use crate::jobs::{JobState, Prediction};
 use crate::text::{about_duration, display_safe};
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -79,12 +79,12 @@ fn parts(app: &App, area: Rect) -> Parts {
 }
 
 /// The last captions of the fixed dev images.
-fn samples(view: &RunView) -> &[Sample] {
+fn samples(view: &RunView) -> &[Prediction] {
     view.samples.last().map_or(&[], |samples| &samples.captions)
 }
 
 /// The samples that are shown, each with its room.
-fn shown(app: &App, area: Rect) -> Vec<(&Sample, Rect)> {
+fn shown(app: &App, area: Rect) -> Vec<(&Prediction, Rect)> {
     let Some(view) = app.runs.open() else {
         return Vec::new();
     };
@@ -108,7 +108,7 @@ pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
     let Some(view) = app.runs.open() else {
         return Vec::new();
     };
-    let file = |sample: &Sample| app.train.file(&view.name, &sample.image);
+    let file = |sample: &Prediction| app.train.file(&view.name, &sample.image);
     let shown = shown(app, area).into_iter();
     shown
         .filter_map(|(sample, place)| picture::key(file(sample), image_room(place)))
@@ -206,7 +206,7 @@ fn second_line(view: &RunView, app: &App, theme: &Theme) -> Line<'static> {
 
 fn figures(view: &RunView, app: &App, done: f64) -> Vec<String> {
     let mut told = vec![format!("{:.0} %", done * 100.0)];
-    let is_live = view.state.is_some_and(State::is_live);
+    let is_live = view.state.is_some_and(JobState::is_live);
     if let Some(left) = view.summary.seconds_left().filter(|_| is_live) {
         told.push(format!("{} left", about_duration(left)));
     }
@@ -230,7 +230,7 @@ fn figures(view: &RunView, app: &App, done: f64) -> Vec<String> {
 fn draw_sample(
     frame: &mut Frame<'_>,
     place: Rect,
-    (view, sample): (&RunView, &Sample),
+    (view, sample): (&RunView, &Prediction),
     app: &App,
     theme: &Theme,
 ) {
@@ -254,7 +254,7 @@ fn draw_sample(
 }
 
 /// What was written for an image: the last caption, and before it those that were others.
-fn captions(view: &RunView, sample: &Sample, rows: usize, theme: &Theme) -> Text<'static> {
+fn captions(view: &RunView, sample: &Prediction, rows: usize, theme: &Theme) -> Text<'static> {
     let name = display_safe(&sample.image).into_owned();
     let mut lines = vec![
         Line::styled(name, theme.quiet),

@@ -52,7 +52,7 @@ fn report() -> Report {
 
 /// The gallery, at the first image of an evaluation.
 fn gallery() -> App {
-    let mut app = looking_at(State::Complete);
+    let mut app = looking_at(JobState::Complete);
     let of = EvaluationKey {
         run: RUN.into(),
         name: "dev-best".into(),
