@@ -7,8 +7,9 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use cutline::nn::Images;
+use cutline::suggest::Named;
 use cutline::vision::backbones::fine_tuned_layers::Tail;
-use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm, MapShape};
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind, MapShape};
 use cutline::vision::image_io;
 use cutline::vision::preprocess::Preprocessing;
 use cutline::vision::weights::WeightFile;
@@ -125,7 +126,7 @@ fn vgg16_from_keras_in_half_precision() {
     }
     let backbone = reference.load(BackboneKind::Vgg16, VGG16, "block5_pool");
     let pixels = reference.pixels(backbone.preprocessing());
-    let means = backbone.features(pixels, FeatureForm::Pooled).unwrap();
+    let means = backbone.features(pixels, FeatureKind::Pooled).unwrap();
     assert_eq!(*means.shape(), (3, 1, 512));
     for (image, mean) in IMAGES.iter().zip(means.as_vec().chunks(512)) {
         let expected = reference.output("vgg16", image, "mean", &[512]);
@@ -145,7 +146,7 @@ fn xception_from_keras_in_half_precision() {
     let map = backbone.forward(pixels()).unwrap().as_vec();
     let expected = reference.output("xception", IMAGES[0], LAYER, &[10, 10, 2048]);
     assert_alike(LAYER, &map[..expected.len()], &expected, LEAST);
-    let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
+    let means = backbone.features(pixels(), FeatureKind::Pooled).unwrap().as_vec();
     for (image, mean) in IMAGES.iter().zip(means.chunks(2048)) {
         let expected = reference.output("xception", image, "mean", &[2048]);
         assert_alike(image, mean, &expected, LEAST);
@@ -176,7 +177,7 @@ fn assert_classifies_as(kind: BackboneKind, file: &str) {
     let expected = reference.output(network, IMAGES[0], "features", &[1280, 7, 7]);
     let expected = channels_last(&expected, backbone.layer().shape);
     assert_alike("features", &map[..expected.len()], &expected, LEAST);
-    let means = backbone.features(pixels(), FeatureForm::Pooled).unwrap().as_vec();
+    let means = backbone.features(pixels(), FeatureKind::Pooled).unwrap().as_vec();
     for (image, mean) in IMAGES.iter().zip(means.chunks(1280)) {
         let expected = reference.output(network, image, "mean", &[1280]);
         assert_alike(image, mean, &expected, LEAST);
@@ -215,7 +216,7 @@ fn layers_behind_a_stored_map_go_on_where_the_network_was_left() {
         let [stored, whole] = [after, up_to].map(|layer| {
             let network = reference.load(kind, file, layer);
             let pixels = reference.pixels(network.preprocessing());
-            network.features(pixels, FeatureForm::Grid).unwrap()
+            network.features(pixels, FeatureKind::Grid).unwrap()
         });
         let file = WeightFile::open(reference.weights.join(file)).unwrap();
         let between = kind.layers_between(&file, after, up_to).unwrap().with_scale();

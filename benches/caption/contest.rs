@@ -6,6 +6,7 @@ use crate::support::{
 };
 use cutline::runs::TrainedRun;
 use cutline::search::{CpuCaptioner, Search, cpu};
+use cutline::suggest::Named;
 use cutline::vision::image_io;
 use image::RgbImage;
 use serde_json::json;

@@ -10,7 +10,7 @@ use cutline::nn::random_stream;
 use cutline::search::SearchSettings;
 use cutline::text::Vocabulary;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
-use cutline::vision::backbones::{BackboneKind, FeatureForm};
+use cutline::vision::backbones::{BackboneKind, FeatureKind};
 use cutline::vision::features::extractor::ImageEncoder;
 use cutline::vision::features::store::{FeatureDtype, FeatureSpec};
 use cutline::vision::weights::WeightFile;
@@ -86,7 +86,7 @@ impl Place {
 
     fn features(&self) -> Result<FeatureSpec, Failure> {
         let (file, layer) = (WeightFile::open(&self.weights)?, layer(BACKBONE)?);
-        let form = FeatureForm::Pooled;
+        let form = FeatureKind::Pooled;
         let encoder = ImageEncoder::load(BACKBONE, &file, Some(&layer), form, &Cpu::default())?;
         Ok(encoder.spec(FeatureDtype::F16))
     }

@@ -2,6 +2,7 @@
 
 use super::network::{BATCH, Network};
 use crate::support::{Contestant, Failure, Library, Machine, Peers, Rounds, Script, Spread, timed};
+use cutline::suggest::Named;
 use cutline::vision::backbones::BackboneKind;
 use serde_json::json;
 

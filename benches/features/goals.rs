@@ -3,14 +3,16 @@
 use super::contest::{self, Outcome};
 use super::network::BATCH;
 use crate::support::{Failure, Goal, Peers, Row, Table};
+use cutline::suggest::Named;
 use cutline::vision::backbones::BackboneKind;
+use strum::IntoEnumIterator;
 
 /// Of images a second, to PyTorch's: where nearly all is large products, and elsewhere.
 const LARGE_PRODUCTS: Goal = Goal::AtLeast(1.2);
 const OTHERWISE: Goal = Goal::AtLeast(1.5);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
-    BackboneKind::ALL.into_iter().try_for_each(|kind| {
+    BackboneKind::iter().try_for_each(|kind| {
         table.print(row(&contest::hold(kind, peers)?));
         Ok(())
     })

@@ -15,9 +15,11 @@ mod features;
 #[path = "../support/mod.rs"]
 mod support;
 
+use cutline::suggest::Named;
 use cutline::vision::backbones::BackboneKind;
 use features::contest::{self, Outcome};
 use features::network::BATCH;
+use strum::IntoEnumIterator;
 use support::{Failure, Library, Peers, print_conditions};
 
 fn main() -> Result<(), Failure> {
@@ -27,7 +29,7 @@ fn main() -> Result<(), Failure> {
         "\nbatches of {BATCH}\n{:<17}  {:<18}  {:<18} {:<19} {:>8} {:>16}  GFLOP/s (machine's)  weights",
         "to machine's best", "speed to PyTorch's", "network", "layer", "images/s", "PyTorch images/s"
     );
-    BackboneKind::ALL.into_iter().try_for_each(|kind| {
+    BackboneKind::iter().try_for_each(|kind| {
         print(&contest::hold(kind, &peers)?);
         Ok(())
     })

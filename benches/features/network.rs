@@ -2,6 +2,7 @@
 
 use super::random_weights;
 use crate::support::Failure;
+use cutline::suggest::Named;
 use cutline::vision::backbones::{Backbone, BackboneKind};
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, TensorFromVec};

@@ -7,7 +7,7 @@ use super::features::{backbone, file_of, images};
 use super::found::{Failure, Told, numbers, places};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
-use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm};
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind};
 use cutline::vision::image_io;
 use dfdx::prelude::*;
 use rayon::prelude::*;
@@ -183,7 +183,7 @@ fn features<D: Backend>(device: &D, backbone: &Backbone<D>, pixels: Vec<f32>) ->
         .try_tensor_from_vec(pixels, (images, size, size, 3))
         .told()?;
     // Reading them waits for the device.
-    backbone.features(pixels, FeatureForm::Pooled)?.as_vec();
+    backbone.features(pixels, FeatureKind::Pooled)?.as_vec();
     Ok(images)
 }
 

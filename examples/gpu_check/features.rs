@@ -4,7 +4,8 @@
 
 use super::found::{Check, Failure, Found, Told, numbers};
 use cutline::nn::{Backend, Images};
-use cutline::vision::backbones::{Backbone, BackboneKind, FeatureForm};
+use cutline::suggest::Named;
+use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind};
 use cutline::vision::image_io;
 use cutline::vision::weights::WeightFile;
 use std::path::{Path, PathBuf};
@@ -94,7 +95,7 @@ fn features<D: Backend>(device: &D, kind: BackboneKind, file: &Path) -> Result<F
     let size = backbone.preprocessing().size as usize;
     let shape = (IMAGES.len(), size, size, 3);
     let pixels: Images<D> = device.try_tensor_from_vec(pixels, shape).told()?;
-    let features = backbone.features(pixels, FeatureForm::Pooled)?.as_vec();
+    let features = backbone.features(pixels, FeatureKind::Pooled)?.as_vec();
     if images().is_some() {
         hold_to_references(kind, &features)?;
     }

@@ -6,25 +6,15 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::data::Format;
+use crate::suggest::{Named, UnknownName};
 use crate::training::preset::Preset;
-use crate::vision::backbones::{BackboneKind, FeatureForm};
-use crate::vision::features::store::FeatureDtype;
-use crate::vision::preprocess::Extent;
 
-pub(super) fn backbone() -> impl TypedValueParser<Value = BackboneKind> {
-    one_of(BackboneKind::ALL.map(BackboneKind::name))
-}
-
-pub(super) fn feature_form() -> impl TypedValueParser<Value = FeatureForm> {
-    one_of(FeatureForm::ALL.map(FeatureForm::name))
-}
-
-pub(super) fn feature_dtype() -> impl TypedValueParser<Value = FeatureDtype> {
-    one_of(FeatureDtype::ALL.map(FeatureDtype::name))
-}
-
-pub(super) fn crop_mode() -> impl TypedValueParser<Value = Extent> {
-    one_of(Extent::ALL.map(Extent::name))
+/// Any enum with names.
+pub(super) fn named<T>() -> impl TypedValueParser<Value = T>
+where
+    T: Named + FromStr<Err = UnknownName> + Send + Sync + 'static,
+{
+    one_of(T::VARIANTS.iter().copied())
 }
 
 pub(super) fn format() -> impl TypedValueParser<Value = Format> {

@@ -14,11 +14,11 @@ use super::progress::Task;
 use super::{Context, choices, output};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
-use crate::vision::backbones::{BackboneKind, FeatureForm, MapShape};
+use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
 use crate::vision::features::adaptive_batch::{Fitting, halved_to};
 use crate::vision::features::extraction::{Source, each_batch};
 use crate::vision::features::extractor::ImageEncoder;
-use crate::vision::preprocess::Extent;
+use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 
 /// Write the features of images to a .safetensors file
@@ -35,7 +35,7 @@ pub(super) struct Features {
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The CNN that looks at them
-    #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone())]
+    #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>())]
     backbone: BackboneKind,
     /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE")]
@@ -44,11 +44,11 @@ pub(super) struct Features {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
     /// One vector an image, or one for each region of the layer's map
-    #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
-    features: FeatureForm,
+    #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
+    features: FeatureKind,
     /// How much of an image the CNN is shown; what it was trained on if not given
-    #[arg(long, value_name = "MODE", value_parser = choices::crop_mode())]
-    crop_mode: Option<Extent>,
+    #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>())]
+    crop_mode: Option<CropMode>,
     /// The file to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -109,7 +109,7 @@ impl Features {
     fn encoder<D: Backend>(&self, device: &D) -> anyhow::Result<ImageEncoder<D>> {
         let file = WeightFile::open(&self.weights)?;
         let encoder = ImageEncoder::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
-        Ok(encoder.shown(self.crop_mode))
+        Ok(encoder.with_crop_mode(self.crop_mode))
     }
 }
 
@@ -136,7 +136,7 @@ fn by_file_name(images: &[PathBuf]) -> anyhow::Result<BTreeMap<String, &Path>> {
 fn write(
     out: &Path,
     features: &BTreeMap<String, Vec<f32>>,
-    form: FeatureForm,
+    form: FeatureKind,
     shape: MapShape,
 ) -> anyhow::Result<()> {
     let MapShape {
@@ -145,8 +145,8 @@ fn write(
         channels,
     } = shape;
     let shape = match form {
-        FeatureForm::Pooled => vec![channels],
-        FeatureForm::Grid => vec![height, width, channels],
+        FeatureKind::Pooled => vec![channels],
+        FeatureKind::Grid => vec![height, width, channels],
     };
     let bytes: Vec<(&str, Vec<u8>)> = features
         .iter()

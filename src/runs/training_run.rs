@@ -13,6 +13,7 @@ use crate::model::{
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
 use crate::search::NGramTableError;
+use crate::suggest::Named;
 use crate::text::VocabularyError;
 use crate::training::{
     AugmentSettings, Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order,
@@ -20,7 +21,7 @@ use crate::training::{
     TrainingSplit,
 };
 use crate::vision::augment::View;
-use crate::vision::backbones::{Between, FeatureForm};
+use crate::vision::backbones::{Between, FeatureKind};
 use crate::vision::features::extractor::{EncoderError, layers_behind};
 use crate::vision::features::store::{FeatureStore, weights_file};
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -464,8 +465,8 @@ fn choose_features(settings: &RunSettings, data_set: &Path) -> Result<Option<Pat
         EncoderKind::Auto | EncoderKind::Features => {}
     }
     let form = match settings.decoder.kind.attends() {
-        true => FeatureForm::Grid,
-        false => FeatureForm::Pooled,
+        true => FeatureKind::Grid,
+        false => FeatureKind::Pooled,
     };
     let only = |fits: &dyn Fn(&str) -> bool| {
         let mut fitting = directories.iter().filter(|path| fits(&name_of(path)));

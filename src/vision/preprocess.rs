@@ -1,13 +1,13 @@
 //! From an image to the numbers a CNN was trained on: size, channel order and scale.
 
 use super::augment::{View, Window};
-use super::backbones::UnknownName;
 use super::resample;
+use crate::suggest::{Named, UnknownName, unknown_name};
 use image::imageops::{self, FilterType};
 use image::{RgbImage, imageops::crop_imm};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::str::FromStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 /// How images become pixels `[size, size, 3]`, channels last; every backbone states its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,36 +28,18 @@ pub struct Preprocessing {
     pub view: View,
 }
 
-/// How much of an image is shown to a network that takes squares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// The square in its center.
+/// How an image becomes the square that a network takes (timm `crop_mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
+pub enum CropMode {
+    /// Resize the full image, without keeping its aspect ratio.
+    Squash,
+    /// Take the center crop.
     Center,
-    /// All of it, whatever that does to the aspect ratio.
-    Whole,
 }
 
-impl Extent {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Center, Self::Whole];
-
-    /// The name used on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Center => "center",
-            Self::Whole => "squash",
-        }
-    }
-}
-
-impl FromStr for Extent {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|extent| extent.name() == name)
-            .ok_or_else(|| UnknownName::new("extent of images", name, Self::ALL.map(Self::name)))
-    }
+impl Named for CropMode {
+    const KIND: &'static str = "crop mode";
 }
 
 /// How an image is brought to a square. One that already has the size is left as it is.
@@ -189,12 +171,12 @@ impl Preprocessing {
         }
     }
 
-    /// The same, with more or less of an image shown than what the network was trained on.
-    pub fn showing(self, extent: Extent) -> Self {
-        let fit = match (extent, self.fit) {
-            (Extent::Whole, _) => Fit::Squash,
-            (Extent::Center, Fit::Squash) => Fit::ShorterSide(self.size),
-            (Extent::Center, shorter) => shorter,
+    /// The same preprocessing with another crop mode than the network was trained with.
+    pub fn with_crop_mode(self, mode: CropMode) -> Self {
+        let fit = match (mode, self.fit) {
+            (CropMode::Squash, _) => Fit::Squash,
+            (CropMode::Center, Fit::Squash) => Fit::ShorterSide(self.size),
+            (CropMode::Center, shorter) => shorter,
         };
         Self { fit, ..self }
     }
@@ -385,14 +367,14 @@ mod tests {
     #[test]
     fn a_network_can_be_shown_more_or_less_than_it_was_trained_on() {
         let center = Preprocessing::efficientnet_lite(224);
-        let whole = center.clone().showing(Extent::Whole);
-        assert_eq!(center.clone().showing(Extent::Center), center);
+        let whole = center.clone().with_crop_mode(CropMode::Squash);
+        assert_eq!(center.clone().with_crop_mode(CropMode::Center), center);
         assert_eq!(whole.fit, Fit::Squash);
-        assert_eq!(whole.clone().showing(Extent::Whole), whole);
+        assert_eq!(whole.clone().with_crop_mode(CropMode::Squash), whole);
         let part = whole.part_seen((500, 300));
         assert_eq!((part.width, part.height), (500, 300));
         let part = Preprocessing::caffe(224)
-            .showing(Extent::Center)
+            .with_crop_mode(CropMode::Center)
             .part_seen((500, 300));
         assert_eq!((part.width, part.height), (300, 300));
     }

@@ -139,8 +139,8 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     );
     let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
-    assert_eq!(rows("whole"), 20);
-    assert_eq!(rows("whole-window-1"), 16, "of the training images only");
+    assert_eq!(rows("squash"), 20);
+    assert_eq!(rows("squash-window-1"), 16, "of the training images only");
 
     let (image, out) = (
         place.data_set("mine/images/scene_00003.png"),
@@ -157,7 +157,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     place.prints(&[&command[..], &eye].concat());
     let bytes = fs::read(&out).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let stored = FeatureStore::open(store("whole")).unwrap();
+    let stored = FeatureStore::open(store("squash")).unwrap();
     assert_alike(
         &mean(&tensors.tensor("scene_00003.png").unwrap()),
         &stored.get("scene_00003").unwrap(),

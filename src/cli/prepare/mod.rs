@@ -29,12 +29,12 @@ use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened};
 use crate::text::Cleaning;
 use crate::vision::augment::View;
-use crate::vision::backbones::{BackboneKind, FeatureForm};
+use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
 use crate::vision::features::extractor::ImageEncoder;
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::image_io;
-use crate::vision::preprocess::Extent;
+use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use target::{Replace, Target};
@@ -143,7 +143,7 @@ struct Text {
 #[command(next_help_heading = "Features")]
 struct Features {
     /// The CNN that looks at the images; without one, no features are made
-    #[arg(long, value_name = "BACKBONE", value_parser = choices::backbone(), requires = "weights")]
+    #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>(), requires = "weights")]
     backbone: Option<BackboneKind>,
     /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE", requires = "backbone")]
@@ -152,15 +152,15 @@ struct Features {
     #[arg(long, value_name = "LAYER", requires = "backbone")]
     layer: Option<String>,
     /// One vector an image, or one for each region of the layer's map
-    #[arg(long, value_name = "FORM", value_parser = choices::feature_form(), default_value_t)]
-    features: FeatureForm,
+    #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
+    features: FeatureKind,
     /// The form in which a number is kept on disk; f16 takes half the room
-    #[arg(long, value_name = "DTYPE", value_parser = choices::feature_dtype(), default_value = "f32")]
+    #[arg(long, value_name = "DTYPE", value_parser = choices::named::<FeatureDtype>(), default_value = "f32")]
     dtype: FeatureDtype,
     /// How much of an image the CNN is shown; what it was trained on if not given. `squash` shows the sides of wide images
     /// too, out of proportion
-    #[arg(long, value_name = "MODE", value_parser = choices::crop_mode(), requires = "backbone")]
-    crop_mode: Option<Extent>,
+    #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>(), requires = "backbone")]
+    crop_mode: Option<CropMode>,
     /// Also look at the training images in a mirror, for `augment.hflip_prob`
     #[arg(long, requires = "backbone")]
     hflip: bool,
@@ -487,7 +487,7 @@ impl Features {
         let file = WeightFile::open(weights)?;
         let encoder = ImageEncoder::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(Eye {
-            encoder: encoder.shown(self.crop_mode),
+            encoder: encoder.with_crop_mode(self.crop_mode),
             weights: weights.clone(),
         }))
     }

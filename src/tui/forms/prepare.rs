@@ -3,10 +3,12 @@
 use super::prompts::expanded;
 use crate::data::Format;
 use crate::jobs::Name;
+use crate::suggest::Named;
 use crate::tui::form::{Fault, Field, Form};
-use crate::vision::backbones::{BackboneKind, FeatureForm};
+use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::store::FeatureDtype;
-use crate::vision::preprocess::Extent;
+use crate::vision::preprocess::CropMode;
+use strum::VariantNames;
 
 /// The field of what is read.
 pub const SOURCE: &str = "source";
@@ -35,10 +37,8 @@ const NONE: &str = "none";
 /// Asks what to prepare; `source` stands in it at first.
 pub fn form(source: &str) -> Form {
     let formats = [RECOGNIZED].into_iter().chain(Format::ALL.map(Format::name));
-    let backbones = [NONE]
-        .into_iter()
-        .chain(BackboneKind::ALL.map(BackboneKind::name));
-    let extents = [AS_TRAINED].into_iter().chain(Extent::ALL.map(Extent::name));
+    let backbones = [NONE].into_iter().chain(BackboneKind::VARIANTS.iter().copied());
+    let extents = [AS_TRAINED].into_iter().chain(CropMode::VARIANTS.iter().copied());
     Form::new(
         "prepare a data set",
         vec![
@@ -73,13 +73,13 @@ pub fn form(source: &str) -> Form {
             Field::choice(
                 FEATURES,
                 "one pooled vector an image, or the grid of regions",
-                FeatureForm::ALL.map(FeatureForm::name),
-                FeatureForm::default().name(),
+                FeatureKind::VARIANTS.iter().copied(),
+                FeatureKind::default().name(),
             ),
             Field::choice(
                 DTYPE,
                 "of stored features; f16 takes half the space",
-                FeatureDtype::ALL.map(FeatureDtype::name),
+                FeatureDtype::VARIANTS.iter().copied(),
                 FeatureDtype::F32.name(),
             ),
             Field::choice(

@@ -2,28 +2,10 @@
 
 use super::{BackboneKind, MapShape};
 use crate::nn::device::DeviceError;
+use crate::suggest::hint;
 use crate::vision::weights::WeightsError;
 use std::fmt;
 use std::path::PathBuf;
-
-/// A name that stands for nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no {what} is called {name:?}: choose one of {choices}")]
-pub struct UnknownName {
-    what: &'static str,
-    name: String,
-    choices: String,
-}
-
-impl UnknownName {
-    pub(crate) fn new<const N: usize>(what: &'static str, name: &str, choices: [&'static str; N]) -> Self {
-        Self {
-            what,
-            name: name.to_owned(),
-            choices: choices.join(", "),
-        }
-    }
-}
 
 /// Why a backbone could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +15,7 @@ pub enum BackboneError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// The network has no such layer.
-    #[error("{backbone} has no layer {layer:?}{}: choose one of {}", nearest(.layer, .layers), .layers.join(", "))]
+    #[error("{backbone} has no layer {layer:?}{}: choose one of {}", hint(.layer, .layers), .layers.join(", "))]
     UnknownLayer {
         /// The network.
         backbone: BackboneKind,
@@ -100,14 +82,4 @@ impl BackboneError {
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Device(error) if error.is_out_of_memory())
     }
-}
-
-fn nearest(name: &str, names: &[String]) -> String {
-    let likeness = |other: &String| strsim::normalized_damerau_levenshtein(name, other);
-    names
-        .iter()
-        .map(|other| (likeness(other), other))
-        .filter(|(likeness, _)| *likeness > 0.6)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, nearest)| format!(" (nearest: {nearest:?})"))
 }

@@ -1,35 +1,29 @@
-//! What a decoder is given of a feature map: one pooled vector, or the grid of regions.
+//! Features of a feature map: one pooled vector, or the grid of regions.
 
-use super::{MapShape, UnknownName};
+use super::MapShape;
 use crate::nn::{Backend, Images, Regions, global_mean};
+use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
-/// What a decoder is given of a feature map. Vectors have one region in either form.
+/// How a feature map becomes features. A map of 1 x 1 has one region in either kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FeatureForm {
-    /// The mean over all regions.
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
+pub enum FeatureKind {
+    /// The mean over all regions (timm `global_pool="avg"`).
     #[default]
     Pooled,
-    /// Every region, row after row: what attention looks at.
+    /// Every region, row after row, for attention decoders.
     Grid,
 }
 
-impl FeatureForm {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::Pooled, Self::Grid];
+impl Named for FeatureKind {
+    const KIND: &'static str = "kind of features";
+}
 
-    /// The name by which commands and settings call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pooled => "pooled",
-            Self::Grid => "grid",
-        }
-    }
-
+impl FeatureKind {
     /// Regions in the feature of one image.
     pub fn regions(self, shape: MapShape) -> usize {
         match self {
@@ -48,22 +42,5 @@ impl FeatureForm {
             Self::Pooled => global_mean(map)?.try_reshape_like(&(images, 1, channels)),
             Self::Grid => map.try_reshape_like(&(images, height * width, channels)),
         }
-    }
-}
-
-impl fmt::Display for FeatureForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for FeatureForm {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|form| form.name() == name)
-            .ok_or_else(|| UnknownName::new("form of features", name, Self::ALL.map(Self::name)))
     }
 }

@@ -16,38 +16,43 @@ pub mod small_cnn;
 mod vgg16;
 mod xception;
 
-pub use error::{BackboneError, UnknownName};
-pub use feature_kind::FeatureForm;
+pub use error::BackboneError;
+pub use feature_kind::FeatureKind;
 
 use crate::nn::{Backend, FrozenLayer, Images, Regions};
+use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{Naming, WeightFile, WeightsError};
 use architecture::{Plan, Stage};
 use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
-/// The networks there are.
+/// The published networks, in the order in which help texts list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[derive(strum::Display, strum::EnumIter, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "snake_case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 pub enum BackboneKind {
     /// Simonyan & Zisserman 2014, configuration D.
-    #[serde(rename = "vgg16")]
     Vgg16,
     /// Chollet 2017.
-    #[serde(rename = "xception")]
     Xception,
     /// Sandler et al. 2018, width 1.0.
     #[serde(rename = "mobilenet_v2")]
+    #[strum(to_string = "mobilenet_v2")]
     MobileNetV2,
     /// Tan & Le 2019 without squeeze and excitation, 224 pixels.
     #[serde(rename = "efficientnet_lite0")]
+    #[strum(to_string = "efficientnet_lite0")]
     EfficientNetLite0,
     /// Deeper than Lite0, 240 pixels.
     #[serde(rename = "efficientnet_lite1")]
+    #[strum(to_string = "efficientnet_lite1")]
     EfficientNetLite1,
     /// Wider and deeper than Lite0, 260 pixels.
     #[serde(rename = "efficientnet_lite2")]
+    #[strum(to_string = "efficientnet_lite2")]
     EfficientNetLite2,
 }
 
@@ -88,29 +93,11 @@ impl Source {
     }
 }
 
+impl Named for BackboneKind {
+    const KIND: &'static str = "backbone";
+}
+
 impl BackboneKind {
-    /// All of them, in the order in which help texts list them.
-    pub const ALL: [Self; 6] = [
-        Self::Vgg16,
-        Self::Xception,
-        Self::MobileNetV2,
-        Self::EfficientNetLite0,
-        Self::EfficientNetLite1,
-        Self::EfficientNetLite2,
-    ];
-
-    /// The name by which commands and settings call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vgg16 => "vgg16",
-            Self::Xception => "xception",
-            Self::MobileNetV2 => "mobilenet_v2",
-            Self::EfficientNetLite0 => "efficientnet_lite0",
-            Self::EfficientNetLite1 => "efficientnet_lite1",
-            Self::EfficientNetLite2 => "efficientnet_lite2",
-        }
-    }
-
     /// The layers whose outputs can be chosen as features, from the first to the last.
     pub fn layers(self) -> Vec<LayerInfo> {
         let plan = self.plan(self.origins()[0].source);
@@ -182,23 +169,6 @@ impl BackboneKind {
         let told = origins.iter().find(|origin| file.contains(origin.tensor));
         let alike = || origins.iter().find(|origin| origin.source.naming() == naming);
         Ok(told.or_else(alike).unwrap_or(&origins[0]).source)
-    }
-}
-
-impl fmt::Display for BackboneKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for BackboneKind {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| UnknownName::new("backbone", name, Self::ALL.map(Self::name)))
     }
 }
 
@@ -338,7 +308,7 @@ impl<D: Backend> Backbone<D> {
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
-    pub fn features(&self, images: Images<D>, form: FeatureForm) -> Result<Regions<D>, BackboneError> {
+    pub fn features(&self, images: Images<D>, form: FeatureKind) -> Result<Regions<D>, BackboneError> {
         form.apply(self.forward(images)?).map_err(BackboneError::device)
     }
 }

@@ -9,6 +9,7 @@ use dfdx::prelude::{Cpu, TensorFromVec};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::path::Path;
+use strum::IntoEnumIterator;
 
 fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
     let bytes: Vec<Vec<u8>> = tensors
@@ -137,7 +138,7 @@ fn plans_name_every_published_tensor() {
 #[test]
 fn a_file_tells_where_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
-    for kind in BackboneKind::ALL {
+    for kind in BackboneKind::iter() {
         for origin in kind.origins() {
             let plan = kind.plan(origin.source);
             let file = names_only(&folder.path().join("weights"), &plan, plan.stages.len());
@@ -147,16 +148,18 @@ fn a_file_tells_where_it_comes_from() {
 }
 
 #[test]
-fn names_are_read_back() {
-    for kind in BackboneKind::ALL {
+fn backbone_names_round_trip() {
+    for kind in BackboneKind::iter() {
+        let json = serde_json::to_string(&kind).unwrap();
+        assert_eq!(json, format!("\"{kind}\""));
         assert_eq!(kind.name().parse(), Ok(kind));
     }
     assert_eq!(
         "vgg19".parse::<BackboneKind>().unwrap_err().to_string(),
-        "no backbone is called \"vgg19\": choose one of vgg16, xception, mobilenet_v2, \
+        "unknown backbone \"vgg19\" (nearest: \"vgg16\"): choose one of vgg16, xception, mobilenet_v2, \
          efficientnet_lite0, efficientnet_lite1, efficientnet_lite2"
     );
-    assert_eq!("grid".parse(), Ok(FeatureForm::Grid));
+    assert_eq!("grid".parse(), Ok(FeatureKind::Grid));
 }
 
 #[test]
@@ -334,8 +337,8 @@ fn features_are_pooled_or_a_grid() {
     let map = |cpu: &Cpu| -> Images<Cpu> {
         cpu.tensor_from_vec(vec![1.0, 10.0, 2.0, 20.0, 3.0, 30.0, 6.0, 60.0], (1, 2, 2, 2))
     };
-    let pooled = FeatureForm::Pooled.apply(map(&cpu)).unwrap();
+    let pooled = FeatureKind::Pooled.apply(map(&cpu)).unwrap();
     assert_eq!((*pooled.shape(), pooled.as_vec()), ((1, 1, 2), vec![3.0, 30.0]));
-    let grid = FeatureForm::Grid.apply(map(&cpu)).unwrap();
+    let grid = FeatureKind::Grid.apply(map(&cpu)).unwrap();
     assert_eq!(*grid.shape(), (1, 4, 2));
 }

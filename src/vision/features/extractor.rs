@@ -3,11 +3,10 @@
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
+use crate::suggest::{Named, UnknownName};
 use crate::vision::augment::View;
-use crate::vision::backbones::{
-    Backbone, BackboneError, BackboneKind, Between, FeatureForm, MapShape, UnknownName,
-};
-use crate::vision::preprocess::{Extent, Fit, Preprocessing};
+use crate::vision::backbones::{Backbone, BackboneError, BackboneKind, Between, FeatureKind, MapShape};
+use crate::vision::preprocess::{CropMode, Fit, Preprocessing};
 use crate::vision::weights::WeightFile;
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ use std::path::PathBuf;
 pub struct ImageEncoder<D: Backend> {
     backbone: Backbone<D>,
     preprocessing: Preprocessing,
-    form: FeatureForm,
+    form: FeatureKind,
     /// BLAKE3 of the file of weights.
     weights: String,
     device: D,
@@ -82,14 +81,14 @@ impl<D: Backend> ImageEncoder<D> {
         kind: BackboneKind,
         file: &WeightFile,
         layer: Option<&str>,
-        form: FeatureForm,
+        form: FeatureKind,
         device: &D,
     ) -> Result<Self, BackboneError> {
         let backbone = Backbone::load(kind, file, layer, device)?;
         let is_vector = backbone.layer().shape.regions() == 1;
         Ok(Self {
             // A vector is the same in either form, and shall have one name.
-            form: if is_vector { FeatureForm::Pooled } else { form },
+            form: if is_vector { FeatureKind::Pooled } else { form },
             weights: file.hash(),
             device: device.clone(),
             preprocessing: backbone.preprocessing().clone(),
@@ -104,10 +103,10 @@ impl<D: Backend> ImageEncoder<D> {
         other
     }
 
-    /// The same, shown so much of the images; as much as the network was trained on where nothing is given.
-    pub fn shown(mut self, extent: Option<Extent>) -> Self {
-        if let Some(extent) = extent {
-            self.preprocessing = self.preprocessing.showing(extent);
+    /// The same with this crop mode; with `None`, the one that the network was trained with.
+    pub fn with_crop_mode(mut self, mode: Option<CropMode>) -> Self {
+        if let Some(mode) = mode {
+            self.preprocessing = self.preprocessing.with_crop_mode(mode);
         }
         self
     }
@@ -121,8 +120,8 @@ impl<D: Backend> ImageEncoder<D> {
         let kind = spec.backbone.parse()?;
         check_weights(spec, file)?;
         let form = match spec.regions {
-            1 => FeatureForm::Pooled,
-            _ => FeatureForm::Grid,
+            1 => FeatureKind::Pooled,
+            _ => FeatureKind::Grid,
         };
         let mut encoder = Self::load(kind, file, Some(&spec.layer), form, device)?;
         encoder.preprocessing.fit = spec.preprocessing.fit;
@@ -160,7 +159,7 @@ impl<D: Backend> ImageEncoder<D> {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
         let extent = match (self.preprocessing.fit, self.backbone.preprocessing().fit) {
             (fit, usual) if fit == usual => "",
-            (Fit::Squash, _) => "-whole",
+            (Fit::Squash, _) => "-squash",
             (Fit::ShorterSide(_), _) => "-center",
         };
         format!(
@@ -174,8 +173,8 @@ impl<D: Backend> ImageEncoder<D> {
     pub fn shape(&self) -> MapShape {
         let shape = self.backbone.layer().shape;
         match self.form {
-            FeatureForm::Grid => shape,
-            FeatureForm::Pooled => MapShape {
+            FeatureKind::Grid => shape,
+            FeatureKind::Pooled => MapShape {
                 height: 1,
                 width: 1,
                 ..shape

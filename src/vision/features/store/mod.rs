@@ -20,7 +20,7 @@ pub use reader::FeatureStore;
 pub use weights_path::{note_weights_file, weights_file};
 pub use writer::FeatureWriter;
 
-use crate::vision::backbones::UnknownName;
+use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::floats;
 use crate::vision::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// The version of the directory's layout.
 const VERSION: u32 = 1;
@@ -63,6 +62,8 @@ pub(in crate::vision::features) struct Difference {
 /// How a number is kept on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 pub enum FeatureDtype {
     /// Half precision: half the room, about three significant digits, at most 65,504.
     F16,
@@ -70,28 +71,8 @@ pub enum FeatureDtype {
     F32,
 }
 
-impl FeatureDtype {
-    /// Both of them.
-    pub const ALL: [Self; 2] = [Self::F16, Self::F32];
-
-    /// The name by which commands and settings call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F16 => "f16",
-            Self::F32 => "f32",
-        }
-    }
-}
-
-impl FromStr for FeatureDtype {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> std::result::Result<Self, UnknownName> {
-        Self::ALL
-            .into_iter()
-            .find(|dtype| dtype.name() == name)
-            .ok_or_else(|| UnknownName::new("precision of features", name, Self::ALL.map(Self::name)))
-    }
+impl Named for FeatureDtype {
+    const KIND: &'static str = "dtype of features";
 }
 
 impl FeatureSpec {
