@@ -104,7 +104,7 @@ impl fmt::Display for Origin {
 
 /// One `key=value` from the command line.
 ///
-/// The key is dotted (`decoder.hidden`); the value is TOML (`512`, `true`, `[1, 2]`), and whatever is not TOML
+/// The key is dotted (`decoder.hidden_size`); the value is TOML (`512`, `true`, `[1, 2]`), and whatever is not TOML
 /// is a string, so that `decoder.kind=merge` needs no quotes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
@@ -117,11 +117,11 @@ pub struct Assignment {
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum AssignmentError {
     /// There is no equals sign.
-    #[error("`{0}` has no `=`; write key=value, such as decoder.hidden=512")]
+    #[error("`{0}` has no `=`; write key=value, such as decoder.hidden_size=512")]
     NoEqualsSign(String),
     /// The key is empty or holds something that no key holds.
     #[error(
-        "`{0}` is not a key; write names of letters, digits, `_` and `-` joined by dots, such as decoder.hidden"
+        "`{0}` is not a key; write names of letters, digits, `_` and `-` joined by dots, such as decoder.hidden_size"
     )]
     Key(String),
 }

@@ -48,7 +48,7 @@
 //! let shape = DecoderShape { channels: 8, vocabulary: vocabulary.len() };
 //! let decoder = build(&cpu, &DecoderSettings::default(), shape, &mut random_stream(1, "weights", 0))?;
 //! let features = cpu.sample_normal_like(&(1, 1, 8)); // [images, regions, channels]
-//! let search = SearchSettings { beam: 3, maximum_length: 6, ..Default::default() };
+//! let search = SearchSettings { beam_size: 3, max_length: 6, ..Default::default() };
 //! let found = write_captions(decoder.as_ref(), features, &search)?;
 //! let hypothesis = vocabulary.decode(&found[0][0].tokens);
 //! assert!(hypothesis.len() <= 6);

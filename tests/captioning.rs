@@ -148,8 +148,8 @@ fn make_run(root: &Root, name: &str, data: &Path, data_set: &DataSet, scale: f32
         }),
         decoder: DecoderSettings {
             kind: DecoderKind::Inject,
-            hidden: 16,
-            embedding: 8,
+            hidden_size: 16,
+            embedding_size: 8,
             dropout: 0.0,
             ..DecoderSettings::default()
         },
@@ -223,7 +223,7 @@ mod evaluate {
         let settings = RunSettings::default().search;
         assert_eq!(place.report(&[]).search, settings);
         let greedy = place.report(&["--beam-size", "1", "--max-length", "3"]);
-        assert_eq!((greedy.search.beam, greedy.search.maximum_length), (1, 3));
+        assert_eq!((greedy.search.beam_size, greedy.search.max_length), (1, 3));
         assert!(greedy.figures.diversity.mean_length <= 3.0);
         let error = place.fails(&["evaluate", "squares-001", "--min-length", "30"]);
         assert!(error.contains("--min-length"), "{error}");
@@ -397,7 +397,7 @@ mod ensembles {
     }
 }
 
-mod consensus {
+mod mbr {
     use super::*;
 
     const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
@@ -421,7 +421,7 @@ mod consensus {
         let place = Place::new(OPINIONATED);
         write_ngrams(&place);
         let (plain, report) = (place.report(&["--beam-size", "8"]), place.report(&ON));
-        assert_eq!(report.search.consensus, 1.0);
+        assert_eq!(report.search.mbr_weight, 1.0);
         assert_ne!(plain.captions, report.captions);
         let image = place
             .directory
@@ -464,24 +464,22 @@ mod sweeps {
     #[test]
     fn settings_score_in_a_sweep_what_they_score_alone() {
         let place = Place::new(OPINIONATED);
-        consensus::write_ngrams(&place);
+        mbr::write_ngrams(&place);
         let swept = sweep(&place, &["--metric", "bleu_4"]);
         assert_eq!(swept["metric"], "BLEU-4");
         let tried = swept["tried"].as_array().unwrap();
         let bleu_4 = |tried: &serde_json::Value| tried["bleu"][3].as_f64().unwrap();
         assert!(tried.is_sorted_by(|a, b| bleu_4(a) >= bleu_4(b)));
-        let with_consensus = tried.iter().position(|tried| tried["search"]["consensus"] == 0.3);
-        for tried in [
-            &tried[0],
-            &tried[tried.len() / 2],
-            &tried[with_consensus.unwrap()],
-        ] {
+        let with_mbr = tried
+            .iter()
+            .position(|tried| tried["search"]["mbr_weight"] == 0.3);
+        for tried in [&tried[0], &tried[tried.len() / 2], &tried[with_mbr.unwrap()]] {
             let search = &tried["search"];
             let flags = [
-                ("--beam-size", "beam"),
+                ("--beam-size", "beam_size"),
                 ("--length-penalty", "length_penalty"),
-                ("--mbr-weight", "consensus"),
-                ("--mbr-temperature", "consensus_temperature"),
+                ("--mbr-weight", "mbr_weight"),
+                ("--mbr-temperature", "mbr_temperature"),
             ]
             .map(|(flag, key)| [flag.to_owned(), search[key].to_string()]);
             let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
@@ -507,7 +505,7 @@ mod sweeps {
         ];
         let output = place.cutline(&arguments);
         assert!(
-            err(&output).contains("no consensus is tried: "),
+            err(&output).contains("minimum Bayes risk is not tried: "),
             "{}",
             err(&output)
         );
@@ -539,8 +537,8 @@ mod sweeps {
             inputs: &inputs,
         };
         let grid = Grid {
-            beams: vec![2, 3],
-            consensus: Vec::new(),
+            beam_sizes: vec![2, 3],
+            mbr_weights: Vec::new(),
             ..Grid::default()
         };
         let until = |last: usize| {
@@ -559,7 +557,7 @@ mod sweeps {
         let whole = until(usize::MAX).unwrap();
         let first_beam = until(0).unwrap();
         assert_eq!(first_beam, whole[..whole.len() / 2]);
-        assert!(first_beam.iter().all(|tried| tried.search.beam == 2));
+        assert!(first_beam.iter().all(|tried| tried.search.beam_size == 2));
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
         error.contains("--set: there is no setting `decoder.hiden`"),
         "{error}"
     );
-    assert!(error.contains("`decoder.hidden`"), "{error}");
+    assert!(error.contains("`decoder.hidden_size`"), "{error}");
 
     let file = place.path().join("settings.toml");
     fs::write(&file, "seed = 3\n\n[training]\nepochs = 1\nlearning-rate = 0.1\n").unwrap();
@@ -47,7 +47,7 @@ fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
     fs::write(&file, "[decoder]\nhidden = \"many\"\n").unwrap();
     let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
     assert!(
-        error.contains("settings.toml:2: the setting `decoder.hidden`"),
+        error.contains("settings.toml:2: the setting `decoder.hidden_size`"),
         "{error}"
     );
     assert_eq!(place.root().runs().unwrap(), [], "no run is left of them");
@@ -74,7 +74,11 @@ fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
 
     fs::write(run.latest(), &whole).unwrap();
     let config = fs::read_to_string(run.config()).unwrap();
-    fs::write(run.config(), config.replace("hidden = 16", "hidden = 20")).unwrap();
+    fs::write(
+        run.config(),
+        config.replace("hidden_size = 16", "hidden_size = 20"),
+    )
+    .unwrap();
     let error = place.fails(&resume);
     assert!(error.contains("latest.safetensors: tensor `"), "{error}");
     assert!(error.contains("the checkpoint is of another model"), "{error}");

@@ -63,9 +63,9 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
 fn settings() -> DecoderSettings {
     DecoderSettings {
         kind: DecoderKind::Attend,
-        hidden: HIDDEN,
-        embedding: HIDDEN,
-        attention: HIDDEN,
+        hidden_size: HIDDEN,
+        embedding_size: HIDDEN,
+        attention_size: HIDDEN,
         dropout: DROPOUT,
         ..DecoderSettings::default()
     }

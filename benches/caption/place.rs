@@ -72,8 +72,8 @@ impl Place {
             encoder: EncoderSpec::Features(self.features()?),
             decoder: DecoderSettings {
                 kind: DecoderKind::Merge,
-                hidden: HIDDEN,
-                embedding: HIDDEN,
+                hidden_size: HIDDEN,
+                embedding_size: HIDDEN,
                 ..DecoderSettings::default()
             },
             vocabulary: VOCABULARY,
@@ -111,9 +111,9 @@ impl Place {
 /// Captions of [`WORDS`] words, neither fewer nor more.
 pub(crate) fn search() -> SearchSettings {
     SearchSettings {
-        beam: BEAM,
-        minimum_length: WORDS,
-        maximum_length: WORDS,
+        beam_size: BEAM,
+        min_length: WORDS,
+        max_length: WORDS,
         ..SearchSettings::default()
     }
 }

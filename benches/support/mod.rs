@@ -122,8 +122,8 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 /// The settings of the demo's model and training, but for its epochs.
 pub(crate) const DEMO: [&str; 9] = [
     "encoder.kind=small_cnn",
-    "decoder.hidden=128",
-    "decoder.embedding=64",
+    "decoder.hidden_size=128",
+    "decoder.embedding_size=64",
     "decoder.dropout=0",
     "training.sampler=by_image",
     "training.batch_size=80",

@@ -135,8 +135,8 @@ impl Training {
         } = case;
         let settings = DecoderSettings {
             kind,
-            hidden,
-            embedding: hidden,
+            hidden_size: hidden,
+            embedding_size: hidden,
             dropout,
             ..DecoderSettings::default()
         };

@@ -240,8 +240,8 @@ fn decoded(
 fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<f64, Failure> {
     let settings = DecoderSettings {
         kind,
-        hidden: HIDDEN,
-        embedding: HIDDEN,
+        hidden_size: HIDDEN,
+        embedding_size: HIDDEN,
         dropout: 0.5,
         ..DecoderSettings::default()
     };

@@ -196,10 +196,10 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
     for kind in DecoderKind::ALL {
         let settings = DecoderSettings {
             kind,
-            hidden: 32,
-            embedding: 28,
-            attention: 20,
-            coverage: 0.3,
+            hidden_size: 32,
+            embedding_size: 28,
+            attention_size: 20,
+            doubly_stochastic_weight: 0.3,
             ..DecoderSettings::default()
         };
         let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).told()?;
@@ -208,7 +208,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
         let regularization = Regularization {
             label_smoothing: 0.1,
             dropout: 0.3,
-            recurrent_dropout: 0.2,
+            weight_drop: 0.2,
             word_dropout: 0.1,
             ..Regularization::none(&mut stream)
         };

@@ -78,8 +78,8 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
         encoder: EncoderSpec::SmallCnn(settings),
         decoder: DecoderSettings {
             kind: DecoderKind::Merge,
-            hidden: 64,
-            embedding: 64,
+            hidden_size: 64,
+            embedding_size: 64,
             ..DecoderSettings::default()
         },
         vocabulary: vocabulary.len(),

@@ -66,7 +66,7 @@ pub(super) struct Evaluate {
     /// Evaluate in a process of its own that no closing terminal reaches
     #[arg(long)]
     detach: bool,
-    /// Look for the best search settings instead: beams, length penalties and consensuses on the dev split. A flag that
+    /// Look for the best search settings instead: beam sizes, length penalties and minimum Bayes risk on the dev split. A flag that
     /// names one of them fixes it
     #[arg(long, conflicts_with_all = ["name", "detach"])]
     tune_search: bool,

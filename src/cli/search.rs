@@ -19,11 +19,11 @@ pub(super) struct SearchArgs {
     /// The exponent of the length by which a beam's log-probability is divided; 0 favors short captions
     #[arg(long, value_name = "EXPONENT", value_parser = finite)]
     pub(super) length_penalty: Option<f64>,
-    /// How much of a caption's score is how far the beam's other captions agree with it: 0 none, 1 all. Wider beams give
-    /// more to agree with
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    /// Weight of minimum Bayes risk in the ranking of a beam's hypotheses, from 0 to 1: the expected CIDEr-D against the
+    /// other hypotheses. Use a wide beam
+    #[arg(long, value_name = "WEIGHT", value_parser = share)]
     pub(super) mbr_weight: Option<f64>,
-    /// How the other captions count in the consensus: the lower, the more the likely ones do
+    /// Temperature of the hypotheses' probabilities in minimum Bayes risk: below 1, likely hypotheses count for more
     #[arg(long, value_name = "T", value_parser = positive)]
     pub(super) mbr_temperature: Option<f64>,
     /// The fewest words of a caption
@@ -55,18 +55,18 @@ impl SearchArgs {
     pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
         let settings = SearchSettings {
             strategy: self.strategy().unwrap_or(own.strategy),
-            beam: self.beam_size.map_or(own.beam, |beam| beam as usize),
+            beam_size: self.beam_size.map_or(own.beam_size, |beam| beam as usize),
             length_penalty: self.length_penalty.unwrap_or(own.length_penalty),
-            consensus: self.mbr_weight.unwrap_or(own.consensus),
-            consensus_temperature: self.mbr_temperature.unwrap_or(own.consensus_temperature),
-            minimum_length: self.min_length.unwrap_or(own.minimum_length),
-            maximum_length: self.max_length.unwrap_or(own.maximum_length),
+            mbr_weight: self.mbr_weight.unwrap_or(own.mbr_weight),
+            mbr_temperature: self.mbr_temperature.unwrap_or(own.mbr_temperature),
+            min_length: self.min_length.unwrap_or(own.min_length),
+            max_length: self.max_length.unwrap_or(own.max_length),
             no_repeat_ngram: self.no_repeat_ngram.unwrap_or(own.no_repeat_ngram),
             temperature: self.temperature.unwrap_or(own.temperature),
             top_k: self.top_k.unwrap_or(own.top_k),
             seed: self.seed.unwrap_or(own.seed),
         };
-        let (fewest, most) = (settings.minimum_length, settings.maximum_length);
+        let (fewest, most) = (settings.min_length, settings.max_length);
         anyhow::ensure!(
             fewest <= most,
             "captions cannot have at least {fewest} and at most {most} words; change --min-length or --max-length"
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn flags_go_over_the_runs_own_settings() {
         let own = SearchSettings {
-            beam: 5,
-            maximum_length: 12,
+            beam_size: 5,
+            max_length: 12,
             ..Default::default()
         };
         assert_eq!(SearchArgs::default().over(&own).unwrap(), own);
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(
             wider.over(&own).unwrap(),
             SearchSettings {
-                beam: 7,
+                beam_size: 7,
                 ..own.clone()
             }
         );

@@ -101,18 +101,18 @@ pub(super) fn sweep<D: Backend>(
         Ok(ngrams) => Some(ngrams),
         Err(error @ TrainedRunError::NoNGrams { .. }) => {
             context.notice(&format!(
-                "no consensus is tried: {}",
+                "minimum Bayes risk is not tried: {}",
                 display_safe(&error.to_string())
             ));
             None
         }
         Err(error) => return Err(error.into()),
     };
-    let consensus = match ngrams {
-        Some(_) => Consensus::Tried,
-        None => Consensus::LeftOut,
+    let mbr = match ngrams {
+        Some(_) => Mbr::Tried,
+        None => Mbr::LeftOut,
     };
-    let grid = grid(args, &own, consensus);
+    let grid = grid(args, &own, mbr);
     let images = material.images();
     let sweep = Sweep::new(&images, &run.vocabulary, ngrams.as_deref());
     let captions = grid.captions(images.len());
@@ -174,38 +174,34 @@ fn until_interrupted(
         return Err(Interrupted.into());
     }
     let tried = tried?;
-    let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam).collect();
+    let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam_size).collect();
     let beams: Vec<String> = beams.iter().map(usize::to_string).collect();
     context.notice(&format!("interrupted: of beams {} only", beams.join(", ")));
     Ok(tried)
 }
 
 /// The usual values with the run's own among them, or the one that a flag names.
-fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Consensus) -> Grid {
+fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> Grid {
     let usual = Grid::default();
-    let consensus = match ngrams {
-        Consensus::Tried => choose(args.mbr_weight, usual.consensus, own.consensus),
-        Consensus::LeftOut => Vec::new(),
+    let mbr = match ngrams {
+        Mbr::Tried => choose(args.mbr_weight, usual.mbr_weights, own.mbr_weight),
+        Mbr::LeftOut => Vec::new(),
     };
-    let mut beams = usual.beams;
-    beams.push(own.beam);
+    let mut beams = usual.beam_sizes;
+    beams.push(own.beam_size);
     beams.sort_unstable();
     beams.dedup();
     Grid {
-        beams: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
+        beam_sizes: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
         length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
-        consensus: consensus.into_iter().filter(|&share| share > 0.0).collect(),
-        temperatures: choose(
-            args.mbr_temperature,
-            usual.temperatures,
-            own.consensus_temperature,
-        ),
+        mbr_weights: mbr.into_iter().filter(|&share| share > 0.0).collect(),
+        mbr_temperatures: choose(args.mbr_temperature, usual.mbr_temperatures, own.mbr_temperature),
     }
 }
 
-/// Whether a consensus can be tried.
+/// Whether minimum Bayes risk can be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Consensus {
+enum Mbr {
     Tried,
     LeftOut,
 }
@@ -225,12 +221,12 @@ fn choose(named: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
 fn flags(search: &SearchSettings) -> String {
     let mut flags = format!(
         "--beam-size {} --length-penalty {}",
-        search.beam, search.length_penalty
+        search.beam_size, search.length_penalty
     );
-    if search.weighs_consensus() {
+    if search.uses_mbr() {
         flags += &format!(
             " --mbr-weight {} --mbr-temperature {}",
-            search.consensus, search.consensus_temperature
+            search.mbr_weight, search.mbr_temperature
         );
     } else {
         flags += " --mbr-weight 0";
@@ -240,14 +236,11 @@ fn flags(search: &SearchSettings) -> String {
 
 fn settings(search: &SearchSettings) -> String {
     let mut settings = format!(
-        "--set search.beam={} --set search.length_penalty={} --set search.consensus={}",
-        search.beam, search.length_penalty, search.consensus
+        "--set search.beam_size={} --set search.length_penalty={} --set search.mbr_weight={}",
+        search.beam_size, search.length_penalty, search.mbr_weight
     );
-    if search.weighs_consensus() {
-        settings += &format!(
-            " --set search.consensus_temperature={}",
-            search.consensus_temperature
-        );
+    if search.uses_mbr() {
+        settings += &format!(" --set search.mbr_temperature={}", search.mbr_temperature);
     }
     settings
 }
@@ -256,10 +249,10 @@ fn settings(search: &SearchSettings) -> String {
 pub(super) fn told(swept: &Swept, paint: Paint) -> String {
     let mut table = Table::new([
         "place",
-        "beam",
+        "beam size",
         "length penalty",
-        "consensus",
-        "temperature",
+        "mbr weight",
+        "mbr temperature",
         "BLEU-1",
         "BLEU-4",
         "ROUGE-L",
@@ -296,17 +289,17 @@ impl Swept {
 
 fn row(place: usize, tried: &Tried) -> [String; 9] {
     let (search, scores) = (&tried.search, &tried.scores);
-    let [consensus, temperature] = match search.weighs_consensus() {
-        true => [search.consensus, search.consensus_temperature].map(|value| value.to_string()),
+    let [mbr_weight, mbr_temperature] = match search.uses_mbr() {
+        true => [search.mbr_weight, search.mbr_temperature].map(|value| value.to_string()),
         false => ["0".to_owned(), "-".to_owned()],
     };
     let score = |value: f64| format!("{value:.4}");
     [
         place.to_string(),
-        search.beam.to_string(),
+        search.beam_size.to_string(),
         search.length_penalty.to_string(),
-        consensus,
-        temperature,
+        mbr_weight,
+        mbr_temperature,
         score(scores.bleu[0]),
         score(scores.bleu[3]),
         score(scores.rouge_l),
@@ -321,20 +314,20 @@ mod tests {
     #[test]
     fn a_flag_fixes_what_it_names_and_the_runs_own_values_are_always_tried() {
         let own = SearchSettings {
-            beam: 7,
+            beam_size: 7,
             length_penalty: 0.66,
             ..Default::default()
         };
-        let free = grid(&SearchArgs::default(), &own, Consensus::Tried);
-        assert!(free.beams.contains(&7) && free.length_penalties.contains(&0.66));
-        assert!(!free.consensus.is_empty() && !free.consensus.contains(&0.0));
+        let free = grid(&SearchArgs::default(), &own, Mbr::Tried);
+        assert!(free.beam_sizes.contains(&7) && free.length_penalties.contains(&0.66));
+        assert!(!free.mbr_weights.is_empty() && !free.mbr_weights.contains(&0.0));
         let args = SearchArgs {
             beam_size: Some(4),
             mbr_weight: Some(0.0),
             ..Default::default()
         };
-        let fixed = grid(&args, &own, Consensus::Tried);
-        assert_eq!((fixed.beams, fixed.consensus), (vec![4], vec![]));
-        assert_eq!(grid(&args, &own, Consensus::LeftOut).consensus, Vec::<f64>::new());
+        let fixed = grid(&args, &own, Mbr::Tried);
+        assert_eq!((fixed.beam_sizes, fixed.mbr_weights), (vec![4], vec![]));
+        assert_eq!(grid(&args, &own, Mbr::LeftOut).mbr_weights, Vec::<f64>::new());
     }
 }

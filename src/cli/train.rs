@@ -33,7 +33,7 @@ use crate::training::{ChangeError, Changes, Ending, RunSettings};
   cutline train flickr8k --decoder merge
   cutline train flickr8k --preset show-attend-tell-scst
   cutline train flickr8k --detach
-  cutline train flickr8k --run wide --set decoder.hidden=512 --set training.learning_rate=5e-4
+  cutline train flickr8k --run wide --set decoder.hidden_size=512 --set training.learning_rate=5e-4
   cutline train flickr8k --print-settings > settings.toml
   cutline train flickr8k --config settings.toml
   cutline train --resume wide
@@ -54,7 +54,7 @@ pub(super) struct Train {
     /// A TOML file of settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, such as decoder.hidden=512; may be given again
+    /// One setting, such as decoder.hidden_size=512; may be given again
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Assignment>,
     /// Go on with a run that was stopped, died or is complete: the one named here, or by --run; with --set, such as

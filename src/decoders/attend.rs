@@ -47,7 +47,9 @@ impl<D: Backend> Attend<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let glorot = Initialization::Glorot;
         let mut linear = |name: &str, shape| Linear::new(device, name, shape, glorot, rng);
@@ -65,7 +67,9 @@ impl<D: Backend> Attend<D> {
     /// How many numbers are learned.
     pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let linear = Linear::<D>::size;
         linear((hidden, hidden))

@@ -86,18 +86,18 @@ impl<D: Backend> Parts<D> {
         shape: DecoderShape,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let output = (settings.hidden, shape.vocabulary);
+        let output = (settings.hidden_size, shape.vocabulary);
         Ok(Self {
             output: Linear::new(device, "output", output, Initialization::Glorot, rng)?,
             attention: RegionAttention::new(device, settings.widths(shape), rng)?,
             embedding: super::embedding(device, settings, shape, WORDS, rng)?,
-            coverage: settings.coverage,
+            coverage: settings.doubly_stochastic_weight,
         })
     }
 
     /// How many numbers are learned.
     pub(super) fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        Linear::<D>::size((settings.hidden, shape.vocabulary))
+        Linear::<D>::size((settings.hidden_size, shape.vocabulary))
             .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
             .saturating_add(super::embedding_size(settings, shape))
     }

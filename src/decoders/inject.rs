@@ -37,7 +37,9 @@ impl<D: Backend> Inject<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
@@ -63,7 +65,9 @@ impl<D: Backend> Inject<D> {
     /// How many numbers are learned.
     pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         Linear::<D>::size((shape.channels, embedding))
             .saturating_add(super::embedding_size(settings, shape))

@@ -36,7 +36,9 @@ impl<D: Backend> Merge<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
@@ -57,7 +59,9 @@ impl<D: Backend> Merge<D> {
     /// How many numbers are learned.
     pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         Linear::<D>::size((shape.channels, hidden))
             .saturating_add(super::embedding_size(settings, shape))
@@ -207,8 +211,8 @@ mod tests {
     fn decoder(hidden: usize) -> Merge<Cpu> {
         let settings = DecoderSettings {
             kind: DecoderKind::Merge,
-            hidden,
-            embedding: 5,
+            hidden_size: hidden,
+            embedding_size: 5,
             ..DecoderSettings::default()
         };
         let shape = DecoderShape {

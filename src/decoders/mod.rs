@@ -96,35 +96,36 @@ impl std::str::FromStr for DecoderKind {
 #[error("no decoder is called `{0}`; there are `merge`, `inject`, `attend` and `top_down`")]
 pub struct UnknownDecoder(String);
 
-/// The shape of a decoder.
+/// The settings of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecoderSettings {
-    /// Which decoder.
+    /// Architecture.
     pub kind: DecoderKind,
     /// Units of the LSTM.
-    pub hidden: usize,
-    /// Dimensions of a word's embedding.
-    pub embedding: usize,
-    /// Whether words are read by the weights that write them, which takes as many dimensions as there are units; see
+    pub hidden_size: usize,
+    /// Dimensions of a word embedding.
+    pub embedding_size: usize,
+    /// Ties input and output embeddings (Press & Wolf 2017); requires `embedding_size == hidden_size`. See
     /// [`Embedding::Tied`].
-    pub tied: bool,
-    /// Share of the elements dropped while training, from features, embeddings and the last hidden layer.
+    pub tie_embeddings: bool,
+    /// Dropout of features, embeddings and the last hidden layer.
     pub dropout: f32,
-    /// Share of the recurrent weights dropped while training; see [`Regularization::recurrent_dropout`].
-    pub recurrent_dropout: f32,
-    /// Dimensions in which decoders that attend compare what they look for with what is there.
-    pub attention: usize,
-    /// What it costs decoders that attend not to look at all of an image; see [`crate::nn::coverage_penalty`].
-    pub coverage: f32,
+    /// Dropout of the recurrent weights; see [`Regularization::weight_drop`].
+    pub weight_drop: f32,
+    /// Dimensions of the keys and queries of an attention decoder.
+    pub attention_size: usize,
+    /// Weight of the doubly stochastic penalty (Xu et al. 2015, equation 14) of an attention decoder; see
+    /// [`crate::nn::coverage_penalty`].
+    pub doubly_stochastic_weight: f32,
 }
 
 impl DecoderSettings {
     fn widths(&self, shape: DecoderShape) -> Widths {
         Widths {
             channels: shape.channels,
-            hidden: self.hidden,
-            attention: self.attention,
+            hidden: self.hidden_size,
+            attention: self.attention_size,
         }
     }
 }
@@ -138,20 +139,20 @@ fn embedding<D: Backend>(
     rng: &mut impl Rng,
 ) -> DeviceResult<D, Embedding<D>> {
     let (name, words) = ("embedding", shape.vocabulary);
-    match settings.tied {
-        true => Embedding::tied(device, name, limit / glorot_limit((settings.hidden, words))),
+    match settings.tie_embeddings {
+        true => Embedding::tied(device, name, limit / glorot_limit((settings.hidden_size, words))),
         false => {
             let uniform = Initialization::Uniform(limit);
-            Embedding::new(device, name, (words, settings.embedding), uniform, rng)
+            Embedding::new(device, name, (words, settings.embedding_size), uniform, rng)
         }
     }
 }
 
 /// How many numbers are learned of that.
 fn embedding_size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-    match settings.tied {
+    match settings.tie_embeddings {
         true => 1,
-        false => settings.embedding.saturating_mul(shape.vocabulary),
+        false => settings.embedding_size.saturating_mul(shape.vocabulary),
     }
 }
 
@@ -159,13 +160,13 @@ impl Default for DecoderSettings {
     fn default() -> Self {
         Self {
             kind: DecoderKind::default(),
-            hidden: 256,
-            embedding: 256,
-            tied: false,
+            hidden_size: 256,
+            embedding_size: 256,
+            tie_embeddings: false,
             dropout: 0.25,
-            recurrent_dropout: 0.0,
-            attention: 256,
-            coverage: 0.0,
+            weight_drop: 0.0,
+            attention_size: 256,
+            doubly_stochastic_weight: 0.0,
         }
     }
 }
@@ -188,7 +189,7 @@ pub struct Regularization<'a> {
     pub dropout: f32,
     /// Share of the recurrent weights dropped, the same for all steps of the batch (Merity et al. 2018, "Regularizing and
     /// optimizing LSTM language models", section 2).
-    pub recurrent_dropout: f32,
+    pub weight_drop: f32,
     /// Share of the words read that are replaced by the unknown word.
     pub word_dropout: f32,
     /// Share of the words read that are replaced by what the decoder would have written there (scheduled sampling,
@@ -204,7 +205,7 @@ impl<'a> Regularization<'a> {
         Self {
             label_smoothing: 0.0,
             dropout: 0.0,
-            recurrent_dropout: 0.0,
+            weight_drop: 0.0,
             word_dropout: 0.0,
             own_words: 0.0,
             stream,

@@ -75,7 +75,7 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         Regularization {
             label_smoothing,
             dropout,
-            recurrent_dropout,
+            weight_drop,
             word_dropout,
             own_words,
             stream,
@@ -89,7 +89,7 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
         if word_dropout > 0.0 {
             read = Cow::Owned(read.without_words(word_dropout, stream));
         }
-        let (decoder, dropping) = with_dropped_recurrence(self, Dropout::new(recurrent_dropout, stream))?;
+        let (decoder, dropping) = with_dropped_recurrence(self, Dropout::new(weight_drop, stream))?;
         let regions = regions.put_tape(tape.merge(dropping));
         let Read { rows, zeros, penalty } =
             decoder.forward(regions, &read, &mut Noise::training(dropout, stream))?;

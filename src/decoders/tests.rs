@@ -10,13 +10,13 @@ const CAPTIONS: [(usize, &[TokenId]); 4] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (2
 
 const SETTINGS: DecoderSettings = DecoderSettings {
     kind: DecoderKind::Merge,
-    hidden: 6,
-    embedding: 5,
-    tied: false,
+    hidden_size: 6,
+    embedding_size: 5,
+    tie_embeddings: false,
     dropout: 0.0,
-    recurrent_dropout: 0.0,
-    attention: 3,
-    coverage: 0.5,
+    weight_drop: 0.0,
+    attention_size: 3,
+    doubly_stochastic_weight: 0.5,
 };
 
 const SHAPE: DecoderShape = DecoderShape {
@@ -42,8 +42,8 @@ fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
 /// Every kind, with words of their own and with tied ones.
 fn all_settings() -> impl Iterator<Item = DecoderSettings> {
     let tied = DecoderSettings {
-        tied: true,
-        embedding: SETTINGS.hidden,
+        tie_embeddings: true,
+        embedding_size: SETTINGS.hidden_size,
         ..SETTINGS
     };
     let both = move |kind| {
@@ -89,7 +89,7 @@ fn gradients_equal_finite_differences() {
                     let mut stream = random_stream(0, "test", 1);
                     let regularization = Regularization {
                         label_smoothing: 0.1,
-                        recurrent_dropout: 0.4,
+                        weight_drop: 0.4,
                         ..Regularization::none(&mut stream)
                     };
                     decoder

@@ -51,7 +51,9 @@ impl<D: Backend> TopDown<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let glorot = Initialization::Glorot;
         let gates = (hidden, 4 * hidden);
@@ -69,7 +71,9 @@ impl<D: Backend> TopDown<D> {
     /// How many numbers are learned.
     pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
         let DecoderSettings {
-            hidden, embedding, ..
+            hidden_size: hidden,
+            embedding_size: embedding,
+            ..
         } = *settings;
         let gates = hidden.saturating_mul(hidden).saturating_mul(4);
         gates

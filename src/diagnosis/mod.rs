@@ -418,12 +418,12 @@ impl Sign {
             Self::OverFitting { .. } => {
                 "stop if the dev scores fall too: the best checkpoint is kept; next time try a higher \
                  decoder.dropout, training.label_smoothing or training.optimizer.weight_decay, a smaller \
-                 decoder.hidden, or a lower training.early_stopping_patience"
+                 decoder.hidden_size, or a lower training.early_stopping_patience"
             }
             Self::LossStands {
                 loss: Loss::Training, ..
             } => {
-                "lower training.learning_rate while it runs; if that does not help, try a larger decoder.hidden or \
+                "lower training.learning_rate while it runs; if that does not help, try a larger decoder.hidden_size or \
                  less decoder.dropout next time"
             }
             Self::LossStands { loss: Loss::Dev, .. } => {

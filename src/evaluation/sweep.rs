@@ -11,29 +11,29 @@ use rayon::prelude::*;
 use serde::Serialize;
 use std::ops::ControlFlow;
 
-/// A consensus among fewer captions is none: of two, each agrees with the other as much.
+/// Minimum Bayes risk needs this many hypotheses: of two, each has the same expected score.
 const FEWEST_THAT_AGREE: usize = 3;
 
 /// The values that are tried, in all combinations that differ.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
-    /// Widths of the beam.
-    pub beams: Vec<usize>,
+    /// Beam sizes.
+    pub beam_sizes: Vec<usize>,
     /// Length penalties.
     pub length_penalties: Vec<f64>,
-    /// Shares of the consensus above zero; zero is always tried. Empty where there is no table of n-grams.
-    pub consensus: Vec<f64>,
-    /// Temperatures of the consensus.
-    pub temperatures: Vec<f64>,
+    /// Weights of minimum Bayes risk above zero; zero is always tried. Empty without a table of n-grams.
+    pub mbr_weights: Vec<f64>,
+    /// Temperatures of minimum Bayes risk.
+    pub mbr_temperatures: Vec<f64>,
 }
 
 impl Default for Grid {
     fn default() -> Self {
         Self {
-            beams: vec![1, 2, 3, 4, 5, 6, 8, 12, 20],
+            beam_sizes: vec![1, 2, 3, 4, 5, 6, 8, 12, 20],
             length_penalties: vec![0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4],
-            consensus: vec![0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
-            temperatures: vec![0.25, 1.0],
+            mbr_weights: vec![0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0],
+            mbr_temperatures: vec![0.25, 1.0],
         }
     }
 }
@@ -41,18 +41,18 @@ impl Default for Grid {
 impl Grid {
     /// How many captions are searched for in all, to tell progress by: a beam of eight takes eight times as long as one.
     pub fn captions(&self, images: usize) -> usize {
-        images * self.beams.iter().sum::<usize>()
+        images * self.beam_sizes.iter().sum::<usize>()
     }
 
     /// The ways of ranking what a beam of this width finds.
-    fn rankings(&self, beam: usize, base: &SearchSettings) -> Vec<SearchSettings> {
+    fn rankings(&self, beam_size: usize, base: &SearchSettings) -> Vec<SearchSettings> {
         let plain = SearchSettings {
             strategy: Strategy::Beam,
-            beam,
-            consensus: 0.0,
+            beam_size,
+            mbr_weight: 0.0,
             ..base.clone()
         };
-        if beam == 1 {
+        if beam_size == 1 {
             return vec![plain];
         }
         let mut rankings = Vec::new();
@@ -62,19 +62,19 @@ impl Grid {
                 ..plain.clone()
             };
             rankings.push(plain.clone());
-            if beam >= FEWEST_THAT_AGREE {
-                rankings.extend(self.with_consensus(&plain));
+            if beam_size >= FEWEST_THAT_AGREE {
+                rankings.extend(self.with_mbr(&plain));
             }
         }
         rankings
     }
 
-    fn with_consensus(&self, plain: &SearchSettings) -> impl Iterator<Item = SearchSettings> {
-        let shares = self.consensus.iter();
-        let both = shares.flat_map(|&share| self.temperatures.iter().map(move |&t| (share, t)));
-        both.map(|(consensus, consensus_temperature)| SearchSettings {
-            consensus,
-            consensus_temperature,
+    fn with_mbr(&self, plain: &SearchSettings) -> impl Iterator<Item = SearchSettings> {
+        let weights = self.mbr_weights.iter();
+        let both = weights.flat_map(|&weight| self.mbr_temperatures.iter().map(move |&t| (weight, t)));
+        both.map(|(mbr_weight, mbr_temperature)| SearchSettings {
+            mbr_weight,
+            mbr_temperature,
             ..plain.clone()
         })
     }
@@ -101,7 +101,7 @@ pub struct Sweep<'a> {
 }
 
 impl<'a> Sweep<'a> {
-    /// Over these images; without the table of n-grams no consensus is tried.
+    /// Over these images; without the table of n-grams minimum Bayes risk is not tried.
     pub fn new(images: &'a [&'a Image], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
         let references: Vec<Vec<Vec<String>>> = images.iter().map(|image| references(image)).collect();
         Self {
@@ -130,7 +130,7 @@ impl<'a> Sweep<'a> {
         }
         let mut tried = Vec::new();
         let mut before = 0;
-        for &beam in &grid.beams {
+        for &beam in &grid.beam_sizes {
             let mut flow = ControlFlow::Continue(());
             let found = self.search(members, base, beam, &mut |images| {
                 flow = progress(before + images * beam);
@@ -154,12 +154,12 @@ impl<'a> Sweep<'a> {
         &self,
         members: &[Member<'_, D>],
         base: &SearchSettings,
-        beam: usize,
+        beam_size: usize,
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Vec<Vec<Hypothesis>>, EvaluationError> {
         let search = Search::by_probability(SearchSettings {
             strategy: Strategy::Beam,
-            beam,
+            beam_size,
             length_penalty: 0.0,
             ..base.clone()
         });

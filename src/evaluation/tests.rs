@@ -290,8 +290,8 @@ fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
         }),
         decoder: DecoderSettings {
             kind: DecoderKind::Inject,
-            hidden: 2,
-            embedding: 2,
+            hidden_size: 2,
+            embedding_size: 2,
             dropout: 0.0,
             ..DecoderSettings::default()
         },

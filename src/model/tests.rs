@@ -15,13 +15,13 @@ pub(crate) const VOCABULARY: usize = 7; // four markers and three words
 
 pub(crate) const SETTINGS: DecoderSettings = DecoderSettings {
     kind: DecoderKind::Inject,
-    hidden: 8,
-    embedding: 6,
-    tied: false,
+    hidden_size: 8,
+    embedding_size: 6,
+    tie_embeddings: false,
     dropout: 0.0,
-    attention: 5,
-    coverage: 0.0,
-    recurrent_dropout: 0.0,
+    attention_size: 5,
+    doubly_stochastic_weight: 0.0,
+    weight_drop: 0.0,
 };
 
 pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
@@ -202,8 +202,11 @@ mod damaged_checkpoints {
         assert!(is_whole(&bytes));
         let header = String::from_utf8_lossy(&bytes).into_owned();
         for (setting, asked) in [
-            ("\\\"hidden\\\":8", "\\\"hidden\\\":99999999999"),
-            ("\\\"embedding\\\":6", "\\\"embedding\\\":18446744073709551615"),
+            ("\\\"hidden_size\\\":8", "\\\"hidden_size\\\":99999999999"),
+            (
+                "\\\"embedding_size\\\":6",
+                "\\\"embedding_size\\\":18446744073709551615",
+            ),
             ("\\\"vocabulary\\\":7", "\\\"vocabulary\\\":4000000000"),
         ] {
             assert!(header.contains(setting), "{header}");

@@ -55,7 +55,7 @@ pub(super) fn search<D: Backend>(
             }]
         })
         .collect();
-    for _ in 0..settings.maximum_length {
+    for _ in 0..settings.max_length {
         let (rows, last_words) = live(&beams);
         if rows.is_empty() {
             break;
@@ -122,7 +122,7 @@ fn extend(
     words: usize,
     settings: &SearchSettings,
 ) -> Vec<Beam> {
-    let mut candidates = Vec::with_capacity(settings.beam * (settings.beam + 1));
+    let mut candidates = Vec::with_capacity(settings.beam_size * (settings.beam_size + 1));
     for beam in beams {
         if let Progress::Finished = beam.progress {
             candidates.push(beam);
@@ -131,7 +131,7 @@ fn extend(
         let Some(logits) = rows.next() else { continue };
         let next = largest(
             log_probabilities(logits, words, &beam.words, settings),
-            settings.beam,
+            settings.beam_size,
         );
         if next.is_empty() {
             // Every word is forbidden: the caption ends here, without its marker.
@@ -148,7 +148,7 @@ fn extend(
     }
     // Stable: equal candidates stay in the order of their beams, so the result does not depend on chance.
     candidates.sort_by(|a, b| b.log_probability.total_cmp(&a.log_probability));
-    candidates.truncate(settings.beam);
+    candidates.truncate(settings.beam_size);
     candidates
 }
 

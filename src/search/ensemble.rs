@@ -131,8 +131,8 @@ mod tests {
     /// The log-probabilities of all first words that may be written, by word.
     fn first_words(members: &[(&Model<Cpu>, &ImageInputs)], image: usize) -> Vec<f32> {
         let search = SearchSettings {
-            beam: VOCABULARY,
-            maximum_length: 1,
+            beam_size: VOCABULARY,
+            max_length: 1,
             ..Default::default()
         };
         let mut found = captions(members, &search).swap_remove(image);
@@ -147,7 +147,7 @@ mod tests {
         for strategy in [Strategy::Beam, Strategy::Sample] {
             let search = SearchSettings {
                 strategy,
-                beam: 4,
+                beam_size: 4,
                 ..Default::default()
             };
             assert_eq!(captions(&[alone, alone], &search), captions(&[alone], &search));

@@ -25,14 +25,14 @@ impl Search {
         settings: SearchSettings,
         ngrams: impl FnOnce() -> Result<Arc<NGramTable>, E>,
     ) -> Result<Self, E> {
-        let ngrams = settings.weighs_consensus().then(ngrams).transpose()?;
+        let ngrams = settings.uses_mbr().then(ngrams).transpose()?;
         Ok(Self { settings, ngrams })
     }
 
     /// A search that ranks by probability alone, whatever the settings say of a consensus.
     pub fn by_probability(settings: SearchSettings) -> Self {
         let settings = SearchSettings {
-            consensus: 0.0,
+            mbr_weight: 0.0,
             ..settings
         };
         Self {
@@ -62,8 +62,8 @@ impl Search {
 
 impl SearchSettings {
     /// Whether hypotheses are ranked by how far they agree, too.
-    pub fn weighs_consensus(&self) -> bool {
-        self.strategy == Strategy::Beam && self.consensus > 0.0
+    pub fn uses_mbr(&self) -> bool {
+        self.strategy == Strategy::Beam && self.mbr_weight > 0.0
     }
 }
 
@@ -73,11 +73,11 @@ pub fn scores(found: &[Hypothesis], agreement: Option<&Agreement>, settings: &Se
         .iter()
         .map(|hypothesis| by_probability(hypothesis, settings.length_penalty))
         .collect();
-    let Some(agreement) = agreement.filter(|_| settings.weighs_consensus()) else {
+    let Some(agreement) = agreement.filter(|_| settings.uses_mbr()) else {
         return by_probability;
     };
-    let weights = softmax(&by_probability, settings.consensus_temperature);
-    let share = settings.consensus;
+    let weights = softmax(&by_probability, settings.mbr_temperature);
+    let share = settings.mbr_weight;
     by_probability
         .iter()
         .enumerate()
@@ -133,9 +133,9 @@ mod tests {
         captions.map(hypothesis).into()
     }
 
-    fn best(consensus: f64) -> Hypothesis {
+    fn best(mbr_weight: f64) -> Hypothesis {
         let settings = SearchSettings {
-            consensus,
+            mbr_weight,
             ..Default::default()
         };
         let search = Search::new(settings, || Ok::<_, ()>(ngrams())).unwrap();
@@ -153,8 +153,8 @@ mod tests {
     fn the_whole_weight_is_the_expected_score_against_the_others() {
         let (found, ngrams) = (found(), ngrams());
         let settings = SearchSettings {
-            consensus: 1.0,
-            consensus_temperature: 0.7,
+            mbr_weight: 1.0,
+            mbr_temperature: 0.7,
             ..Default::default()
         };
         let scores = scores(&found, Some(&ngrams.agreement(&found)), &settings);
@@ -174,15 +174,15 @@ mod tests {
     #[test]
     fn the_table_is_asked_for_only_where_it_is_needed() {
         let needs = |settings: SearchSettings| Search::new(settings, || Err(())).is_err();
-        let consensus = |strategy, consensus| SearchSettings {
+        let weighted = |strategy, mbr_weight| SearchSettings {
             strategy,
-            consensus,
+            mbr_weight,
             ..Default::default()
         };
-        assert!(needs(consensus(Strategy::Beam, 0.3)));
-        assert!(!needs(consensus(Strategy::Beam, 0.0)));
+        assert!(needs(weighted(Strategy::Beam, 0.3)));
+        assert!(!needs(weighted(Strategy::Beam, 0.0)));
         assert!(
-            !needs(consensus(Strategy::Sample, 0.3)),
+            !needs(weighted(Strategy::Sample, 0.3)),
             "there is one caption only"
         );
     }
@@ -191,7 +191,7 @@ mod tests {
     fn one_caption_alone_has_nothing_to_agree_with() {
         let alone = vec![found().swap_remove(0)];
         let settings = SearchSettings {
-            consensus: 1.0,
+            mbr_weight: 1.0,
             ..Default::default()
         };
         let agreement = ngrams().agreement(&alone);

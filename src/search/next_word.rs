@@ -55,7 +55,7 @@ fn subtract_log_sum(logits: &mut [f32]) {
 /// whatever would repeat a run of words.
 fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
     let mut forbidden = vec![PAD, START, UNKNOWN];
-    if words.len() < settings.minimum_length {
+    if words.len() < settings.min_length {
         forbidden.push(END);
     }
     let n = settings.no_repeat_ngram;

@@ -20,7 +20,7 @@ pub(super) fn draw<D: Backend>(
         .collect();
     let mut captions = vec![Drawn::default(); images];
     let mut live: Vec<usize> = (0..images).collect();
-    for _ in 0..settings.maximum_length {
+    for _ in 0..settings.max_length {
         let words: Vec<TokenId> = live
             .iter()
             .map(|&image| captions[image].words.last().copied().unwrap_or(START))

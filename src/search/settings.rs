@@ -3,34 +3,33 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How captions are searched for.
+/// The settings of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
     /// Beam search or sampling.
     pub strategy: Strategy,
-    /// Hypotheses kept at each step of a beam search; one is greedy search.
-    pub beam: usize,
-    /// A finished hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: zero
-    /// favors short captions, one judges by the mean.
+    /// Hypotheses kept at each step of a beam search; 1 is greedy search.
+    pub beam_size: usize,
+    /// A hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: 0 favors short captions, 1 takes
+    /// the mean over its tokens.
     pub length_penalty: f64,
-    /// How much of a hypothesis' score is how far the other ones of the beam agree with it, by CIDEr-D: from zero, which
-    /// ranks by probability alone, to one. A wider beam gives more to agree with.
-    pub consensus: f64,
-    /// How the other hypotheses count in the consensus: the exponentials of their scores over this; the lower, the more
-    /// the likely ones do.
-    pub consensus_temperature: f64,
-    /// The end marker may not come before this many words.
-    pub minimum_length: usize,
-    /// Captions are cut after this many words.
-    pub maximum_length: usize,
-    /// No run of this many words may come twice in a caption; zero allows all.
+    /// Weight of minimum Bayes risk in a hypothesis' score, from 0 (ranking by probability) to 1: its expected CIDEr-D
+    /// against the other hypotheses of the beam.
+    pub mbr_weight: f64,
+    /// Temperature of the hypotheses' probabilities in minimum Bayes risk: below 1, likely hypotheses count for more.
+    pub mbr_temperature: f64,
+    /// Fewest words before the end marker.
+    pub min_length: usize,
+    /// Words after which a caption is truncated.
+    pub max_length: usize,
+    /// No n-gram of this size comes twice in a caption; 0 allows all.
     pub no_repeat_ngram: usize,
-    /// Sampling: logits are divided by it; below one favors likely words.
+    /// Sampling: divides the logits; below 1 favors likely words.
     pub temperature: f64,
-    /// Sampling: only this many of the likeliest words are drawn from; zero means all.
+    /// Sampling: draws from this many of the likeliest words; 0 means all.
     pub top_k: usize,
-    /// Sampling: where draws start.
+    /// Sampling: the seed of the random stream.
     pub seed: u64,
 }
 
@@ -38,12 +37,12 @@ impl Default for SearchSettings {
     fn default() -> Self {
         Self {
             strategy: Strategy::Beam,
-            beam: 3,
+            beam_size: 3,
             length_penalty: 0.7,
-            consensus: 0.0,
-            consensus_temperature: 1.0,
-            minimum_length: 1,
-            maximum_length: 20,
+            mbr_weight: 0.0,
+            mbr_temperature: 1.0,
+            min_length: 1,
+            max_length: 20,
             no_repeat_ngram: 0,
             temperature: 1.0,
             top_k: 0,
@@ -52,18 +51,18 @@ impl Default for SearchSettings {
     }
 }
 
-/// In a few words, as a line under a table has room for.
+/// A short description, for the line below a table.
 impl fmt::Display for SearchSettings {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.strategy {
-            Strategy::Beam if self.beam <= 1 => out.write_str("greedy"),
-            Strategy::Beam if self.weighs_consensus() => {
-                write!(out, "beam {}, consensus {}", self.beam, self.consensus)
+            Strategy::Beam if self.beam_size <= 1 => out.write_str("greedy"),
+            Strategy::Beam if self.uses_mbr() => {
+                write!(out, "beam {}, mbr {}", self.beam_size, self.mbr_weight)
             }
-            Strategy::Beam => write!(out, "beam {}", self.beam),
+            Strategy::Beam => write!(out, "beam {}", self.beam_size),
             Strategy::Sample => write!(
                 out,
-                "drawn at temperature {} with seed {}",
+                "sampled at temperature {} with seed {}",
                 self.temperature, self.seed
             ),
         }

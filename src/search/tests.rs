@@ -62,11 +62,11 @@ fn all_captions(image: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
 fn a_wide_beam_finds_the_likeliest_caption_of_all() {
     let longest = 4;
     let settings = SearchSettings {
-        beam: 200,
+        beam_size: 200,
         length_penalty: 0.0,
-        minimum_length: 1,
+        min_length: 1,
         // one step more, for the end marker
-        maximum_length: longest + 1,
+        max_length: longest + 1,
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -88,8 +88,8 @@ fn a_wide_beam_finds_the_likeliest_caption_of_all() {
 #[test]
 fn hypotheses_are_ranked_and_images_independent() {
     let settings = SearchSettings {
-        beam: 4,
-        maximum_length: 8,
+        beam_size: 4,
+        max_length: 8,
         ..Default::default()
     };
     let together = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -106,9 +106,9 @@ fn hypotheses_are_ranked_and_images_independent() {
 #[test]
 fn greedy_takes_the_likeliest_word_each_time() {
     let settings = SearchSettings {
-        beam: 1,
-        maximum_length: 6,
-        minimum_length: 0,
+        beam_size: 1,
+        max_length: 6,
+        min_length: 0,
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -136,8 +136,8 @@ fn lengths_and_repetitions_are_held() {
     for strategy in [Strategy::Beam, Strategy::Sample] {
         let settings = SearchSettings {
             strategy,
-            minimum_length: 5,
-            maximum_length: 9,
+            min_length: 5,
+            max_length: 9,
             no_repeat_ngram: 2,
             ..Default::default()
         };
@@ -159,7 +159,7 @@ fn lengths_and_repetitions_are_held() {
 fn drawing_ends_with_the_last_caption() {
     let settings = SearchSettings {
         strategy: Strategy::Sample,
-        maximum_length: 10_000,
+        max_length: 10_000,
         ..Default::default()
     };
     let drawn = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -178,15 +178,15 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
             strategy: Strategy::Sample,
             seed,
             top_k,
-            maximum_length: 1,
+            max_length: 1,
             ..Default::default()
         };
         write_captions(decoder().as_ref(), regions(), &settings).unwrap()
     };
     assert_eq!(draw(3, 0), draw(3, 0));
     let greedy = SearchSettings {
-        beam: 1,
-        maximum_length: 1,
+        beam_size: 1,
+        max_length: 1,
         ..Default::default()
     };
     let greedy = write_captions(decoder().as_ref(), regions(), &greedy).unwrap();

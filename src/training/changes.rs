@@ -22,11 +22,11 @@ pub const CHANGEABLE: [&str; 19] = [
     "training.checkpoint_minutes",
     "training.optimizer.max_grad_norm",
     "training.optimizer.weight_decay",
-    "search.beam",
+    "search.beam_size",
     "search.length_penalty",
-    "search.consensus",
-    "search.consensus_temperature",
-    "search.maximum_length",
+    "search.mbr_weight",
+    "search.mbr_temperature",
+    "search.max_length",
     "search.no_repeat_ngram",
 ];
 /// A short name, because it is typed most often.
@@ -155,7 +155,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused_with_the_reason() {
         for (key, value, reason) in [
-            ("decoder.hidden", "512", "cannot change while a run is trained"),
+            (
+                "decoder.hidden_size",
+                "512",
+                "cannot change while a run is trained",
+            ),
             (
                 "lr",
                 "fast",

@@ -8,8 +8,8 @@ use crate::config::{self, Assignment, ConfigError};
 /// at once.
 pub const DEMO: [&str; 10] = [
     "encoder.kind=small_cnn",
-    "decoder.hidden=128",
-    "decoder.embedding=64",
+    "decoder.hidden_size=128",
+    "decoder.embedding_size=64",
     "decoder.dropout=0",
     "training.epochs=10",
     "training.sampler=by_image",
@@ -78,12 +78,12 @@ impl Preset {
                 "training.label_smoothing=0",
                 "training.lr_schedule.kind=constant",
                 "encoder.normalize_features=false",
-                "search.beam=1",
+                "search.beam_size=1",
             ],
             Self::ShowAndTell => &["decoder.kind=inject"],
             Self::ShowAttendTell => &[
                 "decoder.kind=attend",
-                "decoder.hidden=384",
+                "decoder.hidden_size=384",
                 "decoder.dropout=0.5",
                 "training.epochs=10",
                 "training.sampler=by_image",
@@ -92,9 +92,9 @@ impl Preset {
             ],
             Self::ShowAttendTellScst => &[
                 "decoder.kind=attend",
-                "decoder.hidden=384",
+                "decoder.hidden_size=384",
                 "decoder.dropout=0.5",
-                "decoder.recurrent_dropout=0.2",
+                "decoder.weight_drop=0.2",
                 "encoder.unfreeze_until=features",
                 "training.epochs=10",
                 "training.sampler=by_image",

@@ -28,7 +28,7 @@ impl<D: Backend> Trainer<'_, D> {
         let inputs = self.image_inputs(&images);
         let draw = Draw {
             count: settings.samples,
-            longest: self.settings.search.maximum_length,
+            longest: self.settings.search.max_length,
             seed: self.settings.seed,
             step: self.position.step,
         };

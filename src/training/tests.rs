@@ -128,8 +128,8 @@ fn settings(kind: DecoderKind) -> RunSettings {
         seed: 5,
         decoder: DecoderSettings {
             kind,
-            hidden: 24,
-            embedding: 16,
+            hidden_size: 24,
+            embedding_size: 16,
             dropout: 0.1,
             ..DecoderSettings::default()
         },
@@ -337,7 +337,7 @@ fn where_there_is_no_memory_half_the_batch_is_named() {
         TrainingError::from(no_room).in_batches_of(batch_size).to_string()
     };
     assert!(told(64).ends_with("--set training.batch_size=32"), "{}", told(64));
-    assert!(told(1).contains("a smaller decoder.hidden"), "{}", told(1));
+    assert!(told(1).contains("a smaller decoder.hidden_size"), "{}", told(1));
     let gone = TrainingError::device("CUDA_ERROR_ILLEGAL_ADDRESS")
         .in_batches_of(64)
         .to_string();
@@ -522,7 +522,7 @@ fn checkpoints_that_are_cut_or_of_another_model_are_refused() {
     let bytes = std::fs::read(&latest).unwrap();
 
     let mut wider = settings.clone();
-    wider.decoder.hidden += 1;
+    wider.decoder.hidden_size += 1;
     let error = world
         .trainer(&wider, directory.path())
         .resume(&latest)

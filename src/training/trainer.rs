@@ -106,7 +106,7 @@ impl TrainingError {
 /// The settings that take less memory.
 fn smaller(batch_size: usize) -> String {
     match batch_size / 2 {
-        0 => "a smaller decoder.hidden and decoder.embedding".to_owned(),
+        0 => "a smaller decoder.hidden_size and decoder.embedding_size".to_owned(),
         half => format!("--set training.batch_size={half}"),
     }
 }

@@ -96,7 +96,7 @@ impl<D: Backend> Trainer<'_, D> {
             None => Regularization {
                 label_smoothing: training.label_smoothing,
                 dropout: self.settings.decoder.dropout,
-                recurrent_dropout: self.settings.decoder.recurrent_dropout,
+                weight_drop: self.settings.decoder.weight_drop,
                 word_dropout: training.word_dropout,
                 own_words: self.share_of_own_words(),
                 stream,

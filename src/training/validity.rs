@@ -47,26 +47,21 @@ impl RunSettings {
         )?;
         let schedule = &training.lr_schedule;
         let optimizer = &training.optimizer;
-        up_to_most("decoder.hidden", decoder.hidden)?;
-        up_to_most("decoder.embedding", decoder.embedding)?;
-        if decoder.tied && decoder.embedding != decoder.hidden {
+        up_to_most("decoder.hidden_size", decoder.hidden_size)?;
+        up_to_most("decoder.embedding_size", decoder.embedding_size)?;
+        if decoder.tie_embeddings && decoder.embedding_size != decoder.hidden_size {
             return Err(OutOfRange {
-                key: "decoder.embedding",
-                value: decoder.embedding.to_string(),
-                expected: "as many as decoder.hidden, since decoder.tied has words read by the weights that write them",
+                key: "decoder.embedding_size",
+                value: decoder.embedding_size.to_string(),
+                expected: "equal to decoder.hidden_size, because decoder.tie_embeddings is set",
             });
         }
         within("decoder.dropout", decoder.dropout, is_share, SHARE)?;
+        within("decoder.weight_drop", decoder.weight_drop, is_share, SHARE)?;
+        up_to_most("decoder.attention_size", decoder.attention_size)?;
         within(
-            "decoder.recurrent_dropout",
-            decoder.recurrent_dropout,
-            is_share,
-            SHARE,
-        )?;
-        up_to_most("decoder.attention", decoder.attention)?;
-        within(
-            "decoder.coverage",
-            decoder.coverage,
+            "decoder.doubly_stochastic_weight",
+            decoder.doubly_stochastic_weight,
             is_not_negative,
             NOT_NEGATIVE,
         )?;
@@ -162,8 +157,8 @@ impl RunSettings {
             is_not_negative,
             NOT_NEGATIVE,
         )?;
-        up_to_most("search.beam", search.beam)?;
-        up_to_most("search.maximum_length", search.maximum_length)?;
+        up_to_most("search.beam_size", search.beam_size)?;
+        up_to_most("search.max_length", search.max_length)?;
         within(
             "search.temperature",
             search.temperature as f32,
@@ -177,22 +172,22 @@ impl RunSettings {
             "a number",
         )?;
         within(
-            "search.consensus",
-            search.consensus as f32,
+            "search.mbr_weight",
+            search.mbr_weight as f32,
             |share| (0.0..=1.0).contains(&share),
             "0 to 1",
         )?;
         within(
-            "search.consensus_temperature",
-            search.consensus_temperature as f32,
+            "search.mbr_temperature",
+            search.mbr_temperature as f32,
             is_positive,
             POSITIVE,
         )?;
-        if search.minimum_length > search.maximum_length {
+        if search.min_length > search.max_length {
             return Err(OutOfRange {
-                key: "search.minimum_length",
-                value: search.minimum_length.to_string(),
-                expected: "no more than search.maximum_length",
+                key: "search.min_length",
+                value: search.min_length.to_string(),
+                expected: "no more than search.max_length",
             });
         }
         Ok(())
@@ -262,18 +257,18 @@ mod tests {
     #[test]
     fn what_is_out_of_range_is_named() {
         for assignment in [
-            "decoder.hidden=0",
-            "decoder.embedding=99999999999",
+            "decoder.hidden_size=0",
+            "decoder.embedding_size=99999999999",
             "encoder.small_cnn.size=4000000000",
             "decoder.dropout=1.0",
             "training.batch_size=0",
             "training.learning_rate=nan",
             "training.learning_rate=-1e-3",
             "training.optimizer.max_grad_norm=inf",
-            "search.beam=0",
-            "search.consensus=1.5",
-            "search.consensus_temperature=0",
-            "search.minimum_length=99",
+            "search.beam_size=0",
+            "search.mbr_weight=1.5",
+            "search.mbr_temperature=0",
+            "search.min_length=99",
         ] {
             let key = assignment.split('=').next().unwrap();
             let settings: RunSettings = config::resolve(None, &[assignment.parse().unwrap()]).unwrap();
@@ -305,16 +300,20 @@ mod tests {
     #[test]
     fn tied_words_have_as_many_dimensions_as_there_are_units() {
         let check = |embedding: &str| {
-            let assignments = ["decoder.tied=true", "decoder.hidden=128", embedding];
+            let assignments = [
+                "decoder.tie_embeddings=true",
+                "decoder.hidden_size=128",
+                embedding,
+            ];
             let assignments = assignments.map(|assignment| assignment.parse().unwrap());
             config::resolve::<RunSettings>(None, &assignments)
                 .unwrap()
                 .check()
         };
-        assert_eq!(check("decoder.embedding=128"), Ok(()));
+        assert_eq!(check("decoder.embedding_size=128"), Ok(()));
         assert_eq!(
-            check("decoder.embedding=64").unwrap_err().key,
-            "decoder.embedding"
+            check("decoder.embedding_size=64").unwrap_err().key,
+            "decoder.embedding_size"
         );
     }
 }

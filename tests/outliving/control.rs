@@ -222,8 +222,8 @@ fn what_cannot_be_obeyed_is_refused_with_a_reason() {
         ("{\"command\":\"set\"}", "missing field `settings`"),
         ("{\"command\":\"set\",\"settings\":{\"lr\":1}}", "invalid type"),
         (
-            "{\"command\":\"set\",\"settings\":{\"decoder.hidden\":\"32\"}}",
-            "`decoder.hidden` cannot change while a run is trained",
+            "{\"command\":\"set\",\"settings\":{\"decoder.hidden_size\":\"32\"}}",
+            "`decoder.hidden_size` cannot change while a run is trained",
         ),
         (
             "{\"command\":\"set\",\"settings\":{\"lr\":\"fast\"}}",

@@ -35,9 +35,9 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
         "--set",
         "training.epochs=1",
         "--set",
-        "decoder.hidden=8",
+        "decoder.hidden_size=8",
         "--set",
-        "decoder.embedding=8",
+        "decoder.embedding_size=8",
     ]);
     let run = Root::new(place.root()).find_run("mine-001").unwrap();
     let record = RunRecord::load(&run.config()).unwrap();

@@ -39,7 +39,7 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
         Field::text(
             BEAM_SIZE,
             "hypotheses kept at each step; 1 is greedy search",
-            settings.beam.to_string(),
+            settings.beam_size.to_string(),
         ),
         Field::text(
             LENGTH_PENALTY,
@@ -49,12 +49,12 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
         Field::text(
             MBR_WEIGHT,
             "weight of minimum Bayes risk (expected CIDEr-D) in ranking; 0 to 1",
-            settings.consensus.to_string(),
+            settings.mbr_weight.to_string(),
         ),
         Field::text(
             MBR_TEMPERATURE,
             "below 1, likely hypotheses count for more",
-            settings.consensus_temperature.to_string(),
+            settings.mbr_temperature.to_string(),
         ),
         Field::text(
             NO_REPEAT_NGRAM,
@@ -64,7 +64,7 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
         Field::text(
             MAX_LENGTH,
             "in words; longer captions are truncated",
-            settings.maximum_length.to_string(),
+            settings.max_length.to_string(),
         ),
         Field::text(
             TEMPERATURE,
@@ -89,16 +89,16 @@ pub(super) fn settings(form: &Form) -> Result<SearchSettings, Fault> {
             SAMPLING => Strategy::Sample,
             _ => Strategy::Beam,
         },
-        beam: number(form, BEAM_SIZE, "1 to 100", |&beam| (1..=WIDEST).contains(&beam))?,
+        beam_size: number(form, BEAM_SIZE, "1 to 100", |&beam| (1..=WIDEST).contains(&beam))?,
         length_penalty: number(form, LENGTH_PENALTY, "a number", |penalty: &f64| {
             penalty.is_finite()
         })?,
-        consensus: number(form, MBR_WEIGHT, "0 to 1", |share: &f64| {
+        mbr_weight: number(form, MBR_WEIGHT, "0 to 1", |share: &f64| {
             (0.0..=1.0).contains(share)
         })?,
-        consensus_temperature: number(form, MBR_TEMPERATURE, "a number above 0", is_positive)?,
+        mbr_temperature: number(form, MBR_TEMPERATURE, "a number above 0", is_positive)?,
         no_repeat_ngram: number(form, NO_REPEAT_NGRAM, "a whole number, 0 or more", |_| true)?,
-        maximum_length: number(form, MAX_LENGTH, "a whole number, 1 or more", |&most| most > 0)?,
+        max_length: number(form, MAX_LENGTH, "a whole number, 1 or more", |&most| most > 0)?,
         temperature: number(form, TEMPERATURE, "a number above 0", is_positive)?,
         seed: number(form, SEED, "a whole number, 0 or more", |_| true)?,
         ..SearchSettings::default()
@@ -125,7 +125,7 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: String| flags.extend([format!("--{name}"), value]);
     match wanted.strategy {
-        Strategy::Beam => flag("beam-size", wanted.beam.to_string()),
+        Strategy::Beam => flag("beam-size", wanted.beam_size.to_string()),
         Strategy::Sample => {
             flag("temperature", wanted.temperature.to_string());
             flag("seed", wanted.seed.to_string());
@@ -134,17 +134,17 @@ pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
     if wanted.length_penalty != usual.length_penalty {
         flag("length-penalty", wanted.length_penalty.to_string());
     }
-    if wanted.consensus != usual.consensus {
-        flag("mbr-weight", wanted.consensus.to_string());
+    if wanted.mbr_weight != usual.mbr_weight {
+        flag("mbr-weight", wanted.mbr_weight.to_string());
     }
-    if wanted.consensus_temperature != usual.consensus_temperature {
-        flag("mbr-temperature", wanted.consensus_temperature.to_string());
+    if wanted.mbr_temperature != usual.mbr_temperature {
+        flag("mbr-temperature", wanted.mbr_temperature.to_string());
     }
     if wanted.no_repeat_ngram != usual.no_repeat_ngram {
         flag("no-repeat-ngram", wanted.no_repeat_ngram.to_string());
     }
-    if wanted.maximum_length != usual.maximum_length {
-        flag("max-length", wanted.maximum_length.to_string());
+    if wanted.max_length != usual.max_length {
+        flag("max-length", wanted.max_length.to_string());
     }
     Ok(flags)
 }

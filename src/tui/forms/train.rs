@@ -24,8 +24,8 @@ const SETTINGS: [(&str, &str, &str); 8] = [
     ),
     ("learning rate", "training.learning_rate", "the highest one"),
     ("batch size", "training.batch_size", "captions read at once"),
-    ("hidden", "decoder.hidden", "units of the LSTM"),
-    ("embedding", "decoder.embedding", "dimensions of a word"),
+    ("hidden size", "decoder.hidden_size", "units of the LSTM"),
+    ("embedding size", "decoder.embedding_size", "dimensions of a word"),
     (
         "dropout",
         "decoder.dropout",
@@ -256,11 +256,15 @@ mod tests {
         assert_eq!(started(&[], "flickr8k").unwrap(), "train flickr8k --detach");
         assert_eq!(
             started(
-                &[("name", "wide"), ("hidden", "512"), ("more", "search.beam=5")],
+                &[
+                    ("name", "wide"),
+                    ("hidden size", "512"),
+                    ("more", "search.beam_size=5")
+                ],
                 "flickr8k"
             )
             .unwrap(),
-            "train flickr8k --run wide --set decoder.hidden=512 --set search.beam=5 --detach"
+            "train flickr8k --run wide --set decoder.hidden_size=512 --set search.beam_size=5 --detach"
         );
     }
 

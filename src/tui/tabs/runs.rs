@@ -4,7 +4,7 @@
 //!   run                  state     loss              epoch  BLEU-4  CIDEr-D  data set
 //! > flickr8k-merge-001   running   █▅▃▂▂▁▁▁▁▁        2.4    0.176    0.393   flickr8k
 //! note: wider, with dropout
-//! its own: decoder.hidden=512 decoder.dropout=0.5
+//! its own: decoder.hidden_size=512 decoder.dropout=0.5
 //! ```
 
 use crate::text::display_safe;

@@ -15,8 +15,8 @@ RUNS=$CUTLINE_ROOT/checkpoints
 # The demo's settings, with batches of an eighth and four epochs: enough steps for so few images.
 SETTINGS=(
     encoder.kind=small_cnn
-    decoder.hidden=128
-    decoder.embedding=64
+    decoder.hidden_size=128
+    decoder.embedding_size=64
     decoder.dropout=0
     training.epochs=4
     training.sampler=by_image
@@ -41,7 +41,7 @@ cd "$CUTLINE_ROOT"
 "$CUTLINE" prepare scenes --name scenes --num-images 240
 train demo-001
 train demo-002 --set training.learning_rate=4e-3
-train demo-003 --set decoder.hidden=64 --detach
+train demo-003 --set decoder.hidden_size=64 --detach
 until [ "$(steps demo-003)" -ge 150 ]; do
     sleep 0.02
 done
