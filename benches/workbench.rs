@@ -16,11 +16,8 @@
 mod place;
 mod support;
 
-use cutline::jobs::{EndReason, Event, JobKind, JobState, Record, SessionEnd, SessionStart, StepEvent};
-use cutline::tui::app::App;
-use cutline::tui::draw;
-use cutline::tui::message::{Message, RunListing};
-use cutline::tui::theme::{Characters, Colors, Theme};
+use cutline::Headless;
+use cutline::jobs::{EndReason, Event, JobKind, Record, SessionEnd, SessionStart, StepEvent};
 use place::Place;
 use place::screen::{Screen, Size, USUAL};
 use ratatui::Terminal;
@@ -92,29 +89,17 @@ fn first_frame() {
 /// What it takes to take one more step in and to draw a frame, where there are many steps of several runs already.
 fn frame() -> Result<(), Failure> {
     let (columns, rows) = LARGE;
-    let mut app = App::new(Default::default(), LARGE);
-    let take = |app: &mut App, run: &str, records: Vec<Record>| {
-        let run = run.into();
-        app.update(Message::Records { run, records });
-    };
-    let listing = RUNS.map(|name| RunListing {
-        name: name.into(),
-        state: JobState::Running,
-        note: None,
-    });
-    app.update(Message::Runs(listing.into()));
+    let mut workbench = Headless::overlaying(&RUNS, LARGE);
     for run in RUNS {
         let records = (0..=STEPS).map(|number| record(number, event(number)));
-        take(&mut app, run, records.collect());
-        app.runs.marked.insert(run.into());
+        workbench.append(run, records.collect());
     }
     let mut terminal = Terminal::new(TestBackend::new(columns, rows))?;
-    let theme = Theme::new(Colors::Sixteen, Characters::All);
     let mut seconds = Vec::new();
     for number in STEPS + 1..=STEPS + FRAMES {
         let since = Instant::now();
-        take(&mut app, RUNS[0], vec![record(number, event(number))]);
-        terminal.draw(|frame| draw(frame, &app, &theme))?;
+        workbench.append(RUNS[0], vec![record(number, event(number))]);
+        terminal.draw(|frame| workbench.draw(frame))?;
         seconds.push(since.elapsed().as_secs_f64());
     }
     tell(

@@ -19,7 +19,7 @@
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
 //! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
 //! | [`runs`] | training in a run directory, opening trained runs |
-//! | [`tui`] | the workbench; computes nothing |
+//! | `tui` | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
 //! | [`suggest`] | the known word nearest to a mistyped one |
@@ -76,5 +76,8 @@ pub mod search;
 pub mod suggest;
 pub mod text;
 pub mod training;
-pub mod tui;
+pub(crate) mod tui;
 pub mod vision;
+
+#[doc(hidden)]
+pub use tui::headless::Headless;

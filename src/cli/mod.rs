@@ -48,7 +48,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::jobs::Root;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{DeviceChoice, Products};
-use crate::tui::theme::Characters;
+use crate::tui::theme::CharacterSet;
 use failure::Outcome;
 use progress::{Progress, Task};
 use terminal::{ColorMode, Terminal};
@@ -201,7 +201,7 @@ pub struct Context {
     pub root: Root,
     /// What standard output and standard error are.
     pub terminal: Terminal,
-    characters: Characters,
+    characters: CharacterSet,
     voice: Voice,
     results: Results,
     device: DeviceChoice,
@@ -230,8 +230,8 @@ impl Context {
             root: Root::new(&global.root),
             terminal: Terminal::detect(global.color),
             characters: match global.ascii {
-                true => Characters::Ascii,
-                false => Characters::All,
+                true => CharacterSet::Ascii,
+                false => CharacterSet::Unicode,
             },
             voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
             results: Results::Printed,

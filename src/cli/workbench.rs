@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use super::Context;
 use super::terminal::Paint;
 use crate::tui::keymap::Keymap;
-use crate::tui::theme::{Characters, Colors, Theme};
-use crate::tui::{self, Opening, PictureProtocol, user_settings};
+use crate::tui::theme::{CharacterSet, Colors, Theme};
+use crate::tui::{self, ImageProtocol, WorkbenchOptions, user_settings};
 
 /// What is to be logged, such as `info`; nothing without it.
 const LOG: &str = "CUTLINE_LOG";
@@ -23,22 +23,22 @@ pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
     log_into_file()?;
     let theme = theme(context);
     let pictures = pictures(context);
-    let opening = Opening {
-        at: at.map(str::to_owned),
+    let options = WorkbenchOptions {
+        run: at.map(str::to_owned),
         theme,
         keymap,
-        pictures,
+        images: pictures,
     };
-    Ok(tui::open(&context.root, opening)?)
+    Ok(tui::open(&context.root, options)?)
 }
 
 /// How it draws images on this terminal.
-pub(super) fn pictures(context: &Context) -> PictureProtocol {
+pub(super) fn pictures(context: &Context) -> ImageProtocol {
     match (context.characters, context.terminal.stdout_paint()) {
-        (Characters::All, Paint::Colored) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
-            PictureProtocol::Asked
+        (CharacterSet::Unicode, Paint::Colored) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
+            ImageProtocol::Detect
         }
-        _ => PictureProtocol::Characters,
+        _ => ImageProtocol::Characters,
     }
 }
 

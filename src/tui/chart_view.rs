@@ -1,60 +1,49 @@
-//! Which part of which figure a chart shows, and how.
+//! What a chart shows: quantity, axes, visible range, cursor.
 
-use super::run_view::{Quantity, Unit};
+use super::run_view::{Quantity, XAxis};
 
-/// The share of the range by which it is moved, and what it is divided by to zoom.
+/// Fraction of the visible range to pan by, and the factor to zoom by.
 const PAN: f64 = 0.25;
 const ZOOM: f64 = 2.0;
-/// The share of the range by which the cursor is moved.
+/// Fraction of the visible range to move the cursor by.
 const CURSOR: f64 = 0.02;
-/// The shortest range, as a share of the whole.
+/// The shortest range, as a fraction of all steps.
 const SHORTEST: f64 = 1e-4;
 
-/// What a chart shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ChartView {
-    /// Which figure.
     pub quantity: Quantity,
-    /// What is counted along it.
-    pub unit: Unit,
-    /// The vertical axis.
-    pub scale: Scale,
-    /// From where to where; the whole if not said.
+    pub unit: XAxis,
+    pub scale: AxisScale,
+    /// The visible part of the x axis; `None` shows all of it.
     pub range: Option<(f64, f64)>,
-    /// Where figures are read off.
+    /// Position of the cursor on the x axis.
     pub cursor: Option<f64>,
 }
 
-/// How values are laid out on an axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// Evenly.
+pub enum AxisScale {
     #[default]
-    Plain,
-    /// By their logarithm.
+    Linear,
     Logarithmic,
 }
 
-impl Scale {
-    /// The other one.
+impl AxisScale {
     pub fn other(self) -> Self {
         match self {
-            Self::Plain => Self::Logarithmic,
-            Self::Logarithmic => Self::Plain,
+            Self::Linear => Self::Logarithmic,
+            Self::Logarithmic => Self::Linear,
         }
     }
 }
 
-/// Towards which end of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Towards {
-    /// The beginning.
+pub enum PanDirection {
     Earlier,
-    /// The end.
     Later,
 }
 
-impl Towards {
+impl PanDirection {
     fn sign(self) -> f64 {
         match self {
             Self::Earlier => -1.0,
@@ -64,24 +53,22 @@ impl Towards {
 }
 
 impl ChartView {
-    /// What is shown of all that there is.
+    /// The visible range, given the range of all data.
     pub fn shown(&self, whole: (f64, f64)) -> (f64, f64) {
         self.range.unwrap_or(whole)
     }
 
-    /// Counts something else along the axis, all of it.
-    pub fn count(&mut self, unit: Unit) {
+    pub fn count(&mut self, unit: XAxis) {
         self.unit = unit;
         self.range = None;
         self.cursor = None;
     }
 
-    /// A shorter range: about the cursor, or else about the end, where what happens is.
+    /// Zooms in around the cursor, otherwise at the end, where new values appear.
     pub fn zoom_in(&mut self, whole: (f64, f64)) {
         self.zoom(whole, 1.0 / ZOOM);
     }
 
-    /// A longer range.
     pub fn zoom_out(&mut self, whole: (f64, f64)) {
         self.zoom(whole, ZOOM);
     }
@@ -100,8 +87,8 @@ impl ChartView {
         self.range = Some(within((begin, end), first, length));
     }
 
-    /// Moves the cursor, or else the range.
-    pub fn go(&mut self, whole: (f64, f64), towards: Towards) {
+    /// Moves the cursor if it is shown, otherwise the visible range.
+    pub fn go(&mut self, whole: (f64, f64), towards: PanDirection) {
         match self.cursor {
             Some(cursor) => self.move_cursor(whole, cursor, towards),
             None => self.pan(whole, PAN * towards.sign()),
@@ -115,8 +102,8 @@ impl ChartView {
         }
     }
 
-    /// What is shown moves along where the cursor leaves it.
-    fn move_cursor(&mut self, (begin, end): (f64, f64), cursor: f64, towards: Towards) {
+    /// Moves the cursor, and pans if it leaves the visible range.
+    fn move_cursor(&mut self, (begin, end): (f64, f64), cursor: f64, towards: PanDirection) {
         let (first, last) = self.shown((begin, end));
         let to = (cursor + CURSOR * (last - first) * towards.sign()).clamp(begin, end);
         self.cursor = Some(to);
@@ -125,7 +112,7 @@ impl ChartView {
         }
     }
 
-    /// Shows the cursor, at the end, or takes it away.
+    /// Shows the cursor at the end of the visible range, or hides it.
     pub fn toggle_cursor(&mut self, whole: (f64, f64)) {
         self.cursor = match self.cursor {
             Some(_) => None,
@@ -133,14 +120,14 @@ impl ChartView {
         };
     }
 
-    /// Puts the cursor at a share of what is shown.
+    /// Places the cursor at a fraction of the visible range.
     pub fn point_at(&mut self, whole: (f64, f64), share: f64) {
         let (first, last) = self.shown(whole);
         self.cursor = Some(first + share.clamp(0.0, 1.0) * (last - first));
     }
 }
 
-/// A range of this length that begins as near to `first` as the whole allows.
+/// The range of this length that starts as close to `first` as the whole range allows.
 fn within((begin, end): (f64, f64), first: f64, length: f64) -> (f64, f64) {
     let first = first.min(end - length).max(begin);
     (first, (first + length).min(end))
@@ -158,7 +145,7 @@ mod tests {
         let mut chart = ChartView::default();
         chart.zoom_in(WHOLE);
         assert_eq!(chart.range, Some((501.0, 1001.0)));
-        chart.go(WHOLE, Towards::Earlier);
+        chart.go(WHOLE, PanDirection::Earlier);
         assert_eq!(chart.range, Some((376.0, 876.0)));
         chart.cursor = Some(476.0);
         chart.zoom_in(WHOLE);
@@ -177,8 +164,8 @@ mod tests {
                 match key {
                     0 => chart.zoom_in(WHOLE),
                     1 => chart.zoom_out(WHOLE),
-                    2 => chart.go(WHOLE, Towards::Earlier),
-                    3 => chart.go(WHOLE, Towards::Later),
+                    2 => chart.go(WHOLE, PanDirection::Earlier),
+                    3 => chart.go(WHOLE, PanDirection::Later),
                     4 => chart.toggle_cursor(WHOLE),
                     _ => chart.point_at(WHOLE, 0.3),
                 }

@@ -1,32 +1,26 @@
-//! A form: fields that are typed or chosen, checked with every key.
+//! A form: text fields and choices, checked at every key press.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use tui_input::{Input, InputRequest};
 
-/// A form as it stands.
 #[derive(Clone, Debug)]
 pub struct Form {
-    /// What it is for.
     pub title: String,
-    /// Its fields, from top to bottom.
     pub fields: Vec<Field>,
-    /// The field that keys go to.
+    /// Index of the field that has the focus.
     pub at: usize,
-    /// What it comes to, such as a command line; or what is wrong, and with which field.
-    pub outcome: Result<String, Fault>,
+    /// The outcome so far, such as a command line, or the error.
+    pub outcome: Result<String, FormError>,
 }
 
-/// What is wrong with a form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The name of the field; none where it is the form as a whole.
+pub struct FormError {
+    /// The field at fault; `None` for the whole form.
     pub field: Option<&'static str>,
-    /// In words.
     pub message: String,
 }
 
-impl Fault {
-    /// What is wrong with a field.
+impl FormError {
     pub fn of(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field: Some(field),
@@ -35,47 +29,36 @@ impl Fault {
     }
 }
 
-/// A field.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// Its name, which stands before it.
     pub name: &'static str,
-    /// What it is, in a sentence.
     pub help: &'static str,
-    /// What stands in it.
-    pub entry: Entry,
+    pub entry: FieldValue,
 }
 
-/// What stands in a field.
 #[derive(Clone, Debug)]
-pub enum Entry {
-    /// Something typed.
+pub enum FieldValue {
     Text(Input),
-    /// The path of a file or directory, typed or picked.
+    /// A path: typed, or picked with the file picker.
     Path(Input),
-    /// One of several.
     Choice {
-        /// Which there are.
         options: Vec<String>,
-        /// Which is chosen.
         at: usize,
     },
 }
 
 impl Field {
-    /// A field to type in, with this in it.
     pub fn text(name: &'static str, help: &'static str, value: impl Into<String>) -> Self {
-        let entry = Entry::Text(Input::new(value.into()));
+        let entry = FieldValue::Text(Input::new(value.into()));
         Self { name, help, entry }
     }
 
-    /// A field for a path, with this in it.
     pub fn path(name: &'static str, help: &'static str, value: impl Into<String>) -> Self {
-        let entry = Entry::Path(Input::new(value.into()));
+        let entry = FieldValue::Path(Input::new(value.into()));
         Self { name, help, entry }
     }
 
-    /// A field to choose in; `chosen` stands in it at first, or else the first option.
+    /// A choice; `chosen` is selected, otherwise the first option.
     pub fn choice(
         name: &'static str,
         help: &'static str,
@@ -84,23 +67,22 @@ impl Field {
     ) -> Self {
         let options: Vec<String> = options.into_iter().map(Into::into).collect();
         let at = options.iter().position(|option| option == chosen).unwrap_or(0);
-        let entry = Entry::Choice { options, at };
+        let entry = FieldValue::Choice { options, at };
         Self { name, help, entry }
     }
 
-    /// What stands in it.
     pub fn value(&self) -> &str {
         match &self.entry {
-            Entry::Text(input) | Entry::Path(input) => input.value().trim(),
-            Entry::Choice { options, at } => options.get(*at).map_or("", String::as_str),
+            FieldValue::Text(input) | FieldValue::Path(input) => input.value().trim(),
+            FieldValue::Choice { options, at } => options.get(*at).map_or("", String::as_str),
         }
     }
 
-    /// Writes something else into it; a choice takes only what there is to choose.
+    /// Sets the value; a choice ignores what is not an option.
     pub fn set(&mut self, value: &str) {
         match &mut self.entry {
-            Entry::Text(input) | Entry::Path(input) => *input = Input::new(value.to_owned()),
-            Entry::Choice { options, at } => {
+            FieldValue::Text(input) | FieldValue::Path(input) => *input = Input::new(value.to_owned()),
+            FieldValue::Choice { options, at } => {
                 if let Some(place) = options.iter().position(|option| option == value) {
                     *at = place;
                 }
@@ -109,28 +91,23 @@ impl Field {
     }
 
     fn choose(&mut self, by: isize) {
-        if let Entry::Choice { options, at } = &mut self.entry {
+        if let FieldValue::Choice { options, at } = &mut self.entry {
             let count = options.len().max(1) as isize;
             *at = (*at as isize + by).rem_euclid(count) as usize;
         }
     }
 }
 
-/// What a key has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pressed {
-    /// Something has changed, or nothing.
+pub enum KeyOutcome {
     Taken,
-    /// The form is to be carried out.
     Submitted,
-    /// The form is to be closed.
     Left,
-    /// A path is to be picked for this field.
+    /// Open the file picker for the current field.
     Pick,
 }
 
 impl Form {
-    /// A form of these fields; the first takes the keys.
     pub fn new(title: impl Into<String>, fields: Vec<Field>) -> Self {
         Self {
             title: title.into(),
@@ -140,49 +117,54 @@ impl Form {
         }
     }
 
-    /// What stands in a field; nothing where there is no such field.
+    /// The value of a field; empty if there is no such field.
     pub fn value(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|field| field.name == name);
         field.map_or("", Field::value)
     }
 
-    /// Writes something into a field.
     pub fn set(&mut self, name: &str, value: &str) {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
             field.set(value);
         }
     }
 
-    /// The field that keys go to.
+    /// Index of the field that has the focus.
     pub fn current(&mut self) -> Option<&mut Field> {
         self.fields.get_mut(self.at)
     }
 
-    /// Takes a key.
-    pub fn press(&mut self, key: KeyEvent) -> Pressed {
+    pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
         let held = key.modifiers;
         match key.code {
-            KeyCode::Esc => return Pressed::Left,
-            KeyCode::Char('c') if held.contains(KeyModifiers::CONTROL) => return Pressed::Left,
-            KeyCode::Enter => return Pressed::Submitted,
+            KeyCode::Esc => return KeyOutcome::Left,
+            KeyCode::Char('c') if held.contains(KeyModifiers::CONTROL) => return KeyOutcome::Left,
+            KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Char('o') if held.contains(KeyModifiers::CONTROL) => {
-                let is_path = matches!(self.current().map(|field| &field.entry), Some(Entry::Path(_)));
-                return if is_path { Pressed::Pick } else { Pressed::Taken };
+                let is_path = matches!(
+                    self.current().map(|field| &field.entry),
+                    Some(FieldValue::Path(_))
+                );
+                return if is_path {
+                    KeyOutcome::Pick
+                } else {
+                    KeyOutcome::Taken
+                };
             }
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
             KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.fields.len().saturating_sub(1)),
             _ => self.type_key(key),
         }
-        Pressed::Taken
+        KeyOutcome::Taken
     }
 
     fn type_key(&mut self, key: KeyEvent) {
         let Some(field) = self.current() else { return };
         match (&mut field.entry, key.code) {
-            (Entry::Choice { .. }, KeyCode::Left) => field.choose(-1),
-            (Entry::Choice { .. }, KeyCode::Right | KeyCode::Char(' ')) => field.choose(1),
-            (Entry::Choice { .. }, _) => {}
-            (Entry::Text(input) | Entry::Path(input), _) => {
+            (FieldValue::Choice { .. }, KeyCode::Left) => field.choose(-1),
+            (FieldValue::Choice { .. }, KeyCode::Right | KeyCode::Char(' ')) => field.choose(1),
+            (FieldValue::Choice { .. }, _) => {}
+            (FieldValue::Text(input) | FieldValue::Path(input), _) => {
                 if let Some(request) = input_request(key) {
                     input.handle(request);
                 }
@@ -190,10 +172,12 @@ impl Form {
         }
     }
 
-    /// Types what was pasted, up to the end of its first line.
+    /// Inserts the first line of a paste.
     pub fn paste(&mut self, text: &str) {
         let line = text.lines().next().unwrap_or_default();
-        if let Some(Entry::Text(input) | Entry::Path(input)) = self.current().map(|field| &mut field.entry) {
+        if let Some(FieldValue::Text(input) | FieldValue::Path(input)) =
+            self.current().map(|field| &mut field.entry)
+        {
             for letter in line.chars().filter(|letter| !letter.is_control()) {
                 input.handle(InputRequest::InsertChar(letter));
             }
@@ -201,8 +185,8 @@ impl Form {
     }
 }
 
-/// What a key does to a line that is typed.
-pub(super) fn input_request(key: KeyEvent) -> Option<InputRequest> {
+/// The edit that a key makes in a text input.
+pub fn input_request(key: KeyEvent) -> Option<InputRequest> {
     let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
     Some(match key.code {
         KeyCode::Backspace if ctrl => InputRequest::DeletePrevWord,
@@ -228,8 +212,8 @@ pub(super) fn input_request(key: KeyEvent) -> Option<InputRequest> {
 mod tests {
     use super::*;
 
-    fn press(form: &mut Form, codes: &[KeyCode]) -> Pressed {
-        let mut last = Pressed::Taken;
+    fn press(form: &mut Form, codes: &[KeyCode]) -> KeyOutcome {
+        let mut last = KeyOutcome::Taken;
         for code in codes {
             last = form.press(KeyEvent::new(*code, KeyModifiers::NONE));
         }
@@ -267,16 +251,16 @@ mod tests {
         assert_eq!((form.value("kind"), form.at), ("inject", 2));
         form.paste("/tmp/a\nb");
         assert_eq!(form.value("file"), "/tmp/a");
-        assert_eq!(press(&mut form, &[KeyCode::Enter]), Pressed::Submitted);
-        assert_eq!(press(&mut form, &[KeyCode::Esc]), Pressed::Left);
+        assert_eq!(press(&mut form, &[KeyCode::Enter]), KeyOutcome::Submitted);
+        assert_eq!(press(&mut form, &[KeyCode::Esc]), KeyOutcome::Left);
     }
 
     #[test]
     fn only_paths_are_picked() {
         let mut form = form();
         let pick = KeyEvent::new(KeyCode::Char('o'), KeyModifiers::CONTROL);
-        assert_eq!(form.press(pick), Pressed::Taken);
+        assert_eq!(form.press(pick), KeyOutcome::Taken);
         form.at = 2;
-        assert_eq!(form.press(pick), Pressed::Pick);
+        assert_eq!(form.press(pick), KeyOutcome::Pick);
     }
 }

@@ -1,4 +1,4 @@
-//! The table of keys with what a user has changed of it.
+//! The key table with the changes of the user's settings.
 //!
 //! ```toml
 //! # ~/.config/cutline/config.toml
@@ -7,89 +7,61 @@
 //! next-chart = ["n", "Right"]
 //! ```
 
-use super::keys::{Action, Binding, Context, Key, NoKey, TABLE};
+use super::keys::{Action, Context, Key, KeyBinding, TABLE, UnknownKey};
 use crate::suggest::nearest;
 use ratatui::crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
 
-/// What a user has changed: context, then action, then its keys.
-pub type Changes = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+/// Changes in the user's settings: context, action, keys.
+pub type KeyChanges = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
-/// Why a change of keys is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    /// No part of the table is called so.
     #[error("[keys.{name}]: there is no such part; there are {}", Context::ALL.map(Context::name).join(", "))]
-    Context {
-        /// The name.
-        name: String,
-    },
-    /// No action is called so there.
+    Context { name: String },
     #[error("keys.{context}: there is no action `{name}`; {advice}")]
     Action {
-        /// The part of the table.
         context: &'static str,
-        /// The name.
         name: String,
-        /// What may have been meant.
         advice: String,
     },
-    /// A text that names no key.
     #[error("keys.{context}.{action}: {source}")]
     Key {
-        /// The part of the table.
         context: &'static str,
-        /// The action.
         action: String,
-        /// The text.
-        source: NoKey,
+        source: UnknownKey,
     },
-    /// An action that could no longer be reached.
     #[error("keys.{context}.{action} has no key; give it one, or leave the line out")]
-    NoKeys {
-        /// The part of the table.
-        context: &'static str,
-        /// The action.
-        action: String,
-    },
-    /// One key for two things.
+    NoKeys { context: &'static str, action: String },
     #[error("the key {key} means both `{one}` and `{other}` in `{context}`; give one of them another key")]
     Duplicate {
-        /// The key.
         key: String,
-        /// The part of the table.
         context: &'static str,
-        /// What it means.
         one: String,
-        /// What it means too.
         other: String,
     },
 }
 
-/// A binding with the keys that it has here.
+/// A row of the key table with the keys of the user's settings.
 #[derive(Clone, Debug)]
-pub struct Bound {
-    /// What the keys do.
-    pub binding: &'static Binding,
-    /// Any of these.
+pub struct ActiveBinding {
+    pub binding: &'static KeyBinding,
     pub keys: Vec<Key>,
 }
 
-impl Bound {
-    /// Its keys, one beside the other.
+impl ActiveBinding {
     pub fn keys_text(&self) -> String {
         let keys: Vec<String> = self.keys.iter().map(Key::to_string).collect();
         keys.join(" ")
     }
 }
 
-/// Which keys do what.
 #[derive(Clone, Debug)]
-pub struct Keymap(Vec<Bound>);
+pub struct Keymap(Vec<ActiveBinding>);
 
 impl Default for Keymap {
     fn default() -> Self {
-        let bound = |binding: &'static Binding| Bound {
+        let bound = |binding: &'static KeyBinding| ActiveBinding {
             binding,
             keys: binding.keys.to_vec(),
         };
@@ -98,11 +70,12 @@ impl Default for Keymap {
 }
 
 impl Keymap {
-    /// The table with these changes.
+    /// The key table with these changes.
     ///
     /// # Errors
-    /// Where a change names no context, action or key, or gives one key two meanings.
-    pub fn with(changes: &Changes) -> Result<Self, KeymapError> {
+    /// If a change names an unknown context, action or key, leaves an action without keys, or gives a key two
+    /// actions.
+    pub fn with(changes: &KeyChanges) -> Result<Self, KeymapError> {
         let mut keymap = Self::default();
         for (name, actions) in changes {
             let found = Context::ALL.into_iter().find(|context| context.name() == name);
@@ -137,7 +110,7 @@ impl Keymap {
 
     fn refuse_duplicates(&self) -> Result<(), KeymapError> {
         for context in Context::ALL {
-            let mut seen: Vec<(Key, &Bound)> = Vec::new();
+            let mut seen: Vec<(Key, &ActiveBinding)> = Vec::new();
             for bound in self.bindings(context) {
                 for key in &bound.keys {
                     if let Some((_, other)) = seen.iter().find(|(known, _)| known == key) {
@@ -155,27 +128,25 @@ impl Keymap {
         Ok(())
     }
 
-    /// What a key does in `context`.
     pub fn action(&self, context: Context, event: KeyEvent) -> Option<Action> {
         self.bindings(context)
             .find(|bound| bound.keys.iter().any(|key| key.is(event)))
             .map(|bound| bound.binding.action)
     }
 
-    /// The bindings that hold in `context`: its own, then those that hold everywhere.
-    pub fn bindings(&self, context: Context) -> impl Iterator<Item = &Bound> {
+    /// The bindings that apply in `context`: its own, then the global ones.
+    pub fn bindings(&self, context: Context) -> impl Iterator<Item = &ActiveBinding> {
         let own = self.of(context).filter(move |_| context != Context::Everywhere);
         own.chain(self.of(Context::Everywhere))
     }
 
-    /// The bindings of `context` alone.
-    pub fn of(&self, context: Context) -> impl Iterator<Item = &Bound> {
+    pub fn of(&self, context: Context) -> impl Iterator<Item = &ActiveBinding> {
         self.0
             .iter()
             .filter(move |bound| bound.binding.context == context)
     }
 
-    /// The first key of an action in `context`, as it is written.
+    /// The first key of an action in `context`.
     pub fn key_of(&self, context: Context, action: Action) -> String {
         let bound = self
             .bindings(context)
@@ -183,7 +154,7 @@ impl Keymap {
         bound.map_or_else(String::new, |bound| bound.keys[0].to_string())
     }
 
-    /// All of it as the user's settings have it, ready to be changed.
+    /// A settings file with all keys, to edit.
     pub fn template(&self) -> String {
         let mut text = String::new();
         for context in Context::ALL {
@@ -213,7 +184,7 @@ fn no_action(context: Context, name: &str) -> KeymapError {
     let ids: Vec<String> = TABLE
         .iter()
         .filter(|binding| binding.context == context)
-        .map(Binding::id)
+        .map(KeyBinding::id)
         .collect();
     let advice = match nearest(name, ids.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -1,29 +1,21 @@
-//! The keys: ONE table, from which keys are looked up, footer, help and palette are drawn, and which the README
-//! repeats. What a user has changed of it is a [`Keymap`](super::keymap::Keymap).
+//! The key table. Dispatch, footer, help, command palette and `docs/keys.md` all read it; a
+//! [`Keymap`](super::keymap::Keymap) is the table with the changes of the user's settings.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a key means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// In every tab.
     Everywhere,
-    /// In the tab of data sets.
     Data,
-    /// In the tab of a training.
     Train,
-    /// In the tab of scores.
     Evaluate,
-    /// In the tab of images and captions.
     Gallery,
-    /// In the tab of all runs.
     Runs,
 }
 
 impl Context {
-    /// All of them, in the order of the help.
     pub const ALL: [Self; 6] = [
         Self::Everywhere,
         Self::Data,
@@ -33,7 +25,7 @@ impl Context {
         Self::Runs,
     ];
 
-    /// Its heading in the help, and its table in the user's settings.
+    /// Table in the user's settings, such as `[keys.train]`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Everywhere => "everywhere",
@@ -46,18 +38,16 @@ impl Context {
     }
 }
 
-/// A key, with what is held down beside it.
+/// A key with its modifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A character; upper case stands for itself.
+    /// A character; Shift shows in its case.
     Char(char),
-    /// A character with Ctrl.
     Ctrl(char),
-    /// A key that is no character.
     Code(KeyCode),
 }
 
-/// Keys that are called by a name.
+/// Keys that have a name.
 const NAMED: [(&str, Key); 15] = [
     ("Space", Key::Char(' ')),
     ("Enter", Key::Code(KeyCode::Enter)),
@@ -77,13 +67,12 @@ const NAMED: [(&str, Key); 15] = [
 ];
 
 impl Key {
-    /// Whether this is the key that was pressed.
     pub fn is(self, event: KeyEvent) -> bool {
         let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
         match self {
-            Self::Char(wanted) => !ctrl && event.code == KeyCode::Char(wanted),
-            Self::Ctrl(wanted) => ctrl && event.code == KeyCode::Char(wanted),
-            Self::Code(wanted) => event.code == wanted,
+            Self::Char(expected) => !ctrl && event.code == KeyCode::Char(expected),
+            Self::Ctrl(expected) => ctrl && event.code == KeyCode::Char(expected),
+            Self::Code(expected) => event.code == expected,
         }
     }
 }
@@ -100,16 +89,15 @@ impl fmt::Display for Key {
     }
 }
 
-/// A text that names no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no key; write a character, a name such as Enter, PageUp or F1, or Ctrl-X")]
-pub struct NoKey(pub String);
+#[error("unknown key `{0}`; write a character, a name such as Enter, PageUp or F1, or Ctrl-X")]
+pub struct UnknownKey(pub String);
 
 impl FromStr for Key {
-    type Err = NoKey;
+    type Err = UnknownKey;
 
-    fn from_str(text: &str) -> Result<Self, NoKey> {
-        let no_key = || NoKey(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, UnknownKey> {
+        let no_key = || UnknownKey(text.to_owned());
         if let Some((_, key)) = NAMED.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
             return Ok(*key);
         }
@@ -136,36 +124,30 @@ impl FromStr for Key {
     }
 }
 
-/// Whether a binding stands in the footer; all stand in the help.
+/// Where a binding is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// In both.
-    InFooter,
-    /// In the help alone.
-    InHelp,
+pub enum Placement {
+    FooterAndHelp,
+    Help,
 }
 
-/// Keys, and what they do.
 #[derive(Clone, Copy, Debug)]
-pub struct Binding {
-    /// Where.
+pub struct KeyBinding {
     pub context: Context,
-    /// Any of these, unless the user has chosen others.
+    /// The default keys.
     pub keys: &'static [Key],
-    /// What.
     pub action: Action,
-    /// The action's name in Rust.
+    /// The name of the action in Rust.
     id: &'static str,
-    /// In a word, for the footer.
+    /// A word for the footer.
     pub name: &'static str,
-    /// In a sentence, for the help.
+    /// A sentence for the help and the palette.
     pub help: &'static str,
-    /// Whether it stands in the footer.
-    pub shown: Shown,
+    pub placement: Placement,
 }
 
-impl Binding {
-    /// The name by which the user's settings call it, such as `next-chart`.
+impl KeyBinding {
+    /// Name in the user's settings, such as `next-chart`.
     pub fn id(&self) -> String {
         let mut id = String::new();
         for letter in self.id.chars() {
@@ -179,25 +161,24 @@ impl Binding {
 }
 
 macro_rules! bindings {
-    ($($context:ident [$($key:expr),+] $action:ident $name:literal $help:literal $shown:ident;)*) => {
-        /// Every key there is.
-        pub const TABLE: &[Binding] = &[$(Binding {
+    ($($context:ident [$($key:expr),+] $action:ident $name:literal $help:literal $placement:ident;)*) => {
+        /// Every key of the workbench.
+        pub const TABLE: &[KeyBinding] = &[$(KeyBinding {
             context: Context::$context,
             keys: &[$($key),+],
             action: Action::$action,
             id: stringify!($action),
             name: $name,
             help: $help,
-            shown: Shown::$shown,
+            placement: Placement::$placement,
         }),*];
     };
 }
 
 use Key::{Char, Code, Ctrl};
 
-/// Something that a key does; what exactly, the [`TABLE`] says.
+/// What a key does; [`TABLE`] describes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table has a sentence for each")]
 pub enum Action {
     ShowData,
     ShowTrain,
@@ -222,7 +203,7 @@ pub enum Action {
     Back,
     Prepare,
     NextView,
-    TrainOnIt,
+    TrainOnDataSet,
     NewRun,
     PauseOrResume,
     Checkpoint,
@@ -230,20 +211,20 @@ pub enum Action {
     Sample,
     LearningRate,
     Stop,
-    TakeUp,
+    Resume,
     NextChart,
     PreviousChart,
-    LogAxis,
-    AxisUnit,
+    LogScale,
+    XAxis,
     ZoomIn,
     ZoomOut,
-    WholeRange,
+    ResetZoom,
     Cursor,
     Overlay,
-    Health,
+    Diagnostics,
     NewEvaluation,
     Baseline,
-    NextScore,
+    NextMetric,
     NextOrder,
     Export,
     ChooseEvaluation,
@@ -251,8 +232,8 @@ pub enum Action {
     Search,
     Sort,
     Jump,
-    Alternatives,
-    OtherSearch,
+    Hypotheses,
+    SearchSettings,
     OpenImage,
     Attention,
     Mark,
@@ -260,77 +241,77 @@ pub enum Action {
     Rename,
     Note,
     Log,
-    Remove,
+    Delete,
 }
 
 bindings![
-    Everywhere [Char('1')] ShowData "data" "The tab of data sets" InHelp;
-    Everywhere [Char('2')] ShowTrain "train" "The tab of the run that is looked at" InHelp;
-    Everywhere [Char('3')] ShowEvaluate "evaluate" "The tab of scores" InHelp;
-    Everywhere [Char('4')] ShowGallery "gallery" "The tab of images and their captions" InHelp;
-    Everywhere [Char('5')] ShowRuns "runs" "The tab of all runs" InHelp;
-    Everywhere [Code(KeyCode::Tab)] NextTab "tab" "The next tab" InHelp;
-    Everywhere [Code(KeyCode::BackTab)] PreviousTab "back" "The tab before" InHelp;
-    Everywhere [Char('k'), Code(KeyCode::Up)] Up "up" "One line up; the run before, while training" InHelp;
-    Everywhere [Char('j'), Code(KeyCode::Down)] Down "down" "One line down; the next run, while training" InHelp;
-    Everywhere [Char('h'), Code(KeyCode::Left)] Left "left" "To the left: earlier steps, the image or view before" InHelp;
-    Everywhere [Char('l'), Code(KeyCode::Right)] Right "right" "To the right: later steps, the next image or view" InHelp;
-    Everywhere [Ctrl('u'), Code(KeyCode::PageUp)] PageUp "page up" "A page up" InHelp;
-    Everywhere [Ctrl('d'), Code(KeyCode::PageDown)] PageDown "page down" "A page down" InHelp;
-    Everywhere [Char('g'), Code(KeyCode::Home)] First "first" "To the first" InHelp;
-    Everywhere [Char('G'), Code(KeyCode::End)] Last "last" "To the last" InHelp;
-    Everywhere [Code(KeyCode::Enter)] Open "open" "Open what is selected" InHelp;
-    Everywhere [Code(KeyCode::Esc)] Back "back" "Leave what was opened" InHelp;
-    Everywhere [Ctrl('z')] Suspend "suspend" "Back to the shell; `fg` comes back here" InHelp;
-    Everywhere [Char(':'), Ctrl('p')] Palette "commands" "Every command, found by a few letters of it" InFooter;
-    Everywhere [Char('?'), Code(KeyCode::F(1))] Help "help" "This help" InFooter;
-    Everywhere [Char('q'), Ctrl('c')] Quit "quit" "Leave; what is being trained goes on" InFooter;
-    Data [Char('n')] Prepare "prepare" "Prepare a data set: a form" InFooter;
-    Data [Char('t')] TrainOnIt "train" "Train on the selected data set: a form" InFooter;
-    Data [Char('v')] NextView "view" "The next view: report, problems, samples" InFooter;
-    Data [Char('p'), Char(' ')] PauseOrResume "pause" "Pause the preparing, or let it go on" InHelp;
-    Data [Char('x')] Stop "stop" "Stop the preparing; asks first" InHelp;
-    Train [Char('n')] NewRun "new" "Start a training: a form" InFooter;
-    Train [Char('p'), Char(' ')] PauseOrResume "pause" "Pause the training, or let it go on" InFooter;
-    Train [Char('w')] Checkpoint "save" "Save a checkpoint now" InFooter;
-    Train [Char('e')] EvaluateNow "evaluate" "Caption and score the dev split now" InFooter;
-    Train [Char('s')] Sample "sample" "Caption a few dev images now" InHelp;
-    Train [Char('r')] LearningRate "rate" "Change the learning rate" InFooter;
-    Train [Char('x')] Stop "stop" "Save and end the training; asks first" InFooter;
-    Train [Char('u')] TakeUp "resume" "Take up a training that was stopped or died" InHelp;
-    Train [Char('i')] Health "signs" "Whether it goes well, in words, and what to try" InFooter;
-    Train [Char(']'), Char('c')] NextChart "chart" "The next chart" InFooter;
-    Train [Char('[')] PreviousChart "chart" "The chart before" InHelp;
-    Train [Char('o')] Overlay "lay over" "Lay other runs over the chart: choose which" InHelp;
-    Train [Char('v')] Cursor "read" "Read figures off at a cursor; left and right move it" InHelp;
-    Train [Char('a')] AxisUnit "axis" "Along the axis: steps, epochs or time" InHelp;
-    Train [Char('L')] LogAxis "log" "A logarithmic axis, or a plain one" InHelp;
-    Train [Char('+'), Char('=')] ZoomIn "zoom" "A shorter range" InHelp;
-    Train [Char('-')] ZoomOut "zoom" "A longer range" InHelp;
-    Train [Char('0')] WholeRange "all" "The whole range" InHelp;
-    Evaluate [Char('n')] NewEvaluation "new" "Score a checkpoint: a form" InFooter;
-    Evaluate [Char('b')] Baseline "baseline" "Compare with the selected one from now on" InFooter;
-    Evaluate [Char('s')] NextScore "score" "Judge images by another score" InFooter;
-    Evaluate [Char('o')] NextOrder "order" "The best images, the worst, or the most changed" InFooter;
-    Evaluate [Char('E')] Export "export" "Write the table: CSV, JSON, Markdown or LaTeX" InFooter;
-    Evaluate [Char('x')] Stop "stop" "Stop the evaluation; asks first" InHelp;
-    Gallery [Char('/')] Search "search" "Search in the captions" InFooter;
-    Gallery [Char('s')] Sort "sort" "Sort: as they come, the best first, the worst first" InFooter;
-    Gallery [Char('#')] Jump "jump" "Jump to an image by its number or name" InHelp;
-    Gallery [Char('a')] Alternatives "beam" "What else the beam held, with log-probabilities" InFooter;
-    Gallery [Char('t')] OtherSearch "try" "Caption it with other search settings: a form" InFooter;
-    Gallery [Char('o')] OpenImage "image" "Caption any image on disk" InFooter;
-    Gallery [Char('w')] Attention "where" "Where the decoder looked, if it attends; left and right go from word to word" InFooter;
-    Gallery [Char('c')] CompareWith "beside" "Show another checkpoint's caption beside this one's" InHelp;
-    Gallery [Char('e')] ChooseEvaluation "which" "Look at another evaluation" InHelp;
-    Runs [Char(' '), Char('m')] Mark "mark" "Mark the run: marked runs lie over each other in the charts" InFooter;
-    Runs [Char('c')] Compare "compare" "Compare the marked runs: settings and scores" InFooter;
-    Runs [Char('L')] Log "log" "What the run's process has printed" InFooter;
-    Runs [Char('n')] Note "note" "A note on the run" InHelp;
-    Runs [Char('R')] Rename "rename" "Give the run another name" InHelp;
-    Runs [Char('u')] TakeUp "resume" "Take up the selected run again" InFooter;
-    Runs [Char('x')] Stop "stop" "Save and end the selected run; asks first" InFooter;
-    Runs [Char('d')] Remove "delete" "Remove the selected run with its checkpoints; asks first" InFooter;
+    Everywhere [Char('1')] ShowData "data" "Go to the Data tab" Help;
+    Everywhere [Char('2')] ShowTrain "train" "Go to the Train tab" Help;
+    Everywhere [Char('3')] ShowEvaluate "evaluate" "Go to the Evaluate tab" Help;
+    Everywhere [Char('4')] ShowGallery "gallery" "Go to the Gallery tab" Help;
+    Everywhere [Char('5')] ShowRuns "runs" "Go to the Runs tab" Help;
+    Everywhere [Code(KeyCode::Tab)] NextTab "tab" "Next tab" Help;
+    Everywhere [Code(KeyCode::BackTab)] PreviousTab "back" "Previous tab" Help;
+    Everywhere [Char('k'), Code(KeyCode::Up)] Up "up" "One line up (Train tab: previous run)" Help;
+    Everywhere [Char('j'), Code(KeyCode::Down)] Down "down" "One line down (Train tab: next run)" Help;
+    Everywhere [Char('h'), Code(KeyCode::Left)] Left "left" "Earlier steps, previous image, word or view" Help;
+    Everywhere [Char('l'), Code(KeyCode::Right)] Right "right" "Later steps, next image, word or view" Help;
+    Everywhere [Ctrl('u'), Code(KeyCode::PageUp)] PageUp "page up" "One page up" Help;
+    Everywhere [Ctrl('d'), Code(KeyCode::PageDown)] PageDown "page down" "One page down" Help;
+    Everywhere [Char('g'), Code(KeyCode::Home)] First "first" "First line" Help;
+    Everywhere [Char('G'), Code(KeyCode::End)] Last "last" "Last line" Help;
+    Everywhere [Code(KeyCode::Enter)] Open "open" "Open the selected item" Help;
+    Everywhere [Code(KeyCode::Esc)] Back "back" "Close or go back" Help;
+    Everywhere [Ctrl('z')] Suspend "suspend" "Suspend to the shell (`fg` returns)" Help;
+    Everywhere [Char(':'), Ctrl('p')] Palette "commands" "Search all commands" FooterAndHelp;
+    Everywhere [Char('?'), Code(KeyCode::F(1))] Help "help" "Show the keys" FooterAndHelp;
+    Everywhere [Char('q'), Ctrl('c')] Quit "quit" "Quit (training continues)" FooterAndHelp;
+    Data [Char('n')] Prepare "prepare" "Prepare a data set" FooterAndHelp;
+    Data [Char('t')] TrainOnDataSet "train" "Train on the selected data set" FooterAndHelp;
+    Data [Char('v')] NextView "view" "Next view: report, problems, samples" FooterAndHelp;
+    Data [Char('p'), Char(' ')] PauseOrResume "pause" "Pause or resume preparation" Help;
+    Data [Char('x')] Stop "stop" "Stop preparation (asks first)" Help;
+    Train [Char('n')] NewRun "new" "Start a training run" FooterAndHelp;
+    Train [Char('p'), Char(' ')] PauseOrResume "pause" "Pause or resume training" FooterAndHelp;
+    Train [Char('w')] Checkpoint "save" "Save a checkpoint now" FooterAndHelp;
+    Train [Char('e')] EvaluateNow "evaluate" "Evaluate on the dev split now" FooterAndHelp;
+    Train [Char('s')] Sample "sample" "Caption the sample images now" Help;
+    Train [Char('r')] LearningRate "rate" "Change the learning rate" FooterAndHelp;
+    Train [Char('x')] Stop "stop" "Save a checkpoint and stop training (asks first)" FooterAndHelp;
+    Train [Char('u')] Resume "resume" "Resume a stopped or crashed run" Help;
+    Train [Char('i')] Diagnostics "diagnose" "Show training diagnostics" FooterAndHelp;
+    Train [Char(']'), Char('c')] NextChart "chart" "Next chart" FooterAndHelp;
+    Train [Char('[')] PreviousChart "chart" "Previous chart" Help;
+    Train [Char('o')] Overlay "overlay" "Overlay other runs" Help;
+    Train [Char('v')] Cursor "cursor" "Show a cursor that reads values (left and right move it)" Help;
+    Train [Char('a')] XAxis "axis" "X axis: steps, epochs or minutes" Help;
+    Train [Char('L')] LogScale "log" "Logarithmic or linear y axis" Help;
+    Train [Char('+'), Char('=')] ZoomIn "zoom" "Zoom in" Help;
+    Train [Char('-')] ZoomOut "zoom" "Zoom out" Help;
+    Train [Char('0')] ResetZoom "all" "Show all steps" Help;
+    Evaluate [Char('n')] NewEvaluation "new" "Evaluate a checkpoint" FooterAndHelp;
+    Evaluate [Char('b')] Baseline "baseline" "Use the selected evaluation as the baseline" FooterAndHelp;
+    Evaluate [Char('s')] NextMetric "metric" "Rank images by the next metric" FooterAndHelp;
+    Evaluate [Char('o')] NextOrder "order" "List the best, worst or most changed images" FooterAndHelp;
+    Evaluate [Char('E')] Export "export" "Export the table as CSV, JSON, Markdown or LaTeX" FooterAndHelp;
+    Evaluate [Char('x')] Stop "stop" "Stop the evaluation (asks first)" Help;
+    Gallery [Char('/')] Search "search" "Search the captions" FooterAndHelp;
+    Gallery [Char('s')] Sort "sort" "Sort: data set order, best first, worst first" FooterAndHelp;
+    Gallery [Char('#')] Jump "jump" "Jump to an image by number or name" Help;
+    Gallery [Char('a')] Hypotheses "beam" "Show the beam hypotheses with log-probabilities" FooterAndHelp;
+    Gallery [Char('t')] SearchSettings "try" "Caption with other search settings" FooterAndHelp;
+    Gallery [Char('o')] OpenImage "image" "Caption an image file" FooterAndHelp;
+    Gallery [Char('w')] Attention "attention" "Show the attention weights of each word (left and right change the word)" FooterAndHelp;
+    Gallery [Char('c')] CompareWith "compare" "Compare with the captions of another evaluation" Help;
+    Gallery [Char('e')] ChooseEvaluation "evaluation" "Choose another evaluation" Help;
+    Runs [Char(' '), Char('m')] Mark "mark" "Mark the run (charts overlay marked runs)" FooterAndHelp;
+    Runs [Char('c')] Compare "compare" "Compare settings and scores of the marked runs" FooterAndHelp;
+    Runs [Char('L')] Log "log" "Show the output of the run's process" FooterAndHelp;
+    Runs [Char('n')] Note "note" "Edit the note on the run" Help;
+    Runs [Char('R')] Rename "rename" "Rename the run" Help;
+    Runs [Char('u')] Resume "resume" "Resume the selected run" FooterAndHelp;
+    Runs [Char('x')] Stop "stop" "Save a checkpoint and stop the selected run (asks first)" FooterAndHelp;
+    Runs [Char('d')] Delete "delete" "Delete the selected run with its checkpoints (asks first)" FooterAndHelp;
 ];
 
 #[cfg(test)]
@@ -338,33 +319,37 @@ mod tests {
     use super::*;
     use crate::tui::keymap::Keymap;
 
-    /// The README's table, as the code has it.
-    fn readme_table() -> String {
-        let mut table = String::from("| in | key | what it does |\n| --- | --- | --- |\n");
-        for binding in TABLE {
-            let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();
-            table += &format!(
-                "| {} | {} | {} |\n",
-                binding.context.name(),
-                keys.join(" "),
-                binding.help
-            );
+    const PAGE: &str = "docs/keys.md";
+
+    fn page() -> String {
+        let mut page = String::from(
+            "# Keys\n\nGenerated from the key table in `src/tui/keys.rs`; `cutline keys` prints a file to change them.\n",
+        );
+        for context in Context::ALL {
+            page += &format!("\n## {}\n\n| key | action |\n| --- | --- |\n", context.name());
+            for binding in TABLE.iter().filter(|binding| binding.context == context) {
+                let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();
+                page += &format!("| {} | {} |\n", keys.join(" "), binding.help);
+            }
         }
-        table
+        page
     }
 
     #[test]
-    fn the_readme_has_the_same_table() {
-        let readme = include_str!("../../README.md");
+    fn docs_page_equals_key_table() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, page()).unwrap();
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
-            readme.contains(&readme_table()),
-            "put this into the README:\n{}",
-            readme_table()
+            written == page(),
+            "{PAGE} is stale: run the tests with UPDATE_DOCS=1"
         );
     }
 
     #[test]
-    fn keys_are_read_as_they_are_written() {
+    fn key_parses_from_its_display() {
         for key in TABLE.iter().flat_map(|binding| binding.keys) {
             assert_eq!(key.to_string().parse(), Ok(*key));
         }
@@ -372,12 +357,12 @@ mod tests {
         assert_eq!("pageup".parse(), Ok(Code(KeyCode::PageUp)));
         assert_eq!("é".parse(), Ok(Char('é')));
         for wrong in ["", "F13", "Ctrl-", "Ctrl-é", "Hyper-x", "ab", "é-"] {
-            assert_eq!(wrong.parse::<Key>(), Err(NoKey(wrong.into())));
+            assert_eq!(wrong.parse::<Key>(), Err(UnknownKey(wrong.into())));
         }
     }
 
     #[test]
-    fn keys_are_found_by_what_is_pressed() {
+    fn keymap_finds_action_of_pressed_key() {
         let keymap = Keymap::default();
         let press = |code, modifiers| keymap.action(Context::Train, KeyEvent::new(code, modifiers));
         assert_eq!(
@@ -390,7 +375,7 @@ mod tests {
         );
         assert_eq!(
             press(KeyCode::Char('L'), KeyModifiers::SHIFT),
-            Some(Action::LogAxis)
+            Some(Action::LogScale)
         );
         assert_eq!(press(KeyCode::Char('z'), KeyModifiers::NONE), None);
     }

@@ -1,8 +1,6 @@
-//! What happens to the workbench, and what it does: [`App::update`](super::app::App::update) takes the one and gives
-//! the other.
+//! Messages, effects and the data they carry: [`App::update`](super::app::App::update) turns messages into effects.
 
-use super::pages::gallery::{Album, AlbumRequest};
-use super::pictures::{Picture, PictureKey};
+use super::image_cache::{ImageKey, PreparedImage};
 use crate::data::{Image, Manifest, Report as DataReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::jobs::{ControlCommand, JobState, LogSummary, Record};
@@ -13,159 +11,108 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Something that has happened.
+/// Something that happened: input, news from the disk, the outcome of an effect.
 #[derive(Debug)]
 pub enum Message {
-    /// A key was pressed.
     Key(KeyEvent),
-    /// The mouse was used.
     Mouse(MouseEvent),
-    /// Text was pasted.
     Paste(String),
-    /// The terminal has this size, in columns and rows.
     Resized(u16, u16),
-    /// The runs there are.
     Runs(Vec<RunListing>),
-    /// What the log of a run tells.
+    /// New records in the log of a run.
     Records {
-        /// The run.
         run: String,
-        /// What is new.
         records: Vec<Record>,
     },
-    /// The data sets there are, and those being prepared.
     DataSets(Vec<DataSetListing>),
-    /// The evaluations there are, and those at work.
     Evaluations(Vec<EvaluationListing>),
-    /// What the machine is busy with.
     Machine(MachineLoad),
-    /// A data set was read.
     DataSet {
-        /// Its name.
         name: String,
-        /// What is in it, or why it cannot be read.
         detail: Result<Arc<DataSetDetail>, String>,
     },
-    /// What the process of a run has printed.
     Log {
-        /// The run.
         run: String,
-        /// Its last lines.
         lines: Vec<String>,
     },
-    /// What is in a directory.
     Entries {
-        /// The directory.
         directory: PathBuf,
-        /// What is in it, or why it cannot be read.
         entries: Result<Vec<DirectoryEntry>, String>,
     },
-    /// What was recognized at a place that is to be prepared.
+    /// The format of the captioned images at a path.
     Recognized {
-        /// The place, as it was typed.
-        place: String,
-        /// In words.
-        told: Result<String, String>,
+        /// The path as typed in the form.
+        source: String,
+        outcome: Result<String, String>,
     },
-    /// Where the images lie that a run learned from.
+    /// The image files of the data set of a run.
     Images {
-        /// The run.
         run: String,
-        /// By their keys.
+        /// By image key.
         files: HashMap<String, PathBuf>,
     },
-    /// The images and captions of an evaluation.
-    Album {
-        /// Which was asked for.
-        request: AlbumRequest,
-        /// The album, or why there is none.
-        album: Result<Arc<Album>, String>,
+    GalleryImages {
+        request: GalleryRequest,
+        album: Result<Arc<GalleryImages>, String>,
     },
-    /// Evaluations were compared.
     Comparison {
-        /// Which were asked for: run and evaluation, the baseline first.
+        /// The compared evaluations, baseline first.
         of: Vec<EvaluationKey>,
-        /// How they compare, and their reports.
-        outcome: Result<Arc<SideBySide>, String>,
+        outcome: Result<Arc<ComparedEvaluations>, String>,
     },
-    /// An image was captioned.
     Captioned {
-        /// What was asked for.
         request: CaptionRequest,
-        /// What the search ended with, best first.
+        /// The beam hypotheses, best first.
         captions: Result<Vec<WrittenCaption>, String>,
     },
-    /// Where the decoder looked for each word of a caption was found out.
+    /// The attention weights of each word of a caption.
     Attended {
-        /// What was asked for.
         request: AttentionRequest,
-        /// Where, or why there is nothing to see.
         attention: Result<Attention, String>,
     },
-    /// An image is ready to be drawn.
-    Picture {
-        /// Which, and how large.
-        key: PictureKey,
-        /// It, or why it cannot be drawn.
-        picture: Picture,
+    ImageReady {
+        key: ImageKey,
+        image: PreparedImage,
     },
-    /// What came of an effect.
     Done(Result<String, String>),
-    /// What came of a command that was to be started.
+    /// The outcome of starting a command.
     Started(Result<String, String>),
-    /// The process is to be put to sleep.
     Suspend,
-    /// The process is to end.
     Quit,
 }
 
-/// A run as it is found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunListing {
-    /// Its name.
     pub name: String,
-    /// Its state.
     pub state: JobState,
-    /// What a user has noted on it.
     pub note: Option<String>,
 }
 
-/// A data set as it is found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSetListing {
-    /// Its name.
     pub name: String,
-    /// Whether it is whole.
     pub is_whole: bool,
-    /// When it was last written, to know it from what it was before; in seconds since 1970.
+    /// Modification time in seconds since 1970: shows when to reload it.
     pub written: u64,
-    /// The names of its features.
     pub features: Vec<String>,
-    /// The job that prepares it, or did, where it tells of itself.
+    /// The job that prepares it, if it left a log.
     pub job: Option<(JobState, LogSummary)>,
-    /// The job, by the path that commands take.
+    /// The path by which commands name the job.
     pub job_path: String,
 }
 
-/// What is in a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSetDetail {
-    /// How it came about.
     pub manifest: Manifest,
-    /// Its hash.
     pub hash: String,
-    /// What was found when it was prepared.
     pub report: DataReport,
-    /// A few of its images, from all over it.
+    /// Images at regular intervals in the data set.
     pub samples: Vec<Image>,
 }
 
-/// An evaluation, by its run and its own name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvaluationKey {
-    /// The run.
     pub run: String,
-    /// The evaluation.
     pub name: String,
 }
 
@@ -175,67 +122,73 @@ impl std::fmt::Display for EvaluationKey {
     }
 }
 
-/// An evaluation as it is found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluationListing {
-    /// Which.
     pub key: EvaluationKey,
-    /// Its report without captions, where there is one.
+    /// Its report without captions; `None` while it runs.
     pub head: Option<Arc<Report>>,
-    /// The job that makes it, or did, where it tells of itself.
+    /// The job that computes it, if it left a log.
     pub job: Option<(JobState, LogSummary)>,
-    /// The job, by the path that commands take.
+    /// The path by which commands name the job.
     pub job_path: String,
 }
 
-/// Evaluations that were compared.
 #[derive(Clone, Debug)]
-pub struct SideBySide {
-    /// How they compare with the first.
+pub struct ComparedEvaluations {
+    /// Compared with the first, the baseline.
     pub comparison: Comparison,
-    /// Their reports, in the same order, with all captions.
+    /// In the same order, with all captions.
     pub reports: Vec<NamedReport>,
 }
 
-/// What the machine is busy with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GalleryImages {
+    pub report: Report,
+    /// Image files in the order of the captions; `None` if the data set is missing.
+    pub files: Vec<Option<PathBuf>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GallerySlot {
+    Main,
+    Beside,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GalleryRequest {
+    pub of: EvaluationKey,
+    pub slot: GallerySlot,
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MachineLoad {
-    /// Of each run trained on this machine: its share of a core, 1 for one core in full, and its bytes of memory.
+    /// Per run on this machine: CPU load (1 for one full core) and memory in bytes.
     pub runs: Vec<(String, f32, u64)>,
-    /// Each GPU in words.
+    /// A line per GPU.
     pub gpus: Vec<String>,
 }
 
-/// Something in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
-    /// Its name.
     pub name: String,
-    /// Whether there is more below it.
     pub kind: EntryKind,
 }
 
-/// What something in a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
-    /// A directory.
     Directory,
-    /// Anything else.
     File,
 }
 
-/// The checkpoints that write a caption.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Writers {
-    /// The run of the first.
+pub struct EnsembleSpec {
     pub run: String,
     /// `best` or `latest`.
     pub checkpoint: String,
-    /// Those that write together with it.
     pub ensemble: Vec<EnsembleMember>,
 }
 
-impl fmt::Display for Writers {
+impl fmt::Display for EnsembleSpec {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.run)?;
         for (at, other) in self.ensemble.iter().enumerate() {
@@ -246,94 +199,70 @@ impl fmt::Display for Writers {
     }
 }
 
-/// A caption of which it is to be found out where its writers looked for each word.
+/// A caption whose attention weights are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttentionRequest {
-    /// Who looked.
-    pub by: Writers,
-    /// At this image.
+    pub by: EnsembleSpec,
     pub image: PathBuf,
-    /// For the words of this caption.
     pub caption: String,
 }
 
-/// What the captioner is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CaptionerRequest {
-    /// To write a caption.
     Caption(CaptionRequest),
-    /// To tell where its decoder looked.
     Attend(AttentionRequest),
 }
 
-/// A caption to be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaptionRequest {
-    /// By these.
-    pub by: Writers,
-    /// Of this image.
+    pub by: EnsembleSpec,
     pub image: PathBuf,
-    /// Found in this way.
     pub search: SearchSettings,
 }
 
-/// Something to be done outside.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Leave a command for a job: a run by its name, or any by its path.
+    /// Send a command to a job, named by its run or its path.
     Control {
-        /// The job.
         job: String,
-        /// The command.
         command: ControlCommand,
     },
-    /// Start a trainer that goes on with a run.
-    TakeUp(String),
-    /// Remove a run.
-    Remove(String),
-    /// Give a run another name.
+    /// Resume a stopped or crashed run.
+    Resume(String),
+    DeleteRun(String),
     Rename {
-        /// Its name now.
         run: String,
-        /// Its name then.
         to: String,
     },
-    /// Keep a note on a run.
     Note {
-        /// The run.
         run: String,
-        /// The note; an empty one is removed.
+        /// An empty text removes the note.
         text: String,
     },
-    /// Start a command as a user would type it; these are the words after `cutline`.
+    /// Start a `cutline` command with these arguments.
     Start(Vec<String>),
-    /// Read a data set.
     LoadDataSet(String),
-    /// Read what the process of a run has printed.
+    /// Read the output of the process of a run.
     LoadLog(String),
-    /// Read what is in a directory.
     List(PathBuf),
-    /// Look what the captioned images at a place are.
+    /// Recognize the format of the captioned images at a path.
     Recognize(String),
-    /// Read the images and captions of an evaluation.
-    LoadAlbum(AlbumRequest),
-    /// Find the images that a run learned from.
+    LoadGallery(GalleryRequest),
+    /// Find the image files of the data set of a run.
     FindImages(String),
-    /// Compare evaluations with the first of them.
+    /// Compare evaluations with the first one.
     Compare(Vec<EvaluationKey>),
-    /// Write the table of the last comparison into a file.
+    /// Write the comparison to a file.
     Export {
-        /// The file; the end of its name says in which form.
+        /// The extension selects the format.
         path: PathBuf,
-        /// What is compared.
-        compared: Arc<SideBySide>,
+        compared: Arc<ComparedEvaluations>,
     },
-    /// Caption an image.
     Caption(CaptionRequest),
-    /// Find out where the decoder looked for each word of a caption.
+    /// Compute the attention weights of each word of a caption.
     Attend(AttentionRequest),
-    /// Make these images ready to be drawn, and forget what was asked for before.
-    Draw(Vec<PictureKey>),
-    /// Give the terminal back to the shell until it comes back here.
+    /// Prepare these images; replaces earlier requests.
+    Draw(Vec<ImageKey>),
+    /// Suspend to the shell.
     Suspend,
 }

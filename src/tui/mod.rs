@@ -1,45 +1,50 @@
-//! The workbench: looks at data sets and runs, and steers them. It computes nothing heavy: it starts the commands a
-//! user would type, reads what they write, and leaves control files, so it may be closed, killed or disconnected at
-//! any moment, and opened several times over.
+//! The workbench: a terminal user interface that shows data sets and runs, and steers them. It computes nothing
+//! heavy: it starts `cutline` commands, reads what they write, and sends commands through control files. Closing,
+//! killing or disconnecting it loses nothing, and several may be open at once.
 //!
 //! ```text
 //! keys, mouse, size  --+                        +--> draw
-//! what lies on disk  --+--> Message -> App -----+
+//! files on disk      --+--> Message -> App -----+
 //! outcomes           --+                        +--> Effect -> control files, commands, images, captions
 //! ```
 
-pub mod app;
-mod captions;
-pub mod chart_view;
-pub mod form;
-pub mod forms;
-mod hands;
+#![allow(
+    unreachable_pub,
+    reason = "`pub` here means: for the whole workbench, which is `pub(crate)`"
+)]
+
+mod app;
+mod chart_view;
+mod effects;
+mod form;
+mod forms;
+pub mod headless;
+mod image_cache;
 pub mod keymap;
 pub mod keys;
-mod machine;
-pub mod message;
+mod message;
 mod mouse;
-pub mod pages;
-mod painter;
-pub mod pictures;
-pub mod popup;
-pub mod run_view;
-pub mod series;
+mod navigation;
+mod popups;
+mod run_view;
+mod series;
 mod tabs;
 mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod theme;
+mod update;
 pub mod user_settings;
 mod view;
-mod watch;
 mod widgets;
+mod workers;
 
 use crate::jobs::Root;
-use app::{App, Life};
-use hands::Hands;
+use app::{App, Lifecycle};
+use effects::EffectRunner;
 use keymap::Keymap;
 use message::{Effect, Message};
+use ratatui_image::picker::Picker;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -47,115 +52,131 @@ use std::time::{Duration, Instant};
 use terminal::Screen;
 use theme::Theme;
 use tracing::info;
+use view::draw;
+use workers::{caption_worker, image_worker, watch};
 
-pub use terminal::PictureProtocol;
-pub use view::draw;
+pub use terminal::ImageProtocol;
 
-/// How the workbench is opened.
 #[derive(Clone, Debug)]
-pub struct Opening {
-    /// At this run, if one is given.
-    pub at: Option<String>,
-    /// How it looks.
+pub struct WorkbenchOptions {
+    /// The run to open.
+    pub run: Option<String>,
     pub theme: Theme,
-    /// Which keys do what.
     pub keymap: Keymap,
-    /// How images are drawn.
-    pub pictures: PictureProtocol,
+    pub images: ImageProtocol,
 }
 
-/// The least time between two frames.
+/// The minimum time between two frames.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// Where nothing was pressed.
-    usual: Duration,
-    /// After a key.
-    pressed: Duration,
+struct FrameInterval {
+    idle: Duration,
+    after_input: Duration,
 }
 
-impl Pace {
-    /// Over a connection, frames cost what others need too.
-    fn of(is_remote: bool) -> Self {
-        Self {
-            usual: Duration::from_millis(if is_remote { 250 } else { 100 }),
-            pressed: Duration::from_millis(30),
-        }
-    }
+impl FrameInterval {
+    const LOCAL: Self = Self {
+        idle: Duration::from_millis(100),
+        after_input: Duration::from_millis(30),
+    };
+    /// Frames cost bandwidth.
+    const REMOTE: Self = Self {
+        idle: Duration::from_millis(250),
+        ..Self::LOCAL
+    };
 }
 
-/// Opens the workbench on what lies under `root`, until the user leaves it.
+/// Opens the workbench on `root` until the user quits.
 ///
 /// # Errors
-/// Those of the terminal, which is put back as it was in any case.
-pub fn open(root: &Root, opening: Opening) -> io::Result<()> {
+/// Errors of the terminal; it is restored in any case.
+pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     let is_remote = ["SSH_CONNECTION", "SSH_TTY"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());
-    info!(root = %root.path().display(), is_remote, "the workbench opens");
+    let interval = if is_remote {
+        FrameInterval::REMOTE
+    } else {
+        FrameInterval::LOCAL
+    };
+    info!(root = %root.path().display(), is_remote, "workbench opens");
     let mut screen = Screen::enter()?;
-    let result = run(&mut screen, root, opening, Pace::of(is_remote));
+    let result = run(&mut screen, root, options, interval);
+    // Restored before the result is looked at: an error must be printed on the user's own screen.
     let restored = screen.leave();
-    info!("the workbench closes");
+    info!("workbench closes");
     result.and(restored)
 }
 
-fn run(screen: &mut Screen, root: &Root, opening: Opening, pace: Pace) -> io::Result<()> {
-    let Opening {
-        at,
+fn run(
+    screen: &mut Screen,
+    root: &Root,
+    options: WorkbenchOptions,
+    interval: FrameInterval,
+) -> io::Result<()> {
+    let WorkbenchOptions {
+        run,
         theme,
         keymap,
-        pictures,
-    } = opening;
+        images,
+    } = options;
     let mut app = App::new(keymap, screen.size()?);
-    if let Some(name) = at {
-        app.runs.look_at(&name);
+    if let Some(name) = run {
+        app.runs.open_run(&name);
     }
-    // Before anything is asked of the terminal or the disk, so that there is something to see at once.
+    // Draw first: querying the terminal and reading the disk take time.
     screen.draw(|frame| draw(frame, &app, &theme))?;
-    let picker = pictures.picker();
+    // The terminal is queried before the input thread starts, which would take the answer for key presses.
+    let picker = images.picker();
+    let (effects, messages) = start_threads(root, picker)?;
 
-    let (tell, messages) = channel();
-    let (paint, painted) = channel();
-    let (caption, captioned) = channel();
-    let hands = Hands {
-        root: root.clone(),
-        tell: tell.clone(),
-        paint,
-        caption,
-    };
-    terminal::listen(tell.clone())?;
-    terminal::listen_to_signals(tell.clone())?;
-    let watcher = (root.clone(), tell.clone());
-    spawn("watch", move || watch::watch(&watcher.0, &watcher.1))?;
-    let painter = tell.clone();
-    spawn("paint", move || painter::paint(&picker, &painted, &painter))?;
-    let writer = (root.clone(), tell);
-    spawn("caption", move || {
-        captions::write(&writer.0, &captioned, &writer.1)
-    })?;
-
-    let mut drawn = Instant::now();
-    while app.life == Life::GoesOn {
+    let mut last_frame = Instant::now();
+    while app.lifecycle == Lifecycle::Running {
         let size = app.size;
-        for effect in next_messages(&messages, &mut app, pace, drawn) {
+        for effect in handle_messages(&messages, &mut app, interval, last_frame) {
             match effect {
                 Effect::Suspend => {
                     screen.suspend()?;
+                    // The window may have another size by now, and no signal says so.
                     let (columns, rows) = screen.size()?;
                     for effect in app.update(Message::Resized(columns, rows)) {
-                        hands.carry_out(effect);
+                        effects.run(effect);
                     }
                 }
-                other => hands.carry_out(other),
+                other => effects.run(other),
             }
         }
         if app.size != size {
-            screen.draw_anew()?;
+            screen.redraw_all()?;
         }
         screen.draw(|frame| draw(frame, &app, &theme))?;
-        drawn = Instant::now();
+        last_frame = Instant::now();
     }
     Ok(())
+}
+
+/// Starts all threads. They end by themselves once their channel closes.
+///
+/// Every channel is unbounded, so that no thread ever waits for the main loop: a worker that blocked on a full channel
+/// while the main loop waits for it would freeze the screen. Requests replace each other instead of queueing up.
+fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Receiver<Message>)> {
+    let (sender, messages) = channel();
+    let (image_requests, images) = channel();
+    let (caption_requests, captions) = channel();
+    let effects = EffectRunner {
+        root: root.clone(),
+        messages: sender.clone(),
+        image_requests,
+        caption_requests,
+    };
+    terminal::listen(sender.clone())?;
+    terminal::listen_to_signals(sender.clone())?;
+    let (watched, to_main) = (root.clone(), sender.clone());
+    spawn("watch", move || watch::watch(&watched, &to_main))?;
+    let to_main = sender.clone();
+    spawn("images", move || image_worker::run(&picker, &images, &to_main))?;
+    let root = root.clone();
+    spawn("captions", move || caption_worker::run(&root, &captions, &sender))?;
+    Ok((effects, messages))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
@@ -163,21 +184,25 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for something to happen, and takes it into account with all that happens until the next frame is due, which
-/// is sooner after a key. The last frame was drawn at `drawn`.
-fn next_messages(messages: &Receiver<Message>, app: &mut App, pace: Pace, drawn: Instant) -> Vec<Effect> {
+/// Waits for a message, then handles all messages until the next frame is due: sooner after input.
+fn handle_messages(
+    messages: &Receiver<Message>,
+    app: &mut App,
+    interval: FrameInterval,
+    last_frame: Instant,
+) -> Vec<Effect> {
     let mut effects = Vec::new();
     let Ok(mut message) = messages.recv() else {
-        app.life = Life::Ends;
+        app.lifecycle = Lifecycle::Exiting;
         return effects;
     };
-    let mut due = drawn + pace.usual;
+    let mut due = last_frame + interval.idle;
     loop {
-        if is_pressing(&message) {
-            due = drawn + pace.pressed;
+        if is_input(&message) {
+            due = last_frame + interval.after_input;
         }
         effects.extend(app.update(message));
-        if app.life == Life::Ends || matches!(effects.last(), Some(Effect::Suspend)) {
+        if app.lifecycle == Lifecycle::Exiting || matches!(effects.last(), Some(Effect::Suspend)) {
             return effects;
         }
         match messages.recv_timeout(due.saturating_duration_since(Instant::now())) {
@@ -187,8 +212,7 @@ fn next_messages(messages: &Receiver<Message>, app: &mut App, pace: Pace, drawn:
     }
 }
 
-/// Whether somebody waits for what comes of it.
-fn is_pressing(message: &Message) -> bool {
+fn is_input(message: &Message) -> bool {
     matches!(
         message,
         Message::Key(_) | Message::Mouse(_) | Message::Paste(_) | Message::Resized(..) | Message::Quit

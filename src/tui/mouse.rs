@@ -1,40 +1,41 @@
-//! What the mouse does: it chooses tabs, keys of the footer and lines of lists, points at charts, and scrolls.
+//! The mouse: it selects tabs, rows and footer keys, places the chart cursor, and scrolls.
 
-use super::app::{App, Move};
+use super::app::App;
 use super::keys::Action;
 use super::message::Effect;
-use super::{tabs, view};
+use super::navigation::ListMove;
+use super::tabs::page;
+use super::view;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-/// Takes what the mouse did into account.
-pub(super) fn take(app: &mut App, event: MouseEvent) -> Vec<Effect> {
+pub fn take(app: &mut App, event: MouseEvent) -> Vec<Effect> {
     let at = Position::new(event.column, event.row);
     match event.kind {
-        MouseEventKind::ScrollUp => scroll(app, Move::Up),
-        MouseEventKind::ScrollDown => scroll(app, Move::Down),
+        MouseEventKind::ScrollUp => scroll(app, ListMove::Up),
+        MouseEventKind::ScrollDown => scroll(app, ListMove::Down),
         MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => click(app, at),
         _ => Vec::new(),
     }
 }
 
-fn scroll(app: &mut App, direction: Move) -> Vec<Effect> {
+fn scroll(app: &mut App, direction: ListMove) -> Vec<Effect> {
     let (code, action) = match direction {
-        Move::Up => (KeyCode::Up, Action::Up),
+        ListMove::Up => (KeyCode::Up, Action::Up),
         _ => (KeyCode::Down, Action::Down),
     };
     match app.popups.is_empty() {
         true => app.act(action),
-        // What lies over the page knows the arrows by themselves.
+        // A popup handles the arrow keys itself, whatever the user's settings bind them to.
         false => app.press_key(KeyEvent::new(code, KeyModifiers::NONE)),
     }
 }
 
 fn click(app: &mut App, at: Position) -> Vec<Effect> {
-    let Some(parts) = view::parts(app.size).filter(|_| app.popups.is_empty()) else {
+    let Some(layout) = view::layout(app.size).filter(|_| app.popups.is_empty()) else {
         return Vec::new();
     };
-    if parts.tabs.contains(at) {
+    if layout.tabs.contains(at) {
         let hit = view::tab_titles()
             .into_iter()
             .find(|(_, _, begin, end)| (*begin..*end).contains(&at.x));
@@ -43,13 +44,13 @@ fn click(app: &mut App, at: Position) -> Vec<Effect> {
         }
         return Vec::new();
     }
-    if parts.footer.contains(at) {
-        let keys = view::footer(app, parts.footer.width);
+    if layout.footer.contains(at) {
+        let keys = view::footer(app, layout.footer.width);
         let hit = keys.into_iter().find(|(_, _, _, end)| at.x < *end);
         return hit.map_or_else(Vec::new, |(action, ..)| app.act(action));
     }
-    match parts.page.contains(at) {
-        true => tabs::click(app, parts.page, at),
-        false => Vec::new(),
+    if layout.page.contains(at) {
+        page(app.tab).click(app, layout.page, at);
     }
+    Vec::new()
 }

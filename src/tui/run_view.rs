@@ -1,4 +1,4 @@
-//! A run as the workbench sees it: what its log comes to, and its curves.
+//! A run as shown in the workbench: a summary of its log, and its curves.
 
 use super::series::Series;
 use crate::diagnosis::{Health, Sign};
@@ -6,26 +6,19 @@ use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
 use crate::text::display_safe;
 use serde_json::Value;
 
-/// A figure that a chart can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantity {
-    /// The training loss, with that of the dev split.
     #[default]
     Loss,
-    /// BLEU-4 and CIDEr-D of the dev split.
     Scores,
-    /// What captions are worth that the model has drawn, in self-critical training.
+    /// Mean reward of sampled captions in self-critical training.
     Reward,
-    /// The learning rate.
     LearningRate,
-    /// The gradients' norm before clipping.
     GradientNorm,
-    /// Tokens a second.
     Speed,
 }
 
 impl Quantity {
-    /// All of them, in the order in which they are gone through.
     pub const ALL: [Self; 6] = [
         Self::Loss,
         Self::Scores,
@@ -35,7 +28,6 @@ impl Quantity {
         Self::Speed,
     ];
 
-    /// The chart's title.
     pub fn title(self) -> &'static str {
         match self {
             Self::Loss => "loss",
@@ -47,7 +39,6 @@ impl Quantity {
         }
     }
 
-    /// The one that comes `by` after it, around the end.
     pub fn after(self, by: isize) -> Self {
         let at = Self::ALL.iter().position(|known| *known == self).unwrap_or(0);
         let count = Self::ALL.len() as isize;
@@ -55,20 +46,16 @@ impl Quantity {
     }
 }
 
-/// What is counted along a chart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unit {
-    /// Updates.
+pub enum XAxis {
     #[default]
     Steps,
-    /// Times that every caption was read.
     Epochs,
-    /// Minutes of training, without those between sessions.
+    /// Minutes of training, without the time between sessions.
     Minutes,
 }
 
-impl Unit {
-    /// The next one, around the end.
+impl XAxis {
     pub fn next(self) -> Self {
         match self {
             Self::Steps => Self::Epochs,
@@ -77,7 +64,6 @@ impl Unit {
         }
     }
 
-    /// The word for one of it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Steps => "step",
@@ -87,44 +73,33 @@ impl Unit {
     }
 }
 
-/// A curve of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Curve<'a> {
-    /// What it is called.
     pub name: &'static str,
-    /// Its figures.
     pub series: &'a Series,
-    /// Whether it has a figure for every step, or for every epoch.
-    pub density: Density,
+    pub density: CurveKind,
 }
 
-/// How many figures a curve has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Density {
-    /// One for every step: a band, and a smoothed line over it.
+pub enum CurveKind {
+    /// A value per step: drawn as a band with a smoothed line over it.
     Steps,
-    /// One for every epoch: points, joined.
     Epochs,
 }
 
-/// A run and all that its log has told.
 #[derive(Clone, Debug, Default)]
 pub struct RunView {
-    /// Its name.
     pub name: String,
-    /// What its log comes to.
+    /// A summary of its log.
     pub summary: LogSummary,
-    /// Its state, once it is known.
     pub state: Option<JobState>,
-    /// What a user has noted on it.
     pub note: Option<String>,
     /// The settings of its last session.
     pub settings: Value,
-    /// What it computes on.
     pub device: Option<String>,
-    /// The last captions of a few dev images, and those before them.
+    /// Captions of the sample images, oldest first.
     pub samples: Vec<Predictions>,
-    /// The last thing worth knowing.
+    /// The last message, warning or command in its log.
     pub news: Option<String>,
     health: Health,
     loss: Series,
@@ -135,17 +110,16 @@ pub struct RunView {
     dev_loss: Series,
     bleu_4: Series,
     cider_d: Series,
-    /// Minutes of training up to each step.
+    /// Minutes of training at each step.
     minutes: Series,
-    /// When the session began, in seconds since 1970, and the minutes before it.
+    /// Start of the session in seconds since 1970, and the minutes of training before it.
     session: (f64, f32),
 }
 
-/// Rounds of captions that are kept, to see how they change.
+/// Rounds of sample captions to keep.
 const ROUNDS: usize = 50;
 
 impl RunView {
-    /// Of the run of that name; nothing is known of it yet.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -153,7 +127,6 @@ impl RunView {
         }
     }
 
-    /// Takes the next event into account.
     pub fn take(&mut self, record: &Record) {
         self.summary.count(record);
         self.health.count(record);
@@ -197,7 +170,7 @@ impl RunView {
     fn take_step(&mut self, step: &StepEvent, time: f64) {
         match step.reward {
             None => self.loss.push(step.step, step.loss),
-            // The loss is then no cross-entropy: it only has the gradient that is wanted.
+            // In self-critical training the loss is a policy-gradient surrogate: its value says nothing.
             Some(reward) => self.reward.push(step.step, reward),
         }
         self.learning_rate.push(step.step, step.learning_rate);
@@ -208,7 +181,7 @@ impl RunView {
             .push(step.step, before + ((time - began).max(0.0) / 60.0) as f32);
     }
 
-    /// A session begins after this step: what was told of later ones is told again.
+    /// Removes the values after this step: the session that starts there logs them again.
     fn cut_after(&mut self, step: u64) {
         for series in [
             &mut self.loss,
@@ -226,17 +199,17 @@ impl RunView {
         self.samples.retain(|samples| samples.step <= step);
     }
 
-    /// The curves of a chart; the first is the one to compare runs by.
+    /// The curves of a chart; overlaid runs are compared by the first.
     pub fn curves(&self, quantity: Quantity) -> Vec<Curve<'_>> {
         let steps = |name, series| Curve {
             name,
             series,
-            density: Density::Steps,
+            density: CurveKind::Steps,
         };
         let epochs = |name, series| Curve {
             name,
             series,
-            density: Density::Epochs,
+            density: CurveKind::Epochs,
         };
         match quantity {
             Quantity::Loss => vec![steps("training", &self.loss), epochs("dev", &self.dev_loss)],
@@ -248,38 +221,37 @@ impl RunView {
         }
     }
 
-    /// Signs that it does not go well.
     pub fn signs(&self) -> Vec<Sign> {
         self.health.signs()
     }
 
-    /// Its training loss in a few columns.
+    /// The training loss, averaged into `columns` values.
     pub fn small_curve(&self, columns: usize) -> Vec<f32> {
         self.loss.means(columns)
     }
 
-    /// Where its figures begin and end on an axis.
-    pub fn range(&self, unit: Unit) -> Option<(f64, f64)> {
+    /// The first and last position of its data on an axis.
+    pub fn range(&self, unit: XAxis) -> Option<(f64, f64)> {
         let (first, last) = self.learning_rate.range()?;
         Some((self.place(unit, first), self.place(unit, last)))
     }
 
-    /// Where a step stands on an axis.
-    pub fn place(&self, unit: Unit, step: u64) -> f64 {
+    /// The position of a step on an axis.
+    pub fn place(&self, unit: XAxis, step: u64) -> f64 {
         match unit {
-            Unit::Steps => step as f64,
-            Unit::Epochs => step as f64 / self.steps_of_an_epoch(),
-            Unit::Minutes => f64::from(self.minutes.at(step).unwrap_or(0.0)),
+            XAxis::Steps => step as f64,
+            XAxis::Epochs => step as f64 / self.steps_of_an_epoch(),
+            XAxis::Minutes => f64::from(self.minutes.at(step).unwrap_or(0.0)),
         }
     }
 
-    /// The first step that stands at this place or after it; after the last one, steps go on in their number.
-    pub fn step_at(&self, unit: Unit, place: f64) -> u64 {
+    /// The first step at or after this position; beyond the last step, numbers continue.
+    pub fn step_at(&self, unit: XAxis, place: f64) -> u64 {
         let step = match unit {
-            Unit::Steps => place,
-            // Places were steps before they were divided: what is a step but for rounding is meant to be one.
-            Unit::Epochs => place * self.steps_of_an_epoch() - 1e-6,
-            Unit::Minutes => {
+            XAxis::Steps => place,
+            // Undoes the rounding of the division by steps per epoch.
+            XAxis::Epochs => place * self.steps_of_an_epoch() - 1e-6,
+            XAxis::Minutes => {
                 let last = self.minutes.last().unwrap_or(0.0);
                 let beyond = u64::from(place as f32 > last);
                 return self.minutes.step_reaching(place as f32).unwrap_or(0) + beyond;
@@ -293,13 +265,13 @@ impl RunView {
         batches.max(1) as f64
     }
 
-    /// The steps at which `count` columns of equal width between two places begin, and where the last one ends.
-    pub fn edges(&self, unit: Unit, (first, last): (f64, f64), count: usize) -> Vec<u64> {
+    /// The first step of each of `count` columns of equal width, and the end of the last one.
+    pub fn edges(&self, unit: XAxis, (first, last): (f64, f64), count: usize) -> Vec<u64> {
         let width = (last - first) / count.max(1) as f64;
         let mut edges: Vec<u64> = (0..count)
             .map(|column| self.step_at(unit, first + column as f64 * width))
             .collect();
-        // The last place belongs to the last column.
+        // The last position belongs to the last column.
         edges.push(self.step_at(unit, last) + 1);
         edges
     }

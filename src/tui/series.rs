@@ -1,33 +1,30 @@
-//! Figures over steps, as charts draw them.
+//! Values over steps, and their summary per chart column.
 
-/// A figure over steps, in the order of the steps.
+/// Values of one quantity, sorted by step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series {
     steps: Vec<u64>,
     values: Vec<f32>,
 }
 
-/// What a series comes to within one column of a chart.
+/// The values of a series that fall into one column of a chart.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
-    /// The least value.
     pub min: f32,
-    /// The largest value.
     pub max: f32,
-    /// The mean.
     pub mean: f32,
 }
 
 impl Series {
-    /// Adds the figure of a step. Where an earlier session told of this step or of later ones, those are forgotten:
-    /// the last telling counts.
+    /// Appends the value of a step. A resumed session logs some steps again, and the last value counts: this step and
+    /// later ones are removed first.
     pub fn push(&mut self, step: u64, value: f32) {
         self.cut_after(step.saturating_sub(1));
         self.steps.push(step);
         self.values.push(value);
     }
 
-    /// Forgets the steps after this one.
+    /// Removes the steps after this one.
     pub fn cut_after(&mut self, step: u64) {
         if self.steps.last().is_some_and(|last| *last > step) {
             let kept = self.steps.partition_point(|known| *known <= step);
@@ -36,29 +33,27 @@ impl Series {
         }
     }
 
-    /// The first and the last step.
     pub fn range(&self) -> Option<(u64, u64)> {
         Some((*self.steps.first()?, *self.steps.last()?))
     }
 
-    /// The last value.
     pub fn last(&self) -> Option<f32> {
         self.values.last().copied()
     }
 
-    /// The last value told up to a step.
+    /// The value at a step, or at the last step before it.
     pub fn at(&self, step: u64) -> Option<f32> {
         let told = self.steps.partition_point(|known| *known <= step);
         self.values.get(told.checked_sub(1)?).copied()
     }
 
-    /// The first step whose value is not below `value`, for series that only grow; the last step where none is.
+    /// The first step whose value reaches `value`, in a series that only grows; otherwise the last step.
     pub fn step_reaching(&self, value: f32) -> Option<u64> {
         let at = self.values.partition_point(|known| *known < value);
         self.steps.get(at).or(self.steps.last()).copied()
     }
 
-    /// What stands between each edge and the next, the next one left out.
+    /// Summarizes the values between each edge and the next one, which is excluded.
     pub fn buckets(&self, edges: &[u64]) -> Vec<Option<Bucket>> {
         let mut at = edges.first().map_or(0, |first| self.place_of(*first));
         edges
@@ -71,7 +66,7 @@ impl Series {
             .collect()
     }
 
-    /// The means of equal parts, at most `count` of them.
+    /// Means of at most `count` equal parts.
     pub fn means(&self, count: usize) -> Vec<f32> {
         let part = self.values.len().div_ceil(count.max(1)).max(1);
         let means = self.values.chunks(part).map(bucket);
@@ -97,9 +92,9 @@ fn bucket(values: &[f32]) -> Option<Bucket> {
     (count > 0).then_some(Bucket { min, max, mean })
 }
 
-/// Columns smoothed by an exponential moving average over those that hold something, forwards and backwards, so that
-/// the line does not trail behind what it is of.
-pub(super) fn smoothed(buckets: &[Option<Bucket>], weight: f32) -> Vec<Option<f32>> {
+/// Exponential moving average over the columns that have values. It runs forwards and backwards, because in one
+/// direction alone the line would lag behind the data.
+pub fn smoothed(buckets: &[Option<Bucket>], weight: f32) -> Vec<Option<f32>> {
     let means = || buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean));
     let forwards = moving_average(means(), weight);
     let mut backwards = moving_average(means().rev(), weight);

@@ -2,11 +2,12 @@
 
 mod attention;
 
-use super::app::{App, Life, Tab};
+use super::app::{App, Lifecycle};
 use super::message::{DataSetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
-use super::popup::Popup;
-use super::run_view::Unit;
-use super::theme::{Characters, Colors, Theme};
+use super::navigation::Tab;
+use super::popups::Popup;
+use super::run_view::XAxis;
+use super::theme::{CharacterSet, Colors, Theme};
 use super::view::draw;
 use crate::jobs::{
     ControlCommand, DevEvaluation, Event, JobKind, JobState, Prediction, Predictions, Record, SessionStart,
@@ -56,7 +57,7 @@ fn records() -> Vec<Record> {
             tokens: 700,
             tokens_per_second: 9_876.0,
             memory: Some(123_000_000),
-            metrics: std::collections::BTreeMap::new(),
+            metrics: BTreeMap::new(),
         }));
         if step.is_multiple_of(100) {
             events.push(Event::Evaluation(Box::new(DevEvaluation {
@@ -126,7 +127,7 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     keys.chars().flat_map(|key| app.update(letter(key))).collect()
 }
 
-/// What was done, in words that can be compared.
+/// The effects as text, to compare.
 fn done(effects: &[Effect]) -> Vec<String> {
     let steering = effects
         .iter()
@@ -139,8 +140,7 @@ fn control(command: ControlCommand) -> Vec<String> {
     done(&[Effect::Control { job, command }])
 }
 
-/// The screen as lines of text.
-fn screen(app: &App, (columns, rows): (u16, u16), characters: Characters) -> Vec<String> {
+fn screen(app: &App, (columns, rows): (u16, u16), characters: CharacterSet) -> Vec<String> {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
     let theme = Theme::new(Colors::Sixteen, characters);
     terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
@@ -178,7 +178,10 @@ fn what_ends_something_is_asked_about_first() {
     assert_eq!(done(&press(&mut app, "xy")), control(ControlCommand::Stop));
 
     let mut app = looking_at(JobState::Complete);
-    assert_eq!(done(&press(&mut app, "5dy")), done(&[Effect::Remove(RUN.into())]));
+    assert_eq!(
+        done(&press(&mut app, "5dy")),
+        done(&[Effect::DeleteRun(RUN.into())])
+    );
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn what_makes_no_sense_now_is_said_and_not_done() {
         );
         assert!(app.popups.is_empty());
     }
-    assert_eq!(done(&press(&mut app, "u")), done(&[Effect::TakeUp(RUN.into())]));
+    assert_eq!(done(&press(&mut app, "u")), done(&[Effect::Resume(RUN.into())]));
     let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "u")), [""; 0]);
     for useless in ["5d", "5R"] {
@@ -215,9 +218,9 @@ fn a_learning_rate_is_typed() {
         done(&app.update(key(KeyCode::Enter))),
         control(ControlCommand::Set { settings })
     );
-    assert_eq!(app.life, Life::GoesOn, "the q was typed at the box");
+    assert_eq!(app.lifecycle, Lifecycle::Running, "the q was typed at the box");
     press(&mut app, "q");
-    assert_eq!(app.life, Life::Ends);
+    assert_eq!(app.lifecycle, Lifecycle::Exiting);
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn a_list_that_changes_keeps_what_is_selected_and_open() {
     assert_eq!(app.runs.selected().unwrap().name, "older");
     assert_eq!(app.runs.open().unwrap().name, RUN);
     assert!(
-        app.runs.open().unwrap().range(Unit::Steps).is_some(),
+        app.runs.open().unwrap().range(XAxis::Steps).is_some(),
         "what was read is kept"
     );
     // The run that was looked at is removed: another one is looked at.
@@ -272,7 +275,7 @@ fn a_list_that_changes_keeps_what_is_selected_and_open() {
 #[test]
 fn the_page_of_a_training_tells_what_it_is_at() {
     let app = looking_at(JobState::Running);
-    for characters in [Characters::All, Characters::Ascii] {
+    for characters in [CharacterSet::Unicode, CharacterSet::Ascii] {
         let lines = screen(&app, (80, 24), characters);
         assert!(
             lines[1].starts_with("scenes-merge-001  running   epoch 2 of 4, batch 100 of 100"),
@@ -294,7 +297,7 @@ fn the_page_of_a_training_tells_what_it_is_at() {
         }
         assert!(lines[23].contains("? help  q quit"), "{lines:#?}");
         let drawn = lines[3..15].concat();
-        assert_eq!(drawn.is_ascii(), characters == Characters::Ascii);
+        assert_eq!(drawn.is_ascii(), characters == CharacterSet::Ascii);
     }
 }
 
@@ -305,7 +308,7 @@ fn figures_are_read_off_at_a_cursor() {
     for _ in 0..25 {
         press(&mut app, "h");
     }
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     let last = 2.0 + 300.0 / 151.0 + 0.1 * 3.0;
     assert!(
         lines
@@ -314,10 +317,10 @@ fn figures_are_read_off_at_a_cursor() {
         "{lines:#?}"
     );
     press(&mut app, "a");
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     assert!(lines.iter().any(|line| line.contains("epoch 2.0")), "{lines:#?}");
     press(&mut app, "a");
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     assert!(lines.iter().any(|line| line.contains("3 min")), "{lines:#?}");
 }
 
@@ -327,7 +330,7 @@ fn marked_runs_lie_over_each_other() {
     press(&mut app, "o");
     press(&mut app, " ");
     app.update(key(KeyCode::Enter));
-    let lines = screen(&app, (100, 30), Characters::All);
+    let lines = screen(&app, (100, 30), CharacterSet::Unicode);
     assert!(
         lines
             .iter()
@@ -343,7 +346,7 @@ fn the_page_of_all_runs_has_a_line_for_each() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "5");
     assert_eq!(app.tab, Tab::Runs);
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     assert!(lines[2].contains("older"), "{lines:#?}");
     assert!(lines[2].contains("complete"), "{lines:#?}");
     assert!(lines[3].contains(RUN), "{lines:#?}");
@@ -359,7 +362,7 @@ fn without_runs_the_way_is_shown() {
     app.update(Message::DataSets(Vec::new()));
     app.update(Message::Runs(Vec::new()));
     assert_eq!(app.tab, Tab::Data);
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     assert!(lines.concat().contains("Welcome to Cutline"), "{lines:#?}");
     press(&mut app, "n");
     let effects = app.update(key(KeyCode::Enter));
@@ -397,7 +400,7 @@ fn the_mouse_chooses_tabs_keys_and_lines() {
             modifiers: KeyModifiers::NONE,
         }))
     };
-    let lines = screen(&app, (80, 24), Characters::All);
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     let column = |line: &str, word: &str| line.find(word).unwrap() as u16 + 1;
     let effects = click(&mut app, column(&lines[23], "pause"), 23);
     assert_eq!(done(&effects), control(ControlCommand::Pause));
@@ -455,7 +458,7 @@ fn a_resumed_run_has_each_step_once() {
         records: again.collect(),
     });
     let view = app.runs.open().unwrap();
-    assert_eq!(view.range(Unit::Steps), Some((1.0, 200.0)));
+    assert_eq!(view.range(XAxis::Steps), Some((1.0, 200.0)));
     assert_eq!(view.summary.done(), Some(0.5));
 }
 
@@ -464,7 +467,7 @@ proptest! {
     fn a_place_on_an_axis_leads_back_to_its_step(step in 1_u64..=200) {
         let app = looking_at(JobState::Running);
         let view = app.runs.open().unwrap();
-        for unit in [Unit::Steps, Unit::Epochs, Unit::Minutes] {
+        for unit in [XAxis::Steps, XAxis::Epochs, XAxis::Minutes] {
             prop_assert_eq!(view.step_at(unit, view.place(unit, step)), step);
         }
     }
@@ -493,7 +496,7 @@ proptest! {
         app.update(Message::Resized(size.0, size.1));
         for code in keys {
             app.update(key(code));
-            screen(&app, size, Characters::All);
+            screen(&app, size, CharacterSet::Unicode);
         }
     }
 }

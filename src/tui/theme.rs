@@ -1,74 +1,55 @@
-//! How things look: with the sixteen colors that every terminal has, or with none, so that it can be read on a light
-//! and on a dark ground.
+//! Colors and symbols: the terminal's sixteen colors or none, so that any background works.
 
 use super::widgets::chart::PLAIN_MARKER;
 use crate::jobs::JobState;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::{self, Marker, border};
 
-/// How things look.
 #[derive(Clone, Debug)]
 pub struct Theme {
-    /// Headings, and what is chosen.
     pub heading: Style,
-    /// What is of less weight.
     pub quiet: Style,
-    /// Keys in footer and help.
     pub key: Style,
-    /// The selected line.
     pub selected: Style,
-    /// What went well.
     pub good: Style,
-    /// What is to be looked at.
     pub warning: Style,
-    /// What went wrong.
     pub bad: Style,
-    /// Curves: the line, and the band behind it.
+    /// Per curve: the line, and the band behind it.
     pub curves: Vec<(Color, Color)>,
-    /// The line at which figures are read off.
     pub cursor: Color,
-    /// What curves are made of.
     pub marker: Marker,
-    /// What images are made of, where no protocol for pictures is spoken.
+    /// How images are drawn without a graphics protocol.
     pub pixels: Pixels,
-    /// Before the name of a curve.
+    /// Before each name in the legend.
     pub bullet: &'static str,
-    /// Around boxes.
     pub border: border::Set<'static>,
-    /// The heights of a small curve, lowest first.
+    /// Bars of the sparkline, lowest first.
     pub heights: [&'static str; 8],
-    /// Around what can be chosen.
     pub arrows: (&'static str, &'static str),
-    /// A bar: what is done, and what is not.
+    /// Progress bar: done, and remaining.
     pub bar: (&'static str, &'static str),
 }
 
-/// What images are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pixels {
-    /// Half-blocks in sixteen million colors.
+    /// Half-blocks in 24-bit color.
     TrueColor,
-    /// Half-blocks in the 256 colors of a palette.
+    /// Half-blocks in 256 colors.
     Palette,
-    /// Characters of different weight.
+    /// Characters of different brightness.
     Characters,
 }
 
-/// Whether colors are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
-    /// The sixteen of the terminal.
     Sixteen,
-    /// None.
     None,
 }
 
-/// What characters are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Characters {
-    /// Lines, blocks and braille too.
-    All,
-    /// Only those of ASCII.
+pub enum CharacterSet {
+    /// With lines, blocks and braille.
+    Unicode,
     Ascii,
 }
 
@@ -84,8 +65,7 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
 };
 
 impl Theme {
-    /// With these means.
-    pub fn new(colors: Colors, characters: Characters) -> Self {
+    pub fn new(colors: Colors, characters: CharacterSet) -> Self {
         let theme = Self {
             heading: Style::new().add_modifier(Modifier::BOLD),
             quiet: Style::new().add_modifier(Modifier::DIM),
@@ -139,10 +119,10 @@ impl Theme {
         }
     }
 
-    fn within(self, characters: Characters) -> Self {
+    fn within(self, characters: CharacterSet) -> Self {
         match characters {
-            Characters::All => self,
-            Characters::Ascii => Self {
+            CharacterSet::Unicode => self,
+            CharacterSet::Ascii => Self {
                 marker: PLAIN_MARKER,
                 pixels: Pixels::Characters,
                 bullet: "*",
@@ -155,7 +135,7 @@ impl Theme {
         }
     }
 
-    /// With images in all colors, where images are drawn in colors at all.
+    /// Draws images in 24-bit color if colors are on.
     pub fn with_true_color(mut self) -> Self {
         if self.pixels == Pixels::Palette {
             self.pixels = Pixels::TrueColor;
@@ -163,12 +143,11 @@ impl Theme {
         self
     }
 
-    /// The colors of the curve of that number: of the line, and of the band behind it.
+    /// Colors of the curve of a run: the line, and the band behind it.
     pub fn curve(&self, number: usize) -> (Color, Color) {
         self.curves[number % self.curves.len()]
     }
 
-    /// How a state looks.
     pub fn state(&self, state: JobState) -> Style {
         match state {
             JobState::Running | JobState::Complete => self.good,

@@ -1,48 +1,27 @@
-//! What a user has settled once and for all, in `cutline/config.toml` below the directory for settings.
+//! The user's settings: `cutline/config.toml` in the configuration directory.
 
-use super::keymap::{Changes, Keymap, KeymapError};
+use super::keymap::{KeyChanges, Keymap, KeymapError};
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The user's settings.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserSettings {
-    /// Other keys than the usual ones.
-    pub keys: Changes,
+    pub keys: KeyChanges,
 }
 
-/// Why the user's settings are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum UserSettingsError {
-    /// The file cannot be read.
     #[error("{}: {source}; check its permissions", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file is not what it should be.
+    Io { path: PathBuf, source: io::Error },
     #[error("{}: {message}; `cutline keys` prints a file to start from", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
-    /// A change of keys makes no sense.
+    Form { path: PathBuf, message: String },
     #[error("{}: {source}", path.display())]
-    Keys {
-        /// The file.
-        path: PathBuf,
-        /// Which.
-        source: KeymapError,
-    },
+    Keys { path: PathBuf, source: KeymapError },
 }
 
-/// Where the user's settings are looked for: below `XDG_CONFIG_HOME`, or else `~/.config`.
+/// Path of the user's settings: below `XDG_CONFIG_HOME`, otherwise below `~/.config`.
 pub fn path(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
     let given = |name: &str| {
         variable(name)
@@ -53,10 +32,10 @@ pub fn path(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<Pat
     Some(home.join("cutline").join("config.toml"))
 }
 
-/// The keys as the file at `path` changes them; the usual ones where there is no such file.
+/// The key table with the changes in the file at `path`; the default keys without a file.
 ///
 /// # Errors
-/// Where the file cannot be read, or asks for what makes no sense.
+/// If the file cannot be read, or a change is invalid.
 pub fn keymap(path: &Path) -> Result<Keymap, UserSettingsError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

@@ -7,14 +7,16 @@
 //! p pause  w save  ...  : commands  ? help  q quit                 keys
 //! ```
 
-use super::app::{App, Tab};
-use super::keymap::Bound;
-use super::keys::{Action, Context, Shown};
-use super::pictures::PictureKey;
+use super::app::App;
+use super::image_cache::ImageKey;
+use super::keymap::ActiveBinding;
+use super::keys::{Action, Context, Placement};
+use super::navigation::Tab;
+use super::popups::view as popup;
 use super::run_view::RunView;
-use super::tabs;
+use super::tabs::page;
 use super::theme::Theme;
-use super::widgets::{picture, popup};
+use super::widgets::image;
 use crate::jobs::JobState;
 use crate::text::display_safe;
 use ratatui::Frame;
@@ -22,21 +24,19 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-/// The least that can be drawn on.
+/// The minimum size, in columns and rows.
 const SMALLEST: (u16, u16) = (40, 10);
-/// What stands before the tabs.
 const NAME: &str = "Cutline  ";
 
-/// The parts of the screen.
-pub(super) struct Parts {
-    pub(super) tabs: Rect,
-    pub(super) page: Rect,
-    pub(super) notice: Rect,
-    pub(super) footer: Rect,
+pub struct ScreenLayout {
+    pub tabs: Rect,
+    pub page: Rect,
+    pub notice: Rect,
+    pub footer: Rect,
 }
 
-/// The parts of a screen of this size; none where it is too small.
-pub(super) fn parts(screen: Rect) -> Option<Parts> {
+/// Layout of the screen; `None` if it is too small.
+pub fn layout(screen: Rect) -> Option<ScreenLayout> {
     if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
         return None;
     }
@@ -47,7 +47,7 @@ pub(super) fn parts(screen: Rect) -> Option<Parts> {
         Constraint::Length(1),
     ])
     .areas(screen);
-    Some(Parts {
+    Some(ScreenLayout {
         tabs,
         page,
         notice,
@@ -55,38 +55,37 @@ pub(super) fn parts(screen: Rect) -> Option<Parts> {
     })
 }
 
-/// Draws the screen.
 pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
-    let Some(parts) = parts(area) else {
+    let Some(layout) = layout(area) else {
         let (columns, rows) = SMALLEST;
         let text = format!("too small: {columns}x{rows} is the least");
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
     };
-    frame.render_widget(Paragraph::new(tab_line(app, theme)), parts.tabs);
-    tabs::draw(frame, parts.page, app, theme);
-    frame.render_widget(Paragraph::new(notice_line(app, theme)), parts.notice);
+    frame.render_widget(Paragraph::new(tab_line(app, theme)), layout.tabs);
+    page(app.tab).draw(frame, layout.page, app, theme);
+    frame.render_widget(Paragraph::new(notice_line(app, theme)), layout.notice);
     frame.render_widget(
-        Paragraph::new(footer_line(app, parts.footer.width, theme)),
-        parts.footer,
+        Paragraph::new(footer_line(app, layout.footer.width, theme)),
+        layout.footer,
     );
     for over in &app.popups {
         popup::draw(frame, over, app, theme);
     }
 }
 
-/// The images that are shown, each with the room it has.
-pub(super) fn pictures(app: &App) -> Vec<PictureKey> {
-    match (popup::image(app), parts(app.size)) {
-        (Some((path, room)), _) => picture::key(Some(path), room).into_iter().collect(),
-        (None, Some(parts)) => tabs::images(app, parts.page),
+/// The visible images, each with its size.
+pub fn images(app: &App) -> Vec<ImageKey> {
+    match (popup::image(app), layout(app.size)) {
+        (Some((path, room)), _) => image::key(Some(path), room).into_iter().collect(),
+        (None, Some(layout)) => page(app.tab).images(app, layout.page),
         (None, None) => Vec::new(),
     }
 }
 
-/// The titles of the tabs, and where each begins and ends.
-pub(super) fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
+/// Titles of the tabs, each with its first column and the column after its last.
+pub fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
     let mut at = NAME.len() as u16;
     (1..)
         .zip(Tab::ALL)
@@ -112,7 +111,7 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// What came of the last thing that was done, or else a sign that the run is not well, or its last news.
+/// The outcome of the last action; otherwise a diagnostic of the open run, or the last message in its log.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
     let sign = app.runs.open().and_then(|view| view.signs().into_iter().next());
     if let (None, Some(sign), Tab::Train) = (&app.notice, sign, app.tab) {
@@ -130,7 +129,7 @@ fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
     }
 }
 
-/// What to do with a run that is complete and has not been scored.
+/// The next step for a complete run without an evaluation.
 fn next_step(app: &App, view: &RunView) -> Option<String> {
     let is_scored = app.evaluate.all()?.iter().any(|known| known.key.run == view.name);
     if view.state != Some(JobState::Complete) || is_scored {
@@ -143,11 +142,11 @@ fn next_step(app: &App, view: &RunView) -> Option<String> {
     ))
 }
 
-/// The keys that stand in the footer of this width, what they do, and where each ends: as many as there is room for;
-/// those that hold everywhere always.
-pub(super) fn footer(app: &App, width: u16) -> Vec<(Action, String, &'static str, u16)> {
-    let in_footer = |bound: &&Bound| bound.binding.shown == Shown::InFooter;
-    let entry = |bound: &Bound| {
+/// The footer: action, key, name, and the column after it. Keys of the tab are dropped where the width does not
+/// suffice; global keys always remain.
+pub fn footer(app: &App, width: u16) -> Vec<(Action, String, &'static str, u16)> {
+    let in_footer = |bound: &&ActiveBinding| bound.binding.placement == Placement::FooterAndHelp;
+    let entry = |bound: &ActiveBinding| {
         let key = bound.keys.first().map(ToString::to_string);
         (bound.binding.action, key.unwrap_or_default(), bound.binding.name)
     };

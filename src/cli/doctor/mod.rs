@@ -249,7 +249,7 @@ fn pictures(context: &Context) -> Finding {
         let found = "standard output is no terminal: images are not drawn";
         return Finding::ok("pictures", found, json!({ "protocol": null }));
     }
-    let protocol = workbench::pictures(context).spoken();
+    let protocol = workbench::pictures(context).name();
     let finding = Finding::ok("pictures", protocol, json!({ "protocol": protocol }));
     match protocol {
         "half-blocks" => finding.but(

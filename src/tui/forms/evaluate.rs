@@ -1,9 +1,9 @@
-//! The form that scores a checkpoint.
+//! The form of `cutline evaluate`.
 
 use super::search;
 use crate::jobs::Name;
 use crate::search::SearchSettings;
-use crate::tui::form::{Fault, Field, Form};
+use crate::tui::form::{Field, Form, FormError};
 
 const RUN: &str = "run";
 const CHECKPOINT: &str = "checkpoint";
@@ -11,7 +11,6 @@ const SPLIT: &str = "split";
 const ENSEMBLE: &str = "ensemble";
 const NAME: &str = "name";
 
-/// Asks what to score; `run` stands in it at first.
 pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
     let mut fields = vec![
         Field::choice(RUN, "the run to score", runs, run),
@@ -42,7 +41,7 @@ pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
     Form::new("score a checkpoint", fields)
 }
 
-pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
+pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let mut arguments: Vec<String> = vec![
         "evaluate".into(),
         form.value(RUN).into(),
@@ -54,13 +53,13 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
     for other in form.value(ENSEMBLE).split_whitespace() {
         other
             .parse::<Name>()
-            .map_err(|error| Fault::of(ENSEMBLE, error.to_string()))?;
+            .map_err(|error| FormError::of(ENSEMBLE, error.to_string()))?;
         arguments.extend(["--ensemble".into(), other.into()]);
     }
     let name = form.value(NAME);
     if !name.is_empty() {
         name.parse::<Name>()
-            .map_err(|error| Fault::of(NAME, error.to_string()))?;
+            .map_err(|error| FormError::of(NAME, error.to_string()))?;
         arguments.extend(["--name".into(), name.into()]);
     }
     arguments.extend(search::flags(form)?);

@@ -4,7 +4,7 @@ use super::prompts::expanded;
 use crate::data::Format;
 use crate::jobs::Name;
 use crate::suggest::Named;
-use crate::tui::form::{Fault, Field, Form};
+use crate::tui::form::{Field, Form, FormError};
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::preprocess::CropMode;
@@ -103,10 +103,10 @@ pub fn form(source: &str) -> Form {
     )
 }
 
-pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
+pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let source = form.value(SOURCE);
     if source.is_empty() {
-        return Err(Fault::of(SOURCE, "the path of captioned images, or scenes"));
+        return Err(FormError::of(SOURCE, "the path of captioned images, or scenes"));
     }
     let mut arguments = vec!["prepare".to_owned(), path(source)];
     let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
@@ -123,7 +123,7 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
     if form.value(BACKBONE) != NONE {
         flag("backbone", form.value(BACKBONE).to_owned());
         if form.value(WEIGHTS).is_empty() {
-            return Err(Fault::of(WEIGHTS, "the file of the backbone's weights"));
+            return Err(FormError::of(WEIGHTS, "the file of the backbone's weights"));
         }
         flag("weights", path(form.value(WEIGHTS)));
         flag("features", form.value(FEATURES).to_owned());
@@ -161,7 +161,7 @@ fn path(typed: &str) -> String {
     expanded(typed).display().to_string()
 }
 
-fn name(form: &Form) -> Result<String, Fault> {
+fn name(form: &Form) -> Result<String, FormError> {
     let typed = form.value(NAME);
     if typed.is_empty() {
         let source = expanded(form.value(SOURCE));
@@ -170,15 +170,15 @@ fn name(form: &Form) -> Result<String, Fault> {
     }
     match typed.parse::<Name>() {
         Ok(name) => Ok(name.to_string()),
-        Err(error) => Err(Fault::of(NAME, error.to_string())),
+        Err(error) => Err(FormError::of(NAME, error.to_string())),
     }
 }
 
-fn whole(form: &Form, field: &'static str) -> Result<String, Fault> {
+fn whole(form: &Form, field: &'static str) -> Result<String, FormError> {
     let typed = form.value(field);
     match typed.parse::<u64>() {
         Ok(_) => Ok(typed.to_owned()),
-        Err(_) => Err(Fault::of(field, "a whole number, 0 or more")),
+        Err(_) => Err(FormError::of(field, "a whole number, 0 or more")),
     }
 }
 
@@ -186,7 +186,7 @@ fn whole(form: &Form, field: &'static str) -> Result<String, Fault> {
 mod tests {
     use super::*;
 
-    fn asked(changes: &[(&str, &str)]) -> Result<String, Fault> {
+    fn asked(changes: &[(&str, &str)]) -> Result<String, FormError> {
         let mut form = form("/images/flickr8k");
         for (name, value) in changes {
             form.set(name, value);

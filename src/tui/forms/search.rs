@@ -1,7 +1,7 @@
-//! How captions are searched for: the fields that the forms for one image and for a whole split share.
+//! The fields of the search settings, shared by the forms for one image and for a split.
 
 use crate::search::{SearchSettings, Strategy};
-use crate::tui::form::{Fault, Field, Form};
+use crate::tui::form::{Field, Form, FormError};
 use std::str::FromStr;
 
 const STRATEGY: &str = "strategy";
@@ -15,16 +15,14 @@ const TEMPERATURE: &str = "temperature";
 const SEED: &str = "seed";
 const BEAM_SEARCH: &str = "beam search";
 const SAMPLING: &str = "sampling";
-/// The widest beam that commands take.
+/// The widest beam that the commands accept.
 const WIDEST: usize = 100;
 
-/// Asks for search settings, with these in its fields.
 pub fn form(settings: &SearchSettings) -> Form {
     Form::new("other search settings", fields(settings))
 }
 
-/// The fields, with these settings in them.
-pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
+pub fn fields(settings: &SearchSettings) -> Vec<Field> {
     let chosen = match settings.strategy {
         Strategy::Beam => BEAM_SEARCH,
         Strategy::Sample => SAMPLING,
@@ -83,7 +81,7 @@ pub(super) fn fields(settings: &SearchSettings) -> Vec<Field> {
 ///
 /// # Errors
 /// Names the field that makes no sense.
-pub(super) fn settings(form: &Form) -> Result<SearchSettings, Fault> {
+pub fn settings(form: &Form) -> Result<SearchSettings, FormError> {
     Ok(SearchSettings {
         strategy: match form.value(STRATEGY) {
             SAMPLING => Strategy::Sample,
@@ -114,13 +112,13 @@ fn number<T: FromStr>(
     field: &'static str,
     expected: &str,
     is_valid: impl Fn(&T) -> bool,
-) -> Result<T, Fault> {
+) -> Result<T, FormError> {
     let parsed = form.value(field).parse().ok().filter(is_valid);
-    parsed.ok_or_else(|| Fault::of(field, expected))
+    parsed.ok_or_else(|| FormError::of(field, expected))
 }
 
 /// The flags that ask `evaluate` for what stands in the fields, where it is not the usual.
-pub(super) fn flags(form: &Form) -> Result<Vec<String>, Fault> {
+pub fn flags(form: &Form) -> Result<Vec<String>, FormError> {
     let (wanted, usual) = (settings(form)?, SearchSettings::default());
     let mut flags = Vec::new();
     let mut flag = |name: &str, value: String| flags.extend([format!("--{name}"), value]);

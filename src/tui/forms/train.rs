@@ -5,13 +5,12 @@ use crate::data::Format;
 use crate::decoders::DecoderKind;
 use crate::jobs::Name;
 use crate::training::{RunSettings, preset};
-use crate::tui::form::{Fault, Field, Form};
+use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
 
-/// The field that fills the others.
-pub(super) const LIKE: &str = "like";
+pub const LIKE: &str = "like";
 /// The field by which the others are filled at first.
-pub(super) const DATA_SET: &str = "data set";
+pub const DATA_SET: &str = "data set";
 const NAME: &str = "name";
 const MORE: &str = "more";
 /// The fields that are settings, by the keys of `--set`.
@@ -34,17 +33,14 @@ const SETTINGS: [(&str, &str, &str); 8] = [
     ("seed", "seed", "where all randomness starts"),
 ];
 
-/// Settings to start from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preset {
-    /// What it is called.
     pub name: String,
     /// What differs from the defaults, by the keys of `--set`.
     pub settings: Vec<(String, String)>,
 }
 
 impl Preset {
-    /// Those that are always there.
     pub fn built_in() -> Vec<Self> {
         let named = |name: String, sets: &[&str]| Self {
             name,
@@ -130,7 +126,7 @@ pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, preset
 }
 
 /// Chooses what goes with the data set: the demo's settings are for scenes, and for nothing else.
-pub(super) fn choose_preset(form: &mut Form, presets: &[Preset]) {
+pub fn choose_preset(form: &mut Form, presets: &[Preset]) {
     let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
     let usual = presets.first().map_or("", |preset| preset.name.as_str());
     if form.value(DATA_SET) == Format::SCENES {
@@ -141,8 +137,7 @@ pub(super) fn choose_preset(form: &mut Form, presets: &[Preset]) {
     fill(form, presets);
 }
 
-/// Writes the chosen preset into the fields.
-pub(super) fn fill(form: &mut Form, presets: &[Preset]) {
+pub fn fill(form: &mut Form, presets: &[Preset]) {
     let chosen = presets.iter().find(|preset| preset.name == form.value(LIKE));
     let settings = chosen.map_or(&[][..], |preset| &preset.settings);
     let mut more = Vec::new();
@@ -158,7 +153,6 @@ pub(super) fn fill(form: &mut Form, presets: &[Preset]) {
     form.set(MORE, &more.join(" "));
 }
 
-/// What a setting is where nothing is said.
 fn default_of(key: &str) -> String {
     let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
     match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
@@ -176,16 +170,16 @@ pub fn as_typed(value: &Value) -> String {
     }
 }
 
-pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
+pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let data_set = form.value(DATA_SET);
     if data_set.is_empty() {
-        return Err(Fault::of(DATA_SET, "there is none yet: prepare one first"));
+        return Err(FormError::of(DATA_SET, "there is none yet: prepare one first"));
     }
     let mut arguments: Vec<String> = vec!["train".into(), data_set.into()];
     let name = form.value(NAME);
     if !name.is_empty() {
         name.parse::<Name>()
-            .map_err(|error| Fault::of(NAME, error.to_string()))?;
+            .map_err(|error| FormError::of(NAME, error.to_string()))?;
         arguments.extend(["--run".into(), name.into()]);
     }
     for set in changed(form)? {
@@ -196,7 +190,7 @@ pub(super) fn arguments(form: &Form) -> Result<Vec<String>, Fault> {
 }
 
 /// The settings that are not the defaults, each of which makes sense.
-fn changed(form: &Form) -> Result<Vec<Assignment>, Fault> {
+fn changed(form: &Form) -> Result<Vec<Assignment>, FormError> {
     let mut sets = Vec::new();
     for (name, key, _) in SETTINGS {
         let value = form.value(name);
@@ -215,22 +209,21 @@ fn changed(form: &Form) -> Result<Vec<Assignment>, Fault> {
     Ok(sets)
 }
 
-fn assignment(field: &'static str, text: &str) -> Result<Assignment, Fault> {
+fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
     text.parse()
-        .map_err(|error: config::AssignmentError| Fault::of(field, error.to_string()))
+        .map_err(|error: config::AssignmentError| FormError::of(field, error.to_string()))
 }
 
 /// What is wrong with the setting of a key, at the field that it was given in.
-fn at_fault(key: Option<&str>, error: &dyn std::error::Error) -> Fault {
+fn at_fault(key: Option<&str>, error: &dyn std::error::Error) -> FormError {
     let named = SETTINGS.iter().find(|(_, known, _)| Some(*known) == key);
     let message = error.to_string();
-    Fault::of(
+    FormError::of(
         named.map_or(MORE, |(name, _, _)| name),
         message.trim_start_matches("--set: "),
     )
 }
 
-/// The key that an error is about.
 fn key_of(error: &ConfigError) -> Option<&str> {
     match error {
         ConfigError::Unknown { key, .. } | ConfigError::Invalid { key, .. } => Some(key),
@@ -242,7 +235,7 @@ fn key_of(error: &ConfigError) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn started(changes: &[(&str, &str)], data_set: &str) -> Result<String, Fault> {
+    fn started(changes: &[(&str, &str)], data_set: &str) -> Result<String, FormError> {
         let presets = Preset::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), data_set, &presets);
         for (name, value) in changes {

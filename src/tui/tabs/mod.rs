@@ -1,48 +1,50 @@
-//! The pages: each draws the state it is given, and changes nothing. Beside what it draws, a page says where its
-//! images are, so that they can be made ready, and what is under the mouse.
+//! The tabs. Each has a folder: `state` holds what it shows, `actions` what its keys do, `view` draws it.
 
-mod data;
-mod evaluate;
-mod gallery;
-mod runs;
-mod train;
+pub mod cursor;
+pub mod data;
+pub mod evaluate;
+pub mod gallery;
+pub mod runs;
+pub mod train;
 
-use super::app::{App, Tab};
+use super::app::App;
+use super::image_cache::ImageKey;
+use super::keys::Action;
 use super::message::Effect;
-use super::pictures::PictureKey;
+use super::navigation::Tab;
 use super::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 
-/// Draws the page that is shown.
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    match app.tab {
-        Tab::Data => data::draw(frame, area, app, theme),
-        Tab::Train => train::draw(frame, area, app, theme),
-        Tab::Evaluate => evaluate::draw(frame, area, app, theme),
-        Tab::Gallery => gallery::draw(frame, area, app, theme),
-        Tab::Runs => runs::draw(frame, area, app, theme),
+/// The operations of a tab on the state of the workbench.
+pub trait TabPage {
+    /// Handles the action of a key.
+    fn act(&self, app: &mut App, action: Action) -> Vec<Effect>;
+
+    /// Requests data that the tab shows and the state lacks.
+    fn load(&self, _app: &mut App) -> Vec<Effect> {
+        Vec::new()
     }
+
+    /// Draws the tab.
+    fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme);
+
+    /// The visible images, so that a worker prepares them.
+    fn images(&self, _app: &App, _area: Rect) -> Vec<ImageKey> {
+        Vec::new()
+    }
+
+    /// Handles a click.
+    fn click(&self, _app: &mut App, _area: Rect, _position: Position) {}
 }
 
-/// The images of the page that is shown.
-pub(super) fn images(app: &App, area: Rect) -> Vec<PictureKey> {
-    match app.tab {
-        Tab::Data => data::images(app, area),
-        Tab::Train => train::images(app, area),
-        Tab::Gallery => gallery::images(app, area),
-        Tab::Evaluate | Tab::Runs => Vec::new(),
+/// The implementation of a tab.
+pub fn page(tab: Tab) -> &'static dyn TabPage {
+    match tab {
+        Tab::Data => &data::DataTab,
+        Tab::Train => &train::TrainTab,
+        Tab::Evaluate => &evaluate::EvaluateTab,
+        Tab::Gallery => &gallery::GalleryTab,
+        Tab::Runs => &runs::RunsTab,
     }
-}
-
-/// Takes a click on the page that is shown.
-pub(super) fn click(app: &mut App, area: Rect, at: Position) -> Vec<Effect> {
-    match app.tab {
-        Tab::Data => data::click(app, area, at),
-        Tab::Train => train::click(app, area, at),
-        Tab::Evaluate => evaluate::click(app, area, at),
-        Tab::Runs => runs::click(app, area, at),
-        Tab::Gallery => {}
-    }
-    Vec::new()
 }

@@ -3,9 +3,8 @@
 use super::*;
 use crate::evaluation::Report;
 use crate::search::{Attention, LookedWord};
-use crate::tui::message::{AttentionRequest, Writers};
-use crate::tui::pages::gallery::{Album, AlbumRequest, Seat};
-use crate::tui::pictures::PictureKey;
+use crate::tui::image_cache::ImageKey;
+use crate::tui::message::{AttentionRequest, EnsembleSpec, GalleryImages, GalleryRequest, GallerySlot};
 use crate::vision::preprocess::ImagePart;
 use ratatui::style::Modifier;
 use serde_json::json;
@@ -50,7 +49,6 @@ fn report() -> Report {
     serde_json::from_value(report).unwrap()
 }
 
-/// The gallery, at the first image of an evaluation.
 fn gallery() -> App {
     let mut app = looking_at(JobState::Complete);
     let of = EvaluationKey {
@@ -64,9 +62,12 @@ fn gallery() -> App {
         job_path: format!("checkpoints/{RUN}/evaluations/dev-best"),
     }]));
     press(&mut app, "4");
-    app.update(Message::Album {
-        request: AlbumRequest { of, seat: Seat::Main },
-        album: Ok(Arc::new(Album {
+    app.update(Message::GalleryImages {
+        request: GalleryRequest {
+            of,
+            slot: GallerySlot::Main,
+        },
+        album: Ok(Arc::new(GalleryImages {
             report: report(),
             files: vec![Some("0.png".into()), Some("1.png".into())],
         })),
@@ -76,7 +77,7 @@ fn gallery() -> App {
 
 fn request(image: usize) -> AttentionRequest {
     AttentionRequest {
-        by: Writers {
+        by: EnsembleSpec {
             run: RUN.into(),
             checkpoint: "best".into(),
             ensemble: Vec::new(),
@@ -124,7 +125,7 @@ fn asked(effects: &[Effect]) -> Vec<AttentionRequest> {
 }
 
 /// The pictures that are asked for; the one that is shown comes first.
-fn drawn(effects: &[Effect]) -> Vec<PictureKey> {
+fn drawn(effects: &[Effect]) -> Vec<ImageKey> {
     let keys = effects.iter().filter_map(|effect| match effect {
         Effect::Draw(keys) => Some(keys.clone()),
         _ => None,
@@ -132,11 +133,11 @@ fn drawn(effects: &[Effect]) -> Vec<PictureKey> {
     keys.flatten().collect()
 }
 
-/// The page, and what of it is marked.
+/// The screen, and its highlighted part.
 fn seen(app: &App) -> (String, String) {
     let (columns, rows) = (80, 24);
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let theme = Theme::new(Colors::None, Characters::Ascii);
+    let theme = Theme::new(Colors::None, CharacterSet::Ascii);
     terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
     let buffer = terminal.backend().buffer();
     // The first row has the tabs, one of them marked.

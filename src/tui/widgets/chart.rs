@@ -1,4 +1,4 @@
-//! A chart of curves over steps: for each a band from the least to the largest value of a column, and a smoothed line.
+//! A line chart: per curve a band from minimum to maximum of each column, and a smoothed line.
 //!
 //! ```text
 //! 7.84 ┤⡇                      loss
@@ -9,8 +9,8 @@
 //! ```
 
 use crate::text::about_duration;
-use crate::tui::chart_view::{ChartView, Scale};
-use crate::tui::run_view::{Curve, Density, RunView, Unit};
+use crate::tui::chart_view::{AxisScale, ChartView};
+use crate::tui::run_view::{Curve, CurveKind, RunView, XAxis};
 use crate::tui::series::{Bucket, smoothed};
 use crate::tui::theme::Theme;
 use indicatif::HumanCount;
@@ -22,33 +22,31 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use ratatui::widgets::canvas::{Canvas, Context, Line as Stroke};
 
-/// Columns for the labels of values.
-pub(in crate::tui) const LABELS: u16 = 9;
-/// How much of a smoothed line is what came before.
+pub const LABELS: u16 = 9;
+/// Weight of the previous value in the moving average.
 const SMOOTHING: f32 = 0.8;
-/// What is not above it counts as zero, of which there is no logarithm: scores of next to nothing.
+/// Values up to this count as zero, which a logarithmic axis cannot show.
 const LEAST: f32 = 1e-9;
-/// Dots beside each other in one cell.
+/// Braille dots per column.
 const DOTS: usize = 2;
 
-/// A chart of one run, or of several laid over each other.
-pub(in crate::tui) struct Chart<'a> {
-    /// The runs, each with the number that its color goes by; the one that is looked at first.
-    pub(in crate::tui) runs: Vec<(usize, &'a RunView)>,
-    pub(in crate::tui) view: ChartView,
-    /// From where to where there is something to draw.
-    pub(in crate::tui) whole: (f64, f64),
-    pub(in crate::tui) theme: &'a Theme,
+/// A chart of one run, or of several overlaid runs.
+pub struct Chart<'a> {
+    /// The runs, each with the number of its color; the open run first.
+    pub runs: Vec<(usize, &'a RunView)>,
+    pub view: ChartView,
+    /// The range of all data on the x axis.
+    pub whole: (f64, f64),
+    pub theme: &'a Theme,
 }
 
-/// A curve in columns.
-struct Drawn<'a> {
+struct PlottedCurve<'a> {
     run: &'a RunView,
     curve: Curve<'a>,
     buckets: Vec<Option<Bucket>>,
     line: Vec<Option<f32>>,
     color: Color,
-    /// Of the band behind the line, where there is one.
+    /// Color of the band behind the line, if it has one.
     band: Option<Color>,
 }
 
@@ -72,8 +70,7 @@ impl Widget for Chart<'_> {
     }
 }
 
-/// Where curves are drawn in a chart's area.
-pub(in crate::tui) fn plot(area: Rect) -> Rect {
+pub fn plot(area: Rect) -> Rect {
     Rect {
         x: area.x + LABELS,
         y: area.y,
@@ -87,7 +84,7 @@ impl Chart<'_> {
         self.view.shown(self.whole)
     }
 
-    fn columns(&self, count: usize) -> Vec<Drawn<'_>> {
+    fn columns(&self, count: usize) -> Vec<PlottedCurve<'_>> {
         let is_alone = self.runs.len() == 1;
         let mut drawn = Vec::new();
         for (number, run) in &self.runs {
@@ -95,17 +92,17 @@ impl Chart<'_> {
             for (at, curve) in run.curves(self.view.quantity).into_iter().enumerate() {
                 let buckets = curve.series.buckets(&edges);
                 let line = match curve.density {
-                    Density::Steps => smoothed(&buckets, SMOOTHING),
-                    Density::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
+                    CurveKind::Steps => smoothed(&buckets, SMOOTHING),
+                    CurveKind::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
                 };
-                // Alone, a run's curves differ by color; among others, the runs do.
+                // A single run has a color per curve, overlaid runs have one per run.
                 let (color, band) = self.theme.curve(if is_alone { at } else { *number });
-                drawn.push(Drawn {
+                drawn.push(PlottedCurve {
                     run,
                     buckets,
                     line,
                     color,
-                    band: (is_alone && curve.density == Density::Steps).then_some(band),
+                    band: (is_alone && curve.density == CurveKind::Steps).then_some(band),
                     curve,
                 });
             }
@@ -113,23 +110,23 @@ impl Chart<'_> {
         drawn
     }
 
-    /// Where a value stands on the axis; nowhere, where it has no logarithm.
+    /// The position of a value on the y axis; `None` if it has no logarithm.
     fn place(&self, value: f32) -> Option<f64> {
         match self.view.scale {
-            Scale::Plain => Some(f64::from(value)),
-            Scale::Logarithmic => (value > LEAST).then(|| f64::from(value).ln()),
+            AxisScale::Linear => Some(f64::from(value)),
+            AxisScale::Logarithmic => (value > LEAST).then(|| f64::from(value).ln()),
         }
     }
 
     fn value(&self, place: f64) -> f64 {
         match self.view.scale {
-            Scale::Plain => place,
-            Scale::Logarithmic => place.exp(),
+            AxisScale::Linear => place,
+            AxisScale::Logarithmic => place.exp(),
         }
     }
 
-    /// The least and the largest place of all that is drawn, a little apart at least.
-    fn bounds(&self, drawn: &[Drawn<'_>]) -> Option<(f64, f64)> {
+    /// The y range of all curves, never empty.
+    fn bounds(&self, drawn: &[PlottedCurve<'_>]) -> Option<(f64, f64)> {
         let buckets = drawn.iter().flat_map(|curve| curve.buckets.iter().flatten());
         let (low, high) = buckets
             .flat_map(|bucket| [bucket.min, bucket.max])
@@ -145,7 +142,13 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_curves(&self, drawn: &[Drawn<'_>], (low, high): (f64, f64), plot: Rect, buffer: &mut Buffer) {
+    fn draw_curves(
+        &self,
+        drawn: &[PlottedCurve<'_>],
+        (low, high): (f64, f64),
+        plot: Rect,
+        buffer: &mut Buffer,
+    ) {
         let width = f64::from(plot.width) * DOTS as f64;
         let (first, last) = self.range();
         Canvas::default()
@@ -169,7 +172,7 @@ impl Chart<'_> {
             .render(plot, buffer);
     }
 
-    fn draw_band(&self, canvas: &mut Context<'_>, curve: &Drawn<'_>) {
+    fn draw_band(&self, canvas: &mut Context<'_>, curve: &PlottedCurve<'_>) {
         let Some(color) = curve.band else { return };
         for (column, bucket) in curve.buckets.iter().enumerate() {
             let Some(bucket) = bucket else { continue };
@@ -180,7 +183,7 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_line(&self, canvas: &mut Context<'_>, curve: &Drawn<'_>) {
+    fn draw_line(&self, canvas: &mut Context<'_>, curve: &PlottedCurve<'_>) {
         let known = curve.line.iter().enumerate();
         let points: Vec<(f64, f64)> = known
             .filter_map(|(column, value)| Some((column as f64, self.place((*value)?)?)))
@@ -212,7 +215,7 @@ impl Chart<'_> {
         let y = plot.bottom();
         buffer.set_string(plot.x, y, told_place(unit, first), self.theme.quiet);
         let end = match unit {
-            Unit::Minutes => told_place(unit, last),
+            XAxis::Minutes => told_place(unit, last),
             _ => format!("{} {}", unit.name(), told_place(unit, last)),
         };
         let x = plot.right().saturating_sub(end.chars().count() as u16);
@@ -227,11 +230,11 @@ impl Chart<'_> {
         }
     }
 
-    /// The title, then every curve with its last figure, or that at the cursor.
-    fn legend(&self, drawn: &[Drawn<'_>]) -> Line<'static> {
+    /// The title, then each curve with its last value or that at the cursor.
+    fn legend(&self, drawn: &[PlottedCurve<'_>]) -> Line<'static> {
         let scale = match self.view.scale {
-            Scale::Plain => "",
-            Scale::Logarithmic => ", logarithmic",
+            AxisScale::Linear => "",
+            AxisScale::Logarithmic => ", logarithmic",
         };
         let title = self.view.quantity.title();
         let mut spans = vec![Span::styled(format!("{title}{scale}   "), self.theme.heading)];
@@ -247,7 +250,7 @@ impl Chart<'_> {
         Line::from(spans)
     }
 
-    fn read_off(&self, drawn: &Drawn<'_>) -> Option<f64> {
+    fn read_off(&self, drawn: &PlottedCurve<'_>) -> Option<f64> {
         let value = match self.view.cursor {
             Some(cursor) => {
                 let step = drawn.run.step_at(self.view.unit, cursor);
@@ -269,16 +272,15 @@ fn stroke((x1, y1): (f64, f64), (x2, y2): (f64, f64), color: Color) -> Stroke {
     }
 }
 
-/// A place on the axis, as a reader counts.
-fn told_place(unit: Unit, place: f64) -> String {
+fn told_place(unit: XAxis, place: f64) -> String {
     match unit {
-        Unit::Steps => HumanCount(place.round() as u64).to_string(),
-        Unit::Epochs => format!("{place:.1}"),
-        Unit::Minutes => about_duration(place * 60.0),
+        XAxis::Steps => HumanCount(place.round() as u64).to_string(),
+        XAxis::Epochs => format!("{place:.1}"),
+        XAxis::Minutes => about_duration(place * 60.0),
     }
 }
 
-/// A figure in at most eight characters.
+/// A number in at most eight characters.
 fn figure(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -289,8 +291,8 @@ fn figure(value: f64) -> String {
     }
 }
 
-/// What curves are made of where braille cannot be shown.
-pub(in crate::tui) const PLAIN_MARKER: Marker = Marker::Custom('*');
+/// Marker of curves where braille is not available.
+pub const PLAIN_MARKER: Marker = Marker::Custom('*');
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! A list of lines of which one is selected.
+//! A scrolling list with a selected line.
 
 use crate::tui::theme::Theme;
 use ratatui::Frame;
@@ -7,8 +7,8 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use ratatui::widgets::{List, ListState};
 
-/// Draws the part of the list in which the selected line is; `style` is how that one looks.
-pub(in crate::tui) fn draw<'a>(
+/// Draws the part of the list around the selected line; `style` highlights it.
+pub fn draw<'a>(
     frame: &mut Frame<'_>,
     area: Rect,
     lines: impl IntoIterator<Item = Line<'a>>,
@@ -22,13 +22,13 @@ pub(in crate::tui) fn draw<'a>(
     frame.render_stateful_widget(list, area, &mut state);
 }
 
-/// The first line that is shown where `rows` are, so that the selected one is among them.
-pub(in crate::tui) fn first_shown(selected: usize, rows: usize) -> usize {
+/// The first visible line of `rows`, so that the selected one is visible.
+pub fn first_shown(selected: usize, rows: usize) -> usize {
     (selected + 1).saturating_sub(rows.max(1))
 }
 
-/// How the selected line of a list looks, by whether keys are about it.
-pub(in crate::tui) fn selection(is_focused: bool, theme: &Theme) -> Style {
+/// The style of the selected line in a pane with or without focus.
+pub fn selection(is_focused: bool, theme: &Theme) -> Style {
     match is_focused {
         true => theme.selected,
         false => theme.heading,

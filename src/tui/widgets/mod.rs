@@ -1,6 +1,5 @@
-//! What tabs are put together from.
+//! Widgets that several tabs share.
 
-pub(super) mod chart;
-pub(super) mod list;
-pub(super) mod picture;
-pub(super) mod popup;
+pub mod chart;
+pub mod image;
+pub mod list;

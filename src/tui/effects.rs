@@ -1,0 +1,286 @@
+//! Runs effects: sends commands to jobs, starts `cutline` commands, and reads what tabs show.
+
+use super::forms::prompts::{expanded, export_format};
+use super::image_cache::ImageKey;
+use super::message::{
+    CaptionerRequest, ComparedEvaluations, DataSetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey,
+    GalleryImages, GalleryRequest, Message,
+};
+use super::popups::file_picker::HERE;
+use crate::data::{DataSet, Image, Report as DataReport, Source};
+use crate::evaluation::{Comparison, NamedReport};
+use crate::files::write_atomically;
+use crate::jobs::{ControlCommand, Name, Root, ask};
+use crate::runs::data_set_of;
+use crate::text::{display_path, display_safe};
+use crate::training::RunRecord;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+use tracing::{info, warn};
+
+/// Time for a job to answer a command.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Sample images per data set in the Data tab.
+const SAMPLES: usize = 60;
+/// The last bytes of a process's output to show.
+const LOG_SHOWN: u64 = 256 * 1024;
+
+pub struct EffectRunner {
+    pub root: Root,
+    pub messages: Sender<Message>,
+    pub image_requests: Sender<Vec<ImageKey>>,
+    pub caption_requests: Sender<CaptionerRequest>,
+}
+
+type Outcome = Result<String, String>;
+
+impl EffectRunner {
+    /// Runs an effect; slow ones on a thread of their own.
+    pub fn run(&self, effect: Effect) {
+        match effect {
+            Effect::Control { job, command } => self.report(move |root| control(root, &job, &command)),
+            Effect::Resume(run) => self.report(move |root| resume(root, run)),
+            Effect::DeleteRun(run) => self.report(move |root| {
+                root.find_run(&run)
+                    .and_then(|run| run.remove())
+                    .map_err(describe)?;
+                Ok(format!("{run} is removed"))
+            }),
+            Effect::Rename { run, to } => self.report(move |root| rename(root, &run, &to)),
+            Effect::Note { run, text } => self.report(move |root| {
+                let run = root.find_run(&run).map_err(describe)?;
+                run.set_note(&text).map_err(describe)?;
+                Ok("noted".to_owned())
+            }),
+            Effect::Start(arguments) => {
+                self.run_in_background(move |root| Message::Started(start(root, &arguments)))
+            }
+            Effect::Export { path, compared } => self.report(move |_| export(&path, &compared)),
+            Effect::LoadDataSet(name) => self.run_in_background(move |root| Message::DataSet {
+                detail: data_set(root, &name).map(Arc::new),
+                name,
+            }),
+            Effect::LoadLog(run) => self.run_in_background(move |root| Message::Log {
+                lines: log(root, &run).unwrap_or_else(|why| vec![why]),
+                run,
+            }),
+            Effect::List(directory) => self.run_in_background(move |_| Message::Entries {
+                entries: entries(&directory),
+                directory,
+            }),
+            Effect::Recognize(source) => self.run_in_background(move |_| Message::Recognized {
+                outcome: recognize(&source),
+                source,
+            }),
+            Effect::LoadGallery(request) => self.run_in_background(move |root| Message::GalleryImages {
+                album: album(root, &request).map(Arc::new),
+                request,
+            }),
+            Effect::FindImages(run) => self.run_in_background(move |root| Message::Images {
+                files: images_of(root, &run).unwrap_or_default(),
+                run,
+            }),
+            Effect::Compare(of) => self.run_in_background(move |root| Message::Comparison {
+                outcome: compare(root, &of).map(Arc::new),
+                of,
+            }),
+            // A worker that has ended cannot answer: there is nobody to report an error to.
+            Effect::Draw(keys) => drop(self.image_requests.send(keys)),
+            Effect::Caption(request) => drop(self.caption_requests.send(CaptionerRequest::Caption(request))),
+            Effect::Attend(request) => drop(self.caption_requests.send(CaptionerRequest::Attend(request))),
+            // The main loop owns the terminal and suspends it itself.
+            Effect::Suspend => {}
+        }
+    }
+
+    /// Runs `work` in the background, and logs and shows its outcome.
+    fn report(&self, work: impl FnOnce(&Root) -> Outcome + Send + 'static) {
+        self.run_in_background(move |root| {
+            let outcome = work(root);
+            match &outcome {
+                Ok(done) => info!("{done}"),
+                Err(why) => warn!("{why}"),
+            }
+            Message::Done(outcome)
+        });
+    }
+
+    fn run_in_background(&self, work: impl FnOnce(&Root) -> Message + Send + 'static) {
+        let (root, messages) = (self.root.clone(), self.messages.clone());
+        thread::spawn(move || {
+            let _ = messages.send(work(&root));
+        });
+    }
+}
+
+fn describe(error: impl std::fmt::Display) -> String {
+    display_safe(&error.to_string()).into_owned()
+}
+
+fn control(root: &Root, job: &str, command: &ControlCommand) -> Outcome {
+    let job = root.find_job(job).map_err(describe)?;
+    let answer = ask(&job, command, PATIENCE).map_err(describe)?;
+    Ok(answer.to_string())
+}
+
+fn resume(root: &Root, run: String) -> Outcome {
+    let goes_on = format!("{run} goes on");
+    start(root, &["train".into(), "--resume".into(), run, "--detach".into()])?;
+    Ok(goes_on)
+}
+
+fn rename(root: &Root, run: &str, to: &str) -> Outcome {
+    let directory = root.find_run(run).map_err(describe)?;
+    let name: Name = to.parse().map_err(describe)?;
+    directory.rename(&name).map_err(describe)?;
+    Ok(format!("{run} is called {to} now"))
+}
+
+/// Starts a `cutline` command, which detaches its work into a process of its own.
+fn start(root: &Root, arguments: &[String]) -> Outcome {
+    let program = std::env::current_exe().map_err(describe)?;
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .arg("--root")
+        .arg(root.path())
+        .args(["--color", "never"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(describe)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.trim().lines().last().unwrap_or_default();
+    // The detached process's error comes last, behind the prefix of the command that started it.
+    let why = last.rsplit_once("error: ").map_or(last, |(_, why)| why);
+    let command = arguments.join(" ");
+    if output.status.success() {
+        info!("started: {command}");
+        return Ok(format!("started: {command}"));
+    }
+    warn!("not started: {command}: {why}");
+    Err(display_safe(why).into_owned())
+}
+
+fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
+    let format = export_format(path).ok_or("the name does not end in .csv, .json, .md or .tex")?;
+    let text = compared.comparison.export(format).map_err(describe)?;
+    write_atomically(path, |out| out.write_all(text.as_bytes()))
+        .map_err(|error| format!("{}: {error}", display_path(path)))?;
+    Ok(format!("wrote {}", display_path(path)))
+}
+
+fn data_set(root: &Root, name: &str) -> Result<DataSetDetail, String> {
+    let directory = root.find_dataset(name).map_err(describe)?;
+    let data_set = DataSet::load(&directory).map_err(describe)?;
+    let report = DataReport::load(&directory).map_err(describe)?;
+    let step = data_set.images.len().div_ceil(SAMPLES).max(1);
+    let samples: Vec<Image> = data_set.images.into_iter().step_by(step).collect();
+    Ok(DataSetDetail {
+        manifest: data_set.manifest,
+        hash: data_set.hash,
+        report,
+        samples,
+    })
+}
+
+/// The last lines of the output of a run's process.
+fn log(root: &Root, run: &str) -> Result<Vec<String>, String> {
+    let job = root.find_run(run).map_err(describe)?.job();
+    let path = job.output();
+    let mut file = File::open(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "nothing: it was trained in the foreground of a terminal".to_owned(),
+        _ => format!("{}: {error}", display_path(&path)),
+    })?;
+    let length = file.metadata().map_err(describe)?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_SHOWN)))
+        .map_err(describe)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(describe)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().map(|line| display_safe(line).into_owned()).collect())
+}
+
+/// Entries of a directory, directories first, without hidden ones.
+fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(describe)? {
+        let entry = entry.map_err(describe)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let kind = match entry.path().is_dir() {
+            true => EntryKind::Directory,
+            false => EntryKind::File,
+        };
+        if !name.starts_with('.') {
+            found.push(DirectoryEntry { name, kind });
+        }
+    }
+    found.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
+    let here = DirectoryEntry {
+        name: HERE.to_owned(),
+        kind: EntryKind::Directory,
+    };
+    found.insert(0, here);
+    Ok(found)
+}
+
+fn recognize(place: &str) -> Outcome {
+    let source = Source::at(expanded(place));
+    if source.is_scenes() {
+        return Ok("the built-in data set, drawn by the program".to_owned());
+    }
+    let format = source.recognize().map_err(describe)?;
+    Ok(format!("recognized: {}", format.name()))
+}
+
+fn album(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
+    let report = read_report(root, &request.of)?.report;
+    let files = images_of(root, &request.of.run).unwrap_or_default();
+    let file = |key: &String| files.get(key).cloned();
+    Ok(GalleryImages {
+        files: report
+            .captions
+            .iter()
+            .map(|captioned| file(&captioned.image))
+            .collect(),
+        report,
+    })
+}
+
+/// The image files of the data set of a run.
+fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
+    let run = root.find_run(run).map_err(describe)?;
+    let record = RunRecord::load(&run.config()).map_err(describe)?;
+    let directory = data_set_of(&record, root).map_err(describe)?;
+    let data_set = DataSet::load(&directory).map_err(describe)?;
+    let files = data_set.images.into_iter().map(|image| (image.key, image.path));
+    Ok(files.collect())
+}
+
+fn read_report(root: &Root, key: &EvaluationKey) -> Result<NamedReport, String> {
+    let run = root.find_run(&key.run).map_err(describe)?;
+    let name: Name = key.name.parse().map_err(describe)?;
+    run.kept_evaluation(&name)
+        .map_err(describe)?
+        .read()
+        .map_err(describe)
+}
+
+fn compare(root: &Root, of: &[EvaluationKey]) -> Result<ComparedEvaluations, String> {
+    let reports: Vec<NamedReport> = of
+        .iter()
+        .map(|key| read_report(root, key))
+        .collect::<Result<_, _>>()?;
+    let Some((baseline, others)) = reports.split_first() else {
+        return Err("there is nothing to compare".to_owned());
+    };
+    Ok(ComparedEvaluations {
+        comparison: Comparison::new(baseline, others),
+        reports,
+    })
+}

@@ -1,0 +1,104 @@
+//! A file or directory to pick.
+
+use crate::tui::form::KeyOutcome;
+use crate::tui::forms::prompts::expanded;
+use crate::tui::message::{DirectoryEntry, EntryKind};
+use crate::tui::navigation::ListMove;
+use ratatui::crossterm::event::{KeyCode, KeyEvent};
+use std::path::{Path, PathBuf};
+
+/// The entry that stands for the directory itself.
+pub const HERE: &str = ".";
+
+#[derive(Clone, Debug)]
+pub struct FilePicker {
+    pub directory: PathBuf,
+    /// `None` until it is read.
+    pub entries: Option<Result<Vec<DirectoryEntry>, String>>,
+    pub at: usize,
+    /// Letters typed so far to find an entry by its prefix.
+    pub typed: String,
+}
+
+impl FilePicker {
+    pub fn at(typed: &str) -> Self {
+        let path = expanded(typed);
+        let here = || std::env::current_dir().unwrap_or_else(|_| "/".into());
+        let directory = match std::path::absolute(&path) {
+            Ok(path) if !typed.is_empty() && typed.ends_with('/') => path,
+            Ok(path) if !typed.is_empty() => path.parent().map_or(path.clone(), Path::to_path_buf),
+            _ => here(),
+        };
+        Self::looking_into(directory)
+    }
+
+    fn looking_into(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            entries: None,
+            at: 0,
+            typed: String::new(),
+        }
+    }
+
+    pub fn list(&mut self, entries: Result<Vec<DirectoryEntry>, String>) {
+        self.entries = Some(entries);
+    }
+
+    pub fn known(&self) -> &[DirectoryEntry] {
+        match &self.entries {
+            Some(Ok(entries)) => entries,
+            _ => &[],
+        }
+    }
+
+    /// The selected entry, or the directory itself.
+    pub fn picked(&self) -> PathBuf {
+        match self.known().get(self.at) {
+            Some(entry) if entry.name != HERE => self.directory.join(&entry.name),
+            _ => self.directory.clone(),
+        }
+    }
+
+    /// Right enters a directory, left goes up, Enter picks the selected entry.
+    pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
+        let count = self.known().len();
+        let keep_typing = matches!(key.code, KeyCode::Char(_));
+        match key.code {
+            KeyCode::Esc => return KeyOutcome::Left,
+            KeyCode::Enter => return KeyOutcome::Submitted,
+            KeyCode::Up => self.at = ListMove::Up.from(self.at, count),
+            KeyCode::Down => self.at = ListMove::Down.from(self.at, count),
+            KeyCode::PageUp => self.at = ListMove::PageUp.from(self.at, count),
+            KeyCode::PageDown => self.at = ListMove::PageDown.from(self.at, count),
+            KeyCode::Home => self.at = 0,
+            KeyCode::End => self.at = ListMove::Last.from(self.at, count),
+            KeyCode::Left | KeyCode::Backspace => {
+                if let Some(parent) = self.directory.parent() {
+                    *self = Self::looking_into(parent.to_owned());
+                }
+            }
+            KeyCode::Right => {
+                let is_directory = |entry: &&DirectoryEntry| entry.kind == EntryKind::Directory;
+                if self.known().get(self.at).filter(is_directory).is_some() {
+                    *self = Self::looking_into(self.picked());
+                }
+            }
+            KeyCode::Char(letter) => self.find(letter),
+            _ => {}
+        }
+        if !keep_typing {
+            self.typed.clear();
+        }
+        KeyOutcome::Taken
+    }
+
+    /// Selects the first entry with the typed prefix.
+    fn find(&mut self, letter: char) {
+        self.typed.extend(letter.to_lowercase());
+        let begins = |entry: &DirectoryEntry| entry.name.to_lowercase().starts_with(&self.typed);
+        if let Some(at) = self.known().iter().position(begins) {
+            self.at = at;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The command palette: fuzzy search over all commands.
+
+use crate::tui::form::{KeyOutcome, input_request};
+use crate::tui::keymap::Keymap;
+use crate::tui::keys::{Action, Context};
+use crate::tui::navigation::Tab;
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use tui_input::Input;
+
+#[derive(Clone, Debug)]
+pub struct Palette {
+    pub typed: Input,
+    pub commands: Vec<PaletteCommand>,
+    /// Indices of the commands that match, best first.
+    pub found: Vec<usize>,
+    pub at: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PaletteCommand {
+    context: Context,
+    action: Action,
+    pub keys: String,
+    pub text: String,
+}
+
+impl Palette {
+    pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
+        let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Esc => return KeyOutcome::Left,
+            KeyCode::Char('c') if ctrl => return KeyOutcome::Left,
+            KeyCode::Enter => return KeyOutcome::Submitted,
+            KeyCode::Up => self.at = self.at.saturating_sub(1),
+            KeyCode::Down => self.at = (self.at + 1).min(self.found.len().saturating_sub(1)),
+            _ => {
+                if let Some(request) = input_request(key) {
+                    self.typed.handle(request);
+                    self.find();
+                }
+            }
+        }
+        KeyOutcome::Taken
+    }
+
+    pub fn chosen(&self) -> Option<(Context, Action)> {
+        let listed = self.commands.get(*self.found.get(self.at)?)?;
+        Some((listed.context, listed.action))
+    }
+
+    fn find(&mut self) {
+        let pattern = Pattern::parse(self.typed.value(), CaseMatching::Ignore, Normalization::Smart);
+        let mut matcher = Matcher::new(Config::DEFAULT);
+        let mut letters = Vec::new();
+        let mut scored: Vec<(u32, usize)> = (0..)
+            .zip(&self.commands)
+            .filter_map(|(at, command)| {
+                let text = nucleo_matcher::Utf32Str::new(&command.text, &mut letters);
+                Some((pattern.score(text, &mut matcher)?, at))
+            })
+            .collect();
+        // A stable sort: at equal scores, commands of the current tab stay first.
+        scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        self.found = scored.into_iter().map(|(_, at)| at).collect();
+        self.at = 0;
+    }
+}
+
+impl Palette {
+    /// All commands, those of `tab` first.
+    pub fn new(keymap: &Keymap, tab: Tab) -> Self {
+        let contexts = [tab.context()].into_iter().chain(
+            Context::ALL
+                .into_iter()
+                .filter(|context| *context != tab.context()),
+        );
+        let commands = contexts
+            .flat_map(|context| keymap.of(context))
+            .map(|bound| PaletteCommand {
+                context: bound.binding.context,
+                action: bound.binding.action,
+                keys: bound.keys_text(),
+                text: format!("{}: {}", bound.binding.context.name(), bound.binding.help),
+            });
+        let mut palette = Self {
+            typed: Input::default(),
+            commands: commands.collect(),
+            found: Vec::new(),
+            at: 0,
+        };
+        palette.find();
+        palette
+    }
+}

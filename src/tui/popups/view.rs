@@ -1,0 +1,311 @@
+//! Draws the popups.
+
+use super::Popup;
+use super::chooser::{Chooser, ChooserPurpose, Chosen};
+use super::file_picker::FilePicker;
+use super::palette::Palette;
+use crate::text::{display_path, display_safe};
+use crate::tui::app::App;
+use crate::tui::form::{Field, FieldValue, Form};
+use crate::tui::forms::FormPurpose;
+use crate::tui::forms::prepare::SOURCE;
+use crate::tui::keymap::ActiveBinding;
+use crate::tui::keys::Context;
+use crate::tui::message::EntryKind;
+use crate::tui::theme::Theme;
+use crate::tui::widgets::image::ImageWidget;
+use crate::tui::widgets::list;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Padding, Paragraph, Wrap};
+
+const KEYS: usize = 16;
+const WIDEST: u16 = 100;
+const NAMES: usize = 16;
+
+pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
+    match popup {
+        Popup::Help { scroll } => draw_help(frame, app, *scroll, theme),
+        Popup::Palette(palette) => draw_palette(frame, palette, theme),
+        Popup::Confirm { question, .. } => {
+            let lines = vec![
+                Line::raw(question.clone()),
+                Line::raw(""),
+                Line::styled("y yes   any other key no", theme.quiet),
+            ];
+            draw_text(frame, "sure?", lines, 0, theme);
+        }
+        Popup::Form { purpose, form } => draw_form(frame, purpose, form, app, theme),
+        Popup::Picker(picker) => draw_picker(frame, picker, theme),
+        Popup::Choose(chooser) => draw_chooser(frame, chooser, theme),
+        Popup::Text { title, lines, scroll } => {
+            let lines = lines.iter().map(|line| Line::raw(line.clone())).collect();
+            draw_text(frame, title, lines, *scroll, theme);
+        }
+        Popup::Image { title, path } => {
+            let (outer, inner) = image_areas(frame.area());
+            frame.render_widget(Clear, outer);
+            frame.render_widget(framed(&display_safe(title), theme), outer);
+            let widget = ImageWidget {
+                file: Some(path),
+                overlay: None,
+                images: &app.images,
+                theme,
+            };
+            frame.render_widget(widget, inner);
+        }
+    }
+}
+
+/// The area of an image popup, with and without its border.
+pub fn image_areas(screen: Rect) -> (Rect, Rect) {
+    let outer = centered(screen, (screen.width * 9 / 10, screen.height * 9 / 10));
+    let inner = Rect {
+        x: outer.x + 2,
+        y: outer.y + 1,
+        width: outer.width.saturating_sub(4),
+        height: outer.height.saturating_sub(2),
+    };
+    (outer, inner)
+}
+
+fn draw_help(frame: &mut Frame<'_>, app: &App, scroll: usize, theme: &Theme) {
+    let mut lines = Vec::new();
+    for context in [app.tab.context(), Context::Everywhere] {
+        lines.push(Line::styled(context.name(), theme.heading));
+        lines.extend(app.keymap.of(context).map(|bound| help_line(bound, theme)));
+    }
+    draw_text(
+        frame,
+        "keys - up and down scroll, any other key closes",
+        lines,
+        scroll,
+        theme,
+    );
+}
+
+fn help_line(bound: &ActiveBinding, theme: &Theme) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("  {:<KEYS$}", bound.keys_text()), theme.key),
+        Span::raw(bound.binding.help),
+    ])
+}
+
+fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
+    let screen = frame.area();
+    let inner = open_box(
+        frame,
+        centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4)),
+        "commands - Enter does it, Esc closes",
+        theme,
+    );
+    let [typed, found] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(inner);
+    draw_typed(frame, typed, ": ", &palette.typed, theme);
+    let lines = palette.found.iter().filter_map(|at| palette.commands.get(*at));
+    let lines = lines.map(|command| {
+        Line::from(vec![
+            Span::styled(format!("{:<KEYS$}", command.keys), theme.key),
+            Span::raw(command.text.clone()),
+        ])
+    });
+    list::draw(frame, found, lines, palette.at, theme.selected);
+}
+
+/// A text input with its cursor.
+fn draw_typed(frame: &mut Frame<'_>, area: Rect, before: &str, input: &tui_input::Input, theme: &Theme) {
+    let room = usize::from(area.width).saturating_sub(before.len() + 1);
+    let scroll = input.visual_scroll(room);
+    let shown: String = input.value().chars().skip(scroll).collect();
+    let line = Line::from(vec![
+        Span::styled(before.to_owned(), theme.quiet),
+        Span::raw(display_safe(&shown).into_owned()),
+    ]);
+    frame.render_widget(line, area);
+    let column = before.len() + input.visual_cursor().saturating_sub(scroll);
+    if area.height > 0 {
+        frame.set_cursor_position(Position::new(area.x + column as u16, area.y));
+    }
+}
+
+fn draw_form(frame: &mut Frame<'_>, purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) {
+    let screen = frame.area();
+    let rows = form.fields.len() as u16 + BELOW + 2;
+    let area = centered(screen, (WIDEST.min(screen.width), rows.min(screen.height)));
+    let title = format!("{} - Enter does it, Esc leaves it", form.title);
+    let inner = open_box(frame, area, &title, theme);
+    let [fields, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(BELOW)]).areas(inner);
+    let skipped = list::first_shown(form.at, usize::from(fields.height));
+    for (row, (at, field)) in form.fields.iter().enumerate().skip(skipped).enumerate() {
+        let y = fields.y + row as u16;
+        if y >= fields.bottom() {
+            break;
+        }
+        let place = Rect {
+            y,
+            height: 1,
+            ..fields
+        };
+        match at == form.at {
+            true => draw_current(frame, place, field, theme),
+            false => frame.render_widget(other_field(field, form, theme), place),
+        }
+    }
+    frame.render_widget(
+        Paragraph::new(below_form(purpose, form, app, theme)).wrap(Wrap { trim: false }),
+        below,
+    );
+}
+
+/// Rows below the fields: help, and the outcome or the error.
+const BELOW: u16 = 6;
+
+fn draw_current(frame: &mut Frame<'_>, area: Rect, field: &Field, theme: &Theme) {
+    let name = format!("{:<NAMES$}", field.name);
+    match &field.entry {
+        FieldValue::Text(input) | FieldValue::Path(input) => draw_typed(frame, area, &name, input, theme),
+        FieldValue::Choice { .. } => {
+            let (left, right) = theme.arrows;
+            let line = Line::from(vec![
+                Span::styled(name, theme.quiet),
+                Span::styled(
+                    format!("{left} {} {right}", display_safe(field.value())),
+                    theme.selected,
+                ),
+            ]);
+            frame.render_widget(line, area);
+        }
+    }
+}
+
+fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
+    let is_wrong = matches!(&form.outcome, Err(fault) if fault.field == Some(field.name));
+    let style = match is_wrong {
+        true => theme.bad,
+        false => theme.key,
+    };
+    Line::from(vec![
+        Span::styled(format!("{:<NAMES$}", field.name), theme.quiet),
+        Span::styled(display_safe(field.value()).into_owned(), style),
+    ])
+}
+
+fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let help = form.fields.get(form.at).map_or("", |field| field.help);
+    let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
+    // An error comes first: at 80 columns there is no room for both.
+    if let (FormPurpose::Prepare, Some((place, told))) = (purpose, &app.data.recognized)
+        && form.outcome.is_ok()
+        && place == form.value(SOURCE)
+        && !place.is_empty()
+    {
+        lines.push(match told {
+            Ok(told) => Line::styled(told.clone(), theme.good),
+            Err(why) => Line::styled(why.clone(), theme.warning),
+        });
+    }
+    lines.push(match &form.outcome {
+        Ok(comes_to) => Line::raw(display_safe(comes_to).into_owned()),
+        Err(fault) => {
+            let field = fault.field.map_or(String::new(), |field| format!("{field}: "));
+            Line::styled(
+                display_safe(&format!("{field}{}", fault.message)).into_owned(),
+                theme.bad,
+            )
+        }
+    });
+    lines
+}
+
+fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
+    let screen = frame.area();
+    let area = centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
+    let title = "pick - Enter takes it, right goes into it, left out, Esc leaves";
+    let inner = open_box(frame, area, title, theme);
+    let [place, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
+    frame.render_widget(
+        Line::styled(display_path(&picker.directory), theme.heading),
+        place,
+    );
+    match &picker.entries {
+        None => frame.render_widget(Line::styled("...", theme.quiet), entries),
+        Some(Err(why)) => frame.render_widget(Line::styled(why.clone(), theme.bad), entries),
+        Some(Ok(known)) => {
+            let lines = known.iter().map(|entry| {
+                let name = display_safe(&entry.name).into_owned();
+                match entry.kind {
+                    EntryKind::Directory => Line::styled(format!("{name}/"), theme.key),
+                    EntryKind::File => Line::raw(name),
+                }
+            });
+            list::draw(frame, entries, lines, picker.at, theme.selected);
+        }
+    }
+}
+
+fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
+    let screen = frame.area();
+    let rows = (chooser.items.len() as u16 + 2).min(screen.height * 3 / 4).max(4);
+    let hint = match chooser.choice {
+        ChooserPurpose::Overlay => "Space marks, Enter takes over",
+        _ => "Enter takes it",
+    };
+    let area = centered(screen, (60.min(screen.width), rows));
+    let inner = open_box(frame, area, &format!("{} - {hint}", chooser.title), theme);
+    let lines = chooser.items.iter().map(|(name, chosen)| {
+        let mark = match chosen {
+            Chosen::Yes => "* ",
+            Chosen::No => "  ",
+        };
+        Line::raw(format!("{mark}{name}"))
+    });
+    list::draw(frame, inner, lines, chooser.at, theme.selected);
+}
+
+/// A centered box that fits its lines.
+fn draw_text(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, scroll: usize, theme: &Theme) {
+    let screen = frame.area();
+    let widest = lines.iter().map(Line::width).max().unwrap_or(0).max(title.len()) as u16;
+    let width = (widest + 4).clamp(20, WIDEST).min(screen.width);
+    let room = usize::from(width.saturating_sub(4)).max(1);
+    let rows: usize = lines.iter().map(|line| line.width().div_ceil(room).max(1)).sum();
+    let height = (rows as u16 + 2).min(screen.height);
+    let inner = open_box(frame, centered(screen, (width, height)), title, theme);
+    let most = rows.saturating_sub(usize::from(inner.height));
+    let text = Paragraph::new(lines)
+        .wrap(Wrap { trim: false })
+        .scroll((scroll.min(most) as u16, 0));
+    frame.render_widget(text, inner);
+}
+
+fn open_box(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
+    frame.render_widget(Clear, area);
+    let block = framed(title, theme);
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    inner
+}
+
+fn framed<'a>(title: &str, theme: &Theme) -> Block<'a> {
+    Block::bordered()
+        .border_set(theme.border)
+        .title(format!(" {title} "))
+        .padding(Padding::horizontal(1))
+}
+
+fn centered(screen: Rect, (width, height): (u16, u16)) -> Rect {
+    let (width, height) = (width.min(screen.width), height.min(screen.height));
+    Rect {
+        x: screen.x + (screen.width - width) / 2,
+        y: screen.y + (screen.height - height) / 2,
+        width,
+        height,
+    }
+}
+
+pub fn image(app: &App) -> Option<(&std::path::Path, Rect)> {
+    match app.popups.last() {
+        Some(Popup::Image { path, .. }) => Some((path, image_areas(app.size).1)),
+        _ => None,
+    }
+}

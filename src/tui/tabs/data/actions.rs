@@ -1,0 +1,97 @@
+//! What keys do in the Data tab.
+
+use super::state::DetailView;
+use crate::data::Format;
+use crate::jobs::{ControlCommand, JobState};
+use crate::tui::app::App;
+use crate::tui::forms::{FormPurpose, prepare};
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::navigation::ListMove;
+use crate::tui::popups::Popup;
+use crate::tui::tabs::cursor::PaneFocus;
+
+impl App {
+    pub fn act_on_data(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = ListMove::of(action) {
+            self.data.go(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::Prepare => {
+                let source = match self.data.whole().next() {
+                    None => Format::SCENES,
+                    Some(_) => "",
+                };
+                self.open_form(FormPurpose::Prepare, prepare::form(source));
+            }
+            Action::TrainOnDataSet => {
+                let name = self.data.selected().map(|selected| selected.name.clone());
+                self.open_train_form(name.as_deref());
+            }
+            Action::NextView | Action::Right => self.data.turn(1),
+            Action::Left => self.data.turn(DetailView::ALL.len() - 1),
+            Action::Open => return self.open_in_data(),
+            Action::Back => self.data.cursor.focus = PaneFocus::List,
+            Action::PauseOrResume => return self.pause_preparing(),
+            Action::Stop => return self.ask_to_stop_preparing(),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn open_in_data(&mut self) -> Vec<Effect> {
+        if self.data.selected().is_none() {
+            return self.act_on_data(Action::Prepare);
+        }
+        match self.data.cursor.focus {
+            PaneFocus::List if self.data.rows() > 0 => self.data.cursor.focus = PaneFocus::Detail,
+            PaneFocus::List => {}
+            PaneFocus::Detail => match self.data.image() {
+                Some(path) => {
+                    let title = path.display().to_string();
+                    self.popups.push(Popup::Image { title, path });
+                }
+                None => return self.refuse("this is not about an image"),
+            },
+        }
+        Vec::new()
+    }
+
+    /// The running job that prepares the selected data set; otherwise shows why not.
+    fn preparing(&mut self) -> Option<(String, JobState)> {
+        let selected = self.data.selected()?;
+        match &selected.job {
+            Some((state, _)) if state.is_live() => Some((selected.job_path.clone(), *state)),
+            _ => {
+                let why = format!("{} is not being prepared", selected.name);
+                self.refuse(why);
+                None
+            }
+        }
+    }
+
+    fn pause_preparing(&mut self) -> Vec<Effect> {
+        let Some((job, state)) = self.preparing() else {
+            return Vec::new();
+        };
+        let command = match state {
+            JobState::Paused => ControlCommand::Resume,
+            _ => ControlCommand::Pause,
+        };
+        vec![Effect::Control { job, command }]
+    }
+
+    fn ask_to_stop_preparing(&mut self) -> Vec<Effect> {
+        match self.preparing() {
+            Some((job, _)) => self.confirm(
+                "Stop preparing? What is done is kept; preparing it again goes on from there.",
+                Effect::Control {
+                    job,
+                    command: ControlCommand::Stop,
+                },
+            ),
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The state of the Data tab.
+
+use crate::data::{Problem, ProblemKind};
+use crate::tui::message::{DataSetDetail, DataSetListing, Effect};
+use crate::tui::navigation::ListMove;
+use crate::tui::tabs::cursor::{ListCursor, PaneFocus};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DetailView {
+    #[default]
+    Report,
+    Problems,
+    Samples,
+}
+
+impl DetailView {
+    pub const ALL: [Self; 3] = [Self::Report, Self::Problems, Self::Samples];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Problems => "problems",
+            Self::Samples => "samples",
+        }
+    }
+
+    pub fn after(self, by: usize) -> Self {
+        let at = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
+        Self::ALL[(at + by) % Self::ALL.len()]
+    }
+}
+
+/// A loaded data set, with the modification time of what was loaded.
+#[derive(Clone, Debug)]
+pub struct LoadedDataSet {
+    name: String,
+    pub written: u64,
+    detail: Option<Result<Arc<DataSetDetail>, String>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DataPage {
+    pub listing: Option<Vec<DataSetListing>>,
+    /// Selected data set, and selected problem or sample.
+    pub cursor: ListCursor,
+    /// The data set to select as soon as it is listed.
+    pub next: Option<String>,
+    pub loaded: Option<LoadedDataSet>,
+    pub view: DetailView,
+    /// Source in the form, and the format recognized there.
+    pub recognized: Option<(String, Result<String, String>)>,
+}
+
+impl DataPage {
+    pub fn all(&self) -> Option<&[DataSetListing]> {
+        self.listing.as_deref()
+    }
+
+    /// The data sets that are fully prepared.
+    pub fn whole(&self) -> impl Iterator<Item = &DataSetListing> {
+        self.listing.iter().flatten().filter(|listing| listing.is_whole)
+    }
+
+    pub fn selected(&self) -> Option<&DataSetListing> {
+        self.listing.as_ref()?.get(self.cursor.selected)
+    }
+
+    pub fn detail(&self) -> Option<&Result<Arc<DataSetDetail>, String>> {
+        let loaded = self.loaded.as_ref()?;
+        let selected = self.selected()?;
+        (loaded.name == selected.name).then_some(loaded.detail.as_ref())?
+    }
+
+    pub fn known(&self) -> Option<&DataSetDetail> {
+        Some(self.detail()?.as_ref().ok()?.as_ref())
+    }
+
+    pub fn problems(&self) -> Vec<(ProblemKind, &Problem)> {
+        let problems = self
+            .known()
+            .into_iter()
+            .flat_map(|detail| detail.report.problems.iter());
+        problems
+            .flat_map(|(kind, problems)| problems.iter().map(move |problem| (kind, problem)))
+            .collect()
+    }
+
+    pub fn list(&mut self, listing: Vec<DataSetListing>) {
+        let selected = self.selected().map(|known| known.name.clone());
+        let at = |name: &String| listing.iter().position(|known| known.name == *name);
+        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
+        if let Some(at) = self.next.as_ref().and_then(at) {
+            self.cursor.select(at, listing.len());
+            self.next = None;
+        }
+        self.listing = Some(listing);
+    }
+
+    /// Selects the data set of this name as soon as it is listed.
+    pub fn select_next(&mut self, name: Option<String>) {
+        self.next = name;
+    }
+
+    pub fn loaded(&mut self, name: &str, detail: Result<Arc<DataSetDetail>, String>) {
+        if let Some(loaded) = self.loaded.as_mut().filter(|loaded| loaded.name == name) {
+            loaded.detail = Some(detail);
+        }
+    }
+
+    /// Requests the selected data set unless the current version is loaded.
+    pub fn ask(&mut self) -> Option<Effect> {
+        let selected = self.selected().filter(|selected| selected.is_whole)?;
+        let (name, written) = (selected.name.clone(), selected.written);
+        let is_known = |loaded: &&LoadedDataSet| loaded.name == name && loaded.written == written;
+        if self.loaded.as_ref().filter(is_known).is_some() {
+            return None;
+        }
+        let before = self.loaded.take().filter(|loaded| loaded.name == name);
+        self.loaded = Some(LoadedDataSet {
+            name: name.clone(),
+            written,
+            detail: before.and_then(|loaded| loaded.detail),
+        });
+        Some(Effect::LoadDataSet(name))
+    }
+
+    pub fn rows(&self) -> usize {
+        match self.view {
+            DetailView::Report => 0,
+            DetailView::Problems => self.problems().len(),
+            DetailView::Samples => self.known().map_or(0, |detail| detail.samples.len()),
+        }
+    }
+
+    pub fn turn(&mut self, by: usize) {
+        self.view = self.view.after(by);
+        self.cursor.at = 0;
+        if self.rows() == 0 {
+            self.cursor.focus = PaneFocus::List;
+        }
+    }
+
+    pub fn select_at(&mut self, at: usize) {
+        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
+    }
+
+    pub fn go(&mut self, direction: ListMove) {
+        let count = self.listing.as_ref().map_or(0, Vec::len);
+        self.cursor.go(direction, count, self.rows());
+    }
+
+    /// The image of the selected problem or sample, if it has one.
+    pub fn image(&self) -> Option<PathBuf> {
+        match self.view {
+            DetailView::Report => None,
+            DetailView::Samples => Some(self.known()?.samples.get(self.cursor.at)?.path.clone()),
+            DetailView::Problems => self.problems().get(self.cursor.at)?.1.file.clone(),
+        }
+    }
+}

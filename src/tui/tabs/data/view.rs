@@ -1,0 +1,349 @@
+//! Draws the Data tab.
+//!
+//! ```text
+//! scenes          4,000   | report   problems   samples
+//! flickr8k        8,000   |          images   captions   unknown words
+//!   preparing 62 %        | train     6,000     30,000          2.58 %
+//!                         | ...
+//! ```
+
+use crate::data::{Format, Problem, ProblemKind, Report, Split};
+use crate::jobs::JobState;
+use crate::text::{about_duration, display_path, display_safe};
+use crate::tui::app::App;
+use crate::tui::image_cache::ImageKey;
+use crate::tui::keys::{Action, Context};
+use crate::tui::message::{DataSetDetail, DataSetListing};
+use crate::tui::tabs::cursor::PaneFocus;
+use crate::tui::tabs::data::state::DetailView;
+use crate::tui::theme::Theme;
+use crate::tui::widgets::image::{self, ImageWidget};
+use crate::tui::widgets::list::{self, first_shown, selection};
+use indicatif::HumanCount;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Wrap};
+
+const LIST: u16 = 26;
+const IMAGE: u16 = 10;
+const WORDS: usize = 24;
+
+/// The list, the titles of the detail views, the detail view.
+fn layout(area: Rect) -> [Rect; 3] {
+    let [list, detail] = Layout::horizontal([Constraint::Length(LIST), Constraint::Min(1)])
+        .spacing(1)
+        .areas(area);
+    let [titles, view] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(detail);
+    [list, titles, view]
+}
+
+/// Sample list, image of the selected sample, its captions.
+fn sample_layout(view: Rect) -> [Rect; 3] {
+    let rows = IMAGE.max(view.height * 2 / 3).min(2 * IMAGE);
+    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(rows)]).areas(view);
+    let columns = (rows * 2).min(view.width * 2 / 5);
+    let [image, captions] = Layout::horizontal([Constraint::Length(columns), Constraint::Min(1)])
+        .spacing(1)
+        .areas(below);
+    [list, image, captions]
+}
+
+pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
+    let [_, _, view] = layout(area);
+    let [_, image, _] = sample_layout(view);
+    let sample = match (app.data.view, app.data.detail()) {
+        (DetailView::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.at),
+        _ => None,
+    };
+    let key = sample.and_then(|sample| image::key(Some(&sample.path), image));
+    key.into_iter().collect()
+}
+
+pub fn click(app: &mut App, area: Rect, at: Position) {
+    let [list, _, _] = layout(area);
+    if list.contains(at) {
+        let rows = usize::from(list.height);
+        let row = usize::from(at.y - list.y) + first_shown(app.data.cursor.selected, rows);
+        app.data.select_at(row);
+    }
+}
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let Some(all) = app.data.all() else {
+        frame.render_widget(Line::styled("looking for data sets ...", theme.quiet), area);
+        return;
+    };
+    if all.is_empty() {
+        frame.render_widget(Paragraph::new(welcome(app)).wrap(Wrap { trim: false }), area);
+        return;
+    }
+    let [list_area, titles, view] = layout(area);
+    let style = selection(app.data.cursor.focus == PaneFocus::List, theme);
+    let lines = all.iter().map(|listing| listed(listing, theme));
+    list::draw(frame, list_area, lines, app.data.cursor.selected, style);
+    frame.render_widget(view_titles(app, theme), titles);
+    match (app.data.detail(), app.data.selected()) {
+        (Some(Ok(detail)), _) => draw_view(frame, view, detail, app, theme),
+        (Some(Err(why)), _) => {
+            let why = Line::styled(why.clone(), theme.bad);
+            frame.render_widget(Paragraph::new(why).wrap(Wrap { trim: false }), view);
+        }
+        (None, Some(selected)) => {
+            let lines = Paragraph::new(preparing(selected, theme)).wrap(Wrap { trim: false });
+            frame.render_widget(lines, view);
+        }
+        (None, None) => {}
+    }
+}
+
+fn welcome(app: &App) -> Vec<Line<'static>> {
+    let prepare = app.keymap.key_of(Context::Data, Action::Prepare);
+    let palette = app.keymap.key_of(Context::Everywhere, Action::Palette);
+    let help = app.keymap.key_of(Context::Everywhere, Action::Help);
+    [
+        "Welcome to Cutline. It trains networks that caption images.".to_owned(),
+        String::new(),
+        format!("1. {prepare}, Enter   prepares the built-in data set: scenes drawn by the program."),
+        "   Or name a directory of captioned images of your own in the form.".to_owned(),
+        "2. Tab, n, Enter   trains on it; the charts show how it goes.".to_owned(),
+        "3. Tab, n, Enter   scores the captions of images it has not learned from.".to_owned(),
+        "4. Tab   shows these images beside their captions.".to_owned(),
+        String::new(),
+        format!(
+            "{palette} finds every command, {help} shows the keys. What has been started goes on without"
+        ),
+        "this window: close it, come back later.".to_owned(),
+    ]
+    .map(Line::raw)
+    .to_vec()
+}
+
+fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
+    let mut spans = vec![Span::raw(format!("{:<16}", listing.name))];
+    if let Some((state, summary)) = &listing.job
+        && is_unfinished(listing)
+    {
+        let told = match &summary.progress {
+            Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
+            None => state.name().to_owned(),
+        };
+        spans.push(Span::styled(told, theme.state(*state)));
+    }
+    Line::from(spans)
+}
+
+/// Whether its preparation is running or incomplete.
+fn is_unfinished(listing: &DataSetListing) -> bool {
+    let state = listing.job.as_ref().map(|(state, _)| *state);
+    state.is_some_and(|state| state != JobState::Complete)
+}
+
+fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    for view in DetailView::ALL {
+        let style = match view == app.data.view {
+            true => theme.selected,
+            false => theme.quiet,
+        };
+        let count = match view {
+            DetailView::Problems => match app.data.problems().len() {
+                0 => String::new(),
+                count => format!(" ({})", HumanCount(count as u64)),
+            },
+            _ => String::new(),
+        };
+        spans.push(Span::styled(format!(" {}{count} ", view.title()), style));
+        spans.push(Span::raw(" "));
+    }
+    Line::from(spans)
+}
+
+fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
+    let Some((state, summary)) = &listing.job else {
+        return vec![Line::styled("reading ...", theme.quiet)];
+    };
+    let mut lines = vec![Line::from(vec![
+        Span::raw("preparing: "),
+        Span::styled(state.name(), theme.state(*state)),
+    ])];
+    if let Some(progress) = &summary.progress {
+        lines.push(Line::raw(format!(
+            "{}: {} of {} {}",
+            display_safe(&progress.task),
+            HumanCount(progress.done),
+            HumanCount(progress.total),
+            display_safe(&progress.unit)
+        )));
+        if let Some((rate, left)) = summary.progress_rate().filter(|_| *state == JobState::Running) {
+            lines.push(Line::raw(format!(
+                "{rate:.1} {}/s, {} left",
+                display_safe(&progress.unit),
+                about_duration(left)
+            )));
+        }
+    }
+    if let Some((_, Some(error))) = &summary.end {
+        lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
+    }
+    if !state.is_live() && *state != JobState::Complete {
+        let how = "prepared again with the same settings, it goes on from there";
+        lines.push(Line::styled(how, theme.warning));
+    }
+    lines
+}
+
+fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+    match app.data.view {
+        DetailView::Report => draw_report(frame, area, detail, app, theme),
+        DetailView::Problems => draw_problems(frame, area, app, theme),
+        DetailView::Samples => draw_samples(frame, area, detail, app, theme),
+    }
+}
+
+fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+    let mut lines = Vec::new();
+    if let Some(selected) = app.data.selected() {
+        if is_unfinished(selected) {
+            lines.extend(preparing(selected, theme));
+        }
+        let features = match selected.features.as_slice() {
+            [] => "none: a small CNN is trained along".to_owned(),
+            features => features.join(", "),
+        };
+        lines.push(Line::raw(format!("features: {}", display_safe(&features))));
+    }
+    let source = &detail.manifest.source;
+    lines.push(Line::raw(match source.format {
+        Format::Scenes => "source: drawn by the program".to_owned(),
+        format => format!("source: {}, {}", format.name(), display_path(&source.place)),
+    }));
+    lines.extend(counts(&detail.report, theme));
+    lines.push(Line::raw(""));
+    lines.extend(histogram(&detail.report, usize::from(area.width), theme));
+    lines.push(Line::raw(""));
+    lines.push(frequent_words(&detail.report, theme));
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+}
+
+fn counts(report: &Report, theme: &Theme) -> Vec<Line<'static>> {
+    let heading = format!(
+        "{:<6}{:>9}{:>10}{:>15}",
+        "", "images", "captions", "unknown words"
+    );
+    let mut lines = vec![Line::styled(heading, theme.heading)];
+    for split in Split::ALL {
+        let Some(statistics) = report.splits.get(&split) else {
+            continue;
+        };
+        lines.push(Line::raw(format!(
+            "{:<6}{:>9}{:>10}{:>13.2} %",
+            split.to_string(),
+            HumanCount(statistics.images as u64).to_string(),
+            HumanCount(statistics.captions as u64).to_string(),
+            100.0 * statistics.words.share()
+        )));
+    }
+    lines.push(Line::raw(format!(
+        "vocabulary: {} words",
+        HumanCount(report.vocabulary as u64)
+    )));
+    lines
+}
+
+/// Rows of the histogram of caption lengths; longer captions share the last one.
+const LENGTHS: usize = 6;
+
+fn histogram(report: &Report, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let lengths = &report.caption_lengths;
+    let longest = lengths.longest();
+    let width = longest.div_ceil(LENGTHS).max(1);
+    let mut counts = vec![0_usize; longest.div_ceil(width).max(1)];
+    for (length, captions) in lengths.iter() {
+        let row = length.saturating_sub(1) / width;
+        if let Some(count) = counts.get_mut(row) {
+            *count += captions;
+        }
+    }
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let room = columns.saturating_sub(22).max(1);
+    let title = format!(
+        "words of a caption: {:.1} on average, {longest} at most",
+        lengths.mean()
+    );
+    let mut lines = vec![Line::styled(title, theme.heading)];
+    for (row, count) in counts.iter().enumerate() {
+        let (from, to) = (row * width + 1, (row + 1) * width);
+        let bar = theme.bar.0.repeat((room * count).div_ceil(most));
+        lines.push(Line::from(vec![
+            Span::raw(format!("{:>7} ", format!("{from}-{to}"))),
+            Span::styled(bar, theme.key),
+            Span::raw(format!(" {}", HumanCount(*count as u64))),
+        ]));
+    }
+    lines
+}
+
+fn frequent_words(report: &Report, theme: &Theme) -> Line<'static> {
+    let mut spans = vec![Span::styled("frequent: ", theme.heading)];
+    for (word, count) in report.frequent_words.iter().take(WORDS) {
+        spans.push(Span::raw(display_safe(word).into_owned()));
+        spans.push(Span::styled(format!(" {}  ", HumanCount(*count)), theme.quiet));
+    }
+    Line::from(spans)
+}
+
+fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let problems = app.data.problems();
+    if problems.is_empty() {
+        frame.render_widget(Line::styled("Everything fits together.", theme.good), area);
+        return;
+    }
+    let [rows, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(3)]).areas(area);
+    let lines = problems
+        .iter()
+        .map(|(kind, problem)| problem_line(*kind, problem, theme));
+    let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.cursor.at, style);
+    if let Some((kind, problem)) = problems.get(app.data.cursor.at) {
+        let text = format!("{}\n{problem}", kind.describe());
+        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), below);
+    }
+}
+
+fn problem_line(kind: ProblemKind, problem: &Problem, theme: &Theme) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(display_safe(&problem.place).into_owned(), theme.key),
+        Span::raw(format!("  {}", kind.describe())),
+    ])
+}
+
+fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+    let [rows, image, captions] = sample_layout(area);
+    let lines = detail.samples.iter().map(|sample| {
+        let first = sample.captions.first().map_or("", |caption| &caption.raw);
+        Line::from(vec![
+            Span::styled(format!("{}  ", display_safe(&sample.key)), theme.quiet),
+            Span::raw(display_safe(first).into_owned()),
+        ])
+    });
+    let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.cursor.at, style);
+    let Some(sample) = detail.samples.get(app.data.cursor.at) else {
+        return;
+    };
+    let widget = ImageWidget {
+        file: Some(&sample.path),
+        overlay: None,
+        images: &app.images,
+        theme,
+    };
+    frame.render_widget(widget, image);
+    let mut lines = Vec::new();
+    for caption in &sample.captions {
+        lines.push(Line::raw(display_safe(&caption.raw).into_owned()));
+        let tokens = format!("  {}", display_safe(&caption.tokens.join(" ")));
+        lines.push(Line::styled(tokens, theme.quiet));
+    }
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), captions);
+}

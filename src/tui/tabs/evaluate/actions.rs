@@ -1,0 +1,92 @@
+//! What keys do in the Evaluate tab.
+
+use crate::jobs::{ControlCommand, JobState};
+use crate::tui::app::App;
+use crate::tui::forms::{FormPurpose, evaluate, prompts};
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::navigation::{ListMove, Tab};
+use crate::tui::tabs::cursor::PaneFocus;
+
+impl App {
+    pub fn act_on_scores(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = ListMove::of(action) {
+            self.evaluate.go(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::NewEvaluation => return self.ask_for_evaluation(),
+            Action::Baseline => {
+                self.evaluate.baseline = self.evaluate.selected().map(|selected| selected.key.clone());
+            }
+            Action::NextMetric => self.evaluate.score = self.evaluate.score.next(),
+            Action::NextOrder => {
+                self.evaluate.order = self.evaluate.order.next();
+                self.evaluate.cursor.at = 0;
+            }
+            Action::Export => match self.evaluate.compared_evaluations() {
+                Some(_) => self.open_form(FormPurpose::Export, prompts::export_form()),
+                None => return self.refuse("there is nothing to export yet"),
+            },
+            Action::Open => return self.open_in_scores(),
+            Action::Back => self.evaluate.cursor.focus = PaneFocus::List,
+            Action::Stop => return self.ask_to_stop_evaluation(),
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    pub fn ask_for_evaluation(&mut self) -> Vec<Effect> {
+        let open = self.runs.open().map(|view| view.name.clone());
+        let Some(open) = open else {
+            return self.refuse("there is no run yet: start one in the tab Train");
+        };
+        let names = self.runs.all().iter().map(|view| view.name.as_str());
+        let form = evaluate::form(names, &open);
+        self.open_form(FormPurpose::Evaluate, form);
+        Vec::new()
+    }
+
+    /// From the list to the images, and from an image to the gallery.
+    fn open_in_scores(&mut self) -> Vec<Effect> {
+        let Some(key) = self.evaluate.selected().map(|selected| selected.key.clone()) else {
+            return self.ask_for_evaluation();
+        };
+        let images = self.evaluate.images();
+        match (self.evaluate.cursor.focus, images.get(self.evaluate.cursor.at)) {
+            (_, None) => return self.refuse("no image is listed here; another order may list some"),
+            (PaneFocus::List, Some(_)) => {
+                self.evaluate.cursor.focus = PaneFocus::Detail;
+            }
+            (PaneFocus::Detail, Some(listed)) => {
+                let image = listed.image.image.clone();
+                self.gallery.open_at(key, &image);
+                self.tab = Tab::Gallery;
+            }
+        }
+        Vec::new()
+    }
+
+    fn ask_to_stop_evaluation(&mut self) -> Vec<Effect> {
+        let Some(selected) = self.evaluate.selected() else {
+            return Vec::new();
+        };
+        match &selected.job {
+            Some((state, _)) if state.is_live() => {
+                let job = selected.job_path.clone();
+                self.confirm(
+                    "Stop this evaluation? It has to be begun anew.",
+                    Effect::Control {
+                        job,
+                        command: ControlCommand::Stop,
+                    },
+                )
+            }
+            Some((JobState::Complete, _)) | None => self.refuse("it is done already"),
+            Some((state, _)) => {
+                let why = format!("it is {} already", state.name());
+                self.refuse(why)
+            }
+        }
+    }
+}

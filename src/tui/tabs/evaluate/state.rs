@@ -1,0 +1,203 @@
+//! The state of the Evaluate tab.
+
+use crate::evaluation::{CaptionedImage, Report, most_changed};
+use crate::metrics::Score;
+use crate::tui::message::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
+use crate::tui::navigation::ListMove;
+use crate::tui::tabs::cursor::ListCursor;
+use std::sync::Arc;
+
+/// The maximum number of images to list.
+const IMAGES: usize = 200;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageOrder {
+    #[default]
+    Best,
+    Worst,
+    /// By the absolute difference to the baseline.
+    MostChanged,
+}
+
+impl ImageOrder {
+    pub fn next(self) -> Self {
+        match self {
+            Self::Best => Self::Worst,
+            Self::Worst => Self::MostChanged,
+            Self::MostChanged => Self::Best,
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Best => "the best",
+            Self::Worst => "the worst",
+            Self::MostChanged => "the most changed",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ListedImage<'a> {
+    pub image: &'a CaptionedImage,
+    /// Difference to the baseline's score, and the baseline's caption; set in the order `MostChanged`.
+    pub change: Option<(f64, &'a str)>,
+}
+
+/// The requested comparison. The reports' heads show whether an evaluation has been written again since.
+pub type RequestedReports = Vec<(EvaluationKey, Arc<Report>)>;
+
+pub type ComparisonResult = (Vec<EvaluationKey>, Result<Arc<ComparedEvaluations>, String>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    Selected,
+    #[default]
+    Listed,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct EvaluatePage {
+    pub listing: Option<Vec<EvaluationListing>>,
+    /// Selected evaluation and selected image.
+    pub cursor: ListCursor,
+    pub baseline: Option<EvaluationKey>,
+    pub next: Next,
+    pub asked: RequestedReports,
+    pub outcome: Option<ComparisonResult>,
+    pub score: Score,
+    pub order: ImageOrder,
+}
+
+impl EvaluatePage {
+    pub fn all(&self) -> Option<&[EvaluationListing]> {
+        self.listing.as_deref()
+    }
+
+    /// Evaluations that have a report.
+    pub fn finished(&self) -> impl Iterator<Item = &EvaluationListing> {
+        self.listing.iter().flatten().filter(|known| known.head.is_some())
+    }
+
+    pub fn selected(&self) -> Option<&EvaluationListing> {
+        self.listing.as_ref()?.get(self.cursor.selected)
+    }
+
+    /// The chosen baseline, otherwise the first evaluation.
+    pub fn baseline(&self) -> Option<&EvaluationKey> {
+        let is_chosen = |known: &&EvaluationListing| Some(&known.key) == self.baseline.as_ref();
+        let chosen = self.finished().find(is_chosen).or_else(|| self.finished().next());
+        chosen.map(|known| &known.key)
+    }
+
+    pub fn outcome(&self) -> Option<&Result<Arc<ComparedEvaluations>, String>> {
+        self.outcome.as_ref().map(|(_, outcome)| outcome)
+    }
+
+    pub fn compared_evaluations(&self) -> Option<Arc<ComparedEvaluations>> {
+        self.outcome()?.as_ref().ok().cloned()
+    }
+
+    /// The index of an evaluation in the last comparison.
+    pub fn place(&self, key: &EvaluationKey) -> Option<usize> {
+        let (of, outcome) = self.outcome.as_ref()?;
+        outcome.as_ref().ok()?;
+        of.iter().position(|compared| compared == key)
+    }
+
+    /// The full report of an evaluation, once it is compared.
+    pub fn report(&self, key: &EvaluationKey) -> Option<&Report> {
+        let outcome = self.outcome()?.as_ref().ok()?;
+        Some(&outcome.reports.get(self.place(key)?)?.report)
+    }
+
+    /// The images of the selected evaluation, in the current order.
+    pub fn images(&self) -> Vec<ListedImage<'_>> {
+        let Some(report) = self.selected().and_then(|selected| self.report(&selected.key)) else {
+            return Vec::new();
+        };
+        let plain = |image| ListedImage { image, change: None };
+        match self.order {
+            ImageOrder::Best => report
+                .best_images(self.score, IMAGES)
+                .into_iter()
+                .map(plain)
+                .collect(),
+            ImageOrder::Worst => report
+                .worst_images(self.score, IMAGES)
+                .into_iter()
+                .map(plain)
+                .collect(),
+            ImageOrder::MostChanged => self.most_changed(),
+        }
+    }
+
+    pub fn most_changed(&self) -> Vec<ListedImage<'_>> {
+        let named = || {
+            let outcome = self.outcome()?.as_ref().ok()?;
+            let ours = outcome.reports.get(self.place(&self.selected()?.key)?)?;
+            most_changed(ours, outcome.reports.first()?, self.score, IMAGES).ok()
+        };
+        let changes = named().unwrap_or_default();
+        changes
+            .into_iter()
+            .map(|change| ListedImage {
+                image: change.ours,
+                change: Some((change.difference, change.theirs.caption.as_str())),
+            })
+            .collect()
+    }
+
+    pub fn list(&mut self, listing: Vec<EvaluationListing>) {
+        let selected = self.selected().map(|known| known.key.clone());
+        let at = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
+        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
+        if self.next == Next::Selected
+            && let Some(before) = &self.listing
+        {
+            let is_new = |known: &EvaluationListing| !before.iter().any(|other| other.key == known.key);
+            if let Some(at) = listing.iter().position(is_new) {
+                self.cursor.select(at, listing.len());
+                self.next = Next::Listed;
+            }
+        }
+        self.listing = Some(listing);
+        // Fixed from here on, so that an evaluation that sorts before it does not replace it.
+        self.baseline = self.baseline().cloned();
+    }
+
+    pub fn select_next(&mut self) {
+        self.next = Next::Selected;
+    }
+
+    pub fn compared(&mut self, of: Vec<EvaluationKey>, outcome: Result<Arc<ComparedEvaluations>, String>) {
+        self.outcome = Some((of, outcome));
+    }
+
+    /// Requests a comparison of all finished evaluations, unless the last one is current.
+    pub fn ask(&mut self) -> Option<Effect> {
+        let baseline = self.baseline()?.clone();
+        let mut wanted: RequestedReports = self
+            .finished()
+            .filter_map(|known| Some((known.key.clone(), known.head.clone()?)))
+            .collect();
+        wanted.sort_by_key(|(key, _)| *key != baseline);
+        let mut pairs = wanted.iter().zip(&self.asked);
+        let is_same = pairs.all(|((one, head), (other, asked))| one == other && Arc::ptr_eq(head, asked));
+        if wanted.len() == self.asked.len() && is_same {
+            return None;
+        }
+        let keys = wanted.iter().map(|(key, _)| key.clone()).collect();
+        self.asked = wanted;
+        Some(Effect::Compare(keys))
+    }
+
+    pub fn select_at(&mut self, at: usize) {
+        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
+    }
+
+    pub fn go(&mut self, direction: ListMove) {
+        let count = self.listing.as_ref().map_or(0, Vec::len);
+        self.cursor.go(direction, count, self.images().len());
+    }
+}

@@ -1,0 +1,313 @@
+//! Draws the Evaluate tab.
+//!
+//! ```text
+//! evaluation                    BLEU-1  BLEU-4  ROUGE-L  CIDEr-D   beam 3, dev
+//! > base merge-001/dev-best      0.610   0.187    0.440    0.458
+//!        inject-001/dev-best    -0.021  -0.014*  -0.014*  -0.068*
+//! CIDEr-D of each image          | the worst by CIDEr-D
+//! 0.0-0.4 ######################  | 0.000  1000268201.jpg  a dog is running
+//! ```
+
+use crate::evaluation::{Against, Compared, Report};
+use crate::metrics::Score;
+use crate::text::display_safe;
+use crate::tui::app::App;
+use crate::tui::keys::{Action, Context};
+use crate::tui::message::EvaluationListing;
+use crate::tui::tabs::cursor::PaneFocus;
+use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
+use crate::tui::theme::Theme;
+use crate::tui::widgets::list::{self, first_shown, selection};
+use indicatif::HumanCount;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+use std::num::NonZeroUsize;
+
+/// Bins of the score histogram.
+const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
+const SELECTED: u16 = 5;
+/// Columns of the histogram.
+const DISTRIBUTION: u16 = 30;
+
+/// Table, details of the selected evaluation, histogram, images.
+fn layout(area: Rect, rows: usize) -> [Rect; 4] {
+    let table = (rows as u16 + 1).min(area.height / 2).max(3);
+    let [table, said, below] = Layout::vertical([
+        Constraint::Length(table),
+        Constraint::Length(3),
+        Constraint::Min(1),
+    ])
+    .areas(area);
+    let [distribution, images] = Layout::horizontal([Constraint::Length(DISTRIBUTION), Constraint::Min(1)])
+        .spacing(2)
+        .areas(below);
+    [table, said, distribution, images]
+}
+
+pub fn click(app: &mut App, area: Rect, at: Position) {
+    let count = app.evaluate.all().map_or(0, <[_]>::len);
+    let [table, ..] = layout(area, count);
+    let rows = usize::from(table.height.saturating_sub(1));
+    if table.contains(at) && at.y > table.y {
+        let row = usize::from(at.y - table.y - 1) + first_shown(app.evaluate.cursor.selected, rows);
+        app.evaluate.select_at(row);
+    }
+}
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let Some(all) = app.evaluate.all() else {
+        frame.render_widget(Line::styled("looking for evaluations ...", theme.quiet), area);
+        return;
+    };
+    if all.is_empty() {
+        let key = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
+        let lines = vec![
+            Line::raw("Nothing has been scored yet."),
+            Line::raw(""),
+            Line::raw(format!("{key} scores a checkpoint: a form asks which, and how.")),
+        ];
+        frame.render_widget(Paragraph::new(lines), area);
+        return;
+    }
+    let [table, said, distribution, images] = layout(area, all.len());
+    draw_table(frame, table, all, app, theme);
+    let Some(selected) = app.evaluate.selected() else {
+        return;
+    };
+    let words = Paragraph::new(about(selected, app, theme)).wrap(Wrap { trim: false });
+    frame.render_widget(words, said);
+    if let Some(report) = app.evaluate.report(&selected.key) {
+        frame.render_widget(Paragraph::new(histogram(report, app, theme)), distribution);
+        draw_images(frame, images, app, theme);
+    }
+}
+
+/// The metrics that fit into the table.
+fn scores(width: u16) -> Vec<Score> {
+    let narrow = [Score::Bleu1, Score::Bleu4, Score::RougeL, Score::CiderD];
+    match width {
+        0..100 => narrow.to_vec(),
+        _ => Score::ALL.to_vec(),
+    }
+}
+
+fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app: &App, theme: &Theme) {
+    let scores = scores(area.width);
+    let is_wide = area.width >= WIDE;
+    let column = if is_wide { 21 } else { 8 };
+    let mut widths = vec![Constraint::Length(2), Constraint::Fill(1)];
+    widths.extend(scores.iter().map(|_| Constraint::Length(column)));
+    let names = scores.iter().map(|score| Cell::from(score.name()));
+    let heading = [Cell::from(""), Cell::from("evaluation")]
+        .into_iter()
+        .chain(names);
+    let rows = all
+        .iter()
+        .map(|listing| row(listing, &scores, is_wide, app, theme));
+    let focused = app.evaluate.cursor.focus == PaneFocus::List;
+    let table = Table::new(rows, widths)
+        .header(Row::new(heading).style(theme.heading))
+        .row_highlight_style(selection(focused, theme));
+    let shown = usize::from(area.height.saturating_sub(1));
+    let mut state = TableState::new()
+        .with_offset(first_shown(app.evaluate.cursor.selected, shown))
+        .with_selected(app.evaluate.cursor.selected);
+    frame.render_stateful_widget(table, area, &mut state);
+}
+
+/// Minimum width for confidence intervals beside the scores.
+const WIDE: u16 = 170;
+
+fn row<'a>(
+    listing: &'a EvaluationListing,
+    scores: &[Score],
+    is_wide: bool,
+    app: &App,
+    theme: &Theme,
+) -> Row<'a> {
+    let is_baseline = app.evaluate.baseline() == Some(&listing.key);
+    let mark = Cell::from(if is_baseline { "=" } else { "" });
+    let name = Cell::from(listing.key.to_string());
+    let compared = app.evaluate.place(&listing.key).and_then(|place| {
+        let outcome = app.evaluate.outcome()?.as_ref().ok()?;
+        outcome.comparison.evaluations.get(place)
+    });
+    let cells: Vec<Cell<'_>> = match (compared, &listing.head, &listing.job) {
+        (Some(compared), ..) => scores
+            .iter()
+            .map(|score| Cell::from(figure(compared, *score, is_wide, theme)))
+            .collect(),
+        (None, Some(head), _) => scores
+            .iter()
+            .map(|score| Cell::from(format!("{:.3}", score.of(head.figures.scores))))
+            .collect(),
+        (None, None, Some((state, summary))) => {
+            let told = match &summary.progress {
+                Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
+                None => state.name().to_owned(),
+            };
+            vec![Cell::from(Span::styled(told, theme.state(*state)))]
+        }
+        (None, None, None) => Vec::new(),
+    };
+    Row::new([mark, name].into_iter().chain(cells))
+}
+
+/// A score; a color and a mark show a significant difference to the baseline.
+fn figure(compared: &Compared, score: Score, is_wide: bool, theme: &Theme) -> Span<'static> {
+    let value = score.of(compared.scores);
+    let interval = score.of(compared.intervals_95);
+    let range = match is_wide {
+        true => format!(" [{:.3}-{:.3}]", interval.low, interval.high),
+        false => String::new(),
+    };
+    let (mark, style) = match &compared.against {
+        Against::Difference(differences) => {
+            let difference = score.of(*differences);
+            match difference.is_more_than_noise() {
+                true if difference.observed > 0.0 => ("+", theme.good),
+                true => ("-", theme.bad),
+                false => ("", Style::new()),
+            }
+        }
+        Against::Baseline | Against::Unpaired(_) => ("", Style::new()),
+    };
+    Span::styled(format!("{value:.3}{mark}{range}"), style)
+}
+
+/// How the selected evaluation was made, and its difference to the baseline.
+fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(head) = &selected.head {
+        lines.push(Line::styled(
+            format!(
+                "{} images of {}, {} split, {}, {}",
+                HumanCount(head.figures.images as u64),
+                display_safe(&head.subject.data_set),
+                head.subject.split,
+                display_safe(&head.subject.told_model()),
+                head.search
+            ),
+            theme.quiet,
+        ));
+    }
+    if let Some((_, Some(error))) = selected
+        .job
+        .as_ref()
+        .and_then(|(_, summary)| summary.end.as_ref())
+    {
+        lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
+    }
+    let outcome = match app.evaluate.outcome() {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(why)) => {
+            lines.push(Line::styled(why.clone(), theme.bad));
+            return lines;
+        }
+        None => return lines,
+    };
+    let place = app.evaluate.place(&selected.key);
+    if let Some(compared) = place.and_then(|place| outcome.comparison.evaluations.get(place)) {
+        lines.push(against(compared, app.evaluate.score));
+    }
+    lines
+}
+
+fn against(compared: &Compared, score: Score) -> Line<'static> {
+    match &compared.against {
+        Against::Baseline => Line::raw("the others are compared with this one (=)"),
+        Against::Unpaired(unpaired) => Line::raw(display_safe(&unpaired.to_string()).into_owned()),
+        Against::Difference(differences) => {
+            let difference = score.of(*differences);
+            let verdict = match difference.is_more_than_noise() {
+                true => "more than noise",
+                false => "no more than noise",
+            };
+            Line::raw(format!(
+                "{} {:+.3} [{:+.3} to {:+.3}] against the baseline, p = {:.3}: {verdict}",
+                score.name(),
+                difference.observed,
+                difference.interval.low,
+                difference.interval.high,
+                difference.p_value
+            ))
+        }
+    }
+}
+
+fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let score = app.evaluate.score;
+    let histogram = report.histogram(score, BINS);
+    let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);
+    let mut lines = vec![Line::styled(
+        format!("{} of the images", score.name()),
+        theme.heading,
+    )];
+    for (bin, count) in histogram.counts.iter().enumerate() {
+        let (low, high) = histogram.bounds(bin);
+        let bar = theme.bar.0.repeat((12 * count).div_ceil(most));
+        lines.push(Line::from(vec![
+            Span::raw(format!("{low:4.1}-{high:<4.1} ")),
+            Span::styled(bar, theme.key),
+            Span::raw(format!(" {}", HumanCount(*count as u64))),
+        ]));
+    }
+    lines
+}
+
+fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let [title, rows, selected] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(SELECTED),
+    ])
+    .areas(area);
+    let score = app.evaluate.score;
+    let words = format!("{} by {}", app.evaluate.order.title(), score.name());
+    frame.render_widget(Line::styled(words, theme.heading), title);
+    let images = app.evaluate.images();
+    if images.is_empty() {
+        let why = match app.evaluate.order {
+            ImageOrder::MostChanged => "no caption differs from the baseline's, or the images are others",
+            ImageOrder::Best | ImageOrder::Worst => "no images",
+        };
+        let why = Paragraph::new(Line::styled(why, theme.quiet)).wrap(Wrap { trim: false });
+        frame.render_widget(why, rows);
+        return;
+    }
+    let lines = images.iter().map(|listed| image_line(listed, score, theme));
+    let style = selection(app.evaluate.cursor.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.evaluate.cursor.at, style);
+    if let Some(listed) = images.get(app.evaluate.cursor.at) {
+        let lines = Paragraph::new(in_full(listed, theme)).wrap(Wrap { trim: false });
+        frame.render_widget(lines, selected);
+    }
+}
+
+/// The caption of the selected image, the baseline's caption if it differs, and a reference.
+fn in_full(listed: &ListedImage<'_>, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::raw(display_safe(&listed.image.caption).into_owned())];
+    if let Some((_, theirs)) = listed.change {
+        let theirs = format!("baseline: {}", display_safe(theirs));
+        lines.push(Line::styled(theirs, theme.warning));
+    }
+    let reference = listed.image.references.first().map_or("", String::as_str);
+    let reference = format!("reference: {}", display_safe(reference));
+    lines.push(Line::styled(reference, theme.quiet));
+    lines
+}
+
+fn image_line(listed: &ListedImage<'_>, score: Score, theme: &Theme) -> Line<'static> {
+    let figure = match listed.change {
+        Some((difference, _)) => format!("{difference:+.3} "),
+        None => format!("{:.3} ", score.of(listed.image.scores)),
+    };
+    Line::from(vec![
+        Span::styled(figure, theme.key),
+        Span::styled(format!(" {}  ", display_safe(&listed.image.image)), theme.quiet),
+        Span::raw(display_safe(&listed.image.caption).into_owned()),
+    ])
+}

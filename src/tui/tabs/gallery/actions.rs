@@ -1,0 +1,244 @@
+//! What keys do in the Gallery tab, and what it loads.
+
+use super::state::{Alternatives, CaptionAttempt};
+use crate::search::SearchSettings;
+use crate::tui::app::App;
+use crate::tui::forms::{FormPurpose, prompts, search};
+use crate::tui::keys::Action;
+use crate::tui::message::{
+    AttentionRequest, CaptionRequest, Effect, EnsembleSpec, EvaluationKey, GalleryRequest, GallerySlot,
+};
+use crate::tui::navigation::ListMove;
+use crate::tui::popups::Popup;
+use crate::tui::popups::chooser::{Chooser, ChooserPurpose, Chosen};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl App {
+    /// Requests images, hypotheses and attention weights that are missing.
+    pub fn ask_for_album(&mut self) -> Vec<Effect> {
+        if self.gallery.main.is_none()
+            && let Some(of) = self.usual_album()
+        {
+            self.gallery.put(GallerySlot::Main, of);
+        }
+        let mut effects = Vec::new();
+        for (slot, shelf) in [
+            (GallerySlot::Main, &mut self.gallery.main),
+            (GallerySlot::Beside, &mut self.gallery.beside),
+        ] {
+            let Some(shelf) = shelf else { continue };
+            let mut finished = self.evaluate.finished();
+            let Some(head) = finished
+                .find(|known| known.key == shelf.of)
+                .and_then(|known| known.head.clone())
+            else {
+                continue;
+            };
+            if shelf.head.as_ref().is_none_or(|asked| !Arc::ptr_eq(asked, &head)) {
+                shelf.head = Some(head);
+                let of = shelf.of.clone();
+                effects.push(Effect::LoadGallery(GalleryRequest { of, slot }));
+            }
+        }
+        effects.extend(self.ask_for_captions());
+        let looked = self.attention_request();
+        effects.extend(self.gallery.attention.ask(looked));
+        effects
+    }
+
+    /// The evaluation shown by default: one of the open run, otherwise the first.
+    fn usual_album(&self) -> Option<EvaluationKey> {
+        let open = self.runs.open().map(|view| view.name.as_str());
+        let of_open = self
+            .evaluate
+            .finished()
+            .find(|known| Some(known.key.run.as_str()) == open);
+        let any = of_open.or_else(|| self.evaluate.finished().next());
+        any.map(|known| known.key.clone())
+    }
+
+    fn ask_for_captions(&mut self) -> Option<Effect> {
+        let is_wanted = self.gallery.alternatives == Alternatives::Shown || self.gallery.own.is_some();
+        let request = self.caption_request().filter(|_| is_wanted)?;
+        let is_known = |written: &&CaptionAttempt| written.request == request;
+        if self.gallery.written.as_ref().filter(is_known).is_some() {
+            return None;
+        }
+        self.gallery.written = Some(CaptionAttempt {
+            request: request.clone(),
+            captions: None,
+        });
+        Some(Effect::Caption(request))
+    }
+
+    /// The request for hypotheses of the current image.
+    fn caption_request(&self) -> Option<CaptionRequest> {
+        let (by, search) = self.writers()?;
+        Some(CaptionRequest {
+            by,
+            image: self.gallery.file()?.to_owned(),
+            search: self.gallery.tried.clone().unwrap_or(search),
+        })
+    }
+
+    /// The request for attention weights, if they are shown.
+    fn attention_request(&self) -> Option<AttentionRequest> {
+        if !self.gallery.attention.is_shown() {
+            return None;
+        }
+        Some(AttentionRequest {
+            by: self.writers()?.0,
+            image: self.gallery.file()?.to_owned(),
+            caption: self.gallery.caption()?.to_owned(),
+        })
+    }
+
+    /// The checkpoints and search settings of the current evaluation, otherwise those of the open run.
+    fn writers(&self) -> Option<(EnsembleSpec, SearchSettings)> {
+        let of_report = self.gallery.pages().map(|album| {
+            let report = &album.report;
+            let run = self.gallery.of().map_or(&report.subject.run, |of| &of.run);
+            let writers = EnsembleSpec {
+                run: run.clone(),
+                checkpoint: report.subject.checkpoint.clone(),
+                ensemble: report.subject.ensemble.clone(),
+            };
+            (writers, report.search.clone())
+        });
+        let of_run = || {
+            let view = self.runs.open()?;
+            let search = view.settings.pointer("/search").cloned();
+            let search = search.and_then(|search| serde_json::from_value(search).ok());
+            let writers = EnsembleSpec {
+                run: view.name.clone(),
+                checkpoint: "best".to_owned(),
+                ensemble: Vec::new(),
+            };
+            Some((writers, search.unwrap_or_default()))
+        };
+        of_report.or_else(of_run)
+    }
+
+    pub fn act_on_gallery(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = ListMove::of(action) {
+            self.gallery.go(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::Left => self.go_beside(ListMove::Up),
+            Action::Right => self.go_beside(ListMove::Down),
+            Action::Attention => return self.switch_attention(),
+            Action::Search => {
+                let form = prompts::filter_form(&self.gallery.words);
+                self.open_form(FormPurpose::Filter, form);
+            }
+            Action::Sort => {
+                self.gallery.sort = self.gallery.sort.next();
+                self.gallery.arrange();
+            }
+            Action::Jump => self.open_form(FormPurpose::Jump, prompts::jump_form()),
+            Action::Hypotheses => {
+                self.gallery.alternatives = match self.gallery.alternatives {
+                    Alternatives::Shown => Alternatives::Hidden,
+                    Alternatives::Hidden => Alternatives::Shown,
+                };
+            }
+            Action::SearchSettings => return self.ask_for_search(),
+            Action::OpenImage => self.open_form(FormPurpose::OpenImage, prompts::image_form()),
+            Action::ChooseEvaluation => return self.choose_album(ChooserPurpose::Gallery, "look at"),
+            Action::CompareWith => return self.choose_album(ChooserPurpose::Beside, "beside it"),
+            Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
+            Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.end(),
+            Action::Back => {
+                self.gallery.own = None;
+                self.gallery.tried = None;
+                self.gallery.beside = None;
+                self.gallery.alternatives = Alternatives::Hidden;
+                self.gallery.filter("");
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// To the next word while attention weights are shown, otherwise to the next image.
+    fn go_beside(&mut self, direction: ListMove) {
+        match self.gallery.attention.is_shown() {
+            true => self.gallery.attention.go(direction),
+            false => self.gallery.go(direction),
+        }
+    }
+
+    fn switch_attention(&mut self) -> Vec<Effect> {
+        if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
+            return self.refuse("there is no image here to look at");
+        }
+        self.gallery.attention.switch();
+        Vec::new()
+    }
+
+    fn ask_for_search(&mut self) -> Vec<Effect> {
+        match self.caption_request() {
+            Some(request) => {
+                self.open_form(FormPurpose::Search, search::form(&request.search));
+                Vec::new()
+            }
+            None => self.refuse("there is no image here to caption"),
+        }
+    }
+
+    pub fn try_search(&mut self, settings: SearchSettings) -> Vec<Effect> {
+        self.gallery.tried = Some(settings);
+        self.gallery.alternatives = Alternatives::Shown;
+        Vec::new()
+    }
+
+    pub fn open_image(&mut self, path: PathBuf) -> Vec<Effect> {
+        if self.gallery.main.is_none() && self.runs.open().is_none() {
+            return self.refuse("there is no run yet that could caption it");
+        }
+        self.gallery.own = Some(path);
+        Vec::new()
+    }
+
+    fn choose_album(&mut self, choice: ChooserPurpose, title: &'static str) -> Vec<Effect> {
+        let now = match choice {
+            ChooserPurpose::Beside => self.gallery.beside.as_ref().map(|shelf| &shelf.of),
+            _ => self.gallery.of(),
+        };
+        let items: Vec<(String, Chosen)> = self
+            .evaluate
+            .finished()
+            .map(|known| (known.key.to_string(), Chosen::when(Some(&known.key) == now)))
+            .collect();
+        if items.is_empty() {
+            return self.refuse("there is no evaluation yet");
+        }
+        let at = items
+            .iter()
+            .position(|(_, chosen)| *chosen == Chosen::Yes)
+            .unwrap_or(0);
+        self.popups.push(Popup::Choose(Chooser {
+            choice,
+            title,
+            items,
+            at,
+        }));
+        Vec::new()
+    }
+
+    pub fn chosen_album(&mut self, chooser: &Chooser) -> Vec<Effect> {
+        let chosen = chooser.items.get(chooser.at).map(|(name, _)| name);
+        let mut finished = self.evaluate.finished();
+        let found = finished.find(|known| Some(&known.key.to_string()) == chosen);
+        if let Some(of) = found.map(|known| known.key.clone()) {
+            let slot = match chooser.choice {
+                ChooserPurpose::Beside => GallerySlot::Beside,
+                ChooserPurpose::Gallery | ChooserPurpose::Overlay => GallerySlot::Main,
+            };
+            self.gallery.put(slot, of);
+        }
+        Vec::new()
+    }
+}

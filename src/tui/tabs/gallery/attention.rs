@@ -1,0 +1,90 @@
+//! The attention weights of the current caption, and the current word.
+
+use crate::search::{Attention, LookedWord};
+use crate::tui::message::{AttentionRequest, Effect};
+use crate::tui::navigation::ListMove;
+use crate::vision::overlay::Overlay;
+use std::sync::Arc;
+
+/// `None` until the worker answers.
+pub type AttentionResult = Option<Result<Arc<Attention>, String>>;
+
+#[derive(Clone, Debug, Default)]
+pub struct AttentionPanel {
+    shown: Shown,
+    asked: Option<AttentionRequest>,
+    answer: AttentionResult,
+    word: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    #[default]
+    No,
+}
+
+impl AttentionPanel {
+    pub fn is_shown(&self) -> bool {
+        self.shown == Shown::Yes
+    }
+
+    pub fn answer(&self) -> &AttentionResult {
+        &self.answer
+    }
+
+    /// The index of the current word, and all words.
+    pub fn word(&self) -> Option<(usize, &[LookedWord])> {
+        let words = &self.attention()?.words;
+        (self.is_shown() && self.word < words.len()).then_some((self.word, words))
+    }
+
+    /// The overlay of the current word, then those of the words beside it.
+    pub fn overlays(&self) -> Vec<Overlay> {
+        let (Some(attention), Some((at, words))) = (self.attention(), self.word()) else {
+            return Vec::new();
+        };
+        let near = [Some(at), at.checked_add(1), at.checked_sub(1)];
+        let near = near.into_iter().flatten().filter_map(|at| words.get(at));
+        near.map(|word| attention.overlay(word)).collect()
+    }
+
+    fn attention(&self) -> Option<&Attention> {
+        Some(self.answer.as_ref()?.as_ref().ok()?.as_ref())
+    }
+
+    pub fn switch(&mut self) {
+        match self.shown {
+            Shown::Yes => self.end(),
+            Shown::No => self.shown = Shown::Yes,
+        }
+    }
+
+    pub fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn go(&mut self, direction: ListMove) {
+        if let Some((at, words)) = self.word() {
+            self.word = direction.from(at, words.len());
+        }
+    }
+
+    /// Requests attention weights unless they were requested last; drops the previous ones.
+    pub fn ask(&mut self, wanted: Option<AttentionRequest>) -> Option<Effect> {
+        if self.asked == wanted {
+            return None;
+        }
+        self.asked = wanted.clone();
+        self.answer = None;
+        self.word = 0;
+        wanted.map(Effect::Attend)
+    }
+
+    /// Stores the answer to the last request; drops any other.
+    pub fn answered(&mut self, request: &AttentionRequest, answer: Result<Attention, String>) {
+        if self.asked.as_ref() == Some(request) {
+            self.answer = Some(answer.map(Arc::new));
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The state of the Gallery tab.
+
+use super::attention::AttentionPanel;
+use crate::evaluation::{CaptionedImage, Report};
+use crate::search::{SearchSettings, WrittenCaption};
+use crate::tui::message::{CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot};
+use crate::tui::navigation::ListMove;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImageSort {
+    #[default]
+    AsTheyCome,
+    BestFirst,
+    WorstFirst,
+}
+
+impl ImageSort {
+    pub fn next(self) -> Self {
+        match self {
+            Self::AsTheyCome => Self::BestFirst,
+            Self::BestFirst => Self::WorstFirst,
+            Self::WorstFirst => Self::AsTheyCome,
+        }
+    }
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::AsTheyCome => "as they come",
+            Self::BestFirst => "the best first",
+            Self::WorstFirst => "the worst first",
+        }
+    }
+}
+
+/// The images of an evaluation, once they are loaded.
+#[derive(Clone, Debug)]
+pub struct LoadedGallery {
+    pub of: EvaluationKey,
+    /// The report's head at the time of the request: shows whether it has been written again since.
+    pub head: Option<Arc<Report>>,
+    pub album: Option<Result<Arc<GalleryImages>, String>>,
+}
+
+/// A request to the caption worker and its answer.
+#[derive(Clone, Debug)]
+pub struct CaptionAttempt {
+    pub request: CaptionRequest,
+    /// The hypotheses, best first; `None` until the worker answers.
+    pub captions: Option<Result<Vec<WrittenCaption>, String>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct GalleryPage {
+    pub main: Option<LoadedGallery>,
+    pub beside: Option<LoadedGallery>,
+    /// The image to show as soon as the images are loaded.
+    pub awaited: Option<String>,
+    /// Indices of the images that pass the filter, in the current order.
+    pub shown: Vec<usize>,
+    pub at: usize,
+    /// Filter: images whose captions contain all of these words.
+    pub words: String,
+    pub sort: ImageSort,
+    /// An image file shown instead of the images of the evaluation.
+    pub own: Option<PathBuf>,
+    pub alternatives: Alternatives,
+    /// Search settings that replace those of the evaluation.
+    pub tried: Option<SearchSettings>,
+    /// Attention weights of the caption, while shown.
+    pub attention: AttentionPanel,
+    pub written: Option<CaptionAttempt>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alternatives {
+    Shown,
+    #[default]
+    Hidden,
+}
+
+impl GalleryPage {
+    pub fn of(&self) -> Option<&EvaluationKey> {
+        self.main.as_ref().map(|shelf| &shelf.of)
+    }
+
+    /// `None` until it is loaded.
+    pub fn album(&self) -> Option<&Result<Arc<GalleryImages>, String>> {
+        self.main.as_ref()?.album.as_ref()
+    }
+
+    pub fn pages(&self) -> Option<&GalleryImages> {
+        Some(self.album()?.as_ref().ok()?.as_ref())
+    }
+
+    /// The image file shown instead of the images of the evaluation.
+    pub fn own(&self) -> Option<&Path> {
+        self.own.as_deref()
+    }
+
+    /// Images that pass the filter, and all images.
+    pub fn count(&self) -> (usize, usize) {
+        (
+            self.shown.len(),
+            self.pages().map_or(0, |album| album.report.captions.len()),
+        )
+    }
+
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    pub fn place(&self) -> Option<usize> {
+        self.shown.get(self.at).copied()
+    }
+
+    pub fn captioned(&self) -> Option<&CaptionedImage> {
+        self.pages()?.report.captions.get(self.place()?)
+    }
+
+    /// The caption of the same image in the other evaluation.
+    pub fn beside(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
+        let shelf = self.beside.as_ref()?;
+        let image = &self.captioned()?.image;
+        let found = match shelf.album.as_ref()? {
+            Ok(album) => {
+                let mut captions = album.report.captions.iter();
+                captions
+                    .find(|other| other.image == *image)
+                    .ok_or("it has no caption for this image")
+            }
+            Err(why) => Err(why.as_str()),
+        };
+        Some((&shelf.of, found))
+    }
+
+    pub fn file(&self) -> Option<&Path> {
+        match &self.own {
+            Some(path) => Some(path),
+            None => self.pages()?.files.get(self.place()?)?.as_deref(),
+        }
+    }
+
+    /// The hypotheses of the current image.
+    pub fn written(&self) -> Option<&CaptionAttempt> {
+        let written = self.written.as_ref()?;
+        (Some(written.request.image.as_path()) == self.file()).then_some(written)
+    }
+
+    /// The caption of the current image: from the evaluation, or for an image file the best hypothesis.
+    pub fn caption(&self) -> Option<&str> {
+        match &self.own {
+            None => Some(&self.captioned()?.caption),
+            Some(_) => {
+                let written = self.written()?.captions.as_ref()?.as_ref().ok()?;
+                Some(&written.first()?.caption)
+            }
+        }
+    }
+
+    pub fn open_at(&mut self, of: EvaluationKey, image: &str) {
+        self.own = None;
+        self.words.clear();
+        if self.of() == Some(&of) {
+            self.arrange();
+            self.show(image);
+        } else {
+            self.awaited = Some(image.to_owned());
+            self.put(GallerySlot::Main, of);
+        }
+    }
+
+    pub fn put(&mut self, slot: GallerySlot, of: EvaluationKey) {
+        let shelf = Some(LoadedGallery {
+            of,
+            head: None,
+            album: None,
+        });
+        match slot {
+            GallerySlot::Main => {
+                self.main = shelf;
+                self.shown.clear();
+                self.tried = None;
+            }
+            GallerySlot::Beside => self.beside = shelf,
+        }
+    }
+
+    pub fn show(&mut self, image: &str) {
+        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let is_it = |place: &usize| captions.get(*place).is_some_and(|known| known.image == image);
+        if let Some(at) = self.shown.iter().position(is_it) {
+            self.at = at;
+        }
+    }
+
+    pub fn loaded(&mut self, request: &GalleryRequest, album: Result<Arc<GalleryImages>, String>) {
+        let shelf = match request.slot {
+            GallerySlot::Main => &mut self.main,
+            GallerySlot::Beside => &mut self.beside,
+        };
+        if let Some(shelf) = shelf.as_mut().filter(|shelf| shelf.of == request.of) {
+            shelf.album = Some(album);
+        }
+        if request.slot == GallerySlot::Main {
+            self.arrange();
+            if let Some(image) = self.awaited.take() {
+                self.show(&image);
+            }
+        }
+    }
+
+    /// Filters and sorts the images, and stays at the current one.
+    pub fn arrange(&mut self) {
+        let looked_at = self.captioned().map(|captioned| captioned.image.clone());
+        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let words: Vec<String> = self
+            .words
+            .to_lowercase()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        let holds = |captioned: &CaptionedImage| {
+            let own = captioned.caption.to_lowercase();
+            words.iter().all(|word| own.contains(word))
+                || captioned.references.iter().any(|reference| {
+                    let reference = reference.to_lowercase();
+                    words.iter().all(|word| reference.contains(word))
+                })
+        };
+        let mut shown: Vec<usize> = (0..captions.len()).filter(|&at| holds(&captions[at])).collect();
+        let score = |at: &usize| captions[*at].scores.cider_d;
+        match self.sort {
+            ImageSort::AsTheyCome => {}
+            ImageSort::BestFirst => shown.sort_by(|one, other| score(other).total_cmp(&score(one))),
+            ImageSort::WorstFirst => shown.sort_by(|one, other| score(one).total_cmp(&score(other))),
+        }
+        self.shown = shown;
+        self.at = 0;
+        if let Some(image) = looked_at {
+            self.show(&image);
+        }
+    }
+
+    /// Keeps the images whose caption or references contain all of these words.
+    pub fn filter(&mut self, words: &str) {
+        self.words = words.to_owned();
+        self.arrange();
+    }
+
+    pub fn jump(&mut self, to: &str) -> Result<(), String> {
+        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let begins = |place: &usize| captions[*place].image.starts_with(to);
+        let by_number = || {
+            to.parse::<usize>()
+                .ok()?
+                .checked_sub(1)
+                .filter(|at| *at < self.shown.len())
+        };
+        let at = self.shown.iter().position(begins).or_else(by_number);
+        self.at =
+            at.ok_or_else(|| format!("no image here is called {to}, and there are {}", self.shown.len()))?;
+        self.own = None;
+        Ok(())
+    }
+
+    pub fn captioned_by(&mut self, request: &CaptionRequest, captions: Result<Vec<WrittenCaption>, String>) {
+        if let Some(written) = self
+            .written
+            .as_mut()
+            .filter(|written| written.request == *request)
+        {
+            written.captions = Some(captions);
+        }
+    }
+
+    pub fn go(&mut self, direction: ListMove) {
+        self.own = None;
+        self.at = direction.from(self.at, self.shown.len());
+    }
+}

@@ -1,0 +1,252 @@
+//! Draws the Gallery tab.
+//!
+//! ```text
+//! flickr8k-merge-001/dev-best   image 12 of 1,000, the worst first, with "dog"
+//! +---------------+  a dog is running through the grass        in color: what a reference has
+//! |               |  BLEU-4 0.51  ROUGE-L 0.62  CIDEr-D 1.34   log-probability -8.91
+//! |     image     |
+//! |               |  - A black dog runs across the lawn .
+//! +---------------+  - ...
+//!                    beam 5: -8.91  a dog is running through the grass
+//!                            -9.40  a dog runs through the grass
+//! ```
+
+use crate::evaluation::CaptionedImage;
+use crate::search::WrittenCaption;
+use crate::text::{display_path, display_safe};
+use crate::tui::app::App;
+use crate::tui::image_cache::ImageKey;
+use crate::tui::keys::{Action, Context};
+use crate::tui::tabs::gallery::state::GalleryPage;
+use crate::tui::theme::Theme;
+use crate::tui::widgets::image::{self, ImageWidget};
+use indicatif::HumanCount;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Wrap};
+use std::collections::HashSet;
+
+/// Minimum width for captions beside the image.
+const WIDE: u16 = 70;
+
+/// Header, image, captions.
+fn layout(area: Rect) -> [Rect; 3] {
+    let [head, body] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(area);
+    let [image, text] = match area.width >= WIDE {
+        true => Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
+            .spacing(2)
+            .areas(body),
+        false => Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(body),
+    };
+    [head, image, text]
+}
+
+/// The image with the overlay of the current word, and those of the words beside it, so that they are ready.
+pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
+    let [_, image, _] = layout(area);
+    let Some(plain) = image::key(app.gallery.file(), image) else {
+        return Vec::new();
+    };
+    let overlays = app.gallery.attention.overlays();
+    match overlays.is_empty() {
+        true => vec![plain],
+        false => overlays
+            .into_iter()
+            .map(|overlay| plain.with_overlay(overlay))
+            .collect(),
+    }
+}
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let gallery = &app.gallery;
+    if gallery.own().is_none() && gallery.captioned().is_none() {
+        frame.render_widget(Paragraph::new(nothing(app, theme)), area);
+        return;
+    }
+    let [head, image, text] = layout(area);
+    frame.render_widget(first_line(gallery, theme), head);
+    let widget = ImageWidget {
+        file: gallery.file(),
+        overlay: gallery.attention.overlays().into_iter().next(),
+        images: &app.images,
+        theme,
+    };
+    frame.render_widget(widget, image);
+    let captioned = gallery.captioned().filter(|_| gallery.own().is_none());
+    let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
+    lines.extend(about_attention(gallery, theme));
+    lines.extend(written(gallery, theme));
+    lines.extend(
+        captioned
+            .into_iter()
+            .flat_map(|captioned| references(captioned, theme)),
+    );
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), text);
+}
+
+/// Why no image is shown, and what to do.
+fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let key = |action| app.keymap.key_of(Context::Gallery, action);
+    match app.gallery.album() {
+        Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
+        Some(Ok(_)) => vec![
+            Line::raw(format!("No caption holds {:?}.", app.gallery.words)),
+            Line::raw(format!("{} goes back to all images.", key(Action::Back))),
+        ],
+        None if app.gallery.of().is_some() => {
+            vec![Line::styled("reading images and captions ...", theme.quiet)]
+        }
+        None => vec![
+            Line::raw("There are no scored captions here yet."),
+            Line::raw(""),
+            Line::raw(format!(
+                "{} scores a checkpoint, {} captions any image on disk.",
+                key(Action::Open),
+                key(Action::OpenImage)
+            )),
+        ],
+    }
+}
+
+fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
+    if let Some(own) = gallery.own() {
+        let name = Span::styled(display_path(own), theme.heading);
+        return Line::from_iter([name, Span::raw(at_word(gallery))]);
+    }
+    let (shown, all) = gallery.count();
+    let mut told = format!(
+        "   image {} of {}, {}",
+        HumanCount(gallery.at() as u64 + 1),
+        HumanCount(shown as u64),
+        gallery.sort.title()
+    );
+    if shown < all {
+        told += &format!(", with {:?}", gallery.words);
+    }
+    told += &at_word(gallery);
+    let of = gallery.of().map(ToString::to_string).unwrap_or_default();
+    Line::from(vec![Span::styled(of, theme.heading), Span::raw(told)])
+}
+
+fn at_word(gallery: &GalleryPage) -> String {
+    match gallery.attention.word() {
+        Some((at, words)) => format!("   word {} of {}", at + 1, words.len()),
+        None => String::new(),
+    }
+}
+
+/// The state of the request for attention weights, as long as there are none.
+fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>> {
+    if !gallery.attention.is_shown() {
+        return None;
+    }
+    match gallery.attention.answer() {
+        None => gallery
+            .caption()
+            .map(|_| Line::styled("looking ...", theme.quiet)),
+        Some(Err(why)) => Some(Line::styled(display_safe(why).into_owned(), theme.warning)),
+        Some(Ok(attention)) if attention.words.is_empty() => {
+            Some(Line::styled("the caption has no words", theme.warning))
+        }
+        Some(Ok(_)) => None,
+    }
+}
+
+fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+    let known = words_of(&captioned.references);
+    let scores = &captioned.scores;
+    let mut lines = vec![
+        Line::styled(display_safe(&captioned.image).into_owned(), theme.quiet),
+        marked(in_color(&captioned.caption, &known, theme), gallery, theme),
+        Line::raw(format!(
+            "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
+            scores.bleu[3], scores.rouge_l, scores.cider_d, captioned.log_probability
+        )),
+    ];
+    if let Some((of, other)) = gallery.beside() {
+        lines.push(Line::styled(format!("{of}:"), theme.heading));
+        match other {
+            Ok(other) => {
+                lines.push(in_color(&other.caption, &known, theme));
+                lines.push(Line::raw(format!(
+                    "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
+                    other.scores.bleu[3], other.scores.rouge_l, other.scores.cider_d
+                )));
+            }
+            Err(why) => lines.push(Line::styled(why.to_owned(), theme.warning)),
+        }
+    }
+    lines
+}
+
+fn references(captioned: &CaptionedImage, theme: &Theme) -> Vec<Line<'static>> {
+    let references = captioned.references.iter();
+    let lines =
+        references.map(|reference| Line::styled(format!("- {}", display_safe(reference)), theme.quiet));
+    [Line::raw("")].into_iter().chain(lines).collect()
+}
+
+fn words_of(references: &[String]) -> HashSet<&str> {
+    references
+        .iter()
+        .flat_map(|reference| reference.split_whitespace())
+        .collect()
+}
+
+/// A caption whose words are colored by whether a reference contains them.
+fn in_color(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static> {
+    let words = caption.split_whitespace().map(|word| {
+        let style = match known.contains(word) {
+            true => theme.good,
+            false => theme.bad,
+        };
+        Span::styled(format!("{} ", display_safe(word)), style)
+    });
+    Line::from_iter(words)
+}
+
+/// Highlights the current word. The line must end with one span per word.
+fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
+    if let Some((at, words)) = gallery.attention.word()
+        && let Some(first) = line.spans.len().checked_sub(words.len())
+    {
+        let word = &mut line.spans[first + at];
+        word.style = word.style.patch(theme.selected);
+    }
+    line
+}
+
+/// The hypotheses of the caption worker, best first.
+fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+    let Some(written) = gallery.written() else {
+        return Vec::new();
+    };
+    let how = &written.request.search;
+    let by = &written.request.by;
+    let mut lines = vec![
+        Line::raw(""),
+        Line::styled(format!("{by}, {how}:"), theme.heading),
+    ];
+    match &written.captions {
+        None => lines.push(Line::styled("captioning ...", theme.quiet)),
+        Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
+        Some(Ok(captions)) => {
+            lines.push(Line::styled("by log-probability for their length", theme.quiet));
+            let mut captions = captions.iter().map(alternative);
+            // For an image file the best hypothesis is the caption.
+            if gallery.own().is_some() {
+                lines.extend(captions.next().map(|best| marked(best, gallery, theme)));
+            }
+            lines.extend(captions);
+        }
+    }
+    lines
+}
+
+fn alternative(written: &WrittenCaption) -> Line<'static> {
+    let probability = Span::raw(format!("{:7.2}  ", written.log_probability));
+    let words = written.caption.split_whitespace();
+    let words = words.map(|word| Span::raw(format!("{} ", display_safe(word))));
+    Line::from_iter([probability].into_iter().chain(words))
+}

@@ -1,0 +1,166 @@
+//! The runs, and the state of the Runs tab.
+
+use crate::jobs::JobState;
+use crate::jobs::Record;
+use crate::tui::message::RunListing;
+use crate::tui::navigation::ListMove;
+use crate::tui::run_view::RunView;
+use std::collections::BTreeSet;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    Opened,
+    #[default]
+    Listed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenedBy {
+    #[default]
+    User,
+    /// The workbench, before all logs are read: a better guess may follow.
+    Guess,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RunList {
+    pub views: Vec<RunView>,
+    pub is_listed: bool,
+    pub selected: usize,
+    pub open: Option<String>,
+    pub opened_by: OpenedBy,
+    /// Open the next run that appears.
+    pub next: Next,
+    /// Runs whose charts are overlaid, and which are compared.
+    pub marked: BTreeSet<String>,
+    /// In the order of appearance: the index determines a run's color.
+    pub seen: Vec<String>,
+}
+
+impl RunList {
+    pub fn all(&self) -> &[RunView] {
+        &self.views
+    }
+
+    pub fn is_listed(&self) -> bool {
+        self.is_listed
+    }
+
+    pub fn named(&self, name: &str) -> Option<&RunView> {
+        self.views.iter().find(|view| view.name == name)
+    }
+
+    pub fn open(&self) -> Option<&RunView> {
+        self.named(self.open.as_deref()?)
+    }
+
+    pub fn selected(&self) -> Option<&RunView> {
+        self.views.get(self.selected)
+    }
+
+    pub fn selected_at(&self) -> usize {
+        self.selected
+    }
+
+    /// A number that identifies a run for the life of the workbench.
+    pub fn number(&self, name: &str) -> usize {
+        self.seen.iter().position(|seen| seen == name).unwrap_or(0)
+    }
+
+    /// Opens a run, which may not be listed yet.
+    pub fn open_run(&mut self, name: &str) {
+        self.opened_by = OpenedBy::User;
+        self.open = Some(name.to_owned());
+        if let Some(at) = self.views.iter().position(|view| view.name == name) {
+            self.selected = at;
+        }
+    }
+
+    pub fn open_next(&mut self) {
+        self.next = Next::Opened;
+    }
+
+    /// Keeps the open run when the next one appears: the start failed.
+    pub fn keep_open(&mut self) {
+        self.next = Next::Listed;
+    }
+
+    pub fn mark(&mut self, name: String) {
+        if !self.marked.remove(&name) {
+            self.marked.insert(name);
+        }
+    }
+
+    pub fn select(&mut self, direction: ListMove) {
+        self.selected = direction.from(self.selected, self.views.len());
+    }
+
+    pub fn select_at(&mut self, at: usize) {
+        self.selected = at.min(self.views.len().saturating_sub(1));
+    }
+
+    pub fn take(&mut self, run: &str, records: &[Record]) {
+        if let Some(view) = self.views.iter_mut().find(|view| view.name == run) {
+            records.iter().for_each(|record| view.take(record));
+        }
+        if self.opened_by == OpenedBy::Guess {
+            self.guess();
+        }
+    }
+
+    /// Keeps the open run: a key press means that the user has seen it.
+    pub fn stay(&mut self) {
+        self.opened_by = OpenedBy::User;
+    }
+
+    /// Opens the most interesting run. Only a log says when a run was active, so the guess is repeated until all logs
+    /// are read.
+    pub fn guess(&mut self) {
+        if let Some(name) = self.most_interesting().map(|view| view.name.clone()) {
+            self.open_run(&name);
+        }
+        if self.views.iter().any(|view| view.summary.last_time.is_none()) {
+            self.opened_by = OpenedBy::Guess;
+        }
+    }
+
+    /// Updates the list and keeps what has been read of runs that remain.
+    pub fn list(&mut self, listing: Vec<RunListing>) {
+        let selected = self.selected().map(|view| view.name.clone());
+        let mut known = std::mem::take(&mut self.views);
+        for found in listing {
+            if !self.seen.contains(&found.name) {
+                self.seen.push(found.name.clone());
+            }
+            let at = known.iter().position(|view| view.name == found.name);
+            if at.is_none() && self.is_listed && std::mem::take(&mut self.next) == Next::Opened {
+                self.open = Some(found.name.clone());
+            }
+            let mut view = match at {
+                Some(at) => known.swap_remove(at),
+                None => RunView::new(&found.name),
+            };
+            view.state = Some(found.state);
+            view.note = found.note;
+            self.views.push(view);
+        }
+        self.is_listed = true;
+        let is_there = |name: &String| self.views.iter().any(|view| view.name == *name);
+        self.marked.retain(is_there);
+        let at = |name: &String| self.views.iter().position(|view| view.name == *name);
+        let last = self.views.len().saturating_sub(1);
+        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+    }
+
+    /// A running run, otherwise the last active one.
+    pub fn most_interesting(&self) -> Option<&RunView> {
+        let rank = |view: &RunView| {
+            let is_live = view.state.is_some_and(JobState::is_live);
+            (is_live, view.summary.last_time.unwrap_or(0.0))
+        };
+        self.views.iter().max_by(|one, other| {
+            let (one, other) = (rank(one), rank(other));
+            one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! Draws the Runs tab.
+//!
+//! ```text
+//!   run                  state     loss              epoch  BLEU-4  CIDEr-D  data set
+//! > flickr8k-merge-001   running   █▅▃▂▂▁▁▁▁▁        2.4    0.176    0.393   flickr8k
+//! note: wider, with dropout
+//! its own: decoder.hidden_size=512 decoder.dropout=0.5
+//! ```
+
+use super::actions::own_settings;
+use crate::text::display_safe;
+use crate::tui::app::App;
+use crate::tui::keys::{Action, Context};
+use crate::tui::run_view::RunView;
+use crate::tui::theme::Theme;
+use crate::tui::widgets::list::first_shown;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+
+const COLUMNS: [&str; 8] = [
+    "", "run", "state", "loss", "epoch", "BLEU-4", "CIDEr-D", "data set",
+];
+/// Width below which some columns are hidden.
+const NARROW: u16 = 70;
+/// Width from which the sparkline has its full length.
+const ROOMY: u16 = 100;
+/// Columns of the sparkline.
+const CURVE: usize = 16;
+const BELOW: u16 = 4;
+
+fn layout(area: Rect) -> (Rect, Rect) {
+    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(BELOW)]).areas(area);
+    (list, below)
+}
+
+pub fn click(app: &mut App, area: Rect, at: Position) {
+    let (list, _) = layout(area);
+    let rows = usize::from(list.height.saturating_sub(1));
+    if list.contains(at) && at.y > list.y {
+        let row = usize::from(at.y - list.y - 1) + first_shown(app.runs.selected_at(), rows);
+        app.runs.select_at(row);
+    }
+}
+
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
+    let runs = app.runs.all();
+    if runs.is_empty() {
+        let key = app.keymap.key_of(Context::Everywhere, Action::ShowTrain);
+        let text = format!("no runs yet: {key} goes to where one is started");
+        frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet)), area);
+        return;
+    }
+    let (list, below) = layout(area);
+    let curve = match area.width {
+        0..NARROW => 0,
+        NARROW..ROOMY => CURVE / 2,
+        _ => CURVE,
+    };
+    let widths = [
+        Constraint::Length(1),
+        Constraint::Min(16),
+        Constraint::Length(9),
+        // In a narrow window the least important columns are hidden.
+        Constraint::Length(curve as u16),
+        Constraint::Length(6),
+        Constraint::Length(if area.width < NARROW { 0 } else { 7 }),
+        Constraint::Length(7),
+        Constraint::Length(if area.width < NARROW { 0 } else { 12 }),
+    ];
+    let heading = Row::new(COLUMNS).style(theme.heading);
+    let rows = runs.iter().map(|run| row(run, curve, app, theme));
+    let table = Table::new(rows, widths)
+        .header(heading)
+        .row_highlight_style(theme.selected);
+    let shown = usize::from(list.height.saturating_sub(1));
+    let mut state = TableState::new()
+        .with_offset(first_shown(app.runs.selected_at(), shown))
+        .with_selected(app.runs.selected_at());
+    frame.render_stateful_widget(table, list, &mut state);
+    if let Some(run) = app.runs.selected() {
+        let lines = Paragraph::new(detail(run, theme)).wrap(Wrap { trim: false });
+        frame.render_widget(lines, below);
+    }
+}
+
+/// A row of the table, with a sparkline of `curve` columns.
+fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> {
+    let summary = &run.summary;
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    let epoch = summary.step.as_ref().map(|step| {
+        let done = step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
+        format!("{done:.1}")
+    });
+    let best = summary.best.as_ref().map(|best| &best.scores);
+    let mark = match app.runs.marked.contains(&run.name) {
+        true => Span::styled("*", Style::new().fg(theme.curve(app.runs.number(&run.name)).0)),
+        false => Span::raw(""),
+    };
+    let state = match run.state {
+        Some(state) => Span::styled(state.name(), theme.state(state)),
+        None => Span::raw("-"),
+    };
+    let data_set = summary.data_set.as_deref();
+    Row::new([
+        Cell::from(mark),
+        Cell::from(run.name.as_str()),
+        Cell::from(state),
+        Cell::from(small_curve(&run.small_curve(curve), theme)),
+        Cell::from(or_dash(epoch)),
+        Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.bleu[3])))),
+        Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.cider_d)))),
+        Cell::from(or_dash(data_set.map(|name| display_safe(name).into_owned()))),
+    ])
+}
+
+/// The note on the selected run, and its settings that differ from the defaults.
+fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
+    let mut lines = vec![Line::raw("")];
+    if let Some(note) = &run.note {
+        lines.push(Line::raw(format!("note: {}", display_safe(note))));
+    }
+    let own = match run.settings.is_object() {
+        true => own_settings(run).join(" "),
+        false => String::new(),
+    };
+    let own = match own.as_str() {
+        "" => "all settings are the defaults".to_owned(),
+        own => format!("its own: {}", display_safe(own)),
+    };
+    lines.push(Line::styled(own, theme.quiet));
+    lines
+}
+
+/// A sparkline.
+fn small_curve(values: &[f32], theme: &Theme) -> String {
+    let low = values.iter().copied().fold(f32::INFINITY, f32::min);
+    let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let top = theme.heights.len() - 1;
+    values
+        .iter()
+        .map(|value| {
+            let share = (value - low) / (high - low).max(f32::MIN_POSITIVE);
+            theme.heights[((share * top as f32).round() as usize).min(top)]
+        })
+        .collect()
+}

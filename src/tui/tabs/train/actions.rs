@@ -1,0 +1,201 @@
+//! What keys do in the Train tab.
+
+use crate::jobs::{ControlCommand, JobState};
+use crate::tui::app::App;
+use crate::tui::chart_view::PanDirection;
+use crate::tui::forms::{FormPurpose, prompts, train};
+use crate::tui::keys::Action;
+use crate::tui::message::Effect;
+use crate::tui::navigation::ListMove;
+use crate::tui::popups::Popup;
+use crate::tui::popups::chooser::{Chooser, ChooserPurpose, Chosen};
+use crate::tui::run_view::RunView;
+
+impl App {
+    /// The runs in the chart: the open one, then the marked ones.
+    pub fn charted(&self) -> Vec<&RunView> {
+        let open = self.runs.open();
+        let name = open.map(|view| view.name.as_str());
+        let marked = self
+            .runs
+            .marked
+            .iter()
+            .filter(|marked| Some(marked.as_str()) != name);
+        open.into_iter()
+            .chain(marked.filter_map(|marked| self.runs.named(marked)))
+            .collect()
+    }
+
+    /// The range of all charted data on the x axis.
+    pub fn chart_whole(&self) -> Option<(f64, f64)> {
+        let unit = self.train.chart.unit;
+        let ranges = self.charted().into_iter().filter_map(|view| view.range(unit));
+        let (first, last) = ranges.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))?;
+        Some((first, last.max(first + f64::EPSILON.max(first.abs() * 1e-9))))
+    }
+
+    pub fn act_on_training(&mut self, action: Action) -> Vec<Effect> {
+        if let Some(direction) = ListMove::of(action) {
+            self.open_another(direction);
+            return Vec::new();
+        }
+        match action {
+            Action::NewRun => self.open_train_form(None),
+            Action::PauseOrResume => return self.control(self.pause_or_resume()),
+            Action::Checkpoint => return self.control(ControlCommand::Checkpoint),
+            Action::EvaluateNow => return self.control(ControlCommand::Evaluate),
+            Action::Sample => return self.control(ControlCommand::Predict),
+            Action::LearningRate => self.ask_for_rate(),
+            Action::Stop => return self.ask_to_stop(),
+            Action::Resume => return self.resume(),
+            Action::Diagnostics => return self.show_health(),
+            Action::Overlay => return self.choose_overlay(),
+            Action::Open => self.train.sample += 1,
+            _ => self.act_on_chart(action),
+        }
+        Vec::new()
+    }
+
+    /// Requests the image files once there are sample captions.
+    pub fn ask_for_images(&mut self) -> Option<Effect> {
+        let run = self
+            .runs
+            .open()
+            .filter(|view| !view.samples.is_empty())?
+            .name
+            .clone();
+        if self.train.asked.as_ref() == Some(&run) {
+            return None;
+        }
+        self.train.asked = Some(run.clone());
+        Some(Effect::FindImages(run))
+    }
+
+    fn act_on_chart(&mut self, action: Action) {
+        let whole = self.chart_whole();
+        let chart = &mut self.train.chart;
+        match (action, whole) {
+            (Action::NextChart, _) => chart.quantity = chart.quantity.after(1),
+            (Action::PreviousChart, _) => chart.quantity = chart.quantity.after(-1),
+            (Action::LogScale, _) => chart.scale = chart.scale.other(),
+            (Action::XAxis, _) => chart.count(chart.unit.next()),
+            (Action::ResetZoom, _) => chart.range = None,
+            (Action::ZoomIn, Some(whole)) => chart.zoom_in(whole),
+            (Action::ZoomOut, Some(whole)) => chart.zoom_out(whole),
+            (Action::Left, Some(whole)) => chart.go(whole, PanDirection::Earlier),
+            (Action::Right, Some(whole)) => chart.go(whole, PanDirection::Later),
+            (Action::Cursor, Some(whole)) => chart.toggle_cursor(whole),
+            (Action::Back, _) => chart.cursor = None,
+            _ => {}
+        }
+    }
+
+    fn open_another(&mut self, direction: ListMove) {
+        if let Some(open) = self.runs.open().map(|view| view.name.clone()) {
+            self.runs.open_run(&open);
+        }
+        self.runs.select(direction);
+        if let Some(name) = self.runs.selected().map(|view| view.name.clone()) {
+            self.runs.open_run(&name);
+            self.train.chart.range = None;
+            self.train.chart.cursor = None;
+        }
+    }
+
+    /// Opens the form that starts a run, with this data set or that of the open run.
+    pub fn open_train_form(&mut self, data_set: Option<&str>) {
+        let mut presets = train::Preset::built_in();
+        let runs = self.runs.all().iter().filter(|view| view.settings.is_object());
+        presets.extend(runs.map(|view| train::Preset::of_run(&view.name, &view.settings)));
+        let data_sets = self.data.whole().map(|listing| listing.name.as_str());
+        let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
+        let chosen = data_set.or_else(of_run).unwrap_or_default();
+        let form = train::form(data_sets, chosen, &presets);
+        self.open_form(FormPurpose::Train(presets), form);
+    }
+
+    fn pause_or_resume(&self) -> ControlCommand {
+        match self.target() {
+            Some((_, JobState::Paused)) => ControlCommand::Resume,
+            _ => ControlCommand::Pause,
+        }
+    }
+
+    fn ask_for_rate(&mut self) {
+        if let Some(run) = self.live_target() {
+            let settings = self.runs.open().map(|view| &view.settings);
+            let now = settings.and_then(|settings| settings.pointer("/training/learning_rate"));
+            let form = prompts::learning_rate_form(&run, &now.map_or_else(String::new, train::as_typed));
+            self.open_form(FormPurpose::LearningRate { run }, form);
+        }
+    }
+
+    fn show_health(&mut self) -> Vec<Effect> {
+        let Some(view) = self.runs.open() else {
+            return Vec::new();
+        };
+        let lines = match view.signs().as_slice() {
+            [] => vec!["Nothing that is looked for has been seen so far.".to_owned()],
+            signs => signs
+                .iter()
+                .flat_map(|sign| {
+                    [
+                        sign.to_string(),
+                        format!("  try: {}", sign.advice()),
+                        String::new(),
+                    ]
+                })
+                .collect(),
+        };
+        let title = format!("how {} goes", view.name);
+        self.popups.push(Popup::Text {
+            title,
+            lines,
+            scroll: 0,
+        });
+        Vec::new()
+    }
+
+    fn choose_overlay(&mut self) -> Vec<Effect> {
+        let open = self.runs.open().map(|view| view.name.clone());
+        let others = self
+            .runs
+            .all()
+            .iter()
+            .filter(|view| Some(&view.name) != open.as_ref());
+        let items: Vec<(String, Chosen)> = others
+            .map(|view| {
+                (
+                    view.name.clone(),
+                    Chosen::when(self.runs.marked.contains(&view.name)),
+                )
+            })
+            .collect();
+        if items.is_empty() {
+            return self.refuse("there is no other run");
+        }
+        self.popups.push(Popup::Choose(Chooser {
+            choice: ChooserPurpose::Overlay,
+            title: "lay over",
+            items,
+            at: 0,
+        }));
+        Vec::new()
+    }
+
+    /// Applies what the user chose.
+    pub fn chosen(&mut self, chooser: &Chooser) -> Vec<Effect> {
+        match chooser.choice {
+            ChooserPurpose::Overlay => {
+                for (name, chosen) in &chooser.items {
+                    match chosen {
+                        Chosen::Yes => self.runs.marked.insert(name.clone()),
+                        Chosen::No => self.runs.marked.remove(name),
+                    };
+                }
+                Vec::new()
+            }
+            ChooserPurpose::Gallery | ChooserPurpose::Beside => self.chosen_album(chooser),
+        }
+    }
+}

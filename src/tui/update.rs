@@ -1,0 +1,138 @@
+//! Handles messages: changes the state and returns effects. No input or output here.
+
+use super::app::{App, Lifecycle};
+use super::form::FormError;
+use super::forms::FormPurpose;
+use super::forms::prepare::SOURCE;
+use super::keys::Action;
+use super::message::{DirectoryEntry, Effect, Message};
+use super::navigation::Tab;
+use super::popups::Popup;
+use super::popups::palette::Palette;
+use super::tabs::page;
+use super::{mouse, view};
+use ratatui::crossterm::event::KeyEvent;
+use ratatui::layout::Rect;
+use std::path::PathBuf;
+
+impl App {
+    /// Handles a message, and returns the effects to run.
+    pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let mut effects = self.take(message);
+        effects.extend(self.load_missing());
+        effects
+    }
+
+    fn take(&mut self, message: Message) -> Vec<Effect> {
+        match message {
+            Message::Key(key) => return self.press_key(key),
+            Message::Mouse(event) => return mouse::take(self, event),
+            Message::Paste(text) => self.paste(&text),
+            Message::Resized(columns, rows) => self.size = Rect::new(0, 0, columns, rows),
+            Message::Runs(listing) => self.list_runs(listing),
+            Message::Records { run, records } => self.runs.take(&run, &records),
+            Message::DataSets(listing) => self.data.list(listing),
+            Message::Evaluations(listing) => self.evaluate.list(listing),
+            Message::Machine(load) => self.machine = load,
+            Message::DataSet { name, detail } => self.data.loaded(&name, detail),
+            Message::Log { run, lines } => self.show_log(&run, lines),
+            Message::Entries { directory, entries } => self.list_entries(directory, entries),
+            // Answers may arrive out of order: a large directory takes longer, and the user types on.
+            Message::Recognized { source, outcome } if self.is_form_source(&source) => {
+                self.data.recognized = Some((source, outcome));
+            }
+            Message::Recognized { .. } => {}
+            Message::Images { run, files } => self.train.files = Some((run, files)),
+            Message::GalleryImages { request, album } => self.gallery.loaded(&request, album),
+            Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
+            Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
+            Message::Attended { request, attention } => self.gallery.attention.answered(&request, attention),
+            Message::ImageReady { key, image } => self.images.insert(key, image),
+            Message::Done(result) => self.notice = Some(result),
+            Message::Started(result) => self.started(result),
+            Message::Suspend => return vec![Effect::Suspend],
+            Message::Quit => self.lifecycle = Lifecycle::Exiting,
+        }
+        Vec::new()
+    }
+
+    /// Requests what the tab shows and is not loaded yet.
+    fn load_missing(&mut self) -> Vec<Effect> {
+        let mut effects = page(self.tab).load(self);
+        let shown = view::images(self);
+        effects.extend(self.images.request(shown).map(Effect::Draw));
+        effects
+    }
+
+    pub fn press_key(&mut self, key: KeyEvent) -> Vec<Effect> {
+        self.notice = None;
+        self.runs.stay();
+        match self.popups.pop() {
+            None => match self.keymap.action(self.tab.context(), key) {
+                Some(action) => self.act(action),
+                None => Vec::new(),
+            },
+            Some(popup) => self.press_in(popup, key),
+        }
+    }
+
+    pub fn act(&mut self, action: Action) -> Vec<Effect> {
+        match action {
+            Action::Quit => self.lifecycle = Lifecycle::Exiting,
+            Action::Suspend => return vec![Effect::Suspend],
+            Action::Help => self.popups.push(Popup::Help { scroll: 0 }),
+            Action::Palette => self
+                .popups
+                .push(Popup::Palette(Palette::new(&self.keymap, self.tab))),
+            Action::NextTab => self.tab = self.tab.after(1),
+            Action::PreviousTab => self.tab = self.tab.after(Tab::ALL.len() - 1),
+            Action::ShowData => self.tab = Tab::Data,
+            Action::ShowTrain => self.tab = Tab::Train,
+            Action::ShowEvaluate => self.tab = Tab::Evaluate,
+            Action::ShowGallery => self.tab = Tab::Gallery,
+            Action::ShowRuns => self.tab = Tab::Runs,
+            _ => return page(self.tab).act(self, action),
+        }
+        Vec::new()
+    }
+
+    /// Whether the open prepare form names this source.
+    fn is_form_source(&self, source: &str) -> bool {
+        matches!(
+            self.popups.last(),
+            Some(Popup::Form { purpose, form })
+                if matches!(**purpose, FormPurpose::Prepare) && form.value(SOURCE) == source
+        )
+    }
+
+    /// Shows the outcome of starting a command; on failure its form reopens with the error.
+    fn started(&mut self, result: Result<String, String>) {
+        let form = self.starting.take();
+        match (result, form) {
+            (Err(why), Some(Popup::Form { purpose, mut form })) if self.popups.is_empty() => {
+                self.runs.keep_open();
+                form.outcome = Err(FormError {
+                    field: None,
+                    message: why,
+                });
+                self.popups.push(Popup::Form { purpose, form });
+            }
+            (result, _) => self.notice = Some(result),
+        }
+    }
+
+    fn list_entries(&mut self, directory: PathBuf, entries: Result<Vec<DirectoryEntry>, String>) {
+        if let Some(Popup::Picker(picker)) = self.popups.last_mut()
+            && picker.directory == directory
+        {
+            picker.list(entries);
+        }
+    }
+
+    fn paste(&mut self, text: &str) {
+        if let Some(Popup::Form { purpose, form }) = self.popups.last_mut() {
+            form.paste(text);
+            form.outcome = purpose.describe(form);
+        }
+    }
+}

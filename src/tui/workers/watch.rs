@@ -1,0 +1,340 @@
+//! The thread that watches the disk: runs and their logs, data sets, evaluations, and the load of the machine.
+
+use super::machine::MachineMonitor;
+use crate::evaluation::Report;
+use crate::jobs::Root;
+use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, host_name};
+use crate::model::feature_directories;
+use crate::tui::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Interval for reading logs.
+const LOG_INTERVAL: Duration = Duration::from_millis(200);
+/// Interval for listing directories.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+
+type Flow = ControlFlow<()>;
+
+pub fn watch(root: &Root, messages: &Sender<Message>) {
+    let mut watcher = Watcher::new(root, messages);
+    let mut listed: Option<Instant> = None;
+    loop {
+        let is_due = listed.is_none_or(|listed| listed.elapsed() >= DIRECTORY_INTERVAL);
+        if is_due {
+            listed = Some(Instant::now());
+        }
+        let flow = match is_due {
+            true => watcher.list(),
+            false => watcher.read_logs(),
+        };
+        if flow.is_break() {
+            return;
+        }
+        thread::sleep(LOG_INTERVAL);
+    }
+}
+
+struct Watcher<'a> {
+    root: &'a Root,
+    messages: &'a Sender<Message>,
+    runs: BTreeMap<String, WatchedJob>,
+    /// Prepare and evaluate jobs, by the path that names them in commands.
+    jobs: BTreeMap<String, WatchedJob>,
+    /// Reports without captions, with their modification times.
+    heads: BTreeMap<PathBuf, (SystemTime, Arc<Report>)>,
+    machine: MachineMonitor,
+    /// Listings are sent only if they differ from the last ones.
+    last_sent: LastSent,
+}
+
+#[derive(Default)]
+struct LastSent {
+    runs: Option<Vec<RunListing>>,
+    data_sets: Option<Vec<DataSetListing>>,
+    evaluations: Option<Vec<EvaluationListing>>,
+}
+
+struct WatchedJob {
+    directory: JobDirectory,
+    tail: LogReader,
+    summary: LogSummary,
+}
+
+impl WatchedJob {
+    fn new(directory: JobDirectory) -> Self {
+        Self {
+            tail: LogReader::new(directory.events()),
+            directory,
+            summary: LogSummary::default(),
+        }
+    }
+
+    fn state(&self) -> Option<JobState> {
+        JobStatus::state_of(&self.directory, &self.summary).ok()
+    }
+
+    fn read(&mut self) {
+        while let Ok(events) = self.tail.poll() {
+            if events.records.is_empty() {
+                return;
+            }
+            events
+                .records
+                .iter()
+                .for_each(|record| self.summary.count(record));
+        }
+    }
+}
+
+impl<'a> Watcher<'a> {
+    fn new(root: &'a Root, messages: &'a Sender<Message>) -> Self {
+        Self {
+            root,
+            messages,
+            runs: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            machine: MachineMonitor::default(),
+            last_sent: LastSent::default(),
+        }
+    }
+
+    fn send(&self, message: Message) -> Flow {
+        match self.messages.send(message) {
+            Ok(()) => Flow::Continue(()),
+            Err(_) => Flow::Break(()),
+        }
+    }
+
+    fn list(&mut self) -> Flow {
+        self.find_runs();
+        self.list_runs()?;
+        self.find_other_jobs();
+        self.list_data_sets()?;
+        self.list_evaluations()?;
+        self.read_logs()?;
+        self.list_runs()?;
+        self.send_machine_load()
+    }
+
+    fn find_runs(&mut self) {
+        let names = self.root.runs().unwrap_or_default();
+        self.runs
+            .retain(|known, _| names.iter().any(|name| name.as_str() == known));
+        for name in names {
+            let directory = self.root.run_dir(&name).job();
+            self.runs
+                .entry(name.to_string())
+                .or_insert_with(|| WatchedJob::new(directory));
+        }
+    }
+
+    fn list_runs(&mut self) -> Flow {
+        let listing = self.runs.iter().filter_map(|(name, job)| {
+            let note = name
+                .parse()
+                .ok()
+                .and_then(|name| self.root.run_dir(&name).note().ok()?);
+            Some(RunListing {
+                name: name.clone(),
+                state: job.state()?,
+                note,
+            })
+        });
+        let listing: Vec<RunListing> = listing.collect();
+        if self.last_sent.runs.as_ref() == Some(&listing) {
+            return Flow::Continue(());
+        }
+        self.last_sent.runs = Some(listing.clone());
+        self.send(Message::Runs(listing))
+    }
+
+    /// Sends new records of all runs, the most recently written log first.
+    fn read_logs(&mut self) -> Flow {
+        let mut order: Vec<(Option<SystemTime>, String)> = self
+            .runs
+            .iter()
+            .map(|(name, job)| (written(&job.directory.events()), name.clone()))
+            .collect();
+        order.sort_by(|one, other| other.cmp(one));
+        for (_, name) in order {
+            self.read_log(&name)?;
+        }
+        Flow::Continue(())
+    }
+
+    fn read_log(&mut self, name: &str) -> Flow {
+        let Some(job) = self.runs.get_mut(name) else {
+            return Flow::Continue(());
+        };
+        let mut has_news = false;
+        // Errors are not reported: the log may be readable at the next poll.
+        while let Ok(events) = job.tail.poll() {
+            if events.records.is_empty() {
+                break;
+            }
+            has_news = true;
+            events.records.iter().for_each(|record| job.summary.count(record));
+            let message = Message::Records {
+                run: name.to_owned(),
+                records: events.records,
+            };
+            if self.messages.send(message).is_err() {
+                return Flow::Break(());
+            }
+        }
+        // A state that changes without a log record, such as a crash, shows up at the next listing.
+        let state = if has_news { job.state() } else { None };
+        match state.is_none_or(|state| self.is_sent(name, state)) {
+            true => Flow::Continue(()),
+            false => self.list_runs(),
+        }
+    }
+
+    fn is_sent(&self, run: &str, state: JobState) -> bool {
+        let mut told = self.last_sent.runs.iter().flatten();
+        told.any(|listed| listed.name == run && listed.state == state)
+    }
+
+    fn find_other_jobs(&mut self) {
+        let jobs = self.root.other_jobs().unwrap_or_default();
+        let path = |path: &Path| path.display().to_string();
+        self.jobs
+            .retain(|known, _| jobs.iter().any(|(name, _)| path(name) == *known));
+        for (name, directory) in jobs {
+            let job = self
+                .jobs
+                .entry(path(&name))
+                .or_insert_with(|| WatchedJob::new(directory));
+            job.read();
+        }
+    }
+
+    /// The job in a directory, and the path by which commands name it.
+    fn job_in(&self, directory: &Path) -> (Option<(JobState, LogSummary)>, String) {
+        let known = self
+            .jobs
+            .iter()
+            .find(|(_, job)| job.directory.path() == directory);
+        match known {
+            Some((path, job)) => (
+                job.state().map(|state| (state, job.summary.clone())),
+                path.clone(),
+            ),
+            None => (None, directory.display().to_string()),
+        }
+    }
+
+    fn list_data_sets(&mut self) -> Flow {
+        let whole = self.root.datasets().unwrap_or_default();
+        let preparing = self.jobs.values().filter_map(|job| {
+            let home = job.directory.path().parent()?;
+            let is_prepared = home.parent()? == self.root.path().join("datasets");
+            let name = home.file_name()?.to_str()?.parse().ok()?;
+            is_prepared.then_some(name)
+        });
+        let mut names: Vec<_> = whole.iter().cloned().chain(preparing).collect();
+        names.sort();
+        names.dedup();
+        let listing: Vec<DataSetListing> = names
+            .into_iter()
+            .map(|name| {
+                let directory = self.root.dataset_dir(&name);
+                let (job, job_path) = self.job_in(&directory.join("prepare"));
+                let features = feature_directories(&directory);
+                let last_part = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+                DataSetListing {
+                    is_whole: whole.contains(&name),
+                    written: seconds(written(&directory.join("dataset.toml"))),
+                    features: features.into_iter().filter_map(last_part).collect(),
+                    name: name.to_string(),
+                    job,
+                    job_path,
+                }
+            })
+            .collect();
+        if self.last_sent.data_sets.as_ref() == Some(&listing) {
+            return Flow::Continue(());
+        }
+        self.last_sent.data_sets = Some(listing.clone());
+        self.send(Message::DataSets(listing))
+    }
+
+    fn list_evaluations(&mut self) -> Flow {
+        let mut listing = Vec::new();
+        for run in self.root.runs().unwrap_or_default() {
+            for directory in self
+                .root
+                .run_dir(&run)
+                .evaluation_directories()
+                .unwrap_or_default()
+            {
+                let Some(name) = directory.file_name() else {
+                    continue;
+                };
+                let name = name.to_string_lossy().into_owned();
+                let (job, job_path) = self.job_in(&directory);
+                let head = self.head(&directory.join("report.json"));
+                if head.is_none() && job.is_none() {
+                    continue;
+                }
+                let run = run.to_string();
+                listing.push(EvaluationListing {
+                    key: EvaluationKey { run, name },
+                    head,
+                    job,
+                    job_path,
+                });
+            }
+        }
+        if self.last_sent.evaluations.as_ref() == Some(&listing) {
+            return Flow::Continue(());
+        }
+        self.last_sent.evaluations = Some(listing.clone());
+        self.send(Message::Evaluations(listing))
+    }
+
+    /// A report without its captions; read again only if it was rewritten.
+    fn head(&mut self, path: &Path) -> Option<Arc<Report>> {
+        let written = written(path)?;
+        if let Some((then, head)) = self.heads.get(path)
+            && *then == written
+        {
+            return Some(Arc::clone(head));
+        }
+        let mut report: Report = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        report.captions = Vec::new();
+        let head = Arc::new(report);
+        self.heads.insert(path.to_owned(), (written, Arc::clone(&head)));
+        Some(head)
+    }
+
+    fn send_machine_load(&mut self) -> Flow {
+        let here = host_name();
+        let processes = self.runs.iter().filter_map(|(name, job)| {
+            let is_here = job.summary.host.as_deref() == Some(here.as_str());
+            let is_live = job.state().is_some_and(JobState::is_live);
+            Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
+        });
+        match self.machine.new_load(processes.collect()) {
+            Some(load) => self.send(Message::Machine(load)),
+            None => Flow::Continue(()),
+        }
+    }
+}
+
+fn written(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+fn seconds(time: Option<SystemTime>) -> u64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.map_or(0, |since| since.as_secs())
+}
