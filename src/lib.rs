@@ -74,6 +74,8 @@ pub mod nn;
 pub mod runs;
 pub mod search;
 pub mod suggest;
+#[cfg(test)]
+mod testing;
 pub mod text;
 pub mod training;
 pub(crate) mod tui;

@@ -27,6 +27,8 @@ mod output;
 mod picture;
 mod prepare;
 pub mod progress;
+#[cfg(test)]
+mod reference;
 mod runs;
 mod score;
 mod search;
