@@ -32,7 +32,7 @@
 //! ```
 //! use cutline::search::{SearchSettings, write_captions};
 //! use cutline::decoders::{DecoderSettings, DecoderShape, build};
-//! use cutline::metrics::{Example, score};
+//! use cutline::metrics::{Example, Metric, score};
 //! use cutline::nn::random_stream;
 //! use cutline::text::{Cleaning, Vocabulary};
 //! use dfdx::prelude::*;
@@ -56,7 +56,8 @@
 //! // What it wrote is scored against what people wrote.
 //! let nonsense = Example { hypothesis: &hypothesis, references: &references };
 //! let perfect = Example { hypothesis: &references[0], references: &references };
-//! assert!(score(&[nonsense]).bleu[3] < score(&[perfect]).bleu[3]);
+//! let bleu_4 = |example| score(&[example]).score(Metric::BLEU_4);
+//! assert!(bleu_4(nonsense) < bleu_4(perfect));
 //! # Ok::<(), CpuError>(())
 //! ```
 

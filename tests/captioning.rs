@@ -14,7 +14,7 @@ use cutline::data::{DataSet, Image, PrepareSettings, Source, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
 use cutline::jobs::{Root, RunDirectory};
-use cutline::metrics::{Example, score};
+use cutline::metrics::{Example, Metric, score};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::runs::TrainedRun;
@@ -201,18 +201,11 @@ mod evaluate {
                 references,
             })
             .collect();
-        let again = score(&examples).into_array();
-        let intervals = report.figures.intervals_95.into_array();
-        for ((told, again), interval) in report
-            .figures
-            .scores
-            .into_array()
-            .iter()
-            .zip(again)
-            .zip(intervals)
-        {
+        let again = score(&examples);
+        for (metric, interval) in report.figures.intervals_95.iter() {
+            let (told, again) = (report.figures.scores.score(metric), again.score(metric));
             assert!((told - again).abs() < 1e-12, "{told} {again}");
-            assert!(interval.low <= *told && *told <= interval.high);
+            assert!(interval.low <= told && told <= interval.high);
         }
         assert_eq!(report, place.report(&["--checkpoint", "best", "--split", "val"]));
     }
@@ -468,7 +461,7 @@ mod sweeps {
         let swept = sweep(&place, &["--metric", "bleu_4"]);
         assert_eq!(swept["metric"], "BLEU-4");
         let tried = swept["tried"].as_array().unwrap();
-        let bleu_4 = |tried: &serde_json::Value| tried["bleu"][3].as_f64().unwrap();
+        let bleu_4 = |tried: &serde_json::Value| tried["bleu_4"].as_f64().unwrap();
         assert!(tried.is_sorted_by(|a, b| bleu_4(a) >= bleu_4(b)));
         let with_mbr = tried
             .iter()
@@ -484,10 +477,9 @@ mod sweeps {
             .map(|(flag, key)| [flag.to_owned(), search[key].to_string()]);
             let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
             let alone = place.report(&flags).figures.scores;
-            for (metric, alone) in alone.bleu.iter().enumerate() {
-                assert!((tried["bleu"][metric].as_f64().unwrap() - alone).abs() < 1e-12);
+            for (metric, alone) in alone.iter() {
+                assert!((tried[metric.key()].as_f64().unwrap() - alone).abs() < 1e-12);
             }
-            assert!((tried["cider_d"].as_f64().unwrap() - alone.cider_d).abs() < 1e-12);
         }
     }
 
@@ -514,7 +506,7 @@ mod sweeps {
         let flags = lines.nth(1).unwrap();
         let flags: Vec<&str> = flags.split_whitespace().collect();
         let report = place.report(&[&["--ensemble", "squares-002"], &flags[..]].concat());
-        let score = format!("{:.4}", report.figures.scores.cider_d);
+        let score = format!("{:.4}", report.figures.scores.score(Metric::CIDER_D));
         assert!(printed.lines().nth(1).unwrap().ends_with(&score), "{printed}");
         assert!(
             printed.contains("best checkpoint with squares-002/best"),

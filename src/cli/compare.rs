@@ -8,7 +8,7 @@ use super::table::Table;
 use super::terminal::Paint;
 use super::{Context, json, output};
 use crate::evaluation::{Compared, Comparison, Format, NamedReport};
-use crate::metrics::{Difference, Interval, Scores};
+use crate::metrics::{Difference, Metric, Scores};
 
 /// Compare evaluations: scores, and whether a difference is more than noise
 ///
@@ -97,12 +97,10 @@ impl Compare {
 
 /// The scores of each evaluation with what puts them into proportion, and what was compared.
 fn table(comparison: &Comparison, paint: Paint) -> String {
-    let [one, two, three, four, rouge, cider] = Scores::NAMES;
-    let mut table = Table::new(["evaluation", one, two, three, four, rouge, cider]);
+    let mut table = Table::new(["evaluation"].into_iter().chain(Metric::all().map(Metric::label)));
     for evaluation in &comparison.evaluations {
         for (label, cells) in rows(evaluation) {
-            let [one, two, three, four, rouge, cider] = cells;
-            table.row([label, one, two, three, four, rouge, cider]);
+            table.row([label].into_iter().chain(cells));
         }
     }
     let mut text = table.render(paint);
@@ -114,30 +112,37 @@ fn table(comparison: &Comparison, paint: Paint) -> String {
 }
 
 /// The rows of an evaluation: its scores, their intervals, and how they differ from the baseline's.
-fn rows(evaluation: &Compared) -> Vec<(String, [String; 6])> {
-    let differences = evaluation.differences().map(Scores::into_array);
-    let intervals = evaluation.intervals_95.into_array();
-    let figures = |values: [f64; 6]| values.map(|value| format!("{value:.4} "));
+fn rows(evaluation: &Compared) -> Vec<(String, Vec<String>)> {
+    let intervals = &evaluation.intervals_95;
     let mut rows = vec![
-        (evaluation.safe_name(), figures(evaluation.scores.into_array())),
+        (
+            evaluation.safe_name(),
+            cells(&evaluation.scores, |score| format!("{score:.4} ")),
+        ),
         (
             "  95 % from".to_owned(),
-            figures(intervals.map(|Interval { low, .. }| low)),
+            cells(intervals, |interval| format!("{:.4} ", interval.low)),
         ),
         (
             "  95 % to".to_owned(),
-            figures(intervals.map(|Interval { high, .. }| high)),
+            cells(intervals, |interval| format!("{:.4} ", interval.high)),
         ),
     ];
-    if let Some(differences) = differences {
-        rows.push(("  difference".to_owned(), differences.map(told_difference)));
-        let p_values = differences.map(|difference| format!("{:.3} ", difference.p_value));
-        rows.push(("  p".to_owned(), p_values));
+    if let Some(differences) = evaluation.differences() {
+        rows.push(("  difference".to_owned(), cells(&differences, told_difference)));
+        let p_value = |difference: &Difference| format!("{:.3} ", difference.p_value);
+        rows.push(("  p".to_owned(), cells(&differences, p_value)));
     }
     rows
 }
 
-fn told_difference(difference: Difference) -> String {
+/// A cell for each metric.
+fn cells<T>(values: &Scores<T>, cell: impl Fn(&T) -> String) -> Vec<String> {
+    let cells = Metric::all().map(|metric| values.get(metric).map_or_else(|| "- ".to_owned(), &cell));
+    cells.collect()
+}
+
+fn told_difference(difference: &Difference) -> String {
     let mark = if difference.is_more_than_noise() { '*' } else { ' ' };
     format!("{:+.4}{mark}", difference.observed)
 }

@@ -15,7 +15,7 @@ use super::members::{Chosen, MemberArgs, named};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::SearchArgs;
-use super::sweep::{self, Metric, sweep};
+use super::sweep::{self, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
 use crate::data;
@@ -23,6 +23,7 @@ use crate::evaluation::{
     CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
 use crate::jobs::{JobDirectory, JobKind, Name, RunDirectory, TaskProgress, Work};
+use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::training::RunRecord;
@@ -46,7 +47,7 @@ const REFERENCES: usize = 2;
   cutline evaluate flickr8k-merge-001 --ensemble flickr8k-inject-001 --ensemble flickr8k-merge-002
   cutline evaluate flickr8k-merge-001 --tune-search
   cutline evaluate flickr8k-merge-001 --out report.json
-  cutline evaluate flickr8k-merge-001 --json | jq .bleu")]
+  cutline evaluate flickr8k-merge-001 --json | jq .bleu_4")]
 pub(super) struct Evaluate {
     #[command(flatten)]
     members: MemberArgs,
@@ -71,7 +72,7 @@ pub(super) struct Evaluate {
     #[arg(long, conflicts_with_all = ["name", "detach"])]
     tune_search: bool,
     /// What the best settings are the best in; what the run was steered by if not given
-    #[arg(long, value_enum, requires = "tune_search")]
+    #[arg(long, value_parser = sweep::metric_parser(), requires = "tune_search")]
     metric: Option<Metric>,
     #[command(flatten)]
     search: SearchArgs,
@@ -212,13 +213,10 @@ impl Compute for Keeping<'_> {
             let report = reporting.compute(on, context)?;
             let path = job.path().join("report.json");
             save(&report, &path)?;
-            let scores = &report.figures.scores;
+            let metrics = Metric::shown(Prominence::Summary);
             session.message(format!(
-                "BLEU-1 {:.4}, BLEU-4 {:.4}, ROUGE-L {:.4}, CIDEr-D {:.4}; the report is in {}",
-                scores.bleu[0],
-                scores.bleu[3],
-                scores.rouge_l,
-                scores.cider_d,
+                "{}; the report is in {}",
+                report.figures.scores.line(metrics, 4, ", "),
                 display_path(&path)
             ));
             Ok(report)
@@ -397,11 +395,10 @@ fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
         ),
         (
             "shuffled keeps",
-            format!(
-                "{} of BLEU-4, {} of CIDEr-D",
-                percent(kept.bleu[3]),
-                percent(kept.cider_d)
-            ),
+            Metric::shown(Prominence::Headline)
+                .map(|metric| format!("{} of {}", percent(kept.score(metric)), metric.label()))
+                .collect::<Vec<_>>()
+                .join(", "),
         ),
     ];
     if let Some(similarity) = figures.evidence.feature_similarity {

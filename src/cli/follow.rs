@@ -12,10 +12,11 @@ use crate::jobs::{
     DevEvaluation, EndReason, Event, JobKind, LogSummary, Prediction, Predictions, Record, SessionEnd,
     SessionStart, StepEvent, TaskProgress, Trigger,
 };
+use crate::metrics::Metric;
 use crate::text::about_duration;
 
 /// Over the rows of epochs.
-const HEADING: &str = "epoch    loss     dev  BLEU-1  BLEU-2  BLEU-3  BLEU-4  ROUGE-L  CIDEr-D";
+const HEADING: &str = "epoch    loss     dev";
 
 /// Where the lines go that stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +175,7 @@ impl<'a> Follower<'a> {
         }
         if start.job == JobKind::Train && self.heading == Heading::ToCome {
             self.heading = Heading::Printed;
-            self.say(Role::Heading, HEADING)?;
+            self.say(Role::Heading, &heading())?;
         }
         Ok(())
     }
@@ -325,16 +326,23 @@ fn loss(value: f64) -> String {
     }
 }
 
-/// The figures of an epoch under [`HEADING`], as fractions like those of `cutline evaluate`.
+/// The heading of [`row`].
+fn heading() -> String {
+    let labels = Metric::all().map(|metric| format!("  {:>6}", metric.label()));
+    HEADING.to_owned() + &labels.collect::<String>()
+}
+
+/// The figures of an epoch under [`heading`], as fractions like those of `cutline evaluate`.
 fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
-    let scores = &evaluation.scores;
-    let [one, two, three, four] = scores.bleu;
+    let score = |metric: Metric| {
+        let width = metric.label().len().max(6);
+        format!("  {:>width$}", evaluation.scores.cell(metric, 4))
+    };
     format!(
-        "{epoch:>5}  {:>6}  {:>6}  {one:>6.4}  {two:>6.4}  {three:>6.4}  {four:>6.4}  {:>7.4}  {:>7.4}",
+        "{epoch:>5}  {:>6}  {:>6}{}",
         loss(evaluation.train_loss),
         loss(evaluation.dev_loss),
-        scores.rouge_l,
-        scores.cider_d,
+        Metric::all().map(score).collect::<String>(),
     )
 }
 

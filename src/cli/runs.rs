@@ -10,7 +10,7 @@ use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
 use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
-use crate::metrics::Scores;
+use crate::metrics::{Metric, Prominence, Scores};
 use crate::text::about_duration;
 
 /// List the runs: their state, how far they are, their best score
@@ -159,9 +159,9 @@ impl Runs {
             context.notice("there are no runs yet; make one with `cutline train`, or give --root");
             return Ok(());
         }
-        let mut table = Table::new([
-            "run", "state", "epoch", "left", "BLEU-4", "CIDEr-D", "last", "pid", "host",
-        ]);
+        let metrics = Metric::shown(Prominence::Headline).map(Metric::label);
+        let heading = ["run", "state", "epoch", "left"].into_iter().chain(metrics);
+        let mut table = Table::new(heading.chain(["last", "pid", "host"]));
         let mut notes = String::new();
         for row in rows {
             if let Some(note) = &row.note {
@@ -201,14 +201,10 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
     }
 }
 
-fn cells(row: Row) -> [String; 9] {
+fn cells(row: Row) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-    let score = |value: fn(&Scores) -> f64| {
-        row.best
-            .as_ref()
-            .map(|best| format!("{:.4}", value(&best.scores)))
-    };
-    [
+    let score = |metric| or_dash(row.best.as_ref().map(|best| best.scores.cell(metric, 4)));
+    let mut cells = vec![
         row.run.clone(),
         row.state.name().into(),
         or_dash(row.epoch.map(|epoch| match row.epochs {
@@ -216,12 +212,14 @@ fn cells(row: Row) -> [String; 9] {
             None => format!("{epoch:.1}"),
         })),
         or_dash(row.seconds_left.map(about_duration)),
-        or_dash(score(|scores| scores.bleu[3])),
-        or_dash(score(|scores| scores.cider_d)),
+    ];
+    cells.extend(Metric::shown(Prominence::Headline).map(score));
+    cells.extend([
         or_dash(row.silent_for.map(about_duration)),
         or_dash(row.pid.map(|pid| pid.to_string())),
         or_dash(row.host.as_deref().map(|host| display_safe(host).into_owned())),
-    ]
+    ]);
+    cells
 }
 
 impl Remove {

@@ -32,7 +32,7 @@ const IDS_SHOWN: usize = 5;
 
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
-  cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu[3]"#)]
+  cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu_4"#)]
 pub(super) struct Score {
     /// A JSON file of the captions people gave: a list for each id
     #[arg(long, value_name = "FILE")]
@@ -135,13 +135,12 @@ impl Report {
 }
 
 /// One row a metric: its name, its score, the bounds of its 95 % interval.
-pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Table<3> {
+pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Table {
     let mut table = Table::new(["metric", "score", "95 % interval"]);
-    let values = scores.into_array().into_iter().zip(intervals.into_array());
-    for (name, (score, Interval { low, high })) in Scores::NAMES.into_iter().zip(values) {
+    for (metric, Interval { low, high }) in intervals.iter() {
         table.row([
-            name.to_owned(),
-            format!("{score:.4}"),
+            metric.label().to_owned(),
+            scores.cell(metric, 4),
             format!("{low:.4} to {high:.4}"),
         ]);
     }

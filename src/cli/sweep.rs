@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::Context;
@@ -14,51 +14,27 @@ use super::search::SearchArgs;
 use super::table::Table;
 use super::terminal::{Paint, Role, display_safe};
 use crate::evaluation::{EvaluationError, Grid, Subject, Sweep, Tried};
-use crate::metrics::Score;
+use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
 use crate::runs::TrainedRunError;
 use crate::search::{SearchSettings, Strategy};
-use crate::training;
+use crate::training::Monitor;
 
 /// Settings printed; all are in the JSON.
 const SHOWN: usize = 15;
 
-/// What settings are sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Metric {
-    /// BLEU-1
-    #[value(name = "bleu_1")]
-    Bleu1,
-    /// BLEU-2
-    #[value(name = "bleu_2")]
-    Bleu2,
-    /// BLEU-3
-    #[value(name = "bleu_3")]
-    Bleu3,
-    /// BLEU-4
-    #[value(name = "bleu_4")]
-    Bleu4,
-    /// ROUGE-L
-    #[value(name = "rouge_l")]
-    RougeL,
-    /// CIDEr-D
-    #[value(name = "cider_d")]
-    CiderD,
+/// The metrics, by their keys.
+pub(super) fn metric_parser() -> impl TypedValueParser<Value = Metric> {
+    let value = |metric: Metric| PossibleValue::new(metric.key()).help(metric.label());
+    PossibleValuesParser::new(Metric::all().map(value))
+        .map(|key| Metric::from_key(&key).expect("one of the possible values"))
 }
 
-impl Metric {
-    fn score(self) -> Score {
-        Score::ALL[self as usize]
-    }
-
-    /// What a run was steered by; the loss says nothing of searches.
-    fn of_training(metric: training::Metric) -> Self {
-        match metric {
-            training::Metric::Bleu1 => Self::Bleu1,
-            training::Metric::Bleu4 => Self::Bleu4,
-            training::Metric::RougeL => Self::RougeL,
-            training::Metric::CiderD | training::Metric::Loss => Self::CiderD,
-        }
+/// What a run was steered by; the loss says nothing of searches.
+fn monitored(monitor: Monitor) -> Metric {
+    match monitor {
+        Monitor::Metric(metric) => metric,
+        Monitor::Loss => Metric::default(),
     }
 }
 
@@ -119,14 +95,14 @@ pub(super) fn sweep<D: Backend>(
     let mut tried = until_interrupted(captions, context, |progress| {
         sweep.run(&material.members(), &own, &grid, progress)
     })?;
-    let metric = metric.unwrap_or(Metric::of_training(run.record.settings.training.monitor));
-    let score = |tried: &Tried| metric.score().of(tried.scores);
+    let metric = metric.unwrap_or(monitored(run.record.settings.training.monitor));
+    let score = |tried: &Tried| tried.scores.score(metric);
     tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
     let best = &tried[0].search;
     Ok(Swept {
         subject: material.subject.clone(),
         images: images.len(),
-        metric: metric.score().name(),
+        metric: metric.label(),
         flags: flags(best),
         settings: settings(best),
         tried,
@@ -247,17 +223,15 @@ fn settings(search: &SearchSettings) -> String {
 
 /// The best settings as a table, and what asks for the best.
 pub(super) fn told(swept: &Swept, paint: Paint) -> String {
-    let mut table = Table::new([
+    let heading = [
         "place",
         "beam size",
         "length penalty",
         "mbr weight",
         "mbr temperature",
-        "BLEU-1",
-        "BLEU-4",
-        "ROUGE-L",
-        "CIDEr-D",
-    ]);
+    ];
+    let metrics = Metric::shown(Prominence::Summary).map(Metric::label);
+    let mut table = Table::new(heading.into_iter().chain(metrics));
     for (at, tried) in swept.tried.iter().enumerate() {
         if at < SHOWN || swept.is_own(tried) {
             table.row(row(at + 1, tried));
@@ -287,24 +261,21 @@ impl Swept {
     }
 }
 
-fn row(place: usize, tried: &Tried) -> [String; 9] {
-    let (search, scores) = (&tried.search, &tried.scores);
+fn row(place: usize, tried: &Tried) -> Vec<String> {
+    let search = &tried.search;
     let [mbr_weight, mbr_temperature] = match search.uses_mbr() {
         true => [search.mbr_weight, search.mbr_temperature].map(|value| value.to_string()),
         false => ["0".to_owned(), "-".to_owned()],
     };
-    let score = |value: f64| format!("{value:.4}");
-    [
+    let mut cells = vec![
         place.to_string(),
         search.beam_size.to_string(),
         search.length_penalty.to_string(),
         mbr_weight,
         mbr_temperature,
-        score(scores.bleu[0]),
-        score(scores.bleu[3]),
-        score(scores.rouge_l),
-        score(scores.cider_d),
-    ]
+    ];
+    cells.extend(Metric::shown(Prominence::Summary).map(|metric| tried.scores.cell(metric, 4)));
+    cells
 }
 
 #[cfg(test)]

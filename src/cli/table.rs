@@ -6,29 +6,31 @@ use super::terminal::{Paint, Role};
 
 /// A table of text cells under one heading a column.
 #[derive(Clone, Debug)]
-pub(super) struct Table<const COLUMNS: usize> {
-    heading: [String; COLUMNS],
-    rows: Vec<[String; COLUMNS]>,
+pub(super) struct Table {
+    heading: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
-impl<const COLUMNS: usize> Table<COLUMNS> {
-    pub(super) fn new(heading: [&str; COLUMNS]) -> Self {
+impl Table {
+    pub(super) fn new<'a>(heading: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
-            heading: heading.map(str::to_owned),
+            heading: heading.into_iter().map(str::to_owned).collect(),
             rows: Vec::new(),
         }
     }
 
-    pub(super) fn row(&mut self, cells: [String; COLUMNS]) {
-        self.rows.push(cells);
+    /// Adds a row, which has a cell for each column.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// The table as lines, each ended.
     pub(super) fn render(&self, paint: Paint) -> String {
-        let widths: [usize; COLUMNS] = std::array::from_fn(|column| {
+        let width = |column: usize| {
             let cells = std::iter::once(&self.heading).chain(&self.rows);
             cells.map(|row| row[column].width()).max().unwrap_or(0)
-        });
+        };
+        let widths: Vec<usize> = (0..self.heading.len()).map(width).collect();
         let mut text = format!("{}\n", paint.text(Role::Heading, &line(&self.heading, &widths)));
         for row in &self.rows {
             text.push_str(&line(row, &widths));

@@ -8,6 +8,7 @@ mod jumps;
 mod tests;
 
 use crate::jobs::{DevEvaluation, Event, Predictions, Record, StepEvent, Trigger};
+use crate::metrics::Metric;
 use jumps::{Jump, Jumps, Threshold};
 use std::fmt;
 
@@ -251,8 +252,8 @@ impl Health {
             step: evaluation.step,
             train_loss: evaluation.train_loss,
             dev_loss: evaluation.dev_loss,
-            bleu_4: evaluation.scores.bleu[3],
-            cider_d: evaluation.scores.cider_d,
+            bleu_4: evaluation.scores.score(Metric::BLEU_4),
+            cider_d: evaluation.scores.score(Metric::CIDER_D),
         });
     }
 

@@ -53,11 +53,7 @@ fn evaluation(epoch: usize, train_loss: f64, loss: f64, score: f64) -> Event {
         step: (epoch as u64 + 1) * STEPS_AN_EPOCH,
         train_loss,
         dev_loss: loss,
-        scores: Scores {
-            bleu: [score; 4],
-            rouge_l: score,
-            cider_d: score,
-        },
+        scores: Scores::from_fn(|_| score),
         best: false,
         trigger: Trigger::EpochEnd,
     }))

@@ -2,6 +2,7 @@
 //! likely causes.
 
 use super::report::{Encoder, Figures};
+use crate::metrics::Metric;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -91,10 +92,9 @@ fn signs(figures: &Figures) -> Vec<Sign> {
     if share > LARGEST_SHARE {
         signs.push(Sign::SameCaption { share });
     }
-    let bleu_1 = figures.scores.bleu[0];
+    let bleu_1 = figures.scores.score(Metric::BLEU_1);
     let kept = figures.shuffled.kept;
-    let [.., bleu_4_kept] = kept.bleu;
-    let cider_d_kept = kept.cider_d;
+    let [bleu_4_kept, cider_d_kept] = [Metric::BLEU_4, Metric::CIDER_D].map(|metric| kept.score(metric));
     if bleu_1 < LEAST_BLEU_1 {
         // Then there is no score that shuffling could take away.
         signs.push(Sign::NothingRight { bleu_1 });

@@ -3,7 +3,7 @@
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
 use super::report::{CaptionedImage, Report};
-use crate::metrics::Score;
+use crate::metrics::Metric;
 use std::num::NonZeroUsize;
 
 /// How many values lie in each of several ranges of equal width.
@@ -49,28 +49,28 @@ pub struct Change<'a> {
 
 impl Report {
     /// A score of every image, in the order of the split.
-    pub fn image_scores(&self, score: Score) -> impl Iterator<Item = f64> {
-        self.captions.iter().map(move |image| score.of(image.scores))
+    pub fn image_scores(&self, metric: Metric) -> impl Iterator<Item = f64> {
+        self.captions.iter().map(move |image| image.scores.score(metric))
     }
 
     /// How a score is spread over the images, from 0 to 1 or, where an image has more (CIDEr-D), to the largest.
-    pub fn histogram(&self, score: Score, bins: NonZeroUsize) -> Histogram {
-        let high = self.image_scores(score).fold(1.0, f64::max);
-        Histogram::new(self.image_scores(score), 0.0, high, bins)
+    pub fn histogram(&self, metric: Metric, bins: NonZeroUsize) -> Histogram {
+        let high = self.image_scores(metric).fold(1.0, f64::max);
+        Histogram::new(self.image_scores(metric), 0.0, high, bins)
     }
 
     /// The images with the highest scores, best first; equal ones in the order of the split.
-    pub fn best_images(&self, score: Score, count: usize) -> Vec<&CaptionedImage> {
+    pub fn best_images(&self, metric: Metric, count: usize) -> Vec<&CaptionedImage> {
         let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
-        images.sort_by(|one, other| score.of(other.scores).total_cmp(&score.of(one.scores)));
+        images.sort_by(|one, other| other.scores.score(metric).total_cmp(&one.scores.score(metric)));
         images.truncate(count);
         images
     }
 
     /// The images with the lowest scores, worst first; equal ones in the order of the split.
-    pub fn worst_images(&self, score: Score, count: usize) -> Vec<&CaptionedImage> {
+    pub fn worst_images(&self, metric: Metric, count: usize) -> Vec<&CaptionedImage> {
         let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
-        images.sort_by(|one, other| score.of(one.scores).total_cmp(&score.of(other.scores)));
+        images.sort_by(|one, other| one.scores.score(metric).total_cmp(&other.scores.score(metric)));
         images.truncate(count);
         images
     }
@@ -83,7 +83,7 @@ impl Report {
 pub fn most_changed<'a>(
     ours: &'a NamedReport,
     theirs: &'a NamedReport,
-    score: Score,
+    metric: Metric,
     count: usize,
 ) -> Result<Vec<Change<'a>>, Unpaired> {
     let paired = pair_images(&ours.report.captions, &theirs.report.captions)
@@ -95,7 +95,7 @@ pub fn most_changed<'a>(
         .map(|(ours, theirs)| Change {
             ours,
             theirs,
-            difference: score.of(ours.scores) - score.of(theirs.scores),
+            difference: ours.scores.score(metric) - theirs.scores.score(metric),
         })
         .collect();
     changes.sort_by(|one, other| other.difference.abs().total_cmp(&one.difference.abs()));
@@ -158,11 +158,11 @@ mod tests {
     #[test]
     fn a_histogram_reaches_as_far_as_its_score() {
         let report = report_on(two_thirds_right, SOUND);
-        let bleu = report.histogram(Score::Bleu4, bins(10));
+        let bleu = report.histogram(Metric::BLEU_4, bins(10));
         assert_eq!((bleu.low, bleu.high), (0.0, 1.0));
         assert_eq!(*bleu.counts.last().unwrap(), 26, "those that are right");
-        let cider = report.histogram(Score::CiderD, bins(10));
-        let largest = report.image_scores(Score::CiderD).fold(0.0, f64::max);
+        let cider = report.histogram(Metric::CIDER_D, bins(10));
+        let largest = report.image_scores(Metric::CIDER_D).fold(0.0, f64::max);
         assert_eq!(cider.high, largest);
         assert!(largest > 1.0 && *cider.counts.last().unwrap() > 0);
     }
@@ -174,17 +174,17 @@ mod tests {
             images.into_iter().map(|image| image.image.clone()).collect()
         };
         assert_eq!(
-            keys(report.best_images(Score::Bleu4, 3)),
+            keys(report.best_images(Metric::BLEU_4, 3)),
             ["1.png", "2.png", "4.png"]
         );
         assert_eq!(
-            keys(report.worst_images(Score::Bleu4, 3)),
+            keys(report.worst_images(Metric::BLEU_4, 3)),
             ["0.png", "3.png", "6.png"]
         );
-        for score in Score::ALL {
-            let best = report.best_images(score, 99);
+        for metric in Metric::all() {
+            let best = report.best_images(metric, 99);
             assert_eq!(best.len(), report.captions.len());
-            assert!(best.is_sorted_by(|a, b| score.of(a.scores) >= score.of(b.scores)));
+            assert!(best.is_sorted_by(|a, b| a.scores.score(metric) >= b.scores.score(metric)));
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn the_most_changed_captions_are_those_whose_score_moved_most() {
         let ours = named(report_on(two_thirds_right, SOUND));
         let theirs = named(report_on(right, SOUND));
-        let changes = most_changed(&ours, &theirs, Score::CiderD, 99).unwrap();
+        let changes = most_changed(&ours, &theirs, Metric::CIDER_D, 99).unwrap();
         assert_eq!(changes.len(), 14);
         for change in &changes {
             assert_eq!(change.ours.image, change.theirs.image);
@@ -201,12 +201,12 @@ mod tests {
         }
         assert!(changes.is_sorted_by(|a, b| a.difference.abs() >= b.difference.abs()));
         assert_eq!(
-            most_changed(&ours, &theirs, Score::CiderD, 2).unwrap(),
+            most_changed(&ours, &theirs, Metric::CIDER_D, 2).unwrap(),
             changes[..2]
         );
-        assert!(most_changed(&ours, &ours, Score::CiderD, 9).unwrap().is_empty());
+        assert!(most_changed(&ours, &ours, Metric::CIDER_D, 9).unwrap().is_empty());
         let mut fewer = theirs.clone();
         fewer.report.captions.pop();
-        assert!(most_changed(&ours, &fewer, Score::CiderD, 9).is_err());
+        assert!(most_changed(&ours, &fewer, Metric::CIDER_D, 9).is_err());
     }
 }

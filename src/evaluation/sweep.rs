@@ -2,7 +2,7 @@
 
 use super::EvaluationError;
 use crate::data::{Image, Split};
-use crate::metrics::{CiderD, Example, Scores, Statistics};
+use crate::metrics::{CorpusScorer, Example, Scores, Statistics};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
 use crate::search::{Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores};
@@ -97,7 +97,7 @@ pub struct Sweep<'a> {
     vocabulary: &'a Vocabulary,
     ngrams: Option<&'a NGramTable>,
     references: Vec<Vec<Vec<String>>>,
-    cider: CiderD<String>,
+    scorer: CorpusScorer,
 }
 
 impl<'a> Sweep<'a> {
@@ -108,7 +108,7 @@ impl<'a> Sweep<'a> {
             images,
             vocabulary,
             ngrams,
-            cider: CiderD::from_references(references.iter().map(Vec::as_slice)),
+            scorer: CorpusScorer::new(references.iter().map(Vec::as_slice)),
             references,
         }
     }
@@ -204,7 +204,7 @@ impl<'a> Sweep<'a> {
             hypothesis: &self.vocabulary.decode(&hypothesis.tokens),
             references: &self.references[place],
         };
-        Statistics::of(&example, &self.cider)
+        self.scorer.statistics(&example)
     }
 }
 

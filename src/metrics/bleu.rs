@@ -14,9 +14,42 @@
 //! - Where no n-gram of an order matches, as in many single sentences, NLTK puts the smallest positive float
 //!   in place of the zero count (BLEU-4 is then about 1e-77) and coco-caption 1e-15 (at most about 2e-4).
 
-use std::ops::AddAssign;
-
 use super::ngram::{self, ByNGram, MAX_ORDER};
+use super::statistics::Scorer;
+use super::{MetricDef, Prominence};
+
+/// BLEU-1 to BLEU-4.
+pub(super) const SCORER: Scorer = Scorer {
+    metrics: &[
+        MetricDef {
+            key: "bleu_1",
+            label: "BLEU-1",
+            prominence: Prominence::Summary,
+        },
+        MetricDef {
+            key: "bleu_2",
+            label: "BLEU-2",
+            prominence: Prominence::Full,
+        },
+        MetricDef {
+            key: "bleu_3",
+            label: "BLEU-3",
+            prominence: Prominence::Full,
+        },
+        MetricDef {
+            key: "bleu_4",
+            label: "BLEU-4",
+            prominence: Prominence::Headline,
+        },
+    ],
+    statistics: 2 + 2 * MAX_ORDER,
+    prepare: |_| {
+        Box::new(|example, sums| {
+            sums.copy_from_slice(&BleuStatistics::of(example.hypothesis, example.references).to_array());
+        })
+    },
+    scores: |sums, _| BleuStatistics::from_slice(sums).scores().to_vec(),
+};
 
 /// Added to counts of matches, so that none at all makes a small score rather than zero (coco-caption's `tiny`).
 const TINY: f64 = 1e-15;
@@ -69,23 +102,31 @@ impl BleuStatistics {
         })
     }
 
+    /// The counts as floating-point numbers, which hold them exactly up to 2^53.
+    fn to_array(self) -> [f64; 2 + 2 * MAX_ORDER] {
+        let mut counts = [self.hypothesis_tokens, self.reference_tokens]
+            .into_iter()
+            .chain(self.matched)
+            .chain(self.proposed);
+        std::array::from_fn(|_| counts.next().unwrap_or_default() as f64)
+    }
+
+    /// The inverse of [`to_array`](Self::to_array).
+    fn from_slice(counts: &[f64]) -> Self {
+        Self {
+            hypothesis_tokens: counts[0] as u64,
+            reference_tokens: counts[1] as u64,
+            matched: std::array::from_fn(|index| counts[2 + index] as u64),
+            proposed: std::array::from_fn(|index| counts[2 + MAX_ORDER + index] as u64),
+        }
+    }
+
     fn brevity_penalty(&self) -> f64 {
         let ratio = (self.hypothesis_tokens as f64 + TINY) / (self.reference_tokens as f64 + SMALL);
         if ratio < 1.0 {
             (1.0 - 1.0 / ratio).exp()
         } else {
             1.0
-        }
-    }
-}
-
-impl AddAssign for BleuStatistics {
-    fn add_assign(&mut self, other: Self) {
-        self.hypothesis_tokens += other.hypothesis_tokens;
-        self.reference_tokens += other.reference_tokens;
-        for index in 0..MAX_ORDER {
-            self.matched[index] += other.matched[index];
-            self.proposed[index] += other.proposed[index];
         }
     }
 }

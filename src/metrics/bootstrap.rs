@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Scores, Statistics};
+use super::{METRICS, Scores, Statistics};
 
 /// The quantiles that bound a 95 % interval.
 const TAILS: (f64, f64) = (0.025, 0.975);
@@ -75,6 +75,9 @@ pub struct UnpairedError {
     pub theirs: usize,
 }
 
+/// Scores in the order of [`METRICS`].
+type Values = [f64; METRICS.len()];
+
 impl Bootstrap {
     /// The 95 % interval of every corpus score; without examples, 0 to 0.
     pub fn intervals(&self, examples: &[Statistics]) -> Scores<Interval> {
@@ -113,7 +116,7 @@ impl Bootstrap {
     }
 
     /// The values of every resample of `examples` examples; `values_of` is given the chosen indices.
-    fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> [f64; 6]) -> Vec<[f64; 6]> {
+    fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> Values) -> Vec<Values> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut chosen = vec![0; examples];
         let draw = |_| {
@@ -124,22 +127,21 @@ impl Bootstrap {
     }
 }
 
-fn scores_of(examples: &[Statistics], chosen: &[usize]) -> [f64; 6] {
+fn scores_of(examples: &[Statistics], chosen: &[usize]) -> Values {
     chosen
         .iter()
         .map(|&index| examples[index])
         .sum::<Statistics>()
-        .scores()
-        .into_array()
+        .values()
 }
 
-/// Sums up each metric's resampled values; `summary` gets the metric's place and its values in ascending order.
-fn per_metric<S>(resamples: &[[f64; 6]], summary: impl Fn(usize, &[f64]) -> S) -> Scores<S> {
-    Scores::from_array(std::array::from_fn(|metric| {
-        let mut values: Vec<f64> = resamples.iter().map(|values| values[metric]).collect();
+/// Summarizes each metric's resampled values; `summary` gets the metric's index and its values in ascending order.
+fn per_metric<S>(resamples: &[Values], summary: impl Fn(usize, &[f64]) -> S) -> Scores<S> {
+    Scores::from_fn(|metric| {
+        let mut values: Vec<f64> = resamples.iter().map(|values| values[metric.index()]).collect();
         values.sort_unstable_by(f64::total_cmp);
-        summary(metric, &values)
-    }))
+        summary(metric.index(), &values)
+    })
 }
 
 fn interval(sorted: &[f64]) -> Interval {
@@ -177,7 +179,7 @@ fn p_value(differences: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{CiderD, Example, score, statistics, test_support::tokens};
+    use crate::metrics::{CiderD, Example, Metric, score, statistics, test_support::tokens};
 
     /// `count` images of which every fourth gets the wrong caption.
     fn system(count: usize) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
@@ -218,9 +220,8 @@ mod tests {
         // ROUGE-L here is 1 for three images of four and 0 for the rest: its mean is a binomial share with
         // standard error sqrt(0.75 * 0.25 / 400), and 95 % lie within 1.96 of them.
         let system = system(400);
-        let interval = Bootstrap::default()
-            .intervals(&statistics(&examples(&system)))
-            .rouge_l;
+        let intervals = Bootstrap::default().intervals(&statistics(&examples(&system)));
+        let interval = intervals.get(Metric::ROUGE_L).unwrap();
         let half_width = 1.96 * (0.75f64 * 0.25 / 400.0).sqrt();
         assert!((interval.low - (0.75 - half_width)).abs() < 0.006, "{interval:?}");
         assert!(
@@ -235,8 +236,9 @@ mod tests {
         let examples = examples(&system);
         let statistics = statistics(&examples);
         let intervals = Bootstrap::default().intervals(&statistics);
-        for (interval, score) in intervals.into_array().iter().zip(score(&examples).into_array()) {
-            assert!(interval.low < score && score < interval.high);
+        for (metric, score) in score(&examples).iter() {
+            let interval = intervals.get(metric).unwrap();
+            assert!(interval.low < *score && *score < interval.high);
         }
         assert_eq!(intervals, Bootstrap::default().intervals(&statistics));
         assert_ne!(
@@ -257,15 +259,16 @@ mod tests {
         let drawn: Vec<_> = chosen.iter().map(|&index| examples[index]).collect();
         let resampled = scores_of(&statistics(&examples), &chosen);
         let expected = score(&drawn);
-        assert_eq!(resampled[..4], expected.bleu);
-        assert_eq!(resampled[4], expected.rouge_l);
+        for metric in Metric::all().filter(|metric| *metric != Metric::CIDER_D) {
+            assert_eq!(resampled[metric.index()], expected.score(metric));
+        }
         let cider = CiderD::from_references(examples.iter().map(|example| example.references));
         let mean = drawn
             .iter()
             .map(|drawn| cider.score(drawn.hypothesis, drawn.references))
             .sum::<f64>()
             / 9.0;
-        assert!((resampled[5] - mean).abs() < 1e-12);
+        assert!((resampled[Metric::CIDER_D.index()] - mean).abs() < 1e-12);
     }
 
     #[test]
@@ -276,36 +279,45 @@ mod tests {
             .map(|(_, references)| (references[0].clone(), references))
             .collect();
         let (worse, best) = (statistics(&examples(&worse)), statistics(&examples(&best)));
-        let bootstrap = Bootstrap::default();
+        let rouge_l = |ours: &[Statistics], theirs: &[Statistics]| {
+            let differences = Bootstrap::default().compare(ours, theirs)?;
+            Ok(*differences.get(Metric::ROUGE_L).unwrap())
+        };
 
-        let gain = bootstrap.compare(&best, &worse).unwrap().rouge_l;
+        let gain = rouge_l(&best, &worse).unwrap();
         assert!(
             (gain.observed - 0.25).abs() < 0.01 && gain.interval.low > 0.1,
             "{gain:?}"
         );
         assert!((gain.p_value - 2.0 / 1_001.0).abs() < 1e-12);
-        let loss = bootstrap.compare(&worse, &best).unwrap().rouge_l;
+        let loss = rouge_l(&worse, &best).unwrap();
         assert_eq!((loss.observed, loss.p_value), (-gain.observed, gain.p_value));
 
-        let none = bootstrap.compare(&worse, &worse).unwrap().rouge_l;
+        let none = rouge_l(&worse, &worse).unwrap();
         assert_eq!((none.observed, none.p_value), (0.0, 1.0));
         assert_eq!(
-            bootstrap.compare(&worse, &best[1..]),
+            rouge_l(&worse, &best[1..]),
             Err(UnpairedError { ours: 80, theirs: 79 })
         );
     }
 
     #[test]
     fn no_examples_and_no_resamples_have_defined_intervals() {
-        assert_eq!(Bootstrap::default().intervals(&[]), Scores::default());
+        assert_eq!(
+            Bootstrap::default().intervals(&[]),
+            Scores::from_fn(|_| Interval::default())
+        );
         let system = system(5);
         let statistics = statistics(&examples(&system));
-        let interval = Bootstrap {
+        let intervals = Bootstrap {
             resamples: 0,
             seed: 0,
         }
-        .intervals(&statistics)
-        .rouge_l;
-        assert_eq!(interval.low, interval.high);
+        .intervals(&statistics);
+        assert!(
+            intervals
+                .iter()
+                .all(|(_, interval)| interval.low == interval.high)
+        );
     }
 }

@@ -5,8 +5,22 @@
 
 use std::collections::HashMap;
 
-use super::Token;
 use super::ngram::{self, ByNGram, MAX_ORDER};
+use super::statistics::Scorer;
+use super::{MetricDef, Prominence, Token};
+
+/// CIDEr-D with the document frequencies of the corpus, averaged over the examples.
+pub(super) const SCORER: Scorer = Scorer::mean(
+    &[MetricDef {
+        key: "cider_d",
+        label: "CIDEr-D",
+        prominence: Prominence::Headline,
+    }],
+    |references| {
+        let cider = CiderD::from_references(references.iter().copied());
+        Box::new(move |example, score| score[0] = cider.score(example.hypothesis, example.references))
+    },
+);
 
 /// Width, in tokens, of the Gaussian that penalizes a length unlike the reference's.
 const SIGMA: f64 = 6.0;

@@ -1,5 +1,18 @@
 //! ROUGE-L, equal to coco-caption's scorer.
 
+use super::statistics::Scorer;
+use super::{MetricDef, Prominence};
+
+/// ROUGE-L, averaged over the examples.
+pub(super) const SCORER: Scorer = Scorer::mean(
+    &[MetricDef {
+        key: "rouge_l",
+        label: "ROUGE-L",
+        prominence: Prominence::Caption,
+    }],
+    |_| Box::new(|example, score| score[0] = rouge_l(example.hypothesis, example.references)),
+);
+
 /// How much more recall weighs than precision (coco-caption's value).
 const BETA: f64 = 1.2;
 

@@ -32,7 +32,7 @@ pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
 pub use settings::{
-    AugmentSettings, EncoderKind, EncoderSettings, Metric, RewardSettings, RunSettings, Sampler,
+    AugmentSettings, EncoderKind, EncoderSettings, Monitor, RewardSettings, RunSettings, Sampler,
     ScstSettings, TrainingSettings,
 };
 pub use supervisor::{Order, SecondTry, Supervisor};

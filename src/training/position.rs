@@ -1,7 +1,7 @@
 //! Where a training stands: with weights and moments, all it needs to go on.
 
 use super::changes::Changes;
-use super::settings::Metric;
+use super::settings::Monitor;
 use crate::jobs::DevEvaluation;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct Position {
     pub batch: usize,
     /// Updates made.
     pub step: u64,
-    /// The best value of the dev metric, larger is better, and the epoch it was met in.
+    /// The best value that was monitored, larger is better, and the epoch it was met in.
     pub best: Option<Best>,
     /// How often the learning rate was reduced on a plateau.
     pub reductions: u32,
@@ -44,7 +44,7 @@ pub struct Beginning {
 /// The best epoch so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// The metric's value, larger is better.
+    /// The monitored value, larger is better.
     pub value: f64,
     /// The epoch, from 0.
     pub epoch: usize,
@@ -69,10 +69,10 @@ impl Position {
     }
 
     /// Ends an epoch. Reduces the learning rate after `wait` epochs without a better one.
-    pub(super) fn end_epoch(&mut self, evaluation: &DevEvaluation, metric: Metric, wait: usize) {
+    pub(super) fn end_epoch(&mut self, evaluation: &DevEvaluation, monitor: Monitor, wait: usize) {
         if evaluation.best {
             self.best = Some(Best {
-                value: metric.value(evaluation),
+                value: monitor.value(evaluation),
                 epoch: self.epoch,
             });
             self.waited = 0;
@@ -98,19 +98,5 @@ impl Position {
         self.best.map_or(0, |best| {
             (self.epoch - 1).saturating_sub(best.epoch).min(of_phase)
         })
-    }
-}
-
-impl Metric {
-    /// What an evaluation says by this metric; larger is better.
-    pub fn value(self, evaluation: &DevEvaluation) -> f64 {
-        let scores = &evaluation.scores;
-        match self {
-            Self::Bleu1 => scores.bleu[0],
-            Self::Bleu4 => scores.bleu[3],
-            Self::RougeL => scores.rouge_l,
-            Self::CiderD => scores.cider_d,
-            Self::Loss => -evaluation.dev_loss,
-        }
     }
 }

@@ -2,10 +2,13 @@
 
 use super::lr_schedule::LrSchedule;
 use crate::decoders::DecoderSettings;
+use crate::jobs::DevEvaluation;
+use crate::metrics::{METRICS, Metric};
 use crate::nn::AdamSettings;
 use crate::search::SearchSettings;
 use crate::vision::backbones::small_cnn::SmallCnnSettings;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// All settings of a run: the keys of `--config` files and of `--set key=value`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -120,8 +123,8 @@ pub struct TrainingSettings {
     pub ema_decay: f32,
     /// The second phase, self-critical sequence training.
     pub scst: ScstSettings,
-    /// The dev metric that selects the best checkpoint.
-    pub monitor: Metric,
+    /// The value of the dev split that selects the best checkpoint: a metric's key, or `loss`.
+    pub monitor: Monitor,
     /// Epochs without a better checkpoint after which training stops; 0: never.
     pub early_stopping_patience: usize,
     /// Steps between saves of `latest`; 0: only at the end of an epoch.
@@ -145,7 +148,7 @@ impl Default for TrainingSettings {
             scheduled_sampling: 0.0,
             ema_decay: 0.0,
             scst: ScstSettings::default(),
-            monitor: Metric::CiderD,
+            monitor: Monitor::Metric(Metric::CIDER_D),
             early_stopping_patience: 5,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
@@ -217,23 +220,42 @@ pub enum Sampler {
     ByImage,
 }
 
-/// A dev metric that selects the best checkpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Metric {
-    /// BLEU-1.
-    #[serde(rename = "bleu_1")]
-    Bleu1,
-    /// BLEU-4.
-    #[serde(rename = "bleu_4")]
-    Bleu4,
-    /// ROUGE-L.
-    #[serde(rename = "rouge_l")]
-    RougeL,
-    /// CIDEr-D.
-    #[default]
-    #[serde(rename = "cider_d")]
-    CiderD,
-    /// The cross-entropy; less is better.
-    #[serde(rename = "loss")]
+/// A value of the dev split that checkpoints are compared by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Monitor {
+    /// A metric; higher is better.
+    Metric(Metric),
+    /// The cross-entropy; lower is better.
     Loss,
+}
+
+impl Monitor {
+    /// The value of an evaluation; higher is better.
+    pub fn value(self, evaluation: &DevEvaluation) -> f64 {
+        match self {
+            Self::Metric(metric) => evaluation.scores.score(metric),
+            Self::Loss => -evaluation.dev_loss,
+        }
+    }
+}
+
+impl Serialize for Monitor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Metric(metric) => metric.serialize(serializer),
+            Self::Loss => serializer.serialize_str("loss"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Monitor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const NAMES: [&str; METRICS.len() + 1] = Metric::keys("loss");
+        let name = String::deserialize(deserializer)?;
+        match (name.as_str(), Metric::from_key(&name)) {
+            ("loss", _) => Ok(Self::Loss),
+            (_, Some(metric)) => Ok(Self::Metric(metric)),
+            (_, None) => Err(D::Error::unknown_variant(&name, &NAMES)),
+        }
+    }
 }

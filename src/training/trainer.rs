@@ -28,7 +28,7 @@ const REWARDS_BEGIN: &str = "from here on the model's own captions are rewarded,
 pub struct Checkpoints {
     /// The last one written.
     pub latest: PathBuf,
-    /// The one with the best dev metric.
+    /// The one with the best monitored value.
     pub best: PathBuf,
 }
 
@@ -344,12 +344,12 @@ impl<'a, D: Backend> Trainer<'a, D> {
             return Ok(Flow::Break(self.stop(supervisor)?));
         };
         let training = &self.settings.training;
-        let (metric, wait, patience) = (
+        let (monitor, wait, patience) = (
             training.monitor,
             training.lr_schedule.patience,
             training.early_stopping_patience,
         );
-        self.position.end_epoch(&evaluation, metric, wait);
+        self.position.end_epoch(&evaluation, monitor, wait);
         let best = evaluation.best;
         supervisor.observe(Event::Evaluation(Box::new(evaluation)));
         supervisor.observe(Event::Predictions(samples));

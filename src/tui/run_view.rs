@@ -3,6 +3,7 @@
 use super::series::Series;
 use crate::diagnosis::{Health, Sign};
 use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
+use crate::metrics::{Metric, Prominence, Scores};
 use crate::text::display_safe;
 use serde_json::Value;
 
@@ -108,8 +109,7 @@ pub struct RunView {
     grad_norm: Series,
     speed: Series,
     dev_loss: Series,
-    bleu_4: Series,
-    cider_d: Series,
+    dev_scores: Scores<Series>,
     /// Minutes of training at each step.
     minutes: Series,
     /// Start of the session in seconds since 1970, and the minutes of training before it.
@@ -141,8 +141,9 @@ impl RunView {
             Event::Evaluation(evaluation) => {
                 let step = evaluation.step;
                 self.dev_loss.push(step, evaluation.dev_loss as f32);
-                self.bleu_4.push(step, evaluation.scores.bleu[3] as f32);
-                self.cider_d.push(step, evaluation.scores.cider_d as f32);
+                for (metric, score) in evaluation.scores.iter() {
+                    self.dev_scores.get_or_default(metric).push(step, *score as f32);
+                }
             }
             Event::Predictions(samples) => {
                 self.samples.push(samples.clone());
@@ -183,17 +184,16 @@ impl RunView {
 
     /// Removes the values after this step: the session that starts there logs them again.
     fn cut_after(&mut self, step: u64) {
-        for series in [
+        let series = [
             &mut self.loss,
             &mut self.reward,
             &mut self.learning_rate,
             &mut self.grad_norm,
             &mut self.speed,
             &mut self.dev_loss,
-            &mut self.bleu_4,
-            &mut self.cider_d,
             &mut self.minutes,
-        ] {
+        ];
+        for series in series.into_iter().chain(self.dev_scores.values_mut()) {
             series.cut_after(step);
         }
         self.samples.retain(|samples| samples.step <= step);
@@ -213,7 +213,11 @@ impl RunView {
         };
         match quantity {
             Quantity::Loss => vec![steps("training", &self.loss), epochs("dev", &self.dev_loss)],
-            Quantity::Scores => vec![epochs("CIDEr-D", &self.cider_d), epochs("BLEU-4", &self.bleu_4)],
+            // The last metric of the table is the one to compare runs by.
+            Quantity::Scores => Metric::shown(Prominence::Headline)
+                .rev()
+                .filter_map(|metric| Some(epochs(metric.label(), self.dev_scores.get(metric)?)))
+                .collect(),
             Quantity::Reward => vec![steps("reward", &self.reward)],
             Quantity::LearningRate => vec![steps("learning rate", &self.learning_rate)],
             Quantity::GradientNorm => vec![steps("gradient norm", &self.grad_norm)],

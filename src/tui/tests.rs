@@ -13,7 +13,7 @@ use crate::jobs::{
     ControlCommand, DevEvaluation, Event, JobKind, JobState, Prediction, Predictions, Record, SessionStart,
     StepEvent, Trigger,
 };
-use crate::metrics::Scores;
+use crate::metrics::{Metric, Scores};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -65,11 +65,7 @@ fn records() -> Vec<Record> {
                 step,
                 train_loss: 3.5,
                 dev_loss: 3.25,
-                scores: Scores {
-                    bleu: [0.6, 0.4, 0.3, 0.2],
-                    rouge_l: 0.4,
-                    cider_d: 0.5,
-                },
+                scores: Scores::from_iter([(Metric::BLEU_4, 0.2), (Metric::CIDER_D, 0.5)]),
                 best: true,
                 trigger: Trigger::EpochEnd,
             })));

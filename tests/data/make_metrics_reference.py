@@ -52,11 +52,9 @@ def coco_scores(examples):
     bleu, bleus = Bleu(4).compute_score(references, hypotheses, verbose=0)
     rouge, rouges = Rouge().compute_score(references, hypotheses)
     cider, ciders = Cider().compute_score(references, hypotheses)
-    corpus = {"bleu": bleu, "rouge_l": float(rouge), "cider_d": float(cider)}
-    sentences = [
-        {"bleu": [order[index] for order in bleus], "rouge_l": float(rouges[index]), "cider_d": float(ciders[index])}
-        for index in range(len(examples))
-    ]
+    keys = [*(f"bleu_{order}" for order in range(1, 5)), "rouge_l", "cider_d"]
+    corpus = dict(zip(keys, map(float, [*bleu, rouge, cider])))
+    sentences = [dict(zip(keys, map(float, scores))) for scores in zip(*bleus, rouges, ciders)]
     return corpus, sentences
 
 

@@ -46,7 +46,7 @@ fn headline(name: &str, report: &Report) -> String {
     line
 }
 
-fn splits(report: &Report) -> Table<4> {
+fn splits(report: &Report) -> Table {
     let mut table = Table::new(["split", "images", "captions", "unknown words"]);
     for split in Split::ALL {
         let SplitStatistics {

@@ -4,7 +4,7 @@
 //! with one decimal.
 
 use super::{Compared, Comparison};
-use crate::metrics::{Difference, Interval, Scores};
+use crate::metrics::{Difference, Interval, Metric};
 use crate::text::display_safe;
 use std::fmt::Write as _;
 
@@ -108,8 +108,8 @@ impl Comparison {
     }
 
     fn markdown(&self) -> String {
-        let mut text = format!("| evaluation | {} |\n", Scores::NAMES.join(" | "));
-        let _ = writeln!(text, "| --- |{}", " ---: |".repeat(Scores::NAMES.len()));
+        let mut text = format!("| evaluation | {} |\n", labels().join(" | "));
+        let _ = writeln!(text, "| --- |{}", " ---: |".repeat(labels().len()));
         for one in &self.evaluations {
             let name = markdown_escaped(&one.safe_name());
             let cells = one.cells("\\*");
@@ -128,9 +128,8 @@ impl Comparison {
 
     fn latex(&self) -> String {
         let mut text = format!("% Needs \\usepackage{{booktabs}}. {TIMES_100}.\n");
-        let columns = 1 + Scores::NAMES.len();
-        let _ = writeln!(text, "\\begin{{tabular}}{{l{}}}", "r".repeat(columns - 1));
-        let _ = writeln!(text, "\\toprule\nEvaluation & {} \\\\", Scores::NAMES.join(" & "));
+        let _ = writeln!(text, "\\begin{{tabular}}{{l{}}}", "r".repeat(labels().len()));
+        let _ = writeln!(text, "\\toprule\nEvaluation & {} \\\\", labels().join(" & "));
         text.push_str("\\midrule\n");
         for one in &self.evaluations {
             let name = latex_escaped(&one.safe_name());
@@ -166,14 +165,15 @@ impl Comparison {
 
 impl Compared {
     /// The scores as papers give them, `mark` at those that differ from the baseline's by more than noise.
-    fn cells(&self, mark: &str) -> [String; 6] {
-        let scores = self.scores.into_array();
-        let differences = self.differences().map(Scores::into_array);
-        std::array::from_fn(|metric| {
-            let is_marked = differences.is_some_and(|all| all[metric].is_more_than_noise());
+    fn cells(&self, mark: &str) -> Vec<String> {
+        let differences = self.differences();
+        let cell = |metric| {
+            let difference = differences.as_ref().and_then(|all| all.get(metric));
+            let is_marked = difference.is_some_and(Difference::is_more_than_noise);
             let mark = if is_marked { mark } else { "" };
-            format!("{:.1}{mark}", scores[metric] * 100.0)
-        })
+            format!("{:.1}{mark}", self.scores.score(metric) * 100.0)
+        };
+        Metric::all().map(cell).collect()
     }
 
     /// `mark`, where it was not compared with the baseline.
@@ -186,43 +186,40 @@ impl Compared {
 
     /// A line of CSV for each score.
     fn records(&self, baseline: &str) -> Vec<[String; 17]> {
-        let differences = self.differences().map(Scores::into_array);
-        let values = self
-            .scores
-            .into_array()
-            .into_iter()
-            .zip(self.intervals_95.into_array());
-        let values = Scores::NAMES.into_iter().zip(values).enumerate();
         let ensemble: Vec<String> = self.subject.ensemble.iter().map(ToString::to_string).collect();
         let safe = |text: &str| display_safe(text).into_owned();
-        values
-            .map(|(metric, (name, (score, Interval { low, high })))| {
-                let difference = differences.map(|all| all[metric]);
-                let told = |value: fn(Difference) -> f64| {
-                    difference.map_or(String::new(), |difference| value(difference).to_string())
-                };
-                [
-                    self.safe_name(),
-                    safe(&self.subject.run),
-                    safe(&self.subject.checkpoint),
-                    safe(&ensemble.join(" ")),
-                    safe(&self.subject.data_set),
-                    self.subject.split.to_string(),
-                    self.search.to_string(),
-                    self.images.to_string(),
-                    name.to_owned(),
-                    score.to_string(),
-                    low.to_string(),
-                    high.to_string(),
-                    difference.map_or(String::new(), |_| baseline.to_owned()),
-                    told(|difference| difference.observed),
-                    told(|difference| difference.interval.low),
-                    told(|difference| difference.interval.high),
-                    told(|difference| difference.p_value),
-                ]
-            })
-            .collect()
+        let differences = self.differences();
+        let record = |(metric, interval): (Metric, &Interval)| {
+            let difference = differences.as_ref().and_then(|all| all.get(metric));
+            let cell = |value: fn(&Difference) -> f64| {
+                difference.map_or(String::new(), |difference| value(difference).to_string())
+            };
+            [
+                self.safe_name(),
+                safe(&self.subject.run),
+                safe(&self.subject.checkpoint),
+                safe(&ensemble.join(" ")),
+                safe(&self.subject.data_set),
+                self.subject.split.to_string(),
+                self.search.to_string(),
+                self.images.to_string(),
+                metric.label().to_owned(),
+                self.scores.score(metric).to_string(),
+                interval.low.to_string(),
+                interval.high.to_string(),
+                difference.map_or(String::new(), |_| baseline.to_owned()),
+                cell(|difference| difference.observed),
+                cell(|difference| difference.interval.low),
+                cell(|difference| difference.interval.high),
+                cell(|difference| difference.p_value),
+            ]
+        };
+        self.intervals_95.iter().map(record).collect()
     }
+}
+
+fn labels() -> Vec<&'static str> {
+    Metric::all().map(Metric::label).collect()
 }
 
 /// Text in which Markdown sees no mark-up.

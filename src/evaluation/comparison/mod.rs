@@ -83,8 +83,8 @@ impl Comparison {
     pub fn meaning_of_mark(&self) -> Option<String> {
         let baseline = self.evaluations.first()?;
         let is_marked = |one: &Compared| {
-            let differences = one.differences().map(Scores::into_array);
-            differences.is_some_and(|all| all.iter().any(Difference::is_more_than_noise))
+            let differences = one.differences();
+            differences.is_some_and(|all| all.iter().any(|(_, difference)| difference.is_more_than_noise()))
         };
         self.evaluations.iter().any(is_marked).then(|| {
             format!(
@@ -150,15 +150,17 @@ fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) ->
 
 /// The statistics of each image, with document frequencies from the references of all of them.
 fn statistics<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Vec<Statistics> {
-    let words = |text: &'a str| text.split_whitespace().collect::<Vec<&str>>();
-    let tokens: Vec<(Vec<&str>, Vec<Vec<&str>>)> = images
+    let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let tokens: Vec<(Vec<String>, Vec<Vec<String>>)> = images
         .into_iter()
         .map(|image| {
-            let references = image.references.iter().map(|reference| words(reference));
-            (words(&image.caption), references.collect())
+            (
+                words(&image.caption),
+                image.references.iter().map(words).collect(),
+            )
         })
         .collect();
-    let examples: Vec<Example<'_, &str>> = tokens
+    let examples: Vec<Example<'_>> = tokens
         .iter()
         .map(|(hypothesis, references)| Example {
             hypothesis,

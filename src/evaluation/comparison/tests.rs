@@ -4,7 +4,7 @@ use super::export::{latex_escaped, markdown_escaped};
 use super::*;
 use crate::evaluation::tests::{SOUND, report_on, report_on_images, right, same};
 use crate::evaluation::{Mismatch, Report};
-use crate::metrics::Score;
+use crate::metrics::{METRICS, Metric};
 use proptest::prelude::*;
 
 fn named(name: &str, report: Report) -> NamedReport {
@@ -52,14 +52,14 @@ fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
     let comparison = Comparison::new(&good, [&bad, &good]);
     let bad = comparison.evaluations[1].differences().unwrap();
     let again = comparison.evaluations[2].differences().unwrap();
-    for score in Score::ALL {
-        let difference = score.of(bad);
+    for metric in Metric::all() {
+        let (difference, again) = (bad.get(metric).unwrap(), again.get(metric).unwrap());
         assert!(
             difference.observed < 0.0 && difference.is_more_than_noise(),
-            "{score:?}: {difference:?}"
+            "{metric:?}: {difference:?}"
         );
-        assert_eq!((score.of(again).observed, score.of(again).p_value), (0.0, 1.0));
-        assert!(!score.of(again).is_more_than_noise());
+        assert_eq!((again.observed, again.p_value), (0.0, 1.0));
+        assert!(!again.is_more_than_noise());
     }
     let meaning = comparison.meaning_of_mark().unwrap();
     assert!(
@@ -81,9 +81,10 @@ fn images_are_paired_by_key_whatever_their_order() {
             .unwrap()
     };
     let (straight, turned) = (against(&bad), against(&turned));
-    for score in Score::ALL {
-        assert!((score.of(straight).observed - score.of(turned).observed).abs() < 1e-12);
-        assert!((score.of(straight).p_value - score.of(turned).p_value).abs() < 1e-12);
+    for metric in Metric::all() {
+        let (straight, turned) = (straight.get(metric).unwrap(), turned.get(metric).unwrap());
+        assert!((straight.observed - turned.observed).abs() < 1e-12);
+        assert!((straight.p_value - turned.p_value).abs() < 1e-12);
     }
 }
 
@@ -157,21 +158,25 @@ fn csv_is_read_back_with_every_figure() {
     let heading = reader.headers().unwrap().clone();
     let column = |name: &str| heading.iter().position(|found| found == name).unwrap();
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
-    assert_eq!(records.len(), 3 * 6);
+    assert_eq!(records.len(), 3 * METRICS.len());
     let number = |record: &csv::StringRecord, name: &str| record[column(name)].parse::<f64>().unwrap();
     let rows = comparison
         .evaluations
         .iter()
-        .flat_map(|one| Score::ALL.map(|score| (one, score)));
-    for (record, (one, score)) in records.iter().zip(rows) {
+        .flat_map(|one| Metric::all().map(move |metric| (one, metric)));
+    for (record, (one, metric)) in records.iter().zip(rows) {
         assert_eq!(&record[column("evaluation")], one.name);
-        assert_eq!(&record[column("metric")], score.name());
-        assert_eq!(number(record, "score"), score.of(one.scores));
-        assert_eq!(number(record, "low_95"), score.of(one.intervals_95).low);
+        assert_eq!(&record[column("metric")], metric.label());
+        assert_eq!(number(record, "score"), one.scores.score(metric));
+        assert_eq!(
+            number(record, "low_95"),
+            one.intervals_95.get(metric).unwrap().low
+        );
         match one.differences() {
             Some(differences) => {
-                assert_eq!(number(record, "difference"), score.of(differences).observed);
-                assert_eq!(number(record, "p_value"), score.of(differences).p_value);
+                let difference = differences.get(metric).unwrap();
+                assert_eq!(number(record, "difference"), difference.observed);
+                assert_eq!(number(record, "p_value"), difference.p_value);
             }
             None => assert_eq!(&record[column("difference")], ""),
         }
@@ -195,21 +200,19 @@ fn json_says_how_each_does_against_the_baseline() {
 fn markdown_gives_scores_times_100_and_explains_its_marks() {
     let text = three().export(Format::Markdown).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(
-        lines[0],
-        "| evaluation | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr-D |"
-    );
+    let heading = "| evaluation | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr-D |";
+    assert!(lines[0].starts_with(heading), "{}", lines[0]);
     for row in &lines[2..5] {
-        assert_eq!(row.matches('|').count(), 8, "{row}");
+        assert_eq!(row.matches('|').count(), METRICS.len() + 2, "{row}");
     }
-    let good = three().evaluations[0].scores.bleu[0] * 100.0;
+    let good = three().evaluations[0].scores.score(Metric::BLEU_1) * 100.0;
     assert!(
         lines[2].starts_with(&format!("| good/dev-best | {good:.1} |")),
         "{}",
         lines[2]
     );
     assert!(lines[3].starts_with("| bad\\_one/dev-best | "), "{}", lines[3]);
-    assert_eq!(lines[3].matches("\\*").count(), 6, "{}", lines[3]);
+    assert_eq!(lines[3].matches("\\*").count(), METRICS.len(), "{}", lines[3]);
     assert!(
         lines[4].starts_with("| fewer/dev-best† | 100.0 |"),
         "{}",
@@ -227,7 +230,7 @@ fn markdown_gives_scores_times_100_and_explains_its_marks() {
 #[test]
 fn latex_is_a_tabular_in_the_style_of_booktabs() {
     let text = three().export(Format::Latex).unwrap();
-    let begin = text.find("\\begin{tabular}{lrrrrrr}").unwrap();
+    let begin = text.find("\\begin{tabular}{lrrrrrr").unwrap();
     let order = [
         "\\toprule",
         "\\midrule",
@@ -244,7 +247,7 @@ fn latex_is_a_tabular_in_the_style_of_booktabs() {
     let row = text.lines().find(|line| line.starts_with("bad")).unwrap();
     assert_eq!(
         (row.matches(" & ").count(), row.matches("$^{*}$").count()),
-        (6, 6)
+        (METRICS.len(), METRICS.len())
     );
     assert!(row.ends_with(" \\\\"), "{row}");
     assert!(text.contains("fewer/dev-best$^{\\dagger}$ & 100.0"), "{text}");

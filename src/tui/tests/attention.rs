@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::evaluation::Report;
+use crate::metrics::Interval;
 use crate::search::{Attention, LookedWord};
 use crate::tui::image_cache::ImageKey;
 use crate::tui::message::{AttentionRequest, EnsembleSpec, GalleryImages, GalleryRequest, GallerySlot};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 const CAPTIONS: [&str; 2] = ["a dog runs", "two cars"];
 
 fn report() -> Report {
-    let scores = json!({"bleu": [0.0, 0.0, 0.0, 0.0], "rouge_l": 0.0, "cider_d": 0.0});
+    let scores = json!(Scores::from_fn(|_| 0.0));
     let with_scores = |mut value: serde_json::Value| {
         let scores = scores.as_object().unwrap().clone();
         value.as_object_mut().unwrap().extend(scores);
@@ -27,12 +28,11 @@ fn report() -> Report {
             "references": ["a dog runs on the grass"],
         }))
     };
-    let zero = json!({"low": 0.0, "high": 0.0});
     let report = with_scores(json!({
         "run": RUN, "checkpoint": "best", "data_set": "scenes", "data_hash": "", "split": "dev",
         "search": {},
         "images": CAPTIONS.len(),
-        "intervals_95": {"bleu": [zero, zero, zero, zero], "rouge_l": zero, "cider_d": zero},
+        "intervals_95": Scores::from_fn(|_| Interval::default()),
         "diversity": {
             "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
             "novel_captions": 0, "words_used": 0, "vocabulary_words": 0, "unknown_words": 0,

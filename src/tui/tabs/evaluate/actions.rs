@@ -19,7 +19,7 @@ impl App {
             Action::Baseline => {
                 self.evaluate.baseline = self.evaluate.selected().map(|selected| selected.key.clone());
             }
-            Action::NextMetric => self.evaluate.score = self.evaluate.score.next(),
+            Action::NextMetric => self.evaluate.metric = self.evaluate.metric.next(),
             Action::NextOrder => {
                 self.evaluate.order = self.evaluate.order.next();
                 self.evaluate.cursor.at = 0;

@@ -1,7 +1,7 @@
 //! The state of the Evaluate tab.
 
 use crate::evaluation::{CaptionedImage, Report, most_changed};
-use crate::metrics::Score;
+use crate::metrics::Metric;
 use crate::tui::message::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
 use crate::tui::navigation::ListMove;
 use crate::tui::tabs::cursor::ListCursor;
@@ -65,7 +65,7 @@ pub struct EvaluatePage {
     pub next: Next,
     pub asked: RequestedReports,
     pub outcome: Option<ComparisonResult>,
-    pub score: Score,
+    pub metric: Metric,
     pub order: ImageOrder,
 }
 
@@ -119,12 +119,12 @@ impl EvaluatePage {
         let plain = |image| ListedImage { image, change: None };
         match self.order {
             ImageOrder::Best => report
-                .best_images(self.score, IMAGES)
+                .best_images(self.metric, IMAGES)
                 .into_iter()
                 .map(plain)
                 .collect(),
             ImageOrder::Worst => report
-                .worst_images(self.score, IMAGES)
+                .worst_images(self.metric, IMAGES)
                 .into_iter()
                 .map(plain)
                 .collect(),
@@ -136,7 +136,7 @@ impl EvaluatePage {
         let named = || {
             let outcome = self.outcome()?.as_ref().ok()?;
             let ours = outcome.reports.get(self.place(&self.selected()?.key)?)?;
-            most_changed(ours, outcome.reports.first()?, self.score, IMAGES).ok()
+            most_changed(ours, outcome.reports.first()?, self.metric, IMAGES).ok()
         };
         let changes = named().unwrap_or_default();
         changes

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::evaluation::{Against, Compared, Report};
-use crate::metrics::Score;
+use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -86,27 +86,27 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 }
 
 /// The metrics that fit into the table.
-fn scores(width: u16) -> Vec<Score> {
-    let narrow = [Score::Bleu1, Score::Bleu4, Score::RougeL, Score::CiderD];
-    match width {
-        0..100 => narrow.to_vec(),
-        _ => Score::ALL.to_vec(),
-    }
+fn metrics(width: u16) -> Vec<Metric> {
+    let prominence = match width {
+        0..100 => Prominence::Summary,
+        _ => Prominence::Full,
+    };
+    Metric::shown(prominence).collect()
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app: &App, theme: &Theme) {
-    let scores = scores(area.width);
+    let metrics = metrics(area.width);
     let is_wide = area.width >= WIDE;
     let column = if is_wide { 21 } else { 8 };
     let mut widths = vec![Constraint::Length(2), Constraint::Fill(1)];
-    widths.extend(scores.iter().map(|_| Constraint::Length(column)));
-    let names = scores.iter().map(|score| Cell::from(score.name()));
+    widths.extend(metrics.iter().map(|_| Constraint::Length(column)));
+    let names = metrics.iter().map(|metric| Cell::from(metric.label()));
     let heading = [Cell::from(""), Cell::from("evaluation")]
         .into_iter()
         .chain(names);
     let rows = all
         .iter()
-        .map(|listing| row(listing, &scores, is_wide, app, theme));
+        .map(|listing| row(listing, &metrics, is_wide, app, theme));
     let focused = app.evaluate.cursor.focus == PaneFocus::List;
     let table = Table::new(rows, widths)
         .header(Row::new(heading).style(theme.heading))
@@ -123,7 +123,7 @@ const WIDE: u16 = 170;
 
 fn row<'a>(
     listing: &'a EvaluationListing,
-    scores: &[Score],
+    metrics: &[Metric],
     is_wide: bool,
     app: &App,
     theme: &Theme,
@@ -136,13 +136,13 @@ fn row<'a>(
         outcome.comparison.evaluations.get(place)
     });
     let cells: Vec<Cell<'_>> = match (compared, &listing.head, &listing.job) {
-        (Some(compared), ..) => scores
+        (Some(compared), ..) => metrics
             .iter()
-            .map(|score| Cell::from(figure(compared, *score, is_wide, theme)))
+            .map(|metric| Cell::from(figure(compared, *metric, is_wide, theme)))
             .collect(),
-        (None, Some(head), _) => scores
+        (None, Some(head), _) => metrics
             .iter()
-            .map(|score| Cell::from(format!("{:.3}", score.of(head.figures.scores))))
+            .map(|metric| Cell::from(head.figures.scores.cell(*metric, 3)))
             .collect(),
         (None, None, Some((state, summary))) => {
             let told = match &summary.progress {
@@ -157,25 +157,24 @@ fn row<'a>(
 }
 
 /// A score; a color and a mark show a significant difference to the baseline.
-fn figure(compared: &Compared, score: Score, is_wide: bool, theme: &Theme) -> Span<'static> {
-    let value = score.of(compared.scores);
-    let interval = score.of(compared.intervals_95);
-    let range = match is_wide {
-        true => format!(" [{:.3}-{:.3}]", interval.low, interval.high),
-        false => String::new(),
+fn figure(compared: &Compared, metric: Metric, is_wide: bool, theme: &Theme) -> Span<'static> {
+    let value = compared.scores.cell(metric, 3);
+    let range = match compared.intervals_95.get(metric) {
+        Some(interval) if is_wide => format!(" [{:.3}-{:.3}]", interval.low, interval.high),
+        _ => String::new(),
     };
-    let (mark, style) = match &compared.against {
-        Against::Difference(differences) => {
-            let difference = score.of(*differences);
-            match difference.is_more_than_noise() {
-                true if difference.observed > 0.0 => ("+", theme.good),
-                true => ("-", theme.bad),
-                false => ("", Style::new()),
-            }
-        }
-        Against::Baseline | Against::Unpaired(_) => ("", Style::new()),
+    let difference = match &compared.against {
+        Against::Difference(differences) => differences.get(metric),
+        Against::Baseline | Against::Unpaired(_) => None,
     };
-    Span::styled(format!("{value:.3}{mark}{range}"), style)
+    let (mark, style) = match difference {
+        Some(difference) if difference.is_more_than_noise() => match difference.observed > 0.0 {
+            true => ("+", theme.good),
+            false => ("-", theme.bad),
+        },
+        _ => ("", Style::new()),
+    };
+    Span::styled(format!("{value}{mark}{range}"), style)
 }
 
 /// How the selected evaluation was made, and its difference to the baseline.
@@ -211,24 +210,26 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
     };
     let place = app.evaluate.place(&selected.key);
     if let Some(compared) = place.and_then(|place| outcome.comparison.evaluations.get(place)) {
-        lines.push(against(compared, app.evaluate.score));
+        lines.push(against(compared, app.evaluate.metric));
     }
     lines
 }
 
-fn against(compared: &Compared, score: Score) -> Line<'static> {
+fn against(compared: &Compared, metric: Metric) -> Line<'static> {
     match &compared.against {
         Against::Baseline => Line::raw("the others are compared with this one (=)"),
         Against::Unpaired(unpaired) => Line::raw(display_safe(&unpaired.to_string()).into_owned()),
         Against::Difference(differences) => {
-            let difference = score.of(*differences);
+            let Some(difference) = differences.get(metric) else {
+                return Line::raw(format!("{} is missing", metric.label()));
+            };
             let verdict = match difference.is_more_than_noise() {
                 true => "more than noise",
                 false => "no more than noise",
             };
             Line::raw(format!(
                 "{} {:+.3} [{:+.3} to {:+.3}] against the baseline, p = {:.3}: {verdict}",
-                score.name(),
+                metric.label(),
                 difference.observed,
                 difference.interval.low,
                 difference.interval.high,
@@ -239,11 +240,11 @@ fn against(compared: &Compared, score: Score) -> Line<'static> {
 }
 
 fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
-    let score = app.evaluate.score;
-    let histogram = report.histogram(score, BINS);
+    let metric = app.evaluate.metric;
+    let histogram = report.histogram(metric, BINS);
     let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);
     let mut lines = vec![Line::styled(
-        format!("{} of the images", score.name()),
+        format!("{} of the images", metric.label()),
         theme.heading,
     )];
     for (bin, count) in histogram.counts.iter().enumerate() {
@@ -265,8 +266,8 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         Constraint::Length(SELECTED),
     ])
     .areas(area);
-    let score = app.evaluate.score;
-    let words = format!("{} by {}", app.evaluate.order.title(), score.name());
+    let metric = app.evaluate.metric;
+    let words = format!("{} by {}", app.evaluate.order.title(), metric.label());
     frame.render_widget(Line::styled(words, theme.heading), title);
     let images = app.evaluate.images();
     if images.is_empty() {
@@ -278,7 +279,7 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         frame.render_widget(why, rows);
         return;
     }
-    let lines = images.iter().map(|listed| image_line(listed, score, theme));
+    let lines = images.iter().map(|listed| image_line(listed, metric, theme));
     let style = selection(app.evaluate.cursor.focus == PaneFocus::Detail, theme);
     list::draw(frame, rows, lines, app.evaluate.cursor.at, style);
     if let Some(listed) = images.get(app.evaluate.cursor.at) {
@@ -300,10 +301,10 @@ fn in_full(listed: &ListedImage<'_>, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn image_line(listed: &ListedImage<'_>, score: Score, theme: &Theme) -> Line<'static> {
+fn image_line(listed: &ListedImage<'_>, metric: Metric, theme: &Theme) -> Line<'static> {
     let figure = match listed.change {
         Some((difference, _)) => format!("{difference:+.3} "),
-        None => format!("{:.3} ", score.of(listed.image.scores)),
+        None => format!("{} ", listed.image.scores.cell(metric, 3)),
     };
     Line::from(vec![
         Span::styled(figure, theme.key),

@@ -2,6 +2,7 @@
 
 use super::attention::AttentionPanel;
 use crate::evaluation::{CaptionedImage, Report};
+use crate::metrics::Metric;
 use crate::search::{SearchSettings, WrittenCaption};
 use crate::tui::message::{CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot};
 use crate::tui::navigation::ListMove;
@@ -230,7 +231,7 @@ impl GalleryPage {
                 })
         };
         let mut shown: Vec<usize> = (0..captions.len()).filter(|&at| holds(&captions[at])).collect();
-        let score = |at: &usize| captions[*at].scores.cider_d;
+        let score = |at: &usize| captions[*at].scores.score(Metric::CIDER_D);
         match self.sort {
             ImageSort::AsTheyCome => {}
             ImageSort::BestFirst => shown.sort_by(|one, other| score(other).total_cmp(&score(one))),

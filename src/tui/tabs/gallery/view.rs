@@ -12,6 +12,7 @@
 //! ```
 
 use crate::evaluation::CaptionedImage;
+use crate::metrics::{Metric, Prominence, Scores};
 use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
@@ -155,13 +156,13 @@ fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>
 
 fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let known = words_of(&captioned.references);
-    let scores = &captioned.scores;
     let mut lines = vec![
         Line::styled(display_safe(&captioned.image).into_owned(), theme.quiet),
         marked(in_color(&captioned.caption, &known, theme), gallery, theme),
         Line::raw(format!(
-            "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}  log-probability {:.2}",
-            scores.bleu[3], scores.rouge_l, scores.cider_d, captioned.log_probability
+            "{}  log-probability {:.2}",
+            scores_line(&captioned.scores),
+            captioned.log_probability
         )),
     ];
     if let Some((of, other)) = gallery.beside() {
@@ -169,15 +170,16 @@ fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Ve
         match other {
             Ok(other) => {
                 lines.push(in_color(&other.caption, &known, theme));
-                lines.push(Line::raw(format!(
-                    "BLEU-4 {:.3}  ROUGE-L {:.3}  CIDEr-D {:.3}",
-                    other.scores.bleu[3], other.scores.rouge_l, other.scores.cider_d
-                )));
+                lines.push(Line::raw(scores_line(&other.scores)));
             }
             Err(why) => lines.push(Line::styled(why.to_owned(), theme.warning)),
         }
     }
     lines
+}
+
+fn scores_line(scores: &Scores) -> String {
+    scores.line(Metric::shown(Prominence::Caption), 3, "  ")
 }
 
 fn references(captioned: &CaptionedImage, theme: &Theme) -> Vec<Line<'static>> {

@@ -1,6 +1,7 @@
 //! What keys do in the Runs tab.
 
 use crate::jobs::JobState;
+use crate::metrics::{Metric, Prominence};
 use crate::training::RunSettings;
 use crate::tui::app::App;
 use crate::tui::forms::{FormPurpose, prompts, train};
@@ -116,10 +117,6 @@ const PAGE: usize = 20;
 
 /// Best scores and differing settings of runs, a column each.
 fn comparison(views: &[&RunView]) -> Vec<String> {
-    let best = |view: &RunView, figure: fn(&crate::metrics::Scores) -> f64| {
-        let best = view.summary.best.as_ref();
-        best.map_or("-".into(), |best| format!("{:.4}", figure(&best.scores)))
-    };
     let mut rows = vec![
         row("", views, |view| view.name.clone()),
         row("state", views, |view| {
@@ -132,9 +129,13 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
             let best = view.summary.best.as_ref();
             best.map_or("-".into(), |best| (best.epoch + 1).to_string())
         }),
-        row("BLEU-4", views, |view| best(view, |scores| scores.bleu[3])),
-        row("CIDEr-D", views, |view| best(view, |scores| scores.cider_d)),
     ];
+    rows.extend(Metric::shown(Prominence::Headline).map(|metric| {
+        row(metric.label(), views, |view| {
+            let best = view.summary.best.as_ref();
+            best.map_or("-".into(), |best| best.scores.cell(metric, 4))
+        })
+    }));
     let differing: BTreeSet<String> = views
         .iter()
         .flat_map(|view| train::differences(&view.settings, &views[0].settings))

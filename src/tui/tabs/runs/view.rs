@@ -8,6 +8,7 @@
 //! ```
 
 use super::actions::own_settings;
+use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, Context};
@@ -20,9 +21,8 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
 
-const COLUMNS: [&str; 8] = [
-    "", "run", "state", "loss", "epoch", "BLEU-4", "CIDEr-D", "data set",
-];
+/// Columns before those of the metrics.
+const COLUMNS: [&str; 5] = ["", "run", "state", "loss", "epoch"];
 /// Width below which some columns are hidden.
 const NARROW: u16 = 70;
 /// Width from which the sparkline has its full length.
@@ -59,18 +59,27 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         NARROW..ROOMY => CURVE / 2,
         _ => CURVE,
     };
-    let widths = [
+    let mut widths = vec![
         Constraint::Length(1),
         Constraint::Min(16),
         Constraint::Length(9),
         // In a narrow window the least important columns are hidden.
         Constraint::Length(curve as u16),
         Constraint::Length(6),
-        Constraint::Length(if area.width < NARROW { 0 } else { 7 }),
-        Constraint::Length(7),
-        Constraint::Length(if area.width < NARROW { 0 } else { 12 }),
     ];
-    let heading = Row::new(COLUMNS).style(theme.heading);
+    let is_narrow = area.width < NARROW;
+    let metrics: Vec<Metric> = Metric::shown(Prominence::Headline).collect();
+    widths.extend(
+        metrics
+            .iter()
+            .map(|metric| match is_narrow && Some(metric) != metrics.last() {
+                true => Constraint::Length(0),
+                false => Constraint::Length(7),
+            }),
+    );
+    widths.push(Constraint::Length(if is_narrow { 0 } else { 12 }));
+    let labels = metrics.iter().map(|metric| metric.label());
+    let heading = Row::new(COLUMNS.into_iter().chain(labels).chain(["data set"])).style(theme.heading);
     let rows = runs.iter().map(|run| row(run, curve, app, theme));
     let table = Table::new(rows, widths)
         .header(heading)
@@ -104,16 +113,20 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         None => Span::raw("-"),
     };
     let data_set = summary.data_set.as_deref();
-    Row::new([
+    let metrics = Metric::shown(Prominence::Headline)
+        .map(|metric| Cell::from(or_dash(best.map(|scores| scores.cell(metric, 4)))));
+    let mut cells = vec![
         Cell::from(mark),
         Cell::from(run.name.as_str()),
         Cell::from(state),
         Cell::from(small_curve(&run.small_curve(curve), theme)),
         Cell::from(or_dash(epoch)),
-        Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.bleu[3])))),
-        Cell::from(or_dash(best.map(|scores| format!("{:.4}", scores.cider_d)))),
-        Cell::from(or_dash(data_set.map(|name| display_safe(name).into_owned()))),
-    ])
+    ];
+    cells.extend(metrics);
+    cells.push(Cell::from(or_dash(
+        data_set.map(|name| display_safe(name).into_owned()),
+    )));
+    Row::new(cells)
 }
 
 /// The note on the selected run, and its settings that differ from the defaults.

@@ -1,0 +1,163 @@
+//! A row of the table of metrics, and the name by which everything else refers to it.
+
+use super::METRICS;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// How a metric is called and where it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MetricDef {
+    /// Its name in JSON, flags and settings: `bleu_4`.
+    pub key: &'static str,
+    /// Its name in tables and charts: `BLEU-4`.
+    pub label: &'static str,
+    /// Where it is shown.
+    pub prominence: Prominence,
+}
+
+/// Where a metric is shown; each level includes the places of those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prominence {
+    /// Where there is room for all metrics.
+    Full,
+    /// In narrow tables of evaluations.
+    Summary,
+    /// Beside a single caption.
+    Caption,
+    /// In lists of runs and in charts.
+    Headline,
+}
+
+/// A metric: the index of a row of [`METRICS`]. Serialized as its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Metric(usize);
+
+impl Metric {
+    /// BLEU-1.
+    pub const BLEU_1: Self = Self::row("bleu_1");
+    /// BLEU-4.
+    pub const BLEU_4: Self = Self::row("bleu_4");
+    /// ROUGE-L.
+    pub const ROUGE_L: Self = Self::row("rouge_l");
+    /// CIDEr-D.
+    pub const CIDER_D: Self = Self::row("cider_d");
+
+    /// The row with that key; a build without it does not compile.
+    const fn row(key: &str) -> Self {
+        let mut index = 0;
+        while !is_equal(METRICS[index].key, key) {
+            index += 1;
+        }
+        Self(index)
+    }
+
+    /// All metrics, in the order of [`METRICS`].
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
+        (0..METRICS.len()).map(Self)
+    }
+
+    /// The metrics that are shown at this level.
+    pub fn shown(prominence: Prominence) -> impl DoubleEndedIterator<Item = Self> + Clone {
+        Self::all().filter(move |metric| metric.def().prominence >= prominence)
+    }
+
+    /// The metric with this key.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::all().find(|metric| metric.key() == key)
+    }
+
+    fn def(self) -> MetricDef {
+        METRICS[self.0]
+    }
+
+    /// Its name in JSON, flags and settings: `bleu_4`.
+    pub fn key(self) -> &'static str {
+        self.def().key
+    }
+
+    /// Its name in tables and charts: `BLEU-4`.
+    pub fn label(self) -> &'static str {
+        self.def().label
+    }
+
+    /// Its row in [`METRICS`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+
+    /// The next metric of the table, after the last one the first.
+    pub fn next(self) -> Self {
+        Self((self.0 + 1) % METRICS.len())
+    }
+}
+
+impl Default for Metric {
+    fn default() -> Self {
+        Self::CIDER_D
+    }
+}
+
+impl Serialize for Metric {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.key())
+    }
+}
+
+impl<'de> Deserialize<'de> for Metric {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const KEYS: [&str; METRICS.len()] = Metric::keys("");
+        let key = String::deserialize(deserializer)?;
+        Self::from_key(&key).ok_or_else(|| D::Error::unknown_variant(&key, &KEYS))
+    }
+}
+
+impl Metric {
+    /// The keys of all metrics, followed by `other` where `N` is larger than their number.
+    pub(crate) const fn keys<const N: usize>(other: &'static str) -> [&'static str; N] {
+        let mut keys = [other; N];
+        let mut index = 0;
+        while index < METRICS.len() {
+            keys[index] = METRICS[index].key;
+            index += 1;
+        }
+        keys
+    }
+}
+
+const fn is_equal(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn keys_and_labels_are_unique() {
+        let keys: HashSet<&str> = Metric::all().map(Metric::key).collect();
+        let labels: HashSet<&str> = Metric::all().map(Metric::label).collect();
+        assert_eq!((keys.len(), labels.len()), (METRICS.len(), METRICS.len()));
+    }
+
+    #[test]
+    fn metric_is_found_by_its_key() {
+        for metric in Metric::all() {
+            assert_eq!(Metric::from_key(metric.key()), Some(metric));
+            let json = serde_json::to_string(&metric).unwrap();
+            assert_eq!(serde_json::from_str::<Metric>(&json).unwrap(), metric);
+        }
+        assert_eq!(Metric::CIDER_D.label(), "CIDEr-D");
+        let error = serde_json::from_str::<Metric>("\"meteor\"").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("unknown variant `meteor`, expected one of `bleu_1`")
+        );
+    }
+}
