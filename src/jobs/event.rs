@@ -189,6 +189,24 @@ pub struct StepEvent {
     pub metrics: BTreeMap<String, f64>,
 }
 
+impl StepEvent {
+    /// Everything that can be charted, by name. In self-critical training the loss is left out: it is a policy-gradient
+    /// surrogate, whose value says nothing.
+    pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
+        let loss = Some(f64::from(self.loss)).filter(|_| self.reward.is_none());
+        let own = [
+            ("loss", loss),
+            ("reward", self.reward.map(f64::from)),
+            ("learning_rate", Some(f64::from(self.learning_rate))),
+            ("grad_norm", Some(f64::from(self.grad_norm))),
+            ("tokens_per_second", Some(f64::from(self.tokens_per_second))),
+            ("memory", self.memory.map(|bytes| bytes as f64)),
+        ];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        own.chain(self.metrics.iter().map(|(name, value)| (name.as_str(), *value)))
+    }
+}
+
 /// The dev split, captioned and scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DevEvaluation {

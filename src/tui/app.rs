@@ -90,14 +90,14 @@ impl App {
     /// The run that keys act on if its process is alive; otherwise shows why not.
     pub fn live_target(&mut self) -> Option<String> {
         let Some((name, state)) = self.target() else {
-            self.refuse("there is no run yet");
+            self.refuse("no run yet");
             return None;
         };
         if state.is_live() {
             return Some(name);
         }
         let key = self.keymap.key_of(self.tab.context(), Action::Resume);
-        self.refuse(format!("{name} is {}: {key} takes it up again", state.name()));
+        self.refuse(format!("{name} is {}: press {key} to resume it", state.name()));
         None
     }
 
@@ -112,7 +112,7 @@ impl App {
     pub fn ask_to_stop(&mut self) -> Vec<Effect> {
         match self.live_target() {
             Some(job) => self.confirm(
-                format!("Save and end the training of {job}?"),
+                format!("Save a checkpoint and stop training {job}?"),
                 Effect::Control {
                     job,
                     command: ControlCommand::Stop,
@@ -125,13 +125,13 @@ impl App {
     pub fn resume(&mut self) -> Vec<Effect> {
         match self.target() {
             Some((run, state)) if state.is_live() => {
-                self.refuse(format!("{run} is {} already", state.name()))
+                self.refuse(format!("{run} is already {}", state.name()))
             }
             Some((run, JobState::Complete)) => self.refuse(format!(
-                "{run} has all its epochs; for more: cutline train --resume {run} --set training.epochs=N"
+                "{run} is complete; to train longer: cutline train --resume {run} --set training.epochs=N"
             )),
             Some((run, _)) => vec![Effect::Resume(run)],
-            None => self.refuse("there is no run yet"),
+            None => self.refuse("no run yet"),
         }
     }
 }

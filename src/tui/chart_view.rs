@@ -1,6 +1,6 @@
 //! What a chart shows: quantity, axes, visible range, cursor.
 
-use super::run_view::{Quantity, XAxis};
+use super::run_view::{ChartSpec, XAxis};
 
 /// Fraction of the visible range to pan by, and the factor to zoom by.
 const PAN: f64 = 0.25;
@@ -10,9 +10,10 @@ const CURSOR: f64 = 0.02;
 /// The shortest range, as a fraction of all steps.
 const SHORTEST: f64 = 1e-4;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChartView {
-    pub quantity: Quantity,
+    /// Title of the chart; `None` shows the first.
+    pub title: Option<String>,
     pub unit: XAxis,
     pub scale: AxisScale,
     /// The visible part of the x axis; `None` shows all of it.
@@ -53,6 +54,19 @@ impl PanDirection {
 }
 
 impl ChartView {
+    /// The selected chart of `charts`, otherwise the first.
+    pub fn select(&self, charts: &[ChartSpec]) -> usize {
+        let selected = |chart: &ChartSpec| Some(&chart.title) == self.title.as_ref();
+        charts.iter().position(selected).unwrap_or(0)
+    }
+
+    /// Selects the chart `by` places after the current one, around the end.
+    pub fn turn(&mut self, charts: &[ChartSpec], by: isize) {
+        let count = charts.len().max(1) as isize;
+        let index = (self.select(charts) as isize + by).rem_euclid(count) as usize;
+        self.title = charts.get(index).map(|chart| chart.title.clone());
+    }
+
     /// The visible range, given the range of all data.
     pub fn shown(&self, whole: (f64, f64)) -> (f64, f64) {
         self.range.unwrap_or(whole)

@@ -51,7 +51,7 @@ impl EffectRunner {
                 root.find_run(&run)
                     .and_then(|run| run.remove())
                     .map_err(describe)?;
-                Ok(format!("{run} is removed"))
+                Ok(format!("deleted {run}"))
             }),
             Effect::Rename { run, to } => self.report(move |root| rename(root, &run, &to)),
             Effect::Note { run, text } => self.report(move |root| {
@@ -131,7 +131,7 @@ fn control(root: &Root, job: &str, command: &ControlCommand) -> Outcome {
 }
 
 fn resume(root: &Root, run: String) -> Outcome {
-    let goes_on = format!("{run} goes on");
+    let goes_on = format!("resumed {run}");
     start(root, &["train".into(), "--resume".into(), run, "--detach".into()])?;
     Ok(goes_on)
 }
@@ -140,7 +140,7 @@ fn rename(root: &Root, run: &str, to: &str) -> Outcome {
     let directory = root.find_run(run).map_err(describe)?;
     let name: Name = to.parse().map_err(describe)?;
     directory.rename(&name).map_err(describe)?;
-    Ok(format!("{run} is called {to} now"))
+    Ok(format!("renamed {run} to {to}"))
 }
 
 /// Starts a `cutline` command, which detaches its work into a process of its own.
@@ -154,8 +154,8 @@ fn start(root: &Root, arguments: &[String]) -> Outcome {
         .stdin(Stdio::null())
         .output()
         .map_err(describe)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.trim().lines().last().unwrap_or_default();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.trim().lines().last().unwrap_or_default();
     // The detached process's error comes last, behind the prefix of the command that started it.
     let why = last.rsplit_once("error: ").map_or(last, |(_, why)| why);
     let command = arguments.join(" ");
@@ -168,7 +168,7 @@ fn start(root: &Root, arguments: &[String]) -> Outcome {
 }
 
 fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
-    let format = export_format(path).ok_or("the name does not end in .csv, .json, .md or .tex")?;
+    let format = export_format(path).ok_or("the file name must end in .csv, .json, .md or .tex")?;
     let text = compared.comparison.export(format).map_err(describe)?;
     write_atomically(path, |out| out.write_all(text.as_bytes()))
         .map_err(|error| format!("{}: {error}", display_path(path)))?;
@@ -194,7 +194,7 @@ fn log(root: &Root, run: &str) -> Result<Vec<String>, String> {
     let job = root.find_run(run).map_err(describe)?.job();
     let path = job.output();
     let mut file = File::open(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "nothing: it was trained in the foreground of a terminal".to_owned(),
+        std::io::ErrorKind::NotFound => "no output: the run was trained in the foreground".to_owned(),
         _ => format!("{}: {error}", display_path(&path)),
     })?;
     let length = file.metadata().map_err(describe)?.len();
@@ -232,7 +232,7 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
 fn recognize(place: &str) -> Outcome {
     let source = Source::at(expanded(place));
     if source.is_scenes() {
-        return Ok("the built-in data set, drawn by the program".to_owned());
+        return Ok("the built-in data set".to_owned());
     }
     let format = source.recognize().map_err(describe)?;
     Ok(format!("recognized: {}", format.name()))
@@ -277,7 +277,7 @@ fn compare(root: &Root, of: &[EvaluationKey]) -> Result<ComparedEvaluations, Str
         .map(|key| read_report(root, key))
         .collect::<Result<_, _>>()?;
     let Some((baseline, others)) = reports.split_first() else {
-        return Err("there is nothing to compare".to_owned());
+        return Err("no evaluations to compare".to_owned());
     };
     Ok(ComparedEvaluations {
         comparison: Comparison::new(baseline, others),

@@ -17,9 +17,9 @@ pub type KeyChanges = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    #[error("[keys.{name}]: there is no such part; there are {}", Context::ALL.map(Context::name).join(", "))]
+    #[error("[keys.{name}]: unknown context; known are {}", Context::ALL.map(Context::name).join(", "))]
     Context { name: String },
-    #[error("keys.{context}: there is no action `{name}`; {advice}")]
+    #[error("keys.{context}: unknown action `{name}`; {advice}")]
     Action {
         context: &'static str,
         name: String,
@@ -31,9 +31,9 @@ pub enum KeymapError {
         action: String,
         source: UnknownKey,
     },
-    #[error("keys.{context}.{action} has no key; give it one, or leave the line out")]
+    #[error("keys.{context}.{action} has no key; add one or remove the line")]
     NoKeys { context: &'static str, action: String },
-    #[error("the key {key} means both `{one}` and `{other}` in `{context}`; give one of them another key")]
+    #[error("key {key} is bound to both `{one}` and `{other}` in `{context}`; change one of them")]
     Duplicate {
         key: String,
         context: &'static str,
@@ -188,7 +188,7 @@ fn no_action(context: Context, name: &str) -> KeymapError {
         .collect();
     let advice = match nearest(name, ids.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", ids.join(", ")),
+        None => format!("known are {}", ids.join(", ")),
     };
     KeymapError::Action {
         context: context.name(),
@@ -225,23 +225,20 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_by_name() {
         for (text, words) in [
-            (
-                "[keys.trian]\nstop = ['x']",
-                "[keys.trian]: there is no such part",
-            ),
+            ("[keys.trian]\nstop = ['x']", "[keys.trian]: unknown context"),
             ("[keys.train]\nstopp = ['x']", "did you mean `stop`?"),
             (
                 "[keys.train]\nstop = ['Hyper-x']",
-                "keys.train.stop: `Hyper-x` is no key",
+                "keys.train.stop: unknown key `Hyper-x`",
             ),
             ("[keys.train]\nstop = []", "keys.train.stop has no key"),
             (
                 "[keys.train]\nstop = ['q']",
-                "the key q means both `stop` and `quit` in `train`",
+                "key q is bound to both `stop` and `quit` in `train`",
             ),
             (
                 "[keys.everywhere]\nquit = ['w']",
-                "the key w means both `checkpoint` and `quit` in `train`",
+                "key w is bound to both `checkpoint` and `quit` in `train`",
             ),
         ] {
             let error = changed(text).unwrap_err().to_string();

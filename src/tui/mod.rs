@@ -101,7 +101,7 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     info!(root = %root.path().display(), is_remote, "workbench opens");
     let mut screen = Screen::enter()?;
     let result = run(&mut screen, root, options, interval);
-    // Restored before the result is looked at: an error must be printed on the user's own screen.
+    // Restored before any error is reported: an error must be printed on the user's own screen.
     let restored = screen.leave();
     info!("workbench closes");
     result.and(restored)

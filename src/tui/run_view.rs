@@ -3,48 +3,47 @@
 use super::series::Series;
 use crate::diagnosis::{Health, Sign};
 use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
-use crate::metrics::{Metric, Prominence, Scores};
+use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use serde_json::Value;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Quantity {
-    #[default]
-    Loss,
-    Scores,
-    /// Mean reward of sampled captions in self-critical training.
-    Reward,
-    LearningRate,
-    GradientNorm,
-    Speed,
+const LOSS: &str = "loss";
+const DEV_LOSS: &str = "dev loss";
+
+/// A chart: its title, and the names of its series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChartSpec {
+    pub title: String,
+    pub series: Vec<String>,
 }
 
-impl Quantity {
-    pub const ALL: [Self; 6] = [
-        Self::Loss,
-        Self::Scores,
-        Self::Reward,
-        Self::LearningRate,
-        Self::GradientNorm,
-        Self::Speed,
-    ];
+/// The series of a metric on the dev split.
+fn dev_series(metric: Metric) -> String {
+    format!("dev {}", metric.label())
+}
 
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Scores => "dev scores",
-            Self::Reward => "reward",
-            Self::LearningRate => "learning rate",
-            Self::GradientNorm => "gradient norm",
-            Self::Speed => "tokens/s",
+/// All charts of these runs, in order: the combined ones, then one for each further number in their logs.
+pub fn charts(runs: &[&RunView]) -> Vec<ChartSpec> {
+    let headline = Metric::shown(Prominence::Headline).rev();
+    let mut charts = vec![
+        ChartSpec {
+            title: "loss".to_owned(),
+            series: vec![LOSS.to_owned(), DEV_LOSS.to_owned()],
+        },
+        ChartSpec {
+            title: "dev scores".to_owned(),
+            series: headline.map(dev_series).collect(),
+        },
+    ];
+    for named in runs.iter().flat_map(|run| &run.series) {
+        if !charts.iter().any(|chart| chart.series.contains(&named.name)) {
+            charts.push(ChartSpec {
+                title: named.label(),
+                series: vec![named.name.clone()],
+            });
         }
     }
-
-    pub fn after(self, by: isize) -> Self {
-        let at = Self::ALL.iter().position(|known| *known == self).unwrap_or(0);
-        let count = Self::ALL.len() as isize;
-        Self::ALL[(at as isize + by).rem_euclid(count) as usize]
-    }
+    charts
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,11 +73,19 @@ impl XAxis {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct Curve<'a> {
-    pub name: &'static str,
-    pub series: &'a Series,
-    pub density: CurveKind,
+/// A number of the event log over the steps.
+#[derive(Clone, Debug)]
+pub struct NamedSeries {
+    name: String,
+    pub kind: CurveKind,
+    pub values: Series,
+}
+
+impl NamedSeries {
+    /// The name for readers.
+    pub fn label(&self) -> String {
+        self.name.replace('_', " ")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,13 +110,8 @@ pub struct RunView {
     /// The last message, warning or command in its log.
     pub news: Option<String>,
     health: Health,
-    loss: Series,
-    reward: Series,
-    learning_rate: Series,
-    grad_norm: Series,
-    speed: Series,
-    dev_loss: Series,
-    dev_scores: Scores<Series>,
+    /// In the order in which the log mentions them first.
+    series: Vec<NamedSeries>,
     /// Minutes of training at each step.
     minutes: Series,
     /// Start of the session in seconds since 1970, and the minutes of training before it.
@@ -140,9 +142,9 @@ impl RunView {
             Event::Step(step) => self.take_step(step, record.time),
             Event::Evaluation(evaluation) => {
                 let step = evaluation.step;
-                self.dev_loss.push(step, evaluation.dev_loss as f32);
+                self.push(DEV_LOSS, CurveKind::Epochs, step, evaluation.dev_loss);
                 for (metric, score) in evaluation.scores.iter() {
-                    self.dev_scores.get_or_default(metric).push(step, *score as f32);
+                    self.push(&dev_series(metric), CurveKind::Epochs, step, *score);
                 }
             }
             Event::Predictions(samples) => {
@@ -151,78 +153,67 @@ impl RunView {
                     self.samples.remove(0);
                 }
             }
-            Event::Control(control) => self.tell(&control.to_string()),
-            Event::Checkpoint(saved) => self.tell(&format!("saved {} at step {}", saved.name, saved.step)),
-            Event::Message(text) => self.tell(&text.text),
-            Event::Warning(text) => self.tell(&format!("warning: {}", text.text)),
+            Event::Control(control) => self.set_news(&control.to_string()),
+            Event::Checkpoint(saved) => {
+                self.set_news(&format!("saved {} at step {}", saved.name, saved.step))
+            }
+            Event::Message(text) => self.set_news(&text.text),
+            Event::Warning(text) => self.set_news(&format!("warning: {}", text.text)),
             Event::End(end) => {
                 if let Some(error) = &end.error {
-                    self.tell(&format!("failed: {error}"));
+                    self.set_news(&format!("failed: {error}"));
                 }
             }
             Event::Progress(_) | Event::Unknown => {}
         }
     }
 
-    fn tell(&mut self, news: &str) {
+    fn set_news(&mut self, news: &str) {
         self.news = Some(display_safe(news).into_owned());
     }
 
     fn take_step(&mut self, step: &StepEvent, time: f64) {
-        match step.reward {
-            None => self.loss.push(step.step, step.loss),
-            // In self-critical training the loss is a policy-gradient surrogate: its value says nothing.
-            Some(reward) => self.reward.push(step.step, reward),
+        for (name, value) in step.numbers() {
+            self.push(name, CurveKind::Steps, step.step, value);
         }
-        self.learning_rate.push(step.step, step.learning_rate);
-        self.grad_norm.push(step.step, step.grad_norm);
-        self.speed.push(step.step, step.tokens_per_second);
         let (began, before) = self.session;
         self.minutes
             .push(step.step, before + ((time - began).max(0.0) / 60.0) as f32);
     }
 
+    /// Appends a value to the series of this name, which starts with its first value.
+    fn push(&mut self, name: &str, kind: CurveKind, step: u64, value: f64) {
+        // A linear search: a run has about a dozen series, and their names differ in length.
+        let index = match self.series.iter().position(|series| series.name == name) {
+            Some(index) => index,
+            None => {
+                self.series.push(NamedSeries {
+                    name: name.to_owned(),
+                    kind,
+                    values: Series::default(),
+                });
+                self.series.len() - 1
+            }
+        };
+        self.series[index].values.push(step, value as f32);
+    }
+
     /// Removes the values after this step: the session that starts there logs them again.
     fn cut_after(&mut self, step: u64) {
-        let series = [
-            &mut self.loss,
-            &mut self.reward,
-            &mut self.learning_rate,
-            &mut self.grad_norm,
-            &mut self.speed,
-            &mut self.dev_loss,
-            &mut self.minutes,
-        ];
-        for series in series.into_iter().chain(self.dev_scores.values_mut()) {
-            series.cut_after(step);
+        for series in &mut self.series {
+            series.values.cut_after(step);
         }
+        self.minutes.cut_after(step);
         self.samples.retain(|samples| samples.step <= step);
     }
 
-    /// The curves of a chart; overlaid runs are compared by the first.
-    pub fn curves(&self, quantity: Quantity) -> Vec<Curve<'_>> {
-        let steps = |name, series| Curve {
-            name,
-            series,
-            density: CurveKind::Steps,
-        };
-        let epochs = |name, series| Curve {
-            name,
-            series,
-            density: CurveKind::Epochs,
-        };
-        match quantity {
-            Quantity::Loss => vec![steps("training", &self.loss), epochs("dev", &self.dev_loss)],
-            // The last metric of the table is the one to compare runs by.
-            Quantity::Scores => Metric::shown(Prominence::Headline)
-                .rev()
-                .filter_map(|metric| Some(epochs(metric.label(), self.dev_scores.get(metric)?)))
-                .collect(),
-            Quantity::Reward => vec![steps("reward", &self.reward)],
-            Quantity::LearningRate => vec![steps("learning rate", &self.learning_rate)],
-            Quantity::GradientNorm => vec![steps("gradient norm", &self.grad_norm)],
-            Quantity::Speed => vec![steps("tokens/s", &self.speed)],
-        }
+    /// The series of a chart that this run has.
+    pub fn curves<'a>(&'a self, chart: &'a ChartSpec) -> impl Iterator<Item = &'a NamedSeries> {
+        chart.series.iter().filter_map(|name| self.named(name))
+    }
+
+    fn named(&self, name: &str) -> Option<&NamedSeries> {
+        self.series.iter().find(|series| series.name == name)
     }
 
     pub fn signs(&self) -> Vec<Sign> {
@@ -231,12 +222,13 @@ impl RunView {
 
     /// The training loss, averaged into `columns` values.
     pub fn small_curve(&self, columns: usize) -> Vec<f32> {
-        self.loss.means(columns)
+        self.named(LOSS)
+            .map_or_else(Vec::new, |loss| loss.values.means(columns))
     }
 
     /// The first and last position of its data on an axis.
     pub fn range(&self, unit: XAxis) -> Option<(f64, f64)> {
-        let (first, last) = self.learning_rate.range()?;
+        let (first, last) = self.minutes.range()?;
         Some((self.place(unit, first), self.place(unit, last)))
     }
 

@@ -43,8 +43,8 @@ impl Series {
 
     /// The value at a step, or at the last step before it.
     pub fn at(&self, step: u64) -> Option<f32> {
-        let told = self.steps.partition_point(|known| *known <= step);
-        self.values.get(told.checked_sub(1)?).copied()
+        let count = self.steps.partition_point(|known| *known <= step);
+        self.values.get(count.checked_sub(1)?).copied()
     }
 
     /// The first step whose value reaches `value`, in a series that only grows; otherwise the last step.

@@ -124,7 +124,7 @@ pub fn listen_to_signals(messages: Sender<Message>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGTSTP])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            info!(signal, "a signal came");
+            info!(signal, "signal received");
             let message = match signal {
                 SIGTSTP => Message::Suspend,
                 _ => Message::Quit,

@@ -6,7 +6,7 @@ use super::app::{App, Lifecycle};
 use super::message::{DataSetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
 use super::navigation::Tab;
 use super::popups::Popup;
-use super::run_view::XAxis;
+use super::run_view::{XAxis, charts};
 use super::theme::{CharacterSet, Colors, Theme};
 use super::view::draw;
 use crate::jobs::{
@@ -30,6 +30,23 @@ fn letter(letter: char) -> Message {
     key(KeyCode::Char(letter))
 }
 
+fn step_event(step: u64) -> StepEvent {
+    StepEvent {
+        epoch: (step as usize - 1) / 100,
+        batch: (step as usize - 1) % 100 + 1,
+        batches: 100,
+        step,
+        loss: 2.0 + 300.0 / (step + 50) as f32 + 0.1 * (step % 7) as f32,
+        reward: None,
+        learning_rate: 1e-3,
+        grad_norm: 0.5,
+        tokens: 700,
+        tokens_per_second: 9_876.0,
+        memory: Some(123_000_000),
+        metrics: BTreeMap::new(),
+    }
+}
+
 /// Two epochs of a training with an evaluation after each.
 fn records() -> Vec<Record> {
     let mut events = vec![Event::Start(Box::new(SessionStart {
@@ -45,20 +62,7 @@ fn records() -> Vec<Record> {
         step: 0,
     }))];
     for step in 1..=200_u64 {
-        events.push(Event::Step(StepEvent {
-            epoch: (step as usize - 1) / 100,
-            batch: (step as usize - 1) % 100 + 1,
-            batches: 100,
-            step,
-            loss: 2.0 + 300.0 / (step + 50) as f32 + 0.1 * (step % 7) as f32,
-            reward: None,
-            learning_rate: 1e-3,
-            grad_norm: 0.5,
-            tokens: 700,
-            tokens_per_second: 9_876.0,
-            memory: Some(123_000_000),
-            metrics: BTreeMap::new(),
-        }));
+        events.push(Event::Step(step_event(step)));
         if step.is_multiple_of(100) {
             events.push(Event::Evaluation(Box::new(DevEvaluation {
                 epoch: (step as usize - 1) / 100,
@@ -99,7 +103,7 @@ fn listing(name: &str, state: JobState) -> RunListing {
     }
 }
 
-fn told(app: &mut App, run: &str) {
+fn append_records(app: &mut App, run: &str) {
     app.update(Message::Records {
         run: run.into(),
         records: records(),
@@ -114,8 +118,8 @@ fn looking_at(state: JobState) -> App {
         listing("older", JobState::Complete),
         listing(RUN, state),
     ]));
-    told(&mut app, "older");
-    told(&mut app, RUN);
+    append_records(&mut app, "older");
+    append_records(&mut app, RUN);
     app
 }
 
@@ -278,13 +282,13 @@ fn the_page_of_a_training_tells_what_it_is_at() {
             "{lines:#?}"
         );
         assert!(
-            lines[2].contains("50 %  3 min left  rate 1.0e-3  9,876 tokens/s"),
+            lines[2].contains("50 %  3 min left  lr 1.0e-3  9,876 tokens/s"),
             "{lines:#?}"
         );
         assert!(
             lines
                 .iter()
-                .any(|line| line.contains("training 3.600") && line.contains("dev 3.250")),
+                .any(|line| line.contains("loss 3.600") && line.contains("dev loss 3.250")),
             "{lines:#?}"
         );
         for caption in ["three green trees on the sand", "100: a tree"] {
@@ -307,9 +311,7 @@ fn figures_are_read_off_at_a_cursor() {
     let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     let last = 2.0 + 300.0 / 151.0 + 0.1 * 3.0;
     assert!(
-        lines
-            .iter()
-            .any(|line| line.contains(&format!("training {last:.3}"))),
+        lines.iter().any(|line| line.contains(&format!("loss {last:.3}"))),
         "{lines:#?}"
     );
     press(&mut app, "a");
@@ -318,6 +320,34 @@ fn figures_are_read_off_at_a_cursor() {
     press(&mut app, "a");
     let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     assert!(lines.iter().any(|line| line.contains("3 min")), "{lines:#?}");
+}
+
+#[test]
+fn step_metric_has_chart_of_its_own() {
+    let mut app = looking_at(JobState::Running);
+    let mut record = records().pop().unwrap();
+    record.event = Event::Step(StepEvent {
+        step: 201,
+        metrics: BTreeMap::from([("kl_divergence".to_owned(), 0.25)]),
+        ..step_event(200)
+    });
+    app.update(Message::Records {
+        run: RUN.into(),
+        records: vec![record],
+    });
+    let specs = charts(&app.charted());
+    let titles: Vec<&str> = specs.iter().map(|chart| chart.title.as_str()).collect();
+    assert_eq!(titles[..2], ["loss", "dev scores"]);
+    for metric in ["kl divergence", "grad norm", "dev BLEU-1", "dev ROUGE-L"] {
+        assert!(titles.contains(&metric), "{metric}: {titles:?}");
+    }
+    let index = titles.iter().position(|title| *title == "kl divergence").unwrap();
+    press(&mut app, &"]".repeat(index));
+    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
+    assert!(
+        lines.iter().any(|line| line.contains("kl divergence 0.250")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -330,7 +360,7 @@ fn marked_runs_lie_over_each_other() {
     assert!(
         lines
             .iter()
-            .any(|line| line.contains("scenes-merge-001 training") && line.contains("older training")),
+            .any(|line| line.contains("scenes-merge-001 loss") && line.contains("older loss")),
         "{lines:#?}"
     );
     press(&mut app, "5km");

@@ -59,7 +59,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     let area = frame.area();
     let Some(layout) = layout(area) else {
         let (columns, rows) = SMALLEST;
-        let text = format!("too small: {columns}x{rows} is the least");
+        let text = format!("terminal too small: at least {columns}x{rows}");
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
         return;
     };
@@ -138,7 +138,7 @@ fn next_step(app: &App, view: &RunView) -> Option<String> {
     let scores = app.keymap.key_of(Context::Everywhere, Action::ShowEvaluate);
     let new = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
     Some(format!(
-        "complete; {scores}, then {new} and Enter score its captions"
+        "complete; press {scores}, {new} and Enter to evaluate it"
     ))
 }
 

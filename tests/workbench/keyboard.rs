@@ -117,20 +117,20 @@ fn steers_to_the_end(screen: &Screen) {
 
 fn scores(screen: &Screen) {
     screen.press("3");
-    screen.shows("Nothing has been scored yet");
+    screen.shows("No evaluations yet");
     screen.press("n");
-    screen.shows("score a checkpoint");
+    screen.shows("evaluate a checkpoint");
     screen.shows(&format!("evaluate {FIRST}"));
     screen.press("<Enter>");
     screen.shows(SCORED);
     screen.shows("6 images of scenes, dev split");
-    screen.shows("the best by");
+    screen.shows("best by");
 }
 
 fn looks_at_captions(place: &Place, screen: &Screen) {
     screen.press("<Enter><Enter>");
     screen.shows(SCORED);
-    screen.shows("of 6, as they come");
+    screen.shows("of 6, data set order");
     screen.shows(IMAGE);
     let captioned = captioned(place, screen);
     let score = captioned["cider_d"].as_f64().unwrap();
@@ -194,7 +194,7 @@ fn a_comparison_is_written_as_markdown() {
     let file = place.path().join("table.md");
     let screen = open_demo(&place);
     screen.press("3");
-    screen.shows("the best by");
+    screen.shows("best by");
     screen.press("E");
     screen.shows("export the table");
     fill(&screen, 0, file.to_str().unwrap());
@@ -216,12 +216,12 @@ fn a_run_is_removed_once_that_is_confirmed() {
     screen.press("5");
     shows_all_runs(&screen);
     screen.press("Gd");
-    screen.shows(&format!("Remove {run}"));
+    screen.shows(&format!("Delete {run}"));
     screen.press("n");
     screen.no_longer_shows("Remove");
     assert!(directory.is_dir());
     screen.press("d");
-    screen.shows(&format!("Remove {run}"));
+    screen.shows(&format!("Delete {run}"));
     screen.press("y");
     screen.waits_until("the run to go from the list", |shown| {
         !rows(shown)

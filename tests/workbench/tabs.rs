@@ -12,7 +12,7 @@ use super::terminal::shows_all_runs;
 
 const LARGE: Size = (160, 50);
 /// What stands for what is still to come.
-const TO_COME: [&str; 2] = ["...", "not at hand"];
+const TO_COME: [&str; 2] = ["...", "not found"];
 
 /// Keys, and what the screen shows once they have been taken.
 type Steps<'a> = &'a [(&'a str, &'a str)];
@@ -51,7 +51,7 @@ fn data_report() {
 #[test]
 fn data_problems() {
     let place = Place::with_demo();
-    let steps = [("1", "frequent:"), ("v", "fits together")];
+    let steps = [("1", "frequent:"), ("v", "No problems found")];
     assert_snapshot!("data_problems_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("data_problems_160x50", shown(&place, LARGE, &steps));
 }
@@ -89,7 +89,7 @@ fn train_in_ascii() {
 #[test]
 fn evaluate_list() {
     let place = Place::with_demo();
-    let steps = [("3", "the best by")];
+    let steps = [("3", "best by")];
     assert_snapshot!("evaluate_list_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("evaluate_list_160x50", shown(&place, LARGE, &steps));
 }
@@ -98,10 +98,10 @@ fn evaluate_list() {
 fn evaluate_most_changed() {
     let place = Place::with_demo();
     let steps = [
-        ("3", "the best by"),
+        ("3", "best by"),
         ("G", "against the baseline"),
-        ("oo", "the most changed by"),
-        ("<Enter>j", "the most changed by"),
+        ("oo", "most changed by"),
+        ("<Enter>j", "most changed by"),
     ];
     assert_snapshot!("evaluate_most_changed_80x24", shown(&place, USUAL, &steps));
     assert_snapshot!("evaluate_most_changed_160x50", shown(&place, LARGE, &steps));

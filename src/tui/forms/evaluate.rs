@@ -16,7 +16,7 @@ pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
         Field::choice(RUN, "the run to score", runs, run),
         Field::choice(
             CHECKPOINT,
-            "the one with the best dev score, or the last",
+            "best: highest dev score; latest: last saved",
             ["best", "latest"],
             "best",
         ),
@@ -28,17 +28,17 @@ pub fn form<'a>(runs: impl Iterator<Item = &'a str>, run: &str) -> Form {
         ),
         Field::text(
             ENSEMBLE,
-            "other runs to average log-probabilities with; names with spaces between",
+            "other runs to average log-probabilities with, separated by spaces",
             "",
         ),
         Field::text(
             NAME,
-            "of the evaluation; SPLIT-CHECKPOINT if empty (replaces an earlier one)",
+            "of the evaluation; default: SPLIT-CHECKPOINT (replaces an earlier one)",
             "",
         ),
     ];
     fields.extend(search::fields(&SearchSettings::default()));
-    Form::new("score a checkpoint", fields)
+    Form::new("evaluate a checkpoint", fields)
 }
 
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {

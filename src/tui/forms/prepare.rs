@@ -44,35 +44,31 @@ pub fn form(source: &str) -> Form {
         vec![
             Field::path(
                 SOURCE,
-                "a directory or captions file, Ctrl-O picks one; or scenes, the built-in data set",
+                "directory or captions file (Ctrl-O opens the file picker), or scenes, the built-in data set",
                 source,
             ),
-            Field::text(NAME, "of the data set; after the source if empty", ""),
-            Field::choice(FORMAT, "the form of the source", formats, RECOGNIZED),
-            Field::text(
-                MIN_COUNT,
-                "how often a word must come to be in the vocabulary",
-                "5",
-            ),
+            Field::text(NAME, "of the data set; default: after the source", ""),
+            Field::choice(FORMAT, "of the source", formats, RECOGNIZED),
+            Field::text(MIN_COUNT, "minimum occurrences of a word in the vocabulary", "5"),
             Field::choice(CASE, "of captions", ["lowered", "kept"], ""),
             Field::choice(PUNCTUATION, "in captions", ["removed", "kept"], ""),
             Field::choice(DIGITS, "in captions", ["removed", "kept"], ""),
-            Field::text(SEED, "draws splits where the source has none, and scenes", ""),
-            Field::text(IMAGES, "of scenes alone: how many to draw; 4000 if empty", ""),
+            Field::text(SEED, "for random splits and scenes", ""),
+            Field::text(IMAGES, "number of scenes to draw; default: 4000", ""),
             Field::choice(BACKBONE, "the CNN that extracts features", backbones, NONE),
             Field::path(
                 WEIGHTS,
-                "of the backbone: .safetensors, .pth or .h5; Ctrl-O picks",
+                "of the backbone: .safetensors, .pth or .h5; Ctrl-O opens the file picker",
                 "",
             ),
             Field::text(
                 LAYER,
-                "of the backbone whose output is stored; its default if empty",
+                "of the backbone whose output is stored; default: that of the backbone",
                 "",
             ),
             Field::choice(
                 FEATURES,
-                "one pooled vector an image, or the grid of regions",
+                "one pooled vector per image, or a grid of regions",
                 FeatureKind::VARIANTS.iter().copied(),
                 FeatureKind::default().name(),
             ),
@@ -106,7 +102,7 @@ pub fn form(source: &str) -> Form {
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let source = form.value(SOURCE);
     if source.is_empty() {
-        return Err(FormError::of(SOURCE, "the path of captioned images, or scenes"));
+        return Err(FormError::of(SOURCE, "a path of captioned images, or scenes"));
     }
     let mut arguments = vec!["prepare".to_owned(), path(source)];
     let mut flag = |name: &str, value: String| arguments.extend([format!("--{name}"), value]);
@@ -123,7 +119,7 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     if form.value(BACKBONE) != NONE {
         flag("backbone", form.value(BACKBONE).to_owned());
         if form.value(WEIGHTS).is_empty() {
-            return Err(FormError::of(WEIGHTS, "the file of the backbone's weights"));
+            return Err(FormError::of(WEIGHTS, "a weights file for the backbone"));
         }
         flag("weights", path(form.value(WEIGHTS)));
         flag("features", form.value(FEATURES).to_owned());

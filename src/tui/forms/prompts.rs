@@ -15,7 +15,7 @@ pub const WORDS: &str = "words";
 const FILE: &str = "file";
 
 pub fn learning_rate_form(run: &str, now: &str) -> Form {
-    let help = "the highest one: the schedule goes on from the next step and takes its share of it";
+    let help = "peak learning rate, from the next step on; the schedule scales it";
     Form::new(
         format!("learning rate of {run}"),
         vec![Field::text(RATE, help, now)],
@@ -28,27 +28,27 @@ pub fn rename_form(run: &str) -> Form {
 }
 
 pub fn note_form(run: &str, note: &str) -> Form {
-    let help = "kept beside the run; an empty one is removed";
+    let help = "stored with the run; empty removes it";
     Form::new(format!("note on {run}"), vec![Field::text(NOTE, help, note)])
 }
 
 pub fn image_form() -> Form {
-    let help = "JPEG, PNG, GIF, WebP, TIFF or BMP; Ctrl-O picks it";
+    let help = "JPEG, PNG, GIF, WebP, TIFF or BMP; Ctrl-O opens the file picker";
     Form::new("caption an image", vec![Field::path(IMAGE, help, "")])
 }
 
 pub fn filter_form(words: &str) -> Form {
-    let help = "captions that hold all of these words; empty: every image";
+    let help = "captions with all of these words; empty shows all images";
     Form::new("search in captions", vec![Field::text(WORDS, help, words)])
 }
 
 pub fn jump_form() -> Form {
-    let help = "its number in the list, or the beginning of its name";
+    let help = "its number in the list, or a prefix of its name";
     Form::new("jump to an image", vec![Field::text(IMAGE, help, "")])
 }
 
 pub fn export_form() -> Form {
-    let help = "the end of its name says how: .csv .json .md .tex";
+    let help = "file name ending in .csv, .json, .md or .tex";
     Form::new("export the table", vec![Field::path(FILE, help, "comparison.md")])
 }
 

@@ -140,7 +140,7 @@ impl App {
             FormSubmission::Export(path) => {
                 return match self.evaluate.compared_evaluations() {
                     Some(compared) => vec![Effect::Export { path, compared }],
-                    None => self.refuse("there is nothing to compare yet"),
+                    None => self.refuse("no evaluations to compare yet"),
                 };
             }
         }

@@ -32,9 +32,9 @@ pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
             let lines = vec![
                 Line::raw(question.clone()),
                 Line::raw(""),
-                Line::styled("y yes   any other key no", theme.quiet),
+                Line::styled("y: yes   any other key: no", theme.quiet),
             ];
-            draw_text(frame, "sure?", lines, 0, theme);
+            draw_text(frame, "confirm", lines, 0, theme);
         }
         Popup::Form { purpose, form } => draw_form(frame, purpose, form, app, theme),
         Popup::Picker(picker) => draw_picker(frame, picker, theme),
@@ -97,7 +97,7 @@ fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
     let inner = open_box(
         frame,
         centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4)),
-        "commands - Enter does it, Esc closes",
+        "commands - Enter runs, Esc closes",
         theme,
     );
     let [typed, found] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(inner);
@@ -132,7 +132,7 @@ fn draw_form(frame: &mut Frame<'_>, purpose: &FormPurpose, form: &Form, app: &Ap
     let screen = frame.area();
     let rows = form.fields.len() as u16 + BELOW + 2;
     let area = centered(screen, (WIDEST.min(screen.width), rows.min(screen.height)));
-    let title = format!("{} - Enter does it, Esc leaves it", form.title);
+    let title = format!("{} - Enter submits, Esc cancels", form.title);
     let inner = open_box(frame, area, &title, theme);
     let [fields, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(BELOW)]).areas(inner);
     let skipped = list::first_shown(form.at, usize::from(fields.height));
@@ -194,13 +194,13 @@ fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> V
     let help = form.fields.get(form.at).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
     // An error comes first: at 80 columns there is no room for both.
-    if let (FormPurpose::Prepare, Some((place, told))) = (purpose, &app.data.recognized)
+    if let (FormPurpose::Prepare, Some((recognized, outcome))) = (purpose, &app.data.recognized)
         && form.outcome.is_ok()
-        && place == form.value(SOURCE)
-        && !place.is_empty()
+        && recognized == form.value(SOURCE)
+        && !recognized.is_empty()
     {
-        lines.push(match told {
-            Ok(told) => Line::styled(told.clone(), theme.good),
+        lines.push(match outcome {
+            Ok(format) => Line::styled(format.clone(), theme.good),
             Err(why) => Line::styled(why.clone(), theme.warning),
         });
     }
@@ -220,7 +220,7 @@ fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> V
 fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
     let screen = frame.area();
     let area = centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
-    let title = "pick - Enter takes it, right goes into it, left out, Esc leaves";
+    let title = "pick a file - Enter picks, right opens, left goes up, Esc cancels";
     let inner = open_box(frame, area, title, theme);
     let [place, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
     frame.render_widget(
@@ -247,8 +247,8 @@ fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
     let screen = frame.area();
     let rows = (chooser.items.len() as u16 + 2).min(screen.height * 3 / 4).max(4);
     let hint = match chooser.choice {
-        ChooserPurpose::Overlay => "Space marks, Enter takes over",
-        _ => "Enter takes it",
+        ChooserPurpose::Overlay => "Space toggles, Enter applies",
+        _ => "Enter selects",
     };
     let area = centered(screen, (60.min(screen.width), rows));
     let inner = open_box(frame, area, &format!("{} - {hint}", chooser.title), theme);

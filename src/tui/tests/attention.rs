@@ -156,7 +156,7 @@ fn it_is_gone_through_word_by_word() {
     let mut app = gallery();
     let effects = press(&mut app, "w");
     assert_eq!(asked(&effects), [request(0)]);
-    assert!(seen(&app).0.contains("looking ..."));
+    assert!(seen(&app).0.contains("computing attention ..."));
 
     let first = drawn(&attended(&mut app, 0));
     let overlay = |word: usize| {
@@ -193,7 +193,7 @@ fn it_stays_on_at_the_next_image_and_ends_when_left() {
     assert_eq!(asked(&press(&mut app, "j")), [request(1)]);
     attended(&mut app, 0);
     assert!(
-        seen(&app).0.contains("looking ..."),
+        seen(&app).0.contains("computing attention ..."),
         "that was of the image before"
     );
     attended(&mut app, 1);

@@ -10,7 +10,7 @@
 
 use crate::text::about_duration;
 use crate::tui::chart_view::{AxisScale, ChartView};
-use crate::tui::run_view::{Curve, CurveKind, RunView, XAxis};
+use crate::tui::run_view::{ChartSpec, CurveKind, NamedSeries, RunView, XAxis};
 use crate::tui::series::{Bucket, smoothed};
 use crate::tui::theme::Theme;
 use indicatif::HumanCount;
@@ -34,7 +34,8 @@ const DOTS: usize = 2;
 pub struct Chart<'a> {
     /// The runs, each with the number of its color; the open run first.
     pub runs: Vec<(usize, &'a RunView)>,
-    pub view: ChartView,
+    pub spec: ChartSpec,
+    pub view: &'a ChartView,
     /// The range of all data on the x axis.
     pub whole: (f64, f64),
     pub theme: &'a Theme,
@@ -42,7 +43,7 @@ pub struct Chart<'a> {
 
 struct PlottedCurve<'a> {
     run: &'a RunView,
-    curve: Curve<'a>,
+    curve: &'a NamedSeries,
     buckets: Vec<Option<Bucket>>,
     line: Vec<Option<f32>>,
     color: Color,
@@ -58,7 +59,7 @@ impl Widget for Chart<'_> {
         let plot = plot(area);
         let drawn = self.columns(usize::from(plot.width) * DOTS);
         let Some(bounds) = self.bounds(&drawn) else {
-            let text = Line::styled("nothing to draw yet", self.theme.quiet);
+            let text = Line::styled("no data yet", self.theme.quiet);
             buffer.set_line(plot.x + 1, plot.y + plot.height / 2, &text, plot.width);
             buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
             return;
@@ -89,9 +90,9 @@ impl Chart<'_> {
         let mut drawn = Vec::new();
         for (number, run) in &self.runs {
             let edges = run.edges(self.view.unit, self.range(), count);
-            for (at, curve) in run.curves(self.view.quantity).into_iter().enumerate() {
-                let buckets = curve.series.buckets(&edges);
-                let line = match curve.density {
+            for (at, curve) in run.curves(&self.spec).enumerate() {
+                let buckets = curve.values.buckets(&edges);
+                let line = match curve.kind {
                     CurveKind::Steps => smoothed(&buckets, SMOOTHING),
                     CurveKind::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
                 };
@@ -102,7 +103,7 @@ impl Chart<'_> {
                     buckets,
                     line,
                     color,
-                    band: (is_alone && curve.density == CurveKind::Steps).then_some(band),
+                    band: (is_alone && curve.kind == CurveKind::Steps).then_some(band),
                     curve,
                 });
             }
@@ -213,15 +214,15 @@ impl Chart<'_> {
         let (first, last) = self.range();
         let unit = self.view.unit;
         let y = plot.bottom();
-        buffer.set_string(plot.x, y, told_place(unit, first), self.theme.quiet);
+        buffer.set_string(plot.x, y, format_position(unit, first), self.theme.quiet);
         let end = match unit {
-            XAxis::Minutes => told_place(unit, last),
-            _ => format!("{} {}", unit.name(), told_place(unit, last)),
+            XAxis::Minutes => format_position(unit, last),
+            _ => format!("{} {}", unit.name(), format_position(unit, last)),
         };
         let x = plot.right().saturating_sub(end.chars().count() as u16);
         buffer.set_string(x, y, &end, self.theme.quiet);
         if let Some(cursor) = self.view.cursor {
-            let at = format!("[{} {}]", unit.name(), told_place(unit, cursor));
+            let at = format!("[{} {}]", unit.name(), format_position(unit, cursor));
             let share = (cursor - first) / (last - first);
             let middle = f64::from(plot.x) + share * f64::from(plot.width) - at.len() as f64 / 2.0;
             let room = plot.right().saturating_sub(at.len() as u16);
@@ -236,13 +237,13 @@ impl Chart<'_> {
             AxisScale::Linear => "",
             AxisScale::Logarithmic => ", logarithmic",
         };
-        let title = self.view.quantity.title();
+        let title = &self.spec.title;
         let mut spans = vec![Span::styled(format!("{title}{scale}   "), self.theme.heading)];
         for drawn in drawn {
             let figure = self.read_off(drawn).map_or_else(|| "-".to_owned(), figure);
             let name = match self.runs.len() {
-                1 => drawn.curve.name.to_owned(),
-                _ => format!("{} {}", drawn.run.name, drawn.curve.name),
+                1 => drawn.curve.label(),
+                _ => format!("{} {}", drawn.run.name, drawn.curve.label()),
             };
             spans.push(Span::styled(self.theme.bullet, Style::new().fg(drawn.color)));
             spans.push(Span::raw(format!(" {name} {figure}   ")));
@@ -254,9 +255,9 @@ impl Chart<'_> {
         let value = match self.view.cursor {
             Some(cursor) => {
                 let step = drawn.run.step_at(self.view.unit, cursor);
-                drawn.curve.series.at(step)
+                drawn.curve.values.at(step)
             }
-            None => drawn.curve.series.last(),
+            None => drawn.curve.values.last(),
         };
         value.map(f64::from)
     }
@@ -272,7 +273,7 @@ fn stroke((x1, y1): (f64, f64), (x2, y2): (f64, f64), color: Color) -> Stroke {
     }
 }
 
-fn told_place(unit: XAxis, place: f64) -> String {
+fn format_position(unit: XAxis, place: f64) -> String {
     match unit {
         XAxis::Steps => HumanCount(place.round() as u64).to_string(),
         XAxis::Epochs => format!("{place:.1}"),
@@ -284,6 +285,7 @@ fn told_place(unit: XAxis, place: f64) -> String {
 fn figure(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
+        size if size >= 1e6 => format!("{:.0} M", value / 1e6),
         size if size >= 10_000.0 => HumanCount(value.round() as u64).to_string(),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 0.01 => format!("{value:.3}"),
@@ -300,10 +302,10 @@ mod tests {
 
     #[test]
     fn figures_are_short() {
-        let told: Vec<String> = [0.0, 3.21049, 0.0004, 9876.5, 123_456.0]
+        let texts: Vec<String> = [0.0, 3.21049, 0.0004, 9876.5, 123_456.0]
             .into_iter()
             .map(figure)
             .collect();
-        assert_eq!(told, ["0", "3.210", "4.0e-4", "9876", "123,456"]);
+        assert_eq!(texts, ["0", "3.210", "4.0e-4", "9876", "123,456"]);
     }
 }

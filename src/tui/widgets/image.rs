@@ -37,7 +37,7 @@ pub fn key(file: Option<&Path>, room: Rect) -> Option<ImageKey> {
 impl Widget for ImageWidget<'_> {
     fn render(self, area: Rect, buffer: &mut Buffer) {
         let Some(key) = key(self.file, area) else {
-            return self.say("the image is not at hand", area, buffer);
+            return self.say("image file not found", area, buffer);
         };
         let under = self
             .overlay

@@ -151,7 +151,7 @@ fn members(root: &Root, wanted: &EnsembleSpec) -> Result<Vec<LoadedMember>, Stri
 fn open(members: &[LoadedMember]) -> Result<CpuCaptioner, String> {
     let checkpoints: Vec<CheckpointOf> = members.iter().map(|member| member.checkpoint.clone()).collect();
     let Some((first, others)) = checkpoints.split_first() else {
-        return Err("no checkpoint was asked for".to_owned());
+        return Err("no checkpoint given".to_owned());
     };
     let runs = TrainedEnsemble::open(first, others, &cpu()).map_err(describe)?;
     runs.captioner(&[]).map_err(describe)

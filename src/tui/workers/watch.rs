@@ -199,8 +199,8 @@ impl<'a> Watcher<'a> {
     }
 
     fn is_sent(&self, run: &str, state: JobState) -> bool {
-        let mut told = self.last_sent.runs.iter().flatten();
-        told.any(|listed| listed.name == run && listed.state == state)
+        let mut listed_runs = self.last_sent.runs.iter().flatten();
+        listed_runs.any(|listed| listed.name == run && listed.state == state)
     }
 
     fn find_other_jobs(&mut self) {

@@ -52,7 +52,7 @@ impl App {
                     let title = path.display().to_string();
                     self.popups.push(Popup::Image { title, path });
                 }
-                None => return self.refuse("this is not about an image"),
+                None => return self.refuse("no image to show"),
             },
         }
         Vec::new()
@@ -85,7 +85,7 @@ impl App {
     fn ask_to_stop_preparing(&mut self) -> Vec<Effect> {
         match self.preparing() {
             Some((job, _)) => self.confirm(
-                "Stop preparing? What is done is kept; preparing it again goes on from there.",
+                "Stop preparation? Preparing it again resumes it.",
                 Effect::Control {
                     job,
                     command: ControlCommand::Stop,

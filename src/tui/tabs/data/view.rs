@@ -71,7 +71,7 @@ pub fn click(app: &mut App, area: Rect, at: Position) {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(all) = app.data.all() else {
-        frame.render_widget(Line::styled("looking for data sets ...", theme.quiet), area);
+        frame.render_widget(Line::styled("loading data sets ...", theme.quiet), area);
         return;
     };
     if all.is_empty() {
@@ -102,18 +102,18 @@ fn welcome(app: &App) -> Vec<Line<'static>> {
     let palette = app.keymap.key_of(Context::Everywhere, Action::Palette);
     let help = app.keymap.key_of(Context::Everywhere, Action::Help);
     [
-        "Welcome to Cutline. It trains networks that caption images.".to_owned(),
+        "Welcome to Cutline, a workbench for image captioning.".to_owned(),
         String::new(),
-        format!("1. {prepare}, Enter   prepares the built-in data set: scenes drawn by the program."),
-        "   Or name a directory of captioned images of your own in the form.".to_owned(),
-        "2. Tab, n, Enter   trains on it; the charts show how it goes.".to_owned(),
-        "3. Tab, n, Enter   scores the captions of images it has not learned from.".to_owned(),
-        "4. Tab   shows these images beside their captions.".to_owned(),
+        format!("1. {prepare}, Enter        prepare the built-in data set,"),
+        "                   or enter a directory of captioned images".to_owned(),
+        "2. Tab, n, Enter   train a model and watch its charts".to_owned(),
+        "3. Tab, n, Enter   evaluate it on images it was not trained on".to_owned(),
+        "4. Tab             browse these images and their captions".to_owned(),
         String::new(),
         format!(
-            "{palette} finds every command, {help} shows the keys. What has been started goes on without"
+            "{palette} searches all commands, {help} shows the keys. Jobs run in processes of their own:"
         ),
-        "this window: close it, come back later.".to_owned(),
+        "close the workbench and come back later.".to_owned(),
     ]
     .map(Line::raw)
     .to_vec()
@@ -124,11 +124,11 @@ fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
     if let Some((state, summary)) = &listing.job
         && is_unfinished(listing)
     {
-        let told = match &summary.progress {
+        let text = match &summary.progress {
             Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
             None => state.name().to_owned(),
         };
-        spans.push(Span::styled(told, theme.state(*state)));
+        spans.push(Span::styled(text, theme.state(*state)));
     }
     Line::from(spans)
 }
@@ -187,7 +187,7 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
         lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
     }
     if !state.is_live() && *state != JobState::Complete {
-        let how = "prepared again with the same settings, it goes on from there";
+        let how = "prepare it again with the same settings to resume";
         lines.push(Line::styled(how, theme.warning));
     }
     lines
@@ -208,14 +208,14 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &
             lines.extend(preparing(selected, theme));
         }
         let features = match selected.features.as_slice() {
-            [] => "none: a small CNN is trained along".to_owned(),
+            [] => "none: a small CNN is trained with the decoder".to_owned(),
             features => features.join(", "),
         };
         lines.push(Line::raw(format!("features: {}", display_safe(&features))));
     }
     let source = &detail.manifest.source;
     lines.push(Line::raw(match source.format {
-        Format::Scenes => "source: drawn by the program".to_owned(),
+        Format::Scenes => "source: built in".to_owned(),
         format => format!("source: {}, {}", format.name(), display_path(&source.place)),
     }));
     lines.extend(counts(&detail.report, theme));
@@ -267,10 +267,7 @@ fn histogram(report: &Report, columns: usize, theme: &Theme) -> Vec<Line<'static
     }
     let most = counts.iter().copied().max().unwrap_or(0).max(1);
     let room = columns.saturating_sub(22).max(1);
-    let title = format!(
-        "words of a caption: {:.1} on average, {longest} at most",
-        lengths.mean()
-    );
+    let title = format!("caption length: mean {:.1}, max {longest} words", lengths.mean());
     let mut lines = vec![Line::styled(title, theme.heading)];
     for (row, count) in counts.iter().enumerate() {
         let (from, to) = (row * width + 1, (row + 1) * width);
@@ -296,7 +293,7 @@ fn frequent_words(report: &Report, theme: &Theme) -> Line<'static> {
 fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let problems = app.data.problems();
     if problems.is_empty() {
-        frame.render_widget(Line::styled("Everything fits together.", theme.good), area);
+        frame.render_widget(Line::styled("No problems found.", theme.good), area);
         return;
     }
     let [rows, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(3)]).areas(area);

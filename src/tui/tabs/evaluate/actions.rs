@@ -26,7 +26,7 @@ impl App {
             }
             Action::Export => match self.evaluate.compared_evaluations() {
                 Some(_) => self.open_form(FormPurpose::Export, prompts::export_form()),
-                None => return self.refuse("there is nothing to export yet"),
+                None => return self.refuse("no evaluations to export yet"),
             },
             Action::Open => return self.open_in_scores(),
             Action::Back => self.evaluate.cursor.focus = PaneFocus::List,
@@ -39,7 +39,7 @@ impl App {
     pub fn ask_for_evaluation(&mut self) -> Vec<Effect> {
         let open = self.runs.open().map(|view| view.name.clone());
         let Some(open) = open else {
-            return self.refuse("there is no run yet: start one in the tab Train");
+            return self.refuse("no run yet: start one in the Train tab");
         };
         let names = self.runs.all().iter().map(|view| view.name.as_str());
         let form = evaluate::form(names, &open);
@@ -54,7 +54,7 @@ impl App {
         };
         let images = self.evaluate.images();
         match (self.evaluate.cursor.focus, images.get(self.evaluate.cursor.at)) {
-            (_, None) => return self.refuse("no image is listed here; another order may list some"),
+            (_, None) => return self.refuse("no images in this order; try another order"),
             (PaneFocus::List, Some(_)) => {
                 self.evaluate.cursor.focus = PaneFocus::Detail;
             }
@@ -75,16 +75,16 @@ impl App {
             Some((state, _)) if state.is_live() => {
                 let job = selected.job_path.clone();
                 self.confirm(
-                    "Stop this evaluation? It has to be begun anew.",
+                    "Stop this evaluation? It cannot be resumed.",
                     Effect::Control {
                         job,
                         command: ControlCommand::Stop,
                     },
                 )
             }
-            Some((JobState::Complete, _)) | None => self.refuse("it is done already"),
+            Some((JobState::Complete, _)) | None => self.refuse("the evaluation is already complete"),
             Some((state, _)) => {
-                let why = format!("it is {} already", state.name());
+                let why = format!("the evaluation is already {}", state.name());
                 self.refuse(why)
             }
         }

@@ -30,9 +30,9 @@ impl ImageOrder {
 
     pub fn title(self) -> &'static str {
         match self {
-            Self::Best => "the best",
-            Self::Worst => "the worst",
-            Self::MostChanged => "the most changed",
+            Self::Best => "best",
+            Self::Worst => "worst",
+            Self::MostChanged => "most changed",
         }
     }
 }

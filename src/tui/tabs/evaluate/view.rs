@@ -35,7 +35,7 @@ const DISTRIBUTION: u16 = 30;
 /// Table, details of the selected evaluation, histogram, images.
 fn layout(area: Rect, rows: usize) -> [Rect; 4] {
     let table = (rows as u16 + 1).min(area.height / 2).max(3);
-    let [table, said, below] = Layout::vertical([
+    let [table, details, below] = Layout::vertical([
         Constraint::Length(table),
         Constraint::Length(3),
         Constraint::Min(1),
@@ -44,7 +44,7 @@ fn layout(area: Rect, rows: usize) -> [Rect; 4] {
     let [distribution, images] = Layout::horizontal([Constraint::Length(DISTRIBUTION), Constraint::Min(1)])
         .spacing(2)
         .areas(below);
-    [table, said, distribution, images]
+    [table, details, distribution, images]
 }
 
 pub fn click(app: &mut App, area: Rect, at: Position) {
@@ -59,26 +59,26 @@ pub fn click(app: &mut App, area: Rect, at: Position) {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(all) = app.evaluate.all() else {
-        frame.render_widget(Line::styled("looking for evaluations ...", theme.quiet), area);
+        frame.render_widget(Line::styled("loading evaluations ...", theme.quiet), area);
         return;
     };
     if all.is_empty() {
         let key = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
         let lines = vec![
-            Line::raw("Nothing has been scored yet."),
+            Line::raw("No evaluations yet."),
             Line::raw(""),
-            Line::raw(format!("{key} scores a checkpoint: a form asks which, and how.")),
+            Line::raw(format!("Press {key} to evaluate a checkpoint.")),
         ];
         frame.render_widget(Paragraph::new(lines), area);
         return;
     }
-    let [table, said, distribution, images] = layout(area, all.len());
+    let [table, details, distribution, images] = layout(area, all.len());
     draw_table(frame, table, all, app, theme);
     let Some(selected) = app.evaluate.selected() else {
         return;
     };
     let words = Paragraph::new(about(selected, app, theme)).wrap(Wrap { trim: false });
-    frame.render_widget(words, said);
+    frame.render_widget(words, details);
     if let Some(report) = app.evaluate.report(&selected.key) {
         frame.render_widget(Paragraph::new(histogram(report, app, theme)), distribution);
         draw_images(frame, images, app, theme);
@@ -145,11 +145,11 @@ fn row<'a>(
             .map(|metric| Cell::from(head.figures.scores.cell(*metric, 3)))
             .collect(),
         (None, None, Some((state, summary))) => {
-            let told = match &summary.progress {
+            let progress_text = match &summary.progress {
                 Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
                 None => state.name().to_owned(),
             };
-            vec![Cell::from(Span::styled(told, theme.state(*state)))]
+            vec![Cell::from(Span::styled(progress_text, theme.state(*state)))]
         }
         (None, None, None) => Vec::new(),
     };
@@ -217,15 +217,15 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
 
 fn against(compared: &Compared, metric: Metric) -> Line<'static> {
     match &compared.against {
-        Against::Baseline => Line::raw("the others are compared with this one (=)"),
+        Against::Baseline => Line::raw("baseline (=)"),
         Against::Unpaired(unpaired) => Line::raw(display_safe(&unpaired.to_string()).into_owned()),
         Against::Difference(differences) => {
             let Some(difference) = differences.get(metric) else {
                 return Line::raw(format!("{} is missing", metric.label()));
             };
             let verdict = match difference.is_more_than_noise() {
-                true => "more than noise",
-                false => "no more than noise",
+                true => "significant",
+                false => "not significant",
             };
             Line::raw(format!(
                 "{} {:+.3} [{:+.3} to {:+.3}] against the baseline, p = {:.3}: {verdict}",
@@ -272,7 +272,7 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let images = app.evaluate.images();
     if images.is_empty() {
         let why = match app.evaluate.order {
-            ImageOrder::MostChanged => "no caption differs from the baseline's, or the images are others",
+            ImageOrder::MostChanged => "no caption differs from the baseline's, or the images differ",
             ImageOrder::Best | ImageOrder::Worst => "no images",
         };
         let why = Paragraph::new(Line::styled(why, theme.quiet)).wrap(Wrap { trim: false });

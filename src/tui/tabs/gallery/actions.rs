@@ -146,8 +146,8 @@ impl App {
             }
             Action::SearchSettings => return self.ask_for_search(),
             Action::OpenImage => self.open_form(FormPurpose::OpenImage, prompts::image_form()),
-            Action::ChooseEvaluation => return self.choose_album(ChooserPurpose::Gallery, "look at"),
-            Action::CompareWith => return self.choose_album(ChooserPurpose::Beside, "beside it"),
+            Action::ChooseEvaluation => return self.choose_album(ChooserPurpose::Gallery, "evaluation"),
+            Action::CompareWith => return self.choose_album(ChooserPurpose::Beside, "compare with"),
             Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
             Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.end(),
             Action::Back => {
@@ -172,7 +172,7 @@ impl App {
 
     fn switch_attention(&mut self) -> Vec<Effect> {
         if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
-            return self.refuse("there is no image here to look at");
+            return self.refuse("no image");
         }
         self.gallery.attention.switch();
         Vec::new()
@@ -184,7 +184,7 @@ impl App {
                 self.open_form(FormPurpose::Search, search::form(&request.search));
                 Vec::new()
             }
-            None => self.refuse("there is no image here to caption"),
+            None => self.refuse("no image to caption"),
         }
     }
 
@@ -196,7 +196,7 @@ impl App {
 
     pub fn open_image(&mut self, path: PathBuf) -> Vec<Effect> {
         if self.gallery.main.is_none() && self.runs.open().is_none() {
-            return self.refuse("there is no run yet that could caption it");
+            return self.refuse("no run yet that could caption it");
         }
         self.gallery.own = Some(path);
         Vec::new()
@@ -213,7 +213,7 @@ impl App {
             .map(|known| (known.key.to_string(), Chosen::when(Some(&known.key) == now)))
             .collect();
         if items.is_empty() {
-            return self.refuse("there is no evaluation yet");
+            return self.refuse("no evaluations yet");
         }
         let at = items
             .iter()

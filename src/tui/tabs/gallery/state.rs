@@ -28,9 +28,9 @@ impl ImageSort {
 
     pub fn title(self) -> &'static str {
         match self {
-            Self::AsTheyCome => "as they come",
-            Self::BestFirst => "the best first",
-            Self::WorstFirst => "the worst first",
+            Self::AsTheyCome => "data set order",
+            Self::BestFirst => "best first",
+            Self::WorstFirst => "worst first",
         }
     }
 }
@@ -129,7 +129,7 @@ impl GalleryPage {
                 let mut captions = album.report.captions.iter();
                 captions
                     .find(|other| other.image == *image)
-                    .ok_or("it has no caption for this image")
+                    .ok_or("no caption for this image")
             }
             Err(why) => Err(why.as_str()),
         };
@@ -260,8 +260,7 @@ impl GalleryPage {
                 .filter(|at| *at < self.shown.len())
         };
         let at = self.shown.iter().position(begins).or_else(by_number);
-        self.at =
-            at.ok_or_else(|| format!("no image here is called {to}, and there are {}", self.shown.len()))?;
+        self.at = at.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
         self.own = None;
         Ok(())
     }

@@ -92,17 +92,17 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
     match app.gallery.album() {
         Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
         Some(Ok(_)) => vec![
-            Line::raw(format!("No caption holds {:?}.", app.gallery.words)),
-            Line::raw(format!("{} goes back to all images.", key(Action::Back))),
+            Line::raw(format!("No caption contains {:?}.", app.gallery.words)),
+            Line::raw(format!("Press {} to show all images.", key(Action::Back))),
         ],
         None if app.gallery.of().is_some() => {
-            vec![Line::styled("reading images and captions ...", theme.quiet)]
+            vec![Line::styled("loading images and captions ...", theme.quiet)]
         }
         None => vec![
-            Line::raw("There are no scored captions here yet."),
+            Line::raw("No evaluations yet."),
             Line::raw(""),
             Line::raw(format!(
-                "{} scores a checkpoint, {} captions any image on disk.",
+                "Press {} to evaluate a checkpoint, {} to caption an image file.",
                 key(Action::Open),
                 key(Action::OpenImage)
             )),
@@ -116,18 +116,18 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
         return Line::from_iter([name, Span::raw(at_word(gallery))]);
     }
     let (shown, all) = gallery.count();
-    let mut told = format!(
+    let mut position = format!(
         "   image {} of {}, {}",
         HumanCount(gallery.at() as u64 + 1),
         HumanCount(shown as u64),
         gallery.sort.title()
     );
     if shown < all {
-        told += &format!(", with {:?}", gallery.words);
+        position += &format!(", containing {:?}", gallery.words);
     }
-    told += &at_word(gallery);
+    position += &at_word(gallery);
     let of = gallery.of().map(ToString::to_string).unwrap_or_default();
-    Line::from(vec![Span::styled(of, theme.heading), Span::raw(told)])
+    Line::from(vec![Span::styled(of, theme.heading), Span::raw(position)])
 }
 
 fn at_word(gallery: &GalleryPage) -> String {
@@ -145,7 +145,7 @@ fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>
     match gallery.attention.answer() {
         None => gallery
             .caption()
-            .map(|_| Line::styled("looking ...", theme.quiet)),
+            .map(|_| Line::styled("computing attention ...", theme.quiet)),
         Some(Err(why)) => Some(Line::styled(display_safe(why).into_owned(), theme.warning)),
         Some(Ok(attention)) if attention.words.is_empty() => {
             Some(Line::styled("the caption has no words", theme.warning))
@@ -234,7 +234,7 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
         Some(Ok(captions)) => {
-            lines.push(Line::styled("by log-probability for their length", theme.quiet));
+            lines.push(Line::styled("by length-normalized log-probability", theme.quiet));
             let mut captions = captions.iter().map(alternative);
             // For an image file the best hypothesis is the caption.
             if gallery.own().is_some() {

@@ -19,7 +19,7 @@ impl App {
         let open = self.runs.open().map(|view| view.name.clone());
         self.runs.list(listing);
         if let Some(name) = open.filter(|name| self.runs.named(name).is_none()) {
-            self.refuse(format!("{name} is no longer there"));
+            self.refuse(format!("{name} was deleted"));
         }
         // A user who comes back wants the run that is running, or ran last.
         if self.runs.open().is_none() {
@@ -80,7 +80,7 @@ impl App {
                 self.refuse(format!("{run} is {}: stop it first", state.name()))
             }
             Some((run, _)) => self.confirm(
-                format!("Remove {run} with all its checkpoints and evaluations?"),
+                format!("Delete {run} with all its checkpoints and evaluations?"),
                 Effect::DeleteRun(run),
             ),
             None => Vec::new(),
@@ -90,7 +90,7 @@ impl App {
     pub fn show_log(&mut self, run: &str, lines: Vec<String>) {
         let scroll = lines.len().saturating_sub(PAGE);
         self.popups.push(Popup::Text {
-            title: format!("what the process of {run} has printed"),
+            title: format!("output of {run}"),
             lines,
             scroll,
         });
@@ -101,11 +101,11 @@ impl App {
         let views: Vec<&RunView> = marked.collect();
         if views.len() < 2 {
             let key = self.keymap.key_of(self.tab.context(), Action::Mark);
-            return self.refuse(format!("mark two runs or more first, with {key}"));
+            return self.refuse(format!("mark at least two runs with {key} first"));
         }
         let lines = comparison(&views);
         self.popups.push(Popup::Text {
-            title: "runs beside each other".into(),
+            title: "comparison of runs".into(),
             lines,
             scroll: 0,
         });

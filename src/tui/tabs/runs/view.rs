@@ -49,7 +49,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let runs = app.runs.all();
     if runs.is_empty() {
         let key = app.keymap.key_of(Context::Everywhere, Action::ShowTrain);
-        let text = format!("no runs yet: {key} goes to where one is started");
+        let text = format!("no runs yet: press {key} and start one");
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet)), area);
         return;
     }
@@ -140,8 +140,8 @@ fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
         false => String::new(),
     };
     let own = match own.as_str() {
-        "" => "all settings are the defaults".to_owned(),
-        own => format!("its own: {}", display_safe(own)),
+        "" => "all settings have default values".to_owned(),
+        own => format!("settings: {}", display_safe(own)),
     };
     lines.push(Line::styled(own, theme.quiet));
     lines

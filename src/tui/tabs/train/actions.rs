@@ -9,7 +9,7 @@ use crate::tui::message::Effect;
 use crate::tui::navigation::ListMove;
 use crate::tui::popups::Popup;
 use crate::tui::popups::chooser::{Chooser, ChooserPurpose, Chosen};
-use crate::tui::run_view::RunView;
+use crate::tui::run_view::{RunView, charts};
 
 impl App {
     /// The runs in the chart: the open one, then the marked ones.
@@ -73,10 +73,11 @@ impl App {
 
     fn act_on_chart(&mut self, action: Action) {
         let whole = self.chart_whole();
+        let charts = charts(&self.charted());
         let chart = &mut self.train.chart;
         match (action, whole) {
-            (Action::NextChart, _) => chart.quantity = chart.quantity.after(1),
-            (Action::PreviousChart, _) => chart.quantity = chart.quantity.after(-1),
+            (Action::NextChart, _) => chart.turn(&charts, 1),
+            (Action::PreviousChart, _) => chart.turn(&charts, -1),
             (Action::LogScale, _) => chart.scale = chart.scale.other(),
             (Action::XAxis, _) => chart.count(chart.unit.next()),
             (Action::ResetZoom, _) => chart.range = None,
@@ -135,7 +136,7 @@ impl App {
             return Vec::new();
         };
         let lines = match view.signs().as_slice() {
-            [] => vec!["Nothing that is looked for has been seen so far.".to_owned()],
+            [] => vec!["No problems found.".to_owned()],
             signs => signs
                 .iter()
                 .flat_map(|sign| {
@@ -147,7 +148,7 @@ impl App {
                 })
                 .collect(),
         };
-        let title = format!("how {} goes", view.name);
+        let title = format!("diagnostics of {}", view.name);
         self.popups.push(Popup::Text {
             title,
             lines,
@@ -172,11 +173,11 @@ impl App {
             })
             .collect();
         if items.is_empty() {
-            return self.refuse("there is no other run");
+            return self.refuse("no other runs");
         }
         self.popups.push(Popup::Choose(Chooser {
             choice: ChooserPurpose::Overlay,
-            title: "lay over",
+            title: "overlay",
             items,
             at: 0,
         }));

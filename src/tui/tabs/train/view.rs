@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flickr8k-merge-001  running   epoch 3 of 12, batch 183 of 469
-//! ━━━━━━━━━━━━────────────────  24 %, 6 min left   rate 9.1e-4  9,812 tokens/s  512 MB
+//! ━━━━━━━━━━━━────────────────  24 %, 6 min left   lr 9.1e-4  9,812 tokens/s  512 MB
 //! +----------------------------------------------+ +-----------+ 1000268201.jpg
 //! | chart                                        | |  image    | now:    a dog is running
 //! |                                              | +-----------+ before: a dog
@@ -16,7 +16,7 @@ use crate::text::{about_duration, display_safe};
 use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
 use crate::tui::keys::{Action, Context};
-use crate::tui::run_view::RunView;
+use crate::tui::run_view::{RunView, charts};
 use crate::tui::theme::Theme;
 use crate::tui::widgets::chart::{self, Chart};
 use crate::tui::widgets::image::{self, ImageWidget};
@@ -128,11 +128,17 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let layout = layout(app, area);
     let lines = vec![first_line(view, theme), second_line(view, app, theme)];
     frame.render_widget(Paragraph::new(lines), layout.head);
-    let runs = app.charted().into_iter();
+    let runs = app.charted();
+    let mut charts = charts(&runs);
+    let selected = app.train.chart.select(&charts);
     frame.render_widget(
         Chart {
-            runs: runs.map(|run| (app.runs.number(&run.name), run)).collect(),
-            view: app.train.chart,
+            spec: charts.swap_remove(selected),
+            runs: runs
+                .into_iter()
+                .map(|run| (app.runs.number(&run.name), run))
+                .collect(),
+            view: &app.train.chart,
             whole: app.chart_whole().unwrap_or((0.0, 1.0)),
             theme,
         },
@@ -145,16 +151,16 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 
 fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
     if !app.runs.is_listed() {
-        return vec![Line::styled("looking for runs ...", theme.quiet)];
+        return vec![Line::styled("loading runs ...", theme.quiet)];
     }
     let key = app.keymap.key_of(Context::Train, Action::NewRun);
     let data = app.keymap.key_of(Context::Everywhere, Action::ShowData);
     vec![
-        Line::raw("There is no run here yet."),
+        Line::raw("No runs yet."),
         Line::raw(""),
         match app.data.whole().next() {
-            Some(_) => Line::raw(format!("{key} starts one: a form asks for what it needs.")),
-            None => Line::raw(format!("First a data set: {data} goes there.")),
+            Some(_) => Line::raw(format!("Press {key} to start one.")),
+            None => Line::raw(format!("Prepare a data set first: press {data}.")),
         },
     ]
 }
@@ -198,26 +204,26 @@ fn second_line(view: &RunView, app: &App, theme: &Theme) -> Line<'static> {
 }
 
 fn figures(view: &RunView, app: &App, done: f64) -> Vec<String> {
-    let mut told = vec![format!("{:.0} %", done * 100.0)];
+    let mut parts = vec![format!("{:.0} %", done * 100.0)];
     let is_live = view.state.is_some_and(JobState::is_live);
     if let Some(left) = view.summary.seconds_left().filter(|_| is_live) {
-        told.push(format!("{} left", about_duration(left)));
+        parts.push(format!("{} left", about_duration(left)));
     }
     if let Some(step) = &view.summary.step {
-        told.push(format!("rate {:.1e}", step.learning_rate));
+        parts.push(format!("lr {:.1e}", step.learning_rate));
         let speed = HumanCount(step.tokens_per_second as u64);
-        told.push(format!("{speed} tokens/s"));
+        parts.push(format!("{speed} tokens/s"));
         if let Some(memory) = step.memory {
-            told.push(format!("{} MB", memory / 1_000_000));
+            parts.push(format!("{} MB", memory / 1_000_000));
         }
     }
     let of_run = app.machine.runs.iter().find(|(run, ..)| *run == view.name);
     if let Some((_, share, _)) = of_run.filter(|_| is_live) {
-        told.push(format!("{:.0} % CPU", share * 100.0));
-        told.extend(app.machine.gpus.iter().cloned());
+        parts.push(format!("{:.0} % CPU", share * 100.0));
+        parts.extend(app.machine.gpus.iter().cloned());
     }
-    told.extend(view.device.clone());
-    told
+    parts.extend(view.device.clone());
+    parts
 }
 
 fn draw_sample(
