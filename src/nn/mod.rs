@@ -48,5 +48,5 @@ pub use ops::rows::{
     RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows,
 };
 pub use optim::{
-    Adam, AdamSettings, Average, Change, Moments, OptimizerKernel, composed_norm, composed_update,
+    Adam, AdamSettings, Average, Moments, OptimizerKernel, ParameterUpdate, composed_norm, composed_update,
 };

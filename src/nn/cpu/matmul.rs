@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 /// A matrix inside a slice. Strides are in elements.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
+pub(crate) struct MatRef<'a> {
     data: &'a [f32],
     rows: usize,
     columns: usize,
@@ -14,7 +14,7 @@ pub(crate) struct View<'a> {
     column_stride: usize,
 }
 
-impl<'a> View<'a> {
+impl<'a> MatRef<'a> {
     /// `rows` x `columns`, row after row without gaps.
     pub(crate) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::with_row_stride(data, rows, columns, columns)
@@ -116,14 +116,14 @@ const BAND: usize = 16;
 
 /// What becomes of the values that the destination already holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
+pub(crate) enum WriteMode {
     Overwrite,
     Accumulate,
 }
 
 /// A matrix inside a slice, to be written to. Its rows may lie apart, so that several can share a slice column by
 /// column, each on a thread of its own.
-pub(crate) struct ViewMut<'a> {
+pub(crate) struct MatMut<'a> {
     start: *mut f32,
     rows: usize,
     columns: usize,
@@ -132,9 +132,9 @@ pub(crate) struct ViewMut<'a> {
 }
 
 // SAFETY: a view is the only way to its elements for as long as it borrows them, as a mutable slice would be.
-unsafe impl Send for ViewMut<'_> {}
+unsafe impl Send for MatMut<'_> {}
 
-impl<'a> ViewMut<'a> {
+impl<'a> MatMut<'a> {
     /// `rows` x `columns`, row after row without gaps.
     pub(crate) fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
         assert!(
@@ -202,26 +202,26 @@ impl<'a> ViewMut<'a> {
 /// Each thread makes a block of `out` on its own: with the library's own division of the work, threads wait for
 /// each other to pack the factors, and reach three quarters of the rate. The same bits for a given number of
 /// threads: the summed dimension is never divided.
-pub(crate) fn product(out: &mut [f32], a: View<'_>, b: View<'_>, existing: Existing) {
+pub(crate) fn product(out: &mut [f32], a: MatRef<'_>, b: MatRef<'_>, mode: WriteMode) {
     let threads = rayon::current_num_threads();
     if threads == 1 || a.rows * a.columns * b.columns < SMALLEST_DIVIDED {
-        return product_on_one_thread(out, a, b, existing);
+        return product_on_one_thread(out, a, b, mode);
     }
-    let out = ViewMut::new(out, a.rows, b.columns);
+    let out = MatMut::new(out, a.rows, b.columns);
     if a.rows > b.columns {
         let height = a.rows.div_ceil(threads).next_multiple_of(ROW_UNIT);
         out.row_blocks(height)
             .zip(a.row_blocks(height))
             .collect::<Vec<_>>()
             .into_par_iter()
-            .for_each(|(out, a)| product_into(out, a, b, existing));
+            .for_each(|(out, a)| product_into(out, a, b, mode));
     } else {
         let width = b.columns.div_ceil(threads).next_multiple_of(COLUMN_UNIT);
         out.column_blocks(width)
             .zip(b.column_blocks(width))
             .collect::<Vec<_>>()
             .into_par_iter()
-            .for_each(|(out, b)| product_into(out, a, b, existing));
+            .for_each(|(out, b)| product_into(out, a, b, mode));
     }
 }
 
@@ -234,12 +234,12 @@ const ROW_UNIT: usize = 8;
 const COLUMN_UNIT: usize = 48;
 
 /// [`product`] on the calling thread alone, for callers that already run one piece per thread.
-pub(crate) fn product_on_one_thread(out: &mut [f32], a: View<'_>, b: View<'_>, existing: Existing) {
-    product_into(ViewMut::new(out, a.rows, b.columns), a, b, existing);
+pub(crate) fn product_on_one_thread(out: &mut [f32], a: MatRef<'_>, b: MatRef<'_>, mode: WriteMode) {
+    product_into(MatMut::new(out, a.rows, b.columns), a, b, mode);
 }
 
 /// [`product_on_one_thread`] into a matrix whose rows may lie apart.
-pub(crate) fn product_into(out: ViewMut<'_>, a: View<'_>, b: View<'_>, existing: Existing) {
+pub(crate) fn product_into(out: MatMut<'_>, a: MatRef<'_>, b: MatRef<'_>, mode: WriteMode) {
     assert_eq!(a.columns, b.rows, "inner dimensions of a matrix product");
     assert_eq!((out.rows, out.columns), (a.rows, b.columns), "a product's shape");
     if a.rows == 0 || b.columns == 0 {
@@ -255,7 +255,7 @@ pub(crate) fn product_into(out: ViewMut<'_>, a: View<'_>, b: View<'_>, existing:
             out.start,
             1,
             out.row_stride as isize,
-            existing == Existing::Accumulate,
+            mode == WriteMode::Accumulate,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -287,21 +287,21 @@ mod tests {
         let mut out = [0.0; 4];
         product(
             &mut out,
-            View::new(&a, 2, 3),
-            View::new(&b, 3, 2),
-            Existing::Overwrite,
+            MatRef::new(&a, 2, 3),
+            MatRef::new(&b, 3, 2),
+            WriteMode::Overwrite,
         );
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
         product(
             &mut out,
-            View::new(&a, 2, 3),
-            View::new(&b, 3, 2),
-            Existing::Accumulate,
+            MatRef::new(&a, 2, 3),
+            MatRef::new(&b, 3, 2),
+            WriteMode::Accumulate,
         );
         assert_eq!(out, [10.0, 22.0, 28.0, 46.0]);
         let mut gram = [0.0; 9];
-        let view = View::new(&a, 2, 3);
-        product_on_one_thread(&mut gram, view.transposed(), view, Existing::Overwrite);
+        let view = MatRef::new(&a, 2, 3);
+        product_on_one_thread(&mut gram, view.transposed(), view, WriteMode::Overwrite);
         assert_eq!(gram, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
     }
 
@@ -312,16 +312,16 @@ mod tests {
         for (rows, depth, columns) in [(301, 60, 97), (61, 97, 301)] {
             let (a, b) = (values(rows * depth), values(depth * columns));
             let ways = [
-                (View::new(&a, rows, depth), View::new(&b, depth, columns)),
+                (MatRef::new(&a, rows, depth), MatRef::new(&b, depth, columns)),
                 (
-                    View::new(&a, depth, rows).transposed(),
-                    View::new(&b, columns, depth).transposed(),
+                    MatRef::new(&a, depth, rows).transposed(),
+                    MatRef::new(&b, columns, depth).transposed(),
                 ),
             ];
             for (a, b) in ways {
                 let [mut divided, mut whole] = [vec![1.0; rows * columns], vec![1.0; rows * columns]];
-                product(&mut divided, a, b, Existing::Accumulate);
-                product_on_one_thread(&mut whole, a, b, Existing::Accumulate);
+                product(&mut divided, a, b, WriteMode::Accumulate);
+                product_on_one_thread(&mut whole, a, b, WriteMode::Accumulate);
                 assert_eq!(divided, whole, "{rows} x {depth} x {columns}");
             }
         }

@@ -7,7 +7,7 @@
 //! The arithmetic is that of Goto & van de Geijn 2008 ("Anatomy of high-performance matrix multiplication"): a tile of
 //! the result stays in registers while a column of the left factor and a row of the right one go by.
 
-use crate::nn::cpu::matmul::{Existing, View, ViewMut};
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
 use crate::nn::cpu::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -23,17 +23,17 @@ const DEPTH: usize = 512;
 
 /// The right factor of a product, laid out in panels of as many columns as a tile has, row after row.
 #[derive(Debug)]
-pub(crate) struct Packed {
+pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
-    /// Columns of a panel; the last is filled up with zeros.
+    /// PanelBlock of a panel; the last is filled up with zeros.
     width: usize,
     panels: Scratch,
 }
 
-impl Packed {
+impl PackedMatrix {
     /// On all threads.
-    pub(crate) fn new(factor: View<'_>) -> Self {
+    pub(crate) fn new(factor: MatRef<'_>) -> Self {
         let (rows, columns) = factor.shape();
         let width = Arch::new().dispatch(TileWidth);
         let mut panels = Scratch::of(columns.div_ceil(width) * rows * width);
@@ -50,12 +50,12 @@ impl Packed {
     }
 
     /// `out = a self`, or `out += a self`, on the calling thread.
-    pub(crate) fn product_into(&self, mut out: ViewMut<'_>, a: View<'_>, existing: Existing) {
-        self.all_columns().product_into(&mut out, a, existing);
+    pub(crate) fn product_into(&self, mut out: MatMut<'_>, a: MatRef<'_>, mode: WriteMode) {
+        self.all_columns().product_into(&mut out, a, mode);
     }
 
-    fn all_columns(&self) -> Columns<'_> {
-        Columns {
+    fn all_columns(&self) -> PanelBlock<'_> {
+        PanelBlock {
             rows: self.rows,
             columns: self.columns,
             width: self.width,
@@ -64,10 +64,10 @@ impl Packed {
     }
 
     /// The columns in pieces of so many panels, the last of which may have fewer.
-    fn column_blocks(&self, panels: usize) -> impl Iterator<Item = Columns<'_>> {
+    fn column_blocks(&self, panels: usize) -> impl Iterator<Item = PanelBlock<'_>> {
         let taken = panels * self.width;
         let pieces = self.panels.chunks((taken * self.rows).max(1)).enumerate();
-        pieces.map(move |(piece, panels)| Columns {
+        pieces.map(move |(piece, panels)| PanelBlock {
             columns: taken.min(self.columns - piece * taken),
             panels,
             ..self.all_columns()
@@ -80,19 +80,19 @@ const PIECE: usize = 1 << 18;
 
 /// `out`, row after row, becomes the sum of products `a b`, all of one shape. On all threads where it is worth their
 /// waking up: each makes some columns of the sum.
-pub(crate) fn sum_of_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
+pub(crate) fn sum_of_products(out: &mut [f32], terms: &[(MatRef<'_>, &PackedMatrix)]) {
     match terms {
         [] => out.fill(0.0),
-        terms => products_into(out, terms, Existing::Overwrite),
+        terms => products_into(out, terms, WriteMode::Overwrite),
     }
 }
 
 /// As [`sum_of_products`], but what `out` holds is added to.
-pub(crate) fn add_products(out: &mut [f32], terms: &[(View<'_>, &Packed)]) {
-    products_into(out, terms, Existing::Accumulate);
+pub(crate) fn add_products(out: &mut [f32], terms: &[(MatRef<'_>, &PackedMatrix)]) {
+    products_into(out, terms, WriteMode::Accumulate);
 }
 
-fn products_into(out: &mut [f32], terms: &[(View<'_>, &Packed)], existing: Existing) {
+fn products_into(out: &mut [f32], terms: &[(MatRef<'_>, &PackedMatrix)], mode: WriteMode) {
     let Some((a, b)) = terms.first() else {
         return;
     };
@@ -100,7 +100,7 @@ fn products_into(out: &mut [f32], terms: &[(View<'_>, &Packed)], existing: Exist
     let values: usize = terms.iter().map(|(_, b)| b.panels.len()).sum();
     let pieces = (values * rows.div_ceil(ROWS) / PIECE).clamp(1, rayon::current_num_threads());
     let panels = columns.div_ceil(width).div_ceil(pieces).max(1);
-    let mut work: Vec<_> = ViewMut::new(out, rows, columns)
+    let mut work: Vec<_> = MatMut::new(out, rows, columns)
         .column_blocks(panels * width)
         .map(|out| (out, Vec::with_capacity(terms.len())))
         .collect();
@@ -111,33 +111,33 @@ fn products_into(out: &mut [f32], terms: &[(View<'_>, &Packed)], existing: Exist
     }
     // A single piece stays on this thread.
     work.into_par_iter().for_each(|(mut out, terms)| {
-        let mut existing = existing;
+        let mut mode = mode;
         for (a, b) in terms {
-            b.product_into(&mut out, a, existing);
-            existing = Existing::Accumulate;
+            b.product_into(&mut out, a, mode);
+            mode = WriteMode::Accumulate;
         }
     });
 }
 
 /// Some columns of a factor, as they are laid out.
 #[derive(Clone, Copy)]
-struct Columns<'a> {
+struct PanelBlock<'a> {
     rows: usize,
     columns: usize,
     width: usize,
     panels: &'a [f32],
 }
 
-impl Columns<'_> {
+impl PanelBlock<'_> {
     /// `out = a self`, or `out += a self`, on the calling thread.
-    fn product_into(self, out: &mut ViewMut<'_>, a: View<'_>, existing: Existing) {
+    fn product_into(self, out: &mut MatMut<'_>, a: MatRef<'_>, mode: WriteMode) {
         assert_eq!(a.shape().1, self.rows, "inner dimensions of a matrix product");
         assert_eq!(out.shape(), (a.shape().0, self.columns), "a product's shape");
         Arch::new().dispatch(Product {
             out,
             a,
             b: self,
-            existing,
+            mode,
         });
     }
 }
@@ -154,10 +154,10 @@ impl WithSimd for TileWidth {
 }
 
 struct Product<'a, 'b> {
-    out: &'b mut ViewMut<'a>,
-    a: View<'b>,
-    b: Columns<'b>,
-    existing: Existing,
+    out: &'b mut MatMut<'a>,
+    a: MatRef<'b>,
+    b: PanelBlock<'b>,
+    mode: WriteMode,
 }
 
 impl WithSimd for Product<'_, '_> {
@@ -172,7 +172,7 @@ impl WithSimd for Product<'_, '_> {
             let taken = DEPTH.min(depth - first);
             for panel in 0..self.b.columns.div_ceil(self.b.width) {
                 for row in (0..rows).step_by(tallest) {
-                    let place = Place {
+                    let place = TilePosition {
                         row,
                         rows: tallest.min(rows - row),
                         panel,
@@ -188,7 +188,7 @@ impl WithSimd for Product<'_, '_> {
 
 /// A tile of the result, and which of the summands are added to it now.
 #[derive(Clone, Copy)]
-struct Place {
+struct TilePosition {
     row: usize,
     rows: usize,
     panel: usize,
@@ -198,7 +198,7 @@ struct Place {
 
 impl Product<'_, '_> {
     #[inline(always)]
-    fn tile<S: Simd>(&self, simd: S, place: Place) {
+    fn tile<S: Simd>(&self, simd: S, place: TilePosition) {
         // So that the compiler knows how many rows there are and keeps all sums in registers.
         match place.rows {
             1 => self.tile_of::<S, 1>(simd, place),
@@ -213,8 +213,8 @@ impl Product<'_, '_> {
     }
 
     #[inline(always)]
-    fn tile_of<S: Simd, const N: usize>(&self, simd: S, place: Place) {
-        let Place {
+    fn tile_of<S: Simd, const N: usize>(&self, simd: S, place: TilePosition) {
+        let TilePosition {
             row,
             panel,
             first,
@@ -224,7 +224,7 @@ impl Product<'_, '_> {
         let b = self.b;
         let rows_of_panel = &b.panels[panel * b.rows * b.width..(panel + 1) * b.rows * b.width];
         let right = &rows_of_panel[first * b.width..(first + taken) * b.width];
-        let accumulate = self.existing == Existing::Accumulate || first > 0;
+        let accumulate = self.mode == WriteMode::Accumulate || first > 0;
         let column = panel * b.width;
         if column + b.width <= b.columns {
             // SAFETY: the tile lies inside `out`, which nobody else can reach.
@@ -277,7 +277,7 @@ pub(in crate::nn) struct Elements<const N: usize> {
     column_stride: usize,
 }
 
-impl View<'_> {
+impl MatRef<'_> {
     /// `N` rows from `row` on, for columns `first..first + taken`.
     #[inline(always)]
     fn elements<const N: usize>(&self, row: usize, first: usize, taken: usize) -> Elements<N> {
@@ -359,13 +359,13 @@ mod tests {
         ) {
             let (left, right) = (random_matrix((rows, depth), seed), random_matrix((depth, columns), !seed));
             let (left, right) = (left.as_vec(), right.as_vec());
-            let a = if turned[0] { View::new(&left, depth, rows).transposed() } else { View::new(&left, rows, depth) };
-            let b = if turned[1] { View::new(&right, columns, depth).transposed() } else { View::new(&right, depth, columns) };
-            let existing = if accumulate { Existing::Accumulate } else { Existing::Overwrite };
+            let a = if turned[0] { MatRef::new(&left, depth, rows).transposed() } else { MatRef::new(&left, rows, depth) };
+            let b = if turned[1] { MatRef::new(&right, columns, depth).transposed() } else { MatRef::new(&right, depth, columns) };
+            let mode = if accumulate { WriteMode::Accumulate } else { WriteMode::Overwrite };
             let before = random_matrix((rows, columns), seed ^ 7).as_vec();
             let [mut found, mut expected] = [before.clone(), before];
-            Packed::new(b).product_into(ViewMut::new(&mut found, rows, columns), a, existing);
-            product_on_one_thread(&mut expected, a, b, existing);
+            PackedMatrix::new(b).product_into(MatMut::new(&mut found, rows, columns), a, mode);
+            product_on_one_thread(&mut expected, a, b, mode);
             assert_close(&found, &expected, 1e-5);
         }
 
@@ -380,11 +380,11 @@ mod tests {
             let lefts: Vec<_> = depths.iter().map(|&depth| random_matrix((rows, depth), seed).as_vec()).collect();
             let rights: Vec<_> = depths.iter().map(|&depth| random_matrix((depth, columns), !seed).as_vec()).collect();
             let factors = || depths.iter().zip(&lefts).zip(&rights).map(|((&depth, left), right)| {
-                (View::new(left, rows, depth), View::new(right, depth, columns))
+                (MatRef::new(left, rows, depth), MatRef::new(right, depth, columns))
             });
             let mut expected = vec![0.0; rows * columns];
-            factors().for_each(|(a, b)| product_on_one_thread(&mut expected, a, b, Existing::Accumulate));
-            let packed: Vec<_> = factors().map(|(_, b)| Packed::new(b)).collect();
+            factors().for_each(|(a, b)| product_on_one_thread(&mut expected, a, b, WriteMode::Accumulate));
+            let packed: Vec<_> = factors().map(|(_, b)| PackedMatrix::new(b)).collect();
             let terms: Vec<_> = factors().map(|(a, _)| a).zip(&packed).collect();
             let mut found = vec![f32::NAN; rows * columns];
             sum_of_products(&mut found, &terms);

@@ -14,10 +14,10 @@ const LINE: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct CacheLine([f32; LINE]);
 
 /// Buffers that nobody uses now, the longest last.
-static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
+static FREE: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
 
 /// More than these are given back to the system, the shortest first. The output layer alone takes two for every block
 /// of words.
@@ -26,7 +26,7 @@ const MOST_FREE: usize = 128;
 /// A buffer of a wanted length. It goes back to the others when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    buffer: Vec<Line>,
+    buffer: Vec<CacheLine>,
     len: usize,
 }
 
@@ -43,7 +43,7 @@ impl Scratch {
             }
         });
         if buffer.len() < lines {
-            buffer = vec![Line([0.0; LINE]); lines];
+            buffer = vec![CacheLine([0.0; LINE]); lines];
         }
         let mut scratch = Self { buffer, len };
         if cfg!(test) {
@@ -77,7 +77,7 @@ impl Drop for Scratch {
     }
 }
 
-fn with_free<T>(work: impl FnOnce(&mut Vec<Vec<Line>>) -> T) -> T {
+fn with_free<T>(work: impl FnOnce(&mut Vec<Vec<CacheLine>>) -> T) -> T {
     work(&mut FREE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -106,7 +106,7 @@ mod tests {
         for len in [5, 3, 1000, 7, 0] {
             let mut scratch = Scratch::of(len);
             assert_eq!(scratch.len(), len);
-            assert!(scratch.as_ptr().cast::<Line>().is_aligned());
+            assert!(scratch.as_ptr().cast::<CacheLine>().is_aligned());
             scratch.fill(1.0);
             assert_eq!(scratch.iter().sum::<f32>(), len as f32);
         }

@@ -5,11 +5,11 @@
 //! sums take 36. Tiles of 4 x 4 pixels, two apart, are transformed by additions alone; what then remains are 16 matrix
 //! products, and additions again. A band of tiles goes through all of it on one thread while it is in the cache.
 
-use crate::nn::cpu::matmul::{Existing, View, ViewMut};
-use crate::nn::cpu::packed_matrix::Packed;
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
+use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -32,7 +32,7 @@ pub(in crate::nn) struct Winograd {
     inputs: usize,
     outputs: usize,
     /// `[inputs, outputs]` for each pixel of a tile.
-    kernels: Vec<Packed>,
+    kernels: Vec<PackedMatrix>,
 }
 
 impl Winograd {
@@ -55,7 +55,7 @@ impl Winograd {
                         *sum += weight * value;
                     }
                 }
-                Packed::new(View::new(&sums, inputs, outputs))
+                PackedMatrix::new(MatRef::new(&sums, inputs, outputs))
             })
             .collect();
         Self {
@@ -68,41 +68,41 @@ impl Winograd {
     /// Overwrites `y`.
     pub(in crate::nn) fn forward(
         &self,
-        walk: &Walk,
+        sliding: &SlidingWindow,
         x: &[f32],
         bias: &[f32],
         activation: Activation,
         y: &mut [f32],
     ) {
-        let rows = rows_of_a_band(walk);
-        let (height, width) = walk.output;
+        let rows = rows_of_a_band(sliding);
+        let (height, width) = sliding.output;
         let band = (rows * STEP * width * self.outputs).max(1);
-        let bands: Vec<(Band, &mut [f32])> = y
+        let bands: Vec<(TileBand, &mut [f32])> = y
             .chunks_exact_mut((height * width * self.outputs).max(1))
             .enumerate()
             .flat_map(|(image, y)| {
                 y.chunks_mut(band).enumerate().map(move |(at, y)| {
                     let first = at * rows * STEP;
-                    (Band { image, first }, y)
+                    (TileBand { image, first }, y)
                 })
             })
             .collect();
         bands
             .into_par_iter()
-            .for_each(|(band, y)| self.convolve(walk, band, x, bias, activation, y));
+            .for_each(|(band, y)| self.convolve(sliding, band, x, bias, activation, y));
     }
 
     fn convolve(
         &self,
-        walk: &Walk,
-        band: Band,
+        sliding: &SlidingWindow,
+        band: TileBand,
         x: &[f32],
         bias: &[f32],
         activation: Activation,
         y: &mut [f32],
     ) {
         let (inputs, outputs) = (self.inputs, self.outputs);
-        let (_, width) = walk.output;
+        let (_, width) = sliding.output;
         let lines = y.len() / (width * outputs);
         let places: Vec<(usize, usize)> = (0..lines)
             .step_by(STEP)
@@ -114,7 +114,7 @@ impl Winograd {
         for (tile, &(line, column)) in places.iter().enumerate() {
             let pixels = std::array::from_fn(|at| {
                 let place = (band.first + line + at / SIDE, column + at % SIDE);
-                pixel(walk, band.image, place)
+                pixel(sliding, band.image, place)
                     .map_or(&*nothing, |pixel| &x[pixel * inputs..(pixel + 1) * inputs])
             });
             let mut planes = left.chunks_exact_mut(tiles * inputs);
@@ -130,15 +130,15 @@ impl Winograd {
             .zip(sums.chunks_exact_mut(tiles * outputs));
         for (kernel, (left, sums)) in self.kernels.iter().zip(planes) {
             kernel.product_into(
-                ViewMut::new(sums, tiles, outputs),
-                View::new(left, tiles, inputs),
-                Existing::Overwrite,
+                MatMut::new(sums, tiles, outputs),
+                MatRef::new(left, tiles, inputs),
+                WriteMode::Overwrite,
             );
         }
         let mut four = Scratch::of(STEP * STEP * outputs);
         for (tile, &(line, column)) in places.iter().enumerate() {
             let products = std::array::from_fn(|at| &sums[(at * tiles + tile) * outputs..][..outputs]);
-            Arch::new().dispatch(SumUp {
+            Arch::new().dispatch(OutputTransform {
                 products,
                 sums: &mut four,
             });
@@ -157,30 +157,30 @@ impl Winograd {
 
 /// Rows of an image's output from `first` on.
 #[derive(Clone, Copy)]
-struct Band {
+struct TileBand {
     image: usize,
     first: usize,
 }
 
 /// Rows of tiles that a band has: about [`TILES`] tiles, but no fewer bands than threads, and all of about one height.
-fn rows_of_a_band(walk: &Walk) -> usize {
-    let (height, width) = walk.output;
+fn rows_of_a_band(sliding: &SlidingWindow) -> usize {
+    let (height, width) = sliding.output;
     let rows = height.div_ceil(STEP).max(1);
     let for_good_products = TILES.div_ceil(width.div_ceil(STEP).max(1));
     let bands_of_an_image = rows
         .div_ceil(for_good_products)
-        .max(rayon::current_num_threads().div_ceil(walk.images.max(1)));
+        .max(rayon::current_num_threads().div_ceil(sliding.images.max(1)));
     rows.div_ceil(bands_of_an_image)
 }
 
 /// The input pixel at a place of the padded map of an image; `None` in the padding.
-fn pixel(walk: &Walk, image: usize, (line, column): (usize, usize)) -> Option<usize> {
-    let (height, width) = walk.input;
+fn pixel(sliding: &SlidingWindow, image: usize, (line, column): (usize, usize)) -> Option<usize> {
+    let (height, width) = sliding.input;
     let line = line
-        .checked_sub(walk.window.padding.top)
+        .checked_sub(sliding.window.padding.top)
         .filter(|&line| line < height)?;
     let column = column
-        .checked_sub(walk.window.padding.left)
+        .checked_sub(sliding.window.padding.left)
         .filter(|&column| column < width)?;
     Some((image * height + line) * width + column)
 }
@@ -232,12 +232,12 @@ impl WithSimd for TransformTile<'_> {
 }
 
 /// `Aᵀ m A` of every channel of a tile: four pixels, one after the other.
-struct SumUp<'a> {
+struct OutputTransform<'a> {
     products: [&'a [f32]; PRODUCTS],
     sums: &'a mut [f32],
 }
 
-impl WithSimd for SumUp<'_> {
+impl WithSimd for OutputTransform<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -14,7 +14,7 @@ typedef long long Count;
     for (Count at = (Count)blockIdx.x * blockDim.x + threadIdx.x; at < (count); at += (Count)gridDim.x * blockDim.x)
 
 /// Where a window walks: sizes in pixels, output pixels numbered image after image, row after row.
-#define WALK int height, int width, int rows, int columns, int kernel_height, int kernel_width, int stride, int top, int left
+#define WINDOW int height, int width, int rows, int columns, int kernel_height, int kernel_width, int stride, int top, int left
 
 /// `INFINITY` is of a header that the run-time compiler does not have.
 #ifndef INFINITY

@@ -101,8 +101,8 @@ static void run(void (*kernel)(A...), const unsigned *blocks, unsigned threads, 
 }
 
 /// What the tests call a kernel by.
-#define ON_HOST(kernel)                                                                              \
-    extern "C" void on_host_##kernel(const unsigned *blocks, unsigned threads, void **arguments)     \
+#define EMULATED(kernel)                                                                              \
+    extern "C" void emulated_##kernel(const unsigned *blocks, unsigned threads, void **arguments)     \
     {                                                                                                \
         run(kernel, blocks, threads, arguments);                                                     \
     }

@@ -1,9 +1,9 @@
 //! The CPU as a machine that runs the kernels, for the tests: their sources compiled as C++.
 
-use super::memory::{Order, product_shape};
-use super::signature::{Parameter, kernels};
-use super::{Buffer, Call, Engine, Operand, Own, Room, SOURCES, Span};
-use crate::nn::cpu::matmul::{Existing, View, product};
+use super::memory::{Transpose, product_shape};
+use super::signature::{ArgumentKind, kernels};
+use super::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer};
+use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
 use dfdx::prelude::{Cpu, CpuError, HasShape, Shape, Tensor};
 use libloading::Library;
 use std::collections::BTreeMap;
@@ -15,21 +15,21 @@ use std::sync::OnceLock;
 const HEADER: &str = include_str!("emulation.h");
 
 /// A kernel, started: blocks across and down, threads of a block, arguments.
-type OnHost = unsafe extern "C" fn(*const u32, u32, *const *mut c_void);
+type EmulatedKernel = unsafe extern "C" fn(*const u32, u32, *const *mut c_void);
 
 /// The kernels, compiled.
 #[derive(Debug)]
-pub(crate) struct HostKernels {
+pub(crate) struct EmulatedKernels {
     library: Library,
-    kernels: BTreeMap<&'static str, Vec<Parameter>>,
+    kernels: BTreeMap<&'static str, Vec<ArgumentKind>>,
 }
 
-impl HostKernels {
+impl EmulatedKernels {
     fn compile() -> Option<Self> {
         let place = tempfile::tempdir().unwrap();
         let (source, library) = (place.path().join("kernels.cpp"), place.path().join("kernels.so"));
         let kernels = kernels();
-        let starters = kernels.keys().map(|kernel| format!("ON_HOST({kernel})\n"));
+        let starters = kernels.keys().map(|kernel| format!("EMULATED({kernel})\n"));
         let text: String = [HEADER]
             .into_iter()
             .chain(SOURCES)
@@ -58,46 +58,46 @@ impl HostKernels {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct HostEngine(&'static HostKernels);
+pub(crate) struct EmulatedStream(&'static EmulatedKernels);
 
 impl Room for Vec<f32> {
-    fn span(&self) -> Span {
-        Span::new(self.as_ptr() as u64, self.len())
+    fn slice(&self) -> DeviceSlice {
+        DeviceSlice::new(self.as_ptr() as u64, self.len())
     }
 }
 
-impl Engine for HostEngine {
+impl Stream for EmulatedStream {
     type Error = CpuError;
-    type Room = Vec<f32>;
+    type Buffer = Vec<f32>;
 
-    fn run(&self, call: Call) -> Result<(), CpuError> {
-        let bits = call.bits(&self.0.kernels[call.kernel]);
+    fn run(&self, launch: Launch) -> Result<(), CpuError> {
+        let bits = launch.bits(&self.0.kernels[launch.kernel]);
         let arguments: Vec<*mut c_void> = bits
             .iter()
             .map(|bits| (bits as *const u64).cast_mut().cast())
             .collect();
-        let name = format!("on_host_{}", call.kernel);
+        let name = format!("emulated_{}", launch.kernel);
         // SAFETY: the symbol is made of the kernel's own signature, which the arguments fit; memory that they name is as
         // long as the call's maker has checked, and alive.
         unsafe {
-            let kernel = self.0.library.get::<OnHost>(name.as_bytes()).unwrap();
-            kernel(call.blocks.as_ptr(), call.threads, arguments.as_ptr());
+            let kernel = self.0.library.get::<EmulatedKernel>(name.as_bytes()).unwrap();
+            kernel(launch.blocks.as_ptr(), launch.threads, arguments.as_ptr());
         }
         Ok(())
     }
 
-    fn multiply(&self, out: Span, a: Operand, b: Operand, existing: Existing) -> Result<(), CpuError> {
+    fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CpuError> {
         product_shape(out, a, b);
         // SAFETY: spans name memory that is alive, and a product's operands are not what it is written to.
         let (out, a, b) = unsafe {
             let out = std::slice::from_raw_parts_mut(out.address() as *mut f32, out.len());
             (out, view(&a), view(&b))
         };
-        product(out, a, b, existing);
+        product(out, a, b, mode);
         Ok(())
     }
 
-    fn room(&self, len: usize) -> Result<Vec<f32>, CpuError> {
+    fn alloc(&self, len: usize) -> Result<Vec<f32>, CpuError> {
         // Whoever reads what they have not written finds out.
         Ok(vec![f32::NAN; len])
     }
@@ -109,35 +109,38 @@ impl Engine for HostEngine {
 
 /// # Safety
 /// The operand's memory is alive.
-unsafe fn view(operand: &Operand) -> View<'_> {
+unsafe fn view(operand: &Operand) -> MatRef<'_> {
     // SAFETY: the caller's promise.
     let values =
-        unsafe { std::slice::from_raw_parts(operand.span.address() as *const f32, operand.span.len()) };
-    let lies = View::new(values, operand.lies.0, operand.lies.1);
-    match operand.order {
-        Order::AsItLies => lies,
-        Order::Transposed => lies.transposed(),
+        unsafe { std::slice::from_raw_parts(operand.slice.address() as *const f32, operand.slice.len()) };
+    let stored = MatRef::new(values, operand.stored.0, operand.stored.1);
+    match operand.transpose {
+        Transpose::No => stored,
+        Transpose::Yes => stored.transposed(),
     }
 }
 
-impl Own for Cpu {
-    type Engine = HostEngine;
+impl KernelDevice for Cpu {
+    type Stream = EmulatedStream;
 
-    fn engine(&self) -> Option<HostEngine> {
-        static KERNELS: OnceLock<Option<HostKernels>> = OnceLock::new();
-        KERNELS.get_or_init(HostKernels::compile).as_ref().map(HostEngine)
+    fn stream(&self) -> Option<EmulatedStream> {
+        static KERNELS: OnceLock<Option<EmulatedKernels>> = OnceLock::new();
+        KERNELS
+            .get_or_init(EmulatedKernels::compile)
+            .as_ref()
+            .map(EmulatedStream)
     }
 
-    fn span<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Span {
+    fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
         let len = tensor.shape().num_elements();
         if len == 0 {
-            return Span::NONE;
+            return DeviceSlice::NONE;
         }
         let first: *const f32 = &tensor[S::Concrete::default()];
-        Span::new(first as u64, len)
+        DeviceSlice::new(first as u64, len)
     }
 
-    fn span_of(buffer: &Buffer<Self>) -> Span {
-        Span::new(buffer.as_ptr() as u64, buffer.len())
+    fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice {
+        DeviceSlice::new(buffer.as_ptr() as u64, buffer.len())
     }
 }

@@ -1,9 +1,9 @@
 //! A kernel with its arguments.
 
-use super::memory::Span;
-use super::signature::Parameter;
+use super::memory::DeviceSlice;
+use super::signature::ArgumentKind;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::Walk;
+use crate::nn::ops::conv_geometry::SlidingWindow;
 
 /// Threads of a block; `THREADS` in the sources.
 const THREADS: usize = 256;
@@ -14,7 +14,7 @@ const MOST_BLOCKS: usize = 1 << 20;
 /// A kernel, how many threads it is to have, and its arguments in order.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Call {
+pub(crate) struct Launch {
     pub(super) kernel: &'static str,
     /// Across and down.
     pub(super) blocks: [u32; 2],
@@ -43,19 +43,19 @@ impl Argument {
         }
     }
 
-    fn fits(self, parameter: Parameter) -> bool {
+    fn fits(self, parameter: ArgumentKind) -> bool {
         match self {
-            Self::Values(_) => parameter == Parameter::Values,
-            Self::Number(_) => parameter == Parameter::Number,
-            Self::Size(_) => parameter == Parameter::Size,
-            Self::Count(_) => parameter == Parameter::Count,
+            Self::Values(_) => parameter == ArgumentKind::Values,
+            Self::Number(_) => parameter == ArgumentKind::Number,
+            Self::Size(_) => parameter == ArgumentKind::Size,
+            Self::Count(_) => parameter == ArgumentKind::Count,
         }
     }
 }
 
-impl Call {
+impl Launch {
     /// A thread for each of `count` values, which the kernel must still be [told](Self::count).
-    pub(crate) fn of_values(kernel: &'static str, count: usize) -> Self {
+    pub(crate) fn per_value(kernel: &'static str, count: usize) -> Self {
         Self::of_blocks(kernel, [count.div_ceil(THREADS).clamp(1, MOST_BLOCKS), 1])
     }
 
@@ -79,21 +79,21 @@ impl Call {
     ///
     /// # Panics
     /// Where there are fewer.
-    pub(crate) fn values(self, span: Span, len: usize) -> Self {
+    pub(crate) fn values(self, slice: DeviceSlice, len: usize) -> Self {
         assert!(
-            len <= span.len(),
+            len <= slice.len(),
             "{} is to use {len} of {} values",
             self.kernel,
-            span.len()
+            slice.len()
         );
-        self.with(Argument::Values(span.address()))
+        self.with(Argument::Values(slice.address()))
     }
 
     /// As [`values`](Self::values), or a null pointer.
-    pub(crate) fn values_if_any(self, span: Option<Span>, len: usize) -> Self {
-        match span {
-            Some(span) => self.values(span, len),
-            None => self.with(Argument::Values(Span::NONE.address())),
+    pub(crate) fn values_if_any(self, slice: Option<DeviceSlice>, len: usize) -> Self {
+        match slice {
+            Some(slice) => self.values(slice, len),
+            None => self.with(Argument::Values(DeviceSlice::NONE.address())),
         }
     }
 
@@ -122,9 +122,9 @@ impl Call {
         self.with(Argument::Size(activation.code()))
     }
 
-    /// The numbers of a walk, `WALK` in the sources.
-    pub(crate) fn walk(self, walk: &Walked) -> Self {
-        walk.0.iter().fold(self, |call, &number| call.size(number))
+    /// The numbers of a sliding, `WINDOW` in the sources.
+    pub(crate) fn sliding(self, sliding: &WindowArguments) -> Self {
+        sliding.0.iter().fold(self, |launch, &number| launch.size(number))
     }
 
     fn with(mut self, argument: Argument) -> Self {
@@ -136,7 +136,7 @@ impl Call {
     ///
     /// # Panics
     /// Where they are not what the kernel takes: it would read what is not there.
-    pub(super) fn bits(&self, parameters: &[Parameter]) -> Vec<u64> {
+    pub(super) fn bits(&self, parameters: &[ArgumentKind]) -> Vec<u64> {
         let fits = self.arguments.len() == parameters.len()
             && self
                 .arguments
@@ -152,18 +152,18 @@ impl Call {
     }
 }
 
-/// A walk as kernels are told of it.
+/// A sliding as kernels are told of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Walked([usize; 9]);
+pub(crate) struct WindowArguments([usize; 9]);
 
-impl From<&Walk> for Walked {
-    fn from(walk: &Walk) -> Self {
-        let window = walk.window;
+impl From<&SlidingWindow> for WindowArguments {
+    fn from(sliding: &SlidingWindow) -> Self {
+        let window = sliding.window;
         Self([
-            walk.input.0,
-            walk.input.1,
-            walk.output.0,
-            walk.output.1,
+            sliding.input.0,
+            sliding.input.1,
+            sliding.output.0,
+            sliding.output.1,
             window.kernel.0,
             window.kernel.1,
             window.stride,

@@ -4,12 +4,12 @@ use std::ops::Range;
 
 /// Values in a row. What an address means only the device knows; nobody reads from it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct DeviceSlice {
     address: u64,
     len: usize,
 }
 
-impl Span {
+impl DeviceSlice {
     /// Nothing, which kernels are told by a null pointer.
     pub(crate) const NONE: Self = Self { address: 0, len: 0 };
 
@@ -51,43 +51,43 @@ impl Span {
 /// A factor of a matrix product: values row after row, read as they lie or transposed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
-    pub(super) span: Span,
+    pub(super) slice: DeviceSlice,
     /// Rows and columns as they lie.
-    pub(super) lies: (usize, usize),
-    pub(super) order: Order,
+    pub(super) stored: (usize, usize),
+    pub(super) transpose: Transpose,
 }
 
 /// How a matrix is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    AsItLies,
-    Transposed,
+pub(super) enum Transpose {
+    No,
+    Yes,
 }
 
 impl Operand {
     /// # Panics
     /// Where there are fewer values than that.
-    pub(crate) fn new(span: Span, rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(slice: DeviceSlice, rows: usize, columns: usize) -> Self {
         Self {
-            span: span.part(0..rows * columns),
-            lies: (rows, columns),
-            order: Order::AsItLies,
+            slice: slice.part(0..rows * columns),
+            stored: (rows, columns),
+            transpose: Transpose::No,
         }
     }
 
     pub(crate) fn transposed(self) -> Self {
-        let order = match self.order {
-            Order::AsItLies => Order::Transposed,
-            Order::Transposed => Order::AsItLies,
+        let transpose = match self.transpose {
+            Transpose::No => Transpose::Yes,
+            Transpose::Yes => Transpose::No,
         };
-        Self { order, ..self }
+        Self { transpose, ..self }
     }
 
     /// Rows and columns as they are read.
     pub(super) fn shape(self) -> (usize, usize) {
-        match self.order {
-            Order::AsItLies => self.lies,
-            Order::Transposed => (self.lies.1, self.lies.0),
+        match self.transpose {
+            Transpose::No => self.stored,
+            Transpose::Yes => (self.stored.1, self.stored.0),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Operand {
 ///
 /// # Panics
 /// Where they, or what is to hold the product, do not fit together.
-pub(super) fn product_shape(out: Span, a: Operand, b: Operand) -> (usize, usize, usize) {
+pub(super) fn product_shape(out: DeviceSlice, a: Operand, b: Operand) -> (usize, usize, usize) {
     let ((rows, inner), (depth, columns)) = (a.shape(), b.shape());
     assert_eq!(inner, depth, "inner dimensions of a matrix product");
     assert_eq!(out.len(), rows * columns, "room for a product");

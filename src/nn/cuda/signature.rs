@@ -8,7 +8,7 @@ const BEGINS: &str = "extern \"C\" __global__ void ";
 
 /// A kind of parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Parameter {
+pub(super) enum ArgumentKind {
     /// A pointer.
     Values,
     /// `float`
@@ -20,36 +20,36 @@ pub(super) enum Parameter {
 }
 
 /// Every kernel of the sources, and what it takes.
-pub(super) fn kernels() -> BTreeMap<&'static str, Vec<Parameter>> {
-    let walk = walk();
+pub(super) fn kernels() -> BTreeMap<&'static str, Vec<ArgumentKind>> {
+    let window = window();
     SOURCES
         .iter()
         .flat_map(|source| source.split(BEGINS).skip(1))
         .filter_map(|definition| {
             let (name, rest) = definition.split_once('(')?;
             let (parameters, _) = rest.split_once(')')?;
-            Some((name, parameters_of(parameters, &walk)))
+            Some((name, parameters_of(parameters, &window)))
         })
         .collect()
 }
 
-/// What `WALK` stands for.
-fn walk() -> Vec<Parameter> {
+/// What `WINDOW` stands for.
+fn window() -> Vec<ArgumentKind> {
     let definition = SOURCES[0]
         .lines()
-        .find_map(|line| line.strip_prefix("#define WALK "));
+        .find_map(|line| line.strip_prefix("#define WINDOW "));
     parameters_of(definition.unwrap_or_default(), &[])
 }
 
-fn parameters_of(list: &str, walk: &[Parameter]) -> Vec<Parameter> {
+fn parameters_of(list: &str, window: &[ArgumentKind]) -> Vec<ArgumentKind> {
     list.split(',')
         .map(str::trim)
         .flat_map(|parameter| match parameter {
-            "WALK" => walk.to_vec(),
-            pointer if pointer.contains('*') => vec![Parameter::Values],
-            number if number.starts_with("float ") => vec![Parameter::Number],
-            count if count.starts_with("Count ") => vec![Parameter::Count],
-            _ => vec![Parameter::Size],
+            "WINDOW" => window.to_vec(),
+            pointer if pointer.contains('*') => vec![ArgumentKind::Values],
+            number if number.starts_with("float ") => vec![ArgumentKind::Number],
+            count if count.starts_with("Count ") => vec![ArgumentKind::Count],
+            _ => vec![ArgumentKind::Size],
         })
         .collect()
 }
@@ -61,9 +61,9 @@ mod tests {
     #[test]
     fn parameters_are_read_from_the_source() {
         let kernels = kernels();
-        use Parameter::{Count, Number, Size, Values};
+        use ArgumentKind::{Count, Number, Size, Values};
         assert_eq!(kernels["copy_values"], [Values, Values, Count]);
-        assert_eq!(kernels["follow"], [Values, Values, Number, Count]);
+        assert_eq!(kernels["ema_update"], [Values, Values, Number, Count]);
         assert_eq!(kernels["mean_of_groups"], [Values, Values, Size, Size, Count]);
         let windows = &kernels["gather_windows"];
         assert_eq!(windows[..4], [Values, Values, Count, Size]);

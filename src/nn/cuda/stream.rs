@@ -1,9 +1,11 @@
 //! dfdx's `Cuda` as a device that runs our kernels.
 
-use super::memory::{Order, product_shape};
-use super::signature::{Parameter, kernels};
-use super::{Buffer, Call, Engine, Operand, Own, Room, SOURCES, Span, elementwise};
-use crate::nn::cpu::matmul::Existing;
+use super::memory::{Transpose, product_shape};
+use super::signature::{ArgumentKind, kernels};
+use super::{
+    DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer, elementwise,
+};
+use crate::nn::cpu::matmul::WriteMode;
 use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublas::{self, CudaBlas};
 use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice, result, sys};
@@ -21,18 +23,18 @@ const SWITCH: &str = "CUTLINE_KERNELS";
 
 /// A GPU with our kernels loaded. Clones share it.
 #[derive(Clone)]
-pub(crate) struct CudaEngine(Rc<Loaded>);
+pub(crate) struct CudaStream(Rc<LoadedKernels>);
 
-struct Loaded {
+struct LoadedKernels {
     device: Arc<CudaDevice>,
     /// dfdx keeps its own to itself. Both work on the device's one stream, and so in turn.
     blas: CudaBlas,
-    kernels: BTreeMap<&'static str, Kernel>,
+    kernels: BTreeMap<&'static str, LoadedKernel>,
 }
 
-struct Kernel {
+struct LoadedKernel {
     function: sys::CUfunction,
-    parameters: Vec<Parameter>,
+    parameters: Vec<ArgumentKind>,
 }
 
 /// Why a GPU has no kernels of ours.
@@ -62,39 +64,39 @@ impl From<CudaError> for LoadError {
 
 thread_local! {
     /// Engines of this thread's devices, and those devices that have none.
-    static ENGINES: RefCell<Vec<(Arc<CudaDevice>, Option<CudaEngine>)>> = const { RefCell::new(Vec::new()) };
+    static STREAMS: RefCell<Vec<(Arc<CudaDevice>, Option<CudaStream>)>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Own for Cuda {
-    type Engine = CudaEngine;
+impl KernelDevice for Cuda {
+    type Stream = CudaStream;
 
-    fn engine(&self) -> Option<CudaEngine> {
+    fn stream(&self) -> Option<CudaStream> {
         let device = Storage::<f32>::try_alloc_len(self, 1).ok()?.device();
-        let known = ENGINES.with_borrow(|engines| {
-            let found = engines.iter().find(|(known, _)| Arc::ptr_eq(known, &device));
-            found.map(|(_, engine)| engine.clone())
+        let known = STREAMS.with_borrow(|streams| {
+            let found = streams.iter().find(|(known, _)| Arc::ptr_eq(known, &device));
+            found.map(|(_, stream)| stream.clone())
         });
         known.unwrap_or_else(|| {
-            let engine = load(self, &device)
+            let stream = load(self, &device)
                 .inspect_err(|error| {
                     tracing::warn!("kernels of dfdx's own are used, which is slower: {error}");
                 })
                 .ok();
-            ENGINES.with_borrow_mut(|engines| engines.push((device, engine.clone())));
-            engine
+            STREAMS.with_borrow_mut(|streams| streams.push((device, stream.clone())));
+            stream
         })
     }
 
-    fn span<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Span {
+    fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
         // Without an address nothing is ever loaded; see [`reaches_tensors`].
-        Span::new(
+        DeviceSlice::new(
             address_of(tensor).unwrap_or_default(),
             dfdx::prelude::HasShape::shape(tensor).num_elements(),
         )
     }
 
-    fn span_of(buffer: &Buffer<Self>) -> Span {
-        Span::new(*buffer.device_ptr(), buffer.len())
+    fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice {
+        DeviceSlice::new(*buffer.device_ptr(), buffer.len())
     }
 }
 
@@ -103,17 +105,17 @@ impl Own for Cuda {
 /// dfdx 0.13 tells nobody but a formatter: its `Debug` is derived, and begins with the address. All else that is public
 /// copies. `None` where a later dfdx writes something else.
 fn address_of<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Option<u64> {
-    let mut beginning = Beginning::default();
+    let mut prefix = DebugPrefix::default();
     // It stops the formatter as soon as it has seen enough, which is an error to that.
-    let _ = write!(beginning, "{tensor:?}");
-    beginning.address()
+    let _ = write!(prefix, "{tensor:?}");
+    prefix.address()
 }
 
 /// What a formatter writes, up to the first address.
 #[derive(Default)]
-struct Beginning(String);
+struct DebugPrefix(String);
 
-impl Beginning {
+impl DebugPrefix {
     fn address(&self) -> Option<u64> {
         let (_, rest) = self.0.split_once("cu_device_ptr: ")?;
         let (digits, _) = rest.split_once(',')?;
@@ -121,7 +123,7 @@ impl Beginning {
     }
 }
 
-impl Write for Beginning {
+impl Write for DebugPrefix {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         const MOST: usize = 4096;
         self.0.push_str(text);
@@ -130,24 +132,24 @@ impl Write for Beginning {
     }
 }
 
-fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaEngine, LoadError> {
+fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaStream, LoadError> {
     if std::env::var_os(SWITCH).is_some_and(|switch| switch == "off") {
         return Err(LoadError::Off);
     }
-    let engine = CudaEngine(Rc::new(Loaded {
+    let stream = CudaStream(Rc::new(LoadedKernels {
         device: device.clone(),
         blas: CudaBlas::new(device.clone())?,
         kernels: compile()?,
     }));
-    if reaches_tensors(&engine, dfdx)? {
-        Ok(engine)
+    if reaches_tensors(&stream, dfdx)? {
+        Ok(stream)
     } else {
         Err(LoadError::Unreachable)
     }
 }
 
 /// Compiles all kernels for the device that is current on this thread.
-fn compile() -> Result<BTreeMap<&'static str, Kernel>, LoadError> {
+fn compile() -> Result<BTreeMap<&'static str, LoadedKernel>, LoadError> {
     let code = CString::new(compile_ptx(SOURCES.concat())?.to_src())?;
     // SAFETY: the code is a C string that ends where it should. The module stays loaded for as long as the program runs.
     let module = unsafe { result::module::load_data(code.as_ptr().cast()) }?;
@@ -156,47 +158,47 @@ fn compile() -> Result<BTreeMap<&'static str, Kernel>, LoadError> {
         .map(|(name, parameters)| {
             // SAFETY: the module was loaded just now.
             let function = unsafe { result::module::get_function(module, CString::new(name)?) }?;
-            Ok((name, Kernel { function, parameters }))
+            Ok((name, LoadedKernel { function, parameters }))
         })
         .collect()
 }
 
 /// Whether a kernel finds a tensor where its `Debug` says, and dfdx what the kernel has written.
-fn reaches_tensors(engine: &CudaEngine, dfdx: &Cuda) -> Result<bool, LoadError> {
+fn reaches_tensors(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, LoadError> {
     let values: Tensor<(usize,), f32, Cuda> = dfdx.try_tensor_from_vec(vec![3.0, 5.0], (2,))?;
     let copies: Tensor<(usize,), f32, Cuda> = dfdx.try_zeros_like(&(2,))?;
     if address_of(&values).is_none() || address_of(&copies).is_none() {
         return Ok(false);
     }
-    elementwise::copy(engine, Cuda::span(&values), Cuda::span(&copies))?;
+    elementwise::copy(stream, Cuda::slice(&values), Cuda::slice(&copies))?;
     Ok(copies.as_vec() == [3.0, 5.0])
 }
 
-impl fmt::Debug for CudaEngine {
+impl fmt::Debug for CudaStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CudaEngine({})", self.0.device.ordinal())
+        write!(f, "CudaStream({})", self.0.device.ordinal())
     }
 }
 
 impl Room for CudaSlice<f32> {
-    fn span(&self) -> Span {
-        Span::new(*self.device_ptr(), self.len())
+    fn slice(&self) -> DeviceSlice {
+        DeviceSlice::new(*self.device_ptr(), self.len())
     }
 }
 
-impl Engine for CudaEngine {
+impl Stream for CudaStream {
     type Error = CudaError;
-    type Room = CudaSlice<f32>;
+    type Buffer = CudaSlice<f32>;
 
-    fn run(&self, call: Call) -> Result<(), CudaError> {
-        let Loaded { device, kernels, .. } = &*self.0;
-        let kernel = &kernels[call.kernel];
-        let bits = call.bits(&kernel.parameters);
+    fn run(&self, launch: Launch) -> Result<(), CudaError> {
+        let LoadedKernels { device, kernels, .. } = &*self.0;
+        let kernel = &kernels[launch.kernel];
+        let bits = launch.bits(&kernel.parameters);
         let mut arguments: Vec<*mut c_void> = bits
             .iter()
             .map(|bits| std::ptr::from_ref(bits).cast_mut().cast())
             .collect();
-        let [across, down] = call.blocks;
+        let [across, down] = launch.blocks;
         device.bind_to_thread()?;
         // SAFETY: arguments are what the kernel's own source says, which is checked above. Memory that they name is as
         // long as the call's maker has checked, and whoever frees it does so on this same stream, after the kernel.
@@ -204,7 +206,7 @@ impl Engine for CudaEngine {
             result::launch_kernel(
                 kernel.function,
                 (across, down, 1),
-                (call.threads, 1, 1),
+                (launch.threads, 1, 1),
                 0,
                 *device.cu_stream(),
                 &mut arguments,
@@ -213,14 +215,14 @@ impl Engine for CudaEngine {
         Ok(())
     }
 
-    fn multiply(&self, out: Span, a: Operand, b: Operand, existing: Existing) -> Result<(), CudaError> {
+    fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CudaError> {
         let (rows, inner, columns) = product_shape(out, a, b);
         if rows == 0 || columns == 0 {
             return Ok(());
         }
-        let beta: f32 = match existing {
-            Existing::Overwrite => 0.0,
-            Existing::Accumulate => 1.0,
+        let beta: f32 = match mode {
+            WriteMode::Overwrite => 0.0,
+            WriteMode::Accumulate => 1.0,
         };
         // cuBLAS reads column after column, so to it each matrix is its transpose: out' = b' a'.
         // SAFETY: operands and result are as long as their shapes say, which is checked where they are made.
@@ -233,10 +235,10 @@ impl Engine for CudaEngine {
                 rows as i32,
                 inner as i32,
                 &1.0,
-                b.span.address() as *const f32,
-                b.lies.1 as i32,
-                a.span.address() as *const f32,
-                a.lies.1 as i32,
+                b.slice.address() as *const f32,
+                b.stored.1 as i32,
+                a.slice.address() as *const f32,
+                a.stored.1 as i32,
                 &beta,
                 out.address() as *mut f32,
                 columns as i32,
@@ -245,7 +247,7 @@ impl Engine for CudaEngine {
         Ok(())
     }
 
-    fn room(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
+    fn alloc(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
         // SAFETY: any bits are a float, and whoever asks for room writes to it before reading.
         Ok(unsafe { self.0.device.alloc(len) }?)
     }
@@ -260,8 +262,8 @@ impl Engine for CudaEngine {
 }
 
 fn operation(operand: Operand) -> cublasOperation_t {
-    match operand.order {
-        Order::AsItLies => cublasOperation_t::CUBLAS_OP_N,
-        Order::Transposed => cublasOperation_t::CUBLAS_OP_T,
+    match operand.transpose {
+        Transpose::No => cublasOperation_t::CUBLAS_OP_N,
+        Transpose::Yes => cublasOperation_t::CUBLAS_OP_T,
     }
 }

@@ -66,7 +66,7 @@ impl Activation {
     }
 
     /// The gradient before the activation from that after it, which `outputs` are.
-    pub(crate) fn undo(self, gradient: &mut [f32], outputs: &[f32]) {
+    pub(crate) fn backward(self, gradient: &mut [f32], outputs: &[f32]) {
         match self {
             Self::None => {}
             Self::Relu => keep_where(gradient, outputs, |y| y > 0.0),

@@ -101,7 +101,7 @@ fn steps(padded: usize, kernel: usize, stride: usize) -> usize {
 /// A [`Window`] on its way over a batch of maps. Pixels of the input and of the output are numbered image
 /// after image, row after row.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Walk {
+pub(crate) struct SlidingWindow {
     pub(crate) window: Window,
     pub(crate) images: usize,
     pub(crate) input: (usize, usize),
@@ -110,7 +110,7 @@ pub(crate) struct Walk {
 
 /// An output pixel.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Position {
+pub(crate) struct OutputPixel {
     pub(crate) image: usize,
     pub(crate) y: usize,
     pub(crate) x: usize,
@@ -119,12 +119,12 @@ pub(crate) struct Position {
 /// Neighboring taps of one kernel row that all lie inside the map: tap `taps.start + i` reads input pixel
 /// `pixel + i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct TapRun {
     pub(crate) taps: Range<usize>,
     pub(crate) pixel: usize,
 }
 
-impl Walk {
+impl SlidingWindow {
     /// # Panics
     /// Where the kernel does not fit into the padded map.
     pub(crate) fn new(window: Window, images: usize, input: (usize, usize)) -> Self {
@@ -162,9 +162,9 @@ impl Walk {
         self.window == Window::POINTWISE
     }
 
-    pub(crate) fn position(&self, output: usize) -> Position {
+    pub(crate) fn position(&self, output: usize) -> OutputPixel {
         let (row, x) = (output / self.output.1, output % self.output.1);
-        Position {
+        OutputPixel {
             image: row / self.output.0,
             y: row % self.output.0,
             x,
@@ -172,7 +172,7 @@ impl Walk {
     }
 
     /// What the kernel sees of the map from `at`, kernel row by kernel row.
-    pub(crate) fn runs(&self, at: Position) -> impl Iterator<Item = Run> + use<> {
+    pub(crate) fn runs(&self, at: OutputPixel) -> impl Iterator<Item = TapRun> + use<> {
         let Window {
             kernel,
             stride,
@@ -184,7 +184,7 @@ impl Walk {
         let first_row = at.image * height + at.y * stride;
         let first_column = at.x * stride + columns.start;
         let rows = if columns.is_empty() { 0..0 } else { rows };
-        rows.map(move |ky| Run {
+        rows.map(move |ky| TapRun {
             taps: ky * kernel.1 + columns.start..ky * kernel.1 + columns.end,
             pixel: (first_row + ky - padding.top) * width + first_column - padding.left,
         })
@@ -227,23 +227,23 @@ mod tests {
 
     #[test]
     fn runs_skip_what_lies_outside() {
-        let walk = Walk::new(Window::square(3, 2, Padding::all(1)), 2, (3, 4));
-        assert_eq!(walk.output, (2, 2));
-        let runs = |output| walk.runs(walk.position(output)).collect::<Vec<_>>();
+        let sliding = SlidingWindow::new(Window::square(3, 2, Padding::all(1)), 2, (3, 4));
+        assert_eq!(sliding.output, (2, 2));
+        let runs = |output| sliding.runs(sliding.position(output)).collect::<Vec<_>>();
         // Top left: the kernel's first row and column are padding.
         assert_eq!(
             runs(0),
-            [Run { taps: 4..6, pixel: 0 }, Run { taps: 7..9, pixel: 4 }]
+            [TapRun { taps: 4..6, pixel: 0 }, TapRun { taps: 7..9, pixel: 4 }]
         );
         // Bottom right of the second image (its pixels start at 12): the last kernel row is padding.
         assert_eq!(
             runs(7),
             [
-                Run {
+                TapRun {
                     taps: 0..3,
                     pixel: 17
                 },
-                Run {
+                TapRun {
                     taps: 3..6,
                     pixel: 21
                 }
@@ -253,10 +253,10 @@ mod tests {
 
     #[test]
     fn a_kernel_may_lie_wholly_in_the_padding() {
-        let walk = Walk::new(Window::square(1, 1, Padding::all(2)), 1, (1, 1));
-        assert_eq!(walk.output, (5, 5));
+        let sliding = SlidingWindow::new(Window::square(1, 1, Padding::all(2)), 1, (1, 1));
+        assert_eq!(sliding.output, (5, 5));
         let seen: Vec<usize> = (0..25)
-            .filter(|&output| walk.runs(walk.position(output)).next().is_some())
+            .filter(|&output| sliding.runs(sliding.position(output)).next().is_some())
             .collect();
         assert_eq!(seen, [12]);
     }

@@ -3,7 +3,7 @@
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::Walk;
+use crate::nn::ops::conv_geometry::SlidingWindow;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -12,7 +12,7 @@ pub(in crate::nn) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     bias: Matrix<D>,
     activation: Activation,
-    walk: &Walk,
+    sliding: &SlidingWindow,
 ) -> Result<Images<D, T>, D::Err> {
     let shape = *sums.shape();
     let (_, outputs) = shape;
@@ -20,16 +20,16 @@ pub(in crate::nn) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
         .retaped::<T>()
         .try_reshape_like(&(outputs,))?
         .try_broadcast_like::<_, Axis<0>>(&shape)?;
-    let (rows, columns) = walk.output;
+    let (rows, columns) = sliding.output;
     activation
         .composed(sums.try_add(bias)?)?
-        .try_reshape_like(&(walk.images, rows, columns, outputs))
+        .try_reshape_like(&(sliding.images, rows, columns, outputs))
 }
 
 /// A layer that walks over maps on the CPU and has a kernel, a bias and an activation.
-pub(in crate::nn) trait Weighted: Sync + 'static {
+pub(in crate::nn) trait ConvKernel: Sync + 'static {
     /// The way over the batch.
-    fn walk(&self) -> &Walk;
+    fn sliding(&self) -> &SlidingWindow;
 
     /// Channels of the maps that go in and of those that come out.
     fn channels(&self) -> (usize, usize);
@@ -52,7 +52,7 @@ pub(in crate::nn) trait Weighted: Sync + 'static {
 }
 
 /// The maps that come out of `layer`, with its way back on the tape of `x`.
-pub(in crate::nn) fn run<L: Weighted, T: Tape<f32, Cpu>>(
+pub(in crate::nn) fn run<L: ConvKernel, T: Tape<f32, Cpu>>(
     layer: L,
     x: Images<Cpu, T>,
     kernel: Matrix<Cpu>,
@@ -61,15 +61,15 @@ pub(in crate::nn) fn run<L: Weighted, T: Tape<f32, Cpu>>(
     let (x, mut tape) = x.split_tape();
     let (input, weights) = (values(&x), values(&kernel));
     let (_, outputs) = layer.channels();
-    let Walk { images, output, .. } = *layer.walk();
-    let mut y = vec![0.0; layer.walk().outputs() * outputs];
+    let SlidingWindow { images, output, .. } = *layer.sliding();
+    let mut y = vec![0.0; layer.sliding().outputs() * outputs];
     layer.forward(&input, &weights, &values(&bias), &mut y);
     let y = x
         .device()
         .try_tensor_from_vec(y, (images, output.0, output.1, outputs))?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
-        let mut gradient = Gradient {
+        let mut gradient = ConvGradients {
             input: take_gradient(gradients, &x)?,
             kernel: take_gradient(gradients, &kernel)?,
             bias: take_gradient(gradients, &bias)?,
@@ -83,7 +83,7 @@ pub(in crate::nn) fn run<L: Weighted, T: Tape<f32, Cpu>>(
     Ok(result.put_tape(tape))
 }
 
-struct Gradient {
+struct ConvGradients {
     input: Vec<f32>,
     kernel: Vec<f32>,
     bias: Vec<f32>,
@@ -92,18 +92,18 @@ struct Gradient {
 /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel and
 /// bias; they are added up in order.
 fn backward(
-    layer: &impl Weighted,
+    layer: &impl ConvKernel,
     x: &[f32],
     kernel: &[f32],
     y: &[f32],
     mut output: Vec<f32>,
-    gradient: &mut Gradient,
+    gradient: &mut ConvGradients,
 ) {
-    let walk = layer.walk();
+    let sliding = layer.sliding();
     let (inputs, outputs) = layer.channels();
-    let images = images_per_piece(walk.images);
-    let input_piece = images * walk.inputs_per_image() * inputs;
-    let output_piece = images * walk.outputs_per_image() * outputs;
+    let images = images_per_piece(sliding.images);
+    let input_piece = images * sliding.inputs_per_image() * inputs;
+    let output_piece = images * sliding.outputs_per_image() * outputs;
     let sums: Vec<_> = (
         gradient.input.par_chunks_mut(input_piece),
         output.par_chunks_mut(output_piece),
@@ -112,7 +112,7 @@ fn backward(
     )
         .into_par_iter()
         .map(|(input, output, x, y)| {
-            layer.activation().undo(output, y);
+            layer.activation().backward(output, y);
             layer.backward_piece(x, kernel, input, output)
         })
         .collect();

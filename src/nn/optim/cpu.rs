@@ -4,7 +4,7 @@
 //! where it was summed up. Only the parameter, whose data dfdx keeps to itself, is copied out. Its new values are
 //! written over the gradient, whose vector dfdx takes without another copy.
 
-use super::{Change, Matrix, OptimizerKernel, Update};
+use super::{AdamStep, Matrix, OptimizerKernel, ParameterUpdate};
 use crate::nn::cpu::slices::{scratch, take_gradient, values};
 use crate::nn::device::scalar::Figure;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
@@ -51,7 +51,7 @@ impl OptimizerKernel for Cpu {
     }
 
     fn try_update(
-        changes: Vec<Change<'_, Self>>,
+        changes: Vec<ParameterUpdate<'_, Self>>,
         scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), CpuError> {
@@ -68,7 +68,7 @@ impl OptimizerKernel for Cpu {
     }
 }
 
-impl Change<'_, Cpu> {
+impl ParameterUpdate<'_, Cpu> {
     fn make(self, mut gradient: Vec<f32>, scale: f32) -> Result<(), CpuError> {
         let Self {
             value,
@@ -90,7 +90,7 @@ impl Change<'_, Cpu> {
     }
 }
 
-impl Update {
+impl AdamStep {
     /// Updates the moments by the gradients times a number, and writes the parameter's new values over the gradients.
     #[inline(always)]
     fn apply(

@@ -4,10 +4,10 @@
 //! gradients stays on the GPU, where the update reads it: nobody waits for it.
 
 #[cfg(feature = "cuda")]
-use super::Change;
-use super::{Matrix, Update};
+use super::ParameterUpdate;
+use super::{AdamStep, Matrix};
 use crate::nn::backend::{DeviceResult, Scalar};
-use crate::nn::cuda::{Buffer, Call, Engine, Own, Room, Span, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, TensorBuffer, elementwise};
 use crate::nn::device::scalar::Figure;
 use dfdx::prelude::*;
 
@@ -19,7 +19,7 @@ const BLOCKS: usize = 64;
 #[derive(Clone, Debug)]
 pub enum CudaMoment {
     /// Written to in place; a clone is a copy.
-    InPlace(Buffer<Cuda>),
+    InPlace(TensorBuffer<Cuda>),
     /// Replaced at each step.
     Replaced(Matrix<Cuda>),
 }
@@ -29,8 +29,8 @@ impl super::OptimizerKernel for Cuda {
     type Moment = CudaMoment;
 
     fn try_moment(values: &Matrix<Self>) -> DeviceResult<Self, CudaMoment> {
-        Ok(match values.device().engine() {
-            Some(engine) => CudaMoment::InPlace(moment(&engine, values)?),
+        Ok(match values.device().stream() {
+            Some(stream) => CudaMoment::InPlace(moment(&stream, values)?),
             None => CudaMoment::Replaced(values.clone()),
         })
     }
@@ -40,8 +40,8 @@ impl super::OptimizerKernel for Cuda {
         moment: &CudaMoment,
         shape: (usize, usize),
     ) -> DeviceResult<Self, Matrix<Self>> {
-        match (self.engine(), moment) {
-            (Some(engine), CudaMoment::InPlace(moment)) => moment_values(&engine, self, moment, shape),
+        match (self.stream(), moment) {
+            (Some(stream), CudaMoment::InPlace(moment)) => moment_values(&stream, self, moment, shape),
             (_, CudaMoment::Replaced(values)) => Ok(values.clone()),
             (None, CudaMoment::InPlace(_)) => unreachable!("kernels that were there stay"),
         }
@@ -51,17 +51,17 @@ impl super::OptimizerKernel for Cuda {
         gradients: &mut Gradients<f32, Self>,
         values: &[&Matrix<Self>],
     ) -> DeviceResult<Self, Figure<Self>> {
-        let norm = match values.first().and_then(|first| first.device().engine()) {
-            Some(engine) => norm(&engine, gradients, values)?,
+        let norm = match values.first().and_then(|first| first.device().stream()) {
+            Some(stream) => norm(&stream, gradients, values)?,
             None => super::composed_norm(gradients, values)?,
         };
         Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
     }
 
     fn try_average(average: &mut CudaMoment, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
-        match (value.device().engine(), average) {
-            (Some(engine), CudaMoment::InPlace(average)) => {
-                follow(&engine, Self::span_of(average), Self::span(value), keep)
+        match (value.device().stream(), average) {
+            (Some(stream), CudaMoment::InPlace(average)) => {
+                ema_update(&stream, Self::buffer_slice(average), Self::slice(value), keep)
             }
             (_, CudaMoment::Replaced(average)) => super::composed_average(average, value, keep),
             (None, CudaMoment::InPlace(_)) => unreachable!("kernels that were there stay"),
@@ -69,16 +69,16 @@ impl super::OptimizerKernel for Cuda {
     }
 
     fn try_update(
-        changes: Vec<Change<'_, Self>>,
+        changes: Vec<ParameterUpdate<'_, Self>>,
         scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> DeviceResult<Self, ()> {
         for change in changes {
             match (&mut change.moments.first, &mut change.moments.second) {
                 (CudaMoment::InPlace(first), CudaMoment::InPlace(second)) => {
-                    let moments = [Self::span_of(first), Self::span_of(second)];
-                    if let Some(engine) = change.value.device().engine() {
-                        update(&engine, change.value, moments, (gradients, scale), change.update)?;
+                    let moments = [Self::buffer_slice(first), Self::buffer_slice(second)];
+                    if let Some(stream) = change.value.device().stream() {
+                        update(&stream, change.value, moments, (gradients, scale), change.update)?;
                     }
                 }
                 (CudaMoment::Replaced(first), CudaMoment::Replaced(second)) => {
@@ -94,53 +94,61 @@ impl super::OptimizerKernel for Cuda {
 }
 
 /// A buffer of its own that holds these values.
-pub(super) fn moment<D: Own>(engine: &D::Engine, values: &Matrix<D>) -> DeviceResult<D, Buffer<D>> {
+pub(super) fn moment<D: KernelDevice>(
+    stream: &D::Stream,
+    values: &Matrix<D>,
+) -> DeviceResult<D, TensorBuffer<D>> {
     let buffer = Storage::<f32>::try_alloc_len(values.device(), values.shape().num_elements())?;
-    elementwise::copy(engine, D::span(values), D::span_of(&buffer))?;
+    elementwise::copy(stream, D::slice(values), D::buffer_slice(&buffer))?;
     Ok(buffer)
 }
 
 /// The values of a buffer.
-pub(super) fn moment_values<D: Own>(
-    engine: &D::Engine,
+pub(super) fn moment_values<D: KernelDevice>(
+    stream: &D::Stream,
     device: &D,
-    moment: &Buffer<D>,
+    moment: &TensorBuffer<D>,
     shape: (usize, usize),
 ) -> DeviceResult<D, Matrix<D>> {
-    let (values, to) = elementwise::fresh(device, shape)?;
-    elementwise::copy(engine, D::span_of(moment), to)?;
+    let (values, to) = elementwise::alloc_tensor(device, shape)?;
+    elementwise::copy(stream, D::buffer_slice(moment), to)?;
     Ok(values)
 }
 
 /// The norm of all gradients together; `None` where there are none.
-pub(super) fn norm<D: Own>(
-    engine: &D::Engine,
+pub(super) fn norm<D: KernelDevice>(
+    stream: &D::Stream,
     gradients: &mut Gradients<f32, D>,
     values: &[&Matrix<D>],
 ) -> DeviceResult<D, Option<Scalar<D>>> {
     let Some(first) = values.first() else {
         return Ok(None);
     };
-    let sums = engine.room(values.len() * BLOCKS)?;
+    let sums = stream.alloc(values.len() * BLOCKS)?;
     for (at, value) in values.iter().enumerate() {
         let gradient = D::gradient(gradients, value)?;
-        engine.run(
-            Call::of_blocks("squares", [BLOCKS, 1])
+        stream.run(
+            Launch::of_blocks("squares", [BLOCKS, 1])
                 .values(gradient, gradient.len())
-                .values(sums.span().rows(at..at + 1, BLOCKS), BLOCKS)
+                .values(sums.slice().rows(at..at + 1, BLOCKS), BLOCKS)
                 .count(gradient.len()),
         )?;
     }
-    let (squares, out) = elementwise::fresh(first.device(), ())?;
-    elementwise::total(engine, sums.span(), 1.0, out)?;
+    let (squares, out) = elementwise::alloc_tensor(first.device(), ())?;
+    elementwise::total(stream, sums.slice(), 1.0, out)?;
     Ok(Some(squares.try_sqrt()?))
 }
 
 /// `average = keep * average + (1 - keep) * value`
-pub(super) fn follow<E: Engine>(engine: &E, average: Span, value: Span, keep: f32) -> Result<(), E::Error> {
+pub(super) fn ema_update<E: Stream>(
+    stream: &E,
+    average: DeviceSlice,
+    value: DeviceSlice,
+    keep: f32,
+) -> Result<(), E::Error> {
     let count = average.len();
-    engine.run(
-        Call::of_values("follow", count)
+    stream.run(
+        Launch::per_value("ema_update", count)
             .values(average, count)
             .values(value, count)
             .number(keep)
@@ -149,22 +157,22 @@ pub(super) fn follow<E: Engine>(engine: &E, average: Span, value: Span, keep: f3
 }
 
 /// Changes a parameter, and its moments in place. The parameter is written anew: others may hold what it was.
-pub(super) fn update<D: Own>(
-    engine: &D::Engine,
+pub(super) fn update<D: KernelDevice>(
+    stream: &D::Stream,
     value: &mut Matrix<D>,
-    [first, second]: [Span; 2],
+    [first, second]: [DeviceSlice; 2],
     (gradients, scale): (&mut Gradients<f32, D>, &Figure<D>),
-    update: Update,
+    update: AdamStep,
 ) -> DeviceResult<D, ()> {
     let (scale, known_scale) = match scale {
         Figure::Known(scale) => (None, *scale),
-        Figure::OnDevice(scale) => (Some(D::span(scale)), 1.0),
+        Figure::OnDevice(scale) => (Some(D::slice(scale)), 1.0),
     };
-    let (changed, to) = elementwise::fresh(value.device(), *value.shape())?;
+    let (changed, to) = elementwise::alloc_tensor(value.device(), *value.shape())?;
     let count = to.len();
-    engine.run(
-        Call::of_values("adam", count)
-            .values(D::span(value), count)
+    stream.run(
+        Launch::per_value("adam", count)
+            .values(D::slice(value), count)
             .values(to, count)
             .values(first, count)
             .values(second, count)

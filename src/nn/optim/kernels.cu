@@ -16,7 +16,7 @@ extern "C" __global__ void adam(const float *value, float *changed, float *first
 }
 
 /// `average = keep * average + (1 - keep) * value`
-extern "C" __global__ void follow(float *average, const float *value, float keep, Count count)
+extern "C" __global__ void ema_update(float *average, const float *value, float keep, Count count)
 {
     EACH(at, count) average[at] = keep * average[at] + (1.0f - keep) * value[at];
 }

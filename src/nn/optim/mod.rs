@@ -71,7 +71,7 @@ pub struct Adam<D: Backend> {
 
 /// One update's numbers, the same for every element.
 #[derive(Clone, Copy, Debug)]
-pub struct Update {
+pub struct AdamStep {
     /// Learning rate over the first moment's bias correction.
     pub rate: f32,
     /// One over the root of the second moment's bias correction.
@@ -148,7 +148,7 @@ pub trait OptimizerKernel: Pace {
 
     /// Makes all changes of a step, of the gradients times `scale`. Gradients are used up.
     fn try_update(
-        changes: Vec<Change<'_, Self>>,
+        changes: Vec<ParameterUpdate<'_, Self>>,
         scale: &Figure<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), Self::Err>
@@ -158,13 +158,13 @@ pub trait OptimizerKernel: Pace {
 
 /// What a step does to one parameter.
 #[derive(Debug)]
-pub struct Change<'a, D: Backend> {
+pub struct ParameterUpdate<'a, D: Backend> {
     /// The parameter.
     pub value: &'a mut Matrix<D>,
     /// Its moments.
     pub moments: &'a mut Moments<D::Moment>,
     /// By what it changes.
-    pub update: Update,
+    pub update: AdamStep,
 }
 
 impl<D: Backend> Adam<D> {
@@ -219,10 +219,10 @@ impl<D: Backend> Adam<D> {
                     (1, _) => 1.0,
                     _ => 1.0 - rate * (1.0 - update.keep),
                 };
-                Change {
+                ParameterUpdate {
                     value: &mut parameter.value,
                     moments,
-                    update: Update {
+                    update: AdamStep {
                         keep,
                         rate: update.rate * rate,
                         ..update
@@ -234,7 +234,7 @@ impl<D: Backend> Adam<D> {
         Ok(norm)
     }
 
-    fn numbers(&self, learning_rate: f32) -> Update {
+    fn numbers(&self, learning_rate: f32) -> AdamStep {
         let AdamSettings {
             beta1,
             beta2,
@@ -243,7 +243,7 @@ impl<D: Backend> Adam<D> {
             max_grad_norm: _,
         } = self.settings;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
-        Update {
+        AdamStep {
             rate: (f64::from(learning_rate) / correction(beta1)) as f32,
             second_scale: (1.0 / correction(beta2).sqrt()) as f32,
             keep: 1.0 - learning_rate * weight_decay,
@@ -290,9 +290,9 @@ pub fn composed_update<D: Backend>(
     gradient: Matrix<D>,
     [first, second]: [&mut Matrix<D>; 2],
     scale: &Figure<D>,
-    update: Update,
+    update: AdamStep,
 ) -> DeviceResult<D, ()> {
-    let Update {
+    let AdamStep {
         rate,
         second_scale,
         keep,

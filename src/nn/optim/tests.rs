@@ -1,7 +1,7 @@
 //! Tests of Adam: by its equations, fused against composed.
 
 use super::*;
-use crate::nn::cuda::{Own, on_host};
+use crate::nn::cuda::{KernelDevice, emulated_stream};
 use crate::nn::testing::{assert_close, random_matrix};
 
 fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
@@ -75,7 +75,7 @@ fn equals_the_paper() {
     assert_eq!(adam.step, 20);
 }
 
-const UPDATE: Update = Update {
+const UPDATE: AdamStep = AdamStep {
     rate: 0.02,
     second_scale: 3.0,
     keep: 0.99,
@@ -87,27 +87,27 @@ const UPDATE: Update = Update {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_equal_composed() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     let device = Cpu::default();
     let on_device = Figure::OnDevice(device.tensor_from_vec(vec![0.7], ()));
     for (shape, scale) in [((1, 1), Figure::Known(0.7)), ((70, 301), on_device)] {
         let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
         let buffers = moments
             .each_ref()
-            .map(|moment| cuda::moment(&engine, moment).unwrap());
+            .map(|moment| cuda::moment(&stream, moment).unwrap());
         let spans = buffers.each_ref().map(Cpu::span_of);
         let (mut found, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
         let gradient: Matrix<Cpu> = random_matrix(shape, 4);
         let mut gradients = (found.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
-        let norm = cuda::norm(&engine, &mut gradients, &[&found, &found]).unwrap();
+        let norm = cuda::norm(&stream, &mut gradients, &[&found, &found]).unwrap();
         let plain = Cpu::try_gradient_norm(&mut gradients, &[&found, &found]).unwrap();
         assert_close(&norm.unwrap().as_vec(), &[plain.read()], 1e-5);
         let before = found.clone();
-        cuda::update(&engine, &mut found, spans, (&mut gradients, &scale), UPDATE).unwrap();
+        cuda::update(&stream, &mut found, spans, (&mut gradients, &scale), UPDATE).unwrap();
         assert_eq!(before.as_vec(), expected.as_vec(), "what others hold stays");
         let [first, second] = &mut moments;
         composed_update(&mut expected, gradient, [first, second], &scale, UPDATE).unwrap();
-        let of_buffer = |buffer| cuda::moment_values(&engine, &device, buffer, shape).unwrap();
+        let of_buffer = |buffer| cuda::moment_values(&stream, &device, buffer, shape).unwrap();
         for (found, expected) in [
             (found.clone(), expected),
             (of_buffer(&buffers[0]), moments[0].clone()),
@@ -115,7 +115,7 @@ fn kernels_equal_composed() {
         ] {
             assert_close(&found.as_vec(), &expected.as_vec(), 1e-5);
         }
-        cuda::follow(&engine, spans[0], Cpu::span(&found), 0.9).unwrap();
+        cuda::ema_update(&stream, spans[0], Cpu::slice(&found), 0.9).unwrap();
         let [mut average, _] = moments;
         composed_average(&mut average, &found, 0.9).unwrap();
         assert_close(&of_buffer(&buffers[0]).as_vec(), &average.as_vec(), 1e-5);
@@ -137,7 +137,7 @@ fn fused_equals_composed() {
     let (mut fused, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
     let gradient: Matrix<Cpu> = random_matrix(shape, 4);
     let mut gradients = (fused.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
-    let change = Change {
+    let change = ParameterUpdate {
         value: &mut fused,
         moments: &mut fused_moments,
         update,

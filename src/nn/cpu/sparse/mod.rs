@@ -11,12 +11,12 @@ mod sampled;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::cpu::matmul::{Existing, View, ViewMut, product_into};
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product_into};
 use crate::nn::cpu::scratch::Scratch;
 
 /// The left factor of products, in the form in which they are fastest.
 pub(crate) enum Factor<'a> {
-    Dense(View<'a>),
+    Dense(MatRef<'a>),
     Sparse(Sparse),
 }
 
@@ -31,7 +31,7 @@ const MOST_SAMPLED: f32 = 0.4;
 
 impl<'a> Factor<'a> {
     /// Without its zeros, where there are enough of them.
-    pub(crate) fn of(matrix: View<'a>) -> Self {
+    pub(crate) fn of(matrix: MatRef<'a>) -> Self {
         let (rows, columns) = matrix.shape();
         let mut values = Scratch::of(rows * columns);
         matrix.copy_into_rows_of(&mut values, columns);
@@ -43,10 +43,10 @@ impl<'a> Factor<'a> {
     }
 
     /// `out = self b`, or `out += self b`, on the calling thread. A row of `b` must lie in one piece.
-    pub(crate) fn product_into(&self, out: ViewMut<'_>, b: View<'_>, existing: Existing) {
+    pub(crate) fn product_into(&self, out: MatMut<'_>, b: MatRef<'_>, mode: WriteMode) {
         match self {
-            Self::Dense(a) => product_into(out, *a, b, existing),
-            Self::Sparse(a) => a.product_into(out, b, existing),
+            Self::Dense(a) => product_into(out, *a, b, mode),
+            Self::Sparse(a) => a.product_into(out, b, mode),
         }
     }
 
@@ -70,12 +70,12 @@ const CHAINS: usize = 4;
 pub(crate) struct Sparse {
     rows: usize,
     columns: usize,
-    bands: Vec<Band>,
+    bands: Vec<SparseBand>,
 }
 
 /// The values other than zero of some columns.
 #[derive(Default)]
-struct Band {
+struct SparseBand {
     /// Row after row, in the order of the columns.
     values: Vec<f32>,
     /// Of each value, counted from the first of the band.
@@ -96,7 +96,7 @@ impl Sparse {
     fn of(values: &[f32], columns: usize) -> Self {
         let rows = || values.chunks_exact(columns);
         let bands = (0..columns).step_by(BAND).map(|first| {
-            let mut band = Band::default();
+            let mut band = SparseBand::default();
             rows().for_each(|row| band.push(&row[first..columns.min(first + BAND)]));
             band
         });
@@ -134,7 +134,7 @@ impl Sparse {
     }
 }
 
-impl Band {
+impl SparseBand {
     fn push(&mut self, row: &[f32]) {
         let start = self.values.len();
         let room = start + row.len().next_multiple_of(CHAINS);

@@ -4,8 +4,8 @@
 //! a row stay in registers while its list goes by. A multiplication takes up to twice as long as in a dense product, which
 //! makes several of each value that it loads: [`MOST_LISTED`](super::MOST_LISTED) says when that still pays.
 
-use super::{BAND, Band, CHAINS, List, Sparse};
-use crate::nn::cpu::matmul::{Existing, View, ViewMut};
+use super::{BAND, CHAINS, List, Sparse, SparseBand};
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
 use crate::nn::cpu::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 use std::ops::Range;
@@ -15,10 +15,10 @@ const WIDTH: usize = 32;
 
 impl Sparse {
     /// `out = self b`, or `out += self b`, on the calling thread. A row of `b` must lie in one piece.
-    pub(super) fn product_into(&self, out: ViewMut<'_>, b: View<'_>, existing: Existing) {
+    pub(super) fn product_into(&self, out: MatMut<'_>, b: MatRef<'_>, mode: WriteMode) {
         assert_eq!(self.columns, b.shape().0, "inner dimensions of a matrix product");
         assert_eq!(out.shape(), (self.rows, b.shape().1), "a product's shape");
-        let mut existing = existing;
+        let mut mode = mode;
         let mut out = out;
         let mut panels = Panels::new(b.shape().1);
         for (band, right) in self.bands.iter().zip(b.row_blocks(BAND)) {
@@ -33,10 +33,10 @@ impl Sparse {
                     columns: first..(first + WIDTH).min(b.shape().1),
                     band,
                     panel,
-                    existing,
+                    mode,
                 });
             }
-            existing = Existing::Accumulate;
+            mode = WriteMode::Accumulate;
         }
     }
 }
@@ -66,7 +66,7 @@ impl Panels {
 /// the cache or two each.
 struct Filling<'a> {
     panels: &'a mut [Panel],
-    band: View<'a>,
+    band: MatRef<'a>,
 }
 
 impl WithSimd for Filling<'_> {
@@ -91,12 +91,12 @@ impl WithSimd for Filling<'_> {
 
 /// What a band adds to the result, by one panel.
 struct PanelProduct<'a, 'b> {
-    out: &'a mut ViewMut<'b>,
+    out: &'a mut MatMut<'b>,
     /// Of the result.
     columns: Range<usize>,
-    band: &'a Band,
+    band: &'a SparseBand,
     panel: &'a Panel,
-    existing: Existing,
+    mode: WriteMode,
 }
 
 impl WithSimd for PanelProduct<'_, '_> {
@@ -123,14 +123,14 @@ impl PanelProduct<'_, '_> {
             let out = &mut self.out.row_mut(row)[self.columns.clone()];
             let (places, _) = S::as_mut_simd_f32s(out);
             if let Ok(places) = <&mut [S::f32s; VECTORS]>::try_from(places) {
-                join(simd, self.existing, places, &sums);
+                join(simd, self.mode, places, &sums);
                 continue;
             }
             // A panel that reaches beyond the last column.
             let mut whole = [simd.splat_f32s(0.0); VECTORS];
             let values = &mut bytemuck::cast_slice_mut(&mut whole)[..out.len()];
             values.copy_from_slice(out);
-            join(simd, self.existing, &mut whole, &sums);
+            join(simd, self.mode, &mut whole, &sums);
             out.copy_from_slice(&bytemuck::cast_slice(&whole)[..out.len()]);
         }
     }
@@ -140,14 +140,14 @@ impl PanelProduct<'_, '_> {
 #[inline(always)]
 fn join<S: Simd, const VECTORS: usize>(
     simd: S,
-    existing: Existing,
+    mode: WriteMode,
     places: &mut [S::f32s; VECTORS],
     sums: &[S::f32s; VECTORS],
 ) {
     for (place, sum) in places.iter_mut().zip(sums) {
-        *place = match existing {
-            Existing::Overwrite => *sum,
-            Existing::Accumulate => simd.add_f32s(*place, *sum),
+        *place = match mode {
+            WriteMode::Overwrite => *sum,
+            WriteMode::Accumulate => simd.add_f32s(*place, *sum),
         };
     }
 }

@@ -4,14 +4,14 @@
 //! Why it is fast: a piece of a row of the left factor stays in registers while those columns of the right one go by
 //! that the row's list names. They come from the cache behind the nearest, which is what takes the time.
 
-use super::{BAND, Band, CHAINS, Sparse};
-use crate::nn::cpu::matmul::{Existing, View};
+use super::{BAND, CHAINS, Sparse, SparseBand};
+use crate::nn::cpu::matmul::{MatRef, WriteMode};
 use crate::nn::cpu::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
 impl Sparse {
     /// `a b` at every listed place, in the order of the lists, on the calling thread. A row of `a` must lie in one piece.
-    pub(crate) fn sample_product(&self, samples: &mut [f32], a: View<'_>, b: View<'_>) {
+    pub(crate) fn sample_product(&self, samples: &mut [f32], a: MatRef<'_>, b: MatRef<'_>) {
         assert_eq!(a.shape().1, b.shape().0, "inner dimensions of a matrix product");
         assert_eq!(
             (self.rows, self.columns),
@@ -20,7 +20,7 @@ impl Sparse {
         );
         assert_eq!(samples.len(), self.len(), "a sample for every place");
         assert_ne!(a.shape().1, 0, "sums of something");
-        Arch::new().dispatch(Sampling {
+        Arch::new().dispatch(SampledProduct {
             samples,
             places: self,
             a,
@@ -29,17 +29,17 @@ impl Sparse {
     }
 }
 
-struct Sampling<'a> {
+struct SampledProduct<'a> {
     samples: &'a mut [f32],
     places: &'a Sparse,
-    a: View<'a>,
-    b: View<'a>,
+    a: MatRef<'a>,
+    b: MatRef<'a>,
 }
 
 /// As many vectors as there are sums side by side.
 type Vectors<S> = [<S as Simd>::f32s; CHAINS];
 
-impl WithSimd for Sampling<'_> {
+impl WithSimd for SampledProduct<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -61,13 +61,13 @@ impl WithSimd for Sampling<'_> {
     }
 }
 
-impl Sampling<'_> {
+impl SampledProduct<'_> {
     /// Takes so many groups of vectors of the summed dimension at a time.
     #[inline(always)]
     fn in_pieces<S: Simd, const GROUPS: usize>(self, simd: S) {
         let width = GROUPS * CHAINS * S::F32_LANES;
         let mut panel = Scratch::of(BAND.min(self.places.columns) * width);
-        let mut existing = Existing::Overwrite;
+        let mut mode = WriteMode::Overwrite;
         for (left, right) in self.a.column_blocks(width).zip(self.b.row_blocks(width)) {
             let mut rest = &mut *self.samples;
             for (band, right) in self.places.bands.iter().zip(right.column_blocks(BAND)) {
@@ -75,9 +75,9 @@ impl Sampling<'_> {
                 right.transposed().copy_into_rows_of(panel, width);
                 let (samples, others) = rest.split_at_mut(band.values.len());
                 rest = others;
-                sample::<S, GROUPS>(simd, samples, band, left, panel, existing);
+                sample::<S, GROUPS>(simd, samples, band, left, panel, mode);
             }
-            existing = Existing::Accumulate;
+            mode = WriteMode::Accumulate;
         }
     }
 }
@@ -87,10 +87,10 @@ impl Sampling<'_> {
 fn sample<S: Simd, const GROUPS: usize>(
     simd: S,
     samples: &mut [f32],
-    band: &Band,
-    left: View<'_>,
+    band: &SparseBand,
+    left: MatRef<'_>,
     panel: &[f32],
-    existing: Existing,
+    mode: WriteMode,
 ) {
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<CHAINS>();
@@ -100,9 +100,9 @@ fn sample<S: Simd, const GROUPS: usize>(
         let left = load::<S, GROUPS>(simd, left.row(row));
         for (column, sample) in list.columns.iter().zip(&mut samples) {
             let product = dot(simd, &left, &panel[usize::from(*column)]);
-            *sample = match existing {
-                Existing::Overwrite => product,
-                Existing::Accumulate => *sample + product,
+            *sample = match mode {
+                WriteMode::Overwrite => product,
+                WriteMode::Accumulate => *sample + product,
             };
         }
     }

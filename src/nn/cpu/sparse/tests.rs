@@ -6,11 +6,11 @@ use crate::nn::testing::{assert_close, random_matrix, sparse_matrix};
 use proptest::prelude::*;
 
 /// `[rows, columns]`, or the transpose of `[columns, rows]`.
-fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View<'_> {
+fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> MatRef<'_> {
     if turned {
-        View::new(values, columns, rows).transposed()
+        MatRef::new(values, columns, rows).transposed()
     } else {
-        View::new(values, rows, columns)
+        MatRef::new(values, rows, columns)
     }
 }
 
@@ -18,8 +18,8 @@ fn turned(values: &[f32], (rows, columns): (usize, usize), turned: bool) -> View
 const BESIDE: usize = 3;
 
 /// The first columns of rows that have others beside.
-fn left_of(values: &mut [f32], rows: usize, columns: usize) -> ViewMut<'_> {
-    let mut blocks = ViewMut::new(values, rows, columns + BESIDE).column_blocks(columns);
+fn left_of(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_> {
+    let mut blocks = MatMut::new(values, rows, columns + BESIDE).column_blocks(columns);
     blocks.next().unwrap()
 }
 
@@ -40,17 +40,17 @@ proptest! {
         let left = sparse_matrix((rows, depth), share, seed).as_vec();
         let right = random_matrix((depth, columns + BESIDE), !seed).as_vec();
         let a = turned(&left, (rows, depth), on_its_side);
-        let b = View::with_row_stride(&right, depth, columns, columns + BESIDE);
-        let existing = if accumulate { Existing::Accumulate } else { Existing::Overwrite };
+        let b = MatRef::with_row_stride(&right, depth, columns, columns + BESIDE);
+        let mode = if accumulate { WriteMode::Accumulate } else { WriteMode::Overwrite };
         let before = random_matrix((rows, columns + BESIDE), seed ^ 7).as_vec();
         let mut expected = before.clone();
-        product_into(left_of(&mut expected, rows, columns), a, b, existing);
+        product_into(left_of(&mut expected, rows, columns), a, b, mode);
         let mut listed = vec![0.0; rows * depth];
         a.copy_into_rows_of(&mut listed, depth);
         let sparse = Factor::Sparse(Sparse::of(&listed, depth));
         for factor in [sparse, Factor::of(a)] {
             let mut found = before.clone();
-            factor.product_into(left_of(&mut found, rows, columns), b, existing);
+            factor.product_into(left_of(&mut found, rows, columns), b, mode);
             assert_close(&found, &expected, 1e-5);
         }
     }
@@ -68,10 +68,10 @@ proptest! {
         let places = sparse_matrix((rows, columns), share, seed).as_vec();
         let (left, right) = (random_matrix((rows, depth), !seed), random_matrix((depth, columns), seed ^ 3));
         let (left, right) = (left.as_vec(), right.as_vec());
-        let a = View::new(&left, rows, depth);
+        let a = MatRef::new(&left, rows, depth);
         let b = turned(&right, (depth, columns), on_its_side);
         let mut expected = vec![0.0; rows * columns];
-        product_on_one_thread(&mut expected, a, b, Existing::Overwrite);
+        product_on_one_thread(&mut expected, a, b, WriteMode::Overwrite);
         for (value, place) in expected.iter_mut().zip(&places) {
             *value *= f32::from(*place != 0.0);
         }
@@ -88,7 +88,7 @@ proptest! {
 fn factors_of_few_zeros_stay_as_they_are() {
     let forms = |share| {
         let values = sparse_matrix((40, 50), share, 1).as_vec();
-        let factor = Factor::of(View::new(&values, 40, 50));
+        let factor = Factor::of(MatRef::new(&values, 40, 50));
         (matches!(factor, Factor::Sparse(_)), factor.sampling().is_some())
     };
     assert_eq!(

@@ -4,8 +4,8 @@ use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
 use crate::nn::backend::Images;
 use crate::nn::cpu::slices::{add, among_threads, values};
 use crate::nn::cpu::winograd::Winograd;
-use crate::nn::ops::conv_geometry::{Walk, Window};
-use crate::nn::ops::conv_kernel::Weighted;
+use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_kernel::ConvKernel;
 use crate::nn::ops::{conv2d, depthwise, pool};
 use dfdx::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,13 +33,13 @@ impl FrozenKernel for Cpu {
         // A second caller at the same time finds no buffers and makes its own.
         let lock = || network.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = std::mem::take(&mut *lock());
-        let extent = Extent::of(*maps.shape());
+        let shape = MapShape::of(*maps.shape());
         let images = values(&maps.try_contiguous()?);
         let mut outputs = Vec::new();
-        for piece in images.chunks((network.images_at_a_time(extent) * extent.map()).max(1)) {
-            let mut input = buffers.maps(Extent {
-                images: piece.len() / extent.map(),
-                ..extent
+        for piece in images.chunks((network.images_at_a_time(shape) * shape.map()).max(1)) {
+            let mut input = buffers.maps(MapShape {
+                images: piece.len() / shape.map(),
+                ..shape
             });
             input.values_mut().copy_from_slice(piece);
             let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
@@ -48,7 +48,7 @@ impl FrozenKernel for Cpu {
             buffers.give_back(output);
         }
         *lock() = buffers;
-        let (output, _) = largest_map(&network.layers, extent);
+        let (output, _) = largest_map(&network.layers, shape);
         Cpu::default().try_tensor_from_vec(outputs, output.shape())
     }
 }
@@ -106,15 +106,15 @@ impl CpuConvolution {
     }
 
     /// Overwrites `y`.
-    fn forward(&self, walk: Walk, inputs: usize, x: &[f32], y: &mut [f32]) {
+    fn forward(&self, sliding: SlidingWindow, inputs: usize, x: &[f32], y: &mut [f32]) {
         match self {
             Self::Plain(FrozenSums {
                 kernel,
                 bias,
                 convolution,
             }) => {
-                let layer = conv2d::cpu::Layer {
-                    walk,
+                let layer = conv2d::cpu::Conv2dLayer {
+                    sliding,
                     inputs,
                     outputs: bias.len(),
                     activation: convolution.activation,
@@ -125,29 +125,29 @@ impl CpuConvolution {
                 kernels,
                 bias,
                 convolution,
-            } => kernels.forward(&walk, x, bias, convolution.activation, y),
+            } => kernels.forward(&sliding, x, bias, convolution.activation, y),
         }
     }
 }
 
 /// Values of the largest map of a batch, at most: 64 MiB.
-const ROOM: usize = 1 << 24;
+const MOST_VALUES: usize = 1 << 24;
 
 impl CpuNetwork {
-    /// As many images as keep the largest map within [`ROOM`], in pieces of about one size.
-    fn images_at_a_time(&self, extent: Extent) -> usize {
-        let largest = largest_map(&self.layers, extent).1.max(1);
-        let pieces = extent.images.div_ceil((ROOM / largest).max(1)).max(1);
-        extent.images.div_ceil(pieces).max(1)
+    /// As many images as keep the largest map within [`MOST_VALUES`], in pieces of about one size.
+    fn images_at_a_time(&self, shape: MapShape) -> usize {
+        let largest = largest_map(&self.layers, shape).1.max(1);
+        let pieces = shape.images.div_ceil((MOST_VALUES / largest).max(1)).max(1);
+        shape.images.div_ceil(pieces).max(1)
     }
 }
 
 /// What comes out of the layers, and how many values the largest of an image's maps on the way has.
-fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
+fn largest_map(layers: &[CpuLayer], input: MapShape) -> (MapShape, usize) {
     layers
         .iter()
         .fold((input, input.map()), |(input, largest), layer| {
-            let through = |window: Window, channels| Extent {
+            let through = |window: Window, channels| MapShape {
                 size: window.output(input.size),
                 channels,
                 ..input
@@ -159,7 +159,7 @@ fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
                 FrozenLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
                 FrozenLayer::MaxPool(window) => (through(*window, input.channels), 0),
                 FrozenLayer::GlobalMean => (
-                    Extent {
+                    MapShape {
                         size: (1, 1),
                         ..input
                     },
@@ -174,13 +174,13 @@ fn largest_map(layers: &[CpuLayer], input: Extent) -> (Extent, usize) {
 
 /// Shape of a batch of maps.
 #[derive(Clone, Copy, Debug)]
-struct Extent {
+struct MapShape {
     images: usize,
     size: (usize, usize),
     channels: usize,
 }
 
-impl Extent {
+impl MapShape {
     fn of((images, height, width, channels): (usize, usize, usize, usize)) -> Self {
         Self {
             images,
@@ -201,13 +201,13 @@ impl Extent {
 /// A batch of maps at the start of a buffer that may be longer.
 #[derive(Debug)]
 struct Maps {
-    extent: Extent,
+    shape: MapShape,
     buffer: Vec<f32>,
 }
 
 impl Maps {
     fn len(&self) -> usize {
-        self.extent.images * self.extent.map()
+        self.shape.images * self.shape.map()
     }
 
     fn values(&self) -> &[f32] {
@@ -225,9 +225,9 @@ struct Buffers(Vec<Vec<f32>>);
 
 impl Buffers {
     /// Room for maps; what it holds is left over from others.
-    fn maps(&mut self, extent: Extent) -> Maps {
+    fn maps(&mut self, shape: MapShape) -> Maps {
         let buffer = self.0.pop().unwrap_or_default();
-        let mut maps = Maps { extent, buffer };
+        let mut maps = Maps { shape, buffer };
         let len = maps.len();
         if maps.buffer.len() < len {
             maps.buffer = vec![0.0; len];
@@ -251,7 +251,7 @@ fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
         }
     }
     latest.unwrap_or_else(|| {
-        let mut copy = buffers.maps(input.extent);
+        let mut copy = buffers.maps(input.shape);
         copy.values_mut().copy_from_slice(input.values());
         copy
     })
@@ -259,55 +259,55 @@ fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
 
 impl CpuLayer {
     fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
-        let Extent {
+        let MapShape {
             images,
             size,
             channels,
-        } = x.extent;
-        let walk = |window: Window| Walk::new(window, images, size);
-        let mut through = |walk: &Walk, channels| {
-            buffers.maps(Extent {
+        } = x.shape;
+        let sliding = |window: Window| SlidingWindow::new(window, images, size);
+        let mut through = |sliding: &SlidingWindow, channels| {
+            buffers.maps(MapShape {
                 images,
-                size: walk.output,
+                size: sliding.output,
                 channels,
             })
         };
         match self {
             Self::Convolution(convolution) => {
-                let walk = walk(convolution.window());
-                let mut y = through(&walk, convolution.outputs());
-                convolution.forward(walk, channels, x.values(), y.values_mut());
+                let sliding = sliding(convolution.window());
+                let mut y = through(&sliding, convolution.outputs());
+                convolution.forward(sliding, channels, x.values(), y.values_mut());
                 y
             }
             Self::Depthwise(sums) => {
-                let layer = depthwise::cpu::Layer {
-                    walk: walk(sums.convolution.window),
+                let layer = depthwise::cpu::DepthwiseLayer {
+                    sliding: sliding(sums.convolution.window),
                     channels,
                     activation: sums.convolution.activation,
                 };
-                let mut y = through(&layer.walk, channels);
+                let mut y = through(&layer.sliding, channels);
                 layer.forward(x.values(), &sums.kernel, &sums.bias, y.values_mut());
                 y
             }
             Self::MaxPool(window) => {
                 let layer = pool::cpu::MaxPool {
-                    walk: walk(*window),
+                    sliding: sliding(*window),
                     channels,
                 };
-                let mut y = through(&layer.walk, channels);
+                let mut y = through(&layer.sliding, channels);
                 layer.forward(x.values(), y.values_mut());
                 y
             }
             Self::GlobalMean => {
-                let mut y = buffers.maps(Extent {
+                let mut y = buffers.maps(MapShape {
                     size: (1, 1),
-                    ..x.extent
+                    ..x.shape
                 });
-                pool::cpu::mean_pixel(x.values(), x.extent.map(), channels, y.values_mut());
+                pool::cpu::mean_pixel(x.values(), x.shape.map(), channels, y.values_mut());
                 y
             }
             Self::Rectifier(activation) => {
-                let mut y = buffers.maps(x.extent);
+                let mut y = buffers.maps(x.shape);
                 activation.apply(x.values(), y.values_mut());
                 y
             }

@@ -5,8 +5,8 @@
 
 use super::FixedKernel;
 use crate::nn::backend::Matrix;
-use crate::nn::cpu::matmul::View;
-use crate::nn::cpu::packed_matrix::{Packed, sum_of_products};
+use crate::nn::cpu::matmul::MatRef;
+use crate::nn::cpu::packed_matrix::{PackedMatrix, sum_of_products};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::values;
 use crate::nn::layers::linear::Linear;
@@ -18,15 +18,15 @@ use dfdx::prelude::*;
 /// Weights and bias of a fully connected layer.
 #[derive(Debug)]
 pub struct FixedLinear {
-    weight: Packed,
+    weight: PackedMatrix,
     bias: Vec<f32>,
 }
 
 /// Weights and bias of an LSTM.
 #[derive(Debug)]
 pub struct FixedLstm {
-    input_weight: Packed,
-    hidden_weight: Packed,
+    input_weight: PackedMatrix,
+    hidden_weight: PackedMatrix,
     bias: Vec<f32>,
 }
 
@@ -58,7 +58,7 @@ impl FixedKernel for Cpu {
         let outputs = layer.bias.len();
         let x = values(&rows.try_contiguous()?);
         let mut y = vec![0.0; count * outputs];
-        sum_of_products(&mut y, &[(View::new(&x, count, inputs), &layer.weight)]);
+        sum_of_products(&mut y, &[(MatRef::new(&x, count, inputs), &layer.weight)]);
         activation.finish(&mut y, &layer.bias);
         Cpu::default().try_tensor_from_vec(y, (count, outputs))
     }
@@ -74,8 +74,8 @@ impl FixedKernel for Cpu {
         let (x, before): (Vec<f32>, Vec<f32>) = (x?, before?);
         let mut gates = Scratch::of(rows * layer.bias.len());
         let terms = [
-            (View::new(&x, rows, width), &layer.input_weight),
-            (View::new(&before, rows, hidden), &layer.hidden_weight),
+            (MatRef::new(&x, rows, width), &layer.input_weight),
+            (MatRef::new(&before, rows, hidden), &layer.hidden_weight),
         ];
         sum_of_products(&mut gates, &terms);
         let cells_before = values(&state.cell.try_contiguous()?);
@@ -96,8 +96,8 @@ impl FixedKernel for Cpu {
     }
 }
 
-fn packed(weight: &Matrix<Cpu>) -> Result<Packed, CpuError> {
+fn packed(weight: &Matrix<Cpu>) -> Result<PackedMatrix, CpuError> {
     let (rows, columns) = *weight.shape();
     let values = values(&weight.clone().try_contiguous()?);
-    Ok(Packed::new(View::new(&values, rows, columns)))
+    Ok(PackedMatrix::new(MatRef::new(&values, rows, columns)))
 }

@@ -1,10 +1,10 @@
 //! Additive attention for `Cpu`.
 //!
-//! Why it is fast: keys and values are read where they lie, once for all queries that look at the same image while
+//! Why it is fast: keys and values are read where they lie, once for all queries that step at the same image while
 //! they are in the cache; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
-use super::row::{Divide, SumUp, Unscore, Weigh};
+use super::row::{ScoresBackward, SoftmaxWeights, WeightedSum, WeightsBackward};
 use super::{Attended, AttentionKernel, Matrix};
 use crate::nn::cpu::slices::{self, add, put_gradient, take_gradient};
 use dfdx::prelude::*;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// Keys and values, copied out of dfdx once for all steps.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct CpuAttentionMemory {
     tensors: (Matrix<Cpu>, Matrix<Cpu>),
     regions: usize,
     keys: Arc<Vec<f32>>,
@@ -22,10 +22,14 @@ pub struct Sight {
 }
 
 impl AttentionKernel for Cpu {
-    type Sight = Sight;
+    type Sight = CpuAttentionMemory;
 
-    fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> Result<Sight, CpuError> {
-        Ok(Sight {
+    fn try_sight(
+        keys: Matrix<Self>,
+        values: Matrix<Self>,
+        regions: usize,
+    ) -> Result<CpuAttentionMemory, CpuError> {
+        Ok(CpuAttentionMemory {
             keys: Arc::new(slices::values(&keys)),
             values: Arc::new(slices::values(&values)),
             tensors: (keys, values),
@@ -35,28 +39,28 @@ impl AttentionKernel for Cpu {
 
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
         queries: Matrix<Self, T>,
-        sight: &Sight,
+        memory: &CpuAttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
     ) -> Result<Attended<Self, T>, CpuError> {
         let (queries, mut tape) = queries.split_tape();
-        let regions = sight.regions;
-        let (all_regions, attention) = *sight.tensors.0.shape();
-        let (_, hidden) = *sight.tensors.1.shape();
+        let regions = memory.regions;
+        let (all_regions, attention) = *memory.tensors.0.shape();
+        let (_, hidden) = *memory.tensors.1.shape();
         let rows = images.len();
         assert_eq!(*queries.shape(), (rows, attention), "shape of queries");
         assert_eq!(*score.shape(), (attention, 1), "shape of the score's weight");
-        let look = Look {
+        let step = AttentionStep {
             image_count: all_regions / regions,
             regions,
             attention,
             hidden,
-            sight: sight.clone(),
+            memory: memory.clone(),
             queries: slices::values(&queries),
             score: slices::values(score),
             images: images.to_vec(),
         };
-        let Seen { context, weights } = look.forward();
+        let AttentionValues { context, weights } = step.forward();
         let device = queries.device().clone();
         let context = device.try_tensor_from_vec(context, (rows, hidden))?;
         let weights = device.try_tensor_from_vec(weights, (rows, regions))?;
@@ -64,19 +68,19 @@ impl AttentionKernel for Cpu {
             let result = (context.clone(), weights.clone());
             let score = score.clone();
             tape.add_backward_op(move |gradients| {
-                let (keys, values) = &look.sight.tensors;
-                let from_above = Seen {
+                let (keys, values) = &step.memory.tensors;
+                let from_above = AttentionValues {
                     context: take_gradient(gradients, &result.0)?,
                     weights: take_gradient(gradients, &result.1)?,
                 };
                 let mut to_keys = take_gradient(gradients, keys)?;
                 let mut to_values = take_gradient(gradients, values)?;
                 let weights = slices::values(&result.1);
-                let down = look.backward(&weights, &from_above, &mut to_keys, &mut to_values);
+                let gradients_down = step.backward(&weights, &from_above, &mut to_keys, &mut to_values);
                 put_gradient(gradients, keys, to_keys)?;
                 put_gradient(gradients, values, to_values)?;
-                add(gradients.get_or_alloc_mut(&queries)?, &down.queries);
-                add(gradients.get_or_alloc_mut(&score)?, &down.score);
+                add(gradients.get_or_alloc_mut(&queries)?, &gradients_down.queries);
+                add(gradients.get_or_alloc_mut(&score)?, &gradients_down.score);
                 Ok(())
             });
         }
@@ -88,12 +92,12 @@ impl AttentionKernel for Cpu {
 }
 
 /// All queries of a step.
-struct Look {
+struct AttentionStep {
     image_count: usize,
     regions: usize,
     attention: usize,
     hidden: usize,
-    sight: Sight,
+    memory: CpuAttentionMemory,
     queries: Vec<f32>,
     score: Vec<f32>,
     /// For every query, its image.
@@ -101,19 +105,19 @@ struct Look {
 }
 
 /// What comes of all queries, or its gradient.
-struct Seen {
+struct AttentionValues {
     context: Vec<f32>,
     weights: Vec<f32>,
 }
 
 /// Gradients of what all images share.
-struct Down {
+struct QueryGradients {
     queries: Vec<f32>,
     score: Vec<f32>,
 }
 
 /// A query, and what is to be written for it.
-struct Row<'a> {
+struct QueryRow<'a> {
     number: usize,
     /// The context, or the query's gradient.
     out: &'a mut [f32],
@@ -121,56 +125,61 @@ struct Row<'a> {
     weights: &'a mut [f32],
 }
 
-impl Look {
-    fn forward(&self) -> Seen {
+impl AttentionStep {
+    fn forward(&self) -> AttentionValues {
         let rows = self.images.len();
-        let mut seen = Seen {
+        let mut values = AttentionValues {
             context: vec![0.0; rows * self.hidden],
             weights: vec![0.0; rows * self.regions],
         };
-        self.by_image(&mut seen.context, self.hidden, &mut seen.weights)
+        self.by_image(&mut values.context, self.hidden, &mut values.weights)
             .into_par_iter()
             .enumerate()
             .for_each(|(image, rows)| {
-                let mut room = vec![0.0; self.attention];
-                for Row { number, out, weights } in rows {
-                    Arch::new().dispatch(Weigh {
+                let mut buffer = vec![0.0; self.attention];
+                for QueryRow { number, out, weights } in rows {
+                    Arch::new().dispatch(SoftmaxWeights {
                         keys: self.keys(image),
                         query: self.query(number),
                         score: &self.score,
                         weights,
-                        room: &mut room,
+                        buffer: &mut buffer,
                     });
-                    Arch::new().dispatch(SumUp {
+                    Arch::new().dispatch(WeightedSum {
                         values: self.values(image),
                         weights,
                         context: out,
                     });
                 }
             });
-        seen
+        values
     }
 
-    /// The queries of every image, with their parts of what is written: they share what they look at.
-    fn by_image<'a>(&self, out: &'a mut [f32], width: usize, weights: &'a mut [f32]) -> Vec<Vec<Row<'a>>> {
-        let mut of_image: Vec<Vec<Row<'a>>> = (0..self.image_count).map(|_| Vec::new()).collect();
+    /// The queries of every image, with their parts of what is written: they share what they step at.
+    fn by_image<'a>(
+        &self,
+        out: &'a mut [f32],
+        width: usize,
+        weights: &'a mut [f32],
+    ) -> Vec<Vec<QueryRow<'a>>> {
+        let mut of_image: Vec<Vec<QueryRow<'a>>> = (0..self.image_count).map(|_| Vec::new()).collect();
         let parts = out
             .chunks_exact_mut(width)
             .zip(weights.chunks_exact_mut(self.regions));
         for (number, ((out, weights), &image)) in parts.zip(&self.images).enumerate() {
-            of_image[image].push(Row { number, out, weights });
+            of_image[image].push(QueryRow { number, out, weights });
         }
         of_image
     }
 
     fn keys(&self, image: usize) -> &[f32] {
         let len = self.regions * self.attention;
-        &self.sight.keys[image * len..][..len]
+        &self.memory.keys[image * len..][..len]
     }
 
     fn values(&self, image: usize) -> &[f32] {
         let len = self.regions * self.hidden;
-        &self.sight.values[image * len..][..len]
+        &self.memory.values[image * len..][..len]
     }
 
     fn query(&self, row: usize) -> &[f32] {
@@ -181,10 +190,10 @@ impl Look {
     fn backward(
         &self,
         weights: &[f32],
-        from_above: &Seen,
+        from_above: &AttentionValues,
         to_keys: &mut [f32],
         to_values: &mut [f32],
-    ) -> Down {
+    ) -> QueryGradients {
         let rows = self.images.len();
         let mut queries = vec![0.0; rows * self.attention];
         // From here on, what a weight adds to the loss.
@@ -197,20 +206,20 @@ impl Look {
             .enumerate()
             .map(|(image, ((rows, to_keys), to_values))| {
                 let mut to_score = vec![0.0; self.attention];
-                for Row {
+                for QueryRow {
                     number,
                     out,
                     weights: gradient,
                 } in rows
                 {
-                    Arch::new().dispatch(Divide {
+                    Arch::new().dispatch(WeightsBackward {
                         values: self.values(image),
                         weights: &weights[number * self.regions..][..self.regions],
                         context: &from_above.context[number * self.hidden..][..self.hidden],
                         gradient,
                         to_values,
                     });
-                    Arch::new().dispatch(Unscore {
+                    Arch::new().dispatch(ScoresBackward {
                         keys: self.keys(image),
                         query: self.query(number),
                         score: &self.score,
@@ -227,6 +236,6 @@ impl Look {
         for of_image in &of_images {
             add(&mut score, of_image);
         }
-        Down { queries, score }
+        QueryGradients { queries, score }
     }
 }

@@ -6,16 +6,16 @@
 
 use super::{Attended, Matrix};
 use crate::nn::backend::{Backend, DeviceResult};
-use crate::nn::cpu::matmul::Existing;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{Call, Engine, Own, Room, Span, elementwise};
-use crate::nn::ops::rows::cuda::Listed;
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, elementwise};
+use crate::nn::ops::rows::cuda::InverseIndex;
 use dfdx::prelude::*;
 
 /// The regions of a batch of images, where they lie.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Debug)]
-pub struct CudaSight {
+pub struct CudaAttentionMemory {
     keys: Matrix<Cuda>,
     values: Matrix<Cuda>,
     regions: usize,
@@ -23,10 +23,14 @@ pub struct CudaSight {
 
 #[cfg(feature = "cuda")]
 impl super::AttentionKernel for Cuda {
-    type Sight = CudaSight;
+    type Sight = CudaAttentionMemory;
 
-    fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> DeviceResult<Self, CudaSight> {
-        Ok(CudaSight {
+    fn try_sight(
+        keys: Matrix<Self>,
+        values: Matrix<Self>,
+        regions: usize,
+    ) -> DeviceResult<Self, CudaAttentionMemory> {
+        Ok(CudaAttentionMemory {
             keys,
             values,
             regions,
@@ -35,21 +39,21 @@ impl super::AttentionKernel for Cuda {
 
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
         queries: Matrix<Self, T>,
-        sight: &CudaSight,
+        memory: &CudaAttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
     ) -> DeviceResult<Self, Attended<Self, T>> {
-        let (seen, regions) = ((&sight.keys, &sight.values), sight.regions);
-        match queries.device().engine() {
-            Some(engine) => fused(engine, queries, seen, regions, score, images),
-            None => super::composed_attention(queries, seen, regions, score, images),
+        let (slices, regions) = ((&memory.keys, &memory.values), memory.regions);
+        match queries.device().stream() {
+            Some(stream) => fused(stream, queries, slices, regions, score, images),
+            None => super::composed_attention(queries, slices, regions, score, images),
         }
     }
 }
 
 /// [`composed_attention`](super::composed_attention) is what it computes.
-pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
+    stream: D::Stream,
     queries: Matrix<D, T>,
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,
@@ -67,40 +71,45 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
     assert_eq!(*score.shape(), (attention, 1), "shape of the score's weight");
     assert!(
         images.iter().all(|image| (image + 1) * regions <= all_regions),
-        "images that are not in sight"
+        "images that are not in memory"
     );
-    let look = Look {
-        images: engine.upload_indices(images)?,
+    let step = AttentionLaunches {
+        images: stream.upload_indices(images)?,
         rows,
         regions,
         attention,
         hidden: values.shape().1,
-        engine,
+        stream,
     };
-    let (context, of_context) = elementwise::fresh(queries.device(), (rows, look.hidden))?;
-    let (weights, of_weights) = elementwise::fresh(queries.device(), (rows, look.regions))?;
-    let seen = Seen {
-        keys: D::span(&keys),
-        values: D::span(&values),
-        queries: D::span(&queries),
-        score: D::span(&score),
+    let (context, of_context) = elementwise::alloc_tensor(queries.device(), (rows, step.hidden))?;
+    let (weights, per_weight) = elementwise::alloc_tensor(queries.device(), (rows, step.regions))?;
+    let slices = AttentionSlices {
+        keys: D::slice(&keys),
+        values: D::slice(&values),
+        queries: D::slice(&queries),
+        score: D::slice(&score),
     };
-    look.forward(seen, of_weights, of_context)?;
+    step.forward(slices, per_weight, of_context)?;
     let results = (context.clone(), weights.clone());
-    let looking = if T::OWNS_TAPE { images.to_vec() } else { Vec::new() };
+    let image_indices = if T::OWNS_TAPE { images.to_vec() } else { Vec::new() };
     tape.add_backward_op(move |gradients| {
         let from_context = D::gradient(gradients, &context)?;
         let from_weights = D::gradient(gradients, &weights)?;
-        let of_scores = look.to_scores(seen, of_weights, from_context, from_weights)?;
-        let of_scores = of_scores.span();
+        let of_scores = step.to_scores(slices, per_weight, from_context, from_weights)?;
+        let of_scores = of_scores.slice();
         let to_score = D::gradient(gradients, &score)?;
-        look.to_queries(seen, of_scores, D::gradient(gradients, &queries)?, to_score)?;
-        let lookers = look.lookers(&looking)?;
-        look.to_keys(seen, of_scores, &lookers, D::gradient(gradients, &keys)?)?;
-        look.to_values(
-            of_weights,
+        step.to_queries(slices, of_scores, D::gradient(gradients, &queries)?, to_score)?;
+        let queries_of_images = step.queries_of_images(&image_indices)?;
+        step.to_keys(
+            slices,
+            of_scores,
+            &queries_of_images,
+            D::gradient(gradients, &keys)?,
+        )?;
+        step.to_values(
+            per_weight,
             from_context,
-            &lookers,
+            &queries_of_images,
             D::gradient(gradients, &values)?,
         )
     });
@@ -112,18 +121,18 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
 
 /// What is looked at, and with what.
 #[derive(Clone, Copy)]
-struct Seen {
-    keys: Span,
-    values: Span,
-    queries: Span,
-    score: Span,
+struct AttentionSlices {
+    keys: DeviceSlice,
+    values: DeviceSlice,
+    queries: DeviceSlice,
+    score: DeviceSlice,
 }
 
 /// All queries of a step.
-struct Look<E: Engine> {
-    engine: E,
+struct AttentionLaunches<E: Stream> {
+    stream: E,
     /// For every query, its image.
-    images: E::Room,
+    images: E::Buffer,
     rows: usize,
     regions: usize,
     attention: usize,
@@ -131,36 +140,41 @@ struct Look<E: Engine> {
 }
 
 /// Who looks at each of the images that are looked at.
-struct Lookers<R> {
+struct ImageQueries<R> {
     count: usize,
-    seen: R,
+    slices: R,
     starts: R,
-    order: R,
+    positions: R,
 }
 
-impl<E: Engine> Look<E> {
-    fn forward(&self, seen: Seen, weights: Span, context: Span) -> Result<(), E::Error> {
-        self.engine.run(
-            self.of_weights("attention_scores")
-                .values(seen.keys, 0)
-                .values(seen.queries, self.rows * self.attention)
-                .values(seen.score, self.attention)
-                .values(self.images.span(), self.rows)
+impl<E: Stream> AttentionLaunches<E> {
+    fn forward(
+        &self,
+        slices: AttentionSlices,
+        weights: DeviceSlice,
+        context: DeviceSlice,
+    ) -> Result<(), E::Error> {
+        self.stream.run(
+            self.per_weight("attention_scores")
+                .values(slices.keys, 0)
+                .values(slices.queries, self.rows * self.attention)
+                .values(slices.score, self.attention)
+                .values(self.images.slice(), self.rows)
                 .values(weights, self.rows * self.regions)
                 .size(self.regions)
                 .size(self.attention),
         )?;
-        self.engine.run(
-            Call::of_blocks("softmax_rows", [self.rows, 1])
+        self.stream.run(
+            Launch::of_blocks("softmax_rows", [self.rows, 1])
                 .values(weights, self.rows * self.regions)
                 .size(self.regions),
         )?;
         let count = self.rows * self.hidden;
-        self.engine.run(
-            Call::of_values("attention_context", count)
-                .values(seen.values, 0)
+        self.stream.run(
+            Launch::per_value("attention_context", count)
+                .values(slices.values, 0)
                 .values(weights, self.rows * self.regions)
-                .values(self.images.span(), self.rows)
+                .values(self.images.slice(), self.rows)
                 .values(context, count)
                 .size(self.regions)
                 .size(self.hidden)
@@ -171,27 +185,27 @@ impl<E: Engine> Look<E> {
     /// The gradient of the scores, `[rows, regions]`.
     fn to_scores(
         &self,
-        seen: Seen,
-        weights: Span,
-        from_context: Span,
-        from_weights: Span,
-    ) -> Result<E::Room, E::Error> {
+        slices: AttentionSlices,
+        weights: DeviceSlice,
+        from_context: DeviceSlice,
+        from_weights: DeviceSlice,
+    ) -> Result<E::Buffer, E::Error> {
         let count = self.rows * self.regions;
-        let gradient = self.engine.room(count)?;
-        self.engine.run(
-            self.of_weights("attention_to_weights")
-                .values(seen.values, 0)
+        let gradient = self.stream.alloc(count)?;
+        self.stream.run(
+            self.per_weight("attention_to_weights")
+                .values(slices.values, 0)
                 .values(from_context, self.rows * self.hidden)
                 .values(from_weights, count)
-                .values(self.images.span(), self.rows)
-                .values(gradient.span(), count)
+                .values(self.images.slice(), self.rows)
+                .values(gradient.slice(), count)
                 .size(self.regions)
                 .size(self.hidden),
         )?;
-        self.engine.run(
-            Call::of_blocks("softmax_rows_back", [self.rows, 1])
+        self.stream.run(
+            Launch::of_blocks("softmax_rows_back", [self.rows, 1])
                 .values(weights, count)
-                .values(gradient.span(), count)
+                .values(gradient.slice(), count)
                 .size(self.regions),
         )?;
         Ok(gradient)
@@ -199,58 +213,58 @@ impl<E: Engine> Look<E> {
 
     fn to_queries(
         &self,
-        seen: Seen,
-        of_scores: Span,
-        to_queries: Span,
-        to_score: Span,
+        slices: AttentionSlices,
+        of_scores: DeviceSlice,
+        to_queries: DeviceSlice,
+        to_score: DeviceSlice,
     ) -> Result<(), E::Error> {
         let count = self.rows * self.attention;
-        let of_rows = self.engine.room(count)?;
-        self.engine.run(
-            Call::of_values("attention_to_queries", count)
-                .values(seen.keys, 0)
-                .values(seen.queries, count)
-                .values(seen.score, self.attention)
+        let of_rows = self.stream.alloc(count)?;
+        self.stream.run(
+            Launch::per_value("attention_to_queries", count)
+                .values(slices.keys, 0)
+                .values(slices.queries, count)
+                .values(slices.score, self.attention)
                 .values(of_scores, self.rows * self.regions)
-                .values(self.images.span(), self.rows)
+                .values(self.images.slice(), self.rows)
                 .values(to_queries, count)
-                .values(of_rows.span(), count)
+                .values(of_rows.slice(), count)
                 .size(self.regions)
                 .size(self.attention)
                 .count(count),
         )?;
-        elementwise::column_sums(&self.engine, of_rows.span(), to_score, Existing::Accumulate)
+        elementwise::column_sums(&self.stream, of_rows.slice(), to_score, WriteMode::Accumulate)
     }
 
-    fn lookers(&self, images: &[usize]) -> Result<Lookers<E::Room>, E::Error> {
-        let Listed {
-            wanted,
+    fn queries_of_images(&self, images: &[usize]) -> Result<ImageQueries<E::Buffer>, E::Error> {
+        let InverseIndex {
+            unique,
             starts,
-            order,
-        } = Listed::new(images);
-        Ok(Lookers {
-            count: wanted.len(),
-            seen: self.engine.upload_indices(&wanted)?,
-            starts: self.engine.upload_indices(&starts)?,
-            order: self.engine.upload_indices(&order)?,
+            positions,
+        } = InverseIndex::new(images);
+        Ok(ImageQueries {
+            count: unique.len(),
+            slices: self.stream.upload_indices(&unique)?,
+            starts: self.stream.upload_indices(&starts)?,
+            positions: self.stream.upload_indices(&positions)?,
         })
     }
 
     fn to_keys(
         &self,
-        seen: Seen,
-        of_scores: Span,
-        lookers: &Lookers<E::Room>,
-        to_keys: Span,
+        slices: AttentionSlices,
+        of_scores: DeviceSlice,
+        queries_of_images: &ImageQueries<E::Buffer>,
+        to_keys: DeviceSlice,
     ) -> Result<(), E::Error> {
-        let count = lookers.count * self.regions * self.attention;
-        let call = Call::of_values("attention_to_keys", count)
-            .values(seen.keys, count)
-            .values(seen.queries, self.rows * self.attention)
-            .values(seen.score, self.attention)
+        let count = queries_of_images.count * self.regions * self.attention;
+        let launch = Launch::per_value("attention_to_keys", count)
+            .values(slices.keys, count)
+            .values(slices.queries, self.rows * self.attention)
+            .values(slices.score, self.attention)
             .values(of_scores, self.rows * self.regions);
-        self.engine.run(
-            self.looked_at(call, lookers)
+        self.stream.run(
+            self.with_queries(launch, queries_of_images)
                 .values(to_keys, count)
                 .size(self.regions)
                 .size(self.attention)
@@ -260,17 +274,17 @@ impl<E: Engine> Look<E> {
 
     fn to_values(
         &self,
-        weights: Span,
-        from_context: Span,
-        lookers: &Lookers<E::Room>,
-        to_values: Span,
+        weights: DeviceSlice,
+        from_context: DeviceSlice,
+        queries_of_images: &ImageQueries<E::Buffer>,
+        to_values: DeviceSlice,
     ) -> Result<(), E::Error> {
-        let count = lookers.count * self.regions * self.hidden;
-        let call = Call::of_values("attention_to_values", count)
+        let count = queries_of_images.count * self.regions * self.hidden;
+        let launch = Launch::per_value("attention_to_values", count)
             .values(weights, self.rows * self.regions)
             .values(from_context, self.rows * self.hidden);
-        self.engine.run(
-            self.looked_at(call, lookers)
+        self.stream.run(
+            self.with_queries(launch, queries_of_images)
                 .values(to_values, count)
                 .size(self.regions)
                 .size(self.hidden)
@@ -278,14 +292,15 @@ impl<E: Engine> Look<E> {
         )
     }
 
-    fn looked_at(&self, call: Call, lookers: &Lookers<E::Room>) -> Call {
-        call.values(lookers.seen.span(), lookers.count)
-            .values(lookers.starts.span(), lookers.count + 1)
-            .values(lookers.order.span(), self.rows)
+    fn with_queries(&self, launch: Launch, queries_of_images: &ImageQueries<E::Buffer>) -> Launch {
+        launch
+            .values(queries_of_images.slices.slice(), queries_of_images.count)
+            .values(queries_of_images.starts.slice(), queries_of_images.count + 1)
+            .values(queries_of_images.positions.slice(), self.rows)
     }
 
     /// A block for each weight.
-    fn of_weights(&self, kernel: &'static str) -> Call {
-        Call::of_blocks(kernel, [self.regions, self.rows])
+    fn per_weight(&self, kernel: &'static str) -> Launch {
+        Launch::of_blocks(kernel, [self.regions, self.rows])
     }
 }

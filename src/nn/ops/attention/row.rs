@@ -7,24 +7,24 @@ use crate::nn::cpu::elementary::{dot, exp, largest, sum, tanh};
 use pulp::{Simd, WithSimd};
 
 /// `softmax(s' tanh(k + q))`
-pub(super) struct Weigh<'a> {
+pub(super) struct SoftmaxWeights<'a> {
     /// `[regions, attention]`
     pub(super) keys: &'a [f32],
     pub(super) query: &'a [f32],
     pub(super) score: &'a [f32],
     pub(super) weights: &'a mut [f32],
     /// As wide as a key.
-    pub(super) room: &'a mut [f32],
+    pub(super) buffer: &'a mut [f32],
 }
 
-impl WithSimd for Weigh<'_> {
+impl WithSimd for SoftmaxWeights<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
         let width = self.query.len();
         let (query, score) = (&self.query[..width], &self.score[..width]);
-        let terms = &mut self.room[..width];
+        let terms = &mut self.buffer[..width];
         for (weight, key) in self.weights.iter_mut().zip(self.keys.chunks_exact(width)) {
             for at in 0..width {
                 terms[at] = score[at] * tanh(key[at] + query[at]);
@@ -43,14 +43,14 @@ impl WithSimd for Weigh<'_> {
 }
 
 /// Adds the values, weighted, to `context`.
-pub(super) struct SumUp<'a> {
+pub(super) struct WeightedSum<'a> {
     /// `[regions, hidden]`
     pub(super) values: &'a [f32],
     pub(super) weights: &'a [f32],
     pub(super) context: &'a mut [f32],
 }
 
-impl WithSimd for SumUp<'_> {
+impl WithSimd for WeightedSum<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -64,8 +64,8 @@ impl WithSimd for SumUp<'_> {
     }
 }
 
-/// The way back of [`SumUp`] and of the softmax: `gradient`, that of the weights, becomes that of the scores.
-pub(super) struct Divide<'a> {
+/// The way back of [`WeightedSum`] and of the softmax: `gradient`, that of the weights, becomes that of the scores.
+pub(super) struct WeightsBackward<'a> {
     pub(super) values: &'a [f32],
     pub(super) weights: &'a [f32],
     /// The gradient of the context.
@@ -74,7 +74,7 @@ pub(super) struct Divide<'a> {
     pub(super) to_values: &'a mut [f32],
 }
 
-impl WithSimd for Divide<'_> {
+impl WithSimd for WeightsBackward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -99,7 +99,7 @@ impl WithSimd for Divide<'_> {
 }
 
 /// The way back of the scores, whose gradient is `gradient`.
-pub(super) struct Unscore<'a> {
+pub(super) struct ScoresBackward<'a> {
     pub(super) keys: &'a [f32],
     pub(super) query: &'a [f32],
     pub(super) score: &'a [f32],
@@ -109,7 +109,7 @@ pub(super) struct Unscore<'a> {
     pub(super) to_score: &'a mut [f32],
 }
 
-impl WithSimd for Unscore<'_> {
+impl WithSimd for ScoresBackward<'_> {
     type Output = ();
 
     #[inline(always)]

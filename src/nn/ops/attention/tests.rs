@@ -1,7 +1,7 @@
 //! Tests of attention: fused against composed, values and gradients.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::testing::{assert_close, probe, random_matrix};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -69,7 +69,7 @@ fn weights_that_add_up_to_one_everywhere_cost_nothing() {
 /// The GPU's kernels, run on the CPU; an image that several look at, one that nobody does.
 #[test]
 fn kernels_equal_composed() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for (regions, attention, hidden) in [(2, 1, 1), (5, 19, 7), (3, 300, 260)] {
         let images = [3, 0, 3, 1, 3];
         let (keys, values) = (
@@ -79,7 +79,7 @@ fn kernels_equal_composed() {
         let queries = random_matrix((images.len(), attention), 3);
         let score = random_matrix((attention, 1), 4);
         let seen = (&keys, &values);
-        let kernels = |queries| cuda::fused(engine.clone(), queries, seen, regions, &score, &images).unwrap();
+        let kernels = |queries| cuda::fused(stream.clone(), queries, seen, regions, &score, &images).unwrap();
         let composed =
             |queries| composed_attention(queries, (&keys, &values), regions, &score, &images).unwrap();
         let found = run(kernels, &queries, (&keys, &values), &score);

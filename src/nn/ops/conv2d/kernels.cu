@@ -3,7 +3,7 @@
 /// What output pixels `first` and after see, a row of [taps, packets] for each; zeros where a tap lies in the padding.
 /// A block for each pixel, so that its place is worked out once; neighboring threads copy neighboring channels.
 template <class Packet>
-static __device__ void gather(const Packet *maps, Packet *seen, Count first, int packets, WALK)
+static __device__ void gather(const Packet *maps, Packet *seen, Count first, int packets, WINDOW)
 {
     Count pixel = first + blockIdx.x;
     int column = pixel % columns, row = pixel / columns % rows;
@@ -21,13 +21,13 @@ static __device__ void gather(const Packet *maps, Packet *seen, Count first, int
 /// Four channels that are copied at once.
 struct __align__(16) Four { float a, b, c, d; };
 
-extern "C" __global__ void gather_windows(const float *maps, float *seen, Count first, int channels, WALK)
+extern "C" __global__ void gather_windows(const float *maps, float *seen, Count first, int channels, WINDOW)
 {
     gather(maps, seen, first, channels, height, width, rows, columns, kernel_height, kernel_width, stride, top, left);
 }
 
 /// The same for a number of channels that four divides.
-extern "C" __global__ void gather_windows_by_four(const float *maps, float *seen, Count first, int channels, WALK)
+extern "C" __global__ void gather_windows_by_four(const float *maps, float *seen, Count first, int channels, WINDOW)
 {
     gather((const Four *)maps, (Four *)seen, first, channels / 4, height, width, rows, columns, kernel_height,
         kernel_width, stride, top, left);
@@ -36,7 +36,7 @@ extern "C" __global__ void gather_windows_by_four(const float *maps, float *seen
 /// The way back: every value of a map collects what the windows of output pixels `first` to `end` have of it, so that
 /// no two threads add to the same place.
 extern "C" __global__ void collect_windows(
-    const float *seen, float *maps, Count first, Count end, int channels, WALK, Count count)
+    const float *seen, float *maps, Count first, Count end, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;

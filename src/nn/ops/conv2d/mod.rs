@@ -9,7 +9,7 @@ mod tests;
 use crate::nn::backend::{Backend, Images, Matrix};
 use crate::nn::cpu::slices::contiguous;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
 use crate::nn::ops::conv_kernel::finish_composed;
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
@@ -88,9 +88,9 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
     convolution: Convolution,
 ) -> Result<Images<D, T>, D::Err> {
     let (images, height, width, _) = *x.shape();
-    let walk = Walk::new(convolution.window, images, (height, width));
+    let sliding = SlidingWindow::new(convolution.window, images, (height, width));
     let (rows, _) = *kernel.shape();
-    let columns: Matrix<D, T> = windows(x, &walk, 0.0)?.try_reshape_like(&(walk.outputs(), rows))?;
+    let columns: Matrix<D, T> = windows(x, &sliding, 0.0)?.try_reshape_like(&(sliding.outputs(), rows))?;
     let sums = columns.try_matmul(kernel)?;
-    finish_composed(sums, bias, convolution.activation, &walk)
+    finish_composed(sums, bias, convolution.activation, &sliding)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nn::Taped;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::ops::conv_geometry::Padding;
 use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
@@ -49,14 +49,14 @@ fn by_definition(
     y
 }
 
-struct Case {
+struct Conv2dCase {
     x: Images<Cpu>,
     kernel: Matrix<Cpu>,
     bias: Matrix<Cpu>,
     convolution: Convolution,
 }
 
-impl Case {
+impl Conv2dCase {
     fn new(
         seed: u64,
         window: Window,
@@ -116,7 +116,7 @@ impl Case {
 #[test]
 fn both_follow_the_definition() {
     for seed in 0..60 {
-        let case = Case::random(seed);
+        let case = Conv2dCase::random(seed);
         let expected = by_definition(&case.x, &case.kernel, &case.bias, case.convolution);
         assert_close("fused", &case.fused(case.x.clone()), &expected, 1e-5);
         assert_close("composed", &case.composed(case.x.clone()), &expected, 1e-5);
@@ -126,17 +126,18 @@ fn both_follow_the_definition() {
 #[test]
 fn fused_equals_composed_on_small_shapes() {
     for seed in 100..160 {
-        Case::random(seed).check_fused_against_composed();
+        Conv2dCase::random(seed).check_fused_against_composed();
     }
 }
 
 #[test]
 fn fused_equals_composed_over_several_tiles() {
     let same = Window::square(3, 1, Padding::all(1));
-    Case::new(1, same, (3, 19, 17), (5, 7), Activation::Relu).check_fused_against_composed();
-    Case::new(2, Window::POINTWISE, (2, 21, 23), (6, 10), Activation::Relu6).check_fused_against_composed();
+    Conv2dCase::new(1, same, (3, 19, 17), (5, 7), Activation::Relu).check_fused_against_composed();
+    Conv2dCase::new(2, Window::POINTWISE, (2, 21, 23), (6, 10), Activation::Relu6)
+        .check_fused_against_composed();
     // More images than pieces of the backward pass.
-    Case::new(3, same, (19, 4, 5), (2, 3), Activation::None).check_fused_against_composed();
+    Conv2dCase::new(3, same, (19, 4, 5), (2, 3), Activation::None).check_fused_against_composed();
 }
 
 #[test]
@@ -156,8 +157,8 @@ fn gradients_are_slopes() {
         ),
     ];
     for (seed, window) in windows.into_iter().enumerate() {
-        let case = Case::new(seed as u64, window, (2, 4, 5), (3, 2), Activation::None);
-        let Case {
+        let case = Conv2dCase::new(seed as u64, window, (2, 4, 5), (3, 2), Activation::None);
+        let Conv2dCase {
             x,
             kernel,
             bias,
@@ -190,7 +191,7 @@ fn gradients_are_slopes() {
 
 #[test]
 fn gradients_add_up_where_a_tensor_is_used_twice() {
-    let case = Case::new(
+    let case = Conv2dCase::new(
         5,
         Window::square(3, 1, Padding::all(1)),
         (2, 5, 4),
@@ -206,7 +207,7 @@ fn gradients_add_up_where_a_tensor_is_used_twice() {
 
 #[test]
 fn strided_operands_are_read_in_logical_order() {
-    let case = Case::new(
+    let case = Conv2dCase::new(
         6,
         Window::square(2, 1, Padding::NONE),
         (2, 4, 3),
@@ -232,7 +233,7 @@ fn strided_operands_are_read_in_logical_order() {
 
 #[test]
 fn the_same_every_time() {
-    let case = Case::new(
+    let case = Conv2dCase::new(
         8,
         Window::square(3, 2, Padding::all(1)),
         (9, 16, 16),
@@ -255,8 +256,8 @@ fn the_same_every_time() {
 /// The GPU's kernels, run on the CPU, with room for all windows and for a few at a time.
 #[test]
 fn kernels_follow_the_definition() {
-    let Some(engine) = on_host() else { return };
-    let cases = (0..20).map(Case::random).chain([Case::new(
+    let Some(stream) = emulated_stream() else { return };
+    let cases = (0..20).map(Conv2dCase::random).chain([Conv2dCase::new(
         1,
         Window::POINTWISE,
         (2, 3, 5),
@@ -267,7 +268,7 @@ fn kernels_follow_the_definition() {
     let by_four = (0..6).map(|seed| {
         let mut rng = rng(seed);
         let (window, (height, width)) = random_window(&mut rng);
-        Case::new(
+        Conv2dCase::new(
             seed,
             window,
             (2, height, width),
@@ -279,7 +280,7 @@ fn kernels_follow_the_definition() {
         for room in [1 << 20, 300] {
             let kernels = |x| {
                 let (kernel, bias) = (case.kernel.clone(), case.bias.clone());
-                cuda::fused(engine.clone(), x, kernel, bias, case.convolution, room).unwrap()
+                cuda::fused(stream.clone(), x, kernel, bias, case.convolution, room).unwrap()
             };
             let expected = by_definition(&case.x, &case.kernel, &case.bias, case.convolution);
             let found = kernels(case.x.leaky_trace());

@@ -7,7 +7,7 @@
 
 use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets, Zeros};
 use crate::nn::cpu::elementary;
-use crate::nn::cpu::matmul::{Existing, View, ViewMut, product_into};
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product_into};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::{add, add_scaled, contiguous, scratch};
 use crate::nn::cpu::sparse::{Factor, Sparse};
@@ -41,24 +41,25 @@ impl CrossEntropyKernel for Cpu {
         assert_eq!(count, targets.columns.len(), "one target for every row");
         let weights = targets.weights.map_or_else(|| vec![1.0; count], <[f32]>::to_vec);
         assert_eq!(count, weights.len(), "one weight for every row");
-        let wanted = Wanted {
+        let smoothing = targets.smoothing;
+        let targets = TargetRows {
             columns: targets.columns,
             weights: &weights,
         };
         let (inputs, outputs) = output.weight.shape();
-        let layer = Layer {
+        let layer = OutputLayer {
             weight: &scratch(&output.weight.value),
             bias: &scratch(&output.bias.value),
             inputs,
             outputs,
-            smoothing: targets.smoothing,
+            smoothing,
         };
         let device = rows.device().clone();
         if !T::OWNS_TAPE {
-            let loss = layer.loss(&scratch(&rows), wanted);
+            let loss = layer.loss(&scratch(&rows), targets);
             return Ok(device.try_tensor_from_vec(vec![loss], ())?.put_tape(tape));
         }
-        let (loss, found) = layer.loss_and_gradients(&scratch(&rows), zeros, wanted);
+        let (loss, found) = layer.loss_and_gradients(&scratch(&rows), zeros, targets);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
         let (result, weight, bias) = (
             loss.clone(),
@@ -76,7 +77,7 @@ impl CrossEntropyKernel for Cpu {
     }
 }
 
-struct Layer<'a> {
+struct OutputLayer<'a> {
     /// `[inputs, outputs]`
     weight: &'a [f32],
     bias: &'a [f32],
@@ -85,8 +86,8 @@ struct Layer<'a> {
     smoothing: f32,
 }
 
-/// Gradients of the mean loss.
-struct Gradients {
+/// LossGradients of the mean loss.
+struct LossGradients {
     rows: Scratch,
     weight: Scratch,
     bias: Vec<f32>,
@@ -94,73 +95,78 @@ struct Gradients {
 
 /// What is asked for after each row, and how much it counts.
 #[derive(Clone, Copy)]
-struct Wanted<'a> {
+struct TargetRows<'a> {
     columns: &'a [usize],
     weights: &'a [f32],
 }
 
 /// Rows that are worked on together.
 struct Tile<'a> {
-    /// `[wanted.columns.len(), inputs]`
-    rows: View<'a>,
-    wanted: Wanted<'a>,
+    /// `[targets.columns.len(), inputs]`
+    rows: MatRef<'a>,
+    targets: TargetRows<'a>,
 }
 
-impl Layer<'_> {
-    fn loss(&self, rows: &[f32], wanted: Wanted<'_>) -> f32 {
+impl OutputLayer<'_> {
+    fn loss(&self, rows: &[f32], targets: TargetRows<'_>) -> f32 {
         let mut blocks = self.blocks();
         let total: f64 = self
-            .tiles(rows, wanted)
+            .tiles(rows, targets)
             .map(|tile| {
                 let rows = Factor::of(tile.rows);
                 blocks
                     .par_iter_mut()
-                    .for_each(|block| block.exponentiate(self, &rows, tile.wanted));
-                self.softmax(&blocks, tile.wanted)
+                    .for_each(|block| block.exponentiate(self, &rows, tile.targets));
+                self.softmax(&blocks, tile.targets)
                     .map(|row| row.loss)
                     .sum::<f64>()
             })
             .sum();
-        (total / wanted.columns.len() as f64) as f32
+        (total / targets.columns.len() as f64) as f32
     }
 
-    fn loss_and_gradients(&self, rows: &[f32], zeros: Zeros, wanted: Wanted<'_>) -> (f32, Gradients) {
-        let mut found = Gradients {
+    fn loss_and_gradients(
+        &self,
+        rows: &[f32],
+        zeros: Zeros,
+        targets: TargetRows<'_>,
+    ) -> (f32, LossGradients) {
+        let mut found = LossGradients {
             rows: Scratch::of(rows.len()),
             weight: Scratch::of(self.weight.len()),
             bias: vec![0.0; self.outputs],
         };
-        let share = 1.0 / wanted.columns.len() as f32;
+        let share = 1.0 / targets.columns.len() as f32;
         let mut blocks = self.blocks();
         let width = blocks[0].columns.len();
         let mut total = 0.0;
-        let mut weight_gradient = Existing::Overwrite;
+        let mut weight_gradient = WriteMode::Overwrite;
         let gradients_of_tiles = found.rows.chunks_mut(TILE * self.inputs);
-        for (tile, row_gradient) in self.tiles(rows, wanted).zip(gradients_of_tiles) {
+        for (tile, row_gradient) in self.tiles(rows, targets).zip(gradients_of_tiles) {
             let (rows, transposed) =
                 rayon::join(|| Factor::of(tile.rows), || Factor::of(tile.rows.transposed()));
             blocks
                 .par_iter_mut()
-                .for_each(|block| block.exponentiate(self, &rows, tile.wanted));
+                .for_each(|block| block.exponentiate(self, &rows, tile.targets));
             let places = match zeros {
                 Zeros::Live => None,
                 Zeros::Dead => rows.sampling(),
             };
-            let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.wanted).collect();
+            let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.targets).collect();
             // Summed in order: the same bits whatever thread was faster.
             total += softmax.iter().map(|row| row.loss).sum::<f64>();
-            ViewMut::new(&mut found.weight, self.inputs, self.outputs)
+            MatMut::new(&mut found.weight, self.inputs, self.outputs)
                 .column_blocks(width)
                 .zip(found.bias.chunks_mut(width))
                 .zip(&mut blocks)
                 .collect::<Vec<_>>()
                 .into_par_iter()
                 .for_each(|((weight, bias), block)| {
-                    block.differentiate(self, tile.wanted, &softmax, share, bias);
+                    block.differentiate(self, tile.targets, &softmax, share, bias);
                     transposed.product_into(weight, block.gradient(), weight_gradient);
                     block.differentiate_inputs(self, places);
                 });
-            weight_gradient = Existing::Accumulate;
+            weight_gradient = WriteMode::Accumulate;
             match places {
                 None => sum_of_blocks(row_gradient, &blocks),
                 Some(places) => {
@@ -170,16 +176,16 @@ impl Layer<'_> {
                 }
             }
         }
-        ((total / wanted.columns.len() as f64) as f32, found)
+        ((total / targets.columns.len() as f64) as f32, found)
     }
 
-    fn tiles<'a>(&self, rows: &'a [f32], wanted: Wanted<'a>) -> impl Iterator<Item = Tile<'a>> {
-        let of_rows = wanted.columns.chunks(TILE).zip(wanted.weights.chunks(TILE));
+    fn tiles<'a>(&self, rows: &'a [f32], targets: TargetRows<'a>) -> impl Iterator<Item = Tile<'a>> {
+        let of_rows = targets.columns.chunks(TILE).zip(targets.weights.chunks(TILE));
         rows.chunks(TILE * self.inputs)
             .zip(of_rows)
             .map(|(rows, (columns, weights))| Tile {
-                rows: View::new(rows, columns.len(), self.inputs),
-                wanted: Wanted { columns, weights },
+                rows: MatRef::new(rows, columns.len(), self.inputs),
+                targets: TargetRows { columns, weights },
             })
     }
 
@@ -202,8 +208,8 @@ impl Layer<'_> {
             .collect()
     }
 
-    fn weight_of<'a>(&'a self, columns: &Range<usize>) -> View<'a> {
-        View::with_row_stride(
+    fn weight_of<'a>(&'a self, columns: &Range<usize>) -> MatRef<'a> {
+        MatRef::with_row_stride(
             &self.weight[columns.start..],
             self.inputs,
             columns.len(),
@@ -215,11 +221,11 @@ impl Layer<'_> {
     fn softmax<'a>(
         &self,
         blocks: &'a [Block],
-        wanted: Wanted<'a>,
+        targets: TargetRows<'a>,
     ) -> impl Iterator<Item = RowSoftmax> + use<'a> {
         let (smoothing, width) = (f64::from(self.smoothing), blocks[0].columns.len());
         let outputs = self.outputs as f64;
-        let targets = wanted.columns.iter().zip(wanted.weights);
+        let targets = targets.columns.iter().zip(targets.weights);
         targets.enumerate().map(move |(row, (target, &weight))| {
             let parts = || blocks.iter().map(|block| &block.rows[row]);
             let maximum = parts().fold(f32::NEG_INFINITY, |most, part| most.max(part.maximum));
@@ -278,20 +284,20 @@ impl RowPart {
 
 impl Block {
     /// From rows to the exponentials of their logits.
-    fn exponentiate(&mut self, layer: &Layer<'_>, rows: &Factor<'_>, wanted: Wanted<'_>) {
-        let (count, width) = (wanted.columns.len(), self.columns.len());
+    fn exponentiate(&mut self, layer: &OutputLayer<'_>, rows: &Factor<'_>, targets: TargetRows<'_>) {
+        let (count, width) = (targets.columns.len(), self.columns.len());
         if self.exponentials.len() != count * width {
             self.exponentials = Scratch::of(count * width);
         }
         rows.product_into(
-            ViewMut::new(&mut self.exponentials, count, width),
+            MatMut::new(&mut self.exponentials, count, width),
             layer.weight_of(&self.columns),
-            Existing::Overwrite,
+            WriteMode::Overwrite,
         );
         let bias = &layer.bias[self.columns.clone()];
         let first = self.columns.start;
         self.rows.clear();
-        let rows = self.exponentials.chunks_exact_mut(width).zip(wanted.columns);
+        let rows = self.exponentials.chunks_exact_mut(width).zip(targets.columns);
         self.rows.extend(rows.map(|(logits, target)| {
             let target = target.checked_sub(first).filter(|&column| column < width);
             row_part(logits, bias, target, layer.smoothing)
@@ -302,15 +308,15 @@ impl Block {
     /// target distribution, and adds it up over the rows.
     fn differentiate(
         &mut self,
-        layer: &Layer<'_>,
-        wanted: Wanted<'_>,
+        layer: &OutputLayer<'_>,
+        targets: TargetRows<'_>,
         softmax: &[RowSoftmax],
         share: f32,
         bias_gradient: &mut [f32],
     ) {
         let width = self.columns.len();
         let rows = self.exponentials.chunks_exact_mut(width).zip(&self.rows);
-        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(wanted.columns)) {
+        for ((row, part), (whole, &target)) in rows.zip(softmax.iter().zip(targets.columns)) {
             let share = share * whole.weight;
             let everywhere = share * layer.smoothing / layer.outputs as f32;
             let to_whole = f64::from(part.maximum - whole.maximum).exp() / whole.normalizer;
@@ -328,12 +334,12 @@ impl Block {
     }
 
     /// What [`differentiate`](Self::differentiate) has made: of the logits of these words.
-    fn gradient(&self) -> View<'_> {
-        View::new(&self.exponentials, self.rows.len(), self.columns.len())
+    fn gradient(&self) -> MatRef<'_> {
+        MatRef::new(&self.exponentials, self.rows.len(), self.columns.len())
     }
 
     /// What these words add to the gradient of the rows: of all their values, or at these places.
-    fn differentiate_inputs(&mut self, layer: &Layer<'_>, places: Option<&Sparse>) {
+    fn differentiate_inputs(&mut self, layer: &OutputLayer<'_>, places: Option<&Sparse>) {
         let (count, inputs) = (self.rows.len(), layer.inputs);
         let len = places.map_or(count * inputs, Sparse::len);
         let mut found = std::mem::replace(&mut self.input_gradient, Scratch::of(0));
@@ -345,10 +351,10 @@ impl Block {
         match places {
             Some(places) => places.sample_product(&mut found, gradient, weight),
             None => product_into(
-                ViewMut::new(&mut found, count, inputs),
+                MatMut::new(&mut found, count, inputs),
                 gradient,
                 weight,
-                Existing::Overwrite,
+                WriteMode::Overwrite,
             ),
         }
         self.input_gradient = found;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::nn::Layer;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::layers::parameter::Initialization;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix, sparse_matrix};
 use proptest::prelude::*;
@@ -138,7 +138,7 @@ proptest! {
 fn kernels_equal_composed() {
     // Of the sums over 200 rows, which each makes in an order of its own.
     const TOLERANCE: f32 = 3e-5;
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for (count, inputs, outputs) in [(1, 1, 2), (5, 3, 40), (3, 4, 600), (200, 2, 7)] {
         let layer = layer(inputs, outputs);
         let rows = random_matrix((count, inputs), 3);
@@ -150,13 +150,13 @@ fn kernels_equal_composed() {
                 weights,
                 smoothing,
             };
-            let kernels = cuda::fused(engine.clone(), rows.leaky_trace(), &layer, targets).unwrap();
+            let kernels = cuda::fused(stream.clone(), rows.leaky_trace(), &layer, targets).unwrap();
             let expected = composed(rows.leaky_trace(), &layer, targets).unwrap();
             let (kernels, expected) = (run(kernels, &rows, &layer), run(expected, &rows, &layer));
             for (found, expected) in kernels.iter().zip(&expected) {
                 assert_close(found, expected, TOLERANCE);
             }
-            let untaped = cuda::fused(engine.clone(), rows.clone(), &layer, targets).unwrap();
+            let untaped = cuda::fused(stream.clone(), rows.clone(), &layer, targets).unwrap();
             assert_close(&untaped.as_vec(), &expected[0], TOLERANCE);
         }
     }
@@ -165,12 +165,12 @@ fn kernels_equal_composed() {
 /// A row whose logits are far apart, of which exponentials alone would overflow.
 #[test]
 fn kernels_bear_large_logits() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     let mut layer = layer(1, 3);
     layer.weight.value = Cpu::default().tensor_from_vec(vec![-300.0, 0.0, 300.0], (1, 3));
     let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
     let targets = Targets::plain(&[0]);
-    let kernels = cuda::fused(engine, row.leaky_trace(), &layer, targets).unwrap();
+    let kernels = cuda::fused(stream, row.leaky_trace(), &layer, targets).unwrap();
     let expected = cross_entropy(row.leaky_trace(), Zeros::Live, &layer, targets).unwrap();
     let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
     for (found, expected) in kernels.iter().zip(&expected) {

@@ -4,8 +4,8 @@ use super::DepthwiseKernel;
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::add;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{Position, Walk};
-use crate::nn::ops::conv_kernel::{self, Weighted};
+use crate::nn::ops::conv_geometry::{OutputPixel, SlidingWindow};
+use crate::nn::ops::conv_kernel::{self, ConvKernel};
 use crate::nn::ops::conv2d::Convolution;
 use dfdx::prelude::*;
 use pulp::Arch;
@@ -22,8 +22,8 @@ impl DepthwiseKernel for Cpu {
         convolution: Convolution,
     ) -> Result<Images<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
-        let layer = Layer {
-            walk: Walk::new(convolution.window, images, (height, width)),
+        let layer = DepthwiseLayer {
+            sliding: SlidingWindow::new(convolution.window, images, (height, width)),
             channels,
             activation: convolution.activation,
         };
@@ -31,8 +31,8 @@ impl DepthwiseKernel for Cpu {
     }
 }
 
-pub(in crate::nn) struct Layer {
-    pub(in crate::nn) walk: Walk,
+pub(in crate::nn) struct DepthwiseLayer {
+    pub(in crate::nn) sliding: SlidingWindow,
     pub(in crate::nn) channels: usize,
     pub(in crate::nn) activation: Activation,
 }
@@ -44,9 +44,9 @@ struct Tap {
     kernel: usize,
 }
 
-impl Weighted for Layer {
-    fn walk(&self) -> &Walk {
-        &self.walk
+impl ConvKernel for DepthwiseLayer {
+    fn sliding(&self) -> &SlidingWindow {
+        &self.sliding
     }
 
     fn channels(&self) -> (usize, usize) {
@@ -58,7 +58,7 @@ impl Weighted for Layer {
     }
 
     fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
-        y.par_chunks_mut(self.walk.output.1 * self.channels)
+        y.par_chunks_mut(self.sliding.output.1 * self.channels)
             .enumerate()
             .for_each_init(Vec::new, |taps, (row, y)| {
                 for (column, y) in y.chunks_exact_mut(self.channels).enumerate() {
@@ -81,7 +81,7 @@ impl Weighted for Layer {
         let mut bias_sum = vec![0.0; channels];
         let mut taps = Vec::new();
         for (pixel, output) in output.chunks_exact(channels).enumerate() {
-            self.find_taps(self.walk.position(pixel), &mut taps);
+            self.find_taps(self.sliding.position(pixel), &mut taps);
             add(&mut bias_sum, output);
             Arch::new().dispatch(|| {
                 for &Tap { map, kernel: tap } in &taps {
@@ -95,18 +95,18 @@ impl Weighted for Layer {
     }
 }
 
-impl Layer {
-    fn position(&self, row: usize, x: usize) -> Position {
-        Position {
-            image: row / self.walk.output.0,
-            y: row % self.walk.output.0,
+impl DepthwiseLayer {
+    fn position(&self, row: usize, x: usize) -> OutputPixel {
+        OutputPixel {
+            image: row / self.sliding.output.0,
+            y: row % self.sliding.output.0,
             x,
         }
     }
 
-    fn find_taps(&self, at: Position, taps: &mut Vec<Tap>) {
+    fn find_taps(&self, at: OutputPixel, taps: &mut Vec<Tap>) {
         taps.clear();
-        for run in self.walk.runs(at) {
+        for run in self.sliding.runs(at) {
             taps.extend(run.taps.zip(run.pixel..).map(|(tap, pixel)| Tap {
                 map: pixel * self.channels,
                 kernel: tap * self.channels,

@@ -5,9 +5,9 @@
 
 use super::{Convolution, Images, Matrix};
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::Existing;
-use crate::nn::cuda::{Call, Engine, Own, Room, Walked, elementwise};
-use crate::nn::ops::conv_geometry::Walk;
+use crate::nn::cpu::matmul::WriteMode;
+use crate::nn::cuda::{DeviceBuffer, KernelDevice, Launch, Stream, WindowArguments, elementwise};
+use crate::nn::ops::conv_geometry::SlidingWindow;
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -18,66 +18,67 @@ impl super::DepthwiseKernel for Cuda {
         bias: Matrix<Self>,
         convolution: Convolution,
     ) -> DeviceResult<Self, Images<Self, T>> {
-        match x.device().engine() {
-            Some(engine) => fused(engine, x, kernel, bias, convolution),
+        match x.device().stream() {
+            Some(stream) => fused(stream, x, kernel, bias, convolution),
             None => super::composed(x, kernel, bias, convolution),
         }
     }
 }
 
 /// [`DepthwiseKernel::depthwise`](super::DepthwiseKernel::depthwise).
-pub(super) fn fused<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     x: Images<D, T>,
     kernel: Matrix<D>,
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> DeviceResult<D, Images<D, T>> {
     let (images, height, width, channels) = *x.shape();
-    let walk = Walk::new(convolution.window, images, (height, width));
-    let walked = Walked::from(&walk);
-    let (values_in, values_out) = (images * height * width * channels, walk.outputs() * channels);
-    let weights = walk.window.taps() * channels;
+    let sliding = SlidingWindow::new(convolution.window, images, (height, width));
+    let window_arguments = WindowArguments::from(&sliding);
+    let (values_in, values_out) = (images * height * width * channels, sliding.outputs() * channels);
+    let weights = sliding.window.taps() * channels;
     let (x, mut tape) = x.split_tape();
-    let (y, out) = elementwise::fresh(x.device(), (images, walk.output.0, walk.output.1, channels))?;
-    engine.run(
-        Call::of_values("depthwise", values_out)
-            .values(D::span(&x), values_in)
-            .values(D::span(&kernel), weights)
-            .values(D::span(&bias), channels)
+    let (y, out) =
+        elementwise::alloc_tensor(x.device(), (images, sliding.output.0, sliding.output.1, channels))?;
+    stream.run(
+        Launch::per_value("depthwise", values_out)
+            .values(D::slice(&x), values_in)
+            .values(D::slice(&kernel), weights)
+            .values(D::slice(&bias), channels)
             .values(out, values_out)
             .size(channels)
             .activation(convolution.activation)
-            .walk(&walked)
+            .sliding(&window_arguments)
             .count(values_out),
     )?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &y)?;
-        elementwise::undo_activation(&engine, gradient, out, convolution.activation)?;
+        elementwise::activation_backward(&stream, gradient, out, convolution.activation)?;
         let to_bias = D::gradient(gradients, &bias)?;
-        elementwise::column_sums(&engine, gradient, to_bias, Existing::Accumulate)?;
-        engine.run(
-            Call::of_values("depthwise_to_maps", values_in)
+        elementwise::column_sums(&stream, gradient, to_bias, WriteMode::Accumulate)?;
+        stream.run(
+            Launch::per_value("depthwise_to_maps", values_in)
                 .values(gradient, values_out)
-                .values(D::span(&kernel), weights)
+                .values(D::slice(&kernel), weights)
                 .values(D::gradient(gradients, &x)?, values_in)
                 .size(channels)
-                .walk(&walked)
+                .sliding(&window_arguments)
                 .count(values_in),
         )?;
-        let sums = engine.room(images * weights)?;
-        engine.run(
-            Call::of_values("depthwise_to_kernel", images * weights)
-                .values(D::span(&x), values_in)
+        let sums = stream.alloc(images * weights)?;
+        stream.run(
+            Launch::per_value("depthwise_to_kernel", images * weights)
+                .values(D::slice(&x), values_in)
                 .values(gradient, values_out)
-                .values(sums.span(), images * weights)
+                .values(sums.slice(), images * weights)
                 .size(channels)
-                .walk(&walked)
+                .sliding(&window_arguments)
                 .count(images * weights),
         )?;
         let to_kernel = D::gradient(gradients, &kernel)?;
-        elementwise::column_sums(&engine, sums.span(), to_kernel, Existing::Accumulate)
+        elementwise::column_sums(&stream, sums.slice(), to_kernel, WriteMode::Accumulate)
     });
     Ok(result.put_tape(tape))
 }

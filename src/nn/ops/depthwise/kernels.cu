@@ -1,7 +1,7 @@
 // Depthwise convolution, a thread for each value that comes out: neighboring threads read neighboring channels.
 
 extern "C" __global__ void depthwise(const float *maps, const float *kernel, const float *bias, float *out, int channels,
-    int activation, WALK, Count count)
+    int activation, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
@@ -23,7 +23,7 @@ extern "C" __global__ void depthwise(const float *maps, const float *kernel, con
 
 /// The gradient of the maps: every value collects it from the outputs that have seen it.
 extern "C" __global__ void depthwise_to_maps(
-    const float *gradient, const float *kernel, float *maps, int channels, WALK, Count count)
+    const float *gradient, const float *kernel, float *maps, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;
@@ -46,7 +46,7 @@ extern "C" __global__ void depthwise_to_maps(
 /// The gradient of the kernel: for each image, tap and channel the sum over the image's output pixels,
 /// [images, taps, channels]. The sums of columns of that are the gradient.
 extern "C" __global__ void depthwise_to_kernel(
-    const float *maps, const float *gradient, float *sums, int channels, WALK, Count count)
+    const float *maps, const float *gradient, float *sums, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int taps = kernel_height * kernel_width;

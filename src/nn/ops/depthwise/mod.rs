@@ -8,7 +8,7 @@ mod tests;
 
 use crate::nn::backend::{Backend, Images, Matrix};
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::ops::conv_geometry::Walk;
+use crate::nn::ops::conv_geometry::SlidingWindow;
 use crate::nn::ops::conv_kernel::finish_composed;
 use crate::nn::ops::conv2d::Convolution;
 use crate::nn::ops::im2col::windows;
@@ -63,10 +63,10 @@ fn composed<D: Device<f32>, T: Tape<f32, D>>(
     convolution: Convolution,
 ) -> Result<Images<D, T>, D::Err> {
     let (images, height, width, _) = *x.shape();
-    let walk = Walk::new(convolution.window, images, (height, width));
-    let seen = windows(x, &walk, 0.0)?;
+    let sliding = SlidingWindow::new(convolution.window, images, (height, width));
+    let seen = windows(x, &sliding, 0.0)?;
     let shape = *seen.shape();
     let kernel = kernel.retaped::<T>().try_broadcast_like::<_, Axis<0>>(&shape)?;
     let sums: Matrix<D, T> = seen.try_mul(kernel)?.try_sum::<_, Axis<1>>()?;
-    finish_composed(sums, bias, convolution.activation, &walk)
+    finish_composed(sums, bias, convolution.activation, &sliding)
 }

@@ -1,21 +1,21 @@
 //! Tests of depthwise convolution: by its definition, fused against composed, by finite differences.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::{Padding, Window};
 use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
 use rand::RngExt;
 
-struct Case {
+struct DepthwiseCase {
     x: Images<Cpu>,
     kernel: Matrix<Cpu>,
     bias: Matrix<Cpu>,
     convolution: Convolution,
 }
 
-impl Case {
+impl DepthwiseCase {
     fn random(seed: u64) -> Self {
         let mut rng = rng(seed);
         let (window, (height, width)) = random_window(&mut rng);
@@ -66,8 +66,8 @@ impl Case {
 #[test]
 fn both_follow_the_definition() {
     for seed in 0..40 {
-        let case = Case::random(seed);
-        let Case {
+        let case = DepthwiseCase::random(seed);
+        let DepthwiseCase {
             x,
             kernel,
             bias,
@@ -84,12 +84,12 @@ fn both_follow_the_definition() {
 #[test]
 fn fused_gradients_equal_composed() {
     for seed in 100..140 {
-        let Case {
+        let DepthwiseCase {
             x,
             kernel,
             bias,
             convolution,
-        } = Case::random(seed);
+        } = DepthwiseCase::random(seed);
         let fused = depthwise(x.leaky_trace(), &kernel, &bias, convolution).unwrap();
         let composed = composed(x.leaky_trace(), kernel.clone(), bias.clone(), convolution).unwrap();
         let (fused, composed) = (probe(fused).backward(), probe(composed).backward());
@@ -139,11 +139,11 @@ fn gradients_are_slopes() {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_follow_the_definition() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for seed in 200..220 {
-        let case = Case::random(seed);
+        let case = DepthwiseCase::random(seed);
         let expected = case.by_definition();
-        let Case {
+        let DepthwiseCase {
             x,
             kernel,
             bias,
@@ -151,7 +151,7 @@ fn kernels_follow_the_definition() {
         } = case;
         let weights = || (kernel.clone(), bias.clone());
         let (k, b) = weights();
-        let kernels = cuda::fused(engine.clone(), x.leaky_trace(), k, b, convolution).unwrap();
+        let kernels = cuda::fused(stream.clone(), x.leaky_trace(), k, b, convolution).unwrap();
         assert_close("values", &kernels.retaped(), &expected, 1e-5);
         let (k, b) = weights();
         let composed = composed(x.leaky_trace(), k, b, convolution).unwrap();

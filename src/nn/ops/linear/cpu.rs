@@ -4,7 +4,7 @@
 //! products themselves to what is there already.
 
 use super::{LinearKernel, Matrix, composed};
-use crate::nn::cpu::matmul::{Existing, View, product};
+use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
 use crate::nn::cpu::slices::{add_rows, contiguous, scratch, take_gradient};
 use crate::nn::ops::activation::Activation;
 use dfdx::prelude::*;
@@ -35,9 +35,9 @@ impl LinearKernel for Cpu {
         let mut y = vec![0.0; count * outputs];
         product(
             &mut y,
-            View::new(&x, count, inputs),
-            View::new(&w, inputs, outputs),
-            Existing::Overwrite,
+            MatRef::new(&x, count, inputs),
+            MatRef::new(&w, inputs, outputs),
+            WriteMode::Overwrite,
         );
         let b = scratch(bias);
         y.par_chunks_mut((PIECE * outputs).max(1))
@@ -47,21 +47,21 @@ impl LinearKernel for Cpu {
         tape.add_backward_op(move |gradients| {
             let mut output = take_gradient(gradients, &y)?;
             if activation != Activation::None {
-                activation.undo(&mut output, &scratch(&y));
+                activation.backward(&mut output, &scratch(&y));
             }
-            let output_view = View::new(&output, count, outputs);
+            let output_view = MatRef::new(&output, count, outputs);
             product(
                 gradients.get_or_alloc_mut(&weight)?,
-                View::new(&x, count, inputs).transposed(),
+                MatRef::new(&x, count, inputs).transposed(),
                 output_view,
-                Existing::Accumulate,
+                WriteMode::Accumulate,
             );
             add_rows(gradients.get_or_alloc_mut(&bias)?, &output);
             product(
                 gradients.get_or_alloc_mut(&rows)?,
                 output_view,
-                View::new(&w, inputs, outputs).transposed(),
-                Existing::Accumulate,
+                MatRef::new(&w, inputs, outputs).transposed(),
+                WriteMode::Accumulate,
             );
             Ok(())
         });

@@ -5,9 +5,9 @@
 
 use super::Matrix;
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::Existing;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{Engine, Operand, Own, elementwise};
+use crate::nn::cuda::{KernelDevice, Operand, Stream, elementwise};
 use crate::nn::ops::activation::Activation;
 use dfdx::prelude::*;
 
@@ -19,16 +19,16 @@ impl super::LinearKernel for Cuda {
         bias: &Matrix<Self>,
         activation: Activation,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match rows.device().engine() {
-            Some(engine) => fused(engine, rows, weight, bias, activation),
+        match rows.device().stream() {
+            Some(stream) => fused(stream, rows, weight, bias, activation),
             None => super::composed(rows, weight, bias, activation),
         }
     }
 }
 
 /// [`LinearKernel::try_linear`](super::LinearKernel::try_linear).
-pub(super) fn fused<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     rows: Matrix<D, T>,
     weight: &Matrix<D>,
     bias: &Matrix<D>,
@@ -39,37 +39,37 @@ pub(super) fn fused<D: Own, T: Tape<f32, D>>(
     let weight = contiguous(weight, &mut tape)?;
     let bias = contiguous(bias, &mut tape)?;
     let ((count, inputs), (_, outputs)) = (*rows.shape(), *weight.shape());
-    let (y, out) = elementwise::fresh(rows.device(), (count, outputs))?;
-    let x = Operand::new(D::span(&rows), count, inputs);
-    let w = Operand::new(D::span(&weight), inputs, outputs);
-    engine.multiply(out, x, w, Existing::Overwrite)?;
-    elementwise::finish_rows(&engine, out, D::span(&bias), activation)?;
+    let (y, out) = elementwise::alloc_tensor(rows.device(), (count, outputs))?;
+    let x = Operand::new(D::slice(&rows), count, inputs);
+    let w = Operand::new(D::slice(&weight), inputs, outputs);
+    stream.multiply(out, x, w, WriteMode::Overwrite)?;
+    elementwise::finish_rows(&stream, out, D::slice(&bias), activation)?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &y)?;
-        elementwise::undo_activation(&engine, gradient, out, activation)?;
+        elementwise::activation_backward(&stream, gradient, out, activation)?;
         let down = Operand::new(gradient, count, outputs);
         let (x, w) = (
-            Operand::new(D::span(&rows), count, inputs),
-            Operand::new(D::span(&weight), inputs, outputs),
+            Operand::new(D::slice(&rows), count, inputs),
+            Operand::new(D::slice(&weight), inputs, outputs),
         );
-        engine.multiply(
+        stream.multiply(
             D::gradient(gradients, &weight)?,
             x.transposed(),
             down,
-            Existing::Accumulate,
+            WriteMode::Accumulate,
         )?;
         elementwise::column_sums(
-            &engine,
+            &stream,
             gradient,
             D::gradient(gradients, &bias)?,
-            Existing::Accumulate,
+            WriteMode::Accumulate,
         )?;
-        engine.multiply(
+        stream.multiply(
             D::gradient(gradients, &rows)?,
             down,
             w.transposed(),
-            Existing::Accumulate,
+            WriteMode::Accumulate,
         )
     });
     Ok(result.put_tape(tape))

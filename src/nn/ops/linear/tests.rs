@@ -1,7 +1,7 @@
 //! Tests of the fully connected layer: fused against composed, by finite differences.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
 use crate::nn::{Initialization, Layer, Linear};
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ proptest! {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_equal_composed() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     let every = [
         Activation::None,
         Activation::Relu,
@@ -91,7 +91,7 @@ fn kernels_equal_composed() {
             let layer = layer(inputs, outputs);
             let rows = random_matrix((count, inputs), seed as u64);
             let (weight, bias) = (&layer.weight.value, &layer.bias.value);
-            let kernels = cuda::fused(engine.clone(), rows.leaky_trace(), weight, bias, activation).unwrap();
+            let kernels = cuda::fused(stream.clone(), rows.leaky_trace(), weight, bias, activation).unwrap();
             let composed = composed(rows.leaky_trace(), weight, bias, activation).unwrap();
             let (kernels, composed) = (run(kernels, &rows, &layer), run(composed, &rows, &layer));
             for (what, (found, expected)) in kernels.iter().zip(&composed).enumerate() {

@@ -7,8 +7,8 @@
 
 use super::row::{activate, deactivate};
 use super::{Lstm, LstmKernel, Matrix, Packing};
-use crate::nn::cpu::matmul::{Existing, View, ViewMut, product};
-use crate::nn::cpu::packed_matrix::Packed;
+use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product};
+use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::{add_rows, contiguous, scratch};
 use dfdx::prelude::*;
@@ -29,7 +29,7 @@ impl LstmKernel for Cpu {
         };
         assert_eq!(sizes.rows, packing.rows(), "the packing does not fit the rows");
         let x = scratch(&inputs);
-        let weights = Weights {
+        let weights = LstmWeights {
             input: scratch(&layer.input_weight.value),
             hidden: scratch(&layer.hidden_weight.value),
         };
@@ -59,18 +59,18 @@ impl LstmKernel for Cpu {
                 sizes,
                 &packing,
             );
-            let gates = View::new(&gate_grads, sizes.rows, sizes.gates());
+            let gates = MatRef::new(&gate_grads, sizes.rows, sizes.gates());
             product(
                 grads.get_or_alloc_mut(&inputs)?,
                 gates,
-                View::new(&weights.input, sizes.inputs, sizes.gates()).transposed(),
-                Existing::Accumulate,
+                MatRef::new(&weights.input, sizes.inputs, sizes.gates()).transposed(),
+                WriteMode::Accumulate,
             );
             product(
                 grads.get_or_alloc_mut(&input_weight)?,
-                View::new(&x, sizes.rows, sizes.inputs).transposed(),
+                MatRef::new(&x, sizes.rows, sizes.inputs).transposed(),
                 gates,
-                Existing::Accumulate,
+                WriteMode::Accumulate,
             );
             hidden_weight_grad(
                 grads.get_or_alloc_mut(&hidden_weight)?,
@@ -100,7 +100,7 @@ impl Sizes {
     }
 }
 
-struct Weights {
+struct LstmWeights {
     input: Scratch,
     hidden: Scratch,
 }
@@ -115,19 +115,19 @@ struct Forward {
     hidden: Vec<f32>,
 }
 
-fn forward(x: &[f32], weights: &Weights, bias: &[f32], sizes: Sizes, packing: &Packing) -> Forward {
+fn forward(x: &[f32], weights: &LstmWeights, bias: &[f32], sizes: Sizes, packing: &Packing) -> Forward {
     let Sizes { rows, inputs, hidden } = sizes;
     let width = sizes.gates();
     let mut gates = Scratch::of(rows * width);
     product(
         &mut gates,
-        View::new(x, rows, inputs),
-        View::new(&weights.input, inputs, width),
-        Existing::Overwrite,
+        MatRef::new(x, rows, inputs),
+        MatRef::new(&weights.input, inputs, width),
+        WriteMode::Overwrite,
     );
     let mut cells = Scratch::of(rows * hidden);
     let mut hiddens = vec![0.0; rows * hidden];
-    let hidden_weight = Packed::new(View::new(&weights.hidden, hidden, width));
+    let hidden_weight = PackedMatrix::new(MatRef::new(&weights.hidden, hidden, width));
     let runs = packing.runs(rayon::current_num_threads());
     packing
         .split(&runs, &mut gates, width)
@@ -157,7 +157,7 @@ struct RunForward<'a> {
 }
 
 impl RunForward<'_> {
-    fn through_time(mut self, hidden_weight: &Packed, bias: &[f32], hidden: usize) {
+    fn through_time(mut self, hidden_weight: &PackedMatrix, bias: &[f32], hidden: usize) {
         let width = 4 * hidden;
         for step in 0..self.gates.len() {
             let gates = &mut *self.gates[step];
@@ -166,9 +166,9 @@ impl RunForward<'_> {
             let (hiddens_before, hiddens) = self.hiddens.split_at_mut(step);
             if let Some(before) = hiddens_before.last() {
                 hidden_weight.product_into(
-                    ViewMut::new(gates, live, width),
-                    View::new(before, live, hidden),
-                    Existing::Accumulate,
+                    MatMut::new(gates, live, width),
+                    MatRef::new(before, live, hidden),
+                    WriteMode::Accumulate,
                 );
             }
             let rows = gates
@@ -191,13 +191,13 @@ fn backward_through_time(
     mut gates: Scratch,
     cells: &[f32],
     mut hidden_grad: Vec<f32>,
-    weights: &Weights,
+    weights: &LstmWeights,
     sizes: Sizes,
     packing: &Packing,
 ) -> Scratch {
     let hidden = sizes.hidden;
     let width = sizes.gates();
-    let hidden_weight = Packed::new(View::new(&weights.hidden, hidden, width).transposed());
+    let hidden_weight = PackedMatrix::new(MatRef::new(&weights.hidden, hidden, width).transposed());
     let runs = packing.runs(rayon::current_num_threads());
     packing
         .split(&runs, &mut gates, width)
@@ -233,7 +233,7 @@ struct RunBackward<'a> {
 
 impl RunBackward<'_> {
     /// `hidden_weight` is `U` transposed, `[4 * hidden, hidden]`.
-    fn through_time(mut self, hidden_weight: &Packed, hidden: usize) {
+    fn through_time(mut self, hidden_weight: &PackedMatrix, hidden: usize) {
         let width = 4 * hidden;
         for step in (0..self.gates.len()).rev() {
             let gates = &mut *self.gates[step];
@@ -251,9 +251,9 @@ impl RunBackward<'_> {
             }
             if let Some(before) = grads_before.last_mut() {
                 hidden_weight.product_into(
-                    ViewMut::new(before, live, hidden),
-                    View::new(gates, live, width),
-                    Existing::Accumulate,
+                    MatMut::new(before, live, hidden),
+                    MatRef::new(gates, live, width),
+                    WriteMode::Accumulate,
                 );
             }
         }
@@ -280,8 +280,8 @@ fn hidden_weight_grad(
     }
     product(
         grad,
-        View::new(&before, rows, hidden).transposed(),
-        View::new(&gate_grads[first * sizes.gates()..], rows, sizes.gates()),
-        Existing::Accumulate,
+        MatRef::new(&before, rows, hidden).transposed(),
+        MatRef::new(&gate_grads[first * sizes.gates()..], rows, sizes.gates()),
+        WriteMode::Accumulate,
     );
 }

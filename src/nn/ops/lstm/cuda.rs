@@ -5,9 +5,9 @@
 
 use super::{Lstm, Matrix, Packing};
 use crate::nn::backend::{Backend, DeviceResult};
-use crate::nn::cpu::matmul::Existing;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{Call, Engine, Operand, Own, Room, Span, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, Stream, elementwise};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -17,16 +17,16 @@ impl super::LstmKernel for Cuda {
         layer: &Lstm<Self>,
         packing: &Packing,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match inputs.device().engine() {
-            Some(engine) => fused(engine, inputs, layer, packing),
+        match inputs.device().stream() {
+            Some(stream) => fused(stream, inputs, layer, packing),
             None => super::composed(inputs, layer, packing),
         }
     }
 }
 
 /// [`LstmKernel::try_lstm`](super::LstmKernel::try_lstm).
-pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
+    stream: D::Stream,
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
     packing: &Packing,
@@ -35,112 +35,112 @@ pub(super) fn fused<D: Own + Backend, T: Tape<f32, D>>(
     let inputs = contiguous(&inputs, &mut tape)?;
     let (rows, width) = *inputs.shape();
     assert_eq!(rows, packing.rows(), "the packing does not fit the rows");
-    let run = Run {
-        gates: engine.room(rows * 4 * layer.hidden())?,
-        cells: engine.room(rows * layer.hidden())?,
+    let run = LstmRun {
+        gates: stream.alloc(rows * 4 * layer.hidden())?,
+        cells: stream.alloc(rows * layer.hidden())?,
         hidden: layer.hidden(),
         inputs: width,
         packing: packing.clone(),
-        engine,
+        stream,
     };
     let weights = [&layer.input_weight, &layer.hidden_weight, &layer.bias].map(|weight| weight.value.clone());
-    let (output, out) = elementwise::fresh(inputs.device(), (rows, layer.hidden()))?;
-    run.forward(D::span(&inputs), weights.each_ref().map(D::span), out)?;
+    let (output, out) = elementwise::alloc_tensor(inputs.device(), (rows, layer.hidden()))?;
+    run.forward(D::slice(&inputs), weights.each_ref().map(D::slice), out)?;
     let result = output.clone();
     tape.add_backward_op(move |gradients| {
         let [w, u, b] = &weights;
-        run.back_through_time(D::gradient(gradients, &output)?, D::span(u))?;
-        run.to_inputs(D::gradient(gradients, &inputs)?, D::span(w))?;
-        run.to_input_weight(D::gradient(gradients, w)?, D::span(&inputs))?;
+        run.back_through_time(D::gradient(gradients, &output)?, D::slice(u))?;
+        run.to_inputs(D::gradient(gradients, &inputs)?, D::slice(w))?;
+        run.to_input_weight(D::gradient(gradients, w)?, D::slice(&inputs))?;
         run.to_hidden_weight(D::gradient(gradients, u)?, out)?;
         let to_bias = D::gradient(gradients, b)?;
-        elementwise::column_sums(&run.engine, run.gates.span(), to_bias, Existing::Accumulate)
+        elementwise::column_sums(&run.stream, run.gates.slice(), to_bias, WriteMode::Accumulate)
     });
     Ok(result.put_tape(tape))
 }
 
 /// A pass over packed sequences: what it leaves for the way back.
-struct Run<E: Engine> {
-    engine: E,
+struct LstmRun<E: Stream> {
+    stream: E,
     packing: Packing,
     inputs: usize,
     hidden: usize,
     /// `[rows, 4 * hidden]`: activated, then their gradients before the activation.
-    gates: E::Room,
+    gates: E::Buffer,
     /// `[rows, hidden]`
-    cells: E::Room,
+    cells: E::Buffer,
 }
 
-impl<E: Engine> Run<E> {
+impl<E: Stream> LstmRun<E> {
     /// Weights are `W`, `U` and `b`; hidden states are written to `out`.
-    fn forward(&self, x: Span, [w, u, b]: [Span; 3], out: Span) -> Result<(), E::Error> {
+    fn forward(&self, x: DeviceSlice, [w, u, b]: [DeviceSlice; 3], out: DeviceSlice) -> Result<(), E::Error> {
         let (hidden, width) = (self.hidden, 4 * self.hidden);
-        self.engine.multiply(
-            self.gates.span(),
+        self.stream.multiply(
+            self.gates.slice(),
             Operand::new(x, self.packing.rows(), self.inputs),
             Operand::new(w, self.inputs, width),
-            Existing::Overwrite,
+            WriteMode::Overwrite,
         )?;
         for step in 0..self.packing.steps() {
             let gates = self.gates_at(step);
             if let Some(before) = self.before(out, step) {
-                self.engine.multiply(
+                self.stream.multiply(
                     gates,
                     Operand::new(before, self.packing.live(step), hidden),
                     Operand::new(u, hidden, width),
-                    Existing::Accumulate,
+                    WriteMode::Accumulate,
                 )?;
             }
             let cell = Cell {
                 gates,
-                before: self.before(self.cells.span(), step),
-                cell: self.at(self.cells.span(), step),
+                before: self.before(self.cells.slice(), step),
+                cell: self.at(self.cells.slice(), step),
                 hidden,
             };
-            cell.forward(&self.engine, Some(b), self.at(out, step))?;
+            cell.forward(&self.stream, Some(b), self.at(out, step))?;
         }
         Ok(())
     }
 
     /// Turns the gates into their gradients, last step first. `gradient`, that of the hidden states, takes in what
     /// later steps add to it.
-    fn back_through_time(&self, gradient: Span, u: Span) -> Result<(), E::Error> {
+    fn back_through_time(&self, gradient: DeviceSlice, u: DeviceSlice) -> Result<(), E::Error> {
         let (hidden, width) = (self.hidden, 4 * self.hidden);
-        let through = self.engine.zeros(self.packing.sequences() * hidden)?;
+        let through = self.stream.zeros(self.packing.sequences() * hidden)?;
         for step in (0..self.packing.steps()).rev() {
             let cell = Cell {
                 gates: self.gates_at(step),
-                before: self.before(self.cells.span(), step),
-                cell: self.at(self.cells.span(), step),
+                before: self.before(self.cells.slice(), step),
+                cell: self.at(self.cells.slice(), step),
                 hidden,
             };
-            cell.back(&self.engine, self.at(gradient, step), through.span())?;
+            cell.back(&self.stream, self.at(gradient, step), through.slice())?;
             if let Some(before) = self.before(gradient, step) {
-                self.engine.multiply(
+                self.stream.multiply(
                     before,
                     Operand::new(cell.gates, self.packing.live(step), width),
                     Operand::new(u, hidden, width).transposed(),
-                    Existing::Accumulate,
+                    WriteMode::Accumulate,
                 )?;
             }
         }
         Ok(())
     }
 
-    fn to_inputs(&self, gradient: Span, w: Span) -> Result<(), E::Error> {
+    fn to_inputs(&self, gradient: DeviceSlice, w: DeviceSlice) -> Result<(), E::Error> {
         let w = Operand::new(w, self.inputs, 4 * self.hidden).transposed();
-        self.engine
-            .multiply(gradient, self.gate_gradients(), w, Existing::Accumulate)
+        self.stream
+            .multiply(gradient, self.gate_gradients(), w, WriteMode::Accumulate)
     }
 
-    fn to_input_weight(&self, gradient: Span, x: Span) -> Result<(), E::Error> {
+    fn to_input_weight(&self, gradient: DeviceSlice, x: DeviceSlice) -> Result<(), E::Error> {
         let x = Operand::new(x, self.packing.rows(), self.inputs).transposed();
-        self.engine
-            .multiply(gradient, x, self.gate_gradients(), Existing::Accumulate)
+        self.stream
+            .multiply(gradient, x, self.gate_gradients(), WriteMode::Accumulate)
     }
 
     /// The hidden states before all steps but the first, gathered, make it one product.
-    fn to_hidden_weight(&self, gradient: Span, hidden_states: Span) -> Result<(), E::Error> {
+    fn to_hidden_weight(&self, gradient: DeviceSlice, hidden_states: DeviceSlice) -> Result<(), E::Error> {
         let (first, rows, width) = (self.packing.sequences(), self.packing.rows(), 4 * self.hidden);
         if rows == first {
             return Ok(());
@@ -151,40 +151,40 @@ impl<E: Engine> Run<E> {
                 start..start + self.packing.live(step)
             })
             .collect();
-        let before = self.engine.room((rows - first) * self.hidden)?;
-        let index = self.engine.upload_indices(&rows_before)?;
+        let before = self.stream.alloc((rows - first) * self.hidden)?;
+        let index = self.stream.upload_indices(&rows_before)?;
         elementwise::gather_rows(
-            &self.engine,
+            &self.stream,
             hidden_states,
-            index.span(),
-            before.span(),
+            index.slice(),
+            before.slice(),
             self.hidden,
         )?;
-        self.engine.multiply(
+        self.stream.multiply(
             gradient,
-            Operand::new(before.span(), rows - first, self.hidden).transposed(),
-            Operand::new(self.gates.span().rows(first..rows, width), rows - first, width),
-            Existing::Accumulate,
+            Operand::new(before.slice(), rows - first, self.hidden).transposed(),
+            Operand::new(self.gates.slice().rows(first..rows, width), rows - first, width),
+            WriteMode::Accumulate,
         )
     }
 
     fn gate_gradients(&self) -> Operand {
-        Operand::new(self.gates.span(), self.packing.rows(), 4 * self.hidden)
+        Operand::new(self.gates.slice(), self.packing.rows(), 4 * self.hidden)
     }
 
-    fn gates_at(&self, step: usize) -> Span {
+    fn gates_at(&self, step: usize) -> DeviceSlice {
         self.gates
-            .span()
+            .slice()
             .rows(self.packing.rows_at(step), 4 * self.hidden)
     }
 
     /// The rows of a step.
-    fn at(&self, states: Span, step: usize) -> Span {
+    fn at(&self, states: DeviceSlice, step: usize) -> DeviceSlice {
         states.rows(self.packing.rows_at(step), self.hidden)
     }
 
     /// Of the step before, the rows that go on.
-    fn before(&self, states: Span, step: usize) -> Option<Span> {
+    fn before(&self, states: DeviceSlice, step: usize) -> Option<DeviceSlice> {
         let start = self.packing.rows_at(step.checked_sub(1)?).start;
         Some(states.rows(start..start + self.packing.live(step), self.hidden))
     }
@@ -194,25 +194,25 @@ impl<E: Engine> Run<E> {
 #[derive(Clone, Copy)]
 pub(in crate::nn) struct Cell {
     /// `[rows, 4 * hidden]`, which are written to.
-    pub(in crate::nn) gates: Span,
+    pub(in crate::nn) gates: DeviceSlice,
     /// `[rows, hidden]` or more rows; `None` where they are zeros.
-    pub(in crate::nn) before: Option<Span>,
+    pub(in crate::nn) before: Option<DeviceSlice>,
     /// `[rows, hidden]`
-    pub(in crate::nn) cell: Span,
+    pub(in crate::nn) cell: DeviceSlice,
     pub(in crate::nn) hidden: usize,
 }
 
 impl Cell {
     /// Activates the gates, to which `bias` is added where there is one, writes cell and hidden state.
-    pub(in crate::nn) fn forward<E: Engine>(
+    pub(in crate::nn) fn forward<E: Stream>(
         self,
-        engine: &E,
-        bias: Option<Span>,
-        output: Span,
+        stream: &E,
+        bias: Option<DeviceSlice>,
+        output: DeviceSlice,
     ) -> Result<(), E::Error> {
         let count = self.cell.len();
-        engine.run(
-            Call::of_values("lstm_cell", count)
+        stream.run(
+            Launch::per_value("lstm_cell", count)
                 .values(self.gates, 4 * count)
                 .values_if_any(bias, 4 * self.hidden)
                 .values_if_any(self.before, count)
@@ -224,15 +224,15 @@ impl Cell {
     }
 
     /// Activated gates become their gradients; `through`, the gradient of the cell, that of the cell before.
-    pub(in crate::nn) fn back<E: Engine>(
+    pub(in crate::nn) fn back<E: Stream>(
         self,
-        engine: &E,
-        gradient: Span,
-        through: Span,
+        stream: &E,
+        gradient: DeviceSlice,
+        through: DeviceSlice,
     ) -> Result<(), E::Error> {
         let count = self.cell.len();
-        engine.run(
-            Call::of_values("lstm_cell_back", count)
+        stream.run(
+            Launch::per_value("lstm_cell_back", count)
                 .values(self.gates, 4 * count)
                 .values(self.cell, count)
                 .values_if_any(self.before, count)

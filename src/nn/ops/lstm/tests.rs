@@ -1,7 +1,7 @@
 //! Tests of the LSTM: against ONNX Runtime, fused against composed, by finite differences.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
 use crate::nn::{Layer, Parameter};
 use proptest::prelude::*;
@@ -152,7 +152,7 @@ fn steps_equal_the_whole_sequence() {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_equal_composed() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     let cases: [(&[usize], usize, usize); 4] = [
         (&[1], 1, 1),
         (&[4, 2, 2, 1], 3, 5),
@@ -164,7 +164,7 @@ fn kernels_equal_composed() {
         let layer = layer(inputs, hidden);
         let inputs = random_matrix((packing.rows(), inputs), seed as u64);
         let kernels = run(
-            |x| cuda::fused(engine.clone(), x, &layer, &packing).unwrap(),
+            |x| cuda::fused(stream.clone(), x, &layer, &packing).unwrap(),
             &layer,
             &inputs,
         );
@@ -172,7 +172,7 @@ fn kernels_equal_composed() {
         for (found, expected) in kernels.iter().zip(&expected) {
             assert_close(found, expected, 1e-5);
         }
-        let untaped = cuda::fused(engine.clone(), inputs, &layer, &packing).unwrap();
+        let untaped = cuda::fused(stream.clone(), inputs, &layer, &packing).unwrap();
         assert_close(&untaped.as_vec(), &expected[0], 1e-5);
     }
 }

@@ -3,7 +3,7 @@
 use super::PoolKernel;
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
-use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -12,14 +12,14 @@ impl PoolKernel for Cpu {
     fn max_pool<T: Tape<f32, Self>>(x: Images<Self, T>, window: Window) -> Result<Images<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
         let pool = MaxPool {
-            walk: Walk::new(window, images, (height, width)),
+            sliding: SlidingWindow::new(window, images, (height, width)),
             channels,
         };
         let (x, mut tape) = x.split_tape();
         let input = values(&x);
-        let mut y = vec![0.0; pool.walk.outputs() * channels];
+        let mut y = vec![0.0; pool.sliding.outputs() * channels];
         pool.forward(&input, &mut y);
-        let (rows, columns) = pool.walk.output;
+        let (rows, columns) = pool.sliding.output;
         let y = x
             .device()
             .try_tensor_from_vec(y, (images, rows, columns, channels))?;
@@ -70,14 +70,14 @@ pub(in crate::nn) fn mean_pixel(x: &[f32], map: usize, channels: usize, means: &
 }
 
 pub(in crate::nn) struct MaxPool {
-    pub(in crate::nn) walk: Walk,
+    pub(in crate::nn) sliding: SlidingWindow,
     pub(in crate::nn) channels: usize,
 }
 
 impl MaxPool {
     /// Overwrites `y`.
     pub(in crate::nn) fn forward(&self, x: &[f32], y: &mut [f32]) {
-        let row = self.walk.output.1;
+        let row = self.sliding.output.1;
         y.par_chunks_mut(row * self.channels)
             .enumerate()
             .for_each(|(index, y)| {
@@ -92,8 +92,8 @@ impl MaxPool {
 
     /// Adds each output's gradient to the first input that equals it.
     fn backward(&self, x: &[f32], y: &[f32], output: &[f32], input: &mut [f32]) {
-        let input_piece = self.walk.inputs_per_image() * self.channels;
-        let output_piece = self.walk.outputs_per_image() * self.channels;
+        let input_piece = self.sliding.inputs_per_image() * self.channels;
+        let output_piece = self.sliding.outputs_per_image() * self.channels;
         (
             input.par_chunks_mut(input_piece),
             x.par_chunks(input_piece),
@@ -121,8 +121,8 @@ impl MaxPool {
     /// Where the pixels that an output pixel sees begin in the map.
     fn seen(&self, pixel: usize) -> impl Iterator<Item = usize> + use<> {
         let channels = self.channels;
-        self.walk
-            .runs(self.walk.position(pixel))
+        self.sliding
+            .runs(self.sliding.position(pixel))
             .flat_map(move |run| (run.pixel..).take(run.taps.len()))
             .map(move |pixel| pixel * channels)
     }

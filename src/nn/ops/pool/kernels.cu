@@ -1,7 +1,7 @@
 // Pooling, a thread for each value that comes out.
 
 /// The largest value of a window; padding never wins.
-extern "C" __global__ void max_pool(const float *maps, float *out, int channels, WALK, Count count)
+extern "C" __global__ void max_pool(const float *maps, float *out, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
@@ -23,7 +23,7 @@ extern "C" __global__ void max_pool(const float *maps, float *out, int channels,
 
 /// For each output the place in its map of the first of its largest values, as a number that counts pixels.
 extern "C" __global__ void max_pool_places(
-    const float *maps, const float *out, unsigned *places, int channels, WALK, Count count)
+    const float *maps, const float *out, unsigned *places, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, column = at / channels % columns, row = at / channels / columns % rows;
@@ -41,7 +41,7 @@ extern "C" __global__ void max_pool_places(
 
 /// The gradient of the maps: every value collects it from the outputs whose largest it is.
 extern "C" __global__ void max_pool_back(
-    const float *gradient, const unsigned *places, float *maps, int channels, WALK, Count count)
+    const float *gradient, const unsigned *places, float *maps, int channels, WINDOW, Count count)
 {
     EACH(at, count) {
         int channel = at % channels, x = at / channels % width, y = at / channels / width % height;

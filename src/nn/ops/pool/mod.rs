@@ -7,7 +7,7 @@ mod cuda;
 mod tests;
 
 use crate::nn::backend::{Backend, Images, Matrix};
-use crate::nn::ops::conv_geometry::{Walk, Window};
+use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
 
@@ -59,9 +59,9 @@ fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
     window: Window,
 ) -> Result<Images<D, T>, D::Err> {
     let (images, height, width, channels) = *x.shape();
-    let walk = Walk::new(window, images, (height, width));
-    let largest: Matrix<D, T> = windows(x, &walk, f32::NEG_INFINITY)?.try_max::<_, Axis<1>>()?;
-    largest.try_reshape_like(&(images, walk.output.0, walk.output.1, channels))
+    let sliding = SlidingWindow::new(window, images, (height, width));
+    let largest: Matrix<D, T> = windows(x, &sliding, f32::NEG_INFINITY)?.try_max::<_, Axis<1>>()?;
+    largest.try_reshape_like(&(images, sliding.output.0, sliding.output.1, channels))
 }
 
 fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, D::Err> {

@@ -1,7 +1,7 @@
 //! Tests of pooling: by its definition, fused against composed, by finite differences.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::ops::conv_geometry::Padding;
 use crate::nn::testing::maps::{assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
@@ -107,22 +107,22 @@ fn gradients_are_slopes() {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_follow_the_definition() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for seed in 200..220 {
         let (x, window) = random_case(seed);
-        let kernels = cuda::max_pool(engine.clone(), x.leaky_trace(), window).unwrap();
+        let kernels = cuda::max_pool(stream.clone(), x.leaky_trace(), window).unwrap();
         assert_close("maximum", &kernels.retaped(), &by_definition(&x, window), 0.0);
         let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
         let kernels = probe(kernels).backward();
         assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-6);
-        let kernels = cuda::global_mean(engine.clone(), x.leaky_trace()).unwrap();
+        let kernels = cuda::global_mean(stream.clone(), x.leaky_trace()).unwrap();
         let composed = composed_mean(x.leaky_trace()).unwrap();
         assert_close("mean", &kernels.retaped(), &composed.retaped(), 1e-5);
         let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
         assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
     }
     let equal: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
-    let y = cuda::max_pool(engine, equal.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let y = cuda::max_pool(stream, equal.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
     let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&equal);
     assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
 }

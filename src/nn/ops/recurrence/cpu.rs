@@ -4,8 +4,8 @@
 //! the rows of all steps, where each step on its own would read and write the whole of it.
 
 use super::{CellResult, Matrix, RecurrenceKernel};
-use crate::nn::cpu::matmul::{Existing, View, product};
-use crate::nn::cpu::packed_matrix::{Packed, add_products};
+use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
+use crate::nn::cpu::packed_matrix::{PackedMatrix, add_products};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::lstm::row::{activate, deactivate};
@@ -19,9 +19,9 @@ const PIECE: usize = 8;
 
 /// A weight, laid out for the way forward and, where there is one, the way back.
 #[derive(Clone, Debug)]
-pub struct StepWeight {
-    forward: Arc<Packed>,
-    back: Option<Arc<Packed>>,
+pub struct CpuStepWeight {
+    forward: Arc<PackedMatrix>,
+    back: Option<Arc<PackedMatrix>>,
     /// Rows and columns.
     shape: (usize, usize),
     uses: Arc<Mutex<Uses>>,
@@ -35,7 +35,7 @@ struct Uses {
     outputs: Scratch,
 }
 
-impl StepWeight {
+impl CpuStepWeight {
     /// Takes `x` and `gradient`, row for row, into the gradient that is to come.
     fn note(&self, x: &[f32], gradient: &[f32]) {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,31 +52,31 @@ impl StepWeight {
         let (inputs, outputs) = self.shape;
         product(
             sums,
-            View::new(&uses.inputs[..uses.rows * inputs], uses.rows, inputs).transposed(),
-            View::new(&uses.outputs[..uses.rows * outputs], uses.rows, outputs),
-            Existing::Accumulate,
+            MatRef::new(&uses.inputs[..uses.rows * inputs], uses.rows, inputs).transposed(),
+            MatRef::new(&uses.outputs[..uses.rows * outputs], uses.rows, outputs),
+            WriteMode::Accumulate,
         );
     }
 }
 
 impl RecurrenceKernel for Cpu {
-    type StepWeight = StepWeight;
+    type StepWeight = CpuStepWeight;
 
     fn try_step_weight<T: Tape<f32, Self>>(
         weight: &Matrix<Self>,
         rows: Range<usize>,
         uses: usize,
         tape: &mut T,
-    ) -> Result<StepWeight, CpuError> {
+    ) -> Result<CpuStepWeight, CpuError> {
         let (_, columns) = *weight.shape();
         let shape = (rows.len(), columns);
         let part = rows.start * columns..rows.end * columns;
         let of_rows = &values(weight)[part.clone()];
-        let view = View::new(of_rows, shape.0, columns);
+        let view = MatRef::new(of_rows, shape.0, columns);
         let room = if T::OWNS_TAPE { uses } else { 0 };
-        let step_weight = StepWeight {
-            forward: Arc::new(Packed::new(view)),
-            back: T::OWNS_TAPE.then(|| Arc::new(Packed::new(view.transposed()))),
+        let step_weight = CpuStepWeight {
+            forward: Arc::new(PackedMatrix::new(view)),
+            back: T::OWNS_TAPE.then(|| Arc::new(PackedMatrix::new(view.transposed()))),
             shape,
             uses: Arc::new(Mutex::new(Uses {
                 rows: 0,
@@ -95,7 +95,7 @@ impl RecurrenceKernel for Cpu {
 
     fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
         sums: Matrix<Self, T>,
-        terms: &[(&Matrix<Self>, &StepWeight)],
+        terms: &[(&Matrix<Self>, &CpuStepWeight)],
     ) -> Result<Matrix<Self, T>, CpuError> {
         let (sums, mut tape) = sums.split_tape();
         let shape @ (live, columns) = *sums.shape();
@@ -106,7 +106,7 @@ impl RecurrenceKernel for Cpu {
             .zip(&inputs)
             .map(|((_, weight), x)| {
                 (
-                    View::new(&x[..live * weight.shape.0], live, weight.shape.0),
+                    MatRef::new(&x[..live * weight.shape.0], live, weight.shape.0),
                     &*weight.forward,
                 )
             })
@@ -127,7 +127,7 @@ impl RecurrenceKernel for Cpu {
                     weight.note(&x[..used], &gradient);
                     if let Some(back) = &weight.back {
                         let down = &mut gradients.get_or_alloc_mut(tensor)?[..used];
-                        add_products(down, &[(View::new(&gradient, live, columns), &**back)]);
+                        add_products(down, &[(MatRef::new(&gradient, live, columns), &**back)]);
                     }
                 }
                 let mut whole = take_gradient(gradients, &sums)?;

@@ -5,9 +5,9 @@
 
 use super::{CellResult, Matrix};
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::Existing;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{Engine, Operand, Own, Room, Span, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Operand, Stream, elementwise};
 use crate::nn::ops::lstm::cuda::Cell;
 use dfdx::prelude::*;
 use std::ops::Range;
@@ -34,8 +34,8 @@ impl super::RecurrenceKernel for Cuda {
             .iter()
             .map(|(x, (weight, rows))| (*x, weight, rows.clone()))
             .collect();
-        match sums.device().engine() {
-            Some(engine) => products(engine, sums, &terms),
+        match sums.device().stream() {
+            Some(stream) => products(stream, sums, &terms),
             None => super::composed_products(sums, &terms),
         }
     }
@@ -44,8 +44,8 @@ impl super::RecurrenceKernel for Cuda {
         gates: Matrix<Self, T>,
         cell: &Matrix<Self>,
     ) -> CellResult<Self, T> {
-        match gates.device().engine() {
-            Some(engine) => lstm_cell(engine, gates, cell),
+        match gates.device().stream() {
+            Some(stream) => lstm_cell(stream, gates, cell),
             None => super::composed_cell(gates, cell),
         }
     }
@@ -53,32 +53,32 @@ impl super::RecurrenceKernel for Cuda {
 
 /// The first rows of a matrix times some rows of another.
 #[derive(Clone, Debug)]
-struct Term<D: Own> {
+struct Term<D: KernelDevice> {
     x: Matrix<D>,
     weight: Matrix<D>,
     rows: Range<usize>,
 }
 
-impl<D: Own> Term<D> {
+impl<D: KernelDevice> Term<D> {
     /// `live` rows of `x`, of the matrix itself or of its gradient.
-    fn inputs(&self, x: Span, live: usize) -> Operand {
+    fn inputs(&self, x: DeviceSlice, live: usize) -> Operand {
         Operand::new(x, live, self.rows.len())
     }
 
     /// The rows of the weight, of the matrix itself or of its gradient.
-    fn of_weight(&self, weight: Span) -> Span {
+    fn of_weight(&self, weight: DeviceSlice) -> DeviceSlice {
         weight.rows(self.rows.clone(), self.weight.shape().1)
     }
 
     fn weights(&self) -> Operand {
         let columns = self.weight.shape().1;
-        Operand::new(self.of_weight(D::span(&self.weight)), self.rows.len(), columns)
+        Operand::new(self.of_weight(D::slice(&self.weight)), self.rows.len(), columns)
     }
 }
 
 /// [`composed_products`](super::composed_products) is what it computes.
-pub(super) fn products<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn products<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>, Range<usize>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -95,11 +95,11 @@ pub(super) fn products<D: Own, T: Tape<f32, D>>(
         })
         .collect::<DeviceResult<D, Vec<Term<D>>>>()?;
     let shape @ (live, columns) = *sums.shape();
-    let (y, out) = elementwise::fresh(sums.device(), shape)?;
-    elementwise::copy(&engine, D::span(&sums), out)?;
+    let (y, out) = elementwise::alloc_tensor(sums.device(), shape)?;
+    elementwise::copy(&stream, D::slice(&sums), out)?;
     for term in &terms {
-        let x = term.inputs(D::span(&term.x), live);
-        engine.multiply(out, x, term.weights(), Existing::Accumulate)?;
+        let x = term.inputs(D::slice(&term.x), live);
+        stream.multiply(out, x, term.weights(), WriteMode::Accumulate)?;
     }
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
@@ -108,19 +108,19 @@ pub(super) fn products<D: Own, T: Tape<f32, D>>(
         for term in &terms {
             let inputs = live * term.rows.len();
             let to_x = D::gradient(gradients, &term.x)?.part(0..inputs);
-            engine.multiply(to_x, down, term.weights().transposed(), Existing::Accumulate)?;
+            stream.multiply(to_x, down, term.weights().transposed(), WriteMode::Accumulate)?;
             let to_weight = term.of_weight(D::gradient(gradients, &term.weight)?);
-            let x = term.inputs(D::span(&term.x), live);
-            engine.multiply(to_weight, x.transposed(), down, Existing::Accumulate)?;
+            let x = term.inputs(D::slice(&term.x), live);
+            stream.multiply(to_weight, x.transposed(), down, WriteMode::Accumulate)?;
         }
-        elementwise::add(&engine, gradient, D::gradient(gradients, &sums)?)
+        elementwise::add(&stream, gradient, D::gradient(gradients, &sums)?)
     });
     Ok(result.put_tape(tape))
 }
 
 /// [`RecurrenceKernel::try_lstm_cell`](super::RecurrenceKernel::try_lstm_cell).
-pub(super) fn lstm_cell<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn lstm_cell<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     gates: Matrix<D, T>,
     cell: &Matrix<D>,
 ) -> CellResult<D, T> {
@@ -129,25 +129,25 @@ pub(super) fn lstm_cell<D: Own, T: Tape<f32, D>>(
     let cell = contiguous(cell, &mut tape)?;
     let (live, width) = *gates.shape();
     let hidden = width / 4;
-    let activated = engine.room(live * width)?;
-    elementwise::copy(&engine, D::span(&gates), activated.span())?;
-    let (new_cell, cell_span) = elementwise::fresh(gates.device(), (live, hidden))?;
-    let (new_hidden, hidden_span) = elementwise::fresh(gates.device(), (live, hidden))?;
+    let activated = stream.alloc(live * width)?;
+    elementwise::copy(&stream, D::slice(&gates), activated.slice())?;
+    let (new_cell, cell_slice) = elementwise::alloc_tensor(gates.device(), (live, hidden))?;
+    let (new_hidden, hidden_slice) = elementwise::alloc_tensor(gates.device(), (live, hidden))?;
     let step = Cell {
-        gates: activated.span(),
-        before: Some(D::span(&cell)),
-        cell: cell_span,
+        gates: activated.slice(),
+        before: Some(D::slice(&cell)),
+        cell: cell_slice,
         hidden,
     };
-    step.forward(&engine, None, hidden_span)?;
+    step.forward(&stream, None, hidden_slice)?;
     let result = (new_hidden.clone(), new_cell.clone());
     tape.add_backward_op(move |gradients| {
         let from_hidden = D::gradient(gradients, &new_hidden)?;
         let through = D::gradient(gradients, &new_cell)?;
-        step.back(&engine, from_hidden, through)?;
-        elementwise::add(&engine, activated.span(), D::gradient(gradients, &gates)?)?;
+        step.back(&stream, from_hidden, through)?;
+        elementwise::add(&stream, activated.slice(), D::gradient(gradients, &gates)?)?;
         let to_cell = D::gradient(gradients, &cell)?.part(0..live * hidden);
-        elementwise::add(&engine, through, to_cell)
+        elementwise::add(&stream, through, to_cell)
     });
     Ok((result.0.put_tape(tape), result.1))
 }

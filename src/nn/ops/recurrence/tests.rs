@@ -1,7 +1,7 @@
 //! Tests of a recurrence's pieces: fused against composed, and an LSTM put together from them against the whole one.
 
 use super::*;
-use crate::nn::cuda::on_host;
+use crate::nn::cuda::emulated_stream;
 use crate::nn::testing::{assert_close, probe, random_matrix};
 use crate::nn::{Lstm, Packing, concat_rows, split_rows};
 use proptest::prelude::*;
@@ -103,7 +103,7 @@ proptest! {
 /// The GPU's kernels, run on the CPU: two steps, the second of fewer rows, with all and with some rows of a weight.
 #[test]
 fn kernels_equal_composed() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for (seed, (live, ended, inputs, columns)) in [(1, 0, 1, 1), (3, 2, 4, 9), (17, 1, 5, 33)]
         .into_iter()
         .enumerate()
@@ -116,9 +116,9 @@ fn kernels_equal_composed() {
         let tensors = [&x, &y, &weight, &sums];
         let terms = [(&x, &weight, 0..inputs), (&y, &weight, inputs..inputs + 2)];
         let kernels = {
-            let once = cuda::products(engine.clone(), sums.leaky_trace(), &terms).unwrap();
+            let once = cuda::products(stream.clone(), sums.leaky_trace(), &terms).unwrap();
             let fewer = first_rows(once, live).unwrap();
-            gradients_of(cuda::products(engine.clone(), fewer, &terms).unwrap(), &tensors)
+            gradients_of(cuda::products(stream.clone(), fewer, &terms).unwrap(), &tensors)
         };
         let composed = {
             let once = composed_products(sums.leaky_trace(), &terms).unwrap();
@@ -131,7 +131,7 @@ fn kernels_equal_composed() {
 
 #[test]
 fn kernels_equal_composed_cells() {
-    let Some(engine) = on_host() else { return };
+    let Some(stream) = emulated_stream() else { return };
     for (seed, (live, ended, hidden)) in [(1, 0, 1), (3, 2, 5), (19, 1, 70)].into_iter().enumerate() {
         let gates = random_matrix((live, 4 * hidden), seed as u64);
         let cell = random_matrix((live + ended, hidden), seed as u64 + 10);
@@ -139,7 +139,7 @@ fn kernels_equal_composed_cells() {
             let (hidden, tape) = hidden.split_tape();
             concat_rows(vec![hidden, cell], tape).unwrap()
         };
-        let kernels = both(cuda::lstm_cell(engine.clone(), gates.leaky_trace(), &cell).unwrap());
+        let kernels = both(cuda::lstm_cell(stream.clone(), gates.leaky_trace(), &cell).unwrap());
         let composed = both(composed_cell(gates.leaky_trace(), &cell).unwrap());
         assert_same(
             &gradients_of(kernels, &[&gates, &cell]),

@@ -127,7 +127,7 @@ impl RowsKernel for Cpu {
         let result = y.clone();
         tape.add_backward_op(move |gradients| {
             let mut gradient = take_gradient(gradients, &y)?;
-            activation.undo(&mut gradient, &values(&y));
+            activation.backward(&mut gradient, &values(&y));
             let sums = gradients.get_or_alloc_mut(&rows)?;
             Arch::new().dispatch(|| add(sums, &gradient));
             Ok(())

@@ -1,14 +1,14 @@
 //! Operations on rows on a GPU.
 //!
 //! Why they are fast: plain copies with neighboring threads at neighboring values. What goes back to the same row of a
-//! table is listed on the host, and added up by one thread in order: no two wait for each other, and sums are the same
+//! table is listed on the host, and added up by one thread in positions: no two wait for each other, and sums are the same
 //! each time.
 
 use super::Matrix;
 use crate::nn::backend::DeviceResult;
-use crate::nn::cpu::matmul::Existing;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{Call, Engine, Own, Room, Span, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, elementwise};
 use crate::nn::layers::dropout::Mask;
 use crate::nn::ops::activation::Activation;
 use dfdx::prelude::*;
@@ -19,8 +19,8 @@ impl super::RowsKernel for Cuda {
         table: Matrix<Self, T>,
         rows: &[usize],
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match table.device().engine() {
-            Some(engine) => gather(engine, table, rows),
+        match table.device().stream() {
+            Some(stream) => gather(stream, table, rows),
             None => super::composed_gather(table, rows),
         }
     }
@@ -30,8 +30,8 @@ impl super::RowsKernel for Cuda {
         table: Matrix<Self, T>,
         rows: &[usize],
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match table.device().engine() {
-            Some(engine) => add_gathered(engine, sums, table, rows),
+        match table.device().stream() {
+            Some(stream) => add_gathered(stream, sums, table, rows),
             None => sums.try_add(super::composed_gather(table, rows)?),
         }
     }
@@ -40,8 +40,8 @@ impl super::RowsKernel for Cuda {
         rows: Matrix<Self, T>,
         size: usize,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match rows.device().engine() {
-            Some(engine) => means(engine, rows, size),
+        match rows.device().stream() {
+            Some(stream) => means(stream, rows, size),
             None => super::composed_mean(rows, size),
         }
     }
@@ -50,8 +50,8 @@ impl super::RowsKernel for Cuda {
         rows: Matrix<Self, T>,
         activation: Activation,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match rows.device().engine() {
-            Some(engine) => activated(engine, rows, activation),
+        match rows.device().stream() {
+            Some(stream) => activated(stream, rows, activation),
             None => activation.composed(rows),
         }
     }
@@ -60,8 +60,8 @@ impl super::RowsKernel for Cuda {
         rows: Matrix<Self, T>,
         heights: &[usize],
     ) -> DeviceResult<Self, (Vec<Matrix<Self>>, T)> {
-        match rows.device().engine() {
-            Some(engine) => split(engine, rows, heights),
+        match rows.device().stream() {
+            Some(stream) => split(stream, rows, heights),
             None => super::composed_split(rows, heights),
         }
     }
@@ -70,15 +70,15 @@ impl super::RowsKernel for Cuda {
         parts: Vec<Matrix<Self>>,
         tape: T,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match parts.first().and_then(|first| first.device().engine()) {
-            Some(engine) => concat(engine, parts, tape),
+        match parts.first().and_then(|first| first.device().stream()) {
+            Some(stream) => concat(stream, parts, tape),
             None => super::composed_concat(parts, tape),
         }
     }
 
     fn try_drop<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> DeviceResult<Self, Matrix<Self, T>> {
-        match x.device().engine() {
-            Some(engine) => drop_elements(engine, x, mask),
+        match x.device().stream() {
+            Some(stream) => drop_elements(stream, x, mask),
             None => super::composed_scale(x, mask.factors()),
         }
     }
@@ -87,15 +87,15 @@ impl super::RowsKernel for Cuda {
         x: Matrix<Self, T>,
         factors: Vec<f32>,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match x.device().engine() {
-            Some(engine) => scale_elements(engine, x, factors),
+        match x.device().stream() {
+            Some(stream) => scale_elements(stream, x, factors),
             None => super::composed_scale(x, factors),
         }
     }
 }
 
-pub(super) fn gather<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn gather<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     table: Matrix<D, T>,
     rows: &[usize],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -106,19 +106,19 @@ pub(super) fn gather<D: Own, T: Tape<f32, D>>(
         rows.iter().all(|&row| row < height),
         "rows of a table of {height}"
     );
-    let (gathered, out) = elementwise::fresh(table.device(), (rows.len(), columns))?;
-    let index = engine.upload_indices(rows)?;
-    elementwise::gather_rows(&engine, D::span(&table), index.span(), out, columns)?;
+    let (gathered, out) = elementwise::alloc_tensor(table.device(), (rows.len(), columns))?;
+    let index = stream.upload_indices(rows)?;
+    elementwise::gather_rows(&stream, D::slice(&table), index.slice(), out, columns)?;
     let (result, rows) = (gathered.clone(), rows.to_vec());
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &gathered)?;
-        scatter(&engine, gradient, D::gradient(gradients, &table)?, &rows, columns)
+        scatter(&stream, gradient, D::gradient(gradients, &table)?, &rows, columns)
     });
     Ok(result.put_tape(tape))
 }
 
-pub(super) fn add_gathered<D: Own, T: Tape<f32, D> + Merge<T>>(
-    engine: D::Engine,
+pub(super) fn add_gathered<D: KernelDevice, T: Tape<f32, D> + Merge<T>>(
+    stream: D::Stream,
     sums: Matrix<D, T>,
     table: Matrix<D, T>,
     rows: &[usize],
@@ -134,13 +134,13 @@ pub(super) fn add_gathered<D: Own, T: Tape<f32, D> + Merge<T>>(
         rows.iter().all(|&row| row < height),
         "rows of a table of {height}"
     );
-    let (added, out) = elementwise::fresh(sums.device(), *sums.shape())?;
-    let index = engine.upload_indices(rows)?;
-    engine.run(
-        Call::of_values("add_gathered_rows", out.len())
-            .values(D::span(&table), height * columns)
-            .values(index.span(), rows.len())
-            .values(D::span(&sums), out.len())
+    let (added, out) = elementwise::alloc_tensor(sums.device(), *sums.shape())?;
+    let index = stream.upload_indices(rows)?;
+    stream.run(
+        Launch::per_value("add_gathered_rows", out.len())
+            .values(D::slice(&table), height * columns)
+            .values(index.slice(), rows.len())
+            .values(D::slice(&sums), out.len())
             .values(out, out.len())
             .size(columns)
             .count(out.len()),
@@ -148,100 +148,100 @@ pub(super) fn add_gathered<D: Own, T: Tape<f32, D> + Merge<T>>(
     let (result, rows) = (added.clone(), rows.to_vec());
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &added)?;
-        scatter(&engine, gradient, D::gradient(gradients, &table)?, &rows, columns)?;
-        elementwise::add(&engine, gradient, D::gradient(gradients, &sums)?)
+        scatter(&stream, gradient, D::gradient(gradients, &table)?, &rows, columns)?;
+        elementwise::add(&stream, gradient, D::gradient(gradients, &sums)?)
     });
     Ok(result.put_tape(tape))
 }
 
 /// Adds each row of `terms` to the row of `table` that is listed for it.
-fn scatter<E: Engine>(
-    engine: &E,
-    terms: Span,
-    table: Span,
+fn scatter<E: Stream>(
+    stream: &E,
+    terms: DeviceSlice,
+    table: DeviceSlice,
     rows: &[usize],
     columns: usize,
 ) -> Result<(), E::Error> {
-    let Listed {
-        wanted,
+    let InverseIndex {
+        unique,
         starts,
-        order,
-    } = Listed::new(rows);
-    let count = wanted.len() * columns;
-    let (wanted, starts, order) = (
-        engine.upload_indices(&wanted)?,
-        engine.upload_indices(&starts)?,
-        engine.upload_indices(&order)?,
+        positions,
+    } = InverseIndex::new(rows);
+    let count = unique.len() * columns;
+    let (unique, starts, positions) = (
+        stream.upload_indices(&unique)?,
+        stream.upload_indices(&starts)?,
+        stream.upload_indices(&positions)?,
     );
-    engine.run(
-        Call::of_values("scatter_rows", count)
+    stream.run(
+        Launch::per_value("scatter_rows", count)
             .values(terms, rows.len() * columns)
             .values(table, 0)
-            .values(wanted.span(), wanted.span().len())
-            .values(starts.span(), starts.span().len())
-            .values(order.span(), rows.len())
+            .values(unique.slice(), unique.slice().len())
+            .values(starts.slice(), starts.slice().len())
+            .values(positions.slice(), rows.len())
             .size(columns)
             .count(count),
     )
 }
 
 /// Which places of a list name the same row.
-pub(in crate::nn) struct Listed {
+pub(in crate::nn) struct InverseIndex {
     /// The rows that are named, each once.
-    pub(in crate::nn) wanted: Vec<usize>,
-    /// Where the places of the i-th of them begin in `order`; where the last ones end.
+    pub(in crate::nn) unique: Vec<usize>,
+    /// Where the places of the i-th of them begin in `positions`; where the last ones end.
     pub(in crate::nn) starts: Vec<usize>,
     /// Places, by the row they name.
-    pub(in crate::nn) order: Vec<usize>,
+    pub(in crate::nn) positions: Vec<usize>,
 }
 
-impl Listed {
+impl InverseIndex {
     pub(in crate::nn) fn new(rows: &[usize]) -> Self {
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.sort_by_key(|&place| rows[place]);
-        let (mut wanted, mut starts) = (Vec::new(), Vec::new());
-        for (at, &place) in order.iter().enumerate() {
-            if wanted.last() != Some(&rows[place]) {
-                wanted.push(rows[place]);
+        let mut positions: Vec<usize> = (0..rows.len()).collect();
+        positions.sort_by_key(|&place| rows[place]);
+        let (mut unique, mut starts) = (Vec::new(), Vec::new());
+        for (at, &place) in positions.iter().enumerate() {
+            if unique.last() != Some(&rows[place]) {
+                unique.push(rows[place]);
                 starts.push(at);
             }
         }
         starts.push(rows.len());
         Self {
-            wanted,
+            unique,
             starts,
-            order,
+            positions,
         }
     }
 }
 
-pub(super) fn means<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn means<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     rows: Matrix<D, T>,
     size: usize,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (rows, mut tape) = rows.split_tape();
     let rows = contiguous(&rows, &mut tape)?;
     let (count, columns) = *rows.shape();
-    let (means, out) = elementwise::fresh(rows.device(), (count / size, columns))?;
-    mean_of_groups(&engine, D::span(&rows), out, size, columns)?;
+    let (means, out) = elementwise::alloc_tensor(rows.device(), (count / size, columns))?;
+    mean_of_groups(&stream, D::slice(&rows), out, size, columns)?;
     let result = means.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &means)?;
-        spread_to_groups(&engine, gradient, D::gradient(gradients, &rows)?, size, columns)
+        spread_to_groups(&stream, gradient, D::gradient(gradients, &rows)?, size, columns)
     });
     Ok(result.put_tape(tape))
 }
 
 /// The mean of each `size` neighboring rows.
-pub(in crate::nn) fn mean_of_groups<E: Engine>(
-    engine: &E,
-    rows: Span,
-    means: Span,
+pub(in crate::nn) fn mean_of_groups<E: Stream>(
+    stream: &E,
+    rows: DeviceSlice,
+    means: DeviceSlice,
     size: usize,
     columns: usize,
 ) -> Result<(), E::Error> {
-    engine.run(grouped(
+    stream.run(grouped(
         "mean_of_groups",
         (rows, means),
         means.len(),
@@ -251,14 +251,14 @@ pub(in crate::nn) fn mean_of_groups<E: Engine>(
 }
 
 /// The way back of [`mean_of_groups`]: adds to the gradient of the rows.
-pub(in crate::nn) fn spread_to_groups<E: Engine>(
-    engine: &E,
-    means: Span,
-    rows: Span,
+pub(in crate::nn) fn spread_to_groups<E: Stream>(
+    stream: &E,
+    means: DeviceSlice,
+    rows: DeviceSlice,
     size: usize,
     columns: usize,
 ) -> Result<(), E::Error> {
-    engine.run(grouped(
+    stream.run(grouped(
         "spread_to_groups",
         (means, rows),
         rows.len(),
@@ -269,12 +269,12 @@ pub(in crate::nn) fn spread_to_groups<E: Engine>(
 
 fn grouped(
     kernel: &'static str,
-    (from, to): (Span, Span),
+    (from, to): (DeviceSlice, DeviceSlice),
     count: usize,
     size: usize,
     columns: usize,
-) -> Call {
-    Call::of_values(kernel, count)
+) -> Launch {
+    Launch::per_value(kernel, count)
         .values(from, from.len())
         .values(to, to.len())
         .size(size)
@@ -282,26 +282,26 @@ fn grouped(
         .count(count)
 }
 
-pub(super) fn activated<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn activated<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     rows: Matrix<D, T>,
     activation: Activation,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (rows, mut tape) = rows.split_tape();
     let rows = contiguous(&rows, &mut tape)?;
-    let (y, out) = elementwise::fresh(rows.device(), *rows.shape())?;
-    elementwise::activate(&engine, D::span(&rows), out, activation)?;
+    let (y, out) = elementwise::alloc_tensor(rows.device(), *rows.shape())?;
+    elementwise::activate(&stream, D::slice(&rows), out, activation)?;
     let result = y.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &y)?;
-        elementwise::undo_activation(&engine, gradient, out, activation)?;
-        elementwise::add(&engine, gradient, D::gradient(gradients, &rows)?)
+        elementwise::activation_backward(&stream, gradient, out, activation)?;
+        elementwise::add(&stream, gradient, D::gradient(gradients, &rows)?)
     });
     Ok(result.put_tape(tape))
 }
 
-pub(super) fn split<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn split<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     rows: Matrix<D, T>,
     heights: &[usize],
 ) -> DeviceResult<D, (Vec<Matrix<D>>, T)> {
@@ -312,8 +312,8 @@ pub(super) fn split<D: Own, T: Tape<f32, D>>(
     let mut first = 0;
     let mut parts = Vec::with_capacity(heights.len());
     for &height in heights {
-        let (part, out) = elementwise::fresh(rows.device(), (height, columns))?;
-        elementwise::copy(&engine, D::span(&rows).rows(first..first + height, columns), out)?;
+        let (part, out) = elementwise::alloc_tensor(rows.device(), (height, columns))?;
+        elementwise::copy(&stream, D::slice(&rows).rows(first..first + height, columns), out)?;
         parts.push(part);
         first += height;
     }
@@ -324,7 +324,7 @@ pub(super) fn split<D: Own, T: Tape<f32, D>>(
         for part in &results {
             let end = first + part.shape().0;
             elementwise::add(
-                &engine,
+                &stream,
                 D::gradient(gradients, part)?,
                 whole.rows(first..end, columns),
             )?;
@@ -335,8 +335,8 @@ pub(super) fn split<D: Own, T: Tape<f32, D>>(
     Ok((parts, tape))
 }
 
-pub(super) fn concat<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     parts: Vec<Matrix<D>>,
     mut tape: T,
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -348,11 +348,11 @@ pub(super) fn concat<D: Own, T: Tape<f32, D>>(
         unreachable!("there is a part at least");
     };
     let count = parts.iter().map(|part| part.shape().0).sum();
-    let (whole, out) = elementwise::fresh(parts[0].device(), (count, columns))?;
+    let (whole, out) = elementwise::alloc_tensor(parts[0].device(), (count, columns))?;
     let mut first = 0;
     for part in &parts {
         let end = first + part.shape().0;
-        elementwise::copy(&engine, D::span(part), out.rows(first..end, columns))?;
+        elementwise::copy(&stream, D::slice(part), out.rows(first..end, columns))?;
         first = end;
     }
     let result = whole.clone();
@@ -362,7 +362,7 @@ pub(super) fn concat<D: Own, T: Tape<f32, D>>(
         for part in &parts {
             let end = first + part.shape().0;
             let of_part = gradient.rows(first..end, columns);
-            elementwise::add(&engine, of_part, D::gradient(gradients, part)?)?;
+            elementwise::add(&stream, of_part, D::gradient(gradients, part)?)?;
             first = end;
         }
         Ok(())
@@ -370,70 +370,70 @@ pub(super) fn concat<D: Own, T: Tape<f32, D>>(
     Ok(result.put_tape(tape))
 }
 
-pub(super) fn scale_elements<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn scale_elements<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     x: Matrix<D, T>,
     factors: Vec<f32>,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (x, mut tape) = x.split_tape();
     let x = contiguous(&x, &mut tape)?;
-    let factors = engine.upload(factors)?;
-    let (scaled, out) = elementwise::fresh(x.device(), *x.shape())?;
-    elementwise::multiply(&engine, D::span(&x), factors.span(), out)?;
+    let factors = stream.upload(factors)?;
+    let (scaled, out) = elementwise::alloc_tensor(x.device(), *x.shape())?;
+    elementwise::multiply(&stream, D::slice(&x), factors.slice(), out)?;
     let result = scaled.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &scaled)?;
-        elementwise::add_multiplied(&engine, gradient, factors.span(), D::gradient(gradients, &x)?)
+        elementwise::add_multiplied(&stream, gradient, factors.slice(), D::gradient(gradients, &x)?)
     });
     Ok(result.put_tape(tape))
 }
 
 /// Drops what the mask's stream would draw, which the kernel draws itself, on the way back again: a mask of a batch is
 /// millions of numbers, more than a host draws in the time of a step.
-pub(super) fn drop_elements<D: Own, T: Tape<f32, D>>(
-    engine: D::Engine,
+pub(super) fn drop_elements<D: KernelDevice, T: Tape<f32, D>>(
+    stream: D::Stream,
     x: Matrix<D, T>,
     mask: &Mask,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (x, mut tape) = x.split_tape();
     let x = contiguous(&x, &mut tape)?;
-    let (kept, out) = elementwise::fresh(x.device(), *x.shape())?;
+    let (kept, out) = elementwise::alloc_tensor(x.device(), *x.shape())?;
     assert_eq!(out.len(), mask.len, "a draw for every element");
     let drawn = Drawn {
-        key: engine.upload_indices(&key_of(mask))?,
+        key: stream.upload_indices(&key_of(mask))?,
         mask: mask.clone(),
-        engine,
+        stream,
     };
-    drawn.drop(D::span(&x), out, Existing::Overwrite)?;
+    drawn.drop(D::slice(&x), out, WriteMode::Overwrite)?;
     let result = kept.clone();
     tape.add_backward_op(move |gradients| {
         let gradient = D::gradient(gradients, &kept)?;
-        drawn.drop(gradient, D::gradient(gradients, &x)?, Existing::Accumulate)
+        drawn.drop(gradient, D::gradient(gradients, &x)?, WriteMode::Accumulate)
     });
     Ok(result.put_tape(tape))
 }
 
 /// A mask, and the key of its stream on the device.
-struct Drawn<E: Engine> {
-    engine: E,
-    key: E::Room,
+struct Drawn<E: Stream> {
+    stream: E,
+    key: E::Buffer,
     mask: Mask,
 }
 
-impl<E: Engine> Drawn<E> {
+impl<E: Stream> Drawn<E> {
     /// `to = from` or `to += from`, but for what is dropped.
-    fn drop(&self, from: Span, to: Span, existing: Existing) -> Result<(), E::Error> {
-        let (count, key) = (to.len(), self.key.span());
+    fn drop(&self, from: DeviceSlice, to: DeviceSlice, mode: WriteMode) -> Result<(), E::Error> {
+        let (count, key) = (to.len(), self.key.slice());
         // A thread for each block of the stream, which has 16 words.
-        self.engine.run(
-            Call::of_values("drop_values", count.div_ceil(32) + 1)
+        self.stream.run(
+            Launch::per_value("drop_values", count.div_ceil(32) + 1)
                 .values(from, count)
                 .values(to, count)
                 .values(key, key.len())
                 .count(self.mask.stream.get_word_pos() as usize)
                 .size(self.mask.drop_below() as usize)
                 .number(self.mask.kept())
-                .size(usize::from(existing == Existing::Accumulate))
+                .size(usize::from(mode == WriteMode::Accumulate))
                 .count(count),
         )
     }

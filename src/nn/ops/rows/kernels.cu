@@ -43,7 +43,7 @@ extern "C" __global__ void finish_rows(float *values, const float *bias, int col
 }
 
 /// `gradient` after an activation whose outputs these are becomes the gradient before it.
-extern "C" __global__ void undo_activation(float *gradient, const float *outputs, int activation, Count count)
+extern "C" __global__ void activation_backward(float *gradient, const float *outputs, int activation, Count count)
 {
     EACH(at, count) gradient[at] *= slope(outputs[at], activation);
 }

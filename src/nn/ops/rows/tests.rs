@@ -96,18 +96,18 @@ proptest! {
 /// The GPU's kernels, run on the CPU. Every tensor is used twice, so that a gradient must be added to one that is there.
 mod kernels {
     use super::*;
-    use crate::nn::cuda::on_host;
+    use crate::nn::cuda::emulated_stream;
 
     #[test]
     fn gather_and_scatter() {
-        let Some(engine) = on_host() else { return };
+        let Some(stream) = emulated_stream() else { return };
         let rows = [3, 0, 3, 6, 1, 3];
         let table = random_matrix((7, 5), 1);
         let sums = random_matrix((6, 5), 2);
         let kernels = {
-            let gathered = cuda::gather(engine.clone(), table.leaky_trace(), &rows).unwrap();
+            let gathered = cuda::gather(stream.clone(), table.leaky_trace(), &rows).unwrap();
             cuda::add_gathered(
-                engine,
+                stream,
                 gathered.try_add(sums.clone()).unwrap(),
                 table.leaky_trace(),
                 &rows,
@@ -126,23 +126,23 @@ mod kernels {
 
     #[test]
     fn split_and_join() {
-        let Some(engine) = on_host() else { return };
+        let Some(stream) = emulated_stream() else { return };
         let x = random_matrix((6, 3), 1);
         let factors = random_matrix((6, 3), 2).as_vec();
-        let scaled = cuda::scale_elements(engine.clone(), x.leaky_trace(), factors.clone()).unwrap();
-        let (parts, tape) = cuda::split(engine.clone(), scaled, &[3, 1, 2]).unwrap();
+        let scaled = cuda::scale_elements(stream.clone(), x.leaky_trace(), factors.clone()).unwrap();
+        let (parts, tape) = cuda::split(stream.clone(), scaled, &[3, 1, 2]).unwrap();
         assert_eq!(parts[1].shape(), &(1, 3));
-        let kernels = cuda::concat(engine, parts, tape).unwrap();
+        let kernels = cuda::concat(stream, parts, tape).unwrap();
         let composed = composed_scale(x.leaky_trace(), factors).unwrap();
         assert_same(run(kernels, &[&x]), run(composed, &[&x]));
     }
 
     #[test]
     fn means_and_nonlinearities() {
-        let Some(engine) = on_host() else { return };
+        let Some(stream) = emulated_stream() else { return };
         let x = random_matrix((12, 5), 1);
         for size in [1, 3, 12] {
-            let kernels = cuda::means(engine.clone(), x.leaky_trace(), size).unwrap();
+            let kernels = cuda::means(stream.clone(), x.leaky_trace(), size).unwrap();
             let composed = composed_mean(x.leaky_trace(), size).unwrap();
             assert_same(run(kernels, &[&x]), run(composed, &[&x]));
         }
@@ -152,7 +152,7 @@ mod kernels {
             Activation::Relu6,
             Activation::Tanh,
         ] {
-            let kernels = cuda::activated(engine.clone(), x.leaky_trace(), activation).unwrap();
+            let kernels = cuda::activated(stream.clone(), x.leaky_trace(), activation).unwrap();
             let composed = activation.composed(x.leaky_trace()).unwrap();
             assert_same(run(kernels, &[&x]), run(composed, &[&x]));
         }
@@ -161,13 +161,13 @@ mod kernels {
     /// From the beginning of a stream, and from within a block of it.
     #[test]
     fn dropping() {
-        let Some(engine) = on_host() else { return };
+        let Some(stream) = emulated_stream() else { return };
         for (drawn, shape) in [(0, (1, 1)), (5, (3, 21)), (47, (40, 33))] {
             let x = random_matrix(shape, 1);
             let mut stream = crate::nn::random_stream(3, "test", 0);
             stream.set_word_pos(drawn);
             let mask = Mask::new(0.3, &mut stream, shape.0 * shape.1);
-            let kernels = cuda::drop_elements(engine.clone(), x.leaky_trace(), &mask).unwrap();
+            let kernels = cuda::drop_elements(stream.clone(), x.leaky_trace(), &mask).unwrap();
             let composed = composed_scale(x.leaky_trace(), mask.factors()).unwrap();
             assert_same(run(kernels, &[&x]), run(composed, &[&x]));
         }
