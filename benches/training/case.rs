@@ -5,7 +5,7 @@ use crate::support::{Failure, Product};
 use cutline::decoders::{
     self, CaptionBatch, Decoder, DecoderKind, DecoderSettings, DecoderShape, Regularization,
 };
-use cutline::nn::{Adam, AdamSettings, Packing, Regions, random_stream};
+use cutline::nn::{Adam, AdamSettings, PackedSequence, Regions, random_stream};
 use dfdx::prelude::{AsArray, Backward, Cpu, PutTape, TensorFromVec};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -80,7 +80,7 @@ impl Case {
     /// The LSTM: all inputs at once, then the hidden states step by step, there and back.
     pub(crate) fn lstm_products(self, batch: &CaptionBatch) -> Vec<Product> {
         let (hidden, gates) = (self.hidden, 4 * self.hidden);
-        let packing: Packing = match self.kind {
+        let packing: PackedSequence = match self.kind {
             DecoderKind::Merge => batch.packing.clone(),
             _ => batch.packing.with_step_before(),
         };
@@ -199,7 +199,7 @@ impl Training {
         let norm = self
             .adam
             .update(self.decoder.parameters_mut(), &mut gradients, LEARNING_RATE)?;
-        if norm.read().is_finite() {
+        if norm.get().is_finite() {
             Ok(value)
         } else {
             Err("the gradient became infinite or not a number".into())

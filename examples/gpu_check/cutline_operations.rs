@@ -3,15 +3,15 @@
 use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{
-    Activation, Adam, AdamSettings, Average, Backend, Convolution, FrozenLayer, FrozenSums, Images,
-    Initialization, Layer, Linear, Lstm, Matrix, Packing, Padding, Parameter, StepWeight, Taped, Targets,
-    Window, Zeros, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
-    gather_rows, global_mean, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
+    Activation, Adam, AdamSettings, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, Ema, Images,
+    Initialization, Layer, Linear, Lstm, Matrix, PackedSequence, Padding, Parameter, StepWeight, Taped,
+    Targets, Zeros, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
+    gather_rows, global_avg_pool, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
 };
 use dfdx::prelude::*;
 
-const SAME: Window = Window::square(3, 1, Padding::all(1));
-const HALVE: Window = Window::square(3, 2, Padding::all(1));
+const SAME: ConvGeometry = ConvGeometry::square(3, 1, Padding::all(1));
+const HALVE: ConvGeometry = ConvGeometry::square(3, 2, Padding::all(1));
 
 pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
     vec![
@@ -34,7 +34,7 @@ fn convolutions<D: Backend>(device: &D) -> Result<Found, Failure> {
     let cases = [
         (SAME, 16, 24),
         (HALVE, 3, 10),
-        (Window::POINTWISE, 12, 20),
+        (ConvGeometry::POINTWISE, 12, 20),
         (SAME, 130, 8),
     ];
     let mut found = Found::new();
@@ -69,7 +69,7 @@ fn depthwise_convolution<D: Backend>(device: &D) -> Result<Found, Failure> {
 fn pooling<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Images<D> = tensor(device, "maps", (5, 29, 31, 33))?;
     let largest = max_pool(x.leaky_trace(), HALVE).told()?;
-    let mean = global_mean(x.leaky_trace()).told()?;
+    let mean = global_avg_pool(x.leaky_trace()).told()?;
     Ok([
         Probe::of(largest)?.and("maps", &x)?.found(),
         Probe::of(mean)?.and("maps", &x)?.found(),
@@ -125,8 +125,8 @@ fn lstm_layer<D: Backend>(device: &D, inputs: usize, hidden: usize) -> Result<Ls
     Lstm::new(device, "lstm", inputs, hidden, &mut random_stream(1, "lstm", 0)).told()
 }
 
-fn packing() -> Packing {
-    Packing::new(&[9, 9, 7, 6, 6, 5, 3, 2, 1, 1])
+fn packing() -> PackedSequence {
+    PackedSequence::new(&[9, 9, 7, 6, 6, 5, 3, 2, 1, 1])
 }
 
 fn lstm<D: Backend>(device: &D) -> Result<Found, Failure> {
@@ -241,7 +241,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
         ..AdamSettings::default()
     };
     let mut adam = Adam::new(settings, &parameters).told()?;
-    let mut average = Average::new(0.9, &parameters).told()?;
+    let mut average = Ema::new(0.9, &parameters).told()?;
     let mut norms = Vec::new();
     for step in 0..10 {
         let [weight, bias] = &parameters;
@@ -251,7 +251,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
         };
         let loss = half(weight)?.try_add(half(bias)?).told()?;
         let mut gradients = loss.try_backward().told()?;
-        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?.read());
+        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?.get());
         average.update(&parameters, step).told()?;
     }
     let values = |parameters: &[Parameter<D>]| parameters.iter().flat_map(|p| p.value.as_vec()).collect();
@@ -266,7 +266,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
 
 /// Every kind of layer that published networks are made of.
 fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
-    let sums = |window: Window, inputs: usize, outputs: usize| FrozenSums {
+    let sums = |window: ConvGeometry, inputs: usize, outputs: usize| ConvWeights {
         kernel: numbers("kernel", window.taps() * inputs * outputs),
         bias: numbers("bias", outputs),
         convolution: Convolution {
@@ -275,22 +275,22 @@ fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
         },
     };
     let layers = vec![
-        FrozenLayer::Convolution(sums(HALVE, 3, 16)),
-        FrozenLayer::Residual {
+        ConvLayer::Convolution(sums(HALVE, 3, 16)),
+        ConvLayer::Residual {
             branch: vec![
-                FrozenLayer::Convolution(sums(Window::POINTWISE, 16, 32)),
-                FrozenLayer::Depthwise(sums(SAME, 1, 32)),
-                FrozenLayer::Convolution(sums(Window::POINTWISE, 32, 16)),
+                ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, 16, 32)),
+                ConvLayer::Depthwise(sums(SAME, 1, 32)),
+                ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, 32, 16)),
             ],
             shortcut: Vec::new(),
         },
-        FrozenLayer::Rectifier(Activation::Relu),
-        FrozenLayer::MaxPool(Window::square(2, 2, Padding::NONE)),
-        FrozenLayer::Convolution(sums(SAME, 16, 40)),
-        FrozenLayer::GlobalMean,
+        ConvLayer::Activation(Activation::Relu),
+        ConvLayer::MaxPool(ConvGeometry::square(2, 2, Padding::NONE)),
+        ConvLayer::Convolution(sums(SAME, 16, 40)),
+        ConvLayer::GlobalAvgPool,
     ];
-    let network = device.freeze(layers).told()?;
+    let network = device.inference_conv_net(layers).told()?;
     let images: Images<D> = tensor(device, "images", (3, 64, 48, 3))?;
-    let features = D::run(&network, images).told()?.as_vec();
+    let features = D::run_conv_net(&network, images).told()?.as_vec();
     Ok(vec![("features".into(), features)])
 }

@@ -79,12 +79,12 @@ impl Compute for Features {
         let mut fitting = Fitting::new(&tell_of_halving);
         let mut features = BTreeMap::new();
         let sources: Vec<Source<'_>> = images.iter().map(|(key, path)| Source { key, path }).collect();
-        let batches: Vec<&[Source<'_>]> = sources.chunks(D::IMAGES.get()).collect();
+        let batches: Vec<&[Source<'_>]> = sources.chunks(D::INFERENCE_BATCH.get()).collect();
         // It never breaks off.
         let _ = each_batch(
             &batches,
             encoder.preprocessing(),
-            D::BATCHES_AHEAD,
+            D::PREFETCHED_BATCHES,
             |batch, pixels| {
                 let found = fitting.run(pixels, batch.len(), |pixels, images| {
                     encoder.features(pixels, images)

@@ -8,8 +8,8 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Activation, Attended, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix,
-    Parameter, StepWeight, activated, add_products, lstm_cell,
+    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState,
+    Matrix, Parameter, StepWeight, activated, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -124,12 +124,12 @@ impl<D: Backend> Attending<D> for Attend<D> {
         weights: &AttendWeights<D>,
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
-        gaze: (&D::Sight, &[usize]),
+        gaze: (&D::AttentionMemory, &[usize]),
     ) -> DeviceResult<D, Step<D, T>> {
         let LstmState { hidden, cell } = &before[0];
         let (gates, tape) = gates.split_tape();
         let looked = self.parts.attention.look(&weights.query, hidden, gaze, tape)?;
-        let Attended {
+        let AttentionOutput {
             context,
             weights: looks,
         } = looked;

@@ -6,8 +6,8 @@ use super::{
     Writer,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, LstmState,
-    Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
+    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
+    LstmState, Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
@@ -42,7 +42,7 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
         weights: &Self::Weights,
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
-        gaze: (&D::Sight, &[usize]),
+        gaze: (&D::AttentionMemory, &[usize]),
     ) -> DeviceResult<D, Step<D, T>>;
 
     /// What the output layer reads of the last LSTM's hidden states and of what was seen, row by row.
@@ -197,8 +197,8 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
         Ok(Box::new(AttendingWriter {
             decoder: self.clone(),
             weights: self.weights(0, &mut NoneTape)?,
-            words: self.parts().embedding.fixed(&self.parts().output)?,
-            output: D::fix_linear(&self.parts().output)?,
+            words: self.parts().embedding.for_inference(&self.parts().output)?,
+            output: D::inference_linear(&self.parts().output)?,
         }))
     }
 
@@ -220,8 +220,8 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
 struct AttendingWriter<D: Backend, A: Attending<D>> {
     decoder: A,
     weights: A::Weights,
-    words: FixedEmbedding<D>,
-    output: D::FixedLinear,
+    words: InferenceEmbedding<D>,
+    output: D::InferenceLinear,
 }
 
 impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
@@ -259,7 +259,7 @@ impl<D: Backend, A: Attending<D>> Writer<D> for AttendingWriter<D, A> {
             unreachable!("a decoder has an LSTM");
         };
         let heard = self.decoder.heard(last.hidden.clone(), step.context)?;
-        let logits = D::fixed_linear(&self.output, heard, Activation::None)?;
+        let logits = D::run_linear(&self.output, heard, Activation::None)?;
         let state = DecoderState {
             lstms: step.states,
             image: Some(mean),

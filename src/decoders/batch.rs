@@ -1,6 +1,6 @@
 //! Captions laid out for training by teacher forcing.
 
-use crate::nn::Packing;
+use crate::nn::PackedSequence;
 use crate::text::{END, START, TokenId, UNKNOWN};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Clone, Debug)]
 pub struct CaptionBatch {
     /// Steps: one more than the caption has words.
-    pub packing: Packing,
+    pub packing: PackedSequence,
     /// What is read, packed: the start marker, then the words.
     pub inputs: Vec<usize>,
     /// What is asked for, packed: the words, then the end marker.
@@ -41,7 +41,7 @@ impl CaptionBatch {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));
         let lengths: Vec<usize> = captions.iter().map(|(_, words)| words.len() + 1).collect();
-        let packing = Packing::new(&lengths);
+        let packing = PackedSequence::new(&lengths);
         let with = |before: &[TokenId], after: &[TokenId]| -> Vec<Vec<TokenId>> {
             captions
                 .iter()

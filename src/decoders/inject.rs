@@ -8,7 +8,7 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, Lstm,
+    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear, Lstm,
     LstmState, Matrix, Regions, concat_rows, gather_rows,
 };
 use crate::text::TokenId;
@@ -125,10 +125,10 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(InjectWriter {
-            image: D::fix_linear(&self.image)?,
-            embedding: self.embedding.fixed(&self.output)?,
-            lstm: D::fix_lstm(&self.lstm)?,
-            output: D::fix_linear(&self.output)?,
+            image: D::inference_linear(&self.image)?,
+            embedding: self.embedding.for_inference(&self.output)?,
+            lstm: D::inference_lstm(&self.lstm)?,
+            output: D::inference_linear(&self.output)?,
             hidden: self.lstm.hidden(),
         }))
     }
@@ -150,18 +150,18 @@ impl<D: Backend> OnePass<D> for Inject<D> {
 /// An [`Inject`] that does not change.
 #[derive(Debug)]
 struct InjectWriter<D: Backend> {
-    image: D::FixedLinear,
-    embedding: FixedEmbedding<D>,
-    lstm: D::FixedLstm,
-    output: D::FixedLinear,
+    image: D::InferenceLinear,
+    embedding: InferenceEmbedding<D>,
+    lstm: D::InferenceLstm,
+    output: D::InferenceLinear,
     hidden: usize,
 }
 
 impl<D: Backend> Writer<D> for InjectWriter<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::None)?;
+        let image = D::run_linear(&self.image, mean_region(regions)?, Activation::None)?;
         let before = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
-        let lstm = D::fixed_step(&self.lstm, image, before)?;
+        let lstm = D::run_lstm_step(&self.lstm, image, before)?;
         Ok(DecoderState::of_lstm(lstm, None))
     }
 
@@ -171,8 +171,8 @@ impl<D: Backend> Writer<D> for InjectWriter<D> {
         words: &[TokenId],
     ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
         let (before, _) = state.into_lstm();
-        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, before)?;
-        let logits = D::fixed_linear(&self.output, lstm.hidden.clone(), Activation::None)?;
+        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, before)?;
+        let logits = D::run_linear(&self.output, lstm.hidden.clone(), Activation::None)?;
         Ok((logits, DecoderState::of_lstm(lstm, None)))
     }
 }

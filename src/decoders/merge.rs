@@ -9,7 +9,7 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, FixedEmbedding, Initialization, Layer, Linear, Lstm,
+    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear, Lstm,
     LstmState, Matrix, Regions, Zeros, add_gathered,
 };
 use crate::text::TokenId;
@@ -125,11 +125,11 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
         Ok(Box::new(MergeWriter {
-            image: D::fix_linear(&self.image)?,
-            embedding: self.embedding.fixed(&self.output)?,
-            lstm: D::fix_lstm(&self.lstm)?,
-            joint: D::fix_linear(&self.joint)?,
-            output: D::fix_linear(&self.output)?,
+            image: D::inference_linear(&self.image)?,
+            embedding: self.embedding.for_inference(&self.output)?,
+            lstm: D::inference_lstm(&self.lstm)?,
+            joint: D::inference_linear(&self.joint)?,
+            output: D::inference_linear(&self.output)?,
             hidden: self.lstm.hidden(),
         }))
     }
@@ -158,17 +158,17 @@ impl<D: Backend> OnePass<D> for Merge<D> {
 /// A [`Merge`] that does not change.
 #[derive(Debug)]
 struct MergeWriter<D: Backend> {
-    image: D::FixedLinear,
-    embedding: FixedEmbedding<D>,
-    lstm: D::FixedLstm,
-    joint: D::FixedLinear,
-    output: D::FixedLinear,
+    image: D::InferenceLinear,
+    embedding: InferenceEmbedding<D>,
+    lstm: D::InferenceLstm,
+    joint: D::InferenceLinear,
+    output: D::InferenceLinear,
     hidden: usize,
 }
 
 impl<D: Backend> Writer<D> for MergeWriter<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = D::fixed_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
+        let image = D::run_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
         let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
         Ok(DecoderState::of_lstm(zeros, Some(image)))
     }
@@ -179,13 +179,13 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
         words: &[TokenId],
     ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
         let (lstm, image) = state.into_lstm();
-        let lstm = D::fixed_step(&self.lstm, self.embedding.of(words)?, lstm)?;
+        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, lstm)?;
         let both = match &image {
             Some(image) => lstm.hidden.clone().try_add(image.clone())?,
             None => lstm.hidden.clone(),
         };
-        let joint = D::fixed_linear(&self.joint, both, Activation::Relu)?;
-        let logits = D::fixed_linear(&self.output, joint, Activation::None)?;
+        let joint = D::run_linear(&self.joint, both, Activation::Relu)?;
+        let logits = D::run_linear(&self.output, joint, Activation::None)?;
         Ok((logits, DecoderState::of_lstm(lstm, image)))
     }
 }

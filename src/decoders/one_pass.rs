@@ -115,7 +115,7 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
     }
 
     fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()> {
-        self.embedding_mut().withstand(factor)?;
+        self.embedding_mut().rescale_for(factor)?;
         for parameter in self.output_mut().parameters_mut() {
             parameter.value = parameter.value.clone().try_mul(factor)?;
         }

@@ -2,8 +2,8 @@
 
 use super::Noise;
 use crate::nn::{
-    Activation, Attended, Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter, Regions,
-    StepWeight, add_products, gather_rows, mean_of_groups,
+    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter,
+    Regions, StepWeight, add_products, gather_rows, mean_of_groups,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -35,7 +35,7 @@ pub(super) struct Widths {
 /// What is seen of the images of a batch.
 pub(super) struct Seen<D: Backend, T> {
     /// Every region's key and value.
-    pub(super) sight: D::Sight,
+    pub(super) sight: D::AttentionMemory,
     /// The mean value of an image: `[images, hidden]`. All history travels with it.
     pub(super) mean: Matrix<D, T>,
 }
@@ -80,7 +80,7 @@ impl<D: Backend> RegionAttention<D> {
         let (keys, tape) = self.key.forward(values.clone().put_tape(tape))?.split_tape();
         let mean = mean_of_groups(values.clone().put_tape(tape), count)?;
         Ok(Seen {
-            sight: D::try_sight(keys, values, count)?,
+            sight: D::prepare_memory(keys, values, count)?,
             mean,
         })
     }
@@ -100,9 +100,9 @@ impl<D: Backend> RegionAttention<D> {
         &self,
         query: &StepWeight<D>,
         hidden: &Matrix<D>,
-        (sight, images): (&D::Sight, &[usize]),
+        (sight, images): (&D::AttentionMemory, &[usize]),
         tape: T,
-    ) -> DeviceResult<D, Attended<D, T>> {
+    ) -> DeviceResult<D, AttentionOutput<D, T>> {
         let sums = repeated(&self.query.bias, images.len(), tape)?;
         let queries = add_products(sums, &[(hidden, query)])?;
         D::try_attend(queries, sight, &self.score.value, images)

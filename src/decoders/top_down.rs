@@ -9,8 +9,8 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Attended, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix, Parameter,
-    StepWeight, add_gathered, add_products, lstm_cell,
+    AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix,
+    Parameter, StepWeight, add_gathered, add_products, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -125,7 +125,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         weights: &TopDownWeights<D>,
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
-        gaze: (&D::Sight, &[usize]),
+        gaze: (&D::AttentionMemory, &[usize]),
     ) -> DeviceResult<D, Step<D, T>> {
         let [attention, language] = [&before[0], &before[1]];
         let terms = [
@@ -137,7 +137,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
             .parts
             .attention
             .look(&weights.query, &attention.hidden, gaze, tape)?;
-        let Attended {
+        let AttentionOutput {
             context,
             weights: looks,
         } = looked;

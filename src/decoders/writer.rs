@@ -33,7 +33,7 @@ pub struct DecoderState<D: Backend> {
 #[derive(Clone, Debug)]
 pub struct Gaze<D: Backend> {
     /// The regions of all images.
-    pub sight: D::Sight,
+    pub sight: D::AttentionMemory,
     /// For every caption, its image among them.
     pub images: Vec<usize>,
 }

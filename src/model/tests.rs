@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decoders::{DecoderKind, DecoderSettings};
-use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
+use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
 use crate::vision::backbones::MapShape;
 use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use crate::vision::features::store::{FeatureDtype, FeatureSpec, FeatureWriter, StoreError};
@@ -85,11 +85,11 @@ fn published() -> Between {
         channels,
     };
     let layer = |inputs: usize, outputs: usize| {
-        FrozenLayer::Convolution(FrozenSums {
+        ConvLayer::Convolution(ConvWeights {
             kernel: (0..inputs * outputs).map(|n| (n % 7) as f32 - 3.0).collect(),
             bias: vec![0.5; outputs],
             convolution: Convolution {
-                window: Window::POINTWISE,
+                window: ConvGeometry::POINTWISE,
                 activation: Activation::None,
             },
         })

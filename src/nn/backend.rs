@@ -1,8 +1,8 @@
 //! The device a model runs on, and the shapes of tensor that models speak in.
 
 use super::{
-    AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, FixedKernel, FrozenKernel,
-    LinearKernel, LstmKernel, OptimizerKernel, Pace, PoolKernel, RecurrenceKernel, RowsKernel,
+    AsyncDevice, AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, InferenceKernel,
+    LinearKernel, LstmKernel, OptimizerKernel, PoolKernel, RecurrenceKernel, RowsKernel,
 };
 use dfdx::prelude::{Cpu, Device, HasErr, NoneTape, OwnedTape, Tensor};
 
@@ -31,12 +31,11 @@ pub trait Backend:
     + Conv2dKernel
     + CrossEntropyKernel
     + DepthwiseKernel
-    + FixedKernel
-    + FrozenKernel
+    + InferenceKernel
     + LinearKernel
     + LstmKernel
     + OptimizerKernel
-    + Pace
+    + AsyncDevice
     + PoolKernel
     + RecurrenceKernel
     + RowsKernel

@@ -20,27 +20,26 @@ mod optim;
 pub(crate) mod testing;
 
 pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
-pub use device::scalar::{Figure, Pace};
-pub use inference::network::{
-    Frozen, FrozenKernel, FrozenLayer, FrozenSums, forward as forward_layers, with_weights,
+pub use device::scalar::{AsyncDevice, DeviceScalar};
+pub use inference::{
+    ComposedConvNet, ConvLayer, ConvWeights, InferenceKernel, forward as forward_layers, map_weights,
 };
-pub use inference::step::FixedKernel;
 pub use layers::dropout::{Dropout, Mask, random_stream};
-pub use layers::embedding::{Embedding, FixedEmbedding};
+pub use layers::embedding::{Embedding, InferenceEmbedding};
 pub use layers::layer::Layer;
 pub use layers::linear::Linear;
 pub use layers::lstm::{Lstm, LstmState};
 pub use layers::parameter::{Initialization, Parameter, glorot_limit};
 pub use ops::activation::Activation;
-pub use ops::attention::{Attended, AttentionKernel, composed_attention, coverage_penalty};
-pub use ops::conv_geometry::{Padding, Window};
+pub use ops::attention::{AttentionKernel, AttentionOutput, composed_attention, coverage_penalty};
+pub use ops::conv_geometry::{ConvGeometry, Padding};
 pub use ops::conv2d::{Conv2dKernel, Convolution, conv2d};
 pub use ops::cross_entropy::{CrossEntropyKernel, Targets, Zeros, cross_entropy};
 pub use ops::depthwise::{DepthwiseKernel, depthwise};
 pub use ops::linear::LinearKernel;
 pub use ops::lstm::LstmKernel;
-pub use ops::packed_sequence::Packing;
-pub use ops::pool::{PoolKernel, global_mean, max_pool};
+pub use ops::packed_sequence::PackedSequence;
+pub use ops::pool::{PoolKernel, global_avg_pool, max_pool};
 pub use ops::recurrence::{
     CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell,
 };
@@ -48,5 +47,5 @@ pub use ops::rows::{
     RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows,
 };
 pub use optim::{
-    Adam, AdamSettings, Average, Moments, OptimizerKernel, ParameterUpdate, composed_norm, composed_update,
+    Adam, AdamSettings, Ema, Moments, OptimizerKernel, ParameterUpdate, composed_norm, composed_update,
 };

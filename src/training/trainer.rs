@@ -12,7 +12,7 @@ use super::unread::Unread;
 use crate::jobs::{Event, Trigger};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::device::{DeviceError, guarded};
-use crate::nn::{Adam, Average, Backend, DeviceResult};
+use crate::nn::{Adam, Backend, DeviceResult, Ema};
 use crate::search::NGramTable;
 use crate::text::Vocabulary;
 use std::ops::ControlFlow;
@@ -123,7 +123,7 @@ pub struct Trainer<'a, D: Backend> {
     pub model: Model<D>,
     pub(super) adam: Adam<D>,
     /// Of the weights, where that is what is scored.
-    pub(super) average: Option<Average<D>>,
+    pub(super) average: Option<Ema<D>>,
     pub(super) position: Position,
     /// In the order of their steps.
     pub(super) unread: Vec<Unread<D>>,
@@ -169,7 +169,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
             average,
             position: Position::default(),
             unread: Vec::new(),
-            steps_unread: D::STEPS_UNREAD,
+            steps_unread: D::STEPS_IN_FLIGHT,
             cadence: Cadence::start(),
             ngrams: OnceLock::new(),
         })
@@ -392,9 +392,9 @@ impl<'a, D: Backend> Trainer<'a, D> {
     }
 }
 
-fn average_of<D: Backend>(settings: &RunSettings, model: &Model<D>) -> DeviceResult<D, Option<Average<D>>> {
+fn average_of<D: Backend>(settings: &RunSettings, model: &Model<D>) -> DeviceResult<D, Option<Ema<D>>> {
     match settings.training.ema_decay {
         0.0 => Ok(None),
-        decay => Average::new(decay, model.parameters()).map(Some),
+        decay => Ema::new(decay, model.parameters()).map(Some),
     }
 }

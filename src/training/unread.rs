@@ -4,7 +4,7 @@ use super::memory::resident_memory;
 use super::supervisor::Supervisor;
 use super::trainer::{Trainer, TrainingError};
 use crate::jobs::{Event, StepEvent};
-use crate::nn::{Backend, Figure};
+use crate::nn::{Backend, DeviceScalar};
 use std::time::Instant;
 
 /// An update whose loss and gradient the host may not know yet.
@@ -14,10 +14,10 @@ pub(super) struct Unread<D: Backend> {
     pub(super) batches: usize,
     /// Updates made, this one included.
     pub(super) step: u64,
-    pub(super) loss: Figure<D>,
+    pub(super) loss: DeviceScalar<D>,
     pub(super) reward: Option<f32>,
     pub(super) learning_rate: f32,
-    pub(super) grad_norm: Figure<D>,
+    pub(super) grad_norm: DeviceScalar<D>,
     pub(super) tokens: usize,
     pub(super) since: Instant,
 }
@@ -35,7 +35,7 @@ impl<D: Backend> Trainer<'_, D> {
         // The host waits at the first, and then all are done.
         let figures: Vec<(f32, f32)> = unread
             .iter()
-            .map(|update| (update.loss.read(), update.grad_norm.read()))
+            .map(|update| (update.loss.get(), update.grad_norm.get()))
             .collect();
         let tokens: usize = unread.iter().map(|update| update.tokens).sum();
         let tokens_per_second = tokens as f32 / since.elapsed().as_secs_f32();

@@ -40,10 +40,10 @@ impl<D: Backend> Trainer<'_, D> {
             .training_loss(regions, &batch, regularization)
             .map_err(TrainingError::device)?;
         let step = self.position.step;
-        let figure = D::figure(loss.retaped());
+        let figure = D::device_scalar(loss.retaped());
         // A host that knows it by now keeps the weights as they are.
         figure
-            .known()
+            .try_get()
             .map_or(Ok(()), |loss| check_finite("loss", loss, step))?;
         use dfdx::prelude::Backward;
         let mut gradients = loss.try_backward().map_err(TrainingError::device)?;
@@ -51,7 +51,7 @@ impl<D: Backend> Trainer<'_, D> {
             .adam
             .update(self.model.parameters_mut(), &mut gradients, learning_rate)
             .map_err(TrainingError::device)?;
-        let known = grad_norm.known();
+        let known = grad_norm.try_get();
         known.map_or(Ok(()), |norm| check_finite("gradient", norm, step))?;
         if let Some(average) = &mut self.average {
             average

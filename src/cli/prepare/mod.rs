@@ -475,8 +475,8 @@ impl Features {
     /// How images go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
-            size: self.batch_size.unwrap_or(D::IMAGES),
-            ahead: D::BATCHES_AHEAD,
+            size: self.batch_size.unwrap_or(D::INFERENCE_BATCH),
+            ahead: D::PREFETCHED_BATCHES,
         }
     }
 

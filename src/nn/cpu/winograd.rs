@@ -9,7 +9,7 @@ use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
 use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -37,7 +37,7 @@ pub(in crate::nn) struct Winograd {
 
 impl Winograd {
     /// Whether it is a way to convolve so.
-    pub(in crate::nn) fn suits(window: Window, inputs: usize, outputs: usize) -> bool {
+    pub(in crate::nn) fn suits(window: ConvGeometry, inputs: usize, outputs: usize) -> bool {
         let channels = |count: usize| count > 0 && count.is_multiple_of(CHANNELS);
         window.kernel == (3, 3) && window.stride == 1 && channels(inputs) && channels(outputs)
     }

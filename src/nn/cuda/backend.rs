@@ -2,9 +2,8 @@
 //! operation, as `src/nn/ops/*/cuda.rs`.
 
 use crate::nn::backend::{Backend, DeviceResult, Images, Matrix, Scalar};
-use crate::nn::device::scalar::{Figure, Pace};
-use crate::nn::inference::network::{Frozen, FrozenKernel, FrozenLayer};
-use crate::nn::inference::step::FixedKernel;
+use crate::nn::device::scalar::{AsyncDevice, DeviceScalar};
+use crate::nn::inference::{ComposedConvNet, ConvLayer, InferenceKernel};
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::lstm::{Lstm, LstmState};
 use crate::nn::ops::activation::Activation;
@@ -15,32 +14,41 @@ use std::num::NonZeroUsize;
 
 impl Backend for Cuda {}
 
-impl Pace for Cuda {
+impl AsyncDevice for Cuda {
     /// At a few milliseconds an update, some readings a second.
-    const STEPS_UNREAD: usize = 16;
+    const STEPS_IN_FLIGHT: usize = 16;
     /// Fewer leave a large GPU idle; many more only take memory.
-    const IMAGES: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+    const INFERENCE_BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
     /// Images that take long to decode shall not be waited for.
-    const BATCHES_AHEAD: usize = 3;
+    const PREFETCHED_BATCHES: usize = 3;
 
-    fn figure(scalar: Scalar<Self>) -> Figure<Self> {
-        Figure::OnDevice(scalar)
+    fn device_scalar(scalar: Scalar<Self>) -> DeviceScalar<Self> {
+        DeviceScalar::OnDevice(scalar)
     }
 }
 
-impl FixedKernel for Cuda {
-    type FixedLinear = Linear<Cuda>;
-    type FixedLstm = Lstm<Cuda>;
+impl InferenceKernel for Cuda {
+    type ConvNet = ComposedConvNet<Cuda>;
+    type InferenceLinear = Linear<Cuda>;
+    type InferenceLstm = Lstm<Cuda>;
 
-    fn fix_linear(layer: &Linear<Self>) -> DeviceResult<Self, Linear<Cuda>> {
+    fn inference_conv_net(&self, layers: Vec<ConvLayer>) -> DeviceResult<Self, ComposedConvNet<Cuda>> {
+        ComposedConvNet::new(self, layers)
+    }
+
+    fn run_conv_net(network: &ComposedConvNet<Cuda>, maps: Images<Self>) -> DeviceResult<Self, Images<Self>> {
+        network.run(maps)
+    }
+
+    fn inference_linear(layer: &Linear<Self>) -> DeviceResult<Self, Linear<Cuda>> {
         Ok(layer.clone())
     }
 
-    fn fix_lstm(layer: &Lstm<Self>) -> DeviceResult<Self, Lstm<Cuda>> {
+    fn inference_lstm(layer: &Lstm<Self>) -> DeviceResult<Self, Lstm<Cuda>> {
         Ok(layer.clone())
     }
 
-    fn fixed_linear(
+    fn run_linear(
         layer: &Linear<Cuda>,
         rows: Matrix<Self>,
         activation: Activation,
@@ -48,7 +56,7 @@ impl FixedKernel for Cuda {
         layer.activated(rows, activation)
     }
 
-    fn fixed_step(
+    fn run_lstm_step(
         layer: &Lstm<Cuda>,
         inputs: Matrix<Self>,
         state: LstmState<Self>,
@@ -63,17 +71,5 @@ impl FixedKernel for Cuda {
         let gates = Self::try_add_products(gates, &[(&state.hidden, &recurrent)])?;
         let (hidden, cell) = Self::try_lstm_cell(gates, &state.cell)?;
         Ok(LstmState { hidden, cell })
-    }
-}
-
-impl FrozenKernel for Cuda {
-    type Network = Frozen<Cuda>;
-
-    fn freeze(&self, layers: Vec<FrozenLayer>) -> DeviceResult<Self, Frozen<Cuda>> {
-        Frozen::new(self, layers)
-    }
-
-    fn run(network: &Frozen<Cuda>, maps: Images<Self>) -> DeviceResult<Self, Images<Self>> {
-        network.run(maps)
     }
 }

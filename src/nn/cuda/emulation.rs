@@ -60,7 +60,7 @@ impl EmulatedKernels {
 #[derive(Clone, Debug)]
 pub(crate) struct EmulatedStream(&'static EmulatedKernels);
 
-impl Room for Vec<f32> {
+impl DeviceBuffer for Vec<f32> {
     fn slice(&self) -> DeviceSlice {
         DeviceSlice::new(self.as_ptr() as u64, self.len())
     }

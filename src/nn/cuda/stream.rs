@@ -8,7 +8,7 @@ use super::{
 use crate::nn::cpu::matmul::WriteMode;
 use cudarc::cublas::sys::cublasOperation_t;
 use cudarc::cublas::{self, CudaBlas};
-use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice, result, sys};
+use cudarc::driver::{CudaDevice, CudaSlice, DevicePtr, DeviceSlice as _, result, sys};
 use cudarc::nvrtc::compile_ptx;
 use dfdx::prelude::{Cuda, CudaError, Shape, Storage, Tensor, TensorFromVec, ZerosTensor};
 use std::cell::RefCell;
@@ -180,7 +180,7 @@ impl fmt::Debug for CudaStream {
     }
 }
 
-impl Room for CudaSlice<f32> {
+impl DeviceBuffer for CudaSlice<f32> {
     fn slice(&self) -> DeviceSlice {
         DeviceSlice::new(*self.device_ptr(), self.len())
     }

@@ -8,35 +8,35 @@ use dfdx::prelude::{Cpu, Device, TryMul};
 use std::num::NonZeroUsize;
 
 /// How a device wants its work handed over.
-pub trait Pace: Device<f32> {
+pub trait AsyncDevice: Device<f32> {
     /// Updates of a training after which the host asks what came of them. In between nobody knows of a loss that is not
     /// finite; nothing is saved or scored before it is known.
-    const STEPS_UNREAD: usize = 1;
+    const STEPS_IN_FLIGHT: usize = 1;
     /// Images that a network looks at together, where nobody says otherwise.
-    const IMAGES: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+    const INFERENCE_BATCH: NonZeroUsize = NonZeroUsize::new(8).unwrap();
     /// Batches of images that wait decoded.
-    const BATCHES_AHEAD: usize = 1;
+    const PREFETCHED_BATCHES: usize = 1;
 
     /// A number on its way to the host: read at once, where that costs nothing.
-    fn figure(scalar: Scalar<Self>) -> Figure<Self> {
-        Figure::Known(scalar.as_vec()[0])
+    fn device_scalar(scalar: Scalar<Self>) -> DeviceScalar<Self> {
+        DeviceScalar::Known(scalar.as_vec()[0])
     }
 }
 
-impl Pace for Cpu {}
+impl AsyncDevice for Cpu {}
 
 /// A number that a device has computed, or is still at.
 #[derive(Clone, Debug)]
-pub enum Figure<D: Device<f32>> {
+pub enum DeviceScalar<D: Device<f32>> {
     /// The host knows it.
     Known(f32),
     /// It is on the device.
     OnDevice(Scalar<D>),
 }
 
-impl<D: Device<f32>> Figure<D> {
+impl<D: Device<f32>> DeviceScalar<D> {
     /// It, waited for if need be.
-    pub fn read(&self) -> f32 {
+    pub fn get(&self) -> f32 {
         match self {
             Self::Known(value) => *value,
             Self::OnDevice(scalar) => scalar.as_vec()[0],
@@ -44,7 +44,7 @@ impl<D: Device<f32>> Figure<D> {
     }
 
     /// It, where the host knows it.
-    pub fn known(&self) -> Option<f32> {
+    pub fn try_get(&self) -> Option<f32> {
         match self {
             Self::Known(value) => Some(*value),
             Self::OnDevice(_) => None,
@@ -56,7 +56,7 @@ impl<D: Device<f32>> Figure<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub(in crate::nn) fn factor_to(&self, highest: f32) -> DeviceResult<D, Self> {
+    pub(in crate::nn) fn clip_factor(&self, highest: f32) -> DeviceResult<D, Self> {
         Ok(match self {
             _ if highest <= 0.0 => Self::Known(1.0),
             Self::Known(norm) if *norm > highest => Self::Known(highest / norm),

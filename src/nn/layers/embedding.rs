@@ -56,15 +56,15 @@ impl<D: Backend> Embedding<D> {
     }
 
     /// All rows as they are now, to caption with.
-    pub fn fixed(&self, output: &Linear<D>) -> DeviceResult<D, FixedEmbedding<D>> {
-        Ok(FixedEmbedding(match self {
+    pub fn for_inference(&self, output: &Linear<D>) -> DeviceResult<D, InferenceEmbedding<D>> {
+        Ok(InferenceEmbedding(match self {
             Self::Own { table } => table.value.clone(),
             Self::Tied { scale } => scaled(on_its_side(&output.weight)?, scale)?,
         }))
     }
 
     /// Keeps the rows as they are where the output layer is about to be multiplied by `factor`.
-    pub fn withstand(&mut self, factor: f32) -> DeviceResult<D, ()> {
+    pub fn rescale_for(&mut self, factor: f32) -> DeviceResult<D, ()> {
         if let Self::Tied { scale } = self {
             scale.value = scale.value.clone().try_div(factor)?;
         }
@@ -107,9 +107,9 @@ impl<D: Backend> Layer<D> for Embedding<D> {
 
 /// An [`Embedding`] that does not change: `[words, dimensions]`.
 #[derive(Clone, Debug)]
-pub struct FixedEmbedding<D: Backend>(Matrix<D>);
+pub struct InferenceEmbedding<D: Backend>(Matrix<D>);
 
-impl<D: Backend> FixedEmbedding<D> {
+impl<D: Backend> InferenceEmbedding<D> {
     /// The rows of `words`.
     pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
         let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
@@ -142,7 +142,7 @@ mod tests {
             .collect();
         let rows = tied.forward::<OwnedTape<f32, Cpu>>(&WORDS, &output).unwrap();
         assert_close(&rows.as_vec(), &expected, 1e-6);
-        let fixed = tied.fixed(&output).unwrap();
+        let fixed = tied.for_inference(&output).unwrap();
         assert_close(
             &fixed.of(&WORDS.map(|word| word as u32)).unwrap().as_vec(),
             &expected,
@@ -178,7 +178,7 @@ mod tests {
         let mut output = output();
         let mut tied = Embedding::tied(&Cpu::default(), "embedding", 2.0).unwrap();
         let before = tied.forward::<NoneTape>(&WORDS, &output).unwrap().as_vec();
-        tied.withstand(3.0).unwrap();
+        tied.rescale_for(3.0).unwrap();
         output.weight.value = output.weight.value.clone() * 3.0;
         let after = tied.forward::<NoneTape>(&WORDS, &output).unwrap().as_vec();
         assert_close(&after, &before, 1e-6);

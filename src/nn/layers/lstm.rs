@@ -14,7 +14,7 @@ use crate::nn::layers::linear::Linear;
 use crate::nn::layers::parameter::{Initialization, Parameter};
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::lstm::cell_update;
-use crate::nn::ops::packed_sequence::Packing;
+use crate::nn::ops::packed_sequence::PackedSequence;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -104,7 +104,7 @@ impl<D: Backend> Lstm<D> {
     pub fn forward<T: Tape<f32, D>>(
         &self,
         inputs: Matrix<D, T>,
-        packing: &Packing,
+        packing: &PackedSequence,
     ) -> DeviceResult<D, Matrix<D, T>> {
         D::try_lstm(inputs, self, packing)
     }

@@ -52,7 +52,7 @@ fn same_along(size: usize, kernel: usize, stride: usize) -> (usize, usize) {
 
 /// A kernel's extent and how it steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub struct ConvGeometry {
     /// `(height, width)` in pixels.
     pub kernel: (usize, usize),
     /// Pixels from one step to the next, in both directions; at least 1.
@@ -61,7 +61,7 @@ pub struct Window {
     pub padding: Padding,
 }
 
-impl Window {
+impl ConvGeometry {
     /// A 1x1 kernel at every pixel.
     pub const POINTWISE: Self = Self::square(1, 1, Padding::NONE);
 
@@ -98,11 +98,11 @@ fn steps(padded: usize, kernel: usize, stride: usize) -> usize {
     padded.checked_sub(kernel).map_or(0, |rest| rest / stride + 1)
 }
 
-/// A [`Window`] on its way over a batch of maps. Pixels of the input and of the output are numbered image
+/// A [`ConvGeometry`] on its way over a batch of maps. Pixels of the input and of the output are numbered image
 /// after image, row after row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlidingWindow {
-    pub(crate) window: Window,
+    pub(crate) window: ConvGeometry,
     pub(crate) images: usize,
     pub(crate) input: (usize, usize),
     pub(crate) output: (usize, usize),
@@ -127,7 +127,7 @@ pub(crate) struct TapRun {
 impl SlidingWindow {
     /// # Panics
     /// Where the kernel does not fit into the padded map.
-    pub(crate) fn new(window: Window, images: usize, input: (usize, usize)) -> Self {
+    pub(crate) fn new(window: ConvGeometry, images: usize, input: (usize, usize)) -> Self {
         let output = window.output(input);
         assert!(
             output.0 > 0 && output.1 > 0,
@@ -159,7 +159,7 @@ impl SlidingWindow {
 
     /// Whether output pixel `i` reads input pixel `i` and nothing else.
     pub(crate) fn is_pointwise(&self) -> bool {
-        self.window == Window::POINTWISE
+        self.window == ConvGeometry::POINTWISE
     }
 
     pub(crate) fn position(&self, output: usize) -> OutputPixel {
@@ -173,7 +173,7 @@ impl SlidingWindow {
 
     /// What the kernel sees of the map from `at`, kernel row by kernel row.
     pub(crate) fn runs(&self, at: OutputPixel) -> impl Iterator<Item = TapRun> + use<> {
-        let Window {
+        let ConvGeometry {
             kernel,
             stride,
             padding,
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn output_sizes() {
         let size = |kernel, stride, padding, side| {
-            Window::square(kernel, stride, Padding::all(padding))
+            ConvGeometry::square(kernel, stride, Padding::all(padding))
                 .output((side, side))
                 .0
         };
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn runs_skip_what_lies_outside() {
-        let sliding = SlidingWindow::new(Window::square(3, 2, Padding::all(1)), 2, (3, 4));
+        let sliding = SlidingWindow::new(ConvGeometry::square(3, 2, Padding::all(1)), 2, (3, 4));
         assert_eq!(sliding.output, (2, 2));
         let runs = |output| sliding.runs(sliding.position(output)).collect::<Vec<_>>();
         // Top left: the kernel's first row and column are padding.
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_kernel_may_lie_wholly_in_the_padding() {
-        let sliding = SlidingWindow::new(Window::square(1, 1, Padding::all(2)), 1, (1, 1));
+        let sliding = SlidingWindow::new(ConvGeometry::square(1, 1, Padding::all(2)), 1, (1, 1));
         assert_eq!(sliding.output, (5, 5));
         let seen: Vec<usize> = (0..25)
             .filter(|&output| sliding.runs(sliding.position(output)).next().is_some())

@@ -9,12 +9,12 @@ use std::ops::Range;
 /// `PackedSequence`. Nothing is ever computed for a padded token, and the rows of one time step are
 /// contiguous, so a recurrent step is a product of a slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packing {
+pub struct PackedSequence {
     live: Vec<usize>,
     offsets: Vec<usize>,
 }
 
-impl Packing {
+impl PackedSequence {
     /// From the lengths of the sequences, longest first.
     ///
     /// # Panics
@@ -147,21 +147,21 @@ mod tests {
 
     #[test]
     fn three_sequences() {
-        let packing = Packing::new(&[3, 2, 2]);
+        let packing = PackedSequence::new(&[3, 2, 2]);
         assert_eq!(
             packing.pack(&[vec![1, 2, 3], vec![4, 5], vec![6, 7]]),
             [1, 4, 6, 2, 5, 7, 3]
         );
         assert_eq!(packing.rows_at(1), 3..6);
         assert_eq!(packing.sequence_of_rows(), [0, 1, 2, 0, 1, 2, 0]);
-        assert_eq!(packing.with_step_before(), Packing::new(&[4, 3, 3]));
+        assert_eq!(packing.with_step_before(), PackedSequence::new(&[4, 3, 3]));
     }
 
     proptest! {
         #[test]
         fn every_element_is_packed_once(mut lengths in proptest::collection::vec(1usize..9, 0..12)) {
             lengths.sort_by(|a, b| b.cmp(a));
-            let packing = Packing::new(&lengths);
+            let packing = PackedSequence::new(&lengths);
             let sequences: Vec<Vec<(usize, usize)>> =
                 lengths.iter().enumerate().map(|(i, &n)| (0..n).map(|t| (i, t)).collect()).collect();
             let packed = packing.pack(&sequences);

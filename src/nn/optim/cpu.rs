@@ -6,7 +6,7 @@
 
 use super::{AdamStep, Matrix, OptimizerKernel, ParameterUpdate};
 use crate::nn::cpu::slices::{scratch, take_gradient, values};
-use crate::nn::device::scalar::Figure;
+use crate::nn::device::scalar::DeviceScalar;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
 use pulp::Arch;
 use rayon::prelude::*;
@@ -36,14 +36,13 @@ impl OptimizerKernel for Cpu {
         Ok(norm_squared(gradients.get_or_alloc_mut(value)?))
     }
 
-    fn try_average(average: &mut Vec<f32>, value: &Matrix<Self>, keep: f32) -> Result<(), CpuError> {
-        average
-            .par_chunks_mut(PIECE)
+    fn try_ema(ema: &mut Vec<f32>, value: &Matrix<Self>, keep: f32) -> Result<(), CpuError> {
+        ema.par_chunks_mut(PIECE)
             .zip(scratch(value).par_chunks(PIECE))
-            .for_each(|(average, values)| {
+            .for_each(|(ema, values)| {
                 Arch::new().dispatch(|| {
-                    for (average, value) in average.iter_mut().zip(values) {
-                        *average = keep * *average + (1.0 - keep) * value;
+                    for (ema, value) in ema.iter_mut().zip(values) {
+                        *ema = keep * *ema + (1.0 - keep) * value;
                     }
                 });
             });
@@ -52,14 +51,14 @@ impl OptimizerKernel for Cpu {
 
     fn try_update(
         changes: Vec<ParameterUpdate<'_, Self>>,
-        scale: &Figure<Self>,
+        scale: &DeviceScalar<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), CpuError> {
         let gradients: Vec<Vec<f32>> = changes
             .iter()
             .map(|change| take_gradient(gradients, change.value))
             .collect::<Result<_, _>>()?;
-        let scale = scale.read();
+        let scale = scale.get();
         // Side by side: while one thread copies a parameter out, another works on the next.
         changes
             .into_par_iter()

@@ -8,7 +8,7 @@ use super::ParameterUpdate;
 use super::{AdamStep, Matrix};
 use crate::nn::backend::{DeviceResult, Scalar};
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, TensorBuffer, elementwise};
-use crate::nn::device::scalar::Figure;
+use crate::nn::device::scalar::DeviceScalar;
 use dfdx::prelude::*;
 
 /// Blocks that add up the squares of one gradient.
@@ -50,27 +50,27 @@ impl super::OptimizerKernel for Cuda {
     fn try_gradient_norm(
         gradients: &mut Gradients<f32, Self>,
         values: &[&Matrix<Self>],
-    ) -> DeviceResult<Self, Figure<Self>> {
+    ) -> DeviceResult<Self, DeviceScalar<Self>> {
         let norm = match values.first().and_then(|first| first.device().stream()) {
             Some(stream) => norm(&stream, gradients, values)?,
             None => super::composed_norm(gradients, values)?,
         };
-        Ok(norm.map_or(Figure::Known(0.0), Figure::OnDevice))
+        Ok(norm.map_or(DeviceScalar::Known(0.0), DeviceScalar::OnDevice))
     }
 
-    fn try_average(average: &mut CudaMoment, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
-        match (value.device().stream(), average) {
-            (Some(stream), CudaMoment::InPlace(average)) => {
-                ema_update(&stream, Self::buffer_slice(average), Self::slice(value), keep)
+    fn try_ema(ema: &mut CudaMoment, value: &Matrix<Self>, keep: f32) -> DeviceResult<Self, ()> {
+        match (value.device().stream(), ema) {
+            (Some(stream), CudaMoment::InPlace(ema)) => {
+                ema_update(&stream, Self::buffer_slice(ema), Self::slice(value), keep)
             }
-            (_, CudaMoment::Replaced(average)) => super::composed_average(average, value, keep),
+            (_, CudaMoment::Replaced(ema)) => super::composed_ema(ema, value, keep),
             (None, CudaMoment::InPlace(_)) => unreachable!("kernels that were there stay"),
         }
     }
 
     fn try_update(
         changes: Vec<ParameterUpdate<'_, Self>>,
-        scale: &Figure<Self>,
+        scale: &DeviceScalar<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> DeviceResult<Self, ()> {
         for change in changes {
@@ -139,17 +139,17 @@ pub(super) fn norm<D: KernelDevice>(
     Ok(Some(squares.try_sqrt()?))
 }
 
-/// `average = keep * average + (1 - keep) * value`
+/// `ema = keep * ema + (1 - keep) * value`
 pub(super) fn ema_update<E: Stream>(
     stream: &E,
-    average: DeviceSlice,
+    ema: DeviceSlice,
     value: DeviceSlice,
     keep: f32,
 ) -> Result<(), E::Error> {
-    let count = average.len();
+    let count = ema.len();
     stream.run(
         Launch::per_value("ema_update", count)
-            .values(average, count)
+            .values(ema, count)
             .values(value, count)
             .number(keep)
             .count(count),
@@ -161,12 +161,12 @@ pub(super) fn update<D: KernelDevice>(
     stream: &D::Stream,
     value: &mut Matrix<D>,
     [first, second]: [DeviceSlice; 2],
-    (gradients, scale): (&mut Gradients<f32, D>, &Figure<D>),
+    (gradients, scale): (&mut Gradients<f32, D>, &DeviceScalar<D>),
     update: AdamStep,
 ) -> DeviceResult<D, ()> {
     let (scale, known_scale) = match scale {
-        Figure::Known(scale) => (None, *scale),
-        Figure::OnDevice(scale) => (Some(D::slice(scale)), 1.0),
+        DeviceScalar::Known(scale) => (None, *scale),
+        DeviceScalar::OnDevice(scale) => (Some(D::slice(scale)), 1.0),
     };
     let (changed, to) = elementwise::alloc_tensor(value.device(), *value.shape())?;
     let count = to.len();

@@ -12,13 +12,13 @@ mod ema;
 mod tests;
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
-use crate::nn::device::scalar::{Figure, Pace};
+use crate::nn::device::scalar::{AsyncDevice, DeviceScalar};
 use crate::nn::layers::parameter::Parameter;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-pub use ema::Average;
+pub use ema::Ema;
 
 /// The settings of [`Adam`] that stay the same during a training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub struct AdamStep {
 }
 
 /// The element-wise work of [`Adam`].
-pub trait OptimizerKernel: Pace {
+pub trait OptimizerKernel: AsyncDevice {
     /// What a running moment is kept in: a matrix, or whatever can be written to in place.
     type Moment: Clone + fmt::Debug;
 
@@ -130,7 +130,7 @@ pub trait OptimizerKernel: Pace {
     fn try_gradient_norm(
         gradients: &mut Gradients<f32, Self>,
         values: &[&Matrix<Self>],
-    ) -> Result<Figure<Self>, Self::Err>
+    ) -> Result<DeviceScalar<Self>, Self::Err>
     where
         Self: Backend,
     {
@@ -138,18 +138,18 @@ pub trait OptimizerKernel: Pace {
         for value in values {
             squares += Self::try_gradient_norm_squared(gradients, value)?;
         }
-        Ok(Figure::Known(squares.sqrt() as f32))
+        Ok(DeviceScalar::Known(squares.sqrt() as f32))
     }
 
-    /// `average = keep * average + (1 - keep) * value`
-    fn try_average(average: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
+    /// `ema = keep * ema + (1 - keep) * value`
+    fn try_ema(ema: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
     where
         Self: Backend;
 
     /// Makes all changes of a step, of the gradients times `scale`. Gradients are used up.
     fn try_update(
         changes: Vec<ParameterUpdate<'_, Self>>,
-        scale: &Figure<Self>,
+        scale: &DeviceScalar<Self>,
         gradients: &mut Gradients<f32, Self>,
     ) -> Result<(), Self::Err>
     where
@@ -200,15 +200,15 @@ impl<D: Backend> Adam<D> {
         parameters: impl IntoIterator<Item = &'a mut Parameter<D>>,
         gradients: &mut Gradients<f32, D>,
         learning_rate: f32,
-    ) -> DeviceResult<D, Figure<D>> {
+    ) -> DeviceResult<D, DeviceScalar<D>> {
         let parameters: Vec<_> = parameters.into_iter().collect();
         let values: Vec<&Matrix<D>> = parameters.iter().map(|parameter| &parameter.value).collect();
         let norm = D::try_gradient_norm(gradients, &values)?;
-        if norm.known().is_some_and(|norm| !norm.is_finite()) {
+        if norm.try_get().is_some_and(|norm| !norm.is_finite()) {
             return Ok(norm);
         }
         self.step += 1;
-        let scale = norm.factor_to(self.settings.max_grad_norm)?;
+        let scale = norm.clip_factor(self.settings.max_grad_norm)?;
         let update = self.numbers(learning_rate);
         let changes = parameters
             .into_iter()
@@ -271,15 +271,11 @@ pub fn composed_norm<D: Backend>(
     squares.map(Scalar::<D>::try_sqrt).transpose()
 }
 
-/// [`OptimizerKernel::try_average`], composed of dfdx operations.
+/// [`OptimizerKernel::try_ema`], composed of dfdx operations.
 #[cfg(any(test, feature = "cuda"))]
-fn composed_average<D: Backend>(
-    average: &mut Matrix<D>,
-    value: &Matrix<D>,
-    keep: f32,
-) -> DeviceResult<D, ()> {
+fn composed_ema<D: Backend>(ema: &mut Matrix<D>, value: &Matrix<D>, keep: f32) -> DeviceResult<D, ()> {
     let new = value.clone().try_mul(1.0 - keep)?;
-    *average = average.clone().try_mul(keep)?.try_add(new)?;
+    *ema = ema.clone().try_mul(keep)?.try_add(new)?;
     Ok(())
 }
 
@@ -289,7 +285,7 @@ pub fn composed_update<D: Backend>(
     value: &mut Matrix<D>,
     gradient: Matrix<D>,
     [first, second]: [&mut Matrix<D>; 2],
-    scale: &Figure<D>,
+    scale: &DeviceScalar<D>,
     update: AdamStep,
 ) -> DeviceResult<D, ()> {
     let AdamStep {
@@ -301,8 +297,8 @@ pub fn composed_update<D: Backend>(
         eps,
     } = update;
     let gradient = match scale {
-        Figure::Known(scale) => gradient.try_mul(*scale)?,
-        Figure::OnDevice(scale) => {
+        DeviceScalar::Known(scale) => gradient.try_mul(*scale)?,
+        DeviceScalar::OnDevice(scale) => {
             let scale = scale.clone().try_broadcast_like(gradient.shape())?;
             gradient.try_mul(scale)?
         }

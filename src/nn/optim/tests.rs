@@ -89,21 +89,21 @@ const UPDATE: AdamStep = AdamStep {
 fn kernels_equal_composed() {
     let Some(stream) = emulated_stream() else { return };
     let device = Cpu::default();
-    let on_device = Figure::OnDevice(device.tensor_from_vec(vec![0.7], ()));
-    for (shape, scale) in [((1, 1), Figure::Known(0.7)), ((70, 301), on_device)] {
+    let on_device = DeviceScalar::OnDevice(device.tensor_from_vec(vec![0.7], ()));
+    for (shape, scale) in [((1, 1), DeviceScalar::Known(0.7)), ((70, 301), on_device)] {
         let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
         let buffers = moments
             .each_ref()
             .map(|moment| cuda::moment(&stream, moment).unwrap());
-        let spans = buffers.each_ref().map(Cpu::span_of);
+        let slices = buffers.each_ref().map(Cpu::buffer_slice);
         let (mut found, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
         let gradient: Matrix<Cpu> = random_matrix(shape, 4);
         let mut gradients = (found.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
         let norm = cuda::norm(&stream, &mut gradients, &[&found, &found]).unwrap();
         let plain = Cpu::try_gradient_norm(&mut gradients, &[&found, &found]).unwrap();
-        assert_close(&norm.unwrap().as_vec(), &[plain.read()], 1e-5);
+        assert_close(&norm.unwrap().as_vec(), &[plain.get()], 1e-5);
         let before = found.clone();
-        cuda::update(&stream, &mut found, spans, (&mut gradients, &scale), UPDATE).unwrap();
+        cuda::update(&stream, &mut found, slices, (&mut gradients, &scale), UPDATE).unwrap();
         assert_eq!(before.as_vec(), expected.as_vec(), "what others hold stays");
         let [first, second] = &mut moments;
         composed_update(&mut expected, gradient, [first, second], &scale, UPDATE).unwrap();
@@ -115,16 +115,16 @@ fn kernels_equal_composed() {
         ] {
             assert_close(&found.as_vec(), &expected.as_vec(), 1e-5);
         }
-        cuda::ema_update(&stream, spans[0], Cpu::slice(&found), 0.9).unwrap();
-        let [mut average, _] = moments;
-        composed_average(&mut average, &found, 0.9).unwrap();
-        assert_close(&of_buffer(&buffers[0]).as_vec(), &average.as_vec(), 1e-5);
+        cuda::ema_update(&stream, slices[0], Cpu::slice(&found), 0.9).unwrap();
+        let [mut ema, _] = moments;
+        composed_ema(&mut ema, &found, 0.9).unwrap();
+        assert_close(&of_buffer(&buffers[0]).as_vec(), &ema.as_vec(), 1e-5);
     }
 }
 
 #[test]
 fn fused_equals_composed() {
-    let (update, scale) = (UPDATE, Figure::Known(0.7));
+    let (update, scale) = (UPDATE, DeviceScalar::Known(0.7));
     let shape = (70, 301); // more than one piece
     let mut expected_moments = Moments {
         first: random_matrix(shape, 1),
@@ -173,7 +173,7 @@ fn clips_by_the_global_norm() {
     let mut gradients = (a + b).try_mul(0.5).unwrap().backward();
     let [a, b] = &mut parameters;
     let norm = adam.update([a, b], &mut gradients, 0.0).unwrap();
-    assert_close(&[norm.read()], &[squares.sqrt()], 1e-6);
+    assert_close(&[norm.get()], &[squares.sqrt()], 1e-6);
     let first: f32 = adam
         .moments
         .iter()
@@ -195,11 +195,11 @@ fn clipping_that_nobody_waits_for_is_the_same() {
         let mut gradients = (a + b).try_mul(length).unwrap().backward();
         let known = Cpu::try_gradient_norm(&mut gradients, &values).unwrap();
         let norm = composed_norm(&mut gradients, &values).unwrap().unwrap();
-        let unread = Figure::OnDevice(norm);
-        assert_eq!((unread.known(), known.known()), (None, Some(known.read())));
-        assert_close(&[unread.read()], &[known.read()], 1e-6);
-        let factors = [&known, &unread].map(|norm| norm.factor_to(highest).unwrap());
-        assert_close(&[factors[1].read()], &[factors[0].read()], 1e-6);
+        let unread = DeviceScalar::OnDevice(norm);
+        assert_eq!((unread.try_get(), known.try_get()), (None, Some(known.get())));
+        assert_close(&[unread.get()], &[known.get()], 1e-6);
+        let factors = [&known, &unread].map(|norm| norm.clip_factor(highest).unwrap());
+        assert_close(&[factors[1].get()], &[factors[0].get()], 1e-6);
 
         let mut adam = Adam::new(AdamSettings::default(), &parameters).unwrap();
         adam.step = 1;
@@ -234,7 +234,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
         .sum::<(), _>()
         .backward();
     let norm = adam.update([&mut parameter], &mut gradients, 0.1).unwrap();
-    assert!(!norm.read().is_finite());
+    assert!(!norm.get().is_finite());
     assert_eq!(parameter.value.as_vec(), before);
     assert_eq!(adam.step, 0);
 }
@@ -243,14 +243,14 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
 fn an_average_follows_and_changes_places_with_what_it_follows() {
     let device = Cpu::default();
     let mut parameter = Parameter::from_values(&device, "", (1, 2), vec![1.0, 10.0]).unwrap();
-    let mut average = Average::new(0.5, [&parameter]).unwrap();
+    let mut ema = Ema::new(0.5, [&parameter]).unwrap();
     parameter.value = device.tensor_from_vec(vec![3.0, 20.0], (1, 2));
     // At first it forgets faster: 1/10 is kept.
-    average.update([&parameter], 0).unwrap();
-    assert_close(&average.weights[0], &[2.8, 19.0], 1e-6);
-    average.update([&parameter], 1000).unwrap();
-    average.exchange([&mut parameter]).unwrap();
+    ema.update([&parameter], 0).unwrap();
+    assert_close(&ema.weights[0], &[2.8, 19.0], 1e-6);
+    ema.update([&parameter], 1000).unwrap();
+    ema.exchange([&mut parameter]).unwrap();
     assert_close(&parameter.value.as_vec(), &[2.9, 19.5], 1e-6);
-    average.exchange([&mut parameter]).unwrap();
+    ema.exchange([&mut parameter]).unwrap();
     assert_eq!(parameter.value.as_vec(), [3.0, 20.0]);
 }

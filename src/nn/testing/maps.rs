@@ -3,15 +3,15 @@
 use super::assert_all_close;
 use crate::nn::backend::Images;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{Padding, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, Padding};
 use dfdx::prelude::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// A window of up to 4x3 with any stride and padding, and a map that it fits.
-pub(crate) fn random_window(rng: &mut ChaCha8Rng) -> (Window, (usize, usize)) {
+pub(crate) fn random_window(rng: &mut ChaCha8Rng) -> (ConvGeometry, (usize, usize)) {
     let kernel = (rng.random_range(1..=4), rng.random_range(1..=3));
-    let window = Window {
+    let window = ConvGeometry {
         kernel,
         stride: rng.random_range(1..=3),
         padding: Padding {

@@ -1,7 +1,7 @@
 //! A network on paper: its layers in order, with the names of their tensors but not their values.
 
 use super::{MapShape, Source};
-use crate::nn::{Activation, Padding, Window};
+use crate::nn::{Activation, ConvGeometry, Padding};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::Naming;
 use std::ops::RangeFrom;
@@ -44,9 +44,9 @@ pub(crate) enum Layer {
         activation: Activation,
     },
     MaxPool(Extent),
-    GlobalMean,
+    GlobalAvgPool,
     /// A rectifier that stands alone, because what comes in is also used without it.
-    Rectifier(Activation),
+    Activation(Activation),
     /// The sum of what the branch and what the shortcut make of the same map; a shortcut without layers is the
     /// map itself.
     Residual {
@@ -184,14 +184,14 @@ impl Extent {
     }
 
     /// The window on maps of `input`'s extent.
-    pub(crate) fn window(self, input: MapShape) -> Window {
+    pub(crate) fn window(self, input: MapShape) -> ConvGeometry {
         let Self { size, stride, margin } = self;
         let padding = match margin {
             Margin::Valid => Padding::NONE,
             Margin::Half => Padding::all((size - 1) / 2),
             Margin::Same => Padding::same((input.height, input.width), (size, size), stride),
         };
-        Window::square(size, stride, padding)
+        ConvGeometry::square(size, stride, padding)
     }
 }
 
@@ -211,8 +211,8 @@ impl Layer {
     }
 
     /// The window that a dense layer has when it is read as a convolution: the whole map.
-    pub(crate) fn whole_map(input: MapShape) -> Window {
-        Window {
+    pub(crate) fn whole_map(input: MapShape) -> ConvGeometry {
+        ConvGeometry {
             kernel: (input.height, input.width),
             stride: 1,
             padding: Padding::NONE,
@@ -220,7 +220,7 @@ impl Layer {
     }
 
     pub(crate) fn output(&self, input: MapShape) -> MapShape {
-        let through = |window: Window, channels| {
+        let through = |window: ConvGeometry, channels| {
             let (height, width) = window.output((input.height, input.width));
             MapShape {
                 height,
@@ -234,8 +234,8 @@ impl Layer {
                 through(extent.window(input), input.channels)
             }
             Self::Dense { outputs, .. } => through(Self::whole_map(input), *outputs),
-            Self::GlobalMean => through(Self::whole_map(input), input.channels),
-            Self::Rectifier(_) => input,
+            Self::GlobalAvgPool => through(Self::whole_map(input), input.channels),
+            Self::Activation(_) => input,
             Self::Residual { branch, .. } => output(branch, input),
         }
     }
@@ -246,7 +246,7 @@ impl Layer {
             Self::Convolution { extent, .. } => extent.size * extent.size * input.channels,
             Self::Depthwise { extent, .. } => extent.size * extent.size,
             Self::Dense { .. } => input.regions() * input.channels,
-            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => 0,
+            Self::MaxPool(_) | Self::GlobalAvgPool | Self::Activation(_) => 0,
             Self::Residual { branch, shortcut } => {
                 return multiply_adds(branch, input) + multiply_adds(shortcut, input);
             }
@@ -259,7 +259,7 @@ impl Layer {
             Self::Convolution { weights, .. }
             | Self::Depthwise { weights, .. }
             | Self::Dense { weights, .. } => weights.names(),
-            Self::MaxPool(_) | Self::GlobalMean | Self::Rectifier(_) => Vec::new(),
+            Self::MaxPool(_) | Self::GlobalAvgPool | Self::Activation(_) => Vec::new(),
             Self::Residual { branch, shortcut } => {
                 branch.iter().chain(shortcut).flat_map(Self::tensors).collect()
             }

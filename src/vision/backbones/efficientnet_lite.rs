@@ -91,7 +91,7 @@ pub(super) fn plan(source: Source, variant: Variant) -> Plan {
         outputs: CLASSES,
         activation: Activation::None,
     };
-    plan.stage("logits", [Layer::GlobalMean, classifier]);
+    plan.stage("logits", [Layer::GlobalAvgPool, classifier]);
     plan
 }
 

@@ -1,7 +1,7 @@
 //! Features of a feature map: one pooled vector, or the grid of regions.
 
 use super::MapShape;
-use crate::nn::{Backend, Images, Regions, global_mean};
+use crate::nn::{Backend, Images, Regions, global_avg_pool};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ impl FeatureKind {
     pub fn apply<D: Backend>(self, map: Images<D>) -> Result<Regions<D>, <D as HasErr>::Err> {
         let (images, height, width, channels) = *map.shape();
         match self {
-            Self::Pooled => global_mean(map)?.try_reshape_like(&(images, 1, channels)),
+            Self::Pooled => global_avg_pool(map)?.try_reshape_like(&(images, 1, channels)),
             Self::Grid => map.try_reshape_like(&(images, height * width, channels)),
         }
     }

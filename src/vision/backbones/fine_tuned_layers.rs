@@ -6,8 +6,8 @@
 
 use super::{Between, MapShape};
 use crate::nn::{
-    Activation, Backend, Convolution, DeviceResult, FrozenLayer, FrozenSums, Parameter, Regions, Window,
-    forward_layers, with_weights,
+    Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Parameter, Regions,
+    forward_layers, map_weights,
 };
 use dfdx::prelude::{HasErr, HasShape, Merge, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct TailSpec {
     pub input: MapShape,
     /// What the last one gives.
     pub output: MapShape,
-    layers: Vec<FrozenLayer<SumsSpec>>,
+    layers: Vec<ConvLayer<SumsSpec>>,
 }
 
 /// A convolution but for its weights.
@@ -35,11 +35,11 @@ impl Between {
     /// The layers, with one more behind them that changes nothing yet: a factor and a summand for every channel.
     pub fn with_scale(mut self) -> Self {
         let channels = self.output.channels;
-        self.layers.push(FrozenLayer::Depthwise(FrozenSums {
+        self.layers.push(ConvLayer::Depthwise(ConvWeights {
             kernel: vec![1.0; channels],
             bias: vec![0.0; channels],
             convolution: Convolution {
-                window: Window::POINTWISE,
+                window: ConvGeometry::POINTWISE,
                 activation: Activation::None,
             },
         }));
@@ -48,14 +48,14 @@ impl Between {
 
     /// The layers but for their weights.
     pub fn spec(&self) -> TailSpec {
-        let spec = |sums: FrozenSums| {
+        let spec = |sums: ConvWeights| {
             let outputs = sums.bias.len();
             Ok::<_, std::convert::Infallible>(SumsSpec {
                 kernel: (sums.kernel.len() / outputs, outputs),
                 convolution: sums.convolution,
             })
         };
-        let Ok(layers) = with_weights(self.layers.clone(), &spec, &spec);
+        let Ok(layers) = map_weights(self.layers.clone(), &spec, &spec);
         TailSpec {
             input: self.input,
             output: self.output,
@@ -68,7 +68,7 @@ impl Between {
 #[derive(Clone, Debug)]
 pub struct Tail<D: Backend> {
     input: MapShape,
-    layers: Vec<FrozenLayer<FrozenSums<Parameter<D>>>>,
+    layers: Vec<ConvLayer<ConvWeights<Parameter<D>>>>,
 }
 
 impl<D: Backend> Tail<D> {
@@ -78,13 +78,13 @@ impl<D: Backend> Tail<D> {
     /// Those of the device.
     pub fn zeros(spec: &TailSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
         let zeros = |SumsSpec { kernel, convolution }| {
-            Ok::<_, std::convert::Infallible>(FrozenSums {
+            Ok::<_, std::convert::Infallible>(ConvWeights {
                 kernel: vec![0.0; kernel.0 * kernel.1],
                 bias: vec![0.0; kernel.1],
                 convolution,
             })
         };
-        let Ok(layers) = with_weights(spec.layers.clone(), &zeros, &zeros);
+        let Ok(layers) = map_weights(spec.layers.clone(), &zeros, &zeros);
         Self::of(spec.input, layers, device)
     }
 
@@ -92,16 +92,16 @@ impl<D: Backend> Tail<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn of(input: MapShape, layers: Vec<FrozenLayer>, device: &D) -> Result<Self, <D as HasErr>::Err> {
+    pub fn of(input: MapShape, layers: Vec<ConvLayer>, device: &D) -> Result<Self, <D as HasErr>::Err> {
         let number = Cell::new(0);
-        let parameters = |sums: FrozenSums| {
+        let parameters = |sums: ConvWeights| {
             number.set(number.get() + 1);
             let parameter = |part: &str, values: Vec<f32>, columns: usize| {
                 let name = format!("network.layer{}.{part}", number.get());
                 Parameter::from_values(device, name, (values.len() / columns, columns), values)
             };
             let outputs = sums.bias.len();
-            Ok(FrozenSums {
+            Ok(ConvWeights {
                 kernel: parameter("kernel", sums.kernel, outputs)?,
                 bias: parameter("bias", sums.bias, outputs)?,
                 convolution: sums.convolution,
@@ -109,7 +109,7 @@ impl<D: Backend> Tail<D> {
         };
         Ok(Self {
             input,
-            layers: with_weights(layers, &parameters, &parameters)?,
+            layers: map_weights(layers, &parameters, &parameters)?,
         })
     }
 
@@ -124,7 +124,7 @@ impl<D: Backend> Tail<D> {
             size.set(size.get().saturating_add(own));
             Ok::<_, std::convert::Infallible>(())
         };
-        let Ok(_) = with_weights(spec.layers.clone(), &count, &count);
+        let Ok(_) = map_weights(spec.layers.clone(), &count, &count);
         size.get()
     }
 
@@ -159,7 +159,7 @@ impl<D: Backend> Tail<D> {
     /// # Errors
     /// Those of the device.
     pub fn rescale(&mut self, mean: &[f32], scale: &[f32]) -> DeviceResult<D, ()> {
-        let Some(FrozenLayer::Depthwise(FrozenSums { kernel, bias, .. })) = self.layers.last_mut() else {
+        let Some(ConvLayer::Depthwise(ConvWeights { kernel, bias, .. })) = self.layers.last_mut() else {
             unreachable!("the last layer is that of the scale");
         };
         let summand = mean
@@ -176,13 +176,13 @@ impl<D: Backend> Tail<D> {
 
     /// All that is learned.
     pub fn parameters(&self) -> Vec<&Parameter<D>> {
-        let sums = self.layers.iter().flat_map(FrozenLayer::weights);
+        let sums = self.layers.iter().flat_map(ConvLayer::weights);
         sums.flat_map(|sums| [&sums.kernel, &sums.bias]).collect()
     }
 
     /// All that is learned, to be changed, in the order of [`Self::parameters`].
     pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        let sums = self.layers.iter_mut().flat_map(FrozenLayer::weights_mut);
+        let sums = self.layers.iter_mut().flat_map(ConvLayer::weights_mut);
         sums.flat_map(|sums| [&mut sums.kernel, &mut sums.bias]).collect()
     }
 }
@@ -194,8 +194,8 @@ mod tests {
     use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
     use dfdx::prelude::*;
 
-    fn sums(window: Window, (rows, outputs): (usize, usize), activation: Activation) -> FrozenSums {
-        FrozenSums {
+    fn sums(window: ConvGeometry, (rows, outputs): (usize, usize), activation: Activation) -> ConvWeights {
+        ConvWeights {
             kernel: random_matrix((rows, outputs), outputs as u64).as_vec(),
             bias: random_matrix((1, outputs), 7).as_vec(),
             convolution: Convolution { window, activation },
@@ -204,23 +204,23 @@ mod tests {
 
     /// A block with a shortcut, as MobileNets have it, and a convolution that halves the map.
     fn published() -> Between {
-        let around = Window::square(3, 1, Padding::all(1));
-        let halve = Window::square(3, 2, Padding::all(1));
+        let around = ConvGeometry::square(3, 1, Padding::all(1));
+        let halve = ConvGeometry::square(3, 2, Padding::all(1));
         let shape = |side, channels| MapShape {
             height: side,
             width: side,
             channels,
         };
         let layers = vec![
-            FrozenLayer::Residual {
+            ConvLayer::Residual {
                 branch: vec![
-                    FrozenLayer::Convolution(sums(Window::POINTWISE, (2, 5), Activation::Tanh)),
-                    FrozenLayer::Depthwise(sums(around, (9, 5), Activation::None)),
-                    FrozenLayer::Convolution(sums(Window::POINTWISE, (5, 2), Activation::None)),
+                    ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, (2, 5), Activation::Tanh)),
+                    ConvLayer::Depthwise(sums(around, (9, 5), Activation::None)),
+                    ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, (5, 2), Activation::None)),
                 ],
                 shortcut: Vec::new(),
             },
-            FrozenLayer::Convolution(sums(halve, (18, 3), Activation::None)),
+            ConvLayer::Convolution(sums(halve, (18, 3), Activation::None)),
         ];
         Between {
             input: shape(4, 2),

@@ -2,7 +2,7 @@
 
 use super::architecture::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
 use super::{BackboneError, BackboneKind, MapShape};
-use crate::nn::{Activation, Convolution, FrozenLayer, FrozenSums, Window};
+use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
 use crate::vision::weights::layout::{
     BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
 };
@@ -57,7 +57,7 @@ pub(super) fn layers(
     stages: Range<usize>,
     file: &WeightFile,
     naming: Naming,
-) -> Result<Vec<FrozenLayer>, WeightsError> {
+) -> Result<Vec<ConvLayer>, WeightsError> {
     let loader = Loader { file, naming };
     let inputs = std::iter::once(plan.input()).chain(plan.shapes());
     let stages: Vec<_> = inputs
@@ -75,13 +75,13 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<FrozenLayer>, WeightsError> {
+    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<ConvLayer>, WeightsError> {
         inputs(layers, input)
             .map(|(layer, input)| self.layer(layer, input))
             .collect()
     }
 
-    fn layer(&self, layer: &Layer, input: MapShape) -> Result<FrozenLayer, WeightsError> {
+    fn layer(&self, layer: &Layer, input: MapShape) -> Result<ConvLayer, WeightsError> {
         Ok(match layer {
             Layer::Convolution {
                 weights,
@@ -93,7 +93,7 @@ impl Loader<'_> {
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
-                FrozenLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
             Layer::Dense {
                 weights,
@@ -104,7 +104,7 @@ impl Loader<'_> {
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.dense_kernel(&weights.kernel, kernel)?;
                 let rows = dense_rows_after_flatten(stored, self.naming, kernel);
-                FrozenLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
+                ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
             Layer::Depthwise {
                 weights,
@@ -116,12 +116,12 @@ impl Loader<'_> {
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
                 let stored = self.file.get(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
-                FrozenLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
+                ConvLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
-            Layer::MaxPool(extent) => FrozenLayer::MaxPool(extent.window(input)),
-            Layer::GlobalMean => FrozenLayer::GlobalMean,
-            Layer::Rectifier(activation) => FrozenLayer::Rectifier(*activation),
-            Layer::Residual { branch, shortcut } => FrozenLayer::Residual {
+            Layer::MaxPool(extent) => ConvLayer::MaxPool(extent.window(input)),
+            Layer::GlobalAvgPool => ConvLayer::GlobalAvgPool,
+            Layer::Activation(activation) => ConvLayer::Activation(*activation),
+            Layer::Residual { branch, shortcut } => ConvLayer::Residual {
                 branch: self.layers(branch, input)?,
                 shortcut: self.layers(shortcut, input)?,
             },
@@ -145,9 +145,9 @@ impl Loader<'_> {
         weights: &Weights,
         mut rows: Vec<f32>,
         outputs: usize,
-        window: Window,
+        window: ConvGeometry,
         activation: Activation,
-    ) -> Result<FrozenSums, WeightsError> {
+    ) -> Result<ConvWeights, WeightsError> {
         let bias = match &weights.offset {
             Offset::Bias(name) => self.file.get(name, &[outputs])?,
             Offset::BatchNorm(names) => {
@@ -157,7 +157,7 @@ impl Loader<'_> {
             }
             Offset::None => vec![0.0; outputs],
         };
-        Ok(FrozenSums {
+        Ok(ConvWeights {
             kernel: rows,
             bias,
             convolution: Convolution { window, activation },
@@ -176,7 +176,7 @@ impl Loader<'_> {
     }
 }
 
-fn kernel(window: Window, inputs: usize, outputs: usize) -> Kernel {
+fn kernel(window: ConvGeometry, inputs: usize, outputs: usize) -> Kernel {
     let (height, width) = window.kernel;
     Kernel {
         height,

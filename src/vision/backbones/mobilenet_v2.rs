@@ -73,7 +73,7 @@ pub(super) fn plan(source: Source) -> Plan {
     }
     let head = Layer::convolution(head(source), Extent::POINT, HEAD, Activation::Relu6);
     plan.stage("features", [head]);
-    plan.stage("logits", [Layer::GlobalMean, classifier(source)]);
+    plan.stage("logits", [Layer::GlobalAvgPool, classifier(source)]);
     plan
 }
 

@@ -19,7 +19,7 @@ mod xception;
 pub use error::BackboneError;
 pub use feature_kind::FeatureKind;
 
-use crate::nn::{Backend, FrozenLayer, Images, Regions};
+use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{Naming, WeightFile, WeightsError};
@@ -217,7 +217,7 @@ pub struct Between {
     /// What the last of them gives.
     pub output: MapShape,
     /// In order.
-    pub layers: Vec<FrozenLayer>,
+    pub layers: Vec<ConvLayer>,
 }
 
 /// A CNN encoder with its weights, up to the layer whose output is the feature. Clones share the weights.
@@ -228,7 +228,7 @@ pub struct Backbone<D: Backend> {
     input: MapShape,
     layer: LayerInfo,
     multiply_adds: u64,
-    network: D::Network,
+    network: D::ConvNet,
 }
 
 impl<D: Backend> Backbone<D> {
@@ -248,7 +248,7 @@ impl<D: Backend> Backbone<D> {
         let layer = load::choose_layer(kind, &plan, file, layer)?;
         plan.stages.truncate(layer + 1);
         let layers = load::layers(&plan, 0..layer + 1, file, source.naming())?;
-        let network = device.freeze(layers).map_err(BackboneError::device)?;
+        let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
         let (shape, last) = plan.shapes().zip(&plan.stages).last().map_or_else(
             || (plan.input(), String::new()),
             |(shape, stage)| (shape, stage.name.clone()),
@@ -301,7 +301,7 @@ impl<D: Backend> Backbone<D> {
                 found,
             });
         }
-        D::run(&self.network, images).map_err(BackboneError::device)
+        D::run_conv_net(&self.network, images).map_err(BackboneError::device)
     }
 
     /// The feature of each image, `[images, regions, channels]`.

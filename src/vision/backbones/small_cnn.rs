@@ -3,7 +3,8 @@
 
 use super::MapShape;
 use crate::nn::{
-    Activation, Backend, Convolution, Images, Initialization, Padding, Parameter, Regions, Window, conv2d,
+    Activation, Backend, ConvGeometry, Convolution, Images, Initialization, Padding, Parameter, Regions,
+    conv2d,
 };
 use crate::vision::preprocess::Preprocessing;
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
@@ -16,7 +17,7 @@ const COLORS: usize = 3;
 
 /// Each layer: half the height and width, rounded up.
 const LAYER: Convolution = Convolution {
-    window: Window::square(3, 2, Padding::all(1)),
+    window: ConvGeometry::square(3, 2, Padding::all(1)),
     activation: Activation::Relu,
 };
 

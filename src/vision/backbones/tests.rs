@@ -2,7 +2,7 @@
 
 use super::architecture::{Extent, Layer, Weights};
 use super::*;
-use crate::nn::{Activation, FrozenKernel};
+use crate::nn::{Activation, InferenceKernel};
 use crate::vision::weights::WeightsFault;
 use crate::vision::weights::layout::Kernel;
 use dfdx::prelude::{Cpu, TensorFromVec};
@@ -318,7 +318,7 @@ fn keras_and_torch_layouts_load_to_the_same_network() {
         cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
     let run = |file: &WeightFile, source: Source| {
         let layers = load::layers(&miniature(source), 0..usize::MAX, file, source.naming()).unwrap();
-        Cpu::run(&cpu.freeze(layers).unwrap(), images.clone())
+        Cpu::run_conv_net(&cpu.inference_conv_net(layers).unwrap(), images.clone())
             .unwrap()
             .as_vec()
     };

@@ -51,7 +51,7 @@ pub(super) fn plan(source: Source) -> Plan {
         let layers = separable(&name, outputs, Activation::Relu);
         plan.stage(format!("{name}_act"), layers);
     }
-    plan.stage("logits", [Layer::GlobalMean, classifier()]);
+    plan.stage("logits", [Layer::GlobalAvgPool, classifier()]);
     plan
 }
 
@@ -96,7 +96,7 @@ fn keeping(block: usize, outputs: [usize; 3]) -> Vec<Layer> {
 fn branch(block: usize, outputs: &[usize]) -> Vec<Layer> {
     let mut layers = Vec::new();
     if block > 2 {
-        layers.push(Layer::Rectifier(Activation::Relu));
+        layers.push(Layer::Activation(Activation::Relu));
     }
     for (number, &channels) in (1..).zip(outputs) {
         let activation = if number < outputs.len() {

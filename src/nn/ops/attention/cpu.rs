@@ -5,7 +5,7 @@
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
 use super::row::{ScoresBackward, SoftmaxWeights, WeightedSum, WeightsBackward};
-use super::{Attended, AttentionKernel, Matrix};
+use super::{AttentionKernel, AttentionOutput, Matrix};
 use crate::nn::cpu::slices::{self, add, put_gradient, take_gradient};
 use dfdx::prelude::*;
 use pulp::Arch;
@@ -22,9 +22,9 @@ pub struct CpuAttentionMemory {
 }
 
 impl AttentionKernel for Cpu {
-    type Sight = CpuAttentionMemory;
+    type AttentionMemory = CpuAttentionMemory;
 
-    fn try_sight(
+    fn prepare_memory(
         keys: Matrix<Self>,
         values: Matrix<Self>,
         regions: usize,
@@ -42,7 +42,7 @@ impl AttentionKernel for Cpu {
         memory: &CpuAttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
-    ) -> Result<Attended<Self, T>, CpuError> {
+    ) -> Result<AttentionOutput<Self, T>, CpuError> {
         let (queries, mut tape) = queries.split_tape();
         let regions = memory.regions;
         let (all_regions, attention) = *memory.tensors.0.shape();
@@ -84,7 +84,7 @@ impl AttentionKernel for Cpu {
                 Ok(())
             });
         }
-        Ok(Attended {
+        Ok(AttentionOutput {
             context: context.put_tape(tape),
             weights,
         })

@@ -4,7 +4,7 @@
 //! query; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the hyperbolic tangents
 //! out again, and every gradient is collected by the thread that writes it.
 
-use super::{Attended, Matrix};
+use super::{AttentionOutput, Matrix};
 use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
@@ -23,9 +23,9 @@ pub struct CudaAttentionMemory {
 
 #[cfg(feature = "cuda")]
 impl super::AttentionKernel for Cuda {
-    type Sight = CudaAttentionMemory;
+    type AttentionMemory = CudaAttentionMemory;
 
-    fn try_sight(
+    fn prepare_memory(
         keys: Matrix<Self>,
         values: Matrix<Self>,
         regions: usize,
@@ -42,7 +42,7 @@ impl super::AttentionKernel for Cuda {
         memory: &CudaAttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
-    ) -> DeviceResult<Self, Attended<Self, T>> {
+    ) -> DeviceResult<Self, AttentionOutput<Self, T>> {
         let (slices, regions) = ((&memory.keys, &memory.values), memory.regions);
         match queries.device().stream() {
             Some(stream) => fused(stream, queries, slices, regions, score, images),
@@ -59,7 +59,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
     regions: usize,
     score: &Matrix<D>,
     images: &[usize],
-) -> DeviceResult<D, Attended<D, T>> {
+) -> DeviceResult<D, AttentionOutput<D, T>> {
     let (queries, mut tape) = queries.split_tape();
     let queries = contiguous(&queries, &mut tape)?;
     let keys = contiguous(keys, &mut tape)?;
@@ -113,7 +113,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
             D::gradient(gradients, &values)?,
         )
     });
-    Ok(Attended {
+    Ok(AttentionOutput {
         context: results.0.put_tape(tape),
         weights: results.1,
     })

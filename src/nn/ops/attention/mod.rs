@@ -17,12 +17,12 @@ mod row;
 mod tests;
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
-use crate::nn::ops::packed_sequence::Packing;
+use crate::nn::ops::packed_sequence::PackedSequence;
 use dfdx::prelude::*;
 
 /// What queries have seen.
 #[derive(Clone, Debug)]
-pub struct Attended<D: Backend, T> {
+pub struct AttentionOutput<D: Backend, T> {
     /// `[rows, hidden]`: the values, weighted. All history travels with it.
     pub context: Matrix<D, T>,
     /// `[rows, regions]`: the weights.
@@ -32,21 +32,25 @@ pub struct Attended<D: Backend, T> {
 /// A device that can attend.
 pub trait AttentionKernel: Device<f32> {
     /// What queries look at, for every image of a batch, as the device reads it at each step.
-    type Sight: Clone + std::fmt::Debug;
+    type AttentionMemory: Clone + std::fmt::Debug;
 
     /// What a region is known by, `keys` `[images * regions, attention]`, and what is seen there, `values` `[images *
     /// regions, hidden]`. Their history, if they have one, must be part of that of the queries.
-    fn try_sight(keys: Matrix<Self>, values: Matrix<Self>, regions: usize) -> Result<Self::Sight, Self::Err>;
+    fn prepare_memory(
+        keys: Matrix<Self>,
+        values: Matrix<Self>,
+        regions: usize,
+    ) -> Result<Self::AttentionMemory, Self::Err>;
 
     /// Looks with the queries `[rows, attention]` at the images listed for them; `score` is `s`, `[attention, 1]`.
     ///
     /// [`composed_attention`] says what a kernel must compute.
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
         queries: Matrix<Self, T>,
-        sight: &Self::Sight,
+        sight: &Self::AttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
-    ) -> Result<Attended<Self, T>, Self::Err>
+    ) -> Result<AttentionOutput<Self, T>, Self::Err>
     where
         Self: Backend;
 }
@@ -58,7 +62,7 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
     regions: usize,
     score: &Matrix<D>,
     images: &[usize],
-) -> DeviceResult<D, Attended<D, T>> {
+) -> DeviceResult<D, AttentionOutput<D, T>> {
     let (all_regions, attention) = *keys.shape();
     let (_, hidden) = *values.shape();
     let seen = all_regions / regions;
@@ -84,7 +88,7 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
         .try_reshape_like(&(rows, 1, regions))?
         .try_matmul(values)?
         .try_reshape_like(&(rows, hidden))?;
-    Ok(Attended { context, weights })
+    Ok(AttentionOutput { context, weights })
 }
 
 /// The mean over captions and regions of `(1 - sum over time of the weights)²`: small where a caption looks at all of
@@ -93,7 +97,7 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
 /// `weights` are those of all steps, packed: `[rows, regions]`.
 pub fn coverage_penalty<D: Backend, T: Tape<f32, D>>(
     weights: Matrix<D, T>,
-    packing: &Packing,
+    packing: &PackedSequence,
 ) -> DeviceResult<D, Scalar<D, T>> {
     let rows = packing.rows();
     let mut of_caption = vec![0.0; packing.sequences() * rows];

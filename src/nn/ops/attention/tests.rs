@@ -10,12 +10,12 @@ type Taped = OwnedTape<f32, Cpu>;
 
 /// Context, weights and the gradients of queries, keys, values and score.
 fn run(
-    attend: impl Fn(Matrix<Cpu, Taped>) -> Attended<Cpu, Taped>,
+    attend: impl Fn(Matrix<Cpu, Taped>) -> AttentionOutput<Cpu, Taped>,
     queries: &Matrix<Cpu>,
     (keys, values): (&Matrix<Cpu>, &Matrix<Cpu>),
     score: &Matrix<Cpu>,
 ) -> Vec<Vec<f32>> {
-    let Attended { context, weights } = attend(queries.leaky_trace());
+    let AttentionOutput { context, weights } = attend(queries.leaky_trace());
     let mut found = vec![context.as_vec(), weights.as_vec()];
     // Both results count, so that gradients come from either.
     let (context, tape) = context.split_tape();
@@ -43,7 +43,7 @@ proptest! {
         let (keys, values) = (random_matrix((3 * regions, attention), seed), random_matrix((3 * regions, hidden), !seed));
         let queries = random_matrix((images.len(), attention), seed ^ 1);
         let score = random_matrix((attention, 1), seed ^ 2);
-        let sight = Cpu::try_sight(keys.clone(), values.clone(), regions).unwrap();
+        let sight = Cpu::prepare_memory(keys.clone(), values.clone(), regions).unwrap();
         let fused = |queries| Cpu::try_attend(queries, &sight, &score, &images).unwrap();
         let composed = |queries| composed_attention(queries, (&keys, &values), regions, &score, &images).unwrap();
         let found = run(fused, &queries, (&keys, &values), &score);
@@ -56,7 +56,7 @@ proptest! {
 
 #[test]
 fn weights_that_add_up_to_one_everywhere_cost_nothing() {
-    let packing = Packing::new(&[2, 2, 1]);
+    let packing = PackedSequence::new(&[2, 2, 1]);
     let weights = |rows: Vec<f32>| Cpu::default().tensor_from_vec(rows, (5usize, 2usize));
     let penalty = |rows| coverage_penalty(weights(rows), &packing).unwrap().as_vec()[0];
     let even = vec![1.0, 0.0, 0.5, 0.5, 1.0, 1.0, 0.0, 1.0, 0.5, 0.5];

@@ -9,7 +9,7 @@ mod tests;
 use crate::nn::backend::{Backend, Images, Matrix};
 use crate::nn::cpu::slices::contiguous;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::conv_kernel::finish_composed;
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convolution {
     /// Size, stride and padding.
-    pub window: Window,
+    pub window: ConvGeometry,
     /// What happens to the sums.
     pub activation: Activation,
 }
@@ -51,13 +51,13 @@ pub trait Conv2dKernel: Device<f32> {
 ///
 /// ```
 /// # use dfdx::prelude::*;
-/// # use cutline::nn::{conv2d, Activation, Convolution, Padding, Window};
+/// # use cutline::nn::{conv2d, Activation, Convolution, Padding, ConvGeometry};
 /// let cpu = Cpu::default();
 /// let image = cpu.tensor_from_vec((0..9).map(|v| v as f32).collect(), (1, 3, 3, 1));
 /// let sum = cpu.tensor_from_vec(vec![1.0; 4], (4, 1));
 /// let bias = cpu.tensor_from_vec(vec![-10.0], (1, 1));
 /// let convolution = Convolution {
-///     window: Window::square(2, 1, Padding::NONE),
+///     window: ConvGeometry::square(2, 1, Padding::NONE),
 ///     activation: Activation::Relu,
 /// };
 /// let map = conv2d(image, &sum, &bias, convolution)?;

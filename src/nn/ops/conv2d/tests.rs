@@ -17,7 +17,7 @@ fn by_definition(
     bias: &Matrix<Cpu>,
     convolution: Convolution,
 ) -> Images<Cpu> {
-    let Window {
+    let ConvGeometry {
         kernel: (kernel_height, kernel_width),
         stride,
         padding,
@@ -59,7 +59,7 @@ struct Conv2dCase {
 impl Conv2dCase {
     fn new(
         seed: u64,
-        window: Window,
+        window: ConvGeometry,
         (images, height, width): (usize, usize, usize),
         (inputs, outputs): (usize, usize),
         activation: Activation,
@@ -132,10 +132,16 @@ fn fused_equals_composed_on_small_shapes() {
 
 #[test]
 fn fused_equals_composed_over_several_tiles() {
-    let same = Window::square(3, 1, Padding::all(1));
+    let same = ConvGeometry::square(3, 1, Padding::all(1));
     Conv2dCase::new(1, same, (3, 19, 17), (5, 7), Activation::Relu).check_fused_against_composed();
-    Conv2dCase::new(2, Window::POINTWISE, (2, 21, 23), (6, 10), Activation::Relu6)
-        .check_fused_against_composed();
+    Conv2dCase::new(
+        2,
+        ConvGeometry::POINTWISE,
+        (2, 21, 23),
+        (6, 10),
+        Activation::Relu6,
+    )
+    .check_fused_against_composed();
     // More images than pieces of the backward pass.
     Conv2dCase::new(3, same, (19, 4, 5), (2, 3), Activation::None).check_fused_against_composed();
 }
@@ -143,9 +149,9 @@ fn fused_equals_composed_over_several_tiles() {
 #[test]
 fn gradients_are_slopes() {
     let windows = [
-        Window::POINTWISE,
-        Window::square(2, 1, Padding::NONE),
-        Window::square(
+        ConvGeometry::POINTWISE,
+        ConvGeometry::square(2, 1, Padding::NONE),
+        ConvGeometry::square(
             3,
             2,
             Padding {
@@ -193,7 +199,7 @@ fn gradients_are_slopes() {
 fn gradients_add_up_where_a_tensor_is_used_twice() {
     let case = Conv2dCase::new(
         5,
-        Window::square(3, 1, Padding::all(1)),
+        ConvGeometry::square(3, 1, Padding::all(1)),
         (2, 5, 4),
         (4, 4),
         Activation::Relu,
@@ -209,7 +215,7 @@ fn gradients_add_up_where_a_tensor_is_used_twice() {
 fn strided_operands_are_read_in_logical_order() {
     let case = Conv2dCase::new(
         6,
-        Window::square(2, 1, Padding::NONE),
+        ConvGeometry::square(2, 1, Padding::NONE),
         (2, 4, 3),
         (2, 3),
         Activation::None,
@@ -235,7 +241,7 @@ fn strided_operands_are_read_in_logical_order() {
 fn the_same_every_time() {
     let case = Conv2dCase::new(
         8,
-        Window::square(3, 2, Padding::all(1)),
+        ConvGeometry::square(3, 2, Padding::all(1)),
         (9, 16, 16),
         (8, 16),
         Activation::Relu,
@@ -259,7 +265,7 @@ fn kernels_follow_the_definition() {
     let Some(stream) = emulated_stream() else { return };
     let cases = (0..20).map(Conv2dCase::random).chain([Conv2dCase::new(
         1,
-        Window::POINTWISE,
+        ConvGeometry::POINTWISE,
         (2, 3, 5),
         (8, 3),
         Activation::Relu,

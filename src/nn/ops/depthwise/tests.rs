@@ -3,7 +3,7 @@
 use super::*;
 use crate::nn::cuda::emulated_stream;
 use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{Padding, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, Padding};
 use crate::nn::testing::maps::{activated, assert_close, differences, padded_pixel, random_window};
 use crate::nn::testing::{probe, random, rng};
 use rand::RngExt;
@@ -33,7 +33,7 @@ impl DepthwiseCase {
 
     /// The definition, loop by loop.
     fn by_definition(&self) -> Images<Cpu> {
-        let Window {
+        let ConvGeometry {
             kernel: (kernel_height, kernel_width),
             stride,
             padding,
@@ -107,7 +107,7 @@ fn fused_gradients_equal_composed() {
 #[test]
 fn gradients_are_slopes() {
     let mut rng = rng(3);
-    let window = Window::square(
+    let window = ConvGeometry::square(
         3,
         2,
         Padding {

@@ -6,7 +6,7 @@
 //! step. The gates are activated where they lie.
 
 use super::row::{activate, deactivate};
-use super::{Lstm, LstmKernel, Matrix, Packing};
+use super::{Lstm, LstmKernel, Matrix, PackedSequence};
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product};
 use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
@@ -18,7 +18,7 @@ impl LstmKernel for Cpu {
     fn try_lstm<T: Tape<f32, Self>>(
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,
-        packing: &Packing,
+        packing: &PackedSequence,
     ) -> Result<Matrix<Self, T>, Self::Err> {
         let (inputs, mut tape) = inputs.split_tape();
         let inputs = contiguous(&inputs, &mut tape)?;
@@ -115,7 +115,13 @@ struct Forward {
     hidden: Vec<f32>,
 }
 
-fn forward(x: &[f32], weights: &LstmWeights, bias: &[f32], sizes: Sizes, packing: &Packing) -> Forward {
+fn forward(
+    x: &[f32],
+    weights: &LstmWeights,
+    bias: &[f32],
+    sizes: Sizes,
+    packing: &PackedSequence,
+) -> Forward {
     let Sizes { rows, inputs, hidden } = sizes;
     let width = sizes.gates();
     let mut gates = Scratch::of(rows * width);
@@ -193,7 +199,7 @@ fn backward_through_time(
     mut hidden_grad: Vec<f32>,
     weights: &LstmWeights,
     sizes: Sizes,
-    packing: &Packing,
+    packing: &PackedSequence,
 ) -> Scratch {
     let hidden = sizes.hidden;
     let width = sizes.gates();
@@ -266,7 +272,7 @@ fn hidden_weight_grad(
     hiddens: &[f32],
     gate_grads: &[f32],
     sizes: Sizes,
-    packing: &Packing,
+    packing: &PackedSequence,
 ) {
     let hidden = sizes.hidden;
     let first = packing.sequences();

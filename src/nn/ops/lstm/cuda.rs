@@ -3,7 +3,7 @@
 //! Why it is fast: as on the CPU the input projection of all time steps is one product, as are the gradients of both
 //! weights. A step is one product and one kernel, which goes once over gates, cells and hidden states where they lie.
 
-use super::{Lstm, Matrix, Packing};
+use super::{Lstm, Matrix, PackedSequence};
 use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cpu::slices::contiguous;
@@ -15,7 +15,7 @@ impl super::LstmKernel for Cuda {
     fn try_lstm<T: Tape<f32, Self>>(
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,
-        packing: &Packing,
+        packing: &PackedSequence,
     ) -> DeviceResult<Self, Matrix<Self, T>> {
         match inputs.device().stream() {
             Some(stream) => fused(stream, inputs, layer, packing),
@@ -29,7 +29,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
     stream: D::Stream,
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
-    packing: &Packing,
+    packing: &PackedSequence,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (inputs, mut tape) = inputs.split_tape();
     let inputs = contiguous(&inputs, &mut tape)?;
@@ -62,7 +62,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
 /// A pass over packed sequences: what it leaves for the way back.
 struct LstmRun<E: Stream> {
     stream: E,
-    packing: Packing,
+    packing: PackedSequence,
     inputs: usize,
     hidden: usize,
     /// `[rows, 4 * hidden]`: activated, then their gradients before the activation.

@@ -11,7 +11,7 @@ use crate::nn::backend::{Backend, DeviceResult, Matrix};
 use crate::nn::layers::lstm::{Lstm, LstmState};
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::linear;
-use crate::nn::ops::packed_sequence::Packing;
+use crate::nn::ops::packed_sequence::PackedSequence;
 use crate::nn::ops::rows::first_rows;
 use dfdx::prelude::*;
 
@@ -25,7 +25,7 @@ pub trait LstmKernel: Device<f32> {
     fn try_lstm<T: Tape<f32, Self>>(
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,
-        packing: &Packing,
+        packing: &PackedSequence,
     ) -> Result<Matrix<Self, T>, Self::Err>
     where
         Self: Backend,
@@ -64,7 +64,7 @@ pub(in crate::nn) fn cell_update<D: Backend, T: Tape<f32, D>>(
 fn composed<D: Backend, T: Tape<f32, D>>(
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
-    packing: &Packing,
+    packing: &PackedSequence,
 ) -> DeviceResult<D, Matrix<D, T>> {
     let (gates, mut tape) = linear::composed(
         inputs,

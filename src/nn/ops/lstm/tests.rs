@@ -50,7 +50,7 @@ fn equals_onnx_runtime() {
         -0.3098103, -0.0394872,
         -0.0493374, -0.0133712,
     ];
-    let packing = Packing::new(&[4, 2]);
+    let packing = PackedSequence::new(&[4, 2]);
     assert_close(
         &layer.forward(inputs.clone(), &packing).unwrap().as_vec(),
         &expected,
@@ -66,7 +66,7 @@ fn equals_onnx_runtime() {
 #[test]
 fn gradients_equal_finite_differences() {
     let inputs = random_matrix((7, 3), 1);
-    let packing = Packing::new(&[3, 2, 2]);
+    let packing = PackedSequence::new(&[3, 2, 2]);
     check_gradients(
         &mut layer(3, 4),
         |layer| layer.parameters_mut(),
@@ -120,7 +120,7 @@ proptest! {
         seed: u64,
     ) {
         lengths.sort_by(|a, b| b.cmp(a));
-        let packing = Packing::new(&lengths);
+        let packing = PackedSequence::new(&lengths);
         let layer = layer(inputs, hidden);
         let inputs = random_matrix((packing.rows(), inputs), seed);
         let fused = run(|x| layer.forward(x, &packing).unwrap(), &layer, &inputs);
@@ -138,7 +138,7 @@ fn steps_equal_the_whole_sequence() {
     let layer = layer(3, 5);
     let inputs = random_matrix((8, 3), 9); // two sequences of four steps
     let whole = layer
-        .forward(inputs.clone(), &Packing::new(&[4, 4]))
+        .forward(inputs.clone(), &PackedSequence::new(&[4, 4]))
         .unwrap()
         .as_vec();
     let mut state = layer.zero_state(2).unwrap();
@@ -160,7 +160,7 @@ fn kernels_equal_composed() {
         (&[6, 6], 5, 67),
     ];
     for (seed, (lengths, inputs, hidden)) in cases.into_iter().enumerate() {
-        let packing = Packing::new(lengths);
+        let packing = PackedSequence::new(lengths);
         let layer = layer(inputs, hidden);
         let inputs = random_matrix((packing.rows(), inputs), seed as u64);
         let kernels = run(

@@ -3,13 +3,16 @@
 use super::PoolKernel;
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
 
 impl PoolKernel for Cpu {
-    fn max_pool<T: Tape<f32, Self>>(x: Images<Self, T>, window: Window) -> Result<Images<Self, T>, CpuError> {
+    fn max_pool<T: Tape<f32, Self>>(
+        x: Images<Self, T>,
+        window: ConvGeometry,
+    ) -> Result<Images<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
         let pool = MaxPool {
             sliding: SlidingWindow::new(window, images, (height, width)),
@@ -33,7 +36,7 @@ impl PoolKernel for Cpu {
         Ok(result.put_tape(tape))
     }
 
-    fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
+    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
         let (x, mut tape) = x.split_tape();
         let scale = 1.0 / (height * width) as f32;

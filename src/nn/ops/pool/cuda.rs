@@ -6,7 +6,7 @@
 use super::{Images, Matrix};
 use crate::nn::backend::DeviceResult;
 use crate::nn::cuda::{DeviceBuffer, KernelDevice, Launch, Stream, WindowArguments, elementwise};
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::rows::cuda::{mean_of_groups, spread_to_groups};
 use dfdx::prelude::*;
 
@@ -14,7 +14,7 @@ use dfdx::prelude::*;
 impl super::PoolKernel for Cuda {
     fn max_pool<T: Tape<f32, Self>>(
         x: Images<Self, T>,
-        window: Window,
+        window: ConvGeometry,
     ) -> DeviceResult<Self, Images<Self, T>> {
         match x.device().stream() {
             Some(stream) => max_pool(stream, x, window),
@@ -22,9 +22,9 @@ impl super::PoolKernel for Cuda {
         }
     }
 
-    fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> DeviceResult<Self, Matrix<Self, T>> {
+    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> DeviceResult<Self, Matrix<Self, T>> {
         match x.device().stream() {
-            Some(stream) => global_mean(stream, x),
+            Some(stream) => global_avg_pool(stream, x),
             None => super::composed_mean(x),
         }
     }
@@ -34,7 +34,7 @@ impl super::PoolKernel for Cuda {
 pub(super) fn max_pool<D: KernelDevice, T: Tape<f32, D>>(
     stream: D::Stream,
     x: Images<D, T>,
-    window: Window,
+    window: ConvGeometry,
 ) -> DeviceResult<D, Images<D, T>> {
     let (images, height, width, channels) = *x.shape();
     let sliding = SlidingWindow::new(window, images, (height, width));
@@ -76,8 +76,8 @@ pub(super) fn max_pool<D: KernelDevice, T: Tape<f32, D>>(
     Ok(result.put_tape(tape))
 }
 
-/// [`PoolKernel::global_mean`](super::PoolKernel::global_mean).
-pub(super) fn global_mean<D: KernelDevice, T: Tape<f32, D>>(
+/// [`PoolKernel::global_avg_pool`](super::PoolKernel::global_avg_pool).
+pub(super) fn global_avg_pool<D: KernelDevice, T: Tape<f32, D>>(
     stream: D::Stream,
     x: Images<D, T>,
 ) -> DeviceResult<D, Matrix<D, T>> {

@@ -7,7 +7,7 @@ mod cuda;
 mod tests;
 
 use crate::nn::backend::{Backend, Images, Matrix};
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
 
@@ -17,13 +17,13 @@ pub trait PoolKernel: Device<f32> {
     /// See [`max_pool`], which has made `x` contiguous.
     fn max_pool<T: Tape<f32, Self>>(
         x: Images<Self, T>,
-        window: Window,
+        window: ConvGeometry,
     ) -> Result<Images<Self, T>, Self::Err> {
         composed_max(x, window)
     }
 
-    /// See [`global_mean`], which has made `x` contiguous.
-    fn global_mean<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, Self::Err> {
+    /// See [`global_avg_pool`], which has made `x` contiguous.
+    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, Self::Err> {
         composed_mean(x)
     }
 }
@@ -41,7 +41,7 @@ pub trait PoolKernel: Device<f32> {
 /// Where the window does not fit the padded map.
 pub fn max_pool<D: Backend, T: Tape<f32, D>>(
     x: Images<D, T>,
-    window: Window,
+    window: ConvGeometry,
 ) -> Result<Images<D, T>, <D as HasErr>::Err> {
     D::max_pool(x.try_contiguous()?, window)
 }
@@ -50,13 +50,15 @@ pub fn max_pool<D: Backend, T: Tape<f32, D>>(
 ///
 /// # Errors
 /// Those of the device, e.g. memory.
-pub fn global_mean<D: Backend, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, <D as HasErr>::Err> {
-    D::global_mean(x.try_contiguous()?)
+pub fn global_avg_pool<D: Backend, T: Tape<f32, D>>(
+    x: Images<D, T>,
+) -> Result<Matrix<D, T>, <D as HasErr>::Err> {
+    D::global_avg_pool(x.try_contiguous()?)
 }
 
 fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
     x: Images<D, T>,
-    window: Window,
+    window: ConvGeometry,
 ) -> Result<Images<D, T>, D::Err> {
     let (images, height, width, channels) = *x.shape();
     let sliding = SlidingWindow::new(window, images, (height, width));

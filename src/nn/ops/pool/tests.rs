@@ -15,7 +15,7 @@ fn distinct(shape: (usize, usize, usize, usize), rng: &mut rand_chacha::ChaCha8R
     Cpu::default().tensor_from_vec(values, shape)
 }
 
-fn random_case(seed: u64) -> (Images<Cpu>, Window) {
+fn random_case(seed: u64) -> (Images<Cpu>, ConvGeometry) {
     let mut rng = rng(seed);
     let (mut window, (height, width)) = random_window(&mut rng);
     // A window wholly in the padding has no maximum.
@@ -29,7 +29,7 @@ fn random_case(seed: u64) -> (Images<Cpu>, Window) {
     (distinct(shape, &mut rng), window)
 }
 
-fn by_definition(x: &Images<Cpu>, window: Window) -> Images<Cpu> {
+fn by_definition(x: &Images<Cpu>, window: ConvGeometry) -> Images<Cpu> {
     let (images, height, width, channels) = *x.shape();
     let (rows, columns) = window.output((height, width));
     let mut y = Cpu::default().zeros_like(&(images, rows, columns, channels));
@@ -73,7 +73,7 @@ fn fused_maximum_has_the_composed_gradient() {
 #[test]
 fn of_equal_maxima_the_first_gets_the_gradient() {
     let x: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
-    let y = max_pool(x.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let y = max_pool(x.leaky_trace(), ConvGeometry::square(2, 2, Padding::NONE)).unwrap();
     let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&x);
     assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
 }
@@ -83,7 +83,7 @@ fn the_mean_is_that_of_dfdx() {
     for (seed, shape) in [(1, (1, 1, 1, 5)), (2, (3, 4, 5, 7)), (3, (2, 7, 7, 40))] {
         let x = random(shape, &mut rng(seed));
         let (fused, composed) = (
-            global_mean(x.leaky_trace()).unwrap(),
+            global_avg_pool(x.leaky_trace()).unwrap(),
             composed_mean(x.leaky_trace()).unwrap(),
         );
         assert_close("mean", &fused.retaped(), &composed.retaped(), 1e-5);
@@ -95,11 +95,11 @@ fn the_mean_is_that_of_dfdx() {
 #[test]
 fn gradients_are_slopes() {
     let x = distinct((2, 5, 4, 2), &mut rng(4));
-    let window = Window::square(3, 2, Padding::all(1));
+    let window = ConvGeometry::square(3, 2, Padding::all(1));
     let largest = |x: Images<Cpu>| probe(max_pool(x.leaky_trace(), window).unwrap());
     let slopes = differences(&x, |x| largest(x).array());
     assert_close("maximum", &largest(x.clone()).backward().get(&x), &slopes, 1e-3);
-    let mean = |x: Images<Cpu>| probe(global_mean(x.leaky_trace()).unwrap());
+    let mean = |x: Images<Cpu>| probe(global_avg_pool(x.leaky_trace()).unwrap());
     let slopes = differences(&x, |x| mean(x).array());
     assert_close("mean", &mean(x.clone()).backward().get(&x), &slopes, 1e-3);
 }
@@ -115,14 +115,19 @@ fn kernels_follow_the_definition() {
         let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
         let kernels = probe(kernels).backward();
         assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-6);
-        let kernels = cuda::global_mean(stream.clone(), x.leaky_trace()).unwrap();
+        let kernels = cuda::global_avg_pool(stream.clone(), x.leaky_trace()).unwrap();
         let composed = composed_mean(x.leaky_trace()).unwrap();
         assert_close("mean", &kernels.retaped(), &composed.retaped(), 1e-5);
         let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
         assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
     }
     let equal: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
-    let y = cuda::max_pool(stream, equal.leaky_trace(), Window::square(2, 2, Padding::NONE)).unwrap();
+    let y = cuda::max_pool(
+        stream,
+        equal.leaky_trace(),
+        ConvGeometry::square(2, 2, Padding::NONE),
+    )
+    .unwrap();
     let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&equal);
     assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
 }

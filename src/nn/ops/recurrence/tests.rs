@@ -3,7 +3,7 @@
 use super::*;
 use crate::nn::cuda::emulated_stream;
 use crate::nn::testing::{assert_close, probe, random_matrix};
-use crate::nn::{Lstm, Packing, concat_rows, split_rows};
+use crate::nn::{Lstm, PackedSequence, concat_rows, split_rows};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -77,7 +77,7 @@ proptest! {
         seed: u64,
     ) {
         lengths.sort_by(|a, b| b.cmp(a));
-        let packing = Packing::new(&lengths);
+        let packing = PackedSequence::new(&lengths);
         let layer = Lstm::new(&Cpu::default(), "lstm", inputs, hidden, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
         let x = random_matrix((packing.rows(), inputs), seed);
         let tensors = [&x, &layer.input_weight.value, &layer.hidden_weight.value, &layer.bias.value];

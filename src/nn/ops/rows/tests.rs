@@ -164,9 +164,9 @@ mod kernels {
         let Some(stream) = emulated_stream() else { return };
         for (drawn, shape) in [(0, (1, 1)), (5, (3, 21)), (47, (40, 33))] {
             let x = random_matrix(shape, 1);
-            let mut stream = crate::nn::random_stream(3, "test", 0);
-            stream.set_word_pos(drawn);
-            let mask = Mask::new(0.3, &mut stream, shape.0 * shape.1);
+            let mut random = crate::nn::random_stream(3, "test", 0);
+            random.set_word_pos(drawn);
+            let mask = Mask::new(0.3, &mut random, shape.0 * shape.1);
             let kernels = cuda::drop_elements(stream.clone(), x.leaky_trace(), &mask).unwrap();
             let composed = composed_scale(x.leaky_trace(), mask.factors()).unwrap();
             assert_same(run(kernels, &[&x]), run(composed, &[&x]));

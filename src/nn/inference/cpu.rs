@@ -3,8 +3,9 @@
 //! Why they are fast: a step of few rows takes as long as its weights take to be read. They lie in the order in which
 //! they are read, one after the other, and both products of the LSTM are one round of the threads.
 
-use super::FixedKernel;
-use crate::nn::backend::Matrix;
+use super::cpu_conv_net::CpuConvNet;
+use super::{ConvLayer, InferenceKernel};
+use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::matmul::MatRef;
 use crate::nn::cpu::packed_matrix::{PackedMatrix, sum_of_products};
 use crate::nn::cpu::scratch::Scratch;
@@ -17,40 +18,49 @@ use dfdx::prelude::*;
 
 /// Weights and bias of a fully connected layer.
 #[derive(Debug)]
-pub struct FixedLinear {
+pub struct InferenceLinear {
     weight: PackedMatrix,
     bias: Vec<f32>,
 }
 
 /// Weights and bias of an LSTM.
 #[derive(Debug)]
-pub struct FixedLstm {
+pub struct InferenceLstm {
     input_weight: PackedMatrix,
     hidden_weight: PackedMatrix,
     bias: Vec<f32>,
 }
 
-impl FixedKernel for Cpu {
-    type FixedLinear = FixedLinear;
-    type FixedLstm = FixedLstm;
+impl InferenceKernel for Cpu {
+    type ConvNet = CpuConvNet;
+    type InferenceLinear = InferenceLinear;
+    type InferenceLstm = InferenceLstm;
 
-    fn fix_linear(layer: &Linear<Self>) -> Result<FixedLinear, CpuError> {
-        Ok(FixedLinear {
+    fn inference_conv_net(&self, layers: Vec<ConvLayer>) -> Result<CpuConvNet, CpuError> {
+        CpuConvNet::new(layers)
+    }
+
+    fn run_conv_net(network: &CpuConvNet, maps: Images<Self>) -> Result<Images<Self>, CpuError> {
+        network.run(maps)
+    }
+
+    fn inference_linear(layer: &Linear<Self>) -> Result<InferenceLinear, CpuError> {
+        Ok(InferenceLinear {
             weight: packed(&layer.weight.value)?,
             bias: values(&layer.bias.value),
         })
     }
 
-    fn fix_lstm(layer: &Lstm<Self>) -> Result<FixedLstm, CpuError> {
-        Ok(FixedLstm {
+    fn inference_lstm(layer: &Lstm<Self>) -> Result<InferenceLstm, CpuError> {
+        Ok(InferenceLstm {
             input_weight: packed(&layer.input_weight.value)?,
             hidden_weight: packed(&layer.hidden_weight.value)?,
             bias: values(&layer.bias.value),
         })
     }
 
-    fn fixed_linear(
-        layer: &FixedLinear,
+    fn run_linear(
+        layer: &InferenceLinear,
         rows: Matrix<Self>,
         activation: Activation,
     ) -> Result<Matrix<Self>, CpuError> {
@@ -63,8 +73,8 @@ impl FixedKernel for Cpu {
         Cpu::default().try_tensor_from_vec(y, (count, outputs))
     }
 
-    fn fixed_step(
-        layer: &FixedLstm,
+    fn run_lstm_step(
+        layer: &InferenceLstm,
         inputs: Matrix<Self>,
         state: LstmState<Self>,
     ) -> Result<LstmState<Self>, CpuError> {

@@ -1,8 +1,9 @@
-//! Tests of fixed layers: against the layers that they were made of.
+//! Tests of layers for inference: against the layers that they were made of.
 
 use super::*;
 use crate::nn::layers::parameter::Initialization;
 use crate::nn::testing::{assert_close, random_matrix, rng};
+use dfdx::prelude::Cpu;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -23,8 +24,8 @@ proptest! {
         let mut layer = Linear::new(&Cpu::default(), "", (inputs, outputs), uniform, &mut rng(seed)).unwrap();
         layer.bias.value = random_matrix((1, outputs), seed);
         let rows = random_matrix((rows, inputs), !seed);
-        let fixed = Cpu::fix_linear(&layer).unwrap();
-        let found = Cpu::fixed_linear(&fixed, rows.clone(), activation).unwrap();
+        let fixed = Cpu::inference_linear(&layer).unwrap();
+        let found = Cpu::run_linear(&fixed, rows.clone(), activation).unwrap();
         let expected = layer.activated(rows, activation).unwrap();
         assert_close(&found.as_vec(), &expected.as_vec(), 1e-5);
     }
@@ -42,8 +43,8 @@ proptest! {
             hidden: random_matrix((rows, hidden), !seed),
             cell: random_matrix((rows, hidden), seed ^ 7),
         };
-        let fixed = Cpu::fix_lstm(&layer).unwrap();
-        let found = Cpu::fixed_step(&fixed, x.clone(), state()).unwrap();
+        let fixed = Cpu::inference_lstm(&layer).unwrap();
+        let found = Cpu::run_lstm_step(&fixed, x.clone(), state()).unwrap();
         let expected = layer.step(x, state()).unwrap();
         assert_close(&found.hidden.as_vec(), &expected.hidden.as_vec(), 1e-5);
         assert_close(&found.cell.as_vec(), &expected.cell.as_vec(), 1e-5);

@@ -1,11 +1,12 @@
-//! Frozen networks on the CPU: weights where the kernels read them, maps in buffers that are used again.
+//! Convolutional networks on the CPU: weights in the order of the kernels, maps in reused buffers.
 
-use super::{Convolution, FrozenKernel, FrozenLayer, FrozenSums, with_weights};
+use super::{ConvLayer, ConvWeights, map_weights};
 use crate::nn::backend::Images;
 use crate::nn::cpu::slices::{add, among_threads, values};
 use crate::nn::cpu::winograd::Winograd;
-use crate::nn::ops::conv_geometry::{SlidingWindow, Window};
+use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::conv_kernel::ConvKernel;
+use crate::nn::ops::conv2d::Convolution;
 use crate::nn::ops::{conv2d, depthwise, pool};
 use dfdx::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,52 +14,50 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A network and the buffers of its maps, which stay for the next batch: fresh memory costs as much time as a small
 /// convolution.
 #[derive(Clone, Debug)]
-pub struct CpuNetwork {
+pub struct CpuConvNet {
     layers: Arc<[CpuLayer]>,
     buffers: Arc<Mutex<Buffers>>,
 }
 
-impl FrozenKernel for Cpu {
-    type Network = CpuNetwork;
-
-    fn freeze(&self, layers: Vec<FrozenLayer>) -> Result<CpuNetwork, CpuError> {
-        let layers = with_weights(layers, &|sums| Ok(CpuConvolution::new(sums)), &Ok)?;
-        Ok(CpuNetwork {
+impl CpuConvNet {
+    pub(super) fn new(layers: Vec<ConvLayer>) -> Result<Self, CpuError> {
+        let layers = map_weights(layers, &|sums| Ok(CpuConvolution::new(sums)), &Ok)?;
+        Ok(Self {
             layers: layers.into(),
             buffers: Arc::default(),
         })
     }
 
-    fn run(network: &CpuNetwork, maps: Images<Self>) -> Result<Images<Self>, CpuError> {
+    pub(super) fn run(&self, maps: Images<Cpu>) -> Result<Images<Cpu>, CpuError> {
         // A second caller at the same time finds no buffers and makes its own.
-        let lock = || network.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut buffers = std::mem::take(&mut *lock());
         let shape = MapShape::of(*maps.shape());
         let images = values(&maps.try_contiguous()?);
         let mut outputs = Vec::new();
-        for piece in images.chunks((network.images_at_a_time(shape) * shape.map()).max(1)) {
+        for piece in images.chunks((self.images_at_a_time(shape) * shape.map()).max(1)) {
             let mut input = buffers.maps(MapShape {
                 images: piece.len() / shape.map(),
                 ..shape
             });
             input.values_mut().copy_from_slice(piece);
-            let output = among_threads(|| forward(&network.layers, &input, &mut buffers));
+            let output = among_threads(|| forward(&self.layers, &input, &mut buffers));
             outputs.extend_from_slice(output.values());
             buffers.give_back(input);
             buffers.give_back(output);
         }
         *lock() = buffers;
-        let (output, _) = largest_map(&network.layers, shape);
+        let (output, _) = largest_map(&self.layers, shape);
         Cpu::default().try_tensor_from_vec(outputs, output.shape())
     }
 }
 
-type CpuLayer = FrozenLayer<CpuConvolution, FrozenSums>;
+type CpuLayer = ConvLayer<CpuConvolution, ConvWeights>;
 
 /// A convolution in the way that takes the least time.
 #[derive(Debug)]
 enum CpuConvolution {
-    Plain(FrozenSums),
+    Plain(ConvWeights),
     Winograd {
         kernels: Winograd,
         bias: Vec<f32>,
@@ -67,8 +66,8 @@ enum CpuConvolution {
 }
 
 impl CpuConvolution {
-    fn new(sums: FrozenSums) -> Self {
-        let FrozenSums {
+    fn new(sums: ConvWeights) -> Self {
+        let ConvWeights {
             kernel,
             bias,
             convolution,
@@ -83,7 +82,7 @@ impl CpuConvolution {
                 convolution,
             }
         } else {
-            Self::Plain(FrozenSums {
+            Self::Plain(ConvWeights {
                 kernel,
                 bias,
                 convolution,
@@ -91,9 +90,9 @@ impl CpuConvolution {
         }
     }
 
-    fn window(&self) -> Window {
+    fn window(&self) -> ConvGeometry {
         match self {
-            Self::Plain(FrozenSums { convolution, .. }) | Self::Winograd { convolution, .. } => {
+            Self::Plain(ConvWeights { convolution, .. }) | Self::Winograd { convolution, .. } => {
                 convolution.window
             }
         }
@@ -101,14 +100,14 @@ impl CpuConvolution {
 
     fn outputs(&self) -> usize {
         match self {
-            Self::Plain(FrozenSums { bias, .. }) | Self::Winograd { bias, .. } => bias.len(),
+            Self::Plain(ConvWeights { bias, .. }) | Self::Winograd { bias, .. } => bias.len(),
         }
     }
 
     /// Overwrites `y`.
     fn forward(&self, sliding: SlidingWindow, inputs: usize, x: &[f32], y: &mut [f32]) {
         match self {
-            Self::Plain(FrozenSums {
+            Self::Plain(ConvWeights {
                 kernel,
                 bias,
                 convolution,
@@ -133,7 +132,7 @@ impl CpuConvolution {
 /// Values of the largest map of a batch, at most: 64 MiB.
 const MOST_VALUES: usize = 1 << 24;
 
-impl CpuNetwork {
+impl CpuConvNet {
     /// As many images as keep the largest map within [`MOST_VALUES`], in pieces of about one size.
     fn images_at_a_time(&self, shape: MapShape) -> usize {
         let largest = largest_map(&self.layers, shape).1.max(1);
@@ -147,26 +146,26 @@ fn largest_map(layers: &[CpuLayer], input: MapShape) -> (MapShape, usize) {
     layers
         .iter()
         .fold((input, input.map()), |(input, largest), layer| {
-            let through = |window: Window, channels| MapShape {
+            let through = |window: ConvGeometry, channels| MapShape {
                 size: window.output(input.size),
                 channels,
                 ..input
             };
             let (output, within) = match layer {
-                FrozenLayer::Convolution(convolution) => {
+                ConvLayer::Convolution(convolution) => {
                     (through(convolution.window(), convolution.outputs()), 0)
                 }
-                FrozenLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
-                FrozenLayer::MaxPool(window) => (through(*window, input.channels), 0),
-                FrozenLayer::GlobalMean => (
+                ConvLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
+                ConvLayer::MaxPool(window) => (through(*window, input.channels), 0),
+                ConvLayer::GlobalAvgPool => (
                     MapShape {
                         size: (1, 1),
                         ..input
                     },
                     0,
                 ),
-                FrozenLayer::Rectifier(_) => (input, 0),
-                FrozenLayer::Residual { branch, .. } => largest_map(branch, input),
+                ConvLayer::Activation(_) => (input, 0),
+                ConvLayer::Residual { branch, .. } => largest_map(branch, input),
             };
             (output, largest.max(within).max(output.map()))
         })
@@ -264,7 +263,7 @@ impl CpuLayer {
             size,
             channels,
         } = x.shape;
-        let sliding = |window: Window| SlidingWindow::new(window, images, size);
+        let sliding = |window: ConvGeometry| SlidingWindow::new(window, images, size);
         let mut through = |sliding: &SlidingWindow, channels| {
             buffers.maps(MapShape {
                 images,
@@ -298,7 +297,7 @@ impl CpuLayer {
                 layer.forward(x.values(), y.values_mut());
                 y
             }
-            Self::GlobalMean => {
+            Self::GlobalAvgPool => {
                 let mut y = buffers.maps(MapShape {
                     size: (1, 1),
                     ..x.shape
@@ -306,7 +305,7 @@ impl CpuLayer {
                 pool::cpu::mean_pixel(x.values(), x.shape.map(), channels, y.values_mut());
                 y
             }
-            Self::Rectifier(activation) => {
+            Self::Activation(activation) => {
                 let mut y = buffers.maps(x.shape);
                 activation.apply(x.values(), y.values_mut());
                 y
