@@ -207,25 +207,6 @@ where
     lay_entries_over(settings, entries_of(sets))
 }
 
-/// The default settings as a TOML document, ready to be edited and given as a settings file.
-///
-/// TOML has no way to write an unset option, so those are named in comments at the end.
-///
-/// # Errors
-///
-/// [`ConfigError::Defaults`] if `T` does not fit TOML.
-pub fn template<T>() -> Result<String, ConfigError>
-where
-    T: Serialize + Default,
-{
-    let defaults = T::default();
-    let mut text = toml::to_string(&defaults).map_err(defaults_error)?;
-    for key in dotted_keys(&known_keys(&defaults)?, Keys::Unset) {
-        text.push_str(&format!("# {key} is not set\n"));
-    }
-    Ok(text)
-}
-
 /// One setting that a layer gives: the leaf of a table, or an empty table.
 struct Entry {
     key: Vec<String>,
@@ -474,7 +455,7 @@ fn find<'a>(known: &'a Json, key: &[String]) -> Found<'a> {
 }
 
 fn advice(known: &Json, key: &[String], depth: usize) -> String {
-    let settings = dotted_keys(known, Keys::All);
+    let settings = dotted_keys(known);
     let wanted = key.join(".");
     let last = key.last().map_or("", String::as_str);
     let by_whole_key = || nearest(&wanted, settings.iter().map(String::as_str));
@@ -499,32 +480,16 @@ fn advice(known: &Json, key: &[String], depth: usize) -> String {
     format!("known here: {}", names.join(", "))
 }
 
-#[derive(Clone, Copy)]
-enum Keys {
-    All,
-    Unset,
-}
-
-fn dotted_keys(known: &Json, which: Keys) -> Vec<String> {
-    fn walk(at: &Json, key: &str, which: Keys, keys: &mut Vec<String>) {
-        for (name, below) in at.as_object().into_iter().flatten() {
-            let key = if key.is_empty() {
-                name.clone()
-            } else {
-                format!("{key}.{name}")
-            };
-            let wanted = match which {
-                Keys::All => true,
-                Keys::Unset => below.is_null(),
-            };
-            if wanted {
-                keys.push(key.clone());
-            }
-            walk(below, &key, which, keys);
+fn dotted_keys(known: &Json) -> Vec<String> {
+    fn walk(group: &Json, prefix: &str, keys: &mut Vec<String>) {
+        for (name, below) in group.as_object().into_iter().flatten() {
+            let key = format!("{prefix}{name}");
+            keys.push(key.clone());
+            walk(below, &format!("{key}."), keys);
         }
     }
     let mut keys = Vec::new();
-    walk(known, "", which, &mut keys);
+    walk(known, "", &mut keys);
     keys
 }
 

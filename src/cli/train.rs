@@ -70,7 +70,7 @@ pub(super) struct Train {
     /// Train in a process of its own that no closing terminal reaches; print the run's name and return
     #[arg(long, conflicts_with = "print_settings")]
     detach: bool,
-    /// Print the settings as they would be used, as TOML, and train nothing
+    /// Print the resolved settings as TOML, with a comment on each, and exit
     #[arg(long)]
     print_settings: bool,
 }
@@ -78,7 +78,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         if self.print_settings {
-            return Ok(context.print(&toml::to_string_pretty(&self.settings()?)?)?);
+            return Ok(context.print(&self.settings()?.to_commented_toml())?);
         }
         // Before there is a run that nothing comes of.
         context.device.check()?;

@@ -213,14 +213,6 @@ fn broken_files_are_named_with_the_line() {
 }
 
 #[test]
-fn the_template_resolves_to_the_defaults() {
-    let text = template::<Settings>().unwrap();
-    assert_eq!(from_file(&text).unwrap(), Settings::default());
-    assert!(text.contains("dropout = 0.1\n"), "{text}");
-    assert!(text.ends_with("# clip is not set\n# stop is not set\n"), "{text}");
-}
-
-#[test]
 fn assignments_that_are_none_say_what_one_looks_like() {
     let parse = |text: &str| text.parse::<Assignment>().unwrap_err();
     assert_eq!(parse("seed"), AssignmentError::NoEqualsSign("seed".into()));

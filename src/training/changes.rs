@@ -1,35 +1,12 @@
 //! Settings that are changed while a training runs.
 
 use super::settings::RunSettings;
-use super::validity::OutOfRange;
+use super::settings_table::{OutOfRange, SETTINGS, Setting};
 use crate::config::{self, Assignment, AssignmentError, ConfigError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What may change while a training runs. All else has shaped the model, the order of its batches or the state of
-/// its optimizer already.
-pub const CHANGEABLE: [&str; 19] = [
-    "training.learning_rate",
-    "training.epochs",
-    "training.early_stopping_patience",
-    "training.label_smoothing",
-    "training.scst.epochs",
-    "training.scst.learning_rate",
-    "training.scst.dropout",
-    "training.scst.reward.cider_d",
-    "training.scst.reward.bleu_4",
-    "training.checkpoint_steps",
-    "training.checkpoint_minutes",
-    "training.optimizer.max_grad_norm",
-    "training.optimizer.weight_decay",
-    "search.beam_size",
-    "search.length_penalty",
-    "search.mbr_weight",
-    "search.mbr_temperature",
-    "search.max_length",
-    "search.no_repeat_ngram",
-];
-/// A short name, because it is typed most often.
+/// The alias of `training.learning_rate`.
 const LEARNING_RATE: &str = "lr";
 
 /// Settings changed since a training began, by their dotted keys, as a command line would give them.
@@ -41,7 +18,7 @@ pub struct Changes(BTreeMap<String, String>);
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// The setting is fixed once a run has started.
-    #[error("`{0}` cannot change while a run is trained; these can: lr, {list}", list = CHANGEABLE.join(", "))]
+    #[error("`{0}` cannot change while a run is trained; these can: lr, {list}", list = live_keys().join(", "))]
     Fixed(String),
     /// The key or the value cannot be read.
     #[error(transparent)]
@@ -81,6 +58,11 @@ impl ChangeError {
     }
 }
 
+fn live_keys() -> Vec<&'static str> {
+    let live = SETTINGS.iter().filter(|setting| setting.live);
+    live.map(|setting| setting.key).collect()
+}
+
 /// Why this key is not one that can change: there is none of its name, or it is fixed.
 fn not_changeable(key: String, value: &str) -> ChangeError {
     let assignment: Result<Assignment, _> = format!("{key}={value}").parse();
@@ -98,11 +80,11 @@ impl Changes {
     /// Changes from pairs of key and value; `lr` stands for `training.learning_rate`.
     ///
     /// # Errors
-    /// Where a key is none of [`CHANGEABLE`].
+    /// Where a setting is unknown or fixed.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, ChangeError> {
         let change = |(key, value): (String, String)| match key.as_str() {
-            LEARNING_RATE => Ok((CHANGEABLE[0].to_owned(), value)),
-            known if CHANGEABLE.contains(&known) => Ok((key, value)),
+            LEARNING_RATE => Ok(("training.learning_rate".to_owned(), value)),
+            known if Setting::find(known).is_some_and(|setting| setting.live) => Ok((key, value)),
             _ => Err(not_changeable(key, &value)),
         };
         pairs.into_iter().map(change).collect::<Result<_, _>>().map(Self)
@@ -138,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn everything_changeable_is_a_setting_and_keeps_its_value() {
+    fn live_setting_keeps_its_value() {
         let defaults = serde_json::to_value(RunSettings::default()).unwrap();
-        for key in CHANGEABLE {
+        for key in live_keys() {
             let pointer = format!("/{}", key.replace('.', "/"));
             let value = defaults.pointer(&pointer).unwrap().to_string();
             assert_eq!(changed(key, &value).unwrap(), RunSettings::default(), "{key}");

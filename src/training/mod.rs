@@ -17,16 +17,16 @@ mod reward;
 mod saving;
 mod self_critical;
 mod settings;
+mod settings_table;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 mod trainer;
 mod unread;
 mod update;
-mod validity;
 
 pub use batches::Example;
-pub use changes::{CHANGEABLE, ChangeError, Changes};
+pub use changes::{ChangeError, Changes};
 pub use data::{EncodedCaption, TrainingSplit};
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use position::{Best, Position};
@@ -35,6 +35,6 @@ pub use settings::{
     AugmentSettings, EncoderKind, EncoderSettings, Monitor, RewardSettings, RunSettings, Sampler,
     ScstSettings, TrainingSettings,
 };
+pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use supervisor::{Order, SecondTry, Supervisor};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};
-pub use validity::OutOfRange;

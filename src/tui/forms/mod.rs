@@ -4,6 +4,7 @@ pub mod evaluate;
 pub mod prepare;
 pub mod prompts;
 pub mod search;
+pub mod settings;
 pub mod train;
 
 use super::form::{Form, FormError};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 pub enum FormPurpose {
     Prepare,
     /// Start a run, with the presets that the form offers.
-    Train(Vec<train::Preset>),
+    Train(Vec<train::StartingPoint>),
     Evaluate,
     /// Caption the current image with other search settings.
     Search,

@@ -1,10 +1,10 @@
 //! The form that starts a training.
 
-use crate::config::{self, Assignment, ConfigError};
+use super::settings::{self, differences};
+use crate::config::Assignment;
 use crate::data::Format;
-use crate::decoders::DecoderKind;
 use crate::jobs::Name;
-use crate::training::{RunSettings, preset};
+use crate::training::{RunSettings, Setting, SettingsForm, preset};
 use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
 
@@ -13,34 +13,17 @@ pub const LIKE: &str = "like";
 pub const DATA_SET: &str = "data set";
 const NAME: &str = "name";
 const MORE: &str = "more";
-/// The fields that are settings, by the keys of `--set`.
-const SETTINGS: [(&str, &str, &str); 8] = [
-    ("decoder", "decoder.kind", "how the image meets the LSTM"),
-    (
-        "epochs",
-        "training.epochs",
-        "how often every caption is read, at most",
-    ),
-    ("learning rate", "training.learning_rate", "the highest one"),
-    ("batch size", "training.batch_size", "captions read at once"),
-    ("hidden size", "decoder.hidden_size", "units of the LSTM"),
-    ("embedding size", "decoder.embedding_size", "dimensions of a word"),
-    (
-        "dropout",
-        "decoder.dropout",
-        "share of elements dropped while training",
-    ),
-    ("seed", "seed", "where all randomness starts"),
-];
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Preset {
+pub struct StartingPoint {
+    /// What it is called.
     pub name: String,
     /// What differs from the defaults, by the keys of `--set`.
     pub settings: Vec<(String, String)>,
 }
 
-impl Preset {
+impl StartingPoint {
+    /// Those that are always there.
     pub fn built_in() -> Vec<Self> {
         let named = |name: String, sets: &[&str]| Self {
             name,
@@ -72,32 +55,8 @@ impl Preset {
     }
 }
 
-/// The settings in `one` that `other` has otherwise, by their keys.
-pub fn differences(one: &Value, other: &Value) -> Vec<(String, String)> {
-    fn walk(one: &Value, other: &Value, key: &str, found: &mut Vec<(String, String)>) {
-        match one {
-            Value::Object(group) => {
-                for (name, below) in group {
-                    let key = match key {
-                        "" => name.clone(),
-                        _ => format!("{key}.{name}"),
-                    };
-                    walk(below, other.get(name).unwrap_or(&Value::Null), &key, found);
-                }
-            }
-            Value::String(text) if one != other => found.push((key.to_owned(), text.clone())),
-            Value::String(_) => {}
-            _ if as_typed(one) == as_typed(other) => {}
-            _ => found.push((key.to_owned(), as_typed(one))),
-        }
-    }
-    let mut found = Vec::new();
-    walk(one, other, "", &mut found);
-    found
-}
-
 /// Asks what to train; `data_set` stands in it at first.
-pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[Preset]) -> Form {
+pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[StartingPoint]) -> Form {
     let likes = presets.iter().map(|preset| preset.name.as_str());
     let mut fields = vec![
         Field::choice(DATA_SET, "what is learned from", data_sets, data_set),
@@ -109,12 +68,7 @@ pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, preset
         ),
         Field::text(NAME, "of the run; numbered after the data set if empty", ""),
     ];
-    for (name, _, help) in SETTINGS {
-        fields.push(match name {
-            "decoder" => Field::choice(name, help, DecoderKind::ALL.map(DecoderKind::name), ""),
-            _ => Field::text(name, help, ""),
-        });
-    }
+    fields.extend(settings::fields(SettingsForm::Train, &RunSettings::default()));
     fields.push(Field::text(
         MORE,
         "further settings: key=value key=value, as --set takes them",
@@ -126,7 +80,7 @@ pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, preset
 }
 
 /// Chooses what goes with the data set: the demo's settings are for scenes, and for nothing else.
-pub fn choose_preset(form: &mut Form, presets: &[Preset]) {
+pub fn choose_preset(form: &mut Form, presets: &[StartingPoint]) {
     let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
     let usual = presets.first().map_or("", |preset| preset.name.as_str());
     if form.value(DATA_SET) == Format::SCENES {
@@ -137,37 +91,21 @@ pub fn choose_preset(form: &mut Form, presets: &[Preset]) {
     fill(form, presets);
 }
 
-pub fn fill(form: &mut Form, presets: &[Preset]) {
+/// Writes the chosen preset into the fields.
+pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
     let chosen = presets.iter().find(|preset| preset.name == form.value(LIKE));
     let settings = chosen.map_or(&[][..], |preset| &preset.settings);
     let mut more = Vec::new();
-    for (name, key, _) in SETTINGS {
-        form.set(name, &default_of(key));
+    for (setting, label) in Setting::of_form(SettingsForm::Train) {
+        form.set(label, &setting.text_in(&RunSettings::default()));
     }
     for (key, value) in settings {
-        match SETTINGS.iter().find(|(_, known, _)| known == key) {
-            Some((name, _, _)) => form.set(name, value),
+        match Setting::of_form(SettingsForm::Train).find(|(setting, _)| setting.key == key) {
+            Some((_, label)) => form.set(label, value),
             None => more.push(format!("{key}={value}")),
         }
     }
     form.set(MORE, &more.join(" "));
-}
-
-fn default_of(key: &str) -> String {
-    let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
-    match defaults.pointer(&format!("/{}", key.replace('.', "/"))) {
-        Some(Value::String(text)) => text.clone(),
-        Some(value) => as_typed(value),
-        None => String::new(),
-    }
-}
-
-/// A number as somebody would type it: those of single precision have no tail of digits.
-pub fn as_typed(value: &Value) -> String {
-    match value.as_f64() {
-        Some(number) if value.is_f64() => (number as f32).to_string(),
-        _ => value.to_string(),
-    }
 }
 
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
@@ -189,54 +127,23 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     Ok(arguments)
 }
 
-/// The settings that are not the defaults, each of which makes sense.
+/// The valid settings that differ from the defaults.
 fn changed(form: &Form) -> Result<Vec<Assignment>, FormError> {
-    let mut sets = Vec::new();
-    for (name, key, _) in SETTINGS {
-        let value = form.value(name);
-        if value != default_of(key) {
-            sets.push(assignment(name, &format!("{key}={value}"))?);
-        }
-    }
+    let mut sets = settings::changed(form, SettingsForm::Train)?;
     for word in form.value(MORE).split_whitespace() {
-        sets.push(assignment(MORE, word)?);
+        sets.push(settings::assignment(MORE, word)?);
     }
-    let settings: RunSettings =
-        config::resolve(None, &sets).map_err(|error| at_fault(key_of(&error), &error))?;
-    settings
-        .check()
-        .map_err(|error| at_fault(Some(error.key), &error))?;
+    settings::resolve(&sets, SettingsForm::Train, Some(MORE))?;
     Ok(sets)
-}
-
-fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
-    text.parse()
-        .map_err(|error: config::AssignmentError| FormError::of(field, error.to_string()))
-}
-
-/// What is wrong with the setting of a key, at the field that it was given in.
-fn at_fault(key: Option<&str>, error: &dyn std::error::Error) -> FormError {
-    let named = SETTINGS.iter().find(|(_, known, _)| Some(*known) == key);
-    let message = error.to_string();
-    FormError::of(
-        named.map_or(MORE, |(name, _, _)| name),
-        message.trim_start_matches("--set: "),
-    )
-}
-
-fn key_of(error: &ConfigError) -> Option<&str> {
-    match error {
-        ConfigError::Unknown { key, .. } | ConfigError::Invalid { key, .. } => Some(key),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
 
     fn started(changes: &[(&str, &str)], data_set: &str) -> Result<String, FormError> {
-        let presets = Preset::built_in();
+        let presets = StartingPoint::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), data_set, &presets);
         for (name, value) in changes {
             form.set(name, value);
@@ -266,7 +173,8 @@ mod tests {
         let started = started(&[], "scenes").unwrap();
         for set in preset::DEMO {
             let (key, value) = set.split_once('=').unwrap();
-            let is_default = default_of(key) == value;
+            let setting = Setting::find(key).unwrap();
+            let is_default = setting.text_in(&RunSettings::default()) == value;
             assert!(
                 is_default || started.contains(&format!("--set {key}=")),
                 "{set}: {started}"
@@ -276,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_demos_settings_do_not_go_over_to_other_data_sets() {
-        let presets = Preset::built_in();
+        let presets = StartingPoint::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), "scenes", &presets);
         form.set(DATA_SET, "flickr8k");
         choose_preset(&mut form, &presets);
@@ -306,7 +214,7 @@ mod tests {
             .map(|set| set.parse().unwrap())
             .to_vec();
         let settings: RunSettings = config::resolve(None, &sets).unwrap();
-        let preset = Preset::of_run("first", &serde_json::to_value(settings).unwrap());
+        let preset = StartingPoint::of_run("first", &serde_json::to_value(settings).unwrap());
         let presets = vec![preset];
         let form = form(["flickr8k"].into_iter(), "flickr8k", &presets);
         assert_eq!(

@@ -4,7 +4,7 @@ use crate::jobs::JobState;
 use crate::metrics::{Metric, Prominence};
 use crate::training::RunSettings;
 use crate::tui::app::App;
-use crate::tui::forms::{FormPurpose, prompts, train};
+use crate::tui::forms::{FormPurpose, prompts, settings};
 use crate::tui::keys::Action;
 use crate::tui::message::{Effect, RunListing};
 use crate::tui::navigation::{ListMove, Tab};
@@ -138,7 +138,7 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
     }));
     let differing: BTreeSet<String> = views
         .iter()
-        .flat_map(|view| train::differences(&view.settings, &views[0].settings))
+        .flat_map(|view| settings::differences(&view.settings, &views[0].settings))
         .map(|(key, _)| key)
         .collect();
     for key in differing {
@@ -178,7 +178,7 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
 /// The settings that differ from the defaults, as `key=value`.
 pub fn own_settings(view: &RunView) -> Vec<String> {
     let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
-    train::differences(&view.settings, &defaults)
+    settings::differences(&view.settings, &defaults)
         .into_iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect()

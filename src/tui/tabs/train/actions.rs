@@ -3,7 +3,7 @@
 use crate::jobs::{ControlCommand, JobState};
 use crate::tui::app::App;
 use crate::tui::chart_view::PanDirection;
-use crate::tui::forms::{FormPurpose, prompts, train};
+use crate::tui::forms::{FormPurpose, prompts, settings, train};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::navigation::ListMove;
@@ -105,9 +105,9 @@ impl App {
 
     /// Opens the form that starts a run, with this data set or that of the open run.
     pub fn open_train_form(&mut self, data_set: Option<&str>) {
-        let mut presets = train::Preset::built_in();
+        let mut presets = train::StartingPoint::built_in();
         let runs = self.runs.all().iter().filter(|view| view.settings.is_object());
-        presets.extend(runs.map(|view| train::Preset::of_run(&view.name, &view.settings)));
+        presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.settings)));
         let data_sets = self.data.whole().map(|listing| listing.name.as_str());
         let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
         let chosen = data_set.or_else(of_run).unwrap_or_default();
@@ -126,7 +126,7 @@ impl App {
         if let Some(run) = self.live_target() {
             let settings = self.runs.open().map(|view| &view.settings);
             let now = settings.and_then(|settings| settings.pointer("/training/learning_rate"));
-            let form = prompts::learning_rate_form(&run, &now.map_or_else(String::new, train::as_typed));
+            let form = prompts::learning_rate_form(&run, &now.map_or_else(String::new, settings::as_typed));
             self.open_form(FormPurpose::LearningRate { run }, form);
         }
     }

@@ -1,0 +1,96 @@
+//! Fields for settings, as the settings table has them, and the settings that stand in them.
+
+use crate::config::{self, Assignment, AssignmentError, ConfigError};
+use crate::training::{RunSettings, Setting, SettingsForm, Values};
+use crate::tui::form::{Field, Form, FormError};
+use serde_json::Value;
+
+/// The fields of a form, with the values of `settings`.
+pub fn fields(form: SettingsForm, settings: &RunSettings) -> Vec<Field> {
+    let field = |(setting, label): (&Setting, &'static str)| {
+        let value = setting.text_in(settings);
+        match setting.values {
+            Values::OneOf(names) => Field::choice(label, setting.help, names.iter().copied(), &value),
+            _ => Field::text(label, setting.help, value),
+        }
+    };
+    Setting::of_form(form).map(field).collect()
+}
+
+/// The settings in the fields that differ from the defaults.
+pub fn changed(form: &Form, which: SettingsForm) -> Result<Vec<Assignment>, FormError> {
+    let defaults = RunSettings::default();
+    let of_field = |(setting, label): (&Setting, &'static str)| {
+        let value = form.value(label);
+        let is_default = value == setting.text_in(&defaults);
+        (!is_default).then(|| assignment(label, &format!("{}={value}", setting.key)))
+    };
+    Setting::of_form(which).filter_map(of_field).collect()
+}
+
+/// One `key=value` that stands in this field.
+pub fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
+    text.parse()
+        .map_err(|error: AssignmentError| FormError::of(field, error.to_string()))
+}
+
+/// The defaults with these changes; an error is reported at the field of its setting, or else at `other`.
+pub fn resolve(
+    sets: &[Assignment],
+    which: SettingsForm,
+    other: Option<&'static str>,
+) -> Result<RunSettings, FormError> {
+    let fault = |key: Option<&str>, message: String| {
+        let mut fields = Setting::of_form(which);
+        let field = fields.find(|(setting, _)| Some(setting.key) == key);
+        FormError {
+            field: field.map(|(_, label)| label).or(other),
+            message: message.trim_start_matches("--set: ").to_owned(),
+        }
+    };
+    let settings: RunSettings =
+        config::resolve(None, sets).map_err(|error| fault(key_of(&error), error.to_string()))?;
+    settings
+        .check()
+        .map_err(|error| fault(Some(error.key), error.to_string()))?;
+    Ok(settings)
+}
+
+fn key_of(error: &ConfigError) -> Option<&str> {
+    match error {
+        ConfigError::Unknown { key, .. } | ConfigError::Invalid { key, .. } => Some(key),
+        _ => None,
+    }
+}
+
+/// The settings in `one` that differ in `other`, by their dotted keys.
+pub fn differences(one: &Value, other: &Value) -> Vec<(String, String)> {
+    fn walk(one: &Value, other: &Value, key: &str, differences: &mut Vec<(String, String)>) {
+        match one {
+            Value::Object(group) => {
+                for (name, below) in group {
+                    let key = match key {
+                        "" => name.clone(),
+                        _ => format!("{key}.{name}"),
+                    };
+                    walk(below, other.get(name).unwrap_or(&Value::Null), &key, differences);
+                }
+            }
+            Value::String(text) if one != other => differences.push((key.to_owned(), text.clone())),
+            Value::String(_) => {}
+            _ if as_typed(one) == as_typed(other) => {}
+            _ => differences.push((key.to_owned(), as_typed(one))),
+        }
+    }
+    let mut differences = Vec::new();
+    walk(one, other, "", &mut differences);
+    differences
+}
+
+/// A value as a user types it: numbers of single precision without their tail of digits.
+pub fn as_typed(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if value.is_f64() => (number as f32).to_string(),
+        _ => value.to_string(),
+    }
+}
