@@ -10,7 +10,7 @@ use std::process::Output;
 use std::slice;
 
 use assert_cmd::Command;
-use cutline::data::{DataSet, Image, PrepareSettings, Source, Split, prepare};
+use cutline::data::{DataSource, Dataset, Image, PrepareSettings, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Grid, Report, Sweep};
 use cutline::jobs::{Root, RunDirectory};
@@ -52,7 +52,7 @@ impl Place {
     fn with_another_run(scale: f32) -> Self {
         let place = Self::new(scale);
         let data = place.root().dataset_dir(&"squares".parse().unwrap());
-        let data_set = DataSet::load(&data).unwrap();
+        let data_set = Dataset::load(&data).unwrap();
         make_run(&place.root(), "squares-002", &data, &data_set, scale);
         place
     }
@@ -109,7 +109,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// Squares of one color on a gray ground, at places of their own.
-fn squares(source: &Path, data: &Path) -> DataSet {
+fn squares(source: &Path, data: &Path) -> Dataset {
     fs::create_dir(source).unwrap();
     let mut captions = "image,caption,split\n".to_owned();
     for number in 0..2 * DEV_IMAGES {
@@ -134,11 +134,11 @@ fn squares(source: &Path, data: &Path) -> DataSet {
         minimum_count: 1,
         ..Default::default()
     };
-    let (data_set, _) = prepare(&settings, &Source::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
+    let (data_set, _) = prepare(&settings, &DataSource::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
     data_set
 }
 
-fn make_run(root: &Root, name: &str, data: &Path, data_set: &DataSet, scale: f32) {
+fn make_run(root: &Root, name: &str, data: &Path, data_set: &Dataset, scale: f32) {
     let run = root.create_run(&name.parse().unwrap()).unwrap();
     let width = NonZeroUsize::new(8).unwrap();
     let spec = ModelSpec {
@@ -396,7 +396,7 @@ mod mbr {
     const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
 
     pub(super) fn write_ngrams(place: &Place) {
-        let data_set = DataSet::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
+        let data_set = Dataset::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
         let encode = |image: &Image| {
             let captions = image.captions.iter();
             captions
@@ -520,7 +520,7 @@ mod sweeps {
         let run = place.run_directory();
         let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
         let directory = run.data_set_directory(&place.root()).unwrap();
-        let data_set = DataSet::load(&directory).unwrap();
+        let data_set = Dataset::load(&directory).unwrap();
         let images: Vec<&Image> = data_set.images(Split::Dev).collect();
         let encoder = &run.model.spec().encoder;
         let inputs = ImageInputs::open(encoder, &directory, images.iter().copied()).unwrap();

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use cutline::data::{
-    DataSet, Format, PrepareSettings, ProblemKind, Reading, Report, Source, Split, SplitsFrom, prepare,
+    DataSource, Dataset, Format, PrepareReport, PrepareSettings, ProblemKind, RawDataset, Split, SplitsFrom,
+    prepare,
 };
 use std::path::{Path, PathBuf};
 
@@ -16,14 +17,14 @@ fn flickr8k() -> Option<PathBuf> {
     place
 }
 
-fn source(place: &Path, format: Format) -> Source {
-    Source {
+fn source(place: &Path, format: Format) -> DataSource {
+    DataSource {
         format: Some(format),
-        ..Source::at(place)
+        ..DataSource::at(place)
     }
 }
 
-fn captions(reading: &Reading, split: Option<Split>) -> usize {
+fn captions(reading: &RawDataset, split: Option<Split>) -> usize {
     reading
         .images
         .iter()
@@ -32,7 +33,7 @@ fn captions(reading: &Reading, split: Option<Split>) -> usize {
         .sum()
 }
 
-fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (DataSet, Report) {
+fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (Dataset, PrepareReport) {
     let target = tempfile::tempdir().unwrap();
     let home = target.path().join("flickr8k");
     let decode = |image: &Path| {
@@ -41,7 +42,7 @@ fn prepare_with(place: &Path, format: Format, settings: &PrepareSettings) -> (Da
             .map_err(|error| error.to_string())
     };
     let prepared = prepare(settings, &source(place, format), &home, &decode, &|_| ()).unwrap();
-    assert_eq!(DataSet::load(&home).unwrap(), prepared.0);
+    assert_eq!(Dataset::load(&home).unwrap(), prepared.0);
     prepared
 }
 
@@ -71,7 +72,7 @@ fn the_three_forms_hold_the_same_images_and_captions() {
                 .eq(karpathy.images.iter().map(|image| &image.key))
         );
     }
-    let recognized = Source::at(&place).read().unwrap();
+    let recognized = DataSource::at(&place).read().unwrap();
     assert_eq!(recognized.format, Format::Karpathy);
     assert_eq!(recognized.also_found, [Format::Flickr8k, Format::Kaggle]);
 }
@@ -91,7 +92,7 @@ fn prepared_figures_are_those_of_an_independent_count() {
     let (own_tokens, _) = prepare_with(&place, Format::Karpathy, &PrepareSettings::default());
 
     // The numbers below were counted once by a script independent of this crate.
-    let words = |data_set: &DataSet| data_set.vocabulary.words().count();
+    let words = |data_set: &Dataset| data_set.vocabulary.words().count();
     assert_eq!(
         [&tokens, &everything, &own_tokens].map(words),
         [2_531, 7_590, 2_537]
@@ -120,7 +121,7 @@ fn the_oddities_of_the_full_set_are_listed() {
     let mut text = std::fs::read_to_string(place.join("Flickr8k.token.txt")).unwrap();
     text.push_str("2258277193_586949ec62.jpg.1#0\tPeople waiting for a train .\n1000268201_693b08c");
     std::fs::write(&captions, text).unwrap();
-    let odd = Source {
+    let odd = DataSource {
         captions: Some(captions),
         splits: vec![place.join("Flickr_8k.trainImages.txt")],
         ..source(&place, Format::Flickr8k)
@@ -133,5 +134,5 @@ fn the_oddities_of_the_full_set_are_listed() {
     let [lost] = report.problems.of(ProblemKind::CaptionWithoutImage) else {
         panic!("{:?}", report.counts)
     };
-    assert_eq!(lost.place, "2258277193_586949ec62.jpg.1");
+    assert_eq!(lost.location, "2258277193_586949ec62.jpg.1");
 }

@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 
-use cutline::data::DataSet;
+use cutline::data::Dataset;
 use cutline::evaluation::Report;
 use serde_json::Value;
 use support::{DATA_SET, Place, err, step_losses, temporary_files, text};
@@ -123,7 +123,7 @@ fn a_data_set_that_changed_is_not_gone_on_with() {
     let place = Place::with_scenes();
     place.train("first", 1);
     let hash = |place: &Place| {
-        DataSet::load(&place.root().find_dataset(DATA_SET).unwrap())
+        Dataset::load(&place.root().find_dataset(DATA_SET).unwrap())
             .unwrap()
             .hash
     };

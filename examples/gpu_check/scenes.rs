@@ -1,7 +1,7 @@
 //! Training on the built-in pictures: losses of the first steps, and where 200 steps lead.
 
 use super::found::{Check, Failure, Told};
-use cutline::data::scenes::{Scene, ScenesSettings};
+use cutline::data::synthetic::{Scene, ScenesSettings};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
 use cutline::model::{EncoderSpec, Model, ModelSpec};
 use cutline::nn::{Adam, AdamSettings, Backend, Taped, random_stream};

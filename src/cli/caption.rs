@@ -18,7 +18,7 @@ use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
-use crate::data::{DataSet, Image};
+use crate::data::{Dataset, Image};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::runs::TrainedRun;
@@ -299,7 +299,7 @@ impl References {
     /// Of the run's data set; none where it is gone, since captions are written without it.
     fn of<D: Backend>(run: &TrainedRun<D>, context: &Context) -> Self {
         let directory = run.data_set_directory(&context.root).ok();
-        let data_set = directory.and_then(|directory| DataSet::load(&directory).ok());
+        let data_set = directory.and_then(|directory| Dataset::load(&directory).ok());
         let mut references = Self::default();
         for image in data_set.into_iter().flat_map(|data_set| data_set.images) {
             references.add(image);

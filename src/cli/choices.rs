@@ -4,6 +4,7 @@ use std::error::Error;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use strum::VariantNames;
 
 use crate::data::Format;
 use crate::suggest::{Named, UnknownName};
@@ -18,12 +19,9 @@ where
 }
 
 pub(super) fn format() -> impl TypedValueParser<Value = Format> {
-    one_of(Format::ALL.map(|format| {
-        let name = PossibleValue::new(format.name());
-        match format {
-            Format::Flickr8k => name.aliases(["flickr", "flickr30k"]),
-            _ => name,
-        }
+    one_of(Format::VARIANTS.iter().map(|&name| match name {
+        "flickr8k" => PossibleValue::new(name).aliases(["flickr", "flickr30k"]),
+        _ => PossibleValue::new(name),
     }))
 }
 

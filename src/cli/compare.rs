@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::table::Table;
 use super::terminal::Paint;
 use super::{Context, json, output};
-use crate::evaluation::{Compared, Comparison, Format, NamedReport};
+use crate::evaluation::{Compared, Comparison, ExportFormat, NamedReport};
 use crate::metrics::{Difference, Metric, Scores};
 
 /// Compare evaluations: scores, and whether a difference is more than noise
@@ -88,9 +88,9 @@ impl Compare {
         Ok(match form {
             Form::Table => table(comparison, paint),
             Form::Json => json::pretty(comparison)?,
-            Form::Csv => comparison.export(Format::Csv)?,
-            Form::Markdown => comparison.export(Format::Markdown)?,
-            Form::Latex => comparison.export(Format::Latex)?,
+            Form::Csv => comparison.export(ExportFormat::Csv)?,
+            Form::Markdown => comparison.export(ExportFormat::Markdown)?,
+            Form::Latex => comparison.export(ExportFormat::Latex)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::members::{MemberArgs, named};
 use super::terminal::display_path;
-use crate::data::{DataSet, Image, Split};
+use crate::data::{Dataset, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
 use crate::model::ImageInputs;
 use crate::nn::Backend;
@@ -13,7 +13,7 @@ use crate::search::Member;
 /// Models and a split, opened.
 pub(super) struct Material<D: Backend> {
     pub(super) runs: TrainedEnsemble<D>,
-    pub(super) data_set: DataSet,
+    pub(super) data_set: Dataset,
     pub(super) subject: Subject,
     inputs: Vec<ImageInputs>,
 }
@@ -31,7 +31,7 @@ impl<D: Backend> Material<D> {
     ) -> anyhow::Result<Self> {
         let runs = args.open(device, context)?;
         let directory = runs.first.data_set_directory(&context.root)?;
-        let data_set = DataSet::load(&directory)?;
+        let data_set = Dataset::load(&directory)?;
         if data_set.hash != runs.first.record.data.hash {
             context.notice(&format!(
                 "warning: {} is not the data set that this run learned from; its images may have been among the \

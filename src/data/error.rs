@@ -1,6 +1,6 @@
 //! Why a source could not be read, or a data set not be prepared, saved or loaded.
 
-use super::format::Format;
+use super::formats::Format;
 use crate::text::{VocabularyError, display_path, display_safe};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Names the file, line or name at fault and the next thing to try; safe to print on a terminal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DataSetError {
+pub enum DatasetError {
     /// The source the user named is not there.
     #[error(
         "{} does not exist: name a directory with images and captions, a captions file, or `scenes` for the \
@@ -20,11 +20,11 @@ pub enum DataSetError {
     #[error(
         "no captions found in {}: looked for {looked_for}; name the captions file with --captions and its \
          form with --format",
-        display_path(.place)
+        display_path(.path)
     )]
     NotRecognized {
         /// The directory or file that was looked at.
-        place: PathBuf,
+        path: PathBuf,
         /// The file names of every form that was looked for.
         looked_for: String,
     },
@@ -135,7 +135,7 @@ pub enum DataSetError {
     ScenesAreDrawn,
     /// The data set asked for has not been prepared.
     #[error("no data set at {}: {}", display_path(.directory), beside(.others))]
-    NoSuchDataSet {
+    NoSuchDataset {
         /// Where it should be.
         directory: PathBuf,
         /// The names of the data sets beside it.
@@ -171,7 +171,7 @@ pub enum DataSetError {
     Vocabulary(#[from] VocabularyError),
 }
 
-impl DataSetError {
+impl DatasetError {
     pub(super) fn reading(file: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read {
             file: file.to_owned(),

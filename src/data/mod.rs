@@ -1,8 +1,8 @@
 //! Captioned data sets: readers, splits, checks, and what `prepare` leaves on disk.
 //!
-//! A [`Source`] is read in one of the [`Format`]s into images with all their captions; [`prepare`] turns
-//! captions into tokens, settles the splits, checks every image's file, and leaves a [`DataSet`] and a
-//! [`Report`] on disk. Nothing is dropped that is not listed there.
+//! A [`DataSource`] is read in one of the [`Format`]s into images with all their captions; [`prepare`] turns
+//! captions into tokens, settles the splits, checks every image's file, and leaves a [`Dataset`] and a
+//! [`PrepareReport`] on disk. Nothing is dropped that is not listed there.
 //!
 //! # How a format is recognized
 //!
@@ -20,36 +20,28 @@
 //! Captions are looked for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`,
 //! `images/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
 
-mod check;
-mod coco;
+mod build;
+mod dataset;
 mod error;
-mod flickr8k;
-pub mod folder;
-mod format;
-mod gathering;
+mod formats;
 mod image;
-mod json;
-mod kaggle;
-mod karpathy;
-mod lines;
-mod prepare;
-mod prepared;
+mod index;
 mod problems;
 mod report;
-pub mod scenes;
 mod source;
 mod split;
-mod table;
+pub mod synthetic;
 #[cfg(test)]
 mod tests;
+mod validate;
 
-pub use check::{Decode, OnProgress, Progress, Stage};
-pub use error::DataSetError;
-pub use format::{Format, UnknownFormat};
+pub use build::{PrepareSettings, build, build_and_save, prepare};
+pub use dataset::{Dataset, DatasetManifest, SourceRecord};
+pub use error::DatasetError;
+pub use formats::{Format, folder};
 pub use image::{Caption, Image, SourceCaption, SourceImage};
-pub use prepare::{PrepareSettings, examine, prepare, prepare_reading};
-pub use prepared::{DataSet, Manifest, SourceRecord};
 pub use problems::{Problem, ProblemKind, Problems};
-pub use report::{Report, SplitStatistics, SplitsFrom};
-pub use source::{Reading, Source};
-pub use split::{Split, SplitShares, UnknownSplit};
+pub use report::{PrepareReport, SplitStatistics, SplitsFrom};
+pub use source::{DataSource, RawDataset};
+pub use split::{Split, SplitShares};
+pub use validate::{Decode, OnProgress, PrepareProgress, PrepareStage};

@@ -79,7 +79,7 @@ impl ProblemKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
     /// The key of an image, or a file and line.
-    pub place: String,
+    pub location: String,
     /// What is wrong there.
     pub detail: String,
     /// The image's file, where it is about one that is there.
@@ -87,13 +87,13 @@ pub struct Problem {
     pub file: Option<PathBuf>,
 }
 
-/// As `place: detail`, safe for a terminal.
+/// As `location: detail`, safe for a terminal.
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
             "{}: {}",
-            display_safe(&self.place),
+            display_safe(&self.location),
             display_safe(&self.detail)
         )
     }
@@ -106,9 +106,9 @@ pub struct Problems(BTreeMap<ProblemKind, Vec<Problem>>);
 
 impl Problems {
     /// Lists one more problem.
-    pub fn add(&mut self, kind: ProblemKind, place: impl Into<String>, detail: impl Into<String>) {
+    pub fn add(&mut self, kind: ProblemKind, location: impl Into<String>, detail: impl Into<String>) {
         let problem = Problem {
-            place: place.into(),
+            location: location.into(),
             detail: detail.into(),
             file: None,
         };
@@ -118,7 +118,7 @@ impl Problems {
     /// Lists one more problem, with an image that is there.
     pub fn add_image(&mut self, kind: ProblemKind, key: &str, file: &Path, detail: impl Into<String>) {
         let problem = Problem {
-            place: key.to_owned(),
+            location: key.to_owned(),
             detail: detail.into(),
             file: Some(file.to_owned()),
         };

@@ -1,7 +1,7 @@
 //! What `prepare` found: counts, statistics, and every problem.
 
-use super::error::DataSetError;
-use super::format::Format;
+use super::error::DatasetError;
+use super::formats::Format;
 use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// What a source held and what became of it; `report.json` in the data set's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct PrepareReport {
     /// The form in which the source was read.
     pub format: Format,
     /// Other forms the source holds too.
@@ -58,7 +58,7 @@ pub struct SplitStatistics {
     pub words: UnknownRate,
 }
 
-impl Report {
+impl PrepareReport {
     /// The file's name within a data set's directory.
     pub const FILE: &str = "report.json";
     /// How many of the most frequent words are listed.
@@ -98,23 +98,23 @@ impl Report {
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<(), DataSetError> {
+    pub fn save(&self, directory: &Path) -> Result<(), DatasetError> {
         let file = directory.join(Self::FILE);
         write_atomically(&file, |out| {
             serde_json::to_writer_pretty(&mut *out, self)?;
             out.write_all(b"\n")
         })
-        .map_err(DataSetError::writing(&file))
+        .map_err(DatasetError::writing(&file))
     }
 
     /// Reads `report.json` from a data set's directory.
     ///
     /// # Errors
     /// Where the file is not there or is not a report.
-    pub fn load(directory: &Path) -> Result<Self, DataSetError> {
+    pub fn load(directory: &Path) -> Result<Self, DatasetError> {
         let file = directory.join(Self::FILE);
-        let text = fs::read(&file).map_err(DataSetError::reading(&file))?;
-        serde_json::from_slice(&text).map_err(|error| DataSetError::Unreadable {
+        let text = fs::read(&file).map_err(DatasetError::reading(&file))?;
+        serde_json::from_slice(&text).map_err(|error| DatasetError::Unreadable {
             file,
             detail: error.to_string(),
         })

@@ -1,10 +1,10 @@
 //! From what a user names on the command line to images with captions.
 
-use super::error::DataSetError;
-use super::flickr8k;
-use super::format::{Format, files_in};
-use super::gathering::Gathering;
+use super::error::DatasetError;
+use super::formats::flickr8k;
+use super::formats::{Format, files_in};
 use super::image::SourceImage;
+use super::index::CaptionIndex;
 use super::problems::Problems;
 use super::split::{self, Split};
 use std::fs;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 /// Where captioned images are, and what the user says about them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
+pub struct DataSource {
     /// A directory, a captions file, or `scenes`.
-    pub place: PathBuf,
+    pub path: PathBuf,
     /// The format, where it is not to be recognized.
     pub format: Option<Format>,
     /// The directory of the images, where it is not the usual one.
     pub images: Option<PathBuf>,
-    /// The captions file, where it is not to be found in `place`.
+    /// The captions file, where it is not to be found in `path`.
     pub captions: Option<PathBuf>,
     /// Split lists; they replace the splits that the source brings.
     pub splits: Vec<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Source {
 
 /// What a source holds: images that are on disk, sorted by key, with every caption the source has for them.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct RawDataset {
     /// The images; one without captions is among them.
     pub images: Vec<SourceImage>,
     /// The form in which they were read.
@@ -40,7 +40,7 @@ pub struct Reading {
     pub problems: Problems,
 }
 
-impl Reading {
+impl RawDataset {
     /// Images that the program drew itself.
     pub fn drawn(mut images: Vec<SourceImage>) -> Self {
         for image in &mut images {
@@ -65,18 +65,18 @@ struct Located {
     also_found: Vec<Format>,
 }
 
-impl Source {
-    /// A source of which only the place is given.
-    pub fn at(place: impl Into<PathBuf>) -> Self {
+impl DataSource {
+    /// A source of which only the path is known.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
-            place: place.into(),
+            path: path.into(),
             ..Self::default()
         }
     }
 
-    /// Whether this is the built-in data set: the place is literally `scenes`, or the format says so.
+    /// Whether this is the built-in data set: the path is literally `scenes`, or the format says so.
     pub fn is_scenes(&self) -> bool {
-        let by_name = self.format.is_none() && self.place == Path::new(Format::SCENES);
+        let by_name = self.format.is_none() && self.path == Path::new(Format::SCENES);
         by_name || self.format == Some(Format::Scenes)
     }
 
@@ -84,30 +84,30 @@ impl Source {
     ///
     /// # Errors
     /// Where there is no such source, its form is not recognized, a file cannot be read or holds nothing
-    /// usable, or not one image is there. Single bad lines are listed in [`Reading::problems`] instead.
-    pub fn read(&self) -> Result<Reading, DataSetError> {
+    /// usable, or not one image is there. Single bad lines are listed in [`RawDataset::problems`] instead.
+    pub fn read(&self) -> Result<RawDataset, DatasetError> {
         if self.is_scenes() {
-            return Err(DataSetError::ScenesAreDrawn);
+            return Err(DatasetError::ScenesAreDrawn);
         }
-        self.check_place()?;
+        self.check_path()?;
         let Located {
             format,
             captions,
             also_found,
         } = self.locate()?;
-        let mut gathering = Gathering::default();
-        format.read(&captions, &mut gathering)?;
-        if !gathering.has_captions() {
+        let mut index = CaptionIndex::default();
+        format.read(&captions, &mut index)?;
+        if !index.has_captions() {
             let first_problem = "it names no image with a caption".to_owned();
-            return Err(DataSetError::NoUsableLine {
+            return Err(DatasetError::NoUsableLine {
                 file: captions[0].clone(),
                 first_problem,
             });
         }
-        let splits = self.read_splits(format, &captions, &mut gathering)?;
-        let (images, problems) = gathering.find_images(&self.image_roots())?;
+        let splits = self.read_splits(format, &captions, &mut index)?;
+        let (images, problems) = index.find_images(&self.image_roots())?;
         let files = [captions, splits].concat();
-        Ok(Reading {
+        Ok(RawDataset {
             images,
             format,
             files,
@@ -120,36 +120,36 @@ impl Source {
     ///
     /// # Errors
     /// Where there is no such source, or its form is not recognized.
-    pub fn recognize(&self) -> Result<Format, DataSetError> {
+    pub fn recognize(&self) -> Result<Format, DatasetError> {
         if self.is_scenes() {
             return Ok(Format::Scenes);
         }
-        self.check_place()?;
+        self.check_path()?;
         Ok(self.locate()?.format)
     }
 
-    fn check_place(&self) -> Result<(), DataSetError> {
-        match self.place.exists() {
+    fn check_path(&self) -> Result<(), DatasetError> {
+        match self.path.exists() {
             true => Ok(()),
-            false => Err(DataSetError::NoSuchSource(self.place.clone())),
+            false => Err(DatasetError::NoSuchSource(self.path.clone())),
         }
     }
 
     fn directory(&self) -> &Path {
-        if self.place.is_dir() {
-            &self.place
+        if self.path.is_dir() {
+            &self.path
         } else {
-            self.place.parent().unwrap_or(Path::new(""))
+            self.path.parent().unwrap_or(Path::new(""))
         }
     }
 
-    fn locate(&self) -> Result<Located, DataSetError> {
+    fn locate(&self) -> Result<Located, DatasetError> {
         let named = self
             .captions
             .as_ref()
-            .or_else(|| self.place.is_file().then_some(&self.place));
+            .or_else(|| self.path.is_file().then_some(&self.path));
         if let Some(file) = named {
-            fs::metadata(file).map_err(DataSetError::reading(file))?;
+            fs::metadata(file).map_err(DatasetError::reading(file))?;
             let format = self.format.map_or_else(|| Format::of_file(file), Ok)?;
             return Ok(Located {
                 format,
@@ -157,25 +157,24 @@ impl Source {
                 also_found: Vec::new(),
             });
         }
-        let candidates = self.format.map_or(Format::ALL.to_vec(), |format| vec![format]);
+        let candidates = self.format.map_or(Format::from_files(), |format| vec![format]);
         let mut found = Vec::new();
         for &format in &candidates {
-            let captions = format.find(&self.place)?;
+            let captions = format.find(&self.path)?;
             if !captions.is_empty() {
                 found.push((format, captions));
             }
         }
         let mut found = found.into_iter();
         let Some((format, captions)) = found.next() else {
-            let read = candidates.iter().filter(|&&format| format != Format::Scenes);
-            let looked_for: Vec<_> = read.map(|format| format.files()).collect();
-            return Err(DataSetError::NotRecognized {
-                place: self.place.clone(),
+            let looked_for: Vec<_> = candidates.iter().map(|format| format.files()).collect();
+            return Err(DatasetError::NotRecognized {
+                path: self.path.clone(),
                 looked_for: looked_for.join(", "),
             });
         };
-        if captions.len() > 1 && !format.takes_several_files() {
-            return Err(DataSetError::Ambiguous {
+        if captions.len() > 1 && !format.has_several_files() {
+            return Err(DatasetError::Ambiguous {
                 format,
                 files: captions,
             });
@@ -192,10 +191,10 @@ impl Source {
         &self,
         format: Format,
         captions: &[PathBuf],
-        gathering: &mut Gathering,
-    ) -> Result<Vec<PathBuf>, DataSetError> {
+        index: &mut CaptionIndex,
+    ) -> Result<Vec<PathBuf>, DatasetError> {
         let lists = if !self.splits.is_empty() {
-            gathering.forget_splits();
+            index.forget_splits();
             named_split_lists(&self.splits)?
         } else if format == Format::Flickr8k {
             split_lists_beside(captions)?
@@ -203,7 +202,7 @@ impl Source {
             Vec::new()
         };
         for (split, file) in &lists {
-            flickr8k::read_split_list(file, *split, gathering)?;
+            flickr8k::read_split_list(file, *split, index)?;
         }
         Ok(lists.into_iter().map(|(_, file)| file).collect())
     }
@@ -234,18 +233,18 @@ impl Source {
     }
 }
 
-fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DataSetError> {
+fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
     files
         .iter()
         .map(|file| {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let split = split::named_in(&name).ok_or_else(|| DataSetError::UnnamedSplit(file.clone()))?;
+            let split = split::named_in(&name).ok_or_else(|| DatasetError::UnnamedSplit(file.clone()))?;
             Ok((split, file.clone()))
         })
         .collect()
 }
 
-fn split_lists_beside(captions: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DataSetError> {
+fn split_lists_beside(captions: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
     let Some(first) = captions.first() else {
         return Ok(Vec::new());
     };

@@ -1,53 +1,56 @@
 //! Train, dev, test: what a split is, and how images are drawn into splits where the source names none.
 
+use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
-/// The part of a data set that an image, with all its captions, belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The part of a data set to which an image belongs, with all its captions.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(
+    serialize_all = "lowercase",
+    ascii_case_insensitive,
+    parse_err_ty = UnknownName,
+    parse_err_fn = unknown_name::<Self>
+)]
 pub enum Split {
-    /// What the decoder learns from; the vocabulary comes from here alone.
+    /// The training split; the vocabulary comes from here alone. Karpathy's `restval` belongs to it.
+    #[strum(to_string = "train", serialize = "restval")]
     Train,
-    /// What choices are made on: early stopping, beam width.
+    /// The validation split: early stopping and the choice of settings.
+    #[strum(
+        to_string = "dev",
+        serialize = "val",
+        serialize = "valid",
+        serialize = "validation"
+    )]
+    #[serde(alias = "val", alias = "valid", alias = "validation")]
     Dev,
-    /// What is reported in the end.
+    /// The test split: final scores.
     Test,
 }
 
 impl Split {
-    /// Every split, in the order in which they are shown.
+    /// All splits, in the order of tables.
     pub const ALL: [Self; 3] = [Self::Train, Self::Dev, Self::Test];
 }
 
-impl fmt::Display for Split {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        })
-    }
-}
-
-/// A name that is no split's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no split is called {0:?}: use train, dev (also val, validation) or test")]
-pub struct UnknownSplit(String);
-
-impl FromStr for Split {
-    type Err = UnknownSplit;
-
-    /// Takes every published name: `val` and `validation` are dev, Karpathy's `restval` is train.
-    fn from_str(name: &str) -> Result<Self, UnknownSplit> {
-        match name.to_ascii_lowercase().as_str() {
-            "train" | "restval" => Ok(Self::Train),
-            "dev" | "val" | "validation" => Ok(Self::Dev),
-            "test" => Ok(Self::Test),
-            _ => Err(UnknownSplit(name.to_owned())),
-        }
-    }
+impl Named for Split {
+    const KIND: &'static str = "split";
 }
 
 /// The split a file is for by its name, as in `Flickr_8k.trainImages.txt` or `captions_val2014.json`.
@@ -136,7 +139,7 @@ mod tests {
             parsed("training")
                 .unwrap_err()
                 .to_string()
-                .contains("use train, dev")
+                .contains("choose one of train, dev, test")
         );
         for split in Split::ALL {
             assert_eq!(parsed(&split.to_string()), Ok(split));

@@ -11,7 +11,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use crate::data::{DataSet, Image, Split};
+use crate::data::{Dataset, Image, Split};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
 use crate::model::{EncoderSpec, Model};
 use crate::nn::device::DeviceError;
@@ -22,7 +22,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 pub use collapse::{Cause, Collapse, Sign};
-pub use comparison::{Against, Compared, Comparison, ExportError, Format};
+pub use comparison::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{Change, Histogram, most_changed};
 pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
@@ -59,7 +59,7 @@ pub enum EvaluationError {
 }
 
 /// What a model trained on a data set could have learned from: its training captions, and its words.
-pub fn background<'a>(data_set: &'a DataSet, vocabulary: &'a Vocabulary) -> Background<'a> {
+pub fn background<'a>(data_set: &'a Dataset, vocabulary: &'a Vocabulary) -> Background<'a> {
     let captions = data_set.images(Split::Train).flat_map(|image| &image.captions);
     Background {
         training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),

@@ -15,7 +15,7 @@ const NAMES_SHOWN: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryKind {
     /// A prepared data set.
-    DataSet,
+    Dataset,
     /// A run.
     Run,
 }
@@ -24,14 +24,14 @@ impl DirectoryKind {
     /// The file that makes a directory one.
     fn marker(self) -> &'static str {
         match self {
-            Self::DataSet => "dataset.toml",
+            Self::Dataset => "dataset.toml",
             Self::Run => "config.toml",
         }
     }
 
     fn maker(self) -> &'static str {
         match self {
-            Self::DataSet => "cutline prepare",
+            Self::Dataset => "cutline prepare",
             Self::Run => "cutline train",
         }
     }
@@ -40,7 +40,7 @@ impl DirectoryKind {
 impl fmt::Display for DirectoryKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::DataSet => "data set",
+            Self::Dataset => "data set",
             Self::Run => "run",
         })
     }
@@ -65,7 +65,7 @@ impl Root {
 
     /// Where the data set of that name lives, whether or not it exists.
     pub fn dataset_dir(&self, name: &Name) -> PathBuf {
-        self.home(DirectoryKind::DataSet).join(name.as_str())
+        self.home(DirectoryKind::Dataset).join(name.as_str())
     }
 
     /// Where the run of that name lives, whether or not it exists.
@@ -79,7 +79,7 @@ impl Root {
     ///
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn datasets(&self) -> Result<Vec<Name>, DirectoryError> {
-        self.names(DirectoryKind::DataSet)
+        self.names(DirectoryKind::Dataset)
     }
 
     /// The names of the runs that were started, sorted; none where there is no `checkpoints/` yet.
@@ -97,7 +97,7 @@ impl Root {
     ///
     /// [`DirectoryError::Missing`] says which data sets there are.
     pub fn find_dataset(&self, wanted: &str) -> Result<PathBuf, DirectoryError> {
-        self.find(DirectoryKind::DataSet, wanted)
+        self.find(DirectoryKind::Dataset, wanted)
     }
 
     /// The existing run that `wanted` names, or leads to as a path with a separator in it.
@@ -152,7 +152,7 @@ impl Root {
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
         let mut places = Vec::new();
-        for data_set in subdirectories(&self.home(DirectoryKind::DataSet))? {
+        for data_set in subdirectories(&self.home(DirectoryKind::Dataset))? {
             places.push(data_set.join("prepare"));
         }
         for run in subdirectories(&self.home(DirectoryKind::Run))? {
@@ -218,7 +218,7 @@ impl Root {
 
     fn home(&self, kind: DirectoryKind) -> PathBuf {
         self.path.join(match kind {
-            DirectoryKind::DataSet => "datasets",
+            DirectoryKind::Dataset => "datasets",
             DirectoryKind::Run => "checkpoints",
         })
     }

@@ -1,6 +1,6 @@
 //! A training in a run directory: started or resumed, held by a lock, logged.
 
-use crate::data::{DataSet, DataSetError, Image, Split};
+use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::jobs::{
@@ -34,7 +34,7 @@ use std::sync::atomic::AtomicBool;
 pub enum RunError {
     /// The data set.
     #[error(transparent)]
-    DataSet(#[from] DataSetError),
+    Dataset(#[from] DatasetError),
     /// The run's directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -145,7 +145,7 @@ pub struct TrainingRun {
 struct Plan {
     directory: RunDirectory,
     record: RunRecord,
-    data: DataSet,
+    data: Dataset,
     /// The name of the features.
     features: Option<String>,
     encoder: ChosenEncoder,
@@ -203,7 +203,7 @@ impl TrainingRun {
         create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
     ) -> Result<Self, RunError> {
         settings.check()?;
-        let data = DataSet::load(data_set)?;
+        let data = Dataset::load(data_set)?;
         for (split, name) in [(Split::Train, "training"), (Split::Dev, "dev")] {
             if data.images(split).all(|image| image.captions.is_empty()) {
                 return Err(TrainingError::Empty { split: name }.into());
@@ -267,7 +267,7 @@ impl TrainingRun {
         })?;
         let record = RunRecord::load(&directory.config())?;
         record.settings.check()?;
-        let data = DataSet::load(&record.data.directory)?;
+        let data = Dataset::load(&record.data.directory)?;
         if data.hash != record.data.hash {
             return Err(RunError::OtherData {
                 directory: record.data.directory,
@@ -309,7 +309,7 @@ impl TrainingRun {
     }
 
     /// The data it learns from.
-    pub fn data(&self) -> &DataSet {
+    pub fn data(&self) -> &Dataset {
         &self.plan.data
     }
 

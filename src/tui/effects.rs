@@ -3,11 +3,11 @@
 use super::forms::prompts::{expanded, export_format};
 use super::image_cache::ImageKey;
 use super::message::{
-    CaptionerRequest, ComparedEvaluations, DataSetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey,
+    CaptionerRequest, ComparedEvaluations, DatasetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey,
     GalleryImages, GalleryRequest, Message,
 };
 use super::popups::file_picker::HERE;
-use crate::data::{DataSet, Image, Report as DataReport, Source};
+use crate::data::{DataSource, Dataset, Image, PrepareReport};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
 use crate::jobs::{ControlCommand, Name, Root, ask};
@@ -63,7 +63,7 @@ impl EffectRunner {
                 self.run_in_background(move |root| Message::Started(start(root, &arguments)))
             }
             Effect::Export { path, compared } => self.report(move |_| export(&path, &compared)),
-            Effect::LoadDataSet(name) => self.run_in_background(move |root| Message::DataSet {
+            Effect::LoadDataset(name) => self.run_in_background(move |root| Message::Dataset {
                 detail: data_set(root, &name).map(Arc::new),
                 name,
             }),
@@ -175,13 +175,13 @@ fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
     Ok(format!("wrote {}", display_path(path)))
 }
 
-fn data_set(root: &Root, name: &str) -> Result<DataSetDetail, String> {
+fn data_set(root: &Root, name: &str) -> Result<DatasetDetail, String> {
     let directory = root.find_dataset(name).map_err(describe)?;
-    let data_set = DataSet::load(&directory).map_err(describe)?;
-    let report = DataReport::load(&directory).map_err(describe)?;
+    let data_set = Dataset::load(&directory).map_err(describe)?;
+    let report = PrepareReport::load(&directory).map_err(describe)?;
     let step = data_set.images.len().div_ceil(SAMPLES).max(1);
     let samples: Vec<Image> = data_set.images.into_iter().step_by(step).collect();
-    Ok(DataSetDetail {
+    Ok(DatasetDetail {
         manifest: data_set.manifest,
         hash: data_set.hash,
         report,
@@ -230,12 +230,12 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
 }
 
 fn recognize(place: &str) -> Outcome {
-    let source = Source::at(expanded(place));
+    let source = DataSource::at(expanded(place));
     if source.is_scenes() {
         return Ok("the built-in data set".to_owned());
     }
     let format = source.recognize().map_err(describe)?;
-    Ok(format!("recognized: {}", format.name()))
+    Ok(format!("recognized: {format}"))
 }
 
 fn album(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
@@ -257,7 +257,7 @@ fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String>
     let run = root.find_run(run).map_err(describe)?;
     let record = RunRecord::load(&run.config()).map_err(describe)?;
     let directory = data_set_of(&record, root).map_err(describe)?;
-    let data_set = DataSet::load(&directory).map_err(describe)?;
+    let data_set = Dataset::load(&directory).map_err(describe)?;
     let files = data_set.images.into_iter().map(|image| (image.key, image.path));
     Ok(files.collect())
 }

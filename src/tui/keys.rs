@@ -203,7 +203,7 @@ pub enum Action {
     Back,
     Prepare,
     NextView,
-    TrainOnDataSet,
+    TrainOnDataset,
     NewRun,
     PauseOrResume,
     Checkpoint,
@@ -267,7 +267,7 @@ bindings![
     Everywhere [Char('?'), Code(KeyCode::F(1))] Help "help" "Show the keys" FooterAndHelp;
     Everywhere [Char('q'), Ctrl('c')] Quit "quit" "Quit (training continues)" FooterAndHelp;
     Data [Char('n')] Prepare "prepare" "Prepare a data set" FooterAndHelp;
-    Data [Char('t')] TrainOnDataSet "train" "Train on the selected data set" FooterAndHelp;
+    Data [Char('t')] TrainOnDataset "train" "Train on the selected data set" FooterAndHelp;
     Data [Char('v')] NextView "view" "Next view: report, problems, samples" FooterAndHelp;
     Data [Char('p'), Char(' ')] PauseOrResume "pause" "Pause or resume preparation" Help;
     Data [Char('x')] Stop "stop" "Stop preparation (asks first)" Help;

@@ -1,7 +1,7 @@
 //! Messages, effects and the data they carry: [`App::update`](super::app::App::update) turns messages into effects.
 
 use super::image_cache::{ImageKey, PreparedImage};
-use crate::data::{Image, Manifest, Report as DataReport};
+use crate::data::{DatasetManifest, Image, PrepareReport};
 use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
 use crate::jobs::{ControlCommand, JobState, LogSummary, Record};
 use crate::search::{Attention, SearchSettings, WrittenCaption};
@@ -24,12 +24,12 @@ pub enum Message {
         run: String,
         records: Vec<Record>,
     },
-    DataSets(Vec<DataSetListing>),
+    Datasets(Vec<DatasetListing>),
     Evaluations(Vec<EvaluationListing>),
     Machine(MachineLoad),
-    DataSet {
+    Dataset {
         name: String,
-        detail: Result<Arc<DataSetDetail>, String>,
+        detail: Result<Arc<DatasetDetail>, String>,
     },
     Log {
         run: String,
@@ -89,7 +89,7 @@ pub struct RunListing {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct DataSetListing {
+pub struct DatasetListing {
     pub name: String,
     pub is_whole: bool,
     /// Modification time in seconds since 1970: shows when to reload it.
@@ -102,10 +102,10 @@ pub struct DataSetListing {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct DataSetDetail {
-    pub manifest: Manifest,
+pub struct DatasetDetail {
+    pub manifest: DatasetManifest,
     pub hash: String,
-    pub report: DataReport,
+    pub report: PrepareReport,
     /// Images at regular intervals in the data set.
     pub samples: Vec<Image>,
 }
@@ -241,7 +241,7 @@ pub enum Effect {
     },
     /// Start a `cutline` command with these arguments.
     Start(Vec<String>),
-    LoadDataSet(String),
+    LoadDataset(String),
     /// Read the output of the process of a run.
     LoadLog(String),
     List(PathBuf),

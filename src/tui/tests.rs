@@ -3,7 +3,7 @@
 mod attention;
 
 use super::app::{App, Lifecycle};
-use super::message::{DataSetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
+use super::message::{DatasetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
 use super::navigation::Tab;
 use super::popups::Popup;
 use super::run_view::{XAxis, charts};
@@ -226,7 +226,7 @@ fn a_learning_rate_is_typed() {
 #[test]
 fn a_training_is_started_from_a_form() {
     let mut app = looking_at(JobState::Complete);
-    app.update(Message::DataSets(vec![DataSetListing {
+    app.update(Message::Datasets(vec![DatasetListing {
         name: "scenes".into(),
         is_whole: true,
         written: 0,
@@ -385,7 +385,7 @@ fn the_page_of_all_runs_has_a_line_for_each() {
 #[test]
 fn without_runs_the_way_is_shown() {
     let mut app = App::new(Default::default(), (80, 24));
-    app.update(Message::DataSets(Vec::new()));
+    app.update(Message::Datasets(Vec::new()));
     app.update(Message::Runs(Vec::new()));
     assert_eq!(app.tab, Tab::Data);
     let lines = screen(&app, (80, 24), CharacterSet::Unicode);

@@ -31,10 +31,10 @@ impl App {
             Message::Resized(columns, rows) => self.size = Rect::new(0, 0, columns, rows),
             Message::Runs(listing) => self.list_runs(listing),
             Message::Records { run, records } => self.runs.take(&run, &records),
-            Message::DataSets(listing) => self.data.list(listing),
+            Message::Datasets(listing) => self.data.list(listing),
             Message::Evaluations(listing) => self.evaluate.list(listing),
             Message::Machine(load) => self.machine = load,
-            Message::DataSet { name, detail } => self.data.loaded(&name, detail),
+            Message::Dataset { name, detail } => self.data.loaded(&name, detail),
             Message::Log { run, lines } => self.show_log(&run, lines),
             Message::Entries { directory, entries } => self.list_entries(directory, entries),
             // Answers may arrive out of order: a large directory takes longer, and the user types on.

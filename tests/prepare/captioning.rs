@@ -1,7 +1,7 @@
 //! A run on stored features captions any image, with the weights that preparing has noted.
 
 use super::{Place, text, weights};
-use cutline::data::DataSet;
+use cutline::data::Dataset;
 use cutline::jobs::Root;
 use cutline::training::RunRecord;
 use std::fs;
@@ -43,7 +43,7 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
     let record = RunRecord::load(&run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
-    let images: Vec<_> = DataSet::load(&place.data_set("mine"))
+    let images: Vec<_> = Dataset::load(&place.data_set("mine"))
         .unwrap()
         .images
         .into_iter()

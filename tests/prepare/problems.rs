@@ -1,15 +1,15 @@
 //! Sources in which something is wrong: what is listed, what is refused, what is shown.
 
 use super::{Place, err};
-use cutline::data::{DataSet, ProblemKind, Report};
+use cutline::data::{Dataset, PrepareReport, ProblemKind};
 use std::fs;
 
 /// Every problem of a kind, by image.
 fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
-    let report = Report::load(&place.data_set("mine")).unwrap();
+    let report = PrepareReport::load(&place.data_set("mine")).unwrap();
     let problems = report.problems.of(kind).iter();
     problems
-        .map(|problem| (problem.place.clone(), problem.detail.clone()))
+        .map(|problem| (problem.location.clone(), problem.detail.clone()))
         .collect()
 }
 
@@ -50,7 +50,7 @@ fn an_image_that_does_not_decode_is_listed_and_left_out() {
         assert_eq!(image, expected);
         assert!(detail.contains(reason), "{image}: {detail}");
     }
-    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().images.len(), 12);
+    assert_eq!(Dataset::load(&place.data_set("mine")).unwrap().images.len(), 12);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
 
     place.prints(&[&command[..], &["--allow-truncated"]].concat());
     assert_eq!(listed(&place, ProblemKind::TornLine).len(), 1);
-    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().images.len(), 12);
+    assert_eq!(Dataset::load(&place.data_set("mine")).unwrap().images.len(), 12);
 }
 
 #[test]

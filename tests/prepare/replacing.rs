@@ -1,7 +1,7 @@
 //! Preparing under a name that is taken: the same goes on, another is refused unless forced.
 
 use super::Place;
-use cutline::data::{DataSet, Split};
+use cutline::data::{Dataset, Split};
 use std::fs;
 
 const SCENES: [&str; 8] = [
@@ -27,7 +27,7 @@ fn scenes_become_a_data_set_that_loads() {
         printed.starts_with("mine: read as scenes, with the source's splits\n"),
         "{printed}"
     );
-    let data_set = DataSet::load(&place.data_set("mine")).unwrap();
+    let data_set = Dataset::load(&place.data_set("mine")).unwrap();
     let images = Split::ALL.map(|split| data_set.images(split).count());
     assert_eq!(images, [16, 2, 2]);
     assert!(data_set.vocabulary.contains("a"));
@@ -74,15 +74,15 @@ fn features_outlive_another_vocabulary_of_the_same_images() {
     let directory = place.source(12).write();
     let command = ["prepare", &directory, "--name", "mine", "--min-count"];
     place.prints(&[&command[..], &["1"]].concat());
-    let before = DataSet::load(&place.data_set("mine")).unwrap().hash;
+    let before = Dataset::load(&place.data_set("mine")).unwrap().hash;
     let features = place.data_set("mine/features/of-the-same-images");
     fs::create_dir_all(&features).unwrap();
 
     let error = place.fails(&[&command[..], &["1000"]].concat());
     assert!(error.contains("is a data set already"), "{error}");
-    assert_eq!(DataSet::load(&place.data_set("mine")).unwrap().hash, before);
+    assert_eq!(Dataset::load(&place.data_set("mine")).unwrap().hash, before);
     place.prints(&[&command[..], &["1000", "--force"]].concat());
-    assert_ne!(DataSet::load(&place.data_set("mine")).unwrap().hash, before);
+    assert_ne!(Dataset::load(&place.data_set("mine")).unwrap().hash, before);
     assert!(features.exists());
 }
 

@@ -1,6 +1,6 @@
 //! What a small demo left behind is what the program makes, and can be read elsewhere.
 
-use cutline::data::DataSet;
+use cutline::data::Dataset;
 use serde_json::Value;
 
 use super::support::Place;
@@ -20,7 +20,7 @@ fn its_runs_are_in_the_states_that_they_were_left_in() {
 #[test]
 fn its_images_are_those_that_the_captions_are_of() {
     let place = Place::with_demo();
-    let data_set = DataSet::load(&place.path().join("datasets/scenes")).unwrap();
+    let data_set = Dataset::load(&place.path().join("datasets/scenes")).unwrap();
     assert_eq!(data_set.images.len(), 240);
     assert!(data_set.images.iter().all(|image| image.path.is_file()));
 }

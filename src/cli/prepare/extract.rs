@@ -10,7 +10,7 @@ use crate::cli::interrupt::Interrupted;
 use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
-use crate::data::{DataSet, Split};
+use crate::data::{Dataset, Split};
 use crate::jobs::TaskProgress;
 use crate::nn::Backend;
 use crate::vision::augment::View;
@@ -37,7 +37,7 @@ pub(super) struct Extraction<'a, D: Backend> {
 /// [`Interrupted`] once the user has asked to stop; what is done is kept then, as with any other error.
 pub(super) fn extract<D: Backend>(
     extraction: Extraction<'_, D>,
-    data_set: &DataSet,
+    data_set: &Dataset,
     directory: &Path,
     job: &Job<'_>,
     context: &Context,
@@ -107,7 +107,7 @@ pub(super) fn extract<D: Backend>(
 }
 
 /// The images to look at: all, or in other ways those that are learned from.
-fn sources(data_set: &DataSet, view: View) -> Vec<Source<'_>> {
+fn sources(data_set: &Dataset, view: View) -> Vec<Source<'_>> {
     data_set
         .images
         .iter()

@@ -19,10 +19,10 @@ use super::job::{Job, detach, run_job};
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
-use crate::data::scenes::{self, ScenesSettings};
+use crate::data::synthetic::{self, ScenesSettings};
 use crate::data::{
-    self, DataSet, Format, PrepareSettings, ProblemKind, Problems, Reading, Report, Source, Split, Stage,
-    examine,
+    self, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage, ProblemKind, Problems,
+    RawDataset, Split, build,
 };
 use crate::jobs::{JobDirectory, JobKind, Name, Work};
 use crate::nn::Backend;
@@ -257,12 +257,12 @@ impl Prepare {
     /// Makes the data set from what was read.
     fn make<D: Backend>(
         &self,
-        reading: Reading,
+        reading: RawDataset,
         target: &Target,
         eye: Option<&Eye<D>>,
         job: &Job<'_>,
         context: &Context,
-    ) -> anyhow::Result<DataSet> {
+    ) -> anyhow::Result<Dataset> {
         let (data_set, report) = self.examine(reading, context, &|done, total| {
             job.progress(crate::jobs::TaskProgress {
                 task: CHECKING.into(),
@@ -275,12 +275,12 @@ impl Prepare {
         job.message(format!(
             "{} images; what does not fit together is listed in {}",
             data_set.images.len(),
-            display_path(&target.directory().join(Report::FILE))
+            display_path(&target.directory().join(PrepareReport::FILE))
         ));
         let paint = context.terminal.stdout_paint();
         context.tell(&report::render(self.name.as_str(), &report, paint))?;
         if !report.problems.is_empty() {
-            let list = target.directory().join(Report::FILE);
+            let list = target.directory().join(PrepareReport::FILE);
             context.tell(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
         }
         let Some(Eye { encoder, weights }) = eye else {
@@ -335,9 +335,9 @@ impl Prepare {
         Ok(())
     }
 
-    fn source(&self) -> Source {
-        Source {
-            place: self.source.clone(),
+    fn source(&self) -> DataSource {
+        DataSource {
+            path: self.source.clone(),
             format: self.places.format,
             images: self.places.images.clone(),
             captions: self.places.captions.clone(),
@@ -369,11 +369,11 @@ impl Prepare {
         }
     }
 
-    fn read(&self) -> anyhow::Result<Reading> {
+    fn read(&self) -> anyhow::Result<RawDataset> {
         Ok(self.source().read()?)
     }
 
-    fn draw_scenes(&self, directory: &Path, context: &Context) -> anyhow::Result<Reading> {
+    fn draw_scenes(&self, directory: &Path, context: &Context) -> anyhow::Result<RawDataset> {
         let settings = self.scenes_settings();
         let progress = context.progress(Task {
             label: "drawing scenes".into(),
@@ -381,9 +381,9 @@ impl Prepare {
             total: Some(settings.images as u64),
             done: 0,
         });
-        let images = scenes::write(&settings, directory, |_| progress.advance(1))?;
+        let images = synthetic::write(&settings, directory, |_| progress.advance(1))?;
         progress.finish();
-        Ok(Reading::drawn(images))
+        Ok(RawDataset::drawn(images))
     }
 
     /// A file that was cut in its last line lacks more than that line, most of the time.
@@ -396,7 +396,7 @@ impl Prepare {
         }
         let refused: anyhow::Result<()> = Err(anyhow::anyhow!(
             "{}: the file ends in the middle of a caption ({})",
-            display_safe(&torn.place),
+            display_safe(&torn.location),
             display_safe(&torn.detail)
         ));
         refused.hint(
@@ -408,10 +408,10 @@ impl Prepare {
     /// Checks what was read. `tell` is told now and then how many images have been looked at, and of how many.
     fn examine(
         &self,
-        reading: Reading,
+        reading: RawDataset,
         context: &Context,
         tell: &dyn Fn(u64, u64),
-    ) -> anyhow::Result<(DataSet, Report)> {
+    ) -> anyhow::Result<(Dataset, PrepareReport)> {
         let total = reading.images.len() as u64;
         let progress = context.progress(Task {
             label: CHECKING.into(),
@@ -424,8 +424,8 @@ impl Prepare {
             let decoded = image_io::decode(path);
             decoded.map(drop).map_err(|error| error.fault.to_string())
         };
-        let count = |news: data::Progress| {
-            if news.stage == Stage::Checking {
+        let count = |news: data::PrepareProgress| {
+            if news.stage == PrepareStage::Checking {
                 progress.advance(1);
                 checked.fetch_add(1, Ordering::Relaxed);
             }
@@ -433,7 +433,7 @@ impl Prepare {
         let (settings, source, name) = (self.settings(), self.source(), self.name.as_str());
         // The images are checked on all threads; news is told from this one.
         let outcome = thread::scope(|scope| {
-            let work = scope.spawn(|| examine(&settings, &source, reading, name, &decode, &count));
+            let work = scope.spawn(|| build(&settings, &source, reading, name, &decode, &count));
             while !work.is_finished() {
                 tell(checked.load(Ordering::Relaxed), total);
                 thread::sleep(BETWEEN_LOOKS);
@@ -449,7 +449,7 @@ impl Prepare {
 }
 
 /// What a data set lacks to be learned from, if anything.
-fn lacks_for_training(data_set: &DataSet) -> Option<&'static str> {
+fn lacks_for_training(data_set: &Dataset) -> Option<&'static str> {
     let has_captions = |split| data_set.images(split).any(|image| !image.captions.is_empty());
     if !has_captions(Split::Train) {
         Some("nothing can be learned from it: no image of the training split has a caption")

@@ -6,7 +6,7 @@ use indicatif::HumanCount;
 
 use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Role, display_safe};
-use crate::data::{Problem, ProblemKind, Report, Split, SplitStatistics, SplitsFrom};
+use crate::data::{PrepareReport, Problem, ProblemKind, Split, SplitStatistics, SplitsFrom};
 
 /// How many problems of a kind are shown.
 const PROBLEMS_SHOWN: usize = 3;
@@ -15,7 +15,7 @@ const PROBLEM_LENGTH: usize = 140;
 /// How many of the most frequent words are shown.
 const WORDS_SHOWN: usize = 12;
 
-pub(super) fn render(name: &str, report: &Report, paint: Paint) -> String {
+pub(super) fn render(name: &str, report: &PrepareReport, paint: Paint) -> String {
     let mut text = format!("{}\n\n", headline(name, report));
     text.push_str(&splits(report).render(paint));
     text.push('\n');
@@ -33,7 +33,7 @@ pub(super) fn render(name: &str, report: &Report, paint: Paint) -> String {
     text
 }
 
-fn headline(name: &str, report: &Report) -> String {
+fn headline(name: &str, report: &PrepareReport) -> String {
     let splits = match report.splits_from {
         SplitsFrom::Source => "the source's splits",
         SplitsFrom::Drawn => "drawn splits",
@@ -46,7 +46,7 @@ fn headline(name: &str, report: &Report) -> String {
     line
 }
 
-fn splits(report: &Report) -> Table {
+fn splits(report: &PrepareReport) -> Table {
     let mut table = Table::new(["split", "images", "captions", "unknown words"]);
     for split in Split::ALL {
         let SplitStatistics {
@@ -63,7 +63,7 @@ fn splits(report: &Report) -> Table {
     table
 }
 
-fn words(report: &Report) -> String {
+fn words(report: &PrepareReport) -> String {
     let lengths = &report.caption_lengths;
     let frequent: Vec<_> = report
         .frequent_words

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::failure::WithHint;
-use crate::data::scenes::ScenesSettings;
-use crate::data::{DataSet, Report};
+use crate::data::synthetic::ScenesSettings;
+use crate::data::{Dataset, PrepareReport};
 use crate::files::{remove_leftovers, write_atomically};
 
 /// What the images of `scenes` in the directory were drawn with.
@@ -74,7 +74,7 @@ impl Target {
     }
 
     /// Writes the data set and its report, unless that replaces another.
-    pub(super) fn save(&self, data_set: &DataSet, report: &Report) -> anyhow::Result<()> {
+    pub(super) fn save(&self, data_set: &Dataset, report: &PrepareReport) -> anyhow::Result<()> {
         if let Some(existing) = self.existing()
             && existing.hash != data_set.hash
         {
@@ -95,8 +95,8 @@ impl Target {
 
     /// The data set that is there. One that an interruption left unreadable counts as none: preparing it
     /// again is what mends it.
-    pub(super) fn existing(&self) -> Option<DataSet> {
-        DataSet::load(&self.directory).ok()
+    pub(super) fn existing(&self) -> Option<Dataset> {
+        Dataset::load(&self.directory).ok()
     }
 
     fn refuse_unless_forced(&self) -> anyhow::Result<()> {
@@ -116,7 +116,7 @@ impl Target {
 }
 
 /// Whether features of the one belong to the images of the other: no name stands for another file.
-fn same_images(one: &DataSet, other: &DataSet) -> bool {
+fn same_images(one: &Dataset, other: &Dataset) -> bool {
     other.images.iter().all(|image| {
         let known = one.images.binary_search_by(|other| other.key.cmp(&image.key));
         known.map_or(true, |place| one.images[place].path == image.path)

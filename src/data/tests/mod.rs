@@ -24,7 +24,7 @@ fn places(problems: &Problems, kind: ProblemKind) -> Vec<&str> {
     problems
         .of(kind)
         .iter()
-        .map(|problem| problem.place.as_str())
+        .map(|problem| problem.location.as_str())
         .collect()
 }
 

@@ -24,7 +24,7 @@ fn lines(images: &[(&str, &str, &[&str])]) -> String {
 fn prepared(
     source: &TempDir,
     settings: &PrepareSettings,
-) -> (Result<(DataSet, Report), DataSetError>, TempDir) {
+) -> (Result<(Dataset, PrepareReport), DatasetError>, TempDir) {
     let target = tempfile::tempdir().unwrap();
     let decode = |path: &Path| match fs::read_to_string(path) {
         Ok(content) if content.contains("broken") => Err("not an image".to_owned()),
@@ -32,7 +32,7 @@ fn prepared(
     };
     let result = prepare(
         settings,
-        &Source::at(source.path()),
+        &DataSource::at(source.path()),
         &target.path().join("mine"),
         &decode,
         &|_| (),
@@ -126,21 +126,21 @@ fn a_data_set_comes_back_from_disk_as_it_was() {
     let (prepared, target) = prepared(&source, &settings);
     let (data_set, report) = prepared.unwrap();
     let home = target.path().join("mine");
-    assert_eq!(DataSet::load(&home).unwrap(), data_set);
-    assert_eq!(Report::load(&home).unwrap(), report);
+    assert_eq!(Dataset::load(&home).unwrap(), data_set);
+    assert_eq!(PrepareReport::load(&home).unwrap(), report);
     assert_eq!(data_set.manifest.name, "mine");
     assert_eq!(data_set.images(Split::Test).count(), 1);
 
     let images = fs::read_to_string(home.join("images.jsonl")).unwrap();
     fs::write(home.join("images.jsonl"), &images[..images.len() - 9]).unwrap();
-    let torn = DataSet::load(&home).unwrap_err().to_string();
+    let torn = Dataset::load(&home).unwrap_err().to_string();
     assert!(
         torn.contains("images.jsonl, line 2") && torn.contains("prepare"),
         "{torn}"
     );
     fs::write(home.join("images.jsonl"), images.replace("dog", "cow")).unwrap();
-    assert!(matches!(DataSet::load(&home), Err(DataSetError::HashDiffers(_))));
-    let other = DataSet::load(&target.path().join("yours"))
+    assert!(matches!(Dataset::load(&home), Err(DatasetError::HashDiffers(_))));
+    let other = Dataset::load(&target.path().join("yours"))
         .unwrap_err()
         .to_string();
     assert!(other.contains("there are mine"), "{other}");
@@ -152,25 +152,24 @@ fn images_within_the_data_set_move_with_it() {
     let home = place.path().join("drawn");
     fs::create_dir_all(home.join("images")).unwrap();
     fs::write(home.join("images/one.png"), "one").unwrap();
-    let reading = Reading::drawn(vec![SourceImage {
+    let reading = RawDataset::drawn(vec![SourceImage {
         key: "one".to_owned(),
         path: home.join("images/../images/one.png"),
         split: Some(Split::Train),
         captions: vec![SourceCaption::new("A red circle")],
     }]);
-    let source = Source::at("scenes");
+    let source = DataSource::at("scenes");
     assert!(source.is_scenes());
-    let (data_set, _) =
-        prepare_reading(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
+    let (data_set, _) = build_and_save(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
     let moved = place.path().join("moved");
     fs::rename(&home, &moved).unwrap();
-    let loaded = DataSet::load(&moved).unwrap();
+    let loaded = Dataset::load(&moved).unwrap();
     assert_eq!(
         loaded.images[0].path,
         fs::canonicalize(moved.join("images/one.png")).unwrap()
     );
     assert_eq!(loaded.hash, data_set.hash);
-    assert_eq!(loaded.manifest.source.place, Path::new("scenes"));
+    assert_eq!(loaded.manifest.source.path, Path::new("scenes"));
 }
 
 #[test]
@@ -244,8 +243,8 @@ fn settings_refuse_unknown_keys_and_fill_in_the_rest() {
 fn progress_counts_every_image_once() {
     let source = directory(&[("x.token.txt", TOKENS)], &["a.jpg", "b.jpg"]);
     let (checked, last) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let progress = |progress: Progress| {
-        if progress.stage == Stage::Checking {
+    let progress = |progress: PrepareProgress| {
+        if progress.stage == PrepareStage::Checking {
             assert_eq!(progress.total, 2);
             checked.fetch_add(1, Ordering::Relaxed);
             last.fetch_max(progress.done, Ordering::Relaxed);
@@ -254,7 +253,7 @@ fn progress_counts_every_image_once() {
     let target = tempfile::tempdir().unwrap();
     prepare(
         &every_word(),
-        &Source::at(source.path()),
+        &DataSource::at(source.path()),
         target.path(),
         &|_| Ok(()),
         &progress,
@@ -274,7 +273,7 @@ proptest! {
         let content: String = lines.iter().map(|(image, caption)| format!("{image}.jpg#0\t{caption}\n")).collect();
         let source = directory(&[("x.token.txt", &content)], &["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
         let (data_set, report) = match prepared(&source, &every_word()).0 {
-            Err(DataSetError::NoImages { .. } | DataSetError::NothingToTrainOn(_)) => return Ok(()),
+            Err(DatasetError::NoImages { .. } | DatasetError::NothingToTrainOn(_)) => return Ok(()),
             other => other.unwrap(),
         };
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();

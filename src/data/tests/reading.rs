@@ -4,12 +4,12 @@ use super::super::*;
 use super::{TOKENS, directory, places};
 use tempfile::TempDir;
 
-fn read(directory: &TempDir) -> Result<Reading, DataSetError> {
-    Source::at(directory.path()).read()
+fn read(directory: &TempDir) -> Result<RawDataset, DatasetError> {
+    DataSource::at(directory.path()).read()
 }
 
 /// Key, split and raw captions of every image.
-fn summary(reading: &Reading) -> Vec<(&str, Option<Split>, Vec<&str>)> {
+fn summary(reading: &RawDataset) -> Vec<(&str, Option<Split>, Vec<&str>)> {
     let captions =
         |image: &'_ SourceImage| -> Vec<_> { image.captions.iter().map(|c| c.raw.len()).collect() };
     assert!(
@@ -70,7 +70,7 @@ fn a_torn_token_file_is_read_up_to_the_tear() {
     let [malformed] = problems.of(ProblemKind::MalformedLine) else {
         panic!("{problems:?}")
     };
-    assert!(malformed.place.ends_with("x.token.txt, line 2"), "{malformed}");
+    assert!(malformed.location.ends_with("x.token.txt, line 2"), "{malformed}");
     assert_eq!(problems.count(ProblemKind::TornLine), 1);
     assert_eq!(problems.count(ProblemKind::ImageWithoutCaption), 1);
 
@@ -169,7 +169,8 @@ fn coco_takes_every_captions_file_and_its_split_from_its_name() {
     );
     let lost = reading.problems.of(ProblemKind::CaptionWithoutImage);
     assert!(
-        lost.iter().all(|problem| problem.place.ends_with("image id 8")),
+        lost.iter()
+            .all(|problem| problem.location.ends_with("image id 8")),
         "{lost:?}"
     );
     assert_eq!(lost.len(), 2);
@@ -228,9 +229,9 @@ fn of_several_forms_the_first_is_read_and_the_others_are_named() {
         [Format::Flickr8k, Format::Folder, Format::Kaggle]
     );
     for format in [Format::Karpathy, Format::Flickr8k, Format::Folder, Format::Kaggle] {
-        let forced = Source {
+        let forced = DataSource {
             format: Some(format),
-            ..Source::at(directory.path())
+            ..DataSource::at(directory.path())
         }
         .read()
         .unwrap();
@@ -266,13 +267,13 @@ fn files_the_user_names_are_recognized_by_content() {
         ("texts/kaggle", Format::Kaggle),
         ("texts/lines.jsonl", Format::Folder),
     ] {
-        let by_place = Source {
+        let by_place = DataSource {
             images: Some(path("pictures")),
             splits: vec![path("lists/my_train.txt")],
-            ..Source::at(path(file))
+            ..DataSource::at(path(file))
         };
-        let by_captions = Source {
-            place: directory.path().to_owned(),
+        let by_captions = DataSource {
+            path: directory.path().to_owned(),
             captions: Some(path(file)),
             ..by_place.clone()
         };
@@ -282,15 +283,15 @@ fn files_the_user_names_are_recognized_by_content() {
             assert_eq!(reading.images[0].split, Some(Split::Train));
         }
     }
-    let unnamed = Source {
+    let unnamed = DataSource {
         images: Some(path("pictures")),
         splits: vec![path("lists/mine.txt")],
-        ..Source::at(path("texts/kaggle"))
+        ..DataSource::at(path("texts/kaggle"))
     };
-    assert!(matches!(unnamed.read(), Err(DataSetError::UnnamedSplit(_))));
+    assert!(matches!(unnamed.read(), Err(DatasetError::UnnamedSplit(_))));
     assert!(matches!(
-        Source::at(path("pictures/a.jpg")).read(),
-        Err(DataSetError::NotRecognized { .. })
+        DataSource::at(path("pictures/a.jpg")).read(),
+        Err(DatasetError::NotRecognized { .. })
     ));
 }
 
@@ -332,17 +333,17 @@ fn what_cannot_be_read_says_what_to_do() {
     );
     let several = message(&[("a.token.txt", TOKENS), ("b.token.txt", TOKENS)], &["a.jpg"]);
     assert!(several.contains("choose one with --captions"), "{several}");
-    let absent = Source::at("/no/such/place").read().unwrap_err().to_string();
+    let absent = DataSource::at("/no/such/place").read().unwrap_err().to_string();
     assert!(absent.contains("/no/such/place does not exist"), "{absent}");
     assert!(matches!(
-        Source::at("scenes").read(),
-        Err(DataSetError::ScenesAreDrawn)
+        DataSource::at("scenes").read(),
+        Err(DatasetError::ScenesAreDrawn)
     ));
 }
 
 #[test]
 fn format_names_are_understood() {
-    for format in Format::ALL {
+    for &format in <Format as strum::VariantArray>::VARIANTS {
         assert_eq!(format.to_string().parse(), Ok(format));
         assert_eq!(serde_json::to_value(format).unwrap(), format.to_string());
     }

@@ -13,7 +13,7 @@ const TIMES_100: &str = "Scores times 100";
 
 /// A form that a comparison can be written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// A line for each score of each evaluation, under a heading.
     Csv,
     /// An object with all there is.
@@ -35,7 +35,7 @@ pub enum ExportError {
     Json(#[from] serde_json::Error),
 }
 
-impl Format {
+impl ExportFormat {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Markdown, Self::Latex];
 
@@ -65,12 +65,12 @@ impl Comparison {
     ///
     /// # Errors
     /// Where CSV or JSON cannot hold it; neither is known to happen.
-    pub fn export(&self, format: Format) -> Result<String, ExportError> {
+    pub fn export(&self, format: ExportFormat) -> Result<String, ExportError> {
         match format {
-            Format::Csv => self.csv(),
-            Format::Json => Ok(serde_json::to_string_pretty(self)? + "\n"),
-            Format::Markdown => Ok(self.markdown()),
-            Format::Latex => Ok(self.latex()),
+            ExportFormat::Csv => self.csv(),
+            ExportFormat::Json => Ok(serde_json::to_string_pretty(self)? + "\n"),
+            ExportFormat::Markdown => Ok(self.markdown()),
+            ExportFormat::Latex => Ok(self.latex()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::search::SearchSettings;
 use crate::text::display_safe;
 use serde::Serialize;
 
-pub use export::{ExportError, Format};
+pub use export::{ExportError, ExportFormat};
 
 /// Evaluations beside one of them, the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -153,7 +153,7 @@ fn what_all_have_in_common_is_told_once() {
 #[test]
 fn csv_is_read_back_with_every_figure() {
     let comparison = three();
-    let csv = comparison.export(Format::Csv).unwrap();
+    let csv = comparison.export(ExportFormat::Csv).unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let heading = reader.headers().unwrap().clone();
     let column = |name: &str| heading.iter().position(|found| found == name).unwrap();
@@ -185,7 +185,7 @@ fn csv_is_read_back_with_every_figure() {
 
 #[test]
 fn json_says_how_each_does_against_the_baseline() {
-    let json: serde_json::Value = serde_json::from_str(&three().export(Format::Json).unwrap()).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&three().export(ExportFormat::Json).unwrap()).unwrap();
     let kinds: Vec<&str> = (0..3)
         .map(|at| json["evaluations"][at]["against"]["kind"].as_str().unwrap())
         .collect();
@@ -198,7 +198,7 @@ fn json_says_how_each_does_against_the_baseline() {
 
 #[test]
 fn markdown_gives_scores_times_100_and_explains_its_marks() {
-    let text = three().export(Format::Markdown).unwrap();
+    let text = three().export(ExportFormat::Markdown).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let heading = "| evaluation | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr-D |";
     assert!(lines[0].starts_with(heading), "{}", lines[0]);
@@ -229,7 +229,7 @@ fn markdown_gives_scores_times_100_and_explains_its_marks() {
 
 #[test]
 fn latex_is_a_tabular_in_the_style_of_booktabs() {
-    let text = three().export(Format::Latex).unwrap();
+    let text = three().export(ExportFormat::Latex).unwrap();
     let begin = text.find("\\begin{tabular}{lrrrrrr").unwrap();
     let order = [
         "\\toprule",

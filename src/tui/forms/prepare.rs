@@ -36,7 +36,7 @@ const NONE: &str = "none";
 
 /// Asks what to prepare; `source` stands in it at first.
 pub fn form(source: &str) -> Form {
-    let formats = [RECOGNIZED].into_iter().chain(Format::ALL.map(Format::name));
+    let formats = [RECOGNIZED].into_iter().chain(Format::VARIANTS.iter().copied());
     let backbones = [NONE].into_iter().chain(BackboneKind::VARIANTS.iter().copied());
     let extents = [AS_TRAINED].into_iter().chain(CropMode::VARIANTS.iter().copied());
     Form::new(

@@ -1,6 +1,6 @@
 //! Forms with a single field.
 
-use crate::evaluation::Format;
+use crate::evaluation::ExportFormat;
 use crate::jobs::ControlCommand;
 use crate::jobs::Name;
 use crate::tui::form::{Field, Form, FormError};
@@ -88,9 +88,9 @@ pub fn export(form: &Form) -> Result<PathBuf, FormError> {
 }
 
 /// The export format of a file name.
-pub fn export_format(path: &Path) -> Option<Format> {
+pub fn export_format(path: &Path) -> Option<ExportFormat> {
     let ending = path.extension()?.to_str()?;
-    Format::ALL
+    ExportFormat::ALL
         .into_iter()
         .find(|format| format.extension() == ending)
 }

@@ -5,7 +5,7 @@ use crate::evaluation::Report;
 use crate::jobs::Root;
 use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, host_name};
 use crate::model::feature_directories;
-use crate::tui::message::{DataSetListing, EvaluationKey, EvaluationListing, Message, RunListing};
+use crate::tui::message::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -57,7 +57,7 @@ struct Watcher<'a> {
 #[derive(Default)]
 struct LastSent {
     runs: Option<Vec<RunListing>>,
-    data_sets: Option<Vec<DataSetListing>>,
+    data_sets: Option<Vec<DatasetListing>>,
     evaluations: Option<Vec<EvaluationListing>>,
 }
 
@@ -243,14 +243,14 @@ impl<'a> Watcher<'a> {
         let mut names: Vec<_> = whole.iter().cloned().chain(preparing).collect();
         names.sort();
         names.dedup();
-        let listing: Vec<DataSetListing> = names
+        let listing: Vec<DatasetListing> = names
             .into_iter()
             .map(|name| {
                 let directory = self.root.dataset_dir(&name);
                 let (job, job_path) = self.job_in(&directory.join("prepare"));
                 let features = feature_directories(&directory);
                 let last_part = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
-                DataSetListing {
+                DatasetListing {
                     is_whole: whole.contains(&name),
                     written: seconds(written(&directory.join("dataset.toml"))),
                     features: features.into_iter().filter_map(last_part).collect(),
@@ -264,7 +264,7 @@ impl<'a> Watcher<'a> {
             return Flow::Continue(());
         }
         self.last_sent.data_sets = Some(listing.clone());
-        self.send(Message::DataSets(listing))
+        self.send(Message::Datasets(listing))
     }
 
     fn list_evaluations(&mut self) -> Flow {

@@ -25,7 +25,7 @@ impl App {
                 };
                 self.open_form(FormPurpose::Prepare, prepare::form(source));
             }
-            Action::TrainOnDataSet => {
+            Action::TrainOnDataset => {
                 let name = self.data.selected().map(|selected| selected.name.clone());
                 self.open_train_form(name.as_deref());
             }

@@ -1,7 +1,7 @@
 //! The state of the Data tab.
 
 use crate::data::{Problem, ProblemKind};
-use crate::tui::message::{DataSetDetail, DataSetListing, Effect};
+use crate::tui::message::{DatasetDetail, DatasetListing, Effect};
 use crate::tui::navigation::ListMove;
 use crate::tui::tabs::cursor::{ListCursor, PaneFocus};
 use std::path::PathBuf;
@@ -34,46 +34,46 @@ impl DetailView {
 
 /// A loaded data set, with the modification time of what was loaded.
 #[derive(Clone, Debug)]
-pub struct LoadedDataSet {
+pub struct LoadedDataset {
     name: String,
     pub written: u64,
-    detail: Option<Result<Arc<DataSetDetail>, String>>,
+    detail: Option<Result<Arc<DatasetDetail>, String>>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct DataPage {
-    pub listing: Option<Vec<DataSetListing>>,
+    pub listing: Option<Vec<DatasetListing>>,
     /// Selected data set, and selected problem or sample.
     pub cursor: ListCursor,
     /// The data set to select as soon as it is listed.
     pub next: Option<String>,
-    pub loaded: Option<LoadedDataSet>,
+    pub loaded: Option<LoadedDataset>,
     pub view: DetailView,
     /// Source in the form, and the format recognized there.
     pub recognized: Option<(String, Result<String, String>)>,
 }
 
 impl DataPage {
-    pub fn all(&self) -> Option<&[DataSetListing]> {
+    pub fn all(&self) -> Option<&[DatasetListing]> {
         self.listing.as_deref()
     }
 
     /// The data sets that are fully prepared.
-    pub fn whole(&self) -> impl Iterator<Item = &DataSetListing> {
+    pub fn whole(&self) -> impl Iterator<Item = &DatasetListing> {
         self.listing.iter().flatten().filter(|listing| listing.is_whole)
     }
 
-    pub fn selected(&self) -> Option<&DataSetListing> {
+    pub fn selected(&self) -> Option<&DatasetListing> {
         self.listing.as_ref()?.get(self.cursor.selected)
     }
 
-    pub fn detail(&self) -> Option<&Result<Arc<DataSetDetail>, String>> {
+    pub fn detail(&self) -> Option<&Result<Arc<DatasetDetail>, String>> {
         let loaded = self.loaded.as_ref()?;
         let selected = self.selected()?;
         (loaded.name == selected.name).then_some(loaded.detail.as_ref())?
     }
 
-    pub fn known(&self) -> Option<&DataSetDetail> {
+    pub fn known(&self) -> Option<&DatasetDetail> {
         Some(self.detail()?.as_ref().ok()?.as_ref())
     }
 
@@ -87,7 +87,7 @@ impl DataPage {
             .collect()
     }
 
-    pub fn list(&mut self, listing: Vec<DataSetListing>) {
+    pub fn list(&mut self, listing: Vec<DatasetListing>) {
         let selected = self.selected().map(|known| known.name.clone());
         let at = |name: &String| listing.iter().position(|known| known.name == *name);
         self.cursor.stay(selected.as_ref().and_then(at), listing.len());
@@ -103,7 +103,7 @@ impl DataPage {
         self.next = name;
     }
 
-    pub fn loaded(&mut self, name: &str, detail: Result<Arc<DataSetDetail>, String>) {
+    pub fn loaded(&mut self, name: &str, detail: Result<Arc<DatasetDetail>, String>) {
         if let Some(loaded) = self.loaded.as_mut().filter(|loaded| loaded.name == name) {
             loaded.detail = Some(detail);
         }
@@ -113,17 +113,17 @@ impl DataPage {
     pub fn ask(&mut self) -> Option<Effect> {
         let selected = self.selected().filter(|selected| selected.is_whole)?;
         let (name, written) = (selected.name.clone(), selected.written);
-        let is_known = |loaded: &&LoadedDataSet| loaded.name == name && loaded.written == written;
+        let is_known = |loaded: &&LoadedDataset| loaded.name == name && loaded.written == written;
         if self.loaded.as_ref().filter(is_known).is_some() {
             return None;
         }
         let before = self.loaded.take().filter(|loaded| loaded.name == name);
-        self.loaded = Some(LoadedDataSet {
+        self.loaded = Some(LoadedDataset {
             name: name.clone(),
             written,
             detail: before.and_then(|loaded| loaded.detail),
         });
-        Some(Effect::LoadDataSet(name))
+        Some(Effect::LoadDataset(name))
     }
 
     pub fn rows(&self) -> usize {

@@ -7,13 +7,13 @@
 //!                         | ...
 //! ```
 
-use crate::data::{Format, Problem, ProblemKind, Report, Split};
+use crate::data::{Format, PrepareReport, Problem, ProblemKind, Split};
 use crate::jobs::JobState;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
 use crate::tui::keys::{Action, Context};
-use crate::tui::message::{DataSetDetail, DataSetListing};
+use crate::tui::message::{DatasetDetail, DatasetListing};
 use crate::tui::tabs::cursor::PaneFocus;
 use crate::tui::tabs::data::state::DetailView;
 use crate::tui::theme::Theme;
@@ -119,7 +119,7 @@ fn welcome(app: &App) -> Vec<Line<'static>> {
     .to_vec()
 }
 
-fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
+fn listed(listing: &DatasetListing, theme: &Theme) -> Line<'static> {
     let mut spans = vec![Span::raw(format!("{:<16}", listing.name))];
     if let Some((state, summary)) = &listing.job
         && is_unfinished(listing)
@@ -134,7 +134,7 @@ fn listed(listing: &DataSetListing, theme: &Theme) -> Line<'static> {
 }
 
 /// Whether its preparation is running or incomplete.
-fn is_unfinished(listing: &DataSetListing) -> bool {
+fn is_unfinished(listing: &DatasetListing) -> bool {
     let state = listing.job.as_ref().map(|(state, _)| *state);
     state.is_some_and(|state| state != JobState::Complete)
 }
@@ -159,7 +159,7 @@ fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
+fn preparing(listing: &DatasetListing, theme: &Theme) -> Vec<Line<'static>> {
     let Some((state, summary)) = &listing.job else {
         return vec![Line::styled("reading ...", theme.quiet)];
     };
@@ -193,7 +193,7 @@ fn preparing(listing: &DataSetListing, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &App, theme: &Theme) {
     match app.data.view {
         DetailView::Report => draw_report(frame, area, detail, app, theme),
         DetailView::Problems => draw_problems(frame, area, app, theme),
@@ -201,7 +201,7 @@ fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &Ap
     }
 }
 
-fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &App, theme: &Theme) {
     let mut lines = Vec::new();
     if let Some(selected) = app.data.selected() {
         if is_unfinished(selected) {
@@ -216,7 +216,7 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &
     let source = &detail.manifest.source;
     lines.push(Line::raw(match source.format {
         Format::Scenes => "source: built in".to_owned(),
-        format => format!("source: {}, {}", format.name(), display_path(&source.place)),
+        format => format!("source: {format}, {}", display_path(&source.path)),
     }));
     lines.extend(counts(&detail.report, theme));
     lines.push(Line::raw(""));
@@ -226,7 +226,7 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }
 
-fn counts(report: &Report, theme: &Theme) -> Vec<Line<'static>> {
+fn counts(report: &PrepareReport, theme: &Theme) -> Vec<Line<'static>> {
     let heading = format!(
         "{:<6}{:>9}{:>10}{:>15}",
         "", "images", "captions", "unknown words"
@@ -254,7 +254,7 @@ fn counts(report: &Report, theme: &Theme) -> Vec<Line<'static>> {
 /// Rows of the histogram of caption lengths; longer captions share the last one.
 const LENGTHS: usize = 6;
 
-fn histogram(report: &Report, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+fn histogram(report: &PrepareReport, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let lengths = &report.caption_lengths;
     let longest = lengths.longest();
     let width = longest.div_ceil(LENGTHS).max(1);
@@ -281,7 +281,7 @@ fn histogram(report: &Report, columns: usize, theme: &Theme) -> Vec<Line<'static
     lines
 }
 
-fn frequent_words(report: &Report, theme: &Theme) -> Line<'static> {
+fn frequent_words(report: &PrepareReport, theme: &Theme) -> Line<'static> {
     let mut spans = vec![Span::styled("frequent: ", theme.heading)];
     for (word, count) in report.frequent_words.iter().take(WORDS) {
         spans.push(Span::raw(display_safe(word).into_owned()));
@@ -310,12 +310,12 @@ fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 
 fn problem_line(kind: ProblemKind, problem: &Problem, theme: &Theme) -> Line<'static> {
     Line::from(vec![
-        Span::styled(display_safe(&problem.place).into_owned(), theme.key),
+        Span::styled(display_safe(&problem.location).into_owned(), theme.key),
         Span::raw(format!("  {}", kind.describe())),
     ])
 }
 
-fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DataSetDetail, app: &App, theme: &Theme) {
+fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &App, theme: &Theme) {
     let [rows, image, captions] = sample_layout(area);
     let lines = detail.samples.iter().map(|sample| {
         let first = sample.captions.first().map_or("", |caption| &caption.raw);

@@ -1,6 +1,6 @@
 //! Reads captions without the grammar's help and holds what they claim against the scene.
 
-use crate::data::scenes::{Group, Item, Scene};
+use crate::data::synthetic::{Group, Item, Scene};
 
 /// So many things of a kind, perhaps of a color.
 #[derive(Debug, PartialEq)]

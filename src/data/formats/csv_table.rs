@@ -1,15 +1,15 @@
 //! Captions as CSV with a header, one caption a line: what Kaggle's file and a plain folder's have in common.
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::image::SourceCaption;
 use super::lines;
-use super::split::Split;
+use crate::data::error::DatasetError;
+use crate::data::image::SourceCaption;
+use crate::data::index::CaptionIndex;
+use crate::data::split::Split;
 use std::io::Read;
 use std::path::Path;
 
 /// Where the columns are, by the header.
-struct Columns {
+struct CsvColumns {
     image: usize,
     caption: usize,
     split: Option<usize>,
@@ -22,14 +22,14 @@ struct Columns {
 ///
 /// # Errors
 /// Where the file cannot be read, its header does not name the columns, or not one line can be used.
-pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
     let mut columns = None;
     let mut wrong_header = None;
-    let read = lines::read_open_ended(file, gathering, |gathering, line| match &columns {
-        Some(columns) => take(gathering, columns, line),
+    let read = lines::read_open_ended(file, index, |index, line| match &columns {
+        Some(columns) => take(index, columns, line),
         None if wrong_header.is_some() => Err("no header".to_owned()),
         None => {
-            columns = Columns::named_in(line);
+            columns = CsvColumns::named_in(line);
             if columns.is_none() {
                 wrong_header = Some(line.to_owned());
             }
@@ -37,7 +37,7 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
         }
     });
     match wrong_header {
-        Some(found) => Err(DataSetError::Header {
+        Some(found) => Err(DatasetError::Header {
             file: file.to_owned(),
             found,
         }),
@@ -47,10 +47,10 @@ pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSet
 
 /// Whether a line is such a table's header.
 pub(super) fn is_header(line: &str) -> bool {
-    Columns::named_in(line).is_some()
+    CsvColumns::named_in(line).is_some()
 }
 
-impl Columns {
+impl CsvColumns {
     fn named_in(header: &str) -> Option<Self> {
         let names = fields(header).ok()?;
         let column = |wanted: &[&str]| {
@@ -69,7 +69,7 @@ impl Columns {
     }
 }
 
-fn take(gathering: &mut Gathering, columns: &Columns, line: &str) -> Result<(), String> {
+fn take(index: &mut CaptionIndex, columns: &CsvColumns, line: &str) -> Result<(), String> {
     let fields = fields(line)?;
     if fields.len() != columns.count {
         return Err(format!(
@@ -87,9 +87,9 @@ fn take(gathering: &mut Gathering, columns: &Columns, line: &str) -> Result<(), 
         None | Some("") => None,
         Some(name) => Some(name.parse::<Split>().map_err(|error| error.to_string())?),
     };
-    gathering.caption(key, SourceCaption::new(caption));
+    index.caption(key, SourceCaption::new(caption));
     if let Some(split) = split {
-        gathering.split(key, split);
+        index.split(key, split);
     }
     Ok(())
 }

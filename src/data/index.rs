@@ -1,6 +1,6 @@
 //! Where readers put what they find: captions and splits by image, until the images' files are looked up.
 
-use super::error::DataSetError;
+use super::error::DatasetError;
 use super::image::{SourceCaption, SourceImage};
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
@@ -11,18 +11,18 @@ use std::path::{Path, PathBuf};
 
 /// Captions and splits by key, sorted by key; a key is the image's file name within its directory.
 #[derive(Debug, Default)]
-pub(super) struct Gathering {
-    images: BTreeMap<String, Gathered>,
+pub(super) struct CaptionIndex {
+    images: BTreeMap<String, IndexedImage>,
     pub(super) problems: Problems,
 }
 
 #[derive(Debug, Default)]
-struct Gathered {
+struct IndexedImage {
     split: Option<Split>,
     captions: Vec<SourceCaption>,
 }
 
-impl Gathering {
+impl CaptionIndex {
     /// Notes that the source knows this image, though maybe no caption of it.
     pub(super) fn image(&mut self, key: &str) {
         self.entry(key);
@@ -61,9 +61,9 @@ impl Gathering {
         self.images.values().any(|image| !image.captions.is_empty())
     }
 
-    fn entry(&mut self, key: &str) -> &mut Gathered {
+    fn entry(&mut self, key: &str) -> &mut IndexedImage {
         if !self.images.contains_key(key) {
-            self.images.insert(key.to_owned(), Gathered::default());
+            self.images.insert(key.to_owned(), IndexedImage::default());
         }
         self.images.entry(key.to_owned()).or_default()
     }
@@ -73,14 +73,14 @@ impl Gathering {
     ///
     /// # Errors
     /// Where not one image is found.
-    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<(Vec<SourceImage>, Problems), DataSetError> {
+    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<(Vec<SourceImage>, Problems), DatasetError> {
         let mut problems = self.problems;
         let mut found = Vec::new();
         let mut used_roots = BTreeSet::new();
         let named = self.images.len();
         let example = self.images.keys().next().cloned().unwrap_or_default();
 
-        for (key, Gathered { split, captions }) in self.images {
+        for (key, IndexedImage { split, captions }) in self.images {
             match find_file(roots, &key) {
                 Some((root, path)) => {
                     used_roots.insert(root);
@@ -107,7 +107,7 @@ impl Gathering {
         }
         if found.is_empty() {
             let looked_in = roots.to_vec();
-            return Err(DataSetError::NoImages {
+            return Err(DatasetError::NoImages {
                 images: named,
                 example,
                 looked_in,
@@ -130,11 +130,11 @@ fn list_unnamed(
     roots: &BTreeSet<&PathBuf>,
     found: &[SourceImage],
     problems: &mut Problems,
-) -> Result<(), DataSetError> {
+) -> Result<(), DatasetError> {
     let named: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
     let mut unnamed = BTreeSet::new();
     for root in roots {
-        let root = fs::canonicalize(root).map_err(DataSetError::reading(root))?;
+        let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
         for path in image_files(&root)? {
             if !named.contains(path.as_path()) {
                 unnamed.insert(path);
@@ -152,14 +152,14 @@ fn list_unnamed(
 }
 
 /// Every file under a directory whose extension is an image's, hidden ones and linked directories left out.
-fn image_files(root: &Path) -> Result<Vec<PathBuf>, DataSetError> {
+fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).map_err(DataSetError::reading(&directory))? {
-            let entry = entry.map_err(DataSetError::reading(&directory))?;
+        for entry in fs::read_dir(&directory).map_err(DatasetError::reading(&directory))? {
+            let entry = entry.map_err(DatasetError::reading(&directory))?;
             let path = entry.path();
-            let kind = entry.file_type().map_err(DataSetError::reading(&path))?;
+            let kind = entry.file_type().map_err(DatasetError::reading(&path))?;
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 continue;
             } else if kind.is_dir() {
@@ -189,13 +189,13 @@ mod tests {
     fn a_key_that_comes_again_keeps_all_its_captions_and_its_first_split() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.jpg"), "").unwrap();
-        let mut gathering = Gathering::default();
-        gathering.caption("a.jpg", SourceCaption::new("one"));
-        gathering.split("a.jpg", Split::Dev);
-        gathering.caption("a.jpg", SourceCaption::new("two"));
-        let key = gathering.key_of("a").into_owned();
-        gathering.split(&key, Split::Test);
-        let (images, problems) = gathering.find_images(&[directory.path().to_owned()]).unwrap();
+        let mut index = CaptionIndex::default();
+        index.caption("a.jpg", SourceCaption::new("one"));
+        index.split("a.jpg", Split::Dev);
+        index.caption("a.jpg", SourceCaption::new("two"));
+        let key = index.key_of("a").into_owned();
+        index.split(&key, Split::Test);
+        let (images, problems) = index.find_images(&[directory.path().to_owned()]).unwrap();
         assert_eq!(images.len(), 1);
         assert_eq!(images[0].captions.len(), 2);
         assert_eq!(images[0].split, Some(Split::Dev));
@@ -213,23 +213,23 @@ mod tests {
         for name in ["a.jpg", "alone.PNG", "more/alone.jpg", "notes.txt", ".hidden.jpg"] {
             fs::write(images.join(name), "").unwrap();
         }
-        let mut gathering = Gathering::default();
-        gathering.caption("a.jpg", SourceCaption::new("here"));
-        gathering.caption("b.jpg.1", SourceCaption::new("not here"));
-        gathering.image("c.jpg");
-        let (found, problems) = gathering.find_images(&[images]).unwrap();
+        let mut index = CaptionIndex::default();
+        index.caption("a.jpg", SourceCaption::new("here"));
+        index.caption("b.jpg.1", SourceCaption::new("not here"));
+        index.image("c.jpg");
+        let (found, problems) = index.find_images(&[images]).unwrap();
         assert_eq!(found.len(), 1);
         let [missing] = problems.of(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")
         };
         assert_eq!(
-            (missing.place.as_str(), missing.detail.as_str()),
+            (missing.location.as_str(), missing.detail.as_str()),
             ("b.jpg.1", "not here")
         );
         let alone: Vec<_> = problems
             .of(ProblemKind::ImageWithoutCaption)
             .iter()
-            .map(|p| &p.place)
+            .map(|p| &p.location)
             .collect();
         assert_eq!(alone.len(), 3);
         assert_eq!(alone[0], "c.jpg");

@@ -2,24 +2,35 @@
 //!
 //! Chen et al., "Microsoft COCO Captions: Data Collection and Evaluation Server" (2015).
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::image::SourceCaption;
-use super::problems::ProblemKind;
-use super::{json, split};
+use super::json;
+use super::{Format, Reader};
+use crate::data::error::DatasetError;
+use crate::data::image::SourceCaption;
+use crate::data::index::CaptionIndex;
+use crate::data::problems::ProblemKind;
+use crate::data::split;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+pub(super) const READER: Reader = Reader {
+    format: Format::Coco,
+    files: "captions_*.json",
+    is_named,
+    recognizes,
+    read,
+    has_several_files: true,
+};
+
 #[derive(Deserialize)]
-struct File {
-    images: Vec<Image>,
+struct CocoFile {
+    images: Vec<CocoImage>,
     annotations: Vec<Annotation>,
 }
 
 #[derive(Deserialize)]
-struct Image {
+struct CocoImage {
     id: Id,
     file_name: String,
 }
@@ -48,35 +59,35 @@ impl fmt::Display for Id {
 }
 
 /// Whether a file's name is that of such a file.
-pub(super) fn is_named(name: &str) -> bool {
+fn is_named(name: &str) -> bool {
     name.starts_with("captions") && name.ends_with(".json")
 }
 
 /// Whether a JSON file of any name has this form.
-pub(super) fn recognizes(file: &Path) -> bool {
+fn recognizes(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "annotations")
 }
 
 /// Reads one file; its name tells the split of its images (`captions_val2014.json`: dev).
-pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
-    let File { images, annotations } = json::read(file)?;
+fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+    let CocoFile { images, annotations } = json::read(file)?;
     let split = file
         .file_name()
         .and_then(|name| split::named_in(&name.to_string_lossy()));
     let mut names = HashMap::new();
-    for Image { id, file_name } in images {
-        gathering.image(&file_name);
+    for CocoImage { id, file_name } in images {
+        index.image(&file_name);
         if let Some(split) = split {
-            gathering.split(&file_name, split);
+            index.split(&file_name, split);
         }
         names.insert(id, file_name);
     }
     for Annotation { image_id, caption } in annotations {
         match names.get(&image_id) {
-            Some(key) => gathering.caption(key, SourceCaption::new(caption)),
+            Some(key) => index.caption(key, SourceCaption::new(caption)),
             None => {
                 let place = format!("{}, image id {image_id}", file.display());
-                gathering
+                index
                     .problems
                     .add(ProblemKind::CaptionWithoutImage, place, caption);
             }

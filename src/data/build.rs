@@ -1,14 +1,14 @@
 //! From a source to a data set ready for training: tokens, splits, check, vocabulary, report.
 
-use super::check::{self, Decode, OnProgress, Progress, Stage};
-use super::error::DataSetError;
-use super::format::Format;
+use super::dataset::{Dataset, DatasetManifest, SourceRecord};
+use super::error::DatasetError;
+use super::formats::Format;
 use super::image::{Caption, Image, SourceCaption, SourceImage};
-use super::prepared::{DataSet, Manifest, SourceRecord};
 use super::problems::{ProblemKind, Problems};
-use super::report::{Report, SplitsFrom};
-use super::source::{Reading, Source};
+use super::report::{PrepareReport, SplitsFrom};
+use super::source::{DataSource, RawDataset};
 use super::split::{self, Split, SplitShares};
+use super::validate::{self, Decode, OnProgress, PrepareProgress, PrepareStage};
 use crate::text::{Cleaning, Vocabulary};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -52,55 +52,55 @@ impl Default for PrepareSettings {
 /// `decode` tells whether an image can be decoded; it runs on rayon's threads, as does `progress`.
 ///
 /// # Errors
-/// Those of [`Source::read`]; where no image is left to train on; where a file cannot be written.
+/// Those of [`DataSource::read`]; where no image is left to train on; where a file cannot be written.
 pub fn prepare(
     settings: &PrepareSettings,
-    source: &Source,
+    source: &DataSource,
     directory: &Path,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
-) -> Result<(DataSet, Report), DataSetError> {
-    progress(Progress {
-        stage: Stage::Reading,
+) -> Result<(Dataset, PrepareReport), DatasetError> {
+    progress(PrepareProgress {
+        stage: PrepareStage::Reading,
         done: 0,
         total: 0,
     });
     let reading = source.read()?;
-    prepare_reading(settings, source, reading, directory, decode, progress)
+    build_and_save(settings, source, reading, directory, decode, progress)
 }
 
 /// As [`prepare`], for images that are read, or drawn, already; `source` is only recorded.
 ///
 /// # Errors
 /// Where no image is left to train on, or a file cannot be written.
-pub fn prepare_reading(
+pub fn build_and_save(
     settings: &PrepareSettings,
-    source: &Source,
-    reading: Reading,
+    source: &DataSource,
+    reading: RawDataset,
     directory: &Path,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
-) -> Result<(DataSet, Report), DataSetError> {
+) -> Result<(Dataset, PrepareReport), DatasetError> {
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    let (data_set, report) = examine(settings, source, reading, &name, decode, progress)?;
+    let (data_set, report) = build(settings, source, reading, &name, decode, progress)?;
     data_set.save(directory)?;
     report.save(directory)?;
     Ok((data_set, report))
 }
 
-/// As [`prepare_reading`], but writes nothing: the data set called `name` and its report as they would be.
+/// As [`build_and_save`], but writes nothing: the data set called `name` and its report as they would be.
 ///
 /// # Errors
 /// Where no image is left to train on.
-pub fn examine(
+pub fn build(
     settings: &PrepareSettings,
-    source: &Source,
-    reading: Reading,
+    source: &DataSource,
+    reading: RawDataset,
     name: &str,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
-) -> Result<(DataSet, Report), DataSetError> {
-    let Reading {
+) -> Result<(Dataset, PrepareReport), DatasetError> {
+    let RawDataset {
         images,
         format,
         files,
@@ -110,28 +110,28 @@ pub fn examine(
     let named = images.len();
     let captioned = tokenize(images, settings, &mut problems);
     let (split, splits_from) = assign_splits(captioned, settings, &mut problems);
-    let images = check::check(split, decode, progress, &mut problems);
+    let images = validate::validate(split, decode, progress, &mut problems);
     if !images.iter().any(|image| image.split == Split::Train) {
-        return Err(DataSetError::NothingToTrainOn(summary(named, &problems)));
+        return Err(DatasetError::NothingToTrainOn(summary(named, &problems)));
     }
 
-    progress(Progress {
-        stage: Stage::Writing,
+    progress(PrepareProgress {
+        stage: PrepareStage::Writing,
         done: images.len(),
         total: images.len(),
     });
     let vocabulary = Vocabulary::build(training_captions(&images), settings.minimum_count);
-    let report = Report::new((format, also_found), splits_from, &images, &vocabulary, problems);
-    let manifest = Manifest {
+    let report = PrepareReport::new((format, also_found), splits_from, &images, &vocabulary, problems);
+    let manifest = DatasetManifest {
         name: name.to_owned(),
         source: record(source, format, files),
         settings: settings.clone(),
     };
-    Ok((DataSet::new(images, vocabulary, manifest), report))
+    Ok((Dataset::new(images, vocabulary, manifest), report))
 }
 
 /// An image with its tokens, before its split is settled.
-struct Captioned {
+struct TokenizedImage {
     key: String,
     path: PathBuf,
     split: Option<Split>,
@@ -139,7 +139,11 @@ struct Captioned {
 }
 
 /// Turns captions into tokens; lists and leaves out empty captions and images without any other.
-fn tokenize(images: Vec<SourceImage>, settings: &PrepareSettings, problems: &mut Problems) -> Vec<Captioned> {
+fn tokenize(
+    images: Vec<SourceImage>,
+    settings: &PrepareSettings,
+    problems: &mut Problems,
+) -> Vec<TokenizedImage> {
     let mut captioned = Vec::with_capacity(images.len());
     for SourceImage {
         key,
@@ -164,7 +168,7 @@ fn tokenize(images: Vec<SourceImage>, settings: &PrepareSettings, problems: &mut
                 "all its captions are empty after cleaning",
             );
         } else {
-            captioned.push(Captioned {
+            captioned.push(TokenizedImage {
                 key,
                 path,
                 split,
@@ -211,7 +215,7 @@ fn single_words(tokens: &[String]) -> Vec<String> {
 
 /// Keeps the source's splits where it names any, and lists and leaves out images in none; else draws them.
 fn assign_splits(
-    images: Vec<Captioned>,
+    images: Vec<TokenizedImage>,
     settings: &PrepareSettings,
     problems: &mut Problems,
 ) -> (Vec<Image>, SplitsFrom) {
@@ -229,7 +233,7 @@ fn assign_splits(
     };
     let mut assigned = Vec::with_capacity(images.len());
     for (
-        Captioned {
+        TokenizedImage {
             key, path, captions, ..
         },
         split,
@@ -260,14 +264,14 @@ fn training_captions(images: &[Image]) -> impl Iterator<Item = &[String]> {
         .map(|caption| caption.tokens.as_slice())
 }
 
-fn record(source: &Source, format: Format, files: Vec<PathBuf>) -> SourceRecord {
+fn record(source: &DataSource, format: Format, files: Vec<PathBuf>) -> SourceRecord {
     let absolute = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
-    let place = match format {
+    let path = match format {
         Format::Scenes => PathBuf::from(Format::SCENES),
-        _ => absolute(source.place.clone()),
+        _ => absolute(source.path.clone()),
     };
     SourceRecord {
-        place,
+        path,
         format,
         files: files.into_iter().map(absolute).collect(),
     }

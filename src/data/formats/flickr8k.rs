@@ -2,29 +2,39 @@
 //!
 //! Hodosh, Young & Hockenmaier, "Framing Image Description as a Ranking Task" (2013).
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::image::SourceCaption;
 use super::lines;
-use super::split::{self, Split};
+use super::{Format, Reader};
+use crate::data::error::DatasetError;
+use crate::data::image::SourceCaption;
+use crate::data::index::CaptionIndex;
+use crate::data::split::{self, Split};
 use std::path::Path;
+
+pub(super) const READER: Reader = Reader {
+    format: Format::Flickr8k,
+    files: "*.token.txt",
+    is_named,
+    recognizes,
+    read,
+    has_several_files: false,
+};
 
 /// Whether a file's name is the token file's: `Flickr8k.token.txt`, `results_20130124.token`, but not
 /// `Flickr8k.lemma.token.txt`.
-pub(super) fn is_named(name: &str) -> bool {
+fn is_named(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     (name.ends_with(".token.txt") || name.ends_with(".token")) && !name.contains("lemma")
 }
 
 /// Whether a file of any name begins like a token file.
-pub(super) fn recognizes(file: &Path) -> bool {
+fn recognizes(file: &Path) -> bool {
     lines::first(file).is_some_and(|line| parse(&line).is_ok())
 }
 
-pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
-    lines::read_open_ended(file, gathering, |gathering, line| {
+fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+    lines::read_open_ended(file, index, |index, line| {
         let (key, caption) = parse(line)?;
-        gathering.caption(key, SourceCaption::new(caption));
+        index.caption(key, SourceCaption::new(caption));
         Ok(())
     })
 }
@@ -45,7 +55,7 @@ fn parse(line: &str) -> Result<(&str, &str), String> {
 }
 
 /// The split of a split list by its name (`Flickr_8k.trainImages.txt`, `val.txt`); `None` for other files.
-pub(super) fn split_list_named(name: &str) -> Option<Split> {
+pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
     let other = |name: &str| is_named(name) || name.to_ascii_lowercase().contains("caption");
     if name.ends_with(".txt") && !other(name) {
         split::named_in(name)
@@ -55,14 +65,14 @@ pub(super) fn split_list_named(name: &str) -> Option<Split> {
 }
 
 /// Reads a split list: one image's name a line, with or without `.jpg`.
-pub(super) fn read_split_list(
+pub(in crate::data) fn read_split_list(
     file: &Path,
     split: Split,
-    gathering: &mut Gathering,
-) -> Result<(), DataSetError> {
-    lines::read(file, gathering, |gathering, line| {
-        let key = gathering.key_of(line.trim()).into_owned();
-        gathering.split(&key, split);
+    index: &mut CaptionIndex,
+) -> Result<(), DatasetError> {
+    lines::read(file, index, |index, line| {
+        let key = index.key_of(line.trim()).into_owned();
+        index.split(&key, split);
         Ok(())
     })
     .map(drop)

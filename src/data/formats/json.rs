@@ -1,18 +1,18 @@
 //! Reading a whole JSON file with errors that say where it is wrong and whether it was cut short.
 
-use super::error::DataSetError;
+use crate::data::error::DatasetError;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::fs;
 use std::path::Path;
 
-pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DataSetError> {
-    let bytes = fs::read(file).map_err(DataSetError::reading(file))?;
+pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> {
+    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let (file, line, column) = (file.to_owned(), error.line(), error.column());
         match error.classify() {
-            Category::Eof => DataSetError::TornJson { file, line, column },
-            _ => DataSetError::Json {
+            Category::Eof => DatasetError::TornJson { file, line, column },
+            _ => DatasetError::Json {
                 file,
                 line,
                 column,

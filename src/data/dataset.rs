@@ -1,9 +1,9 @@
 //! A prepared data set on disk: images with splits and tokens, a vocabulary, and how they came about.
 
-use super::error::DataSetError;
-use super::format::Format;
+use super::build::PrepareSettings;
+use super::error::DatasetError;
+use super::formats::Format;
 use super::image::Image;
-use super::prepare::PrepareSettings;
 use super::split::Split;
 use crate::files::write_atomically;
 use crate::text::Vocabulary;
@@ -22,20 +22,20 @@ const VOCABULARY: &str = "vocabulary.txt";
 
 /// Images that decode, each with a split and captions in tokens, and the vocabulary of the training split.
 #[derive(Clone, Debug, PartialEq)]
-pub struct DataSet {
+pub struct Dataset {
     /// Sorted by key.
     pub images: Vec<Image>,
     /// The words of the training split.
     pub vocabulary: Vocabulary,
     /// How the data set came about.
-    pub manifest: Manifest,
+    pub manifest: DatasetManifest,
     /// BLAKE3 over keys, splits, tokens and vocabulary, in hexadecimal; where the images lie is not in it.
     pub hash: String,
 }
 
 /// How a data set came about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct DatasetManifest {
     /// The data set's name.
     pub name: String,
     /// What it was read from.
@@ -48,7 +48,7 @@ pub struct Manifest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {
     /// What the user named, as an absolute path; `scenes` for the built-in data set.
-    pub place: PathBuf,
+    pub path: PathBuf,
     /// The form in which it was read.
     pub format: Format,
     /// The captions files and split lists that were read.
@@ -67,9 +67,9 @@ struct ManifestFile {
     settings: PrepareSettings,
 }
 
-impl DataSet {
+impl Dataset {
     /// A data set of these images, sorted by key, with its hash.
-    pub(super) fn new(mut images: Vec<Image>, vocabulary: Vocabulary, manifest: Manifest) -> Self {
+    pub(super) fn new(mut images: Vec<Image>, vocabulary: Vocabulary, manifest: DatasetManifest) -> Self {
         images.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         let hash = hash(&images, &vocabulary);
         Self {
@@ -90,22 +90,22 @@ impl DataSet {
     ///
     /// # Errors
     /// Where a file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<(), DataSetError> {
-        fs::create_dir_all(directory).map_err(DataSetError::writing(directory))?;
-        let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
+    pub fn save(&self, directory: &Path) -> Result<(), DatasetError> {
+        fs::create_dir_all(directory).map_err(DatasetError::writing(directory))?;
+        let home = fs::canonicalize(directory).map_err(DatasetError::reading(directory))?;
         let file = directory.join(IMAGES);
         write_atomically(&file, |out| {
             self.images
                 .iter()
                 .try_for_each(|image| write_image(out, image, &home))
         })
-        .map_err(DataSetError::writing(&file))?;
+        .map_err(DatasetError::writing(&file))?;
         self.vocabulary.write(&directory.join(VOCABULARY))?;
         self.save_manifest(&directory.join(MANIFEST))
     }
 
-    fn save_manifest(&self, file: &Path) -> Result<(), DataSetError> {
-        let Manifest {
+    fn save_manifest(&self, file: &Path) -> Result<(), DatasetError> {
+        let DatasetManifest {
             name,
             source,
             settings,
@@ -121,8 +121,8 @@ impl DataSet {
         };
         let text = toml::to_string_pretty(&manifest)
             .map_err(io::Error::other)
-            .map_err(DataSetError::writing(file))?;
-        write_atomically(file, |out| out.write_all(text.as_bytes())).map_err(DataSetError::writing(file))
+            .map_err(DatasetError::writing(file))?;
+        write_atomically(file, |out| out.write_all(text.as_bytes())).map_err(DatasetError::writing(file))
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -130,7 +130,7 @@ impl DataSet {
     /// # Errors
     /// Where there is no such data set (names those beside it), a file is torn (names the line), or the files
     /// were not written together.
-    pub fn load(directory: &Path) -> Result<Self, DataSetError> {
+    pub fn load(directory: &Path) -> Result<Self, DatasetError> {
         let ManifestFile {
             name,
             hash,
@@ -143,7 +143,7 @@ impl DataSet {
         let loaded = Self::new(
             images,
             vocabulary,
-            Manifest {
+            DatasetManifest {
                 name,
                 source,
                 settings,
@@ -152,7 +152,7 @@ impl DataSet {
         if loaded.hash == hash {
             Ok(loaded)
         } else {
-            Err(DataSetError::HashDiffers(directory.to_owned()))
+            Err(DatasetError::HashDiffers(directory.to_owned()))
         }
     }
 }
@@ -166,7 +166,7 @@ fn write_image(out: &mut dyn Write, image: &Image, home: &Path) -> io::Result<()
     out.write_all(b"\n")
 }
 
-fn load_manifest(directory: &Path) -> Result<ManifestFile, DataSetError> {
+fn load_manifest(directory: &Path) -> Result<ManifestFile, DatasetError> {
     let file = directory.join(MANIFEST);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
@@ -177,11 +177,11 @@ fn load_manifest(directory: &Path) -> Result<ManifestFile, DataSetError> {
             ) =>
         {
             let (directory, others) = (directory.to_owned(), names_beside(directory));
-            return Err(DataSetError::NoSuchDataSet { directory, others });
+            return Err(DatasetError::NoSuchDataset { directory, others });
         }
-        Err(error) => return Err(DataSetError::reading(&file)(error)),
+        Err(error) => return Err(DatasetError::reading(&file)(error)),
     };
-    let unreadable = |detail| DataSetError::Unreadable {
+    let unreadable = |detail| DatasetError::Unreadable {
         file: file.clone(),
         detail,
     };
@@ -196,13 +196,13 @@ fn load_manifest(directory: &Path) -> Result<ManifestFile, DataSetError> {
     Ok(manifest)
 }
 
-fn load_images(directory: &Path) -> Result<Vec<Image>, DataSetError> {
-    let home = fs::canonicalize(directory).map_err(DataSetError::reading(directory))?;
+fn load_images(directory: &Path) -> Result<Vec<Image>, DatasetError> {
+    let home = fs::canonicalize(directory).map_err(DatasetError::reading(directory))?;
     let file = directory.join(IMAGES);
-    let text = fs::read_to_string(&file).map_err(DataSetError::reading(&file))?;
+    let text = fs::read_to_string(&file).map_err(DatasetError::reading(&file))?;
     iter::zip(text.lines(), 1..)
         .map(|(text, line)| {
-            let mut image: Image = serde_json::from_str(text).map_err(|error| DataSetError::Torn {
+            let mut image: Image = serde_json::from_str(text).map_err(|error| DatasetError::Torn {
                 file: file.clone(),
                 line,
                 detail: error.to_string(),

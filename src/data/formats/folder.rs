@@ -17,16 +17,26 @@
 //!
 //! The image's name is its path within the folder, or within the directory of images.
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::image::SourceCaption;
-use super::split::Split;
-use super::{lines, table};
+use super::{Format, Reader};
+use super::{csv_table, lines};
+use crate::data::error::DatasetError;
+use crate::data::image::SourceCaption;
+use crate::data::index::CaptionIndex;
+use crate::data::split::Split;
 use serde::Deserialize;
 use std::path::Path;
 
+pub(super) const READER: Reader = Reader {
+    format: Format::Folder,
+    files: "captions.csv or captions.jsonl",
+    is_named,
+    recognizes,
+    read,
+    has_several_files: false,
+};
+
 #[derive(Deserialize)]
-struct Line {
+struct JsonLine {
     #[serde(alias = "photo")]
     image: String,
     caption: Option<String>,
@@ -36,26 +46,26 @@ struct Line {
 }
 
 /// The file's name.
-pub(super) fn is_named(name: &str) -> bool {
+fn is_named(name: &str) -> bool {
     ["captions.csv", "captions.jsonl"]
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// Whether a file of any name has such an extension.
-pub(super) fn recognizes(file: &Path) -> bool {
+fn recognizes(file: &Path) -> bool {
     is_jsonl(file)
         || file
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
 }
 
-pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
+fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
     if is_jsonl(file) {
         // A line of JSON shows where it ends, so a missing line end at the end of the file loses nothing.
-        lines::read(file, gathering, take).map(drop)
+        lines::read(file, index, take).map(drop)
     } else {
-        table::read(file, gathering)
+        csv_table::read(file, index)
     }
 }
 
@@ -64,8 +74,8 @@ fn is_jsonl(file: &Path) -> bool {
         .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
 }
 
-fn take(gathering: &mut Gathering, line: &str) -> Result<(), String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+fn take(index: &mut CaptionIndex, line: &str) -> Result<(), String> {
+    let line: JsonLine = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
     if line.image.is_empty() {
         return Err("the image has no name".to_owned());
     }
@@ -78,10 +88,10 @@ fn take(gathering: &mut Gathering, line: &str) -> Result<(), String> {
         .transpose()
         .map_err(|error| error.to_string())?;
     for caption in line.caption.into_iter().chain(line.captions) {
-        gathering.caption(&line.image, SourceCaption::new(caption));
+        index.caption(&line.image, SourceCaption::new(caption));
     }
     if let Some(split) = split {
-        gathering.split(&line.image, split);
+        index.split(&line.image, split);
     }
     Ok(())
 }

@@ -2,20 +2,30 @@
 //!
 //! Karpathy & Fei-Fei, "Deep Visual-Semantic Alignments for Generating Image Descriptions" (2015).
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::image::SourceCaption;
 use super::json;
+use super::{Format, Reader};
+use crate::data::error::DatasetError;
+use crate::data::image::SourceCaption;
+use crate::data::index::CaptionIndex;
 use serde::Deserialize;
 use std::path::Path;
 
+pub(super) const READER: Reader = Reader {
+    format: Format::Karpathy,
+    files: "dataset*.json",
+    is_named,
+    recognizes,
+    read,
+    has_several_files: false,
+};
+
 #[derive(Deserialize)]
-struct File {
-    images: Vec<Image>,
+struct KarpathyFile {
+    images: Vec<KarpathyImage>,
 }
 
 #[derive(Deserialize)]
-struct Image {
+struct KarpathyImage {
     /// COCO's directory within the images, as `val2014`.
     filepath: Option<String>,
     filename: String,
@@ -30,28 +40,28 @@ struct Sentence {
 }
 
 /// Whether a file's name is that of such a file.
-pub(super) fn is_named(name: &str) -> bool {
+fn is_named(name: &str) -> bool {
     name.starts_with("dataset") && name.ends_with(".json")
 }
 
 /// Whether a JSON file of any name has this form.
-pub(super) fn recognizes(file: &Path) -> bool {
+fn recognizes(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "sentences")
 }
 
-pub(super) fn read(file: &Path, gathering: &mut Gathering) -> Result<(), DataSetError> {
-    let File { images } = json::read(file)?;
+fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+    let KarpathyFile { images } = json::read(file)?;
     for image in images {
         let key = match image.filepath.as_deref() {
             None | Some("") => image.filename,
             Some(directory) => format!("{directory}/{}", image.filename),
         };
-        gathering.image(&key);
+        index.image(&key);
         if let Some(split) = image.split.and_then(|name| name.parse().ok()) {
-            gathering.split(&key, split);
+            index.split(&key, split);
         }
         for Sentence { raw, tokens } in image.sentences {
-            gathering.caption(&key, SourceCaption { raw, tokens });
+            index.caption(&key, SourceCaption { raw, tokens });
         }
     }
     Ok(())

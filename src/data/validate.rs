@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How far a preparation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct PrepareProgress {
     /// What is being done.
-    pub stage: Stage,
+    pub stage: PrepareStage,
     /// How many of the images are done.
     pub done: usize,
     /// How many images there are; 0 while that is not known.
@@ -21,7 +21,7 @@ pub struct Progress {
 
 /// What a preparation is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum PrepareStage {
     /// Reading captions and splits.
     Reading,
     /// Decoding and hashing images.
@@ -34,11 +34,11 @@ pub enum Stage {
 pub type Decode<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 
 /// Takes news of a preparation; called from several threads.
-pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
+pub type OnProgress<'a> = &'a (dyn Fn(PrepareProgress) + Sync);
 
 /// Decodes and hashes every image on rayon's threads; lists copies, and lists and leaves out what does not
 /// decode.
-pub(super) fn check(
+pub(super) fn validate(
     images: Vec<Image>,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
@@ -50,8 +50,8 @@ pub(super) fn check(
         .map(|image| {
             let hash = inspect(&image.path, decode);
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(Progress {
-                stage: Stage::Checking,
+            progress(PrepareProgress {
+                stage: PrepareStage::Checking,
                 done,
                 total,
             });

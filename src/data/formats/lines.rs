@@ -1,8 +1,8 @@
 //! Reading captions line by line, so that a bad line costs a line in the report and nothing else.
 
-use super::error::DataSetError;
-use super::gathering::Gathering;
-use super::problems::ProblemKind;
+use crate::data::error::DatasetError;
+use crate::data::index::CaptionIndex;
+use crate::data::problems::ProblemKind;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::iter;
@@ -18,10 +18,10 @@ use std::path::Path;
 /// Where the file cannot be read, or not one line could be used.
 pub(super) fn read(
     file: &Path,
-    gathering: &mut Gathering,
-    mut take: impl FnMut(&mut Gathering, &str) -> Result<(), String>,
-) -> Result<Option<usize>, DataSetError> {
-    let bytes = fs::read(file).map_err(DataSetError::reading(file))?;
+    index: &mut CaptionIndex,
+    mut take: impl FnMut(&mut CaptionIndex, &str) -> Result<(), String>,
+) -> Result<Option<usize>, DatasetError> {
+    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let mut any_used = false;
     let mut unended = None;
@@ -31,7 +31,7 @@ pub(super) fn read(
         let ended = line.ends_with(b"\n");
         let taken = match str::from_utf8(line) {
             Ok(text) if text.trim().is_empty() => continue,
-            Ok(text) => take(gathering, text.trim_end_matches(['\n', '\r'])),
+            Ok(text) => take(index, text.trim_end_matches(['\n', '\r'])),
             Err(_) => Err(format!("not UTF-8: {}", String::from_utf8_lossy(line).trim_end())),
         };
         match taken {
@@ -46,7 +46,7 @@ pub(super) fn read(
                     ProblemKind::TornLine
                 };
                 first_problem.get_or_insert_with(|| format!("line {number}: {reason}"));
-                gathering.problems.add(kind, place(file, number), reason);
+                index.problems.add(kind, place(file, number), reason);
             }
         }
     }
@@ -54,7 +54,7 @@ pub(super) fn read(
         Ok(unended)
     } else {
         let first_problem = first_problem.unwrap_or_else(|| "it is empty".to_owned());
-        Err(DataSetError::NoUsableLine {
+        Err(DatasetError::NoUsableLine {
             file: file.to_owned(),
             first_problem,
         })
@@ -65,13 +65,13 @@ pub(super) fn read(
 /// half a caption, so it is listed.
 pub(super) fn read_open_ended(
     file: &Path,
-    gathering: &mut Gathering,
-    take: impl FnMut(&mut Gathering, &str) -> Result<(), String>,
-) -> Result<(), DataSetError> {
-    if let Some(number) = read(file, gathering, take)? {
+    index: &mut CaptionIndex,
+    take: impl FnMut(&mut CaptionIndex, &str) -> Result<(), String>,
+) -> Result<(), DatasetError> {
+    if let Some(number) = read(file, index, take)? {
         let detail =
             "the file does not end with a line end: if this caption is cut short, copy the file again";
-        gathering
+        index
             .problems
             .add(ProblemKind::UnendedLine, place(file, number), detail);
     }
@@ -94,33 +94,33 @@ pub(super) fn place(file: &Path, line: usize) -> String {
 mod tests {
     use super::*;
 
-    fn read_bytes(content: &[u8]) -> (Result<Option<usize>, DataSetError>, Vec<String>, Gathering) {
+    fn read_bytes(content: &[u8]) -> (Result<Option<usize>, DatasetError>, Vec<String>, CaptionIndex) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("captions.txt");
         fs::write(&file, content).unwrap();
-        let mut gathering = Gathering::default();
+        let mut index = CaptionIndex::default();
         let mut taken = Vec::new();
-        let result = read(&file, &mut gathering, |_, line| {
+        let result = read(&file, &mut index, |_, line| {
             if line.contains("bad") {
                 return Err("bad line".to_owned());
             }
             taken.push(line.to_owned());
             Ok(())
         });
-        (result, taken, gathering)
+        (result, taken, index)
     }
 
     #[test]
     fn bad_lines_are_listed_with_their_number() {
-        let (result, taken, gathering) = read_bytes(b"\xef\xbb\xbfone\r\n\nbad\nt\xe9o\nthree\nbad");
+        let (result, taken, index) = read_bytes(b"\xef\xbb\xbfone\r\n\nbad\nt\xe9o\nthree\nbad");
         assert_eq!(result.unwrap(), None);
         assert_eq!(taken, ["one", "three"]);
         let places = |kind| -> Vec<_> {
-            gathering
+            index
                 .problems
                 .of(kind)
                 .iter()
-                .map(|p| p.place.rsplit_once(", ").unwrap().1.to_owned())
+                .map(|p| p.location.rsplit_once(", ").unwrap().1.to_owned())
                 .collect()
         };
         assert_eq!(places(ProblemKind::MalformedLine), ["line 3", "line 4"]);

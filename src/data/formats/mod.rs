@@ -1,0 +1,176 @@
+//! The formats of captions files: a reader each, and how a format is recognized.
+//!
+//! A new format is a file with a `READER`, a variant of [`Format`] and a row in [`READERS`].
+
+mod coco;
+mod csv_table;
+pub(super) mod flickr8k;
+pub mod folder;
+mod json;
+mod kaggle;
+mod karpathy;
+mod lines;
+
+use super::error::DatasetError;
+use super::index::CaptionIndex;
+use crate::suggest::{Named, UnknownName, unknown_name};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A format of captions files, or the built-in data set.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(
+    serialize_all = "lowercase",
+    ascii_case_insensitive,
+    parse_err_ty = UnknownName,
+    parse_err_fn = unknown_name::<Self>
+)]
+pub enum Format {
+    /// Karpathy's `dataset_*.json`, with tokens and splits.
+    Karpathy,
+    /// The token file of Flickr8k and Flickr30k, with split lists.
+    #[strum(to_string = "flickr8k", serialize = "flickr", serialize = "flickr30k")]
+    Flickr8k,
+    /// COCO's `captions_*.json`.
+    Coco,
+    /// A folder's `captions.csv` or `captions.jsonl`.
+    Folder,
+    /// Kaggle's `captions.txt`.
+    Kaggle,
+    /// The built-in data set, drawn by the program.
+    Scenes,
+}
+
+impl Named for Format {
+    const KIND: &'static str = "format";
+}
+
+/// How the captions files of a format are found and read.
+pub(super) struct Reader {
+    format: Format,
+    /// The files, for messages.
+    files: &'static str,
+    /// Whether a file with this name has the format.
+    is_named: fn(&str) -> bool,
+    /// Whether the content of a file has the format, whatever the file's name is.
+    recognizes: fn(&Path) -> bool,
+    read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
+    /// Whether there may be a file for each split.
+    has_several_files: bool,
+}
+
+/// The readers, in the order in which a directory with several formats is recognized: first those with splits of their
+/// own, so that scores can be compared with published ones; Karpathy's before Flickr8k's because published captioners
+/// use its tokens and splits.
+static READERS: [Reader; 5] = [
+    karpathy::READER,
+    flickr8k::READER,
+    coco::READER,
+    folder::READER,
+    kaggle::READER,
+];
+
+impl Format {
+    /// The name of the built-in data set as a source.
+    pub const SCENES: &str = "scenes";
+
+    /// The formats that are read from files.
+    pub(super) fn from_files() -> Vec<Self> {
+        READERS.iter().map(|reader| reader.format).collect()
+    }
+
+    fn reader(self) -> Result<&'static Reader, DatasetError> {
+        READERS
+            .iter()
+            .find(|reader| reader.format == self)
+            .ok_or(DatasetError::ScenesAreDrawn)
+    }
+
+    /// The files of this format, for messages.
+    pub(super) fn files(self) -> &'static str {
+        self.reader()
+            .map_or("(none: drawn by the program)", |reader| reader.files)
+    }
+
+    /// The captions files of this format in a directory, or in the subdirectory where its distribution has them.
+    pub(super) fn find(self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+        const SUBDIRECTORIES: [&str; 2] = ["annotations", "Flickr8k_text"];
+        let mut files = self.find_directly(directory)?;
+        for subdirectory in SUBDIRECTORIES.map(|name| directory.join(name)) {
+            if files.is_empty() && subdirectory.is_dir() {
+                files = self.find_directly(&subdirectory)?;
+            }
+        }
+        Ok(files)
+    }
+
+    fn find_directly(self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+        let mut files = files_in(directory)?;
+        files.retain(|file| {
+            self.reader()
+                .is_ok_and(|reader| (reader.is_named)(&name_of(file)))
+        });
+        Ok(files)
+    }
+
+    /// The format of a captions file, by its content or else (it may be truncated) by its name.
+    pub(super) fn of_file(file: &Path) -> Result<Self, DatasetError> {
+        let by_content = READERS.iter().find(|reader| (reader.recognizes)(file));
+        by_content
+            .or_else(|| READERS.iter().find(|reader| (reader.is_named)(&name_of(file))))
+            .map(|reader| reader.format)
+            .ok_or_else(|| DatasetError::NotRecognized {
+                path: file.to_owned(),
+                looked_for: "the first lines of each format".to_owned(),
+            })
+    }
+
+    /// Reads captions files of this format.
+    pub(super) fn read(self, files: &[PathBuf], index: &mut CaptionIndex) -> Result<(), DatasetError> {
+        let reader = self.reader()?;
+        files.iter().try_for_each(|file| (reader.read)(file, index))
+    }
+
+    /// Whether captions may be in several files: COCO has one for each split.
+    pub(super) fn has_several_files(self) -> bool {
+        self.reader().is_ok_and(|reader| reader.has_several_files)
+    }
+}
+
+fn name_of(file: &Path) -> String {
+    file.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The files of a directory, sorted by name.
+pub(super) fn files_in(directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(DatasetError::reading(directory))? {
+        let path = entry.map_err(DatasetError::reading(directory))?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
