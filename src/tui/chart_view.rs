@@ -155,7 +155,7 @@ mod tests {
     const WHOLE: (f64, f64) = (1.0, 1001.0);
 
     #[test]
-    fn it_zooms_about_the_end_or_the_cursor() {
+    fn zoom_centers_on_end_or_cursor() {
         let mut chart = ChartView::default();
         chart.zoom_in(WHOLE);
         assert_eq!(chart.range, Some((501.0, 1001.0)));
@@ -172,7 +172,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_shows_what_is_not_there(moves in prop::collection::vec(0..6, 0..60)) {
+        fn visible_range_stays_within_data(moves in prop::collection::vec(0..6, 0..60)) {
             let mut chart = ChartView::default();
             for key in moves {
                 match key {

@@ -208,29 +208,30 @@ fn log(root: &Root, run: &str) -> Result<Vec<String>, String> {
 
 /// Entries of a directory, directories first, without hidden ones.
 fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(describe)? {
         let entry = entry.map_err(describe)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = match entry.path().is_dir() {
-            true => EntryKind::Directory,
-            false => EntryKind::File,
+        let kind = if entry.path().is_dir() {
+            EntryKind::Directory
+        } else {
+            EntryKind::File
         };
         if !name.starts_with('.') {
-            found.push(DirectoryEntry { name, kind });
+            entries.push(DirectoryEntry { name, kind });
         }
     }
-    found.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
+    entries.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     let here = DirectoryEntry {
         name: HERE.to_owned(),
         kind: EntryKind::Directory,
     };
-    found.insert(0, here);
-    Ok(found)
+    entries.insert(0, here);
+    Ok(entries)
 }
 
-fn recognize(place: &str) -> Outcome {
-    let source = DataSource::at(expanded(place));
+fn recognize(path: &str) -> Outcome {
+    let source = DataSource::at(expanded(path));
     if source.is_scenes() {
         return Ok("the built-in data set".to_owned());
     }

@@ -8,7 +8,7 @@ pub struct Form {
     pub title: String,
     pub fields: Vec<Field>,
     /// Index of the field that has the focus.
-    pub at: usize,
+    pub focused: usize,
     /// The outcome so far, such as a command line, or the error.
     pub outcome: Result<String, FormError>,
 }
@@ -43,7 +43,7 @@ pub enum FieldValue {
     Path(Input),
     Choice {
         options: Vec<String>,
-        at: usize,
+        selected: usize,
     },
 }
 
@@ -66,15 +66,15 @@ impl Field {
         chosen: &str,
     ) -> Self {
         let options: Vec<String> = options.into_iter().map(Into::into).collect();
-        let at = options.iter().position(|option| option == chosen).unwrap_or(0);
-        let entry = FieldValue::Choice { options, at };
+        let selected = options.iter().position(|option| option == chosen).unwrap_or(0);
+        let entry = FieldValue::Choice { options, selected };
         Self { name, help, entry }
     }
 
     pub fn value(&self) -> &str {
         match &self.entry {
             FieldValue::Text(input) | FieldValue::Path(input) => input.value().trim(),
-            FieldValue::Choice { options, at } => options.get(*at).map_or("", String::as_str),
+            FieldValue::Choice { options, selected } => options.get(*selected).map_or("", String::as_str),
         }
     }
 
@@ -82,18 +82,18 @@ impl Field {
     pub fn set(&mut self, value: &str) {
         match &mut self.entry {
             FieldValue::Text(input) | FieldValue::Path(input) => *input = Input::new(value.to_owned()),
-            FieldValue::Choice { options, at } => {
-                if let Some(place) = options.iter().position(|option| option == value) {
-                    *at = place;
+            FieldValue::Choice { options, selected } => {
+                if let Some(index) = options.iter().position(|option| option == value) {
+                    *selected = index;
                 }
             }
         }
     }
 
     fn choose(&mut self, by: isize) {
-        if let FieldValue::Choice { options, at } = &mut self.entry {
+        if let FieldValue::Choice { options, selected } = &mut self.entry {
             let count = options.len().max(1) as isize;
-            *at = (*at as isize + by).rem_euclid(count) as usize;
+            *selected = (*selected as isize + by).rem_euclid(count) as usize;
         }
     }
 }
@@ -112,7 +112,7 @@ impl Form {
         Self {
             title: title.into(),
             fields,
-            at: 0,
+            focused: 0,
             outcome: Ok(String::new()),
         }
     }
@@ -131,7 +131,7 @@ impl Form {
 
     /// Index of the field that has the focus.
     pub fn current(&mut self) -> Option<&mut Field> {
-        self.fields.get_mut(self.at)
+        self.fields.get_mut(self.focused)
     }
 
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
@@ -151,8 +151,10 @@ impl Form {
                     KeyOutcome::Taken
                 };
             }
-            KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
-            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.fields.len().saturating_sub(1)),
+            KeyCode::Up | KeyCode::BackTab => self.focused = self.focused.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab => {
+                self.focused = (self.focused + 1).min(self.fields.len().saturating_sub(1))
+            }
             _ => self.type_key(key),
         }
         KeyOutcome::Taken
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_typed_and_chosen() {
+    fn keys_edit_form_fields() {
         let mut form = form();
         press(
             &mut form,
@@ -248,7 +250,7 @@ mod tests {
         press(&mut form, &[KeyCode::Right, KeyCode::Char('x')]);
         assert_eq!(form.value("kind"), "merge");
         press(&mut form, &[KeyCode::Left, KeyCode::Down, KeyCode::Down]);
-        assert_eq!((form.value("kind"), form.at), ("inject", 2));
+        assert_eq!((form.value("kind"), form.focused), ("inject", 2));
         form.paste("/tmp/a\nb");
         assert_eq!(form.value("file"), "/tmp/a");
         assert_eq!(press(&mut form, &[KeyCode::Enter]), KeyOutcome::Submitted);
@@ -256,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn only_paths_are_picked() {
+    fn file_picker_opens_for_paths_only() {
         let mut form = form();
         let pick = KeyEvent::new(KeyCode::Char('o'), KeyModifiers::CONTROL);
         assert_eq!(form.press(pick), KeyOutcome::Taken);
-        form.at = 2;
+        form.focused = 2;
         assert_eq!(form.press(pick), KeyOutcome::Pick);
     }
 }

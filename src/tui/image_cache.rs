@@ -53,8 +53,8 @@ pub struct ImageCache {
 impl ImageCache {
     /// `None` while it is being prepared.
     pub fn get(&self, key: &ImageKey) -> Option<&PreparedImage> {
-        let found = self.known.iter().find(|(known, _)| known == key);
-        found.map(|(_, image)| image)
+        let entry = self.known.iter().find(|(known, _)| known == key);
+        entry.map(|(_, image)| image)
     }
 
     pub fn insert(&mut self, key: ImageKey, image: PreparedImage) {

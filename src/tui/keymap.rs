@@ -7,7 +7,7 @@
 //! next-chart = ["n", "Right"]
 //! ```
 
-use super::keys::{Action, Context, Key, KeyBinding, TABLE, UnknownKey};
+use super::keys::{Action, Key, KeyBinding, KeyContext, TABLE, UnknownKey};
 use crate::suggest::nearest;
 use ratatui::crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub type KeyChanges = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    #[error("[keys.{name}]: unknown context; known are {}", Context::ALL.map(Context::name).join(", "))]
+    #[error("[keys.{name}]: unknown context; known are {}", KeyContext::ALL.map(KeyContext::name).join(", "))]
     Context { name: String },
     #[error("keys.{context}: unknown action `{name}`; {advice}")]
     Action {
@@ -78,8 +78,10 @@ impl Keymap {
     pub fn with(changes: &KeyChanges) -> Result<Self, KeymapError> {
         let mut keymap = Self::default();
         for (name, actions) in changes {
-            let found = Context::ALL.into_iter().find(|context| context.name() == name);
-            let context = found.ok_or_else(|| KeymapError::Context { name: name.clone() })?;
+            let context = KeyContext::ALL
+                .into_iter()
+                .find(|context| context.name() == name)
+                .ok_or_else(|| KeymapError::Context { name: name.clone() })?;
             for (action, keys) in actions {
                 keymap.change(context, action, keys)?;
             }
@@ -88,7 +90,7 @@ impl Keymap {
         Ok(keymap)
     }
 
-    fn change(&mut self, context: Context, action: &str, keys: &[String]) -> Result<(), KeymapError> {
+    fn change(&mut self, context: KeyContext, action: &str, keys: &[String]) -> Result<(), KeymapError> {
         let mut here = self.0.iter_mut().filter(|bound| bound.binding.context == context);
         let Some(bound) = here.find(|bound| bound.binding.id() == action) else {
             return Err(no_action(context, action));
@@ -109,7 +111,7 @@ impl Keymap {
     }
 
     fn refuse_duplicates(&self) -> Result<(), KeymapError> {
-        for context in Context::ALL {
+        for context in KeyContext::ALL {
             let mut seen: Vec<(Key, &ActiveBinding)> = Vec::new();
             for bound in self.bindings(context) {
                 for key in &bound.keys {
@@ -128,26 +130,28 @@ impl Keymap {
         Ok(())
     }
 
-    pub fn action(&self, context: Context, event: KeyEvent) -> Option<Action> {
+    pub fn action(&self, context: KeyContext, event: KeyEvent) -> Option<Action> {
         self.bindings(context)
             .find(|bound| bound.keys.iter().any(|key| key.is(event)))
             .map(|bound| bound.binding.action)
     }
 
     /// The bindings that apply in `context`: its own, then the global ones.
-    pub fn bindings(&self, context: Context) -> impl Iterator<Item = &ActiveBinding> {
-        let own = self.of(context).filter(move |_| context != Context::Everywhere);
-        own.chain(self.of(Context::Everywhere))
+    pub fn bindings(&self, context: KeyContext) -> impl Iterator<Item = &ActiveBinding> {
+        let own = self
+            .of(context)
+            .filter(move |_| context != KeyContext::Everywhere);
+        own.chain(self.of(KeyContext::Everywhere))
     }
 
-    pub fn of(&self, context: Context) -> impl Iterator<Item = &ActiveBinding> {
+    pub fn of(&self, context: KeyContext) -> impl Iterator<Item = &ActiveBinding> {
         self.0
             .iter()
             .filter(move |bound| bound.binding.context == context)
     }
 
     /// The first key of an action in `context`.
-    pub fn key_of(&self, context: Context, action: Action) -> String {
+    pub fn key_of(&self, context: KeyContext, action: Action) -> String {
         let bound = self
             .bindings(context)
             .find(|bound| bound.binding.action == action);
@@ -157,7 +161,7 @@ impl Keymap {
     /// A settings file with all keys, to edit.
     pub fn template(&self) -> String {
         let mut text = String::new();
-        for context in Context::ALL {
+        for context in KeyContext::ALL {
             text += &format!("[keys.{}]\n", context.name());
             for bound in self.of(context) {
                 let keys: Vec<String> = bound
@@ -180,7 +184,7 @@ impl Keymap {
     }
 }
 
-fn no_action(context: Context, name: &str) -> KeymapError {
+fn no_action(context: KeyContext, name: &str) -> KeymapError {
     let ids: Vec<String> = TABLE
         .iter()
         .filter(|binding| binding.context == context)
@@ -208,22 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn no_key_means_two_things_at_once() {
+    fn default_keys_are_unique() {
         assert_eq!(Keymap::default().refuse_duplicates(), Ok(()));
     }
 
     #[test]
-    fn a_user_changes_keys() {
+    fn user_settings_change_keys() {
         let keymap = changed("[keys.train]\npause-or-resume = ['P', 'Ctrl-S']").unwrap();
-        let press = |key, held| keymap.action(Context::Train, KeyEvent::new(KeyCode::Char(key), held));
+        let press = |key, held| keymap.action(KeyContext::Train, KeyEvent::new(KeyCode::Char(key), held));
         assert_eq!(press('P', KeyModifiers::SHIFT), Some(Action::PauseOrResume));
         assert_eq!(press('s', KeyModifiers::CONTROL), Some(Action::PauseOrResume));
         assert_eq!(press('p', KeyModifiers::NONE), None);
-        assert_eq!(keymap.key_of(Context::Train, Action::PauseOrResume), "P");
+        assert_eq!(keymap.key_of(KeyContext::Train, Action::PauseOrResume), "P");
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_by_name() {
+    fn invalid_key_changes_refused() {
         for (text, words) in [
             ("[keys.trian]\nstop = ['x']", "[keys.trian]: unknown context"),
             ("[keys.train]\nstopp = ['x']", "did you mean `stop`?"),
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_changes_nothing() {
+    fn key_template_equals_defaults() {
         let template = Keymap::default().template();
         assert_eq!(changed(&template).unwrap().template(), template);
     }

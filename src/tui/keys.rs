@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Context {
+pub enum KeyContext {
     Everywhere,
     Data,
     Train,
@@ -15,7 +15,7 @@ pub enum Context {
     Runs,
 }
 
-impl Context {
+impl KeyContext {
     pub const ALL: [Self; 6] = [
         Self::Everywhere,
         Self::Data,
@@ -133,7 +133,7 @@ pub enum Placement {
 
 #[derive(Clone, Copy, Debug)]
 pub struct KeyBinding {
-    pub context: Context,
+    pub context: KeyContext,
     /// The default keys.
     pub keys: &'static [Key],
     pub action: Action,
@@ -164,7 +164,7 @@ macro_rules! bindings {
     ($($context:ident [$($key:expr),+] $action:ident $name:literal $help:literal $placement:ident;)*) => {
         /// Every key of the workbench.
         pub const TABLE: &[KeyBinding] = &[$(KeyBinding {
-            context: Context::$context,
+            context: KeyContext::$context,
             keys: &[$($key),+],
             action: Action::$action,
             id: stringify!($action),
@@ -301,7 +301,7 @@ bindings![
     Gallery [Char('a')] Hypotheses "beam" "Show the beam hypotheses with log-probabilities" FooterAndHelp;
     Gallery [Char('t')] SearchSettings "try" "Caption with other search settings" FooterAndHelp;
     Gallery [Char('o')] OpenImage "image" "Caption an image file" FooterAndHelp;
-    Gallery [Char('w')] Attention "attention" "Show the attention weights of each word (left and right change the word)" FooterAndHelp;
+    Gallery [Char('w')] Attention "attend" "Show the attention weights of each word (left and right change the word)" FooterAndHelp;
     Gallery [Char('c')] CompareWith "compare" "Compare with the captions of another evaluation" Help;
     Gallery [Char('e')] ChooseEvaluation "evaluation" "Choose another evaluation" Help;
     Runs [Char(' '), Char('m')] Mark "mark" "Mark the run (charts overlay marked runs)" FooterAndHelp;
@@ -319,13 +319,12 @@ mod tests {
     use super::*;
     use crate::tui::keymap::Keymap;
 
-    const PAGE: &str = "docs/keys.md";
-
+    /// The page of keys, a table per context.
     fn page() -> String {
         let mut page = String::from(
-            "# Keys\n\nGenerated from the key table in `src/tui/keys.rs`; `cutline keys` prints a file to change them.\n",
+            "# Keys\n\n<!-- Generated from the key table by `cargo test`. Do not edit. -->\n\nThe keys of the workbench. `cutline keys` prints a file to change them.\n",
         );
-        for context in Context::ALL {
+        for context in KeyContext::ALL {
             page += &format!("\n## {}\n\n| key | action |\n| --- | --- |\n", context.name());
             for binding in TABLE.iter().filter(|binding| binding.context == context) {
                 let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();
@@ -336,16 +335,8 @@ mod tests {
     }
 
     #[test]
-    fn docs_page_equals_key_table() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(&path, page()).unwrap();
-        }
-        let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            written == page(),
-            "{PAGE} is stale: run the tests with UPDATE_DOCS=1"
-        );
+    fn keys_page_matches_table() {
+        crate::testing::assert_page("docs/keys.md", &page());
     }
 
     #[test]
@@ -364,7 +355,7 @@ mod tests {
     #[test]
     fn keymap_finds_action_of_pressed_key() {
         let keymap = Keymap::default();
-        let press = |code, modifiers| keymap.action(Context::Train, KeyEvent::new(code, modifiers));
+        let press = |code, modifiers| keymap.action(KeyContext::Train, KeyEvent::new(code, modifiers));
         assert_eq!(
             press(KeyCode::Char('p'), KeyModifiers::NONE),
             Some(Action::PauseOrResume)

@@ -191,8 +191,8 @@ pub struct EnsembleSpec {
 impl fmt::Display for EnsembleSpec {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.run)?;
-        for (at, other) in self.ensemble.iter().enumerate() {
-            let joint = if at == 0 { " with" } else { "," };
+        for (index, other) in self.ensemble.iter().enumerate() {
+            let joint = if index == 0 { " with" } else { "," };
             write!(out, "{joint} {}", other.run)?;
         }
         Ok(())

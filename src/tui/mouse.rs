@@ -10,11 +10,13 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, Mo
 use ratatui::layout::Position;
 
 pub fn take(app: &mut App, event: MouseEvent) -> Vec<Effect> {
-    let at = Position::new(event.column, event.row);
+    let position = Position::new(event.column, event.row);
     match event.kind {
         MouseEventKind::ScrollUp => scroll(app, ListMove::Up),
         MouseEventKind::ScrollDown => scroll(app, ListMove::Down),
-        MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => click(app, at),
+        MouseEventKind::Down(MouseButton::Left) | MouseEventKind::Drag(MouseButton::Left) => {
+            click(app, position)
+        }
         _ => Vec::new(),
     }
 }
@@ -31,26 +33,26 @@ fn scroll(app: &mut App, direction: ListMove) -> Vec<Effect> {
     }
 }
 
-fn click(app: &mut App, at: Position) -> Vec<Effect> {
+fn click(app: &mut App, position: Position) -> Vec<Effect> {
     let Some(layout) = view::layout(app.size).filter(|_| app.popups.is_empty()) else {
         return Vec::new();
     };
-    if layout.tabs.contains(at) {
+    if layout.tabs.contains(position) {
         let hit = view::tab_titles()
             .into_iter()
-            .find(|(_, _, begin, end)| (*begin..*end).contains(&at.x));
+            .find(|(_, _, begin, end)| (*begin..*end).contains(&position.x));
         if let Some((tab, ..)) = hit {
             app.tab = tab;
         }
         return Vec::new();
     }
-    if layout.footer.contains(at) {
+    if layout.footer.contains(position) {
         let keys = view::footer(app, layout.footer.width);
-        let hit = keys.into_iter().find(|(_, _, _, end)| at.x < *end);
+        let hit = keys.into_iter().find(|(_, _, _, end)| position.x < *end);
         return hit.map_or_else(Vec::new, |(action, ..)| app.act(action));
     }
-    if layout.page.contains(at) {
-        page(app.tab).click(app, layout.page, at);
+    if layout.page.contains(position) {
+        (page(app.tab).click)(app, layout.page, position);
     }
     Vec::new()
 }

@@ -1,6 +1,6 @@
 //! The tabs, and moves within a list.
 
-use super::keys::{Action, Context};
+use super::keys::{Action, KeyContext};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tab {
@@ -25,24 +25,24 @@ impl Tab {
         }
     }
 
-    pub fn context(self) -> Context {
+    pub fn context(self) -> KeyContext {
         match self {
-            Self::Data => Context::Data,
-            Self::Train => Context::Train,
-            Self::Evaluate => Context::Evaluate,
-            Self::Gallery => Context::Gallery,
-            Self::Runs => Context::Runs,
+            Self::Data => KeyContext::Data,
+            Self::Train => KeyContext::Train,
+            Self::Evaluate => KeyContext::Evaluate,
+            Self::Gallery => KeyContext::Gallery,
+            Self::Runs => KeyContext::Runs,
         }
     }
 
     /// The tab of this context; `None` for `Everywhere`.
-    pub fn of(context: Context) -> Option<Self> {
+    pub fn of(context: KeyContext) -> Option<Self> {
         Self::ALL.into_iter().find(|tab| tab.context() == context)
     }
 
     pub fn after(self, by: usize) -> Self {
-        let at = Self::ALL.iter().position(|tab| *tab == self).unwrap_or(0);
-        Self::ALL[(at + by) % Self::ALL.len()]
+        let index = Self::ALL.iter().position(|tab| *tab == self).unwrap_or(0);
+        Self::ALL[(index + by) % Self::ALL.len()]
     }
 }
 
@@ -73,12 +73,12 @@ impl ListMove {
     }
 
     /// The index after the move, in a list of `count` items.
-    pub fn from(self, at: usize, count: usize) -> usize {
+    pub fn from(self, index: usize, count: usize) -> usize {
         let to = match self {
-            Self::Up => at.saturating_sub(1),
-            Self::Down => at + 1,
-            Self::PageUp => at.saturating_sub(PAGE),
-            Self::PageDown => at + PAGE,
+            Self::Up => index.saturating_sub(1),
+            Self::Down => index + 1,
+            Self::PageUp => index.saturating_sub(PAGE),
+            Self::PageDown => index + PAGE,
             Self::First => 0,
             Self::Last => usize::MAX,
         };

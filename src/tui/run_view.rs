@@ -229,28 +229,28 @@ impl RunView {
     /// The first and last position of its data on an axis.
     pub fn range(&self, unit: XAxis) -> Option<(f64, f64)> {
         let (first, last) = self.minutes.range()?;
-        Some((self.place(unit, first), self.place(unit, last)))
+        Some((self.position(unit, first), self.position(unit, last)))
     }
 
     /// The position of a step on an axis.
-    pub fn place(&self, unit: XAxis, step: u64) -> f64 {
+    pub fn position(&self, unit: XAxis, step: u64) -> f64 {
         match unit {
             XAxis::Steps => step as f64,
             XAxis::Epochs => step as f64 / self.steps_of_an_epoch(),
-            XAxis::Minutes => f64::from(self.minutes.at(step).unwrap_or(0.0)),
+            XAxis::Minutes => f64::from(self.minutes.value_at(step).unwrap_or(0.0)),
         }
     }
 
     /// The first step at or after this position; beyond the last step, numbers continue.
-    pub fn step_at(&self, unit: XAxis, place: f64) -> u64 {
+    pub fn step_at(&self, unit: XAxis, position: f64) -> u64 {
         let step = match unit {
-            XAxis::Steps => place,
+            XAxis::Steps => position,
             // Undoes the rounding of the division by steps per epoch.
-            XAxis::Epochs => place * self.steps_of_an_epoch() - 1e-6,
+            XAxis::Epochs => position * self.steps_of_an_epoch() - 1e-6,
             XAxis::Minutes => {
                 let last = self.minutes.last().unwrap_or(0.0);
-                let beyond = u64::from(place as f32 > last);
-                return self.minutes.step_reaching(place as f32).unwrap_or(0) + beyond;
+                let beyond = u64::from(position as f32 > last);
+                return self.minutes.step_reaching(position as f32).unwrap_or(0) + beyond;
             }
         };
         step.max(0.0).ceil() as u64

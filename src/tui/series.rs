@@ -42,26 +42,26 @@ impl Series {
     }
 
     /// The value at a step, or at the last step before it.
-    pub fn at(&self, step: u64) -> Option<f32> {
+    pub fn value_at(&self, step: u64) -> Option<f32> {
         let count = self.steps.partition_point(|known| *known <= step);
         self.values.get(count.checked_sub(1)?).copied()
     }
 
     /// The first step whose value reaches `value`, in a series that only grows; otherwise the last step.
     pub fn step_reaching(&self, value: f32) -> Option<u64> {
-        let at = self.values.partition_point(|known| *known < value);
-        self.steps.get(at).or(self.steps.last()).copied()
+        let index = self.values.partition_point(|known| *known < value);
+        self.steps.get(index).or(self.steps.last()).copied()
     }
 
     /// Summarizes the values between each edge and the next one, which is excluded.
     pub fn buckets(&self, edges: &[u64]) -> Vec<Option<Bucket>> {
-        let mut at = edges.first().map_or(0, |first| self.place_of(*first));
+        let mut index = edges.first().map_or(0, |first| self.index_of(*first));
         edges
             .windows(2)
             .map(|pair| {
-                let begin = at;
-                at = begin + self.steps[begin..].partition_point(|step| *step < pair[1]);
-                bucket(&self.values[begin..at])
+                let begin = index;
+                index = begin + self.steps[begin..].partition_point(|step| *step < pair[1]);
+                bucket(&self.values[begin..index])
             })
             .collect()
     }
@@ -75,7 +75,7 @@ impl Series {
             .collect()
     }
 
-    fn place_of(&self, step: u64) -> usize {
+    fn index_of(&self, step: u64) -> usize {
         self.steps.partition_point(|known| *known < step)
     }
 }
@@ -121,7 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_last_telling_of_a_step_counts() {
+    fn repeated_step_replaces_later_values() {
         let mut series = Series::default();
         for (step, value) in [(1, 1.0), (2, 2.0), (3, 3.0), (2, 20.0)] {
             series.push(step, value);
@@ -129,13 +129,13 @@ mod tests {
         assert_eq!(series.range(), Some((1, 2)));
         assert_eq!(series.last(), Some(20.0));
         assert_eq!(
-            [0, 1, 2, 9].map(|step| series.at(step)),
+            [0, 1, 2, 9].map(|step| series.value_at(step)),
             [None, Some(1.0), Some(20.0), Some(20.0)]
         );
     }
 
     #[test]
-    fn a_smoothed_line_runs_through_the_middle_of_what_it_is_of() {
+    fn smoothed_line_does_not_lag() {
         let bucket = |value: usize| {
             let mean = value as f32;
             (value != 4).then_some(Bucket {
@@ -152,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_is_lost_between_columns(
+        fn buckets_cover_all_values(
             values in prop::collection::vec(-1e3_f32..1e3, 1..300),
             mut edges in prop::collection::vec(0_u64..310, 0..50),
         ) {

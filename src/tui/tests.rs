@@ -69,7 +69,11 @@ fn records() -> Vec<Record> {
                 step,
                 train_loss: 3.5,
                 dev_loss: 3.25,
-                scores: Scores::from_iter([(Metric::BLEU_4, 0.2), (Metric::CIDER_D, 0.5)]),
+                scores: Scores::from_iter([
+                    (Metric::BLEU_4, 0.2),
+                    (Metric::ROUGE_L, 0.4),
+                    (Metric::CIDER_D, 0.5),
+                ]),
                 best: true,
                 trigger: Trigger::EpochEnd,
             })));
@@ -154,7 +158,7 @@ fn screen(app: &App, (columns, rows): (u16, u16), characters: CharacterSet) -> V
 }
 
 #[test]
-fn keys_steer_the_run_that_is_looked_at() {
+fn keys_send_commands_to_open_run() {
     let mut app = looking_at(JobState::Running);
     for (keys, command) in [
         ("p", ControlCommand::Pause),
@@ -169,7 +173,7 @@ fn keys_steer_the_run_that_is_looked_at() {
 }
 
 #[test]
-fn what_ends_something_is_asked_about_first() {
+fn stop_and_delete_ask_first() {
     let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "x")), [""; 0]);
     assert!(matches!(app.popups[..], [Popup::Confirm { .. }]));
@@ -185,7 +189,7 @@ fn what_ends_something_is_asked_about_first() {
 }
 
 #[test]
-fn what_makes_no_sense_now_is_said_and_not_done() {
+fn impossible_action_shows_reason() {
     let mut app = looking_at(JobState::Stopped);
     for useless in ["p", "w", "x", "r"] {
         assert_eq!(done(&press(&mut app, useless)), [""; 0], "{useless}");
@@ -206,7 +210,7 @@ fn what_makes_no_sense_now_is_said_and_not_done() {
 }
 
 #[test]
-fn a_learning_rate_is_typed() {
+fn learning_rate_form_sends_command() {
     let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "rq")), [""; 0]);
     assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "not a number");
@@ -224,7 +228,7 @@ fn a_learning_rate_is_typed() {
 }
 
 #[test]
-fn a_training_is_started_from_a_form() {
+fn train_form_starts_run() {
     let mut app = looking_at(JobState::Complete);
     app.update(Message::Datasets(vec![DatasetListing {
         name: "scenes".into(),
@@ -253,7 +257,7 @@ fn a_training_is_started_from_a_form() {
 }
 
 #[test]
-fn a_list_that_changes_keeps_what_is_selected_and_open() {
+fn changed_run_list_keeps_selected_and_open_run() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "5k");
     assert_eq!(app.runs.selected().unwrap().name, "older");
@@ -273,7 +277,7 @@ fn a_list_that_changes_keeps_what_is_selected_and_open() {
 }
 
 #[test]
-fn the_page_of_a_training_tells_what_it_is_at() {
+fn train_tab_shows_progress() {
     let app = looking_at(JobState::Running);
     for characters in [CharacterSet::Unicode, CharacterSet::Ascii] {
         let lines = screen(&app, (80, 24), characters);
@@ -302,7 +306,7 @@ fn the_page_of_a_training_tells_what_it_is_at() {
 }
 
 #[test]
-fn figures_are_read_off_at_a_cursor() {
+fn chart_cursor_reads_values() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "v");
     for _ in 0..25 {
@@ -338,7 +342,7 @@ fn step_metric_has_chart_of_its_own() {
     let specs = charts(&app.charted());
     let titles: Vec<&str> = specs.iter().map(|chart| chart.title.as_str()).collect();
     assert_eq!(titles[..2], ["loss", "dev scores"]);
-    for metric in ["kl divergence", "grad norm", "dev BLEU-1", "dev ROUGE-L"] {
+    for metric in ["kl divergence", "grad norm", "dev ROUGE-L"] {
         assert!(titles.contains(&metric), "{metric}: {titles:?}");
     }
     let index = titles.iter().position(|title| *title == "kl divergence").unwrap();
@@ -351,7 +355,7 @@ fn step_metric_has_chart_of_its_own() {
 }
 
 #[test]
-fn marked_runs_lie_over_each_other() {
+fn marked_runs_overlay_charts() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "o");
     press(&mut app, " ");
@@ -368,7 +372,7 @@ fn marked_runs_lie_over_each_other() {
 }
 
 #[test]
-fn the_page_of_all_runs_has_a_line_for_each() {
+fn runs_tab_lists_runs() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "5");
     assert_eq!(app.tab, Tab::Runs);
@@ -383,7 +387,7 @@ fn the_page_of_all_runs_has_a_line_for_each() {
 }
 
 #[test]
-fn without_runs_the_way_is_shown() {
+fn empty_root_shows_first_steps() {
     let mut app = App::new(Default::default(), (80, 24));
     app.update(Message::Datasets(Vec::new()));
     app.update(Message::Runs(Vec::new()));
@@ -402,7 +406,7 @@ fn without_runs_the_way_is_shown() {
 }
 
 #[test]
-fn a_command_is_found_by_a_few_letters() {
+fn palette_finds_command_by_letters() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, ":");
     press(&mut app, "ckpnow");
@@ -416,7 +420,7 @@ fn a_command_is_found_by_a_few_letters() {
 }
 
 #[test]
-fn the_mouse_chooses_tabs_keys_and_lines() {
+fn mouse_selects_tabs_keys_and_rows() {
     let mut app = looking_at(JobState::Running);
     let click = |app: &mut App, column, row| {
         app.update(Message::Mouse(MouseEvent {
@@ -446,7 +450,7 @@ fn the_mouse_chooses_tabs_keys_and_lines() {
 }
 
 #[test]
-fn an_evaluation_at_work_can_be_stopped() {
+fn running_evaluation_stopped_after_confirmation() {
     let mut app = looking_at(JobState::Complete);
     press(&mut app, "3");
     app.update(Message::Evaluations(vec![EvaluationListing {
@@ -468,7 +472,7 @@ fn an_evaluation_at_work_can_be_stopped() {
 }
 
 #[test]
-fn a_resumed_run_has_each_step_once() {
+fn resumed_run_has_each_step_once() {
     let mut app = looking_at(JobState::Running);
     let mut again = records();
     if let Event::Start(start) = &mut again[0].event {
@@ -490,11 +494,11 @@ fn a_resumed_run_has_each_step_once() {
 
 proptest! {
     #[test]
-    fn a_place_on_an_axis_leads_back_to_its_step(step in 1_u64..=200) {
+    fn axis_position_maps_back_to_step(step in 1_u64..=200) {
         let app = looking_at(JobState::Running);
         let view = app.runs.open().unwrap();
         for unit in [XAxis::Steps, XAxis::Epochs, XAxis::Minutes] {
-            prop_assert_eq!(view.step_at(unit, view.place(unit, step)), step);
+            prop_assert_eq!(view.step_at(unit, view.position(unit, step)), step);
         }
     }
 }
@@ -514,7 +518,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_keys_and_no_size_make_it_fail(
+    fn random_keys_and_sizes_never_panic(
         keys in prop::collection::vec(any_key(), 0..60),
         size in (1_u16..220, 1_u16..70),
     ) {

@@ -58,7 +58,7 @@ impl App {
 
     /// Requests what the tab shows and is not loaded yet.
     fn load_missing(&mut self) -> Vec<Effect> {
-        let mut effects = page(self.tab).load(self);
+        let mut effects = (page(self.tab).load)(self);
         let shown = view::images(self);
         effects.extend(self.images.request(shown).map(Effect::Draw));
         effects
@@ -91,7 +91,7 @@ impl App {
             Action::ShowEvaluate => self.tab = Tab::Evaluate,
             Action::ShowGallery => self.tab = Tab::Gallery,
             Action::ShowRuns => self.tab = Tab::Runs,
-            _ => return page(self.tab).act(self, action),
+            _ => return (page(self.tab).act)(self, action),
         }
         Vec::new()
     }

@@ -23,12 +23,12 @@ pub enum UserSettingsError {
 
 /// Path of the user's settings: below `XDG_CONFIG_HOME`, otherwise below `~/.config`.
 pub fn path(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Option<PathBuf> {
-    let given = |name: &str| {
+    let directory_in = |name: &str| {
         variable(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    let home = given("XDG_CONFIG_HOME").or_else(|| Some(given("HOME")?.join(".config")))?;
+    let home = directory_in("XDG_CONFIG_HOME").or_else(|| Some(directory_in("HOME")?.join(".config")))?;
     Some(home.join("cutline").join("config.toml"))
 }
 

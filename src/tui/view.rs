@@ -10,7 +10,7 @@
 use super::app::App;
 use super::image_cache::ImageKey;
 use super::keymap::ActiveBinding;
-use super::keys::{Action, Context, Placement};
+use super::keys::{Action, KeyContext, Placement};
 use super::navigation::Tab;
 use super::popups::view as popup;
 use super::run_view::RunView;
@@ -64,7 +64,7 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
         return;
     };
     frame.render_widget(Paragraph::new(tab_line(app, theme)), layout.tabs);
-    page(app.tab).draw(frame, layout.page, app, theme);
+    (page(app.tab).draw)(frame, layout.page, app, theme);
     frame.render_widget(Paragraph::new(notice_line(app, theme)), layout.notice);
     frame.render_widget(
         Paragraph::new(footer_line(app, layout.footer.width, theme)),
@@ -79,21 +79,21 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
 pub fn images(app: &App) -> Vec<ImageKey> {
     match (popup::image(app), layout(app.size)) {
         (Some((path, room)), _) => image::key(Some(path), room).into_iter().collect(),
-        (None, Some(layout)) => page(app.tab).images(app, layout.page),
+        (None, Some(layout)) => (page(app.tab).images)(app, layout.page),
         (None, None) => Vec::new(),
     }
 }
 
 /// Titles of the tabs, each with its first column and the column after its last.
 pub fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
-    let mut at = NAME.len() as u16;
+    let mut column = NAME.len() as u16;
     (1..)
         .zip(Tab::ALL)
         .map(|(number, tab)| {
             let title = format!(" {number} {} ", tab.title());
-            let begin = at;
-            at += title.len() as u16 + 1;
-            (tab, title, begin, at - 1)
+            let begin = column;
+            column += title.len() as u16 + 1;
+            (tab, title, begin, column - 1)
         })
         .collect()
 }
@@ -101,9 +101,10 @@ pub fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
 fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
     let mut spans = vec![Span::styled(NAME, theme.heading)];
     for (tab, title, _, _) in tab_titles() {
-        let style = match tab == app.tab {
-            true => theme.selected,
-            false => theme.quiet,
+        let style = if tab == app.tab {
+            theme.selected
+        } else {
+            theme.quiet
         };
         spans.push(Span::styled(title, style));
         spans.push(Span::raw(" "));
@@ -135,8 +136,8 @@ fn next_step(app: &App, view: &RunView) -> Option<String> {
     if view.state != Some(JobState::Complete) || is_scored {
         return None;
     }
-    let scores = app.keymap.key_of(Context::Everywhere, Action::ShowEvaluate);
-    let new = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
+    let scores = app.keymap.key_of(KeyContext::Everywhere, Action::ShowEvaluate);
+    let new = app.keymap.key_of(KeyContext::Evaluate, Action::NewEvaluation);
     Some(format!(
         "complete; press {scores}, {new} and Enter to evaluate it"
     ))
@@ -154,7 +155,7 @@ pub fn footer(app: &App, width: u16) -> Vec<(Action, String, &'static str, u16)>
     let own = app.keymap.of(app.tab.context()).filter(in_footer).map(entry);
     let lasting: Vec<_> = app
         .keymap
-        .of(Context::Everywhere)
+        .of(KeyContext::Everywhere)
         .filter(in_footer)
         .map(entry)
         .collect();

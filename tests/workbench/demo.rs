@@ -7,7 +7,7 @@ use super::support::Place;
 use super::support::fixture::RUNS;
 
 #[test]
-fn its_runs_are_in_the_states_that_they_were_left_in() {
+fn demo_runs_keep_their_states() {
     let place = Place::with_demo();
     let rows: Vec<Value> = serde_json::from_str(&place.succeeds(&["runs", "--json"])).unwrap();
     let states: Vec<(&str, &str)> = rows
@@ -18,7 +18,7 @@ fn its_runs_are_in_the_states_that_they_were_left_in() {
 }
 
 #[test]
-fn its_images_are_those_that_the_captions_are_of() {
+fn train_tab_shows_images_of_its_captions() {
     let place = Place::with_demo();
     let data_set = Dataset::load(&place.path().join("datasets/scenes")).unwrap();
     assert_eq!(data_set.images.len(), 240);

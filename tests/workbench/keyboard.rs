@@ -38,7 +38,7 @@ fn fill(screen: &Screen, down: usize, value: &str) {
 }
 
 #[test]
-fn keys_lead_from_nothing_to_captions() {
+fn keys_lead_from_empty_root_to_captions() {
     let place = Place::new();
     let mut screen = open(&place);
     prepares(&screen);
@@ -189,7 +189,7 @@ fn is_alternative(row: &str) -> bool {
 }
 
 #[test]
-fn a_comparison_is_written_as_markdown() {
+fn comparison_exports_as_markdown() {
     let place = Place::with_demo();
     let file = place.path().join("table.md");
     let screen = open_demo(&place);
@@ -208,7 +208,7 @@ fn a_comparison_is_written_as_markdown() {
 }
 
 #[test]
-fn a_run_is_removed_once_that_is_confirmed() {
+fn run_deleted_after_confirmation() {
     let place = Place::with_demo();
     let (run, _) = RUNS[2];
     let directory = place.path().join("checkpoints").join(run);
@@ -233,7 +233,7 @@ fn a_run_is_removed_once_that_is_confirmed() {
 }
 
 #[test]
-fn what_was_worked_on_last_is_looked_at_first() {
+fn last_active_run_opens_first() {
     let place = Place::with_demo();
     let runs = place.path().join("checkpoints");
     // The one that was written to last comes first by its name.
@@ -249,7 +249,7 @@ fn settle(place: &Place, settings: &str) {
 }
 
 #[test]
-fn keys_are_those_of_the_user() {
+fn user_settings_change_footer() {
     let place = Place::with_demo();
     settle(&place, "[keys.everywhere]\nquit = ['Q', 'Ctrl-X']\n");
     for key in ["Q", "<Ctrl-X>"] {
@@ -264,7 +264,7 @@ fn keys_are_those_of_the_user() {
 }
 
 #[test]
-fn a_key_that_means_two_things_is_refused() {
+fn duplicate_key_refused() {
     let place = Place::with_demo();
     settle(&place, "[keys.train]\ncheckpoint = ['p']\n");
     let mut screen = open(&place);
@@ -277,7 +277,7 @@ fn a_key_that_means_two_things_is_refused() {
 }
 
 #[test]
-fn a_directory_that_does_not_exist_is_not_prepared() {
+fn missing_directory_not_prepared() {
     let place = Place::with_demo();
     let before = names(&place, "datasets");
     let screen = open_demo(&place);
@@ -298,7 +298,7 @@ fn a_directory_that_does_not_exist_is_not_prepared() {
 }
 
 #[test]
-fn a_training_of_no_epochs_is_not_started() {
+fn zero_epochs_refused() {
     let place = Place::with_demo();
     let before = names(&place, "checkpoints");
     let screen = open_demo(&place);

@@ -36,7 +36,7 @@ fn open(place: &Place) -> Screen {
 }
 
 #[test]
-fn it_is_given_back_when_the_workbench_is_left() {
+fn terminal_restored_on_quit() {
     let place = Place::with_demo();
     for key in ["q", "<Ctrl-C>"] {
         let mut screen = open(&place);
@@ -48,7 +48,7 @@ fn it_is_given_back_when_the_workbench_is_left() {
 }
 
 #[test]
-fn it_is_given_back_when_the_workbench_is_told_to_end() {
+fn terminal_restored_on_sigterm() {
     let place = Place::with_demo();
     let mut screen = open(&place);
     screen.signal(Signal::TERM);
@@ -57,7 +57,7 @@ fn it_is_given_back_when_the_workbench_is_told_to_end() {
 }
 
 #[test]
-fn it_is_filled_when_it_has_grown() {
+fn screen_filled_after_resize() {
     let place = Place::with_demo();
     let screen = open(&place);
     for size in [(100, 40), (200, 60)] {
@@ -71,7 +71,7 @@ fn it_is_filled_when_it_has_grown() {
 }
 
 #[test]
-fn one_that_is_too_small_is_no_end() {
+fn small_terminal_shows_notice() {
     let place = Place::with_demo();
     let mut screen = open(&place);
     screen.resize((10, 3));
@@ -84,7 +84,7 @@ fn one_that_is_too_small_is_no_end() {
 }
 
 #[test]
-fn it_is_given_back_while_the_workbench_sleeps() {
+fn terminal_restored_on_suspend() {
     let place = Place::with_demo();
     let mut screen = open(&place);
     screen.press("<Ctrl-Z>");
@@ -104,7 +104,7 @@ fn it_is_given_back_while_the_workbench_sleeps() {
 }
 
 #[test]
-fn one_that_answers_nothing_is_drawn_on_and_listened_to() {
+fn silent_terminal_still_works() {
     let place = Place::with_demo();
     let since = Instant::now();
     let mut screen = Screen::open_at(&place.command(&["attach", RUN]), USUAL, Manners::IsSilent);
@@ -118,7 +118,7 @@ fn one_that_answers_nothing_is_drawn_on_and_listened_to() {
 }
 
 #[test]
-fn no_image_is_left_on_it_by_the_gallery() {
+fn gallery_image_cleared_on_tab_change() {
     let place = Place::with_demo();
     let runs_after = |keys: &str, shown: &str| {
         let screen = open(&place);
@@ -139,7 +139,7 @@ fn no_image_is_left_on_it_by_the_gallery() {
 const PLACEHOLDER: char = '\u{10EEEE}';
 
 #[test]
-fn images_are_drawn_by_the_protocol_that_it_speaks() {
+fn images_use_protocol_of_terminal() {
     let place = Place::with_demo();
     for (manners, picture) in [
         (Manners::DrawsAsKitty, &b"\x1b_Gq=2"[..]),

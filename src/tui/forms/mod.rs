@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_quoted_where_a_shell_would_split_them() {
+    fn command_line_quotes_words() {
         assert_eq!(
             command_line(&["prepare".into(), "my images".into(), "it's".into(), String::new()]),
             r"$ cutline prepare 'my images' 'it'\''s' ''"

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_as_it_is_is_no_flag() {
+    fn default_fields_add_no_flags() {
         let plain = "prepare /images/flickr8k --name flickr8k --min-count 5";
         assert_eq!(asked(&[]).unwrap(), format!("{plain} --detach"));
         let eye = [(BACKBONE, "vgg16"), (WEIGHTS, "/w.pth")];
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_preset_best_needs_can_be_asked_for() {
+    fn form_covers_flags_of_preset_best() {
         let asked = asked(&[
             (BACKBONE, "efficientnet_lite2"),
             (WEIGHTS, "/w.pth"),
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_at_its_field() {
+    fn invalid_value_reported_at_field() {
         for (field, value) in [
             (MIN_COUNT, "few"),
             (SEED, "-1"),

@@ -13,25 +13,16 @@ pub enum ChooserPurpose {
 
 #[derive(Clone, Debug)]
 pub struct Chooser {
-    pub choice: ChooserPurpose,
+    pub purpose: ChooserPurpose,
     pub title: &'static str,
-    pub items: Vec<(String, Chosen)>,
-    pub at: usize,
+    pub items: Vec<ChooserItem>,
+    pub selected: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chosen {
-    Yes,
-    No,
-}
-
-impl Chosen {
-    pub fn when(is_chosen: bool) -> Self {
-        match is_chosen {
-            true => Self::Yes,
-            false => Self::No,
-        }
-    }
+#[derive(Clone, Debug)]
+pub struct ChooserItem {
+    pub label: String,
+    pub is_chosen: bool,
 }
 
 impl Chooser {
@@ -40,13 +31,13 @@ impl Chooser {
         match key.code {
             KeyCode::Esc | KeyCode::Char('q') => return KeyOutcome::Left,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up | KeyCode::Char('k') => self.at = ListMove::Up.from(self.at, count),
-            KeyCode::Down | KeyCode::Char('j') => self.at = ListMove::Down.from(self.at, count),
-            KeyCode::PageUp => self.at = ListMove::PageUp.from(self.at, count),
-            KeyCode::PageDown => self.at = ListMove::PageDown.from(self.at, count),
-            KeyCode::Char(' ') if self.choice == ChooserPurpose::Overlay => {
-                if let Some((_, chosen)) = self.items.get_mut(self.at) {
-                    *chosen = Chosen::when(*chosen == Chosen::No);
+            KeyCode::Up | KeyCode::Char('k') => self.selected = ListMove::Up.from(self.selected, count),
+            KeyCode::Down | KeyCode::Char('j') => self.selected = ListMove::Down.from(self.selected, count),
+            KeyCode::PageUp => self.selected = ListMove::PageUp.from(self.selected, count),
+            KeyCode::PageDown => self.selected = ListMove::PageDown.from(self.selected, count),
+            KeyCode::Char(' ') if self.purpose == ChooserPurpose::Overlay => {
+                if let Some(item) = self.items.get_mut(self.selected) {
+                    item.is_chosen = !item.is_chosen;
                 }
             }
             _ => {}

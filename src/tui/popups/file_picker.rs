@@ -15,13 +15,13 @@ pub struct FilePicker {
     pub directory: PathBuf,
     /// `None` until it is read.
     pub entries: Option<Result<Vec<DirectoryEntry>, String>>,
-    pub at: usize,
+    pub selected: usize,
     /// Letters typed so far to find an entry by its prefix.
     pub typed: String,
 }
 
 impl FilePicker {
-    pub fn at(typed: &str) -> Self {
+    pub fn open(typed: &str) -> Self {
         let path = expanded(typed);
         let here = || std::env::current_dir().unwrap_or_else(|_| "/".into());
         let directory = match std::path::absolute(&path) {
@@ -36,7 +36,7 @@ impl FilePicker {
         Self {
             directory,
             entries: None,
-            at: 0,
+            selected: 0,
             typed: String::new(),
         }
     }
@@ -54,7 +54,7 @@ impl FilePicker {
 
     /// The selected entry, or the directory itself.
     pub fn picked(&self) -> PathBuf {
-        match self.known().get(self.at) {
+        match self.known().get(self.selected) {
             Some(entry) if entry.name != HERE => self.directory.join(&entry.name),
             _ => self.directory.clone(),
         }
@@ -67,12 +67,12 @@ impl FilePicker {
         match key.code {
             KeyCode::Esc => return KeyOutcome::Left,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up => self.at = ListMove::Up.from(self.at, count),
-            KeyCode::Down => self.at = ListMove::Down.from(self.at, count),
-            KeyCode::PageUp => self.at = ListMove::PageUp.from(self.at, count),
-            KeyCode::PageDown => self.at = ListMove::PageDown.from(self.at, count),
-            KeyCode::Home => self.at = 0,
-            KeyCode::End => self.at = ListMove::Last.from(self.at, count),
+            KeyCode::Up => self.selected = ListMove::Up.from(self.selected, count),
+            KeyCode::Down => self.selected = ListMove::Down.from(self.selected, count),
+            KeyCode::PageUp => self.selected = ListMove::PageUp.from(self.selected, count),
+            KeyCode::PageDown => self.selected = ListMove::PageDown.from(self.selected, count),
+            KeyCode::Home => self.selected = 0,
+            KeyCode::End => self.selected = ListMove::Last.from(self.selected, count),
             KeyCode::Left | KeyCode::Backspace => {
                 if let Some(parent) = self.directory.parent() {
                     *self = Self::looking_into(parent.to_owned());
@@ -80,7 +80,7 @@ impl FilePicker {
             }
             KeyCode::Right => {
                 let is_directory = |entry: &&DirectoryEntry| entry.kind == EntryKind::Directory;
-                if self.known().get(self.at).filter(is_directory).is_some() {
+                if self.known().get(self.selected).filter(is_directory).is_some() {
                     *self = Self::looking_into(self.picked());
                 }
             }
@@ -97,8 +97,8 @@ impl FilePicker {
     fn find(&mut self, letter: char) {
         self.typed.extend(letter.to_lowercase());
         let begins = |entry: &DirectoryEntry| entry.name.to_lowercase().starts_with(&self.typed);
-        if let Some(at) = self.known().iter().position(begins) {
-            self.at = at;
+        if let Some(index) = self.known().iter().position(begins) {
+            self.selected = index;
         }
     }
 }

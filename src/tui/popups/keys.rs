@@ -6,7 +6,7 @@ use crate::tui::app::App;
 use crate::tui::form::{Form, FormError, KeyOutcome};
 use crate::tui::forms::prepare::SOURCE;
 use crate::tui::forms::{FormPurpose, FormSubmission};
-use crate::tui::keys::Context;
+use crate::tui::keys::KeyContext;
 use crate::tui::message::Effect;
 use crate::tui::navigation::{ListMove, Tab};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
@@ -51,7 +51,7 @@ impl App {
 
     /// Scrolls by keys that move; any other key closes the popup.
     fn scroll(&mut self, key: KeyEvent, scroll: usize, with: impl FnOnce(usize) -> Popup) -> Vec<Effect> {
-        let action = self.keymap.action(Context::Everywhere, key);
+        let action = self.keymap.action(KeyContext::Everywhere, key);
         match action.and_then(ListMove::of) {
             Some(direction) => {
                 let to = direction.from(scroll, usize::MAX);
@@ -69,7 +69,7 @@ impl App {
     ) -> Vec<Effect> {
         let field = form
             .fields
-            .get(form.at)
+            .get(form.focused)
             .map(|field| (field.name, field.value().to_owned()));
         match form.press(key) {
             KeyOutcome::Left => return Vec::new(),
@@ -85,11 +85,11 @@ impl App {
                     return self.carry_out(submission);
                 }
                 Err(fault) => {
-                    let named = form
+                    let field = form
                         .fields
                         .iter()
                         .position(|field| Some(field.name) == fault.field);
-                    form.at = named.unwrap_or(form.at);
+                    form.focused = field.unwrap_or(form.focused);
                     form.outcome = Err(fault);
                     return self.keep(Popup::Form { purpose, form });
                 }
@@ -116,7 +116,7 @@ impl App {
     fn check_source(&self, purpose: &FormPurpose, form: &Form) -> Result<(), FormError> {
         let source = form.value(SOURCE);
         match (purpose, &self.data.recognized) {
-            (FormPurpose::Prepare, Some((place, Err(why)))) if place == source => {
+            (FormPurpose::Prepare, Some((recognized, Err(why)))) if recognized == source => {
                 Err(FormError::of(SOURCE, why.clone()))
             }
             _ => Ok(()),
@@ -171,7 +171,7 @@ impl App {
     }
 
     fn open_picker(&mut self, start: &str) -> Vec<Effect> {
-        let picker = FilePicker::at(start);
+        let picker = FilePicker::open(start);
         let directory = picker.directory.clone();
         self.popups.push(Popup::Picker(picker));
         vec![Effect::List(directory)]
@@ -195,9 +195,10 @@ impl App {
             }
             KeyOutcome::Taken | KeyOutcome::Pick => {}
         }
-        let effects = match picker.directory == directory {
-            true => Vec::new(),
-            false => vec![Effect::List(picker.directory.clone())],
+        let effects = if picker.directory == directory {
+            Vec::new()
+        } else {
+            vec![Effect::List(picker.directory.clone())]
         };
         self.popups.push(Popup::Picker(picker));
         effects

@@ -2,7 +2,7 @@
 
 use crate::tui::form::{KeyOutcome, input_request};
 use crate::tui::keymap::Keymap;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::navigation::Tab;
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
@@ -14,13 +14,13 @@ pub struct Palette {
     pub typed: Input,
     pub commands: Vec<PaletteCommand>,
     /// Indices of the commands that match, best first.
-    pub found: Vec<usize>,
-    pub at: usize,
+    pub matches: Vec<usize>,
+    pub selected: usize,
 }
 
 #[derive(Clone, Debug)]
 pub struct PaletteCommand {
-    context: Context,
+    context: KeyContext,
     action: Action,
     pub keys: String,
     pub text: String,
@@ -33,38 +33,38 @@ impl Palette {
             KeyCode::Esc => return KeyOutcome::Left,
             KeyCode::Char('c') if ctrl => return KeyOutcome::Left,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up => self.at = self.at.saturating_sub(1),
-            KeyCode::Down => self.at = (self.at + 1).min(self.found.len().saturating_sub(1)),
+            KeyCode::Up => self.selected = self.selected.saturating_sub(1),
+            KeyCode::Down => self.selected = (self.selected + 1).min(self.matches.len().saturating_sub(1)),
             _ => {
                 if let Some(request) = input_request(key) {
                     self.typed.handle(request);
-                    self.find();
+                    self.search();
                 }
             }
         }
         KeyOutcome::Taken
     }
 
-    pub fn chosen(&self) -> Option<(Context, Action)> {
-        let listed = self.commands.get(*self.found.get(self.at)?)?;
+    pub fn chosen(&self) -> Option<(KeyContext, Action)> {
+        let listed = self.commands.get(*self.matches.get(self.selected)?)?;
         Some((listed.context, listed.action))
     }
 
-    fn find(&mut self) {
+    fn search(&mut self) {
         let pattern = Pattern::parse(self.typed.value(), CaseMatching::Ignore, Normalization::Smart);
         let mut matcher = Matcher::new(Config::DEFAULT);
         let mut letters = Vec::new();
         let mut scored: Vec<(u32, usize)> = (0..)
             .zip(&self.commands)
-            .filter_map(|(at, command)| {
+            .filter_map(|(index, command)| {
                 let text = nucleo_matcher::Utf32Str::new(&command.text, &mut letters);
-                Some((pattern.score(text, &mut matcher)?, at))
+                Some((pattern.score(text, &mut matcher)?, index))
             })
             .collect();
-        // A stable sort: at equal scores, commands of the current tab stay first.
+        // A stable sort: selected equal scores, commands of the current tab stay first.
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-        self.found = scored.into_iter().map(|(_, at)| at).collect();
-        self.at = 0;
+        self.matches = scored.into_iter().map(|(_, index)| index).collect();
+        self.selected = 0;
     }
 }
 
@@ -72,7 +72,7 @@ impl Palette {
     /// All commands, those of `tab` first.
     pub fn new(keymap: &Keymap, tab: Tab) -> Self {
         let contexts = [tab.context()].into_iter().chain(
-            Context::ALL
+            KeyContext::ALL
                 .into_iter()
                 .filter(|context| *context != tab.context()),
         );
@@ -87,10 +87,10 @@ impl Palette {
         let mut palette = Self {
             typed: Input::default(),
             commands: commands.collect(),
-            found: Vec::new(),
-            at: 0,
+            matches: Vec::new(),
+            selected: 0,
         };
-        palette.find();
+        palette.search();
         palette
     }
 }

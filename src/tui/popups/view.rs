@@ -1,7 +1,7 @@
 //! Draws the popups.
 
 use super::Popup;
-use super::chooser::{Chooser, ChooserPurpose, Chosen};
+use super::chooser::{Chooser, ChooserPurpose};
 use super::file_picker::FilePicker;
 use super::palette::Palette;
 use crate::text::{display_path, display_safe};
@@ -10,7 +10,7 @@ use crate::tui::form::{Field, FieldValue, Form};
 use crate::tui::forms::FormPurpose;
 use crate::tui::forms::prepare::SOURCE;
 use crate::tui::keymap::ActiveBinding;
-use crate::tui::keys::Context;
+use crate::tui::keys::KeyContext;
 use crate::tui::message::EntryKind;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::image::ImageWidget;
@@ -72,7 +72,7 @@ pub fn image_areas(screen: Rect) -> (Rect, Rect) {
 
 fn draw_help(frame: &mut Frame<'_>, app: &App, scroll: usize, theme: &Theme) {
     let mut lines = Vec::new();
-    for context in [app.tab.context(), Context::Everywhere] {
+    for context in [app.tab.context(), KeyContext::Everywhere] {
         lines.push(Line::styled(context.name(), theme.heading));
         lines.extend(app.keymap.of(context).map(|bound| help_line(bound, theme)));
     }
@@ -100,16 +100,19 @@ fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
         "commands - Enter runs, Esc closes",
         theme,
     );
-    let [typed, found] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(inner);
+    let [typed, matches] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(inner);
     draw_typed(frame, typed, ": ", &palette.typed, theme);
-    let lines = palette.found.iter().filter_map(|at| palette.commands.get(*at));
+    let lines = palette
+        .matches
+        .iter()
+        .filter_map(|index| palette.commands.get(*index));
     let lines = lines.map(|command| {
         Line::from(vec![
             Span::styled(format!("{:<KEYS$}", command.keys), theme.key),
             Span::raw(command.text.clone()),
         ])
     });
-    list::draw(frame, found, lines, palette.at, theme.selected);
+    list::draw(frame, matches, lines, palette.selected, theme.selected);
 }
 
 /// A text input with its cursor.
@@ -135,20 +138,21 @@ fn draw_form(frame: &mut Frame<'_>, purpose: &FormPurpose, form: &Form, app: &Ap
     let title = format!("{} - Enter submits, Esc cancels", form.title);
     let inner = open_box(frame, area, &title, theme);
     let [fields, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(BELOW)]).areas(inner);
-    let skipped = list::first_shown(form.at, usize::from(fields.height));
-    for (row, (at, field)) in form.fields.iter().enumerate().skip(skipped).enumerate() {
+    let skipped = list::first_shown(form.focused, usize::from(fields.height));
+    for (row, (index, field)) in form.fields.iter().enumerate().skip(skipped).enumerate() {
         let y = fields.y + row as u16;
         if y >= fields.bottom() {
             break;
         }
-        let place = Rect {
+        let row_area = Rect {
             y,
             height: 1,
             ..fields
         };
-        match at == form.at {
-            true => draw_current(frame, place, field, theme),
-            false => frame.render_widget(other_field(field, form, theme), place),
+        if index == form.focused {
+            draw_current(frame, row_area, field, theme)
+        } else {
+            frame.render_widget(other_field(field, form, theme), row_area)
         }
     }
     frame.render_widget(
@@ -180,10 +184,7 @@ fn draw_current(frame: &mut Frame<'_>, area: Rect, field: &Field, theme: &Theme)
 
 fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
     let is_wrong = matches!(&form.outcome, Err(fault) if fault.field == Some(field.name));
-    let style = match is_wrong {
-        true => theme.bad,
-        false => theme.key,
-    };
+    let style = if is_wrong { theme.bad } else { theme.key };
     Line::from(vec![
         Span::styled(format!("{:<NAMES$}", field.name), theme.quiet),
         Span::styled(display_safe(field.value()).into_owned(), style),
@@ -191,7 +192,7 @@ fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
 }
 
 fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> Vec<Line<'static>> {
-    let help = form.fields.get(form.at).map_or("", |field| field.help);
+    let help = form.fields.get(form.focused).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
     // An error comes first: at 80 columns there is no room for both.
     if let (FormPurpose::Prepare, Some((recognized, outcome))) = (purpose, &app.data.recognized)
@@ -222,10 +223,10 @@ fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
     let area = centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
     let title = "pick a file - Enter picks, right opens, left goes up, Esc cancels";
     let inner = open_box(frame, area, title, theme);
-    let [place, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
+    let [header, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
     frame.render_widget(
         Line::styled(display_path(&picker.directory), theme.heading),
-        place,
+        header,
     );
     match &picker.entries {
         None => frame.render_widget(Line::styled("...", theme.quiet), entries),
@@ -238,7 +239,7 @@ fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
                     EntryKind::File => Line::raw(name),
                 }
             });
-            list::draw(frame, entries, lines, picker.at, theme.selected);
+            list::draw(frame, entries, lines, picker.selected, theme.selected);
         }
     }
 }
@@ -246,20 +247,17 @@ fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
 fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
     let screen = frame.area();
     let rows = (chooser.items.len() as u16 + 2).min(screen.height * 3 / 4).max(4);
-    let hint = match chooser.choice {
+    let hint = match chooser.purpose {
         ChooserPurpose::Overlay => "Space toggles, Enter applies",
         _ => "Enter selects",
     };
     let area = centered(screen, (60.min(screen.width), rows));
     let inner = open_box(frame, area, &format!("{} - {hint}", chooser.title), theme);
-    let lines = chooser.items.iter().map(|(name, chosen)| {
-        let mark = match chosen {
-            Chosen::Yes => "* ",
-            Chosen::No => "  ",
-        };
-        Line::raw(format!("{mark}{name}"))
+    let lines = chooser.items.iter().map(|item| {
+        let mark = if item.is_chosen { "* " } else { "  " };
+        Line::raw(format!("{mark}{}", item.label))
     });
-    list::draw(frame, inner, lines, chooser.at, theme.selected);
+    list::draw(frame, inner, lines, chooser.selected, theme.selected);
 }
 
 /// A centered box that fits its lines.

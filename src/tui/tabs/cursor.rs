@@ -15,7 +15,7 @@ pub struct ListCursor {
     pub selected: usize,
     pub focus: PaneFocus,
     /// The selected line of the detail pane.
-    pub at: usize,
+    pub detail: usize,
 }
 
 impl ListCursor {
@@ -30,13 +30,13 @@ impl ListCursor {
     pub fn go(&mut self, direction: ListMove, lines: usize, details: usize) {
         match self.focus {
             PaneFocus::List => self.select(direction.from(self.selected, lines), lines),
-            PaneFocus::Detail => self.at = direction.from(self.at, details),
+            PaneFocus::Detail => self.detail = direction.from(self.detail, details),
         }
     }
 
-    /// Keeps the selected line after the list has changed to `count` lines; `place` is its new index.
-    pub fn stay(&mut self, place: Option<usize>, count: usize) {
-        self.selected = place.unwrap_or(self.selected.min(count.saturating_sub(1)));
+    /// Keeps the selected line after the list has changed to `count` lines; `index` is its new index.
+    pub fn keep(&mut self, index: Option<usize>, count: usize) {
+        self.selected = index.unwrap_or(self.selected.min(count.saturating_sub(1)));
     }
 }
 
@@ -45,18 +45,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_moves_in_the_part_that_keys_are_about() {
+    fn cursor_moves_in_focused_pane() {
         let mut cursor = ListCursor::default();
         cursor.go(ListMove::Last, 3, 9);
         assert_eq!(cursor.selected, 2);
         cursor.focus = PaneFocus::Detail;
         cursor.go(ListMove::Down, 3, 9);
-        assert_eq!((cursor.selected, cursor.at), (2, 1));
-        cursor.stay(None, 1);
-        assert_eq!((cursor.selected, cursor.at), (0, 1));
+        assert_eq!((cursor.selected, cursor.detail), (2, 1));
+        cursor.keep(None, 1);
+        assert_eq!((cursor.selected, cursor.detail), (0, 1));
         cursor.select(7, 3);
         assert_eq!(
-            (cursor.selected, cursor.focus, cursor.at),
+            (cursor.selected, cursor.focus, cursor.detail),
             (2, PaneFocus::List, 0)
         );
     }

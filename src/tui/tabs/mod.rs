@@ -16,35 +16,26 @@ use super::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 
-/// The operations of a tab on the state of the workbench.
-pub trait TabPage {
+/// What a tab does with the state of the workbench.
+pub struct TabPage {
     /// Handles the action of a key.
-    fn act(&self, app: &mut App, action: Action) -> Vec<Effect>;
-
+    pub act: fn(&mut App, Action) -> Vec<Effect>,
     /// Requests data that the tab shows and the state lacks.
-    fn load(&self, _app: &mut App) -> Vec<Effect> {
-        Vec::new()
-    }
-
-    /// Draws the tab.
-    fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme);
-
+    pub load: fn(&mut App) -> Vec<Effect>,
+    /// Draws the tab; changes nothing.
+    pub draw: fn(&mut Frame<'_>, Rect, &App, &Theme),
     /// The visible images, so that a worker prepares them.
-    fn images(&self, _app: &App, _area: Rect) -> Vec<ImageKey> {
-        Vec::new()
-    }
-
-    /// Handles a click.
-    fn click(&self, _app: &mut App, _area: Rect, _position: Position) {}
+    pub images: fn(&App, Rect) -> Vec<ImageKey>,
+    /// Handles a click at a position.
+    pub click: fn(&mut App, Rect, Position),
 }
 
-/// The implementation of a tab.
-pub fn page(tab: Tab) -> &'static dyn TabPage {
+pub fn page(tab: Tab) -> &'static TabPage {
     match tab {
-        Tab::Data => &data::DataTab,
-        Tab::Train => &train::TrainTab,
-        Tab::Evaluate => &evaluate::EvaluateTab,
-        Tab::Gallery => &gallery::GalleryTab,
-        Tab::Runs => &runs::RunsTab,
+        Tab::Data => &data::PAGE,
+        Tab::Train => &train::PAGE,
+        Tab::Evaluate => &evaluate::PAGE,
+        Tab::Gallery => &gallery::PAGE,
+        Tab::Runs => &runs::PAGE,
     }
 }

@@ -89,9 +89,9 @@ fn request(image: usize) -> AttentionRequest {
 
 /// For every word of a caption another region that was looked at.
 fn answer(image: usize) -> Attention {
-    let look = |(place, word): (usize, &str)| {
+    let look = |(region, word): (usize, &str)| {
         let mut weights = vec![0.0; 4];
-        weights[place] = 1.0;
+        weights[region] = 1.0;
         LookedWord {
             word: word.into(),
             weights,
@@ -152,7 +152,7 @@ fn seen(app: &App) -> (String, String) {
 }
 
 #[test]
-fn it_is_gone_through_word_by_word() {
+fn attention_steps_through_words() {
     let mut app = gallery();
     let effects = press(&mut app, "w");
     assert_eq!(asked(&effects), [request(0)]);
@@ -185,7 +185,7 @@ fn it_is_gone_through_word_by_word() {
 }
 
 #[test]
-fn it_stays_on_at_the_next_image_and_ends_when_left() {
+fn attention_stays_on_for_next_image_until_closed() {
     let mut app = gallery();
     press(&mut app, "w");
     attended(&mut app, 0);
@@ -221,7 +221,7 @@ fn it_stays_on_at_the_next_image_and_ends_when_left() {
 }
 
 #[test]
-fn a_decoder_that_does_not_attend_is_named() {
+fn decoder_without_attention_shows_reason() {
     let mut app = gallery();
     press(&mut app, "w");
     app.update(Message::Attended {

@@ -65,8 +65,8 @@ impl Widget for Chart<'_> {
             return;
         };
         self.draw_curves(&drawn, bounds, plot, buffer);
-        self.draw_values(bounds, area, plot, buffer);
-        self.draw_places(plot, buffer);
+        self.draw_y_labels(bounds, area, plot, buffer);
+        self.draw_x_labels(plot, buffer);
         buffer.set_line(plot.x, plot.bottom() + 1, &self.legend(&drawn), plot.width);
     }
 }
@@ -90,14 +90,14 @@ impl Chart<'_> {
         let mut drawn = Vec::new();
         for (number, run) in &self.runs {
             let edges = run.edges(self.view.unit, self.range(), count);
-            for (at, curve) in run.curves(&self.spec).enumerate() {
+            for (index, curve) in run.curves(&self.spec).enumerate() {
                 let buckets = curve.values.buckets(&edges);
                 let line = match curve.kind {
                     CurveKind::Steps => smoothed(&buckets, SMOOTHING),
                     CurveKind::Epochs => buckets.iter().map(|bucket| Some(bucket.as_ref()?.mean)).collect(),
                 };
                 // A single run has a color per curve, overlaid runs have one per run.
-                let (color, band) = self.theme.curve(if is_alone { at } else { *number });
+                let (color, band) = self.theme.curve(if is_alone { index } else { *number });
                 drawn.push(PlottedCurve {
                     run,
                     buckets,
@@ -112,17 +112,17 @@ impl Chart<'_> {
     }
 
     /// The position of a value on the y axis; `None` if it has no logarithm.
-    fn place(&self, value: f32) -> Option<f64> {
+    fn position(&self, value: f32) -> Option<f64> {
         match self.view.scale {
             AxisScale::Linear => Some(f64::from(value)),
             AxisScale::Logarithmic => (value > LEAST).then(|| f64::from(value).ln()),
         }
     }
 
-    fn value(&self, place: f64) -> f64 {
+    fn value(&self, position: f64) -> f64 {
         match self.view.scale {
-            AxisScale::Linear => place,
-            AxisScale::Logarithmic => place.exp(),
+            AxisScale::Linear => position,
+            AxisScale::Logarithmic => position.exp(),
         }
     }
 
@@ -131,9 +131,9 @@ impl Chart<'_> {
         let buckets = drawn.iter().flat_map(|curve| curve.buckets.iter().flatten());
         let (low, high) = buckets
             .flat_map(|bucket| [bucket.min, bucket.max])
-            .filter_map(|value| self.place(value))
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), place| {
-                (low.min(place), high.max(place))
+            .filter_map(|value| self.position(value))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), position| {
+                (low.min(position), high.max(position))
             });
         let least = (high.abs().max(low.abs()) * 1e-3).max(1e-9);
         match high - low {
@@ -177,7 +177,7 @@ impl Chart<'_> {
         let Some(color) = curve.band else { return };
         for (column, bucket) in curve.buckets.iter().enumerate() {
             let Some(bucket) = bucket else { continue };
-            if let (Some(least), Some(most)) = (self.place(bucket.min), self.place(bucket.max)) {
+            if let (Some(least), Some(most)) = (self.position(bucket.min), self.position(bucket.max)) {
                 let x = column as f64;
                 canvas.draw(&stroke((x, least), (x, most), color));
             }
@@ -187,7 +187,7 @@ impl Chart<'_> {
     fn draw_line(&self, canvas: &mut Context<'_>, curve: &PlottedCurve<'_>) {
         let known = curve.line.iter().enumerate();
         let points: Vec<(f64, f64)> = known
-            .filter_map(|(column, value)| Some((column as f64, self.place((*value)?)?)))
+            .filter_map(|(column, value)| Some((column as f64, self.position((*value)?)?)))
             .collect();
         for pair in points.windows(2) {
             canvas.draw(&stroke(pair[0], pair[1], curve.color));
@@ -197,20 +197,20 @@ impl Chart<'_> {
         }
     }
 
-    fn draw_values(&self, (low, high): (f64, f64), area: Rect, plot: Rect, buffer: &mut Buffer) {
+    fn draw_y_labels(&self, (low, high): (f64, f64), area: Rect, plot: Rect, buffer: &mut Buffer) {
         let rows = plot.height - 1;
         for row in (0..=rows).step_by(usize::from((rows / 3).max(1))) {
-            let place = high - (high - low) * f64::from(row) / f64::from(rows.max(1));
+            let position = high - (high - low) * f64::from(row) / f64::from(rows.max(1));
             let label = format!(
                 "{:>width$} ",
-                figure(self.value(place)),
+                figure(self.value(position)),
                 width = usize::from(LABELS) - 1
             );
             buffer.set_string(area.x, plot.y + row, label, self.theme.quiet);
         }
     }
 
-    fn draw_places(&self, plot: Rect, buffer: &mut Buffer) {
+    fn draw_x_labels(&self, plot: Rect, buffer: &mut Buffer) {
         let (first, last) = self.range();
         let unit = self.view.unit;
         let y = plot.bottom();
@@ -222,12 +222,12 @@ impl Chart<'_> {
         let x = plot.right().saturating_sub(end.chars().count() as u16);
         buffer.set_string(x, y, &end, self.theme.quiet);
         if let Some(cursor) = self.view.cursor {
-            let at = format!("[{} {}]", unit.name(), format_position(unit, cursor));
+            let label = format!("[{} {}]", unit.name(), format_position(unit, cursor));
             let share = (cursor - first) / (last - first);
-            let middle = f64::from(plot.x) + share * f64::from(plot.width) - at.len() as f64 / 2.0;
-            let room = plot.right().saturating_sub(at.len() as u16);
+            let middle = f64::from(plot.x) + share * f64::from(plot.width) - label.len() as f64 / 2.0;
+            let room = plot.right().saturating_sub(label.len() as u16);
             let x = (middle.max(f64::from(plot.x)) as u16).min(room);
-            buffer.set_string(x, y, &at, self.theme.heading);
+            buffer.set_string(x, y, &label, self.theme.heading);
         }
     }
 
@@ -255,7 +255,7 @@ impl Chart<'_> {
         let value = match self.view.cursor {
             Some(cursor) => {
                 let step = drawn.run.step_at(self.view.unit, cursor);
-                drawn.curve.values.at(step)
+                drawn.curve.values.value_at(step)
             }
             None => drawn.curve.values.last(),
         };
@@ -273,11 +273,11 @@ fn stroke((x1, y1): (f64, f64), (x2, y2): (f64, f64), color: Color) -> Stroke {
     }
 }
 
-fn format_position(unit: XAxis, place: f64) -> String {
+fn format_position(unit: XAxis, position: f64) -> String {
     match unit {
-        XAxis::Steps => HumanCount(place.round() as u64).to_string(),
-        XAxis::Epochs => format!("{place:.1}"),
-        XAxis::Minutes => about_duration(place * 60.0),
+        XAxis::Steps => HumanCount(position.round() as u64).to_string(),
+        XAxis::Epochs => format!("{position:.1}"),
+        XAxis::Minutes => about_duration(position * 60.0),
     }
 }
 
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_short() {
+    fn chart_labels_are_short() {
         let texts: Vec<String> = [0.0, 3.21049, 0.0004, 9876.5, 123_456.0]
             .into_iter()
             .map(figure)

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_comes_down_to_what_can_be_shown() {
+    fn pixels_reduced_to_terminal_colors() {
         assert_eq!(toned(Pixels::TrueColor).fg, Color::Rgb(255, 255, 255));
         assert_eq!(toned(Pixels::Palette).fg, Color::Indexed(231));
         let character = toned(Pixels::Characters);

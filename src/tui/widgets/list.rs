@@ -29,8 +29,5 @@ pub fn first_shown(selected: usize, rows: usize) -> usize {
 
 /// The style of the selected line in a pane with or without focus.
 pub fn selection(is_focused: bool, theme: &Theme) -> Style {
-    match is_focused {
-        true => theme.selected,
-        false => theme.heading,
-    }
+    if is_focused { theme.selected } else { theme.heading }
 }

@@ -3,3 +3,4 @@
 pub mod chart;
 pub mod image;
 pub mod list;
+pub mod text;

@@ -75,8 +75,8 @@ fn caption(
     let cached = captioner_of(root, cached, &request.by)?;
     let search = cached.search(&request.search)?;
     let pixels = cached.captioner.lenses().look(&image);
-    let mut found = cached.captioner.captions(&[pixels], &search).map_err(describe)?;
-    Ok(found.pop().unwrap_or_default())
+    let mut hypotheses = cached.captioner.captions(&[pixels], &search).map_err(describe)?;
+    Ok(hypotheses.pop().unwrap_or_default())
 }
 
 fn attend(
@@ -98,9 +98,9 @@ fn describe(error: impl std::error::Error) -> String {
 fn captioner_of<'a>(
     root: &Root,
     cached: &'a mut Option<CachedCaptioner>,
-    wanted: &EnsembleSpec,
+    ensemble: &EnsembleSpec,
 ) -> Result<&'a mut CachedCaptioner, String> {
-    let members = members(root, wanted)?;
+    let members = members(root, ensemble)?;
     let same = cached.take().filter(|same| same.members == members);
     Ok(cached.insert(match same {
         Some(same) => same,
@@ -129,12 +129,12 @@ impl CachedCaptioner {
     }
 }
 
-fn members(root: &Root, wanted: &EnsembleSpec) -> Result<Vec<LoadedMember>, String> {
+fn members(root: &Root, ensemble: &EnsembleSpec) -> Result<Vec<LoadedMember>, String> {
     let first = EnsembleMember {
-        run: wanted.run.clone(),
-        checkpoint: wanted.checkpoint.clone(),
+        run: ensemble.run.clone(),
+        checkpoint: ensemble.checkpoint.clone(),
     };
-    let found = std::iter::once(&first).chain(&wanted.ensemble).map(|member| {
+    let members = std::iter::once(&first).chain(&ensemble.ensemble).map(|member| {
         let run = root.find_run(&member.run).map_err(describe)?;
         let path = match member.checkpoint.as_str() {
             "latest" => run.latest(),
@@ -145,7 +145,7 @@ fn members(root: &Root, wanted: &EnsembleSpec) -> Result<Vec<LoadedMember>, Stri
             checkpoint: CheckpointOf { run, path },
         })
     });
-    found.collect()
+    members.collect()
 }
 
 fn open(members: &[LoadedMember]) -> Result<CpuCaptioner, String> {

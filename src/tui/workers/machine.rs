@@ -38,10 +38,7 @@ impl MachineMonitor {
         });
         let runs: Vec<(String, f32, u64)> = runs.collect();
         // Without a running run the GPU load does not matter.
-        let gpus = match runs.is_empty() {
-            true => Vec::new(),
-            false => self.gpus(),
-        };
+        let gpus = if runs.is_empty() { Vec::new() } else { self.gpus() };
         let load = MachineLoad { runs, gpus };
         if load == self.last_sent {
             return None;

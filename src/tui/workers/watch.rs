@@ -30,9 +30,10 @@ pub fn watch(root: &Root, messages: &Sender<Message>) {
         if is_due {
             listed = Some(Instant::now());
         }
-        let flow = match is_due {
-            true => watcher.list(),
-            false => watcher.read_logs(),
+        let flow = if is_due {
+            watcher.list()
+        } else {
+            watcher.read_logs()
         };
         if flow.is_break() {
             return;
@@ -192,9 +193,10 @@ impl<'a> Watcher<'a> {
         }
         // A state that changes without a log record, such as a crash, shows up at the next listing.
         let state = if has_news { job.state() } else { None };
-        match state.is_none_or(|state| self.is_sent(name, state)) {
-            true => Flow::Continue(()),
-            false => self.list_runs(),
+        if state.is_none_or(|state| self.is_sent(name, state)) {
+            Flow::Continue(())
+        } else {
+            self.list_runs()
         }
     }
 

@@ -19,7 +19,7 @@ impl App {
         }
         match action {
             Action::Prepare => {
-                let source = match self.data.whole().next() {
+                let source = match self.data.prepared().next() {
                     None => Format::SCENES,
                     Some(_) => "",
                 };

@@ -27,8 +27,8 @@ impl DetailView {
     }
 
     pub fn after(self, by: usize) -> Self {
-        let at = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
-        Self::ALL[(at + by) % Self::ALL.len()]
+        let index = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
+        Self::ALL[(index + by) % Self::ALL.len()]
     }
 }
 
@@ -59,7 +59,7 @@ impl DataPage {
     }
 
     /// The data sets that are fully prepared.
-    pub fn whole(&self) -> impl Iterator<Item = &DatasetListing> {
+    pub fn prepared(&self) -> impl Iterator<Item = &DatasetListing> {
         self.listing.iter().flatten().filter(|listing| listing.is_whole)
     }
 
@@ -89,10 +89,11 @@ impl DataPage {
 
     pub fn list(&mut self, listing: Vec<DatasetListing>) {
         let selected = self.selected().map(|known| known.name.clone());
-        let at = |name: &String| listing.iter().position(|known| known.name == *name);
-        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
-        if let Some(at) = self.next.as_ref().and_then(at) {
-            self.cursor.select(at, listing.len());
+        let index_of = |name: &String| listing.iter().position(|known| known.name == *name);
+        self.cursor
+            .keep(selected.as_ref().and_then(index_of), listing.len());
+        if let Some(index) = self.next.as_ref().and_then(index_of) {
+            self.cursor.select(index, listing.len());
             self.next = None;
         }
         self.listing = Some(listing);
@@ -136,14 +137,15 @@ impl DataPage {
 
     pub fn turn(&mut self, by: usize) {
         self.view = self.view.after(by);
-        self.cursor.at = 0;
+        self.cursor.detail = 0;
         if self.rows() == 0 {
             self.cursor.focus = PaneFocus::List;
         }
     }
 
-    pub fn select_at(&mut self, at: usize) {
-        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
+    pub fn select_at(&mut self, index: usize) {
+        self.cursor
+            .select(index, self.listing.as_ref().map_or(0, Vec::len));
     }
 
     pub fn go(&mut self, direction: ListMove) {
@@ -155,8 +157,8 @@ impl DataPage {
     pub fn image(&self) -> Option<PathBuf> {
         match self.view {
             DetailView::Report => None,
-            DetailView::Samples => Some(self.known()?.samples.get(self.cursor.at)?.path.clone()),
-            DetailView::Problems => self.problems().get(self.cursor.at)?.1.file.clone(),
+            DetailView::Samples => Some(self.known()?.samples.get(self.cursor.detail)?.path.clone()),
+            DetailView::Problems => self.problems().get(self.cursor.detail)?.1.file.clone(),
         }
     }
 }

@@ -12,18 +12,18 @@ use crate::jobs::JobState;
 use crate::text::{about_duration, display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::message::{DatasetDetail, DatasetListing};
 use crate::tui::tabs::cursor::PaneFocus;
 use crate::tui::tabs::data::state::DetailView;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::image::{self, ImageWidget};
 use crate::tui::widgets::list::{self, first_shown, selection};
+use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
 
 const LIST: u16 = 26;
 const IMAGE: u16 = 10;
@@ -53,18 +53,18 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
     let [_, _, view] = layout(area);
     let [_, image, _] = sample_layout(view);
     let sample = match (app.data.view, app.data.detail()) {
-        (DetailView::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.at),
+        (DetailView::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.detail),
         _ => None,
     };
     let key = sample.and_then(|sample| image::key(Some(&sample.path), image));
     key.into_iter().collect()
 }
 
-pub fn click(app: &mut App, area: Rect, at: Position) {
+pub fn click(app: &mut App, area: Rect, position: Position) {
     let [list, _, _] = layout(area);
-    if list.contains(at) {
+    if list.contains(position) {
         let rows = usize::from(list.height);
-        let row = usize::from(at.y - list.y) + first_shown(app.data.cursor.selected, rows);
+        let row = usize::from(position.y - list.y) + first_shown(app.data.cursor.selected, rows);
         app.data.select_at(row);
     }
 }
@@ -75,7 +75,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     };
     if all.is_empty() {
-        frame.render_widget(Paragraph::new(welcome(app)).wrap(Wrap { trim: false }), area);
+        text::draw(frame, area, welcome(app));
         return;
     }
     let [list_area, titles, view] = layout(area);
@@ -87,20 +87,19 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         (Some(Ok(detail)), _) => draw_view(frame, view, detail, app, theme),
         (Some(Err(why)), _) => {
             let why = Line::styled(why.clone(), theme.bad);
-            frame.render_widget(Paragraph::new(why).wrap(Wrap { trim: false }), view);
+            text::draw(frame, view, why);
         }
         (None, Some(selected)) => {
-            let lines = Paragraph::new(preparing(selected, theme)).wrap(Wrap { trim: false });
-            frame.render_widget(lines, view);
+            text::draw(frame, view, preparing(selected, theme));
         }
         (None, None) => {}
     }
 }
 
 fn welcome(app: &App) -> Vec<Line<'static>> {
-    let prepare = app.keymap.key_of(Context::Data, Action::Prepare);
-    let palette = app.keymap.key_of(Context::Everywhere, Action::Palette);
-    let help = app.keymap.key_of(Context::Everywhere, Action::Help);
+    let prepare = app.keymap.key_of(KeyContext::Data, Action::Prepare);
+    let palette = app.keymap.key_of(KeyContext::Everywhere, Action::Palette);
+    let help = app.keymap.key_of(KeyContext::Everywhere, Action::Help);
     [
         "Welcome to Cutline, a workbench for image captioning.".to_owned(),
         String::new(),
@@ -142,9 +141,10 @@ fn is_unfinished(listing: &DatasetListing) -> bool {
 fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
     let mut spans = Vec::new();
     for view in DetailView::ALL {
-        let style = match view == app.data.view {
-            true => theme.selected,
-            false => theme.quiet,
+        let style = if view == app.data.view {
+            theme.selected
+        } else {
+            theme.quiet
         };
         let count = match view {
             DetailView::Problems => match app.data.problems().len() {
@@ -208,7 +208,7 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &
             lines.extend(preparing(selected, theme));
         }
         let features = match selected.features.as_slice() {
-            [] => "none: a small CNN is trained with the decoder".to_owned(),
+            [] => "none (trains a small CNN)".to_owned(),
             features => features.join(", "),
         };
         lines.push(Line::raw(format!("features: {}", display_safe(&features))));
@@ -223,7 +223,7 @@ fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &
     lines.extend(histogram(&detail.report, usize::from(area.width), theme));
     lines.push(Line::raw(""));
     lines.push(frequent_words(&detail.report, theme));
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+    text::draw(frame, area, lines);
 }
 
 fn counts(report: &PrepareReport, theme: &Theme) -> Vec<Line<'static>> {
@@ -301,10 +301,10 @@ fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         .iter()
         .map(|(kind, problem)| problem_line(*kind, problem, theme));
     let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.cursor.at, style);
-    if let Some((kind, problem)) = problems.get(app.data.cursor.at) {
+    list::draw(frame, rows, lines, app.data.cursor.detail, style);
+    if let Some((kind, problem)) = problems.get(app.data.cursor.detail) {
         let text = format!("{}\n{problem}", kind.describe());
-        frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), below);
+        text::draw(frame, below, text);
     }
 }
 
@@ -325,8 +325,8 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: 
         ])
     });
     let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.cursor.at, style);
-    let Some(sample) = detail.samples.get(app.data.cursor.at) else {
+    list::draw(frame, rows, lines, app.data.cursor.detail, style);
+    let Some(sample) = detail.samples.get(app.data.cursor.detail) else {
         return;
     };
     let widget = ImageWidget {
@@ -342,5 +342,5 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: 
         let tokens = format!("  {}", display_safe(&caption.tokens.join(" ")));
         lines.push(Line::styled(tokens, theme.quiet));
     }
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), captions);
+    text::draw(frame, captions, lines);
 }

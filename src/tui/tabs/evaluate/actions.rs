@@ -22,7 +22,7 @@ impl App {
             Action::NextMetric => self.evaluate.metric = self.evaluate.metric.next(),
             Action::NextOrder => {
                 self.evaluate.order = self.evaluate.order.next();
-                self.evaluate.cursor.at = 0;
+                self.evaluate.cursor.detail = 0;
             }
             Action::Export => match self.evaluate.compared_evaluations() {
                 Some(_) => self.open_form(FormPurpose::Export, prompts::export_form()),
@@ -53,7 +53,10 @@ impl App {
             return self.ask_for_evaluation();
         };
         let images = self.evaluate.images();
-        match (self.evaluate.cursor.focus, images.get(self.evaluate.cursor.at)) {
+        match (
+            self.evaluate.cursor.focus,
+            images.get(self.evaluate.cursor.detail),
+        ) {
             (_, None) => return self.refuse("no images in this order; try another order"),
             (PaneFocus::List, Some(_)) => {
                 self.evaluate.cursor.focus = PaneFocus::Detail;

@@ -49,21 +49,15 @@ pub type RequestedReports = Vec<(EvaluationKey, Arc<Report>)>;
 
 pub type ComparisonResult = (Vec<EvaluationKey>, Result<Arc<ComparedEvaluations>, String>);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Next {
-    Selected,
-    #[default]
-    Listed,
-}
-
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatePage {
     pub listing: Option<Vec<EvaluationListing>>,
     /// Selected evaluation and selected image.
     pub cursor: ListCursor,
     pub baseline: Option<EvaluationKey>,
-    pub next: Next,
-    pub asked: RequestedReports,
+    /// Select the next evaluation that appears.
+    pub selects_next: bool,
+    pub last_requested: RequestedReports,
     pub outcome: Option<ComparisonResult>,
     pub metric: Metric,
     pub order: ImageOrder,
@@ -99,7 +93,7 @@ impl EvaluatePage {
     }
 
     /// The index of an evaluation in the last comparison.
-    pub fn place(&self, key: &EvaluationKey) -> Option<usize> {
+    pub fn index_of(&self, key: &EvaluationKey) -> Option<usize> {
         let (of, outcome) = self.outcome.as_ref()?;
         outcome.as_ref().ok()?;
         of.iter().position(|compared| compared == key)
@@ -108,7 +102,7 @@ impl EvaluatePage {
     /// The full report of an evaluation, once it is compared.
     pub fn report(&self, key: &EvaluationKey) -> Option<&Report> {
         let outcome = self.outcome()?.as_ref().ok()?;
-        Some(&outcome.reports.get(self.place(key)?)?.report)
+        Some(&outcome.reports.get(self.index_of(key)?)?.report)
     }
 
     /// The images of the selected evaluation, in the current order.
@@ -135,7 +129,7 @@ impl EvaluatePage {
     pub fn most_changed(&self) -> Vec<ListedImage<'_>> {
         let named = || {
             let outcome = self.outcome()?.as_ref().ok()?;
-            let ours = outcome.reports.get(self.place(&self.selected()?.key)?)?;
+            let ours = outcome.reports.get(self.index_of(&self.selected()?.key)?)?;
             most_changed(ours, outcome.reports.first()?, self.metric, IMAGES).ok()
         };
         let changes = named().unwrap_or_default();
@@ -150,15 +144,16 @@ impl EvaluatePage {
 
     pub fn list(&mut self, listing: Vec<EvaluationListing>) {
         let selected = self.selected().map(|known| known.key.clone());
-        let at = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
-        self.cursor.stay(selected.as_ref().and_then(at), listing.len());
-        if self.next == Next::Selected
+        let index_of = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
+        self.cursor
+            .keep(selected.as_ref().and_then(index_of), listing.len());
+        if self.selects_next
             && let Some(before) = &self.listing
         {
             let is_new = |known: &EvaluationListing| !before.iter().any(|other| other.key == known.key);
-            if let Some(at) = listing.iter().position(is_new) {
-                self.cursor.select(at, listing.len());
-                self.next = Next::Listed;
+            if let Some(index) = listing.iter().position(is_new) {
+                self.cursor.select(index, listing.len());
+                self.selects_next = false;
             }
         }
         self.listing = Some(listing);
@@ -167,7 +162,7 @@ impl EvaluatePage {
     }
 
     pub fn select_next(&mut self) {
-        self.next = Next::Selected;
+        self.selects_next = true;
     }
 
     pub fn compared(&mut self, of: Vec<EvaluationKey>, outcome: Result<Arc<ComparedEvaluations>, String>) {
@@ -177,23 +172,25 @@ impl EvaluatePage {
     /// Requests a comparison of all finished evaluations, unless the last one is current.
     pub fn ask(&mut self) -> Option<Effect> {
         let baseline = self.baseline()?.clone();
-        let mut wanted: RequestedReports = self
+        let mut requested: RequestedReports = self
             .finished()
             .filter_map(|known| Some((known.key.clone(), known.head.clone()?)))
             .collect();
-        wanted.sort_by_key(|(key, _)| *key != baseline);
-        let mut pairs = wanted.iter().zip(&self.asked);
-        let is_same = pairs.all(|((one, head), (other, asked))| one == other && Arc::ptr_eq(head, asked));
-        if wanted.len() == self.asked.len() && is_same {
+        requested.sort_by_key(|(key, _)| *key != baseline);
+        let mut pairs = requested.iter().zip(&self.last_requested);
+        let is_same = pairs
+            .all(|((one, head), (other, last_requested))| one == other && Arc::ptr_eq(head, last_requested));
+        if requested.len() == self.last_requested.len() && is_same {
             return None;
         }
-        let keys = wanted.iter().map(|(key, _)| key.clone()).collect();
-        self.asked = wanted;
+        let keys = requested.iter().map(|(key, _)| key.clone()).collect();
+        self.last_requested = requested;
         Some(Effect::Compare(keys))
     }
 
-    pub fn select_at(&mut self, at: usize) {
-        self.cursor.select(at, self.listing.as_ref().map_or(0, Vec::len));
+    pub fn select_at(&mut self, index: usize) {
+        self.cursor
+            .select(index, self.listing.as_ref().map_or(0, Vec::len));
     }
 
     pub fn go(&mut self, direction: ListMove) {

@@ -12,18 +12,19 @@ use crate::evaluation::{Against, Compared, Report};
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use crate::tui::app::App;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::message::EvaluationListing;
 use crate::tui::tabs::cursor::PaneFocus;
 use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::{self, first_shown, selection};
+use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 use std::num::NonZeroUsize;
 
 /// Bins of the score histogram.
@@ -47,12 +48,12 @@ fn layout(area: Rect, rows: usize) -> [Rect; 4] {
     [table, details, distribution, images]
 }
 
-pub fn click(app: &mut App, area: Rect, at: Position) {
+pub fn click(app: &mut App, area: Rect, position: Position) {
     let count = app.evaluate.all().map_or(0, <[_]>::len);
     let [table, ..] = layout(area, count);
     let rows = usize::from(table.height.saturating_sub(1));
-    if table.contains(at) && at.y > table.y {
-        let row = usize::from(at.y - table.y - 1) + first_shown(app.evaluate.cursor.selected, rows);
+    if table.contains(position) && position.y > table.y {
+        let row = usize::from(position.y - table.y - 1) + first_shown(app.evaluate.cursor.selected, rows);
         app.evaluate.select_at(row);
     }
 }
@@ -63,7 +64,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     };
     if all.is_empty() {
-        let key = app.keymap.key_of(Context::Evaluate, Action::NewEvaluation);
+        let key = app.keymap.key_of(KeyContext::Evaluate, Action::NewEvaluation);
         let lines = vec![
             Line::raw("No evaluations yet."),
             Line::raw(""),
@@ -77,8 +78,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(selected) = app.evaluate.selected() else {
         return;
     };
-    let words = Paragraph::new(about(selected, app, theme)).wrap(Wrap { trim: false });
-    frame.render_widget(words, details);
+    text::draw(frame, details, about(selected, app, theme));
     if let Some(report) = app.evaluate.report(&selected.key) {
         frame.render_widget(Paragraph::new(histogram(report, app, theme)), distribution);
         draw_images(frame, images, app, theme);
@@ -131,9 +131,9 @@ fn row<'a>(
     let is_baseline = app.evaluate.baseline() == Some(&listing.key);
     let mark = Cell::from(if is_baseline { "=" } else { "" });
     let name = Cell::from(listing.key.to_string());
-    let compared = app.evaluate.place(&listing.key).and_then(|place| {
+    let compared = app.evaluate.index_of(&listing.key).and_then(|index| {
         let outcome = app.evaluate.outcome()?.as_ref().ok()?;
-        outcome.comparison.evaluations.get(place)
+        outcome.comparison.evaluations.get(index)
     });
     let cells: Vec<Cell<'_>> = match (compared, &listing.head, &listing.job) {
         (Some(compared), ..) => metrics
@@ -168,10 +168,13 @@ fn figure(compared: &Compared, metric: Metric, is_wide: bool, theme: &Theme) -> 
         Against::Baseline | Against::Unpaired(_) => None,
     };
     let (mark, style) = match difference {
-        Some(difference) if difference.is_more_than_noise() => match difference.observed > 0.0 {
-            true => ("+", theme.good),
-            false => ("-", theme.bad),
-        },
+        Some(difference) if difference.is_more_than_noise() => {
+            if difference.observed > 0.0 {
+                ("+", theme.good)
+            } else {
+                ("-", theme.bad)
+            }
+        }
         _ => ("", Style::new()),
     };
     Span::styled(format!("{value}{mark}{range}"), style)
@@ -208,8 +211,8 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
         }
         None => return lines,
     };
-    let place = app.evaluate.place(&selected.key);
-    if let Some(compared) = place.and_then(|place| outcome.comparison.evaluations.get(place)) {
+    let index = app.evaluate.index_of(&selected.key);
+    if let Some(compared) = index.and_then(|index| outcome.comparison.evaluations.get(index)) {
         lines.push(against(compared, app.evaluate.metric));
     }
     lines
@@ -223,9 +226,10 @@ fn against(compared: &Compared, metric: Metric) -> Line<'static> {
             let Some(difference) = differences.get(metric) else {
                 return Line::raw(format!("{} is missing", metric.label()));
             };
-            let verdict = match difference.is_more_than_noise() {
-                true => "significant",
-                false => "not significant",
+            let verdict = if difference.is_more_than_noise() {
+                "significant"
+            } else {
+                "not significant"
             };
             Line::raw(format!(
                 "{} {:+.3} [{:+.3} to {:+.3}] against the baseline, p = {:.3}: {verdict}",
@@ -275,16 +279,14 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             ImageOrder::MostChanged => "no caption differs from the baseline's, or the images differ",
             ImageOrder::Best | ImageOrder::Worst => "no images",
         };
-        let why = Paragraph::new(Line::styled(why, theme.quiet)).wrap(Wrap { trim: false });
-        frame.render_widget(why, rows);
+        text::draw(frame, rows, Line::styled(why, theme.quiet));
         return;
     }
     let lines = images.iter().map(|listed| image_line(listed, metric, theme));
     let style = selection(app.evaluate.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.evaluate.cursor.at, style);
-    if let Some(listed) = images.get(app.evaluate.cursor.at) {
-        let lines = Paragraph::new(in_full(listed, theme)).wrap(Wrap { trim: false });
-        frame.render_widget(lines, selected);
+    list::draw(frame, rows, lines, app.evaluate.cursor.detail, style);
+    if let Some(listed) = images.get(app.evaluate.cursor.detail) {
+        text::draw(frame, selected, in_full(listed, theme));
     }
 }
 

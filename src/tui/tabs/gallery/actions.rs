@@ -1,6 +1,6 @@
 //! What keys do in the Gallery tab, and what it loads.
 
-use super::state::{Alternatives, CaptionAttempt};
+use super::state::CaptionAttempt;
 use crate::search::SearchSettings;
 use crate::tui::app::App;
 use crate::tui::forms::{FormPurpose, prompts, search};
@@ -10,40 +10,44 @@ use crate::tui::message::{
 };
 use crate::tui::navigation::ListMove;
 use crate::tui::popups::Popup;
-use crate::tui::popups::chooser::{Chooser, ChooserPurpose, Chosen};
+use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 impl App {
     /// Requests images, hypotheses and attention weights that are missing.
-    pub fn ask_for_album(&mut self) -> Vec<Effect> {
+    pub fn load_gallery(&mut self) -> Vec<Effect> {
         if self.gallery.main.is_none()
             && let Some(of) = self.usual_album()
         {
             self.gallery.put(GallerySlot::Main, of);
         }
         let mut effects = Vec::new();
-        for (slot, shelf) in [
+        for (slot, slot_images) in [
             (GallerySlot::Main, &mut self.gallery.main),
             (GallerySlot::Beside, &mut self.gallery.beside),
         ] {
-            let Some(shelf) = shelf else { continue };
+            let Some(slot_images) = slot_images else { continue };
             let mut finished = self.evaluate.finished();
             let Some(head) = finished
-                .find(|known| known.key == shelf.of)
+                .find(|known| known.key == slot_images.of)
                 .and_then(|known| known.head.clone())
             else {
                 continue;
             };
-            if shelf.head.as_ref().is_none_or(|asked| !Arc::ptr_eq(asked, &head)) {
-                shelf.head = Some(head);
-                let of = shelf.of.clone();
+            if slot_images
+                .head
+                .as_ref()
+                .is_none_or(|asked| !Arc::ptr_eq(asked, &head))
+            {
+                slot_images.head = Some(head);
+                let of = slot_images.of.clone();
                 effects.push(Effect::LoadGallery(GalleryRequest { of, slot }));
             }
         }
         effects.extend(self.ask_for_captions());
-        let looked = self.attention_request();
-        effects.extend(self.gallery.attention.ask(looked));
+        let request = self.attention_request();
+        effects.extend(self.gallery.attention.request(request));
         effects
     }
 
@@ -59,7 +63,7 @@ impl App {
     }
 
     fn ask_for_captions(&mut self) -> Option<Effect> {
-        let is_wanted = self.gallery.alternatives == Alternatives::Shown || self.gallery.own.is_some();
+        let is_wanted = self.gallery.shows_hypotheses || self.gallery.own.is_some();
         let request = self.caption_request().filter(|_| is_wanted)?;
         let is_known = |written: &&CaptionAttempt| written.request == request;
         if self.gallery.written.as_ref().filter(is_known).is_some() {
@@ -138,23 +142,18 @@ impl App {
                 self.gallery.arrange();
             }
             Action::Jump => self.open_form(FormPurpose::Jump, prompts::jump_form()),
-            Action::Hypotheses => {
-                self.gallery.alternatives = match self.gallery.alternatives {
-                    Alternatives::Shown => Alternatives::Hidden,
-                    Alternatives::Hidden => Alternatives::Shown,
-                };
-            }
+            Action::Hypotheses => self.gallery.shows_hypotheses = !self.gallery.shows_hypotheses,
             Action::SearchSettings => return self.ask_for_search(),
             Action::OpenImage => self.open_form(FormPurpose::OpenImage, prompts::image_form()),
             Action::ChooseEvaluation => return self.choose_album(ChooserPurpose::Gallery, "evaluation"),
             Action::CompareWith => return self.choose_album(ChooserPurpose::Beside, "compare with"),
             Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
-            Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.end(),
+            Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.hide(),
             Action::Back => {
                 self.gallery.own = None;
                 self.gallery.tried = None;
                 self.gallery.beside = None;
-                self.gallery.alternatives = Alternatives::Hidden;
+                self.gallery.shows_hypotheses = false;
                 self.gallery.filter("");
             }
             _ => {}
@@ -164,9 +163,10 @@ impl App {
 
     /// To the next word while attention weights are shown, otherwise to the next image.
     fn go_beside(&mut self, direction: ListMove) {
-        match self.gallery.attention.is_shown() {
-            true => self.gallery.attention.go(direction),
-            false => self.gallery.go(direction),
+        if self.gallery.attention.is_shown() {
+            self.gallery.attention.go(direction);
+        } else {
+            self.gallery.go(direction);
         }
     }
 
@@ -174,7 +174,7 @@ impl App {
         if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
             return self.refuse("no image");
         }
-        self.gallery.attention.switch();
+        self.gallery.attention.toggle();
         Vec::new()
     }
 
@@ -190,7 +190,7 @@ impl App {
 
     pub fn try_search(&mut self, settings: SearchSettings) -> Vec<Effect> {
         self.gallery.tried = Some(settings);
-        self.gallery.alternatives = Alternatives::Shown;
+        self.gallery.shows_hypotheses = true;
         Vec::new()
     }
 
@@ -202,38 +202,38 @@ impl App {
         Vec::new()
     }
 
-    fn choose_album(&mut self, choice: ChooserPurpose, title: &'static str) -> Vec<Effect> {
-        let now = match choice {
-            ChooserPurpose::Beside => self.gallery.beside.as_ref().map(|shelf| &shelf.of),
+    fn choose_album(&mut self, purpose: ChooserPurpose, title: &'static str) -> Vec<Effect> {
+        let now = match purpose {
+            ChooserPurpose::Beside => self.gallery.beside.as_ref().map(|slot_images| &slot_images.of),
             _ => self.gallery.of(),
         };
-        let items: Vec<(String, Chosen)> = self
+        let items: Vec<ChooserItem> = self
             .evaluate
             .finished()
-            .map(|known| (known.key.to_string(), Chosen::when(Some(&known.key) == now)))
+            .map(|listing| ChooserItem {
+                label: listing.key.to_string(),
+                is_chosen: Some(&listing.key) == now,
+            })
             .collect();
         if items.is_empty() {
             return self.refuse("no evaluations yet");
         }
-        let at = items
-            .iter()
-            .position(|(_, chosen)| *chosen == Chosen::Yes)
-            .unwrap_or(0);
+        let selected = items.iter().position(|item| item.is_chosen).unwrap_or(0);
         self.popups.push(Popup::Choose(Chooser {
-            choice,
+            purpose,
             title,
             items,
-            at,
+            selected,
         }));
         Vec::new()
     }
 
     pub fn chosen_album(&mut self, chooser: &Chooser) -> Vec<Effect> {
-        let chosen = chooser.items.get(chooser.at).map(|(name, _)| name);
+        let chosen = chooser.items.get(chooser.selected).map(|item| &item.label);
         let mut finished = self.evaluate.finished();
-        let found = finished.find(|known| Some(&known.key.to_string()) == chosen);
-        if let Some(of) = found.map(|known| known.key.clone()) {
-            let slot = match chooser.choice {
+        let evaluation = finished.find(|known| Some(&known.key.to_string()) == chosen);
+        if let Some(of) = evaluation.map(|known| known.key.clone()) {
+            let slot = match chooser.purpose {
                 ChooserPurpose::Beside => GallerySlot::Beside,
                 ChooserPurpose::Gallery | ChooserPurpose::Overlay => GallerySlot::Main,
             };

@@ -11,22 +11,15 @@ pub type AttentionResult = Option<Result<Arc<Attention>, String>>;
 
 #[derive(Clone, Debug, Default)]
 pub struct AttentionPanel {
-    shown: Shown,
-    asked: Option<AttentionRequest>,
+    is_shown: bool,
+    last_request: Option<AttentionRequest>,
     answer: AttentionResult,
     word: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Shown {
-    Yes,
-    #[default]
-    No,
-}
-
 impl AttentionPanel {
     pub fn is_shown(&self) -> bool {
-        self.shown == Shown::Yes
+        self.is_shown
     }
 
     pub fn answer(&self) -> &AttentionResult {
@@ -41,11 +34,11 @@ impl AttentionPanel {
 
     /// The overlay of the current word, then those of the words beside it.
     pub fn overlays(&self) -> Vec<Overlay> {
-        let (Some(attention), Some((at, words))) = (self.attention(), self.word()) else {
+        let (Some(attention), Some((index, words))) = (self.attention(), self.word()) else {
             return Vec::new();
         };
-        let near = [Some(at), at.checked_add(1), at.checked_sub(1)];
-        let near = near.into_iter().flatten().filter_map(|at| words.get(at));
+        let near = [Some(index), index.checked_add(1), index.checked_sub(1)];
+        let near = near.into_iter().flatten().filter_map(|index| words.get(index));
         near.map(|word| attention.overlay(word)).collect()
     }
 
@@ -53,37 +46,38 @@ impl AttentionPanel {
         Some(self.answer.as_ref()?.as_ref().ok()?.as_ref())
     }
 
-    pub fn switch(&mut self) {
-        match self.shown {
-            Shown::Yes => self.end(),
-            Shown::No => self.shown = Shown::Yes,
+    pub fn toggle(&mut self) {
+        if self.is_shown {
+            self.hide();
+        } else {
+            self.is_shown = true;
         }
     }
 
-    pub fn end(&mut self) {
+    pub fn hide(&mut self) {
         *self = Self::default();
     }
 
     pub fn go(&mut self, direction: ListMove) {
-        if let Some((at, words)) = self.word() {
-            self.word = direction.from(at, words.len());
+        if let Some((index, words)) = self.word() {
+            self.word = direction.from(index, words.len());
         }
     }
 
     /// Requests attention weights unless they were requested last; drops the previous ones.
-    pub fn ask(&mut self, wanted: Option<AttentionRequest>) -> Option<Effect> {
-        if self.asked == wanted {
+    pub fn request(&mut self, request: Option<AttentionRequest>) -> Option<Effect> {
+        if self.last_request == request {
             return None;
         }
-        self.asked = wanted.clone();
+        self.last_request = request.clone();
         self.answer = None;
         self.word = 0;
-        wanted.map(Effect::Attend)
+        request.map(Effect::Attend)
     }
 
     /// Stores the answer to the last request; drops any other.
     pub fn answered(&mut self, request: &AttentionRequest, answer: Result<Attention, String>) {
-        if self.asked.as_ref() == Some(request) {
+        if self.last_request.as_ref() == Some(request) {
             self.answer = Some(answer.map(Arc::new));
         }
     }

@@ -57,16 +57,17 @@ pub struct GalleryPage {
     pub main: Option<LoadedGallery>,
     pub beside: Option<LoadedGallery>,
     /// The image to show as soon as the images are loaded.
-    pub awaited: Option<String>,
+    pub image_to_show: Option<String>,
     /// Indices of the images that pass the filter, in the current order.
     pub shown: Vec<usize>,
-    pub at: usize,
+    pub index: usize,
     /// Filter: images whose captions contain all of these words.
     pub words: String,
     pub sort: ImageSort,
     /// An image file shown instead of the images of the evaluation.
     pub own: Option<PathBuf>,
-    pub alternatives: Alternatives,
+    /// Show all hypotheses of the beam.
+    pub shows_hypotheses: bool,
     /// Search settings that replace those of the evaluation.
     pub tried: Option<SearchSettings>,
     /// Attention weights of the caption, while shown.
@@ -74,16 +75,9 @@ pub struct GalleryPage {
     pub written: Option<CaptionAttempt>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Alternatives {
-    Shown,
-    #[default]
-    Hidden,
-}
-
 impl GalleryPage {
     pub fn of(&self) -> Option<&EvaluationKey> {
-        self.main.as_ref().map(|shelf| &shelf.of)
+        self.main.as_ref().map(|slot_images| &slot_images.of)
     }
 
     /// `None` until it is loaded.
@@ -108,23 +102,23 @@ impl GalleryPage {
         )
     }
 
-    pub fn at(&self) -> usize {
-        self.at
+    pub fn index(&self) -> usize {
+        self.index
     }
 
-    pub fn place(&self) -> Option<usize> {
-        self.shown.get(self.at).copied()
+    pub fn current(&self) -> Option<usize> {
+        self.shown.get(self.index).copied()
     }
 
     pub fn captioned(&self) -> Option<&CaptionedImage> {
-        self.pages()?.report.captions.get(self.place()?)
+        self.pages()?.report.captions.get(self.current()?)
     }
 
     /// The caption of the same image in the other evaluation.
     pub fn beside(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
-        let shelf = self.beside.as_ref()?;
+        let slot_images = self.beside.as_ref()?;
         let image = &self.captioned()?.image;
-        let found = match shelf.album.as_ref()? {
+        let caption = match slot_images.album.as_ref()? {
             Ok(album) => {
                 let mut captions = album.report.captions.iter();
                 captions
@@ -133,13 +127,13 @@ impl GalleryPage {
             }
             Err(why) => Err(why.as_str()),
         };
-        Some((&shelf.of, found))
+        Some((&slot_images.of, caption))
     }
 
     pub fn file(&self) -> Option<&Path> {
         match &self.own {
             Some(path) => Some(path),
-            None => self.pages()?.files.get(self.place()?)?.as_deref(),
+            None => self.pages()?.files.get(self.current()?)?.as_deref(),
         }
     }
 
@@ -167,46 +161,49 @@ impl GalleryPage {
             self.arrange();
             self.show(image);
         } else {
-            self.awaited = Some(image.to_owned());
+            self.image_to_show = Some(image.to_owned());
             self.put(GallerySlot::Main, of);
         }
     }
 
     pub fn put(&mut self, slot: GallerySlot, of: EvaluationKey) {
-        let shelf = Some(LoadedGallery {
+        let slot_images = Some(LoadedGallery {
             of,
             head: None,
             album: None,
         });
         match slot {
             GallerySlot::Main => {
-                self.main = shelf;
+                self.main = slot_images;
                 self.shown.clear();
                 self.tried = None;
             }
-            GallerySlot::Beside => self.beside = shelf,
+            GallerySlot::Beside => self.beside = slot_images,
         }
     }
 
     pub fn show(&mut self, image: &str) {
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
-        let is_it = |place: &usize| captions.get(*place).is_some_and(|known| known.image == image);
-        if let Some(at) = self.shown.iter().position(is_it) {
-            self.at = at;
+        let is_named = |index: &usize| captions.get(*index).is_some_and(|known| known.image == image);
+        if let Some(index) = self.shown.iter().position(is_named) {
+            self.index = index;
         }
     }
 
     pub fn loaded(&mut self, request: &GalleryRequest, album: Result<Arc<GalleryImages>, String>) {
-        let shelf = match request.slot {
+        let slot_images = match request.slot {
             GallerySlot::Main => &mut self.main,
             GallerySlot::Beside => &mut self.beside,
         };
-        if let Some(shelf) = shelf.as_mut().filter(|shelf| shelf.of == request.of) {
-            shelf.album = Some(album);
+        if let Some(slot_images) = slot_images
+            .as_mut()
+            .filter(|slot_images| slot_images.of == request.of)
+        {
+            slot_images.album = Some(album);
         }
         if request.slot == GallerySlot::Main {
             self.arrange();
-            if let Some(image) = self.awaited.take() {
+            if let Some(image) = self.image_to_show.take() {
                 self.show(&image);
             }
         }
@@ -214,7 +211,7 @@ impl GalleryPage {
 
     /// Filters and sorts the images, and stays at the current one.
     pub fn arrange(&mut self) {
-        let looked_at = self.captioned().map(|captioned| captioned.image.clone());
+        let current = self.captioned().map(|captioned| captioned.image.clone());
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
         let words: Vec<String> = self
             .words
@@ -222,7 +219,7 @@ impl GalleryPage {
             .split_whitespace()
             .map(str::to_owned)
             .collect();
-        let holds = |captioned: &CaptionedImage| {
+        let contains_words = |captioned: &CaptionedImage| {
             let own = captioned.caption.to_lowercase();
             words.iter().all(|word| own.contains(word))
                 || captioned.references.iter().any(|reference| {
@@ -230,16 +227,18 @@ impl GalleryPage {
                     words.iter().all(|word| reference.contains(word))
                 })
         };
-        let mut shown: Vec<usize> = (0..captions.len()).filter(|&at| holds(&captions[at])).collect();
-        let score = |at: &usize| captions[*at].scores.score(Metric::CIDER_D);
+        let mut shown: Vec<usize> = (0..captions.len())
+            .filter(|&index| contains_words(&captions[index]))
+            .collect();
+        let score = |index: &usize| captions[*index].scores.score(Metric::CIDER_D);
         match self.sort {
             ImageSort::AsTheyCome => {}
             ImageSort::BestFirst => shown.sort_by(|one, other| score(other).total_cmp(&score(one))),
             ImageSort::WorstFirst => shown.sort_by(|one, other| score(one).total_cmp(&score(other))),
         }
         self.shown = shown;
-        self.at = 0;
-        if let Some(image) = looked_at {
+        self.index = 0;
+        if let Some(image) = current {
             self.show(&image);
         }
     }
@@ -252,15 +251,15 @@ impl GalleryPage {
 
     pub fn jump(&mut self, to: &str) -> Result<(), String> {
         let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
-        let begins = |place: &usize| captions[*place].image.starts_with(to);
+        let begins = |index: &usize| captions[*index].image.starts_with(to);
         let by_number = || {
             to.parse::<usize>()
                 .ok()?
                 .checked_sub(1)
-                .filter(|at| *at < self.shown.len())
+                .filter(|index| *index < self.shown.len())
         };
-        let at = self.shown.iter().position(begins).or_else(by_number);
-        self.at = at.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
+        let index = self.shown.iter().position(begins).or_else(by_number);
+        self.index = index.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
         self.own = None;
         Ok(())
     }
@@ -277,6 +276,6 @@ impl GalleryPage {
 
     pub fn go(&mut self, direction: ListMove) {
         self.own = None;
-        self.at = direction.from(self.at, self.shown.len());
+        self.index = direction.from(self.index, self.shown.len());
     }
 }

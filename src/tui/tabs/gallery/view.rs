@@ -17,15 +17,16 @@ use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::tabs::gallery::state::GalleryPage;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::image::{self, ImageWidget};
+use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Paragraph, Wrap};
+use ratatui::widgets::Paragraph;
 use std::collections::HashSet;
 
 /// Minimum width for captions beside the image.
@@ -83,12 +84,12 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
             .into_iter()
             .flat_map(|captioned| references(captioned, theme)),
     );
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), text);
+    text::draw(frame, text, lines);
 }
 
 /// Why no image is shown, and what to do.
 fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
-    let key = |action| app.keymap.key_of(Context::Gallery, action);
+    let key = |action| app.keymap.key_of(KeyContext::Gallery, action);
     match app.gallery.album() {
         Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
         Some(Ok(_)) => vec![
@@ -118,7 +119,7 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
     let (shown, all) = gallery.count();
     let mut position = format!(
         "   image {} of {}, {}",
-        HumanCount(gallery.at() as u64 + 1),
+        HumanCount(gallery.index() as u64 + 1),
         HumanCount(shown as u64),
         gallery.sort.title()
     );
@@ -132,7 +133,7 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
 
 fn at_word(gallery: &GalleryPage) -> String {
     match gallery.attention.word() {
-        Some((at, words)) => format!("   word {} of {}", at + 1, words.len()),
+        Some((index, words)) => format!("   word {} of {}", index + 1, words.len()),
         None => String::new(),
     }
 }
@@ -199,9 +200,10 @@ fn words_of(references: &[String]) -> HashSet<&str> {
 /// A caption whose words are colored by whether a reference contains them.
 fn in_color(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static> {
     let words = caption.split_whitespace().map(|word| {
-        let style = match known.contains(word) {
-            true => theme.good,
-            false => theme.bad,
+        let style = if known.contains(word) {
+            theme.good
+        } else {
+            theme.bad
         };
         Span::styled(format!("{} ", display_safe(word)), style)
     });
@@ -210,10 +212,10 @@ fn in_color(caption: &str, known: &HashSet<&str>, theme: &Theme) -> Line<'static
 
 /// Highlights the current word. The line must end with one span per word.
 fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
-    if let Some((at, words)) = gallery.attention.word()
+    if let Some((index, words)) = gallery.attention.word()
         && let Some(first) = line.spans.len().checked_sub(words.len())
     {
-        let word = &mut line.spans[first + at];
+        let word = &mut line.spans[first + index];
         word.style = word.style.patch(theme.selected);
     }
     line

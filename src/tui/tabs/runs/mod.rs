@@ -6,24 +6,11 @@ mod view;
 
 use super::TabPage;
 use crate::tui::app::App;
-use crate::tui::keys::Action;
-use crate::tui::message::Effect;
-use crate::tui::theme::Theme;
-use ratatui::Frame;
-use ratatui::layout::{Position, Rect};
 
-pub struct RunsTab;
-
-impl TabPage for RunsTab {
-    fn act(&self, app: &mut App, action: Action) -> Vec<Effect> {
-        app.act_on_runs(action)
-    }
-
-    fn draw(&self, frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-        view::draw(frame, area, app, theme);
-    }
-
-    fn click(&self, app: &mut App, area: Rect, position: Position) {
-        view::click(app, area, position);
-    }
-}
+pub const PAGE: TabPage = TabPage {
+    act: App::act_on_runs,
+    load: |_| Vec::new(),
+    draw: view::draw,
+    images: |_, _| Vec::new(),
+    click: view::click,
+};

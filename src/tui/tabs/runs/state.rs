@@ -8,13 +8,6 @@ use crate::tui::run_view::RunView;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Next {
-    Opened,
-    #[default]
-    Listed,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpenedBy {
     #[default]
     User,
@@ -30,7 +23,7 @@ pub struct RunList {
     pub open: Option<String>,
     pub opened_by: OpenedBy,
     /// Open the next run that appears.
-    pub next: Next,
+    pub opens_next: bool,
     /// Runs whose charts are overlaid, and which are compared.
     pub marked: BTreeSet<String>,
     /// In the order of appearance: the index determines a run's color.
@@ -71,18 +64,18 @@ impl RunList {
     pub fn open_run(&mut self, name: &str) {
         self.opened_by = OpenedBy::User;
         self.open = Some(name.to_owned());
-        if let Some(at) = self.views.iter().position(|view| view.name == name) {
-            self.selected = at;
+        if let Some(index) = self.views.iter().position(|view| view.name == name) {
+            self.selected = index;
         }
     }
 
     pub fn open_next(&mut self) {
-        self.next = Next::Opened;
+        self.opens_next = true;
     }
 
     /// Keeps the open run when the next one appears: the start failed.
     pub fn keep_open(&mut self) {
-        self.next = Next::Listed;
+        self.opens_next = false;
     }
 
     pub fn mark(&mut self, name: String) {
@@ -95,8 +88,8 @@ impl RunList {
         self.selected = direction.from(self.selected, self.views.len());
     }
 
-    pub fn select_at(&mut self, at: usize) {
-        self.selected = at.min(self.views.len().saturating_sub(1));
+    pub fn select_at(&mut self, index: usize) {
+        self.selected = index.min(self.views.len().saturating_sub(1));
     }
 
     pub fn take(&mut self, run: &str, records: &[Record]) {
@@ -128,28 +121,31 @@ impl RunList {
     pub fn list(&mut self, listing: Vec<RunListing>) {
         let selected = self.selected().map(|view| view.name.clone());
         let mut known = std::mem::take(&mut self.views);
-        for found in listing {
-            if !self.seen.contains(&found.name) {
-                self.seen.push(found.name.clone());
+        for listed in listing {
+            if !self.seen.contains(&listed.name) {
+                self.seen.push(listed.name.clone());
             }
-            let at = known.iter().position(|view| view.name == found.name);
-            if at.is_none() && self.is_listed && std::mem::take(&mut self.next) == Next::Opened {
-                self.open = Some(found.name.clone());
+            let index = known.iter().position(|view| view.name == listed.name);
+            if index.is_none() && self.is_listed && std::mem::take(&mut self.opens_next) {
+                self.open = Some(listed.name.clone());
             }
-            let mut view = match at {
-                Some(at) => known.swap_remove(at),
-                None => RunView::new(&found.name),
+            let mut view = match index {
+                Some(index) => known.swap_remove(index),
+                None => RunView::new(&listed.name),
             };
-            view.state = Some(found.state);
-            view.note = found.note;
+            view.state = Some(listed.state);
+            view.note = listed.note;
             self.views.push(view);
         }
         self.is_listed = true;
         let is_there = |name: &String| self.views.iter().any(|view| view.name == *name);
         self.marked.retain(is_there);
-        let at = |name: &String| self.views.iter().position(|view| view.name == *name);
+        let index_of = |name: &String| self.views.iter().position(|view| view.name == *name);
         let last = self.views.len().saturating_sub(1);
-        self.selected = selected.as_ref().and_then(at).unwrap_or(self.selected.min(last));
+        self.selected = selected
+            .as_ref()
+            .and_then(index_of)
+            .unwrap_or(self.selected.min(last));
     }
 
     /// A running run, otherwise the last active one.

@@ -11,15 +11,16 @@ use super::actions::own_settings;
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use crate::tui::app::App;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::list::first_shown;
+use crate::tui::widgets::text;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState, Wrap};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 /// Columns before those of the metrics.
 const COLUMNS: [&str; 5] = ["", "run", "state", "loss", "epoch"];
@@ -36,11 +37,11 @@ fn layout(area: Rect) -> (Rect, Rect) {
     (list, below)
 }
 
-pub fn click(app: &mut App, area: Rect, at: Position) {
+pub fn click(app: &mut App, area: Rect, position: Position) {
     let (list, _) = layout(area);
     let rows = usize::from(list.height.saturating_sub(1));
-    if list.contains(at) && at.y > list.y {
-        let row = usize::from(at.y - list.y - 1) + first_shown(app.runs.selected_at(), rows);
+    if list.contains(position) && position.y > list.y {
+        let row = usize::from(position.y - list.y - 1) + first_shown(app.runs.selected_at(), rows);
         app.runs.select_at(row);
     }
 }
@@ -48,7 +49,7 @@ pub fn click(app: &mut App, area: Rect, at: Position) {
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let runs = app.runs.all();
     if runs.is_empty() {
-        let key = app.keymap.key_of(Context::Everywhere, Action::ShowTrain);
+        let key = app.keymap.key_of(KeyContext::Everywhere, Action::ShowTrain);
         let text = format!("no runs yet: press {key} and start one");
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet)), area);
         return;
@@ -69,14 +70,13 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     ];
     let is_narrow = area.width < NARROW;
     let metrics: Vec<Metric> = Metric::shown(Prominence::Headline).collect();
-    widths.extend(
-        metrics
-            .iter()
-            .map(|metric| match is_narrow && Some(metric) != metrics.last() {
-                true => Constraint::Length(0),
-                false => Constraint::Length(7),
-            }),
-    );
+    widths.extend(metrics.iter().map(|metric| {
+        if is_narrow && Some(metric) != metrics.last() {
+            Constraint::Length(0)
+        } else {
+            Constraint::Length(7)
+        }
+    }));
     widths.push(Constraint::Length(if is_narrow { 0 } else { 12 }));
     let labels = metrics.iter().map(|metric| metric.label());
     let heading = Row::new(COLUMNS.into_iter().chain(labels).chain(["data set"])).style(theme.heading);
@@ -90,8 +90,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         .with_selected(app.runs.selected_at());
     frame.render_stateful_widget(table, list, &mut state);
     if let Some(run) = app.runs.selected() {
-        let lines = Paragraph::new(detail(run, theme)).wrap(Wrap { trim: false });
-        frame.render_widget(lines, below);
+        text::draw(frame, below, detail(run, theme));
     }
 }
 
@@ -104,9 +103,10 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         format!("{done:.1}")
     });
     let best = summary.best.as_ref().map(|best| &best.scores);
-    let mark = match app.runs.marked.contains(&run.name) {
-        true => Span::styled("*", Style::new().fg(theme.curve(app.runs.number(&run.name)).0)),
-        false => Span::raw(""),
+    let mark = if app.runs.marked.contains(&run.name) {
+        Span::styled("*", Style::new().fg(theme.curve(app.runs.number(&run.name)).0))
+    } else {
+        Span::raw("")
     };
     let state = match run.state {
         Some(state) => Span::styled(state.name(), theme.state(state)),
@@ -135,9 +135,10 @@ fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
     if let Some(note) = &run.note {
         lines.push(Line::raw(format!("note: {}", display_safe(note))));
     }
-    let own = match run.settings.is_object() {
-        true => own_settings(run).join(" "),
-        false => String::new(),
+    let own = if run.settings.is_object() {
+        own_settings(run).join(" ")
+    } else {
+        String::new()
     };
     let own = match own.as_str() {
         "" => "all settings have default values".to_owned(),

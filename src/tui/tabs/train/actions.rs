@@ -8,7 +8,7 @@ use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::navigation::ListMove;
 use crate::tui::popups::Popup;
-use crate::tui::popups::chooser::{Chooser, ChooserPurpose, Chosen};
+use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
 use crate::tui::run_view::{RunView, charts};
 
 impl App {
@@ -64,10 +64,10 @@ impl App {
             .filter(|view| !view.samples.is_empty())?
             .name
             .clone();
-        if self.train.asked.as_ref() == Some(&run) {
+        if self.train.requested.as_ref() == Some(&run) {
             return None;
         }
-        self.train.asked = Some(run.clone());
+        self.train.requested = Some(run.clone());
         Some(Effect::FindImages(run))
     }
 
@@ -108,7 +108,7 @@ impl App {
         let mut presets = train::StartingPoint::built_in();
         let runs = self.runs.all().iter().filter(|view| view.settings.is_object());
         presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.settings)));
-        let data_sets = self.data.whole().map(|listing| listing.name.as_str());
+        let data_sets = self.data.prepared().map(|listing| listing.name.as_str());
         let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
         let chosen = data_set.or_else(of_run).unwrap_or_default();
         let form = train::form(data_sets, chosen, &presets);
@@ -164,35 +164,34 @@ impl App {
             .all()
             .iter()
             .filter(|view| Some(&view.name) != open.as_ref());
-        let items: Vec<(String, Chosen)> = others
-            .map(|view| {
-                (
-                    view.name.clone(),
-                    Chosen::when(self.runs.marked.contains(&view.name)),
-                )
+        let items: Vec<ChooserItem> = others
+            .map(|view| ChooserItem {
+                label: view.name.clone(),
+                is_chosen: self.runs.marked.contains(&view.name),
             })
             .collect();
         if items.is_empty() {
             return self.refuse("no other runs");
         }
         self.popups.push(Popup::Choose(Chooser {
-            choice: ChooserPurpose::Overlay,
+            purpose: ChooserPurpose::Overlay,
             title: "overlay",
             items,
-            at: 0,
+            selected: 0,
         }));
         Vec::new()
     }
 
     /// Applies what the user chose.
     pub fn chosen(&mut self, chooser: &Chooser) -> Vec<Effect> {
-        match chooser.choice {
+        match chooser.purpose {
             ChooserPurpose::Overlay => {
-                for (name, chosen) in &chooser.items {
-                    match chosen {
-                        Chosen::Yes => self.runs.marked.insert(name.clone()),
-                        Chosen::No => self.runs.marked.remove(name),
-                    };
+                for item in &chooser.items {
+                    if item.is_chosen {
+                        self.runs.marked.insert(item.label.clone());
+                    } else {
+                        self.runs.marked.remove(&item.label);
+                    }
                 }
                 Vec::new()
             }

@@ -11,7 +11,8 @@ pub struct TrainPage {
     pub sample: usize,
     /// Image files of the data set of a run, by image key.
     pub files: Option<(String, HashMap<String, PathBuf>)>,
-    pub asked: Option<String>,
+    /// The run whose files were requested.
+    pub requested: Option<String>,
 }
 
 impl TrainPage {

@@ -15,16 +15,17 @@ use crate::jobs::{JobState, Prediction};
 use crate::text::{about_duration, display_safe};
 use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, Context};
+use crate::tui::keys::{Action, KeyContext};
 use crate::tui::run_view::{RunView, charts};
 use crate::tui::theme::Theme;
 use crate::tui::widgets::chart::{self, Chart};
 use crate::tui::widgets::image::{self, ImageWidget};
+use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span, Text};
-use ratatui::widgets::{Paragraph, Wrap};
+use ratatui::widgets::Paragraph;
 
 /// Minimum width for images beside the chart.
 const WIDE: u16 = 110;
@@ -52,8 +53,8 @@ fn layout(app: &App, area: Rect) -> TrainLayout {
             .areas(body);
         let shown = count.min(beside.height / SAMPLE);
         let height = (beside.height / shown.max(1)).clamp(SAMPLE, HIGHEST);
-        let row = |at| Rect {
-            y: beside.y + at * height,
+        let row = |index| Rect {
+            y: beside.y + index * height,
             height: height - 1,
             ..beside
         };
@@ -85,17 +86,22 @@ fn shown(app: &App, area: Rect) -> Vec<(&Prediction, Rect)> {
         return Vec::new();
     };
     let all = samples(view);
-    let places = layout(app, area).samples.into_iter().enumerate();
-    places
-        .filter_map(|(at, place)| Some((all.get((app.train.sample + at) % all.len().max(1))?, place)))
+    let areas = layout(app, area).samples.into_iter().enumerate();
+    areas
+        .filter_map(|(index, sample_area)| {
+            Some((
+                all.get((app.train.sample + index) % all.len().max(1))?,
+                sample_area,
+            ))
+        })
         .collect()
 }
 
-fn image_room(place: Rect) -> Rect {
+fn image_area(area: Rect) -> Rect {
     Rect {
         // A character is about twice as high as wide.
-        width: (place.height * 5 / 2).min(place.width / 2),
-        ..place
+        width: (area.height * 5 / 2).min(area.width / 2),
+        ..area
     }
 }
 
@@ -106,16 +112,16 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
     let file = |sample: &Prediction| app.train.file(&view.name, &sample.image);
     let shown = shown(app, area).into_iter();
     shown
-        .filter_map(|(sample, place)| image::key(file(sample), image_room(place)))
+        .filter_map(|(sample, area)| image::key(file(sample), image_area(area)))
         .collect()
 }
 
-pub fn click(app: &mut App, area: Rect, at: Position) {
+pub fn click(app: &mut App, area: Rect, position: Position) {
     let plot = chart::plot(layout(app, area).chart);
-    if plot.contains(at)
+    if plot.contains(position)
         && let Some(whole) = app.chart_whole()
     {
-        let share = f64::from(at.x - plot.x) / f64::from(plot.width.max(2) - 1);
+        let share = f64::from(position.x - plot.x) / f64::from(plot.width.max(2) - 1);
         app.train.chart.point_at(whole, share);
     }
 }
@@ -144,8 +150,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         },
         layout.chart,
     );
-    for (sample, place) in shown(app, area) {
-        draw_sample(frame, place, (view, sample), app, theme);
+    for (sample, area) in shown(app, area) {
+        draw_sample(frame, area, (view, sample), app, theme);
     }
 }
 
@@ -153,12 +159,12 @@ fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
     if !app.runs.is_listed() {
         return vec![Line::styled("loading runs ...", theme.quiet)];
     }
-    let key = app.keymap.key_of(Context::Train, Action::NewRun);
-    let data = app.keymap.key_of(Context::Everywhere, Action::ShowData);
+    let key = app.keymap.key_of(KeyContext::Train, Action::NewRun);
+    let data = app.keymap.key_of(KeyContext::Everywhere, Action::ShowData);
     vec![
         Line::raw("No runs yet."),
         Line::raw(""),
-        match app.data.whole().next() {
+        match app.data.prepared().next() {
             Some(_) => Line::raw(format!("Press {key} to start one.")),
             None => Line::raw(format!("Prepare a data set first: press {data}.")),
         },
@@ -228,12 +234,12 @@ fn figures(view: &RunView, app: &App, done: f64) -> Vec<String> {
 
 fn draw_sample(
     frame: &mut Frame<'_>,
-    place: Rect,
+    area: Rect,
     (view, sample): (&RunView, &Prediction),
     app: &App,
     theme: &Theme,
 ) {
-    let room = image_room(place);
+    let image = image_area(area);
     frame.render_widget(
         ImageWidget {
             file: app.train.file(&view.name, &sample.image),
@@ -241,15 +247,15 @@ fn draw_sample(
             images: &app.images,
             theme,
         },
-        room,
+        image,
     );
     let beside = Rect {
-        x: room.right() + 1,
-        width: place.width.saturating_sub(room.width + 1),
-        ..place
+        x: image.right() + 1,
+        width: area.width.saturating_sub(image.width + 1),
+        ..area
     };
     let text = captions(view, sample, usize::from(beside.height), theme);
-    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }), beside);
+    text::draw(frame, beside, text);
 }
 
 /// The last caption of an image, and the earlier ones that differ.
