@@ -113,10 +113,7 @@ impl App {
         match self.live_target() {
             Some(job) => self.confirm(
                 format!("Save a checkpoint and stop training {job}?"),
-                Effect::Control {
-                    job,
-                    command: ControlCommand::Stop,
-                },
+                Effect::stop(job),
             ),
             None => Vec::new(),
         }

@@ -22,20 +22,11 @@ pub struct ChartView {
     pub cursor: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::VariantArray)]
 pub enum AxisScale {
     #[default]
     Linear,
     Logarithmic,
-}
-
-impl AxisScale {
-    pub fn other(self) -> Self {
-        match self {
-            Self::Linear => Self::Logarithmic,
-            Self::Logarithmic => Self::Linear,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,13 +11,14 @@ use super::keys::{Action, Key, KeyBinding, KeyContext, TABLE, UnknownKey};
 use crate::suggest::nearest;
 use ratatui::crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
+use strum::VariantArray;
 
 /// Changes in the user's settings: context, action, keys.
 pub type KeyChanges = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeymapError {
-    #[error("[keys.{name}]: unknown context; known are {}", KeyContext::ALL.map(KeyContext::name).join(", "))]
+    #[error("[keys.{name}]: unknown context; known are {}", KeyContext::VARIANTS.iter().map(|context| context.name()).collect::<Vec<_>>().join(", "))]
     Context { name: String },
     #[error("keys.{context}: unknown action `{name}`; {advice}")]
     Action {
@@ -78,8 +79,9 @@ impl Keymap {
     pub fn with(changes: &KeyChanges) -> Result<Self, KeymapError> {
         let mut keymap = Self::default();
         for (name, actions) in changes {
-            let context = KeyContext::ALL
-                .into_iter()
+            let context = KeyContext::VARIANTS
+                .iter()
+                .copied()
                 .find(|context| context.name() == name)
                 .ok_or_else(|| KeymapError::Context { name: name.clone() })?;
             for (action, keys) in actions {
@@ -111,7 +113,7 @@ impl Keymap {
     }
 
     fn refuse_duplicates(&self) -> Result<(), KeymapError> {
-        for context in KeyContext::ALL {
+        for &context in KeyContext::VARIANTS {
             let mut seen: Vec<(Key, &ActiveBinding)> = Vec::new();
             for bound in self.bindings(context) {
                 for key in &bound.keys {
@@ -119,8 +121,8 @@ impl Keymap {
                         return Err(KeymapError::Duplicate {
                             key: key.to_string(),
                             context: context.name(),
-                            one: other.binding.id(),
-                            other: bound.binding.id(),
+                            one: other.binding.id().to_owned(),
+                            other: bound.binding.id().to_owned(),
                         });
                     }
                     seen.push((*key, bound));
@@ -161,7 +163,7 @@ impl Keymap {
     /// A settings file with all keys, to edit.
     pub fn template(&self) -> String {
         let mut text = String::new();
-        for context in KeyContext::ALL {
+        for &context in KeyContext::VARIANTS {
             text += &format!("[keys.{}]\n", context.name());
             for bound in self.of(context) {
                 let keys: Vec<String> = bound
@@ -185,12 +187,12 @@ impl Keymap {
 }
 
 fn no_action(context: KeyContext, name: &str) -> KeymapError {
-    let ids: Vec<String> = TABLE
+    let ids: Vec<&str> = TABLE
         .iter()
         .filter(|binding| binding.context == context)
         .map(KeyBinding::id)
         .collect();
-    let advice = match nearest(name, ids.iter().map(String::as_str)) {
+    let advice = match nearest(name, ids.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known are {}", ids.join(", ")),
     };

@@ -5,7 +5,9 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::fmt;
 use std::str::FromStr;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a key applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum KeyContext {
     Everywhere,
     Data,
@@ -16,25 +18,9 @@ pub enum KeyContext {
 }
 
 impl KeyContext {
-    pub const ALL: [Self; 6] = [
-        Self::Everywhere,
-        Self::Data,
-        Self::Train,
-        Self::Evaluate,
-        Self::Gallery,
-        Self::Runs,
-    ];
-
     /// Table in the user's settings, such as `[keys.train]`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Everywhere => "everywhere",
-            Self::Data => "data",
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-            Self::Gallery => "gallery",
-            Self::Runs => "runs",
-        }
+        self.into()
     }
 }
 
@@ -137,8 +123,6 @@ pub struct KeyBinding {
     /// The default keys.
     pub keys: &'static [Key],
     pub action: Action,
-    /// The name of the action in Rust.
-    id: &'static str,
     /// A word for the footer.
     pub name: &'static str,
     /// A sentence for the help and the palette.
@@ -148,15 +132,8 @@ pub struct KeyBinding {
 
 impl KeyBinding {
     /// Name in the user's settings, such as `next-chart`.
-    pub fn id(&self) -> String {
-        let mut id = String::new();
-        for letter in self.id.chars() {
-            if letter.is_ascii_uppercase() && !id.is_empty() {
-                id.push('-');
-            }
-            id.push(letter.to_ascii_lowercase());
-        }
-        id
+    pub fn id(&self) -> &'static str {
+        self.action.into()
     }
 }
 
@@ -167,7 +144,6 @@ macro_rules! bindings {
             context: KeyContext::$context,
             keys: &[$($key),+],
             action: Action::$action,
-            id: stringify!($action),
             name: $name,
             help: $help,
             placement: Placement::$placement,
@@ -178,7 +154,8 @@ macro_rules! bindings {
 use Key::{Char, Code, Ctrl};
 
 /// What a key does; [`TABLE`] describes each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Action {
     ShowData,
     ShowTrain,
@@ -318,13 +295,14 @@ bindings![
 mod tests {
     use super::*;
     use crate::tui::keymap::Keymap;
+    use strum::VariantArray;
 
     /// The page of keys, a table per context.
     fn page() -> String {
         let mut page = String::from(
             "# Keys\n\n<!-- Generated from the key table by `cargo test`. Do not edit. -->\n\nThe keys of the workbench. `cutline keys` prints a file to change them.\n",
         );
-        for context in KeyContext::ALL {
+        for &context in KeyContext::VARIANTS {
             page += &format!("\n## {}\n\n| key | action |\n| --- | --- |\n", context.name());
             for binding in TABLE.iter().filter(|binding| binding.context == context) {
                 let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();

@@ -266,3 +266,12 @@ pub enum Effect {
     /// Suspend to the shell.
     Suspend,
 }
+
+impl Effect {
+    pub fn stop(job: String) -> Self {
+        Self::Control {
+            job,
+            command: ControlCommand::Stop,
+        }
+    }
+}

@@ -1,8 +1,18 @@
 //! The tabs, and moves within a list.
 
 use super::keys::{Action, KeyContext};
+use strum::VariantArray;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The variant `by` places after `current`, around the end.
+pub fn cycle<T: VariantArray + Copy + PartialEq>(current: T, by: isize) -> T {
+    let index = T::VARIANTS
+        .iter()
+        .position(|known| *known == current)
+        .unwrap_or(0);
+    T::VARIANTS[(index as isize + by).rem_euclid(T::VARIANTS.len() as isize) as usize]
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum Tab {
     Data,
     #[default]
@@ -13,18 +23,6 @@ pub enum Tab {
 }
 
 impl Tab {
-    pub const ALL: [Self; 5] = [Self::Data, Self::Train, Self::Evaluate, Self::Gallery, Self::Runs];
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Data => "Data",
-            Self::Train => "Train",
-            Self::Evaluate => "Evaluate",
-            Self::Gallery => "Gallery",
-            Self::Runs => "Runs",
-        }
-    }
-
     pub fn context(self) -> KeyContext {
         match self {
             Self::Data => KeyContext::Data,
@@ -37,12 +35,10 @@ impl Tab {
 
     /// The tab of this context; `None` for `Everywhere`.
     pub fn of(context: KeyContext) -> Option<Self> {
-        Self::ALL.into_iter().find(|tab| tab.context() == context)
-    }
-
-    pub fn after(self, by: usize) -> Self {
-        let index = Self::ALL.iter().position(|tab| *tab == self).unwrap_or(0);
-        Self::ALL[(index + by) % Self::ALL.len()]
+        Self::VARIANTS
+            .iter()
+            .copied()
+            .find(|tab| tab.context() == context)
     }
 }
 

@@ -46,31 +46,16 @@ pub fn charts(runs: &[&RunView]) -> Vec<ChartSpec> {
     charts
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum XAxis {
     #[default]
+    #[strum(serialize = "step")]
     Steps,
+    #[strum(serialize = "epoch")]
     Epochs,
     /// Minutes of training, without the time between sessions.
+    #[strum(serialize = "minute")]
     Minutes,
-}
-
-impl XAxis {
-    pub fn next(self) -> Self {
-        match self {
-            Self::Steps => Self::Epochs,
-            Self::Epochs => Self::Minutes,
-            Self::Minutes => Self::Steps,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Steps => "step",
-            Self::Epochs => "epoch",
-            Self::Minutes => "minute",
-        }
-    }
 }
 
 /// A number of the event log over the steps.

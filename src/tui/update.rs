@@ -6,7 +6,7 @@ use super::forms::FormPurpose;
 use super::forms::prepare::SOURCE;
 use super::keys::Action;
 use super::message::{DirectoryEntry, Effect, Message};
-use super::navigation::Tab;
+use super::navigation::{Tab, cycle};
 use super::popups::Popup;
 use super::popups::palette::Palette;
 use super::tabs::page;
@@ -84,8 +84,8 @@ impl App {
             Action::Palette => self
                 .popups
                 .push(Popup::Palette(Palette::new(&self.keymap, self.tab))),
-            Action::NextTab => self.tab = self.tab.after(1),
-            Action::PreviousTab => self.tab = self.tab.after(Tab::ALL.len() - 1),
+            Action::NextTab => self.tab = cycle(self.tab, 1),
+            Action::PreviousTab => self.tab = cycle(self.tab, -1),
             Action::ShowData => self.tab = Tab::Data,
             Action::ShowTrain => self.tab = Tab::Train,
             Action::ShowEvaluate => self.tab = Tab::Evaluate,

@@ -23,6 +23,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
+use strum::VariantArray;
 
 /// The minimum size, in columns and rows.
 const SMALLEST: (u16, u16) = (40, 10);
@@ -88,9 +89,9 @@ pub fn images(app: &App) -> Vec<ImageKey> {
 pub fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
     let mut column = NAME.len() as u16;
     (1..)
-        .zip(Tab::ALL)
+        .zip(Tab::VARIANTS.iter().copied())
         .map(|(number, tab)| {
-            let title = format!(" {number} {} ", tab.title());
+            let title = format!(" {number} {} ", <&str>::from(tab));
             let begin = column;
             column += title.len() as u16 + 1;
             (tab, title, begin, column - 1)

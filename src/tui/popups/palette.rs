@@ -7,6 +7,7 @@ use crate::tui::navigation::Tab;
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use strum::VariantArray;
 use tui_input::Input;
 
 #[derive(Clone, Debug)]
@@ -72,8 +73,9 @@ impl Palette {
     /// All commands, those of `tab` first.
     pub fn new(keymap: &Keymap, tab: Tab) -> Self {
         let contexts = [tab.context()].into_iter().chain(
-            KeyContext::ALL
-                .into_iter()
+            KeyContext::VARIANTS
+                .iter()
+                .copied()
                 .filter(|context| *context != tab.context()),
         );
         let commands = contexts

@@ -217,12 +217,12 @@ impl Chart<'_> {
         buffer.set_string(plot.x, y, format_position(unit, first), self.theme.quiet);
         let end = match unit {
             XAxis::Minutes => format_position(unit, last),
-            _ => format!("{} {}", unit.name(), format_position(unit, last)),
+            _ => format!("{} {}", <&str>::from(unit), format_position(unit, last)),
         };
         let x = plot.right().saturating_sub(end.chars().count() as u16);
         buffer.set_string(x, y, &end, self.theme.quiet);
         if let Some(cursor) = self.view.cursor {
-            let label = format!("[{} {}]", unit.name(), format_position(unit, cursor));
+            let label = format!("[{} {}]", <&str>::from(unit), format_position(unit, cursor));
             let share = (cursor - first) / (last - first);
             let middle = f64::from(plot.x) + share * f64::from(plot.width) - label.len() as f64 / 2.0;
             let room = plot.right().saturating_sub(label.len() as u16);

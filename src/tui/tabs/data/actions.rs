@@ -1,6 +1,5 @@
 //! What keys do in the Data tab.
 
-use super::state::DetailView;
 use crate::data::Format;
 use crate::jobs::{ControlCommand, JobState};
 use crate::tui::app::App;
@@ -30,7 +29,7 @@ impl App {
                 self.open_train_form(name.as_deref());
             }
             Action::NextView | Action::Right => self.data.turn(1),
-            Action::Left => self.data.turn(DetailView::ALL.len() - 1),
+            Action::Left => self.data.turn(-1),
             Action::Open => return self.open_in_data(),
             Action::Back => self.data.cursor.focus = PaneFocus::List,
             Action::PauseOrResume => return self.pause_preparing(),
@@ -86,10 +85,7 @@ impl App {
         match self.preparing() {
             Some((job, _)) => self.confirm(
                 "Stop preparation? Preparing it again resumes it.",
-                Effect::Control {
-                    job,
-                    command: ControlCommand::Stop,
-                },
+                Effect::stop(job),
             ),
             None => Vec::new(),
         }

@@ -2,34 +2,18 @@
 
 use crate::data::{Problem, ProblemKind};
 use crate::tui::message::{DatasetDetail, DatasetListing, Effect};
-use crate::tui::navigation::ListMove;
+use crate::tui::navigation::{ListMove, cycle};
 use crate::tui::tabs::cursor::{ListCursor, PaneFocus};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum DetailView {
     #[default]
     Report,
     Problems,
     Samples,
-}
-
-impl DetailView {
-    pub const ALL: [Self; 3] = [Self::Report, Self::Problems, Self::Samples];
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Problems => "problems",
-            Self::Samples => "samples",
-        }
-    }
-
-    pub fn after(self, by: usize) -> Self {
-        let index = Self::ALL.iter().position(|view| *view == self).unwrap_or(0);
-        Self::ALL[(index + by) % Self::ALL.len()]
-    }
 }
 
 /// A loaded data set, with the modification time of what was loaded.
@@ -135,8 +119,8 @@ impl DataPage {
         }
     }
 
-    pub fn turn(&mut self, by: usize) {
-        self.view = self.view.after(by);
+    pub fn turn(&mut self, by: isize) {
+        self.view = cycle(self.view, by);
         self.cursor.detail = 0;
         if self.rows() == 0 {
             self.cursor.focus = PaneFocus::List;

@@ -24,6 +24,7 @@ use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
+use strum::VariantArray;
 
 const LIST: u16 = 26;
 const IMAGE: u16 = 10;
@@ -140,7 +141,7 @@ fn is_unfinished(listing: &DatasetListing) -> bool {
 
 fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
     let mut spans = Vec::new();
-    for view in DetailView::ALL {
+    for &view in DetailView::VARIANTS {
         let style = if view == app.data.view {
             theme.selected
         } else {
@@ -153,7 +154,7 @@ fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
             },
             _ => String::new(),
         };
-        spans.push(Span::styled(format!(" {}{count} ", view.title()), style));
+        spans.push(Span::styled(format!(" {}{count} ", <&str>::from(view)), style));
         spans.push(Span::raw(" "));
     }
     Line::from(spans)

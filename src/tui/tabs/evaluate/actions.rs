@@ -1,11 +1,11 @@
 //! What keys do in the Evaluate tab.
 
-use crate::jobs::{ControlCommand, JobState};
+use crate::jobs::JobState;
 use crate::tui::app::App;
 use crate::tui::forms::{FormPurpose, evaluate, prompts};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
-use crate::tui::navigation::{ListMove, Tab};
+use crate::tui::navigation::{ListMove, Tab, cycle};
 use crate::tui::tabs::cursor::PaneFocus;
 
 impl App {
@@ -21,7 +21,7 @@ impl App {
             }
             Action::NextMetric => self.evaluate.metric = self.evaluate.metric.next(),
             Action::NextOrder => {
-                self.evaluate.order = self.evaluate.order.next();
+                self.evaluate.order = cycle(self.evaluate.order, 1);
                 self.evaluate.cursor.detail = 0;
             }
             Action::Export => match self.evaluate.compared_evaluations() {
@@ -77,13 +77,7 @@ impl App {
         match &selected.job {
             Some((state, _)) if state.is_live() => {
                 let job = selected.job_path.clone();
-                self.confirm(
-                    "Stop this evaluation? It cannot be resumed.",
-                    Effect::Control {
-                        job,
-                        command: ControlCommand::Stop,
-                    },
-                )
+                self.confirm("Stop this evaluation? It cannot be resumed.", Effect::stop(job))
             }
             Some((JobState::Complete, _)) | None => self.refuse("the evaluation is already complete"),
             Some((state, _)) => {

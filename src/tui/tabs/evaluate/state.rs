@@ -10,31 +10,16 @@ use std::sync::Arc;
 /// The maximum number of images to list.
 const IMAGES: usize = 200;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum ImageOrder {
     #[default]
+    #[strum(serialize = "best")]
     Best,
+    #[strum(serialize = "worst")]
     Worst,
     /// By the absolute difference to the baseline.
+    #[strum(serialize = "most changed")]
     MostChanged,
-}
-
-impl ImageOrder {
-    pub fn next(self) -> Self {
-        match self {
-            Self::Best => Self::Worst,
-            Self::Worst => Self::MostChanged,
-            Self::MostChanged => Self::Best,
-        }
-    }
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Worst => "worst",
-            Self::MostChanged => "most changed",
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -271,7 +271,7 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     ])
     .areas(area);
     let metric = app.evaluate.metric;
-    let words = format!("{} by {}", app.evaluate.order.title(), metric.label());
+    let words = format!("{} by {}", <&str>::from(app.evaluate.order), metric.label());
     frame.render_widget(Line::styled(words, theme.heading), title);
     let images = app.evaluate.images();
     if images.is_empty() {

@@ -8,7 +8,7 @@ use crate::tui::keys::Action;
 use crate::tui::message::{
     AttentionRequest, CaptionRequest, Effect, EnsembleSpec, EvaluationKey, GalleryRequest, GallerySlot,
 };
-use crate::tui::navigation::ListMove;
+use crate::tui::navigation::{ListMove, cycle};
 use crate::tui::popups::Popup;
 use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
 use std::path::PathBuf;
@@ -138,7 +138,7 @@ impl App {
                 self.open_form(FormPurpose::Filter, form);
             }
             Action::Sort => {
-                self.gallery.sort = self.gallery.sort.next();
+                self.gallery.sort = cycle(self.gallery.sort, 1);
                 self.gallery.arrange();
             }
             Action::Jump => self.open_form(FormPurpose::Jump, prompts::jump_form()),

@@ -9,30 +9,15 @@ use crate::tui::navigation::ListMove;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum ImageSort {
     #[default]
-    AsTheyCome,
+    #[strum(serialize = "data set order")]
+    DataSetOrder,
+    #[strum(serialize = "best first")]
     BestFirst,
+    #[strum(serialize = "worst first")]
     WorstFirst,
-}
-
-impl ImageSort {
-    pub fn next(self) -> Self {
-        match self {
-            Self::AsTheyCome => Self::BestFirst,
-            Self::BestFirst => Self::WorstFirst,
-            Self::WorstFirst => Self::AsTheyCome,
-        }
-    }
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::AsTheyCome => "data set order",
-            Self::BestFirst => "best first",
-            Self::WorstFirst => "worst first",
-        }
-    }
 }
 
 /// The images of an evaluation, once they are loaded.
@@ -232,7 +217,7 @@ impl GalleryPage {
             .collect();
         let score = |index: &usize| captions[*index].scores.score(Metric::CIDER_D);
         match self.sort {
-            ImageSort::AsTheyCome => {}
+            ImageSort::DataSetOrder => {}
             ImageSort::BestFirst => shown.sort_by(|one, other| score(other).total_cmp(&score(one))),
             ImageSort::WorstFirst => shown.sort_by(|one, other| score(one).total_cmp(&score(other))),
         }

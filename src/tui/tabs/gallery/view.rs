@@ -121,7 +121,7 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
         "   image {} of {}, {}",
         HumanCount(gallery.index() as u64 + 1),
         HumanCount(shown as u64),
-        gallery.sort.title()
+        <&str>::from(gallery.sort)
     );
     if shown < all {
         position += &format!(", containing {:?}", gallery.words);

@@ -6,7 +6,7 @@ use crate::tui::chart_view::PanDirection;
 use crate::tui::forms::{FormPurpose, prompts, settings, train};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
-use crate::tui::navigation::ListMove;
+use crate::tui::navigation::{ListMove, cycle};
 use crate::tui::popups::Popup;
 use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
 use crate::tui::run_view::{RunView, charts};
@@ -78,8 +78,8 @@ impl App {
         match (action, whole) {
             (Action::NextChart, _) => chart.turn(&charts, 1),
             (Action::PreviousChart, _) => chart.turn(&charts, -1),
-            (Action::LogScale, _) => chart.scale = chart.scale.other(),
-            (Action::XAxis, _) => chart.count(chart.unit.next()),
+            (Action::LogScale, _) => chart.scale = cycle(chart.scale, 1),
+            (Action::XAxis, _) => chart.count(cycle(chart.unit, 1)),
             (Action::ResetZoom, _) => chart.range = None,
             (Action::ZoomIn, Some(whole)) => chart.zoom_in(whole),
             (Action::ZoomOut, Some(whole)) => chart.zoom_out(whole),
