@@ -7,7 +7,7 @@
 mod support;
 
 use cutline::jobs::{
-    Event, EventLog, JobDirectory, JobKind, Lock, Pace, Record, Rejected, Session, StepEvent, Work,
+    Directive, Event, EventLog, JobDirectory, JobInfo, JobKind, Lock, Record, Rejected, Session, StepEvent,
     read_events,
 };
 use std::error::Error;
@@ -91,20 +91,21 @@ fn telling(directory: &Path) -> Result<f64> {
     let lock = Lock::take(&job.lock())?;
     let stop = AtomicBool::new(false);
     let mut nobody = |_: &Record| {};
-    let work = Work {
-        job: JobKind::Train,
+    let info = JobInfo {
+        kind: JobKind::Train,
         device: "cpu".into(),
         data_set: "scenes".into(),
         data_hash: None,
         settings: serde_json::Value::Null,
         step: 0,
     };
-    let mut session = Session::begin(&job, lock, work, &stop, &mut nobody)?;
+    let mut session = Session::start(&job, lock, info, &stop, &mut nobody)?;
     let since = Instant::now();
     for number in 0..TOLD {
-        let pace: Pace<()> = session.pace(number, |_| Err(Rejected("nothing is asked".into())));
-        assert_eq!(pace, Pace::Go);
-        session.tell(Event::Step(step(number)));
+        let directive: Directive<()> =
+            session.poll_command(number, |_| Err(Rejected("no command expected".into())));
+        assert_eq!(directive, Directive::Continue);
+        session.emit(Event::Step(step(number)));
     }
     Ok(since.elapsed().as_secs_f64() / TOLD as f64)
 }

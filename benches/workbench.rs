@@ -17,7 +17,7 @@ mod place;
 mod support;
 
 use cutline::Headless;
-use cutline::jobs::{EndReason, Event, JobKind, Record, SessionEnd, SessionStart, StepEvent};
+use cutline::jobs::{EndReason, Event, JobInfo, JobKind, Record, SessionEnd, SessionStart, StepEvent};
 use place::Place;
 use place::screen::{Screen, Size, USUAL};
 use ratatui::Terminal;
@@ -183,15 +183,17 @@ fn event(number: u64) -> Event {
 fn start() -> Event {
     Event::Start(Box::new(SessionStart {
         format: 1,
-        job: JobKind::Train,
         version: "0.1.0".into(),
         host: "elsewhere.invalid".into(),
         pid: 1,
-        device: "cpu".into(),
-        data_set: "scenes".into(),
-        data_hash: None,
-        settings: serde_json::json!({"training": {"epochs": 2_133}}),
-        step: 0,
+        job: JobInfo {
+            kind: JobKind::Train,
+            device: "cpu".into(),
+            data_set: "scenes".into(),
+            data_hash: None,
+            settings: serde_json::json!({"training": {"epochs": 2_133}}),
+            step: 0,
+        },
     }))
 }
 

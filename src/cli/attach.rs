@@ -1,4 +1,4 @@
-//! `cutline attach`: follow a job that runs elsewhere, or read what it has left.
+//! `cutline attach`: follow a running job, or read the log of an ended one.
 
 use std::thread;
 use std::time::Duration;
@@ -12,14 +12,13 @@ use super::terminal::{display_path, display_safe};
 use super::workbench;
 use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
 
-/// How often the log is looked at.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+/// How often the log is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Follow a training, or another job, from any terminal
+/// Follow a training or another job from any terminal
 ///
-/// Opens the workbench on a run; with --plain, into a pipe, or for another job, prints what has happened so far, then
-/// what happens, until the job ends. Any number may look at a job at once;
-/// Ctrl-C ends the looking, never the job.
+/// Opens the workbench on a run. With --plain, into a pipe, or for another job, prints past events, then new ones until
+/// the job ends. Any number of terminals may follow a job; Ctrl-C detaches and never ends the job.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline attach flickr8k-merge-001
@@ -27,24 +26,24 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
   cutline attach flickr8k-merge-001 --json | jq -c 'select(.event == \"evaluation\") | .scores'
   cutline attach datasets/flickr8k/prepare
 
-Exit codes: 0 once the job is done or was stopped, 1 where it failed or died.")]
+Exit codes: 0 if the job is complete or stopped, 1 if it failed or crashed.")]
 pub(super) struct Attach {
     /// The run's name, or the path of a job's directory
     #[arg(value_name = "RUN")]
     run: String,
-    /// Print lines of text rather than open the workbench on the run; into a pipe that is done anyway
+    /// Print lines of text instead of opening the workbench; the default into a pipe
     #[arg(long)]
     plain: bool,
-    /// Print every event as it stands in the log, one JSON object a line, from the first
+    /// Print all events as in the log, one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// Whether events were there when somebody began to look.
+/// Whether events were logged before attaching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Time {
+enum EventAge {
     Past,
-    Now,
+    New,
 }
 
 impl Attach {
@@ -55,72 +54,72 @@ impl Attach {
         {
             return workbench::open(context, Some(run.as_str()));
         }
-        let mut view = View::new(&job, context);
-        self.show_new(&mut view, Time::Past, context)?;
+        let mut view = LogView::new(&job, context);
+        self.show_new(&mut view, EventAge::Past, context)?;
         loop {
-            if self.show_new(&mut view, Time::Now, context)? {
+            if self.show_new(&mut view, EventAge::New, context)? {
                 continue;
             }
-            let status =
-                JobStatus::of(&job, view.follower.summary().clone()).with_context(|| cannot_read(&job))?;
-            // Between the last look at the log and that at the lock, more may have been told.
-            if !status.state.is_live() && !self.show_new(&mut view, Time::Now, context)? {
+            let status = JobStatus::from_summary(&job, view.follower.summary().clone())
+                .with_context(|| cannot_read(&job))?;
+            // The job may have logged more between the last poll of the log and the read of the lock.
+            if !status.state.is_live() && !self.show_new(&mut view, EventAge::New, context)? {
                 view.follower.clear();
-                return self.leave(&status, context);
+                return self.report_end(&status, context);
             }
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Shows what has come; whether anything has.
-    fn show_new(&self, view: &mut View<'_>, time: Time, context: &Context) -> anyhow::Result<bool> {
+    /// Shows new events. Returns whether there were any.
+    fn show_new(&self, view: &mut LogView<'_>, age: EventAge, context: &Context) -> anyhow::Result<bool> {
         let mut any = false;
         loop {
-            let lines = view.tail.poll_lines()?;
+            let lines = view.reader.poll_lines()?;
             if lines.is_empty() {
                 return Ok(any);
             }
             any = true;
             for (line, record) in lines.with_events() {
-                match (self.json, time) {
+                match (self.json, age) {
                     (true, _) => {
-                        // Not written anew: digits might differ, and what only a later version knows would be lost.
+                        // The original line: serializing again could change digits and would drop fields of a later version.
                         context.print(&String::from_utf8_lossy(line))?;
-                        view.follower.hear(&record);
+                        view.follower.count_silently(&record);
                     }
-                    (false, Time::Past) => view.follower.show_past(&record)?,
-                    (false, Time::Now) => view.follower.show(&record)?,
+                    (false, EventAge::Past) => view.follower.show_past(&record)?,
+                    (false, EventAge::New) => view.follower.show(&record)?,
                 }
             }
         }
     }
 
-    fn leave(&self, status: &JobStatus, context: &Context) -> anyhow::Result<()> {
+    fn report_end(&self, status: &JobStatus, context: &Context) -> anyhow::Result<()> {
         let (run, root) = (display_safe(&self.run), context.root_flag());
-        let go_on = match status.summary.job {
-            Some(JobKind::Prepare) => "the same `cutline prepare` goes on from there".to_owned(),
+        let next = match status.summary.job {
+            Some(JobKind::Prepare) => "run the same `cutline prepare` again to continue".to_owned(),
             Some(JobKind::Evaluate) => "evaluate again".to_owned(),
-            Some(JobKind::Train) | None => format!("go on with: cutline train --resume {run}{root}"),
+            Some(JobKind::Train) | None => format!("resume it with: cutline train --resume {run}{root}"),
         };
         match status.state {
-            JobState::Crashed => bail!("the process that worked on {run} died without a word; {go_on}"),
+            JobState::Crashed => bail!("{run} crashed: its process exited without an `end` event; {next}"),
             JobState::Failed => bail!("{run} failed, see above; what was saved before is kept"),
-            JobState::New => bail!("nobody has worked on {run} yet; {go_on}"),
+            JobState::New => bail!("{run} has not been started yet; {next}"),
             _ => Ok(()),
         }
     }
 }
 
-/// A log, and what has been seen of it.
-struct View<'a> {
-    tail: LogReader,
+/// A log and its output.
+struct LogView<'a> {
+    reader: LogReader,
     follower: Follower<'a>,
 }
 
-impl<'a> View<'a> {
+impl<'a> LogView<'a> {
     fn new(job: &JobDirectory, context: &'a Context) -> Self {
         Self {
-            tail: LogReader::new(job.events()),
+            reader: LogReader::new(job.events()),
             follower: Follower::new(context, Output::Results),
         }
     }

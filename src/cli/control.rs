@@ -9,12 +9,12 @@ use clap::{Args, ValueEnum};
 use super::Context;
 use super::terminal::display_path;
 use crate::config::Assignment;
-use crate::jobs::{ControlCommand, ask, send};
+use crate::jobs::{ControlCommand, send, send_and_wait};
 
 /// Steer a training, or another job, from any terminal
 ///
-/// Leaves a file for the job, which takes it between two batches and acknowledges it in its log; waits for that.
-/// Works from another machine too, where both see the same files.
+/// Writes a file for the job, which takes it between two batches and acknowledges it in its log. Waits for the
+/// acknowledgement. Works from another machine that sees the same files.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline control flickr8k-merge-001 pause
@@ -22,18 +22,18 @@ use crate::jobs::{ControlCommand, ask, send};
   cutline control flickr8k-merge-001 set lr=2e-4 training.epochs=20
   cutline control datasets/flickr8k/prepare stop
 
-Exit codes: 0 once it is acknowledged, 1 where it is refused or nobody answers.")]
+Exit codes: 0 if the command is accepted, 1 if it is rejected or not answered.")]
 pub(super) struct Control {
     /// The run's name, or the path of a job's directory
     #[arg(value_name = "RUN")]
     run: String,
-    /// What to do
+    /// The command
     #[arg(value_enum, value_name = "COMMAND")]
     command: Verb,
     /// With `set`: settings to change, such as lr=2e-4 (short for training.learning_rate)
     #[arg(value_name = "KEY=VALUE", required_if_eq("command", "set"))]
     settings: Vec<Assignment>,
-    /// How many seconds to wait for the answer; 0 does not wait
+    /// Seconds to wait for the acknowledgement; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
 }
@@ -61,12 +61,12 @@ impl Control {
         let job = context.root.find_job(&self.run)?;
         let command = self.command()?;
         if self.wait == 0 {
-            send(&job, &command).with_context(|| format!("cannot use {}", display_path(job.path())))?;
-            context.notice("left for the job; not waiting for the answer");
+            send(&job, &command).with_context(|| format!("cannot write to {}", display_path(job.path())))?;
+            context.notice("sent; not waiting for the acknowledgement");
             return Ok(());
         }
-        let answer = ask(&job, &command, Duration::from_secs(self.wait))?;
-        Ok(context.print(&format!("{answer}\n"))?)
+        let acknowledgement = send_and_wait(&job, &command, Duration::from_secs(self.wait))?;
+        Ok(context.print(&format!("{acknowledgement}\n"))?)
     }
 
     fn command(&self) -> anyhow::Result<ControlCommand> {

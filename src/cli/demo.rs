@@ -110,7 +110,7 @@ fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> 
 
 /// Opens the workbench on the training, which goes on in a process of its own.
 fn watch_training(run: &Name, context: &Context) -> anyhow::Result<()> {
-    start_training(run, context)?.release().take_up(&[])?;
+    start_training(run, context)?.release().resume_detached(&[])?;
     workbench::open(context, Some(run.as_str()))?;
     let root = context.root_flag();
     context.notice(&format!(
@@ -160,7 +160,7 @@ fn go_on(command: &str, context: &Context) {
 fn free_run(root: &Root) -> Name {
     let mut number = 1_u32;
     loop {
-        let name = Name::fitting(&format!("demo-{number:03}"));
+        let name = Name::sanitized(&format!("demo-{number:03}"));
         if !root.run_dir(&name).path().exists() {
             return name;
         }

@@ -22,7 +22,7 @@ use crate::data;
 use crate::evaluation::{
     CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
 };
-use crate::jobs::{JobDirectory, JobKind, Name, RunDirectory, TaskProgress, Work};
+use crate::jobs::{JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
@@ -166,7 +166,7 @@ impl Evaluate {
                 name += &format!("-{}", other.checkpoint);
             }
         }
-        Name::fitting(&name)
+        Name::sanitized(&name)
     }
 }
 
@@ -189,8 +189,8 @@ impl Compute for Keeping<'_> {
             job,
         } = self;
         let record = RunRecord::load(&run.config())?;
-        let work = Work {
-            job: JobKind::Evaluate,
+        let info = JobInfo {
+            kind: JobKind::Evaluate,
             device: on.name.clone(),
             data_set: record.data.name,
             data_hash: Some(record.data.hash),
@@ -202,12 +202,12 @@ impl Compute for Keeping<'_> {
             }),
             step: 0,
         };
-        run_job(job, work, |session| {
+        run_job(job, info, |session| {
             let reporting = Reporting {
                 evaluate,
                 watch: &mut |progress| {
                     session.progress(progress);
-                    session.go_on()
+                    session.poll_command()
                 },
             };
             let report = reporting.compute(on, context)?;

@@ -1,5 +1,5 @@
-//! The events of a job as somebody at a terminal wants to read them: a row for each epoch, a bar for what is being
-//! done, a line for what is worth knowing. Those who train and those who attach see the same.
+//! Events of a job as terminal output: a row per epoch, a progress bar, and lines for messages. `train` and `attach`
+//! share it.
 
 use std::io;
 use std::mem::{Discriminant, discriminant};
@@ -15,39 +15,37 @@ use crate::jobs::{
 use crate::metrics::Metric;
 use crate::text::about_duration;
 
-/// Over the rows of epochs.
+/// The header of the rows of epochs, before the metrics.
 const HEADING: &str = "epoch    loss     dev";
 
-/// Where the lines go that stay.
+/// Where permanent lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Output {
-    /// To standard error, beside a result of another kind.
+    /// To standard error; standard output has another result.
     Notices,
-    /// To standard output: they are the result.
+    /// To standard output.
     Results,
 }
 
-/// Shows the events of a job.
+/// Prints the events of a job.
 pub(super) struct Follower<'a> {
     context: &'a Context,
     output: Output,
-    /// What has been shown so far comes to this.
     summary: LogSummary,
     health: Health,
     /// The signs of illness that were told at the last epoch.
     signs_told: Vec<Discriminant<Sign>>,
     bar: Option<Bar>,
-    /// What the bar counts.
-    doing: String,
-    /// How much of it is done.
+    /// The task of the bar.
+    task: String,
+    /// The position of the bar.
     done: u64,
     heading: Heading,
 }
 
-/// Whether the heading over the rows of epochs is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heading {
-    ToCome,
+    Pending,
     Printed,
 }
 
@@ -60,25 +58,25 @@ impl<'a> Follower<'a> {
             health: Health::default(),
             signs_told: Vec::new(),
             bar: None,
-            doing: String::new(),
+            task: String::new(),
             done: 0,
-            heading: Heading::ToCome,
+            heading: Heading::Pending,
         }
     }
 
-    /// What the events that were shown come to.
+    /// The summary of all events so far.
     pub(super) fn summary(&self) -> &LogSummary {
         &self.summary
     }
 
-    /// Takes an event into account that is shown by somebody else.
-    pub(super) fn hear(&mut self, record: &Record) {
-        self.summary.count(record);
+    /// Adds an event that is printed elsewhere.
+    pub(super) fn count_silently(&mut self, record: &Record) {
+        self.summary.add(record);
     }
 
     /// Takes an event into account that has been shown, and says what it shows of the training's health.
     fn count(&mut self, record: &Record) -> io::Result<()> {
-        self.summary.count(record);
+        self.summary.add(record);
         self.health.count(record);
         match &record.event {
             Event::Evaluation(_) => self.new_signs(),
@@ -99,42 +97,42 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// Shows what happens now.
+    /// Shows a new event.
     ///
     /// # Errors
-    /// Where the reader of standard output has gone.
+    /// If standard output is closed.
     pub(super) fn show(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(step) => self.step(step),
             Event::Progress(progress) => self.progress(progress),
-            other => self.lasting(other)?,
+            other => self.permanent(other)?,
         }
         self.count(record)
     }
 
-    /// Shows what has happened before: what lasts of it.
+    /// Shows an event from before attaching, if it leaves a permanent line.
     ///
     /// # Errors
-    /// Where the reader of standard output has gone.
+    /// If standard output is closed.
     pub(super) fn show_past(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(_) | Event::Progress(_) | Event::Control(_) => {}
-            other => self.lasting(other)?,
+            other => self.permanent(other)?,
         }
         self.count(record)
     }
 
-    /// Takes the bar away.
+    /// Removes the progress bar.
     pub(super) fn clear(&mut self) {
         self.bar = None;
-        self.doing.clear();
+        self.task.clear();
     }
 
-    fn lasting(&mut self, event: &Event) -> io::Result<()> {
+    fn permanent(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::Start(start) => self.start(start),
             Event::Evaluation(evaluation) => self.evaluation(evaluation),
-            Event::Predictions(samples) => self.samples(samples),
+            Event::Predictions(predictions) => self.predictions(predictions),
             Event::Control(control) => {
                 let role = match &control.error {
                     None => Role::Quiet,
@@ -145,35 +143,41 @@ impl<'a> Follower<'a> {
             Event::Message(message) => self.say(Role::Quiet, &message.text),
             Event::Warning(warning) => self.say(Role::Warning, &format!("warning: {}", warning.text)),
             Event::End(end) => self.end(end),
-            Event::Step(_) | Event::Progress(_) | Event::Checkpoint(_) | Event::Unknown => Ok(()),
+            _ => Ok(()),
         }
     }
 
     fn start(&mut self, start: &SessionStart) -> io::Result<()> {
         self.clear();
         if self.summary.events > 0 && self.summary.end.is_none() {
-            self.say(Role::Warning, "here its process died without a word")?;
+            self.say(
+                Role::Warning,
+                "the process of the session above exited without an `end` event",
+            )?;
         }
         if self.output == Output::Results {
             let SessionStart {
-                data_set,
                 version,
                 host,
                 pid,
+                job,
                 ..
             } = start;
-            let work = match start.job {
+            let verb = match job.kind {
                 JobKind::Prepare => "preparing",
                 JobKind::Train => "training on",
                 JobKind::Evaluate => "evaluating on",
             };
-            let told = format!("{work} {data_set}: process {pid} on {host}, Cutline {version}");
-            self.say(Role::Quiet, &told)?;
+            let data_set = &job.data_set;
+            self.say(
+                Role::Quiet,
+                &format!("{verb} {data_set}: process {pid} on {host}, Cutline {version}"),
+            )?;
         }
-        if start.step > 0 {
-            self.say(Role::Quiet, &format!("going on after step {}", start.step))?;
+        if start.job.step > 0 {
+            self.say(Role::Quiet, &format!("resuming after step {}", start.job.step))?;
         }
-        if start.job == JobKind::Train && self.heading == Heading::ToCome {
+        if start.job.kind == JobKind::Train && self.heading == Heading::Pending {
             self.heading = Heading::Printed;
             self.say(Role::Heading, &heading())?;
         }
@@ -182,16 +186,17 @@ impl<'a> Follower<'a> {
 
     fn end(&mut self, end: &SessionEnd) -> io::Result<()> {
         self.clear();
-        match ending(end, self.summary.job) {
+        match describe_end(end, self.summary.job) {
             Some(line) => self.say(Role::Quiet, &line),
             None => Ok(()),
         }
     }
 
     fn step(&mut self, step: &StepEvent) {
-        let left = self.summary.seconds_left().map_or(String::new(), |left| {
-            format!(", {} to the end", about_duration(left))
-        });
+        let left = self
+            .summary
+            .seconds_left()
+            .map_or(String::new(), |left| format!(", {} left", about_duration(left)));
         let label = format!("epoch {}", step.epoch + 1);
         let bar = self.bar(&label, "batches", step.batches as u64, step.batch as u64);
         bar.note(&format!(
@@ -208,7 +213,7 @@ impl<'a> Follower<'a> {
             total,
             unit,
         } = progress;
-        // The unit of a bar lives as long as the program; these are the ones there are.
+        // The bar needs a static unit.
         let unit = ["images", "captions"]
             .into_iter()
             .find(|known| known == unit)
@@ -216,11 +221,11 @@ impl<'a> Follower<'a> {
         self.bar(task, unit, *total, *done);
     }
 
-    /// The bar of what is being done, moved on to where that is now.
-    fn bar(&mut self, doing: &str, unit: &'static str, total: u64, done: u64) -> &Bar {
-        if self.doing != doing || done < self.done {
+    /// The progress bar of a task, advanced to `done`.
+    fn bar(&mut self, task: &str, unit: &'static str, total: u64, done: u64) -> &Bar {
+        if self.task != task || done < self.done {
             self.bar = None;
-            self.doing = doing.to_owned();
+            self.task = task.to_owned();
         }
         let before = self.done;
         self.done = done;
@@ -229,7 +234,7 @@ impl<'a> Follower<'a> {
         let bar = self.bar.get_or_insert_with(|| {
             is_new = true;
             context.progress(Task {
-                label: display_safe(doing).into_owned().into(),
+                label: display_safe(task).into_owned().into(),
                 unit,
                 total: Some(total),
                 done: done.saturating_sub(1),
@@ -250,20 +255,20 @@ impl<'a> Follower<'a> {
             (Trigger::EpochEnd, false) => (format!("{}", evaluation.epoch + 1), String::new()),
             (Trigger::Manual, _) => (
                 self.epochs_done(),
-                format!("  {}", paint.text(Role::Quiet, "asked")),
+                format!("  {}", paint.text(Role::Quiet, "manual")),
             ),
         };
         self.line(&format!("{}{mark}", row(&epoch, evaluation)))
     }
 
-    /// How many epochs are done, and what share of the one under way.
+    /// Epochs done, as a fraction.
     fn epochs_done(&self) -> String {
-        let share = |step: &StepEvent| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
-        format!("{:.1}", self.summary.step.as_ref().map_or(0.0, share))
+        let epochs = |step: &StepEvent| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64;
+        format!("{:.1}", self.summary.step.as_ref().map_or(0.0, epochs))
     }
 
-    fn samples(&mut self, samples: &Predictions) -> io::Result<()> {
-        match samples.captions.first() {
+    fn predictions(&mut self, predictions: &Predictions) -> io::Result<()> {
+        match predictions.captions.first() {
             Some(Prediction { image, caption }) => {
                 self.say(Role::Quiet, &format!("       {image}: {caption}"))
             }
@@ -271,13 +276,13 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// A line of words from the log.
+    /// Prints text from the log.
     fn say(&self, role: Role, text: &str) -> io::Result<()> {
         let text = display_safe(text);
         self.line(&self.paint().text(role, &text))
     }
 
-    /// A line that stays, above the bar.
+    /// Prints a permanent line above the bar.
     fn line(&self, line: &str) -> io::Result<()> {
         let print = || match self.output {
             Output::Notices => {
@@ -300,24 +305,23 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// What an end means to a reader.
-fn ending(end: &SessionEnd, job: Option<JobKind>) -> Option<String> {
+fn describe_end(end: &SessionEnd, job: Option<JobKind>) -> Option<String> {
     Some(match (end.reason, &end.error) {
         (EndReason::Complete, _) if job == Some(JobKind::Train) => "All epochs are done.".into(),
         (EndReason::Complete, _) => return None,
-        (EndReason::EarlyStopped, _) => "Stopped early: the dev score has not got better for a while.".into(),
+        (EndReason::EarlyStopped, _) => "Stopped early: the dev score no longer improves.".into(),
         (EndReason::Stopped, _) => match job {
             Some(JobKind::Evaluate) => {
-                "Stopped before all images were captioned: there are no figures.".into()
+                "Stopped before all images were captioned; there are no scores.".into()
             }
-            _ => "Stopped; all that was done is saved.".into(),
+            _ => "Stopped; everything is saved.".into(),
         },
         (EndReason::Failed, Some(error)) => format!("Failed: {error}"),
         (EndReason::Failed, None) => "Failed.".into(),
     })
 }
 
-/// A loss in six characters, and in more only where it is beyond all measure.
+/// A loss in six characters, or more if it is huge.
 fn loss(value: f64) -> String {
     if value.abs() < 100.0 {
         format!("{value:.3}")
@@ -332,7 +336,7 @@ fn heading() -> String {
     HEADING.to_owned() + &labels.collect::<String>()
 }
 
-/// The figures of an epoch under [`heading`], as fractions like those of `cutline evaluate`.
+/// A row of an epoch under [`heading`]; scores are fractions, as in `cutline evaluate`.
 fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
     let score = |metric: Metric| {
         let width = metric.label().len().max(6);
@@ -353,7 +357,7 @@ mod tests {
     use crate::training::RunSettings;
 
     #[test]
-    fn a_loss_beyond_all_measure_keeps_its_column() {
+    fn huge_loss_fits_its_column() {
         assert_eq!(
             [3.2104, 99.9, 150.0, 6.8e29].map(loss),
             ["3.210", "99.900", "1.5e2", "6.8e29"]

@@ -1,5 +1,4 @@
-//! What the subcommands that take long have in common: each is a job, which tells a log and obeys control files, and
-//! may be handed to a process of its own.
+//! Jobs of the slow subcommands: an event log, control files, and optionally a detached process.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
@@ -13,74 +12,73 @@ use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::files::remove_leftovers;
 use crate::jobs::{
-    ControlCommand, EndReason, Event, JobDirectory, Lock, LogText, Pace, Rejected, Session, SessionEnd,
-    SpawnError, TaskProgress, Work, spawn_detached,
+    ControlCommand, Directive, EndReason, Event, JobDirectory, JobInfo, Lock, Record, Rejected, Session,
+    SessionEnd, SpawnError, TaskProgress, spawn_detached,
 };
 
-/// Progress is told no more often; every event costs a line.
-const BETWEEN_NEWS: Duration = Duration::from_millis(500);
+/// Progress is logged at most this often, since each event is a line of the log.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A job at work, as those see it who do the work.
+/// A running job.
 pub(super) struct Job<'a> {
     session: RefCell<Session<'a>>,
-    told: Cell<Option<Instant>>,
+    last_progress: Cell<Option<Instant>>,
 }
 
 impl Job<'_> {
-    /// Tells of something worth knowing.
     pub(super) fn message(&self, text: impl Into<String>) {
-        let text = LogText { text: text.into() };
-        self.session.borrow_mut().tell(Event::Message(text));
+        self.session.borrow_mut().emit(Event::message(text));
     }
 
-    /// Tells of something that should not be.
     pub(super) fn warn(&self, text: &str) {
         self.session.borrow_mut().warn(text);
     }
 
-    /// Tells how far the work is, if that was not told just now.
+    /// Logs progress, unless it was logged a moment ago.
     pub(super) fn progress(&self, progress: TaskProgress) {
-        let is_due = self.told.get().is_none_or(|told| told.elapsed() >= BETWEEN_NEWS);
+        let last = self.last_progress.get();
+        let is_due = last.is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
         if is_due || progress.done == progress.total {
-            self.told.set(Some(Instant::now()));
-            self.session.borrow_mut().tell(Event::Progress(progress));
+            self.last_progress.set(Some(Instant::now()));
+            self.session.borrow_mut().emit(Event::Progress(progress));
         }
     }
 
-    /// Whether to go on with the work; waits while the job is paused.
-    pub(super) fn go_on(&self) -> ControlFlow<()> {
-        let refuse = |command: ControlCommand| -> Result<std::convert::Infallible, Rejected> {
+    /// Breaks if the job is to stop; blocks while it is paused.
+    pub(super) fn poll_command(&self) -> ControlFlow<()> {
+        let reject = |command: ControlCommand| -> Result<std::convert::Infallible, Rejected> {
             Err(Rejected(format!(
-                "this job takes pause, resume and stop; it knows nothing of {}",
+                "this job accepts pause, resume and stop, but not {}",
                 command.name()
             )))
         };
-        match self.session.borrow_mut().pace(0, refuse) {
-            Pace::Go => ControlFlow::Continue(()),
-            Pace::Stop => ControlFlow::Break(()),
-            Pace::Do(never) => match never {},
+        match self.session.borrow_mut().poll_command(0, reject) {
+            Directive::Continue => ControlFlow::Continue(()),
+            Directive::Stop => ControlFlow::Break(()),
+            Directive::Execute(never) => match never {},
         }
     }
 }
 
-/// Does `work` as the job in `directory`. What ends it stands in the log.
+/// Runs `task` as the job in `directory`, and logs how it ended.
 ///
 /// # Errors
-/// Those of the work; where another process is at the same job, or its directory cannot be used.
+/// Those of the task; if another process works on the job, or its directory cannot be used.
 pub(super) fn run_job<T>(
     directory: &JobDirectory,
-    work: Work,
+    info: JobInfo,
     task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::install()?;
     fs::create_dir_all(directory.path())?;
     let lock = Lock::take(&directory.lock())?;
+    // Only under the lock: otherwise they may be files that another process is writing.
     remove_leftovers(directory.path())?;
-    let mut nobody = |_: &crate::jobs::Record| {};
-    let session = Session::begin(directory, lock, work, interrupt.flag(), &mut nobody)?;
+    let mut ignore = |_: &Record| {};
+    let session = Session::start(directory, lock, info, interrupt.flag(), &mut ignore)?;
     let job = Job {
         session: RefCell::new(session),
-        told: Cell::new(None),
+        last_progress: Cell::new(None),
     };
     let result = task(&job);
     let (reason, error) = match &result {
@@ -89,36 +87,36 @@ pub(super) fn run_job<T>(
         Err(error) => (EndReason::Failed, Some(in_one_line(error))),
     };
     let ended = job.session.into_inner().end(SessionEnd { reason, error });
-    let done = result?;
+    // The task's own error matters more than one of the log.
+    let value = result?;
     ended?;
-    Ok(done)
+    Ok(value)
 }
 
-/// Hands the command line that was typed, but for `--detach`, to a process of its own.
+/// Runs this process's command line, without `--detach`, in a detached process.
 ///
 /// # Errors
-/// Where that cannot be started, or ends before it has begun.
+/// If it cannot be started, or ends before its `start` event.
 pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()> {
     let typed = std::env::args_os().skip(1);
     let arguments: Vec<OsString> = typed.filter(|word| word != "--detach").collect();
-    let process = spawn_detached(job, &arguments).inspect_err(|error| {
+    let pid = spawn_detached(job, &arguments).inspect_err(|error| {
         if matches!(error, SpawnError::Ended { .. }) {
             remove_if_new(job);
         }
     })?;
-    let place = display_path(job.path());
+    let path = display_path(job.path());
     context.notice(&format!(
-        "Working in process {}. Look at it with: cutline attach {place}",
-        process.pid
+        "Working in process {pid}. Follow it with: cutline attach {path}"
     ));
-    Ok(context.print(&format!("{place}\n"))?)
+    Ok(context.print(&format!("{path}\n"))?)
 }
 
-/// A job that never began leaves nothing but what it said, which has been told by now.
+/// Removes the directory of a job that never started; the error contains its output.
 fn remove_if_new(job: &JobDirectory) {
     if !job.events().exists() {
         let _ = fs::remove_dir_all(job.path());
-        // The directory of a data set that was not there before; it is only removed if it is empty.
+        // The directory of a new data set; it is removed only if it is empty.
         if let Some(parent) = job.path().parent() {
             let _ = fs::remove_dir(parent);
         }

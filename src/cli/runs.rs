@@ -1,4 +1,4 @@
-//! `cutline runs`: the runs there are, and what they are at.
+//! `cutline runs`: list, rename, annotate and remove runs.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -13,10 +13,10 @@ use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
 use crate::metrics::{Metric, Prominence, Scores};
 use crate::text::about_duration;
 
-/// List the runs: their state, how far they are, their best score
+/// List runs with their state, progress and best scores
 ///
-/// A run is `running` while a process holds it and tells of it, `stalled` when that process has been silent for
-/// long, `crashed` when it died without a word; then `cutline train --resume RUN` goes on from its last checkpoint.
+/// A run is `running` while its process writes events, `stalled` when the process has not written one for a while, and
+/// `crashed` when it exited without an `end` event; `cutline train --resume RUN` continues from the last checkpoint.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -31,10 +31,10 @@ use crate::text::about_duration;
 pub(super) struct Runs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// List preparing and evaluating too, by the paths that attach and control take
+    /// Include prepare and evaluate jobs, by the paths for `attach` and `control`
     #[arg(long)]
     all: bool,
-    /// Print JSON: one object a run
+    /// Print JSON, one object per run
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +46,7 @@ enum Action {
     Note(Note),
 }
 
-/// Give a run another name
+/// Rename a run
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline runs rename flickr8k-merge-001 wide")]
@@ -59,7 +59,7 @@ struct Rename {
     name: Name,
 }
 
-/// Keep a note on a run, or print it
+/// Write or print the note on a run
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline runs note flickr8k-merge-001 wider
@@ -88,7 +88,6 @@ struct Remove {
     yes: bool,
 }
 
-/// A run as it is listed.
 #[derive(Debug, Serialize)]
 struct Row {
     run: String,
@@ -96,20 +95,20 @@ struct Row {
     data_set: Option<String>,
     /// Updates made.
     step: u64,
-    /// Epochs begun, and the share of the last one that is done.
+    /// Epochs so far, as a fraction.
     epoch: Option<f64>,
-    /// Epochs that it is to have.
+    /// Epochs in total.
     epochs: Option<u64>,
-    /// Seconds to its end at the present speed, evaluations left out; while it is trained.
+    /// Estimated seconds to its end without evaluations, while it is live.
     seconds_left: Option<f64>,
     best: Option<BestRow>,
     /// Seconds since the last event.
-    silent_for: Option<f64>,
+    idle_seconds: Option<f64>,
     pid: Option<u32>,
     host: Option<String>,
-    /// Why it failed.
+    /// The error of a failed run.
     error: Option<String>,
-    /// What a user has noted on it.
+    /// The user's note.
     note: Option<String>,
 }
 
@@ -131,7 +130,7 @@ impl Runs {
         }
     }
 
-    /// What is listed: its name, and its job.
+    /// The name and job of every row.
     fn jobs(&self, context: &Context) -> anyhow::Result<Vec<(String, JobDirectory)>> {
         let runs = context.root.runs()?.into_iter();
         let mut jobs: Vec<(String, JobDirectory)> = runs
@@ -156,7 +155,7 @@ impl Runs {
             return Ok(context.print(&json::pretty(&rows)?)?);
         }
         if rows.is_empty() {
-            context.notice("there are no runs yet; make one with `cutline train`, or give --root");
+            context.notice("there are no runs yet; create one with `cutline train`, or give --root");
             return Ok(());
         }
         let metrics = Metric::shown(Prominence::Headline).map(Metric::label);
@@ -193,7 +192,7 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
             scores: best.scores,
             dev_loss: best.dev_loss,
         }),
-        silent_for: status.silence,
+        idle_seconds: status.idle_seconds,
         pid: summary.pid.filter(|_| is_live),
         host: summary.host,
         error: summary.end.and_then(|(_, error)| error),
@@ -215,7 +214,7 @@ fn cells(row: Row) -> Vec<String> {
     ];
     cells.extend(Metric::shown(Prominence::Headline).map(score));
     cells.extend([
-        or_dash(row.silent_for.map(about_duration)),
+        or_dash(row.idle_seconds.map(about_duration)),
         or_dash(row.pid.map(|pid| pid.to_string())),
         or_dash(row.host.as_deref().map(|host| display_safe(host).into_owned())),
     ]);
@@ -224,7 +223,7 @@ fn cells(row: Row) -> Vec<String> {
 
 impl Remove {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        // All of them are looked at before any is removed.
+        // Check all of them before removing any.
         let mut runs = Vec::new();
         for name in &self.runs {
             let run = context.root.find_run(name)?;
@@ -245,7 +244,7 @@ impl Remove {
 impl Rename {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         let renamed = context.root.find_run(&self.run)?.rename(&self.name)?;
-        context.notice(&format!("it is in {} now", display_path(renamed.path())));
+        context.notice(&format!("renamed to {}", display_path(renamed.path())));
         Ok(())
     }
 }
@@ -256,7 +255,7 @@ impl Note {
         match (self.text, run.note()?) {
             (Some(text), _) => run.set_note(&text)?,
             (None, Some(note)) => context.print(&format!("{}\n", display_safe(&note)))?,
-            (None, None) => context.notice(&format!("there is no note on {}", run.name())),
+            (None, None) => context.notice(&format!("{} has no note", run.name())),
         }
         Ok(())
     }
@@ -264,11 +263,11 @@ impl Note {
 
 fn confirm(runs: &[RunDirectory], context: &Context) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
-        bail!("nobody can be asked here; say --yes to remove without asking");
+        bail!("cannot ask for confirmation without a terminal; give --yes");
     }
     for run in runs {
         context.notice(&format!(
-            "{} and all its checkpoints will be gone",
+            "{} and all its checkpoints will be removed",
             display_path(run.path())
         ));
     }

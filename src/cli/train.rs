@@ -148,16 +148,16 @@ impl Train {
 /// `flickr8k-merge`
 fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
     let name = data_set.file_name().unwrap_or_default().to_string_lossy();
-    Name::fitting(&format!("{name}-{decoder}"))
+    Name::sanitized(&format!("{name}-{decoder}"))
 }
 
 /// Hands the run to a process of its own.
 fn detach(run: &RunDirectory, sets: &[Assignment], context: &Context) -> anyhow::Result<()> {
-    let process = run.take_up(sets)?;
+    let pid = run.resume_detached(sets)?;
     let (name, root) = (run.name(), context.root_flag());
     context.notice(&format!(
-        "Training in process {}. Look at it with: cutline attach {name}{root}",
-        process.pid
+        "Training in process {}. Follow it with: cutline attach {name}{root}",
+        pid
     ));
     Ok(context.print(&format!("{name}\n"))?)
 }

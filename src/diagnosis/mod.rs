@@ -178,7 +178,7 @@ impl Health {
     pub fn count(&mut self, record: &Record) {
         match &record.event {
             // What an earlier session told after this step is undone, and will be told again.
-            Event::Start(start) => self.forget_after(start.step),
+            Event::Start(start) => self.forget_after(start.job.step),
             Event::Step(step) => self.count_step(step),
             Event::Evaluation(evaluation) => self.count_evaluation(evaluation),
             Event::Predictions(samples) => self.count_samples(samples),

@@ -1,7 +1,7 @@
 //! Logs of trainings that are well, and of each illness.
 
 use super::*;
-use crate::jobs::{FORMAT, JobKind, Prediction, SessionStart};
+use crate::jobs::{FORMAT, JobInfo, JobKind, Prediction, SessionStart};
 use crate::metrics::Scores;
 use proptest::prelude::*;
 
@@ -18,15 +18,17 @@ fn record(event: Event) -> Record {
 fn start(step: u64) -> Event {
     Event::Start(Box::new(SessionStart {
         format: FORMAT,
-        job: JobKind::Train,
         version: String::new(),
         host: String::new(),
         pid: 1,
-        device: String::new(),
-        data_set: String::new(),
-        data_hash: None,
-        settings: serde_json::Value::Null,
-        step,
+        job: JobInfo {
+            kind: JobKind::Train,
+            device: String::new(),
+            data_set: String::new(),
+            data_hash: None,
+            settings: serde_json::Value::Null,
+            step,
+        },
     }))
 }
 

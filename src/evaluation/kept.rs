@@ -173,7 +173,7 @@ impl Root {
             return Ok(at_path(&path.join(REPORT)));
         }
         match self.find_run(wanted) {
-            Ok(run) => run.kept_evaluation(&Name::fitting(USUAL)),
+            Ok(run) => run.kept_evaluation(&Name::sanitized(USUAL)),
             Err(DirectoryError::Missing { .. } | DirectoryError::NoDirectory { .. })
                 if wanted.ends_with(".json") =>
             {

@@ -1,10 +1,11 @@
-//! Control files: how anyone steers a job.
+//! Control files: commands for a running job.
 //!
-//! A file is written under a name that starts with a dot and renamed to `<time>-<pid>-<n>.json` in `control/`, so it
-//! is taken whole or not at all. It holds one JSON object, `{"command":"pause"}`. Files are taken in the order of
-//! their names, between batches, and each is acknowledged in the event log under its name.
+//! A file is written under a name that starts with a dot and renamed to `<time>-<pid>-<n>.json` in `control/`, so that
+//! it is never read half-written. It holds one JSON object, `{"command":"pause"}`. The job takes files in the order of
+//! their names, between batches, and acknowledges each under its name in the event log.
 
 use super::JobDirectory;
+use super::error::FileError;
 use super::event::{Acknowledgement, Event};
 use super::event_log::now;
 use super::reader::LogReader;
@@ -19,24 +20,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More than any command takes.
-const LONGEST_FILE: u64 = 64 * 1024;
-/// Files that are taken at a time; what is more waits.
-const MOST_AT_ONCE: usize = 64;
-/// How often the log is looked at for an answer.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
-/// What a file of commands ends in.
+/// Longer files are rejected unread.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// Files taken per poll; the rest stay for the next one.
+const MAX_PER_POLL: usize = 64;
+/// How often the log is read for the acknowledgement.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const EXTENSION: &str = "json";
 
-/// What may be asked of a job.
+/// A command for a running job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ControlCommand {
-    /// Do nothing until told to resume.
+    /// Wait until `resume`.
     Pause,
-    /// Go on.
+    /// Continue after `pause`.
     Resume,
-    /// Save and end.
+    /// Save a checkpoint and end.
     Stop,
     /// Save a checkpoint now.
     Checkpoint,
@@ -44,7 +44,7 @@ pub enum ControlCommand {
     Evaluate,
     /// Caption a few dev images now.
     Predict,
-    /// Change settings.
+    /// Change training settings.
     Set {
         /// Keys and values, as `--set` takes them.
         settings: BTreeMap<String, String>,
@@ -52,7 +52,7 @@ pub enum ControlCommand {
 }
 
 impl ControlCommand {
-    /// The name by which control files call it.
+    /// Its name in control files.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -78,10 +78,10 @@ impl std::fmt::Display for ControlCommand {
     }
 }
 
-/// Leaves a command for a job. Returns the name under which it will be acknowledged.
+/// Sends a command to a job without waiting. Returns the id of its acknowledgement.
 ///
 /// # Errors
-/// Those of the system.
+/// If the file cannot be written.
 pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> {
     static SENT: AtomicU32 = AtomicU32::new(0);
     let inbox = job.control();
@@ -92,69 +92,65 @@ pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> 
         "{microseconds:017}-{}-{number:04}.{EXTENSION}",
         std::process::id()
     );
-    let hidden = inbox.join(format!(".{name}.tmp"));
-    fs::write(&hidden, serde_json::to_vec(command)?)?;
-    fs::rename(&hidden, inbox.join(&name))?;
+    let temporary = inbox.join(format!(".{name}.tmp"));
+    fs::write(&temporary, serde_json::to_vec(command)?)?;
+    // Renaming is atomic: the job sees the whole command or none.
+    fs::rename(&temporary, inbox.join(&name))?;
     Ok(name)
 }
 
-/// Why a job did not do what it was asked to do.
+/// Why a job did not accept a command.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody works on it.
-    #[error("nobody works on {job}: it is {}; nothing was asked", state.name())]
+    /// No process works on it.
+    #[error("{job} is not running: it is {}; the command was not sent", state.name())]
     NotLive {
         /// The job's name.
         job: String,
         /// Its state.
         state: JobState,
     },
-    /// It refused.
-    #[error("refused to {command}: {why}")]
-    Refused {
+    /// It rejected the command.
+    #[error("rejected {command}: {error}")]
+    Rejected {
         /// The command.
         command: String,
-        /// Why.
-        why: String,
+        /// The reason.
+        error: String,
     },
-    /// It has not answered yet.
+    /// It has not acknowledged the command yet.
     #[error(
-        "no answer from {job} in {} seconds; it may be busy between two batches, and will take it then",
-        patience.as_secs()
+        "no answer from {job} in {} seconds; it may be busy, and takes the command after the current batch",
+        timeout.as_secs()
     )]
     NoAnswer {
         /// The job's name.
         job: String,
-        /// How long was waited for it.
-        patience: Duration,
+        /// The time waited.
+        timeout: Duration,
     },
-    /// The operating system refused.
-    #[error("{}: {source}; check permissions and free space", path.display())]
-    Io {
-        /// The directory.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
+    /// The job's directory cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-/// Leaves a command for a job and waits for what it says.
+/// Sends a command to a job and waits for its acknowledgement.
 ///
 /// # Errors
-/// Where nobody works on the job, it refuses, or does not answer within `patience`.
-pub fn ask(
+/// If no process works on the job, if it rejects the command, or if it does not answer within `timeout`.
+pub fn send_and_wait(
     job: &JobDirectory,
     command: &ControlCommand,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Acknowledgement, ControlError> {
-    let failed = |source| ControlError::Io {
+    let failed = |source| FileError {
         path: job.path().to_owned(),
         source,
     };
-    // The log is read once: to its end for the state, and on from there for the answer.
-    let mut tail = LogReader::new(job.events());
-    let summary = summary_so_far(&mut tail).map_err(failed)?;
-    let state = JobStatus::of(job, summary).map_err(failed)?.state;
+    // One reader for both: first to the end of the log for the state, then on from there for the acknowledgement.
+    let mut reader = LogReader::new(job.events());
+    let summary = read_summary(&mut reader).map_err(failed)?;
+    let state = JobStatus::from_summary(job, summary).map_err(failed)?.state;
     if !state.is_live() {
         return Err(ControlError::NotLive {
             job: job.name(),
@@ -162,42 +158,43 @@ pub fn ask(
         });
     }
     let id = send(job, command).map_err(failed)?;
-    match wait_for_answer(&mut tail, &id, patience).map_err(failed)? {
-        Some(Acknowledgement { error: Some(why), .. }) => Err(ControlError::Refused {
+    match wait_for_acknowledgement(&mut reader, &id, timeout).map_err(failed)? {
+        Some(Acknowledgement {
+            error: Some(error), ..
+        }) => Err(ControlError::Rejected {
             command: command.to_string(),
-            why,
+            error,
         }),
         Some(answer) => Ok(answer),
         None => Err(ControlError::NoAnswer {
             job: job.name(),
-            patience,
+            timeout,
         }),
     }
 }
 
-/// What a log comes to up to its end.
-fn summary_so_far(tail: &mut LogReader) -> io::Result<LogSummary> {
+fn read_summary(reader: &mut LogReader) -> io::Result<LogSummary> {
     let mut summary = LogSummary::default();
     loop {
-        let records = tail.poll()?.records;
+        let records = reader.poll()?.records;
         if records.is_empty() {
             return Ok(summary);
         }
-        records.iter().for_each(|record| summary.count(record));
+        records.iter().for_each(|record| summary.add(record));
     }
 }
 
-/// What the log says to the command of this name, if it says it in time.
-fn wait_for_answer(
-    tail: &mut LogReader,
+/// The acknowledgement with this id, or `None` after `timeout`.
+fn wait_for_acknowledgement(
+    reader: &mut LogReader,
     id: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> io::Result<Option<Acknowledgement>> {
-    let until = Instant::now() + patience;
-    while Instant::now() < until {
-        let records = tail.poll()?.records;
+    let deadline = Instant::now() + timeout;
+    while Instant::now() < deadline {
+        let records = reader.poll()?.records;
         if records.is_empty() {
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
         let answer = records.into_iter().find_map(|record| match record.event {
             Event::Control(answer) if answer.id == id => Some(answer),
@@ -210,28 +207,28 @@ fn wait_for_answer(
     Ok(None)
 }
 
-/// Something found in the inbox.
+/// A file taken from the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReceivedCommand {
     /// The file's name.
     pub id: String,
-    /// What it asks for, or why that cannot be understood.
-    pub content: Result<ControlCommand, String>,
+    /// The command, or why the file cannot be parsed.
+    pub command: Result<ControlCommand, String>,
 }
 
-/// The inbox of a job, as the process that works on it sees it.
+/// The inbox of a job, read by its working process.
 #[derive(Debug)]
 pub struct Inbox {
     directory: PathBuf,
-    /// What cannot be taken away, and is not to be refused again and again.
+    /// Files that cannot be removed; each is rejected once.
     stuck: HashSet<OsString>,
 }
 
 impl Inbox {
-    /// The inbox of `job`, made if it is not there. What was left for an earlier process is taken as well.
+    /// Opens the inbox of `job`, and creates it if it is missing. Commands for an earlier process are taken too.
     ///
     /// # Errors
-    /// Those of the system; `NotFound` where the job's directory is not there: one that was deleted stays so.
+    /// `NotFound` if the job's directory is missing: a deleted job is not created again.
     pub fn open(job: &JobDirectory) -> io::Result<Self> {
         let directory = job.control();
         match fs::create_dir(&directory) {
@@ -244,53 +241,55 @@ impl Inbox {
         })
     }
 
-    /// Takes what has come, in the order of the names.
+    /// Takes the new commands, in the order of their names.
     ///
     /// # Errors
-    /// Those of the system; `NotFound` where the inbox is gone.
+    /// `NotFound` if the inbox was deleted.
     pub fn take(&mut self) -> io::Result<Vec<ReceivedCommand>> {
-        let mut found = Vec::new();
+        let mut entries = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let hidden = name.as_encoded_bytes().starts_with(b".");
             if !hidden && !self.stuck.contains(&name) {
-                found.push(entry);
+                entries.push(entry);
             }
         }
-        found.sort_by_key(DirEntry::file_name);
-        found.truncate(MOST_AT_ONCE);
-        Ok(found.into_iter().map(|entry| self.open_letter(&entry)).collect())
+        entries.sort_by_key(DirEntry::file_name);
+        entries.truncate(MAX_PER_POLL);
+        Ok(entries.into_iter().map(|entry| self.take_file(&entry)).collect())
     }
 
-    fn open_letter(&mut self, entry: &DirEntry) -> ReceivedCommand {
+    fn take_file(&mut self, entry: &DirEntry) -> ReceivedCommand {
         let path = entry.path();
-        let content = read_command(&path);
-        let gone = match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
+        let command = read_command(&path);
+        let removed = match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
             _ => fs::remove_file(&path),
         };
-        if gone.is_err() {
+        if removed.is_err() {
             self.stuck.insert(entry.file_name());
         }
         ReceivedCommand {
             id: entry.file_name().to_string_lossy().into_owned(),
-            content,
+            command,
         }
     }
 }
 
 fn read_command(path: &Path) -> Result<ControlCommand, String> {
-    let told = |error: io::Error| format!("it cannot be read: {error}");
-    // A link might lead anywhere, and a pipe might never be written to.
-    if !fs::symlink_metadata(path).map_err(told)?.is_file() {
+    let failed = |error: io::Error| format!("it cannot be read: {error}");
+    // A link may lead anywhere, and reading a pipe may block forever.
+    if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
         return Err("it is not a plain file".into());
     }
     let mut text = Vec::new();
-    let file = File::open(path).map_err(told)?;
-    file.take(LONGEST_FILE + 1).read_to_end(&mut text).map_err(told)?;
-    if text.len() as u64 > LONGEST_FILE {
-        return Err(format!("it is longer than {LONGEST_FILE} bytes"));
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(failed)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("it is longer than {MAX_FILE_BYTES} bytes"));
     }
     serde_json::from_slice(&text).map_err(|error| format!("it is not a command: {error}"))
 }
@@ -301,14 +300,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn job() -> (tempfile::TempDir, JobDirectory) {
-        let place = tempfile::tempdir().unwrap();
-        let job = JobDirectory::new(place.path());
-        (place, job)
+        let directory = tempfile::tempdir().unwrap();
+        let job = JobDirectory::new(directory.path());
+        (directory, job)
     }
 
     #[test]
-    fn commands_are_taken_once_in_the_order_they_were_sent() {
-        let (_place, job) = job();
+    fn commands_are_taken_once_in_sending_order() {
+        let (_directory, job) = job();
         let mut inbox = Inbox::open(&job).unwrap();
         let commands = [
             ControlCommand::Pause,
@@ -320,7 +319,7 @@ mod tests {
         let sent: Vec<ReceivedCommand> = commands
             .map(|command| ReceivedCommand {
                 id: send(&job, &command).unwrap(),
-                content: Ok(command),
+                command: Ok(command),
             })
             .into();
         assert_eq!(inbox.take().unwrap(), sent);
@@ -330,30 +329,30 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_plain_file_is_refused_and_taken_away() {
-        let (place, job) = job();
+    fn files_that_are_not_plain_are_rejected_and_removed() {
+        let (directory, job) = job();
         let mut inbox = Inbox::open(&job).unwrap();
-        let precious = place.path().join("precious");
+        let precious = directory.path().join("precious");
         fs::write(&precious, "{\"command\":\"stop\"}").unwrap();
-        let at = |name: &str| job.control().join(name);
-        std::os::unix::fs::symlink(&precious, at("a.json")).unwrap();
-        std::os::unix::fs::symlink("/dev/zero", at("b.json")).unwrap();
-        fs::create_dir_all(at("c.json").join("deep")).unwrap();
+        let path = |name: &str| job.control().join(name);
+        std::os::unix::fs::symlink(&precious, path("a.json")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("b.json")).unwrap();
+        fs::create_dir_all(path("c.json").join("deep")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
-            at("d.json"),
+            path("d.json"),
             rustix::fs::FileType::Fifo,
             rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
             0,
         )
         .unwrap();
-        fs::write(at("e.json"), vec![b' '; LONGEST_FILE as usize + 1]).unwrap();
-        fs::write(at(".half.json.tmp"), "{").unwrap();
-        let letters = inbox.take().unwrap();
-        assert_eq!(letters.len(), 5);
+        fs::write(path("e.json"), vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
+        fs::write(path(".half.json.tmp"), "{").unwrap();
+        let received = inbox.take().unwrap();
+        assert_eq!(received.len(), 5);
         assert!(
-            letters.iter().all(|letter| letter.content.is_err()),
-            "{letters:?}"
+            received.iter().all(|received| received.command.is_err()),
+            "{received:?}"
         );
         assert!(precious.exists());
         let left: Vec<OsString> = fs::read_dir(job.control())
@@ -365,8 +364,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_letter_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), deep in 0..2000_usize) {
-            let (_place, job) = job();
+        fn arbitrary_bytes_never_fail_the_inbox(bytes in prop::collection::vec(any::<u8>(), 0..200), deep in 0..2000_usize) {
+            let (_directory, job) = job();
             let mut inbox = Inbox::open(&job).unwrap();
             fs::write(job.control().join("a"), &bytes).unwrap();
             fs::write(job.control().join("b"), "{\"command\":".repeat(deep)).unwrap();

@@ -1,4 +1,4 @@
-//! Writing `events.jsonl`: one JSON object a line, only ever appended to.
+//! Writing `events.jsonl`: one JSON object per line, append-only.
 
 use super::event::{Event, Record};
 use std::collections::VecDeque;
@@ -8,81 +8,82 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Bytes read at a time while looking for the ends of lines.
-const PIECE: usize = 1 << 20;
+/// Bytes read at a time while counting lines.
+const CHUNK: usize = 1 << 20;
 
 /// Appends events to a log.
 #[derive(Debug)]
 pub struct EventLog {
     file: File,
-    /// Bytes of the file that are whole lines.
+    /// Bytes of the file, all complete lines.
     length: u64,
-    next: u64,
-    /// Lines that the disk had no room for yet.
+    next_seq: u64,
+    /// Lines not yet written: the disk was full.
     pending: VecDeque<Vec<u8>>,
 }
 
 impl EventLog {
-    /// Opens a log to append to; a line that was torn when an earlier writer died is cut off.
+    /// Opens a log for appending. The caller holds the job's lock.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the file cannot be opened, read or truncated.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
             .read(true)
             .open(path)?;
-        let (lines, length) = whole_lines(&mut file)?;
+        let (lines, length) = complete_lines(&mut file)?;
+        // A writer that died in the middle of a line left a torn one; appending to it would damage the next event too.
         file.set_len(length)?;
         Ok(Self {
             file,
             length,
-            next: lines,
+            next_seq: lines,
             pending: VecDeque::new(),
         })
     }
 
-    /// Numbers an event and keeps it, to be written by [`EventLog::flush`].
+    /// Numbers an event and queues it for [`EventLog::flush`].
     ///
     /// # Errors
-    /// Where it cannot be put into JSON.
-    pub fn keep(&mut self, event: Event) -> serde_json::Result<Record> {
+    /// If it cannot be serialized.
+    pub fn queue(&mut self, event: Event) -> serde_json::Result<Record> {
         let record = Record {
-            seq: self.next,
+            seq: self.next_seq,
             time: now(),
             event,
         };
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
-        self.next += 1;
+        self.next_seq += 1;
         self.pending.push_back(line);
         Ok(record)
     }
 
-    /// Keeps an event and writes all that is kept.
+    /// Queues an event and writes the queue.
     ///
     /// # Errors
-    /// Those of the system; what was not written is kept.
+    /// If the file cannot be written; what was not written stays queued.
     pub fn append(&mut self, event: Event) -> io::Result<Record> {
-        let record = self.keep(event)?;
+        let record = self.queue(event)?;
         self.flush()?;
         Ok(record)
     }
 
-    /// Whether the file was removed from its directory.
+    /// Whether the file was deleted.
     pub fn is_removed(&self) -> bool {
         self.file.metadata().is_ok_and(|file| file.nlink() == 0)
     }
 
-    /// Writes what is kept.
+    /// Writes the queued events.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the file cannot be written; what was not written stays queued.
     pub fn flush(&mut self) -> io::Result<()> {
         while let Some(line) = self.pending.front() {
             if let Err(error) = self.file.write_all(line) {
-                // A part of a line would spoil the next one; if it cannot be cut now, opening the log cuts it.
+                // Cut a partly written line, or the next one would be appended to it. If that fails too, the next open does it.
                 let _ = self.file.set_len(self.length);
                 return Err(error);
             }
@@ -100,27 +101,27 @@ pub(super) fn now() -> f64 {
         .map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// How many lines are ended, and how many bytes they have together.
-fn whole_lines(file: &mut File) -> io::Result<(u64, u64)> {
+/// Number and total bytes of the lines that end in a newline.
+fn complete_lines(file: &mut File) -> io::Result<(u64, u64)> {
     file.seek(SeekFrom::Start(0))?;
-    let mut piece = vec![0; PIECE];
-    let (mut lines, mut whole, mut at) = (0, 0, 0);
+    let mut chunk = vec![0; CHUNK];
+    let (mut lines, mut complete, mut offset) = (0, 0, 0);
     loop {
-        let read = match file.read(&mut piece) {
-            Ok(0) => return Ok((lines, whole)),
+        let read = match file.read(&mut chunk) {
+            Ok(0) => return Ok((lines, complete)),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
-        for (offset, _) in piece[..read]
+        for (i, _) in chunk[..read]
             .iter()
             .enumerate()
             .filter(|(_, byte)| **byte == b'\n')
         {
             lines += 1;
-            whole = at + offset as u64 + 1;
+            complete = offset + i as u64 + 1;
         }
-        at += read as u64;
+        offset += read as u64;
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_cut_and_numbers_go_on() {
+    fn torn_last_line_is_cut_and_seq_continues() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         let mut log = EventLog::open(&path).unwrap();
@@ -159,7 +160,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_a_full_disk_had_no_room_for_is_written_later() {
+    fn events_queued_on_a_full_disk_are_written_later() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         let mut log = EventLog::open(&path).unwrap();

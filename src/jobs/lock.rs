@@ -1,33 +1,35 @@
-//! The lock of a job: one process works on it at a time, and says which.
+//! The lock of a job: one process works on it at a time, and its pid and host stand in the lock file.
 
+use super::error::FileError;
 use super::event_log::now;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Whoever only looks holds a shared lock for a moment; so long is waited for that.
-const PATIENCE: Duration = Duration::from_millis(500);
-const BETWEEN_TRIES: Duration = Duration::from_millis(20);
-/// More than any holder's note takes.
-const LONGEST_NOTE: u64 = 4096;
+/// [`LockState::read`] holds a shared lock for a moment; taking the lock retries for this long.
+const RETRY_TIMEOUT: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+/// Longer lock files are not read.
+const MAX_LOCK_BYTES: u64 = 4096;
 
 /// The process that holds a lock.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LockHolder {
-    /// The process.
+    /// Its process id.
     pub pid: u32,
-    /// The machine it runs on.
+    /// Its machine.
     pub host: String,
     /// Since when, in seconds since 1970.
     pub since: f64,
 }
 
-/// A lock that is held until this is dropped, or the process ends, whatever ends it.
+/// A lock, released when this is dropped or when the process ends for whatever reason.
 #[derive(Debug)]
 pub struct Lock {
+    // The kernel releases the lock when the file is closed, also on SIGKILL.
     _file: File,
 }
 
@@ -35,19 +37,14 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process holds it.
-    #[error("another process works on it{}", told(.0.as_ref()))]
+    #[error("another process works on it{}", describe(.0.as_ref()))]
     Held(Option<LockHolder>),
-    /// The operating system refused.
-    #[error("{}: {source}; check permissions and free space", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
+    /// The lock file cannot be opened or written.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
-fn told(holder: Option<&LockHolder>) -> String {
+fn describe(holder: Option<&LockHolder>) -> String {
     holder.map_or(String::new(), |LockHolder { pid, host, .. }| {
         format!(": process {pid} on {host}")
     })
@@ -56,75 +53,76 @@ fn told(holder: Option<&LockHolder>) -> String {
 /// Whether a lock is held.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LockState {
-    /// By a process; which, where its note can be read.
+    /// By a process; `None` if the lock file cannot be read.
     Held(Option<LockHolder>),
-    /// By none.
+    /// By no process.
     Free,
 }
 
 impl Lock {
-    /// Takes the lock and notes who holds it.
+    /// Takes the lock and writes this process into the lock file.
     ///
     /// # Errors
-    /// Where another process holds it, or the system refuses.
+    /// [`LockError::Held`] if another process holds it.
     pub fn take(path: &Path) -> Result<Self, LockError> {
-        let failed = |source| LockError::Io {
-            path: path.to_owned(),
-            source,
-        };
         let file = File::options()
             .create(true)
+            // The holder's entry may only be replaced once the lock is held.
             .truncate(false)
             .write(true)
             .open(path)
-            .map_err(failed)?;
+            .map_err(FileError::at(path))?;
         let since = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(TryLockError::WouldBlock) if since.elapsed() < PATIENCE => thread::sleep(BETWEEN_TRIES),
-                Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_note(path))),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) if since.elapsed() < RETRY_TIMEOUT => {
+                    thread::sleep(RETRY_INTERVAL);
+                }
+                Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_holder(path))),
+                Err(TryLockError::Error(source)) => return Err(FileError::at(path)(source).into()),
             }
         }
-        note_holder(&file).map_err(failed)?;
+        write_holder(&file).map_err(FileError::at(path))?;
         Ok(Self { _file: file })
     }
 }
 
-fn note_holder(mut file: &File) -> io::Result<()> {
-    let note = serde_json::to_vec(&LockHolder {
+impl LockState {
+    /// Reads whether a lock is held, without taking it.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or locked; a missing file is a free lock.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Free),
+            file => file?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Self::Free),
+            Err(TryLockError::WouldBlock) => Ok(Self::Held(read_holder(path))),
+            Err(TryLockError::Error(source)) => Err(source),
+        }
+    }
+}
+
+fn write_holder(mut file: &File) -> io::Result<()> {
+    let holder = serde_json::to_vec(&LockHolder {
         pid: std::process::id(),
         host: host_name(),
         since: now(),
     })?;
     file.set_len(0)?;
-    file.write_all(&note)
+    file.write_all(&holder)
 }
 
-/// Looks whether a lock is held, without taking it.
-///
-/// # Errors
-/// Those of the system.
-pub fn look_at_lock(path: &Path) -> io::Result<LockState> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockState::Free),
-        file => file?,
-    };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(LockState::Free),
-        Err(TryLockError::WouldBlock) => Ok(LockState::Held(read_note(path))),
-        Err(TryLockError::Error(source)) => Err(source),
-    }
-}
-
-/// Who holds it, by the note; nothing where the note cannot be read.
-fn read_note(path: &Path) -> Option<LockHolder> {
+/// The holder written in a lock file; `None` if it cannot be read or parsed.
+fn read_holder(path: &Path) -> Option<LockHolder> {
     let length = fs::metadata(path).ok()?.len();
-    (length <= LONGEST_NOTE)
+    (length <= MAX_LOCK_BYTES)
         .then(|| fs::read(path).ok())
         .flatten()
-        .and_then(|note| serde_json::from_slice(&note).ok())
+        .and_then(|content| serde_json::from_slice(&content).ok())
 }
 
 /// The name of this machine.
@@ -137,13 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holds_it_and_others_see_who() {
+    fn held_lock_names_its_holder() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        assert_eq!(look_at_lock(&path).unwrap(), LockState::Free);
+        assert_eq!(LockState::read(&path).unwrap(), LockState::Free);
         let lock = Lock::take(&path).unwrap();
-        let LockState::Held(Some(holder)) = look_at_lock(&path).unwrap() else {
-            panic!("not seen");
+        let LockState::Held(Some(holder)) = LockState::read(&path).unwrap() else {
+            panic!("not held");
         };
         assert_eq!(
             (holder.pid, holder.host.clone()),
@@ -151,18 +149,18 @@ mod tests {
         );
         assert!(matches!(Lock::take(&path), Err(LockError::Held(Some(other))) if other == holder));
         drop(lock);
-        assert_eq!(look_at_lock(&path).unwrap(), LockState::Free);
+        assert_eq!(LockState::read(&path).unwrap(), LockState::Free);
         Lock::take(&path).unwrap();
     }
 
     #[test]
-    fn a_note_that_is_no_note_is_no_error() {
+    fn damaged_lock_file_is_held_without_a_holder() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let lock = Lock::take(&path).unwrap();
-        for note in ["", "{", "[1]", "{\"pid\":-1}", &"x".repeat(10_000)] {
-            fs::write(&path, note).unwrap();
-            assert_eq!(look_at_lock(&path).unwrap(), LockState::Held(None));
+        for content in ["", "{", "[1]", "{\"pid\":-1}", &"x".repeat(10_000)] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(LockState::read(&path).unwrap(), LockState::Held(None));
         }
         drop(lock);
     }

@@ -1,18 +1,18 @@
-//! A job: long work in a process of its own, told of in an event log and steered by control files.
+//! Jobs: a long-running process that writes an event log and is controlled through files.
 //!
 //! ```text
 //! <job>/
-//!   events.jsonl   what happened, only ever appended to
-//!   lock           held by the process that works on it, while it lives; says which
-//!   control/       an inbox: files are renamed into it, taken between batches and acknowledged in the log
-//!   job.log        what a detached process would have printed; `trainer.log` in a run
+//!   events.jsonl   one JSON object per event, append-only
+//!   lock           locked by the working process while it lives; holds its pid and host
+//!   control/       inbox: command files are renamed into it, taken between batches and acknowledged in the log
+//!   job.log        stdout and stderr of a detached process; `trainer.log` in a run
 //! ```
 //!
-//! Whoever looks reads the log; whoever steers leaves a file. Neither needs to be on the same machine, nor to be
-//! known to the process, and any number may.
+//! Readers follow the log, controllers write command files. Neither needs to run on the same machine or to be known to
+//! the process, and there may be any number of them. This module knows nothing of tensors or training.
 
 mod control;
-mod directory_error;
+mod error;
 mod event;
 mod event_log;
 mod lock;
@@ -26,23 +26,23 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, ask, send};
-pub use directory_error::DirectoryError;
+pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, send, send_and_wait};
+pub use error::{DirectoryError, FileError};
 pub use event::{
-    Acknowledgement, CheckpointSaved, DevEvaluation, EndReason, Event, FORMAT, JobKind, LogText, Prediction,
-    Predictions, Record, SessionEnd, SessionStart, StepEvent, TaskProgress, Trigger,
+    Acknowledgement, CheckpointSaved, DevEvaluation, EndReason, Event, FORMAT, JobInfo, JobKind, LogText,
+    Prediction, Predictions, Record, SessionEnd, SessionStart, StepEvent, TaskProgress, Trigger,
 };
 pub use event_log::EventLog;
-pub use lock::{Lock, LockError, LockHolder, LockState, host_name, look_at_lock};
+pub use lock::{Lock, LockError, LockHolder, LockState, host_name};
 pub use name::{Name, NameError};
 pub use reader::{LogBatch, LogLines, LogReader, read_events};
 pub use root::{DirectoryKind, Root};
 pub use run_directory::RunDirectory;
-pub use session::{Pace, Rejected, Session, SessionError, Work};
-pub use spawn::{DetachedProcess, SpawnError, spawn_detached};
-pub use state::{Facts, JobState, JobStatus, LogSummary};
+pub use session::{Directive, Rejected, Session, SessionError};
+pub use spawn::{SpawnError, spawn_detached};
+pub use state::{JobState, JobStatus, LogSummary};
 
-/// The directory of a job, and the paths of what lies in it.
+/// The directory of a job and the paths of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobDirectory {
     path: PathBuf,
@@ -58,7 +58,7 @@ impl JobDirectory {
         }
     }
 
-    /// The job of training the run in this directory.
+    /// The training job of the run in this directory.
     fn of_run(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -71,29 +71,34 @@ impl JobDirectory {
         &self.path
     }
 
-    /// Its name: the last part of its path.
+    /// The last part of its path.
     pub fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
-        name.to_string_lossy().into_owned()
+        last_part(&self.path)
     }
 
-    /// The append-only event log, one JSON object a line.
+    /// The append-only event log, one JSON object per line.
     pub fn events(&self) -> PathBuf {
         self.path.join("events.jsonl")
     }
 
-    /// The lock that the working process holds while it lives.
+    /// The lock held by the working process.
     pub fn lock(&self) -> PathBuf {
         self.path.join("lock")
     }
 
-    /// The inbox of control files.
+    /// The inbox of command files.
     pub fn control(&self) -> PathBuf {
         self.path.join("control")
     }
 
-    /// What a detached process would have printed.
+    /// Standard output and standard error of a detached process.
     pub fn output(&self) -> PathBuf {
         self.path.join(self.output)
     }
+}
+
+/// The last part of a path, as text.
+fn last_part(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
 }

@@ -1,23 +1,23 @@
-//! The names of data sets and runs, checked once, since they become directories.
+//! Names of data sets and runs, which are also the names of their directories.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// A name longer than this makes paths that some file systems refuse.
-const LONGEST_NAME: usize = 100;
+/// Longer names make paths that some file systems reject.
+const MAX_NAME_BYTES: usize = 100;
 
-/// The name of a data set or a run: ASCII letters, digits, `.`, `_` and `-`, starting with none of the marks.
+/// The name of a data set or a run: ASCII letters, digits, `.`, `_` and `-`, starting with a letter or a digit.
 ///
-/// It is a directory's name, so it never holds a path separator, never hides and never looks like a flag.
+/// As a directory name it contains no separator, is not hidden, and cannot be mistaken for a flag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
 
 /// Why a text is not a [`Name`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error(
-    "`{0}` is not a name; use up to {LONGEST_NAME} letters (a-z), digits, `.`, `_` and `-`, starting with a letter or a digit"
+    "`{0}` is not a name; use up to {MAX_NAME_BYTES} letters (a-z), digits, `.`, `_` and `-`, starting with a letter or a digit"
 )]
 pub struct NameError(String);
 
@@ -27,8 +27,8 @@ impl Name {
         &self.0
     }
 
-    /// The name nearest to any text: what does not fit becomes `-`.
-    pub fn fitting(text: &str) -> Self {
+    /// A valid name for any text: other characters become `-`.
+    pub fn sanitized(text: &str) -> Self {
         let fits = |c: char| {
             if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') {
                 c
@@ -36,7 +36,7 @@ impl Name {
                 '-'
             }
         };
-        let name: String = text.chars().map(fits).take(LONGEST_NAME).collect();
+        let name: String = text.chars().map(fits).take(MAX_NAME_BYTES).collect();
         match name.trim_start_matches(['.', '_', '-']) {
             "" => Self("unnamed".to_owned()),
             name => Self(name.to_owned()),
@@ -48,7 +48,7 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let fits = text.len() <= LONGEST_NAME
+        let fits = text.len() <= MAX_NAME_BYTES
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text
                 .chars()
@@ -72,10 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_has_a_fitting_name() {
+    fn sanitized_names_are_valid() {
         for (text, name) in [("a b/ç", "a-b--"), ("../x", "x"), ("", "unnamed"), ("8k", "8k")] {
-            assert_eq!(Name::fitting(text).as_str(), name);
-            assert!(Name::fitting(text).as_str().parse::<Name>().is_ok());
+            assert_eq!(Name::sanitized(text).as_str(), name);
+            assert!(Name::sanitized(text).as_str().parse::<Name>().is_ok());
         }
     }
 

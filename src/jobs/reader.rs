@@ -1,6 +1,6 @@
 //! Reading `events.jsonl`, at once or as it grows.
 //!
-//! The length is polled: on a network file system nothing else tells of what another machine has written.
+//! The file's length is polled: a network file system does not notify of writes by another machine.
 
 use super::event::Record;
 use rayon::prelude::*;
@@ -8,30 +8,29 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Bytes read at a time, and the longest line that is looked at. Ours are far shorter; a file of something else may be
-/// one long line.
-const LONGEST_LINE: usize = 4 << 20;
-/// Lines that are worth a thread's while.
-const LINES_A_TASK: usize = 256;
+/// Bytes read at a time, and the longest line parsed. Events are far shorter; another file may be one long line.
+const MAX_LINE_BYTES: usize = 4 << 20;
+/// Fewer lines are not worth another thread.
+const LINES_PER_TASK: usize = 256;
 
-/// What a log holds.
+/// Events read from a log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogBatch {
     /// The events, in order.
     pub records: Vec<Record>,
-    /// Lines that are no event.
+    /// Number of lines that are not events.
     pub damaged: usize,
 }
 
-/// Reads a whole log. A last line without an end is left out: it is being written, or was torn.
+/// Reads a whole log. A last line without a newline is left out: it is being written, or was torn by a crash.
 ///
 /// # Errors
-/// Those of the system.
+/// If the file cannot be read; a missing file is an empty log.
 pub fn read_events(path: &Path) -> io::Result<LogBatch> {
-    let mut tail = LogReader::new(path);
+    let mut reader = LogReader::new(path);
     let mut events = LogBatch::default();
     loop {
-        let mut more = tail.poll()?;
+        let mut more = reader.poll()?;
         if more.records.is_empty() && more.damaged == 0 {
             return Ok(events);
         }
@@ -44,79 +43,79 @@ pub fn read_events(path: &Path) -> io::Result<LogBatch> {
 #[derive(Debug)]
 pub struct LogReader {
     path: PathBuf,
-    /// Up to where whole lines have been read. What follows without an end is read anew each time: it may yet be cut,
-    /// and something else written in its place.
+    /// End of the complete lines read so far. What follows is read again at each poll: a torn line may be cut, and
+    /// another one written in its place.
     offset: u64,
-    line: Line,
+    line: LineStart,
 }
 
-/// What the line at the offset is.
+/// The line at the offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Line {
-    /// Perhaps an event.
+enum LineStart {
+    /// It begins at the offset.
     #[default]
-    Usual,
-    /// Too long to be one of ours; some of it is behind the offset already.
-    TooLong,
+    AtOffset,
+    /// It began before the offset, and is too long for an event.
+    Skipped,
 }
 
 impl LogReader {
-    /// From the beginning of the log, which need not exist yet.
+    /// Reads from the beginning of a log, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             offset: 0,
-            line: Line::Usual,
+            line: LineStart::AtOffset,
         }
     }
 
-    /// What has come since the last call, a few megabytes at most; nothing once all has been read.
+    /// The events since the last call, a few megabytes at most; none once all are read.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the file cannot be read; a missing file is an empty log.
     pub fn poll(&mut self) -> io::Result<LogBatch> {
         Ok(self.poll_lines()?.events())
     }
 
-    /// The same as [`LogReader::poll`], as it stands in the log.
+    /// The same as [`LogReader::poll`], as lines of the log.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the file cannot be read; a missing file is an empty log.
     pub fn poll_lines(&mut self) -> io::Result<LogLines> {
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogLines::default()),
             file => file?,
         };
         if file.metadata()?.len() < self.offset {
-            // Whole lines are never cut: this is another log.
+            // Complete lines are never cut: the file was replaced by another log.
             *self = Self::new(&self.path);
         }
         loop {
-            let mut piece = Vec::new();
+            let mut chunk = Vec::new();
             file.seek(SeekFrom::Start(self.offset))?;
-            (&mut file).take(LONGEST_LINE as u64).read_to_end(&mut piece)?;
-            if let Some(last_end) = piece.iter().rposition(|&byte| byte == b'\n') {
-                self.offset += last_end as u64 + 1;
-                piece.truncate(last_end + 1);
+            (&mut file).take(MAX_LINE_BYTES as u64).read_to_end(&mut chunk)?;
+            if let Some(newline) = chunk.iter().rposition(|&byte| byte == b'\n') {
+                self.offset += newline as u64 + 1;
+                chunk.truncate(newline + 1);
                 return Ok(LogLines {
-                    text: piece,
-                    first: std::mem::replace(&mut self.line, Line::Usual),
+                    text: chunk,
+                    first: std::mem::replace(&mut self.line, LineStart::AtOffset),
                 });
             }
-            if piece.len() < LONGEST_LINE {
+            if chunk.len() < MAX_LINE_BYTES {
                 return Ok(LogLines::default());
             }
-            self.offset += piece.len() as u64;
-            self.line = Line::TooLong;
+            self.offset += chunk.len() as u64;
+            self.line = LineStart::Skipped;
         }
     }
 }
 
-/// Whole lines of a log.
+/// Complete lines of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogLines {
     text: Vec<u8>,
-    first: Line,
+    first: LineStart,
 }
 
 impl LogLines {
@@ -125,49 +124,48 @@ impl LogLines {
         self.text.is_empty()
     }
 
-    /// Each event beside its line, end included.
+    /// Each event with its line, newline included.
     pub fn with_events(&self) -> impl Iterator<Item = (&[u8], Record)> {
         let with_event = |line| Some((line, Record::parse(line).ok()?));
         self.lines().into_iter().filter_map(with_event)
     }
 
-    /// The events.
     fn events(&self) -> LogBatch {
         let lines = self.lines();
         let records: Vec<Record> = lines
             .par_iter()
-            .with_min_len(LINES_A_TASK)
+            .with_min_len(LINES_PER_TASK)
             .filter_map(|line| Record::parse(line).ok())
             .collect();
-        let too_long = usize::from(self.first == Line::TooLong);
+        let skipped = usize::from(self.first == LineStart::Skipped);
         LogBatch {
-            damaged: too_long + lines.len() - records.len(),
+            damaged: skipped + lines.len() - records.len(),
             records,
         }
     }
 
-    /// Those that may be events.
+    /// All lines short enough for an event.
     fn lines(&self) -> Vec<&[u8]> {
-        let too_long = usize::from(self.first == Line::TooLong);
+        let skipped = usize::from(self.first == LineStart::Skipped);
         let lines = self.text.split_inclusive(|&byte| byte == b'\n');
-        lines.skip(too_long).collect()
+        lines.skip(skipped).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{Event, EventLog, LogText};
+    use crate::jobs::{Event, EventLog};
     use proptest::prelude::*;
     use std::fs;
     use std::io::Write;
 
     fn message(text: &str) -> Event {
-        Event::Message(LogText { text: text.into() })
+        Event::message(text)
     }
 
     #[test]
-    fn a_tail_sees_every_event_once_whatever_the_pieces() {
+    fn reader_returns_each_event_once_for_any_write_sizes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         let source = directory.path().join("source.jsonl");
@@ -176,19 +174,26 @@ mod tests {
             log.append(message(&"x".repeat(n))).unwrap();
         }
         let bytes = fs::read(source).unwrap();
-        let mut tail = LogReader::new(&path);
-        assert!(tail.poll().unwrap().records.is_empty());
+        let mut reader = LogReader::new(&path);
+        assert!(reader.poll().unwrap().records.is_empty());
         let mut out = File::create(&path).unwrap();
         let mut seen = Vec::new();
-        for piece in bytes.chunks(7) {
-            out.write_all(piece).unwrap();
-            seen.extend(tail.poll().unwrap().records.into_iter().map(|record| record.seq));
+        for chunk in bytes.chunks(7) {
+            out.write_all(chunk).unwrap();
+            seen.extend(
+                reader
+                    .poll()
+                    .unwrap()
+                    .records
+                    .into_iter()
+                    .map(|record| record.seq),
+            );
         }
         assert_eq!(seen, (0..50).collect::<Vec<_>>());
     }
 
     #[test]
-    fn lines_are_given_as_they_stand() {
+    fn lines_are_returned_unchanged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         let later = b"{\"seq\":0, \"time\":1.10,\"event\":\"tea\",\"leaves\":3}\n";
@@ -201,43 +206,43 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_that_is_cut_leaves_the_tail_whole() {
+    fn cut_torn_line_does_not_disturb_the_reader() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
         EventLog::open(&path).unwrap().append(message("one")).unwrap();
-        let mut tail = LogReader::new(&path);
+        let mut reader = LogReader::new(&path);
         let mut torn = fs::read(&path).unwrap();
         torn.extend_from_slice(b"{\"seq\":1,\"time\":1,\"event\":\"mess");
         fs::write(&path, torn).unwrap();
-        assert_eq!(tail.poll().unwrap().records.len(), 1);
+        assert_eq!(reader.poll().unwrap().records.len(), 1);
         EventLog::open(&path).unwrap().append(message("two")).unwrap();
-        let events = tail.poll().unwrap();
+        let events = reader.poll().unwrap();
         assert_eq!((events.records.len(), events.damaged), (1, 0));
         assert_eq!(events.records[0].event, message("two"));
     }
 
     #[test]
-    fn a_line_without_end_is_not_kept() {
+    fn overlong_line_is_skipped() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.jsonl");
-        let mut bytes = vec![b'x'; 3 * LONGEST_LINE];
+        let mut bytes = vec![b'x'; 3 * MAX_LINE_BYTES];
         bytes.extend_from_slice(b"\n{\"seq\":0,\"time\":1,\"event\":\"message\",\"text\":\"after\"}\n");
         fs::write(&path, bytes).unwrap();
-        let mut tail = LogReader::new(&path);
-        let events = tail.poll().unwrap();
+        let mut reader = LogReader::new(&path);
+        let events = reader.poll().unwrap();
         assert_eq!((events.records.len(), events.damaged), (1, 1));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        fn arbitrary_bytes_never_fail_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("events.jsonl");
             fs::write(&path, &bytes).unwrap();
             let events = read_events(&path).unwrap();
             let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();
             prop_assert_eq!(events.records.len() + events.damaged, lines);
-            // It can be written to as well.
+            // And it can be appended to.
             EventLog::open(&path).unwrap().append(message("after")).unwrap();
             let last = read_events(&path).unwrap().records.pop().unwrap();
             prop_assert_eq!(last.event, message("after"));

@@ -1,17 +1,17 @@
-//! Where things live: data sets and runs under one working directory, each under a name of its own.
+//! The working directory with its data sets and runs.
 
 use super::JobDirectory;
-use super::directory_error::DirectoryError;
+use super::error::DirectoryError;
 use super::name::Name;
 use super::run_directory::RunDirectory;
 use crate::suggest::nearest;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// How many existing names an error lists.
-const NAMES_SHOWN: usize = 8;
+/// At most this many names are listed in an error.
+const MAX_NAMES_LISTED: usize = 8;
 
-/// What a directory under the root holds; the word for it in messages, and the command that makes one.
+/// The kind of a directory under the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryKind {
     /// A prepared data set.
@@ -21,7 +21,7 @@ pub enum DirectoryKind {
 }
 
 impl DirectoryKind {
-    /// The file that makes a directory one.
+    /// The file that marks a directory of this kind.
     fn marker(self) -> &'static str {
         match self {
             Self::Dataset => "dataset.toml",
@@ -29,7 +29,8 @@ impl DirectoryKind {
         }
     }
 
-    fn maker(self) -> &'static str {
+    /// The command that creates one.
+    fn command(self) -> &'static str {
         match self {
             Self::Dataset => "cutline prepare",
             Self::Run => "cutline train",
@@ -46,7 +47,7 @@ impl fmt::Display for DirectoryKind {
     }
 }
 
-/// The working directory: `datasets/` and `checkpoints/` lie in it.
+/// The working directory, with `datasets/` and `checkpoints/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
     path: PathBuf,
@@ -63,51 +64,47 @@ impl Root {
         &self.path
     }
 
-    /// Where the data set of that name lives, whether or not it exists.
+    /// The directory of a data set, which need not exist.
     pub fn dataset_dir(&self, name: &Name) -> PathBuf {
-        self.home(DirectoryKind::Dataset).join(name.as_str())
+        self.parent_of(DirectoryKind::Dataset).join(name.as_str())
     }
 
-    /// Where the run of that name lives, whether or not it exists.
+    /// The directory of a run, which need not exist.
     pub fn run_dir(&self, name: &Name) -> RunDirectory {
-        RunDirectory::new(self.home(DirectoryKind::Run).join(name.as_str()))
+        RunDirectory::new(self.parent_of(DirectoryKind::Run).join(name.as_str()))
     }
 
-    /// The names of the data sets that are whole, sorted; none where there is no `datasets/` yet.
+    /// The names of all complete data sets, sorted.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn datasets(&self) -> Result<Vec<Name>, DirectoryError> {
         self.names(DirectoryKind::Dataset)
     }
 
-    /// The names of the runs that were started, sorted; none where there is no `checkpoints/` yet.
+    /// The names of all runs, sorted.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Io`] if the directory cannot be listed.
     pub fn runs(&self) -> Result<Vec<Name>, DirectoryError> {
         self.names(DirectoryKind::Run)
     }
 
-    /// The existing data set that `wanted` names, or leads to as a path with a separator in it.
+    /// Finds a data set by its name, or by a path that contains a separator.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Missing`] says which data sets there are.
-    pub fn find_dataset(&self, wanted: &str) -> Result<PathBuf, DirectoryError> {
-        self.find(DirectoryKind::Dataset, wanted)
+    pub fn find_dataset(&self, name: &str) -> Result<PathBuf, DirectoryError> {
+        self.find(DirectoryKind::Dataset, name)
     }
 
-    /// The existing run that `wanted` names, or leads to as a path with a separator in it.
+    /// Finds a run by its name, or by a path that contains a separator.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotARun`] that the directory
     /// is something else.
-    pub fn find_run(&self, wanted: &str) -> Result<RunDirectory, DirectoryError> {
-        let run = RunDirectory::new(self.find(DirectoryKind::Run, wanted)?);
+    pub fn find_run(&self, name: &str) -> Result<RunDirectory, DirectoryError> {
+        let run = RunDirectory::new(self.find(DirectoryKind::Run, name)?);
         if run.config().is_file() {
             Ok(run)
         } else {
@@ -117,18 +114,17 @@ impl Root {
         }
     }
 
-    /// The job that `wanted` names: that of training a run, by the run's name, or any by the path of its directory,
-    /// from here or from the root.
+    /// Finds the training job of a run by the run's name, or any job by the path of its directory, relative to the
+    /// current directory or the root.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Missing`] says which runs there are, [`DirectoryError::NotAJob`] that the directory is
     /// something else.
-    pub fn find_job(&self, wanted: &str) -> Result<JobDirectory, DirectoryError> {
-        let below = self.path.join(wanted);
-        let path = match self.find(DirectoryKind::Run, wanted) {
+    pub fn find_job(&self, name: &str) -> Result<JobDirectory, DirectoryError> {
+        let below = self.path.join(name);
+        let path = match self.find(DirectoryKind::Run, name) {
             Err(DirectoryError::NoDirectory { .. }) if below.is_dir() => below,
-            found => found?,
+            path => path?,
         };
         let run = RunDirectory::new(path);
         let job = match run.config().is_file() {
@@ -144,34 +140,31 @@ impl Root {
         }
     }
 
-    /// All jobs but those of training: preparing data sets and evaluating runs. Each with the path by which
-    /// [`Root::find_job`] finds it.
+    /// All prepare and evaluate jobs, each with the path by which [`Root::find_job`] finds it.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
-        let mut places = Vec::new();
-        for data_set in subdirectories(&self.home(DirectoryKind::Dataset))? {
-            places.push(data_set.join("prepare"));
+        let mut directories = Vec::new();
+        for data_set in subdirectories(&self.parent_of(DirectoryKind::Dataset))? {
+            directories.push(data_set.join("prepare"));
         }
-        for run in subdirectories(&self.home(DirectoryKind::Run))? {
-            places.extend(RunDirectory::new(run).evaluation_directories()?);
+        for run in subdirectories(&self.parent_of(DirectoryKind::Run))? {
+            directories.extend(RunDirectory::new(run).evaluation_directories()?);
         }
         let named = |path: PathBuf| {
             let name = path.strip_prefix(&self.path).unwrap_or(&path).to_owned();
             (name, JobDirectory::new(path))
         };
-        let jobs = places.into_iter().map(named);
+        let jobs = directories.into_iter().map(named);
         Ok(jobs.filter(|(_, job)| job.events().is_file()).collect())
     }
 
-    /// Makes the directory of a new run under a name of the user's choice.
+    /// Creates the directory of a new run.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Taken`] if there is one of that name. A directory that was made by a program which died
-    /// before it had written what the run is counts as none; the lock holds off one that is just about to.
+    /// [`DirectoryError::Taken`] if there is a run of that name. A directory without `config.toml` does not count: its
+    /// creator died before writing it, or is about to and holds the lock.
     pub fn create_run(&self, name: &Name) -> Result<RunDirectory, DirectoryError> {
         let run = self.run_dir(name);
         match self.try_create(&run)? {
@@ -183,17 +176,19 @@ impl Root {
         }
     }
 
-    /// Makes the directory of a new run under the first free name `<stem>-001`, `<stem>-002`, ...
+    /// Creates the directory of a new run under the first free name `<stem>-001`, `<stem>-002`, ...
     ///
-    /// Two programs that start at once get two names.
+    /// Processes that start at the same time get different names.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Io`] if the directory cannot be made.
+    /// [`DirectoryError::Io`] if the directory cannot be created.
     pub fn create_new_run(&self, stem: &Name) -> Result<RunDirectory, DirectoryError> {
         let mut number = 1_u32;
         loop {
-            let run = RunDirectory::new(self.home(DirectoryKind::Run).join(format!("{stem}-{number:03}")));
+            let run = RunDirectory::new(
+                self.parent_of(DirectoryKind::Run)
+                    .join(format!("{stem}-{number:03}")),
+            );
             match self.try_create(&run)? {
                 Created::New => return Ok(run),
                 Created::Taken => number += 1,
@@ -202,57 +197,54 @@ impl Root {
     }
 
     fn try_create(&self, run: &RunDirectory) -> Result<Created, DirectoryError> {
-        let failed = |path: &Path, source| DirectoryError::Io {
-            action: "create",
-            path: path.to_owned(),
-            source,
-        };
-        let home = self.home(DirectoryKind::Run);
-        std::fs::create_dir_all(&home).map_err(|source| failed(&home, source))?;
+        let parent = self.parent_of(DirectoryKind::Run);
+        std::fs::create_dir_all(&parent).map_err(DirectoryError::io("create", &parent))?;
+        // Creating the directory reserves the name: of several processes only one succeeds.
         match std::fs::create_dir(run.path()) {
             Ok(()) => Ok(Created::New),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Created::Taken),
-            Err(source) => Err(failed(run.path(), source)),
+            Err(source) => Err(DirectoryError::io("create", run.path())(source)),
         }
     }
 
-    fn home(&self, kind: DirectoryKind) -> PathBuf {
+    fn parent_of(&self, kind: DirectoryKind) -> PathBuf {
         self.path.join(match kind {
             DirectoryKind::Dataset => "datasets",
             DirectoryKind::Run => "checkpoints",
         })
     }
 
+    /// None if the parent directory does not exist yet.
     fn names(&self, kind: DirectoryKind) -> Result<Vec<Name>, DirectoryError> {
         let is_one = |path: &PathBuf| path.join(kind.marker()).is_file();
         let name = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
-        let directories = subdirectories(&self.home(kind))?;
+        let directories = subdirectories(&self.parent_of(kind))?;
         Ok(directories.into_iter().filter(is_one).filter_map(name).collect())
     }
 
-    fn find(&self, kind: DirectoryKind, wanted: &str) -> Result<PathBuf, DirectoryError> {
+    fn find(&self, kind: DirectoryKind, name: &str) -> Result<PathBuf, DirectoryError> {
         // A bare name is never a path: beside `datasets/flickr8k` there is often the source in `./flickr8k`.
-        let is_path = wanted.contains(std::path::is_separator);
-        let path = match wanted.parse::<Name>() {
-            Ok(name) => self.home(kind).join(name.as_str()),
-            Err(_) => PathBuf::from(wanted),
+        let is_path = name.contains(std::path::is_separator);
+        let path = match name.parse::<Name>() {
+            Ok(valid) => self.parent_of(kind).join(valid.as_str()),
+            Err(_) => PathBuf::from(name),
         };
         match path.is_dir() {
             true => Ok(path),
             false if is_path => Err(DirectoryError::NoDirectory { kind, path }),
-            false => Err(self.missing(kind, wanted)),
+            false => Err(self.missing(kind, name)),
         }
     }
 
-    fn missing(&self, kind: DirectoryKind, wanted: &str) -> DirectoryError {
+    fn missing(&self, kind: DirectoryKind, name: &str) -> DirectoryError {
         let names = self.names(kind).unwrap_or_default();
         let names: Vec<&str> = names.iter().map(Name::as_str).collect();
         let advice = if names.is_empty() {
-            format!("make one with `{}`, or give --root", kind.maker())
-        } else if let Some(near) = nearest(wanted, names.iter().copied()) {
+            format!("make one with `{}`, or give --root", kind.command())
+        } else if let Some(near) = nearest(name, names.iter().copied()) {
             format!("did you mean `{near}`?")
         } else {
-            let more = names.len().saturating_sub(NAMES_SHOWN);
+            let more = names.len().saturating_sub(MAX_NAMES_LISTED);
             let more = if more == 0 {
                 String::new()
             } else {
@@ -260,38 +252,33 @@ impl Root {
             };
             format!(
                 "there are: {}{more}",
-                names[..names.len().min(NAMES_SHOWN)].join(", ")
+                names[..names.len().min(MAX_NAMES_LISTED)].join(", ")
             )
         };
         DirectoryError::Missing {
             kind,
-            wanted: wanted.to_owned(),
-            looked_in: self.home(kind),
+            name: name.to_owned(),
+            parent: self.parent_of(kind),
             advice,
         }
     }
 }
 
-/// The directories in a directory, sorted; none where it does not exist.
+/// The subdirectories of a directory, sorted; none if it does not exist.
 pub(super) fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
-    let failed = |source| DirectoryError::Io {
-        action: "list",
-        path: directory.to_owned(),
-        source,
-    };
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(DirectoryError::io("list", directory))?,
     };
-    let mut found = Vec::new();
+    let mut subdirectories = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed)?.path();
+        let path = entry.map_err(DirectoryError::io("list", directory))?.path();
         if path.is_dir() {
-            found.push(path);
+            subdirectories.push(path);
         }
     }
-    found.sort();
-    Ok(found)
+    subdirectories.sort();
+    Ok(subdirectories)
 }
 
 enum Created {
@@ -314,7 +301,7 @@ mod tests {
 
     #[test]
     fn free_names_are_numbered() {
-        let (_place, root) = root();
+        let (_directory, root) = root();
         let stem = name("flickr8k-merge");
         for expected in ["flickr8k-merge-001", "flickr8k-merge-002"] {
             let run = root.create_new_run(&stem).unwrap();
@@ -329,13 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_name_is_refused() {
-        let (_place, root) = root();
+    fn taken_name_is_rejected() {
+        let (_directory, root) = root();
         let run = root.create_run(&name("mine")).unwrap();
         assert_eq!(
             root.create_run(&name("mine")).unwrap(),
             run,
-            "whoever made it has not come to write what it is"
+            "without config.toml the name is free"
         );
         std::fs::write(run.config(), "").unwrap();
         assert!(
@@ -344,8 +331,8 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_found_by_name_and_by_path() {
-        let (_place, root) = root();
+    fn run_is_found_by_name_and_by_path() {
+        let (_directory, root) = root();
         let run = root.create_run(&name("mine")).unwrap();
         assert!(matches!(
             root.find_run("mine"),
@@ -357,8 +344,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named_beside_what_there_is() {
-        let (_place, root) = root();
+    fn missing_data_set_error_lists_the_existing_ones() {
+        let (_directory, root) = root();
         let error = root.find_dataset("flickr8k").unwrap_err().to_string();
         assert!(
             error.starts_with("there is no data set `flickr8k` in "),

@@ -1,19 +1,16 @@
-//! The directory of one run: what lies in it, and what can be done to it as a whole.
+//! The directory of a run: its files, and operations on the whole directory.
 
-use super::directory_error::DirectoryError;
+use super::error::DirectoryError;
 use super::name::Name;
 use super::root::subdirectories;
-use super::{
-    DetachedProcess, JobDirectory, JobState, JobStatus, Lock, LockState, SpawnError, look_at_lock,
-    spawn_detached,
-};
+use super::{JobDirectory, JobState, JobStatus, Lock, LockState, SpawnError, last_part, spawn_detached};
 use crate::config::Assignment;
 use crate::files::write_atomically;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The directory of one run, and the paths of what lies in it.
+/// The directory of a run and the paths of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -30,21 +27,17 @@ impl RunDirectory {
         &self.path
     }
 
-    /// The run's name: the last part of its path.
+    /// The run's name, the last part of its path.
     pub fn name(&self) -> String {
-        self.path
-            .file_name()
-            .unwrap_or(self.path.as_os_str())
-            .to_string_lossy()
-            .into_owned()
+        last_part(&self.path)
     }
 
-    /// The settings as resolved, the seed, the data set's hash and the program's version.
+    /// The resolved settings, the seed, the data set's hash and Cutline's version.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
     }
 
-    /// The job of training it.
+    /// Its training job.
     pub fn job(&self) -> JobDirectory {
         JobDirectory::of_run(&self.path)
     }
@@ -59,22 +52,20 @@ impl RunDirectory {
         self.path.join("evaluations")
     }
 
-    /// The directories of the evaluations there are, sorted, at work or done.
+    /// The directories of all evaluations, running or done, sorted.
     ///
     /// # Errors
-    ///
     /// [`DirectoryError::Io`] if they cannot be listed.
     pub fn evaluation_directories(&self) -> Result<Vec<PathBuf>, DirectoryError> {
         subdirectories(&self.evaluations())
     }
 
-    /// Starts a trainer of its own that goes on with the run, under settings changed by `sets`.
+    /// Resumes the training in a detached process, with the settings `sets` changed. Returns its process id.
     ///
     /// # Errors
-    ///
-    /// Where it cannot be started, or ends before it has begun.
-    pub fn take_up(&self, sets: &[Assignment]) -> Result<DetachedProcess, SpawnError> {
-        // From whatever directory, and under whatever root, it finds the run by its path.
+    /// If it cannot be started, or ends before its `start` event.
+    pub fn resume_detached(&self, sets: &[Assignment]) -> Result<u32, SpawnError> {
+        // An absolute path does not depend on the process's root or current directory.
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into(), path.into()];
         for set in sets {
@@ -83,19 +74,15 @@ impl RunDirectory {
         spawn_detached(&self.job(), &arguments)
     }
 
-    /// Whether it may be removed: nobody works on it.
+    /// Checks that no process trains or evaluates the run.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Live`] where somebody does.
+    /// [`DirectoryError::Live`] if one does.
     pub fn check_removable(&self) -> Result<(), DirectoryError> {
-        let failed = |source| DirectoryError::Io {
-            action: "read",
-            path: self.path.clone(),
-            source,
-        };
-        let state = JobStatus::read(&self.job()).map_err(failed)?.state;
-        let is_held = look_at_lock(&self.job().lock()).map_err(failed)? != LockState::Free;
+        let state = JobStatus::read(&self.job())
+            .map_err(DirectoryError::io("read", &self.path))?
+            .state;
+        let is_held = is_locked(&self.job())?;
         if is_held || state.is_live() {
             let run = self.name();
             return Err(DirectoryError::Live { run, state });
@@ -103,16 +90,10 @@ impl RunDirectory {
         self.check_evaluations()
     }
 
-    /// Whether nobody evaluates it.
     fn check_evaluations(&self) -> Result<(), DirectoryError> {
         for evaluation in self.evaluation_directories()? {
             let job = JobDirectory::new(evaluation);
-            let failed = |source| DirectoryError::Io {
-                action: "read",
-                path: job.path().to_owned(),
-                source,
-            };
-            if look_at_lock(&job.lock()).map_err(failed)? != LockState::Free {
+            if is_locked(&job)? {
                 return Err(DirectoryError::Live {
                     run: job.path().display().to_string(),
                     state: JobState::Running,
@@ -125,73 +106,53 @@ impl RunDirectory {
     /// Removes the run with its checkpoints.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Live`] where somebody works on it.
+    /// [`DirectoryError::Live`] if a process works on it.
     pub fn remove(&self) -> Result<(), DirectoryError> {
         self.check_removable()?;
-        std::fs::remove_dir_all(&self.path).map_err(|source| DirectoryError::Io {
-            action: "remove",
-            path: self.path.clone(),
-            source,
-        })
+        std::fs::remove_dir_all(&self.path).map_err(DirectoryError::io("remove", &self.path))
     }
 
-    /// Gives the run another name, and so another directory.
+    /// Renames the run and its directory.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Live`] where somebody works on it, [`DirectoryError::Taken`] where the name is another's.
+    /// [`DirectoryError::Live`] if a process works on it, [`DirectoryError::Taken`] if another run has the name.
     pub fn rename(&self, name: &Name) -> Result<Self, DirectoryError> {
         self.check_removable()?;
         let run = self.name();
-        // Held until it has its new name: nobody takes it up in between.
+        // Held until the directory is renamed: no process may resume the run in between.
         let _lock = Lock::take(&self.job().lock()).map_err(|_| DirectoryError::Live {
             run,
             state: JobState::Running,
         })?;
         let renamed = Self::new(self.path.with_file_name(name.as_str()));
-        // Whoever makes the directory has the name; the run then takes the place of what is empty.
+        // Creating the directory reserves the name; the rename then replaces the empty directory atomically.
         match std::fs::create_dir(&renamed.path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(DirectoryError::Taken { path: renamed.path });
             }
-            made => made.map_err(|source| DirectoryError::Io {
-                action: "create",
-                path: renamed.path.clone(),
-                source,
-            })?,
+            created => created.map_err(DirectoryError::io("create", &renamed.path))?,
         }
-        std::fs::rename(&self.path, &renamed.path).map_err(|source| DirectoryError::Io {
-            action: "rename",
-            path: self.path.clone(),
-            source,
-        })?;
+        std::fs::rename(&self.path, &renamed.path).map_err(DirectoryError::io("rename", &self.path))?;
         Ok(renamed)
     }
 
-    /// What a user has noted on the run, if anything.
+    /// The user's note on the run, if any.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Io`] where it cannot be read.
+    /// [`DirectoryError::Io`] if it cannot be read.
     pub fn note(&self) -> Result<Option<String>, DirectoryError> {
         let path = self.note_file();
         match std::fs::read_to_string(&path) {
             Ok(note) => Ok(Some(note.trim().to_owned()).filter(|note| !note.is_empty())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DirectoryError::Io {
-                action: "read",
-                path,
-                source,
-            }),
+            Err(source) => Err(DirectoryError::io("read", path)(source)),
         }
     }
 
-    /// Keeps a note on the run in place of the one before; an empty one removes it.
+    /// Replaces the note on the run; an empty one removes it.
     ///
     /// # Errors
-    ///
-    /// [`DirectoryError::Io`] where it cannot be written or removed.
+    /// [`DirectoryError::Io`] if it cannot be written or removed.
     pub fn set_note(&self, note: &str) -> Result<(), DirectoryError> {
         let path = self.note_file();
         let done = match note.trim() {
@@ -201,18 +162,14 @@ impl RunDirectory {
             },
             note => write_atomically(&path, |out| writeln!(out, "{note}")),
         };
-        done.map_err(|source| DirectoryError::Io {
-            action: "write",
-            path,
-            source,
-        })
+        done.map_err(DirectoryError::io("write", path))
     }
 
     fn note_file(&self) -> PathBuf {
         self.path.join("note.txt")
     }
 
-    /// The checkpoint after the last finished step that was saved.
+    /// The last saved checkpoint.
     pub fn latest(&self) -> PathBuf {
         self.path.join("latest.safetensors")
     }
@@ -222,16 +179,20 @@ impl RunDirectory {
         self.path.join("best.safetensors")
     }
 
-    /// In how many training images each n-gram is written of, so that captions can be ranked by consensus wherever the
-    /// run is copied.
+    /// Document frequencies of the training captions' n-grams, for MBR reranking.
     pub fn ngrams(&self) -> PathBuf {
         self.path.join("ngrams.txt")
     }
 
-    /// The vocabulary the decoder speaks, so that a run can be copied elsewhere and used.
+    /// The vocabulary, so that a run can be copied elsewhere and used.
     pub fn vocabulary(&self) -> PathBuf {
         self.path.join("vocabulary.txt")
     }
+}
+
+fn is_locked(job: &JobDirectory) -> Result<bool, DirectoryError> {
+    let state = LockState::read(&job.lock()).map_err(DirectoryError::io("read", job.path()))?;
+    Ok(state != LockState::Free)
 }
 
 #[cfg(test)]
@@ -240,17 +201,17 @@ mod tests {
     use crate::jobs::Root;
 
     fn run() -> (tempfile::TempDir, RunDirectory) {
-        let place = tempfile::tempdir().unwrap();
-        let run = Root::new(place.path())
+        let directory = tempfile::tempdir().unwrap();
+        let run = Root::new(directory.path())
             .create_run(&"mine".parse().unwrap())
             .unwrap();
         std::fs::write(run.config(), "").unwrap();
-        (place, run)
+        (directory, run)
     }
 
     #[test]
-    fn a_run_takes_what_it_holds_along_to_another_name() {
-        let (_place, run) = run();
+    fn renamed_run_keeps_its_files() {
+        let (_directory, run) = run();
         run.set_note("a first try").unwrap();
         let renamed = run.rename(&"yours".parse().unwrap()).unwrap();
         assert_eq!(renamed.name(), "yours");
@@ -259,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn a_run_keeps_its_name_while_somebody_works_on_it_or_the_other_is_taken() {
-        let (_place, run) = run();
+    fn rename_fails_while_the_run_is_live_or_the_name_is_taken() {
+        let (_directory, run) = run();
         std::fs::create_dir(run.path().with_file_name("yours")).unwrap();
         let yours: Name = "yours".parse().unwrap();
         assert!(matches!(run.rename(&yours), Err(DirectoryError::Taken { .. })));
@@ -271,8 +232,8 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_is_being_evaluated_is_neither_renamed_nor_removed() {
-        let (_place, run) = run();
+    fn remove_fails_while_the_run_is_evaluated() {
+        let (_directory, run) = run();
         let evaluation = JobDirectory::new(run.evaluation(&"dev-best".parse().unwrap()));
         std::fs::create_dir_all(evaluation.path()).unwrap();
         let lock = Lock::take(&evaluation.lock()).unwrap();
@@ -282,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_kept_replaced_and_removed() {
-        let (_place, run) = run();
+    fn note_is_kept_replaced_and_removed() {
+        let (_directory, run) = run();
         assert_eq!(run.note().unwrap(), None);
         for note in ["one", "two  "] {
             run.set_note(note).unwrap();

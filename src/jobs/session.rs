@@ -1,13 +1,11 @@
-//! A process at work on a job: it holds the lock, tells what happens, and does what it is asked.
+//! A process at work on a job: it holds the lock, writes events and executes control commands.
 
 use super::JobDirectory;
 use super::control::{ControlCommand, Inbox, ReceivedCommand};
-use super::event::{
-    Acknowledgement, EndReason, Event, FORMAT, JobKind, LogText, Record, SessionEnd, SessionStart,
-};
+use super::error::FileError;
+use super::event::{Acknowledgement, EndReason, Event, JobInfo, Record, SessionEnd, SessionStart};
 use super::event_log::EventLog;
-use super::lock::{Lock, LockError, host_name};
-use serde_json::Value;
+use super::lock::{Lock, LockError};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -15,63 +13,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How often a job that waits looks whether it should go on.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
-/// How many looks a job lets pass before it tries a full disk again.
-const LOOKS_BEFORE_RETRY: usize = 30;
+/// How often a paused or waiting job checks for commands.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// Polls between two attempts to write to a full disk.
+const POLLS_PER_RETRY: usize = 30;
 
-/// What the log calls a command that cannot be read.
+/// The log's name for a command that cannot be parsed.
 const UNKNOWN: &str = "unknown";
 
-/// What a job works on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Work {
-    /// What kind of work it is.
-    pub job: JobKind,
-    /// What it computes on, such as `cpu`.
-    pub device: String,
-    /// The name of the data set.
-    pub data_set: String,
-    /// The hash of the data set, where there is one already.
-    pub data_hash: Option<String>,
-    /// The settings as resolved.
-    pub settings: Value,
-    /// Updates made before.
-    pub step: u64,
-}
-
-/// How a job goes on.
+/// What a job does next. `C` is a command that the job itself executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace<O> {
-    /// With its work.
-    Go,
-    /// With what somebody asked for; then it asks again.
-    Do(O),
-    /// Not at all: it saves and ends.
+pub enum Directive<C> {
+    /// Continue with its work.
+    Continue,
+    /// Execute a command, then poll again.
+    Execute(C),
+    /// Save and end.
     Stop,
 }
 
-/// Why a command is not obeyed.
+/// Why a command is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected(pub String);
 
 /// Why a process cannot work on a job.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// Another process does.
+    /// The lock cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The operating system refused.
-    #[error("{}: {source}; check permissions and free space", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// Somebody has deleted the directory.
-    #[error("{} was deleted while it was worked on; what was not saved elsewhere is lost", path.display())]
-    Gone {
+    /// The event log or the inbox cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The job's directory was deleted.
+    #[error("{} was deleted while the job was running; what was not saved elsewhere is lost", path.display())]
+    Deleted {
         /// The directory.
         path: PathBuf,
     },
@@ -82,201 +58,185 @@ pub struct Session<'a> {
     directory: JobDirectory,
     log: EventLog,
     inbox: Inbox,
+    /// Set by a signal handler: the process was asked to end.
     stop: &'a AtomicBool,
-    listener: &'a mut dyn FnMut(&Record),
-    /// Taken from the inbox, and not answered yet.
-    waiting: VecDeque<ReceivedCommand>,
+    on_event: &'a mut dyn FnMut(&Record),
+    /// Commands taken from the inbox, not yet acknowledged.
+    queue: VecDeque<ReceivedCommand>,
     paused: bool,
-    /// Whether the log had no room when it was last written to.
-    cramped: bool,
-    /// Whether it was told that the job waits for room.
-    told_of_waiting: bool,
-    /// Updates made when the job last asked what to do.
+    /// The last write to the log failed because the disk is full.
+    disk_full: bool,
+    /// The current wait for disk space has been reported.
+    disk_full_reported: bool,
+    /// Updates at the last poll, for acknowledgements.
     step: u64,
-    /// Why the log or the inbox could not be used, other than for lack of space.
-    trouble: Option<SessionError>,
+    /// The first error of log or inbox other than a full disk; reported by [`Session::end`].
+    error: Option<SessionError>,
+    // Held until the session is dropped, that is, until after its `end` event.
     _lock: Lock,
 }
 
 impl<'a> Session<'a> {
-    /// Begins to work on a job whose lock is taken. `listener` hears every event; the session stops once `stop` is
-    /// set.
+    /// Starts a session on a job whose lock is taken, with a `start` event.
+    ///
+    /// `on_event` is called with every event. The session stops once `stop` is set.
     ///
     /// # Errors
-    /// Where log or inbox cannot be used.
-    pub fn begin(
+    /// If the event log or the inbox cannot be opened.
+    pub fn start(
         directory: &JobDirectory,
         lock: Lock,
-        work: Work,
+        job: JobInfo,
         stop: &'a AtomicBool,
-        listener: &'a mut dyn FnMut(&Record),
+        on_event: &'a mut dyn FnMut(&Record),
     ) -> Result<Self, SessionError> {
-        let failed = |path: PathBuf| move |source| SessionError::Io { path, source };
         let mut session = Self {
-            log: EventLog::open(&directory.events()).map_err(failed(directory.events()))?,
-            inbox: Inbox::open(directory).map_err(failed(directory.control()))?,
+            log: EventLog::open(&directory.events()).map_err(FileError::at(directory.events()))?,
+            inbox: Inbox::open(directory).map_err(FileError::at(directory.control()))?,
             directory: directory.clone(),
             stop,
-            listener,
-            waiting: VecDeque::new(),
+            on_event,
+            queue: VecDeque::new(),
             paused: false,
-            cramped: false,
-            told_of_waiting: false,
-            step: work.step,
-            trouble: None,
+            disk_full: false,
+            disk_full_reported: false,
+            step: job.step,
+            error: None,
             _lock: lock,
         };
-        let Work {
-            job,
-            device,
-            data_set,
-            data_hash,
-            settings,
-            step,
-        } = work;
-        session.tell(Event::Start(Box::new(SessionStart {
-            format: FORMAT,
-            job,
-            version: env!("CARGO_PKG_VERSION").into(),
-            host: host_name(),
-            pid: std::process::id(),
-            device,
-            data_set,
-            data_hash,
-            settings,
-            step,
-        })));
+        session.emit(Event::Start(Box::new(SessionStart::new(job))));
         Ok(session)
     }
 
-    /// Tells of an event. A log that cannot be written to does not end the work: see [`Session::end`].
-    pub fn tell(&mut self, event: Event) {
-        let kept = self.log.keep(event).map_err(io::Error::from);
-        let written = kept.and_then(|record| {
-            (self.listener)(&record);
+    /// Writes an event to the log. A log that cannot be written does not end the job: see [`Session::end`].
+    pub fn emit(&mut self, event: Event) {
+        let queued = self.log.queue(event).map_err(io::Error::from);
+        let written = queued.and_then(|record| {
+            (self.on_event)(&record);
             self.log.flush()
         });
         match written {
-            Ok(()) => self.cramped = false,
-            Err(error) => self.note_log_error(error),
+            Ok(()) => self.disk_full = false,
+            Err(error) => self.on_log_error(error),
         }
     }
 
-    /// Tells of something that should not be.
+    /// Writes a `warning` event.
     pub fn warn(&mut self, text: impl Into<String>) {
-        self.tell(Event::Warning(LogText { text: text.into() }));
+        self.emit(Event::warning(text));
     }
 
     /// Whether the process has been asked to end.
-    pub fn is_hurried(&self) -> bool {
+    pub fn stop_requested(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// What is to be done next, at `step`; waits while the job is paused, or the disk is full.
+    /// What to do next, at `step`. Blocks while the job is paused or the log's disk is full.
     ///
-    /// `accept` turns a command other than `pause`, `resume` and `stop` into an order, or refuses it.
-    pub fn pace<O>(
+    /// The session handles `pause`, `resume` and `stop`; `accept` converts any other command or rejects it.
+    pub fn poll_command<C>(
         &mut self,
         step: u64,
-        mut accept: impl FnMut(ControlCommand) -> Result<O, Rejected>,
-    ) -> Pace<O> {
+        mut accept: impl FnMut(ControlCommand) -> Result<C, Rejected>,
+    ) -> Directive<C> {
         self.step = step;
-        self.told_of_waiting = false;
+        self.disk_full_reported = false;
         loop {
-            if self.is_hurried() || self.look_into_inbox().is_err() {
-                return Pace::Stop;
+            if self.stop_requested() || self.receive().is_err() {
+                return Directive::Stop;
             }
-            while let Some(ReceivedCommand { id, content }) = self.waiting.pop_front() {
-                let (name, answer) = match content {
-                    Ok(command) => (command.to_string(), self.answer(command, &mut accept)),
-                    Err(why) => (UNKNOWN.to_owned(), Err(Rejected(why))),
+            while let Some(ReceivedCommand { id, command }) = self.queue.pop_front() {
+                let (name, result) = match command {
+                    Ok(command) => (command.to_string(), self.handle(command, &mut accept)),
+                    Err(error) => (UNKNOWN.to_owned(), Err(Rejected(error))),
                 };
-                let (pace, error) = match answer {
-                    Ok(pace) => (pace, None),
-                    Err(Rejected(why)) => (Pace::Go, Some(why)),
+                let (directive, error) = match result {
+                    Ok(directive) => (directive, None),
+                    Err(Rejected(error)) => (Directive::Continue, Some(error)),
                 };
+                // Acknowledged before it is executed: the sender need not wait for a long evaluation.
                 self.acknowledge(id, name, error);
-                if !matches!(pace, Pace::Go) {
-                    return pace;
+                if !matches!(directive, Directive::Continue) {
+                    return directive;
                 }
             }
-            if !self.paused && !self.is_cramped() {
-                return Pace::Go;
+            if !self.paused && !self.is_disk_full() {
+                return Directive::Continue;
             }
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
-    /// Waits for space on a full disk. Whether another try is worth it: not once the job was asked to stop.
-    pub fn wait_for_room(&mut self, why: &str) -> bool {
-        if !std::mem::replace(&mut self.told_of_waiting, true) {
-            self.warn(format!("{why}; waiting until there is space"));
+    /// Waits a few seconds for space on a full disk. False if the job was asked to stop: do not retry.
+    pub fn wait_for_space(&mut self, error: &str) -> bool {
+        if !std::mem::replace(&mut self.disk_full_reported, true) {
+            self.warn(format!("{error}; waiting until there is space"));
         }
-        for _ in 0..LOOKS_BEFORE_RETRY {
-            if self.is_hurried() || self.look_into_inbox().is_err() || self.is_stop_waiting() {
+        for _ in 0..POLLS_PER_RETRY {
+            if self.stop_requested() || self.receive().is_err() || self.is_stop_queued() {
                 return false;
             }
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
         true
     }
 
-    /// Ends the session.
+    /// Ends the session with an `end` event, after rejecting the commands that came too late.
     ///
     /// # Errors
-    /// What was wrong with the log or the inbox on the way.
+    /// The first error of the event log or the inbox in this session.
     pub fn end(mut self, end: SessionEnd) -> Result<(), SessionError> {
-        let _ = self.look_into_inbox();
-        while let Some(ReceivedCommand { id, content }) = self.waiting.pop_front() {
-            let (name, error) = match content {
+        let _ = self.receive();
+        while let Some(ReceivedCommand { id, command }) = self.queue.pop_front() {
+            let (name, error) = match command {
                 Ok(ControlCommand::Stop) => (ControlCommand::Stop.to_string(), None),
                 Ok(command) => (command.to_string(), Some("the job has ended".to_owned())),
-                Err(why) => (UNKNOWN.to_owned(), Some(why)),
+                Err(error) => (UNKNOWN.to_owned(), Some(error)),
             };
             self.acknowledge(id, name, error);
         }
-        self.tell(Event::End(end));
-        match self.trouble {
-            Some(trouble) => Err(trouble),
-            None => self.log.flush().map_err(|source| SessionError::Io {
-                path: self.directory.events(),
-                source,
-            }),
+        self.emit(Event::End(end));
+        if let Some(error) = self.error {
+            return Err(error);
         }
+        let path = self.directory.events();
+        self.log
+            .flush()
+            .map_err(|source| FileError { path, source }.into())
     }
 
-    /// Ends a session that met an error, and hands the error on.
+    /// Ends a session that failed with `error`, which is returned.
     pub fn fail<E: std::fmt::Display>(self, error: E) -> E {
         let end = SessionEnd {
             reason: EndReason::Failed,
             error: Some(error.to_string()),
         };
-        // The error itself is worth more than one in telling of it.
+        // The original error matters more than a failure to log it.
         let _ = self.end(end);
         error
     }
 
-    /// Whether the directory has been deleted under it, or is being deleted.
-    pub fn is_gone(&self) -> bool {
+    /// Whether the job's directory has been deleted, or is being deleted.
+    pub fn is_deleted(&self) -> bool {
         self.log.is_removed() || !self.directory.path().exists()
     }
 
-    fn answer<O>(
+    fn handle<C>(
         &mut self,
         command: ControlCommand,
-        accept: &mut impl FnMut(ControlCommand) -> Result<O, Rejected>,
-    ) -> Result<Pace<O>, Rejected> {
+        accept: &mut impl FnMut(ControlCommand) -> Result<C, Rejected>,
+    ) -> Result<Directive<C>, Rejected> {
         match command {
             ControlCommand::Pause => self.paused = true,
             ControlCommand::Resume => self.paused = false,
-            ControlCommand::Stop => return Ok(Pace::Stop),
-            other => return accept(other).map(Pace::Do),
+            ControlCommand::Stop => return Ok(Directive::Stop),
+            other => return accept(other).map(Directive::Execute),
         }
-        Ok(Pace::Go)
+        Ok(Directive::Continue)
     }
 
     fn acknowledge(&mut self, id: String, command: String, error: Option<String>) {
-        self.tell(Event::Control(Acknowledgement {
+        self.emit(Event::Control(Acknowledgement {
             id,
             command,
             step: self.step,
@@ -284,60 +244,58 @@ impl<'a> Session<'a> {
         }));
     }
 
-    fn is_stop_waiting(&self) -> bool {
-        self.waiting
+    fn is_stop_queued(&self) -> bool {
+        self.queue
             .iter()
-            .any(|letter| letter.content == Ok(ControlCommand::Stop))
+            .any(|received| received.command == Ok(ControlCommand::Stop))
     }
 
-    /// Fetches what has come; an error once the job's directory is gone.
-    fn look_into_inbox(&mut self) -> Result<(), ()> {
+    /// Moves new commands from the inbox to the queue. An error means that the job's directory is gone.
+    fn receive(&mut self) -> Result<(), ()> {
         match self.inbox.take() {
-            Ok(letters) => self.waiting.extend(letters),
+            Ok(commands) => self.queue.extend(commands),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // If only the inbox was taken away, it is made anew: without it, nothing can be asked.
-                let made = match self.is_gone() {
+                // If only the inbox was deleted, create it again: without it the job cannot be controlled.
+                let created = match self.is_deleted() {
                     true => Err(error),
                     false => Inbox::open(&self.directory).map(|inbox| self.inbox = inbox),
                 };
-                if self.is_gone() {
+                if self.is_deleted() {
                     let path = self.directory.path().to_owned();
-                    self.trouble.get_or_insert(SessionError::Gone { path });
+                    self.error.get_or_insert(SessionError::Deleted { path });
                     return Err(());
                 }
-                self.note_inbox_error(made);
+                self.keep_error(created, self.directory.control());
             }
-            Err(error) => self.note_inbox_error(Err(error)),
+            Err(error) => self.keep_error(Err(error), self.directory.control()),
         }
         Ok(())
     }
 
-    fn note_inbox_error(&mut self, result: io::Result<()>) {
+    fn keep_error(&mut self, result: io::Result<()>, path: PathBuf) {
         if let Err(source) = result {
-            let path = self.directory.control();
-            self.trouble.get_or_insert(SessionError::Io { path, source });
+            self.error.get_or_insert(FileError { path, source }.into());
         }
     }
 
-    fn note_log_error(&mut self, source: io::Error) {
-        if is_for_lack_of_space(&source) {
-            self.cramped = true;
+    fn on_log_error(&mut self, error: io::Error) {
+        if is_out_of_space(&error) {
+            self.disk_full = true;
         } else {
-            let path = self.directory.events();
-            self.trouble.get_or_insert(SessionError::Io { path, source });
+            self.keep_error(Err(error), self.directory.events());
         }
     }
 
-    /// Whether there are events that the disk has no room for.
-    fn is_cramped(&mut self) -> bool {
-        if self.cramped {
-            self.cramped = self.log.flush().is_err_and(|error| is_for_lack_of_space(&error));
+    /// Whether queued events still do not fit on the disk; tries to write them.
+    fn is_disk_full(&mut self) -> bool {
+        if self.disk_full {
+            self.disk_full = self.log.flush().is_err_and(|error| is_out_of_space(&error));
         }
-        self.cramped
+        self.disk_full
     }
 }
 
-fn is_for_lack_of_space(error: &io::Error) -> bool {
+fn is_out_of_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

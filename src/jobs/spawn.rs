@@ -1,69 +1,61 @@
-//! A job in a session of its own, which no closing terminal reaches.
+//! Starting a job in a session of its own, which survives its terminal.
 
+use super::error::FileError;
 use super::event::Event;
 use super::{JobDirectory, LogReader};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a job may take to its first event before its caller goes its own way.
-const PATIENCE: Duration = Duration::from_secs(20);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
-/// The most that is told of what a process said before it failed.
-const LAST_WORDS: u64 = 4096;
-
-/// A process that was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DetachedProcess {
-    /// The process.
-    pub pid: u32,
-}
+/// A job without a `start` event after this time is left to itself.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// At most this much of the output of a failed process is reported.
+const MAX_OUTPUT_BYTES: u64 = 4096;
 
 /// Why a job was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
-    /// The operating system refused.
-    #[error("{}: {source}; check permissions and free space", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What it said.
-        source: io::Error,
-    },
-    /// It ended before it had begun.
-    #[error("it ended at once ({status}):\n{said}")]
+    /// A file of the job cannot be used, or the program cannot be started.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The process ended before its `start` event.
+    #[error("it ended at once ({status}):\n{output}")]
     Ended {
-        /// How.
+        /// Its exit status.
         status: ExitStatus,
-        /// Its last words.
-        said: String,
+        /// The end of its output.
+        output: String,
     },
 }
 
-/// Starts this program with `arguments` as a job of its own: in a new session, without input, its output in
-/// `job.log`. Waits until the job has taken over: for the first event of its own.
+/// Starts this program with `arguments` as a detached job: in a new session, without input, with its output in
+/// [`JobDirectory::output`]. Waits for its `start` event. Returns its process id.
 ///
 /// # Errors
-/// Where it cannot be started, or ends before it has begun.
-pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<DetachedProcess, SpawnError> {
-    let at = |path: PathBuf| move |source| SpawnError::Io { path, source };
-    fs::create_dir_all(job.path()).map_err(at(job.path().to_owned()))?;
+/// If it cannot be started, or ends before its `start` event.
+pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<u32, SpawnError> {
+    fs::create_dir_all(job.path()).map_err(FileError::at(job.path()))?;
     let output = File::options()
         .create(true)
         .append(true)
         .open(job.output())
-        .map_err(at(job.output()))?;
-    let said_before = output.metadata().map_err(at(job.output()))?.len();
-    let errors = output.try_clone().map_err(at(job.output()))?;
+        .map_err(FileError::at(job.output()))?;
+    let output_before = output.metadata().map_err(FileError::at(job.output()))?.len();
+    let errors = output.try_clone().map_err(FileError::at(job.output()))?;
     let mut events = LogReader::new(job.events());
-    while !events.poll().map_err(at(job.events()))?.records.is_empty() {}
+    while !events
+        .poll()
+        .map_err(FileError::at(job.events()))?
+        .records
+        .is_empty()
+    {}
 
-    let program = std::env::current_exe().map_err(at("cutline".into()))?;
+    let program = std::env::current_exe().map_err(FileError::at("cutline"))?;
     let mut command = Command::new(&program);
     command
         .args(arguments)
@@ -74,51 +66,46 @@ pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<Deta
     unsafe {
         command.pre_exec(|| Ok(rustix::process::setsid().map(drop)?));
     }
-    let mut child = command.spawn().map_err(at(program))?;
-    wait_for_start(&mut child, &mut events, job, said_before)?;
-    Ok(DetachedProcess { pid: child.id() })
+    let mut child = command.spawn().map_err(FileError::at(program))?;
+    wait_for_start(&mut child, &mut events, job, output_before)?;
+    Ok(child.id())
 }
 
 fn wait_for_start(
     child: &mut Child,
     events: &mut LogReader,
     job: &JobDirectory,
-    said_before: u64,
+    output_before: u64,
 ) -> Result<(), SpawnError> {
-    let failed = |source| SpawnError::Io {
-        path: job.events(),
-        source,
-    };
     let since = Instant::now();
-    while since.elapsed() < PATIENCE {
-        // First whether it has ended: what it told before that is read after.
-        let ended = child.try_wait().map_err(failed)?;
-        let mut records = events.poll().map_err(failed)?.records.into_iter();
-        if records.any(|record| matches!(record.event, Event::Start(_))) {
+    while since.elapsed() < START_TIMEOUT {
+        // The exit status first, then the log: otherwise the last events of a process that ends in between are missed.
+        let ended = child.try_wait().map_err(FileError::at(job.events()))?;
+        let records = events.poll().map_err(FileError::at(job.events()))?.records;
+        if records
+            .iter()
+            .any(|record| matches!(record.event, Event::Start(_)))
+        {
             return Ok(());
         }
         if let Some(status) = ended {
             return Err(SpawnError::Ended {
                 status,
-                said: last_words(job, said_before),
+                output: output_since(job, output_before).unwrap_or_default(),
             });
         }
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(POLL_INTERVAL);
     }
     Ok(())
 }
 
-/// What has been said since, or the end of it.
-fn last_words(job: &JobDirectory, said_before: u64) -> String {
-    let read = || -> io::Result<String> {
-        let mut output = File::open(job.output())?;
-        let length = output.metadata()?.len();
-        output.seek(SeekFrom::Start(
-            said_before.max(length.saturating_sub(LAST_WORDS)),
-        ))?;
-        let mut said = Vec::new();
-        output.take(LAST_WORDS).read_to_end(&mut said)?;
-        Ok(String::from_utf8_lossy(&said).trim().to_owned())
-    };
-    read().unwrap_or_default()
+/// The output written since, or the end of it.
+fn output_since(job: &JobDirectory, output_before: u64) -> io::Result<String> {
+    let mut file = File::open(job.output())?;
+    let length = file.metadata()?.len();
+    let start = output_before.max(length.saturating_sub(MAX_OUTPUT_BYTES));
+    file.seek(SeekFrom::Start(start))?;
+    let mut output = Vec::new();
+    file.take(MAX_OUTPUT_BYTES).read_to_end(&mut output)?;
+    Ok(String::from_utf8_lossy(&output).trim().to_owned())
 }

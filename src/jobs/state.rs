@@ -1,49 +1,49 @@
-//! What state a job is in, told from facts: its lock, its log and the time.
+//! The state of a job, derived from its lock, its log and the time.
 
 use super::JobDirectory;
 use super::event::{DevEvaluation, StepEvent, TaskProgress};
 use super::event::{EndReason, Event, JobKind, Record};
 use super::event_log::now;
-use super::lock::{LockState, host_name, look_at_lock};
+use super::lock::{LockState, host_name};
 use super::reader::read_events;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io;
 
-/// A silence of so many median steps is one that should not be, if it is also as long as [`LEAST_SILENCE`].
-const SILENT_STEPS: f64 = 30.0;
-/// In seconds. Reading images, or captioning a few of them, takes its time.
-const LEAST_SILENCE: f64 = 20.0;
-/// How many of the latest steps the median is of.
-const STEPS_JUDGED: usize = 100;
+/// A job is stalled without an event for this many median steps and [`MIN_STALLED_SECONDS`].
+const STALLED_STEPS: f64 = 30.0;
+/// Reading images, or captioning a few of them, takes a while.
+const MIN_STALLED_SECONDS: f64 = 20.0;
+/// The median step time is of this many last steps.
+const MEDIAN_STEPS: usize = 100;
 
-/// What state a job is in.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
-    /// Nobody has worked on it yet.
+    /// No process has worked on it yet.
     New,
-    /// A process has taken it up, and has not come to its first step.
+    /// A process holds the lock and has not reached its first step.
     Starting,
-    /// A process works on it, and tells of it.
+    /// A process holds the lock and writes events.
     Running,
-    /// A process holds it, and was asked to wait.
+    /// A process holds the lock and was paused.
     Paused,
-    /// A process holds it, and has been silent for too long.
+    /// A process holds the lock and has not written an event for too long.
     Stalled,
-    /// All is done, or went no further.
+    /// It ran to its end, or stopped early.
     Complete,
-    /// It was asked to stop, and can be resumed.
+    /// It was stopped and can be resumed.
     Stopped,
-    /// It ended with an error; the log says which.
+    /// It ended with an error, which is in the log.
     Failed,
-    /// The process died without a word; the job can be resumed.
+    /// The process exited without an `end` event; the job can be resumed.
     Crashed,
 }
 
 impl JobState {
-    /// Whether a process has it in hand.
+    /// Whether a process works on it.
     pub fn is_live(self) -> bool {
         matches!(
             self,
@@ -51,7 +51,7 @@ impl JobState {
         )
     }
 
-    /// The word for it.
+    /// Its name in tables and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -67,38 +67,38 @@ impl JobState {
     }
 }
 
-/// What a log comes to.
+/// The summary of an event log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogSummary {
-    /// What kind of work it is.
+    /// The kind of job.
     pub job: Option<JobKind>,
-    /// The machine that the last session ran on.
+    /// The machine of the last session.
     pub host: Option<String>,
     /// The process of the last session.
     pub pid: Option<u32>,
     /// The data set's name.
     pub data_set: Option<String>,
-    /// When the last event was told, in seconds since 1970.
+    /// The time of the last event, in seconds since 1970.
     pub last_time: Option<f64>,
-    /// Epochs that a training is to have, by its settings.
+    /// Epochs of the training, by its settings.
     pub epochs: Option<u64>,
     /// The last step.
     pub step: Option<StepEvent>,
     /// The last evaluation.
     pub evaluation: Option<DevEvaluation>,
-    /// The best evaluation at an epoch's end.
+    /// The best evaluation at the end of an epoch.
     pub best: Option<DevEvaluation>,
-    /// What the job is busy with besides steps.
+    /// The task in progress besides steps.
     pub progress: Option<TaskProgress>,
-    /// Whether the last session was asked to wait, and not to go on.
+    /// Whether the last session is paused.
     pub paused: bool,
-    /// How the last session ended, if it did.
+    /// The end of the last session, with the error of a failed one.
     pub end: Option<(EndReason, Option<String>)>,
-    /// Events told.
+    /// Number of events.
     pub events: usize,
-    /// When the task of `progress` was first told of, and how far it was then.
-    progress_began: Option<(f64, u64)>,
-    /// When the latest steps were told, the last one last.
+    /// The time of the task's first `progress` event, and its `done`.
+    progress_start: Option<(f64, u64)>,
+    /// Times of the last steps, in order.
     step_times: VecDeque<f64>,
 }
 
@@ -106,31 +106,31 @@ impl<'a> FromIterator<&'a Record> for LogSummary {
     fn from_iter<I: IntoIterator<Item = &'a Record>>(records: I) -> Self {
         let mut summary = Self::default();
         for record in records {
-            summary.count(record);
+            summary.add(record);
         }
         summary
     }
 }
 
-/// Epochs of both phases of a training.
+/// Epochs of both phases, cross-entropy and SCST.
 fn epochs(settings: &Value) -> Option<u64> {
     let of_phase = |key| settings.pointer(key).and_then(Value::as_u64);
-    let rewarding = of_phase("/training/scst/epochs").unwrap_or(0);
-    Some(of_phase("/training/epochs")? + rewarding)
+    let scst = of_phase("/training/scst/epochs").unwrap_or(0);
+    Some(of_phase("/training/epochs")? + scst)
 }
 
 impl LogSummary {
-    /// Takes the next event into account.
-    pub fn count(&mut self, record: &Record) {
+    /// Adds the next event.
+    pub fn add(&mut self, record: &Record) {
         self.events += 1;
         self.last_time = Some(record.time);
         match &record.event {
             Event::Start(start) => {
-                self.job = Some(start.job);
+                self.job = Some(start.job.kind);
                 self.host = Some(start.host.clone());
                 self.pid = Some(start.pid);
-                self.data_set = Some(start.data_set.clone());
-                self.epochs = epochs(&start.settings);
+                self.data_set = Some(start.job.data_set.clone());
+                self.epochs = epochs(&start.job.settings);
                 self.paused = false;
                 self.progress = None;
                 self.end = None;
@@ -138,7 +138,7 @@ impl LogSummary {
             Event::Step(step) => {
                 self.progress = None;
                 self.step = Some(step.clone());
-                if self.step_times.len() > STEPS_JUDGED {
+                if self.step_times.len() > MEDIAN_STEPS {
                     self.step_times.pop_front();
                 }
                 self.step_times.push_back(record.time);
@@ -151,10 +151,10 @@ impl LogSummary {
                 self.evaluation = Some(evaluation.as_ref().clone());
             }
             Event::Progress(progress) => {
-                let is_same =
+                let continues =
                     |before: &TaskProgress| before.task == progress.task && before.done <= progress.done;
-                if !self.progress.as_ref().is_some_and(is_same) {
-                    self.progress_began = Some((record.time, progress.done));
+                if !self.progress.as_ref().is_some_and(continues) {
+                    self.progress_start = Some((record.time, progress.done));
                 }
                 self.progress = Some(progress.clone());
             }
@@ -171,27 +171,30 @@ impl LogSummary {
         }
     }
 
-    /// Steps that a training is to have.
+    /// Total steps of the training.
     pub fn steps(&self) -> Option<u64> {
         Some(self.epochs? * self.step.as_ref()?.batches as u64)
     }
 
-    /// The share of all steps that is done.
-    pub fn done(&self) -> Option<f64> {
+    /// Fraction of the training's steps that are done.
+    pub fn fraction_done(&self) -> Option<f64> {
         let step = self.step.as_ref()?.step as f64;
         Some((step / self.steps()?.max(1) as f64).min(1.0))
     }
 
-    /// Seconds to the end of a training at its present speed, evaluations left out.
+    /// Estimated seconds to the end of the training, without evaluations.
     pub fn seconds_left(&self) -> Option<f64> {
         let left = self.steps()?.saturating_sub(self.step.as_ref()?.step);
-        Some(left as f64 * self.median_step()?)
+        Some(left as f64 * self.median_step_seconds()?)
     }
 
-    /// How much of the present task is done in a second, and in how many seconds the rest will be.
+    /// Units of the task per second, and estimated seconds to its end.
     pub fn progress_rate(&self) -> Option<(f64, f64)> {
-        let (progress, (began, first)) = (self.progress.as_ref()?, self.progress_began?);
-        let (done, seconds) = (progress.done.checked_sub(first)?, self.last_time? - began);
+        let (progress, (start_time, start_done)) = (self.progress.as_ref()?, self.progress_start?);
+        let (done, seconds) = (
+            progress.done.checked_sub(start_done)?,
+            self.last_time? - start_time,
+        );
         if done == 0 || seconds <= 0.0 {
             return None;
         }
@@ -199,33 +202,30 @@ impl LogSummary {
         Some((rate, progress.total.saturating_sub(progress.done) as f64 / rate))
     }
 
-    /// The median time between the latest steps, in seconds.
-    pub fn median_step(&self) -> Option<f64> {
+    /// Median seconds between the last steps.
+    pub fn median_step_seconds(&self) -> Option<f64> {
         let times = self.step_times.iter();
-        let mut between: Vec<f64> = times
+        let mut intervals: Vec<f64> = times
             .clone()
             .zip(times.skip(1))
             .map(|(one, next)| next - one)
             .collect();
-        between.sort_by(f64::total_cmp);
-        between.get(between.len() / 2).copied()
+        intervals.sort_by(f64::total_cmp);
+        intervals.get(intervals.len() / 2).copied()
     }
 }
 
-/// What a state is told from.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// Whether a process holds the lock.
-    pub lock: &'a LockState,
-    /// What the log comes to.
-    pub summary: &'a LogSummary,
+/// What a job's state depends on.
+struct Facts<'a> {
+    lock: &'a LockState,
+    summary: &'a LogSummary,
     /// The time, in seconds since 1970.
-    pub now: f64,
+    now: f64,
 }
 
 impl Facts<'_> {
-    /// Whether the last session ran on another machine. Locks may not be seen from there.
-    pub fn is_elsewhere(&self) -> bool {
+    /// Whether the last session ran on another machine. Its lock may look free from here.
+    fn on_other_host(&self) -> bool {
         self.summary
             .host
             .as_ref()
@@ -233,27 +233,29 @@ impl Facts<'_> {
     }
 
     /// Seconds since the last event.
-    pub fn silence(&self) -> Option<f64> {
+    fn idle_seconds(&self) -> Option<f64> {
         self.summary.last_time.map(|time| (self.now - time).max(0.0))
     }
 
-    /// Whether the last event was told before that time.
-    fn is_before(&self, time: f64) -> bool {
-        self.summary.last_time.is_some_and(|last| last < time)
+    fn is_stalled(&self) -> bool {
+        let median = self.summary.median_step_seconds().unwrap_or(0.0);
+        let limit = (STALLED_STEPS * median).max(MIN_STALLED_SECONDS);
+        self.idle_seconds().is_some_and(|idle| idle > limit)
     }
 
-    fn is_silent(&self) -> bool {
-        let usual = self.summary.median_step().unwrap_or(0.0);
-        let long = (SILENT_STEPS * usual).max(LEAST_SILENCE);
-        self.silence().is_some_and(|silence| silence > long)
-    }
-
-    /// The state.
-    pub fn state(&self) -> JobState {
-        let LogSummary { end, paused, .. } = self.summary;
+    fn state(&self) -> JobState {
+        let LogSummary {
+            end,
+            paused,
+            last_time,
+            ..
+        } = self.summary;
         match (self.lock, end) {
-            (LockState::Held(Some(holder)), Some(_)) if self.is_before(holder.since) => JobState::Starting,
-            // If the lock is held still, the process is about to let go.
+            // The lock was taken after the last session's end: a new session is about to write its `start`.
+            (LockState::Held(Some(holder)), Some(_)) if last_time.is_some_and(|last| last < holder.since) => {
+                JobState::Starting
+            }
+            // Even if the lock is still held, the process is about to release it.
             (_, Some((reason, _))) => match reason {
                 EndReason::Complete | EndReason::EarlyStopped => JobState::Complete,
                 EndReason::Stopped => JobState::Stopped,
@@ -261,84 +263,83 @@ impl Facts<'_> {
             },
             (LockState::Free, None) if self.summary.events == 0 => JobState::New,
             (LockState::Held(_), None) if self.summary.events == 0 => JobState::Starting,
-            // A lock that is held elsewhere may look free from here; events that flow do not lie.
-            (LockState::Free, None) if !self.is_elsewhere() || self.is_silent() => JobState::Crashed,
+            // Another machine's lock may look free from here, but recent events show that its process lives.
+            (LockState::Free, None) if !self.on_other_host() || self.is_stalled() => JobState::Crashed,
             _ if *paused => JobState::Paused,
-            _ if self.is_silent() => JobState::Stalled,
+            _ if self.is_stalled() => JobState::Stalled,
             _ if self.summary.step.is_none() && self.summary.progress.is_none() => JobState::Starting,
             _ => JobState::Running,
         }
     }
 }
 
-/// A job as it is now.
+/// The state of a job with the summary of its log.
 #[derive(Clone, Debug)]
 pub struct JobStatus {
     /// Its state.
     pub state: JobState,
-    /// What its log comes to.
+    /// The summary of its log.
     pub summary: LogSummary,
     /// Seconds since its last event.
-    pub silence: Option<f64>,
-    /// Whether it was last worked on by another machine.
-    pub is_elsewhere: bool,
+    pub idle_seconds: Option<f64>,
 }
 
 impl JobStatus {
-    /// The state alone of a job whose log comes to `summary`.
+    /// The state of a job, from its lock and the summary of its log.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the lock cannot be read.
     pub fn state_of(job: &JobDirectory, summary: &LogSummary) -> io::Result<JobState> {
-        let lock = &look_at_lock(&job.lock())?;
+        let lock = &LockState::read(&job.lock())?;
         let now = now();
         Ok(Facts { lock, summary, now }.state())
     }
 
-    /// Of a job whose log comes to `summary`.
+    /// The status of a job, from its lock and the summary of its log.
     ///
     /// # Errors
-    /// Those of the system.
-    pub fn of(job: &JobDirectory, summary: LogSummary) -> io::Result<Self> {
+    /// If the lock cannot be read.
+    pub fn from_summary(job: &JobDirectory, summary: LogSummary) -> io::Result<Self> {
         let facts = Facts {
-            lock: &look_at_lock(&job.lock())?,
+            lock: &LockState::read(&job.lock())?,
             summary: &summary,
             now: now(),
         };
         Ok(Self {
             state: facts.state(),
-            silence: facts.silence(),
-            is_elsewhere: facts.is_elsewhere(),
+            idle_seconds: facts.idle_seconds(),
             summary,
         })
     }
 
-    /// Of a job whose log is read now.
+    /// Reads the status of a job from its lock and its log.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the lock or the log cannot be read.
     pub fn read(job: &JobDirectory) -> io::Result<Self> {
-        Self::of(job, read_events(&job.events())?.records.iter().collect())
+        Self::from_summary(job, read_events(&job.events())?.records.iter().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jobs::{Acknowledgement, FORMAT, LockHolder, SessionEnd, SessionStart};
+    use crate::jobs::{Acknowledgement, FORMAT, JobInfo, LockHolder, SessionEnd, SessionStart};
 
     fn start(host: &str) -> Event {
         Event::Start(Box::new(SessionStart {
             format: FORMAT,
-            job: JobKind::Train,
             version: String::new(),
             host: host.into(),
             pid: 1,
-            device: "cpu".into(),
-            data_set: "scenes".into(),
-            data_hash: None,
-            settings: serde_json::Value::Null,
-            step: 0,
+            job: JobInfo {
+                kind: JobKind::Train,
+                device: "cpu".into(),
+                data_set: "scenes".into(),
+                data_hash: None,
+                settings: serde_json::Value::Null,
+                step: 0,
+            },
         }))
     }
 
@@ -347,12 +348,12 @@ mod tests {
         Event::Step(serde_json::from_slice(line).unwrap())
     }
 
-    fn control(command: &str, refused: Option<&str>) -> Event {
+    fn control(command: &str, error: Option<&str>) -> Event {
         Event::Control(Acknowledgement {
             id: String::new(),
             command: command.into(),
             step: 1,
-            error: refused.map(str::to_owned),
+            error: error.map(str::to_owned),
         })
     }
 
@@ -360,7 +361,7 @@ mod tests {
         Event::End(SessionEnd { reason, error: None })
     }
 
-    /// The state a second after the last of these events, which came a second apart.
+    /// The state `silence` seconds after the last of these events, which are a second apart.
     fn state(lock: LockState, events: &[Event], silence: f64) -> JobState {
         let records: Vec<Record> = (0..)
             .zip(events)
@@ -384,7 +385,7 @@ mod tests {
         let there = || start("elsewhere.invalid");
         let held = || LockState::Held(None);
         let free = || LockState::Free;
-        let taken_later = || {
+        let locked_later = || {
             LockState::Held(Some(LockHolder {
                 pid: 2,
                 host: host_name(),
@@ -420,7 +421,7 @@ mod tests {
             (free(), vec![there(), step()], 1.0, JobState::Running),
             (free(), vec![there(), step()], 999.0, JobState::Crashed),
             (
-                taken_later(),
+                locked_later(),
                 vec![here(), end(EndReason::Stopped)],
                 1.0,
                 JobState::Starting,

@@ -4,8 +4,8 @@ use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::decoders::DecoderKind;
 use crate::files::remove_leftovers;
 use crate::jobs::{
-    ControlCommand, DirectoryError, EndReason, Event, JobKind, Lock, LockError, Pace, Record, Rejected,
-    RunDirectory, Session, SessionEnd, SessionError, Work,
+    ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, Lock, LockError, Record,
+    Rejected, RunDirectory, Session, SessionEnd, SessionError,
 };
 use crate::model::{
     CheckpointError, EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, feature_directories,
@@ -338,19 +338,19 @@ impl TrainingRun {
         let (train, dev) = match splits {
             Ok(splits) => splits,
             Err(error) => {
-                let work = plan.work(&on.name, &plan.record.settings, 0);
-                return Err(Session::begin(&job, lock, work, stop, listener)?.fail(error));
+                let info = plan.job_info(&on.name, &plan.record.settings, 0);
+                return Err(Session::start(&job, lock, info, stop, listener)?.fail(error));
             }
         };
         let mut trainer = match plan.trainer(&on.device, &train, &dev) {
             Ok(trainer) => trainer,
             Err(error) => {
-                let work = plan.work(&on.name, &plan.record.settings, 0);
-                return Err(Session::begin(&job, lock, work, stop, listener)?.fail(error));
+                let info = plan.job_info(&on.name, &plan.record.settings, 0);
+                return Err(Session::start(&job, lock, info, stop, listener)?.fail(error));
             }
         };
-        let work = plan.work(&on.name, trainer.settings(), trainer.position().step);
-        let mut session = Session::begin(&job, lock, work, stop, listener)?;
+        let info = plan.job_info(&on.name, trainer.settings(), trainer.position().step);
+        let mut session = Session::start(&job, lock, info, stop, listener)?;
         match trainer.run(&mut session) {
             Ok(ending) => {
                 session.end(SessionEnd {
@@ -359,7 +359,7 @@ impl TrainingRun {
                 })?;
                 Ok(ending)
             }
-            Err(_) if session.is_gone() => Err(SessionError::Gone {
+            Err(_) if session.is_deleted() => Err(SessionError::Deleted {
                 path: plan.directory.path().to_owned(),
             }
             .into()),
@@ -370,9 +370,9 @@ impl TrainingRun {
 
 impl Plan {
     /// What the log says of it. `step` updates have been made before.
-    fn work(&self, device: &str, settings: &RunSettings, step: u64) -> Work {
-        Work {
-            job: JobKind::Train,
+    fn job_info(&self, device: &str, settings: &RunSettings, step: u64) -> JobInfo {
+        JobInfo {
+            kind: JobKind::Train,
             device: device.to_owned(),
             data_set: self.record.data.name.clone(),
             data_hash: Some(self.record.data.hash.clone()),
@@ -536,23 +536,23 @@ fn lock(directory: &RunDirectory) -> Result<Lock, RunError> {
 /// The training tells its job's log, and obeys its job's inbox.
 impl Supervisor for Session<'_> {
     fn observe(&mut self, event: Event) {
-        self.tell(event);
+        self.emit(event);
     }
 
     fn next_order(&mut self, position: &Position, settings: &RunSettings) -> Option<Order> {
-        match self.pace(position.step, |command| order(command, settings)) {
-            Pace::Go => None,
-            Pace::Do(order) => Some(order),
-            Pace::Stop => Some(Order::Stop),
+        match self.poll_command(position.step, |command| order(command, settings)) {
+            Directive::Continue => None,
+            Directive::Execute(order) => Some(order),
+            Directive::Stop => Some(Order::Stop),
         }
     }
 
     fn is_hurried(&self) -> bool {
-        Session::is_hurried(self)
+        self.stop_requested()
     }
 
     fn out_of_space(&mut self, error: &CheckpointError) -> SecondTry {
-        match self.wait_for_room(&error.to_string()) {
+        match self.wait_for_space(&error.to_string()) {
             true => SecondTry::Now,
             false => SecondTry::No,
         }

@@ -10,7 +10,7 @@ use super::popups::file_picker::HERE;
 use crate::data::{DataSource, Dataset, Image, PrepareReport};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
-use crate::jobs::{ControlCommand, Name, Root, ask};
+use crate::jobs::{ControlCommand, Name, Root, send_and_wait};
 use crate::runs::data_set_of;
 use crate::text::{display_path, display_safe};
 use crate::training::RunRecord;
@@ -126,7 +126,7 @@ fn describe(error: impl std::fmt::Display) -> String {
 
 fn control(root: &Root, job: &str, command: &ControlCommand) -> Outcome {
     let job = root.find_job(job).map_err(describe)?;
-    let answer = ask(&job, command, PATIENCE).map_err(describe)?;
+    let answer = send_and_wait(&job, command, PATIENCE).map_err(describe)?;
     Ok(answer.to_string())
 }
 

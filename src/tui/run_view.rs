@@ -115,13 +115,13 @@ impl RunView {
     }
 
     pub fn take(&mut self, record: &Record) {
-        self.summary.count(record);
+        self.summary.add(record);
         self.health.count(record);
         match &record.event {
             Event::Start(start) => {
-                self.cut_after(start.step);
-                self.settings = start.settings.clone();
-                self.device = Some(display_safe(&start.device).into_owned());
+                self.cut_after(start.job.step);
+                self.settings = start.job.settings.clone();
+                self.device = Some(display_safe(&start.job.device).into_owned());
                 self.session = (record.time, self.minutes.last().unwrap_or(0.0));
             }
             Event::Step(step) => self.take_step(step, record.time),

@@ -10,8 +10,8 @@ use super::run_view::{XAxis, charts};
 use super::theme::{CharacterSet, Colors, Theme};
 use super::view::draw;
 use crate::jobs::{
-    ControlCommand, DevEvaluation, Event, JobKind, JobState, Prediction, Predictions, Record, SessionStart,
-    StepEvent, Trigger,
+    ControlCommand, DevEvaluation, Event, JobInfo, JobKind, JobState, Prediction, Predictions, Record,
+    SessionStart, StepEvent, Trigger,
 };
 use crate::metrics::{Metric, Scores};
 use proptest::prelude::*;
@@ -51,15 +51,17 @@ fn step_event(step: u64) -> StepEvent {
 fn records() -> Vec<Record> {
     let mut events = vec![Event::Start(Box::new(SessionStart {
         format: 1,
-        job: JobKind::Train,
         version: "0.1.0".into(),
         host: "elsewhere.invalid".into(),
         pid: 7,
-        device: "cpu".into(),
-        data_set: "scenes".into(),
-        data_hash: None,
-        settings: serde_json::json!({"training": {"epochs": 4}}),
-        step: 0,
+        job: JobInfo {
+            kind: JobKind::Train,
+            device: "cpu".into(),
+            data_set: "scenes".into(),
+            data_hash: None,
+            settings: serde_json::json!({"training": {"epochs": 4}}),
+            step: 0,
+        },
     }))];
     for step in 1..=200_u64 {
         events.push(Event::Step(step_event(step)));
@@ -476,7 +478,7 @@ fn resumed_run_has_each_step_once() {
     let mut app = looking_at(JobState::Running);
     let mut again = records();
     if let Event::Start(start) = &mut again[0].event {
-        start.step = 150;
+        start.job.step = 150;
     }
     let again = again.into_iter().filter(|record| match &record.event {
         Event::Step(step) => step.step > 150,
@@ -489,7 +491,7 @@ fn resumed_run_has_each_step_once() {
     });
     let view = app.runs.open().unwrap();
     assert_eq!(view.range(XAxis::Steps), Some((1.0, 200.0)));
-    assert_eq!(view.summary.done(), Some(0.5));
+    assert_eq!(view.summary.fraction_done(), Some(0.5));
 }
 
 proptest! {

@@ -83,7 +83,7 @@ pub(super) fn extract<D: Backend>(
                 unit: "images".into(),
             });
         },
-        &|| job.go_on(),
+        &|| job.poll_command(),
     )?;
     if let extraction::Extraction::Interrupted { done, total } = end {
         drop(progress);

@@ -24,7 +24,7 @@ use crate::data::{
     self, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage, ProblemKind, Problems,
     RawDataset, Split, build,
 };
-use crate::jobs::{JobDirectory, JobKind, Name, Work};
+use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened};
 use crate::text::Cleaning;
@@ -218,7 +218,7 @@ impl Compute for Prepare {
             self.read()?
         };
         self.refuse_torn(&reading.problems)?;
-        let lacks = run_job(&job, self.work(&on.name), |job| {
+        let lacks = run_job(&job, self.job_info(&on.name), |job| {
             let data_set = self.make(reading, &target, eye.as_ref(), job, context)?;
             let lacks = lacks_for_training(&data_set);
             if let Some(lacks) = lacks {
@@ -239,9 +239,9 @@ impl Compute for Prepare {
 }
 
 impl Prepare {
-    fn work(&self, device: &str) -> Work {
-        Work {
-            job: JobKind::Prepare,
+    fn job_info(&self, device: &str) -> JobInfo {
+        JobInfo {
+            kind: JobKind::Prepare,
             device: device.to_owned(),
             data_set: self.name.to_string(),
             data_hash: None,

@@ -162,7 +162,7 @@ fn name(form: &Form) -> Result<String, FormError> {
     if typed.is_empty() {
         let source = expanded(form.value(SOURCE));
         let stem = source.file_stem().unwrap_or(source.as_os_str());
-        return Ok(Name::fitting(&stem.to_string_lossy()).to_string());
+        return Ok(Name::sanitized(&stem.to_string_lossy()).to_string());
     }
     match typed.parse::<Name>() {
         Ok(name) => Ok(name.to_string()),

@@ -86,10 +86,7 @@ impl WatchedJob {
             if events.records.is_empty() {
                 return;
             }
-            events
-                .records
-                .iter()
-                .for_each(|record| self.summary.count(record));
+            events.records.iter().for_each(|record| self.summary.add(record));
         }
     }
 }
@@ -182,7 +179,7 @@ impl<'a> Watcher<'a> {
                 break;
             }
             has_news = true;
-            events.records.iter().for_each(|record| job.summary.count(record));
+            events.records.iter().for_each(|record| job.summary.add(record));
             let message = Message::Records {
                 run: name.to_owned(),
                 records: events.records,

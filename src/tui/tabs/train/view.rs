@@ -199,7 +199,7 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
 
 /// Progress, remaining time and rates.
 fn second_line(view: &RunView, app: &App, theme: &Theme) -> Line<'static> {
-    let done = view.summary.done().unwrap_or(0.0);
+    let done = view.summary.fraction_done().unwrap_or(0.0);
     let full = (done * BAR as f64).round() as usize;
     let (front, back) = theme.bar;
     Line::from(vec![

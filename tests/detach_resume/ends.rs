@@ -172,7 +172,7 @@ fn runs_are_listed_in_their_states_and_removed_when_dead() {
     assert_eq!(listed(&place, "live")["pid"], Value::Null);
     let error = place.fails(&["attach", "live"]);
     assert!(
-        error.contains("died without a word; go on with: cutline train --resume live"),
+        error.contains("exited without an `end` event; resume it with: cutline train --resume live"),
         "{error}"
     );
 

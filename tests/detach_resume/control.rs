@@ -191,7 +191,7 @@ fn the_command_line_steers_as_files_do() {
     steered.training.ends_with(0);
 
     let error = steered.place.fails(&["control", "first", "pause"]);
-    assert!(error.contains("nobody works on first: it is stopped"), "{error}");
+    assert!(error.contains("first is not running: it is stopped"), "{error}");
     assert_eq!(fs::read_dir(steered.inbox()).unwrap().count(), 0);
 }
 
@@ -200,7 +200,7 @@ fn a_finished_run_is_steered_by_nobody() {
     let place = Place::with_scenes();
     place.train("first", 1);
     let error = place.fails(&["control", "first", "stop"]);
-    assert!(error.contains("nobody works on first: it is complete"), "{error}");
+    assert!(error.contains("first is not running: it is complete"), "{error}");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn what_cannot_be_obeyed_is_refused_with_a_reason() {
     // One of several settings is enough to refuse them all.
     steered.is_refused(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
     let error = steered.place.fails(&["control", "first", "set", "lr=-1"]);
-    assert!(error.contains("refused to set lr=-1: "), "{error}");
+    assert!(error.contains("rejected set lr=-1: "), "{error}");
     goes_on_unmoved(steered);
 }
 
@@ -304,7 +304,7 @@ fn hostile_files_are_refused_and_taken_away() {
     assert!(!raw.contains(&0x1b), "the log itself steers no terminal");
     let place = goes_on_unmoved(steered);
     let said = attached.ends_with(0);
-    assert!(said.contains("refused to unknown"), "{said}");
+    assert!(said.contains("rejected unknown"), "{said}");
     assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
     drop(place);
 }
