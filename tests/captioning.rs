@@ -12,7 +12,7 @@ use std::slice;
 use assert_cmd::Command;
 use cutline::data::{DataSource, Dataset, Image, PrepareSettings, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
-use cutline::evaluation::{Grid, Report, Sweep};
+use cutline::evaluation::{Report, SearchGrid, SearchTuner};
 use cutline::jobs::{Root, RunDirectory};
 use cutline::metrics::{Example, Metric, score};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
@@ -458,9 +458,9 @@ mod sweeps {
     fn settings_score_in_a_sweep_what_they_score_alone() {
         let place = Place::new(OPINIONATED);
         mbr::write_ngrams(&place);
-        let swept = sweep(&place, &["--metric", "bleu_4"]);
-        assert_eq!(swept["metric"], "BLEU-4");
-        let tried = swept["tried"].as_array().unwrap();
+        let report = sweep(&place, &["--metric", "bleu_4"]);
+        assert_eq!(report["metric"], "BLEU-4");
+        let tried = report["trials"].as_array().unwrap();
         let bleu_4 = |tried: &serde_json::Value| tried["bleu_4"].as_f64().unwrap();
         assert!(tried.is_sorted_by(|a, b| bleu_4(a) >= bleu_4(b)));
         let with_mbr = tried
@@ -528,17 +528,17 @@ mod sweeps {
             model: &run.model,
             inputs: &inputs,
         };
-        let grid = Grid {
+        let grid = SearchGrid {
             beam_sizes: vec![2, 3],
             mbr_weights: Vec::new(),
-            ..Grid::default()
+            ..SearchGrid::default()
         };
         let until = |last: usize| {
             let mut progress = |captions: usize| match captions > last {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            let sweep = Sweep::new(&images, &run.vocabulary, None);
+            let sweep = SearchTuner::new(&images, &run.vocabulary, None);
             sweep.run(
                 slice::from_ref(&member),
                 &run.record.settings.search,

@@ -55,7 +55,7 @@ impl Score {
         let hypotheses: BTreeMap<String, String> =
             read(&self.hypotheses).hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
         check_ids(&references, &hypotheses)?;
-        let report = Report::of(&self.tokenized(&references, &hypotheses));
+        let report = ScoreReport::of(&self.tokenized(&references, &hypotheses));
         let text = if self.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
@@ -96,14 +96,14 @@ struct Tokenized {
 
 /// The scores of a corpus and how far they can be trusted.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct ScoreReport {
     images: usize,
     #[serde(flatten)]
     scores: Scores,
     intervals_95: Scores<Interval>,
 }
 
-impl Report {
+impl ScoreReport {
     fn of(captions: &[Tokenized]) -> Self {
         let examples: Vec<Example<'_>> = captions
             .iter()

@@ -13,7 +13,7 @@ use super::progress::Task;
 use super::search::SearchArgs;
 use super::table::Table;
 use super::terminal::{Paint, Role, display_safe};
-use crate::evaluation::{EvaluationError, Grid, Subject, Sweep, Tried};
+use crate::evaluation::{EvaluationError, SearchGrid, SearchTuner, Subject, Trial};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
 use crate::runs::TrainedRunError;
@@ -40,7 +40,7 @@ fn monitored(monitor: Monitor) -> Metric {
 
 /// What a sweep finds, the best first.
 #[derive(Serialize)]
-pub(super) struct Swept {
+pub(super) struct SearchReport {
     #[serde(flatten)]
     subject: Subject,
     /// Images captioned.
@@ -51,7 +51,7 @@ pub(super) struct Swept {
     flags: String,
     /// The flags of `train` that do.
     settings: String,
-    tried: Vec<Tried>,
+    trials: Vec<Trial>,
     /// What the run, or the flags, search by without a sweep.
     #[serde(skip)]
     own: SearchSettings,
@@ -66,7 +66,7 @@ pub(super) fn sweep<D: Backend>(
     args: &SearchArgs,
     metric: Option<Metric>,
     context: &Context,
-) -> anyhow::Result<Swept> {
+) -> anyhow::Result<SearchReport> {
     let run = &material.runs.first;
     let own = args.over(&run.record.settings.search)?;
     anyhow::ensure!(
@@ -90,22 +90,22 @@ pub(super) fn sweep<D: Backend>(
     };
     let grid = grid(args, &own, mbr);
     let images = material.images();
-    let sweep = Sweep::new(&images, &run.vocabulary, ngrams.as_deref());
+    let sweep = SearchTuner::new(&images, &run.vocabulary, ngrams.as_deref());
     let captions = grid.captions(images.len());
-    let mut tried = until_interrupted(captions, context, |progress| {
+    let mut trials = until_interrupted(captions, context, |progress| {
         sweep.run(&material.members(), &own, &grid, progress)
     })?;
     let metric = metric.unwrap_or(monitored(run.record.settings.training.monitor));
-    let score = |tried: &Tried| tried.scores.score(metric);
-    tried.sort_by(|a, b| score(b).total_cmp(&score(a)));
-    let best = &tried[0].search;
-    Ok(Swept {
+    let score = |tried: &Trial| tried.scores.score(metric);
+    trials.sort_by(|a, b| score(b).total_cmp(&score(a)));
+    let best = &trials[0].search;
+    Ok(SearchReport {
         subject: material.subject.clone(),
         images: images.len(),
         metric: metric.label(),
         flags: flags(best),
         settings: settings(best),
-        tried,
+        trials,
         own_is_of: match own == run.record.settings.search {
             true => "what the run searches by without flags",
             false => "what these flags search by without --tune-search",
@@ -121,8 +121,8 @@ pub(super) fn sweep<D: Backend>(
 fn until_interrupted(
     captions: usize,
     context: &Context,
-    run: impl FnOnce(&mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<Vec<Tried>, EvaluationError>,
-) -> anyhow::Result<Vec<Tried>> {
+    run: impl FnOnce(&mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<Vec<Trial>, EvaluationError>,
+) -> anyhow::Result<Vec<Trial>> {
     let interrupt = Interrupt::install()?;
     let bar = context.progress(Task {
         label: "trying".into(),
@@ -157,8 +157,8 @@ fn until_interrupted(
 }
 
 /// The usual values with the run's own among them, or the one that a flag names.
-fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> Grid {
-    let usual = Grid::default();
+fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> SearchGrid {
+    let usual = SearchGrid::default();
     let mbr = match ngrams {
         Mbr::Tried => choose(args.mbr_weight, usual.mbr_weights, own.mbr_weight),
         Mbr::LeftOut => Vec::new(),
@@ -167,7 +167,7 @@ fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> Grid {
     beams.push(own.beam_size);
     beams.sort_unstable();
     beams.dedup();
-    Grid {
+    SearchGrid {
         beam_sizes: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
         length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
         mbr_weights: mbr.into_iter().filter(|&share| share > 0.0).collect(),
@@ -222,7 +222,7 @@ fn settings(search: &SearchSettings) -> String {
 }
 
 /// The best settings as a table, and what asks for the best.
-pub(super) fn told(swept: &Swept, paint: Paint) -> String {
+pub(super) fn told(swept: &SearchReport, paint: Paint) -> String {
     let heading = [
         "place",
         "beam size",
@@ -232,19 +232,19 @@ pub(super) fn told(swept: &Swept, paint: Paint) -> String {
     ];
     let metrics = Metric::shown(Prominence::Summary).map(Metric::label);
     let mut table = Table::new(heading.into_iter().chain(metrics));
-    for (at, tried) in swept.tried.iter().enumerate() {
+    for (at, tried) in swept.trials.iter().enumerate() {
         if at < SHOWN || swept.is_own(tried) {
             table.row(row(at + 1, tried));
         }
     }
-    let own = swept.tried.iter().position(|tried| swept.is_own(tried));
+    let own = swept.trials.iter().position(|tried| swept.is_own(tried));
     let own = own.map_or(String::new(), |at| {
         format!("; place {} is {}", at + 1, swept.own_is_of)
     });
     format!(
         "{}{} ways of searching, best {} first, on the {} images of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",
         table.render(paint),
-        swept.tried.len(),
+        swept.trials.len(),
         swept.metric,
         swept.images,
         display_safe(&swept.subject.data_set),
@@ -255,13 +255,13 @@ pub(super) fn told(swept: &Swept, paint: Paint) -> String {
     )
 }
 
-impl Swept {
-    fn is_own(&self, tried: &Tried) -> bool {
+impl SearchReport {
+    fn is_own(&self, tried: &Trial) -> bool {
         tried.search == self.own
     }
 }
 
-fn row(place: usize, tried: &Tried) -> Vec<String> {
+fn row(place: usize, tried: &Trial) -> Vec<String> {
     let search = &tried.search;
     let [mbr_weight, mbr_temperature] = match search.uses_mbr() {
         true => [search.mbr_weight, search.mbr_temperature].map(|value| value.to_string()),

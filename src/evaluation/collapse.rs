@@ -1,7 +1,7 @@
 //! Naming the illness that captioners are most often reported with, the same caption for every image, and its
 //! likely causes.
 
-use super::report::{Encoder, Figures};
+use super::report::{EncoderOrigin, Figures};
 use crate::metrics::Metric;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -124,9 +124,9 @@ fn causes(figures: &Figures) -> Vec<Cause> {
     };
     match (are_alike, evidence.encoder) {
         // These features were made before training, which cannot have spoiled them.
-        (true, Encoder::Published) => vec![Cause::FeaturesAlike, Cause::Preprocessing],
-        (true, Encoder::TrainedAlong) => [&[Cause::FeaturesAlike], training.as_slice()].concat(),
-        (false, Encoder::Published) if !is_unlearned => {
+        (true, EncoderOrigin::Published) => vec![Cause::FeaturesAlike, Cause::Preprocessing],
+        (true, EncoderOrigin::TrainedAlong) => [&[Cause::FeaturesAlike], training.as_slice()].concat(),
+        (false, EncoderOrigin::Published) if !is_unlearned => {
             [&training, [Cause::Preprocessing].as_slice()].concat()
         }
         (false, _) => training.to_vec(),

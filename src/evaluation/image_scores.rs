@@ -38,7 +38,7 @@ impl Histogram {
 
 /// An image that got different captions in two evaluations.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Change<'a> {
+pub struct CaptionChange<'a> {
     /// The image in the first evaluation.
     pub ours: &'a CaptionedImage,
     /// The image in the second one.
@@ -85,14 +85,14 @@ pub fn most_changed<'a>(
     theirs: &'a NamedReport,
     metric: Metric,
     count: usize,
-) -> Result<Vec<Change<'a>>, Unpaired> {
+) -> Result<Vec<CaptionChange<'a>>, Unpaired> {
     let paired = pair_images(&ours.report.captions, &theirs.report.captions)
         .map_err(|why| Unpaired::new(ours, theirs, why))?;
-    let mut changes: Vec<Change<'_>> = paired
+    let mut changes: Vec<CaptionChange<'_>> = paired
         .into_iter()
         .zip(&theirs.report.captions)
         .filter(|(ours, theirs)| ours.caption != theirs.caption)
-        .map(|(ours, theirs)| Change {
+        .map(|(ours, theirs)| CaptionChange {
             ours,
             theirs,
             difference: ours.scores.score(metric) - theirs.scores.score(metric),
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_value_is_counted_in_the_bin_whose_bounds_hold_it(
+        fn histogram_counts_each_value_in_its_bin(
             values in prop::collection::vec(0.0..3.0, 0..60),
             count in 1..20_usize,
         ) {
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn ends_belong_to_the_outermost_bins_and_what_is_no_number_to_none() {
+    fn histogram_clamps_outliers_and_skips_nan() {
         let values = [0.0, 1.0, -5.0, 7.0, f64::NAN, f64::INFINITY];
         assert_eq!(Histogram::new(values, 0.0, 1.0, bins(4)).counts, [2, 0, 0, 3]);
         assert_eq!(Histogram::new([2.0, 2.0], 2.0, 2.0, bins(3)).counts, [2, 0, 0]);
     }
 
     #[test]
-    fn a_histogram_reaches_as_far_as_its_score() {
+    fn histogram_range_ends_at_the_largest_score() {
         let report = report_on(two_thirds_right, SOUND);
         let bleu = report.histogram(Metric::BLEU_4, bins(10));
         assert_eq!((bleu.low, bleu.high), (0.0, 1.0));
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_and_the_worst_come_in_order_and_ties_as_they_stand() {
+    fn best_and_worst_images_are_sorted_stably() {
         let report = report_on(two_thirds_right, SOUND);
         let keys = |images: Vec<&CaptionedImage>| -> Vec<String> {
             images.into_iter().map(|image| image.image.clone()).collect()

@@ -1,18 +1,18 @@
 //! Scoring a checkpoint on a split, saying what is wrong where it fails, and comparing evaluations.
 
 mod collapse;
-mod comparison;
+mod compare;
 mod image_scores;
 mod kept;
 mod pairing;
 mod report;
 mod similarity;
-mod sweep;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 use crate::data::{Dataset, Image, Split};
-use crate::metrics::{self, Background, Bootstrap, Diversity, Example, Shuffled, Statistics};
+use crate::metrics::{self, Background, Bootstrap, Diversity, Scores, Shuffled, Statistics};
 use crate::model::{EncoderSpec, Model};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};
@@ -22,13 +22,14 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 pub use collapse::{Cause, Collapse, Sign};
-pub use comparison::{Against, Compared, Comparison, ExportError, ExportFormat};
-pub use image_scores::{Change, Histogram, most_changed};
+pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
+pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
-pub use report::{CaptionedImage, Encoder, EnsembleMember, Evidence, Figures, Report, Subject};
+use report::TokenizedCaptions;
+pub use report::{CaptionedImage, EncoderOrigin, EnsembleMember, Evidence, Figures, Report, Subject};
 use similarity::mean_cosine;
-pub use sweep::{Grid, Sweep, Tried};
+pub use tune::{SearchGrid, SearchTuner, Trial};
 
 /// Shuffles the captions; fixed, so that a report can be made again.
 const SHUFFLING_SEED: u64 = 0;
@@ -89,20 +90,30 @@ pub fn evaluate<D: Backend>(
         return Err(EvaluationError::Empty(subject.split));
     }
     let device = |error: D::Err| EvaluationError::Device(DeviceError::new(error));
-    let places: Vec<usize> = (0..split.images.len()).collect();
-    let found = caption_all(members, &places, search, progress).map_err(device)?;
-    if found.len() < places.len() {
+    let indices: Vec<usize> = (0..split.images.len()).collect();
+    let hypotheses = caption_all(members, &indices, search, progress).map_err(device)?;
+    if hypotheses.len() < indices.len() {
         return Err(EvaluationError::Stopped);
     }
-    let best: Vec<&Hypothesis> = found.iter().filter_map(|found| found.first()).collect();
+    let best: Vec<&Hypothesis> = hypotheses.iter().filter_map(|beam| beam.first()).collect();
     let evidence = gather_evidence(&members[0], &best).map_err(device)?;
-    let captions: Vec<Captioned<'_>> = best
+    let captions = best
         .into_iter()
         .zip(split.images)
-        .map(|(hypothesis, image)| Captioned::new(hypothesis, image, vocabulary))
+        .map(|(hypothesis, image)| CaptionedImage {
+            image: image.key.clone(),
+            caption: vocabulary.decode(&hypothesis.tokens).join(" "),
+            log_probability: hypothesis.log_probability,
+            scores: Scores::default(),
+            references: image
+                .captions
+                .iter()
+                .map(|caption| caption.tokens.join(" "))
+                .collect(),
+        })
         .collect();
     Ok(report(
-        &captions,
+        captions,
         &split.background,
         evidence,
         subject,
@@ -110,50 +121,16 @@ pub fn evaluate<D: Backend>(
     ))
 }
 
-/// An image with its best caption.
-struct Captioned<'a> {
-    image: &'a Image,
-    log_probability: f64,
-    caption: Vec<String>,
-    references: Vec<Vec<String>>,
-}
-
-impl<'a> Captioned<'a> {
-    fn new(hypothesis: &Hypothesis, image: &'a Image, vocabulary: &Vocabulary) -> Self {
-        let references = image.captions.iter().map(|caption| caption.tokens.clone());
-        Self {
-            image,
-            log_probability: hypothesis.log_probability,
-            caption: vocabulary.decode(&hypothesis.tokens),
-            references: references.collect(),
-        }
-    }
-
-    fn row(&self, scores: metrics::Scores) -> CaptionedImage {
-        CaptionedImage {
-            image: self.image.key.clone(),
-            caption: self.caption.join(" "),
-            log_probability: self.log_probability,
-            scores,
-            references: self.references.iter().map(|words| words.join(" ")).collect(),
-        }
-    }
-}
-
+/// Scores the captions, each by itself and all together.
 fn report(
-    captions: &[Captioned<'_>],
+    mut captions: Vec<CaptionedImage>,
     background: &Background<'_>,
     evidence: Evidence,
     subject: Subject,
     search: &SearchSettings,
 ) -> Report {
-    let examples: Vec<Example<'_>> = captions
-        .iter()
-        .map(|captioned| Example {
-            hypothesis: &captioned.caption,
-            references: &captioned.references,
-        })
-        .collect();
+    let tokenized = TokenizedCaptions::new(&captions);
+    let examples = tokenized.examples();
     let statistics = metrics::statistics(&examples);
     let figures = Figures {
         images: examples.len(),
@@ -163,13 +140,15 @@ fn report(
         shuffled: Shuffled::of(&examples, SHUFFLING_SEED),
         evidence,
     };
-    let rows = captions.iter().zip(&statistics);
+    for (image, statistics) in captions.iter_mut().zip(&statistics) {
+        image.scores = statistics.scores();
+    }
     Report {
         subject,
         search: search.clone(),
         collapse: Collapse::find(&figures),
         figures,
-        captions: rows.map(|(captioned, own)| captioned.row(own.scores())).collect(),
+        captions,
     }
 }
 
@@ -191,16 +170,16 @@ fn gather_evidence<D: Backend>(
     best: &[&Hypothesis],
 ) -> DeviceResult<D, Evidence> {
     let step = best.len().div_ceil(IMAGES_COMPARED).max(1);
-    let places: Vec<usize> = (0..best.len()).step_by(step).collect();
+    let indices: Vec<usize> = (0..best.len()).step_by(step).collect();
     let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
     // The end marker is a token too.
     let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
     Ok(Evidence {
         encoder: match model.spec().encoder {
-            EncoderSpec::Features(_) => Encoder::Published,
-            EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => Encoder::TrainedAlong,
+            EncoderSpec::Features(_) => EncoderOrigin::Published,
+            EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => EncoderOrigin::TrainedAlong,
         },
-        feature_similarity: similarity(model, inputs.read(&places))?,
+        feature_similarity: similarity(model, inputs.read(&indices))?,
         token_log_probability: log_probability / tokens.max(1) as f64,
         uniform_log_probability: -(model.spec().vocabulary as f64).ln(),
     })

@@ -2,7 +2,7 @@
 
 use super::collapse::Collapse;
 use crate::data::Split;
-use crate::metrics::{Diversity, Interval, Scores, Shuffled};
+use crate::metrics::{Diversity, Example, Interval, Scores, Shuffled};
 use crate::search::SearchSettings;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -90,7 +90,7 @@ pub struct Figures {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Where the decoder's features come from.
-    pub encoder: Encoder,
+    pub encoder: EncoderOrigin,
     /// The mean cosine similarity between what the decoder is given of different images; `None` for a single
     /// image, and in JSON where features are not numbers.
     pub feature_similarity: Option<f64>,
@@ -104,7 +104,7 @@ pub struct Evidence {
 /// Where the decoder's features come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Encoder {
+pub enum EncoderOrigin {
     /// A network with published weights.
     Published,
     /// A network trained together with the decoder.
@@ -116,7 +116,7 @@ pub enum Encoder {
 pub struct CaptionedImage {
     /// The image's key.
     pub image: String,
-    /// Its caption, words joined by spaces.
+    /// Its caption: tokens, joined by spaces.
     pub caption: String,
     /// Natural logarithm of the caption's probability.
     #[serde(deserialize_with = "number_or_nan")]
@@ -126,6 +126,30 @@ pub struct CaptionedImage {
     pub scores: Scores,
     /// The references' tokens, joined by spaces.
     pub references: Vec<String>,
+}
+
+/// The tokens of captions and their references, for the metrics.
+pub(super) struct TokenizedCaptions(Vec<(Vec<String>, Vec<Vec<String>>)>);
+
+impl TokenizedCaptions {
+    pub(super) fn new<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Self {
+        let tokens = |text: &String| text.split_whitespace().map(str::to_owned).collect();
+        let tokenized = images.into_iter().map(|image| {
+            (
+                tokens(&image.caption),
+                image.references.iter().map(tokens).collect(),
+            )
+        });
+        Self(tokenized.collect())
+    }
+
+    pub(super) fn examples(&self) -> Vec<Example<'_>> {
+        let examples = self.0.iter().map(|(hypothesis, references)| Example {
+            hypothesis,
+            references,
+        });
+        examples.collect()
+    }
 }
 
 /// JSON has no word for what is no number, and writes `null`: a captioner that has diverged leaves such reports.

@@ -1,26 +1,8 @@
 //! Tests of the report on captions made up for the purpose.
 
 use super::*;
-use crate::data::Caption;
 use crate::metrics::Metric;
 use crate::model::ImageInputs;
-
-fn words(caption: &str) -> Vec<String> {
-    caption.split_whitespace().map(str::to_owned).collect()
-}
-
-fn image(number: usize, captions: &[String]) -> Image {
-    let captions = captions.iter().map(|raw| Caption {
-        raw: raw.clone(),
-        tokens: words(raw),
-    });
-    Image {
-        key: format!("{number}.png"),
-        path: format!("{number}.png").into(),
-        split: Split::Dev,
-        captions: captions.collect(),
-    }
-}
 
 /// Two people's captions of an image of its own kind.
 fn references(number: usize) -> [String; 2] {
@@ -31,7 +13,7 @@ fn references(number: usize) -> [String; 2] {
 }
 
 pub(super) const SOUND: Evidence = Evidence {
-    encoder: Encoder::Published,
+    encoder: EncoderOrigin::Published,
     feature_similarity: Some(0.4),
     token_log_probability: -1.0,
     uniform_log_probability: -7.8,
@@ -47,26 +29,13 @@ pub(super) fn report_on_images(
     caption: impl Fn(usize) -> String,
     evidence: Evidence,
 ) -> Report {
-    let images: Vec<Image> = (0..count)
-        .map(|number| image(number, &references(number)))
-        .collect();
-    let vocabulary = Vocabulary::build([], 1);
-    let captions: Vec<Captioned<'_>> = images
-        .iter()
-        .enumerate()
-        .map(|(number, image)| Captioned {
-            caption: words(&caption(number)),
-            ..Captioned::new(
-                &Hypothesis {
-                    tokens: Vec::new(),
-                    log_probability: -2.0,
-                    score: -2.0,
-                },
-                image,
-                &vocabulary,
-            )
-        })
-        .collect();
+    let captions = (0..count).map(|number| CaptionedImage {
+        image: format!("{number}.png"),
+        caption: caption(number),
+        log_probability: -2.0,
+        scores: Scores::default(),
+        references: references(number).into(),
+    });
     let subject = Subject {
         run: "run".into(),
         checkpoint: "best".into(),
@@ -76,7 +45,7 @@ pub(super) fn report_on_images(
         split: Split::Dev,
     };
     report(
-        &captions,
+        captions.collect(),
         &Background::default(),
         evidence,
         subject,
@@ -150,7 +119,7 @@ fn the_evidence_tells_the_causes_apart() {
         ..SOUND
     };
     let along = |evidence| Evidence {
-        encoder: Encoder::TrainedAlong,
+        encoder: EncoderOrigin::TrainedAlong,
         ..evidence
     };
     let not_a_number = Evidence {

@@ -1,4 +1,4 @@
-//! Which search settings score best: one beam search for every width, then its hypotheses ranked in every way.
+//! A grid search over search settings: one beam search for each beam size, whose hypotheses are ranked by all settings.
 
 use super::EvaluationError;
 use crate::data::{Image, Split};
@@ -14,9 +14,9 @@ use std::ops::ControlFlow;
 /// Minimum Bayes risk needs this many hypotheses: of two, each has the same expected score.
 const FEWEST_THAT_AGREE: usize = 3;
 
-/// The values that are tried, in all combinations that differ.
+/// The values to try; combinations with equal results are tried once.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Grid {
+pub struct SearchGrid {
     /// Beam sizes.
     pub beam_sizes: Vec<usize>,
     /// Length penalties.
@@ -27,7 +27,7 @@ pub struct Grid {
     pub mbr_temperatures: Vec<f64>,
 }
 
-impl Default for Grid {
+impl Default for SearchGrid {
     fn default() -> Self {
         Self {
             beam_sizes: vec![1, 2, 3, 4, 5, 6, 8, 12, 20],
@@ -38,13 +38,13 @@ impl Default for Grid {
     }
 }
 
-impl Grid {
-    /// How many captions are searched for in all, to tell progress by: a beam of eight takes eight times as long as one.
+impl SearchGrid {
+    /// The number of hypotheses of all beam searches, for progress: a beam of eight takes eight times as long as one.
     pub fn captions(&self, images: usize) -> usize {
         images * self.beam_sizes.iter().sum::<usize>()
     }
 
-    /// The ways of ranking what a beam of this width finds.
+    /// The settings that rank the hypotheses of a beam of this size.
     fn rankings(&self, beam_size: usize, base: &SearchSettings) -> Vec<SearchSettings> {
         let plain = SearchSettings {
             strategy: Strategy::Beam,
@@ -80,9 +80,9 @@ impl Grid {
     }
 }
 
-/// Settings and what they score.
+/// Search settings and their scores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Tried {
+pub struct Trial {
     /// The settings.
     pub search: SearchSettings,
     /// The scores of the whole split.
@@ -90,9 +90,9 @@ pub struct Tried {
     pub scores: Scores,
 }
 
-/// The images of a split, as they are to be captioned and scored.
+/// Tries search settings on the images of a split.
 #[derive(Debug)]
-pub struct Sweep<'a> {
+pub struct SearchTuner<'a> {
     images: &'a [&'a Image],
     vocabulary: &'a Vocabulary,
     ngrams: Option<&'a NGramTable>,
@@ -100,8 +100,8 @@ pub struct Sweep<'a> {
     scorer: CorpusScorer,
 }
 
-impl<'a> Sweep<'a> {
-    /// Over these images; without the table of n-grams minimum Bayes risk is not tried.
+impl<'a> SearchTuner<'a> {
+    /// Without `ngrams`, minimum Bayes risk is not tried.
     pub fn new(images: &'a [&'a Image], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
         let references: Vec<Vec<Vec<String>>> = images.iter().map(|image| references(image)).collect();
         Self {
@@ -113,43 +113,43 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Tries the whole grid; what it does not name stays as in `base`. `progress` is told how many of
-    /// [`Grid::captions`] were searched for, and may break off: what was found with the beams until then is given.
+    /// Tries the whole grid; other settings stay as in `base`. `progress` gets the number of finished hypotheses of
+    /// [`SearchGrid::captions`], and may stop the run, which then returns the trials of the finished beam sizes.
     ///
     /// # Errors
-    /// Where there are no images, the device refuses, or `progress` breaks off within the first beam.
+    /// Where there are no images, the device refuses, or `progress` stops within the first beam size.
     pub fn run<D: Backend>(
         &self,
         members: &[Member<'_, D>],
         base: &SearchSettings,
-        grid: &Grid,
+        grid: &SearchGrid,
         progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<Vec<Tried>, EvaluationError> {
+    ) -> Result<Vec<Trial>, EvaluationError> {
         if self.images.is_empty() {
             return Err(EvaluationError::Empty(Split::Dev));
         }
-        let mut tried = Vec::new();
+        let mut trials = Vec::new();
         let mut before = 0;
         for &beam in &grid.beam_sizes {
             let mut flow = ControlFlow::Continue(());
-            let found = self.search(members, base, beam, &mut |images| {
+            let hypotheses = self.search(members, base, beam, &mut |images| {
                 flow = progress(before + images * beam);
                 flow
             });
-            let found = match found {
-                Err(EvaluationError::Stopped) if !tried.is_empty() => break,
-                found => found?,
+            let hypotheses = match hypotheses {
+                Err(EvaluationError::Stopped) if !trials.is_empty() => break,
+                hypotheses => hypotheses?,
             };
             before += self.images.len() * beam;
-            tried.extend(self.rank(&found, grid.rankings(beam, base)));
+            trials.extend(self.rank(&hypotheses, grid.rankings(beam, base)));
             if flow.is_break() {
                 break;
             }
         }
-        Ok(tried)
+        Ok(trials)
     }
 
-    /// What a beam of this width finds for every image, the likeliest first.
+    /// The hypotheses of each image, the most probable one first.
     fn search<D: Backend>(
         &self,
         members: &[Member<'_, D>],
@@ -163,46 +163,52 @@ impl<'a> Sweep<'a> {
             length_penalty: 0.0,
             ..base.clone()
         });
-        let places: Vec<usize> = (0..self.images.len()).collect();
-        let found = caption_all(members, &places, &search, progress)
+        let indices: Vec<usize> = (0..self.images.len()).collect();
+        let hypotheses = caption_all(members, &indices, &search, progress)
             .map_err(|error| EvaluationError::Device(DeviceError::new(error)))?;
-        match found.len() == places.len() {
-            true => Ok(found),
+        match hypotheses.len() == indices.len() {
+            true => Ok(hypotheses),
             false => Err(EvaluationError::Stopped),
         }
     }
 
-    /// What was found, ranked in each of these ways and scored.
-    fn rank(&self, found: &[Vec<Hypothesis>], rankings: Vec<SearchSettings>) -> Vec<Tried> {
-        let of_images: Vec<Vec<Statistics>> = found
+    /// A trial for each of the rankings.
+    fn rank(&self, hypotheses: &[Vec<Hypothesis>], rankings: Vec<SearchSettings>) -> Vec<Trial> {
+        let of_images: Vec<Vec<Statistics>> = hypotheses
             .par_iter()
             .enumerate()
-            .map(|(place, found)| self.rank_image(place, found, &rankings))
+            .map(|(image, hypotheses)| self.rank_image(image, hypotheses, &rankings))
             .collect();
-        let total = |at: usize| of_images.iter().map(|image| image[at]).sum::<Statistics>();
+        let total = |index: usize| of_images.iter().map(|image| image[index]).sum::<Statistics>();
         let each = rankings.into_iter().enumerate();
-        each.map(|(at, search)| Tried {
+        each.map(|(index, search)| Trial {
             search,
-            scores: total(at).scores(),
+            scores: total(index).scores(),
         })
         .collect()
     }
 
-    /// How the best hypothesis of an image by each ranking does. Most rankings agree on a few.
-    fn rank_image(&self, place: usize, found: &[Hypothesis], rankings: &[SearchSettings]) -> Vec<Statistics> {
-        let agreement = self.ngrams.map(|ngrams| ngrams.agreement(found));
-        let mut known: Vec<Option<Statistics>> = vec![None; found.len()];
+    /// The statistics of the best hypothesis of an image by each ranking.
+    fn rank_image(
+        &self,
+        image: usize,
+        hypotheses: &[Hypothesis],
+        rankings: &[SearchSettings],
+    ) -> Vec<Statistics> {
+        let agreement = self.ngrams.map(|ngrams| ngrams.agreement(hypotheses));
+        // Most rankings agree on a few hypotheses, so each is scored once.
+        let mut scored: Vec<Option<Statistics>> = vec![None; hypotheses.len()];
         let mut of_best = |ranking: &SearchSettings| {
-            let best = largest(&scores(found, agreement.as_ref(), ranking));
-            *known[best].get_or_insert_with(|| self.statistics(place, &found[best]))
+            let best = largest(&scores(hypotheses, agreement.as_ref(), ranking));
+            *scored[best].get_or_insert_with(|| self.statistics(image, &hypotheses[best]))
         };
         rankings.iter().map(&mut of_best).collect()
     }
 
-    fn statistics(&self, place: usize, hypothesis: &Hypothesis) -> Statistics {
+    fn statistics(&self, image: usize, hypothesis: &Hypothesis) -> Statistics {
         let example = Example {
             hypothesis: &self.vocabulary.decode(&hypothesis.tokens),
-            references: &self.references[place],
+            references: &self.references[image],
         };
         self.scorer.statistics(&example)
     }
@@ -213,10 +219,10 @@ fn references(image: &Image) -> Vec<Vec<String>> {
     captions.map(|caption| caption.tokens.clone()).collect()
 }
 
-/// The place of the largest value, the first of equal ones.
+/// The index of the largest value, the first of equal ones.
 fn largest(values: &[f64]) -> usize {
-    let places = (0..values.len()).rev();
-    places
+    let indices = (0..values.len()).rev();
+    indices
         .max_by(|&a, &b| values[a].total_cmp(&values[b]))
         .unwrap_or(0)
 }

@@ -5,8 +5,8 @@ mod export;
 mod tests;
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
-use super::report::{CaptionedImage, Subject};
-use crate::metrics::{self, Bootstrap, Difference, Example, Interval, Scores, Statistics};
+use super::report::{CaptionedImage, Subject, TokenizedCaptions};
+use crate::metrics::{self, Bootstrap, Difference, Interval, Scores, Statistics};
 use crate::search::SearchSettings;
 use crate::text::display_safe;
 use serde::Serialize;
@@ -150,22 +150,5 @@ fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) ->
 
 /// The statistics of each image, with document frequencies from the references of all of them.
 fn statistics<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Vec<Statistics> {
-    let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let tokens: Vec<(Vec<String>, Vec<Vec<String>>)> = images
-        .into_iter()
-        .map(|image| {
-            (
-                words(&image.caption),
-                image.references.iter().map(words).collect(),
-            )
-        })
-        .collect();
-    let examples: Vec<Example<'_>> = tokens
-        .iter()
-        .map(|(hypothesis, references)| Example {
-            hypothesis,
-            references,
-        })
-        .collect();
-    metrics::statistics(&examples)
+    metrics::statistics(&TokenizedCaptions::new(images).examples())
 }
