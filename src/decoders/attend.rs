@@ -8,8 +8,8 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState,
-    Matrix, Parameter, StepWeight, activated, add_products, lstm_cell,
+    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix,
+    Parameter, StepWeight, activated, add_products, impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -63,22 +63,9 @@ impl<D: Backend> Attend<D> {
             context: Parameter::new(device, "context.weight", (hidden, 4 * hidden), glorot, rng)?,
         })
     }
-
-    /// How many numbers are learned.
-    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
-        let linear = Linear::<D>::size;
-        linear((hidden, hidden))
-            .saturating_mul(4)
-            .saturating_add(hidden.saturating_mul(hidden).saturating_mul(4))
-            .saturating_add(Parts::<D>::size(settings, shape))
-            .saturating_add(Lstm::<D>::size(embedding, hidden))
-    }
 }
+
+impl_layer!(Attend: parts, initial_hidden, initial_cell, gate, lstm, context, deep);
 
 impl<D: Backend> Attending<D> for Attend<D> {
     type Weights = AttendWeights<D>;
@@ -166,28 +153,5 @@ impl<D: Backend> Attending<D> for Attend<D> {
 
     fn parts_mut(&mut self) -> &mut Parts<D> {
         &mut self.parts
-    }
-
-    fn own_layers(&self) -> Vec<&dyn Layer<D>> {
-        vec![
-            &self.initial_hidden,
-            &self.initial_cell,
-            &self.gate,
-            &self.lstm,
-            &self.context,
-            &self.deep,
-        ]
-    }
-
-    fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        let own: Vec<&mut dyn Layer<D>> = vec![
-            &mut self.initial_hidden,
-            &mut self.initial_cell,
-            &mut self.gate,
-            &mut self.lstm,
-            &mut self.context,
-            &mut self.deep,
-        ];
-        self.parts.layers_mut().into_iter().chain(own).collect()
     }
 }

@@ -7,14 +7,15 @@ use super::{
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
-    LstmState, Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, split_rows,
+    LstmState, Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, impl_layer,
+    split_rows,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
 use rand::Rng;
 
 /// A decoder that attends. It is an [`OnePass`] decoder, and writes captions through the same steps as it is trained.
-pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
+pub(super) trait Attending<D: Backend>: Layer<D> + Clone + std::fmt::Debug + 'static {
     /// The weights that every step reads.
     type Weights: std::fmt::Debug;
 
@@ -60,12 +61,6 @@ pub(super) trait Attending<D: Backend>: Clone + std::fmt::Debug + 'static {
 
     /// The same, to be changed.
     fn parts_mut(&mut self) -> &mut Parts<D>;
-
-    /// The layers that are its own, always in the same order.
-    fn own_layers(&self) -> Vec<&dyn Layer<D>>;
-
-    /// All layers, to be changed: those of its parts, then its own, in the same order.
-    fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>>;
 }
 
 /// What decoders that attend have in common.
@@ -94,22 +89,9 @@ impl<D: Backend> Parts<D> {
             coverage: settings.doubly_stochastic_weight,
         })
     }
-
-    /// How many numbers are learned.
-    pub(super) fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        Linear::<D>::size((settings.hidden_size, shape.vocabulary))
-            .saturating_add(RegionAttention::<D>::size(settings.widths(shape)))
-            .saturating_add(super::embedding_size(settings, shape))
-    }
-
-    fn layers(&self) -> [&dyn Layer<D>; 3] {
-        [&self.output, &self.attention, &self.embedding]
-    }
-
-    pub(super) fn layers_mut(&mut self) -> [&mut dyn Layer<D>; 3] {
-        [&mut self.output, &mut self.attention, &mut self.embedding]
-    }
 }
+
+impl_layer!(Parts: output, attention, embedding);
 
 /// What a step leaves.
 pub(super) struct Step<D: Backend, T> {
@@ -200,18 +182,6 @@ impl<D: Backend, A: Attending<D>> OnePass<D> for A {
             words: self.parts().embedding.for_inference(&self.parts().output)?,
             output: D::inference_linear(&self.parts().output)?,
         }))
-    }
-
-    fn layers(&self) -> Vec<&dyn Layer<D>> {
-        self.parts()
-            .layers()
-            .into_iter()
-            .chain(self.own_layers())
-            .collect()
-    }
-
-    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        self.all_layers_mut()
     }
 }
 

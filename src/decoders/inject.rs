@@ -8,8 +8,8 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear, Lstm,
-    LstmState, Matrix, Regions, concat_rows, gather_rows,
+    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
+    LstmState, Matrix, Regions, concat_rows, gather_rows, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -62,19 +62,6 @@ impl<D: Backend> Inject<D> {
         })
     }
 
-    /// How many numbers are learned.
-    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
-        Linear::<D>::size((shape.channels, embedding))
-            .saturating_add(super::embedding_size(settings, shape))
-            .saturating_add(Lstm::<D>::size(embedding, hidden))
-            .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
-    }
-
     /// `[images, embedding]`
     ///
     /// Nothing is dropped here: the LSTM sees the image once, and what it misses then it cannot learn from.
@@ -82,6 +69,8 @@ impl<D: Backend> Inject<D> {
         self.image.forward(mean_region(regions)?)
     }
 }
+
+impl_layer!(Inject: embedding, lstm, image, output);
 
 impl<D: Backend> OnePass<D> for Inject<D> {
     fn forward<T: Tape<f32, D> + Merge<T>>(
@@ -131,19 +120,6 @@ impl<D: Backend> OnePass<D> for Inject<D> {
             output: D::inference_linear(&self.output)?,
             hidden: self.lstm.hidden(),
         }))
-    }
-
-    fn layers(&self) -> Vec<&dyn Layer<D>> {
-        vec![&self.embedding, &self.lstm, &self.image, &self.output]
-    }
-
-    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        vec![
-            &mut self.embedding,
-            &mut self.lstm,
-            &mut self.image,
-            &mut self.output,
-        ]
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear, Lstm,
-    LstmState, Matrix, Regions, Zeros, add_gathered,
+    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
+    LstmState, Matrix, Regions, Zeros, add_gathered, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -56,20 +56,6 @@ impl<D: Backend> Merge<D> {
         })
     }
 
-    /// How many numbers are learned.
-    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
-        Linear::<D>::size((shape.channels, hidden))
-            .saturating_add(super::embedding_size(settings, shape))
-            .saturating_add(Lstm::<D>::size(embedding, hidden))
-            .saturating_add(Linear::<D>::size((hidden, hidden)))
-            .saturating_add(Linear::<D>::size((hidden, shape.vocabulary)))
-    }
-
     /// `[images, hidden]`
     fn see<T: Tape<f32, D>>(
         &self,
@@ -80,6 +66,8 @@ impl<D: Backend> Merge<D> {
         self.image.activated(features, Activation::Relu)
     }
 }
+
+impl_layer!(Merge: embedding, lstm, image, joint, output);
 
 impl<D: Backend> OnePass<D> for Merge<D> {
     fn forward<T: Tape<f32, D> + dfdx::prelude::Merge<T>>(
@@ -133,26 +121,6 @@ impl<D: Backend> OnePass<D> for Merge<D> {
             hidden: self.lstm.hidden(),
         }))
     }
-
-    fn layers(&self) -> Vec<&dyn Layer<D>> {
-        vec![
-            &self.embedding,
-            &self.lstm,
-            &self.image,
-            &self.joint,
-            &self.output,
-        ]
-    }
-
-    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        vec![
-            &mut self.embedding,
-            &mut self.lstm,
-            &mut self.image,
-            &mut self.joint,
-            &mut self.output,
-        ]
-    }
 }
 
 /// A [`Merge`] that does not change.
@@ -193,9 +161,9 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoders::{Decoder, DecoderKind};
+    use crate::decoders::DecoderKind;
     use crate::nn::testing::{assert_close, random_matrix};
-    use crate::nn::{Parameter, Scalar, Taped, Targets, cross_entropy};
+    use crate::nn::{Layer, Parameter, Scalar, Taped, Targets, cross_entropy};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 

@@ -17,7 +17,7 @@ mod top_down;
 mod writer;
 
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Layer, Matrix, Regions, Scalar, Taped,
     glorot_limit,
 };
 use dfdx::prelude::*;
@@ -148,14 +148,6 @@ fn embedding<D: Backend>(
     }
 }
 
-/// How many numbers are learned of that.
-fn embedding_size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-    match settings.tie_embeddings {
-        true => 1,
-        false => settings.embedding_size.saturating_mul(shape.vocabulary),
-    }
-}
-
 impl Default for DecoderSettings {
     fn default() -> Self {
         Self {
@@ -214,7 +206,7 @@ impl<'a> Regularization<'a> {
 }
 
 /// Learns to write captions for images that are given as regions, `[images, regions, channels]`.
-pub trait Decoder<D: Backend> {
+pub trait Decoder<D: Backend>: Layer<D> {
     /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
     fn training_loss(
         &self,
@@ -232,12 +224,6 @@ pub trait Decoder<D: Backend> {
     /// Multiplies all logits by `factor`: above one, likely words become likelier (Guo et al. 2017, "On calibration of
     /// modern neural networks", section 4.2). Which word is the likeliest does not change.
     fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()>;
-
-    /// All parameters, always in the same order.
-    fn parameters(&self) -> Vec<&Parameter<D>>;
-
-    /// All parameters, to be changed, in the order of [`Decoder::parameters`].
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>>;
 }
 
 /// A new decoder as `settings` say, its weights drawn from `rng`.
@@ -255,14 +241,32 @@ pub fn build<D: Backend>(
     })
 }
 
-/// How many numbers a decoder of these settings learns, or the largest there is where they are beyond counting.
-pub fn size<D: Backend>(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-    match settings.kind {
-        DecoderKind::Merge => Merge::<D>::size(settings, shape),
-        DecoderKind::Inject => Inject::<D>::size(settings, shape),
-        DecoderKind::Attend => Attend::<D>::size(settings, shape),
-        DecoderKind::TopDown => TopDown::<D>::size(settings, shape),
+/// A lower bound on the number of parameters of a decoder, at most a few times below it; saturating.
+///
+/// It bounds the memory that a damaged checkpoint header can ask for: the file must hold at least as many numbers.
+pub fn min_parameters(settings: &DecoderSettings, shape: DecoderShape) -> usize {
+    let DecoderSettings {
+        hidden_size: hidden,
+        embedding_size: embedding,
+        attention_size: attention,
+        ..
+    } = *settings;
+    let DecoderShape { channels, vocabulary } = shape;
+    let gates = hidden.saturating_mul(4);
+    let mut matrices = vec![(gates, embedding), (gates, hidden), (hidden, vocabulary)];
+    matrices.push(match settings.kind {
+        DecoderKind::Inject => (channels, embedding),
+        _ => (channels, hidden),
+    });
+    if !settings.tie_embeddings {
+        matrices.push((vocabulary, embedding));
     }
+    if settings.kind.attends() {
+        matrices.push((attention, hidden));
+    }
+    matrices.into_iter().fold(0, |sum: usize, (rows, columns)| {
+        sum.saturating_add(rows.saturating_mul(columns))
+    })
 }
 
 /// Dropout while training, nothing otherwise.

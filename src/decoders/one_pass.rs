@@ -36,7 +36,7 @@ impl<D: Backend, T> From<Matrix<D, T>> for Read<D, T> {
 pub(super) type Change<'a, D> = dyn FnMut(&mut Parameter<D>) -> DeviceResult<D, ()> + 'a;
 
 /// A decoder that reads a whole batch of captions in one pass, and ends in one output layer. It is a [`Decoder`].
-pub trait OnePass<D: Backend>: Sized {
+pub trait OnePass<D: Backend>: Layer<D> + Sized {
     /// Reads all captions.
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
@@ -59,12 +59,6 @@ pub trait OnePass<D: Backend>: Sized {
 
     /// See [`Decoder::writer`].
     fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
-
-    /// All layers, always in the same order.
-    fn layers(&self) -> Vec<&dyn Layer<D>>;
-
-    /// All layers, to be changed, in the order of [`OnePass::layers`].
-    fn layers_mut(&mut self) -> Vec<&mut dyn Layer<D>>;
 }
 
 impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
@@ -120,17 +114,6 @@ impl<D: Backend, O: OnePass<D>> Decoder<D> for O {
             parameter.value = parameter.value.clone().try_mul(factor)?;
         }
         Ok(())
-    }
-
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        self.layers().into_iter().flat_map(Layer::parameters).collect()
-    }
-
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        self.layers_mut()
-            .into_iter()
-            .flat_map(Layer::parameters_mut)
-            .collect()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Noise;
 use crate::nn::{
-    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter,
-    Regions, StepWeight, add_products, gather_rows, mean_of_groups,
+    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Matrix, Parameter, Regions,
+    StepWeight, add_products, gather_rows, impl_layer, mean_of_groups,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -54,17 +54,6 @@ impl<D: Backend> RegionAttention<D> {
             query: Linear::new(device, "query", (hidden, attention), glorot, rng)?,
             score: Parameter::new(device, "score.weight", (attention, 1), glorot, rng)?,
         })
-    }
-
-    pub(super) fn size(widths: Widths) -> usize {
-        let Widths {
-            channels,
-            hidden,
-            attention,
-        } = widths;
-        Linear::<D>::size((channels, hidden))
-            .saturating_add(Linear::<D>::size((hidden, attention)).saturating_mul(2))
-            .saturating_add(attention)
     }
 
     /// Projects all regions.
@@ -118,26 +107,4 @@ pub(super) fn repeated<D: Backend, T: Tape<f32, D> + Merge<T>>(
     gather_rows(bias.value.clone().put_tape(tape), &vec![0; rows])
 }
 
-impl<D: Backend> Layer<D> for RegionAttention<D> {
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        let Self {
-            image,
-            key,
-            query,
-            score,
-        } = self;
-        let layers = [image, key, query].into_iter().flat_map(Layer::parameters);
-        layers.chain([score]).collect()
-    }
-
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        let Self {
-            image,
-            key,
-            query,
-            score,
-        } = self;
-        let layers = [image, key, query].into_iter().flat_map(Layer::parameters_mut);
-        layers.chain([score]).collect()
-    }
-}
+impl_layer!(RegionAttention: image, key, query, score);

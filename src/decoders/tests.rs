@@ -1,8 +1,8 @@
 //! What every decoder must satisfy.
 
 use super::*;
-use crate::nn::random_stream;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
+use crate::nn::{Parameter, random_stream};
 use crate::text::{END, START, TokenId};
 use rand::SeedableRng;
 
@@ -60,7 +60,7 @@ fn decoders() -> impl Iterator<Item = Box<dyn Decoder<Cpu>>> {
 }
 
 #[test]
-fn the_size_that_is_foretold_is_that_of_the_parameters() {
+fn min_parameters_is_a_lower_bound_within_a_small_factor() {
     for settings in all_settings() {
         let decoder = built(&settings);
         let counted: usize = decoder
@@ -68,7 +68,11 @@ fn the_size_that_is_foretold_is_that_of_the_parameters() {
             .into_iter()
             .map(|parameter| parameter.shape().0 * parameter.shape().1)
             .sum();
-        assert_eq!(size::<Cpu>(&settings, SHAPE), counted, "{settings:?}");
+        let bound = min_parameters(&settings, SHAPE);
+        assert!(
+            (counted / 8..=counted).contains(&bound),
+            "{settings:?}: {bound} of {counted}"
+        );
     }
 }
 

@@ -9,8 +9,8 @@ use super::attending::{Attending, Parts, Step};
 use super::region_attention::repeated;
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    AttentionOutput, Backend, DeviceResult, Initialization, Layer, Linear, Lstm, LstmState, Matrix,
-    Parameter, StepWeight, add_gathered, add_products, lstm_cell,
+    AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, Parameter,
+    StepWeight, add_gathered, add_products, impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -67,23 +67,9 @@ impl<D: Backend> TopDown<D> {
             heard: Parameter::new(device, "heard.weight", gates, recurrent, rng)?,
         })
     }
-
-    /// How many numbers are learned.
-    pub fn size(settings: &DecoderSettings, shape: DecoderShape) -> usize {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
-        let gates = hidden.saturating_mul(hidden).saturating_mul(4);
-        gates
-            .saturating_mul(2)
-            .saturating_add(Linear::<D>::size((hidden, hidden.saturating_mul(4))))
-            .saturating_add(Parts::<D>::size(settings, shape))
-            .saturating_add(Lstm::<D>::size(embedding, hidden))
-            .saturating_add(Lstm::<D>::size(hidden, hidden))
-    }
 }
+
+impl_layer!(TopDown: parts, attention_lstm, mean_image, said, language_lstm, heard);
 
 impl<D: Backend> Attending<D> for TopDown<D> {
     type Weights = TopDownWeights<D>;
@@ -178,26 +164,5 @@ impl<D: Backend> Attending<D> for TopDown<D> {
 
     fn parts_mut(&mut self) -> &mut Parts<D> {
         &mut self.parts
-    }
-
-    fn own_layers(&self) -> Vec<&dyn Layer<D>> {
-        vec![
-            &self.attention_lstm,
-            &self.mean_image,
-            &self.said,
-            &self.language_lstm,
-            &self.heard,
-        ]
-    }
-
-    fn all_layers_mut(&mut self) -> Vec<&mut dyn Layer<D>> {
-        let own: Vec<&mut dyn Layer<D>> = vec![
-            &mut self.attention_lstm,
-            &mut self.mean_image,
-            &mut self.said,
-            &mut self.language_lstm,
-            &mut self.heard,
-        ];
-        self.parts.layers_mut().into_iter().chain(own).collect()
     }
 }

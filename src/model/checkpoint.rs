@@ -218,12 +218,14 @@ impl Checkpoint {
     /// # Errors
     /// Names the tensor that is missing or misshapen.
     pub fn model<D: Backend>(&self, device: &D) -> Result<Model<D>, CheckpointError> {
-        // Before room is made for what a damaged header asks for.
-        let wanted = self.model.size::<D>();
-        if wanted > self.bytes.len() / size_of::<f32>() {
+        // A damaged or hostile header may ask for more memory than there is: check it before anything is allocated.
+        let parameters = self.model.min_parameters();
+        if parameters > self.bytes.len() / size_of::<f32>() {
             return Err(CheckpointError::Damaged {
                 path: self.path.clone(),
-                why: format!("its header speaks of a model of {wanted} numbers, which it is too short for"),
+                why: format!(
+                    "it is too short for the {parameters} or more parameters of the model in its header"
+                ),
             });
         }
         let mut weights = random_stream(0, "replaced by those of the checkpoint", 0);

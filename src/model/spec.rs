@@ -1,10 +1,9 @@
 //! What a model is built from: the encoder, the decoder and the size of the vocabulary.
 
 use crate::decoders::{self, DecoderSettings, DecoderShape};
-use crate::nn::Backend;
 use crate::vision::augment::View;
-use crate::vision::backbones::fine_tuned_layers::{Tail, TailSpec};
-use crate::vision::backbones::small_cnn::{SmallCnn, SmallCnnSettings};
+use crate::vision::backbones::fine_tuned_layers::TailSpec;
+use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use crate::vision::features::store::FeatureSpec;
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +19,14 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// How many numbers such a model learns, or the largest there is where they are beyond counting.
-    pub fn size<D: Backend>(&self) -> usize {
+    /// A lower bound on the number of trainable parameters; see [`decoders::min_parameters`].
+    pub fn min_parameters(&self) -> usize {
         let network = match &self.encoder {
             EncoderSpec::Features(_) => 0,
-            EncoderSpec::FineTuned { tail, .. } => Tail::<D>::size(tail),
-            EncoderSpec::SmallCnn(settings) => SmallCnn::<D>::size(settings),
+            EncoderSpec::FineTuned { tail, .. } => tail.parameters(),
+            EncoderSpec::SmallCnn(settings) => settings.parameters(),
         };
-        let decoder = decoders::size::<D>(&self.decoder, self.decoder_shape());
+        let decoder = decoders::min_parameters(&self.decoder, self.decoder_shape());
         network.saturating_add(decoder)
     }
 

@@ -147,7 +147,7 @@ fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
 }
 
 #[test]
-fn the_size_of_a_model_is_known_before_it_is_made() {
+fn min_parameters_is_a_lower_bound_for_every_encoder_and_decoder() {
     let device = Cpu::default();
     for kind in DecoderKind::ALL {
         for encoder in [
@@ -160,13 +160,11 @@ fn the_size_of_a_model_is_known_before_it_is_made() {
                 decoder: DecoderSettings { kind, ..SETTINGS },
                 vocabulary: VOCABULARY,
             };
-            let expected = spec.size::<Cpu>();
+            let bound = spec.min_parameters();
             let model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
             let shapes = model.parameters().into_iter().map(|parameter| parameter.shape());
-            assert_eq!(
-                shapes.map(|(rows, columns)| rows * columns).sum::<usize>(),
-                expected
-            );
+            let counted: usize = shapes.map(|(rows, columns)| rows * columns).sum();
+            assert!((counted / 8..=counted).contains(&bound), "{bound} of {counted}");
         }
     }
 }

@@ -27,6 +27,7 @@ pub use inference::{
 pub use layers::dropout::{Dropout, Mask, random_stream};
 pub use layers::embedding::{Embedding, InferenceEmbedding};
 pub use layers::layer::Layer;
+pub(crate) use layers::layer::impl_layer;
 pub use layers::linear::Linear;
 pub use layers::lstm::{Lstm, LstmState};
 pub use layers::parameter::{Initialization, Parameter, glorot_limit};

@@ -90,17 +90,15 @@ fn scaled<D: Backend, T: Tape<f32, D> + Merge<T>>(
 }
 
 impl<D: Backend> Layer<D> for Embedding<D> {
-    fn parameters(&self) -> Vec<&Parameter<D>> {
+    fn visit<'a>(&'a self, visitor: &mut dyn FnMut(&'a Parameter<D>)) {
         match self {
-            Self::Own { table } => vec![table],
-            Self::Tied { scale } => vec![scale],
+            Self::Own { table: parameter } | Self::Tied { scale: parameter } => visitor(parameter),
         }
     }
 
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
+    fn visit_mut<'a>(&'a mut self, visitor: &mut dyn FnMut(&'a mut Parameter<D>)) {
         match self {
-            Self::Own { table } => vec![table],
-            Self::Tied { scale } => vec![scale],
+            Self::Own { table: parameter } | Self::Tied { scale: parameter } => visitor(parameter),
         }
     }
 }

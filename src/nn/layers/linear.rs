@@ -1,7 +1,7 @@
 //! The fully connected layer.
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::layer::Layer;
+use crate::nn::layers::layer::impl_layer;
 use crate::nn::layers::parameter::{Initialization, Parameter};
 use crate::nn::ops::activation::Activation;
 use dfdx::prelude::Tape;
@@ -37,11 +37,6 @@ impl<D: Backend> Linear<D> {
         })
     }
 
-    /// How many numbers a layer of this shape learns.
-    pub fn size((inputs, outputs): (usize, usize)) -> usize {
-        inputs.saturating_mul(outputs).saturating_add(outputs)
-    }
-
     /// `[rows, inputs]` to `[rows, outputs]`.
     pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         self.activated(rows, Activation::None)
@@ -57,12 +52,4 @@ impl<D: Backend> Linear<D> {
     }
 }
 
-impl<D: Backend> Layer<D> for Linear<D> {
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        vec![&self.weight, &self.bias]
-    }
-
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        vec![&mut self.weight, &mut self.bias]
-    }
-}
+impl_layer!(Linear: weight, bias);

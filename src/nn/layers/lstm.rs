@@ -9,7 +9,7 @@
 //! ```
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::layer::Layer;
+use crate::nn::layers::layer::impl_layer;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::parameter::{Initialization, Parameter};
 use crate::nn::ops::activation::Activation;
@@ -81,12 +81,6 @@ impl<D: Backend> Lstm<D> {
         })
     }
 
-    /// How many numbers a layer of this shape learns.
-    pub fn size(inputs: usize, hidden: usize) -> usize {
-        let rows = inputs.saturating_add(hidden).saturating_add(1);
-        rows.saturating_mul(hidden).saturating_mul(4)
-    }
-
     /// The number of units.
     pub fn hidden(&self) -> usize {
         self.hidden_weight.shape().0
@@ -128,12 +122,4 @@ impl<D: Backend> Lstm<D> {
     }
 }
 
-impl<D: Backend> Layer<D> for Lstm<D> {
-    fn parameters(&self) -> Vec<&Parameter<D>> {
-        vec![&self.input_weight, &self.hidden_weight, &self.bias]
-    }
-
-    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
-        vec![&mut self.input_weight, &mut self.hidden_weight, &mut self.bias]
-    }
-}
+impl_layer!(Lstm: input_weight, hidden_weight, bias);

@@ -64,6 +64,21 @@ impl Between {
     }
 }
 
+impl TailSpec {
+    /// The number of trainable parameters; saturating.
+    pub fn parameters(&self) -> usize {
+        let shapes = self.layers.iter().flat_map(ConvLayer::weights);
+        shapes.fold(
+            0,
+            |sum: usize,
+             SumsSpec {
+                 kernel: (rows, columns),
+                 ..
+             }| { sum.saturating_add(rows.saturating_add(1).saturating_mul(*columns)) },
+        )
+    }
+}
+
 /// The layers with weights that are trained.
 #[derive(Clone, Debug)]
 pub struct Tail<D: Backend> {
@@ -111,21 +126,6 @@ impl<D: Backend> Tail<D> {
             input,
             layers: map_weights(layers, &parameters, &parameters)?,
         })
-    }
-
-    /// How many numbers such layers learn, or the largest there is where they are beyond counting.
-    pub fn size(spec: &TailSpec) -> usize {
-        let size = Cell::new(0_usize);
-        let count = |SumsSpec {
-                         kernel: (rows, columns),
-                         ..
-                     }| {
-            let own = rows.saturating_add(1).saturating_mul(columns);
-            size.set(size.get().saturating_add(own));
-            Ok::<_, std::convert::Infallible>(())
-        };
-        let Ok(_) = map_weights(spec.layers.clone(), &count, &count);
-        size.get()
     }
 
     /// What it is given for an image.
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(spec, published().spec());
         let (mut zeros, tail) = (Tail::zeros(&spec, &Cpu::default()).unwrap(), tail());
         let size: usize = tail.parameters().iter().map(|p| p.shape().0 * p.shape().1).sum();
-        assert_eq!(Tail::<Cpu>::size(&spec), size);
+        assert_eq!(spec.parameters(), size);
         for (zeros, full) in zeros.parameters_mut().into_iter().zip(tail.parameters()) {
             assert_eq!((&zeros.name, zeros.shape()), (&full.name, full.shape()));
             zeros.value = full.value.clone();

@@ -54,6 +54,22 @@ impl SmallCnnSettings {
         Preprocessing::symmetric(self.size.get())
     }
 
+    /// The shape of each layer's kernel: `(rows, outputs)`.
+    fn kernels(&self) -> impl Iterator<Item = (usize, usize)> {
+        let outputs = || self.widths.iter().map(|width| width.get());
+        let inputs = std::iter::once(COLORS).chain(outputs());
+        inputs
+            .zip(outputs())
+            .map(|(inputs, outputs)| (LAYER.window.taps().saturating_mul(inputs), outputs))
+    }
+
+    /// The number of trainable parameters; saturating.
+    pub fn parameters(&self) -> usize {
+        self.kernels().fold(0, |sum: usize, (rows, outputs)| {
+            sum.saturating_add(rows.saturating_add(1).saturating_mul(outputs))
+        })
+    }
+
     /// What the last layer gives for one image.
     pub fn shape(&self) -> MapShape {
         let size = self.size.get() as usize;
@@ -84,31 +100,15 @@ impl<D: Backend> SmallCnn<D> {
         rng: &mut impl Rng,
     ) -> Result<Self, <D as HasErr>::Err> {
         let mut parameters = Vec::new();
-        let mut inputs = COLORS;
-        for (number, width) in (1..).zip(&settings.widths) {
-            let outputs = width.get();
+        for (number, (rows, outputs)) in (1..).zip(settings.kernels()) {
             let mut parameter = |part: &str, shape, initialization| {
                 let name = format!("small_cnn.conv{number}.{part}");
                 Parameter::new(device, name, shape, initialization, rng)
             };
-            let rows = LAYER.window.taps() * inputs;
             parameters.push(parameter("kernel", (rows, outputs), Initialization::He)?);
             parameters.push(parameter("bias", (1, outputs), Initialization::Constant(0.0))?);
-            inputs = outputs;
         }
         Ok(Self { parameters })
-    }
-
-    /// How many numbers such a network learns, or the largest there is where they are beyond counting.
-    pub fn size(settings: &SmallCnnSettings) -> usize {
-        let mut inputs = COLORS;
-        let mut size = 0_usize;
-        for outputs in settings.widths.iter().map(|width| width.get()) {
-            let rows = LAYER.window.taps().saturating_mul(inputs).saturating_add(1);
-            size = size.saturating_add(rows.saturating_mul(outputs));
-            inputs = outputs;
-        }
-        size
     }
 
     /// `[images, size, size, 3]` -> `[images, regions, channels]`, row after row.
