@@ -109,7 +109,7 @@ impl App {
         }
     }
 
-    pub fn ask_to_stop(&mut self) -> Vec<Effect> {
+    pub fn confirm_stop(&mut self) -> Vec<Effect> {
         match self.live_target() {
             Some(job) => self.confirm(
                 format!("Save a checkpoint and stop training {job}?"),

@@ -80,7 +80,7 @@ impl EffectRunner {
                 source,
             }),
             Effect::LoadGallery(request) => self.run_in_background(move |root| Message::GalleryImages {
-                album: album(root, &request).map(Arc::new),
+                images: gallery_images(root, &request).map(Arc::new),
                 request,
             }),
             Effect::FindImages(run) => self.run_in_background(move |root| Message::Images {
@@ -94,7 +94,9 @@ impl EffectRunner {
             // A worker that has ended cannot answer: there is nobody to report an error to.
             Effect::Draw(keys) => drop(self.image_requests.send(keys)),
             Effect::Caption(request) => drop(self.caption_requests.send(CaptionerRequest::Caption(request))),
-            Effect::Attend(request) => drop(self.caption_requests.send(CaptionerRequest::Attend(request))),
+            Effect::ComputeAttention(request) => {
+                drop(self.caption_requests.send(CaptionerRequest::Attention(request)))
+            }
             // The main loop owns the terminal and suspends it itself.
             Effect::Suspend => {}
         }
@@ -239,7 +241,7 @@ fn recognize(path: &str) -> Outcome {
     Ok(format!("recognized: {format}"))
 }
 
-fn album(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
+fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
     let report = read_report(root, &request.of)?.report;
     let files = images_of(root, &request.of.run).unwrap_or_default();
     let file = |key: &String| files.get(key).cloned();

@@ -100,11 +100,11 @@ impl Field {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyOutcome {
-    Taken,
+    Handled,
     Submitted,
-    Left,
+    Cancelled,
     /// Open the file picker for the current field.
-    Pick,
+    PickFile,
 }
 
 impl Form {
@@ -137,8 +137,8 @@ impl Form {
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
         let held = key.modifiers;
         match key.code {
-            KeyCode::Esc => return KeyOutcome::Left,
-            KeyCode::Char('c') if held.contains(KeyModifiers::CONTROL) => return KeyOutcome::Left,
+            KeyCode::Esc => return KeyOutcome::Cancelled,
+            KeyCode::Char('c') if held.contains(KeyModifiers::CONTROL) => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Char('o') if held.contains(KeyModifiers::CONTROL) => {
                 let is_path = matches!(
@@ -146,9 +146,9 @@ impl Form {
                     Some(FieldValue::Path(_))
                 );
                 return if is_path {
-                    KeyOutcome::Pick
+                    KeyOutcome::PickFile
                 } else {
-                    KeyOutcome::Taken
+                    KeyOutcome::Handled
                 };
             }
             KeyCode::Up | KeyCode::BackTab => self.focused = self.focused.saturating_sub(1),
@@ -157,7 +157,7 @@ impl Form {
             }
             _ => self.type_key(key),
         }
-        KeyOutcome::Taken
+        KeyOutcome::Handled
     }
 
     fn type_key(&mut self, key: KeyEvent) {
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn press(form: &mut Form, codes: &[KeyCode]) -> KeyOutcome {
-        let mut last = KeyOutcome::Taken;
+        let mut last = KeyOutcome::Handled;
         for code in codes {
             last = form.press(KeyEvent::new(*code, KeyModifiers::NONE));
         }
@@ -254,15 +254,15 @@ mod tests {
         form.paste("/tmp/a\nb");
         assert_eq!(form.value("file"), "/tmp/a");
         assert_eq!(press(&mut form, &[KeyCode::Enter]), KeyOutcome::Submitted);
-        assert_eq!(press(&mut form, &[KeyCode::Esc]), KeyOutcome::Left);
+        assert_eq!(press(&mut form, &[KeyCode::Esc]), KeyOutcome::Cancelled);
     }
 
     #[test]
     fn file_picker_opens_for_paths_only() {
         let mut form = form();
         let pick = KeyEvent::new(KeyCode::Char('o'), KeyModifiers::CONTROL);
-        assert_eq!(form.press(pick), KeyOutcome::Taken);
+        assert_eq!(form.press(pick), KeyOutcome::Handled);
         form.focused = 2;
-        assert_eq!(form.press(pick), KeyOutcome::Pick);
+        assert_eq!(form.press(pick), KeyOutcome::PickFile);
     }
 }

@@ -53,20 +53,20 @@ pub enum Message {
     },
     GalleryImages {
         request: GalleryRequest,
-        album: Result<Arc<GalleryImages>, String>,
+        images: Result<Arc<GalleryImages>, String>,
     },
     Comparison {
         /// The compared evaluations, baseline first.
         of: Vec<EvaluationKey>,
         outcome: Result<Arc<ComparedEvaluations>, String>,
     },
-    Captioned {
+    Hypotheses {
         request: CaptionRequest,
         /// The beam hypotheses, best first.
         captions: Result<Vec<WrittenCaption>, String>,
     },
     /// The attention weights of each word of a caption.
-    Attended {
+    AttentionWeights {
         request: AttentionRequest,
         attention: Result<Attention, String>,
     },
@@ -151,7 +151,7 @@ pub struct GalleryImages {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GallerySlot {
     Main,
-    Beside,
+    Comparison,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ pub struct AttentionRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CaptionerRequest {
     Caption(CaptionRequest),
-    Attend(AttentionRequest),
+    Attention(AttentionRequest),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -260,7 +260,7 @@ pub enum Effect {
     },
     Caption(CaptionRequest),
     /// Compute the attention weights of each word of a caption.
-    Attend(AttentionRequest),
+    ComputeAttention(AttentionRequest),
     /// Prepare these images; replaces earlier requests.
     Draw(Vec<ImageKey>),
     /// Suspend to the shell.

@@ -9,7 +9,7 @@ use super::view;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 
-pub fn take(app: &mut App, event: MouseEvent) -> Vec<Effect> {
+pub fn handle(app: &mut App, event: MouseEvent) -> Vec<Effect> {
     let position = Position::new(event.column, event.row);
     match event.kind {
         MouseEventKind::ScrollUp => scroll(app, ListMove::Up),

@@ -114,7 +114,7 @@ impl RunView {
         }
     }
 
-    pub fn take(&mut self, record: &Record) {
+    pub fn add(&mut self, record: &Record) {
         self.summary.add(record);
         self.health.count(record);
         match &record.event {
@@ -124,7 +124,7 @@ impl RunView {
                 self.device = Some(display_safe(&start.job.device).into_owned());
                 self.session = (record.time, self.minutes.last().unwrap_or(0.0));
             }
-            Event::Step(step) => self.take_step(step, record.time),
+            Event::Step(step) => self.add_step(step, record.time),
             Event::Evaluation(evaluation) => {
                 let step = evaluation.step;
                 self.push(DEV_LOSS, CurveKind::Epochs, step, evaluation.dev_loss);
@@ -157,7 +157,7 @@ impl RunView {
         self.news = Some(display_safe(news).into_owned());
     }
 
-    fn take_step(&mut self, step: &StepEvent, time: f64) {
+    fn add_step(&mut self, step: &StepEvent, time: f64) {
         for (name, value) in step.numbers() {
             self.push(name, CurveKind::Steps, step.step, value);
         }

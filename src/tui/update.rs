@@ -18,19 +18,19 @@ use std::path::PathBuf;
 impl App {
     /// Handles a message, and returns the effects to run.
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
-        let mut effects = self.take(message);
+        let mut effects = self.handle(message);
         effects.extend(self.load_missing());
         effects
     }
 
-    fn take(&mut self, message: Message) -> Vec<Effect> {
+    fn handle(&mut self, message: Message) -> Vec<Effect> {
         match message {
             Message::Key(key) => return self.press_key(key),
-            Message::Mouse(event) => return mouse::take(self, event),
+            Message::Mouse(event) => return mouse::handle(self, event),
             Message::Paste(text) => self.paste(&text),
             Message::Resized(columns, rows) => self.size = Rect::new(0, 0, columns, rows),
-            Message::Runs(listing) => self.list_runs(listing),
-            Message::Records { run, records } => self.runs.take(&run, &records),
+            Message::Runs(listing) => self.set_runs(listing),
+            Message::Records { run, records } => self.runs.add_records(&run, &records),
             Message::Datasets(listing) => self.data.list(listing),
             Message::Evaluations(listing) => self.evaluate.list(listing),
             Message::Machine(load) => self.machine = load,
@@ -43,10 +43,12 @@ impl App {
             }
             Message::Recognized { .. } => {}
             Message::Images { run, files } => self.train.files = Some((run, files)),
-            Message::GalleryImages { request, album } => self.gallery.loaded(&request, album),
+            Message::GalleryImages { request, images } => self.gallery.loaded(&request, images),
             Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
-            Message::Captioned { request, captions } => self.gallery.captioned_by(&request, captions),
-            Message::Attended { request, attention } => self.gallery.attention.answered(&request, attention),
+            Message::Hypotheses { request, captions } => self.gallery.set_hypotheses(&request, captions),
+            Message::AttentionWeights { request, attention } => {
+                self.gallery.attention.answered(&request, attention)
+            }
             Message::ImageReady { key, image } => self.images.insert(key, image),
             Message::Done(result) => self.notice = Some(result),
             Message::Started(result) => self.started(result),
@@ -66,13 +68,13 @@ impl App {
 
     pub fn press_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
-        self.runs.stay();
+        self.runs.confirm_open();
         match self.popups.pop() {
             None => match self.keymap.action(self.tab.context(), key) {
                 Some(action) => self.act(action),
                 None => Vec::new(),
             },
-            Some(popup) => self.press_in(popup, key),
+            Some(popup) => self.press_in_popup(popup, key),
         }
     }
 

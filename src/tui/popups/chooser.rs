@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 pub enum ChooserPurpose {
     Overlay,
     Gallery,
-    Beside,
+    Comparison,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Chooser {
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
         let count = self.items.len();
         match key.code {
-            KeyCode::Esc | KeyCode::Char('q') => return KeyOutcome::Left,
+            KeyCode::Esc | KeyCode::Char('q') => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Up | KeyCode::Char('k') => self.selected = ListMove::Up.from(self.selected, count),
             KeyCode::Down | KeyCode::Char('j') => self.selected = ListMove::Down.from(self.selected, count),
@@ -42,6 +42,6 @@ impl Chooser {
             }
             _ => {}
         }
-        KeyOutcome::Taken
+        KeyOutcome::Handled
     }
 }

@@ -65,7 +65,7 @@ impl FilePicker {
         let count = self.known().len();
         let keep_typing = matches!(key.code, KeyCode::Char(_));
         match key.code {
-            KeyCode::Esc => return KeyOutcome::Left,
+            KeyCode::Esc => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Up => self.selected = ListMove::Up.from(self.selected, count),
             KeyCode::Down => self.selected = ListMove::Down.from(self.selected, count),
@@ -90,7 +90,7 @@ impl FilePicker {
         if !keep_typing {
             self.typed.clear();
         }
-        KeyOutcome::Taken
+        KeyOutcome::Handled
     }
 
     /// Selects the first entry with the typed prefix.

@@ -12,7 +12,7 @@ use crate::tui::navigation::{ListMove, Tab};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 impl App {
-    pub fn press_in(&mut self, popup: Popup, key: KeyEvent) -> Vec<Effect> {
+    pub fn press_in_popup(&mut self, popup: Popup, key: KeyEvent) -> Vec<Effect> {
         match popup {
             Popup::Confirm { effect, .. } => match key.code {
                 KeyCode::Char('y' | 'Y') => vec![*effect],
@@ -28,13 +28,13 @@ impl App {
                     }
                     None => Vec::new(),
                 },
-                KeyOutcome::Left => Vec::new(),
-                KeyOutcome::Taken | KeyOutcome::Pick => self.keep(Popup::Palette(palette)),
+                KeyOutcome::Cancelled => Vec::new(),
+                KeyOutcome::Handled | KeyOutcome::PickFile => self.keep(Popup::Palette(palette)),
             },
             Popup::Choose(mut chooser) => match chooser.press(key) {
                 KeyOutcome::Submitted => self.chosen(&chooser),
-                KeyOutcome::Left => Vec::new(),
-                KeyOutcome::Taken | KeyOutcome::Pick => self.keep(Popup::Choose(chooser)),
+                KeyOutcome::Cancelled => Vec::new(),
+                KeyOutcome::Handled | KeyOutcome::PickFile => self.keep(Popup::Choose(chooser)),
             },
             Popup::Help { scroll } => self.scroll(key, scroll, |scroll| Popup::Help { scroll }),
             Popup::Text { title, lines, scroll } => {
@@ -72,7 +72,7 @@ impl App {
             .get(form.focused)
             .map(|field| (field.name, field.value().to_owned()));
         match form.press(key) {
-            KeyOutcome::Left => return Vec::new(),
+            KeyOutcome::Cancelled => return Vec::new(),
             KeyOutcome::Submitted => match purpose.submit(&form) {
                 Ok(submission) => {
                     if let Err(fault) = self.check_source(&purpose, &form) {
@@ -82,7 +82,7 @@ impl App {
                     if matches!(submission, FormSubmission::Effect(Effect::Start(_))) {
                         self.starting = Some(Popup::Form { purpose, form });
                     }
-                    return self.carry_out(submission);
+                    return self.apply(submission);
                 }
                 Err(fault) => {
                     let field = form
@@ -94,12 +94,12 @@ impl App {
                     return self.keep(Popup::Form { purpose, form });
                 }
             },
-            KeyOutcome::Pick => {
+            KeyOutcome::PickFile => {
                 let start = form.current().map_or("", |field| field.value()).to_owned();
                 self.popups.push(Popup::Form { purpose, form });
                 return self.open_picker(&start);
             }
-            KeyOutcome::Taken => {}
+            KeyOutcome::Handled => {}
         }
         if let Some((name, before)) = field
             && form.value(name) != before
@@ -123,13 +123,13 @@ impl App {
         }
     }
 
-    fn carry_out(&mut self, submission: FormSubmission) -> Vec<Effect> {
+    fn apply(&mut self, submission: FormSubmission) -> Vec<Effect> {
         match submission {
             FormSubmission::Effect(effect) => {
-                self.go_where_it_shows(&effect);
+                self.show_progress_of(&effect);
                 return vec![effect];
             }
-            FormSubmission::Search(search) => return self.try_search(search),
+            FormSubmission::Search(search) => return self.set_search(search),
             FormSubmission::Image(path) => return self.open_image(path),
             FormSubmission::Filter(words) => self.gallery.filter(&words),
             FormSubmission::Jump(image) => {
@@ -148,7 +148,7 @@ impl App {
     }
 
     /// Switches to the tab that shows the progress of a started command.
-    fn go_where_it_shows(&mut self, effect: &Effect) {
+    fn show_progress_of(&mut self, effect: &Effect) {
         let Effect::Start(arguments) = effect else {
             return;
         };
@@ -180,7 +180,7 @@ impl App {
     fn press_in_picker(&mut self, mut picker: FilePicker, key: KeyEvent) -> Vec<Effect> {
         let directory = picker.directory.clone();
         match picker.press(key) {
-            KeyOutcome::Left => return Vec::new(),
+            KeyOutcome::Cancelled => return Vec::new(),
             KeyOutcome::Submitted => {
                 let picked = picker.picked();
                 let mut effects = Vec::new();
@@ -193,7 +193,7 @@ impl App {
                 }
                 return effects;
             }
-            KeyOutcome::Taken | KeyOutcome::Pick => {}
+            KeyOutcome::Handled | KeyOutcome::PickFile => {}
         }
         let effects = if picker.directory == directory {
             Vec::new()

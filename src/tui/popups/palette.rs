@@ -31,8 +31,8 @@ impl Palette {
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Esc => return KeyOutcome::Left,
-            KeyCode::Char('c') if ctrl => return KeyOutcome::Left,
+            KeyCode::Esc => return KeyOutcome::Cancelled,
+            KeyCode::Char('c') if ctrl => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Up => self.selected = self.selected.saturating_sub(1),
             KeyCode::Down => self.selected = (self.selected + 1).min(self.matches.len().saturating_sub(1)),
@@ -43,7 +43,7 @@ impl Palette {
                 }
             }
         }
-        KeyOutcome::Taken
+        KeyOutcome::Handled
     }
 
     pub fn chosen(&self) -> Option<(KeyContext, Action)> {

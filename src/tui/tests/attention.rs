@@ -67,7 +67,7 @@ fn gallery() -> App {
             of,
             slot: GallerySlot::Main,
         },
-        album: Ok(Arc::new(GalleryImages {
+        images: Ok(Arc::new(GalleryImages {
             report: report(),
             files: vec![Some("0.png".into()), Some("1.png".into())],
         })),
@@ -110,7 +110,7 @@ fn answer(image: usize) -> Attention {
 }
 
 fn attended(app: &mut App, image: usize) -> Vec<Effect> {
-    app.update(Message::Attended {
+    app.update(Message::AttentionWeights {
         request: request(image),
         attention: Ok(answer(image)),
     })
@@ -118,7 +118,7 @@ fn attended(app: &mut App, image: usize) -> Vec<Effect> {
 
 fn asked(effects: &[Effect]) -> Vec<AttentionRequest> {
     let requests = effects.iter().filter_map(|effect| match effect {
-        Effect::Attend(request) => Some(request.clone()),
+        Effect::ComputeAttention(request) => Some(request.clone()),
         _ => None,
     });
     requests.collect()
@@ -224,7 +224,7 @@ fn attention_stays_on_for_next_image_until_closed() {
 fn decoder_without_attention_shows_reason() {
     let mut app = gallery();
     press(&mut app, "w");
-    app.update(Message::Attended {
+    app.update(Message::AttentionWeights {
         request: request(0),
         attention: Err("no decoder here attends (merge)".into()),
     });

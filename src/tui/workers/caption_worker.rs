@@ -16,14 +16,14 @@ pub fn run(root: &Root, requests: &Receiver<CaptionerRequest>, messages: &Sender
     let mut cached: Option<CachedCaptioner> = None;
     while let Ok(first) = requests.recv() {
         let latest = LatestRequests::of(std::iter::once(first).chain(requests.try_iter()));
-        let captioned = latest.caption.map(|request| Message::Captioned {
+        let captioned = latest.caption.map(|request| Message::Hypotheses {
             captions: caption(root, &mut cached, &request),
             request,
         });
         if captioned.is_some_and(|message| messages.send(message).is_err()) {
             return;
         }
-        let attended = latest.attention.map(|request| Message::Attended {
+        let attended = latest.attention.map(|request| Message::AttentionWeights {
             attention: attend(root, &mut cached, &request),
             request,
         });
@@ -45,7 +45,7 @@ impl LatestRequests {
         for request in requests {
             match request {
                 CaptionerRequest::Caption(request) => latest.caption = Some(request),
-                CaptionerRequest::Attend(request) => latest.attention = Some(request),
+                CaptionerRequest::Attention(request) => latest.attention = Some(request),
             }
         }
         latest

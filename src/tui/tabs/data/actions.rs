@@ -30,16 +30,16 @@ impl App {
             }
             Action::NextView | Action::Right => self.data.turn(1),
             Action::Left => self.data.turn(-1),
-            Action::Open => return self.open_in_data(),
+            Action::Open => return self.open_selected(),
             Action::Back => self.data.cursor.focus = PaneFocus::List,
             Action::PauseOrResume => return self.pause_preparing(),
-            Action::Stop => return self.ask_to_stop_preparing(),
+            Action::Stop => return self.confirm_stop_preparation(),
             _ => {}
         }
         Vec::new()
     }
 
-    fn open_in_data(&mut self) -> Vec<Effect> {
+    fn open_selected(&mut self) -> Vec<Effect> {
         if self.data.selected().is_none() {
             return self.act_on_data(Action::Prepare);
         }
@@ -81,7 +81,7 @@ impl App {
         vec![Effect::Control { job, command }]
     }
 
-    fn ask_to_stop_preparing(&mut self) -> Vec<Effect> {
+    fn confirm_stop_preparation(&mut self) -> Vec<Effect> {
         match self.preparing() {
             Some((job, _)) => self.confirm(
                 "Stop preparation? Preparing it again resumes it.",

@@ -9,7 +9,7 @@ use crate::tui::app::App;
 
 pub const PAGE: TabPage = TabPage {
     act: App::act_on_data,
-    load: |app| app.data.ask().into_iter().collect(),
+    load: |app| app.data.request().into_iter().collect(),
     draw: view::draw,
     images: view::images,
     click: view::click,

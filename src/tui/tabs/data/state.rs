@@ -95,7 +95,7 @@ impl DataPage {
     }
 
     /// Requests the selected data set unless the current version is loaded.
-    pub fn ask(&mut self) -> Option<Effect> {
+    pub fn request(&mut self) -> Option<Effect> {
         let selected = self.selected().filter(|selected| selected.is_whole)?;
         let (name, written) = (selected.name.clone(), selected.written);
         let is_known = |loaded: &&LoadedDataset| loaded.name == name && loaded.written == written;

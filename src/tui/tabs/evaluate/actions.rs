@@ -9,13 +9,13 @@ use crate::tui::navigation::{ListMove, Tab, cycle};
 use crate::tui::tabs::cursor::PaneFocus;
 
 impl App {
-    pub fn act_on_scores(&mut self, action: Action) -> Vec<Effect> {
+    pub fn act_on_evaluate(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = ListMove::of(action) {
             self.evaluate.go(direction);
             return Vec::new();
         }
         match action {
-            Action::NewEvaluation => return self.ask_for_evaluation(),
+            Action::NewEvaluation => return self.open_evaluate_form(),
             Action::Baseline => {
                 self.evaluate.baseline = self.evaluate.selected().map(|selected| selected.key.clone());
             }
@@ -28,15 +28,15 @@ impl App {
                 Some(_) => self.open_form(FormPurpose::Export, prompts::export_form()),
                 None => return self.refuse("no evaluations to export yet"),
             },
-            Action::Open => return self.open_in_scores(),
+            Action::Open => return self.open_selected_evaluation(),
             Action::Back => self.evaluate.cursor.focus = PaneFocus::List,
-            Action::Stop => return self.ask_to_stop_evaluation(),
+            Action::Stop => return self.confirm_stop_evaluation(),
             _ => {}
         }
         Vec::new()
     }
 
-    pub fn ask_for_evaluation(&mut self) -> Vec<Effect> {
+    pub fn open_evaluate_form(&mut self) -> Vec<Effect> {
         let open = self.runs.open().map(|view| view.name.clone());
         let Some(open) = open else {
             return self.refuse("no run yet: start one in the Train tab");
@@ -48,9 +48,9 @@ impl App {
     }
 
     /// From the list to the images, and from an image to the gallery.
-    fn open_in_scores(&mut self) -> Vec<Effect> {
+    fn open_selected_evaluation(&mut self) -> Vec<Effect> {
         let Some(key) = self.evaluate.selected().map(|selected| selected.key.clone()) else {
-            return self.ask_for_evaluation();
+            return self.open_evaluate_form();
         };
         let images = self.evaluate.images();
         match (
@@ -70,7 +70,7 @@ impl App {
         Vec::new()
     }
 
-    fn ask_to_stop_evaluation(&mut self) -> Vec<Effect> {
+    fn confirm_stop_evaluation(&mut self) -> Vec<Effect> {
         let Some(selected) = self.evaluate.selected() else {
             return Vec::new();
         };

@@ -8,8 +8,8 @@ use super::TabPage;
 use crate::tui::app::App;
 
 pub const PAGE: TabPage = TabPage {
-    act: App::act_on_scores,
-    load: |app| app.evaluate.ask().into_iter().collect(),
+    act: App::act_on_evaluate,
+    load: |app| app.evaluate.request().into_iter().collect(),
     draw: view::draw,
     images: |_, _| Vec::new(),
     click: view::click,

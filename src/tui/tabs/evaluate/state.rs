@@ -155,7 +155,7 @@ impl EvaluatePage {
     }
 
     /// Requests a comparison of all finished evaluations, unless the last one is current.
-    pub fn ask(&mut self) -> Option<Effect> {
+    pub fn request(&mut self) -> Option<Effect> {
         let baseline = self.baseline()?.clone();
         let mut requested: RequestedReports = self
             .finished()

@@ -1,6 +1,6 @@
 //! What keys do in the Gallery tab, and what it loads.
 
-use super::state::CaptionAttempt;
+use super::state::HypothesesRequest;
 use crate::search::SearchSettings;
 use crate::tui::app::App;
 use crate::tui::forms::{FormPurpose, prompts, search};
@@ -18,14 +18,14 @@ impl App {
     /// Requests images, hypotheses and attention weights that are missing.
     pub fn load_gallery(&mut self) -> Vec<Effect> {
         if self.gallery.main.is_none()
-            && let Some(of) = self.usual_album()
+            && let Some(of) = self.default_evaluation()
         {
             self.gallery.put(GallerySlot::Main, of);
         }
         let mut effects = Vec::new();
         for (slot, slot_images) in [
             (GallerySlot::Main, &mut self.gallery.main),
-            (GallerySlot::Beside, &mut self.gallery.beside),
+            (GallerySlot::Comparison, &mut self.gallery.comparison),
         ] {
             let Some(slot_images) = slot_images else { continue };
             let mut finished = self.evaluate.finished();
@@ -38,21 +38,21 @@ impl App {
             if slot_images
                 .head
                 .as_ref()
-                .is_none_or(|asked| !Arc::ptr_eq(asked, &head))
+                .is_none_or(|requested| !Arc::ptr_eq(requested, &head))
             {
                 slot_images.head = Some(head);
                 let of = slot_images.of.clone();
                 effects.push(Effect::LoadGallery(GalleryRequest { of, slot }));
             }
         }
-        effects.extend(self.ask_for_captions());
+        effects.extend(self.request_captions());
         let request = self.attention_request();
         effects.extend(self.gallery.attention.request(request));
         effects
     }
 
     /// The evaluation shown by default: one of the open run, otherwise the first.
-    fn usual_album(&self) -> Option<EvaluationKey> {
+    fn default_evaluation(&self) -> Option<EvaluationKey> {
         let open = self.runs.open().map(|view| view.name.as_str());
         let of_open = self
             .evaluate
@@ -62,14 +62,14 @@ impl App {
         any.map(|known| known.key.clone())
     }
 
-    fn ask_for_captions(&mut self) -> Option<Effect> {
-        let is_wanted = self.gallery.shows_hypotheses || self.gallery.own.is_some();
-        let request = self.caption_request().filter(|_| is_wanted)?;
-        let is_known = |written: &&CaptionAttempt| written.request == request;
-        if self.gallery.written.as_ref().filter(is_known).is_some() {
+    fn request_captions(&mut self) -> Option<Effect> {
+        let is_shown = self.gallery.shows_hypotheses || self.gallery.image_file.is_some();
+        let request = self.caption_request().filter(|_| is_shown)?;
+        let is_known = |hypotheses: &&HypothesesRequest| hypotheses.request == request;
+        if self.gallery.hypotheses.as_ref().filter(is_known).is_some() {
             return None;
         }
-        self.gallery.written = Some(CaptionAttempt {
+        self.gallery.hypotheses = Some(HypothesesRequest {
             request: request.clone(),
             captions: None,
         });
@@ -78,11 +78,11 @@ impl App {
 
     /// The request for hypotheses of the current image.
     fn caption_request(&self) -> Option<CaptionRequest> {
-        let (by, search) = self.writers()?;
+        let (by, search) = self.ensemble_and_search()?;
         Some(CaptionRequest {
             by,
             image: self.gallery.file()?.to_owned(),
-            search: self.gallery.tried.clone().unwrap_or(search),
+            search: self.gallery.search_override.clone().unwrap_or(search),
         })
     }
 
@@ -92,34 +92,34 @@ impl App {
             return None;
         }
         Some(AttentionRequest {
-            by: self.writers()?.0,
+            by: self.ensemble_and_search()?.0,
             image: self.gallery.file()?.to_owned(),
             caption: self.gallery.caption()?.to_owned(),
         })
     }
 
     /// The checkpoints and search settings of the current evaluation, otherwise those of the open run.
-    fn writers(&self) -> Option<(EnsembleSpec, SearchSettings)> {
-        let of_report = self.gallery.pages().map(|album| {
-            let report = &album.report;
+    fn ensemble_and_search(&self) -> Option<(EnsembleSpec, SearchSettings)> {
+        let of_report = self.gallery.loaded_images().map(|images| {
+            let report = &images.report;
             let run = self.gallery.of().map_or(&report.subject.run, |of| &of.run);
-            let writers = EnsembleSpec {
+            let ensemble = EnsembleSpec {
                 run: run.clone(),
                 checkpoint: report.subject.checkpoint.clone(),
                 ensemble: report.subject.ensemble.clone(),
             };
-            (writers, report.search.clone())
+            (ensemble, report.search.clone())
         });
         let of_run = || {
             let view = self.runs.open()?;
             let search = view.settings.pointer("/search").cloned();
             let search = search.and_then(|search| serde_json::from_value(search).ok());
-            let writers = EnsembleSpec {
+            let ensemble = EnsembleSpec {
                 run: view.name.clone(),
                 checkpoint: "best".to_owned(),
                 ensemble: Vec::new(),
             };
-            Some((writers, search.unwrap_or_default()))
+            Some((ensemble, search.unwrap_or_default()))
         };
         of_report.or_else(of_run)
     }
@@ -130,29 +130,29 @@ impl App {
             return Vec::new();
         }
         match action {
-            Action::Left => self.go_beside(ListMove::Up),
-            Action::Right => self.go_beside(ListMove::Down),
-            Action::Attention => return self.switch_attention(),
+            Action::Left => self.step_word_or_image(ListMove::Up),
+            Action::Right => self.step_word_or_image(ListMove::Down),
+            Action::Attention => return self.toggle_attention(),
             Action::Search => {
                 let form = prompts::filter_form(&self.gallery.words);
                 self.open_form(FormPurpose::Filter, form);
             }
             Action::Sort => {
                 self.gallery.sort = cycle(self.gallery.sort, 1);
-                self.gallery.arrange();
+                self.gallery.filter_and_sort();
             }
             Action::Jump => self.open_form(FormPurpose::Jump, prompts::jump_form()),
             Action::Hypotheses => self.gallery.shows_hypotheses = !self.gallery.shows_hypotheses,
-            Action::SearchSettings => return self.ask_for_search(),
+            Action::SearchSettings => return self.open_search_form(),
             Action::OpenImage => self.open_form(FormPurpose::OpenImage, prompts::image_form()),
-            Action::ChooseEvaluation => return self.choose_album(ChooserPurpose::Gallery, "evaluation"),
-            Action::CompareWith => return self.choose_album(ChooserPurpose::Beside, "compare with"),
-            Action::Open if self.gallery.main.is_none() => return self.ask_for_evaluation(),
+            Action::ChooseEvaluation => return self.choose_evaluation(ChooserPurpose::Gallery, "evaluation"),
+            Action::CompareWith => return self.choose_evaluation(ChooserPurpose::Comparison, "compare with"),
+            Action::Open if self.gallery.main.is_none() => return self.open_evaluate_form(),
             Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.hide(),
             Action::Back => {
-                self.gallery.own = None;
-                self.gallery.tried = None;
-                self.gallery.beside = None;
+                self.gallery.image_file = None;
+                self.gallery.search_override = None;
+                self.gallery.comparison = None;
                 self.gallery.shows_hypotheses = false;
                 self.gallery.filter("");
             }
@@ -162,7 +162,7 @@ impl App {
     }
 
     /// To the next word while attention weights are shown, otherwise to the next image.
-    fn go_beside(&mut self, direction: ListMove) {
+    fn step_word_or_image(&mut self, direction: ListMove) {
         if self.gallery.attention.is_shown() {
             self.gallery.attention.go(direction);
         } else {
@@ -170,7 +170,7 @@ impl App {
         }
     }
 
-    fn switch_attention(&mut self) -> Vec<Effect> {
+    fn toggle_attention(&mut self) -> Vec<Effect> {
         if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
             return self.refuse("no image");
         }
@@ -178,7 +178,7 @@ impl App {
         Vec::new()
     }
 
-    fn ask_for_search(&mut self) -> Vec<Effect> {
+    fn open_search_form(&mut self) -> Vec<Effect> {
         match self.caption_request() {
             Some(request) => {
                 self.open_form(FormPurpose::Search, search::form(&request.search));
@@ -188,8 +188,8 @@ impl App {
         }
     }
 
-    pub fn try_search(&mut self, settings: SearchSettings) -> Vec<Effect> {
-        self.gallery.tried = Some(settings);
+    pub fn set_search(&mut self, settings: SearchSettings) -> Vec<Effect> {
+        self.gallery.search_override = Some(settings);
         self.gallery.shows_hypotheses = true;
         Vec::new()
     }
@@ -198,13 +198,17 @@ impl App {
         if self.gallery.main.is_none() && self.runs.open().is_none() {
             return self.refuse("no run yet that could caption it");
         }
-        self.gallery.own = Some(path);
+        self.gallery.image_file = Some(path);
         Vec::new()
     }
 
-    fn choose_album(&mut self, purpose: ChooserPurpose, title: &'static str) -> Vec<Effect> {
+    fn choose_evaluation(&mut self, purpose: ChooserPurpose, title: &'static str) -> Vec<Effect> {
         let now = match purpose {
-            ChooserPurpose::Beside => self.gallery.beside.as_ref().map(|slot_images| &slot_images.of),
+            ChooserPurpose::Comparison => self
+                .gallery
+                .comparison
+                .as_ref()
+                .map(|slot_images| &slot_images.of),
             _ => self.gallery.of(),
         };
         let items: Vec<ChooserItem> = self
@@ -228,13 +232,13 @@ impl App {
         Vec::new()
     }
 
-    pub fn chosen_album(&mut self, chooser: &Chooser) -> Vec<Effect> {
+    pub fn show_chosen_evaluation(&mut self, chooser: &Chooser) -> Vec<Effect> {
         let chosen = chooser.items.get(chooser.selected).map(|item| &item.label);
         let mut finished = self.evaluate.finished();
         let evaluation = finished.find(|known| Some(&known.key.to_string()) == chosen);
         if let Some(of) = evaluation.map(|known| known.key.clone()) {
             let slot = match chooser.purpose {
-                ChooserPurpose::Beside => GallerySlot::Beside,
+                ChooserPurpose::Comparison => GallerySlot::Comparison,
                 ChooserPurpose::Gallery | ChooserPurpose::Overlay => GallerySlot::Main,
             };
             self.gallery.put(slot, of);

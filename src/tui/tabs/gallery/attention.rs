@@ -72,7 +72,7 @@ impl AttentionPanel {
         self.last_request = request.clone();
         self.answer = None;
         self.word = 0;
-        request.map(Effect::Attend)
+        request.map(Effect::ComputeAttention)
     }
 
     /// Stores the answer to the last request; drops any other.

@@ -26,12 +26,12 @@ pub struct LoadedGallery {
     pub of: EvaluationKey,
     /// The report's head at the time of the request: shows whether it has been written again since.
     pub head: Option<Arc<Report>>,
-    pub album: Option<Result<Arc<GalleryImages>, String>>,
+    pub images: Option<Result<Arc<GalleryImages>, String>>,
 }
 
 /// A request to the caption worker and its answer.
 #[derive(Clone, Debug)]
-pub struct CaptionAttempt {
+pub struct HypothesesRequest {
     pub request: CaptionRequest,
     /// The hypotheses, best first; `None` until the worker answers.
     pub captions: Option<Result<Vec<WrittenCaption>, String>>,
@@ -40,7 +40,7 @@ pub struct CaptionAttempt {
 #[derive(Clone, Debug, Default)]
 pub struct GalleryPage {
     pub main: Option<LoadedGallery>,
-    pub beside: Option<LoadedGallery>,
+    pub comparison: Option<LoadedGallery>,
     /// The image to show as soon as the images are loaded.
     pub image_to_show: Option<String>,
     /// Indices of the images that pass the filter, in the current order.
@@ -50,14 +50,14 @@ pub struct GalleryPage {
     pub words: String,
     pub sort: ImageSort,
     /// An image file shown instead of the images of the evaluation.
-    pub own: Option<PathBuf>,
+    pub image_file: Option<PathBuf>,
     /// Show all hypotheses of the beam.
     pub shows_hypotheses: bool,
     /// Search settings that replace those of the evaluation.
-    pub tried: Option<SearchSettings>,
+    pub search_override: Option<SearchSettings>,
     /// Attention weights of the caption, while shown.
     pub attention: AttentionPanel,
-    pub written: Option<CaptionAttempt>,
+    pub hypotheses: Option<HypothesesRequest>,
 }
 
 impl GalleryPage {
@@ -66,24 +66,25 @@ impl GalleryPage {
     }
 
     /// `None` until it is loaded.
-    pub fn album(&self) -> Option<&Result<Arc<GalleryImages>, String>> {
-        self.main.as_ref()?.album.as_ref()
+    pub fn images(&self) -> Option<&Result<Arc<GalleryImages>, String>> {
+        self.main.as_ref()?.images.as_ref()
     }
 
-    pub fn pages(&self) -> Option<&GalleryImages> {
-        Some(self.album()?.as_ref().ok()?.as_ref())
+    pub fn loaded_images(&self) -> Option<&GalleryImages> {
+        Some(self.images()?.as_ref().ok()?.as_ref())
     }
 
     /// The image file shown instead of the images of the evaluation.
-    pub fn own(&self) -> Option<&Path> {
-        self.own.as_deref()
+    pub fn image_file(&self) -> Option<&Path> {
+        self.image_file.as_deref()
     }
 
     /// Images that pass the filter, and all images.
     pub fn count(&self) -> (usize, usize) {
         (
             self.shown.len(),
-            self.pages().map_or(0, |album| album.report.captions.len()),
+            self.loaded_images()
+                .map_or(0, |images| images.report.captions.len()),
         )
     }
 
@@ -96,16 +97,16 @@ impl GalleryPage {
     }
 
     pub fn captioned(&self) -> Option<&CaptionedImage> {
-        self.pages()?.report.captions.get(self.current()?)
+        self.loaded_images()?.report.captions.get(self.current()?)
     }
 
     /// The caption of the same image in the other evaluation.
-    pub fn beside(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
-        let slot_images = self.beside.as_ref()?;
+    pub fn comparison(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
+        let slot_images = self.comparison.as_ref()?;
         let image = &self.captioned()?.image;
-        let caption = match slot_images.album.as_ref()? {
-            Ok(album) => {
-                let mut captions = album.report.captions.iter();
+        let caption = match slot_images.images.as_ref()? {
+            Ok(images) => {
+                let mut captions = images.report.captions.iter();
                 captions
                     .find(|other| other.image == *image)
                     .ok_or("no caption for this image")
@@ -116,34 +117,34 @@ impl GalleryPage {
     }
 
     pub fn file(&self) -> Option<&Path> {
-        match &self.own {
+        match &self.image_file {
             Some(path) => Some(path),
-            None => self.pages()?.files.get(self.current()?)?.as_deref(),
+            None => self.loaded_images()?.files.get(self.current()?)?.as_deref(),
         }
     }
 
     /// The hypotheses of the current image.
-    pub fn written(&self) -> Option<&CaptionAttempt> {
-        let written = self.written.as_ref()?;
-        (Some(written.request.image.as_path()) == self.file()).then_some(written)
+    pub fn hypotheses(&self) -> Option<&HypothesesRequest> {
+        let hypotheses = self.hypotheses.as_ref()?;
+        (Some(hypotheses.request.image.as_path()) == self.file()).then_some(hypotheses)
     }
 
     /// The caption of the current image: from the evaluation, or for an image file the best hypothesis.
     pub fn caption(&self) -> Option<&str> {
-        match &self.own {
+        match &self.image_file {
             None => Some(&self.captioned()?.caption),
             Some(_) => {
-                let written = self.written()?.captions.as_ref()?.as_ref().ok()?;
-                Some(&written.first()?.caption)
+                let hypotheses = self.hypotheses()?.captions.as_ref()?.as_ref().ok()?;
+                Some(&hypotheses.first()?.caption)
             }
         }
     }
 
     pub fn open_at(&mut self, of: EvaluationKey, image: &str) {
-        self.own = None;
+        self.image_file = None;
         self.words.clear();
         if self.of() == Some(&of) {
-            self.arrange();
+            self.filter_and_sort();
             self.show(image);
         } else {
             self.image_to_show = Some(image.to_owned());
@@ -155,39 +156,41 @@ impl GalleryPage {
         let slot_images = Some(LoadedGallery {
             of,
             head: None,
-            album: None,
+            images: None,
         });
         match slot {
             GallerySlot::Main => {
                 self.main = slot_images;
                 self.shown.clear();
-                self.tried = None;
+                self.search_override = None;
             }
-            GallerySlot::Beside => self.beside = slot_images,
+            GallerySlot::Comparison => self.comparison = slot_images,
         }
     }
 
     pub fn show(&mut self, image: &str) {
-        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let captions = self
+            .loaded_images()
+            .map_or(&[][..], |images| &images.report.captions);
         let is_named = |index: &usize| captions.get(*index).is_some_and(|known| known.image == image);
         if let Some(index) = self.shown.iter().position(is_named) {
             self.index = index;
         }
     }
 
-    pub fn loaded(&mut self, request: &GalleryRequest, album: Result<Arc<GalleryImages>, String>) {
+    pub fn loaded(&mut self, request: &GalleryRequest, images: Result<Arc<GalleryImages>, String>) {
         let slot_images = match request.slot {
             GallerySlot::Main => &mut self.main,
-            GallerySlot::Beside => &mut self.beside,
+            GallerySlot::Comparison => &mut self.comparison,
         };
         if let Some(slot_images) = slot_images
             .as_mut()
             .filter(|slot_images| slot_images.of == request.of)
         {
-            slot_images.album = Some(album);
+            slot_images.images = Some(images);
         }
         if request.slot == GallerySlot::Main {
-            self.arrange();
+            self.filter_and_sort();
             if let Some(image) = self.image_to_show.take() {
                 self.show(&image);
             }
@@ -195,9 +198,11 @@ impl GalleryPage {
     }
 
     /// Filters and sorts the images, and stays at the current one.
-    pub fn arrange(&mut self) {
+    pub fn filter_and_sort(&mut self) {
         let current = self.captioned().map(|captioned| captioned.image.clone());
-        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let captions = self
+            .loaded_images()
+            .map_or(&[][..], |images| &images.report.captions);
         let words: Vec<String> = self
             .words
             .to_lowercase()
@@ -205,8 +210,8 @@ impl GalleryPage {
             .map(str::to_owned)
             .collect();
         let contains_words = |captioned: &CaptionedImage| {
-            let own = captioned.caption.to_lowercase();
-            words.iter().all(|word| own.contains(word))
+            let caption = captioned.caption.to_lowercase();
+            words.iter().all(|word| caption.contains(word))
                 || captioned.references.iter().any(|reference| {
                     let reference = reference.to_lowercase();
                     words.iter().all(|word| reference.contains(word))
@@ -231,11 +236,13 @@ impl GalleryPage {
     /// Keeps the images whose caption or references contain all of these words.
     pub fn filter(&mut self, words: &str) {
         self.words = words.to_owned();
-        self.arrange();
+        self.filter_and_sort();
     }
 
     pub fn jump(&mut self, to: &str) -> Result<(), String> {
-        let captions = self.pages().map_or(&[][..], |album| &album.report.captions);
+        let captions = self
+            .loaded_images()
+            .map_or(&[][..], |images| &images.report.captions);
         let begins = |index: &usize| captions[*index].image.starts_with(to);
         let by_number = || {
             to.parse::<usize>()
@@ -245,22 +252,26 @@ impl GalleryPage {
         };
         let index = self.shown.iter().position(begins).or_else(by_number);
         self.index = index.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
-        self.own = None;
+        self.image_file = None;
         Ok(())
     }
 
-    pub fn captioned_by(&mut self, request: &CaptionRequest, captions: Result<Vec<WrittenCaption>, String>) {
-        if let Some(written) = self
-            .written
+    pub fn set_hypotheses(
+        &mut self,
+        request: &CaptionRequest,
+        captions: Result<Vec<WrittenCaption>, String>,
+    ) {
+        if let Some(hypotheses) = self
+            .hypotheses
             .as_mut()
-            .filter(|written| written.request == *request)
+            .filter(|hypotheses| hypotheses.request == *request)
         {
-            written.captions = Some(captions);
+            hypotheses.captions = Some(captions);
         }
     }
 
     pub fn go(&mut self, direction: ListMove) {
-        self.own = None;
+        self.image_file = None;
         self.index = direction.from(self.index, self.shown.len());
     }
 }

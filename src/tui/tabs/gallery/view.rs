@@ -62,7 +62,7 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let gallery = &app.gallery;
-    if gallery.own().is_none() && gallery.captioned().is_none() {
+    if gallery.image_file().is_none() && gallery.captioned().is_none() {
         frame.render_widget(Paragraph::new(nothing(app, theme)), area);
         return;
     }
@@ -75,10 +75,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         theme,
     };
     frame.render_widget(widget, image);
-    let captioned = gallery.captioned().filter(|_| gallery.own().is_none());
+    let captioned = gallery.captioned().filter(|_| gallery.image_file().is_none());
     let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
     lines.extend(about_attention(gallery, theme));
-    lines.extend(written(gallery, theme));
+    lines.extend(hypotheses(gallery, theme));
     lines.extend(
         captioned
             .into_iter()
@@ -90,7 +90,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 /// Why no image is shown, and what to do.
 fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let key = |action| app.keymap.key_of(KeyContext::Gallery, action);
-    match app.gallery.album() {
+    match app.gallery.images() {
         Some(Err(why)) => vec![Line::styled(why.clone(), theme.bad)],
         Some(Ok(_)) => vec![
             Line::raw(format!("No caption contains {:?}.", app.gallery.words)),
@@ -112,8 +112,8 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
 }
 
 fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
-    if let Some(own) = gallery.own() {
-        let name = Span::styled(display_path(own), theme.heading);
+    if let Some(image_file) = gallery.image_file() {
+        let name = Span::styled(display_path(image_file), theme.heading);
         return Line::from_iter([name, Span::raw(at_word(gallery))]);
     }
     let (shown, all) = gallery.count();
@@ -166,7 +166,7 @@ fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Ve
             captioned.log_probability
         )),
     ];
-    if let Some((of, other)) = gallery.beside() {
+    if let Some((of, other)) = gallery.comparison() {
         lines.push(Line::styled(format!("{of}:"), theme.heading));
         match other {
             Ok(other) => {
@@ -222,24 +222,24 @@ fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line
 }
 
 /// The hypotheses of the caption worker, best first.
-fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
-    let Some(written) = gallery.written() else {
+fn hypotheses(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
+    let Some(hypotheses) = gallery.hypotheses() else {
         return Vec::new();
     };
-    let how = &written.request.search;
-    let by = &written.request.by;
+    let how = &hypotheses.request.search;
+    let by = &hypotheses.request.by;
     let mut lines = vec![
         Line::raw(""),
         Line::styled(format!("{by}, {how}:"), theme.heading),
     ];
-    match &written.captions {
+    match &hypotheses.captions {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
         Some(Ok(captions)) => {
             lines.push(Line::styled("by length-normalized log-probability", theme.quiet));
-            let mut captions = captions.iter().map(alternative);
+            let mut captions = captions.iter().map(hypothesis_line);
             // For an image file the best hypothesis is the caption.
-            if gallery.own().is_some() {
+            if gallery.image_file().is_some() {
                 lines.extend(captions.next().map(|best| marked(best, gallery, theme)));
             }
             lines.extend(captions);
@@ -248,9 +248,9 @@ fn written(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn alternative(written: &WrittenCaption) -> Line<'static> {
-    let probability = Span::raw(format!("{:7.2}  ", written.log_probability));
-    let words = written.caption.split_whitespace();
+fn hypothesis_line(hypothesis: &WrittenCaption) -> Line<'static> {
+    let probability = Span::raw(format!("{:7.2}  ", hypothesis.log_probability));
+    let words = hypothesis.caption.split_whitespace();
     let words = words.map(|word| Span::raw(format!("{} ", display_safe(word))));
     Line::from_iter([probability].into_iter().chain(words))
 }

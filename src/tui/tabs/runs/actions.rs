@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 impl App {
-    pub fn list_runs(&mut self, listing: Vec<RunListing>) {
+    pub fn set_runs(&mut self, listing: Vec<RunListing>) {
         let is_first = !self.runs.is_listed;
         let open = self.runs.open().map(|view| view.name.clone());
         self.runs.list(listing);
@@ -52,16 +52,16 @@ impl App {
                 let form = prompts::note_form(&name, note.as_deref().unwrap_or_default());
                 self.open_form(FormPurpose::Note { run: name }, form);
             }
-            Action::Rename => return self.ask_to_rename(&name),
+            Action::Rename => return self.open_rename_form(&name),
             Action::Resume => return self.resume(),
-            Action::Stop => return self.ask_to_stop(),
-            Action::Delete => return self.ask_to_remove(),
+            Action::Stop => return self.confirm_stop(),
+            Action::Delete => return self.confirm_delete(),
             _ => {}
         }
         Vec::new()
     }
 
-    fn ask_to_rename(&mut self, name: &str) -> Vec<Effect> {
+    fn open_rename_form(&mut self, name: &str) -> Vec<Effect> {
         match self.target() {
             Some((run, state)) if state.is_live() => {
                 self.refuse(format!("{run} is {}: stop it first", state.name()))
@@ -74,7 +74,7 @@ impl App {
         }
     }
 
-    fn ask_to_remove(&mut self) -> Vec<Effect> {
+    fn confirm_delete(&mut self) -> Vec<Effect> {
         match self.target() {
             Some((run, state)) if state.is_live() => {
                 self.refuse(format!("{run} is {}: stop it first", state.name()))

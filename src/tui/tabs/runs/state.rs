@@ -92,9 +92,9 @@ impl RunList {
         self.selected = index.min(self.views.len().saturating_sub(1));
     }
 
-    pub fn take(&mut self, run: &str, records: &[Record]) {
+    pub fn add_records(&mut self, run: &str, records: &[Record]) {
         if let Some(view) = self.views.iter_mut().find(|view| view.name == run) {
-            records.iter().for_each(|record| view.take(record));
+            records.iter().for_each(|record| view.add(record));
         }
         if self.opened_by == OpenedBy::Guess {
             self.guess();
@@ -102,7 +102,7 @@ impl RunList {
     }
 
     /// Keeps the open run: a key press means that the user has seen it.
-    pub fn stay(&mut self) {
+    pub fn confirm_open(&mut self) {
         self.opened_by = OpenedBy::User;
     }
 

@@ -34,7 +34,7 @@ impl App {
         Some((first, last.max(first + f64::EPSILON.max(first.abs() * 1e-9))))
     }
 
-    pub fn act_on_training(&mut self, action: Action) -> Vec<Effect> {
+    pub fn act_on_train(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = ListMove::of(action) {
             self.open_another(direction);
             return Vec::new();
@@ -45,10 +45,10 @@ impl App {
             Action::Checkpoint => return self.control(ControlCommand::Checkpoint),
             Action::EvaluateNow => return self.control(ControlCommand::Evaluate),
             Action::Sample => return self.control(ControlCommand::Predict),
-            Action::LearningRate => self.ask_for_rate(),
-            Action::Stop => return self.ask_to_stop(),
+            Action::LearningRate => self.open_learning_rate_form(),
+            Action::Stop => return self.confirm_stop(),
             Action::Resume => return self.resume(),
-            Action::Diagnostics => return self.show_health(),
+            Action::Diagnostics => return self.show_diagnostics(),
             Action::Overlay => return self.choose_overlay(),
             Action::Open => self.train.sample += 1,
             _ => self.act_on_chart(action),
@@ -57,7 +57,7 @@ impl App {
     }
 
     /// Requests the image files once there are sample captions.
-    pub fn ask_for_images(&mut self) -> Option<Effect> {
+    pub fn request_images(&mut self) -> Option<Effect> {
         let run = self
             .runs
             .open()
@@ -122,7 +122,7 @@ impl App {
         }
     }
 
-    fn ask_for_rate(&mut self) {
+    fn open_learning_rate_form(&mut self) {
         if let Some(run) = self.live_target() {
             let settings = self.runs.open().map(|view| &view.settings);
             let now = settings.and_then(|settings| settings.pointer("/training/learning_rate"));
@@ -131,7 +131,7 @@ impl App {
         }
     }
 
-    fn show_health(&mut self) -> Vec<Effect> {
+    fn show_diagnostics(&mut self) -> Vec<Effect> {
         let Some(view) = self.runs.open() else {
             return Vec::new();
         };
@@ -195,7 +195,7 @@ impl App {
                 }
                 Vec::new()
             }
-            ChooserPurpose::Gallery | ChooserPurpose::Beside => self.chosen_album(chooser),
+            ChooserPurpose::Gallery | ChooserPurpose::Comparison => self.show_chosen_evaluation(chooser),
         }
     }
 }

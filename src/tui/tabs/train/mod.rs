@@ -8,8 +8,8 @@ use super::TabPage;
 use crate::tui::app::App;
 
 pub const PAGE: TabPage = TabPage {
-    act: App::act_on_training,
-    load: |app| app.ask_for_images().into_iter().collect(),
+    act: App::act_on_train,
+    load: |app| app.request_images().into_iter().collect(),
     draw: view::draw,
     images: view::images,
     click: view::click,
