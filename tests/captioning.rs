@@ -18,7 +18,7 @@ use cutline::metrics::{Example, Metric, score};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::runs::TrainedRun;
-use cutline::search::{Member, NGramTable};
+use cutline::search::{DocumentFrequencies, Member};
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
@@ -272,7 +272,7 @@ mod evaluate {
             "{error}"
         );
         assert!(
-            error.contains("--decoder attend or --decoder top_down"),
+            error.contains("--decoder soft-attention or --decoder top-down"),
             "{error}"
         );
     }
@@ -404,7 +404,7 @@ mod mbr {
                 .collect()
         };
         let captions: Vec<Vec<Vec<u32>>> = data_set.images(Split::Train).map(encode).collect();
-        NGramTable::of(captions.iter().map(Vec::as_slice))
+        DocumentFrequencies::of(captions.iter().map(Vec::as_slice))
             .write(&place.run_directory().ngrams())
             .unwrap();
     }
@@ -439,9 +439,12 @@ mod mbr {
                 "{error}"
             );
         }
-        fs::write(place.run_directory().ngrams(), "24 images, 1 n-grams\n99 2\n").unwrap();
+        fs::write(place.run_directory().ngrams(), "# 24 images, 1 n-grams\n99\t2\n").unwrap();
         let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
-        assert!(error.contains("ngrams.txt, line 2 is of a token that"), "{error}");
+        assert!(
+            error.contains("ngrams.tsv, line 2: a token is not in the vocabulary"),
+            "{error}"
+        );
         place.report(&["--beam-size", "8"]);
     }
 }

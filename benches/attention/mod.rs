@@ -50,7 +50,10 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
             rounds.ratio(PEER, OURS).times(share)
         }),
         goal: SPEED,
-        work: format!("training, attend, hidden {HIDDEN}, {} regions", IMAGES.regions),
+        work: format!(
+            "training, soft-attention, hidden {HIDDEN}, {} regions",
+            IMAGES.regions
+        ),
         ours: format!("{:.0} tokens/s", rate(&our_batches, OURS)),
         beside: match peer {
             Some(_) => format!("{:.0} tokens/s, {beside}", rate(&their_batches, PEER)),
@@ -62,7 +65,7 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
 
 fn settings() -> DecoderSettings {
     DecoderSettings {
-        kind: DecoderKind::Attend,
+        kind: DecoderKind::SoftAttention,
         hidden_size: HIDDEN,
         embedding_size: HIDDEN,
         attention_size: HIDDEN,

@@ -103,7 +103,7 @@ impl Within {
 
     fn caption_decoded(&self, image: &RgbImage) -> Result<(), Failure> {
         let captions = self.captioner.captions(
-            &[self.captioner.lenses().look(image)],
+            &[self.captioner.preprocessor().apply(image)],
             &Search::by_probability(search()),
         )?;
         let best = captions.first().and_then(|captions| captions.first());

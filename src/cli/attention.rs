@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::Context;
 use super::picture::{PictureArgs, Tiles, draw_row};
 use super::terminal::display_safe;
-use crate::search::{Attention, LookedWord};
+use crate::search::{Attention, WordAttention};
 
 /// Columns of a picture unless others are asked for: three fit beside each other into an old terminal, and what is
 /// looked at can still be told.
@@ -54,14 +54,14 @@ fn under<'a>(words: impl Iterator<Item = &'a str>, tiles: &Tiles) -> String {
 
 /// For each word a line that begins with a tab: the word, and the region that was looked at most with its share.
 pub(super) fn lines(attention: &Attention) -> String {
-    let line = |word: &LookedWord| {
-        let focus = attention.focus(word);
+    let line = |word: &WordAttention| {
+        let peak = attention.peak(word);
         format!(
             "\t{}\trow {}, column {}\t{:.1} %\n",
             display_safe(&word.word),
-            focus.row + 1,
-            focus.column + 1,
-            100.0 * focus.share
+            peak.row + 1,
+            peak.column + 1,
+            100.0 * peak.weight
         )
     };
     attention.words.iter().map(line).collect()
@@ -91,7 +91,7 @@ mod tests {
     use crate::vision::preprocess::ImagePart;
 
     fn attention() -> Attention {
-        let word = |word: &str, weights: [f32; 4]| LookedWord {
+        let word = |word: &str, weights: [f32; 4]| WordAttention {
             word: word.into(),
             weights: weights.into(),
         };

@@ -23,7 +23,8 @@ use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::runs::TrainedRun;
 use crate::search::{
-    Attention, AttentionError, Captioner, ImagePixels, Lenses, SearchSettings, Strategy, WrittenCaption,
+    Attention, AttentionError, Captioner, EncoderInput, Preprocessor, SearchSettings, Strategy,
+    WrittenCaption,
 };
 use crate::vision::image_io::{self, ImageReadError};
 
@@ -45,7 +46,7 @@ const BATCH: usize = 16;
   cutline caption flickr8k-merge-001 *.jpg --beam-size 5 > captions.tsv
   cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
   cutline caption flickr8k-merge-001 image.jpg --ensemble flickr8k-inject-001
-  cutline caption flickr8k-attend-001 image.jpg --attention
+  cutline caption flickr8k-soft-attention-001 image.jpg --attention
   cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     #[command(flatten)]
@@ -92,7 +93,7 @@ impl Compute for Caption {
 
         let mut unread = 0;
         for paths in self.images.chunks(batch_size(form, search.settings())) {
-            let (images, errors) = read(paths, &captioner.lenses(), form);
+            let (images, errors) = read(paths, &captioner.preprocessor(), form);
             for error in &errors {
                 tell(error, context);
             }
@@ -144,7 +145,7 @@ impl Caption {
     fn attention<D: Backend>(
         &self,
         captioner: &Captioner<D>,
-        pixels: &ImagePixels,
+        pixels: &EncoderInput,
         captions: &[WrittenCaption],
     ) -> Result<Option<Attention>, AttentionError> {
         let wanted = self
@@ -239,14 +240,14 @@ struct ReadImage<'a> {
 /// Decodes images on all threads; those that cannot be decoded stand in the second list.
 fn read<'a>(
     paths: &'a [PathBuf],
-    lenses: &Lenses<'_>,
+    preprocessor: &Preprocessor<'_>,
     form: Form,
-) -> (Vec<(ReadImage<'a>, ImagePixels)>, Vec<ImageReadError>) {
+) -> (Vec<(ReadImage<'a>, EncoderInput)>, Vec<ImageReadError>) {
     let results: Vec<Result<_, ImageReadError>> = paths
         .par_iter()
         .map(|path| {
             let image = image_io::decode(path)?;
-            let pixels = lenses.look(&image);
+            let pixels = preprocessor.apply(&image);
             let image = (form == Form::Shown).then_some(image);
             Ok((ReadImage { path, image }, pixels))
         })

@@ -48,8 +48,8 @@ pub(super) struct Train {
     /// A recipe that is known to work, for --config, --decoder and --set to change
     #[arg(long, value_name = "PRESET", value_parser = choices::preset())]
     preset: Option<Preset>,
-    /// How the image meets the LSTM
-    #[arg(long, value_name = "merge|inject|attend|top_down")]
+    /// Decoder architecture
+    #[arg(long, value_name = "merge|inject|soft-attention|top-down")]
     decoder: Option<DecoderKind>,
     /// A TOML file of settings
     #[arg(long, value_name = "FILE")]

@@ -5,19 +5,19 @@ use crate::text::{END, START, TokenId, UNKNOWN};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Captions of a batch, packed by time step: every word is read once and the next one is asked for, so that
-/// one pass trains what the published recipe trains with one sample for every prefix.
+/// The captions of a batch, packed by time step. Each token is an input once, with the next token as its target: one pass
+/// trains what a sample for every prefix would.
 #[derive(Clone, Debug)]
 pub struct CaptionBatch {
-    /// Steps: one more than the caption has words.
+    /// Each caption has one step more than words.
     pub packing: PackedSequence,
-    /// What is read, packed: the start marker, then the words.
+    /// Inputs, packed: the start marker, then the words.
     pub inputs: Vec<usize>,
-    /// What is asked for, packed: the words, then the end marker.
+    /// Targets, packed: the words, then the end marker.
     pub targets: Vec<usize>,
     /// For every caption, longest first, the row of its image.
     pub images: Vec<usize>,
-    /// For every packed row, how much it counts; `None`: one as much as the other.
+    /// The weight of each packed row in the loss; `None` means equal weights.
     pub weights: Option<Vec<f32>>,
 }
 
@@ -28,15 +28,14 @@ pub struct WeightedCaption<'a> {
     pub image: usize,
     /// Its words.
     pub words: &'a [TokenId],
-    /// How much each of its words counts; below zero, it is made less likely.
+    /// The weight of each of its words in the loss; below zero, they become less likely.
     pub weight: f32,
-    /// How much its end marker counts: nothing where the caption was cut before one came.
+    /// The weight of its end marker: zero for a truncated caption, which has none.
     pub end_weight: f32,
 }
 
 impl CaptionBatch {
-    /// From captions without markers, each with the row of its image. Captions of equal length keep their
-    /// order.
+    /// A batch of captions without markers, each with the row of its image. Captions of equal length keep their order.
     pub fn new<'a>(captions: impl IntoIterator<Item = (usize, &'a [TokenId])>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));
@@ -64,7 +63,7 @@ impl CaptionBatch {
         }
     }
 
-    /// From captions that count for more or less.
+    /// A batch of weighted captions.
     pub fn weighted<'a>(captions: impl IntoIterator<Item = WeightedCaption<'a>>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|caption| std::cmp::Reverse(caption.words.len()));
@@ -82,28 +81,27 @@ impl CaptionBatch {
         }
     }
 
-    /// The same captions, a share of the words that are read unknown (word dropout, Bowman et al. 2016, section 3.1).
-    /// The start markers stay.
-    pub(super) fn without_words(&self, share: f32, stream: &mut ChaCha8Rng) -> Self {
+    /// Replaces a fraction of the input words by the unknown word (word dropout, Bowman et al. 2016, section 3.1). The start
+    /// markers stay.
+    pub(super) fn with_word_dropout(&self, rate: f32, stream: &mut ChaCha8Rng) -> Self {
         let mut batch = self.clone();
         for word in &mut batch.inputs[self.packing.sequences()..] {
-            if stream.random::<f32>() < share {
+            if stream.random::<f32>() < rate {
                 *word = UNKNOWN as usize;
             }
         }
         batch
     }
 
-    /// The same captions, a share of the words that are read replaced by those `written` in their place: the row that
-    /// asks for a word has written it, the caption's next row reads it. A caption goes on behind no end marker, so those
-    /// are not read.
-    pub(super) fn with_words(&self, written: &[usize], share: f32, stream: &mut ChaCha8Rng) -> Self {
+    /// Replaces a fraction of the input words by `sampled` ones: the word sampled at a row is the input of the caption's
+    /// next row. A sampled end marker is not used, because the caption does not end there.
+    pub(super) fn with_sampled_inputs(&self, sampled: &[usize], rate: f32, stream: &mut ChaCha8Rng) -> Self {
         let mut batch = self.clone();
         for step in 1..self.packing.steps() {
             let before = self.packing.rows_at(step - 1);
-            for (row, writer) in self.packing.rows_at(step).zip(before) {
-                let word = written[writer];
-                if stream.random::<f32>() < share && word != END as usize {
+            for (row, previous) in self.packing.rows_at(step).zip(before) {
+                let word = sampled[previous];
+                if stream.random::<f32>() < rate && word != END as usize {
                     batch.inputs[row] = word;
                 }
             }
@@ -111,7 +109,7 @@ impl CaptionBatch {
         batch
     }
 
-    /// The number of tokens asked for.
+    /// The number of targets.
     pub fn tokens(&self) -> usize {
         self.targets.len()
     }
@@ -132,32 +130,35 @@ mod tests {
     use crate::nn::random_stream;
 
     const CAPTIONS: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6]), (1, &[7]), (2, &[8, 9])];
-    /// Nearly one: no draw is above it.
+    /// Nearly 1: no draw is above it.
     const ALL: f32 = 1.0 - f32::EPSILON;
 
     #[test]
-    fn a_caption_reads_what_was_written_a_step_before() {
+    fn sampled_words_are_inputs_of_the_next_step() {
         let batch = CaptionBatch::new(CAPTIONS);
         let start = START as usize;
         assert_eq!(batch.inputs, [start, start, start, 4, 8, 7, 5, 9, 6]);
-        let written: Vec<usize> = (100..100 + batch.tokens()).collect();
+        let sampled: Vec<usize> = (100..100 + batch.tokens()).collect();
         let mut stream = random_stream(0, "test", 0);
-        let read = batch.with_words(&written, ALL, &mut stream);
+        let read = batch.with_sampled_inputs(&sampled, ALL, &mut stream);
         assert_eq!(read.inputs, [start, start, start, 100, 101, 102, 103, 104, 106]);
         assert_eq!(read.targets, batch.targets);
         let ends = vec![END as usize; batch.tokens()];
-        assert_eq!(batch.with_words(&ends, ALL, &mut stream).inputs, batch.inputs);
+        assert_eq!(
+            batch.with_sampled_inputs(&ends, ALL, &mut stream).inputs,
+            batch.inputs
+        );
     }
 
     #[test]
-    fn as_many_words_change_as_were_asked_for() {
+    fn inputs_change_at_the_given_rate() {
         let words = [4; 20];
         let batch = CaptionBatch::new((0..200).map(|image| (image, &words[..])));
-        let written = vec![5; batch.tokens()];
+        let sampled = vec![5; batch.tokens()];
         let mut stream = random_stream(0, "test", 1);
         for (word, changed) in [
-            (5, batch.with_words(&written, 0.3, &mut stream)),
-            (UNKNOWN as usize, batch.without_words(0.3, &mut stream)),
+            (5, batch.with_sampled_inputs(&sampled, 0.3, &mut stream)),
+            (UNKNOWN as usize, batch.with_word_dropout(0.3, &mut stream)),
         ] {
             let share = changed.inputs.iter().filter(|&&read| read == word).count() as f32 / 4000.0;
             assert!((share - 0.3).abs() < 0.03, "{share}");

@@ -1,26 +1,26 @@
 //! The inject decoder: the image is the first thing the LSTM reads.
 //!
-//! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected into the space of the word
-//! embeddings, are the input of a step before the start marker; nothing else sees the image.
+//! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected to the width of the word embeddings, are the
+//! LSTM's input at a step before the start marker. No other step reads the image.
 
 use super::{
-    CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, Writer,
-    mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, OptionalDropout, StepDecoder,
+    TeacherForced, mean_region,
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
-    LstmState, Matrix, Regions, concat_rows, gather_rows, impl_layer,
+    LstmState, Matrix, Parameter, Regions, concat_rows, gather_rows, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// The scale of a projected image whose features are standardized: the LSTM then hears both equally well.
-const WORDS: f32 = 1.0;
+/// Bound of the initial word embeddings: the scale of a projected image with normalized features, so that the LSTM gets
+/// words and image at one scale.
+const INITIAL_WORDS: f32 = 1.0;
 
-/// Show and Tell (Vinyals et al. 2015, section 3.1): the image is the first thing the LSTM reads, and nothing else
-/// sees it.
-#[derive(Debug)]
+/// Show and Tell (Vinyals et al. 2015, section 3.1): the LSTM reads the image before the first word.
+#[derive(Clone, Debug)]
 pub struct Inject<D: Backend> {
     image: Linear<D>,
     embedding: Embedding<D>,
@@ -29,18 +29,14 @@ pub struct Inject<D: Backend> {
 }
 
 impl<D: Backend> Inject<D> {
-    /// Weights drawn from `rng`.
+    /// A decoder with weights drawn from `rng`.
     pub fn new(
         device: &D,
         settings: &DecoderSettings,
         shape: DecoderShape,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
+        let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
             image: Linear::new(
@@ -50,7 +46,7 @@ impl<D: Backend> Inject<D> {
                 Initialization::Glorot,
                 rng,
             )?,
-            embedding: super::embedding(device, settings, shape, WORDS, rng)?,
+            embedding: super::embedding(device, settings, shape, INITIAL_WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             output: Linear::new(
                 device,
@@ -64,56 +60,47 @@ impl<D: Backend> Inject<D> {
 
     /// `[images, embedding]`
     ///
-    /// Nothing is dropped here: the LSTM sees the image once, and what it misses then it cannot learn from.
-    fn see<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+    /// Without dropout: the LSTM reads the image once, so a dropped channel is lost for the whole caption.
+    fn project_image<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
         self.image.forward(mean_region(regions)?)
     }
 }
 
 impl_layer!(Inject: embedding, lstm, image, output);
 
-impl<D: Backend> OnePass<D> for Inject<D> {
+impl<D: Backend> TeacherForced<D> for Inject<D> {
     fn forward<T: Tape<f32, D> + Merge<T>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Read<D, T>> {
+        dropout: &mut OptionalDropout<'_>,
+    ) -> DeviceResult<D, DecoderOutput<D, T>> {
         let captions = batch.images.len();
-        let (image, tape) = gather_rows(self.see(regions)?, &batch.images)?.split_tape();
-        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
-        let (words, of_words) = words.split_tape();
-        let inputs = concat_rows(vec![image, words], tape.merge(of_words))?;
+        let (image, tape) = gather_rows(self.project_image(regions)?, &batch.images)?.split_tape();
+        let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
+        let (words, words_tape) = words.split_tape();
+        let inputs = concat_rows(vec![image, words], tape.merge(words_tape))?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
-        let of_words: Vec<usize> = (captions..hidden.shape().0).collect();
-        Ok(Read::from(noise.apply(gather_rows(hidden, &of_words)?)?))
+        let word_rows: Vec<usize> = (captions..hidden.shape().0).collect();
+        Ok(DecoderOutput::from(
+            dropout.apply(gather_rows(hidden, &word_rows)?)?,
+        ))
     }
 
     fn output(&self) -> &Linear<D> {
         &self.output
     }
 
-    fn output_mut(&mut self) -> &mut Linear<D> {
-        &mut self.output
+    fn embedding_and_output_mut(&mut self) -> (&mut Embedding<D>, &mut Linear<D>) {
+        (&mut self.embedding, &mut self.output)
     }
 
-    fn embedding_mut(&mut self) -> &mut Embedding<D> {
-        &mut self.embedding
+    fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.lstm.hidden_weight]
     }
 
-    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
-        let mut lstm = self.lstm.clone();
-        change(&mut lstm.hidden_weight)?;
-        Ok(Self {
-            lstm,
-            image: self.image.clone(),
-            embedding: self.embedding.clone(),
-            output: self.output.clone(),
-        })
-    }
-
-    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
-        Ok(Box::new(InjectWriter {
+    fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>> {
+        Ok(Box::new(InjectInference {
             image: D::inference_linear(&self.image)?,
             embedding: self.embedding.for_inference(&self.output)?,
             lstm: D::inference_lstm(&self.lstm)?,
@@ -123,9 +110,9 @@ impl<D: Backend> OnePass<D> for Inject<D> {
     }
 }
 
-/// An [`Inject`] that does not change.
+/// An [`Inject`] decoder with its weights prepared for inference.
 #[derive(Debug)]
-struct InjectWriter<D: Backend> {
+struct InjectInference<D: Backend> {
     image: D::InferenceLinear,
     embedding: InferenceEmbedding<D>,
     lstm: D::InferenceLstm,
@@ -133,7 +120,7 @@ struct InjectWriter<D: Backend> {
     hidden: usize,
 }
 
-impl<D: Backend> Writer<D> for InjectWriter<D> {
+impl<D: Backend> StepDecoder<D> for InjectInference<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
         let image = D::run_linear(&self.image, mean_region(regions)?, Activation::None)?;
         let before = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;

@@ -1,24 +1,23 @@
 //! The merge decoder: image and words meet after the LSTM.
 //!
-//! The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2)
-//! in the form in which captioning scripts have published it: features -> dense; embedding -> LSTM; the two
-//! added; dense; softmax. The LSTM never sees the image.
+//! The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2) in the form
+//! of published captioning scripts: features -> dense; embedding -> LSTM; sum of both; dense; softmax. The LSTM does not
+//! read the image.
 
 use super::{
-    CaptionBatch, Change, DecoderSettings, DecoderShape, DecoderState, Noise, OnePass, Read, WORDS, Writer,
-    mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, INITIAL_WORDS, OptionalDropout,
+    StepDecoder, TeacherForced, mean_region,
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
-    LstmState, Matrix, Regions, Zeros, add_gathered, impl_layer,
+    LstmState, Matrix, Parameter, Regions, Zeros, add_gathered, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// The two-branch model of Tanti et al. 2018 ("Where to put the image in an image caption generator", fig. 2): the
-/// LSTM reads words alone, and image and words meet after it.
-#[derive(Debug)]
+/// The two-branch model of Tanti et al. 2018, fig. 2: the LSTM reads words only; image and words meet after it.
+#[derive(Clone, Debug)]
 pub struct Merge<D: Backend> {
     image: Linear<D>,
     embedding: Embedding<D>,
@@ -28,22 +27,18 @@ pub struct Merge<D: Backend> {
 }
 
 impl<D: Backend> Merge<D> {
-    /// Weights drawn from `rng`.
+    /// A decoder with weights drawn from `rng`.
     pub fn new(
         device: &D,
         settings: &DecoderSettings,
         shape: DecoderShape,
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
+        let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let DecoderShape { channels, vocabulary } = shape;
         Ok(Self {
             image: Linear::new(device, "image", (channels, hidden), Initialization::Glorot, rng)?,
-            embedding: super::embedding(device, settings, shape, WORDS, rng)?,
+            embedding: super::embedding(device, settings, shape, INITIAL_WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             joint: Linear::new(device, "joint", (hidden, hidden), Initialization::Glorot, rng)?,
             output: Linear::new(
@@ -57,33 +52,34 @@ impl<D: Backend> Merge<D> {
     }
 
     /// `[images, hidden]`
-    fn see<T: Tape<f32, D>>(
+    fn project_image<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
+        dropout: &mut OptionalDropout<'_>,
     ) -> DeviceResult<D, Matrix<D, T>> {
-        let features = noise.apply(mean_region(regions)?)?;
+        let features = dropout.apply(mean_region(regions)?)?;
         self.image.activated(features, Activation::Relu)
     }
 }
 
 impl_layer!(Merge: embedding, lstm, image, joint, output);
 
-impl<D: Backend> OnePass<D> for Merge<D> {
+impl<D: Backend> TeacherForced<D> for Merge<D> {
     fn forward<T: Tape<f32, D> + dfdx::prelude::Merge<T>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Read<D, T>> {
-        let image = self.see(regions, noise)?;
-        let words = noise.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
+        dropout: &mut OptionalDropout<'_>,
+    ) -> DeviceResult<D, DecoderOutput<D, T>> {
+        let image = self.project_image(regions, dropout)?;
+        let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = add_gathered(text, image, &batch.image_of_rows())?;
         let joint = self.joint.activated(both, Activation::Relu)?;
-        Ok(Read {
+        Ok(DecoderOutput {
+            // A ReLU and dropout: a zero passes no gradient on, so the output layer may skip it.
             zeros: Zeros::Dead,
-            ..Read::from(noise.apply(joint)?)
+            ..DecoderOutput::from(dropout.apply(joint)?)
         })
     }
 
@@ -91,28 +87,16 @@ impl<D: Backend> OnePass<D> for Merge<D> {
         &self.output
     }
 
-    fn output_mut(&mut self) -> &mut Linear<D> {
-        &mut self.output
+    fn embedding_and_output_mut(&mut self) -> (&mut Embedding<D>, &mut Linear<D>) {
+        (&mut self.embedding, &mut self.output)
     }
 
-    fn embedding_mut(&mut self) -> &mut Embedding<D> {
-        &mut self.embedding
+    fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {
+        vec![&mut self.lstm.hidden_weight]
     }
 
-    fn with_recurrent_weights(&self, change: &mut Change<'_, D>) -> DeviceResult<D, Self> {
-        let mut lstm = self.lstm.clone();
-        change(&mut lstm.hidden_weight)?;
-        Ok(Self {
-            lstm,
-            image: self.image.clone(),
-            embedding: self.embedding.clone(),
-            joint: self.joint.clone(),
-            output: self.output.clone(),
-        })
-    }
-
-    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>> {
-        Ok(Box::new(MergeWriter {
+    fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>> {
+        Ok(Box::new(MergeInference {
             image: D::inference_linear(&self.image)?,
             embedding: self.embedding.for_inference(&self.output)?,
             lstm: D::inference_lstm(&self.lstm)?,
@@ -123,9 +107,9 @@ impl<D: Backend> OnePass<D> for Merge<D> {
     }
 }
 
-/// A [`Merge`] that does not change.
+/// A [`Merge`] decoder with its weights prepared for inference.
 #[derive(Debug)]
-struct MergeWriter<D: Backend> {
+struct MergeInference<D: Backend> {
     image: D::InferenceLinear,
     embedding: InferenceEmbedding<D>,
     lstm: D::InferenceLstm,
@@ -134,7 +118,7 @@ struct MergeWriter<D: Backend> {
     hidden: usize,
 }
 
-impl<D: Backend> Writer<D> for MergeWriter<D> {
+impl<D: Backend> StepDecoder<D> for MergeInference<D> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
         let image = D::run_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
         let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
@@ -161,9 +145,9 @@ impl<D: Backend> Writer<D> for MergeWriter<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoders::DecoderKind;
+    use crate::decoders::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
-    use crate::nn::{Layer, Parameter, Scalar, Taped, Targets, cross_entropy};
+    use crate::nn::{Scalar, Taped, Targets, cross_entropy};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -205,8 +189,8 @@ mod tests {
         let features = || random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
-        let Read { rows, zeros, .. } = decoder
-            .forward(features().leaky_traced(), &batch, &mut Noise::none())
+        let DecoderOutput { rows, zeros, .. } = decoder
+            .forward(features().leaky_traced(), &batch, &mut OptionalDropout::off())
             .unwrap();
         let whole = gradients(
             &decoder,
@@ -220,7 +204,7 @@ mod tests {
                 let sample = CaptionBatch::new([(image, &words[..prefix])]);
                 let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
                 let rows = decoder
-                    .forward(features().leaky_traced(), &sample, &mut Noise::none())
+                    .forward(features().leaky_traced(), &sample, &mut OptionalDropout::off())
                     .unwrap()
                     .rows;
                 let last = rows.slice((prefix.., ..));
@@ -250,11 +234,11 @@ mod tests {
         let of = |claim: Option<Zeros>| {
             let features = random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
             let mut stream = ChaCha8Rng::seed_from_u64(2);
-            let Read { rows, zeros, .. } = decoder
+            let DecoderOutput { rows, zeros, .. } = decoder
                 .forward(
                     features.leaky_traced(),
                     &batch,
-                    &mut Noise::training(0.5, &mut stream),
+                    &mut OptionalDropout::with_rate(0.5, &mut stream),
                 )
                 .unwrap();
             let left = rows.as_vec().iter().filter(|&&value| value != 0.0).count();

@@ -1,100 +1,77 @@
 //! Decoders: how image features meet the LSTM.
 //!
-//! A decoder is one file here and one line in [`DecoderKind`]. It sees an image as a grid of regions, so that
-//! one which attends to them fits in beside those that take their mean.
+//! Every decoder reads an image as regions, `[images, regions, channels]`; those without attention take their mean. A new
+//! decoder is a file here that implements `TeacherForced` (or `AttentionCell`, for attention at every word), a variant of
+//! [`DecoderKind`] and a line in [`build`].
 
-mod attend;
-mod attending;
+mod attention;
+mod attention_decoder;
 mod batch;
-mod drawing;
+mod draw_word;
 mod inject;
 mod merge;
-mod one_pass;
-mod region_attention;
+mod soft_attention;
+mod step_decoder;
+mod teacher_forcing;
 #[cfg(test)]
 mod tests;
 mod top_down;
-mod writer;
 
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialization, Layer, Matrix, Regions, Scalar, Taped,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped,
     glorot_limit,
 };
+use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::*;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use attend::Attend;
+use attention::AttentionWidths;
 pub use batch::{CaptionBatch, WeightedCaption};
-pub(crate) use drawing::draw_word;
+pub(crate) use draw_word::{draw_index, draw_word};
 pub use inject::Inject;
 pub use merge::Merge;
-use one_pass::{Change, OnePass, Read};
-use region_attention::Widths;
+pub use soft_attention::SoftAttention;
+pub use step_decoder::{CaptionMemory, DecoderState, StepDecoder};
+use teacher_forcing::{DecoderOutput, TeacherForced};
 pub use top_down::TopDown;
-pub use writer::{DecoderState, Gaze, Writer};
 
-/// How large the numbers of word embeddings are at first, where nothing else asks for another scale: as in Vinyals et
-/// al. 2015's released code.
-const WORDS: f32 = 0.1;
+/// Bound of the initial word embeddings, as in the released code of Vinyals et al. 2015.
+const INITIAL_WORDS: f32 = 0.1;
 
-/// Which decoder, by the names used in settings and on the command line.
+/// The decoders, by their names in settings and on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 pub enum DecoderKind {
     /// See [`Merge`].
     #[default]
     Merge,
     /// See [`Inject`].
     Inject,
-    /// See [`Attend`].
-    Attend,
+    /// See [`SoftAttention`].
+    #[serde(alias = "attend")]
+    #[strum(to_string = "soft-attention", serialize = "attend")]
+    SoftAttention,
     /// See [`TopDown`].
     TopDown,
 }
 
+impl Named for DecoderKind {
+    const KIND: &'static str = "decoder";
+}
+
 impl DecoderKind {
-    /// Every decoder there is.
-    pub const ALL: [Self; 4] = [Self::Merge, Self::Inject, Self::Attend, Self::TopDown];
+    /// All decoders.
+    pub const ALL: [Self; 4] = [Self::Merge, Self::Inject, Self::SoftAttention, Self::TopDown];
 
-    /// Whether it looks at single regions of an image, rather than at their mean.
+    /// Whether it attends to single regions of an image instead of their mean.
     pub fn attends(self) -> bool {
-        matches!(self, Self::Attend | Self::TopDown)
-    }
-
-    /// The name used in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Merge => "merge",
-            Self::Inject => "inject",
-            Self::Attend => "attend",
-            Self::TopDown => "top_down",
-        }
+        matches!(self, Self::SoftAttention | Self::TopDown)
     }
 }
-
-impl std::fmt::Display for DecoderKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for DecoderKind {
-    type Err = UnknownDecoder;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name)
-            .ok_or_else(|| UnknownDecoder(name.into()))
-    }
-}
-
-/// A decoder name that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("no decoder is called `{0}`; there are `merge`, `inject`, `attend` and `top_down`")]
-pub struct UnknownDecoder(String);
 
 /// The settings of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,8 +98,8 @@ pub struct DecoderSettings {
 }
 
 impl DecoderSettings {
-    fn widths(&self, shape: DecoderShape) -> Widths {
-        Widths {
+    fn attention_widths(&self, shape: DecoderShape) -> AttentionWidths {
+        AttentionWidths {
             channels: shape.channels,
             hidden: self.hidden_size,
             attention: self.attention_size,
@@ -130,7 +107,7 @@ impl DecoderSettings {
     }
 }
 
-/// How words are read: at first by numbers up to `limit`.
+/// The embedding that `settings` ask for, its numbers at most `limit` at first.
 fn embedding<D: Backend>(
     device: &D,
     settings: &DecoderSettings,
@@ -139,13 +116,12 @@ fn embedding<D: Backend>(
     rng: &mut impl Rng,
 ) -> DeviceResult<D, Embedding<D>> {
     let (name, words) = ("embedding", shape.vocabulary);
-    match settings.tie_embeddings {
-        true => Embedding::tied(device, name, limit / glorot_limit((settings.hidden_size, words))),
-        false => {
-            let uniform = Initialization::Uniform(limit);
-            Embedding::new(device, name, (words, settings.embedding_size), uniform, rng)
-        }
+    if settings.tie_embeddings {
+        // The output layer starts at Glorot's limit; the scale brings its rows to the limit that is asked for.
+        return Embedding::tied(device, name, limit / glorot_limit((settings.hidden_size, words)));
     }
+    let uniform = Initialization::Uniform(limit);
+    Embedding::new(device, name, (words, settings.embedding_size), uniform, rng)
 }
 
 impl Default for DecoderSettings {
@@ -163,7 +139,7 @@ impl Default for DecoderSettings {
     }
 }
 
-/// What a decoder must fit: the features it reads and the words it writes.
+/// The sizes that a decoder's data set and encoder fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecoderShape {
     /// Channels of a region.
@@ -172,42 +148,41 @@ pub struct DecoderShape {
     pub vocabulary: usize,
 }
 
-/// What makes a training loss differ from the plain one.
+/// The regularization of a training step.
 #[derive(Debug)]
 pub struct Regularization<'a> {
     /// See [`crate::nn::Targets`].
     pub label_smoothing: f32,
-    /// Share of the elements dropped from features, embeddings and the last hidden layer.
+    /// Dropout of features, embeddings and the last hidden layer.
     pub dropout: f32,
-    /// Share of the recurrent weights dropped, the same for all steps of the batch (Merity et al. 2018, "Regularizing and
-    /// optimizing LSTM language models", section 2).
+    /// Dropout of the recurrent weights, with one mask for all steps of the batch: DropConnect (Merity et al. 2018,
+    /// "Regularizing and optimizing LSTM language models", section 2).
     pub weight_drop: f32,
-    /// Share of the words read that are replaced by the unknown word.
+    /// Fraction of the input words replaced by the unknown word (Bowman et al. 2016, section 3.1).
     pub word_dropout: f32,
-    /// Share of the words read that are replaced by what the decoder would have written there (scheduled sampling,
-    /// Bengio et al. 2015).
-    pub own_words: f32,
-    /// Where masks and words are drawn from.
+    /// Fraction of the input words replaced by words sampled from the decoder (Bengio et al. 2015).
+    pub scheduled_sampling: f32,
+    /// The source of masks and samples.
     pub stream: &'a mut ChaCha8Rng,
 }
 
 impl<'a> Regularization<'a> {
-    /// The plain loss; nothing is drawn from `stream`.
+    /// No regularization; draws nothing from `stream`.
     pub fn none(stream: &'a mut ChaCha8Rng) -> Self {
         Self {
             label_smoothing: 0.0,
             dropout: 0.0,
             weight_drop: 0.0,
             word_dropout: 0.0,
-            own_words: 0.0,
+            scheduled_sampling: 0.0,
             stream,
         }
     }
 }
 
-/// Learns to write captions for images that are given as regions, `[images, regions, channels]`.
-pub trait Decoder<D: Backend>: Layer<D> {
-    /// The mean cross-entropy of a batch, in nats a token, recorded for a backward pass.
+/// A decoder: writes captions for images, read as regions `[images, regions, channels]`.
+pub trait Decoder<D: Backend> {
+    /// The mean cross-entropy of a batch by teacher forcing, in nats a token, recorded for a backward pass.
     fn training_loss(
         &self,
         regions: Regions<D, Taped<D>>,
@@ -215,18 +190,24 @@ pub trait Decoder<D: Backend>: Layer<D> {
         regularization: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>>;
 
-    /// The mean cross-entropy of a batch, in nats a token, without dropout or label smoothing.
+    /// The mean cross-entropy of a batch, in nats a token, without regularization.
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
 
-    /// The decoder as it is now, to write captions with.
-    fn writer(&self) -> DeviceResult<D, Box<dyn Writer<D>>>;
+    /// A copy of the decoder for writing captions word by word.
+    fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>>;
 
-    /// Multiplies all logits by `factor`: above one, likely words become likelier (Guo et al. 2017, "On calibration of
-    /// modern neural networks", section 4.2). Which word is the likeliest does not change.
-    fn sharpen(&mut self, factor: f32) -> DeviceResult<D, ()>;
+    /// Multiplies all logits by `factor`, an inverse temperature (Guo et al. 2017, "On calibration of modern neural
+    /// networks", section 4.2).
+    fn scale_logits(&mut self, factor: f32) -> DeviceResult<D, ()>;
+
+    /// All parameters, always in the same order.
+    fn parameters(&self) -> Vec<&Parameter<D>>;
+
+    /// Mutable access to all parameters, in the order of [`Decoder::parameters`].
+    fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>>;
 }
 
-/// A new decoder as `settings` say, its weights drawn from `rng`.
+/// Builds a decoder with weights drawn from `rng`.
 pub fn build<D: Backend>(
     device: &D,
     settings: &DecoderSettings,
@@ -236,8 +217,8 @@ pub fn build<D: Backend>(
     Ok(match settings.kind {
         DecoderKind::Merge => Box::new(Merge::new(device, settings, shape, rng)?),
         DecoderKind::Inject => Box::new(Inject::new(device, settings, shape, rng)?),
-        DecoderKind::Attend => Box::new(Attend::new(device, settings, shape, rng)?),
-        DecoderKind::TopDown => Box::new(TopDown::new(device, settings, shape, rng)?),
+        DecoderKind::SoftAttention => Box::new(SoftAttention::decoder(device, settings, shape, rng)?),
+        DecoderKind::TopDown => Box::new(TopDown::decoder(device, settings, shape, rng)?),
     })
 }
 
@@ -269,16 +250,16 @@ pub fn min_parameters(settings: &DecoderSettings, shape: DecoderShape) -> usize 
     })
 }
 
-/// Dropout while training, nothing otherwise.
+/// Dropout while training, none otherwise.
 #[derive(Debug)]
-pub struct Noise<'a>(Option<Dropout<'a>>);
+pub struct OptionalDropout<'a>(Option<Dropout<'a>>);
 
-impl<'a> Noise<'a> {
-    fn training(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {
+impl<'a> OptionalDropout<'a> {
+    fn with_rate(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {
         Self(Some(Dropout::new(rate, stream)))
     }
 
-    fn none() -> Self {
+    fn off() -> Self {
         Self(None)
     }
 
@@ -290,7 +271,7 @@ impl<'a> Noise<'a> {
     }
 }
 
-/// `[images, regions, channels]` to `[images, channels]`.
+/// The mean over the regions: `[images, regions, channels]` to `[images, channels]`.
 fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
     let (images, count, channels) = *regions.shape();
     match count {

@@ -1,4 +1,4 @@
-//! What every decoder must satisfy.
+//! Tests that every decoder must pass.
 
 use super::*;
 use crate::nn::testing::{assert_close, check_gradients, random_matrix};
@@ -39,7 +39,7 @@ fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
     built(&DecoderSettings { kind, ..SETTINGS })
 }
 
-/// Every kind, with words of their own and with tied ones.
+/// Every kind, with and without tied embeddings.
 fn all_settings() -> impl Iterator<Item = DecoderSettings> {
     let tied = DecoderSettings {
         tie_embeddings: true,
@@ -106,10 +106,9 @@ fn gradients_equal_finite_differences() {
     }
 }
 
-/// The gradient of a caption that counts twice is twice that of one that counts once, and of one that counts below zero
-/// the opposite: what self-critical training rests on.
+/// The gradient of a caption is proportional to its weight, below zero too. Self-critical training rests on it.
 #[test]
-fn captions_count_by_their_weight() {
+fn gradients_are_proportional_to_caption_weights() {
     for kind in DecoderKind::ALL {
         let mut decoder = decoder(kind);
         let mut gradients = |weights: [f32; 4]| -> Vec<Vec<f32>> {
@@ -135,7 +134,7 @@ fn captions_count_by_their_weight() {
             };
             decoder.parameters_mut().into_iter().map(of_parameter).collect()
         };
-        // What does not depend on the captions, such as the cost of coverage, cancels out.
+        // Terms that do not depend on the captions, such as the doubly stochastic penalty, cancel out.
         let none = gradients([0.0; 4]);
         let [first, second] = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]].map(&mut gradients);
         let both = gradients([2.0, 0.0, 0.0, -1.0]);
@@ -148,32 +147,32 @@ fn captions_count_by_their_weight() {
     }
 }
 
-/// A decoder that is sure of a word reads that word wherever it reads words of its own.
+/// A decoder that gives one word all probability samples that word as every input.
 #[test]
-fn own_words_are_those_that_the_decoder_would_write() {
-    const SURE_OF: TokenId = 7;
-    let sure = |kind| {
+fn scheduled_sampling_uses_words_of_the_decoder() {
+    const CERTAIN: TokenId = 7;
+    let certain = |kind| {
         let mut decoder = decoder(kind);
         let output = decoder
             .parameters_mut()
             .into_iter()
             .find(|parameter| parameter.name == "output.bias");
         let mut bias = vec![0.0; 9];
-        bias[SURE_OF as usize] = 100.0;
+        bias[CERTAIN as usize] = 100.0;
         output.unwrap().value = Cpu::default().tensor_from_vec(bias, (1, 9));
         decoder
     };
-    let loss = |kind, batch: &CaptionBatch, own_words| {
+    let loss = |kind, batch: &CaptionBatch, scheduled_sampling| {
         let mut stream = random_stream(0, "test", 0);
         let regularization = Regularization {
-            own_words,
+            scheduled_sampling,
             ..Regularization::none(&mut stream)
         };
-        let loss = sure(kind).training_loss(regions(2).leaky_traced(), batch, regularization);
+        let loss = certain(kind).training_loss(regions(2).leaky_traced(), batch, regularization);
         loss.unwrap().as_vec()
     };
     let batch = CaptionBatch::new(CAPTIONS);
-    let own = CAPTIONS.map(|(image, words)| (image, vec![SURE_OF; words.len()]));
+    let own = CAPTIONS.map(|(image, words)| (image, vec![CERTAIN; words.len()]));
     let reads_own = CaptionBatch {
         targets: batch.targets.clone(),
         ..CaptionBatch::new(own.iter().map(|(image, words)| (*image, words.as_slice())))
@@ -184,18 +183,18 @@ fn own_words_are_those_that_the_decoder_would_write() {
     }
 }
 
-/// Captioning walks word by word what training does in one pass.
+/// Inference by steps computes what training computes in one pass.
 #[test]
 fn steps_give_the_loss_of_the_whole_batch() {
     for decoder in decoders() {
-        let writer = decoder.writer().unwrap();
+        let step_decoder = decoder.inference().unwrap();
         let mut total = 0.0;
         let mut tokens = 0;
         for (image, words) in CAPTIONS {
-            let mut state = writer.start(regions(2)).unwrap().select(&[image]).unwrap();
+            let mut state = step_decoder.start(regions(2)).unwrap().select(&[image]).unwrap();
             let mut read = START;
             for &next in words.iter().chain([&END]) {
-                let (logits, after) = writer.step(state, &[read]).unwrap();
+                let (logits, after) = step_decoder.step(state, &[read]).unwrap();
                 total -= logits.log_softmax::<Axis<1>>().as_vec()[next as usize];
                 tokens += 1;
                 (state, read) = (after, next);
@@ -207,15 +206,15 @@ fn steps_give_the_loss_of_the_whole_batch() {
 }
 
 #[test]
-fn sharpening_multiplies_logits() {
+fn scale_logits_multiplies_logits() {
     for mut decoder in decoders() {
         let logits = |decoder: &dyn Decoder<Cpu>| {
-            let writer = decoder.writer().unwrap();
-            let state = writer.start(regions(2)).unwrap();
-            writer.step(state, &[START; 3]).unwrap().0.as_vec()
+            let step_decoder = decoder.inference().unwrap();
+            let state = step_decoder.start(regions(2)).unwrap();
+            step_decoder.step(state, &[START; 3]).unwrap().0.as_vec()
         };
         let before = logits(decoder.as_ref());
-        decoder.sharpen(3.0).unwrap();
+        decoder.scale_logits(3.0).unwrap();
         let expected: Vec<f32> = before.iter().map(|logit| 3.0 * logit).collect();
         assert_close(&logits(decoder.as_ref()), &expected, 1e-5);
     }
@@ -240,19 +239,23 @@ fn the_order_of_captions_does_not_matter() {
 #[test]
 fn the_image_matters() {
     for kind in DecoderKind::ALL {
-        let writer = decoder(kind).writer().unwrap();
+        let step_decoder = decoder(kind).inference().unwrap();
         let logits = |image: usize| {
-            let state = writer.start(regions(1)).unwrap().select(&[image]).unwrap();
-            writer.step(state, &[START]).unwrap().0.as_vec()
+            let state = step_decoder.start(regions(1)).unwrap().select(&[image]).unwrap();
+            step_decoder.step(state, &[START]).unwrap().0.as_vec()
         };
         assert_ne!(logits(0), logits(1));
     }
 }
 
 #[test]
-fn names_are_read_back() {
+fn decoder_names_parse() {
     for kind in DecoderKind::ALL {
         assert_eq!(kind.to_string().parse::<DecoderKind>().unwrap(), kind);
     }
+    assert_eq!(
+        "attend".parse::<DecoderKind>().unwrap(),
+        DecoderKind::SoftAttention
+    );
     assert!("attend?".parse::<DecoderKind>().is_err());
 }

@@ -1,12 +1,12 @@
-//! The top-down decoder: one LSTM decides where to look, a second writes.
+//! The top-down decoder: an attention LSTM and a language LSTM.
 //!
-//! Anderson et al. 2018 ("Bottom-up and top-down attention", section 3.2), over the regions of a grid where theirs are
-//! of detected objects. The attention LSTM reads the word, the mean region and what the language LSTM said last; its
-//! hidden state asks where to look; the language LSTM reads what is seen there and that hidden state. Regions are first
-//! projected to the width of the LSTMs.
+//! Anderson et al. 2018 ("Bottom-up and top-down attention", section 3.2), over the regions of a grid instead of detected
+//! objects. The attention LSTM reads the word, the mean region and the language LSTM's previous hidden state; its hidden
+//! state is the query. The language LSTM reads the context and that hidden state. Regions are first projected to the width
+//! of the LSTMs.
 
-use super::attending::{Attending, Parts, Step};
-use super::region_attention::repeated;
+use super::attention::{MemoryOfRows, RegionAttention, repeated};
+use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, AttentionStep};
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, Parameter,
@@ -15,79 +15,80 @@ use crate::nn::{
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// Top-down attention (Anderson et al. 2018): one LSTM decides where to look, a second writes.
+/// Top-down attention (Anderson et al. 2018): an attention LSTM makes the queries, a language LSTM writes.
 #[derive(Clone, Debug)]
 pub struct TopDown<D: Backend> {
-    parts: Parts<D>,
-    /// Of the words.
+    /// Reads words.
     attention_lstm: Lstm<D>,
     /// From the mean region to the attention LSTM's gates.
     mean_image: Linear<D>,
-    /// From the language LSTM's hidden state to the attention LSTM's gates.
-    said: Parameter<D>,
-    /// Of what is seen.
+    /// From the language LSTM's previous hidden state to the attention LSTM's gates.
+    prev_hidden: Parameter<D>,
+    /// Reads contexts.
     language_lstm: Lstm<D>,
     /// From the attention LSTM's hidden state to the language LSTM's gates.
-    heard: Parameter<D>,
+    attention_hidden: Parameter<D>,
 }
 
-/// What every step reads.
 #[derive(Debug)]
 pub(super) struct TopDownWeights<D: Backend> {
     query: StepWeight<D>,
-    said: StepWeight<D>,
+    prev_hidden: StepWeight<D>,
     attention: StepWeight<D>,
     context: StepWeight<D>,
-    heard: StepWeight<D>,
+    attention_hidden: StepWeight<D>,
     language: StepWeight<D>,
 }
 
 impl<D: Backend> TopDown<D> {
-    /// Weights drawn from `rng`.
-    pub fn new(
+    /// A decoder with weights drawn from `rng`.
+    pub fn decoder(
         device: &D,
         settings: &DecoderSettings,
         shape: DecoderShape,
         rng: &mut impl Rng,
-    ) -> DeviceResult<D, Self> {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
+    ) -> DeviceResult<D, AttentionDecoder<D, Self>> {
+        let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let glorot = Initialization::Glorot;
         let gates = (hidden, 4 * hidden);
         let recurrent = Initialization::Uniform(1.0 / (hidden as f32).sqrt());
-        Ok(Self {
-            parts: Parts::new(device, settings, shape, rng)?,
+        // The order of construction is the order of the draws from `rng`.
+        let core = AttentionCore::new(device, settings, shape, rng)?;
+        let cell = Self {
             attention_lstm: Lstm::new(device, "attention_lstm", embedding, hidden, rng)?,
             mean_image: Linear::new(device, "mean_image", gates, glorot, rng)?,
-            said: Parameter::new(device, "said.weight", gates, recurrent, rng)?,
+            prev_hidden: Parameter::new(device, "prev_hidden.weight", gates, recurrent, rng)?,
             language_lstm: Lstm::new(device, "language_lstm", hidden, hidden, rng)?,
-            heard: Parameter::new(device, "heard.weight", gates, recurrent, rng)?,
-        })
+            attention_hidden: Parameter::new(device, "attention_hidden.weight", gates, recurrent, rng)?,
+        };
+        Ok(AttentionDecoder { core, cell })
     }
 }
 
-impl_layer!(TopDown: parts, attention_lstm, mean_image, said, language_lstm, heard);
+impl_layer!(TopDown: attention_lstm, mean_image, prev_hidden, language_lstm, attention_hidden);
 
-impl<D: Backend> Attending<D> for TopDown<D> {
+impl<D: Backend> AttentionCell<D> for TopDown<D> {
     type Weights = TopDownWeights<D>;
 
-    fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, TopDownWeights<D>> {
+    fn step_weights<T: Tape<f32, D>>(
+        &self,
+        attention: &RegionAttention<D>,
+        uses: usize,
+        tape: &mut T,
+    ) -> DeviceResult<D, Self::Weights> {
         let hidden = self.language_lstm.hidden();
         let mut whole = |parameter| StepWeight::new(parameter, 0..hidden, uses, tape);
         Ok(TopDownWeights {
-            said: whole(&self.said)?,
+            prev_hidden: whole(&self.prev_hidden)?,
             attention: whole(&self.attention_lstm.hidden_weight)?,
             context: whole(&self.language_lstm.input_weight)?,
-            heard: whole(&self.heard)?,
+            attention_hidden: whole(&self.attention_hidden)?,
             language: whole(&self.language_lstm.hidden_weight)?,
-            query: self.parts.attention.step_weight(uses, tape)?,
+            query: attention.query_weight(uses, tape)?,
         })
     }
 
-    fn start<T: Tape<f32, D> + Merge<T>>(
+    fn initial_states<T: Tape<f32, D> + Merge<T>>(
         &self,
         mean: Matrix<D, T>,
     ) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
@@ -96,7 +97,7 @@ impl<D: Backend> Attending<D> for TopDown<D> {
         Ok((vec![zeros.clone(), zeros], tape))
     }
 
-    fn gates<T: Tape<f32, D> + Merge<T>>(
+    fn input_gates<T: Tape<f32, D> + Merge<T>>(
         &self,
         words: Matrix<D, T>,
         means: &Matrix<D>,
@@ -108,42 +109,39 @@ impl<D: Backend> Attending<D> for TopDown<D> {
 
     fn step<T: Tape<f32, D> + Merge<T>>(
         &self,
+        attention: &RegionAttention<D>,
         weights: &TopDownWeights<D>,
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
-        gaze: (&D::AttentionMemory, &[usize]),
-    ) -> DeviceResult<D, Step<D, T>> {
-        let [attention, language] = [&before[0], &before[1]];
+        rows: &MemoryOfRows<'_, D>,
+    ) -> DeviceResult<D, AttentionStep<D, T>> {
+        let [attention_before, language_before] = [&before[0], &before[1]];
         let terms = [
-            (&language.hidden, &weights.said),
-            (&attention.hidden, &weights.attention),
+            (&language_before.hidden, &weights.prev_hidden),
+            (&attention_before.hidden, &weights.attention),
         ];
-        let (attention, tape) = lstm_cell(add_products(gates, &terms)?, &attention.cell)?;
-        let looked = self
-            .parts
-            .attention
-            .look(&weights.query, &attention.hidden, gaze, tape)?;
+        let (query, tape) = lstm_cell(add_products(gates, &terms)?, &attention_before.cell)?;
         let AttentionOutput {
             context,
-            weights: looks,
-        } = looked;
+            weights: attention_weights,
+        } = attention.attend(&weights.query, &query.hidden, rows, tape)?;
         let (context, tape) = context.split_tape();
-        let sums = repeated(&self.language_lstm.bias, gaze.1.len(), tape)?;
+        let bias = repeated(&self.language_lstm.bias, rows.images.len(), tape)?;
         let terms = [
             (&context, &weights.context),
-            (&attention.hidden, &weights.heard),
-            (&language.hidden, &weights.language),
+            (&query.hidden, &weights.attention_hidden),
+            (&language_before.hidden, &weights.language),
         ];
-        let (language, tape) = lstm_cell(add_products(sums, &terms)?, &language.cell)?;
-        Ok(Step {
-            states: vec![attention, language],
+        let (language, tape) = lstm_cell(add_products(bias, &terms)?, &language_before.cell)?;
+        Ok(AttentionStep {
+            states: vec![query, language],
             context,
-            weights: looks,
+            attention_weights,
             tape,
         })
     }
 
-    fn heard<T: Tape<f32, D> + Merge<T>>(
+    fn readout<T: Tape<f32, D> + Merge<T>>(
         &self,
         hidden: Matrix<D, T>,
         _: Matrix<D>,
@@ -156,13 +154,5 @@ impl<D: Backend> Attending<D> for TopDown<D> {
             &mut self.attention_lstm.hidden_weight,
             &mut self.language_lstm.hidden_weight,
         ]
-    }
-
-    fn parts(&self) -> &Parts<D> {
-        &self.parts
-    }
-
-    fn parts_mut(&mut self) -> &mut Parts<D> {
-        &mut self.parts
     }
 }

@@ -5,7 +5,9 @@ use crate::data::{Image, Split};
 use crate::metrics::{CorpusScorer, Example, Scores, Statistics};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
-use crate::search::{Hypothesis, Member, NGramTable, Search, SearchSettings, Strategy, caption_all, scores};
+use crate::search::{
+    DocumentFrequencies, Hypothesis, Member, Search, SearchSettings, Strategy, caption_all, scores,
+};
 use crate::text::Vocabulary;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -95,14 +97,18 @@ pub struct Trial {
 pub struct SearchTuner<'a> {
     images: &'a [&'a Image],
     vocabulary: &'a Vocabulary,
-    ngrams: Option<&'a NGramTable>,
+    ngrams: Option<&'a DocumentFrequencies>,
     references: Vec<Vec<Vec<String>>>,
     scorer: CorpusScorer,
 }
 
 impl<'a> SearchTuner<'a> {
     /// Without `ngrams`, minimum Bayes risk is not tried.
-    pub fn new(images: &'a [&'a Image], vocabulary: &'a Vocabulary, ngrams: Option<&'a NGramTable>) -> Self {
+    pub fn new(
+        images: &'a [&'a Image],
+        vocabulary: &'a Vocabulary,
+        ngrams: Option<&'a DocumentFrequencies>,
+    ) -> Self {
         let references: Vec<Vec<Vec<String>>> = images.iter().map(|image| references(image)).collect();
         Self {
             images,
@@ -195,7 +201,7 @@ impl<'a> SearchTuner<'a> {
         hypotheses: &[Hypothesis],
         rankings: &[SearchSettings],
     ) -> Vec<Statistics> {
-        let agreement = self.ngrams.map(|ngrams| ngrams.agreement(hypotheses));
+        let agreement = self.ngrams.map(|ngrams| ngrams.pairwise_scores(hypotheses));
         // Most rankings agree on a few hypotheses, so each is scored once.
         let mut scored: Vec<Option<Statistics>> = vec![None; hypotheses.len()];
         let mut of_best = |ranking: &SearchSettings| {

@@ -181,7 +181,7 @@ impl RunDirectory {
 
     /// Document frequencies of the training captions' n-grams, for MBR reranking.
     pub fn ngrams(&self) -> PathBuf {
-        self.path.join("ngrams.txt")
+        self.path.join("ngrams.tsv")
     }
 
     /// The vocabulary, so that a run can be copied elsewhere and used.

@@ -3,7 +3,7 @@
 use crate::jobs::{DirectoryError, Root, RunDirectory};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::Backend;
-use crate::search::{NGramTable, NGramTableError, Search, SearchSettings};
+use crate::search::{DocumentFrequencies, DocumentFrequenciesError, Search, SearchSettings};
 use crate::text::{Vocabulary, VocabularyError};
 use crate::training::{RecordError, RunRecord};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ pub enum TrainedRunError {
     },
     /// The table of n-grams cannot be read.
     #[error(transparent)]
-    NGrams(#[from] NGramTableError),
+    NGrams(#[from] DocumentFrequenciesError),
     /// Two runs that are to write together have different words.
     #[error(
         "run `{run}` and run `{other}` cannot write together: word {place} is {word} in the first vocabulary and {other_word} in the second; take runs that were trained on the same data set, prepared in the same way"
@@ -131,7 +131,7 @@ impl<D: Backend> TrainedRun<D> {
     ///
     /// # Errors
     /// Where the run is older than that table, or it is damaged.
-    pub fn ngrams(&self) -> Result<Arc<NGramTable>, TrainedRunError> {
+    pub fn ngrams(&self) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
         self.directory.read_ngrams(&self.vocabulary)
     }
 
@@ -158,13 +158,13 @@ impl RunDirectory {
         Search::new(settings, || self.read_ngrams(vocabulary))
     }
 
-    fn read_ngrams(&self, vocabulary: &Vocabulary) -> Result<Arc<NGramTable>, TrainedRunError> {
+    fn read_ngrams(&self, vocabulary: &Vocabulary) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
         let path = self.ngrams();
         if !path.exists() {
             let run = self.name();
             return Err(TrainedRunError::NoNGrams { run, path });
         }
-        Ok(Arc::new(NGramTable::read(&path, vocabulary.len())?))
+        Ok(Arc::new(DocumentFrequencies::read(&path, vocabulary.len())?))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
-use crate::search::NGramTableError;
+use crate::search::DocumentFrequenciesError;
 use crate::suggest::Named;
 use crate::text::VocabularyError;
 use crate::training::{
@@ -46,7 +46,7 @@ pub enum RunError {
     Vocabulary(#[from] VocabularyError),
     /// The run's table of n-grams.
     #[error(transparent)]
-    NGrams(#[from] NGramTableError),
+    NGrams(#[from] DocumentFrequenciesError),
     /// The settings.
     #[error(transparent)]
     Settings(#[from] OutOfRange),

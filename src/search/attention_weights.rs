@@ -1,111 +1,135 @@
-//! Where a decoder that attends looked in an image for each word of a caption.
+//! The attention weights of a caption's words.
 
 use super::captioner::CaptionerError;
-use crate::decoders::Writer;
-use crate::nn::cpu::slices::values;
+use super::decode::{Extend, Partial, decode};
+use super::ensemble::Ensemble;
+use crate::decoders::StepDecoder;
 use crate::nn::{Backend, DeviceResult, Regions};
-use crate::text::{START, TokenId};
+use crate::text::TokenId;
 use crate::vision::overlay::Overlay;
 use crate::vision::preprocess::ImagePart;
+use std::slice::{self, ChunksExactMut};
 
-/// Why it cannot be told where a captioner looked.
+/// Why there are no attention weights.
 #[derive(Debug, thiserror::Error)]
 pub enum AttentionError {
-    /// No decoder looks at single regions.
+    /// No decoder of the captioner attends.
     #[error(
-        "no decoder here attends ({decoders}); train one with --decoder attend or --decoder top_down, on features prepared with --features grid"
+        "no decoder here attends ({decoders}); train one with --decoder soft-attention or --decoder top-down, on features prepared with --features grid"
     )]
     NoneAttends {
-        /// Those there are.
+        /// The decoders of the captioner.
         decoders: String,
     },
-    /// The image is not seen as a square of regions.
+    /// The regions are no square grid.
     #[error(
-        "the {decoder} decoder sees the image as {regions} region(s), which make no grid to look around in; train it on features prepared with --features grid"
+        "the {decoder} decoder reads the image as {regions} region(s), which make no grid; train it on features prepared with --features grid"
     )]
     NoGrid {
-        /// Which decoder.
+        /// The decoder.
         decoder: String,
-        /// What it sees.
+        /// Its regions.
         regions: usize,
     },
-    /// The image cannot be looked at.
+    /// The image cannot be encoded.
     #[error(transparent)]
     Captioner(#[from] CaptionerError),
 }
 
-/// Where a decoder looked for each word of a caption. The end of the caption, for which it looks too, is left out:
-/// there is no word to show it with.
+/// The attention weights of a caption, without those of the end marker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
-    /// The words, in their order.
-    pub words: Vec<LookedWord>,
-    /// Regions in a row and in a column: networks see squares.
+    /// The words, in order.
+    pub words: Vec<WordAttention>,
+    /// Rows and columns of the grid.
     pub side: usize,
-    /// The part of the image that the regions cover.
+    /// The part of the image that the grid covers.
     pub part: ImagePart,
 }
 
-/// A word, and where the decoder looked for it.
+/// The attention weights of a word.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LookedWord {
+pub struct WordAttention {
     /// The word.
     pub word: String,
-    /// How much each region weighed, row after row; 1 together.
+    /// One weight for each region, row after row. They sum to 1.
     pub weights: Vec<f32>,
 }
 
-/// The region that weighs most.
+/// The region with the largest weight.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Focus {
+pub struct PeakRegion {
     /// Its row, from 0.
     pub row: usize,
     /// Its column, from 0.
     pub column: usize,
     /// Its weight.
-    pub share: f32,
+    pub weight: f32,
 }
 
 impl Attention {
-    /// The weights of a word, ready to be laid over the image.
-    pub fn overlay(&self, word: &LookedWord) -> Overlay {
+    /// The weights of a word as an overlay of the image.
+    pub fn overlay(&self, word: &WordAttention) -> Overlay {
         Overlay::new(&word.weights, self.side, self.part)
     }
 
-    /// The region that was looked at most for a word.
-    pub fn focus(&self, word: &LookedWord) -> Focus {
+    /// The region with the largest weight for a word.
+    pub fn peak(&self, word: &WordAttention) -> PeakRegion {
         let weights = word.weights.iter().copied().enumerate();
-        let (at, share) = weights
+        let (index, weight) = weights
             .max_by(|(_, one), (_, other)| one.total_cmp(other))
             .unwrap_or_default();
-        Focus {
-            row: at / self.side,
-            column: at % self.side,
-            share,
+        PeakRegion {
+            row: index / self.side,
+            column: index % self.side,
+            weight,
         }
     }
 }
 
-/// The side of a square of so many regions, where they make one that has more than a single region.
+/// The side of a square grid of `regions` regions; `None` for a single region or no square.
 pub(super) fn side_of_grid(regions: usize) -> Option<usize> {
     let side = regions.isqrt();
     (side > 1 && side * side == regions).then_some(side)
 }
 
-/// How much each region of an image, `[1, regions, channels]`, weighed for each of these words, given those before it;
-/// nothing where the decoder does not attend.
+/// A caption whose words are given.
+struct Forced<'w> {
+    caption: Partial,
+    words: &'w [TokenId],
+}
+
+impl Extend for Forced<'_> {
+    fn captions(&self) -> &[Partial] {
+        slice::from_ref(&self.caption)
+    }
+
+    fn captions_mut(&mut self) -> &mut [Partial] {
+        slice::from_mut(&mut self.caption)
+    }
+
+    fn extend(&mut self, _: ChunksExactMut<'_, f32>, _: usize) {
+        let words = &mut self.caption.words;
+        words.extend(self.words.get(words.len()));
+    }
+}
+
+/// The attention weights of each word of a caption for an image, `[1, regions, channels]`; empty without attention.
 pub(super) fn weights_of_words<D: Backend>(
-    writer: &dyn Writer<D>,
+    decoder: &dyn StepDecoder<D>,
     regions: Regions<D>,
     words: &[TokenId],
 ) -> DeviceResult<D, Vec<Vec<f32>>> {
-    let mut state = writer.start(regions)?;
+    let mut forced = [Forced {
+        caption: Partial::start(0),
+        words,
+    }];
     let mut weights = Vec::with_capacity(words.len());
-    // A decoder reads a word and looks around for the next one.
-    for &read in [START].iter().chain(words).take(words.len()) {
-        (_, state) = writer.step(state, &[read])?;
-        weights.extend(state.looked.as_ref().map(values));
-    }
+    let ensemble = Ensemble::start(vec![(decoder, regions)])?;
+    // The step that reads a word attends for the next one, so the last word is not read.
+    decode(ensemble, &mut forced, words.len(), |ensemble| {
+        weights.extend(ensemble.attention_weights());
+    })?;
     Ok(weights)
 }
 
@@ -122,11 +146,11 @@ mod tests {
     fn weights(kind: DecoderKind, words: &[TokenId]) -> Vec<Vec<f32>> {
         let model = model_of(kind, 5, 3);
         let regions = random_matrix((4, 5), 8).reshape_like(&(1, 4, 5));
-        weights_of_words(model.decoder.writer().unwrap().as_ref(), regions, words).unwrap()
+        weights_of_words(model.decoder.inference().unwrap().as_ref(), regions, words).unwrap()
     }
 
     #[test]
-    fn every_word_has_weights_that_sum_to_one() {
+    fn weights_of_every_word_sum_to_one() {
         for kind in DecoderKind::ALL {
             let found = weights(kind, &WORDS);
             assert_eq!(
@@ -142,12 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_looked_for_knowing_those_before_it_and_not_itself() {
-        let found = weights(DecoderKind::Attend, &WORDS);
-        let last_differs = weights(DecoderKind::Attend, &[4, 6, 4]);
+    fn weights_depend_on_earlier_words_only() {
+        let found = weights(DecoderKind::SoftAttention, &WORDS);
+        let last_differs = weights(DecoderKind::SoftAttention, &[4, 6, 4]);
         assert_eq!(found, last_differs);
-        let first_differs = weights(DecoderKind::Attend, &[5, 6, 5]);
-        // `attend` looks before it reads the last word (Xu et al. 2015, equation 4), `top_down` after.
+        let first_differs = weights(DecoderKind::SoftAttention, &[5, 6, 5]);
+        // Soft attention attends before it reads the previous word (Xu et al. 2015, equation 4), top-down after.
         assert_eq!(found[..2], first_differs[..2]);
         assert_ne!(found[2], first_differs[2]);
         let [found, first_differs] = [WORDS, [5, 6, 5]].map(|words| weights(DecoderKind::TopDown, &words));
@@ -156,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn the_region_that_weighs_most_is_found() {
-        let word = LookedWord {
+    fn peak_is_the_region_with_the_largest_weight() {
+        let word = WordAttention {
             word: "dog".into(),
             weights: vec![0.1, 0.2, 0.6, 0.1],
         };
@@ -171,12 +195,12 @@ mod tests {
                 height: 8,
             },
         };
-        let expected = Focus {
+        let expected = PeakRegion {
             row: 1,
             column: 0,
-            share: 0.6,
+            weight: 0.6,
         };
-        assert_eq!(attention.focus(&word), expected);
+        assert_eq!(attention.peak(&word), expected);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! Captions for any image, whether or not a data set holds it.
+//! Captions for any image, in a data set or not.
 
-use super::attention_weights::{Attention, AttentionError, LookedWord, side_of_grid, weights_of_words};
-use super::{Search, write};
-use crate::decoders::Writer;
+use super::attention_weights::{Attention, AttentionError, WordAttention, side_of_grid, weights_of_words};
+use super::{Search, search_all};
+use crate::decoders::StepDecoder;
 use crate::model::{EncoderSpec, Model};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
+use crate::suggest::Named;
 use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
 use crate::vision::features::extractor::{EncoderError, ImageEncoder};
@@ -20,9 +21,9 @@ use std::path::Path;
 /// Why images cannot be captioned.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptionerError {
-    /// The model was trained on features of a network whose weights are not at hand.
+    /// The model reads features of a network, and no file of its weights was named.
     #[error(
-        "this model reads features of {backbone}, and no file of its weights is known: give it with --weights, BLAKE3 {expected}"
+        "this model reads features of {backbone}, and no file of its weights is known: name it with --weights (BLAKE3 {expected})"
     )]
     NoWeights {
         /// The network.
@@ -50,23 +51,23 @@ impl CaptionerError {
     }
 }
 
-/// What makes a model's inputs of images that no data set needs to hold.
-pub(super) enum Eye<D: Backend> {
-    /// The network is part of the model, which is given pixels.
-    Within(Preprocessing),
-    /// A network with published weights, and the features of it that the model was trained on.
-    Published(Box<ImageEncoder<D>>, FeatureSpec),
+/// Makes a model's inputs from pixels.
+pub(super) enum InputExtractor<D: Backend> {
+    /// The model reads pixels.
+    Pixels(Preprocessing),
+    /// The model reads features of a network with published weights.
+    Features(Box<ImageEncoder<D>>, FeatureSpec),
 }
 
-impl<D: Backend> Eye<D> {
-    /// `weights` is needed where models of this specification read stored features.
-    pub(super) fn of(
+impl<D: Backend> InputExtractor<D> {
+    /// `weights` is required for models that read stored features.
+    pub(super) fn new(
         encoder: &EncoderSpec,
         weights: Option<&Path>,
         device: &D,
     ) -> Result<Self, CaptionerError> {
         let spec = match encoder {
-            EncoderSpec::SmallCnn(settings) => return Ok(Self::Within(settings.preprocessing())),
+            EncoderSpec::SmallCnn(settings) => return Ok(Self::Pixels(settings.preprocessing())),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
         let weights = weights.ok_or_else(|| CaptionerError::NoWeights {
@@ -74,21 +75,21 @@ impl<D: Backend> Eye<D> {
             expected: spec.weights.clone(),
         })?;
         let encoder = ImageEncoder::like(spec, &WeightFile::open(weights)?, device)?;
-        Ok(Self::Published(Box::new(encoder), spec.clone()))
+        Ok(Self::Features(Box::new(encoder), spec.clone()))
     }
 
     fn preprocessing(&self) -> &Preprocessing {
         match self {
-            Self::Within(preprocessing) => preprocessing,
-            Self::Published(encoder, _) => encoder.preprocessing(),
+            Self::Pixels(preprocessing) => preprocessing,
+            Self::Features(encoder, _) => encoder.preprocessing(),
         }
     }
 
-    /// The inputs of [`Model::regions`], the same numbers as for an image of the model's data set.
+    /// The inputs of [`Model::regions`]: the same numbers as for an image of the model's data set.
     fn inputs(&self, pixels: Vec<f32>) -> Result<Vec<f32>, BackboneError> {
         match self {
-            Self::Within(_) => Ok(pixels),
-            Self::Published(encoder, spec) => {
+            Self::Pixels(_) => Ok(pixels),
+            Self::Features(encoder, spec) => {
                 let images = pixels.len() / encoder.preprocessing().pixels_len();
                 Ok(spec.as_stored(&encoder.features(&pixels, images)?))
             }
@@ -105,51 +106,50 @@ pub struct WrittenCaption {
     pub log_probability: f64,
 }
 
-/// An image as a captioner looks at it.
+/// An image, preprocessed for every encoder of a captioner.
 #[derive(Clone, Debug)]
-pub struct ImagePixels {
-    /// Its width and height.
+pub struct EncoderInput {
+    /// Width and height of the image.
     dimensions: (u32, u32),
-    /// For each of the captioner's eyes.
-    of_eyes: Vec<Vec<f32>>,
+    /// The pixels for each of the captioner's extractors.
+    pixels: Vec<Vec<f32>>,
 }
 
-/// What a captioner needs to look at images, for any thread to do it.
+/// The preprocessing of a captioner's encoders. It needs no device, so other threads may run it.
 #[derive(Clone, Debug)]
-pub struct Lenses<'a>(Vec<&'a Preprocessing>);
+pub struct Preprocessor<'a>(Vec<&'a Preprocessing>);
 
-impl Lenses<'_> {
-    /// An image as [`Captioner::captions`] takes it.
-    pub fn look(&self, image: &RgbImage) -> ImagePixels {
+impl Preprocessor<'_> {
+    /// Preprocesses an image for [`Captioner::captions`].
+    pub fn apply(&self, image: &RgbImage) -> EncoderInput {
         let pixels = |preprocessing: &&Preprocessing| {
             let mut pixels = vec![0.0; preprocessing.pixels_len()];
             preprocessing.write_pixels(image, &mut pixels);
             pixels
         };
-        ImagePixels {
+        EncoderInput {
             dimensions: image.dimensions(),
-            of_eyes: self.0.iter().map(pixels).collect(),
+            pixels: self.0.iter().map(pixels).collect(),
         }
     }
 }
 
 /// Encoders, decoders and vocabulary: from images to captions in words.
 pub struct Captioner<D: Backend> {
-    members: Vec<Voice<D>>,
-    /// Each once, however many members see by it.
-    eyes: Vec<Eye<D>>,
+    members: Vec<CaptionerMember<D>>,
+    /// Members with the same encoder share one.
+    extractors: Vec<InputExtractor<D>>,
     vocabulary: Vocabulary,
 }
 
-/// A model that writes, alone or together with others.
-struct Voice<D: Backend> {
+struct CaptionerMember<D: Backend> {
     model: Model<D>,
-    writer: Box<dyn Writer<D>>,
-    /// Which of the captioner's eyes it sees by.
-    eye: usize,
+    decoder: Box<dyn StepDecoder<D>>,
+    /// The index of its extractor.
+    extractor: usize,
 }
 
-/// A captioner on the CPU, for those who know nothing of devices.
+/// A captioner on the CPU.
 pub type CpuCaptioner = Captioner<Cpu>;
 
 /// The device of [`CpuCaptioner`].
@@ -158,11 +158,11 @@ pub fn cpu() -> Cpu {
 }
 
 impl<D: Backend> Captioner<D> {
-    /// A captioner of a model and the vocabulary it was trained with; `weights` is the file of published
-    /// weights that its features were made with, where it reads features.
+    /// A captioner of a model and its vocabulary. `weights` is the file of published weights that its features were made
+    /// with; a model that reads pixels needs none.
     ///
     /// # Errors
-    /// Where the file of weights is missing, damaged, or not the one that the features were made with.
+    /// Fails if the file of weights is missing, damaged, or not the one of the features.
     pub fn new(
         model: Model<D>,
         vocabulary: Vocabulary,
@@ -170,14 +170,13 @@ impl<D: Backend> Captioner<D> {
     ) -> Result<Self, CaptionerError> {
         let alone = Self {
             members: Vec::new(),
-            eyes: Vec::new(),
+            extractors: Vec::new(),
             vocabulary,
         };
         alone.with(model, weights)
     }
 
-    /// The captioner with one more model that writes together with those there are: the mean of their
-    /// log-probabilities counts. Its vocabulary must be the same, word for word.
+    /// Adds a member to the ensemble. Its vocabulary must be the same, word for word.
     ///
     /// # Errors
     /// Those of [`Self::new`].
@@ -187,43 +186,53 @@ impl<D: Backend> Captioner<D> {
             .members
             .iter()
             .find(|member| member.model.spec().encoder == *encoder);
-        let eye = match alike {
-            Some(member) => member.eye,
+        let extractor = match alike {
+            Some(member) => member.extractor,
             None => {
-                self.eyes.push(Eye::of(encoder, weights, model.device())?);
-                self.eyes.len() - 1
+                self.extractors
+                    .push(InputExtractor::new(encoder, weights, model.device())?);
+                self.extractors.len() - 1
             }
         };
-        let writer = model.decoder.writer().map_err(CaptionerError::device)?;
-        self.members.push(Voice { model, writer, eye });
+        let decoder = model.decoder.inference().map_err(CaptionerError::device)?;
+        self.members.push(CaptionerMember {
+            model,
+            decoder,
+            extractor,
+        });
         Ok(self)
     }
 
-    /// The words that it writes.
+    /// The vocabulary of all members.
     pub fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// What makes of images what [`captions`](Self::captions) takes.
-    pub fn lenses(&self) -> Lenses<'_> {
-        Lenses(self.eyes.iter().map(Eye::preprocessing).collect())
+    /// The preprocessing that images need before [`captions`](Self::captions).
+    pub fn preprocessor(&self) -> Preprocessor<'_> {
+        Preprocessor(
+            self.extractors
+                .iter()
+                .map(InputExtractor::preprocessing)
+                .collect(),
+        )
     }
 
-    /// Captions for images: for each those found, best first.
+    /// Captions for each image, best first.
     ///
     /// # Errors
     /// Those of the device.
     pub fn captions(
         &self,
-        images: &[ImagePixels],
+        images: &[EncoderInput],
         search: &Search,
     ) -> Result<Vec<Vec<WrittenCaption>>, CaptionerError> {
         let inputs = self.inputs(images)?;
-        let begin = |member: &'_ Voice<D>| member.model.regions(inputs[member.eye].clone());
-        let regions = self.members.iter().map(begin).collect::<Result<Vec<_>, _>>();
-        let writers = self.members.iter().map(|member| member.writer.as_ref());
-        let beginnings = writers.zip(regions.map_err(CaptionerError::device)?).collect();
-        let found = write(beginnings, search).map_err(CaptionerError::device)?;
+        let encode = |member: &CaptionerMember<D>| member.model.regions(inputs[member.extractor].clone());
+        let regions = self.members.iter().map(encode).collect::<Result<Vec<_>, _>>();
+        let decoders = self.members.iter().map(|member| member.decoder.as_ref());
+        let starts = decoders.zip(regions.map_err(CaptionerError::device)?).collect();
+        let found = search_all(starts, search).map_err(CaptionerError::device)?;
         let in_words = |hypothesis: super::Hypothesis| WrittenCaption {
             caption: self.vocabulary.decode(&hypothesis.tokens).join(" "),
             log_probability: hypothesis.log_probability,
@@ -234,23 +243,28 @@ impl<D: Backend> Captioner<D> {
             .collect())
     }
 
-    /// Whether it can be told where it looks.
+    /// Checks that a member attends.
     ///
     /// # Errors
-    /// Where none of its decoders attends.
+    /// Fails if no decoder attends.
     pub fn check_attends(&self) -> Result<(), AttentionError> {
         self.attending().map(|_| ())
     }
 
-    /// Where the first member that attends looked in an image for each word of a caption, whoever wrote it: every word
-    /// is looked for knowing those before it; by `attend`, which looks before it reads, all but the last of them.
+    /// The attention weights of the first member that attends, for each word of any caption. Weights depend on the words
+    /// before; those of soft attention, which attends before it reads, on all of these but the last.
     ///
     /// # Errors
-    /// Where no member attends, the one that does sees no grid of regions, or the device fails.
-    pub fn attention(&self, image: &ImagePixels, caption: &str) -> Result<Attention, AttentionError> {
-        let Voice { model, writer, eye } = self.attending()?;
-        let (eye, pixels) = (&self.eyes[*eye], image.of_eyes[*eye].clone());
-        let inputs = eye.inputs(pixels).map_err(CaptionerError::from)?;
+    /// Fails if no member attends, if its regions are no grid, or with the device's error.
+    pub fn attention(&self, image: &EncoderInput, caption: &str) -> Result<Attention, AttentionError> {
+        let CaptionerMember {
+            model,
+            decoder,
+            extractor,
+        } = self.attending()?;
+        let pixels = image.pixels[*extractor].clone();
+        let extractor = &self.extractors[*extractor];
+        let inputs = extractor.inputs(pixels).map_err(CaptionerError::from)?;
         let regions = model.regions(inputs).map_err(CaptionerError::device)?;
         let count = regions.shape().1;
         let side = side_of_grid(count).ok_or_else(|| AttentionError::NoGrid {
@@ -258,20 +272,20 @@ impl<D: Backend> Captioner<D> {
             regions: count,
         })?;
         let words: Vec<String> = caption.split_whitespace().map(str::to_owned).collect();
-        let weights = weights_of_words(writer.as_ref(), regions, &self.vocabulary.encode(&words))
+        let weights = weights_of_words(decoder.as_ref(), regions, &self.vocabulary.encode(&words))
             .map_err(CaptionerError::device)?;
         let words = words.into_iter().zip(weights);
         Ok(Attention {
             words: words
-                .map(|(word, weights)| LookedWord { word, weights })
+                .map(|(word, weights)| WordAttention { word, weights })
                 .collect(),
             side,
-            part: eye.preprocessing().part_seen(image.dimensions),
+            part: extractor.preprocessing().part_seen(image.dimensions),
         })
     }
 
-    fn attending(&self) -> Result<&Voice<D>, AttentionError> {
-        let kind = |member: &Voice<D>| member.model.spec().decoder.kind;
+    fn attending(&self) -> Result<&CaptionerMember<D>, AttentionError> {
+        let kind = |member: &CaptionerMember<D>| member.model.spec().decoder.kind;
         let found = self.members.iter().find(|member| kind(member).attends());
         found.ok_or_else(|| {
             let decoders: Vec<&str> = self.members.iter().map(|member| kind(member).name()).collect();
@@ -281,13 +295,14 @@ impl<D: Backend> Captioner<D> {
         })
     }
 
-    /// What each eye makes of the images.
-    fn inputs(&self, images: &[ImagePixels]) -> Result<Vec<Vec<f32>>, BackboneError> {
-        let eyes = self.eyes.iter().enumerate();
-        eyes.map(|(at, eye)| {
-            let pixels: Vec<&[f32]> = images.iter().map(|image| image.of_eyes[at].as_slice()).collect();
-            eye.inputs(pixels.concat())
-        })
-        .collect()
+    /// The outputs of each extractor.
+    fn inputs(&self, images: &[EncoderInput]) -> Result<Vec<Vec<f32>>, BackboneError> {
+        let extractors = self.extractors.iter().enumerate();
+        extractors
+            .map(|(i, extractor)| {
+                let pixels: Vec<&[f32]> = images.iter().map(|image| image.pixels[i].as_slice()).collect();
+                extractor.inputs(pixels.concat())
+            })
+            .collect()
     }
 }

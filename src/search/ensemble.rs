@@ -1,16 +1,16 @@
-//! Models that write captions together: at every step, the mean of their log-probabilities.
+//! Ensembles: at every step, the mean of the members' log-probabilities.
 //!
-//! They share a vocabulary and nothing else. What they were trained on, which decoder they are and how they see a
-//! image is each one's own. The log-probability of a caption is then the mean of those that the members give it.
+//! Members share a vocabulary. Data set, encoder and decoder may differ. The log-probability of a caption is the mean of the
+//! members' log-probabilities.
 
-use crate::decoders::{DecoderState, Writer};
+use crate::decoders::{DecoderState, StepDecoder};
 use crate::model::{ImageInputs, Model};
 use crate::nn::cpu::slices::values;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use dfdx::prelude::HasShape;
 
-/// A model, and what it is given of the images that are captioned. One alone makes an ensemble too.
+/// A model and its inputs. A single one is an ensemble too.
 pub struct Member<'a, D: Backend> {
     /// The model.
     pub model: &'a Model<D>,
@@ -18,20 +18,20 @@ pub struct Member<'a, D: Backend> {
     pub inputs: &'a ImageInputs,
 }
 
-/// What a member starts from: the decoder that writes, and what it sees of the images.
-pub(super) type Beginning<'w, D> = (&'w dyn Writer<D>, Regions<D>);
+/// A member's decoder and its encoded images.
+pub(super) type MemberStart<'w, D> = (&'w dyn StepDecoder<D>, Regions<D>);
 
-/// The members in the middle of their captions, a row of state for every caption.
+/// The members' decoders with their states: one row for each caption that is being written.
 pub(super) struct Ensemble<'w, D: Backend> {
-    voices: Vec<Voice<'w, D>>,
+    members: Vec<MemberState<'w, D>>,
 }
 
-struct Voice<'w, D: Backend> {
-    writer: &'w dyn Writer<D>,
+struct MemberState<'w, D: Backend> {
+    decoder: &'w dyn StepDecoder<D>,
     state: DecoderState<D>,
 }
 
-/// What the members say of the next words: in every row, the logits of one member after the other's.
+/// Logits of the next words: in every row, those of one member after the other's.
 pub(super) struct Logits {
     /// All rows.
     pub(super) values: Vec<f32>,
@@ -42,49 +42,58 @@ pub(super) struct Logits {
 }
 
 impl<'w, D: Backend> Ensemble<'w, D> {
-    /// Before the first word, a row for every image.
-    pub(super) fn start(members: Vec<Beginning<'w, D>>) -> DeviceResult<D, Self> {
-        let start = |(writer, regions): Beginning<'w, D>| {
-            let state = writer.start(regions)?;
-            Ok(Voice { writer, state })
+    /// The states before the first word: one row for each image.
+    pub(super) fn start(members: Vec<MemberStart<'w, D>>) -> DeviceResult<D, Self> {
+        let start = |(decoder, regions): MemberStart<'w, D>| {
+            let state = decoder.start(regions)?;
+            Ok(MemberState { decoder, state })
         };
-        let voices = members.into_iter().map(start).collect::<DeviceResult<D, _>>()?;
-        Ok(Self { voices })
+        let members = members.into_iter().map(start).collect::<DeviceResult<D, _>>()?;
+        Ok(Self { members })
     }
 
     /// The listed rows, which may repeat.
     pub(super) fn select(self, rows: &[usize]) -> DeviceResult<D, Self> {
-        self.map(|Voice { writer, state }| {
+        self.map(|MemberState { decoder, state }| {
             let state = state.select(rows)?;
-            Ok(Voice { writer, state })
+            Ok(MemberState { decoder, state })
         })
     }
 
     /// Reads one word a row.
     pub(super) fn step(self, words: &[TokenId]) -> DeviceResult<D, (Logits, Self)> {
-        let mut said = Vec::with_capacity(self.voices.len());
+        let mut logits = Vec::with_capacity(self.members.len());
         let mut width = 0;
-        let after = self.map(|Voice { writer, state }| {
-            let (logits, state) = writer.step(state, words)?;
-            width = logits.shape().1;
-            said.push(values(&logits));
-            Ok(Voice { writer, state })
+        let after = self.map(|MemberState { decoder, state }| {
+            let (next, state) = decoder.step(state, words)?;
+            width = next.shape().1;
+            logits.push(values(&next));
+            Ok(MemberState { decoder, state })
         })?;
         let logits = Logits {
-            row_len: width * said.len(),
+            row_len: width * logits.len(),
             words: width,
-            values: side_by_side(said, width),
+            values: side_by_side(logits, width),
         };
         Ok((logits, after))
     }
 
-    fn map(self, change: impl FnMut(Voice<'w, D>) -> DeviceResult<D, Voice<'w, D>>) -> DeviceResult<D, Self> {
-        let voices = self
-            .voices
+    /// The first member's attention weights for the last word, `[rows, regions]`; `None` without attention.
+    pub(super) fn attention_weights(&self) -> Option<Vec<f32>> {
+        let member = self.members.first()?;
+        member.state.attention_weights.as_ref().map(values)
+    }
+
+    fn map(
+        self,
+        change: impl FnMut(MemberState<'w, D>) -> DeviceResult<D, MemberState<'w, D>>,
+    ) -> DeviceResult<D, Self> {
+        let members = self
+            .members
             .into_iter()
             .map(change)
             .collect::<DeviceResult<D, _>>()?;
-        Ok(Self { voices })
+        Ok(Self { members })
     }
 }
 
@@ -141,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_with_itself_writes_what_it_writes_alone() {
+    fn ensemble_of_one_model_twice_equals_the_model() {
         let (model, inputs) = (model_of(DecoderKind::Inject, 5, 4), inputs(5));
         let alone = (&model, &inputs);
         for strategy in [Strategy::Beam, Strategy::Sample] {
@@ -155,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_any_kind_count_by_the_mean_of_their_log_probabilities() {
+    fn ensemble_averages_log_probabilities() {
         let models = [
             (model_of(DecoderKind::Inject, 5, 1), inputs(5)),
             (model_of(DecoderKind::Merge, 3, 2), inputs(3)),

@@ -1,35 +1,38 @@
-//! What the hypotheses of a search are ranked by: their probability, and how far the others agree with them.
+//! Ranking of hypotheses by probability and minimum Bayes risk.
 //!
-//! The likeliest caption is often a pale one. Minimum Bayes risk (Kumar and Byrne 2004) takes the one that is expected to
-//! score highest if the model is right about what people would write: here by CIDEr-D, with the other hypotheses, each
-//! by its probability, in the place of what people would write.
+//! The likeliest caption is often bland. Minimum Bayes risk (Kumar and Byrne 2004, "Minimum Bayes-risk decoding for
+//! statistical machine translation") takes the hypothesis with the highest expected score under the model's distribution:
+//! here its CIDEr-D against the other hypotheses, each weighted by its probability.
 
-use super::ngrams::{Agreement, NGramTable};
+use super::document_frequencies::{DocumentFrequencies, PairwiseScores};
 use super::{Hypothesis, SearchSettings, Strategy};
 use std::sync::Arc;
 
-/// How captions are searched for, with what of the training captions that takes.
+/// A search: its settings, and the document frequencies that minimum Bayes risk needs.
 #[derive(Clone, Debug)]
 pub struct Search {
     settings: SearchSettings,
-    /// Where the settings weigh a consensus.
-    ngrams: Option<Arc<NGramTable>>,
+    /// Present if the settings use minimum Bayes risk.
+    document_frequencies: Option<Arc<DocumentFrequencies>>,
 }
 
 impl Search {
-    /// A search by these settings; `ngrams` is asked for the table where they need it.
+    /// A search by these settings. Calls `document_frequencies` only if they use minimum Bayes risk.
     ///
     /// # Errors
-    /// Where there is no such table.
+    /// Those of `document_frequencies`.
     pub fn new<E>(
         settings: SearchSettings,
-        ngrams: impl FnOnce() -> Result<Arc<NGramTable>, E>,
+        document_frequencies: impl FnOnce() -> Result<Arc<DocumentFrequencies>, E>,
     ) -> Result<Self, E> {
-        let ngrams = settings.uses_mbr().then(ngrams).transpose()?;
-        Ok(Self { settings, ngrams })
+        let document_frequencies = settings.uses_mbr().then(document_frequencies).transpose()?;
+        Ok(Self {
+            settings,
+            document_frequencies,
+        })
     }
 
-    /// A search that ranks by probability alone, whatever the settings say of a consensus.
+    /// A search that ranks by probability only.
     pub fn by_probability(settings: SearchSettings) -> Self {
         let settings = SearchSettings {
             mbr_weight: 0.0,
@@ -37,20 +40,21 @@ impl Search {
         };
         Self {
             settings,
-            ngrams: None,
+            document_frequencies: None,
         }
     }
 
-    /// Its settings.
+    /// The settings of the search.
     pub fn settings(&self) -> &SearchSettings {
         &self.settings
     }
 
-    /// What was found, scored and with the best first; equal ones stay in their order.
-    pub(super) fn rank(&self, found: Vec<Hypothesis>) -> Vec<Hypothesis> {
-        let agreement = self.ngrams.as_ref().map(|ngrams| ngrams.agreement(&found));
-        let scores = scores(&found, agreement.as_ref(), &self.settings);
-        let mut ranked: Vec<Hypothesis> = found
+    /// Scores hypotheses and sorts them, the best first; equal ones keep their order.
+    pub(super) fn rank(&self, hypotheses: Vec<Hypothesis>) -> Vec<Hypothesis> {
+        let frequencies = self.document_frequencies.as_ref();
+        let pairwise = frequencies.map(|frequencies| frequencies.pairwise_scores(&hypotheses));
+        let scores = scores(&hypotheses, pairwise.as_ref(), &self.settings);
+        let mut ranked: Vec<Hypothesis> = hypotheses
             .into_iter()
             .zip(scores)
             .map(|(hypothesis, score)| Hypothesis { score, ..hypothesis })
@@ -61,27 +65,31 @@ impl Search {
 }
 
 impl SearchSettings {
-    /// Whether hypotheses are ranked by how far they agree, too.
+    /// Whether hypotheses are ranked by minimum Bayes risk.
     pub fn uses_mbr(&self) -> bool {
         self.strategy == Strategy::Beam && self.mbr_weight > 0.0
     }
 }
 
-/// What each of an image's hypotheses is ranked by; without their agreement by probability alone.
-pub fn scores(found: &[Hypothesis], agreement: Option<&Agreement>, settings: &SearchSettings) -> Vec<f64> {
-    let by_probability: Vec<f64> = found
+/// The ranking scores of an image's hypotheses; without pairwise scores, by probability only.
+pub fn scores(
+    hypotheses: &[Hypothesis],
+    pairwise: Option<&PairwiseScores>,
+    settings: &SearchSettings,
+) -> Vec<f64> {
+    let by_probability: Vec<f64> = hypotheses
         .iter()
         .map(|hypothesis| by_probability(hypothesis, settings.length_penalty))
         .collect();
-    let Some(agreement) = agreement.filter(|_| settings.uses_mbr()) else {
+    let Some(pairwise) = pairwise.filter(|_| settings.uses_mbr()) else {
         return by_probability;
     };
-    let weights = softmax(&by_probability, settings.mbr_temperature);
-    let share = settings.mbr_weight;
+    let probabilities = unnormalized_softmax(&by_probability, settings.mbr_temperature);
+    let weight = settings.mbr_weight;
     by_probability
         .iter()
         .enumerate()
-        .map(|(at, score)| (1.0 - share) * score + share * expected(&agreement[at], &weights, at))
+        .map(|(i, score)| (1.0 - weight) * score + weight * expected_score(&pairwise[i], &probabilities, i))
         .collect()
 }
 
@@ -90,16 +98,16 @@ pub(super) fn by_probability(hypothesis: &Hypothesis, length_penalty: f64) -> f6
     hypothesis.log_probability / ((hypothesis.tokens.len() + 1) as f64).powf(length_penalty)
 }
 
-/// The mean agreement with the others by their weights; zero where there are none.
-fn expected(agreement: &[f64], weights: &[f64], own: usize) -> f64 {
-    let others = || (0..weights.len()).filter(|&other| other != own);
-    let total: f64 = others().map(|other| weights[other]).sum();
-    let sum: f64 = others().map(|other| weights[other] * agreement[other]).sum();
+/// The expected score of hypothesis `own` against the others; zero if there are none.
+fn expected_score(scores: &[f64], probabilities: &[f64], own: usize) -> f64 {
+    let others = || (0..probabilities.len()).filter(|&other| other != own);
+    let total: f64 = others().map(|other| probabilities[other]).sum();
+    let sum: f64 = others().map(|other| probabilities[other] * scores[other]).sum();
     if total > 0.0 { sum / total } else { 0.0 }
 }
 
-/// Shares by the exponentials of values over a temperature.
-fn softmax(values: &[f64], temperature: f64) -> Vec<f64> {
+/// The exponentials of `values / temperature`, divided by the largest one.
+fn unnormalized_softmax(values: &[f64], temperature: f64) -> Vec<f64> {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     values
         .iter()
@@ -112,14 +120,14 @@ mod tests {
     use super::*;
     use crate::text::TokenId;
 
-    /// Images of which people wrote so that the words from 4 on are all told apart.
-    fn ngrams() -> Arc<NGramTable> {
+    /// Document frequencies of the words from 4 on, each in one image.
+    fn frequencies() -> Arc<DocumentFrequencies> {
         let images: Vec<Vec<Vec<TokenId>>> = (4..20).map(|word| vec![vec![word]]).collect();
-        Arc::new(NGramTable::of(images.iter().map(Vec::as_slice)))
+        Arc::new(DocumentFrequencies::of(images.iter().map(Vec::as_slice)))
     }
 
     fn found() -> Vec<Hypothesis> {
-        // The second and the third have much in common, the first nothing with either.
+        // The second and the third are similar, the first is not.
         let captions = [
             (vec![4, 5, 6, 7, 8], -4.0),
             (vec![9, 10, 11, 12, 13], -4.2),
@@ -127,6 +135,7 @@ mod tests {
         ];
         let hypothesis = |(tokens, log_probability)| Hypothesis {
             tokens,
+            is_complete: true,
             log_probability,
             score: 0.0,
         };
@@ -138,29 +147,29 @@ mod tests {
             mbr_weight,
             ..Default::default()
         };
-        let search = Search::new(settings, || Ok::<_, ()>(ngrams())).unwrap();
+        let search = Search::new(settings, || Ok::<_, ()>(frequencies())).unwrap();
         search.rank(found()).swap_remove(0)
     }
 
     #[test]
-    fn what_others_agree_with_comes_first_by_as_much_as_the_consensus_weighs() {
+    fn mbr_weight_moves_similar_hypotheses_up() {
         assert_eq!(best(0.0).tokens, found()[0].tokens);
         assert_eq!(best(0.001).tokens, found()[0].tokens);
-        assert_eq!(best(0.5).tokens[0], 9, "one of the two that agree");
+        assert_eq!(best(0.5).tokens[0], 9, "one of the two similar ones");
     }
 
     #[test]
-    fn the_whole_weight_is_the_expected_score_against_the_others() {
-        let (found, ngrams) = (found(), ngrams());
+    fn mbr_weight_of_one_is_the_expected_score() {
+        let (found, frequencies) = (found(), frequencies());
         let settings = SearchSettings {
             mbr_weight: 1.0,
             mbr_temperature: 0.7,
             ..Default::default()
         };
-        let scores = scores(&found, Some(&ngrams.agreement(&found)), &settings);
+        let scores = scores(&found, Some(&frequencies.pairwise_scores(&found)), &settings);
         let weight = |at: usize| (found[at].log_probability / 6f64.powf(0.7) / 0.7).exp();
         let score = |at: usize, against: usize| {
-            ngrams
+            frequencies
                 .cider()
                 .score(&found[at].tokens, &[found[against].tokens.clone()])
         };
@@ -172,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_asked_for_only_where_it_is_needed() {
+    fn document_frequencies_are_read_only_for_mbr() {
         let needs = |settings: SearchSettings| Search::new(settings, || Err(())).is_err();
         let weighted = |strategy, mbr_weight| SearchSettings {
             strategy,
@@ -183,18 +192,18 @@ mod tests {
         assert!(!needs(weighted(Strategy::Beam, 0.0)));
         assert!(
             !needs(weighted(Strategy::Sample, 0.3)),
-            "there is one caption only"
+            "sampling has one hypothesis"
         );
     }
 
     #[test]
-    fn one_caption_alone_has_nothing_to_agree_with() {
+    fn single_hypothesis_has_mbr_score_zero() {
         let alone = vec![found().swap_remove(0)];
         let settings = SearchSettings {
             mbr_weight: 1.0,
             ..Default::default()
         };
-        let agreement = ngrams().agreement(&alone);
-        assert_eq!(scores(&alone, Some(&agreement), &settings), [0.0]);
+        let pairwise = frequencies().pairwise_scores(&alone);
+        assert_eq!(scores(&alone, Some(&pairwise), &settings), [0.0]);
     }
 }

@@ -1,16 +1,16 @@
 //! From a decoder to captions: beam search and sampling, ensembles, reranking by minimum Bayes risk, attention weights.
 
 mod attention_weights;
+mod batches;
 mod beam;
 mod captioner;
+mod decode;
+mod document_frequencies;
 mod ensemble;
 mod mbr;
 mod next_word;
-mod ngrams;
-mod samples;
 mod sampling;
 mod settings;
-mod split;
 #[cfg(test)]
 mod tests;
 
@@ -21,31 +21,36 @@ use dfdx::prelude::HasShape;
 use rayon::prelude::*;
 use serde::Serialize;
 
-pub use attention_weights::{Attention, AttentionError, Focus, LookedWord};
-pub use captioner::{Captioner, CaptionerError, CpuCaptioner, ImagePixels, Lenses, WrittenCaption, cpu};
+pub use attention_weights::{Attention, AttentionError, PeakRegion, WordAttention};
+pub use batches::caption_all;
+pub use captioner::{
+    Captioner, CaptionerError, CpuCaptioner, EncoderInput, Preprocessor, WrittenCaption, cpu,
+};
+pub use document_frequencies::{DocumentFrequencies, DocumentFrequenciesError, PairwiseScores};
 pub use ensemble::Member;
-use ensemble::{Beginning, Ensemble};
+use ensemble::{Ensemble, MemberStart};
 pub use mbr::{Search, scores};
-pub use ngrams::{Agreement, NGramTable, NGramTableError};
-pub use samples::{Draw, Sample, SampleEnd, draw_samples};
+pub use sampling::{SampleSettings, sample_captions};
 pub use settings::{SearchSettings, Strategy};
-pub use split::caption_all;
 
 /// A caption that a decoder has written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hypothesis {
     /// Words, without markers.
     pub tokens: Vec<TokenId>,
-    /// Natural logarithm of its probability, end marker included where it was reached.
+    /// Whether it has its end marker; a truncated caption has none.
+    pub is_complete: bool,
+    /// Natural logarithm of its probability, that of the end marker included.
     pub log_probability: f64,
-    /// What hypotheses are ranked by: the log-probability, normalized for length, and the consensus where it counts.
+    /// The score of the ranking: the log-probability, normalized for length, mixed with minimum Bayes risk by its weight.
     pub score: f64,
 }
 
 impl Hypothesis {
-    fn new(tokens: Vec<TokenId>, log_probability: f64, length_penalty: f64) -> Self {
+    fn new(tokens: Vec<TokenId>, log_probability: f64, is_complete: bool, length_penalty: f64) -> Self {
         let mut hypothesis = Self {
             tokens,
+            is_complete,
             log_probability,
             score: 0.0,
         };
@@ -54,11 +59,10 @@ impl Hypothesis {
     }
 }
 
-/// Writes captions for all images of `regions` (`[images, regions, channels]`) at once. For every image the
-/// hypotheses found, best first: `beam` of them, or the one that was drawn.
+/// Captions all images of `regions`, `[images, regions, channels]`, together. Returns the hypotheses of each image, best
+/// first: `beam_size` of them, or the one that was sampled.
 ///
-/// The same settings give the same captions. They are ranked by probability alone: a consensus takes more than a
-/// decoder, see [`Search`].
+/// Hypotheses are ranked by probability: minimum Bayes risk takes more than a decoder, see [`Search`].
 ///
 /// # Errors
 /// Those of the device.
@@ -67,33 +71,36 @@ pub fn write_captions<D: Backend>(
     regions: Regions<D>,
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let writer = decoder.writer()?;
+    let decoder = decoder.inference()?;
     let search = Search::by_probability(settings.clone());
-    write(vec![(writer.as_ref(), regions)], &search)
+    search_all(vec![(decoder.as_ref(), regions)], &search)
 }
 
-/// As [`write_captions`], by members that begin with the same images.
-fn write<D: Backend>(
-    members: Vec<Beginning<'_, D>>,
+/// Captions all images of the members.
+fn search_all<D: Backend>(
+    members: Vec<MemberStart<'_, D>>,
     search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let images = members.first().map_or(0, |(_, regions)| regions.shape().0);
-    let places: Vec<usize> = (0..images).collect();
-    write_at(members, &places, search)
+    let indices: Vec<usize> = (0..images).collect();
+    search_at(members, &indices, search)
 }
 
-/// As [`write`], for images at these `places` of a longer list: what is drawn for an image depends on its place there,
-/// and not on the images beside it.
-fn write_at<D: Backend>(
-    members: Vec<Beginning<'_, D>>,
-    places: &[usize],
+/// As [`search_all`], for a part of a longer list of images: `indices` are their indices there. A caption is sampled from
+/// the random stream of its image's index, so it does not depend on the batch.
+fn search_at<D: Backend>(
+    members: Vec<MemberStart<'_, D>>,
+    indices: &[usize],
     search: &Search,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let settings = search.settings();
     let ensemble = Ensemble::start(members)?;
-    let found = match settings.strategy {
-        Strategy::Beam => beam::search(ensemble, places.len(), settings)?,
-        Strategy::Sample => sampling::draw(ensemble, places, settings)?,
+    let hypotheses = match settings.strategy {
+        Strategy::Beam => beam::search(ensemble, indices.len(), settings)?,
+        Strategy::Sample => sampling::search(ensemble, indices, settings)?,
     };
-    Ok(found.into_par_iter().map(|found| search.rank(found)).collect())
+    Ok(hypotheses
+        .into_par_iter()
+        .map(|hypotheses| search.rank(hypotheses))
+        .collect())
 }

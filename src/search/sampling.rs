@@ -1,78 +1,78 @@
-//! Captions drawn word by word.
+//! Captions sampled word by word: one for each image in search, several for each in self-critical training.
 
+use super::decode::{Extend, Partial, decode};
 use super::ensemble::Ensemble;
 use super::next_word::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::nn::{Backend, DeviceResult, random_stream};
-use crate::text::{END, START, TokenId};
+use crate::decoders::{StepDecoder, draw_index, draw_word};
+use crate::nn::{Backend, DeviceResult, Regions, random_stream};
+use crate::text::{END, TokenId};
+use dfdx::prelude::HasShape;
 use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use std::slice::{self, ChunksExactMut};
 
-/// One caption an image, drawn from the stream of its place.
-pub(super) fn draw<D: Backend>(
-    mut ensemble: Ensemble<'_, D>,
-    places: &[usize],
+/// A caption with its own random stream, so that what is drawn for it does not depend on the others.
+struct Sampled<N> {
+    caption: Partial,
+    stream: ChaCha8Rng,
+    next_word: N,
+}
+
+/// Draws the next word from a row of logits: its token and its log-probability. The words so far are given.
+trait NextWord: Fn(&mut [f32], usize, &[TokenId], &mut ChaCha8Rng) -> (TokenId, f64) + Send {}
+
+impl<F: Fn(&mut [f32], usize, &[TokenId], &mut ChaCha8Rng) -> (TokenId, f64) + Send> NextWord for F {}
+
+impl<N: NextWord> Extend for Sampled<N> {
+    fn captions(&self) -> &[Partial] {
+        slice::from_ref(&self.caption)
+    }
+
+    fn captions_mut(&mut self) -> &mut [Partial] {
+        slice::from_mut(&mut self.caption)
+    }
+
+    fn extend(&mut self, mut rows: ChunksExactMut<'_, f32>, words: usize) {
+        if let Some(logits) = rows.next() {
+            let (word, log_probability) =
+                (self.next_word)(logits, words, &self.caption.words, &mut self.stream);
+            self.caption.push(word, log_probability);
+        }
+    }
+}
+
+/// Samples one caption for each image, from the random stream of its index.
+pub(super) fn search<D: Backend>(
+    ensemble: Ensemble<'_, D>,
+    indices: &[usize],
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
-    let images = places.len();
-    let mut streams: Vec<_> = places
-        .iter()
-        .map(|&place| random_stream(settings.seed, "sampling", place as u64))
+    let mut captions: Vec<_> = (indices.iter().enumerate())
+        .map(|(row, &index)| Sampled {
+            caption: Partial::start(row),
+            stream: random_stream(settings.seed, "sampling", index as u64),
+            next_word: |logits: &mut [f32], width: usize, words: &[TokenId], stream: &mut ChaCha8Rng| {
+                draw_next(
+                    log_probabilities(logits, width, words, settings),
+                    settings,
+                    stream,
+                )
+            },
+        })
         .collect();
-    let mut captions = vec![Drawn::default(); images];
-    let mut live: Vec<usize> = (0..images).collect();
-    for _ in 0..settings.max_length {
-        let words: Vec<TokenId> = live
-            .iter()
-            .map(|&image| captions[image].words.last().copied().unwrap_or(START))
-            .collect();
-        let (mut logits, after) = ensemble.step(&words)?;
-        let rows = logits.values.chunks_exact_mut(logits.row_len);
-        let mut going_on = Vec::with_capacity(live.len());
-        for (row, (&image, row_of_logits)) in live.iter().zip(rows).enumerate() {
-            let logits = log_probabilities(row_of_logits, logits.words, &captions[image].words, settings);
-            if captions[image].read(draw_word(logits, settings, &mut streams[image])) {
-                going_on.push(row);
-            }
-        }
-        if going_on.is_empty() {
-            break; // a state of no rows cannot be selected
-        }
-        ensemble = after.select(&going_on)?;
-        live = going_on.into_iter().map(|row| live[row]).collect();
-    }
-    let finish = |caption: Drawn| {
-        vec![Hypothesis::new(
-            caption.words,
-            caption.log_probability,
-            settings.length_penalty,
-        )]
-    };
-    Ok(captions.into_iter().map(finish).collect())
+    decode(ensemble, &mut captions, settings.max_length, |_| ())?;
+    let hypotheses = captions
+        .into_iter()
+        .map(|sampled| vec![sampled.caption.into_hypothesis(settings.length_penalty)]);
+    Ok(hypotheses.collect())
 }
 
-#[derive(Clone, Default)]
-struct Drawn {
-    words: Vec<TokenId>,
-    log_probability: f64,
-}
-
-impl Drawn {
-    /// Takes up the next word; false if that was the end.
-    fn read(&mut self, (word, log_probability): (TokenId, f64)) -> bool {
-        self.log_probability += log_probability;
-        if word != END {
-            self.words.push(word);
-        }
-        word != END
-    }
-}
-
-/// A word, by probability after temperature and cut, with its log-probability before them.
-fn draw_word(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut impl Rng) -> (TokenId, f64) {
-    let count = if settings.top_k == 0 {
-        log_probabilities.len()
-    } else {
-        settings.top_k
+/// Draws a word after temperature and top-k; its log-probability is that before them.
+fn draw_next(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut impl Rng) -> (TokenId, f64) {
+    let count = match settings.top_k {
+        0 => log_probabilities.len(),
+        top_k => top_k,
     };
     let likeliest = largest(log_probabilities, count);
     let Some(&(first, best)) = likeliest.first() else {
@@ -80,11 +80,55 @@ fn draw_word(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut 
     };
     let weight = |value: f32| (f64::from(value - best) / settings.temperature).exp();
     let total: f64 = likeliest.iter().map(|&(_, value)| weight(value)).sum();
-    let mut left = stream.random::<f64>() * total;
-    let drawn = likeliest.iter().find(|&&(_, value)| {
-        left -= weight(value);
-        left < 0.0
-    });
-    let &(word, value) = drawn.unwrap_or(&(first, best));
+    let weights = likeliest.iter().map(|&(_, value)| weight(value));
+    let drawn = draw_index(weights, total, stream.random());
+    let (word, value) = drawn.map_or((first, best), |index| likeliest[index]);
     (word as TokenId, f64::from(value))
+}
+
+/// The captions that [`sample_captions`] draws.
+#[derive(Clone, Copy, Debug)]
+pub struct SampleSettings {
+    /// Captions for each image.
+    pub count: usize,
+    /// Words after which a caption is truncated.
+    pub max_length: usize,
+    /// The seed of the random streams.
+    pub seed: u64,
+    /// The training step. Each step has its own streams.
+    pub step: u64,
+}
+
+/// Samples captions from the decoder's distribution for all images of `regions`, `[images, regions, channels]`:
+/// `settings.count` for the first image, then those of the second, and so on.
+///
+/// Every token may be drawn, the unknown word and the markers too: a token that is never drawn could not become less
+/// likely in training, and would take the probability that others lose.
+///
+/// # Errors
+/// Those of the device.
+pub fn sample_captions<D: Backend>(
+    decoder: &dyn StepDecoder<D>,
+    regions: Regions<D>,
+    settings: SampleSettings,
+) -> DeviceResult<D, Vec<Hypothesis>> {
+    let SampleSettings {
+        count, seed, step, ..
+    } = settings;
+    let mut captions: Vec<_> = (0..regions.shape().0 * count)
+        .map(|index| Sampled {
+            caption: Partial::start(index / count),
+            stream: random_stream(seed, "samples to reward", (step << 20) | index as u64),
+            next_word: |logits: &mut [f32], _: usize, _: &[TokenId], stream: &mut ChaCha8Rng| {
+                let (word, probability) = draw_word(logits, stream.random::<f32>());
+                (word as TokenId, probability.ln())
+            },
+        })
+        .collect();
+    let ensemble = Ensemble::start(vec![(decoder, regions)])?;
+    decode(ensemble, &mut captions, settings.max_length, |_| ())?;
+    let hypotheses = captions
+        .into_iter()
+        .map(|sampled| sampled.caption.into_hypothesis(0.0));
+    Ok(hypotheses.collect())
 }

@@ -112,12 +112,12 @@ fn greedy_takes_the_likeliest_word_each_time() {
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
-    let writer = decoder().writer().unwrap();
+    let step_decoder = decoder().inference().unwrap();
     for (image, found) in found.iter().enumerate() {
-        let mut state = writer.start(regions()).unwrap().select(&[image]).unwrap();
+        let mut state = step_decoder.start(regions()).unwrap().select(&[image]).unwrap();
         let (mut words, mut read) = (vec![], crate::text::START);
         while words.len() < 6 {
-            let (logits, after) = writer.step(state, &[read]).unwrap();
+            let (logits, after) = step_decoder.step(state, &[read]).unwrap();
             let logits = logits.as_vec();
             let allowed = (0..VOCABULARY).filter(|word| ![0, 1, 3].contains(word));
             read = allowed.max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap() as TokenId;
@@ -252,14 +252,14 @@ fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
 }
 
 mod images_of_no_data_set {
-    use super::captioner::Eye;
+    use super::captioner::InputExtractor;
     use super::*;
     use crate::vision::features::extractor::EncoderError;
     use std::path::Path;
 
     fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {
         let spec = EncoderSpec::Features(feature_spec(backbone, 4096));
-        match Eye::of(&spec, weights, &Cpu::default()) {
+        match InputExtractor::new(&spec, weights, &Cpu::default()) {
             Ok(_) => panic!("these weights are not the right ones"),
             Err(error) => error,
         }

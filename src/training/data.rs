@@ -4,7 +4,7 @@ use super::batches::Example;
 use super::settings::AugmentSettings;
 use crate::data::Image;
 use crate::model::ImageInputs;
-use crate::search::NGramTable;
+use crate::search::DocumentFrequencies;
 use crate::text::{TokenId, Vocabulary};
 use crate::vision::augment::View;
 use rand::RngExt;
@@ -99,12 +99,12 @@ impl TrainingSplit {
     }
 
     /// In how many images each n-gram of the captions is written of.
-    pub fn ngrams(&self) -> NGramTable {
+    pub fn ngrams(&self) -> DocumentFrequencies {
         let of_images = self.captions.chunk_by(|one, next| one.image == next.image);
         let words: Vec<Vec<Vec<TokenId>>> = of_images
             .map(|captions| captions.iter().map(|caption| caption.words.clone()).collect())
             .collect();
-        NGramTable::of(words.iter().map(Vec::as_slice))
+        DocumentFrequencies::of(words.iter().map(Vec::as_slice))
     }
 
     /// The captions as batching sees them.

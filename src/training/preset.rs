@@ -82,7 +82,7 @@ impl Preset {
             ],
             Self::ShowAndTell => &["decoder.kind=inject"],
             Self::ShowAttendTell => &[
-                "decoder.kind=attend",
+                "decoder.kind=soft-attention",
                 "decoder.hidden_size=384",
                 "decoder.dropout=0.5",
                 "training.epochs=10",
@@ -91,7 +91,7 @@ impl Preset {
                 "training.max_caption_length=22",
             ],
             Self::ShowAttendTellScst => &[
-                "decoder.kind=attend",
+                "decoder.kind=soft-attention",
                 "decoder.hidden_size=384",
                 "decoder.dropout=0.5",
                 "decoder.weight_drop=0.2",

@@ -3,7 +3,7 @@
 use super::data::{EncodedCaption, TrainingSplit};
 use super::settings::RewardSettings;
 use crate::metrics::{BleuStatistics, CiderD, MAX_ORDER};
-use crate::search::{Sample, SampleEnd};
+use crate::search::Hypothesis;
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use rayon::prelude::*;
 
@@ -21,7 +21,7 @@ pub(super) struct Reward {
 #[derive(Clone, Copy)]
 pub(super) struct Drawn<'a> {
     pub(super) image: usize,
-    pub(super) sample: &'a Sample,
+    pub(super) sample: &'a Hypothesis,
 }
 
 impl Reward {
@@ -56,15 +56,15 @@ impl Reward {
 }
 
 /// The words that are compared with the references'. One that no caption is ever written with agrees with nothing.
-fn as_scored(sample: &Sample) -> Vec<TokenId> {
+fn as_scored(sample: &Hypothesis) -> Vec<TokenId> {
     let written = |&word: &TokenId| match word {
         UNKNOWN | START => PAD,
         word => word,
     };
-    let words: Vec<TokenId> = sample.words.iter().map(written).collect();
-    match sample.end {
-        SampleEnd::Marker => with_end(&words),
-        SampleEnd::Cut => words,
+    let words: Vec<TokenId> = sample.tokens.iter().map(written).collect();
+    match sample.is_complete {
+        true => with_end(&words),
+        false => words,
     }
 }
 

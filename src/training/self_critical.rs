@@ -9,7 +9,7 @@ use super::reward::{Drawn, Reward, advantages};
 use super::trainer::{Trainer, TrainingError};
 use crate::decoders::{CaptionBatch, WeightedCaption};
 use crate::nn::Backend;
-use crate::search::{Draw, Sample, SampleEnd, draw_samples};
+use crate::search::{Hypothesis, SampleSettings, sample_captions};
 
 /// What is learned from in one update.
 pub(super) struct Lesson {
@@ -26,9 +26,9 @@ impl<D: Backend> Trainer<'_, D> {
         let settings = &self.settings.training.scst;
         let images = self.train.images_of(captions);
         let inputs = self.image_inputs(&images);
-        let draw = Draw {
+        let draw = SampleSettings {
             count: settings.samples,
-            longest: self.settings.search.max_length,
+            max_length: self.settings.search.max_length,
             seed: self.settings.seed,
             step: self.position.step,
         };
@@ -44,13 +44,10 @@ impl<D: Backend> Trainer<'_, D> {
         let captions = drawn.iter().zip(&rows).zip(weights);
         let batch = CaptionBatch::weighted(captions.map(|((sample, &image), weight)| WeightedCaption {
             image,
-            words: &sample.words,
+            words: &sample.tokens,
             weight,
             // A marker that was not drawn must not be made less likely: captions would grow without end.
-            end_weight: match sample.end {
-                SampleEnd::Marker => weight,
-                SampleEnd::Cut => 0.0,
-            },
+            end_weight: if sample.is_complete { weight } else { 0.0 },
         }));
         let mean = rewards.iter().sum::<f64>() / rewards.len() as f64;
         Ok(Lesson {
@@ -60,9 +57,9 @@ impl<D: Backend> Trainer<'_, D> {
         })
     }
 
-    fn draw(&self, inputs: Vec<f32>, draw: Draw) -> Result<Vec<Sample>, D::Err> {
+    fn draw(&self, inputs: Vec<f32>, draw: SampleSettings) -> Result<Vec<Hypothesis>, D::Err> {
         let regions = self.model.regions(inputs)?;
-        draw_samples(self.model.decoder.writer()?.as_ref(), regions, draw)
+        sample_captions(self.model.decoder.inference()?.as_ref(), regions, draw)
     }
 }
 

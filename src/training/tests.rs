@@ -384,7 +384,7 @@ fn scst_resumed_repeats_uninterrupted() {
 #[test]
 fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
     let world = World::new(20);
-    let mut settings = with_scst(&settings(DecoderKind::Attend));
+    let mut settings = with_scst(&settings(DecoderKind::SoftAttention));
     settings.training.lr_schedule.kind = LrScheduleKind::Constant;
     settings.training.early_stopping_patience = 0;
     let whole = tempfile::tempdir().unwrap();
@@ -410,7 +410,7 @@ fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
 fn captions_that_are_rewarded_become_better() {
     let world = World::new(16);
     let directory = tempfile::tempdir().unwrap();
-    let mut settings = with_scst(&settings(DecoderKind::Attend));
+    let mut settings = with_scst(&settings(DecoderKind::SoftAttention));
     settings.training.epochs = 6;
     settings.training.scst.epochs = 20;
     settings.training.early_stopping_patience = 0;

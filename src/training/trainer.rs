@@ -13,7 +13,7 @@ use crate::jobs::{Event, Trigger};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::device::{DeviceError, guarded};
 use crate::nn::{Adam, Backend, DeviceResult, Ema};
-use crate::search::NGramTable;
+use crate::search::DocumentFrequencies;
 use crate::text::Vocabulary;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -131,7 +131,7 @@ pub struct Trainer<'a, D: Backend> {
     pub(super) steps_unread: usize,
     pub(super) cadence: Cadence,
     /// Of the training captions; counted where it is needed.
-    ngrams: OnceLock<Arc<NGramTable>>,
+    ngrams: OnceLock<Arc<DocumentFrequencies>>,
 }
 
 /// Whether the training goes on.
@@ -181,7 +181,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     }
 
     /// In how many training images each n-gram is written of.
-    pub(super) fn ngrams(&self) -> Arc<NGramTable> {
+    pub(super) fn ngrams(&self) -> Arc<DocumentFrequencies> {
         Arc::clone(self.ngrams.get_or_init(|| Arc::new(self.train.ngrams())))
     }
 
@@ -245,7 +245,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         let sharpening = self.settings.training.scst.initial_logit_scale;
         self.model
             .decoder
-            .sharpen(sharpening)
+            .scale_logits(sharpening)
             .map_err(TrainingError::device)?;
         self.adam = Adam::new(self.settings.training.optimizer, self.model.parameters())
             .map_err(TrainingError::device)?;

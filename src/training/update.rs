@@ -98,7 +98,7 @@ impl<D: Backend> Trainer<'_, D> {
                 dropout: self.settings.decoder.dropout,
                 weight_drop: self.settings.decoder.weight_drop,
                 word_dropout: training.word_dropout,
-                own_words: self.share_of_own_words(),
+                scheduled_sampling: self.share_of_own_words(),
                 stream,
             },
             Some(_) => Regularization {

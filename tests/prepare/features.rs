@@ -182,7 +182,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     assert!(error.contains("of the images' window 2"), "{error}");
     assert!(error.contains("--random-crops 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
-    let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "attend"]);
+    let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
     assert!(error.contains("hold images as a whole"), "{error}");
     assert!(error.contains("--features grid"), "{error}");
     assert!(!place.root().join("checkpoints/looking").exists());

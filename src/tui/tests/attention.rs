@@ -3,7 +3,7 @@
 use super::*;
 use crate::evaluation::Report;
 use crate::metrics::Interval;
-use crate::search::{Attention, LookedWord};
+use crate::search::{Attention, WordAttention};
 use crate::tui::image_cache::ImageKey;
 use crate::tui::message::{AttentionRequest, EnsembleSpec, GalleryImages, GalleryRequest, GallerySlot};
 use crate::vision::preprocess::ImagePart;
@@ -92,7 +92,7 @@ fn answer(image: usize) -> Attention {
     let look = |(region, word): (usize, &str)| {
         let mut weights = vec![0.0; 4];
         weights[region] = 1.0;
-        LookedWord {
+        WordAttention {
             word: word.into(),
             weights,
         }

@@ -74,7 +74,7 @@ fn caption(
     let image = image_io::decode(&request.image).map_err(describe)?;
     let cached = captioner_of(root, cached, &request.by)?;
     let search = cached.search(&request.search)?;
-    let pixels = cached.captioner.lenses().look(&image);
+    let pixels = cached.captioner.preprocessor().apply(&image);
     let mut hypotheses = cached.captioner.captions(&[pixels], &search).map_err(describe)?;
     Ok(hypotheses.pop().unwrap_or_default())
 }
@@ -86,7 +86,7 @@ fn attend(
 ) -> Result<Attention, String> {
     let image = image_io::decode(&request.image).map_err(describe)?;
     let captioner = &captioner_of(root, cached, &request.by)?.captioner;
-    let attention = captioner.attention(&captioner.lenses().look(&image), &request.caption);
+    let attention = captioner.attention(&captioner.preprocessor().apply(&image), &request.caption);
     attention.map_err(describe)
 }
 

@@ -1,6 +1,6 @@
 //! The attention weights of the current caption, and the current word.
 
-use crate::search::{Attention, LookedWord};
+use crate::search::{Attention, WordAttention};
 use crate::tui::message::{AttentionRequest, Effect};
 use crate::tui::navigation::ListMove;
 use crate::vision::overlay::Overlay;
@@ -27,7 +27,7 @@ impl AttentionPanel {
     }
 
     /// The index of the current word, and all words.
-    pub fn word(&self) -> Option<(usize, &[LookedWord])> {
+    pub fn word(&self) -> Option<(usize, &[WordAttention])> {
         let words = &self.attention()?.words;
         (self.is_shown() && self.word < words.len()).then_some((self.word, words))
     }

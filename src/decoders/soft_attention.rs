@@ -1,11 +1,10 @@
-//! The attend decoder: at each word the LSTM reads what it looks at in the image.
+//! The soft-attention decoder of Show, Attend and Tell (Xu et al. 2015, section 3.1.2).
 //!
-//! Show, Attend and Tell (Xu et al. 2015, section 3.1.2, "soft" attention): the initial state from the mean region, a
-//! gate on what is seen (there beta, here one for each unit), and a deep output of hidden state and context. Regions
-//! are first projected to the width of the LSTM.
+//! The initial state comes from the mean region. A gate scales the context (the paper's beta; here one for each unit). A
+//! deep output layer reads hidden state and context. Regions are first projected to the width of the LSTM.
 
-use super::attending::{Attending, Parts, Step};
-use super::region_attention::repeated;
+use super::attention::{MemoryOfRows, RegionAttention, repeated};
+use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, AttentionStep};
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix,
@@ -14,74 +13,80 @@ use crate::nn::{
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// Soft attention (Xu et al. 2015): at each word the LSTM reads what it looks at in the image.
+/// Soft attention (Xu et al. 2015): at each word the LSTM attends to the image and reads the context.
 #[derive(Clone, Debug)]
-pub struct Attend<D: Backend> {
-    parts: Parts<D>,
+pub struct SoftAttention<D: Backend> {
     initial_hidden: Linear<D>,
     initial_cell: Linear<D>,
+    /// From the hidden state to the gate of the context.
     gate: Linear<D>,
-    /// Of the words.
+    /// Reads words.
     lstm: Lstm<D>,
     /// From context to the LSTM's gates.
     context: Parameter<D>,
-    /// From context to what the output layer reads.
+    /// From context to the input of the output layer.
     deep: Linear<D>,
 }
 
-/// What every step reads.
 #[derive(Debug)]
-pub(super) struct AttendWeights<D: Backend> {
+pub(super) struct SoftAttentionWeights<D: Backend> {
     query: StepWeight<D>,
     gate: StepWeight<D>,
     context: StepWeight<D>,
     hidden: StepWeight<D>,
 }
 
-impl<D: Backend> Attend<D> {
-    /// Weights drawn from `rng`.
-    pub fn new(
+impl<D: Backend> SoftAttention<D> {
+    /// A decoder with weights drawn from `rng`.
+    pub fn decoder(
         device: &D,
         settings: &DecoderSettings,
         shape: DecoderShape,
         rng: &mut impl Rng,
-    ) -> DeviceResult<D, Self> {
-        let DecoderSettings {
-            hidden_size: hidden,
-            embedding_size: embedding,
-            ..
-        } = *settings;
+    ) -> DeviceResult<D, AttentionDecoder<D, Self>> {
+        let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let glorot = Initialization::Glorot;
         let mut linear = |name: &str, shape| Linear::new(device, name, shape, glorot, rng);
-        Ok(Self {
-            initial_hidden: linear("initial_hidden", (hidden, hidden))?,
-            initial_cell: linear("initial_cell", (hidden, hidden))?,
-            gate: linear("gate", (hidden, hidden))?,
-            deep: linear("deep", (hidden, hidden))?,
-            parts: Parts::new(device, settings, shape, rng)?,
+        // The order of construction is the order of the draws from `rng`.
+        let initial_hidden = linear("initial_hidden", (hidden, hidden))?;
+        let initial_cell = linear("initial_cell", (hidden, hidden))?;
+        let gate = linear("gate", (hidden, hidden))?;
+        let deep = linear("deep", (hidden, hidden))?;
+        let core = AttentionCore::new(device, settings, shape, rng)?;
+        let cell = Self {
+            initial_hidden,
+            initial_cell,
+            gate,
+            deep,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
             context: Parameter::new(device, "context.weight", (hidden, 4 * hidden), glorot, rng)?,
-        })
+        };
+        Ok(AttentionDecoder { core, cell })
     }
 }
 
-impl_layer!(Attend: parts, initial_hidden, initial_cell, gate, lstm, context, deep);
+impl_layer!(SoftAttention: initial_hidden, initial_cell, gate, lstm, context, deep);
 
-impl<D: Backend> Attending<D> for Attend<D> {
-    type Weights = AttendWeights<D>;
+impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
+    type Weights = SoftAttentionWeights<D>;
 
-    fn weights<T: Tape<f32, D>>(&self, uses: usize, tape: &mut T) -> DeviceResult<D, AttendWeights<D>> {
+    fn step_weights<T: Tape<f32, D>>(
+        &self,
+        attention: &RegionAttention<D>,
+        uses: usize,
+        tape: &mut T,
+    ) -> DeviceResult<D, Self::Weights> {
         let hidden = self.lstm.hidden();
         let mut whole = |parameter| StepWeight::new(parameter, 0..hidden, uses, tape);
-        Ok(AttendWeights {
+        Ok(SoftAttentionWeights {
             gate: whole(&self.gate.weight)?,
             context: whole(&self.context)?,
             hidden: whole(&self.lstm.hidden_weight)?,
-            query: self.parts.attention.step_weight(uses, tape)?,
+            query: attention.query_weight(uses, tape)?,
         })
     }
 
-    fn start<T: Tape<f32, D> + Merge<T>>(
+    fn initial_states<T: Tape<f32, D> + Merge<T>>(
         &self,
         mean: Matrix<D, T>,
     ) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
@@ -97,7 +102,7 @@ impl<D: Backend> Attending<D> for Attend<D> {
         Ok((vec![LstmState { hidden, cell }], tape))
     }
 
-    fn gates<T: Tape<f32, D> + Merge<T>>(
+    fn input_gates<T: Tape<f32, D> + Merge<T>>(
         &self,
         words: Matrix<D, T>,
         _: &Matrix<D>,
@@ -108,50 +113,43 @@ impl<D: Backend> Attending<D> for Attend<D> {
 
     fn step<T: Tape<f32, D> + Merge<T>>(
         &self,
-        weights: &AttendWeights<D>,
+        attention: &RegionAttention<D>,
+        weights: &SoftAttentionWeights<D>,
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
-        gaze: (&D::AttentionMemory, &[usize]),
-    ) -> DeviceResult<D, Step<D, T>> {
+        rows: &MemoryOfRows<'_, D>,
+    ) -> DeviceResult<D, AttentionStep<D, T>> {
         let LstmState { hidden, cell } = &before[0];
         let (gates, tape) = gates.split_tape();
-        let looked = self.parts.attention.look(&weights.query, hidden, gaze, tape)?;
         let AttentionOutput {
             context,
-            weights: looks,
-        } = looked;
+            weights: attention_weights,
+        } = attention.attend(&weights.query, hidden, rows, tape)?;
         let (context, tape) = context.split_tape();
-        let sums = repeated(&self.gate.bias, gaze.1.len(), tape)?;
-        let open = add_products(sums, &[(hidden, &weights.gate)])?.try_sigmoid()?;
+        let bias = repeated(&self.gate.bias, rows.images.len(), tape)?;
+        let open = add_products(bias, &[(hidden, &weights.gate)])?.try_sigmoid()?;
         let (context, tape) = open.try_mul(context)?.split_tape();
         let terms = [(&context, &weights.context), (hidden, &weights.hidden)];
         let (state, tape) = lstm_cell(add_products(gates.put_tape(tape), &terms)?, cell)?;
-        Ok(Step {
+        Ok(AttentionStep {
             states: vec![state],
             context,
-            weights: looks,
+            attention_weights,
             tape,
         })
     }
 
-    fn heard<T: Tape<f32, D> + Merge<T>>(
+    fn readout<T: Tape<f32, D> + Merge<T>>(
         &self,
         hidden: Matrix<D, T>,
         contexts: Matrix<D>,
     ) -> DeviceResult<D, Matrix<D, T>> {
-        let seen = self.deep.forward(contexts.put_tape(T::default()))?;
-        activated(hidden.try_add(seen)?, Activation::Tanh)
+        // An empty tape: that of `hidden` holds the operations of the contexts.
+        let context = self.deep.forward(contexts.put_tape(T::default()))?;
+        activated(hidden.try_add(context)?, Activation::Tanh)
     }
 
     fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {
         vec![&mut self.lstm.hidden_weight]
-    }
-
-    fn parts(&self) -> &Parts<D> {
-        &self.parts
-    }
-
-    fn parts_mut(&mut self) -> &mut Parts<D> {
-        &mut self.parts
     }
 }

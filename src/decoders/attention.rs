@@ -1,6 +1,6 @@
-//! How decoders that attend look at an image: regions become keys and values once, and every step asks anew.
+//! Additive attention over the regions of an image: keys and values are projected once, queries at every step.
 
-use super::Noise;
+use super::OptionalDropout;
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Matrix, Parameter, Regions,
     StepWeight, add_products, gather_rows, impl_layer, mean_of_groups,
@@ -8,7 +8,7 @@ use crate::nn::{
 use dfdx::prelude::*;
 use rand::Rng;
 
-/// Additive attention over the regions of an image, which are projected once for all captions that look at them.
+/// Additive attention over the regions of an image.
 #[derive(Clone, Debug)]
 pub(super) struct RegionAttention<D: Backend> {
     /// From features to values.
@@ -21,28 +21,33 @@ pub(super) struct RegionAttention<D: Backend> {
     score: Parameter<D>,
 }
 
-/// Widths of what attention works on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Widths {
-    /// Of a region's features.
+pub(super) struct AttentionWidths {
+    /// Channels of a region.
     pub(super) channels: usize,
-    /// Of values and hidden states.
+    /// Width of values and hidden states.
     pub(super) hidden: usize,
-    /// Of keys and queries.
+    /// Width of keys and queries.
     pub(super) attention: usize,
 }
 
-/// What is seen of the images of a batch.
-pub(super) struct Seen<D: Backend, T> {
-    /// Every region's key and value.
-    pub(super) sight: D::AttentionMemory,
-    /// The mean value of an image: `[images, hidden]`. All history travels with it.
+/// The projected regions of a batch of images.
+pub(super) struct ProjectedRegions<D: Backend, T> {
+    /// Keys and values of all regions.
+    pub(super) memory: D::AttentionMemory,
+    /// The mean value of each image, `[images, hidden]`. Its tape is the tape of `memory` too.
     pub(super) mean: Matrix<D, T>,
 }
 
+/// Keys and values of all images, and the image of each row of a step.
+pub(super) struct MemoryOfRows<'a, D: Backend> {
+    pub(super) memory: &'a D::AttentionMemory,
+    pub(super) images: &'a [usize],
+}
+
 impl<D: Backend> RegionAttention<D> {
-    pub(super) fn new(device: &D, widths: Widths, rng: &mut impl Rng) -> DeviceResult<D, Self> {
-        let Widths {
+    pub(super) fn new(device: &D, widths: AttentionWidths, rng: &mut impl Rng) -> DeviceResult<D, Self> {
+        let AttentionWidths {
             channels,
             hidden,
             attention,
@@ -56,26 +61,27 @@ impl<D: Backend> RegionAttention<D> {
         })
     }
 
-    /// Projects all regions.
-    pub(super) fn see<T: Tape<f32, D>>(
+    /// Projects all regions to keys and values.
+    pub(super) fn project<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
-        noise: &mut Noise<'_>,
-    ) -> DeviceResult<D, Seen<D, T>> {
+        dropout: &mut OptionalDropout<'_>,
+    ) -> DeviceResult<D, ProjectedRegions<D, T>> {
         let (images, count, channels) = *regions.shape();
         let rows = regions.try_reshape_like(&(images * count, channels))?;
-        let values = noise.apply(self.image.activated(rows, Activation::Relu)?)?;
+        let values = dropout.apply(self.image.activated(rows, Activation::Relu)?)?;
+        // One tape runs through keys and mean: keys and values go into the memory without a tape of their own.
         let (values, tape) = values.split_tape();
         let (keys, tape) = self.key.forward(values.clone().put_tape(tape))?.split_tape();
         let mean = mean_of_groups(values.clone().put_tape(tape), count)?;
-        Ok(Seen {
-            sight: D::prepare_memory(keys, values, count)?,
+        Ok(ProjectedRegions {
+            memory: D::prepare_memory(keys, values, count)?,
             mean,
         })
     }
 
-    /// The query's weight, as steps read it.
-    pub(super) fn step_weight<T: Tape<f32, D>>(
+    /// The query's weight, prepared for `uses` rows in all steps together.
+    pub(super) fn query_weight<T: Tape<f32, D>>(
         &self,
         uses: usize,
         tape: &mut T,
@@ -84,21 +90,21 @@ impl<D: Backend> RegionAttention<D> {
         StepWeight::new(weight, 0..weight.shape().0, uses, tape)
     }
 
-    /// Looks at the images listed for the first rows of `hidden`, whose history must be part of `tape`.
-    pub(super) fn look<T: Tape<f32, D> + Merge<T>>(
+    /// Attends to the image of each row. `hidden` has no tape of its own: its operations must be recorded in `tape`.
+    pub(super) fn attend<T: Tape<f32, D> + Merge<T>>(
         &self,
         query: &StepWeight<D>,
         hidden: &Matrix<D>,
-        (sight, images): (&D::AttentionMemory, &[usize]),
+        rows: &MemoryOfRows<'_, D>,
         tape: T,
     ) -> DeviceResult<D, AttentionOutput<D, T>> {
-        let sums = repeated(&self.query.bias, images.len(), tape)?;
-        let queries = add_products(sums, &[(hidden, query)])?;
-        D::try_attend(queries, sight, &self.score.value, images)
+        let bias = repeated(&self.query.bias, rows.images.len(), tape)?;
+        let queries = add_products(bias, &[(hidden, query)])?;
+        D::try_attend(queries, rows.memory, &self.score.value, rows.images)
     }
 }
 
-/// A bias under itself, `[rows, columns]`, with `tape` as its history.
+/// A bias repeated to `[rows, columns]`, recorded in `tape`.
 pub(super) fn repeated<D: Backend, T: Tape<f32, D> + Merge<T>>(
     bias: &Parameter<D>,
     rows: usize,
