@@ -223,7 +223,7 @@ mod evaluate {
     }
 
     #[test]
-    fn an_untrained_decoder_is_called_collapsed() {
+    fn untrained_decoder_is_diagnosed() {
         let place = Place::new(1e-3);
         let told = place.succeeds(&[
             "evaluate",
@@ -236,7 +236,7 @@ mod evaluate {
             "CIDEr-D",
             "24 images of squares, dev split; best checkpoint; beam 3",
             "commonest caption   100.0 % of images",
-            "this captioner has collapsed:",
+            "degenerate output:",
             "100 % of the images got the same caption",
             "it was trained too little",
             "reference: a red square on gray",

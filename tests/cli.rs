@@ -449,10 +449,10 @@ mod compare {
             },
             "shuffled": {"scores": scores, "kept": scores},
             "evidence": {
-                "encoder": "published", "feature_similarity": null,
+                "encoder": "pretrained", "feature_similarity": null,
                 "token_log_probability": -1.0, "uniform_log_probability": -5.0,
             },
-            "collapse": null,
+            "diagnosis": null,
             "captions": (0..images).map(image).collect::<Vec<_>>(),
         }));
         let run = root.join("checkpoints").join(run);

@@ -19,9 +19,8 @@ use super::sweep::{self, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::{Context, json, output};
 use crate::data;
-use crate::evaluation::{
-    CaptionedImage, Collapse, EvaluationError, EvaluationSplit, Report, background, evaluate,
-};
+use crate::diagnosis::Diagnosis;
+use crate::evaluation::{CaptionedImage, EvaluationError, EvaluationSplit, Report, background, evaluate};
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
@@ -33,7 +32,7 @@ const SAMPLES: usize = 5;
 /// References printed under each of them.
 const REFERENCES: usize = 2;
 
-/// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and the signs of a collapse
+/// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and diagnostics
 ///
 /// Beside the scores it prints what share of images got the commonest caption, how many captions are distinct
 /// and how many are not in the training split, and the score when the images are shuffled among the captions:
@@ -340,7 +339,7 @@ fn told(report: &Report, paint: Paint) -> String {
     text
 }
 
-/// Scores, signs and diagnosis.
+/// Scores, diagnostics and diagnosis.
 pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
     let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
     let subject = &report.subject;
@@ -353,21 +352,21 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
         display_safe(&subject.told_model()),
         report.search
     );
-    for (label, value) in signs_of_illness(report) {
+    for (label, value) in diagnostics(report) {
         let _ = writeln!(text, "{label:<18}  {value}");
     }
-    if let Some(collapse) = &report.collapse {
+    if let Some(diagnosis) = &report.diagnosis {
         text.push('\n');
-        text.push_str(&diagnosis(collapse, paint));
+        text.push_str(&describe_diagnosis(diagnosis, paint));
     }
     text
 }
 
-fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
+fn diagnostics(report: &Report) -> Vec<(&'static str, String)> {
     let figures = &report.figures;
     let (diversity, kept) = (&figures.diversity, figures.shuffled.kept);
     let of_images = |count: usize| format!("{count} of {}", figures.images);
-    let mut signs = vec![
+    let mut rows = vec![
         (
             "commonest caption",
             format!(
@@ -403,22 +402,22 @@ fn signs_of_illness(report: &Report) -> Vec<(&'static str, String)> {
     ];
     if let Some(similarity) = figures.evidence.feature_similarity {
         let value = format!("mean cosine {similarity:.3} between images");
-        signs.push(("features", value));
+        rows.push(("features", value));
     }
-    signs
+    rows
 }
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn diagnosis(collapse: &Collapse, paint: Paint) -> String {
-    let mut text = format!("{}\n", paint.text(Role::Warning, "this captioner has collapsed:"));
-    for sign in &collapse.signs {
-        let _ = writeln!(text, "  {sign}");
+fn describe_diagnosis(diagnosis: &Diagnosis, paint: Paint) -> String {
+    let mut text = format!("{}\n", paint.text(Role::Warning, "degenerate output:"));
+    for symptom in &diagnosis.symptoms {
+        let _ = writeln!(text, "  {symptom}");
     }
     let _ = writeln!(text, "{}", paint.text(Role::Heading, "likely causes:"));
-    for cause in &collapse.causes {
+    for cause in &diagnosis.causes {
         let _ = writeln!(text, "  {cause}");
     }
     text

@@ -7,7 +7,7 @@ use std::mem::{Discriminant, discriminant};
 use super::Context;
 use super::progress::{Progress as Bar, Task};
 use super::terminal::{Paint, Role, display_safe};
-use crate::diagnosis::{Health, Sign};
+use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{
     DevEvaluation, EndReason, Event, JobKind, LogSummary, Prediction, Predictions, Record, SessionEnd,
     SessionStart, StepEvent, TaskProgress, Trigger,
@@ -32,9 +32,9 @@ pub(super) struct Follower<'a> {
     context: &'a Context,
     output: Output,
     summary: LogSummary,
-    health: Health,
-    /// The signs of illness that were told at the last epoch.
-    signs_told: Vec<Discriminant<Sign>>,
+    monitor: TrainingMonitor,
+    /// Symptoms reported after the last epoch.
+    reported: Vec<Discriminant<Symptom>>,
     bar: Option<Bar>,
     /// The task of the bar.
     task: String,
@@ -55,8 +55,8 @@ impl<'a> Follower<'a> {
             context,
             output,
             summary: LogSummary::default(),
-            health: Health::default(),
-            signs_told: Vec::new(),
+            monitor: TrainingMonitor::default(),
+            reported: Vec::new(),
             bar: None,
             task: String::new(),
             done: 0,
@@ -74,26 +74,26 @@ impl<'a> Follower<'a> {
         self.summary.add(record);
     }
 
-    /// Takes an event into account that has been shown, and says what it shows of the training's health.
+    /// Adds an event that has been printed, and prints new symptoms after an evaluation.
     fn count(&mut self, record: &Record) -> io::Result<()> {
         self.summary.add(record);
-        self.health.count(record);
+        self.monitor.add(record);
         match &record.event {
-            Event::Evaluation(_) => self.new_signs(),
+            Event::Evaluation(_) => self.report_symptoms(),
             _ => Ok(()),
         }
     }
 
-    /// Tells the signs of illness that were not there at the last epoch.
-    fn new_signs(&mut self) -> io::Result<()> {
-        let signs = self.health.signs();
-        for sign in &signs {
-            if !self.signs_told.contains(&discriminant(sign)) {
-                self.say(Role::Warning, &format!("       {sign}"))?;
-                self.say(Role::Quiet, &format!("       {}", sign.advice()))?;
+    /// Prints the symptoms that were not there after the last epoch.
+    fn report_symptoms(&mut self) -> io::Result<()> {
+        let symptoms = self.monitor.symptoms();
+        for symptom in &symptoms {
+            if !self.reported.contains(&discriminant(symptom)) {
+                self.say(Role::Warning, &format!("       {symptom}"))?;
+                self.say(Role::Quiet, &format!("       {}", symptom.advice()))?;
             }
         }
-        self.signs_told = signs.iter().map(discriminant).collect();
+        self.reported = symptoms.iter().map(discriminant).collect();
         Ok(())
     }
 
@@ -353,7 +353,7 @@ fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnosis::Loss;
+    use crate::diagnosis::LossKind;
     use crate::training::RunSettings;
 
     #[test]
@@ -365,54 +365,54 @@ mod tests {
     }
 
     #[test]
-    fn advice_names_settings_that_exist() {
+    fn advice_names_existing_settings() {
         let settings = serde_json::to_value(RunSettings::default()).unwrap();
-        let signs = [
-            Sign::Stutter {
+        let symptoms = [
+            Symptom::Repetition {
                 captions: 2,
                 images: 3,
                 caption: String::new(),
             },
-            Sign::SameCaption {
-                images: 5,
+            Symptom::SameCaption {
+                fraction: 1.0,
                 caption: String::new(),
             },
-            Sign::NothingRight {
+            Symptom::ZeroScores {
                 bleu_4: 0.0,
                 cider_d: 0.0,
             },
-            Sign::GradientsExplode {
-                times: 3,
+            Symptom::ExplodingGradients {
+                count: 3,
                 step: 1,
                 norm: 1.0,
-                usual: 1.0,
+                median: 1.0,
             },
-            Sign::LossJumps {
-                times: 3,
+            Symptom::LossSpikes {
+                count: 3,
                 step: 1,
                 loss: 1.0,
-                usual: 1.0,
+                median: 1.0,
             },
-            Sign::OverFitting {
+            Symptom::Overfitting {
                 best_epoch: 1,
                 lowest: 1.0,
-                now: 1.0,
+                last: 1.0,
                 epochs: 2,
             },
         ];
-        let stands = [Loss::Training, Loss::Dev].map(|loss| Sign::LossStands {
+        let plateaus = [LossKind::Training, LossKind::Dev].map(|loss| Symptom::Plateau {
             loss,
             lowest: 1.0,
             since_epoch: 1,
         });
-        for sign in signs.into_iter().chain(stands) {
-            let words = sign
+        for symptom in symptoms.into_iter().chain(plateaus) {
+            let words = symptom
                 .advice()
                 .split(|c: char| !(c.is_ascii_lowercase() || c == '.' || c == '_'));
             let keys: Vec<&str> = words
                 .filter(|word| word.trim_matches('.').contains('.'))
                 .collect();
-            assert!(!keys.is_empty(), "{sign:?}");
+            assert!(!keys.is_empty(), "{symptom:?}");
             for key in keys {
                 let pointer = format!("/{}", key.trim_matches('.').replace('.', "/"));
                 assert!(settings.pointer(&pointer).is_some(), "{key}");

@@ -106,7 +106,7 @@ pub fn most_changed<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::tests::{SOUND, report_on, right, same};
+    use crate::evaluation::tests::{HEALTHY, report_on, right, same};
     use proptest::prelude::*;
 
     fn bins(count: usize) -> NonZeroUsize {
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn histogram_range_ends_at_the_largest_score() {
-        let report = report_on(two_thirds_right, SOUND);
+        let report = report_on(two_thirds_right, HEALTHY);
         let bleu = report.histogram(Metric::BLEU_4, bins(10));
         assert_eq!((bleu.low, bleu.high), (0.0, 1.0));
         assert_eq!(*bleu.counts.last().unwrap(), 26, "those that are right");
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn best_and_worst_images_are_sorted_stably() {
-        let report = report_on(two_thirds_right, SOUND);
+        let report = report_on(two_thirds_right, HEALTHY);
         let keys = |images: Vec<&CaptionedImage>| -> Vec<String> {
             images.into_iter().map(|image| image.image.clone()).collect()
         };
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn the_most_changed_captions_are_those_whose_score_moved_most() {
-        let ours = named(report_on(two_thirds_right, SOUND));
-        let theirs = named(report_on(right, SOUND));
+        let ours = named(report_on(two_thirds_right, HEALTHY));
+        let theirs = named(report_on(right, HEALTHY));
         let changes = most_changed(&ours, &theirs, Metric::CIDER_D, 99).unwrap();
         assert_eq!(changes.len(), 14);
         for change in &changes {

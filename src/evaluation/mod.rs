@@ -1,6 +1,5 @@
 //! Scoring a checkpoint on a split, saying what is wrong where it fails, and comparing evaluations.
 
-mod collapse;
 mod compare;
 mod image_scores;
 mod kept;
@@ -12,6 +11,7 @@ mod tests;
 mod tune;
 
 use crate::data::{Dataset, Image, Split};
+use crate::diagnosis::{Diagnosis, EncoderOrigin, Evidence};
 use crate::metrics::{self, Background, Bootstrap, Diversity, Scores, Shuffled, Statistics};
 use crate::model::{EncoderSpec, Model};
 use crate::nn::device::DeviceError;
@@ -21,13 +21,12 @@ use crate::text::Vocabulary;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-pub use collapse::{Cause, Collapse, Sign};
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 use report::TokenizedCaptions;
-pub use report::{CaptionedImage, EncoderOrigin, EnsembleMember, Evidence, Figures, Report, Subject};
+pub use report::{CaptionedImage, EnsembleMember, Figures, Report, Subject};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 
@@ -146,7 +145,12 @@ fn report(
     Report {
         subject,
         search: search.clone(),
-        collapse: Collapse::find(&figures),
+        diagnosis: Diagnosis::of(
+            &figures.scores,
+            &figures.diversity,
+            &figures.shuffled,
+            &figures.evidence,
+        ),
         figures,
         captions,
     }
@@ -176,8 +180,8 @@ fn gather_evidence<D: Backend>(
     let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
     Ok(Evidence {
         encoder: match model.spec().encoder {
-            EncoderSpec::Features(_) => EncoderOrigin::Published,
-            EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => EncoderOrigin::TrainedAlong,
+            EncoderSpec::Features(_) => EncoderOrigin::Pretrained,
+            EncoderSpec::FineTuned { .. } | EncoderSpec::SmallCnn(_) => EncoderOrigin::TrainedJointly,
         },
         feature_similarity: similarity(model, inputs.read(&indices))?,
         token_log_probability: log_probability / tokens.max(1) as f64,

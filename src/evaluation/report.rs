@@ -1,10 +1,10 @@
 //! What an evaluation finds: figures, their doubtfulness, and every image's caption.
 
-use super::collapse::Collapse;
 use crate::data::Split;
+use crate::diagnosis::{Diagnosis, Evidence, number_or_nan};
 use crate::metrics::{Diversity, Example, Interval, Scores, Shuffled};
 use crate::search::SearchSettings;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// All that an evaluation finds. As JSON it has the scores at its top, as fractions.
@@ -18,8 +18,8 @@ pub struct Report {
     /// Scores and all that puts them into proportion.
     #[serde(flatten)]
     pub figures: Figures,
-    /// What is wrong, where something is.
-    pub collapse: Option<Collapse>,
+    /// Symptoms of failure with their likely causes, if any.
+    pub diagnosis: Option<Diagnosis>,
     /// Every image with its caption, in the order of the split.
     pub captions: Vec<CaptionedImage>,
 }
@@ -82,33 +82,8 @@ pub struct Figures {
     pub diversity: Diversity,
     /// What is left of the scores when captions go to other images.
     pub shuffled: Shuffled,
-    /// What tells the causes of a collapse apart; of an ensemble, the first member's.
+    /// Evidence for the causes of a failure; of the first member of an ensemble.
     pub evidence: Evidence,
-}
-
-/// What tells the causes of a collapse apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// Where the decoder's features come from.
-    pub encoder: EncoderOrigin,
-    /// The mean cosine similarity between what the decoder is given of different images; `None` for a single
-    /// image, and in JSON where features are not numbers.
-    pub feature_similarity: Option<f64>,
-    /// The mean log-probability of a token of the captions, in nats.
-    #[serde(deserialize_with = "number_or_nan")]
-    pub token_log_probability: f64,
-    /// What it would be if every word of the vocabulary were equally likely.
-    pub uniform_log_probability: f64,
-}
-
-/// Where the decoder's features come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EncoderOrigin {
-    /// A network with published weights.
-    Published,
-    /// A network trained together with the decoder.
-    TrainedAlong,
 }
 
 /// An image, the caption it got, and how good that is.
@@ -150,9 +125,4 @@ impl TokenizedCaptions {
         });
         examples.collect()
     }
-}
-
-/// JSON has no word for what is no number, and writes `null`: a captioner that has diverged leaves such reports.
-fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

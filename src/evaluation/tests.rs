@@ -1,6 +1,7 @@
 //! Tests of the report on captions made up for the purpose.
 
 use super::*;
+use crate::diagnosis::{Cause, Symptom};
 use crate::metrics::Metric;
 use crate::model::ImageInputs;
 
@@ -12,8 +13,8 @@ fn references(number: usize) -> [String; 2] {
     ]
 }
 
-pub(super) const SOUND: Evidence = Evidence {
-    encoder: EncoderOrigin::Published,
+pub(super) const HEALTHY: Evidence = Evidence {
+    encoder: EncoderOrigin::Pretrained,
     feature_similarity: Some(0.4),
     token_log_probability: -1.0,
     uniform_log_probability: -7.8,
@@ -62,99 +63,110 @@ pub(super) fn same(_: usize) -> String {
 }
 
 #[test]
-fn a_sound_captioner_has_no_diagnosis() {
-    let report = report_on(right, SOUND);
-    assert_eq!(report.collapse, None);
+fn healthy_captioner_has_no_diagnosis() {
+    let report = report_on(right, HEALTHY);
+    assert_eq!(report.diagnosis, None);
     assert!((report.figures.scores.score(Metric::BLEU_4) - 1.0).abs() < 1e-6);
 }
 
-#[test]
-fn the_same_caption_everywhere_is_named_by_its_share() {
-    let signs = report_on(same, SOUND).collapse.unwrap().signs;
-    assert_eq!(signs[0], Sign::SameCaption { share: 1.0 });
-    let mostly_right = |number| if number < 8 { same(number) } else { right(number) };
-    assert_eq!(report_on(mostly_right, SOUND).collapse, None, "one image in five");
-    let nine = |number| if number < 10 { same(number) } else { right(number) };
-    let signs = report_on(nine, SOUND).collapse.unwrap().signs;
-    assert_eq!(signs, [Sign::SameCaption { share: 0.25 }]);
-}
-
-#[test]
-fn different_captions_that_ignore_the_image_are_named_too() {
-    // Every image gets a caption of its own, but all are equally wrong.
-    let blind = |number: usize| format!("a thing lies on the place word{number}");
-    let collapse = report_on(blind, SOUND).collapse.unwrap();
-    assert!(
-        matches!(collapse.signs[..], [Sign::ImageIgnored { cider_d_kept, .. }] if cider_d_kept > 0.9),
-        "{collapse:?}"
-    );
-}
-
-#[test]
-fn captions_without_a_right_word_are_named() {
-    let collapse = report_on(|number| format!("word{number}"), SOUND)
-        .collapse
-        .unwrap();
-    assert!(
-        matches!(collapse.signs[..], [Sign::NothingRight { bleu_1 }] if bleu_1 < 1e-3),
-        "{collapse:?}"
-    );
-}
-
-#[test]
-fn a_handful_of_images_tells_nothing() {
-    assert_eq!(report_on_images(19, same, SOUND).collapse, None);
-    assert!(report_on_images(20, same, SOUND).collapse.is_some());
-}
-
-#[test]
-fn the_evidence_tells_the_causes_apart() {
-    use Cause::{Diverged, FeaturesAlike, LearningRate, Preprocessing, TrainedTooLittle};
-    let alike = Evidence {
-        feature_similarity: Some(0.999),
-        ..SOUND
-    };
-    let unlearned = Evidence {
-        token_log_probability: -7.5,
-        ..SOUND
-    };
-    let along = |evidence| Evidence {
-        encoder: EncoderOrigin::TrainedAlong,
-        ..evidence
-    };
-    let not_a_number = Evidence {
-        token_log_probability: f64::NAN,
-        ..SOUND
-    };
-    let no_features = Evidence {
-        feature_similarity: Some(f64::NAN),
-        ..SOUND
-    };
-    let table: [(Evidence, &[Cause]); 8] = [
-        (alike, &[FeaturesAlike, Preprocessing]),
-        (along(alike), &[FeaturesAlike, LearningRate, TrainedTooLittle]),
-        (SOUND, &[LearningRate, TrainedTooLittle, Preprocessing]),
-        (along(SOUND), &[LearningRate, TrainedTooLittle]),
-        (unlearned, &[TrainedTooLittle, LearningRate]),
-        (along(unlearned), &[TrainedTooLittle, LearningRate]),
-        (not_a_number, &[Diverged]),
-        (no_features, &[Diverged]),
-    ];
-    for (evidence, causes) in table {
-        let collapse = report_on(same, evidence).collapse.unwrap();
-        assert_eq!(collapse.causes, causes, "{evidence:?}");
+fn same_caption(fraction: f64) -> Symptom {
+    Symptom::SameCaption {
+        fraction,
+        caption: same(0),
     }
 }
 
 #[test]
-fn a_report_survives_json_with_its_scores_on_top() {
-    let report = report_on(same, SOUND);
+fn same_caption_is_diagnosed_with_its_fraction() {
+    let symptoms = report_on(same, HEALTHY).diagnosis.unwrap().symptoms;
+    assert_eq!(symptoms[0], same_caption(1.0));
+    let mostly_right = |number| if number < 8 { same(number) } else { right(number) };
+    assert_eq!(
+        report_on(mostly_right, HEALTHY).diagnosis,
+        None,
+        "one image in five"
+    );
+    let nine = |number| if number < 10 { same(number) } else { right(number) };
+    let symptoms = report_on(nine, HEALTHY).diagnosis.unwrap().symptoms;
+    assert_eq!(symptoms, [same_caption(0.25)]);
+}
+
+#[test]
+fn captions_that_ignore_the_image_are_diagnosed() {
+    // Every image gets a caption of its own, but all are equally wrong.
+    let blind = |number: usize| format!("a thing lies on the place word{number}");
+    let diagnosis = report_on(blind, HEALTHY).diagnosis.unwrap();
+    assert!(
+        matches!(diagnosis.symptoms[..], [Symptom::ImageIgnored { cider_d_kept, .. }] if cider_d_kept > 0.9),
+        "{diagnosis:?}"
+    );
+}
+
+#[test]
+fn captions_without_a_common_word_are_diagnosed() {
+    let diagnosis = report_on(|number| format!("word{number}"), HEALTHY)
+        .diagnosis
+        .unwrap();
+    assert!(
+        matches!(diagnosis.symptoms[..], [Symptom::NoWordOverlap { bleu_1 }] if bleu_1 < 1e-3),
+        "{diagnosis:?}"
+    );
+}
+
+#[test]
+fn few_images_have_no_diagnosis() {
+    assert_eq!(report_on_images(19, same, HEALTHY).diagnosis, None);
+    assert!(report_on_images(20, same, HEALTHY).diagnosis.is_some());
+}
+
+#[test]
+fn causes_follow_from_the_evidence() {
+    use Cause::{Diverged, FeaturesAlike, LearningRate, Preprocessing, Undertrained};
+    let alike = Evidence {
+        feature_similarity: Some(0.999),
+        ..HEALTHY
+    };
+    let unlearned = Evidence {
+        token_log_probability: -7.5,
+        ..HEALTHY
+    };
+    let along = |evidence| Evidence {
+        encoder: EncoderOrigin::TrainedJointly,
+        ..evidence
+    };
+    let not_a_number = Evidence {
+        token_log_probability: f64::NAN,
+        ..HEALTHY
+    };
+    let no_features = Evidence {
+        feature_similarity: Some(f64::NAN),
+        ..HEALTHY
+    };
+    let table: [(Evidence, &[Cause]); 8] = [
+        (alike, &[FeaturesAlike, Preprocessing]),
+        (along(alike), &[FeaturesAlike, LearningRate, Undertrained]),
+        (HEALTHY, &[LearningRate, Undertrained, Preprocessing]),
+        (along(HEALTHY), &[LearningRate, Undertrained]),
+        (unlearned, &[Undertrained, LearningRate]),
+        (along(unlearned), &[Undertrained, LearningRate]),
+        (not_a_number, &[Diverged]),
+        (no_features, &[Diverged]),
+    ];
+    for (evidence, causes) in table {
+        let diagnosis = report_on(same, evidence).diagnosis.unwrap();
+        assert_eq!(diagnosis.causes, causes, "{evidence:?}");
+    }
+}
+
+#[test]
+fn report_round_trips_through_json() {
+    let report = report_on(same, HEALTHY);
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(
         json["bleu_1"].as_f64(),
         report.figures.scores.get(Metric::BLEU_1).copied()
     );
-    assert_eq!(json["collapse"]["signs"][0]["sign"], "same_caption");
+    assert_eq!(json["diagnosis"]["symptoms"][0]["symptom"], "same_caption");
     assert_eq!(
         json["captions"][7]["cider_d"].as_f64(),
         Some(report.captions[7].scores.score(Metric::CIDER_D))
@@ -164,8 +176,8 @@ fn a_report_survives_json_with_its_scores_on_top() {
 }
 
 #[test]
-fn the_report_of_a_captioner_that_diverged_can_be_read() {
-    let mut report = report_on(same, SOUND);
+fn report_of_a_diverged_captioner_can_be_read() {
+    let mut report = report_on(same, HEALTHY);
     report.figures.evidence.token_log_probability = f64::NAN;
     report.captions[3].log_probability = f64::NAN;
     let json = serde_json::to_string(&report).unwrap();
@@ -184,7 +196,7 @@ fn each_image_keeps_its_own_score() {
             same(number)
         }
     };
-    let report = report_on(half, SOUND);
+    let report = report_on(half, HEALTHY);
     for (number, row) in report.captions.iter().enumerate() {
         let is_right = number.is_multiple_of(2) || number == 7;
         assert_eq!(row.scores.score(Metric::BLEU_4) > 0.99, is_right, "{row:?}");

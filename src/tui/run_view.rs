@@ -1,7 +1,7 @@
 //! A run as shown in the workbench: a summary of its log, and its curves.
 
 use super::series::Series;
-use crate::diagnosis::{Health, Sign};
+use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
@@ -94,7 +94,7 @@ pub struct RunView {
     pub samples: Vec<Predictions>,
     /// The last message, warning or command in its log.
     pub news: Option<String>,
-    health: Health,
+    monitor: TrainingMonitor,
     /// In the order in which the log mentions them first.
     series: Vec<NamedSeries>,
     /// Minutes of training at each step.
@@ -116,7 +116,7 @@ impl RunView {
 
     pub fn add(&mut self, record: &Record) {
         self.summary.add(record);
-        self.health.count(record);
+        self.monitor.add(record);
         match &record.event {
             Event::Start(start) => {
                 self.cut_after(start.job.step);
@@ -201,8 +201,8 @@ impl RunView {
         self.series.iter().find(|series| series.name == name)
     }
 
-    pub fn signs(&self) -> Vec<Sign> {
-        self.health.signs()
+    pub fn symptoms(&self) -> Vec<Symptom> {
+        self.monitor.symptoms()
     }
 
     /// The training loss, averaged into `columns` values.

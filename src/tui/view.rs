@@ -115,7 +115,10 @@ fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
 
 /// The outcome of the last action; otherwise a diagnostic of the open run, or the last message in its log.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
-    let sign = app.runs.open().and_then(|view| view.signs().into_iter().next());
+    let sign = app
+        .runs
+        .open()
+        .and_then(|view| view.symptoms().into_iter().next());
     if let (None, Some(sign), Tab::Train) = (&app.notice, sign, app.tab) {
         return Line::styled(display_safe(&sign.to_string()).into_owned(), theme.warning);
     }

@@ -2,7 +2,7 @@
 
 use super::export::{latex_escaped, markdown_escaped};
 use super::*;
-use crate::evaluation::tests::{SOUND, report_on, report_on_images, right, same};
+use crate::evaluation::tests::{HEALTHY, report_on, report_on_images, right, same};
 use crate::evaluation::{Mismatch, Report};
 use crate::metrics::{METRICS, Metric};
 use proptest::prelude::*;
@@ -25,17 +25,17 @@ fn mostly_right(number: usize) -> String {
 
 fn three() -> Comparison {
     Comparison::new(
-        &named("good/dev-best", report_on(mostly_right, SOUND)),
+        &named("good/dev-best", report_on(mostly_right, HEALTHY)),
         [
-            &named("bad_one/dev-best", report_on(same, SOUND)),
-            &named("fewer/dev-best", report_on_images(30, right, SOUND)),
+            &named("bad_one/dev-best", report_on(same, HEALTHY)),
+            &named("fewer/dev-best", report_on_images(30, right, HEALTHY)),
         ],
     )
 }
 
 #[test]
 fn scores_made_anew_are_those_of_the_report() {
-    let report = report_on(mostly_right, SOUND);
+    let report = report_on(mostly_right, HEALTHY);
     let comparison = Comparison::new(&named("it", report.clone()), []);
     let [one] = &comparison.evaluations[..] else {
         panic!("{comparison:?}")
@@ -47,8 +47,8 @@ fn scores_made_anew_are_those_of_the_report() {
 
 #[test]
 fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
-    let good = named("good", report_on(mostly_right, SOUND));
-    let bad = named("bad", report_on(same, SOUND));
+    let good = named("good", report_on(mostly_right, HEALTHY));
+    let bad = named("bad", report_on(same, HEALTHY));
     let comparison = Comparison::new(&good, [&bad, &good]);
     let bad = comparison.evaluations[1].differences().unwrap();
     let again = comparison.evaluations[2].differences().unwrap();
@@ -71,8 +71,8 @@ fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
 
 #[test]
 fn images_are_paired_by_key_whatever_their_order() {
-    let good = named("good", report_on(mostly_right, SOUND));
-    let bad = named("bad", report_on(same, SOUND));
+    let good = named("good", report_on(mostly_right, HEALTHY));
+    let bad = named("bad", report_on(same, HEALTHY));
     let mut turned = bad.clone();
     turned.report.captions.reverse();
     let against = |other| {
@@ -90,12 +90,12 @@ fn images_are_paired_by_key_whatever_their_order() {
 
 #[test]
 fn other_images_and_other_references_are_named_and_not_compared() {
-    let good = named("good", report_on(right, SOUND));
+    let good = named("good", report_on(right, HEALTHY));
     let mut other_references = named("other", good.report.clone());
     other_references.report.captions[3].references.pop();
     let mut twice = named("twice", good.report.clone());
     twice.report.captions[3].image = "4.png".into();
-    let fewer = named("fewer", report_on_images(30, right, SOUND));
+    let fewer = named("fewer", report_on_images(30, right, HEALTHY));
     for (other, why) in [
         (
             fewer,
@@ -138,8 +138,8 @@ fn other_images_and_other_references_are_named_and_not_compared() {
 
 #[test]
 fn what_all_have_in_common_is_told_once() {
-    let good = named("good", report_on(right, SOUND));
-    let same_subject = Comparison::new(&good, [&named("bad", report_on(same, SOUND))]);
+    let good = named("good", report_on(right, HEALTHY));
+    let same_subject = Comparison::new(&good, [&named("bad", report_on(same, HEALTHY))]);
     assert_eq!(
         same_subject.subjects(),
         ["40 images of things, dev split; best checkpoint; beam 3"]

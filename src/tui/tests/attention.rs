@@ -40,10 +40,10 @@ fn report() -> Report {
         },
         "shuffled": {"scores": scores, "kept": scores},
         "evidence": {
-            "encoder": "published", "feature_similarity": null,
+            "encoder": "pretrained", "feature_similarity": null,
             "token_log_probability": -1.0, "uniform_log_probability": -5.0,
         },
-        "collapse": null,
+        "diagnosis": null,
         "captions": CAPTIONS.into_iter().enumerate().map(image).collect::<Vec<_>>(),
     }));
     serde_json::from_value(report).unwrap()

@@ -135,7 +135,7 @@ impl App {
         let Some(view) = self.runs.open() else {
             return Vec::new();
         };
-        let lines = match view.signs().as_slice() {
+        let lines = match view.symptoms().as_slice() {
             [] => vec!["No problems found.".to_owned()],
             signs => signs
                 .iter()

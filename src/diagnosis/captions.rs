@@ -1,0 +1,173 @@
+//! Diagnosis of generated captions: the most common failure is the same caption for every image.
+
+use super::symptom::Symptom;
+use crate::metrics::{Diversity, Metric, Scores, Shuffled};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// Fewer images may share captions by chance.
+const MIN_IMAGES: usize = 20;
+/// The largest share of images that a sound captioner gives one caption to. Of Flickr8k's images, people gave
+/// one in a thousand the commonest caption; a cautious captioner repeats itself far more, but one caption in
+/// five fits no collection of different images.
+const MAX_SAME_CAPTION: f64 = 0.2;
+/// The most that is left of the scores of a captioner that looks at the image, when its captions are shuffled
+/// among the images. Captions by people keep 8 % of BLEU-4 and 4 % of CIDEr-D on Flickr8k, captions that ignore
+/// the image keep all. BLEU-1 and ROUGE-L tell nothing: people keep half of them.
+const MAX_KEPT: f64 = 0.6;
+/// Below this BLEU-1, captions and references hardly have a word in common.
+const MIN_BLEU_1: f64 = 0.1;
+/// Above this mean cosine, what differs between images is a hundredth of what they share.
+const MAX_SIMILARITY: f64 = 0.99;
+/// A decoder whose words have hardly more than this share of the uniform log-probability has yet to learn even
+/// which words are frequent: writing the likeliest word without looking costs about a quarter of it.
+const MAX_UNLEARNED: f64 = 0.5;
+
+/// Symptoms of generated captions, with their likely causes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// At least one.
+    pub symptoms: Vec<Symptom>,
+    /// The causes that fit the evidence, the most likely first.
+    pub causes: Vec<Cause>,
+}
+
+/// A likely cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Features or probabilities are NaN.
+    Diverged,
+    /// The features of all images are alike.
+    FeaturesAlike,
+    /// The images were preprocessed in another way than the network was trained with.
+    Preprocessing,
+    /// The learning rate was too high.
+    LearningRate,
+    /// The decoder has learned only the most common words so far.
+    Undertrained,
+}
+
+/// Evidence for the causes of failed captions.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The origin of the decoder's features.
+    pub encoder: EncoderOrigin,
+    /// Mean cosine similarity of the features of different images; `None` for a single image, and in JSON if
+    /// features are NaN.
+    pub feature_similarity: Option<f64>,
+    /// Mean log-probability of the captions' tokens, in nats.
+    #[serde(deserialize_with = "number_or_nan")]
+    pub token_log_probability: f64,
+    /// The same for a uniform distribution over the vocabulary.
+    pub uniform_log_probability: f64,
+}
+
+/// The origin of the decoder's features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderOrigin {
+    /// A pretrained CNN.
+    Pretrained,
+    /// A CNN trained jointly with the decoder.
+    TrainedJointly,
+}
+
+impl Diagnosis {
+    /// Diagnoses the captions of a split; `None` if there are no symptoms or too few images.
+    pub fn of(
+        scores: &Scores,
+        diversity: &Diversity,
+        shuffled: &Shuffled,
+        evidence: &Evidence,
+    ) -> Option<Self> {
+        let symptoms = symptoms(scores, diversity, shuffled);
+        (!symptoms.is_empty()).then(|| Self {
+            symptoms,
+            causes: causes(evidence),
+        })
+    }
+}
+
+fn symptoms(scores: &Scores, diversity: &Diversity, shuffled: &Shuffled) -> Vec<Symptom> {
+    if diversity.captions < MIN_IMAGES {
+        return Vec::new();
+    }
+    let mut symptoms = Vec::new();
+    let fraction = diversity.commonest_share;
+    if fraction > MAX_SAME_CAPTION {
+        symptoms.push(Symptom::SameCaption {
+            fraction,
+            caption: diversity.commonest_caption.clone(),
+        });
+    }
+    let bleu_1 = scores.score(Metric::BLEU_1);
+    let kept = shuffled.kept;
+    let [bleu_4_kept, cider_d_kept] = [Metric::BLEU_4, Metric::CIDER_D].map(|metric| kept.score(metric));
+    if bleu_1 < MIN_BLEU_1 {
+        // Then there is no score for shuffling to reduce.
+        symptoms.push(Symptom::NoWordOverlap { bleu_1 });
+    } else if bleu_4_kept > MAX_KEPT && cider_d_kept > MAX_KEPT {
+        symptoms.push(Symptom::ImageIgnored {
+            bleu_4_kept,
+            cider_d_kept,
+        });
+    }
+    symptoms
+}
+
+fn causes(evidence: &Evidence) -> Vec<Cause> {
+    let similarity = evidence.feature_similarity;
+    let is_finite =
+        evidence.token_log_probability.is_finite() && similarity.is_none_or(|value| value.is_finite());
+    if !is_finite {
+        return vec![Cause::Diverged];
+    }
+    let are_alike = similarity.is_some_and(|similarity| similarity > MAX_SIMILARITY);
+    let is_unlearned = evidence.token_log_probability < MAX_UNLEARNED * evidence.uniform_log_probability;
+    let training = if is_unlearned {
+        [Cause::Undertrained, Cause::LearningRate]
+    } else {
+        [Cause::LearningRate, Cause::Undertrained]
+    };
+    match (are_alike, evidence.encoder) {
+        // These features were extracted before training, which cannot have damaged them.
+        (true, EncoderOrigin::Pretrained) => vec![Cause::FeaturesAlike, Cause::Preprocessing],
+        (true, EncoderOrigin::TrainedJointly) => [&[Cause::FeaturesAlike], training.as_slice()].concat(),
+        (false, EncoderOrigin::Pretrained) if !is_unlearned => {
+            [&training, [Cause::Preprocessing].as_slice()].concat()
+        }
+        (false, _) => training.to_vec(),
+    }
+}
+
+/// A sentence with the cause and what to try.
+impl fmt::Display for Cause {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Diverged => {
+                "the weights have diverged: features or probabilities are NaN; train again with a lower \
+                 training.learning_rate"
+            }
+            Self::FeaturesAlike => {
+                "the features of all images are alike; choose another layer, or see the causes below"
+            }
+            Self::Preprocessing => {
+                "the preprocessing does not match the weights; prepare the data set again with weights from \
+                 their original source, and compare an image's top classes"
+            }
+            Self::LearningRate => {
+                "the learning rate is too high, if the training loss jumped or stands still; train again with a \
+                 lower training.learning_rate"
+            }
+            Self::Undertrained => {
+                "undertrained, if the training loss is still falling; train for more epochs"
+            }
+        })
+    }
+}
+
+/// Reads `null` as NaN: JSON has no NaN, and a diverged captioner has reports with it.
+pub(crate) fn number_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
