@@ -1,4 +1,4 @@
-//! What a run's log and its inbox cost: reading a million events, and telling of a step as a share of that step.
+//! The cost of the event log: reading a million events, and logging a step as a fraction of that step.
 //!
 //! ```text
 //! cargo bench --bench runs
@@ -19,8 +19,8 @@ use support::{DEMO, median};
 
 const EVENTS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
-/// Steps told of for one measurement.
-const TOLD: u64 = 2_000;
+/// Logged steps per measurement.
+const LOGGED_STEPS: u64 = 2_000;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -70,27 +70,27 @@ fn reading(place: &Path) -> Result<()> {
 
 fn overhead(place: &Path) -> Result<()> {
     let step_seconds = demo_step(place)?;
-    let mut told = Vec::new();
+    let mut logged = Vec::new();
     for round in 0..ROUNDS {
-        told.push(telling(&place.join(format!("job-{round}")))?);
+        logged.push(log_seconds(&place.join(format!("job-{round}")))?);
     }
-    let told = median(told);
+    let logged = median(logged);
     println!(
-        "telling of a step and looking into the inbox: {:.1} us; a step of the demo's model: {:.1} ms; share {:.4}",
-        told * 1e6,
+        "logging a step and polling for commands: {:.1} us; a step of the demo's model: {:.1} ms; share {:.4}",
+        logged * 1e6,
         step_seconds * 1e3,
-        told / step_seconds
+        logged / step_seconds
     );
     Ok(())
 }
 
-/// Seconds to tell of a step, and to look whether anything is asked.
-fn telling(directory: &Path) -> Result<f64> {
+/// Seconds to log a step and to poll for commands.
+fn log_seconds(directory: &Path) -> Result<f64> {
     std::fs::create_dir(directory)?;
     let job = JobDirectory::new(directory);
     let lock = Lock::take(&job.lock())?;
     let stop = AtomicBool::new(false);
-    let mut nobody = |_: &Record| {};
+    let mut no_observer = |_: &Record| {};
     let info = JobInfo {
         kind: JobKind::Train,
         device: "cpu".into(),
@@ -99,18 +99,18 @@ fn telling(directory: &Path) -> Result<f64> {
         settings: serde_json::Value::Null,
         step: 0,
     };
-    let mut session = Session::start(&job, lock, info, &stop, &mut nobody)?;
+    let mut session = Session::start(&job, lock, info, &stop, &mut no_observer)?;
     let since = Instant::now();
-    for number in 0..TOLD {
+    for number in 0..LOGGED_STEPS {
         let directive: Directive<()> =
             session.poll_command(number, |_| Err(Rejected("no command expected".into())));
         assert_eq!(directive, Directive::Continue);
         session.emit(Event::Step(step(number)));
     }
-    Ok(since.elapsed().as_secs_f64() / TOLD as f64)
+    Ok(since.elapsed().as_secs_f64() / LOGGED_STEPS as f64)
 }
 
-/// The median seconds between steps of the demo's model, by the log of a training.
+/// Median seconds between steps of the demo's model, from the log of a training.
 fn demo_step(place: &Path) -> Result<f64> {
     let cutline = |arguments: &[&str]| -> Result<()> {
         let status = Command::new(env!("CARGO_BIN_EXE_cutline"))

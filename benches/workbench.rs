@@ -1,15 +1,15 @@
-//! How soon the workbench answers: figures of the real binary at a real pseudo-terminal, each beside its goal.
+//! Response times of the workbench binary on a pseudo-terminal, each beside its goal.
 //!
 //! ```text
 //! cargo bench --bench workbench
 //! ```
 //!
-//! On a busy machine every figure is worse; nothing here fails for it. Where a process is timed, its start is part of
-//! the figure, and so is the time that the terminal takes to understand what is written.
+//! A busy machine makes every figure worse; none fails the benchmark. Times of a process include its start, and the
+//! time that the terminal takes to interpret the output.
 
 #![allow(
     clippy::unwrap_used,
-    reason = "whoever waits for a screen in vain panics, and shows it"
+    reason = "a wait for a screen fails by panicking with that screen"
 )]
 
 #[path = "../tests/support/mod.rs"]
@@ -31,24 +31,24 @@ use support::{DEMO, Failure, load, median};
 
 /// A window over a whole screen.
 const LARGE: Size = (200, 60);
-/// What every screen of the workbench shows.
+/// Text on every screen of the workbench.
 const TITLE: &str = "Cutline";
-/// What the help shows, and nothing else.
+/// Text that only the help shows.
 const HELP: &str = "any other key closes";
 
 const STARTS: usize = 20;
 const FRAMES: u64 = 100;
 const KEYS: usize = 100;
 const OPENINGS: usize = 5;
-/// Runs that are laid over each other.
+/// Overlaid runs.
 const RUNS: [&str; 4] = ["one", "two", "three", "four"];
-/// Steps of each.
+/// Steps per run.
 const STEPS: u64 = 100_000;
-/// Events of a run that is opened.
+/// Events in the log of the opened run.
 const EVENTS: u64 = 1_000_000;
-/// How long a workbench is left alone.
+/// Duration of the idle measurement.
 const IDLE: Duration = Duration::from_secs(10);
-/// Time to settle: to read the run, to ask the terminal, to draw what came of it.
+/// Time for reading the run, querying the terminal and drawing.
 const SETTLING: Duration = Duration::from_secs(2);
 /// The processor time of a tick in `/proc`.
 const TICK: Duration = Duration::from_millis(10);
@@ -86,7 +86,7 @@ fn first_frame() {
     );
 }
 
-/// What it takes to take one more step in and to draw a frame, where there are many steps of several runs already.
+/// The time to add a step and draw a frame with many steps of several runs.
 fn frame() -> Result<(), Failure> {
     let (columns, rows) = LARGE;
     let mut workbench = Headless::overlaying(&RUNS, LARGE);
@@ -135,7 +135,7 @@ fn opening() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the log of a run that has come to its end; gives its last step.
+/// Writes the log of a complete run, and returns its last step.
 fn write_log(mut log: impl Write) -> Result<u64, Failure> {
     let last = EVENTS - 2;
     let end = Event::End(SessionEnd {
@@ -159,7 +159,7 @@ fn record(seq: u64, event: Event) -> Record {
     }
 }
 
-/// The start of a run, and then its steps.
+/// The start of a run, then its steps.
 fn event(number: u64) -> Event {
     let Some(done) = number.checked_sub(1) else {
         return start();
@@ -197,7 +197,7 @@ fn start() -> Event {
     }))
 }
 
-/// What a workbench does that nobody touches, and for which there is no news.
+/// Output and processor time of an idle workbench.
 fn idle() -> Result<(), Failure> {
     let place = with_finished_run();
     let screen = Screen::open(&place.command(&["attach", "first"]), LARGE);
@@ -220,10 +220,10 @@ fn idle() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The processor time that a process has had, by what Linux tells of it.
+/// The processor time of a process, from `/proc`.
 fn processor_time(pid: u32) -> Result<Duration, Failure> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name before may hold anything, brackets too.
+    // The name before it may contain anything, brackets too.
     let (_, after_name) = stat.rsplit_once(") ").ok_or("no name in the statistics")?;
     let mut ticks = 0;
     for field in after_name.split(' ').skip(11).take(2) {
@@ -232,7 +232,7 @@ fn processor_time(pid: u32) -> Result<Duration, Failure> {
     Ok(TICK * ticks)
 }
 
-/// From a key to the screen, while trainings leave no core idle. One alone does not: it waits for its own threads.
+/// From a key to the screen while trainings keep all cores busy. A single one does not: it waits for its own threads.
 fn keys() -> Result<(), Failure> {
     let place = Place::new();
     place.succeeds(&["prepare", "scenes", "--name", "scenes"]);
@@ -277,18 +277,18 @@ fn timed(work: impl FnOnce()) -> f64 {
     since.elapsed().as_secs_f64()
 }
 
-/// A working directory with a run that is complete.
+/// A root with a complete run.
 fn with_finished_run() -> Place {
     let place = Place::with_scenes();
     place.train("first", 1);
     place
 }
 
-/// The demo's training on all cores, in a process that is killed when this is dropped.
+/// The demo's training on all cores; its process is killed on drop.
 struct Training(Child);
 
 impl Training {
-    /// Starts it, and waits for its first steps.
+    /// Starts it and waits for its first steps.
     fn start(place: &Place, run: &str) -> Result<Self, Failure> {
         let settings = DEMO.into_iter().flat_map(|setting| ["--set", setting]);
         let child = place

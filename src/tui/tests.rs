@@ -271,7 +271,7 @@ fn changed_run_list_keeps_selected_and_open_run() {
         app.runs.open().unwrap().range(XAxis::Steps).is_some(),
         "what was read is kept"
     );
-    // The run that was looked at is removed: another one is looked at.
+    // The open run is deleted: another one opens.
     app.update(Message::Runs(vec![listing("older", JobState::Complete)]));
     assert_eq!(app.runs.open().unwrap().name, "older");
     app.update(Message::Runs(Vec::new()));
@@ -414,7 +414,7 @@ fn palette_finds_command_by_letters() {
     press(&mut app, "ckpnow");
     let effects = app.update(key(KeyCode::Enter));
     assert_eq!(done(&effects), control(ControlCommand::Checkpoint));
-    // One of another tab goes there.
+    // A command of another tab switches to that tab.
     press(&mut app, ":markthe");
     app.update(key(KeyCode::Enter));
     assert_eq!(app.tab, Tab::Runs);

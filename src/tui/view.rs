@@ -3,7 +3,7 @@
 //! ```text
 //! Cutline   1 Data   2 Train   3 Evaluate   4 Gallery   5 Runs     tabs
 //! ...                                                              the page
-//! saved latest at step 469                                         what came of the last thing that was done
+//! saved latest at step 469                                         the outcome of the last action
 //! p pause  w save  ...  : commands  ? help  q quit                 keys
 //! ```
 

@@ -1,4 +1,4 @@
-//! What a small demo left behind is what the program makes, and can be read elsewhere.
+//! The recorded demo can be read on another machine.
 
 use cutline::data::Dataset;
 use serde_json::Value;

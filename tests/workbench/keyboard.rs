@@ -1,4 +1,4 @@
-//! From nothing to captions of images with keys alone, and what else keys do to what lies on disk.
+//! The whole pipeline by keyboard, and the files that keys change.
 
 use std::fs;
 use std::thread;
@@ -9,28 +9,27 @@ use super::support::screen::{IMAGE, Screen, USUAL, rows};
 use super::support::{Place, step_losses};
 use super::terminal::shows_all_runs;
 
-/// What the first run on the built-in data set is called.
+/// The name of the first run on the built-in data set.
 const FIRST: &str = "scenes-merge-001";
-/// The usual evaluation of it.
+/// Its default evaluation.
 const SCORED: &str = "scenes-merge-001/dev-best";
 
 /// Far longer than a step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The workbench as it is opened without any further word.
 fn open(place: &Place) -> Screen {
     Screen::open(&place.command(&[]), USUAL)
 }
 
-/// The same on what a small demo left behind, once that has been read.
+/// The workbench on the recorded demo, once its logs are read.
 fn open_demo(place: &Place) -> Screen {
     let screen = open(place);
     screen.shows("of 4, batch");
     screen
 }
 
-/// Goes down to a field of a form, empties it and types into it.
+/// Moves down to a field of a form and replaces its text.
 fn fill(screen: &Screen, down: usize, value: &str) {
     screen.press(&"<Down>".repeat(down));
     screen.press("<Ctrl-U>");
@@ -41,8 +40,8 @@ fn fill(screen: &Screen, down: usize, value: &str) {
 fn keys_lead_from_empty_root_to_captions() {
     let place = Place::new();
     let mut screen = open(&place);
-    prepares(&screen);
-    starts_to_train(&screen);
+    prepare_scenes(&screen);
+    start_training(&screen);
     screen.resize((200, 60));
     screen.shows("tokens/s");
     screen.waits_until("the large window to be filled", |shown| {
@@ -53,18 +52,18 @@ fn keys_lead_from_empty_root_to_captions() {
         rows(shown)[23].contains("quit")
     });
     screen.kill();
-    trains_on(&place);
+    assert_training_continues(&place);
 
     let mut screen = open(&place);
-    steers_to_the_end(&screen);
-    scores(&screen);
-    looks_at_captions(&place, &screen);
+    train_to_the_end(&screen);
+    evaluate(&screen);
+    browse_captions(&place, &screen);
     screen.press("q");
     screen.ends_with(0);
     screen.assert_restored();
 }
 
-fn prepares(screen: &Screen) {
+fn prepare_scenes(screen: &Screen) {
     screen.shows("Welcome to Cutline");
     screen.press("n");
     screen.shows("prepare a data set");
@@ -75,12 +74,12 @@ fn prepares(screen: &Screen) {
     screen.shows("train        48");
 }
 
-fn starts_to_train(screen: &Screen) {
+fn start_training(screen: &Screen) {
     screen.press("t");
     screen.shows("the demo: quick, for scenes");
     fill(screen, 4, "150");
     screen.shows("training.epochs=150");
-    // Not the demo's large network, and to the last epoch.
+    // A smaller network than the demo's, without early stopping.
     fill(
         screen,
         7,
@@ -93,18 +92,18 @@ fn starts_to_train(screen: &Screen) {
     screen.shows("running");
 }
 
-/// The workbench is gone; the training is not.
-fn trains_on(place: &Place) {
+/// Training continues after the workbench was killed.
+fn assert_training_continues(place: &Place) {
     let run = place.run_directory(FIRST);
     let steps = step_losses(&run).len();
     let since = Instant::now();
     while step_losses(&run).len() <= steps {
         assert!(since.elapsed() < PATIENCE, "no more steps in a minute");
-        thread::sleep(BETWEEN_LOOKS);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn steers_to_the_end(screen: &Screen) {
+fn train_to_the_end(screen: &Screen) {
     screen.shows(FIRST);
     screen.shows("running");
     screen.press("p");
@@ -115,7 +114,7 @@ fn steers_to_the_end(screen: &Screen) {
     screen.shows("100 %");
 }
 
-fn scores(screen: &Screen) {
+fn evaluate(screen: &Screen) {
     screen.press("3");
     screen.shows("No evaluations yet");
     screen.press("n");
@@ -127,7 +126,7 @@ fn scores(screen: &Screen) {
     screen.shows("best by");
 }
 
-fn looks_at_captions(place: &Place, screen: &Screen) {
+fn browse_captions(place: &Place, screen: &Screen) {
     screen.press("<Enter><Enter>");
     screen.shows(SCORED);
     screen.shows("of 6, data set order");
@@ -156,7 +155,7 @@ fn looks_at_captions(place: &Place, screen: &Screen) {
     });
 }
 
-/// What the report of the evaluation says of the image that is looked at.
+/// The report's entry for the current image.
 fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
     let report = place
         .path()
@@ -170,7 +169,7 @@ fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
     known.next().unwrap().clone()
 }
 
-/// So much of a sentence as no line breaks off.
+/// The start of a sentence, short enough not to wrap.
 fn beginning(sentence: &str) -> String {
     sentence
         .chars()
@@ -180,7 +179,7 @@ fn beginning(sentence: &str) -> String {
         .to_owned()
 }
 
-/// A log-probability and words, beside the image.
+/// A line with a log-probability and words beside the image.
 fn is_alternative(row: &str) -> bool {
     let beside: String = row.chars().skip(USUAL.0 as usize / 2).collect();
     let mut words = beside.split_whitespace();
@@ -236,7 +235,7 @@ fn run_deleted_after_confirmation() {
 fn last_active_run_opens_first() {
     let place = Place::with_demo();
     let runs = place.path().join("checkpoints");
-    // The one that was written to last comes first by its name.
+    // The run with the newest log sorts first by name.
     fs::rename(runs.join(RUNS[2].0), runs.join("a-run")).unwrap();
     let screen = open_demo(&place);
     screen.shows("a-run");
@@ -286,7 +285,7 @@ fn missing_directory_not_prepared() {
     screen.press("n");
     screen.shows("prepare a data set");
     fill(&screen, 0, "/nowhere/images");
-    // Before the place has been looked at, the command itself would be started, and say why not in its own words.
+    // Before recognition has answered, Enter would start the command, which fails with a message of its own.
     screen.shows("/nowhere/images does not exist");
     screen.press("<Enter>");
     screen.waits_until("why nothing was started", |shown| {
@@ -314,7 +313,7 @@ fn zero_epochs_refused() {
     assert_eq!(names(&place, "checkpoints"), before);
 }
 
-/// What lies in a directory of the root.
+/// The entries of a directory of the root.
 fn names(place: &Place, directory: &str) -> Vec<String> {
     let entries = fs::read_dir(place.path().join(directory)).unwrap();
     let mut names: Vec<String> = entries

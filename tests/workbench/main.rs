@@ -1,4 +1,4 @@
-//! The workbench at a real terminal, on what a small demo left behind.
+//! The workbench on a pseudo-terminal, with a recorded demo.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]

@@ -1,6 +1,6 @@
-//! What every tab shows of what a small demo left behind, kept in `snapshots/` in an old and a large window.
+//! Snapshots of every tab with the recorded demo, in a small and a large window.
 //!
-//! After a change that is meant: `INSTA_UPDATE=always cargo test --release --test workbench tabs`.
+//! To update them: `INSTA_UPDATE=always cargo test --release --test workbench tabs`.
 
 use insta::assert_snapshot;
 use vt100::Color;
@@ -11,13 +11,13 @@ use super::support::screen::{IMAGE, Screen, Size, USUAL};
 use super::terminal::shows_all_runs;
 
 const LARGE: Size = (160, 50);
-/// What stands for what is still to come.
+/// Placeholders of what is still loading.
 const TO_COME: [&str; 2] = ["...", "not found"];
 
-/// Keys, and what the screen shows once they have been taken.
+/// Keys, and text that appears after them.
 type Steps<'a> = &'a [(&'a str, &'a str)];
 
-/// The screen at rest once these keys have been pressed in a window of this size.
+/// The screen after these keys, once it no longer changes.
 #[track_caller]
 fn shown(place: &Place, size: Size, steps: Steps<'_>) -> String {
     at_rest(&Screen::open(&place.command(&["attach", RUNS[0].0]), size), steps)
@@ -158,7 +158,7 @@ fn train_form() {
     assert_snapshot!("train_form_160x50", shown(&place, LARGE, &steps));
 }
 
-/// The screen of a terminal that knows neither colors nor anything but ASCII.
+/// The screen of a terminal without colors and with ASCII only.
 #[track_caller]
 fn in_ascii(place: &Place, steps: Steps<'_>) -> String {
     let mut command = place.command(&["--ascii", "attach", RUNS[0].0]);

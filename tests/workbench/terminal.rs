@@ -1,4 +1,4 @@
-//! The terminal: it is drawn on at any size, and given back as it was.
+//! The terminal: any size is drawn on, and its state is restored.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use super::support::Place;
 use super::support::fixture::RUNS;
 use super::support::screen::{IMAGE, Manners, Screen, USUAL, rows};
 
-/// What every screen of the workbench shows.
+/// Text on every screen of the workbench.
 const TITLE: &str = "Cutline";
-/// The run that is looked at.
+/// The open run.
 const RUN: &str = RUNS[0].0;
-/// Within this the workbench listens even where the terminal is silent.
+/// Time to respond to keys even if the terminal answers no query.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Waits until the tab of all runs shows what their logs come to.
+/// Waits until the Runs tab shows figures of all runs.
 #[track_caller]
 pub(crate) fn shows_all_runs(screen: &Screen) {
     screen.waits_until("the logs of all runs to be read", |shown| {
@@ -93,7 +93,7 @@ fn terminal_restored_on_suspend() {
     screen.shows(TITLE);
     screen.press("5");
     screen.shows("CIDEr-D");
-    // As a shell's `kill -TSTP` does.
+    // As `kill -TSTP` in a shell does.
     screen.signal(Signal::TSTP);
     screen.sleeps();
     screen.signal(Signal::CONT);
@@ -135,7 +135,7 @@ fn gallery_image_cleared_on_tab_change() {
     assert_eq!(after_image, without_image);
 }
 
-/// What kitty's protocol puts into the cells of a picture.
+/// The character that kitty's protocol puts into the cells of an image.
 const PLACEHOLDER: char = '\u{10EEEE}';
 
 #[test]

@@ -10,7 +10,6 @@ use crate::vision::features::store::FeatureDtype;
 use crate::vision::preprocess::CropMode;
 use strum::VariantNames;
 
-/// The field of what is read.
 pub const SOURCE: &str = "source";
 const NAME: &str = "name";
 const FORMAT: &str = "format";
@@ -34,7 +33,6 @@ const NO: &str = "no";
 const RANDOM_CROPS: &str = "random crops";
 const NONE: &str = "none";
 
-/// Asks what to prepare; `source` stands in it at first.
 pub fn form(source: &str) -> Form {
     let formats = [RECOGNIZED].into_iter().chain(Format::VARIANTS.iter().copied());
     let backbones = [NONE].into_iter().chain(BackboneKind::VARIANTS.iter().copied());

@@ -1,4 +1,4 @@
-//! Fields for settings, as the settings table has them, and the settings that stand in them.
+//! Form fields from the settings table, and the settings in them.
 
 use crate::config::{self, Assignment, AssignmentError, ConfigError};
 use crate::training::{RunSettings, Setting, SettingsForm, Values};
@@ -28,7 +28,7 @@ pub fn changed(form: &Form, which: SettingsForm) -> Result<Vec<Assignment>, Form
     Setting::of_form(which).filter_map(of_field).collect()
 }
 
-/// One `key=value` that stands in this field.
+/// A `key=value` from this field.
 pub fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
     text.parse()
         .map_err(|error: AssignmentError| FormError::of(field, error.to_string()))

@@ -9,21 +9,19 @@ use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
 
 pub const LIKE: &str = "like";
-/// The field by which the others are filled at first.
+/// The starting point of the other fields depends on it.
 pub const DATA_SET: &str = "data set";
 const NAME: &str = "name";
 const MORE: &str = "more";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartingPoint {
-    /// What it is called.
     pub name: String,
     /// What differs from the defaults, by the keys of `--set`.
     pub settings: Vec<(String, String)>,
 }
 
 impl StartingPoint {
-    /// Those that are always there.
     pub fn built_in() -> Vec<Self> {
         let named = |name: String, sets: &[&str]| Self {
             name,
@@ -45,7 +43,7 @@ impl StartingPoint {
         .collect()
     }
 
-    /// What a run was started with, from the settings in its log.
+    /// The settings of a run, from its log.
     pub fn of_run(run: &str, settings: &Value) -> Self {
         let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
         Self {
@@ -55,7 +53,6 @@ impl StartingPoint {
     }
 }
 
-/// Asks what to train; `data_set` stands in it at first.
 pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[StartingPoint]) -> Form {
     let likes = presets.iter().map(|preset| preset.name.as_str());
     let mut fields = vec![
@@ -79,7 +76,7 @@ pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, preset
     form
 }
 
-/// Chooses what goes with the data set: the demo's settings are for scenes, and for nothing else.
+/// Selects the starting point for the data set: the demo's settings suit scenes only.
 pub fn choose_preset(form: &mut Form, presets: &[StartingPoint]) {
     let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
     let usual = presets.first().map_or("", |preset| preset.name.as_str());

@@ -87,7 +87,7 @@ fn request(image: usize) -> AttentionRequest {
     }
 }
 
-/// For every word of a caption another region that was looked at.
+/// Attention on another region for each word.
 fn answer(image: usize) -> Attention {
     let look = |(region, word): (usize, &str)| {
         let mut weights = vec![0.0; 4];
@@ -124,7 +124,7 @@ fn asked(effects: &[Effect]) -> Vec<AttentionRequest> {
     requests.collect()
 }
 
-/// The pictures that are asked for; the one that is shown comes first.
+/// The requested images, the visible one first.
 fn drawn(effects: &[Effect]) -> Vec<ImageKey> {
     let keys = effects.iter().filter_map(|effect| match effect {
         Effect::Draw(keys) => Some(keys.clone()),

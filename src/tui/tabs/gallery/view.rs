@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! flickr8k-merge-001/dev-best   image 12 of 1,000, the worst first, with "dog"
-//! +---------------+  a dog is running through the grass        in color: what a reference has
+//! +---------------+  a dog is running through the grass        in color: words of a reference
 //! |               |  BLEU-4 0.51  ROUGE-L 0.62  CIDEr-D 1.34   log-probability -8.91
 //! |     image     |
 //! |               |  - A black dog runs across the lawn .

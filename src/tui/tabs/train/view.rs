@@ -9,7 +9,7 @@
 //! +----------------------------------------------+ ...
 //! ```
 //!
-//! In a narrow window one image stands under the chart, with its captions one after the other.
+//! In a narrow window one image is shown below the chart, with its captions.
 
 use crate::jobs::{JobState, Prediction};
 use crate::text::{about_duration, display_safe};
