@@ -5,8 +5,10 @@
 //! serde. A new setting is a field there and a row here; a test fails if one of both is missing.
 
 use super::settings::RunSettings;
+use crate::decoders::DecoderKind;
 use crate::metrics::{METRICS, Metric};
 use std::fmt::Write;
+use strum::VariantNames;
 use toml::Value;
 
 /// A setting: a row of [`SETTINGS`].
@@ -79,7 +81,7 @@ pub const SETTINGS: &[Setting] = &[
     row("augment.hflip_prob", BelowOne, "Probability of a horizontal flip of a training image (see prepare)"),
     row("augment.random_crops", Any, "Number of stored random crops per training image (see prepare)"),
     row("augment.random_crop_prob", BelowOne, "Probability of a random crop, if there are any"),
-    row("decoder.kind", OneOf(&["merge", "inject", "attend", "top_down"]), "Decoder architecture").in_form(Train, "decoder"),
+    row("decoder.kind", OneOf(DecoderKind::VARIANTS), "Decoder architecture").in_form(Train, "decoder"),
     row("decoder.hidden_size", SIZE, "Units of the LSTM").in_form(Train, "hidden size"),
     row("decoder.embedding_size", SIZE, "Dimensions of a word embedding").in_form(Train, "embedding size"),
     row("decoder.tie_embeddings", Any, "Tie input and output embeddings (requires embedding size = hidden size)"),
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn row_names_every_variant_of_its_type() {
+    fn names_of_a_row_are_variants_of_its_type() {
         for setting in SETTINGS {
             let OneOf(names) = setting.values else { continue };
             for name in names {
@@ -360,7 +362,8 @@ mod tests {
             let error = resolve(&[&format!("{}=none-of-them", setting.key)])
                 .unwrap_err()
                 .to_string();
-            assert_eq!(error.matches('`').count(), 2 * (names.len() + 2), "{error}");
+            let is_listed = |name: &&str| error.contains(&format!("`{name}`"));
+            assert!(names.iter().all(is_listed), "{error}");
         }
     }
 
