@@ -17,8 +17,8 @@ use cutline::jobs::{Root, RunDirectory};
 use cutline::metrics::{Example, Metric, score};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
-use cutline::runs::TrainedRun;
 use cutline::search::{DocumentFrequencies, Member};
+use cutline::training::TrainedRun;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
@@ -377,7 +377,7 @@ mod ensembles {
         ] {
             let error = place.fails(&[arguments, &["--ensemble", "squares-002"]].concat());
             assert!(
-                error.contains("run `squares-001` and run `squares-002` cannot write together"),
+                error.contains("run `squares-001` and run `squares-002` cannot form an ensemble"),
                 "{error}"
             );
             assert!(
@@ -435,7 +435,7 @@ mod mbr {
         ] {
             let error = place.fails(&[arguments, &ON].concat());
             assert!(
-                error.contains("run `squares-001` has no table of n-grams"),
+                error.contains("run `squares-001` has no document frequencies"),
                 "{error}"
             );
         }

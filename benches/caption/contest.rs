@@ -4,9 +4,9 @@ use super::place::{BACKBONE, BEAM, HIDDEN, Place, VOCABULARY, WORDS, search};
 use crate::support::{
     Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
 };
-use cutline::runs::TrainedRun;
 use cutline::search::{CpuCaptioner, Search, cpu};
 use cutline::suggest::Named;
+use cutline::training::TrainedRun;
 use cutline::vision::image_io;
 use image::RgbImage;
 use serde_json::json;

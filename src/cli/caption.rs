@@ -21,11 +21,11 @@ use super::{Context, attention, json};
 use crate::data::{Dataset, Image};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
-use crate::runs::TrainedRun;
 use crate::search::{
     Attention, AttentionError, Captioner, EncoderInput, Preprocessor, SearchSettings, Strategy,
     WrittenCaption,
 };
+use crate::training::TrainedRun;
 use crate::vision::image_io::{self, ImageReadError};
 
 /// Images captioned at once, where nobody waits for the first.

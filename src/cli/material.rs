@@ -7,12 +7,12 @@ use crate::data::{Dataset, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
 use crate::model::ImageInputs;
 use crate::nn::Backend;
-use crate::runs::TrainedEnsemble;
 use crate::search::Member;
+use crate::training::RunEnsemble;
 
 /// Models and a split, opened.
 pub(super) struct Material<D: Backend> {
-    pub(super) runs: TrainedEnsemble<D>,
+    pub(super) runs: RunEnsemble<D>,
     pub(super) data_set: Dataset,
     pub(super) subject: Subject,
     inputs: Vec<ImageInputs>,

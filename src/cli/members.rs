@@ -8,7 +8,7 @@ use super::Context;
 use crate::evaluation::EnsembleMember;
 use crate::jobs::{DirectoryError, RunDirectory};
 use crate::nn::Backend;
-use crate::runs::{CheckpointOf, TrainedEnsemble};
+use crate::training::{CheckpointRef, RunEnsemble};
 
 /// A run and those that write together with it.
 #[derive(Clone, Debug, Args)]
@@ -70,8 +70,8 @@ impl Chosen {
         }
     }
 
-    fn file(&self) -> CheckpointOf {
-        CheckpointOf {
+    fn file(&self) -> CheckpointRef {
+        CheckpointRef {
             path: self.checkpoint.path(&self.directory),
             run: self.directory.clone(),
         }
@@ -101,15 +101,11 @@ impl MemberArgs {
     }
 
     /// All of them with their models.
-    pub(super) fn open<D: Backend>(
-        &self,
-        device: &D,
-        context: &Context,
-    ) -> anyhow::Result<TrainedEnsemble<D>> {
+    pub(super) fn open<D: Backend>(&self, device: &D, context: &Context) -> anyhow::Result<RunEnsemble<D>> {
         let first = self.first(context)?.file();
         let others = self.others(context)?;
-        let others: Vec<CheckpointOf> = others.iter().map(Chosen::file).collect();
-        Ok(TrainedEnsemble::open(&first, &others, device)?)
+        let others: Vec<CheckpointRef> = others.iter().map(Chosen::file).collect();
+        Ok(RunEnsemble::open(&first, &others, device)?)
     }
 
     /// `RUN`, or `RUN/CHECKPOINT`.

@@ -16,9 +16,9 @@ use super::terminal::{Paint, Role, display_safe};
 use crate::evaluation::{EvaluationError, SearchGrid, SearchTuner, Subject, Trial};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
-use crate::runs::TrainedRunError;
 use crate::search::{SearchSettings, Strategy};
 use crate::training::Monitor;
+use crate::training::TrainedRunError;
 
 /// Settings printed; all are in the JSON.
 const SHOWN: usize = 15;
@@ -73,9 +73,9 @@ pub(super) fn sweep<D: Backend>(
         args.strategy() != Some(Strategy::Sample),
         "--tune-search looks for the best way of a beam search; leave --temperature, --top-k and --seed away"
     );
-    let ngrams = match run.ngrams() {
+    let ngrams = match run.document_frequencies() {
         Ok(ngrams) => Some(ngrams),
-        Err(error @ TrainedRunError::NoNGrams { .. }) => {
+        Err(error @ TrainedRunError::NoDocumentFrequencies { .. }) => {
             context.notice(&format!(
                 "minimum Bayes risk is not tried: {}",
                 display_safe(&error.to_string())

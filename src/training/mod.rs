@@ -14,6 +14,7 @@ mod position;
 pub mod preset;
 mod record;
 mod reward;
+mod run_ensemble;
 mod saving;
 mod self_critical;
 mod settings;
@@ -21,6 +22,7 @@ mod settings_table;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod trained_run;
 mod trainer;
 mod unread;
 mod update;
@@ -31,10 +33,12 @@ pub use data::{EncodedCaption, TrainingSplit};
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
+pub use run_ensemble::{CheckpointRef, RunEnsemble};
 pub use settings::{
     AugmentSettings, EncoderKind, EncoderSettings, Monitor, RewardSettings, RunSettings, Sampler,
     ScstSettings, TrainingSettings,
 };
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use supervisor::{Order, SecondTry, Supervisor};
+pub use trained_run::{TrainedRun, TrainedRunError, data_set_of};
 pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};

@@ -2,8 +2,8 @@
 
 use crate::evaluation::EnsembleMember;
 use crate::jobs::Root;
-use crate::runs::{CheckpointOf, TrainedEnsemble};
 use crate::search::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
+use crate::training::{CheckpointRef, RunEnsemble};
 use crate::tui::message::{AttentionRequest, CaptionRequest, CaptionerRequest, EnsembleSpec, Message};
 use crate::vision::image_io;
 use std::path::Path;
@@ -61,7 +61,7 @@ struct CachedCaptioner {
 
 #[derive(PartialEq)]
 struct LoadedMember {
-    checkpoint: CheckpointOf,
+    checkpoint: CheckpointRef,
     /// Modification time: training replaces the checkpoint.
     written: Option<SystemTime>,
 }
@@ -142,18 +142,18 @@ fn members(root: &Root, ensemble: &EnsembleSpec) -> Result<Vec<LoadedMember>, St
         };
         Ok(LoadedMember {
             written: written(&path),
-            checkpoint: CheckpointOf { run, path },
+            checkpoint: CheckpointRef { run, path },
         })
     });
     members.collect()
 }
 
 fn open(members: &[LoadedMember]) -> Result<CpuCaptioner, String> {
-    let checkpoints: Vec<CheckpointOf> = members.iter().map(|member| member.checkpoint.clone()).collect();
+    let checkpoints: Vec<CheckpointRef> = members.iter().map(|member| member.checkpoint.clone()).collect();
     let Some((first, others)) = checkpoints.split_first() else {
         return Err("no checkpoint given".to_owned());
     };
-    let runs = TrainedEnsemble::open(first, others, &cpu()).map_err(describe)?;
+    let runs = RunEnsemble::open(first, others, &cpu()).map_err(describe)?;
     runs.captioner(&[]).map_err(describe)
 }
 

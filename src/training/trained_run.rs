@@ -1,21 +1,21 @@
-//! A run as those who use it see it: the model of a checkpoint, its vocabulary, and where its data set is.
+//! A trained run, opened for use: the model of a checkpoint, its vocabulary and its data set.
 
+use super::record::{RecordError, RunRecord};
 use crate::jobs::{DirectoryError, Root, RunDirectory};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::Backend;
 use crate::search::{DocumentFrequencies, DocumentFrequenciesError, Search, SearchSettings};
 use crate::text::{Vocabulary, VocabularyError};
-use crate::training::{RecordError, RunRecord};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why a run cannot be used.
+/// Why a run cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainedRunError {
     /// The run's settings cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// Training has not come as far as this checkpoint.
+    /// The run has no such checkpoint yet.
     #[error(
         "{}: the run has no such checkpoint yet; checkpoints are written at the end of an epoch and when training is stopped",
         path.display()
@@ -30,7 +30,7 @@ pub enum TrainedRunError {
     /// The vocabulary cannot be read.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
-    /// The vocabulary is not the one that the model was trained with.
+    /// The vocabulary and the checkpoint have different sizes.
     #[error(
         "{}: {found} words, but the model of {} writes {expected}; copy both from the same run",
         path.display(), checkpoint.display()
@@ -38,54 +38,54 @@ pub enum TrainedRunError {
     OtherVocabulary {
         /// The vocabulary's file.
         path: PathBuf,
-        /// Its words, markers included.
+        /// Words of the vocabulary, markers included.
         found: usize,
         /// The checkpoint.
         checkpoint: PathBuf,
-        /// The words that the model knows, markers included.
+        /// Words of the model, markers included.
         expected: usize,
     },
-    /// The run is older than the table that a consensus rests on.
+    /// The run has no file of document frequencies.
     #[error(
-        "{}: run `{run}` has no table of n-grams, which a consensus among captions is weighed by: an earlier version trained it; copy the file from a run on the same data set, go on with the training (cutline train --resume {run}), which writes it, or search without (--mbr-weight 0)",
+        "{}: run `{run}` has no document frequencies of n-grams, which minimum Bayes risk needs; copy the file from a run on the same data set, write it by resuming the training (cutline train --resume {run}), or search without (--mbr-weight 0)",
         path.display()
     )]
-    NoNGrams {
+    NoDocumentFrequencies {
         /// The run.
         run: String,
-        /// Where the table should lie.
+        /// The missing file.
         path: PathBuf,
     },
-    /// The table of n-grams cannot be read.
+    /// The file of document frequencies cannot be read.
     #[error(transparent)]
-    NGrams(#[from] DocumentFrequenciesError),
-    /// Two runs that are to write together have different words.
+    DocumentFrequencies(#[from] DocumentFrequenciesError),
+    /// Two members of an ensemble have different vocabularies.
     #[error(
-        "run `{run}` and run `{other}` cannot write together: word {place} is {word} in the first vocabulary and {other_word} in the second; take runs that were trained on the same data set, prepared in the same way"
+        "run `{run}` and run `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared data set"
     )]
     OtherWords {
         /// One run.
         run: String,
         /// The other one.
         other: String,
-        /// The first word that differs, counted from 1.
-        place: usize,
-        /// It in the one, in quotes, or that it is missing.
+        /// The position of the first difference, from 1.
+        position: usize,
+        /// The word of the first run, quoted, or `missing`.
         word: String,
-        /// It in the other.
+        /// The word of the other run.
         other_word: String,
     },
 }
 
-/// A run that captions can be written with.
+/// A run with the model of a checkpoint.
 pub struct TrainedRun<D: Backend> {
-    /// Where it lies.
+    /// The run's directory.
     pub directory: RunDirectory,
-    /// What it was started with.
+    /// Its settings and data set.
     pub record: RunRecord,
     /// The model of the checkpoint.
     pub model: Model<D>,
-    /// The words that the model writes.
+    /// The model's vocabulary.
     pub vocabulary: Vocabulary,
 }
 
@@ -93,7 +93,7 @@ impl<D: Backend> TrainedRun<D> {
     /// Opens a checkpoint of a run, such as [`RunDirectory::best`].
     ///
     /// # Errors
-    /// Names the file that is missing, damaged or of another run.
+    /// Fails if a file is missing, damaged or of another run; the error names it.
     pub fn open(run: &RunDirectory, checkpoint: &Path, device: &D) -> Result<Self, TrainedRunError> {
         let record = RunRecord::load(&run.config())?;
         if !checkpoint.exists() {
@@ -119,7 +119,7 @@ impl<D: Backend> TrainedRun<D> {
         })
     }
 
-    /// A search by these settings.
+    /// A search with these settings.
     ///
     /// # Errors
     /// See [`RunDirectory::search`].
@@ -127,55 +127,57 @@ impl<D: Backend> TrainedRun<D> {
         self.directory.search(settings, &self.vocabulary)
     }
 
-    /// In how many training images each n-gram is written of.
+    /// The document frequencies of n-grams in the training captions.
     ///
     /// # Errors
-    /// Where the run is older than that table, or it is damaged.
-    pub fn ngrams(&self) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
-        self.directory.read_ngrams(&self.vocabulary)
+    /// Fails if the file is missing or damaged.
+    pub fn document_frequencies(&self) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
+        self.directory.read_document_frequencies(&self.vocabulary)
     }
 
-    /// Where the data set lies that the run learned from: where it was then or, if it has moved since, under
-    /// the same name below `root`.
+    /// The directory of the run's data set: the recorded one, or the one of that name below `root`.
     ///
     /// # Errors
-    /// Where it is in neither place.
+    /// Fails if neither exists.
     pub fn data_set_directory(&self, root: &Root) -> Result<PathBuf, DirectoryError> {
         data_set_of(&self.record, root)
     }
 }
 
 impl RunDirectory {
-    /// A search by these settings, for a model of this run, which writes the words of `vocabulary`.
+    /// A search with these settings, for a model of this run and its vocabulary.
     ///
     /// # Errors
-    /// Where a consensus counts and the run's table of n-grams is missing or damaged.
+    /// Fails if the search uses minimum Bayes risk and the file of document frequencies is missing or damaged.
     pub fn search(
         &self,
         settings: SearchSettings,
         vocabulary: &Vocabulary,
     ) -> Result<Search, TrainedRunError> {
-        Search::new(settings, || self.read_ngrams(vocabulary))
+        Search::new(settings, || self.read_document_frequencies(vocabulary))
     }
 
-    fn read_ngrams(&self, vocabulary: &Vocabulary) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
+    fn read_document_frequencies(
+        &self,
+        vocabulary: &Vocabulary,
+    ) -> Result<Arc<DocumentFrequencies>, TrainedRunError> {
         let path = self.ngrams();
         if !path.exists() {
             let run = self.name();
-            return Err(TrainedRunError::NoNGrams { run, path });
+            return Err(TrainedRunError::NoDocumentFrequencies { run, path });
         }
         Ok(Arc::new(DocumentFrequencies::read(&path, vocabulary.len())?))
     }
 }
 
-/// Where the data set lies that a run with this record learned from; see [`TrainedRun::data_set_directory`].
+/// The directory of a run's data set; see [`TrainedRun::data_set_directory`].
 ///
 /// # Errors
-/// Where it is in neither place.
+/// Fails if it is in neither place.
 pub fn data_set_of(record: &RunRecord, root: &Root) -> Result<PathBuf, DirectoryError> {
-    let then = &record.data.directory;
-    match then.is_dir() {
-        true => Ok(then.clone()),
+    let recorded = &record.data.directory;
+    match recorded.is_dir() {
+        true => Ok(recorded.clone()),
         false => root.find_dataset(&record.data.name),
     }
 }
