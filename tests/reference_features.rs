@@ -8,7 +8,7 @@
 
 use cutline::nn::Images;
 use cutline::suggest::Named;
-use cutline::vision::backbones::fine_tuned_layers::Tail;
+use cutline::vision::backbones::fine_tuned_layers::FineTunedLayers;
 use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind, MapShape};
 use cutline::vision::image_io;
 use cutline::vision::preprocess::Preprocessing;
@@ -219,12 +219,15 @@ fn layers_behind_a_stored_map_go_on_where_the_network_was_left() {
             network.features(pixels, FeatureKind::Grid).unwrap()
         });
         let file = WeightFile::open(reference.weights.join(file)).unwrap();
-        let between = kind.layers_between(&file, after, up_to).unwrap().with_scale();
-        let tail = Tail::of(between.input, between.layers, &Cpu::default()).unwrap();
+        let between = kind
+            .layer_range(&file, after, up_to)
+            .unwrap()
+            .with_channel_scale();
+        let tail = FineTunedLayers::of(between.input, between.layers, &Cpu::default()).unwrap();
         let found = tail.forward(stored).unwrap();
         assert_eq!(found.shape(), whole.shape(), "{kind}");
         assert_alike(kind.name(), &found.as_vec(), &whole.as_vec(), 0.99999);
-        let backwards = kind.layers_between(&file, up_to, after).unwrap_err().to_string();
+        let backwards = kind.layer_range(&file, up_to, after).unwrap_err().to_string();
         assert!(backwards.contains("does not lie behind"), "{backwards}");
     }
 }

@@ -11,7 +11,7 @@ use cutline::search::SearchSettings;
 use cutline::text::Vocabulary;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::{BackboneKind, FeatureKind};
-use cutline::vision::features::extractor::ImageEncoder;
+use cutline::vision::features::extractor::FeatureExtractor;
 use cutline::vision::features::store::{FeatureDtype, FeatureSpec};
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::Cpu;
@@ -87,7 +87,7 @@ impl Place {
     fn features(&self) -> Result<FeatureSpec, Failure> {
         let (file, layer) = (WeightFile::open(&self.weights)?, layer(BACKBONE)?);
         let form = FeatureKind::Pooled;
-        let encoder = ImageEncoder::load(BACKBONE, &file, Some(&layer), form, &Cpu::default())?;
+        let encoder = FeatureExtractor::load(BACKBONE, &file, Some(&layer), form, &Cpu::default())?;
         Ok(encoder.spec(FeatureDtype::F16))
     }
 

@@ -88,7 +88,7 @@ pub(super) fn objects(attention: &Attention) -> Vec<WordObject<'_>> {
 mod tests {
     use super::*;
     use crate::cli::terminal::Terminal;
-    use crate::vision::preprocess::ImagePart;
+    use crate::vision::preprocess::CropBox;
 
     fn attention() -> Attention {
         let word = |word: &str, weights: [f32; 4]| WordAttention {
@@ -101,7 +101,7 @@ mod tests {
                 word("dog\u{1b}[2J", [0.0, 0.125, 0.75, 0.125]),
             ],
             side: 2,
-            part: ImagePart {
+            part: CropBox {
                 left: 0,
                 top: 0,
                 width: 4,

@@ -15,9 +15,9 @@ use super::{Context, choices, output};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
 use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
-use crate::vision::features::adaptive_batch::{Fitting, halved_to};
-use crate::vision::features::extraction::{Source, each_batch};
-use crate::vision::features::extractor::ImageEncoder;
+use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
+use crate::vision::features::extraction::{BatchPlan, ImageFile, for_each_batch};
+use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 
@@ -68,48 +68,46 @@ impl Compute for Features {
 
     fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let images = by_file_name(&self.images)?;
-        let encoder = self.encoder(&on.device)?;
+        let extractor = self.extractor(&on.device)?;
         let progress = context.progress(Task {
             label: "extracting features".into(),
             unit: "images",
             total: Some(images.len() as u64),
             done: 0,
         });
-        let tell_of_halving = |at_once| context.notice(&halved_to(at_once));
-        let mut fitting = Fitting::new(&tell_of_halving);
+        let on_halving = |batch_size| context.notice(&halved_message(batch_size));
+        let mut adaptive = AdaptiveBatch::new(&on_halving);
         let mut features = BTreeMap::new();
-        let sources: Vec<Source<'_>> = images.iter().map(|(key, path)| Source { key, path }).collect();
-        let batches: Vec<&[Source<'_>]> = sources.chunks(D::INFERENCE_BATCH.get()).collect();
-        // It never breaks off.
-        let _ = each_batch(
-            &batches,
-            encoder.preprocessing(),
-            D::PREFETCHED_BATCHES,
-            |batch, pixels| {
-                let found = fitting.run(pixels, batch.len(), |pixels, images| {
-                    encoder.features(pixels, images)
-                })?;
-                let rows = found.chunks(found.len() / batch.len());
-                features.extend(
-                    batch
-                        .iter()
-                        .zip(rows)
-                        .map(|(image, row)| (image.key.to_owned(), row.to_vec())),
-                );
-                progress.advance(batch.len() as u64);
-                anyhow::Ok(ControlFlow::Continue(()))
-            },
-        )?;
+        let files: Vec<ImageFile<'_>> = images.iter().map(|(key, path)| ImageFile { key, path }).collect();
+        let indices: Vec<usize> = (0..files.len()).collect();
+        let plan = BatchPlan {
+            preprocessing: extractor.preprocessing().clone(),
+            batches: indices
+                .chunks(D::INFERENCE_BATCH.get())
+                .map(<[usize]>::to_vec)
+                .collect(),
+        };
+        // It never breaks.
+        let _ = for_each_batch(&files, &[plan], D::PREFETCHED_BATCHES, |batch| {
+            let extract = |pixels: &[f32], images| extractor.features(pixels, images);
+            let outputs = adaptive.run(&batch.pixels, batch.images.len(), extract)?;
+            let rows = outputs.chunks(outputs.len() / batch.images.len());
+            let keys = batch.images.iter().map(|&i| files[i].key.to_owned());
+            features.extend(keys.zip(rows.map(<[f32]>::to_vec)));
+            progress.advance(batch.images.len() as u64);
+            anyhow::Ok(ControlFlow::Continue(()))
+        })?;
         progress.finish();
-        write(&self.out, &features, self.features, encoder.shape())
+        write(&self.out, &features, self.features, extractor.shape())
     }
 }
 
 impl Features {
-    fn encoder<D: Backend>(&self, device: &D) -> anyhow::Result<ImageEncoder<D>> {
+    fn extractor<D: Backend>(&self, device: &D) -> anyhow::Result<FeatureExtractor<D>> {
         let file = WeightFile::open(&self.weights)?;
-        let encoder = ImageEncoder::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
-        Ok(encoder.with_crop_mode(self.crop_mode))
+        let extractor =
+            FeatureExtractor::load(self.backbone, &file, self.layer.as_deref(), self.features, device)?;
+        Ok(extractor.with_crop_mode(self.crop_mode))
     }
 }
 

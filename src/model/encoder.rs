@@ -4,8 +4,8 @@ use super::inputs::ImageInputs;
 use super::normalization::Standardization;
 use super::spec::EncoderSpec;
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
-use crate::vision::backbones::Between;
-use crate::vision::backbones::fine_tuned_layers::Tail;
+use crate::vision::backbones::LayerRange;
+use crate::vision::backbones::fine_tuned_layers::FineTunedLayers;
 use crate::vision::backbones::small_cnn::SmallCnn;
 use dfdx::prelude::{Merge, NoneTape, PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
@@ -19,7 +19,7 @@ pub(super) enum Encoder<D: Backend> {
     /// Features are stored and only normalized here.
     Stored(Standardization),
     /// Features of an early layer are stored; the layers behind it are trained.
-    FineTuned(Tail<D>),
+    FineTuned(FineTunedLayers<D>),
     /// A network reads images, `side` pixels high and wide.
     Trained { network: SmallCnn<D>, side: usize },
 }
@@ -28,7 +28,7 @@ impl<D: Backend> Encoder<D> {
     pub(super) fn new(spec: &EncoderSpec, device: &D, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         Ok(match spec {
             EncoderSpec::Features(spec) => Self::Stored(Standardization::identity(spec.channels)),
-            EncoderSpec::FineTuned { tail, .. } => Self::FineTuned(Tail::zeros(tail, device)?),
+            EncoderSpec::FineTuned { tail, .. } => Self::FineTuned(FineTunedLayers::zeros(tail, device)?),
             EncoderSpec::SmallCnn(settings) => Self::Trained {
                 network: SmallCnn::new(settings, device, rng)?,
                 side: settings.size.get() as usize,
@@ -64,9 +64,9 @@ impl<D: Backend> Encoder<D> {
     }
 
     /// See [`super::Model::fine_tune`].
-    pub(super) fn fine_tune(&mut self, published: Between, rate: f32, device: &D) -> DeviceResult<D, ()> {
+    pub(super) fn fine_tune(&mut self, published: LayerRange, rate: f32, device: &D) -> DeviceResult<D, ()> {
         if let Self::FineTuned(tail) = self {
-            *tail = Tail::of(published.input, published.layers, device)?;
+            *tail = FineTunedLayers::of(published.input, published.layers, device)?;
             for parameter in tail.parameters_mut() {
                 parameter.rate = rate;
             }

@@ -2,7 +2,7 @@
 
 use super::spec::EncoderSpec;
 use crate::data::Image;
-use crate::vision::augment::View;
+use crate::vision::augment::Augmentation;
 use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};
 use crate::vision::image_io::{ImageReadError, decode};
 use crate::vision::preprocess::Preprocessing;
@@ -59,29 +59,31 @@ pub enum InputsError {
 }
 
 fn of_view(spec: &FeatureSpec) -> String {
-    match spec.preprocessing.view {
-        View::Usual => String::new(),
-        View::Mirrored => " of mirrored images".to_owned(),
-        View::Window(number) => format!(" of the images' window {number}"),
+    match spec.preprocessing.augmentation {
+        Augmentation::None => String::new(),
+        Augmentation::HFlip => " of flipped images".to_owned(),
+        Augmentation::Crop(number) => format!(" of random crop {number}"),
     }
 }
 
 fn flag_of_view(spec: &FeatureSpec) -> String {
-    match spec.preprocessing.view {
-        View::Usual => String::new(),
-        View::Mirrored => ", and --hflip".to_owned(),
-        View::Window(number) => format!(", and --random-crops {number} or more"),
+    match spec.preprocessing.augmentation {
+        Augmentation::None => String::new(),
+        Augmentation::HFlip => ", and --hflip".to_owned(),
+        Augmentation::Crop(number) => format!(", and --random-crops {number} or more"),
     }
 }
 
-/// The directories of a data set's features, `features/<name>/`, sorted by name; without those of images seen in other
-/// ways than they were taken, which go with others.
+/// The directories of a data set's features, `features/<name>/`, sorted by name, without those of augmented
+/// images.
 pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
     let mut directories = all_feature_directories(data_set);
-    directories.retain(|path| {
-        let name = path.file_name().unwrap_or_default();
-        View::is_usual_of(&name.to_string_lossy())
-    });
+    // A store that cannot be read stays in the list, for the error to show once it is chosen.
+    let is_augmented = |path: &PathBuf| match FeatureSpec::read(path) {
+        Ok(Some(spec)) => !spec.preprocessing.augmentation.is_none(),
+        Ok(None) | Err(_) => false,
+    };
+    directories.retain(|path| !is_augmented(path));
     directories
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod tests;
 
 use crate::decoders::{self, Decoder};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
-use crate::vision::backbones::Between;
+use crate::vision::backbones::LayerRange;
 use dfdx::prelude::{Merge, Tape};
 use rand_chacha::ChaCha8Rng;
 
@@ -86,7 +86,7 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn fine_tune(&mut self, published: Between, rate: f32) -> DeviceResult<D, ()> {
+    pub fn fine_tune(&mut self, published: LayerRange, rate: f32) -> DeviceResult<D, ()> {
         self.encoder.fine_tune(published, rate, &self.device)
     }
 

@@ -1,8 +1,8 @@
 //! What a model is built from: the encoder, the decoder and the size of the vocabulary.
 
 use crate::decoders::{self, DecoderSettings, DecoderShape};
-use crate::vision::augment::View;
-use crate::vision::backbones::fine_tuned_layers::TailSpec;
+use crate::vision::augment::Augmentation;
+use crate::vision::backbones::fine_tuned_layers::FineTunedSpec;
 use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use crate::vision::features::store::FeatureSpec;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub enum EncoderSpec {
         /// What was stored.
         features: FeatureSpec,
         /// What is trained.
-        tail: TailSpec,
+        tail: FineTunedSpec,
     },
     /// From a small network trained together with the decoder.
     SmallCnn(SmallCnnSettings),
@@ -58,13 +58,13 @@ pub enum EncoderSpec {
 
 impl EncoderSpec {
     /// The same of images seen in this way, where features are stored.
-    pub fn seeing(&self, view: View) -> Option<Self> {
+    pub fn with_augmentation(&self, view: Augmentation) -> Option<Self> {
         let mut other = self.clone();
         let features = match &mut other {
             Self::Features(features) | Self::FineTuned { features, .. } => features,
             Self::SmallCnn(_) => return None,
         };
-        features.preprocessing.view = view;
+        features.preprocessing.augmentation = view;
         Some(other)
     }
 

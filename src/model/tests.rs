@@ -78,7 +78,7 @@ fn a_checkpoint_keeps_how_features_were_standardized() {
 }
 
 /// Two convolutions of 1 x 1 over maps of 2 x 2 regions with five channels.
-fn published() -> Between {
+fn published() -> LayerRange {
     let map = |channels| MapShape {
         height: 2,
         width: 2,
@@ -94,12 +94,12 @@ fn published() -> Between {
             },
         })
     };
-    Between {
+    LayerRange {
         input: map(5),
         output: map(3),
         layers: vec![layer(5, 4), layer(4, 3)],
     }
-    .with_scale()
+    .with_channel_scale()
 }
 
 fn fine_tuned() -> EncoderSpec {

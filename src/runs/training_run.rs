@@ -13,17 +13,16 @@ use crate::model::{
 use crate::nn::device::Opened;
 use crate::nn::{Backend, random_stream};
 use crate::search::DocumentFrequenciesError;
-use crate::suggest::Named;
 use crate::text::VocabularyError;
 use crate::training::{
     AugmentSettings, Changes, Checkpoints, DataRecord, EncoderKind, EncoderSettings, Ending, Order,
     OutOfRange, Position, RecordError, RunRecord, RunSettings, SecondTry, Supervisor, Trainer, TrainingError,
     TrainingSplit,
 };
-use crate::vision::augment::View;
-use crate::vision::backbones::{Between, FeatureKind};
-use crate::vision::features::extractor::{EncoderError, layers_behind};
-use crate::vision::features::store::{FeatureStore, weights_file};
+use crate::vision::augment::Augmentation;
+use crate::vision::backbones::LayerRange;
+use crate::vision::features::extractor::{ExtractorError, layers_after};
+use crate::vision::features::store::{FeatureSpec, FeatureStore, read_weights_path};
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,7 +84,7 @@ pub enum RunError {
     Weights(#[from] WeightsError),
     /// Layers that cannot be trained further.
     #[error("encoder.unfreeze_until: {0}")]
-    FineTune(#[from] EncoderError),
+    FineTune(#[from] ExtractorError),
     /// An image as a whole for a decoder that looks at regions.
     #[error(
         "the {decoder} decoder looks at one region of an image after another, and {images}; prepare the data set with \
@@ -159,13 +158,18 @@ struct Plan {
 struct ChosenEncoder {
     spec: EncoderSpec,
     /// Layers that are trained further, as they were published.
-    published: Option<Between>,
+    published: Option<LayerRange>,
 }
 
 impl ChosenEncoder {
     /// The inputs of images of the data set in `directory` that are seen in this way.
-    fn inputs_seen(&self, view: View, directory: &Path, images: &[&Image]) -> Result<ImageInputs, RunError> {
-        let spec = self.spec.seeing(view).ok_or(RunError::NoOtherViews)?;
+    fn inputs_seen(
+        &self,
+        view: Augmentation,
+        directory: &Path,
+        images: &[&Image],
+    ) -> Result<ImageInputs, RunError> {
+        let spec = self.spec.with_augmentation(view).ok_or(RunError::NoOtherViews)?;
         Ok(ImageInputs::open(&spec, directory, images.iter().copied())?)
     }
 }
@@ -179,11 +183,11 @@ fn told_whole(features: Option<&Path>) -> String {
 }
 
 /// The ways in which training sees images besides the usual one.
-fn other_views(augment: &AugmentSettings) -> impl DoubleEndedIterator<Item = View> {
-    let mirrored = (augment.hflip_prob > 0.0).then_some(View::Mirrored);
+fn other_views(augment: &AugmentSettings) -> impl DoubleEndedIterator<Item = Augmentation> {
+    let mirrored = (augment.hflip_prob > 0.0).then_some(Augmentation::HFlip);
     mirrored
         .into_iter()
-        .chain((1..=augment.random_crops).map(View::Window))
+        .chain((1..=augment.random_crops).map(Augmentation::Crop))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +234,7 @@ impl TrainingRun {
                     source,
                 })?,
                 hash: data.hash.clone(),
-                weights: features.as_deref().and_then(weights_file),
+                weights: features.as_deref().and_then(read_weights_path),
             },
             settings,
         };
@@ -464,17 +468,14 @@ fn choose_features(settings: &RunSettings, data_set: &Path) -> Result<Option<Pat
         EncoderKind::Features if directories.is_empty() => return Err(RunError::NoFeatures),
         EncoderKind::Auto | EncoderKind::Features => {}
     }
-    let form = match settings.decoder.kind.attends() {
-        true => FeatureKind::Grid,
-        false => FeatureKind::Pooled,
-    };
-    let only = |fits: &dyn Fn(&str) -> bool| {
-        let mut fitting = directories.iter().filter(|path| fits(&name_of(path)));
+    let is_grid = |path: &Path| matches!(FeatureSpec::read(path), Ok(Some(spec)) if spec.regions > 1);
+    let only = |fits: &dyn Fn(&Path) -> bool| {
+        let mut fitting = directories.iter().filter(|path| fits(path));
         fitting.next().filter(|_| fitting.next().is_none()).cloned()
     };
     let chosen = match wanted {
-        "" => only(&|_| true).or_else(|| only(&|name| name.ends_with(form.name()))),
-        wanted => only(&|name| name == wanted),
+        "" => only(&|_| true).or_else(|| only(&|path| is_grid(path) == settings.decoder.kind.attends())),
+        wanted => only(&|path| name_of(path) == wanted),
     };
     match chosen {
         Some(directory) => Ok(Some(directory)),
@@ -510,10 +511,10 @@ fn choose_encoder(settings: &EncoderSettings, features: Option<&Path>) -> Result
             published: None,
         });
     }
-    let weights = weights_file(directory).ok_or_else(|| RunError::NoWeights {
+    let weights = read_weights_path(directory).ok_or_else(|| RunError::NoWeights {
         directory: directory.to_owned(),
     })?;
-    let published = layers_behind(&features, &WeightFile::open(&weights)?, up_to)?.with_scale();
+    let published = layers_after(&features, &WeightFile::open(&weights)?, up_to)?.with_channel_scale();
     Ok(ChosenEncoder {
         spec: EncoderSpec::FineTuned {
             features,

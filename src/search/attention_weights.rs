@@ -7,7 +7,7 @@ use crate::decoders::StepDecoder;
 use crate::nn::{Backend, DeviceResult, Regions};
 use crate::text::TokenId;
 use crate::vision::overlay::Overlay;
-use crate::vision::preprocess::ImagePart;
+use crate::vision::preprocess::CropBox;
 use std::slice::{self, ChunksExactMut};
 
 /// Why there are no attention weights.
@@ -44,7 +44,7 @@ pub struct Attention {
     /// Rows and columns of the grid.
     pub side: usize,
     /// The part of the image that the grid covers.
-    pub part: ImagePart,
+    pub part: CropBox,
 }
 
 /// The attention weights of a word.
@@ -188,7 +188,7 @@ mod tests {
         let attention = Attention {
             words: vec![word.clone()],
             side: 2,
-            part: ImagePart {
+            part: CropBox {
                 left: 0,
                 top: 0,
                 width: 8,

@@ -9,7 +9,7 @@ use crate::nn::device::DeviceError;
 use crate::suggest::Named;
 use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
-use crate::vision::features::extractor::{EncoderError, ImageEncoder};
+use crate::vision::features::extractor::{ExtractorError, FeatureExtractor};
 use crate::vision::features::store::FeatureSpec;
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -36,7 +36,7 @@ pub enum CaptionerError {
     Weights(#[from] WeightsError),
     /// The network does not make the features that the model was trained on.
     #[error(transparent)]
-    Encoder(#[from] EncoderError),
+    Encoder(#[from] ExtractorError),
     /// The network cannot be run.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
@@ -56,7 +56,7 @@ pub(super) enum InputExtractor<D: Backend> {
     /// The model reads pixels.
     Pixels(Preprocessing),
     /// The model reads features of a network with published weights.
-    Features(Box<ImageEncoder<D>>, FeatureSpec),
+    Features(Box<FeatureExtractor<D>>, FeatureSpec),
 }
 
 impl<D: Backend> InputExtractor<D> {
@@ -74,7 +74,7 @@ impl<D: Backend> InputExtractor<D> {
             backbone: spec.backbone.clone(),
             expected: spec.weights.clone(),
         })?;
-        let encoder = ImageEncoder::like(spec, &WeightFile::open(weights)?, device)?;
+        let encoder = FeatureExtractor::from_spec(spec, &WeightFile::open(weights)?, device)?;
         Ok(Self::Features(Box::new(encoder), spec.clone()))
     }
 
@@ -280,7 +280,7 @@ impl<D: Backend> Captioner<D> {
                 .map(|(word, weights)| WordAttention { word, weights })
                 .collect(),
             side,
-            part: extractor.preprocessing().part_seen(image.dimensions),
+            part: extractor.preprocessing().crop_box(image.dimensions),
         })
     }
 

@@ -254,7 +254,7 @@ fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
 mod images_of_no_data_set {
     use super::captioner::InputExtractor;
     use super::*;
-    use crate::vision::features::extractor::EncoderError;
+    use crate::vision::features::extractor::ExtractorError;
     use std::path::Path;
 
     fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {
@@ -289,12 +289,12 @@ mod images_of_no_data_set {
         let error = refused("vgg16", Some(&path));
         let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
         assert!(
-            matches!(&error, CaptionerError::Encoder(EncoderError::OtherWeights { found, .. }) if *found == hash),
+            matches!(&error, CaptionerError::Encoder(ExtractorError::OtherWeights { found, .. }) if *found == hash),
             "{error}"
         );
         assert!(matches!(
             refused("vgg61", Some(&path)),
-            CaptionerError::Encoder(EncoderError::UnknownBackbone(_))
+            CaptionerError::Encoder(ExtractorError::UnknownBackbone(_))
         ));
     }
 }

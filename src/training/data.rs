@@ -6,7 +6,7 @@ use crate::data::Image;
 use crate::model::ImageInputs;
 use crate::search::DocumentFrequencies;
 use crate::text::{TokenId, Vocabulary};
-use crate::vision::augment::View;
+use crate::vision::augment::Augmentation;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -68,11 +68,11 @@ impl TrainingSplit {
     }
 
     /// Adds the inputs of the same images, in the same order, seen in another way.
-    pub fn add(&mut self, view: View, inputs: ImageInputs) {
+    pub fn add(&mut self, view: Augmentation, inputs: ImageInputs) {
         match view {
-            View::Usual => self.inputs = inputs,
-            View::Mirrored => self.others.mirrored = Some(inputs),
-            View::Window(_) => self.others.windows.push(inputs),
+            Augmentation::None => self.inputs = inputs,
+            Augmentation::HFlip => self.others.mirrored = Some(inputs),
+            Augmentation::Crop(_) => self.others.windows.push(inputs),
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
         ImageInputs::in_memory(vec![value; IMAGES], 1)
     }
 
-    fn shares(views: &[View], settings: &AugmentSettings) -> [f32; 4] {
+    fn shares(views: &[Augmentation], settings: &AugmentSettings) -> [f32; 4] {
         let mut split = TrainingSplit {
             inputs: inputs(0.0),
             others: OtherViews::default(),
@@ -139,9 +139,9 @@ mod tests {
         };
         for &view in views {
             let value = match view {
-                View::Usual => 0.0,
-                View::Mirrored => 1.0,
-                View::Window(number) => 1.0 + number as f32,
+                Augmentation::None => 0.0,
+                Augmentation::HFlip => 1.0,
+                Augmentation::Crop(number) => 1.0 + number as f32,
             };
             split.add(view, inputs(value));
         }
@@ -164,8 +164,8 @@ mod tests {
             random_crops: 2,
             random_crop_prob: 0.6,
         };
-        let (mirrored, one, two) = (View::Mirrored, View::Window(1), View::Window(2));
-        let of = |views: &[View]| shares(views, &settings);
+        let (mirrored, one, two) = (Augmentation::HFlip, Augmentation::Crop(1), Augmentation::Crop(2));
+        let of = |views: &[Augmentation]| shares(views, &settings);
         assert_shares(of(&[mirrored, one, two]), [0.3, 0.1, 0.3, 0.3]);
         assert_shares(of(&[mirrored]), [0.75, 0.25, 0.0, 0.0]);
         assert_shares(of(&[one, two]), [0.4, 0.0, 0.3, 0.3]);

@@ -1,98 +1,92 @@
-//! Other pictures made of an image: in a mirror, or a part of it.
+//! Augmentations of training images: horizontal flip and random crops.
 
-use super::preprocess::ImagePart;
+use super::preprocess::CropBox;
 use serde::{Deserialize, Serialize};
 
-/// What of an image is seen, and which way round: as it was taken, or another picture made of it, for training to have
-/// more to choose from.
+/// A change of an image before its preprocessing. Features of augmented images have stores of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum View {
-    /// As it was taken.
+pub enum Augmentation {
+    /// The original image.
     #[default]
-    Usual,
-    /// Left and right exchanged.
-    Mirrored,
-    /// A part of it in its own aspect ratio, at 0.6 to 1 of its sides, anywhere in it. Windows are numbered from 1 and
-    /// spread evenly, however many are taken; left and right are exchanged in those of odd numbers.
-    Window(u32),
+    None,
+    /// Horizontal flip.
+    #[serde(rename = "hflip")]
+    HFlip,
+    /// The `n`th random crop, counted from 1: 60 to 100 % of each side, in the image's aspect ratio. Crops of odd number
+    /// are flipped. They are quasi-random (Halton sequence), so the first few are spread evenly, and a crop does not
+    /// depend on how many there are.
+    Crop(u32),
 }
 
-impl View {
-    pub(super) fn is_usual(&self) -> bool {
-        *self == Self::Usual
+impl Augmentation {
+    /// Whether it leaves images as they are.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
     }
 
-    /// Whether left and right are exchanged; of windows they are in every other one.
-    pub(super) fn is_mirrored(self) -> bool {
+    pub(super) fn is_flipped(self) -> bool {
         match self {
-            Self::Usual => false,
-            Self::Mirrored => true,
-            Self::Window(number) => number % 2 == 1,
+            Self::None => false,
+            Self::HFlip => true,
+            Self::Crop(number) => number % 2 == 1,
         }
     }
 
-    /// What the name of a store of features ends in where images are seen like this.
+    /// The end of a feature store's name; for people only, the store's specification is what counts.
     pub(super) fn suffix(self) -> String {
         match self {
-            Self::Usual => String::new(),
-            Self::Mirrored => MIRRORED.to_owned(),
-            Self::Window(number) => format!("{WINDOW}{number}"),
+            Self::None => String::new(),
+            Self::HFlip => "-hflip".to_owned(),
+            Self::Crop(number) => format!("-crop-{number}"),
         }
-    }
-
-    /// Whether a store of this name holds features of images as they were taken.
-    pub fn is_usual_of(store: &str) -> bool {
-        !store.ends_with(MIRRORED) && !store.contains(WINDOW)
     }
 }
 
-const MIRRORED: &str = "-mirrored";
-const WINDOW: &str = "-window-";
-
-/// What [`View::Window`] leaves: sizes and places are those of a Halton sequence, of which any first few numbers are
-/// spread evenly.
+/// Size and place of a random crop, independent of the image's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Window {
-    /// Its sides, as a share of the image's.
-    side: f64,
-    /// Where it lies in what is left beside it, from 0 at the left to 1 at the right.
-    across: f64,
-    /// The same from top to bottom.
-    down: f64,
+pub(super) struct RandomCrop {
+    /// Its sides as a fraction of the image's.
+    scale: f64,
+    /// 0 at the left edge to 1 at the right edge.
+    x: f64,
+    /// 0 at the top to 1 at the bottom.
+    y: f64,
 }
 
-impl Window {
-    const SMALLEST: f64 = 0.6;
+impl RandomCrop {
+    const MIN_SCALE: f64 = 0.6;
 
-    pub(super) fn numbered(number: u32) -> Self {
+    pub(super) fn nth(number: u32) -> Self {
         Self {
-            side: 1.0 - (1.0 - Self::SMALLEST) * halton(number, 2),
-            across: halton(number, 3),
-            down: halton(number, 5),
+            scale: 1.0 - (1.0 - Self::MIN_SCALE) * halton(number, 2),
+            x: halton(number, 3),
+            y: halton(number, 5),
         }
     }
 
-    pub(super) fn of(self, (width, height): (u32, u32)) -> ImagePart {
-        let side = |whole: u32| ((f64::from(whole) * self.side).round() as u32).clamp(1, whole.max(1));
-        let (seen_width, seen_height) = (side(width), side(height));
-        let start =
-            |whole: u32, seen: u32, at: f64| (f64::from(whole.saturating_sub(seen)) * at).round() as u32;
-        ImagePart {
-            left: start(width, seen_width, self.across),
-            top: start(height, seen_height, self.down),
-            width: seen_width,
-            height: seen_height,
+    /// The crop of an image of this width and height, in pixels.
+    pub(super) fn of(self, (width, height): (u32, u32)) -> CropBox {
+        let scaled = |side: u32| ((f64::from(side) * self.scale).round() as u32).clamp(1, side.max(1));
+        let (crop_width, crop_height) = (scaled(width), scaled(height));
+        let start = |side: u32, cropped: u32, position: f64| {
+            (f64::from(side.saturating_sub(cropped)) * position).round() as u32
+        };
+        CropBox {
+            left: start(width, crop_width, self.x),
+            top: start(height, crop_height, self.y),
+            width: crop_width,
+            height: crop_height,
         }
     }
 }
 
-/// The `index`th number of the van der Corput sequence of this base: its digits behind the point, in reverse.
+/// The van der Corput sequence of this base: the digits of `index`, reversed, behind the point.
 fn halton(mut index: u32, base: u32) -> f64 {
-    let (mut number, mut place) = (0.0, 1.0);
+    let (mut number, mut digit) = (0.0, 1.0);
     while index > 0 {
-        place /= f64::from(base);
-        number += place * f64::from(index % base);
+        digit /= f64::from(base);
+        number += digit * f64::from(index % base);
         index /= base;
     }
     number
@@ -105,20 +99,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_lies_in_the_image_and_shows_over_a_third_of_it(
+        fn random_crops_are_within_the_image_and_at_least_their_minimum_scale(
             number in 1_u32..1000,
             width in 1_u32..5000,
             height in 1_u32..5000,
         ) {
-            let part = Window::numbered(number).of((width, height));
-            prop_assert!(part.left + part.width <= width && part.top + part.height <= height);
-            let side = |seen: u32, whole: u32| f64::from(seen) >= Window::SMALLEST * f64::from(whole) - 0.5;
-            prop_assert!(side(part.width, width) && side(part.height, height), "{part:?}");
+            let crop = RandomCrop::nth(number).of((width, height));
+            prop_assert!(crop.left + crop.width <= width && crop.top + crop.height <= height);
+            let large_enough = |side: u32, full: u32| f64::from(side) >= RandomCrop::MIN_SCALE * f64::from(full) - 0.5;
+            prop_assert!(large_enough(crop.width, width) && large_enough(crop.height, height), "{crop:?}");
         }
     }
 
     #[test]
-    fn windows_are_numbers_of_the_halton_sequence() {
+    fn random_crops_follow_the_halton_sequence() {
         // Halton 1960, bases 2, 3 and 5.
         assert_eq!(
             [1, 2, 3, 4, 5].map(|number| halton(number, 2)),
@@ -128,19 +122,8 @@ mod tests {
         for (found, expected) in thirds.into_iter().zip([3.0, 6.0, 1.0, 4.0]) {
             assert!((found - expected).abs() < 1e-12, "{thirds:?}");
         }
-        let part = Window::numbered(1).of((500, 400));
-        assert_eq!((part.width, part.height), (400, 320));
-        assert_eq!((part.left, part.top), (33, 16));
-    }
-
-    #[test]
-    fn stores_of_images_as_they_were_taken_are_known_by_their_names() {
-        assert!(View::is_usual_of(&format!(
-            "vgg16-fc2-pooled{}",
-            View::Usual.suffix()
-        )));
-        for view in [View::Mirrored, View::Window(12)] {
-            assert!(!View::is_usual_of(&format!("vgg16-fc2-pooled{}", view.suffix())));
-        }
+        let crop = RandomCrop::nth(1).of((500, 400));
+        assert_eq!((crop.width, crop.height), (400, 320));
+        assert_eq!((crop.left, crop.top), (33, 16));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 /// A kind of file that is often mistaken for an image or for weights, told by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lookalike {
+pub enum FileKind {
     /// A web page: what a download that needed a login or a click leaves behind.
     HtmlPage,
     /// The stand-in that git keeps for a file in Git LFS.
@@ -31,27 +31,27 @@ pub enum Lookalike {
 }
 
 /// First bytes that settle the matter; longer ones are to come before shorter ones with the same start.
-const SIGNATURES: [(&[u8], Lookalike); 9] = [
+const SIGNATURES: [(&[u8], FileKind); 9] = [
     (
         b"version https://git-lfs.github.com/spec/",
-        Lookalike::GitLfsPointer,
+        FileKind::GitLfsPointer,
     ),
-    (b"\x89HDF\r\n\x1a\n", Lookalike::Hdf5),
-    (b"PK\x03\x04", Lookalike::Zip),
-    (b"\x1f\x8b", Lookalike::Gzip),
-    (b"%PDF-", Lookalike::Pdf),
-    (b"\x80\x02", Lookalike::Pickle),
-    (b"\x80\x03", Lookalike::Pickle),
-    (b"\x80\x04", Lookalike::Pickle),
-    (b"\x80\x05", Lookalike::Pickle),
+    (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
+    (b"PK\x03\x04", FileKind::Zip),
+    (b"\x1f\x8b", FileKind::Gzip),
+    (b"%PDF-", FileKind::Pdf),
+    (b"\x80\x02", FileKind::Pickle),
+    (b"\x80\x03", FileKind::Pickle),
+    (b"\x80\x04", FileKind::Pickle),
+    (b"\x80\x05", FileKind::Pickle),
 ];
 
 /// How much of the file's start is looked at.
 const LOOKED_AT: usize = 512;
 
-impl Lookalike {
+impl FileKind {
     /// Judges by the first bytes of a file; more than it needs may be given.
-    pub(crate) fn of(contents: &[u8]) -> Self {
+    pub(crate) fn detect(contents: &[u8]) -> Self {
         let start = &contents[..contents.len().min(LOOKED_AT)];
         if let Some((_, kind)) = SIGNATURES.iter().find(|(bytes, _)| start.starts_with(bytes)) {
             return *kind;
@@ -88,7 +88,7 @@ fn is_html(text: &str) -> bool {
     text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<head")
 }
 
-impl fmt::Display for Lookalike {
+impl fmt::Display for FileKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HtmlPage => "a web page (HTML)",
@@ -112,27 +112,30 @@ mod tests {
 
     #[test]
     fn common_mistakes_are_recognized() {
-        let cases: [(&[u8], Lookalike); 8] = [
-            (b"\n<!DOCTYPE html><html>", Lookalike::HtmlPage),
+        let cases: [(&[u8], FileKind); 8] = [
+            (b"\n<!DOCTYPE html><html>", FileKind::HtmlPage),
             (
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:00",
-                Lookalike::GitLfsPointer,
+                FileKind::GitLfsPointer,
             ),
-            (b"\x89HDF\r\n\x1a\n\0\0", Lookalike::Hdf5),
-            (b"\0\0\0\x18ftypheic", Lookalike::Heif),
-            (b"A dog runs .\n", Lookalike::Text),
-            ("Ein grüner H\u{fc}gel".as_bytes(), Lookalike::Text),
-            (&[0; 40], Lookalike::Zeros),
-            (b"\x13\xff\x00\x07", Lookalike::Unknown),
+            (b"\x89HDF\r\n\x1a\n\0\0", FileKind::Hdf5),
+            (b"\0\0\0\x18ftypheic", FileKind::Heif),
+            (b"A dog runs .\n", FileKind::Text),
+            ("Ein grüner H\u{fc}gel".as_bytes(), FileKind::Text),
+            (&[0; 40], FileKind::Zeros),
+            (b"\x13\xff\x00\x07", FileKind::Unknown),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(Lookalike::of(bytes), expected, "{bytes:?}");
+            assert_eq!(FileKind::detect(bytes), expected, "{bytes:?}");
         }
     }
 
     #[test]
     fn text_cut_inside_a_character_is_still_text() {
         let long = "ü".repeat(LOOKED_AT);
-        assert_eq!(Lookalike::of(&long.as_bytes()[..LOOKED_AT - 1]), Lookalike::Text);
+        assert_eq!(
+            FileKind::detect(&long.as_bytes()[..LOOKED_AT - 1]),
+            FileKind::Text
+        );
     }
 }

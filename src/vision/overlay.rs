@@ -1,6 +1,6 @@
 //! The weights of an image's regions laid over it: it stays bright where most weight lies, and darkens elsewhere.
 
-use super::preprocess::ImagePart;
+use super::preprocess::CropBox;
 use image::{Rgb, RgbImage};
 
 /// What is left of the brightness where no weight lies: enough to see what is not looked at.
@@ -11,7 +11,7 @@ const DARKEST: f32 = 0.15;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
     /// What the regions cover.
-    part: ImagePart,
+    part: CropBox,
     /// Regions in a row.
     columns: usize,
     /// Row after row; 255 for the largest weight.
@@ -23,7 +23,7 @@ impl Overlay {
     ///
     /// # Panics
     /// Where the weights do not fill their rows.
-    pub fn new(weights: &[f32], columns: usize, part: ImagePart) -> Self {
+    pub fn new(weights: &[f32], columns: usize, part: CropBox) -> Self {
         assert!(
             columns > 0 && !weights.is_empty() && weights.len().is_multiple_of(columns),
             "whole rows of weights"
@@ -37,15 +37,15 @@ impl Overlay {
         }
     }
 
-    /// Darkens an image where little weight lies. Between the centers of regions the light changes evenly (bilinear);
+    /// Darkens an image where little weight lies. Neighbors the centers of regions the light changes evenly (bilinear);
     /// what no region covers is dark.
     pub fn lay_over(&self, image: &mut RgbImage) {
         let (width, height) = image.dimensions();
         let rows = self.levels.len() / self.columns;
         let across = Axis::new(self.part.left, self.part.width, self.columns);
         let down = Axis::new(self.part.top, self.part.height, rows);
-        let across: Vec<Option<Between>> = (0..width).map(|x| across.at(x)).collect();
-        let down: Vec<Option<Between>> = (0..height).map(|y| down.at(y)).collect();
+        let across: Vec<Option<Neighbors>> = (0..width).map(|x| across.at(x)).collect();
+        let down: Vec<Option<Neighbors>> = (0..height).map(|y| down.at(y)).collect();
         for (x, y, pixel) in image.enumerate_pixels_mut() {
             let light = match (&down[y as usize], &across[x as usize]) {
                 (Some(down), Some(across)) => self.light(down, across),
@@ -56,7 +56,7 @@ impl Overlay {
     }
 
     /// From 0 to 1.
-    fn light(&self, down: &Between, across: &Between) -> f32 {
+    fn light(&self, down: &Neighbors, across: &Neighbors) -> f32 {
         let in_row = |row: usize| {
             let level = |column: usize| f32::from(self.levels[row * self.columns + column]);
             across.mix(level(across.first), level(across.second))
@@ -78,7 +78,7 @@ struct Axis {
 }
 
 /// Two neighboring regions, and how far a pixel is on the way from the center of the first to that of the second.
-struct Between {
+struct Neighbors {
     first: usize,
     second: usize,
     way: f32,
@@ -93,14 +93,14 @@ impl Axis {
         }
     }
 
-    /// Between which regions a pixel is, if they cover it; beyond the centers of the outermost ones these count alone.
-    fn at(&self, pixel: u32) -> Option<Between> {
+    /// Neighbors which regions a pixel is, if they cover it; beyond the centers of the outermost ones these count alone.
+    fn at(&self, pixel: u32) -> Option<Neighbors> {
         let inside = pixel.checked_sub(self.start).filter(|&at| at < self.length)?;
         let last = self.regions - 1;
         let place = (inside as f32 + 0.5) / self.length as f32 * self.regions as f32 - 0.5;
         let place = place.clamp(0.0, last as f32);
         let first = place as usize;
-        Some(Between {
+        Some(Neighbors {
             first,
             second: (first + 1).min(last),
             way: place - first as f32,
@@ -108,7 +108,7 @@ impl Axis {
     }
 }
 
-impl Between {
+impl Neighbors {
     fn mix(&self, first: f32, second: f32) -> f32 {
         first + (second - first) * self.way
     }
@@ -122,14 +122,14 @@ mod tests {
     const DARK: Rgb<u8> = Rgb([38; 3]);
 
     /// A white image of 60 x 30 pixels under these weights.
-    fn shown(weights: &[f32], columns: usize, part: ImagePart) -> RgbImage {
+    fn shown(weights: &[f32], columns: usize, part: CropBox) -> RgbImage {
         let mut image = RgbImage::from_pixel(60, 30, WHITE);
         Overlay::new(weights, columns, part).lay_over(&mut image);
         image
     }
 
-    fn part(left: u32, top: u32, width: u32, height: u32) -> ImagePart {
-        ImagePart {
+    fn part(left: u32, top: u32, width: u32, height: u32) -> CropBox {
+        CropBox {
             left,
             top,
             width,

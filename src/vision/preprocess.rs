@@ -1,31 +1,31 @@
-//! From an image to the numbers a CNN was trained on: size, channel order and scale.
+//! Preprocessing: from an image to the inputs of a CNN, by resizing, cropping and normalizing.
 
-use super::augment::{View, Window};
+use super::augment::{Augmentation, RandomCrop};
 use super::resample;
 use crate::suggest::{Named, UnknownName, unknown_name};
+use image::RgbImage;
 use image::imageops::{self, FilterType};
-use image::{RgbImage, imageops::crop_imm};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-/// How images become pixels `[size, size, 3]`, channels last; every backbone states its own.
+/// How images become pixels `[size, size, 3]`, channels last. Every backbone states its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Height and width of the result, in pixels.
     pub size: u32,
     /// How an image of another size is brought to it.
-    pub fit: Fit,
-    /// How pixels are interpolated on the way.
-    pub filter: Filter,
+    pub resize: Resize,
+    /// How resizing interpolates pixels.
+    pub interpolation: Interpolation,
     /// The order of the channels.
-    pub order: ChannelOrder,
-    /// How a channel's 0 to 255 becomes a number.
+    pub channel_order: ChannelOrder,
+    /// From channel values of 0 to 255 to the network's inputs.
     pub normalization: Normalization,
-    /// What of the image is seen, and which way round.
-    #[serde(default, alias = "facing", skip_serializing_if = "View::is_usual")]
-    pub view: View,
+    /// Applied before resizing.
+    #[serde(default, skip_serializing_if = "Augmentation::is_none")]
+    pub augmentation: Augmentation,
 }
 
 /// How an image becomes the square that a network takes (timm `crop_mode`).
@@ -42,20 +42,20 @@ impl Named for CropMode {
     const KIND: &'static str = "crop mode";
 }
 
-/// How an image is brought to a square. One that already has the size is left as it is.
+/// How an image is resized to a square. An image of exactly the square's size stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// Both sides to the size, whatever that does to the aspect ratio (Keras `load_img(target_size=...)`).
+pub enum Resize {
+    /// Resize both sides to the size, without keeping the aspect ratio (Keras `load_img(target_size=...)`).
     Squash,
-    /// The shorter side to this many pixels, then the square in the center (torchvision's evaluation
-    /// transforms and EfficientNet-Lite's: 256, then 224).
+    /// Resize the shorter side to this many pixels, then take the center crop (torchvision's evaluation transforms and
+    /// EfficientNet-Lite's: 256, then 224).
     ShorterSide(u32),
 }
 
 /// A rectangle of an image, in its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ImagePart {
+pub struct CropBox {
     /// Pixels to the left of it.
     pub left: u32,
     /// Pixels above it.
@@ -69,11 +69,11 @@ pub struct ImagePart {
 /// How pixels are interpolated when an image changes size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Filter {
+pub enum Interpolation {
     /// The nearest pixel: the default of Keras' `load_img`.
     Nearest,
     /// A triangle kernel, widened when shrinking (antialiased): PIL's `BILINEAR`, and so torchvision's on PIL
-    /// images, to the bit. TensorFlow's `image.resize` does not widen the kernel, so it agrees when enlarging only.
+    /// images, to the bit. TensorFlow's `image.resize` does not widen the kernel, so it agrees only when enlarging.
     Bilinear,
 }
 
@@ -87,29 +87,29 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// `(value * scale - mean) / deviation`, with `value` in 0 to 255.
+/// `(value * scale - mean) / std`, with `value` in 0 to 255. `mean` and `std` are in the channels' order.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// What a channel's value is multiplied with first.
+    /// Factor of the channel's value.
     pub scale: f32,
-    /// One per channel, in the order of [`Preprocessing::order`].
+    /// One per channel.
     pub mean: [f32; 3],
-    /// One per channel, in the order of [`Preprocessing::order`].
-    pub deviation: [f32; 3],
+    /// Standard deviation, one per channel.
+    pub std: [f32; 3],
 }
 
 impl Preprocessing {
     /// VGG as trained in Caffe: BGR, minus ImageNet's mean color (Keras `preprocess_input`, mode "caffe").
     pub fn caffe(size: u32) -> Self {
         Self {
-            order: ChannelOrder::Bgr,
+            channel_order: ChannelOrder::Bgr,
             ..Self::squashed(
                 size,
                 Normalization {
                     scale: 1.0,
                     mean: [103.939, 116.779, 123.68],
-                    deviation: [1.0; 3],
+                    std: [1.0; 3],
                 },
             )
         }
@@ -122,22 +122,22 @@ impl Preprocessing {
             Normalization {
                 scale: 1.0,
                 mean: [127.5; 3],
-                deviation: [127.5; 3],
+                std: [127.5; 3],
             },
         )
     }
 
     /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the center,
-    /// `(x / 255 - mean) / deviation`.
+    /// `(x / 255 - mean) / std`.
     pub fn torchvision(size: u32) -> Self {
         Self {
-            fit: Fit::ShorterSide(size * 8 / 7),
+            resize: Resize::ShorterSide(size * 8 / 7),
             ..Self::squashed(
                 size,
                 Normalization {
                     scale: 1.0 / 255.0,
                     mean: [0.485, 0.456, 0.406],
-                    deviation: [0.229, 0.224, 0.225],
+                    std: [0.229, 0.224, 0.225],
                 },
             )
         }
@@ -147,41 +147,41 @@ impl Preprocessing {
     /// `(x - 127) / 128`.
     pub fn efficientnet_lite(size: u32) -> Self {
         Self {
-            fit: Fit::ShorterSide(size + 32),
+            resize: Resize::ShorterSide(size + 32),
             ..Self::squashed(
                 size,
                 Normalization {
                     scale: 1.0,
                     mean: [127.0; 3],
-                    deviation: [128.0; 3],
+                    std: [128.0; 3],
                 },
             )
         }
     }
 
-    /// Red, green and blue of the whole image, whatever its sides.
+    /// RGB of the full image.
     fn squashed(size: u32, normalization: Normalization) -> Self {
         Self {
             size,
-            fit: Fit::Squash,
-            filter: Filter::Bilinear,
-            order: ChannelOrder::Rgb,
+            resize: Resize::Squash,
+            interpolation: Interpolation::Bilinear,
+            channel_order: ChannelOrder::Rgb,
             normalization,
-            view: View::Usual,
+            augmentation: Augmentation::None,
         }
     }
 
     /// The same preprocessing with another crop mode than the network was trained with.
     pub fn with_crop_mode(self, mode: CropMode) -> Self {
-        let fit = match (mode, self.fit) {
-            (CropMode::Squash, _) => Fit::Squash,
-            (CropMode::Center, Fit::Squash) => Fit::ShorterSide(self.size),
+        let resize = match (mode, self.resize) {
+            (CropMode::Squash, _) => Resize::Squash,
+            (CropMode::Center, Resize::Squash) => Resize::ShorterSide(self.size),
             (CropMode::Center, shorter) => shorter,
         };
-        Self { fit, ..self }
+        Self { resize, ..self }
     }
 
-    /// How many numbers one image becomes: `size * size * 3`.
+    /// Values of one image: `size * size * 3`.
     pub fn pixels_len(&self) -> usize {
         self.size as usize * self.size as usize * 3
     }
@@ -191,69 +191,66 @@ impl Preprocessing {
     /// # Panics
     /// When `out` is not [`pixels_len`](Self::pixels_len) long.
     pub fn write_pixels(&self, image: &RgbImage, out: &mut [f32]) {
+        self.normalize(&self.square(image), out);
+    }
+
+    /// Augments, resizes and crops the image to `size` by `size`. The result takes a quarter of the memory of its
+    /// normalized values.
+    pub fn square<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
+        let mut square = match self.augmentation {
+            Augmentation::None | Augmentation::HFlip => self.resized_to_square(image),
+            Augmentation::Crop(number) => {
+                let crop = cropped(image, RandomCrop::nth(number).of(image.dimensions()));
+                Cow::Owned(self.resized_to_square(&crop).into_owned())
+            }
+        };
+        if self.augmentation.is_flipped() {
+            imageops::flip_horizontal_in_place(square.to_mut());
+        }
+        square
+    }
+
+    /// Writes the normalized values of a [`square`](Self::square) into `out`.
+    ///
+    /// # Panics
+    /// When `out` is not [`pixels_len`](Self::pixels_len) long.
+    pub fn normalize(&self, square: &RgbImage, out: &mut [f32]) {
         assert_eq!(out.len(), self.pixels_len(), "room for one image's pixels");
-        let image = self.seen(image);
-        let Normalization {
-            scale,
-            mean,
-            deviation,
-        } = self.normalization;
-        let source = match self.order {
+        let Normalization { scale, mean, std } = self.normalization;
+        let source = match self.channel_order {
             ChannelOrder::Rgb => [0, 1, 2],
             ChannelOrder::Bgr => [2, 1, 0],
         };
-        let pixels = image.as_raw().as_chunks::<3>().0;
+        let pixels = square.as_raw().as_chunks::<3>().0;
         for (out, pixel) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
             for channel in 0..3 {
                 let value = f32::from(pixel[source[channel]]);
-                out[channel] = (value * scale - mean[channel]) / deviation[channel];
+                out[channel] = (value * scale - mean[channel]) / std[channel];
             }
         }
     }
 
-    /// The part that is seen of an image of these dimensions.
-    pub fn part_seen(&self, (width, height): (u32, u32)) -> ImagePart {
-        let (seen_width, seen_height) = match self.fit {
-            Fit::ShorterSide(shorter) if (width, height) != (self.size, self.size) => {
-                let share = f64::from(self.size) / f64::from(shorter.max(self.size));
-                let side = (f64::from(width.min(height)) * share).round() as u32;
+    /// The part of an image of this width and height that the network sees.
+    pub fn crop_box(&self, (width, height): (u32, u32)) -> CropBox {
+        let (crop_width, crop_height) = match self.resize {
+            Resize::ShorterSide(shorter) if (width, height) != (self.size, self.size) => {
+                let fraction = f64::from(self.size) / f64::from(shorter.max(self.size));
+                let side = (f64::from(width.min(height)) * fraction).round() as u32;
                 (side, side)
             }
-            Fit::ShorterSide(_) | Fit::Squash => (width, height),
+            Resize::ShorterSide(_) | Resize::Squash => (width, height),
         };
-        ImagePart {
-            left: (width - seen_width) / 2,
-            top: (height - seen_height) / 2,
-            width: seen_width,
-            height: seen_height,
-        }
+        centered((width, height), (crop_width, crop_height))
     }
 
-    /// What is seen of the image, at `size` by `size`.
-    fn seen<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
-        let mut seen = match self.view {
-            View::Usual | View::Mirrored => self.fitted(image),
-            View::Window(number) => {
-                let part = Window::numbered(number).of(image.dimensions());
-                let part = crop_imm(image, part.left, part.top, part.width, part.height).to_image();
-                Cow::Owned(self.fitted(&part).into_owned())
-            }
-        };
-        if self.view.is_mirrored() {
-            imageops::flip_horizontal_in_place(seen.to_mut());
-        }
-        seen
-    }
-
-    /// The image at `size` by `size`.
-    fn fitted<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
+    fn resized_to_square<'a>(&self, image: &'a RgbImage) -> Cow<'a, RgbImage> {
         let square = (self.size, self.size);
         if image.dimensions() == square {
             return Cow::Borrowed(image);
         }
-        match self.fit {
-            Fit::Squash => self.resized(image, square),
-            Fit::ShorterSide(shorter) => {
+        match self.resize {
+            Resize::Squash => self.resized(image, square),
+            Resize::ShorterSide(shorter) => {
                 let image = without_far_ends(image);
                 let dimensions = with_shorter_side(image.dimensions(), shorter.max(self.size));
                 Cow::Owned(self.center(&self.resized(&image, dimensions)))
@@ -265,21 +262,43 @@ impl Preprocessing {
         if image.dimensions() == (width, height) {
             return Cow::Borrowed(image);
         }
-        Cow::Owned(match self.filter {
-            Filter::Nearest => imageops::resize(image, width, height, FilterType::Nearest),
-            Filter::Bilinear => resample::bilinear(image, (width, height)),
+        Cow::Owned(match self.interpolation {
+            Interpolation::Nearest => imageops::resize(image, width, height, FilterType::Nearest),
+            Interpolation::Bilinear => resample::bilinear(image, (width, height)),
         })
     }
 
+    /// The center crop, rounded as torchvision rounds it.
     fn center(&self, image: &RgbImage) -> RgbImage {
         let offset = |side: u32| (f64::from(side.saturating_sub(self.size)) / 2.0).round_ties_even() as u32;
-        let (left, top) = (offset(image.width()), offset(image.height()));
-        crop_imm(image, left, top, self.size, self.size).to_image()
+        cropped(
+            image,
+            CropBox {
+                left: offset(image.width()),
+                top: offset(image.height()),
+                width: self.size,
+                height: self.size,
+            },
+        )
     }
 }
 
-/// A very long image cut to its middle: all that the center's pixels depend on. Scaling a line of one pixel's
-/// height to a square's would need room for its whole length.
+fn cropped(image: &RgbImage, part: CropBox) -> RgbImage {
+    imageops::crop_imm(image, part.left, part.top, part.width, part.height).to_image()
+}
+
+/// A box of `size` in the center of `of`.
+fn centered(of: (u32, u32), size: (u32, u32)) -> CropBox {
+    CropBox {
+        left: (of.0 - size.0) / 2,
+        top: (of.1 - size.1) / 2,
+        width: size.0,
+        height: size.1,
+    }
+}
+
+/// A very long image cut to its middle, which is all that the center crop depends on: resizing a line of one pixel's
+/// height to a square's would need memory for its whole length.
 fn without_far_ends(image: &RgbImage) -> Cow<'_, RgbImage> {
     const LONGEST: u32 = 8; // times the shorter side
     let (width, height) = image.dimensions();
@@ -287,9 +306,8 @@ fn without_far_ends(image: &RgbImage) -> Cow<'_, RgbImage> {
     if width.max(height) <= longest {
         return Cow::Borrowed(image);
     }
-    let (kept_width, kept_height) = (width.min(longest), height.min(longest));
-    let (left, top) = ((width - kept_width) / 2, (height - kept_height) / 2);
-    Cow::Owned(crop_imm(image, left, top, kept_width, kept_height).to_image())
+    let kept = (width.min(longest), height.min(longest));
+    Cow::Owned(cropped(image, centered((width, height), kept)))
 }
 
 /// The dimensions after scaling the shorter side, the longer one rounded down as torchvision's `Resize` does.
@@ -315,17 +333,17 @@ mod tests {
     const PLAIN: Normalization = Normalization {
         scale: 1.0,
         mean: [0.0; 3],
-        deviation: [1.0; 3],
+        std: [1.0; 3],
     };
 
-    fn plain(size: u32, fit: Fit, filter: Filter) -> Preprocessing {
+    fn plain(size: u32, resize: Resize, interpolation: Interpolation) -> Preprocessing {
         Preprocessing {
             size,
-            fit,
-            filter,
-            order: ChannelOrder::Rgb,
+            resize,
+            interpolation,
+            channel_order: ChannelOrder::Rgb,
             normalization: PLAIN,
-            view: View::Usual,
+            augmentation: Augmentation::None,
         }
     }
 
@@ -347,62 +365,70 @@ mod tests {
     }
 
     #[test]
-    fn through_a_window_an_image_is_seen_as_its_part_alone_would_be() {
+    fn a_random_crop_equals_the_crop_preprocessed_alone() {
         let image = sample();
-        for (number, mirrored) in [(1, View::Mirrored), (2, View::Usual), (7, View::Mirrored)] {
-            let part = Window::numbered(number).of(image.dimensions());
+        for (number, flip) in [
+            (1, Augmentation::HFlip),
+            (2, Augmentation::None),
+            (7, Augmentation::HFlip),
+        ] {
+            let part = RandomCrop::nth(number).of(image.dimensions());
             assert!((part.width, part.height) != image.dimensions(), "{part:?}");
-            let cut = crop_imm(&image, part.left, part.top, part.width, part.height).to_image();
-            for fit in [Fit::Squash, Fit::ShorterSide(5)] {
-                let seeing = |view| Preprocessing {
-                    view,
-                    ..plain(4, fit, Filter::Bilinear)
+            let cut = cropped(&image, part);
+            for resize in [Resize::Squash, Resize::ShorterSide(5)] {
+                let with_augmentation = |augmentation| Preprocessing {
+                    augmentation,
+                    ..plain(4, resize, Interpolation::Bilinear)
                 };
-                let through = pixels(&seeing(View::Window(number)), &image);
-                assert_eq!(through, pixels(&seeing(mirrored), &cut), "{number} {fit:?}");
+                let through = pixels(&with_augmentation(Augmentation::Crop(number)), &image);
+                assert_eq!(
+                    through,
+                    pixels(&with_augmentation(flip), &cut),
+                    "{number} {resize:?}"
+                );
             }
         }
     }
 
     #[test]
-    fn a_network_can_be_shown_more_or_less_than_it_was_trained_on() {
+    fn crop_modes_replace_the_trained_resize() {
         let center = Preprocessing::efficientnet_lite(224);
         let whole = center.clone().with_crop_mode(CropMode::Squash);
         assert_eq!(center.clone().with_crop_mode(CropMode::Center), center);
-        assert_eq!(whole.fit, Fit::Squash);
+        assert_eq!(whole.resize, Resize::Squash);
         assert_eq!(whole.clone().with_crop_mode(CropMode::Squash), whole);
-        let part = whole.part_seen((500, 300));
+        let part = whole.crop_box((500, 300));
         assert_eq!((part.width, part.height), (500, 300));
         let part = Preprocessing::caffe(224)
             .with_crop_mode(CropMode::Center)
-            .part_seen((500, 300));
+            .crop_box((500, 300));
         assert_eq!((part.width, part.height), (300, 300));
     }
 
     #[test]
-    fn a_mirrored_image_has_left_and_right_exchanged() {
+    fn hflip_reverses_every_row() {
         let image = RgbImage::from_fn(3, 3, |x, y| Rgb([x as u8, y as u8, 7]));
-        let pixels = |view| {
+        let pixels = |augmentation| {
             let preprocessing = Preprocessing {
-                view,
-                ..plain(3, Fit::Squash, Filter::Bilinear)
+                augmentation,
+                ..plain(3, Resize::Squash, Interpolation::Bilinear)
             };
             let mut pixels = vec![0.0; 27];
             preprocessing.write_pixels(&image, &mut pixels);
             pixels
         };
-        let rows = pixels(View::Usual);
+        let rows = pixels(Augmentation::None);
         let expected: Vec<f32> = rows
             .chunks(9)
             .flat_map(|row| [&row[6..], &row[3..6], &row[..3]].concat())
             .collect();
-        assert_eq!(pixels(View::Mirrored), expected);
+        assert_eq!(pixels(Augmentation::HFlip), expected);
     }
 
     /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
     #[test]
-    fn bilinear_shrinks_as_pillow_does() {
-        let squashed = pixels(&plain(3, Fit::Squash, Filter::Bilinear), &sample());
+    fn bilinear_downscaling_equals_pillow() {
+        let squashed = pixels(&plain(3, Resize::Squash, Interpolation::Bilinear), &sample());
         #[rustfmt::skip]
         let expected = [
             28, 18, 41, 92, 95, 113, 156, 158, 207, 36, 38, 97, 100, 112,
@@ -412,8 +438,8 @@ mod tests {
     }
 
     #[test]
-    fn bilinear_enlarges_as_pillow_does() {
-        let enlarged = pixels(&plain(9, Fit::Squash, Filter::Bilinear), &sample());
+    fn bilinear_upscaling_equals_pillow() {
+        let enlarged = pixels(&plain(9, Resize::Squash, Interpolation::Bilinear), &sample());
         #[rustfmt::skip]
         let first_two_rows = [
             0, 0, 0, 20, 6, 27, 43, 21, 58, 67, 46, 89, 90, 81, 120, 113, 130, 151, 137, 189, 182, 160, 173, 213,
@@ -424,8 +450,8 @@ mod tests {
     }
 
     #[test]
-    fn the_center_is_cut_as_torchvision_does() {
-        let preprocessing = plain(3, Fit::ShorterSide(4), Filter::Bilinear);
+    fn center_crop_equals_torchvision() {
+        let preprocessing = plain(3, Resize::ShorterSide(4), Interpolation::Bilinear);
         #[rustfmt::skip]
         let expected = [
             48, 27, 63, 91, 87, 112, 134, 183, 182, 54, 42, 63, 97, 102,
@@ -435,20 +461,20 @@ mod tests {
     }
 
     #[test]
-    fn the_part_that_is_seen_is_what_becomes_pixels() {
+    fn crop_box_covers_the_pixels_of_the_network() {
         let part = |preprocessing: &Preprocessing, dimensions| {
-            let part = preprocessing.part_seen(dimensions);
+            let part = preprocessing.crop_box(dimensions);
             (part.left, part.top, part.width, part.height)
         };
-        let squashed = plain(224, Fit::Squash, Filter::Bilinear);
+        let squashed = plain(224, Resize::Squash, Interpolation::Bilinear);
         assert_eq!(part(&squashed, (500, 375)), (0, 0, 500, 375));
-        let center = plain(224, Fit::ShorterSide(256), Filter::Bilinear);
+        let center = plain(224, Resize::ShorterSide(256), Interpolation::Bilinear);
         assert_eq!(part(&center, (512, 256)), (144, 16, 224, 224));
         assert_eq!(part(&center, (128, 256)), (8, 72, 112, 112));
         assert_eq!(part(&center, (224, 224)), (0, 0, 224, 224), "it is not cut");
 
         // White where it is seen, black around: all that comes out is white, but for what bleeds in at the rim.
-        let seen = center.part_seen((640, 320));
+        let seen = center.crop_box((640, 320));
         let is_seen = |at: u32, start: u32, length: u32| (start..start + length).contains(&at);
         let image = RgbImage::from_fn(640, 320, |x, y| {
             let inside = is_seen(x, seen.left, seen.width) && is_seen(y, seen.top, seen.height);
@@ -459,16 +485,19 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_the_right_size_is_not_resampled() {
+    fn an_image_of_the_network_size_is_not_resampled() {
         let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
         let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
-        for fit in [Fit::Squash, Fit::ShorterSide(5)] {
-            assert_eq!(pixels(&plain(4, fit, Filter::Bilinear), &square), expected);
+        for resize in [Resize::Squash, Resize::ShorterSide(5)] {
+            assert_eq!(
+                pixels(&plain(4, resize, Interpolation::Bilinear), &square),
+                expected
+            );
         }
     }
 
     #[test]
-    fn channels_are_ordered_and_scaled_as_each_recipe_says() {
+    fn normalization_equals_each_published_recipe() {
         let image = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
         let cases = [
             (
@@ -476,7 +505,7 @@ mod tests {
                 [0.0 - 103.939, 128.0 - 116.779, 255.0 - 123.68],
             ),
             (Preprocessing::symmetric(1), [1.0, 128.0 / 127.5 - 1.0, -1.0]),
-            // (x / 255 - mean) / deviation, channel by channel
+            // (x / 255 - mean) / std, channel by channel
             (
                 Preprocessing::torchvision(1),
                 [2.248_908_3, 0.205_182_07, -1.804_444_4],
@@ -498,14 +527,17 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_one_pixel_cost_no_more_than_squares() {
+    fn one_pixel_high_images_are_resized_without_their_far_ends() {
         let line = RgbImage::from_pixel(60_000, 1, Rgb([9, 8, 7]));
-        let found = pixels(&plain(64, Fit::ShorterSide(73), Filter::Bilinear), &line);
+        let found = pixels(
+            &plain(64, Resize::ShorterSide(73), Interpolation::Bilinear),
+            &line,
+        );
         assert_eq!(found.as_chunks::<3>().0, [[9.0, 8.0, 7.0]; 64 * 64]);
     }
 
     #[test]
-    fn settings_survive_json_exactly() {
+    fn preprocessing_round_trips_through_json() {
         for settings in [Preprocessing::caffe(224), Preprocessing::torchvision(224)] {
             let json = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<Preprocessing>(&json).unwrap(), settings);
@@ -513,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_image_is_enlarged_as_for_the_reference_features() {
+    fn bilinear_equals_pillow_on_a_real_image() {
         let (Some(weights), Some(flickr8k)) = (
             std::env::var_os("CUTLINE_WEIGHTS"),
             std::env::var_os("CUTLINE_FLICKR8K"),
@@ -522,7 +554,7 @@ mod tests {
             return;
         };
         let image = image_io::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
-        let found = pixels(&plain(299, Fit::Squash, Filter::Bilinear), &image);
+        let found = pixels(&plain(299, Resize::Squash, Interpolation::Bilinear), &image);
         let reference = WeightFile::open(Path::new(&weights).join("reference.safetensors")).unwrap();
         let expected = reference
             .get(

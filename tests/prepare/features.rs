@@ -1,7 +1,7 @@
 //! Features: weights that do not fit, and images to tensors for other programs.
 
 use super::{Place, text, weights};
-use cutline::vision::features::store::{FeatureStore, weights_file};
+use cutline::vision::features::store::{FeatureStore, read_weights_path};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use std::fs;
@@ -50,7 +50,10 @@ fn the_command_and_the_store_agree() {
     place.prints(&[&prepare[..], &eye].concat());
     let features = place.data_set("mine/features");
     let store = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
-    assert_eq!(weights_file(&store), Some(fs::canonicalize(&weights).unwrap()));
+    assert_eq!(
+        read_weights_path(&store),
+        Some(fs::canonicalize(&weights).unwrap())
+    );
     let stored = FeatureStore::open(&store).unwrap();
     assert_eq!((stored.rows(), stored.shape()), (10, (1, 1280)));
 

@@ -1,7 +1,7 @@
-//! The last part of preparing: every image of the data set through the network, into a feature store.
+//! The last part of preparing: features of every image, in one store for the originals and one for each augmentation.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::target::Replace;
 use crate::cli::Context;
@@ -13,71 +13,80 @@ use crate::cli::terminal::display_path;
 use crate::data::{Dataset, Split};
 use crate::jobs::TaskProgress;
 use crate::nn::Backend;
-use crate::vision::augment::View;
-use crate::vision::features::adaptive_batch::{Fitting, halved_to};
-use crate::vision::features::extraction::{self, Batching, Source};
-use crate::vision::features::extractor::ImageEncoder;
+use crate::vision::augment::Augmentation;
+use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
+use crate::vision::features::extraction::{self, Batching, ExtractionOutcome, ImageFile, StoreToFill};
+use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::{
-    FeatureDtype, FeatureSpec, FeatureWriter, StoreError, note_weights_file,
+    FeatureDtype, FeatureSpec, FeatureWriter, StoreError, record_weights_path,
 };
 
-/// How features are made and kept.
+const TASK: &str = "extracting features";
+
+/// Which features to extract, and how.
 pub(super) struct Extraction<'a, D: Backend> {
-    pub(super) encoder: &'a ImageEncoder<D>,
-    /// The file that the encoder's weights came from.
+    pub(super) extractor: &'a FeatureExtractor<D>,
+    /// The file of the extractor's weights.
     pub(super) weights: &'a Path,
+    pub(super) augmentations: Vec<Augmentation>,
     pub(super) dtype: FeatureDtype,
     pub(super) batching: Batching,
     pub(super) replace: Replace,
 }
 
-/// Extracts the features of every image that the store under `directory` lacks.
+/// Extracts the features that the stores under `directory` lack.
+///
+/// An image is decoded once here, for all its augmentations, and once more before that, by the check. The two cannot be
+/// one: which images are in the training split, and so in the stores of augmentations, is known only when all images are
+/// checked and the splits are drawn.
 ///
 /// # Errors
-/// [`Interrupted`] once the user has asked to stop; what is done is kept then, as with any other error.
+/// [`Interrupted`] once the user has asked to stop. What is done is kept, as with any other error.
 pub(super) fn extract<D: Backend>(
-    extraction: Extraction<'_, D>,
+    extraction: &Extraction<'_, D>,
     data_set: &Dataset,
     directory: &Path,
     job: &Job<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let Extraction {
-        encoder,
-        weights,
-        dtype,
-        batching,
-        replace,
-    } = extraction;
-    let store = directory.join("features").join(encoder.store_name());
-    let mut writer = open(&store, encoder.spec(dtype), replace)?;
-    note_weights_file(&store, weights)?;
-
-    let images = sources(data_set, encoder.preprocessing().view);
-    let done = images.iter().filter(|image| writer.contains(image.key)).count();
+    let extractor = extraction.extractor;
+    let images = data_set.images.iter();
+    let files: Vec<ImageFile<'_>> = images
+        .map(|image| ImageFile {
+            key: &image.key,
+            path: &image.path,
+        })
+        .collect();
+    let (directories, mut stores): (Vec<PathBuf>, Vec<StoreToFill>) =
+        extraction.open_stores(data_set, directory)?.into_iter().unzip();
+    let total: usize = stores.iter().map(|store| store.images.len()).sum();
+    let done = stores.iter().map(|store| store.rows_done(&files)).sum();
     let progress = context.progress(Task {
-        label: "extracting features".into(),
+        label: TASK.into(),
         unit: "images",
-        total: Some(images.len() as u64),
+        total: Some(total as u64),
         done: done as u64,
     });
-    let told = Cell::new(done);
-    let tell_of_halving = |at_once| {
-        let line = halved_to(at_once);
+    let shown = Cell::new(done);
+    let on_halving = |batch_size| {
+        let line = halved_message(batch_size);
         context.notice(&line);
         job.message(line);
     };
-    let mut fitting = Fitting::new(&tell_of_halving);
-    let end = extraction::extract(
-        &images,
-        encoder.preprocessing(),
-        batching,
-        |pixels, images| fitting.run(pixels, images, |pixels, images| encoder.features(pixels, images)),
-        &mut writer,
+    let mut adaptive = AdaptiveBatch::new(&on_halving);
+    let outcome = extraction::extract(
+        &files,
+        &mut stores,
+        extraction.batching,
+        |pixels, images| {
+            adaptive.run(pixels, images, |pixels, images| {
+                extractor.features(pixels, images)
+            })
+        },
         &|news| {
-            progress.advance((news.done - told.replace(news.done)) as u64);
+            progress.advance((news.done - shown.replace(news.done)) as u64);
             job.progress(TaskProgress {
-                task: "extracting features".into(),
+                task: TASK.into(),
                 done: news.done as u64,
                 total: news.total as u64,
                 unit: "images".into(),
@@ -85,38 +94,44 @@ pub(super) fn extract<D: Backend>(
         },
         &|| job.poll_command(),
     )?;
-    if let extraction::Extraction::Interrupted { done, total } = end {
+    if let ExtractionOutcome::Interrupted { done, total } = outcome {
         drop(progress);
         context.notice(&format!(
-            "the features of {done} of {total} images are kept; the same command goes on from there"
+            "the features of {done} of {total} images are kept; the same command resumes there"
         ));
         return Err(Interrupted.into());
     }
     progress.finish();
-    let rows = writer.finish()?;
-    let encoder = encoder.shape();
-    job.message(format!(
-        "features of {rows} images are in {}",
-        display_path(&store)
-    ));
-    context.tell(&format!(
-        "features       {rows} images of {encoder} numbers in {}\n",
-        display_path(&store)
-    ))?;
+    for (directory, store) in directories.iter().zip(stores) {
+        let rows = store.writer.finish()?;
+        let (shape, directory) = (extractor.shape(), display_path(directory));
+        job.message(format!("features of {rows} images are in {directory}"));
+        context.tell(&format!(
+            "features       {rows} images of {shape} numbers in {directory}\n"
+        ))?;
+    }
     Ok(())
 }
 
-/// The images to look at: all, or in other ways those that are learned from.
-fn sources(data_set: &Dataset, view: View) -> Vec<Source<'_>> {
-    data_set
-        .images
-        .iter()
-        .filter(|image| view == View::Usual || image.split == Split::Train)
-        .map(|image| Source {
-            key: &image.key,
-            path: &image.path,
-        })
-        .collect()
+impl<D: Backend> Extraction<'_, D> {
+    /// The stores and their directories: one of all original images, and one of the training images for each augmentation.
+    fn open_stores(
+        &self,
+        data_set: &Dataset,
+        directory: &Path,
+    ) -> anyhow::Result<Vec<(PathBuf, StoreToFill)>> {
+        let open_store = |&augmentation: &Augmentation| {
+            let extractor = self.extractor.with_augmentation(augmentation);
+            let directory = directory.join("features").join(extractor.store_name());
+            let writer = open(&directory, extractor.spec(self.dtype), self.replace)?;
+            record_weights_path(&directory, self.weights)?;
+            let images = data_set.images.iter().enumerate();
+            let images = images.filter(|(_, image)| augmentation.is_none() || image.split == Split::Train);
+            let images = images.map(|(i, _)| i).collect();
+            Ok((directory, StoreToFill { writer, images }))
+        };
+        self.augmentations.iter().map(open_store).collect()
+    }
 }
 
 fn open(store: &Path, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {

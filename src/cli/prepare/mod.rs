@@ -28,10 +28,10 @@ use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened};
 use crate::text::Cleaning;
-use crate::vision::augment::View;
+use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
-use crate::vision::features::extractor::ImageEncoder;
+use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::image_io;
 use crate::vision::preprocess::CropMode;
@@ -175,7 +175,7 @@ struct Features {
 
 /// A network, and the file its weights came from.
 struct Eye<D: Backend> {
-    encoder: ImageEncoder<D>,
+    encoder: FeatureExtractor<D>,
     weights: PathBuf,
 }
 
@@ -286,16 +286,15 @@ impl Prepare {
         let Some(Eye { encoder, weights }) = eye else {
             return Ok(data_set);
         };
-        for view in self.features.views() {
-            let extraction = Extraction {
-                encoder: &encoder.seeing(view),
-                weights,
-                dtype: self.features.dtype,
-                batching: self.features.batching::<D>(),
-                replace: target.replace(),
-            };
-            extract(extraction, &data_set, target.directory(), job, context)?;
-        }
+        let extraction = Extraction {
+            extractor: encoder,
+            weights,
+            augmentations: self.features.augmentations(),
+            dtype: self.features.dtype,
+            batching: self.features.batching::<D>(),
+            replace: target.replace(),
+        };
+        extract(&extraction, &data_set, target.directory(), job, context)?;
         Ok(data_set)
     }
 
@@ -465,18 +464,21 @@ fn lacks_for_training(data_set: &Dataset) -> Option<&'static str> {
 }
 
 impl Features {
-    /// The ways in which images are looked at.
-    fn views(&self) -> impl Iterator<Item = View> {
-        let mirrored = self.hflip.then_some(View::Mirrored);
-        let windows = (1..=self.random_crops).map(View::Window);
-        [View::Usual].into_iter().chain(mirrored).chain(windows)
+    fn augmentations(&self) -> Vec<Augmentation> {
+        let hflip = self.hflip.then_some(Augmentation::HFlip);
+        let crops = (1..=self.random_crops).map(Augmentation::Crop);
+        [Augmentation::None]
+            .into_iter()
+            .chain(hflip)
+            .chain(crops)
+            .collect()
     }
 
     /// How images go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
             size: self.batch_size.unwrap_or(D::INFERENCE_BATCH),
-            ahead: D::PREFETCHED_BATCHES,
+            prefetch: D::PREFETCHED_BATCHES,
         }
     }
 
@@ -485,7 +487,7 @@ impl Features {
             return Ok(None);
         };
         let file = WeightFile::open(weights)?;
-        let encoder = ImageEncoder::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
+        let encoder = FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
         Ok(Some(Eye {
             encoder: encoder.with_crop_mode(self.crop_mode),
             weights: weights.clone(),

@@ -6,7 +6,7 @@ use crate::metrics::Interval;
 use crate::search::{Attention, WordAttention};
 use crate::tui::image_cache::ImageKey;
 use crate::tui::message::{AttentionRequest, EnsembleSpec, GalleryImages, GalleryRequest, GallerySlot};
-use crate::vision::preprocess::ImagePart;
+use crate::vision::preprocess::CropBox;
 use ratatui::style::Modifier;
 use serde_json::json;
 use std::sync::Arc;
@@ -100,7 +100,7 @@ fn answer(image: usize) -> Attention {
     Attention {
         words: CAPTIONS[image].split(' ').enumerate().map(look).collect(),
         side: 2,
-        part: ImagePart {
+        part: CropBox {
             left: 0,
             top: 0,
             width: 4,

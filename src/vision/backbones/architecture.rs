@@ -1,6 +1,6 @@
 //! A network on paper: its layers in order, with the names of their tensors but not their values.
 
-use super::{MapShape, Source};
+use super::{MapShape, WeightSource};
 use crate::nn::{Activation, ConvGeometry, Padding};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::Naming;
@@ -8,11 +8,11 @@ use std::ops::RangeFrom;
 
 /// What a network's file states.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Architecture {
     /// How images become pixels.
     pub(crate) preprocessing: Preprocessing,
     /// The layers to take where none is asked for: the first that the file has weights for.
-    pub(crate) usual: &'static [&'static str],
+    pub(crate) default_layers: &'static [&'static str],
     /// From the first to the last.
     pub(crate) stages: Vec<Stage>,
 }
@@ -21,69 +21,69 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) name: String,
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) layers: Vec<LayerSpec>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Layer {
+pub(crate) enum LayerSpec {
     Convolution {
-        weights: Weights,
-        extent: Extent,
+        weights: WeightNames,
+        window: SquareWindow,
         outputs: usize,
         activation: Activation,
     },
     Depthwise {
-        weights: Weights,
-        extent: Extent,
+        weights: WeightNames,
+        window: SquareWindow,
         activation: Activation,
     },
     /// Every output sees the whole map, flattened.
     Dense {
-        weights: Weights,
+        weights: WeightNames,
         outputs: usize,
         activation: Activation,
     },
-    MaxPool(Extent),
+    MaxPool(SquareWindow),
     GlobalAvgPool,
     /// A rectifier that stands alone, because what comes in is also used without it.
     Activation(Activation),
     /// The sum of what the branch and what the shortcut make of the same map; a shortcut without layers is the
     /// map itself.
     Residual {
-        branch: Vec<Layer>,
-        shortcut: Vec<Layer>,
+        branch: Vec<LayerSpec>,
+        shortcut: Vec<LayerSpec>,
     },
 }
 
 /// Size and step of a square window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
+pub(crate) struct SquareWindow {
     pub(crate) size: usize,
     pub(crate) stride: usize,
-    pub(crate) margin: Margin,
+    pub(crate) padding: PaddingMode,
 }
 
 /// How the padding follows from the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Margin {
+pub(crate) enum PaddingMode {
     /// None.
     Valid,
-    /// PyTorch's usual: `(size - 1) / 2` on every side.
-    Half,
+    /// PyTorch's default_layers: `(size - 1) / 2` on every side.
+    Symmetric,
     /// TensorFlow's "SAME": see [`Padding::same`].
     Same,
 }
 
 /// Where a layer's numbers are to be found.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Weights {
+pub(crate) struct WeightNames {
     pub(crate) kernel: String,
-    pub(crate) offset: Offset,
+    pub(crate) bias: BiasOrNorm,
 }
 
 /// What is added to the sums, and where it is kept.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Offset {
+pub(crate) enum BiasOrNorm {
     Bias(String),
     /// Batch normalization with fixed statistics; folded into kernel and bias when loaded.
     BatchNorm(BatchNormNames),
@@ -100,16 +100,16 @@ pub(crate) struct BatchNormNames {
     pub(crate) epsilon: f32,
 }
 
-impl Weights {
+impl WeightNames {
     /// A kernel and a bias of the same layer.
-    pub(crate) fn biased(source: Source, layer: &str) -> Self {
+    pub(crate) fn biased(source: WeightSource, layer: &str) -> Self {
         let (kernel, bias) = match source.naming() {
             Naming::Keras => ("/kernel", "/bias"),
             Naming::Torch => (".weight", ".bias"),
         };
         Self {
             kernel: format!("{layer}{kernel}"),
-            offset: Offset::Bias(format!("{layer}{bias}")),
+            bias: BiasOrNorm::Bias(format!("{layer}{bias}")),
         }
     }
 
@@ -117,7 +117,7 @@ impl Weights {
     pub(crate) fn normalized_torch(layer: &str, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel: format!("{layer}.weight"),
-            offset: Offset::BatchNorm(BatchNormNames {
+            bias: BiasOrNorm::BatchNorm(BatchNormNames {
                 gamma: format!("{norm}.weight"),
                 beta: format!("{norm}.bias"),
                 mean: format!("{norm}.running_mean"),
@@ -131,7 +131,7 @@ impl Weights {
     pub(crate) fn normalized_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel,
-            offset: Offset::BatchNorm(BatchNormNames {
+            bias: BiasOrNorm::BatchNorm(BatchNormNames {
                 gamma: format!("{norm}/gamma"),
                 beta: format!("{norm}/beta"),
                 mean: format!("{norm}/moving_mean"),
@@ -143,34 +143,34 @@ impl Weights {
 
     fn names(&self) -> Vec<&str> {
         let mut names = vec![self.kernel.as_str()];
-        match &self.offset {
-            Offset::Bias(bias) => names.push(bias),
-            Offset::BatchNorm(norm) => names.extend([
+        match &self.bias {
+            BiasOrNorm::Bias(bias) => names.push(bias),
+            BiasOrNorm::BatchNorm(norm) => names.extend([
                 norm.gamma.as_str(),
                 norm.beta.as_str(),
                 norm.mean.as_str(),
                 norm.variance.as_str(),
             ]),
-            Offset::None => {}
+            BiasOrNorm::None => {}
         }
         names
     }
 }
 
-impl Extent {
+impl SquareWindow {
     /// One pixel.
-    pub(crate) const POINT: Self = Self {
+    pub(crate) const POINTWISE: Self = Self {
         size: 1,
         stride: 1,
-        margin: Margin::Valid,
+        padding: PaddingMode::Valid,
     };
 
     /// A square of `size`, padded as PyTorch's networks usually are.
-    pub(crate) const fn half(size: usize, stride: usize) -> Self {
+    pub(crate) const fn symmetric(size: usize, stride: usize) -> Self {
         Self {
             size,
             stride,
-            margin: Margin::Half,
+            padding: PaddingMode::Symmetric,
         }
     }
 
@@ -179,32 +179,36 @@ impl Extent {
         Self {
             size,
             stride,
-            margin: Margin::Same,
+            padding: PaddingMode::Same,
         }
     }
 
-    /// The window on maps of `input`'s extent.
-    pub(crate) fn window(self, input: MapShape) -> ConvGeometry {
-        let Self { size, stride, margin } = self;
-        let padding = match margin {
-            Margin::Valid => Padding::NONE,
-            Margin::Half => Padding::all((size - 1) / 2),
-            Margin::Same => Padding::same((input.height, input.width), (size, size), stride),
+    /// The window on maps of `input`'s window.
+    pub(crate) fn on_map(self, input: MapShape) -> ConvGeometry {
+        let Self {
+            size,
+            stride,
+            padding,
+        } = self;
+        let padding = match padding {
+            PaddingMode::Valid => Padding::NONE,
+            PaddingMode::Symmetric => Padding::all((size - 1) / 2),
+            PaddingMode::Same => Padding::same((input.height, input.width), (size, size), stride),
         };
         ConvGeometry::square(size, stride, padding)
     }
 }
 
-impl Layer {
+impl LayerSpec {
     pub(crate) fn convolution(
-        weights: Weights,
-        extent: Extent,
+        weights: WeightNames,
+        window: SquareWindow,
         outputs: usize,
         activation: Activation,
     ) -> Self {
         Self::Convolution {
             weights,
-            extent,
+            window,
             outputs,
             activation,
         }
@@ -229,9 +233,9 @@ impl Layer {
             }
         };
         match self {
-            Self::Convolution { extent, outputs, .. } => through(extent.window(input), *outputs),
-            Self::Depthwise { extent, .. } | Self::MaxPool(extent) => {
-                through(extent.window(input), input.channels)
+            Self::Convolution { window, outputs, .. } => through(window.on_map(input), *outputs),
+            Self::Depthwise { window, .. } | Self::MaxPool(window) => {
+                through(window.on_map(input), input.channels)
             }
             Self::Dense { outputs, .. } => through(Self::whole_map(input), *outputs),
             Self::GlobalAvgPool => through(Self::whole_map(input), input.channels),
@@ -243,8 +247,8 @@ impl Layer {
     fn multiply_adds(&self, input: MapShape) -> u64 {
         let output = self.output(input);
         let per_output = match self {
-            Self::Convolution { extent, .. } => extent.size * extent.size * input.channels,
-            Self::Depthwise { extent, .. } => extent.size * extent.size,
+            Self::Convolution { window, .. } => window.size * window.size * input.channels,
+            Self::Depthwise { window, .. } => window.size * window.size,
             Self::Dense { .. } => input.regions() * input.channels,
             Self::MaxPool(_) | Self::GlobalAvgPool | Self::Activation(_) => 0,
             Self::Residual { branch, shortcut } => {
@@ -267,18 +271,18 @@ impl Layer {
     }
 }
 
-fn output(layers: &[Layer], input: MapShape) -> MapShape {
+fn output(layers: &[LayerSpec], input: MapShape) -> MapShape {
     layers.iter().fold(input, |shape, layer| layer.output(shape))
 }
 
-fn multiply_adds(layers: &[Layer], input: MapShape) -> u64 {
+fn multiply_adds(layers: &[LayerSpec], input: MapShape) -> u64 {
     inputs(layers, input)
         .map(|(layer, input)| layer.multiply_adds(input))
         .sum()
 }
 
 /// Each layer with the shape of what goes in.
-pub(crate) fn inputs(layers: &[Layer], input: MapShape) -> impl Iterator<Item = (&Layer, MapShape)> {
+pub(crate) fn inputs(layers: &[LayerSpec], input: MapShape) -> impl Iterator<Item = (&LayerSpec, MapShape)> {
     layers.iter().scan(input, |shape, layer| {
         let input = *shape;
         *shape = layer.output(input);
@@ -292,17 +296,17 @@ impl Stage {
     }
 }
 
-impl Plan {
-    pub(crate) fn new(preprocessing: Preprocessing, usual: &'static [&'static str]) -> Self {
+impl Architecture {
+    pub(crate) fn new(preprocessing: Preprocessing, default_layers: &'static [&'static str]) -> Self {
         Self {
             preprocessing,
-            usual,
+            default_layers,
             stages: Vec::new(),
         }
     }
 
     /// Appends a stage.
-    pub(crate) fn stage(&mut self, name: impl Into<String>, layers: impl Into<Vec<Layer>>) {
+    pub(crate) fn stage(&mut self, name: impl Into<String>, layers: impl Into<Vec<LayerSpec>>) {
         self.stages.push(Stage {
             name: name.into(),
             layers: layers.into(),
@@ -351,6 +355,6 @@ impl Plan {
     /// The names of the tensors that the first `stages` need, in order.
     pub(crate) fn tensors(&self, stages: usize) -> impl Iterator<Item = &str> {
         let layers = self.stages.iter().take(stages).flat_map(|stage| &stage.layers);
-        layers.flat_map(Layer::tensors)
+        layers.flat_map(LayerSpec::tensors)
     }
 }

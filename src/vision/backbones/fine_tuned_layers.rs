@@ -4,7 +4,7 @@
 //! into the weights as they were loaded: its statistics stay those of the network's own training, as is usual where
 //! batches are small.
 
-use super::{Between, MapShape};
+use super::{LayerRange, MapShape};
 use crate::nn::{
     Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Parameter, Regions,
     forward_layers, map_weights,
@@ -15,7 +15,7 @@ use std::cell::Cell;
 
 /// Such layers but for their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TailSpec {
+pub struct FineTunedSpec {
     /// What the first layer is given for an image.
     pub input: MapShape,
     /// What the last one gives.
@@ -31,9 +31,9 @@ struct SumsSpec {
     convolution: Convolution,
 }
 
-impl Between {
+impl LayerRange {
     /// The layers, with one more behind them that changes nothing yet: a factor and a summand for every channel.
-    pub fn with_scale(mut self) -> Self {
+    pub fn with_channel_scale(mut self) -> Self {
         let channels = self.output.channels;
         self.layers.push(ConvLayer::Depthwise(ConvWeights {
             kernel: vec![1.0; channels],
@@ -47,7 +47,7 @@ impl Between {
     }
 
     /// The layers but for their weights.
-    pub fn spec(&self) -> TailSpec {
+    pub fn spec(&self) -> FineTunedSpec {
         let spec = |sums: ConvWeights| {
             let outputs = sums.bias.len();
             Ok::<_, std::convert::Infallible>(SumsSpec {
@@ -56,7 +56,7 @@ impl Between {
             })
         };
         let Ok(layers) = map_weights(self.layers.clone(), &spec, &spec);
-        TailSpec {
+        FineTunedSpec {
             input: self.input,
             output: self.output,
             layers,
@@ -64,7 +64,7 @@ impl Between {
     }
 }
 
-impl TailSpec {
+impl FineTunedSpec {
     /// The number of trainable parameters; saturating.
     pub fn parameters(&self) -> usize {
         let shapes = self.layers.iter().flat_map(ConvLayer::weights);
@@ -81,17 +81,17 @@ impl TailSpec {
 
 /// The layers with weights that are trained.
 #[derive(Clone, Debug)]
-pub struct Tail<D: Backend> {
+pub struct FineTunedLayers<D: Backend> {
     input: MapShape,
     layers: Vec<ConvLayer<ConvWeights<Parameter<D>>>>,
 }
 
-impl<D: Backend> Tail<D> {
+impl<D: Backend> FineTunedLayers<D> {
     /// All weights zero, for a checkpoint to fill in.
     ///
     /// # Errors
     /// Those of the device.
-    pub fn zeros(spec: &TailSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
+    pub fn zeros(spec: &FineTunedSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
         let zeros = |SumsSpec { kernel, convolution }| {
             Ok::<_, std::convert::Infallible>(ConvWeights {
                 kernel: vec![0.0; kernel.0 * kernel.1],
@@ -154,7 +154,7 @@ impl<D: Backend> Tail<D> {
     }
 
     /// From now on, `(x - mean) * scale` comes out where `x` did; each has a number for every channel. Only behind
-    /// [`Between::with_scale`].
+    /// [`LayerRange::with_channel_scale`].
     ///
     /// # Errors
     /// Those of the device.
@@ -203,7 +203,7 @@ mod tests {
     }
 
     /// A block with a shortcut, as MobileNets have it, and a convolution that halves the map.
-    fn published() -> Between {
+    fn published() -> LayerRange {
         let around = ConvGeometry::square(3, 1, Padding::all(1));
         let halve = ConvGeometry::square(3, 2, Padding::all(1));
         let shape = |side, channels| MapShape {
@@ -222,17 +222,17 @@ mod tests {
             },
             ConvLayer::Convolution(sums(halve, (18, 3), Activation::None)),
         ];
-        Between {
+        LayerRange {
             input: shape(4, 2),
             output: shape(2, 3),
             layers,
         }
-        .with_scale()
+        .with_channel_scale()
     }
 
-    fn tail() -> Tail<Cpu> {
-        let Between { input, layers, .. } = published();
-        Tail::of(input, layers, &Cpu::default()).unwrap()
+    fn tail() -> FineTunedLayers<Cpu> {
+        let LayerRange { input, layers, .. } = published();
+        FineTunedLayers::of(input, layers, &Cpu::default()).unwrap()
     }
 
     fn features() -> Regions<Cpu> {
@@ -244,7 +244,7 @@ mod tests {
         let (mut tail, features) = (tail(), features());
         check_gradients(
             &mut tail,
-            Tail::parameters_mut,
+            FineTunedLayers::parameters_mut,
             |tail| probe(tail.forward(features.leaky_trace()).unwrap()),
             5e-3,
         );
@@ -266,9 +266,9 @@ mod tests {
     #[test]
     fn a_specification_that_was_written_and_read_has_room_for_the_same_weights() {
         let text = serde_json::to_string(&published().spec()).unwrap();
-        let spec: TailSpec = serde_json::from_str(&text).unwrap();
+        let spec: FineTunedSpec = serde_json::from_str(&text).unwrap();
         assert_eq!(spec, published().spec());
-        let (mut zeros, tail) = (Tail::zeros(&spec, &Cpu::default()).unwrap(), tail());
+        let (mut zeros, tail) = (FineTunedLayers::zeros(&spec, &Cpu::default()).unwrap(), tail());
         let size: usize = tail.parameters().iter().map(|p| p.shape().0 * p.shape().1).sum();
         assert_eq!(spec.parameters(), size);
         for (zeros, full) in zeros.parameters_mut().into_iter().zip(tail.parameters()) {

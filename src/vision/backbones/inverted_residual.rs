@@ -1,7 +1,7 @@
 //! The block that mobile networks are made of: the inverted residual with a linear bottleneck (Sandler et al.
 //! 2018, arXiv:1801.04381, section 3.3 and figure 4d), called MBConv where EfficientNets use it.
 
-use super::architecture::{Extent, Layer, Weights};
+use super::architecture::{LayerSpec, SquareWindow, WeightNames};
 use crate::nn::Activation;
 
 /// One block's dimensions.
@@ -12,7 +12,7 @@ pub(super) struct InvertedResidual {
     /// How many times as many channels the depthwise convolution has.
     pub(super) expansion: usize,
     /// Of the depthwise convolution.
-    pub(super) extent: Extent,
+    pub(super) window: SquareWindow,
     /// Channels written.
     pub(super) outputs: usize,
 }
@@ -20,28 +20,38 @@ pub(super) struct InvertedResidual {
 /// Where its convolutions' numbers are to be found.
 pub(super) struct BlockWeights {
     /// Not used where there is nothing to expand.
-    pub(super) expand: Weights,
-    pub(super) depthwise: Weights,
-    pub(super) project: Weights,
+    pub(super) expand: WeightNames,
+    pub(super) depthwise: WeightNames,
+    pub(super) project: WeightNames,
 }
 
 impl InvertedResidual {
     /// Expand (where there is anything to expand), convolve depthwise, project without a rectifier; around it all
     /// a shortcut where the shapes allow.
-    pub(super) fn layers(self, weights: BlockWeights) -> Vec<Layer> {
+    pub(super) fn layers(self, weights: BlockWeights) -> Vec<LayerSpec> {
         let expand = self.expands().then(|| {
             let outputs = self.inputs * self.expansion;
-            Layer::convolution(weights.expand, Extent::POINT, outputs, Activation::Relu6)
+            LayerSpec::convolution(
+                weights.expand,
+                SquareWindow::POINTWISE,
+                outputs,
+                Activation::Relu6,
+            )
         });
-        let depthwise = Layer::Depthwise {
+        let depthwise = LayerSpec::Depthwise {
             weights: weights.depthwise,
-            extent: self.extent,
+            window: self.window,
             activation: Activation::Relu6,
         };
-        let project = Layer::convolution(weights.project, Extent::POINT, self.outputs, Activation::None);
+        let project = LayerSpec::convolution(
+            weights.project,
+            SquareWindow::POINTWISE,
+            self.outputs,
+            Activation::None,
+        );
         let branch = expand.into_iter().chain([depthwise, project]).collect();
-        if self.extent.stride == 1 && self.inputs == self.outputs {
-            vec![Layer::Residual {
+        if self.window.stride == 1 && self.inputs == self.outputs {
+            vec![LayerSpec::Residual {
                 branch,
                 shortcut: Vec::new(),
             }]
@@ -72,6 +82,6 @@ impl InvertedResidual {
 }
 
 /// A convolution and the batch normalization after it, both within `place`.
-pub(super) fn normalized(place: &str, layer: &str, norm: &str, epsilon: f32) -> Weights {
-    Weights::normalized_torch(&format!("{place}.{layer}"), &format!("{place}.{norm}"), epsilon)
+pub(super) fn normalized(place: &str, layer: &str, norm: &str, epsilon: f32) -> WeightNames {
+    WeightNames::normalized_torch(&format!("{place}.{layer}"), &format!("{place}.{norm}"), epsilon)
 }

@@ -1,6 +1,6 @@
-//! From a plan and a file of weights to layers that can be run.
+//! From a architecture and a file of weights to layers that can be run.
 
-use super::architecture::{BatchNormNames, Layer, Offset, Plan, Weights, inputs};
+use super::architecture::{Architecture, BatchNormNames, BiasOrNorm, LayerSpec, WeightNames, inputs};
 use super::{BackboneError, BackboneKind, MapShape};
 use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
 use crate::vision::weights::layout::{
@@ -9,59 +9,68 @@ use crate::vision::weights::layout::{
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::ops::{Range, RangeFrom};
 
-/// The position among the plan's stages of the layer that was asked for, or of the usual one.
+/// The position among the architecture's stages of the layer that was asked for, or of the usual one.
 pub(super) fn choose_layer(
     kind: BackboneKind,
-    plan: &Plan,
+    architecture: &Architecture,
     file: &WeightFile,
     layer: Option<&str>,
 ) -> Result<usize, BackboneError> {
-    let position = |name: &str| plan.position(name);
-    let missing = |stage: usize| plan.tensors(stage + 1).find(|name| !file.contains(name));
-    let usual = || plan.usual.iter().filter_map(|name| position(name));
-    let complete = usual().find(|&stage| missing(stage).is_none());
+    let position = |name: &str| architecture.position(name);
+    let missing = |stage: usize| architecture.tensors(stage + 1).find(|name| !file.contains(name));
+    let default_layers = || {
+        architecture
+            .default_layers
+            .iter()
+            .filter_map(|name| position(name))
+    };
+    let complete = default_layers().find(|&stage| missing(stage).is_none());
     let Some(layer) = layer else {
         // Where nothing is complete, loading will name the first tensor that is missing.
-        return Ok(complete.or(usual().next_back()).unwrap_or(plan.stages.len() - 1));
+        return Ok(complete
+            .or(default_layers().next_back())
+            .unwrap_or(architecture.stages.len() - 1));
     };
-    let chosen = known_layer(kind, plan, layer, 0..)?;
+    let chosen = known_layer(kind, architecture, layer, 0..)?;
     match (missing(chosen), complete) {
         (Some(tensor), Some(complete)) => Err(BackboneError::LayerNotInFile {
             backbone: kind,
             layer: layer.to_owned(),
             path: file.path().to_owned(),
             tensor: tensor.to_owned(),
-            available: plan.stages[complete].name.clone(),
+            available: architecture.stages[complete].name.clone(),
         }),
         _ => Ok(chosen),
     }
 }
 
-/// The position among the plan's stages of a layer; one of `choices` would have been right where there is none.
+/// The position among the architecture's stages of a layer; one of `choices` would have been right where there is none.
 pub(super) fn known_layer(
     kind: BackboneKind,
-    plan: &Plan,
+    architecture: &Architecture,
     layer: &str,
     choices: RangeFrom<usize>,
 ) -> Result<usize, BackboneError> {
-    plan.position(layer).ok_or_else(|| BackboneError::UnknownLayer {
-        backbone: kind,
-        layer: layer.to_owned(),
-        layers: plan.names(choices),
-    })
+    architecture
+        .position(layer)
+        .ok_or_else(|| BackboneError::UnknownLayer {
+            backbone: kind,
+            layer: layer.to_owned(),
+            layers: architecture.names(choices),
+        })
 }
 
-/// The layers of these stages of the plan, with their weights.
+/// The layers of these stages of the architecture, with their weights.
 pub(super) fn layers(
-    plan: &Plan,
+    architecture: &Architecture,
     stages: Range<usize>,
     file: &WeightFile,
     naming: Naming,
 ) -> Result<Vec<ConvLayer>, WeightsError> {
     let loader = Loader { file, naming };
-    let inputs = std::iter::once(plan.input()).chain(plan.shapes());
+    let inputs = std::iter::once(architecture.input()).chain(architecture.shapes());
     let stages: Vec<_> = inputs
-        .zip(&plan.stages)
+        .zip(&architecture.stages)
         .take(stages.end)
         .skip(stages.start)
         .map(|(input, stage)| loader.layers(&stage.layers, input))
@@ -75,53 +84,53 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn layers(&self, layers: &[Layer], input: MapShape) -> Result<Vec<ConvLayer>, WeightsError> {
+    fn layers(&self, layers: &[LayerSpec], input: MapShape) -> Result<Vec<ConvLayer>, WeightsError> {
         inputs(layers, input)
             .map(|(layer, input)| self.layer(layer, input))
             .collect()
     }
 
-    fn layer(&self, layer: &Layer, input: MapShape) -> Result<ConvLayer, WeightsError> {
+    fn layer(&self, layer: &LayerSpec, input: MapShape) -> Result<ConvLayer, WeightsError> {
         Ok(match layer {
-            Layer::Convolution {
+            LayerSpec::Convolution {
                 weights,
-                extent,
+                window,
                 outputs,
                 activation,
             } => {
-                let window = extent.window(input);
+                let window = window.on_map(input);
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.file.get(&weights.kernel, &self.naming.conv_shape(kernel))?;
                 let rows = conv_rows(stored, self.naming, kernel);
                 ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
-            Layer::Dense {
+            LayerSpec::Dense {
                 weights,
                 outputs,
                 activation,
             } => {
-                let window = Layer::whole_map(input);
+                let window = LayerSpec::whole_map(input);
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.dense_kernel(&weights.kernel, kernel)?;
                 let rows = dense_rows_after_flatten(stored, self.naming, kernel);
                 ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
-            Layer::Depthwise {
+            LayerSpec::Depthwise {
                 weights,
-                extent,
+                window,
                 activation,
             } => {
-                let window = extent.window(input);
+                let window = window.on_map(input);
                 let channels = input.channels;
                 let shape = self.naming.depthwise_shape(window.kernel, channels);
                 let stored = self.file.get(&weights.kernel, &shape)?;
                 let rows = depthwise_rows(stored, self.naming, window.kernel, channels);
                 ConvLayer::Depthwise(self.sums(weights, rows, channels, window, *activation)?)
             }
-            Layer::MaxPool(extent) => ConvLayer::MaxPool(extent.window(input)),
-            Layer::GlobalAvgPool => ConvLayer::GlobalAvgPool,
-            Layer::Activation(activation) => ConvLayer::Activation(*activation),
-            Layer::Residual { branch, shortcut } => ConvLayer::Residual {
+            LayerSpec::MaxPool(window) => ConvLayer::MaxPool(window.on_map(input)),
+            LayerSpec::GlobalAvgPool => ConvLayer::GlobalAvgPool,
+            LayerSpec::Activation(activation) => ConvLayer::Activation(*activation),
+            LayerSpec::Residual { branch, shortcut } => ConvLayer::Residual {
                 branch: self.layers(branch, input)?,
                 shortcut: self.layers(shortcut, input)?,
             },
@@ -142,20 +151,20 @@ impl Loader<'_> {
 
     fn sums(
         &self,
-        weights: &Weights,
+        weights: &WeightNames,
         mut rows: Vec<f32>,
         outputs: usize,
         window: ConvGeometry,
         activation: Activation,
     ) -> Result<ConvWeights, WeightsError> {
-        let bias = match &weights.offset {
-            Offset::Bias(name) => self.file.get(name, &[outputs])?,
-            Offset::BatchNorm(names) => {
+        let bias = match &weights.bias {
+            BiasOrNorm::Bias(name) => self.file.get(name, &[outputs])?,
+            BiasOrNorm::BatchNorm(names) => {
                 let mut bias = vec![0.0; outputs];
                 self.batch_norm(names, outputs)?.fold_into(&mut rows, &mut bias);
                 bias
             }
-            Offset::None => vec![0.0; outputs],
+            BiasOrNorm::None => vec![0.0; outputs],
         };
         Ok(ConvWeights {
             kernel: rows,

@@ -4,9 +4,9 @@
 //! Preprocessing: 224 x 224, torchvision's mean and deviation. Names are torchvision's or timm's; Keras' weights
 //! differ in padding and preprocessing too and are not read.
 
-use super::architecture::{Extent, Layer, Plan, Weights};
+use super::architecture::{Architecture, LayerSpec, SquareWindow, WeightNames};
 use super::inverted_residual::{BlockWeights, InvertedResidual, normalized};
-use super::{Origin, Source};
+use super::{SourceMarker, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -41,40 +41,45 @@ const STEM: usize = 32;
 const HEAD: usize = 1280;
 const CLASSES: usize = 1000;
 
-pub(super) const ORIGINS: &[Origin] = &[
-    Origin::new(Source::Torchvision, "features.0.0.weight"),
-    Origin::new(Source::Timm, "conv_stem.weight"),
+pub(super) const SOURCES: &[SourceMarker] = &[
+    SourceMarker::new(WeightSource::Torchvision, "features.0.0.weight"),
+    SourceMarker::new(WeightSource::Timm, "conv_stem.weight"),
 ];
 
 /// Both in PyTorch.
 const EPSILON: f32 = 1e-5;
 
-pub(super) fn plan(source: Source) -> Plan {
-    let mut plan = Plan::new(Preprocessing::torchvision(224), &["features"]);
-    let stem = Layer::convolution(stem(source), Extent::half(3, 2), STEM, Activation::Relu6);
-    plan.stage("features.0", [stem]);
+pub(super) fn architecture(source: WeightSource) -> Architecture {
+    let mut architecture = Architecture::new(Preprocessing::torchvision(224), &["features"]);
+    let stem = LayerSpec::convolution(
+        stem(source),
+        SquareWindow::symmetric(3, 2),
+        STEM,
+        Activation::Relu6,
+    );
+    architecture.stage("features.0", [stem]);
     let mut inputs = STEM;
     for (group, row) in ROWS.iter().enumerate() {
         for repeat in 0..row.repeats {
-            let number = plan.stages.len();
+            let number = architecture.stages.len();
             let block = InvertedResidual {
                 inputs,
                 expansion: row.expansion,
-                extent: Extent::half(3, if repeat == 0 { row.stride } else { 1 }),
+                window: SquareWindow::symmetric(3, if repeat == 0 { row.stride } else { 1 }),
                 outputs: row.outputs,
             };
             let weights = match source {
-                Source::Timm => block.timm_weights(&format!("blocks.{group}.{repeat}"), EPSILON),
+                WeightSource::Timm => block.timm_weights(&format!("blocks.{group}.{repeat}"), EPSILON),
                 _ => torchvision_weights(block, number),
             };
-            plan.stage(format!("features.{number}"), block.layers(weights));
+            architecture.stage(format!("features.{number}"), block.layers(weights));
             inputs = row.outputs;
         }
     }
-    let head = Layer::convolution(head(source), Extent::POINT, HEAD, Activation::Relu6);
-    plan.stage("features", [head]);
-    plan.stage("logits", [Layer::GlobalAvgPool, classifier(source)]);
-    plan
+    let head = LayerSpec::convolution(head(source), SquareWindow::POINTWISE, HEAD, Activation::Relu6);
+    architecture.stage("features", [head]);
+    architecture.stage("logits", [LayerSpec::GlobalAvgPool, classifier(source)]);
+    architecture
 }
 
 /// torchvision numbers what there is, so that the numbers depend on whether anything is expanded.
@@ -93,27 +98,27 @@ fn torchvision_weights(block: InvertedResidual, number: usize) -> BlockWeights {
     }
 }
 
-fn stem(source: Source) -> Weights {
+fn stem(source: WeightSource) -> WeightNames {
     match source {
-        Source::Timm => Weights::normalized_torch("conv_stem", "bn1", EPSILON),
-        _ => Weights::normalized_torch("features.0.0", "features.0.1", EPSILON),
+        WeightSource::Timm => WeightNames::normalized_torch("conv_stem", "bn1", EPSILON),
+        _ => WeightNames::normalized_torch("features.0.0", "features.0.1", EPSILON),
     }
 }
 
-fn head(source: Source) -> Weights {
+fn head(source: WeightSource) -> WeightNames {
     match source {
-        Source::Timm => Weights::normalized_torch("conv_head", "bn2", EPSILON),
-        _ => Weights::normalized_torch("features.18.0", "features.18.1", EPSILON),
+        WeightSource::Timm => WeightNames::normalized_torch("conv_head", "bn2", EPSILON),
+        _ => WeightNames::normalized_torch("features.18.0", "features.18.1", EPSILON),
     }
 }
 
-fn classifier(source: Source) -> Layer {
+fn classifier(source: WeightSource) -> LayerSpec {
     let name = match source {
-        Source::Timm => "classifier",
+        WeightSource::Timm => "classifier",
         _ => "classifier.1",
     };
-    Layer::Dense {
-        weights: Weights::biased(Source::Torchvision, name),
+    LayerSpec::Dense {
+        weights: WeightNames::biased(WeightSource::Torchvision, name),
         outputs: CLASSES,
         activation: Activation::None,
     }

@@ -1,7 +1,7 @@
 //! CNN encoders with published weights: which there are, what they give, and how images run through them.
 //!
 //! A published network is one file that states its paper, its preprocessing and its layers as a
-//! `Plan`. Describing, loading and running are done here, once for all of them. To add one: write its plan,
+//! `Architecture`. Describing, loading and running are done here, once for all of them. To add one: write its architecture,
 //! name it in [`BackboneKind`].
 
 mod architecture;
@@ -23,7 +23,7 @@ use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{Naming, WeightFile, WeightsError};
-use architecture::{Plan, Stage};
+use architecture::{Architecture, Stage};
 use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -58,7 +58,7 @@ pub enum BackboneKind {
 
 /// Whose tensors a file holds: names, layout and the preprocessing they were trained with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum WeightSource {
     /// `keras.applications`
     Keras,
     /// `keras.applications`, where it left the naming of some layers to Keras: numbered from one.
@@ -73,18 +73,18 @@ pub(crate) enum Source {
 
 /// A source in which a network's weights are published, told by a tensor that no other source of it has.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    source: Source,
+pub(crate) struct SourceMarker {
+    source: WeightSource,
     tensor: &'static str,
 }
 
-impl Origin {
-    pub(crate) const fn new(source: Source, tensor: &'static str) -> Self {
+impl SourceMarker {
+    pub(crate) const fn new(source: WeightSource, tensor: &'static str) -> Self {
         Self { source, tensor }
     }
 }
 
-impl Source {
+impl WeightSource {
     pub(crate) fn naming(self) -> Naming {
         match self {
             Self::Keras | Self::KerasNumbered => Naming::Keras,
@@ -100,9 +100,10 @@ impl Named for BackboneKind {
 impl BackboneKind {
     /// The layers whose outputs can be chosen as features, from the first to the last.
     pub fn layers(self) -> Vec<LayerInfo> {
-        let plan = self.plan(self.origins()[0].source);
-        plan.shapes()
-            .zip(&plan.stages)
+        let architecture = self.architecture(self.sources()[0].source);
+        architecture
+            .shapes()
+            .zip(&architecture.stages)
             .map(|(shape, stage)| stage.info(shape))
             .collect()
     }
@@ -112,67 +113,67 @@ impl BackboneKind {
     /// # Errors
     /// [`BackboneError`] names a layer that the network does not have, or that does not lie behind the other, and a
     /// tensor that is missing or misshapen.
-    pub fn layers_between(
+    pub fn layer_range(
         self,
         file: &WeightFile,
         after: &str,
         up_to: &str,
-    ) -> Result<Between, BackboneError> {
+    ) -> Result<LayerRange, BackboneError> {
         let source = self.source(file)?;
-        let plan = self.plan(source);
-        let first = load::known_layer(self, &plan, after, 0..)? + 1;
-        let last = load::known_layer(self, &plan, up_to, first..)?;
-        let shapes: Vec<MapShape> = plan.shapes().collect();
+        let architecture = self.architecture(source);
+        let first = load::known_layer(self, &architecture, after, 0..)? + 1;
+        let last = load::known_layer(self, &architecture, up_to, first..)?;
+        let shapes: Vec<MapShape> = architecture.shapes().collect();
         if last < first {
             return Err(BackboneError::NotBehind {
                 backbone: self,
                 layer: up_to.to_owned(),
                 after: after.to_owned(),
-                behind: plan.names(first..),
+                behind: architecture.names(first..),
             });
         }
-        Ok(Between {
+        Ok(LayerRange {
             input: shapes[first - 1],
             output: shapes[last],
-            layers: load::layers(&plan, first..last + 1, file, source.naming())?,
+            layers: load::layers(&architecture, first..last + 1, file, source.naming())?,
         })
     }
 
-    fn plan(self, source: Source) -> Plan {
+    fn architecture(self, source: WeightSource) -> Architecture {
         match self {
-            Self::Vgg16 => vgg16::plan(source),
-            Self::Xception => xception::plan(source),
-            Self::MobileNetV2 => mobilenet_v2::plan(source),
-            Self::EfficientNetLite0 => efficientnet_lite::plan(source, efficientnet_lite::LITE0),
-            Self::EfficientNetLite1 => efficientnet_lite::plan(source, efficientnet_lite::LITE1),
-            Self::EfficientNetLite2 => efficientnet_lite::plan(source, efficientnet_lite::LITE2),
+            Self::Vgg16 => vgg16::architecture(source),
+            Self::Xception => xception::architecture(source),
+            Self::MobileNetV2 => mobilenet_v2::architecture(source),
+            Self::EfficientNetLite0 => efficientnet_lite::architecture(source, efficientnet_lite::LITE0),
+            Self::EfficientNetLite1 => efficientnet_lite::architecture(source, efficientnet_lite::LITE1),
+            Self::EfficientNetLite2 => efficientnet_lite::architecture(source, efficientnet_lite::LITE2),
         }
     }
 
     /// At least one; the usual one first.
-    fn origins(self) -> &'static [Origin] {
+    fn sources(self) -> &'static [SourceMarker] {
         match self {
-            Self::Vgg16 => vgg16::ORIGINS,
-            Self::Xception => xception::ORIGINS,
-            Self::MobileNetV2 => mobilenet_v2::ORIGINS,
+            Self::Vgg16 => vgg16::SOURCES,
+            Self::Xception => xception::SOURCES,
+            Self::MobileNetV2 => mobilenet_v2::SOURCES,
             Self::EfficientNetLite0 | Self::EfficientNetLite1 | Self::EfficientNetLite2 => {
-                efficientnet_lite::ORIGINS
+                efficientnet_lite::SOURCES
             }
         }
     }
 
     /// Where the file's weights come from. Of a file that nothing tells, the names decide; loading will say what
     /// is missing.
-    fn source(self, file: &WeightFile) -> Result<Source, WeightsError> {
+    fn source(self, file: &WeightFile) -> Result<WeightSource, WeightsError> {
         let naming = file.naming()?;
-        let origins = self.origins();
-        let told = origins.iter().find(|origin| file.contains(origin.tensor));
-        let alike = || origins.iter().find(|origin| origin.source.naming() == naming);
-        Ok(told.or_else(alike).unwrap_or(&origins[0]).source)
+        let sources = self.sources();
+        let told = sources.iter().find(|marker| file.contains(marker.tensor));
+        let alike = || sources.iter().find(|marker| marker.source.naming() == naming);
+        Ok(told.or_else(alike).unwrap_or(&sources[0]).source)
     }
 }
 
-/// Extent of a feature map; a vector is a map of 1 x 1.
+/// SquareWindow of a feature map; a vector is a map of 1 x 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapShape {
     /// Rows.
@@ -211,7 +212,7 @@ pub struct LayerInfo {
 
 /// Some layers of a network, with their weights.
 #[derive(Clone, Debug)]
-pub struct Between {
+pub struct LayerRange {
     /// What the first of them is given for an image.
     pub input: MapShape,
     /// What the last of them gives.
@@ -244,21 +245,25 @@ impl<D: Backend> Backbone<D> {
         device: &D,
     ) -> Result<Self, BackboneError> {
         let source = kind.source(file)?;
-        let mut plan = kind.plan(source);
-        let layer = load::choose_layer(kind, &plan, file, layer)?;
-        plan.stages.truncate(layer + 1);
-        let layers = load::layers(&plan, 0..layer + 1, file, source.naming())?;
+        let mut architecture = kind.architecture(source);
+        let layer = load::choose_layer(kind, &architecture, file, layer)?;
+        architecture.stages.truncate(layer + 1);
+        let layers = load::layers(&architecture, 0..layer + 1, file, source.naming())?;
         let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
-        let (shape, last) = plan.shapes().zip(&plan.stages).last().map_or_else(
-            || (plan.input(), String::new()),
-            |(shape, stage)| (shape, stage.name.clone()),
-        );
+        let (shape, last) = architecture
+            .shapes()
+            .zip(&architecture.stages)
+            .last()
+            .map_or_else(
+                || (architecture.input(), String::new()),
+                |(shape, stage)| (shape, stage.name.clone()),
+            );
         Ok(Self {
             kind,
-            input: plan.input(),
+            input: architecture.input(),
             layer: LayerInfo { name: last, shape },
-            multiply_adds: plan.multiply_adds(),
-            preprocessing: plan.preprocessing,
+            multiply_adds: architecture.multiply_adds(),
+            preprocessing: architecture.preprocessing,
             network,
         })
     }

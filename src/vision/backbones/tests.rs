@@ -1,6 +1,6 @@
 //! Tests of the backbones' published shapes and costs, and of what is said of wrong files.
 
-use super::architecture::{Extent, Layer, Weights};
+use super::architecture::{LayerSpec, SquareWindow, WeightNames};
 use super::*;
 use crate::nn::{Activation, InferenceKernel};
 use crate::vision::weights::WeightsFault;
@@ -24,9 +24,9 @@ fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
     WeightFile::open(path).unwrap()
 }
 
-/// A file with all the names that a plan's first `stages` want, and nothing behind them.
-fn names_only(path: &Path, plan: &Plan, stages: usize) -> WeightFile {
-    let tensors: Vec<_> = plan
+/// A file with all the names that a architecture's first `stages` want, and nothing behind them.
+fn names_only(path: &Path, architecture: &Architecture, stages: usize) -> WeightFile {
+    let tensors: Vec<_> = architecture
         .tensors(stages)
         .map(|name| (name, vec![1], vec![0.0]))
         .collect();
@@ -77,8 +77,8 @@ fn layers_have_the_published_shapes() {
 #[test]
 fn networks_cost_what_is_published() {
     let cost = |kind: BackboneKind| {
-        let plan = kind.plan(kind.origins()[0].source);
-        plan.multiply_adds() as f64 / 1e9
+        let architecture = kind.architecture(kind.sources()[0].source);
+        architecture.multiply_adds() as f64 / 1e9
     };
     assert_eq!(format!("{:.2}", cost(BackboneKind::Vgg16)), "15.47");
     assert_eq!(format!("{:.1}", cost(BackboneKind::Xception)), "8.4");
@@ -92,17 +92,18 @@ fn networks_cost_what_is_published() {
 #[test]
 fn plans_name_every_published_tensor() {
     let tensors = |kind: BackboneKind, source| {
-        let plan = kind.plan(source);
-        plan.tensors(plan.stages.len())
+        let architecture = kind.architecture(source);
+        architecture
+            .tensors(architecture.stages.len())
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
-    assert_eq!(tensors(BackboneKind::Vgg16, Source::Keras).len(), 32);
-    let torchvision = tensors(BackboneKind::Vgg16, Source::Torchvision);
+    assert_eq!(tensors(BackboneKind::Vgg16, WeightSource::Keras).len(), 32);
+    let torchvision = tensors(BackboneKind::Vgg16, WeightSource::Torchvision);
     for name in ["features.28.weight", "classifier.6.bias"] {
         assert!(torchvision.iter().any(|other| other == name), "{name}");
     }
-    let torchvision = tensors(BackboneKind::MobileNetV2, Source::Torchvision);
+    let torchvision = tensors(BackboneKind::MobileNetV2, WeightSource::Torchvision);
     assert_eq!(torchvision.len(), 262);
     for name in [
         "features.1.conv.2.running_var",
@@ -111,7 +112,7 @@ fn plans_name_every_published_tensor() {
     ] {
         assert!(torchvision.iter().any(|other| other == name), "{name}");
     }
-    let timm = tensors(BackboneKind::MobileNetV2, Source::Timm);
+    let timm = tensors(BackboneKind::MobileNetV2, WeightSource::Timm);
     assert_eq!(timm.len(), 262);
     for name in [
         "blocks.0.0.conv_pw.weight",
@@ -121,15 +122,18 @@ fn plans_name_every_published_tensor() {
         assert!(timm.iter().any(|other| other == name), "{name}");
     }
     // Keras' file without its dense layer has 234.
-    assert_eq!(tensors(BackboneKind::Xception, Source::Keras).len(), 234 + 2);
+    assert_eq!(
+        tensors(BackboneKind::Xception, WeightSource::Keras).len(),
+        234 + 2
+    );
     let lite0 = |source| tensors(BackboneKind::EfficientNetLite0, source);
-    assert_eq!(lite0(Source::EfficientNetPytorch).len(), 247);
-    assert_eq!(lite0(Source::Timm).len(), 247);
+    assert_eq!(lite0(WeightSource::EfficientNetPytorch).len(), 247);
+    assert_eq!(lite0(WeightSource::Timm).len(), 247);
     let lite2 = |source| tensors(BackboneKind::EfficientNetLite2, source);
     for (source, name) in [
-        (Source::EfficientNetPytorch, "_blocks.20._bn2.running_var"),
-        (Source::Timm, "blocks.6.0.bn3.running_var"),
-        (Source::Timm, "blocks.5.4.conv_pwl.weight"),
+        (WeightSource::EfficientNetPytorch, "_blocks.20._bn2.running_var"),
+        (WeightSource::Timm, "blocks.6.0.bn3.running_var"),
+        (WeightSource::Timm, "blocks.5.4.conv_pwl.weight"),
     ] {
         assert!(lite2(source).iter().any(|other| other == name), "{name}");
     }
@@ -139,10 +143,14 @@ fn plans_name_every_published_tensor() {
 fn a_file_tells_where_it_comes_from() {
     let folder = tempfile::tempdir().unwrap();
     for kind in BackboneKind::iter() {
-        for origin in kind.origins() {
-            let plan = kind.plan(origin.source);
-            let file = names_only(&folder.path().join("weights"), &plan, plan.stages.len());
-            assert_eq!(kind.source(&file).unwrap(), origin.source, "{kind}");
+        for marker in kind.sources() {
+            let architecture = kind.architecture(marker.source);
+            let file = names_only(
+                &folder.path().join("weights"),
+                &architecture,
+                architecture.stages.len(),
+            );
+            assert_eq!(kind.source(&file).unwrap(), marker.source, "{kind}");
         }
     }
 }
@@ -166,13 +174,18 @@ fn backbone_names_round_trip() {
 fn the_usual_layer_depends_on_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let kind = BackboneKind::Vgg16;
-    let plan = kind.plan(Source::Keras);
+    let architecture = kind.architecture(WeightSource::Keras);
     let chosen = |file: &WeightFile, layer| {
-        load::choose_layer(kind, &plan, file, layer).map(|stage| plan.stages[stage].name.clone())
+        load::choose_layer(kind, &architecture, file, layer)
+            .map(|stage| architecture.stages[stage].name.clone())
     };
-    let full = names_only(&folder.path().join("full"), &plan, plan.stages.len());
+    let full = names_only(
+        &folder.path().join("full"),
+        &architecture,
+        architecture.stages.len(),
+    );
     assert_eq!(chosen(&full, None).unwrap(), "fc2");
-    let top_less = names_only(&folder.path().join("notop"), &plan, 18);
+    let top_less = names_only(&folder.path().join("notop"), &architecture, 18);
     assert_eq!(chosen(&top_less, None).unwrap(), "block5_pool");
     assert_eq!(chosen(&top_less, Some("block4_conv1")).unwrap(), "block4_conv1");
     let error = chosen(&top_less, Some("fc2")).unwrap_err().to_string();
@@ -196,10 +209,14 @@ fn the_usual_layer_depends_on_the_file() {
 fn behind_a_layer_only_those_that_lie_there_are_offered() {
     let folder = tempfile::tempdir().unwrap();
     let kind = BackboneKind::MobileNetV2;
-    let plan = kind.plan(Source::Torchvision);
-    let file = names_only(&folder.path().join("mobilenet"), &plan, plan.stages.len());
+    let architecture = kind.architecture(WeightSource::Torchvision);
+    let file = names_only(
+        &folder.path().join("mobilenet"),
+        &architecture,
+        architecture.stages.len(),
+    );
     let error = |up_to| {
-        kind.layers_between(&file, "features.17", up_to)
+        kind.layer_range(&file, "features.17", up_to)
             .unwrap_err()
             .to_string()
     };
@@ -213,8 +230,12 @@ fn behind_a_layer_only_those_that_lie_there_are_offered() {
 #[test]
 fn another_networks_file_is_refused_by_the_first_tensor() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = BackboneKind::MobileNetV2.plan(Source::Torchvision);
-    let file = names_only(&folder.path().join("mobilenet"), &plan, plan.stages.len());
+    let architecture = BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision);
+    let file = names_only(
+        &folder.path().join("mobilenet"),
+        &architecture,
+        architecture.stages.len(),
+    );
     let load = |kind| Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err();
     let BackboneError::Weights(error) = load(BackboneKind::Vgg16) else {
         panic!()
@@ -227,30 +248,30 @@ fn another_networks_file_is_refused_by_the_first_tensor() {
 }
 
 /// A network in miniature, with every kind of layer that has a layout of its own.
-fn miniature(source: Source) -> Plan {
-    let mut plan = Plan::new(Preprocessing::symmetric(5), &["dense"]);
+fn miniature(source: WeightSource) -> Architecture {
+    let mut architecture = Architecture::new(Preprocessing::symmetric(5), &["dense"]);
     let (convolution, dense) = (
-        Weights::biased(source, "convolution"),
-        Weights::biased(source, "dense"),
+        WeightNames::biased(source, "convolution"),
+        WeightNames::biased(source, "dense"),
     );
-    plan.stage(
+    architecture.stage(
         "convolution",
-        [Layer::Convolution {
+        [LayerSpec::Convolution {
             weights: convolution,
-            extent: Extent::half(3, 2),
+            window: SquareWindow::symmetric(3, 2),
             outputs: 4,
             activation: Activation::Relu,
         }],
     );
-    plan.stage(
+    architecture.stage(
         "dense",
-        [Layer::Dense {
+        [LayerSpec::Dense {
             weights: dense,
             outputs: 2,
             activation: Activation::None,
         }],
     );
-    plan
+    architecture
 }
 
 #[test]
@@ -316,17 +337,20 @@ fn keras_and_torch_layouts_load_to_the_same_network() {
     let cpu = Cpu::default();
     let images: Images<Cpu> =
         cpu.tensor_from_vec((0..75).map(|i| (i % 13) as f32 - 6.0).collect(), (1, 5, 5, 3));
-    let run = |file: &WeightFile, source: Source| {
+    let run = |file: &WeightFile, source: WeightSource| {
         let layers = load::layers(&miniature(source), 0..usize::MAX, file, source.naming()).unwrap();
         Cpu::run_conv_net(&cpu.inference_conv_net(layers).unwrap(), images.clone())
             .unwrap()
             .as_vec()
     };
-    let expected = run(&keras, Source::Keras);
+    let expected = run(&keras, WeightSource::Keras);
     assert!(expected.iter().all(|value| *value != 0.0), "{expected:?}");
-    assert_eq!(run(&torch("dense", vec![2, 36]), Source::Torchvision), expected);
     assert_eq!(
-        run(&torch("convolution", vec![2, 4, 3, 3]), Source::Timm),
+        run(&torch("dense", vec![2, 36]), WeightSource::Torchvision),
+        expected
+    );
+    assert_eq!(
+        run(&torch("convolution", vec![2, 4, 3, 3]), WeightSource::Timm),
         expected
     );
 }

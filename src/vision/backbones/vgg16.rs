@@ -4,8 +4,8 @@
 //! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean color.
 //! torchvision and timm trained anew, with their usual mean and deviation.
 
-use super::architecture::{Extent, Layer, Margin, Plan, Weights};
-use super::{Origin, Source};
+use super::architecture::{Architecture, LayerSpec, PaddingMode, SquareWindow, WeightNames};
+use super::{SourceMarker, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -13,55 +13,56 @@ use crate::vision::preprocess::Preprocessing;
 const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];
 
 /// torchvision's and timm's differ in the dense layers alone; without them it makes no difference.
-pub(super) const ORIGINS: &[Origin] = &[
-    Origin::new(Source::Keras, "block1_conv1/kernel"),
-    Origin::new(Source::Torchvision, "classifier.0.weight"),
-    Origin::new(Source::Timm, "pre_logits.fc1.weight"),
+pub(super) const SOURCES: &[SourceMarker] = &[
+    SourceMarker::new(WeightSource::Keras, "block1_conv1/kernel"),
+    SourceMarker::new(WeightSource::Torchvision, "classifier.0.weight"),
+    SourceMarker::new(WeightSource::Timm, "pre_logits.fc1.weight"),
 ];
 
 const SIZE: u32 = 224;
 
-const HALVE: Extent = Extent {
+const HALVE: SquareWindow = SquareWindow {
     size: 2,
     stride: 2,
-    margin: Margin::Valid,
+    padding: PaddingMode::Valid,
 };
 
-pub(super) fn plan(source: Source) -> Plan {
+pub(super) fn architecture(source: WeightSource) -> Architecture {
     let preprocessing = match source {
-        Source::Keras => Preprocessing::caffe(SIZE),
+        WeightSource::Keras => Preprocessing::caffe(SIZE),
         _ => Preprocessing::torchvision(SIZE),
     };
-    let mut plan = Plan::new(preprocessing, &["fc2", "block5_pool"]);
-    add_blocks(&mut plan, source);
-    add_dense(&mut plan, source);
-    plan
+    let mut architecture = Architecture::new(preprocessing, &["fc2", "block5_pool"]);
+    add_blocks(&mut architecture, source);
+    add_dense(&mut architecture, source);
+    architecture
 }
 
-fn add_blocks(plan: &mut Plan, source: Source) {
+fn add_blocks(architecture: &mut Architecture, source: WeightSource) {
     // PyTorch numbers convolutions, rectifiers and pools in one row.
     let mut number = 0;
     for (block, (convolutions, outputs)) in (1..).zip(BLOCKS) {
         for convolution in 1..=convolutions {
             let name = format!("block{block}_conv{convolution}");
             let layer = match source {
-                Source::Keras => name.clone(),
+                WeightSource::Keras => name.clone(),
                 _ => format!("features.{number}"),
             };
-            let weights = Weights::biased(source, &layer);
-            let layer = Layer::convolution(weights, Extent::half(3, 1), outputs, Activation::Relu);
-            plan.stage(name, [layer]);
+            let weights = WeightNames::biased(source, &layer);
+            let layer =
+                LayerSpec::convolution(weights, SquareWindow::symmetric(3, 1), outputs, Activation::Relu);
+            architecture.stage(name, [layer]);
             number += 2;
         }
-        plan.stage(format!("block{block}_pool"), [Layer::MaxPool(HALVE)]);
+        architecture.stage(format!("block{block}_pool"), [LayerSpec::MaxPool(HALVE)]);
         number += 1;
     }
 }
 
-fn add_dense(plan: &mut Plan, source: Source) {
+fn add_dense(architecture: &mut Architecture, source: WeightSource) {
     let names = match source {
-        Source::Keras => ["fc1", "fc2", "predictions"],
-        Source::Timm => ["pre_logits.fc1", "pre_logits.fc2", "head.fc"],
+        WeightSource::Keras => ["fc1", "fc2", "predictions"],
+        WeightSource::Timm => ["pre_logits.fc1", "pre_logits.fc2", "head.fc"],
         _ => ["classifier.0", "classifier.3", "classifier.6"],
     };
     let layers = [
@@ -70,10 +71,10 @@ fn add_dense(plan: &mut Plan, source: Source) {
         ("logits", 1000, Activation::None),
     ];
     for ((stage, outputs, activation), name) in layers.into_iter().zip(names) {
-        let weights = Weights::biased(source, name);
-        plan.stage(
+        let weights = WeightNames::biased(source, name);
+        architecture.stage(
             stage,
-            [Layer::Dense {
+            [LayerSpec::Dense {
                 weights,
                 outputs,
                 activation,

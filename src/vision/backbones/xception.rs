@@ -4,8 +4,8 @@
 //! Preprocessing: 299 x 299, `x / 127.5 - 1`. Names are Keras'; layers that can be chosen are called as Keras calls
 //! the activation after them, or by their block where that ends in a sum.
 
-use super::architecture::{Extent, Layer, Margin, Offset, Plan, Weights};
-use super::{Origin, Source};
+use super::architecture::{Architecture, BiasOrNorm, LayerSpec, PaddingMode, SquareWindow, WeightNames};
+use super::{SourceMarker, WeightSource};
 use crate::nn::Activation;
 use crate::vision::preprocess::Preprocessing;
 
@@ -22,46 +22,52 @@ const EXIT: [usize; 2] = [728, 1024];
 /// Block 14, without a shortcut.
 const LAST: [usize; 2] = [1536, 2048];
 
-pub(super) const ORIGINS: &[Origin] = &[
-    Origin::new(Source::Keras, "block2_res_conv/kernel"),
-    Origin::new(Source::KerasNumbered, "conv2d_1/kernel"),
+pub(super) const SOURCES: &[SourceMarker] = &[
+    SourceMarker::new(WeightSource::Keras, "block2_res_conv/kernel"),
+    SourceMarker::new(WeightSource::KerasNumbered, "conv2d_1/kernel"),
 ];
 
-pub(super) fn plan(source: Source) -> Plan {
-    let mut plan = Plan::new(Preprocessing::symmetric(SIZE), &["block14_sepconv2_act"]);
+pub(super) fn architecture(source: WeightSource) -> Architecture {
+    let mut architecture = Architecture::new(Preprocessing::symmetric(SIZE), &["block14_sepconv2_act"]);
     for (number, stride, outputs) in [(1, 2, 32), (2, 1, 64)] {
         let name = format!("block1_conv{number}");
-        let extent = Extent {
+        let window = SquareWindow {
             size: 3,
             stride,
-            margin: Margin::Valid,
+            padding: PaddingMode::Valid,
         };
-        let layer = convolution(&name, &format!("{name}_bn"), extent, outputs, Activation::Relu);
-        plan.stage(format!("{name}_act"), [layer]);
+        let layer = convolution(&name, &format!("{name}_bn"), window, outputs, Activation::Relu);
+        architecture.stage(format!("{name}_act"), [layer]);
     }
     for (block, outputs) in (2..).zip(ENTRY) {
-        plan.stage(format!("block{block}"), halving(source, block, [outputs; 2]));
+        architecture.stage(format!("block{block}"), halving(source, block, [outputs; 2]));
     }
     for (block, outputs) in (5..).zip(MIDDLE) {
-        plan.stage(format!("block{block}"), keeping(block, [outputs; 3]));
+        architecture.stage(format!("block{block}"), keeping(block, [outputs; 3]));
     }
-    plan.stage("block13", halving(source, 13, EXIT));
+    architecture.stage("block13", halving(source, 13, EXIT));
     for (number, outputs) in (1..).zip(LAST) {
         let name = format!("block14_sepconv{number}");
         let layers = separable(&name, outputs, Activation::Relu);
-        plan.stage(format!("{name}_act"), layers);
+        architecture.stage(format!("{name}_act"), layers);
     }
-    plan.stage("logits", [Layer::GlobalAvgPool, classifier()]);
-    plan
+    architecture.stage("logits", [LayerSpec::GlobalAvgPool, classifier()]);
+    architecture
 }
 
 /// A block around which a strided convolution leads.
-fn halving(source: Source, block: usize, outputs: [usize; 2]) -> Vec<Layer> {
+fn halving(source: WeightSource, block: usize, outputs: [usize; 2]) -> Vec<LayerSpec> {
     let mut branch = branch(block, &outputs);
-    branch.push(Layer::MaxPool(Extent::same(3, 2)));
+    branch.push(LayerSpec::MaxPool(SquareWindow::same(3, 2)));
     let (layer, norm) = shortcut_names(source, block);
-    let shortcut = convolution(&layer, &norm, Extent::same(1, 2), outputs[1], Activation::None);
-    vec![Layer::Residual {
+    let shortcut = convolution(
+        &layer,
+        &norm,
+        SquareWindow::same(1, 2),
+        outputs[1],
+        Activation::None,
+    );
+    vec![LayerSpec::Residual {
         branch,
         shortcut: vec![shortcut],
     }]
@@ -69,9 +75,9 @@ fn halving(source: Source, block: usize, outputs: [usize; 2]) -> Vec<Layer> {
 
 /// What a shortcut's convolution and its batch normalization are called. In `keras.applications` they have no names
 /// of their own.
-fn shortcut_names(source: Source, block: usize) -> (String, String) {
+fn shortcut_names(source: WeightSource, block: usize) -> (String, String) {
     match source {
-        Source::KerasNumbered => {
+        WeightSource::KerasNumbered => {
             // Blocks 2, 3, 4 and 13 have one.
             let number = (block - 1).min(4);
             (
@@ -84,8 +90,8 @@ fn shortcut_names(source: Source, block: usize) -> (String, String) {
 }
 
 /// A block around which its input leads unchanged.
-fn keeping(block: usize, outputs: [usize; 3]) -> Vec<Layer> {
-    vec![Layer::Residual {
+fn keeping(block: usize, outputs: [usize; 3]) -> Vec<LayerSpec> {
+    vec![LayerSpec::Residual {
         branch: branch(block, &outputs),
         shortcut: Vec::new(),
     }]
@@ -93,10 +99,10 @@ fn keeping(block: usize, outputs: [usize; 3]) -> Vec<Layer> {
 
 /// Separable convolutions, each after a rectifier. Those between two of them belong to the one before; what comes
 /// into block 2 is rectified already.
-fn branch(block: usize, outputs: &[usize]) -> Vec<Layer> {
+fn branch(block: usize, outputs: &[usize]) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     if block > 2 {
-        layers.push(Layer::Activation(Activation::Relu));
+        layers.push(LayerSpec::Activation(Activation::Relu));
     }
     for (number, &channels) in (1..).zip(outputs) {
         let activation = if number < outputs.len() {
@@ -111,31 +117,37 @@ fn branch(block: usize, outputs: &[usize]) -> Vec<Layer> {
 }
 
 /// A depthwise convolution, nothing after it (section 4.7), then a pointwise one and batch normalization.
-fn separable(name: &str, outputs: usize, activation: Activation) -> [Layer; 2] {
-    let depthwise = Layer::Depthwise {
-        weights: Weights {
+fn separable(name: &str, outputs: usize, activation: Activation) -> [LayerSpec; 2] {
+    let depthwise = LayerSpec::Depthwise {
+        weights: WeightNames {
             kernel: format!("{name}/depthwise_kernel"),
-            offset: Offset::None,
+            bias: BiasOrNorm::None,
         },
-        extent: Extent::same(3, 1),
+        window: SquareWindow::same(3, 1),
         activation: Activation::None,
     };
     let pointwise =
-        Weights::normalized_keras(format!("{name}/pointwise_kernel"), &format!("{name}_bn"), EPSILON);
+        WeightNames::normalized_keras(format!("{name}/pointwise_kernel"), &format!("{name}_bn"), EPSILON);
     [
         depthwise,
-        Layer::convolution(pointwise, Extent::POINT, outputs, activation),
+        LayerSpec::convolution(pointwise, SquareWindow::POINTWISE, outputs, activation),
     ]
 }
 
-fn convolution(name: &str, norm: &str, extent: Extent, outputs: usize, activation: Activation) -> Layer {
-    let weights = Weights::normalized_keras(format!("{name}/kernel"), norm, EPSILON);
-    Layer::convolution(weights, extent, outputs, activation)
+fn convolution(
+    name: &str,
+    norm: &str,
+    window: SquareWindow,
+    outputs: usize,
+    activation: Activation,
+) -> LayerSpec {
+    let weights = WeightNames::normalized_keras(format!("{name}/kernel"), norm, EPSILON);
+    LayerSpec::convolution(weights, window, outputs, activation)
 }
 
-fn classifier() -> Layer {
-    Layer::Dense {
-        weights: Weights::biased(Source::Keras, "predictions"),
+fn classifier() -> LayerSpec {
+    LayerSpec::Dense {
+        weights: WeightNames::biased(WeightSource::Keras, "predictions"),
         outputs: CLASSES,
         activation: Activation::None,
     }

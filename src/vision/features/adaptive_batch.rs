@@ -1,47 +1,46 @@
-//! A network on as many images at a time as its device has room for.
+//! Batches that shrink to what the device's memory holds.
 
 use crate::vision::backbones::BackboneError;
 
-/// How many images go through a network together: fewer, once there was no room for as many.
-pub struct Fitting<'a> {
-    at_once: usize,
-    tell: &'a dyn Fn(usize),
+/// Splits batches for a network; after a failure for lack of memory, batches are halved for good.
+pub struct AdaptiveBatch<'a> {
+    limit: usize,
+    on_halving: &'a dyn Fn(usize),
 }
 
-impl<'a> Fitting<'a> {
-    /// Begins with any number. `tell` is told each time that it is halved, of how many go together from then on.
-    pub fn new(tell: &'a dyn Fn(usize)) -> Self {
+impl<'a> AdaptiveBatch<'a> {
+    /// Starts without a limit. `on_halving` is called with the new limit each time it is halved.
+    pub fn new(on_halving: &'a dyn Fn(usize)) -> Self {
         Self {
-            at_once: usize::MAX,
-            tell,
+            limit: usize::MAX,
+            on_halving,
         }
     }
 
-    /// What `network` makes of the pixels of so many images, one after another. It is given pixels with the number of
-    /// images; where it has no room for them, it is given half as many, now and in calls to come.
+    /// The outputs of `network` for these images, one after another. `network` takes pixels and the number of images.
     ///
     /// # Errors
-    /// Those of the network; lack of room only where there is none for a single image.
+    /// Those of the network. Lack of memory is one only where a single image does not fit.
     pub fn run(
         &mut self,
         pixels: &[f32],
         images: usize,
         mut network: impl FnMut(&[f32], usize) -> Result<Vec<f32>, BackboneError>,
     ) -> Result<Vec<f32>, BackboneError> {
-        let of_an_image = pixels.len() / images.max(1);
+        let image_len = pixels.len() / images.max(1);
         let mut features = Vec::new();
         let mut done = 0;
         while done < images {
-            let count = self.at_once.min(images - done);
-            let piece = &pixels[done * of_an_image..][..count * of_an_image];
+            let count = self.limit.min(images - done);
+            let piece = &pixels[done * image_len..][..count * image_len];
             match network(piece, count) {
-                Ok(found) => {
-                    features.extend(found);
+                Ok(outputs) => {
+                    features.extend(outputs);
                     done += count;
                 }
                 Err(error) if error.is_out_of_memory() && count > 1 => {
-                    self.at_once = count / 2;
-                    (self.tell)(self.at_once);
+                    self.limit = count / 2;
+                    (self.on_halving)(self.limit);
                 }
                 Err(error) => return Err(error),
             }
@@ -50,9 +49,9 @@ impl<'a> Fitting<'a> {
     }
 }
 
-/// What to tell the user of it.
-pub fn halved_to(at_once: usize) -> String {
-    format!("the device has no memory for more: {at_once} images go through the network together")
+/// The notice for the user.
+pub fn halved_message(batch_size: usize) -> String {
+    format!("out of device memory: batch size reduced to {batch_size}")
 }
 
 #[cfg(test)]
@@ -60,47 +59,44 @@ mod tests {
     use super::*;
     use std::cell::RefCell;
 
-    const OF_A_IMAGE: usize = 3;
+    const IMAGE_LEN: usize = 3;
 
-    /// The sum of each image's pixels, by a device with room for some images; the calls are counted by their size.
+    /// The sum of each image's pixels, on a device with memory for `room` images. Records the size of each call.
     fn network(
         room: usize,
         calls: &RefCell<Vec<usize>>,
     ) -> impl Fn(&[f32], usize) -> Result<Vec<f32>, BackboneError> {
         move |pixels, images| {
             calls.borrow_mut().push(images);
-            assert_eq!(pixels.len(), images * OF_A_IMAGE);
+            assert_eq!(pixels.len(), images * IMAGE_LEN);
             match images <= room {
-                true => Ok(pixels
-                    .chunks(OF_A_IMAGE)
-                    .map(|image| image.iter().sum())
-                    .collect()),
+                true => Ok(pixels.chunks(IMAGE_LEN).map(|image| image.iter().sum()).collect()),
                 false => Err(BackboneError::device("CUDA_ERROR_OUT_OF_MEMORY")),
             }
         }
     }
 
     #[test]
-    fn batches_are_halved_until_there_is_room_and_stay_so() {
-        let pixels: Vec<f32> = (0..10 * OF_A_IMAGE).map(|at| at as f32).collect();
-        let (calls, told) = (RefCell::default(), RefCell::new(Vec::new()));
-        let tell = |at_once| told.borrow_mut().push(at_once);
-        let mut fitting = Fitting::new(&tell);
-        let roomy = fitting.run(&pixels, 10, network(10, &calls)).unwrap();
-        assert!(told.borrow().is_empty());
-        let narrow = fitting.run(&pixels, 10, network(3, &calls)).unwrap();
+    fn batches_are_halved_until_they_fit_and_stay_halved() {
+        let pixels: Vec<f32> = (0..10 * IMAGE_LEN).map(|i| i as f32).collect();
+        let (calls, limits) = (RefCell::default(), RefCell::new(Vec::new()));
+        let on_halving = |limit| limits.borrow_mut().push(limit);
+        let mut adaptive = AdaptiveBatch::new(&on_halving);
+        let roomy = adaptive.run(&pixels, 10, network(10, &calls)).unwrap();
+        assert!(limits.borrow().is_empty());
+        let narrow = adaptive.run(&pixels, 10, network(3, &calls)).unwrap();
         assert_eq!(narrow, roomy);
-        assert_eq!(*told.borrow(), [5, 2]);
-        fitting
-            .run(&pixels[..4 * OF_A_IMAGE], 4, network(3, &calls))
+        assert_eq!(*limits.borrow(), [5, 2]);
+        adaptive
+            .run(&pixels[..4 * IMAGE_LEN], 4, network(3, &calls))
             .unwrap();
         assert_eq!(*calls.borrow(), [10, 10, 5, 2, 2, 2, 2, 2, 2, 2]);
     }
 
     #[test]
-    fn no_room_for_a_single_image_is_an_error() {
+    fn an_image_that_does_not_fit_alone_is_an_error() {
         let calls = RefCell::default();
-        let error = Fitting::new(&|_| {}).run(&[0.0; 4 * OF_A_IMAGE], 4, network(0, &calls));
+        let error = AdaptiveBatch::new(&|_| {}).run(&[0.0; 4 * IMAGE_LEN], 4, network(0, &calls));
         assert!(error.unwrap_err().is_out_of_memory());
         assert_eq!(*calls.borrow(), [4, 2, 1]);
     }

@@ -1,41 +1,55 @@
-//! From a list of images to rows in a feature store: decoding on all threads, the network on the caller's.
+//! From image files to rows of feature stores. All threads decode and preprocess, the caller's runs the network.
+//!
+//! Each image is decoded once, however many stores hold features of it: the original image in one, an augmentation in
+//! each of the others. In between only the small squares that the network takes are kept, as bytes: what is in memory
+//! depends neither on the images' size nor on their number.
 
 use super::store::{FeatureWriter, StoreError};
 use crate::vision::image_io::{self, ImageReadError};
 use crate::vision::preprocess::Preprocessing;
+use image::RgbImage;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How images are handed to the network.
+/// How images are batched for the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// Images that go through it together.
+    /// Images of a batch.
     pub size: NonZeroUsize,
-    /// Batches that wait decoded for it; with the one being decoded and the one in the network, what is in memory at a
-    /// time.
-    pub ahead: usize,
+    /// Batches that wait for the network, besides the one that is being made.
+    pub prefetch: usize,
 }
 
 /// An image to extract features of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source<'a> {
-    /// Under which its features are stored.
+pub struct ImageFile<'a> {
+    /// Its key in the feature stores.
     pub key: &'a str,
-    /// Where it lies.
+    /// Its file.
     pub path: &'a Path,
 }
 
-/// How far an extraction has come.
+/// A store to fill. Its specification says how images are preprocessed.
+#[derive(Debug)]
+pub struct StoreToFill {
+    /// Open for appending.
+    pub writer: FeatureWriter,
+    /// Which of the image files, in ascending order, which is the order of the rows.
+    pub images: Vec<usize>,
+}
+
+/// How far an extraction has come, in rows of all stores.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Progress {
-    /// Images whose features are stored.
+pub struct ExtractionProgress {
+    /// Rows stored.
     pub done: usize,
-    /// Images in the list.
+    /// Rows that all stores will have.
     pub total: usize,
     /// Of those done, the ones that an earlier extraction had stored.
     pub resumed: usize,
@@ -43,9 +57,9 @@ pub struct Progress {
     pub elapsed: Duration,
 }
 
-impl Progress {
+impl ExtractionProgress {
     /// Speed of this extraction; zero until its first batch is stored.
-    pub fn images_per_second(&self) -> f64 {
+    pub fn rows_per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         if seconds > 0.0 {
             (self.done - self.resumed) as f64 / seconds
@@ -54,23 +68,23 @@ impl Progress {
         }
     }
 
-    /// Time still needed at this speed; `None` until the first batch is stored.
+    /// Time left at this speed; `None` until the first batch is stored.
     pub fn remaining(&self) -> Option<Duration> {
-        let seconds = (self.total - self.done) as f64 / self.images_per_second();
+        let seconds = (self.total - self.done) as f64 / self.rows_per_second();
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
 
-/// How an extraction ended that met no error.
+/// How an extraction without errors ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extraction {
-    /// Every image of the list is stored; [`FeatureWriter::finish`] may follow.
+pub enum ExtractionOutcome {
+    /// Every row is stored; [`FeatureWriter::finish`] may follow.
     Complete,
-    /// It was asked to stop. What is done is stored; the same call again goes on from there.
+    /// It was asked to stop. What is done is stored; the same call again resumes there.
     Interrupted {
-        /// Images stored.
+        /// Rows stored.
         done: usize,
-        /// Images in the list.
+        /// Rows that all stores will have.
         total: usize,
     },
 }
@@ -89,53 +103,50 @@ pub enum ExtractionError<E> {
     Network {
         /// The first image of the batch.
         key: String,
-        /// What the network said.
+        /// The network's error.
         error: E,
     },
 }
 
-/// Extracts the features of every image that the store does not hold yet.
+/// Extracts the features that the stores do not hold yet.
 ///
-/// `forward` takes pixels `[images, size, size, 3]` with the number of images, and gives features `[images,
-/// regions, channels]`. Rows are stored in the order of `images`. The list is cut into the same batches
-/// whether an extraction was interrupted or not, and a batch that is partly stored goes through the network
-/// whole, so that the store ends up with the same bytes even where a sum depends on the size of the batch.
+/// `forward` maps pixels `[images, size, size, 3]` and the number of images to features `[images, regions, channels]`.
+/// A store's images are cut into the same batches whether an extraction was interrupted or not, and a batch that is
+/// partly stored goes through the network whole: so a store ends up with the same bytes even where a sum depends on
+/// the size of the batch.
 ///
-/// `progress` is told after every batch. `before_batch` is asked before every batch whether to go on; it may take
-/// its time.
+/// `progress` is called after every batch, `before_batch` before every batch; it may block, and it stops the
+/// extraction by a break.
 ///
 /// # Errors
 /// [`ExtractionError`] names the image at fault.
 pub fn extract<E>(
-    images: &[Source<'_>],
-    preprocessing: &Preprocessing,
+    files: &[ImageFile<'_>],
+    stores: &mut [StoreToFill],
     batching: Batching,
     mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
-    writer: &mut FeatureWriter,
-    progress: &dyn Fn(Progress),
+    progress: &dyn Fn(ExtractionProgress),
     before_batch: &dyn Fn() -> ControlFlow<()>,
-) -> Result<Extraction, ExtractionError<E>> {
-    let missing_in =
-        |images: &[Source<'_>]| images.iter().filter(|image| !writer.contains(image.key)).count();
-    let missing = missing_in(images);
-    let batches: Vec<&[Source<'_>]> = images
-        .chunks(batching.size.get())
-        .filter(|images| missing_in(images) > 0)
+) -> Result<ExtractionOutcome, ExtractionError<E>> {
+    let plans: Vec<BatchPlan> = stores
+        .iter()
+        .map(|store| store.missing_batches(files, batching.size))
         .collect();
-    let resumed = images.len() - missing;
-    let total = images.len();
+    let total = stores.iter().map(|store| store.images.len()).sum();
+    let resumed = stores.iter().map(|store| store.rows_done(files)).sum();
     let mut done = resumed;
     let start = Instant::now();
-    let end = each_batch(&batches, preprocessing, batching.ahead, |batch, pixels| {
+    let end = for_each_batch(files, &plans, batching.prefetch, |batch| {
         if before_batch().is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        let features = forward(pixels, batch.len()).map_err(|error| ExtractionError::Network {
-            key: batch[0].key.to_owned(),
+        let images: Vec<ImageFile<'_>> = batch.images.iter().map(|&i| files[i]).collect();
+        let features = forward(&batch.pixels, images.len()).map_err(|error| ExtractionError::Network {
+            key: images[0].key.to_owned(),
             error,
         })?;
-        done += store(batch, &features, writer)?;
-        progress(Progress {
+        done += append_missing(&images, &features, &mut stores[batch.plan].writer)?;
+        progress(ExtractionProgress {
             done,
             total,
             resumed,
@@ -144,85 +155,47 @@ pub fn extract<E>(
         Ok::<_, ExtractionError<E>>(ControlFlow::Continue(()))
     })?;
     Ok(match end {
-        ControlFlow::Continue(()) => Extraction::Complete,
-        ControlFlow::Break(()) => Extraction::Interrupted { done, total },
+        ControlFlow::Continue(()) => ExtractionOutcome::Complete,
+        ControlFlow::Break(()) => ExtractionOutcome::Interrupted { done, total },
     })
 }
 
-/// Gives `work` every batch with its pixels `[images, size, size, 3]`, until it breaks. Meanwhile the images of the next
-/// batches, `ahead` of them and one, are decoded on all threads.
-///
-/// # Errors
-/// Those of `work`; [`ImageReadError`] for the first image that cannot be decoded.
-pub fn each_batch<'a, E: From<ImageReadError>>(
-    batches: &[&[Source<'a>]],
-    preprocessing: &Preprocessing,
-    ahead: usize,
-    mut work: impl FnMut(&[Source<'a>], &[f32]) -> Result<ControlFlow<()>, E>,
-) -> Result<ControlFlow<()>, E> {
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel(ahead);
-        scope.spawn(|| decode_ahead(batches, preprocessing, sender));
-        for batch in batches {
-            let Some(pixels) = next_batch(&receiver)? else {
-                break; // the decoder is gone, which it is only after an error that was passed on
-            };
-            if work(batch, &pixels)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })
-}
+impl StoreToFill {
+    /// How many of its images the store holds already.
+    pub fn rows_done(&self, files: &[ImageFile<'_>]) -> usize {
+        let stored = |&&i: &&usize| self.writer.contains(files[i].key);
+        self.images.iter().filter(stored).count()
+    }
 
-type Pixels = Result<Vec<f32>, ImageReadError>;
-
-/// Decodes batch after batch until all are sent, one fails, or nobody takes them any more.
-fn decode_ahead(batches: &[&[Source<'_>]], preprocessing: &Preprocessing, sender: SyncSender<Pixels>) {
-    for batch in batches {
-        let pixels = decode(batch, preprocessing);
-        let failed = pixels.is_err();
-        if sender.send(pixels).is_err() || failed {
-            return;
+    /// The batches of which the store lacks an image.
+    fn missing_batches(&self, files: &[ImageFile<'_>], size: NonZeroUsize) -> BatchPlan {
+        let lacks_one = |batch: &&[usize]| batch.iter().any(|&i| !self.writer.contains(files[i].key));
+        let batches = self.images.chunks(size.get()).filter(lacks_one);
+        BatchPlan {
+            preprocessing: self.writer.spec().preprocessing.clone(),
+            batches: batches.map(<[usize]>::to_vec).collect(),
         }
     }
 }
 
-/// The pixels of a batch `[images, size, size, 3]`, its images decoded in parallel.
-fn decode(batch: &[Source<'_>], preprocessing: &Preprocessing) -> Pixels {
-    let mut pixels = vec![0.0; batch.len() * preprocessing.pixels_len()];
-    let results: Vec<Result<(), ImageReadError>> = pixels
-        .par_chunks_mut(preprocessing.pixels_len())
-        .zip(batch)
-        .map(|(pixels, source)| {
-            let image = image_io::decode(source.path)?;
-            preprocessing.write_pixels(&image, pixels);
-            Ok(())
-        })
-        .collect();
-    // The first in order is reported, whichever thread met one first.
-    results.into_iter().collect::<Result<(), _>>()?;
-    Ok(pixels)
-}
-
-fn next_batch(receiver: &Receiver<Pixels>) -> Result<Option<Vec<f32>>, ImageReadError> {
-    receiver.recv().ok().transpose()
-}
-
-/// Stores what the store lacks of a batch; gives how many images that were.
-fn store(batch: &[Source<'_>], features: &[f32], writer: &mut FeatureWriter) -> Result<usize, StoreError> {
+/// Appends the rows that the store lacks of a batch; returns how many those are.
+fn append_missing(
+    images: &[ImageFile<'_>],
+    features: &[f32],
+    writer: &mut FeatureWriter,
+) -> Result<usize, StoreError> {
     let row_len = writer.spec().row_len();
-    if features.len() != batch.len() * row_len {
+    if features.len() != images.len() * row_len {
         return Err(StoreError::RowLength {
-            key: batch[0].key.to_owned(),
+            key: images[0].key.to_owned(),
             expected: row_len,
-            found: features.len().div_ceil(batch.len()),
+            found: features.len().div_ceil(images.len()),
         });
     }
     let mut stored = 0;
-    for (source, row) in batch.iter().zip(features.chunks(row_len)) {
-        if !writer.contains(source.key) {
-            writer.append(source.key, row)?;
+    for (image, row) in images.iter().zip(features.chunks(row_len)) {
+        if !writer.contains(image.key) {
+            writer.append(image.key, row)?;
             stored += 1;
         }
     }
@@ -230,19 +203,143 @@ fn store(batch: &[Source<'_>], features: &[f32], writer: &mut FeatureWriter) -> 
     Ok(stored)
 }
 
+/// Which images go through the network together, after which preprocessing.
+#[derive(Clone, Debug)]
+pub struct BatchPlan {
+    /// From an image to the network's input.
+    pub preprocessing: Preprocessing,
+    /// Indices of the image files, ascending within and across batches.
+    pub batches: Vec<Vec<usize>>,
+}
+
+/// A batch that is ready for the network.
+#[derive(Debug)]
+pub struct Batch<'p> {
+    /// The index of its plan.
+    pub plan: usize,
+    /// Indices of the image files.
+    pub images: &'p [usize],
+    /// `[images, size, size, 3]`
+    pub pixels: Vec<f32>,
+}
+
+/// Calls `work` with the batches of all plans until it breaks, each plan's in order. Meanwhile the next batches,
+/// `prefetch` of them and one, are made on all threads. An image is decoded once for all plans.
+///
+/// # Errors
+/// Those of `work`; [`ImageReadError`] for the first image that cannot be decoded.
+pub fn for_each_batch<'p, E: From<ImageReadError>>(
+    files: &[ImageFile<'_>],
+    plans: &'p [BatchPlan],
+    prefetch: usize,
+    mut work: impl FnMut(Batch<'p>) -> Result<ControlFlow<()>, E>,
+) -> Result<ControlFlow<()>, E> {
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(prefetch);
+        scope.spawn(move || make_batches(files, plans, &sender));
+        for batch in receiver {
+            if work(batch?)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+type MadeBatch<'p> = Result<Batch<'p>, ImageReadError>;
+
+/// Decodes image after image until all batches are sent, one image fails, or the receiver is gone.
+fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &SyncSender<MadeBatch<'p>>) {
+    let mut plans_of_image: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (plan, BatchPlan { batches, .. }) in plans.iter().enumerate() {
+        for &image in batches.iter().flatten() {
+            plans_of_image.entry(image).or_default().push(plan);
+        }
+    }
+    let images: Vec<(usize, Vec<usize>)> = plans_of_image.into_iter().collect();
+    let batches = plans.iter().flat_map(|plan| &plan.batches);
+    let decoded_together = batches.map(Vec::len).max().unwrap_or(1);
+    let mut unfinished: Vec<UnfinishedBatch<'p>> = plans.iter().map(UnfinishedBatch::new).collect();
+    for images in images.chunks(decoded_together) {
+        // All are decoded before the first is looked at: the error is that of the first in order, not in time.
+        let decoded: Vec<Result<Squares, ImageReadError>> = images
+            .par_iter()
+            .map(|(image, wanted)| squares(files[*image].path, plans, wanted))
+            .collect();
+        for squares in decoded {
+            let batches = squares.map(|squares| {
+                let finish = |(plan, square): (usize, RgbImage)| unfinished[plan].push(plan, square);
+                squares.into_iter().filter_map(finish).collect::<Vec<_>>()
+            });
+            let failed = batches.is_err();
+            let sent = match batches {
+                Ok(batches) => batches.into_iter().try_for_each(|batch| sender.send(Ok(batch))),
+                Err(error) => sender.send(Err(error)),
+            };
+            if failed || sent.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Squares of one image, each with the index of its plan.
+type Squares = Vec<(usize, RgbImage)>;
+
+fn squares(path: &Path, plans: &[BatchPlan], wanted: &[usize]) -> Result<Squares, ImageReadError> {
+    let image = image_io::decode(path)?;
+    let square = |&plan: &usize| (plan, plans[plan].preprocessing.square(&image).into_owned());
+    Ok(wanted.iter().map(square).collect())
+}
+
+/// The next batch of a plan, being filled.
+struct UnfinishedBatch<'p> {
+    preprocessing: &'p Preprocessing,
+    batches: std::slice::Iter<'p, Vec<usize>>,
+    squares: Vec<RgbImage>,
+}
+
+impl<'p> UnfinishedBatch<'p> {
+    fn new(plan: &'p BatchPlan) -> Self {
+        Self {
+            preprocessing: &plan.preprocessing,
+            batches: plan.batches.iter(),
+            squares: Vec::new(),
+        }
+    }
+
+    /// Adds the next image; returns the batch once it is full.
+    fn push(&mut self, plan: usize, square: RgbImage) -> Option<Batch<'p>> {
+        self.squares.push(square);
+        let images = self.batches.as_slice().first()?;
+        if self.squares.len() < images.len() {
+            return None;
+        }
+        self.batches.next();
+        let len = self.preprocessing.pixels_len();
+        let mut pixels = vec![0.0; images.len() * len];
+        let squares = pixels.par_chunks_mut(len).zip(&self.squares);
+        squares.for_each(|(pixels, square)| self.preprocessing.normalize(square, pixels));
+        self.squares.clear();
+        Some(Batch { plan, images, pixels })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::augment::Augmentation;
     use crate::vision::features::store::{FeatureDtype, FeatureSpec, FeatureStore};
     use image::{Rgb, RgbImage};
     use std::cell::{Cell, RefCell};
     use std::convert::Infallible;
     use std::fs;
     use std::path::PathBuf;
+    use tempfile::TempDir;
 
     const BATCHING: Batching = Batching {
         size: NonZeroUsize::new(4).unwrap(),
-        ahead: 1,
+        prefetch: 1,
     };
     const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
     const IMAGES: usize = 10;
@@ -262,25 +359,32 @@ mod tests {
             .collect()
     }
 
-    fn sources(images: &[(String, PathBuf)]) -> Vec<Source<'_>> {
-        images.iter().map(|(key, path)| Source { key, path }).collect()
+    fn sources(images: &[(String, PathBuf)]) -> Vec<ImageFile<'_>> {
+        images.iter().map(|(key, path)| ImageFile { key, path }).collect()
     }
 
-    fn preprocessing() -> Preprocessing {
-        Preprocessing::symmetric(8)
-    }
-
-    fn writer(dir: &Path) -> FeatureWriter {
+    fn writer(dir: &Path, augmentation: Augmentation) -> FeatureWriter {
         let spec = FeatureSpec {
             backbone: "toy".to_owned(),
             layer: "mean".to_owned(),
             weights: String::new(),
-            preprocessing: preprocessing(),
+            preprocessing: Preprocessing {
+                augmentation,
+                ..Preprocessing::symmetric(8)
+            },
             regions: 1,
             channels: 2,
             dtype: FeatureDtype::F32,
         };
         FeatureWriter::open_or_resume(dir, spec).unwrap()
+    }
+
+    /// A store of all images.
+    fn store(dir: &Path) -> StoreToFill {
+        StoreToFill {
+            writer: writer(dir, Augmentation::None),
+            images: (0..IMAGES).collect(),
+        }
     }
 
     /// The mean pixel, and the size of the batch it was in: what a network must not, but a matrix product may,
@@ -292,17 +396,9 @@ mod tests {
             .collect())
     }
 
-    fn run(images: &[Source<'_>], writer: &mut FeatureWriter, progress: &dyn Fn(Progress)) {
-        let end = extract(
-            images,
-            &preprocessing(),
-            BATCHING,
-            forward,
-            writer,
-            progress,
-            &GO_ON,
-        );
-        assert_eq!(end.unwrap(), Extraction::Complete);
+    fn run(files: &[ImageFile<'_>], stores: &mut [StoreToFill], progress: &dyn Fn(ExtractionProgress)) {
+        let outcome = extract(files, stores, BATCHING, forward, progress, &GO_ON);
+        assert_eq!(outcome.unwrap(), ExtractionOutcome::Complete);
     }
 
     fn files(dir: &Path) -> [Vec<u8>; 2] {
@@ -310,17 +406,18 @@ mod tests {
     }
 
     #[test]
-    fn images_become_rows_in_the_order_of_the_list() {
-        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn rows_follow_the_order_of_the_images() {
+        let (pictures, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let images = images(pictures.path());
         let seen = RefCell::new(Vec::new());
-        let mut writer = writer(store.path());
-        run(&sources(&images), &mut writer, &|progress| {
+        let mut stores = [store(dir.path())];
+        run(&sources(&images), &mut stores, &|progress| {
             seen.borrow_mut().push((progress.done, progress.total));
         });
-        writer.finish().unwrap();
+        let [store] = stores;
+        store.writer.finish().unwrap();
         assert_eq!(*seen.borrow(), [(4, 10), (8, 10), (10, 10)]);
-        let store = FeatureStore::open(store.path()).unwrap();
+        let store = FeatureStore::open(dir.path()).unwrap();
         assert!(store.keys().eq(images.iter().map(|(key, _)| key.as_str())));
         for (i, (key, _)) in images.iter().enumerate() {
             let mean = ((i as f32 * 20.0 + 255.0) / 3.0) / 127.5 - 1.0;
@@ -329,70 +426,109 @@ mod tests {
         }
     }
 
+    /// Stores of all images, and of two augmentations of some of them.
+    fn three_stores(dirs: &[TempDir; 3]) -> [StoreToFill; 3] {
+        let some = || (0..IMAGES).filter(|i| i % 3 != 1).collect();
+        [
+            store(dirs[0].path()),
+            StoreToFill {
+                writer: writer(dirs[1].path(), Augmentation::HFlip),
+                images: some(),
+            },
+            StoreToFill {
+                writer: writer(dirs[2].path(), Augmentation::Crop(2)),
+                images: some(),
+            },
+        ]
+    }
+
+    fn directories() -> [TempDir; 3] {
+        std::array::from_fn(|_| tempfile::tempdir().unwrap())
+    }
+
     #[test]
-    fn an_extraction_cut_anywhere_goes_on_to_the_same_bytes() {
+    fn stores_filled_together_equal_stores_filled_one_by_one() {
+        let pictures = tempfile::tempdir().unwrap();
+        let images = images(pictures.path());
+        let (together, alone) = (directories(), directories());
+        run(&sources(&images), &mut three_stores(&together), &|_| {});
+        for store in &mut three_stores(&alone) {
+            run(&sources(&images), std::slice::from_mut(store), &|_| {});
+        }
+        for (together, alone) in together.iter().zip(&alone) {
+            assert_eq!(files(together.path()), files(alone.path()));
+        }
+    }
+
+    #[test]
+    fn interrupted_stores_resume_to_the_same_bytes_as_uninterrupted_ones() {
+        let pictures = tempfile::tempdir().unwrap();
+        let images = images(pictures.path());
+        let (whole, stopped) = (directories(), directories());
+        run(&sources(&images), &mut three_stores(&whole), &|_| {});
+        let stop = |batches: usize| {
+            let calls = Cell::new(0);
+            let before_batch = || {
+                calls.set(calls.get() + 1);
+                match calls.get() > batches {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            };
+            let mut stores = three_stores(&stopped);
+            extract(
+                &sources(&images),
+                &mut stores,
+                BATCHING,
+                forward,
+                &|_| {},
+                &before_batch,
+            )
+            .unwrap()
+        };
+        assert_eq!(stop(2), ExtractionOutcome::Interrupted { done: 8, total: 24 });
+        while stop(1) != ExtractionOutcome::Complete {}
+        for (whole, stopped) in whole.iter().zip(&stopped) {
+            assert_eq!(files(whole.path()), files(stopped.path()));
+        }
+    }
+
+    #[test]
+    fn a_store_cut_anywhere_resumes_to_the_same_bytes() {
         let (pictures, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let images = images(pictures.path());
         let images = sources(&images);
-        run(&images, &mut writer(whole.path()), &|_| {});
+        run(&images, &mut [store(whole.path())], &|_| {});
         let [rows, index] = files(whole.path());
         for cut in (0..rows.len()).step_by(7).chain([rows.len()]) {
-            let store = tempfile::tempdir().unwrap();
-            drop(writer(store.path()));
-            fs::write(store.path().join("rows.bin"), &rows[..cut]).unwrap();
-            fs::write(store.path().join("index.jsonl"), &index).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            drop(store(dir.path()));
+            fs::write(dir.path().join("rows.bin"), &rows[..cut]).unwrap();
+            fs::write(dir.path().join("index.jsonl"), &index).unwrap();
             let resumed = Cell::new(usize::MAX);
-            run(&images, &mut writer(store.path()), &|progress| {
+            run(&images, &mut [store(dir.path())], &|progress| {
                 resumed.set(progress.resumed)
             });
-            assert_eq!(files(store.path()), [rows.clone(), index.clone()], "cut to {cut}");
+            assert_eq!(files(dir.path()), [rows.clone(), index.clone()], "cut to {cut}");
             if cut < rows.len() {
                 assert_eq!(resumed.get(), cut / 8, "whole rows are kept");
             }
         }
     }
 
-    #[test]
-    fn a_request_to_stop_is_met_between_batches() {
-        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let images = images(pictures.path());
-        let stop = Cell::new(ControlFlow::Continue(()));
-        let mut writer = writer(store.path());
-        let end = extract(
-            &sources(&images),
-            &preprocessing(),
-            BATCHING,
-            forward,
-            &mut writer,
-            &|_| stop.set(ControlFlow::Break(())),
-            &|| stop.get(),
-        );
-        assert_eq!(end.unwrap(), Extraction::Interrupted { done: 4, total: 10 });
-        assert_eq!(writer.len(), 4);
-    }
-
     type Network<'a> = dyn Fn(&[f32], usize) -> Result<Vec<f32>, String> + 'a;
 
     #[test]
-    fn errors_name_the_image_and_keep_what_was_done() {
-        let (pictures, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fn errors_name_the_image_and_keep_earlier_batches() {
+        let (pictures, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let images = images(pictures.path());
         for broken in [6, 7] {
             fs::write(&images[broken].1, "no picture").unwrap();
         }
-        let mut writer = writer(store.path());
+        let mut stores = [store(dir.path())];
         let mut attempt = |forward: &Network| {
             let images = sources(&images);
-            extract(
-                &images,
-                &preprocessing(),
-                BATCHING,
-                forward,
-                &mut writer,
-                &|_| {},
-                &GO_ON,
-            )
-            .unwrap_err()
+            extract(&images, &mut stores, BATCHING, forward, &|_| {}, &GO_ON).unwrap_err()
         };
         let refused = attempt(&|_, _| Err("out of memory".to_owned()));
         assert!(
@@ -413,20 +549,20 @@ mod tests {
             matches!(&broken, ExtractionError::Image(error) if error.path == images[6].1),
             "{broken}"
         );
-        assert_eq!(writer.len(), 4);
+        assert_eq!(stores[0].writer.len(), 4);
     }
 
     #[test]
-    fn speed_and_time_left_count_this_extraction_only() {
-        let progress = Progress {
+    fn speed_counts_the_rows_of_this_extraction() {
+        let progress = ExtractionProgress {
             done: 30,
             total: 50,
             resumed: 10,
             elapsed: Duration::from_secs(4),
         };
-        assert_eq!(progress.images_per_second(), 5.0);
+        assert_eq!(progress.rows_per_second(), 5.0);
         assert_eq!(progress.remaining(), Some(Duration::from_secs(4)));
-        let first = Progress { done: 10, ..progress };
+        let first = ExtractionProgress { done: 10, ..progress };
         assert_eq!(first.remaining(), None);
     }
 }

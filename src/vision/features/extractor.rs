@@ -1,45 +1,45 @@
-//! From images to features in one step: a backbone with its weights, its preprocessing and a form.
+//! From images to features in one step: preprocessing, a backbone with its weights, and pooling.
 
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use crate::nn::device::guarded;
 use crate::nn::{Backend, Images};
 use crate::suggest::{Named, UnknownName};
-use crate::vision::augment::View;
-use crate::vision::backbones::{Backbone, BackboneError, BackboneKind, Between, FeatureKind, MapShape};
-use crate::vision::preprocess::{CropMode, Fit, Preprocessing};
+use crate::vision::augment::Augmentation;
+use crate::vision::backbones::{Backbone, BackboneError, BackboneKind, FeatureKind, LayerRange, MapShape};
+use crate::vision::preprocess::{CropMode, Preprocessing, Resize};
 use crate::vision::weights::WeightFile;
 use std::path::PathBuf;
 
-/// What makes a decoder's input of an image, where the network is not trained further.
+/// A frozen encoder: from pixels to features.
 #[derive(Clone, Debug)]
-pub struct ImageEncoder<D: Backend> {
+pub struct FeatureExtractor<D: Backend> {
     backbone: Backbone<D>,
     preprocessing: Preprocessing,
-    form: FeatureKind,
+    kind: FeatureKind,
     /// BLAKE3 of the file of weights.
     weights: String,
     device: D,
 }
 
-/// Why images cannot be encoded as features were.
+/// Why features like those of a store cannot be extracted.
 #[derive(Debug, thiserror::Error)]
-pub enum EncoderError {
-    /// The file of weights is another than that of the features.
+pub enum ExtractorError {
+    /// The features were extracted with another file of weights.
     #[error(
-        "weights {path:?}: not the file that the features were made with (BLAKE3 {found}, not {expected}): \
-         give that one with --weights"
+        "weights {path:?}: not the file that the features were extracted with (BLAKE3 {found}, not {expected}): \
+         pass that file as --weights"
     )]
     OtherWeights {
         /// The file.
         path: PathBuf,
         /// Its hash.
         found: String,
-        /// The hash of the weights that made the features.
+        /// The hash of the weights of the features.
         expected: String,
     },
-    /// This program does not make such features.
+    /// This version of the program extracts other features.
     #[error(
-        "{backbone} does not make features like those of the data set (their {field} was {wanted}, is {found}): \
+        "this version extracts other features of {backbone} than those of the data set ({field} was {stored}, is {extracted}): \
          prepare the data set again with this version, and train again"
     )]
     OtherFeatures {
@@ -48,23 +48,24 @@ pub enum EncoderError {
         /// The first field of the specification that differs.
         field: String,
         /// Its value for the data set's features, as JSON.
-        wanted: String,
-        /// Its value for the features that are made now, as JSON.
-        found: String,
+        stored: String,
+        /// Its value for features that are extracted now, as JSON.
+        extracted: String,
     },
-    /// Layers are to be trained that are given a map, and the features are no map.
+    /// The layers to fine-tune take a map, and the features are pooled.
     #[error(
-        "the features of {backbone} at {layer} are a vector for each image, and the layers behind it take a map of {input}: prepare them with --features grid"
+        "fine-tuning the layers after {layer} of {backbone} needs its map of {input}, and the features are pooled: \
+         prepare them with --features grid"
     )]
     NoMap {
         /// The network.
         backbone: BackboneKind,
         /// The layer whose output is stored.
         layer: String,
-        /// What it gives for an image.
+        /// Its output for an image.
         input: MapShape,
     },
-    /// The features are of a network that is not known.
+    /// The features are of an unknown network.
     #[error(transparent)]
     UnknownBackbone(#[from] UnknownName),
     /// The network could not be loaded or run.
@@ -72,8 +73,8 @@ pub enum EncoderError {
     Backbone(#[from] BackboneError),
 }
 
-impl<D: Backend> ImageEncoder<D> {
-    /// Reads a network's weights up to `layer`, or up to its usual layer.
+impl<D: Backend> FeatureExtractor<D> {
+    /// Reads a network's weights up to `layer`, or up to its default layer.
     ///
     /// # Errors
     /// Those of [`Backbone::load`].
@@ -81,14 +82,14 @@ impl<D: Backend> ImageEncoder<D> {
         kind: BackboneKind,
         file: &WeightFile,
         layer: Option<&str>,
-        form: FeatureKind,
+        features: FeatureKind,
         device: &D,
     ) -> Result<Self, BackboneError> {
         let backbone = Backbone::load(kind, file, layer, device)?;
         let is_vector = backbone.layer().shape.regions() == 1;
         Ok(Self {
-            // A vector is the same in either form, and shall have one name.
-            form: if is_vector { FeatureKind::Pooled } else { form },
+            // A vector is the same in either kind, and its store has one name.
+            kind: if is_vector { FeatureKind::Pooled } else { features },
             weights: file.hash(),
             device: device.clone(),
             preprocessing: backbone.preprocessing().clone(),
@@ -96,10 +97,10 @@ impl<D: Backend> ImageEncoder<D> {
         })
     }
 
-    /// The same, of images that are seen in this way.
-    pub fn seeing(&self, view: View) -> Self {
+    /// The same for augmented images. Clones share the weights.
+    pub fn with_augmentation(&self, augmentation: Augmentation) -> Self {
         let mut other = self.clone();
-        other.preprocessing.view = view;
+        other.preprocessing.augmentation = augmentation;
         other
     }
 
@@ -111,35 +112,35 @@ impl<D: Backend> ImageEncoder<D> {
         self
     }
 
-    /// Reads what encodes a new image as the images of a feature store were.
+    /// Extracts the features of new images in the same way as those of a store.
     ///
     /// # Errors
-    /// [`EncoderError::OtherWeights`] where `file` is not the one that made the store, and those of
+    /// [`ExtractorError::OtherWeights`] where `file` is not the one that made the store, and those of
     /// [`load`](Self::load).
-    pub fn like(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, EncoderError> {
+    pub fn from_spec(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, ExtractorError> {
         let kind = spec.backbone.parse()?;
         check_weights(spec, file)?;
-        let form = match spec.regions {
+        let features = match spec.regions {
             1 => FeatureKind::Pooled,
             _ => FeatureKind::Grid,
         };
-        let mut encoder = Self::load(kind, file, Some(&spec.layer), form, device)?;
-        encoder.preprocessing.fit = spec.preprocessing.fit;
+        let mut encoder = Self::load(kind, file, Some(&spec.layer), features, device)?;
+        encoder.preprocessing.resize = spec.preprocessing.resize;
         match spec.first_difference(&encoder.spec(spec.dtype)) {
             None => Ok(encoder),
             Some(Difference { field, values }) => {
-                let [wanted, found] = values;
-                Err(EncoderError::OtherFeatures {
+                let [stored, extracted] = values;
+                Err(ExtractorError::OtherFeatures {
                     backbone: kind,
                     field,
-                    wanted,
-                    found,
+                    stored,
+                    extracted,
                 })
             }
         }
     }
 
-    /// What a store of its features holds.
+    /// The specification of a store of its features.
     pub fn spec(&self, dtype: FeatureDtype) -> FeatureSpec {
         let layer = self.backbone.layer();
         FeatureSpec {
@@ -147,32 +148,32 @@ impl<D: Backend> ImageEncoder<D> {
             layer: layer.name.clone(),
             weights: self.weights.clone(),
             preprocessing: self.preprocessing().clone(),
-            regions: self.form.regions(layer.shape),
+            regions: self.kind.regions(layer.shape),
             channels: layer.shape.channels,
             dtype,
         }
     }
 
-    /// `<backbone>-<layer>-<form>`, the name of the directory in which a data set keeps its features. What is shown of
-    /// images follows where it is not what the network was trained on, and how they are seen where it is another [`View`].
+    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<augmentation>]`, the name of the features' directory in a data set. The
+    /// crop mode is left out where it is the one that the network was trained with.
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);
-        let extent = match (self.preprocessing.fit, self.backbone.preprocessing().fit) {
-            (fit, usual) if fit == usual => "",
-            (Fit::Squash, _) => "-squash",
-            (Fit::ShorterSide(_), _) => "-center",
+        let crop_mode = match (self.preprocessing.resize, self.backbone.preprocessing().resize) {
+            (resize, trained) if resize == trained => "",
+            (Resize::Squash, _) => "-squash",
+            (Resize::ShorterSide(_), _) => "-center",
         };
         format!(
-            "{kind}-{layer}-{}{extent}{}",
-            self.form,
-            self.preprocessing.view.suffix()
+            "{kind}-{layer}-{}{crop_mode}{}",
+            self.kind,
+            self.preprocessing.augmentation.suffix()
         )
     }
 
-    /// The extent of one image's feature: 1 x 1 where it is pooled.
+    /// The shape of one image's features: 1 x 1 where they are pooled.
     pub fn shape(&self) -> MapShape {
         let shape = self.backbone.layer().shape;
-        match self.form {
+        match self.kind {
             FeatureKind::Grid => shape,
             FeatureKind::Pooled => MapShape {
                 height: 1,
@@ -182,7 +183,7 @@ impl<D: Backend> ImageEncoder<D> {
         }
     }
 
-    /// How images become its pixels.
+    /// From images to its pixels.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -201,35 +202,39 @@ impl<D: Backend> ImageEncoder<D> {
             .device
             .try_zeros_like(&(images, size, size, 3))
             .map_err(BackboneError::device)?;
-        // Straight from where they were decoded: a copy of a large batch takes as long as a GPU needs for some images.
+        // `copy_from` saves a host copy, which for a large batch takes as long as the GPU takes for some images.
         images.copy_from(pixels);
-        Ok(self.backbone.features(images, self.form)?.as_vec())
+        Ok(self.backbone.features(images, self.kind)?.as_vec())
     }
 }
 
-/// The layers of the network behind the one whose output a store holds, up to and with `up_to`.
+/// The layers of the network after the one whose output a store holds, up to and including `up_to`.
 ///
 /// # Errors
-/// Where `file` is not the one that made the store, the store holds no map, or there is no such layer.
-pub fn layers_behind(spec: &FeatureSpec, file: &WeightFile, up_to: &str) -> Result<Between, EncoderError> {
+/// Where `file` is not the one of the store, the store holds pooled features, or there is no such layer.
+pub fn layers_after(
+    spec: &FeatureSpec,
+    file: &WeightFile,
+    up_to: &str,
+) -> Result<LayerRange, ExtractorError> {
     let kind: BackboneKind = spec.backbone.parse()?;
     check_weights(spec, file)?;
-    let between = kind.layers_between(file, &spec.layer, up_to)?;
-    match between.input.regions() == spec.regions {
-        true => Ok(between),
-        false => Err(EncoderError::NoMap {
+    let range = kind.layer_range(file, &spec.layer, up_to)?;
+    match range.input.regions() == spec.regions {
+        true => Ok(range),
+        false => Err(ExtractorError::NoMap {
             backbone: kind,
             layer: spec.layer.clone(),
-            input: between.input,
+            input: range.input,
         }),
     }
 }
 
-fn check_weights(spec: &FeatureSpec, file: &WeightFile) -> Result<(), EncoderError> {
+fn check_weights(spec: &FeatureSpec, file: &WeightFile) -> Result<(), ExtractorError> {
     let found = file.hash();
     match found == spec.weights {
         true => Ok(()),
-        false => Err(EncoderError::OtherWeights {
+        false => Err(ExtractorError::OtherWeights {
             path: file.path().to_owned(),
             found,
             expected: spec.weights.clone(),

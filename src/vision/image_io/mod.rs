@@ -2,7 +2,7 @@
 
 mod jpeg;
 
-use super::file_kind::Lookalike;
+use super::file_kind::FileKind;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::{Cursor, ErrorKind};
@@ -60,7 +60,7 @@ pub enum ImageFault {
     Empty,
     /// No picture format that has a signature.
     #[error("is not a picture but {0}: download it again, or remove it")]
-    NotAPicture(Lookalike),
+    NotAPicture(FileKind),
     /// A picture, but of a kind that is not decoded here.
     #[error("is a picture of a kind that is not read ({0}): convert it to JPEG or PNG")]
     Unsupported(String),
@@ -148,7 +148,7 @@ fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageF
         return Err(ImageFault::Empty);
     }
     let format =
-        image::guess_format(contents).map_err(|_| ImageFault::NotAPicture(Lookalike::of(contents)))?;
+        image::guess_format(contents).map_err(|_| ImageFault::NotAPicture(FileKind::detect(contents)))?;
     if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
         return Err(ImageFault::Truncated);
     }
@@ -353,7 +353,7 @@ mod tests {
         assert!(matches!(directory.fault, ImageFault::NotAFile));
         assert!(matches!(at("empty.jpg", b"").fault, ImageFault::Empty));
         let text = at("\u{1b}[31mtext.jpg", b"a dog on a beach\n");
-        assert!(matches!(text.fault, ImageFault::NotAPicture(Lookalike::Text)));
+        assert!(matches!(text.fault, ImageFault::NotAPicture(FileKind::Text)));
         assert!(text.to_string().contains("text.jpg"), "{text}");
         assert!(
             !text.to_string().contains('\u{1b}'),

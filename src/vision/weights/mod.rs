@@ -9,7 +9,7 @@ mod torch;
 
 pub use layout::Naming;
 
-use super::file_kind::Lookalike;
+use super::file_kind::FileKind;
 use memmap2::Mmap;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -50,7 +50,7 @@ pub enum WeightsFault {
     Empty,
     /// Neither `.safetensors` nor PyTorch's nor Keras'.
     #[error("this is {kind}, not .safetensors, PyTorch's .pth or Keras' .h5: {advice}", kind = .0, advice = advice(*.0))]
-    NotWeights(Lookalike),
+    NotWeights(FileKind),
     /// Recognized, but the contents contradict themselves or end early.
     #[error("the file is cut short or damaged ({0}): download or copy it again")]
     Damaged(String),
@@ -133,13 +133,13 @@ pub enum WeightsFault {
     },
 }
 
-fn advice(kind: Lookalike) -> &'static str {
+fn advice(kind: FileKind) -> &'static str {
     match kind {
-        Lookalike::GitLfsPointer => "fetch the file with `git lfs pull`",
-        Lookalike::HtmlPage => "the download failed; open the address in a browser and see what it wants",
-        Lookalike::Pickle => "save a state dict, torch.save(model.state_dict(), \"weights.pth\")",
-        Lookalike::Gzip => "unpack it first",
-        Lookalike::Zeros => "the download did not finish; start it again",
+        FileKind::GitLfsPointer => "fetch the file with `git lfs pull`",
+        FileKind::HtmlPage => "the download failed; open the address in a browser and see what it wants",
+        FileKind::Pickle => "save a state dict, torch.save(model.state_dict(), \"weights.pth\")",
+        FileKind::Gzip => "unpack it first",
+        FileKind::Zeros => "the download did not finish; start it again",
         _ => "check the path",
     }
 }
@@ -276,7 +276,7 @@ fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsF
     } else if hdf5::recognizes(bytes) {
         hdf5::index(path, bytes.len())
     } else {
-        Err(WeightsFault::NotWeights(Lookalike::of(bytes)))
+        Err(WeightsFault::NotWeights(FileKind::detect(bytes)))
     }
 }
 

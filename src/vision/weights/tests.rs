@@ -153,7 +153,7 @@ fn files_that_are_no_weights_are_told_apart() {
     assert!(matches!(fault(b""), WeightsFault::Empty));
     assert!(matches!(
         fault(b"<!DOCTYPE html>"),
-        WeightsFault::NotWeights(Lookalike::HtmlPage)
+        WeightsFault::NotWeights(FileKind::HtmlPage)
     ));
     assert!(matches!(
         fault(b"\x89HDF\r\n\x1a\n\0\0\0\0"),

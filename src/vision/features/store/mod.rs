@@ -17,7 +17,7 @@ mod weights_path;
 mod writer;
 
 pub use reader::FeatureStore;
-pub use weights_path::{note_weights_file, weights_file};
+pub use weights_path::{read_weights_path, record_weights_path};
 pub use writer::FeatureWriter;
 
 use crate::suggest::{Named, UnknownName, unknown_name};
@@ -76,6 +76,14 @@ impl Named for FeatureDtype {
 }
 
 impl FeatureSpec {
+    /// The specification of the store in `dir`, complete or not; `None` where there is no store.
+    ///
+    /// # Errors
+    /// [`StoreError::Version`], [`StoreError::Damaged`] and [`StoreError::Io`].
+    pub fn read(dir: &Path) -> Result<Option<Self>> {
+        read_manifest(&Paths::new(dir))
+    }
+
     /// Numbers in a row: `regions * channels`.
     pub fn row_len(&self) -> usize {
         self.regions * self.channels
@@ -287,7 +295,6 @@ struct Complete {
     rows: usize,
 }
 
-/// The specification of the store; `None` where there is none yet.
 fn read_manifest(paths: &Paths) -> Result<Option<FeatureSpec>> {
     #[derive(Deserialize)]
     struct Versioned {

@@ -11,17 +11,17 @@ const FILE: &str = "weights";
 ///
 /// # Errors
 /// [`StoreError::Io`](super::StoreError::Io) where `weights` is not there or the note cannot be written.
-pub fn note_weights_file(dir: &Path, weights: &Path) -> Result<()> {
+pub fn record_weights_path(dir: &Path, weights: &Path) -> Result<()> {
     let absolute = fs::canonicalize(weights).at(weights)?;
     let note = dir.join(FILE);
     write_atomically(&note, |out| writeln!(out, "{}", absolute.display())).at(&note)
 }
 
-/// The path that [`note_weights_file`] noted in the store in `dir`; `None` where it noted none.
+/// The path that [`record_weights_path`] noted in the store in `dir`; `None` where it noted none.
 ///
 /// The file may have moved or changed since: compare its hash with
 /// [`FeatureSpec::weights`](super::FeatureSpec::weights).
-pub fn weights_file(dir: &Path) -> Option<PathBuf> {
+pub fn read_weights_path(dir: &Path) -> Option<PathBuf> {
     let note = read_if_there(&dir.join(FILE)).ok()??;
     let path = String::from_utf8(note).ok()?;
     Some(PathBuf::from(path.strip_suffix('\n')?))
@@ -34,11 +34,14 @@ mod tests {
     #[test]
     fn a_noted_path_comes_back_absolute() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(weights_file(dir.path()), None);
+        assert_eq!(read_weights_path(dir.path()), None);
         let weights = dir.path().join("with a space\nand a line end.pth");
-        assert!(note_weights_file(dir.path(), &weights).is_err());
+        assert!(record_weights_path(dir.path(), &weights).is_err());
         fs::write(&weights, "").unwrap();
-        note_weights_file(dir.path(), &dir.path().join("./with a space\nand a line end.pth")).unwrap();
-        assert_eq!(weights_file(dir.path()), Some(fs::canonicalize(weights).unwrap()));
+        record_weights_path(dir.path(), &dir.path().join("./with a space\nand a line end.pth")).unwrap();
+        assert_eq!(
+            read_weights_path(dir.path()),
+            Some(fs::canonicalize(weights).unwrap())
+        );
     }
 }

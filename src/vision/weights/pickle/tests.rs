@@ -58,7 +58,7 @@ fn an_unknown_global_is_refused_by_name() {
 #[test]
 fn deep_nesting_and_cycles_cost_no_stack() {
     let mut nested = b"\x80\x02N".to_vec();
-    nested.extend([0x85; 1_000_000]);
+    nested.extend(std::iter::repeat_n(0x85, 1_000_000));
     nested.push(b'.');
     assert!(Pickle::read(&nested).is_ok());
     let cycle = b"\x80\x02]q\x00h\x00a.";
