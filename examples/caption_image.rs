@@ -5,7 +5,7 @@
 //! ```
 
 use cutline::jobs::Root;
-use cutline::runs::TrainedRun;
+use cutline::training::TrainedRun;
 use cutline::search::{Captioner, cpu};
 use cutline::vision::image_io::decode;
 
