@@ -8,7 +8,7 @@ use super::table::Table;
 use super::terminal::Paint;
 use super::{Context, json, output};
 use crate::evaluation::{Compared, Comparison, ExportFormat, NamedReport};
-use crate::metrics::{Difference, Metric, Scores};
+use crate::metrics::{Metric, ScoreDifference, Scores};
 
 /// Compare evaluations: scores, and whether a difference is more than noise
 ///
@@ -130,7 +130,7 @@ fn rows(evaluation: &Compared) -> Vec<(String, Vec<String>)> {
     ];
     if let Some(differences) = evaluation.differences() {
         rows.push(("  difference".to_owned(), cells(&differences, told_difference)));
-        let p_value = |difference: &Difference| format!("{:.3} ", difference.p_value);
+        let p_value = |difference: &ScoreDifference| format!("{:.3} ", difference.p_value);
         rows.push(("  p".to_owned(), cells(&differences, p_value)));
     }
     rows
@@ -142,7 +142,7 @@ fn cells<T>(values: &Scores<T>, cell: impl Fn(&T) -> String) -> Vec<String> {
     cells.collect()
 }
 
-fn told_difference(difference: &Difference) -> String {
+fn told_difference(difference: &ScoreDifference) -> String {
     let mark = if difference.is_more_than_noise() { '*' } else { ' ' };
     format!("{:+.4}{mark}", difference.observed)
 }

@@ -349,7 +349,7 @@ pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
         report.figures.images,
         display_safe(&subject.data_set),
         subject.split,
-        display_safe(&subject.told_model()),
+        display_safe(&subject.model_label()),
         report.search
     );
     for (label, value) in diagnostics(report) {

@@ -248,7 +248,7 @@ pub(super) fn told(swept: &SearchReport, paint: Paint) -> String {
         swept.metric,
         swept.images,
         display_safe(&swept.subject.data_set),
-        display_safe(&swept.subject.told_model()),
+        display_safe(&swept.subject.model_label()),
         paint.text(Role::Heading, "the best, for evaluate and caption:"),
         swept.flags,
         swept.settings,

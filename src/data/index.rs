@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_that_comes_again_keeps_all_its_captions_and_its_first_split() {
+    fn repeated_key_keeps_all_captions_and_its_first_split() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.jpg"), "").unwrap();
         let mut index = CaptionIndex::default();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_counterpart_is_listed() {
+    fn captions_without_images_and_images_without_captions_are_listed() {
         let directory = tempfile::tempdir().unwrap();
         let images = directory.path().join("images");
         fs::create_dir_all(images.join("more")).unwrap();

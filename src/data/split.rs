@@ -130,7 +130,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn published_names_are_understood() {
+    fn published_split_names_parse() {
         let parsed = |name: &str| name.parse::<Split>();
         assert_eq!(parsed("restval"), Ok(Split::Train));
         assert_eq!(parsed("val"), Ok(Split::Dev));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_name_tells_the_split() {
+    fn split_is_parsed_from_file_names() {
         assert_eq!(named_in("Flickr_8k.trainImages.txt"), Some(Split::Train));
         assert_eq!(named_in("Flickr_8k.devImages.txt"), Some(Split::Dev));
         assert_eq!(named_in("flickr30k_test.txt"), Some(Split::Test));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_kept_and_small_sets_still_have_every_split() {
+    fn split_sizes_follow_shares_and_are_not_zero_in_small_sets() {
         let shares = SplitShares::default();
         assert_eq!(shares.sizes(7000), [5600, 700, 700]);
         assert_eq!(shares.sizes(8091), [6473, 809, 809]);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn another_seed_draws_other_splits() {
+    fn splits_depend_on_the_seed() {
         let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let drawn = |seed| draw(&keys, SplitShares::default(), seed);
@@ -185,7 +185,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_draw_does_not_depend_on_reading_order(
+        fn splits_ignore_the_order_of_keys(
             mut keys in proptest::collection::hash_set("[a-z]{1,4}", 3..40).prop_map(Vec::from_iter),
             seed in any::<u64>(),
         ) {

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_changed_captions_are_those_whose_score_moved_most() {
+    fn most_changed_captions_are_sorted_by_score_difference() {
         let ours = named(report_on(two_thirds_right, HEALTHY));
         let theirs = named(report_on(right, HEALTHY));
         let changes = most_changed(&ours, &theirs, Metric::CIDER_D, 99).unwrap();

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn those_with_a_report_are_listed() {
+    fn evaluations_with_a_report_are_listed() {
         let (_place, root) = root();
         let titles: Vec<String> = root
             .evaluations()
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_found_by_run_by_name_and_by_path() {
+    fn evaluation_is_found_by_run_by_name_and_by_path() {
         let (place, root) = root();
         let directory = root.run_dir(&name("mine")).path().to_owned();
         let evaluation = directory.join("evaluations/test-best");
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_makes_it() {
+    fn missing_evaluation_error_names_the_command() {
         let (_place, root) = root();
         for (wanted, command) in [
             ("mine/beam-5", "cutline evaluate mine --name beam-5"),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_named() {
+    fn invalid_report_is_named() {
         let (_place, root) = root();
         let error = root.find_evaluation("mine").unwrap().read().unwrap_err();
         assert!(

@@ -1,4 +1,4 @@
-//! Scoring a checkpoint on a split, saying what is wrong where it fails, and comparing evaluations.
+//! Evaluation of checkpoints on a split, comparison of evaluations, and tuning of the search.
 
 mod compare;
 mod image_scores;
@@ -30,35 +30,35 @@ pub use report::{CaptionedImage, EnsembleMember, Figures, Report, Subject};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 
-/// Shuffles the captions; fixed, so that a report can be made again.
+/// The seed of caption shuffling; fixed, so that reports are reproducible.
 const SHUFFLING_SEED: u64 = 0;
-/// Images whose features are compared with each other.
+/// The number of images whose features are compared.
 const IMAGES_COMPARED: usize = 100;
 
-/// The images of a split and all that is needed to judge captions of them.
+/// The images of a split, with the training data for the novelty of captions.
 #[derive(Debug)]
 pub struct EvaluationSplit<'a> {
     /// The images.
     pub images: &'a [&'a Image],
-    /// What the model could have learned from.
+    /// The training captions and the vocabulary.
     pub background: Background<'a>,
 }
 
 /// Why a split could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
-    /// There is nothing to caption.
+    /// The split has no images.
     #[error("the {0} split has no images; choose another split, or prepare the data set with one")]
     Empty(Split),
-    /// The device refused, for lack of memory most of the time.
+    /// A device error, usually lack of memory.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Whoever was told of the progress broke off.
+    /// The progress callback stopped the evaluation.
     #[error("stopped before all images were captioned; evaluate again for the figures")]
     Stopped,
 }
 
-/// What a model trained on a data set could have learned from: its training captions, and its words.
+/// The training captions of a data set, and the words of the vocabulary.
 pub fn background<'a>(data_set: &'a Dataset, vocabulary: &'a Vocabulary) -> Background<'a> {
     let captions = data_set.images(Split::Train).flat_map(|image| &image.captions);
     Background {
@@ -67,13 +67,13 @@ pub fn background<'a>(data_set: &'a Dataset, vocabulary: &'a Vocabulary) -> Back
     }
 }
 
-/// Captions every image of a split and scores the captions against all references. Several members write together;
-/// each has the images in the split's order.
+/// Captions every image of a split and scores the captions against all references. Several members form an ensemble;
+/// the inputs of each are in the order of the split.
 ///
-/// `progress` is told how many images are done, and may break off.
+/// `progress` gets the number of finished images, and may stop the evaluation.
 ///
 /// # Errors
-/// Where the split is empty, or the device refuses.
+/// For an empty split, or a device error.
 ///
 /// # Panics
 /// Without members.
@@ -156,7 +156,7 @@ fn report(
     }
 }
 
-/// How alike the features of these images are, as the encoder gives them: standardized, even noise differs.
+/// The similarity of the features of these images, before standardization, after which even noise differs.
 fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
     use dfdx::prelude::{HasShape, NoneTape};
     Ok(match &model.spec().encoder {

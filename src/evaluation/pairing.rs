@@ -1,22 +1,22 @@
-//! Whether two reports are of the same images, so that they can be compared image by image.
+//! Pairing two reports image by image.
 
 use super::report::{CaptionedImage, Report};
 use crate::metrics::UnpairedError;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A report and what it is called beside others, such as `flickr8k-merge-001/dev-best`.
+/// A report and its name in a comparison, such as `flickr8k-merge-001/dev-best`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedReport {
-    /// What it is called.
+    /// The name.
     pub name: String,
     /// The report.
     pub report: Report,
 }
 
 impl NamedReport {
-    /// Its name, and in brackets what it is of.
-    fn told(&self) -> String {
+    /// Its name with the split and the data set.
+    fn description(&self) -> String {
         let subject = &self.report.subject;
         format!(
             "`{}` ({} split of {})",
@@ -29,32 +29,32 @@ impl NamedReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{ours} cannot be paired with {theirs}: {why}; evaluate both on the same split of the same data set")]
 pub struct Unpaired {
-    /// One report and what it is of.
+    /// The first report.
     pub ours: String,
-    /// The other one and what it is of.
+    /// The second report.
     pub theirs: String,
-    /// What differs.
+    /// The difference.
     pub why: Mismatch,
 }
 
-/// What keeps two reports from being paired.
+/// Why two reports cannot be paired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "differs", rename_all = "snake_case")]
 pub enum Mismatch {
-    /// Images that only one of them has captions of.
+    /// Images of one report only.
     #[error("{only_ours} images are in the first only, {only_theirs} in the second only")]
     Images {
-        /// How many only the first one has.
+        /// Images of the first report only.
         only_ours: usize,
-        /// How many only the second one has.
+        /// Images of the second report only.
         only_theirs: usize,
     },
-    /// An image that was scored against other captions.
+    /// An image with different references.
     #[error("image `{image}` and {others} more have other references")]
     References {
         /// The first such image's key.
         image: String,
-        /// How many more there are.
+        /// The number of further such images.
         others: usize,
     },
 }
@@ -62,8 +62,8 @@ pub enum Mismatch {
 impl Unpaired {
     pub(super) fn new(ours: &NamedReport, theirs: &NamedReport, why: Mismatch) -> Self {
         Self {
-            ours: ours.told(),
-            theirs: theirs.told(),
+            ours: ours.description(),
+            theirs: theirs.description(),
             why,
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn pair_images<'a>(
 ) -> Result<Vec<&'a CaptionedImage>, Mismatch> {
     let mut by_key: HashMap<&str, &CaptionedImage> =
         ours.iter().map(|image| (image.image.as_str(), image)).collect();
-    // Taken out, so that a key that comes twice finds no second partner.
+    // Removed, so that a duplicate key has no second partner.
     let paired: Vec<&CaptionedImage> = theirs
         .iter()
         .filter_map(|image| by_key.remove(image.image.as_str()))

@@ -1,4 +1,4 @@
-//! What an evaluation finds: figures, their doubtfulness, and every image's caption.
+//! The report of an evaluation: scores, intervals, diagnostics, and the caption of each image.
 
 use crate::data::Split;
 use crate::diagnosis::{Diagnosis, Evidence, number_or_nan};
@@ -7,24 +7,24 @@ use crate::search::SearchSettings;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// All that an evaluation finds. As JSON it has the scores at its top, as fractions.
+/// The result of an evaluation. The JSON has the scores at the top level, as fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// What was evaluated.
+    /// The model, data set and split.
     #[serde(flatten)]
     pub subject: Subject,
-    /// How captions were searched for.
+    /// The search settings.
     pub search: SearchSettings,
-    /// Scores and all that puts them into proportion.
+    /// The scores, with intervals and diagnostics.
     #[serde(flatten)]
     pub figures: Figures,
     /// Symptoms of failure with their likely causes, if any.
     pub diagnosis: Option<Diagnosis>,
-    /// Every image with its caption, in the order of the split.
+    /// The images with their captions, in the order of the split.
     pub captions: Vec<CaptionedImage>,
 }
 
-/// What was evaluated.
+/// The model, data set and split of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// The run's name.
@@ -43,8 +43,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Which checkpoint, or which ensemble, in a few words: `best checkpoint`.
-    pub fn told_model(&self) -> String {
+    /// The checkpoint or ensemble in a few words: `best checkpoint`.
+    pub fn model_label(&self) -> String {
         let with: Vec<String> = self.ensemble.iter().map(EnsembleMember::to_string).collect();
         match with.as_slice() {
             [] => format!("{} checkpoint", self.checkpoint),
@@ -53,7 +53,7 @@ impl Subject {
     }
 }
 
-/// A checkpoint that wrote together with another run's.
+/// A further checkpoint of an ensemble.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnsembleMember {
     /// The run's name.
@@ -68,7 +68,7 @@ impl fmt::Display for EnsembleMember {
     }
 }
 
-/// Scores and all that puts them into proportion.
+/// The scores of an evaluation, with intervals and diagnostics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Images captioned.
@@ -78,15 +78,15 @@ pub struct Figures {
     pub scores: Scores,
     /// The 95 % bootstrap interval of each.
     pub intervals_95: Scores<Interval>,
-    /// How varied the captions are.
+    /// The diversity of the captions.
     pub diversity: Diversity,
-    /// What is left of the scores when captions go to other images.
+    /// The scores after shuffling captions among images.
     pub shuffled: Shuffled,
     /// Evidence for the causes of a failure; of the first member of an ensemble.
     pub evidence: Evidence,
 }
 
-/// An image, the caption it got, and how good that is.
+/// An image with its generated caption and its scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CaptionedImage {
     /// The image's key.

@@ -188,7 +188,7 @@ fn report_of_a_diverged_captioner_can_be_read() {
 }
 
 #[test]
-fn each_image_keeps_its_own_score() {
+fn each_image_has_its_own_scores() {
     let half = |number: usize| {
         if number.is_multiple_of(2) {
             right(number)
@@ -225,7 +225,7 @@ mod similarity {
     }
 
     #[test]
-    fn it_is_the_mean_over_all_pairs() {
+    fn mean_cosine_equals_the_mean_over_pairs() {
         let rows: [&[f32]; 4] = [
             &[1.0, 2.0, 0.5],
             &[-1.0, 0.25, 3.0],
@@ -237,25 +237,25 @@ mod similarity {
     }
 
     #[test]
-    fn dead_features_are_alike() {
+    fn mean_cosine_of_zero_features_is_one() {
         assert_eq!(mean_cosine(&[0.0; 12], 3), Some(1.0));
         assert_eq!(mean_cosine(&[0.0, 0.0, 1.0, 0.0], 2), Some(0.0));
     }
 
     #[test]
-    fn one_image_is_like_no_other() {
+    fn mean_cosine_of_one_image_is_none() {
         assert_eq!(mean_cosine(&[1.0, 2.0], 2), None);
         assert_eq!(mean_cosine(&[], 2), None);
     }
 
     #[test]
-    fn what_is_no_number_stays_none() {
+    fn mean_cosine_of_nan_is_nan() {
         assert!(mean_cosine(&[f32::NAN, 1.0, 1.0, 1.0], 2).unwrap().is_nan());
     }
 }
 
 #[test]
-fn features_that_are_alike_are_seen_so_whatever_they_are_brought_to() {
+fn similarity_ignores_feature_normalization() {
     use crate::decoders::{DecoderKind, DecoderSettings};
     use crate::nn::random_stream;
     use crate::vision::features::store::{FeatureDtype, FeatureSpec};

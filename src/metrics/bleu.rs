@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_repeated_counts_only_as_often_as_one_reference_has_it() {
+    fn bleu_clips_counts_of_repeated_words() {
         // Papineni et al. 2002, section 2.1: the clipped precision is 2/7.
         let scores = bleu(
             "the the the the the the the",
@@ -175,20 +175,20 @@ mod tests {
     }
 
     #[test]
-    fn the_closest_reference_sets_the_length_and_the_shorter_wins_a_tie() {
+    fn closest_reference_length_prefers_the_shorter_of_two() {
         let references = [vec!['a'; 6], vec!['a'; 4], vec!['a'; 9]];
         assert_eq!(closest_length(5, &references), 4);
         assert_eq!(closest_length(8, &references), 9);
     }
 
     #[test]
-    fn a_hypothesis_too_short_is_penalized_by_the_exponential_of_the_missing_share() {
+    fn brevity_penalty_is_exponential() {
         let scores = bleu("a dog runs", &["a dog runs over grass now"]);
         assert!((scores[0] - (1.0f64 - 6.0 / 3.0).exp()).abs() < 1e-8);
     }
 
     #[test]
-    fn nothing_said_or_nothing_to_compare_with_scores_nothing() {
+    fn bleu_without_hypothesis_or_references_is_zero() {
         assert_eq!(bleu("", &["a dog"]), [0.0; 4]);
         assert_eq!(bleu("", &[]), [0.0; 4]);
         assert_eq!(BleuStatistics::default().scores(), [0.0; 4]);

@@ -46,7 +46,7 @@ pub struct Interval {
 
 /// By how much one system scores higher than another on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct ScoreDifference {
     /// The first system's score minus the second's, on the examples as they are.
     pub observed: f64,
     /// The 95 % interval of the difference.
@@ -56,7 +56,7 @@ pub struct Difference {
     pub p_value: f64,
 }
 
-impl Difference {
+impl ScoreDifference {
     /// Whether the p-value lies under [`SIGNIFICANCE`].
     pub fn is_more_than_noise(&self) -> bool {
         self.p_value < SIGNIFICANCE
@@ -94,7 +94,7 @@ impl Bootstrap {
         &self,
         ours: &[Statistics],
         theirs: &[Statistics],
-    ) -> Result<Scores<Difference>, UnpairedError> {
+    ) -> Result<Scores<ScoreDifference>, UnpairedError> {
         if ours.len() != theirs.len() {
             return Err(UnpairedError {
                 ours: ours.len(),
@@ -108,7 +108,7 @@ impl Bootstrap {
         let everything: Vec<usize> = (0..ours.len()).collect();
         let observed = difference(&everything);
         let values = self.resample(ours.len(), difference);
-        Ok(per_metric(&values, |metric, sorted| Difference {
+        Ok(per_metric(&values, |metric, sorted| ScoreDifference {
             observed: observed[metric],
             interval: interval(sorted),
             p_value: p_value(sorted),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_numpys() {
+    fn quantiles_equal_numpy() {
         // numpy.quantile([1, 2, 4, 8, 16], [0.025, 0.5, 0.975])
         let values = [1.0, 2.0, 4.0, 8.0, 16.0];
         assert!((quantile(&values, 0.025) - 1.1).abs() < 1e-12);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_as_wide_as_the_binomial_it_resamples() {
+    fn interval_width_equals_the_binomial_one() {
         // ROUGE-L here is 1 for three images of four and 0 for the rest: its mean is a binomial share with
         // standard error sqrt(0.75 * 0.25 / 400), and 95 % lie within 1.96 of them.
         let system = system(400);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_score_lies_within_its_interval_and_the_seed_decides() {
+    fn interval_contains_the_score_and_depends_on_the_seed() {
         let system = system(60);
         let examples = examples(&system);
         let statistics = statistics(&examples);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resample_is_scored_as_the_corpus_of_its_examples() {
+    fn resample_scores_equal_those_of_its_examples() {
         let system = system(9);
         let examples = examples(&system);
         let chosen = [0, 3, 3, 8, 5, 5, 5, 1, 2];
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn comparing_finds_the_better_system_and_nothing_between_equals() {
+    fn comparison_is_significant_for_a_better_system_only() {
         let (worse, best) = (system(80), system(80));
         let best: Vec<_> = best
             .into_iter()
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn no_examples_and_no_resamples_have_defined_intervals() {
+    fn intervals_without_examples_or_resamples_are_defined() {
         assert_eq!(
             Bootstrap::default().intervals(&[]),
             Scores::from_fn(|_| Interval::default())

@@ -24,7 +24,7 @@ pub(super) const SCORER: Scorer = Scorer::mean(
 
 /// Width, in tokens, of the Gaussian that penalizes a length unlike the reference's.
 const SIGMA: f64 = 6.0;
-/// What a perfect agreement scores.
+/// The score of a perfect agreement.
 const SCALE: f64 = 10.0;
 
 /// How telling each n-gram is, learned from the references of a corpus, and the score that rests on it.
@@ -56,7 +56,7 @@ impl<T: Token> CiderD<T> {
         table
     }
 
-    /// From what [`frequencies`](Self::frequencies) gave, and the number of images.
+    /// The inverse of [`frequencies`](Self::frequencies), with the number of images.
     pub fn from_frequencies(images: u64, frequencies: impl IntoIterator<Item = (Box<[T]>, u64)>) -> Self {
         Self {
             document_frequency: frequencies.into_iter().collect(),
@@ -64,7 +64,7 @@ impl<T: Token> CiderD<T> {
         }
     }
 
-    /// The n-grams, in no order, each with the number of images that have a reference with it.
+    /// The n-grams, unordered, each with the number of images whose references contain it.
     pub fn frequencies(&self) -> impl Iterator<Item = (&[T], u64)> {
         let frequencies = self.document_frequency.iter();
         frequencies.map(|(ngram, &frequency)| (ngram.as_ref(), frequency))
@@ -104,8 +104,8 @@ impl<T: Token> CiderD<T> {
 
     /// The CIDEr-D of each caption (row) against each as its only reference (column).
     pub fn pairwise(&self, captions: &[&[T]]) -> Vec<Vec<f64>> {
-        let weighed: Vec<Weighted<'_, T>> = captions.iter().map(|caption| self.weigh(caption)).collect();
-        let row = |hypothesis: &Weighted<'_, T>| {
+        let weighed: Vec<TfIdfVector<'_, T>> = captions.iter().map(|caption| self.weigh(caption)).collect();
+        let row = |hypothesis: &TfIdfVector<'_, T>| {
             let scores = weighed
                 .iter()
                 .map(|reference| SCALE * hypothesis.similarity(reference));
@@ -114,10 +114,10 @@ impl<T: Token> CiderD<T> {
         weighed.iter().map(row).collect()
     }
 
-    fn weigh<'a>(&self, caption: &'a [T]) -> Weighted<'a, T> {
+    fn weigh<'a>(&self, caption: &'a [T]) -> TfIdfVector<'a, T> {
         let weights = ngram::count(caption).map(|counts| self.weigh_order(counts));
         let norms = std::array::from_fn(|index| norm(&weights[index]));
-        Weighted {
+        TfIdfVector {
             weights,
             norms,
             tokens: caption.len(),
@@ -151,13 +151,13 @@ fn distinct_ngrams<T: Ord>(references: &[Vec<T>]) -> Vec<&[T]> {
 }
 
 /// A caption as one vector of TF-IDF weights for each n-gram order.
-struct Weighted<'a, T> {
+struct TfIdfVector<'a, T> {
     weights: [ByNGram<'a, T, f64>; MAX_ORDER],
     norms: [f64; MAX_ORDER],
     tokens: usize,
 }
 
-impl<T: Ord> Weighted<'_, T> {
+impl<T: Ord> TfIdfVector<'_, T> {
     /// The mean over the orders of the clipped cosine with a reference, in 0 to 1, less for unlike lengths.
     fn similarity(&self, reference: &Self) -> f64 {
         let cosines: f64 = (0..MAX_ORDER)
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_itself_scores_ten_and_the_other_images_nothing() {
+    fn cider_of_the_reference_is_ten_and_of_other_images_zero() {
         let images = two_images();
         let cider = table(&images);
         assert!((cider.score(&images[0][0], &images[0]) - 10.0).abs() < 1e-12);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ngram_in_two_references_of_one_image_is_one_document() {
+    fn document_frequency_counts_images_not_references() {
         let images = [
             vec![tokens("red ball"), tokens("red box")],
             vec![tokens("dog")],
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_image_no_image_and_empty_captions_score_nothing() {
+    fn cider_of_a_single_image_or_empty_captions_is_zero() {
         let images = two_images();
         let hypothesis = &images[0][0];
         assert_eq!(table(&images[..1]).score(hypothesis, &images[0]), 0.0);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn pairwise_is_each_against_each() {
+    fn pairwise_scores_equal_single_scores() {
         let cider = table(&two_images());
         let captions = ["a red ball lies here", "a ball", "two dogs", ""].map(tokens);
         let all: Vec<&[String]> = captions.iter().map(Vec::as_slice).collect();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn references_outside_the_table_are_scored_too() {
+    fn references_outside_the_corpus_are_scored() {
         let images = two_images();
         let stranger = tokens("three green cubes");
         let score = table(&images).score(&stranger, std::slice::from_ref(&stranger));

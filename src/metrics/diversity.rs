@@ -101,7 +101,7 @@ mod tests {
     use crate::metrics::test_support::tokens;
 
     #[test]
-    fn a_collapsed_captioner_shows_in_every_figure() {
+    fn diversity_of_a_collapsed_model_is_low() {
         let hypotheses = ["a red ball", "a red ball", "a blue <unk>", "a red ball", ""].map(tokens);
         let references = vec![tokens("a red ball on grass"), tokens("a ball")];
         let examples: Vec<_> = hypotheses
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_by_alphabet_is_the_commonest_of_equals() {
+    fn commonest_caption_of_equals_is_the_first_alphabetically() {
         let hypotheses = ["two dogs", "one dog", "two dogs", "one dog"].map(tokens);
         let examples: Vec<_> = hypotheses
             .iter()
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn no_captions_are_no_diversity() {
+    fn diversity_of_no_captions_is_zero() {
         assert_eq!(Diversity::of(&[], &Background::default()), Diversity::default());
     }
 }

@@ -26,7 +26,7 @@ mod tests;
 use std::hash::Hash;
 
 pub use bleu::BleuStatistics;
-pub use bootstrap::{Bootstrap, Difference, Interval, UnpairedError};
+pub use bootstrap::{Bootstrap, Interval, ScoreDifference, UnpairedError};
 pub use cider::CiderD;
 pub use diversity::{Background, Diversity};
 pub use metric::{Metric, MetricDef, Prominence};

@@ -73,7 +73,7 @@ mod tests {
     use crate::metrics::test_support::tokens;
 
     #[test]
-    fn a_common_subsequence_may_have_gaps() {
+    fn longest_common_subsequence_may_have_gaps() {
         let length = |a: &str, b: &str| {
             longest_common_subsequence(&a.chars().collect::<Vec<_>>(), &b.chars().collect::<Vec<_>>())
         };
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn precision_and_recall_may_come_from_different_references() {
+    fn rouge_takes_precision_and_recall_from_any_reference() {
         // The longest common subsequence is "red ball" (P = 2/4, R = 2/2), then "near a ball" (P = 3/4, R = 3/5).
         let references = [tokens("red ball"), tokens("two balls near a ball")];
         let score = rouge_l(&tokens("red near a ball"), &references);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_captions_have_defined_scores() {
+    fn rouge_of_empty_captions_is_defined() {
         assert_eq!(rouge_l(&tokens(""), &[tokens("a dog")]), 0.0);
         assert_eq!(rouge_l(&tokens("a dog"), &[tokens("")]), 0.0);
         assert_eq!(rouge_l(&tokens(""), &[tokens("")]), 1.0);

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stays_in_place_and_everything_stays_once() {
+    fn derangement_moves_every_item() {
         for len in 2..40 {
             let order = derangement(len, 7);
             assert!(order.iter().enumerate().all(|(place, &item)| place != item));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn captions_that_fit_their_image_lose_everything() {
+    fn shuffling_lowers_scores_of_specific_captions() {
         let references: Vec<_> = (0..20).map(scene).collect();
         let examples: Vec<_> = references
             .iter()
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_caption_for_every_image_keeps_its_score() {
+    fn shuffling_keeps_scores_of_a_constant_caption() {
         let references: Vec<_> = (0..20).map(scene).collect();
         let caption = tokens("thing3 over place4 by side5");
         let examples: Vec<_> = references
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_example_and_a_single_one_keep_what_they_have() {
+    fn shuffling_fewer_than_two_examples_keeps_scores() {
         assert_eq!(Shuffled::of(&[], 0).kept, Scores::from_fn(|_| 1.0));
         let references = scene(1);
         let only = [Example {

@@ -34,7 +34,7 @@ fn close(a: Scores, b: Scores) -> bool {
 
 proptest! {
     #[test]
-    fn scores_stay_within_range(cases in corpus()) {
+    fn scores_are_within_range(cases in corpus()) {
         let examples = examples(&cases);
         for scores in sentence_scores(&examples).into_iter().chain([score(&examples)]) {
             for (metric, score) in scores.iter() {
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn repeating_a_reference_word_for_word_scores_full_marks(
+    fn repeating_a_reference_scores_one(
         hypothesis in caption(4..12),
         mut references in prop::collection::vec(caption(0..12), 0..4),
     ) {
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_examples_and_of_references_does_not_matter(
+    fn scores_ignore_the_order_of_examples_and_references(
         (cases, shuffled) in corpus().prop_flat_map(|cases| (Just(cases.clone()), Just(cases).prop_shuffle())),
     ) {
         let mut reordered = shuffled;
@@ -66,7 +66,7 @@ proptest! {
     }
 
     #[test]
-    fn the_names_of_the_words_do_not_matter(cases in corpus()) {
+    fn scores_ignore_the_names_of_words(cases in corpus()) {
         let word = |word: &String| format!("word{}", 250 - word.parse::<u8>().unwrap());
         let caption = |words: &Vec<String>| words.iter().map(word).collect::<Vec<_>>();
         let renamed: Vec<_> = cases

@@ -71,7 +71,7 @@ mod tests {
     };
 
     #[test]
-    fn follows_the_classic_recipe() {
+    fn default_cleaning_follows_the_usual_recipe() {
         let tokens = |caption| Cleaning::default().tokens(caption).join(" ");
         assert_eq!(tokens("A girl in a T-shirt ."), "a girl in a tshirt");
         assert_eq!(tokens("The dog's ball , 2 of 3 !"), "the dogs ball of");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn each_step_is_a_setting() {
+    fn each_cleaning_step_is_a_setting() {
         let caption = "A T-shirt №5 🐕";
         assert_eq!(NOTHING.tokens(caption), ["A", "T-shirt", "№5", "🐕"]);
         let only = |cleaning: Cleaning| cleaning.tokens(caption).join(" ");
@@ -128,13 +128,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cleaning_what_is_clean_changes_nothing(cleaning in any_cleaning(), caption in any::<String>()) {
+        fn cleaning_is_idempotent(cleaning in any_cleaning(), caption in any::<String>()) {
             let tokens = cleaning.tokens(&caption);
             prop_assert_eq!(cleaning.tokens(&tokens.join(" ")), tokens);
         }
 
         #[test]
-        fn a_token_holds_only_what_may_stay(caption in "[ -~é’“🐕\u{0}-\u{1f}]{0,60}") {
+        fn default_tokens_are_lower_case_letters(caption in "[ -~é’“🐕\u{0}-\u{1f}]{0,60}") {
             for token in Cleaning::default().tokens(&caption) {
                 prop_assert!(!token.is_empty());
                 prop_assert!(token.chars().all(|c| c.is_lowercase()), "{token:?}");

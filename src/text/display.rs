@@ -62,14 +62,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_told_in_the_largest_unit_that_fits() {
+    fn durations_have_the_largest_unit_that_fits() {
         let told = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
         assert_eq!(told, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
     }
     use proptest::prelude::*;
 
     #[test]
-    fn an_escape_sequence_stays_text() {
+    fn display_safe_replaces_escape_sequences() {
         assert_eq!(
             display_safe("\u{1b}[2Ja dog\u{9b}31m\n"),
             "\u{fffd}[2Ja dog\u{fffd}31m "
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_of_any_language_is_handed_back_as_it_is() {
+    fn display_safe_borrows_plain_text_of_any_language() {
         for text in ["a dog", "été, “naïve”", "犬が走る", "कुत्ता", "كلب", "🐕 — 5°"]
         {
             assert!(matches!(display_safe(text), Cow::Borrowed(shown) if shown == text));
@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_control_character_comes_through(
+        fn display_safe_removes_control_characters(
             characters in proptest::collection::vec(
                 prop_oneof![any::<char>(), proptest::char::range('\0', '\u{a0}'), proptest::char::range('\u{2000}', '\u{2070}')],
                 0..40,

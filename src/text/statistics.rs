@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_histogram_knows_its_mean_and_quantiles() {
+    fn length_histogram_has_mean_and_quantiles() {
         let histogram: LengthHistogram = captions().iter().map(Vec::len).collect();
         assert_eq!(histogram.iter().collect::<Vec<_>>(), [(1, 1), (2, 1), (5, 1)]);
         assert_eq!(histogram.captions(), 3);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn words_come_by_count_then_alphabetically() {
+    fn words_are_sorted_by_count_then_alphabetically() {
         let captions = captions();
         let words = words_by_frequency(captions.iter().map(Vec::as_slice));
         assert_eq!(

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn frequent_words_come_first_and_rare_ones_stay_out() {
+    fn vocabulary_is_sorted_by_count_without_rare_words() {
         let vocabulary = vocabulary(&["b a dog", "a b", "a cat"], 2);
         assert_eq!(vocabulary.counts().collect::<Vec<_>>(), [("a", 3), ("b", 2)]);
         assert_eq!(vocabulary.len(), 6);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn decoding_stops_at_the_end_and_skips_markers() {
+    fn decoding_stops_at_the_end_marker() {
         let vocabulary = vocabulary(&["a a dog"], 1);
         assert_eq!(
             vocabulary.decode(&[START, 4, PAD, UNKNOWN, 5, END, 4]),
@@ -226,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn a_caption_may_hold_words_that_look_like_markers() {
+    fn words_that_look_like_markers_are_encoded() {
         let vocabulary = vocabulary(&["<end> of <pad>"], 1);
         let caption = tokens("of <end> of");
         assert_eq!(vocabulary.decode(&vocabulary.encode(&caption)), caption);
     }
 
     #[test]
-    fn reading_names_the_line_at_fault() {
+    fn vocabulary_errors_name_the_line() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("vocabulary.txt");
         let message = |content: &str| {
@@ -250,7 +250,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn known_words_survive_encoding_and_files(captions in proptest::collection::vec("[a-e]{1,2}( [a-e]{1,2}){0,5}", 1..20)) {
+        fn vocabulary_survives_encoding_and_files(captions in proptest::collection::vec("[a-e]{1,2}( [a-e]{1,2}){0,5}", 1..20)) {
             let captions: Vec<_> = captions.iter().map(|caption| tokens(caption)).collect();
             let vocabulary = Vocabulary::build(captions.iter().map(Vec::as_slice), 1);
             for caption in &captions {

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_split_into_fields_and_an_open_quotation_mark_is_found() {
+    fn csv_line_is_split_and_an_open_quote_is_an_error() {
         let fields = |line| fields(line).map(|record| record.iter().map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(
             fields("a.jpg,\"A dog , \"\"Rex\"\" .\"").unwrap(),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_finds_columns_in_any_order() {
+    fn header_columns_may_have_any_order() {
         assert!(is_header("image,caption"));
         assert!(is_header("split, Caption ,\"image\""));
         assert!(!is_header("a.jpg,A dog"));

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_a_name_a_number_and_a_caption() {
+    fn token_line_parses_into_key_and_caption() {
         assert_eq!(parse("1_2.jpg#0\tA dog ."), Ok(("1_2.jpg", "A dog .")));
         assert_eq!(
             parse("2258277193_586949ec62.jpg.1#4\tA #2 dog"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_known_by_their_names() {
+    fn token_files_and_split_lists_are_recognized_by_name() {
         assert!(is_named("Flickr8k.token.txt") && is_named("results_20130124.token"));
         assert!(!is_named("Flickr8k.lemma.token.txt") && !is_named("captions.txt"));
         assert_eq!(split_list_named("Flickr_8k.devImages.txt"), Some(Split::Dev));

@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn a_last_line_without_its_end_is_told() {
+    fn last_line_without_line_end_is_returned() {
         assert_eq!(read_bytes(b"one\ntwo").0.unwrap(), Some(2));
         assert_eq!(read_bytes(b"one\ntwo\n").0.unwrap(), None);
     }
 
     #[test]
-    fn a_file_without_a_usable_line_is_an_error() {
+    fn file_without_usable_lines_is_an_error() {
         assert!(read_bytes(b"").0.unwrap_err().to_string().contains("it is empty"));
         assert!(
             read_bytes(b"\nbad\n")

@@ -43,7 +43,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     #[test]
-    fn weights_are_the_shares() {
+    fn weighted_picks_follow_their_weights() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let choices = [(1, 'a'), (0, 'b'), (3, 'c')];
         let drawn: Vec<char> = (0..4_000).map(|_| pick_weighted(&choices, &mut rng)).collect();

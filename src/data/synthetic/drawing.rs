@@ -14,7 +14,7 @@ const RIM: f32 = 1.12;
 impl Scene {
     /// The picture, `size` x `size` pixels; the same on every machine.
     pub fn draw(&self, size: u32) -> RgbImage {
-        let ground = Ground::new(self.place, self.texture);
+        let ground = Ground::new(self.terrain, self.texture);
         let stamps: Vec<Stamp> = self.groups().flat_map(stamps).collect();
         RgbImage::from_fn(size, size, |column, row| {
             let behind = ground.color_at(point(column, row, size));

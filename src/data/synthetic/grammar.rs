@@ -5,7 +5,7 @@
 //! and one phrase the lead everywhere: there is a usual way to say a thing, and others, as among people.
 
 use super::choice::{Weighted, pick_weighted, weighted_index};
-use super::scene::{Color, Companion, Group, Place, Relation, Scene, Thing};
+use super::scene::{Color, Companion, Group, Relation, Scene, Terrain, Thing};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -30,37 +30,44 @@ enum Slot {
     /// Where the companion is, seen from the main group: "right of".
     Inverse,
     /// "on the grass"
-    Place,
+    Terrain,
 }
 
 type Template = &'static [Slot];
 
 /// For a main group on its own. No two can give the same words.
 const ALONE: &[Weighted<Template>] = &[
-    (12, &[Slot::Main, Slot::Place]),
-    (5, &[Slot::ThereIsMain, Slot::Place]),
-    (4, &[Slot::Main, Slot::Place, Slot::Words("and nothing else")]),
-    (3, &[Slot::Words("only"), Slot::Main, Slot::Place]),
-    (2, &[Slot::Words("a picture of"), Slot::Main, Slot::Place]),
-    (2, &[Slot::Place, Slot::ThereIsMain]),
+    (12, &[Slot::Main, Slot::Terrain]),
+    (5, &[Slot::ThereIsMain, Slot::Terrain]),
+    (4, &[Slot::Main, Slot::Terrain, Slot::Words("and nothing else")]),
+    (3, &[Slot::Words("only"), Slot::Main, Slot::Terrain]),
+    (2, &[Slot::Words("a picture of"), Slot::Main, Slot::Terrain]),
+    (2, &[Slot::Terrain, Slot::ThereIsMain]),
     (
         1,
-        &[Slot::MainUncolored, Slot::Place, Slot::Words("and nothing else")],
+        &[
+            Slot::MainUncolored,
+            Slot::Terrain,
+            Slot::Words("and nothing else"),
+        ],
     ),
 ];
 
 /// For a main group with a companion. No two can give the same words.
 const ACCOMPANIED: &[Weighted<Template>] = &[
-    (12, &[Slot::Main, Slot::Relation, Slot::Companion, Slot::Place]),
+    (12, &[Slot::Main, Slot::Relation, Slot::Companion, Slot::Terrain]),
     (6, &[Slot::Main, Slot::Relation, Slot::Companion]),
-    (4, &[Slot::Main, Slot::Words("and"), Slot::Companion, Slot::Place]),
+    (
+        4,
+        &[Slot::Main, Slot::Words("and"), Slot::Companion, Slot::Terrain],
+    ),
     (
         3,
-        &[Slot::ThereIsMain, Slot::Relation, Slot::Companion, Slot::Place],
+        &[Slot::ThereIsMain, Slot::Relation, Slot::Companion, Slot::Terrain],
     ),
-    (3, &[Slot::Companion, Slot::Inverse, Slot::Main, Slot::Place]),
-    (2, &[Slot::Main, Slot::Place, Slot::Relation, Slot::Companion]),
-    (1, &[Slot::Main, Slot::Place]),
+    (3, &[Slot::Companion, Slot::Inverse, Slot::Main, Slot::Terrain]),
+    (2, &[Slot::Main, Slot::Terrain, Slot::Relation, Slot::Companion]),
+    (1, &[Slot::Main, Slot::Terrain]),
 ];
 
 impl Scene {
@@ -92,7 +99,7 @@ impl Scene {
             Slot::ThereIsMain => there_is(&self.phrase(Slot::Main, rng)),
             Slot::Main => group_phrase(&self.main, Some(self.main.color), rng),
             Slot::MainUncolored => group_phrase(&self.main, None, rng),
-            Slot::Place => pick_weighted(place_phrases(self.place), rng).to_owned(),
+            Slot::Terrain => pick_weighted(terrain_phrases(self.terrain), rng).to_owned(),
             Slot::Companion => self.of_companion(|it| group_phrase(&it.group, Some(it.group.color), rng)),
             Slot::Relation => self.of_companion(|it| relation_phrase(it.relation, rng)),
             Slot::Inverse => self.of_companion(|it| relation_phrase(it.relation.inverse(), rng)),
@@ -183,13 +190,13 @@ fn relation_phrases(relation: Relation) -> &'static [Weighted<&'static str>] {
     }
 }
 
-fn place_phrases(place: Place) -> &'static [Weighted<&'static str>] {
-    match place {
-        Place::Grass => &[(8, "on the grass"), (2, "in a meadow")],
-        Place::Sand => &[(8, "on the sand"), (2, "on a beach")],
-        Place::Snow => &[(8, "in the snow"), (2, "on white snow")],
-        Place::Sea => &[(8, "in the sea"), (2, "on the water")],
-        Place::Road => &[(8, "on the road"), (2, "on a street")],
-        Place::Night => &[(8, "at night"), (2, "in the dark")],
+fn terrain_phrases(terrain: Terrain) -> &'static [Weighted<&'static str>] {
+    match terrain {
+        Terrain::Grass => &[(8, "on the grass"), (2, "in a meadow")],
+        Terrain::Sand => &[(8, "on the sand"), (2, "on a beach")],
+        Terrain::Snow => &[(8, "in the snow"), (2, "on white snow")],
+        Terrain::Sea => &[(8, "in the sea"), (2, "on the water")],
+        Terrain::Road => &[(8, "on the road"), (2, "on a street")],
+        Terrain::Night => &[(8, "at night"), (2, "in the dark")],
     }
 }

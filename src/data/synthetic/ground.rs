@@ -1,10 +1,10 @@
-//! The ground behind the things: a texture for each place, made of hashed noise.
+//! The ground behind the things: a texture for each terrain, made of hashed noise.
 //!
 //! Only sums, products, comparisons and integer hashes go into it (no sine, no power), so that a picture is
 //! the same on every machine.
 
 use super::figures::Point;
-use super::scene::Place;
+use super::scene::Terrain;
 
 /// Red, green and blue in `[0, 255]`.
 pub(super) type Rgb = [f32; 3];
@@ -14,28 +14,32 @@ const UNITS: f32 = 64.0;
 
 /// The ground of one scene.
 pub(super) struct Ground {
-    place: Place,
-    noise: Noise,
+    terrain: Terrain,
+    noise: ValueNoise,
     light: f32,
 }
 
 impl Ground {
-    pub(super) fn new(place: Place, seed: u64) -> Self {
-        let noise = Noise(seed);
+    pub(super) fn new(terrain: Terrain, seed: u64) -> Self {
+        let noise = ValueNoise(seed);
         let light = 0.93 + 0.14 * noise.at(0, 0);
-        Self { place, noise, light }
+        Self {
+            terrain,
+            noise,
+            light,
+        }
     }
 
     /// The color at `point`, given in fractions of the picture's side.
     pub(super) fn color_at(&self, (x, y): Point) -> Rgb {
         let (x, y) = (x * UNITS, y * UNITS);
-        let color = match self.place {
-            Place::Grass => self.grass(x, y),
-            Place::Sand => self.sand(x, y),
-            Place::Snow => self.snow(x, y),
-            Place::Sea => self.sea(x, y),
-            Place::Road => self.road(x, y),
-            Place::Night => self.night(x, y),
+        let color = match self.terrain {
+            Terrain::Grass => self.grass(x, y),
+            Terrain::Sand => self.sand(x, y),
+            Terrain::Snow => self.snow(x, y),
+            Terrain::Sea => self.sea(x, y),
+            Terrain::Road => self.road(x, y),
+            Terrain::Night => self.night(x, y),
         };
         lighten(color, self.light)
     }
@@ -95,9 +99,9 @@ impl Ground {
 }
 
 /// Noise that is the same wherever it is asked for.
-struct Noise(u64);
+struct ValueNoise(u64);
 
-impl Noise {
+impl ValueNoise {
     /// A number in `[0, 1)` for a cell of the lattice.
     fn at(&self, column: i32, row: i32) -> f32 {
         let cell = u64::from(column as u32) << 32 | u64::from(row as u32);

@@ -5,14 +5,14 @@ use rand::{Rng, RngExt};
 
 /// The direction in which an area is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Axis {
+pub(super) enum LayoutAxis {
     /// Left to right.
     Across,
     /// Top to bottom.
     Down,
 }
 
-impl Axis {
+impl LayoutAxis {
     fn other(self) -> Self {
         match self {
             Self::Across => Self::Down,
@@ -23,12 +23,12 @@ impl Axis {
 
 /// A part of a line, in fractions of the picture's side.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct Segment {
     start: f32,
     length: f32,
 }
 
-impl Span {
+impl Segment {
     /// The whole side of the picture, but for a margin.
     const SIDE: Self = Self {
         start: MARGIN,
@@ -50,34 +50,34 @@ impl Span {
 /// A rectangle of the picture.
 #[derive(Clone, Copy, Debug)]
 struct Area {
-    across: Span,
-    down: Span,
+    across: Segment,
+    down: Segment,
 }
 
 impl Area {
     /// `along` in the direction of `axis`, `beside` in the other.
-    fn new(axis: Axis, along: Span, beside: Span) -> Self {
+    fn new(axis: LayoutAxis, along: Segment, beside: Segment) -> Self {
         match axis {
-            Axis::Across => Self {
+            LayoutAxis::Across => Self {
                 across: along,
                 down: beside,
             },
-            Axis::Down => Self {
+            LayoutAxis::Down => Self {
                 across: beside,
                 down: along,
             },
         }
     }
 
-    fn spans(self, axis: Axis) -> (Span, Span) {
+    fn segments(self, axis: LayoutAxis) -> (Segment, Segment) {
         match axis {
-            Axis::Across => (self.across, self.down),
-            Axis::Down => (self.down, self.across),
+            LayoutAxis::Across => (self.across, self.down),
+            LayoutAxis::Down => (self.down, self.across),
         }
     }
 
-    fn cut(self, axis: Axis, share: f32) -> (Self, Self) {
-        let (along, beside) = self.spans(axis);
+    fn cut(self, axis: LayoutAxis, share: f32) -> (Self, Self) {
+        let (along, beside) = self.segments(axis);
         let (first, second) = along.cut(share);
         (Self::new(axis, first, beside), Self::new(axis, second, beside))
     }
@@ -98,25 +98,25 @@ const BAND: f32 = 0.45;
 /// `count` things anywhere in the picture.
 pub(super) fn alone(count: usize, rng: &mut impl Rng) -> Vec<Item> {
     let whole = Area {
-        across: Span::SIDE,
-        down: Span::SIDE,
+        across: Segment::SIDE,
+        down: Segment::SIDE,
     };
     scatter(whole, count, rng)
 }
 
 /// `count` things of which every one lies in `relation` to the single thing that is returned second.
 pub(super) fn related(count: usize, relation: Relation, rng: &mut impl Rng) -> (Vec<Item>, Item) {
-    let (near, far) = Span::SIDE.cut(0.5);
+    let (near, far) = Segment::SIDE.cut(0.5);
     let (mains, companion) = match relation {
         Relation::LeftOf | Relation::Above => (near, far),
         Relation::RightOf | Relation::Below => (far, near),
     };
     // Several things need the whole half; a single thing shares a band with its companion.
     let (mains_beside, companion_beside) = if count == 1 {
-        let band = Span::SIDE.part(BAND, rng.random());
+        let band = Segment::SIDE.part(BAND, rng.random());
         (band, band)
     } else {
-        (Span::SIDE, Span::SIDE.part(BAND, 0.5))
+        (Segment::SIDE, Segment::SIDE.part(BAND, 0.5))
     };
     let axis = relation.axis();
     let items = scatter(Area::new(axis, mains, mains_beside), count, rng);
@@ -139,9 +139,13 @@ fn scatter(area: Area, count: usize, rng: &mut impl Rng) -> Vec<Item> {
 }
 
 /// The longer of an area's sides; by chance in a square.
-fn longer_axis(area: Area, rng: &mut impl Rng) -> Axis {
-    let axis = if rng.random() { Axis::Across } else { Axis::Down };
-    let (along, beside) = area.spans(axis);
+fn longer_axis(area: Area, rng: &mut impl Rng) -> LayoutAxis {
+    let axis = if rng.random() {
+        LayoutAxis::Across
+    } else {
+        LayoutAxis::Down
+    };
+    let (along, beside) = area.segments(axis);
     if along.length < beside.length {
         axis.other()
     } else {
@@ -153,7 +157,7 @@ fn longer_axis(area: Area, rng: &mut impl Rng) -> Axis {
 fn put(area: Area, rng: &mut impl Rng) -> Item {
     let room = area.across.length.min(area.down.length) - GAP;
     let size = rng.random_range(SMALLEST..=room.min(LARGEST));
-    let mut middle = |span: Span| span.part(size + GAP, rng.random()).start + (size + GAP) / 2.0;
+    let mut middle = |span: Segment| span.part(size + GAP, rng.random()).start + (size + GAP) / 2.0;
     Item {
         center: (middle(area.across), middle(area.down)),
         size,

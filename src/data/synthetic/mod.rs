@@ -15,7 +15,7 @@ mod scene;
 mod tests;
 
 pub use grammar::CAPTIONS;
-pub use scene::{Color, Companion, Group, Item, Place, Relation, Scene, Thing};
+pub use scene::{Color, Companion, Group, Item, Relation, Scene, Terrain, Thing};
 
 use super::{SourceCaption, SourceImage, Split};
 use image::{ImageError, ImageFormat};

@@ -2,13 +2,13 @@
 //! always the same for a seed and an index.
 
 use super::choice::{pick, pick_two};
-use super::layout::{self, Axis};
+use super::layout::{self, LayoutAxis};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What the ground of the picture is.
+/// The ground of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Terrain {
     /// A green lawn.
     Grass,
     /// A beach.
@@ -58,7 +58,7 @@ pub enum Relation {
     Below,
 }
 
-impl Place {
+impl Terrain {
     pub(super) const ALL: [Self; 6] = [
         Self::Grass,
         Self::Sand,
@@ -105,10 +105,10 @@ impl Relation {
         }
     }
 
-    pub(super) fn axis(self) -> Axis {
+    pub(super) fn axis(self) -> LayoutAxis {
         match self {
-            Self::LeftOf | Self::RightOf => Axis::Across,
-            Self::Above | Self::Below => Axis::Down,
+            Self::LeftOf | Self::RightOf => LayoutAxis::Across,
+            Self::Above | Self::Below => LayoutAxis::Down,
         }
     }
 }
@@ -149,7 +149,7 @@ pub struct Companion {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// Where it is.
-    pub place: Place,
+    pub terrain: Terrain,
     /// One to three things alike.
     pub main: Group,
     /// Another thing of another kind and color; every second scene has one.
@@ -174,7 +174,7 @@ impl Scene {
     fn random(rng: &mut impl Rng) -> Self {
         let (thing, other_thing) = pick_two(&Thing::ALL, rng);
         let (color, other_color) = pick_two(&Color::ALL, rng);
-        let place = pick(&Place::ALL, rng);
+        let terrain = pick(&Terrain::ALL, rng);
         let count = pick(&[1, 2, 3], rng);
         let relation = rng.random_bool(ACCOMPANIED).then(|| pick(&Relation::ALL, rng));
         let (items, companion) = match relation {
@@ -190,7 +190,7 @@ impl Scene {
             }
         };
         Self {
-            place,
+            terrain,
             main: Group { thing, color, items },
             companion,
             texture: rng.random(),

@@ -48,7 +48,7 @@ fn every_word() -> PrepareSettings {
 }
 
 #[test]
-fn the_check_lists_everything_and_leaves_out_what_cannot_be_used() {
+fn validation_lists_all_problems_and_drops_unusable_images() {
     let captions = lines(&[
         ("a.jpg", "train", &["A dog .", "a DOG", "..."]),
         ("b.jpg", "dev", &["A dog and an ocelot"]),
@@ -113,7 +113,7 @@ fn the_check_lists_everything_and_leaves_out_what_cannot_be_used() {
 }
 
 #[test]
-fn a_data_set_comes_back_from_disk_as_it_was() {
+fn dataset_survives_saving_and_loading() {
     let captions = lines(&[
         ("a.jpg", "train", &["A dog"]),
         ("b.jpg", "test", &["A \u{1b}cat\t№1"]),
@@ -147,7 +147,7 @@ fn a_data_set_comes_back_from_disk_as_it_was() {
 }
 
 #[test]
-fn images_within_the_data_set_move_with_it() {
+fn images_below_the_dataset_have_relative_paths() {
     let place = tempfile::tempdir().unwrap();
     let home = place.path().join("drawn");
     fs::create_dir_all(home.join("images")).unwrap();
@@ -173,7 +173,7 @@ fn images_within_the_data_set_move_with_it() {
 }
 
 #[test]
-fn splits_are_drawn_where_the_source_has_none_or_the_user_asks() {
+fn splits_are_drawn_if_missing_or_requested() {
     let names: Vec<String> = (0..20).map(|number| format!("{number}.jpg")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let images: Vec<(&str, &str, &[&str])> = names
@@ -197,7 +197,7 @@ fn splits_are_drawn_where_the_source_has_none_or_the_user_asks() {
 }
 
 #[test]
-fn nothing_to_train_on_is_an_error_that_says_why() {
+fn empty_training_split_is_an_error_with_its_causes() {
     let captions = lines(&[("broken.jpg", "train", &["A dog"]), ("b.jpg", "dev", &["A dog"])]);
     let source = directory(&[("captions.jsonl", &captions)], &["broken.jpg", "b.jpg"]);
     let (result, target) = prepared(&source, &every_word());
@@ -210,7 +210,7 @@ fn nothing_to_train_on_is_an_error_that_says_why() {
 }
 
 #[test]
-fn a_sources_own_tokens_are_a_setting() {
+fn source_tokens_are_used_if_set() {
     let json = r#"{"images": [{"filename": "a.jpg", "split": "train", "sentences":
         [{"raw": "A T-shirt.", "tokens": ["a", "t", "shirt", "2 x"]}, {"raw": "A T-shirt!"}]}]}"#;
     let source = directory(&[("dataset.json", json)], &["a.jpg"]);
@@ -231,7 +231,7 @@ fn a_sources_own_tokens_are_a_setting() {
 }
 
 #[test]
-fn settings_refuse_unknown_keys_and_fill_in_the_rest() {
+fn settings_reject_unknown_keys_and_have_defaults() {
     let settings: PrepareSettings =
         toml::from_str("minimum_count = 2\n[cleaning]\nremove_digits = false").unwrap();
     assert_eq!(settings.minimum_count, 2);

@@ -63,7 +63,7 @@ fn flickr8k_reads_the_token_file_and_the_split_lists_beside_it() {
 }
 
 #[test]
-fn a_torn_token_file_is_read_up_to_the_tear() {
+fn truncated_token_file_is_read_up_to_its_last_line() {
     let images = ["a.jpg", "b.jpg"];
     let torn = directory(&[("x.token.txt", "a.jpg#0\tA dog\nno tab\nb.jpg#0")], &images);
     let problems = read(&torn).unwrap().problems;
@@ -81,7 +81,7 @@ fn a_torn_token_file_is_read_up_to_the_tear() {
 }
 
 #[test]
-fn kaggle_reads_csv_and_lists_bad_lines() {
+fn kaggle_csv_is_read_and_bad_lines_are_listed() {
     let directory = directory(
         &[(
             "captions.txt",
@@ -115,7 +115,7 @@ fn kaggle_reads_csv_and_lists_bad_lines() {
 }
 
 #[test]
-fn karpathy_brings_tokens_and_splits() {
+fn karpathy_json_has_tokens_and_splits() {
     let json = r#"{"dataset": "coco", "images": [
         {"filepath": "val2014", "filename": "b.jpg", "split": "restval", "imgid": 0,
          "sentences": [{"raw": "A cat.", "tokens": ["a", "cat"], "sentid": 1}]},
@@ -143,7 +143,7 @@ fn karpathy_brings_tokens_and_splits() {
 }
 
 #[test]
-fn coco_takes_every_captions_file_and_its_split_from_its_name() {
+fn coco_reads_all_captions_files_with_the_splits_of_their_names() {
     let file = |name: &str| {
         format!(
             r#"{{"info": {{}}, "images": [{{"id": 7, "file_name": "{name}", "width": 640}}],
@@ -178,7 +178,7 @@ fn coco_takes_every_captions_file_and_its_split_from_its_name() {
 }
 
 #[test]
-fn a_folder_reads_csv_and_json_lines() {
+fn folder_reads_csv_and_json_lines() {
     let images = ["dogs/a.jpg", "b.jpg"];
     let expected = [
         ("b.jpg", None, vec!["A cat"]),
@@ -212,7 +212,7 @@ const KARPATHY: &str =
     r#"{"images": [{"filename": "a.jpg", "split": "train", "sentences": [{"raw": "A \"annotations\"."}]}]}"#;
 
 #[test]
-fn of_several_forms_the_first_is_read_and_the_others_are_named() {
+fn first_of_several_formats_is_read_and_the_others_are_reported() {
     let directory = directory(
         &[
             ("captions.txt", "image,caption\na.jpg,A dog\n"),
@@ -240,7 +240,7 @@ fn of_several_forms_the_first_is_read_and_the_others_are_named() {
 }
 
 #[test]
-fn files_the_user_names_are_recognized_by_content() {
+fn named_files_are_recognized_by_content() {
     let directory = directory(
         &[
             ("texts/karpathy.json", KARPATHY),
@@ -296,7 +296,7 @@ fn files_the_user_names_are_recognized_by_content() {
 }
 
 #[test]
-fn what_cannot_be_read_says_what_to_do() {
+fn errors_of_unreadable_sources_name_the_next_step() {
     let message =
         |files: &[(&str, &str)], images: &[&str]| read(&directory(files, images)).unwrap_err().to_string();
     let torn = message(&[("dataset.json", &KARPATHY[..60])], &["a.jpg"]);
@@ -342,7 +342,7 @@ fn what_cannot_be_read_says_what_to_do() {
 }
 
 #[test]
-fn format_names_are_understood() {
+fn format_names_and_aliases_parse() {
     for &format in <Format as strum::VariantArray>::VARIANTS {
         assert_eq!(format.to_string().parse(), Ok(format));
         assert_eq!(serde_json::to_value(format).unwrap(), format.to_string());

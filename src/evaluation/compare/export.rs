@@ -4,7 +4,7 @@
 //! with one decimal.
 
 use super::{Compared, Comparison};
-use crate::metrics::{Difference, Interval, Metric};
+use crate::metrics::{Interval, Metric, ScoreDifference};
 use crate::text::display_safe;
 use std::fmt::Write as _;
 
@@ -169,7 +169,7 @@ impl Compared {
         let differences = self.differences();
         let cell = |metric| {
             let difference = differences.as_ref().and_then(|all| all.get(metric));
-            let is_marked = difference.is_some_and(Difference::is_more_than_noise);
+            let is_marked = difference.is_some_and(ScoreDifference::is_more_than_noise);
             let mark = if is_marked { mark } else { "" };
             format!("{:.1}{mark}", self.scores.score(metric) * 100.0)
         };
@@ -191,7 +191,7 @@ impl Compared {
         let differences = self.differences();
         let record = |(metric, interval): (Metric, &Interval)| {
             let difference = differences.as_ref().and_then(|all| all.get(metric));
-            let cell = |value: fn(&Difference) -> f64| {
+            let cell = |value: fn(&ScoreDifference) -> f64| {
                 difference.map_or(String::new(), |difference| value(difference).to_string())
             };
             [

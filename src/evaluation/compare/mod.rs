@@ -1,4 +1,4 @@
-//! Evaluations beside a baseline: whose scores are higher, and whether that is more than noise.
+//! Comparison of evaluations with a baseline, by a paired bootstrap.
 
 mod export;
 #[cfg(test)]
@@ -6,29 +6,29 @@ mod tests;
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
 use super::report::{CaptionedImage, Subject, TokenizedCaptions};
-use crate::metrics::{self, Bootstrap, Difference, Interval, Scores, Statistics};
+use crate::metrics::{self, Bootstrap, Interval, ScoreDifference, Scores, Statistics};
 use crate::search::SearchSettings;
 use crate::text::display_safe;
 use serde::Serialize;
 
 pub use export::{ExportError, ExportFormat};
 
-/// Evaluations beside one of them, the baseline.
+/// Evaluations compared with the first of them, the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The evaluations; the baseline is the first.
     pub evaluations: Vec<Compared>,
 }
 
-/// An evaluation beside the baseline.
+/// An evaluation compared with the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
-    /// What it is called, such as `flickr8k-merge-001/dev-best`.
+    /// Its name, such as `flickr8k-merge-001/dev-best`.
     pub name: String,
     /// What was evaluated.
     #[serde(flatten)]
     pub subject: Subject,
-    /// How captions were searched for.
+    /// The search settings.
     pub search: SearchSettings,
     /// Images captioned.
     pub images: usize,
@@ -37,24 +37,24 @@ pub struct Compared {
     pub scores: Scores,
     /// The 95 % bootstrap interval of each.
     pub intervals_95: Scores<Interval>,
-    /// How it does against the baseline.
+    /// The difference to the baseline.
     pub against: Against,
 }
 
-/// How an evaluation does against the baseline.
+/// The difference of an evaluation to the baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Against {
     /// It is the baseline.
     Baseline,
     /// Its scores minus the baseline's, by a paired bootstrap over the images.
-    Difference(Scores<Difference>),
-    /// It is not of the same images and references: nothing can be said.
+    Difference(Scores<ScoreDifference>),
+    /// It has other images or references.
     Unpaired(Unpaired),
 }
 
 impl Comparison {
-    /// Scores `baseline` and `others` anew, from their captions and references, and compares each with the baseline.
+    /// Recomputes the scores from captions and references, and compares each evaluation with the baseline.
     pub fn new<'a>(baseline: &NamedReport, others: impl IntoIterator<Item = &'a NamedReport>) -> Self {
         let theirs = statistics(&baseline.report.captions);
         let mut evaluations = vec![Compared::new(baseline, &theirs, Against::Baseline)];
@@ -65,21 +65,21 @@ impl Comparison {
         Self { evaluations }
     }
 
-    /// What was evaluated, in words: one line where that is the same for all, otherwise a line for each.
+    /// Descriptions of the subjects: one line if all are the same, otherwise a line for each evaluation.
     pub fn subjects(&self) -> Vec<String> {
-        let all: Vec<String> = self.evaluations.iter().map(Compared::told).collect();
+        let all: Vec<String> = self.evaluations.iter().map(Compared::description).collect();
         match all.first() {
-            Some(first) if all.iter().all(|told| told == first) => vec![first.clone()],
+            Some(first) if all.iter().all(|description| description == first) => vec![first.clone()],
             _ => {
                 let named = self.evaluations.iter().zip(all);
                 named
-                    .map(|(one, told)| format!("{}: {told}", one.safe_name()))
+                    .map(|(one, description)| format!("{}: {description}", one.safe_name()))
                     .collect()
             }
         }
     }
 
-    /// What the mark at a score means, where a score has one.
+    /// The legend of the significance mark, if a score has one.
     pub fn meaning_of_mark(&self) -> Option<String> {
         let baseline = self.evaluations.first()?;
         let is_marked = |one: &Compared| {
@@ -95,7 +95,7 @@ impl Comparison {
         })
     }
 
-    /// Why evaluations were not compared with the baseline, one sentence each.
+    /// The reasons why evaluations were not compared with the baseline.
     pub fn unpaired(&self) -> Vec<String> {
         let why = |one: &Compared| match &one.against {
             Against::Unpaired(unpaired) => Some(display_safe(&unpaired.to_string()).into_owned()),
@@ -118,24 +118,24 @@ impl Compared {
         }
     }
 
-    /// How its scores differ from the baseline's, where that can be said.
-    pub fn differences(&self) -> Option<Scores<Difference>> {
+    /// The differences to the baseline, if the two can be paired.
+    pub fn differences(&self) -> Option<Scores<ScoreDifference>> {
         match &self.against {
             Against::Difference(differences) => Some(*differences),
             Against::Baseline | Against::Unpaired(_) => None,
         }
     }
 
-    /// Its name as text that steers no terminal.
+    /// Its name, safe for a terminal.
     pub fn safe_name(&self) -> String {
         display_safe(&self.name).into_owned()
     }
 
-    fn told(&self) -> String {
+    fn description(&self) -> String {
         let Subject { data_set, split, .. } = &self.subject;
-        let (images, model, search) = (self.images, self.subject.told_model(), &self.search);
-        let told = format!("{images} images of {data_set}, {split} split; {model}; {search}");
-        display_safe(&told).into_owned()
+        let (images, model, search) = (self.images, self.subject.model_label(), &self.search);
+        let description = format!("{images} images of {data_set}, {split} split; {model}; {search}");
+        display_safe(&description).into_owned()
     }
 }
 

@@ -34,7 +34,7 @@ fn three() -> Comparison {
 }
 
 #[test]
-fn scores_made_anew_are_those_of_the_report() {
+fn comparison_scores_equal_those_of_the_report() {
     let report = report_on(mostly_right, HEALTHY);
     let comparison = Comparison::new(&named("it", report.clone()), []);
     let [one] = &comparison.evaluations[..] else {
@@ -46,7 +46,7 @@ fn scores_made_anew_are_those_of_the_report() {
 }
 
 #[test]
-fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
+fn worse_model_differs_significantly_and_the_same_one_does_not() {
     let good = named("good", report_on(mostly_right, HEALTHY));
     let bad = named("bad", report_on(same, HEALTHY));
     let comparison = Comparison::new(&good, [&bad, &good]);
@@ -70,7 +70,7 @@ fn a_worse_captioner_is_worse_by_more_than_noise_and_the_same_one_is_not() {
 }
 
 #[test]
-fn images_are_paired_by_key_whatever_their_order() {
+fn images_are_paired_by_key_in_any_order() {
     let good = named("good", report_on(mostly_right, HEALTHY));
     let bad = named("bad", report_on(same, HEALTHY));
     let mut turned = bad.clone();
@@ -89,7 +89,7 @@ fn images_are_paired_by_key_whatever_their_order() {
 }
 
 #[test]
-fn other_images_and_other_references_are_named_and_not_compared() {
+fn different_images_or_references_are_not_compared() {
     let good = named("good", report_on(right, HEALTHY));
     let mut other_references = named("other", good.report.clone());
     other_references.report.captions[3].references.pop();
@@ -137,7 +137,7 @@ fn other_images_and_other_references_are_named_and_not_compared() {
 }
 
 #[test]
-fn what_all_have_in_common_is_told_once() {
+fn common_subject_is_described_once() {
     let good = named("good", report_on(right, HEALTHY));
     let same_subject = Comparison::new(&good, [&named("bad", report_on(same, HEALTHY))]);
     assert_eq!(
@@ -151,7 +151,7 @@ fn what_all_have_in_common_is_told_once() {
 }
 
 #[test]
-fn csv_is_read_back_with_every_figure() {
+fn csv_export_has_all_values() {
     let comparison = three();
     let csv = comparison.export(ExportFormat::Csv).unwrap();
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -184,7 +184,7 @@ fn csv_is_read_back_with_every_figure() {
 }
 
 #[test]
-fn json_says_how_each_does_against_the_baseline() {
+fn json_export_compares_with_the_baseline() {
     let json: serde_json::Value = serde_json::from_str(&three().export(ExportFormat::Json).unwrap()).unwrap();
     let kinds: Vec<&str> = (0..3)
         .map(|at| json["evaluations"][at]["against"]["kind"].as_str().unwrap())
@@ -197,7 +197,7 @@ fn json_says_how_each_does_against_the_baseline() {
 }
 
 #[test]
-fn markdown_gives_scores_times_100_and_explains_its_marks() {
+fn markdown_export_has_percentages_and_notes() {
     let text = three().export(ExportFormat::Markdown).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let heading = "| evaluation | BLEU-1 | BLEU-2 | BLEU-3 | BLEU-4 | ROUGE-L | CIDEr-D |";
@@ -228,7 +228,7 @@ fn markdown_gives_scores_times_100_and_explains_its_marks() {
 }
 
 #[test]
-fn latex_is_a_tabular_in_the_style_of_booktabs() {
+fn latex_export_is_a_booktabs_tabular() {
     let text = three().export(ExportFormat::Latex).unwrap();
     let begin = text.find("\\begin{tabular}{lrrrrrr").unwrap();
     let order = [
@@ -272,7 +272,7 @@ fn without_latex_escapes(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn no_name_gets_out_of_its_cell(name in "[ -~†]{0,30}") {
+    fn names_are_escaped_in_cells(name in "[ -~†]{0,30}") {
         let bare = without_latex_escapes(&latex_escaped(&name));
         prop_assert!(!bare.contains(['\\', '&', '%', '$', '#', '_', '{', '}', '~', '^']), "{bare}");
         let markdown = markdown_escaped(&name);

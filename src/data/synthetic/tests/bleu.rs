@@ -5,7 +5,7 @@ use std::collections::HashMap;
 const ORDER: usize = 4;
 
 /// The references of one image, ready to be asked many times.
-pub(super) struct References {
+pub(super) struct SceneReferences {
     counts: HashMap<Vec<String>, usize>,
     lengths: Vec<usize>,
 }
@@ -22,7 +22,7 @@ fn tokens(caption: &str) -> Vec<String> {
     caption.split(' ').map(str::to_owned).collect()
 }
 
-impl References {
+impl SceneReferences {
     pub(super) fn new(captions: &[String]) -> Self {
         let mut most = HashMap::new();
         for (gram, count) in captions.iter().flat_map(|caption| counts(&tokens(caption))) {
@@ -37,7 +37,7 @@ impl References {
 }
 
 /// BLEU-4 of one hypothesis for each of the images.
-pub(super) fn bleu(hypotheses: &[String], references: &[References]) -> f64 {
+pub(super) fn bleu(hypotheses: &[String], references: &[SceneReferences]) -> f64 {
     let (mut hits, mut totals) = ([0usize; ORDER], [0usize; ORDER]);
     let (mut length, mut closest) = (0, 0);
     for (hypothesis, references) in hypotheses.iter().zip(references) {
@@ -61,7 +61,7 @@ pub(super) fn bleu(hypotheses: &[String], references: &[References]) -> f64 {
 #[test]
 fn bleu_agrees_with_a_figure_worked_by_hand() {
     // 5 of 6 words, 4 of 5 pairs, 3 of 4 triples, 2 of 3 quadruples; as long as the reference.
-    let references = [References::new(&["the red ball on the grass".to_owned()])];
+    let references = [SceneReferences::new(&["the red ball on the grass".to_owned()])];
     let expected = (5.0f64 / 6.0 * 4.0 / 5.0 * 3.0 / 4.0 * 2.0 / 3.0).powf(0.25);
     let actual = bleu(&["a red ball on the grass".to_owned()], &references);
     assert!((actual - expected).abs() < 1e-12, "{actual} {expected}");

@@ -5,7 +5,7 @@ mod files;
 mod truth;
 
 use super::*;
-use bleu::{References, bleu};
+use bleu::{SceneReferences, bleu};
 use std::collections::{BTreeSet, HashMap};
 use truth::{Claims, bounds, named};
 
@@ -69,8 +69,8 @@ fn scenes_are_varied() {
     for color in Color::ALL {
         near(share(&|scene| scene.main.color == color), 1.0 / 6.0);
     }
-    for place in Place::ALL {
-        near(share(&|scene| scene.place == place), 1.0 / 6.0);
+    for place in Terrain::ALL {
+        near(share(&|scene| scene.terrain == place), 1.0 / 6.0);
     }
     for count in 1..=3 {
         near(share(&|scene| scene.main.items.len() == count), 1.0 / 3.0);
@@ -227,7 +227,7 @@ fn no_caption_fits_more_than_a_small_share() {
 }
 
 /// Dev images' scenes and their references.
-fn dev() -> (Vec<Scene>, Vec<References>) {
+fn dev() -> (Vec<Scene>, Vec<SceneReferences>) {
     let dev: Vec<Scene> = scenes(2_400)
         .enumerate()
         .filter(|(index, _)| split_of(*index) == Split::Dev)
@@ -235,7 +235,7 @@ fn dev() -> (Vec<Scene>, Vec<References>) {
         .collect();
     let references = dev
         .iter()
-        .map(|scene| References::new(&scene.captions()))
+        .map(|scene| SceneReferences::new(&scene.captions()))
         .collect();
     (dev, references)
 }
@@ -253,13 +253,13 @@ fn plain_caption(scene: &Scene, color: impl Fn(Color) -> Color) -> String {
         let plural = if count == "a" || thing == "fish" { "" } else { "s" };
         format!("{article} {color} {thing}{plural}")
     };
-    let place = match scene.place {
-        Place::Grass => "on the grass",
-        Place::Sand => "on the sand",
-        Place::Snow => "in the snow",
-        Place::Sea => "in the sea",
-        Place::Road => "on the road",
-        Place::Night => "at night",
+    let place = match scene.terrain {
+        Terrain::Grass => "on the grass",
+        Terrain::Sand => "on the sand",
+        Terrain::Snow => "in the snow",
+        Terrain::Sea => "in the sea",
+        Terrain::Road => "on the road",
+        Terrain::Night => "at night",
     };
     let main = phrase(&scene.main);
     let Some(companion) = &scene.companion else {

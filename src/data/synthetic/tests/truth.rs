@@ -79,7 +79,7 @@ impl Claims {
 
     /// Whether all of it is true of `scene`.
     pub(super) fn hold(&self, scene: &Scene) -> bool {
-        let place = named(scene.place);
+        let place = named(scene.terrain);
         let groups: Vec<Option<&Group>> = self
             .mentions
             .iter()

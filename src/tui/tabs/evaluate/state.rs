@@ -25,7 +25,7 @@ pub enum ImageOrder {
 #[derive(Clone, Copy, Debug)]
 pub struct ListedImage<'a> {
     pub image: &'a CaptionedImage,
-    /// Difference to the baseline's score, and the baseline's caption; set in the order `MostChanged`.
+    /// ScoreDifference to the baseline's score, and the baseline's caption; set in the order `MostChanged`.
     pub change: Option<(f64, &'a str)>,
 }
 

@@ -190,7 +190,7 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
                 HumanCount(head.figures.images as u64),
                 display_safe(&head.subject.data_set),
                 head.subject.split,
-                display_safe(&head.subject.told_model()),
+                display_safe(&head.subject.model_label()),
                 head.search
             ),
             theme.quiet,
