@@ -5,7 +5,7 @@ use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED,
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoders::CaptionBatch;
 use cutline::nn::{
-    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, Zeros, add_gathered,
+    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, add_gathered,
     cross_entropy, random_stream,
 };
 use dfdx::prelude::*;
@@ -23,14 +23,13 @@ enum Part {
     Lstm,
     Sum,
     JointLayer,
-    JointDropout,
     Output,
     Adam,
     Release,
 }
 
 impl Part {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 10] = [
         Self::FeatureDropout,
         Self::ImageLayer,
         Self::EmbeddingGather,
@@ -38,7 +37,6 @@ impl Part {
         Self::Lstm,
         Self::Sum,
         Self::JointLayer,
-        Self::JointDropout,
         Self::Output,
         Self::Adam,
         Self::Release,
@@ -52,8 +50,7 @@ impl Part {
             Self::EmbeddingDropout => "dropout of embeddings",
             Self::Lstm => "LSTM",
             Self::Sum => "image to every token",
-            Self::JointLayer => "joint layer",
-            Self::JointDropout => "dropout before output",
+            Self::JointLayer => "joint layer and dropout",
             Self::Output => "output layer and loss",
             Self::Adam => "Adam",
             Self::Release => "releasing gradients",
@@ -125,14 +122,18 @@ fn end<S: Shape>(
     part: Part,
     result: Tensor<S, f32, Cpu, Taped<Cpu>>,
 ) -> Tensor<S, f32, Cpu, Taped<Cpu>> {
-    let (result, mut tape) = result.split_tape();
+    let (result, tape) = result.split_tape();
+    result.put_tape(mark(clock, part, tape))
+}
+
+fn mark(clock: &SharedClock, part: Part, mut tape: Taped<Cpu>) -> Taped<Cpu> {
     let marked = Rc::clone(clock);
     tape.add_backward_op(move |_| {
         marked.borrow_mut().backward(part);
         Ok(())
     });
     clock.borrow_mut().forward(part);
-    result.put_tape(tape)
+    tape
 }
 
 /// The merge decoder's layers.
@@ -191,17 +192,13 @@ impl Layers {
         let text = end(clock, Part::Lstm, self.lstm.forward(words, &batch.packing)?);
         let both = add_gathered(text, image, &batch.image_of_rows())?;
         let both = end(clock, Part::Sum, both);
-        let joint = end(
-            clock,
-            Part::JointLayer,
-            self.joint.activated(both, Activation::Relu)?,
-        );
-        let joint = end(clock, Part::JointDropout, dropout.apply(joint)?);
+        let joint = self.joint.relu_dropout(both, Some(&mut dropout))?;
+        let joint = joint.map_tape(|tape| mark(clock, Part::JointLayer, tape));
         let targets = Targets {
             smoothing: LABEL_SMOOTHING,
             ..Targets::plain(&batch.targets)
         };
-        let loss = cross_entropy(joint, Zeros::Dead, &self.output, targets)?;
+        let loss = cross_entropy(joint, &self.output, targets)?;
         Ok(end(clock, Part::Output, loss))
     }
 }

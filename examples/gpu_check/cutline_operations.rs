@@ -5,7 +5,7 @@ use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape
 use cutline::nn::{
     Activation, Adam, AdamSettings, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, Ema, Images,
     Initialization, Layer, Linear, Lstm, Matrix, PackedSequence, Padding, Parameter, StepWeight, Taped,
-    Targets, Zeros, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
+    Targets, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
     gather_rows, global_avg_pool, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
 };
 use dfdx::prelude::*;
@@ -168,7 +168,7 @@ fn loss<D: Backend>(device: &D) -> Result<Found, Failure> {
             weights,
             smoothing,
         };
-        let loss = cross_entropy(x.leaky_trace(), Zeros::Live, &layer, targets).told()?;
+        let loss = cross_entropy(x.leaky_trace(), &layer, targets).told()?;
         let probe = Probe::of(loss)?.and("rows", &x)?;
         found.extend(probe.and_all(named(&layer))?.found());
     }

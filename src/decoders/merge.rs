@@ -10,7 +10,7 @@ use super::{
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
-    LstmState, Matrix, Parameter, Regions, Zeros, add_gathered, impl_layer,
+    LstmState, Matrix, Parameter, Regions, add_gathered, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::*;
@@ -75,12 +75,7 @@ impl<D: Backend> TeacherForced<D> for Merge<D> {
         let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
         let both = add_gathered(text, image, &batch.image_of_rows())?;
-        let joint = self.joint.activated(both, Activation::Relu)?;
-        Ok(DecoderOutput {
-            // A ReLU and dropout: a zero passes no gradient on, so the output layer may skip it.
-            zeros: Zeros::Dead,
-            ..DecoderOutput::from(dropout.apply(joint)?)
-        })
+        Ok(DecoderOutput::from(dropout.relu_dropout(&self.joint, both)?))
     }
 
     fn output(&self) -> &Linear<D> {
@@ -147,7 +142,7 @@ mod tests {
     use super::*;
     use crate::decoders::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
-    use crate::nn::{Scalar, Taped, Targets, cross_entropy};
+    use crate::nn::{OutputInputs, Scalar, Taped, Targets, cross_entropy};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -189,12 +184,12 @@ mod tests {
         let features = || random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
-        let DecoderOutput { rows, zeros, .. } = decoder
+        let DecoderOutput { rows, .. } = decoder
             .forward(features().leaky_traced(), &batch, &mut OptionalDropout::off())
             .unwrap();
         let whole = gradients(
             &decoder,
-            cross_entropy(rows, zeros, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
+            cross_entropy(rows, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
         );
 
         let mut sum: Vec<Vec<f32>> = whole.iter().map(|g| vec![0.0; g.len()]).collect();
@@ -206,10 +201,10 @@ mod tests {
                 let rows = decoder
                     .forward(features().leaky_traced(), &sample, &mut OptionalDropout::off())
                     .unwrap()
-                    .rows;
+                    .rows
+                    .into_rows();
                 let last = rows.slice((prefix.., ..));
-                let loss =
-                    cross_entropy(last, Zeros::Live, &decoder.output, Targets::plain(&[target])).unwrap();
+                let loss = cross_entropy(last, &decoder.output, Targets::plain(&[target])).unwrap();
                 for (sum, gradient) in sum.iter_mut().zip(gradients(&decoder, loss)) {
                     sum.iter_mut()
                         .zip(gradient)
@@ -225,32 +220,30 @@ mod tests {
         }
     }
 
-    /// Where the output layer is told that zeros pass no gradient on, none is lost.
     #[test]
     fn zeros_before_the_output_layer_pass_no_gradient_on() {
         let decoder = decoder(64);
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
-        let of = |claim: Option<Zeros>| {
+        let inputs = || {
             let features = random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
             let mut stream = ChaCha8Rng::seed_from_u64(2);
-            let DecoderOutput { rows, zeros, .. } = decoder
-                .forward(
-                    features.leaky_traced(),
-                    &batch,
-                    &mut OptionalDropout::with_rate(0.5, &mut stream),
-                )
-                .unwrap();
-            let left = rows.as_vec().iter().filter(|&&value| value != 0.0).count();
-            assert!(left * 3 < rows.shape().num_elements(), "so few that it matters");
-            let zeros = claim.unwrap_or(zeros);
-            gradients(
-                &decoder,
-                cross_entropy(rows, zeros, &decoder.output, Targets::plain(&batch.targets)).unwrap(),
-            )
+            let mut dropout = OptionalDropout::with_rate(0.5, &mut stream);
+            decoder
+                .forward(features.leaky_traced(), &batch, &mut dropout)
+                .unwrap()
+                .rows
         };
-        for (found, expected) in of(None).iter().zip(of(Some(Zeros::Live))) {
-            assert_close(found, &expected, 1e-5);
+        let values = inputs().into_rows().as_vec();
+        let nonzero = values.iter().filter(|&&value| value != 0.0).count();
+        assert!(nonzero * 3 < values.len(), "too few zeros for the sparse kernel");
+        let of = |inputs: OutputInputs<Cpu, Taped<Cpu>>| {
+            let loss = cross_entropy(inputs, &decoder.output, Targets::plain(&batch.targets));
+            gradients(&decoder, loss.unwrap())
+        };
+        let dense = of(inputs().into_rows().into());
+        for (sparse, dense) in of(inputs()).iter().zip(dense) {
+            assert_close(sparse, &dense, 1e-5);
         }
     }
 }

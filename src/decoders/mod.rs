@@ -18,8 +18,8 @@ mod tests;
 mod top_down;
 
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped,
-    glorot_limit,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Matrix, OutputInputs, Parameter,
+    Regions, Scalar, Taped, glorot_limit,
 };
 use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::*;
@@ -268,6 +268,15 @@ impl<'a> OptionalDropout<'a> {
             Some(dropout) => dropout.apply(rows),
             None => Ok(rows),
         }
+    }
+
+    /// See [`Linear::relu_dropout`].
+    fn relu_dropout<D: Backend, T: Tape<f32, D>>(
+        &mut self,
+        layer: &Linear<D>,
+        rows: Matrix<D, T>,
+    ) -> DeviceResult<D, OutputInputs<D, T>> {
+        layer.relu_dropout(rows, self.0.as_mut())
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{CaptionBatch, Decoder, OptionalDropout, Regularization, StepDecoder, draw_word};
 use crate::nn::cpu::slices::values;
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Layer, Linear, Matrix, Parameter, Regions, Scalar, Taped,
-    Targets, Zeros, cross_entropy,
+    Backend, DeviceResult, Dropout, Embedding, Layer, Linear, OutputInputs, Parameter, Regions, Scalar,
+    Taped, Targets, cross_entropy,
 };
 use dfdx::prelude::{HasShape, Merge, PutTape, SplitTape, Tape, TryAdd, TryMul};
 use rand::RngExt;
@@ -14,19 +14,16 @@ use std::borrow::Cow;
 
 /// The output of a decoder for a batch, before the output layer.
 pub struct DecoderOutput<D: Backend, T> {
-    /// The input of the output layer, one row for each token.
-    pub rows: Matrix<D, T>,
-    /// Whether zeros in `rows` pass gradients on.
-    pub zeros: Zeros,
+    /// The inputs of the output layer, one row for each token.
+    pub rows: OutputInputs<D, T>,
     /// A term of the loss besides the cross-entropy. Its tape is that of `rows`.
     pub penalty: Option<Scalar<D, T>>,
 }
 
-impl<D: Backend, T> From<Matrix<D, T>> for DecoderOutput<D, T> {
-    fn from(rows: Matrix<D, T>) -> Self {
+impl<D: Backend, T, R: Into<OutputInputs<D, T>>> From<R> for DecoderOutput<D, T> {
+    fn from(rows: R) -> Self {
         Self {
-            rows,
-            zeros: Zeros::Live,
+            rows: rows.into(),
             penalty: None,
         }
     }
@@ -80,14 +77,14 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
         }
         let (decoder, weight_tape) = with_weight_drop(self, Dropout::new(weight_drop, stream))?;
         let regions = regions.put_tape(tape.merge(weight_tape));
-        let DecoderOutput { rows, zeros, penalty } =
+        let DecoderOutput { rows, penalty } =
             decoder.forward(regions, &inputs, &mut OptionalDropout::with_rate(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
             weights: batch.weights.as_deref(),
             smoothing: label_smoothing,
         };
-        let loss = cross_entropy(rows, zeros, self.output(), targets)?;
+        let loss = cross_entropy(rows, self.output(), targets)?;
         match penalty {
             None => Ok(loss),
             Some(penalty) => loss.try_add(penalty),
@@ -95,8 +92,8 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
     }
 
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let DecoderOutput { rows, zeros, .. } = self.forward(regions, batch, &mut OptionalDropout::off())?;
-        cross_entropy(rows, zeros, self.output(), Targets::plain(&batch.targets))
+        let DecoderOutput { rows, .. } = self.forward(regions, batch, &mut OptionalDropout::off())?;
+        cross_entropy(rows, self.output(), Targets::plain(&batch.targets))
     }
 
     fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>> {
@@ -149,7 +146,7 @@ fn sample_inputs<D: Backend, O: TeacherForced<D>>(
     stream: &mut ChaCha8Rng,
 ) -> DeviceResult<D, CaptionBatch> {
     let DecoderOutput { rows, .. } = decoder.forward(regions.clone(), batch, &mut OptionalDropout::off())?;
-    let logits = decoder.output().forward(rows)?;
+    let logits = decoder.output().forward(rows.into_rows())?;
     let width = logits.shape().1;
     let draws: Vec<f32> = (0..batch.tokens()).map(|_| stream.random()).collect();
     let words: Vec<usize> = values(&logits)

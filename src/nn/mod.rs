@@ -35,7 +35,7 @@ pub use ops::activation::Activation;
 pub use ops::attention::{AttentionKernel, AttentionOutput, composed_attention, coverage_penalty};
 pub use ops::conv_geometry::{ConvGeometry, Padding};
 pub use ops::conv2d::{Conv2dKernel, Convolution, conv2d};
-pub use ops::cross_entropy::{CrossEntropyKernel, Targets, Zeros, cross_entropy};
+pub use ops::cross_entropy::{CrossEntropyKernel, OutputInputs, Targets, cross_entropy};
 pub use ops::depthwise::{DepthwiseKernel, depthwise};
 pub use ops::linear::LinearKernel;
 pub use ops::lstm::LstmKernel;

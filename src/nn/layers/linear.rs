@@ -1,9 +1,11 @@
 //! The fully connected layer.
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix};
+use crate::nn::layers::dropout::Dropout;
 use crate::nn::layers::layer::impl_layer;
 use crate::nn::layers::parameter::{Initialization, Parameter};
 use crate::nn::ops::activation::Activation;
+use crate::nn::ops::cross_entropy::OutputInputs;
 use dfdx::prelude::Tape;
 use rand::Rng;
 
@@ -49,6 +51,20 @@ impl<D: Backend> Linear<D> {
         activation: Activation,
     ) -> DeviceResult<D, Matrix<D, T>> {
         D::try_linear(rows, &self.weight.value, &self.bias.value, activation)
+    }
+
+    /// ReLU and dropout after [`forward`](Self::forward), as inputs of an output layer, which skips their zeros.
+    pub fn relu_dropout<T: Tape<f32, D>>(
+        &self,
+        rows: Matrix<D, T>,
+        dropout: Option<&mut Dropout<'_>>,
+    ) -> DeviceResult<D, OutputInputs<D, T>> {
+        let rows = self.activated(rows, Activation::Relu)?;
+        let rows = match dropout {
+            Some(dropout) => dropout.apply(rows)?,
+            None => rows,
+        };
+        Ok(OutputInputs::masked(rows))
     }
 }
 

@@ -5,7 +5,7 @@
 //! these, a second round turns each block's exponentials into its gradient and uses it up at once. Exponentials are
 //! all that is ever written to memory and read again, once.
 
-use super::{CrossEntropyKernel, Linear, Matrix, Scalar, Targets, Zeros};
+use super::{CrossEntropyKernel, Linear, OutputInputs, Scalar, Targets, Zeros};
 use crate::nn::cpu::elementary;
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product_into};
 use crate::nn::cpu::scratch::Scratch;
@@ -30,8 +30,7 @@ const WIDTH_UNIT: usize = 16;
 
 impl CrossEntropyKernel for Cpu {
     fn try_cross_entropy<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        zeros: Zeros,
+        OutputInputs { rows, zeros }: OutputInputs<Self, T>,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err> {
@@ -149,8 +148,8 @@ impl OutputLayer<'_> {
                 .par_iter_mut()
                 .for_each(|block| block.exponentiate(self, &rows, tile.targets));
             let places = match zeros {
-                Zeros::Live => None,
-                Zeros::Dead => rows.sampling(),
+                Zeros::Differentiated => None,
+                Zeros::Masked => rows.sampling(),
             };
             let softmax: Vec<RowSoftmax> = self.softmax(&blocks, tile.targets).collect();
             // Summed in order: the same bits whatever thread was faster.

@@ -13,11 +13,11 @@ use dfdx::prelude::*;
 #[cfg(feature = "cuda")]
 impl super::CrossEntropyKernel for Cuda {
     fn try_cross_entropy<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        _: super::Zeros,
+        inputs: super::OutputInputs<Self, T>,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> DeviceResult<Self, Scalar<Self, T>> {
+        let rows = inputs.into_rows();
         match rows.device().stream() {
             Some(stream) => fused(stream, rows, output, targets),
             None => super::composed(rows, output, targets),

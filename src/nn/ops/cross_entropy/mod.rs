@@ -18,28 +18,67 @@ pub trait CrossEntropyKernel: Device<f32> {
     /// See [`cross_entropy`]. The default is composed of dfdx operations and so runs on any device; it says
     /// what a kernel of a device's own must compute.
     fn try_cross_entropy<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        zeros: Zeros,
+        inputs: OutputInputs<Self, T>,
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err>
     where
         Self: Backend,
     {
-        // It works out the gradient of all.
-        let _ = zeros;
-        composed(rows, output, targets)
+        composed(inputs.rows, output, targets)
     }
 }
 
-/// What the zeros among the rows are to whoever made the rows.
+/// The inputs of an output layer, `[rows, inputs]`.
+///
+/// ReLU and dropout leave zeros that pass no gradient on. A kernel may then skip the gradient of every zero. Rows made by
+/// [`Linear::relu_dropout`] are marked as such; rows from anywhere else are not, since a zero may also be a value.
+#[derive(Clone, Debug)]
+pub struct OutputInputs<D: Backend, T> {
+    rows: Matrix<D, T>,
+    zeros: Zeros,
+}
+
+/// Whether the gradient of zeros among the rows is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Zeros {
-    /// Values like all others.
-    Live,
-    /// Left by a rectifier or by dropout, which pass no gradient on to what was there. A kernel need not work out the
-    /// gradient of such zeros: it may be any finite number. Where this is claimed wrongly, nothing tells.
-    Dead,
+pub(in crate::nn) enum Zeros {
+    /// Zeros are values like all others.
+    Differentiated,
+    /// ReLU or dropout left the zeros: their gradient may be any finite number.
+    Masked,
+}
+
+impl<D: Backend, T> From<Matrix<D, T>> for OutputInputs<D, T> {
+    fn from(rows: Matrix<D, T>) -> Self {
+        let zeros = Zeros::Differentiated;
+        Self { rows, zeros }
+    }
+}
+
+impl<D: Backend, T> OutputInputs<D, T> {
+    /// Rows whose every zero comes from ReLU or dropout. Where that is not so, gradients are silently wrong.
+    pub(in crate::nn) fn masked(rows: Matrix<D, T>) -> Self {
+        let zeros = Zeros::Masked;
+        Self { rows, zeros }
+    }
+
+    /// The same rows with another tape.
+    pub fn map_tape<U>(self, change: impl FnOnce(T) -> U) -> OutputInputs<D, U>
+    where
+        T: Tape<f32, D>,
+        U: Tape<f32, D>,
+    {
+        let (rows, tape) = self.rows.split_tape();
+        OutputInputs {
+            rows: rows.put_tape(change(tape)),
+            zeros: self.zeros,
+        }
+    }
+
+    /// The rows themselves.
+    pub fn into_rows(self) -> Matrix<D, T> {
+        self.rows
+    }
 }
 
 /// What is asked for after each row.
@@ -65,15 +104,14 @@ impl<'a> Targets<'a> {
     }
 }
 
-/// The mean over `rows`, `[rows, inputs]`, of the cross-entropy, in nats, between the softmax of `output(rows)` and the
-/// targets, each times its weight. `zeros` says whether the gradient of zeros among `rows` is asked for.
+/// The mean over rows of the cross-entropy, in nats, between the softmax of `output(inputs)` and the targets, each times
+/// its weight.
 pub fn cross_entropy<D: Backend, T: Tape<f32, D>>(
-    rows: Matrix<D, T>,
-    zeros: Zeros,
+    inputs: impl Into<OutputInputs<D, T>>,
     output: &Linear<D>,
     targets: Targets<'_>,
 ) -> DeviceResult<D, Scalar<D, T>> {
-    D::try_cross_entropy(rows, zeros, output, targets)
+    D::try_cross_entropy(inputs.into(), output, targets)
 }
 
 fn composed<D: Backend, T: Tape<f32, D>>(

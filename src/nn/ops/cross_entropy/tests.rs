@@ -33,7 +33,7 @@ fn a_loss_worked_out_by_hand() {
     layer.bias.value = device.tensor_from_vec(vec![0.0; 3], (1, 3));
     // logits 0, ln 1, ln 2: probabilities 1/4, 1/4, 1/2
     let row = || device.tensor_from_vec(vec![1.0], (1, 1));
-    let loss = cross_entropy(row(), Zeros::Live, &layer, Targets::plain(&[2]))
+    let loss = cross_entropy(row(), &layer, Targets::plain(&[2]))
         .unwrap()
         .as_vec()[0];
     assert_close(&[loss], &[2.0f32.ln()], 1e-6);
@@ -41,9 +41,7 @@ fn a_loss_worked_out_by_hand() {
         smoothing: 0.3,
         ..Targets::plain(&[2])
     };
-    let smoothed = cross_entropy(row(), Zeros::Live, &layer, smoothing)
-        .unwrap()
-        .as_vec()[0];
+    let smoothed = cross_entropy(row(), &layer, smoothing).unwrap().as_vec()[0];
     let spread = (2.0 * 4.0f32.ln() + 2.0f32.ln()) / 3.0;
     assert_close(&[smoothed], &[0.7 * 2.0f32.ln() + 0.3 * spread], 1e-6);
 }
@@ -61,7 +59,7 @@ fn gradients_equal_finite_differences() {
         check_gradients(
             &mut layer(3, 4),
             |layer| layer.parameters_mut(),
-            |layer| cross_entropy(rows.leaky_trace(), Zeros::Live, layer, targets).unwrap(),
+            |layer| cross_entropy(rows.leaky_trace(), layer, targets).unwrap(),
             2e-3,
         );
     }
@@ -116,10 +114,14 @@ proptest! {
         let rows = sparse_matrix((rows, inputs), share, seed);
         let run = |loss| run(loss, &rows, &layer);
         let expected = run(composed(rows.leaky_trace(), &layer, targets).unwrap());
-        for zeros in [Zeros::Live, Zeros::Dead] {
-            let mut fused = run(cross_entropy(rows.leaky_trace(), zeros, &layer, targets).unwrap());
+        for is_masked in [false, true] {
+            let inputs = match is_masked {
+                false => rows.leaky_trace().into(),
+                true => OutputInputs::masked(rows.leaky_trace()),
+            };
+            let mut fused = run(cross_entropy(inputs, &layer, targets).unwrap());
             let mut expected = expected.clone();
-            if zeros == Zeros::Dead {
+            if is_masked {
                 for gradient in [&mut fused[1], &mut expected[1]] {
                     dead(gradient, &rows);
                 }
@@ -128,7 +130,7 @@ proptest! {
                 assert_close(fused, expected, tolerance);
             }
         }
-        let untaped = cross_entropy(rows.clone(), Zeros::Live, &layer, targets).unwrap().as_vec();
+        let untaped = cross_entropy(rows.clone(), &layer, targets).unwrap().as_vec();
         assert_close(&untaped, &expected[0], tolerance);
     }
 }
@@ -171,7 +173,7 @@ fn kernels_bear_large_logits() {
     let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
     let targets = Targets::plain(&[0]);
     let kernels = cuda::fused(stream, row.leaky_trace(), &layer, targets).unwrap();
-    let expected = cross_entropy(row.leaky_trace(), Zeros::Live, &layer, targets).unwrap();
+    let expected = cross_entropy(row.leaky_trace(), &layer, targets).unwrap();
     let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
     for (found, expected) in kernels.iter().zip(&expected) {
         assert_close(found, expected, 1e-5);
