@@ -77,12 +77,12 @@ fn prepare_scenes(screen: &Screen) {
 fn start_training(screen: &Screen) {
     screen.press("t");
     screen.shows("the demo: quick, for scenes");
-    fill(screen, 4, "150");
+    fill(screen, 7, "150");
     screen.shows("training.epochs=150");
     // A smaller network than the demo's, without early stopping.
     fill(
         screen,
-        7,
+        4,
         "encoder.small_cnn.size=16 encoder.small_cnn.widths=[8,8] training.early_stopping_patience=0",
     );
     screen.shows("training.early_stopping_patience=0");
@@ -217,7 +217,7 @@ fn run_deleted_after_confirmation() {
     screen.press("Gd");
     screen.shows(&format!("Delete {run}"));
     screen.press("n");
-    screen.no_longer_shows("Remove");
+    screen.no_longer_shows("Delete");
     assert!(directory.is_dir());
     screen.press("d");
     screen.shows(&format!("Delete {run}"));
@@ -305,7 +305,7 @@ fn zero_epochs_refused() {
     screen.shows("frequent:");
     screen.press("t");
     screen.shows("$ cutline train scenes");
-    fill(&screen, 4, "0");
+    fill(&screen, 7, "0");
     screen.shows("epochs: training.epochs");
     screen.press("<Enter>");
     screen.rests();
