@@ -5,8 +5,8 @@
 //! ```
 
 use cutline::jobs::Root;
-use cutline::training::TrainedRun;
 use cutline::search::{Captioner, cpu};
+use cutline::training::TrainedRun;
 use cutline::vision::image_io::decode;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

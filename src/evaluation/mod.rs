@@ -156,7 +156,7 @@ fn report(
     }
 }
 
-/// The similarity of the features of these images, before standardization, after which even noise differs.
+/// The similarity of the features of these images, before normalization, after which even noise differs.
 fn similarity<D: Backend>(model: &Model<D>, inputs: Vec<f32>) -> DeviceResult<D, Option<f64>> {
     use dfdx::prelude::{HasShape, NoneTape};
     Ok(match &model.spec().encoder {

@@ -284,6 +284,6 @@ fn similarity_ignores_feature_normalization() {
     let mut model = Model::new(&device, spec, &mut random_stream(0, "test", 0)).unwrap();
     let alike: Vec<f32> = (0..30).map(|n| 5.0 + 1e-3 * (n * n % 7) as f32).collect();
     let inputs = ImageInputs::in_memory(alike.clone(), 3);
-    model.standardize(&inputs, 10).unwrap();
+    model.normalize(&inputs, 10).unwrap();
     assert!(super::similarity(&model, alike).unwrap().unwrap() > 0.999);
 }

@@ -1,9 +1,8 @@
-//! A model on disk: one safetensors file with its weights and what it was built from, so that it can be used
-//! without anything else but the vocabulary beside it.
+//! Checkpoints: one safetensors file with the model's weights and specification. Captioning needs the vocabulary besides.
 //!
-//! Training adds tensors of its own (the optimizer's moments) and its position; captioning ignores both.
+//! Training adds its own tensors (the optimizer's moments, the moving average) and its state; captioning ignores them.
 
-use super::normalization::Standardization;
+use super::normalization::Normalization;
 use super::{Model, ModelSpec};
 use crate::files::write_atomically;
 use crate::nn::{Backend, Matrix, random_stream};
@@ -15,15 +14,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The version of the header; a later one may differ.
+/// The version of the header.
 const FORMAT: u32 = 1;
-/// Under which the header stands in the file's metadata.
+/// The header's key in the file's metadata.
 const HEADER: &str = "cutline";
-/// The tensors of a [`Standardization`].
+/// The tensors of a [`Normalization`].
 const FEATURE_MEAN: &str = "features.mean";
 const FEATURE_SCALE: &str = "features.scale";
 
-/// What can go wrong with a checkpoint.
+/// An error of a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The operating system refused.
@@ -31,15 +30,15 @@ pub enum CheckpointError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The cause.
         source: io::Error,
     },
-    /// Not a checkpoint, or a part of one.
-    #[error("{}: not a whole checkpoint: {why}; evaluate and caption can use the run's other one (--checkpoint best or latest), a training must be started anew", path.display())]
+    /// Not a checkpoint, or not all of one.
+    #[error("{}: not a complete checkpoint: {why}; evaluate and caption can use the other one of the run (--checkpoint best or latest), training must start from the beginning", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         why: String,
     },
     /// A tensor is missing or has another shape.
@@ -49,22 +48,22 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The tensor's name.
         tensor: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// The device refused, for lack of memory most of the time.
+    /// The device failed, mostly for lack of memory.
     #[error("{}: cannot put the weights on the device: {why}; free some of its memory, then try again", path.display())]
     Device {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The cause.
         why: String,
     },
 }
 
 impl CheckpointError {
-    /// Whether freeing space on the disk would help.
-    pub fn is_for_lack_of_space(&self) -> bool {
+    /// Whether the disk is full.
+    pub fn is_disk_full(&self) -> bool {
         match self {
             Self::Io { source, .. } => matches!(
                 source.kind(),
@@ -78,14 +77,14 @@ impl CheckpointError {
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
-    program: String,
+    version: String,
     model: ModelSpec,
-    /// What training needs to go on.
+    /// The state of the training.
     #[serde(default)]
     training: serde_json::Value,
 }
 
-/// A named matrix on its way to disk.
+/// A named matrix to be saved.
 pub struct NamedMatrix {
     name: String,
     shape: (usize, usize),
@@ -108,12 +107,12 @@ impl NamedMatrix {
     }
 }
 
-/// Writes a checkpoint: whole, or not at all, whatever happens meanwhile.
+/// Writes a checkpoint atomically: after a crash, the file is the old one or the new one.
 ///
-/// `extra` are training's tensors, `training` what it needs to go on.
+/// `extra` are the tensors of the training, `training` is its state.
 ///
 /// # Errors
-/// Where the file cannot be written; what stood there before still does.
+/// Fails if the file cannot be written; the old one is kept.
 pub fn save<D: Backend>(
     path: &Path,
     model: &Model<D>,
@@ -122,7 +121,7 @@ pub fn save<D: Backend>(
 ) -> Result<(), CheckpointError> {
     let header = Header {
         format: FORMAT,
-        program: env!("CARGO_PKG_VERSION").into(),
+        version: env!("CARGO_PKG_VERSION").into(),
         model: model.spec().clone(),
         training,
     };
@@ -135,7 +134,7 @@ pub fn save<D: Backend>(
     let mut tensors: Vec<NamedMatrix> = parameters
         .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
         .collect();
-    if let Some(Standardization { mean, scale }) = model.standardization() {
+    if let Some(Normalization { mean, scale }) = model.normalization() {
         let shape = (1, mean.len());
         tensors.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
         tensors.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
@@ -154,7 +153,7 @@ pub fn save<D: Backend>(
     write_atomically(path, |out| out.write_all(&bytes)).map_err(failed)
 }
 
-/// A checkpoint opened for reading.
+/// An open checkpoint.
 #[derive(Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -167,7 +166,7 @@ impl Checkpoint {
     /// Opens a checkpoint and reads its header.
     ///
     /// # Errors
-    /// Where the file is not a whole checkpoint of a format that this version knows.
+    /// Fails if the file is not a complete checkpoint of this format.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io {
             path: path.into(),
@@ -186,7 +185,7 @@ impl Checkpoint {
             .metadata()
             .as_ref()
             .and_then(|metadata| metadata.get(HEADER));
-        let header = header.ok_or_else(|| damaged("it is a safetensors file of something else".into()))?;
+        let header = header.ok_or_else(|| damaged("it is another kind of safetensors file".into()))?;
         let header: Header = serde_json::from_str(header).map_err(|error| damaged(error.to_string()))?;
         if header.format != FORMAT {
             let why = format!(
@@ -203,12 +202,12 @@ impl Checkpoint {
         })
     }
 
-    /// What the model was built from.
+    /// The model's specification.
     pub fn spec(&self) -> &ModelSpec {
         &self.model
     }
 
-    /// What training needs to go on.
+    /// The state of the training.
     pub fn training(&self) -> &serde_json::Value {
         &self.training
     }
@@ -216,7 +215,7 @@ impl Checkpoint {
     /// The model with its weights.
     ///
     /// # Errors
-    /// Names the tensor that is missing or misshapen.
+    /// Names the tensor that is missing or has another shape.
     pub fn model<D: Backend>(&self, device: &D) -> Result<Model<D>, CheckpointError> {
         // A damaged or hostile header may ask for more memory than there is: check it before anything is allocated.
         let parameters = self.model.min_parameters();
@@ -228,6 +227,7 @@ impl Checkpoint {
                 ),
             });
         }
+        // The stream's name matters to nothing: all weights are replaced.
         let mut weights = random_stream(0, "replaced by those of the checkpoint", 0);
         let mut model =
             Model::new(device, self.model.clone(), &mut weights).map_err(|error| self.device_error(error))?;
@@ -235,16 +235,16 @@ impl Checkpoint {
         Ok(model)
     }
 
-    /// Gives `model` the weights of the checkpoint.
+    /// Loads the weights into `model`.
     ///
     /// # Errors
-    /// Names the tensor that is missing or misshapen.
+    /// Names the tensor that is missing or has another shape.
     pub fn restore<D: Backend>(&self, model: &mut Model<D>) -> Result<(), CheckpointError> {
         let device = model.device().clone();
         for parameter in model.parameters_mut() {
             parameter.value = self.matrix(&device, &parameter.name, parameter.shape())?;
         }
-        if let Some(Standardization { mean, scale }) = model.standardization_mut() {
+        if let Some(Normalization { mean, scale }) = model.normalization_mut() {
             let shape = (1, mean.len());
             *mean = self.values(FEATURE_MEAN, shape)?;
             *scale = self.values(FEATURE_SCALE, shape)?;
@@ -255,7 +255,7 @@ impl Checkpoint {
     /// A tensor of the file.
     ///
     /// # Errors
-    /// Where it is missing or misshapen.
+    /// Fails if it is missing or has another shape.
     pub fn matrix<D: Backend>(
         &self,
         device: &D,
@@ -268,16 +268,16 @@ impl Checkpoint {
     }
 
     fn values(&self, name: &str, shape: (usize, usize)) -> Result<Vec<f32>, CheckpointError> {
-        let wrong = |why: String| CheckpointError::Tensor {
+        let invalid = |why: String| CheckpointError::Tensor {
             path: self.path.clone(),
             tensor: name.into(),
             why,
         };
-        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| wrong(error.to_string()))?;
-        let tensor = tensors.tensor(name).map_err(|_| wrong("is missing".into()))?;
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| invalid(error.to_string()))?;
+        let tensor = tensors.tensor(name).map_err(|_| invalid("is missing".into()))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != [shape.0, shape.1] {
             let (rows, columns) = shape;
-            return Err(wrong(format!(
+            return Err(invalid(format!(
                 "is {:?} {:?} where F32 [{rows}, {columns}] is expected",
                 tensor.dtype(),
                 tensor.shape()

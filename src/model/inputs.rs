@@ -1,4 +1,4 @@
-//! What a model is given of each image of a data set: stored features, or pixels.
+//! The inputs of a model for the images of a data set: stored features, or pixels.
 
 use super::spec::EncoderSpec;
 use crate::data::Image;
@@ -9,25 +9,25 @@ use crate::vision::preprocess::Preprocessing;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// The encoder's inputs for a list of images, read by their place in that list.
+/// The encoder's inputs for a list of images, read by index.
 #[derive(Debug)]
 pub struct ImageInputs {
-    source: Source,
-    /// Numbers an image.
+    values: InputValues,
+    /// Numbers of one image.
     len: usize,
 }
 
 #[derive(Debug)]
-enum Source {
+enum InputValues {
     Stored {
         store: Box<FeatureStore>,
-        /// For each image of the list, its row.
+        /// The row of each image of the list.
         rows: Vec<usize>,
     },
     InMemory(Vec<f32>),
 }
 
-/// Why a model cannot be given the images of a data set.
+/// Why there are no inputs for the images of a data set.
 #[derive(Debug, thiserror::Error)]
 pub enum InputsError {
     /// The features lack an image of the data set.
@@ -38,16 +38,16 @@ pub enum InputsError {
         /// The image.
         key: String,
     },
-    /// The data set has no features like those the model was trained on.
+    /// The data set has no features of the model's specification.
     #[error(
-        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{view}; prepare the data set with that backbone and layer{flag}",
+        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{augmentation}; prepare the data set with that backbone and layer{flag}",
         directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
-        view = of_view(spec), flag = flag_of_view(spec)
+        augmentation = with_augmentation(spec), flag = flag_of_augmentation(spec)
     )]
     NoSuchFeatures {
-        /// Where they were looked for.
+        /// The data set.
         directory: PathBuf,
-        /// What the model was trained on.
+        /// The features that the model reads.
         spec: Box<FeatureSpec>,
     },
     /// The features cannot be read.
@@ -58,7 +58,7 @@ pub enum InputsError {
     Image(#[from] ImageReadError),
 }
 
-fn of_view(spec: &FeatureSpec) -> String {
+fn with_augmentation(spec: &FeatureSpec) -> String {
     match spec.preprocessing.augmentation {
         Augmentation::None => String::new(),
         Augmentation::HFlip => " of flipped images".to_owned(),
@@ -66,7 +66,7 @@ fn of_view(spec: &FeatureSpec) -> String {
     }
 }
 
-fn flag_of_view(spec: &FeatureSpec) -> String {
+fn flag_of_augmentation(spec: &FeatureSpec) -> String {
     match spec.preprocessing.augmentation {
         Augmentation::None => String::new(),
         Augmentation::HFlip => ", and --hflip".to_owned(),
@@ -101,25 +101,25 @@ fn all_feature_directories(data_set: &Path) -> Vec<PathBuf> {
 }
 
 impl ImageInputs {
-    /// What a model with this encoder is given of the images of a data set in `directory`.
+    /// The inputs of an encoder for images of the data set in `directory`.
     ///
     /// # Errors
-    /// Where the data set lacks such features, or an image does not decode.
+    /// Fails if the data set has no such features, or if an image does not decode.
     pub fn open<'a>(
         encoder: &EncoderSpec,
         directory: &Path,
         images: impl IntoIterator<Item = &'a Image>,
     ) -> Result<Self, InputsError> {
-        let wanted = match encoder {
+        let required = match encoder {
             EncoderSpec::SmallCnn(settings) => return Self::decoded(images, &settings.preprocessing()),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
         let mut unreadable = None;
         for features in all_feature_directories(directory) {
             match FeatureStore::open(features) {
-                Ok(store) if store.spec() == wanted => return Self::stored(store, images),
+                Ok(store) if store.spec() == required => return Self::stored(store, images),
                 Ok(_) => {}
-                // It matters only if none of the others is the one: features may be in the making.
+                // An error matters only if no other store fits: one may be in the making.
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
         }
@@ -127,15 +127,15 @@ impl ImageInputs {
             Some(error) => error.into(),
             None => InputsError::NoSuchFeatures {
                 directory: directory.into(),
-                spec: Box::new(wanted.clone()),
+                spec: Box::new(required.clone()),
             },
         })
     }
 
-    /// From features that `prepare` has stored.
+    /// Inputs from stored features.
     ///
     /// # Errors
-    /// Where an image is not in the store.
+    /// Fails if an image is not in the store.
     pub fn stored<'a>(
         store: FeatureStore,
         images: impl IntoIterator<Item = &'a Image>,
@@ -148,7 +148,7 @@ impl ImageInputs {
         let rows = images.into_iter().map(row).collect::<Result<_, _>>()?;
         Ok(Self {
             len: store.spec().row_len(),
-            source: Source::Stored {
+            values: InputValues::Stored {
                 store: Box::new(store),
                 rows,
             },
@@ -176,24 +176,26 @@ impl ImageInputs {
         Ok(Self::in_memory(pixels, len))
     }
 
-    /// From inputs that are at hand: `len` numbers an image, one image after another.
+    /// Inputs from memory: `len` numbers for each image, one image after another.
     pub fn in_memory(values: Vec<f32>, len: usize) -> Self {
         Self {
-            source: Source::InMemory(values),
+            values: InputValues::InMemory(values),
             len,
         }
     }
 
-    /// The inputs of the images at these places of the list, one after another.
+    /// The inputs of the images at these indices, one after another.
     ///
     /// # Panics
-    /// Where the list is shorter than that.
-    pub fn read(&self, places: &[usize]) -> Vec<f32> {
-        let mut inputs = vec![0.0; places.len() * self.len];
-        for (inputs, &place) in inputs.chunks_exact_mut(self.len).zip(places) {
-            match &self.source {
-                Source::Stored { store, rows } => store.read_into(rows[place], inputs),
-                Source::InMemory(values) => inputs.copy_from_slice(&values[place * self.len..][..self.len]),
+    /// Panics if an index is out of range.
+    pub fn read(&self, indices: &[usize]) -> Vec<f32> {
+        let mut inputs = vec![0.0; indices.len() * self.len];
+        for (inputs, &index) in inputs.chunks_exact_mut(self.len).zip(indices) {
+            match &self.values {
+                InputValues::Stored { store, rows } => store.read_into(rows[index], inputs),
+                InputValues::InMemory(values) => {
+                    inputs.copy_from_slice(&values[index * self.len..][..self.len])
+                }
             }
         }
         inputs

@@ -17,7 +17,7 @@ use rand_chacha::ChaCha8Rng;
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 use encoder::Encoder;
 pub use inputs::{ImageInputs, InputsError, feature_directories};
-pub use normalization::Standardization;
+pub use normalization::Normalization;
 pub use spec::{EncoderSpec, ModelSpec};
 
 /// Encoder and decoder. What of the encoder is not trained is not kept.
@@ -68,16 +68,16 @@ impl<D: Backend> Model<D> {
     }
 
     /// The normalization of stored features; `None` for an encoder with trained layers.
-    pub fn standardization(&self) -> Option<&Standardization> {
+    pub fn normalization(&self) -> Option<&Normalization> {
         match &self.encoder {
-            Encoder::Stored(standardization) => Some(standardization),
+            Encoder::Stored(normalization) => Some(normalization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
 
-    fn standardization_mut(&mut self) -> Option<&mut Standardization> {
+    fn normalization_mut(&mut self) -> Option<&mut Normalization> {
         match &mut self.encoder {
-            Encoder::Stored(standardization) => Some(standardization),
+            Encoder::Stored(normalization) => Some(normalization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
@@ -95,9 +95,9 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn standardize(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
+    pub fn normalize(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
         self.encoder
-            .standardize(&self.spec.encoder, inputs, images, &self.device)
+            .normalize(&self.spec.encoder, inputs, images, &self.device)
     }
 
     /// All parameters, always in the same order.

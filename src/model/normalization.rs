@@ -1,27 +1,27 @@
-//! Stored features brought to mean 0 and deviation 1, channel by channel.
+//! Normalization of features to mean 0 and deviation 1, for each channel.
 //!
 //! Pooled features are all positive and much alike (MobileNetV2's have a mean cosine of 0.56 between images), so
-//! most of what a decoder is given says only that it looks at an image. Taking the mean away leaves what tells
-//! images apart, and an equal scale lets every channel be learned at the same rate (LeCun et al. 1998, "Efficient
-//! BackProp", section 4.3). The figures are of the training images and travel with the weights.
+//! most of a decoder's input only says that there is an image. Subtracting the mean leaves what distinguishes images, and
+//! an equal scale lets every channel be learned at the same rate (LeCun et al. 1998, "Efficient BackProp", section 4.3).
+//! Mean and scale are those of the training images and are saved with the weights.
 
 use super::inputs::ImageInputs;
 
-/// Images that are read at a time while taking means.
+/// Images that are read at a time.
 const CHUNK: usize = 256;
-/// The least deviation of a channel, as a share of the root mean square of all: what hardly varies is noise, and
+/// The least deviation of a channel, as a fraction of the root mean square of all: a channel that hardly varies is noise and
 /// stays small.
 const LEAST_DEVIATION: f64 = 0.01;
 
-/// The mean of every channel and one over its deviation.
+/// The mean and the reciprocal deviation of each channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standardization {
+pub struct Normalization {
     pub(super) mean: Vec<f32>,
     pub(super) scale: Vec<f32>,
 }
 
-impl Standardization {
-    /// Changes nothing.
+impl Normalization {
+    /// No change.
     pub(super) fn identity(channels: usize) -> Self {
         Self {
             mean: vec![0.0; channels],
@@ -29,17 +29,17 @@ impl Standardization {
         }
     }
 
-    /// That of the first `images` of `inputs`, over all their regions.
+    /// Measures the first `images` of `inputs`, over all regions.
     pub fn of(inputs: &ImageInputs, images: usize, channels: usize) -> Self {
         let mut moments = ChannelMoments::new(channels);
-        let places: Vec<usize> = (0..images).collect();
-        for places in places.chunks(CHUNK) {
-            moments.count(&inputs.read(places));
+        let indices: Vec<usize> = (0..images).collect();
+        for indices in indices.chunks(CHUNK) {
+            moments.count(&inputs.read(indices));
         }
-        moments.standardization()
+        moments.normalization()
     }
 
-    /// Standardizes `features`, `[.., channels]`.
+    /// Normalizes `features`, `[.., channels]`, in place.
     pub(super) fn apply(&self, features: &mut [f32]) {
         for region in features.chunks_exact_mut(self.mean.len()) {
             for ((value, mean), scale) in region.iter_mut().zip(&self.mean).zip(&self.scale) {
@@ -49,8 +49,7 @@ impl Standardization {
     }
 }
 
-/// Sums of a channel's values and of their squares, about the first value that was seen: features far from zero
-/// then lose no digits.
+/// Sums of each channel's values and of their squares, relative to the first value: features far from zero lose no digits.
 struct ChannelMoments {
     origin: Option<Vec<f32>>,
     sums: Vec<[f64; 2]>,
@@ -66,7 +65,7 @@ impl ChannelMoments {
         }
     }
 
-    /// Counts `features`, `[.., channels]`.
+    /// Adds `features`, `[.., channels]`.
     fn count(&mut self, features: &[f32]) {
         let channels = self.sums.len();
         let origin = self.origin.get_or_insert_with(|| features[..channels].to_vec());
@@ -80,14 +79,14 @@ impl ChannelMoments {
         }
     }
 
-    fn standardization(self) -> Standardization {
+    fn normalization(self) -> Normalization {
         let Self {
             origin,
             sums,
             regions,
         } = self;
         let Some(origin) = origin else {
-            return Standardization::identity(sums.len());
+            return Normalization::identity(sums.len());
         };
         let variance = |[sum, squares]: &[f64; 2]| {
             let mean = sum / regions;
@@ -95,10 +94,10 @@ impl ChannelMoments {
         };
         let mean_variance = sums.iter().map(variance).sum::<f64>() / sums.len() as f64;
         if mean_variance == 0.0 {
-            return Standardization::identity(sums.len());
+            return Normalization::identity(sums.len());
         }
         let least = LEAST_DEVIATION * mean_variance.sqrt();
-        Standardization {
+        Normalization {
             mean: origin
                 .iter()
                 .zip(&sums)
@@ -117,19 +116,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn standardized(values: Vec<f32>, channels: usize) -> Vec<f32> {
+    fn normalized(values: Vec<f32>, channels: usize) -> Vec<f32> {
         let mut features = values.clone();
         let images = values.len() / channels;
-        Standardization::of(&ImageInputs::in_memory(values, channels), images, channels).apply(&mut features);
+        Normalization::of(&ImageInputs::in_memory(values, channels), images, channels).apply(&mut features);
         features
     }
 
     #[test]
-    fn a_channel_that_never_varies_becomes_zero_and_one_that_hardly_does_stays_small() {
+    fn constant_channel_becomes_zero_and_noise_stays_small() {
         let values: Vec<f32> = (0..1000)
             .flat_map(|n| [7.0, n as f32, 3.0 + 1e-4 * (n % 2) as f32])
             .collect();
-        let features = standardized(values, 3);
+        let features = normalized(values, 3);
         for region in features.chunks_exact(3) {
             assert_eq!(region[0], 0.0);
             assert!(region[2].abs() < 0.1, "{region:?}");
@@ -137,21 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn images_all_alike_are_left_as_they_are() {
+    fn identical_images_stay_unchanged() {
         let alike = [1.0, -2.0].repeat(5);
-        assert_eq!(standardized(alike.clone(), 2), alike);
+        assert_eq!(normalized(alike.clone(), 2), alike);
     }
 
     proptest! {
         #[test]
-        fn every_channel_has_mean_zero_and_deviation_one(
+        fn channels_have_mean_zero_and_deviation_one(
             values in prop::collection::vec(-1.0_f32..1.0, 60..600),
             offset in -1000.0_f32..1000.0,
         ) {
             let channels = 3;
             let regions = values.len() / channels;
             let shifted: Vec<f32> = values[..regions * channels].iter().map(|value| value + offset).collect();
-            let features = standardized(shifted, channels);
+            let features = normalized(shifted, channels);
             for channel in 0..channels {
                 let values: Vec<f64> =
                     features.iter().skip(channel).step_by(channels).map(|&value| f64::from(value)).collect();

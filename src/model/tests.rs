@@ -36,7 +36,7 @@ pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
     }
 }
 
-/// A small model with weights large enough for opinions of its own.
+/// A small model with large weights, so that its predictions are confident.
 pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<Cpu> {
     let spec = ModelSpec {
         encoder: EncoderSpec::Features(feature_spec("vgg16", channels)),
@@ -51,7 +51,7 @@ pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<C
 }
 
 #[test]
-fn a_checkpoint_keeps_how_features_were_standardized() {
+fn checkpoint_keeps_normalization() {
     let spec = ModelSpec {
         encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
         decoder: SETTINGS,
@@ -62,18 +62,18 @@ fn a_checkpoint_keeps_how_features_were_standardized() {
     let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
     let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     let inputs = ImageInputs::in_memory(features.clone(), 5);
-    model.standardize(&inputs, 7).unwrap();
-    let standardized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
-    assert_ne!(before, standardized);
+    model.normalize(&inputs, 7).unwrap();
+    let normalized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
+    assert_ne!(before, normalized);
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("best.safetensors");
     save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
     let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
-    assert_eq!(restored.standardization(), model.standardization());
+    assert_eq!(restored.normalization(), model.normalization());
     assert_eq!(
         restored.regions::<NoneTape>(features).unwrap().as_vec(),
-        standardized
+        normalized
     );
 }
 
@@ -113,7 +113,7 @@ fn fine_tuned() -> EncoderSpec {
 }
 
 #[test]
-fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
+fn fine_tuned_layers_are_normalized_and_saved() {
     let spec = ModelSpec {
         encoder: fine_tuned(),
         decoder: SETTINGS,
@@ -124,7 +124,7 @@ fn layers_that_are_trained_further_give_one_scale_and_are_kept() {
     model.fine_tune(published(), 0.25).unwrap();
     let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
     let inputs = ImageInputs::in_memory(features.clone(), 20);
-    model.standardize(&inputs, 7).unwrap();
+    model.normalize(&inputs, 7).unwrap();
     let regions = model.regions::<NoneTape>(features.clone()).unwrap();
     assert_eq!(*regions.shape(), (7, 4, 3));
     let regions = regions.as_vec();
@@ -186,8 +186,8 @@ mod damaged_checkpoints {
         std::fs::read(path).unwrap()
     }
 
-    /// Whether these bytes are a checkpoint with all its weights. Must not panic, whatever they are.
-    fn is_whole(bytes: &[u8]) -> bool {
+    /// Whether these bytes are a complete checkpoint.
+    fn is_complete(bytes: &[u8]) -> bool {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("best.safetensors");
         std::fs::write(&path, bytes).unwrap();
@@ -195,9 +195,9 @@ mod damaged_checkpoints {
     }
 
     #[test]
-    fn a_header_that_asks_for_more_than_the_file_holds_gets_no_room() {
+    fn header_larger_than_file_is_refused() {
         let bytes = checkpoint();
-        assert!(is_whole(&bytes));
+        assert!(is_complete(&bytes));
         let header = String::from_utf8_lossy(&bytes).into_owned();
         for (setting, asked) in [
             ("\\\"hidden_size\\\":8", "\\\"hidden_size\\\":99999999999"),
@@ -221,18 +221,18 @@ mod damaged_checkpoints {
                 &bytes[at + setting.len()..],
             ]
             .concat();
-            assert!(!is_whole(&hostile), "{asked}");
+            assert!(!is_complete(&hostile), "{asked}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            prop_assert!(!is_whole(&bytes));
+        fn reader_does_not_panic_on_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+            prop_assert!(!is_complete(&bytes));
         }
 
         #[test]
-        fn no_change_of_a_checkpoint_makes_the_reader_fail(
+        fn reader_does_not_panic_on_damaged_checkpoints(
             changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
             length in any::<prop::sample::Index>(),
         ) {
@@ -241,15 +241,15 @@ mod damaged_checkpoints {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            is_whole(&bytes);
+            is_complete(&bytes);
             bytes.truncate(length.index(bytes.len()));
-            prop_assert!(!is_whole(&bytes));
+            prop_assert!(!is_complete(&bytes));
         }
     }
 }
 
 #[test]
-fn features_in_the_making_are_in_nobodys_way_but_those_who_want_them() {
+fn incomplete_feature_store_fails_only_if_required() {
     let data_set = tempfile::tempdir().unwrap();
     let store = |name: &str, spec: &FeatureSpec| {
         let directory = data_set.path().join("features").join(name);

@@ -408,7 +408,7 @@ impl Plan {
         if settings.encoder.normalize_features && self.start == Start::New {
             let images = train.references.len();
             model
-                .standardize(&train.inputs, images)
+                .normalize(&train.inputs, images)
                 .map_err(TrainingError::device)?;
         }
         let checkpoints = Checkpoints {

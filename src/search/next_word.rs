@@ -1,4 +1,4 @@
-//! From one row of logits to log-probabilities of the words that may come next.
+//! From a row of logits to the log-probabilities of the next word.
 
 use super::SearchSettings;
 use crate::nn::cpu::elementary;
@@ -6,8 +6,8 @@ use crate::nn::cpu::slices::add;
 use crate::text::{END, PAD, START, TokenId, UNKNOWN};
 use pulp::Arch;
 
-/// The mean of the members' log-probabilities, made in place from a row of their logits, `width` of each; words that
-/// may not follow `words` get minus infinity.
+/// The mean of the members' log-probabilities, computed in place from a row of their logits, `width` of each. Words that may
+/// not follow `words` get minus infinity.
 pub(super) fn log_probabilities<'l>(
     logits: &'l mut [f32],
     width: usize,
@@ -24,25 +24,26 @@ pub(super) fn log_probabilities<'l>(
     mean
 }
 
-/// The mean of what stands side by side, in the place of the first; nothing is touched where there is one only.
+/// The mean of the members' values, written over the first member's. A single member's values keep their bits.
 fn mean_of_members(row: &mut [f32], width: usize) -> &mut [f32] {
     let members = row.len() / width;
     let (mean, others) = row.split_at_mut(width);
     if members > 1 {
-        let share = 1.0 / members as f32;
+        let weight = 1.0 / members as f32;
         Arch::new().dispatch(|| {
             for other in others.chunks_exact(width) {
                 add(mean, other);
             }
-            mean.iter_mut().for_each(|value| *value *= share);
+            mean.iter_mut().for_each(|value| *value *= weight);
         });
     }
     mean
 }
 
-/// Takes the logarithm of the sum of all exponentials away from every logit.
+/// Subtracts the log-sum-exp.
 fn subtract_log_sum(logits: &mut [f32]) {
     Arch::new().dispatch(|| {
+        // Relative to the maximum, so that no exponential overflows.
         let maximum = elementary::largest(logits);
         let log_sum = maximum + elementary::sum_of(logits, |logit| elementary::exp(logit - maximum)).ln();
         for logit in &mut *logits {
@@ -51,8 +52,8 @@ fn subtract_log_sum(logits: &mut [f32]) {
     });
 }
 
-/// Words that may not follow `words`: markers that are never written, the end marker where it is too early,
-/// whatever would repeat a run of words.
+/// Words that may not follow `words`: markers, the end marker before the minimum length, and words that would repeat an
+/// n-gram.
 fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
     let mut forbidden = vec![PAD, START, UNKNOWN];
     if words.len() < settings.min_length {

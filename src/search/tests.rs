@@ -1,4 +1,4 @@
-//! Tests of search against all captions there are, and of inputs for images of no data set.
+//! Tests of search against an enumeration of all captions, and of inputs for single images.
 
 use super::*;
 use crate::decoders::{CaptionBatch, DecoderShape, build};
@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 
-/// A small decoder with weights large enough for opinions of its own.
+/// A small decoder with large weights, so that its predictions are confident.
 fn decoder() -> Box<dyn Decoder<Cpu>> {
     let shape = DecoderShape {
         channels: 5,
@@ -59,7 +59,7 @@ fn all_captions(image: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
 }
 
 #[test]
-fn a_wide_beam_finds_the_likeliest_caption_of_all() {
+fn wide_beam_finds_the_likeliest_caption() {
     let longest = 4;
     let settings = SearchSettings {
         beam_size: 200,
@@ -86,7 +86,7 @@ fn a_wide_beam_finds_the_likeliest_caption_of_all() {
 }
 
 #[test]
-fn hypotheses_are_ranked_and_images_independent() {
+fn hypotheses_are_ranked_and_independent_of_other_images() {
     let settings = SearchSettings {
         beam_size: 4,
         max_length: 8,
@@ -104,7 +104,7 @@ fn hypotheses_are_ranked_and_images_independent() {
 }
 
 #[test]
-fn greedy_takes_the_likeliest_word_each_time() {
+fn greedy_search_takes_the_likeliest_word() {
     let settings = SearchSettings {
         beam_size: 1,
         max_length: 6,
@@ -132,7 +132,7 @@ fn greedy_takes_the_likeliest_word_each_time() {
 }
 
 #[test]
-fn lengths_and_repetitions_are_held() {
+fn captions_respect_length_and_ngram_limits() {
     for strategy in [Strategy::Beam, Strategy::Sample] {
         let settings = SearchSettings {
             strategy,
@@ -156,7 +156,7 @@ fn lengths_and_repetitions_are_held() {
 }
 
 #[test]
-fn drawing_ends_with_the_last_caption() {
+fn sampling_stops_when_all_captions_have_ended() {
     let settings = SearchSettings {
         strategy: Strategy::Sample,
         max_length: 10_000,
@@ -172,7 +172,7 @@ fn drawing_ends_with_the_last_caption() {
 }
 
 #[test]
-fn samples_repeat_by_seed_and_follow_the_probabilities() {
+fn sampling_repeats_by_seed_and_follows_the_probabilities() {
     let draw = |seed, top_k| {
         let settings = SearchSettings {
             strategy: Strategy::Sample,
@@ -208,7 +208,7 @@ fn samples_repeat_by_seed_and_follow_the_probabilities() {
 }
 
 #[test]
-fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
+fn samples_of_an_image_do_not_depend_on_the_batch() {
     const IMAGES: usize = 230; // more than two batches
     let spec = ModelSpec {
         encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
@@ -251,7 +251,7 @@ fn an_image_has_draws_of_its_own_whatever_it_is_captioned_with() {
     );
 }
 
-mod images_of_no_data_set {
+mod single_images {
     use super::captioner::InputExtractor;
     use super::*;
     use crate::vision::features::extractor::ExtractorError;
@@ -266,7 +266,7 @@ mod images_of_no_data_set {
     }
 
     #[test]
-    fn weights_other_than_those_of_the_features_are_refused() {
+    fn other_weights_are_refused() {
         let error = refused("vgg16", None);
         assert!(
             matches!(&error, CaptionerError::NoWeights { expected, .. } if expected == "0123"),

@@ -91,7 +91,7 @@ impl<D: Backend> Trainer<'_, D> {
         loop {
             match write(self) {
                 Err(TrainingError::Checkpoint(error))
-                    if error.is_for_lack_of_space() && supervisor.out_of_space(&error) == SecondTry::Now => {}
+                    if error.is_disk_full() && supervisor.out_of_space(&error) == SecondTry::Now => {}
                 Err(error) => return Err(error),
                 Ok(()) => break,
             }

@@ -92,7 +92,7 @@ impl World {
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
         let mut model = Model::new(device, spec, &mut first_weights).unwrap();
         model
-            .standardize(&self.train.inputs, self.train.references.len())
+            .normalize(&self.train.inputs, self.train.references.len())
             .unwrap();
         model
     }
