@@ -12,7 +12,7 @@ pub type Taped<D> = OwnedTape<f32, D>;
 /// `[rows, columns]`
 pub type Matrix<D, T = NoneTape> = Tensor<(usize, usize), f32, D, T>;
 
-/// `[images, regions, channels]`: what a decoder is given to look at.
+/// `[images, regions, channels]`: the features that a decoder reads.
 pub type Regions<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 
 /// `[images, height, width, channels]`: pixels, or a feature map.

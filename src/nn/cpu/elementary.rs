@@ -72,7 +72,7 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
         .fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
-/// Sums and maxima are taken in so many lanes: one after the other, they would wait for each other.
+/// Independent lanes of sums and maxima: in a single one, each addition would wait for the one before.
 const LANES: usize = 16;
 
 /// The largest of some values; what is not a number is passed over.

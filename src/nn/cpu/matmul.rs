@@ -45,7 +45,7 @@ impl<'a> MatRef<'a> {
         [self.row_stride, self.column_stride]
     }
 
-    /// What the matrix lies in.
+    /// The slice that holds the matrix.
     pub(in crate::nn) fn data(&self) -> &'a [f32] {
         self.data
     }
@@ -76,7 +76,7 @@ impl<'a> MatRef<'a> {
         }
     }
 
-    /// The values of a row. They must lie one behind the other.
+    /// The values of a row. They must be contiguous.
     pub(in crate::nn) fn row(&self, row: usize) -> &'a [f32] {
         assert_eq!(self.column_stride, 1, "a row in one piece");
         &self.data[row * self.row_stride..][..self.columns]
@@ -121,7 +121,7 @@ pub(crate) enum WriteMode {
     Accumulate,
 }
 
-/// A matrix inside a slice, to be written to. Its rows may lie apart, so that several can share a slice column by
+/// A matrix inside a slice, to be written to. Its rows may be strided, so that several can share a slice column by
 /// column, each on a thread of its own.
 pub(crate) struct MatMut<'a> {
     start: *mut f32,
@@ -163,11 +163,11 @@ impl<'a> MatMut<'a> {
     /// The values of a row.
     pub(in crate::nn) fn row_mut(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "a row beyond a matrix");
-        // SAFETY: the row is one of the matrix, which nobody else can reach.
+        // SAFETY: the row is one of the matrix, which no other view can reach.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_stride), self.columns) }
     }
 
-    /// Where an element lies.
+    /// The address of an element.
     ///
     /// # Safety
     /// The matrix must have it.
@@ -238,7 +238,7 @@ pub(crate) fn product_on_one_thread(out: &mut [f32], a: MatRef<'_>, b: MatRef<'_
     product_into(MatMut::new(out, a.rows, b.columns), a, b, mode);
 }
 
-/// [`product_on_one_thread`] into a matrix whose rows may lie apart.
+/// [`product_on_one_thread`] into a matrix whose rows may be strided.
 pub(crate) fn product_into(out: MatMut<'_>, a: MatRef<'_>, b: MatRef<'_>, mode: WriteMode) {
     assert_eq!(a.columns, b.rows, "inner dimensions of a matrix product");
     assert_eq!((out.rows, out.columns), (a.rows, b.columns), "a product's shape");

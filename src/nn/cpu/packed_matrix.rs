@@ -1,7 +1,7 @@
 //! Matrix products by a factor that is used many times over.
 //!
-//! A product's right factor must lie in an order of its own for the processor to multiply at full rate, and a library
-//! that is given the factor anew each time lays it out anew each time. For the few rows of one step of an LSTM that
+//! A product's right factor must be stored in a special order for the processor to multiply at full rate, and a library
+//! reorders it again for every product. For the few rows of one step of an LSTM that
 //! takes longer than to multiply. Here it is laid out once.
 //!
 //! The arithmetic is that of Goto & van de Geijn 2008 ("Anatomy of high-performance matrix multiplication"): a tile of
@@ -26,7 +26,7 @@ const DEPTH: usize = 512;
 pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
-    /// PanelBlock of a panel; the last is filled up with zeros.
+    /// Columns of a panel; the last is padded with zeros.
     width: usize,
     panels: Scratch,
 }
@@ -63,7 +63,7 @@ impl PackedMatrix {
         }
     }
 
-    /// The columns in pieces of so many panels, the last of which may have fewer.
+    /// The columns in pieces of `panels` panels, the last of which may have fewer.
     fn column_blocks(&self, panels: usize) -> impl Iterator<Item = PanelBlock<'_>> {
         let taken = panels * self.width;
         let pieces = self.panels.chunks((taken * self.rows).max(1)).enumerate();
@@ -227,7 +227,7 @@ impl Product<'_, '_> {
         let accumulate = self.mode == WriteMode::Accumulate || first > 0;
         let column = panel * b.width;
         if column + b.width <= b.columns {
-            // SAFETY: the tile lies inside `out`, which nobody else can reach.
+            // SAFETY: the tile lies inside `out`, which no other thread can reach.
             unsafe {
                 let out = self.out.at(row, column);
                 let stride = self.out.row_stride();

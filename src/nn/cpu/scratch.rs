@@ -16,7 +16,7 @@ const LINE: usize = 16;
 #[repr(C, align(64))]
 struct CacheLine([f32; LINE]);
 
-/// Buffers that nobody uses now, the longest last.
+/// Unused buffers, the longest last.
 static FREE: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
 
 /// More than these are given back to the system, the shortest first. The output layer alone takes two for every block
@@ -85,7 +85,7 @@ impl Deref for Scratch {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: the buffer has lines for so many values, one behind the other.
+        // SAFETY: the buffer has enough contiguous lines for the values.
         unsafe { std::slice::from_raw_parts(self.buffer.as_ptr().cast(), self.len) }
     }
 }

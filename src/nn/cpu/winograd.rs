@@ -20,7 +20,7 @@ const PRODUCTS: usize = SIDE * SIDE;
 /// Side of the tiles that come out.
 const STEP: usize = 2;
 
-/// Tiles of a band: so many rows make good matrix products, and more would leave the cache.
+/// Tiles of a band: enough rows for good matrix products, few enough to stay in the cache.
 const TILES: usize = 64;
 
 /// Channels must come in multiples of this, which is one of every vector's length.

@@ -54,7 +54,7 @@ impl Argument {
 }
 
 impl Launch {
-    /// A thread for each of `count` values, which the kernel must still be [told](Self::count).
+    /// A thread for each of `count` values, which must still be passed as an [argument](Self::count).
     pub(crate) fn per_value(kernel: &'static str, count: usize) -> Self {
         Self::of_blocks(kernel, [count.div_ceil(THREADS).clamp(1, MOST_BLOCKS), 1])
     }
@@ -69,7 +69,7 @@ impl Launch {
         }
     }
 
-    /// Threads for so many pieces of work in each block, in whole warps, and no more than there are in any block.
+    /// Threads for `pieces` pieces of work in each block, in whole warps, and no more than there are in any block.
     pub(crate) fn sharing(self, pieces: usize) -> Self {
         let threads = pieces.next_multiple_of(32).clamp(32, THREADS) as u32;
         Self { threads, ..self }
@@ -122,7 +122,7 @@ impl Launch {
         self.with(Argument::Size(activation.code()))
     }
 
-    /// The numbers of a sliding, `WINDOW` in the sources.
+    /// The arguments of a sliding window, `WINDOW` in the sources.
     pub(crate) fn sliding(self, sliding: &WindowArguments) -> Self {
         sliding.0.iter().fold(self, |launch, &number| launch.size(number))
     }
@@ -152,7 +152,7 @@ impl Launch {
     }
 }
 
-/// A sliding as kernels are told of it.
+/// The numbers of a sliding window in the order of the macro `WINDOW`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowArguments([usize; 9]);
 

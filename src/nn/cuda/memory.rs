@@ -1,8 +1,8 @@
-//! Where values lie in a device's memory.
+//! Addresses in a device's memory.
 
 use std::ops::Range;
 
-/// Values in a row. What an address means only the device knows; nobody reads from it here.
+/// Contiguous values. The address means something only to the device; the host never dereferences it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeviceSlice {
     address: u64,
@@ -10,7 +10,7 @@ pub(crate) struct DeviceSlice {
 }
 
 impl DeviceSlice {
-    /// Nothing, which kernels are told by a null pointer.
+    /// No values: a null pointer to kernels.
     pub(crate) const NONE: Self = Self { address: 0, len: 0 };
 
     /// `len` values from `address` on.
@@ -29,7 +29,7 @@ impl DeviceSlice {
     /// Some of the values.
     ///
     /// # Panics
-    /// Where there are not so many.
+    /// If there are fewer values.
     pub(crate) fn part(self, values: Range<usize>) -> Self {
         assert!(
             values.start <= values.end && values.end <= self.len,
@@ -42,17 +42,17 @@ impl DeviceSlice {
         }
     }
 
-    /// Some rows of a matrix of so many columns.
+    /// Some rows of a matrix of `columns` columns.
     pub(crate) fn rows(self, rows: Range<usize>, columns: usize) -> Self {
         self.part(rows.start * columns..rows.end * columns)
     }
 }
 
-/// A factor of a matrix product: values row after row, read as they lie or transposed.
+/// A factor of a matrix product: row-major values, read as stored or transposed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operand {
     pub(super) slice: DeviceSlice,
-    /// Rows and columns as they lie.
+    /// Rows and columns as stored.
     pub(super) stored: (usize, usize),
     pub(super) transpose: Transpose,
 }
@@ -83,7 +83,7 @@ impl Operand {
         Self { transpose, ..self }
     }
 
-    /// Rows and columns as they are read.
+    /// Rows and columns after transposition.
     pub(super) fn shape(self) -> (usize, usize) {
         match self.transpose {
             Transpose::No => self.stored,

@@ -1,4 +1,4 @@
-//! Kernels of our own on dfdx's memory: CUDA C++ beside the operation that it serves, as `src/nn/ops/*/kernels.cu`.
+//! Launching CUDA kernels on dfdx's memory. Kernels are CUDA C++ beside their operation, as `src/nn/ops/*/kernels.cu`.
 //!
 //! An operation's `cuda.rs` says which kernels and matrix products it is made of, for any device that can run them
 //! ([`KernelDevice`]). There are two: dfdx's `Cuda`, and in tests the CPU, for which the same sources are compiled as C++. So all
@@ -45,15 +45,15 @@ pub(crate) trait KernelDevice: Device<f32> {
     /// What runs kernels on this device; `None` where they cannot be had, and operations are composed.
     fn stream(&self) -> Option<Self::Stream>;
 
-    /// Where the values of a contiguous tensor lie.
+    /// The memory of a contiguous tensor.
     ///
     /// Who has a kernel write to it must own the only tensor that knows of this memory, one made just now.
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice;
 
-    /// Where the values of a buffer lie.
+    /// The memory of a buffer.
     fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice;
 
-    /// Where a contiguous tensor's gradient lies, zeros where there was none yet.
+    /// The memory of a contiguous tensor's gradient, zeros if there was none yet.
     fn gradient<S: Shape>(
         gradients: &mut Gradients<f32, Self>,
         tensor: &Tensor<S, f32, Self>,
@@ -62,12 +62,12 @@ pub(crate) trait KernelDevice: Device<f32> {
     }
 }
 
-/// Runs kernels and matrix products, one after the other in the order they are asked for. None of them is waited for.
+/// Runs kernels and matrix products, one after the other in the order they are asked for. The host waits for none of them.
 pub(crate) trait Stream: Clone + 'static {
     /// The device's.
     type Error;
 
-    /// Room that goes when it is dropped, once what was asked for before has been done.
+    /// Memory that is freed on drop, after all work enqueued before.
     type Buffer: DeviceBuffer;
 
     /// Runs a kernel.
@@ -79,13 +79,13 @@ pub(crate) trait Stream: Clone + 'static {
     /// `out = a b`, or `out += a b`.
     fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), Self::Error>;
 
-    /// Room for so many values, left over from other uses.
+    /// Uninitialized memory for `len` values.
     fn alloc(&self, len: usize) -> Result<Self::Buffer, Self::Error>;
 
-    /// Room that holds these values.
+    /// Memory with these values.
     fn upload(&self, values: Vec<f32>) -> Result<Self::Buffer, Self::Error>;
 
-    /// Room that holds these numbers, as the `unsigned` of kernels.
+    /// Memory with these numbers, as the `unsigned` of kernels.
     fn upload_indices(&self, indices: &[usize]) -> Result<Self::Buffer, Self::Error> {
         self.upload(
             indices
@@ -95,13 +95,13 @@ pub(crate) trait Stream: Clone + 'static {
         )
     }
 
-    /// Room for so many zeros.
+    /// Memory for `len` zeros.
     fn zeros(&self, len: usize) -> Result<Self::Buffer, Self::Error> {
         self.upload(vec![0.0; len])
     }
 }
 
-/// The CPU as what runs the kernels; `None`, which is told, without a C++ compiler.
+/// A stream that runs the kernels on the CPU; `None`, with a message, without a C++ compiler.
 #[cfg(test)]
 pub(crate) fn emulated_stream() -> Option<<dfdx::prelude::Cpu as KernelDevice>::Stream> {
     dfdx::prelude::Cpu::default().stream()

@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(windows[4..], [Size; 9]);
     }
 
-    /// A kernel that nobody calls is one that nobody tests.
+    /// A kernel without a caller is untested.
     #[test]
     fn every_kernel_is_called_from_somewhere() {
         let callers = [

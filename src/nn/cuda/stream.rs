@@ -100,9 +100,9 @@ impl KernelDevice for Cuda {
     }
 }
 
-/// Where a tensor's values lie.
+/// The address of a tensor's values.
 ///
-/// dfdx 0.13 tells nobody but a formatter: its `Debug` is derived, and begins with the address. All else that is public
+/// dfdx 0.13 shows it only to a formatter: its `Debug` is derived, and begins with the address. All else that is public
 /// copies. `None` where a later dfdx writes something else.
 fn address_of<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Option<u64> {
     let mut prefix = DebugPrefix::default();
@@ -201,7 +201,7 @@ impl Stream for CudaStream {
         let [across, down] = launch.blocks;
         device.bind_to_thread()?;
         // SAFETY: arguments are what the kernel's own source says, which is checked above. Memory that they name is as
-        // long as the call's maker has checked, and whoever frees it does so on this same stream, after the kernel.
+        // long as the call's maker has checked, and it is freed on this same stream, after the kernel.
         unsafe {
             result::launch_kernel(
                 kernel.function,
@@ -248,7 +248,7 @@ impl Stream for CudaStream {
     }
 
     fn alloc(&self, len: usize) -> Result<CudaSlice<f32>, CudaError> {
-        // SAFETY: any bits are a float, and whoever asks for room writes to it before reading.
+        // SAFETY: any bits are a float, and every caller writes before it reads.
         Ok(unsafe { self.0.device.alloc(len) }?)
     }
 

@@ -146,7 +146,7 @@ fn in_brackets(said: &str) -> String {
 }
 
 /// Does work on a device. Where a GPU has no memory left for a copy of a tensor, or fails as one is read back, dfdx
-/// panics: here that becomes an error. Any other panic goes on.
+/// panics: here that becomes an error. Any other panic continues.
 ///
 /// # Errors
 /// What the device said.
@@ -166,7 +166,7 @@ fn told_by(panic: &(dyn Any + Send)) -> Option<&str> {
     Fault::told_in(text).map(|_| text)
 }
 
-/// A panic that becomes an error is told as one, and not on standard error as well.
+/// A panic that becomes an error is not also printed to standard error.
 fn keep_quiet_of_faults() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

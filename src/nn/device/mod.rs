@@ -39,7 +39,7 @@ impl Opened<Cpu> {
     }
 }
 
-/// Work that any device can do: what a closure would be, could it be generic.
+/// Work for any device: a stand-in for a generic closure.
 pub trait Work {
     /// What comes of it.
     type Output;
@@ -117,7 +117,7 @@ impl ChosenDevice {
         }
     }
 
-    /// Why it is the CPU, where somebody may have thought of a GPU.
+    /// Why the CPU was chosen although the program supports GPUs.
     pub fn why_no_gpu(&self) -> Option<&DeviceError> {
         match self {
             Self::Cpu { instead, .. } => instead.as_ref(),

@@ -12,7 +12,7 @@ pub enum Products {
 }
 
 impl Products {
-    /// The variable of the environment that cuBLAS looks at when it is first used.
+    /// The variable of the environment that cuBLAS reads on first use.
     pub const VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
     /// Its value that asks for TF32.
     pub const TF32: &str = "1";

@@ -1,23 +1,23 @@
-//! How far the host may run ahead of a device.
+//! Reading numbers from a device without waiting for it.
 //!
-//! The CPU has done an operation when the call comes back. A GPU has only been told of it, and goes on by itself for as
-//! long as nobody asks it for a number: then the host waits until all is done, and the GPU until it is told of more.
+//! A call on the CPU returns when the operation is done. A GPU only enqueues it. Reading a number is a synchronization
+//! point: the host waits until all enqueued work is done, and then the GPU idles until the host enqueues more.
 
 use crate::nn::backend::{DeviceResult, Scalar};
 use dfdx::prelude::{Cpu, Device, TryMul};
 use std::num::NonZeroUsize;
 
-/// How a device wants its work handed over.
+/// How far the host may run ahead of a device.
 pub trait AsyncDevice: Device<f32> {
-    /// Updates of a training after which the host asks what came of them. In between nobody knows of a loss that is not
-    /// finite; nothing is saved or scored before it is known.
+    /// Training steps enqueued before their losses are read back. A loss that is not finite shows only then, so nothing
+    /// is saved or evaluated before a read-back.
     const STEPS_IN_FLIGHT: usize = 1;
-    /// Images that a network looks at together, where nobody says otherwise.
+    /// The default batch size of feature extraction.
     const INFERENCE_BATCH: NonZeroUsize = NonZeroUsize::new(8).unwrap();
-    /// Batches of images that wait decoded.
+    /// Decoded batches of images in the prefetch queue.
     const PREFETCHED_BATCHES: usize = 1;
 
-    /// A number on its way to the host: read at once, where that costs nothing.
+    /// A number of the device; read at once where that does not synchronize.
     fn device_scalar(scalar: Scalar<Self>) -> DeviceScalar<Self> {
         DeviceScalar::Known(scalar.as_vec()[0])
     }
@@ -25,17 +25,17 @@ pub trait AsyncDevice: Device<f32> {
 
 impl AsyncDevice for Cpu {}
 
-/// A number that a device has computed, or is still at.
+/// A number that a device has computed or is still computing.
 #[derive(Clone, Debug)]
 pub enum DeviceScalar<D: Device<f32>> {
-    /// The host knows it.
+    /// On the host.
     Known(f32),
-    /// It is on the device.
+    /// On the device.
     OnDevice(Scalar<D>),
 }
 
 impl<D: Device<f32>> DeviceScalar<D> {
-    /// It, waited for if need be.
+    /// The number; waits for the device if necessary.
     pub fn get(&self) -> f32 {
         match self {
             Self::Known(value) => *value,
@@ -43,7 +43,7 @@ impl<D: Device<f32>> DeviceScalar<D> {
         }
     }
 
-    /// It, where the host knows it.
+    /// The number, if it is already on the host.
     pub fn try_get(&self) -> Option<f32> {
         match self {
             Self::Known(value) => Some(*value),
@@ -51,8 +51,7 @@ impl<D: Device<f32>> DeviceScalar<D> {
         }
     }
 
-    /// For a norm, the factor that brings it down to `highest`, or leaves it where it is lower; where `highest` is zero
-    /// anything is left.
+    /// The factor that clips a norm to `highest`: at most one; always one if `highest` is zero.
     ///
     /// # Errors
     /// Those of the device.

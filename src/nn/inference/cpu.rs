@@ -1,6 +1,6 @@
-//! Fixed layers for `Cpu`.
+//! Inference on `Cpu`.
 //!
-//! Why they are fast: a step of few rows takes as long as its weights take to be read. They lie in the order in which
+//! Why they are fast: a step of few rows takes as long as its weights take to be read. They are stored in the order in which
 //! they are read, one after the other, and both products of the LSTM are one round of the threads.
 
 use super::cpu_conv_net::CpuConvNet;

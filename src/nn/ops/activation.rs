@@ -21,7 +21,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// As kernels are told of it (`src/nn/cuda/common.cu`).
+    /// The number of the activation in kernels (`src/nn/cuda/common.cu`).
     #[cfg(any(test, feature = "cuda"))]
     pub(crate) fn code(self) -> i32 {
         match self {

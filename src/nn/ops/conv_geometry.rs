@@ -116,7 +116,7 @@ pub(crate) struct OutputPixel {
     pub(crate) x: usize,
 }
 
-/// Neighboring taps of one kernel row that all lie inside the map: tap `taps.start + i` reads input pixel
+/// Neighboring taps of one kernel row that are all inside the map: tap `taps.start + i` reads input pixel
 /// `pixel + i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TapRun {
@@ -191,7 +191,7 @@ impl SlidingWindow {
     }
 }
 
-/// The taps along one axis that lie inside a map of `size`, for a kernel that starts at `start - padding`.
+/// The taps along one axis that are inside a map of `size`, for a kernel that starts at `start - padding`.
 fn inside(start: usize, padding: usize, kernel: usize, size: usize) -> Range<usize> {
     let first = padding.saturating_sub(start);
     let end = (size + padding).saturating_sub(start).min(kernel);

@@ -1,4 +1,4 @@
-//! What the convolutions share: from sums to maps, and on the CPU the way over the tape and through the batch.
+//! What the convolutions share: from sums to maps, and on the CPU the tape and the pieces of a batch.
 
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
@@ -51,7 +51,7 @@ pub(in crate::nn) trait ConvKernel: Sync + 'static {
     ) -> (Vec<f32>, Vec<f32>);
 }
 
-/// The maps that come out of `layer`, with its way back on the tape of `x`.
+/// The output maps of `layer`; its backward pass is recorded on the tape of `x`.
 pub(in crate::nn) fn run<L: ConvKernel, T: Tape<f32, Cpu>>(
     layer: L,
     x: Images<Cpu, T>,

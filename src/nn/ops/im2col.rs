@@ -1,10 +1,10 @@
-//! What every window of a sliding sees, as one tensor: the ground of the composed convolutions and pools.
+//! Im2col: the pixels under every position of a sliding window as one tensor, for composed convolutions and pools.
 
 use crate::nn::backend::{Images, Regions};
 use crate::nn::ops::conv_geometry::SlidingWindow;
 use dfdx::prelude::*;
 
-/// `[output pixels, taps, channels]`, with `outside` where a tap lies in the padding.
+/// `[output pixels, taps, channels]`, with `outside` where a tap is in the padding.
 pub(crate) fn windows<D: Device<f32>, T: Tape<f32, D>>(
     x: Images<D, T>,
     sliding: &SlidingWindow,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// How sequences of different lengths lie packed in one matrix.
+/// The layout of sequences of different lengths packed in one matrix.
 ///
 /// The sequences are sorted by length, longest first. Row 0 and those after it hold the first time step of
 /// every sequence, then come the second steps of those that have one, and so on: the layout of PyTorch's

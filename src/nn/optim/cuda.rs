@@ -1,7 +1,7 @@
 //! Adam on a GPU.
 //!
-//! Why it is fast: one pass over parameter, gradient and moments; moments change where they lie. The norm of all
-//! gradients stays on the GPU, where the update reads it: nobody waits for it.
+//! Why it is fast: one pass over parameter, gradient and moments; moments are updated in place. The norm of all
+//! gradients stays on the GPU, where the update reads it, so the host does not synchronize.
 
 #[cfg(feature = "cuda")]
 use super::ParameterUpdate;
@@ -156,7 +156,7 @@ pub(super) fn ema_update<E: Stream>(
     )
 }
 
-/// Changes a parameter, and its moments in place. The parameter is written anew: others may hold what it was.
+/// Changes a parameter, and its moments in place. The parameter gets a new buffer, because other tensors may share the old one.
 pub(super) fn update<D: KernelDevice>(
     stream: &D::Stream,
     value: &mut Matrix<D>,

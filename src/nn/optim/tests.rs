@@ -183,7 +183,7 @@ fn clips_by_the_global_norm() {
     assert_close(&[first.sqrt()], &[0.5 * 0.1], 1e-5);
 }
 
-/// What a GPU is told of in advance is what the CPU knows at once.
+/// Clipping by a norm that is still on the device equals clipping by a known norm.
 #[test]
 fn clipping_that_nobody_waits_for_is_the_same() {
     let device = Cpu::default();

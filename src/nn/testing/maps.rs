@@ -25,7 +25,7 @@ pub(crate) fn random_window(rng: &mut ChaCha8Rng) -> (ConvGeometry, (usize, usiz
     (window, (extent(kernel.0, rng), extent(kernel.1, rng)))
 }
 
-/// Holds two tensors together as [`assert_close`](super::assert_close) does; `what` they are is told.
+/// [`assert_close`](super::assert_close) for tensors, with a name for the message.
 #[track_caller]
 pub(crate) fn assert_close<S: Shape>(
     what: &str,

@@ -141,7 +141,7 @@ impl SparseBand {
         self.values.resize(room, 0.0);
         self.columns.resize(room, 0);
         let (values, columns) = (&mut self.values[start..], &mut self.columns[start..]);
-        // All are written, the zeros to be written over: no branch could be foretold here.
+        // All are written, the zeros to be written over: a branch would be mispredicted half of the time.
         let mut listed = 0;
         for (column, &value) in row.iter().enumerate() {
             values[listed] = value;

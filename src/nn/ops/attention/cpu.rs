@@ -1,7 +1,7 @@
 //! Additive attention for `Cpu`.
 //!
-//! Why it is fast: keys and values are read where they lie, once for all queries that step at the same image while
-//! they are in the cache; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the
+//! Why it is fast: keys and values are read in place, once for all queries of the same image while they are in the
+//! cache; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass computes the
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
 use super::row::{ScoresBackward, SoftmaxWeights, WeightedSum, WeightsBackward};
@@ -155,7 +155,7 @@ impl AttentionStep {
         values
     }
 
-    /// The queries of every image, with their parts of what is written: they share what they step at.
+    /// The queries of every image, with their parts of the outputs: queries of one image share its keys and values.
     fn by_image<'a>(
         &self,
         out: &'a mut [f32],

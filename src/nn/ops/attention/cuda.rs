@@ -1,7 +1,7 @@
 //! Additive attention on a GPU.
 //!
-//! Why it is fast: keys and values are read where they lie, where composed operations copy those of its image for every
-//! query; nothing of the size of `[rows, regions, attention]` is ever stored. The way back works the hyperbolic tangents
+//! Why it is fast: keys and values are read in place, where composed operations copy those of its image for every
+//! query; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass computes the hyperbolic tangents
 //! out again, and every gradient is collected by the thread that writes it.
 
 use super::{AttentionOutput, Matrix};
@@ -12,7 +12,7 @@ use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, e
 use crate::nn::ops::rows::cuda::InverseIndex;
 use dfdx::prelude::*;
 
-/// The regions of a batch of images, where they lie.
+/// Keys and values of a batch of images.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Debug)]
 pub struct CudaAttentionMemory {
@@ -139,7 +139,7 @@ struct AttentionLaunches<E: Stream> {
     hidden: usize,
 }
 
-/// Who looks at each of the images that are looked at.
+/// For each image with queries, its queries.
 struct ImageQueries<R> {
     count: usize,
     slices: R,

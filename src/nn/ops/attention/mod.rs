@@ -1,10 +1,10 @@
 //! Additive attention over the regions of images.
 //!
 //! Bahdanau et al. 2015 (appendix A.1.2), as Xu et al. 2015 ("Show, Attend and Tell", equations 4 to 6) and Anderson
-//! et al. 2018 (section 3.2.1) look at images with it:
+//! et al. 2018 (section 3.2.1) use it on images:
 //!
 //! ```text
-//! e_r     = s' tanh(k_r + q)           how much a query looks at region r
+//! e_r     = s' tanh(k_r + q)           score of region r
 //! a       = softmax(e)
 //! context = sum over r of a_r v_r
 //! ```
@@ -20,29 +20,30 @@ use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
 use crate::nn::ops::packed_sequence::PackedSequence;
 use dfdx::prelude::*;
 
-/// What queries have seen.
+/// The result of attention.
 #[derive(Clone, Debug)]
 pub struct AttentionOutput<D: Backend, T> {
-    /// `[rows, hidden]`: the values, weighted. All history travels with it.
+    /// `[rows, hidden]`: the weighted values, with the tape of both results.
     pub context: Matrix<D, T>,
     /// `[rows, regions]`: the weights.
     pub weights: Matrix<D>,
 }
 
-/// A device that can attend.
+/// Additive attention on a device.
 pub trait AttentionKernel: Device<f32> {
-    /// What queries look at, for every image of a batch, as the device reads it at each step.
+    /// Keys and values of all images of a batch, as the device reads them at each step.
     type AttentionMemory: Clone + std::fmt::Debug;
 
-    /// What a region is known by, `keys` `[images * regions, attention]`, and what is seen there, `values` `[images *
-    /// regions, hidden]`. Their history, if they have one, must be part of that of the queries.
+    /// Prepares `keys` `[images * regions, attention]` and `values` `[images * regions, hidden]` for all steps.
+    ///
+    /// Tape rule: the tape of the queries must already contain that of keys and values.
     fn prepare_memory(
         keys: Matrix<Self>,
         values: Matrix<Self>,
         regions: usize,
     ) -> Result<Self::AttentionMemory, Self::Err>;
 
-    /// Looks with the queries `[rows, attention]` at the images listed for them; `score` is `s`, `[attention, 1]`.
+    /// Attends with queries `[rows, attention]` to the images listed for them; `score` is `s`, `[attention, 1]`.
     ///
     /// [`composed_attention`] says what a kernel must compute.
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
@@ -91,8 +92,8 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
     Ok(AttentionOutput { context, weights })
 }
 
-/// The mean over captions and regions of `(1 - sum over time of the weights)²`: small where a caption looks at all of
-/// its image at some time (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
+/// The mean over captions and regions of `(1 - sum over time of the weights)²`: small where a caption attends to every
+/// region at some step (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
 ///
 /// `weights` are those of all steps, packed: `[rows, regions]`.
 pub fn coverage_penalty<D: Backend, T: Tape<f32, D>>(

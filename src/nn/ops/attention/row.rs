@@ -1,7 +1,7 @@
 //! The loops of attention: one query, one image.
 //!
-//! Each is a type of its own, because the compiler makes vector code of what it can be told to inline, and a closure it
-//! cannot.
+//! Each is a type of its own, because the compiler vectorizes only what is inlined, and closures cannot be marked for
+//! inlining.
 
 use crate::nn::cpu::elementary::{dot, exp, largest, sum, tanh};
 use pulp::{Simd, WithSimd};
@@ -64,7 +64,7 @@ impl WithSimd for WeightedSum<'_> {
     }
 }
 
-/// The way back of [`WeightedSum`] and of the softmax: `gradient`, that of the weights, becomes that of the scores.
+/// The backward pass of [`WeightedSum`] and of the softmax: `gradient`, that of the weights, becomes that of the scores.
 pub(super) struct WeightsBackward<'a> {
     pub(super) values: &'a [f32],
     pub(super) weights: &'a [f32],
@@ -98,7 +98,7 @@ impl WithSimd for WeightsBackward<'_> {
     }
 }
 
-/// The way back of the scores, whose gradient is `gradient`.
+/// The backward pass of the scores, whose gradient is `gradient`.
 pub(super) struct ScoresBackward<'a> {
     pub(super) keys: &'a [f32],
     pub(super) query: &'a [f32],

@@ -154,7 +154,7 @@ impl<E: Stream> Conv2dLaunches<E> {
         Operand::new(gradient.rows(pixels, self.outputs), rows, self.outputs)
     }
 
-    /// None is needed where windows are read where they lie.
+    /// Empty where windows are read in place.
     fn room_for_windows(&self) -> Result<E::Buffer, E::Error> {
         let pixels = if self.sliding.is_pointwise() {
             0

@@ -19,13 +19,13 @@ use std::ops::Range;
 /// Rows at a time, at most. Fewer make poor matrix products, more leave the cache.
 const TILE: usize = 768;
 
-/// Words of a block, at most. Of so many, a row of the gradient fits in the registers of the widest vectors.
+/// Words of a block, at most: a row of the gradient then fits in the registers of the widest vectors.
 const BLOCK: usize = 448;
 
-/// Where there are several blocks, about a multiple of so many, for threads to share evenly.
+/// Several blocks are rounded up to a multiple of this, so that threads share them evenly.
 const BLOCKS_UNIT: usize = 4;
 
-/// All blocks but the last have a multiple of so many words: their rows of logits begin with a line of the cache.
+/// All blocks but the last have a multiple of this many words, so that their rows of logits start at a cache line.
 const WIDTH_UNIT: usize = 16;
 
 impl CrossEntropyKernel for Cpu {
@@ -85,7 +85,7 @@ struct OutputLayer<'a> {
     smoothing: f32,
 }
 
-/// LossGradients of the mean loss.
+/// Gradients of the mean loss.
 struct LossGradients {
     rows: Scratch,
     weight: Scratch,

@@ -1,7 +1,7 @@
 //! The output layer and its loss on a GPU.
 //!
 //! Why it is fast: logits are written once, by their product; one kernel, a block for each row, turns them into the
-//! gradient of the loss where they lie. They are the largest thing in training, and there is no second of their size.
+//! gradient of the loss in place. They are the largest thing in training, and there is no second of their size.
 
 use super::{Linear, Matrix, Scalar, Targets};
 use crate::nn::backend::{Backend, DeviceResult};
@@ -70,7 +70,7 @@ struct OutputLayer<E: Stream> {
     outputs: usize,
 }
 
-/// What the gradient of the whole loss is to that of the mean is a number that the GPU alone knows: nobody waits for it.
+/// What the gradient of the whole loss is to that of the mean is a number on the GPU; reading it would synchronize.
 impl<E: Stream> OutputLayer<E> {
     fn multiply(&self, rows: DeviceSlice, weight: DeviceSlice) -> Result<(), E::Error> {
         self.stream.multiply(

@@ -101,7 +101,7 @@ proptest! {
         outputs in prop_oneof![2usize..40, 450usize..1000],
         smoothing in prop_oneof![Just(0.0f32), 0.01f32..0.5],
         weighted: bool,
-        // all, and as behind a rectifier, and behind dropout too
+        // dense, after ReLU, after ReLU and dropout
         share in prop_oneof![Just(1.0), Just(0.5), Just(0.25)],
         seed: u64,
     ) {

@@ -21,7 +21,7 @@ impl LinearKernel for Cpu {
         activation: Activation,
     ) -> Result<Matrix<Self, T>, CpuError> {
         if !T::OWNS_TAPE {
-            // dfdx reads the weights where they lie, which for the few rows of captioning is most of the work.
+            // dfdx reads the weights in place. For the few rows of captioning, copying them out would be most of the work.
             return composed(rows, weight, bias, activation);
         }
         let (rows, mut tape) = rows.split_tape();

@@ -3,7 +3,7 @@
 //! Why it is fast: the input projection of all time steps is one matrix product, as are the gradients of
 //! both weight matrices; only the recurrent product runs step by step, over the sequences still alive. Each
 //! thread takes some of the sequences from the first step to the last, so that none waits for another at every
-//! step. The gates are activated where they lie.
+//! step. The gates are activated in place.
 
 use super::row::{activate, deactivate};
 use super::{Lstm, LstmKernel, Matrix, PackedSequence};

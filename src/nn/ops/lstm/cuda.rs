@@ -1,7 +1,7 @@
 //! The LSTM on a GPU.
 //!
 //! Why it is fast: as on the CPU the input projection of all time steps is one product, as are the gradients of both
-//! weights. A step is one product and one kernel, which goes once over gates, cells and hidden states where they lie.
+//! weights. A step is one product and one kernel, which goes once over gates, cells and hidden states in place.
 
 use super::{Lstm, Matrix, PackedSequence};
 use crate::nn::backend::{Backend, DeviceResult};
@@ -59,7 +59,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
     Ok(result.put_tape(tape))
 }
 
-/// A pass over packed sequences: what it leaves for the way back.
+/// A pass over packed sequences: what the backward pass needs of it.
 struct LstmRun<E: Stream> {
     stream: E,
     packing: PackedSequence,

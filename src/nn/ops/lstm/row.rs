@@ -1,7 +1,7 @@
 //! The loops of an LSTM: one row of one step.
 //!
-//! Each is a type of its own, because the compiler makes vector code of what it can be told to inline, and a closure it
-//! cannot.
+//! Each is a type of its own, because the compiler vectorizes only what is inlined, and closures cannot be marked for
+//! inlining.
 
 use crate::nn::cpu::elementary::{sigmoid, tanh};
 use pulp::{Arch, Simd, WithSimd};
@@ -68,7 +68,7 @@ impl WithSimd for Activate<'_> {
     }
 }
 
-/// The way back: activated gates become gradients before the activation; `cell_grad` becomes the gradient of the
+/// The backward pass: activated gates become gradients before the activation; `cell_grad` becomes the gradient of the
 /// previous cell.
 pub(in crate::nn) fn deactivate(
     gates: &mut [f32],
@@ -112,7 +112,7 @@ impl WithSimd for Deactivate<'_> {
             out[unit] = hidden_grad[unit] * squashed * o * (1.0 - o);
             cell_grad[unit] = through_cell;
         }
-        // The gradient that goes on to the cell before is through the forget gate.
+        // The previous cell gets its gradient through the forget gate.
         for unit in 0..hidden {
             let (f, through_cell) = (forget[unit], cell_grad[unit]);
             cell_grad[unit] = through_cell * f;
@@ -130,7 +130,7 @@ impl WithSimd for Deactivate<'_> {
     }
 }
 
-/// Input, forget, candidate and output, as they lie beside each other.
+/// Input, forget, candidate and output gate, in memory order.
 #[inline(always)]
 fn gates_of(row: &mut [f32], hidden: usize) -> [&mut [f32]; 4] {
     let (input, rest) = row.split_at_mut(hidden);

@@ -1,7 +1,7 @@
 //! Pooling on a GPU.
 //!
-//! Why it is fast: a thread for each value that comes out reads what it needs where it lies, its neighbors the
-//! neighboring channels. On the way back every value collects its gradient, so that no thread waits for another.
+//! Why it is fast: a thread for each value that comes out reads its inputs in place, its neighbors the
+//! neighboring channels. In the backward pass every value collects its gradient, so that no thread waits for another.
 
 use super::{Images, Matrix};
 use crate::nn::backend::DeviceResult;

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rows of gates that a thread activates at a time.
 const PIECE: usize = 8;
 
-/// A weight, laid out for the way forward and, where there is one, the way back.
+/// A weight, laid out for the forward pass and, with a tape, for the backward pass.
 #[derive(Clone, Debug)]
 pub struct CpuStepWeight {
     forward: Arc<PackedMatrix>,
@@ -85,7 +85,7 @@ impl RecurrenceKernel for Cpu {
             })),
         };
         let (weight, noted) = (weight.clone(), step_weight.clone());
-        // Noted on the tape before any step is, this is done when the way back has come through all of them.
+        // Tape rule: recorded before any step, so the backward pass runs it after all steps have noted their use.
         tape.add_backward_op(move |gradients| {
             noted.add_gradient(&mut gradients.get_or_alloc_mut(&weight)?[part]);
             Ok(())

@@ -1,6 +1,6 @@
 //! The pieces of a recurrence on a GPU.
 //!
-//! Why they are fast: products read the rows of a weight where they lie and add to what is there, on the way back to the
+//! Why they are fast: products read the rows of a weight in place and accumulate, in the backward pass directly into the
 //! gradient itself; a cell is one kernel each way.
 
 use super::{CellResult, Matrix};

@@ -1,6 +1,6 @@
 //! The pieces of a recurrence that is written out step by step.
 //!
-//! A whole LSTM is one operation, [`Lstm`](super::Lstm). Decoders that look at the image between one step and the next
+//! A whole LSTM is one operation, [`Lstm`](super::Lstm). Decoders that attend to the image between two steps
 //! put theirs together from these. Where an operation takes several tensors, one carries the history of all: a tape
 //! that is handed out twice would run twice.
 

@@ -1,7 +1,7 @@
 //! Operations on rows on a GPU.
 //!
 //! Why they are fast: plain copies with neighboring threads at neighboring values. What goes back to the same row of a
-//! table is listed on the host, and added up by one thread in positions: no two wait for each other, and sums are the same
+//! table is listed on the host, and added up by one thread in order: no two wait for each other, and sums are the same
 //! each time.
 
 use super::Matrix;
@@ -189,7 +189,7 @@ fn scatter<E: Stream>(
 pub(in crate::nn) struct InverseIndex {
     /// The rows that are named, each once.
     pub(in crate::nn) unique: Vec<usize>,
-    /// Where the places of the i-th of them begin in `positions`; where the last ones end.
+    /// Offsets into `positions`: those of the i-th unique row start at `starts[i]` and end at `starts[i + 1]`.
     pub(in crate::nn) starts: Vec<usize>,
     /// Places, by the row they name.
     pub(in crate::nn) positions: Vec<usize>,
@@ -250,7 +250,7 @@ pub(in crate::nn) fn mean_of_groups<E: Stream>(
     ))
 }
 
-/// The way back of [`mean_of_groups`]: adds to the gradient of the rows.
+/// The backward pass of [`mean_of_groups`]: adds to the gradient of the rows.
 pub(in crate::nn) fn spread_to_groups<E: Stream>(
     stream: &E,
     means: DeviceSlice,
@@ -388,7 +388,7 @@ pub(super) fn scale_elements<D: KernelDevice, T: Tape<f32, D>>(
     Ok(result.put_tape(tape))
 }
 
-/// Drops what the mask's stream would draw, which the kernel draws itself, on the way back again: a mask of a batch is
+/// Drops what the mask's stream would draw, which the kernel draws itself, and again in the backward pass: a mask of a batch is
 /// millions of numbers, more than a host draws in the time of a step.
 pub(super) fn drop_elements<D: KernelDevice, T: Tape<f32, D>>(
     stream: D::Stream,
