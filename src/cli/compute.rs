@@ -3,7 +3,7 @@
 use super::Context;
 use super::terminal::display_safe;
 use crate::nn::Backend;
-use crate::nn::device::{ChosenDevice, DeviceChoice, Opened, Work};
+use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceTask, Opened};
 
 /// A command, or a part of one, that computes.
 pub(super) trait Compute {
@@ -20,7 +20,7 @@ struct Computation<'a, C> {
     context: &'a Context,
 }
 
-impl<C: Compute> Work for Computation<'_, C> {
+impl<C: Compute> DeviceTask for Computation<'_, C> {
     type Output = anyhow::Result<C::Output>;
 
     fn on<D: Backend>(self, on: &Opened<D>) -> Self::Output {

@@ -5,7 +5,7 @@ use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_
 use serde_json::{Value, json};
 
 use super::{Finding, LITTLE_MEMORY, Verdict, gigabytes};
-use crate::nn::device::{Fault, HAS_CUDA};
+use crate::nn::device::{DeviceFault, HAS_CUDA};
 
 /// The lowest compute capability that CUDA 13 builds for.
 const LOWEST_CAPABILITY: (i32, i32) = (7, 5);
@@ -72,7 +72,7 @@ pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
             let found = format!("no NVIDIA driver answers: {why}");
             let finding = |found| Finding::ok("driver", found, Value::Null);
             match HAS_CUDA {
-                true => finding(found).but(Verdict::Note, Fault::NoDriver.advice()),
+                true => finding(found).but(Verdict::Note, DeviceFault::NoDriver.advice()),
                 false => finding(format!("{found}; this program, built without CUDA, needs none")),
             }
         }
@@ -128,7 +128,7 @@ fn judge_gpu(gpu: &Gpu) -> Finding {
             "it stands idle: build with `cargo build --release --features cuda` (docs/cuda.md)",
         )
     } else if *free < LITTLE_MEMORY {
-        finding.but(Verdict::Note, Fault::OutOfMemory.advice())
+        finding.but(Verdict::Note, DeviceFault::OutOfMemory.advice())
     } else {
         finding
     }

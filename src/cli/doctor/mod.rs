@@ -12,7 +12,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::terminal::{Paint, Role, display_safe};
 use super::{Context, json as json_text, workbench};
-use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, Fault, HAS_CUDA, Products};
+use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, DeviceFault, HAS_CUDA, Products};
 use crate::tui::theme::Pixels;
 
 /// Less than this is soon used up, in bytes.
@@ -185,7 +185,7 @@ fn device(asked: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Fin
 /// Where nobody asked for a GPU, a machine without one has no problem.
 fn verdict_on(error: &DeviceError) -> Verdict {
     match error.fault {
-        Fault::NoGpu | Fault::NoDriver | Fault::InUse => Verdict::Note,
+        DeviceFault::NoGpu | DeviceFault::NoDriver | DeviceFault::InUse => Verdict::Note,
         _ => Verdict::Problem,
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Once;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum DeviceFault {
     /// The program was built without CUDA.
     NotBuilt,
     /// There is no NVIDIA driver, or it does not answer.
@@ -32,31 +32,34 @@ pub enum Fault {
 }
 
 /// The names in an error's words, and what they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
-const NAMES: &[(&str, Fault)] = &[
-    ("CUDA_ERROR_OUT_OF_MEMORY", Fault::OutOfMemory),
-    ("CUBLAS_STATUS_ALLOC_FAILED", Fault::OutOfMemory),
-    ("OutOfMemory", Fault::OutOfMemory),
-    ("CUDA_ERROR_NOT_INITIALIZED", Fault::NoDriver),
-    ("CUDA_ERROR_STUB_LIBRARY", Fault::NoDriver),
-    ("CUDA_ERROR_SYSTEM_NOT_READY", Fault::NoDriver),
-    ("CUDA_ERROR_OPERATING_SYSTEM", Fault::NoDriver),
-    ("CUDA_ERROR_UNKNOWN", Fault::NoDriver),
-    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Fault::OldDriver),
-    ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", Fault::OldDriver),
-    ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", Fault::OldDriver),
-    ("CUDA_ERROR_NO_DEVICE", Fault::NoGpu),
-    ("CUDA_ERROR_INVALID_DEVICE", Fault::NoGpu),
-    ("CUDA_ERROR_NO_BINARY_FOR_GPU", Fault::UnsupportedGpu),
-    ("CUDA_ERROR_INVALID_PTX", Fault::UnsupportedGpu),
-    ("CUBLAS_STATUS_ARCH_MISMATCH", Fault::UnsupportedGpu),
-    ("CUDA_ERROR_DEVICE_UNAVAILABLE", Fault::InUse),
-    ("CUDA_ERROR_DEVICE_NOT_LICENSED", Fault::InUse),
-    ("NVRTC_ERROR", Fault::NoHeaders),
-    ("CUDA_ERROR_", Fault::Failed),
-    ("CUBLAS_STATUS_", Fault::Failed),
+const NAMES: &[(&str, DeviceFault)] = &[
+    ("CUDA_ERROR_OUT_OF_MEMORY", DeviceFault::OutOfMemory),
+    ("CUBLAS_STATUS_ALLOC_FAILED", DeviceFault::OutOfMemory),
+    ("OutOfMemory", DeviceFault::OutOfMemory),
+    ("CUDA_ERROR_NOT_INITIALIZED", DeviceFault::NoDriver),
+    ("CUDA_ERROR_STUB_LIBRARY", DeviceFault::NoDriver),
+    ("CUDA_ERROR_SYSTEM_NOT_READY", DeviceFault::NoDriver),
+    ("CUDA_ERROR_OPERATING_SYSTEM", DeviceFault::NoDriver),
+    ("CUDA_ERROR_UNKNOWN", DeviceFault::NoDriver),
+    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", DeviceFault::OldDriver),
+    ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", DeviceFault::OldDriver),
+    (
+        "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE",
+        DeviceFault::OldDriver,
+    ),
+    ("CUDA_ERROR_NO_DEVICE", DeviceFault::NoGpu),
+    ("CUDA_ERROR_INVALID_DEVICE", DeviceFault::NoGpu),
+    ("CUDA_ERROR_NO_BINARY_FOR_GPU", DeviceFault::UnsupportedGpu),
+    ("CUDA_ERROR_INVALID_PTX", DeviceFault::UnsupportedGpu),
+    ("CUBLAS_STATUS_ARCH_MISMATCH", DeviceFault::UnsupportedGpu),
+    ("CUDA_ERROR_DEVICE_UNAVAILABLE", DeviceFault::InUse),
+    ("CUDA_ERROR_DEVICE_NOT_LICENSED", DeviceFault::InUse),
+    ("NVRTC_ERROR", DeviceFault::NoHeaders),
+    ("CUDA_ERROR_", DeviceFault::Failed),
+    ("CUBLAS_STATUS_", DeviceFault::Failed),
 ];
 
-impl Fault {
+impl DeviceFault {
     /// What an error in these words means; `None` where they speak of no device.
     pub fn told_in(words: &str) -> Option<Self> {
         let named = NAMES.iter().find(|(name, _)| words.contains(name));
@@ -109,7 +112,7 @@ impl Fault {
 #[error("{}{}; {}", fault.summary(), in_brackets(said), fault.advice())]
 pub struct DeviceError {
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: DeviceFault,
     /// What the device said, or which it was; it may be nothing.
     pub said: String,
 }
@@ -119,7 +122,7 @@ impl DeviceError {
     pub fn new(said: impl fmt::Display) -> Self {
         let said = said.to_string();
         Self {
-            fault: Fault::told_in(&said).unwrap_or(Fault::Failed),
+            fault: DeviceFault::told_in(&said).unwrap_or(DeviceFault::Failed),
             said,
         }
     }
@@ -127,14 +130,14 @@ impl DeviceError {
     /// A GPU that was asked of a program without CUDA.
     pub fn not_built(ordinal: usize) -> Self {
         Self {
-            fault: Fault::NotBuilt,
+            fault: DeviceFault::NotBuilt,
             said: format!("there is no cuda:{ordinal}"),
         }
     }
 
     /// Whether less work at a time may help.
     pub fn is_out_of_memory(&self) -> bool {
-        self.fault == Fault::OutOfMemory
+        self.fault == DeviceFault::OutOfMemory
     }
 }
 
@@ -163,7 +166,7 @@ pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
 fn told_by(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
-    Fault::told_in(text).map(|_| text)
+    DeviceFault::told_in(text).map(|_| text)
 }
 
 /// A panic that becomes an error is not also printed to standard error.
@@ -188,37 +191,37 @@ mod tests {
         let table = [
             (
                 r#"Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"))"#,
-                Fault::OutOfMemory,
+                DeviceFault::OutOfMemory,
             ),
             (
                 "Blas(CublasError(CUBLAS_STATUS_ALLOC_FAILED))",
-                Fault::OutOfMemory,
+                DeviceFault::OutOfMemory,
             ),
-            ("CpuErr::OutOfMemory", Fault::OutOfMemory),
+            ("CpuErr::OutOfMemory", DeviceFault::OutOfMemory),
             (
                 r#"DriverError(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected")"#,
-                Fault::NoGpu,
+                DeviceFault::NoGpu,
             ),
             (
                 r#"DriverError(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal")"#,
-                Fault::NoGpu,
+                DeviceFault::NoGpu,
             ),
-            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Fault::OldDriver),
-            ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", Fault::OldDriver),
-            ("CUDA_ERROR_NO_BINARY_FOR_GPU", Fault::UnsupportedGpu),
-            ("CUDA_ERROR_STUB_LIBRARY", Fault::NoDriver),
+            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", DeviceFault::OldDriver),
+            ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", DeviceFault::OldDriver),
+            ("CUDA_ERROR_NO_BINARY_FOR_GPU", DeviceFault::UnsupportedGpu),
+            ("CUDA_ERROR_STUB_LIBRARY", DeviceFault::NoDriver),
             (
                 "CompileError { nvrtc: NvrtcError(NVRTC_ERROR_COMPILATION) }",
-                Fault::NoHeaders,
+                DeviceFault::NoHeaders,
             ),
-            ("CUDA_ERROR_ILLEGAL_ADDRESS", Fault::Failed),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", DeviceFault::Failed),
         ];
         for (words, fault) in table {
-            assert_eq!(Fault::told_in(words), Some(fault), "{words}");
+            assert_eq!(DeviceFault::told_in(words), Some(fault), "{words}");
             assert_eq!(DeviceError::new(words).fault, fault);
         }
-        assert_eq!(Fault::told_in("index out of bounds"), None);
-        assert_eq!(DeviceError::new("no idea").fault, Fault::Failed);
+        assert_eq!(DeviceFault::told_in("index out of bounds"), None);
+        assert_eq!(DeviceError::new("no idea").fault, DeviceFault::Failed);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Opening a GPU.
 
-use super::fault::{DeviceError, Fault, guarded};
+use super::fault::{DeviceError, DeviceFault, guarded};
 use super::{Opened, Products};
 use crate::nn::backend::DeviceResult;
 use cudarc::driver::{result, sys};
@@ -32,7 +32,7 @@ fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
         return Ok(());
     }
     Err(DeviceError {
-        fault: Fault::NoGpu,
+        fault: DeviceFault::NoGpu,
         said: format!("cuda:{ordinal} of {found}, counted from 0"),
     })
 }
@@ -43,7 +43,7 @@ fn check_computes(device: &Cuda) -> Result<(), DeviceError> {
     match two == [2.0] {
         true => Ok(()),
         false => Err(DeviceError {
-            fault: Fault::Failed,
+            fault: DeviceFault::Failed,
             said: format!("1 + 1 = {two:?}"),
         }),
     }

@@ -8,7 +8,7 @@ mod products;
 pub(crate) mod scalar;
 
 pub use choice::{DeviceChoice, UnknownDevice};
-pub use fault::{DeviceError, Fault, guarded};
+pub use fault::{DeviceError, DeviceFault, guarded};
 pub use products::Products;
 
 use crate::nn::backend::Backend;
@@ -40,7 +40,7 @@ impl Opened<Cpu> {
 }
 
 /// Work for any device: a stand-in for a generic closure.
-pub trait Work {
+pub trait DeviceTask {
     /// What comes of it.
     type Output;
 
@@ -130,7 +130,7 @@ impl ChosenDevice {
     ///
     /// # Errors
     /// Where the device fails in a way that dfdx has no error for; see [`guarded`].
-    pub fn run<W: Work>(&self, work: W) -> Result<W::Output, DeviceError> {
+    pub fn run<W: DeviceTask>(&self, work: W) -> Result<W::Output, DeviceError> {
         match self {
             Self::Cpu { opened, .. } => Ok(work.on(opened)),
             #[cfg(feature = "cuda")]
@@ -147,7 +147,7 @@ mod tests {
     /// Two and two, wherever.
     struct Sum;
 
-    impl Work for Sum {
+    impl DeviceTask for Sum {
         type Output = Vec<f32>;
 
         fn on<D: Backend>(self, on: &Opened<D>) -> Vec<f32> {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_gpu_that_the_program_was_not_built_for_is_refused_with_what_to_do() {
         let refused = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
-        assert_eq!(refused.fault, Fault::NotBuilt);
+        assert_eq!(refused.fault, DeviceFault::NotBuilt);
         let told = refused.to_string();
         assert!(
             told.contains("--features cuda") && told.contains("cuda:1"),
