@@ -1,4 +1,4 @@
-//! A network on paper: its layers in order, with the names of their tensors but not their values.
+//! The description of a network: its layers in order, with the names of their tensors but without the values.
 
 use super::{MapShape, WeightSource};
 use crate::nn::{Activation, ConvGeometry, Padding};
@@ -6,18 +6,16 @@ use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::Naming;
 use std::ops::RangeFrom;
 
-/// What a network's file states.
+/// A published network, as its file describes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Architecture {
-    /// How images become pixels.
     pub(crate) preprocessing: Preprocessing,
-    /// The layers to take where none is asked for: the first that the file has weights for.
+    /// The layers to take where the user names none. The first one that the file has weights for is taken.
     pub(crate) default_layers: &'static [&'static str],
-    /// From the first to the last.
     pub(crate) stages: Vec<Stage>,
 }
 
-/// Layers up to a point whose output can be chosen as the feature.
+/// Layers whose last output can be chosen as the features.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
     pub(crate) name: String,
@@ -37,7 +35,7 @@ pub(crate) enum LayerSpec {
         window: SquareWindow,
         activation: Activation,
     },
-    /// Every output sees the whole map, flattened.
+    /// Fully connected to the flattened map.
     Dense {
         weights: WeightNames,
         outputs: usize,
@@ -45,17 +43,16 @@ pub(crate) enum LayerSpec {
     },
     MaxPool(SquareWindow),
     GlobalAvgPool,
-    /// A rectifier that stands alone, because what comes in is also used without it.
+    /// An activation on its own, because its input is also used without it.
     Activation(Activation),
-    /// The sum of what the branch and what the shortcut make of the same map; a shortcut without layers is the
-    /// map itself.
+    /// The sum of branch and shortcut. A shortcut without layers is the identity.
     Residual {
         branch: Vec<LayerSpec>,
         shortcut: Vec<LayerSpec>,
     },
 }
 
-/// Size and step of a square window.
+/// Kernel size, stride and padding of a square window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SquareWindow {
     pub(crate) size: usize,
@@ -66,28 +63,26 @@ pub(crate) struct SquareWindow {
 /// How the padding follows from the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PaddingMode {
-    /// None.
     Valid,
-    /// PyTorch's default_layers: `(size - 1) / 2` on every side.
+    /// `(size - 1) / 2` on every side, as in most PyTorch networks.
     Symmetric,
     /// TensorFlow's "SAME": see [`Padding::same`].
     Same,
 }
 
-/// Where a layer's numbers are to be found.
+/// The tensors of a layer in a file of weights.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WeightNames {
     pub(crate) kernel: String,
     pub(crate) bias: BiasOrNorm,
 }
 
-/// What is added to the sums, and where it is kept.
+/// The term that is added to the sums.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum BiasOrNorm {
     Bias(String),
     /// Batch normalization with fixed statistics; folded into kernel and bias when loaded.
     BatchNorm(BatchNormNames),
-    /// Nothing.
     None,
 }
 
@@ -101,7 +96,7 @@ pub(crate) struct BatchNormNames {
 }
 
 impl WeightNames {
-    /// A kernel and a bias of the same layer.
+    /// Kernel and bias of one layer.
     pub(crate) fn biased(source: WeightSource, layer: &str) -> Self {
         let (kernel, bias) = match source.naming() {
             Naming::Keras => ("/kernel", "/bias"),
@@ -113,7 +108,7 @@ impl WeightNames {
         }
     }
 
-    /// PyTorch's names of a kernel without a bias and the batch normalization after it.
+    /// PyTorch's names of a kernel without bias, and of the batch normalization after it.
     pub(crate) fn normalized_torch(layer: &str, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel: format!("{layer}.weight"),
@@ -127,7 +122,7 @@ impl WeightNames {
         }
     }
 
-    /// Keras' names of a kernel without a bias and the batch normalization after it.
+    /// Keras' names of a kernel without bias, and of the batch normalization after it.
     pub(crate) fn normalized_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
         Self {
             kernel,
@@ -158,7 +153,6 @@ impl WeightNames {
 }
 
 impl SquareWindow {
-    /// One pixel.
     pub(crate) const POINTWISE: Self = Self {
         size: 1,
         stride: 1,
@@ -183,7 +177,6 @@ impl SquareWindow {
         }
     }
 
-    /// The window on maps of `input`'s window.
     pub(crate) fn on_map(self, input: MapShape) -> ConvGeometry {
         let Self {
             size,
@@ -214,7 +207,7 @@ impl LayerSpec {
         }
     }
 
-    /// The window that a dense layer has when it is read as a convolution: the whole map.
+    /// The window of a dense layer as a convolution: the whole map.
     pub(crate) fn whole_map(input: MapShape) -> ConvGeometry {
         ConvGeometry {
             kernel: (input.height, input.width),
@@ -281,7 +274,7 @@ fn multiply_adds(layers: &[LayerSpec], input: MapShape) -> u64 {
         .sum()
 }
 
-/// Each layer with the shape of what goes in.
+/// Each layer with the shape of its input.
 pub(crate) fn inputs(layers: &[LayerSpec], input: MapShape) -> impl Iterator<Item = (&LayerSpec, MapShape)> {
     layers.iter().scan(input, |shape, layer| {
         let input = *shape;
@@ -305,7 +298,6 @@ impl Architecture {
         }
     }
 
-    /// Appends a stage.
     pub(crate) fn stage(&mut self, name: impl Into<String>, layers: impl Into<Vec<LayerSpec>>) {
         self.stages.push(Stage {
             name: name.into(),
@@ -313,12 +305,10 @@ impl Architecture {
         });
     }
 
-    /// The place of a stage.
     pub(crate) fn position(&self, name: &str) -> Option<usize> {
         self.stages.iter().position(|stage| stage.name == name)
     }
 
-    /// The names of these stages.
     pub(crate) fn names(&self, stages: RangeFrom<usize>) -> Vec<String> {
         self.stages[stages]
             .iter()
@@ -326,7 +316,6 @@ impl Architecture {
             .collect()
     }
 
-    /// One image's pixels.
     pub(crate) fn input(&self) -> MapShape {
         let size = self.preprocessing.size as usize;
         MapShape {
@@ -336,7 +325,7 @@ impl Architecture {
         }
     }
 
-    /// What each stage gives.
+    /// The output shape of each stage.
     pub(crate) fn shapes(&self) -> impl Iterator<Item = MapShape> {
         self.stages.iter().scan(self.input(), |shape, stage| {
             *shape = stage.output(*shape);
@@ -352,7 +341,7 @@ impl Architecture {
             .sum()
     }
 
-    /// The names of the tensors that the first `stages` need, in order.
+    /// The names of the tensors of the first `stages`, in order.
     pub(crate) fn tensors(&self, stages: usize) -> impl Iterator<Item = &str> {
         let layers = self.stages.iter().take(stages).flat_map(|stage| &stage.layers);
         layers.flat_map(LayerSpec::tensors)

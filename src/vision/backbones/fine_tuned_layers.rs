@@ -1,8 +1,7 @@
-//! The last layers of a published network, trained further together with the decoder.
+//! The last layers of a published network, fine-tuned together with the decoder.
 //!
-//! What lies before them is not trained, so its output is stored once, as features are. Batch normalization was folded
-//! into the weights as they were loaded: its statistics stay those of the network's own training, as is usual where
-//! batches are small.
+//! The layers before them are frozen, so their output is stored once, as features. Batch normalization is folded into
+//! the weights when they are loaded: its statistics stay frozen, as is common with small batches.
 
 use super::{LayerRange, MapShape};
 use crate::nn::{
@@ -13,26 +12,26 @@ use dfdx::prelude::{HasErr, HasShape, Merge, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 
-/// Such layers but for their weights.
+/// The shape of fine-tuned layers, without weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FineTunedSpec {
-    /// What the first layer is given for an image.
+    /// The input of the first layer, for one image.
     pub input: MapShape,
-    /// What the last one gives.
+    /// The output of the last layer.
     pub output: MapShape,
-    layers: Vec<ConvLayer<SumsSpec>>,
+    layers: Vec<ConvLayer<ConvSpec>>,
 }
 
-/// A convolution but for its weights.
+/// A convolution without weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct SumsSpec {
+struct ConvSpec {
     /// Rows and columns.
     kernel: (usize, usize),
     convolution: Convolution,
 }
 
 impl LayerRange {
-    /// The layers, with one more behind them that changes nothing yet: a factor and a summand for every channel.
+    /// The layers, followed by an identity layer with a factor and a bias for every channel.
     pub fn with_channel_scale(mut self) -> Self {
         let channels = self.output.channels;
         self.layers.push(ConvLayer::Depthwise(ConvWeights {
@@ -46,11 +45,11 @@ impl LayerRange {
         self
     }
 
-    /// The layers but for their weights.
+    /// The layers without weights.
     pub fn spec(&self) -> FineTunedSpec {
         let spec = |sums: ConvWeights| {
             let outputs = sums.bias.len();
-            Ok::<_, std::convert::Infallible>(SumsSpec {
+            Ok::<_, std::convert::Infallible>(ConvSpec {
                 kernel: (sums.kernel.len() / outputs, outputs),
                 convolution: sums.convolution,
             })
@@ -71,7 +70,7 @@ impl FineTunedSpec {
         shapes.fold(
             0,
             |sum: usize,
-             SumsSpec {
+             ConvSpec {
                  kernel: (rows, columns),
                  ..
              }| { sum.saturating_add(rows.saturating_add(1).saturating_mul(*columns)) },
@@ -79,7 +78,7 @@ impl FineTunedSpec {
     }
 }
 
-/// The layers with weights that are trained.
+/// Layers with trainable weights.
 #[derive(Clone, Debug)]
 pub struct FineTunedLayers<D: Backend> {
     input: MapShape,
@@ -87,12 +86,12 @@ pub struct FineTunedLayers<D: Backend> {
 }
 
 impl<D: Backend> FineTunedLayers<D> {
-    /// All weights zero, for a checkpoint to fill in.
+    /// All weights zero, to be read from a checkpoint.
     ///
     /// # Errors
     /// Those of the device.
     pub fn zeros(spec: &FineTunedSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
-        let zeros = |SumsSpec { kernel, convolution }| {
+        let zeros = |ConvSpec { kernel, convolution }| {
             Ok::<_, std::convert::Infallible>(ConvWeights {
                 kernel: vec![0.0; kernel.0 * kernel.1],
                 bias: vec![0.0; kernel.1],
@@ -103,7 +102,7 @@ impl<D: Backend> FineTunedLayers<D> {
         Self::of(spec.input, layers, device)
     }
 
-    /// The layers as they were loaded.
+    /// The layers with the weights that were loaded.
     ///
     /// # Errors
     /// Those of the device.
@@ -128,12 +127,12 @@ impl<D: Backend> FineTunedLayers<D> {
         })
     }
 
-    /// What it is given for an image.
+    /// The input shape for one image.
     pub fn input(&self) -> MapShape {
         self.input
     }
 
-    /// `[images, regions, channels]` of the stored map to the same of the last layer's.
+    /// `[images, regions, channels]` of the stored map to that of the last layer's.
     ///
     /// # Errors
     /// Those of the device.
@@ -153,7 +152,7 @@ impl<D: Backend> FineTunedLayers<D> {
         map.try_reshape_like(&(images, height * width, channels))
     }
 
-    /// From now on, `(x - mean) * scale` comes out where `x` did; each has a number for every channel. Only behind
+    /// Changes the output from `x` to `(x - mean) * scale`, channel by channel. Only after
     /// [`LayerRange::with_channel_scale`].
     ///
     /// # Errors
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_can_be_brought_to_another_scale() {
+    fn rescale_changes_the_output_by_mean_and_scale() {
         let mut tail = tail();
         let before = tail.forward(features()).unwrap().as_vec();
         let (mean, scale) = ([1.0, -2.0, 0.5], [2.0, 3.0, 0.1]);
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_specification_that_was_written_and_read_has_room_for_the_same_weights() {
+    fn spec_round_trips_through_json_with_room_for_the_same_weights() {
         let text = serde_json::to_string(&published().spec()).unwrap();
         let spec: FineTunedSpec = serde_json::from_str(&text).unwrap();
         assert_eq!(spec, published().spec());

@@ -1,4 +1,4 @@
-//! From a architecture and a file of weights to layers that can be run.
+//! Loading: from an architecture and a file of weights to layers.
 
 use super::architecture::{Architecture, BatchNormNames, BiasOrNorm, LayerSpec, WeightNames, inputs};
 use super::{BackboneError, BackboneKind, MapShape};
@@ -9,7 +9,7 @@ use crate::vision::weights::layout::{
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::ops::{Range, RangeFrom};
 
-/// The position among the architecture's stages of the layer that was asked for, or of the usual one.
+/// The index of the stage of `layer`, or of the default layer.
 pub(super) fn choose_layer(
     kind: BackboneKind,
     architecture: &Architecture,
@@ -26,7 +26,7 @@ pub(super) fn choose_layer(
     };
     let complete = default_layers().find(|&stage| missing(stage).is_none());
     let Some(layer) = layer else {
-        // Where nothing is complete, loading will name the first tensor that is missing.
+        // If no layer is complete, loading names the first missing tensor.
         return Ok(complete
             .or(default_layers().next_back())
             .unwrap_or(architecture.stages.len() - 1));
@@ -44,7 +44,7 @@ pub(super) fn choose_layer(
     }
 }
 
-/// The position among the architecture's stages of a layer; one of `choices` would have been right where there is none.
+/// The index of the stage of `layer`; the error lists the stages of `choices`.
 pub(super) fn known_layer(
     kind: BackboneKind,
     architecture: &Architecture,

@@ -1,8 +1,7 @@
-//! CNN encoders with published weights: which there are, what they give, and how images run through them.
+//! CNN encoders: published networks with their weights, and networks that are trained with the decoder.
 //!
-//! A published network is one file that states its paper, its preprocessing and its layers as a
-//! `Architecture`. Describing, loading and running are done here, once for all of them. To add one: write its architecture,
-//! name it in [`BackboneKind`].
+//! A published network is one file with its paper, its preprocessing and its layers as an `Architecture`. Loading and
+//! running are the same for all. To add a network, write its architecture and add a row to [`BackboneKind`].
 
 mod architecture;
 mod efficientnet_lite;
@@ -56,12 +55,12 @@ pub enum BackboneKind {
     EfficientNetLite2,
 }
 
-/// Whose tensors a file holds: names, layout and the preprocessing they were trained with.
+/// The publisher of weights, which decides the tensors' names and layout, and the preprocessing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WeightSource {
     /// `keras.applications`
     Keras,
-    /// `keras.applications`, where it left the naming of some layers to Keras: numbered from one.
+    /// `keras.applications`, with layers that Keras named itself, numbered from one.
     KerasNumbered,
     /// `torchvision.models`
     Torchvision,
@@ -71,7 +70,7 @@ pub(crate) enum WeightSource {
     EfficientNetPytorch,
 }
 
-/// A source in which a network's weights are published, told by a tensor that no other source of it has.
+/// A source of a network's weights, and a tensor that no other source of this network has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceMarker {
     source: WeightSource,
@@ -108,10 +107,10 @@ impl BackboneKind {
             .collect()
     }
 
-    /// The layers behind `after`, up to and with `up_to`, with their weights.
+    /// The layers after `after`, up to and including `up_to`, with their weights.
     ///
     /// # Errors
-    /// [`BackboneError`] names a layer that the network does not have, or that does not lie behind the other, and a
+    /// [`BackboneError`] names a layer that the network does not have or that is not after the other one, and a
     /// tensor that is missing or misshapen.
     pub fn layer_range(
         self,

@@ -12,7 +12,6 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::num::{NonZeroU32, NonZeroUsize};
 
-/// Channels of an image.
 const COLORS: usize = 3;
 
 /// Each layer: half the height and width, rounded up.
@@ -70,7 +69,7 @@ impl SmallCnnSettings {
         })
     }
 
-    /// What the last layer gives for one image.
+    /// The output of the last layer for one image.
     pub fn shape(&self) -> MapShape {
         let size = self.size.get() as usize;
         let (height, width) = (self.widths.iter()).fold((size, size), |map, _| LAYER.window.output(map));
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_refuse_what_cannot_be() {
+    fn settings_refuse_invalid_widths_and_unknown_keys() {
         assert!(toml::from_str::<SmallCnnSettings>("widths = [8, 0]").is_err());
         assert!(toml::from_str::<SmallCnnSettings>("width = [8]").is_err());
         let settings: SmallCnnSettings = toml::from_str("widths = [8]").unwrap();

@@ -24,7 +24,7 @@ fn write(path: &Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> WeightFile {
     WeightFile::open(path).unwrap()
 }
 
-/// A file with all the names that a architecture's first `stages` want, and nothing behind them.
+/// A file with all the names that an architecture's first `stages` need.
 fn names_only(path: &Path, architecture: &Architecture, stages: usize) -> WeightFile {
     let tensors: Vec<_> = architecture
         .tensors(stages)
@@ -90,7 +90,7 @@ fn networks_cost_what_is_published() {
 
 /// 138,357,544 and 3,504,872 parameters (torchvision), batch normalization's running statistics apart.
 #[test]
-fn plans_name_every_published_tensor() {
+fn architectures_name_every_published_tensor() {
     let tensors = |kind: BackboneKind, source| {
         let architecture = kind.architecture(source);
         architecture
@@ -140,7 +140,7 @@ fn plans_name_every_published_tensor() {
 }
 
 #[test]
-fn a_file_tells_where_it_comes_from() {
+fn sources_are_recognized_by_their_marker_tensor() {
     let folder = tempfile::tempdir().unwrap();
     for kind in BackboneKind::iter() {
         for marker in kind.sources() {
@@ -171,7 +171,7 @@ fn backbone_names_round_trip() {
 }
 
 #[test]
-fn the_usual_layer_depends_on_the_file() {
+fn default_layer_depends_on_the_tensors_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let kind = BackboneKind::Vgg16;
     let architecture = kind.architecture(WeightSource::Keras);
@@ -206,7 +206,7 @@ fn the_usual_layer_depends_on_the_file() {
 }
 
 #[test]
-fn behind_a_layer_only_those_that_lie_there_are_offered() {
+fn layer_range_offers_only_layers_after_the_stored_one() {
     let folder = tempfile::tempdir().unwrap();
     let kind = BackboneKind::MobileNetV2;
     let architecture = kind.architecture(WeightSource::Torchvision);
@@ -228,7 +228,7 @@ fn behind_a_layer_only_those_that_lie_there_are_offered() {
 }
 
 #[test]
-fn another_networks_file_is_refused_by_the_first_tensor() {
+fn weights_of_another_network_are_refused_by_their_first_tensor() {
     let folder = tempfile::tempdir().unwrap();
     let architecture = BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision);
     let file = names_only(

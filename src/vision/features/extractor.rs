@@ -23,52 +23,38 @@ pub struct FeatureExtractor<D: Backend> {
 
 /// Why features like those of a store cannot be extracted.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ExtractorError {
-    /// The features were extracted with another file of weights.
     #[error(
         "weights {path:?}: not the file that the features were extracted with (BLAKE3 {found}, not {expected}): \
          pass that file as --weights"
     )]
     OtherWeights {
-        /// The file.
         path: PathBuf,
-        /// Its hash.
         found: String,
-        /// The hash of the weights of the features.
         expected: String,
     },
-    /// This version of the program extracts other features.
     #[error(
         "this version extracts other features of {backbone} than those of the data set ({field} was {stored}, is {extracted}): \
          prepare the data set again with this version, and train again"
     )]
     OtherFeatures {
-        /// The network.
         backbone: BackboneKind,
-        /// The first field of the specification that differs.
         field: String,
-        /// Its value for the data set's features, as JSON.
         stored: String,
-        /// Its value for features that are extracted now, as JSON.
         extracted: String,
     },
-    /// The layers to fine-tune take a map, and the features are pooled.
     #[error(
         "fine-tuning the layers after {layer} of {backbone} needs its map of {input}, and the features are pooled: \
          prepare them with --features grid"
     )]
     NoMap {
-        /// The network.
         backbone: BackboneKind,
-        /// The layer whose output is stored.
         layer: String,
-        /// Its output for an image.
         input: MapShape,
     },
-    /// The features are of an unknown network.
     #[error(transparent)]
     UnknownBackbone(#[from] UnknownName),
-    /// The network could not be loaded or run.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
 }

@@ -45,54 +45,38 @@ pub struct ImageReadError {
 /// What can be wrong with an image's file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ImageFault {
-    /// There is no such file.
     #[error("does not exist: check the path, and that the pictures were unpacked")]
     NotFound,
-    /// A directory, a pipe, a device.
     #[error("is not a regular file: give the picture's own path")]
     NotAFile,
-    /// The operating system would not give the contents.
     #[error("cannot be read ({0}): check its permissions and the disk")]
     Unreadable(io::Error),
-    /// 0 bytes.
     #[error("is empty (0 bytes): download or copy it again, or remove it")]
     Empty,
-    /// No picture format that has a signature.
     #[error("is not a picture but {0}: download it again, or remove it")]
     NotAPicture(FileKind),
-    /// A picture, but of a kind that is not decoded here.
     #[error("is a picture of a kind that is not read ({0}): convert it to JPEG or PNG")]
     Unsupported(String),
-    /// The data ends before the picture does.
     #[error("is cut short: download or copy it again, or remove it")]
     Truncated,
-    /// The data contradicts itself.
     #[error("is damaged ({0}): download or copy it again, or remove it")]
     Damaged(String),
-    /// The data leads its decoder into a state that its authors held to be impossible.
     #[error("makes its decoder fail: open and save it in another program, or remove it")]
     DecoderPanicked,
-    /// More pixels than [`ImageLimits::pixels`], or a side longer than [`ImageLimits::side`].
     #[error(
         "has {width} x {height} pixels, more than the {} ({} a side) that are read: make it smaller",
         limits.pixels,
         limits.side
     )]
     TooManyPixels {
-        /// Pixels across.
         width: u32,
-        /// Pixels down.
         height: u32,
-        /// What would have been read.
         limits: ImageLimits,
     },
-    /// More memory than [`ImageLimits::memory`].
     #[error("needs more than {limit} bytes to be read: make it smaller")]
-    TooMuchMemory {
-        /// The most bytes that may be used.
-        limit: u64,
-    },
+    TooMuchMemory { limit: u64 },
 }
 
 /// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.

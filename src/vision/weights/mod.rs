@@ -38,99 +38,70 @@ pub struct WeightsError {
 /// What can be wrong with a file of weights, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum WeightsFault {
-    /// The operating system would not give the contents.
     #[error("cannot be read ({0}): check the path and its permissions")]
     Unreadable(io::Error),
-    /// A directory, a pipe, a device.
     #[error("not a regular file: give the path of the .safetensors, .pth or .h5 file itself")]
     NotAFile,
-    /// 0 bytes.
     #[error("the file is empty (0 bytes): download or copy it again")]
     Empty,
-    /// Neither `.safetensors` nor PyTorch's nor Keras'.
     #[error("this is {kind}, not .safetensors, PyTorch's .pth or Keras' .h5: {advice}", kind = .0, advice = advice(*.0))]
     NotWeights(FileKind),
-    /// Recognized, but the contents contradict themselves or end early.
     #[error("the file is cut short or damaged ({0}): download or copy it again")]
     Damaged(String),
-    /// The pickle wants Python to call something that a state dict has no need of.
     #[error(
         "it asks Python for {0:?}, and nothing in a file of weights is ever run here: \
          save the state dict alone, torch.save(model.state_dict(), \"weights.pth\")"
     )]
     ForeignGlobal(String),
-    /// A pickle without a dict of tensors where one is looked for.
     #[error("no state dict in it ({0}): save one with torch.save(model.state_dict(), \"weights.pth\")")]
     NotAStateDict(String),
-    /// An archive of compiled PyTorch code.
     #[error(
         "this is a TorchScript archive (it holds {0:?}): save the weights alone, \
          torch.save(torch.jit.load(FILE).state_dict(), \"weights.pth\")"
     )]
     TorchScript(String),
-    /// An archive around a file of weights, e.g. a Python package.
     #[error("this is an archive with {0:?} in it: unpack it, and give that file")]
     Packed(String),
-    /// A file that was packed anew.
     #[error(
         "entry {0:?} is compressed or cut in pieces, which neither PyTorch nor Keras does: \
          use the original file, or save it anew"
     )]
     Compressed(String),
-    /// Tensors of several layers under one name, as in Keras 3's `.weights.h5`.
     #[error(
         "several of its tensors would be called {0:?}, as in Keras 3's .weights.h5, which does not keep the names \
          of layers: save the whole model, model.save(\"model.h5\")"
     )]
     UnnamedLayers(String),
-    /// Written on a big-endian machine.
     #[error("its numbers are big-endian: load and save it with PyTorch on a common (little-endian) machine")]
     BigEndian,
-    /// Names of neither Keras nor PyTorch.
     #[error(
         "its {tensors} tensors are named neither as Keras does (\"block1_conv1/kernel\") nor as PyTorch does \
          (\"features.0.weight\"): check that these are a network's weights"
     )]
-    UnknownNaming {
-        /// How many tensors there are.
-        tensors: usize,
-    },
-    /// A tensor that the network needs is not there.
+    UnknownNaming { tensors: usize },
     #[error(
         "no tensor {name:?} among its {tensors}{}: check that these are the weights of this very network, \
          classification layers included where they are used",
         nearest_hint(.nearest.as_deref())
     )]
     Missing {
-        /// The name that was asked for.
         name: String,
-        /// How many tensors there are.
         tensors: usize,
-        /// The most similar name that is there.
         nearest: Option<String>,
     },
-    /// A tensor has another shape than the network needs.
     #[error(
         "tensor {name:?} has shape {found:?} where {expected:?} is expected: \
          check that these are the weights of this very network, at its usual width"
     )]
     Shape {
-        /// The tensor's name.
         name: String,
-        /// What the network needs.
         expected: Vec<usize>,
-        /// What the file holds.
         found: Vec<usize>,
     },
-    /// A tensor of integers or of an exotic kind of float.
     #[error("tensor {name:?} holds {dtype} values where f16, bf16, f32 or f64 is expected: save it as f32")]
-    NotFloat {
-        /// The tensor's name.
-        name: String,
-        /// What it holds.
-        dtype: String,
-    },
+    NotFloat { name: String, dtype: String },
 }
 
 fn advice(kind: FileKind) -> &'static str {

@@ -150,99 +150,49 @@ impl FeatureSpec {
 /// What can go wrong with a feature store, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum StoreError {
-    /// The operating system refused.
     #[error("{path:?}: {error}: check permissions and free space, then start again; what is done is kept")]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What it said.
-        error: io::Error,
-    },
-    /// There is no store in the directory.
+    Io { path: PathBuf, error: io::Error },
     #[error("no features in {dir:?}: extract them first")]
-    NotFound {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// Extraction has not come to its end.
+    NotFound { dir: PathBuf },
     #[error(
         "the features in {dir:?} are not complete ({rows} images so far): start the extraction again, it goes on"
     )]
-    Incomplete {
-        /// The directory.
-        dir: PathBuf,
-        /// Images that are there.
-        rows: usize,
-    },
-    /// The store holds features of another kind.
+    Incomplete { dir: PathBuf, rows: usize },
     #[error(
         "the features in {dir:?} have {field} {stored} and not {wanted}: \
          choose another directory, or remove this one to start afresh"
     )]
     Differs {
-        /// The directory.
         dir: PathBuf,
-        /// The first field of the specification that differs.
         field: String,
-        /// Its value in the store, as JSON.
         stored: String,
-        /// Its value as asked for, as JSON.
         wanted: String,
     },
-    /// Another process writes to the store.
     #[error("another process is writing features to {dir:?}: wait for it, or stop it")]
-    Busy {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// A newer or older program wrote it.
+    Busy { dir: PathBuf },
     #[error(
         "{path:?} has version {found}, this program reads {VERSION}: remove the directory and extract again"
     )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The version found.
-        found: u32,
-    },
-    /// The files contradict each other.
+    Version { path: PathBuf, found: u32 },
     #[error("{path:?} is damaged ({why}): remove the directory and extract again")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// A row of the wrong length was to be appended.
+    Damaged { path: PathBuf, why: String },
     #[error(
         "image {key:?} has {found} numbers where the store's rows have {expected}: give features of the store's layer and form"
     )]
     RowLength {
-        /// The image.
         key: String,
-        /// Numbers in a row.
         expected: usize,
-        /// Numbers given.
         found: usize,
     },
-    /// An image was to be appended a second time.
     #[error("image {key:?} is there already: give every image a key of its own")]
-    Duplicate {
-        /// The image.
-        key: String,
-    },
-    /// Not-a-number, infinity, or more than half precision holds.
+    Duplicate { key: String },
     #[error(
         "image {key:?} has the feature {value}, which cannot be kept: check that the weights belong to this \
          network; where they do, keep features as f32"
     )]
-    Unstorable {
-        /// The image.
-        key: String,
-        /// The first such number.
-        value: f32,
-    },
+    Unstorable { key: String, value: f32 },
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
