@@ -8,8 +8,8 @@ use cutline::data::synthetic::{self, ScenesSettings};
 use cutline::data::{DataSource, PrepareSettings, RawDataset, build_and_save};
 use cutline::jobs::{Event, Name, Root};
 use cutline::nn::device::Opened;
-use cutline::runs::TrainingRun;
 use cutline::training::RunSettings;
+use cutline::training::TrainingRun;
 use std::sync::atomic::AtomicBool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -18,7 +18,6 @@
 //! | [`evaluation`] | scoring a checkpoint on a split |
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
 //! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
-//! | [`runs`] | training in a run directory, opening trained runs |
 //! | `tui` | the workbench; computes nothing |
 //! | [`cli`] | the subcommands |
 //! | [`config`] | defaults < file < flags |
@@ -72,7 +71,6 @@ pub mod jobs;
 pub mod metrics;
 pub mod model;
 pub mod nn;
-pub mod runs;
 pub mod search;
 pub mod suggest;
 #[cfg(test)]

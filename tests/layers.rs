@@ -49,8 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("search", &["model", "metrics"]),
     ("training", &["search"]),
     ("evaluation", &["search", "diagnosis"]),
-    ("runs", &["training", "evaluation"]),
-    ("tui", &["runs"]),
+    ("tui", &["training", "evaluation"]),
     ("cli", &["tui"]),
 ];
 

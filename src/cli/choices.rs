@@ -8,7 +8,7 @@ use strum::VariantNames;
 
 use crate::data::Format;
 use crate::suggest::{Named, UnknownName};
-use crate::training::preset::Preset;
+use crate::training::presets::{PRESETS, Preset};
 
 /// Any enum with names.
 pub(super) fn named<T>() -> impl TypedValueParser<Value = T>
@@ -26,7 +26,7 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
 }
 
 pub(super) fn preset() -> impl TypedValueParser<Value = Preset> {
-    one_of(Preset::ALL.map(|preset| PossibleValue::new(preset.name()).help(preset.about())))
+    one_of(PRESETS.map(|preset| PossibleValue::new(preset.name).help(preset.help)))
 }
 
 fn one_of<T>(names: impl Into<PossibleValuesParser>) -> impl TypedValueParser<Value = T>

@@ -16,8 +16,7 @@ use super::train::{self, Train};
 use super::workbench;
 use crate::evaluation::Report;
 use crate::jobs::{Name, Root};
-use crate::runs::TrainingRun;
-use crate::training::{Ending, preset};
+use crate::training::{Outcome, TrainingRun, presets};
 
 /// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
 const DATA_SET: &str = "scenes";
@@ -98,7 +97,7 @@ fn prepare(context: &Context) -> anyhow::Result<()> {
 /// Announces the training and makes it ready.
 fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> {
     let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
-        .with(preset::DEMO.iter().flat_map(|setting| ["--set", setting]));
+        .with(presets::DEMO.iter().flat_map(|setting| ["--set", setting]));
     announce(
         "2. Train a small CNN, which looks, together with an LSTM, which writes.",
         &command,
@@ -124,8 +123,8 @@ fn watch_training(run: &Name, context: &Context) -> anyhow::Result<()> {
 
 fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
     match train::follow(start_training(run, context)?, context)? {
-        Ending::Complete | Ending::Early => Ok(()),
-        Ending::Interrupted => Err(Interrupted.into()),
+        Outcome::Complete | Outcome::EarlyStopped => Ok(()),
+        Outcome::Interrupted => Err(Interrupted.into()),
     }
 }
 

@@ -18,9 +18,8 @@ use crate::jobs::{Name, RunDirectory};
 use crate::nn::Backend;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::Opened;
-use crate::runs::TrainingRun;
-use crate::training::preset::Preset;
-use crate::training::{ChangeError, Changes, Ending, RunSettings};
+use crate::training::presets::Preset;
+use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
 
 /// Train a decoder on a data set; the run is written to `checkpoints/RUN`
 ///
@@ -165,21 +164,21 @@ fn detach(run: &RunDirectory, sets: &[Assignment], context: &Context) -> anyhow:
 /// Trains to an end, and prints the run's name for a script to go on with.
 fn finish(run: TrainingRun, context: &Context) -> anyhow::Result<()> {
     let name = run.directory().name();
-    if follow(run, context)? != Ending::Interrupted {
+    if follow(run, context)? != Outcome::Interrupted {
         context.notice(&format!("Next: cutline evaluate {name}{}", context.root_flag()));
     }
     Ok(context.print(&format!("{name}\n"))?)
 }
 
 /// Trains to an end, showing how it gets on.
-pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Ending> {
+pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Outcome> {
     among_threads(|| context.compute(run))
 }
 
 impl Compute for TrainingRun {
-    type Output = Ending;
+    type Output = Outcome;
 
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Ending> {
+    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Outcome> {
         let interrupt = Interrupt::install()?;
         let name = self.directory().name();
         context.notice(&heading(&self));
@@ -192,7 +191,7 @@ impl Compute for TrainingRun {
         );
         follower.clear();
         let ending = ending?;
-        if ending == Ending::Interrupted {
+        if ending == Outcome::Interrupted {
             context.notice(&format!(
                 "Go on with: cutline train --resume {name}{}",
                 context.root_flag()
@@ -204,9 +203,9 @@ impl Compute for TrainingRun {
 
 fn heading(run: &TrainingRun) -> String {
     let (data, settings) = (run.data(), &run.record().settings);
-    let rewarded = match settings.training.scst.epochs {
+    let scst = match settings.training.scst.epochs {
         0 => String::new(),
-        epochs => format!(" and {epochs} of rewards"),
+        epochs => format!(" and {epochs} of SCST"),
     };
     let captions = |split| {
         let captions: usize = data.images(split).map(|image| image.captions.len()).sum();
@@ -219,7 +218,7 @@ fn heading(run: &TrainingRun) -> String {
         settings.decoder.kind,
         run.features().unwrap_or("a small CNN that is trained along"),
         settings.training.epochs,
-        rewarded,
+        scst,
         captions(Split::Train),
         HumanCount(data.vocabulary.words().count() as u64),
         captions(Split::Dev),

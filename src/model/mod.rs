@@ -1,9 +1,11 @@
 //! The model: encoder and decoder, what they are built from, what they read, and how they are kept on disk.
 
+pub mod build;
 mod checkpoint;
 mod encoder;
 mod inputs;
 mod normalization;
+mod settings;
 mod spec;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,6 +20,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 use encoder::Encoder;
 pub use inputs::{ImageInputs, InputsError, feature_directories};
 pub use normalization::Normalization;
+pub use settings::{AugmentSettings, EncoderKind, EncoderSettings};
 pub use spec::{EncoderSpec, ModelSpec};
 
 /// Encoder and decoder. What of the encoder is not trained is not kept.

@@ -1,33 +1,35 @@
-//! The learning rate over a training.
+//! Learning rate schedules.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantNames;
 
-/// How the learning rate changes: a linear warm-up, then one of the shapes.
+/// The learning rate schedule: a linear warmup, then one of the kinds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LrSchedule {
-    /// What follows the warm-up.
+    /// The schedule after the warmup.
     pub kind: LrScheduleKind,
-    /// Steps over which the rate rises from zero.
+    /// Steps of linear warmup from 0.
     pub warmup_steps: u64,
-    /// Where a falling rate ends, as a share of the highest.
+    /// Lowest learning rate, as a fraction of the highest.
     pub min_ratio: f32,
-    /// Plateau: what the rate is multiplied by.
+    /// Plateau: factor of a drop.
     pub factor: f32,
-    /// Plateau: epochs without a better one before that happens.
+    /// Plateau: epochs without a better checkpoint before a drop.
     pub patience: usize,
 }
 
-/// The course of the learning rate after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The learning rate after the warmup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum LrScheduleKind {
-    /// Stays.
+    /// Constant.
     Constant,
-    /// Falls along half a cosine over the whole training (Loshchilov & Hutter 2017, equation 5).
+    /// Half a cosine over the whole phase (Loshchilov & Hutter 2017, equation 5).
     #[default]
     Cosine,
-    /// Falls by a factor whenever the dev metric has stopped getting better.
+    /// Drops by a factor if the dev metric stops improving.
     Plateau,
 }
 
@@ -44,20 +46,20 @@ impl Default for LrSchedule {
 }
 
 impl LrSchedule {
-    /// The share of the highest learning rate at a step of `total`, counted from zero. `reductions` counts how
-    /// often a plateau was met.
-    pub fn factor_at(&self, step: u64, total: u64, reductions: u32) -> f32 {
-        let warmed = ((step + 1) as f32 / self.warmup_steps.max(1) as f32).min(1.0);
-        let falling = match self.kind {
+    /// The learning rate as a fraction of the highest, at `step` (from 0) of `total`, after `lr_drops` drops of the
+    /// plateau schedule.
+    pub fn factor_at(&self, step: u64, total: u64, lr_drops: u32) -> f32 {
+        let warmup = ((step + 1) as f32 / self.warmup_steps.max(1) as f32).min(1.0);
+        let decay = match self.kind {
             LrScheduleKind::Constant => 1.0,
             LrScheduleKind::Cosine => {
                 let length = total.saturating_sub(self.warmup_steps).max(1);
                 let done = (step.saturating_sub(self.warmup_steps) as f32 / length as f32).min(1.0);
                 self.min_ratio + (1.0 - self.min_ratio) * 0.5 * (1.0 + (std::f32::consts::PI * done).cos())
             }
-            LrScheduleKind::Plateau => self.factor.powi(reductions as i32).max(self.min_ratio),
+            LrScheduleKind::Plateau => self.factor.powi(lr_drops as i32).max(self.min_ratio),
         };
-        warmed * falling
+        warmup * decay
     }
 }
 
@@ -66,26 +68,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rises_then_falls_to_its_floor() {
+    fn cosine_rises_then_falls_to_min_ratio() {
         let schedule = LrSchedule {
             warmup_steps: 10,
             min_ratio: 0.1,
             ..Default::default()
         };
-        let shares: Vec<f32> = (0..=110).map(|step| schedule.factor_at(step, 110, 0)).collect();
-        assert!((shares[4] - 0.5).abs() < 1e-6);
-        assert!((shares[10] - 1.0).abs() < 1e-6);
-        assert!(
-            (shares[60] - 0.55).abs() < 1e-6,
-            "half way between top and floor: {}",
-            shares[60]
-        );
-        assert!((shares[110] - 0.1).abs() < 1e-6);
-        assert!(shares[10..].is_sorted_by(|a, b| a >= b));
+        let factors: Vec<f32> = (0..=110).map(|step| schedule.factor_at(step, 110, 0)).collect();
+        assert!((factors[4] - 0.5).abs() < 1e-6);
+        assert!((factors[10] - 1.0).abs() < 1e-6);
+        assert!((factors[60] - 0.55).abs() < 1e-6, "halfway: {}", factors[60]);
+        assert!((factors[110] - 0.1).abs() < 1e-6);
+        assert!(factors[10..].is_sorted_by(|a, b| a >= b));
     }
 
     #[test]
-    fn plateaus_multiply() {
+    fn plateau_drops_multiply() {
         let schedule = LrSchedule {
             kind: LrScheduleKind::Plateau,
             warmup_steps: 0,
@@ -93,7 +91,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            [0, 1, 2, 3].map(|met| schedule.factor_at(50, 100, met)),
+            [0, 1, 2, 3].map(|drops| schedule.factor_at(50, 100, drops)),
             [1.0, 0.5, 0.25, 0.2]
         );
     }

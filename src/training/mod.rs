@@ -1,44 +1,39 @@
-//! Batches, loop, schedule, checkpoints.
+//! Training: data and batches, the loop, SCST, evaluation on the dev split, checkpoints, and the run around them.
 //!
-//! A training is a function of its settings, its data and its position: every random draw comes from a stream
-//! named by the seed and the step or epoch, so one that is resumed repeats what an uninterrupted one would
-//! have done.
+//! A training is a function of its settings, its data and its state: every random number comes from a stream named by
+//! the seed and the step or epoch. A resumed training repeats what an uninterrupted one would have done, bit for bit on
+//! the CPU.
 
-mod batches;
 mod changes;
+mod checkpointing;
 mod data;
 mod dev;
+mod error;
 mod lr_schedule;
 mod memory;
-mod position;
-pub mod preset;
+pub mod presets;
 mod record;
-mod reward;
+mod run;
 mod run_ensemble;
-mod saving;
-mod self_critical;
+mod scst;
 mod settings;
 mod settings_table;
-mod supervisor;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trained_run;
 mod trainer;
-mod unread;
-mod update;
 
-pub use batches::Example;
 pub use changes::{ChangeError, Changes};
-pub use data::{EncodedCaption, TrainingSplit};
+pub use checkpointing::Checkpoints;
+pub use data::{DevSplit, EncodedCaption, EncodedSplit};
+pub use error::TrainingError;
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
-pub use position::{Best, Position};
 pub use record::{DataRecord, RecordError, RunRecord};
+pub use run::{RunError, TrainingRun};
 pub use run_ensemble::{CheckpointRef, RunEnsemble};
-pub use settings::{
-    AugmentSettings, EncoderKind, EncoderSettings, Monitor, RewardSettings, RunSettings, Sampler,
-    ScstSettings, TrainingSettings,
-};
+pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
-pub use supervisor::{Order, SecondTry, Supervisor};
+pub use state::{Best, PhaseStart, TrainState};
 pub use trained_run::{TrainedRun, TrainedRunError, data_set_of};
-pub use trainer::{Checkpoints, Ending, Trainer, TrainingError};
+pub use trainer::{Callback, Outcome, Retry, Trainer};

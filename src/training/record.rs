@@ -1,4 +1,4 @@
-//! What a run was started with: `config.toml` of its directory.
+//! The configuration of a run: `config.toml` in its directory.
 
 use super::settings::RunSettings;
 use crate::files::write_atomically;
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What a run was started with.
+/// The configuration of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The version of the program.
     pub program: String,
-    /// The data set it learns from.
+    /// The data set.
     pub data: DataRecord,
-    /// Its settings, as resolved.
+    /// The settings at the start.
     pub settings: RunSettings,
 }
 
-/// The data set a run learns from.
+/// The data set of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Its name.
@@ -26,12 +26,11 @@ pub struct DataRecord {
     pub directory: PathBuf,
     /// Its hash; a run can only be resumed on the same data.
     pub hash: String,
-    /// The file of weights that its features were made with, where it has some: captioning another image
-    /// needs it again.
+    /// The weights file that its features were extracted with, which captioning a new image requires.
     pub weights: Option<PathBuf>,
 }
 
-/// A record that cannot be read or written.
+/// A `config.toml` that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {why}; it is written when a run starts and should not be changed by hand", path.display())]
 pub struct RecordError {
@@ -43,7 +42,7 @@ impl RunRecord {
     /// Reads a run's `config.toml`.
     ///
     /// # Errors
-    /// Where it cannot be read or understood.
+    /// If it cannot be read.
     pub fn load(path: &Path) -> Result<Self, RecordError> {
         let failed = |why: String| RecordError {
             path: path.into(),
@@ -56,7 +55,7 @@ impl RunRecord {
     /// Writes a run's `config.toml`.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// If it cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), RecordError> {
         let failed = |error: io::Error| RecordError {
             path: path.into(),
@@ -74,7 +73,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_reader_fail(bytes in prop::collection::vec(any::<u8>(), 0..500), deep in 0..5000_usize) {
+        fn load_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..500), deep in 0..5000_usize) {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("config.toml");
             for bytes in [bytes, "a=[".repeat(deep).into_bytes(), "[a.".repeat(deep).into_bytes()] {

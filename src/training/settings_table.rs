@@ -4,9 +4,11 @@
 //! Types and defaults are those of the structs in [`settings`](super::settings), reached by the dotted key through
 //! serde. A new setting is a field there and a row here; a test fails if one of both is missing.
 
-use super::settings::RunSettings;
+use super::lr_schedule::LrScheduleKind;
+use super::settings::{RunSettings, Sampler};
 use crate::decoders::DecoderKind;
 use crate::metrics::{METRICS, Metric};
+use crate::model::EncoderKind;
 use std::fmt::Write;
 use strum::VariantNames;
 use toml::Value;
@@ -71,7 +73,7 @@ const MONITORS: [&str; METRICS.len() + 1] = Metric::keys("loss");
 /// All settings, in the order of the forms and the documentation.
 #[rustfmt::skip] // A row is a line.
 pub const SETTINGS: &[Setting] = &[
-    row("encoder.kind", OneOf(&["auto", "features", "small_cnn"]), "Stored features, or a small CNN trained from scratch; auto: features if there are any"),
+    row("encoder.kind", OneOf(EncoderKind::VARIANTS), "Stored features, or a small CNN trained from scratch; auto: features if there are any"),
     row("encoder.features", Any, "Name of the feature store; empty: the only one that fits the decoder"),
     row("encoder.normalize_features", Any, "Normalize stored features to mean 0 and standard deviation 1 per channel"),
     row("encoder.unfreeze_until", Any, "Fine-tune the pretrained layers behind the stored one up to this layer; empty: none"),
@@ -91,10 +93,10 @@ pub const SETTINGS: &[Setting] = &[
     row("decoder.doubly_stochastic_weight", NonNegative, "Weight of the doubly stochastic penalty of an attention decoder (Xu et al. 2015)"),
     row("training.epochs", AtLeast(1), "Maximum number of epochs").live().in_form(Train, "epochs"),
     row("training.batch_size", SIZE, "Captions of a batch").in_form(Train, "batch size"),
-    row("training.sampler", OneOf(&["bucketed", "by_image"]), "Batches of captions of similar length, or of images with all their captions"),
+    row("training.sampler", OneOf(Sampler::VARIANTS), "Batches of captions of similar length, or of images with all their captions"),
     row("training.max_caption_length", AtLeast(1), "Words after which a training caption is truncated"),
     row("training.learning_rate", Positive, "The highest learning rate").live().in_form(Train, "learning rate"),
-    row("training.lr_schedule.kind", OneOf(&["constant", "cosine", "plateau"]), "Learning rate schedule after the warmup"),
+    row("training.lr_schedule.kind", OneOf(LrScheduleKind::VARIANTS), "Learning rate schedule after the warmup"),
     row("training.lr_schedule.warmup_steps", Any, "Steps of linear warmup"),
     row("training.lr_schedule.min_ratio", BelowOne, "Lowest learning rate of cosine and plateau, as a fraction of the highest"),
     row("training.lr_schedule.factor", BelowOne, "Plateau: factor of a learning rate drop"),

@@ -1,9 +1,9 @@
-//! Tests of training on data made up for the purpose: that it learns, repeats itself, and goes on where it stopped.
+//! Tests of training on synthetic data: it learns, repeats itself, and resumes.
 
 use super::*;
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
-use crate::jobs::{CheckpointSaved, DevEvaluation, Event, Trigger};
+use crate::jobs::{CheckpointSaved, ControlCommand, DevEvaluation, Event, Trigger};
 use crate::metrics::Metric;
 use crate::model::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::nn::device::DeviceError;
@@ -21,8 +21,8 @@ const CHANNELS: usize = 6;
 /// Images with random features and captions that name them.
 struct World {
     vocabulary: Vocabulary,
-    train: TrainingSplit,
-    dev: TrainingSplit,
+    train: EncodedSplit,
+    dev: DevSplit,
 }
 
 impl World {
@@ -59,17 +59,10 @@ impl World {
         let values: Vec<f32> = (0..images.len() * CHANNELS)
             .map(|_| rng.random::<f32>() * 2.0 - 1.0)
             .collect();
-        let split = || {
-            TrainingSplit::new(
-                ImageInputs::in_memory(values.clone(), CHANNELS),
-                &images,
-                &vocabulary,
-                30,
-            )
-        };
+        let inputs = || ImageInputs::in_memory(values.clone(), CHANNELS);
         Self {
-            train: split(),
-            dev: split(),
+            train: EncodedSplit::new(inputs(), &images, &vocabulary, 30),
+            dev: DevSplit::new(inputs(), &images, &vocabulary, 30),
             vocabulary,
         }
     }
@@ -91,14 +84,19 @@ impl World {
         };
         let mut first_weights = random_stream(settings.seed, "first weights", 0);
         let mut model = Model::new(device, spec, &mut first_weights).unwrap();
-        model
-            .normalize(&self.train.inputs, self.train.references.len())
-            .unwrap();
+        model.normalize(&self.train.inputs, self.train.images()).unwrap();
         model
     }
 
     fn trainer<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {
         self.trainer_on(&Cpu::default(), settings, directory)
+    }
+
+    /// A trainer resumed from `latest` in `directory`.
+    fn resumed<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {
+        let mut trainer = self.trainer(settings, directory);
+        trainer.resume(&directory.join("latest.safetensors")).unwrap();
+        trainer
     }
 
     fn trainer_on<'a, D: Backend>(
@@ -149,7 +147,7 @@ fn settings(kind: DecoderKind) -> RunSettings {
     }
 }
 
-/// Keeps what it is told, and orders what it was given to order.
+/// Records events, and issues commands at given steps.
 #[derive(Default)]
 struct Recorder {
     steps: Vec<(u32, u32)>,
@@ -157,12 +155,12 @@ struct Recorder {
     evaluations: Vec<DevEvaluation>,
     saved: Vec<CheckpointSaved>,
     messages: Vec<String>,
-    /// Orders, each with the number of updates before it.
-    orders: VecDeque<(u64, Order)>,
+    /// Commands, each with the number of steps before it.
+    commands: VecDeque<(u64, ControlCommand)>,
 }
 
-impl Supervisor for Recorder {
-    fn observe(&mut self, event: Event) {
+impl Callback for Recorder {
+    fn on_event(&mut self, event: Event) {
         match event {
             Event::Step(step) => {
                 self.steps.push((step.loss.to_bits(), step.grad_norm.to_bits()));
@@ -175,36 +173,35 @@ impl Supervisor for Recorder {
         }
     }
 
-    fn next_order(&mut self, position: &Position, _: &RunSettings) -> Option<Order> {
-        let is_due = self
-            .orders
-            .front()
-            .is_some_and(|(step, _)| *step <= position.step);
+    fn poll_command(&mut self, state: &TrainState, _: &RunSettings) -> Option<ControlCommand> {
+        let is_due = self.commands.front().is_some_and(|(step, _)| *step <= state.step);
         is_due
-            .then(|| self.orders.pop_front())
+            .then(|| self.commands.pop_front())
             .flatten()
             .map(|(_, order)| order)
     }
 
-    fn is_hurried(&self) -> bool {
+    fn should_abort(&self) -> bool {
         false
     }
 
-    fn out_of_space(&mut self, _: &CheckpointError) -> SecondTry {
-        SecondTry::No
+    fn on_disk_full(&mut self, _: &CheckpointError) -> Retry {
+        Retry::Never
     }
 }
 
 /// The bits of every step's loss and norm, and the ending.
-fn run<D: Backend>(trainer: &mut Trainer<'_, D>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Ending) {
+fn run<D: Backend>(trainer: &mut Trainer<'_, D>, stop_after: Option<u64>) -> (Vec<(u32, u32)>, Outcome) {
     let mut recorder = Recorder::default();
-    recorder.orders.extend(stop_after.map(|step| (step, Order::Stop)));
+    recorder
+        .commands
+        .extend(stop_after.map(|step| (step, ControlCommand::Stop)));
     let ending = trainer.run(&mut recorder).unwrap();
     (recorder.steps, ending)
 }
 
 #[test]
-fn learns_to_name_what_it_sees() {
+fn every_decoder_learns_captions() {
     let world = World::new(16);
     for kind in DecoderKind::ALL {
         let directory = tempfile::tempdir().unwrap();
@@ -213,10 +210,9 @@ fn learns_to_name_what_it_sees() {
         settings.training.early_stopping_patience = 0;
         let mut trainer = world.trainer(&settings, directory.path());
         let mut recorder = Recorder::default();
-        assert_eq!(trainer.run(&mut recorder).unwrap(), Ending::Complete);
+        assert_eq!(trainer.run(&mut recorder).unwrap(), Outcome::Complete);
         let scores = recorder.evaluations.pop().unwrap().scores;
         assert!(scores.score(Metric::BLEU_1) > 0.95, "{kind}: {scores:?}");
-        // what was kept as the best captions as well as what is in memory
         let kept = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
         assert_eq!(kept.spec(), trainer.model.spec());
         kept.model(&Cpu::default()).unwrap();
@@ -224,7 +220,7 @@ fn learns_to_name_what_it_sees() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+fn losses_repeat_for_a_seed_and_differ_between_seeds() {
     let world = World::new(12);
     let run_with = |seed| {
         let directory = tempfile::tempdir().unwrap();
@@ -239,7 +235,7 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
 }
 
 #[test]
-fn a_resumed_training_repeats_an_uninterrupted_one() {
+fn resumed_training_repeats_uninterrupted_one() {
     let world = World::new(20);
     let settings = settings(DecoderKind::Inject);
     let whole = tempfile::tempdir().unwrap();
@@ -248,11 +244,8 @@ fn a_resumed_training_repeats_an_uninterrupted_one() {
     for stop_after in [1, 5, 7, 19] {
         let directory = tempfile::tempdir().unwrap();
         let (mut steps, ending) = run(&mut world.trainer(&settings, directory.path()), Some(stop_after));
-        assert_eq!(ending, Ending::Interrupted);
-        let mut resumed = world.trainer(&settings, directory.path());
-        resumed
-            .resume(&directory.path().join("latest.safetensors"))
-            .unwrap();
+        assert_eq!(ending, Outcome::Interrupted);
+        let mut resumed = world.resumed(&settings, directory.path());
         steps.extend(run(&mut resumed, None).0);
         assert_eq!(steps, expected, "stopped after {stop_after}");
         // Weights, moments and position: the same bytes.
@@ -261,34 +254,36 @@ fn a_resumed_training_repeats_an_uninterrupted_one() {
     }
 }
 
-/// As on a device that the host runs ahead of.
+/// As on a GPU, which lags behind the host.
 #[test]
-fn updates_that_are_asked_about_together_are_told_as_if_one_by_one() {
+fn events_are_independent_of_steps_in_flight() {
     let world = World::new(20);
     let mut settings = settings(DecoderKind::Merge);
     settings.training.checkpoint_steps = 3;
-    let told = |steps_unread: usize, stop_after: Option<u64>| {
+    let run_with = |steps_in_flight: usize, stop_after: Option<u64>| {
         let directory = tempfile::tempdir().unwrap();
         let mut trainer = world.trainer(&settings, directory.path());
-        trainer.steps_unread = steps_unread;
+        trainer.steps_in_flight = steps_in_flight;
         let mut recorder = Recorder::default();
-        recorder.orders.extend(stop_after.map(|step| (step, Order::Stop)));
+        recorder
+            .commands
+            .extend(stop_after.map(|step| (step, ControlCommand::Stop)));
         trainer.run(&mut recorder).unwrap();
         let latest = std::fs::read(directory.path().join("latest.safetensors")).unwrap();
         (recorder.steps, recorder.evaluations, recorder.saved, latest)
     };
     for stop_after in [None, Some(7)] {
-        let one_by_one = told(1, stop_after);
+        let one_by_one = run_with(1, stop_after);
         for together in [4, 1000] {
             assert!(
-                told(together, stop_after) == one_by_one,
+                run_with(together, stop_after) == one_by_one,
                 "{together}, {stop_after:?}"
             );
         }
     }
 }
 
-/// Starts on one device, goes on on another, and goes back: the losses are those of one device alone.
+/// Starts on one device, continues on another, and returns: the losses are those of one device alone.
 fn assert_moves<A: Backend, B: Backend>(one: &A, other: &B, tolerance: f32) {
     let world = World::new(20);
     for kind in [DecoderKind::Merge, DecoderKind::TopDown] {
@@ -319,7 +314,7 @@ fn assert_moves<A: Backend, B: Backend>(one: &A, other: &B, tolerance: f32) {
 }
 
 #[test]
-fn a_training_moves_from_device_to_device() {
+fn training_moves_between_devices() {
     assert_moves(&Cpu::default(), &Cpu::default(), 0.0);
     #[cfg(feature = "cuda")]
     match crate::nn::device::ChosenDevice::open(crate::nn::device::DeviceChoice::Cuda(0)) {
@@ -332,15 +327,25 @@ fn a_training_moves_from_device_to_device() {
 }
 
 #[test]
-fn where_there_is_no_memory_half_the_batch_is_named() {
-    let told = |batch_size| {
+fn out_of_memory_error_suggests_half_the_batch_size() {
+    let message = |batch_size| {
         let no_room = DeviceError::new("Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\"))");
-        TrainingError::from(no_room).in_batches_of(batch_size).to_string()
+        TrainingError::from(no_room)
+            .with_batch_size(batch_size)
+            .to_string()
     };
-    assert!(told(64).ends_with("--set training.batch_size=32"), "{}", told(64));
-    assert!(told(1).contains("a smaller decoder.hidden_size"), "{}", told(1));
+    assert!(
+        message(64).ends_with("--set training.batch_size=32"),
+        "{}",
+        message(64)
+    );
+    assert!(
+        message(1).contains("a smaller decoder.hidden_size"),
+        "{}",
+        message(1)
+    );
     let gone = TrainingError::device("CUDA_ERROR_ILLEGAL_ADDRESS")
-        .in_batches_of(64)
+        .with_batch_size(64)
         .to_string();
     assert!(
         gone.starts_with("the device failed (CUDA_ERROR_ILLEGAL_ADDRESS)"),
@@ -372,17 +377,14 @@ fn scst_resumed_repeats_uninterrupted() {
     for stop_after in [19, 20, 21, 27] {
         let directory = tempfile::tempdir().unwrap();
         let (mut steps, _) = run(&mut world.trainer(&settings, directory.path()), Some(stop_after));
-        let mut resumed = world.trainer(&settings, directory.path());
-        resumed
-            .resume(&directory.path().join("latest.safetensors"))
-            .unwrap();
+        let mut resumed = world.resumed(&settings, directory.path());
         steps.extend(run(&mut resumed, None).0);
         assert_eq!(steps, expected, "stopped after {stop_after}");
     }
 }
 
 #[test]
-fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
+fn completed_training_resumes_with_more_scst_epochs() {
     let world = World::new(20);
     let mut settings = with_scst(&settings(DecoderKind::SoftAttention));
     settings.training.lr_schedule.kind = LrScheduleKind::Constant;
@@ -395,10 +397,7 @@ fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
         let directory = tempfile::tempdir().unwrap();
         let (mut steps, _) = run(&mut world.trainer(&shorter, directory.path()), None);
         assert!(steps.len() < expected.len());
-        let mut resumed = world.trainer(&shorter, directory.path());
-        resumed
-            .resume(&directory.path().join("latest.safetensors"))
-            .unwrap();
+        let mut resumed = world.resumed(&shorter, directory.path());
         let longer = ("training.scst.epochs".to_owned(), "3".to_owned());
         resumed.change(Changes::new([longer]).unwrap()).unwrap();
         steps.extend(run(&mut resumed, None).0);
@@ -407,7 +406,7 @@ fn a_training_that_came_to_its_end_can_be_rewarded_for_longer() {
 }
 
 #[test]
-fn captions_that_are_rewarded_become_better() {
+fn scst_raises_rewards() {
     let world = World::new(16);
     let directory = tempfile::tempdir().unwrap();
     let mut settings = with_scst(&settings(DecoderKind::SoftAttention));
@@ -420,8 +419,8 @@ fn captions_that_are_rewarded_become_better() {
         .run(&mut recorder)
         .unwrap();
     assert!(
-        matches!(recorder.messages.as_slice(), [told] if told.contains("rewarded")),
-        "where the phase begins is told once"
+        matches!(recorder.messages.as_slice(), [text] if text.contains("self-critical")),
+        "the start of the phase is reported once"
     );
     let steps = recorder.rewards.len() / 20;
     let mean = |rewards: &[f32]| rewards.iter().sum::<f32>() / rewards.len() as f32;
@@ -431,13 +430,13 @@ fn captions_that_are_rewarded_become_better() {
 }
 
 #[test]
-fn what_is_asked_on_the_way_changes_no_loss_but_settings_do() {
+fn commands_change_no_loss_but_changed_settings_do() {
     let world = World::new(20);
     let settings = settings(DecoderKind::Merge);
-    let run_with = |orders: &[(u64, Order)]| {
+    let run_with = |commands: &[(u64, ControlCommand)]| {
         let directory = tempfile::tempdir().unwrap();
         let mut recorder = Recorder {
-            orders: orders.iter().cloned().collect(),
+            commands: commands.iter().cloned().collect(),
             ..Recorder::default()
         };
         world
@@ -447,38 +446,41 @@ fn what_is_asked_on_the_way_changes_no_loss_but_settings_do() {
         recorder
     };
     let alone = run_with(&[]);
-    let asked = run_with(&[(3, Order::Checkpoint), (7, Order::Evaluate), (7, Order::Sample)]);
+    let asked = run_with(&[
+        (3, ControlCommand::Checkpoint),
+        (7, ControlCommand::Evaluate),
+        (7, ControlCommand::Predict),
+    ]);
     assert_eq!(asked.steps, alone.steps);
     assert_eq!(asked.evaluations.len(), alone.evaluations.len() + 1);
     assert_eq!(asked.evaluations[1].trigger, Trigger::Manual);
     assert!(!asked.evaluations[1].best);
     assert_eq!(asked.saved.len(), alone.saved.len() + 1);
 
-    let slower = Changes::new([("lr".into(), "1e-3".into())]).unwrap();
-    let changed = run_with(&[(7, Order::Change(slower.clone()))]);
+    let slower = ControlCommand::Set {
+        settings: [("lr".into(), "1e-3".into())].into(),
+    };
+    let changed = run_with(&[(7, slower.clone())]);
     assert_eq!(changed.steps[..8], alone.steps[..8]);
     assert_ne!(changed.steps[9..], alone.steps[9..]);
 
-    // Resumed, it goes on with what was changed, even where it was stopped at once.
+    // A resumed run keeps the change, even if it was stopped right after it.
     let directory = tempfile::tempdir().unwrap();
     let mut recorder = Recorder {
-        orders: VecDeque::from([(7, Order::Change(slower)), (7, Order::Stop)]),
+        commands: VecDeque::from([(7, slower), (7, ControlCommand::Stop)]),
         ..Recorder::default()
     };
     world
         .trainer(&settings, directory.path())
         .run(&mut recorder)
         .unwrap();
-    let mut resumed = world.trainer(&settings, directory.path());
-    resumed
-        .resume(&directory.path().join("latest.safetensors"))
-        .unwrap();
+    let mut resumed = world.resumed(&settings, directory.path());
     let steps = [recorder.steps, run(&mut resumed, None).0].concat();
     assert_eq!(steps, changed.steps);
 }
 
 #[test]
-fn checkpoints_come_by_steps() {
+fn checkpoints_are_saved_by_steps() {
     let world = World::new(20);
     let mut settings = settings(DecoderKind::Merge);
     settings.training.checkpoint_steps = 3;
@@ -494,7 +496,7 @@ fn checkpoints_come_by_steps() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
+fn non_finite_loss_fails_and_keeps_checkpoint() {
     let world = World::new(12);
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(DecoderKind::Merge);
@@ -503,10 +505,7 @@ fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
 
     let mut diverging = settings.clone();
     diverging.training.learning_rate = f32::MAX;
-    let mut trainer = world.trainer(&diverging, directory.path());
-    trainer
-        .resume(&directory.path().join("latest.safetensors"))
-        .unwrap();
+    let mut trainer = world.resumed(&diverging, directory.path());
     let error = trainer.run(&mut Recorder::default()).unwrap_err();
     assert!(matches!(error, TrainingError::NotFinite { .. }), "{error}");
     assert!(error.to_string().contains("learning_rate"));
@@ -514,7 +513,7 @@ fn a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint() {
 }
 
 #[test]
-fn checkpoints_that_are_cut_or_of_another_model_are_refused() {
+fn truncated_or_foreign_checkpoint_is_refused() {
     let world = World::new(12);
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(DecoderKind::Merge);

@@ -1,163 +1,138 @@
-//! The training loop.
+//! The training loop, in the order in which things happen: phases, epochs, steps, read-back of losses, commands, and
+//! the end of an epoch.
 
-use super::batches::{Example, plan};
-use super::changes::{ChangeError, Changes};
-use super::data::TrainingSplit;
-use super::position::{Beginning, Position};
-use super::reward::Reward;
-use super::saving::Cadence;
+use super::changes::Changes;
+use super::checkpointing::{CheckpointTimer, Checkpoints};
+use super::data::{DevSplit, EncodedSplit};
+use super::error::TrainingError;
+use super::memory::resident_memory;
+use super::scst::Reward;
 use super::settings::{RunSettings, Sampler};
-use super::supervisor::{Order, Supervisor};
-use super::unread::Unread;
-use crate::jobs::{Event, Trigger};
+use super::state::{PhaseStart, TrainState};
+use crate::decoders::{CaptionBatch, Regularization};
+use crate::jobs::{ControlCommand, Event, StepEvent, Trigger};
 use crate::model::{Checkpoint, CheckpointError, Model};
-use crate::nn::device::{DeviceError, guarded};
-use crate::nn::{Adam, Backend, DeviceResult, Ema};
+use crate::nn::device::guarded;
+use crate::nn::{Adam, Backend, DeviceResult, DeviceScalar, Ema, Scalar, Taped, random_stream};
 use crate::search::DocumentFrequencies;
 use crate::text::Vocabulary;
+use dfdx::prelude::Backward;
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-/// Told where the phase of self-critical training begins.
-const REWARDS_BEGIN: &str = "from here on the model's own captions are rewarded, beginning with the best weights so far: \
-                             its loss is of another kind now, and that of the dev split rises";
+const SCST_STARTED: &str = "self-critical phase started, from the best weights so far: the train loss is no longer \
+                            the cross-entropy, and the dev loss will rise";
 
-/// Where a run keeps its checkpoints.
-#[derive(Clone, Debug)]
-pub struct Checkpoints {
-    /// The last one written.
-    pub latest: PathBuf,
-    /// The one with the best monitored value.
-    pub best: PathBuf,
+/// The receiver of a training's events and the source of its commands.
+pub trait Callback {
+    /// Receives every event.
+    fn on_event(&mut self, event: Event);
+
+    /// The next command, called before every step until it returns `None`. It may block; that is a pause.
+    fn poll_command(&mut self, state: &TrainState, settings: &RunSettings) -> Option<ControlCommand>;
+
+    /// Whether to abort long work between two steps because the process is asked to exit.
+    fn should_abort(&self) -> bool;
+
+    /// Called if a checkpoint cannot be written because the disk is full. It may block until there is space.
+    fn on_disk_full(&mut self, error: &CheckpointError) -> Retry;
 }
 
-/// Why a training ended that met no error.
+/// Whether to write a checkpoint again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum Retry {
+    /// Write it again.
+    Now,
+    /// Fail.
+    Never,
+}
+
+/// The end of a training that met no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
     /// All epochs are done.
     Complete,
-    /// The dev metric had not got better for as many epochs as `training.early_stopping_patience` allows.
-    Early,
-    /// It was asked to stop; `latest` holds all that was done.
+    /// The dev metric did not improve for `training.early_stopping_patience` epochs.
+    EarlyStopped,
+    /// It was asked to stop; `latest` holds its state.
     Interrupted,
 }
 
-/// What can end a training in mid-way.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainingError {
-    /// A loss or gradient that is not a number, or infinite.
-    #[error(
-        "the {what} became infinite or not a number at step {step}; the checkpoints before it are kept: try a lower training.learning_rate, or a smaller training.optimizer.max_grad_norm"
-    )]
-    NotFinite {
-        /// Loss, gradient or weights.
-        what: &'static str,
-        /// Updates made before.
-        step: u64,
-    },
-    /// A split without captions.
-    #[error("the {split} split has no captions; prepare the data set with other splits")]
-    Empty {
-        /// Which one.
-        split: &'static str,
-    },
-    /// A checkpoint could not be written or read.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// What a checkpoint says of training cannot be understood.
-    #[error("{}: cannot go on from this checkpoint: {why}; start a new run", path.display())]
-    Position {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Settings that were changed on the way do not fit.
-    #[error(transparent)]
-    Changes(#[from] ChangeError),
-    /// The device has no room for a batch.
-    #[error(
-        "the device has no memory left for batches of {batch_size} captions; what was saved is kept: start a new run with {}", smaller(*batch_size)
-    )]
-    OutOfMemory {
-        /// Captions of a batch.
-        batch_size: usize,
-    },
-    /// The device failed.
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-}
+/// Whether the loop continues.
+type Flow = ControlFlow<Outcome>;
 
-impl TrainingError {
-    pub(crate) fn device(error: impl std::fmt::Display) -> Self {
-        Self::Device(DeviceError::new(error))
-    }
-
-    /// The same, where there was no memory left with what that was for.
-    pub(super) fn in_batches_of(self, batch_size: usize) -> Self {
-        match self {
-            Self::Device(error) if error.is_out_of_memory() => Self::OutOfMemory { batch_size },
-            error => error,
-        }
-    }
-}
-
-/// The settings that take less memory.
-fn smaller(batch_size: usize) -> String {
-    match batch_size / 2 {
-        0 => "a smaller decoder.hidden_size and decoder.embedding_size".to_owned(),
-        half => format!("--set training.batch_size={half}"),
-    }
-}
+type Loss<D> = Scalar<D, Taped<D>>;
 
 /// A model in training.
 pub struct Trainer<'a, D: Backend> {
-    /// As they are now: those the run was started with, and what was changed on the way.
+    /// The current settings: those the run was started with, and the changes since.
     pub(super) settings: RunSettings,
     pub(super) vocabulary: &'a Vocabulary,
-    pub(super) train: &'a TrainingSplit,
-    pub(super) dev: &'a TrainingSplit,
+    pub(super) train: &'a EncodedSplit,
+    pub(super) dev: &'a DevSplit,
     pub(super) checkpoints: Checkpoints,
-    /// The model as it is now.
+    /// The model with its current weights.
     pub model: Model<D>,
     pub(super) adam: Adam<D>,
-    /// Of the weights, where that is what is scored.
-    pub(super) average: Option<Ema<D>>,
-    pub(super) position: Position,
-    /// In the order of their steps.
-    pub(super) unread: Vec<Unread<D>>,
-    /// So many are asked about together.
-    pub(super) steps_unread: usize,
-    pub(super) cadence: Cadence,
-    /// Of the training captions; counted where it is needed.
+    /// The moving average of the weights, which is what is evaluated and kept if `training.ema_decay` is set.
+    pub(super) ema: Option<Ema<D>>,
+    pub(super) state: TrainState,
+    /// Steps enqueued on the device whose loss has not been read back, in order.
+    pending: Vec<PendingStep<D>>,
+    /// Steps per read-back.
+    pub(super) steps_in_flight: usize,
+    pub(super) timer: CheckpointTimer,
+    /// Created at the start of the SCST phase.
+    pub(super) reward: Option<Reward>,
+    /// Document frequencies of the training captions, counted on first use.
     ngrams: OnceLock<Arc<DocumentFrequencies>>,
 }
 
-/// Whether the training goes on.
-type Flow = ControlFlow<Ending>;
+/// The captions and images of one step.
+pub(super) struct Minibatch {
+    /// Encoder inputs.
+    pub(super) inputs: Vec<f32>,
+    pub(super) captions: CaptionBatch,
+    /// The mean reward, if the captions were sampled.
+    pub(super) reward: Option<f32>,
+}
+
+/// A step whose loss and gradient norm may still be on the device.
+struct PendingStep<D: Backend> {
+    epoch: usize,
+    batch: usize,
+    batches: usize,
+    step: u64,
+    loss: DeviceScalar<D>,
+    reward: Option<f32>,
+    learning_rate: f32,
+    grad_norm: DeviceScalar<D>,
+    tokens: usize,
+    started: Instant,
+}
 
 impl<'a, D: Backend> Trainer<'a, D> {
-    /// A training that starts with `model` as it is.
+    /// A training that starts from the weights of `model`.
     ///
     /// # Errors
-    /// Where a split is empty, or the device refuses.
+    /// If a split is empty, or the device fails.
     pub fn new(
         settings: &RunSettings,
         vocabulary: &'a Vocabulary,
-        train: &'a TrainingSplit,
-        dev: &'a TrainingSplit,
+        train: &'a EncodedSplit,
+        dev: &'a DevSplit,
         checkpoints: Checkpoints,
         model: Model<D>,
     ) -> Result<Self, TrainingError> {
-        for (split, name) in [(train, "training"), (dev, "dev")] {
+        for (split, name) in [(train, "training"), (&dev.encoded, "dev")] {
             if split.captions.is_empty() {
                 return Err(TrainingError::Empty { split: name });
             }
         }
-        let adam =
-            Adam::new(settings.training.optimizer, model.parameters()).map_err(TrainingError::device)?;
-        let average = average_of(settings, &model).map_err(TrainingError::device)?;
+        let (adam, ema) = optimizer(settings, &model).map_err(TrainingError::device)?;
         Ok(Self {
             settings: settings.clone(),
             vocabulary,
@@ -166,235 +141,380 @@ impl<'a, D: Backend> Trainer<'a, D> {
             checkpoints,
             model,
             adam,
-            average,
-            position: Position::default(),
-            unread: Vec::new(),
-            steps_unread: D::STEPS_IN_FLIGHT,
-            cadence: Cadence::start(),
+            ema,
+            state: TrainState::default(),
+            pending: Vec::new(),
+            steps_in_flight: D::STEPS_IN_FLIGHT,
+            timer: CheckpointTimer::start(),
+            reward: None,
             ngrams: OnceLock::new(),
         })
     }
 
-    /// The settings, with what was changed on the way.
+    /// The current settings.
     pub fn settings(&self) -> &RunSettings {
         &self.settings
     }
 
-    /// In how many training images each n-gram is written of.
+    /// The current state.
+    pub fn state(&self) -> &TrainState {
+        &self.state
+    }
+
     pub(super) fn ngrams(&self) -> Arc<DocumentFrequencies> {
         Arc::clone(self.ngrams.get_or_init(|| Arc::new(self.train.ngrams())))
     }
 
-    /// Where the training stands.
-    pub fn position(&self) -> &Position {
-        &self.position
-    }
-
-    /// Trains until an end.
+    /// Trains to the end.
     ///
     /// # Errors
-    /// See [`TrainingError`]; the checkpoints written before stay.
-    pub fn run(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
+    /// See [`TrainingError`]; earlier checkpoints are kept.
+    pub fn run(&mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainingError> {
         let batch_size = self.settings.training.batch_size;
-        let ending = guarded(|| self.run_phases(supervisor)).map_err(TrainingError::from);
-        ending.flatten().map_err(|error| error.in_batches_of(batch_size))
+        let outcome = guarded(|| self.run_phases(callback)).map_err(TrainingError::from);
+        outcome
+            .flatten()
+            .map_err(|error| error.with_batch_size(batch_size))
     }
 
-    fn run_phases(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
-        let examples = self.train.examples();
-        let is_cross_entropy = self.position.scst.is_none();
-        if is_cross_entropy {
-            let ending = self.run_phase(&examples, None, supervisor)?;
-            if ending == Ending::Interrupted || self.settings.training.scst.epochs == 0 {
-                return Ok(ending);
+    fn run_phases(&mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainingError> {
+        if self.state.scst.is_none() {
+            let outcome = self.run_phase(callback)?;
+            if outcome == Outcome::Interrupted || self.settings.training.scst.epochs == 0 {
+                return Ok(outcome);
             }
-            self.begin_scst(supervisor)?;
+            self.start_scst(callback)?;
         }
-        let reward = Reward::new(self.train);
-        self.run_phase(&examples, Some(&reward), supervisor)
+        self.reward = Some(Reward::new(self.train));
+        self.run_phase(callback)
     }
 
-    /// Trains to the end of a phase: the one that reads captions, or the one that rewards those of the model.
-    fn run_phase(
-        &mut self,
-        examples: &[Example],
-        reward: Option<&Reward>,
-        supervisor: &mut dyn Supervisor,
-    ) -> Result<Ending, TrainingError> {
-        while self.position.epoch - self.position.phase().epoch < self.epochs_of_phase() {
-            if let Flow::Break(ending) = self.run_epoch(examples, reward, supervisor)? {
-                return Ok(ending);
+    fn run_phase(&mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainingError> {
+        // Asked for anew each time: a command may change the number of epochs.
+        while self.state.phase_epochs() < self.max_epochs() {
+            if let Flow::Break(outcome) = self.run_epoch(callback)? {
+                return Ok(outcome);
             }
         }
-        Ok(Ending::Complete)
+        Ok(Outcome::Complete)
     }
 
-    pub(super) fn epochs_of_phase(&self) -> usize {
+    /// Maximum number of epochs of the current phase.
+    fn max_epochs(&self) -> usize {
         let training = &self.settings.training;
-        match self.position.scst {
+        match self.state.scst {
             None => training.epochs,
             Some(_) => training.scst.epochs,
         }
     }
 
-    /// From the best weights so far, the optimizer afresh.
-    fn begin_scst(&mut self, supervisor: &mut dyn Supervisor) -> Result<(), TrainingError> {
-        if self.position.best.is_some() {
+    /// Starts the SCST phase: the best weights so far, a new optimizer, and the learning rate schedule from its start.
+    fn start_scst(&mut self, callback: &mut dyn Callback) -> Result<(), TrainingError> {
+        if self.state.best.is_some() {
             Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
         }
-        let sharpening = self.settings.training.scst.initial_logit_scale;
-        self.model
-            .decoder
-            .scale_logits(sharpening)
+        let scale = self.settings.training.scst.initial_logit_scale;
+        let scaled = self.model.decoder.scale_logits(scale);
+        (self.adam, self.ema) = scaled
+            .and_then(|()| optimizer(&self.settings, &self.model))
             .map_err(TrainingError::device)?;
-        self.adam = Adam::new(self.settings.training.optimizer, self.model.parameters())
-            .map_err(TrainingError::device)?;
-        self.average = average_of(&self.settings, &self.model).map_err(TrainingError::device)?;
-        self.position.scst = Some(Beginning {
-            epoch: self.position.epoch,
-            step: self.position.step,
+        self.state.scst = Some(PhaseStart {
+            epoch: self.state.epoch,
+            step: self.state.step,
         });
-        (self.position.reductions, self.position.waited) = (0, 0);
-        supervisor.observe(Event::message(REWARDS_BEGIN));
-        self.save_latest(supervisor)
+        (self.state.lr_drops, self.state.plateau_epochs) = (0, 0);
+        callback.on_event(Event::message(SCST_STARTED));
+        // Without this checkpoint, a resumed run would scale the logits a second time.
+        self.save_latest(callback)
     }
 
-    /// Goes on to the end of the epoch.
-    fn run_epoch(
-        &mut self,
-        examples: &[Example],
-        reward: Option<&Reward>,
-        supervisor: &mut dyn Supervisor,
-    ) -> Result<Flow, TrainingError> {
+    /// Runs the rest of the current epoch.
+    fn run_epoch(&mut self, callback: &mut dyn Callback) -> Result<Flow, TrainingError> {
         let training = &self.settings.training;
-        let sampler = match reward {
+        let sampler = match self.reward {
             None => training.sampler,
             Some(_) => Sampler::ByImage,
         };
         let (size, seed) = (training.batch_size, self.settings.seed);
-        let batches = plan(examples, size, sampler, seed, self.position.epoch);
-        for batch in batches.iter().skip(self.position.batch) {
-            if let Flow::Break(ending) = self.obey(supervisor)? {
-                return Ok(Flow::Break(ending));
+        let batches = self.train.batches(sampler, size, seed, self.state.epoch);
+        for batch in batches.iter().skip(self.state.batch) {
+            if let Flow::Break(outcome) = self.handle_commands(callback)? {
+                return Ok(Flow::Break(outcome));
             }
-            self.update(batch, reward, batches.len())?;
-            if self.unread.len() >= self.steps_unread {
-                self.settle(supervisor)?;
+            self.step(batch, batches.len())?;
+            if self.pending.len() >= self.steps_in_flight {
+                self.flush(callback)?;
             }
             if self.is_checkpoint_due() {
-                self.save_latest(supervisor)?;
+                self.save_latest(callback)?;
             }
         }
-        if let Flow::Break(ending) = self.obey(supervisor)? {
-            return Ok(Flow::Break(ending));
+        if let Flow::Break(outcome) = self.handle_commands(callback)? {
+            return Ok(Flow::Break(outcome));
         }
-        self.end_epoch(supervisor)
+        self.end_epoch(callback)
     }
 
-    /// Does what is asked for until nothing is.
-    fn obey(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
-        while let Some(order) = supervisor.next_order(&self.position, &self.settings) {
-            self.settle(supervisor)?;
-            match order {
-                Order::Stop => return Ok(Flow::Break(self.stop(supervisor)?)),
-                Order::Checkpoint => self.save_latest(supervisor)?,
-                Order::Sample => {
-                    let samples = self.averaged(Self::samples)?;
-                    supervisor.observe(Event::Predictions(samples));
-                }
-                Order::Evaluate => {
-                    let found = self.averaged(|trainer| trainer.evaluate(Trigger::Manual, supervisor))?;
-                    if let Some((evaluation, samples)) = found {
-                        supervisor.observe(Event::Evaluation(Box::new(evaluation)));
-                        supervisor.observe(Event::Predictions(samples));
-                    }
-                }
-                Order::Change(changes) => {
-                    self.change(changes)?;
-                    // Saved at once: what was asked for is not lost, whatever happens next.
-                    self.save_latest(supervisor)?;
-                }
-            }
+    /// One step: forward, backward, update. It may only be enqueued on the device; [`Trainer::flush`] waits for it.
+    fn step(&mut self, captions: &[usize], batches: usize) -> Result<(), TrainingError> {
+        let started = Instant::now();
+        let learning_rate = self.learning_rate(batches);
+        let minibatch = match &self.reward {
+            None => self.ground_truth_batch(captions),
+            Some(reward) => self.sampled_batch(reward, captions)?,
+        };
+        let tokens = minibatch.captions.tokens();
+        let loss = self.forward(minibatch.inputs, &minibatch.captions);
+        let loss = loss.map_err(TrainingError::device)?;
+        let loss_value = D::device_scalar(loss.retaped());
+        // Where the loss is already on the host (the CPU), a bad one stops here, before it ruins the weights. On a GPU
+        // reading it would stall the device, so `flush` checks it some steps later.
+        self.check_known("loss", &loss_value)?;
+        let grad_norm = self.backward_and_update(loss, learning_rate);
+        let grad_norm = grad_norm.map_err(TrainingError::device)?;
+        self.check_known("gradient", &grad_norm)?;
+        if let Some(ema) = &mut self.ema {
+            let updated = ema.update(self.model.parameters(), self.adam.step);
+            updated.map_err(TrainingError::device)?;
         }
-        Ok(Flow::Continue(()))
-    }
-
-    fn stop(&mut self, supervisor: &mut dyn Supervisor) -> Result<Ending, TrainingError> {
-        self.save_latest(supervisor)?;
-        Ok(Ending::Interrupted)
-    }
-
-    /// Goes on with other settings.
-    ///
-    /// # Errors
-    /// Where they do not fit.
-    pub fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
-        self.settings = changes.over(&self.settings)?;
-        self.adam.settings = self.settings.training.optimizer;
-        self.position.changes.extend(changes);
+        self.state.count_step();
+        self.pending.push(PendingStep {
+            epoch: self.state.epoch,
+            batch: self.state.batch,
+            batches,
+            step: self.state.step,
+            loss: loss_value,
+            reward: minibatch.reward,
+            learning_rate,
+            grad_norm,
+            tokens,
+            started,
+        });
         Ok(())
     }
 
-    /// Scores the dev split, saves, and decides whether another epoch follows.
-    fn end_epoch(&mut self, supervisor: &mut dyn Supervisor) -> Result<Flow, TrainingError> {
-        self.settle(supervisor)?;
-        let found = self.averaged(|trainer| trainer.evaluate(Trigger::EpochEnd, supervisor))?;
-        let Some((evaluation, samples)) = found else {
-            // The epoch is ended by whoever resumes.
-            return Ok(Flow::Break(self.stop(supervisor)?));
-        };
-        let training = &self.settings.training;
-        let (monitor, wait, patience) = (
-            training.monitor,
-            training.lr_schedule.patience,
-            training.early_stopping_patience,
-        );
-        self.position.end_epoch(&evaluation, monitor, wait);
-        let best = evaluation.best;
-        supervisor.observe(Event::Evaluation(Box::new(evaluation)));
-        supervisor.observe(Event::Predictions(samples));
-        // Best first: a run killed in between repeats the epoch, instead of believing in a best it lacks.
-        if best {
-            self.averaged(|trainer| trainer.save_best(supervisor))?;
+    fn ground_truth_batch(&self, captions: &[usize]) -> Minibatch {
+        let (images, captions) = self.train.batch(captions);
+        Minibatch {
+            inputs: self.augmented_inputs(&images),
+            captions,
+            reward: None,
         }
-        self.save_latest(supervisor)?;
-        if patience > 0 && self.position.stale() >= patience {
-            return Ok(Flow::Break(Ending::Early));
+    }
+
+    /// Encoder inputs of some training images, augmented for this step.
+    pub(super) fn augmented_inputs(&self, images: &[usize]) -> Vec<f32> {
+        let mut stream = random_stream(self.settings.seed, "mirrored images", self.state.step);
+        self.train
+            .augmented_inputs(images, &self.settings.augment, &mut stream)
+    }
+
+    fn forward(&self, inputs: Vec<f32>, captions: &CaptionBatch) -> DeviceResult<D, Loss<D>> {
+        let mut stream = random_stream(self.settings.seed, "dropout", self.state.step);
+        let regions = self.model.regions::<Taped<D>>(inputs)?;
+        self.model
+            .decoder
+            .training_loss(regions, captions, self.regularization(&mut stream))
+    }
+
+    fn backward_and_update(&mut self, loss: Loss<D>, learning_rate: f32) -> DeviceResult<D, DeviceScalar<D>> {
+        let mut gradients = loss.try_backward()?;
+        self.adam
+            .update(self.model.parameters_mut(), &mut gradients, learning_rate)
+    }
+
+    fn regularization<'r>(&self, stream: &'r mut ChaCha8Rng) -> Regularization<'r> {
+        let training = &self.settings.training;
+        match self.state.scst {
+            None => Regularization {
+                label_smoothing: training.label_smoothing,
+                dropout: self.settings.decoder.dropout,
+                weight_drop: self.settings.decoder.weight_drop,
+                word_dropout: training.word_dropout,
+                scheduled_sampling: self.scheduled_sampling(),
+                stream,
+            },
+            Some(_) => Regularization {
+                dropout: training.scst.dropout,
+                ..Regularization::none(stream)
+            },
+        }
+    }
+
+    /// Rises linearly from 0 in the first epoch to the setting in the last.
+    fn scheduled_sampling(&self) -> f32 {
+        let epochs = self.settings.training.epochs;
+        let done = self.state.epoch as f32 / epochs.saturating_sub(1).max(1) as f32;
+        self.settings.training.scheduled_sampling * done.min(1.0)
+    }
+
+    fn learning_rate(&self, batches: usize) -> f32 {
+        let training = &self.settings.training;
+        let highest = match self.state.scst {
+            None => training.learning_rate,
+            Some(_) => training.scst.learning_rate,
+        };
+        let total = (self.max_epochs() * batches) as u64;
+        let step = self.state.step - self.state.phase().step;
+        highest * training.lr_schedule.factor_at(step, total, self.state.lr_drops)
+    }
+
+    /// Reads the losses and gradient norms of the pending steps back from the device, and reports them.
+    ///
+    /// # Errors
+    /// If one of them is not finite. The weights are lost then; earlier checkpoints are kept.
+    pub(super) fn flush(&mut self, callback: &mut dyn Callback) -> Result<(), TrainingError> {
+        let pending = std::mem::take(&mut self.pending);
+        let Some(started) = pending.first().map(|first| first.started) else {
+            return Ok(());
+        };
+        // The first read is a synchronization with the device; all the others return at once.
+        let values: Vec<(f32, f32)> = pending
+            .iter()
+            .map(|step| (step.loss.get(), step.grad_norm.get()))
+            .collect();
+        let tokens: usize = pending.iter().map(|step| step.tokens).sum();
+        let tokens_per_second = tokens as f32 / started.elapsed().as_secs_f32();
+        let memory = resident_memory();
+        for (step, (loss, grad_norm)) in pending.into_iter().zip(values) {
+            check_finite("loss", loss, step.step - 1)?;
+            check_finite("gradient", grad_norm, step.step - 1)?;
+            self.state.add_loss(loss, step.tokens);
+            callback.on_event(Event::Step(StepEvent {
+                epoch: step.epoch,
+                batch: step.batch,
+                batches: step.batches,
+                step: step.step,
+                loss,
+                reward: step.reward,
+                learning_rate: step.learning_rate,
+                grad_norm,
+                tokens: step.tokens,
+                tokens_per_second,
+                memory,
+                metrics: BTreeMap::new(),
+            }));
+        }
+        Ok(())
+    }
+
+    fn check_known(&self, what: &'static str, value: &DeviceScalar<D>) -> Result<(), TrainingError> {
+        let known = value.try_get();
+        known.map_or(Ok(()), |value| check_finite(what, value, self.state.step))
+    }
+
+    /// Carries out commands until there are none.
+    fn handle_commands(&mut self, callback: &mut dyn Callback) -> Result<Flow, TrainingError> {
+        while let Some(command) = callback.poll_command(&self.state, &self.settings) {
+            self.flush(callback)?;
+            match command {
+                ControlCommand::Stop => return Ok(Flow::Break(self.stop(callback)?)),
+                ControlCommand::Checkpoint => self.save_latest(callback)?,
+                ControlCommand::Predict => {
+                    let predictions = self.with_ema_weights(Self::predict)?;
+                    callback.on_event(Event::Predictions(predictions));
+                }
+                ControlCommand::Evaluate => {
+                    let report =
+                        self.with_ema_weights(|trainer| trainer.evaluate(Trigger::Manual, callback))?;
+                    if let Some((evaluation, predictions)) = report {
+                        callback.on_event(Event::Evaluation(Box::new(evaluation)));
+                        callback.on_event(Event::Predictions(predictions));
+                    }
+                }
+                ControlCommand::Set { settings } => {
+                    self.change(Changes::new(settings)?)?;
+                    // Saved at once, so that the change survives a crash.
+                    self.save_latest(callback)?;
+                }
+                // A paused callback blocks in `poll_command`.
+                ControlCommand::Pause | ControlCommand::Resume => {}
+            }
         }
         Ok(Flow::Continue(()))
     }
 
-    /// Does `work` with the averaged weights, where there are some.
-    fn averaged<R>(
+    fn stop(&mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainingError> {
+        self.save_latest(callback)?;
+        Ok(Outcome::Interrupted)
+    }
+
+    /// Changes settings from the next step on.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
+        self.settings = changes.over(&self.settings)?;
+        self.adam.settings = self.settings.training.optimizer;
+        self.state.changes.extend(changes);
+        Ok(())
+    }
+
+    /// Evaluates, saves, and decides whether training stops early.
+    fn end_epoch(&mut self, callback: &mut dyn Callback) -> Result<Flow, TrainingError> {
+        self.flush(callback)?;
+        let report = self.with_ema_weights(|trainer| trainer.evaluate(Trigger::EpochEnd, callback))?;
+        let Some((evaluation, predictions)) = report else {
+            // Aborted: the state is still that before the end of the epoch, which a resumed run repeats.
+            return Ok(Flow::Break(self.stop(callback)?));
+        };
+        let training = &self.settings.training;
+        let patience = training.early_stopping_patience;
+        self.state
+            .end_epoch(&evaluation, training.monitor, training.lr_schedule.patience);
+        let is_best = evaluation.best;
+        callback.on_event(Event::Evaluation(Box::new(evaluation)));
+        callback.on_event(Event::Predictions(predictions));
+        // `best` before `latest`: a run killed in between repeats the epoch. In the other order, `latest` would record
+        // a best epoch whose weights are not in `best`.
+        if is_best {
+            self.with_ema_weights(|trainer| trainer.save_best(callback))?;
+        }
+        self.save_latest(callback)?;
+        if patience > 0 && self.state.epochs_since_best() >= patience {
+            return Ok(Flow::Break(Outcome::EarlyStopped));
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Calls `work` with the averaged weights in the model, if there is an average.
+    fn with_ema_weights<R>(
         &mut self,
         work: impl FnOnce(&Self) -> Result<R, TrainingError>,
     ) -> Result<R, TrainingError> {
-        self.exchange_weights()?;
+        self.swap_ema_weights()?;
         let result = work(self);
-        self.exchange_weights()?;
+        // Also after an error, so that `model` holds the current weights between calls.
+        self.swap_ema_weights()?;
         result
     }
 
-    fn exchange_weights(&mut self) -> Result<(), TrainingError> {
-        match &mut self.average {
+    fn swap_ema_weights(&mut self) -> Result<(), TrainingError> {
+        match &mut self.ema {
             None => Ok(()),
-            Some(average) => average
+            Some(ema) => ema
                 .exchange(self.model.parameters_mut())
                 .map_err(TrainingError::device),
         }
     }
-
-    pub(super) fn not_finite(&self, what: &'static str) -> TrainingError {
-        TrainingError::NotFinite {
-            what,
-            step: self.position.step,
-        }
-    }
 }
 
-fn average_of<D: Backend>(settings: &RunSettings, model: &Model<D>) -> DeviceResult<D, Option<Ema<D>>> {
-    match settings.training.ema_decay {
-        0.0 => Ok(None),
-        decay => Ema::new(decay, model.parameters()).map(Some),
+/// A new optimizer, and a moving average if the settings ask for one.
+fn optimizer<D: Backend>(
+    settings: &RunSettings,
+    model: &Model<D>,
+) -> DeviceResult<D, (Adam<D>, Option<Ema<D>>)> {
+    let adam = Adam::new(settings.training.optimizer, model.parameters())?;
+    let ema = match settings.training.ema_decay {
+        0.0 => None,
+        decay => Some(Ema::new(decay, model.parameters())?),
+    };
+    Ok((adam, ema))
+}
+
+fn check_finite(what: &'static str, value: f32, step: u64) -> Result<(), TrainingError> {
+    match value.is_finite() {
+        true => Ok(()),
+        false => Err(TrainingError::NotFinite { what, step }),
     }
 }

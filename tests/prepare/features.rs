@@ -186,7 +186,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     assert!(error.contains("--random-crops 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
     let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
-    assert!(error.contains("hold images as a whole"), "{error}");
+    assert!(error.contains("have one vector per image"), "{error}");
     assert!(error.contains("--features grid"), "{error}");
     assert!(!place.root().join("checkpoints/looking").exists());
     place.prints(&[&train[..], &["augment.random_crops=1"]].concat());

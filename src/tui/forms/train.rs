@@ -4,7 +4,7 @@ use super::settings::{self, differences};
 use crate::config::Assignment;
 use crate::data::Format;
 use crate::jobs::Name;
-use crate::training::{RunSettings, Setting, SettingsForm, preset};
+use crate::training::{RunSettings, Setting, SettingsForm, presets};
 use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
 
@@ -31,12 +31,12 @@ impl StartingPoint {
                 .map(|(key, value)| (key.into(), value.into()))
                 .collect(),
         };
-        let recipes = preset::Preset::ALL
+        let recipes = presets::PRESETS
             .into_iter()
-            .map(|preset| named(preset.name().into(), preset.settings()));
+            .map(|preset| named(preset.name.into(), preset.settings));
         [
             named("the defaults".into(), &[]),
-            named("the demo: quick, for scenes".into(), &preset::DEMO),
+            named("the demo: quick, for scenes".into(), &presets::DEMO),
         ]
         .into_iter()
         .chain(recipes)
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn scenes_are_trained_as_in_the_demo() {
         let started = started(&[], "scenes").unwrap();
-        for set in preset::DEMO {
+        for set in presets::DEMO {
             let (key, value) = set.split_once('=').unwrap();
             let setting = Setting::find(key).unwrap();
             let is_default = setting.text_in(&RunSettings::default()) == value;

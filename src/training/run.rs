@@ -1,0 +1,401 @@
+//! A training in its run directory: started or resumed, under the run's lock, with an event log.
+
+use super::changes::{ChangeError, Changes};
+use super::checkpointing::Checkpoints;
+use super::data::{DevSplit, EncodedSplit};
+use super::error::TrainingError;
+use super::record::{DataRecord, RecordError, RunRecord};
+use super::settings::RunSettings;
+use super::settings_table::OutOfRange;
+use super::state::TrainState;
+use super::trainer::{Callback, Outcome, Retry, Trainer};
+use crate::data::{Dataset, DatasetError, Image, Split};
+use crate::files::remove_leftovers;
+use crate::jobs::{
+    ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, Lock, LockError, Record,
+    Rejected, RunDirectory, Session, SessionEnd, SessionError,
+};
+use crate::model::build::{BuildError, ChosenEncoder, augmentations};
+use crate::model::{CheckpointError, ImageInputs};
+use crate::nn::Backend;
+use crate::nn::device::Opened;
+use crate::search::DocumentFrequenciesError;
+use crate::text::VocabularyError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// Why a run cannot be started, resumed or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The data set.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The run's directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The run's `config.toml`.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The run's vocabulary.
+    #[error(transparent)]
+    Vocabulary(#[from] VocabularyError),
+    /// The run's document frequencies of n-grams.
+    #[error(transparent)]
+    NGrams(#[from] DocumentFrequenciesError),
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] OutOfRange),
+    /// The model or its inputs.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The training.
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    /// The data set has changed since the run was started.
+    #[error(
+        "{}: the data set has changed since run `{run}` was started on it; start a new run, or prepare it as it was", directory.display()
+    )]
+    OtherData {
+        /// The data set.
+        directory: PathBuf,
+        /// The run.
+        run: String,
+    },
+    /// Another trainer holds the run.
+    #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
+    Locked {
+        /// The run.
+        run: String,
+        /// The lock and its holder.
+        lock: LockError,
+    },
+    /// The run's log or inbox.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The operating system refused.
+    #[error("{}: {source}; check permissions and free space", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// A training in its run directory, ready to start.
+#[derive(Debug)]
+pub struct TrainingRun {
+    setup: RunSetup,
+    lock: Lock,
+}
+
+/// Everything of a run but its lock.
+#[derive(Debug)]
+struct RunSetup {
+    directory: RunDirectory,
+    record: RunRecord,
+    data: Dataset,
+    encoder: ChosenEncoder,
+    /// Settings to change on resuming.
+    changes: Changes,
+}
+
+impl TrainingRun {
+    /// A new run on the data set in `data_set`. `create` creates its directory, after all checks.
+    ///
+    /// # Errors
+    /// If the data set or its features cannot be used, or files cannot be written.
+    pub fn start(
+        data_set: &Path,
+        settings: RunSettings,
+        create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
+    ) -> Result<Self, RunError> {
+        settings.check()?;
+        let data = Dataset::load(data_set)?;
+        for (split, name) in [(Split::Train, "training"), (Split::Dev, "dev")] {
+            if data.images(split).all(|image| image.captions.is_empty()) {
+                return Err(TrainingError::Empty { split: name }.into());
+            }
+        }
+        let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, data_set)?;
+        encoder.check(settings.decoder.kind, &settings.augment, data_set)?;
+        let record = RunRecord {
+            program: env!("CARGO_PKG_VERSION").into(),
+            data: DataRecord {
+                name: data.manifest.name.clone(),
+                directory: std::path::absolute(data_set).map_err(|source| RunError::Io {
+                    path: data_set.into(),
+                    source,
+                })?,
+                hash: data.hash.clone(),
+                weights: encoder.weights.clone(),
+            },
+            settings,
+        };
+        let directory = create()?;
+        let lock = take_lock(&directory)?;
+        // Checked under the lock: two processes may create the same run at the same time.
+        if directory.config().exists() {
+            let path = directory.path().to_owned();
+            return Err(DirectoryError::Taken { path }.into());
+        }
+        data.vocabulary.write(&directory.vocabulary())?;
+        // Last: a directory with this file is a run.
+        record.save(&directory.config())?;
+        let setup = RunSetup {
+            directory,
+            record,
+            data,
+            encoder,
+            changes: Changes::default(),
+        };
+        Ok(Self { setup, lock })
+    }
+
+    /// Resumes a run from its latest checkpoint, or from the beginning if there is none, with changed settings.
+    ///
+    /// # Errors
+    /// If another trainer holds the run, its data set has changed, or a file cannot be read.
+    pub fn resume(directory: RunDirectory, changes: Changes) -> Result<Self, RunError> {
+        let lock = take_lock(&directory)?;
+        // Under the lock: temporary files of a killed trainer, not of a running one.
+        remove_leftovers(directory.path()).map_err(|source| RunError::Io {
+            path: directory.path().to_owned(),
+            source,
+        })?;
+        let record = RunRecord::load(&directory.config())?;
+        record.settings.check()?;
+        let data = Dataset::load(&record.data.directory)?;
+        if data.hash != record.data.hash {
+            return Err(RunError::OtherData {
+                directory: record.data.directory,
+                run: directory.name(),
+            });
+        }
+        let settings = &record.settings;
+        let encoder =
+            ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, &record.data.directory)?;
+        let setup = RunSetup {
+            directory,
+            record,
+            data,
+            encoder,
+            changes,
+        };
+        Ok(Self { setup, lock })
+    }
+
+    /// The run's directory.
+    pub fn directory(&self) -> &RunDirectory {
+        &self.setup.directory
+    }
+
+    /// The run's `config.toml`.
+    pub fn record(&self) -> &RunRecord {
+        &self.setup.record
+    }
+
+    /// Name of the feature store; `None` if the run trains a small CNN.
+    pub fn features(&self) -> Option<&str> {
+        self.setup.encoder.features.as_deref()
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &Dataset {
+        &self.setup.data
+    }
+
+    /// Releases the lock, so that another process can train the run.
+    pub fn release(self) -> RunDirectory {
+        self.setup.directory
+    }
+
+    /// Trains to the end; `listener` receives every event of the log. Once `stop` is set, the training saves and ends.
+    ///
+    /// # Errors
+    /// See [`RunError`]; earlier checkpoints are kept.
+    pub fn train<D: Backend>(
+        self,
+        on: &Opened<D>,
+        listener: &mut dyn FnMut(&Record),
+        stop: &AtomicBool,
+    ) -> Result<Outcome, RunError> {
+        let Self { setup, lock } = self;
+        let (train, dev) = match setup.splits() {
+            Ok(splits) => splits,
+            Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),
+        };
+        let mut trainer = match setup.trainer(&on.device, &train, &dev) {
+            Ok(trainer) => trainer,
+            Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),
+        };
+        let job = setup.directory.job();
+        let info = setup.job_info(&on.name, trainer.settings(), trainer.state().step);
+        let mut session = Session::start(&job, lock, info, stop, listener)?;
+        match trainer.run(&mut session) {
+            Ok(outcome) => {
+                session.end(SessionEnd {
+                    reason: outcome.into(),
+                    error: None,
+                })?;
+                Ok(outcome)
+            }
+            Err(_) if session.is_deleted() => Err(SessionError::Deleted {
+                path: setup.directory.path().to_owned(),
+            }
+            .into()),
+            Err(error) => Err(session.fail(error).into()),
+        }
+    }
+}
+
+impl RunSetup {
+    /// Logs an error from before the training in a session of its own: a session starts with the step that the trainer
+    /// resumes from, so the training's own begins after that.
+    fn log_failure(
+        &self,
+        error: RunError,
+        device: &str,
+        lock: Lock,
+        listener: &mut dyn FnMut(&Record),
+        stop: &AtomicBool,
+    ) -> RunError {
+        let info = self.job_info(device, &self.record.settings, 0);
+        match Session::start(&self.directory.job(), lock, info, stop, listener) {
+            Ok(session) => session.fail(error),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The start event of a session that begins at `step`.
+    fn job_info(&self, device: &str, settings: &RunSettings, step: u64) -> JobInfo {
+        JobInfo {
+            kind: JobKind::Train,
+            device: device.to_owned(),
+            data_set: self.record.data.name.clone(),
+            data_hash: Some(self.record.data.hash.clone()),
+            settings: serde_json::to_value(settings).unwrap_or_default(),
+            step,
+        }
+    }
+
+    /// The training and the dev split.
+    fn splits(&self) -> Result<(EncodedSplit, DevSplit), RunError> {
+        let max_length = self.record.settings.training.max_caption_length;
+        let (images, inputs) = self.images(Split::Train)?;
+        let mut train = EncodedSplit::new(inputs, &images, &self.data.vocabulary, max_length);
+        for augmentation in augmentations(&self.record.settings.augment) {
+            let inputs = self
+                .encoder
+                .augmented_inputs(augmentation, &self.record.data.directory, &images)?;
+            train.add(augmentation, inputs);
+        }
+        self.write_ngrams(&train)?;
+        let (images, inputs) = self.images(Split::Dev)?;
+        let dev = DevSplit::new(inputs, &images, &self.data.vocabulary, max_length);
+        Ok((train, dev))
+    }
+
+    fn images(&self, split: Split) -> Result<(Vec<&Image>, ImageInputs), RunError> {
+        let images: Vec<&Image> = self.data.images(split).collect();
+        let inputs = self.encoder.inputs(&self.record.data.directory, &images)?;
+        Ok((images, inputs))
+    }
+
+    /// Writes the document frequencies of n-grams beside the vocabulary, for MBR after the training.
+    fn write_ngrams(&self, train: &EncodedSplit) -> Result<(), RunError> {
+        let path = self.directory.ngrams();
+        match path.exists() {
+            true => Ok(()),
+            false => Ok(train.ngrams().write(&path)?),
+        }
+    }
+
+    fn trainer<'a, D: Backend>(
+        &'a self,
+        device: &D,
+        train: &'a EncodedSplit,
+        dev: &'a DevSplit,
+    ) -> Result<Trainer<'a, D>, RunError> {
+        let settings = &self.record.settings;
+        let vocabulary = &self.data.vocabulary;
+        let is_resumed = self.directory.latest().exists();
+        let mut model = self
+            .encoder
+            .model(device, &settings.decoder, vocabulary.len(), settings.seed)
+            .map_err(TrainingError::device)?;
+        // A checkpoint holds the normalization.
+        if settings.encoder.normalize_features && !is_resumed {
+            model
+                .normalize(&train.inputs, train.images())
+                .map_err(TrainingError::device)?;
+        }
+        let checkpoints = Checkpoints {
+            latest: self.directory.latest(),
+            best: self.directory.best(),
+        };
+        let mut trainer = Trainer::new(settings, vocabulary, train, dev, checkpoints, model)?;
+        if is_resumed {
+            trainer.resume(&self.directory.latest())?;
+        }
+        trainer.change(self.changes.clone())?;
+        Ok(trainer)
+    }
+}
+
+fn take_lock(directory: &RunDirectory) -> Result<Lock, RunError> {
+    Lock::take(&directory.job().lock()).map_err(|error| match error {
+        LockError::Held(_) => RunError::Locked {
+            run: directory.name(),
+            lock: error,
+        },
+        error => SessionError::Lock(error).into(),
+    })
+}
+
+/// Events go to the log of the session, commands come from its inbox.
+impl Callback for Session<'_> {
+    fn on_event(&mut self, event: Event) {
+        self.emit(event);
+    }
+
+    fn poll_command(&mut self, state: &TrainState, settings: &RunSettings) -> Option<ControlCommand> {
+        match self.poll_command(state.step, |command| accept(command, settings)) {
+            Directive::Continue => None,
+            Directive::Execute(command) => Some(command),
+            Directive::Stop => Some(ControlCommand::Stop),
+        }
+    }
+
+    fn should_abort(&self) -> bool {
+        self.stop_requested()
+    }
+
+    fn on_disk_full(&mut self, error: &CheckpointError) -> Retry {
+        match self.wait_for_space(&error.to_string()) {
+            true => Retry::Now,
+            false => Retry::Never,
+        }
+    }
+}
+
+/// Refuses changes that do not fit the settings, before the command is acknowledged.
+fn accept(command: ControlCommand, settings: &RunSettings) -> Result<ControlCommand, Rejected> {
+    if let ControlCommand::Set { settings: pairs } = &command {
+        let refused = |error: ChangeError| Rejected(error.to_string());
+        let changes = Changes::new(pairs.clone()).map_err(refused)?;
+        changes.over(settings).map_err(refused)?;
+    }
+    Ok(command)
+}
+
+impl From<Outcome> for EndReason {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Complete => Self::Complete,
+            Outcome::EarlyStopped => Self::EarlyStopped,
+            Outcome::Interrupted => Self::Stopped,
+        }
+    }
+}
