@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use strum::VariantNames;
 
-use crate::data::Format;
+use crate::data::{Format, Split};
 use crate::suggest::{Named, UnknownName};
 use crate::training::presets::{PRESETS, Preset};
 
@@ -23,6 +23,17 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
         "flickr8k" => PossibleValue::new(name).aliases(["flickr", "flickr30k"]),
         _ => PossibleValue::new(name),
     }))
+}
+
+/// The splits; `val` is another name of `dev`.
+pub(super) fn split() -> impl TypedValueParser<Value = Split> {
+    one_of([
+        PossibleValue::new("train").help("the training split"),
+        PossibleValue::new("dev")
+            .aliases(["val", "valid", "validation"])
+            .help("the validation split, also `val`: settings are chosen on it"),
+        PossibleValue::new("test").help("the test split: nothing is chosen on it"),
+    ])
 }
 
 pub(super) fn preset() -> impl TypedValueParser<Value = Preset> {

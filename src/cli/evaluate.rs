@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::compute::Compute;
 use super::interrupt::{Interrupt, Interrupted};
@@ -17,8 +17,8 @@ use super::score::scores_table;
 use super::search::SearchArgs;
 use super::sweep::{self, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
-use super::{Context, json, output};
-use crate::data;
+use super::{Context, choices, json, output};
+use crate::data::Split;
 use crate::diagnosis::Diagnosis;
 use crate::evaluation::{CaptionedImage, EvaluationError, EvaluationSplit, Report, background, evaluate};
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
@@ -51,7 +51,7 @@ pub(super) struct Evaluate {
     #[command(flatten)]
     members: MemberArgs,
     /// The split whose images are captioned
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "SPLIT", value_parser = choices::split(), default_value = "dev")]
     split: Split,
     /// Print JSON: all figures, and every image with its caption and its own scores
     #[arg(long)]
@@ -75,29 +75,6 @@ pub(super) struct Evaluate {
     metric: Option<Metric>,
     #[command(flatten)]
     search: SearchArgs,
-}
-
-/// A part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Split {
-    /// What the decoder learned from
-    Train,
-    /// What training was steered by
-    #[default]
-    #[value(alias = "val", alias = "validation")]
-    Dev,
-    /// What nothing was steered by
-    Test,
-}
-
-impl From<Split> for data::Split {
-    fn from(split: Split) -> Self {
-        match split {
-            Split::Train => Self::Train,
-            Split::Dev => Self::Dev,
-            Split::Test => Self::Test,
-        }
-    }
 }
 
 impl Evaluate {
@@ -156,7 +133,7 @@ impl Evaluate {
 
     /// Split and checkpoint, such as `dev-best`, and who writes along: another ensemble is another evaluation.
     fn usual_name(&self, others: &[Chosen]) -> Name {
-        let (split, own) = (data::Split::from(self.split), self.members.checkpoint.name());
+        let (split, own) = (self.split, self.members.checkpoint.name());
         let mut name = format!("{split}-{own}");
         for (at, other) in others.iter().map(Chosen::named).enumerate() {
             name += if at == 0 { "-with-" } else { "-" };
@@ -194,7 +171,7 @@ impl Compute for Keeping<'_> {
             data_set: record.data.name,
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
-                "split": data::Split::from(evaluate.split),
+                "split": evaluate.split,
                 "checkpoint": evaluate.members.checkpoint.name(),
                 "ensemble": named(others),
                 "search": evaluate.search.over(&record.settings.search)?,
@@ -238,7 +215,7 @@ impl Compute for Reporting<'_> {
             evaluate: command,
             watch,
         } = self;
-        let material = Material::open(&command.members, command.split.into(), &on.device, context)?;
+        let material = Material::open(&command.members, command.split, &on.device, context)?;
         let run = &material.runs.first;
         let search = run.search(command.search.over(&run.record.settings.search)?)?;
         let images = material.images();
@@ -294,7 +271,7 @@ impl Compute for Sweeping<'_> {
             "--tune-search chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
              that nothing was chosen on; leave --split away"
         );
-        let material = Material::open(&command.members, data::Split::Dev, &on.device, context)?;
+        let material = Material::open(&command.members, Split::Dev, &on.device, context)?;
         let swept = sweep(&material, &command.search, command.metric, context)?;
         if let Some(path) = &command.out {
             output::write(path, json::pretty(&swept)?.as_bytes())?;

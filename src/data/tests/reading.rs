@@ -190,7 +190,7 @@ fn folder_reads_csv_and_json_lines() {
     let [unknown] = reading.problems.of(ProblemKind::MalformedLine) else {
         panic!("{:?}", reading.problems)
     };
-    assert!(unknown.detail.contains("no split is called"), "{unknown}");
+    assert!(unknown.detail.contains("unknown split"), "{unknown}");
 
     let jsonl = concat!(
         r#"{"image": "dogs/a.jpg", "captions": ["A dog", "A puppy"], "split": "dev", "by": "me"}"#,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub enum ImageSort {
     #[default]
     #[strum(serialize = "data set order")]
-    DataSetOrder,
+    DatasetOrder,
     #[strum(serialize = "best first")]
     BestFirst,
     #[strum(serialize = "worst first")]
@@ -222,7 +222,7 @@ impl GalleryPage {
             .collect();
         let score = |index: &usize| captions[*index].scores.score(Metric::CIDER_D);
         match self.sort {
-            ImageSort::DataSetOrder => {}
+            ImageSort::DatasetOrder => {}
             ImageSort::BestFirst => shown.sort_by(|one, other| score(other).total_cmp(&score(one))),
             ImageSort::WorstFirst => shown.sort_by(|one, other| score(one).total_cmp(&score(other))),
         }
