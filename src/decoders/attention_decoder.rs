@@ -64,7 +64,7 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
         rows: &MemoryOfRows<'_, D>,
-    ) -> DeviceResult<D, AttentionStep<D, T>>;
+    ) -> DeviceResult<D, CellOutput<D, T>>;
 
     /// The input of the output layer, from the last LSTM's hidden states and the contexts. The tape of `hidden` must hold
     /// the operations of `contexts`.
@@ -119,7 +119,7 @@ impl<D: Backend, C: AttentionCell<D>> Layer<D> for AttentionDecoder<D, C> {
 }
 
 /// The results of a step. All of them are recorded in `tape`.
-pub(super) struct AttentionStep<D: Backend, T> {
+pub(super) struct CellOutput<D: Backend, T> {
     /// One state for each LSTM.
     pub(super) states: Vec<LstmState<D>>,
     /// `[rows, hidden]`

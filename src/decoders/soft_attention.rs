@@ -4,7 +4,7 @@
 //! deep output layer reads hidden state and context. Regions are first projected to the width of the LSTM.
 
 use super::attention::{MemoryOfRows, RegionAttention, repeated};
-use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, AttentionStep};
+use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, CellOutput};
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix,
@@ -118,7 +118,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
         rows: &MemoryOfRows<'_, D>,
-    ) -> DeviceResult<D, AttentionStep<D, T>> {
+    ) -> DeviceResult<D, CellOutput<D, T>> {
         let LstmState { hidden, cell } = &before[0];
         let (gates, tape) = gates.split_tape();
         let AttentionOutput {
@@ -131,7 +131,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         let (context, tape) = open.try_mul(context)?.split_tape();
         let terms = [(&context, &weights.context), (hidden, &weights.hidden)];
         let (state, tape) = lstm_cell(add_products(gates.put_tape(tape), &terms)?, cell)?;
-        Ok(AttentionStep {
+        Ok(CellOutput {
             states: vec![state],
             context,
             attention_weights,

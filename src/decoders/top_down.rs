@@ -6,7 +6,7 @@
 //! of the LSTMs.
 
 use super::attention::{MemoryOfRows, RegionAttention, repeated};
-use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, AttentionStep};
+use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, CellOutput};
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, Parameter,
@@ -114,7 +114,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         gates: Matrix<D, T>,
         before: &[LstmState<D>],
         rows: &MemoryOfRows<'_, D>,
-    ) -> DeviceResult<D, AttentionStep<D, T>> {
+    ) -> DeviceResult<D, CellOutput<D, T>> {
         let [attention_before, language_before] = [&before[0], &before[1]];
         let terms = [
             (&language_before.hidden, &weights.prev_hidden),
@@ -133,7 +133,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
             (&language_before.hidden, &weights.language),
         ];
         let (language, tape) = lstm_cell(add_products(bias, &terms)?, &language_before.cell)?;
-        Ok(AttentionStep {
+        Ok(CellOutput {
             states: vec![query, language],
             context,
             attention_weights,

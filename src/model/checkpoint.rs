@@ -2,7 +2,7 @@
 //!
 //! Training adds its own tensors (the optimizer's moments, the moving average) and its state; captioning ignores them.
 
-use super::normalization::Normalization;
+use super::normalization::FeatureNormalization;
 use super::{Model, ModelSpec};
 use crate::files::write_atomically;
 use crate::nn::{Backend, Matrix, random_stream};
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 const FORMAT: u32 = 1;
 /// The header's key in the file's metadata.
 const HEADER: &str = "cutline";
-/// The tensors of a [`Normalization`].
+/// The tensors of a [`FeatureNormalization`].
 const FEATURE_MEAN: &str = "features.mean";
 const FEATURE_SCALE: &str = "features.scale";
 
@@ -134,7 +134,7 @@ pub fn save<D: Backend>(
     let mut tensors: Vec<NamedMatrix> = parameters
         .map(|p| NamedMatrix::new(p.name.clone(), &p.value))
         .collect();
-    if let Some(Normalization { mean, scale }) = model.normalization() {
+    if let Some(FeatureNormalization { mean, scale }) = model.normalization() {
         let shape = (1, mean.len());
         tensors.push(NamedMatrix::from_values(FEATURE_MEAN, shape, mean));
         tensors.push(NamedMatrix::from_values(FEATURE_SCALE, shape, scale));
@@ -244,7 +244,7 @@ impl Checkpoint {
         for parameter in model.parameters_mut() {
             parameter.value = self.matrix(&device, &parameter.name, parameter.shape())?;
         }
-        if let Some(Normalization { mean, scale }) = model.normalization_mut() {
+        if let Some(FeatureNormalization { mean, scale }) = model.normalization_mut() {
             let shape = (1, mean.len());
             *mean = self.values(FEATURE_MEAN, shape)?;
             *scale = self.values(FEATURE_SCALE, shape)?;

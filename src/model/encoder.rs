@@ -1,7 +1,7 @@
 //! The part of the encoder that a model holds: the normalization of stored features, or layers that are trained.
 
 use super::inputs::ImageInputs;
-use super::normalization::Normalization;
+use super::normalization::FeatureNormalization;
 use super::spec::EncoderSpec;
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbones::LayerRange;
@@ -17,7 +17,7 @@ const MEASURED_AT_ONCE: usize = 16;
 
 pub(super) enum Encoder<D: Backend> {
     /// Features are stored and only normalized here.
-    Stored(Normalization),
+    Stored(FeatureNormalization),
     /// Features of an early layer are stored; the layers behind it are trained.
     FineTuned(FineTunedLayers<D>),
     /// A network reads images, `side` pixels high and wide.
@@ -27,7 +27,7 @@ pub(super) enum Encoder<D: Backend> {
 impl<D: Backend> Encoder<D> {
     pub(super) fn new(spec: &EncoderSpec, device: &D, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         Ok(match spec {
-            EncoderSpec::Features(spec) => Self::Stored(Normalization::identity(spec.channels)),
+            EncoderSpec::Features(spec) => Self::Stored(FeatureNormalization::identity(spec.channels)),
             EncoderSpec::FineTuned { tail, .. } => Self::FineTuned(FineTunedLayers::zeros(tail, device)?),
             EncoderSpec::SmallCnn(settings) => Self::Trained {
                 network: SmallCnn::new(settings, device, rng)?,
@@ -84,7 +84,7 @@ impl<D: Backend> Encoder<D> {
     ) -> DeviceResult<D, ()> {
         match self {
             Self::Stored(normalization) => {
-                *normalization = Normalization::of(inputs, images, spec.channels());
+                *normalization = FeatureNormalization::of(inputs, images, spec.channels());
                 return Ok(());
             }
             Self::Trained { .. } => return Ok(()),
@@ -92,7 +92,8 @@ impl<D: Backend> Encoder<D> {
         }
         let images = images.min(MEASURED_IMAGES);
         let outputs = self.outputs(spec, inputs, images, device)?;
-        let Normalization { mean, scale } = Normalization::of(&outputs, images, spec.channels());
+        let FeatureNormalization { mean, scale } =
+            FeatureNormalization::of(&outputs, images, spec.channels());
         match self {
             Self::FineTuned(tail) => tail.rescale(&mean, &scale),
             Self::Stored(_) | Self::Trained { .. } => Ok(()),

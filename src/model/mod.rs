@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 use encoder::Encoder;
 pub use inputs::{ImageInputs, InputsError, feature_directories};
-pub use normalization::Normalization;
+pub use normalization::FeatureNormalization;
 pub use settings::{AugmentSettings, EncoderKind, EncoderSettings};
 pub use spec::{EncoderSpec, ModelSpec};
 
@@ -71,14 +71,14 @@ impl<D: Backend> Model<D> {
     }
 
     /// The normalization of stored features; `None` for an encoder with trained layers.
-    pub fn normalization(&self) -> Option<&Normalization> {
+    pub fn normalization(&self) -> Option<&FeatureNormalization> {
         match &self.encoder {
             Encoder::Stored(normalization) => Some(normalization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,
         }
     }
 
-    fn normalization_mut(&mut self) -> Option<&mut Normalization> {
+    fn normalization_mut(&mut self) -> Option<&mut FeatureNormalization> {
         match &mut self.encoder {
             Encoder::Stored(normalization) => Some(normalization),
             Encoder::FineTuned(_) | Encoder::Trained { .. } => None,

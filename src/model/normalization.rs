@@ -15,12 +15,12 @@ const LEAST_DEVIATION: f64 = 0.01;
 
 /// The mean and the reciprocal deviation of each channel.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Normalization {
+pub struct FeatureNormalization {
     pub(super) mean: Vec<f32>,
     pub(super) scale: Vec<f32>,
 }
 
-impl Normalization {
+impl FeatureNormalization {
     /// No change.
     pub(super) fn identity(channels: usize) -> Self {
         Self {
@@ -79,14 +79,14 @@ impl ChannelMoments {
         }
     }
 
-    fn normalization(self) -> Normalization {
+    fn normalization(self) -> FeatureNormalization {
         let Self {
             origin,
             sums,
             regions,
         } = self;
         let Some(origin) = origin else {
-            return Normalization::identity(sums.len());
+            return FeatureNormalization::identity(sums.len());
         };
         let variance = |[sum, squares]: &[f64; 2]| {
             let mean = sum / regions;
@@ -94,10 +94,10 @@ impl ChannelMoments {
         };
         let mean_variance = sums.iter().map(variance).sum::<f64>() / sums.len() as f64;
         if mean_variance == 0.0 {
-            return Normalization::identity(sums.len());
+            return FeatureNormalization::identity(sums.len());
         }
         let least = LEAST_DEVIATION * mean_variance.sqrt();
-        Normalization {
+        FeatureNormalization {
             mean: origin
                 .iter()
                 .zip(&sums)
@@ -119,7 +119,8 @@ mod tests {
     fn normalized(values: Vec<f32>, channels: usize) -> Vec<f32> {
         let mut features = values.clone();
         let images = values.len() / channels;
-        Normalization::of(&ImageInputs::in_memory(values, channels), images, channels).apply(&mut features);
+        FeatureNormalization::of(&ImageInputs::in_memory(values, channels), images, channels)
+            .apply(&mut features);
         features
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Each image keeps its `beam_size` likeliest hypotheses. A finished one stays among them and is not extended.
 
-use super::decode::{Extend, Partial, Progress, decode};
+use super::decode::{CaptionStatus, Extend, Partial, decode};
 use super::ensemble::Ensemble;
 use super::next_word::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
@@ -60,7 +60,7 @@ impl Extend for Beam<'_> {
                 beam_size,
             );
             if next.is_empty() {
-                hypothesis.progress = Progress::DeadEnd;
+                hypothesis.status = CaptionStatus::DeadEnd;
                 candidates.push(hypothesis);
                 continue;
             }

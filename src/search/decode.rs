@@ -15,11 +15,11 @@ use std::slice::ChunksExactMut;
 pub(super) struct Partial {
     pub(super) words: Vec<TokenId>,
     pub(super) log_probability: f64,
-    pub(super) progress: Progress,
+    pub(super) status: CaptionStatus,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum CaptionStatus {
     /// It continues from this row of the decoder's state.
     Live { row: usize },
     /// It has its end marker.
@@ -34,26 +34,26 @@ impl Partial {
         Self {
             words: Vec::new(),
             log_probability: 0.0,
-            progress: Progress::Live { row },
+            status: CaptionStatus::Live { row },
         }
     }
 
     pub(super) fn is_live(&self) -> bool {
-        matches!(self.progress, Progress::Live { .. })
+        matches!(self.status, CaptionStatus::Live { .. })
     }
 
     /// Appends a word, or ends the caption.
     pub(super) fn push(&mut self, word: TokenId, log_probability: f64) {
         self.log_probability += log_probability;
         if word == END {
-            self.progress = Progress::Ended;
+            self.status = CaptionStatus::Ended;
         } else {
             self.words.push(word);
         }
     }
 
     pub(super) fn into_hypothesis(self, length_penalty: f64) -> Hypothesis {
-        let is_complete = self.progress == Progress::Ended;
+        let is_complete = self.status == CaptionStatus::Ended;
         Hypothesis::new(self.words, self.log_probability, is_complete, length_penalty)
     }
 }
@@ -99,9 +99,9 @@ pub(super) fn decode<D: Backend, E: Extend>(
 fn live_rows<E: Extend>(groups: &[E]) -> (Vec<usize>, Vec<TokenId>) {
     let captions = groups.iter().flat_map(|group| group.captions());
     captions
-        .filter_map(|caption| match caption.progress {
-            Progress::Live { row } => Some((row, caption.words.last().copied().unwrap_or(START))),
-            Progress::Ended | Progress::DeadEnd => None,
+        .filter_map(|caption| match caption.status {
+            CaptionStatus::Live { row } => Some((row, caption.words.last().copied().unwrap_or(START))),
+            CaptionStatus::Ended | CaptionStatus::DeadEnd => None,
         })
         .unzip()
 }
@@ -109,9 +109,9 @@ fn live_rows<E: Extend>(groups: &[E]) -> (Vec<usize>, Vec<TokenId>) {
 /// After a step, the rows of the new state are the live captions in order.
 fn renumber<E: Extend>(groups: &mut [E]) {
     let captions = groups.iter_mut().flat_map(|group| group.captions_mut());
-    let rows = captions.filter_map(|caption| match &mut caption.progress {
-        Progress::Live { row } => Some(row),
-        Progress::Ended | Progress::DeadEnd => None,
+    let rows = captions.filter_map(|caption| match &mut caption.status {
+        CaptionStatus::Live { row } => Some(row),
+        CaptionStatus::Ended | CaptionStatus::DeadEnd => None,
     });
     rows.zip(0..).for_each(|(row, number)| *row = number);
 }
