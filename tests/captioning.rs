@@ -259,7 +259,7 @@ mod evaluate {
         record.save(&run.config()).unwrap();
         let output = place.cutline(&["evaluate", "squares-001"]);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        assert!(err(&output).contains("is not the data set that this run learned from"));
+        assert!(err(&output).contains("has changed since this run was trained on it"));
     }
 
     #[test]

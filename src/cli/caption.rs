@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::attention::WordObject;
 use super::compute::Compute;
-use super::members::MemberArgs;
+use super::ensemble::EnsembleArgs;
 use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
@@ -50,7 +50,7 @@ const BATCH: usize = 16;
   cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     #[command(flatten)]
-    members: MemberArgs,
+    ensemble: EnsembleArgs,
     /// The images: JPEG, PNG, GIF, WebP, TIFF or BMP
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
@@ -76,7 +76,7 @@ impl Compute for Caption {
     type Output = ();
 
     fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        let runs = self.members.open(&on.device, context)?;
+        let runs = self.ensemble.open(&on.device, context)?;
         let run = &runs.first;
         let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let form = self.form(context);

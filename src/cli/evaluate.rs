@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::compute::Compute;
+use super::ensemble::EnsembleArgs;
+use super::eval_inputs::EvalInputs;
 use super::interrupt::{Interrupt, Interrupted};
 use super::job::{detach, run_job};
-use super::material::Material;
-use super::members::{Chosen, MemberArgs, named};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::SearchArgs;
@@ -21,7 +21,7 @@ use super::{Context, choices, json, output};
 use crate::data::Split;
 use crate::diagnosis::Diagnosis;
 use crate::evaluation::{CaptionedImage, EvaluationError, EvaluationSplit, Report, background, evaluate};
-use crate::jobs::{JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
+use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
 use crate::nn::device::Opened;
@@ -49,7 +49,7 @@ const REFERENCES: usize = 2;
   cutline evaluate flickr8k-merge-001 --json | jq .bleu_4")]
 pub(super) struct Evaluate {
     #[command(flatten)]
-    members: MemberArgs,
+    ensemble: EnsembleArgs,
     /// The split whose images are captioned
     #[arg(long, value_name = "SPLIT", value_parser = choices::split(), default_value = "dev")]
     split: Split,
@@ -88,8 +88,8 @@ impl Evaluate {
     }
 
     fn score(&self, context: &Context) -> anyhow::Result<()> {
-        let run = self.members.first(context)?.directory;
-        let others = self.members.others(context)?;
+        let run = context.root.find_run(&self.ensemble.first().run)?;
+        let others = self.ensemble.named_others(context)?;
         let job = self.job(&run, &others);
         if self.detach {
             return detach(&job, context);
@@ -126,16 +126,16 @@ impl Evaluate {
     }
 
     /// The job of evaluating, by the evaluation's name.
-    fn job(&self, run: &RunDirectory, others: &[Chosen]) -> JobDirectory {
+    fn job(&self, run: &RunDirectory, others: &[CheckpointRef]) -> JobDirectory {
         let name = self.name.clone().unwrap_or_else(|| self.usual_name(others));
         JobDirectory::new(run.evaluation(&name))
     }
 
     /// Split and checkpoint, such as `dev-best`, and who writes along: another ensemble is another evaluation.
-    fn usual_name(&self, others: &[Chosen]) -> Name {
-        let (split, own) = (self.split, self.members.checkpoint.name());
+    fn usual_name(&self, others: &[CheckpointRef]) -> Name {
+        let (split, own) = (self.split, self.ensemble.checkpoint);
         let mut name = format!("{split}-{own}");
-        for (at, other) in others.iter().map(Chosen::named).enumerate() {
+        for (at, other) in others.iter().enumerate() {
             name += if at == 0 { "-with-" } else { "-" };
             name += &other.run;
             if other.checkpoint != own {
@@ -150,7 +150,7 @@ impl Evaluate {
 struct Keeping<'a> {
     evaluate: &'a Evaluate,
     run: &'a RunDirectory,
-    others: &'a [Chosen],
+    others: &'a [CheckpointRef],
     job: &'a JobDirectory,
 }
 
@@ -172,8 +172,8 @@ impl Compute for Keeping<'_> {
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
                 "split": evaluate.split,
-                "checkpoint": evaluate.members.checkpoint.name(),
-                "ensemble": named(others),
+                "checkpoint": evaluate.ensemble.checkpoint,
+                "ensemble": others,
                 "search": evaluate.search.over(&record.settings.search)?,
             }),
             step: 0,
@@ -215,10 +215,10 @@ impl Compute for Reporting<'_> {
             evaluate: command,
             watch,
         } = self;
-        let material = Material::open(&command.members, command.split, &on.device, context)?;
-        let run = &material.runs.first;
+        let inputs = EvalInputs::open(&command.ensemble, command.split, &on.device, context)?;
+        let run = &inputs.runs.first;
         let search = run.search(command.search.over(&run.record.settings.search)?)?;
-        let images = material.images();
+        let images = inputs.images();
         let progress = context.progress(Task {
             label: "captioning".into(),
             unit: "images",
@@ -227,13 +227,13 @@ impl Compute for Reporting<'_> {
         });
         let mut done = 0;
         let report = evaluate(
-            &material.members(),
+            &inputs.members(),
             &run.vocabulary,
             &EvaluationSplit {
                 images: &images,
-                background: background(&material.data_set, &run.vocabulary),
+                background: background(&inputs.data_set, &run.vocabulary),
             },
-            material.subject.clone(),
+            inputs.subject.clone(),
             &search,
             &mut |captioned| {
                 progress.advance((captioned - done) as u64);
@@ -271,8 +271,8 @@ impl Compute for Sweeping<'_> {
             "--tune-search chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
              that nothing was chosen on; leave --split away"
         );
-        let material = Material::open(&command.members, Split::Dev, &on.device, context)?;
-        let swept = sweep(&material, &command.search, command.metric, context)?;
+        let inputs = EvalInputs::open(&command.ensemble, Split::Dev, &on.device, context)?;
+        let swept = sweep(&inputs, &command.search, command.metric, context)?;
         if let Some(path) = &command.out {
             output::write(path, json::pretty(&swept)?.as_bytes())?;
         }

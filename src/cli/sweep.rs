@@ -7,8 +7,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use super::Context;
+use super::eval_inputs::EvalInputs;
 use super::interrupt::{Interrupt, Interrupted};
-use super::material::Material;
 use super::progress::Task;
 use super::search::SearchArgs;
 use super::table::Table;
@@ -62,12 +62,12 @@ pub(super) struct SearchReport {
 
 /// Tries settings on the dev split, those that `args` name excepted.
 pub(super) fn sweep<D: Backend>(
-    material: &Material<D>,
+    inputs: &EvalInputs<D>,
     args: &SearchArgs,
     metric: Option<Metric>,
     context: &Context,
 ) -> anyhow::Result<SearchReport> {
-    let run = &material.runs.first;
+    let run = &inputs.runs.first;
     let own = args.over(&run.record.settings.search)?;
     anyhow::ensure!(
         args.strategy() != Some(Strategy::Sample),
@@ -89,18 +89,18 @@ pub(super) fn sweep<D: Backend>(
         None => Mbr::LeftOut,
     };
     let grid = grid(args, &own, mbr);
-    let images = material.images();
+    let images = inputs.images();
     let sweep = SearchTuner::new(&images, &run.vocabulary, ngrams.as_deref());
     let captions = grid.captions(images.len());
     let mut trials = until_interrupted(captions, context, |progress| {
-        sweep.run(&material.members(), &own, &grid, progress)
+        sweep.run(&inputs.members(), &own, &grid, progress)
     })?;
     let metric = metric.unwrap_or(monitored(run.record.settings.training.monitor));
     let score = |tried: &Trial| tried.scores.score(metric);
     trials.sort_by(|a, b| score(b).total_cmp(&score(a)));
     let best = &trials[0].search;
     Ok(SearchReport {
-        subject: material.subject.clone(),
+        subject: inputs.subject.clone(),
         images: images.len(),
         metric: metric.label(),
         flags: flags(best),

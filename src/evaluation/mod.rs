@@ -26,7 +26,7 @@ pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 use report::TokenizedCaptions;
-pub use report::{CaptionedImage, EnsembleMember, Figures, Report, Subject};
+pub use report::{CaptionedImage, Figures, Report, Subject};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 

@@ -2,10 +2,10 @@
 
 use crate::data::Split;
 use crate::diagnosis::{Diagnosis, Evidence, number_or_nan};
+use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::metrics::{Diversity, Example, Interval, Scores, Shuffled};
 use crate::search::SearchSettings;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// The result of an evaluation. The JSON has the scores at the top level, as fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,11 +29,11 @@ pub struct Report {
 pub struct Subject {
     /// The run's name.
     pub run: String,
-    /// `best` or `latest`.
-    pub checkpoint: String,
-    /// What wrote together with it, where an ensemble was evaluated.
+    /// Which of its checkpoints.
+    pub checkpoint: CheckpointKind,
+    /// The other members, where an ensemble was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ensemble: Vec<EnsembleMember>,
+    pub ensemble: Vec<CheckpointRef>,
     /// The data set's name.
     pub data_set: String,
     /// The data set's hash.
@@ -45,26 +45,11 @@ pub struct Subject {
 impl Subject {
     /// The checkpoint or ensemble in a few words: `best checkpoint`.
     pub fn model_label(&self) -> String {
-        let with: Vec<String> = self.ensemble.iter().map(EnsembleMember::to_string).collect();
+        let with: Vec<String> = self.ensemble.iter().map(CheckpointRef::to_string).collect();
         match with.as_slice() {
             [] => format!("{} checkpoint", self.checkpoint),
             with => format!("{} checkpoint with {}", self.checkpoint, with.join(", ")),
         }
-    }
-}
-
-/// A further checkpoint of an ensemble.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnsembleMember {
-    /// The run's name.
-    pub run: String,
-    /// `best` or `latest`.
-    pub checkpoint: String,
-}
-
-impl fmt::Display for EnsembleMember {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}/{}", self.run, self.checkpoint)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::diagnosis::{Cause, Symptom};
+use crate::jobs::CheckpointKind;
 use crate::metrics::Metric;
 use crate::model::ImageInputs;
 
@@ -39,7 +40,7 @@ pub(super) fn report_on_images(
     });
     let subject = Subject {
         run: "run".into(),
-        checkpoint: "best".into(),
+        checkpoint: CheckpointKind::Best,
         ensemble: Vec::new(),
         data_set: "things".into(),
         data_hash: String::new(),

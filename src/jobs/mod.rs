@@ -11,6 +11,7 @@
 //! Readers follow the log, controllers write command files. Neither needs to run on the same machine or to be known to
 //! the process, and there may be any number of them. This module knows nothing of tensors or training.
 
+mod checkpoint_ref;
 mod control;
 mod error;
 mod event;
@@ -26,6 +27,7 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
+pub use checkpoint_ref::{CheckpointKind, CheckpointRef};
 pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, send, send_and_wait};
 pub use error::{DirectoryError, FileError};
 pub use event::{

@@ -31,7 +31,7 @@ pub use error::TrainingError;
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
 pub use record::{DataRecord, RecordError, RunRecord};
 pub use run::{RunError, TrainingRun};
-pub use run_ensemble::{CheckpointRef, RunEnsemble};
+pub use run_ensemble::RunEnsemble;
 pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use state::{Best, PhaseStart, TrainState};

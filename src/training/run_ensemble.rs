@@ -2,20 +2,11 @@
 
 use super::trained_run::{TrainedRun, TrainedRunError};
 use crate::data::Image;
-use crate::jobs::{Root, RunDirectory};
+use crate::jobs::{CheckpointRef, Root};
 use crate::model::{ImageInputs, InputsError};
 use crate::nn::Backend;
 use crate::search::{Captioner, CaptionerError};
 use std::path::{Path, PathBuf};
-
-/// A checkpoint of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckpointRef {
-    /// The run.
-    pub run: RunDirectory,
-    /// The checkpoint's file, such as [`RunDirectory::best`].
-    pub path: PathBuf,
-}
 
 /// Trained runs with the same vocabulary; a single one is an ensemble too.
 pub struct RunEnsemble<D: Backend> {
@@ -29,15 +20,20 @@ impl<D: Backend> RunEnsemble<D> {
     /// Opens checkpoints.
     ///
     /// # Errors
-    /// Those of [`TrainedRun::open`]. Fails if the vocabularies differ.
+    /// [`TrainedRunError::Directory`] for an unknown run; those of [`TrainedRun::open`]. Fails if the vocabularies differ.
     pub fn open(
         first: &CheckpointRef,
         others: &[CheckpointRef],
+        root: &Root,
         device: &D,
     ) -> Result<Self, TrainedRunError> {
-        let first = TrainedRun::open(&first.run, &first.path, device)?;
+        let open = |member: &CheckpointRef| {
+            let run = root.find_run(&member.run)?;
+            TrainedRun::open(&run, &run.checkpoint(member.checkpoint), device)
+        };
+        let first = open(first)?;
         let open = |other: &CheckpointRef| {
-            let other = TrainedRun::open(&other.run, &other.path, device)?;
+            let other = open(other)?;
             check_same_vocabulary(&first, &other)?;
             Ok::<_, TrainedRunError>(other)
         };

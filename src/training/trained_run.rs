@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// Why a run cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainedRunError {
+    /// There is no such run.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// The run's settings cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -2,12 +2,11 @@
 
 use super::image_cache::{ImageKey, PreparedImage};
 use crate::data::{DatasetManifest, Image, PrepareReport};
-use crate::evaluation::{Comparison, EnsembleMember, NamedReport, Report};
-use crate::jobs::{ControlCommand, JobState, LogSummary, Record};
+use crate::evaluation::{Comparison, NamedReport, Report};
+use crate::jobs::{CheckpointRef, ControlCommand, JobState, LogSummary, Record};
 use crate::search::{Attention, SearchSettings, WrittenCaption};
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 use std::collections::HashMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -180,29 +179,11 @@ pub enum EntryKind {
     File,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EnsembleSpec {
-    pub run: String,
-    /// `best` or `latest`.
-    pub checkpoint: String,
-    pub ensemble: Vec<EnsembleMember>,
-}
-
-impl fmt::Display for EnsembleSpec {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.run)?;
-        for (index, other) in self.ensemble.iter().enumerate() {
-            let joint = if index == 0 { " with" } else { "," };
-            write!(out, "{joint} {}", other.run)?;
-        }
-        Ok(())
-    }
-}
-
 /// A caption whose attention weights are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttentionRequest {
-    pub by: EnsembleSpec,
+    /// The checkpoints of the ensemble; the first member with attention is shown.
+    pub members: Vec<CheckpointRef>,
     pub image: PathBuf,
     pub caption: String,
 }
@@ -215,7 +196,8 @@ pub enum CaptionerRequest {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct CaptionRequest {
-    pub by: EnsembleSpec,
+    /// The checkpoints, an ensemble where there are several.
+    pub members: Vec<CheckpointRef>,
     pub image: PathBuf,
     pub search: SearchSettings,
 }

@@ -197,7 +197,7 @@ impl Compared {
             [
                 self.safe_name(),
                 safe(&self.subject.run),
-                safe(&self.subject.checkpoint),
+                self.subject.checkpoint.to_string(),
                 safe(&ensemble.join(" ")),
                 safe(&self.subject.data_set),
                 self.subject.split.to_string(),

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::evaluation::Report;
+use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::metrics::Interval;
 use crate::search::{Attention, WordAttention};
 use crate::tui::image_cache::ImageKey;
-use crate::tui::message::{AttentionRequest, EnsembleSpec, GalleryImages, GalleryRequest, GallerySlot};
+use crate::tui::message::{AttentionRequest, GalleryImages, GalleryRequest, GallerySlot};
 use crate::vision::preprocess::CropBox;
 use ratatui::style::Modifier;
 use serde_json::json;
@@ -77,11 +78,10 @@ fn gallery() -> App {
 
 fn request(image: usize) -> AttentionRequest {
     AttentionRequest {
-        by: EnsembleSpec {
+        members: vec![CheckpointRef {
             run: RUN.into(),
-            checkpoint: "best".into(),
-            ensemble: Vec::new(),
-        },
+            checkpoint: CheckpointKind::Best,
+        }],
         image: format!("{image}.png").into(),
         caption: CAPTIONS[image].into(),
     }

@@ -1,12 +1,10 @@
 //! The thread that captions images and computes attention weights: the only computation within the workbench.
 
-use crate::evaluation::EnsembleMember;
-use crate::jobs::Root;
+use crate::jobs::{CheckpointRef, Root, RunDirectory};
 use crate::search::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
-use crate::training::{CheckpointRef, RunEnsemble};
-use crate::tui::message::{AttentionRequest, CaptionRequest, CaptionerRequest, EnsembleSpec, Message};
+use crate::training::RunEnsemble;
+use crate::tui::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message};
 use crate::vision::image_io;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
 
@@ -53,17 +51,14 @@ impl LatestRequests {
 }
 
 struct CachedCaptioner {
-    members: Vec<LoadedMember>,
+    members: Vec<CheckpointRef>,
+    /// Modification times of the members' files: training replaces checkpoints.
+    written: Vec<Option<SystemTime>>,
+    /// The first member's run.
+    run: RunDirectory,
     captioner: CpuCaptioner,
     /// The last search settings, and the search made from them.
     search: Option<(SearchSettings, Search)>,
-}
-
-#[derive(PartialEq)]
-struct LoadedMember {
-    checkpoint: CheckpointRef,
-    /// Modification time: training replaces the checkpoint.
-    written: Option<SystemTime>,
 }
 
 fn caption(
@@ -72,7 +67,7 @@ fn caption(
     request: &CaptionRequest,
 ) -> Result<Vec<WrittenCaption>, String> {
     let image = image_io::decode(&request.image).map_err(describe)?;
-    let cached = captioner_of(root, cached, &request.by)?;
+    let cached = captioner_of(root, cached, &request.members)?;
     let search = cached.search(&request.search)?;
     let pixels = cached.captioner.preprocessor().apply(&image);
     let mut hypotheses = cached.captioner.captions(&[pixels], &search).map_err(describe)?;
@@ -85,7 +80,7 @@ fn attend(
     request: &AttentionRequest,
 ) -> Result<Attention, String> {
     let image = image_io::decode(&request.image).map_err(describe)?;
-    let captioner = &captioner_of(root, cached, &request.by)?.captioner;
+    let captioner = &captioner_of(root, cached, &request.members)?.captioner;
     let attention = captioner.attention(&captioner.preprocessor().apply(&image), &request.caption);
     attention.map_err(describe)
 }
@@ -98,18 +93,26 @@ fn describe(error: impl std::error::Error) -> String {
 fn captioner_of<'a>(
     root: &Root,
     cached: &'a mut Option<CachedCaptioner>,
-    ensemble: &EnsembleSpec,
+    members: &[CheckpointRef],
 ) -> Result<&'a mut CachedCaptioner, String> {
-    let members = members(root, ensemble)?;
-    let same = cached.take().filter(|same| same.members == members);
-    Ok(cached.insert(match same {
-        Some(same) => same,
-        // `take` has dropped the old captioner: two models may not fit into memory.
-        None => CachedCaptioner {
-            captioner: open(&members)?,
-            members,
-            search: None,
-        },
+    let (first, others) = members.split_first().ok_or("no checkpoint was requested")?;
+    let run = root.find_run(&first.run).map_err(describe)?;
+    let written = members.iter().map(|member| written(root, member));
+    let written = written.collect::<Result<Vec<_>, String>>()?;
+    let same = cached
+        .take()
+        .filter(|same| same.members == members && same.run == run && same.written == written);
+    if let Some(same) = same {
+        return Ok(cached.insert(same));
+    }
+    // `take` has dropped the old captioner: two models may not fit into memory.
+    let runs = RunEnsemble::open(first, others, root, &cpu()).map_err(describe)?;
+    Ok(cached.insert(CachedCaptioner {
+        members: members.to_owned(),
+        written,
+        run,
+        captioner: runs.captioner(&[]).map_err(describe)?,
+        search: None,
     }))
 }
 
@@ -118,8 +121,8 @@ impl CachedCaptioner {
         match &self.search {
             Some((known, search)) if known == settings => Ok(search.clone()),
             _ => {
-                let run = &self.members[0].checkpoint.run;
-                let search = run
+                let search = self
+                    .run
                     .search(settings.clone(), self.captioner.vocabulary())
                     .map_err(describe)?;
                 self.search = Some((settings.clone(), search.clone()));
@@ -129,34 +132,9 @@ impl CachedCaptioner {
     }
 }
 
-fn members(root: &Root, ensemble: &EnsembleSpec) -> Result<Vec<LoadedMember>, String> {
-    let first = EnsembleMember {
-        run: ensemble.run.clone(),
-        checkpoint: ensemble.checkpoint.clone(),
-    };
-    let members = std::iter::once(&first).chain(&ensemble.ensemble).map(|member| {
-        let run = root.find_run(&member.run).map_err(describe)?;
-        let path = match member.checkpoint.as_str() {
-            "latest" => run.latest(),
-            _ => run.best(),
-        };
-        Ok(LoadedMember {
-            written: written(&path),
-            checkpoint: CheckpointRef { run, path },
-        })
-    });
-    members.collect()
-}
-
-fn open(members: &[LoadedMember]) -> Result<CpuCaptioner, String> {
-    let checkpoints: Vec<CheckpointRef> = members.iter().map(|member| member.checkpoint.clone()).collect();
-    let Some((first, others)) = checkpoints.split_first() else {
-        return Err("no checkpoint given".to_owned());
-    };
-    let runs = RunEnsemble::open(first, others, &cpu()).map_err(describe)?;
-    runs.captioner(&[]).map_err(describe)
-}
-
-fn written(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).ok()?.modified().ok()
+/// When a checkpoint's file was modified.
+fn written(root: &Root, member: &CheckpointRef) -> Result<Option<SystemTime>, String> {
+    let run = root.find_run(&member.run).map_err(describe)?;
+    let file = std::fs::metadata(run.checkpoint(member.checkpoint));
+    Ok(file.and_then(|file| file.modified()).ok())
 }

@@ -1,12 +1,13 @@
 //! What keys do in the Gallery tab, and what it loads.
 
 use super::state::HypothesesRequest;
+use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::search::SearchSettings;
 use crate::tui::app::App;
 use crate::tui::forms::{FormPurpose, prompts, search};
 use crate::tui::keys::Action;
 use crate::tui::message::{
-    AttentionRequest, CaptionRequest, Effect, EnsembleSpec, EvaluationKey, GalleryRequest, GallerySlot,
+    AttentionRequest, CaptionRequest, Effect, EvaluationKey, GalleryRequest, GallerySlot,
 };
 use crate::tui::navigation::{ListMove, cycle};
 use crate::tui::popups::Popup;
@@ -78,9 +79,9 @@ impl App {
 
     /// The request for hypotheses of the current image.
     fn caption_request(&self) -> Option<CaptionRequest> {
-        let (by, search) = self.ensemble_and_search()?;
+        let (members, search) = self.ensemble_and_search()?;
         Some(CaptionRequest {
-            by,
+            members,
             image: self.gallery.file()?.to_owned(),
             search: self.gallery.search_override.clone().unwrap_or(search),
         })
@@ -92,34 +93,34 @@ impl App {
             return None;
         }
         Some(AttentionRequest {
-            by: self.ensemble_and_search()?.0,
+            members: self.ensemble_and_search()?.0,
             image: self.gallery.file()?.to_owned(),
             caption: self.gallery.caption()?.to_owned(),
         })
     }
 
     /// The checkpoints and search settings of the current evaluation, otherwise those of the open run.
-    fn ensemble_and_search(&self) -> Option<(EnsembleSpec, SearchSettings)> {
+    fn ensemble_and_search(&self) -> Option<(Vec<CheckpointRef>, SearchSettings)> {
         let of_report = self.gallery.loaded_images().map(|images| {
             let report = &images.report;
             let run = self.gallery.of().map_or(&report.subject.run, |of| &of.run);
-            let ensemble = EnsembleSpec {
+            let first = CheckpointRef {
                 run: run.clone(),
-                checkpoint: report.subject.checkpoint.clone(),
-                ensemble: report.subject.ensemble.clone(),
+                checkpoint: report.subject.checkpoint,
             };
-            (ensemble, report.search.clone())
+            let others = report.subject.ensemble.iter().cloned();
+            let members = std::iter::once(first).chain(others).collect();
+            (members, report.search.clone())
         });
         let of_run = || {
             let view = self.runs.open()?;
             let search = view.settings.pointer("/search").cloned();
             let search = search.and_then(|search| serde_json::from_value(search).ok());
-            let ensemble = EnsembleSpec {
+            let best = CheckpointRef {
                 run: view.name.clone(),
-                checkpoint: "best".to_owned(),
-                ensemble: Vec::new(),
+                checkpoint: CheckpointKind::Best,
             };
-            Some((ensemble, search.unwrap_or_default()))
+            Some((vec![best], search.unwrap_or_default()))
         };
         of_report.or_else(of_run)
     }

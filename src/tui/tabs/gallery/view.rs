@@ -12,6 +12,7 @@
 //! ```
 
 use crate::evaluation::CaptionedImage;
+use crate::jobs::CheckpointRef;
 use crate::metrics::{Metric, Prominence, Scores};
 use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
@@ -221,16 +222,26 @@ fn marked(mut line: Line<'static>, gallery: &GalleryPage, theme: &Theme) -> Line
     line
 }
 
+/// The first run, and the other members of its ensemble: `one with another, third`.
+fn run_names(members: &[CheckpointRef]) -> String {
+    let names: Vec<&str> = members.iter().map(|member| member.run.as_str()).collect();
+    match names.split_first() {
+        Some((first, [])) => (*first).to_owned(),
+        Some((first, others)) => format!("{first} with {}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// The hypotheses of the caption worker, best first.
 fn hypotheses(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let Some(hypotheses) = gallery.hypotheses() else {
         return Vec::new();
     };
     let how = &hypotheses.request.search;
-    let by = &hypotheses.request.by;
+    let runs = run_names(&hypotheses.request.members);
     let mut lines = vec![
         Line::raw(""),
-        Line::styled(format!("{by}, {how}:"), theme.heading),
+        Line::styled(format!("{runs}, {how}:"), theme.heading),
     ];
     match &hypotheses.captions {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),

@@ -1,7 +1,7 @@
-//! What an evaluation works on: the models of runs, the images of a split, and what each model is given of them.
+//! The inputs of an evaluation: the models of an ensemble, and each model's inputs for the images of a split.
 
 use super::Context;
-use super::members::{MemberArgs, named};
+use super::ensemble::EnsembleArgs;
 use super::terminal::display_path;
 use crate::data::{Dataset, Image, Split};
 use crate::evaluation::{EvaluationError, Subject};
@@ -10,21 +10,19 @@ use crate::nn::Backend;
 use crate::search::Member;
 use crate::training::RunEnsemble;
 
-/// Models and a split, opened.
-pub(super) struct Material<D: Backend> {
+pub(super) struct EvalInputs<D: Backend> {
     pub(super) runs: RunEnsemble<D>,
     pub(super) data_set: Dataset,
     pub(super) subject: Subject,
+    /// One entry per member.
     inputs: Vec<ImageInputs>,
 }
 
-impl<D: Backend> Material<D> {
-    /// Opens what the arguments name.
-    ///
+impl<D: Backend> EvalInputs<D> {
     /// # Errors
-    /// Where something is missing, or the split is empty.
+    /// Where a run, its data set or its features are missing, or the split is empty.
     pub(super) fn open(
-        args: &MemberArgs,
+        args: &EnsembleArgs,
         split: Split,
         device: &D,
         context: &Context,
@@ -34,8 +32,7 @@ impl<D: Backend> Material<D> {
         let data_set = Dataset::load(&directory)?;
         if data_set.hash != runs.first.record.data.hash {
             context.notice(&format!(
-                "warning: {} is not the data set that this run learned from; its images may have been among the \
-                 training images",
+                "warning: {} has changed since this run was trained on it; its images may have been training images",
                 display_path(&directory)
             ));
         }
@@ -44,8 +41,8 @@ impl<D: Backend> Material<D> {
         let inputs = runs.inputs(&images, &directory, &context.root)?;
         let subject = Subject {
             run: runs.first.directory.name(),
-            checkpoint: args.checkpoint.name().to_owned(),
-            ensemble: named(&args.others(context)?),
+            checkpoint: args.checkpoint,
+            ensemble: args.named_others(context)?,
             data_set: data_set.manifest.name.clone(),
             data_hash: data_set.hash.clone(),
             split,
@@ -63,7 +60,6 @@ impl<D: Backend> Material<D> {
         self.data_set.images(self.subject.split).collect()
     }
 
-    /// The models, each with what it is given of the images.
     pub(super) fn members(&self) -> Vec<Member<'_, D>> {
         let models = self.runs.members().map(|run| &run.model);
         models
