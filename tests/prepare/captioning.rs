@@ -61,7 +61,7 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
     weights::write_random(&other, 2);
     let error = place.fails(&[&caption[..], &["--weights", text(&other)]].concat());
     assert!(
-        error.contains("not the file that the features were made with"),
+        error.contains("not the file that the features were extracted with"),
         "{error}"
     );
     fs::rename(&file, place.path("moved.safetensors")).unwrap();

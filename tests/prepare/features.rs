@@ -117,7 +117,7 @@ fn assert_alike(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
+fn training_reads_the_augmentations_that_are_stored() {
     let place = Place::new();
     let weights = place.path("random.safetensors");
     weights::write_random(&weights, 1);
@@ -143,7 +143,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
     let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("squash"), 20);
-    assert_eq!(rows("squash-window-1"), 16, "of the training images only");
+    assert_eq!(rows("squash-crop-1"), 16, "of the training images only");
 
     let (image, out) = (
         place.data_set("mine/images/scene_00003.png"),
@@ -182,7 +182,7 @@ fn images_are_looked_at_in_as_many_ways_as_asked_for_and_trained_on() {
         "--set",
     ];
     let error = place.fails(&[&train[..], &["augment.random_crops=2"]].concat());
-    assert!(error.contains("of the images' window 2"), "{error}");
+    assert!(error.contains("of random crop 2"), "{error}");
     assert!(error.contains("--random-crops 2"), "{error}");
     assert!(!place.root().join("checkpoints/first").exists());
     let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
