@@ -27,7 +27,7 @@ const SHOWN: usize = 15;
 pub(super) fn metric_parser() -> impl TypedValueParser<Value = Metric> {
     let value = |metric: Metric| PossibleValue::new(metric.key()).help(metric.label());
     PossibleValuesParser::new(Metric::all().map(value))
-        .map(|key| Metric::from_key(&key).expect("one of the possible values"))
+        .try_map(|key| Metric::from_key(&key).ok_or("not a metric"))
 }
 
 /// What a run was steered by; the loss says nothing of searches.

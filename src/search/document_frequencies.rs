@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! # 400 images, 2 n-grams
-//! 12	310
-//! 12 40	7
+//! 12     310
+//! 12 40  7
 //! ```
 //!
 //! Rows are sorted. The first column has the n-gram's tokens, the second its document frequency. N-grams of a single image
