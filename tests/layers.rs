@@ -263,8 +263,10 @@ impl Roots {
                 before.pop();
             }
             UseTree::Group(group) => group.items.iter().for_each(|item| self.add_use(item, before)),
-            UseTree::Name(name) => self.add(&[before.as_slice(), &[name.ident.clone()]].concat()),
-            UseTree::Rename(name) => self.add(&[before.as_slice(), &[name.ident.clone()]].concat()),
+            UseTree::Name(name) => self.add(&[before.as_slice(), std::slice::from_ref(&name.ident)].concat()),
+            UseTree::Rename(name) => {
+                self.add(&[before.as_slice(), std::slice::from_ref(&name.ident)].concat())
+            }
             UseTree::Glob(_) => self.add(before),
         }
     }
