@@ -7,7 +7,7 @@ use strum::VariantNames;
 /// ```
 /// use cutline::suggest::{Named, UnknownName, unknown_name};
 ///
-/// #[derive(Debug, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
+/// #[derive(Clone, Copy, Debug, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]
 /// #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 /// enum Fruit {
 ///     Apple,
@@ -70,21 +70,29 @@ pub fn hint(name: &str, known: &[String]) -> String {
 /// The candidate nearest to `word`, or `None` where none is near enough to suggest.
 ///
 /// The measure is the Damerau-Levenshtein distance of the lower-cased words. At most a third of the letters of `word`
-/// may differ, or two if that is more. Of equally near candidates the first one wins.
+/// may differ, or two if that is more. The first words of a candidate count as well, so that `hiden` suggests
+/// `hidden_size`. Of equally near candidates the first one wins.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(2);
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&word, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// The distance to the candidate, or one more than that to its first words.
+fn distance(word: &str, candidate: &str) -> usize {
+    let first_words = candidate
+        .match_indices(['_', '-'])
+        .map(|(end, _)| &candidate[..end]);
+    first_words
+        .map(|words| strsim::damerau_levenshtein(word, words) + 1)
+        .chain([strsim::damerau_levenshtein(word, candidate)])
+        .min()
+        .unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -97,6 +105,8 @@ mod tests {
         assert_eq!(nearest("hiden", keys), Some("hidden"));
         assert_eq!(nearest("HIDDEN", keys), Some("hidden"));
         assert_eq!(nearest("dorpout", keys), Some("dropout"));
+        let keys = ["decoder.kind", "decoder.hidden_size"];
+        assert_eq!(nearest("decoder.hiden", keys), Some("decoder.hidden_size"));
     }
 
     #[test]

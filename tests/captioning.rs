@@ -237,8 +237,8 @@ mod evaluate {
             "24 images of squares, dev split; best checkpoint; beam 3",
             "commonest caption   100.0 % of images",
             "degenerate output:",
-            "100 % of the images got the same caption",
-            "it was trained too little",
+            "100 % of the images get the same caption",
+            "undertrained",
             "reference: a red square on gray",
         ] {
             assert!(told.contains(part), "{part}:\n{told}");
@@ -298,7 +298,7 @@ mod evaluate {
             let arguments = [subcommand, "squares-001", text(&image)];
             let error = place.fails(&arguments[..if subcommand == "caption" { 3 } else { 2 }]);
             assert!(
-                error.contains("best.safetensors: not a whole checkpoint"),
+                error.contains("best.safetensors: not a complete checkpoint"),
                 "{error}"
             );
         }

@@ -64,7 +64,7 @@ fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
     fs::write(run.latest(), &whole[..whole.len() / 2]).unwrap();
     let error = place.fails(&resume);
     assert!(
-        error.contains("latest.safetensors: not a whole checkpoint"),
+        error.contains("latest.safetensors: not a complete checkpoint"),
         "{error}"
     );
 

@@ -173,7 +173,7 @@ fn the_command_line_steers_as_files_do() {
     let mut steered = Steered::new();
     for arguments in [
         &["pause"][..],
-        &["sample"],
+        &["predict"],
         &["resume"],
         &["evaluate"],
         &["checkpoint"],

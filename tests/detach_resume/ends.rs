@@ -73,7 +73,7 @@ fn a_run_deleted_in_the_middle_is_named_and_stays_deleted() {
     delete(&run);
     let said = training.ends_with(1);
     let expected = format!(
-        "error: {} was deleted while it was worked on",
+        "error: {} was deleted while the job was running",
         run.path().display()
     );
     assert!(said.contains(&expected), "{said}");
@@ -202,7 +202,7 @@ fn runs_are_listed_in_their_states_and_removed_when_dead() {
     assert!(error.contains("hot failed, see above"), "{error}");
 
     let error = place.fails(&["runs", "rm", "hot"]);
-    assert!(error.contains("say --yes"), "{error}");
+    assert!(error.contains("give --yes"), "{error}");
     place.succeeds(&["runs", "rm", "hot", "live", "--yes"]);
     assert!(!place.run_directory("hot").path().exists());
     assert_eq!(place.root().runs().unwrap(), ["done".parse().unwrap()]);
