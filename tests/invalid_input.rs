@@ -44,7 +44,7 @@ fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
     );
     assert!(error.contains("`training.learning_rate`"), "{error}");
 
-    fs::write(&file, "[decoder]\nhidden = \"many\"\n").unwrap();
+    fs::write(&file, "[decoder]\nhidden_size = \"many\"\n").unwrap();
     let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
     assert!(
         error.contains("settings.toml:2: the setting `decoder.hidden_size`"),

@@ -157,7 +157,7 @@ fn run(
 /// Starts all threads. They end by themselves once their channel closes.
 ///
 /// Every channel is unbounded, so that no thread ever waits for the main loop: a worker that blocked on a full channel
-/// while the main loop waits for it would freeze the screen. Requests replace each other instead of queueing up.
+/// while the main loop waits for it would freeze the screen. Requests replace each other instead of queuing up.
 fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Receiver<Message>)> {
     let (sender, messages) = channel();
     let (image_requests, images) = channel();
