@@ -18,7 +18,7 @@
 //! | `kaggle` | `captions.txt` | none |
 //!
 //! Captions are looked for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`,
-//! `images/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
+//! `photos/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
 
 mod build;
 mod dataset;

@@ -212,7 +212,7 @@ impl DataSource {
         const USUAL: [&str; 12] = [
             "images",
             "Images",
-            "images",
+            "photos",
             "Flicker8k_Dataset",
             "Flickr8k_Dataset",
             "flickr30k_images",
