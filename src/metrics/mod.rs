@@ -7,7 +7,7 @@
 //! hypothesis scores 0 (ROUGE-L: 1 against an empty reference), CIDEr-D is 0 over a single image (no n-gram
 //! tells it from others), and no examples at all score 0 throughout.
 //!
-//! A new metric is a file with a `SCORER` and a row in [`SCORERS`]: tables, charts, reports, exports, bootstrap and
+//! A new metric is a file with a `SCORER` and a row in `SCORERS`: tables, charts, reports, exports, bootstrap and
 //! flags read the table.
 
 pub mod bleu;

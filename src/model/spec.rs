@@ -7,7 +7,7 @@ use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use crate::vision::features::store::FeatureSpec;
 use serde::{Deserialize, Serialize};
 
-/// Everything needed to build a [`Model`] but its weights. Every checkpoint holds it.
+/// Everything needed to build a [`Model`](super::Model) but its weights. Every checkpoint holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
     /// Where regions come from.

@@ -94,7 +94,7 @@ impl<D: Backend> Lstm<D> {
         }
     }
 
-    /// See [`LstmKernel::try_lstm`].
+    /// See [`LstmKernel::try_lstm`](crate::nn::LstmKernel::try_lstm).
     pub fn forward<T: Tape<f32, D>>(
         &self,
         inputs: Matrix<D, T>,
