@@ -4,7 +4,7 @@
 //! cargo run --release --example score_captions
 //! ```
 
-use cutline::metrics::{Bootstrap, Example, Metric, score, statistics};
+use cutline::metrics::{Bootstrap, Example, score, statistics};
 use cutline::text::Cleaning;
 
 const REFERENCES: [[&str; 2]; 3] = [
@@ -37,10 +37,11 @@ fn main() {
 
     let scores = score(&examples);
     let intervals = Bootstrap::default().intervals(&statistics(&examples));
-    for metric in Metric::all() {
-        let interval = intervals
-            .get(metric)
-            .map(|interval| (interval.low, interval.high));
-        println!("{:8} {:.4}  {interval:.4?}", metric.label(), scores.score(metric));
+    for (metric, interval) in intervals.iter() {
+        let (label, score) = (metric.label(), scores.score(metric));
+        println!(
+            "{label:8} {score:.4}  95 % [{:.4}, {:.4}]",
+            interval.low, interval.high
+        );
     }
 }

@@ -166,7 +166,7 @@ fn rate<D: Backend>(
 
 /// A device does what it is told in turn: a number that goes there and comes back has waited for all else.
 fn wait_for<D: Backend>(device: &D) -> Result<(), Failure> {
-    let number: Tensor<(usize,), f32, D> = device.try_tensor_from_vec(vec![0.0], (1,)).told()?;
+    let number: Tensor<(usize,), f32, D> = device.try_tensor_from_vec(vec![0.0], (1,)).or_fail()?;
     number.as_vec();
     Ok(())
 }
@@ -181,7 +181,7 @@ fn features<D: Backend>(device: &D, backbone: &Backbone<D>, pixels: Vec<f32>) ->
     let images = pixels.len() / backbone.preprocessing().pixels_len();
     let pixels: Images<D> = device
         .try_tensor_from_vec(pixels, (images, size, size, 3))
-        .told()?;
+        .or_fail()?;
     // Reading them waits for the device.
     backbone.features(pixels, FeatureKind::Pooled)?.as_vec();
     Ok(images)
@@ -249,14 +249,14 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
         channels: CHANNELS,
         vocabulary: WORDS,
     };
-    let mut decoder = build(device, &settings, shape, &mut random_stream(1, "weights", 0)).told()?;
-    let mut adam = Adam::new(AdamSettings::default(), decoder.parameters()).told()?;
+    let mut decoder = build(device, &settings, shape, &mut random_stream(1, "weights", 0)).or_fail()?;
+    let mut adam = Adam::new(AdamSettings::default(), decoder.parameters()).or_fail()?;
     let batch = captions();
     let images = numbers("images", SIZE.captions * CHANNELS);
     rate(device, rounds, || {
         let regions = device
             .try_tensor_from_vec(images.clone(), (SIZE.captions, 1, CHANNELS))
-            .told()?;
+            .or_fail()?;
         let mut stream = random_stream(1, "dropout", 0);
         let regularization = Regularization {
             label_smoothing: 0.1,
@@ -265,10 +265,10 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
         };
         let loss = decoder
             .training_loss(regions.leaky_trace(), &batch, regularization)
-            .told()?;
-        let mut gradients = loss.try_backward().told()?;
+            .or_fail()?;
+        let mut gradients = loss.try_backward().or_fail()?;
         adam.update(decoder.parameters_mut(), &mut gradients, 1e-3)
-            .told()?;
+            .or_fail()?;
         Ok(batch.tokens())
     })
 }

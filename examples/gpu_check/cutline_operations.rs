@@ -46,7 +46,7 @@ fn convolutions<D: Backend>(device: &D) -> Result<Found, Failure> {
             window,
             activation: Activation::Relu,
         };
-        let y = conv2d(x.leaky_trace(), &kernel, &bias, convolution).told()?;
+        let y = conv2d(x.leaky_trace(), &kernel, &bias, convolution).or_fail()?;
         let probe = Probe::of(y)?.and("maps", &x)?;
         found.extend(probe.and_all([("kernel", &kernel), ("bias", &bias)])?.found());
     }
@@ -61,15 +61,15 @@ fn depthwise_convolution<D: Backend>(device: &D) -> Result<Found, Failure> {
         window: HALVE,
         activation: Activation::Relu6,
     };
-    let y = depthwise(x.leaky_trace(), &kernel, &bias, convolution).told()?;
+    let y = depthwise(x.leaky_trace(), &kernel, &bias, convolution).or_fail()?;
     let probe = Probe::of(y)?.and("maps", &x)?;
     Ok(probe.and_all([("kernel", &kernel), ("bias", &bias)])?.found())
 }
 
 fn pooling<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Images<D> = tensor(device, "maps", (5, 29, 31, 33))?;
-    let largest = max_pool(x.leaky_trace(), HALVE).told()?;
-    let mean = global_avg_pool(x.leaky_trace()).told()?;
+    let largest = max_pool(x.leaky_trace(), HALVE).or_fail()?;
+    let mean = global_avg_pool(x.leaky_trace()).or_fail()?;
     Ok([
         Probe::of(largest)?.and("maps", &x)?.found(),
         Probe::of(mean)?.and("maps", &x)?.found(),
@@ -82,7 +82,7 @@ fn linear<D: Backend>(device: &D) -> Result<Found, Failure> {
     let mut found = Found::new();
     for activation in [Activation::None, Activation::Relu, Activation::Tanh] {
         let layer = linear_layer(device, (70, 130))?;
-        let y = layer.activated(x.leaky_trace(), activation).told()?;
+        let y = layer.activated(x.leaky_trace(), activation).or_fail()?;
         let probe = Probe::of(y)?.and("rows", &x)?;
         found.extend(probe.and_all(named(&layer))?.found());
     }
@@ -91,7 +91,7 @@ fn linear<D: Backend>(device: &D) -> Result<Found, Failure> {
 
 fn linear_layer<D: Backend>(device: &D, shape: (usize, usize)) -> Result<Linear<D>, Failure> {
     let mut stream = random_stream(1, "linear", 0);
-    Linear::new(device, "linear", shape, Initialization::Glorot, &mut stream).told()
+    Linear::new(device, "linear", shape, Initialization::Glorot, &mut stream).or_fail()
 }
 
 /// A layer's parameters with their names.
@@ -106,23 +106,24 @@ fn rows<D: Backend>(device: &D) -> Result<Found, Failure> {
     let table: Matrix<D> = tensor(device, "table", (90, 33))?;
     let sums: Matrix<D> = tensor(device, "sums", (240, 33))?;
     let listed = places("rows", 240, 90);
-    let gathered = gather_rows(table.leaky_trace(), &listed).told()?;
+    let gathered = gather_rows(table.leaky_trace(), &listed).or_fail()?;
     let added = add_gathered(
-        gathered.try_add(sums.leaky_trace()).told()?,
+        gathered.try_add(sums.leaky_trace()).or_fail()?,
         table.leaky_trace(),
         &listed,
     )
-    .told()?;
-    let (parts, tape) = split_rows(activated(added, Activation::Tanh).told()?, &[100, 1, 139]).told()?;
-    let joined = concat_rows(parts, tape).told()?;
-    let means = mean_of_groups(joined, 3).told()?;
+    .or_fail()?;
+    let (parts, tape) =
+        split_rows(activated(added, Activation::Tanh).or_fail()?, &[100, 1, 139]).or_fail()?;
+    let joined = concat_rows(parts, tape).or_fail()?;
+    let means = mean_of_groups(joined, 3).or_fail()?;
     Ok(Probe::of(means)?
         .and_all([("table", &table), ("sums", &sums)])?
         .found())
 }
 
 fn lstm_layer<D: Backend>(device: &D, inputs: usize, hidden: usize) -> Result<Lstm<D>, Failure> {
-    Lstm::new(device, "lstm", inputs, hidden, &mut random_stream(1, "lstm", 0)).told()
+    Lstm::new(device, "lstm", inputs, hidden, &mut random_stream(1, "lstm", 0)).or_fail()
 }
 
 fn packing() -> PackedSequence {
@@ -132,7 +133,7 @@ fn packing() -> PackedSequence {
 fn lstm<D: Backend>(device: &D) -> Result<Found, Failure> {
     let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
     let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
-    let y = layer.forward(x.leaky_trace(), &packing).told()?;
+    let y = layer.forward(x.leaky_trace(), &packing).or_fail()?;
     Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
 }
 
@@ -141,17 +142,17 @@ fn steps<D: Backend>(device: &D) -> Result<Found, Failure> {
     let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
     let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
     let mut tape = Taped::<D>::default();
-    let recurrent = StepWeight::new(&layer.hidden_weight, 0..67, packing.rows(), &mut tape).told()?;
-    let gates = layer.input_layer().forward(x.clone().put_tape(tape)).told()?;
-    let (gates, mut tape) = split_rows(gates, packing.heights()).told()?;
-    let mut state = layer.zero_state(packing.sequences()).told()?;
+    let recurrent = StepWeight::new(&layer.hidden_weight, 0..67, packing.rows(), &mut tape).or_fail()?;
+    let gates = layer.input_layer().forward(x.clone().put_tape(tape)).or_fail()?;
+    let (gates, mut tape) = split_rows(gates, packing.heights()).or_fail()?;
+    let mut state = layer.zero_state(packing.sequences()).or_fail()?;
     let mut outputs = Vec::new();
     for gates in gates {
-        let gates = add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).told()?;
-        (state, tape) = lstm_cell(gates, &state.cell).told()?;
+        let gates = add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).or_fail()?;
+        (state, tape) = lstm_cell(gates, &state.cell).or_fail()?;
         outputs.push(state.hidden.clone());
     }
-    let y = concat_rows(outputs, tape).told()?;
+    let y = concat_rows(outputs, tape).or_fail()?;
     Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
 }
 
@@ -168,7 +169,7 @@ fn loss<D: Backend>(device: &D) -> Result<Found, Failure> {
             weights,
             smoothing,
         };
-        let loss = cross_entropy(x.leaky_trace(), &layer, targets).told()?;
+        let loss = cross_entropy(x.leaky_trace(), &layer, targets).or_fail()?;
         let probe = Probe::of(loss)?.and("rows", &x)?;
         found.extend(probe.and_all(named(&layer))?.found());
     }
@@ -202,7 +203,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
             doubly_stochastic_weight: 0.3,
             ..DecoderSettings::default()
         };
-        let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).told()?;
+        let decoder = build(device, &settings, shape, &mut random_stream(1, "decoder", 0)).or_fail()?;
         let regions = tensor(device, "regions", (3, 6, 24))?;
         let mut stream = random_stream(1, "dropout", 0);
         let regularization = Regularization {
@@ -214,7 +215,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
         };
         let loss = decoder
             .training_loss(regions.leaky_trace(), &batch, regularization)
-            .told()?;
+            .or_fail()?;
         let parameters = decoder.parameters();
         let parameters = parameters
             .iter()
@@ -232,31 +233,35 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
 /// Ten steps down a bowl, clipped, with decay, and the average of the way.
 fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
     let mut parameters = [
-        Parameter::from_values(device, "weight", (70, 301), numbers("weight", 70 * 301)).told()?,
-        Parameter::from_values(device, "bias", (1, 33), numbers("bias", 33)).told()?,
+        Parameter::from_values(device, "weight", (70, 301), numbers("weight", 70 * 301)).or_fail()?,
+        Parameter::from_values(device, "bias", (1, 33), numbers("bias", 33)).or_fail()?,
     ];
     let settings = AdamSettings {
         weight_decay: 0.1,
         max_grad_norm: 1.0,
         ..AdamSettings::default()
     };
-    let mut adam = Adam::new(settings, &parameters).told()?;
-    let mut average = Ema::new(0.9, &parameters).told()?;
+    let mut adam = Adam::new(settings, &parameters).or_fail()?;
+    let mut average = Ema::new(0.9, &parameters).or_fail()?;
     let mut norms = Vec::new();
     for step in 0..10 {
         let [weight, bias] = &parameters;
         let half = |parameter: &Parameter<D>| {
-            let square = parameter.value.leaky_trace().try_square().told()?;
-            square.try_sum::<(), _>().told()
+            let square = parameter.value.leaky_trace().try_square().or_fail()?;
+            square.try_sum::<(), _>().or_fail()
         };
-        let loss = half(weight)?.try_add(half(bias)?).told()?;
-        let mut gradients = loss.try_backward().told()?;
-        norms.push(adam.update(&mut parameters, &mut gradients, 0.01).told()?.get());
-        average.update(&parameters, step).told()?;
+        let loss = half(weight)?.try_add(half(bias)?).or_fail()?;
+        let mut gradients = loss.try_backward().or_fail()?;
+        norms.push(
+            adam.update(&mut parameters, &mut gradients, 0.01)
+                .or_fail()?
+                .get(),
+        );
+        average.update(&parameters, step).or_fail()?;
     }
     let values = |parameters: &[Parameter<D>]| parameters.iter().flat_map(|p| p.value.as_vec()).collect();
     let trained = values(&parameters);
-    average.exchange(&mut parameters).told()?;
+    average.exchange(&mut parameters).or_fail()?;
     Ok(vec![
         ("norms of gradients".into(), norms),
         ("values".into(), trained),
@@ -289,8 +294,8 @@ fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
         ConvLayer::Convolution(sums(SAME, 16, 40)),
         ConvLayer::GlobalAvgPool,
     ];
-    let network = device.inference_conv_net(layers).told()?;
+    let network = device.inference_conv_net(layers).or_fail()?;
     let images: Images<D> = tensor(device, "images", (3, 64, 48, 3))?;
-    let features = D::run_conv_net(&network, images).told()?.as_vec();
+    let features = D::run_conv_net(&network, images).or_fail()?.as_vec();
     Ok(vec![("features".into(), features)])
 }

@@ -17,7 +17,7 @@ pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
 fn product<D: Backend>(device: &D) -> Result<Found, Failure> {
     let a: Matrix<D> = tensor(device, "a", (300, 512))?;
     let b: Matrix<D> = tensor(device, "b", (512, 700))?;
-    let y = a.leaky_trace().try_matmul(b.clone()).told()?;
+    let y = a.leaky_trace().try_matmul(b.clone()).or_fail()?;
     Ok(Probe::of(y)?.and_all([("a", &a), ("b", &b)])?.found())
 }
 
@@ -25,18 +25,18 @@ fn gathered<D: Backend>(device: &D) -> Result<Found, Failure> {
     let table: Matrix<D> = tensor(device, "table", (200, 33))?;
     let rows = device
         .try_tensor_from_vec(places("rows", 500, 200), (500,))
-        .told()?;
+        .or_fail()?;
     let columns = device
         .try_tensor_from_vec(places("columns", 500, 33), (500,))
-        .told()?;
-    let gathered: Matrix<D, Taped<D>> = table.leaky_trace().try_gather(rows).told()?;
-    let selected: Tensor<(usize,), f32, D, Taped<D>> = gathered.try_select(columns).told()?;
+        .or_fail()?;
+    let gathered: Matrix<D, Taped<D>> = table.leaky_trace().try_gather(rows).or_fail()?;
+    let selected: Tensor<(usize,), f32, D, Taped<D>> = gathered.try_select(columns).or_fail()?;
     Ok(Probe::of(selected)?.and("table", &table)?.found())
 }
 
 fn value_by_value<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Matrix<D> = tensor(device, "x", (70, 301))?;
-    let wide = || x.leaky_trace().try_mul(4.0).told();
+    let wide = || x.leaky_trace().try_mul(4.0).or_fail();
     let of = |name: &str, y: Matrix<D, Taped<D>>| -> Result<Found, Failure> {
         let found = Probe::of(y)?.and("x", &x)?.found();
         Ok(found
@@ -45,26 +45,26 @@ fn value_by_value<D: Backend>(device: &D) -> Result<Found, Failure> {
             .collect())
     };
     Ok([
-        of("sigmoid", wide()?.try_sigmoid().told()?)?,
-        of("tanh", wide()?.try_tanh().told()?)?,
-        of("rectifier", wide()?.try_relu().told()?)?,
-        of("clamp", wide()?.try_clamp(0.0, 2.0).told()?)?,
-        of("exponential", wide()?.try_exp().told()?)?,
+        of("sigmoid", wide()?.try_sigmoid().or_fail()?)?,
+        of("tanh", wide()?.try_tanh().or_fail()?)?,
+        of("rectifier", wide()?.try_relu().or_fail()?)?,
+        of("clamp", wide()?.try_clamp(0.0, 2.0).or_fail()?)?,
+        of("exponential", wide()?.try_exp().or_fail()?)?,
         of(
             "square and root",
             wide()?
                 .try_square()
-                .told()?
+                .or_fail()?
                 .try_add(1.0)
-                .told()?
+                .or_fail()?
                 .try_sqrt()
-                .told()?,
+                .or_fail()?,
         )?,
         of(
             "quotient",
             wide()?
-                .try_div(wide()?.try_square().told()?.try_add(1.0).told()?)
-                .told()?,
+                .try_div(wide()?.try_square().or_fail()?.try_add(1.0).or_fail()?)
+                .or_fail()?,
         )?,
     ]
     .concat())
@@ -72,12 +72,12 @@ fn value_by_value<D: Backend>(device: &D) -> Result<Found, Failure> {
 
 fn sums<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Matrix<D> = tensor(device, "x", (70, 301))?;
-    let softmax = Probe::of(x.leaky_trace().try_log_softmax::<Axis<1>>().told()?)?
+    let softmax = Probe::of(x.leaky_trace().try_log_softmax::<Axis<1>>().or_fail()?)?
         .and("x", &x)?
         .found();
-    let rows: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_mean::<_, Axis<1>>().told()?;
-    let columns: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_sum::<_, Axis<0>>().told()?;
-    let largest: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_max::<_, Axis<1>>().told()?;
+    let rows: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_mean::<_, Axis<1>>().or_fail()?;
+    let columns: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_sum::<_, Axis<0>>().or_fail()?;
+    let largest: Tensor<(usize,), f32, D, Taped<D>> = x.leaky_trace().try_max::<_, Axis<1>>().or_fail()?;
     Ok([
         softmax,
         Probe::of(rows)?.and("x", &x)?.found(),
@@ -90,12 +90,12 @@ fn sums<D: Backend>(device: &D) -> Result<Found, Failure> {
 /// What dfdx compiles on the spot, with headers that it looks for where it was built.
 fn compiled_late<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Matrix<D> = tensor(device, "x", (60, 40))?;
-    let turned = x.leaky_trace().try_permute::<_, Axes2<1, 0>>().told()?;
-    let reshaped = turned.try_reshape_like(&(80, 30)).told()?;
+    let turned = x.leaky_trace().try_permute::<_, Axes2<1, 0>>().or_fail()?;
+    let reshaped = turned.try_reshape_like(&(80, 30)).or_fail()?;
     let reshaped = Probe::of(reshaped)?.and("x", &x)?.found();
     let below: Matrix<D> = device
         .try_tensor_from_vec(numbers("below", 40 * 7), (7, 40))
-        .told()?;
-    let joined = (x.leaky_trace(), below).try_concat_along(Axis::<0>).told()?;
+        .or_fail()?;
+    let joined = (x.leaky_trace(), below).try_concat_along(Axis::<0>).or_fail()?;
     Ok([reshaped, Probe::of(joined)?.and("x", &x)?.found()].concat())
 }

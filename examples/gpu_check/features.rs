@@ -94,7 +94,7 @@ fn features<D: Backend>(device: &D, kind: BackboneKind, file: &Path) -> Result<F
     };
     let size = backbone.preprocessing().size as usize;
     let shape = (IMAGES.len(), size, size, 3);
-    let pixels: Images<D> = device.try_tensor_from_vec(pixels, shape).told()?;
+    let pixels: Images<D> = device.try_tensor_from_vec(pixels, shape).or_fail()?;
     let features = backbone.features(pixels, FeatureKind::Pooled)?.as_vec();
     if images().is_some() {
         hold_to_references(kind, &features)?;

@@ -43,11 +43,11 @@ impl<D> Check<D> {
 /// Devices' errors are none of the standard library's.
 pub(crate) trait Told<V> {
     /// The same with the error in words.
-    fn told(self) -> Result<V, Failure>;
+    fn or_fail(self) -> Result<V, Failure>;
 }
 
 impl<V, E: std::fmt::Display> Told<V> for Result<V, E> {
-    fn told(self) -> Result<V, Failure> {
+    fn or_fail(self) -> Result<V, Failure> {
         self.map_err(|error| error.to_string().into())
     }
 }
@@ -72,7 +72,7 @@ pub(crate) fn tensor<S: Shape, D: Backend>(
 ) -> Result<Tensor<S, f32, D>, Failure> {
     device
         .try_tensor_from_vec(numbers(name, shape.num_elements()), shape)
-        .told()
+        .or_fail()
 }
 
 /// The values of `y`, and the gradients of a sum in which each of them counts in its own way.
@@ -87,20 +87,20 @@ impl<D: Backend> Probe<D> {
         let weights = tensor(y.device(), "weights of the probe", (values.len(),))?;
         let loss = y
             .try_reshape_like(&(values.len(),))
-            .told()?
+            .or_fail()?
             .try_mul(weights)
-            .told()?
+            .or_fail()?
             .try_sum::<(), _>()
-            .told()?;
+            .or_fail()?;
         Ok(Self {
             found: vec![("values".into(), values)],
-            gradients: loss.try_backward().told()?,
+            gradients: loss.try_backward().or_fail()?,
         })
     }
 
     /// Adds the gradient of `tensor`, zeros where it has none.
     pub(crate) fn and<S: Shape>(mut self, name: &str, tensor: &Tensor<S, f32, D>) -> Result<Self, Failure> {
-        self.gradients.get_or_alloc_mut(tensor).told()?;
+        self.gradients.get_or_alloc_mut(tensor).or_fail()?;
         let gradient = self.gradients.get(tensor).as_vec();
         self.found.push((format!("gradient of {name}"), gradient));
         Ok(self)

@@ -84,8 +84,8 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
         },
         vocabulary: vocabulary.len(),
     };
-    let mut model = Model::new(device, spec, &mut random_stream(1, "weights", 0)).told()?;
-    let mut adam = Adam::new(AdamSettings::default(), model.parameters()).told()?;
+    let mut model = Model::new(device, spec, &mut random_stream(1, "weights", 0)).or_fail()?;
+    let mut adam = Adam::new(AdamSettings::default(), model.parameters()).or_fail()?;
     let batches = pictures.chunks(BATCH).cycle();
     let mut losses = Vec::with_capacity(steps);
     for (step, pictures) in batches.take(steps).enumerate() {
@@ -104,14 +104,15 @@ fn train<D: Backend>(device: &D, steps: usize) -> Result<Vec<f32>, Failure> {
             dropout: 0.25,
             ..Regularization::none(&mut stream)
         };
-        let regions = model.regions::<Taped<D>>(inputs).told()?;
+        let regions = model.regions::<Taped<D>>(inputs).or_fail()?;
         let loss = model
             .decoder
             .training_loss(regions, &batch, regularization)
-            .told()?;
+            .or_fail()?;
         losses.extend(loss.as_vec());
-        let mut gradients = loss.try_backward().told()?;
-        adam.update(model.parameters_mut(), &mut gradients, 1e-3).told()?;
+        let mut gradients = loss.try_backward().or_fail()?;
+        adam.update(model.parameters_mut(), &mut gradients, 1e-3)
+            .or_fail()?;
     }
     Ok(losses)
 }

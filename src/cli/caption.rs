@@ -28,7 +28,7 @@ use crate::search::{
 use crate::training::TrainedRun;
 use crate::vision::image_io::{self, ImageReadError};
 
-/// Images captioned at once, where nobody waits for the first.
+/// Images captioned in a batch, if the output is not shown one by one.
 const BATCH: usize = 16;
 
 /// Caption images with a run
@@ -87,8 +87,8 @@ impl Compute for Caption {
         let run = run.directory.name();
         let captioner = runs.captioner(&self.weights)?;
         if self.attention {
-            let told = || format!("where {run} looks cannot be shown");
-            captioner.check_attends().with_context(told)?;
+            let message = || format!("where {run} looks cannot be shown");
+            captioner.check_attends().with_context(message)?;
         }
 
         let mut unread = 0;
@@ -177,7 +177,7 @@ impl Caption {
     }
 }
 
-/// An image with all that is told of it.
+/// An image with its captions.
 struct Captioned<'a> {
     image: ReadImage<'a>,
     captions: &'a [WrittenCaption],
@@ -187,7 +187,7 @@ struct Captioned<'a> {
 }
 
 impl Captioned<'_> {
-    /// The path and the caption; then a line a word, where it is told what was looked at.
+    /// The path and the caption; then one line a word with its attention, if asked for.
     fn lines(&self) -> String {
         let caption = format!(
             "{}\t{}\n",

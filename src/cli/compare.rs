@@ -12,7 +12,7 @@ use crate::metrics::{Metric, ScoreDifference, Scores};
 
 /// Compare evaluations: scores, and whether a difference is more than noise
 ///
-/// Each is compared with the baseline by a paired bootstrap: 1,000 times the images are drawn anew, the same ones
+/// Each is compared with the baseline by a paired bootstrap: 1,000 times the images are resampled, the same ones
 /// for both. A difference with p < 0.05 is marked. Evaluations of other images or references than the baseline's are
 /// shown and not compared.
 ///
@@ -63,8 +63,8 @@ impl Compare {
         self.out.as_deref().map(output::check_place).transpose()?;
         let comparison = self.comparison(context)?;
         match &self.out {
-            Some(path) => output::write(path, self.told(&comparison, Paint::Plain)?.as_bytes()),
-            None => Ok(context.print(&self.told(&comparison, context.terminal.stdout_paint())?)?),
+            Some(path) => output::write(path, self.format(&comparison, Paint::Plain)?.as_bytes()),
+            None => Ok(context.print(&self.format(&comparison, context.terminal.stdout_paint())?)?),
         }
     }
 
@@ -83,7 +83,7 @@ impl Compare {
         Ok(Comparison::new(&baseline, &reports))
     }
 
-    fn told(&self, comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
+    fn format(&self, comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
         let form = if self.json { Form::Json } else { self.format };
         Ok(match form {
             Form::Table => table(comparison, paint),
@@ -129,7 +129,7 @@ fn rows(evaluation: &Compared) -> Vec<(String, Vec<String>)> {
         ),
     ];
     if let Some(differences) = evaluation.differences() {
-        rows.push(("  difference".to_owned(), cells(&differences, told_difference)));
+        rows.push(("  difference".to_owned(), cells(&differences, format_difference)));
         let p_value = |difference: &ScoreDifference| format!("{:.3} ", difference.p_value);
         rows.push(("  p".to_owned(), cells(&differences, p_value)));
     }
@@ -142,7 +142,7 @@ fn cells<T>(values: &Scores<T>, cell: impl Fn(&T) -> String) -> Vec<String> {
     cells.collect()
 }
 
-fn told_difference(difference: &ScoreDifference) -> String {
+fn format_difference(difference: &ScoreDifference) -> String {
     let mark = if difference.is_more_than_noise() { '*' } else { ' ' };
     format!("{:+.4}{mark}", difference.observed)
 }

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use clap::{Args, Command};
 
 use super::Context;
-use super::evaluate::{Evaluate, Reporting, sample_lines, samples, told_figures};
+use super::evaluate::{Evaluate, Reporting, format_figures, sample_lines, samples};
 use super::interrupt::{Interrupt, Interrupted};
 use super::prepare::Prepare;
 use super::terminal::{Role, display_safe};
@@ -70,7 +70,7 @@ impl Demo {
 fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
     let paint = context.terminal.stdout_paint();
     context.notice("");
-    context.print(&told_figures(report, paint))?;
+    context.print(&format_figures(report, paint))?;
     for sample in samples(&report.captions) {
         let image = display_safe(&sample.image);
         context.print(&format!("\n{}\n", paint.text(Role::Quiet, &image)))?;

@@ -119,7 +119,7 @@ impl Evaluate {
         let text = if self.json {
             json::pretty(&report)?
         } else {
-            told(&report, context.terminal.stdout_paint())
+            format_report(&report, context.terminal.stdout_paint())
         };
         context.print(&text)?;
         Ok(())
@@ -249,7 +249,7 @@ impl Compute for Reporting<'_> {
         if matches!(report, Err(EvaluationError::Stopped)) {
             drop(progress);
             context.notice(
-                "interrupted: captions are kept with their scores only, so the same command begins anew",
+                "interrupted: captions are kept with their scores only, so the same command starts over",
             );
             return Err(Interrupted.into());
         }
@@ -278,7 +278,7 @@ impl Compute for Sweeping<'_> {
         }
         let text = match command.json {
             true => json::pretty(&swept)?,
-            false => sweep::told(&swept, context.terminal.stdout_paint()),
+            false => sweep::format_search_report(&swept, context.terminal.stdout_paint()),
         };
         context.print(&text)?;
         // What is printed is of some beams only.
@@ -303,8 +303,8 @@ fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
 }
 
 /// The report for a reader: scores, signs, diagnosis, samples.
-fn told(report: &Report, paint: Paint) -> String {
-    let mut text = told_figures(report, paint);
+fn format_report(report: &Report, paint: Paint) -> String {
+    let mut text = format_figures(report, paint);
     for sample in samples(&report.captions) {
         let _ = write!(
             text,
@@ -317,7 +317,7 @@ fn told(report: &Report, paint: Paint) -> String {
 }
 
 /// Scores, diagnostics and diagnosis.
-pub(super) fn told_figures(report: &Report, paint: Paint) -> String {
+pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
     let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
     let subject = &report.subject;
     let _ = writeln!(

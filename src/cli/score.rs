@@ -198,12 +198,12 @@ fn check_ids(
         .keys()
         .filter(|id| references.get(*id).is_none_or(Vec::is_empty));
     let faults: Vec<String> = [
-        told(
+        list_missing(
             without_hypothesis.collect(),
             references.len(),
             "with references have no hypothesis",
         ),
-        told(
+        list_missing(
             without_references.collect(),
             hypotheses.len(),
             "with a hypothesis have no references",
@@ -221,7 +221,7 @@ fn check_ids(
     Ok(())
 }
 
-fn told(ids: Vec<&String>, of: usize, what: &str) -> Option<String> {
+fn list_missing(ids: Vec<&String>, of: usize, what: &str) -> Option<String> {
     let first: Vec<&str> = ids.iter().take(IDS_SHOWN).map(|id| id.as_str()).collect();
     let more = if ids.len() > IDS_SHOWN { ", ..." } else { "" };
     (!ids.is_empty()).then(|| format!("{} of {of} ids {what} ({}{more})", ids.len(), first.join(", ")))

@@ -222,7 +222,7 @@ fn settings(search: &SearchSettings) -> String {
 }
 
 /// The best settings as a table, and what asks for the best.
-pub(super) fn told(swept: &SearchReport, paint: Paint) -> String {
+pub(super) fn format_search_report(swept: &SearchReport, paint: Paint) -> String {
     let heading = [
         "place",
         "beam size",

@@ -1,7 +1,7 @@
 //! Captioned data sets: readers, splits, checks, and what `prepare` leaves on disk.
 //!
 //! A [`DataSource`] is read in one of the [`Format`]s into images with all their captions; [`prepare`] turns
-//! captions into tokens, settles the splits, checks every image's file, and leaves a [`Dataset`] and a
+//! captions into tokens, assigns the splits, validates every image's file, and leaves a [`Dataset`] and a
 //! [`PrepareReport`] on disk. Nothing is dropped that is not listed there.
 //!
 //! # How a format is recognized

@@ -139,7 +139,7 @@ proptest! {
         let (before, after) = losses.split_at(kept);
         let mut cut = with_losses(&[before, &undone].concat());
         cut.push(start(kept as u64 * STEPS_AN_EPOCH));
-        // The evaluation at the very step of the checkpoint is told again by some.
+        // A resumed session may repeat the evaluation at the step of its checkpoint.
         let told_again = with_losses(&losses);
         let from = told_again.len() / losses.len() * kept;
         cut.extend(told_again.into_iter().skip(from.saturating_sub(2)));

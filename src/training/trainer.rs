@@ -190,7 +190,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     }
 
     fn run_phase(&mut self, callback: &mut dyn Callback) -> Result<Outcome, TrainingError> {
-        // Asked for anew each time: a command may change the number of epochs.
+        // Read in each round: a command may change the number of epochs.
         while self.state.phase_epochs() < self.max_epochs() {
             if let Flow::Break(outcome) = self.run_epoch(callback)? {
                 return Ok(outcome);

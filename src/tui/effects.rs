@@ -91,7 +91,7 @@ impl EffectRunner {
                 outcome: compare(root, &of).map(Arc::new),
                 of,
             }),
-            // A worker that has ended cannot answer: there is nobody to report an error to.
+            // A worker that has ended cannot answer, so an error has no receiver.
             Effect::Draw(keys) => drop(self.image_requests.send(keys)),
             Effect::Caption(request) => drop(self.caption_requests.send(CaptionerRequest::Caption(request))),
             Effect::ComputeAttention(request) => {

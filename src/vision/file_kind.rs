@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A kind of file that is often mistaken for an image or for weights, told by its first bytes.
+/// A kind of file that is often mistaken for an image or for weights, recognized by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {

@@ -104,7 +104,7 @@ impl Doctor {
         findings.extend([threads(), memory(), pictures(context), colors(context)]);
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
-            false => told(&findings, context.terminal.stdout_paint(), line_width(context)),
+            false => format_findings(&findings, context.terminal.stdout_paint(), line_width(context)),
         })?;
         let problems = findings.iter().filter(|found| found.verdict == Verdict::Problem);
         match problems.count() {
@@ -124,7 +124,7 @@ fn line_width(context: &Context) -> usize {
 }
 
 /// A line each, and under it what to do.
-fn told(findings: &[Finding], paint: Paint, line_width: usize) -> String {
+fn format_findings(findings: &[Finding], paint: Paint, line_width: usize) -> String {
     let width = findings
         .iter()
         .map(|found| found.subject.len())
@@ -281,7 +281,7 @@ mod tests {
         ];
         let lines =
             "ok       program  cutline\nproblem  gpu      none\u{fffd}[2J\n                  buy one\n";
-        assert_eq!(told(&findings, Paint::Plain, usize::MAX), lines);
+        assert_eq!(format_findings(&findings, Paint::Plain, usize::MAX), lines);
     }
 
     #[test]
@@ -289,7 +289,7 @@ mod tests {
         let finding = Finding::ok("gpu", "an old one", Value::Null)
             .but(Verdict::Note, "build with --features cuda, or not");
         let lines = "note     gpu  an old one\n              build with\n              --features cuda,\n              or not\n";
-        assert_eq!(told(&[finding], Paint::Plain, 31), lines);
+        assert_eq!(format_findings(&[finding], Paint::Plain, 31), lines);
     }
 
     #[test]

@@ -60,10 +60,12 @@ pub(super) fn extract<D: Backend>(
     let (directories, mut stores): (Vec<PathBuf>, Vec<StoreToFill>) =
         extraction.open_stores(data_set, directory)?.into_iter().unzip();
     let total: usize = stores.iter().map(|store| store.images.len()).sum();
+    // With several stores each image counts once for each of its views.
+    let unit = if stores.len() == 1 { "images" } else { "views" };
     let done = stores.iter().map(|store| store.rows_done(&files)).sum();
     let progress = context.progress(Task {
         label: TASK.into(),
-        unit: "images",
+        unit,
         total: Some(total as u64),
         done: done as u64,
     });
@@ -89,7 +91,7 @@ pub(super) fn extract<D: Backend>(
                 task: TASK.into(),
                 done: news.done as u64,
                 total: news.total as u64,
-                unit: "images".into(),
+                unit: unit.into(),
             });
         },
         &|| job.poll_command(),
@@ -97,7 +99,7 @@ pub(super) fn extract<D: Backend>(
     if let ExtractionOutcome::Interrupted { done, total } = outcome {
         drop(progress);
         context.notice(&format!(
-            "the features of {done} of {total} images are kept; the same command resumes there"
+            "the features of {done} of {total} {unit} are kept; the same command resumes there"
         ));
         return Err(Interrupted.into());
     }

@@ -48,7 +48,7 @@ impl Default for ScenesSettings {
     }
 }
 
-/// Below this things are a few pixels wide and cannot be told apart.
+/// Below this, objects are a few pixels wide and look alike.
 const SMALLEST_SIZE: u32 = 32;
 /// Beyond this an image shows nothing more.
 const LARGEST_SIZE: u32 = 1_024;
@@ -110,8 +110,8 @@ pub enum ScenesError {
 
 /// Draws the data set as `images/scene_00001.png` and so on under `dir`.
 ///
-/// Images are drawn on all of rayon's threads; `progress` is told after each how many are done. Under its
-/// final name an image is always whole, whatever interrupts; images that are already there are written anew.
+/// Images are drawn on all of rayon's threads; `progress` gets the number of images done. Under its
+/// final name an image is always whole, whatever interrupts; existing images are overwritten.
 ///
 /// # Errors
 ///

@@ -61,7 +61,7 @@ const NAMES: &[(&str, DeviceFault)] = &[
 
 impl DeviceFault {
     /// What an error in these words means; `None` where they speak of no device.
-    pub fn told_in(words: &str) -> Option<Self> {
+    pub fn named_in(words: &str) -> Option<Self> {
         let named = NAMES.iter().find(|(name, _)| words.contains(name));
         named.map(|(_, fault)| *fault)
     }
@@ -122,7 +122,7 @@ impl DeviceError {
     pub fn new(said: impl fmt::Display) -> Self {
         let said = said.to_string();
         Self {
-            fault: DeviceFault::told_in(&said).unwrap_or(DeviceFault::Failed),
+            fault: DeviceFault::named_in(&said).unwrap_or(DeviceFault::Failed),
             said,
         }
     }
@@ -156,17 +156,17 @@ fn in_brackets(said: &str) -> String {
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
     keep_quiet_of_faults();
     // What the work has left half done goes with it, or is only read by whoever knows of the error.
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match told_by(&*panic) {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match panic_message(&*panic) {
         Some(said) => DeviceError::new(said),
         None => resume_unwind(panic),
     })
 }
 
 /// What a device said, if that was what the panic is for.
-fn told_by(panic: &(dyn Any + Send)) -> Option<&str> {
+fn panic_message(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
-    DeviceFault::told_in(text).map(|_| text)
+    DeviceFault::named_in(text).map(|_| text)
 }
 
 /// A panic that becomes an error is not also printed to standard error.
@@ -175,7 +175,7 @@ fn keep_quiet_of_faults() {
     ONCE.call_once(|| {
         let tell = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if told_by(panic.payload()).is_none() {
+            if panic_message(panic.payload()).is_none() {
                 tell(panic);
             }
         }));
@@ -217,10 +217,10 @@ mod tests {
             ("CUDA_ERROR_ILLEGAL_ADDRESS", DeviceFault::Failed),
         ];
         for (words, fault) in table {
-            assert_eq!(DeviceFault::told_in(words), Some(fault), "{words}");
+            assert_eq!(DeviceFault::named_in(words), Some(fault), "{words}");
             assert_eq!(DeviceError::new(words).fault, fault);
         }
-        assert_eq!(DeviceFault::told_in("index out of bounds"), None);
+        assert_eq!(DeviceFault::named_in("index out of bounds"), None);
         assert_eq!(DeviceError::new("no idea").fault, DeviceFault::Failed);
     }
 

@@ -55,7 +55,7 @@ fn one_and_one(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
 }
 
 /// Memory that is freed stays with the process: otherwise the driver gives it back to the system whenever the host waits
-/// for the GPU, and makes room anew for the next tensor. Where that cannot be set, it is slower, and nothing else.
+/// for the GPU, and allocates again for the next tensor. Where that cannot be set, it is slower, and nothing else.
 ///
 /// dfdx would keep it too, but by its exact size, of which packed captions have a new one in every batch: it would pile up.
 fn keep_freed_memory(device: &Cuda, ordinal: usize) {

@@ -173,7 +173,7 @@ mod tests {
             assert_eq!(
                 (any.name(), any.why_no_gpu()),
                 ("cpu", None),
-                "nobody thought of a GPU"
+                "no reason without a CUDA build"
             );
         }
     }

@@ -166,9 +166,9 @@ impl BackboneKind {
     fn source(self, file: &WeightFile) -> Result<WeightSource, WeightsError> {
         let naming = file.naming()?;
         let sources = self.sources();
-        let told = sources.iter().find(|marker| file.contains(marker.tensor));
+        let marked = sources.iter().find(|marker| file.contains(marker.tensor));
         let alike = || sources.iter().find(|marker| marker.source.naming() == naming);
-        Ok(told.or_else(alike).unwrap_or(&sources[0]).source)
+        Ok(marked.or_else(alike).unwrap_or(&sources[0]).source)
     }
 }
 

@@ -2,7 +2,7 @@
 //! 2014 (arXiv:1409.1556), configuration D.
 //!
 //! Preprocessing: 224 x 224. Keras' weights are the authors' own from Caffe: BGR minus the mean color.
-//! torchvision and timm trained anew, with their usual mean and deviation.
+//! torchvision and timm retrained it, with their usual mean and deviation.
 
 use super::architecture::{Architecture, LayerSpec, PaddingMode, SquareWindow, WeightNames};
 use super::{SourceMarker, WeightSource};

@@ -79,7 +79,7 @@ pub enum ImageFault {
     TooMuchMemory { limit: u64 },
 }
 
-/// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; told by content, not by name) under the default limits.
+/// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; recognized by content, not by name) under the default limits.
 ///
 /// The picture stands upright: the EXIF orientation is applied. Greys become RGB and 16 bits become 8. Alpha
 /// is dropped and the color under it kept, as Keras and PIL's `convert("RGB")` do, since the published

@@ -126,7 +126,7 @@ fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsFault> {
 }
 
 /// The layers that Keras named itself, by class and number. The numbers depend on what else had been built before,
-/// so layers are numbered anew from one.
+/// so layers are renumbered from one.
 struct Layers {
     automatic: BTreeMap<&'static str, BTreeSet<u32>>,
 }

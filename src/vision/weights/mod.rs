@@ -66,7 +66,7 @@ pub enum WeightsFault {
     Packed(String),
     #[error(
         "entry {0:?} is compressed or cut in pieces, which neither PyTorch nor Keras does: \
-         use the original file, or save it anew"
+         use the original file, or save it again"
     )]
     Compressed(String),
     #[error(
@@ -120,7 +120,7 @@ fn nearest_hint(nearest: Option<&str>) -> String {
 }
 
 impl WeightFile {
-    /// Maps the file and reads its index; what it is, is told by its contents and not by its name.
+    /// Maps the file and reads its index; its content, not its name, says what it is.
     ///
     /// # Errors
     /// [`WeightsError`] says what the file looks like where it is none of the forms that are read, where it

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the working directory beside this file anew: the demo's commands, on fewer images.
+# Rebuilds the working directory beside this file: the demo's commands, on fewer images.
 #
 #     cargo build --release && tests/data/workbench/make.sh
 #

@@ -48,7 +48,7 @@ pub trait AttentionKernel: Device<f32> {
     /// [`composed_attention`] says what a kernel must compute.
     fn try_attend<T: Tape<f32, Self> + Merge<T>>(
         queries: Matrix<Self, T>,
-        sight: &Self::AttentionMemory,
+        memory: &Self::AttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
     ) -> Result<AttentionOutput<Self, T>, Self::Err>

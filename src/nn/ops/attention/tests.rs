@@ -43,8 +43,8 @@ proptest! {
         let (keys, values) = (random_matrix((3 * regions, attention), seed), random_matrix((3 * regions, hidden), !seed));
         let queries = random_matrix((images.len(), attention), seed ^ 1);
         let score = random_matrix((attention, 1), seed ^ 2);
-        let sight = Cpu::prepare_memory(keys.clone(), values.clone(), regions).unwrap();
-        let fused = |queries| Cpu::try_attend(queries, &sight, &score, &images).unwrap();
+        let memory = Cpu::prepare_memory(keys.clone(), values.clone(), regions).unwrap();
+        let fused = |queries| Cpu::try_attend(queries, &memory, &score, &images).unwrap();
         let composed = |queries| composed_attention(queries, (&keys, &values), regions, &score, &images).unwrap();
         let found = run(fused, &queries, (&keys, &values), &score);
         let expected = run(composed, &queries, (&keys, &values), &score);
@@ -66,7 +66,7 @@ fn weights_that_add_up_to_one_everywhere_cost_nothing() {
     assert!((penalty(uneven) - 1.0 / 6.0).abs() < 1e-6);
 }
 
-/// The GPU's kernels, run on the CPU; an image that several look at, one that nobody does.
+/// The GPU's kernels on the CPU: one image with several queries, one without any.
 #[test]
 fn kernels_equal_composed() {
     let Some(stream) = emulated_stream() else { return };
