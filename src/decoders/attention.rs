@@ -91,7 +91,7 @@ impl<D: Backend> RegionAttention<D> {
     }
 
     /// Attends to the image of each row. `hidden` has no tape of its own: its operations must be recorded in `tape`.
-    pub(super) fn attend<T: Tape<f32, D> + Merge<T>>(
+    pub(super) fn attend<T: Tape<f32, D>>(
         &self,
         query: &StepWeight<D>,
         hidden: &Matrix<D>,
@@ -105,7 +105,7 @@ impl<D: Backend> RegionAttention<D> {
 }
 
 /// A bias repeated to `[rows, columns]`, recorded in `tape`.
-pub(super) fn repeated<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub(super) fn repeated<D: Backend, T: Tape<f32, D>>(
     bias: &Parameter<D>,
     rows: usize,
     tape: T,

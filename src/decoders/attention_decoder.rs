@@ -17,7 +17,7 @@ use crate::nn::{
     split_rows,
 };
 use crate::text::TokenId;
-use dfdx::prelude::{HasShape, Merge, NoneTape, PutTape, SplitTape, Tape, TryMul};
+use dfdx::prelude::{HasShape, NoneTape, PutTape, SplitTape, Tape, TryMul};
 use rand::Rng;
 
 /// A decoder that attends to the image at every word. Training and inference share the steps of its cell.
@@ -42,14 +42,11 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
 
     /// The states before the first word, and their tape. `mean` is the mean value of each caption's image,
     /// `[captions, hidden]`.
-    fn initial_states<T: Tape<f32, D> + Merge<T>>(
-        &self,
-        mean: Matrix<D, T>,
-    ) -> DeviceResult<D, (Vec<LstmState<D>>, T)>;
+    fn initial_states<T: Tape<f32, D>>(&self, mean: Matrix<D, T>) -> DeviceResult<D, (Vec<LstmState<D>>, T)>;
 
     /// The input part of the first LSTM's gates, for words `[rows, embedding]` and the mean value of each row's image. The
     /// tape of `words` must hold the operations of `means`.
-    fn input_gates<T: Tape<f32, D> + Merge<T>>(
+    fn input_gates<T: Tape<f32, D>>(
         &self,
         words: Matrix<D, T>,
         means: &Matrix<D>,
@@ -57,7 +54,7 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
     ) -> DeviceResult<D, Matrix<D, T>>;
 
     /// One step. `gates` may have fewer rows than `before`: shorter captions, which come last, have ended.
-    fn step<T: Tape<f32, D> + Merge<T>>(
+    fn step<T: Tape<f32, D>>(
         &self,
         attention: &RegionAttention<D>,
         weights: &Self::Weights,
@@ -68,7 +65,7 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
 
     /// The input of the output layer, from the last LSTM's hidden states and the contexts. The tape of `hidden` must hold
     /// the operations of `contexts`.
-    fn readout<T: Tape<f32, D> + Merge<T>>(
+    fn readout<T: Tape<f32, D>>(
         &self,
         hidden: Matrix<D, T>,
         contexts: Matrix<D>,
@@ -130,7 +127,7 @@ pub(super) struct CellOutput<D: Backend, T> {
 }
 
 impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C> {
-    fn forward<T: Tape<f32, D> + Merge<T>>(
+    fn forward<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,

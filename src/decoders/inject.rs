@@ -69,7 +69,7 @@ impl<D: Backend> Inject<D> {
 impl_layer!(Inject: embedding, lstm, image, output);
 
 impl<D: Backend> TeacherForced<D> for Inject<D> {
-    fn forward<T: Tape<f32, D> + Merge<T>>(
+    fn forward<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,

@@ -65,7 +65,7 @@ impl<D: Backend> Merge<D> {
 impl_layer!(Merge: embedding, lstm, image, joint, output);
 
 impl<D: Backend> TeacherForced<D> for Merge<D> {
-    fn forward<T: Tape<f32, D> + dfdx::prelude::Merge<T>>(
+    fn forward<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,

@@ -86,10 +86,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         })
     }
 
-    fn initial_states<T: Tape<f32, D> + Merge<T>>(
-        &self,
-        mean: Matrix<D, T>,
-    ) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
+    fn initial_states<T: Tape<f32, D>>(&self, mean: Matrix<D, T>) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
         let (mean, tape) = mean.split_tape();
         let (hidden, tape) = self
             .initial_hidden
@@ -102,7 +99,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         Ok((vec![LstmState { hidden, cell }], tape))
     }
 
-    fn input_gates<T: Tape<f32, D> + Merge<T>>(
+    fn input_gates<T: Tape<f32, D>>(
         &self,
         words: Matrix<D, T>,
         _: &Matrix<D>,
@@ -111,7 +108,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         self.lstm.input_layer().forward(words)
     }
 
-    fn step<T: Tape<f32, D> + Merge<T>>(
+    fn step<T: Tape<f32, D>>(
         &self,
         attention: &RegionAttention<D>,
         weights: &SoftAttentionWeights<D>,
@@ -139,7 +136,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         })
     }
 
-    fn readout<T: Tape<f32, D> + Merge<T>>(
+    fn readout<T: Tape<f32, D>>(
         &self,
         hidden: Matrix<D, T>,
         contexts: Matrix<D>,

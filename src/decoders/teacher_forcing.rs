@@ -32,7 +32,7 @@ impl<D: Backend, T, R: Into<OutputInputs<D, T>>> From<R> for DecoderOutput<D, T>
 /// A decoder that reads a batch of captions in one pass and ends in one output layer. It is a [`Decoder`].
 pub trait TeacherForced<D: Backend>: Layer<D> + Clone {
     /// Reads all captions.
-    fn forward<T: Tape<f32, D> + Merge<T>>(
+    fn forward<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,

@@ -88,16 +88,13 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         })
     }
 
-    fn initial_states<T: Tape<f32, D> + Merge<T>>(
-        &self,
-        mean: Matrix<D, T>,
-    ) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
+    fn initial_states<T: Tape<f32, D>>(&self, mean: Matrix<D, T>) -> DeviceResult<D, (Vec<LstmState<D>>, T)> {
         let (mean, tape) = mean.split_tape();
         let zeros = self.language_lstm.zero_state(mean.shape().0)?;
         Ok((vec![zeros.clone(), zeros], tape))
     }
 
-    fn input_gates<T: Tape<f32, D> + Merge<T>>(
+    fn input_gates<T: Tape<f32, D>>(
         &self,
         words: Matrix<D, T>,
         means: &Matrix<D>,
@@ -107,7 +104,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         add_gathered(words, self.mean_image.forward(means.retaped::<T>())?, images)
     }
 
-    fn step<T: Tape<f32, D> + Merge<T>>(
+    fn step<T: Tape<f32, D>>(
         &self,
         attention: &RegionAttention<D>,
         weights: &TopDownWeights<D>,
@@ -141,11 +138,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         })
     }
 
-    fn readout<T: Tape<f32, D> + Merge<T>>(
-        &self,
-        hidden: Matrix<D, T>,
-        _: Matrix<D>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    fn readout<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, _: Matrix<D>) -> DeviceResult<D, Matrix<D, T>> {
         Ok(hidden)
     }
 

@@ -7,7 +7,7 @@ use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbones::LayerRange;
 use crate::vision::backbones::fine_tuned_layers::FineTunedLayers;
 use crate::vision::backbones::small_cnn::SmallCnn;
-use dfdx::prelude::{Merge, NoneTape, PutTape, ReshapeTo, Tape};
+use dfdx::prelude::{NoneTape, PutTape, ReshapeTo, Tape};
 use rand_chacha::ChaCha8Rng;
 
 /// Images that the normalization of fine-tuned layers is measured on, at most.
@@ -37,7 +37,7 @@ impl<D: Backend> Encoder<D> {
     }
 
     /// See [`super::Model::regions`].
-    pub(super) fn forward<T: Tape<f32, D> + Merge<T>>(
+    pub(super) fn forward<T: Tape<f32, D>>(
         &self,
         spec: &EncoderSpec,
         mut inputs: Vec<f32>,

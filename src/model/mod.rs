@@ -13,7 +13,7 @@ pub(crate) mod tests;
 use crate::decoders::{self, Decoder};
 use crate::nn::{Backend, DeviceResult, Parameter, Regions};
 use crate::vision::backbones::LayerRange;
-use dfdx::prelude::{Merge, Tape};
+use dfdx::prelude::Tape;
 use rand_chacha::ChaCha8Rng;
 
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
@@ -66,7 +66,7 @@ impl<D: Backend> Model<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn regions<T: Tape<f32, D> + Merge<T>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
+    pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
         self.encoder.forward(&self.spec.encoder, inputs, &self.device)
     }
 

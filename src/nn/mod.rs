@@ -16,6 +16,7 @@ mod inference;
 mod layers;
 mod ops;
 mod optim;
+mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -2,10 +2,27 @@
 
 pub(crate) mod maps;
 
-use super::{Matrix, Parameter, Scalar, Taped};
+use super::{Activation, Matrix, Parameter, Scalar, Taped};
 use dfdx::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+pub(crate) const ACTIVATIONS: [Activation; 4] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::Tanh,
+];
+
+/// Fixed draws: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
+pub(crate) fn fixed_cases() -> Config {
+    Config {
+        cases: 48,
+        rng_seed: RngSeed::Fixed(1),
+        ..Config::default()
+    }
+}
 
 pub(crate) fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
@@ -62,6 +79,46 @@ pub(crate) fn probe<S: Shape>(values: Tensor<S, f32, Cpu, Taped<Cpu>>) -> Scalar
     let weights = random(*values.shape(), &mut rng(99));
     let length = values.shape().num_elements();
     (values * weights).reshape_like(&(length,)).sum()
+}
+
+/// A tensor whose gradient a test compares.
+pub(crate) trait Differentiated {
+    fn gradient(&self, gradients: &mut Gradients<f32, Cpu>) -> Vec<f32>;
+}
+
+impl<S: Shape> Differentiated for Tensor<S, f32, Cpu> {
+    fn gradient(&self, gradients: &mut Gradients<f32, Cpu>) -> Vec<f32> {
+        gradients.get_or_alloc_mut(self).unwrap();
+        gradients.get(self).as_vec()
+    }
+}
+
+/// The gradients of `loss` with respect to `inputs`.
+pub(crate) fn gradients_of(loss: Scalar<Cpu, Taped<Cpu>>, inputs: &[&dyn Differentiated]) -> Vec<Vec<f32>> {
+    let mut gradients = loss.backward();
+    inputs
+        .iter()
+        .map(|input| input.gradient(&mut gradients))
+        .collect()
+}
+
+/// The values of `output`, then the gradients of its [`probe`] with respect to `inputs`.
+pub(crate) fn run<S: Shape>(
+    output: Tensor<S, f32, Cpu, Taped<Cpu>>,
+    inputs: &[&dyn Differentiated],
+) -> Vec<Vec<f32>> {
+    let mut results = vec![output.as_vec()];
+    results.extend(gradients_of(probe(output), inputs));
+    results
+}
+
+/// Compares the results of [`run`].
+#[track_caller]
+pub(crate) fn assert_same(case: &str, found: &[Vec<f32>], expected: &[Vec<f32>], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{case}");
+    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_all_close(&format!("{case}, result {i}"), found, expected, tolerance);
+    }
 }
 
 /// Holds the gradient of every listed parameter of `model` against central differences of `loss`.

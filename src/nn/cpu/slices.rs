@@ -1,14 +1,14 @@
 //! Between dfdx tensors and the plain slices that the CPU kernels work on.
 
 use crate::nn::cpu::scratch::Scratch;
-use dfdx::prelude::{Cpu, CpuError, Device, Gradients, ReshapeTo, Shape, SplitTape, Tape, Tensor};
+use dfdx::prelude::{Cpu, CpuError, Device, Gradients, Shape, Tensor};
 use pulp::Arch;
 use rayon::prelude::*;
 
 /// The values of a contiguous tensor, copied in one piece (`as_vec` walks them one by one).
 ///
 /// # Panics
-/// Where the tensor is not contiguous; see [`contiguous`].
+/// Where the tensor is not contiguous; see [`contiguous`](crate::nn::tape::contiguous).
 pub(crate) fn values<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Vec<f32> {
     use dfdx::prelude::HasShape;
     let mut values = vec![0.0; tensor.shape().num_elements()];
@@ -25,16 +25,6 @@ pub(crate) fn scratch<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>
     let mut values = Scratch::of(tensor.shape().num_elements());
     tensor.copy_into(&mut values);
     values
-}
-
-/// `tensor` without strides or broadcast axes. The tape learns of the copy where one was made.
-pub(crate) fn contiguous<S: Shape, D: Device<f32>, T: Tape<f32, D>>(
-    tensor: &Tensor<S, f32, D>,
-    tape: &mut T,
-) -> Result<Tensor<S, f32, D>, D::Err> {
-    let (tensor, copied) = tensor.retaped::<T>().try_contiguous()?.split_tape();
-    *tape = std::mem::take(tape).merge(copied);
-    Ok(tensor)
 }
 
 /// Takes a tensor's gradient out, so that several can be worked on at once; zeros where there is none yet.

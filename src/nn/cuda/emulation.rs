@@ -86,7 +86,7 @@ impl Stream for EmulatedStream {
         Ok(())
     }
 
-    fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CpuError> {
+    fn matmul(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CpuError> {
         product_shape(out, a, b);
         // SAFETY: spans name memory that is alive, and a product's operands are not what it is written to.
         let (out, a, b) = unsafe {
@@ -134,7 +134,7 @@ impl KernelDevice for Cpu {
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
         let len = tensor.shape().num_elements();
         if len == 0 {
-            return DeviceSlice::NONE;
+            return DeviceSlice::new(0, 0);
         }
         let first: *const f32 = &tensor[S::Concrete::default()];
         DeviceSlice::new(first as u64, len)

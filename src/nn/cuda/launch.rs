@@ -1,7 +1,8 @@
-//! A kernel with its arguments.
+//! A kernel with its threads and arguments.
 
 use super::memory::DeviceSlice;
 use super::signature::ArgumentKind;
+use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::SlidingWindow;
 
@@ -11,61 +12,27 @@ const THREADS: usize = 256;
 /// More blocks than this take several values a thread.
 const MOST_BLOCKS: usize = 1 << 20;
 
-/// A kernel, how many threads it is to have, and its arguments in order.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Launch {
-    pub(super) kernel: &'static str,
-    /// Across and down.
-    pub(super) blocks: [u32; 2],
-    pub(super) threads: u32,
-    pub(super) arguments: Vec<Argument>,
+/// Runs a kernel on a stream, as CUDA's `kernel<<<grid>>>(arguments)`: `launch!(stream => kernel[grid](arguments))`.
+macro_rules! launch {
+    ($stream:expr => $kernel:ident[$grid:expr]($($argument:expr),+)) => {
+        $stream.run($crate::nn::cuda::Launch::new(stringify!($kernel), $grid)$(.with($argument))+)
+    };
 }
+pub(crate) use launch;
 
-/// What is handed to a kernel.
+/// The blocks of a launch, across and down, and the threads of each.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Argument {
-    /// Floats or indices: where they begin.
-    Values(u64),
-    Number(f32),
-    Size(i32),
-    Count(i64),
+pub(crate) struct Grid {
+    blocks: [u32; 2],
+    threads: u32,
 }
 
-impl Argument {
-    /// As the driver reads it: the first bytes of eight.
-    pub(super) fn bits(self) -> u64 {
-        match self {
-            Self::Values(address) => address,
-            Self::Number(number) => u64::from(number.to_bits()),
-            Self::Size(size) => u64::from(size as u32),
-            Self::Count(count) => count as u64,
-        }
-    }
-
-    fn fits(self, parameter: ArgumentKind) -> bool {
-        match self {
-            Self::Values(_) => parameter == ArgumentKind::Values,
-            Self::Number(_) => parameter == ArgumentKind::Number,
-            Self::Size(_) => parameter == ArgumentKind::Size,
-            Self::Count(_) => parameter == ArgumentKind::Count,
-        }
-    }
-}
-
-impl Launch {
-    /// A thread for each of `count` values, which must still be passed as an [argument](Self::count).
-    pub(crate) fn per_value(kernel: &'static str, count: usize) -> Self {
-        Self::of_blocks(kernel, [count.div_ceil(THREADS).clamp(1, MOST_BLOCKS), 1])
-    }
-
+impl Grid {
     /// Blocks whose threads work together.
-    pub(crate) fn of_blocks(kernel: &'static str, blocks: [usize; 2]) -> Self {
+    pub(crate) fn blocks(across: usize, down: usize) -> Self {
         Self {
-            kernel,
-            blocks: blocks.map(|blocks| blocks as u32),
+            blocks: [across as u32, down as u32],
             threads: THREADS as u32,
-            arguments: Vec::new(),
         }
     }
 
@@ -74,101 +41,118 @@ impl Launch {
         let threads = pieces.next_multiple_of(32).clamp(32, THREADS) as u32;
         Self { threads, ..self }
     }
+}
 
-    /// Memory of which the kernel reads or writes the first `len` values.
-    ///
-    /// # Panics
-    /// Where there are fewer.
-    pub(crate) fn values(self, slice: DeviceSlice, len: usize) -> Self {
-        assert!(
-            len <= slice.len(),
-            "{} is to use {len} of {} values",
-            self.kernel,
-            slice.len()
-        );
-        self.with(Argument::Values(slice.address()))
+/// A thread for each value.
+impl From<usize> for Grid {
+    fn from(values: usize) -> Self {
+        Self::blocks(values.div_ceil(THREADS).clamp(1, MOST_BLOCKS), 1)
     }
+}
 
-    /// As [`values`](Self::values), or a null pointer.
-    pub(crate) fn values_if_any(self, slice: Option<DeviceSlice>, len: usize) -> Self {
-        match slice {
-            Some(slice) => self.values(slice, len),
-            None => self.with(Argument::Values(DeviceSlice::NONE.address())),
+/// A kernel, its grid, and its arguments in order.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Launch {
+    pub(super) kernel: &'static str,
+    /// Across and down.
+    pub(super) blocks: [u32; 2],
+    pub(super) threads: u32,
+    arguments: Vec<Argument>,
+}
+
+/// An argument of a kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Argument {
+    /// The address of floats or indices.
+    Values(u64),
+    Number(f32),
+    /// An `int` or a `Count`.
+    Integer(usize),
+}
+
+impl Argument {
+    /// As the driver reads it, in the first bytes of eight; `None` if the parameter cannot hold it.
+    fn bits(self, parameter: ArgumentKind) -> Option<u64> {
+        match (self, parameter) {
+            (Self::Values(address), ArgumentKind::Values) => Some(address),
+            (Self::Number(number), ArgumentKind::Number) => Some(u64::from(number.to_bits())),
+            (Self::Integer(size), ArgumentKind::Size) => i32::try_from(size).ok().map(|size| size as u64),
+            (Self::Integer(count), ArgumentKind::Count) => Some(count as u64),
+            _ => None,
+        }
+    }
+}
+
+/// A value that is one or more arguments of a kernel.
+pub(crate) trait KernelArgument {
+    fn push_to(self, arguments: &mut Vec<Argument>);
+}
+
+macro_rules! kernel_arguments {
+    ($($type:ty: $value:ident => $argument:expr),+ $(,)?) => {
+        $(impl KernelArgument for $type {
+            fn push_to(self, arguments: &mut Vec<Argument>) {
+                let $value = self;
+                arguments.push($argument);
+            }
+        })+
+    };
+}
+
+kernel_arguments! {
+    DeviceSlice: slice => Argument::Values(slice.address()),
+    // A null pointer without one.
+    Option<DeviceSlice>: slice => Argument::Values(slice.map_or(0, DeviceSlice::address)),
+    f32: number => Argument::Number(number),
+    usize: integer => Argument::Integer(integer),
+    Activation: activation => Argument::Integer(activation.code()),
+    // Whether to accumulate.
+    WriteMode: mode => Argument::Integer(usize::from(mode == WriteMode::Accumulate)),
+}
+
+/// `WINDOW` in the sources.
+impl KernelArgument for &SlidingWindow {
+    fn push_to(self, arguments: &mut Vec<Argument>) {
+        let (window, padding) = (self.window, self.window.padding);
+        let pairs = [self.input, self.output, window.kernel];
+        let sizes = pairs.into_iter().flat_map(|(height, width)| [height, width]);
+        let sizes = sizes.chain([window.stride, padding.top, padding.left]);
+        arguments.extend(sizes.map(Argument::Integer));
+    }
+}
+
+impl Launch {
+    pub(crate) fn new(kernel: &'static str, grid: impl Into<Grid>) -> Self {
+        let Grid { blocks, threads } = grid.into();
+        Self {
+            kernel,
+            blocks,
+            threads,
+            arguments: Vec::new(),
         }
     }
 
-    pub(crate) fn number(self, number: f32) -> Self {
-        self.with(Argument::Number(number))
-    }
-
-    /// A size, which an `int` holds.
-    ///
-    /// # Panics
-    /// Where it does not.
-    pub(crate) fn size(self, size: usize) -> Self {
-        assert!(
-            i32::try_from(size).is_ok(),
-            "{} is given a size of {size}",
-            self.kernel
-        );
-        self.with(Argument::Size(size as i32))
-    }
-
-    pub(crate) fn count(self, count: usize) -> Self {
-        self.with(Argument::Count(count as i64))
-    }
-
-    pub(crate) fn activation(self, activation: Activation) -> Self {
-        self.with(Argument::Size(activation.code()))
-    }
-
-    /// The arguments of a sliding window, `WINDOW` in the sources.
-    pub(crate) fn sliding(self, sliding: &WindowArguments) -> Self {
-        sliding.0.iter().fold(self, |launch, &number| launch.size(number))
-    }
-
-    fn with(mut self, argument: Argument) -> Self {
-        self.arguments.push(argument);
+    pub(crate) fn with(mut self, argument: impl KernelArgument) -> Self {
+        argument.push_to(&mut self.arguments);
         self
     }
 
     /// The arguments as the driver reads them.
     ///
     /// # Panics
-    /// Where they are not what the kernel takes: it would read what is not there.
+    /// If they do not match the kernel's parameters: it would read memory beyond them.
     pub(super) fn bits(&self, parameters: &[ArgumentKind]) -> Vec<u64> {
-        let fits = self.arguments.len() == parameters.len()
-            && self
-                .arguments
-                .iter()
-                .zip(parameters)
-                .all(|(argument, &parameter)| argument.fits(parameter));
+        let pairs = self.arguments.iter().zip(parameters);
+        let bits: Vec<u64> = pairs
+            .filter_map(|(argument, &kind)| argument.bits(kind))
+            .collect();
         assert!(
-            fits,
+            bits.len() == parameters.len() && bits.len() == self.arguments.len(),
             "{} takes {parameters:?}, not {:?}",
-            self.kernel, self.arguments
+            self.kernel,
+            self.arguments
         );
-        self.arguments.iter().map(|argument| argument.bits()).collect()
-    }
-}
-
-/// The numbers of a sliding window in the order of the macro `WINDOW`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WindowArguments([usize; 9]);
-
-impl From<&SlidingWindow> for WindowArguments {
-    fn from(sliding: &SlidingWindow) -> Self {
-        let window = sliding.window;
-        Self([
-            sliding.input.0,
-            sliding.input.1,
-            sliding.output.0,
-            sliding.output.1,
-            window.kernel.0,
-            window.kernel.1,
-            window.stride,
-            window.padding.top,
-            window.padding.left,
-        ])
+        bits
     }
 }

@@ -10,9 +10,6 @@ pub(crate) struct DeviceSlice {
 }
 
 impl DeviceSlice {
-    /// No values: a null pointer to kernels.
-    pub(crate) const NONE: Self = Self { address: 0, len: 0 };
-
     /// `len` values from `address` on.
     pub(super) fn new(address: u64, len: usize) -> Self {
         Self { address, len }
@@ -42,6 +39,14 @@ impl DeviceSlice {
         }
     }
 
+    /// The first `len` values.
+    ///
+    /// # Panics
+    /// If there are fewer values.
+    pub(crate) fn first(self, len: usize) -> Self {
+        self.part(0..len)
+    }
+
     /// Some rows of a matrix of `columns` columns.
     pub(crate) fn rows(self, rows: Range<usize>, columns: usize) -> Self {
         self.part(rows.start * columns..rows.end * columns)
@@ -66,10 +71,10 @@ pub(super) enum Transpose {
 
 impl Operand {
     /// # Panics
-    /// Where there are fewer values than that.
+    /// If there are fewer values.
     pub(crate) fn new(slice: DeviceSlice, rows: usize, columns: usize) -> Self {
         Self {
-            slice: slice.part(0..rows * columns),
+            slice: slice.first(rows * columns),
             stored: (rows, columns),
             transpose: Transpose::No,
         }
@@ -95,7 +100,7 @@ impl Operand {
 /// Rows, inner dimension and columns of the product of two factors.
 ///
 /// # Panics
-/// Where they, or what is to hold the product, do not fit together.
+/// If the shapes of factors and product do not match.
 pub(super) fn product_shape(out: DeviceSlice, a: Operand, b: Operand) -> (usize, usize, usize) {
     let ((rows, inner), (depth, columns)) = (a.shape(), b.shape());
     assert_eq!(inner, depth, "inner dimensions of a matrix product");

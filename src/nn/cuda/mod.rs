@@ -6,7 +6,7 @@
 
 #[cfg(feature = "cuda")]
 mod backend;
-pub(crate) mod elementwise;
+mod elementwise;
 #[cfg(test)]
 mod emulation;
 mod launch;
@@ -15,9 +15,11 @@ mod signature;
 #[cfg(feature = "cuda")]
 mod stream;
 
-pub(crate) use launch::{Launch, WindowArguments};
+pub(crate) use elementwise::Elementwise;
+pub(crate) use launch::{Grid, Launch, launch};
 pub(crate) use memory::{DeviceSlice, Operand};
 
+use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use dfdx::prelude::{Device, Gradients, HasErr, Shape, Storage, Tensor};
 
@@ -37,21 +39,28 @@ const SOURCES: [&str; 9] = [
 /// Memory that a tensor of device `D` would keep its values in.
 pub(crate) type TensorBuffer<D> = <D as Storage<f32>>::Vec;
 
-/// A device on whose memory our own kernels run.
+/// A device that runs our kernels.
 pub(crate) trait KernelDevice: Device<f32> {
-    /// What runs them.
+    /// The device's stream.
     type Stream: Stream<Error = <Self as HasErr>::Err>;
 
-    /// What runs kernels on this device; `None` where they cannot be had, and operations are composed.
+    /// The stream of this device; `None` if it cannot run kernels, and operations are composed.
     fn stream(&self) -> Option<Self::Stream>;
 
     /// The memory of a contiguous tensor.
     ///
-    /// Who has a kernel write to it must own the only tensor that knows of this memory, one made just now.
+    /// A kernel may only write to it if no other tensor shares the memory: use [`alloc_tensor`](Self::alloc_tensor).
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice;
 
     /// The memory of a buffer.
     fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice;
+
+    /// A tensor for a kernel to write to, and its memory.
+    fn alloc_tensor<S: Shape>(&self, shape: S) -> DeviceResult<Self, (Tensor<S, f32, Self>, DeviceSlice)> {
+        let tensor = self.try_zeros_like(&shape)?;
+        let slice = Self::slice(&tensor);
+        Ok((tensor, slice))
+    }
 
     /// The memory of a contiguous tensor's gradient, zeros if there was none yet.
     fn gradient<S: Shape>(
@@ -62,9 +71,9 @@ pub(crate) trait KernelDevice: Device<f32> {
     }
 }
 
-/// Runs kernels and matrix products, one after the other in the order they are asked for. The host waits for none of them.
+/// Runs kernels and matrix products in the order of the calls. The host waits for none of them.
 pub(crate) trait Stream: Clone + 'static {
-    /// The device's.
+    /// The device's error.
     type Error;
 
     /// Memory that is freed on drop, after all work enqueued before.
@@ -73,11 +82,11 @@ pub(crate) trait Stream: Clone + 'static {
     /// Runs a kernel.
     ///
     /// # Panics
-    /// Where the call does not fit the kernel's parameters.
+    /// If the arguments do not match the kernel's parameters.
     fn run(&self, launch: Launch) -> Result<(), Self::Error>;
 
     /// `out = a b`, or `out += a b`.
-    fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), Self::Error>;
+    fn matmul(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), Self::Error>;
 
     /// Uninitialized memory for `len` values.
     fn alloc(&self, len: usize) -> Result<Self::Buffer, Self::Error>;
@@ -87,12 +96,8 @@ pub(crate) trait Stream: Clone + 'static {
 
     /// Memory with these numbers, as the `unsigned` of kernels.
     fn upload_indices(&self, indices: &[usize]) -> Result<Self::Buffer, Self::Error> {
-        self.upload(
-            indices
-                .iter()
-                .map(|&index| f32::from_bits(index as u32))
-                .collect(),
-        )
+        let bits = indices.iter().map(|&index| f32::from_bits(index as u32));
+        self.upload(bits.collect())
     }
 
     /// Memory for `len` zeros.
@@ -101,14 +106,25 @@ pub(crate) trait Stream: Clone + 'static {
     }
 }
 
-/// A stream that runs the kernels on the CPU; `None`, with a message, without a C++ compiler.
-#[cfg(test)]
-pub(crate) fn emulated_stream() -> Option<<dfdx::prelude::Cpu as KernelDevice>::Stream> {
-    dfdx::prelude::Cpu::default().stream()
-}
-
-/// Memory of a device for as long as it is kept.
+/// Memory of a device, freed on drop.
 pub(crate) trait DeviceBuffer: std::fmt::Debug + 'static {
-    /// Where it is.
+    /// Its address and length.
     fn slice(&self) -> DeviceSlice;
 }
+
+/// Implements a kernel trait for `Cuda`: each method calls the function after `=`, with more arguments if
+/// any.
+#[cfg(feature = "cuda")]
+macro_rules! impl_for_cuda {
+    ($kernels:path: $(fn $method:ident($($name:ident: $type:ty),+) -> $result:ty = $function:path $(, $more:expr)*;)+) => {
+        impl $kernels for dfdx::prelude::Cuda {
+            $(fn $method<T: dfdx::prelude::Tape<f32, Self>>(
+                $($name: $type),+
+            ) -> $crate::nn::DeviceResult<Self, $result> {
+                $function($($name),+ $(, $more)*)
+            })+
+        }
+    };
+}
+#[cfg(feature = "cuda")]
+pub(crate) use impl_for_cuda;

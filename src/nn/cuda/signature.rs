@@ -85,7 +85,7 @@ mod tests {
             include_str!("elementwise.rs"),
         ];
         for kernel in kernels().keys() {
-            let name = format!("\"{kernel}\"");
+            let name = format!("=> {kernel}[");
             assert!(callers.iter().any(|caller| caller.contains(&name)), "{kernel}");
         }
     }

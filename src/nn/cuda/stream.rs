@@ -3,7 +3,7 @@
 use super::memory::{Transpose, product_shape};
 use super::signature::{ArgumentKind, kernels};
 use super::{
-    DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer, elementwise,
+    DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer,
 };
 use crate::nn::cpu::matmul::WriteMode;
 use cudarc::cublas::sys::cublasOperation_t;
@@ -170,7 +170,7 @@ fn reaches_tensors(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, LoadError> 
     if address_of(&values).is_none() || address_of(&copies).is_none() {
         return Ok(false);
     }
-    elementwise::copy(stream, Cuda::slice(&values), Cuda::slice(&copies))?;
+    stream.copy(Cuda::slice(&values), Cuda::slice(&copies))?;
     Ok(copies.as_vec() == [3.0, 5.0])
 }
 
@@ -215,7 +215,7 @@ impl Stream for CudaStream {
         Ok(())
     }
 
-    fn multiply(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CudaError> {
+    fn matmul(&self, out: DeviceSlice, a: Operand, b: Operand, mode: WriteMode) -> Result<(), CudaError> {
         let (rows, inner, columns) = product_shape(out, a, b);
         if rows == 0 || columns == 0 {
             return Ok(());

@@ -164,7 +164,7 @@ impl<D: Backend> AsMatrix<D> for Parameter<D> {
 ///
 /// # Panics
 /// Where the shapes do not fit together.
-pub fn forward<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn forward<D: Backend, T: Tape<f32, D>>(
     layers: &[ConvLayer<ConvWeights<impl AsMatrix<D>>>],
     maps: Images<D, T>,
 ) -> DeviceResult<D, Images<D, T>> {

@@ -44,7 +44,7 @@ impl<D: Backend> Embedding<D> {
     }
 
     /// The rows of `words`, in front of this output layer: `[words.len(), dimensions]`.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(
+    pub fn forward<T: Tape<f32, D>>(
         &self,
         words: &[usize],
         output: &Linear<D>,
@@ -80,7 +80,7 @@ fn on_its_side<D: Backend, T: Tape<f32, D>>(weight: &Parameter<D>) -> DeviceResu
     turned.try_reshape_like(&(columns, rows))
 }
 
-fn scaled<D: Backend, T: Tape<f32, D> + Merge<T>>(
+fn scaled<D: Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     scale: &Parameter<D>,
 ) -> DeviceResult<D, Matrix<D, T>> {

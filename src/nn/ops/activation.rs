@@ -23,7 +23,7 @@ pub enum Activation {
 impl Activation {
     /// The number of the activation in kernels (`src/nn/cuda/common.cu`).
     #[cfg(any(test, feature = "cuda"))]
-    pub(crate) fn code(self) -> i32 {
+    pub(crate) fn code(self) -> usize {
         match self {
             Self::None => 0,
             Self::Relu => 1,

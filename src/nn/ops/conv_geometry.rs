@@ -157,6 +157,11 @@ impl SlidingWindow {
         self.images * self.outputs_per_image()
     }
 
+    /// `[images, height, width, channels]` of the output maps.
+    pub(crate) fn output_shape(&self, channels: usize) -> (usize, usize, usize, usize) {
+        (self.images, self.output.0, self.output.1, channels)
+    }
+
     /// Whether output pixel `i` reads input pixel `i` and nothing else.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.window == ConvGeometry::POINTWISE

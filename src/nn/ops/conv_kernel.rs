@@ -4,6 +4,7 @@ use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::SlidingWindow;
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -20,10 +21,9 @@ pub(in crate::nn) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
         .retaped::<T>()
         .try_reshape_like(&(outputs,))?
         .try_broadcast_like::<_, Axis<0>>(&shape)?;
-    let (rows, columns) = sliding.output;
     activation
         .composed(sums.try_add(bias)?)?
-        .try_reshape_like(&(sliding.images, rows, columns, outputs))
+        .try_reshape_like(&sliding.output_shape(outputs))
 }
 
 /// A layer that walks over maps on the CPU and has a kernel, a bias and an activation.
@@ -58,29 +58,26 @@ pub(in crate::nn) fn run<L: ConvKernel, T: Tape<f32, Cpu>>(
     kernel: Matrix<Cpu>,
     bias: Matrix<Cpu>,
 ) -> Result<Images<Cpu, T>, CpuError> {
-    let (x, mut tape) = x.split_tape();
+    let (x, tape) = x.split_tape();
     let (input, weights) = (values(&x), values(&kernel));
     let (_, outputs) = layer.channels();
-    let SlidingWindow { images, output, .. } = *layer.sliding();
     let mut y = vec![0.0; layer.sliding().outputs() * outputs];
     layer.forward(&input, &weights, &values(&bias), &mut y);
     let y = x
         .device()
-        .try_tensor_from_vec(y, (images, output.0, output.1, outputs))?;
-    let result = y.clone();
-    tape.add_backward_op(move |gradients| {
+        .try_tensor_from_vec(y, layer.sliding().output_shape(outputs))?;
+    Ok(record(y, tape, move |gradients, y| {
         let mut gradient = ConvGradients {
             input: take_gradient(gradients, &x)?,
             kernel: take_gradient(gradients, &kernel)?,
             bias: take_gradient(gradients, &bias)?,
         };
-        let output = take_gradient(gradients, &y)?;
-        backward(&layer, &input, &weights, &values(&y), output, &mut gradient);
+        let output = take_gradient(gradients, y)?;
+        backward(&layer, &input, &weights, &values(y), output, &mut gradient);
         put_gradient(gradients, &x, gradient.input)?;
         put_gradient(gradients, &kernel, gradient.kernel)?;
         put_gradient(gradients, &bias, gradient.bias)
-    });
-    Ok(result.put_tape(tape))
+    }))
 }
 
 struct ConvGradients {

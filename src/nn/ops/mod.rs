@@ -6,6 +6,8 @@ pub(crate) mod attention;
 pub(crate) mod conv2d;
 pub(crate) mod conv_geometry;
 pub(crate) mod conv_kernel;
+#[cfg(test)]
+mod conv_tests;
 pub(crate) mod cross_entropy;
 pub(crate) mod depthwise;
 pub(crate) mod im2col;

@@ -7,7 +7,9 @@
 use super::ParameterUpdate;
 use super::{AdamStep, Matrix};
 use crate::nn::backend::{DeviceResult, Scalar};
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Stream, TensorBuffer, elementwise};
+use crate::nn::cuda::{
+    DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Stream, TensorBuffer, launch,
+};
 use crate::nn::device::scalar::DeviceScalar;
 use dfdx::prelude::*;
 
@@ -99,7 +101,7 @@ pub(super) fn moment<D: KernelDevice>(
     values: &Matrix<D>,
 ) -> DeviceResult<D, TensorBuffer<D>> {
     let buffer = Storage::<f32>::try_alloc_len(values.device(), values.shape().num_elements())?;
-    elementwise::copy(stream, D::slice(values), D::buffer_slice(&buffer))?;
+    stream.copy(D::slice(values), D::buffer_slice(&buffer))?;
     Ok(buffer)
 }
 
@@ -110,8 +112,8 @@ pub(super) fn moment_values<D: KernelDevice>(
     moment: &TensorBuffer<D>,
     shape: (usize, usize),
 ) -> DeviceResult<D, Matrix<D>> {
-    let (values, to) = elementwise::alloc_tensor(device, shape)?;
-    elementwise::copy(stream, D::buffer_slice(moment), to)?;
+    let (values, to) = device.alloc_tensor(shape)?;
+    stream.copy(D::buffer_slice(moment), to)?;
     Ok(values)
 }
 
@@ -125,17 +127,15 @@ pub(super) fn norm<D: KernelDevice>(
         return Ok(None);
     };
     let sums = stream.alloc(values.len() * BLOCKS)?;
-    for (at, value) in values.iter().enumerate() {
-        let gradient = D::gradient(gradients, value)?;
-        stream.run(
-            Launch::of_blocks("squares", [BLOCKS, 1])
-                .values(gradient, gradient.len())
-                .values(sums.slice().rows(at..at + 1, BLOCKS), BLOCKS)
-                .count(gradient.len()),
-        )?;
+    for (i, value) in values.iter().enumerate() {
+        let (gradient, sums) = (
+            D::gradient(gradients, value)?,
+            sums.slice().rows(i..i + 1, BLOCKS),
+        );
+        launch!(stream => squares[Grid::blocks(BLOCKS, 1)](gradient, sums, gradient.len()))?;
     }
-    let (squares, out) = elementwise::alloc_tensor(first.device(), ())?;
-    elementwise::total(stream, sums.slice(), 1.0, out)?;
+    let (squares, out) = first.device().alloc_tensor(())?;
+    stream.total(sums.slice(), 1.0, out)?;
     Ok(Some(squares.try_sqrt()?))
 }
 
@@ -146,14 +146,7 @@ pub(super) fn ema_update<E: Stream>(
     value: DeviceSlice,
     keep: f32,
 ) -> Result<(), E::Error> {
-    let count = ema.len();
-    stream.run(
-        Launch::per_value("ema_update", count)
-            .values(ema, count)
-            .values(value, count)
-            .number(keep)
-            .count(count),
-    )
+    launch!(stream => ema_update[ema.len()](ema, value.first(ema.len()), keep, ema.len()))
 }
 
 /// Changes a parameter, and its moments in place. The parameter gets a new buffer, because other tensors may share the old one.
@@ -166,27 +159,25 @@ pub(super) fn update<D: KernelDevice>(
 ) -> DeviceResult<D, ()> {
     let (scale, known_scale) = match scale {
         DeviceScalar::Known(scale) => (None, *scale),
-        DeviceScalar::OnDevice(scale) => (Some(D::slice(scale)), 1.0),
+        DeviceScalar::OnDevice(scale) => (Some(D::slice(scale).first(1)), 1.0),
     };
-    let (changed, to) = elementwise::alloc_tensor(value.device(), *value.shape())?;
+    let (changed, to) = value.device().alloc_tensor(*value.shape())?;
     let count = to.len();
-    stream.run(
-        Launch::per_value("adam", count)
-            .values(D::slice(value), count)
-            .values(to, count)
-            .values(first, count)
-            .values(second, count)
-            .values(D::gradient(gradients, value)?, count)
-            .values_if_any(scale, 1)
-            .number(known_scale)
-            .number(update.rate)
-            .number(update.second_scale)
-            .number(update.keep)
-            .number(update.beta1)
-            .number(update.beta2)
-            .number(update.eps)
-            .count(count),
-    )?;
+    let (first, second) = (first.first(count), second.first(count));
+    let gradient = D::gradient(gradients, value)?.first(count);
+    let (
+        from,
+        AdamStep {
+            rate,
+            second_scale,
+            keep,
+            beta1,
+            beta2,
+            eps,
+        },
+    ) = (D::slice(value).first(count), update);
+    launch!(stream => adam[count](
+        from, to, first, second, gradient, scale, known_scale, rate, second_scale, keep, beta1, beta2, eps, count))?;
     *value = changed;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Tests of Adam: by its equations, fused against composed.
 
 use super::*;
-use crate::nn::cuda::{KernelDevice, emulated_stream};
+use crate::nn::cuda::KernelDevice;
 use crate::nn::testing::{assert_close, random_matrix};
 
 fn parameter(shape: (usize, usize), seed: u64) -> Parameter<Cpu> {
@@ -87,8 +87,8 @@ const UPDATE: AdamStep = AdamStep {
 /// The GPU's kernels, run on the CPU.
 #[test]
 fn kernels_equal_composed() {
-    let Some(stream) = emulated_stream() else { return };
     let device = Cpu::default();
+    let Some(stream) = device.stream() else { return };
     let on_device = DeviceScalar::OnDevice(device.tensor_from_vec(vec![0.7], ()));
     for (shape, scale) in [((1, 1), DeviceScalar::Known(0.7)), ((70, 301), on_device)] {
         let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];

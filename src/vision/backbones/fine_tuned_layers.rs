@@ -8,7 +8,7 @@ use crate::nn::{
     Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Parameter, Regions,
     forward_layers, map_weights,
 };
-use dfdx::prelude::{HasErr, HasShape, Merge, ReshapeTo, Tape};
+use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 
@@ -136,10 +136,7 @@ impl<D: Backend> FineTunedLayers<D> {
     ///
     /// # Errors
     /// Those of the device.
-    pub fn forward<T: Tape<f32, D> + Merge<T>>(
-        &self,
-        features: Regions<D, T>,
-    ) -> DeviceResult<D, Regions<D, T>> {
+    pub fn forward<T: Tape<f32, D>>(&self, features: Regions<D, T>) -> DeviceResult<D, Regions<D, T>> {
         let MapShape {
             height,
             width,

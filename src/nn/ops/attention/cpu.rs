@@ -37,7 +37,7 @@ impl AttentionKernel for Cpu {
         })
     }
 
-    fn try_attend<T: Tape<f32, Self> + Merge<T>>(
+    fn try_attend<T: Tape<f32, Self>>(
         queries: Matrix<Self, T>,
         memory: &CpuAttentionMemory,
         score: &Matrix<Self>,

@@ -46,7 +46,7 @@ pub trait AttentionKernel: Device<f32> {
     /// Attends with queries `[rows, attention]` to the images listed for them; `score` is `s`, `[attention, 1]`.
     ///
     /// [`composed_attention`] says what a kernel must compute.
-    fn try_attend<T: Tape<f32, Self> + Merge<T>>(
+    fn try_attend<T: Tape<f32, Self>>(
         queries: Matrix<Self, T>,
         memory: &Self::AttentionMemory,
         score: &Matrix<Self>,
@@ -57,7 +57,7 @@ pub trait AttentionKernel: Device<f32> {
 }
 
 /// [`AttentionKernel::try_attend`], composed of dfdx operations: it runs on any device.
-pub fn composed_attention<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn composed_attention<D: Backend, T: Tape<f32, D>>(
     queries: Matrix<D, T>,
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,

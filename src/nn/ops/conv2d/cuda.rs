@@ -1,17 +1,16 @@
 //! Convolution on a GPU.
 //!
-//! Why it is fast: what the windows see is laid out by a kernel that works its places out itself, for as many output
-//! pixels at a time as stay near the processor, and multiplied there; where a window is a pixel, it is multiplied where
-//! it lies. Bias and nonlinearity go over what has just been written.
+//! Why it is fast: a kernel lays out the pixels under each window, for as many output pixels at a time as stay in the
+//! cache, and they are multiplied there; pointwise windows are multiplied in place. Bias and activation go over values
+//! that have just been written.
 
 use super::{Convolution, Images, Matrix};
 use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cuda::{
-    DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, Stream, WindowArguments, elementwise,
-};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Operand, Stream, launch};
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::SlidingWindow;
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use std::ops::Range;
 
@@ -20,29 +19,22 @@ use std::ops::Range;
 const IM2COL_VALUES: usize = 1 << 24;
 
 #[cfg(feature = "cuda")]
-impl super::Conv2dKernel for Cuda {
-    fn conv2d<T: Tape<f32, Self>>(
-        x: Images<Self, T>,
-        kernel: Matrix<Self>,
-        bias: Matrix<Self>,
-        convolution: Convolution,
-    ) -> DeviceResult<Self, Images<Self, T>> {
-        match x.device().stream() {
-            Some(stream) => fused(stream, x, kernel, bias, convolution, IM2COL_VALUES),
-            None => super::composed(x, kernel, bias, convolution),
-        }
-    }
+crate::nn::cuda::impl_for_cuda! { super::Conv2dKernel:
+    fn conv2d(x: Images<Self, T>, kernel: Matrix<Self>, bias: Matrix<Self>, convolution: Convolution) -> Images<Self, T>
+        = fused, IM2COL_VALUES;
 }
 
 /// [`Conv2dKernel::conv2d`](super::Conv2dKernel::conv2d), laying out at most `room` values at a time, or a pixel's.
-pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
-    stream: D::Stream,
+pub(in crate::nn::ops) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     x: Images<D, T>,
     kernel: Matrix<D>,
     bias: Matrix<D>,
     convolution: Convolution,
     room: usize,
 ) -> DeviceResult<D, Images<D, T>> {
+    let Some(stream) = x.device().stream() else {
+        return super::composed(x, kernel, bias, convolution);
+    };
     let (images, height, width, inputs) = *x.shape();
     let sliding = SlidingWindow::new(convolution.window, images, (height, width));
     let (depth, outputs) = *kernel.shape();
@@ -54,20 +46,21 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
         activation: convolution.activation,
         pixels_at_a_time: (room / depth.max(1)).clamp(1, sliding.outputs()),
     };
-    let (x, mut tape) = x.split_tape();
-    let (y, out) =
-        elementwise::alloc_tensor(x.device(), (images, sliding.output.0, sliding.output.1, outputs))?;
+    let (x, tape) = x.split_tape();
+    let (y, out) = x.device().alloc_tensor(sliding.output_shape(outputs))?;
     layer.forward(D::slice(&x), D::slice(&kernel), D::slice(&bias), out)?;
-    let result = y.clone();
-    tape.add_backward_op(move |gradients| {
-        let gradient = D::gradient(gradients, &y)?;
-        elementwise::activation_backward(&layer.stream, gradient, out, layer.activation)?;
+    Ok(record(y, tape, move |gradients, y| {
+        let gradient = D::gradient(gradients, y)?;
+        layer
+            .stream
+            .activation_backward(gradient, out, layer.activation)?;
         let to_bias = D::gradient(gradients, &bias)?;
-        elementwise::column_sums(&layer.stream, gradient, to_bias, WriteMode::Accumulate)?;
+        layer
+            .stream
+            .column_sums(gradient, to_bias, WriteMode::Accumulate)?;
         layer.to_kernel(gradient, D::slice(&x), D::gradient(gradients, &kernel)?)?;
         layer.to_maps(gradient, D::slice(&kernel), D::gradient(gradients, &x)?)
-    });
-    Ok(result.put_tape(tape))
+    }))
 }
 
 struct Conv2dLaunches<E> {
@@ -80,7 +73,7 @@ struct Conv2dLaunches<E> {
 }
 
 impl<E: Stream> Conv2dLaunches<E> {
-    /// Values that a window sees.
+    /// Values under a window.
     fn depth(&self) -> usize {
         self.sliding.window.taps() * self.inputs
     }
@@ -101,12 +94,12 @@ impl<E: Stream> Conv2dLaunches<E> {
         out: DeviceSlice,
     ) -> Result<(), E::Error> {
         let kernel = Operand::new(kernel, self.depth(), self.outputs);
-        let seen = self.room_for_windows()?;
+        let room = self.room_for_windows()?;
         for pixels in self.pieces() {
             let out = out.rows(pixels.clone(), self.outputs);
-            let seen = self.windows(x, pixels, &seen)?;
-            self.stream.multiply(out, seen, kernel, WriteMode::Overwrite)?;
-            elementwise::finish_rows(&self.stream, out, bias, self.activation)?;
+            let windows = self.windows(x, pixels, &room)?;
+            self.stream.matmul(out, windows, kernel, WriteMode::Overwrite)?;
+            self.stream.finish_rows(out, bias, self.activation)?;
         }
         Ok(())
     }
@@ -117,12 +110,12 @@ impl<E: Stream> Conv2dLaunches<E> {
         x: DeviceSlice,
         to_kernel: DeviceSlice,
     ) -> Result<(), E::Error> {
-        let seen = self.room_for_windows()?;
+        let room = self.room_for_windows()?;
         for pixels in self.pieces() {
             let down = self.gradient_of(gradient, pixels.clone());
-            let seen = self.windows(x, pixels, &seen)?.transposed();
+            let windows = self.windows(x, pixels, &room)?.transposed();
             self.stream
-                .multiply(to_kernel, seen, down, WriteMode::Accumulate)?;
+                .matmul(to_kernel, windows, down, WriteMode::Accumulate)?;
         }
         Ok(())
     }
@@ -136,15 +129,16 @@ impl<E: Stream> Conv2dLaunches<E> {
         let kernel = Operand::new(kernel, self.depth(), self.outputs).transposed();
         if self.sliding.is_pointwise() {
             let down = self.gradient_of(gradient, 0..self.sliding.outputs());
-            return self.stream.multiply(to_maps, down, kernel, WriteMode::Accumulate);
+            return self.stream.matmul(to_maps, down, kernel, WriteMode::Accumulate);
         }
-        let seen = self.room_for_windows()?;
+        let (room, count) = (self.room_for_windows()?, self.input_len());
+        let to_maps = to_maps.first(count);
         for pixels in self.pieces() {
-            let of_windows = seen.slice().rows(0..pixels.len(), self.depth());
+            let windows = room.slice().rows(0..pixels.len(), self.depth());
             let down = self.gradient_of(gradient, pixels.clone());
-            self.stream
-                .multiply(of_windows, down, kernel, WriteMode::Overwrite)?;
-            self.collect(of_windows, pixels, to_maps)?;
+            self.stream.matmul(windows, down, kernel, WriteMode::Overwrite)?;
+            launch!(self.stream => collect_windows[count](
+                windows, to_maps, pixels.start, pixels.end, self.inputs, &self.sliding, count))?;
         }
         Ok(())
     }
@@ -154,7 +148,7 @@ impl<E: Stream> Conv2dLaunches<E> {
         Operand::new(gradient.rows(pixels, self.outputs), rows, self.outputs)
     }
 
-    /// Empty where windows are read in place.
+    /// Empty for pointwise windows, which are read in place.
     fn room_for_windows(&self) -> Result<E::Buffer, E::Error> {
         let pixels = if self.sliding.is_pointwise() {
             0
@@ -164,51 +158,25 @@ impl<E: Stream> Conv2dLaunches<E> {
         self.stream.alloc(pixels * self.depth())
     }
 
-    /// What `pixels` of the output see: `[pixels, taps * inputs]`.
+    /// The values under the windows of output `pixels`: `[pixels, taps * inputs]`.
     fn windows(&self, x: DeviceSlice, pixels: Range<usize>, room: &E::Buffer) -> Result<Operand, E::Error> {
         let (count, depth) = (pixels.len(), self.depth());
         if self.sliding.is_pointwise() {
             return Ok(Operand::new(x.rows(pixels, depth), count, depth));
         }
-        let seen = room.slice().rows(0..count, depth);
-        let (kernel, packets) = if self.inputs.is_multiple_of(4) {
-            ("gather_windows_by_four", depth / 4)
+        let (x, windows) = (x.first(self.input_len()), room.slice().rows(0..count, depth));
+        let (grid, first) = (Grid::blocks(count, 1), pixels.start);
+        if self.inputs.is_multiple_of(4) {
+            launch!(self.stream => gather_windows_by_four[grid.sharing(depth / 4)](
+                x, windows, first, self.inputs, &self.sliding))?;
         } else {
-            ("gather_windows", depth)
-        };
-        self.stream.run(
-            Launch::of_blocks(kernel, [count, 1])
-                .sharing(packets)
-                .values(x, self.maps())
-                .values(seen, count * depth)
-                .count(pixels.start)
-                .size(self.inputs)
-                .sliding(&WindowArguments::from(&self.sliding)),
-        )?;
-        Ok(Operand::new(seen, count, depth))
+            launch!(self.stream => gather_windows[grid.sharing(depth)](x, windows, first, self.inputs, &self.sliding))?;
+        }
+        Ok(Operand::new(windows, count, depth))
     }
 
-    fn collect(
-        &self,
-        of_windows: DeviceSlice,
-        pixels: Range<usize>,
-        to_maps: DeviceSlice,
-    ) -> Result<(), E::Error> {
-        let count = self.maps();
-        self.stream.run(
-            Launch::per_value("collect_windows", count)
-                .values(of_windows, pixels.len() * self.depth())
-                .values(to_maps, count)
-                .count(pixels.start)
-                .count(pixels.end)
-                .size(self.inputs)
-                .sliding(&WindowArguments::from(&self.sliding))
-                .count(count),
-        )
-    }
-
-    /// Values of the maps that go in.
-    fn maps(&self) -> usize {
+    /// Values of the input maps.
+    fn input_len(&self) -> usize {
         self.sliding.images * self.sliding.inputs_per_image() * self.inputs
     }
 }

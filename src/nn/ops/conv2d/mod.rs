@@ -2,16 +2,14 @@
 
 pub(in crate::nn) mod cpu;
 #[cfg(any(test, feature = "cuda"))]
-mod cuda;
-#[cfg(test)]
-mod tests;
+pub(super) mod cuda;
 
 use crate::nn::backend::{Backend, Images, Matrix};
-use crate::nn::cpu::slices::contiguous;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::conv_kernel::finish_composed;
 use crate::nn::ops::im2col::windows;
+use crate::nn::tape::contiguous;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +79,7 @@ pub fn conv2d<D: Backend, T: Tape<f32, D>>(
     D::conv2d(x.put_tape(tape), kernel, bias, convolution)
 }
 
-fn composed<D: Device<f32>, T: Tape<f32, D>>(
+pub(super) fn composed<D: Device<f32>, T: Tape<f32, D>>(
     x: Images<D, T>,
     kernel: Matrix<D>,
     bias: Matrix<D>,

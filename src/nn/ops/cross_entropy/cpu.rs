@@ -9,8 +9,9 @@ use super::{CrossEntropyKernel, Linear, OutputInputs, Scalar, Targets, Zeros};
 use crate::nn::cpu::elementary;
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product_into};
 use crate::nn::cpu::scratch::Scratch;
-use crate::nn::cpu::slices::{add, add_scaled, contiguous, scratch};
+use crate::nn::cpu::slices::{add, add_scaled, scratch};
 use crate::nn::cpu::sparse::{Factor, Sparse};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -34,8 +35,7 @@ impl CrossEntropyKernel for Cpu {
         output: &Linear<Self>,
         targets: Targets<'_>,
     ) -> Result<Scalar<Self, T>, Self::Err> {
-        let (rows, mut tape) = rows.split_tape();
-        let rows = contiguous(&rows, &mut tape)?;
+        let (rows, tape) = rows.try_contiguous()?.split_tape();
         let count = rows.shape().0;
         assert_eq!(count, targets.columns.len(), "one target for every row");
         let weights = targets.weights.map_or_else(|| vec![1.0; count], <[f32]>::to_vec);
@@ -60,19 +60,14 @@ impl CrossEntropyKernel for Cpu {
         }
         let (loss, found) = layer.loss_and_gradients(&scratch(&rows), zeros, targets);
         let loss = device.try_tensor_from_vec(vec![loss], ())?;
-        let (result, weight, bias) = (
-            loss.clone(),
-            output.weight.value.clone(),
-            output.bias.value.clone(),
-        );
-        tape.add_backward_op(move |grads| {
-            let scale = grads.get_or_alloc_mut(&result)?[0];
+        let (weight, bias) = (output.weight.value.clone(), output.bias.value.clone());
+        Ok(record(loss, tape, move |grads, loss| {
+            let scale = grads.get_or_alloc_mut(loss)?[0];
             add_scaled(grads.get_or_alloc_mut(&rows)?, &found.rows, scale);
             add_scaled(grads.get_or_alloc_mut(&weight)?, &found.weight, scale);
             add_scaled(grads.get_or_alloc_mut(&bias)?, &found.bias, scale);
             Ok(())
-        });
-        Ok(loss.put_tape(tape))
+        }))
     }
 }
 

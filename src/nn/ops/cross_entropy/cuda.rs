@@ -1,149 +1,73 @@
 //! The output layer and its loss on a GPU.
 //!
 //! Why it is fast: logits are written once, by their product; one kernel, a block for each row, turns them into the
-//! gradient of the loss in place. They are the largest thing in training, and there is no second of their size.
+//! gradient of the loss in place. They are the largest buffer in training, and there is no second of their size.
 
-use super::{Linear, Matrix, Scalar, Targets};
+use super::{Linear, OutputInputs, Scalar, Targets};
 use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, Stream, elementwise};
+use crate::nn::cuda::{DeviceBuffer, Elementwise, Grid, KernelDevice, Operand, Stream, launch};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
-impl super::CrossEntropyKernel for Cuda {
-    fn try_cross_entropy<T: Tape<f32, Self>>(
-        inputs: super::OutputInputs<Self, T>,
-        output: &Linear<Self>,
-        targets: Targets<'_>,
-    ) -> DeviceResult<Self, Scalar<Self, T>> {
-        let rows = inputs.into_rows();
-        match rows.device().stream() {
-            Some(stream) => fused(stream, rows, output, targets),
-            None => super::composed(rows, output, targets),
-        }
-    }
+crate::nn::cuda::impl_for_cuda! { super::CrossEntropyKernel:
+    fn try_cross_entropy(inputs: OutputInputs<Self, T>, output: &Linear<Self>, targets: Targets<'_>) -> Scalar<Self, T>
+        = fused;
 }
 
 /// [`CrossEntropyKernel::try_cross_entropy`](super::CrossEntropyKernel::try_cross_entropy).
+///
+/// The gradient of the whole loss with respect to the mean loss is a number on the GPU; reading it would synchronize.
 pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
-    stream: D::Stream,
-    rows: Matrix<D, T>,
+    inputs: OutputInputs<D, T>,
     output: &Linear<D>,
     targets: Targets<'_>,
 ) -> DeviceResult<D, Scalar<D, T>> {
-    let (rows, mut tape) = rows.split_tape();
-    let rows = contiguous(&rows, &mut tape)?;
+    let rows = inputs.into_rows();
+    let Some(stream) = rows.device().stream() else {
+        return super::composed(rows, output, targets);
+    };
+    let (rows, tape) = rows.try_contiguous()?.split_tape();
     let (weight, bias) = (output.weight.value.clone(), output.bias.value.clone());
-    let (inputs, outputs) = output.weight.shape();
-    let layer = OutputLayer {
-        logits: stream.alloc(rows.shape().0 * outputs)?,
-        count: rows.shape().0,
-        inputs,
-        outputs,
-        stream,
-    };
-    let (loss, sum) = elementwise::alloc_tensor(rows.device(), ())?;
-    let share = if T::OWNS_TAPE {
-        1.0 / layer.count as f32
-    } else {
-        0.0
-    };
-    layer.multiply(D::slice(&rows), D::slice(&weight))?;
-    layer.loss(D::slice(&bias), targets, share, sum)?;
-    let result = loss.clone();
-    tape.add_backward_op(move |gradients| {
-        let scale = D::gradient(gradients, &loss)?;
-        layer.to_weight(D::slice(&rows), scale, D::gradient(gradients, &weight)?)?;
-        layer.to_rows(D::slice(&weight), scale, D::gradient(gradients, &rows)?)?;
-        layer.to_bias(scale, D::gradient(gradients, &bias)?)
-    });
-    Ok(result.put_tape(tape))
-}
+    let (count, (inputs, outputs)) = (rows.shape().0, output.weight.shape());
+    assert_eq!(count, targets.columns.len(), "one target for every row");
+    // The logits without their bias, then the gradient of the mean loss.
+    let logits = stream.alloc(count * outputs)?;
+    let w = Operand::new(D::slice(&weight), inputs, outputs);
+    let x = Operand::new(D::slice(&rows), count, inputs);
+    stream.matmul(logits.slice(), x, w, WriteMode::Overwrite)?;
 
-struct OutputLayer<E: Stream> {
-    stream: E,
-    /// `[count, outputs]`: the logits without their bias, then the gradient of the mean loss.
-    logits: E::Buffer,
-    count: usize,
-    inputs: usize,
-    outputs: usize,
-}
-
-/// What the gradient of the whole loss is to that of the mean is a number on the GPU; reading it would synchronize.
-impl<E: Stream> OutputLayer<E> {
-    fn multiply(&self, rows: DeviceSlice, weight: DeviceSlice) -> Result<(), E::Error> {
-        self.stream.multiply(
-            self.logits.slice(),
-            Operand::new(rows, self.count, self.inputs),
-            Operand::new(weight, self.inputs, self.outputs),
-            WriteMode::Overwrite,
-        )
-    }
-
-    /// Writes the mean loss to `sum`. No gradient is made where a row has no share in it.
-    fn loss(
-        &self,
-        bias: DeviceSlice,
-        targets: Targets<'_>,
-        share: f32,
-        sum: DeviceSlice,
-    ) -> Result<(), E::Error> {
-        let count = self.count;
-        assert_eq!(count, targets.columns.len(), "one target for every row");
-        let columns = self.stream.upload_indices(targets.columns)?;
-        let weights = targets
-            .weights
-            .map(|weights| self.stream.upload(weights.to_vec()))
-            .transpose()?;
-        let losses = self.stream.alloc(count)?;
-        self.stream.run(
-            Launch::of_blocks("softmax_cross_entropy", [count, 1])
-                .values(self.logits.slice(), count * self.outputs)
-                .values(bias, self.outputs)
-                .values(columns.slice(), count)
-                .values_if_any(weights.as_ref().map(DeviceBuffer::slice), count)
-                .values(losses.slice(), count)
-                .size(self.outputs)
-                .number(targets.smoothing)
-                .number(share),
+    let (loss, sum) = rows.device().alloc_tensor(())?;
+    let columns = stream.upload_indices(targets.columns)?;
+    let weights = targets
+        .weights
+        .map(|weights| stream.upload(weights.to_vec()))
+        .transpose()?;
+    let weights = weights.as_ref().map(|weights| weights.slice().first(count));
+    let losses = stream.alloc(count)?;
+    // Without a share of the loss, the kernel makes no gradient.
+    let share = if T::OWNS_TAPE { 1.0 / count as f32 } else { 0.0 };
+    let (of_bias, smoothing) = (D::slice(&bias).first(outputs), targets.smoothing);
+    launch!(stream => softmax_cross_entropy[Grid::blocks(count, 1)](
+        logits.slice(), of_bias, columns.slice(), weights, losses.slice(), outputs, smoothing, share))?;
+    stream.total(losses.slice(), 1.0 / count as f32, sum)?;
+    Ok(record(loss, tape, move |gradients, loss| {
+        let scale = D::gradient(gradients, loss)?;
+        let gradient = Operand::new(logits.slice(), count, outputs);
+        let rows_like = stream.alloc(count * inputs)?;
+        stream.scale(D::slice(&rows), scale, rows_like.slice())?;
+        let scaled = Operand::new(rows_like.slice(), count, inputs).transposed();
+        stream.matmul(
+            D::gradient(gradients, &weight)?,
+            scaled,
+            gradient,
+            WriteMode::Accumulate,
         )?;
-        elementwise::total(&self.stream, losses.slice(), 1.0 / count as f32, sum)
-    }
-
-    fn to_weight(
-        &self,
-        rows: DeviceSlice,
-        scale: DeviceSlice,
-        to_weight: DeviceSlice,
-    ) -> Result<(), E::Error> {
-        let scaled = self.stream.alloc(self.count * self.inputs)?;
-        elementwise::scale(&self.stream, rows, scale, scaled.slice())?;
-        let scaled = Operand::new(scaled.slice(), self.count, self.inputs).transposed();
-        self.stream
-            .multiply(to_weight, scaled, self.gradient(), WriteMode::Accumulate)
-    }
-
-    fn to_rows(&self, weight: DeviceSlice, scale: DeviceSlice, to_rows: DeviceSlice) -> Result<(), E::Error> {
-        let down = self.stream.alloc(self.count * self.inputs)?;
-        let weight = Operand::new(weight, self.inputs, self.outputs).transposed();
-        self.stream
-            .multiply(down.slice(), self.gradient(), weight, WriteMode::Overwrite)?;
-        elementwise::add_scaled(&self.stream, down.slice(), scale, to_rows)
-    }
-
-    fn to_bias(&self, scale: DeviceSlice, to_bias: DeviceSlice) -> Result<(), E::Error> {
-        let sums = self.stream.alloc(self.outputs)?;
-        elementwise::column_sums(
-            &self.stream,
-            self.logits.slice(),
-            sums.slice(),
-            WriteMode::Overwrite,
-        )?;
-        elementwise::add_scaled(&self.stream, sums.slice(), scale, to_bias)
-    }
-
-    fn gradient(&self) -> Operand {
-        Operand::new(self.logits.slice(), self.count, self.outputs)
-    }
+        stream.matmul(rows_like.slice(), gradient, w.transposed(), WriteMode::Overwrite)?;
+        stream.add_scaled(rows_like.slice(), scale, D::gradient(gradients, &rows)?)?;
+        let sums = stream.alloc(outputs)?;
+        stream.column_sums(logits.slice(), sums.slice(), WriteMode::Overwrite)?;
+        stream.add_scaled(sums.slice(), scale, D::gradient(gradients, &bias)?)
+    }))
 }

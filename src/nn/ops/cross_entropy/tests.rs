@@ -1,26 +1,16 @@
-//! Tests of the loss: by hand, fused against composed, by finite differences.
+//! Tests of the loss: by hand, the kernels of CPU and GPU against composed operations, by finite differences.
 
 use super::*;
-use crate::nn::Layer;
-use crate::nn::cuda::emulated_stream;
-use crate::nn::layers::parameter::Initialization;
-use crate::nn::testing::{assert_close, check_gradients, random_matrix, sparse_matrix};
+use crate::nn::testing::{
+    assert_close, assert_same, check_gradients, fixed_cases, gradients_of, random_matrix, rng, sparse_matrix,
+};
+use crate::nn::{Initialization, Layer, Taped};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 /// Its logits are of order 1, however many inputs there are: a rounding of large ones is a large one of their softmax.
 fn layer(inputs: usize, outputs: usize) -> Linear<Cpu> {
-    let mut rng = ChaCha8Rng::seed_from_u64(5);
-    let mut layer = Linear::new(
-        &Cpu::default(),
-        "",
-        (inputs, outputs),
-        Initialization::Uniform(1.0 / (inputs as f32).sqrt()),
-        &mut rng,
-    )
-    .unwrap();
+    let uniform = Initialization::Uniform(1.0 / (inputs as f32).sqrt());
+    let mut layer = Linear::new(&Cpu::default(), "", (inputs, outputs), uniform, &mut rng(5)).unwrap();
     layer.bias.value = random_matrix((1, outputs), 6);
     layer
 }
@@ -66,19 +56,11 @@ fn gradients_equal_finite_differences() {
 }
 
 /// The loss, and the gradients of two and a half of it.
-fn run(loss: Scalar<Cpu, OwnedTape<f32, Cpu>>, rows: &Matrix<Cpu>, layer: &Linear<Cpu>) -> [Vec<f32>; 4] {
-    let value = loss.as_vec();
-    let mut gradients = loss.try_mul(2.5).unwrap().backward();
-    let mut gradient = |tensor: &Matrix<Cpu>| {
-        gradients.get_or_alloc_mut(tensor).unwrap();
-        gradients.get(tensor).as_vec()
-    };
-    [
-        value,
-        gradient(rows),
-        gradient(&layer.weight.value),
-        gradient(&layer.bias.value),
-    ]
+fn run(loss: Scalar<Cpu, Taped<Cpu>>, rows: &Matrix<Cpu>, layer: &Linear<Cpu>) -> Vec<Vec<f32>> {
+    let mut results = vec![loss.as_vec()];
+    let inputs: [&dyn crate::nn::testing::Differentiated; 3] = [rows, &layer.weight.value, &layer.bias.value];
+    results.extend(gradients_of(loss.try_mul(2.5).unwrap(), &inputs));
+    results
 }
 
 /// Sets the gradient to zero where `rows` is zero.
@@ -90,8 +72,7 @@ fn dead(gradient: &mut [f32], rows: &Matrix<Cpu>) {
 }
 
 proptest! {
-    // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
-    #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(fixed_cases())]
     #[test]
     fn fused_equals_composed(
         // beyond one tile too
@@ -126,21 +107,18 @@ proptest! {
                     dead(gradient, &rows);
                 }
             }
-            for (fused, expected) in fused.iter().zip(&expected) {
-                assert_close(fused, expected, tolerance);
-            }
+            assert_same("fused", &fused, &expected, tolerance);
         }
         let untaped = cross_entropy(rows.clone(), &layer, targets).unwrap().as_vec();
         assert_close(&untaped, &expected[0], tolerance);
     }
 }
 
-/// The GPU's kernels, run on the CPU; with more words than a block has threads, and fewer.
+/// With more words than a block has threads, and fewer.
 #[test]
 fn kernels_equal_composed() {
-    // Of the sums over 200 rows, which each makes in an order of its own.
+    // Sums over 200 rows, in another order.
     const TOLERANCE: f32 = 3e-5;
-    let Some(stream) = emulated_stream() else { return };
     for (count, inputs, outputs) in [(1, 1, 2), (5, 3, 40), (3, 4, 600), (200, 2, 7)] {
         let layer = layer(inputs, outputs);
         let rows = random_matrix((count, inputs), 3);
@@ -152,30 +130,24 @@ fn kernels_equal_composed() {
                 weights,
                 smoothing,
             };
-            let kernels = cuda::fused(stream.clone(), rows.leaky_trace(), &layer, targets).unwrap();
-            let expected = composed(rows.leaky_trace(), &layer, targets).unwrap();
-            let (kernels, expected) = (run(kernels, &rows, &layer), run(expected, &rows, &layer));
-            for (found, expected) in kernels.iter().zip(&expected) {
-                assert_close(found, expected, TOLERANCE);
-            }
-            let untaped = cuda::fused(stream.clone(), rows.clone(), &layer, targets).unwrap();
+            let kernels = cuda::fused(rows.leaky_trace().into(), &layer, targets).unwrap();
+            let composed = composed(rows.leaky_trace(), &layer, targets).unwrap();
+            let [kernels, expected] = [kernels, composed].map(|loss| run(loss, &rows, &layer));
+            assert_same("kernels", &kernels, &expected, TOLERANCE);
+            let untaped = cuda::fused(rows.clone().into(), &layer, targets).unwrap();
             assert_close(&untaped.as_vec(), &expected[0], TOLERANCE);
         }
     }
 }
 
-/// A row whose logits are far apart, of which exponentials alone would overflow.
+/// A row whose logits are far apart: exponentials alone would overflow.
 #[test]
 fn kernels_bear_large_logits() {
-    let Some(stream) = emulated_stream() else { return };
     let mut layer = layer(1, 3);
     layer.weight.value = Cpu::default().tensor_from_vec(vec![-300.0, 0.0, 300.0], (1, 3));
     let row = random_matrix((1, 1), 1) * 0.0 + 1.0;
-    let targets = Targets::plain(&[0]);
-    let kernels = cuda::fused(stream, row.leaky_trace(), &layer, targets).unwrap();
-    let expected = cross_entropy(row.leaky_trace(), &layer, targets).unwrap();
-    let (kernels, expected) = (run(kernels, &row, &layer), run(expected, &row, &layer));
-    for (found, expected) in kernels.iter().zip(&expected) {
-        assert_close(found, expected, 1e-5);
-    }
+    let losses = [cuda::fused, Cpu::try_cross_entropy]
+        .map(|cross_entropy| cross_entropy(row.leaky_trace().into(), &layer, Targets::plain(&[0])).unwrap());
+    let [kernels, expected] = losses.map(|loss| run(loss, &row, &layer));
+    assert_same("kernels", &kernels, &expected, 1e-5);
 }

@@ -1,84 +1,60 @@
 //! Depthwise convolution on a GPU.
 //!
-//! Why it is fast: neighboring threads read neighboring channels, sum up in registers and finish what they have summed
-//! up; nothing is laid out in between.
+//! Why it is fast: neighboring threads read neighboring channels and finish their sums in registers; nothing is laid out
+//! in between.
 
 use super::{Convolution, Images, Matrix};
 use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cuda::{DeviceBuffer, KernelDevice, Launch, Stream, WindowArguments, elementwise};
+use crate::nn::cuda::{DeviceBuffer, Elementwise, KernelDevice, Stream, launch};
 use crate::nn::ops::conv_geometry::SlidingWindow;
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
-impl super::DepthwiseKernel for Cuda {
-    fn depthwise<T: Tape<f32, Self>>(
-        x: Images<Self, T>,
-        kernel: Matrix<Self>,
-        bias: Matrix<Self>,
-        convolution: Convolution,
-    ) -> DeviceResult<Self, Images<Self, T>> {
-        match x.device().stream() {
-            Some(stream) => fused(stream, x, kernel, bias, convolution),
-            None => super::composed(x, kernel, bias, convolution),
-        }
-    }
+crate::nn::cuda::impl_for_cuda! { super::DepthwiseKernel:
+    fn depthwise(x: Images<Self, T>, kernel: Matrix<Self>, bias: Matrix<Self>, convolution: Convolution) -> Images<Self, T>
+        = fused;
 }
 
 /// [`DepthwiseKernel::depthwise`](super::DepthwiseKernel::depthwise).
-pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
-    stream: D::Stream,
+pub(in crate::nn::ops) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     x: Images<D, T>,
     kernel: Matrix<D>,
     bias: Matrix<D>,
     convolution: Convolution,
 ) -> DeviceResult<D, Images<D, T>> {
+    let Some(stream) = x.device().stream() else {
+        return super::composed(x, kernel, bias, convolution);
+    };
     let (images, height, width, channels) = *x.shape();
-    let sliding = SlidingWindow::new(convolution.window, images, (height, width));
-    let window_arguments = WindowArguments::from(&sliding);
+    let (sliding, activation) = (
+        SlidingWindow::new(convolution.window, images, (height, width)),
+        convolution.activation,
+    );
     let (values_in, values_out) = (images * height * width * channels, sliding.outputs() * channels);
-    let weights = sliding.window.taps() * channels;
-    let (x, mut tape) = x.split_tape();
-    let (y, out) =
-        elementwise::alloc_tensor(x.device(), (images, sliding.output.0, sliding.output.1, channels))?;
-    stream.run(
-        Launch::per_value("depthwise", values_out)
-            .values(D::slice(&x), values_in)
-            .values(D::slice(&kernel), weights)
-            .values(D::slice(&bias), channels)
-            .values(out, values_out)
-            .size(channels)
-            .activation(convolution.activation)
-            .sliding(&window_arguments)
-            .count(values_out),
-    )?;
-    let result = y.clone();
-    tape.add_backward_op(move |gradients| {
-        let gradient = D::gradient(gradients, &y)?;
-        elementwise::activation_backward(&stream, gradient, out, convolution.activation)?;
-        let to_bias = D::gradient(gradients, &bias)?;
-        elementwise::column_sums(&stream, gradient, to_bias, WriteMode::Accumulate)?;
-        stream.run(
-            Launch::per_value("depthwise_to_maps", values_in)
-                .values(gradient, values_out)
-                .values(D::slice(&kernel), weights)
-                .values(D::gradient(gradients, &x)?, values_in)
-                .size(channels)
-                .sliding(&window_arguments)
-                .count(values_in),
-        )?;
-        let sums = stream.alloc(images * weights)?;
-        stream.run(
-            Launch::per_value("depthwise_to_kernel", images * weights)
-                .values(D::slice(&x), values_in)
-                .values(gradient, values_out)
-                .values(sums.slice(), images * weights)
-                .size(channels)
-                .sliding(&window_arguments)
-                .count(images * weights),
-        )?;
-        let to_kernel = D::gradient(gradients, &kernel)?;
-        elementwise::column_sums(&stream, sums.slice(), to_kernel, WriteMode::Accumulate)
-    });
-    Ok(result.put_tape(tape))
+    let sums = images * sliding.window.taps() * channels;
+    let (x, tape) = x.split_tape();
+    let (maps, weights) = (
+        D::slice(&x).first(values_in),
+        D::slice(&kernel).first(sums / images),
+    );
+    let (y, out) = x.device().alloc_tensor(sliding.output_shape(channels))?;
+    let of_bias = D::slice(&bias).first(channels);
+    launch!(stream => depthwise[values_out](maps, weights, of_bias, out, channels, activation, &sliding, values_out))?;
+    Ok(record(y, tape, move |gradients, y| {
+        let gradient = D::gradient(gradients, y)?.first(values_out);
+        stream.activation_backward(gradient, out, activation)?;
+        stream.column_sums(gradient, D::gradient(gradients, &bias)?, WriteMode::Accumulate)?;
+        let to_maps = D::gradient(gradients, &x)?.first(values_in);
+        launch!(stream => depthwise_to_maps[values_in](gradient, weights, to_maps, channels, &sliding, values_in))?;
+        let of_images = stream.alloc(sums)?;
+        let maps = D::slice(&x).first(values_in);
+        launch!(stream => depthwise_to_kernel[sums](maps, gradient, of_images.slice(), channels, &sliding, sums))?;
+        stream.column_sums(
+            of_images.slice(),
+            D::gradient(gradients, &kernel)?,
+            WriteMode::Accumulate,
+        )
+    }))
 }

@@ -5,8 +5,9 @@
 
 use super::{LinearKernel, Matrix, composed};
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
-use crate::nn::cpu::slices::{add_rows, contiguous, scratch, take_gradient};
+use crate::nn::cpu::slices::{add_rows, scratch, take_gradient};
 use crate::nn::ops::activation::Activation;
+use crate::nn::tape::{contiguous, record};
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -24,8 +25,7 @@ impl LinearKernel for Cpu {
             // dfdx reads the weights in place. For the few rows of captioning, copying them out would be most of the work.
             return composed(rows, weight, bias, activation);
         }
-        let (rows, mut tape) = rows.split_tape();
-        let rows = contiguous(&rows, &mut tape)?;
+        let (rows, mut tape) = rows.try_contiguous()?.split_tape();
         let weight = contiguous(weight, &mut tape)?;
         let ((count, inputs), (_, outputs)) = (*rows.shape(), *weight.shape());
         assert_eq!(weight.shape().0, inputs, "rows of a weight matrix");
@@ -43,11 +43,11 @@ impl LinearKernel for Cpu {
         y.par_chunks_mut((PIECE * outputs).max(1))
             .for_each(|y| activation.finish(y, &b));
         let y = rows.device().try_tensor_from_vec(y, (count, outputs))?;
-        let (result, bias) = (y.clone(), bias.clone());
-        tape.add_backward_op(move |gradients| {
-            let mut output = take_gradient(gradients, &y)?;
+        let bias = bias.clone();
+        Ok(record(y, tape, move |gradients, y| {
+            let mut output = take_gradient(gradients, y)?;
             if activation != Activation::None {
-                activation.backward(&mut output, &scratch(&y));
+                activation.backward(&mut output, &scratch(y));
             }
             let output_view = MatRef::new(&output, count, outputs);
             product(
@@ -64,7 +64,6 @@ impl LinearKernel for Cpu {
                 WriteMode::Accumulate,
             );
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 }

@@ -1,76 +1,49 @@
 //! The fully connected layer on a GPU.
 //!
-//! Why it is fast: a product, and one pass over what comes of it for bias and nonlinearity; gradients are added by the
-//! products themselves to what is there already.
+//! Why it is fast: a product, and one pass over its result for bias and activation; the products of the backward pass add
+//! to the gradients in place.
 
 use super::Matrix;
-use crate::nn::backend::DeviceResult;
+use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{KernelDevice, Operand, Stream, elementwise};
+use crate::nn::cuda::{Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::ops::activation::Activation;
+use crate::nn::tape::{contiguous, record};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
-impl super::LinearKernel for Cuda {
-    fn try_linear<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        weight: &Matrix<Self>,
-        bias: &Matrix<Self>,
-        activation: Activation,
-    ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match rows.device().stream() {
-            Some(stream) => fused(stream, rows, weight, bias, activation),
-            None => super::composed(rows, weight, bias, activation),
-        }
-    }
+crate::nn::cuda::impl_for_cuda! { super::LinearKernel:
+    fn try_linear(rows: Matrix<Self, T>, weight: &Matrix<Self>, bias: &Matrix<Self>, activation: Activation) -> Matrix<Self, T>
+        = fused;
 }
 
 /// [`LinearKernel::try_linear`](super::LinearKernel::try_linear).
-pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
-    stream: D::Stream,
+pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     weight: &Matrix<D>,
     bias: &Matrix<D>,
     activation: Activation,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let (rows, mut tape) = rows.split_tape();
-    let rows = contiguous(&rows, &mut tape)?;
+    let Some(stream) = rows.device().stream() else {
+        return super::composed(rows, weight, bias, activation);
+    };
+    let (rows, mut tape) = rows.try_contiguous()?.split_tape();
     let weight = contiguous(weight, &mut tape)?;
     let bias = contiguous(bias, &mut tape)?;
     let ((count, inputs), (_, outputs)) = (*rows.shape(), *weight.shape());
-    let (y, out) = elementwise::alloc_tensor(rows.device(), (count, outputs))?;
+    let (y, out) = rows.device().alloc_tensor((count, outputs))?;
     let x = Operand::new(D::slice(&rows), count, inputs);
     let w = Operand::new(D::slice(&weight), inputs, outputs);
-    stream.multiply(out, x, w, WriteMode::Overwrite)?;
-    elementwise::finish_rows(&stream, out, D::slice(&bias), activation)?;
-    let result = y.clone();
-    tape.add_backward_op(move |gradients| {
-        let gradient = D::gradient(gradients, &y)?;
-        elementwise::activation_backward(&stream, gradient, out, activation)?;
+    stream.matmul(out, x, w, WriteMode::Overwrite)?;
+    stream.finish_rows(out, D::slice(&bias), activation)?;
+    Ok(record(y, tape, move |gradients, y| {
+        let gradient = D::gradient(gradients, y)?;
+        stream.activation_backward(gradient, out, activation)?;
         let down = Operand::new(gradient, count, outputs);
-        let (x, w) = (
-            Operand::new(D::slice(&rows), count, inputs),
-            Operand::new(D::slice(&weight), inputs, outputs),
-        );
-        stream.multiply(
-            D::gradient(gradients, &weight)?,
-            x.transposed(),
-            down,
-            WriteMode::Accumulate,
-        )?;
-        elementwise::column_sums(
-            &stream,
-            gradient,
-            D::gradient(gradients, &bias)?,
-            WriteMode::Accumulate,
-        )?;
-        stream.multiply(
-            D::gradient(gradients, &rows)?,
-            down,
-            w.transposed(),
-            WriteMode::Accumulate,
-        )
-    });
-    Ok(result.put_tape(tape))
+        let (to_weight, to_bias) = (D::gradient(gradients, &weight)?, D::gradient(gradients, &bias)?);
+        stream.matmul(to_weight, x.transposed(), down, WriteMode::Accumulate)?;
+        stream.column_sums(gradient, to_bias, WriteMode::Accumulate)?;
+        let to_rows = D::gradient(gradients, &rows)?;
+        stream.matmul(to_rows, down, w.transposed(), WriteMode::Accumulate)
+    }))
 }

@@ -10,7 +10,8 @@ use super::{Lstm, LstmKernel, Matrix, PackedSequence};
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product};
 use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
-use crate::nn::cpu::slices::{add_rows, contiguous, scratch};
+use crate::nn::cpu::slices::{add_rows, scratch, take_gradient};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -20,8 +21,7 @@ impl LstmKernel for Cpu {
         layer: &Lstm<Self>,
         packing: &PackedSequence,
     ) -> Result<Matrix<Self, T>, Self::Err> {
-        let (inputs, mut tape) = inputs.split_tape();
-        let inputs = contiguous(&inputs, &mut tape)?;
+        let (inputs, tape) = inputs.try_contiguous()?.split_tape();
         let sizes = Sizes {
             rows: inputs.shape().0,
             inputs: inputs.shape().1,
@@ -42,23 +42,14 @@ impl LstmKernel for Cpu {
                 .put_tape(tape));
         }
         let output = device.try_tensor_from_vec(hidden.clone(), (sizes.rows, sizes.hidden))?;
-        let record = Forward { gates, cells, hidden };
-        let (packing, result) = (packing.clone(), output.clone());
-        let (input_weight, hidden_weight, bias) = (
-            layer.input_weight.value.clone(),
-            layer.hidden_weight.value.clone(),
-            layer.bias.value.clone(),
-        );
-        tape.add_backward_op(move |grads| {
-            let hidden_grad = std::mem::take(&mut **grads.get_or_alloc_mut(&result)?);
-            let gate_grads = backward_through_time(
-                record.gates,
-                &record.cells,
-                hidden_grad,
-                &weights,
-                sizes,
-                &packing,
-            );
+        let run = Forward { gates, cells, hidden };
+        let packing = packing.clone();
+        let [input_weight, hidden_weight, bias] =
+            [&layer.input_weight, &layer.hidden_weight, &layer.bias].map(|weight| weight.value.clone());
+        Ok(record(output, tape, move |grads, output| {
+            let hidden_grad = take_gradient(grads, output)?;
+            let gate_grads =
+                backward_through_time(run.gates, &run.cells, hidden_grad, &weights, sizes, &packing);
             let gates = MatRef::new(&gate_grads, sizes.rows, sizes.gates());
             product(
                 grads.get_or_alloc_mut(&inputs)?,
@@ -74,15 +65,14 @@ impl LstmKernel for Cpu {
             );
             hidden_weight_grad(
                 grads.get_or_alloc_mut(&hidden_weight)?,
-                &record.hidden,
+                &run.hidden,
                 &gate_grads,
                 sizes,
                 &packing,
             );
             add_rows(grads.get_or_alloc_mut(&bias)?, &gate_grads);
             Ok(())
-        });
-        Ok(output.put_tape(tape))
+        }))
     }
 }
 

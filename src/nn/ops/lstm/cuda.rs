@@ -6,33 +6,25 @@
 use super::{Lstm, Matrix, PackedSequence};
 use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, Stream, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Operand, Stream, launch};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
-impl super::LstmKernel for Cuda {
-    fn try_lstm<T: Tape<f32, Self>>(
-        inputs: Matrix<Self, T>,
-        layer: &Lstm<Self>,
-        packing: &PackedSequence,
-    ) -> DeviceResult<Self, Matrix<Self, T>> {
-        match inputs.device().stream() {
-            Some(stream) => fused(stream, inputs, layer, packing),
-            None => super::composed(inputs, layer, packing),
-        }
-    }
+crate::nn::cuda::impl_for_cuda! { super::LstmKernel:
+    fn try_lstm(inputs: Matrix<Self, T>, layer: &Lstm<Self>, packing: &PackedSequence) -> Matrix<Self, T> = fused;
 }
 
 /// [`LstmKernel::try_lstm`](super::LstmKernel::try_lstm).
 pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
-    stream: D::Stream,
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
     packing: &PackedSequence,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let (inputs, mut tape) = inputs.split_tape();
-    let inputs = contiguous(&inputs, &mut tape)?;
+    let Some(stream) = inputs.device().stream() else {
+        return super::composed(inputs, layer, packing);
+    };
+    let (inputs, tape) = inputs.try_contiguous()?.split_tape();
     let (rows, width) = *inputs.shape();
     assert_eq!(rows, packing.rows(), "the packing does not fit the rows");
     let run = LstmRun {
@@ -44,22 +36,27 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
         stream,
     };
     let weights = [&layer.input_weight, &layer.hidden_weight, &layer.bias].map(|weight| weight.value.clone());
-    let (output, out) = elementwise::alloc_tensor(inputs.device(), (rows, layer.hidden()))?;
+    let (output, out) = inputs.device().alloc_tensor((rows, layer.hidden()))?;
     run.forward(D::slice(&inputs), weights.each_ref().map(D::slice), out)?;
-    let result = output.clone();
-    tape.add_backward_op(move |gradients| {
+    Ok(record(output, tape, move |gradients, output| {
         let [w, u, b] = &weights;
-        run.back_through_time(D::gradient(gradients, &output)?, D::slice(u))?;
-        run.to_inputs(D::gradient(gradients, &inputs)?, D::slice(w))?;
-        run.to_input_weight(D::gradient(gradients, w)?, D::slice(&inputs))?;
+        run.back_through_time(D::gradient(gradients, output)?, D::slice(u))?;
+        let (stream, of_gates) = (&run.stream, run.gate_gradients());
+        let transposed_w = Operand::new(D::slice(w), width, 4 * run.hidden).transposed();
+        let to_inputs = D::gradient(gradients, &inputs)?;
+        stream.matmul(to_inputs, of_gates, transposed_w, WriteMode::Accumulate)?;
+        let x = Operand::new(D::slice(&inputs), rows, width).transposed();
+        stream.matmul(D::gradient(gradients, w)?, x, of_gates, WriteMode::Accumulate)?;
         run.to_hidden_weight(D::gradient(gradients, u)?, out)?;
-        let to_bias = D::gradient(gradients, b)?;
-        elementwise::column_sums(&run.stream, run.gates.slice(), to_bias, WriteMode::Accumulate)
-    });
-    Ok(result.put_tape(tape))
+        stream.column_sums(
+            run.gates.slice(),
+            D::gradient(gradients, b)?,
+            WriteMode::Accumulate,
+        )
+    }))
 }
 
-/// A pass over packed sequences: what the backward pass needs of it.
+/// A pass over packed sequences, and what its backward pass reads.
 struct LstmRun<E: Stream> {
     stream: E,
     packing: PackedSequence,
@@ -75,68 +72,38 @@ impl<E: Stream> LstmRun<E> {
     /// Weights are `W`, `U` and `b`; hidden states are written to `out`.
     fn forward(&self, x: DeviceSlice, [w, u, b]: [DeviceSlice; 3], out: DeviceSlice) -> Result<(), E::Error> {
         let (hidden, width) = (self.hidden, 4 * self.hidden);
-        self.stream.multiply(
-            self.gates.slice(),
+        let (x, w) = (
             Operand::new(x, self.packing.rows(), self.inputs),
             Operand::new(w, self.inputs, width),
-            WriteMode::Overwrite,
-        )?;
+        );
+        self.stream
+            .matmul(self.gates.slice(), x, w, WriteMode::Overwrite)?;
+        let u = Operand::new(u, hidden, width);
         for step in 0..self.packing.steps() {
-            let gates = self.gates_at(step);
+            let cell = self.cell(step);
             if let Some(before) = self.before(out, step) {
-                self.stream.multiply(
-                    gates,
-                    Operand::new(before, self.packing.live(step), hidden),
-                    Operand::new(u, hidden, width),
-                    WriteMode::Accumulate,
-                )?;
+                let before = Operand::new(before, self.packing.live(step), hidden);
+                self.stream.matmul(cell.gates, before, u, WriteMode::Accumulate)?;
             }
-            let cell = Cell {
-                gates,
-                before: self.before(self.cells.slice(), step),
-                cell: self.at(self.cells.slice(), step),
-                hidden,
-            };
             cell.forward(&self.stream, Some(b), self.at(out, step))?;
         }
         Ok(())
     }
 
-    /// Turns the gates into their gradients, last step first. `gradient`, that of the hidden states, takes in what
-    /// later steps add to it.
+    /// Turns the gates into their gradients, last step first. Later steps add to `gradient`, that of the hidden states.
     fn back_through_time(&self, gradient: DeviceSlice, u: DeviceSlice) -> Result<(), E::Error> {
         let (hidden, width) = (self.hidden, 4 * self.hidden);
         let through = self.stream.zeros(self.packing.sequences() * hidden)?;
+        let u = Operand::new(u, hidden, width).transposed();
         for step in (0..self.packing.steps()).rev() {
-            let cell = Cell {
-                gates: self.gates_at(step),
-                before: self.before(self.cells.slice(), step),
-                cell: self.at(self.cells.slice(), step),
-                hidden,
-            };
+            let cell = self.cell(step);
             cell.back(&self.stream, self.at(gradient, step), through.slice())?;
             if let Some(before) = self.before(gradient, step) {
-                self.stream.multiply(
-                    before,
-                    Operand::new(cell.gates, self.packing.live(step), width),
-                    Operand::new(u, hidden, width).transposed(),
-                    WriteMode::Accumulate,
-                )?;
+                let gates = Operand::new(cell.gates, self.packing.live(step), width);
+                self.stream.matmul(before, gates, u, WriteMode::Accumulate)?;
             }
         }
         Ok(())
-    }
-
-    fn to_inputs(&self, gradient: DeviceSlice, w: DeviceSlice) -> Result<(), E::Error> {
-        let w = Operand::new(w, self.inputs, 4 * self.hidden).transposed();
-        self.stream
-            .multiply(gradient, self.gate_gradients(), w, WriteMode::Accumulate)
-    }
-
-    fn to_input_weight(&self, gradient: DeviceSlice, x: DeviceSlice) -> Result<(), E::Error> {
-        let x = Operand::new(x, self.packing.rows(), self.inputs).transposed();
-        self.stream
-            .multiply(gradient, x, self.gate_gradients(), WriteMode::Accumulate)
     }
 
     /// The hidden states before all steps but the first, gathered, make it one product.
@@ -153,29 +120,29 @@ impl<E: Stream> LstmRun<E> {
             .collect();
         let before = self.stream.alloc((rows - first) * self.hidden)?;
         let index = self.stream.upload_indices(&rows_before)?;
-        elementwise::gather_rows(
-            &self.stream,
-            hidden_states,
-            index.slice(),
-            before.slice(),
-            self.hidden,
-        )?;
-        self.stream.multiply(
-            gradient,
-            Operand::new(before.slice(), rows - first, self.hidden).transposed(),
-            Operand::new(self.gates.slice().rows(first..rows, width), rows - first, width),
-            WriteMode::Accumulate,
-        )
+        self.stream
+            .gather_rows(hidden_states, index.slice(), before.slice(), self.hidden)?;
+        let before = Operand::new(before.slice(), rows - first, self.hidden).transposed();
+        let gates = self.gates.slice().rows(first..rows, width);
+        let gates = Operand::new(gates, rows - first, width);
+        self.stream.matmul(gradient, before, gates, WriteMode::Accumulate)
     }
 
     fn gate_gradients(&self) -> Operand {
         Operand::new(self.gates.slice(), self.packing.rows(), 4 * self.hidden)
     }
 
-    fn gates_at(&self, step: usize) -> DeviceSlice {
-        self.gates
-            .slice()
-            .rows(self.packing.rows_at(step), 4 * self.hidden)
+    fn cell(&self, step: usize) -> Cell {
+        let cells = self.cells.slice();
+        Cell {
+            gates: self
+                .gates
+                .slice()
+                .rows(self.packing.rows_at(step), 4 * self.hidden),
+            before: self.before(cells, step),
+            cell: self.at(cells, step),
+            hidden: self.hidden,
+        }
     }
 
     /// The rows of a step.
@@ -183,7 +150,7 @@ impl<E: Stream> LstmRun<E> {
         states.rows(self.packing.rows_at(step), self.hidden)
     }
 
-    /// Of the step before, the rows that go on.
+    /// The rows of the step before that continue.
     fn before(&self, states: DeviceSlice, step: usize) -> Option<DeviceSlice> {
         let start = self.packing.rows_at(step.checked_sub(1)?).start;
         Some(states.rows(start..start + self.packing.live(step), self.hidden))
@@ -195,7 +162,7 @@ impl<E: Stream> LstmRun<E> {
 pub(in crate::nn) struct Cell {
     /// `[rows, 4 * hidden]`, which are written to.
     pub(in crate::nn) gates: DeviceSlice,
-    /// `[rows, hidden]` or more rows; `None` where they are zeros.
+    /// `[rows, hidden]` or more rows; `None` for zeros.
     pub(in crate::nn) before: Option<DeviceSlice>,
     /// `[rows, hidden]`
     pub(in crate::nn) cell: DeviceSlice,
@@ -203,43 +170,34 @@ pub(in crate::nn) struct Cell {
 }
 
 impl Cell {
-    /// Activates the gates, to which `bias` is added where there is one, writes cell and hidden state.
+    /// Adds `bias` to the gates, if any, activates them, and writes cell and hidden state.
     pub(in crate::nn) fn forward<E: Stream>(
         self,
         stream: &E,
         bias: Option<DeviceSlice>,
         output: DeviceSlice,
     ) -> Result<(), E::Error> {
-        let count = self.cell.len();
-        stream.run(
-            Launch::per_value("lstm_cell", count)
-                .values(self.gates, 4 * count)
-                .values_if_any(bias, 4 * self.hidden)
-                .values_if_any(self.before, count)
-                .values(self.cell, count)
-                .values(output, count)
-                .size(self.hidden)
-                .count(count),
-        )
+        let (count, hidden) = (self.cell.len(), self.hidden);
+        let (gates, output) = (self.gates.first(4 * count), output.first(count));
+        let bias = bias.map(|bias| bias.first(4 * hidden));
+        let before = self.before.map(|before| before.first(count));
+        launch!(stream => lstm_cell[count](gates, bias, before, self.cell, output, hidden, count))
     }
 
-    /// Activated gates become their gradients; `through`, the gradient of the cell, that of the cell before.
+    /// Turns activated gates into their gradients, and `through`, the gradient of the cell, into that of the cell before.
     pub(in crate::nn) fn back<E: Stream>(
         self,
         stream: &E,
         gradient: DeviceSlice,
         through: DeviceSlice,
     ) -> Result<(), E::Error> {
-        let count = self.cell.len();
-        stream.run(
-            Launch::per_value("lstm_cell_back", count)
-                .values(self.gates, 4 * count)
-                .values(self.cell, count)
-                .values_if_any(self.before, count)
-                .values(gradient, count)
-                .values(through, count)
-                .size(self.hidden)
-                .count(count),
-        )
+        let (count, hidden) = (self.cell.len(), self.hidden);
+        let (gates, gradient, through) = (
+            self.gates.first(4 * count),
+            gradient.first(count),
+            through.first(count),
+        );
+        let before = self.before.map(|before| before.first(count));
+        launch!(stream => lstm_cell_back[count](gates, self.cell, before, gradient, through, hidden, count))
     }
 }

@@ -1,23 +1,14 @@
-//! Tests of the LSTM: against ONNX Runtime, fused against composed, by finite differences.
+//! Tests of the LSTM: against ONNX Runtime, the kernels of CPU and GPU against composed operations, by finite differences.
 
 use super::*;
-use crate::nn::cuda::emulated_stream;
-use crate::nn::testing::{assert_close, check_gradients, probe, random_matrix};
+use crate::nn::testing::{
+    assert_close, assert_same, check_gradients, fixed_cases, probe, random_matrix, rng, run,
+};
 use crate::nn::{Layer, Parameter};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 fn layer(inputs: usize, hidden: usize) -> Lstm<Cpu> {
-    Lstm::new(
-        &Cpu::default(),
-        "lstm",
-        inputs,
-        hidden,
-        &mut ChaCha8Rng::seed_from_u64(3),
-    )
-    .unwrap()
+    Lstm::new(&Cpu::default(), "lstm", inputs, hidden, &mut rng(3)).unwrap()
 }
 
 /// `sin(0.7 i + phase) * 0.8`
@@ -87,49 +78,48 @@ fn gradients_equal_finite_differences() {
     );
 }
 
-/// Values and all gradients of one formulation.
-fn run(
-    forward: impl Fn(Matrix<Cpu, OwnedTape<f32, Cpu>>) -> Matrix<Cpu, OwnedTape<f32, Cpu>>,
-    layer: &Lstm<Cpu>,
-    inputs: &Matrix<Cpu>,
-) -> [Vec<f32>; 5] {
-    let output = forward(inputs.leaky_trace());
-    let values = output.as_vec();
-    let mut gradients = probe(output).backward();
-    let (w, u, b) = (
-        &layer.input_weight.value,
-        &layer.hidden_weight.value,
-        &layer.bias.value,
-    );
-    let gradients = [inputs, w, u, b].map(|tensor| {
-        gradients.get_or_alloc_mut(tensor).unwrap();
-        gradients.get(tensor).as_vec()
-    });
-    let [x, w, u, b] = gradients;
-    [values, x, w, u, b]
+fn check(lengths: &[usize], inputs: usize, hidden: usize, seed: u64) {
+    let packing = PackedSequence::new(lengths);
+    let layer = layer(inputs, hidden);
+    let inputs = random_matrix((packing.rows(), inputs), seed);
+    let weights = [&layer.input_weight, &layer.hidden_weight, &layer.bias].map(|weight| &weight.value);
+    let run = |output| run(output, &[&inputs, weights[0], weights[1], weights[2]]);
+    let expected = run(composed(inputs.leaky_trace(), &layer, &packing).unwrap());
+    let fused = run(layer.forward(inputs.leaky_trace(), &packing).unwrap());
+    assert_same("fused", &fused, &expected, 1e-5);
+    let kernels = run(cuda::fused(inputs.leaky_trace(), &layer, &packing).unwrap());
+    assert_same("kernels", &kernels, &expected, 1e-5);
+    // Without a tape: the same values.
+    let kernels = cuda::fused(inputs.clone(), &layer, &packing).unwrap();
+    for untaped in [layer.forward(inputs, &packing).unwrap(), kernels] {
+        assert_close(&untaped.as_vec(), &expected[0], 1e-5);
+    }
 }
 
 proptest! {
-    // Fixed: a tolerance on rounding that fails once in ten thousand draws teaches nothing.
-    #![proptest_config(ProptestConfig { cases: 48, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(fixed_cases())]
     #[test]
-    fn fused_equals_composed(
+    fn kernels_equal_composed(
         mut lengths in proptest::collection::vec(1usize..6, 1..7),
         inputs in 1usize..6,
         hidden in 1usize..10,
         seed: u64,
     ) {
         lengths.sort_by(|a, b| b.cmp(a));
-        let packing = PackedSequence::new(&lengths);
-        let layer = layer(inputs, hidden);
-        let inputs = random_matrix((packing.rows(), inputs), seed);
-        let fused = run(|x| layer.forward(x, &packing).unwrap(), &layer, &inputs);
-        let expected = run(|x| composed(x, &layer, &packing).unwrap(), &layer, &inputs);
-        for (fused, expected) in fused.iter().zip(&expected) {
-            assert_close(fused, expected, 1e-5);
-        }
-        // without a tape: the same values
-        assert_close(&layer.forward(inputs, &packing).unwrap().as_vec(), &expected[0], 1e-5);
+        check(&lengths, inputs, hidden, seed);
+    }
+}
+
+#[test]
+fn kernels_equal_composed_at_the_edges() {
+    let cases: [(&[usize], usize, usize); 4] = [
+        (&[1], 1, 1),
+        (&[4, 2, 2, 1], 3, 5),
+        (&[1, 1, 1], 2, 3),
+        (&[6, 6], 5, 67),
+    ];
+    for (seed, (lengths, inputs, hidden)) in cases.into_iter().enumerate() {
+        check(lengths, inputs, hidden, seed as u64);
     }
 }
 
@@ -146,33 +136,5 @@ fn steps_equal_the_whole_sequence() {
         let rows = inputs.clone().slice((step * 2..step * 2 + 2, ..));
         state = layer.step(rows, state).unwrap();
         assert_close(&state.hidden.as_vec(), &whole[step * 10..step * 10 + 10], 1e-6);
-    }
-}
-
-/// The GPU's kernels, run on the CPU.
-#[test]
-fn kernels_equal_composed() {
-    let Some(stream) = emulated_stream() else { return };
-    let cases: [(&[usize], usize, usize); 4] = [
-        (&[1], 1, 1),
-        (&[4, 2, 2, 1], 3, 5),
-        (&[1, 1, 1], 2, 3),
-        (&[6, 6], 5, 67),
-    ];
-    for (seed, (lengths, inputs, hidden)) in cases.into_iter().enumerate() {
-        let packing = PackedSequence::new(lengths);
-        let layer = layer(inputs, hidden);
-        let inputs = random_matrix((packing.rows(), inputs), seed as u64);
-        let kernels = run(
-            |x| cuda::fused(stream.clone(), x, &layer, &packing).unwrap(),
-            &layer,
-            &inputs,
-        );
-        let expected = run(|x| composed(x, &layer, &packing).unwrap(), &layer, &inputs);
-        for (found, expected) in kernels.iter().zip(&expected) {
-            assert_close(found, expected, 1e-5);
-        }
-        let untaped = cuda::fused(stream.clone(), inputs, &layer, &packing).unwrap();
-        assert_close(&untaped.as_vec(), &expected[0], 1e-5);
     }
 }

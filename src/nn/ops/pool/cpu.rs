@@ -4,6 +4,7 @@ use super::PoolKernel;
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -18,35 +19,31 @@ impl PoolKernel for Cpu {
             sliding: SlidingWindow::new(window, images, (height, width)),
             channels,
         };
-        let (x, mut tape) = x.split_tape();
+        let (x, tape) = x.split_tape();
         let input = values(&x);
         let mut y = vec![0.0; pool.sliding.outputs() * channels];
         pool.forward(&input, &mut y);
-        let (rows, columns) = pool.sliding.output;
         let y = x
             .device()
-            .try_tensor_from_vec(y, (images, rows, columns, channels))?;
-        let result = y.clone();
-        tape.add_backward_op(move |gradients| {
-            let output = take_gradient(gradients, &y)?;
+            .try_tensor_from_vec(y, pool.sliding.output_shape(channels))?;
+        Ok(record(y, tape, move |gradients, y| {
+            let output = take_gradient(gradients, y)?;
             let mut gradient = take_gradient(gradients, &x)?;
-            pool.backward(&input, &values(&y), &output, &mut gradient);
+            pool.backward(&input, &values(y), &output, &mut gradient);
             put_gradient(gradients, &x, gradient)
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
     fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
         let (images, height, width, channels) = *x.shape();
-        let (x, mut tape) = x.split_tape();
+        let (x, tape) = x.split_tape();
         let scale = 1.0 / (height * width) as f32;
         let map = height * width * channels;
         let mut means = vec![0.0; images * channels];
         mean_pixel(&values(&x), map, channels, &mut means);
         let y = x.device().try_tensor_from_vec(means, (images, channels))?;
-        let result = y.clone();
-        tape.add_backward_op(move |gradients| {
-            let mut output = take_gradient(gradients, &y)?;
+        Ok(record(y, tape, move |gradients, y| {
+            let mut output = take_gradient(gradients, y)?;
             output.iter_mut().for_each(|gradient| *gradient *= scale);
             let input = gradients.get_or_alloc_mut(&x)?;
             for (output, map) in output.chunks_exact(channels).zip(input.chunks_exact_mut(map)) {
@@ -55,8 +52,7 @@ impl PoolKernel for Cpu {
                 }
             }
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 }
 

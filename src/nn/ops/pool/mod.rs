@@ -63,7 +63,7 @@ fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
     let (images, height, width, channels) = *x.shape();
     let sliding = SlidingWindow::new(window, images, (height, width));
     let largest: Matrix<D, T> = windows(x, &sliding, f32::NEG_INFINITY)?.try_max::<_, Axis<1>>()?;
-    largest.try_reshape_like(&(images, sliding.output.0, sliding.output.1, channels))
+    largest.try_reshape_like(&sliding.output_shape(channels))
 }
 
 fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, D::Err> {

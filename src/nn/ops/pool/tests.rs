@@ -1,10 +1,9 @@
-//! Tests of pooling: by its definition, fused against composed, by finite differences.
+//! Tests of pooling: by its definition, the kernels of CPU and GPU against composed operations, by finite differences.
 
 use super::*;
-use crate::nn::cuda::emulated_stream;
 use crate::nn::ops::conv_geometry::Padding;
 use crate::nn::testing::maps::{assert_close, differences, padded_pixel, random_window};
-use crate::nn::testing::{probe, random, rng};
+use crate::nn::testing::{assert_same, probe, random, rng, run};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
@@ -56,39 +55,55 @@ fn the_maximum_follows_the_definition() {
         let (x, window) = random_case(seed);
         let expected = by_definition(&x, window);
         assert_close("fused", &max_pool(x.clone(), window).unwrap(), &expected, 0.0);
+        assert_close(
+            "kernels",
+            &cuda::max_pool(x.clone(), window).unwrap(),
+            &expected,
+            0.0,
+        );
         assert_close("composed", &composed_max(x, window).unwrap(), &expected, 0.0);
     }
 }
 
 #[test]
-fn fused_maximum_has_the_composed_gradient() {
+fn maximum_has_the_composed_gradient() {
     for seed in 100..140 {
         let (x, window) = random_case(seed);
-        let fused = probe(max_pool(x.leaky_trace(), window).unwrap()).backward();
-        let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
-        assert_close("gradient", &fused.get(&x), &composed.get(&x), 1e-6);
+        let composed = run(composed_max(x.leaky_trace(), window).unwrap(), &[&x]);
+        for max_pool in [max_pool, cuda::max_pool] {
+            assert_same(
+                "maximum",
+                &run(max_pool(x.leaky_trace(), window).unwrap(), &[&x]),
+                &composed,
+                1e-6,
+            );
+        }
     }
 }
 
 #[test]
 fn of_equal_maxima_the_first_gets_the_gradient() {
     let x: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
-    let y = max_pool(x.leaky_trace(), ConvGeometry::square(2, 2, Padding::NONE)).unwrap();
-    let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&x);
-    assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
+    for max_pool in [max_pool, cuda::max_pool] {
+        let y = max_pool(x.leaky_trace(), ConvGeometry::square(2, 2, Padding::NONE)).unwrap();
+        let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&x);
+        assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
+    }
 }
 
 #[test]
 fn the_mean_is_that_of_dfdx() {
     for (seed, shape) in [(1, (1, 1, 1, 5)), (2, (3, 4, 5, 7)), (3, (2, 7, 7, 40))] {
         let x = random(shape, &mut rng(seed));
-        let (fused, composed) = (
-            global_avg_pool(x.leaky_trace()).unwrap(),
-            composed_mean(x.leaky_trace()).unwrap(),
-        );
-        assert_close("mean", &fused.retaped(), &composed.retaped(), 1e-5);
-        let (fused, composed) = (probe(fused).backward(), probe(composed).backward());
-        assert_close("gradient", &fused.get(&x), &composed.get(&x), 1e-5);
+        let composed = run(composed_mean(x.leaky_trace()).unwrap(), &[&x]);
+        for mean in [global_avg_pool, cuda::global_avg_pool] {
+            assert_same(
+                "mean",
+                &run(mean(x.leaky_trace()).unwrap(), &[&x]),
+                &composed,
+                1e-5,
+            );
+        }
     }
 }
 
@@ -102,32 +117,4 @@ fn gradients_are_slopes() {
     let mean = |x: Images<Cpu>| probe(global_avg_pool(x.leaky_trace()).unwrap());
     let slopes = differences(&x, |x| mean(x).array());
     assert_close("mean", &mean(x.clone()).backward().get(&x), &slopes, 1e-3);
-}
-
-/// The GPU's kernels, run on the CPU.
-#[test]
-fn kernels_follow_the_definition() {
-    let Some(stream) = emulated_stream() else { return };
-    for seed in 200..220 {
-        let (x, window) = random_case(seed);
-        let kernels = cuda::max_pool(stream.clone(), x.leaky_trace(), window).unwrap();
-        assert_close("maximum", &kernels.retaped(), &by_definition(&x, window), 0.0);
-        let composed = probe(composed_max(x.leaky_trace(), window).unwrap()).backward();
-        let kernels = probe(kernels).backward();
-        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-6);
-        let kernels = cuda::global_avg_pool(stream.clone(), x.leaky_trace()).unwrap();
-        let composed = composed_mean(x.leaky_trace()).unwrap();
-        assert_close("mean", &kernels.retaped(), &composed.retaped(), 1e-5);
-        let (kernels, composed) = (probe(kernels).backward(), probe(composed).backward());
-        assert_close("gradient", &kernels.get(&x), &composed.get(&x), 1e-5);
-    }
-    let equal: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
-    let y = cuda::max_pool(
-        stream,
-        equal.leaky_trace(),
-        ConvGeometry::square(2, 2, Padding::NONE),
-    )
-    .unwrap();
-    let gradient = y.reshape_like(&(1,)).sum::<(), _>().backward().get(&equal);
-    assert_eq!(gradient.as_vec(), [0.0, 1.0, 0.0, 0.0]);
 }

@@ -9,6 +9,7 @@ use crate::nn::cpu::packed_matrix::{PackedMatrix, add_products};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::lstm::row::{activate, deactivate};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -93,11 +94,11 @@ impl RecurrenceKernel for Cpu {
         Ok(step_weight)
     }
 
-    fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
+    fn try_add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &CpuStepWeight)],
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (sums, mut tape) = sums.split_tape();
+        let (sums, tape) = sums.split_tape();
         let shape @ (live, columns) = *sums.shape();
         let inputs: Vec<Vec<f32>> = terms.iter().map(|(x, _)| values(*x)).collect();
         let mut y = values(&sums);
@@ -113,35 +114,28 @@ impl RecurrenceKernel for Cpu {
             .collect();
         add_products(&mut y, &products);
         let y = sums.device().try_tensor_from_vec(y, shape)?;
-        let result = y.clone();
-        if T::OWNS_TAPE {
-            let terms: Vec<_> = terms
-                .iter()
-                .zip(inputs)
-                .map(|((tensor, weight), x)| ((*tensor).clone(), (*weight).clone(), x))
-                .collect();
-            tape.add_backward_op(move |gradients| {
-                let gradient = take_gradient(gradients, &y)?;
-                for (tensor, weight, x) in &terms {
-                    let used = live * weight.shape.0;
-                    weight.note(&x[..used], &gradient);
-                    if let Some(back) = &weight.back {
-                        let down = &mut gradients.get_or_alloc_mut(tensor)?[..used];
-                        add_products(down, &[(MatRef::new(&gradient, live, columns), &**back)]);
-                    }
+        let terms: Vec<_> = terms
+            .iter()
+            .zip(inputs)
+            .map(|((tensor, weight), x)| ((*tensor).clone(), (*weight).clone(), x))
+            .collect();
+        Ok(record(y, tape, move |gradients, y| {
+            let gradient = take_gradient(gradients, y)?;
+            for (tensor, weight, x) in &terms {
+                let used = live * weight.shape.0;
+                weight.note(&x[..used], &gradient);
+                if let Some(back) = &weight.back {
+                    let down = &mut gradients.get_or_alloc_mut(tensor)?[..used];
+                    add_products(down, &[(MatRef::new(&gradient, live, columns), &**back)]);
                 }
-                let mut whole = take_gradient(gradients, &sums)?;
-                add(&mut whole, &gradient);
-                put_gradient(gradients, &sums, whole)
-            });
-        }
-        Ok(result.put_tape(tape))
+            }
+            let mut whole = take_gradient(gradients, &sums)?;
+            add(&mut whole, &gradient);
+            put_gradient(gradients, &sums, whole)
+        }))
     }
 
-    fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
-        gates: Matrix<Self, T>,
-        cell: &Matrix<Self>,
-    ) -> CellResult<Self, T> {
+    fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T> {
         let (gates, mut tape) = gates.split_tape();
         let (live, width) = *gates.shape();
         let hidden = width / 4;

@@ -4,11 +4,11 @@
 //! gradient itself; a cell is one kernel each way.
 
 use super::{CellResult, Matrix};
-use crate::nn::backend::DeviceResult;
+use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
-use crate::nn::cpu::slices::contiguous;
-use crate::nn::cuda::{DeviceBuffer, DeviceSlice, KernelDevice, Operand, Stream, elementwise};
+use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::ops::lstm::cuda::Cell;
+use crate::nn::tape::{contiguous, record};
 use dfdx::prelude::*;
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ impl super::RecurrenceKernel for Cuda {
         Ok((contiguous(weight, tape)?, rows))
     }
 
-    fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
+    fn try_add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Self::StepWeight)],
     ) -> DeviceResult<Self, Matrix<Self, T>> {
@@ -34,20 +34,11 @@ impl super::RecurrenceKernel for Cuda {
             .iter()
             .map(|(x, (weight, rows))| (*x, weight, rows.clone()))
             .collect();
-        match sums.device().stream() {
-            Some(stream) => products(stream, sums, &terms),
-            None => super::composed_products(sums, &terms),
-        }
+        products(sums, &terms)
     }
 
-    fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
-        gates: Matrix<Self, T>,
-        cell: &Matrix<Self>,
-    ) -> CellResult<Self, T> {
-        match gates.device().stream() {
-            Some(stream) => lstm_cell(stream, gates, cell),
-            None => super::composed_cell(gates, cell),
-        }
+    fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T> {
+        lstm_cell(gates, cell)
     }
 }
 
@@ -60,12 +51,11 @@ struct Term<D: KernelDevice> {
 }
 
 impl<D: KernelDevice> Term<D> {
-    /// `live` rows of `x`, of the matrix itself or of its gradient.
-    fn inputs(&self, x: DeviceSlice, live: usize) -> Operand {
-        Operand::new(x, live, self.rows.len())
+    fn inputs(&self, live: usize) -> Operand {
+        Operand::new(D::slice(&self.x), live, self.rows.len())
     }
 
-    /// The rows of the weight, of the matrix itself or of its gradient.
+    /// The rows of the weight or of its gradient.
     fn of_weight(&self, weight: DeviceSlice) -> DeviceSlice {
         weight.rows(self.rows.clone(), self.weight.shape().1)
     }
@@ -76,14 +66,15 @@ impl<D: KernelDevice> Term<D> {
     }
 }
 
-/// [`composed_products`](super::composed_products) is what it computes.
-pub(super) fn products<D: KernelDevice, T: Tape<f32, D>>(
-    stream: D::Stream,
+/// See [`composed_products`](super::composed_products).
+pub(super) fn products<D: KernelDevice + Backend, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>, Range<usize>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
-    let (sums, mut tape) = sums.split_tape();
-    let sums = contiguous(&sums, &mut tape)?;
+    let Some(stream) = sums.device().stream() else {
+        return super::composed_products(sums, terms);
+    };
+    let (sums, mut tape) = sums.try_contiguous()?.split_tape();
     let terms = terms
         .iter()
         .map(|(x, weight, rows)| {
@@ -95,44 +86,45 @@ pub(super) fn products<D: KernelDevice, T: Tape<f32, D>>(
         })
         .collect::<DeviceResult<D, Vec<Term<D>>>>()?;
     let shape @ (live, columns) = *sums.shape();
-    let (y, out) = elementwise::alloc_tensor(sums.device(), shape)?;
-    elementwise::copy(&stream, D::slice(&sums), out)?;
+    let (y, out) = sums.device().alloc_tensor(shape)?;
+    stream.copy(D::slice(&sums), out)?;
     for term in &terms {
-        let x = term.inputs(D::slice(&term.x), live);
-        stream.multiply(out, x, term.weights(), WriteMode::Accumulate)?;
+        stream.matmul(out, term.inputs(live), term.weights(), WriteMode::Accumulate)?;
     }
-    let result = y.clone();
-    tape.add_backward_op(move |gradients| {
-        let gradient = D::gradient(gradients, &y)?;
+    Ok(record(y, tape, move |gradients, y| {
+        let gradient = D::gradient(gradients, y)?;
         let down = Operand::new(gradient, live, columns);
         for term in &terms {
-            let inputs = live * term.rows.len();
-            let to_x = D::gradient(gradients, &term.x)?.part(0..inputs);
-            stream.multiply(to_x, down, term.weights().transposed(), WriteMode::Accumulate)?;
+            let to_x = D::gradient(gradients, &term.x)?.first(live * term.rows.len());
+            stream.matmul(to_x, down, term.weights().transposed(), WriteMode::Accumulate)?;
             let to_weight = term.of_weight(D::gradient(gradients, &term.weight)?);
-            let x = term.inputs(D::slice(&term.x), live);
-            stream.multiply(to_weight, x.transposed(), down, WriteMode::Accumulate)?;
+            stream.matmul(
+                to_weight,
+                term.inputs(live).transposed(),
+                down,
+                WriteMode::Accumulate,
+            )?;
         }
-        elementwise::add(&stream, gradient, D::gradient(gradients, &sums)?)
-    });
-    Ok(result.put_tape(tape))
+        stream.add(gradient, D::gradient(gradients, &sums)?)
+    }))
 }
 
 /// [`RecurrenceKernel::try_lstm_cell`](super::RecurrenceKernel::try_lstm_cell).
-pub(super) fn lstm_cell<D: KernelDevice, T: Tape<f32, D>>(
-    stream: D::Stream,
+pub(super) fn lstm_cell<D: KernelDevice + Backend, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
     cell: &Matrix<D>,
 ) -> CellResult<D, T> {
-    let (gates, mut tape) = gates.split_tape();
-    let gates = contiguous(&gates, &mut tape)?;
+    let Some(stream) = gates.device().stream() else {
+        return super::composed_cell(gates, cell);
+    };
+    let (gates, mut tape) = gates.try_contiguous()?.split_tape();
     let cell = contiguous(cell, &mut tape)?;
     let (live, width) = *gates.shape();
     let hidden = width / 4;
     let activated = stream.alloc(live * width)?;
-    elementwise::copy(&stream, D::slice(&gates), activated.slice())?;
-    let (new_cell, cell_slice) = elementwise::alloc_tensor(gates.device(), (live, hidden))?;
-    let (new_hidden, hidden_slice) = elementwise::alloc_tensor(gates.device(), (live, hidden))?;
+    stream.copy(D::slice(&gates), activated.slice())?;
+    let (new_cell, cell_slice) = gates.device().alloc_tensor((live, hidden))?;
+    let (new_hidden, hidden_slice) = gates.device().alloc_tensor((live, hidden))?;
     let step = Cell {
         gates: activated.slice(),
         before: Some(D::slice(&cell)),
@@ -140,14 +132,13 @@ pub(super) fn lstm_cell<D: KernelDevice, T: Tape<f32, D>>(
         hidden,
     };
     step.forward(&stream, None, hidden_slice)?;
-    let result = (new_hidden.clone(), new_cell.clone());
-    tape.add_backward_op(move |gradients| {
-        let from_hidden = D::gradient(gradients, &new_hidden)?;
+    let result = new_cell.clone();
+    let new_hidden = record(new_hidden, tape, move |gradients, new_hidden| {
+        let from_hidden = D::gradient(gradients, new_hidden)?;
         let through = D::gradient(gradients, &new_cell)?;
         step.back(&stream, from_hidden, through)?;
-        elementwise::add(&stream, activated.slice(), D::gradient(gradients, &gates)?)?;
-        let to_cell = D::gradient(gradients, &cell)?.part(0..live * hidden);
-        elementwise::add(&stream, through, to_cell)
+        stream.add(activated.slice(), D::gradient(gradients, &gates)?)?;
+        stream.add(through, D::gradient(gradients, &cell)?.first(live * hidden))
     });
-    Ok((result.0.put_tape(tape), result.1))
+    Ok((new_hidden, result))
 }

@@ -36,7 +36,7 @@ pub trait RecurrenceKernel: Device<f32> {
 
     /// `sums` `[live, outputs]`, plus the first `live` rows of each `x` times its weight. The history of every `x`
     /// must be part of that of `sums`. [`composed_products`] says what a kernel must compute.
-    fn try_add_products<T: Tape<f32, Self> + Merge<T>>(
+    fn try_add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Self::StepWeight)],
     ) -> Result<Matrix<Self, T>, Self::Err>
@@ -45,10 +45,7 @@ pub trait RecurrenceKernel: Device<f32> {
 
     /// The next state from the gates before their activations, `[live, 4 * hidden]`, and the cells before, of which
     /// the first `live` rows go on. The history of both results travels with the hidden state.
-    fn try_lstm_cell<T: Tape<f32, Self> + Merge<T>>(
-        gates: Matrix<Self, T>,
-        cell: &Matrix<Self>,
-    ) -> CellResult<Self, T>
+    fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T>
     where
         Self: Backend,
     {
@@ -76,7 +73,7 @@ impl<D: Backend> StepWeight<D> {
 }
 
 /// See [`RecurrenceKernel::try_add_products`].
-pub fn add_products<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn add_products<D: Backend, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &StepWeight<D>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -85,7 +82,7 @@ pub fn add_products<D: Backend, T: Tape<f32, D> + Merge<T>>(
 }
 
 /// See [`RecurrenceKernel::try_lstm_cell`].
-pub fn lstm_cell<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn lstm_cell<D: Backend, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
     cell: &Matrix<D>,
 ) -> DeviceResult<D, (LstmState<D>, T)> {
@@ -95,7 +92,7 @@ pub fn lstm_cell<D: Backend, T: Tape<f32, D> + Merge<T>>(
 }
 
 /// [`RecurrenceKernel::try_add_products`], composed of dfdx operations: it runs on any device.
-pub fn composed_products<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn composed_products<D: Backend, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>, Range<usize>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -107,10 +104,7 @@ pub fn composed_products<D: Backend, T: Tape<f32, D> + Merge<T>>(
     })
 }
 
-fn composed_cell<D: Backend, T: Tape<f32, D> + Merge<T>>(
-    gates: Matrix<D, T>,
-    cell: &Matrix<D>,
-) -> CellResult<D, T> {
+fn composed_cell<D: Backend, T: Tape<f32, D>>(gates: Matrix<D, T>, cell: &Matrix<D>) -> CellResult<D, T> {
     let (live, width) = *gates.shape();
     let (cell, slicing) = first_rows(cell.retaped::<T>(), live)?.split_tape();
     let (gates, tape) = gates.split_tape();

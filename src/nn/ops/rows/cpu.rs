@@ -3,8 +3,9 @@
 //! Why they are fast: rows are copied and added whole, where dfdx works out the place of every single element.
 
 use super::{Matrix, RowsKernel, composed_gather};
-use crate::nn::cpu::slices::{add, contiguous, put_gradient, take_gradient, values};
+use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::activation::Activation;
+use crate::nn::tape::record;
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -17,8 +18,7 @@ impl RowsKernel for Cpu {
         table: Matrix<Self, T>,
         rows: &[usize],
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (table, mut tape) = table.split_tape();
-        let table = contiguous(&table, &mut tape)?;
+        let (table, tape) = table.try_contiguous()?.split_tape();
         let (_, columns) = *table.shape();
         let gathered = if rows.len() < table.shape().0 {
             // dfdx gathers in place, which is faster than copying a long table out for a few rows.
@@ -31,25 +31,21 @@ impl RowsKernel for Cpu {
                 .device()
                 .try_tensor_from_vec(gathered, (rows.len(), columns))?
         };
-        let (result, rows) = (gathered.clone(), rows.to_vec());
-        tape.add_backward_op(move |gradients| {
-            let gradient = take_gradient(gradients, &gathered)?;
+        let rows = rows.to_vec();
+        Ok(record(gathered, tape, move |gradients, gathered| {
+            let gradient = take_gradient(gradients, gathered)?;
             add_to_rows(gradients.get_or_alloc_mut(&table)?, &gradient, &rows, columns);
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
-    fn try_add_gathered<T: Tape<f32, Self> + Merge<T>>(
+    fn try_add_gathered<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         table: Matrix<Self, T>,
         rows: &[usize],
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (sums, tape) = sums.split_tape();
-        let (table, tape_of_table) = table.split_tape();
-        let mut tape = tape.merge(tape_of_table);
-        let sums = contiguous(&sums, &mut tape)?;
-        let table = contiguous(&table, &mut tape)?;
+        let (sums, tape) = sums.try_contiguous()?.split_tape();
+        let (table, table_tape) = table.try_contiguous()?.split_tape();
         let shape @ (count, columns) = *sums.shape();
         assert_eq!(
             (count, columns),
@@ -63,23 +59,21 @@ impl RowsKernel for Cpu {
             }
         });
         let added = sums.device().try_tensor_from_vec(added, shape)?;
-        let (result, rows) = (added.clone(), rows.to_vec());
-        tape.add_backward_op(move |gradients| {
-            let gradient = take_gradient(gradients, &added)?;
+        let rows = rows.to_vec();
+        Ok(record(added, tape.merge(table_tape), move |gradients, added| {
+            let gradient = take_gradient(gradients, added)?;
             add_to_rows(gradients.get_or_alloc_mut(&table)?, &gradient, &rows, columns);
             let mut whole = take_gradient(gradients, &sums)?;
             Arch::new().dispatch(|| add(&mut whole, &gradient));
             put_gradient(gradients, &sums, whole)
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
     fn try_mean_of_groups<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         size: usize,
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (rows, mut tape) = rows.split_tape();
-        let rows = contiguous(&rows, &mut tape)?;
+        let (rows, tape) = rows.try_contiguous()?.split_tape();
         let (count, columns) = *rows.shape();
         let share = 1.0 / size as f32;
         let mut means = vec![0.0; count / size * columns];
@@ -95,9 +89,8 @@ impl RowsKernel for Cpu {
         let means = rows
             .device()
             .try_tensor_from_vec(means, (count / size, columns))?;
-        let result = means.clone();
-        tape.add_backward_op(move |gradients| {
-            let mut gradient = take_gradient(gradients, &means)?;
+        Ok(record(means, tape, move |gradients, means| {
+            let mut gradient = take_gradient(gradients, means)?;
             gradient.iter_mut().for_each(|gradient| *gradient *= share);
             gradients
                 .get_or_alloc_mut(&rows)?
@@ -108,39 +101,34 @@ impl RowsKernel for Cpu {
                         .dispatch(|| group.chunks_exact_mut(columns).for_each(|row| add(row, gradient)));
                 });
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
     fn try_activated<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         activation: Activation,
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (rows, mut tape) = rows.split_tape();
-        let rows = contiguous(&rows, &mut tape)?;
+        let (rows, tape) = rows.try_contiguous()?.split_tape();
         let x = values(&rows);
         let mut y = vec![0.0; x.len()];
         y.par_chunks_mut(PIECE)
             .zip(x.par_chunks(PIECE))
             .for_each(|(y, x)| activation.apply(x, y));
         let y = rows.device().try_tensor_from_vec(y, *rows.shape())?;
-        let result = y.clone();
-        tape.add_backward_op(move |gradients| {
-            let mut gradient = take_gradient(gradients, &y)?;
-            activation.backward(&mut gradient, &values(&y));
+        Ok(record(y, tape, move |gradients, y| {
+            let mut gradient = take_gradient(gradients, y)?;
+            activation.backward(&mut gradient, &values(y));
             let sums = gradients.get_or_alloc_mut(&rows)?;
             Arch::new().dispatch(|| add(sums, &gradient));
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
     fn try_split_rows<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         heights: &[usize],
     ) -> Result<(Vec<Matrix<Self>>, T), CpuError> {
-        let (rows, mut tape) = rows.split_tape();
-        let rows = contiguous(&rows, &mut tape)?;
+        let (rows, mut tape) = rows.try_contiguous()?.split_tape();
         let (count, columns) = *rows.shape();
         assert_eq!(count, heights.iter().sum::<usize>(), "rows to be divided");
         let source = values(&rows);
@@ -169,17 +157,16 @@ impl RowsKernel for Cpu {
         Ok((parts, tape))
     }
 
-    fn try_concat_rows<T: Tape<f32, Self> + Merge<T>>(
+    fn try_concat_rows<T: Tape<f32, Self>>(
         parts: Vec<Matrix<Self>>,
-        mut tape: T,
+        tape: T,
     ) -> Result<Matrix<Self, T>, CpuError> {
         let columns = parts.first().map_or(0, |part| part.shape().1);
         let count = parts.iter().map(|part| part.shape().0).sum();
         let whole = parts.iter().flat_map(values).collect();
         let whole = Cpu::default().try_tensor_from_vec(whole, (count, columns))?;
-        let result = whole.clone();
-        tape.add_backward_op(move |gradients| {
-            let gradient = take_gradient(gradients, &whole)?;
+        Ok(record(whole, tape, move |gradients, whole| {
+            let gradient = take_gradient(gradients, whole)?;
             let mut rest = gradient.as_slice();
             for part in &parts {
                 let sums = gradients.get_or_alloc_mut(part)?;
@@ -188,16 +175,14 @@ impl RowsKernel for Cpu {
                 rest = below;
             }
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 
     fn try_scale_elements<T: Tape<f32, Self>>(
         x: Matrix<Self, T>,
         factors: Vec<f32>,
     ) -> Result<Matrix<Self, T>, CpuError> {
-        let (x, mut tape) = x.split_tape();
-        let x = contiguous(&x, &mut tape)?;
+        let (x, tape) = x.try_contiguous()?.split_tape();
         assert_eq!(
             factors.len(),
             x.shape().num_elements(),
@@ -210,9 +195,8 @@ impl RowsKernel for Cpu {
             }
         });
         let scaled = x.device().try_tensor_from_vec(scaled, *x.shape())?;
-        let result = scaled.clone();
-        tape.add_backward_op(move |gradients| {
-            let gradient = take_gradient(gradients, &scaled)?;
+        Ok(record(scaled, tape, move |gradients, scaled| {
+            let gradient = take_gradient(gradients, scaled)?;
             let sums = gradients.get_or_alloc_mut(&x)?;
             Arch::new().dispatch(|| {
                 for ((sum, gradient), factor) in sums.iter_mut().zip(&gradient).zip(&factors) {
@@ -220,8 +204,7 @@ impl RowsKernel for Cpu {
                 }
             });
             Ok(())
-        });
-        Ok(result.put_tape(tape))
+        }))
     }
 }
 

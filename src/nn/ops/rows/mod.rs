@@ -18,22 +18,16 @@ pub trait RowsKernel: Device<f32> {
     fn try_gather_rows<T: Tape<f32, Self>>(
         table: Matrix<Self, T>,
         rows: &[usize],
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         composed_gather(table, rows)
     }
 
     /// See [`add_gathered`].
-    fn try_add_gathered<T: Tape<f32, Self> + Merge<T>>(
+    fn try_add_gathered<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         table: Matrix<Self, T>,
         rows: &[usize],
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         sums.try_add(composed_gather(table, rows)?)
     }
 
@@ -41,10 +35,7 @@ pub trait RowsKernel: Device<f32> {
     fn try_mean_of_groups<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         size: usize,
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         composed_mean(rows, size)
     }
 
@@ -52,10 +43,7 @@ pub trait RowsKernel: Device<f32> {
     fn try_activated<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         activation: Activation,
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         activation.composed(rows)
     }
 
@@ -63,29 +51,20 @@ pub trait RowsKernel: Device<f32> {
     fn try_split_rows<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         heights: &[usize],
-    ) -> Result<(Vec<Matrix<Self>>, T), Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<(Vec<Matrix<Self>>, T), Self::Err> {
         composed_split(rows, heights)
     }
 
     /// See [`concat_rows`].
-    fn try_concat_rows<T: Tape<f32, Self> + Merge<T>>(
+    fn try_concat_rows<T: Tape<f32, Self>>(
         parts: Vec<Matrix<Self>>,
         tape: T,
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         composed_concat(parts, tape)
     }
 
     /// Drops elements; the mask is as long as `x` has elements.
-    fn try_drop<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    fn try_drop<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> Result<Matrix<Self, T>, Self::Err> {
         Self::try_scale_elements(x, mask.factors())
     }
 
@@ -93,10 +72,7 @@ pub trait RowsKernel: Device<f32> {
     fn try_scale_elements<T: Tape<f32, Self>>(
         x: Matrix<Self, T>,
         factors: Vec<f32>,
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         composed_scale(x, factors)
     }
 }
@@ -136,7 +112,7 @@ pub fn split_rows<D: Backend, T: Tape<f32, D>>(
 }
 
 /// Lays matrices under each other; `tape` is the history of all of them.
-pub fn concat_rows<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn concat_rows<D: Backend, T: Tape<f32, D>>(
     parts: Vec<Matrix<D>>,
     tape: T,
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -152,7 +128,7 @@ pub fn gather_rows<D: Backend, T: Tape<f32, D>>(
 }
 
 /// `sums` `[rows.len(), columns]`, with the listed row of `table` added to each of its rows.
-pub fn add_gathered<D: Backend, T: Tape<f32, D> + Merge<T>>(
+pub fn add_gathered<D: Backend, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     table: Matrix<D, T>,
     rows: &[usize],
@@ -160,16 +136,7 @@ pub fn add_gathered<D: Backend, T: Tape<f32, D> + Merge<T>>(
     D::try_add_gathered(sums, table, rows)
 }
 
-/// See [`RowsKernel::try_scale_elements`].
-#[cfg(test)]
-fn scale_elements<D: Backend, T: Tape<f32, D>>(
-    x: Matrix<D, T>,
-    factors: Vec<f32>,
-) -> DeviceResult<D, Matrix<D, T>> {
-    D::try_scale_elements(x, factors)
-}
-
-fn composed_gather<D: Backend, T: Tape<f32, D>>(
+fn composed_gather<D: Device<f32>, T: Tape<f32, D>>(
     table: Matrix<D, T>,
     rows: &[usize],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -177,7 +144,7 @@ fn composed_gather<D: Backend, T: Tape<f32, D>>(
     table.try_gather(rows)
 }
 
-fn composed_split<D: Backend, T: Tape<f32, D>>(
+fn composed_split<D: Device<f32>, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     heights: &[usize],
 ) -> DeviceResult<D, (Vec<Matrix<D>>, T)> {
@@ -194,7 +161,7 @@ fn composed_split<D: Backend, T: Tape<f32, D>>(
     Ok((parts, tape))
 }
 
-fn composed_concat<D: Backend, T: Tape<f32, D> + Merge<T>>(
+fn composed_concat<D: Device<f32>, T: Tape<f32, D>>(
     parts: Vec<Matrix<D>>,
     tape: T,
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -207,7 +174,7 @@ fn composed_concat<D: Backend, T: Tape<f32, D> + Merge<T>>(
     })
 }
 
-fn composed_scale<D: Backend, T: Tape<f32, D>>(
+fn composed_scale<D: Device<f32>, T: Tape<f32, D>>(
     x: Matrix<D, T>,
     factors: Vec<f32>,
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -215,7 +182,7 @@ fn composed_scale<D: Backend, T: Tape<f32, D>>(
     x.try_mul(factors)
 }
 
-fn composed_mean<D: Backend, T: Tape<f32, D>>(
+fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     size: usize,
 ) -> DeviceResult<D, Matrix<D, T>> {

@@ -1,30 +1,10 @@
-//! Tests of operations on rows: fused against composed.
+//! Tests of operations on rows: the kernels of CPU and GPU against composed operations.
 
 use super::*;
-use crate::nn::testing::{assert_close, probe, random_matrix};
+use crate::nn::testing::{ACTIVATIONS, assert_same, random_matrix, run};
 use proptest::prelude::*;
 
 type Taped = Matrix<Cpu, OwnedTape<f32, Cpu>>;
-
-/// Values of `output`, and the gradients of `inputs`.
-fn run(output: Taped, inputs: &[&Matrix<Cpu>]) -> Vec<Vec<f32>> {
-    let values = output.as_vec();
-    let mut gradients = probe(output).backward();
-    let gradient = |tensor: &&Matrix<Cpu>| {
-        gradients.get_or_alloc_mut(*tensor).unwrap();
-        gradients.get(*tensor).as_vec()
-    };
-    std::iter::once(values)
-        .chain(inputs.iter().map(gradient))
-        .collect()
-}
-
-#[track_caller]
-fn assert_same(fused: Vec<Vec<f32>>, composed: Vec<Vec<f32>>) {
-    for (fused, composed) in fused.iter().zip(&composed) {
-        assert_close(fused, composed, 1e-5);
-    }
-}
 
 /// A table of up to eight rows and five columns, and some of its rows.
 fn table_and_rows() -> impl Strategy<Value = (Matrix<Cpu>, Vec<usize>)> {
@@ -35,141 +15,77 @@ fn table_and_rows() -> impl Strategy<Value = (Matrix<Cpu>, Vec<usize>)> {
 }
 
 proptest! {
+    /// The table is used twice, so that a gradient must be added to one that is there already.
     #[test]
-    fn gathering((table, rows) in table_and_rows()) {
-        // The table is used twice, so that a gradient must be added to one that is there already.
-        let twice = |taped: Taped, again: Taped| taped.try_add(again).unwrap();
-        let fused = twice(
-            gather_rows(table.leaky_trace(), &rows).unwrap(),
-            gather_rows(table.leaky_trace(), &rows).unwrap(),
-        );
-        let composed = twice(
-            composed_gather(table.leaky_trace(), &rows).unwrap(),
-            composed_gather(table.leaky_trace(), &rows).unwrap(),
-        );
-        assert_same(run(fused, &[&table]), run(composed, &[&table]));
-    }
-
-    #[test]
-    fn adding_what_is_gathered((table, rows) in table_and_rows(), seed: u64) {
+    fn gathered_rows_equal_composed((table, rows) in table_and_rows(), seed: u64) {
         let sums = random_matrix((rows.len(), table.shape().1), seed);
-        let fused = add_gathered(sums.leaky_trace(), table.leaky_trace(), &rows).unwrap();
-        let gathered = composed_gather(table.leaky_trace(), &rows).unwrap();
-        let composed = sums.leaky_trace().try_add(gathered).unwrap();
-        assert_same(run(fused, &[&sums, &table]), run(composed, &[&sums, &table]));
+        let twice = |gathered: Taped, add: fn(Taped, Taped, &[usize]) -> DeviceResult<Cpu, Taped>| {
+            let both = gathered.try_add(sums.leaky_trace()).unwrap();
+            run(add(both, table.leaky_trace(), &rows).unwrap(), &[&table, &sums])
+        };
+        let composed = twice(composed_gather(table.leaky_trace(), &rows).unwrap(), |sums, table, rows| {
+            sums.try_add(composed_gather(table, rows)?)
+        });
+        let fused = twice(gather_rows(table.leaky_trace(), &rows).unwrap(), add_gathered);
+        assert_same("fused", &fused, &composed, 1e-5);
+        let kernels = twice(cuda::gather(table.leaky_trace(), &rows).unwrap(), cuda::add_gathered);
+        assert_same("kernels", &kernels, &composed, 1e-5);
     }
 
     #[test]
-    fn scaling_elements(rows in 1usize..9, columns in 1usize..9, seed: u64) {
+    fn scaled_elements_equal_composed(rows in 1usize..9, columns in 1usize..9, seed: u64) {
         let x = random_matrix((rows, columns), seed);
         let factors = random_matrix((rows, columns), !seed);
-        let fused = scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
-        let composed = x.leaky_trace().try_mul(factors).unwrap();
-        assert_same(run(fused, &[&x]), run(composed, &[&x]));
+        let composed = run(x.leaky_trace().try_mul(factors.clone()).unwrap(), &[&x]);
+        let fused = Cpu::try_scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
+        assert_same("fused", &run(fused, &[&x]), &composed, 1e-5);
+        let kernels = cuda::scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
+        assert_same("kernels", &run(kernels, &[&x]), &composed, 1e-5);
     }
 
     #[test]
-    fn splitting_and_joining_again(heights in prop::collection::vec(0usize..4, 1..6), columns in 1usize..6, seed: u64) {
+    fn split_rows_join_again(heights in prop::collection::vec(0usize..4, 1..6), columns in 1usize..6, seed: u64) {
         let count = heights.iter().sum::<usize>().max(1);
         let heights = if heights.iter().sum::<usize>() == 0 { vec![1] } else { heights };
         let x = random_matrix((count, columns), seed);
         let factors = random_matrix((count, columns), !seed);
-        let scaled = |x: Taped| scale_elements(x, factors.as_vec()).unwrap();
-        let (parts, tape) = split_rows(scaled(x.leaky_trace()), &heights).unwrap();
+        let scaled = || composed_scale(x.leaky_trace(), factors.as_vec()).unwrap();
+        let expected = run(scaled(), &[&x]);
+        let (parts, tape) = split_rows(scaled(), &heights).unwrap();
         prop_assert_eq!(parts.iter().map(|part| part.shape().0).collect::<Vec<_>>(), heights.clone());
-        let fused = run(concat_rows(parts, tape).unwrap(), &[&x]);
-        assert_same(fused, run(scaled(x.leaky_trace()), &[&x]));
+        assert_same("fused", &run(concat_rows(parts, tape).unwrap(), &[&x]), &expected, 1e-5);
+        let (parts, tape) = cuda::split(scaled(), &heights).unwrap();
+        prop_assert_eq!(parts.iter().map(|part| part.shape().0).collect::<Vec<_>>(), heights);
+        assert_same("kernels", &run(cuda::concat(parts, tape).unwrap(), &[&x]), &expected, 1e-5);
     }
 
     #[test]
-    fn means_and_activations(groups in 1usize..5, size in 1usize..5, columns in 1usize..6, seed: u64) {
+    fn means_and_activations_equal_composed(groups in 1usize..5, size in 1usize..13, columns in 1usize..6, seed: u64) {
         let x = random_matrix((groups * size, columns), seed);
-        let fused = mean_of_groups(x.leaky_trace(), size).unwrap();
-        assert_same(run(fused, &[&x]), run(composed_mean(x.leaky_trace(), size).unwrap(), &[&x]));
-        for activation in [Activation::None, Activation::Relu, Activation::Relu6, Activation::Tanh] {
-            let fused = activated(x.leaky_trace(), activation).unwrap();
-            assert_same(run(fused, &[&x]), run(activation.composed(x.leaky_trace()).unwrap(), &[&x]));
+        let composed = run(composed_mean(x.leaky_trace(), size).unwrap(), &[&x]);
+        for means in [mean_of_groups, cuda::means] {
+            assert_same("mean", &run(means(x.leaky_trace(), size).unwrap(), &[&x]), &composed, 1e-5);
+        }
+        for activation in ACTIVATIONS {
+            let composed = run(activation.composed(x.leaky_trace()).unwrap(), &[&x]);
+            for activated in [activated, cuda::activated] {
+                let found = run(activated(x.leaky_trace(), activation).unwrap(), &[&x]);
+                assert_same(&format!("{activation:?}"), &found, &composed, 1e-5);
+            }
         }
     }
 }
 
-/// The GPU's kernels, run on the CPU. Every tensor is used twice, so that a gradient must be added to one that is there.
-mod kernels {
-    use super::*;
-    use crate::nn::cuda::emulated_stream;
-
-    #[test]
-    fn gather_and_scatter() {
-        let Some(stream) = emulated_stream() else { return };
-        let rows = [3, 0, 3, 6, 1, 3];
-        let table = random_matrix((7, 5), 1);
-        let sums = random_matrix((6, 5), 2);
-        let kernels = {
-            let gathered = cuda::gather(stream.clone(), table.leaky_trace(), &rows).unwrap();
-            cuda::add_gathered(
-                stream,
-                gathered.try_add(sums.clone()).unwrap(),
-                table.leaky_trace(),
-                &rows,
-            )
-            .unwrap()
-        };
-        let composed = {
-            let gathered = composed_gather(table.leaky_trace(), &rows).unwrap();
-            let twice = gathered.try_add(sums.clone()).unwrap();
-            twice
-                .try_add(composed_gather(table.leaky_trace(), &rows).unwrap())
-                .unwrap()
-        };
-        assert_same(run(kernels, &[&table, &sums]), run(composed, &[&table, &sums]));
-    }
-
-    #[test]
-    fn split_and_join() {
-        let Some(stream) = emulated_stream() else { return };
-        let x = random_matrix((6, 3), 1);
-        let factors = random_matrix((6, 3), 2).as_vec();
-        let scaled = cuda::scale_elements(stream.clone(), x.leaky_trace(), factors.clone()).unwrap();
-        let (parts, tape) = cuda::split(stream.clone(), scaled, &[3, 1, 2]).unwrap();
-        assert_eq!(parts[1].shape(), &(1, 3));
-        let kernels = cuda::concat(stream, parts, tape).unwrap();
-        let composed = composed_scale(x.leaky_trace(), factors).unwrap();
-        assert_same(run(kernels, &[&x]), run(composed, &[&x]));
-    }
-
-    #[test]
-    fn means_and_nonlinearities() {
-        let Some(stream) = emulated_stream() else { return };
-        let x = random_matrix((12, 5), 1);
-        for size in [1, 3, 12] {
-            let kernels = cuda::means(stream.clone(), x.leaky_trace(), size).unwrap();
-            let composed = composed_mean(x.leaky_trace(), size).unwrap();
-            assert_same(run(kernels, &[&x]), run(composed, &[&x]));
-        }
-        for activation in [
-            Activation::None,
-            Activation::Relu,
-            Activation::Relu6,
-            Activation::Tanh,
-        ] {
-            let kernels = cuda::activated(stream.clone(), x.leaky_trace(), activation).unwrap();
-            let composed = activation.composed(x.leaky_trace()).unwrap();
-            assert_same(run(kernels, &[&x]), run(composed, &[&x]));
-        }
-    }
-
-    /// From the beginning of a stream, and from within a block of it.
-    #[test]
-    fn dropping() {
-        let Some(stream) = emulated_stream() else { return };
-        for (drawn, shape) in [(0, (1, 1)), (5, (3, 21)), (47, (40, 33))] {
-            let x = random_matrix(shape, 1);
-            let mut random = crate::nn::random_stream(3, "test", 0);
-            random.set_word_pos(drawn);
-            let mask = Mask::new(0.3, &mut random, shape.0 * shape.1);
-            let kernels = cuda::drop_elements(stream.clone(), x.leaky_trace(), &mask).unwrap();
-            let composed = composed_scale(x.leaky_trace(), mask.factors()).unwrap();
-            assert_same(run(kernels, &[&x]), run(composed, &[&x]));
-        }
+/// From the beginning of a random stream, and from within a block of it.
+#[test]
+fn dropout_kernel_equals_composed() {
+    for (drawn, shape) in [(0, (1, 1)), (5, (3, 21)), (47, (40, 33))] {
+        let x = random_matrix(shape, 1);
+        let mut random = crate::nn::random_stream(3, "test", 0);
+        random.set_word_pos(drawn);
+        let mask = Mask::new(0.3, &mut random, shape.0 * shape.1);
+        let kernels = cuda::drop_elements(x.leaky_trace(), &mask).unwrap();
+        let composed = composed_scale(x.leaky_trace(), mask.factors()).unwrap();
+        assert_same("dropout", &run(kernels, &[&x]), &run(composed, &[&x]), 1e-5);
     }
 }
