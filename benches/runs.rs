@@ -49,14 +49,14 @@ fn step(number: u64) -> StepEvent {
 
 fn reading(place: &Path) -> Result<()> {
     let path = place.join("events.jsonl");
-    let mut log = EventLog::open(&path)?;
+    let mut log = EventLog::open(&(&path).into())?;
     for number in 0..EVENTS {
         log.append(Event::Step(step(number)))?;
     }
     let mut seconds = Vec::new();
     for _ in 0..ROUNDS {
         let since = Instant::now();
-        let events = read_events(&path)?;
+        let events = read_events(&(&path).into())?;
         seconds.push(since.elapsed().as_secs_f64());
         assert_eq!(events.records.len() as u64, EVENTS);
     }
@@ -134,7 +134,7 @@ fn demo_step(place: &Path) -> Result<f64> {
         .chain(settings)
         .collect();
     cutline(&train)?;
-    let events = read_events(&place.join("checkpoints/demo/events.jsonl"))?;
+    let events = read_events(&place.join("checkpoints/demo/events.jsonl").into())?;
     let times: Vec<f64> = events
         .records
         .iter()

@@ -66,7 +66,7 @@ pub mod data;
 pub mod decoders;
 pub mod diagnosis;
 pub mod evaluation;
-mod files;
+pub mod files;
 pub mod jobs;
 pub mod metrics;
 pub mod model;

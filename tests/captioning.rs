@@ -43,8 +43,8 @@ impl Place {
         let directory = TempDir::new().unwrap();
         let root = Root::new(directory.path());
         let data = root.dataset_dir(&"squares".parse().unwrap());
-        let data_set = squares(&directory.path().join("source"), &data);
-        make_run(&root, "squares-001", &data, &data_set, scale);
+        let data_set = squares(&directory.path().join("source"), data.as_path());
+        make_run(&root, "squares-001", data.as_path(), &data_set, scale);
         Self { directory }
     }
 
@@ -53,7 +53,7 @@ impl Place {
         let place = Self::new(scale);
         let data = place.root().dataset_dir(&"squares".parse().unwrap());
         let data_set = Dataset::load(&data).unwrap();
-        make_run(&place.root(), "squares-002", &data, &data_set, scale);
+        make_run(&place.root(), "squares-002", data.as_path(), &data_set, scale);
         place
     }
 

@@ -38,7 +38,7 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     let images: Vec<PathBuf> = report
         .captions
         .iter()
-        .map(|row| data.join("images").join(format!("{}.png", row.image)))
+        .map(|row| data.as_path().join("images").join(format!("{}.png", row.image)))
         .collect();
     let found = captions(&place, "first", &images);
     for (object, row) in found.iter().zip(&report.captions) {
@@ -52,7 +52,7 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     fs::create_dir(&copy).unwrap();
     let run = place.run_directory("first");
     for file in [run.config(), run.best(), run.vocabulary(), run.ngrams()] {
-        fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
+        fs::copy(&file, copy.join(file.file_name())).unwrap();
     }
     let image = elsewhere.path().join("image.png");
     fs::copy(&images[0], &image).unwrap();
@@ -88,12 +88,8 @@ fn a_training_that_was_stopped_goes_on_to_the_same_bytes() {
     assert_eq!(losses.len() as u64, STEPS);
     assert_eq!(losses, step_losses(&whole), "bit for bit, each step once");
     for file in [cut.latest(), cut.best()] {
-        let same = whole.path().join(file.file_name().unwrap());
-        assert!(
-            fs::read(&file).unwrap() == fs::read(same).unwrap(),
-            "{}",
-            file.display()
-        );
+        let same = whole.path().join(file.file_name());
+        assert!(fs::read(&file).unwrap() == fs::read(same).unwrap(), "{}", file);
     }
     assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
 

@@ -33,7 +33,7 @@ impl<D: Backend> EvalInputs<D> {
         if data_set.hash != runs.first.record.data.hash {
             context.notice(&format!(
                 "warning: {} has changed since this run was trained on it; its images may have been training images",
-                display_path(&directory)
+                display_path(directory.as_path())
             ));
         }
         let images: Vec<&Image> = data_set.images(split).collect();

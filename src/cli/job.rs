@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::OsString;
-use std::fs;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,6 @@ use super::Context;
 use super::failure::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
-use crate::files::remove_leftovers;
 use crate::jobs::{
     ControlCommand, Directive, EndReason, Event, JobDirectory, JobInfo, Lock, Record, Rejected, Session,
     SessionEnd, SpawnError, TaskProgress, spawn_detached,
@@ -70,10 +68,10 @@ pub(super) fn run_job<T>(
     task: impl FnOnce(&Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let interrupt = Interrupt::install()?;
-    fs::create_dir_all(directory.path())?;
+    directory.directory().create_dir_all()?;
     let lock = Lock::take(&directory.lock())?;
     // Only under the lock: otherwise they may be files that another process is writing.
-    remove_leftovers(directory.path())?;
+    directory.directory().remove_leftovers()?;
     let mut ignore = |_: &Record| {};
     let session = Session::start(directory, lock, info, interrupt.flag(), &mut ignore)?;
     let job = Job {
@@ -115,10 +113,10 @@ pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()
 /// Removes the directory of a job that never started; the error contains its output.
 fn remove_if_new(job: &JobDirectory) {
     if !job.events().exists() {
-        let _ = fs::remove_dir_all(job.path());
+        let _ = job.directory().remove_tree();
         // The directory of a new data set; it is removed only if it is empty.
-        if let Some(parent) = job.path().parent() {
-            let _ = fs::remove_dir(parent);
+        if let Some(parent) = job.directory().parent() {
+            let _ = parent.remove_empty_dir();
         }
     }
 }

@@ -147,7 +147,7 @@ impl Runs {
         let mut rows = Vec::new();
         for (name, job) in self.jobs(context)? {
             let status = JobStatus::read(&job)
-                .with_context(|| format!("cannot read {}", display_path(&job.events())))?;
+                .with_context(|| format!("cannot read {}", display_path(job.events().as_path())))?;
             let note = context.root.find_run(&name).and_then(|run| run.note());
             rows.push(row(name, status, note.unwrap_or_default()));
         }

@@ -105,7 +105,7 @@ impl Train {
         let decoder = settings.decoder.kind;
         Ok(TrainingRun::start(&data_set, settings, || match &self.run {
             Some(name) => context.root.create_run(name),
-            None => context.root.create_new_run(&stem(&data_set, decoder)),
+            None => context.root.create_new_run(&stem(data_set.as_path(), decoder)),
         })?)
     }
 

@@ -9,11 +9,12 @@ use super::report::{PrepareReport, SplitsFrom};
 use super::source::{DataSource, RawDataset};
 use super::split::{self, Split, SplitShares};
 use super::validate::{self, Decode, OnProgress, PrepareProgress, PrepareStage};
+use crate::files::ConfinedPath;
 use crate::text::{Cleaning, Vocabulary};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a source becomes a data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ impl Default for PrepareSettings {
 pub fn prepare(
     settings: &PrepareSettings,
     source: &DataSource,
-    directory: &Path,
+    directory: impl Into<ConfinedPath>,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
 ) -> Result<(Dataset, PrepareReport), DatasetError> {
@@ -77,14 +78,15 @@ pub fn build_and_save(
     settings: &PrepareSettings,
     source: &DataSource,
     reading: RawDataset,
-    directory: &Path,
+    directory: impl Into<ConfinedPath>,
     decode: Decode<'_>,
     progress: OnProgress<'_>,
 ) -> Result<(Dataset, PrepareReport), DatasetError> {
-    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let directory = directory.into();
+    let name = directory.file_name().to_string_lossy();
     let (data_set, report) = build(settings, source, reading, &name, decode, progress)?;
-    data_set.save(directory)?;
-    report.save(directory)?;
+    data_set.save(&directory)?;
+    report.save(&directory)?;
     Ok((data_set, report))
 }
 

@@ -5,17 +5,19 @@ use super::error::DatasetError;
 use super::formats::Format;
 use super::image::Image;
 use super::split::Split;
-use crate::files::write_atomically;
+use crate::files::{ConfinedPath, roots_in};
 use crate::text::Vocabulary;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::iter;
 use std::path::{Path, PathBuf};
 
 /// The version of the files below; a later one may differ.
 const FORMAT_VERSION: u32 = 1;
+/// Longer files are not read.
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+const MAX_IMAGES_BYTES: u64 = 8 << 30;
 const MANIFEST: &str = "dataset.toml";
 const IMAGES: &str = "images.jsonl";
 const VOCABULARY: &str = "vocabulary.txt";
@@ -90,21 +92,26 @@ impl Dataset {
     ///
     /// # Errors
     /// Where a file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<(), DatasetError> {
-        fs::create_dir_all(directory).map_err(DatasetError::writing(directory))?;
-        let home = fs::canonicalize(directory).map_err(DatasetError::reading(directory))?;
+    pub fn save(&self, directory: impl Into<ConfinedPath>) -> Result<(), DatasetError> {
+        let directory = directory.into();
+        directory
+            .create_dir_all()
+            .map_err(DatasetError::writing(&directory))?;
+        let home = directory
+            .canonicalize()
+            .map_err(DatasetError::reading(&directory))?;
         let file = directory.join(IMAGES);
-        write_atomically(&file, |out| {
+        file.write_atomically(|out| {
             self.images
                 .iter()
                 .try_for_each(|image| write_image(out, image, &home))
         })
         .map_err(DatasetError::writing(&file))?;
-        self.vocabulary.write(&directory.join(VOCABULARY))?;
+        self.vocabulary.write(directory.join(VOCABULARY))?;
         self.save_manifest(&directory.join(MANIFEST))
     }
 
-    fn save_manifest(&self, file: &Path) -> Result<(), DatasetError> {
+    fn save_manifest(&self, file: &ConfinedPath) -> Result<(), DatasetError> {
         let DatasetManifest {
             name,
             source,
@@ -122,7 +129,8 @@ impl Dataset {
         let text = toml::to_string_pretty(&manifest)
             .map_err(io::Error::other)
             .map_err(DatasetError::writing(file))?;
-        write_atomically(file, |out| out.write_all(text.as_bytes())).map_err(DatasetError::writing(file))
+        file.write_atomically(|out| out.write_all(text.as_bytes()))
+            .map_err(DatasetError::writing(file))
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -130,16 +138,17 @@ impl Dataset {
     /// # Errors
     /// Where there is no such data set (names those beside it), a file is torn (names the line), or the files
     /// were not written together.
-    pub fn load(directory: &Path) -> Result<Self, DatasetError> {
+    pub fn load(directory: impl Into<ConfinedPath>) -> Result<Self, DatasetError> {
+        let directory = directory.into();
         let ManifestFile {
             name,
             hash,
             source,
             settings,
             ..
-        } = load_manifest(directory)?;
-        let images = load_images(directory)?;
-        let vocabulary = Vocabulary::read(&directory.join(VOCABULARY))?;
+        } = load_manifest(&directory)?;
+        let images = load_images(&directory)?;
+        let vocabulary = Vocabulary::read(directory.join(VOCABULARY))?;
         let loaded = Self::new(
             images,
             vocabulary,
@@ -152,7 +161,7 @@ impl Dataset {
         if loaded.hash == hash {
             Ok(loaded)
         } else {
-            Err(DatasetError::HashDiffers(directory.to_owned()))
+            Err(DatasetError::HashDiffers(directory.into()))
         }
     }
 }
@@ -166,9 +175,9 @@ fn write_image(out: &mut dyn Write, image: &Image, home: &Path) -> io::Result<()
     out.write_all(b"\n")
 }
 
-fn load_manifest(directory: &Path) -> Result<ManifestFile, DatasetError> {
+fn load_manifest(directory: &ConfinedPath) -> Result<ManifestFile, DatasetError> {
     let file = directory.join(MANIFEST);
-    let text = match fs::read_to_string(&file) {
+    let text = match file.read_to_string(MAX_MANIFEST_BYTES) {
         Ok(text) => text,
         Err(error)
             if matches!(
@@ -176,13 +185,13 @@ fn load_manifest(directory: &Path) -> Result<ManifestFile, DatasetError> {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ) =>
         {
-            let (directory, others) = (directory.to_owned(), names_beside(directory));
+            let (directory, others) = (directory.into(), names_beside(directory));
             return Err(DatasetError::NoSuchDataset { directory, others });
         }
         Err(error) => return Err(DatasetError::reading(&file)(error)),
     };
     let unreadable = |detail| DatasetError::Unreadable {
-        file: file.clone(),
+        file: (&file).into(),
         detail,
     };
     let manifest: ManifestFile =
@@ -196,14 +205,18 @@ fn load_manifest(directory: &Path) -> Result<ManifestFile, DatasetError> {
     Ok(manifest)
 }
 
-fn load_images(directory: &Path) -> Result<Vec<Image>, DatasetError> {
-    let home = fs::canonicalize(directory).map_err(DatasetError::reading(directory))?;
+fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
+    let home = directory
+        .canonicalize()
+        .map_err(DatasetError::reading(directory))?;
     let file = directory.join(IMAGES);
-    let text = fs::read_to_string(&file).map_err(DatasetError::reading(&file))?;
+    let text = file
+        .read_to_string(MAX_IMAGES_BYTES)
+        .map_err(DatasetError::reading(&file))?;
     iter::zip(text.lines(), 1..)
         .map(|(text, line)| {
             let mut image: Image = serde_json::from_str(text).map_err(|error| DatasetError::Torn {
-                file: file.clone(),
+                file: (&file).into(),
                 line,
                 detail: error.to_string(),
             })?;
@@ -214,17 +227,16 @@ fn load_images(directory: &Path) -> Result<Vec<Image>, DatasetError> {
 }
 
 /// The names of the data sets in the directory that `directory` would be in.
-fn names_beside(directory: &Path) -> Vec<String> {
-    let entries = directory.parent().and_then(|parent| fs::read_dir(parent).ok());
-    let mut names: Vec<_> = entries
+fn names_beside(directory: &ConfinedPath) -> Vec<String> {
+    let parent = directory.as_path().parent().unwrap_or(Path::new("."));
+    let beside = roots_in(parent)
+        .unwrap_or_default()
         .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join(MANIFEST).is_file())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort_unstable();
-    names
+        .map(ConfinedPath::from);
+    beside
+        .filter(|directory| directory.join(MANIFEST).is_file())
+        .map(|directory| directory.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Each text is hashed after its length and each list after its number, so that no two data sets run together.

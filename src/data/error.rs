@@ -3,7 +3,7 @@
 use super::formats::Format;
 use crate::text::{VocabularyError, display_path, display_safe};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Names the file, line or name at fault and the next thing to try; safe to print on a terminal.
 #[derive(Debug, thiserror::Error)]
@@ -172,18 +172,14 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    pub(super) fn reading(file: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Read {
-            file: file.to_owned(),
-            source,
-        }
+    pub(super) fn reading(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let file = file.into();
+        move |source| Self::Read { file, source }
     }
 
-    pub(super) fn writing(file: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Write {
-            file: file.to_owned(),
-            source,
-        }
+    pub(super) fn writing(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let file = file.into();
+        move |source| Self::Write { file, source }
     }
 }
 

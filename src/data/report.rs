@@ -5,13 +5,14 @@ use super::formats::Format;
 use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use crate::text::Vocabulary;
 use crate::text::statistics::{LengthHistogram, UnknownRate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+
+/// Longer reports are not read.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// What a source held and what became of it; `report.json` in the data set's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,9 +99,9 @@ impl PrepareReport {
     ///
     /// # Errors
     /// Where the file cannot be written.
-    pub fn save(&self, directory: &Path) -> Result<(), DatasetError> {
-        let file = directory.join(Self::FILE);
-        write_atomically(&file, |out| {
+    pub fn save(&self, directory: impl Into<ConfinedPath>) -> Result<(), DatasetError> {
+        let file = directory.into().join(Self::FILE);
+        file.write_atomically(|out| {
             serde_json::to_writer_pretty(&mut *out, self)?;
             out.write_all(b"\n")
         })
@@ -111,11 +112,11 @@ impl PrepareReport {
     ///
     /// # Errors
     /// Where the file is not there or is not a report.
-    pub fn load(directory: &Path) -> Result<Self, DatasetError> {
-        let file = directory.join(Self::FILE);
-        let text = fs::read(&file).map_err(DatasetError::reading(&file))?;
+    pub fn load(directory: impl Into<ConfinedPath>) -> Result<Self, DatasetError> {
+        let file = directory.into().join(Self::FILE);
+        let text = file.read(MAX_FILE_BYTES).map_err(DatasetError::reading(&file))?;
         serde_json::from_slice(&text).map_err(|error| DatasetError::Unreadable {
-            file,
+            file: (&file).into(),
             detail: error.to_string(),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::{NamedReport, Report};
 use crate::data::Split;
+use crate::files::ConfinedPath;
 use crate::jobs::{DirectoryError, Name, Root, RunDirectory};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ const USUAL: &str = "dev-best";
 /// The checkpoints that the usual names of evaluations end in.
 const CHECKPOINTS: [&str; 2] = ["best", "latest"];
 const REPORT: &str = "report.json";
+/// Longer reports are not read.
+pub(crate) const MAX_REPORT_BYTES: u64 = 1 << 30;
 
 /// The report of an evaluation, on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct KeptEvaluation {
     /// Its name in the run; for a report that lies elsewhere, the path that was given.
     pub name: String,
     /// The report.
-    pub path: PathBuf,
+    pub path: ConfinedPath,
 }
 
 /// Why there is no report to read.
@@ -79,13 +82,16 @@ impl KeptEvaluation {
     /// # Errors
     /// Where the file cannot be read, or is no report.
     pub fn read(&self) -> Result<NamedReport, KeptEvaluationError> {
-        let text = std::fs::read(&self.path).map_err(|source| KeptEvaluationError::Io {
-            path: self.path.clone(),
-            source,
-        })?;
+        let text = self
+            .path
+            .read(MAX_REPORT_BYTES)
+            .map_err(|source| KeptEvaluationError::Io {
+                path: (&self.path).into(),
+                source,
+            })?;
         let mut report: Report =
             serde_json::from_slice(&text).map_err(|source| KeptEvaluationError::Damaged {
-                path: self.path.clone(),
+                path: (&self.path).into(),
                 source,
             })?;
         if let Some(run) = &self.run {
@@ -107,7 +113,7 @@ impl RunDirectory {
         let directories = self.evaluation_directories()?.into_iter();
         let all = directories.map(|directory| KeptEvaluation {
             run: Some(self.name()),
-            name: last_part(&directory),
+            name: directory.file_name().to_string_lossy().into_owned(),
             path: directory.join(REPORT),
         });
         Ok(all.filter(|kept| kept.path.is_file()).collect())
@@ -199,19 +205,23 @@ fn at_path(path: &Path) -> KeptEvaluation {
     let mut above = whole.ancestors().skip(1);
     match (above.next(), above.next(), above.next()) {
         (Some(evaluation), Some(evaluations), Some(run))
-            if RunDirectory::new(run).evaluations() == evaluations
+            if whole.ends_with(REPORT)
+                && RunDirectory::new(run).evaluations().as_path() == evaluations
                 && RunDirectory::new(run).config().is_file() =>
         {
             KeptEvaluation {
                 run: Some(last_part(run)),
                 name: last_part(evaluation),
-                path: path.to_owned(),
+                path: RunDirectory::new(run)
+                    .evaluations()
+                    .join(last_part(evaluation))
+                    .join(REPORT),
             }
         }
         _ => KeptEvaluation {
             run: None,
             name: path.to_string_lossy().into_owned(),
-            path: path.to_owned(),
+            path: path.into(),
         },
     }
 }

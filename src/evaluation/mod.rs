@@ -23,6 +23,7 @@ use std::ops::ControlFlow;
 
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
+pub(crate) use kept::MAX_REPORT_BYTES;
 pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 use report::TokenizedCaptions;

@@ -3,10 +3,10 @@
 use super::error::DirectoryError;
 use super::root::Root;
 use super::run_directory::RunDirectory;
+use crate::files::ConfinedPath;
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
 /// Which checkpoint of a run.
@@ -79,7 +79,7 @@ impl fmt::Display for CheckpointRef {
 
 impl RunDirectory {
     /// The file of a checkpoint.
-    pub fn checkpoint(&self, kind: CheckpointKind) -> PathBuf {
+    pub fn checkpoint(&self, kind: CheckpointKind) -> ConfinedPath {
         match kind {
             CheckpointKind::Best => self.best(),
             CheckpointKind::Latest => self.latest(),

@@ -10,12 +10,13 @@ use super::event::{Acknowledgement, Event};
 use super::event_log::now;
 use super::reader::LogReader;
 use super::state::{JobState, JobStatus, LogSummary};
+use crate::files::{ConfinedEntry, ConfinedPath};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -85,17 +86,17 @@ impl std::fmt::Display for ControlCommand {
 pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> {
     static SENT: AtomicU32 = AtomicU32::new(0);
     let inbox = job.control();
-    fs::create_dir_all(&inbox)?;
+    inbox.create_dir_all()?;
     let number = SENT.fetch_add(1, Ordering::Relaxed);
     let microseconds = (now() * 1e6) as u64;
     let name = format!(
         "{microseconds:017}-{}-{number:04}.{EXTENSION}",
         std::process::id()
     );
-    let temporary = inbox.join(format!(".{name}.tmp"));
-    fs::write(&temporary, serde_json::to_vec(command)?)?;
-    // Renaming is atomic: the job sees the whole command or none.
-    fs::rename(&temporary, inbox.join(&name))?;
+    let command = serde_json::to_vec(command)?;
+    inbox
+        .join(&name)
+        .write_atomically(|out| out.write_all(&command))?;
     Ok(name)
 }
 
@@ -219,8 +220,8 @@ pub struct ReceivedCommand {
 /// The inbox of a job, read by its working process.
 #[derive(Debug)]
 pub struct Inbox {
-    directory: PathBuf,
-    /// Files that cannot be removed; each is rejected once.
+    directory: ConfinedPath,
+    /// Entries that are not plain files or cannot be removed; each is rejected once.
     stuck: HashSet<OsString>,
 }
 
@@ -231,7 +232,7 @@ impl Inbox {
     /// `NotFound` if the job's directory is missing: a deleted job is not created again.
     pub fn open(job: &JobDirectory) -> io::Result<Self> {
         let directory = job.control();
-        match fs::create_dir(&directory) {
+        match directory.create_dir() {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -241,56 +242,42 @@ impl Inbox {
         })
     }
 
-    /// Takes the new commands, in the order of their names.
+    /// Takes the new commands, in the order of their names. Entries that are not plain `.json` files stay where they are:
+    /// they may be anyone's.
     ///
     /// # Errors
     /// `NotFound` if the inbox was deleted.
     pub fn take(&mut self) -> io::Result<Vec<ReceivedCommand>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let entry = entry?;
-            let name = entry.file_name();
+        let mut entries = self.directory.existing_entries()?;
+        entries.retain(|entry| {
+            let name = entry.path.file_name();
             let hidden = name.as_encoded_bytes().starts_with(b".");
-            if !hidden && !self.stuck.contains(&name) {
-                entries.push(entry);
-            }
-        }
-        entries.sort_by_key(DirEntry::file_name);
+            let is_command = Path::new(name)
+                .extension()
+                .is_some_and(|extension| extension == EXTENSION);
+            is_command && !hidden && !self.stuck.contains(name)
+        });
         entries.truncate(MAX_PER_POLL);
-        Ok(entries.into_iter().map(|entry| self.take_file(&entry)).collect())
+        Ok(entries.iter().map(|entry| self.take_file(entry)).collect())
     }
 
-    fn take_file(&mut self, entry: &DirEntry) -> ReceivedCommand {
-        let path = entry.path();
-        let command = read_command(&path);
-        let removed = match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&path),
-            _ => fs::remove_file(&path),
-        };
-        if removed.is_err() {
-            self.stuck.insert(entry.file_name());
+    fn take_file(&mut self, entry: &ConfinedEntry) -> ReceivedCommand {
+        let name = entry.path.file_name().to_owned();
+        let command = read_command(&entry.path);
+        if entry.kind != FileType::RegularFile || entry.path.remove_file().is_err() {
+            self.stuck.insert(name.clone());
         }
         ReceivedCommand {
-            id: entry.file_name().to_string_lossy().into_owned(),
+            id: name.to_string_lossy().into_owned(),
             command,
         }
     }
 }
 
-fn read_command(path: &Path) -> Result<ControlCommand, String> {
-    let failed = |error: io::Error| format!("it cannot be read: {error}");
-    // A link may lead anywhere, and reading a pipe may block forever.
-    if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
-        return Err("it is not a plain file".into());
-    }
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("it is longer than {MAX_FILE_BYTES} bytes"));
-    }
+fn read_command(path: &ConfinedPath) -> Result<ControlCommand, String> {
+    let text = path
+        .read(MAX_FILE_BYTES)
+        .map_err(|error| format!("cannot read it: {error}"))?;
     serde_json::from_slice(&text).map_err(|error| format!("it is not a command: {error}"))
 }
 
@@ -298,6 +285,7 @@ fn read_command(path: &Path) -> Result<ControlCommand, String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn job() -> (tempfile::TempDir, JobDirectory) {
         let directory = tempfile::tempdir().unwrap();
@@ -329,7 +317,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn files_that_are_not_plain_are_rejected_and_removed() {
+    fn entries_that_are_not_plain_files_are_rejected_once_and_kept() {
         let (directory, job) = job();
         let mut inbox = Inbox::open(&job).unwrap();
         let precious = directory.path().join("precious");
@@ -340,7 +328,7 @@ mod tests {
         fs::create_dir_all(path("c.json").join("deep")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
-            path("d.json"),
+            path("d.json").as_path(),
             rustix::fs::FileType::Fifo,
             rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
             0,
@@ -348,6 +336,7 @@ mod tests {
         .unwrap();
         fs::write(path("e.json"), vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
         fs::write(path(".half.json.tmp"), "{").unwrap();
+        fs::write(path("letter.txt"), "of the user").unwrap();
         let received = inbox.take().unwrap();
         assert_eq!(received.len(), 5);
         assert!(
@@ -355,11 +344,36 @@ mod tests {
             "{received:?}"
         );
         assert!(precious.exists());
-        let left: Vec<OsString> = fs::read_dir(job.control())
+        let left: Vec<ConfinedPath> = job
+            .control()
+            .entries()
             .unwrap()
-            .map(|entry| entry.unwrap().file_name())
+            .into_iter()
+            .map(|entry| entry.path)
             .collect();
-        assert_eq!(left, [".half.json.tmp"]);
+        let kept = [
+            ".half.json.tmp",
+            "a.json",
+            "b.json",
+            "c.json",
+            "d.json",
+            "letter.txt",
+        ];
+        assert_eq!(left, kept.map(path));
+        assert_eq!(inbox.take().unwrap(), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn inbox_that_is_a_link_is_refused_and_its_target_kept() {
+        let (directory, job) = job();
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("thesis.json"), "{\"command\":\"stop\"}").unwrap();
+        std::os::unix::fs::symlink(home.path(), directory.path().join("control")).unwrap();
+        let error = Inbox::open(&job).unwrap().take().unwrap_err().to_string();
+        assert!(error.starts_with("it is a symbolic link"), "{error}");
+        assert!(send(&job, &ControlCommand::Stop).is_err());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
 
     proptest! {
@@ -367,8 +381,8 @@ mod tests {
         fn arbitrary_bytes_never_fail_the_inbox(bytes in prop::collection::vec(any::<u8>(), 0..200), deep in 0..2000_usize) {
             let (_directory, job) = job();
             let mut inbox = Inbox::open(&job).unwrap();
-            fs::write(job.control().join("a"), &bytes).unwrap();
-            fs::write(job.control().join("b"), "{\"command\":".repeat(deep)).unwrap();
+            fs::write(job.control().join("a.json"), &bytes).unwrap();
+            fs::write(job.control().join("b.json"), "{\"command\":".repeat(deep)).unwrap();
             prop_assert_eq!(inbox.take().unwrap().len(), 2);
             prop_assert_eq!(inbox.take().unwrap().len(), 0);
         }

@@ -8,12 +8,20 @@ use thiserror::Error;
 
 /// A file operation failed.
 #[derive(Debug, Error)]
-#[error("{}: {source}; check permissions and free space", path.display())]
+#[error("{}: {source}{}", path.display(), advice(source))]
 pub struct FileError {
     /// The file or directory.
     pub path: PathBuf,
     /// The system's error.
     pub source: io::Error,
+}
+
+/// The next thing to try after an error of the operating system; our own errors say it themselves.
+fn advice(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(_) => "; check permissions and free space",
+        None => "",
+    }
 }
 
 impl FileError {
@@ -74,7 +82,7 @@ pub enum DirectoryError {
         path: PathBuf,
     },
     /// A file operation failed.
-    #[error("cannot {action} {}: {source}; check permissions and free space", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// The verb: `read`, `write`, `create` ...
         action: &'static str,

@@ -1,11 +1,11 @@
 //! Writing `events.jsonl`: one JSON object per line, append-only.
 
 use super::event::{Event, Record};
+use crate::files::ConfinedPath;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes read at a time while counting lines.
@@ -27,12 +27,8 @@ impl EventLog {
     ///
     /// # Errors
     /// If the file cannot be opened, read or truncated.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .read(true)
-            .open(path)?;
+    pub fn open(path: &ConfinedPath) -> io::Result<Self> {
+        let mut file = path.append()?;
         let (lines, length) = complete_lines(&mut file)?;
         // A writer that died in the middle of a line left a torn one; appending to it would damage the next event too.
         file.set_len(length)?;
@@ -129,7 +125,7 @@ fn complete_lines(file: &mut File) -> io::Result<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::jobs::CheckpointSaved;
-    use std::fs;
+    use std::fs::{self, OpenOptions};
 
     fn event(step: u64) -> Event {
         Event::Checkpoint(CheckpointSaved {
@@ -141,7 +137,7 @@ mod tests {
     #[test]
     fn torn_last_line_is_cut_and_seq_continues() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
         let mut log = EventLog::open(&path).unwrap();
         log.append(event(7)).unwrap();
         log.append(event(8)).unwrap();
@@ -162,7 +158,7 @@ mod tests {
     #[test]
     fn events_queued_on_a_full_disk_are_written_later() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
         let mut log = EventLog::open(&path).unwrap();
         log.append(event(1)).unwrap();
         let roomy = std::mem::replace(

@@ -2,10 +2,10 @@
 
 use super::error::FileError;
 use super::event_log::now;
+use crate::files::ConfinedPath;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,14 +64,9 @@ impl Lock {
     ///
     /// # Errors
     /// [`LockError::Held`] if another process holds it.
-    pub fn take(path: &Path) -> Result<Self, LockError> {
-        let file = File::options()
-            .create(true)
-            // The holder's entry may only be replaced once the lock is held.
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(FileError::at(path))?;
+    pub fn take(path: &ConfinedPath) -> Result<Self, LockError> {
+        // Not truncated: the holder's entry may only be replaced once the lock is held.
+        let file = path.open_in_place().map_err(FileError::at(path))?;
         let since = Instant::now();
         loop {
             match file.try_lock() {
@@ -93,8 +88,8 @@ impl LockState {
     ///
     /// # Errors
     /// If the file cannot be opened or locked; a missing file is a free lock.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let file = match File::open(path) {
+    pub fn read(path: &ConfinedPath) -> io::Result<Self> {
+        let file = match path.open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Free),
             file => file?,
         };
@@ -117,12 +112,9 @@ fn write_holder(mut file: &File) -> io::Result<()> {
 }
 
 /// The holder written in a lock file; `None` if it cannot be read or parsed.
-fn read_holder(path: &Path) -> Option<LockHolder> {
-    let length = fs::metadata(path).ok()?.len();
-    (length <= MAX_LOCK_BYTES)
-        .then(|| fs::read(path).ok())
-        .flatten()
-        .and_then(|content| serde_json::from_slice(&content).ok())
+fn read_holder(path: &ConfinedPath) -> Option<LockHolder> {
+    let content = path.read(MAX_LOCK_BYTES).ok()?;
+    serde_json::from_slice(&content).ok()
 }
 
 /// The name of this machine.
@@ -133,11 +125,12 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn held_lock_names_its_holder() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("lock");
+        let path = ConfinedPath::from(directory.path().join("lock"));
         assert_eq!(LockState::read(&path).unwrap(), LockState::Free);
         let lock = Lock::take(&path).unwrap();
         let LockState::Held(Some(holder)) = LockState::read(&path).unwrap() else {
@@ -156,7 +149,7 @@ mod tests {
     #[test]
     fn damaged_lock_file_is_held_without_a_holder() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("lock");
+        let path = ConfinedPath::from(directory.path().join("lock"));
         let lock = Lock::take(&path).unwrap();
         for content in ["", "{", "[1]", "{\"pid\":-1}", &"x".repeat(10_000)] {
             fs::write(&path, content).unwrap();

@@ -25,7 +25,8 @@ mod session;
 mod spawn;
 mod state;
 
-use std::path::{Path, PathBuf};
+use crate::files::ConfinedPath;
+use std::path::Path;
 
 pub use checkpoint_ref::{CheckpointKind, CheckpointRef};
 pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, send, send_and_wait};
@@ -47,55 +48,60 @@ pub use state::{JobState, JobStatus, LogSummary};
 /// The directory of a job and the paths of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobDirectory {
-    path: PathBuf,
+    directory: ConfinedPath,
     output: &'static str,
 }
 
 impl JobDirectory {
     /// The job in this directory, which need not exist yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub fn new(directory: impl Into<ConfinedPath>) -> Self {
         Self {
-            path: path.into(),
+            directory: directory.into(),
             output: "job.log",
         }
     }
 
     /// The training job of the run in this directory.
-    fn of_run(path: impl Into<PathBuf>) -> Self {
+    fn of_run(directory: &ConfinedPath) -> Self {
         Self {
-            path: path.into(),
+            directory: directory.clone(),
             output: "trainer.log",
         }
     }
 
     /// The directory itself.
+    pub fn directory(&self) -> &ConfinedPath {
+        &self.directory
+    }
+
+    /// Its path, for messages.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.directory.as_path()
     }
 
     /// The last part of its path.
     pub fn name(&self) -> String {
-        last_part(&self.path)
+        last_part(self.path())
     }
 
     /// The append-only event log, one JSON object per line.
-    pub fn events(&self) -> PathBuf {
-        self.path.join("events.jsonl")
+    pub fn events(&self) -> ConfinedPath {
+        self.directory.join("events.jsonl")
     }
 
     /// The lock held by the working process.
-    pub fn lock(&self) -> PathBuf {
-        self.path.join("lock")
+    pub fn lock(&self) -> ConfinedPath {
+        self.directory.join("lock")
     }
 
     /// The inbox of command files.
-    pub fn control(&self) -> PathBuf {
-        self.path.join("control")
+    pub fn control(&self) -> ConfinedPath {
+        self.directory.join("control")
     }
 
     /// Standard output and standard error of a detached process.
-    pub fn output(&self) -> PathBuf {
-        self.path.join(self.output)
+    pub fn output(&self) -> ConfinedPath {
+        self.directory.join(self.output)
     }
 }
 

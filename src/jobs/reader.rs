@@ -3,10 +3,9 @@
 //! The file's length is polled: a network file system does not notify of writes by another machine.
 
 use super::event::Record;
+use crate::files::ConfinedPath;
 use rayon::prelude::*;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 
 /// Bytes read at a time, and the longest line parsed. Events are far shorter; another file may be one long line.
 const MAX_LINE_BYTES: usize = 4 << 20;
@@ -26,7 +25,7 @@ pub struct LogBatch {
 ///
 /// # Errors
 /// If the file cannot be read; a missing file is an empty log.
-pub fn read_events(path: &Path) -> io::Result<LogBatch> {
+pub fn read_events(path: &ConfinedPath) -> io::Result<LogBatch> {
     let mut reader = LogReader::new(path);
     let mut events = LogBatch::default();
     loop {
@@ -42,7 +41,7 @@ pub fn read_events(path: &Path) -> io::Result<LogBatch> {
 /// Follows a log as it grows.
 #[derive(Debug)]
 pub struct LogReader {
-    path: PathBuf,
+    path: ConfinedPath,
     /// End of the complete lines read so far. What follows is read again at each poll: a torn line may be cut, and
     /// another one written in its place.
     offset: u64,
@@ -61,7 +60,7 @@ enum LineStart {
 
 impl LogReader {
     /// Reads from the beginning of a log, which need not exist yet.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<ConfinedPath>) -> Self {
         Self {
             path: path.into(),
             offset: 0,
@@ -82,7 +81,7 @@ impl LogReader {
     /// # Errors
     /// If the file cannot be read; a missing file is an empty log.
     pub fn poll_lines(&mut self) -> io::Result<LogLines> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match self.path.open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogLines::default()),
             file => file?,
         };
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
     use crate::jobs::{Event, EventLog};
     use proptest::prelude::*;
-    use std::fs;
+    use std::fs::{self, File};
     use std::io::Write;
 
     fn message(text: &str) -> Event {
@@ -167,8 +166,8 @@ mod tests {
     #[test]
     fn reader_returns_each_event_once_for_any_write_sizes() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
-        let source = directory.path().join("source.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
+        let source = ConfinedPath::from(directory.path().join("source.jsonl"));
         let mut log = EventLog::open(&source).unwrap();
         for n in 0..50 {
             log.append(message(&"x".repeat(n))).unwrap();
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn lines_are_returned_unchanged() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
         let later = b"{\"seq\":0, \"time\":1.10,\"event\":\"tea\",\"leaves\":3}\n";
         let torn = b"no event\n{\"seq\":1,";
         fs::write(&path, [&later[..], torn].concat()).unwrap();
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn cut_torn_line_does_not_disturb_the_reader() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
         EventLog::open(&path).unwrap().append(message("one")).unwrap();
         let mut reader = LogReader::new(&path);
         let mut torn = fs::read(&path).unwrap();
@@ -224,7 +223,7 @@ mod tests {
     #[test]
     fn overlong_line_is_skipped() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("events.jsonl");
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
         let mut bytes = vec![b'x'; 3 * MAX_LINE_BYTES];
         bytes.extend_from_slice(b"\n{\"seq\":0,\"time\":1,\"event\":\"message\",\"text\":\"after\"}\n");
         fs::write(&path, bytes).unwrap();
@@ -237,7 +236,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_fail_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
             let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("events.jsonl");
+            let path = ConfinedPath::from(directory.path().join("events.jsonl"));
             fs::write(&path, &bytes).unwrap();
             let events = read_events(&path).unwrap();
             let lines = bytes.iter().filter(|&&byte| byte == b'\n').count();

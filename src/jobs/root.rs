@@ -4,6 +4,7 @@ use super::JobDirectory;
 use super::error::DirectoryError;
 use super::name::Name;
 use super::run_directory::RunDirectory;
+use crate::files::{ConfinedPath, roots_in};
 use crate::suggest::nearest;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -65,8 +66,8 @@ impl Root {
     }
 
     /// The directory of a data set, which need not exist.
-    pub fn dataset_dir(&self, name: &Name) -> PathBuf {
-        self.parent_of(DirectoryKind::Dataset).join(name.as_str())
+    pub fn dataset_dir(&self, name: &Name) -> ConfinedPath {
+        self.parent_of(DirectoryKind::Dataset).join(name.as_str()).into()
     }
 
     /// The directory of a run, which need not exist.
@@ -94,8 +95,8 @@ impl Root {
     ///
     /// # Errors
     /// [`DirectoryError::Missing`] says which data sets there are.
-    pub fn find_dataset(&self, name: &str) -> Result<PathBuf, DirectoryError> {
-        self.find(DirectoryKind::Dataset, name)
+    pub fn find_dataset(&self, name: &str) -> Result<ConfinedPath, DirectoryError> {
+        Ok(self.find(DirectoryKind::Dataset, name)?.into())
     }
 
     /// Finds a run by its name, or by a path that contains a separator.
@@ -126,10 +127,11 @@ impl Root {
             Err(DirectoryError::NoDirectory { .. }) if below.is_dir() => below,
             path => path?,
         };
-        let run = RunDirectory::new(path);
+        let directory = self.confine(path);
+        let run = RunDirectory::new(directory.clone());
         let job = match run.config().is_file() {
             true => run.job(),
-            false => JobDirectory::new(run.path()),
+            false => JobDirectory::new(directory),
         };
         if run.config().is_file() || job.events().is_file() {
             Ok(job)
@@ -140,21 +142,40 @@ impl Root {
         }
     }
 
+    /// The path of a directory, confined to the run or the data set that it belongs to.
+    fn confine(&self, path: PathBuf) -> ConfinedPath {
+        let parents = [DirectoryKind::Dataset, DirectoryKind::Run].map(|kind| self.parent_of(kind));
+        let within = parents.iter().find_map(|parent| {
+            let mut below = path.strip_prefix(parent).ok()?.components();
+            let root = parent.join(below.next()?);
+            Some(ConfinedPath::from(root).join(below.as_path()))
+        });
+        within
+            .filter(|within| within.as_path() == path)
+            .unwrap_or_else(|| path.into())
+    }
+
     /// All prepare and evaluate jobs, each with the path by which [`Root::find_job`] finds it.
     ///
     /// # Errors
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
         let mut directories = Vec::new();
-        for data_set in subdirectories(&self.parent_of(DirectoryKind::Dataset))? {
-            directories.push(data_set.join("prepare"));
+        for data_set in self.directories(DirectoryKind::Dataset)? {
+            directories.push(ConfinedPath::from(data_set).join("prepare"));
         }
-        for run in subdirectories(&self.parent_of(DirectoryKind::Run))? {
-            directories.extend(RunDirectory::new(run).evaluation_directories()?);
+        for run in self.directories(DirectoryKind::Run)? {
+            // Another user's directory may be unreadable; the others are still listed.
+            directories.extend(
+                RunDirectory::new(run)
+                    .evaluation_directories()
+                    .unwrap_or_default(),
+            );
         }
-        let named = |path: PathBuf| {
-            let name = path.strip_prefix(&self.path).unwrap_or(&path).to_owned();
-            (name, JobDirectory::new(path))
+        let named = |directory: ConfinedPath| {
+            let path = directory.as_path();
+            let name = path.strip_prefix(&self.path).unwrap_or(path).to_owned();
+            (name, JobDirectory::new(directory))
         };
         let jobs = directories.into_iter().map(named);
         Ok(jobs.filter(|(_, job)| job.events().is_file()).collect())
@@ -197,10 +218,12 @@ impl Root {
     }
 
     fn try_create(&self, run: &RunDirectory) -> Result<Created, DirectoryError> {
-        let parent = self.parent_of(DirectoryKind::Run);
-        std::fs::create_dir_all(&parent).map_err(DirectoryError::io("create", &parent))?;
+        let parent = ConfinedPath::from(self.parent_of(DirectoryKind::Run));
+        parent
+            .create_dir_all()
+            .map_err(DirectoryError::io("create", &parent))?;
         // Creating the directory reserves the name: of several processes only one succeeds.
-        match std::fs::create_dir(run.path()) {
+        match run.directory().create_dir() {
             Ok(()) => Ok(Created::New),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Created::Taken),
             Err(source) => Err(DirectoryError::io("create", run.path())(source)),
@@ -216,10 +239,15 @@ impl Root {
 
     /// None if the parent directory does not exist yet.
     fn names(&self, kind: DirectoryKind) -> Result<Vec<Name>, DirectoryError> {
-        let is_one = |path: &PathBuf| path.join(kind.marker()).is_file();
+        let is_one = |path: &PathBuf| ConfinedPath::from(path).join(kind.marker()).is_file();
         let name = |path: PathBuf| path.file_name()?.to_str()?.parse().ok();
-        let directories = subdirectories(&self.parent_of(kind))?;
+        let directories = self.directories(kind)?;
         Ok(directories.into_iter().filter(is_one).filter_map(name).collect())
+    }
+
+    fn directories(&self, kind: DirectoryKind) -> Result<Vec<PathBuf>, DirectoryError> {
+        let parent = self.parent_of(kind);
+        roots_in(&parent).map_err(DirectoryError::io("list", parent))
     }
 
     fn find(&self, kind: DirectoryKind, name: &str) -> Result<PathBuf, DirectoryError> {
@@ -262,23 +290,6 @@ impl Root {
             advice,
         }
     }
-}
-
-/// The subdirectories of a directory, sorted; none if it does not exist.
-pub(super) fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(DirectoryError::io("list", directory))?,
-    };
-    let mut subdirectories = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(DirectoryError::io("list", directory))?.path();
-        if path.is_dir() {
-            subdirectories.push(path);
-        }
-    }
-    subdirectories.sort();
-    Ok(subdirectories)
 }
 
 enum Created {

@@ -2,62 +2,77 @@
 
 use super::error::DirectoryError;
 use super::name::Name;
-use super::root::subdirectories;
-use super::{JobDirectory, JobState, JobStatus, Lock, LockState, SpawnError, last_part, spawn_detached};
+use super::{
+    FileError, JobDirectory, JobState, JobStatus, Lock, LockError, LockState, SpawnError, last_part,
+    spawn_detached,
+};
 use crate::config::Assignment;
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+/// Longer notes are not read.
+const MAX_NOTE_BYTES: u64 = 64 << 10;
 
 /// The directory of a run and the paths of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDirectory {
-    path: PathBuf,
+    directory: ConfinedPath,
 }
 
 impl RunDirectory {
     /// The run in this directory, which need not exist yet.
-    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+    pub(crate) fn new(directory: impl Into<ConfinedPath>) -> Self {
+        Self {
+            directory: directory.into(),
+        }
     }
 
     /// The directory itself.
+    pub fn directory(&self) -> &ConfinedPath {
+        &self.directory
+    }
+
+    /// Its path, for messages.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.directory.as_path()
     }
 
     /// The run's name, the last part of its path.
     pub fn name(&self) -> String {
-        last_part(&self.path)
+        last_part(self.path())
     }
 
     /// The resolved settings, the seed, the data set's hash and Cutline's version.
-    pub fn config(&self) -> PathBuf {
-        self.path.join("config.toml")
+    pub fn config(&self) -> ConfinedPath {
+        self.directory.join("config.toml")
     }
 
     /// Its training job.
     pub fn job(&self) -> JobDirectory {
-        JobDirectory::of_run(&self.path)
+        JobDirectory::of_run(&self.directory)
     }
 
     /// The directory of an evaluation, by its name.
-    pub fn evaluation(&self, name: &Name) -> PathBuf {
+    pub fn evaluation(&self, name: &Name) -> ConfinedPath {
         self.evaluations().join(name.as_str())
     }
 
     /// The directory of its evaluations.
-    pub fn evaluations(&self) -> PathBuf {
-        self.path.join("evaluations")
+    pub fn evaluations(&self) -> ConfinedPath {
+        self.directory.join("evaluations")
     }
 
     /// The directories of all evaluations, running or done, sorted.
     ///
     /// # Errors
     /// [`DirectoryError::Io`] if they cannot be listed.
-    pub fn evaluation_directories(&self) -> Result<Vec<PathBuf>, DirectoryError> {
-        subdirectories(&self.evaluations())
+    pub fn evaluation_directories(&self) -> Result<Vec<ConfinedPath>, DirectoryError> {
+        let evaluations = self.evaluations();
+        evaluations
+            .subdirectories()
+            .map_err(DirectoryError::io("list", evaluations))
     }
 
     /// Resumes the training in a detached process, with the settings `sets` changed. Returns its process id.
@@ -66,7 +81,7 @@ impl RunDirectory {
     /// If it cannot be started, or ends before its `start` event.
     pub fn resume_detached(&self, sets: &[Assignment]) -> Result<u32, SpawnError> {
         // An absolute path does not depend on the process's root or current directory.
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = std::path::absolute(self.path()).unwrap_or_else(|_| self.path().to_owned());
         let mut arguments: Vec<OsString> = vec!["train".into(), "--resume".into(), path.into()];
         for set in sets {
             arguments.extend(["--set".into(), format!("{}={}", set.key(), set.text()).into()]);
@@ -80,7 +95,7 @@ impl RunDirectory {
     /// [`DirectoryError::Live`] if one does.
     pub fn check_removable(&self) -> Result<(), DirectoryError> {
         let state = JobStatus::read(&self.job())
-            .map_err(DirectoryError::io("read", &self.path))?
+            .map_err(DirectoryError::io("read", self.path()))?
             .state;
         let is_held = is_locked(&self.job())?;
         if is_held || state.is_live() {
@@ -109,7 +124,9 @@ impl RunDirectory {
     /// [`DirectoryError::Live`] if a process works on it.
     pub fn remove(&self) -> Result<(), DirectoryError> {
         self.check_removable()?;
-        std::fs::remove_dir_all(&self.path).map_err(DirectoryError::io("remove", &self.path))
+        self.directory
+            .remove_root()
+            .map_err(DirectoryError::io("remove", self.path()))
     }
 
     /// Renames the run and its directory.
@@ -118,22 +135,23 @@ impl RunDirectory {
     /// [`DirectoryError::Live`] if a process works on it, [`DirectoryError::Taken`] if another run has the name.
     pub fn rename(&self, name: &Name) -> Result<Self, DirectoryError> {
         self.check_removable()?;
-        let run = self.name();
         // Held until the directory is renamed: no process may resume the run in between.
-        let _lock = Lock::take(&self.job().lock()).map_err(|_| DirectoryError::Live {
-            run,
-            state: JobState::Running,
+        let _lock = Lock::take(&self.job().lock()).map_err(|error| match error {
+            LockError::Held(_) => DirectoryError::Live {
+                run: self.name(),
+                state: JobState::Running,
+            },
+            LockError::File(FileError { path, source }) => DirectoryError::io("write", path)(source),
         })?;
-        let renamed = Self::new(self.path.with_file_name(name.as_str()));
-        // Creating the directory reserves the name; the rename then replaces the empty directory atomically.
-        match std::fs::create_dir(&renamed.path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(DirectoryError::Taken { path: renamed.path });
-            }
-            created => created.map_err(DirectoryError::io("create", &renamed.path))?,
+        let renamed = Self::new(self.directory.with_file_name(name.as_str()));
+        match self.directory.rename_to(name.as_str()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(DirectoryError::Taken {
+                path: renamed.path().to_owned(),
+            }),
+            done => done
+                .map(|()| renamed)
+                .map_err(DirectoryError::io("rename", self.path())),
         }
-        std::fs::rename(&self.path, &renamed.path).map_err(DirectoryError::io("rename", &self.path))?;
-        Ok(renamed)
     }
 
     /// The user's note on the run, if any.
@@ -142,7 +160,7 @@ impl RunDirectory {
     /// [`DirectoryError::Io`] if it cannot be read.
     pub fn note(&self) -> Result<Option<String>, DirectoryError> {
         let path = self.note_file();
-        match std::fs::read_to_string(&path) {
+        match path.read_to_string(MAX_NOTE_BYTES) {
             Ok(note) => Ok(Some(note.trim().to_owned()).filter(|note| !note.is_empty())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DirectoryError::io("read", path)(source)),
@@ -156,37 +174,34 @@ impl RunDirectory {
     pub fn set_note(&self, note: &str) -> Result<(), DirectoryError> {
         let path = self.note_file();
         let done = match note.trim() {
-            "" => match std::fs::remove_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            },
-            note => write_atomically(&path, |out| writeln!(out, "{note}")),
+            "" => path.remove_file(),
+            note => path.write_atomically(|out| writeln!(out, "{note}")),
         };
         done.map_err(DirectoryError::io("write", path))
     }
 
-    fn note_file(&self) -> PathBuf {
-        self.path.join("note.txt")
+    fn note_file(&self) -> ConfinedPath {
+        self.directory.join("note.txt")
     }
 
     /// The last saved checkpoint.
-    pub fn latest(&self) -> PathBuf {
-        self.path.join("latest.safetensors")
+    pub fn latest(&self) -> ConfinedPath {
+        self.directory.join("latest.safetensors")
     }
 
     /// The checkpoint with the best dev score.
-    pub fn best(&self) -> PathBuf {
-        self.path.join("best.safetensors")
+    pub fn best(&self) -> ConfinedPath {
+        self.directory.join("best.safetensors")
     }
 
     /// Document frequencies of the training captions' n-grams, for MBR reranking.
-    pub fn ngrams(&self) -> PathBuf {
-        self.path.join("ngrams.tsv")
+    pub fn ngrams(&self) -> ConfinedPath {
+        self.directory.join("ngrams.tsv")
     }
 
     /// The vocabulary, so that a run can be copied elsewhere and used.
-    pub fn vocabulary(&self) -> PathBuf {
-        self.path.join("vocabulary.txt")
+    pub fn vocabulary(&self) -> ConfinedPath {
+        self.directory.join("vocabulary.txt")
     }
 }
 

@@ -199,10 +199,8 @@ impl<'a> Session<'a> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let path = self.directory.events();
-        self.log
-            .flush()
-            .map_err(|source| FileError { path, source }.into())
+        let flushed = self.log.flush();
+        Ok(flushed.map_err(FileError::at(self.directory.events()))?)
     }
 
     /// Ends a session that failed with `error`, which is returned.
@@ -218,7 +216,7 @@ impl<'a> Session<'a> {
 
     /// Whether the job's directory has been deleted, or is being deleted.
     pub fn is_deleted(&self) -> bool {
-        self.log.is_removed() || !self.directory.path().exists()
+        self.log.is_removed() || !self.directory.directory().exists()
     }
 
     fn handle<C>(
@@ -272,9 +270,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn keep_error(&mut self, result: io::Result<()>, path: PathBuf) {
-        if let Err(source) = result {
-            self.error.get_or_insert(FileError { path, source }.into());
+    fn keep_error(&mut self, result: io::Result<()>, path: impl Into<PathBuf>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(FileError::at(path)(error).into());
         }
     }
 

@@ -4,7 +4,6 @@ use super::error::FileError;
 use super::event::Event;
 use super::{JobDirectory, LogReader};
 use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -39,12 +38,10 @@ pub enum SpawnError {
 /// # Errors
 /// If it cannot be started, or ends before its `start` event.
 pub fn spawn_detached(job: &JobDirectory, arguments: &[OsString]) -> Result<u32, SpawnError> {
-    fs::create_dir_all(job.path()).map_err(FileError::at(job.path()))?;
-    let output = File::options()
-        .create(true)
-        .append(true)
-        .open(job.output())
-        .map_err(FileError::at(job.output()))?;
+    job.directory()
+        .create_dir_all()
+        .map_err(FileError::at(job.path()))?;
+    let output = job.output().append().map_err(FileError::at(job.output()))?;
     let output_before = output.metadata().map_err(FileError::at(job.output()))?.len();
     let errors = output.try_clone().map_err(FileError::at(job.output()))?;
     let mut events = LogReader::new(job.events());
@@ -101,7 +98,7 @@ fn wait_for_start(
 
 /// The output written since, or the end of it.
 fn output_since(job: &JobDirectory, output_before: u64) -> io::Result<String> {
-    let mut file = File::open(job.output())?;
+    let mut file = job.output().open()?;
     let length = file.metadata()?.len();
     let start = output_before.max(length.saturating_sub(MAX_OUTPUT_BYTES));
     file.seek(SeekFrom::Start(start))?;

@@ -4,13 +4,14 @@ use super::settings::{AugmentSettings, EncoderKind, EncoderSettings};
 use super::{EncoderSpec, ImageInputs, InputsError, Model, ModelSpec, feature_directories};
 use crate::data::Image;
 use crate::decoders::{DecoderKind, DecoderSettings};
+use crate::files::ConfinedPath;
 use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::LayerRange;
 use crate::vision::features::extractor::{ExtractorError, layers_after};
 use crate::vision::features::store::{FeatureSpec, FeatureStore, read_weights_path};
 use crate::vision::weights::{WeightFile, WeightsError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Why a model cannot be built on a data set.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +88,7 @@ impl ChosenEncoder {
     pub fn choose(
         settings: &EncoderSettings,
         decoder: DecoderKind,
-        data_set: &Path,
+        data_set: &ConfinedPath,
     ) -> Result<Self, BuildError> {
         let Some(directory) = choose_features(settings, decoder, data_set)? else {
             return Self::small_cnn(settings);
@@ -99,7 +100,7 @@ impl ChosenEncoder {
             "" => (EncoderSpec::Features(features), None),
             layer => {
                 let file = weights.as_deref().ok_or_else(|| BuildError::NoWeights {
-                    directory: directory.clone(),
+                    directory: (&directory).into(),
                 })?;
                 let layers = layers_after(&features, &WeightFile::open(file)?, layer)?.with_channel_scale();
                 let tail = layers.spec();
@@ -136,7 +137,7 @@ impl ChosenEncoder {
         &self,
         decoder: DecoderKind,
         augment: &AugmentSettings,
-        data_set: &Path,
+        data_set: &ConfinedPath,
     ) -> Result<(), BuildError> {
         if decoder.attends() && self.spec.regions() == 1 {
             return Err(BuildError::NoGrid {
@@ -158,7 +159,7 @@ impl ChosenEncoder {
     ///
     /// # Errors
     /// If they cannot be opened.
-    pub fn inputs(&self, data_set: &Path, images: &[&Image]) -> Result<ImageInputs, BuildError> {
+    pub fn inputs(&self, data_set: &ConfinedPath, images: &[&Image]) -> Result<ImageInputs, BuildError> {
         Ok(ImageInputs::open(&self.spec, data_set, images.iter().copied())?)
     }
 
@@ -169,7 +170,7 @@ impl ChosenEncoder {
     pub fn augmented_inputs(
         &self,
         augmentation: Augmentation,
-        data_set: &Path,
+        data_set: &ConfinedPath,
         images: &[&Image],
     ) -> Result<ImageInputs, BuildError> {
         let spec = self
@@ -216,8 +217,8 @@ pub fn augmentations(settings: &AugmentSettings) -> impl DoubleEndedIterator<Ite
 fn choose_features(
     settings: &EncoderSettings,
     decoder: DecoderKind,
-    data_set: &Path,
-) -> Result<Option<PathBuf>, BuildError> {
+    data_set: &ConfinedPath,
+) -> Result<Option<ConfinedPath>, BuildError> {
     let (kind, name) = (settings.kind, settings.features.as_str());
     let directories = feature_directories(data_set);
     match kind {
@@ -226,8 +227,8 @@ fn choose_features(
         EncoderKind::Features if directories.is_empty() => return Err(BuildError::NoFeatures),
         EncoderKind::Auto | EncoderKind::Features => {}
     }
-    let is_grid = |path: &Path| matches!(FeatureSpec::read(path), Ok(Some(spec)) if spec.regions > 1);
-    let only = |fits: &dyn Fn(&Path) -> bool| {
+    let is_grid = |path: &ConfinedPath| matches!(FeatureSpec::read(path), Ok(Some(spec)) if spec.regions > 1);
+    let only = |fits: &dyn Fn(&ConfinedPath) -> bool| {
         let mut fitting = directories.iter().filter(|path| fits(path));
         fitting.next().filter(|_| fitting.next().is_none()).cloned()
     };
@@ -240,8 +241,6 @@ fn choose_features(
     })
 }
 
-/// The last component of a path.
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
+fn name_of(path: &ConfinedPath) -> String {
+    path.file_name().to_string_lossy().into_owned()
 }

@@ -4,15 +4,14 @@
 
 use super::normalization::FeatureNormalization;
 use super::{Model, ModelSpec};
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use crate::nn::{Backend, Matrix, random_stream};
 use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The version of the header.
 const FORMAT: u32 = 1;
@@ -114,7 +113,7 @@ impl NamedMatrix {
 /// # Errors
 /// Fails if the file cannot be written; the old one is kept.
 pub fn save<D: Backend>(
-    path: &Path,
+    path: impl Into<ConfinedPath>,
     model: &Model<D>,
     extra: Vec<NamedMatrix>,
     training: serde_json::Value,
@@ -125,8 +124,9 @@ pub fn save<D: Backend>(
         model: model.spec().clone(),
         training,
     };
+    let path = path.into();
     let failed = |source: io::Error| CheckpointError::Io {
-        path: path.into(),
+        path: (&path).into(),
         source,
     };
     let header = serde_json::to_string(&header).map_err(|error| failed(error.into()))?;
@@ -150,7 +150,7 @@ pub fn save<D: Backend>(
     let metadata = HashMap::from([(HEADER.to_owned(), header)]);
     let bytes =
         safetensors::serialize(views, Some(metadata)).map_err(|error| failed(io::Error::other(error)))?;
-    write_atomically(path, |out| out.write_all(&bytes)).map_err(failed)
+    path.write_atomically(|out| out.write_all(&bytes)).map_err(failed)
 }
 
 /// An open checkpoint.
@@ -167,16 +167,17 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Fails if the file is not a complete checkpoint of this format.
-    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+    pub fn open(path: impl Into<ConfinedPath>) -> Result<Self, CheckpointError> {
+        let path = path.into();
         let io = |source| CheckpointError::Io {
-            path: path.into(),
+            path: (&path).into(),
             source,
         };
         let damaged = |why: String| CheckpointError::Damaged {
-            path: path.into(),
+            path: (&path).into(),
             why,
         };
-        let file = File::open(path).map_err(io)?;
+        let file = path.open().map_err(io)?;
         // SAFETY: the mapping is read-only, and checkpoints are replaced by renaming, never changed in place.
         let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;

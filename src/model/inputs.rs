@@ -2,12 +2,13 @@
 
 use super::spec::EncoderSpec;
 use crate::data::Image;
+use crate::files::ConfinedPath;
 use crate::vision::augment::Augmentation;
 use crate::vision::features::store::{FeatureSpec, FeatureStore, StoreError};
 use crate::vision::image_io::{ImageReadError, decode};
 use crate::vision::preprocess::Preprocessing;
 use rayon::prelude::*;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The encoder's inputs for a list of images, read by index.
 #[derive(Debug)]
@@ -76,10 +77,10 @@ fn flag_of_augmentation(spec: &FeatureSpec) -> String {
 
 /// The directories of a data set's features, `features/<name>/`, sorted by name, without those of augmented
 /// images.
-pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
+pub fn feature_directories(data_set: &ConfinedPath) -> Vec<ConfinedPath> {
     let mut directories = all_feature_directories(data_set);
     // A store that cannot be read stays in the list, for the error to show once it is chosen.
-    let is_augmented = |path: &PathBuf| match FeatureSpec::read(path) {
+    let is_augmented = |path: &ConfinedPath| match FeatureSpec::read(path) {
         Ok(Some(spec)) => !spec.preprocessing.augmentation.is_none(),
         Ok(None) | Err(_) => false,
     };
@@ -87,17 +88,8 @@ pub fn feature_directories(data_set: &Path) -> Vec<PathBuf> {
     directories
 }
 
-fn all_feature_directories(data_set: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(data_set.join("features"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut directories: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.is_dir())
-        .collect();
-    directories.sort();
-    directories
+fn all_feature_directories(data_set: &ConfinedPath) -> Vec<ConfinedPath> {
+    data_set.join("features").subdirectories().unwrap_or_default()
 }
 
 impl ImageInputs {
@@ -107,15 +99,16 @@ impl ImageInputs {
     /// Fails if the data set has no such features, or if an image does not decode.
     pub fn open<'a>(
         encoder: &EncoderSpec,
-        directory: &Path,
+        directory: impl Into<ConfinedPath>,
         images: impl IntoIterator<Item = &'a Image>,
     ) -> Result<Self, InputsError> {
         let required = match encoder {
             EncoderSpec::SmallCnn(settings) => return Self::decoded(images, &settings.preprocessing()),
             EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
         };
+        let directory = directory.into();
         let mut unreadable = None;
-        for features in all_feature_directories(directory) {
+        for features in all_feature_directories(&directory) {
             match FeatureStore::open(features) {
                 Ok(store) if store.spec() == required => return Self::stored(store, images),
                 Ok(_) => {}

@@ -13,11 +13,14 @@
 //! are left out: CIDEr-D counts unknown n-grams as such, and most are.
 
 use super::Hypothesis;
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use crate::metrics::{CiderD, MAX_ORDER};
 use crate::text::{TokenId, display_path};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// Longer files are not read.
+const MAX_FILE_BYTES: u64 = 4 << 30;
 
 /// N-grams of fewer images are left out.
 const MIN_FREQUENCY: u64 = 2;
@@ -82,10 +85,11 @@ impl DocumentFrequencies {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn write(&self, file: &Path) -> Result<(), DocumentFrequenciesError> {
+    pub fn write(&self, file: impl Into<ConfinedPath>) -> Result<(), DocumentFrequenciesError> {
+        let file = file.into();
         let mut ngrams: Vec<(&[TokenId], u64)> = self.cider.frequencies().collect();
         ngrams.sort_unstable();
-        write_atomically(file, |out| {
+        file.write_atomically(|out| {
             writeln!(out, "# {} images, {} n-grams", self.cider.images(), ngrams.len())?;
             ngrams.iter().try_for_each(|(ngram, frequency)| {
                 let tokens: Vec<String> = ngram.iter().map(TokenId::to_string).collect();
@@ -93,7 +97,7 @@ impl DocumentFrequencies {
             })
         })
         .map_err(|source| DocumentFrequenciesError::Io {
-            file: file.to_owned(),
+            file: file.into(),
             source,
         })
     }
@@ -102,13 +106,16 @@ impl DocumentFrequencies {
     ///
     /// # Errors
     /// Fails if the file cannot be read or a line is invalid; the error names the line.
-    pub fn read(file: &Path, vocabulary: usize) -> Result<Self, DocumentFrequenciesError> {
-        let text = std::fs::read_to_string(file).map_err(|source| DocumentFrequenciesError::Io {
-            file: file.to_owned(),
-            source,
-        })?;
+    pub fn read(file: impl Into<ConfinedPath>, vocabulary: usize) -> Result<Self, DocumentFrequenciesError> {
+        let file = file.into();
+        let text = file
+            .read_to_string(MAX_FILE_BYTES)
+            .map_err(|source| DocumentFrequenciesError::Io {
+                file: (&file).into(),
+                source,
+            })?;
         parse(&text, vocabulary).map_err(|(line, reason)| DocumentFrequenciesError::Line {
-            file: file.to_owned(),
+            file: file.into(),
             line,
             reason,
         })

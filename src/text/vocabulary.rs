@@ -2,11 +2,14 @@
 
 use super::display::{display_path, display_safe};
 use super::statistics::words_by_frequency;
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::{fs, iter};
+use std::iter;
+use std::path::PathBuf;
+
+/// Longer files are not read.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// The id of a token in a [`Vocabulary`].
 pub type TokenId = u32;
@@ -105,16 +108,17 @@ impl Vocabulary {
     ///
     /// # Errors
     /// Where the file cannot be written, or a word holds whitespace and so could not be read back.
-    pub fn write(&self, file: &Path) -> Result<(), VocabularyError> {
+    pub fn write(&self, file: impl Into<ConfinedPath>) -> Result<(), VocabularyError> {
+        let file = file.into();
         if let Some(word) = self.words().find(|word| !is_one_word(word)) {
             return Err(VocabularyError::Word(display_safe(word).into_owned()));
         }
-        write_atomically(file, |out| {
+        file.write_atomically(|out| {
             self.counts()
                 .try_for_each(|(word, count)| writeln!(out, "{word}\t{count}"))
         })
         .map_err(|source| VocabularyError::Write {
-            file: file.to_owned(),
+            file: file.into(),
             source,
         })
     }
@@ -124,15 +128,18 @@ impl Vocabulary {
     /// # Errors
     /// Names the file where it cannot be read, and the line that is not `word<TAB>count`, or is torn, or
     /// holds a word for the second time.
-    pub fn read(file: &Path) -> Result<Self, VocabularyError> {
-        let text = fs::read_to_string(file).map_err(|source| VocabularyError::Read {
-            file: file.to_owned(),
-            source,
-        })?;
+    pub fn read(file: impl Into<ConfinedPath>) -> Result<Self, VocabularyError> {
+        let file = file.into();
+        let text = file
+            .read_to_string(MAX_FILE_BYTES)
+            .map_err(|source| VocabularyError::Read {
+                file: (&file).into(),
+                source,
+            })?;
         let mut vocabulary = Self::default();
         for (line, number) in iter::zip(text.split_inclusive('\n'), 1..) {
             let wrong = |what| VocabularyError::Line {
-                file: file.to_owned(),
+                file: (&file).into(),
                 line: number,
                 what,
             };
@@ -195,6 +202,7 @@ pub enum VocabularyError {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn tokens(caption: &str) -> Vec<String> {
         caption.split_whitespace().map(str::to_owned).collect()

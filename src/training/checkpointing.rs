@@ -2,19 +2,19 @@
 
 use super::error::TrainingError;
 use super::trainer::{Callback, Retry, Trainer};
+use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointSaved, Event};
 use crate::model::{Checkpoint, NamedMatrix, save};
 use crate::nn::{Backend, DeviceResult, Moments};
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The paths of a run's checkpoints.
 #[derive(Clone, Debug)]
 pub struct Checkpoints {
     /// The last one written, from which a training resumes: weights, optimizer moments and state.
-    pub latest: PathBuf,
+    pub latest: ConfinedPath,
     /// The one with the best dev metric: weights only.
-    pub best: PathBuf,
+    pub best: ConfinedPath,
 }
 
 /// Measures the time since `latest` was saved.
@@ -35,8 +35,9 @@ impl<D: Backend> Trainer<'_, D> {
     ///
     /// # Errors
     /// If the checkpoint is damaged, or belongs to another model.
-    pub fn resume(&mut self, path: &Path) -> Result<(), TrainingError> {
-        let checkpoint = Checkpoint::open(path)?;
+    pub fn resume(&mut self, path: impl Into<ConfinedPath>) -> Result<(), TrainingError> {
+        let path = path.into();
+        let checkpoint = Checkpoint::open(&path)?;
         self.state =
             serde_json::from_value(checkpoint.training().clone()).map_err(|error| TrainingError::State {
                 path: path.into(),
@@ -134,7 +135,7 @@ impl<D: Backend> Trainer<'_, D> {
     fn write_latest(&self) -> Result<(), TrainingError> {
         let moments = self.moments().map_err(TrainingError::device)?;
         let state = serde_json::to_value(&self.state).map_err(|error| TrainingError::State {
-            path: self.checkpoints.latest.clone(),
+            path: (&self.checkpoints.latest).into(),
             why: error.to_string(),
         })?;
         Ok(save(&self.checkpoints.latest, &self.model, moments, state)?)

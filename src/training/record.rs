@@ -1,10 +1,13 @@
 //! The configuration of a run: `config.toml` in its directory.
 
 use super::settings::RunSettings;
-use crate::files::write_atomically;
+use crate::files::ConfinedPath;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// Longer files are not read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The configuration of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,12 +46,15 @@ impl RunRecord {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn load(path: &Path) -> Result<Self, RecordError> {
+    pub fn load(path: impl Into<ConfinedPath>) -> Result<Self, RecordError> {
+        let path = path.into();
         let failed = |why: String| RecordError {
-            path: path.into(),
+            path: (&path).into(),
             why,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let text = path
+            .read_to_string(MAX_FILE_BYTES)
+            .map_err(|error| failed(error.to_string()))?;
         toml::from_str(&text).map_err(|error| failed(error.to_string()))
     }
 
@@ -56,13 +62,14 @@ impl RunRecord {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), RecordError> {
+    pub fn save(&self, path: &ConfinedPath) -> Result<(), RecordError> {
         let failed = |error: io::Error| RecordError {
             path: path.into(),
             why: error.to_string(),
         };
         let text = toml::to_string_pretty(self).map_err(|error| failed(io::Error::other(error)))?;
-        write_atomically(path, |out| out.write_all(text.as_bytes())).map_err(failed)
+        path.write_atomically(|out| out.write_all(text.as_bytes()))
+            .map_err(failed)
     }
 }
 

@@ -10,7 +10,7 @@ use super::settings_table::OutOfRange;
 use super::state::TrainState;
 use super::trainer::{Callback, Outcome, Retry, Trainer};
 use crate::data::{Dataset, DatasetError, Image, Split};
-use crate::files::remove_leftovers;
+use crate::files::ConfinedPath;
 use crate::jobs::{
     ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, Lock, LockError, Record,
     Rejected, RunDirectory, Session, SessionEnd, SessionError,
@@ -22,7 +22,7 @@ use crate::nn::device::Opened;
 use crate::search::DocumentFrequenciesError;
 use crate::text::VocabularyError;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 /// Why a run cannot be started, resumed or finished.
@@ -107,7 +107,7 @@ impl TrainingRun {
     /// # Errors
     /// If the data set or its features cannot be used, or files cannot be written.
     pub fn start(
-        data_set: &Path,
+        data_set: &ConfinedPath,
         settings: RunSettings,
         create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
     ) -> Result<Self, RunError> {
@@ -124,7 +124,7 @@ impl TrainingRun {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: data.manifest.name.clone(),
-                directory: std::path::absolute(data_set).map_err(|source| RunError::Io {
+                directory: std::path::absolute(data_set.as_path()).map_err(|source| RunError::Io {
                     path: data_set.into(),
                     source,
                 })?,
@@ -160,10 +160,13 @@ impl TrainingRun {
     pub fn resume(directory: RunDirectory, changes: Changes) -> Result<Self, RunError> {
         let lock = take_lock(&directory)?;
         // Under the lock: temporary files of a killed trainer, not of a running one.
-        remove_leftovers(directory.path()).map_err(|source| RunError::Io {
-            path: directory.path().to_owned(),
-            source,
-        })?;
+        directory
+            .directory()
+            .remove_leftovers()
+            .map_err(|source| RunError::Io {
+                path: directory.path().to_owned(),
+                source,
+            })?;
         let record = RunRecord::load(&directory.config())?;
         record.settings.check()?;
         let data = Dataset::load(&record.data.directory)?;
@@ -174,8 +177,11 @@ impl TrainingRun {
             });
         }
         let settings = &record.settings;
-        let encoder =
-            ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, &record.data.directory)?;
+        let encoder = ChosenEncoder::choose(
+            &settings.encoder,
+            settings.decoder.kind,
+            &(&record.data.directory).into(),
+        )?;
         let setup = RunSetup {
             directory,
             record,
@@ -286,9 +292,11 @@ impl RunSetup {
         let (images, inputs) = self.images(Split::Train)?;
         let mut train = EncodedSplit::new(inputs, &images, &self.data.vocabulary, max_length);
         for augmentation in augmentations(&self.record.settings.augment) {
-            let inputs = self
-                .encoder
-                .augmented_inputs(augmentation, &self.record.data.directory, &images)?;
+            let inputs = self.encoder.augmented_inputs(
+                augmentation,
+                &(&self.record.data.directory).into(),
+                &images,
+            )?;
             train.add(augmentation, inputs);
         }
         self.write_ngrams(&train)?;
@@ -299,7 +307,9 @@ impl RunSetup {
 
     fn images(&self, split: Split) -> Result<(Vec<&Image>, ImageInputs), RunError> {
         let images: Vec<&Image> = self.data.images(split).collect();
-        let inputs = self.encoder.inputs(&self.record.data.directory, &images)?;
+        let inputs = self
+            .encoder
+            .inputs(&(&self.record.data.directory).into(), &images)?;
         Ok((images, inputs))
     }
 

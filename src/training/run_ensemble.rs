@@ -2,11 +2,12 @@
 
 use super::trained_run::{TrainedRun, TrainedRunError};
 use crate::data::Image;
+use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointRef, Root};
 use crate::model::{ImageInputs, InputsError};
 use crate::nn::Backend;
 use crate::search::{Captioner, CaptionerError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Trained runs with the same vocabulary; a single one is an ensemble too.
 pub struct RunEnsemble<D: Backend> {
@@ -54,12 +55,13 @@ impl<D: Backend> RunEnsemble<D> {
     pub fn inputs(
         &self,
         images: &[&Image],
-        directory: &Path,
+        directory: &ConfinedPath,
         root: &Root,
     ) -> Result<Vec<ImageInputs>, InputsError> {
         let inputs = |member: &TrainedRun<D>| {
             let encoder = &member.model.spec().encoder;
-            let open = |directory: &Path| ImageInputs::open(encoder, directory, images.iter().copied());
+            let open =
+                |directory: &ConfinedPath| ImageInputs::open(encoder, directory, images.iter().copied());
             match (open(directory), member.data_set_directory(root)) {
                 (Err(InputsError::NoSuchFeatures { .. }), Ok(own)) => open(&own),
                 (opened, _) => opened,

@@ -106,8 +106,8 @@ impl World {
         directory: &Path,
     ) -> Trainer<'a, D> {
         let checkpoints = Checkpoints {
-            latest: directory.join("latest.safetensors"),
-            best: directory.join("best.safetensors"),
+            latest: directory.join("latest.safetensors").into(),
+            best: directory.join("best.safetensors").into(),
         };
         let model = self.model(settings, device);
         Trainer::new(

@@ -1,12 +1,13 @@
 //! A trained run, opened for use: the model of a checkpoint, its vocabulary and its data set.
 
 use super::record::{RecordError, RunRecord};
+use crate::files::ConfinedPath;
 use crate::jobs::{DirectoryError, Root, RunDirectory};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::Backend;
 use crate::search::{DocumentFrequencies, DocumentFrequenciesError, Search, SearchSettings};
 use crate::text::{Vocabulary, VocabularyError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Why a run cannot be opened.
@@ -97,20 +98,20 @@ impl<D: Backend> TrainedRun<D> {
     ///
     /// # Errors
     /// Fails if a file is missing, damaged or of another run; the error names it.
-    pub fn open(run: &RunDirectory, checkpoint: &Path, device: &D) -> Result<Self, TrainedRunError> {
+    pub fn open(run: &RunDirectory, checkpoint: &ConfinedPath, device: &D) -> Result<Self, TrainedRunError> {
         let record = RunRecord::load(&run.config())?;
         if !checkpoint.exists() {
             return Err(TrainedRunError::NoCheckpoint {
-                path: checkpoint.to_owned(),
+                path: checkpoint.into(),
             });
         }
         let model = Checkpoint::open(checkpoint)?.model(device)?;
         let vocabulary = Vocabulary::read(&run.vocabulary())?;
         if vocabulary.len() != model.spec().vocabulary {
             return Err(TrainedRunError::OtherVocabulary {
-                path: run.vocabulary(),
+                path: run.vocabulary().into(),
                 found: vocabulary.len(),
-                checkpoint: checkpoint.to_owned(),
+                checkpoint: checkpoint.into(),
                 expected: model.spec().vocabulary,
             });
         }
@@ -142,7 +143,7 @@ impl<D: Backend> TrainedRun<D> {
     ///
     /// # Errors
     /// Fails if neither exists.
-    pub fn data_set_directory(&self, root: &Root) -> Result<PathBuf, DirectoryError> {
+    pub fn data_set_directory(&self, root: &Root) -> Result<ConfinedPath, DirectoryError> {
         data_set_of(&self.record, root)
     }
 }
@@ -167,7 +168,10 @@ impl RunDirectory {
         let path = self.ngrams();
         if !path.exists() {
             let run = self.name();
-            return Err(TrainedRunError::NoDocumentFrequencies { run, path });
+            return Err(TrainedRunError::NoDocumentFrequencies {
+                run,
+                path: path.into(),
+            });
         }
         Ok(Arc::new(DocumentFrequencies::read(&path, vocabulary.len())?))
     }
@@ -177,10 +181,10 @@ impl RunDirectory {
 ///
 /// # Errors
 /// Fails if it is in neither place.
-pub fn data_set_of(record: &RunRecord, root: &Root) -> Result<PathBuf, DirectoryError> {
+pub fn data_set_of(record: &RunRecord, root: &Root) -> Result<ConfinedPath, DirectoryError> {
     let recorded = &record.data.directory;
     match recorded.is_dir() {
-        true => Ok(recorded.clone()),
+        true => Ok(recorded.into()),
         false => root.find_dataset(&record.data.name),
     }
 }

@@ -15,7 +15,6 @@ use crate::text::{display_path, display_safe};
 use crate::training::RunRecord;
 use crate::training::data_set_of;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -195,9 +194,9 @@ fn data_set(root: &Root, name: &str) -> Result<DatasetDetail, String> {
 fn log(root: &Root, run: &str) -> Result<Vec<String>, String> {
     let job = root.find_run(run).map_err(describe)?.job();
     let path = job.output();
-    let mut file = File::open(&path).map_err(|error| match error.kind() {
+    let mut file = path.open().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => "no output: the run was trained in the foreground".to_owned(),
-        _ => format!("{}: {error}", display_path(&path)),
+        _ => format!("{}: {error}", display_path(path.as_path())),
     })?;
     let length = file.metadata().map_err(describe)?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(LOG_SHOWN)))

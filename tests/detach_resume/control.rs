@@ -37,7 +37,7 @@ impl Steered {
     }
 
     fn inbox(&self) -> PathBuf {
-        self.place.run_directory("first").job().control()
+        self.place.run_directory("first").job().control().into()
     }
 
     /// Leaves a command, and waits for the answer, which must come within two steps; gives its place in the log.
@@ -49,7 +49,7 @@ impl Steered {
         fs::write(&hidden, command).unwrap();
         let events = self.place.run_directory("first").job().events();
         fs::rename(&hidden, self.inbox().join(&id)).unwrap();
-        let told = events.metadata().unwrap().len();
+        let told = fs::metadata(&events).unwrap().len();
         let last = Log::new(events).last_step_within(told);
         let answer = self.answer_to(&id);
         let step = self.step(answer);

@@ -45,7 +45,7 @@ fn a_second_ctrl_c_leaves_at_once() {
     // A checkpoint that cannot be saved before somebody reads it.
     let latest = place.run_directory("first").latest();
     fs::remove_file(&latest).unwrap();
-    mknodat(CWD, &latest, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    mknodat(CWD, latest.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     training.signal(Signal::INT);
     let asked = "stopping as soon as the work so far is saved";
     wait_until("no word of stopping", || training.said().contains(asked));
@@ -213,7 +213,7 @@ fn copy_as_of(place: &Place, run: &str, copy: &str, host: Option<&str>, silence:
     let [from, to] = [run, copy].map(|name| place.run_directory(name));
     fs::create_dir(to.path()).unwrap();
     for file in [from.config(), from.vocabulary(), from.job().lock()] {
-        fs::copy(&file, to.path().join(file.file_name().unwrap())).unwrap();
+        fs::copy(&file, to.path().join(file.file_name())).unwrap();
     }
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -258,7 +258,7 @@ fn a_run_of_another_machine_is_judged_by_its_silence() {
     let error = place.fails(&["control", "fresh", "pause", "--wait", "1"]);
     assert!(error.contains("no answer from fresh in 1 seconds"), "{error}");
     let inbox = place.run_directory("fresh").job().control();
-    assert_eq!(entries(&inbox), 1, "{}", text(&inbox));
+    assert_eq!(entries(inbox.as_path()), 1, "{inbox}");
 }
 
 fn entries(directory: &Path) -> usize {

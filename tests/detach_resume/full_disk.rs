@@ -116,7 +116,7 @@ impl Cramped {
         let disk = Disk::mount(&at)?;
         let data = place.root().find_dataset(DATA_SET).unwrap();
         let mut arguments = train("first", epochs);
-        arguments[1] = text(&data).to_owned();
+        arguments[1] = text(data.as_path()).to_owned();
         let mut command = place.command(&words(&arguments));
         for setting in settings {
             command.args(["--set", setting]);
@@ -184,12 +184,8 @@ fn a_training_waits_for_room_and_goes_on_to_the_same_bytes() {
     let whole = place.run_directory("whole");
     assert!(cramped.log.losses() == Log::new(whole.job().events()).losses());
     for file in [whole.latest(), whole.best()] {
-        let same = cramped.run().join(file.file_name().unwrap());
-        assert!(
-            fs::read(&file).unwrap() == fs::read(same).unwrap(),
-            "{}",
-            file.display()
-        );
+        let same = cramped.run().join(file.file_name());
+        assert!(fs::read(&file).unwrap() == fs::read(same).unwrap(), "{}", file);
     }
 }
 

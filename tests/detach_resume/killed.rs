@@ -133,12 +133,8 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
 
     let whole = place.run_directory("whole");
     for file in [cut.latest(), cut.best()] {
-        let same = whole.path().join(file.file_name().unwrap());
-        assert!(
-            fs::read(&file).unwrap() == fs::read(same).unwrap(),
-            "{}",
-            file.display()
-        );
+        let same = whole.path().join(file.file_name());
+        assert!(fs::read(&file).unwrap() == fs::read(same).unwrap(), "{}", file);
     }
     let [mut log, mut same] = [&cut, &whole].map(|run| Log::new(run.job().events()));
     let losses = log.losses();

@@ -17,9 +17,9 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Self {
         Self {
-            path,
+            path: path.into(),
             whole: 0,
             events: Vec::new(),
         }

@@ -1,7 +1,7 @@
 //! The last part of preparing: features of every image, in one store for the originals and one for each augmentation.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::target::Replace;
 use crate::cli::Context;
@@ -11,6 +11,7 @@ use crate::cli::job::Job;
 use crate::cli::progress::Task;
 use crate::cli::terminal::display_path;
 use crate::data::{Dataset, Split};
+use crate::files::ConfinedPath;
 use crate::jobs::TaskProgress;
 use crate::nn::Backend;
 use crate::vision::augment::Augmentation;
@@ -45,7 +46,7 @@ pub(super) struct Extraction<'a, D: Backend> {
 pub(super) fn extract<D: Backend>(
     extraction: &Extraction<'_, D>,
     data_set: &Dataset,
-    directory: &Path,
+    directory: &ConfinedPath,
     job: &Job<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -57,7 +58,7 @@ pub(super) fn extract<D: Backend>(
             path: &image.path,
         })
         .collect();
-    let (directories, mut stores): (Vec<PathBuf>, Vec<StoreToFill>) =
+    let (directories, mut stores): (Vec<ConfinedPath>, Vec<StoreToFill>) =
         extraction.open_stores(data_set, directory)?.into_iter().unzip();
     let total: usize = stores.iter().map(|store| store.images.len()).sum();
     // With several stores each image counts once for each of its views.
@@ -106,7 +107,7 @@ pub(super) fn extract<D: Backend>(
     progress.finish();
     for (directory, store) in directories.iter().zip(stores) {
         let rows = store.writer.finish()?;
-        let (shape, directory) = (extractor.shape(), display_path(directory));
+        let (shape, directory) = (extractor.shape(), display_path(directory.as_path()));
         job.message(format!("features of {rows} images are in {directory}"));
         context.tell(&format!(
             "features       {rows} images of {shape} numbers in {directory}\n"
@@ -120,8 +121,8 @@ impl<D: Backend> Extraction<'_, D> {
     fn open_stores(
         &self,
         data_set: &Dataset,
-        directory: &Path,
-    ) -> anyhow::Result<Vec<(PathBuf, StoreToFill)>> {
+        directory: &ConfinedPath,
+    ) -> anyhow::Result<Vec<(ConfinedPath, StoreToFill)>> {
         let open_store = |&augmentation: &Augmentation| {
             let extractor = self.extractor.with_augmentation(augmentation);
             let directory = directory.join("features").join(extractor.store_name());
@@ -136,7 +137,7 @@ impl<D: Backend> Extraction<'_, D> {
     }
 }
 
-fn open(store: &Path, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {
+fn open(store: &ConfinedPath, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {
     match FeatureWriter::open_or_resume(store, spec.clone()) {
         Err(StoreError::Differs { .. }) if replace == Replace::Other => {
             Ok(FeatureWriter::start_afresh(store, spec)?)

@@ -24,6 +24,7 @@ use crate::data::{
     self, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage, ProblemKind, Problems,
     RawDataset, Split, build,
 };
+use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened};
@@ -226,7 +227,7 @@ impl Compute for Prepare {
             }
             Ok(lacks)
         })?;
-        let home = display_path(target.directory());
+        let home = display_path(target.directory().as_path());
         context.notice(&match lacks {
             Some(lacks) => format!("the data set is in {home}\nwarning: {lacks}"),
             None => {
@@ -275,13 +276,16 @@ impl Prepare {
         job.message(format!(
             "{} images; what does not fit together is listed in {}",
             data_set.images.len(),
-            display_path(&target.directory().join(PrepareReport::FILE))
+            display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
         let paint = context.terminal.stdout_paint();
         context.tell(&report::render(self.name.as_str(), &report, paint))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(PrepareReport::FILE);
-            context.tell(&format!("\nevery problem is listed in {}\n", display_path(&list)))?;
+            context.tell(&format!(
+                "\nevery problem is listed in {}\n",
+                display_path(list.as_path())
+            ))?;
         }
         let Some(Eye { encoder, weights }) = eye else {
             return Ok(data_set);
@@ -313,7 +317,7 @@ impl Prepare {
     fn only_check(&self, context: &Context) -> anyhow::Result<()> {
         let drawn = tempfile::tempdir()?;
         let reading = if self.source().is_scenes() {
-            self.draw_scenes(drawn.path(), context)?
+            self.draw_scenes(&drawn.path().into(), context)?
         } else {
             self.read()?
         };
@@ -372,7 +376,7 @@ impl Prepare {
         Ok(self.source().read()?)
     }
 
-    fn draw_scenes(&self, directory: &Path, context: &Context) -> anyhow::Result<RawDataset> {
+    fn draw_scenes(&self, directory: &ConfinedPath, context: &Context) -> anyhow::Result<RawDataset> {
         let settings = self.scenes_settings();
         let progress = context.progress(Task {
             label: "drawing scenes".into(),

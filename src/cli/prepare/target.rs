@@ -1,18 +1,18 @@
 //! The directory that a data set is written to, and what may be replaced there.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::failure::WithHint;
 use crate::data::synthetic::ScenesSettings;
 use crate::data::{Dataset, PrepareReport};
-use crate::files::{remove_leftovers, write_atomically};
+use crate::files::ConfinedPath;
 
 /// What the images of `scenes` in the directory were drawn with.
 const SCENES: &str = "scenes.toml";
+/// Longer files are not read.
+const MAX_SCENES_BYTES: u64 = 64 << 10;
 const FEATURES: &str = "features";
 const IMAGES: &str = "images";
 
@@ -30,16 +30,16 @@ pub(super) enum Replace {
 /// Where a data set goes; features and drawn images go there too.
 #[derive(Debug)]
 pub(super) struct Target {
-    directory: PathBuf,
+    directory: ConfinedPath,
     replace: Replace,
 }
 
 impl Target {
-    pub(super) fn new(directory: PathBuf, replace: Replace) -> Self {
+    pub(super) fn new(directory: ConfinedPath, replace: Replace) -> Self {
         Self { directory, replace }
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    pub(super) fn directory(&self) -> &ConfinedPath {
         &self.directory
     }
 
@@ -62,8 +62,10 @@ impl Target {
         if drawn.is_some() {
             remove_directory(&self.directory.join(IMAGES))?;
         }
-        fs::create_dir_all(&self.directory).with_context(|| cannot("make", &self.directory))?;
-        write_atomically(&file, |out| out.write_all(wanted.as_bytes()))
+        self.directory
+            .create_dir_all()
+            .with_context(|| cannot("make", &self.directory))?;
+        file.write_atomically(|out| out.write_all(wanted.as_bytes()))
             .with_context(|| cannot("write", &file))
     }
 
@@ -85,7 +87,9 @@ impl Target {
         }
         for written in [self.directory.clone(), self.directory.join(IMAGES)] {
             if written.is_dir() {
-                remove_leftovers(&written).with_context(|| cannot("clean up", &written))?;
+                written
+                    .remove_leftovers()
+                    .with_context(|| cannot("clean up", &written))?;
             }
         }
         data_set.save(&self.directory)?;
@@ -104,7 +108,7 @@ impl Target {
             Replace::Other => Ok(()),
             Replace::Same => Err(anyhow!(
                 "{} is a data set already, with other images, captions or settings",
-                self.directory.display()
+                self.directory
             ))
             .hint(REPLACE_HINT),
         }
@@ -123,20 +127,19 @@ fn same_images(one: &Dataset, other: &Dataset) -> bool {
     })
 }
 
-fn read_if_there(file: &Path) -> anyhow::Result<Option<String>> {
-    match fs::read_to_string(file) {
+fn read_if_there(file: &ConfinedPath) -> anyhow::Result<Option<String>> {
+    match file.read_to_string(MAX_SCENES_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         text => text.map(Some).with_context(|| cannot("read", file)),
     }
 }
 
-fn remove_directory(directory: &Path) -> anyhow::Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.with_context(|| cannot("remove", directory)),
-    }
+fn remove_directory(directory: &ConfinedPath) -> anyhow::Result<()> {
+    directory
+        .remove_tree()
+        .with_context(|| cannot("remove", directory))
 }
 
-fn cannot(what: &str, path: &Path) -> String {
-    format!("cannot {what} {}", path.display())
+fn cannot(what: &str, path: &ConfinedPath) -> String {
+    format!("cannot {what} {path}")
 }

@@ -18,12 +18,12 @@ pub use grammar::CAPTIONS;
 pub use scene::{Color, Companion, Group, Item, Relation, Scene, Terrain, Thing};
 
 use super::{SourceCaption, SourceImage, Split};
+use crate::files::ConfinedPath;
 use image::{ImageError, ImageFormat};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Cursor};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What can be chosen about `scenes`.
@@ -118,13 +118,13 @@ pub enum ScenesError {
 /// Settings out of range; a folder or image that cannot be written.
 pub fn write(
     settings: &ScenesSettings,
-    dir: &Path,
+    dir: impl Into<ConfinedPath>,
     progress: impl Fn(usize) + Sync,
 ) -> Result<Vec<SourceImage>, ScenesError> {
     settings.check()?;
-    let folder = dir.join("images");
-    fs::create_dir_all(&folder).map_err(|source| ScenesError::Folder {
-        path: folder.clone(),
+    let folder = dir.into().join("images");
+    folder.create_dir_all().map_err(|source| ScenesError::Folder {
+        path: (&folder).into(),
         source,
     })?;
     let done = AtomicUsize::new(0);
@@ -138,7 +138,11 @@ pub fn write(
         .collect()
 }
 
-fn write_image(settings: &ScenesSettings, folder: &Path, index: usize) -> Result<SourceImage, ScenesError> {
+fn write_image(
+    settings: &ScenesSettings,
+    folder: &ConfinedPath,
+    index: usize,
+) -> Result<SourceImage, ScenesError> {
     let scene = Scene::new(settings.seed, index as u64);
     let key = format!("scene_{:05}", index + 1);
     let path = folder.join(format!("{key}.png"));
@@ -147,32 +151,20 @@ fn write_image(settings: &ScenesSettings, folder: &Path, index: usize) -> Result
         .draw(settings.size)
         .write_to(&mut png, ImageFormat::Png)
         .map_err(|source| ScenesError::Encode {
-            path: path.clone(),
+            path: (&path).into(),
             source,
         })?;
-    replace(&path, png.get_ref()).map_err(|source| ScenesError::Write {
-        path: path.clone(),
+    // Not synced: an image that a power loss damages is drawn again.
+    path.replace(png.get_ref()).map_err(|source| ScenesError::Write {
+        path: (&path).into(),
         source,
     })?;
     Ok(SourceImage {
         key,
-        path,
+        path: path.into(),
         split: Some(split_of(index)),
         captions: scene.captions().into_iter().map(source_caption).collect(),
     })
-}
-
-/// Writes `bytes` beside `path` and renames, so that `path` never holds half of them.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    // Made with `File::create_new`, the file gets the usual permissions rather than the owner's alone.
-    let mut file = tempfile::Builder::new()
-        .prefix(".scene-")
-        .suffix(".tmp")
-        .make_in(folder, |temporary| File::create_new(temporary))?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 /// Of ten images in a row eight are for training, one for dev and one for test. By number and not by lot: a

@@ -135,6 +135,6 @@ impl CachedCaptioner {
 /// When a checkpoint's file was modified.
 fn written(root: &Root, member: &CheckpointRef) -> Result<Option<SystemTime>, String> {
     let run = root.find_run(&member.run).map_err(describe)?;
-    let file = std::fs::metadata(run.checkpoint(member.checkpoint));
-    Ok(file.and_then(|file| file.modified()).ok())
+    let written = run.checkpoint(member.checkpoint).modified_and_length();
+    Ok(written.ok().map(|(modified, _)| modified))
 }

@@ -1,15 +1,15 @@
 //! The thread that watches the disk: runs and their logs, data sets, evaluations, and the load of the machine.
 
 use super::machine::MachineMonitor;
-use crate::evaluation::Report;
+use crate::evaluation::{MAX_REPORT_BYTES, Report};
+use crate::files::ConfinedPath;
 use crate::jobs::Root;
 use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, host_name};
 use crate::model::feature_directories;
 use crate::tui::message::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
@@ -49,7 +49,7 @@ struct Watcher<'a> {
     /// Prepare and evaluate jobs, by the path that names them in commands.
     jobs: BTreeMap<String, WatchedJob>,
     /// Reports without captions, with their modification times.
-    heads: BTreeMap<PathBuf, (SystemTime, Arc<Report>)>,
+    heads: BTreeMap<ConfinedPath, (SystemTime, Arc<Report>)>,
     machine: MachineMonitor,
     /// Listings are sent only if they differ from the last ones.
     last_sent: LastSent,
@@ -217,17 +217,17 @@ impl<'a> Watcher<'a> {
     }
 
     /// The job in a directory, and the path by which commands name it.
-    fn job_in(&self, directory: &Path) -> (Option<(JobState, LogSummary)>, String) {
+    fn job_in(&self, directory: &ConfinedPath) -> (Option<(JobState, LogSummary)>, String) {
         let known = self
             .jobs
             .iter()
-            .find(|(_, job)| job.directory.path() == directory);
+            .find(|(_, job)| job.directory.directory() == directory);
         match known {
             Some((path, job)) => (
                 job.state().map(|state| (state, job.summary.clone())),
                 path.clone(),
             ),
-            None => (None, directory.display().to_string()),
+            None => (None, directory.to_string()),
         }
     }
 
@@ -248,11 +248,11 @@ impl<'a> Watcher<'a> {
                 let directory = self.root.dataset_dir(&name);
                 let (job, job_path) = self.job_in(&directory.join("prepare"));
                 let features = feature_directories(&directory);
-                let last_part = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+                let last_part = |path: ConfinedPath| path.file_name().to_string_lossy().into_owned();
                 DatasetListing {
                     is_whole: whole.contains(&name),
                     written: seconds(written(&directory.join("dataset.toml"))),
-                    features: features.into_iter().filter_map(last_part).collect(),
+                    features: features.into_iter().map(last_part).collect(),
                     name: name.to_string(),
                     job,
                     job_path,
@@ -275,10 +275,7 @@ impl<'a> Watcher<'a> {
                 .evaluation_directories()
                 .unwrap_or_default()
             {
-                let Some(name) = directory.file_name() else {
-                    continue;
-                };
-                let name = name.to_string_lossy().into_owned();
+                let name = directory.file_name().to_string_lossy().into_owned();
                 let (job, job_path) = self.job_in(&directory);
                 let head = self.head(&directory.join("report.json"));
                 if head.is_none() && job.is_none() {
@@ -301,17 +298,17 @@ impl<'a> Watcher<'a> {
     }
 
     /// A report without its captions; read again only if it was rewritten.
-    fn head(&mut self, path: &Path) -> Option<Arc<Report>> {
+    fn head(&mut self, path: &ConfinedPath) -> Option<Arc<Report>> {
         let written = written(path)?;
         if let Some((then, head)) = self.heads.get(path)
             && *then == written
         {
             return Some(Arc::clone(head));
         }
-        let mut report: Report = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let mut report: Report = serde_json::from_slice(&path.read(MAX_REPORT_BYTES).ok()?).ok()?;
         report.captions = Vec::new();
         let head = Arc::new(report);
-        self.heads.insert(path.to_owned(), (written, Arc::clone(&head)));
+        self.heads.insert(path.clone(), (written, Arc::clone(&head)));
         Some(head)
     }
 
@@ -329,8 +326,8 @@ impl<'a> Watcher<'a> {
     }
 }
 
-fn written(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).ok()?.modified().ok()
+fn written(path: &ConfinedPath) -> Option<SystemTime> {
+    Some(path.modified_and_length().ok()?.0)
 }
 
 fn seconds(time: Option<SystemTime>) -> u64 {

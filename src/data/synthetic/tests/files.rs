@@ -1,5 +1,8 @@
 //! What `write` leaves on disk.
 
+use std::fs;
+use std::path::Path;
+
 use super::*;
 use std::sync::Mutex;
 

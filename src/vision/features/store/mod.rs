@@ -6,6 +6,7 @@
 //!   rows.bin        rows of one size, little-endian
 //!   index.jsonl     the image's key for each row, a JSON string a line, written after its row was synced
 //!   complete.json   the number of rows, once all are there
+//!   lock            locked by the writing process
 //!   weights         where the network's weights lie, to look at new images with
 //! ```
 //!
@@ -20,18 +21,24 @@ pub use reader::FeatureStore;
 pub use weights_path::{read_weights_path, record_weights_path};
 pub use writer::FeatureWriter;
 
+use crate::files::ConfinedPath;
 use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::floats;
 use crate::vision::preprocess::Preprocessing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 /// The version of the directory's layout.
 const VERSION: u32 = 1;
+/// Longer manifests and markers are not read.
+const MAX_JSON_BYTES: u64 = 1 << 20;
+/// Longer indexes are not read: tens of millions of images.
+const MAX_INDEX_BYTES: u64 = 4 << 30;
+/// Features of an image have at most this many numbers, 1 GiB of them.
+const MAX_ROW_NUMBERS: usize = 1 << 28;
 
 /// What the rows of a store are; two stores of equal specification hold equal features for an image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,8 +87,23 @@ impl FeatureSpec {
     ///
     /// # Errors
     /// [`StoreError::Version`], [`StoreError::Damaged`] and [`StoreError::Io`].
-    pub fn read(dir: &Path) -> Result<Option<Self>> {
-        read_manifest(&Paths::new(dir))
+    pub fn read(dir: impl Into<ConfinedPath>) -> Result<Option<Self>> {
+        read_manifest(&Paths::new(dir.into()))
+    }
+
+    /// Checks that a row has a size that a machine can hold.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check(&self) -> std::result::Result<(), String> {
+        let numbers = self.regions.checked_mul(self.channels);
+        match numbers {
+            Some(1..=MAX_ROW_NUMBERS) => Ok(()),
+            _ => Err(format!(
+                "{} regions of {} channels are not the shape of features",
+                self.regions, self.channels
+            )),
+        }
     }
 
     /// Numbers in a row: `regions * channels`.
@@ -199,13 +221,13 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 /// Gives an I/O error its file.
 trait At<T> {
-    fn at(self, path: &Path) -> Result<T>;
+    fn at(self, path: &ConfinedPath) -> Result<T>;
 }
 
 impl<T> At<T> for io::Result<T> {
-    fn at(self, path: &Path) -> Result<T> {
+    fn at(self, path: &ConfinedPath) -> Result<T> {
         self.map_err(|error| StoreError::Io {
-            path: path.to_owned(),
+            path: path.into(),
             error,
         })
     }
@@ -214,21 +236,23 @@ impl<T> At<T> for io::Result<T> {
 /// The files of a store.
 #[derive(Clone, Debug)]
 struct Paths {
-    dir: PathBuf,
-    manifest: PathBuf,
-    rows: PathBuf,
-    index: PathBuf,
-    complete: PathBuf,
+    dir: ConfinedPath,
+    manifest: ConfinedPath,
+    rows: ConfinedPath,
+    index: ConfinedPath,
+    complete: ConfinedPath,
+    lock: ConfinedPath,
 }
 
 impl Paths {
-    fn new(dir: &Path) -> Self {
+    fn new(dir: ConfinedPath) -> Self {
         Self {
-            dir: dir.to_owned(),
             manifest: dir.join("store.json"),
             rows: dir.join("rows.bin"),
             index: dir.join("index.jsonl"),
             complete: dir.join("complete.json"),
+            lock: dir.join("lock"),
+            dir,
         }
     }
 }
@@ -250,52 +274,44 @@ fn read_manifest(paths: &Paths) -> Result<Option<FeatureSpec>> {
     struct Versioned {
         version: u32,
     }
-    let Some(json) = read_if_there(&paths.manifest)? else {
+    let Some(json) = read_if_there(&paths.manifest, MAX_JSON_BYTES)? else {
         return Ok(None);
     };
     let Versioned { version } = parse(&json, &paths.manifest)?;
     if version != VERSION {
         return Err(StoreError::Version {
-            path: paths.manifest.clone(),
+            path: (&paths.manifest).into(),
             found: version,
         });
     }
     let manifest: Manifest = parse(&json, &paths.manifest)?;
+    manifest.features.check().map_err(|why| StoreError::Damaged {
+        path: (&paths.manifest).into(),
+        why,
+    })?;
     Ok(Some(manifest.features))
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+fn read_if_there(path: &ConfinedPath, limit: u64) -> Result<Option<Vec<u8>>> {
+    match path.read(limit) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         contents => contents.map(Some).at(path),
     }
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.at(path),
-    }
-}
-
-fn parse<T: for<'a> Deserialize<'a>>(json: &[u8], path: &Path) -> Result<T> {
+fn parse<T: for<'a> Deserialize<'a>>(json: &[u8], path: &ConfinedPath) -> Result<T> {
     serde_json::from_slice(json).map_err(|error| StoreError::Damaged {
-        path: path.to_owned(),
+        path: path.into(),
         why: error.to_string(),
     })
 }
 
-/// Writes under a temporary name, syncs, and renames: the file is there whole or not at all.
-fn write_whole(path: &Path, contents: &impl Serialize) -> Result<()> {
-    let temporary = path.with_extension("tmp");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        serde_json::to_writer_pretty(&file, contents)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().at(path)
+fn write_json(path: &ConfinedPath, content: &impl Serialize) -> Result<()> {
+    path.write_atomically(|out| {
+        serde_json::to_writer_pretty(&mut *out, content)?;
+        out.write_all(b"\n")
+    })
+    .at(path)
 }
 
 /// The keys in `index` up to the first line that is torn or no JSON string, each with its line's end.

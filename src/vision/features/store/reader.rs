@@ -1,12 +1,12 @@
 //! Reading a complete feature store through a memory map.
 
 use super::{
-    At, Complete, FeatureSpec, Paths, Result, StoreError, parse, read_if_there, read_manifest, whole_lines,
+    At, Complete, FeatureSpec, MAX_INDEX_BYTES, MAX_JSON_BYTES, Paths, Result, StoreError, parse,
+    read_if_there, read_manifest, whole_lines,
 };
+use crate::files::ConfinedPath;
 use memmap2::Mmap;
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::Path;
 
 /// A complete feature store, memory-mapped.
 #[derive(Debug)]
@@ -23,16 +23,16 @@ impl FeatureStore {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Incomplete`], [`StoreError::Damaged`] where the files
     /// contradict each other, each with what to do.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        let paths = Paths::new(dir.as_ref());
+    pub fn open(dir: impl Into<ConfinedPath>) -> Result<Self> {
+        let paths = Paths::new(dir.into());
         let spec = read_manifest(&paths)?.ok_or_else(|| StoreError::NotFound {
-            dir: paths.dir.clone(),
+            dir: (&paths.dir).into(),
         })?;
-        let index = read_if_there(&paths.index)?.unwrap_or_default();
+        let index = read_if_there(&paths.index, MAX_INDEX_BYTES)?.unwrap_or_default();
         let keys: Vec<String> = whole_lines(&index).map(|(key, _)| key).collect();
         let expected = expected_rows(&paths, keys.len())?;
-        let damaged = |path: &Path, why| StoreError::Damaged {
-            path: path.to_owned(),
+        let damaged = |path: &ConfinedPath, why| StoreError::Damaged {
+            path: path.into(),
             why,
         };
         if keys.len() != expected {
@@ -40,12 +40,9 @@ impl FeatureStore {
             return Err(damaged(&paths.index, why));
         }
         let bytes = map(&paths.rows)?;
-        if bytes.len() != expected * spec.row_bytes() {
-            let why = format!(
-                "{} bytes where {} are expected",
-                bytes.len(),
-                expected * spec.row_bytes()
-            );
+        let expected_bytes = expected.saturating_mul(spec.row_bytes());
+        if bytes.len() != expected_bytes {
+            let why = format!("{} bytes where {expected_bytes} are expected", bytes.len());
             return Err(damaged(&paths.rows, why));
         }
         let rows: HashMap<_, _> = keys.iter().cloned().zip(0..).collect();
@@ -105,17 +102,18 @@ impl FeatureStore {
 
 /// What the marker of completion says.
 fn expected_rows(paths: &Paths, so_far: usize) -> Result<usize> {
-    let marker = read_if_there(&paths.complete)?.ok_or_else(|| StoreError::Incomplete {
-        dir: paths.dir.clone(),
+    let marker = read_if_there(&paths.complete, MAX_JSON_BYTES)?.ok_or_else(|| StoreError::Incomplete {
+        dir: (&paths.dir).into(),
         rows: so_far,
     })?;
     let Complete { rows } = parse(&marker, &paths.complete)?;
     Ok(rows)
 }
 
-fn map(path: &Path) -> Result<Mmap> {
-    let file = File::open(path).at(path)?;
-    // SAFETY: the mapping is read-only, and a complete store is only ever appended to; that nobody cuts the
-    // file meanwhile is the user's part, as with every mapped file. Bytes are read as plain numbers.
+fn map(path: &ConfinedPath) -> Result<Mmap> {
+    let file = path.open().at(path)?;
+    // SAFETY: the mapping is read-only, and `FeatureWriter` never shortens or overwrites the rows of a complete store: it
+    // deletes the file and creates another, and this mapping keeps the deleted one. Only another program can shorten
+    // the file; then reading a missing page ends the process (SIGBUS). Any bytes are valid numbers.
     unsafe { Mmap::map(&file) }.at(path)
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::path::Path;
 
 fn spec(dtype: FeatureDtype) -> FeatureSpec {
     FeatureSpec {

@@ -1,7 +1,7 @@
 //! Where the weights lie that a store's features were made with, so that a new image can be looked at alike.
 
-use super::{At, Result, read_if_there};
-use crate::files::write_atomically;
+use super::{At, MAX_JSON_BYTES, Result, read_if_there};
+use crate::files::ConfinedPath;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,19 @@ const FILE: &str = "weights";
 ///
 /// # Errors
 /// [`StoreError::Io`](super::StoreError::Io) where `weights` is not there or the note cannot be written.
-pub fn record_weights_path(dir: &Path, weights: &Path) -> Result<()> {
-    let absolute = fs::canonicalize(weights).at(weights)?;
-    let note = dir.join(FILE);
-    write_atomically(&note, |out| writeln!(out, "{}", absolute.display())).at(&note)
+pub fn record_weights_path(dir: impl Into<ConfinedPath>, weights: &Path) -> Result<()> {
+    let absolute = fs::canonicalize(weights).at(&weights.into())?;
+    let note = dir.into().join(FILE);
+    note.write_atomically(|out| writeln!(out, "{}", absolute.display()))
+        .at(&note)
 }
 
 /// The path that [`record_weights_path`] noted in the store in `dir`; `None` where it noted none.
 ///
 /// The file may have moved or changed since: compare its hash with
 /// [`FeatureSpec::weights`](super::FeatureSpec::weights).
-pub fn read_weights_path(dir: &Path) -> Option<PathBuf> {
-    let note = read_if_there(&dir.join(FILE)).ok()??;
+pub fn read_weights_path(dir: impl Into<ConfinedPath>) -> Option<PathBuf> {
+    let note = read_if_there(&dir.into().join(FILE), MAX_JSON_BYTES).ok()??;
     let path = String::from_utf8(note).ok()?;
     Some(PathBuf::from(path.strip_suffix('\n')?))
 }

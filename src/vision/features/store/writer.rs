@@ -1,14 +1,13 @@
 //! Writing a feature store so that an interruption at any moment costs no more than the last batch.
 
 use super::{
-    At, Complete, Difference, FeatureSpec, Manifest, Paths, Result, StoreError, VERSION, read_if_there,
-    read_manifest, remove_if_there, whole_lines, write_whole,
+    At, Complete, Difference, FeatureSpec, MAX_INDEX_BYTES, Manifest, Paths, Result, StoreError, VERSION,
+    read_if_there, read_manifest, whole_lines, write_json,
 };
-use crate::files::remove_leftovers;
+use crate::files::ConfinedPath;
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::Write;
-use std::path::Path;
 
 /// Appends rows to a store that no one else writes to meanwhile.
 #[derive(Debug)]
@@ -23,6 +22,8 @@ pub struct FeatureWriter {
     unindexed: Vec<u8>,
     /// The bytes of the row being written.
     row: Vec<u8>,
+    // The kernel releases the lock when the file is closed.
+    _lock: File,
 }
 
 impl FeatureWriter {
@@ -33,13 +34,13 @@ impl FeatureWriter {
     /// # Errors
     /// [`StoreError::Differs`] names the first field in which the store's features are not those of `spec`;
     /// [`StoreError::Busy`] where another process writes to it.
-    pub fn open_or_resume(dir: impl AsRef<Path>, spec: FeatureSpec) -> Result<Self> {
-        let mut writer = Self::lock(dir.as_ref(), spec)?;
+    pub fn open_or_resume(dir: impl Into<ConfinedPath>, spec: FeatureSpec) -> Result<Self> {
+        let mut writer = Self::lock(dir.into(), spec)?;
         match read_manifest(&writer.paths)? {
             Some(stored) => writer.refuse_other(&stored)?,
             None => return writer.begin(),
         }
-        remove_if_there(&writer.paths.complete)?;
+        writer.paths.complete.remove_file().at(&writer.paths.complete)?;
         writer.cut_to_whole_rows()?;
         Ok(writer)
     }
@@ -48,8 +49,8 @@ impl FeatureWriter {
     ///
     /// # Errors
     /// [`StoreError::Busy`] where another process writes to it.
-    pub fn start_afresh(dir: impl AsRef<Path>, spec: FeatureSpec) -> Result<Self> {
-        Self::lock(dir.as_ref(), spec)?.begin()
+    pub fn start_afresh(dir: impl Into<ConfinedPath>, spec: FeatureSpec) -> Result<Self> {
+        Self::lock(dir.into(), spec)?.begin()
     }
 
     /// What the rows are.
@@ -114,25 +115,29 @@ impl FeatureWriter {
         self.index.file.sync_all().at(&self.paths.index)?;
         self.rows.file.sync_all().at(&self.paths.rows)?;
         let rows = self.len();
-        write_whole(&self.paths.complete, &Complete { rows })?;
-        sync_directory(&self.paths.dir)?;
+        write_json(&self.paths.complete, &Complete { rows })?;
         Ok(rows)
     }
 
     /// Opens the files, and makes sure to be the only one to do so.
-    fn lock(dir: &Path, spec: FeatureSpec) -> Result<Self> {
+    fn lock(dir: ConfinedPath, spec: FeatureSpec) -> Result<Self> {
         let paths = Paths::new(dir);
-        fs::create_dir_all(dir).at(dir)?;
-        let rows = Growing::open(&paths.rows)?;
-        match rows.file.try_lock() {
+        paths.dir.create_dir_all().at(&paths.dir)?;
+        let lock = paths.lock.open_in_place().at(&paths.lock)?;
+        match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(StoreError::Busy { dir: paths.dir }),
-            Err(TryLockError::Error(error)) => return Err(error).at(&paths.rows),
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Busy {
+                    dir: paths.dir.into(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(error).at(&paths.lock),
         }
-        remove_leftovers(dir).at(dir)?;
+        paths.dir.remove_leftovers().at(&paths.dir)?;
         Ok(Self {
             index: Growing::open(&paths.index)?,
-            rows,
+            rows: Growing::open(&paths.rows)?,
+            _lock: lock,
             paths,
             spec,
             keys: HashSet::new(),
@@ -141,18 +146,26 @@ impl FeatureWriter {
         })
     }
 
-    /// Empties the store; the manifest goes first and comes last, so nothing is ever read by a wrong one.
+    /// Empties the store. The manifest is removed first and written last, so rows are never read by a wrong one. Rows are
+    /// written into a new file: a reader may have mapped the old one, and would die if it were shortened.
     fn begin(mut self) -> Result<Self> {
-        remove_if_there(&self.paths.complete)?;
-        remove_if_there(&self.paths.manifest)?;
-        self.index.cut(0).at(&self.paths.index)?;
-        self.rows.cut(0).at(&self.paths.rows)?;
-        let manifest = Manifest {
+        let Paths {
+            complete,
+            manifest,
+            index,
+            rows,
+            ..
+        } = &self.paths;
+        for file in [complete, manifest, index, rows] {
+            file.remove_file().at(file)?;
+        }
+        self.index = Growing::open(index)?;
+        self.rows = Growing::open(rows)?;
+        let header = Manifest {
             version: VERSION,
             features: self.spec.clone(),
         };
-        write_whole(&self.paths.manifest, &manifest)?;
-        sync_directory(&self.paths.dir)?;
+        write_json(&self.paths.manifest, &header)?;
         Ok(self)
     }
 
@@ -162,7 +175,7 @@ impl FeatureWriter {
             Some(Difference { field, values }) => {
                 let [stored, wanted] = values;
                 Err(StoreError::Differs {
-                    dir: self.paths.dir.clone(),
+                    dir: (&self.paths.dir).into(),
                     field,
                     stored,
                     wanted,
@@ -175,7 +188,7 @@ impl FeatureWriter {
     fn cut_to_whole_rows(&mut self) -> Result<()> {
         let row_bytes = self.spec.row_bytes() as u64;
         let whole_rows = self.rows.len / row_bytes.max(1);
-        let index = read_if_there(&self.paths.index)?.unwrap_or_default();
+        let index = read_if_there(&self.paths.index, MAX_INDEX_BYTES)?.unwrap_or_default();
         let mut index_len = 0;
         for (key, end) in whole_lines(&index).take(usize::try_from(whole_rows).unwrap_or(usize::MAX)) {
             if !self.keys.insert(key) {
@@ -221,8 +234,8 @@ struct Growing {
 }
 
 impl Growing {
-    fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path).at(path)?;
+    fn open(path: &ConfinedPath) -> Result<Self> {
+        let file = path.append().at(path)?;
         let len = file.metadata().at(path)?.len();
         Ok(Self { file, len })
     }
@@ -242,12 +255,4 @@ impl Growing {
         self.len = len;
         Ok(())
     }
-}
-
-/// Makes names in the directory survive a loss of power.
-fn sync_directory(dir: &Path) -> Result<()> {
-    if cfg!(unix) {
-        File::open(dir).and_then(|dir| dir.sync_all()).at(dir)?;
-    }
-    Ok(())
 }
