@@ -19,11 +19,11 @@
 //! | [`diagnosis`] | symptoms of a training that fails, from its event log |
 //! | [`jobs`] | event logs, locks, commands, run directories: no tensors |
 //! | `tui` | the workbench; computes nothing |
-//! | [`cli`] | the subcommands |
+//! | `cli` | the subcommands |
 //! | [`config`] | defaults < file < flags |
 //! | [`suggest`] | the known word nearest to a mistyped one |
 //!
-//! Imports run downwards only; `tests/layers.rs` holds the rule. The program is [`cli`]; all below it serves other
+//! Imports run downwards only; `tests/layers.rs` holds the rule. The program is `cli`; all below it serves other
 //! programs as well.
 //!
 //! # One way through, in small
@@ -60,7 +60,7 @@
 //! # Ok::<(), CpuError>(())
 //! ```
 
-pub mod cli;
+mod cli;
 pub mod config;
 pub mod data;
 pub mod decoders;
@@ -82,3 +82,5 @@ pub mod vision;
 
 #[doc(hidden)]
 pub use tui::headless::Headless;
+
+pub use cli::main;

@@ -43,13 +43,13 @@ fn stopped_it_says_how_to_go_on_and_started_again_it_draws_nothing_twice() {
         "{said}"
     );
     assert!(
-        said.contains("Go on with: cutline train --resume demo-001"),
+        said.contains("Resume with: cutline train --resume demo-001"),
         "{said}"
     );
 
     let (code, said) = stopped_at(&place, "Training demo-002 on scenes");
     assert_eq!(code, Some(130), "{said}");
-    assert!(said.contains("It is there already, and the same."), "{said}");
+    assert!(said.contains("It exists already."), "{said}");
 }
 
 #[test]

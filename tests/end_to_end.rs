@@ -78,7 +78,7 @@ fn a_training_that_was_stopped_goes_on_to_the_same_bytes() {
     let output = place.train_until("cut", EPOCHS, 60).interrupt();
     let said = err(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("Go on with: cutline train --resume cut"), "{said}");
+    assert!(said.contains("Resume with: cutline train --resume cut"), "{said}");
     let (whole, cut) = (place.run_directory("whole"), place.run_directory("cut"));
     let before = step_losses(&cut);
     assert!((60..STEPS as usize).contains(&before.len()), "{}", before.len());

@@ -12,13 +12,12 @@ use super::terminal::{display_path, display_safe};
 use super::workbench;
 use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
 
-/// How often the log is polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Follow a training or another job from any terminal
 ///
-/// Opens the workbench on a run. With --plain, into a pipe, or for another job, prints past events, then new ones until
-/// the job ends. Any number of terminals may follow a job; Ctrl-C detaches and never ends the job.
+/// Opens the workbench on a run. With --plain, in a pipe, or for another kind of job, prints past events, then new events
+/// until the job ends. Any number of terminals can follow a job; Ctrl-C stops following, never the job.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline attach flickr8k-merge-001
@@ -28,13 +27,13 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 Exit codes: 0 if the job is complete or stopped, 1 if it failed or crashed.")]
 pub(super) struct Attach {
-    /// The run's name, or the path of a job's directory
+    /// Name of a run, or path of a job's directory
     #[arg(value_name = "RUN")]
     run: String,
-    /// Print lines of text instead of opening the workbench; the default into a pipe
+    /// Print text instead of opening the workbench; the default in a pipe
     #[arg(long)]
     plain: bool,
-    /// Print all events as in the log, one JSON object per line
+    /// Print all events of the log as JSON Lines
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `cutline caption`: images, and under each the caption that a run gives it.
+//! `cutline caption`: images, each with its caption.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::attention::WordObject;
-use super::compute::Compute;
 use super::ensemble::EnsembleArgs;
 use super::picture::{PictureArgs, draw};
 use super::search::SearchArgs;
@@ -20,7 +19,7 @@ use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
 use crate::data::{Dataset, Image};
 use crate::nn::Backend;
-use crate::nn::device::Opened;
+use crate::nn::device::{Opened, on_device};
 use crate::search::{
     Attention, AttentionError, Captioner, EncoderInput, Preprocessor, SearchSettings, Strategy,
     WrittenCaption,
@@ -28,18 +27,18 @@ use crate::search::{
 use crate::training::TrainedRun;
 use crate::vision::image_io::{self, ImageReadError};
 
-/// Images captioned in a batch, if the output is not shown one by one.
+/// Images per batch, where the output is not interactive.
 const BATCH: usize = 16;
 
 /// Caption images with a run
 ///
-/// On a terminal each image is drawn with its caption under it, and its references where the run's data set
-/// knows them. Into a pipe one line an image is printed: the path, a tab, the caption. An image that cannot be
-/// read is named, the others are captioned all the same, and the exit code is 1.
+/// On a terminal each image is drawn above its caption, followed by the references if the run's data set has the image.
+/// In a pipe each image is one line: path, tab, caption. An unreadable image is reported, the others are captioned,
+/// and the exit code is 1.
 ///
-/// With --attention it is shown where a decoder that attends looked for each word: on a terminal the image once
-/// for each word, bright where most weight lies; into a pipe a line a word, which begins with a tab: the word, the
-/// region that weighs most, and its share. Of several runs (--ensemble) the first that attends is shown.
+/// --attention shows the attention weights of an attention decoder for each word: on a terminal the image once per word,
+/// bright where the weight is high; in a pipe one line per word, starting with a tab: the word, the region with the
+/// highest weight, and the weight. In an ensemble the first member with attention is shown.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 image.jpg
@@ -50,20 +49,18 @@ const BATCH: usize = 16;
   cutline caption flickr8k-merge-001 image.jpg --weights ~/vgg16.safetensors")]
 pub(super) struct Caption {
     #[command(flatten)]
-    ensemble: EnsembleArgs,
-    /// The images: JPEG, PNG, GIF, WebP, TIFF or BMP
+    members: EnsembleArgs,
+    /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// The backbone's weights, where the file is no longer where `prepare` read it; may be given again, for the runs of
-    /// --ensemble in their order
+    /// The backbone's weights, if the file has moved since `prepare`; repeat for the runs of --ensemble, in their order
     #[arg(long, value_name = "FILE")]
     weights: Vec<PathBuf>,
-    /// Show where the decoder looked for each word, if it attends; the pictures are 24 columns wide unless --width
-    /// says otherwise
+    /// Show the attention weights of each word; the pictures are 24 columns wide [see --width]
     #[arg(long)]
     attention: bool,
-    /// Print JSON: one object a line with `image`, `caption`, `log_probability`, `alternatives`, where
-    /// known `references`, and with --attention `attention`: each `word` with its `weights`, row by row
+    /// Print JSON Lines: objects with `image`, `caption`, `log_probability`, `alternatives`, `references` if known, and,
+    /// with --attention, `attention`: each `word` with its `weights`, row by row
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -72,86 +69,81 @@ pub(super) struct Caption {
     picture: PictureArgs,
 }
 
-impl Compute for Caption {
-    type Output = ();
+impl Caption {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        on_device!(context.open_device()?, |device| self.caption(device, context))?
+    }
 
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        let runs = self.ensemble.open(&on.device, context)?;
+    fn caption<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+        let runs = self.members.open(&device.device, context)?;
         let run = &runs.first;
         let search = run.search(self.search.over(&run.record.settings.search)?)?;
-        let form = self.form(context);
-        let references = match form {
-            Form::Lines => References::default(),
-            Form::Json | Form::Shown => References::of(run, context),
+        let format = self.format(context);
+        let references = match format {
+            OutputFormat::Lines => References::default(),
+            OutputFormat::Json | OutputFormat::Shown => References::of(run, context),
         };
         let run = run.directory.name();
         let captioner = runs.captioner(&self.weights)?;
         if self.attention {
-            let message = || format!("where {run} looks cannot be shown");
-            captioner.check_attends().with_context(message)?;
+            let cannot = || format!("run {run} has no attention weights to show");
+            captioner.check_attends().with_context(cannot)?;
         }
 
-        let mut unread = 0;
-        for paths in self.images.chunks(batch_size(form, search.settings())) {
-            let (images, errors) = read(paths, &captioner.preprocessor(), form);
+        let mut unreadable = 0;
+        for paths in self.images.chunks(batch_size(format, search.settings())) {
+            let (images, errors) = read(paths, &captioner.preprocessor(), format);
             for error in &errors {
-                tell(error, context);
+                print_error(error, context);
             }
-            unread += errors.len();
+            unreadable += errors.len();
             if images.is_empty() {
                 continue;
             }
             let (images, pixels): (Vec<_>, Vec<_>) = images.into_iter().unzip();
-            let found = captioner.captions(&pixels, &search)?;
-            for ((image, pixels), captions) in images.into_iter().zip(&pixels).zip(&found) {
+            let captions = captioner.captions(&pixels, &search)?;
+            for ((image, pixels), captions) in images.into_iter().zip(&pixels).zip(&captions) {
                 let captioned = Captioned {
                     references: references.of_image(image.path),
                     image,
                     captions,
                     attention: self.attention(&captioner, pixels, captions)?,
                 };
-                match form {
-                    Form::Lines => context.print(&captioned.lines())?,
-                    Form::Json => context.print(&json::line(&captioned.object())?)?,
-                    Form::Shown => self.show(&captioned, context)?,
+                match format {
+                    OutputFormat::Lines => context.print(&captioned.lines())?,
+                    OutputFormat::Json => context.print(&json::line(&captioned.object())?)?,
+                    OutputFormat::Shown => self.show(&captioned, context)?,
                 }
             }
         }
         match self.images.len() {
-            _ if unread == 0 => {}
-            all if unread == all => anyhow::bail!("no image could be read"),
-            all => anyhow::bail!("{unread} of {all} images could not be read; the others are captioned"),
+            _ if unreadable == 0 => {}
+            all if unreadable == all => anyhow::bail!("no image could be read"),
+            all => anyhow::bail!("{unreadable} of {all} images could not be read; the others are captioned"),
         }
         Ok(())
     }
-}
 
-impl Caption {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        context.compute(self)
-    }
-
-    fn form(&self, context: &Context) -> Form {
+    fn format(&self, context: &Context) -> OutputFormat {
         if self.json {
-            Form::Json
+            OutputFormat::Json
         } else if context.terminal.stdout_is_terminal() {
-            Form::Shown
+            OutputFormat::Shown
         } else {
-            Form::Lines
+            OutputFormat::Lines
         }
     }
 
-    /// Where the captioner looked for the words of the first caption, if that was asked for.
+    /// The attention weights of the first caption, with `--attention`.
     fn attention<D: Backend>(
         &self,
         captioner: &Captioner<D>,
         pixels: &EncoderInput,
         captions: &[WrittenCaption],
     ) -> Result<Option<Attention>, AttentionError> {
-        let wanted = self
-            .attention
-            .then(|| captioner.attention(pixels, best(captions).0));
-        wanted.transpose()
+        self.attention
+            .then(|| captioner.attention(pixels, best(captions).0))
+            .transpose()
     }
 
     fn show(&self, captioned: &Captioned<'_>, context: &Context) -> anyhow::Result<()> {
@@ -177,17 +169,16 @@ impl Caption {
     }
 }
 
-/// An image with its captions.
+/// An image with everything that is printed about it.
 struct Captioned<'a> {
     image: ReadImage<'a>,
     captions: &'a [WrittenCaption],
     references: &'a [String],
-    /// Where it was asked for.
     attention: Option<Attention>,
 }
 
 impl Captioned<'_> {
-    /// The path and the caption; then one line a word with its attention, if asked for.
+    /// The path and the caption, then one line per word with its attention.
     fn lines(&self) -> String {
         let caption = format!(
             "{}\t{}\n",
@@ -212,19 +203,19 @@ impl Captioned<'_> {
 
 /// How captions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// The path, a tab, the caption.
+enum OutputFormat {
+    /// Path, tab, caption.
     Lines,
-    /// An object a line.
+    /// One object per line.
     Json,
-    /// The image, the caption under it, the references under that.
+    /// The image, its caption and references.
     Shown,
 }
 
-/// One where somebody looks on, and where words are drawn: an image's draws depend on its place in the batch,
-/// and shall not depend on what other images are asked for.
-fn batch_size(form: Form, search: &SearchSettings) -> usize {
-    if form == Form::Shown || search.strategy == Strategy::Sample {
+/// 1 on a terminal, so that captions appear one by one, and 1 for sampling: random draws depend on an image's index in the
+/// batch, and must not depend on the other images of the command line.
+fn batch_size(format: OutputFormat, search: &SearchSettings) -> usize {
+    if format == OutputFormat::Shown || search.strategy == Strategy::Sample {
         1
     } else {
         BATCH
@@ -233,22 +224,22 @@ fn batch_size(form: Form, search: &SearchSettings) -> usize {
 
 struct ReadImage<'a> {
     path: &'a Path,
-    /// Kept where it will be shown.
+    /// Only if it will be drawn.
     image: Option<RgbImage>,
 }
 
-/// Decodes images on all threads; those that cannot be decoded stand in the second list.
+/// Decodes images on all threads; the second list has the errors.
 fn read<'a>(
     paths: &'a [PathBuf],
     preprocessor: &Preprocessor<'_>,
-    form: Form,
+    format: OutputFormat,
 ) -> (Vec<(ReadImage<'a>, EncoderInput)>, Vec<ImageReadError>) {
     let results: Vec<Result<_, ImageReadError>> = paths
         .par_iter()
         .map(|path| {
             let image = image_io::decode(path)?;
             let pixels = preprocessor.apply(&image);
-            let image = (form == Form::Shown).then_some(image);
+            let image = (format == OutputFormat::Shown).then_some(image);
             Ok((ReadImage { path, image }, pixels))
         })
         .collect();
@@ -262,7 +253,7 @@ fn read<'a>(
     (images, errors)
 }
 
-fn tell(error: &ImageReadError, context: &Context) {
+fn print_error(error: &ImageReadError, context: &Context) {
     let label = context.terminal.stderr_paint().text(Role::Failure, "error:");
     terminal::print_to_stderr(&format!("{label} {}", display_safe(&error.to_string())));
 }
@@ -279,25 +270,24 @@ struct Object<'a> {
     image: String,
     caption: &'a str,
     log_probability: f64,
-    /// The other captions that the search ended with.
+    /// The other captions of the search, best first.
     alternatives: &'a [WrittenCaption],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     references: &'a [String],
-    /// Where the decoder looked for each word, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     attention: Option<Vec<WordObject<'a>>>,
 }
 
-/// The captions that people gave to the images of a data set, as far as it can be read.
+/// The reference captions of a data set.
 #[derive(Default)]
 struct References {
     by_path: HashMap<PathBuf, Vec<String>>,
-    /// The data set's files of each name.
+    /// File name -> files of the data set.
     by_name: HashMap<String, Vec<PathBuf>>,
 }
 
 impl References {
-    /// Of the run's data set; none where it is gone, since captions are written without it.
+    /// References from the run's data set; none if it is missing, because captioning does not need it.
     fn of<D: Backend>(run: &TrainedRun<D>, context: &Context) -> Self {
         let directory = run.data_set_directory(&context.root).ok();
         let data_set = directory.and_then(|directory| Dataset::load(&directory).ok());
@@ -320,7 +310,7 @@ impl References {
         self.by_path.insert(image.path, captions.collect());
     }
 
-    /// Those of a file of the data set, or of a copy of one under the same name.
+    /// The references of a file of the data set, or of a copy with the same name.
     fn of_image(&self, path: &Path) -> &[String] {
         let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let known = self.by_path.get(&canonical).or_else(|| {

@@ -1,4 +1,4 @@
-//! `cutline compare`: evaluations beside each other.
+//! `cutline compare`: evaluations side by side.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,12 @@ use super::{Context, json, output};
 use crate::evaluation::{Compared, Comparison, ExportFormat, NamedReport};
 use crate::metrics::{Metric, ScoreDifference, Scores};
 
-/// Compare evaluations: scores, and whether a difference is more than noise
+/// Compare evaluations: scores, and the significance of differences
 ///
-/// Each is compared with the baseline by a paired bootstrap: 1,000 times the images are resampled, the same ones
-/// for both. A difference with p < 0.05 is marked. Evaluations of other images or references than the baseline's are
-/// shown and not compared.
+/// Each evaluation is compared with the baseline by a paired bootstrap with 1,000 resamples of the images. Differences with
+/// p < 0.05 are marked. Evaluations of other images or references than the baseline's are shown but not compared.
 ///
-/// Scores are fractions; in Markdown and LaTeX they are times 100, as in papers.
+/// Scores are fractions; in Markdown and LaTeX they are multiplied by 100, as in papers.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline compare flickr8k-merge-001 flickr8k-inject-001
@@ -25,57 +24,56 @@ use crate::metrics::{Metric, ScoreDifference, Scores};
   cutline compare run-a run-b --format latex --out table.tex
   cutline compare run-a report.json --json | jq '.evaluations[1].against.cider_d'")]
 pub(super) struct Compare {
-    /// The evaluations: a run's name (its evaluation `dev-best`), RUN/EVALUATION, or the path of a report.json
+    /// Evaluations: the name of a run (its evaluation `dev-best`), RUN/EVALUATION, or the path of a report.json
     #[arg(value_name = "REPORT", required = true)]
     reports: Vec<String>,
-    /// What the others are compared with, named in the same ways; the first if not given
+    /// Evaluation to compare the others with [default: the first]
     #[arg(long, value_name = "REPORT")]
     baseline: Option<String>,
-    /// The form of the result
+    /// Output format
     #[arg(long, value_enum, default_value_t, conflicts_with = "json")]
-    format: Form,
-    /// Print JSON: short for --format json
+    format: CompareFormat,
+    /// Short for --format json
     #[arg(long)]
     json: bool,
-    /// Write the result into a file rather than to standard output
+    /// Write to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// What the result looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// A table to look at
+enum CompareFormat {
+    /// Text table
     #[default]
     Table,
-    /// A line for each score of each evaluation
+    /// One line per evaluation and metric
     Csv,
-    /// An object with all figures
+    /// All figures
     Json,
-    /// A table, scores times 100
+    /// Markdown table
     Markdown,
-    /// A booktabs table, scores times 100
+    /// LaTeX table (booktabs)
     Latex,
 }
 
 impl Compare {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        self.out.as_deref().map(output::check_place).transpose()?;
+        self.out.as_deref().map(output::check_directory).transpose()?;
         let comparison = self.comparison(context)?;
         match &self.out {
-            Some(path) => output::write(path, self.format(&comparison, Paint::Plain)?.as_bytes()),
-            None => Ok(context.print(&self.format(&comparison, context.terminal.stdout_paint())?)?),
+            Some(path) => output::write(path, self.render(&comparison, Paint::Plain)?.as_bytes()),
+            None => Ok(context.print(&self.render(&comparison, context.terminal.stdout_paint())?)?),
         }
     }
 
     fn comparison(&self, context: &Context) -> anyhow::Result<Comparison> {
-        let read = |wanted: &String| context.root.find_evaluation(wanted)?.read();
+        let read = |name: &String| context.root.find_evaluation(name)?.read();
         let mut reports: Vec<NamedReport> = self.reports.iter().map(read).collect::<Result<_, _>>()?;
         let baseline = match &self.baseline {
             None => reports.remove(0),
-            Some(wanted) => {
-                let baseline = read(wanted)?;
-                // It may be among them or not.
+            Some(name) => {
+                let baseline = read(name)?;
+                // The baseline may also be one of the reports.
                 reports.retain(|report| report.name != baseline.name);
                 baseline
             }
@@ -83,19 +81,23 @@ impl Compare {
         Ok(Comparison::new(&baseline, &reports))
     }
 
-    fn format(&self, comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
-        let form = if self.json { Form::Json } else { self.format };
-        Ok(match form {
-            Form::Table => table(comparison, paint),
-            Form::Json => json::pretty(comparison)?,
-            Form::Csv => comparison.export(ExportFormat::Csv)?,
-            Form::Markdown => comparison.export(ExportFormat::Markdown)?,
-            Form::Latex => comparison.export(ExportFormat::Latex)?,
+    fn render(&self, comparison: &Comparison, paint: Paint) -> anyhow::Result<String> {
+        let format = if self.json {
+            CompareFormat::Json
+        } else {
+            self.format
+        };
+        Ok(match format {
+            CompareFormat::Table => table(comparison, paint),
+            CompareFormat::Json => json::pretty(comparison)?,
+            CompareFormat::Csv => comparison.export(ExportFormat::Csv)?,
+            CompareFormat::Markdown => comparison.export(ExportFormat::Markdown)?,
+            CompareFormat::Latex => comparison.export(ExportFormat::Latex)?,
         })
     }
 }
 
-/// The scores of each evaluation with what puts them into proportion, and what was compared.
+/// Scores with intervals and differences, and notes on what was compared.
 fn table(comparison: &Comparison, paint: Paint) -> String {
     let mut table = Table::new(["evaluation"].into_iter().chain(Metric::all().map(Metric::label)));
     for evaluation in &comparison.evaluations {
@@ -111,7 +113,7 @@ fn table(comparison: &Comparison, paint: Paint) -> String {
     text
 }
 
-/// The rows of an evaluation: its scores, their intervals, and how they differ from the baseline's.
+/// The rows of an evaluation: scores, intervals, differences from the baseline.
 fn rows(evaluation: &Compared) -> Vec<(String, Vec<String>)> {
     let intervals = &evaluation.intervals_95;
     let mut rows = vec![

@@ -1,4 +1,4 @@
-//! `cutline control`: steer a job from any terminal.
+//! `cutline control`: send a command to a job from any terminal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,10 +11,10 @@ use super::terminal::display_path;
 use crate::config::Assignment;
 use crate::jobs::{ControlCommand, send, send_and_wait};
 
-/// Steer a training, or another job, from any terminal
+/// Pause, resume, stop or change a training or another job from any terminal
 ///
-/// Writes a file for the job, which takes it between two batches and acknowledges it in its log. Waits for the
-/// acknowledgement. Works from another machine that sees the same files.
+/// Writes a command file for the job, which reads it between two batches and acknowledges it in its log, and waits for the
+/// acknowledgement. Works from another machine too, if both see the same files.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline control flickr8k-merge-001 pause
@@ -24,13 +24,13 @@ use crate::jobs::{ControlCommand, send, send_and_wait};
 
 Exit codes: 0 if the command is accepted, 1 if it is rejected or not answered.")]
 pub(super) struct Control {
-    /// The run's name, or the path of a job's directory
+    /// Name of a run, or path of a job's directory
     #[arg(value_name = "RUN")]
     run: String,
-    /// The command
+    /// Command
     #[arg(value_enum, value_name = "COMMAND")]
     command: Verb,
-    /// With `set`: settings to change, such as lr=2e-4 (short for training.learning_rate)
+    /// Settings for `set`, such as lr=2e-4 (short for training.learning_rate)
     #[arg(value_name = "KEY=VALUE", required_if_eq("command", "set"))]
     settings: Vec<Assignment>,
     /// Seconds to wait for the acknowledgement; 0 does not wait
@@ -44,7 +44,7 @@ enum Verb {
     Pause,
     /// Continue
     Resume,
-    /// Save a checkpoint and end
+    /// Save a checkpoint and exit
     Stop,
     /// Save a checkpoint now
     Checkpoint,
@@ -71,7 +71,7 @@ impl Control {
 
     fn command(&self) -> anyhow::Result<ControlCommand> {
         if self.command != Verb::Set && !self.settings.is_empty() {
-            bail!("settings are for `set`: cutline control RUN set KEY=VALUE");
+            bail!("only `set` takes settings: cutline control RUN set KEY=VALUE");
         }
         Ok(match self.command {
             Verb::Pause => ControlCommand::Pause,

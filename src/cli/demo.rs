@@ -1,14 +1,11 @@
-//! `cutline demo`: the whole way walked on the built-in data set, each step by the command that takes it.
+//! `cutline demo`: the full pipeline on the built-in data set.
 //!
-//! The steps are command lines, shown and then run as they stand, so what the demo teaches is what it does.
-//! Standard output gets the figures and the samples only, the same in every run.
-
-use std::ops::ControlFlow;
+//! Each step is a command line, printed and then run. Standard output gets only scores and captions, the same in every run.
 
 use clap::{Args, Command};
 
 use super::Context;
-use super::evaluate::{Evaluate, Reporting, format_figures, sample_lines, samples};
+use super::evaluate::{Evaluate, caption_lines, format_figures, some_captions};
 use super::interrupt::{Interrupt, Interrupted};
 use super::prepare::Prepare;
 use super::terminal::{Role, display_safe};
@@ -18,22 +15,22 @@ use crate::evaluation::Report;
 use crate::jobs::{Name, Root};
 use crate::training::{Outcome, TrainingRun, presets};
 
-/// The data set's name; it is the one that the help of `prepare` teaches, and may be there already.
+/// The name in the help of `prepare`, so the data set may exist already.
 const DATA_SET: &str = "scenes";
-/// References shown under a sample's caption.
+/// References printed below each caption.
 const REFERENCES: usize = 1;
 
-/// Walk the whole way on the built-in data set: draw, train, score, caption
+/// Run the full pipeline on the built-in data set: generate, train, score, caption
 ///
-/// The images are drawn by the program from a seed, five captions each; a small CNN and a decoder are trained
-/// on them from scratch. On a terminal the workbench opens as the training begins. Elsewhere, or with --headless,
-/// figures and captions are printed: that takes at most three minutes on two cores, and two runs print the same.
+/// The images are generated from a seed, with five captions each; a small CNN and a decoder are trained on them from
+/// scratch. On a terminal the workbench opens when training starts. In a pipe, or with --headless, scores and captions
+/// are printed; this takes at most three minutes on two cores and is reproducible.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline demo
   cutline demo --headless > demo.txt")]
 pub(super) struct Demo {
-    /// Print figures and captions; do not open the workbench
+    /// Print scores and captions; do not open the workbench
     #[arg(long)]
     headless: bool,
 }
@@ -44,7 +41,7 @@ impl Demo {
         let interrupt = Interrupt::install()?;
         let run = free_run(&context.root);
         prepare(context)?;
-        interrupt.check().inspect_err(|_| go_on("demo", context))?;
+        interrupt.check().inspect_err(|_| suggest("demo", context))?;
         if !self.headless && context.terminal.is_interactive() {
             return watch_training(&run, context);
         }
@@ -52,29 +49,28 @@ impl Demo {
         let report = evaluate(&run, context)?;
         interrupt
             .check()
-            .inspect_err(|_| go_on(&format!("evaluate {run}"), context))?;
+            .inspect_err(|_| suggest(&format!("evaluate {run}"), context))?;
         show(&report, context)?;
         let root = context.root_flag();
         context.notice(&format!(
-            "\nThat was the whole way. Next, with this run:\n  \
+            "\nThat was the full pipeline. Next, with this run:\n  \
              cutline evaluate {run} --split test{root}\n  \
              cutline caption {run} IMAGE{root}\n\
-             or with images of your own:\n  \
+             or with your own images:\n  \
              cutline prepare --help"
         ));
         Ok(())
     }
 }
 
-/// Figures and samples.
 fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
     let paint = context.terminal.stdout_paint();
     context.notice("");
     context.print(&format_figures(report, paint))?;
-    for sample in samples(&report.captions) {
+    for sample in some_captions(&report.captions) {
         let image = display_safe(&sample.image);
         context.print(&format!("\n{}\n", paint.text(Role::Quiet, &image)))?;
-        context.print(&sample_lines(sample, REFERENCES, paint))?;
+        context.print(&caption_lines(sample, REFERENCES, paint))?;
     }
     Ok(())
 }
@@ -82,24 +78,24 @@ fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
 fn prepare(context: &Context) -> anyhow::Result<()> {
     let command = CommandLine::new(["prepare", DATA_SET, "--name", DATA_SET]);
     announce(
-        "1. Prepare a data set: scenes drawn by the program, with five captions each.",
+        "1. Prepare a data set: generated scenes with five captions each.",
         &command,
         context,
     );
     let prepare: Prepare = command.parse()?;
     if prepare.has_scenes(context)? {
-        context.notice("It is there already, and the same.");
+        context.notice("It exists already.");
         return Ok(());
     }
-    prepare.run(&context.in_passing())
+    prepare.run(&context.as_substep())
 }
 
-/// Announces the training and makes it ready.
+/// Announces the training and creates the run.
 fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> {
     let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
         .with(presets::DEMO.iter().flat_map(|setting| ["--set", setting]));
     announce(
-        "2. Train a small CNN, which looks, together with an LSTM, which writes.",
+        "2. Train a small CNN encoder and an LSTM decoder jointly.",
         &command,
         context,
     );
@@ -107,13 +103,13 @@ fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> 
     train.start(context)
 }
 
-/// Opens the workbench on the training, which goes on in a process of its own.
+/// Opens the workbench on the training, which runs in a background process.
 fn watch_training(run: &Name, context: &Context) -> anyhow::Result<()> {
     start_training(run, context)?.release().resume_detached(&[])?;
     workbench::open(context, Some(run.as_str()))?;
     let root = context.root_flag();
     context.notice(&format!(
-        "The training needs no window. Come back to it, score it, or steer it:\n  \
+        "Training continues in the background. Follow, score or control it:\n  \
          cutline attach {run}{root}\n  \
          cutline evaluate {run}{root}\n  \
          cutline control {run} stop{root}"
@@ -131,31 +127,32 @@ fn train(run: &Name, context: &Context) -> anyhow::Result<()> {
 fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
     let command = CommandLine::new(["evaluate", run.as_str()]);
     announce(
-        "3. Score the captions of images that it has not learned from.",
+        "3. Score captions of images outside the training split.",
         &command,
         context,
     );
     let evaluate: Evaluate = command.parse()?;
-    context.compute(Reporting {
-        evaluate: &evaluate,
-        watch: &mut |_| ControlFlow::Continue(()),
-    })
+    evaluate.report(context)
 }
 
-/// Says what a step is for and the command that takes it.
-fn announce(what: &str, command: &CommandLine, context: &Context) {
+/// Prints the purpose of a step and its command.
+fn announce(purpose: &str, command: &CommandLine, context: &Context) {
     let paint = context.terminal.stderr_paint();
-    context.notice(&format!("\n{what}\n"));
+    context.notice(&format!("\n{purpose}\n"));
     let (columns, _) = context.terminal.size();
     let shown = command.shown(&context.root_flag(), usize::from(columns));
     context.notice(&format!("{}\n", paint.text(Role::Heading, &shown)));
 }
 
-fn go_on(command: &str, context: &Context) {
-    context.notice(&format!("Go on with: cutline {command}{}", context.root_flag()));
+/// How to continue after an interruption.
+fn suggest(command: &str, context: &Context) {
+    context.notice(&format!(
+        "Continue with: cutline {command}{}",
+        context.root_flag()
+    ));
 }
 
-/// The first name of `demo-001`, `demo-002`, ... that is free.
+/// The first unused name of `demo-001`, `demo-002`, ...
 fn free_run(root: &Root) -> Name {
     let mut number = 1_u32;
     loop {
@@ -167,7 +164,7 @@ fn free_run(root: &Root) -> Name {
     }
 }
 
-/// The words of a command after `cutline`; none of them needs quotes.
+/// The words of a command after `cutline`, none of which needs quotes.
 struct CommandLine(Vec<String>);
 
 impl CommandLine {
@@ -186,8 +183,8 @@ impl CommandLine {
         A::from_arg_matches(&subcommand.try_get_matches_from(&self.0)?)
     }
 
-    /// Behind a prompt and as a shell reads it, in lines of at most `columns` characters where words allow; a
-    /// flag stays with its value. `last` comes last.
+    /// The command after a prompt, as valid shell, in lines of at most `columns` characters where possible; a flag and its
+    /// value stay on one line. `last` is appended.
     fn shown(&self, last: &str, columns: usize) -> String {
         const CONTINUED: &str = " \\";
         let room = columns.saturating_sub(CONTINUED.len());
@@ -209,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_commands_are_wrapped_as_a_shell_reads_them() {
+    fn shown_wraps_long_commands_as_valid_shell() {
         let command = CommandLine::new(["train", "scenes", "--set", "a=1", "--set", "b=2"]);
         assert_eq!(
             command.shown("", 80),
@@ -224,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_free_run_is_taken() {
-        let place = tempfile::tempdir().unwrap();
-        let root = Root::new(place.path());
+    fn free_run_is_first_unused_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
         assert_eq!(free_run(&root).as_str(), "demo-001");
         for taken in ["demo-001", "demo-003"] {
             root.create_run(&taken.parse().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! `cutline evaluate`: the captions of a run's checkpoint against the references of a split.
+//! `cutline evaluate`: the captions of a checkpoint scored against the references of a split.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::compute::Compute;
 use super::ensemble::EnsembleArgs;
 use super::eval_inputs::EvalInputs;
 use super::interrupt::{Interrupt, Interrupted};
@@ -15,8 +14,8 @@ use super::job::{detach, run_job};
 use super::progress::Task;
 use super::score::scores_table;
 use super::search::SearchArgs;
-use super::sweep::{self, sweep};
 use super::terminal::{Paint, Role, display_path, display_safe};
+use super::tune_search::{self, SearchReport, tune};
 use super::{Context, choices, json, output};
 use crate::data::Split;
 use crate::diagnosis::Diagnosis;
@@ -24,54 +23,54 @@ use crate::evaluation::{CaptionedImage, EvaluationError, EvaluationSplit, Report
 use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
 use crate::metrics::{Metric, Prominence};
 use crate::nn::Backend;
-use crate::nn::device::Opened;
+use crate::nn::device::{Opened, on_device};
 use crate::training::RunRecord;
 
-/// Captions printed under the figures.
-const SAMPLES: usize = 5;
-/// References printed under each of them.
-const REFERENCES: usize = 2;
+/// Captions printed below the scores.
+const CAPTIONS_SHOWN: usize = 5;
+/// References printed below each of them.
+const REFERENCES_SHOWN: usize = 2;
 
 /// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and diagnostics
 ///
-/// Beside the scores it prints what share of images got the commonest caption, how many captions are distinct
-/// and how many are not in the training split, and the score when the images are shuffled among the captions:
-/// a decoder that ignores the image keeps it. Scores are fractions, as coco-caption prints them; papers give
-/// them times 100.
+/// Besides the scores it prints the share of images with the most common caption, the number of distinct captions and
+/// of captions that are not in the training split, and the scores after shuffling captions among images, which a decoder
+/// that ignores the image keeps. Scores are fractions, as in coco-caption; papers multiply them by 100.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
   cutline evaluate flickr8k-merge-001 --split test --beam-size 5
   cutline evaluate flickr8k-merge-001 --beam-size 5 --name beam-5 --detach
   cutline evaluate flickr8k-merge-001 --ensemble flickr8k-inject-001 --ensemble flickr8k-merge-002
+  cutline evaluate flickr8k-merge-001 --beam-size 20 --mbr-weight 0.5
   cutline evaluate flickr8k-merge-001 --tune-search
   cutline evaluate flickr8k-merge-001 --out report.json
   cutline evaluate flickr8k-merge-001 --json | jq .bleu_4")]
 pub(super) struct Evaluate {
     #[command(flatten)]
-    ensemble: EnsembleArgs,
-    /// The split whose images are captioned
+    members: EnsembleArgs,
+    /// The split to caption
     #[arg(long, value_name = "SPLIT", value_parser = choices::split(), default_value = "dev")]
     split: Split,
-    /// Print JSON: all figures, and every image with its caption and its own scores
+    /// Print JSON: all figures, and every image with its caption and scores
     #[arg(long)]
     json: bool,
-    /// Write the same JSON into a file as well
+    /// Write the JSON to a file too
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// The evaluation's name: its report is kept in the run, at `evaluations/NAME/report.json`; SPLIT-CHECKPOINT
-    /// if not given, and behind it the runs of --ensemble
+    /// The evaluation's name; its report is saved in the run as `evaluations/NAME/report.json` [default:
+    /// SPLIT-CHECKPOINT, followed by the runs of --ensemble]
     #[arg(long, value_name = "NAME")]
     name: Option<Name>,
-    /// Evaluate in a process of its own that no closing terminal reaches
+    /// Evaluate in a background process that survives the terminal
     #[arg(long)]
     detach: bool,
-    /// Look for the best search settings instead: beam sizes, length penalties and minimum Bayes risk on the dev split. A flag that
-    /// names one of them fixes it
+    /// Tune the search settings on the dev split instead: a grid of beam sizes, length penalties and MBR weights and
+    /// temperatures. A flag such as --beam-size fixes that setting
     #[arg(long, conflicts_with_all = ["name", "detach"])]
     tune_search: bool,
-    /// What the best settings are the best in; what the run was steered by if not given
-    #[arg(long, value_parser = sweep::metric_parser(), requires = "tune_search")]
+    /// Metric to rank search settings by [default: the run's training.monitor]
+    #[arg(long, value_parser = tune_search::metric_parser(), requires = "tune_search")]
     metric: Option<Metric>,
     #[command(flatten)]
     search: SearchArgs,
@@ -79,114 +78,93 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        // Before the work, not after it.
-        self.out.as_deref().map(output::check_place).transpose()?;
+        // A wrong path is refused before the work, not after it.
+        self.out.as_deref().map(output::check_directory).transpose()?;
         match self.tune_search {
-            true => context.compute(Sweeping(&self)),
+            true => self.tune_search(context),
             false => self.score(context),
         }
     }
 
     fn score(&self, context: &Context) -> anyhow::Result<()> {
-        let run = context.root.find_run(&self.ensemble.first().run)?;
-        let others = self.ensemble.named_others(context)?;
+        let run = context.root.find_run(&self.members.first().run)?;
+        let others = self.members.named_others(context)?;
         let job = self.job(&run, &others);
         if self.detach {
             return detach(&job, context);
         }
-        let kept = context.compute(Keeping {
-            evaluate: self,
-            run: &run,
-            others: &others,
-            job: &job,
-        });
-        let report = match kept {
+        let saved = on_device!(context.open_device()?, |device| {
+            self.report_as_job(&run, &others, &job, device, context)
+        })?;
+        let report = match saved {
             Err(error) if is_read_only(&error) => {
                 context.notice(&format!(
-                    "{} cannot be written to: the report is not kept there",
+                    "{} is read-only: the report is not saved there",
                     display_path(run.path())
                 ));
-                context.compute(Reporting {
-                    evaluate: self,
-                    watch: &mut |_| ControlFlow::Continue(()),
-                })?
+                self.report(context)?
             }
             report => report?,
         };
         if let Some(path) = &self.out {
             save(&report, path)?;
         }
-        let text = if self.json {
-            json::pretty(&report)?
-        } else {
-            format_report(&report, context.terminal.stdout_paint())
+        let text = match self.json {
+            true => json::pretty(&report)?,
+            false => format_report(&report, context.terminal.stdout_paint()),
         };
         context.print(&text)?;
         Ok(())
     }
 
-    /// The job of evaluating, by the evaluation's name.
     fn job(&self, run: &RunDirectory, others: &[CheckpointRef]) -> JobDirectory {
-        let name = self.name.clone().unwrap_or_else(|| self.usual_name(others));
+        let name = self.name.clone().unwrap_or_else(|| self.default_name(others));
         JobDirectory::new(run.evaluation(&name))
     }
 
-    /// Split and checkpoint, such as `dev-best`, and who writes along: another ensemble is another evaluation.
-    fn usual_name(&self, others: &[CheckpointRef]) -> Name {
-        let (split, own) = (self.split, self.ensemble.checkpoint);
-        let mut name = format!("{split}-{own}");
-        for (at, other) in others.iter().enumerate() {
-            name += if at == 0 { "-with-" } else { "-" };
+    /// Split and checkpoint, such as `dev-best`, and the other members: another ensemble is another evaluation.
+    fn default_name(&self, others: &[CheckpointRef]) -> Name {
+        let (split, checkpoint) = (self.split, self.members.checkpoint);
+        let mut name = format!("{split}-{checkpoint}");
+        for (i, other) in others.iter().enumerate() {
+            name += if i == 0 { "-with-" } else { "-" };
             name += &other.run;
-            if other.checkpoint != own {
+            if other.checkpoint != checkpoint {
                 name += &format!("-{}", other.checkpoint);
             }
         }
         Name::sanitized(&name)
     }
-}
 
-/// Evaluating as a job of the run, which keeps the report.
-struct Keeping<'a> {
-    evaluate: &'a Evaluate,
-    run: &'a RunDirectory,
-    others: &'a [CheckpointRef],
-    job: &'a JobDirectory,
-}
-
-impl Compute for Keeping<'_> {
-    type Output = Report;
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Report> {
-        let Self {
-            evaluate,
-            run,
-            others,
-            job,
-        } = self;
+    /// Evaluates as a job of the run, which keeps the report.
+    fn report_as_job<D: Backend>(
+        &self,
+        run: &RunDirectory,
+        others: &[CheckpointRef],
+        job: &JobDirectory,
+        device: &Opened<D>,
+        context: &Context,
+    ) -> anyhow::Result<Report> {
         let record = RunRecord::load(&run.config())?;
         let info = JobInfo {
             kind: JobKind::Evaluate,
-            device: on.name.clone(),
+            device: device.name.clone(),
             data_set: record.data.name,
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
-                "split": evaluate.split,
-                "checkpoint": evaluate.ensemble.checkpoint,
+                "split": self.split,
+                "checkpoint": self.members.checkpoint,
                 "ensemble": others,
-                "search": evaluate.search.over(&record.settings.search)?,
+                "search": self.search.over(&record.settings.search)?,
             }),
             step: 0,
         };
         run_job(job, info, |session| {
-            let reporting = Reporting {
-                evaluate,
-                watch: &mut |progress| {
-                    session.progress(progress);
-                    session.poll_command()
-                },
+            let on_progress = &mut |progress| {
+                session.progress(progress);
+                session.poll_command()
             };
-            let report = reporting.compute(on, context)?;
+            let report = self.report_on(device, context, on_progress)?;
             let path = job.path().join("report.json");
             save(&report, &path)?;
             let metrics = Metric::shown(Prominence::Summary);
@@ -198,28 +176,26 @@ impl Compute for Keeping<'_> {
             Ok(report)
         })
     }
-}
 
-/// Captioning the split and judging the captions.
-pub(super) struct Reporting<'a> {
-    pub(super) evaluate: &'a Evaluate,
-    /// Told how far that is; may break off.
-    pub(super) watch: &'a mut dyn FnMut(TaskProgress) -> ControlFlow<()>,
-}
+    /// Evaluates without saving the report.
+    pub(super) fn report(&self, context: &Context) -> anyhow::Result<Report> {
+        on_device!(context.open_device()?, |device| {
+            self.report_on(device, context, &mut |_| ControlFlow::Continue(()))
+        })?
+    }
 
-impl Compute for Reporting<'_> {
-    type Output = Report;
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Report> {
-        let Self {
-            evaluate: command,
-            watch,
-        } = self;
-        let inputs = EvalInputs::open(&command.ensemble, command.split, &on.device, context)?;
+    /// Captions the split and scores the captions; `on_progress` may stop it.
+    fn report_on<D: Backend>(
+        &self,
+        device: &Opened<D>,
+        context: &Context,
+        on_progress: &mut dyn FnMut(TaskProgress) -> ControlFlow<()>,
+    ) -> anyhow::Result<Report> {
+        let inputs = EvalInputs::open(&self.members, self.split, &device.device, context)?;
         let run = &inputs.runs.first;
-        let search = run.search(command.search.over(&run.record.settings.search)?)?;
+        let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let images = inputs.images();
-        let progress = context.progress(Task {
+        let bar = context.progress(Task {
             label: "captioning".into(),
             unit: "images",
             total: Some(images.len() as u64),
@@ -236,9 +212,9 @@ impl Compute for Reporting<'_> {
             inputs.subject.clone(),
             &search,
             &mut |captioned| {
-                progress.advance((captioned - done) as u64);
+                bar.advance((captioned - done) as u64);
                 done = captioned;
-                watch(TaskProgress {
+                on_progress(TaskProgress {
                     task: "captioning".into(),
                     done: done as u64,
                     total: images.len() as u64,
@@ -247,46 +223,42 @@ impl Compute for Reporting<'_> {
             },
         );
         if matches!(report, Err(EvaluationError::Stopped)) {
-            drop(progress);
+            drop(bar);
             context.notice(
-                "interrupted: captions are kept with their scores only, so the same command starts over",
+                "interrupted: an unfinished evaluation is not saved; the same command starts from the beginning",
             );
             return Err(Interrupted.into());
         }
-        progress.finish();
+        bar.finish();
         Ok(report?)
     }
-}
 
-/// Trying search settings, and printing the best.
-struct Sweeping<'a>(&'a Evaluate);
-
-impl Compute for Sweeping<'_> {
-    type Output = ();
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        let Self(command) = self;
+    fn tune_search(&self, context: &Context) -> anyhow::Result<()> {
         anyhow::ensure!(
-            command.split == Split::Dev,
-            "--tune-search chooses settings, and only the dev split may be chosen on: figures of the others are to be of images \
-             that nothing was chosen on; leave --split away"
+            self.split == Split::Dev,
+            "--tune-search chooses settings, so it runs on the dev split only: a split that settings were chosen on no \
+             longer gives honest test scores; remove --split"
         );
-        let inputs = EvalInputs::open(&command.ensemble, Split::Dev, &on.device, context)?;
-        let swept = sweep(&inputs, &command.search, command.metric, context)?;
-        if let Some(path) = &command.out {
-            output::write(path, json::pretty(&swept)?.as_bytes())?;
+        let report = on_device!(context.open_device()?, |device| self.tune_on(device, context))??;
+        if let Some(path) = &self.out {
+            output::write(path, json::pretty(&report)?.as_bytes())?;
         }
-        let text = match command.json {
-            true => json::pretty(&swept)?,
-            false => sweep::format_search_report(&swept, context.terminal.stdout_paint()),
+        let text = match self.json {
+            true => json::pretty(&report)?,
+            false => tune_search::format_search_report(&report, context.terminal.stdout_paint()),
         };
         context.print(&text)?;
-        // What is printed is of some beams only.
+        // After an interruption the results cover only some beam sizes: exit with 130.
         Ok(Interrupt::install()?.check()?)
+    }
+
+    fn tune_on<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<SearchReport> {
+        let inputs = EvalInputs::open(&self.members, Split::Dev, &device.device, context)?;
+        tune(&inputs, &self.search, self.metric, context)
     }
 }
 
-/// Whether the run belongs to somebody else, or lies on a disk that cannot be written to.
+/// Whether the run belongs to another user, or is on a read-only file system.
 fn is_read_only(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| {
@@ -302,21 +274,21 @@ fn save(report: &Report, path: &Path) -> anyhow::Result<()> {
     output::write(path, json::pretty(report)?.as_bytes())
 }
 
-/// The report for a reader: scores, signs, diagnosis, samples.
+/// Scores, statistics, diagnosis and some captions.
 fn format_report(report: &Report, paint: Paint) -> String {
     let mut text = format_figures(report, paint);
-    for sample in samples(&report.captions) {
+    for sample in some_captions(&report.captions) {
         let _ = write!(
             text,
             "\n{}\n",
             paint.text(Role::Quiet, &display_safe(&sample.image))
         );
-        text.push_str(&sample_lines(sample, REFERENCES, paint));
+        text.push_str(&caption_lines(sample, REFERENCES_SHOWN, paint));
     }
     text
 }
 
-/// Scores, diagnostics and diagnosis.
+/// Scores, statistics and diagnosis.
 pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
     let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
     let subject = &report.subject;
@@ -329,21 +301,22 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
         display_safe(&subject.model_label()),
         report.search
     );
-    for (label, value) in diagnostics(report) {
+    for (label, value) in statistics(report) {
         let _ = writeln!(text, "{label:<18}  {value}");
     }
     if let Some(diagnosis) = &report.diagnosis {
         text.push('\n');
-        text.push_str(&describe_diagnosis(diagnosis, paint));
+        text.push_str(&format_diagnosis(diagnosis, paint));
     }
     text
 }
 
-fn diagnostics(report: &Report) -> Vec<(&'static str, String)> {
+/// How varied the captions are, and how much they depend on the image.
+fn statistics(report: &Report) -> Vec<(&'static str, String)> {
     let figures = &report.figures;
     let (diversity, kept) = (&figures.diversity, figures.shuffled.kept);
     let of_images = |count: usize| format!("{count} of {}", figures.images);
-    let mut rows = vec![
+    let mut statistics = vec![
         (
             "commonest caption",
             format!(
@@ -379,16 +352,16 @@ fn diagnostics(report: &Report) -> Vec<(&'static str, String)> {
     ];
     if let Some(similarity) = figures.evidence.feature_similarity {
         let value = format!("mean cosine {similarity:.3} between images");
-        rows.push(("features", value));
+        statistics.push(("features", value));
     }
-    rows
+    statistics
 }
 
 fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn describe_diagnosis(diagnosis: &Diagnosis, paint: Paint) -> String {
+fn format_diagnosis(diagnosis: &Diagnosis, paint: Paint) -> String {
     let mut text = format!("{}\n", paint.text(Role::Warning, "degenerate output:"));
     for symptom in &diagnosis.symptoms {
         let _ = writeln!(text, "  {symptom}");
@@ -400,14 +373,14 @@ fn describe_diagnosis(diagnosis: &Diagnosis, paint: Paint) -> String {
     text
 }
 
-/// A few captions from all over the split, always the same.
-pub(super) fn samples(captions: &[CaptionedImage]) -> impl Iterator<Item = &CaptionedImage> {
-    let count = SAMPLES.min(captions.len());
-    (0..count).map(move |number| &captions[number * captions.len() / count])
+/// A few captions at equal distances in the split: the same in every evaluation.
+pub(super) fn some_captions(captions: &[CaptionedImage]) -> impl Iterator<Item = &CaptionedImage> {
+    let count = CAPTIONS_SHOWN.min(captions.len());
+    (0..count).map(move |i| &captions[i * captions.len() / count])
 }
 
-/// A caption and some of its references under it.
-pub(super) fn sample_lines(sample: &CaptionedImage, references: usize, paint: Paint) -> String {
+/// A caption with some references below it.
+pub(super) fn caption_lines(sample: &CaptionedImage, references: usize, paint: Paint) -> String {
     let mut text = format!(
         "  {}\n",
         paint.text(Role::Heading, &display_safe(&sample.caption))

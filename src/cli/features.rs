@@ -1,4 +1,4 @@
-//! `cutline features`: what a backbone makes of images, as a file for other programs.
+//! `cutline features`: the features of images, as a file for other programs.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -9,11 +9,10 @@ use clap::Args;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
-use super::compute::Compute;
 use super::progress::Task;
 use super::{Context, choices, output};
 use crate::nn::Backend;
-use crate::nn::device::Opened;
+use crate::nn::device::{Opened, on_device};
 use crate::vision::backbones::{BackboneKind, FeatureKind, MapShape};
 use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
 use crate::vision::features::extraction::{BatchPlan, ImageFile, for_each_batch};
@@ -21,10 +20,10 @@ use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 
-/// Write the features of images to a .safetensors file
+/// Extract CNN features of images to a .safetensors file
 ///
-/// One tensor an image, named by the image's file name: a vector of channels, or a grid of rows, columns and
-/// channels. No data set and no run are needed.
+/// One tensor per image, named after the image file, of shape [channels], or [rows, columns, channels] with
+/// --features grid. No data set or run is needed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors
@@ -34,41 +33,37 @@ pub(super) struct Features {
     /// The images
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
-    /// The CNN that looks at them
+    /// CNN that extracts the features
     #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>())]
     backbone: BackboneKind,
-    /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// The layer whose output is written; the backbone's usual one if not given
+    /// Layer whose output is written [default: the backbone's usual layer]
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
-    /// One vector an image, or one for each region of the layer's map
+    /// pooled: one vector per image (global average pooling); grid: one vector per region of the feature map
     #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
     features: FeatureKind,
-    /// How much of an image the CNN is shown; what it was trained on if not given
+    /// squash: resize the whole image; center: take the center crop [default: as the CNN was trained]
     #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>())]
     crop_mode: Option<CropMode>,
-    /// The file to write
+    /// Output file
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
 
 impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        // Before the work, not after it.
+        // Wrong paths are refused before the work, not after it.
         by_file_name(&self.images)?;
-        output::check_place(&self.out)?;
-        context.compute(self)
+        output::check_directory(&self.out)?;
+        on_device!(context.open_device()?, |device| self.extract(device, context))?
     }
-}
 
-impl Compute for Features {
-    type Output = ();
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+    fn extract<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let images = by_file_name(&self.images)?;
-        let extractor = self.extractor(&on.device)?;
+        let extractor = self.extractor(&device.device)?;
         let progress = context.progress(Task {
             label: "extracting features".into(),
             unit: "images",
@@ -100,9 +95,7 @@ impl Compute for Features {
         progress.finish();
         write(&self.out, &features, self.features, extractor.shape())
     }
-}
 
-impl Features {
     fn extractor<D: Backend>(&self, device: &D) -> anyhow::Result<FeatureExtractor<D>> {
         let file = WeightFile::open(&self.weights)?;
         let extractor =
@@ -111,7 +104,7 @@ impl Features {
     }
 }
 
-/// The images by the names of their tensors, which must differ.
+/// Tensor names -> images; tensor names are file names, which must be unique.
 fn by_file_name(images: &[PathBuf]) -> anyhow::Result<BTreeMap<String, &Path>> {
     let mut named = BTreeMap::new();
     for path in images {
@@ -121,7 +114,7 @@ fn by_file_name(images: &[PathBuf]) -> anyhow::Result<BTreeMap<String, &Path>> {
             .ok_or_else(|| anyhow!("{} has no file name in UTF-8; rename the image", path.display()))?;
         if let Some(other) = named.insert(name.to_owned(), path.as_path()) {
             bail!(
-                "{} and {} have the same file name, which names their tensors; rename one, or write two files",
+                "{} and {} have the same file name, so their tensors would have the same name; rename one, or write two files",
                 other.display(),
                 path.display()
             );

@@ -21,11 +21,11 @@ static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
 /// The user asked the program to stop; ends it with exit code 130.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
-pub struct Interrupted;
+pub(super) struct Interrupted;
 
 /// Whether the user has asked the program to stop (Ctrl-C or SIGTERM).
 #[derive(Clone, Copy, Debug)]
-pub struct Interrupt {
+pub(super) struct Interrupt {
     requested: &'static AtomicBool,
 }
 
@@ -35,7 +35,7 @@ impl Interrupt {
     /// # Errors
     ///
     /// Where the system refuses a signal handler.
-    pub fn install() -> anyhow::Result<Self> {
+    pub(super) fn install() -> anyhow::Result<Self> {
         let installed = INSTALLED.get_or_init(|| listen().map_err(|error| error.to_string()));
         match installed {
             Ok(()) => Ok(Self {
@@ -48,12 +48,12 @@ impl Interrupt {
     }
 
     /// The flag that long work polls between batches.
-    pub fn flag(&self) -> &'static AtomicBool {
+    pub(super) fn flag(&self) -> &'static AtomicBool {
         self.requested
     }
 
     /// Whether to stop.
-    pub fn is_requested(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }
 
@@ -62,7 +62,7 @@ impl Interrupt {
     /// # Errors
     ///
     /// [`Interrupted`] from then on.
-    pub fn check(&self) -> Result<(), Interrupted> {
+    pub(super) fn check(&self) -> Result<(), Interrupted> {
         if self.is_requested() {
             Err(Interrupted)
         } else {

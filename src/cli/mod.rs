@@ -1,7 +1,7 @@
-//! The command line: one file a subcommand, and what they share.
+//! The command line: one file per subcommand, and what they share.
 //!
-//! Each subcommand is a struct of arguments with `run(self, &Context)`. What it says goes to standard output
-//! through [`Context::print`]; progress, notices and errors go to standard error.
+//! Each subcommand is a struct of arguments with `run(self, &Context)`. Results go to standard output through
+//! [`Context::print`]; progress, notices and errors go to standard error.
 
 mod attach;
 mod attention;
@@ -19,24 +19,24 @@ mod evaluate;
 mod failure;
 mod features;
 mod follow;
-pub mod interrupt;
+mod interrupt;
 mod job;
 mod json;
 mod keys;
 mod output;
 mod picture;
 mod prepare;
-pub mod progress;
+mod progress;
 #[cfg(test)]
 mod reference;
 mod runs;
 mod score;
 mod search;
 mod show;
-mod sweep;
 mod table;
-pub mod terminal;
+mod terminal;
 mod train;
+mod tune_search;
 mod workbench;
 
 use std::ffi::OsString;
@@ -55,7 +55,7 @@ use failure::Outcome;
 use progress::{Progress, Task};
 use terminal::{ColorMode, Terminal};
 
-/// Caption images: train, evaluate and use a CNN encoder with an LSTM decoder.
+/// Image captioning in the terminal: train, evaluate and use a CNN encoder with an LSTM decoder.
 #[derive(Debug, Parser)]
 #[command(
     name = "cutline",
@@ -72,31 +72,31 @@ struct Cli {
 }
 
 const AFTER_LONG_HELP: &str = "\
-The way through, from a folder of captioned images to scored captions:
+From a folder of captioned images to scored captions:
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
   cutline train flickr8k --decoder merge
   cutline evaluate flickr8k-merge-001
   cutline caption flickr8k-merge-001 image.jpg
 
-A training that outlives the connection, and what to do about it from any terminal:
+Train in the background, and follow and control it from any terminal:
   cutline train flickr8k --detach
   cutline runs
   cutline attach flickr8k-merge-001
   cutline control flickr8k-merge-001 stop
 
-With nothing at hand:
+Without any data:
   cutline demo
 
 Exit codes:
   0    done
-  1    failed; standard error says why and what to try next
-  2    the command line was wrong
-  130  interrupted; what was finished is kept. A training that was interrupted has saved and exits with 0";
+  1    failed; standard error has the reason and the next step
+  2    wrong command line
+  130  interrupted; finished work is kept (an interrupted training saves a checkpoint and exits with 0)";
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 struct Global {
-    /// The working directory, which holds `datasets/` and `checkpoints/`
+    /// Working directory with `datasets/` and `checkpoints/`
     #[arg(
         long,
         global = true,
@@ -105,17 +105,16 @@ struct Global {
         default_value = "."
     )]
     root: PathBuf,
-    /// When to color what is printed; `auto` means on a terminal, unless NO_COLOR is set
+    /// When to use colors; `auto`: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
     color: ColorMode,
-    /// Draw the workbench with ASCII characters only: no lines, no blocks, no braille
+    /// Draw the workbench with ASCII characters only
     #[arg(long, global = true)]
     ascii: bool,
     /// Print results and errors only: no progress, no notices
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Where to compute: on a GPU if there is one, else on the CPU (auto), on the CPU (cpu), or on the GPU with this
-    /// number (cuda:N); `cutline doctor` lists them
+    /// Device: auto (a GPU if there is one, else the CPU), cpu, or cuda:N; `cutline doctor` lists the GPUs
     #[arg(
         long,
         global = true,
@@ -124,28 +123,26 @@ struct Global {
         default_value_t
     )]
     device: DeviceChoice,
-    /// Let a GPU multiply matrices in TF32: faster from compute capability 8.0 on, and exact to three digits instead of
-    /// seven; NVIDIA_TF32_OVERRIDE=1 in the environment does the same
+    /// Allow TF32 matrix products on GPUs of compute capability 8.0 and later: faster, with three exact digits instead of
+    /// seven; same as NVIDIA_TF32_OVERRIDE=1
     #[arg(long, global = true)]
     tf32: bool,
 }
 
-/// The environment's word on the working directory.
 const ROOT: &str = "CUTLINE_ROOT";
-/// The environment's word on the device.
 const DEVICE: &str = "CUTLINE_DEVICE";
-/// How CUDA numbers GPUs: the one that works fastest is 0, unless this says otherwise.
+/// How CUDA numbers GPUs. By default number 0 is the fastest.
 const ORDER: &str = "CUDA_DEVICE_ORDER";
 
 impl Global {
-    /// Puts into the environment what CUDA and cuBLAS look for there, and what holds for the processes that are started
-    /// as well: trainings that go on by themselves, and those of the workbench.
-    fn hand_down(&self) {
-        // SAFETY: see `main`: no other thread is there to read the environment.
+    /// Sets the environment variables that CUDA and cuBLAS read, and those that child processes inherit: background jobs,
+    /// and the jobs of the workbench.
+    fn export_env(&self) {
+        // SAFETY: called from `main` before any other thread exists that could read the environment.
         unsafe {
             std::env::set_var(DEVICE, self.device.to_string());
             if std::env::var_os(ORDER).is_none() {
-                // As `nvidia-smi` and `cutline doctor` count.
+                // The numbering of `nvidia-smi` and `cutline doctor`.
                 std::env::set_var(ORDER, "PCI_BUS_ID");
             }
             if self.tf32 {
@@ -196,33 +193,30 @@ impl Command {
     }
 }
 
-/// What every subcommand is given: where things live, and how to speak to the user.
+/// The global options, as every subcommand gets them.
 #[derive(Debug)]
-pub struct Context {
-    /// The working directory.
-    pub root: Root,
-    /// What standard output and standard error are.
-    pub terminal: Terminal,
+struct Context {
+    root: Root,
+    terminal: Terminal,
     characters: CharacterSet,
-    voice: Voice,
-    results: Results,
+    verbosity: Verbosity,
+    results: ResultStream,
     device: DeviceChoice,
-    /// What needs to be said once has been.
-    said: Once,
+    /// Prints the fallback to the CPU once per command.
+    fallback_notice: Once,
 }
 
 /// Where results go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Results {
-    /// To standard output.
-    Printed,
-    /// To standard error, among the notices.
-    Noticed,
+enum ResultStream {
+    Stdout,
+    /// Among the notices: the results of a substep.
+    Stderr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Voice {
-    Usual,
+enum Verbosity {
+    Normal,
     Quiet,
 }
 
@@ -235,27 +229,30 @@ impl Context {
                 true => CharacterSet::Ascii,
                 false => CharacterSet::Unicode,
             },
-            voice: if global.quiet { Voice::Quiet } else { Voice::Usual },
-            results: Results::Printed,
+            verbosity: match global.quiet {
+                true => Verbosity::Quiet,
+                false => Verbosity::Normal,
+            },
+            results: ResultStream::Stdout,
             device: global.device,
-            said: Once::new(),
+            fallback_notice: Once::new(),
         }
     }
 
-    /// The context of a step on the way to a result: what the step prints is a notice here.
-    fn in_passing(&self) -> Self {
+    /// The context of a substep, whose results are only notices of the whole command.
+    fn as_substep(&self) -> Self {
         Self {
             root: self.root.clone(),
             terminal: self.terminal.stderr_only(),
             characters: self.characters,
-            voice: self.voice,
-            results: Results::Noticed,
+            verbosity: self.verbosity,
+            results: ResultStream::Stderr,
             device: self.device,
-            said: Once::new(),
+            fallback_notice: Once::new(),
         }
     }
 
-    /// What a command shown to the user needs at its end to find the same root: nothing, or ` --root DIR`.
+    /// The end of a suggested command: ` --root DIR`, or nothing for the default root.
     fn root_flag(&self) -> String {
         let root = self.root.path();
         let usual = std::env::var_os(ROOT).unwrap_or_else(|| ".".into());
@@ -266,68 +263,64 @@ impl Context {
         }
     }
 
-    /// Writes a result to standard output, at once.
+    /// Writes a result to standard output and flushes it.
     ///
     /// # Errors
-    ///
-    /// Where the reader has gone (`cutline ... | head`) the error ends the program quietly.
-    pub fn print(&self, text: &str) -> std::io::Result<()> {
-        if self.results == Results::Noticed {
+    /// A closed pipe (`cutline ... | head`) is an error that ends the program silently.
+    fn print(&self, text: &str) -> std::io::Result<()> {
+        if self.results == ResultStream::Stderr {
             self.notice(text.trim_end_matches('\n'));
             return Ok(());
         }
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // The terminal was closed: there is nobody left to tell, and the work goes on.
+            // The terminal was closed, which must not end the work.
             Err(error) if self.terminal.stdout_is_terminal() && is_hung_up(&error) => Ok(()),
             printed => printed,
         }
     }
 
-    /// As [`print`](Self::print), of work that goes on where the reader has gone: what it prints is not what it is for.
-    ///
-    /// # Errors
-    /// Where standard output fails in another way.
-    pub fn tell(&self, text: &str) -> std::io::Result<()> {
+    /// Like [`print`](Self::print), but a closed pipe is no error: for commands whose main result is on disk.
+    fn print_lossy(&self, text: &str) -> std::io::Result<()> {
         match self.print(text) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
             printed => printed,
         }
     }
 
-    /// Writes one line about what is going on to standard error, unless `--quiet`.
-    pub fn notice(&self, line: &str) {
-        if self.voice == Voice::Usual {
+    /// Writes a line to standard error, unless `--quiet`.
+    fn notice(&self, line: &str) {
+        if self.verbosity == Verbosity::Normal {
             terminal::print_to_stderr(line);
         }
     }
 
-    /// Shows how a long task gets on: a bar on a terminal, a line now and then elsewhere.
-    pub fn progress(&self, task: Task) -> Progress {
-        match self.voice {
-            Voice::Quiet => Progress::silent(),
-            Voice::Usual => Progress::start(task, &self.terminal),
+    /// Starts a progress bar on a terminal, or progress lines elsewhere.
+    fn progress(&self, task: Task) -> Progress {
+        match self.verbosity {
+            Verbosity::Quiet => Progress::silent(),
+            Verbosity::Normal => Progress::start(task, &self.terminal),
         }
     }
 }
 
-/// Whether the other end of a terminal has gone.
+/// Whether the terminal was closed.
 fn is_hung_up(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-/// Runs the program on the arguments it was started with. To be called before there are other threads: it sets variables
-/// of the environment.
+/// Runs the program with its command-line arguments. Must be called before other threads start, because it sets
+/// environment variables.
 pub fn main() -> ExitCode {
-    forget_empty_variables();
+    remove_empty_variables();
     ExitCode::from(main_with(std::env::args_os().collect()) as u8)
 }
 
-/// A variable that is set to nothing, as scripts do it, counts as not set.
-fn forget_empty_variables() {
+/// An empty variable, as scripts may set it, counts as not set.
+fn remove_empty_variables() {
     for name in [ROOT, DEVICE] {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
-            // SAFETY: see `main`: no other thread is there to read the environment.
+            // SAFETY: called from `main` before any other thread exists that could read the environment.
             unsafe { std::env::remove_var(name) }
         }
     }
@@ -339,7 +332,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
         .color(color)
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
-        .inspect(|cli| cli.global.hand_down());
+        .inspect(|cli| cli.global.export_env());
     match cli {
         Ok(Cli {
             global,
@@ -356,7 +349,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             if context.terminal.is_interactive() {
                 return failure::outcome(workbench::open(&context, None), &context.terminal);
             }
-            // Nobody to tell when help cannot be written.
+            // A failure to print help cannot be reported either.
             let _ = Cli::command().color(color).print_help();
             Outcome::Done
         }
@@ -376,12 +369,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn every_example_is_a_command_line_that_parses() {
+    fn help_examples_parse() {
         for subcommand in Cli::command().get_subcommands() {
             let help = subcommand.get_after_long_help().unwrap().to_string();
             let examples: Vec<&str> = help

@@ -1,4 +1,4 @@
-//! Files that the user asks results to be written to.
+//! Output files of `--out`.
 
 use std::path::Path;
 
@@ -7,28 +7,22 @@ use anyhow::{Context as _, ensure};
 use super::terminal::display_path;
 use crate::files::write_atomically;
 
-/// Looks whether there is a directory for the file: before the work whose result it shall hold.
-///
-/// # Errors
-/// Where there is none.
-pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
+/// Checks that the directory of an output file exists, before the work.
+pub(super) fn check_directory(path: &Path) -> anyhow::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => return Ok(()),
     };
     ensure!(
         directory.is_dir(),
-        "cannot write {}: there is no directory {}; make it, or give another path",
+        "cannot write {}: there is no directory {}; create it, or give another path",
         display_path(path),
         display_path(directory)
     );
     Ok(())
 }
 
-/// Writes a whole file, or none.
-///
-/// # Errors
-/// Those of the system.
+/// Writes a file atomically.
 pub(super) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write_atomically(path, |out| out.write_all(content)).with_context(|| {
         format!(

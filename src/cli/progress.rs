@@ -21,20 +21,20 @@ const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wi
 
 /// A long task as its progress is told.
 #[derive(Clone, Debug)]
-pub struct Task {
+pub(super) struct Task {
     /// What is being done: "extracting features".
-    pub label: Cow<'static, str>,
+    pub(super) label: Cow<'static, str>,
     /// What is counted, in the plural: "images", "tokens".
-    pub unit: &'static str,
+    pub(super) unit: &'static str,
     /// How many there are, where that is known.
-    pub total: Option<u64>,
+    pub(super) total: Option<u64>,
     /// How many were done before, in an interrupted run; they count for the bar, not for the rate.
-    pub done: u64,
+    pub(super) done: u64,
 }
 
 /// The progress of one [`Task`]; may be shared between threads, and clears its bar when dropped.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     face: Face,
 }
 
@@ -75,7 +75,7 @@ impl Progress {
     }
 
     /// Counts `more` of the task's units as done.
-    pub fn advance(&self, more: u64) {
+    pub(super) fn advance(&self, more: u64) {
         match &self.face {
             Face::Bar { bar, .. } => bar.inc(more),
             Face::Lines { log, started } => {
@@ -90,7 +90,7 @@ impl Progress {
     }
 
     /// Sets what is told behind the figures, such as the loss.
-    pub fn note(&self, note: &str) {
+    pub(super) fn note(&self, note: &str) {
         let note = display_safe(note).into_owned();
         match &self.face {
             Face::Bar { bar, .. } => bar.set_message(note),
@@ -102,7 +102,7 @@ impl Progress {
     }
 
     /// Takes the bar away while something else is printed.
-    pub fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.face {
             Face::Bar { bar, .. } => bar.suspend(print),
             Face::Lines { .. } | Face::Silent => print(),
@@ -110,7 +110,7 @@ impl Progress {
     }
 
     /// Ends the task with one line on what was done, how long it took and how fast it went.
-    pub fn finish(self) {
+    pub(super) fn finish(self) {
         match &self.face {
             Face::Bar { bar, task, started } => {
                 let position = bar.position();

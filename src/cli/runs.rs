@@ -59,7 +59,7 @@ struct Rename {
     name: Name,
 }
 
-/// Write or print the note on a run
+/// Set or print the note on a run
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline runs note flickr8k-merge-001 wider
@@ -69,12 +69,12 @@ struct Note {
     /// The run's name
     #[arg(value_name = "RUN")]
     run: String,
-    /// The note; an empty one removes it
+    /// The note [default: print it]; an empty text removes it
     #[arg(value_name = "TEXT")]
     text: Option<String>,
 }
 
-/// Remove runs with all their checkpoints
+/// Delete runs with all their checkpoints
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline runs rm flickr8k-merge-001
@@ -83,37 +83,35 @@ struct Remove {
     /// The runs' names
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
+/// An entry of `runs --json`.
 #[derive(Debug, Serialize)]
-struct Row {
+struct RunEntry {
     run: String,
     state: JobState,
     data_set: Option<String>,
-    /// Updates made.
+    /// Optimizer steps.
     step: u64,
-    /// Epochs so far, as a fraction.
+    /// Epochs done, including the fraction of the current one.
     epoch: Option<f64>,
-    /// Epochs in total.
     epochs: Option<u64>,
-    /// Estimated seconds to its end without evaluations, while it is live.
+    /// Estimated seconds left, without evaluations; only while training.
     seconds_left: Option<f64>,
-    best: Option<BestRow>,
+    best: Option<BestEntry>,
     /// Seconds since the last event.
     idle_seconds: Option<f64>,
     pid: Option<u32>,
     host: Option<String>,
-    /// The error of a failed run.
     error: Option<String>,
-    /// The user's note.
     note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct BestRow {
+struct BestEntry {
     /// From 0.
     epoch: usize,
     scores: Scores,
@@ -173,10 +171,10 @@ impl Runs {
     }
 }
 
-fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
+fn row(run: String, status: JobStatus, note: Option<String>) -> RunEntry {
     let summary = status.summary;
     let is_live = status.state.is_live();
-    Row {
+    RunEntry {
         epochs: summary.epochs,
         seconds_left: summary.seconds_left().filter(|_| is_live),
         run,
@@ -187,7 +185,7 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
             .step
             .as_ref()
             .map(|step| step.epoch as f64 + step.batch as f64 / step.batches.max(1) as f64),
-        best: summary.best.map(|best| BestRow {
+        best: summary.best.map(|best| BestEntry {
             epoch: best.epoch,
             scores: best.scores,
             dev_loss: best.dev_loss,
@@ -200,7 +198,7 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> Row {
     }
 }
 
-fn cells(row: Row) -> Vec<String> {
+fn cells(row: RunEntry) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let score = |metric| or_dash(row.best.as_ref().map(|best| best.scores.cell(metric, 4)));
     let mut cells = vec![
@@ -223,7 +221,7 @@ fn cells(row: Row) -> Vec<String> {
 
 impl Remove {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        // Check all of them before removing any.
+        // All runs are checked before any is removed.
         let mut runs = Vec::new();
         for name in &self.runs {
             let run = context.root.find_run(name)?;

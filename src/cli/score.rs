@@ -1,4 +1,4 @@
-//! `cutline score`: any hypotheses against any references, from two JSON files.
+//! `cutline score`: score captions of any model, from two JSON files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,13 +18,12 @@ use super::terminal::Paint;
 use crate::metrics::{self, Bootstrap, Example, Interval, Scores, Statistics};
 use crate::text::Cleaning;
 
-/// How many ids an error lists.
 const IDS_SHOWN: usize = 5;
 
 /// Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, with 95 % intervals
 ///
-/// The figures are coco-caption's, on the tokens as given: captions are split at blanks and otherwise left as
-/// they are, unless --clean. The intervals come from 1,000 bootstrap resamples of the images, always the same.
+/// Scores are equal to coco-caption's on the same tokens: captions are split at whitespace and not changed, unless --clean.
+/// The intervals come from 1,000 bootstrap resamples of the images with a fixed seed.
 #[derive(Debug, Args)]
 #[command(after_long_help = r#"The files:
   references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
@@ -34,13 +33,13 @@ Examples:
   cutline score --references refs.json --hypotheses hyps.json
   cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu_4"#)]
 pub(super) struct Score {
-    /// A JSON file of the captions people gave: a list for each id
+    /// JSON file of reference captions: a list per id
     #[arg(long, value_name = "FILE")]
     references: PathBuf,
-    /// A JSON file of the captions to score: one for each id
+    /// JSON file of captions to score: one per id
     #[arg(long, value_name = "FILE")]
     hypotheses: PathBuf,
-    /// Lower-case both sides and remove punctuation, special characters and digits, as `prepare` does
+    /// Lower-case captions and remove punctuation, symbols and digits, as `prepare` does
     #[arg(long)]
     clean: bool,
     /// Print JSON
@@ -94,9 +93,8 @@ struct Tokenized {
     references: Vec<Vec<String>>,
 }
 
-/// The scores of a corpus and how far they can be trusted.
 #[derive(Debug, Serialize)]
-pub(super) struct ScoreReport {
+struct ScoreReport {
     images: usize,
     #[serde(flatten)]
     scores: Scores,
@@ -134,7 +132,7 @@ impl ScoreReport {
     }
 }
 
-/// One row a metric: its name, its score, the bounds of its 95 % interval.
+/// One row per metric: name, score, 95 % interval.
 pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Table {
     let mut table = Table::new(["metric", "score", "95 % interval"]);
     for (metric, Interval { low, high }) in intervals.iter() {
@@ -159,7 +157,7 @@ fn read<V: DeserializeOwned>(path: &Path) -> anyhow::Result<BTreeMap<String, V>>
     Ok(captions)
 }
 
-/// A JSON object whose keys come once each; by itself serde would keep the last of two and say nothing.
+/// A JSON object with unique keys; serde alone would silently keep the last of two equal keys.
 struct ById<V>(BTreeMap<String, V>);
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for ById<V> {
@@ -181,7 +179,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for ByIdVisitor<V> {
         let mut captions = BTreeMap::new();
         while let Some((id, value)) = map.next_entry::<String, V>()? {
             if captions.contains_key(&id) {
-                return Err(A::Error::custom(format_args!("the id `{id}` comes twice")));
+                return Err(A::Error::custom(format_args!("the id `{id}` is there twice")));
             }
             captions.insert(id, value);
         }
@@ -198,12 +196,12 @@ fn check_ids(
         .keys()
         .filter(|id| references.get(*id).is_none_or(Vec::is_empty));
     let faults: Vec<String> = [
-        list_missing(
+        missing_ids(
             without_hypothesis.collect(),
             references.len(),
             "with references have no hypothesis",
         ),
-        list_missing(
+        missing_ids(
             without_references.collect(),
             hypotheses.len(),
             "with a hypothesis have no references",
@@ -221,8 +219,8 @@ fn check_ids(
     Ok(())
 }
 
-fn list_missing(ids: Vec<&String>, of: usize, what: &str) -> Option<String> {
+fn missing_ids(ids: Vec<&String>, of: usize, problem: &str) -> Option<String> {
     let first: Vec<&str> = ids.iter().take(IDS_SHOWN).map(|id| id.as_str()).collect();
     let more = if ids.len() > IDS_SHOWN { ", ..." } else { "" };
-    (!ids.is_empty()).then(|| format!("{} of {of} ids {what} ({}{more})", ids.len(), first.join(", ")))
+    (!ids.is_empty()).then(|| format!("{} of {of} ids {problem} ({}{more})", ids.len(), first.join(", ")))
 }

@@ -1,14 +1,14 @@
-//! The flags that choose how captions are searched for, shared by `evaluate` and `caption`.
+//! Search flags, shared by `evaluate` and `caption`.
 
 use clap::Args;
 
 use crate::search::{SearchSettings, Strategy};
 
-/// Without any of these flags captions are searched for by the run's own settings.
+/// Changes to the run's search settings.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "How captions are searched for (default: the run's own settings)")]
+#[command(next_help_heading = "Search (default: the run's settings)")]
 pub(super) struct SearchArgs {
-    /// How many captions the beam search keeps at each step; 1 takes the likeliest word each time
+    /// Hypotheses that beam search keeps at each step; 1 is greedy search
     #[arg(
         long,
         value_name = "N",
@@ -16,42 +16,41 @@ pub(super) struct SearchArgs {
         conflicts_with_all = ["temperature", "top_k", "seed"]
     )]
     pub(super) beam_size: Option<u32>,
-    /// The exponent of the length by which a beam's log-probability is divided; 0 favors short captions
+    /// Length normalization: log-probabilities are divided by length to this power; 0 favors short captions
     #[arg(long, value_name = "EXPONENT", value_parser = finite)]
     pub(super) length_penalty: Option<f64>,
-    /// Weight of minimum Bayes risk in the ranking of a beam's hypotheses, from 0 to 1: the expected CIDEr-D against the
-    /// other hypotheses. Use a wide beam
-    #[arg(long, value_name = "WEIGHT", value_parser = share)]
+    /// Rerank the beam by minimum Bayes risk: the weight of the expected CIDEr-D against the other hypotheses, from 0 (off) to
+    /// 1. Works best with a wide beam, such as --beam-size 20
+    #[arg(long, value_name = "WEIGHT", value_parser = zero_to_one)]
     pub(super) mbr_weight: Option<f64>,
-    /// Temperature of the hypotheses' probabilities in minimum Bayes risk: below 1, likely hypotheses count for more
+    /// Softmax temperature over the other hypotheses in the expectation; below 1, likely hypotheses count for more
     #[arg(long, value_name = "T", value_parser = positive)]
     pub(super) mbr_temperature: Option<f64>,
-    /// The fewest words of a caption
-    #[arg(long, value_name = "WORDS")]
+    /// Minimum caption length in words
+    #[arg(long, value_name = "N")]
     pub(super) min_length: Option<usize>,
-    /// The most words of a caption
-    #[arg(long, value_name = "WORDS", value_parser = at_least_one)]
+    /// Maximum caption length in words
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) max_length: Option<usize>,
-    /// Let no run of N words come twice in a caption; 0 allows all
+    /// Never repeat an n-gram of this size within a caption; 0 allows all
     #[arg(long, value_name = "N")]
     pub(super) no_repeat_ngram: Option<usize>,
-    /// Draw the words at random instead: below 1 plainer, above 1 bolder
+    /// Sample with this temperature instead of beam search; below 1 favors likely words
     #[arg(long, value_name = "T", value_parser = positive)]
     pub(super) temperature: Option<f64>,
-    /// Draw the words at random, from the N likeliest only
+    /// Sample from the N most likely words only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) top_k: Option<usize>,
-    /// Draw the words at random, from this seed; the same seed gives the same captions
+    /// Sample with this random seed; the same seed gives the same captions
     #[arg(long, value_name = "SEED")]
     pub(super) seed: Option<u64>,
 }
 
 impl SearchArgs {
-    /// The run's own settings with what the flags change.
+    /// The run's settings with these flags applied.
     ///
     /// # Errors
-    ///
-    /// Where no caption can be as long and as short as asked for.
+    /// Where the minimum length exceeds the maximum.
     pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
         let settings = SearchSettings {
             strategy: self.strategy().unwrap_or(own.strategy),
@@ -66,15 +65,15 @@ impl SearchArgs {
             top_k: self.top_k.unwrap_or(own.top_k),
             seed: self.seed.unwrap_or(own.seed),
         };
-        let (fewest, most) = (settings.min_length, settings.max_length);
+        let (min, max) = (settings.min_length, settings.max_length);
         anyhow::ensure!(
-            fewest <= most,
-            "captions cannot have at least {fewest} and at most {most} words; change --min-length or --max-length"
+            min <= max,
+            "the minimum caption length, {min}, exceeds the maximum, {max}; change --min-length or --max-length"
         );
         Ok(settings)
     }
 
-    /// What the flags ask for, if they ask for either.
+    /// The strategy that the flags imply, if any.
     pub(super) fn strategy(&self) -> Option<Strategy> {
         if self.temperature.is_some() || self.top_k.is_some() || self.seed.is_some() {
             Some(Strategy::Sample)
@@ -100,7 +99,7 @@ fn finite(text: &str) -> Result<f64, String> {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+fn zero_to_one(text: &str) -> Result<f64, String> {
     match finite(text)? {
         number if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("must be 0 to 1".to_owned()),
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_go_over_the_runs_own_settings() {
+    fn flags_override_run_settings() {
         let own = SearchSettings {
             beam_size: 5,
             max_length: 12,
@@ -137,22 +136,22 @@ mod tests {
                 ..own.clone()
             }
         );
-        let drawn = SearchArgs {
+        let sampled = SearchArgs {
             seed: Some(3),
             ..Default::default()
         };
-        let drawn = drawn.over(&own).unwrap();
-        assert_eq!((drawn.strategy, drawn.seed), (Strategy::Sample, 3));
-        assert_eq!(wider.over(&drawn).unwrap().strategy, Strategy::Beam);
+        let sampled = sampled.over(&own).unwrap();
+        assert_eq!((sampled.strategy, sampled.seed), (Strategy::Sample, 3));
+        assert_eq!(wider.over(&sampled).unwrap().strategy, Strategy::Beam);
     }
 
     #[test]
-    fn lengths_that_no_caption_has_are_refused() {
+    fn min_length_above_max_length_is_refused() {
         let args = SearchArgs {
             min_length: Some(21),
             ..Default::default()
         };
         let error = args.over(&SearchSettings::default()).unwrap_err().to_string();
-        assert!(error.contains("at least 21 and at most 20 words"), "{error}");
+        assert!(error.contains("21, exceeds the maximum, 20"), "{error}");
     }
 }

@@ -9,14 +9,14 @@ use clap::ColorChoice;
 use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 
-pub use crate::text::{display_path, display_safe};
+pub(super) use crate::text::{display_path, display_safe};
 
 /// The width assumed where there is no terminal to ask.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// When to color what is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ColorMode {
+pub(super) enum ColorMode {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
@@ -65,7 +65,7 @@ pub(super) fn color_asked_for(arguments: &[OsString]) -> ColorMode {
 
 /// Whether text is colored on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paint {
+pub(super) enum Paint {
     /// With ANSI escape sequences.
     Colored,
     /// As it is.
@@ -74,7 +74,7 @@ pub enum Paint {
 
 /// What a piece of text is for, which decides how it looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// A heading or the head of a table.
     Heading,
     /// Something of less weight.
@@ -101,7 +101,7 @@ impl Role {
 
 impl Paint {
     /// `text` as its role wants it.
-    pub fn text<'a>(self, role: Role, text: &'a str) -> Cow<'a, str> {
+    pub(super) fn text<'a>(self, role: Role, text: &'a str) -> Cow<'a, str> {
         match self {
             Self::Plain => Cow::Borrowed(text),
             Self::Colored => {
@@ -114,7 +114,7 @@ impl Paint {
 
 /// What standard output and standard error are, asked once at the start.
 #[derive(Clone, Copy, Debug)]
-pub struct Terminal {
+pub(super) struct Terminal {
     stdout: Stream,
     stderr: Stream,
 }
@@ -129,7 +129,7 @@ struct Stream {
 
 impl Terminal {
     /// Looks at the streams and the environment; asks the terminal nothing, so it cannot hang.
-    pub fn detect(choice: ColorMode) -> Self {
+    pub(super) fn detect(choice: ColorMode) -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let stream = |is_terminal: bool| Stream {
@@ -166,37 +166,37 @@ impl Terminal {
     }
 
     /// Whether somebody sees standard output, rather than a program reading it.
-    pub fn stdout_is_terminal(&self) -> bool {
+    pub(super) fn stdout_is_terminal(&self) -> bool {
         self.stdout.is_terminal
     }
 
     /// Whether somebody sits at a terminal that can be drawn on and typed at.
-    pub fn is_interactive(&self) -> bool {
+    pub(super) fn is_interactive(&self) -> bool {
         self.stdout.is_terminal && io::stdin().is_terminal()
     }
 
     /// Whether pictures may go to standard output.
-    pub fn stdout_draws(&self) -> bool {
+    pub(super) fn stdout_draws(&self) -> bool {
         self.stdout.draws
     }
 
     /// Whether a line on standard error can be redrawn.
-    pub fn stderr_draws(&self) -> bool {
+    pub(super) fn stderr_draws(&self) -> bool {
         self.stderr.draws
     }
 
     /// The colors of standard output.
-    pub fn stdout_paint(&self) -> Paint {
+    pub(super) fn stdout_paint(&self) -> Paint {
         self.stdout.paint
     }
 
     /// The colors of standard error.
-    pub fn stderr_paint(&self) -> Paint {
+    pub(super) fn stderr_paint(&self) -> Paint {
         self.stderr.paint
     }
 
     /// Columns and rows; 80 and 24 where there is no terminal to ask.
-    pub fn size(&self) -> (u16, u16) {
+    pub(super) fn size(&self) -> (u16, u16) {
         if !self.stdout.is_terminal && !self.stderr.is_terminal {
             return USUAL_SIZE;
         }

@@ -8,7 +8,6 @@ use indicatif::HumanCount;
 
 use super::Context;
 use super::choices;
-use super::compute::Compute;
 use super::follow::{Follower, Output};
 use super::interrupt::Interrupt;
 use crate::config::{self, Assignment};
@@ -17,15 +16,15 @@ use crate::decoders::DecoderKind;
 use crate::jobs::{Name, RunDirectory};
 use crate::nn::Backend;
 use crate::nn::cpu::slices::among_threads;
-use crate::nn::device::Opened;
+use crate::nn::device::{Opened, on_device};
 use crate::training::presets::Preset;
 use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
 
-/// Train a decoder on a data set; the run is written to `checkpoints/RUN`
+/// Train a decoder on a data set; the run is saved in `checkpoints/RUN`
 ///
-/// Settings come in layers: the defaults, then --preset, --config, and --decoder and --set. A misspelt key is refused.
-/// Ctrl-C saves a checkpoint and stops; --resume goes on from it to the same losses, on the CPU bit for bit, and so
-/// it does after a crash, from the last checkpoint. A lost connection does not end the training: look at it again with
+/// Settings are resolved in order: defaults, --preset, --config, then --decoder and --set. Unknown keys are errors.
+/// Ctrl-C saves a checkpoint and stops; --resume continues from it with the same losses, on the CPU bit for bit. After a
+/// crash it continues from the latest checkpoint. Training survives a lost connection: follow it with
 /// `cutline attach RUN`, stop it with `cutline control RUN stop`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
@@ -38,26 +37,26 @@ use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
   cutline train --resume wide
   cutline train --resume wide --set training.epochs=20")]
 pub(super) struct Train {
-    /// The data set's name, or the path of its directory
+    /// Name or path of the data set
     #[arg(value_name = "NAME", required_unless_present_any = ["resume", "print_settings"])]
     dataset: Option<String>,
-    /// The run's name; the first free one of NAME-DECODER-001, -002, ... if not given
+    /// Name of the run [default: the first free one of NAME-DECODER-001, -002, ...]
     #[arg(long, value_name = "RUN")]
     run: Option<Name>,
-    /// A recipe that is known to work, for --config, --decoder and --set to change
+    /// Settings to start from; --config, --decoder and --set change them
     #[arg(long, value_name = "PRESET", value_parser = choices::preset())]
     preset: Option<Preset>,
     /// Decoder architecture
     #[arg(long, value_name = "merge|inject|soft-attention|top-down")]
     decoder: Option<DecoderKind>,
-    /// A TOML file of settings
+    /// Settings file (TOML); see --print-settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One setting, such as decoder.hidden_size=512; may be given again
+    /// Set one key, such as decoder.hidden_size=512; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<Assignment>,
-    /// Go on with a run that was stopped, died or is complete: the one named here, or by --run; with --set, such as
-    /// training.epochs=20, under changed settings
+    /// Resume a run from its latest checkpoint: the run given here or by --run. --set changes settings, such as
+    /// training.epochs=20
     #[arg(
         long,
         value_name = "RUN",
@@ -66,7 +65,7 @@ pub(super) struct Train {
         conflicts_with_all = ["preset", "config", "decoder", "print_settings"]
     )]
     resume: Option<String>,
-    /// Train in a process of its own that no closing terminal reaches; print the run's name and return
+    /// Train in a background process that survives the terminal; print the run's name and return
     #[arg(long, conflicts_with = "print_settings")]
     detach: bool,
     /// Print the resolved settings as TOML, with a comment on each, and exit
@@ -79,7 +78,7 @@ impl Train {
         if self.print_settings {
             return Ok(context.print(&self.settings()?.to_commented_toml())?);
         }
-        // Before there is a run that nothing comes of.
+        // Before the run's directory is made.
         context.device.check()?;
         let run = match &self.resume {
             Some(named) => {
@@ -89,7 +88,7 @@ impl Train {
             None => self.start(context)?,
         };
         if self.detach {
-            // Where the run is new, its settings are written down already.
+            // A new run has its settings in config.toml already.
             let sets: &[Assignment] = if self.resume.is_some() { &self.set } else { &[] };
             detach(&run.release(), sets, context)
         } else {
@@ -97,11 +96,11 @@ impl Train {
         }
     }
 
-    /// A new run, ready to be trained.
+    /// Creates a run, ready to train.
     pub(super) fn start(&self, context: &Context) -> anyhow::Result<TrainingRun> {
         let settings = self.settings()?;
-        let wanted = self.dataset.as_deref().unwrap_or_default();
-        let data_set = context.root.find_dataset(wanted)?;
+        let name = self.dataset.as_deref().unwrap_or_default();
+        let data_set = context.root.find_dataset(name)?;
         let decoder = settings.decoder.kind;
         Ok(TrainingRun::start(&data_set, settings, || match &self.run {
             Some(name) => context.root.create_run(name),
@@ -109,17 +108,17 @@ impl Train {
         })?)
     }
 
-    /// The run that is to be resumed: `--resume RUN`, or `NAME --run RUN --resume`.
+    /// The run to resume: `--resume RUN`, or `NAME --run RUN --resume`.
     fn resumed<'a>(&'a self, named: &'a str) -> anyhow::Result<&'a str> {
         match (named, &self.run) {
             ("", Some(run)) => Ok(run.as_str()),
-            ("", None) => bail!("which run is to be resumed? give its name: --resume RUN"),
+            ("", None) => bail!("--resume needs the name of a run: --resume RUN"),
             (named, None) => Ok(named),
-            (named, Some(run)) => bail!("--resume {named} and --run {run} name two runs; give one of them"),
+            (named, Some(run)) => bail!("--resume {named} and --run {run} name two runs; remove one of them"),
         }
     }
 
-    /// What `--set` changes of a run that is resumed.
+    /// The changes by `--set` to a resumed run.
     fn changes(&self) -> Result<Changes, ChangeError> {
         Changes::new(self.set.iter().map(|set| (set.key(), set.text().to_owned())))
     }
@@ -134,7 +133,7 @@ impl Train {
         Ok(settings)
     }
 
-    /// What `--decoder` and `--set` say, the latter last.
+    /// `--decoder`, then `--set`, which overrides it.
     fn assignments(&self) -> anyhow::Result<Vec<Assignment>> {
         let decoder = self
             .decoder
@@ -150,7 +149,7 @@ fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
     Name::sanitized(&format!("{name}-{decoder}"))
 }
 
-/// Hands the run to a process of its own.
+/// Trains in a background process.
 fn detach(run: &RunDirectory, sets: &[Assignment], context: &Context) -> anyhow::Result<()> {
     let pid = run.resume_detached(sets)?;
     let (name, root) = (run.name(), context.root_flag());
@@ -161,7 +160,7 @@ fn detach(run: &RunDirectory, sets: &[Assignment], context: &Context) -> anyhow:
     Ok(context.print(&format!("{name}\n"))?)
 }
 
-/// Trains to an end, and prints the run's name for a script to go on with.
+/// Trains to the end, then prints the run's name for scripts.
 fn finish(run: TrainingRun, context: &Context) -> anyhow::Result<()> {
     let name = run.directory().name();
     if follow(run, context)? != Outcome::Interrupted {
@@ -170,35 +169,31 @@ fn finish(run: TrainingRun, context: &Context) -> anyhow::Result<()> {
     Ok(context.print(&format!("{name}\n"))?)
 }
 
-/// Trains to an end, showing how it gets on.
+/// Trains to the end and shows progress.
 pub(super) fn follow(run: TrainingRun, context: &Context) -> anyhow::Result<Outcome> {
-    among_threads(|| context.compute(run))
+    among_threads(|| on_device!(context.open_device()?, |device| follow_on(device, run, context))?)
 }
 
-impl Compute for TrainingRun {
-    type Output = Outcome;
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<Outcome> {
-        let interrupt = Interrupt::install()?;
-        let name = self.directory().name();
-        context.notice(&heading(&self));
-        let mut follower = Follower::new(context, Output::Notices);
-        let ending = self.train(
-            on,
-            // Notices go to standard error, where nobody needs to read them.
-            &mut |record| drop(follower.show(record)),
-            interrupt.flag(),
-        );
-        follower.clear();
-        let ending = ending?;
-        if ending == Outcome::Interrupted {
-            context.notice(&format!(
-                "Go on with: cutline train --resume {name}{}",
-                context.root_flag()
-            ));
-        }
-        Ok(ending)
+fn follow_on<D: Backend>(device: &Opened<D>, run: TrainingRun, context: &Context) -> anyhow::Result<Outcome> {
+    let interrupt = Interrupt::install()?;
+    let name = run.directory().name();
+    context.notice(&heading(&run));
+    let mut follower = Follower::new(context, Output::Notices);
+    let ending = run.train(
+        device,
+        // Notices go to standard error; a failure to write there must not end training.
+        &mut |record| drop(follower.show(record)),
+        interrupt.flag(),
+    );
+    follower.clear();
+    let ending = ending?;
+    if ending == Outcome::Interrupted {
+        context.notice(&format!(
+            "Resume with: cutline train --resume {name}{}",
+            context.root_flag()
+        ));
     }
+    Ok(ending)
 }
 
 fn heading(run: &TrainingRun) -> String {
@@ -216,7 +211,7 @@ fn heading(run: &TrainingRun) -> String {
         run.directory().name(),
         run.record().data.name,
         settings.decoder.kind,
-        run.features().unwrap_or("a small CNN that is trained along"),
+        run.features().unwrap_or("a small CNN trained jointly"),
         settings.training.epochs,
         scst,
         captions(Split::Train),

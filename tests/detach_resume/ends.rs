@@ -25,7 +25,7 @@ fn a_signal_to_end_saves_and_stops() {
         training.signal(signal);
         let said = training.ends_with(0);
         assert!(
-            said.contains(&format!("Go on with: cutline train --resume {run}")),
+            said.contains(&format!("Resume with: cutline train --resume {run}")),
             "{said}"
         );
         log.assert_ended("stopped");

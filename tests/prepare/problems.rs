@@ -38,7 +38,7 @@ fn an_image_that_does_not_decode_is_listed_and_left_out() {
         printed.contains("3 images that do not decode (left out)"),
         "{printed}"
     );
-    assert!(printed.contains("every problem is listed in "), "{printed}");
+    assert!(printed.contains("all problems are listed in "), "{printed}");
     let undecodable = listed(&place, ProblemKind::UndecodableImage);
     let reasons = [
         ("a-text.jpg", "is not a picture"),
@@ -63,7 +63,7 @@ fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
 
     let error = place.fails(&command);
     assert!(error.contains("captions.txt, line 14: "), "{error}");
-    assert!(error.contains("fetch the file again"), "{error}");
+    assert!(error.contains("download the file again"), "{error}");
     assert!(error.contains("--allow-truncated"), "{error}");
     assert!(!place.data_set("mine").exists());
 

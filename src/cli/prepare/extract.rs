@@ -1,4 +1,4 @@
-//! The last part of preparing: features of every image, in one store for the originals and one for each augmentation.
+//! Feature extraction: the images of a data set through a CNN into a feature store.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -37,12 +37,11 @@ pub(super) struct Extraction<'a, D: Backend> {
 
 /// Extracts the features that the stores under `directory` lack.
 ///
-/// An image is decoded once here, for all its augmentations, and once more before that, by the check. The two cannot be
-/// one: which images are in the training split, and so in the stores of augmentations, is known only when all images are
-/// checked and the splits are drawn.
+/// Each image is decoded once here, for all its augmentations, and once before, by the validation. They cannot be one
+/// pass: the splits, and so the images to augment, are known only after all images are validated.
 ///
 /// # Errors
-/// [`Interrupted`] once the user has asked to stop. What is done is kept, as with any other error.
+/// [`Interrupted`] after Ctrl-C. Finished features are kept, after any error.
 pub(super) fn extract<D: Backend>(
     extraction: &Extraction<'_, D>,
     data_set: &Dataset,
@@ -100,7 +99,7 @@ pub(super) fn extract<D: Backend>(
     if let ExtractionOutcome::Interrupted { done, total } = outcome {
         drop(progress);
         context.notice(&format!(
-            "the features of {done} of {total} {unit} are kept; the same command resumes there"
+            "the features of {done} of {total} {unit} are kept; the same command resumes from there"
         ));
         return Err(Interrupted.into());
     }
@@ -109,7 +108,7 @@ pub(super) fn extract<D: Backend>(
         let rows = store.writer.finish()?;
         let (shape, directory) = (extractor.shape(), display_path(directory.as_path()));
         job.message(format!("features of {rows} images are in {directory}"));
-        context.tell(&format!(
+        context.print_lossy(&format!(
             "features       {rows} images of {shape} numbers in {directory}\n"
         ))?;
     }
@@ -142,7 +141,7 @@ fn open(store: &ConfinedPath, spec: FeatureSpec, replace: Replace) -> anyhow::Re
         Err(StoreError::Differs { .. }) if replace == Replace::Other => {
             Ok(FeatureWriter::start_afresh(store, spec)?)
         }
-        Err(error @ StoreError::Differs { .. }) => Err(error).hint("--force starts these features afresh"),
+        Err(error @ StoreError::Differs { .. }) => Err(error).hint("--force replaces these features"),
         opened => Ok(opened?),
     }
 }

@@ -1,4 +1,4 @@
-//! `cutline prepare`: from captioned images on disk to a data set with vocabulary and features.
+//! `cutline prepare`: validates, splits, tokenizes and extracts features.
 
 mod extract;
 mod report;
@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use super::compute::Compute;
 use super::failure::WithHint;
 use super::job::{Job, detach, run_job};
 use super::progress::Task;
@@ -27,7 +26,7 @@ use crate::data::{
 use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
-use crate::nn::device::{DeviceChoice, Opened};
+use crate::nn::device::{DeviceChoice, Opened, on_device};
 use crate::text::Cleaning;
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
@@ -40,44 +39,43 @@ use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
 use target::{Replace, Target};
 
-/// What is done before features are made.
 const CHECKING: &str = "checking images";
-/// What is counted.
 const IMAGES: &str = "images";
-/// How often it is looked how far the check is.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// Interval of progress events while images are checked.
+const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
 
-/// Turn captioned images into a data set: checked, split, tokenized, and looked at by a CNN
+/// Prepare a data set: validate, split, tokenize and extract CNN features
 ///
-/// SOURCE is a directory or a captions file; its form is recognized, and `scenes` is the built-in data set.
-/// Whatever does not fit together (a caption without an image, an image that does not decode, a duplicate, a
-/// caption that is empty once cleaned) is listed, never dropped in silence. Features are kept as they are made:
-/// an interrupted run goes on where it stopped. Prepared again with another backbone, the data set has both.
+/// SOURCE is a directory or a captions file in a format that is detected, or `scenes`, the built-in data set. Problems
+/// (captions without an image, images that do not decode, duplicates, captions that are empty after cleaning) are
+/// listed, never dropped silently. Extraction resumes after an interruption. Preparing again with another backbone adds
+/// its features to the data set.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
   cutline prepare ~/flickr8k --name flickr8k --check
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --detach
+  cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --hflip
   cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
   cutline prepare scenes --name scenes")]
 pub(super) struct Prepare {
-    /// A directory or captions file, or `scenes`
+    /// A directory, a captions file, or `scenes`
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
-    /// The name of the data set; it is written to `datasets/NAME`
+    /// Name of the data set; it is saved in `datasets/NAME`
     #[arg(long, value_name = "NAME")]
     name: Name,
-    /// Report what was found and what does not fit together, and write nothing
+    /// Only report statistics and problems; write nothing
     #[arg(long)]
     check: bool,
-    /// Replace a data set of that name that has other content, and features made with other weights
+    /// Replace a data set of that name with other content, and features from other weights
     #[arg(long)]
     force: bool,
-    /// Prepare in a process of its own that no closing terminal reaches
+    /// Prepare in a background process that survives the terminal
     #[arg(long, conflicts_with = "check")]
     detach: bool,
     #[command(flatten)]
-    places: Places,
+    files: Files,
     #[command(flatten)]
     scenes: Scenes,
     #[command(flatten)]
@@ -87,35 +85,35 @@ pub(super) struct Prepare {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Where things are")]
-struct Places {
-    /// The form of the source, where it is not recognized
+#[command(next_help_heading = "Source files")]
+struct Files {
+    /// Format of the source [default: detected]
     #[arg(long, value_name = "FORMAT", value_parser = choices::format())]
     format: Option<Format>,
-    /// The directory of the images, where it is not found beside the captions
+    /// Directory of the images [default: next to the captions]
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// The captions file, where it is not found under SOURCE
+    /// Captions file [default: found in SOURCE]
     #[arg(long, value_name = "FILE")]
     captions: Option<PathBuf>,
-    /// Split lists: files of image names, each telling its split by its own name (train, dev, test)
+    /// Split lists: files of image names, whose own names contain the split (train, dev or val, test)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
-    /// The seed that draws the splits (80/10/10) where the source brings none, and the images of `scenes`
+    /// Random seed for the splits (80/10/10) where the source has none, and for the images of `scenes`
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// Leave out a last caption that is cut short, rather than take the file for an unfinished download
+    /// Accept a captions file that ends in the middle of a caption, without that caption
     #[arg(long)]
     allow_truncated: bool,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "The built-in data set")]
+#[command(next_help_heading = "Built-in data set")]
 struct Scenes {
-    /// How many images of `scenes` to draw; 4000 if not given
+    /// Number of images of `scenes` [default: 4000]
     #[arg(long, value_name = "N")]
     num_images: Option<usize>,
-    /// Width and height of an image of `scenes` in pixels; 64 if not given
+    /// Width and height of the images of `scenes` in pixels [default: 64]
     #[arg(long, value_name = "N")]
     size: Option<u32>,
 }
@@ -123,7 +121,7 @@ struct Scenes {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Text")]
 struct Text {
-    /// How often a word must come in the training split to be in the vocabulary
+    /// Minimum count of a word in the training split to be in the vocabulary
     #[arg(long, value_name = "N", default_value_t = 5)]
     min_count: u64,
     /// Keep upper case
@@ -132,7 +130,7 @@ struct Text {
     /// Keep punctuation
     #[arg(long)]
     keep_punctuation: bool,
-    /// Keep special characters
+    /// Keep symbols (characters that are neither letters, digits nor punctuation)
     #[arg(long)]
     keep_symbols: bool,
     /// Keep digits
@@ -143,50 +141,49 @@ struct Text {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Features")]
 struct Features {
-    /// The CNN that looks at the images; without one, no features are made
+    /// CNN that extracts features; without one, no features are extracted
     #[arg(long, value_name = "BACKBONE", value_parser = choices::named::<BackboneKind>(), requires = "weights")]
     backbone: Option<BackboneKind>,
-    /// Its weights, as Keras, PyTorch or timm name them: .safetensors, .pth or .h5
+    /// Its weights, with the parameter names of Keras, PyTorch or timm: .safetensors, .pth or .h5
     #[arg(long, value_name = "FILE", requires = "backbone")]
     weights: Option<PathBuf>,
-    /// The layer whose output is kept; the backbone's usual one if not given
+    /// Layer whose output is stored [default: the backbone's usual layer]
     #[arg(long, value_name = "LAYER", requires = "backbone")]
     layer: Option<String>,
-    /// One vector an image, or one for each region of the layer's map
+    /// pooled: one vector per image (global average pooling); grid: one vector per region of the feature map
     #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
     features: FeatureKind,
-    /// The form in which a number is kept on disk; f16 takes half the room
+    /// Data type of the features on disk; f16 takes half the space
     #[arg(long, value_name = "DTYPE", value_parser = choices::named::<FeatureDtype>(), default_value = "f32")]
     dtype: FeatureDtype,
-    /// How much of an image the CNN is shown; what it was trained on if not given. `squash` shows the sides of wide images
-    /// too, out of proportion
+    /// squash: resize the whole image, ignoring its aspect ratio; center: take the center crop [default: as the CNN was
+    /// trained]
     #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>(), requires = "backbone")]
     crop_mode: Option<CropMode>,
-    /// Also look at the training images in a mirror, for `augment.hflip_prob`
+    /// Also store features of horizontally flipped training images, for augment.hflip_prob
     #[arg(long, requires = "backbone")]
     hflip: bool,
-    /// Also look at the training images through this many windows, each a part of them, for `augment.random_crops`
+    /// Also store features of N random crops of each training image, for augment.random_crops
     #[arg(long, value_name = "N", default_value_t = 0, requires = "backbone")]
     random_crops: u32,
-    /// How many images the CNN looks at together; 8 on the CPU and 64 on a GPU if not given. Where a GPU has no memory for
-    /// as many, it is halved
+    /// Images per batch [default: 8 on the CPU, 64 on a GPU]; halved when GPU memory runs out
     #[arg(long, value_name = "N")]
     batch_size: Option<NonZeroUsize>,
 }
 
-/// A network, and the file its weights came from.
-struct Eye<D: Backend> {
-    encoder: FeatureExtractor<D>,
+/// A CNN and the file of its weights.
+struct LoadedExtractor<D: Backend> {
+    extractor: FeatureExtractor<D>,
     weights: PathBuf,
 }
 
 impl Prepare {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let device = self.device(context);
-        context.compute_on(device, self)
+        let device = context.open_device_of(self.device(context))?;
+        on_device!(device, |device| self.prepare(device, context))?
     }
 
-    /// Where to look at images. Nothing is opened for a command that only checks, or hands the work on.
+    /// The device for feature extraction. A GPU is not opened for a command that only checks or detaches.
     fn device(&self, context: &Context) -> DeviceChoice {
         match self.features.backbone {
             Some(_) if !self.check && !self.detach => context.device,
@@ -195,13 +192,11 @@ impl Prepare {
     }
 }
 
-impl Compute for Prepare {
-    type Output = ();
-
-    fn compute<D: Backend>(self, on: &Opened<D>, context: &Context) -> anyhow::Result<()> {
-        // First what may be wrong with the command line: checking the images takes its time.
+impl Prepare {
+    fn prepare<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
+        // Errors of the command line first: checking the images takes long.
         self.check_scenes_flags()?;
-        let eye = self.features.eye(&on.device)?;
+        let extractor = self.features.extractor(&device.device)?;
         if self.check {
             return self.only_check(context);
         }
@@ -218,21 +213,21 @@ impl Compute for Prepare {
         } else {
             self.read()?
         };
-        self.refuse_torn(&reading.problems)?;
-        let lacks = run_job(&job, self.job_info(&on.name), |job| {
-            let data_set = self.make(reading, &target, eye.as_ref(), job, context)?;
+        self.refuse_truncated(&reading.problems)?;
+        let lacks = run_job(&job, self.job_info(&device.name), |job| {
+            let data_set = self.build(reading, &target, extractor.as_ref(), job, context)?;
             let lacks = lacks_for_training(&data_set);
             if let Some(lacks) = lacks {
                 job.warn(lacks);
             }
             Ok(lacks)
         })?;
-        let home = display_path(target.directory().as_path());
+        let directory = display_path(target.directory().as_path());
         context.notice(&match lacks {
-            Some(lacks) => format!("the data set is in {home}\nwarning: {lacks}"),
+            Some(lacks) => format!("the data set is in {directory}\nwarning: {lacks}"),
             None => {
                 let (name, root) = (&self.name, context.root_flag());
-                format!("the data set is in {home}; next: cutline train {name}{root}")
+                format!("the data set is in {directory}; next: cutline train {name}{root}")
             }
         });
         Ok(())
@@ -255,12 +250,12 @@ impl Prepare {
         }
     }
 
-    /// Makes the data set from what was read.
-    fn make<D: Backend>(
+    /// Saves the data set and extracts its features.
+    fn build<D: Backend>(
         &self,
         reading: RawDataset,
         target: &Target,
-        eye: Option<&Eye<D>>,
+        extractor: Option<&LoadedExtractor<D>>,
         job: &Job<'_>,
         context: &Context,
     ) -> anyhow::Result<Dataset> {
@@ -274,24 +269,24 @@ impl Prepare {
         })?;
         target.save(&data_set, &report)?;
         job.message(format!(
-            "{} images; what does not fit together is listed in {}",
+            "{} images; problems are listed in {}",
             data_set.images.len(),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
         let paint = context.terminal.stdout_paint();
-        context.tell(&report::render(self.name.as_str(), &report, paint))?;
+        context.print_lossy(&report::render(self.name.as_str(), &report, paint))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(PrepareReport::FILE);
-            context.tell(&format!(
-                "\nevery problem is listed in {}\n",
+            context.print_lossy(&format!(
+                "\nall problems are listed in {}\n",
                 display_path(list.as_path())
             ))?;
         }
-        let Some(Eye { encoder, weights }) = eye else {
+        let Some(LoadedExtractor { extractor, weights }) = extractor else {
             return Ok(data_set);
         };
         let extraction = Extraction {
-            extractor: encoder,
+            extractor,
             weights,
             augmentations: self.features.augmentations(),
             dtype: self.features.dtype,
@@ -302,7 +297,7 @@ impl Prepare {
         Ok(data_set)
     }
 
-    /// Whether a data set drawn by the program is there already, as this command would make it.
+    /// Whether this command would prepare `scenes` exactly as they are on disk.
     pub(super) fn has_scenes(&self, context: &Context) -> anyhow::Result<bool> {
         let target = Target::new(context.root.dataset_dir(&self.name), Replace::Same);
         let scenes = self.scenes_settings();
@@ -324,16 +319,14 @@ impl Prepare {
         let (_, report) = self.examine(reading, context, &|_, _| {})?;
         let paint = context.terminal.stdout_paint();
         context.print(&report::render(self.name.as_str(), &report, paint))?;
-        context.notice("checked only: nothing was written");
-        self.refuse_torn(&report.problems)
+        context.notice("check only: nothing was written");
+        self.refuse_truncated(&report.problems)
     }
 
     fn check_scenes_flags(&self) -> anyhow::Result<()> {
-        let given = self.scenes.num_images.is_some() || self.scenes.size.is_some();
-        if given && !self.source().is_scenes() {
-            bail!(
-                "--num-images and --size are for the built-in data set; leave them out, or prepare `scenes`"
-            );
+        let has_flags = self.scenes.num_images.is_some() || self.scenes.size.is_some();
+        if has_flags && !self.source().is_scenes() {
+            bail!("--num-images and --size are for the built-in data set; remove them, or prepare `scenes`");
         }
         Ok(())
     }
@@ -341,10 +334,10 @@ impl Prepare {
     fn source(&self) -> DataSource {
         DataSource {
             path: self.source.clone(),
-            format: self.places.format,
-            images: self.places.images.clone(),
-            captions: self.places.captions.clone(),
-            splits: self.places.splits.clone(),
+            format: self.files.format,
+            images: self.files.images.clone(),
+            captions: self.files.captions.clone(),
+            splits: self.files.splits.clone(),
         }
     }
 
@@ -352,7 +345,7 @@ impl Prepare {
         let usual = PrepareSettings::default();
         PrepareSettings {
             minimum_count: self.text.min_count,
-            seed: self.places.seed.unwrap_or(usual.seed),
+            seed: self.files.seed.unwrap_or(usual.seed),
             cleaning: Cleaning {
                 lowercase: !self.text.keep_case,
                 remove_punctuation: !self.text.keep_punctuation,
@@ -368,7 +361,7 @@ impl Prepare {
         ScenesSettings {
             images: self.scenes.num_images.unwrap_or(usual.images),
             size: self.scenes.size.unwrap_or(usual.size),
-            seed: self.places.seed.unwrap_or(usual.seed),
+            seed: self.files.seed.unwrap_or(usual.seed),
         }
     }
 
@@ -389,31 +382,30 @@ impl Prepare {
         Ok(RawDataset::drawn(images))
     }
 
-    /// A file that was cut in its last line lacks more than that line, most of the time.
-    fn refuse_torn(&self, problems: &Problems) -> anyhow::Result<()> {
+    /// A file truncated in its last line usually lacks more than that line.
+    fn refuse_truncated(&self, problems: &Problems) -> anyhow::Result<()> {
         let Some(torn) = problems.of(ProblemKind::TornLine).first() else {
             return Ok(());
         };
-        if self.places.allow_truncated {
+        if self.files.allow_truncated {
             return Ok(());
         }
-        let refused: anyhow::Result<()> = Err(anyhow::anyhow!(
+        let truncated: anyhow::Result<()> = Err(anyhow::anyhow!(
             "{}: the file ends in the middle of a caption ({})",
             display_safe(&torn.location),
             display_safe(&torn.detail)
         ));
-        refused.hint(
-            "fetch the file again: captions after this one are missing too, if there were any; \
-             or leave this one out with --allow-truncated",
+        truncated.hint(
+            "download the file again: later captions are missing too; or skip this one with --allow-truncated",
         )
     }
 
-    /// Checks what was read. `tell` is told now and then how many images have been looked at, and of how many.
+    /// Validates and builds the data set. `on_progress` gets the number of checked images and the total.
     fn examine(
         &self,
         reading: RawDataset,
         context: &Context,
-        tell: &dyn Fn(u64, u64),
+        on_progress: &dyn Fn(u64, u64),
     ) -> anyhow::Result<(Dataset, PrepareReport)> {
         let total = reading.images.len() as u64;
         let progress = context.progress(Task {
@@ -434,12 +426,12 @@ impl Prepare {
             }
         };
         let (settings, source, name) = (self.settings(), self.source(), self.name.as_str());
-        // The images are checked on all threads; news is told from this one.
+        // Worker threads check images; the event log belongs to this thread.
         let outcome = thread::scope(|scope| {
             let work = scope.spawn(|| build(&settings, &source, reading, name, &decode, &count));
             while !work.is_finished() {
-                tell(checked.load(Ordering::Relaxed), total);
-                thread::sleep(BETWEEN_LOOKS);
+                on_progress(checked.load(Ordering::Relaxed), total);
+                thread::sleep(BETWEEN_UPDATES);
             }
             work.join()
         });
@@ -451,17 +443,15 @@ impl Prepare {
     }
 }
 
-/// What a data set lacks to be learned from, if anything.
+/// What a data set lacks for training, if anything.
 fn lacks_for_training(data_set: &Dataset) -> Option<&'static str> {
     let has_captions = |split| data_set.images(split).any(|image| !image.captions.is_empty());
     if !has_captions(Split::Train) {
-        Some("nothing can be learned from it: no image of the training split has a caption")
+        Some("it cannot be trained on: no image of the training split has a caption")
     } else if !has_captions(Split::Dev) {
-        Some(
-            "nothing can be trained on it: its dev split has no captions; give it more images, or split lists",
-        )
+        Some("it cannot be trained on: its dev split has no captions; add images, or give --splits")
     } else if data_set.vocabulary.words().next().is_none() {
-        Some("no word is frequent enough for the vocabulary; prepare again with a lower --min-count")
+        Some("the vocabulary is empty; prepare again with a lower --min-count")
     } else {
         None
     }
@@ -478,7 +468,6 @@ impl Features {
             .collect()
     }
 
-    /// How images go through the network on this device.
     fn batching<D: Backend>(&self) -> Batching {
         Batching {
             size: self.batch_size.unwrap_or(D::INFERENCE_BATCH),
@@ -486,14 +475,15 @@ impl Features {
         }
     }
 
-    fn eye<D: Backend>(&self, device: &D) -> anyhow::Result<Option<Eye<D>>> {
+    fn extractor<D: Backend>(&self, device: &D) -> anyhow::Result<Option<LoadedExtractor<D>>> {
         let (Some(backbone), Some(weights)) = (self.backbone, &self.weights) else {
             return Ok(None);
         };
         let file = WeightFile::open(weights)?;
-        let encoder = FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
-        Ok(Some(Eye {
-            encoder: encoder.with_crop_mode(self.crop_mode),
+        let extractor =
+            FeatureExtractor::load(backbone, &file, self.layer.as_deref(), self.features, device)?;
+        Ok(Some(LoadedExtractor {
+            extractor: extractor.with_crop_mode(self.crop_mode),
             weights: weights.clone(),
         }))
     }

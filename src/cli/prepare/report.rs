@@ -1,4 +1,4 @@
-//! What `prepare` found, for a reader at a terminal; the whole of it is in `report.json`.
+//! The report of `prepare` as text; `report.json` has all of it.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,10 @@ use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Role, display_safe};
 use crate::data::{PrepareReport, Problem, ProblemKind, Split, SplitStatistics, SplitsFrom};
 
-/// How many problems of a kind are shown.
+/// Problems shown per kind.
 const PROBLEMS_SHOWN: usize = 3;
-/// How much of a problem is shown, in characters.
+/// Characters shown of a problem.
 const PROBLEM_LENGTH: usize = 140;
-/// How many of the most frequent words are shown.
 const WORDS_SHOWN: usize = 12;
 
 pub(super) fn render(name: &str, report: &PrepareReport, paint: Paint) -> String {
@@ -21,11 +20,7 @@ pub(super) fn render(name: &str, report: &PrepareReport, paint: Paint) -> String
     text.push('\n');
     text.push_str(&words(report));
     if !report.problems.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n{}",
-            paint.text(Role::Heading, "what does not fit together")
-        );
+        let _ = writeln!(text, "\n{}", paint.text(Role::Heading, "problems"));
         for (kind, problems) in report.problems.iter() {
             text.push_str(&problems_of(kind, problems, paint));
         }
@@ -112,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_problems_are_cut_between_characters() {
+    fn shortened_cuts_between_characters() {
         let line = "é".repeat(PROBLEM_LENGTH);
         assert_eq!(shortened(&line), line);
         assert_eq!(shortened(&format!("{line}é")), format!("{line}..."));

@@ -1,4 +1,4 @@
-//! The directory that a data set is written to, and what may be replaced there.
+//! The directory that a data set is saved to, and what may be replaced there.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::data::synthetic::ScenesSettings;
 use crate::data::{Dataset, PrepareReport};
 use crate::files::ConfinedPath;
 
-/// What the images of `scenes` in the directory were drawn with.
+/// The settings of the images of `scenes` in the directory.
 const SCENES: &str = "scenes.toml";
 /// Longer files are not read.
 const MAX_SCENES_BYTES: u64 = 64 << 10;
@@ -18,16 +18,16 @@ const IMAGES: &str = "images";
 
 const REPLACE_HINT: &str = "choose another --name, or replace it with --force";
 
-/// What to do with a data set of the same name.
+/// What to do with an existing data set of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replace {
-    /// Go on with one of the same content, refuse another.
+    /// Continue with it if its content is the same, otherwise refuse.
     Same,
-    /// Replace another.
+    /// Replace it.
     Other,
 }
 
-/// Where a data set goes; features and drawn images go there too.
+/// The directory of a data set, including its features and the images of `scenes`.
 #[derive(Debug)]
 pub(super) struct Target {
     directory: ConfinedPath,
@@ -47,14 +47,14 @@ impl Target {
         self.replace
     }
 
-    /// Makes room for the images of `scenes`: those drawn with other settings have the same names.
+    /// Removes images of `scenes` drawn with other settings, which have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
         if self.holds_scenes(settings)? {
             return Ok(());
         }
         let file = self.directory.join(SCENES);
         let drawn = read_if_there(&file)?;
-        let wanted = toml::to_string(settings)?;
+        let text = toml::to_string(settings)?;
         if drawn.is_some() || self.existing().is_some() {
             self.refuse_unless_forced()?;
             self.remove_features()?;
@@ -65,17 +65,17 @@ impl Target {
         self.directory
             .create_dir_all()
             .with_context(|| cannot("make", &self.directory))?;
-        file.write_atomically(|out| out.write_all(wanted.as_bytes()))
+        file.write_atomically(|out| out.write_all(text.as_bytes()))
             .with_context(|| cannot("write", &file))
     }
 
-    /// Whether the images there, if any, are scenes drawn with these settings; perhaps not all of them.
+    /// Whether the directory has images of `scenes` with these settings, possibly not all of them.
     pub(super) fn holds_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<bool> {
         let drawn = read_if_there(&self.directory.join(SCENES))?;
         Ok(drawn == Some(toml::to_string(settings)?))
     }
 
-    /// Writes the data set and its report, unless that replaces another.
+    /// Saves the data set and its report, unless they would replace another data set.
     pub(super) fn save(&self, data_set: &Dataset, report: &PrepareReport) -> anyhow::Result<()> {
         if let Some(existing) = self.existing()
             && existing.hash != data_set.hash
@@ -85,11 +85,11 @@ impl Target {
                 self.remove_features()?;
             }
         }
-        for written in [self.directory.clone(), self.directory.join(IMAGES)] {
-            if written.is_dir() {
-                written
+        for directory in [self.directory.clone(), self.directory.join(IMAGES)] {
+            if directory.is_dir() {
+                directory
                     .remove_leftovers()
-                    .with_context(|| cannot("clean up", &written))?;
+                    .with_context(|| cannot("clean up", &directory))?;
             }
         }
         data_set.save(&self.directory)?;
@@ -97,8 +97,7 @@ impl Target {
         Ok(())
     }
 
-    /// The data set that is there. One that an interruption left unreadable counts as none: preparing it
-    /// again is what mends it.
+    /// The data set on disk. An unreadable one, after an interruption, counts as none: preparing again repairs it.
     pub(super) fn existing(&self) -> Option<Dataset> {
         Dataset::load(&self.directory).ok()
     }
@@ -119,11 +118,11 @@ impl Target {
     }
 }
 
-/// Whether features of the one belong to the images of the other: no name stands for another file.
+/// Whether features of `one` fit the images of `other`: the same key means the same file.
 fn same_images(one: &Dataset, other: &Dataset) -> bool {
     other.images.iter().all(|image| {
         let known = one.images.binary_search_by(|other| other.key.cmp(&image.key));
-        known.map_or(true, |place| one.images[place].path == image.path)
+        known.map_or(true, |i| one.images[i].path == image.path)
     })
 }
 

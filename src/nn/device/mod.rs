@@ -11,7 +11,6 @@ pub use choice::{DeviceChoice, UnknownDevice};
 pub use fault::{DeviceError, DeviceFault, guarded};
 pub use products::Products;
 
-use crate::nn::backend::Backend;
 use dfdx::prelude::Cpu;
 
 /// What logs call the CPU.
@@ -39,14 +38,21 @@ impl Opened<Cpu> {
     }
 }
 
-/// Work for any device: a stand-in for a generic closure.
-pub trait DeviceTask {
-    /// What comes of it.
-    type Output;
-
-    /// Does it.
-    fn on<D: Backend>(self, on: &Opened<D>) -> Self::Output;
+/// `on_device!(chosen, |opened| work(opened))` does work on a [`ChosenDevice`], whose [`Opened`] device has a type of its own
+/// for each backend: a closure cannot be generic. The result is an error where the device fails in a way that dfdx has no
+/// error for; see [`guarded`].
+macro_rules! on_device {
+    ($chosen:expr, |$opened:ident| $work:expr) => {
+        match &$chosen {
+            $crate::nn::device::ChosenDevice::Cpu { opened: $opened, .. } => {
+                Ok::<_, $crate::nn::device::DeviceError>($work)
+            }
+            #[cfg(feature = "cuda")]
+            $crate::nn::device::ChosenDevice::Cuda($opened) => $crate::nn::device::guarded(|| $work),
+        }
+    };
 }
+pub(crate) use on_device;
 
 impl DeviceChoice {
     /// Whether there will be such a device, for those who have something to prepare before they open it.
@@ -125,50 +131,30 @@ impl ChosenDevice {
             Self::Cuda(_) => None,
         }
     }
-
-    /// Does the work on it.
-    ///
-    /// # Errors
-    /// Where the device fails in a way that dfdx has no error for; see [`guarded`].
-    pub fn run<W: DeviceTask>(&self, work: W) -> Result<W::Output, DeviceError> {
-        match self {
-            Self::Cpu { opened, .. } => Ok(work.on(opened)),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(opened) => guarded(|| work.on(opened)),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::backend::Backend;
     use dfdx::prelude::TryAdd;
 
-    /// Two and two, wherever.
-    struct Sum;
-
-    impl DeviceTask for Sum {
-        type Output = Vec<f32>;
-
-        fn on<D: Backend>(self, on: &Opened<D>) -> Vec<f32> {
-            on.device
-                .tensor_from_vec(vec![2.0], (1,))
-                .try_add(2.0)
-                .map_or(Vec::new(), |sum| sum.as_vec())
-        }
+    fn two_plus_two<D: Backend>(on: &Opened<D>) -> Vec<f32> {
+        let two = on.device.tensor_from_vec(vec![2.0], (1,));
+        two.try_add(2.0).map_or(Vec::new(), |sum| sum.as_vec())
     }
 
     #[test]
     fn work_is_done_where_it_was_asked_for() {
         let cpu = ChosenDevice::open(DeviceChoice::Cpu).unwrap();
         assert_eq!((cpu.name(), cpu.why_no_gpu()), ("cpu", None));
-        assert_eq!(cpu.run(Sum).unwrap(), [4.0]);
+        assert_eq!(on_device!(cpu, |on| two_plus_two(on)).unwrap(), [4.0]);
     }
 
     #[test]
     fn an_open_choice_ends_at_a_device_that_computes() {
         let any = ChosenDevice::open(DeviceChoice::Auto).unwrap();
-        assert_eq!(any.run(Sum).unwrap(), [4.0]);
+        assert_eq!(on_device!(any, |on| two_plus_two(on)).unwrap(), [4.0]);
         if !HAS_CUDA {
             assert_eq!(
                 (any.name(), any.why_no_gpu()),

@@ -20,17 +20,16 @@ use crate::search::{SearchSettings, Strategy};
 use crate::training::Monitor;
 use crate::training::TrainedRunError;
 
-/// Settings printed; all are in the JSON.
-const SHOWN: usize = 15;
+/// Rows printed; the JSON has all.
+const ROWS_SHOWN: usize = 15;
 
-/// The metrics, by their keys.
 pub(super) fn metric_parser() -> impl TypedValueParser<Value = Metric> {
     let value = |metric: Metric| PossibleValue::new(metric.key()).help(metric.label());
     PossibleValuesParser::new(Metric::all().map(value))
         .try_map(|key| Metric::from_key(&key).ok_or("not a metric"))
 }
 
-/// What a run was steered by; the loss says nothing of searches.
+/// The metric that training monitored; the default one where that is the loss, which does not depend on the search.
 fn monitored(monitor: Monitor) -> Metric {
     match monitor {
         Monitor::Metric(metric) => metric,
@@ -38,62 +37,58 @@ fn monitored(monitor: Monitor) -> Metric {
     }
 }
 
-/// What a sweep finds, the best first.
+/// Search settings and their scores, best first.
 #[derive(Serialize)]
 pub(super) struct SearchReport {
     #[serde(flatten)]
     subject: Subject,
-    /// Images captioned.
     images: usize,
-    /// What it is sorted by.
+    /// The metric that `tried` is ranked by.
     metric: &'static str,
-    /// The flags of `evaluate` and `caption` that stand for the best.
+    /// The best settings as flags of `evaluate` and `caption`.
     flags: String,
-    /// The flags of `train` that do.
+    /// The best settings as flags of `train`.
     settings: String,
     trials: Vec<Trial>,
-    /// What the run, or the flags, search by without a sweep.
+    /// The settings without tuning: the run's, changed by flags.
     #[serde(skip)]
-    own: SearchSettings,
-    /// Whose that is.
+    default: SearchSettings,
+    /// Where `default` comes from, in words.
     #[serde(skip)]
-    own_is_of: &'static str,
+    default_source: &'static str,
 }
 
-/// Tries settings on the dev split, those that `args` name excepted.
-pub(super) fn sweep<D: Backend>(
+/// Scores a grid of search settings on the dev split; settings that `args` name are fixed.
+pub(super) fn tune<D: Backend>(
     inputs: &EvalInputs<D>,
     args: &SearchArgs,
     metric: Option<Metric>,
     context: &Context,
 ) -> anyhow::Result<SearchReport> {
     let run = &inputs.runs.first;
-    let own = args.over(&run.record.settings.search)?;
+    let default = args.over(&run.record.settings.search)?;
     anyhow::ensure!(
         args.strategy() != Some(Strategy::Sample),
-        "--tune-search looks for the best way of a beam search; leave --temperature, --top-k and --seed away"
+        "--tune-search tunes beam search; remove --temperature, --top-k and --seed"
     );
     let ngrams = match run.document_frequencies() {
         Ok(ngrams) => Some(ngrams),
         Err(error @ TrainedRunError::NoDocumentFrequencies { .. }) => {
-            context.notice(&format!(
-                "minimum Bayes risk is not tried: {}",
-                display_safe(&error.to_string())
-            ));
+            context.notice(&format!("MBR is not tuned: {}", display_safe(&error.to_string())));
             None
         }
         Err(error) => return Err(error.into()),
     };
     let mbr = match ngrams {
-        Some(_) => Mbr::Tried,
-        None => Mbr::LeftOut,
+        Some(_) => Mbr::Tuned,
+        None => Mbr::Off,
     };
-    let grid = grid(args, &own, mbr);
+    let grid = grid(args, &default, mbr);
     let images = inputs.images();
-    let sweep = SearchTuner::new(&images, &run.vocabulary, ngrams.as_deref());
+    let tuner = SearchTuner::new(&images, &run.vocabulary, ngrams.as_deref());
     let captions = grid.captions(images.len());
     let mut trials = until_interrupted(captions, context, |progress| {
-        sweep.run(&inputs.members(), &own, &grid, progress)
+        tuner.run(&inputs.members(), &default, &grid, progress)
     })?;
     let metric = metric.unwrap_or(monitored(run.record.settings.training.monitor));
     let score = |tried: &Trial| tried.scores.score(metric);
@@ -106,18 +101,18 @@ pub(super) fn sweep<D: Backend>(
         flags: flags(best),
         settings: settings(best),
         trials,
-        own_is_of: match own == run.record.settings.search {
-            true => "what the run searches by without flags",
-            false => "what these flags search by without --tune-search",
+        default_source: match default == run.record.settings.search {
+            true => "the run's own settings",
+            false => "these flags without --tune-search",
         },
-        own,
+        default,
     })
 }
 
-/// What is tried of so many captions until the user has had enough, with a bar.
+/// Runs the search with a progress bar over `captions`. Ctrl-C ends it early with the beam sizes finished so far.
 ///
 /// # Errors
-/// Those of trying; [`Interrupted`] where that came to nothing.
+/// Those of the search; [`Interrupted`] where no beam size was finished.
 fn until_interrupted(
     captions: usize,
     context: &Context,
@@ -125,7 +120,7 @@ fn until_interrupted(
 ) -> anyhow::Result<Vec<Trial>> {
     let interrupt = Interrupt::install()?;
     let bar = context.progress(Task {
-        label: "trying".into(),
+        label: "tuning search".into(),
         unit: "captions",
         total: Some(captions as u64),
         done: 0,
@@ -146,22 +141,25 @@ fn until_interrupted(
     }
     drop(bar);
     if matches!(tried, Err(EvaluationError::Stopped)) {
-        context.notice("interrupted before the first beam was through: nothing can be said yet");
+        context.notice("interrupted before the first beam size was finished: no results");
         return Err(Interrupted.into());
     }
     let tried = tried?;
     let beams: BTreeSet<usize> = tried.iter().map(|tried| tried.search.beam_size).collect();
     let beams: Vec<String> = beams.iter().map(usize::to_string).collect();
-    context.notice(&format!("interrupted: of beams {} only", beams.join(", ")));
+    context.notice(&format!(
+        "interrupted: results cover beam sizes {} only",
+        beams.join(", ")
+    ));
     Ok(tried)
 }
 
-/// The usual values with the run's own among them, or the one that a flag names.
-fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> SearchGrid {
+/// The default grid with the run's own values added; a flag fixes its value.
+fn grid(args: &SearchArgs, own: &SearchSettings, mbr: Mbr) -> SearchGrid {
     let usual = SearchGrid::default();
-    let mbr = match ngrams {
-        Mbr::Tried => choose(args.mbr_weight, usual.mbr_weights, own.mbr_weight),
-        Mbr::LeftOut => Vec::new(),
+    let mbr_weights = match mbr {
+        Mbr::Tuned => choose(args.mbr_weight, usual.mbr_weights, own.mbr_weight),
+        Mbr::Off => Vec::new(),
     };
     let mut beams = usual.beam_sizes;
     beams.push(own.beam_size);
@@ -170,21 +168,22 @@ fn grid(args: &SearchArgs, own: &SearchSettings, ngrams: Mbr) -> SearchGrid {
     SearchGrid {
         beam_sizes: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
         length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
-        mbr_weights: mbr.into_iter().filter(|&share| share > 0.0).collect(),
+        mbr_weights: mbr_weights.into_iter().filter(|&weight| weight > 0.0).collect(),
         mbr_temperatures: choose(args.mbr_temperature, usual.mbr_temperatures, own.mbr_temperature),
     }
 }
 
-/// Whether minimum Bayes risk can be tried.
+/// Whether minimum Bayes risk reranking is part of the grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mbr {
-    Tried,
-    LeftOut,
+    Tuned,
+    /// Runs without document frequencies cannot rerank.
+    Off,
 }
 
-fn choose(named: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
-    if let Some(named) = named {
-        return vec![named];
+fn choose(fixed: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
+    if let Some(fixed) = fixed {
+        return vec![fixed];
     }
     let mut values = usual;
     values.push(own);
@@ -193,7 +192,7 @@ fn choose(named: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
     values
 }
 
-/// What tells settings of a sweep apart.
+/// The settings as flags of `evaluate` and `caption`.
 fn flags(search: &SearchSettings) -> String {
     let mut flags = format!(
         "--beam-size {} --length-penalty {}",
@@ -210,6 +209,7 @@ fn flags(search: &SearchSettings) -> String {
     flags
 }
 
+/// The settings as flags of `train`.
 fn settings(search: &SearchSettings) -> String {
     let mut settings = format!(
         "--set search.beam_size={} --set search.length_penalty={} --set search.mbr_weight={}",
@@ -221,60 +221,60 @@ fn settings(search: &SearchSettings) -> String {
     settings
 }
 
-/// The best settings as a table, and what asks for the best.
-pub(super) fn format_search_report(swept: &SearchReport, paint: Paint) -> String {
+/// A table of the best settings, and the best as flags.
+pub(super) fn format_search_report(report: &SearchReport, paint: Paint) -> String {
     let heading = [
-        "place",
+        "rank",
         "beam size",
         "length penalty",
-        "mbr weight",
-        "mbr temperature",
+        "MBR weight",
+        "MBR temperature",
     ];
     let metrics = Metric::shown(Prominence::Summary).map(Metric::label);
     let mut table = Table::new(heading.into_iter().chain(metrics));
-    for (at, tried) in swept.trials.iter().enumerate() {
-        if at < SHOWN || swept.is_own(tried) {
-            table.row(row(at + 1, tried));
+    for (i, trial) in report.trials.iter().enumerate() {
+        if i < ROWS_SHOWN || report.is_default(trial) {
+            table.row(row(i + 1, trial));
         }
     }
-    let own = swept.trials.iter().position(|tried| swept.is_own(tried));
-    let own = own.map_or(String::new(), |at| {
-        format!("; place {} is {}", at + 1, swept.own_is_of)
+    let default = report.trials.iter().position(|trial| report.is_default(trial));
+    let default = default.map_or(String::new(), |i| {
+        format!("; rank {}: {}", i + 1, report.default_source)
     });
     format!(
-        "{}{} ways of searching, best {} first, on the {} images of {}, dev split; {}{own}\n\n{}\n  {}\nwhile training:\n  {}\n",
+        "{}{} search settings by {}, on the {} images of {}, dev split; {}{default}\n\n{}\n  {}\nfor train:\n  {}\n",
         table.render(paint),
-        swept.trials.len(),
-        swept.metric,
-        swept.images,
-        display_safe(&swept.subject.data_set),
-        display_safe(&swept.subject.model_label()),
+        report.trials.len(),
+        report.metric,
+        report.images,
+        display_safe(&report.subject.data_set),
+        display_safe(&report.subject.model_label()),
         paint.text(Role::Heading, "the best, for evaluate and caption:"),
-        swept.flags,
-        swept.settings,
+        report.flags,
+        report.settings,
     )
 }
 
 impl SearchReport {
-    fn is_own(&self, tried: &Trial) -> bool {
-        tried.search == self.own
+    fn is_default(&self, trial: &Trial) -> bool {
+        trial.search == self.default
     }
 }
 
-fn row(place: usize, tried: &Trial) -> Vec<String> {
-    let search = &tried.search;
+fn row(rank: usize, trial: &Trial) -> Vec<String> {
+    let search = &trial.search;
     let [mbr_weight, mbr_temperature] = match search.uses_mbr() {
         true => [search.mbr_weight, search.mbr_temperature].map(|value| value.to_string()),
         false => ["0".to_owned(), "-".to_owned()],
     };
     let mut cells = vec![
-        place.to_string(),
+        rank.to_string(),
         search.beam_size.to_string(),
         search.length_penalty.to_string(),
         mbr_weight,
         mbr_temperature,
     ];
-    cells.extend(Metric::shown(Prominence::Summary).map(|metric| tried.scores.cell(metric, 4)));
+    cells.extend(Metric::shown(Prominence::Summary).map(|metric| trial.scores.cell(metric, 4)));
     cells
 }
 
@@ -283,13 +283,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_fixes_what_it_names_and_the_runs_own_values_are_always_tried() {
+    fn grid_has_own_values_unless_a_flag_fixes_them() {
         let own = SearchSettings {
             beam_size: 7,
             length_penalty: 0.66,
             ..Default::default()
         };
-        let free = grid(&SearchArgs::default(), &own, Mbr::Tried);
+        let free = grid(&SearchArgs::default(), &own, Mbr::Tuned);
         assert!(free.beam_sizes.contains(&7) && free.length_penalties.contains(&0.66));
         assert!(!free.mbr_weights.is_empty() && !free.mbr_weights.contains(&0.0));
         let args = SearchArgs {
@@ -297,8 +297,8 @@ mod tests {
             mbr_weight: Some(0.0),
             ..Default::default()
         };
-        let fixed = grid(&args, &own, Mbr::Tried);
+        let fixed = grid(&args, &own, Mbr::Tuned);
         assert_eq!((fixed.beam_sizes, fixed.mbr_weights), (vec![4], vec![]));
-        assert_eq!(grid(&args, &own, Mbr::LeftOut).mbr_weights, Vec::<f64>::new());
+        assert_eq!(grid(&args, &own, Mbr::Off).mbr_weights, Vec::<f64>::new());
     }
 }
