@@ -1,4 +1,4 @@
-//! Where a decoder looked for each word of a caption: as pictures, as lines, as JSON.
+//! Attention weights of a caption's words: as pictures, lines or JSON.
 
 use image::RgbImage;
 use serde::Serialize;
@@ -9,11 +9,10 @@ use super::picture::{PictureArgs, Tiles, draw_row};
 use super::terminal::display_safe;
 use crate::search::{Attention, WordAttention};
 
-/// Columns of a picture unless others are asked for: three fit beside each other into an old terminal, and what is
-/// looked at can still be told.
+/// Default width of a picture: three fit side by side on 80 columns.
 const COLUMNS: u16 = 24;
 
-/// Draws the image, and then once for each word, bright where the decoder looked, with the word under it.
+/// Draws the image, then once per word with the weights as brightness, and the word below.
 pub(super) fn draw(
     image: &RgbImage,
     attention: &Attention,
@@ -22,37 +21,37 @@ pub(super) fn draw(
 ) -> anyhow::Result<()> {
     let terminal = &context.terminal;
     let tiles = Tiles::new(image.dimensions(), args.width.unwrap_or(COLUMNS), terminal);
-    let looked = attention.words.iter().map(|word| {
+    let overlaid = attention.words.iter().map(|word| {
         let mut image = image.clone();
         attention.overlay(word).lay_over(&mut image);
         (image, word.word.as_str())
     });
-    let pictures: Vec<(RgbImage, &str)> = std::iter::once((image.clone(), "")).chain(looked).collect();
-    for row in pictures.chunks(tiles.in_a_row) {
+    let pictures: Vec<(RgbImage, &str)> = std::iter::once((image.clone(), "")).chain(overlaid).collect();
+    for row in pictures.chunks(tiles.per_row) {
         draw_row(row.iter().map(|(image, _)| image), &tiles, args)?;
-        context.print(&under(row.iter().map(|(_, word)| *word), &tiles))?;
+        context.print(&word_line(row.iter().map(|(_, word)| *word), &tiles))?;
     }
     Ok(())
 }
 
-/// A line of words, each beginning where its picture does; one that is wider than that is cut.
-fn under<'a>(words: impl Iterator<Item = &'a str>, tiles: &Tiles) -> String {
+/// A line with each word below its picture; wider words are truncated.
+fn word_line<'a>(words: impl Iterator<Item = &'a str>, tiles: &Tiles) -> String {
     let mut line = String::new();
-    for (place, word) in words.enumerate() {
-        let start = tiles.start_of(place);
+    for (i, word) in words.enumerate() {
+        let start = tiles.column_of(i);
         line += &" ".repeat(start.saturating_sub(line.width()));
-        let mut room = tiles.columns();
+        let mut columns = tiles.columns();
         line.extend(display_safe(word).chars().take_while(|letter| {
             let width = letter.to_string().width();
-            let fits = width <= room;
-            room = room.saturating_sub(width);
+            let fits = width <= columns;
+            columns = columns.saturating_sub(width);
             fits
         }));
     }
     line.trim_end().to_owned() + "\n"
 }
 
-/// For each word a line that begins with a tab: the word, and the region that was looked at most with its share.
+/// A line per word, starting with a tab: the word, the region with the highest weight, and the weight.
 pub(super) fn lines(attention: &Attention) -> String {
     let line = |word: &WordAttention| {
         let peak = attention.peak(word);
@@ -67,15 +66,14 @@ pub(super) fn lines(attention: &Attention) -> String {
     attention.words.iter().map(line).collect()
 }
 
-/// A word of a caption, as JSON has it.
+/// A word in JSON.
 #[derive(Serialize)]
 pub(super) struct WordObject<'a> {
     word: &'a str,
-    /// Of each row of regions, from above.
+    /// Rows of regions, from the top.
     weights: Vec<&'a [f32]>,
 }
 
-/// Every word with its weights.
 pub(super) fn objects(attention: &Attention) -> Vec<WordObject<'_>> {
     let objects = attention.words.iter().map(|word| WordObject {
         word: &word.word,
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_tell_what_was_looked_at_most() {
+    fn lines_have_the_region_with_the_highest_weight() {
         let attention = attention();
         let lines = lines(&attention);
         let second = lines.lines().nth(1).unwrap();
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_the_weights_row_by_row() {
+    fn json_has_weights_by_row() {
         let attention = attention();
         let json = serde_json::to_value(objects(&attention)).unwrap();
         assert_eq!(
@@ -129,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn words_stand_under_their_pictures() {
+    fn words_are_aligned_with_their_pictures() {
         let tiles = Tiles::new((400, 300), 8, &Terminal::plain());
         let words = ["", "a", "extraordinary", "dog"];
         assert_eq!(
-            under(words.into_iter(), &tiles),
+            word_line(words.into_iter(), &tiles),
             "          a         extraord  dog\n"
         );
     }

@@ -127,7 +127,7 @@ impl Caption {
     fn format(&self, context: &Context) -> OutputFormat {
         if self.json {
             OutputFormat::Json
-        } else if context.terminal.stdout_is_terminal() {
+        } else if context.terminal.stdout.is_terminal {
             OutputFormat::Shown
         } else {
             OutputFormat::Lines
@@ -147,11 +147,11 @@ impl Caption {
     }
 
     fn show(&self, captioned: &Captioned<'_>, context: &Context) -> anyhow::Result<()> {
-        let paint = context.terminal.stdout_paint();
+        let paint = context.terminal.stdout.paint;
         let path = display_path(captioned.image.path);
         context.print(&format!("{}\n", paint.text(Role::Quiet, &path)))?;
         let image = captioned.image.image.as_ref();
-        let image = image.filter(|_| context.terminal.stdout_draws());
+        let image = image.filter(|_| context.terminal.stdout.draws);
         match (image, &captioned.attention) {
             (Some(image), Some(attention)) => attention::draw(image, attention, &self.picture, context)?,
             (Some(image), None) => draw(image.clone(), &self.picture, &context.terminal)?,
@@ -254,7 +254,7 @@ fn read<'a>(
 }
 
 fn print_error(error: &ImageReadError, context: &Context) {
-    let label = context.terminal.stderr_paint().text(Role::Failure, "error:");
+    let label = context.terminal.stderr.paint.text(Role::Failure, "error:");
     terminal::print_to_stderr(&format!("{label} {}", display_safe(&error.to_string())));
 }
 

@@ -1,4 +1,4 @@
-//! Flags that take one of a library's names: clap lists the names, the library reads them.
+//! Parsers of flags that take a name: clap lists the names, the library parses them.
 
 use std::error::Error;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use crate::data::{Format, Split};
 use crate::suggest::{Named, UnknownName};
 use crate::training::presets::{PRESETS, Preset};
 
-/// Any enum with names.
+/// A flag for an enum with names.
 pub(super) fn named<T>() -> impl TypedValueParser<Value = T>
 where
     T: Named + FromStr<Err = UnknownName> + Send + Sync + 'static,
@@ -25,7 +25,6 @@ pub(super) fn format() -> impl TypedValueParser<Value = Format> {
     }))
 }
 
-/// The splits; `val` is another name of `dev`.
 pub(super) fn split() -> impl TypedValueParser<Value = Split> {
     one_of([
         PossibleValue::new("train").help("the training split"),

@@ -62,7 +62,7 @@ impl Compare {
         let comparison = self.comparison(context)?;
         match &self.out {
             Some(path) => output::write(path, self.render(&comparison, Paint::Plain)?.as_bytes()),
-            None => Ok(context.print(&self.render(&comparison, context.terminal.stdout_paint())?)?),
+            None => Ok(context.print(&self.render(&comparison, context.terminal.stdout.paint)?)?),
         }
     }
 

@@ -64,7 +64,7 @@ impl Demo {
 }
 
 fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
-    let paint = context.terminal.stdout_paint();
+    let paint = context.terminal.stdout.paint;
     context.notice("");
     context.print(&format_figures(report, paint))?;
     for sample in some_captions(&report.captions) {
@@ -137,7 +137,7 @@ fn evaluate(run: &Name, context: &Context) -> anyhow::Result<Report> {
 
 /// Prints the purpose of a step and its command.
 fn announce(purpose: &str, command: &CommandLine, context: &Context) {
-    let paint = context.terminal.stderr_paint();
+    let paint = context.terminal.stderr.paint;
     context.notice(&format!("\n{purpose}\n"));
     let (columns, _) = context.terminal.size();
     let shown = command.shown(&context.root_flag(), usize::from(columns));

@@ -111,7 +111,7 @@ impl Evaluate {
         }
         let text = match self.json {
             true => json::pretty(&report)?,
-            false => format_report(&report, context.terminal.stdout_paint()),
+            false => format_report(&report, context.terminal.stdout.paint),
         };
         context.print(&text)?;
         Ok(())
@@ -245,7 +245,7 @@ impl Evaluate {
         }
         let text = match self.json {
             true => json::pretty(&report)?,
-            false => tune_search::format_search_report(&report, context.terminal.stdout_paint()),
+            false => tune_search::format_search_report(&report, context.terminal.stdout.paint),
         };
         context.print(&text)?;
         // After an interruption the results cover only some beam sizes: exit with 130.

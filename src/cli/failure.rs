@@ -1,4 +1,4 @@
-//! How a subcommand ends: its exit code, and what standard error says when it failed.
+//! The end of a subcommand: its exit code, and the error on standard error.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::io;
 use super::interrupt::Interrupted;
 use super::terminal::{self, Paint, Role, Terminal, display_safe};
 
-/// The exit codes that scripts may rely on.
+/// The exit codes, which scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done = 0,
@@ -16,7 +16,7 @@ pub(super) enum Outcome {
     Interrupted = 130,
 }
 
-/// What to try next, attached to an error as its outermost context.
+/// The next step, as the outermost context of an error.
 #[derive(Debug)]
 pub(super) struct Hint(&'static str);
 
@@ -26,7 +26,7 @@ impl fmt::Display for Hint {
     }
 }
 
-/// Attaches what to try next where the error itself cannot know it.
+/// Adds the next step to an error that cannot know it.
 pub(super) trait WithHint<T> {
     fn hint(self, hint: &'static str) -> anyhow::Result<T>;
 }
@@ -37,17 +37,17 @@ impl<T, E: Into<anyhow::Error>> WithHint<T> for Result<T, E> {
     }
 }
 
-/// Says why a subcommand failed, if it did, and what that means for the exit code.
+/// Prints the error of a subcommand, if any, and returns the exit code.
 pub(super) fn outcome(result: anyhow::Result<()>, terminal: &Terminal) -> Outcome {
     let Err(error) = result else { return Outcome::Done };
     if is_caused_by(&error, |cause| kind_of(cause) == Some(io::ErrorKind::BrokenPipe)) {
-        // `cutline ... | head` has all it wanted.
+        // `cutline ... | head` has read all it needs.
         return Outcome::Done;
     }
     if is_caused_by(&error, |cause| cause.is::<Interrupted>()) {
         return Outcome::Interrupted;
     }
-    for line in lines(&error, terminal.stderr_paint()) {
+    for line in lines(&error, terminal.stderr.paint) {
         terminal::print_to_stderr(&line);
     }
     Outcome::Failed
@@ -73,20 +73,20 @@ pub(super) fn in_one_line(error: &anyhow::Error) -> String {
         .join("; ")
 }
 
-/// One line for the error, one for each cause that says more, one for the hint.
+/// A line for the error, for each cause that adds something, and for the hint.
 fn lines(error: &anyhow::Error, paint: Paint) -> Vec<String> {
     let hint = error.downcast_ref::<Hint>();
-    let mut said: Vec<String> = Vec::new();
+    let mut messages: Vec<String> = Vec::new();
     for cause in error.chain().skip(usize::from(hint.is_some())) {
         let text = cause.to_string();
-        // Many errors already tell their source within their own sentence.
-        if !said.iter().any(|before| before.contains(&text)) {
-            said.push(text);
+        // Many errors include the message of their source.
+        if !messages.iter().any(|before| before.contains(&text)) {
+            messages.push(text);
         }
     }
     let mut lines = Vec::new();
-    for (position, text) in said.iter().enumerate() {
-        let label = if position == 0 {
+    for (i, text) in messages.iter().enumerate() {
+        let label = if i == 0 {
             paint.text(Role::Failure, "error:")
         } else {
             paint.text(Role::Quiet, "  because:")
@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    fn torn() -> Result<(), io::Error> {
+    fn truncated() -> Result<(), io::Error> {
         Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "the file ends early\u{1b}[2J",
@@ -113,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_has_its_line_and_the_hint_comes_last() {
-        let error = torn()
+    fn error_has_a_line_per_cause_and_the_hint_last() {
+        let error = truncated()
             .context("cannot read x.pth")
             .context("no weights")
             .hint("fetch the file again");
@@ -130,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_fits_in_one_line() {
-        let error = torn().context("no weights").hint("fetch the file again");
+    fn error_with_causes_and_hint_fits_in_one_line() {
+        let error = truncated().context("no weights").hint("fetch the file again");
         assert_eq!(
             in_one_line(&error.unwrap_err()),
             "no weights; because: the file ends early\u{fffd}[2J; hint: fetch the file again"
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_already_told_is_not_told_twice() {
+    fn cause_within_the_message_is_not_repeated() {
         #[derive(Debug, thiserror::Error)]
         #[error("cannot read x: {source}; check the path")]
         struct Read {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn endings_have_their_codes() {
+    fn outcome_has_its_exit_code() {
         let terminal = Terminal::plain();
         assert_eq!(outcome(Ok(()), &terminal), Outcome::Done);
         let gone = Err::<(), _>(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot print");

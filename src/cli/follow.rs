@@ -299,8 +299,8 @@ impl<'a> Follower<'a> {
 
     fn paint(&self) -> Paint {
         match self.output {
-            Output::Notices => self.context.terminal.stderr_paint(),
-            Output::Results => self.context.terminal.stdout_paint(),
+            Output::Notices => self.context.terminal.stderr.paint,
+            Output::Results => self.context.terminal.stdout.paint,
         }
     }
 }

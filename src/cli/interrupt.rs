@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flag_ends_the_work() {
+    fn check_fails_after_request() {
         static FLAG: AtomicBool = AtomicBool::new(false);
         let interrupt = Interrupt { requested: &FLAG };
         assert_eq!(interrupt.check(), Ok(()));

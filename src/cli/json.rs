@@ -1,4 +1,4 @@
-//! JSON that says what is there and still cannot steer a terminal.
+//! JSON output that cannot control the terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::terminal::display_safe;
 
-/// One line, ended.
+/// One line, with its line end.
 pub(super) fn line(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(escape(&serde_json::to_string(value)?).into_owned() + "\n")
 }
 
-/// Indented lines, the last one ended.
+/// Indented lines.
 pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
     let lines = serde_json::to_string_pretty(value)?;
     // Line ends within texts are escaped already.
@@ -21,8 +21,7 @@ pub(super) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
         .fold(String::new(), |out, line| out + &escape(line) + "\n"))
 }
 
-/// Writes what a terminal might act on as `\u....`, which any reader of JSON turns back: such characters stand
-/// within strings only.
+/// Escapes control characters as `\u....`. They occur only within strings, so JSON parsers restore them.
 fn escape(json: &str) -> Cow<'_, str> {
     if matches!(display_safe(json), Cow::Borrowed(_)) {
         return Cow::Borrowed(json);
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_steers_comes_out_and_everything_comes_back() {
+    fn control_characters_are_escaped_and_restored() {
         let text = "a\u{1b}[2J \u{9b}31m \u{7f}\u{202e}gpj \u{2028}\u{e0041} d\u{f6}g \u{1f415}\n";
         for json in [line(&[text]).unwrap(), pretty(&[text]).unwrap()] {
             let shown = json.replace('\n', "");

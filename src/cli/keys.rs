@@ -1,4 +1,4 @@
-//! `cutline keys`: the workbench's keys, as a file to change them in.
+//! `cutline keys`: the workbench's key bindings as a settings file.
 
 use clap::Args;
 
@@ -7,10 +7,10 @@ use super::terminal::display_path;
 use super::workbench::{keymap, settings_path};
 use crate::tui::keymap::Keymap;
 
-/// Print the workbench's keys, ready to be changed
+/// Print the workbench's key bindings as a settings file
 ///
-/// What is printed is a settings file with the keys as they are now. Keep the lines to be changed; the others may
-/// go. A key that would mean two things in one tab is refused when the workbench opens.
+/// Write it to the settings file, change lines, and delete the others. A key with two commands in one tab is an error when
+/// the workbench opens.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline keys
@@ -20,11 +20,11 @@ pub(super) struct Keys {}
 impl Keys {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let keymap = keymap().unwrap_or_else(|error| {
-            context.notice(&format!("warning: {error}\nThese are the usual keys:"));
+            context.notice(&format!("warning: {error}\nThese are the default keys:"));
             Keymap::default()
         });
         if let Some(path) = settings_path() {
-            context.notice(&format!("Changes belong into {}", display_path(&path)));
+            context.notice(&format!("the settings file is {}", display_path(&path)));
         }
         context.print(&keymap.template())?;
         Ok(())

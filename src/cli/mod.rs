@@ -275,7 +275,7 @@ impl Context {
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             // The terminal was closed, which must not end the work.
-            Err(error) if self.terminal.stdout_is_terminal() && is_hung_up(&error) => Ok(()),
+            Err(error) if self.terminal.stdout.is_terminal && is_hung_up(&error) => Ok(()),
             printed => printed,
         }
     }
@@ -298,7 +298,7 @@ impl Context {
     /// Starts a progress bar on a terminal, or progress lines elsewhere.
     fn progress(&self, task: Task) -> Progress {
         match self.verbosity {
-            Verbosity::Quiet => Progress::silent(),
+            Verbosity::Quiet => Progress::Silent,
             Verbosity::Normal => Progress::start(task, &self.terminal),
         }
     }
@@ -327,7 +327,7 @@ fn remove_empty_variables() {
 }
 
 fn main_with(arguments: Vec<OsString>) -> Outcome {
-    let color = terminal::color_asked_for(&arguments).for_clap();
+    let color = terminal::color_flag(&arguments).for_clap();
     let cli = Cli::command()
         .color(color)
         .try_get_matches_from(arguments)

@@ -1,8 +1,8 @@
-//! Images drawn into the scrolling terminal, by the protocol it speaks, and never by one it keeps silent on.
+//! Draws images in the terminal, with a graphics protocol or half blocks.
 //!
-//! viuer asks a terminal whether it speaks kitty's protocol and waits for ever where no answer comes. So the
-//! environment decides what is tried at all, and kitty's protocol is tried only once the terminal has answered
-//! a question that comes with a time limit.
+//! viuer asks a terminal whether it supports kitty's protocol, and blocks forever if there is no answer. So the
+//! environment decides which protocol to try, and kitty's is tried only after the terminal has answered a query with a
+//! timeout.
 
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
@@ -14,110 +14,106 @@ use image::{DynamicImage, RgbImage, Rgba, RgbaImage};
 
 use super::terminal::Terminal;
 
-/// How images are drawn.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "How images are drawn")]
+#[command(next_help_heading = "Images")]
 pub(super) struct PictureArgs {
-    /// What the terminal is drawn with
+    /// Graphics protocol
     #[arg(long, value_enum, default_value_t)]
     pub(super) protocol: Protocol,
-    /// The most columns an image takes; never more than the terminal has
+    /// Maximum width of an image in columns [default: that of the terminal]
     #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) width: Option<u16>,
 }
 
-/// How pixels reach the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Protocol {
-    /// kitty's or iTerm's protocol where the environment names such a terminal, else half-blocks
+    /// kitty's or iTerm2's protocol if the environment names such a terminal, else half blocks
     #[default]
     Auto,
     /// kitty's protocol, if the terminal answers
     Kitty,
-    /// iTerm2's protocol, if the environment names a terminal that speaks it
+    /// iTerm2's protocol, if the environment names a terminal that supports it
     Iterm,
-    /// Two pixels to a character cell, anywhere
+    /// Half blocks: two pixels per character cell, on any terminal
     Blocks,
 }
 
 /// Draws `image` at the cursor, within the terminal's width and height, and leaves the cursor below it.
 pub(super) fn draw(image: RgbImage, args: &PictureArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let columns = args.width.unwrap_or(u16::MAX);
-    let size = cells(image.dimensions(), room(columns, terminal));
-    print(&DynamicImage::ImageRgb8(image), size, args.protocol.chosen())
+    let size = cells(image.dimensions(), max_size(columns, terminal));
+    print(&DynamicImage::ImageRgb8(image), size, args.protocol.resolve())
 }
 
-/// Columns between pictures that stand beside each other.
+/// Columns between pictures in a row.
 const GAP: u32 = 2;
 
-/// How pictures of one size stand beside each other.
+/// Pictures of one size, side by side in rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiles {
-    /// Columns and rows of each.
+    /// Columns and rows of a picture.
     size: (u32, u32),
-    /// How many fit into a row.
-    pub(super) in_a_row: usize,
+    pub(super) per_row: usize,
 }
 
 impl Tiles {
-    /// For images of these pixels, at most so many columns wide.
+    /// For images of `pixels`, at most `columns` wide.
     pub(super) fn new(pixels: (u32, u32), columns: u16, terminal: &Terminal) -> Self {
-        let size = cells(pixels, room(columns, terminal));
+        let size = cells(pixels, max_size(columns, terminal));
         let available = u32::from(terminal.size().0);
         Self {
             size,
-            in_a_row: ((available + GAP) / (size.0 + GAP)).max(1) as usize,
+            per_row: ((available + GAP) / (size.0 + GAP)).max(1) as usize,
         }
     }
 
-    /// Columns of a picture.
     pub(super) fn columns(&self) -> usize {
         self.size.0 as usize
     }
 
-    /// The column in which a picture of a row begins.
-    pub(super) fn start_of(&self, place: usize) -> usize {
-        place * (self.size.0 + GAP) as usize
+    /// The first column of a picture in its row.
+    pub(super) fn column_of(&self, index: usize) -> usize {
+        index * (self.size.0 + GAP) as usize
     }
 
-    /// The images in one picture, as large in pixels as it is drawn, with nothing between them.
+    /// The pictures of a row in one image, with transparent gaps, at the resolution that it is drawn with.
     fn side_by_side<'a>(
         &self,
         images: impl ExactSizeIterator<Item = &'a RgbImage>,
         protocol: Protocol,
     ) -> RgbaImage {
         let (columns, rows) = self.size;
-        let scale = protocol.pixels_in_a_column();
+        let scale = protocol.pixels_per_column();
         let (width, height) = (columns * scale, rows * 2 * scale);
-        let start = |place: usize| self.start_of(place) as u32 * scale;
-        let all = start(images.len()).saturating_sub(GAP * scale);
-        let mut row = RgbaImage::from_pixel(all, height, Rgba([0; 4]));
-        for (place, image) in images.enumerate() {
+        let start = |index: usize| self.column_of(index) as u32 * scale;
+        let total = start(images.len()).saturating_sub(GAP * scale);
+        let mut row = RgbaImage::from_pixel(total, height, Rgba([0; 4]));
+        for (i, image) in images.enumerate() {
             let image = imageops::resize(image, width, height, FilterType::Triangle);
             let image = DynamicImage::ImageRgb8(image).into_rgba8();
-            imageops::replace(&mut row, &image, start(place).into(), 0);
+            imageops::replace(&mut row, &image, start(i).into(), 0);
         }
         row
     }
 }
 
-/// Draws images beside each other at the cursor, and leaves it below them.
+/// Draws images side by side at the cursor, and leaves the cursor below them.
 pub(super) fn draw_row<'a>(
     images: impl ExactSizeIterator<Item = &'a RgbImage>,
     tiles: &Tiles,
     args: &PictureArgs,
 ) -> anyhow::Result<()> {
-    let protocol = args.protocol.chosen();
+    let protocol = args.protocol.resolve();
     let size = (
-        (tiles.start_of(images.len()) as u32).saturating_sub(GAP),
+        (tiles.column_of(images.len()) as u32).saturating_sub(GAP),
         tiles.size.1,
     );
     let row = tiles.side_by_side(images, protocol);
     print(&DynamicImage::ImageRgba8(row), size, protocol)
 }
 
-/// The columns and rows that a picture may take.
-fn room(columns: u16, terminal: &Terminal) -> (u16, u16) {
+/// The maximum columns and rows of a picture.
+fn max_size(columns: u16, terminal: &Terminal) -> (u16, u16) {
     let (available, rows) = terminal.size();
     // A row for the prompt and one for the caption.
     (columns.min(available), rows.saturating_sub(2).max(1))
@@ -129,26 +125,25 @@ fn print(picture: &DynamicImage, (width, height): (u32, u32), protocol: Protocol
         transparent: true,
         width: Some(width),
         height: Some(height),
-        use_kitty: protocol == Protocol::Kitty && answers_questions(),
+        use_kitty: protocol == Protocol::Kitty && answers_queries(),
         use_iterm: protocol == Protocol::Iterm,
         ..viuer::Config::default()
     };
     viuer::print(picture, &config)
-        .context("cannot draw the image; into a pipe, `| cat`, text alone is printed")?;
+        .context("cannot draw the image; pipe the output (`| cat`) to print only text")?;
     Ok(())
 }
 
 impl Protocol {
-    /// What is drawn with, the environment asked where nothing else was said.
-    fn chosen(self) -> Self {
+    /// The protocol to use: `Auto` takes the one of the environment.
+    fn resolve(self) -> Self {
         match self {
-            Self::Auto => named_by_environment(|name| std::env::var(name).ok()),
-            asked => asked,
+            Self::Auto => from_environment(|name| std::env::var(name).ok()),
+            protocol => protocol,
         }
     }
 
-    /// Pixels worth having across a column of the terminal.
-    fn pixels_in_a_column(self) -> u32 {
+    fn pixels_per_column(self) -> u32 {
         match self {
             Self::Blocks => 1,
             Self::Auto | Self::Kitty | Self::Iterm => 8,
@@ -156,7 +151,7 @@ impl Protocol {
     }
 }
 
-fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Protocol {
+fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Protocol {
     let is =
         |name: &str, values: &[&str]| variable(name).is_some_and(|value| values.contains(&value.as_str()));
     if variable("KITTY_WINDOW_ID").is_some() || is("TERM", &["xterm-kitty"]) {
@@ -168,17 +163,17 @@ fn named_by_environment(variable: impl Fn(&str) -> Option<String>) -> Protocol {
     }
 }
 
-/// Whether the terminal answers within two seconds when asked what it is; asked once.
+/// Whether the terminal answers a query within two seconds; asked once.
 ///
-/// crossterm asks for the keyboard protocol and, as viuer will, for the primary device attributes. The answer
-/// arrives on standard input; where that is no terminal nothing may be asked.
-fn answers_questions() -> bool {
+/// crossterm queries the keyboard protocol and, like viuer, the primary device attributes. The answer comes on standard
+/// input, so that must be a terminal.
+fn answers_queries() -> bool {
     static ANSWERS: OnceLock<bool> = OnceLock::new();
     let ask = || io::stdin().is_terminal() && crossterm::terminal::supports_keyboard_enhancement().is_ok();
     *ANSWERS.get_or_init(ask)
 }
 
-/// The columns and rows that an image of `pixels` fills within `available`; a cell is two pixels high.
+/// The columns and rows of an image of `pixels` within `available`; a cell is two pixels high.
 fn cells(pixels: (u32, u32), available: (u16, u16)) -> (u32, u32) {
     let (width, height) = (f64::from(pixels.0.max(1)), f64::from(pixels.1.max(1)));
     let (columns, rows) = (f64::from(available.0), f64::from(available.1));
@@ -192,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_keep_their_shape_within_the_terminal() {
+    fn image_fits_terminal_and_keeps_its_aspect_ratio() {
         assert_eq!(cells((640, 480), (80, 100)), (80, 30), "as wide as the terminal");
         assert_eq!(cells((480, 640), (80, 24)), (36, 24), "as high as the terminal");
         assert_eq!(cells((20, 10), (80, 24)), (20, 5), "no larger than itself");
@@ -201,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn pictures_stand_beside_each_other_with_nothing_between() {
+    fn row_has_gaps_between_pictures() {
         let tiles = Tiles::new((400, 300), 24, &Terminal::plain());
-        assert_eq!((tiles.size, tiles.in_a_row), ((24, 9), 3), "in 80 columns");
+        assert_eq!((tiles.size, tiles.per_row), ((24, 9), 3), "in 80 columns");
         let images = [
             RgbImage::from_pixel(400, 300, image::Rgb([9; 3])),
             RgbImage::new(400, 300),
@@ -216,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn only_terminals_that_say_so_are_spoken_to_in_protocols() {
+    fn protocol_follows_the_environment() {
         let named = |variables: &[(&str, &str)]| {
-            named_by_environment(|name| {
+            from_environment(|name| {
                 variables
                     .iter()
                     .find(|(known, _)| *known == name)

@@ -1,4 +1,4 @@
-//! How a long task gets on: a bar on a terminal, a line every ten seconds in a log, nothing when quiet.
+//! Progress of long tasks: a bar on a terminal, a line every ten seconds elsewhere, nothing with `--quiet`.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,8 +9,8 @@ use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressState, Progr
 
 use super::terminal::{self, Terminal, display_safe};
 
-/// How long a log stays silent.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// The least time between lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A terminal with fewer columns gets a shorter bar, so that there is room for the note.
 const WIDE: u16 = 100;
@@ -19,27 +19,22 @@ const WITH_TOTAL: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {e
 const NARROW_WITH_TOTAL: &str = "{prefix} [{bar:8}] {human_pos}/{human_len} {rate}, {eta} left  {wide_msg}";
 const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wide_msg}";
 
-/// A long task as its progress is told.
+/// A long task.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
-    /// What is being done: "extracting features".
+    /// Such as "extracting features".
     pub(super) label: Cow<'static, str>,
-    /// What is counted, in the plural: "images", "tokens".
+    /// What is counted, in the plural.
     pub(super) unit: &'static str,
-    /// How many there are, where that is known.
+    /// The number of units, if known.
     pub(super) total: Option<u64>,
-    /// How many were done before, in an interrupted run; they count for the bar, not for the rate.
+    /// Units done by an earlier, interrupted command. They count for the position, not for the rate.
     pub(super) done: u64,
 }
 
-/// The progress of one [`Task`]; may be shared between threads, and clears its bar when dropped.
+/// The progress of a [`Task`]. Threads may share it. Dropping it removes the bar.
 #[derive(Debug)]
-pub(super) struct Progress {
-    face: Face,
-}
-
-#[derive(Debug)]
-enum Face {
+pub(super) enum Progress {
     Bar {
         bar: ProgressBar,
         task: Task,
@@ -53,82 +48,74 @@ enum Face {
 }
 
 impl Progress {
-    pub(super) fn silent() -> Self {
-        Self { face: Face::Silent }
-    }
-
     pub(super) fn start(task: Task, terminal: &Terminal) -> Self {
         let started = Instant::now();
-        let face = if terminal.stderr_draws() {
-            Face::Bar {
+        match terminal.stderr.draws {
+            true => Self::Bar {
                 bar: bar(&task, terminal.size().0),
                 task,
                 started,
-            }
-        } else {
-            Face::Lines {
+            },
+            false => Self::Lines {
                 log: Mutex::new(Log::new(task)),
                 started,
-            }
-        };
-        Self { face }
+            },
+        }
     }
 
-    /// Counts `more` of the task's units as done.
+    /// Counts `more` units as done.
     pub(super) fn advance(&self, more: u64) {
-        match &self.face {
-            Face::Bar { bar, .. } => bar.inc(more),
-            Face::Lines { log, started } => {
+        match self {
+            Self::Bar { bar, .. } => bar.inc(more),
+            Self::Lines { log, started } => {
                 let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
                 log.position += more;
                 if let Some(line) = log.line_if_due(started.elapsed()) {
                     terminal::print_to_stderr(&line);
                 }
             }
-            Face::Silent => {}
+            Self::Silent => {}
         }
     }
 
-    /// Sets what is told behind the figures, such as the loss.
+    /// Sets the text after the figures, such as the loss.
     pub(super) fn note(&self, note: &str) {
         let note = display_safe(note).into_owned();
-        match &self.face {
-            Face::Bar { bar, .. } => bar.set_message(note),
-            Face::Lines { log, .. } => {
-                log.lock().unwrap_or_else(PoisonError::into_inner).note = note;
-            }
-            Face::Silent => {}
+        match self {
+            Self::Bar { bar, .. } => bar.set_message(note),
+            Self::Lines { log, .. } => log.lock().unwrap_or_else(PoisonError::into_inner).note = note,
+            Self::Silent => {}
         }
     }
 
-    /// Takes the bar away while something else is printed.
+    /// Hides the bar while something else is printed.
     pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        match &self.face {
-            Face::Bar { bar, .. } => bar.suspend(print),
-            Face::Lines { .. } | Face::Silent => print(),
+        match self {
+            Self::Bar { bar, .. } => bar.suspend(print),
+            Self::Lines { .. } | Self::Silent => print(),
         }
     }
 
-    /// Ends the task with one line on what was done, how long it took and how fast it went.
+    /// Ends the task with a line on the units done, the time and the rate.
     pub(super) fn finish(self) {
-        match &self.face {
-            Face::Bar { bar, task, started } => {
-                let position = bar.position();
+        let line = match &self {
+            Self::Bar { bar, task, started } => {
                 bar.finish_and_clear();
-                terminal::print_to_stderr(&summary(task, position, started.elapsed()));
+                summary(task, bar.position(), started.elapsed())
             }
-            Face::Lines { log, started } => {
+            Self::Lines { log, started } => {
                 let log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                terminal::print_to_stderr(&summary(&log.task, log.position, started.elapsed()));
+                summary(&log.task, log.position, started.elapsed())
             }
-            Face::Silent => {}
-        }
+            Self::Silent => return,
+        };
+        terminal::print_to_stderr(&line);
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Face::Bar { bar, .. } = &self.face {
+        if let Self::Bar { bar, .. } = self {
             bar.finish_and_clear();
         }
     }
@@ -161,13 +148,13 @@ fn bar(task: &Task, columns: u16) -> ProgressBar {
     bar
 }
 
-/// The progress of a task as lines in a log.
+/// Progress as lines.
 #[derive(Debug)]
-struct Log {
+pub(super) struct Log {
     task: Task,
     position: u64,
     note: String,
-    told: Duration,
+    last_line: Duration,
 }
 
 impl Log {
@@ -176,15 +163,15 @@ impl Log {
             position: task.done,
             task,
             note: String::new(),
-            told: Duration::ZERO,
+            last_line: Duration::ZERO,
         }
     }
 
     fn line_if_due(&mut self, elapsed: Duration) -> Option<String> {
-        if elapsed < self.told + BETWEEN_LINES {
+        if elapsed < self.last_line + LINE_INTERVAL {
             return None;
         }
-        self.told = elapsed;
+        self.last_line = elapsed;
         Some(self.line(elapsed))
     }
 
@@ -282,10 +269,10 @@ mod tests {
     #[test]
     fn a_log_speaks_every_ten_seconds() {
         let mut log = Log::new(images(Some(10), 0));
-        let told: Vec<u64> = (0..40)
+        let seconds: Vec<u64> = (0..40)
             .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
             .collect();
-        assert_eq!(told, [10, 20, 30]);
+        assert_eq!(seconds, [10, 20, 30]);
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Runs {
             }
             table.row(cells(row));
         }
-        let table = table.render(context.terminal.stdout_paint());
+        let table = table.render(context.terminal.stdout.paint);
         Ok(context.print(&format!("{table}{notes}"))?)
     }
 }

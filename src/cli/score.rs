@@ -58,7 +58,7 @@ impl Score {
         let text = if self.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
-            report.table(context.terminal.stdout_paint())
+            report.table(context.terminal.stdout.paint)
         };
         context.print(&text)?;
         Ok(())
@@ -179,7 +179,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for ByIdVisitor<V> {
         let mut captions = BTreeMap::new();
         while let Some((id, value)) = map.next_entry::<String, V>()? {
             if captions.contains_key(&id) {
-                return Err(A::Error::custom(format_args!("the id `{id}` is there twice")));
+                return Err(A::Error::custom(format_args!("the id `{id}` appears twice")));
             }
             captions.insert(id, value);
         }

@@ -1,70 +1,91 @@
-//! Search flags, shared by `evaluate` and `caption`.
+//! Search flags, shared by `evaluate` and `caption`: one for each search setting but the strategy.
 
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
+use crate::config::{self, Assignment};
 use crate::search::{SearchSettings, Strategy};
+use crate::training::{RunSettings, SETTINGS, Setting, Values};
+
+const HEADING: &str = "Search (default: the run's settings; a sampling flag replaces beam search)";
+const BEAM_SIZE: &str = "beam_size";
+const SAMPLING: [&str; 3] = ["temperature", "top_k", "seed"];
 
 /// Changes to the run's search settings.
-#[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Search (default: the run's settings)")]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SearchArgs {
-    /// Hypotheses that beam search keeps at each step; 1 is greedy search
-    #[arg(
-        long,
-        value_name = "N",
-        value_parser = clap::value_parser!(u32).range(1..=100),
-        conflicts_with_all = ["temperature", "top_k", "seed"]
-    )]
-    pub(super) beam_size: Option<u32>,
-    /// Length normalization: log-probabilities are divided by length to this power; 0 favors short captions
-    #[arg(long, value_name = "EXPONENT", value_parser = finite)]
-    pub(super) length_penalty: Option<f64>,
-    /// Rerank the beam by minimum Bayes risk: the weight of the expected CIDEr-D against the other hypotheses, from 0 (off) to
-    /// 1. Works best with a wide beam, such as --beam-size 20
-    #[arg(long, value_name = "WEIGHT", value_parser = zero_to_one)]
-    pub(super) mbr_weight: Option<f64>,
-    /// Softmax temperature over the other hypotheses in the expectation; below 1, likely hypotheses count for more
-    #[arg(long, value_name = "T", value_parser = positive)]
-    pub(super) mbr_temperature: Option<f64>,
-    /// Minimum caption length in words
-    #[arg(long, value_name = "N")]
-    pub(super) min_length: Option<usize>,
-    /// Maximum caption length in words
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub(super) max_length: Option<usize>,
-    /// Never repeat an n-gram of this size within a caption; 0 allows all
-    #[arg(long, value_name = "N")]
-    pub(super) no_repeat_ngram: Option<usize>,
-    /// Sample with this temperature instead of beam search; below 1 favors likely words
-    #[arg(long, value_name = "T", value_parser = positive)]
-    pub(super) temperature: Option<f64>,
-    /// Sample from the N most likely words only
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub(super) top_k: Option<usize>,
-    /// Sample with this random seed; the same seed gives the same captions
-    #[arg(long, value_name = "SEED")]
-    pub(super) seed: Option<u64>,
+    sets: Vec<Assignment>,
+}
+
+/// The settings with a flag, and their names without `search.`.
+fn flags() -> impl Iterator<Item = (&'static Setting, &'static str)> {
+    let named = |setting: &'static Setting| Some((setting, setting.key.strip_prefix("search.")?));
+    SETTINGS
+        .iter()
+        .filter_map(named)
+        .filter(|(_, name)| *name != "strategy")
+}
+
+fn flag(setting: &'static Setting, name: &'static str) -> Arg {
+    let (value, help) = match setting.values {
+        Values::Any => ("N", setting.help.to_owned()),
+        Values::AtLeast(_) | Values::Between(..) => ("N", setting.help.to_owned()),
+        values => ("X", format!("{} [{values}]", setting.help)),
+    };
+    let flag = Arg::new(name)
+        .long(name.replace('_', "-"))
+        .value_name(value)
+        .value_parser(move |text: &str| setting.parse(text))
+        .help(help)
+        .help_heading(HEADING);
+    match name {
+        BEAM_SIZE => flag.conflicts_with_all(SAMPLING),
+        _ => flag,
+    }
+}
+
+impl Args for SearchArgs {
+    fn augment_args(command: Command) -> Command {
+        command.args(flags().map(|(setting, name)| flag(setting, name)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SearchArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let sets = flags().filter_map(|(_, name)| matches.get_one(name).cloned());
+        Ok(Self { sets: sets.collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl SearchArgs {
+    /// Whether a flag names this setting, such as `beam_size`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.sets
+            .iter()
+            .any(|set| set.key().strip_prefix("search.") == Some(name))
+    }
+
     /// The run's settings with these flags applied.
     ///
     /// # Errors
-    /// Where the minimum length exceeds the maximum.
+    /// If the minimum length exceeds the maximum.
     pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
-        let settings = SearchSettings {
-            strategy: self.strategy().unwrap_or(own.strategy),
-            beam_size: self.beam_size.map_or(own.beam_size, |beam| beam as usize),
-            length_penalty: self.length_penalty.unwrap_or(own.length_penalty),
-            mbr_weight: self.mbr_weight.unwrap_or(own.mbr_weight),
-            mbr_temperature: self.mbr_temperature.unwrap_or(own.mbr_temperature),
-            min_length: self.min_length.unwrap_or(own.min_length),
-            max_length: self.max_length.unwrap_or(own.max_length),
-            no_repeat_ngram: self.no_repeat_ngram.unwrap_or(own.no_repeat_ngram),
-            temperature: self.temperature.unwrap_or(own.temperature),
-            top_k: self.top_k.unwrap_or(own.top_k),
-            seed: self.seed.unwrap_or(own.seed),
+        let own = RunSettings {
+            search: SearchSettings {
+                strategy: self.strategy().unwrap_or(own.strategy),
+                ..own.clone()
+            },
+            ..RunSettings::default()
         };
+        let settings = config::lay_over(&own, &self.sets)?.search;
         let (min, max) = (settings.min_length, settings.max_length);
         anyhow::ensure!(
             min <= max,
@@ -75,41 +96,16 @@ impl SearchArgs {
 
     /// The strategy that the flags imply, if any.
     pub(super) fn strategy(&self) -> Option<Strategy> {
-        if self.temperature.is_some() || self.top_k.is_some() || self.seed.is_some() {
-            Some(Strategy::Sample)
-        } else {
-            self.beam_size.map(|_| Strategy::Beam)
+        match SAMPLING.iter().any(|name| self.has(name)) {
+            true => Some(Strategy::Sample),
+            false => self.has(BEAM_SIZE).then_some(Strategy::Beam),
         }
     }
-}
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-fn finite(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        Ok(_) => Err("must be a finite number".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn zero_to_one(text: &str) -> Result<f64, String> {
-    match finite(text)? {
-        number if (0.0..=1.0).contains(&number) => Ok(number),
-        _ => Err("must be 0 to 1".to_owned()),
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match finite(text)? {
-        number if number > 0.0 => Ok(number),
-        _ => Err("must be above 0".to_owned()),
+    #[cfg(test)]
+    pub(super) fn parse(words: &[&str]) -> Result<Self, clap::Error> {
+        let command = Self::augment_args(Command::new("test").no_binary_name(true));
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 }
 
@@ -125,10 +121,7 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(SearchArgs::default().over(&own).unwrap(), own);
-        let wider = SearchArgs {
-            beam_size: Some(7),
-            ..Default::default()
-        };
+        let wider = SearchArgs::parse(&["--beam-size", "7"]).unwrap();
         assert_eq!(
             wider.over(&own).unwrap(),
             SearchSettings {
@@ -136,21 +129,28 @@ mod tests {
                 ..own.clone()
             }
         );
-        let sampled = SearchArgs {
-            seed: Some(3),
-            ..Default::default()
-        };
-        let sampled = sampled.over(&own).unwrap();
+        let sampled = SearchArgs::parse(&["--seed", "3"]).unwrap().over(&own).unwrap();
         assert_eq!((sampled.strategy, sampled.seed), (Strategy::Sample, 3));
         assert_eq!(wider.over(&sampled).unwrap().strategy, Strategy::Beam);
     }
 
     #[test]
+    fn value_out_of_range_is_refused() {
+        for words in [
+            ["--beam-size", "0"],
+            ["--mbr-weight", "1.5"],
+            ["--max-length", "0"],
+            ["--length-penalty", "inf"],
+            ["--temperature", "-1"],
+            ["--top-k", "many"],
+        ] {
+            assert!(SearchArgs::parse(&words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
     fn min_length_above_max_length_is_refused() {
-        let args = SearchArgs {
-            min_length: Some(21),
-            ..Default::default()
-        };
+        let args = SearchArgs::parse(&["--min-length", "21"]).unwrap();
         let error = args.over(&SearchSettings::default()).unwrap_err().to_string();
         assert!(error.contains("21, exceeds the maximum, 20"), "{error}");
     }

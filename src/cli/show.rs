@@ -1,4 +1,4 @@
-//! `cutline show`: one image, drawn on a terminal, described in a line anywhere.
+//! `cutline show`: draws an image and prints its path, size and format.
 
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,15 @@ use crate::vision::image_io;
 
 /// Show an image in the terminal, and a line with its path, size and format
 ///
-/// Into a pipe, on a terminal that cannot draw (TERM=dumb) and with --color never, the line is all. A file that
-/// is no image, is cut short or is too large is refused with the reason, as `prepare` refuses it.
+/// In a pipe, on a terminal that cannot draw (TERM=dumb) and with --color never, only the line is printed. A file that is
+/// not an image, is truncated or is too large is an error, as in `prepare`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline show image.jpg
   cutline show image.jpg --width 40 --protocol blocks
   cutline show image.jpg | cat")]
 pub(super) struct Show {
-    /// The image: JPEG, PNG, GIF, WebP, TIFF or BMP
+    /// Image: JPEG, PNG, GIF, WebP, TIFF or BMP
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     #[command(flatten)]
@@ -31,7 +31,7 @@ impl Show {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let pixels = image_io::decode(&self.image)?;
         let (width, height) = pixels.dimensions();
-        if context.terminal.stdout_draws() {
+        if context.terminal.stdout.draws {
             draw(pixels, &self.picture, &context.terminal)?;
         }
         let path = display_path(&self.image);

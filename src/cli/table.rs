@@ -1,10 +1,9 @@
-//! Plain tables: the first column to the left, figures to the right, no lines to get in a parser's way.
+//! Plain tables: the first column left-aligned, the others right-aligned, no lines.
 
 use unicode_width::UnicodeWidthStr;
 
 use super::terminal::{Paint, Role};
 
-/// A table of text cells under one heading a column.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     heading: Vec<String>,
@@ -19,12 +18,10 @@ impl Table {
         }
     }
 
-    /// Adds a row, which has a cell for each column.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as lines, each ended.
     pub(super) fn render(&self, paint: Paint) -> String {
         let width = |column: usize| {
             let cells = std::iter::once(&self.heading).chain(&self.rows);
@@ -61,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_their_headings() {
+    fn columns_are_aligned_with_headings() {
         let mut table = Table::new(["metric", "score"]);
         table.row(["BLEU-1".into(), "0.5812".into()]);
         table.row(["犬".into(), "1".into()]);

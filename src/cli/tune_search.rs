@@ -79,11 +79,10 @@ pub(super) fn tune<D: Backend>(
         }
         Err(error) => return Err(error.into()),
     };
-    let mbr = match ngrams {
-        Some(_) => Mbr::Tuned,
-        None => Mbr::Off,
-    };
-    let grid = grid(args, &default, mbr);
+    let mut grid = grid(args, &default);
+    if ngrams.is_none() {
+        grid.mbr_weights.clear();
+    }
     let images = inputs.images();
     let tuner = SearchTuner::new(&images, &run.vocabulary, ngrams.as_deref());
     let captions = grid.captions(images.len());
@@ -154,71 +153,52 @@ fn until_interrupted(
     Ok(tried)
 }
 
-/// The default grid with the run's own values added; a flag fixes its value.
-fn grid(args: &SearchArgs, own: &SearchSettings, mbr: Mbr) -> SearchGrid {
+/// The default grid with the run's own values added; a flag fixes its value, which `own` has.
+fn grid(args: &SearchArgs, own: &SearchSettings) -> SearchGrid {
     let usual = SearchGrid::default();
-    let mbr_weights = match mbr {
-        Mbr::Tuned => choose(args.mbr_weight, usual.mbr_weights, own.mbr_weight),
-        Mbr::Off => Vec::new(),
+    let values = |name: &str, mut values: Vec<f64>, own: f64| {
+        if args.has(name) {
+            return vec![own];
+        }
+        values.push(own);
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        values
     };
-    let mut beams = usual.beam_sizes;
-    beams.push(own.beam_size);
-    beams.sort_unstable();
-    beams.dedup();
+    let beam_sizes = usual.beam_sizes.iter().map(|&size| size as f64).collect();
+    let beam_sizes = values("beam_size", beam_sizes, own.beam_size as f64);
+    let mbr_weights = values("mbr_weight", usual.mbr_weights, own.mbr_weight);
     SearchGrid {
-        beam_sizes: args.beam_size.map_or(beams, |beam| vec![beam as usize]),
-        length_penalties: choose(args.length_penalty, usual.length_penalties, own.length_penalty),
+        beam_sizes: beam_sizes.into_iter().map(|size| size as usize).collect(),
+        length_penalties: values("length_penalty", usual.length_penalties, own.length_penalty),
         mbr_weights: mbr_weights.into_iter().filter(|&weight| weight > 0.0).collect(),
-        mbr_temperatures: choose(args.mbr_temperature, usual.mbr_temperatures, own.mbr_temperature),
+        mbr_temperatures: values("mbr_temperature", usual.mbr_temperatures, own.mbr_temperature),
     }
 }
 
-/// Whether minimum Bayes risk reranking is part of the grid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mbr {
-    Tuned,
-    /// Runs without document frequencies cannot rerank.
-    Off,
-}
-
-fn choose(fixed: Option<f64>, usual: Vec<f64>, own: f64) -> Vec<f64> {
-    if let Some(fixed) = fixed {
-        return vec![fixed];
+/// The tuned settings and their values.
+fn tuned(search: &SearchSettings) -> Vec<(&'static str, String)> {
+    let mut settings = vec![
+        ("beam_size", search.beam_size.to_string()),
+        ("length_penalty", search.length_penalty.to_string()),
+        ("mbr_weight", search.mbr_weight.to_string()),
+    ];
+    if search.uses_mbr() {
+        settings.push(("mbr_temperature", search.mbr_temperature.to_string()));
     }
-    let mut values = usual;
-    values.push(own);
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    values
+    settings
 }
 
 /// The settings as flags of `evaluate` and `caption`.
 fn flags(search: &SearchSettings) -> String {
-    let mut flags = format!(
-        "--beam-size {} --length-penalty {}",
-        search.beam_size, search.length_penalty
-    );
-    if search.uses_mbr() {
-        flags += &format!(
-            " --mbr-weight {} --mbr-temperature {}",
-            search.mbr_weight, search.mbr_temperature
-        );
-    } else {
-        flags += " --mbr-weight 0";
-    }
-    flags
+    let flag = |(name, value): (&str, String)| format!("--{} {value}", name.replace('_', "-"));
+    tuned(search).into_iter().map(flag).collect::<Vec<_>>().join(" ")
 }
 
 /// The settings as flags of `train`.
 fn settings(search: &SearchSettings) -> String {
-    let mut settings = format!(
-        "--set search.beam_size={} --set search.length_penalty={} --set search.mbr_weight={}",
-        search.beam_size, search.length_penalty, search.mbr_weight
-    );
-    if search.uses_mbr() {
-        settings += &format!(" --set search.mbr_temperature={}", search.mbr_temperature);
-    }
-    settings
+    let set = |(name, value): (&str, String)| format!("--set search.{name}={value}");
+    tuned(search).into_iter().map(set).collect::<Vec<_>>().join(" ")
 }
 
 /// A table of the best settings, and the best as flags.
@@ -289,16 +269,11 @@ mod tests {
             length_penalty: 0.66,
             ..Default::default()
         };
-        let free = grid(&SearchArgs::default(), &own, Mbr::Tuned);
+        let free = grid(&SearchArgs::default(), &own);
         assert!(free.beam_sizes.contains(&7) && free.length_penalties.contains(&0.66));
         assert!(!free.mbr_weights.is_empty() && !free.mbr_weights.contains(&0.0));
-        let args = SearchArgs {
-            beam_size: Some(4),
-            mbr_weight: Some(0.0),
-            ..Default::default()
-        };
-        let fixed = grid(&args, &own, Mbr::Tuned);
+        let args = SearchArgs::parse(&["--beam-size", "4", "--mbr-weight", "0"]).unwrap();
+        let fixed = grid(&args, &args.over(&own).unwrap());
         assert_eq!((fixed.beam_sizes, fixed.mbr_weights), (vec![4], vec![]));
-        assert_eq!(grid(&args, &own, Mbr::Off).mbr_weights, Vec::<f64>::new());
     }
 }

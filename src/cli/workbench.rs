@@ -1,4 +1,4 @@
-//! The workbench as a command line opens it: the user's keys, the terminal's colors, a file for what it logs.
+//! Opens the workbench with the user's keys, the terminal's colors and a log file.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,27 +14,25 @@ use crate::tui::keymap::Keymap;
 use crate::tui::theme::{CharacterSet, Colors, Theme};
 use crate::tui::{self, ImageProtocol, WorkbenchOptions, user_settings};
 
-/// What is to be logged, such as `info`; nothing without it.
+/// The log filter, such as `info`; without it there is no log.
 const LOG: &str = "CUTLINE_LOG";
 
-/// Opens the workbench, at a run if one is named, until the user leaves it.
-pub(super) fn open(context: &Context, at: Option<&str>) -> anyhow::Result<()> {
+/// Opens the workbench, on a run if one is given, until the user quits.
+pub(super) fn open(context: &Context, run: Option<&str>) -> anyhow::Result<()> {
     let keymap = keymap()?;
     log_into_file()?;
-    let theme = theme(context);
-    let pictures = pictures(context);
     let options = WorkbenchOptions {
-        run: at.map(str::to_owned),
-        theme,
+        run: run.map(str::to_owned),
+        theme: theme(context),
         keymap,
-        images: pictures,
+        images: image_protocol(context),
     };
     Ok(tui::open(&context.root, options)?)
 }
 
-/// How it draws images on this terminal.
-pub(super) fn pictures(context: &Context) -> ImageProtocol {
-    match (context.characters, context.terminal.stdout_paint()) {
+/// The graphics protocol for this terminal.
+pub(super) fn image_protocol(context: &Context) -> ImageProtocol {
+    match (context.characters, context.terminal.stdout.paint) {
         (CharacterSet::Unicode, Paint::Colored) if env::var_os("TERM").is_none_or(|term| term != "dumb") => {
             ImageProtocol::Detect
         }
@@ -42,7 +40,6 @@ pub(super) fn pictures(context: &Context) -> ImageProtocol {
     }
 }
 
-/// The keys as the user has them.
 pub(super) fn keymap() -> anyhow::Result<Keymap> {
     match settings_path() {
         Some(path) => Ok(user_settings::keymap(&path)?),
@@ -50,14 +47,12 @@ pub(super) fn keymap() -> anyhow::Result<Keymap> {
     }
 }
 
-/// Where the user's settings are looked for.
 pub(super) fn settings_path() -> Option<PathBuf> {
     user_settings::path(|name| env::var_os(name))
 }
 
-/// How it looks on this terminal.
 pub(super) fn theme(context: &Context) -> Theme {
-    let colors = match context.terminal.stdout_paint() {
+    let colors = match context.terminal.stdout.paint {
         Paint::Colored => Colors::Sixteen,
         Paint::Plain => Colors::None,
     };
@@ -69,7 +64,7 @@ pub(super) fn theme(context: &Context) -> Theme {
     }
 }
 
-/// On a terminal that is drawn on, nothing else may be written: what is logged goes into a file, if asked for.
+/// Logs to a file: anything else written to the terminal would damage the screen.
 fn log_into_file() -> anyhow::Result<()> {
     let Some(filter) = env::var(LOG).ok().filter(|filter| !filter.is_empty()) else {
         return Ok(());
@@ -77,14 +72,14 @@ fn log_into_file() -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&filter).with_context(|| format!("{LOG}={filter}: try {LOG}=info"))?;
     let home = state_home().context("there is no home directory for the log; set XDG_STATE_HOME")?;
     let directory = home.join("cutline");
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let path = directory.join("workbench.log");
     let file = File::options()
         .create(true)
         .append(true)
         .open(&path)
         .with_context(|| format!("cannot write {}", path.display()))?;
-    // It is set once for the process; `demo` opens one workbench at most.
+    // An error means that the process has a log already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
@@ -94,10 +89,10 @@ fn log_into_file() -> anyhow::Result<()> {
 }
 
 fn state_home() -> Option<PathBuf> {
-    let given = |name: &str| {
+    let variable = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    given("XDG_STATE_HOME").or_else(|| Some(given("HOME")?.join(".local").join("state")))
+    variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local").join("state")))
 }

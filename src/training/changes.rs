@@ -49,7 +49,7 @@ pub enum ChangeError {
 
 impl ChangeError {
     /// Without where it was given: it came in a file that is gone.
-    fn of(error: ConfigError) -> Self {
+    pub(super) fn of(error: ConfigError) -> Self {
         match error {
             ConfigError::Unknown { key, advice, .. } => Self::Unknown { key, advice },
             ConfigError::Invalid { key, message, .. } => Self::Value { key, message },

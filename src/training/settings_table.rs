@@ -4,8 +4,10 @@
 //! Types and defaults are those of the structs in [`settings`](super::settings), reached by the dotted key through
 //! serde. A new setting is a field there and a row here; a test fails if one of both is missing.
 
+use super::changes::ChangeError;
 use super::lr_schedule::LrScheduleKind;
 use super::settings::{RunSettings, Sampler};
+use crate::config::{self, Assignment};
 use crate::decoders::DecoderKind;
 use crate::metrics::{METRICS, Metric};
 use crate::model::EncoderKind;
@@ -122,16 +124,16 @@ pub const SETTINGS: &[Setting] = &[
     row("training.checkpoint_steps", Any, "Steps between saves of latest; 0: only at the end of an epoch").live(),
     row("training.checkpoint_minutes", NonNegative, "Minutes between saves of latest; 0: only at the end of an epoch").live(),
     row("search.strategy", OneOf(&["beam", "sample"]), "Beam search, or sampling").in_form(Search, "strategy"),
-    row("search.beam_size", SIZE, "Beam size; 1 is greedy search").live().in_form(Search, "beam size"),
-    row("search.length_penalty", Finite, "Exponent of the length in a hypothesis' score; 0 favors short captions").live().in_form(Search, "length penalty"),
-    row("search.mbr_weight", ZeroToOne, "Weight of minimum Bayes risk in a hypothesis' score").live().in_form(Search, "mbr weight"),
-    row("search.mbr_temperature", Positive, "MBR: temperature of the hypotheses' weights").live().in_form(Search, "mbr temperature"),
-    row("search.min_length", Any, "Fewest words of a caption"),
-    row("search.max_length", SIZE, "Most words of a caption").live().in_form(Search, "max length"),
-    row("search.no_repeat_ngram", Any, "No n-gram of this length occurs twice in a caption; 0: no limit").live().in_form(Search, "no repeat ngram"),
-    row("search.temperature", Positive, "Sampling: temperature; below 1 favors likely words").in_form(Search, "temperature"),
-    row("search.top_k", Any, "Sampling: number of likeliest words to sample from; 0: all"),
-    row("search.seed", Any, "Sampling: seed").in_form(Search, "seed"),
+    row("search.beam_size", SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").live().in_form(Search, "beam size"),
+    row("search.length_penalty", Finite, "Beam search divides log-probabilities by the length to this power; 0 favors short captions").live().in_form(Search, "length penalty"),
+    row("search.mbr_weight", ZeroToOne, "Rerank the beam by minimum Bayes risk: weight of the expected CIDEr-D against the other hypotheses").live().in_form(Search, "mbr weight"),
+    row("search.mbr_temperature", Positive, "MBR: softmax temperature over the other hypotheses; below 1, likely ones count for more").live().in_form(Search, "mbr temperature"),
+    row("search.min_length", Any, "Minimum caption length in words"),
+    row("search.max_length", SIZE, "Maximum caption length in words").live().in_form(Search, "max length"),
+    row("search.no_repeat_ngram", Any, "Never repeat an n-gram of this size within a caption; 0 allows all").live().in_form(Search, "no repeat ngram"),
+    row("search.temperature", Positive, "Sampling: softmax temperature; below 1 favors likely words").in_form(Search, "temperature"),
+    row("search.top_k", Any, "Sampling: draw from this many most likely words only; 0: from all"),
+    row("search.seed", Any, "Sampling: random seed; the same seed gives the same captions").in_form(Search, "seed"),
     row("seed", Any, "Seed of weight initialization, batch order, dropout and sampling").in_form(Train, "seed"),
 ];
 
@@ -181,6 +183,17 @@ impl Setting {
         self.key
             .split('.')
             .try_fold(settings, |value, name| value.get(name))
+    }
+
+    /// Reads a value as a user types it.
+    ///
+    /// # Errors
+    /// If it does not fit the type or the accepted values.
+    pub fn parse(&self, text: &str) -> Result<Assignment, ChangeError> {
+        let assignment: Assignment = format!("{}={text}", self.key).parse()?;
+        let settings = config::lay_over(&RunSettings::default(), std::slice::from_ref(&assignment));
+        self.check(&as_toml(&settings.map_err(ChangeError::of)?))?;
+        Ok(assignment)
     }
 
     fn check(&self, settings: &Value) -> Result<(), OutOfRange> {
@@ -325,7 +338,6 @@ fn typed(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
 
     fn resolve(sets: &[&str]) -> Result<RunSettings, config::ConfigError> {
         let sets: Vec<config::Assignment> = sets.iter().map(|set| set.parse().unwrap()).collect();

@@ -1,18 +1,17 @@
-//! What NVIDIA's management library tells of driver and GPUs; it is found as the program runs, so every build can ask.
+//! Driver and GPUs, from NVIDIA's management library. It is loaded at run time, so every build can use it.
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
 use serde_json::{Value, json};
 
-use super::{Finding, LITTLE_MEMORY, Verdict, gigabytes};
+use super::{Finding, LOW_MEMORY, Verdict, gigabytes};
 use crate::nn::device::{DeviceFault, HAS_CUDA};
 
-/// The lowest compute capability that CUDA 13 builds for.
-const LOWEST_CAPABILITY: (i32, i32) = (7, 5);
-/// The lowest CUDA that a driver must know.
-const LOWEST_CUDA: (i32, i32) = (12, 0);
+/// The lowest compute capability of CUDA 13.
+const MIN_CAPABILITY: (i32, i32) = (7, 5);
+/// The lowest CUDA version that a driver must support.
+const MIN_CUDA: (i32, i32) = (12, 0);
 
-/// Driver and GPUs.
 pub(super) struct Gpus {
     driver: Driver,
     gpus: Vec<Gpu>,
@@ -20,7 +19,7 @@ pub(super) struct Gpus {
 
 struct Driver {
     version: String,
-    /// The latest CUDA that it knows.
+    /// The latest CUDA version that it supports.
     cuda: (i32, i32),
 }
 
@@ -33,15 +32,15 @@ struct Gpu {
     capability: (i32, i32),
 }
 
-/// What there is; in words why nothing is known.
-pub(super) fn look() -> Result<Gpus, String> {
-    ask().map_err(|error| match error {
-        NvmlError::LibloadingError(_) => "its libnvidia-ml.so.1 is not there".to_owned(),
+/// The driver and GPUs, or the reason why they are unknown.
+pub(super) fn query() -> Result<Gpus, String> {
+    query_nvml().map_err(|error| match error {
+        NvmlError::LibloadingError(_) => "libnvidia-ml.so.1 is missing".to_owned(),
         error => error.to_string(),
     })
 }
 
-fn ask() -> Result<Gpus, NvmlError> {
+fn query_nvml() -> Result<Gpus, NvmlError> {
     let nvml = Nvml::init()?;
     let cuda = nvml.sys_cuda_driver_version()?;
     let driver = Driver {
@@ -64,7 +63,6 @@ fn gpu(number: u32, device: &Device<'_>) -> Result<Gpu, NvmlError> {
     })
 }
 
-/// The driver.
 pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
     match gpus {
         Ok(Gpus { driver, .. }) => judge_driver(driver),
@@ -80,11 +78,18 @@ pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
 }
 
 fn judge_driver(Driver { version, cuda }: &Driver) -> Finding {
-    let cuda_told = format!("{}.{}", cuda.0, cuda.1);
-    let facts = json!({ "version": version, "cuda": cuda_told });
-    let finding = Finding::ok("driver", format!("{version}, for CUDA up to {cuda_told}"), facts);
-    match *cuda < LOWEST_CUDA {
-        true => finding.but(Verdict::Problem, "CUDA 12 is the least: install a newer driver"),
+    let cuda_version = format!("{}.{}", cuda.0, cuda.1);
+    let facts = json!({ "version": version, "cuda": cuda_version });
+    let finding = Finding::ok(
+        "driver",
+        format!("{version}, for CUDA up to {cuda_version}"),
+        facts,
+    );
+    match *cuda < MIN_CUDA {
+        true => finding.but(
+            Verdict::Problem,
+            "CUDA 12 or later is required: install a newer driver",
+        ),
         false => finding,
     }
 }
@@ -117,17 +122,17 @@ fn judge_gpu(gpu: &Gpu) -> Finding {
         "compute_capability": format!("{major}.{minor}"),
     });
     let finding = Finding::ok(&format!("gpu {number}"), found, facts);
-    if gpu.capability < LOWEST_CAPABILITY {
+    if gpu.capability < MIN_CAPABILITY {
         finding.but(
             Verdict::Problem,
-            "compute capability 7.5 is the least: compute on another GPU, or on the CPU with --device cpu",
+            "compute capability 7.5 or later is required: use another GPU, or the CPU with --device cpu",
         )
     } else if !HAS_CUDA {
         finding.but(
             Verdict::Note,
-            "it stands idle: build with `cargo build --release --features cuda` (docs/cuda.md)",
+            "this build does not use it: build with `cargo build --release --features cuda` (docs/cuda.md)",
         )
-    } else if *free < LITTLE_MEMORY {
+    } else if *free < LOW_MEMORY {
         finding.but(Verdict::Note, DeviceFault::OutOfMemory.advice())
     } else {
         finding
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_is_told_with_memory_and_compute_capability() {
+    fn gpu_has_memory_and_compute_capability() {
         let finding = judge_gpu(&some((9, 0), 79_000_000_000));
         assert_eq!(finding.subject, "gpu 1");
         assert_eq!(
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_is_too_old_and_a_driver_that_is_are_problems() {
+    fn old_gpu_or_driver_is_a_problem() {
         assert_eq!(judge_gpu(&some((7, 0), 79_000_000_000)).verdict, Verdict::Problem);
         assert_ne!(judge_gpu(&some((7, 5), 79_000_000_000)).verdict, Verdict::Problem);
         let driver = |cuda| Driver {

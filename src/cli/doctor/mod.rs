@@ -1,4 +1,4 @@
-//! `cutline doctor`: what this machine and this program can do, with a verdict on each, and what to do about it.
+//! `cutline doctor`: checks the machine and the program, with a verdict and advice for each check.
 
 mod gpu;
 
@@ -15,58 +15,50 @@ use super::{Context, json as json_text, workbench};
 use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, DeviceFault, HAS_CUDA, Products};
 use crate::tui::theme::Pixels;
 
-/// Less than this is soon used up, in bytes.
-const LITTLE_MEMORY: u64 = 1_000_000_000;
+/// Free bytes below which memory may run out.
+const LOW_MEMORY: u64 = 1_000_000_000;
 
-/// Say what this machine and this program can do, and what to do about what they cannot
+/// Check this machine and this program, with advice on problems
 ///
-/// One line each for how the program was built, the NVIDIA driver, every GPU, the device that would be computed on,
-/// threads, memory, and what the terminal shows. A line that begins with `note` could be better, one with `problem`
-/// stands in the way of what was asked for; the exit code is 1 if there is such a line. --device chooses what is tried.
+/// One line per check: the build, the NVIDIA driver, each GPU, the device of --device, threads, memory, and images and
+/// colors of the terminal. `note` means that something could be better, `problem` that the program cannot do what was
+/// requested; the exit code is 1 if there is a problem.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline doctor
   cutline doctor --device cuda:1
   cutline doctor --json | jq '.[] | select(.verdict == \"problem\")'")]
 pub(super) struct Doctor {
-    /// Print JSON: an array of objects with `subject`, `verdict`, `found`, `facts` and, where there is some, `advice`
+    /// Print JSON: an array of objects with `subject`, `verdict`, `found`, `facts` and, if any, `advice`
     #[arg(long)]
     json: bool,
 }
 
-/// What was found out about one thing.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Finding {
     subject: String,
     verdict: Verdict,
-    /// In words.
+    /// The result in words.
     found: String,
-    /// In figures.
+    /// The result as numbers.
     facts: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum Verdict {
-    /// As it should be.
     Ok,
     /// It could be better.
     Note,
-    /// It stands in the way.
+    /// It prevents what was requested.
     Problem,
 }
 
 impl Verdict {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Note => "note",
-            Self::Problem => "problem",
-        }
-    }
-
     fn role(self) -> Role {
         match self {
             Self::Ok => Role::Success,
@@ -87,7 +79,7 @@ impl Finding {
         }
     }
 
-    /// The same with a verdict that asks for something to be done.
+    /// The same result with another verdict.
     fn but(mut self, verdict: Verdict, advice: impl Into<String>) -> Self {
         (self.verdict, self.advice) = (verdict, Some(advice.into()));
         self
@@ -96,34 +88,34 @@ impl Finding {
 
 impl Doctor {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let gpus = gpu::look();
+        let gpus = gpu::query();
         let mut findings = vec![program(), gpu::driver(&gpus)];
         findings.extend(gpu::each(&gpus));
         findings.push(device(context.device, ChosenDevice::open(context.device)));
         findings.extend(HAS_CUDA.then(|| tf32(Products::asked_for())));
-        findings.extend([threads(), memory(), pictures(context), colors(context)]);
+        findings.extend([threads(), memory(), images(context), colors(context)]);
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
-            false => format_findings(&findings, context.terminal.stdout_paint(), line_width(context)),
+            false => format_findings(&findings, context.terminal.stdout.paint, line_width(context)),
         })?;
         let problems = findings.iter().filter(|found| found.verdict == Verdict::Problem);
         match problems.count() {
             0 => Ok(()),
-            1 => anyhow::bail!("one problem was found"),
-            several => anyhow::bail!("{several} problems were found"),
+            1 => anyhow::bail!("1 problem found"),
+            count => anyhow::bail!("{count} problems found"),
         }
     }
 }
 
-/// How wide lines may be: as wide as the terminal, and of any width for a program.
+/// The width of the terminal; unlimited in a pipe.
 fn line_width(context: &Context) -> usize {
-    match context.terminal.stdout_is_terminal() {
+    match context.terminal.stdout.is_terminal {
         true => usize::from(context.terminal.size().0),
         false => usize::MAX,
     }
 }
 
-/// A line each, and under it what to do.
+/// A line per finding, with the advice below.
 fn format_findings(findings: &[Finding], paint: Paint, line_width: usize) -> String {
     let width = findings
         .iter()
@@ -131,18 +123,18 @@ fn format_findings(findings: &[Finding], paint: Paint, line_width: usize) -> Str
         .max()
         .unwrap_or(0);
     let indent = " ".repeat(9 + width + 2);
-    let room = textwrap::Options::new(line_width.saturating_sub(indent.len()))
+    let options = textwrap::Options::new(line_width.saturating_sub(indent.len()))
         .break_words(false)
-        // Commands are to be copied.
+        // Users copy commands.
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
     let mut text = String::new();
     for finding in findings {
-        let verdict = format!("{:<7}", finding.verdict.name());
+        let verdict = format!("{:<7}", <&str>::from(finding.verdict));
         let verdict = paint.text(finding.verdict.role(), &verdict);
         let (subject, found) = (&finding.subject, display_safe(&finding.found));
         let advice = finding.advice.as_deref().map(display_safe);
-        let mut lines = textwrap::wrap(&found, &room);
-        lines.extend(advice.iter().flat_map(|advice| textwrap::wrap(advice, &room)));
+        let mut lines = textwrap::wrap(&found, &options);
+        lines.extend(advice.iter().flat_map(|advice| textwrap::wrap(advice, &options)));
         let _ = writeln!(
             text,
             "{verdict}  {subject:<width$}  {}",
@@ -162,10 +154,10 @@ fn program() -> Finding {
     Finding::ok("program", format!("cutline {version}, built {built}"), facts)
 }
 
-/// The device that a command would compute on.
-fn device(asked: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Finding {
+/// The device that a command would use.
+fn device(requested: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Finding {
     let finding = |found: String, name: Option<&str>| {
-        let facts = json!({ "asked": asked.to_string(), "name": name });
+        let facts = json!({ "requested": requested.to_string(), "name": name });
         Finding::ok("device", found, facts)
     };
     let refused = |error: &DeviceError| format!("{}: {}", error.fault.summary(), error.said);
@@ -173,7 +165,7 @@ fn device(asked: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Fin
         Ok(device) => {
             let name = device.name();
             match device.why_no_gpu() {
-                None => finding(format!("{name} computes"), Some(name)),
+                None => finding(name.to_owned(), Some(name)),
                 Some(error) => finding(format!("{name}, since {}", refused(error)), Some(name))
                     .but(verdict_on(error), error.fault.advice()),
             }
@@ -182,7 +174,7 @@ fn device(asked: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) -> Fin
     }
 }
 
-/// Where nobody asked for a GPU, a machine without one has no problem.
+/// Without `--device cuda`, a machine without a GPU has no problem.
 fn verdict_on(error: &DeviceError) -> Verdict {
     match error.fault {
         DeviceFault::NoGpu | DeviceFault::NoDriver | DeviceFault::InUse => Verdict::Note,
@@ -190,11 +182,10 @@ fn verdict_on(error: &DeviceError) -> Verdict {
     }
 }
 
-/// How a GPU multiplies matrices.
 fn tf32(products: Products) -> Finding {
     let found = match products {
-        Products::Tf32 => "on: products are exact to three digits",
-        Products::Full => "off: products in full precision; --tf32 allows it",
+        Products::Tf32 => "on: matrix products are exact to three digits",
+        Products::Full => "off: matrix products in full precision; --tf32 turns it on",
     };
     Finding::ok("tf32", found, json!({ "on": products == Products::Tf32 }))
 }
@@ -214,7 +205,7 @@ fn judge_threads(finding: Finding, used: usize, cores: usize) -> Finding {
     match used < cores {
         true => finding.but(
             Verdict::Note,
-            "cores stand idle: RAYON_NUM_THREADS is lower than it could be; unset it",
+            "some cores are idle: RAYON_NUM_THREADS is below their number; unset it",
         ),
         false => finding,
     }
@@ -229,10 +220,10 @@ fn memory() -> Finding {
 fn judge_memory(free: u64, total: u64) -> Finding {
     let found = format!("{} of {} free", gigabytes(free), gigabytes(total));
     let finding = Finding::ok("memory", found, json!({ "free": free, "total": total }));
-    match free < LITTLE_MEMORY {
+    match free < LOW_MEMORY {
         true => finding.but(
             Verdict::Note,
-            "a training may need more: end other programs, or choose a smaller batch",
+            "training may need more: close other programs, or use a smaller batch",
         ),
         false => finding,
     }
@@ -242,19 +233,19 @@ fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
 }
 
-/// How the workbench draws images on this terminal.
-fn pictures(context: &Context) -> Finding {
+/// The workbench's graphics protocol on this terminal.
+fn images(context: &Context) -> Finding {
     let terminal = &context.terminal;
     if !terminal.is_interactive() {
-        let found = "standard output is no terminal: images are not drawn";
-        return Finding::ok("pictures", found, json!({ "protocol": null }));
+        let found = "standard output is not a terminal: images are not drawn";
+        return Finding::ok("images", found, json!({ "protocol": null }));
     }
-    let protocol = workbench::pictures(context).name();
-    let finding = Finding::ok("pictures", protocol, json!({ "protocol": protocol }));
+    let protocol = workbench::image_protocol(context).name();
+    let finding = Finding::ok("images", protocol, json!({ "protocol": protocol }));
     match protocol {
         "half-blocks" => finding.but(
             Verdict::Note,
-            "the terminal names no protocol for pictures; kitty, WezTerm, Ghostty, foot and iTerm2 have one",
+            "the terminal reports no graphics protocol; kitty, WezTerm, Ghostty, foot and iTerm2 have one",
         ),
         _ => finding,
     }
@@ -263,7 +254,7 @@ fn pictures(context: &Context) -> Finding {
 fn colors(context: &Context) -> Finding {
     let found = match workbench::theme(context).pixels {
         Pixels::TrueColor => "16,777,216",
-        Pixels::Palette => "256; where the terminal has more, COLORTERM=truecolor says so",
+        Pixels::Palette => "256; set COLORTERM=truecolor if the terminal has more",
         Pixels::Characters => "none: no terminal, or NO_COLOR, --color never or --ascii is set",
     };
     Finding::ok("colors", found, Value::Null)
@@ -274,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_finding_is_a_line_with_what_to_do_under_it() {
+    fn finding_is_a_line_with_advice_below() {
         let findings = [
             Finding::ok("program", "cutline", Value::Null),
             Finding::ok("gpu", "none\u{1b}[2J", Value::Null).but(Verdict::Problem, "buy one"),
@@ -285,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_terminal_lines_end_between_words_and_go_on_under_what_was_found() {
+    fn long_finding_wraps_between_words_with_indent() {
         let finding = Finding::ok("gpu", "an old one", Value::Null)
             .but(Verdict::Note, "build with --features cuda, or not");
         let lines = "note     gpu  an old one\n              build with\n              --features cuda,\n              or not\n";
@@ -293,18 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_is_a_problem_and_what_could_be_better_a_note() {
+    fn verdict_follows_severity() {
         assert_eq!(judge_memory(2_000_000_000, 8_000_000_000).verdict, Verdict::Ok);
         assert_eq!(judge_memory(500_000_000, 8_000_000_000).verdict, Verdict::Note);
         let finding = || Finding::ok("threads", "", Value::Null);
         assert_eq!(judge_threads(finding(), 2, 2).verdict, Verdict::Ok);
         assert_eq!(judge_threads(finding(), 1, 2).verdict, Verdict::Note);
 
-        let fallen_back = |said: &str| ChosenDevice::Cpu {
+        let fallback = |message: &str| ChosenDevice::Cpu {
             opened: crate::nn::device::Opened::cpu(),
-            instead: Some(DeviceError::new(said)),
+            instead: Some(DeviceError::new(message)),
         };
-        let auto = |said| device(DeviceChoice::Auto, Ok(fallen_back(said)));
+        let auto = |message| device(DeviceChoice::Auto, Ok(fallback(message)));
         assert_eq!(auto("CUDA_ERROR_NO_DEVICE").verdict, Verdict::Note);
         let old = auto("CUDA_ERROR_UNSUPPORTED_PTX_VERSION");
         assert_eq!(old.verdict, Verdict::Problem);

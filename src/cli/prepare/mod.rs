@@ -273,7 +273,7 @@ impl Prepare {
             data_set.images.len(),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
-        let paint = context.terminal.stdout_paint();
+        let paint = context.terminal.stdout.paint;
         context.print_lossy(&report::render(self.name.as_str(), &report, paint))?;
         if !report.problems.is_empty() {
             let list = target.directory().join(PrepareReport::FILE);
@@ -317,7 +317,7 @@ impl Prepare {
             self.read()?
         };
         let (_, report) = self.examine(reading, context, &|_, _| {})?;
-        let paint = context.terminal.stdout_paint();
+        let paint = context.terminal.stdout.paint;
         context.print(&report::render(self.name.as_str(), &report, paint))?;
         context.notice("check only: nothing was written");
         self.refuse_truncated(&report.problems)
