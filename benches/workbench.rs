@@ -12,14 +12,12 @@
     reason = "a wait for a screen fails by panicking with that screen"
 )]
 
-#[path = "../tests/support/mod.rs"]
-mod place;
 mod support;
+#[path = "../tests/support/mod.rs"]
+mod workspace;
 
 use cutline::Headless;
 use cutline::jobs::{EndReason, Event, JobInfo, JobKind, Record, SessionEnd, SessionStart, StepEvent};
-use place::Place;
-use place::screen::{Screen, Size, USUAL};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::fs::{self, File};
@@ -28,6 +26,8 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::{DEMO, Failure, load, median};
+use workspace::Workspace;
+use workspace::screen::{Screen, Size, USUAL};
 
 /// A window over a whole screen.
 const LARGE: Size = (200, 60);
@@ -72,10 +72,10 @@ fn milliseconds(seconds: f64) -> String {
 }
 
 fn first_frame() {
-    let place = with_finished_run();
+    let workspace = with_finished_run();
     let starts = (0..STARTS).map(|_| {
         let since = Instant::now();
-        let screen = Screen::open(&place.command(&[]), USUAL);
+        let screen = Screen::open(&workspace.command(&[]), USUAL);
         screen.shows(TITLE);
         since.elapsed().as_secs_f64()
     });
@@ -114,13 +114,13 @@ fn frame() -> Result<(), Failure> {
 }
 
 fn opening() -> Result<(), Failure> {
-    let place = with_finished_run();
-    let log = place.run_directory("first").job().events();
+    let workspace = with_finished_run();
+    let log = workspace.run_directory("first").job().events();
     let last = write_log(BufWriter::new(File::create(log)?))?;
     let last = [last.to_string(), format!("{},{:03}", last / 1_000, last % 1_000)];
     let openings = (0..OPENINGS).map(|_| {
         let since = Instant::now();
-        let screen = Screen::open(&place.command(&["attach", "first"]), LARGE);
+        let screen = Screen::open(&workspace.command(&["attach", "first"]), LARGE);
         screen.waits_until("the last step", |shown| {
             let shown = shown.contents();
             last.iter().any(|last| shown.contains(last))
@@ -199,8 +199,8 @@ fn start() -> Event {
 
 /// Output and processor time of an idle workbench.
 fn idle() -> Result<(), Failure> {
-    let place = with_finished_run();
-    let screen = Screen::open(&place.command(&["attach", "first"]), LARGE);
+    let workspace = with_finished_run();
+    let screen = Screen::open(&workspace.command(&["attach", "first"]), LARGE);
     screen.shows(TITLE);
     thread::sleep(SETTLING);
     let before = (screen.bytes(), processor_time(screen.pid())?);
@@ -234,15 +234,15 @@ fn processor_time(pid: u32) -> Result<Duration, Failure> {
 
 /// From a key to the screen while trainings keep all cores busy. A single one does not: it waits for its own threads.
 fn keys() -> Result<(), Failure> {
-    let place = Place::new();
-    place.succeeds(&["prepare", "scenes", "--name", "scenes"]);
+    let workspace = Workspace::new();
+    workspace.succeeds(&["prepare", "scenes", "--name", "scenes"]);
     let cores = thread::available_parallelism()?.get();
     let runs: Vec<String> = (1..=cores).map(|core| format!("busy-{core}")).collect();
     let trainings: Vec<Training> = runs
         .iter()
-        .map(|run| Training::start(&place, run))
+        .map(|run| Training::start(&workspace, run))
         .collect::<Result<_, _>>()?;
-    let screen = Screen::open(&place.command(&["attach", &runs[0]]), LARGE);
+    let screen = Screen::open(&workspace.command(&["attach", &runs[0]]), LARGE);
     screen.shows(TITLE);
     thread::sleep(SETTLING);
     let mut seconds = Vec::new();
@@ -278,10 +278,10 @@ fn timed(work: impl FnOnce()) -> f64 {
 }
 
 /// A root with a complete run.
-fn with_finished_run() -> Place {
-    let place = Place::with_scenes();
-    place.train("first", 1);
-    place
+fn with_finished_run() -> Workspace {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 1);
+    workspace
 }
 
 /// The demo's training on all cores; its process is killed on drop.
@@ -289,9 +289,9 @@ struct Training(Child);
 
 impl Training {
     /// Starts it and waits for its first steps.
-    fn start(place: &Place, run: &str) -> Result<Self, Failure> {
+    fn start(workspace: &Workspace, run: &str) -> Result<Self, Failure> {
         let settings = DEMO.into_iter().flat_map(|setting| ["--set", setting]);
-        let child = place
+        let child = workspace
             .command(&["train", "scenes", "--run", run])
             .args(settings)
             .args(["--set", "training.epochs=1000"])
@@ -300,7 +300,7 @@ impl Training {
             .stderr(Stdio::null())
             .spawn()?;
         let mut training = Self(child);
-        while place::step_losses(&place.run_directory(run)).is_empty() {
+        while workspace::step_losses(&workspace.run_directory(run)).is_empty() {
             if let Some(status) = training.0.try_wait()? {
                 return Err(format!("the training ended: {status}").into());
             }

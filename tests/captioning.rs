@@ -1,19 +1,19 @@
-//! `evaluate` and `caption` as a user meets them, on a run that is made here, untrained, in a moment.
+//! `evaluate` and `caption` on an untrained run.
 
 #![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
+mod support;
 
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::slice;
 
-use assert_cmd::Command;
 use cutline::data::{DataSource, Dataset, Image, PrepareSettings, Split, prepare};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Report, SearchGrid, SearchTuner};
-use cutline::jobs::{Root, RunDirectory};
+use cutline::jobs::Root;
 use cutline::metrics::{Example, Metric, score};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
@@ -22,6 +22,7 @@ use cutline::training::TrainedRun;
 use cutline::training::{DataRecord, RunRecord, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
+use support::{Workspace, err, text};
 use tempfile::TempDir;
 
 const COLORS: [(&str, [u8; 3]); 4] = [
@@ -32,80 +33,37 @@ const COLORS: [(&str, [u8; 3]); 4] = [
 ];
 const DEV_IMAGES: usize = 24;
 
-/// A working directory with the data set `squares` and the run `squares-001`.
-struct Place {
-    directory: TempDir,
-}
+const RUN: &str = "squares-001";
 
-impl Place {
-    /// `scale` is what the decoder's first weights are multiplied with: large ones have opinions of their own.
-    fn new(scale: f32) -> Self {
-        let directory = TempDir::new().unwrap();
-        let root = Root::new(directory.path());
-        let data = root.dataset_dir(&"squares".parse().unwrap());
-        let data_set = squares(&directory.path().join("source"), data.as_path());
-        make_run(&root, "squares-001", data.as_path(), &data_set, scale);
-        Self { directory }
+impl Workspace {
+    /// With the data set `squares` and the run `squares-001`. `scale` multiplies the decoder's initial weights: large
+    /// weights give different captions to different images.
+    fn with_squares(scale: f32) -> Self {
+        let workspace = Self::new();
+        let data = workspace.data_set("squares");
+        let data_set = squares(&workspace.file("source"), &data);
+        make_run(&workspace.root(), RUN, &data, &data_set, scale);
+        workspace
     }
 
-    /// With a run `squares-002`, whose weights are others.
-    fn with_another_run(scale: f32) -> Self {
-        let place = Self::new(scale);
-        let data = place.root().dataset_dir(&"squares".parse().unwrap());
+    /// With a second run `squares-002`, which has other weights.
+    fn with_two_runs(scale: f32) -> Self {
+        let workspace = Self::with_squares(scale);
+        let data = workspace.data_set("squares");
         let data_set = Dataset::load(&data).unwrap();
-        make_run(&place.root(), "squares-002", data.as_path(), &data_set, scale);
-        place
-    }
-
-    fn root(&self) -> Root {
-        Root::new(self.directory.path())
-    }
-
-    fn run_directory(&self) -> RunDirectory {
-        self.root().find_run("squares-001").unwrap()
+        make_run(&workspace.root(), "squares-002", &data, &data_set, scale);
+        workspace
     }
 
     fn image(&self, number: usize) -> PathBuf {
-        self.directory.path().join(format!("source/{number}.png"))
-    }
-
-    fn cutline(&self, arguments: &[&str]) -> Output {
-        Command::cargo_bin("cutline")
-            .unwrap()
-            .env_remove("NO_COLOR")
-            .env("CUTLINE_ROOT", self.directory.path())
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.cutline(arguments);
-        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, arguments: &[&str]) -> String {
-        let output = self.cutline(arguments);
-        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
-        err(&output)
+        self.file(&format!("source/{number}.png"))
     }
 
     #[track_caller]
     fn report(&self, more: &[&str]) -> Report {
-        let arguments = [&["evaluate", "squares-001", "--json"], more].concat();
+        let arguments = [&["evaluate", RUN, "--json"], more].concat();
         serde_json::from_str(&self.succeeds(&arguments)).unwrap()
     }
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Squares of one color on a gray ground, at places of their own.
@@ -174,16 +132,16 @@ fn make_run(root: &Root, name: &str, data: &Path, data_set: &Dataset, scale: f32
     record.save(&run.config()).unwrap();
 }
 
-/// Weights at which the untrained decoder says different things of different images.
-const OPINIONATED: f32 = 6.0;
+/// The untrained decoder writes different captions with these.
+const LARGE_WEIGHTS: f32 = 6.0;
 
 mod evaluate {
     use super::*;
 
     #[test]
-    fn the_report_scores_the_captions_it_lists() {
-        let place = Place::new(OPINIONATED);
-        let report = place.report(&[]);
+    fn report_scores_match_its_captions() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let report = workspace.report(&[]);
         assert_eq!(report.figures.images, DEV_IMAGES);
         assert!(report.figures.diversity.distinct_captions > 2);
         let words = |caption: &String| caption.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -207,29 +165,32 @@ mod evaluate {
             assert!((told - again).abs() < 1e-12, "{told} {again}");
             assert!(interval.low <= told && told <= interval.high);
         }
-        assert_eq!(report, place.report(&["--checkpoint", "best", "--split", "val"]));
+        assert_eq!(
+            report,
+            workspace.report(&["--checkpoint", "best", "--split", "val"])
+        );
     }
 
     #[test]
-    fn flags_change_the_runs_own_search() {
-        let place = Place::new(OPINIONATED);
+    fn search_flags_override_run_settings() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let settings = RunSettings::default().search;
-        assert_eq!(place.report(&[]).search, settings);
-        let greedy = place.report(&["--beam-size", "1", "--max-length", "3"]);
+        assert_eq!(workspace.report(&[]).search, settings);
+        let greedy = workspace.report(&["--beam-size", "1", "--max-length", "3"]);
         assert_eq!((greedy.search.beam_size, greedy.search.max_length), (1, 3));
         assert!(greedy.figures.diversity.mean_length <= 3.0);
-        let error = place.fails(&["evaluate", "squares-001", "--min-length", "30"]);
+        let error = workspace.fails(&["evaluate", "squares-001", "--min-length", "30"]);
         assert!(error.contains("--min-length"), "{error}");
     }
 
     #[test]
     fn untrained_decoder_is_diagnosed() {
-        let place = Place::new(1e-3);
-        let told = place.succeeds(&[
+        let workspace = Workspace::with_squares(1e-3);
+        let told = workspace.succeeds(&[
             "evaluate",
             "squares-001",
             "--out",
-            text(&place.image(0).with_extension("json")),
+            text(&workspace.image(0).with_extension("json")),
         ]);
         for part in [
             "metric    score",
@@ -244,31 +205,31 @@ mod evaluate {
             assert!(told.contains(part), "{part}:\n{told}");
         }
         assert!(!told.contains('\u{1b}'));
-        let written = fs::read_to_string(place.image(0).with_extension("json")).unwrap();
+        let written = fs::read_to_string(workspace.image(0).with_extension("json")).unwrap();
         let written: Report = serde_json::from_str(&written).unwrap();
         assert_eq!(written.figures.diversity.commonest_share, 1.0);
     }
 
     #[test]
-    fn a_data_set_that_moved_is_found_and_another_is_warned_of() {
-        let place = Place::new(OPINIONATED);
-        let run = place.run_directory();
+    fn moved_data_set_is_found_and_changed_one_gives_a_warning() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let run = workspace.run_directory(RUN);
         let mut record = RunRecord::load(&run.config()).unwrap();
-        record.data.directory = place.directory.path().join("gone");
+        record.data.directory = workspace.path().join("gone");
         record.data.hash = "another".into();
         record.save(&run.config()).unwrap();
-        let output = place.cutline(&["evaluate", "squares-001"]);
+        let output = workspace.run(&["evaluate", "squares-001"]);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         assert!(err(&output).contains("has changed since this run was trained on it"));
     }
 
     #[test]
-    fn attention_is_asked_of_decoders_that_attend() {
-        let place = Place::new(OPINIONATED);
-        let image = place.image(0);
-        let error = place.fails(&["caption", "squares-001", text(&image), "--attention"]);
+    fn attention_of_decoder_without_attention_is_an_error() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let image = workspace.image(0);
+        let error = workspace.fails(&["caption", "squares-001", text(&image), "--attention"]);
         assert!(
-            error.contains("where squares-001 looks cannot be shown"),
+            error.contains("run squares-001 has no attention weights to show"),
             "{error}"
         );
         assert!(
@@ -278,25 +239,25 @@ mod evaluate {
     }
 
     #[test]
-    fn what_is_missing_or_damaged_is_named() {
-        let place = Place::new(OPINIONATED);
-        let error = place.fails(&["evaluate", "squares-002"]);
+    fn missing_or_damaged_files_are_named() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let error = workspace.fails(&["evaluate", "squares-002"]);
         assert!(error.contains("did you mean `squares-001`?"), "{error}");
-        let error = place.fails(&["evaluate", "squares-001", "--checkpoint", "latest"]);
+        let error = workspace.fails(&["evaluate", "squares-001", "--checkpoint", "latest"]);
         assert!(
             error.contains("latest.safetensors: the run has no such checkpoint yet"),
             "{error}"
         );
-        let error = place.fails(&["evaluate", "squares-001", "--split", "test"]);
+        let error = workspace.fails(&["evaluate", "squares-001", "--split", "test"]);
         assert!(error.contains("the test split has no images"), "{error}");
 
-        let run = place.run_directory();
+        let run = workspace.run_directory(RUN);
         let whole = fs::read(run.best()).unwrap();
         fs::write(run.best(), &whole[..whole.len() / 2]).unwrap();
         for subcommand in ["evaluate", "caption"] {
-            let image = place.image(0);
+            let image = workspace.image(0);
             let arguments = [subcommand, "squares-001", text(&image)];
-            let error = place.fails(&arguments[..if subcommand == "caption" { 3 } else { 2 }]);
+            let error = workspace.fails(&arguments[..if subcommand == "caption" { 3 } else { 2 }]);
             assert!(
                 error.contains("best.safetensors: not a complete checkpoint"),
                 "{error}"
@@ -304,7 +265,7 @@ mod evaluate {
         }
         fs::write(run.best(), whole).unwrap();
         fs::write(run.vocabulary(), "one\t1\n").unwrap();
-        let error = place.fails(&["evaluate", "squares-001"]);
+        let error = workspace.fails(&["evaluate", "squares-001"]);
         assert!(
             error.contains("vocabulary.txt: 5 words, but the model of"),
             "{error}"
@@ -316,45 +277,44 @@ mod ensembles {
     use super::*;
 
     #[test]
-    fn a_run_with_itself_writes_what_it_writes_alone() {
-        let place = Place::new(OPINIONATED);
-        let (alone, twice) = (place.report(&[]), place.report(&["--ensemble", "squares-001"]));
+    fn ensemble_of_one_run_twice_equals_the_run() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let (alone, twice) = (
+            workspace.report(&[]),
+            workspace.report(&["--ensemble", "squares-001"]),
+        );
         assert_eq!(alone.captions, twice.captions);
         assert_eq!(twice.subject.ensemble[0].to_string(), "squares-001/best");
         assert!(alone.subject.ensemble.is_empty());
     }
 
     #[test]
-    fn an_evaluation_says_who_wrote_and_is_kept_beside_the_runs_own() {
-        let place = Place::with_another_run(OPINIONATED);
-        let alone = place.report(&[]);
-        let printed = place.succeeds(&["evaluate", "squares-001", "--ensemble", "squares-002/best"]);
+    fn ensemble_evaluation_names_members_and_keeps_the_runs_own() {
+        let workspace = Workspace::with_two_runs(LARGE_WEIGHTS);
+        let alone = workspace.report(&[]);
+        let printed = workspace.succeeds(&["evaluate", "squares-001", "--ensemble", "squares-002/best"]);
         assert!(
             printed.contains("best checkpoint with squares-002/best"),
             "{printed}"
         );
-        let kept = place.succeeds(&["compare", "squares-001/dev-best-with-squares-002", "--json"]);
+        let kept = workspace.succeeds(&["compare", "squares-001/dev-best-with-squares-002", "--json"]);
         let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
         assert_eq!(kept["evaluations"][0]["ensemble"][0]["run"], "squares-002");
-        let together = place.report(&["--ensemble", "squares-002"]);
+        let together = workspace.report(&["--ensemble", "squares-002"]);
         assert_ne!(alone.captions, together.captions);
         assert_eq!(
             alone,
-            place.report(&[]),
+            workspace.report(&[]),
             "the run's own evaluation is its own still"
         );
     }
 
     #[test]
-    fn any_image_gets_the_caption_that_the_ensemble_is_evaluated_with() {
-        let place = Place::with_another_run(OPINIONATED);
-        let report = place.report(&["--ensemble", "squares-002"]);
-        let image = place
-            .directory
-            .path()
-            .join("source")
-            .join(&report.captions[5].image);
-        let line = place.succeeds(&[
+    fn caption_with_ensemble_equals_evaluated_caption() {
+        let workspace = Workspace::with_two_runs(LARGE_WEIGHTS);
+        let report = workspace.report(&["--ensemble", "squares-002"]);
+        let image = workspace.path().join("source").join(&report.captions[5].image);
+        let line = workspace.succeeds(&[
             "caption",
             "squares-001",
             text(&image),
@@ -366,16 +326,16 @@ mod ensembles {
     }
 
     #[test]
-    fn runs_with_other_words_are_refused_by_name() {
-        let place = Place::with_another_run(OPINIONATED);
-        let other = place.root().find_run("squares-002").unwrap().vocabulary();
+    fn ensemble_with_other_vocabulary_is_refused() {
+        let workspace = Workspace::with_two_runs(LARGE_WEIGHTS);
+        let other = workspace.root().find_run("squares-002").unwrap().vocabulary();
         let words = fs::read_to_string(&other).unwrap();
         fs::write(&other, words.replace("gray", "beige")).unwrap();
         for arguments in [
             &["evaluate", "squares-001"][..],
             &["caption", "squares-001", "x.png"],
         ] {
-            let error = place.fails(&[arguments, &["--ensemble", "squares-002"]].concat());
+            let error = workspace.fails(&[arguments, &["--ensemble", "squares-002"]].concat());
             assert!(
                 error.contains("run `squares-001` and run `squares-002` cannot form an ensemble"),
                 "{error}"
@@ -385,7 +345,7 @@ mod ensembles {
                 "{error}"
             );
         }
-        let error = place.fails(&["evaluate", "squares-001", "--ensemble", "squares-002/latest"]);
+        let error = workspace.fails(&["evaluate", "squares-001", "--ensemble", "squares-002/latest"]);
         assert!(error.contains("no such checkpoint yet"), "{error}");
     }
 }
@@ -395,8 +355,8 @@ mod mbr {
 
     const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
 
-    pub(super) fn write_ngrams(place: &Place) {
-        let data_set = Dataset::load(&place.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
+    pub(super) fn write_ngrams(workspace: &Workspace) {
+        let data_set = Dataset::load(&workspace.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
         let encode = |image: &Image| {
             let captions = image.captions.iter();
             captions
@@ -405,63 +365,63 @@ mod mbr {
         };
         let captions: Vec<Vec<Vec<u32>>> = data_set.images(Split::Train).map(encode).collect();
         DocumentFrequencies::of(captions.iter().map(Vec::as_slice))
-            .write(&place.run_directory().ngrams())
+            .write(&workspace.run_directory(RUN).ngrams())
             .unwrap();
     }
 
     #[test]
-    fn captions_that_others_agree_with_are_chosen_wherever_captions_are_written() {
-        let place = Place::new(OPINIONATED);
-        write_ngrams(&place);
-        let (plain, report) = (place.report(&["--beam-size", "8"]), place.report(&ON));
+    fn mbr_applies_to_evaluate_and_caption() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        write_ngrams(&workspace);
+        let (plain, report) = (workspace.report(&["--beam-size", "8"]), workspace.report(&ON));
         assert_eq!(report.search.mbr_weight, 1.0);
         assert_ne!(plain.captions, report.captions);
-        let image = place
-            .directory
-            .path()
-            .join("source")
-            .join(&report.captions[5].image);
-        let line = place.succeeds(&[&["caption", "squares-001", text(&image)][..], &ON].concat());
+        let image = workspace.path().join("source").join(&report.captions[5].image);
+        let line = workspace.succeeds(&[&["caption", "squares-001", text(&image)][..], &ON].concat());
         let (_, caption) = line.trim_end().split_once('\t').unwrap();
         assert_eq!(caption, report.captions[5].caption);
     }
 
     #[test]
-    fn a_run_without_the_table_says_so_where_it_is_needed() {
-        let place = Place::new(OPINIONATED);
+    fn mbr_without_document_frequencies_is_an_error() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         for arguments in [
             &["evaluate", "squares-001"][..],
             &["caption", "squares-001", "x.png"],
         ] {
-            let error = place.fails(&[arguments, &ON].concat());
+            let error = workspace.fails(&[arguments, &ON].concat());
             assert!(
                 error.contains("run `squares-001` has no document frequencies"),
                 "{error}"
             );
         }
-        fs::write(place.run_directory().ngrams(), "# 24 images, 1 n-grams\n99\t2\n").unwrap();
-        let error = place.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
+        fs::write(
+            workspace.run_directory(RUN).ngrams(),
+            "# 24 images, 1 n-grams\n99\t2\n",
+        )
+        .unwrap();
+        let error = workspace.fails(&[&["evaluate", "squares-001"][..], &ON].concat());
         assert!(
             error.contains("ngrams.tsv, line 2: a token is not in the vocabulary"),
             "{error}"
         );
-        place.report(&["--beam-size", "8"]);
+        workspace.report(&["--beam-size", "8"]);
     }
 }
 
 mod sweeps {
     use super::*;
 
-    fn sweep(place: &Place, more: &[&str]) -> serde_json::Value {
+    fn sweep(workspace: &Workspace, more: &[&str]) -> serde_json::Value {
         let arguments = [&["evaluate", "squares-001", "--tune-search", "--json"], more].concat();
-        serde_json::from_str(&place.succeeds(&arguments)).unwrap()
+        serde_json::from_str(&workspace.succeeds(&arguments)).unwrap()
     }
 
     #[test]
-    fn settings_score_in_a_sweep_what_they_score_alone() {
-        let place = Place::new(OPINIONATED);
-        mbr::write_ngrams(&place);
-        let report = sweep(&place, &["--metric", "bleu_4"]);
+    fn tuned_scores_equal_those_of_evaluate() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        mbr::write_ngrams(&workspace);
+        let report = sweep(&workspace, &["--metric", "bleu_4"]);
         assert_eq!(report["metric"], "BLEU-4");
         let tried = report["trials"].as_array().unwrap();
         let bleu_4 = |tried: &serde_json::Value| tried["bleu_4"].as_f64().unwrap();
@@ -479,7 +439,7 @@ mod sweeps {
             ]
             .map(|(flag, key)| [flag.to_owned(), search[key].to_string()]);
             let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
-            let alone = place.report(&flags).figures.scores;
+            let alone = workspace.report(&flags).figures.scores;
             for (metric, alone) in alone.iter() {
                 assert!((tried[metric.key()].as_f64().unwrap() - alone).abs() < 1e-12);
             }
@@ -487,8 +447,8 @@ mod sweeps {
     }
 
     #[test]
-    fn the_best_is_printed_as_the_flags_that_ask_for_it() {
-        let place = Place::with_another_run(OPINIONATED);
+    fn best_settings_are_printed_as_flags() {
+        let workspace = Workspace::with_two_runs(LARGE_WEIGHTS);
         let arguments = [
             "evaluate",
             "squares-001",
@@ -498,13 +458,13 @@ mod sweeps {
             "--beam-size",
             "4",
         ];
-        let output = place.cutline(&arguments);
+        let output = workspace.run(&arguments);
         assert!(err(&output).contains("MBR is not tuned: "), "{}", err(&output));
         let printed = String::from_utf8(output.stdout).unwrap();
         let mut lines = printed.lines().skip_while(|line| !line.starts_with("the best"));
         let flags = lines.nth(1).unwrap();
         let flags: Vec<&str> = flags.split_whitespace().collect();
-        let report = place.report(&[&["--ensemble", "squares-002"], &flags[..]].concat());
+        let report = workspace.report(&[&["--ensemble", "squares-002"], &flags[..]].concat());
         let score = format!("{:.4}", report.figures.scores.score(Metric::CIDER_D));
         assert!(printed.lines().nth(1).unwrap().ends_with(&score), "{printed}");
         assert!(
@@ -514,11 +474,11 @@ mod sweeps {
     }
 
     #[test]
-    fn what_a_beam_has_found_is_kept_where_the_next_one_is_broken_off() {
-        let place = Place::new(OPINIONATED);
-        let run = place.run_directory();
+    fn stopped_tuning_keeps_finished_beam_sizes() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let run = workspace.run_directory(RUN);
         let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
-        let directory = run.data_set_directory(&place.root()).unwrap();
+        let directory = run.data_set_directory(&workspace.root()).unwrap();
         let data_set = Dataset::load(&directory).unwrap();
         let images: Vec<&Image> = data_set.images(Split::Dev).collect();
         let encoder = &run.model.spec().encoder;
@@ -552,10 +512,10 @@ mod sweeps {
     }
 
     #[test]
-    fn a_row_is_called_the_runs_own_only_where_the_run_searches_so() {
-        let place = Place::new(OPINIONATED);
+    fn default_row_is_named_after_flags_if_there_are_any() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let printed = |flags: &[&str]| {
-            place.succeeds(
+            workspace.succeeds(
                 &[
                     &["evaluate", "squares-001", "--tune-search", "--beam-size", "2"],
                     flags,
@@ -570,11 +530,11 @@ mod sweeps {
     }
 
     #[test]
-    fn nothing_is_chosen_on_other_splits_than_dev() {
-        let place = Place::new(OPINIONATED);
-        let error = place.fails(&["evaluate", "squares-001", "--tune-search", "--split", "train"]);
+    fn tuning_on_another_split_is_refused() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let error = workspace.fails(&["evaluate", "squares-001", "--tune-search", "--split", "train"]);
         assert!(error.contains("it runs on the dev split only"), "{error}");
-        let error = place.fails(&["evaluate", "squares-001", "--tune-search", "--seed", "3"]);
+        let error = workspace.fails(&["evaluate", "squares-001", "--tune-search", "--seed", "3"]);
         assert!(
             error.contains("remove --temperature, --top-k and --seed"),
             "{error}"
@@ -586,19 +546,19 @@ mod caption {
     use super::*;
 
     #[test]
-    fn an_image_of_the_data_set_gets_the_caption_that_it_is_evaluated_with() {
-        let place = Place::new(OPINIONATED);
-        let report = place.report(&[]);
+    fn caption_of_data_set_image_equals_evaluated_caption() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let report = workspace.report(&[]);
         let images: Vec<PathBuf> = report
             .captions
             .iter()
-            .map(|row| place.directory.path().join("source").join(&row.image))
+            .map(|row| workspace.path().join("source").join(&row.image))
             .collect();
         let arguments: Vec<&str> = ["caption", "squares-001", "--json"]
             .into_iter()
             .chain(images.iter().map(|image| text(image)))
             .collect();
-        let lines = place.succeeds(&arguments);
+        let lines = workspace.succeeds(&arguments);
         assert_eq!(lines.lines().count(), DEV_IMAGES);
         for (line, row) in lines.lines().zip(&report.captions) {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -611,14 +571,14 @@ mod caption {
     }
 
     #[test]
-    fn piped_it_is_a_path_a_tab_and_a_caption() {
-        let place = Place::new(OPINIONATED);
-        let image = place.image(3);
-        let lines = place.succeeds(&["caption", "squares-001", text(&image), "--seed", "4"]);
+    fn piped_caption_is_path_tab_caption() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let image = workspace.image(3);
+        let lines = workspace.succeeds(&["caption", "squares-001", text(&image), "--seed", "4"]);
         let (path, caption) = lines.trim_end().split_once('\t').unwrap();
         assert_eq!(path, text(&image));
         assert!(!caption.is_empty());
-        let others = [text(&image), text(&place.image(5)), text(&image)].map(str::to_owned);
+        let others = [text(&image), text(&workspace.image(5)), text(&image)].map(str::to_owned);
         let arguments = [
             "caption",
             "squares-001",
@@ -628,7 +588,7 @@ mod caption {
             "--seed",
             "4",
         ];
-        let together = place.succeeds(&arguments);
+        let together = workspace.succeeds(&arguments);
         let together: Vec<&str> = together.lines().collect();
         assert_eq!(
             [together[0], together[2]],
@@ -638,12 +598,12 @@ mod caption {
     }
 
     #[test]
-    fn what_is_no_image_is_named_and_the_others_are_captioned() {
-        let place = Place::new(OPINIONATED);
-        let notes = place.directory.path().join("notes\u{1b}[2J.jpg");
+    fn unreadable_image_is_named_and_others_are_captioned() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
+        let notes = workspace.path().join("notes\u{1b}[2J.jpg");
         fs::write(&notes, "these are notes, not pixels\n").unwrap();
-        let (one, other) = (place.image(0), place.image(1));
-        let output = place.cutline(&["caption", "squares-001", text(&one), text(&notes), text(&other)]);
+        let (one, other) = (workspace.image(0), workspace.image(1));
+        let output = workspace.run(&["caption", "squares-001", text(&one), text(&notes), text(&other)]);
         assert_eq!(output.status.code(), Some(1));
         let lines = String::from_utf8(output.stdout.clone()).unwrap();
         let paths: Vec<&str> = lines
@@ -661,17 +621,17 @@ mod caption {
     }
 
     #[test]
-    fn references_follow_copies_and_not_names() {
-        let place = Place::new(OPINIONATED);
+    fn references_match_files_by_content() {
+        let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let elsewhere = TempDir::new().unwrap();
         let copy = elsewhere.path().join("0.png");
         let references = || {
-            let line = place.succeeds(&["caption", "squares-001", "--json", text(&copy)]);
+            let line = workspace.succeeds(&["caption", "squares-001", "--json", text(&copy)]);
             serde_json::from_str::<serde_json::Value>(&line).unwrap()["references"].clone()
         };
-        fs::copy(place.image(0), &copy).unwrap();
+        fs::copy(workspace.image(0), &copy).unwrap();
         assert_eq!(references()[0], "a red square on gray");
-        fs::copy(place.image(1), &copy).unwrap();
+        fs::copy(workspace.image(1), &copy).unwrap();
         assert_eq!(
             references(),
             serde_json::Value::Null,

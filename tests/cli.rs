@@ -1,12 +1,15 @@
-//! The command line as a user and a script meet it: help, exit codes, messages, pipes.
+//! The command line: help, exit codes, messages, pipes.
 
 #![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
+
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use assert_cmd::Command;
 use cutline::metrics::METRICS;
+use support::{err, out, text};
 use tempfile::TempDir;
 
 const SUBCOMMANDS: [&str; 11] = [
@@ -37,14 +40,6 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
 #[track_caller]
 fn fails_with(arguments: &[&str], code: i32) -> String {
     let output = cutline(arguments);
@@ -60,10 +55,6 @@ fn write(directory: &TempDir, name: &str, contents: impl AsRef<[u8]>) -> PathBuf
     path
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 fn image(directory: &TempDir, name: &str) -> PathBuf {
     let path = directory.path().join(name);
     let pixels = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([x as u8 * 4, y as u8 * 5, 90]));
@@ -75,7 +66,7 @@ mod device {
     use super::*;
 
     #[test]
-    fn what_is_no_device_ends_with_2_and_those_there_are() {
+    fn unknown_device_exits_with_2_and_lists_devices() {
         let error = fails_with(&["doctor", "--device", "gpu"], 2);
         assert!(
             error.contains("`gpu` is no device") && error.contains("cuda:N"),
@@ -85,9 +76,9 @@ mod device {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn a_gpu_that_the_program_was_not_built_for_is_refused_before_any_work() {
-        let place = tempfile::tempdir().unwrap();
-        let root = ["--root", text(place.path())];
+    fn gpu_without_cuda_build_is_refused_before_work() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = ["--root", text(directory.path())];
         for command in [
             vec!["demo", "--headless", "--device", "cuda"],
             vec!["train", "--resume", "nothing", "--device", "cuda:1"],
@@ -99,7 +90,7 @@ mod device {
             );
         }
         assert_eq!(
-            std::fs::read_dir(place.path()).unwrap().count(),
+            std::fs::read_dir(directory.path()).unwrap().count(),
             0,
             "nothing was written"
         );
@@ -107,7 +98,7 @@ mod device {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn the_environment_chooses_too_and_the_flag_over_it() {
+    fn device_flag_precedes_environment() {
         let run_with = |device, arguments: &[&str]| {
             let output = command(arguments).env("CUTLINE_DEVICE", device).output().unwrap();
             (output.status.code(), out(&output))
@@ -128,21 +119,21 @@ mod device {
     }
 
     #[test]
-    fn the_doctor_has_a_verdict_on_everything() {
+    fn doctor_prints_a_verdict_per_check() {
         let output = cutline(&["doctor", "--device", "cpu"]);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         let told = out(&output);
         for subject in [
-            "program", "driver", "device", "threads", "memory", "pictures", "colors",
+            "program", "driver", "device", "threads", "memory", "images", "colors",
         ] {
             let line = told.lines().find(|line| line.contains(subject)).unwrap();
             assert!(line.starts_with("ok") || line.starts_with("note"), "{line}");
         }
-        assert!(told.contains("cpu computes"), "{told}");
+        assert!(told.contains("cpu"), "{told}");
     }
 
     #[test]
-    fn the_doctor_speaks_json() {
+    fn doctor_json_has_all_fields() {
         let output = cutline(&["doctor", "--device", "cpu", "--json"]);
         let findings: Vec<serde_json::Value> = serde_json::from_str(&out(&output)).unwrap();
         let device = findings
@@ -160,7 +151,7 @@ mod help {
     use super::*;
 
     #[test]
-    fn alone_it_prints_help() {
+    fn program_without_arguments_prints_help() {
         let output = cutline(&[]);
         assert_eq!(output.status.code(), Some(0));
         for subcommand in SUBCOMMANDS {
@@ -172,7 +163,7 @@ mod help {
     }
 
     #[test]
-    fn every_subcommand_teaches_with_examples() {
+    fn subcommand_help_has_examples() {
         for subcommand in SUBCOMMANDS {
             let output = cutline(&[subcommand, "--help"]);
             assert_eq!(output.status.code(), Some(0), "{subcommand}");
@@ -185,12 +176,12 @@ mod help {
     }
 
     #[test]
-    fn long_help_names_the_exit_codes() {
+    fn long_help_lists_exit_codes() {
         let help = out(&cutline(&["--help"]));
         for line in [
             "  0    done",
             "  1    failed",
-            "  2    the command line was wrong",
+            "  2    wrong command line",
             "  130  interrupted",
         ] {
             assert!(help.contains(line), "{line}");
@@ -198,7 +189,7 @@ mod help {
     }
 
     #[test]
-    fn version_is_the_manifests() {
+    fn version_equals_manifest() {
         assert_eq!(
             out(&cutline(&["--version"])),
             format!("cutline {}\n", env!("CARGO_PKG_VERSION"))
@@ -210,19 +201,19 @@ mod usage {
     use super::*;
 
     #[test]
-    fn an_unknown_flag_ends_with_2() {
+    fn unknown_flag_exits_with_2() {
         assert!(fails_with(&["show", "--color", "image.jpg"], 2).contains("--color"));
         assert!(fails_with(&["shwo"], 2).contains("show"));
     }
 
     #[test]
-    fn names_that_would_leave_the_root_are_refused() {
+    fn name_outside_root_is_refused() {
         let error = fails_with(&["prepare", "scenes", "--name", "../elsewhere"], 2);
         assert!(error.contains("`../elsewhere` is not a name"), "{error}");
     }
 
     #[test]
-    fn a_setting_without_a_value_is_refused() {
+    fn setting_without_value_is_refused() {
         let error = fails_with(&["train", "scenes", "--set", "seed"], 2);
         assert!(error.contains("write key=value"), "{error}");
     }
@@ -232,15 +223,15 @@ mod show {
     use super::*;
 
     #[test]
-    fn piped_it_is_one_line_of_text() {
-        let place = TempDir::new().unwrap();
+    fn piped_show_prints_one_line() {
+        let directory = TempDir::new().unwrap();
         for (name, format) in [
             ("a.png", "PNG"),
             ("a.jpg", "JPEG"),
             ("a.gif", "GIF"),
             ("a.webp", "WebP"),
         ] {
-            let image = image(&place, name);
+            let image = image(&directory, name);
             let output = cutline(&["show", text(&image)]);
             assert_eq!(out(&output), format!("{}: 64 x 48, {format}\n", text(&image)));
             assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
@@ -248,9 +239,9 @@ mod show {
     }
 
     #[test]
-    fn a_file_name_cannot_steer_the_terminal() {
-        let place = TempDir::new().unwrap();
-        let image = image(&place, "a\u{1b}[2J\u{202e}.png");
+    fn file_name_with_escapes_is_printed_safely() {
+        let directory = TempDir::new().unwrap();
+        let image = image(&directory, "a\u{1b}[2J\u{202e}.png");
         let shown = out(&cutline(&["show", text(&image)]));
         assert!(
             shown.ends_with("a\u{fffd}[2J\u{fffd}.png: 64 x 48, PNG\n"),
@@ -262,18 +253,21 @@ mod show {
     }
 
     #[test]
-    fn what_is_no_image_is_named_with_the_reason() {
-        let place = TempDir::new().unwrap();
-        let whole = std::fs::read(image(&place, "whole.jpg")).unwrap();
+    fn unreadable_image_error_has_the_reason() {
+        let directory = TempDir::new().unwrap();
+        let whole = std::fs::read(image(&directory, "whole.jpg")).unwrap();
         let cases = [
             (
-                write(&place, "notes.jpg", "these are notes, not pixels\n"),
+                write(&directory, "notes.jpg", "these are notes, not pixels\n"),
                 "not a picture",
             ),
-            (write(&place, "empty.jpg", ""), "empty"),
-            (write(&place, "torn.jpg", &whole[..whole.len() / 2]), "cut short"),
-            (place.path().join("missing.jpg"), "does not exist"),
-            (place.path().to_owned(), "not a regular file"),
+            (write(&directory, "empty.jpg", ""), "empty"),
+            (
+                write(&directory, "torn.jpg", &whole[..whole.len() / 2]),
+                "cut short",
+            ),
+            (directory.path().join("missing.jpg"), "does not exist"),
+            (directory.path().to_owned(), "not a regular file"),
         ];
         for (path, reason) in cases {
             let error = fails_with(&["show", text(&path)], 1);
@@ -291,9 +285,9 @@ mod score {
     const HYPOTHESES: &str = r#"{"2": "two red cars", "1": "a dog runs on the sand"}"#;
 
     fn score(references: &str, hypotheses: &str, more: &[&str]) -> Output {
-        let place = TempDir::new().unwrap();
-        let references = write(&place, "references.json", references);
-        let hypotheses = write(&place, "hypotheses.json", hypotheses);
+        let directory = TempDir::new().unwrap();
+        let references = write(&directory, "references.json", references);
+        let hypotheses = write(&directory, "hypotheses.json", hypotheses);
         let files = [
             "score",
             "--references",
@@ -312,7 +306,7 @@ mod score {
     }
 
     #[test]
-    fn prints_a_table_with_intervals() {
+    fn score_prints_table_with_intervals() {
         let output = score(REFERENCES, HYPOTHESES, &[]);
         let table = out(&output);
         let lines: Vec<&str> = table.lines().collect();
@@ -329,7 +323,7 @@ mod score {
     }
 
     #[test]
-    fn prints_json_that_says_the_same_twice() {
+    fn score_json_is_reproducible() {
         let first = score(REFERENCES, HYPOTHESES, &["--json"]);
         let json: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
         assert_eq!(json["images"], 2);
@@ -344,7 +338,7 @@ mod score {
     }
 
     #[test]
-    fn takes_captions_as_they_are_unless_told_to_clean_them() {
+    fn captions_are_cleaned_only_with_flag() {
         let references = r#"{"1": ["a dog runs on sand"]}"#;
         let hypotheses = r#"{"1": "A dog runs, on sand!"}"#;
         let bleu_4 = |more: &[&str]| {
@@ -358,7 +352,7 @@ mod score {
     }
 
     #[test]
-    fn ids_on_one_side_only_are_counted_and_listed() {
+    fn unmatched_ids_are_counted_and_listed() {
         let hypotheses = r#"{"1": "a", "7": "a", "8": "a"}"#;
         let error = refused(REFERENCES, hypotheses);
         assert!(
@@ -378,11 +372,11 @@ mod score {
     }
 
     #[test]
-    fn files_of_another_form_are_refused_with_the_form() {
+    fn invalid_file_error_shows_the_format() {
         for (references, hypotheses, reason) in [
             ("[1]", HYPOTHESES, "references.json is not captions by id"),
             (REFERENCES, REFERENCES, "hypotheses.json is not captions by id"),
-            (REFERENCES, r#"{"1": "a", "1": "b"}"#, "the id `1` comes twice"),
+            (REFERENCES, r#"{"1": "a", "1": "b"}"#, "the id `1` appears twice"),
             (
                 r#"{"1": ["a"#,
                 HYPOTHESES,
@@ -463,11 +457,11 @@ mod compare {
     }
 
     fn root() -> TempDir {
-        let place = TempDir::new().unwrap();
-        evaluated(place.path(), "good", "dev-best", 30, RIGHT);
-        evaluated(place.path(), "bad", "dev-best", 30, SAME);
-        evaluated(place.path(), "bad", "few", 20, SAME);
-        place
+        let directory = TempDir::new().unwrap();
+        evaluated(directory.path(), "good", "dev-best", 30, RIGHT);
+        evaluated(directory.path(), "bad", "dev-best", 30, SAME);
+        evaluated(directory.path(), "bad", "few", 20, SAME);
+        directory
     }
 
     fn compare(root: &TempDir, arguments: &[&str]) -> Output {
@@ -475,7 +469,7 @@ mod compare {
     }
 
     #[test]
-    fn a_difference_that_is_more_than_noise_is_marked_and_what_cannot_be_paired_named() {
+    fn significant_difference_is_marked_and_unpaired_report_named() {
         let root = root();
         let output = compare(&root, &["good", "bad", "bad/few"]);
         let table = out(&output);
@@ -490,7 +484,7 @@ mod compare {
     }
 
     #[test]
-    fn any_may_be_the_baseline_and_runs_have_their_present_names() {
+    fn baseline_flag_chooses_and_runs_have_current_names() {
         let root = root();
         let output = compare(&root, &["good", "bad", "--baseline", "bad", "--json"]);
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -502,7 +496,7 @@ mod compare {
     }
 
     #[test]
-    fn papers_get_their_table_in_a_file() {
+    fn latex_table_is_written_to_file() {
         let root = root();
         let file = root.path().join("table.tex");
         let output = compare(&root, &["good", "bad", "--format", "latex", "--out", text(&file)]);
@@ -512,7 +506,7 @@ mod compare {
     }
 
     #[test]
-    fn a_report_that_is_missing_is_told_with_the_command_that_makes_it() {
+    fn missing_report_error_has_the_command() {
         let root = root();
         let error = err(&compare(&root, &["good", "good/test-best"]));
         assert!(error.contains("cutline evaluate good --split test"), "{error}");
@@ -523,7 +517,7 @@ mod completions {
     use super::*;
 
     #[test]
-    fn every_shell_gets_a_script_that_knows_the_subcommands() {
+    fn completion_scripts_have_all_subcommands() {
         for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
             let script = out(&cutline(&["completions", shell]));
             for subcommand in SUBCOMMANDS {
@@ -541,7 +535,7 @@ mod streams {
     }
 
     #[test]
-    fn pipes_get_no_escapes_unless_asked_for() {
+    fn piped_output_has_no_escapes_unless_forced() {
         let failing = ["show", "no-such-image.jpg"];
         assert!(!has_escapes(&cutline(&failing)));
         assert!(!has_escapes(&cutline(&["--help"])));
@@ -558,7 +552,7 @@ mod streams {
     }
 
     #[test]
-    fn a_reader_that_leaves_ends_the_program_quietly() {
+    fn closed_pipe_exits_silently() {
         for arguments in [&["completions", "bash"][..], &["--help"], &[]] {
             let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_cutline"))
                 .args(arguments)

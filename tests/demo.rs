@@ -8,11 +8,11 @@ mod support;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Output, Stdio};
 
-use support::{Place, err, interrupt};
+use support::{Workspace, err, interrupt};
 
 /// Starts the demo, presses Ctrl-C once it says `moment`; gives its exit code and all it said.
-fn stopped_at(place: &Place, moment: &str) -> (Option<i32>, String) {
-    let mut demo = place
+fn stopped_at(workspace: &Workspace, moment: &str) -> (Option<i32>, String) {
+    let mut demo = workspace
         .command(&["demo", "--headless"])
         .env_remove("RAYON_NUM_THREADS")
         .stdout(Stdio::null())
@@ -34,9 +34,9 @@ fn stopped_at(place: &Place, moment: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn stopped_it_says_how_to_go_on_and_started_again_it_draws_nothing_twice() {
-    let place = Place::new();
-    let (code, said) = stopped_at(&place, "Training demo-001 on scenes");
+fn interrupted_demo_names_the_next_command_and_reuses_images() {
+    let workspace = Workspace::new();
+    let (code, said) = stopped_at(&workspace, "Training demo-001 on scenes");
     assert_eq!(code, Some(130), "{said}");
     assert!(
         said.contains("$ cutline prepare scenes --name scenes\n"),
@@ -47,17 +47,17 @@ fn stopped_it_says_how_to_go_on_and_started_again_it_draws_nothing_twice() {
         "{said}"
     );
 
-    let (code, said) = stopped_at(&place, "Training demo-002 on scenes");
+    let (code, said) = stopped_at(&workspace, "Training demo-002 on scenes");
     assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("It exists already."), "{said}");
 }
 
 #[test]
 #[ignore = "walks the demo twice, which takes two cores about two minutes"]
-fn it_learns_and_two_runs_print_the_same() {
-    let place = Place::new();
+fn demo_learns_and_output_is_reproducible() {
+    let workspace = Workspace::new();
     let demo = || {
-        let mut command = place.command(&["demo", "--headless"]);
+        let mut command = workspace.command(&["demo", "--headless"]);
         let output: Output = command.env_remove("RAYON_NUM_THREADS").output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         String::from_utf8(output.stdout).unwrap()

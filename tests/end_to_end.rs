@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use cutline::data::Dataset;
 use cutline::evaluation::Report;
 use serde_json::Value;
-use support::{DATA_SET, Place, err, step_losses, temporary_files, text};
+use support::{DATA_SET, Workspace, err, step_losses, temporary_files, text};
 
 /// The captions of images as `cutline caption --json` tells them.
-fn captions(place: &Place, run: &str, images: &[PathBuf]) -> Vec<Value> {
+fn captions(workspace: &Workspace, run: &str, images: &[PathBuf]) -> Vec<Value> {
     let images = images.iter().map(|image| text(image));
     let arguments: Vec<&str> = ["caption", run, "--json"].into_iter().chain(images).collect();
-    let lines = place.succeeds(&arguments);
+    let lines = workspace.succeeds(&arguments);
     lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -25,22 +25,22 @@ fn captions(place: &Place, run: &str, images: &[PathBuf]) -> Vec<Value> {
 }
 
 #[test]
-fn scenes_are_prepared_learned_scored_and_captioned() {
-    let place = Place::with_scenes();
-    place.train("first", 2);
+fn scenes_pass_through_the_whole_pipeline() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 2);
 
-    let report = place.succeeds(&["evaluate", "first", "--json"]);
+    let report = workspace.succeeds(&["evaluate", "first", "--json"]);
     let report: Report = serde_json::from_str(&report).unwrap();
     assert_eq!(report.subject.data_set, DATA_SET);
     assert_eq!(report.figures.images, 6);
 
-    let data = place.root().find_dataset(DATA_SET).unwrap();
+    let data = workspace.root().find_dataset(DATA_SET).unwrap();
     let images: Vec<PathBuf> = report
         .captions
         .iter()
         .map(|row| data.as_path().join("images").join(format!("{}.png", row.image)))
         .collect();
-    let found = captions(&place, "first", &images);
+    let found = captions(&workspace, "first", &images);
     for (object, row) in found.iter().zip(&report.captions) {
         assert_eq!(object["caption"], row.caption.as_str());
         assert_eq!(object["references"].as_array().unwrap().len(), 5);
@@ -50,14 +50,14 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("a copy");
     fs::create_dir(&copy).unwrap();
-    let run = place.run_directory("first");
+    let run = workspace.run_directory("first");
     for file in [run.config(), run.best(), run.vocabulary(), run.ngrams()] {
         fs::copy(&file, copy.join(file.file_name())).unwrap();
     }
     let image = elsewhere.path().join("image.png");
     fs::copy(&images[0], &image).unwrap();
-    drop(place);
-    let elsewhere = Place::new();
+    drop(workspace);
+    let elsewhere = Workspace::new();
     let line = elsewhere.succeeds(&["caption", text(&copy), text(&image)]);
     assert_eq!(
         line,
@@ -68,21 +68,21 @@ fn scenes_are_prepared_learned_scored_and_captioned() {
 
 #[cfg(unix)]
 #[test]
-fn a_training_that_was_stopped_goes_on_to_the_same_bytes() {
+fn stopped_training_resumes_to_the_same_bytes() {
     const EPOCHS: usize = 8;
     const STEPS: u64 = 48 * EPOCHS as u64;
-    let place = Place::with_scenes();
-    place.train("whole", EPOCHS);
+    let workspace = Workspace::with_scenes();
+    workspace.train("whole", EPOCHS);
 
     // In the middle of an epoch.
-    let output = place.train_until("cut", EPOCHS, 60).interrupt();
+    let output = workspace.train_until("cut", EPOCHS, 60).interrupt();
     let said = err(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("Resume with: cutline train --resume cut"), "{said}");
-    let (whole, cut) = (place.run_directory("whole"), place.run_directory("cut"));
+    let (whole, cut) = (workspace.run_directory("whole"), workspace.run_directory("cut"));
     let before = step_losses(&cut);
     assert!((60..STEPS as usize).contains(&before.len()), "{}", before.len());
-    place.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
+    workspace.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
 
     let losses = step_losses(&cut);
     assert_eq!(losses.len() as u64, STEPS);
@@ -91,40 +91,40 @@ fn a_training_that_was_stopped_goes_on_to_the_same_bytes() {
         let same = whole.path().join(file.file_name());
         assert!(fs::read(&file).unwrap() == fs::read(same).unwrap(), "{}", file);
     }
-    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
 
     // There is nothing left to do.
-    place.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
+    workspace.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
     assert_eq!(step_losses(&cut).len() as u64, STEPS);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_run_has_one_trainer() {
-    let place = Place::with_scenes();
-    let training = place.train_until("busy", 100_000, 1);
-    let error = place.fails(&["train", DATA_SET, "--run", "busy", "--resume"]);
+fn second_trainer_of_a_run_is_refused() {
+    let workspace = Workspace::with_scenes();
+    let training = workspace.train_until("busy", 100_000, 1);
+    let error = workspace.fails(&["train", DATA_SET, "--run", "busy", "--resume"]);
     assert!(
         error.contains("run `busy` is being trained by another process"),
         "{error}"
     );
-    let error = place.fails(&["train", DATA_SET, "--run", "busy"]);
+    let error = workspace.fails(&["train", DATA_SET, "--run", "busy"]);
     assert!(error.contains("busy exists already"), "{error}");
     let output = training.interrupt();
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
 }
 
 #[test]
-fn a_data_set_that_changed_is_not_gone_on_with() {
-    let place = Place::with_scenes();
-    place.train("first", 1);
-    let hash = |place: &Place| {
-        Dataset::load(&place.root().find_dataset(DATA_SET).unwrap())
+fn resume_on_changed_data_set_is_refused() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 1);
+    let hash = |workspace: &Workspace| {
+        Dataset::load(&workspace.root().find_dataset(DATA_SET).unwrap())
             .unwrap()
             .hash
     };
-    let before = hash(&place);
-    place.succeeds(&[
+    let before = hash(&workspace);
+    workspace.succeeds(&[
         "prepare",
         "scenes",
         "--name",
@@ -133,8 +133,8 @@ fn a_data_set_that_changed_is_not_gone_on_with() {
         "50",
         "--force",
     ]);
-    assert_ne!(hash(&place), before);
-    let error = place.fails(&["train", DATA_SET, "--run", "first", "--resume"]);
+    assert_ne!(hash(&workspace), before);
+    let error = workspace.fails(&["train", DATA_SET, "--run", "first", "--resume"]);
     assert!(
         error.contains("the data set has changed since run `first` was started on it"),
         "{error}"

@@ -38,7 +38,7 @@ fn size_field(jpeg: &[u8]) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn damaged_jpegs_stay_within_the_limit(
+    fn damaged_jpegs_stay_within_memory_limit(
         kind in 0..KINDS.len(),
         size in prop::option::weighted(0.7, (1..4000_u16, 1..4000_u16)),
         damages in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4),

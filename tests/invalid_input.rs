@@ -9,35 +9,35 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use support::{CUTLINE, DATA_SET, PREPARE, Place, err, temporary_files, text};
+use support::{CUTLINE, DATA_SET, PREPARE, Workspace, err, temporary_files, text};
 
 #[test]
-fn a_data_set_that_is_not_there_is_named_beside_the_nearest() {
-    let place = Place::new();
-    let error = place.fails(&["train", "scenes"]);
+fn missing_data_set_error_suggests_the_nearest() {
+    let workspace = Workspace::new();
+    let error = workspace.fails(&["train", "scenes"]);
     assert!(error.contains("there is no data set `scenes`"), "{error}");
     assert!(error.contains("make one with `cutline prepare`"), "{error}");
 
-    place.succeeds(&PREPARE);
-    let error = place.fails(&["train", "sceens"]);
+    workspace.succeeds(&PREPARE);
+    let error = workspace.fails(&["train", "sceens"]);
     assert!(error.contains("there is no data set `sceens`"), "{error}");
     assert!(error.contains("did you mean `scenes`?"), "{error}");
-    assert_eq!(place.root().runs().unwrap(), [], "no run is left of it");
+    assert_eq!(workspace.root().runs().unwrap(), [], "no run is left of it");
 }
 
 #[test]
-fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
-    let place = Place::with_scenes();
-    let error = place.fails(&["train", DATA_SET, "--set", "decoder.hiden=5"]);
+fn misspelled_setting_error_has_origin_and_nearest_key() {
+    let workspace = Workspace::with_scenes();
+    let error = workspace.fails(&["train", DATA_SET, "--set", "decoder.hiden=5"]);
     assert!(
         error.contains("--set: there is no setting `decoder.hiden`"),
         "{error}"
     );
     assert!(error.contains("`decoder.hidden_size`"), "{error}");
 
-    let file = place.path().join("settings.toml");
+    let file = workspace.path().join("settings.toml");
     fs::write(&file, "seed = 3\n\n[training]\nepochs = 1\nlearning-rate = 0.1\n").unwrap();
-    let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
+    let error = workspace.fails(&["train", DATA_SET, "--config", text(&file)]);
     assert!(
         error.contains("settings.toml:5: there is no setting `training.learning-rate`"),
         "{error}"
@@ -45,31 +45,31 @@ fn a_misspelt_setting_is_named_with_its_place_and_the_nearest() {
     assert!(error.contains("`training.learning_rate`"), "{error}");
 
     fs::write(&file, "[decoder]\nhidden_size = \"many\"\n").unwrap();
-    let error = place.fails(&["train", DATA_SET, "--config", text(&file)]);
+    let error = workspace.fails(&["train", DATA_SET, "--config", text(&file)]);
     assert!(
         error.contains("settings.toml:2: the setting `decoder.hidden_size`"),
         "{error}"
     );
-    assert_eq!(place.root().runs().unwrap(), [], "no run is left of them");
+    assert_eq!(workspace.root().runs().unwrap(), [], "no run is left of them");
 }
 
 #[test]
-fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
-    let place = Place::with_scenes();
-    place.train("first", 1);
-    let run = place.run_directory("first");
+fn truncated_or_foreign_checkpoint_is_not_resumed() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 1);
+    let run = workspace.run_directory("first");
     let resume = ["train", DATA_SET, "--run", "first", "--resume"];
     let whole = fs::read(run.latest()).unwrap();
 
     fs::write(run.latest(), &whole[..whole.len() / 2]).unwrap();
-    let error = place.fails(&resume);
+    let error = workspace.fails(&resume);
     assert!(
         error.contains("latest.safetensors: not a complete checkpoint"),
         "{error}"
     );
 
     fs::write(run.latest(), "").unwrap();
-    let error = place.fails(&resume);
+    let error = workspace.fails(&resume);
     assert!(error.contains("latest.safetensors"), "{error}");
 
     fs::write(run.latest(), &whole).unwrap();
@@ -79,7 +79,7 @@ fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
         config.replace("hidden_size = 16", "hidden_size = 20"),
     )
     .unwrap();
-    let error = place.fails(&resume);
+    let error = workspace.fails(&resume);
     assert!(error.contains("latest.safetensors: tensor `"), "{error}");
     assert!(error.contains("the checkpoint is of another model"), "{error}");
     assert!(fs::read(run.latest()).unwrap() == whole, "nobody wrote over it");
@@ -88,12 +88,12 @@ fn a_checkpoint_that_is_cut_or_of_another_network_is_not_gone_on_with() {
 /// Runs the program where no file may grow beyond `bytes`: to it, a disk that is full. The shell makes the
 /// system refuse the write instead of ending the program by a signal.
 #[cfg(unix)]
-fn with_full_disk(place: &Place, bytes: u64, arguments: &[&str]) -> Output {
+fn with_full_disk(workspace: &Workspace, bytes: u64, arguments: &[&str]) -> Output {
     // What `ulimit -f` counts in.
     const BLOCK: u64 = 512;
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / BLOCK);
     let mut shell = Command::new("sh");
-    place.equip(&mut shell);
+    workspace.set_env(&mut shell);
     shell
         .args(["-c", &script, CUTLINE])
         .args(arguments)
@@ -103,15 +103,15 @@ fn with_full_disk(place: &Place, bytes: u64, arguments: &[&str]) -> Output {
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
-    let place = Place::with_scenes();
-    let output = place.train_until("first", 100_000, 60).interrupt();
+fn full_disk_while_saving_keeps_earlier_checkpoint() {
+    let workspace = Workspace::with_scenes();
+    let output = workspace.train_until("first", 100_000, 60).interrupt();
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-    let run = place.run_directory("first");
+    let run = workspace.run_directory("first");
     let latest = fs::read(run.latest()).unwrap();
 
     let output = with_full_disk(
-        &place,
+        &workspace,
         latest.len() as u64 * 3 / 4,
         &["train", DATA_SET, "--run", "first", "--resume"],
     );
@@ -120,37 +120,37 @@ fn a_disk_that_is_full_while_a_checkpoint_is_saved_costs_no_earlier_one() {
     assert!(error.contains("latest.safetensors: "), "{error}");
     assert!(error.contains("File too large"), "what the system said: {error}");
     assert!(fs::read(run.latest()).unwrap() == latest);
-    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
 
     // The best one is smaller and fits: it may be a better one now, but it is whole.
     for checkpoint in ["latest", "best"] {
-        place.succeeds(&["evaluate", "first", "--checkpoint", checkpoint]);
+        workspace.succeeds(&["evaluate", "first", "--checkpoint", checkpoint]);
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_while_preparing_leaves_no_half_data_set() {
-    let place = Place::new();
-    let output = with_full_disk(&place, 8192, &PREPARE);
+fn full_disk_while_preparing_leaves_no_partial_data_set() {
+    let workspace = Workspace::new();
+    let output = with_full_disk(&workspace, 8192, &PREPARE);
     let error = err(&output);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("images.jsonl"), "{error}");
-    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
-    let error = place.fails(&["train", DATA_SET]);
+    assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
+    let error = workspace.fails(&["train", DATA_SET]);
     assert!(error.contains("scenes"), "{error}");
 
-    place.succeeds(&PREPARE);
-    place.train("first", 1);
+    workspace.succeeds(&PREPARE);
+    workspace.train("first", 1);
 }
 
 /// A data set whose captions and file names all try to steer the terminal, and a run that has learned to.
 #[cfg(unix)]
 #[test]
-fn captions_and_file_names_cannot_steer_the_terminal() {
+fn captions_and_file_names_have_no_control_characters() {
     const STEERING: &str = "a\u{1b}[2J \u{9b}31mdog \u{202e}runs";
-    let place = Place::new();
-    let source = place.path().join("source");
+    let workspace = Workspace::new();
+    let source = workspace.path().join("source");
     fs::create_dir(&source).unwrap();
     let mut captions = "image,caption,split\n".to_owned();
     for number in 0..12 {
@@ -163,7 +163,7 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     }
     fs::write(source.join("captions.csv"), captions).unwrap();
     let run = |arguments: &[&str]| {
-        let output = place.command(arguments).output().unwrap();
+        let output = workspace.command(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
         let shown = [output.stdout, output.stderr].map(|stream| String::from_utf8(stream).unwrap());
         for text in &shown {

@@ -68,7 +68,7 @@ fn assert_close(ours: Scores, expected: Scores, what: &str) {
 }
 
 #[test]
-fn corpus_scores_are_coco_captions() {
+fn corpus_scores_equal_coco_caption() {
     let reference = Reference::read().unwrap();
     assert_close(
         score(&examples(&reference.tokens())),
@@ -78,7 +78,7 @@ fn corpus_scores_are_coco_captions() {
 }
 
 #[test]
-fn sentence_scores_are_coco_captions() {
+fn sentence_scores_equal_coco_caption() {
     let reference = Reference::read().unwrap();
     let scores = sentence_scores(&examples(&reference.tokens()));
     assert_eq!(scores.len(), reference.examples.len());
@@ -88,7 +88,7 @@ fn sentence_scores_are_coco_captions() {
 }
 
 #[test]
-fn corpus_bleu_is_nltks_where_every_hypothesis_has_four_tokens() {
+fn corpus_bleu_equals_nltk_for_hypotheses_of_four_tokens() {
     let reference = Reference::read().unwrap();
     let tokens = reference.tokens();
     let mut examples = examples(&tokens);

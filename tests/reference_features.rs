@@ -108,7 +108,7 @@ fn largest(logits: &[f32], count: usize) -> Vec<usize> {
 }
 
 #[test]
-fn vgg16_from_keras_in_half_precision() {
+fn vgg16_matches_keras_in_f16() {
     const LEAST: f64 = 0.9999;
     let Some(reference) = Reference::find() else {
         return;
@@ -135,7 +135,7 @@ fn vgg16_from_keras_in_half_precision() {
 }
 
 #[test]
-fn xception_from_keras_in_half_precision() {
+fn xception_matches_keras_in_f16() {
     const LEAST: f64 = 0.9999;
     const LAYER: &str = "block14_sepconv2_act";
     let Some(reference) = Reference::find() else {
@@ -154,12 +154,12 @@ fn xception_from_keras_in_half_precision() {
 }
 
 #[test]
-fn mobilenet_v2_from_torchvision() {
+fn mobilenet_v2_matches_torchvision() {
     assert_classifies_as(BackboneKind::MobileNetV2, MOBILENET_V2);
 }
 
 #[test]
-fn efficientnet_lite0_from_its_package() {
+fn efficientnet_lite0_matches_its_package() {
     assert_classifies_as(BackboneKind::EfficientNetLite0, EFFICIENTNET_LITE0);
 }
 

@@ -1,6 +1,6 @@
 //! Who captions the image sooner.
 
-use super::place::{BACKBONE, BEAM, HIDDEN, Place, VOCABULARY, WORDS, search};
+use super::run::{BACKBONE, BEAM, BenchRun, HIDDEN, VOCABULARY, WORDS, search};
 use crate::support::{
     Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
 };
@@ -53,12 +53,12 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
         true => Start::DecodedImage,
         false => Start::File,
     };
-    let place = Place::new()?;
-    let within = Within::new(&place, start)?;
-    let mut peer = start_peer(peers, &place, start)?;
+    let bench = BenchRun::new()?;
+    let within = Within::new(&bench, start)?;
+    let mut peer = start_peer(peers, &bench, start)?;
     let mut contestants: Vec<Contestant<'_>> = vec![
         Box::new(|| timed(|| (0..CAPTIONS).try_for_each(|_| within.caption()))),
-        Box::new(|| timed(|| run_program(&place))),
+        Box::new(|| timed(|| run_program(&bench))),
     ];
     contestants.extend(
         peer.as_mut()
@@ -80,15 +80,15 @@ struct Within {
 }
 
 impl Within {
-    fn new(place: &Place, start: Start) -> Result<Self, Failure> {
-        let run = TrainedRun::open(place.run(), &place.run().best(), &cpu())?;
-        let path = place.image();
+    fn new(bench: &BenchRun, start: Start) -> Result<Self, Failure> {
+        let run = TrainedRun::open(bench.run(), &bench.run().best(), &cpu())?;
+        let path = bench.image();
         let image = match start {
             Start::File => None,
             Start::DecodedImage => Some(image_io::decode(&path)?),
         };
         Ok(Self {
-            captioner: CpuCaptioner::new(run.model, run.vocabulary, Some(&place.weights))?,
+            captioner: CpuCaptioner::new(run.model, run.vocabulary, Some(&bench.weights))?,
             path,
             image,
         })
@@ -112,11 +112,11 @@ impl Within {
 }
 
 /// `cutline caption`, with the settings of the run.
-fn run_program(place: &Place) -> Result<(), Failure> {
+fn run_program(bench: &BenchRun) -> Result<(), Failure> {
     let output = Command::new(env!("CARGO_BIN_EXE_cutline"))
-        .env("CUTLINE_ROOT", place.root())
-        .args(["caption", &place.run().name()])
-        .arg(place.image())
+        .env("CUTLINE_ROOT", bench.root())
+        .args(["caption", &bench.run().name()])
+        .arg(bench.image())
         .output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
@@ -132,9 +132,9 @@ fn check(caption: &str) -> Result<(), Failure> {
     }
 }
 
-fn start_peer(peers: &Peers, place: &Place, start: Start) -> Result<Option<Peer>, Failure> {
+fn start_peer(peers: &Peers, bench: &BenchRun, start: Start) -> Result<Option<Peer>, Failure> {
     let image = match start {
-        Start::File => json!(place.image()),
+        Start::File => json!(bench.image()),
         Start::DecodedImage => json!(null),
     };
     let order = json!({

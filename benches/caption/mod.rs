@@ -4,6 +4,6 @@
 //! as a caption may have.
 
 mod contest;
-mod place;
+mod run;
 
 pub(crate) use contest::print;

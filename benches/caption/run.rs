@@ -32,26 +32,26 @@ const RUN: &str = "bench-001";
 /// As Flickr8k's images are.
 const IMAGE: (u32, u32) = (500, 375);
 
-/// A working directory.
-pub(crate) struct Place {
+/// A working directory with a run of random weights and an image.
+pub(crate) struct BenchRun {
     directory: TempDir,
     run: RunDirectory,
     pub(crate) weights: PathBuf,
 }
 
-impl Place {
+impl BenchRun {
     pub(crate) fn new() -> Result<Self, Failure> {
         let directory = tempfile::tempdir()?;
         let run = Root::new(directory.path()).create_run(&RUN.parse()?)?;
         let weights = random_weights(BACKBONE, &layer(BACKBONE)?)?;
-        let place = Self {
+        let bench = Self {
             directory,
             run,
             weights,
         };
-        image().save_with_format(place.image(), ImageFormat::Jpeg)?;
-        place.write_run()?;
-        Ok(place)
+        image().save_with_format(bench.image(), ImageFormat::Jpeg)?;
+        bench.write_run()?;
+        Ok(bench)
     }
 
     /// What `CUTLINE_ROOT` names.

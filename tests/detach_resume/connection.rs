@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{DATA_SET, PREPARE, Place, text, train, words};
+use super::support::{DATA_SET, PREPARE, Workspace, text, train, words};
 use super::{ENDLESS, listed, state, weights};
 
 /// A terminal, and the end of it that a lost connection closes.
@@ -85,33 +85,33 @@ fn watch(connection: &Connection, log: &mut Log, steps: u64) {
 }
 
 /// Looks at a run from elsewhere, and stops it.
-fn is_seen_and_stopped_from_elsewhere(place: &Place, run: &str) {
-    let mut attach = place.command(&["attach", run, "--json"]);
-    let seen = place.path().join("seen");
+fn is_seen_and_stopped_from_elsewhere(workspace: &Workspace, run: &str) {
+    let mut attach = workspace.command(&["attach", run, "--json"]);
+    let seen = workspace.path().join("seen");
     attach.stdout(File::create(&seen).unwrap());
     let mut attached = Running::start(attach);
     wait_until("nothing was seen", || fs::metadata(&seen).unwrap().len() > 10_000);
 
-    let said = place.succeeds(&["control", run, "stop"]);
+    let said = workspace.succeeds(&["control", run, "stop"]);
     assert!(said.starts_with("stop at step "), "{said}");
     attached.ends_with(0);
-    let mut log = Log::new(place.run_directory(run).job().events());
+    let mut log = Log::new(workspace.run_directory(run).job().events());
     log.read();
     log.assert_whole();
     log.assert_ended("stopped");
-    let told = fs::read(place.run_directory(run).job().events()).unwrap();
+    let told = fs::read(workspace.run_directory(run).job().events()).unwrap();
     assert!(fs::read(seen).unwrap() == told, "the same lines");
-    assert_eq!(state(place, run), "stopped");
+    assert_eq!(state(workspace, run), "stopped");
 }
 
 #[test]
-fn a_training_goes_on_when_its_terminal_is_gone() {
-    let place = Place::with_scenes();
+fn training_survives_closed_terminal() {
+    let workspace = Workspace::with_scenes();
     let connection = Connection::open();
-    let command = place.command(&words(&train("far", ENDLESS)));
+    let command = workspace.command(&words(&train("far", ENDLESS)));
     let mut training = connection.start(command, connection.terminal());
     let pid = training.pid();
-    let mut log = Log::new(place.run_directory("far").job().events());
+    let mut log = Log::new(workspace.run_directory("far").job().events());
     watch(&connection, &mut log, 100);
     assert!(connection.is_of(pid));
 
@@ -120,25 +120,25 @@ fn a_training_goes_on_when_its_terminal_is_gone() {
     // Long enough for a new epoch and its row in the table, which there is nobody to read.
     log.wait_for_steps(200);
     assert!(training.is_alive());
-    assert_eq!(state(&place, "far"), "running");
-    assert_eq!(listed(&place, "far")["pid"], pid);
+    assert_eq!(state(&workspace, "far"), "running");
+    assert_eq!(listed(&workspace, "far")["pid"], pid);
     assert_eq!(log.count("start"), 1);
 
-    is_seen_and_stopped_from_elsewhere(&place, "far");
+    is_seen_and_stopped_from_elsewhere(&workspace, "far");
     let status = training.wait();
     assert!(status.success(), "{status}");
 }
 
 #[test]
-fn preparing_goes_on_when_its_terminal_is_gone() {
-    let place = Place::new();
-    let weights = place.path().join("random.safetensors");
+fn prepare_survives_closed_terminal() {
+    let workspace = Workspace::new();
+    let weights = workspace.path().join("random.safetensors");
     weights::write_random(&weights, 1);
     let connection = Connection::open();
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
-    let command = place.command(&[&PREPARE[..], &eye].concat());
+    let command = workspace.command(&[&PREPARE[..], &eye].concat());
     let mut preparing = connection.start(command, connection.terminal());
-    let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
+    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
     let mut log = Log::new(prepare.join("events.jsonl"));
     wait_until("no start", || {
         connection.take_printed();
@@ -153,18 +153,18 @@ fn preparing_goes_on_when_its_terminal_is_gone() {
 }
 
 #[test]
-fn a_detached_training_has_no_terminal_to_lose() {
-    let place = Place::with_scenes();
+fn detached_training_has_no_terminal() {
+    let workspace = Workspace::with_scenes();
     let connection = Connection::open();
-    let mut command = place.command(&words(&train("far", ENDLESS)));
+    let mut command = workspace.command(&words(&train("far", ENDLESS)));
     command.arg("--detach");
-    let name = place.path().join("name");
+    let name = workspace.path().join("name");
     let mut starter = connection.start(command, File::create(&name).unwrap().into());
     let status = starter.wait();
     assert!(status.success(), "{status}");
     assert_eq!(fs::read_to_string(name).unwrap(), "far\n");
 
-    let row = listed(&place, "far");
+    let row = listed(&workspace, "far");
     let pid = row["pid"].as_u64().unwrap() as u32;
     let process = Pid::from_raw(pid as i32);
     assert_ne!(pid, starter.pid());
@@ -174,22 +174,22 @@ fn a_detached_training_has_no_terminal_to_lose() {
         "it leads its own session"
     );
     assert_eq!(terminal_of(pid), 0);
-    let mut log = Log::new(place.run_directory("far").job().events());
+    let mut log = Log::new(workspace.run_directory("far").job().events());
     watch(&connection, &mut log, 100);
-    let output = place.run_directory("far").path().join("trainer.log");
+    let output = workspace.run_directory("far").path().join("trainer.log");
     let said = fs::read_to_string(output).unwrap();
     assert!(said.starts_with("Training far on scenes"), "{said}");
 
     drop(connection);
     log.wait_for_steps(200);
-    assert_eq!(listed(&place, "far")["pid"], pid);
-    is_seen_and_stopped_from_elsewhere(&place, "far");
+    assert_eq!(listed(&workspace, "far")["pid"], pid);
+    is_seen_and_stopped_from_elsewhere(&workspace, "far");
 }
 
 #[test]
-fn detached_preparing_and_evaluating_come_to_their_end() {
-    let place = Place::new();
-    let weights = place.path().join("random.safetensors");
+fn detached_prepare_and_evaluate_complete() {
+    let workspace = Workspace::new();
+    let weights = workspace.path().join("random.safetensors");
     weights::write_random(&weights, 1);
     let eye = [
         "--backbone",
@@ -197,10 +197,10 @@ fn detached_preparing_and_evaluating_come_to_their_end() {
         "--weights",
         weights.to_str().unwrap(),
     ];
-    let printed = place.succeeds(&[&PREPARE[..], &eye, &["--detach"]].concat());
-    let prepare = place.path().join("datasets").join(DATA_SET).join("prepare");
+    let printed = workspace.succeeds(&[&PREPARE[..], &eye, &["--detach"]].concat());
+    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
     assert_eq!(printed.trim_end(), prepare.to_str().unwrap());
-    let attach = |job: &str| place.succeeds(&["attach", job]);
+    let attach = |job: &str| workspace.succeeds(&["attach", job]);
     // By its whole path: a relative one is looked for where the tests run first.
     attach(prepare.to_str().unwrap());
     let mut log = Log::new(prepare.join("events.jsonl"));
@@ -209,10 +209,10 @@ fn detached_preparing_and_evaluating_come_to_their_end() {
     log.assert_ended("complete");
     assert!(log.count("progress") > 0);
 
-    place.succeeds(&words(&train("first", 2)));
-    let printed = place.succeeds(&["evaluate", "first", "--name", "mine", "--detach"]);
+    workspace.succeeds(&words(&train("first", 2)));
+    let printed = workspace.succeeds(&["evaluate", "first", "--name", "mine", "--detach"]);
     attach(printed.trim_end());
-    let evaluation = place.run_directory("first").path().join("evaluations/mine");
+    let evaluation = workspace.run_directory("first").path().join("evaluations/mine");
     let mut log = Log::new(evaluation.join("events.jsonl"));
     log.read();
     log.assert_whole();

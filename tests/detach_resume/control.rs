@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{Place, text};
+use super::support::{Workspace, text};
 use super::{listed, state};
 
 /// A training, and who steers it by leaving files.
 struct Steered {
-    place: Place,
+    workspace: Workspace,
     training: Running,
     log: Log,
     sent: usize,
@@ -25,11 +25,11 @@ struct Steered {
 
 impl Steered {
     fn new() -> Self {
-        let place = Place::with_scenes();
+        let workspace = Workspace::with_scenes();
         let (training, log) =
-            Running::train_until(&place, "first", 20, &["training.lr_schedule.warmup_steps=0"]);
+            Running::train_until(&workspace, "first", 20, &["training.lr_schedule.warmup_steps=0"]);
         Self {
-            place,
+            workspace,
             training,
             log,
             sent: 0,
@@ -37,17 +37,17 @@ impl Steered {
     }
 
     fn inbox(&self) -> PathBuf {
-        self.place.run_directory("first").job().control().into()
+        self.workspace.run_directory("first").job().control().into()
     }
 
-    /// Leaves a command, and waits for the answer, which must come within two steps; gives its place in the log.
+    /// Sends a command and waits for the acknowledgement, which must come within two steps. Returns its index in the log.
     #[track_caller]
     fn ask(&mut self, command: &str) -> usize {
         self.sent += 1;
         let id = format!("{:04}.json", self.sent);
         let hidden = self.inbox().join(format!(".{id}"));
         fs::write(&hidden, command).unwrap();
-        let events = self.place.run_directory("first").job().events();
+        let events = self.workspace.run_directory("first").job().events();
         fs::rename(&hidden, self.inbox().join(&id)).unwrap();
         let told = fs::metadata(&events).unwrap().len();
         let last = Log::new(events).last_step_within(told);
@@ -67,7 +67,7 @@ impl Steered {
             .wait_for(0, &what, |event| event["event"] == "control" && event["id"] == id)
     }
 
-    /// Leaves a command that is obeyed; gives the place of the answer.
+    /// Sends a command that is accepted. Returns the index of the acknowledgement.
     #[track_caller]
     fn is_obeyed(&mut self, command: &str) -> usize {
         let at = self.ask(command);
@@ -94,7 +94,7 @@ impl Steered {
         self.log.read()[at]["step"].as_u64().unwrap()
     }
 
-    /// The event at a place, which is of this kind and of the same step as the answer before.
+    /// The event at an index, which must be of this kind and of the step of the acknowledgement before.
     #[track_caller]
     fn follows(&mut self, answer: usize, kind: &str) -> Value {
         let at = self
@@ -108,7 +108,7 @@ impl Steered {
 }
 
 #[test]
-fn every_command_is_answered_within_two_steps_and_done() {
+fn command_is_acknowledged_within_two_steps() {
     let mut steered = Steered::new();
     for _ in 0..5 {
         let at = steered.is_obeyed(r#"{"command":"checkpoint"}"#);
@@ -140,7 +140,7 @@ fn every_command_is_answered_within_two_steps_and_done() {
     }
 
     let paused = steered.is_obeyed(r#"{"command":"pause"}"#);
-    assert_eq!(state(&steered.place, "first"), "paused");
+    assert_eq!(state(&steered.workspace, "first"), "paused");
     // What is asked for meanwhile is done meanwhile.
     let at = steered.is_obeyed(r#"{"command":"predict"}"#);
     steered.follows(at, "predictions");
@@ -150,7 +150,7 @@ fn every_command_is_answered_within_two_steps_and_done() {
     let steps = |event: &Value| event["event"] == "step";
     assert!(!steered.log.read()[paused..resumed].iter().any(steps));
     steered.log.wait_for_steps(50);
-    assert_eq!(state(&steered.place, "first"), "running");
+    assert_eq!(state(&steered.workspace, "first"), "running");
 
     let at = steered.is_obeyed(r#"{"command":"stop"}"#);
     steered.follows(at, "checkpoint");
@@ -160,16 +160,16 @@ fn every_command_is_answered_within_two_steps_and_done() {
 
     // The learning rate that was asked for is that of the run from now on.
     let resumed = ["train", "--resume", "first"];
-    let mut training = Running::run(&steered.place, &resumed);
+    let mut training = Running::run(&steered.workspace, &resumed);
     steered.log.wait_for_steps(10);
     let last = steered.log.read().iter().rfind(|event| event["event"] == "step");
     assert!((last.unwrap()["learning_rate"].as_f64().unwrap() - 2.5e-4).abs() < 1e-6);
-    steered.place.succeeds(&["control", "first", "stop"]);
+    steered.workspace.succeeds(&["control", "first", "stop"]);
     training.ends_with(0);
 }
 
 #[test]
-fn the_command_line_steers_as_files_do() {
+fn control_command_equals_control_file() {
     let mut steered = Steered::new();
     for arguments in [
         &["pause"][..],
@@ -181,7 +181,7 @@ fn the_command_line_steers_as_files_do() {
         &["stop"],
     ] {
         let said = steered
-            .place
+            .workspace
             .succeeds(&[&["control", "first"], arguments].concat());
         assert!(
             said.starts_with(&format!("{} at step ", arguments.join(" "))),
@@ -190,21 +190,21 @@ fn the_command_line_steers_as_files_do() {
     }
     steered.training.ends_with(0);
 
-    let error = steered.place.fails(&["control", "first", "pause"]);
+    let error = steered.workspace.fails(&["control", "first", "pause"]);
     assert!(error.contains("first is not running: it is stopped"), "{error}");
     assert_eq!(fs::read_dir(steered.inbox()).unwrap().count(), 0);
 }
 
 #[test]
-fn a_finished_run_is_steered_by_nobody() {
-    let place = Place::with_scenes();
-    place.train("first", 1);
-    let error = place.fails(&["control", "first", "stop"]);
+fn control_of_finished_run_is_refused() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("first", 1);
+    let error = workspace.fails(&["control", "first", "stop"]);
     assert!(error.contains("first is not running: it is complete"), "{error}");
 }
 
 #[test]
-fn what_cannot_be_obeyed_is_refused_with_a_reason() {
+fn invalid_command_is_rejected_with_reason() {
     let mut steered = Steered::new();
     for (command, reason) in [
         ("", "it is not a command: EOF"),
@@ -250,18 +250,18 @@ fn what_cannot_be_obeyed_is_refused_with_a_reason() {
     }
     // One of several settings is enough to refuse them all.
     steered.is_refused(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
-    let error = steered.place.fails(&["control", "first", "set", "lr=-1"]);
+    let error = steered.workspace.fails(&["control", "first", "set", "lr=-1"]);
     assert!(error.contains("rejected set lr=-1: "), "{error}");
     goes_on_unmoved(steered);
 }
 
 #[test]
-fn hostile_files_are_refused_and_taken_away() {
+fn hostile_control_files_are_rejected_and_removed() {
     let mut steered = Steered::new();
-    let mut attached = Running::printing(&steered.place, &["attach", "first"]);
+    let mut attached = Running::printing(&steered.workspace, &["attach", "first"]);
     wait_until("nothing to be seen", || !attached.said().is_empty());
     let inbox = steered.inbox();
-    let precious = steered.place.path().join("precious");
+    let precious = steered.workspace.path().join("precious");
     fs::create_dir(&precious).unwrap();
     let kept = precious.join("kept");
     fs::write(&kept, "{\"command\":\"stop\"}").unwrap();
@@ -272,7 +272,7 @@ fn hostile_files_are_refused_and_taken_away() {
     symlink(&precious, inbox.join("directory.json")).unwrap();
     let mode = Mode::RUSR | Mode::WUSR;
     mknodat(CWD, inbox.join("pipe.json"), FileType::Fifo, mode, 0).unwrap();
-    let deep = steered.place.path().join("deep");
+    let deep = steered.workspace.path().join("deep");
     fs::create_dir_all(deep.join("a/b/c")).unwrap();
     symlink(&precious, deep.join("a/link")).unwrap();
     fs::rename(&deep, inbox.join("deep.json")).unwrap();
@@ -300,18 +300,18 @@ fn hostile_files_are_refused_and_taken_away() {
     }
     steered.answer_to("flood-499");
 
-    let raw = fs::read(steered.place.run_directory("first").job().events()).unwrap();
+    let raw = fs::read(steered.workspace.run_directory("first").job().events()).unwrap();
     assert!(!raw.contains(&0x1b), "the log itself steers no terminal");
-    let place = goes_on_unmoved(steered);
+    let workspace = goes_on_unmoved(steered);
     let said = attached.ends_with(0);
     assert!(said.contains("rejected unknown"), "{said}");
     assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
-    drop(place);
+    drop(workspace);
 }
 
 /// The training has taken no harm, and obeys; its inbox is empty.
 #[track_caller]
-fn goes_on_unmoved(mut steered: Steered) -> Place {
+fn goes_on_unmoved(mut steered: Steered) -> Workspace {
     let inbox = steered.inbox();
     wait_until("an inbox that is not empty", || {
         fs::read_dir(&inbox).unwrap().next().is_none()
@@ -324,16 +324,16 @@ fn goes_on_unmoved(mut steered: Steered) -> Place {
     steered.training.ends_with(0);
     steered.log.assert_whole();
     steered.log.assert_ended("stopped");
-    steered.place
+    steered.workspace
 }
 
 #[test]
-fn a_second_trainer_is_refused_and_told_of_the_first() {
+fn second_trainer_error_names_the_first() {
     let mut steered = Steered::new();
-    let place = &steered.place;
+    let workspace = &steered.workspace;
     let pid = steered.training.pid();
     for detach in [&[][..], &["--detach"]] {
-        let error = place.fails(&[&["train", "--resume", "first"], detach].concat());
+        let error = workspace.fails(&[&["train", "--resume", "first"], detach].concat());
         assert!(
             error.contains("run `first` is being trained by another process"),
             "{error}"
@@ -341,16 +341,16 @@ fn a_second_trainer_is_refused_and_told_of_the_first() {
         assert!(error.contains(&format!("process {pid} on ")), "{error}");
     }
     // By its path, it is the same run.
-    let run = place.run_directory("first");
-    let error = place.fails(&["train", "--resume", text(run.path())]);
+    let run = workspace.run_directory("first");
+    let error = workspace.fails(&["train", "--resume", text(run.path())]);
     assert!(error.contains(&format!("process {pid} on ")), "{error}");
-    assert_eq!(listed(place, "first")["pid"], pid);
+    assert_eq!(listed(workspace, "first")["pid"], pid);
     assert_eq!(steered.log.count("start"), 1);
     goes_on_unmoved(steered);
 }
 
 #[test]
-fn an_inbox_that_was_taken_away_is_made_anew() {
+fn deleted_inbox_is_recreated() {
     let mut steered = Steered::new();
     let inbox = steered.inbox();
     fs::remove_dir_all(&inbox).unwrap();

@@ -14,14 +14,14 @@ use serde_json::Value;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{CUTLINE, Place, temporary_files, text, train, words};
+use super::support::{CUTLINE, Workspace, temporary_files, text, train, words};
 use super::{ENDLESS, listed, state};
 
 #[test]
-fn a_signal_to_end_saves_and_stops() {
-    let place = Place::with_scenes();
+fn termination_signal_saves_and_stops() {
+    let workspace = Workspace::with_scenes();
     for (signal, run) in [(Signal::TERM, "terminated"), (Signal::INT, "interrupted")] {
-        let (mut training, mut log) = Running::train_until(&place, run, 60, &[]);
+        let (mut training, mut log) = Running::train_until(&workspace, run, 60, &[]);
         training.signal(signal);
         let said = training.ends_with(0);
         assert!(
@@ -33,17 +33,17 @@ fn a_signal_to_end_saves_and_stops() {
         let saved = log.read().iter().rfind(|event| event["event"] == "checkpoint");
         let saved = saved.unwrap()["step"].as_u64().unwrap();
         assert_eq!(saved, log.last_step(), "nothing that was done is lost");
-        assert_eq!(state(&place, run), "stopped");
+        assert_eq!(state(&workspace, run), "stopped");
     }
 }
 
 #[test]
-fn a_second_ctrl_c_leaves_at_once() {
-    let place = Place::with_scenes();
-    let (mut training, mut log) = Running::train_until(&place, "first", 60, &[]);
-    place.succeeds(&["control", "first", "pause"]);
+fn second_ctrl_c_exits_at_once() {
+    let workspace = Workspace::with_scenes();
+    let (mut training, mut log) = Running::train_until(&workspace, "first", 60, &[]);
+    workspace.succeeds(&["control", "first", "pause"]);
     // A checkpoint that cannot be saved before somebody reads it.
-    let latest = place.run_directory("first").latest();
+    let latest = workspace.run_directory("first").latest();
     fs::remove_file(&latest).unwrap();
     mknodat(CWD, latest.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     training.signal(Signal::INT);
@@ -53,7 +53,7 @@ fn a_second_ctrl_c_leaves_at_once() {
     training.signal(Signal::INT);
     training.ends_with(130);
     assert_ne!(log.read().last().unwrap()["event"], "end");
-    assert_eq!(state(&place, "first"), "crashed");
+    assert_eq!(state(&workspace, "first"), "crashed");
 }
 
 /// Deletes a run that is being trained, which may write into it meanwhile.
@@ -65,11 +65,11 @@ fn delete(run: &RunDirectory) {
 }
 
 #[test]
-fn a_run_deleted_in_the_middle_is_named_and_stays_deleted() {
-    let place = Place::with_scenes();
-    let run = place.run_directory("first");
-    let (mut training, _) = Running::train_until(&place, "first", 60, &[]);
-    place.succeeds(&["control", "first", "pause"]);
+fn run_deleted_while_training_is_named_and_not_recreated() {
+    let workspace = Workspace::with_scenes();
+    let run = workspace.run_directory("first");
+    let (mut training, _) = Running::train_until(&workspace, "first", 60, &[]);
+    workspace.succeeds(&["control", "first", "pause"]);
     delete(&run);
     let said = training.ends_with(1);
     let expected = format!(
@@ -82,8 +82,8 @@ fn a_run_deleted_in_the_middle_is_named_and_stays_deleted() {
     // While it saves all the time: a file may be gone a moment before the directory is.
     for number in 0..10 {
         let name = format!("busy-{number}");
-        let run = place.run_directory(&name);
-        let (mut training, _) = Running::train_until(&place, &name, 60, &["training.checkpoint_steps=2"]);
+        let run = workspace.run_directory(&name);
+        let (mut training, _) = Running::train_until(&workspace, &name, 60, &["training.checkpoint_steps=2"]);
         delete(&run);
         let said = training.ends_with(1);
         let error = said.lines().find(|line| line.starts_with("error: "));
@@ -113,25 +113,25 @@ fn held_by_permissions() -> Option<Command> {
 }
 
 #[test]
-fn a_run_that_becomes_read_only_keeps_its_last_checkpoint() {
+fn read_only_run_keeps_its_last_checkpoint() {
     let Some(mut command) = held_by_permissions() else {
         println!("skipped: root writes wherever it likes, and there is no setpriv to hold it back");
         return;
     };
-    let place = Place::with_scenes();
-    let run = place.run_directory("first");
+    let workspace = Workspace::with_scenes();
+    let run = workspace.run_directory("first");
     let mut log = Log::new(run.job().events());
-    place.equip(&mut command);
+    workspace.set_env(&mut command);
     command
         .args(words(&train("first", ENDLESS)))
         .stdout(Stdio::null());
     let mut training = Running::start(command);
     wait_until("not so many steps", || log.last_step() >= 60);
-    place.succeeds(&["control", "first", "pause"]);
+    workspace.succeeds(&["control", "first", "pause"]);
     let saved = fs::read(run.latest()).unwrap();
     let mode = |mode| fs::set_permissions(run.path(), fs::Permissions::from_mode(mode)).unwrap();
     mode(0o555);
-    place.succeeds(&["control", "first", "resume"]);
+    workspace.succeeds(&["control", "first", "resume"]);
     let said = training.ends_with(1);
     mode(0o755);
     // Which of the two it writes first depends on whether the epoch that follows is the best so far.
@@ -141,76 +141,76 @@ fn a_run_that_becomes_read_only_keeps_its_last_checkpoint() {
     assert_eq!(temporary_files(run.path()), Vec::<std::path::PathBuf>::new());
     log.assert_ended("failed");
     log.assert_whole();
-    place.succeeds(&["evaluate", "first", "--checkpoint", "latest"]);
+    workspace.succeeds(&["evaluate", "first", "--checkpoint", "latest"]);
 }
 
 #[test]
-fn runs_are_listed_in_their_states_and_removed_when_dead() {
-    let place = Place::with_scenes();
-    place.train("done", 1);
-    assert_eq!(state(&place, "done"), "complete");
+fn runs_list_has_states_and_rm_refuses_live_runs() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("done", 1);
+    assert_eq!(state(&workspace, "done"), "complete");
 
-    let (mut training, mut log) = Running::train_until(&place, "live", 20, &[]);
-    assert_eq!(state(&place, "live"), "running");
-    let row = listed(&place, "live");
+    let (mut training, mut log) = Running::train_until(&workspace, "live", 20, &[]);
+    assert_eq!(state(&workspace, "live"), "running");
+    let row = listed(&workspace, "live");
     assert_eq!(
         (&row["pid"], &row["data_set"]),
         (&training.pid().into(), &"scenes".into())
     );
-    let error = place.fails(&["runs", "rm", "done", "live", "--yes"]);
+    let error = workspace.fails(&["runs", "rm", "done", "live", "--yes"]);
     assert!(
         error.contains("live is running; stop it first: cutline control live stop"),
         "{error}"
     );
-    assert_eq!(state(&place, "done"), "complete", "all or none");
-    place.succeeds(&["control", "live", "pause"]);
-    assert_eq!(state(&place, "live"), "paused");
-    let error = place.fails(&["runs", "rm", "live", "--yes"]);
+    assert_eq!(state(&workspace, "done"), "complete", "all or none");
+    workspace.succeeds(&["control", "live", "pause"]);
+    assert_eq!(state(&workspace, "live"), "paused");
+    let error = workspace.fails(&["runs", "rm", "live", "--yes"]);
     assert!(error.contains("live is paused; stop it first"), "{error}");
     assert!(training.kill());
-    assert_eq!(state(&place, "live"), "crashed");
-    assert_eq!(listed(&place, "live")["pid"], Value::Null);
-    let error = place.fails(&["attach", "live"]);
+    assert_eq!(state(&workspace, "live"), "crashed");
+    assert_eq!(listed(&workspace, "live")["pid"], Value::Null);
+    let error = workspace.fails(&["attach", "live"]);
     assert!(
         error.contains("exited without an `end` event; resume it with: cutline train --resume live"),
         "{error}"
     );
 
-    let mut resumed = Running::run(&place, &["train", "--resume", "live"]);
+    let mut resumed = Running::run(&workspace, &["train", "--resume", "live"]);
     log.wait_for_steps(5);
     assert_eq!(
-        state(&place, "live"),
+        state(&workspace, "live"),
         "running",
         "a pause ends with who was asked"
     );
-    place.succeeds(&["control", "live", "stop"]);
+    workspace.succeeds(&["control", "live", "stop"]);
     resumed.ends_with(0);
-    assert_eq!(state(&place, "live"), "stopped");
+    assert_eq!(state(&workspace, "live"), "stopped");
 
     let mut hot = train("hot", 2);
     hot.extend(["--set", "training.learning_rate=1e38"].map(str::to_owned));
-    let error = place.fails(&words(&hot));
+    let error = workspace.fails(&words(&hot));
     assert!(error.contains("became infinite or not a number"), "{error}");
-    assert_eq!(state(&place, "hot"), "failed");
+    assert_eq!(state(&workspace, "hot"), "failed");
     assert!(
-        listed(&place, "hot")["error"]
+        listed(&workspace, "hot")["error"]
             .as_str()
             .unwrap()
             .contains("became infinite")
     );
-    let error = place.fails(&["attach", "hot"]);
+    let error = workspace.fails(&["attach", "hot"]);
     assert!(error.contains("hot failed, see above"), "{error}");
 
-    let error = place.fails(&["runs", "rm", "hot"]);
+    let error = workspace.fails(&["runs", "rm", "hot"]);
     assert!(error.contains("give --yes"), "{error}");
-    place.succeeds(&["runs", "rm", "hot", "live", "--yes"]);
-    assert!(!place.run_directory("hot").path().exists());
-    assert_eq!(place.root().runs().unwrap(), ["done".parse().unwrap()]);
+    workspace.succeeds(&["runs", "rm", "hot", "live", "--yes"]);
+    assert!(!workspace.run_directory("hot").path().exists());
+    assert_eq!(workspace.root().runs().unwrap(), ["done".parse().unwrap()]);
 }
 
 /// Copies a run, as if it had been worked on at `host` and its last event told `silence` seconds ago.
-fn copy_as_of(place: &Place, run: &str, copy: &str, host: Option<&str>, silence: f64) {
-    let [from, to] = [run, copy].map(|name| place.run_directory(name));
+fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, silence: f64) {
+    let [from, to] = [run, copy].map(|name| workspace.run_directory(name));
     fs::create_dir(to.path()).unwrap();
     for file in [from.config(), from.vocabulary(), from.job().lock()] {
         fs::copy(&file, to.path().join(file.file_name())).unwrap();
@@ -238,26 +238,26 @@ fn copy_as_of(place: &Place, run: &str, copy: &str, host: Option<&str>, silence:
 
 /// A lock that is held on another machine may look free from here, so it is the silence that tells.
 #[test]
-fn a_run_of_another_machine_is_judged_by_its_silence() {
+fn run_of_another_host_is_stalled_after_silence() {
     const ELSEWHERE: Option<&str> = Some("elsewhere.example");
-    let place = Place::with_scenes();
-    let (mut training, _) = Running::train_until(&place, "first", 60, &[]);
+    let workspace = Workspace::with_scenes();
+    let (mut training, _) = Running::train_until(&workspace, "first", 60, &[]);
     assert!(training.kill());
     // As if told a while from now, so that a slow machine finds no silence.
-    copy_as_of(&place, "first", "here", None, -600.0);
-    copy_as_of(&place, "first", "fresh", ELSEWHERE, -600.0);
-    copy_as_of(&place, "first", "silent", ELSEWHERE, 3600.0);
+    copy_as_of(&workspace, "first", "here", None, -600.0);
+    copy_as_of(&workspace, "first", "fresh", ELSEWHERE, -600.0);
+    copy_as_of(&workspace, "first", "silent", ELSEWHERE, 3600.0);
     for (run, expected) in [("here", "crashed"), ("fresh", "running"), ("silent", "crashed")] {
-        assert_eq!(state(&place, run), expected, "{run}");
+        assert_eq!(state(&workspace, run), expected, "{run}");
     }
-    assert_eq!(listed(&place, "fresh")["host"], "elsewhere.example");
-    let error = place.fails(&["runs", "rm", "fresh", "--yes"]);
+    assert_eq!(listed(&workspace, "fresh")["host"], "elsewhere.example");
+    let error = workspace.fails(&["runs", "rm", "fresh", "--yes"]);
     assert!(error.contains("fresh is running; stop it first"), "{error}");
-    place.succeeds(&["runs", "rm", "silent", "here", "--yes"]);
+    workspace.succeeds(&["runs", "rm", "silent", "here", "--yes"]);
     // Nobody answers from there: what was left stays for whoever takes the run up.
-    let error = place.fails(&["control", "fresh", "pause", "--wait", "1"]);
+    let error = workspace.fails(&["control", "fresh", "pause", "--wait", "1"]);
     assert!(error.contains("no answer from fresh in 1 seconds"), "{error}");
-    let inbox = place.run_directory("fresh").job().control();
+    let inbox = workspace.run_directory("fresh").job().control();
     assert_eq!(entries(inbox.as_path()), 1, "{inbox}");
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{DATA_SET, Place, temporary_files, text, train, words};
+use super::support::{DATA_SET, Workspace, temporary_files, text, train, words};
 
 /// Epochs of the run that goes on in the end.
 const EPOCHS: usize = 60;
@@ -102,7 +102,7 @@ impl Drop for Disk {
 
 /// A training on such a disk.
 struct Cramped {
-    place: Place,
+    workspace: Workspace,
     disk: Disk,
     training: Running,
     log: Log,
@@ -110,14 +110,14 @@ struct Cramped {
 
 impl Cramped {
     fn new(epochs: usize, settings: &[&str]) -> Option<Self> {
-        let place = Place::with_scenes();
-        let at = place.path().join("disk");
+        let workspace = Workspace::with_scenes();
+        let at = workspace.path().join("disk");
         fs::create_dir(&at).unwrap();
         let disk = Disk::mount(&at)?;
-        let data = place.root().find_dataset(DATA_SET).unwrap();
+        let data = workspace.root().find_dataset(DATA_SET).unwrap();
         let mut arguments = train("first", epochs);
         arguments[1] = text(data.as_path()).to_owned();
-        let mut command = place.command(&words(&arguments));
+        let mut command = workspace.command(&words(&arguments));
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -125,7 +125,7 @@ impl Cramped {
         let training = Running::start(command);
         let mut cramped = Self {
             log: Log::new(disk.path.join("checkpoints/first/events.jsonl")),
-            place,
+            workspace,
             disk,
             training,
         };
@@ -152,7 +152,7 @@ impl Cramped {
 }
 
 #[test]
-fn a_training_waits_for_room_and_goes_on_to_the_same_bytes() {
+fn training_on_full_disk_waits_and_resumes_to_the_same_bytes() {
     const SETTINGS: [&str; 1] = ["training.checkpoint_steps=20"];
     let Some(mut cramped) = Cramped::new(EPOCHS, &SETTINGS) else {
         return;
@@ -177,11 +177,11 @@ fn a_training_waits_for_room_and_goes_on_to_the_same_bytes() {
     cramped.log.assert_ended("complete");
     assert!(cramped.log.last_step() > before);
     assert_eq!(temporary_files(&cramped.run()), Vec::<PathBuf>::new());
-    let place = &cramped.place;
+    let workspace = &cramped.workspace;
     let mut whole = train("whole", EPOCHS);
     whole.extend(["--set", SETTINGS[0]].map(str::to_owned));
-    place.succeeds(&words(&whole));
-    let whole = place.run_directory("whole");
+    workspace.succeeds(&words(&whole));
+    let whole = workspace.run_directory("whole");
     assert!(cramped.log.losses() == Log::new(whole.job().events()).losses());
     for file in [whole.latest(), whole.best()] {
         let same = cramped.run().join(file.file_name());
@@ -190,7 +190,7 @@ fn a_training_waits_for_room_and_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn a_log_without_room_is_waited_for_and_has_no_gap() {
+fn log_on_full_disk_has_no_gap() {
     let Some(mut cramped) = Cramped::new(super::ENDLESS, &[]) else {
         return;
     };
@@ -208,7 +208,7 @@ fn a_log_without_room_is_waited_for_and_has_no_gap() {
 }
 
 #[test]
-fn a_training_without_room_can_be_ended() {
+fn training_on_full_disk_can_be_stopped() {
     let Some(mut cramped) = Cramped::new(super::ENDLESS, &["training.checkpoint_steps=20"]) else {
         return;
     };

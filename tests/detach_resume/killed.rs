@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{Place, temporary_files, text, train, words};
+use super::support::{Workspace, temporary_files, text, train, words};
 use super::{state, weights};
 
 const SEED: u64 = 7;
@@ -94,8 +94,8 @@ impl Killer {
 }
 
 #[test]
-fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    let place = Place::with_scenes();
+fn killed_training_resumes_to_the_same_bytes() {
+    let workspace = Workspace::with_scenes();
     let often = ["--set", "training.checkpoint_steps=2", "--quiet"];
     let arguments = |run| {
         [words(&train(run, EPOCHS)).as_slice(), &often]
@@ -103,17 +103,17 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
             .join("\n")
     };
     let command = |arguments: &str| {
-        let mut command = place.command(&arguments.split('\n').collect::<Vec<_>>());
+        let mut command = workspace.command(&arguments.split('\n').collect::<Vec<_>>());
         command.stdout(Stdio::null());
         command
     };
     Running::start(command(&arguments("whole"))).ends_with(0);
 
     let mut killer = Killer::new();
-    let cut = place.run_directory("cut");
+    let cut = workspace.run_directory("cut");
     loop {
         let mut command = match cut.config().exists() {
-            true => place.command(&["train", "--resume", "cut", "--quiet"]),
+            true => workspace.command(&["train", "--resume", "cut", "--quiet"]),
             // It died before there was a run; its name is free still.
             false => command(&arguments("cut")),
         };
@@ -131,7 +131,7 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     }
     killer.report("training");
 
-    let whole = place.run_directory("whole");
+    let whole = workspace.run_directory("whole");
     for file in [cut.latest(), cut.best()] {
         let same = whole.path().join(file.file_name());
         assert!(fs::read(&file).unwrap() == fs::read(same).unwrap(), "{}", file);
@@ -142,8 +142,8 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     assert!(losses == same.losses(), "bit for bit");
     log.assert_whole();
     log.assert_ended("complete");
-    assert_eq!(state(&place, "cut"), "complete");
-    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert_eq!(state(&workspace, "cut"), "complete");
+    assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
     assert!(killer.survived >= 50, "only {} kills", killer.survived);
     assert!(
         killer.moments.contains_key("writing a file"),
@@ -153,20 +153,21 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
-    let place = Place::new();
-    let weights = place.path().join("random.safetensors");
+fn killed_prepare_resumes_to_the_same_bytes() {
+    let workspace = Workspace::new();
+    let weights = workspace.path().join("random.safetensors");
     weights::write_random(&weights, 1);
     let images = IMAGES.to_string();
     let prepare = |name: &str| {
-        let mut command = place.command(&["prepare", "scenes", "--name", name, "--size", "32", "--quiet"]);
+        let mut command =
+            workspace.command(&["prepare", "scenes", "--name", name, "--size", "32", "--quiet"]);
         command
             .args(["--num-images", &images, "--batch-size", "1", "--min-count", "1"])
             .args(["--backbone", "mobilenet_v2", "--weights", text(&weights)])
             .stdout(Stdio::null());
         command
     };
-    let data_set = |name: &str| place.path().join("datasets").join(name);
+    let data_set = |name: &str| workspace.path().join("datasets").join(name);
     Running::start(prepare("whole")).ends_with(0);
 
     let mut killer = Killer::new();
@@ -197,7 +198,7 @@ fn preparing_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     log.read();
     log.assert_whole();
     log.assert_ended("complete");
-    assert_eq!(temporary_files(place.path()), Vec::<PathBuf>::new());
+    assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
     assert!(killer.survived >= 5, "only {} kills", killer.survived);
 }
 

@@ -22,18 +22,18 @@ mod process;
 mod workbench;
 
 use serde_json::Value;
-use support::Place;
+use support::Workspace;
 
 /// More epochs than any test waits for.
 const ENDLESS: usize = 1_000_000;
 
 /// A run as `cutline runs` tells of it.
-fn listed(place: &Place, run: &str) -> Value {
-    let rows: Vec<Value> = serde_json::from_str(&place.succeeds(&["runs", "--json"])).unwrap();
+fn listed(workspace: &Workspace, run: &str) -> Value {
+    let rows: Vec<Value> = serde_json::from_str(&workspace.succeeds(&["runs", "--json"])).unwrap();
     rows.into_iter().find(|row| row["run"] == run).unwrap()
 }
 
 /// The state of a run as `cutline runs` tells it.
-fn state(place: &Place, run: &str) -> String {
-    listed(place, run)["state"].as_str().unwrap().to_owned()
+fn state(workspace: &Workspace, run: &str) -> String {
+    listed(workspace, run)["state"].as_str().unwrap().to_owned()
 }

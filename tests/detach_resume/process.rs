@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
 use super::log::Log;
-use super::support::{Place, train, words};
+use super::support::{Workspace, train, words};
 
 /// Far longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,26 +50,26 @@ impl Running {
     }
 
     /// Starts the program, whose standard output is of no interest.
-    pub(crate) fn run(place: &Place, arguments: &[&str]) -> Self {
-        let mut command = place.command(arguments);
+    pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Self {
+        let mut command = workspace.command(arguments);
         command.stdout(Stdio::null());
         Self::start(command)
     }
 
     /// Starts the program, whose standard output is kept beside its standard error.
-    pub(crate) fn printing(place: &Place, arguments: &[&str]) -> Self {
+    pub(crate) fn printing(workspace: &Workspace, arguments: &[&str]) -> Self {
         let said = NamedTempFile::new().unwrap();
         let output = || File::options().append(true).open(said.path()).unwrap();
-        let mut command = place.command(arguments);
+        let mut command = workspace.command(arguments);
         command.stdout(output());
         let errors = output().into();
         Self::spawn(command, errors, Some(said))
     }
 
     /// Starts the training of a small network, with these settings besides.
-    pub(crate) fn train(place: &Place, run: &str, settings: &[&str]) -> Self {
+    pub(crate) fn train(workspace: &Workspace, run: &str, settings: &[&str]) -> Self {
         let endless = train(run, super::ENDLESS);
-        let mut command = place.command(&words(&endless));
+        let mut command = workspace.command(&words(&endless));
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -79,9 +79,14 @@ impl Running {
 
     /// The same, and waits for so many steps.
     #[track_caller]
-    pub(crate) fn train_until(place: &Place, run: &str, steps: u64, settings: &[&str]) -> (Self, Log) {
-        let mut training = Self::train(place, run, settings);
-        let mut log = Log::new(place.run_directory(run).job().events());
+    pub(crate) fn train_until(
+        workspace: &Workspace,
+        run: &str,
+        steps: u64,
+        settings: &[&str],
+    ) -> (Self, Log) {
+        let mut training = Self::train(workspace, run, settings);
+        let mut log = Log::new(workspace.run_directory(run).job().events());
         wait_until("not so many steps", || {
             assert!(training.is_alive(), "it ended: {}", training.said());
             log.last_step() >= steps

@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::process::wait_until;
 use super::support::screen::{Screen, USUAL};
-use super::support::{Place, train, words};
+use super::support::{Workspace, train, words};
 use super::{ENDLESS, state};
 
 /// Waits for so many events of a kind.
@@ -13,23 +13,23 @@ fn await_events(log: &mut Log, kind: &str, count: usize) {
 }
 
 #[test]
-fn a_training_is_steered_from_one_workbench_and_then_another() {
-    let place = Place::with_scenes();
+fn training_is_controlled_from_two_workbenches() {
+    let workspace = Workspace::with_scenes();
     let mut detached = train("first", ENDLESS);
     detached.push("--detach".into());
-    place.succeeds(&words(&detached));
-    let mut log = Log::new(place.run_directory("first").job().events());
+    workspace.succeeds(&words(&detached));
+    let mut log = Log::new(workspace.run_directory("first").job().events());
 
-    let mut first = Screen::open(&place.command(&[]), USUAL);
+    let mut first = Screen::open(&workspace.command(&[]), USUAL);
     first.shows("first");
     first.press("p");
     await_events(&mut log, "control", 1);
-    assert_eq!(state(&place, "first"), "paused");
+    assert_eq!(state(&workspace, "first"), "paused");
     // The connection is lost; what was asked for stays so.
     first.hang_up();
-    assert_eq!(state(&place, "first"), "paused");
+    assert_eq!(state(&workspace, "first"), "paused");
 
-    let mut second = Screen::open(&place.command(&["attach", "first"]), USUAL);
+    let mut second = Screen::open(&workspace.command(&["attach", "first"]), USUAL);
     second.shows("paused");
     second.press("p");
     await_events(&mut log, "control", 2);

@@ -1,17 +1,17 @@
 //! A run on stored features captions any image, with the weights that preparing has noted.
 
-use super::{Place, text, weights};
+use super::{Workspace, text, weights};
 use cutline::data::Dataset;
 use cutline::jobs::Root;
 use cutline::training::RunRecord;
 use std::fs;
 
 #[test]
-fn a_run_finds_the_weights_that_its_features_were_made_with() {
-    let place = Place::new();
-    let file = place.path("random.safetensors");
+fn run_finds_weights_of_its_features() {
+    let workspace = Workspace::new();
+    let file = workspace.file("random.safetensors");
     weights::write_random(&file, 1);
-    place.prints(&[
+    workspace.succeeds(&[
         "prepare",
         "scenes",
         "--name",
@@ -27,7 +27,7 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
         "--weights",
         text(&file),
     ]);
-    place.prints(&[
+    workspace.succeeds(&[
         "train",
         "mine",
         "--run",
@@ -39,11 +39,11 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
         "--set",
         "decoder.embedding_size=8",
     ]);
-    let run = Root::new(place.root()).find_run("mine-001").unwrap();
+    let run = Root::new(workspace.path()).find_run("mine-001").unwrap();
     let record = RunRecord::load(&run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
-    let images: Vec<_> = Dataset::load(&place.data_set("mine"))
+    let images: Vec<_> = Dataset::load(&workspace.data_set("mine"))
         .unwrap()
         .images
         .into_iter()
@@ -55,21 +55,21 @@ fn a_run_finds_the_weights_that_its_features_were_made_with() {
         text(&images[0].path),
         text(&images[1].path),
     ];
-    assert_eq!(place.prints(&caption).lines().count(), 2);
+    assert_eq!(workspace.succeeds(&caption).lines().count(), 2);
 
-    let other = place.path("other.safetensors");
+    let other = workspace.file("other.safetensors");
     weights::write_random(&other, 2);
-    let error = place.fails(&[&caption[..], &["--weights", text(&other)]].concat());
+    let error = workspace.fails(&[&caption[..], &["--weights", text(&other)]].concat());
     assert!(
         error.contains("not the file that the features were extracted with"),
         "{error}"
     );
-    fs::rename(&file, place.path("moved.safetensors")).unwrap();
-    let error = place.fails(&caption);
+    fs::rename(&file, workspace.file("moved.safetensors")).unwrap();
+    let error = workspace.fails(&caption);
     assert!(
         error.contains("where the file has moved, give it with --weights"),
         "{error}"
     );
-    let moved = place.path("moved.safetensors");
-    place.prints(&[&caption[..], &["--weights", text(&moved)]].concat());
+    let moved = workspace.file("moved.safetensors");
+    workspace.succeeds(&[&caption[..], &["--weights", text(&moved)]].concat());
 }

@@ -1,6 +1,6 @@
 //! Features: weights that do not fit, and images to tensors for other programs.
 
-use super::{Place, text, weights};
+use super::{Workspace, text, weights};
 use cutline::vision::features::store::{FeatureStore, read_weights_path};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
@@ -8,15 +8,15 @@ use std::fs;
 use std::path::PathBuf;
 
 #[test]
-fn weights_of_another_network_are_refused_before_anything_is_written() {
-    let place = Place::new();
-    let other = place.path("other.safetensors");
+fn foreign_weights_are_refused_before_writing() {
+    let workspace = Workspace::new();
+    let other = workspace.file("other.safetensors");
     weights::write(
         &other,
         &[("stem.conv.weight".to_owned(), vec![4, 3, 3, 3], vec![0.5; 108])],
     );
     let prepare = ["prepare", "scenes", "--name", "mine", "--num-images", "10"];
-    let error = place.fails(
+    let error = workspace.fails(
         &[
             &prepare[..],
             &["--backbone", "mobilenet_v2", "--weights", text(&other)],
@@ -28,13 +28,13 @@ fn weights_of_another_network_are_refused_before_anything_is_written() {
         error.contains("check that these are the weights of this very network"),
         "{error}"
     );
-    assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(workspace.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn the_command_and_the_store_agree() {
-    let place = Place::new();
-    let weights = place.path("random.safetensors");
+fn features_command_equals_feature_store() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     let prepare = [
@@ -47,8 +47,8 @@ fn the_command_and_the_store_agree() {
         "--size",
         "32",
     ];
-    place.prints(&[&prepare[..], &eye].concat());
-    let features = place.data_set("mine/features");
+    workspace.succeeds(&[&prepare[..], &eye].concat());
+    let features = workspace.data_set("mine/features");
     let store = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
     assert_eq!(
         read_weights_path(&store),
@@ -59,13 +59,13 @@ fn the_command_and_the_store_agree() {
 
     // More than go through the network together.
     let images: Vec<PathBuf> = (1..=10)
-        .map(|at| place.data_set(&format!("mine/images/scene_{at:05}.png")))
+        .map(|at| workspace.data_set(&format!("mine/images/scene_{at:05}.png")))
         .collect();
     let texts: Vec<&str> = images.iter().map(|image| text(image)).collect();
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
-        let out = place.path("out.safetensors");
+        let out = workspace.file("out.safetensors");
         let command = ["features", "--features", form, "--out", text(&out)];
-        place.prints(&[&command[..], &texts, &eye].concat());
+        workspace.succeeds(&[&command[..], &texts, &eye].concat());
         let bytes = fs::read(&out).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(tensors.len(), 10);
@@ -76,9 +76,9 @@ fn the_command_and_the_store_agree() {
         }
     }
 
-    let elsewhere = place.path("scene_00003.png");
+    let elsewhere = workspace.file("scene_00003.png");
     fs::copy(&images[2], &elsewhere).unwrap();
-    let out = place.path("twice.safetensors");
+    let out = workspace.file("twice.safetensors");
     let command = [
         "features",
         text(&images[2]),
@@ -86,7 +86,7 @@ fn the_command_and_the_store_agree() {
         "--out",
         text(&out),
     ];
-    let error = place.fails(&[&command[..], &eye].concat());
+    let error = workspace.fails(&[&command[..], &eye].concat());
     assert!(error.contains("have the same file name"), "{error}");
     assert!(!out.exists());
 }
@@ -96,8 +96,8 @@ fn mean(tensor: &TensorView<'_>) -> Vec<f32> {
     let channels = *tensor.shape().last().unwrap();
     let values = tensor.data().as_chunks().0;
     let mut mean = vec![0.0; channels];
-    for (place, value) in values.iter().enumerate() {
-        mean[place % channels] += f32::from_le_bytes(*value) * channels as f32 / values.len() as f32;
+    for (i, value) in values.iter().enumerate() {
+        mean[i % channels] += f32::from_le_bytes(*value) * channels as f32 / values.len() as f32;
     }
     mean
 }
@@ -117,9 +117,9 @@ fn assert_alike(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn training_reads_the_augmentations_that_are_stored() {
-    let place = Place::new();
-    let weights = place.path("random.safetensors");
+fn training_requires_stored_augmentations() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
     let prepare = [
         "prepare",
@@ -132,7 +132,7 @@ fn training_reads_the_augmentations_that_are_stored() {
         "32",
     ];
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
-    place.prints(
+    workspace.succeeds(
         &[
             &prepare[..],
             &eye,
@@ -140,14 +140,14 @@ fn training_reads_the_augmentations_that_are_stored() {
         ]
         .concat(),
     );
-    let store = |name| place.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
+    let store = |name| workspace.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("squash"), 20);
     assert_eq!(rows("squash-crop-1"), 16, "of the training images only");
 
     let (image, out) = (
-        place.data_set("mine/images/scene_00003.png"),
-        place.path("out.safetensors"),
+        workspace.data_set("mine/images/scene_00003.png"),
+        workspace.file("out.safetensors"),
     );
     let command = [
         "features",
@@ -157,7 +157,7 @@ fn training_reads_the_augmentations_that_are_stored() {
         "--out",
         text(&out),
     ];
-    place.prints(&[&command[..], &eye].concat());
+    workspace.succeeds(&[&command[..], &eye].concat());
     let bytes = fs::read(&out).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let stored = FeatureStore::open(store("squash")).unwrap();
@@ -181,16 +181,16 @@ fn training_reads_the_augmentations_that_are_stored() {
         "training.epochs=1",
         "--set",
     ];
-    let error = place.fails(&[&train[..], &["augment.random_crops=2"]].concat());
+    let error = workspace.fails(&[&train[..], &["augment.random_crops=2"]].concat());
     assert!(error.contains("of random crop 2"), "{error}");
     assert!(error.contains("--random-crops 2"), "{error}");
-    assert!(!place.root().join("checkpoints/first").exists());
-    let error = place.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
+    assert!(!workspace.path().join("checkpoints/first").exists());
+    let error = workspace.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
     assert!(error.contains("have one vector per image"), "{error}");
     assert!(error.contains("--features grid"), "{error}");
-    assert!(!place.root().join("checkpoints/looking").exists());
-    place.prints(&[&train[..], &["augment.random_crops=1"]].concat());
+    assert!(!workspace.path().join("checkpoints/looking").exists());
+    workspace.succeeds(&[&train[..], &["augment.random_crops=1"]].concat());
     // A new image is shown to the network as the stored ones were.
-    let image = place.data_set("mine/images/scene_00003.png");
-    place.prints(&["caption", "first", text(&image)]);
+    let image = workspace.data_set("mine/images/scene_00003.png");
+    workspace.succeeds(&["caption", "first", text(&image)]);
 }

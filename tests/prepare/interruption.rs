@@ -1,6 +1,6 @@
 //! Extraction that is killed or asked to stop, and started again, leaves what one in peace leaves.
 
-use super::{Place, text, weights};
+use super::{Workspace, text, weights};
 use cutline::vision::features::store::{FeatureStore, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 const IMAGES: usize = 24;
 
 /// The command that prepares scenes with features under `name`.
-fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
+fn prepare(workspace: &Workspace, name: &str, weights: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cutline"));
     command
         .arg("--root")
-        .arg(place.root())
+        .arg(workspace.path())
         .args([
             "prepare",
             "scenes",
@@ -33,8 +33,10 @@ fn prepare(place: &Place, name: &str, weights: &Path) -> Command {
     command
 }
 
-fn store(place: &Place, name: &str) -> PathBuf {
-    place.data_set(name).join("features/mobilenet_v2-features-pooled")
+fn store(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace
+        .data_set(name)
+        .join("features/mobilenet_v2-features-pooled")
 }
 
 fn rows_so_far(store: &Path) -> usize {
@@ -55,32 +57,32 @@ fn wait_for(child: &mut Child, store: &Path, rows: usize) {
     }
 }
 
-fn finish(place: &Place, name: &str, weights: &Path) -> [Vec<u8>; 2] {
-    let output = prepare(place, name, weights).output().unwrap();
+fn finish(workspace: &Workspace, name: &str, weights: &Path) -> [Vec<u8>; 2] {
+    let output = prepare(workspace, name, weights).output().unwrap();
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_eq!(FeatureStore::open(store(place, name)).unwrap().rows(), IMAGES);
-    ["rows.bin", "index.jsonl"].map(|file| fs::read(store(place, name).join(file)).unwrap())
+    assert_eq!(FeatureStore::open(store(workspace, name)).unwrap().rows(), IMAGES);
+    ["rows.bin", "index.jsonl"].map(|file| fs::read(store(workspace, name).join(file)).unwrap())
 }
 
 #[test]
-fn a_killed_extraction_goes_on_to_the_same_bytes() {
-    let place = Place::new();
-    let weights = place.path("random.safetensors");
+fn killed_extraction_resumes_to_the_same_bytes() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
-    let whole = finish(&place, "whole", &weights);
+    let whole = finish(&workspace, "whole", &weights);
 
     // Killed three times over at ever later moments, the first as soon as there is a store at all.
     for (name, moments) in [("once", &[0][..]), ("often", &[1, 8, 15])] {
         for &rows in moments {
-            let mut child = prepare(&place, name, &weights).spawn().unwrap();
-            wait_for(&mut child, &store(&place, name), rows);
+            let mut child = prepare(&workspace, name, &weights).spawn().unwrap();
+            wait_for(&mut child, &store(&workspace, name), rows);
             child.kill().unwrap();
             child.wait().unwrap();
-            let left = FeatureStore::open(store(&place, name));
+            let left = FeatureStore::open(store(&workspace, name));
             assert!(
                 matches!(
                     left,
@@ -89,18 +91,18 @@ fn a_killed_extraction_goes_on_to_the_same_bytes() {
                 "nobody reads half a store: {left:?}"
             );
         }
-        assert!(finish(&place, name, &weights) == whole, "{name}");
+        assert!(finish(&workspace, name, &weights) == whole, "{name}");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
-    let place = Place::new();
-    let weights = place.path("random.safetensors");
+fn interrupted_extraction_keeps_features_and_names_the_next_command() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
-    let mut child = prepare(&place, "mine", &weights).spawn().unwrap();
-    wait_for(&mut child, &store(&place, "mine"), 2);
+    let mut child = prepare(&workspace, "mine", &weights).spawn().unwrap();
+    wait_for(&mut child, &store(&workspace, "mine"), 2);
     let sent = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status()
@@ -109,7 +111,7 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{error}");
-    let kept = rows_so_far(&store(&place, "mine"));
+    let kept = rows_so_far(&store(&workspace, "mine"));
     assert!((2..IMAGES).contains(&kept), "{kept}");
     assert!(
         error.contains(&format!("the features of {kept} of {IMAGES} images are kept")),
@@ -119,11 +121,11 @@ fn ctrl_c_keeps_what_is_done_and_says_how_to_go_on() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_goes_away_stops_nothing() {
-    let place = Place::new();
-    let weights = place.path("random.safetensors");
+fn closed_pipe_does_not_stop_prepare() {
+    let workspace = Workspace::new();
+    let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
-    let mut child = prepare(&place, "mine", &weights)
+    let mut child = prepare(&workspace, "mine", &weights)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -131,5 +133,8 @@ fn a_reader_that_goes_away_stops_nothing() {
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    assert_eq!(FeatureStore::open(store(&place, "mine")).unwrap().rows(), IMAGES);
+    assert_eq!(
+        FeatureStore::open(store(&workspace, "mine")).unwrap().rows(),
+        IMAGES
+    );
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod captioning;
 mod features;
 mod interruption;
@@ -10,66 +13,14 @@ mod replacing;
 mod weights;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::PathBuf;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
+use support::{Workspace, err, text};
 
-/// A working directory of its own, and a place beside it for sources.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        fs::create_dir(place.root()).unwrap();
-        place
-    }
-
-    fn root(&self) -> PathBuf {
-        self.0.path().join("root")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// Where the data set of that name is, or would be.
-    fn data_set(&self, name: &str) -> PathBuf {
-        self.root().join("datasets").join(name)
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::cargo_bin("cutline")
-            .unwrap()
-            .env_remove("CUTLINE_ROOT")
-            .env_remove("NO_COLOR")
-            .arg("--root")
-            .arg(self.root())
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    /// What a run that succeeds prints.
-    #[track_caller]
-    fn prints(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What a run that fails says on standard error.
-    #[track_caller]
-    fn fails(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
-        err(&output)
-    }
-
+impl Workspace {
     /// A source in Kaggle's form: `images` images, each with a caption, and what the test adds to them.
     fn source(&self, images: usize) -> Kaggle {
-        let directory = self.path("source");
+        let directory = self.file("source");
         fs::create_dir_all(directory.join("Images")).unwrap();
         let mut source = Kaggle {
             directory,
@@ -107,12 +58,4 @@ impl Kaggle {
         fs::write(self.directory.join("captions.txt"), &self.captions).unwrap();
         self.directory.to_str().unwrap().to_owned()
     }
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }

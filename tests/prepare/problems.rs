@@ -1,12 +1,12 @@
 //! Sources in which something is wrong: what is listed, what is refused, what is shown.
 
-use super::{Place, err};
+use super::{Workspace, err};
 use cutline::data::{Dataset, PrepareReport, ProblemKind};
 use std::fs;
 
 /// Every problem of a kind, by image.
-fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
-    let report = PrepareReport::load(&place.data_set("mine")).unwrap();
+fn listed(workspace: &Workspace, kind: ProblemKind) -> Vec<(String, String)> {
+    let report = PrepareReport::load(&workspace.data_set("mine")).unwrap();
     let problems = report.problems.of(kind).iter();
     problems
         .map(|problem| (problem.location.clone(), problem.detail.clone()))
@@ -14,9 +14,9 @@ fn listed(place: &Place, kind: ProblemKind) -> Vec<(String, String)> {
 }
 
 #[test]
-fn an_image_that_does_not_decode_is_listed_and_left_out() {
-    let place = Place::new();
-    let mut source = place.source(12);
+fn undecodable_image_is_listed_and_left_out() {
+    let workspace = Workspace::new();
+    let mut source = workspace.source(12);
     fs::write(source.image("a-text.jpg"), "no picture, just words\n").unwrap();
     fs::write(source.image("b-empty.jpg"), "").unwrap();
     let whole = source.image("c-cut.jpg");
@@ -28,7 +28,7 @@ fn an_image_that_does_not_decode_is_listed_and_left_out() {
     for name in ["a-text.jpg", "b-empty.jpg", "c-cut.jpg"] {
         source.caption(name, "a cat sleeps");
     }
-    let printed = place.prints(&["prepare", &source.write(), "--name", "mine", "--min-count", "1"]);
+    let printed = workspace.succeeds(&["prepare", &source.write(), "--name", "mine", "--min-count", "1"]);
 
     assert!(
         printed.contains("mine: read as kaggle, with drawn splits"),
@@ -39,7 +39,7 @@ fn an_image_that_does_not_decode_is_listed_and_left_out() {
         "{printed}"
     );
     assert!(printed.contains("all problems are listed in "), "{printed}");
-    let undecodable = listed(&place, ProblemKind::UndecodableImage);
+    let undecodable = listed(&workspace, ProblemKind::UndecodableImage);
     let reasons = [
         ("a-text.jpg", "is not a picture"),
         ("b-empty.jpg", "is empty (0 bytes)"),
@@ -50,42 +50,48 @@ fn an_image_that_does_not_decode_is_listed_and_left_out() {
         assert_eq!(image, expected);
         assert!(detail.contains(reason), "{image}: {detail}");
     }
-    assert_eq!(Dataset::load(&place.data_set("mine")).unwrap().images.len(), 12);
+    assert_eq!(
+        Dataset::load(&workspace.data_set("mine")).unwrap().images.len(),
+        12
+    );
 }
 
 #[test]
-fn a_captions_file_that_ends_in_the_middle_is_refused_until_allowed() {
-    let place = Place::new();
-    let mut source = place.source(12);
+fn truncated_captions_file_is_refused_unless_allowed() {
+    let workspace = Workspace::new();
+    let mut source = workspace.source(12);
     source.captions += "image-3.pn";
     let directory = source.write();
     let command = ["prepare", &directory, "--name", "mine"];
 
-    let error = place.fails(&command);
+    let error = workspace.fails(&command);
     assert!(error.contains("captions.txt, line 14: "), "{error}");
     assert!(error.contains("download the file again"), "{error}");
     assert!(error.contains("--allow-truncated"), "{error}");
-    assert!(!place.data_set("mine").exists());
+    assert!(!workspace.data_set("mine").exists());
 
-    place.prints(&[&command[..], &["--allow-truncated"]].concat());
-    assert_eq!(listed(&place, ProblemKind::TornLine).len(), 1);
-    assert_eq!(Dataset::load(&place.data_set("mine")).unwrap().images.len(), 12);
+    workspace.succeeds(&[&command[..], &["--allow-truncated"]].concat());
+    assert_eq!(listed(&workspace, ProblemKind::TornLine).len(), 1);
+    assert_eq!(
+        Dataset::load(&workspace.data_set("mine")).unwrap().images.len(),
+        12
+    );
 }
 
 #[test]
-fn a_check_reports_everything_and_writes_nothing() {
-    let place = Place::new();
-    let mut source = place.source(12);
+fn check_reports_problems_and_writes_nothing() {
+    let workspace = Workspace::new();
+    let mut source = workspace.source(12);
     source.caption("missing.png", "a boat on the sea");
     source.captions += "image-3.pn";
     let directory = source.write();
 
-    let output = place.run(&["prepare", &directory, "--name", "mine", "--check"]);
+    let output = workspace.run(&["prepare", &directory, "--name", "mine", "--check"]);
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "a torn file is a failure here too");
     assert!(printed.contains("1 captions without an image (left out)\n    missing.png: a boat on the sea"));
     assert!(printed.contains("1 torn last lines (left out)"), "{printed}");
-    let printed = place.prints(&[
+    let printed = workspace.succeeds(&[
         "prepare",
         "scenes",
         "--name",
@@ -95,14 +101,14 @@ fn a_check_reports_everything_and_writes_nothing() {
         "--check",
     ]);
     assert!(printed.contains("mine: read as scenes"), "{printed}");
-    assert_eq!(fs::read_dir(place.root()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(workspace.path()).unwrap().count(), 0);
 }
 
 #[cfg(unix)]
 #[test]
-fn captions_and_file_names_cannot_steer_the_terminal() {
-    let place = Place::new();
-    let mut source = place.source(12);
+fn captions_and_file_names_have_no_control_characters() {
+    let workspace = Workspace::new();
+    let mut source = workspace.source(12);
     let steering = "a \u{1b}[2J\u{9b}31mdog\u{7} \u{202e}runs";
     source.caption("image-1.png", steering);
     source.caption("image-1.png", steering);
@@ -114,10 +120,10 @@ fn captions_and_file_names_cannot_steer_the_terminal() {
     let directory = source.write();
     let whole = [&["prepare", &directory, "--name", "mine"], &keep[..]].concat();
     source.captions += "torn\u{1b}[2J";
-    let sound = place.run(&whole);
+    let sound = workspace.run(&whole);
     assert_eq!(sound.status.code(), Some(0), "{}", err(&sound));
     source.write();
-    let torn = place.run(&whole);
+    let torn = workspace.run(&whole);
     assert_eq!(torn.status.code(), Some(1), "{}", err(&torn));
 
     let shown = String::from_utf8(sound.stdout.clone()).unwrap();

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::Place;
+use super::Workspace;
 
-/// The runs of [`Place::with_demo`] with their states.
+/// The runs of [`Workspace::with_demo`] with their states.
 pub(crate) const RUNS: [(&str, &str); 3] = [
     ("demo-001", "complete"),
     ("demo-002", "complete"),
@@ -14,24 +14,24 @@ pub(crate) const RUNS: [(&str, &str); 3] = [
 /// What draws the images.
 const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--num-images", "240"];
 
-impl Place {
+impl Workspace {
     /// With three runs on the data set `scenes`, without their weights; see `tests/data/workbench/README.md`.
     pub(crate) fn with_demo() -> Self {
-        let place = Self::new();
+        let workspace = Self::new();
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/workbench");
         for part in ["datasets", "checkpoints"] {
-            copy(&kept.join(part), &place.path().join(part));
+            copy(&kept.join(part), &workspace.path().join(part));
         }
-        draw_images(&place);
-        place
+        draw_images(&workspace);
+        workspace
     }
 }
 
 /// Draws them elsewhere: the data set is there already, and is to stay as it is.
-fn draw_images(place: &Place) {
-    let drawn = Place::new();
+fn draw_images(workspace: &Workspace) {
+    let drawn = Workspace::new();
     drawn.succeeds(&PREPARE);
-    let [from, to] = [&drawn, place].map(|place| place.path().join("datasets/scenes"));
+    let [from, to] = [&drawn, workspace].map(|workspace| workspace.path().join("datasets/scenes"));
     let [manifest, kept] = [&from, &to].map(|data| fs::read_to_string(data.join("dataset.toml")).unwrap());
     assert_eq!(manifest, kept, "make tests/data/workbench anew");
     fs::rename(from.join("images"), to.join("images")).unwrap();

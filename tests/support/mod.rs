@@ -1,10 +1,10 @@
-//! A working directory in which the tests of the whole way prepare, train and ask, with the real binary.
+//! A working directory for tests that run the real binary.
 
 #![allow(
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "not every file of tests uses all; a test fails by panicking"
+    reason = "no test file uses all; a test fails by panicking"
 )]
 
 pub(crate) mod fixture;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 /// The binary under test.
 pub(crate) const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
-/// The data set that [`Place::with_scenes`] prepares.
+/// The data set that [`Workspace::with_scenes`] prepares.
 pub(crate) const DATA_SET: &str = "scenes";
 /// The arguments that prepare it: 48 images to train on, 6 for dev, 6 for test.
 pub(crate) const PREPARE: [&str; 10] = [
@@ -38,7 +38,7 @@ pub(crate) const PREPARE: [&str; 10] = [
     "--min-count",
     "1",
 ];
-/// Settings of a network so small that an epoch takes a moment; a batch is one image, so an epoch has 48.
+/// Settings of a small network. A batch is one image, so an epoch has 48.
 const SMALL: [&str; 7] = [
     "encoder.small_cnn.size=16",
     "encoder.small_cnn.widths=[8,8]",
@@ -49,23 +49,31 @@ const SMALL: [&str; 7] = [
     "training.early_stopping_patience=0",
 ];
 
-/// A working directory of its own.
-pub(crate) struct Place(TempDir);
+/// A temporary working directory.
+pub(crate) struct Workspace(TempDir);
 
-impl Place {
+impl Workspace {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With the data set `scenes`.
+    /// With the data set `scenes`, of 48 training, 6 dev and 6 test images.
     pub(crate) fn with_scenes() -> Self {
-        let place = Self::new();
-        place.succeeds(&PREPARE);
-        place
+        let workspace = Self::new();
+        workspace.succeeds(&PREPARE);
+        workspace
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub(crate) fn data_set(&self, name: &str) -> PathBuf {
+        self.path().join("datasets").join(name)
     }
 
     pub(crate) fn root(&self) -> Root {
@@ -76,35 +84,41 @@ impl Place {
         self.root().run_dir(&run.parse().unwrap())
     }
 
-    /// The command with these arguments, on one thread, so that runs do not slow each other down.
+    /// The command with these arguments, on one thread, so that tests do not slow each other down.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(CUTLINE);
-        self.equip(&mut command);
+        self.set_env(&mut command);
         command.args(arguments);
         command
     }
 
-    /// What the program, or a shell that starts it, is given of the environment.
-    pub(crate) fn equip(&self, command: &mut Command) {
+    /// Sets the environment of the program, or of a shell that starts it.
+    pub(crate) fn set_env(&self, command: &mut Command) {
         command
             .env_remove("NO_COLOR")
+            .env_remove("CUTLINE_DEVICE")
             .env("CUTLINE_ROOT", self.path())
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_STATE_HOME", self.path().join("state"))
             .env("RAYON_NUM_THREADS", "1");
     }
 
-    #[track_caller]
-    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        String::from_utf8(output.stdout).unwrap()
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
-    /// What a failure says on standard error.
+    /// Runs a command that must exit with 0; returns its standard output.
+    #[track_caller]
+    pub(crate) fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        out(&output)
+    }
+
+    /// Runs a command that must exit with 1; returns its standard error.
     #[track_caller]
     pub(crate) fn fails(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
+        let output = self.run(arguments);
         assert_eq!(output.status.code(), Some(1), "{}", err(&output));
         err(&output)
     }
@@ -206,6 +220,10 @@ pub(crate) fn temporary_files(directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+pub(crate) fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 pub(crate) fn err(output: &Output) -> String {

@@ -3,13 +3,13 @@
 use cutline::data::Dataset;
 use serde_json::Value;
 
-use super::support::Place;
+use super::support::Workspace;
 use super::support::fixture::RUNS;
 
 #[test]
 fn demo_runs_keep_their_states() {
-    let place = Place::with_demo();
-    let rows: Vec<Value> = serde_json::from_str(&place.succeeds(&["runs", "--json"])).unwrap();
+    let workspace = Workspace::with_demo();
+    let rows: Vec<Value> = serde_json::from_str(&workspace.succeeds(&["runs", "--json"])).unwrap();
     let states: Vec<(&str, &str)> = rows
         .iter()
         .map(|row| (row["run"].as_str().unwrap(), row["state"].as_str().unwrap()))
@@ -19,8 +19,8 @@ fn demo_runs_keep_their_states() {
 
 #[test]
 fn train_tab_shows_images_of_its_captions() {
-    let place = Place::with_demo();
-    let data_set = Dataset::load(&place.path().join("datasets/scenes")).unwrap();
+    let workspace = Workspace::with_demo();
+    let data_set = Dataset::load(&workspace.path().join("datasets/scenes")).unwrap();
     assert_eq!(data_set.images.len(), 240);
     assert!(data_set.images.iter().all(|image| image.path.is_file()));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::support::fixture::RUNS;
 use super::support::screen::{IMAGE, Screen, USUAL, rows};
-use super::support::{Place, step_losses};
+use super::support::{Workspace, step_losses};
 use super::terminal::shows_all_runs;
 
 /// The name of the first run on the built-in data set.
@@ -18,13 +18,13 @@ const SCORED: &str = "scenes-merge-001/dev-best";
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-fn open(place: &Place) -> Screen {
-    Screen::open(&place.command(&[]), USUAL)
+fn open(workspace: &Workspace) -> Screen {
+    Screen::open(&workspace.command(&[]), USUAL)
 }
 
 /// The workbench on the recorded demo, once its logs are read.
-fn open_demo(place: &Place) -> Screen {
-    let screen = open(place);
+fn open_demo(workspace: &Workspace) -> Screen {
+    let screen = open(workspace);
     screen.shows("of 4, batch");
     screen
 }
@@ -38,8 +38,8 @@ fn fill(screen: &Screen, down: usize, value: &str) {
 
 #[test]
 fn keys_lead_from_empty_root_to_captions() {
-    let place = Place::new();
-    let mut screen = open(&place);
+    let workspace = Workspace::new();
+    let mut screen = open(&workspace);
     prepare_scenes(&screen);
     start_training(&screen);
     screen.resize((200, 60));
@@ -52,12 +52,12 @@ fn keys_lead_from_empty_root_to_captions() {
         rows(shown)[23].contains("quit")
     });
     screen.kill();
-    assert_training_continues(&place);
+    assert_training_continues(&workspace);
 
-    let mut screen = open(&place);
+    let mut screen = open(&workspace);
     train_to_the_end(&screen);
     evaluate(&screen);
-    browse_captions(&place, &screen);
+    browse_captions(&workspace, &screen);
     screen.press("q");
     screen.ends_with(0);
     screen.assert_restored();
@@ -93,8 +93,8 @@ fn start_training(screen: &Screen) {
 }
 
 /// Training continues after the workbench was killed.
-fn assert_training_continues(place: &Place) {
-    let run = place.run_directory(FIRST);
+fn assert_training_continues(workspace: &Workspace) {
+    let run = workspace.run_directory(FIRST);
     let steps = step_losses(&run).len();
     let since = Instant::now();
     while step_losses(&run).len() <= steps {
@@ -126,12 +126,12 @@ fn evaluate(screen: &Screen) {
     screen.shows("best by");
 }
 
-fn browse_captions(place: &Place, screen: &Screen) {
+fn browse_captions(workspace: &Workspace, screen: &Screen) {
     screen.press("<Enter><Enter>");
     screen.shows(SCORED);
     screen.shows("of 6, data set order");
     screen.shows(IMAGE);
-    let captioned = captioned(place, screen);
+    let captioned = captioned(workspace, screen);
     let score = captioned["cider_d"].as_f64().unwrap();
     screen.waits_until("its scores", |shown| {
         let text = rows(shown)
@@ -156,8 +156,8 @@ fn browse_captions(place: &Place, screen: &Screen) {
 }
 
 /// The report's entry for the current image.
-fn captioned(place: &Place, screen: &Screen) -> serde_json::Value {
-    let report = place
+fn captioned(workspace: &Workspace, screen: &Screen) -> serde_json::Value {
+    let report = workspace
         .path()
         .join(format!("checkpoints/{FIRST}/evaluations/dev-best/report.json"));
     let report: serde_json::Value = serde_json::from_slice(&fs::read(report).unwrap()).unwrap();
@@ -189,9 +189,9 @@ fn is_alternative(row: &str) -> bool {
 
 #[test]
 fn comparison_exports_as_markdown() {
-    let place = Place::with_demo();
-    let file = place.path().join("table.md");
-    let screen = open_demo(&place);
+    let workspace = Workspace::with_demo();
+    let file = workspace.path().join("table.md");
+    let screen = open_demo(&workspace);
     screen.press("3");
     screen.shows("best by");
     screen.press("E");
@@ -208,10 +208,10 @@ fn comparison_exports_as_markdown() {
 
 #[test]
 fn run_deleted_after_confirmation() {
-    let place = Place::with_demo();
+    let workspace = Workspace::with_demo();
     let (run, _) = RUNS[2];
-    let directory = place.path().join("checkpoints").join(run);
-    let screen = open_demo(&place);
+    let directory = workspace.path().join("checkpoints").join(run);
+    let screen = open_demo(&workspace);
     screen.press("5");
     shows_all_runs(&screen);
     screen.press("Gd");
@@ -228,31 +228,31 @@ fn run_deleted_after_confirmation() {
             .any(|row| row.contains(run) && row.contains("stopped"))
     });
     assert!(!directory.exists());
-    assert!(place.path().join("checkpoints").join(RUNS[1].0).is_dir());
+    assert!(workspace.path().join("checkpoints").join(RUNS[1].0).is_dir());
 }
 
 #[test]
 fn last_active_run_opens_first() {
-    let place = Place::with_demo();
-    let runs = place.path().join("checkpoints");
+    let workspace = Workspace::with_demo();
+    let runs = workspace.path().join("checkpoints");
     // The run with the newest log sorts first by name.
     fs::rename(runs.join(RUNS[2].0), runs.join("a-run")).unwrap();
-    let screen = open_demo(&place);
+    let screen = open_demo(&workspace);
     screen.shows("a-run");
 }
 
-fn settle(place: &Place, settings: &str) {
-    let directory = place.path().join("config/cutline");
+fn settle(workspace: &Workspace, settings: &str) {
+    let directory = workspace.path().join("config/cutline");
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("config.toml"), settings).unwrap();
 }
 
 #[test]
 fn user_settings_change_footer() {
-    let place = Place::with_demo();
-    settle(&place, "[keys.everywhere]\nquit = ['Q', 'Ctrl-X']\n");
+    let workspace = Workspace::with_demo();
+    settle(&workspace, "[keys.everywhere]\nquit = ['Q', 'Ctrl-X']\n");
     for key in ["Q", "<Ctrl-X>"] {
-        let mut screen = open_demo(&place);
+        let mut screen = open_demo(&workspace);
         screen.shows("Q quit");
         screen.press("q5");
         shows_all_runs(&screen);
@@ -264,9 +264,9 @@ fn user_settings_change_footer() {
 
 #[test]
 fn duplicate_key_refused() {
-    let place = Place::with_demo();
-    settle(&place, "[keys.train]\ncheckpoint = ['p']\n");
-    let mut screen = open(&place);
+    let workspace = Workspace::with_demo();
+    settle(&workspace, "[keys.train]\ncheckpoint = ['p']\n");
+    let mut screen = open(&workspace);
     screen.ends_with(1);
     screen.assert_restored();
     let said = screen.text().concat();
@@ -277,9 +277,9 @@ fn duplicate_key_refused() {
 
 #[test]
 fn missing_directory_not_prepared() {
-    let place = Place::with_demo();
-    let before = names(&place, "datasets");
-    let screen = open_demo(&place);
+    let workspace = Workspace::with_demo();
+    let before = names(&workspace, "datasets");
+    let screen = open_demo(&workspace);
     screen.press("1");
     screen.shows("frequent:");
     screen.press("n");
@@ -293,14 +293,14 @@ fn missing_directory_not_prepared() {
         rows(shown).iter().any(|row| row.contains(why))
     });
     screen.shows("prepare a data set");
-    assert_eq!(names(&place, "datasets"), before);
+    assert_eq!(names(&workspace, "datasets"), before);
 }
 
 #[test]
 fn zero_epochs_refused() {
-    let place = Place::with_demo();
-    let before = names(&place, "checkpoints");
-    let screen = open_demo(&place);
+    let workspace = Workspace::with_demo();
+    let before = names(&workspace, "checkpoints");
+    let screen = open_demo(&workspace);
     screen.press("1");
     screen.shows("frequent:");
     screen.press("t");
@@ -310,12 +310,12 @@ fn zero_epochs_refused() {
     screen.press("<Enter>");
     screen.rests();
     screen.shows("epochs: training.epochs");
-    assert_eq!(names(&place, "checkpoints"), before);
+    assert_eq!(names(&workspace, "checkpoints"), before);
 }
 
 /// The entries of a directory of the root.
-fn names(place: &Place, directory: &str) -> Vec<String> {
-    let entries = fs::read_dir(place.path().join(directory)).unwrap();
+fn names(workspace: &Workspace, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(workspace.path().join(directory)).unwrap();
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::support::Place;
+use super::support::Workspace;
 use super::support::fixture::RUNS;
 use super::support::screen::{IMAGE, Manners, Screen, USUAL, rows};
 
@@ -28,8 +28,8 @@ pub(crate) fn shows_all_runs(screen: &Screen) {
     });
 }
 
-fn open(place: &Place) -> Screen {
-    let screen = Screen::open(&place.command(&["attach", RUN]), USUAL);
+fn open(workspace: &Workspace) -> Screen {
+    let screen = Screen::open(&workspace.command(&["attach", RUN]), USUAL);
     screen.shows(TITLE);
     screen.shows(RUN);
     screen
@@ -37,9 +37,9 @@ fn open(place: &Place) -> Screen {
 
 #[test]
 fn terminal_restored_on_quit() {
-    let place = Place::with_demo();
+    let workspace = Workspace::with_demo();
     for key in ["q", "<Ctrl-C>"] {
-        let mut screen = open(&place);
+        let mut screen = open(&workspace);
         screen.press(key);
         screen.ends_with(0);
         screen.assert_restored();
@@ -49,8 +49,8 @@ fn terminal_restored_on_quit() {
 
 #[test]
 fn terminal_restored_on_sigterm() {
-    let place = Place::with_demo();
-    let mut screen = open(&place);
+    let workspace = Workspace::with_demo();
+    let mut screen = open(&workspace);
     screen.signal(Signal::TERM);
     screen.ends_with(0);
     screen.assert_restored();
@@ -58,8 +58,8 @@ fn terminal_restored_on_sigterm() {
 
 #[test]
 fn screen_filled_after_resize() {
-    let place = Place::with_demo();
-    let screen = open(&place);
+    let workspace = Workspace::with_demo();
+    let screen = open(&workspace);
     for size in [(100, 40), (200, 60)] {
         screen.resize(size);
         screen.waits_until("the last row to be drawn on", |shown| {
@@ -72,8 +72,8 @@ fn screen_filled_after_resize() {
 
 #[test]
 fn small_terminal_shows_notice() {
-    let place = Place::with_demo();
-    let mut screen = open(&place);
+    let workspace = Workspace::with_demo();
+    let mut screen = open(&workspace);
     screen.resize((10, 3));
     screen.shows("too small");
     screen.resize(USUAL);
@@ -85,8 +85,8 @@ fn small_terminal_shows_notice() {
 
 #[test]
 fn terminal_restored_on_suspend() {
-    let place = Place::with_demo();
-    let mut screen = open(&place);
+    let workspace = Workspace::with_demo();
+    let mut screen = open(&workspace);
     screen.press("<Ctrl-Z>");
     screen.sleeps();
     screen.signal(Signal::CONT);
@@ -105,9 +105,9 @@ fn terminal_restored_on_suspend() {
 
 #[test]
 fn silent_terminal_still_works() {
-    let place = Place::with_demo();
+    let workspace = Workspace::with_demo();
     let since = Instant::now();
-    let mut screen = Screen::open_at(&place.command(&["attach", RUN]), USUAL, Manners::IsSilent);
+    let mut screen = Screen::open_at(&workspace.command(&["attach", RUN]), USUAL, Manners::IsSilent);
     screen.shows(TITLE);
     screen.press("5");
     screen.shows(RUNS[2].0);
@@ -119,9 +119,9 @@ fn silent_terminal_still_works() {
 
 #[test]
 fn gallery_image_cleared_on_tab_change() {
-    let place = Place::with_demo();
+    let workspace = Workspace::with_demo();
     let runs_after = |keys: &str, shown: &str| {
-        let screen = open(&place);
+        let screen = open(&workspace);
         screen.press(keys);
         screen.shows(shown);
         screen.press("5");
@@ -140,12 +140,12 @@ const PLACEHOLDER: char = '\u{10EEEE}';
 
 #[test]
 fn images_use_protocol_of_terminal() {
-    let place = Place::with_demo();
+    let workspace = Workspace::with_demo();
     for (manners, picture) in [
         (Manners::DrawsAsKitty, &b"\x1b_Gq=2"[..]),
         (Manners::DrawsSixels, &b"\x1bP"[..]),
     ] {
-        let screen = Screen::open_at(&place.command(&["attach", RUN]), USUAL, manners);
+        let screen = Screen::open_at(&workspace.command(&["attach", RUN]), USUAL, manners);
         screen.shows(RUN);
         screen.press("4");
         screen.shows("log-probability");
