@@ -2,9 +2,9 @@
 
 mod compare;
 mod image_scores;
-mod kept;
 mod pairing;
 mod report;
+mod saved;
 mod similarity;
 #[cfg(test)]
 mod tests;
@@ -23,11 +23,11 @@ use std::ops::ControlFlow;
 
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
-pub(crate) use kept::MAX_REPORT_BYTES;
-pub use kept::{KeptEvaluation, KeptEvaluationError};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 use report::TokenizedCaptions;
 pub use report::{CaptionedImage, Figures, Report, Subject};
+pub(crate) use saved::MAX_REPORT_BYTES;
+pub use saved::{SavedEvaluation, SavedEvaluationError};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 

@@ -1,4 +1,4 @@
-//! The evaluations that runs keep: finding them, listing them, reading their reports.
+//! Evaluations saved in runs: finding, listing and reading their reports.
 
 use super::{NamedReport, Report};
 use crate::data::Split;
@@ -7,41 +7,41 @@ use crate::jobs::{DirectoryError, Name, Root, RunDirectory};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The evaluation that a run is judged by where none is named: what `cutline evaluate RUN` makes.
-const USUAL: &str = "dev-best";
-/// The checkpoints that the usual names of evaluations end in.
+/// The evaluation of a run if none is named: that of `cutline evaluate RUN`.
+const DEFAULT: &str = "dev-best";
+/// The checkpoints in default names of evaluations.
 const CHECKPOINTS: [&str; 2] = ["best", "latest"];
 const REPORT: &str = "report.json";
 /// Longer reports are not read.
 pub(crate) const MAX_REPORT_BYTES: u64 = 1 << 30;
 
-/// The report of an evaluation, on disk.
+/// An evaluation with a report on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptEvaluation {
-    /// The run that it is of; none for a report that lies elsewhere.
+pub struct SavedEvaluation {
+    /// The run; none for a report outside of runs.
     pub run: Option<String>,
-    /// Its name in the run; for a report that lies elsewhere, the path that was given.
+    /// The name in the run; the path for a report outside of runs.
     pub name: String,
     /// The report.
     pub path: ConfinedPath,
 }
 
-/// Why there is no report to read.
+/// Why a report cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum KeptEvaluationError {
-    /// There is no such run.
+pub enum SavedEvaluationError {
+    /// The run.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The run has not been evaluated so.
+    /// The run has no such evaluation.
     #[error("run `{run}` has no evaluation `{name}`; make it with: {command}{others}")]
-    NotMade {
+    Missing {
         /// The run.
         run: String,
         /// The evaluation's name.
         name: String,
-        /// What makes it.
+        /// The command that creates it.
         command: String,
-        /// The evaluations that it has, as the end of a sentence.
+        /// The existing evaluations, as the end of a sentence.
         others: String,
     },
     /// There is no file at a path.
@@ -55,21 +55,21 @@ pub enum KeptEvaluationError {
     Io {
         /// The report.
         path: PathBuf,
-        /// What the system said.
+        /// The reason.
         source: io::Error,
     },
-    /// The file is something else.
+    /// The file is not a report.
     #[error("{} is not the report of an evaluation: {source}; evaluate again", path.display())]
-    Damaged {
+    Invalid {
         /// The report.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
 }
 
-impl KeptEvaluation {
-    /// What it is called beside others: `RUN/EVALUATION`, or the path of a report that lies elsewhere.
+impl SavedEvaluation {
+    /// `RUN/EVALUATION`, or the path of a report outside of runs.
     pub fn title(&self) -> String {
         match &self.run {
             Some(run) => format!("{run}/{}", self.name),
@@ -77,20 +77,20 @@ impl KeptEvaluation {
         }
     }
 
-    /// Reads the report. The run is called what it is called now, and not what it was called then.
+    /// Reads the report; its run gets the current name.
     ///
     /// # Errors
-    /// Where the file cannot be read, or is no report.
-    pub fn read(&self) -> Result<NamedReport, KeptEvaluationError> {
+    /// If the file cannot be read, or is not a report.
+    pub fn read(&self) -> Result<NamedReport, SavedEvaluationError> {
         let text = self
             .path
             .read(MAX_REPORT_BYTES)
-            .map_err(|source| KeptEvaluationError::Io {
+            .map_err(|source| SavedEvaluationError::Io {
                 path: (&self.path).into(),
                 source,
             })?;
         let mut report: Report =
-            serde_json::from_slice(&text).map_err(|source| KeptEvaluationError::Damaged {
+            serde_json::from_slice(&text).map_err(|source| SavedEvaluationError::Invalid {
                 path: (&self.path).into(),
                 source,
             })?;
@@ -105,39 +105,39 @@ impl KeptEvaluation {
 }
 
 impl RunDirectory {
-    /// Its evaluations that have a report, by name.
+    /// Its evaluations with a report, by name.
     ///
     /// # Errors
     /// [`DirectoryError::Io`] if the directory cannot be listed.
-    pub fn kept_evaluations(&self) -> Result<Vec<KeptEvaluation>, DirectoryError> {
+    pub fn saved_evaluations(&self) -> Result<Vec<SavedEvaluation>, DirectoryError> {
         let directories = self.evaluation_directories()?.into_iter();
-        let all = directories.map(|directory| KeptEvaluation {
+        let all = directories.map(|directory| SavedEvaluation {
             run: Some(self.name()),
             name: directory.file_name().to_string_lossy().into_owned(),
             path: directory.join(REPORT),
         });
-        Ok(all.filter(|kept| kept.path.is_file()).collect())
+        Ok(all.filter(|evaluation| evaluation.path.is_file()).collect())
     }
 
     /// Its evaluation of that name.
     ///
     /// # Errors
-    /// [`KeptEvaluationError::NotMade`] says which command makes it.
-    pub fn kept_evaluation(&self, name: &Name) -> Result<KeptEvaluation, KeptEvaluationError> {
-        let kept = KeptEvaluation {
+    /// [`SavedEvaluationError::Missing`] says which command makes it.
+    pub fn saved_evaluation(&self, name: &Name) -> Result<SavedEvaluation, SavedEvaluationError> {
+        let evaluation = SavedEvaluation {
             run: Some(self.name()),
             name: name.to_string(),
             path: self.evaluation(name).join(REPORT),
         };
-        if kept.path.is_file() {
-            return Ok(kept);
+        if evaluation.path.is_file() {
+            return Ok(evaluation);
         }
         let others: Vec<String> = self
-            .kept_evaluations()?
+            .saved_evaluations()?
             .into_iter()
-            .map(|kept| kept.name)
+            .map(|evaluation| evaluation.name)
             .collect();
-        Err(KeptEvaluationError::NotMade {
+        Err(SavedEvaluationError::Missing {
             run: self.name(),
             name: name.to_string(),
             command: format!("cutline evaluate {}{}", self.name(), flags_that_make(name)),
@@ -150,40 +150,40 @@ impl RunDirectory {
 }
 
 impl Root {
-    /// The evaluations of all runs that have a report, by run and by name.
+    /// The evaluations of all runs with a report, by run and name.
     ///
     /// # Errors
     /// [`DirectoryError::Io`] if a directory cannot be listed.
-    pub fn evaluations(&self) -> Result<Vec<KeptEvaluation>, DirectoryError> {
+    pub fn evaluations(&self) -> Result<Vec<SavedEvaluation>, DirectoryError> {
         let mut all = Vec::new();
         for run in self.runs()? {
-            all.extend(self.run_dir(&run).kept_evaluations()?);
+            all.extend(self.run_dir(&run).saved_evaluations()?);
         }
         Ok(all)
     }
 
-    /// The evaluation that `wanted` means: the usual one of a run, by the run's name or the path of its directory; any
-    /// one, as `RUN/EVALUATION`; or the report at a path.
+    /// The evaluation that `text` names: `RUN/EVALUATION`, the path of a report, or the default evaluation of a run by the
+    /// run's name or path.
     ///
     /// # Errors
-    /// Says what there is instead, or which command makes it.
-    pub fn find_evaluation(&self, wanted: &str) -> Result<KeptEvaluation, KeptEvaluationError> {
-        if let Some((run, name)) = self.run_and_evaluation(wanted) {
-            return run.kept_evaluation(&name);
+    /// Names the existing evaluations, or the command that creates it.
+    pub fn find_evaluation(&self, text: &str) -> Result<SavedEvaluation, SavedEvaluationError> {
+        if let Some((run, name)) = self.run_and_evaluation(text) {
+            return run.saved_evaluation(&name);
         }
-        let path = Path::new(wanted);
+        let path = Path::new(text);
         if path.is_file() {
             return Ok(at_path(path));
         }
         if path.join(REPORT).is_file() {
             return Ok(at_path(&path.join(REPORT)));
         }
-        match self.find_run(wanted) {
-            Ok(run) => run.kept_evaluation(&Name::sanitized(USUAL)),
+        match self.find_run(text) {
+            Ok(run) => run.saved_evaluation(&Name::sanitized(DEFAULT)),
             Err(DirectoryError::Missing { .. } | DirectoryError::NoDirectory { .. })
-                if wanted.ends_with(".json") =>
+                if text.ends_with(".json") =>
             {
-                Err(KeptEvaluationError::NoFile {
+                Err(SavedEvaluationError::NoFile {
                     path: path.to_owned(),
                 })
             }
@@ -191,16 +191,16 @@ impl Root {
         }
     }
 
-    /// The run and the name of an evaluation, where `wanted` is `RUN/EVALUATION` and there is such a run.
-    fn run_and_evaluation(&self, wanted: &str) -> Option<(RunDirectory, Name)> {
-        let (run, name) = wanted.split_once('/')?;
+    /// The run and the name of an evaluation, if `text` is `RUN/EVALUATION` and the run exists.
+    fn run_and_evaluation(&self, text: &str) -> Option<(RunDirectory, Name)> {
+        let (run, name) = text.split_once('/')?;
         let (run, name) = (self.run_dir(&run.parse().ok()?), name.parse().ok()?);
         run.config().is_file().then_some((run, name))
     }
 }
 
-/// The report at a path, which may lie in a run.
-fn at_path(path: &Path) -> KeptEvaluation {
+/// The report at a path, inside a run or not.
+fn at_path(path: &Path) -> SavedEvaluation {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut above = whole.ancestors().skip(1);
     match (above.next(), above.next(), above.next()) {
@@ -209,7 +209,7 @@ fn at_path(path: &Path) -> KeptEvaluation {
                 && RunDirectory::new(run).evaluations().as_path() == evaluations
                 && RunDirectory::new(run).config().is_file() =>
         {
-            KeptEvaluation {
+            SavedEvaluation {
                 run: Some(last_part(run)),
                 name: last_part(evaluation),
                 path: RunDirectory::new(run)
@@ -218,7 +218,7 @@ fn at_path(path: &Path) -> KeptEvaluation {
                     .join(REPORT),
             }
         }
-        _ => KeptEvaluation {
+        _ => SavedEvaluation {
             run: None,
             name: path.to_string_lossy().into_owned(),
             path: path.into(),
@@ -226,13 +226,13 @@ fn at_path(path: &Path) -> KeptEvaluation {
     }
 }
 
-/// What `cutline evaluate RUN` is to be given so that the evaluation gets this name.
+/// The flags of `cutline evaluate RUN` that give an evaluation this name.
 fn flags_that_make(name: &Name) -> String {
-    let usual = Split::ALL
+    let default = Split::ALL
         .into_iter()
         .flat_map(|split| CHECKPOINTS.map(|checkpoint| (split, checkpoint)))
         .find(|(split, checkpoint)| name.as_str() == format!("{split}-{checkpoint}"));
-    match usual {
+    match default {
         Some((Split::Dev, "best")) => String::new(),
         Some((split, "best")) => format!(" --split {split}"),
         Some((split, checkpoint)) => format!(" --split {split} --checkpoint {checkpoint}"),
@@ -255,28 +255,28 @@ mod tests {
 
     /// A root with a run `mine`, evaluated as `dev-best` and `test-best`.
     fn root() -> (tempfile::TempDir, Root) {
-        let place = tempfile::tempdir().unwrap();
-        let root = Root::new(place.path());
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::new(directory.path());
         let run = root.create_run(&name("mine")).unwrap();
         std::fs::write(run.config(), "").unwrap();
         for evaluation in ["dev-best", "test-best"] {
-            let directory = run.evaluation(&name(evaluation));
-            std::fs::create_dir_all(&directory).unwrap();
-            std::fs::write(directory.join(REPORT), "{}").unwrap();
+            let evaluation = run.evaluation(&name(evaluation));
+            std::fs::create_dir_all(&evaluation).unwrap();
+            std::fs::write(evaluation.join(REPORT), "{}").unwrap();
         }
-        // Under way, or stopped before its end.
+        // Unfinished.
         std::fs::create_dir_all(run.evaluation(&name("beam-5"))).unwrap();
-        (place, root)
+        (directory, root)
     }
 
     #[test]
     fn evaluations_with_a_report_are_listed() {
-        let (_place, root) = root();
+        let (_directory, root) = root();
         let titles: Vec<String> = root
             .evaluations()
             .unwrap()
             .iter()
-            .map(KeptEvaluation::title)
+            .map(SavedEvaluation::title)
             .collect();
         assert_eq!(titles, ["mine/dev-best", "mine/test-best"]);
         let empty = tempfile::tempdir().unwrap();
@@ -285,21 +285,21 @@ mod tests {
 
     #[test]
     fn evaluation_is_found_by_run_by_name_and_by_path() {
-        let (place, root) = root();
-        let directory = root.run_dir(&name("mine")).path().to_owned();
-        let evaluation = directory.join("evaluations/test-best");
-        for (wanted, title) in [
+        let (directory, root) = root();
+        let run = root.run_dir(&name("mine")).path().to_owned();
+        let evaluation = run.join("evaluations/test-best");
+        for (text, title) in [
             ("mine", "mine/dev-best"),
             ("mine/test-best", "mine/test-best"),
-            (directory.to_str().unwrap(), "mine/dev-best"),
+            (run.to_str().unwrap(), "mine/dev-best"),
             (evaluation.to_str().unwrap(), "mine/test-best"),
             (evaluation.join(REPORT).to_str().unwrap(), "mine/test-best"),
         ] {
-            let found = root.find_evaluation(wanted).unwrap();
-            assert_eq!(found.title(), title, "{wanted}");
-            assert!(found.path.is_file(), "{wanted}");
+            let found = root.find_evaluation(text).unwrap();
+            assert_eq!(found.title(), title, "{text}");
+            assert!(found.path.is_file(), "{text}");
         }
-        let elsewhere = place.path().join("kept.json");
+        let elsewhere = directory.path().join("saved.json");
         std::fs::write(&elsewhere, "{}").unwrap();
         let found = root.find_evaluation(elsewhere.to_str().unwrap()).unwrap();
         assert_eq!(
@@ -310,8 +310,8 @@ mod tests {
 
     #[test]
     fn missing_evaluation_error_names_the_command() {
-        let (_place, root) = root();
-        for (wanted, command) in [
+        let (_directory, root) = root();
+        for (text, command) in [
             ("mine/beam-5", "cutline evaluate mine --name beam-5"),
             ("mine/train-best", "cutline evaluate mine --split train"),
             (
@@ -319,7 +319,7 @@ mod tests {
                 "cutline evaluate mine --split dev --checkpoint latest",
             ),
         ] {
-            let error = root.find_evaluation(wanted).unwrap_err().to_string();
+            let error = root.find_evaluation(text).unwrap_err().to_string();
             assert!(
                 error.ends_with(&format!("make it with: {command} (it has: dev-best, test-best)")),
                 "{error}"
@@ -336,10 +336,10 @@ mod tests {
 
     #[test]
     fn invalid_report_is_named() {
-        let (_place, root) = root();
+        let (_directory, root) = root();
         let error = root.find_evaluation("mine").unwrap().read().unwrap_err();
         assert!(
-            matches!(&error, KeptEvaluationError::Damaged { path, .. } if path.ends_with("dev-best/report.json")),
+            matches!(&error, SavedEvaluationError::Invalid { path, .. } if path.ends_with("dev-best/report.json")),
             "{error}"
         );
     }

@@ -267,7 +267,7 @@ fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String>
 fn read_report(root: &Root, key: &EvaluationKey) -> Result<NamedReport, String> {
     let run = root.find_run(&key.run).map_err(describe)?;
     let name: Name = key.name.parse().map_err(describe)?;
-    run.kept_evaluation(&name)
+    run.saved_evaluation(&name)
         .map_err(describe)?
         .read()
         .map_err(describe)

@@ -1,30 +1,29 @@
-//! A comparison in the forms that scripts, notes and papers take.
+//! Export of a comparison.
 //!
-//! CSV and JSON hold all figures, as fractions. Markdown and LaTeX hold the scores as papers give them: times 100,
-//! with one decimal.
+//! CSV and JSON have all figures, as fractions. Markdown and LaTeX have the scores as in papers: times 100, with one
+//! decimal.
 
 use super::{Compared, Comparison};
 use crate::metrics::{Interval, Metric, ScoreDifference};
 use crate::text::display_safe;
 use std::fmt::Write as _;
 
-/// What a Markdown or LaTeX table says of its figures.
 const TIMES_100: &str = "Scores times 100";
 
-/// A form that a comparison can be written in.
+/// The format of an exported comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
-    /// A line for each score of each evaluation, under a heading.
+    /// A header, and a line for each score of each evaluation.
     Csv,
-    /// An object with all there is.
+    /// An object with all figures.
     Json,
     /// A table.
     Markdown,
-    /// A `tabular` in the style of the package booktabs.
+    /// A `tabular` with booktabs.
     Latex,
 }
 
-/// Why a comparison could not be written down.
+/// Why a comparison cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// As CSV.
@@ -36,20 +35,10 @@ pub enum ExportError {
 }
 
 impl ExportFormat {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::Markdown, Self::Latex];
 
-    /// Its name on a command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::Markdown => "markdown",
-            Self::Latex => "latex",
-        }
-    }
-
-    /// What the names of such files end in, without the dot.
+    /// The extension of its files, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -61,10 +50,10 @@ impl ExportFormat {
 }
 
 impl Comparison {
-    /// The comparison as a text of that form, its last line ended.
+    /// The comparison as text.
     ///
     /// # Errors
-    /// Where CSV or JSON cannot hold it; neither is known to happen.
+    /// Those of the CSV and JSON writers; none is known.
     pub fn export(&self, format: ExportFormat) -> Result<String, ExportError> {
         match format {
             ExportFormat::Csv => self.csv(),
@@ -148,7 +137,7 @@ impl Comparison {
         text
     }
 
-    /// What stands under a table, in plain words.
+    /// The notes below a table.
     fn notes(&self, different: &str, unpaired: &str) -> Vec<String> {
         let mut notes = vec![format!("{TIMES_100}.")];
         notes.extend(self.subjects().into_iter().map(|line| format!("{line}.")));
@@ -164,7 +153,7 @@ impl Comparison {
 }
 
 impl Compared {
-    /// The scores as papers give them, `mark` at those that differ from the baseline's by more than noise.
+    /// The scores times 100, with `mark` at significant differences from the baseline.
     fn cells(&self, mark: &str) -> Vec<String> {
         let differences = self.differences();
         let cell = |metric| {
@@ -176,7 +165,7 @@ impl Compared {
         Metric::all().map(cell).collect()
     }
 
-    /// `mark`, where it was not compared with the baseline.
+    /// `mark` if it was not compared with the baseline.
     fn mark_at_name<'a>(&self, mark: &'a str) -> &'a str {
         match self.against {
             super::Against::Unpaired(_) => mark,
@@ -184,7 +173,7 @@ impl Compared {
         }
     }
 
-    /// A line of CSV for each score.
+    /// A CSV record for each score.
     fn records(&self, baseline: &str) -> Vec<[String; 17]> {
         let ensemble: Vec<String> = self.subject.ensemble.iter().map(ToString::to_string).collect();
         let safe = |text: &str| display_safe(text).into_owned();
@@ -222,22 +211,14 @@ fn labels() -> Vec<&'static str> {
     Metric::all().map(Metric::label).collect()
 }
 
-/// Text in which Markdown sees no mark-up.
+/// Escapes Markdown.
 pub(super) fn markdown_escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(
-            character,
-            '\\' | '|' | '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '~' | '&'
-        ) {
-            escaped.push('\\');
-        }
-        escaped.push(character);
-    }
-    escaped
+    const SPECIAL: &str = r"\|*_`[]<>#~&";
+    let escape = |c: char| SPECIAL.contains(c).then_some('\\').into_iter().chain([c]);
+    text.chars().flat_map(escape).collect()
 }
 
-/// Text that LaTeX sets as it is.
+/// Escapes LaTeX.
 pub(super) fn latex_escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

@@ -127,11 +127,11 @@ fn different_images_or_references_are_not_compared() {
             one.against
         );
         assert_eq!(one.differences(), None);
-        let told = comparison.unpaired();
+        let reasons = comparison.unpaired();
         assert!(
-            told[0].contains(&format!("`{}` (dev split of things)", other.name))
-                && told[0].contains("`good` (dev split of things)"),
-            "{told:?}"
+            reasons[0].contains(&format!("`{}` (dev split of things)", other.name))
+                && reasons[0].contains("`good` (dev split of things)"),
+            "{reasons:?}"
         );
     }
 }
@@ -238,11 +238,11 @@ fn latex_export_is_a_booktabs_tabular() {
         "\\end{tabular}",
         "Scores times 100.",
     ];
-    let places: Vec<usize> = order
+    let positions: Vec<usize> = order
         .iter()
         .map(|part| begin + text[begin..].find(part).unwrap())
         .collect();
-    assert!(places.is_sorted(), "{text}");
+    assert!(positions.is_sorted(), "{text}");
     assert!(text.contains("\nbad\\_one/dev-best & "), "{text}");
     let row = text.lines().find(|line| line.starts_with("bad")).unwrap();
     assert_eq!(
