@@ -27,8 +27,7 @@ fn flags() -> impl Iterator<Item = (&'static Setting, &'static str)> {
 
 fn flag(setting: &'static Setting, name: &'static str) -> Arg {
     let (value, help) = match setting.values {
-        Values::Any => ("N", setting.help.to_owned()),
-        Values::AtLeast(_) | Values::Between(..) => ("N", setting.help.to_owned()),
+        Values::Any | Values::AtLeast(_) | Values::Between(..) => ("N", setting.help.to_owned()),
         values => ("X", format!("{} [{values}]", setting.help)),
     };
     let flag = Arg::new(name)

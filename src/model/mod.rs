@@ -3,6 +3,7 @@
 pub mod build;
 mod checkpoint;
 mod encoder;
+mod input_extractor;
 mod inputs;
 mod normalization;
 mod settings;
@@ -18,6 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 pub use checkpoint::{Checkpoint, CheckpointError, NamedMatrix, save};
 use encoder::Encoder;
+pub use input_extractor::{InputExtractor, InputExtractorError};
 pub use inputs::{ImageInputs, InputsError, feature_directories};
 pub use normalization::FeatureNormalization;
 pub use settings::{AugmentSettings, EncoderKind, EncoderSettings};

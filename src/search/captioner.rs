@@ -3,16 +3,13 @@
 use super::attention_weights::{Attention, AttentionError, WordAttention, side_of_grid, weights_of_words};
 use super::{Search, search_all};
 use crate::decoders::StepDecoder;
-use crate::model::{EncoderSpec, Model};
+use crate::model::{InputExtractor, InputExtractorError, Model};
 use crate::nn::Backend;
 use crate::nn::device::DeviceError;
 use crate::suggest::Named;
 use crate::text::Vocabulary;
 use crate::vision::backbones::BackboneError;
-use crate::vision::features::extractor::{ExtractorError, FeatureExtractor};
-use crate::vision::features::store::FeatureSpec;
 use crate::vision::preprocess::Preprocessing;
-use crate::vision::weights::{WeightFile, WeightsError};
 use dfdx::prelude::{Cpu, HasShape};
 use image::RgbImage;
 use serde::Serialize;
@@ -21,26 +18,13 @@ use std::path::Path;
 /// Why images cannot be captioned.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptionerError {
-    /// The model reads features of a network, and no file of its weights was named.
-    #[error(
-        "this model reads features of {backbone}, and no file of its weights is known: name it with --weights (BLAKE3 {expected})"
-    )]
-    NoWeights {
-        /// The network.
-        backbone: String,
-        /// The hash of the file the features were made with.
-        expected: String,
-    },
-    /// The file of weights cannot be read.
-    #[error("{0}; where the file has moved, give it with --weights")]
-    Weights(#[from] WeightsError),
-    /// The network does not make the features that the model was trained on.
+    /// The model's inputs cannot be extracted.
     #[error(transparent)]
-    Encoder(#[from] ExtractorError),
+    Inputs(#[from] InputExtractorError),
     /// The network cannot be run.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
-    /// The device refused, for lack of memory most of the time.
+    /// The device failed, usually for lack of memory.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
@@ -48,52 +32,6 @@ pub enum CaptionerError {
 impl CaptionerError {
     fn device(error: impl std::fmt::Display) -> Self {
         Self::Device(DeviceError::new(error))
-    }
-}
-
-/// Makes a model's inputs from pixels.
-pub(super) enum InputExtractor<D: Backend> {
-    /// The model reads pixels.
-    Pixels(Preprocessing),
-    /// The model reads features of a network with published weights.
-    Features(Box<FeatureExtractor<D>>, FeatureSpec),
-}
-
-impl<D: Backend> InputExtractor<D> {
-    /// `weights` is required for models that read stored features.
-    pub(super) fn new(
-        encoder: &EncoderSpec,
-        weights: Option<&Path>,
-        device: &D,
-    ) -> Result<Self, CaptionerError> {
-        let spec = match encoder {
-            EncoderSpec::SmallCnn(settings) => return Ok(Self::Pixels(settings.preprocessing())),
-            EncoderSpec::Features(spec) | EncoderSpec::FineTuned { features: spec, .. } => spec,
-        };
-        let weights = weights.ok_or_else(|| CaptionerError::NoWeights {
-            backbone: spec.backbone.clone(),
-            expected: spec.weights.clone(),
-        })?;
-        let encoder = FeatureExtractor::from_spec(spec, &WeightFile::open(weights)?, device)?;
-        Ok(Self::Features(Box::new(encoder), spec.clone()))
-    }
-
-    fn preprocessing(&self) -> &Preprocessing {
-        match self {
-            Self::Pixels(preprocessing) => preprocessing,
-            Self::Features(encoder, _) => encoder.preprocessing(),
-        }
-    }
-
-    /// The inputs of [`Model::regions`]: the same numbers as for an image of the model's data set.
-    fn inputs(&self, pixels: Vec<f32>) -> Result<Vec<f32>, BackboneError> {
-        match self {
-            Self::Pixels(_) => Ok(pixels),
-            Self::Features(encoder, spec) => {
-                let images = pixels.len() / encoder.preprocessing().pixels_len();
-                Ok(spec.as_stored(&encoder.features(&pixels, images)?))
-            }
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Tests of search against an enumeration of all captions, and of inputs for single images.
+//! Tests of search against an enumeration of all captions.
 
 use super::*;
 use crate::decoders::{CaptionBatch, DecoderShape, build};
@@ -249,52 +249,4 @@ fn samples_of_an_image_do_not_depend_on_the_batch() {
         repeated < 50,
         "{repeated} of 130 captions are those of a hundred images before"
     );
-}
-
-mod single_images {
-    use super::captioner::InputExtractor;
-    use super::*;
-    use crate::vision::features::extractor::ExtractorError;
-    use std::path::Path;
-
-    fn refused(backbone: &str, weights: Option<&Path>) -> CaptionerError {
-        let spec = EncoderSpec::Features(feature_spec(backbone, 4096));
-        match InputExtractor::new(&spec, weights, &Cpu::default()) {
-            Ok(_) => panic!("these weights are not the right ones"),
-            Err(error) => error,
-        }
-    }
-
-    #[test]
-    fn other_weights_are_refused() {
-        let error = refused("vgg16", None);
-        assert!(
-            matches!(&error, CaptionerError::NoWeights { expected, .. } if expected == "0123"),
-            "{error}"
-        );
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("other.safetensors");
-        let error = refused("vgg16", Some(&path)).to_string();
-        assert!(
-            error.ends_with("where the file has moved, give it with --weights"),
-            "{error}"
-        );
-        let values = [0; 4];
-        let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &values).unwrap();
-        std::fs::write(
-            &path,
-            safetensors::serialize([("x/kernel", tensor)], None).unwrap(),
-        )
-        .unwrap();
-        let error = refused("vgg16", Some(&path));
-        let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
-        assert!(
-            matches!(&error, CaptionerError::Encoder(ExtractorError::OtherWeights { found, .. }) if *found == hash),
-            "{error}"
-        );
-        assert!(matches!(
-            refused("vgg61", Some(&path)),
-            CaptionerError::Encoder(ExtractorError::UnknownBackbone(_))
-        ));
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::settings::RunSettings;
 use crate::config::{self, Assignment, ConfigError};
+use crate::suggest::UnknownName;
 
 /// The settings of the demo, which learn the built-in scenes in about a minute on two cores. Images and words are few
 /// and clean: a small network without dropout or label smoothing suffices.
@@ -99,20 +100,13 @@ impl Preset {
 }
 
 impl std::str::FromStr for Preset {
-    type Err = UnknownPreset;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
-        let mut presets = PRESETS.into_iter();
-        presets
-            .find(|preset| preset.name == name)
-            .ok_or_else(|| UnknownPreset(name.into()))
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let preset = PRESETS.into_iter().find(|preset| preset.name == name);
+        preset.ok_or_else(|| UnknownName::new("preset", name, PRESETS.map(|preset| preset.name)))
     }
 }
-
-/// A name that no preset has.
-#[derive(Debug, thiserror::Error)]
-#[error("unknown preset `{0}`; choose one of: {names}", names = PRESETS.map(|preset| preset.name).join(", "))]
-pub struct UnknownPreset(String);
 
 #[cfg(test)]
 mod tests {
