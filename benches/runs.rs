@@ -13,7 +13,6 @@ use cutline::jobs::{
 use std::error::Error;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use support::{DEMO, median};
 
@@ -89,7 +88,7 @@ fn log_seconds(directory: &Path) -> Result<f64> {
     std::fs::create_dir(directory)?;
     let job = JobDirectory::new(directory);
     let lock = Lock::take(&job.lock())?;
-    let stop = AtomicBool::new(false);
+    let stop = cutline::jobs::StopFlag::new();
     let mut no_observer = |_: &Record| {};
     let info = JobInfo {
         kind: JobKind::Train,

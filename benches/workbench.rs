@@ -141,6 +141,7 @@ fn write_log(mut log: impl Write) -> Result<u64, Failure> {
     let end = Event::End(SessionEnd {
         reason: EndReason::Complete,
         error: None,
+        continues: false,
     });
     let events = (0..=last).map(event).chain([end]);
     for (number, event) in (0..).zip(events) {

@@ -10,7 +10,6 @@ use cutline::jobs::{Event, Name, Root};
 use cutline::nn::device::Opened;
 use cutline::training::RunSettings;
 use cutline::training::TrainingRun;
-use std::sync::atomic::AtomicBool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Root::new(std::env::args().nth(1).ok_or("usage: train_scenes DIRECTORY")?);
@@ -31,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.training.epochs = 2;
     let run = TrainingRun::start(&directory, settings, || root.create_run(&name))?;
     // Set by a signal handler, for example, this saves a checkpoint and stops.
-    let stop = AtomicBool::new(false);
+    let stop = cutline::jobs::StopFlag::new();
     let outcome = run.train(
         &Opened::cpu(),
         &mut |record| {

@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 
 use super::Context;
 use super::follow::{Follower, Output};
-use super::terminal::{display_path, display_safe};
+use super::terminal::display_safe;
 use super::workbench;
 use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
 
@@ -59,8 +59,7 @@ impl Attach {
             if self.show_new(&mut view, EventAge::New, context)? {
                 continue;
             }
-            let status = JobStatus::from_summary(&job, view.follower.summary().clone())
-                .with_context(|| cannot_read(&job))?;
+            let status = JobStatus::from_summary(&job, view.follower.summary().clone());
             // The job may have logged more between the last poll of the log and the read of the lock.
             if !status.state.is_live() && !self.show_new(&mut view, EventAge::New, context)? {
                 view.follower.clear();
@@ -101,6 +100,10 @@ impl Attach {
             Some(JobKind::Train) | None => format!("resume it with: cutline train --resume {run}{root}"),
         };
         match status.state {
+            JobState::Unreadable => match &status.error {
+                Some(error) => bail!("{run} cannot be read: {error}"),
+                None => bail!("{run} cannot be read"),
+            },
             JobState::Crashed => bail!("{run} crashed: its process exited without an `end` event; {next}"),
             JobState::Failed => bail!("{run} failed, see above; what was saved before is kept"),
             JobState::New => bail!("{run} has not been started yet; {next}"),
@@ -122,8 +125,4 @@ impl<'a> LogView<'a> {
             follower: Follower::new(context, Output::Results),
         }
     }
-}
-
-fn cannot_read(job: &JobDirectory) -> String {
-    format!("cannot read {}", display_path(job.path()))
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::interrupt::Interrupted;
+use super::interrupt::{self, Interrupted};
 use super::terminal::{self, Paint, Role, Terminal, display_safe};
 
 /// The exit codes, which scripts may rely on.
@@ -13,6 +13,8 @@ pub(super) enum Outcome {
     Done = 0,
     Failed = 1,
     Usage = 2,
+    /// Saved, to be continued: `EX_TEMPFAIL`.
+    Requeue = 75,
     Interrupted = 130,
 }
 
@@ -45,7 +47,10 @@ pub(super) fn outcome(result: anyhow::Result<()>, terminal: &Terminal) -> Outcom
         return Outcome::Done;
     }
     if is_caused_by(&error, |cause| cause.is::<Interrupted>()) {
-        return Outcome::Interrupted;
+        return match interrupt::is_requeued() {
+            true => Outcome::Requeue,
+            false => Outcome::Interrupted,
+        };
     }
     for line in lines(&error, terminal.stderr.paint) {
         terminal::print_to_stderr(&line);

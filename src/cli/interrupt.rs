@@ -1,24 +1,25 @@
-//! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C leaves at once; a terminal that is
-//! closed stops nothing.
+//! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C leaves at once; a closed terminal stops
+//! nothing. SIGUSR1 and SIGUSR2, which batch systems send before a limit, and SIGTERM in a Slurm step do the same and
+//! end with exit code 75 (`EX_TEMPFAIL`): saved, to be continued.
 //!
 //! Only subcommands that poll the flag listen; the others end where they stand, as usual.
 
 use std::io;
 use std::process;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use super::failure::Outcome;
 use super::terminal;
+use crate::jobs::{StopFlag, StopRequest};
 
-static REQUESTED: AtomicBool = AtomicBool::new(false);
+static REQUESTED: StopFlag = StopFlag::new();
 static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
 
-/// The user asked the program to stop; ends it with exit code 130.
+/// The program was asked to stop; ends it with exit code 130, or 75 if it is to be started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted")]
 pub(super) struct Interrupted;
@@ -26,7 +27,7 @@ pub(super) struct Interrupted;
 /// Whether the user has asked the program to stop (Ctrl-C or SIGTERM).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interrupt {
-    requested: &'static AtomicBool,
+    requested: &'static StopFlag,
 }
 
 impl Interrupt {
@@ -48,13 +49,13 @@ impl Interrupt {
     }
 
     /// The flag that long work polls between batches.
-    pub(super) fn flag(&self) -> &'static AtomicBool {
+    pub(super) fn flag(&self) -> &'static StopFlag {
         self.requested
     }
 
     /// Whether to stop.
     pub(super) fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+        self.requested.requested().is_some()
     }
 
     /// Stops the caller once the user has asked for it.
@@ -71,15 +72,23 @@ impl Interrupt {
     }
 }
 
+/// Whether a batch system asked the program to stop, and is to start it again.
+pub(super) fn is_requeued() -> bool {
+    REQUESTED.requested() == Some(StopRequest::Requeue)
+}
+
 fn listen() -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGHUP])?;
+    let is_slurm_step = std::env::var_os("SLURM_JOB_ID").is_some();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             match signal {
                 // The connection is lost; the work need not be. What is printed from now on goes nowhere.
                 SIGHUP => {}
                 SIGINT => on_interrupt(),
-                _ => REQUESTED.store(true, Ordering::Relaxed),
+                SIGUSR1 | SIGUSR2 => drop(REQUESTED.request(StopRequest::Requeue)),
+                SIGTERM if is_slurm_step => drop(REQUESTED.request(StopRequest::Requeue)),
+                _ => drop(REQUESTED.request(StopRequest::Stop)),
             }
         }
     })?;
@@ -87,7 +96,7 @@ fn listen() -> io::Result<()> {
 }
 
 fn on_interrupt() {
-    if REQUESTED.swap(true, Ordering::Relaxed) {
+    if REQUESTED.request(StopRequest::Stop) {
         process::exit(Outcome::Interrupted as i32);
     }
     terminal::print_to_stderr("stopping as soon as the work so far is saved; Ctrl-C again leaves at once");
@@ -99,10 +108,10 @@ mod tests {
 
     #[test]
     fn check_fails_after_request() {
-        static FLAG: AtomicBool = AtomicBool::new(false);
+        static FLAG: StopFlag = StopFlag::new();
         let interrupt = Interrupt { requested: &FLAG };
         assert_eq!(interrupt.check(), Ok(()));
-        interrupt.flag().store(true, Ordering::Relaxed);
+        interrupt.flag().request(StopRequest::Stop);
         assert_eq!(interrupt.check(), Err(Interrupted));
     }
 }

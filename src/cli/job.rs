@@ -11,7 +11,7 @@ use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::jobs::{
     ControlCommand, Directive, EndReason, Event, JobDirectory, JobInfo, Lock, Record, Rejected, Session,
-    SessionEnd, SpawnError, TaskProgress, spawn_detached,
+    SpawnError, TaskProgress, spawn_detached,
 };
 
 /// Progress is logged at most this often, since each event is a line of the log.
@@ -84,7 +84,7 @@ pub(super) fn run_job<T>(
         Err(error) if error.is::<Interrupted>() => (EndReason::Stopped, None),
         Err(error) => (EndReason::Failed, Some(in_one_line(error))),
     };
-    let ended = job.session.into_inner().end(SessionEnd { reason, error });
+    let ended = job.session.into_inner().end(reason, error);
     // The task's own error matters more than one of the log.
     let value = result?;
     ended?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -12,6 +12,7 @@ use super::{Context, json};
 use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
 use crate::metrics::{Metric, Prominence, Scores};
 use crate::text::about_duration;
+use crate::training::RunRecord;
 
 /// List runs with their state, progress and best scores
 ///
@@ -144,8 +145,7 @@ impl Runs {
     fn list(&self, context: &Context) -> anyhow::Result<()> {
         let mut rows = Vec::new();
         for (name, job) in self.jobs(context)? {
-            let status = JobStatus::read(&job)
-                .with_context(|| format!("cannot read {}", display_path(job.events().as_path())))?;
+            let status = JobStatus::read(&job);
             let note = context.root.find_run(&name).and_then(|run| run.note());
             rows.push(row(name, status, note.unwrap_or_default()));
         }
@@ -193,7 +193,10 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> RunEntry {
         idle_seconds: status.idle_seconds,
         pid: summary.pid.filter(|_| is_live),
         host: summary.host,
-        error: summary.end.and_then(|(_, error)| error),
+        error: status
+            .error
+            .map(|error| error.to_string())
+            .or(summary.end.and_then(|(_, error)| error)),
         note,
     }
 }
@@ -224,7 +227,9 @@ impl Remove {
         // All runs are checked before any is removed.
         let mut runs = Vec::new();
         for name in &self.runs {
-            let run = context.root.find_run(name)?;
+            let run = context.root.find_run_by_name(name)?;
+            // A `config.toml` of another program does not make a run.
+            RunRecord::load(run.config())?;
             run.check_removable()?;
             runs.push(run);
         }
@@ -232,8 +237,16 @@ impl Remove {
             confirm(&runs, context)?;
         }
         for run in runs {
+            let target = run.path().read_link().ok();
             run.remove()?;
-            context.notice(&format!("removed {}", display_path(run.path())));
+            let path = display_path(run.path());
+            context.notice(&match target {
+                Some(target) => format!(
+                    "removed the link {path}; the run itself is kept: {}",
+                    display_path(&target)
+                ),
+                None => format!("removed {path}"),
+            });
         }
         Ok(())
     }
@@ -241,7 +254,7 @@ impl Remove {
 
 impl Rename {
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        let renamed = context.root.find_run(&self.run)?.rename(&self.name)?;
+        let renamed = context.root.find_run_by_name(&self.run)?.rename(&self.name)?;
         context.notice(&format!("renamed to {}", display_path(renamed.path())));
         Ok(())
     }

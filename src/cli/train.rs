@@ -9,11 +9,11 @@ use indicatif::HumanCount;
 use super::Context;
 use super::choices;
 use super::follow::{Follower, Output};
-use super::interrupt::Interrupt;
+use super::interrupt::{self, Interrupt, Interrupted};
 use crate::config::{self, Assignment};
 use crate::data::Split;
 use crate::decoders::DecoderKind;
-use crate::jobs::{Name, RunDirectory};
+use crate::jobs::{JobState, JobStatus, Name, RunDirectory};
 use crate::nn::Backend;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{Opened, on_device};
@@ -65,6 +65,11 @@ pub(super) struct Train {
         conflicts_with_all = ["preset", "config", "decoder", "print_settings"]
     )]
     resume: Option<String>,
+    /// Start the run, or resume it if it exists: one line for a batch script that may be started many times
+    ///
+    /// An existing run keeps the settings that it was started with. A complete one is left as it is, with exit code 0.
+    #[arg(long, requires = "run", conflicts_with_all = ["resume", "print_settings"])]
+    resume_or_start: bool,
     /// Train in a background process that survives the terminal; print the run's name and return
     #[arg(long, conflicts_with = "print_settings")]
     detach: bool,
@@ -80,12 +85,17 @@ impl Train {
         }
         // Before the run's directory is made.
         context.device.check()?;
-        let run = match &self.resume {
-            Some(named) => {
+        let run = match (&self.resume, self.existing_run(context)) {
+            (Some(named), _) => {
                 let run = context.root.find_run(self.resumed(named)?)?;
                 TrainingRun::resume(run, self.changes()?)?
             }
-            None => self.start(context)?,
+            (None, Some(run)) if JobStatus::read(&run.job()).state == JobState::Complete => {
+                context.notice(&format!("{} is complete", run.name()));
+                return Ok(context.print(&format!("{}\n", run.name()))?);
+            }
+            (None, Some(run)) => TrainingRun::resume(run, Changes::default())?,
+            (None, None) => self.start(context)?,
         };
         if self.detach {
             // A new run has its settings in config.toml already.
@@ -94,6 +104,13 @@ impl Train {
         } else {
             finish(run, context)
         }
+    }
+
+    /// The run that `--resume-or-start` resumes.
+    fn existing_run(&self, context: &Context) -> Option<RunDirectory> {
+        let name = self.run.as_ref().filter(|_| self.resume_or_start)?;
+        let run = context.root.run_dir(name);
+        run.config().is_file().then_some(run)
     }
 
     /// Creates a run, ready to train.
@@ -192,6 +209,9 @@ fn follow_on<D: Backend>(device: &Opened<D>, run: TrainingRun, context: &Context
             "Resume with: cutline train --resume {name}{}",
             context.root_flag()
         ));
+        if interrupt::is_requeued() {
+            return Err(Interrupted.into());
+        }
     }
     Ok(ending)
 }

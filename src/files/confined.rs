@@ -283,6 +283,24 @@ impl ConfinedPath {
         Ok((metadata.modified()?, metadata.len()))
     }
 
+    /// The time by the clock of the file system that this entry's directory is on: the server's, on a shared one.
+    ///
+    /// # Errors
+    /// If nothing can be written there.
+    pub(crate) fn file_system_time(&self) -> io::Result<SystemTime> {
+        let (parent, _) = self.open_parent()?;
+        ReplacedFile::create(parent)?.file.metadata()?.modified()
+    }
+
+    /// Whether other machines may share the file system. An unknown one counts as shared.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened.
+    pub(crate) fn is_on_shared_file_system(&self) -> io::Result<bool> {
+        let (parent, _) = self.open_parent()?;
+        Ok(!is_local(&rustix::fs::fstatfs(parent)?))
+    }
+
     /// The entries of a directory, sorted by name; none if it does not exist.
     ///
     /// # Errors
@@ -324,13 +342,14 @@ impl ConfinedPath {
         Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
 
-    /// Creates a directory.
+    /// Creates a directory that survives a loss of power.
     ///
     /// # Errors
     /// `AlreadyExists` if there is an entry of any kind.
     pub(crate) fn create_dir(&self) -> io::Result<()> {
         let (parent, name) = self.open_parent()?;
-        Ok(rustix::fs::mkdirat(parent, name, DIRECTORY_MODE)?)
+        rustix::fs::mkdirat(&parent, name, DIRECTORY_MODE)?;
+        sync(parent)
     }
 
     /// Creates a directory and those above it, where they are missing. The new entries are synced: after a power loss
@@ -498,6 +517,25 @@ impl ConfinedPath {
         });
         names.collect()
     }
+}
+
+/// Whether a file system is of one machine, by the magic number of its kind (`statfs(2)`).
+#[cfg(target_os = "linux")]
+fn is_local(file_system: &rustix::fs::StatFs) -> bool {
+    const BTRFS: u32 = 0x9123_683e;
+    const EXT: u32 = 0xef53;
+    const F2FS: u32 = 0xf2f5_2010;
+    const OVERLAY: u32 = 0x794c_7630;
+    const RAM: u32 = 0x8584_58f6;
+    const TMP: u32 = 0x0102_1994;
+    const XFS: u32 = 0x5846_5342;
+    const ZFS: u32 = 0x2fc1_2fc1;
+    [BTRFS, EXT, F2FS, OVERLAY, RAM, TMP, XFS, ZFS].contains(&(file_system.f_type as u32))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_local(_file_system: &rustix::fs::StatFs) -> bool {
+    true
 }
 
 fn open_directory_at(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {

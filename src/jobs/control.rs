@@ -9,7 +9,7 @@ use super::error::FileError;
 use super::event::{Acknowledgement, Event};
 use super::event_log::now;
 use super::reader::LogReader;
-use super::state::{JobState, JobStatus, LogSummary};
+use super::state::{JobState, JobStatus, read_summary};
 use crate::files::{ConfinedEntry, ConfinedPath};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,10 @@ pub fn send_and_wait(
     // One reader for both: first to the end of the log for the state, then on from there for the acknowledgement.
     let mut reader = LogReader::new(job.events());
     let summary = read_summary(&mut reader).map_err(failed)?;
-    let state = JobStatus::from_summary(job, summary).map_err(failed)?.state;
+    let JobStatus { state, error, .. } = JobStatus::from_summary(job, summary);
+    if let Some(error) = error {
+        return Err(error.into());
+    }
     if !state.is_live() {
         return Err(ControlError::NotLive {
             job: job.name(),
@@ -171,17 +174,6 @@ pub fn send_and_wait(
             job: job.name(),
             timeout,
         }),
-    }
-}
-
-fn read_summary(reader: &mut LogReader) -> io::Result<LogSummary> {
-    let mut summary = LogSummary::default();
-    loop {
-        let records = reader.poll()?.records;
-        if records.is_empty() {
-            return Ok(summary);
-        }
-        records.iter().for_each(|record| summary.add(record));
     }
 }
 
@@ -234,7 +226,8 @@ impl Inbox {
         let directory = job.control();
         match directory.create_dir() {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+            // It may be a link or a file; better to fail now than at the first command.
+            _ => drop(directory.existing_entries()?),
         }
         Ok(Self {
             directory,
@@ -370,7 +363,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("thesis.json"), "{\"command\":\"stop\"}").unwrap();
         std::os::unix::fs::symlink(home.path(), directory.path().join("control")).unwrap();
-        let error = Inbox::open(&job).unwrap().take().unwrap_err().to_string();
+        let error = Inbox::open(&job).unwrap_err().to_string();
         assert!(error.starts_with("it is a symbolic link"), "{error}");
         assert!(send(&job, &ControlCommand::Stop).is_err());
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);

@@ -61,6 +61,12 @@ pub enum DirectoryError {
         /// The directory.
         path: PathBuf,
     },
+    /// A path through `.` or `..` to a run that is to be renamed or removed.
+    #[error("{} contains `.` or `..`; give the run's name", path.display())]
+    Indirect {
+        /// The path.
+        path: PathBuf,
+    },
     /// A directory without `events.jsonl`.
     #[error("{} is not a job: it has no events.jsonl; give a run's name, or the directory of a job", path.display())]
     NotAJob {

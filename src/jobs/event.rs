@@ -182,6 +182,13 @@ pub struct SessionEnd {
     pub reason: EndReason,
     /// The error of a failed session.
     pub error: Option<String>,
+    /// A batch system asked the process to make room, and is to start it again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub continues: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Why a session ended.
@@ -440,6 +447,7 @@ mod tests {
             Event::End(SessionEnd {
                 reason: EndReason::EarlyStopped,
                 error: None,
+                continues: true,
             }),
         ]
     }

@@ -72,6 +72,14 @@ impl EventLog {
         self.file.metadata().is_ok_and(|file| file.nlink() == 0)
     }
 
+    /// Makes the written events survive a loss of power, and on a network file system visible to other machines.
+    ///
+    /// # Errors
+    /// If the file cannot be synced.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Writes the queued events.
     ///
     /// # Errors

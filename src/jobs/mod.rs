@@ -41,7 +41,7 @@ pub use name::{Name, NameError};
 pub use reader::{LogBatch, LogLines, LogReader, read_events};
 pub use root::{DirectoryKind, Root};
 pub use run_directory::RunDirectory;
-pub use session::{Directive, Rejected, Session, SessionError};
+pub use session::{Directive, Rejected, Session, SessionError, StopFlag, StopRequest};
 pub use spawn::{SpawnError, spawn_detached};
 pub use state::{JobState, JobStatus, LogSummary};
 

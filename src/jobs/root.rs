@@ -115,6 +115,20 @@ impl Root {
         }
     }
 
+    /// Finds a run that is to be renamed or removed: `.` and `..` would make it easy to name another directory by mistake.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Indirect`] for a path with `.` or `..`, otherwise as [`Root::find_run`].
+    pub fn find_run_by_name(&self, name: &str) -> Result<RunDirectory, DirectoryError> {
+        if name
+            .split(std::path::is_separator)
+            .any(|part| matches!(part, "." | ".."))
+        {
+            return Err(DirectoryError::Indirect { path: name.into() });
+        }
+        self.find_run(name)
+    }
+
     /// Finds the training job of a run by the run's name, or any job by the path of its directory, relative to the
     /// current directory or the root.
     ///

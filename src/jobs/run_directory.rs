@@ -94,9 +94,10 @@ impl RunDirectory {
     /// # Errors
     /// [`DirectoryError::Live`] if one does.
     pub fn check_removable(&self) -> Result<(), DirectoryError> {
-        let state = JobStatus::read(&self.job())
-            .map_err(DirectoryError::io("read", self.path()))?
-            .state;
+        let JobStatus { state, error, .. } = JobStatus::read(&self.job());
+        if let Some(FileError { path, source }) = error {
+            return Err(DirectoryError::io("read", path)(source));
+        }
         let is_held = is_locked(&self.job())?;
         if is_held || state.is_live() {
             let run = self.name();
@@ -106,6 +107,9 @@ impl RunDirectory {
     }
 
     fn check_evaluations(&self) -> Result<(), DirectoryError> {
+        if !self.evaluations().is_dir() {
+            return Ok(());
+        }
         for evaluation in self.evaluation_directories()? {
             let job = JobDirectory::new(evaluation);
             if is_locked(&job)? {

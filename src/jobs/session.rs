@@ -5,21 +5,59 @@ use super::control::{ControlCommand, Inbox, ReceivedCommand};
 use super::error::FileError;
 use super::event::{Acknowledgement, EndReason, Event, JobInfo, Record, SessionEnd, SessionStart};
 use super::event_log::EventLog;
-use super::lock::{Lock, LockError};
+use super::lock::{Lock, LockError, TOUCH_INTERVAL};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a paused or waiting job checks for commands.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Polls between two attempts to write to a full disk.
 const POLLS_PER_RETRY: usize = 30;
 
+/// On a file system that other machines share, the log is synced at most this often: until then they may not see its end.
+const SHARED_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The log's name for a command that cannot be parsed.
 const UNKNOWN: &str = "unknown";
+
+/// A request to end, set by a signal handler and polled by the job.
+#[derive(Debug, Default)]
+pub struct StopFlag(AtomicU8);
+
+/// How a process was asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StopRequest {
+    /// Save and end.
+    Stop = 1,
+    /// Save and end; a batch system is to start the job again.
+    Requeue = 2,
+}
+
+impl StopFlag {
+    /// Nothing requested.
+    pub const fn new() -> Self {
+        Self(AtomicU8::new(0))
+    }
+
+    /// Requests the end. Returns whether that had been requested before.
+    pub fn request(&self, request: StopRequest) -> bool {
+        self.0.fetch_max(request as u8, Ordering::Relaxed) > 0
+    }
+
+    /// The strongest request so far.
+    pub fn requested(&self) -> Option<StopRequest> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(StopRequest::Stop),
+            _ => Some(StopRequest::Requeue),
+        }
+    }
+}
 
 /// What a job does next. `C` is a command that the job itself executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +89,12 @@ pub enum SessionError {
         /// The directory.
         path: PathBuf,
     },
+    /// Another process took the lock over, because this one showed no sign of life.
+    #[error("another process has taken over {}; this one has stopped without saving, so that nothing is written twice", path.display())]
+    Usurped {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 /// A process at work on a job.
@@ -59,7 +103,7 @@ pub struct Session<'a> {
     log: EventLog,
     inbox: Inbox,
     /// Set by a signal handler: the process was asked to end.
-    stop: &'a AtomicBool,
+    stop: &'a StopFlag,
     on_event: &'a mut dyn FnMut(&Record),
     /// Commands taken from the inbox, not yet acknowledged.
     queue: VecDeque<ReceivedCommand>,
@@ -73,7 +117,12 @@ pub struct Session<'a> {
     /// The first error of log or inbox other than a full disk; reported by [`Session::end`].
     error: Option<SessionError>,
     // Held until the session is dropped, that is, until after its `end` event.
-    _lock: Lock,
+    lock: Lock,
+    /// When the lock was last checked and touched.
+    lock_checked: Instant,
+    is_usurped: bool,
+    /// On a file system that other machines share: when the log was last synced.
+    shared_log_synced: Option<Instant>,
 }
 
 impl<'a> Session<'a> {
@@ -87,9 +136,10 @@ impl<'a> Session<'a> {
         directory: &JobDirectory,
         lock: Lock,
         job: JobInfo,
-        stop: &'a AtomicBool,
+        stop: &'a StopFlag,
         on_event: &'a mut dyn FnMut(&Record),
     ) -> Result<Self, SessionError> {
+        let is_shared = directory.events().is_on_shared_file_system().unwrap_or(false);
         let mut session = Self {
             log: EventLog::open(&directory.events()).map_err(FileError::at(directory.events()))?,
             inbox: Inbox::open(directory).map_err(FileError::at(directory.control()))?,
@@ -102,7 +152,10 @@ impl<'a> Session<'a> {
             disk_full_reported: false,
             step: job.step,
             error: None,
-            _lock: lock,
+            lock,
+            lock_checked: Instant::now(),
+            is_usurped: false,
+            shared_log_synced: is_shared.then(Instant::now),
         };
         session.emit(Event::Start(Box::new(SessionStart::new(job))));
         Ok(session)
@@ -110,15 +163,76 @@ impl<'a> Session<'a> {
 
     /// Writes an event to the log. A log that cannot be written does not end the job: see [`Session::end`].
     pub fn emit(&mut self, event: Event) {
+        if self.keep_lock().is_err() {
+            return;
+        }
         let queued = self.log.queue(event).map_err(io::Error::from);
         let written = queued.and_then(|record| {
             (self.on_event)(&record);
             self.log.flush()
         });
         match written {
-            Ok(()) => self.disk_full = false,
+            Ok(()) => {
+                self.disk_full = false;
+                self.sync_shared_log();
+            }
             Err(error) => self.on_log_error(error),
         }
+    }
+
+    fn sync_shared_log(&mut self) {
+        if self
+            .shared_log_synced
+            .is_some_and(|synced| synced.elapsed() >= SHARED_SYNC_INTERVAL)
+        {
+            self.shared_log_synced = Some(Instant::now());
+            // An error shows up at the next write.
+            let _ = self.log.sync();
+        }
+    }
+
+    /// Makes sure that a checkpoint may be written: the lock is still held, and the events before the checkpoint are on
+    /// disk, so that after a loss of power the log is not older than the checkpoint.
+    ///
+    /// # Errors
+    /// If the lock is lost, or the log cannot be synced.
+    pub fn before_checkpoint(&mut self) -> Result<(), SessionError> {
+        self.check_lock().map_err(|Usurped| self.usurped())?;
+        let path = self.directory.events();
+        Ok(self.log.sync().map_err(FileError::at(path))?)
+    }
+
+    /// Whether another process has taken the lock over.
+    pub fn is_usurped(&self) -> bool {
+        self.is_usurped
+    }
+
+    fn usurped(&self) -> SessionError {
+        let path = self.directory.path().to_owned();
+        SessionError::Usurped { path }
+    }
+
+    /// Checks and touches the lock, unless that was done a moment ago.
+    fn keep_lock(&mut self) -> Result<(), Usurped> {
+        if self.is_usurped {
+            return Err(Usurped);
+        }
+        match self.lock_checked.elapsed() < TOUCH_INTERVAL {
+            true => Ok(()),
+            false => self.check_lock(),
+        }
+    }
+
+    fn check_lock(&mut self) -> Result<(), Usurped> {
+        self.is_usurped |= !self.is_deleted() && !self.lock.is_ours();
+        if self.is_usurped {
+            let error = self.usurped();
+            self.error.get_or_insert(error);
+            return Err(Usurped);
+        }
+        self.lock.touch();
+        self.lock_checked = Instant::now();
+        Ok(())
     }
 
     /// Writes a `warning` event.
@@ -128,7 +242,7 @@ impl<'a> Session<'a> {
 
     /// Whether the process has been asked to end.
     pub fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.requested().is_some()
     }
 
     /// What to do next, at `step`. Blocks while the job is paused or the log's disk is full.
@@ -142,7 +256,7 @@ impl<'a> Session<'a> {
         self.step = step;
         self.disk_full_reported = false;
         loop {
-            if self.stop_requested() || self.receive().is_err() {
+            if self.keep_lock().is_err() || self.stop_requested() || self.receive().is_err() {
                 return Directive::Stop;
             }
             while let Some(ReceivedCommand { id, command }) = self.queue.pop_front() {
@@ -185,7 +299,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// The first error of the event log or the inbox in this session.
-    pub fn end(mut self, end: SessionEnd) -> Result<(), SessionError> {
+    pub fn end(mut self, reason: EndReason, error: Option<String>) -> Result<(), SessionError> {
         let _ = self.receive();
         while let Some(ReceivedCommand { id, command }) = self.queue.pop_front() {
             let (name, error) = match command {
@@ -195,7 +309,12 @@ impl<'a> Session<'a> {
             };
             self.acknowledge(id, name, error);
         }
-        self.emit(Event::End(end));
+        let continues = reason == EndReason::Stopped && self.stop.requested() == Some(StopRequest::Requeue);
+        self.emit(Event::End(SessionEnd {
+            reason,
+            error,
+            continues,
+        }));
         if let Some(error) = self.error {
             return Err(error);
         }
@@ -205,12 +324,8 @@ impl<'a> Session<'a> {
 
     /// Ends a session that failed with `error`, which is returned.
     pub fn fail<E: std::fmt::Display>(self, error: E) -> E {
-        let end = SessionEnd {
-            reason: EndReason::Failed,
-            error: Some(error.to_string()),
-        };
         // The original error matters more than a failure to log it.
-        let _ = self.end(end);
+        let _ = self.end(EndReason::Failed, Some(error.to_string()));
         error
     }
 
@@ -251,7 +366,12 @@ impl<'a> Session<'a> {
     /// Moves new commands from the inbox to the queue. An error means that the job's directory is gone.
     fn receive(&mut self) -> Result<(), ()> {
         match self.inbox.take() {
-            Ok(commands) => self.queue.extend(commands),
+            Ok(commands) if !commands.is_empty() => {
+                // Commands that another holder's process should take are left unanswered.
+                self.check_lock().map_err(drop)?;
+                self.queue.extend(commands);
+            }
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // If only the inbox was deleted, create it again: without it the job cannot be controlled.
                 let created = match self.is_deleted() {
@@ -292,6 +412,9 @@ impl<'a> Session<'a> {
         self.disk_full
     }
 }
+
+/// The lock is lost; the error is kept for [`Session::end`].
+struct Usurped;
 
 fn is_out_of_space(error: &io::Error) -> bool {
     matches!(

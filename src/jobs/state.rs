@@ -1,11 +1,13 @@
 //! The state of a job, derived from its lock, its log and the time.
 
 use super::JobDirectory;
+use super::error::FileError;
 use super::event::{DevEvaluation, StepEvent, TaskProgress};
 use super::event::{EndReason, Event, JobKind, Record};
 use super::event_log::now;
-use super::lock::{LockState, host_name};
-use super::reader::read_events;
+use super::lock::{LockState, MAX_ALIVE_AGE, age};
+use super::reader::LogReader;
+use crate::files::ConfinedPath;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -40,6 +42,8 @@ pub enum JobState {
     Failed,
     /// The process exited without an `end` event; the job can be resumed.
     Crashed,
+    /// Its lock or its log cannot be read.
+    Unreadable,
 }
 
 impl JobState {
@@ -63,6 +67,7 @@ impl JobState {
             Self::Stopped => "stopped",
             Self::Failed => "failed",
             Self::Crashed => "crashed",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -219,28 +224,16 @@ impl LogSummary {
 struct Facts<'a> {
     lock: &'a LockState,
     summary: &'a LogSummary,
-    /// The time, in seconds since 1970.
-    now: f64,
+    /// Seconds since the last write to the log, by the clock of its file system.
+    log_age: f64,
+    /// Seconds since the last write to the log or the lock.
+    age: f64,
 }
 
 impl Facts<'_> {
-    /// Whether the last session ran on another machine. Its lock may look free from here.
-    fn on_other_host(&self) -> bool {
-        self.summary
-            .host
-            .as_ref()
-            .is_some_and(|host| *host != host_name())
-    }
-
-    /// Seconds since the last event.
-    fn idle_seconds(&self) -> Option<f64> {
-        self.summary.last_time.map(|time| (self.now - time).max(0.0))
-    }
-
     fn is_stalled(&self) -> bool {
         let median = self.summary.median_step_seconds().unwrap_or(0.0);
-        let limit = (STALLED_STEPS * median).max(MIN_STALLED_SECONDS);
-        self.idle_seconds().is_some_and(|idle| idle > limit)
+        self.log_age > (STALLED_STEPS * median).max(MIN_STALLED_SECONDS)
     }
 
     fn state(&self) -> JobState {
@@ -263,8 +256,9 @@ impl Facts<'_> {
             },
             (LockState::Free, None) if self.summary.events == 0 => JobState::New,
             (LockState::Held(_), None) if self.summary.events == 0 => JobState::Starting,
-            // Another machine's lock may look free from here, but recent events show that its process lives.
-            (LockState::Free, None) if !self.on_other_host() || self.is_stalled() => JobState::Crashed,
+            (LockState::Free, None) => JobState::Crashed,
+            // The lock of another machine cannot be seen from here, but what its process writes can.
+            (LockState::Unknown(_), None) if self.age > MAX_ALIVE_AGE.as_secs_f64() => JobState::Crashed,
             _ if *paused => JobState::Paused,
             _ if self.is_stalled() => JobState::Stalled,
             _ if self.summary.step.is_none() && self.summary.progress.is_none() => JobState::Starting,
@@ -274,7 +268,7 @@ impl Facts<'_> {
 }
 
 /// The state of a job with the summary of its log.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct JobStatus {
     /// Its state.
     pub state: JobState,
@@ -282,6 +276,8 @@ pub struct JobStatus {
     pub summary: LogSummary,
     /// Seconds since its last event.
     pub idle_seconds: Option<f64>,
+    /// Why it is unreadable.
+    pub error: Option<FileError>,
 }
 
 impl JobStatus {
@@ -289,35 +285,69 @@ impl JobStatus {
     ///
     /// # Errors
     /// If the lock cannot be read.
-    pub fn state_of(job: &JobDirectory, summary: &LogSummary) -> io::Result<JobState> {
-        let lock = &LockState::read(&job.lock())?;
-        let now = now();
-        Ok(Facts { lock, summary, now }.state())
+    pub fn state_of(job: &JobDirectory, summary: &LogSummary) -> Result<JobState, FileError> {
+        let (events, path) = (job.events(), job.lock());
+        let lock = &LockState::read(&path).map_err(FileError::at(&path))?;
+        if *lock == LockState::Free || summary.end.is_some() {
+            // The files' ages do not matter.
+            let (log_age, age) = (0.0, 0.0);
+            return Ok(Facts {
+                lock,
+                summary,
+                log_age,
+                age,
+            }
+            .state());
+        }
+        let seconds =
+            |files: &[&ConfinedPath]| Ok(age(&path, files).map_err(FileError::at(&path))?.as_secs_f64());
+        Ok(Facts {
+            lock,
+            summary,
+            log_age: seconds(&[&events])?,
+            age: seconds(&[&events, &path])?,
+        }
+        .state())
     }
 
     /// The status of a job, from its lock and the summary of its log.
-    ///
-    /// # Errors
-    /// If the lock cannot be read.
-    pub fn from_summary(job: &JobDirectory, summary: LogSummary) -> io::Result<Self> {
-        let facts = Facts {
-            lock: &LockState::read(&job.lock())?,
-            summary: &summary,
-            now: now(),
+    pub fn from_summary(job: &JobDirectory, summary: LogSummary) -> Self {
+        let (state, error) = match Self::state_of(job, &summary) {
+            Ok(state) => (state, None),
+            Err(error) => (JobState::Unreadable, Some(error)),
         };
-        Ok(Self {
-            state: facts.state(),
-            idle_seconds: facts.idle_seconds(),
+        Self {
+            state,
+            idle_seconds: summary.last_time.map(|time| (now() - time).max(0.0)),
             summary,
-        })
+            error,
+        }
     }
 
-    /// Reads the status of a job from its lock and its log.
-    ///
-    /// # Errors
-    /// If the lock or the log cannot be read.
-    pub fn read(job: &JobDirectory) -> io::Result<Self> {
-        Self::from_summary(job, read_events(&job.events())?.records.iter().collect())
+    /// Reads the status of a job from its lock and its log. What cannot be read is reported in the status.
+    pub fn read(job: &JobDirectory) -> Self {
+        let path = job.events();
+        match read_summary(&mut LogReader::new(&path)) {
+            Ok(summary) => Self::from_summary(job, summary),
+            Err(error) => Self {
+                state: JobState::Unreadable,
+                summary: LogSummary::default(),
+                idle_seconds: None,
+                error: Some(FileError::at(path)(error)),
+            },
+        }
+    }
+}
+
+/// Reads a log to its end, a few megabytes at a time, and keeps only its summary.
+pub(super) fn read_summary(reader: &mut LogReader) -> io::Result<LogSummary> {
+    let mut summary = LogSummary::default();
+    loop {
+        let batch = reader.poll()?;
+        if batch.records.is_empty() && batch.damaged == 0 {
+            return Ok(summary);
+        }
+        batch.records.iter().for_each(|record| summary.add(record));
     }
 }
 
@@ -358,7 +388,11 @@ mod tests {
     }
 
     fn end(reason: EndReason) -> Event {
-        Event::End(SessionEnd { reason, error: None })
+        Event::End(SessionEnd {
+            reason,
+            error: None,
+            continues: false,
+        })
     }
 
     /// The state `silence` seconds after the last of these events, which are a second apart.
@@ -374,22 +408,32 @@ mod tests {
         let facts = Facts {
             lock: &lock,
             summary: &records.iter().collect(),
-            now: records.len() as f64 - 1.0 + silence,
+            log_age: silence,
+            age: silence,
         };
         facts.state()
     }
 
     #[test]
     fn states_follow_from_lock_and_log() {
-        let here = || start(&host_name());
+        let here = || start("here.invalid");
         let there = || start("elsewhere.invalid");
         let held = || LockState::Held(None);
         let free = || LockState::Free;
+        let unknown = || {
+            LockState::Unknown(LockHolder {
+                pid: 2,
+                host: "elsewhere.invalid".into(),
+                since: 0.0,
+                token: String::new(),
+            })
+        };
         let locked_later = || {
             LockState::Held(Some(LockHolder {
                 pid: 2,
-                host: host_name(),
+                host: "here.invalid".into(),
                 since: 1e9,
+                token: String::new(),
             }))
         };
         for (lock, events, silence, expected) in [
@@ -418,8 +462,15 @@ mod tests {
                 JobState::Running,
             ),
             (free(), vec![here(), step()], 1.0, JobState::Crashed),
-            (free(), vec![there(), step()], 1.0, JobState::Running),
-            (free(), vec![there(), step()], 999.0, JobState::Crashed),
+            (unknown(), vec![there(), step()], 1.0, JobState::Running),
+            (unknown(), vec![there(), step()], 25.0, JobState::Stalled),
+            (unknown(), vec![there(), step()], 31.0, JobState::Crashed),
+            (
+                unknown(),
+                vec![there(), step(), control("pause", None)],
+                29.0,
+                JobState::Paused,
+            ),
             (
                 locked_later(),
                 vec![here(), end(EndReason::Stopped)],

@@ -108,6 +108,7 @@ impl<D: Backend> Trainer<'_, D> {
         callback: &mut dyn Callback,
         write: fn(&Self) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
+        callback.before_checkpoint()?;
         loop {
             match write(self) {
                 Err(TrainingError::Checkpoint(error))

@@ -1,6 +1,7 @@
 //! Errors of a training.
 
 use super::changes::ChangeError;
+use crate::jobs::SessionError;
 use crate::model::CheckpointError;
 use crate::nn::device::DeviceError;
 use std::path::PathBuf;
@@ -24,6 +25,9 @@ pub enum TrainingError {
         /// The split.
         split: &'static str,
     },
+    /// The run's directory must not be written.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

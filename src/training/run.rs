@@ -12,8 +12,8 @@ use super::trainer::{Callback, Outcome, Retry, Trainer};
 use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::files::ConfinedPath;
 use crate::jobs::{
-    ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, Lock, LockError, Record,
-    Rejected, RunDirectory, Session, SessionEnd, SessionError,
+    ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, JobStatus, Lock,
+    LockError, Record, Rejected, RunDirectory, Session, SessionError, StopFlag,
 };
 use crate::model::build::{BuildError, ChosenEncoder, augmentations};
 use crate::model::{CheckpointError, ImageInputs};
@@ -23,7 +23,6 @@ use crate::search::DocumentFrequenciesError;
 use crate::text::VocabularyError;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 
 /// Why a run cannot be started, resumed or finished.
 #[derive(Debug, thiserror::Error)]
@@ -225,7 +224,7 @@ impl TrainingRun {
         self,
         on: &Opened<D>,
         listener: &mut dyn FnMut(&Record),
-        stop: &AtomicBool,
+        stop: &StopFlag,
     ) -> Result<Outcome, RunError> {
         let Self { setup, lock } = self;
         let (train, dev) = match setup.splits() {
@@ -237,20 +236,27 @@ impl TrainingRun {
             Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),
         };
         let job = setup.directory.job();
-        let info = setup.job_info(&on.name, trainer.settings(), trainer.state().step);
+        let step = trainer.state().step;
+        let info = setup.job_info(&on.name, trainer.settings(), step);
+        let logged = JobStatus::read(&job).summary.step.map_or(0, |step| step.step);
         let mut session = Session::start(&job, lock, info, stop, listener)?;
+        // The log is synced before each checkpoint, so this takes a lost disk or an edited log.
+        if logged < step {
+            session.warn(format!(
+                "the log ends at step {logged}, before the checkpoint's step {step}: charts lack the steps between"
+            ));
+        }
         match trainer.run(&mut session) {
             Ok(outcome) => {
-                session.end(SessionEnd {
-                    reason: outcome.into(),
-                    error: None,
-                })?;
+                session.end(outcome.into(), None)?;
                 Ok(outcome)
             }
             Err(_) if session.is_deleted() => Err(SessionError::Deleted {
                 path: setup.directory.path().to_owned(),
             }
             .into()),
+            // Nothing more may be logged.
+            Err(error) if session.is_usurped() => Err(error.into()),
             Err(error) => Err(session.fail(error).into()),
         }
     }
@@ -265,7 +271,7 @@ impl RunSetup {
         device: &str,
         lock: Lock,
         listener: &mut dyn FnMut(&Record),
-        stop: &AtomicBool,
+        stop: &StopFlag,
     ) -> RunError {
         let info = self.job_info(device, &self.record.settings, 0);
         match Session::start(&self.directory.job(), lock, info, stop, listener) {
@@ -376,6 +382,10 @@ impl Callback for Session<'_> {
             Directive::Execute(command) => Some(command),
             Directive::Stop => Some(ControlCommand::Stop),
         }
+    }
+
+    fn before_checkpoint(&mut self) -> Result<(), SessionError> {
+        self.before_checkpoint()
     }
 
     fn should_abort(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
-use crate::jobs::{CheckpointSaved, ControlCommand, DevEvaluation, Event, Trigger};
+use crate::jobs::{CheckpointSaved, ControlCommand, DevEvaluation, Event, SessionError, Trigger};
 use crate::metrics::Metric;
 use crate::model::{Checkpoint, CheckpointError, EncoderSpec, ImageInputs, Model, ModelSpec};
 use crate::nn::device::DeviceError;
@@ -183,6 +183,10 @@ impl Callback for Recorder {
 
     fn should_abort(&self) -> bool {
         false
+    }
+
+    fn before_checkpoint(&mut self) -> Result<(), SessionError> {
+        Ok(())
     }
 
     fn on_disk_full(&mut self, _: &CheckpointError) -> Retry {

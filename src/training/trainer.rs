@@ -10,7 +10,7 @@ use super::scst::Reward;
 use super::settings::{RunSettings, Sampler};
 use super::state::{PhaseStart, TrainState};
 use crate::decoders::{CaptionBatch, Regularization};
-use crate::jobs::{ControlCommand, Event, StepEvent, Trigger};
+use crate::jobs::{ControlCommand, Event, SessionError, StepEvent, Trigger};
 use crate::model::{Checkpoint, CheckpointError, Model};
 use crate::nn::device::guarded;
 use crate::nn::{Adam, Backend, DeviceResult, DeviceScalar, Ema, Scalar, Taped, random_stream};
@@ -36,6 +36,12 @@ pub trait Callback {
 
     /// Whether to abort long work between two steps because the process is asked to exit.
     fn should_abort(&self) -> bool;
+
+    /// Called before a checkpoint is written.
+    ///
+    /// # Errors
+    /// If it must not be written.
+    fn before_checkpoint(&mut self) -> Result<(), SessionError>;
 
     /// Called if a checkpoint cannot be written because the disk is full. It may block until there is space.
     fn on_disk_full(&mut self, error: &CheckpointError) -> Retry;

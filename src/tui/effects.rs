@@ -47,9 +47,9 @@ impl EffectRunner {
             Effect::Control { job, command } => self.report(move |root| control(root, &job, &command)),
             Effect::Resume(run) => self.report(move |root| resume(root, run)),
             Effect::DeleteRun(run) => self.report(move |root| {
-                root.find_run(&run)
-                    .and_then(|run| run.remove())
-                    .map_err(describe)?;
+                let directory = root.find_run_by_name(&run).map_err(describe)?;
+                RunRecord::load(directory.config()).map_err(describe)?;
+                directory.remove().map_err(describe)?;
                 Ok(format!("deleted {run}"))
             }),
             Effect::Rename { run, to } => self.report(move |root| rename(root, &run, &to)),

@@ -152,7 +152,7 @@ impl Theme {
         match state {
             JobState::Running | JobState::Complete => self.good,
             JobState::Paused | JobState::Starting | JobState::Stopped => self.warning,
-            JobState::Stalled | JobState::Failed | JobState::Crashed => self.bad,
+            JobState::Stalled | JobState::Failed | JobState::Crashed | JobState::Unreadable => self.bad,
             JobState::New => self.quiet,
         }
     }

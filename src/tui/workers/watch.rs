@@ -78,7 +78,8 @@ impl WatchedJob {
     }
 
     fn state(&self) -> Option<JobState> {
-        JobStatus::state_of(&self.directory, &self.summary).ok()
+        let state = JobStatus::state_of(&self.directory, &self.summary);
+        Some(state.unwrap_or(JobState::Unreadable))
     }
 
     fn read(&mut self) {

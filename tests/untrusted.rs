@@ -1,0 +1,364 @@
+//! Directories from elsewhere: runs and data sets whose files lead out of them, never end, or are not files at all.
+//!
+//! Each test builds what an archive or another user could have left, runs the program on it, and checks that nothing
+//! outside was read, changed or removed, and that the other runs can still be used.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use support::{DATA_SET, Workspace, err, text};
+
+/// Reading a pipe, or `/dev/zero`, would take for ever.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// A workspace with one trained run, `r`.
+fn trained() -> Workspace {
+    let workspace = Workspace::with_scenes();
+    workspace.train("r", 1);
+    workspace
+}
+
+fn fifo(path: &Path) {
+    let _ = fs::remove_file(path);
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+}
+
+/// The output of a command that must end within the time limit.
+#[track_caller]
+fn ends(workspace: &Workspace, arguments: &[&str]) -> Output {
+    let start = Instant::now();
+    let mut limited = Command::new("timeout");
+    workspace.set_env(&mut limited);
+    limited
+        .arg(TIME_LIMIT.as_secs().to_string())
+        .arg(support::CUTLINE)
+        .args(arguments);
+    let output = limited.output().unwrap();
+    assert_ne!(
+        output.status.code(),
+        Some(124),
+        "{arguments:?} hung for {:?}",
+        start.elapsed()
+    );
+    output
+}
+
+/// A directory of the user with two files.
+fn home(workspace: &Workspace) -> std::path::PathBuf {
+    let home = workspace.path().join("home");
+    fs::create_dir_all(home.join("Documents")).unwrap();
+    fs::write(home.join("Documents/thesis.json"), "{\"command\":\"stop\"}").unwrap();
+    fs::write(home.join("important.json"), "{\"command\":\"stop\"}").unwrap();
+    home
+}
+
+#[track_caller]
+fn is_untouched(home: &Path) {
+    assert_eq!(fs::read_dir(home).unwrap().count(), 2);
+    for file in ["Documents/thesis.json", "important.json"] {
+        assert_eq!(
+            fs::read_to_string(home.join(file)).unwrap(),
+            "{\"command\":\"stop\"}"
+        );
+    }
+}
+
+#[test]
+fn linked_inbox_is_refused_and_its_target_kept() {
+    let workspace = trained();
+    let home = home(&workspace);
+    let run = workspace.run_directory("r");
+    let evaluation = run.path().join("evaluations/dev-best");
+    fs::create_dir_all(&evaluation).unwrap();
+    symlink(&home, evaluation.join("control")).unwrap();
+    let error = workspace.fails(&["evaluate", "r"]);
+    assert!(
+        error.contains("control") && error.contains("symbolic link"),
+        "{error}"
+    );
+    is_untouched(&home);
+
+    fs::remove_dir_all(run.path().join("control")).unwrap();
+    symlink(&home, run.path().join("control")).unwrap();
+    let error = workspace.fails(&["train", "--resume", "r"]);
+    assert!(error.contains("symbolic link"), "{error}");
+    is_untouched(&home);
+
+    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
+    fs::remove_dir_all(prepare.join("control")).unwrap();
+    symlink(&home, prepare.join("control")).unwrap();
+    let error = workspace.fails(&support::PREPARE);
+    assert!(error.contains("symbolic link"), "{error}");
+    is_untouched(&home);
+}
+
+#[test]
+fn directories_of_a_run_that_are_links_are_refused() {
+    for linked in ["evaluations", "evaluations/dev-best"] {
+        let workspace = trained();
+        let home = home(&workspace);
+        let path = workspace.run_directory("r").path().join(linked);
+        let _ = fs::create_dir_all(path.parent().unwrap());
+        symlink(&home, &path).unwrap();
+        let error = workspace.fails(&["evaluate", "r"]);
+        assert!(error.contains("symbolic link"), "{linked}: {error}");
+        workspace.succeeds(&["runs", "--all"]);
+        is_untouched(&home);
+        workspace.succeeds(&["runs", "rm", "--yes", "r"]);
+        is_untouched(&home);
+    }
+}
+
+/// With `events.jsonl` linked to a start-up file, a name in `config.toml` would become a command of the next shell.
+#[test]
+fn linked_files_are_not_written_through() {
+    let workspace = trained();
+    let run = workspace.run_directory("r");
+    let precious = workspace.path().join("bashrc");
+    for file in [
+        "events.jsonl",
+        "lock",
+        "trainer.log",
+        "note.txt",
+        "ngrams.tsv",
+        "latest.safetensors",
+    ] {
+        let path = run.path().join(file);
+        let saved = fs::read(&path).ok();
+        let _ = fs::remove_file(&path);
+        fs::write(&precious, "export PS1='$ '\n").unwrap();
+        symlink(&precious, &path).unwrap();
+        for arguments in [
+            &["train", "--resume", "r"][..],
+            &["train", "--resume", "r", "--detach"],
+            &["runs", "note", "r", "$(touch pwned)"],
+            &["evaluate", "r"],
+            &["runs"],
+        ] {
+            ends(&workspace, arguments);
+        }
+        assert_eq!(
+            fs::read_to_string(&precious).unwrap(),
+            "export PS1='$ '\n",
+            "{file}"
+        );
+        let _ = fs::remove_file(&path);
+        if let Some(saved) = saved {
+            fs::write(&path, saved).unwrap();
+        }
+    }
+}
+
+#[test]
+fn linked_lock_is_not_overwritten_by_rename() {
+    let workspace = trained();
+    let key = workspace.path().join("key");
+    fs::write(&key, "PRECIOUS").unwrap();
+    let lock = workspace.run_directory("r").path().join("lock");
+    fs::remove_file(&lock).unwrap();
+    symlink(&key, &lock).unwrap();
+    let error = workspace.fails(&["runs", "rename", "r", "r2"]);
+    assert!(error.contains("symbolic link"), "{error}");
+    assert_eq!(fs::read_to_string(&key).unwrap(), "PRECIOUS");
+}
+
+#[test]
+fn only_a_run_is_removed() {
+    let workspace = trained();
+    let project = workspace.path().join("checkpoints/project");
+    fs::create_dir_all(project.join("src")).unwrap();
+    fs::write(project.join("config.toml"), "title = \"a web site\"").unwrap();
+    let error = workspace.fails(&["runs", "rm", "--yes", "project"]);
+    assert!(error.contains("config.toml"), "{error}");
+    for path in [
+        "..",
+        ".",
+        "./checkpoints/r",
+        "checkpoints/../checkpoints/r",
+        "checkpoints/r/.",
+    ] {
+        let mut command = workspace.command(&["runs", "rm", "--yes", path]);
+        let output = command.current_dir(workspace.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{path}: {}", err(&output));
+    }
+    assert!(project.join("src").is_dir() && workspace.run_directory("r").config().is_file());
+    workspace.succeeds(&["runs", "rm", "--yes", "r"]);
+    let left: Vec<_> = fs::read_dir(workspace.path().join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["project"]);
+}
+
+#[test]
+fn run_that_is_a_link_is_renamed_and_removed_as_a_link() {
+    let workspace = trained();
+    let scratch = workspace.path().join("scratch");
+    let run = workspace.run_directory("r");
+    fs::rename(run.path(), &scratch).unwrap();
+    symlink(&scratch, run.path()).unwrap();
+    workspace.succeeds(&["evaluate", "r"]);
+    workspace.succeeds(&["runs", "rename", "r", "r2"]);
+    assert!(!run.path().exists());
+    workspace.succeeds(&["evaluate", "r2", "--name", "again"]);
+    let removed = workspace
+        .command(&["runs", "rm", "--yes", "r2"])
+        .output()
+        .unwrap();
+    assert!(
+        err(&removed).contains("the run itself is kept"),
+        "{}",
+        err(&removed)
+    );
+    assert!(scratch.join("config.toml").is_file() && scratch.join("evaluations/again/report.json").is_file());
+}
+
+/// One odd file must not hide the other runs, hang a command or fill the memory.
+#[test]
+fn odd_files_make_one_row_unreadable() {
+    let workspace = trained();
+    let odd = workspace.path().join("checkpoints/odd");
+    fs::create_dir(&odd).unwrap();
+    fs::copy(workspace.run_directory("r").config(), odd.join("config.toml")).unwrap();
+    let make: [(&str, fn(&Path)); 4] = [
+        ("a FIFO", fifo),
+        ("a directory", |path| fs::create_dir(path).unwrap()),
+        ("a symbolic link", |path| symlink("/dev/zero", path).unwrap()),
+        ("longer than", |path| {
+            fs::File::create(path).unwrap().set_len(1 << 40).unwrap()
+        }),
+    ];
+    for file in ["events.jsonl", "lock", "note.txt"] {
+        for (kind, make) in make {
+            // A log may be of any length, and of a lock only the lock matters.
+            if kind == "longer than" {
+                continue;
+            }
+            make(&odd.join(file));
+            let output = ends(&workspace, &["runs", "--json"]);
+            let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let row = |name: &str| {
+                rows.as_array()
+                    .unwrap()
+                    .iter()
+                    .find(|row| row["run"] == name)
+                    .unwrap()
+                    .clone()
+            };
+            assert_eq!(row("r")["state"], "complete", "{file} {kind}");
+            if file != "note.txt" {
+                assert_eq!(row("odd")["state"], "unreadable", "{file} {kind}");
+                let error = row("odd")["error"].to_string();
+                assert!(
+                    error.contains(kind) && error.contains(file),
+                    "{file} {kind}: {error}"
+                );
+            }
+            for arguments in [
+                &["attach", "odd"][..],
+                &["control", "odd", "stop"],
+                &["runs", "--all"],
+            ] {
+                ends(&workspace, arguments);
+            }
+            let path = odd.join(file);
+            match path.symlink_metadata().unwrap().is_dir() {
+                true => fs::remove_dir(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+        }
+    }
+    // Files that are read whole.
+    for file in ["config.toml", "vocabulary.txt", "ngrams.tsv", "best.safetensors"] {
+        for (kind, make) in make {
+            fs::remove_dir_all(&odd).unwrap();
+            copy(workspace.run_directory("r").path(), &odd);
+            fs::remove_file(odd.join(file)).unwrap();
+            make(&odd.join(file));
+            let output = ends(&workspace, &["evaluate", "odd"]);
+            assert_eq!(
+                output.status.code(),
+                Some(if file == "ngrams.tsv" { 0 } else { 1 }),
+                "{file} {kind}: {}",
+                err(&output)
+            );
+            ends(&workspace, &["runs"]);
+        }
+    }
+    // A report of an evaluation.
+    fs::remove_dir_all(&odd).unwrap();
+    copy(workspace.run_directory("r").path(), &odd);
+    fs::create_dir_all(odd.join("evaluations/dev-best")).unwrap();
+    for (_, make) in make {
+        let report = odd.join("evaluations/dev-best/report.json");
+        make(&report);
+        assert_eq!(ends(&workspace, &["compare", "odd", "r"]).status.code(), Some(1));
+        match report.symlink_metadata().unwrap().is_dir() {
+            true => fs::remove_dir(report).unwrap(),
+            false => fs::remove_file(report).unwrap(),
+        }
+    }
+}
+
+/// Copies the plain files of a run.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn data_set_with_linked_directories_is_not_written_through() {
+    let workspace = Workspace::with_scenes();
+    let home = home(&workspace);
+    let data_set = workspace.path().join("datasets").join(DATA_SET);
+    fs::remove_dir_all(data_set.join("images")).unwrap();
+    symlink(&home, data_set.join("images")).unwrap();
+    let error = workspace.fails(&[
+        "prepare",
+        "scenes",
+        "--name",
+        DATA_SET,
+        "--num-images",
+        "60",
+        "--size",
+        "16",
+        "--force",
+    ]);
+    assert!(!error.is_empty());
+    is_untouched(&home);
+    assert!(text(&data_set).ends_with(DATA_SET));
+}
+
+#[test]
+fn read_only_run_is_not_called_running() {
+    if rustix::process::geteuid().is_root() {
+        // Root may write anywhere.
+        return;
+    }
+    let workspace = trained();
+    let checkpoints = workspace.path().join("checkpoints");
+    let mut permissions = fs::metadata(&checkpoints).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o555);
+    fs::set_permissions(&checkpoints, permissions.clone()).unwrap();
+    let error = workspace.fails(&["runs", "rename", "r", "r2"]);
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    fs::set_permissions(&checkpoints, permissions).unwrap();
+    assert!(
+        error.contains("ermission") && !error.contains("running"),
+        "{error}"
+    );
+}
