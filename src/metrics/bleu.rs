@@ -17,6 +17,7 @@
 use super::ngram::{self, ByNGram, MAX_ORDER};
 use super::statistics::Scorer;
 use super::{MetricDef, Prominence};
+use std::iter::Sum;
 
 /// BLEU-1 to BLEU-4.
 pub(super) const SCORER: Scorer = Scorer {
@@ -128,6 +129,17 @@ impl BleuStatistics {
         } else {
             1.0
         }
+    }
+}
+
+/// The counts of a corpus, from those of its sentences.
+impl Sum for BleuStatistics {
+    fn sum<I: Iterator<Item = Self>>(sentences: I) -> Self {
+        let mut sums = Self::default().to_array();
+        for sentence in sentences {
+            sums = std::array::from_fn(|index| sums[index] + sentence.to_array()[index]);
+        }
+        Self::from_slice(&sums)
     }
 }
 

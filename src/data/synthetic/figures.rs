@@ -1,76 +1,62 @@
-//! The shapes of things, as data: outlines laid over one another, each filled with an ink.
+//! The figures of the objects, as data: shapes on top of each other, each filled with an ink.
 
 use super::scene::Thing;
+use Ink::{Black, Body, Glass, Shade, White, Wood};
+use Part::{Ellipse, Polygon};
 
 /// A point; in a figure x runs from -1 (left) to 1 (right) and y from -1 (top) to 1 (bottom).
 pub(super) type Point = (f32, f32);
 
-/// What a part of a figure is filled with.
+/// The filling of a part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ink {
-    /// The thing's color.
+    /// The object's color.
     Body,
-    /// The thing's color, darker.
+    /// The object's color, darker.
     Shade,
-    /// Brown; the inks from here on are the same in a thing of any color. Such marks, one sort for each
-    /// kind of thing, are what a small convolutional network learns to look for first.
+    /// Brown. The inks from here on do not depend on the object's color. Such marks, different for each kind of object,
+    /// are the first features that a small CNN learns.
     Wood,
     Glass,
     Black,
     White,
 }
 
-/// The border of a filled area.
+/// A filled shape of a figure.
 #[derive(Clone, Copy, Debug)]
-enum Outline {
-    Ellipse { center: Point, radii: Point },
-    Polygon(&'static [Point]),
+enum Part {
+    /// Ink, center, radii.
+    Ellipse(Ink, Point, Point),
+    /// Ink, corners.
+    Polygon(Ink, &'static [Point]),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    ink: Ink,
-    outline: Outline,
-}
-
-impl Outline {
-    fn contains(&self, (x, y): Point) -> bool {
-        match *self {
-            Self::Ellipse {
-                center,
-                radii: (a, b),
-            } => ((x - center.0) / a).powi(2) + ((y - center.1) / b).powi(2) <= 1.0,
-            Self::Polygon(corners) => corners
-                .iter()
-                .zip(corners.iter().cycle().skip(1))
-                .fold(false, |inside, (from, to)| inside ^ crosses((x, y), *from, *to)),
-        }
+impl Part {
+    /// The ink at a point, if the part covers it.
+    fn ink_at(self, (x, y): Point) -> Option<Ink> {
+        let (ink, inside) = match self {
+            Self::Ellipse(ink, center, (a, b)) => {
+                let distance = ((x - center.0) / a).powi(2) + ((y - center.1) / b).powi(2);
+                (ink, distance <= 1.0)
+            }
+            Self::Polygon(ink, corners) => {
+                let edges = corners.iter().zip(corners.iter().cycle().skip(1));
+                let crossed = edges.filter(|(from, to)| crosses((x, y), **from, **to)).count();
+                (ink, crossed % 2 == 1)
+            }
+        };
+        inside.then_some(ink)
     }
 }
 
-/// Whether the ray from `point` to the right meets the edge: a point inside a polygon meets an odd number
-/// of edges.
+/// Whether the ray from the point to the right crosses the edge. From inside a polygon it crosses an odd number of edges.
 fn crosses((x, y): Point, from: Point, to: Point) -> bool {
     (from.1 > y) != (to.1 > y) && x < from.0 + (y - from.1) / (to.1 - from.1) * (to.0 - from.0)
 }
 
-/// The ink that `thing` shows at `point`, if it covers it.
+/// The ink of `thing` at `point`, if it covers the point.
 pub(super) fn ink_at(thing: Thing, point: Point) -> Option<Ink> {
-    parts(thing)
-        .iter()
-        .rev()
-        .find(|part| part.outline.contains(point))
-        .map(|part| part.ink)
-}
-
-const fn ellipse(ink: Ink, center: Point, radii: Point) -> Part {
-    let outline = Outline::Ellipse { center, radii };
-    Part { ink, outline }
-}
-
-const fn polygon(ink: Ink, corners: &'static [Point]) -> Part {
-    let outline = Outline::Polygon(corners);
-    Part { ink, outline }
+    parts(thing).iter().rev().find_map(|part| part.ink_at(point))
 }
 
 /// From the bottom layer to the top one.
@@ -87,14 +73,14 @@ fn parts(thing: Thing) -> &'static [Part] {
 }
 
 const BALL: &[Part] = &[
-    ellipse(Ink::Body, (0.0, 0.0), (0.97, 0.97)),
-    ellipse(Ink::White, (0.0, 0.0), (0.34, 0.97)),
-    ellipse(Ink::Shade, (0.0, 0.0), (0.14, 0.97)),
+    Ellipse(Body, (0.0, 0.0), (0.97, 0.97)),
+    Ellipse(White, (0.0, 0.0), (0.34, 0.97)),
+    Ellipse(Shade, (0.0, 0.0), (0.14, 0.97)),
 ];
 
 /// Corners on two circles, of radius 1 and 0.45.
-const STAR: &[Part] = &[polygon(
-    Ink::Body,
+const STAR: &[Part] = &[Polygon(
+    Body,
     &[
         (0.0, -1.0),
         (0.264, -0.364),
@@ -110,54 +96,48 @@ const STAR: &[Part] = &[polygon(
 )];
 
 const TREE: &[Part] = &[
-    polygon(Ink::Wood, &[(-0.26, 0.3), (0.26, 0.3), (0.26, 1.0), (-0.26, 1.0)]),
-    polygon(Ink::Body, &[(0.0, -0.6), (0.95, 0.45), (-0.95, 0.45)]),
-    polygon(Ink::Shade, &[(0.0, -0.6), (0.54, 0.0), (-0.54, 0.0)]),
-    polygon(Ink::Body, &[(0.0, -1.0), (0.68, -0.15), (-0.68, -0.15)]),
+    Polygon(Wood, &[(-0.26, 0.3), (0.26, 0.3), (0.26, 1.0), (-0.26, 1.0)]),
+    Polygon(Body, &[(0.0, -0.6), (0.95, 0.45), (-0.95, 0.45)]),
+    Polygon(Shade, &[(0.0, -0.6), (0.54, 0.0), (-0.54, 0.0)]),
+    Polygon(Body, &[(0.0, -1.0), (0.68, -0.15), (-0.68, -0.15)]),
 ];
 
 const HOUSE: &[Part] = &[
-    polygon(
-        Ink::Body,
+    Polygon(
+        Body,
         &[(-0.75, -0.15), (0.75, -0.15), (0.75, 0.95), (-0.75, 0.95)],
     ),
-    polygon(Ink::Shade, &[(0.0, -0.95), (1.0, -0.1), (-1.0, -0.1)]),
-    polygon(Ink::Wood, &[(0.06, 0.2), (0.56, 0.2), (0.56, 0.95), (0.06, 0.95)]),
-    polygon(
-        Ink::Glass,
-        &[(-0.58, 0.15), (-0.14, 0.15), (-0.14, 0.6), (-0.58, 0.6)],
-    ),
+    Polygon(Shade, &[(0.0, -0.95), (1.0, -0.1), (-1.0, -0.1)]),
+    Polygon(Wood, &[(0.06, 0.2), (0.56, 0.2), (0.56, 0.95), (0.06, 0.95)]),
+    Polygon(Glass, &[(-0.58, 0.15), (-0.14, 0.15), (-0.14, 0.6), (-0.58, 0.6)]),
 ];
 
 const BOAT: &[Part] = &[
-    polygon(
-        Ink::Wood,
-        &[(-0.06, -0.95), (0.06, -0.95), (0.06, 0.4), (-0.06, 0.4)],
-    ),
-    polygon(Ink::Body, &[(0.1, -0.95), (0.9, 0.2), (0.1, 0.2)]),
-    polygon(Ink::White, &[(-0.1, -0.85), (-0.1, 0.2), (-0.85, 0.2)]),
-    polygon(Ink::Body, &[(-1.0, 0.32), (1.0, 0.32), (0.62, 0.9), (-0.62, 0.9)]),
+    Polygon(Wood, &[(-0.06, -0.95), (0.06, -0.95), (0.06, 0.4), (-0.06, 0.4)]),
+    Polygon(Body, &[(0.1, -0.95), (0.9, 0.2), (0.1, 0.2)]),
+    Polygon(White, &[(-0.1, -0.85), (-0.1, 0.2), (-0.85, 0.2)]),
+    Polygon(Body, &[(-1.0, 0.32), (1.0, 0.32), (0.62, 0.9), (-0.62, 0.9)]),
 ];
 
 const FISH: &[Part] = &[
-    polygon(Ink::Body, &[(0.3, 0.0), (1.0, -0.6), (0.85, 0.0), (1.0, 0.6)]),
-    polygon(Ink::Shade, &[(-0.45, -0.4), (0.2, -0.8), (0.25, -0.3)]),
-    ellipse(Ink::Body, (-0.25, 0.0), (0.75, 0.66)),
-    ellipse(Ink::White, (-0.52, -0.12), (0.24, 0.24)),
-    ellipse(Ink::Black, (-0.56, -0.12), (0.12, 0.12)),
+    Polygon(Body, &[(0.3, 0.0), (1.0, -0.6), (0.85, 0.0), (1.0, 0.6)]),
+    Polygon(Shade, &[(-0.45, -0.4), (0.2, -0.8), (0.25, -0.3)]),
+    Ellipse(Body, (-0.25, 0.0), (0.75, 0.66)),
+    Ellipse(White, (-0.52, -0.12), (0.24, 0.24)),
+    Ellipse(Black, (-0.56, -0.12), (0.12, 0.12)),
 ];
 
 const CAR: &[Part] = &[
-    polygon(
-        Ink::Body,
+    Polygon(
+        Body,
         &[(-0.68, -0.05), (-0.45, -0.65), (0.35, -0.65), (0.62, -0.05)],
     ),
-    polygon(
-        Ink::Glass,
+    Polygon(
+        Glass,
         &[(-0.5, -0.08), (-0.34, -0.5), (0.26, -0.5), (0.44, -0.08)],
     ),
-    polygon(
-        Ink::Body,
+    Polygon(
+        Body,
         &[
             (-1.0, 0.0),
             (-0.9, -0.1),
@@ -167,6 +147,6 @@ const CAR: &[Part] = &[
             (-1.0, 0.5),
         ],
     ),
-    ellipse(Ink::Black, (-0.52, 0.5), (0.32, 0.32)),
-    ellipse(Ink::Black, (0.52, 0.5), (0.32, 0.32)),
+    Ellipse(Black, (-0.52, 0.5), (0.32, 0.32)),
+    Ellipse(Black, (0.52, 0.5), (0.32, 0.32)),
 ];

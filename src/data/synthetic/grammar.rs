@@ -1,161 +1,104 @@
-//! From a scene to its captions: a small grammar of our own that tells the truth in different words.
+//! The captions of a scene, from a small grammar.
 //!
-//! A caption is a template whose slots are filled with phrases. The five captions of an image follow five
-//! different templates, so that they differ in order and in what they leave out. Weights give one template
-//! and one phrase the lead everywhere: there is a usual way to say a thing, and others, as among people.
+//! A caption is a template whose slots are filled with phrases. The five captions of an image follow five different
+//! templates, so they differ in word order and in what they leave out. Templates and phrases are weighted: there is a
+//! most common way to say a thing, as in human captions.
 
-use super::choice::{Weighted, pick_weighted, weighted_index};
-use super::scene::{Color, Companion, Group, Relation, Scene, Terrain, Thing};
-use rand::{Rng, SeedableRng};
+use super::scene::{Color, Group, Relation, Scene, Terrain, Thing};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How many captions a scene has.
+/// The number of captions of a scene.
 pub const CAPTIONS: usize = 5;
 
-/// A part of a template.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Slot {
-    /// Words as they are.
-    Words(&'static str),
-    /// The main group, announced: "there are two red balls".
-    ThereIsMain,
-    /// The main group: "two red balls".
-    Main,
-    /// The main group without its color: "two balls".
-    MainUncolored,
-    /// The companion: "a blue star".
-    Companion,
-    /// Where the main group is, seen from the companion: "left of".
-    Relation,
-    /// Where the companion is, seen from the main group: "right of".
-    Inverse,
-    /// "on the grass"
-    Terrain,
-}
+/// An alternative after its relative frequency.
+type Weighted<T> = (u32, T);
 
-type Template = &'static [Slot];
-
-/// For a main group on its own. No two can give the same words.
-const ALONE: &[Weighted<Template>] = &[
-    (12, &[Slot::Main, Slot::Terrain]),
-    (5, &[Slot::ThereIsMain, Slot::Terrain]),
-    (4, &[Slot::Main, Slot::Terrain, Slot::Words("and nothing else")]),
-    (3, &[Slot::Words("only"), Slot::Main, Slot::Terrain]),
-    (2, &[Slot::Words("a picture of"), Slot::Main, Slot::Terrain]),
-    (2, &[Slot::Terrain, Slot::ThereIsMain]),
-    (
-        1,
-        &[
-            Slot::MainUncolored,
-            Slot::Terrain,
-            Slot::Words("and nothing else"),
-        ],
-    ),
+/// Templates for a main group without companion. No two can give the same caption.
+const ALONE: &[Weighted<&str>] = &[
+    (12, "{main} {terrain}"),
+    (5, "{there-is-main} {terrain}"),
+    (4, "{main} {terrain} and nothing else"),
+    (3, "only {main} {terrain}"),
+    (2, "a picture of {main} {terrain}"),
+    (2, "{terrain} {there-is-main}"),
+    (1, "{uncolored-main} {terrain} and nothing else"),
 ];
 
-/// For a main group with a companion. No two can give the same words.
-const ACCOMPANIED: &[Weighted<Template>] = &[
-    (12, &[Slot::Main, Slot::Relation, Slot::Companion, Slot::Terrain]),
-    (6, &[Slot::Main, Slot::Relation, Slot::Companion]),
-    (
-        4,
-        &[Slot::Main, Slot::Words("and"), Slot::Companion, Slot::Terrain],
-    ),
-    (
-        3,
-        &[Slot::ThereIsMain, Slot::Relation, Slot::Companion, Slot::Terrain],
-    ),
-    (3, &[Slot::Companion, Slot::Inverse, Slot::Main, Slot::Terrain]),
-    (2, &[Slot::Main, Slot::Terrain, Slot::Relation, Slot::Companion]),
-    (1, &[Slot::Main, Slot::Terrain]),
+/// Templates for a main group with a companion. No two can give the same caption.
+const ACCOMPANIED: &[Weighted<&str>] = &[
+    (12, "{main} {relation} {companion} {terrain}"),
+    (6, "{main} {relation} {companion}"),
+    (4, "{main} and {companion} {terrain}"),
+    (3, "{there-is-main} {relation} {companion} {terrain}"),
+    (3, "{companion} {inverse} {main} {terrain}"),
+    (2, "{main} {terrain} {relation} {companion}"),
+    (1, "{main} {terrain}"),
 ];
 
 impl Scene {
-    /// Five captions, all different and all true, in small letters without punctuation.
+    /// Five different captions, all true, in lower case without punctuation.
     pub fn captions(&self) -> [String; CAPTIONS] {
         let mut rng = ChaCha8Rng::seed_from_u64(self.wording);
-        let mut templates = self.templates().to_vec();
+        let mut templates = match self.companion {
+            None => ALONE.to_vec(),
+            Some(_) => ACCOMPANIED.to_vec(),
+        };
         std::array::from_fn(|_| {
             let (_, template) = templates.swap_remove(weighted_index(&templates, &mut rng));
-            self.fill(template, &mut rng)
+            let phrases: Vec<String> = template
+                .split(' ')
+                .map(|slot| self.phrase(slot, &mut rng))
+                .collect();
+            phrases.join(" ")
         })
     }
 
-    fn templates(&self) -> &'static [Weighted<Template>] {
-        match self.companion {
-            None => ALONE,
-            Some(_) => ACCOMPANIED,
+    /// The phrase of a template's slot; any other word stands for itself.
+    fn phrase(&self, slot: &str, rng: &mut impl Rng) -> String {
+        match (slot, &self.companion) {
+            ("{main}", _) => group_phrase(&self.main, Some(self.main.color), rng),
+            ("{uncolored-main}", _) => group_phrase(&self.main, None, rng),
+            ("{there-is-main}", _) => there_is(&self.phrase("{main}", rng)),
+            ("{terrain}", _) => pick_weighted(terrain_phrases(self.terrain), rng).to_owned(),
+            ("{companion}", Some(it)) => group_phrase(&it.group, Some(it.group.color), rng),
+            ("{relation}", Some(it)) => pick_weighted(relation_phrases(it.relation), rng).to_owned(),
+            ("{inverse}", Some(it)) => pick_weighted(relation_phrases(it.relation.inverse()), rng).to_owned(),
+            (word, _) => word.to_owned(),
         }
-    }
-
-    fn fill(&self, template: Template, rng: &mut impl Rng) -> String {
-        let phrases: Vec<String> = template.iter().map(|&slot| self.phrase(slot, rng)).collect();
-        phrases.join(" ")
-    }
-
-    fn phrase(&self, slot: Slot, rng: &mut impl Rng) -> String {
-        match slot {
-            Slot::Words(words) => words.to_owned(),
-            Slot::ThereIsMain => there_is(&self.phrase(Slot::Main, rng)),
-            Slot::Main => group_phrase(&self.main, Some(self.main.color), rng),
-            Slot::MainUncolored => group_phrase(&self.main, None, rng),
-            Slot::Terrain => pick_weighted(terrain_phrases(self.terrain), rng).to_owned(),
-            Slot::Companion => self.of_companion(|it| group_phrase(&it.group, Some(it.group.color), rng)),
-            Slot::Relation => self.of_companion(|it| relation_phrase(it.relation, rng)),
-            Slot::Inverse => self.of_companion(|it| relation_phrase(it.relation.inverse(), rng)),
-        }
-    }
-
-    /// What `say` tells of the companion. A scene without one uses no template that asks for it.
-    fn of_companion(&self, say: impl FnOnce(&Companion) -> String) -> String {
-        self.companion.as_ref().map(say).unwrap_or_default()
     }
 }
 
 /// "there are two red balls", but "there is a pair of red balls".
 fn there_is(phrase: &str) -> String {
-    let one = ["a ", "an ", "one "]
+    let singular = ["a ", "an ", "one "]
         .iter()
         .any(|count| phrase.starts_with(count));
-    let verb = if one { "is" } else { "are" };
+    let verb = if singular { "is" } else { "are" };
     format!("there {verb} {phrase}")
 }
 
 /// "two red balls"; without `color` "two balls".
 fn group_phrase(group: &Group, color: Option<Color>, rng: &mut impl Rng) -> String {
-    let (one, many) = pick_weighted(nouns(group.thing), rng);
-    let (name, counts) = match group.items.len() {
-        1 => (one, ONE),
-        2 => (many, TWO),
-        _ => (many, THREE),
-    };
+    const COUNTS: [&[Weighted<&str>]; 3] = [
+        &[(9, "a"), (1, "one")],
+        &[(9, "two"), (1, "a pair of")],
+        &[(9, "three"), (1, "a group of three")],
+    ];
+    let count = group.items.len().clamp(1, COUNTS.len());
+    let (singular, plural) = pick_weighted(nouns(group.thing), rng);
+    let noun = if count == 1 { singular } else { plural };
     let description = match color {
-        Some(color) => format!("{} {name}", color_word(color)),
-        None => name.to_owned(),
+        Some(color) => format!("{} {noun}", <&str>::from(color)),
+        None => noun.to_owned(),
     };
-    match pick_weighted(counts, rng) {
-        "a" => format!("{} {description}", article(&description)),
+    match pick_weighted(COUNTS[count - 1], rng) {
+        "a" if description.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("an {description}"),
         count => format!("{count} {description}"),
     }
 }
 
-fn article(next: &str) -> &'static str {
-    if next.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    }
-}
-
-fn relation_phrase(relation: Relation, rng: &mut impl Rng) -> String {
-    pick_weighted(relation_phrases(relation), rng).to_owned()
-}
-
-const ONE: &[Weighted<&str>] = &[(9, "a"), (1, "one")];
-const TWO: &[Weighted<&str>] = &[(9, "two"), (1, "a pair of")];
-const THREE: &[Weighted<&str>] = &[(9, "three"), (1, "a group of three")];
-
-/// A noun's singular and plural.
+/// Singular and plural.
 type Noun = (&'static str, &'static str);
 
 fn nouns(thing: Thing) -> &'static [Weighted<Noun>] {
@@ -167,17 +110,6 @@ fn nouns(thing: Thing) -> &'static [Weighted<Noun>] {
         Thing::Boat => &[(8, ("boat", "boats")), (2, ("ship", "ships"))],
         Thing::Fish => &[(1, ("fish", "fish"))],
         Thing::Car => &[(1, ("car", "cars"))],
-    }
-}
-
-fn color_word(color: Color) -> &'static str {
-    match color {
-        Color::Red => "red",
-        Color::Orange => "orange",
-        Color::Yellow => "yellow",
-        Color::Green => "green",
-        Color::Blue => "blue",
-        Color::Purple => "purple",
     }
 }
 
@@ -199,4 +131,31 @@ fn terrain_phrases(terrain: Terrain) -> &'static [Weighted<&'static str>] {
         Terrain::Road => &[(8, "on the road"), (2, "on a street")],
         Terrain::Night => &[(8, "at night"), (2, "in the dark")],
     }
+}
+
+/// The index of a random alternative.
+fn weighted_index<T>(choices: &[Weighted<T>], rng: &mut impl Rng) -> usize {
+    let total: u32 = choices.iter().map(|(weight, _)| weight).sum();
+    let mut rest = rng.random_range(0..total);
+    let chosen = choices.iter().position(|&(weight, _)| {
+        let chosen = rest < weight;
+        rest = rest.saturating_sub(weight);
+        chosen
+    });
+    chosen.unwrap_or_default()
+}
+
+fn pick_weighted<T: Copy>(choices: &[Weighted<T>], rng: &mut impl Rng) -> T {
+    choices[weighted_index(choices, rng)].1
+}
+
+#[test]
+fn weighted_picks_follow_their_weights() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let choices = [(1, 'a'), (0, 'b'), (3, 'c')];
+    let drawn: Vec<char> = (0..4_000).map(|_| pick_weighted(&choices, &mut rng)).collect();
+    let fraction = |letter| drawn.iter().filter(|&&other| other == letter).count() as f64 / 4_000.0;
+    assert!((fraction('a') - 0.25).abs() < 0.03);
+    assert_eq!(fraction('b'), 0.0);
+    assert!((fraction('c') - 0.75).abs() < 0.03);
 }

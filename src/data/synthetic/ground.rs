@@ -1,7 +1,7 @@
-//! The ground behind the things: a texture for each terrain, made of hashed noise.
+//! The background: a texture of hashed noise for each terrain.
 //!
-//! Only sums, products, comparisons and integer hashes go into it (no sine, no power), so that a picture is
-//! the same on every machine.
+//! It is computed from sums, products, comparisons and integer hashes only (no sine, no power), so that an image is the
+//! same on every machine.
 
 use super::figures::Point;
 use super::scene::Terrain;
@@ -9,10 +9,9 @@ use super::scene::Terrain;
 /// Red, green and blue in `[0, 255]`.
 pub(super) type Rgb = [f32; 3];
 
-/// How many texture units make up the picture's side: textures look alike at every size.
+/// Texture units along the image's side; textures scale with the image.
 const UNITS: f32 = 64.0;
 
-/// The ground of one scene.
 pub(super) struct Ground {
     terrain: Terrain,
     noise: ValueNoise,
@@ -30,7 +29,7 @@ impl Ground {
         }
     }
 
-    /// The color at `point`, given in fractions of the picture's side.
+    /// The color at a point, in fractions of the image's side.
     pub(super) fn color_at(&self, (x, y): Point) -> Rgb {
         let (x, y) = (x * UNITS, y * UNITS);
         let color = match self.terrain {
@@ -45,15 +44,10 @@ impl Ground {
     }
 
     fn grass(&self, x: f32, y: f32) -> Rgb {
-        let blade = if self.noise.grain(x / 1.5, y / 4.0) > 0.72 {
-            0.86
-        } else {
-            1.0
-        };
-        lighten(
-            [150.0, 200.0, 105.0],
-            blade * (0.9 + 0.2 * self.noise.smooth(x / 14.0, y / 14.0)),
-        )
+        let on_blade = self.noise.grain(x / 1.5, y / 4.0) > 0.72;
+        let blade = if on_blade { 0.86 } else { 1.0 };
+        let light = 0.9 + 0.2 * self.noise.smooth(x / 14.0, y / 14.0);
+        lighten([150.0, 200.0, 105.0], blade * light)
     }
 
     fn sand(&self, x: f32, y: f32) -> Rgb {
@@ -64,11 +58,8 @@ impl Ground {
 
     fn snow(&self, x: f32, y: f32) -> Rgb {
         let hollow = self.noise.smooth(x / 18.0, y / 11.0);
-        let glint = if self.noise.grain(x / 1.5, y / 1.5) > 0.94 {
-            0.95
-        } else {
-            1.0
-        };
+        let glints = self.noise.grain(x / 1.5, y / 1.5) > 0.94;
+        let glint = if glints { 0.95 } else { 1.0 };
         lighten(mix([204.0, 218.0, 236.0], [246.0, 248.0, 252.0], hollow), glint)
     }
 
@@ -88,27 +79,24 @@ impl Ground {
     }
 
     fn night(&self, x: f32, y: f32) -> Rgb {
-        let sky = mix(
-            [16.0, 18.0, 44.0],
-            [36.0, 38.0, 78.0],
-            self.noise.smooth(x / 20.0, y / 20.0),
-        );
+        let cloud = self.noise.smooth(x / 20.0, y / 20.0);
+        let sky = mix([16.0, 18.0, 44.0], [36.0, 38.0, 78.0], cloud);
         let twinkle = self.noise.grain(x / 1.1, y / 1.1) > 0.99;
         if twinkle { [206.0, 208.0, 226.0] } else { sky }
     }
 }
 
-/// Noise that is the same wherever it is asked for.
+/// Noise that depends on the seed and the position only.
 struct ValueNoise(u64);
 
 impl ValueNoise {
-    /// A number in `[0, 1)` for a cell of the lattice.
+    /// A number in `[0, 1)` for a cell of the grid.
     fn at(&self, column: i32, row: i32) -> f32 {
         let cell = u64::from(column as u32) << 32 | u64::from(row as u32);
         (scramble(self.0 ^ scramble(cell)) >> 40) as f32 / (1u64 << 24) as f32
     }
 
-    /// A number in `[0, 1)`, the same all over a cell.
+    /// A number in `[0, 1)`, constant within a cell.
     fn grain(&self, x: f32, y: f32) -> f32 {
         self.at(x.floor() as i32, y.floor() as i32)
     }
@@ -117,12 +105,9 @@ impl ValueNoise {
     fn smooth(&self, x: f32, y: f32) -> f32 {
         let (column, row) = (x.floor() as i32, y.floor() as i32);
         let (right, down) = (ease(x - x.floor()), ease(y - y.floor()));
-        let blend = |from: f32, to: f32, share: f32| from + (to - from) * share;
-        blend(
-            blend(self.at(column, row), self.at(column + 1, row), right),
-            blend(self.at(column, row + 1), self.at(column + 1, row + 1), right),
-            down,
-        )
+        let lerp = |from: f32, to: f32, fraction: f32| from + (to - from) * fraction;
+        let in_row = |row| lerp(self.at(column, row), self.at(column + 1, row), right);
+        lerp(in_row(row), in_row(row + 1), down)
     }
 }
 
@@ -134,9 +119,9 @@ fn scramble(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// From 0 to 1, level at both ends.
-fn ease(share: f32) -> f32 {
-    share * share * (3.0 - 2.0 * share)
+/// From 0 to 1, flat at both ends (smoothstep).
+fn ease(fraction: f32) -> f32 {
+    fraction * fraction * (3.0 - 2.0 * fraction)
 }
 
 /// Rises from 0 to 1 and falls back over one period of length 1.
@@ -149,7 +134,7 @@ pub(super) fn lighten(color: Rgb, factor: f32) -> Rgb {
     color.map(|channel| (channel * factor).min(255.0))
 }
 
-/// From `from` (share 0) to `to` (share 1).
-fn mix(from: Rgb, to: Rgb, share: f32) -> Rgb {
-    std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * share)
+/// From `from` (0) to `to` (1).
+fn mix(from: Rgb, to: Rgb, fraction: f32) -> Rgb {
+    std::array::from_fn(|channel| from[channel] + (to[channel] - from[channel]) * fraction)
 }

@@ -1,165 +1,101 @@
-//! Where things go: areas cut so that nothing overlaps and a relation between two groups is plain to see.
+//! The layout of a scene: the image is cut into areas so that no two objects overlap and the relation between two
+//! groups is unambiguous.
 
 use super::scene::{Item, Relation};
 use rand::{Rng, RngExt};
 
-/// The direction in which an area is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LayoutAxis {
-    /// Left to right.
-    Across,
-    /// Top to bottom.
-    Down,
-}
+/// The free margin at the image's edge.
+const MARGIN: f32 = 0.02;
+/// The smallest gap between two objects.
+const GAP: f32 = 0.03;
+/// The smallest object: 17 pixels in an image of 64.
+const SMALLEST: f32 = 0.27;
+/// The largest object: 27 pixels in an image of 64.
+const LARGEST: f32 = 0.42;
+/// Two related single objects share a band of this width. It is so narrow that they are always further apart along the
+/// band than across it: "left of" is never confused with "above".
+const BAND: f32 = 0.45;
 
-impl LayoutAxis {
-    fn other(self) -> Self {
-        match self {
-            Self::Across => Self::Down,
-            Self::Down => Self::Across,
-        }
-    }
-}
-
-/// A part of a line, in fractions of the picture's side.
-#[derive(Clone, Copy, Debug)]
-struct Segment {
-    start: f32,
-    length: f32,
-}
-
-impl Segment {
-    /// The whole side of the picture, but for a margin.
-    const SIDE: Self = Self {
-        start: MARGIN,
-        length: 1.0 - 2.0 * MARGIN,
-    };
-
-    /// The part of `length` that begins at `slide` (0: the first possible place, 1: the last).
-    fn part(self, length: f32, slide: f32) -> Self {
-        let start = self.start + (self.length - length) * slide;
-        Self { start, length }
-    }
-
-    fn cut(self, share: f32) -> (Self, Self) {
-        let length = self.length * share;
-        (self.part(length, 0.0), self.part(self.length - length, 1.0))
-    }
-}
-
-/// A rectangle of the picture.
+/// A rectangle of the image: its start and length along x (axis 0) and y (axis 1), in fractions of the image's side.
 #[derive(Clone, Copy, Debug)]
 struct Area {
-    across: Segment,
-    down: Segment,
+    start: [f32; 2],
+    length: [f32; 2],
 }
 
 impl Area {
-    /// `along` in the direction of `axis`, `beside` in the other.
-    fn new(axis: LayoutAxis, along: Segment, beside: Segment) -> Self {
-        match axis {
-            LayoutAxis::Across => Self {
-                across: along,
-                down: beside,
-            },
-            LayoutAxis::Down => Self {
-                across: beside,
-                down: along,
-            },
-        }
-    }
-
-    fn segments(self, axis: LayoutAxis) -> (Segment, Segment) {
-        match axis {
-            LayoutAxis::Across => (self.across, self.down),
-            LayoutAxis::Down => (self.down, self.across),
-        }
-    }
-
-    fn cut(self, axis: LayoutAxis, share: f32) -> (Self, Self) {
-        let (along, beside) = self.segments(axis);
-        let (first, second) = along.cut(share);
-        (Self::new(axis, first, beside), Self::new(axis, second, beside))
-    }
-}
-
-/// What stays free at the picture's edge.
-const MARGIN: f32 = 0.02;
-/// What stays free between two things at least.
-const GAP: f32 = 0.03;
-/// The smallest thing: 17 pixels in a picture of 64.
-const SMALLEST: f32 = 0.27;
-/// The largest thing: 27 pixels in a picture of 64.
-const LARGEST: f32 = 0.42;
-/// How far two single things may stray from a common line. Small enough that they always lie further apart
-/// along the line than across it: nobody could call "left of" what is more nearly "above".
-const BAND: f32 = 0.45;
-
-/// `count` things anywhere in the picture.
-pub(super) fn alone(count: usize, rng: &mut impl Rng) -> Vec<Item> {
-    let whole = Area {
-        across: Segment::SIDE,
-        down: Segment::SIDE,
+    const IMAGE: Self = Self {
+        start: [MARGIN; 2],
+        length: [1.0 - 2.0 * MARGIN; 2],
     };
-    scatter(whole, count, rng)
+
+    /// The part of `length` along `axis` at `position` (0: at the start, 1: at the end).
+    fn part(mut self, axis: usize, length: f32, position: f32) -> Self {
+        self.start[axis] += (self.length[axis] - length) * position;
+        self.length[axis] = length;
+        self
+    }
+
+    fn cut(self, axis: usize, fraction: f32) -> (Self, Self) {
+        let length = self.length[axis] * fraction;
+        let rest = self.length[axis] - length;
+        (self.part(axis, length, 0.0), self.part(axis, rest, 1.0))
+    }
 }
 
-/// `count` things of which every one lies in `relation` to the single thing that is returned second.
+/// `count` objects anywhere in the image.
+pub(super) fn alone(count: usize, rng: &mut impl Rng) -> Vec<Item> {
+    scatter(Area::IMAGE, count, rng)
+}
+
+/// `count` objects that are all in `relation` to the single object that is returned second.
 pub(super) fn related(count: usize, relation: Relation, rng: &mut impl Rng) -> (Vec<Item>, Item) {
-    let (near, far) = Segment::SIDE.cut(0.5);
-    let (mains, companion) = match relation {
+    let axis = relation.axis();
+    let (near, far) = Area::IMAGE.cut(axis, 0.5);
+    let (mut main, mut companion) = match relation {
         Relation::LeftOf | Relation::Above => (near, far),
         Relation::RightOf | Relation::Below => (far, near),
     };
-    // Several things need the whole half; a single thing shares a band with its companion.
-    let (mains_beside, companion_beside) = if count == 1 {
-        let band = Segment::SIDE.part(BAND, rng.random());
-        (band, band)
-    } else {
-        (Segment::SIDE, Segment::SIDE.part(BAND, 0.5))
-    };
-    let axis = relation.axis();
-    let items = scatter(Area::new(axis, mains, mains_beside), count, rng);
-    let item = put(Area::new(axis, companion, companion_beside), rng);
-    (items, item)
+    // Several objects need the whole half of the image; a single object shares a band with its companion.
+    let band = if count == 1 { rng.random() } else { 0.5 };
+    companion = companion.part(1 - axis, BAND, band);
+    if count == 1 {
+        main = main.part(1 - axis, BAND, band);
+    }
+    let items = scatter(main, count, rng);
+    (items, place(companion, rng))
 }
 
-/// `count` things in `area`, which is cut in two until each has an area of its own.
+/// `count` objects in `area`, which is cut in two until each object has an area of its own.
 fn scatter(area: Area, count: usize, rng: &mut impl Rng) -> Vec<Item> {
     if count <= 1 {
-        return vec![put(area, rng)];
+        return vec![place(area, rng)];
     }
     let smaller = count / 2;
     let first = if rng.random() { smaller } else { count - smaller };
-    let axis = longer_axis(area, rng);
-    let (one, other) = area.cut(axis, first as f32 / count as f32);
+    let (one, other) = area.cut(longer_axis(area, rng), first as f32 / count as f32);
     let mut items = scatter(one, first, rng);
     items.extend(scatter(other, count - first, rng));
     items
 }
 
-/// The longer of an area's sides; by chance in a square.
-fn longer_axis(area: Area, rng: &mut impl Rng) -> LayoutAxis {
-    let axis = if rng.random() {
-        LayoutAxis::Across
-    } else {
-        LayoutAxis::Down
-    };
-    let (along, beside) = area.segments(axis);
-    if along.length < beside.length {
-        axis.other()
+/// The axis of the area's longer side; a random one if the area is a square.
+fn longer_axis(area: Area, rng: &mut impl Rng) -> usize {
+    let axis = usize::from(!rng.random::<bool>());
+    if area.length[axis] < area.length[1 - axis] {
+        1 - axis
     } else {
         axis
     }
 }
 
-/// One thing somewhere in `area`, of any size that fits.
-fn put(area: Area, rng: &mut impl Rng) -> Item {
-    let room = area.across.length.min(area.down.length) - GAP;
+/// An object of random size at a random position in `area`.
+fn place(area: Area, rng: &mut impl Rng) -> Item {
+    let room = area.length[0].min(area.length[1]) - GAP;
     let size = rng.random_range(SMALLEST..=room.min(LARGEST));
-    let mut middle = |span: Segment| span.part(size + GAP, rng.random()).start + (size + GAP) / 2.0;
+    let mut center = |axis| area.part(axis, size + GAP, rng.random()).start[axis] + (size + GAP) / 2.0;
     Item {
-        center: (middle(area.across), middle(area.down)),
+        center: (center(0), center(1)),
         size,
         mirrored: rng.random(),
     }

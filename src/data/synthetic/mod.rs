@@ -1,10 +1,8 @@
-//! The built-in data set `scenes`: pictures drawn by the program, so that the whole way from images to
-//! scored captions can be walked with nothing on disk.
+//! The built-in dataset `scenes`: images drawn by the program, to run the full pipeline without a download.
 //!
-//! A scene holds one to three things alike in a place, and perhaps another thing beside, above or below
-//! them. Every picture and caption follows from the seed and the scene's number alone.
+//! A scene has one to three equal objects on a terrain, and perhaps another object beside, above or below them. Images
+//! and captions depend on the seed and the scene's number only.
 
-mod choice;
 mod drawing;
 mod figures;
 mod grammar;
@@ -19,22 +17,22 @@ pub use scene::{Color, Companion, Group, Item, Relation, Scene, Terrain, Thing};
 
 use super::{SourceCaption, SourceImage, Split};
 use crate::files::ConfinedPath;
-use image::{ImageError, ImageFormat};
+use image::{ImageFormat, RgbImage};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Cursor};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What can be chosen about `scenes`.
+/// The settings of `scenes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScenesSettings {
-    /// How many images: eight tenths to train on, one tenth each for dev and test.
+    /// The number of images: 80 % train, 10 % dev, 10 % test.
     pub images: usize,
     /// Width and height of an image in pixels.
     pub size: u32,
-    /// Another seed gives other images.
+    /// The seed of all images.
     pub seed: u64,
 }
 
@@ -48,11 +46,11 @@ impl Default for ScenesSettings {
     }
 }
 
-/// Below this, objects are a few pixels wide and look alike.
+/// In smaller images, objects are a few pixels wide and look alike.
 const SMALLEST_SIZE: u32 = 32;
-/// Beyond this an image shows nothing more.
+/// Larger images show no more detail.
 const LARGEST_SIZE: u32 = 1_024;
-/// So that every split has an image.
+/// With fewer images a split would be empty.
 const FEWEST_IMAGES: usize = 10;
 
 impl ScenesSettings {
@@ -69,49 +67,27 @@ impl ScenesSettings {
 
 /// Why `scenes` could not be written.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ScenesError {
-    /// `size` is out of range.
     #[error("scenes: size = {size} is out of range; choose {SMALLEST_SIZE} to {LARGEST_SIZE} pixels")]
-    Size {
-        /// The size asked for.
-        size: u32,
-    },
-    /// `images` is too small to be split.
+    Size { size: u32 },
     #[error("scenes: images = {images} leaves a split empty; choose at least {FEWEST_IMAGES}")]
-    Images {
-        /// The number asked for.
-        images: usize,
-    },
-    /// The folder for the images could not be made.
-    #[error("cannot make the folder {}: {source}; check that its parent exists and is writable", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// An image could not be encoded as PNG.
-    #[error("cannot encode {} as PNG: {source}; try another size", path.display())]
-    Encode {
-        /// The image.
-        path: PathBuf,
-        /// What the encoder said.
-        source: ImageError,
-    },
-    /// An image could not be written.
+    Images { images: usize },
     #[error("cannot write {}: {source}; check that the disk has room and the folder is writable", path.display())]
-    Write {
-        /// The image.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
-/// Draws the data set as `images/scene_00001.png` and so on under `dir`.
+impl ScenesError {
+    fn writing(path: &ConfinedPath) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+}
+
+/// Draws the images `images/scene_00001.png` and so on under `dir`.
 ///
-/// Images are drawn on all of rayon's threads; `progress` gets the number of images done. Under its
-/// final name an image is always whole, whatever interrupts; existing images are overwritten.
+/// Images are drawn on all of rayon's threads; `progress` gets the number of images done. Existing images are
+/// overwritten; after an interruption no image is partially written.
 ///
 /// # Errors
 ///
@@ -123,10 +99,7 @@ pub fn write(
 ) -> Result<Vec<SourceImage>, ScenesError> {
     settings.check()?;
     let folder = dir.into().join("images");
-    folder.create_dir_all().map_err(|source| ScenesError::Folder {
-        path: (&folder).into(),
-        source,
-    })?;
+    folder.create_dir_all().map_err(ScenesError::writing(&folder))?;
     let done = AtomicUsize::new(0);
     (0..settings.images)
         .into_par_iter()
@@ -146,37 +119,30 @@ fn write_image(
     let scene = Scene::new(settings.seed, index as u64);
     let key = format!("scene_{:05}", index + 1);
     let path = folder.join(format!("{key}.png"));
-    let mut png = Cursor::new(Vec::new());
-    scene
-        .draw(settings.size)
-        .write_to(&mut png, ImageFormat::Png)
-        .map_err(|source| ScenesError::Encode {
-            path: (&path).into(),
-            source,
-        })?;
-    // Not synced: an image that a power loss damages is drawn again.
-    path.replace(png.get_ref()).map_err(|source| ScenesError::Write {
-        path: (&path).into(),
-        source,
-    })?;
+    write_png(&path, &scene.draw(settings.size)).map_err(ScenesError::writing(&path))?;
     Ok(SourceImage {
         key,
         path: path.into(),
         split: Some(split_of(index)),
-        captions: scene.captions().into_iter().map(source_caption).collect(),
+        captions: scene.captions().map(SourceCaption::new).into(),
     })
 }
 
-/// Of ten images in a row eight are for training, one for dev and one for test. By number and not by lot: a
-/// image stays in its split when more are drawn.
+/// Writes an image atomically, but not synced: an image that a power loss damages is drawn again.
+fn write_png(path: &ConfinedPath, image: &RgbImage) -> io::Result<()> {
+    let mut png = Cursor::new(Vec::new());
+    image
+        .write_to(&mut png, ImageFormat::Png)
+        .map_err(io::Error::other)?;
+    path.replace(png.get_ref())
+}
+
+/// Of every ten images, eight are for training, one for dev and one for test. It is not random, so an image keeps its
+/// split when more images are drawn.
 fn split_of(index: usize) -> Split {
     match index % 10 {
         8 => Split::Dev,
         9 => Split::Test,
         _ => Split::Train,
     }
-}
-
-fn source_caption(raw: String) -> SourceCaption {
-    SourceCaption { raw, tokens: None }
 }

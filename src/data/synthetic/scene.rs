@@ -1,30 +1,26 @@
-//! What a scene holds: a group of things in a place, perhaps beside another thing, chosen by chance but
-//! always the same for a seed and an index.
+//! The content of a scene: a group of equal objects on a terrain, perhaps with another object beside it. It is random
+//! but always the same for a seed and an index.
 
-use super::choice::{pick, pick_two};
-use super::layout::{self, LayoutAxis};
+use super::layout;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use strum::{IntoStaticStr, VariantArray};
 
-/// The ground of the picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The background of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub enum Terrain {
-    /// A green lawn.
     Grass,
-    /// A beach.
     Sand,
-    /// Fresh snow.
     Snow,
-    /// Water with waves.
     Sea,
-    /// Asphalt with a lane line.
     Road,
-    /// A dark, starry sky.
     Night,
 }
 
-/// The color of a thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The color of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Color {
     Red,
@@ -35,8 +31,8 @@ pub enum Color {
     Purple,
 }
 
-/// What can stand in a scene.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Thing {
     Ball,
@@ -48,8 +44,8 @@ pub enum Thing {
     Car,
 }
 
-/// Where the main group is, seen from the companion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The position of the main group relative to the companion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "the names say it all")]
 pub enum Relation {
     LeftOf,
@@ -58,44 +54,8 @@ pub enum Relation {
     Below,
 }
 
-impl Terrain {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Grass,
-        Self::Sand,
-        Self::Snow,
-        Self::Sea,
-        Self::Road,
-        Self::Night,
-    ];
-}
-
-impl Color {
-    pub(super) const ALL: [Self; 6] = [
-        Self::Red,
-        Self::Orange,
-        Self::Yellow,
-        Self::Green,
-        Self::Blue,
-        Self::Purple,
-    ];
-}
-
-impl Thing {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Ball,
-        Self::Star,
-        Self::Tree,
-        Self::House,
-        Self::Boat,
-        Self::Fish,
-        Self::Car,
-    ];
-}
-
 impl Relation {
-    pub(super) const ALL: [Self; 4] = [Self::LeftOf, Self::RightOf, Self::Above, Self::Below];
-
-    /// The same fact seen from the other side.
+    /// The position of the companion relative to the main group.
     pub fn inverse(self) -> Self {
         match self {
             Self::LeftOf => Self::RightOf,
@@ -105,66 +65,66 @@ impl Relation {
         }
     }
 
-    pub(super) fn axis(self) -> LayoutAxis {
+    /// 0 for x, 1 for y.
+    pub(super) fn axis(self) -> usize {
         match self {
-            Self::LeftOf | Self::RightOf => LayoutAxis::Across,
-            Self::Above | Self::Below => LayoutAxis::Down,
+            Self::LeftOf | Self::RightOf => 0,
+            Self::Above | Self::Below => 1,
         }
     }
 }
 
-/// One thing's place in the picture. Lengths are fractions of the picture's side; x grows to the right, y
-/// downwards.
+/// The position of one object. Lengths are fractions of the image's side; x grows to the right, y downwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item {
-    /// The center (x, y) of the square that the thing fills.
+    /// The center (x, y) of the object's square bounding box.
     pub center: (f32, f32),
-    /// The side of that square.
+    /// The side of the bounding box.
     pub size: f32,
-    /// Whether left and right are exchanged: which way a fish swims.
+    /// Whether the object is flipped horizontally.
     pub mirrored: bool,
 }
 
-/// Things of one kind and one color.
+/// Objects of the same kind and color.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// What they are.
+    /// The kind of the objects.
     pub thing: Thing,
-    /// Their color.
+    /// The color of the objects.
     pub color: Color,
-    /// Each one's place in the picture; as many as there are things.
+    /// The position of each object.
     pub items: Vec<Item>,
 }
 
-/// The single thing that some scenes hold besides the main group.
+/// The single object that some scenes have besides the main group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Companion {
-    /// The one thing.
+    /// A group of one object.
     pub group: Group,
-    /// Where the main group is, seen from it: every one of the main group's things lies wholly on that side.
+    /// The position of the main group relative to the companion; it holds for each of its objects.
     pub relation: Relation,
 }
 
-/// All that a picture shows and its captions tell.
+/// The content of an image and its captions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// Where it is.
+    /// The background.
     pub terrain: Terrain,
-    /// One to three things alike.
+    /// One to three equal objects.
     pub main: Group,
-    /// Another thing of another kind and color; every second scene has one.
+    /// An object of another kind and color; every second scene has one.
     pub companion: Option<Companion>,
-    /// Seeds the details of the picture that no caption tells: the grain of the ground, the light.
+    /// The seed of details that no caption mentions: texture and light.
     pub(super) texture: u64,
-    /// Seeds the choice of words.
+    /// The seed of the wording.
     pub(super) wording: u64,
 }
 
-/// The share of scenes in which the main group has company.
-const ACCOMPANIED: f64 = 0.5;
+/// The probability of a companion.
+const COMPANION: f64 = 0.5;
 
 impl Scene {
-    /// The scene number `index` of `seed`. It depends on these two alone, not on how many are drawn.
+    /// Scene number `index` of `seed`. It does not depend on how many scenes are drawn.
     pub fn new(seed: u64, index: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(index);
@@ -172,11 +132,11 @@ impl Scene {
     }
 
     fn random(rng: &mut impl Rng) -> Self {
-        let (thing, other_thing) = pick_two(&Thing::ALL, rng);
-        let (color, other_color) = pick_two(&Color::ALL, rng);
-        let terrain = pick(&Terrain::ALL, rng);
+        let (thing, other_thing) = pick_two(Thing::VARIANTS, rng);
+        let (color, other_color) = pick_two(Color::VARIANTS, rng);
+        let terrain = pick(Terrain::VARIANTS, rng);
         let count = pick(&[1, 2, 3], rng);
-        let relation = rng.random_bool(ACCOMPANIED).then(|| pick(&Relation::ALL, rng));
+        let relation = rng.random_bool(COMPANION).then(|| pick(Relation::VARIANTS, rng));
         let (items, companion) = match relation {
             None => (layout::alone(count, rng), None),
             Some(relation) => {
@@ -198,8 +158,28 @@ impl Scene {
         }
     }
 
-    /// The main group and, where there is one, the companion.
+    /// The main group and, if there is one, the companion.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         std::iter::once(&self.main).chain(self.companion.iter().map(|companion| &companion.group))
     }
+}
+
+/// One of `choices`, all equally likely.
+fn pick<T: Copy>(choices: &[T], rng: &mut impl Rng) -> T {
+    choices[rng.random_range(0..choices.len())]
+}
+
+/// Two different ones of `choices`.
+fn pick_two<T: Copy>(choices: &[T], rng: &mut impl Rng) -> (T, T) {
+    let first = rng.random_range(0..choices.len());
+    let second = (first + rng.random_range(1..choices.len())) % choices.len();
+    (choices[first], choices[second])
+}
+
+#[test]
+fn two_picks_differ_and_every_pair_comes_up() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let pairs: std::collections::BTreeSet<_> = (0..500).map(|_| pick_two(&[0, 1, 2, 3], &mut rng)).collect();
+    assert!(pairs.iter().all(|(first, second)| first != second));
+    assert_eq!(pairs.len(), 12);
 }

@@ -1,12 +1,12 @@
-//! What must be true of every scene: its layout, its picture, its captions, and the files it becomes.
+//! Tests of scenes: layout, images, captions and files.
 
-mod bleu;
 mod files;
 mod truth;
 
 use super::*;
-use bleu::{SceneReferences, bleu};
+use crate::metrics::BleuStatistics;
 use std::collections::{BTreeSet, HashMap};
+use strum::VariantArray;
 use truth::{Claims, bounds, named};
 
 fn scenes(count: u64) -> impl Iterator<Item = Scene> {
@@ -14,7 +14,7 @@ fn scenes(count: u64) -> impl Iterator<Item = Scene> {
 }
 
 #[test]
-fn scenes_stay_as_they_were_once_drawn() {
+fn scenes_do_not_change_between_versions() {
     let mut hasher = blake3::Hasher::new();
     for scene in scenes(24) {
         hasher.update(scene.draw(64).as_raw());
@@ -24,19 +24,19 @@ fn scenes_stay_as_they_were_once_drawn() {
     assert_eq!(
         &hash[..32],
         "40cfa1bd933d91b24045a9b2f42f9d8b",
-        "pictures or captions changed: a data set made before cannot be made again"
+        "images or captions changed: datasets of earlier versions cannot be reproduced"
     );
 }
 
 #[test]
-fn another_seed_or_number_gives_another_scene() {
+fn scenes_depend_on_seed_and_index() {
     let first = Scene::new(1, 0);
     assert_ne!(first, Scene::new(1, 1));
     assert_ne!(first, Scene::new(2, 0));
 }
 
 #[test]
-fn things_lie_inside_and_apart_and_are_large_enough() {
+fn objects_are_within_the_image_without_overlap_and_large_enough() {
     for scene in scenes(3_000) {
         let items: Vec<&Item> = scene.groups().flat_map(|group| &group.items).collect();
         for (number, item) in items.iter().enumerate() {
@@ -63,26 +63,26 @@ fn scenes_are_varied() {
         scenes.iter().filter(|scene| of(scene)).count() as f64 / scenes.len() as f64
     };
     let near = |actual: f64, expected: f64| assert!((actual - expected).abs() < 0.03, "{actual} {expected}");
-    for thing in Thing::ALL {
+    for &thing in Thing::VARIANTS {
         near(share(&|scene| scene.main.thing == thing), 1.0 / 7.0);
     }
-    for color in Color::ALL {
+    for &color in Color::VARIANTS {
         near(share(&|scene| scene.main.color == color), 1.0 / 6.0);
     }
-    for place in Terrain::ALL {
-        near(share(&|scene| scene.terrain == place), 1.0 / 6.0);
+    for &terrain in Terrain::VARIANTS {
+        near(share(&|scene| scene.terrain == terrain), 1.0 / 6.0);
     }
     for count in 1..=3 {
         near(share(&|scene| scene.main.items.len() == count), 1.0 / 3.0);
     }
-    for relation in Relation::ALL {
+    for &relation in Relation::VARIANTS {
         let related = |scene: &Scene| scene.companion.as_ref().is_some_and(|it| it.relation == relation);
         near(share(&related), 0.5 / 4.0);
     }
 }
 
-/// The colors a viewer would call by these names; not the painter's own.
-const SEEN_AS: [(&str, [i32; 3]); 6] = [
+/// The colors that people call by these names; not exactly those that are drawn.
+const NAMED_COLORS: [(&str, [i32; 3]); 6] = [
     ("red", [225, 30, 35]),
     ("orange", [255, 130, 10]),
     ("yellow", [250, 225, 35]),
@@ -91,45 +91,45 @@ const SEEN_AS: [(&str, [i32; 3]); 6] = [
     ("purple", [150, 45, 185]),
 ];
 
-/// The name of the color that a saturated pixel comes close to.
-fn seen_color(pixel: &image::Rgb<u8>) -> Option<&'static str> {
+/// The name of the color that a saturated pixel is close to.
+fn color_name(pixel: &image::Rgb<u8>) -> Option<&'static str> {
     let distance = |color: &[i32; 3]| -> i32 {
         (0..3)
             .map(|channel| (i32::from(pixel[channel]) - color[channel]).pow(2))
             .sum()
     };
-    let near = SEEN_AS.iter().find(|(_, color)| distance(color) < 30 * 30);
+    let near = NAMED_COLORS.iter().find(|(_, color)| distance(color) < 30 * 30);
     near.map(|(name, _)| *name)
 }
 
 #[test]
-fn every_thing_shows_its_color_and_nothing_shows_another() {
+fn objects_have_their_color_and_no_other() {
     for scene in scenes(300) {
-        let picture = scene.draw(64);
-        let claimed: BTreeSet<String> = scene.groups().map(|group| named(group.color)).collect();
+        let image = scene.draw(64);
+        let colors: BTreeSet<String> = scene.groups().map(|group| named(group.color)).collect();
         for group in scene.groups() {
             for item in &group.items {
                 let (left, top, right, bottom) = bounds(item);
                 let span = |from: f32, to: f32| (from * 64.0) as u32..(to * 64.0).ceil() as u32;
                 let pixels = span(top, bottom).flat_map(|y| span(left, right).map(move |x| (x, y)));
                 let colored = pixels
-                    .filter(|&(x, y)| seen_color(picture.get_pixel(x, y)) == Some(&named(group.color)))
+                    .filter(|&(x, y)| color_name(image.get_pixel(x, y)) == Some(&named(group.color)))
                     .count();
                 let share = colored as f32 / (item.size * 64.0).powi(2);
                 assert!(share > 0.08, "{group:?}: {share}");
             }
         }
-        let strange = picture
+        let others = image
             .pixels()
-            .filter_map(seen_color)
-            .filter(|color| !claimed.contains(*color))
+            .filter_map(color_name)
+            .filter(|color| !colors.contains(*color))
             .count();
-        assert!(strange < 12, "{claimed:?}, yet {strange} pixels of other colors");
+        assert!(others < 12, "{colors:?}, but {others} pixels of other colors");
     }
 }
 
 #[test]
-fn a_larger_picture_shows_the_same() {
+fn larger_images_have_the_same_content() {
     for scene in scenes(40) {
         let small = scene.draw(64);
         let large = image::imageops::thumbnail(&scene.draw(192), 64, 64);
@@ -144,32 +144,20 @@ fn a_larger_picture_shows_the_same() {
 }
 
 #[test]
-fn captions_are_five_different_ones_of_clean_words() {
+fn captions_are_different_and_of_clean_words() {
     let mut words = BTreeSet::new();
     for scene in scenes(2_000) {
         let captions = scene.captions();
-        assert_eq!(
-            captions.iter().collect::<BTreeSet<_>>().len(),
-            CAPTIONS,
-            "{captions:?}"
-        );
+        assert_eq!(BTreeSet::from_iter(&captions).len(), CAPTIONS, "{captions:?}");
         for caption in &captions {
-            assert!(
-                caption
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b' '),
-                "{caption}"
-            );
+            let clean = |byte: u8| byte.is_ascii_lowercase() || byte == b' ';
+            assert!(caption.bytes().all(clean), "{caption}");
             assert!(caption.split(' ').all(|word| !word.is_empty()), "{caption:?}");
             assert!((4..=18).contains(&caption.split(' ').count()), "{caption}");
             words.extend(caption.split(' ').map(str::to_owned));
         }
     }
-    assert!(
-        (50..=80).contains(&words.len()),
-        "{} words: {words:?}",
-        words.len()
-    );
+    assert!((50..=80).contains(&words.len()), "{words:?}");
 }
 
 #[test]
@@ -183,7 +171,7 @@ fn every_caption_is_true() {
 }
 
 #[test]
-fn a_changed_word_makes_a_caption_false() {
+fn captions_with_a_wrong_word_are_false() {
     let changes = [
         ("red", "blue"),
         ("two", "three"),
@@ -194,11 +182,9 @@ fn a_changed_word_makes_a_caption_false() {
     for (right, wrong) in changes {
         let mut changed = 0;
         for scene in scenes(400) {
-            for caption in scene
-                .captions()
-                .iter()
-                .filter(|caption| caption.split(' ').any(|word| word == right))
-            {
+            let mut captions = scene.captions().to_vec();
+            captions.retain(|caption| caption.split(' ').any(|word| word == right));
+            for caption in captions {
                 let lie = caption.replace(right, wrong);
                 let claims = Claims::read(&lie).unwrap_or_else(|error| panic!("{lie}: {error}"));
                 assert!(!claims.hold(&scene), "{lie}: {scene:?}");
@@ -210,7 +196,7 @@ fn a_changed_word_makes_a_caption_false() {
 }
 
 #[test]
-fn no_caption_fits_more_than_a_small_share() {
+fn captions_are_true_of_few_scenes() {
     let scenes: Vec<Scene> = scenes(2_000).collect();
     let mut attached: HashMap<String, usize> = HashMap::new();
     for caption in scenes.iter().flat_map(Scene::captions) {
@@ -218,7 +204,7 @@ fn no_caption_fits_more_than_a_small_share() {
     }
     let most = attached.values().max().unwrap();
     assert!(*most < 40, "a caption is attached to {most} of 2000 images");
-    // The short ones claim least, so they are true of most.
+    // Short captions claim least, so they are true of most scenes.
     for caption in attached.keys().filter(|caption| caption.len() < 40) {
         let claims = Claims::read(caption).unwrap();
         let fits = scenes.iter().filter(|scene| claims.hold(scene)).count();
@@ -226,8 +212,10 @@ fn no_caption_fits_more_than_a_small_share() {
     }
 }
 
-/// Dev images' scenes and their references.
-fn dev() -> (Vec<Scene>, Vec<SceneReferences>) {
+type Tokens = Vec<String>;
+
+/// The dev scenes and their tokenized references.
+fn dev() -> (Vec<Scene>, Vec<Vec<Tokens>>) {
     let dev: Vec<Scene> = scenes(2_400)
         .enumerate()
         .filter(|(index, _)| split_of(*index) == Split::Dev)
@@ -235,66 +223,74 @@ fn dev() -> (Vec<Scene>, Vec<SceneReferences>) {
         .collect();
     let references = dev
         .iter()
-        .map(|scene| SceneReferences::new(&scene.captions()))
-        .collect();
+        .map(|scene| scene.captions().map(|it| tokens(&it)).into());
+    let references = references.collect();
     (dev, references)
 }
 
-/// What a captioner that sees everything says: the commonest wording.
-fn plain_caption(scene: &Scene, color: impl Fn(Color) -> Color) -> String {
+fn tokens(caption: &str) -> Tokens {
+    caption.split(' ').map(str::to_owned).collect()
+}
+
+fn bleu_4(hypotheses: &[Tokens], references: &[Vec<Tokens>]) -> f64 {
+    let examples = hypotheses.iter().zip(references);
+    let counts = examples.map(|(hypothesis, references)| BleuStatistics::of(hypothesis, references));
+    counts.sum::<BleuStatistics>().scores()[3]
+}
+
+/// The most common wording.
+fn plain_caption(scene: &Scene, color: impl Fn(Color) -> Color) -> Tokens {
     let phrase = |group: &Group| {
-        let count = ["", "a", "two", "three"][group.items.len()];
         let (color, thing) = (named(color(group.color)), named(group.thing));
-        let article = if count == "a" && color == "orange" {
-            "an"
-        } else {
-            count
+        let count = match group.items.len() {
+            1 if color == "orange" => "an",
+            count => ["a", "two", "three"][count - 1],
         };
-        let plural = if count == "a" || thing == "fish" { "" } else { "s" };
-        format!("{article} {color} {thing}{plural}")
+        let plural = if group.items.len() == 1 || thing == "fish" {
+            ""
+        } else {
+            "s"
+        };
+        format!("{count} {color} {thing}{plural}")
     };
-    let place = match scene.terrain {
-        Terrain::Grass => "on the grass",
-        Terrain::Sand => "on the sand",
-        Terrain::Snow => "in the snow",
-        Terrain::Sea => "in the sea",
-        Terrain::Road => "on the road",
-        Terrain::Night => "at night",
-    };
+    let terrain = [
+        "on the grass",
+        "on the sand",
+        "in the snow",
+        "in the sea",
+        "on the road",
+        "at night",
+    ][scene.terrain as usize];
     let main = phrase(&scene.main);
-    let Some(companion) = &scene.companion else {
-        return format!("{main} {place}");
-    };
-    let relation = match companion.relation {
-        Relation::LeftOf => "left of",
-        Relation::RightOf => "right of",
-        Relation::Above => "above",
-        Relation::Below => "below",
-    };
-    format!("{main} {relation} {} {place}", phrase(&companion.group))
+    tokens(&match &scene.companion {
+        None => format!("{main} {terrain}"),
+        Some(companion) => {
+            let relation = ["left of", "right of", "above", "below"][companion.relation as usize];
+            format!("{main} {relation} {} {terrain}", phrase(&companion.group))
+        }
+    })
 }
 
 #[test]
-fn who_sees_scores_well_and_who_mistakes_the_colors_does_not() {
+fn bleu_is_high_for_true_captions_and_low_for_wrong_colors() {
     let (dev, references) = dev();
     let score = |color: fn(Color) -> Color| {
-        let captions: Vec<String> = dev.iter().map(|scene| plain_caption(scene, color)).collect();
-        bleu(&captions, &references)
+        let captions: Vec<Tokens> = dev.iter().map(|scene| plain_caption(scene, color)).collect();
+        bleu_4(&captions, &references)
     };
-    let seeing = score(|color| color);
-    let color_blind = score(|color| Color::ALL[(color as usize + 1) % Color::ALL.len()]);
-    println!("BLEU-4: seeing {seeing:.3}, color-blind {color_blind:.3}");
-    assert!(seeing >= 0.65, "{seeing}");
-    assert!(color_blind < 0.5 * seeing, "{color_blind}");
+    let right = score(|color| color);
+    let wrong = score(|color| Color::VARIANTS[(color as usize + 1) % Color::VARIANTS.len()]);
+    assert!(right >= 0.65, "{right}");
+    assert!(wrong < 0.5 * right, "{wrong}");
 }
 
 #[test]
-fn one_caption_for_every_image_scores_badly() {
+fn bleu_is_low_for_the_same_caption_for_every_image() {
     let (dev, references) = dev();
-    let best = scenes(80)
-        .flat_map(|scene| scene.captions())
-        .map(|caption| bleu(&vec![caption; dev.len()], &references))
-        .fold(0.0, f64::max);
-    println!("BLEU-4: best constant caption {best:.3}");
+    let captions: Vec<String> = scenes(80).flat_map(|scene| scene.captions()).collect();
+    let scores = captions
+        .par_iter()
+        .map(|caption| bleu_4(&vec![tokens(caption); dev.len()], &references));
+    let best = scores.reduce(|| 0.0, f64::max);
     assert!(best < 0.25, "{best}");
 }

@@ -1,8 +1,8 @@
-//! Reads captions without the grammar's help and holds what they claim against the scene.
+//! Parses captions without the grammar and checks them against the scene.
 
 use crate::data::synthetic::{Group, Item, Scene};
 
-/// So many things of a kind, perhaps of a color.
+/// A number of objects of a kind, perhaps of a color.
 #[derive(Debug, PartialEq)]
 struct Mention {
     count: usize,
@@ -10,7 +10,7 @@ struct Mention {
     thing: String,
 }
 
-/// What a caption says.
+/// The statements of a caption.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
     mentions: Vec<Mention>,
@@ -39,7 +39,7 @@ const FILLERS: [&str; 12] = [
 ];
 
 impl Claims {
-    /// The claims of `caption`; a word that is not understood is an error, as is bad grammar.
+    /// Parses a caption. Unknown words and bad grammar are errors.
     pub(super) fn read(caption: &str) -> Result<Self, String> {
         let mut claims = Self::default();
         let (mut count, mut color, mut verb) = (None, None, None);
@@ -77,21 +77,19 @@ impl Claims {
         Ok(claims)
     }
 
-    /// Whether all of it is true of `scene`.
+    /// Whether all statements are true of `scene`.
     pub(super) fn hold(&self, scene: &Scene) -> bool {
         let place = named(scene.terrain);
-        let groups: Vec<Option<&Group>> = self
-            .mentions
-            .iter()
-            .map(|mention| scene.groups().find(|group| mention.fits(group)))
-            .collect();
+        let find = |mention: &Mention| scene.groups().find(|group| mention.fits(group));
+        let Some(groups) = self.mentions.iter().map(find).collect::<Option<Vec<&Group>>>() else {
+            return false;
+        };
         let relation = match (self.relation.as_deref(), &groups[..]) {
             (None, _) => true,
-            (Some(relation), [Some(first), Some(second)]) => related(first, relation, second),
+            (Some(relation), [first, second]) => related(first, relation, second),
             _ => false,
         };
         !groups.is_empty()
-            && groups.iter().all(Option::is_some)
             && relation
             && self.place.as_ref().is_none_or(|claimed| *claimed == place)
             && (!self.nothing_else || scene.groups().count() == 1)
@@ -102,10 +100,7 @@ impl Mention {
     fn fits(&self, group: &Group) -> bool {
         self.thing == named(group.thing)
             && self.count == group.items.len()
-            && self
-                .color
-                .as_ref()
-                .is_none_or(|color| *color == named(group.color))
+            && (self.color.as_ref()).is_none_or(|color| *color == named(group.color))
     }
 }
 
@@ -155,8 +150,8 @@ fn mean_center(group: &Group) -> (f32, f32) {
     )
 }
 
-/// Whether every item of `first` lies wholly on the side of `second` that is claimed, and the two groups
-/// are further apart in that direction than in the other.
+/// Whether every item of `first` is entirely in that relation to every item of `second`, and the two groups are further
+/// apart in that direction than in the other.
 fn related(first: &Group, relation: &str, second: &Group) -> bool {
     let (from, to) = (mean_center(first), mean_center(second));
     let (right, down) = (to.0 - from.0, to.1 - from.1);
