@@ -84,7 +84,7 @@ impl SearchArgs {
             },
             ..RunSettings::default()
         };
-        let settings = config::lay_over(&own, &self.sets)?.search;
+        let settings = config::apply(&own, None, &self.sets)?.search;
         let (min, max) = (settings.min_length, settings.max_length);
         anyhow::ensure!(
             min <= max,

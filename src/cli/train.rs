@@ -145,7 +145,7 @@ impl Train {
             None => RunSettings::default(),
             Some(preset) => preset.resolve()?,
         };
-        let settings = config::lay_file_over(&base, self.config.as_deref(), &self.assignments()?)?;
+        let settings = config::apply(&base, self.config.as_deref(), &self.assignments()?)?;
         settings.check()?;
         Ok(settings)
     }

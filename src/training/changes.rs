@@ -70,7 +70,7 @@ fn not_changeable(key: String, value: &str) -> ChangeError {
         Ok(assignment) => assignment,
         Err(error) => return error.into(),
     };
-    match config::lay_over(&RunSettings::default(), &[assignment]) {
+    match config::apply(&RunSettings::default(), None, &[assignment]) {
         Err(error @ ConfigError::Unknown { .. }) => ChangeError::of(error),
         _ => ChangeError::Fixed(key),
     }
@@ -100,7 +100,7 @@ impl Changes {
             .iter()
             .map(|(key, value)| format!("{key}={value}").parse())
             .collect::<Result<Vec<Assignment>, _>>()?;
-        let settings = config::lay_over(settings, &assignments).map_err(ChangeError::of)?;
+        let settings = config::apply(settings, None, &assignments).map_err(ChangeError::of)?;
         settings.check()?;
         Ok(settings)
     }

@@ -95,7 +95,7 @@ impl Preset {
     /// If a setting is unknown, which a test rules out.
     pub fn resolve(self) -> Result<RunSettings, ConfigError> {
         let assignments: Vec<Assignment> = self.settings.iter().filter_map(|set| set.parse().ok()).collect();
-        config::resolve(None, &assignments)
+        config::apply(&RunSettings::default(), None, &assignments)
     }
 }
 

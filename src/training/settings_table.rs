@@ -191,7 +191,7 @@ impl Setting {
     /// If it does not fit the type or the accepted values.
     pub fn parse(&self, text: &str) -> Result<Assignment, ChangeError> {
         let assignment: Assignment = format!("{}={text}", self.key).parse()?;
-        let settings = config::lay_over(&RunSettings::default(), std::slice::from_ref(&assignment));
+        let settings = config::apply(&RunSettings::default(), None, std::slice::from_ref(&assignment));
         self.check(&as_toml(&settings.map_err(ChangeError::of)?))?;
         Ok(assignment)
     }
@@ -341,7 +341,7 @@ mod tests {
 
     fn resolve(sets: &[&str]) -> Result<RunSettings, config::ConfigError> {
         let sets: Vec<config::Assignment> = sets.iter().map(|set| set.parse().unwrap()).collect();
-        config::resolve(None, &sets)
+        config::apply(&RunSettings::default(), None, &sets)
     }
 
     fn leaf_keys(value: &Value, key: &str) -> Vec<String> {

@@ -48,8 +48,8 @@ pub fn resolve(
             message: message.trim_start_matches("--set: ").to_owned(),
         }
     };
-    let settings: RunSettings =
-        config::resolve(None, sets).map_err(|error| fault(key_of(&error), error.to_string()))?;
+    let settings = config::apply(&RunSettings::default(), None, sets)
+        .map_err(|error| fault(key_of(&error), error.to_string()))?;
     settings
         .check()
         .map_err(|error| fault(Some(error.key), error.to_string()))?;

@@ -210,7 +210,7 @@ mod tests {
         let sets: Vec<Assignment> = ["decoder.kind=inject", "training.lr_schedule.warmup_steps=7"]
             .map(|set| set.parse().unwrap())
             .to_vec();
-        let settings: RunSettings = config::resolve(None, &sets).unwrap();
+        let settings = config::apply(&RunSettings::default(), None, &sets).unwrap();
         let preset = StartingPoint::of_run("first", &serde_json::to_value(settings).unwrap());
         let presets = vec![preset];
         let form = form(["flickr8k"].into_iter(), "flickr8k", &presets);
