@@ -196,7 +196,7 @@ mod evaluate {
             "metric    score",
             "CIDEr-D",
             "24 images of squares, dev split; best checkpoint; beam 3",
-            "commonest caption   100.0 % of images",
+            "most common caption  100.0 % of images",
             "degenerate output:",
             "100 % of the images get the same caption",
             "undertrained",
@@ -207,7 +207,7 @@ mod evaluate {
         assert!(!told.contains('\u{1b}'));
         let written = fs::read_to_string(workspace.image(0).with_extension("json")).unwrap();
         let written: Report = serde_json::from_str(&written).unwrap();
-        assert_eq!(written.figures.diversity.commonest_share, 1.0);
+        assert_eq!(written.figures.diversity.most_common_fraction, 1.0);
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn the_oddities_of_the_full_set_are_listed() {
     let (data_set, report) = prepare(&PrepareSettings::default(), &odd, &home, &|_| Ok(()), &|_| ()).unwrap();
     assert_eq!(data_set.images.len(), 6_000);
     assert_eq!(report.counts[&ProblemKind::ImageWithoutSplit], 1_000);
-    assert_eq!(report.counts[&ProblemKind::TornLine], 1);
+    assert_eq!(report.counts[&ProblemKind::TruncatedLine], 1);
     let [lost] = report.problems.of(ProblemKind::CaptionWithoutImage) else {
         panic!("{:?}", report.counts)
     };

@@ -145,7 +145,7 @@ fn cells<T>(values: &Scores<T>, cell: impl Fn(&T) -> String) -> Vec<String> {
 }
 
 fn format_difference(difference: &ScoreDifference) -> String {
-    let mark = if difference.is_more_than_noise() { '*' } else { ' ' };
+    let mark = if difference.is_significant() { '*' } else { ' ' };
     format!("{:+.4}{mark}", difference.observed)
 }
 

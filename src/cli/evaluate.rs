@@ -302,7 +302,7 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
         report.search
     );
     for (label, value) in statistics(report) {
-        let _ = writeln!(text, "{label:<18}  {value}");
+        let _ = writeln!(text, "{label:<19}  {value}");
     }
     if let Some(diagnosis) = &report.diagnosis {
         text.push('\n');
@@ -318,11 +318,11 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
     let of_images = |count: usize| format!("{count} of {}", figures.images);
     let mut statistics = vec![
         (
-            "commonest caption",
+            "most common caption",
             format!(
                 "{} of images: {}",
-                percent(diversity.commonest_share),
-                display_safe(&diversity.commonest_caption)
+                percent(diversity.most_common_fraction),
+                display_safe(&diversity.most_common_caption)
             ),
         ),
         ("distinct captions", of_images(diversity.distinct_captions)),

@@ -1,4 +1,4 @@
-//! From a source to a data set ready for training: tokens, splits, check, vocabulary, report.
+//! Building a dataset from a source: tokens, splits, validation, vocabulary and report.
 
 use super::dataset::{Dataset, DatasetManifest, SourceRecord};
 use super::error::DatasetError;
@@ -12,25 +12,24 @@ use super::validate::{self, Decode, OnProgress, PrepareProgress, PrepareStage};
 use crate::files::ConfinedPath;
 use crate::text::{Cleaning, Vocabulary};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// How a source becomes a data set.
+/// The settings of [`build`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrepareSettings {
-    /// Use the tokens that the source brings (Karpathy's) as they are; captions without any are cleaned.
+    /// Use the source's own tokens (Karpathy's). Captions without tokens are cleaned.
     pub use_source_tokens: bool,
-    /// How often a word must occur in the training split to enter the vocabulary.
+    /// The minimum count in the training split of a word in the vocabulary.
     pub minimum_count: u64,
-    /// Draws the splits.
+    /// The seed of random splits.
     pub seed: u64,
-    /// Whether to keep the source's splits or draw new ones.
+    /// Whether to use the source's splits or random ones.
     pub splits: SplitsFrom,
-    /// The sizes of drawn splits.
+    /// The relative sizes of random splits.
     pub shares: SplitShares,
-    /// How a caption becomes tokens.
+    /// The cleaning of captions.
     pub cleaning: Cleaning,
 }
 
@@ -47,13 +46,13 @@ impl Default for PrepareSettings {
     }
 }
 
-/// Reads a source, checks it, and writes the data set and its report into `directory`, whose name becomes
-/// the data set's.
+/// Reads a source, builds a dataset, and writes it with its report into `directory`. The dataset is named after the
+/// directory.
 ///
-/// `decode` tells whether an image can be decoded; it runs on rayon's threads, as does `progress`.
+/// `decode` and `progress` are called on rayon's threads.
 ///
 /// # Errors
-/// Those of [`DataSource::read`]; where no image is left to train on; where a file cannot be written.
+/// Those of [`DataSource::read`]; if no training image is left; if a file cannot be written.
 pub fn prepare(
     settings: &PrepareSettings,
     source: &DataSource,
@@ -70,10 +69,10 @@ pub fn prepare(
     build_and_save(settings, source, reading, directory, decode, progress)
 }
 
-/// As [`prepare`], for images that are read, or drawn, already; `source` is only recorded.
+/// [`prepare`] for images that are already read; `source` is only recorded.
 ///
 /// # Errors
-/// Where no image is left to train on, or a file cannot be written.
+/// If no training image is left, or a file cannot be written.
 pub fn build_and_save(
     settings: &PrepareSettings,
     source: &DataSource,
@@ -90,10 +89,10 @@ pub fn build_and_save(
     Ok((data_set, report))
 }
 
-/// As [`build_and_save`], but writes nothing: the data set called `name` and its report as they would be.
+/// [`build_and_save`] without writing: the dataset `name` and its report.
 ///
 /// # Errors
-/// Where no image is left to train on.
+/// If no training image is left.
 pub fn build(
     settings: &PrepareSettings,
     source: &DataSource,
@@ -132,7 +131,7 @@ pub fn build(
     Ok((Dataset::new(images, vocabulary, manifest), report))
 }
 
-/// An image with its tokens, before its split is settled.
+/// A tokenized image before its split is assigned.
 struct TokenizedImage {
     key: String,
     path: PathBuf,
@@ -140,45 +139,33 @@ struct TokenizedImage {
     captions: Vec<Caption>,
 }
 
-/// Turns captions into tokens; lists and leaves out empty captions and images without any other.
+/// Tokenizes captions. Lists and removes empty captions, and images without other captions.
 fn tokenize(
     images: Vec<SourceImage>,
     settings: &PrepareSettings,
     problems: &mut Problems,
 ) -> Vec<TokenizedImage> {
-    let mut captioned = Vec::with_capacity(images.len());
-    for SourceImage {
-        key,
-        path,
-        split,
-        captions,
-    } in images
-    {
-        if captions.is_empty() {
-            problems.add(
-                ProblemKind::ImageWithoutCaption,
-                key,
-                "the source has no caption for it",
-            );
-            continue;
-        }
-        let captions = tokenize_captions(&key, captions, settings, problems);
-        if captions.is_empty() {
-            problems.add(
-                ProblemKind::ImageWithoutCaption,
-                key,
-                "all its captions are empty after cleaning",
-            );
-        } else {
-            captioned.push(TokenizedImage {
-                key,
-                path,
-                split,
+    let mut tokenized = Vec::with_capacity(images.len());
+    for image in images {
+        let is_captioned = !image.captions.is_empty();
+        let captions = tokenize_captions(&image.key, image.captions, settings, problems);
+        if !captions.is_empty() {
+            tokenized.push(TokenizedImage {
+                key: image.key,
+                path: image.path,
+                split: image.split,
                 captions,
             });
+            continue;
         }
+        let detail = if is_captioned {
+            "all its captions are empty after cleaning"
+        } else {
+            "the source has no caption for it"
+        };
+        problems.add(ProblemKind::ImageWithoutCaption, image.key, detail);
     }
-    captioned
+    tokenized
 }
 
 fn tokenize_captions(
@@ -188,7 +175,6 @@ fn tokenize_captions(
     problems: &mut Problems,
 ) -> Vec<Caption> {
     let mut kept: Vec<Caption> = Vec::with_capacity(captions.len());
-    let mut seen = HashSet::new();
     for SourceCaption { raw, tokens } in captions {
         let tokens = match tokens {
             Some(tokens) if settings.use_source_tokens => single_words(&tokens),
@@ -198,7 +184,7 @@ fn tokenize_captions(
             problems.add(ProblemKind::EmptyCaption, key, raw);
             continue;
         }
-        if !seen.insert(tokens.clone()) {
+        if kept.iter().any(|caption| caption.tokens == tokens) {
             problems.add(ProblemKind::DuplicateCaption, key, raw.as_str());
         }
         kept.push(Caption { raw, tokens });
@@ -206,7 +192,7 @@ fn tokenize_captions(
     kept
 }
 
-/// A source's tokens, those with whitespace in them taken apart: a token is one word of the vocabulary.
+/// The source's tokens, split at whitespace: a token is one word of the vocabulary.
 fn single_words(tokens: &[String]) -> Vec<String> {
     tokens
         .iter()
@@ -215,42 +201,36 @@ fn single_words(tokens: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Keeps the source's splits where it names any, and lists and leaves out images in none; else draws them.
+/// Assigns the source's splits, if it has any, or random ones. Lists and removes images in no split.
 fn assign_splits(
-    images: Vec<TokenizedImage>,
+    mut images: Vec<TokenizedImage>,
     settings: &PrepareSettings,
     problems: &mut Problems,
 ) -> (Vec<Image>, SplitsFrom) {
-    let from_source =
-        settings.splits == SplitsFrom::Source && images.iter().any(|image| image.split.is_some());
-    let (splits, splits_from) = if from_source {
-        (
-            images.iter().map(|image| image.split).collect(),
-            SplitsFrom::Source,
-        )
-    } else {
-        let keys: Vec<&str> = images.iter().map(|image| image.key.as_str()).collect();
-        let drawn = split::draw(&keys, settings.shares, settings.seed);
-        (drawn.into_iter().map(Some).collect::<Vec<_>>(), SplitsFrom::Drawn)
+    let has_splits = images.iter().any(|image| image.split.is_some());
+    let splits_from = match settings.splits {
+        SplitsFrom::Source if has_splits => SplitsFrom::Source,
+        _ => SplitsFrom::Drawn,
     };
+    if splits_from == SplitsFrom::Drawn {
+        let keys: Vec<&str> = images.iter().map(|image| image.key.as_str()).collect();
+        let splits = split::draw(&keys, settings.shares, settings.seed);
+        for (image, split) in images.iter_mut().zip(splits) {
+            image.split = Some(split);
+        }
+    }
     let mut assigned = Vec::with_capacity(images.len());
-    for (
-        TokenizedImage {
-            key, path, captions, ..
-        },
-        split,
-    ) in images.into_iter().zip(splits)
-    {
-        match split {
+    for image in images {
+        match image.split {
             Some(split) => assigned.push(Image {
-                key,
-                path,
+                key: image.key,
+                path: image.path,
                 split,
-                captions,
+                captions: image.captions,
             }),
             None => problems.add(
                 ProblemKind::ImageWithoutSplit,
-                key,
+                image.key,
                 "the source puts it in no split",
             ),
         }
@@ -280,11 +260,7 @@ fn record(source: &DataSource, format: Format, files: Vec<PathBuf>) -> SourceRec
 }
 
 fn summary(named: usize, problems: &Problems) -> String {
-    let counts = problems
-        .iter()
-        .map(|(kind, problems)| format!("{} {}", problems.len(), kind.describe()));
-    let counts: Vec<_> = std::iter::once(format!("{named} images read"))
-        .chain(counts)
-        .collect();
-    counts.join(", ")
+    let count = |(kind, problems): (ProblemKind, &[_])| format!(", {} {}", problems.len(), kind.describe());
+    let counts: String = problems.iter().map(count).collect();
+    format!("{named} images read{counts}")
 }

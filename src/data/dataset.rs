@@ -1,4 +1,4 @@
-//! A prepared data set on disk: images with splits and tokens, a vocabulary, and how they came about.
+//! A dataset on disk: tokenized images in splits, a vocabulary, and their origin.
 
 use super::build::PrepareSettings;
 use super::error::DatasetError;
@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::iter;
 use std::path::{Path, PathBuf};
 
-/// The version of the files below; a later one may differ.
+/// The version of the files below.
 const FORMAT_VERSION: u32 = 1;
 /// Longer files are not read.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
@@ -22,36 +22,36 @@ const MANIFEST: &str = "dataset.toml";
 const IMAGES: &str = "images.jsonl";
 const VOCABULARY: &str = "vocabulary.txt";
 
-/// Images that decode, each with a split and captions in tokens, and the vocabulary of the training split.
+/// Valid images with splits and tokenized captions, and the vocabulary of the training split.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// Sorted by key.
     pub images: Vec<Image>,
-    /// The words of the training split.
+    /// The vocabulary of the training split.
     pub vocabulary: Vocabulary,
-    /// How the data set came about.
+    /// The origin of the dataset.
     pub manifest: DatasetManifest,
-    /// BLAKE3 over keys, splits, tokens and vocabulary, in hexadecimal; where the images lie is not in it.
+    /// BLAKE3 of keys, splits, tokens and vocabulary, in hexadecimal. It does not depend on the paths of images.
     pub hash: String,
 }
 
-/// How a data set came about.
+/// The origin of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetManifest {
-    /// The data set's name.
+    /// The name of the dataset.
     pub name: String,
-    /// What it was read from.
+    /// The source.
     pub source: SourceRecord,
-    /// The settings it was prepared with.
+    /// The settings of `prepare`.
     pub settings: PrepareSettings,
 }
 
-/// What a data set was read from.
+/// The source of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {
-    /// What the user named, as an absolute path; `scenes` for the built-in data set.
+    /// The absolute path; `scenes` for the built-in dataset.
     pub path: PathBuf,
-    /// The form in which it was read.
+    /// The format of the source.
     pub format: Format,
     /// The captions files and split lists that were read.
     pub files: Vec<PathBuf>,
@@ -70,7 +70,7 @@ struct ManifestFile {
 }
 
 impl Dataset {
-    /// A data set of these images, sorted by key, with its hash.
+    /// Sorts the images by key and computes the hash.
     pub(super) fn new(mut images: Vec<Image>, vocabulary: Vocabulary, manifest: DatasetManifest) -> Self {
         images.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         let hash = hash(&images, &vocabulary);
@@ -87,11 +87,11 @@ impl Dataset {
         self.images.iter().filter(move |image| image.split == split)
     }
 
-    /// Writes `images.jsonl`, `vocabulary.txt` and, last, `dataset.toml` into a directory, each file whole or
-    /// not at all. Images below the directory are written relative to it, so that it can be moved.
+    /// Writes `images.jsonl`, `vocabulary.txt` and, last, `dataset.toml` into a directory, each atomically. Paths of
+    /// images below the directory are relative, so that it can be moved.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// If a file cannot be written.
     pub fn save(&self, directory: impl Into<ConfinedPath>) -> Result<(), DatasetError> {
         let directory = directory.into();
         directory
@@ -133,11 +133,10 @@ impl Dataset {
             .map_err(DatasetError::writing(file))
     }
 
-    /// Reads what [`save`](Self::save) wrote.
+    /// Reads a dataset that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// Where there is no such data set (names those beside it), a file is torn (names the line), or the files
-    /// were not written together.
+    /// If there is no dataset in the directory, a file is truncated, or the files do not belong together.
     pub fn load(directory: impl Into<ConfinedPath>) -> Result<Self, DatasetError> {
         let directory = directory.into();
         let ManifestFile {
@@ -215,7 +214,7 @@ fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
         .map_err(DatasetError::reading(&file))?;
     iter::zip(text.lines(), 1..)
         .map(|(text, line)| {
-            let mut image: Image = serde_json::from_str(text).map_err(|error| DatasetError::Torn {
+            let mut image: Image = serde_json::from_str(text).map_err(|error| DatasetError::InvalidLine {
                 file: (&file).into(),
                 line,
                 detail: error.to_string(),
@@ -226,7 +225,7 @@ fn load_images(directory: &ConfinedPath) -> Result<Vec<Image>, DatasetError> {
         .collect()
 }
 
-/// The names of the data sets in the directory that `directory` would be in.
+/// The names of the datasets in the parent directory.
 fn names_beside(directory: &ConfinedPath) -> Vec<String> {
     let parent = directory.as_path().parent().unwrap_or(Path::new("."));
     let beside = roots_in(parent)
@@ -239,7 +238,7 @@ fn names_beside(directory: &ConfinedPath) -> Vec<String> {
         .collect()
 }
 
-/// Each text is hashed after its length and each list after its number, so that no two data sets run together.
+/// Texts and lists are hashed after their lengths, so that different datasets never give the same bytes.
 fn hash(images: &[Image], vocabulary: &Vocabulary) -> String {
     fn number(hasher: &mut blake3::Hasher, number: usize) {
         hasher.update(&(number as u64).to_le_bytes());

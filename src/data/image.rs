@@ -1,33 +1,33 @@
-//! An image and its captions, as a source names them and as a prepared data set holds them.
+//! An image with its captions, in a source and in a dataset.
 
 use super::split::Split;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// An image as a source names it.
+/// An image of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceImage {
-    /// The name by which the source calls it; one image, one key.
+    /// The image's unique name in the source.
     pub key: String,
-    /// Where its file is.
+    /// The path of its file.
     pub path: PathBuf,
-    /// The split the source puts it in.
+    /// Its split, if the source has splits.
     pub split: Option<Split>,
-    /// All its captions, in the source's order.
+    /// Its captions, in the order of the source.
     pub captions: Vec<SourceCaption>,
 }
 
-/// A caption as a source gives it.
+/// A caption of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceCaption {
-    /// The caption as it was written.
+    /// The caption before cleaning.
     pub raw: String,
-    /// The source's own tokens, where it brings them.
+    /// The tokens, if the source has tokens.
     pub tokens: Option<Vec<String>>,
 }
 
 impl SourceCaption {
-    /// A caption without tokens of its own.
+    /// A caption without tokens.
     pub fn new(raw: impl Into<String>) -> Self {
         Self {
             raw: raw.into(),
@@ -36,24 +36,24 @@ impl SourceCaption {
     }
 }
 
-/// An image of a prepared data set: its file decodes, and it has at least one caption.
+/// An image of a dataset: its file can be decoded, and it has at least one caption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// The name by which the source calls it; one image, one key.
+    /// The image's unique name in the source.
     pub key: String,
-    /// Where its file is.
+    /// The path of its file.
     pub path: PathBuf,
-    /// The split it belongs to.
+    /// Its split.
     pub split: Split,
-    /// All its captions, in the source's order.
+    /// Its captions, in the order of the source.
     pub captions: Vec<Caption>,
 }
 
 /// A caption and its tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caption {
-    /// The caption as it was written.
+    /// The caption before cleaning.
     pub raw: String,
-    /// At least one token, without start and end marker.
+    /// At least one token; without start and end token.
     pub tokens: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Where readers put what they find: captions and splits by image, until the images' files are looked up.
+//! Captions and splits by image, as collected by the readers of formats.
 
 use super::error::DatasetError;
 use super::image::{SourceCaption, SourceImage};
@@ -6,10 +6,11 @@ use super::problems::{ProblemKind, Problems};
 use super::split::Split;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Captions and splits by key, sorted by key; a key is the image's file name within its directory.
+/// Captions and splits of each image, sorted by key; a key is the path of the image's file within its directory.
 #[derive(Debug, Default)]
 pub(super) struct CaptionIndex {
     images: BTreeMap<String, IndexedImage>,
@@ -23,17 +24,17 @@ struct IndexedImage {
 }
 
 impl CaptionIndex {
-    /// Notes that the source knows this image, though maybe no caption of it.
+    /// Adds an image, perhaps without captions.
     pub(super) fn image(&mut self, key: &str) {
         self.entry(key);
     }
 
-    /// Adds a caption; a key that comes again keeps the captions it has.
+    /// Adds a caption to those of the image.
     pub(super) fn caption(&mut self, key: &str, caption: SourceCaption) {
         self.entry(key).captions.push(caption);
     }
 
-    /// Puts an image into a split; where it is in another already, it stays there and that is listed.
+    /// Assigns a split. An image that is already in another split stays there, and the conflict is listed.
     pub(super) fn split(&mut self, key: &str, split: Split) {
         let first = *self.entry(key).split.get_or_insert(split);
         if first != split {
@@ -42,7 +43,7 @@ impl CaptionIndex {
         }
     }
 
-    /// The key of the image that a split list calls `name`, perhaps without its extension.
+    /// The key of an image from its name in a split list, perhaps without extension.
     pub(super) fn key_of<'a>(&self, name: &'a str) -> Cow<'a, str> {
         let with_extension = format!("{name}.jpg");
         if !self.images.contains_key(name) && self.images.contains_key(&with_extension) {
@@ -52,7 +53,7 @@ impl CaptionIndex {
         }
     }
 
-    /// Forgets the splits the source gave, for lists that the user gives instead.
+    /// Removes all splits.
     pub(super) fn forget_splits(&mut self) {
         self.images.values_mut().for_each(|image| image.split = None);
     }
@@ -62,22 +63,19 @@ impl CaptionIndex {
     }
 
     fn entry(&mut self, key: &str) -> &mut IndexedImage {
-        if !self.images.contains_key(key) {
-            self.images.insert(key.to_owned(), IndexedImage::default());
-        }
         self.images.entry(key.to_owned()).or_default()
     }
 
-    /// Finds each image's file under the first of `roots` that has it; lists captions whose image is nowhere
-    /// and image files that no caption names.
+    /// Finds each image's file in the first of `roots` that has it. Lists captions without image and images without
+    /// caption.
     ///
     /// # Errors
-    /// Where not one image is found.
+    /// If not one image is found.
     pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<(Vec<SourceImage>, Problems), DatasetError> {
         let mut problems = self.problems;
         let mut found = Vec::new();
         let mut used_roots = BTreeSet::new();
-        let named = self.images.len();
+        let count = self.images.len();
         let example = self.images.keys().next().cloned().unwrap_or_default();
 
         for (key, IndexedImage { split, captions }) in self.images {
@@ -106,14 +104,13 @@ impl CaptionIndex {
             }
         }
         if found.is_empty() {
-            let looked_in = roots.to_vec();
             return Err(DatasetError::NoImages {
-                images: named,
+                images: count,
                 example,
-                looked_in,
+                looked_in: roots.to_vec(),
             });
         }
-        list_unnamed(&used_roots, &found, &mut problems)?;
+        list_images_without_captions(&used_roots, &found, &mut problems)?;
         Ok((found, problems))
     }
 }
@@ -125,33 +122,27 @@ fn find_file<'a>(roots: &'a [PathBuf], key: &str) -> Option<(&'a PathBuf, PathBu
     })
 }
 
-/// Lists the image files under `roots` that are none of the `found`.
-fn list_unnamed(
+/// Lists the image files under `roots` that are not among the `found`.
+fn list_images_without_captions(
     roots: &BTreeSet<&PathBuf>,
     found: &[SourceImage],
     problems: &mut Problems,
 ) -> Result<(), DatasetError> {
-    let named: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
-    let mut unnamed = BTreeSet::new();
+    let captioned: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
+    let mut others = BTreeSet::new();
     for root in roots {
         let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
-        for path in image_files(&root)? {
-            if !named.contains(path.as_path()) {
-                unnamed.insert(path);
-            }
-        }
+        others.extend(image_files(&root)?);
     }
-    for path in unnamed {
-        problems.add(
-            ProblemKind::ImageWithoutCaption,
-            path.display().to_string(),
-            "no caption names it",
-        );
+    others.retain(|path| !captioned.contains(path.as_path()));
+    for path in others {
+        let path = path.display().to_string();
+        problems.add(ProblemKind::ImageWithoutCaption, path, "no caption names it");
     }
     Ok(())
 }
 
-/// Every file under a directory whose extension is an image's, hidden ones and linked directories left out.
+/// The image files in a directory and its subdirectories, except hidden files and linked directories.
 fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
@@ -174,11 +165,12 @@ fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 
 fn is_image_name(path: &Path) -> bool {
     const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
-    path.extension().is_some_and(|extension| {
+    let is_known = |extension: &OsStr| {
         EXTENSIONS
             .iter()
             .any(|known| extension.eq_ignore_ascii_case(known))
-    })
+    };
+    path.extension().is_some_and(is_known)
 }
 
 #[cfg(test)]
@@ -186,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeated_key_keeps_all_captions_and_its_first_split() {
+    fn image_keeps_all_captions_and_its_first_split() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a.jpg"), "").unwrap();
         let mut index = CaptionIndex::default();
@@ -222,20 +214,13 @@ mod tests {
         let [missing] = problems.of(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")
         };
-        assert_eq!(
-            (missing.location.as_str(), missing.detail.as_str()),
-            ("b.jpg.1", "not here")
-        );
-        let alone: Vec<_> = problems
-            .of(ProblemKind::ImageWithoutCaption)
-            .iter()
-            .map(|p| &p.location)
-            .collect();
-        assert_eq!(alone.len(), 3);
-        assert_eq!(alone[0], "c.jpg");
-        assert!(
-            alone[1].ends_with("alone.PNG") && alone[2].ends_with("more/alone.jpg"),
-            "{alone:?}"
-        );
+        assert_eq!(missing.to_string(), "b.jpg.1: not here");
+        let uncaptioned = problems.of(ProblemKind::ImageWithoutCaption);
+        let [c, alone, more] = uncaptioned else {
+            panic!("{uncaptioned:?}")
+        };
+        assert_eq!(c.location, "c.jpg");
+        assert!(alone.location.ends_with("alone.PNG"), "{alone}");
+        assert!(more.location.ends_with("more/alone.jpg"), "{more}");
     }
 }

@@ -1,13 +1,13 @@
-//! Captioned data sets: readers, splits, checks, and what `prepare` leaves on disk.
+//! Captioned datasets: readers of formats, splits, validation, and the files that `prepare` writes.
 //!
-//! A [`DataSource`] is read in one of the [`Format`]s into images with all their captions; [`prepare`] turns
-//! captions into tokens, assigns the splits, validates every image's file, and leaves a [`Dataset`] and a
-//! [`PrepareReport`] on disk. Nothing is dropped that is not listed there.
+//! A [`DataSource`] in one of the [`Format`]s is read into images with captions. [`prepare`] tokenizes the captions,
+//! assigns splits, validates the images, and writes a [`Dataset`] and a [`PrepareReport`], which lists everything that
+//! was dropped.
 //!
-//! # How a format is recognized
+//! # Recognizing the format
 //!
-//! A directory is asked for each format's captions files, in this order, and the first that is there is
-//! read; the report names the others. `--format` chooses another, `--captions` another file.
+//! The first of these formats that the directory has captions files of is read; the report names the others. `--format`
+//! chooses another format, `--captions` another file.
 //!
 //! | format | files | splits |
 //! | --- | --- | --- |
@@ -17,8 +17,8 @@
 //! | `folder` | `captions.csv` or `captions.jsonl`, see [`folder`] | a column or key `split` |
 //! | `kaggle` | `captions.txt` | none |
 //!
-//! Captions are looked for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`,
-//! `photos/` and the directories that Flickr8k, Flickr30k and COCO come with, then in the directory itself.
+//! Captions are searched for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`, `photos/`
+//! and the directories of Flickr8k, Flickr30k and COCO, then in the directory itself.
 
 mod build;
 mod dataset;

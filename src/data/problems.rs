@@ -1,4 +1,4 @@
-//! What is wrong with a source: nothing is dropped that is not listed here.
+//! Problems of a source. Everything that is dropped is listed here.
 
 use crate::text::display_safe;
 use serde::{Deserialize, Serialize};
@@ -6,83 +6,60 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The kinds of problem, each with its list in the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A kind of problem; see [`describe`](Self::describe). In the order in which they are shown.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "`describe` describes the variants")]
 pub enum ProblemKind {
-    /// A line, not the last, that could not be read; left out.
     MalformedLine,
-    /// A last line without a line end that could not be read: the file was cut; left out.
-    TornLine,
-    /// A last line without a line end that reads well but may have lost its tail; kept.
+    /// A last line without line ending that is not valid: the file is truncated.
+    TruncatedLine,
+    /// A last line without line ending that is valid, but may be truncated.
     UnendedLine,
-    /// A caption of an image whose file is not there; left out.
     CaptionWithoutImage,
-    /// An image that no caption, or no caption with a token, belongs to; left out.
     ImageWithoutCaption,
-    /// A caption of which cleaning leaves no token; left out.
     EmptyCaption,
-    /// A caption that its image has already; kept.
     DuplicateCaption,
-    /// An image that the source puts in no split although it names splits; left out.
     ImageWithoutSplit,
-    /// An image that the source puts in two splits; the first is kept.
     SplitConflict,
-    /// An image whose file does not decode; left out.
     UndecodableImage,
-    /// An image whose file is byte for byte that of another in the same split; kept.
     DuplicateImage,
-    /// An image whose file is byte for byte that of another in another split, so that scores on dev or test
-    /// are on an image seen in training; kept.
+    /// Scores on dev or test are too high if the image is also in the training split.
     DuplicateAcrossSplits,
 }
 
 impl ProblemKind {
-    /// Every kind, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
-        Self::MalformedLine,
-        Self::TornLine,
-        Self::UnendedLine,
-        Self::CaptionWithoutImage,
-        Self::ImageWithoutCaption,
-        Self::EmptyCaption,
-        Self::DuplicateCaption,
-        Self::ImageWithoutSplit,
-        Self::SplitConflict,
-        Self::UndecodableImage,
-        Self::DuplicateImage,
-        Self::DuplicateAcrossSplits,
-    ];
-
-    /// What a count of them is called, and what was done about it.
+    /// The plural, for counts, and how such problems are handled.
     pub fn describe(self) -> &'static str {
         match self {
             Self::MalformedLine => "malformed lines (left out)",
-            Self::TornLine => "torn last lines (left out)",
-            Self::UnendedLine => "last lines without a line end (kept; check whether they are whole)",
+            Self::TruncatedLine => "truncated last lines (left out)",
+            Self::UnendedLine => "last lines without a line ending (kept; check whether they are complete)",
             Self::CaptionWithoutImage => "captions without an image (left out)",
             Self::ImageWithoutCaption => "images without a caption (left out)",
             Self::EmptyCaption => "captions empty after cleaning (left out)",
-            Self::DuplicateCaption => "captions that their image has twice (kept)",
+            Self::DuplicateCaption => "duplicate captions of an image (kept)",
             Self::ImageWithoutSplit => "images in no split (left out)",
             Self::SplitConflict => "images in two splits (kept in the first)",
             Self::UndecodableImage => "images that do not decode (left out)",
-            Self::DuplicateImage => "images that are another's copy (kept)",
+            Self::DuplicateImage => "duplicate images (kept)",
             Self::DuplicateAcrossSplits => {
-                "images with a copy in another split (kept; they flatter the scores)"
+                "images with a duplicate in another split (kept; scores are inflated)"
             }
         }
     }
 }
 
-/// One problem: where it is and what it is.
+/// A problem and its location.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Problem {
     /// The key of an image, or a file and line.
     pub location: String,
-    /// What is wrong there.
+    /// The problem.
     pub detail: String,
-    /// The image's file, where it is about one that is there.
+    /// The file of the image, if the problem is about an existing one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
 }
@@ -105,42 +82,41 @@ impl fmt::Display for Problem {
 pub struct Problems(BTreeMap<ProblemKind, Vec<Problem>>);
 
 impl Problems {
-    /// Lists one more problem.
+    /// Adds a problem.
     pub fn add(&mut self, kind: ProblemKind, location: impl Into<String>, detail: impl Into<String>) {
-        let problem = Problem {
-            location: location.into(),
-            detail: detail.into(),
-            file: None,
-        };
-        self.0.entry(kind).or_default().push(problem);
+        self.push(kind, location.into(), detail.into(), None);
     }
 
-    /// Lists one more problem, with an image that is there.
+    /// Adds a problem with an existing image.
     pub fn add_image(&mut self, kind: ProblemKind, key: &str, file: &Path, detail: impl Into<String>) {
-        let problem = Problem {
-            location: key.to_owned(),
-            detail: detail.into(),
-            file: Some(file.to_owned()),
-        };
-        self.0.entry(kind).or_default().push(problem);
+        self.push(kind, key.to_owned(), detail.into(), Some(file.to_owned()));
     }
 
-    /// The problems of one kind, in the order in which they were found.
+    fn push(&mut self, kind: ProblemKind, location: String, detail: String, file: Option<PathBuf>) {
+        let problems = self.0.entry(kind).or_default();
+        problems.push(Problem {
+            location,
+            detail,
+            file,
+        });
+    }
+
+    /// The problems of a kind, in the order in which they were added.
     pub fn of(&self, kind: ProblemKind) -> &[Problem] {
         self.0.get(&kind).map_or(&[], Vec::as_slice)
     }
 
-    /// How many problems of one kind there are.
+    /// The number of problems of a kind.
     pub fn count(&self, kind: ProblemKind) -> usize {
         self.of(kind).len()
     }
 
-    /// Every kind that has problems, with them.
+    /// The kinds that have problems, each with its problems.
     pub fn iter(&self) -> impl Iterator<Item = (ProblemKind, &[Problem])> + '_ {
         self.0.iter().map(|(&kind, problems)| (kind, problems.as_slice()))
     }
 
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What `prepare` found: counts, statistics, and every problem.
+//! The report of `prepare`: counts, statistics and problems.
 
 use super::error::DatasetError;
 use super::formats::Format;
@@ -10,59 +10,60 @@ use crate::text::Vocabulary;
 use crate::text::statistics::{LengthHistogram, UnknownRate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
+use strum::VariantArray;
 /// Longer reports are not read.
+
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// What a source held and what became of it; `report.json` in the data set's directory.
+/// The content of a source and its problems; `report.json` in the dataset's directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrepareReport {
-    /// The form in which the source was read.
+    /// The format of the source.
     pub format: Format,
-    /// Other forms the source holds too.
+    /// Other formats that the source also has files of.
     pub also_found: Vec<Format>,
-    /// Whether the splits are the source's or drawn.
+    /// The origin of the splits.
     pub splits_from: SplitsFrom,
-    /// Images, captions and unknown words of each split.
+    /// The statistics of each split.
     pub splits: BTreeMap<Split, SplitStatistics>,
     /// Tokens per caption, over all splits.
     pub caption_lengths: LengthHistogram,
-    /// The number of words of the vocabulary, its markers not counted.
+    /// The number of words in the vocabulary, without special tokens.
     pub vocabulary: usize,
-    /// The most frequent words of the training split and how often they occur.
+    /// The most frequent words of the training split with their counts.
     pub frequent_words: Vec<(String, u64)>,
-    /// How many problems of each kind there are, also where there are none.
+    /// The number of problems of every kind, including zeros.
     pub counts: BTreeMap<ProblemKind, usize>,
-    /// Every problem.
+    /// All problems.
     pub problems: Problems,
 }
 
-/// Where the splits of a data set come from.
+/// The origin of a dataset's splits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitsFrom {
-    /// The source names them; drawn only where it names none.
+    /// The source's own splits; random ones if the source has none.
     #[default]
     Source,
-    /// Drawn with a seed.
+    /// Random splits.
     Drawn,
 }
 
-/// What there is to count about one split.
+/// The statistics of one split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitStatistics {
-    /// How many images it has.
+    /// The number of images.
     pub images: usize,
-    /// How many captions they have together.
+    /// The number of captions.
     pub captions: usize,
-    /// Its tokens, and how many of them the vocabulary does not hold.
+    /// The number of tokens and of unknown tokens.
     pub words: UnknownRate,
 }
 
 impl PrepareReport {
-    /// The file's name within a data set's directory.
+    /// The name of the file in a dataset's directory.
     pub const FILE: &str = "report.json";
-    /// How many of the most frequent words are listed.
+    /// The number of words in `frequent_words`.
     const FREQUENT_WORDS: usize = 50;
 
     pub(super) fn new(
@@ -72,13 +73,7 @@ impl PrepareReport {
         vocabulary: &Vocabulary,
         problems: Problems,
     ) -> Self {
-        let tokens = |image: &Image| {
-            image
-                .captions
-                .iter()
-                .map(|caption| caption.tokens.len())
-                .collect::<Vec<_>>()
-        };
+        let captions = images.iter().flat_map(|image| &image.captions);
         let frequent = vocabulary.counts().take(Self::FREQUENT_WORDS);
         Self {
             format,
@@ -87,18 +82,21 @@ impl PrepareReport {
             splits: Split::ALL
                 .map(|split| (split, statistics(images, split, vocabulary)))
                 .into(),
-            caption_lengths: images.iter().flat_map(tokens).collect(),
+            caption_lengths: captions.map(|caption| caption.tokens.len()).collect(),
             vocabulary: vocabulary.words().count(),
             frequent_words: frequent.map(|(word, count)| (word.to_owned(), count)).collect(),
-            counts: ProblemKind::ALL.map(|kind| (kind, problems.count(kind))).into(),
+            counts: ProblemKind::VARIANTS
+                .iter()
+                .map(|&kind| (kind, problems.count(kind)))
+                .collect(),
             problems,
         }
     }
 
-    /// Writes `report.json` into a data set's directory.
+    /// Writes `report.json` into a dataset's directory.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, directory: impl Into<ConfinedPath>) -> Result<(), DatasetError> {
         let file = directory.into().join(Self::FILE);
         file.write_atomically(|out| {
@@ -108,10 +106,10 @@ impl PrepareReport {
         .map_err(DatasetError::writing(&file))
     }
 
-    /// Reads `report.json` from a data set's directory.
+    /// Reads `report.json` from a dataset's directory.
     ///
     /// # Errors
-    /// Where the file is not there or is not a report.
+    /// If the file does not exist or is not a report.
     pub fn load(directory: impl Into<ConfinedPath>) -> Result<Self, DatasetError> {
         let file = directory.into().join(Self::FILE);
         let text = file.read(MAX_FILE_BYTES).map_err(DatasetError::reading(&file))?;

@@ -1,8 +1,8 @@
-//! From what a user names on the command line to images with captions.
+//! Finding and reading the captions, splits and images of a source.
 
 use super::error::DatasetError;
 use super::formats::flickr8k;
-use super::formats::{Format, files_in};
+use super::formats::{Format, Reader, files_in};
 use super::image::SourceImage;
 use super::index::CaptionIndex;
 use super::problems::Problems;
@@ -10,38 +10,38 @@ use super::split::{self, Split};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where captioned images are, and what the user says about them.
+/// A source of captioned images, as named on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataSource {
     /// A directory, a captions file, or `scenes`.
     pub path: PathBuf,
-    /// The format, where it is not to be recognized.
+    /// The format; recognized by default.
     pub format: Option<Format>,
-    /// The directory of the images, where it is not the usual one.
+    /// The directory of the images; searched for below `path` by default.
     pub images: Option<PathBuf>,
-    /// The captions file, where it is not to be found in `path`.
+    /// The captions file; searched for in `path` by default.
     pub captions: Option<PathBuf>,
-    /// Split lists; they replace the splits that the source brings.
+    /// Split lists; they replace the splits of the source.
     pub splits: Vec<PathBuf>,
 }
 
-/// What a source holds: images that are on disk, sorted by key, with every caption the source has for them.
+/// The existing images of a source, sorted by key, with all their captions.
 #[derive(Clone, Debug)]
 pub struct RawDataset {
-    /// The images; one without captions is among them.
+    /// The images, including those without captions.
     pub images: Vec<SourceImage>,
-    /// The form in which they were read.
+    /// The format of the source.
     pub format: Format,
     /// The captions files and split lists that were read.
     pub files: Vec<PathBuf>,
-    /// Other formats that the directory holds too, which `--format` would choose.
+    /// Other formats that the directory also has files of; `--format` chooses one.
     pub also_found: Vec<Format>,
-    /// What was wrong so far.
+    /// The problems so far.
     pub problems: Problems,
 }
 
 impl RawDataset {
-    /// Images that the program drew itself.
+    /// The images of the built-in dataset.
     pub fn drawn(mut images: Vec<SourceImage>) -> Self {
         for image in &mut images {
             if let Ok(path) = fs::canonicalize(&image.path) {
@@ -58,15 +58,15 @@ impl RawDataset {
     }
 }
 
-/// The files to read.
-struct Located {
-    format: Format,
-    captions: Vec<PathBuf>,
+/// The captions files, and their reader.
+struct CaptionsFiles {
+    reader: &'static Reader,
+    files: Vec<PathBuf>,
     also_found: Vec<Format>,
 }
 
 impl DataSource {
-    /// A source of which only the path is known.
+    /// A source with default options.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -74,7 +74,7 @@ impl DataSource {
         }
     }
 
-    /// Whether this is the built-in data set: the path is literally `scenes`, or the format says so.
+    /// Whether this is the built-in dataset: by its format, or by the path `scenes`.
     pub fn is_scenes(&self) -> bool {
         let by_name = self.format.is_none() && self.path == Path::new(Format::SCENES);
         by_name || self.format == Some(Format::Scenes)
@@ -83,56 +83,44 @@ impl DataSource {
     /// Reads captions and splits, and finds the images.
     ///
     /// # Errors
-    /// Where there is no such source, its form is not recognized, a file cannot be read or holds nothing
-    /// usable, or not one image is there. Single bad lines are listed in [`RawDataset::problems`] instead.
+    /// If the source does not exist, its format is not recognized, a file cannot be read or has no valid line, or not
+    /// one image exists. Single invalid lines are listed in [`RawDataset::problems`] instead.
     pub fn read(&self) -> Result<RawDataset, DatasetError> {
-        if self.is_scenes() {
-            return Err(DatasetError::ScenesAreDrawn);
-        }
-        self.check_path()?;
-        let Located {
-            format,
-            captions,
+        let CaptionsFiles {
+            reader,
+            files,
             also_found,
-        } = self.locate()?;
+        } = self.find_captions()?;
         let mut index = CaptionIndex::default();
-        format.read(&captions, &mut index)?;
+        for file in &files {
+            (reader.read)(file, &mut index)?;
+        }
         if !index.has_captions() {
-            let first_problem = "it names no image with a caption".to_owned();
             return Err(DatasetError::NoUsableLine {
-                file: captions[0].clone(),
-                first_problem,
+                file: files[0].clone(),
+                first_problem: "it names no image with a caption".to_owned(),
             });
         }
-        let splits = self.read_splits(format, &captions, &mut index)?;
+        let splits = self.read_splits(reader.format, &files, &mut index)?;
         let (images, problems) = index.find_images(&self.image_roots())?;
-        let files = [captions, splits].concat();
         Ok(RawDataset {
             images,
-            format,
-            files,
+            format: reader.format,
+            files: [files, splits].concat(),
             also_found,
             problems,
         })
     }
 
-    /// The form in which it would be read.
+    /// The format in which [`read`](Self::read) reads the source.
     ///
     /// # Errors
-    /// Where there is no such source, or its form is not recognized.
+    /// If the source does not exist or its format is not recognized.
     pub fn recognize(&self) -> Result<Format, DatasetError> {
         if self.is_scenes() {
             return Ok(Format::Scenes);
         }
-        self.check_path()?;
-        Ok(self.locate()?.format)
-    }
-
-    fn check_path(&self) -> Result<(), DatasetError> {
-        match self.path.exists() {
-            true => Ok(()),
-            false => Err(DatasetError::NoSuchSource(self.path.clone())),
-        }
+        Ok(self.find_captions()?.reader.format)
     }
 
     fn directory(&self) -> &Path {
@@ -143,50 +131,57 @@ impl DataSource {
         }
     }
 
-    fn locate(&self) -> Result<Located, DatasetError> {
-        let named = self
-            .captions
-            .as_ref()
-            .or_else(|| self.path.is_file().then_some(&self.path));
-        if let Some(file) = named {
+    fn find_captions(&self) -> Result<CaptionsFiles, DatasetError> {
+        if self.is_scenes() {
+            return Err(DatasetError::ScenesAreDrawn);
+        }
+        if !self.path.exists() {
+            return Err(DatasetError::NoSuchSource(self.path.clone()));
+        }
+        let named = self.path.is_file().then_some(&self.path);
+        if let Some(file) = self.captions.as_ref().or(named) {
             fs::metadata(file).map_err(DatasetError::reading(file))?;
-            let format = self.format.map_or_else(|| Format::of_file(file), Ok)?;
-            return Ok(Located {
-                format,
-                captions: vec![file.clone()],
+            let reader = match self.format {
+                Some(format) => Reader::of(Some(format))
+                    .next()
+                    .ok_or(DatasetError::ScenesAreDrawn)?,
+                None => Reader::of_file(file)?,
+            };
+            return Ok(CaptionsFiles {
+                reader,
+                files: vec![file.clone()],
                 also_found: Vec::new(),
             });
         }
-        let candidates = self.format.map_or(Format::from_files(), |format| vec![format]);
         let mut found = Vec::new();
-        for &format in &candidates {
-            let captions = format.find(&self.path)?;
-            if !captions.is_empty() {
-                found.push((format, captions));
+        for reader in Reader::of(self.format) {
+            let files = reader.find(&self.path)?;
+            if !files.is_empty() {
+                found.push((reader, files));
             }
         }
         let mut found = found.into_iter();
-        let Some((format, captions)) = found.next() else {
-            let looked_for: Vec<_> = candidates.iter().map(|format| format.files()).collect();
+        let Some((reader, files)) = found.next() else {
+            let looked_for: Vec<_> = Reader::of(self.format).map(|reader| reader.files).collect();
             return Err(DatasetError::NotRecognized {
                 path: self.path.clone(),
                 looked_for: looked_for.join(", "),
             });
         };
-        if captions.len() > 1 && !format.has_several_files() {
+        if files.len() > 1 && !reader.has_several_files {
             return Err(DatasetError::Ambiguous {
-                format,
-                files: captions,
+                format: reader.format,
+                files,
             });
         }
-        Ok(Located {
-            format,
-            captions,
-            also_found: found.map(|(format, _)| format).collect(),
+        Ok(CaptionsFiles {
+            reader,
+            files,
+            also_found: found.map(|(reader, _)| reader.format).collect(),
         })
     }
 
-    /// Reads the split lists the user names or, for Flickr8k, those beside the captions; returns the files.
+    /// Reads the split lists of the command line or, for Flickr8k, those beside the captions; returns the files.
     fn read_splits(
         &self,
         format: Format,
@@ -207,7 +202,7 @@ impl DataSource {
         Ok(lists.into_iter().map(|(_, file)| file).collect())
     }
 
-    /// The directories that images are looked for in, the likeliest first.
+    /// The directories of images, most likely first.
     fn image_roots(&self) -> Vec<PathBuf> {
         const USUAL: [&str; 12] = [
             "images",
@@ -234,31 +229,22 @@ impl DataSource {
 }
 
 fn named_split_lists(files: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
-    files
-        .iter()
-        .map(|file| {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            let split = split::named_in(&name).ok_or_else(|| DatasetError::UnnamedSplit(file.clone()))?;
-            Ok((split, file.clone()))
-        })
-        .collect()
+    let with_split = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let split = split::named_in(&name).ok_or_else(|| DatasetError::UnnamedSplit(file.clone()))?;
+        Ok((split, file.clone()))
+    };
+    files.iter().map(with_split).collect()
 }
 
 fn split_lists_beside(captions: &[PathBuf]) -> Result<Vec<(Split, PathBuf)>, DatasetError> {
-    let Some(first) = captions.first() else {
-        return Ok(Vec::new());
+    let directory = match captions.first().and_then(|file| file.parent()) {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     };
-    let lists = files_in(directory_of(first))?.into_iter().filter_map(|file| {
+    let lists = files_in(directory)?.into_iter().filter_map(|file| {
         let split = flickr8k::split_list_named(&file.file_name()?.to_string_lossy())?;
         Some((split, file))
     });
     Ok(lists.collect())
-}
-
-/// The directory a file is in; a bare name's is the working directory.
-fn directory_of(file: &Path) -> &Path {
-    match file.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
 }

@@ -1,9 +1,9 @@
-//! Train, dev, test: what a split is, and how images are drawn into splits where the source names none.
+//! The splits train, dev and test, and random splits for sources without any.
 
 use crate::suggest::{Named, UnknownName, unknown_name};
 use serde::{Deserialize, Serialize};
 
-/// The part of a data set to which an image belongs, with all its captions.
+/// A part of a dataset: images with all their captions.
 #[derive(
     Clone,
     Copy,
@@ -28,10 +28,10 @@ use serde::{Deserialize, Serialize};
     parse_err_fn = unknown_name::<Self>
 )]
 pub enum Split {
-    /// The training split; the vocabulary comes from here alone. Karpathy's `restval` belongs to it.
+    /// The training split, including Karpathy's `restval`. The vocabulary is built from it.
     #[strum(to_string = "train", serialize = "restval")]
     Train,
-    /// The validation split: early stopping and the choice of settings.
+    /// The validation split, for early stopping and tuning.
     #[strum(
         to_string = "dev",
         serialize = "val",
@@ -40,7 +40,7 @@ pub enum Split {
     )]
     #[serde(alias = "val", alias = "valid", alias = "validation")]
     Dev,
-    /// The test split: final scores.
+    /// The test split, for final scores.
     Test,
 }
 
@@ -53,7 +53,7 @@ impl Named for Split {
     const KIND: &'static str = "split";
 }
 
-/// The split a file is for by its name, as in `Flickr_8k.trainImages.txt` or `captions_val2014.json`.
+/// The split in a file's name, such as `Flickr_8k.trainImages.txt` or `captions_val2014.json`.
 pub(super) fn named_in(file_name: &str) -> Option<Split> {
     let name = file_name.to_ascii_lowercase();
     name.split(|character: char| !character.is_ascii_alphabetic())
@@ -61,15 +61,15 @@ pub(super) fn named_in(file_name: &str) -> Option<Split> {
         .find_map(|word| word.parse().ok())
 }
 
-/// How many of every `train + dev + test` images are drawn into each split.
+/// The relative sizes of random splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitShares {
-    /// Parts for training.
+    /// The size of the training split.
     pub train: u32,
-    /// Parts for dev.
+    /// The size of the validation split.
     pub dev: u32,
-    /// Parts for test.
+    /// The size of the test split.
     pub test: u32,
 }
 
@@ -84,10 +84,10 @@ impl Default for SplitShares {
 }
 
 impl SplitShares {
-    /// How many of `images` images go to train, dev and test.
+    /// The numbers of train, dev and test images.
     ///
-    /// Dev and test are rounded down, but get an image where their share is not 0 and there are at least
-    /// three images; train takes the rest.
+    /// Dev and test are rounded down, but to at least 1 unless their share is 0 or there are fewer than three images.
+    /// Train gets the rest.
     fn sizes(&self, images: usize) -> [usize; 3] {
         let parts = u64::from(self.train) + u64::from(self.dev) + u64::from(self.test);
         let size = |share: u32| match share {
@@ -100,25 +100,25 @@ impl SplitShares {
     }
 }
 
-/// Draws a split for each key; the same keys and seed give the same splits, in whatever order they come.
+/// A random split for each key. It depends on the keys and the seed, not on the order of the keys.
 ///
-/// Keys are shuffled by sorting them by a hash of seed and key (BLAKE3, keyed by the seed), so that the
-/// draw depends on no random generator whose stream may change with a version.
+/// Keys are sorted by a hash of seed and key (BLAKE3, keyed by the seed). Unlike a random generator's stream, it does not
+/// change between versions.
 pub(super) fn draw(keys: &[&str], shares: SplitShares, seed: u64) -> Vec<Split> {
     let mut hash_key = [0; blake3::KEY_LEN];
     hash_key[..8].copy_from_slice(&seed.to_le_bytes());
     let rank = |key: &str| *blake3::keyed_hash(&hash_key, key.as_bytes()).as_bytes();
 
     let mut shuffled: Vec<usize> = (0..keys.len()).collect();
-    shuffled.sort_by_cached_key(|&place| (rank(keys[place]), keys[place]));
+    shuffled.sort_by_cached_key(|&index| (rank(keys[index]), keys[index]));
 
     let [train, dev, _] = shares.sizes(keys.len());
     let mut splits = vec![Split::Test; keys.len()];
-    for &place in &shuffled[..train] {
-        splits[place] = Split::Train;
+    for &index in &shuffled[..train] {
+        splits[index] = Split::Train;
     }
-    for &place in &shuffled[train..train + dev] {
-        splits[place] = Split::Dev;
+    for &index in &shuffled[train..train + dev] {
+        splits[index] = Split::Dev;
     }
     splits
 }
@@ -135,12 +135,8 @@ mod tests {
         assert_eq!(parsed("restval"), Ok(Split::Train));
         assert_eq!(parsed("val"), Ok(Split::Dev));
         assert_eq!(parsed("Validation"), Ok(Split::Dev));
-        assert!(
-            parsed("training")
-                .unwrap_err()
-                .to_string()
-                .contains("choose one of train, dev, test")
-        );
+        let error = parsed("training").unwrap_err().to_string();
+        assert!(error.contains("choose one of train, dev, test"), "{error}");
         for split in Split::ALL {
             assert_eq!(parsed(&split.to_string()), Ok(split));
         }
@@ -163,15 +159,8 @@ mod tests {
         assert_eq!(shares.sizes(8091), [6473, 809, 809]);
         assert_eq!(shares.sizes(3), [1, 1, 1]);
         assert_eq!(shares.sizes(2), [2, 0, 0]);
-        assert_eq!(
-            SplitShares {
-                train: 9,
-                dev: 1,
-                test: 0
-            }
-            .sizes(10),
-            [9, 1, 0]
-        );
+        let [train, dev, test] = [9, 1, 0];
+        assert_eq!(SplitShares { train, dev, test }.sizes(10), [9, 1, 0]);
     }
 
     #[test]

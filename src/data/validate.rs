@@ -1,43 +1,42 @@
-//! The check of every image's file: does it decode, and is it another's copy?
+//! Validation of images: files that do not decode, and duplicates.
 
 use super::image::Image;
 use super::problems::{ProblemKind, Problems};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How far a preparation is.
+/// The progress of building a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrepareProgress {
-    /// What is being done.
+    /// The current stage.
     pub stage: PrepareStage,
-    /// How many of the images are done.
+    /// The number of images done.
     pub done: usize,
-    /// How many images there are; 0 while that is not known.
+    /// The number of images; 0 if unknown.
     pub total: usize,
 }
 
-/// What a preparation is doing.
+/// A stage of building a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrepareStage {
     /// Reading captions and splits.
     Reading,
     /// Decoding and hashing images.
     Checking,
-    /// Counting words and writing the data set.
+    /// Counting words and writing the dataset.
     Writing,
 }
 
-/// Decodes an image to see whether it can be, and says why not.
+/// Tries to decode an image; the error says why it is not possible.
 pub type Decode<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 
-/// Takes news of a preparation; called from several threads.
+/// Called with the progress, from several threads.
 pub type OnProgress<'a> = &'a (dyn Fn(PrepareProgress) + Sync);
 
-/// Decodes and hashes every image on rayon's threads; lists copies, and lists and leaves out what does not
-/// decode.
+/// Decodes and hashes every image on rayon's threads. Lists duplicates; lists and removes images that do not decode.
 pub(super) fn validate(
     images: Vec<Image>,
     decode: Decode<'_>,
@@ -59,56 +58,44 @@ pub(super) fn validate(
         })
         .collect();
 
-    let mut sound = Vec::with_capacity(inspected.len());
-    let mut by_hash: BTreeMap<[u8; blake3::OUT_LEN], Vec<usize>> = BTreeMap::new();
+    let mut valid = Vec::with_capacity(inspected.len());
+    let mut first_of: HashMap<blake3::Hash, usize> = HashMap::new();
+    let mut duplicates = Vec::new();
     for (image, hash) in inspected {
         match hash {
             Ok(hash) => {
-                by_hash.entry(*hash.as_bytes()).or_default().push(sound.len());
-                sound.push(image);
+                let first = *first_of.entry(hash).or_insert(valid.len());
+                if first < valid.len() {
+                    duplicates.push((valid.len(), first));
+                }
+                valid.push(image);
             }
             Err(reason) => {
                 problems.add_image(ProblemKind::UndecodableImage, &image.key, &image.path, reason);
             }
         }
     }
-    list_copies(&sound, by_hash.into_values(), problems);
-    sound
+    for (duplicate, first) in duplicates {
+        list_duplicate(&valid[duplicate], &valid[first], problems);
+    }
+    valid
 }
 
-/// The hash of an image's file, where it decodes.
+/// The hash of an image's file, if it decodes.
 fn inspect(path: &Path, decode: Decode<'_>) -> Result<blake3::Hash, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     decode(path)?;
     Ok(blake3::hash(&bytes))
 }
 
-/// Lists every copy once, by the order of the images, beside the first of its kind.
-fn list_copies(images: &[Image], groups: impl Iterator<Item = Vec<usize>>, problems: &mut Problems) {
-    let mut copies: Vec<(usize, usize)> = groups
-        .flat_map(|group| {
-            let first = group.first().copied();
-            group
-                .into_iter()
-                .skip(1)
-                .filter_map(move |copy| Some((copy, first?)))
-        })
-        .collect();
-    copies.sort_unstable();
-    for (copy, first) in copies {
-        let (copy, first) = (&images[copy], &images[first]);
-        let (kind, detail) = if copy.split == first.split {
-            (
-                ProblemKind::DuplicateImage,
-                format!("the same file as {}", first.key),
-            )
-        } else {
-            let detail = format!(
-                "in {}, the same file as {} in {}",
-                copy.split, first.key, first.split
-            );
-            (ProblemKind::DuplicateAcrossSplits, detail)
-        };
-        problems.add_image(kind, &copy.key, &copy.path, detail);
-    }
+fn list_duplicate(duplicate: &Image, first: &Image, problems: &mut Problems) {
+    let (kind, detail) = if duplicate.split == first.split {
+        let detail = format!("the same file as {}", first.key);
+        (ProblemKind::DuplicateImage, detail)
+    } else {
+        let (split, other) = (duplicate.split, first.split);
+        let detail = format!("in {split}, the same file as {} in {other}", first.key);
+        (ProblemKind::DuplicateAcrossSplits, detail)
+    };
+    problems.add_image(kind, &duplicate.key, &duplicate.path, detail);
 }

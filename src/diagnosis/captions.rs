@@ -8,7 +8,7 @@ use std::fmt;
 /// Fewer images may share captions by chance.
 const MIN_IMAGES: usize = 20;
 /// The largest share of images that a sound captioner gives one caption to. Of Flickr8k's images, people gave
-/// one in a thousand the commonest caption; a cautious captioner repeats itself far more, but one caption in
+/// one in a thousand the most common caption; a cautious captioner repeats itself far more, but one caption in
 /// five fits no collection of different images.
 const MAX_SAME_CAPTION: f64 = 0.2;
 /// The most that is left of the scores of a captioner that looks at the image, when its captions are shuffled
@@ -94,11 +94,11 @@ fn symptoms(scores: &Scores, diversity: &Diversity, shuffled: &Shuffled) -> Vec<
         return Vec::new();
     }
     let mut symptoms = Vec::new();
-    let fraction = diversity.commonest_share;
+    let fraction = diversity.most_common_fraction;
     if fraction > MAX_SAME_CAPTION {
         symptoms.push(Symptom::SameCaption {
             fraction,
-            caption: diversity.commonest_caption.clone(),
+            caption: diversity.most_common_caption.clone(),
         });
     }
     let bleu_1 = scores.score(Metric::BLEU_1);

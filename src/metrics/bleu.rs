@@ -22,26 +22,10 @@ use std::iter::Sum;
 /// BLEU-1 to BLEU-4.
 pub(super) const SCORER: Scorer = Scorer {
     metrics: &[
-        MetricDef {
-            key: "bleu_1",
-            label: "BLEU-1",
-            prominence: Prominence::Summary,
-        },
-        MetricDef {
-            key: "bleu_2",
-            label: "BLEU-2",
-            prominence: Prominence::Full,
-        },
-        MetricDef {
-            key: "bleu_3",
-            label: "BLEU-3",
-            prominence: Prominence::Full,
-        },
-        MetricDef {
-            key: "bleu_4",
-            label: "BLEU-4",
-            prominence: Prominence::Headline,
-        },
+        MetricDef::new("bleu_1", "BLEU-1", Prominence::Summary),
+        MetricDef::new("bleu_2", "BLEU-2", Prominence::Full),
+        MetricDef::new("bleu_3", "BLEU-3", Prominence::Full),
+        MetricDef::new("bleu_4", "BLEU-4", Prominence::Headline),
     ],
     statistics: 2 + 2 * MAX_ORDER,
     prepare: |_| {

@@ -1,8 +1,8 @@
-//! How far scores can be trusted: bootstrap intervals of one system, and paired comparison of two.
+//! Bootstrap: confidence intervals of one system, and paired significance tests of two.
 //!
-//! Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile intervals); Koehn
-//! 2004, "Statistical Significance Tests for Machine Translation Evaluation" (resampling whole sentences and
-//! scoring each resample as a corpus). The document frequencies of CIDEr-D stay those of the full corpus.
+//! Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13 (percentile intervals); Koehn 2004,
+//! "Statistical Significance Tests for Machine Translation Evaluation" (resamples of sentences, each scored as a corpus).
+//! CIDEr-D uses the document frequencies of the full corpus in all resamples.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,18 +11,18 @@ use thiserror::Error;
 
 use super::{METRICS, Scores, Statistics};
 
-/// The quantiles that bound a 95 % interval.
+/// The quantiles of a 95 % interval.
 const TAILS: (f64, f64) = (0.025, 0.975);
 
-/// The p-value under which a difference counts as more than noise.
+/// The significance level: differences with a smaller p-value are significant.
 pub const SIGNIFICANCE: f64 = 0.05;
 
-/// How to resample: examples are drawn with replacement, as many as there are.
+/// The settings of resampling. A resample has as many examples as the corpus, drawn with replacement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bootstrap {
-    /// The number of resampled corpora; 0 counts as 1.
+    /// The number of resamples; 0 counts as 1.
     pub resamples: usize,
-    /// The same seed draws the same resamples.
+    /// The seed of the resamples.
     pub seed: u64,
 }
 
@@ -35,7 +35,7 @@ impl Default for Bootstrap {
     }
 }
 
-/// The bounds between which 95 % of the resampled values lie.
+/// A 95 % percentile interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The 2.5 % quantile.
@@ -44,34 +44,34 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// By how much one system scores higher than another on the same images.
+/// The difference in score between two systems on the same images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoreDifference {
-    /// The first system's score minus the second's, on the examples as they are.
+    /// The first system's score minus the second's, on the full corpus.
     pub observed: f64,
     /// The 95 % interval of the difference.
     pub interval: Interval,
-    /// Two-sided: twice the share of resamples in which the other system is at least as good, or this one if
-    /// that share is smaller. At least 2 / (resamples + 1), at most 1; 1 where the two never differ.
+    /// Two-sided: twice the fraction of resamples with a difference of at most 0, or at least 0 if that is smaller. In
+    /// 2 / (resamples + 1) to 1.
     pub p_value: f64,
 }
 
 impl ScoreDifference {
-    /// Whether the p-value lies under [`SIGNIFICANCE`].
-    pub fn is_more_than_noise(&self) -> bool {
+    /// Whether the p-value is below [`SIGNIFICANCE`].
+    pub fn is_significant(&self) -> bool {
         self.p_value < SIGNIFICANCE
     }
 }
 
-/// Two systems were to be compared that were not scored on the same examples.
+/// The error of a comparison of systems with different examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "cannot pair {ours} examples with {theirs}: score both systems on the same images, in the same order"
 )]
 pub struct UnpairedError {
-    /// Examples of the first system.
+    /// The number of examples of the first system.
     pub ours: usize,
-    /// Examples of the second system.
+    /// The number of examples of the second system.
     pub theirs: usize,
 }
 
@@ -79,17 +79,17 @@ pub struct UnpairedError {
 type Values = [f64; METRICS.len()];
 
 impl Bootstrap {
-    /// The 95 % interval of every corpus score; without examples, 0 to 0.
+    /// The 95 % interval of each corpus score; 0 to 0 without examples.
     pub fn intervals(&self, examples: &[Statistics]) -> Scores<Interval> {
         let values = self.resample(examples.len(), |chosen| scores_of(examples, chosen));
         per_metric(&values, |_, sorted| interval(sorted))
     }
 
-    /// How `ours` compares with `theirs`, example by example: both are scored on the same resamples.
+    /// The difference between `ours` and `theirs`; both are scored on the same resamples.
     ///
     /// # Errors
     ///
-    /// [`UnpairedError`] where the two have different numbers of examples.
+    /// [`UnpairedError`] if the numbers of examples differ.
     pub fn compare(
         &self,
         ours: &[Statistics],
@@ -115,7 +115,7 @@ impl Bootstrap {
         }))
     }
 
-    /// The values of every resample of `examples` examples; `values_of` is given the chosen indices.
+    /// The values of each resample; `values_of` gets the indices of its examples.
     fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> Values) -> Vec<Values> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut chosen = vec![0; examples];
@@ -151,37 +151,28 @@ fn interval(sorted: &[f64]) -> Interval {
     }
 }
 
-/// Linear between the two nearest values, as R's type 7 and numpy's default; `sorted` has at least one value.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let position = share * (sorted.len() - 1) as f64;
-    let (below, above) = (
-        sorted[position.floor() as usize],
-        sorted[position.ceil() as usize],
-    );
+/// Linear interpolation, as R's type 7 and numpy's default; `sorted` has at least one value.
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let position = fraction * (sorted.len() - 1) as f64;
+    let [below, above] = [position.floor(), position.ceil()].map(|index| sorted[index as usize]);
     below + (above - below) * position.fract()
 }
 
-/// The observed sample counts as one more resample, so that no finite number of them proves certainty
-/// (Davison and Hinkley 1997, section 4.2).
+/// The observed sample counts as one more resample, so that the p-value is never 0 (Davison and Hinkley 1997, section
+/// 4.2).
 fn p_value(differences: &[f64]) -> f64 {
-    let not_above = differences
-        .iter()
-        .filter(|&&difference| difference <= 0.0)
-        .count();
-    let not_below = differences
-        .iter()
-        .filter(|&&difference| difference >= 0.0)
-        .count();
-    let rarer = not_above.min(not_below) + 1;
+    let count = |holds: fn(&f64) -> bool| differences.iter().filter(|difference| holds(difference)).count();
+    let rarer = count(|difference| *difference <= 0.0).min(count(|difference| *difference >= 0.0)) + 1;
     (2.0 * rarer as f64 / (differences.len() + 1) as f64).min(1.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{CiderD, Example, Metric, score, statistics, test_support::tokens};
+    use crate::metrics::test_support::{examples, tokens};
+    use crate::metrics::{CiderD, Metric, score, statistics};
 
-    /// `count` images of which every fourth gets the wrong caption.
+    /// `count` images; every fourth has a wrong caption.
     fn system(count: usize) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
         let reference = |index: usize| tokens(&format!("object {index} lies on the red table"));
         let caption = |index: usize| {
@@ -196,16 +187,6 @@ mod tests {
             .collect()
     }
 
-    fn examples(system: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<Example<'_>> {
-        system
-            .iter()
-            .map(|(hypothesis, references)| Example {
-                hypothesis,
-                references,
-            })
-            .collect()
-    }
-
     #[test]
     fn quantiles_equal_numpy() {
         // numpy.quantile([1, 2, 4, 8, 16], [0.025, 0.5, 0.975])
@@ -217,17 +198,18 @@ mod tests {
 
     #[test]
     fn interval_width_equals_the_binomial_one() {
-        // ROUGE-L here is 1 for three images of four and 0 for the rest: its mean is a binomial share with
-        // standard error sqrt(0.75 * 0.25 / 400), and 95 % lie within 1.96 of them.
+        // ROUGE-L is 1 for three of four images and 0 for the others: its mean is a binomial proportion with standard error
+        // sqrt(0.75 * 0.25 / 400), and 95 % are within 1.96 standard errors.
         let system = system(400);
         let intervals = Bootstrap::default().intervals(&statistics(&examples(&system)));
         let interval = intervals.get(Metric::ROUGE_L).unwrap();
         let half_width = 1.96 * (0.75f64 * 0.25 / 400.0).sqrt();
-        assert!((interval.low - (0.75 - half_width)).abs() < 0.006, "{interval:?}");
-        assert!(
-            (interval.high - (0.75 + half_width)).abs() < 0.006,
-            "{interval:?}"
-        );
+        for (found, expected) in [
+            (interval.low, 0.75 - half_width),
+            (interval.high, 0.75 + half_width),
+        ] {
+            assert!((found - expected).abs() < 0.006, "{interval:?}");
+        }
     }
 
     #[test]
@@ -241,14 +223,11 @@ mod tests {
             assert!(interval.low < *score && *score < interval.high);
         }
         assert_eq!(intervals, Bootstrap::default().intervals(&statistics));
-        assert_ne!(
-            intervals,
-            Bootstrap {
-                seed: 1,
-                ..Bootstrap::default()
-            }
-            .intervals(&statistics)
-        );
+        let other = Bootstrap {
+            seed: 1,
+            ..Bootstrap::default()
+        };
+        assert_ne!(intervals, other.intervals(&statistics));
     }
 
     #[test]
@@ -303,17 +282,13 @@ mod tests {
 
     #[test]
     fn intervals_without_examples_or_resamples_are_defined() {
-        assert_eq!(
-            Bootstrap::default().intervals(&[]),
-            Scores::from_fn(|_| Interval::default())
-        );
-        let system = system(5);
-        let statistics = statistics(&examples(&system));
-        let intervals = Bootstrap {
+        let none = Bootstrap::default().intervals(&[]);
+        assert_eq!(none, Scores::from_fn(|_| Interval::default()));
+        let bootstrap = Bootstrap {
             resamples: 0,
             seed: 0,
-        }
-        .intervals(&statistics);
+        };
+        let intervals = bootstrap.intervals(&statistics(&examples(&system(5))));
         assert!(
             intervals
                 .iter()

@@ -11,26 +11,21 @@ use super::{MetricDef, Prominence, Token};
 
 /// CIDEr-D with the document frequencies of the corpus, averaged over the examples.
 pub(super) const SCORER: Scorer = Scorer::mean(
-    &[MetricDef {
-        key: "cider_d",
-        label: "CIDEr-D",
-        prominence: Prominence::Headline,
-    }],
+    &[MetricDef::new("cider_d", "CIDEr-D", Prominence::Headline)],
     |references| {
         let cider = CiderD::from_references(references.iter().copied());
         Box::new(move |example, score| score[0] = cider.score(example.hypothesis, example.references))
     },
 );
 
-/// Width, in tokens, of the Gaussian that penalizes a length unlike the reference's.
+/// The width, in tokens, of the Gaussian length penalty.
 const SIGMA: f64 = 6.0;
-/// The score of a perfect agreement.
+/// The score of a caption that equals its references.
 const SCALE: f64 = 10.0;
 
-/// How telling each n-gram is, learned from the references of a corpus, and the score that rests on it.
+/// CIDEr-D with the document frequencies of a corpus.
 ///
-/// Made once and then asked for any number of hypotheses: those of an evaluation, samples to be rewarded,
-/// or candidates to be ranked by their agreement with each other.
+/// It scores any number of hypotheses: those of an evaluation, samples of SCST, or candidates of MBR.
 #[derive(Clone, Debug)]
 pub struct CiderD<T> {
     /// The number of images with a reference that contains the n-gram.
@@ -41,7 +36,7 @@ pub struct CiderD<T> {
 impl<T: Token> CiderD<T> {
     /// Counts in how many images each n-gram occurs; an item is the references of one image.
     ///
-    /// An n-gram that every image shares weighs nothing. So with a single image, or none, every score is 0.
+    /// An n-gram of every image has weight 0. So with a single image, or none, every score is 0.
     pub fn from_references<'a>(images: impl IntoIterator<Item = &'a [Vec<T>]>) -> Self
     where
         T: 'a,
@@ -64,13 +59,13 @@ impl<T: Token> CiderD<T> {
         }
     }
 
-    /// The n-grams, unordered, each with the number of images whose references contain it.
+    /// The n-grams, unordered, with their document frequencies.
     pub fn frequencies(&self) -> impl Iterator<Item = (&[T], u64)> {
         let frequencies = self.document_frequency.iter();
         frequencies.map(|(ngram, &frequency)| (ngram.as_ref(), frequency))
     }
 
-    /// How many images it was learned from.
+    /// The number of images in the corpus.
     pub fn images(&self) -> u64 {
         self.images
     }
@@ -89,7 +84,7 @@ impl<T: Token> CiderD<T> {
 
     /// CIDEr-D of one hypothesis, in 0 to 10; 0 for an empty hypothesis or without references.
     ///
-    /// The references need not be among those the table was made from. A corpus scores the mean.
+    /// The references need not be in the corpus. The score of a corpus is the mean.
     pub fn score(&self, hypothesis: &[T], references: &[Vec<T>]) -> f64 {
         if references.is_empty() {
             return 0.0;
@@ -106,10 +101,8 @@ impl<T: Token> CiderD<T> {
     pub fn pairwise(&self, captions: &[&[T]]) -> Vec<Vec<f64>> {
         let weighed: Vec<TfIdfVector<'_, T>> = captions.iter().map(|caption| self.weigh(caption)).collect();
         let row = |hypothesis: &TfIdfVector<'_, T>| {
-            let scores = weighed
-                .iter()
-                .map(|reference| SCALE * hypothesis.similarity(reference));
-            scores.collect()
+            let similarities = weighed.iter().map(|reference| hypothesis.similarity(reference));
+            similarities.map(|similarity| SCALE * similarity).collect()
         };
         weighed.iter().map(row).collect()
     }
@@ -132,7 +125,7 @@ impl<T: Token> CiderD<T> {
             .collect()
     }
 
-    /// ln(images / images with the n-gram), where an n-gram never seen counts as seen once.
+    /// ln(images / images with the n-gram); an unknown n-gram counts as occurring in one image.
     fn inverse_document_frequency(&self, ngram: &[T]) -> f64 {
         let frequency = self.document_frequency.get(ngram).copied().unwrap_or(1);
         (self.images.max(1) as f64).ln() - (frequency as f64).ln()
@@ -158,7 +151,7 @@ struct TfIdfVector<'a, T> {
 }
 
 impl<T: Ord> TfIdfVector<'_, T> {
-    /// The mean over the orders of the clipped cosine with a reference, in 0 to 1, less for unlike lengths.
+    /// The mean over the orders of the clipped cosine with a reference, times the length penalty; in 0 to 1.
     fn similarity(&self, reference: &Self) -> f64 {
         let cosines: f64 = (0..MAX_ORDER)
             .map(|index| self.clipped_cosine(reference, index))
@@ -167,8 +160,8 @@ impl<T: Ord> TfIdfVector<'_, T> {
         cosines / MAX_ORDER as f64 * (-difference.powi(2) / (2.0 * SIGMA.powi(2))).exp()
     }
 
-    /// The cosine in which a weight counts at most as much as the reference's, so that repeating a word does
-    /// not pay; 0 where a side has nothing that weighs.
+    /// The cosine with weights clipped to the reference's, so that repeating a word is not rewarded; 0 if a vector is
+    /// zero.
     fn clipped_cosine(&self, reference: &Self, index: usize) -> f64 {
         let norms = self.norms[index] * reference.norms[index];
         if norms == 0.0 {
@@ -183,11 +176,8 @@ impl<T: Ord> TfIdfVector<'_, T> {
 }
 
 fn norm<T>(weights: &ByNGram<'_, T, f64>) -> f64 {
-    weights
-        .iter()
-        .map(|(_, weight)| weight * weight)
-        .sum::<f64>()
-        .sqrt()
+    let squares = weights.iter().map(|(_, weight)| weight * weight);
+    squares.sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The signs of a captioner that says the same of every image.
+//! The diversity of generated captions. It is low if a captioner generates the same caption for every image.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,81 +6,72 @@ use serde::{Deserialize, Serialize};
 
 use super::Example;
 
-/// What a captioner could have learned from: the yardstick for novel captions and used words.
+/// The training data, to count novel captions and used words.
 #[derive(Clone, Debug, Default)]
 pub struct Background<'a> {
     /// The captions of the training split.
     pub training_captions: HashSet<&'a [String]>,
-    /// The words of the vocabulary, without its markers.
+    /// The words of the vocabulary, without special tokens.
     pub vocabulary: HashSet<&'a str>,
 }
 
-/// How varied captions are, one for each image.
+/// The diversity of captions, one for each image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diversity {
-    /// Captions looked at, which is the number of images.
+    /// The number of captions.
     pub captions: usize,
-    /// The caption that most images got, its words joined by spaces; the first by alphabet where several tie.
-    pub commonest_caption: String,
-    /// The share of images that got it, in 0 to 1.
-    pub commonest_share: f64,
-    /// Different captions among all.
+    /// The most common caption, its words joined by spaces; of several, the first in alphabetical order.
+    pub most_common_caption: String,
+    /// The fraction of images with the most common caption, in 0 to 1.
+    pub most_common_fraction: f64,
+    /// The number of different captions.
     pub distinct_captions: usize,
-    /// Images whose caption is not among the training captions.
+    /// The number of captions that are not among the training captions.
     pub novel_captions: usize,
-    /// Different words of the vocabulary that occur in some caption.
+    /// The number of different words in the captions.
     pub words_used: usize,
-    /// Words in the vocabulary.
+    /// The number of words in the vocabulary.
     pub vocabulary_words: usize,
-    /// Tokens in the captions that are not words of the vocabulary, such as `<unk>`.
+    /// The number of tokens that are not words of the vocabulary, such as `<unk>`.
     pub unknown_words: usize,
-    /// Tokens in a caption, on average.
+    /// The mean length of captions, in tokens.
     pub mean_length: f64,
-    /// Tokens in a reference, on average over all references.
+    /// The mean length of references, in tokens.
     pub mean_reference_length: f64,
 }
 
 impl Diversity {
-    /// Looks at the hypotheses of all examples; without any, all counts, shares and means are 0.
+    /// The diversity of the hypotheses; all values are 0 without examples.
     pub fn of(examples: &[Example<'_>], background: &Background<'_>) -> Self {
-        let counts = caption_counts(examples);
-        let (commonest, times) = commonest(&counts);
+        // Sorted by caption, so that ties are resolved alphabetically.
+        let mut counts: BTreeMap<&[String], usize> = BTreeMap::new();
+        for example in examples {
+            *counts.entry(example.hypothesis).or_default() += 1;
+        }
+        let (most_common, count) = most_common(&counts);
+        let references = examples.iter().flat_map(|example| example.references);
         let words = || examples.iter().flat_map(|example| example.hypothesis);
         let known = |word: &&String| background.vocabulary.contains(word.as_str());
         let novel = |example: &&Example<'_>| !background.training_captions.contains(example.hypothesis);
         Self {
             captions: examples.len(),
-            commonest_caption: commonest.join(" "),
-            commonest_share: ratio(times, examples.len()),
+            most_common_caption: most_common.join(" "),
+            most_common_fraction: ratio(count, examples.len()),
             distinct_captions: counts.len(),
             novel_captions: examples.iter().filter(novel).count(),
             words_used: words().filter(known).collect::<HashSet<_>>().len(),
             vocabulary_words: background.vocabulary.len(),
             unknown_words: words().filter(|word| !known(word)).count(),
             mean_length: mean_length(examples.iter().map(|example| example.hypothesis)),
-            mean_reference_length: mean_length(
-                examples
-                    .iter()
-                    .flat_map(|example| example.references)
-                    .map(Vec::as_slice),
-            ),
+            mean_reference_length: mean_length(references.map(Vec::as_slice)),
         }
     }
 }
 
-/// How many images got each caption, sorted by caption so that ties have a fixed order.
-fn caption_counts<'a>(examples: &[Example<'a>]) -> BTreeMap<&'a [String], usize> {
-    let mut counts = BTreeMap::new();
-    for example in examples {
-        *counts.entry(example.hypothesis).or_default() += 1;
-    }
-    counts
-}
-
-fn commonest<'a>(counts: &BTreeMap<&'a [String], usize>) -> (&'a [String], usize) {
+fn most_common<'a>(counts: &BTreeMap<&'a [String], usize>) -> (&'a [String], usize) {
     counts.iter().fold(
         (&[], 0),
-        |best, (&caption, &times)| if times > best.1 { (caption, times) } else { best },
+        |best, (&caption, &count)| if count > best.1 { (caption, count) } else { best },
     )
 }
 
@@ -98,31 +89,32 @@ fn ratio(part: usize, whole: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::test_support::tokens;
+    use crate::metrics::test_support::{examples, tokens};
+
+    /// Examples with these hypotheses and the same two references.
+    fn system(hypotheses: &[&str]) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+        let references = ["a red ball on grass", "a ball"].map(tokens).to_vec();
+        let hypotheses = hypotheses.iter().map(|hypothesis| tokens(hypothesis));
+        hypotheses
+            .map(|hypothesis| (hypothesis, references.clone()))
+            .collect()
+    }
 
     #[test]
     fn diversity_of_a_collapsed_model_is_low() {
-        let hypotheses = ["a red ball", "a red ball", "a blue <unk>", "a red ball", ""].map(tokens);
-        let references = vec![tokens("a red ball on grass"), tokens("a ball")];
-        let examples: Vec<_> = hypotheses
-            .iter()
-            .map(|hypothesis| Example {
-                hypothesis,
-                references: &references,
-            })
-            .collect();
+        let system = system(&["a red ball", "a red ball", "a blue <unk>", "a red ball", ""]);
         let training = tokens("a red ball");
         let background = Background {
             training_captions: HashSet::from([training.as_slice()]),
             vocabulary: HashSet::from(["a", "red", "blue", "ball", "grass", "on"]),
         };
 
-        let diversity = Diversity::of(&examples, &background);
+        let diversity = Diversity::of(&examples(&system), &background);
 
         let expected = Diversity {
             captions: 5,
-            commonest_caption: "a red ball".into(),
-            commonest_share: 0.6,
+            most_common_caption: "a red ball".into(),
+            most_common_fraction: 0.6,
             distinct_captions: 3,
             novel_captions: 2,
             words_used: 4,
@@ -135,19 +127,10 @@ mod tests {
     }
 
     #[test]
-    fn commonest_caption_of_equals_is_the_first_alphabetically() {
-        let hypotheses = ["two dogs", "one dog", "two dogs", "one dog"].map(tokens);
-        let examples: Vec<_> = hypotheses
-            .iter()
-            .map(|hypothesis| Example {
-                hypothesis,
-                references: &[],
-            })
-            .collect();
-        assert_eq!(
-            Diversity::of(&examples, &Background::default()).commonest_caption,
-            "one dog"
-        );
+    fn most_common_caption_of_equals_is_the_first_alphabetically() {
+        let system = system(&["two dogs", "one dog", "two dogs", "one dog"]);
+        let diversity = Diversity::of(&examples(&system), &Background::default());
+        assert_eq!(diversity.most_common_caption, "one dog");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::METRICS;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How a metric is called and where it is shown.
+/// The names of a metric, and where it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricDef {
     /// Its name in JSON, flags and settings: `bleu_4`.
@@ -15,7 +15,7 @@ pub struct MetricDef {
     pub prominence: Prominence,
 }
 
-/// Where a metric is shown; each level includes the places of those before it.
+/// Where a metric is shown. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Prominence {
     /// Where there is room for all metrics.
@@ -26,6 +26,16 @@ pub enum Prominence {
     Caption,
     /// In lists of runs and in charts.
     Headline,
+}
+
+impl MetricDef {
+    pub(super) const fn new(key: &'static str, label: &'static str, prominence: Prominence) -> Self {
+        Self {
+            key,
+            label,
+            prominence,
+        }
+    }
 }
 
 /// A metric: the index of a row of [`METRICS`]. Serialized as its key.
@@ -42,10 +52,10 @@ impl Metric {
     /// CIDEr-D.
     pub const CIDER_D: Self = Self::row("cider_d");
 
-    /// The row with that key; a build without it does not compile.
+    /// The row with this key; the build fails if there is none.
     const fn row(key: &str) -> Self {
         let mut index = 0;
-        while !is_equal(METRICS[index].key, key) {
+        while !is_equal(METRICS[index].key.as_bytes(), key.as_bytes()) {
             index += 1;
         }
         Self(index)
@@ -56,7 +66,7 @@ impl Metric {
         (0..METRICS.len()).map(Self)
     }
 
-    /// The metrics that are shown at this level.
+    /// The metrics to show at this level.
     pub fn shown(prominence: Prominence) -> impl DoubleEndedIterator<Item = Self> + Clone {
         Self::all().filter(move |metric| metric.def().prominence >= prominence)
     }
@@ -85,7 +95,7 @@ impl Metric {
         self.0
     }
 
-    /// The next metric of the table, after the last one the first.
+    /// The next metric of the table, cyclically.
     pub fn next(self) -> Self {
         Self((self.0 + 1) % METRICS.len())
     }
@@ -124,13 +134,12 @@ impl Metric {
     }
 }
 
-const fn is_equal(one: &str, other: &str) -> bool {
-    let (one, other) = (one.as_bytes(), other.as_bytes());
-    let mut index = 0;
-    while index < one.len() && index < other.len() && one[index] == other[index] {
-        index += 1;
+const fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    match (one, other) {
+        ([], []) => true,
+        ([first, one @ ..], [second, other @ ..]) => *first == *second && is_equal(one, other),
+        _ => false,
     }
-    index == one.len() && index == other.len()
 }
 
 #[cfg(test)]
@@ -154,10 +163,7 @@ mod tests {
         }
         assert_eq!(Metric::CIDER_D.label(), "CIDEr-D");
         let error = serde_json::from_str::<Metric>("\"meteor\"").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("unknown variant `meteor`, expected one of `bleu_1`")
-        );
+        let expected = "unknown variant `meteor`, expected one of `bleu_1`";
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }

@@ -1,11 +1,10 @@
 //! Caption metrics: pure functions on token lists.
 //!
-//! BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D are those of coco-caption (PyPI `pycocoevalcap`), to 1e-9 on the same
-//! tokens. Text is taken as it is; coco-caption's own tokenizer is not part of this.
+//! BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D equal coco-caption's (PyPI `pycocoevalcap`) to 1e-9 on the same tokens.
+//! coco-caption's tokenizer is not included.
 //!
-//! Every corpus has scores, however odd: an example without references scores 0 (not left out), an empty
-//! hypothesis scores 0 (ROUGE-L: 1 against an empty reference), CIDEr-D is 0 over a single image (no n-gram
-//! tells it from others), and no examples at all score 0 throughout.
+//! Every corpus has scores: an example without references scores 0 (it is not left out), an empty hypothesis scores 0
+//! (ROUGE-L: 1 against an empty reference), CIDEr-D of a single image is 0, and an empty corpus scores 0.
 //!
 //! A new metric is a file with a `SCORER` and a row in `SCORERS`: tables, charts, reports, exports, bootstrap and
 //! flags read the table.
@@ -64,7 +63,7 @@ const METRIC_COUNT: usize = {
     count
 };
 
-/// A token that n-gram metrics can count: words, or token ids.
+/// A token of n-gram metrics: a word or a token id.
 pub trait Token: Clone + Ord + Hash {}
 
 impl<T: Clone + Ord + Hash> Token for T {}
@@ -80,7 +79,20 @@ pub struct Example<'a> {
 
 #[cfg(test)]
 mod test_support {
+    use super::Example;
+
     pub(super) fn tokens(caption: &str) -> Vec<String> {
         caption.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Examples of hypotheses with their references.
+    pub(super) fn examples(system: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<Example<'_>> {
+        system
+            .iter()
+            .map(|(hypothesis, references)| Example {
+                hypothesis,
+                references,
+            })
+            .collect()
     }
 }

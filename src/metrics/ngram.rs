@@ -1,14 +1,14 @@
-//! Counted n-grams of a caption, in a fixed order: the ground BLEU and CIDEr-D stand on.
+//! N-gram counts of a caption in a fixed order, for BLEU and CIDEr-D.
 
-/// The longest n-gram that BLEU and CIDEr-D look at.
+/// The longest n-grams of BLEU and CIDEr-D.
 pub const MAX_ORDER: usize = 4;
 
-/// Something known of each distinct n-gram of one order, sorted by n-gram.
+/// A value for each distinct n-gram of one order, sorted by n-gram.
 ///
-/// Sorted lists rather than hash maps, so that sums over n-grams are the same bit for bit in every run.
+/// A sorted list rather than a hash map, so that sums over n-grams are bit-identical in every run.
 pub(super) type ByNGram<'a, T, V> = Vec<(&'a [T], V)>;
 
-/// How often each n-gram of 1 to [`MAX_ORDER`] tokens occurs in one caption; index 0 holds the single words.
+/// The counts of n-grams of 1 to [`MAX_ORDER`] tokens in a caption; index 0 has the unigrams.
 pub(super) fn count<T: Ord>(tokens: &[T]) -> [ByNGram<'_, T, u64>; MAX_ORDER] {
     std::array::from_fn(|index| count_order(tokens, index + 1))
 }
@@ -22,9 +22,9 @@ fn count_order<T: Ord>(tokens: &[T], order: usize) -> ByNGram<'_, T, u64> {
         .collect()
 }
 
-/// What is known of `ngram`, or zero where it does not occur.
-pub(super) fn value<T: Ord, V: Copy + Default>(known: &ByNGram<'_, T, V>, ngram: &[T]) -> V {
-    known
+/// The value of `ngram`, or zero if it does not occur.
+pub(super) fn value<T: Ord, V: Copy + Default>(values: &ByNGram<'_, T, V>, ngram: &[T]) -> V {
+    values
         .binary_search_by(|(other, _)| (*other).cmp(ngram))
-        .map_or(V::default(), |at| known[at].1)
+        .map_or(V::default(), |index| values[index].1)
 }

@@ -5,11 +5,7 @@ use super::{MetricDef, Prominence};
 
 /// ROUGE-L, averaged over the examples.
 pub(super) const SCORER: Scorer = Scorer::mean(
-    &[MetricDef {
-        key: "rouge_l",
-        label: "ROUGE-L",
-        prominence: Prominence::Caption,
-    }],
+    &[MetricDef::new("rouge_l", "ROUGE-L", Prominence::Caption)],
     |_| Box::new(|example, score| score[0] = rouge_l(example.hypothesis, example.references)),
 );
 

@@ -7,17 +7,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A value for each metric: its score, or something about it such as an [`Interval`](super::Interval).
+/// A value for each metric: its score, or for example its [`Interval`](super::Interval).
 ///
-/// JSON has a field for each metric: `{"bleu_1": 0.6, ..., "cider_d": 0.5}`. A metric may be missing, as in logs that
-/// are older than the metric; fields of unknown metrics are ignored.
+/// In JSON it has a field for each metric: `{"bleu_1": 0.6, ..., "cider_d": 0.5}`. A metric may be missing, as in logs
+/// that are older than the metric. Unknown metrics are ignored.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Scores<T = f64> {
     values: [Option<T>; METRICS.len()],
 }
 
 impl<T> Scores<T> {
-    /// The values that `value` gives for each metric.
+    /// The value of each metric.
     pub fn from_fn(mut value: impl FnMut(Metric) -> T) -> Self {
         Metric::all().map(|metric| (metric, value(metric))).collect()
     }
@@ -27,7 +27,7 @@ impl<T> Scores<T> {
         self.values[metric.index()].as_ref()
     }
 
-    /// The metric's value, which is the default if it was missing.
+    /// The metric's value; inserts the default if it is missing.
     pub fn get_or_default(&mut self, metric: Metric) -> &mut T
     where
         T: Default,
@@ -35,30 +35,30 @@ impl<T> Scores<T> {
         self.values[metric.index()].get_or_insert_default()
     }
 
-    /// The values there are, in the order of the metrics.
+    /// The present values, in the order of the metrics.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, &T)> {
         Metric::all().filter_map(|metric| Some((metric, self.get(metric)?)))
     }
 
-    /// The values there are, for modification.
+    /// Mutable access to the present values.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.values.iter_mut().flatten()
     }
 }
 
 impl Scores {
-    /// The metric's score; not a number where it is missing.
+    /// The metric's score; NaN if it is missing.
     pub fn score(&self, metric: Metric) -> f64 {
         self.get(metric).copied().unwrap_or(f64::NAN)
     }
 
-    /// The metric's score with so many decimals; a dash where it is missing.
+    /// The metric's score with this number of decimals; a dash if it is missing.
     pub fn cell(&self, metric: Metric, decimals: usize) -> String {
         self.get(metric)
             .map_or_else(|| "-".to_owned(), |score| format!("{score:.decimals$}"))
     }
 
-    /// The metrics that are named and their scores: `BLEU-4 0.200  CIDEr-D 0.500`.
+    /// Labels and scores of metrics: `BLEU-4 0.200  CIDEr-D 0.500`.
     pub fn line(&self, metrics: impl Iterator<Item = Metric>, decimals: usize, separator: &str) -> String {
         let named = metrics.map(|metric| format!("{} {}", metric.label(), self.cell(metric, decimals)));
         named.collect::<Vec<_>>().join(separator)
@@ -119,7 +119,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ScoresVisitor<T> {
         let mut scores = Scores::default();
         while let Some(key) = map.next_key::<String>()? {
             match Metric::from_key(&key) {
-                // JSON has `null` for what is not a number.
+                // In JSON, NaN is `null`.
                 Some(metric) => scores.values[metric.index()] = map.next_value()?,
                 None => {
                     map.next_value::<IgnoredAny>()?;

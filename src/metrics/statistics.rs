@@ -1,4 +1,4 @@
-//! What metrics compute for an example, and how the scores of a corpus follow from its sum over the examples.
+//! Sufficient statistics of examples; the scores of a corpus are computed from their sum.
 
 use super::{Example, METRICS, MetricDef, SCORERS, Scores};
 use std::fmt;
@@ -9,19 +9,19 @@ use std::ops::AddAssign;
 pub(super) struct Scorer {
     /// The metrics, in the order of their scores.
     pub(super) metrics: &'static [MetricDef],
-    /// How many values describe an example.
+    /// The number of statistics of an example.
     pub(super) statistics: usize,
-    /// Prepares for a corpus, from the references of all its images.
+    /// Prepares the scoring of a corpus from the references of all its images.
     pub(super) prepare: fn(&[&[Vec<String>]]) -> Measure,
     /// The scores of a corpus, from the sum of its examples' statistics and their number.
     pub(super) scores: fn(&[f64], f64) -> Vec<f64>,
 }
 
-/// Writes the statistics of an example.
+/// Computes the statistics of an example.
 pub(super) type Measure = Box<dyn Fn(&Example<'_>, &mut [f64]) + Send + Sync>;
 
 impl Scorer {
-    /// A metric whose corpus score is the mean over its examples; `measure` gives an example's own score.
+    /// A metric whose corpus score is the mean of its examples' scores.
     pub(super) const fn mean(
         metrics: &'static [MetricDef],
         prepare: fn(&[&[Vec<String>]]) -> Measure,
@@ -35,7 +35,7 @@ impl Scorer {
     }
 }
 
-/// The statistics of all scorers together.
+/// The number of statistics of all scorers.
 const WIDTH: usize = {
     let (mut width, mut index) = (0, 0);
     while index < SCORERS.len() {
@@ -45,8 +45,7 @@ const WIDTH: usize = {
     width
 };
 
-/// Sufficient statistics of all metrics for an example, or their sum over examples: any choice of examples is scored
-/// by adding.
+/// Sufficient statistics of all metrics for an example, or their sum over any examples.
 #[derive(Clone, Copy, Debug)]
 pub struct Statistics {
     examples: f64,
@@ -54,7 +53,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// The scores of the examples summed here: corpus BLEU, and the means of ROUGE-L and CIDEr-D.
+    /// The scores of the summed examples: corpus BLEU, and the means of ROUGE-L and CIDEr-D.
     pub fn scores(&self) -> Scores {
         let values = self.values();
         Scores::from_fn(|metric| values[metric.index()])
@@ -101,13 +100,13 @@ impl Sum for Statistics {
     }
 }
 
-/// All metrics, with what they take from the references of a corpus: the document frequencies of CIDEr-D.
+/// All metrics, prepared for a corpus (the document frequencies of CIDEr-D).
 pub struct CorpusScorer {
     measures: [Measure; SCORERS.len()],
 }
 
 impl CorpusScorer {
-    /// An item is the references of one image.
+    /// Prepares for a corpus; an item is the references of one image.
     pub fn new<'a>(references: impl IntoIterator<Item = &'a [Vec<String>]>) -> Self {
         let references: Vec<&[Vec<String>]> = references.into_iter().collect();
         Self {
@@ -139,8 +138,8 @@ impl fmt::Debug for CorpusScorer {
 
 /// The statistics of each example of a corpus, with document frequencies from all its references.
 ///
-/// From these follow corpus scores ([`Iterator::sum`], then [`Statistics::scores`]), sentence scores (each one's own
-/// [`Statistics::scores`]) and intervals ([`Bootstrap`](super::Bootstrap)) without counting anything twice.
+/// Corpus scores ([`Iterator::sum`], then [`Statistics::scores`]), sentence scores ([`Statistics::scores`] of each) and
+/// intervals ([`Bootstrap`](super::Bootstrap)) are computed from them without counting n-grams again.
 pub fn statistics(examples: &[Example<'_>]) -> Vec<Statistics> {
     let scorer = CorpusScorer::new(examples.iter().map(|example| example.references));
     examples
@@ -164,7 +163,7 @@ pub fn score(examples: &[Example<'_>]) -> Scores {
     statistics(examples).into_iter().sum::<Statistics>().scores()
 }
 
-/// The scores of each example by itself, in order; the document frequencies are those of the whole corpus.
+/// The scores of each example, with the document frequencies of the whole corpus.
 pub fn sentence_scores(examples: &[Example<'_>]) -> Vec<Scores> {
     statistics(examples).iter().map(Statistics::scores).collect()
 }

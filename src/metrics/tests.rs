@@ -1,31 +1,20 @@
-//! What holds for every corpus, whatever its captions.
+//! Property tests of scores of arbitrary corpora.
 
 use proptest::prelude::*;
 
+use super::test_support::examples;
 use super::*;
 
 type Case = (Vec<String>, Vec<Vec<String>>);
 
-/// Captions of few words, so that n-grams match now and then.
+/// Captions of few different words, so that some n-grams match.
 fn caption(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec((0..6).prop_map(|word: i32| word.to_string()), length)
 }
 
 fn corpus() -> impl Strategy<Value = Vec<Case>> {
-    prop::collection::vec(
-        (caption(0..12), prop::collection::vec(caption(0..12), 0..5)),
-        0..8,
-    )
-}
-
-fn examples(cases: &[Case]) -> Vec<Example<'_>> {
-    cases
-        .iter()
-        .map(|(hypothesis, references)| Example {
-            hypothesis,
-            references,
-        })
-        .collect()
+    let references = prop::collection::vec(caption(0..12), 0..5);
+    prop::collection::vec((caption(0..12), references), 0..8)
 }
 
 fn close(a: Scores, b: Scores) -> bool {

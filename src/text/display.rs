@@ -1,9 +1,9 @@
-//! Captions and file names are data: nothing in them may steer a terminal.
+//! Display of untrusted text: captions and file names must not control the terminal.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// `3 s`, `12 min`, `5.2 h`, `2 d`: about how long so many seconds are.
+/// A rounded duration: `3 s`, `12 min`, `5.2 h`, `2 d`.
 pub fn about_duration(seconds: f64) -> String {
     match seconds {
         s if s < 60.0 => format!("{:.0} s", s.floor()),
@@ -13,11 +13,11 @@ pub fn about_duration(seconds: f64) -> String {
     }
 }
 
-/// Makes any text safe to print on one line of a terminal.
+/// Text that is safe to print on one line of a terminal.
 ///
-/// Tabs and line ends become a space. Every other control character (C0, DEL, C1, so every escape
-/// sequence) and every invisible formatting character (bidirectional overrides and isolates, zero-width
-/// characters, tags) becomes U+FFFD, the replacement character.
+/// Tabs and line endings become a space. Other control characters (C0, DEL, C1, and so escape sequences) and invisible
+/// formatting characters (bidirectional overrides and isolates, zero-width characters, tags) become U+FFFD, the
+/// replacement character.
 pub fn display_safe(text: &str) -> Cow<'_, str> {
     if text.chars().all(|character| shown_as(character) == character) {
         Cow::Borrowed(text)
@@ -26,7 +26,7 @@ pub fn display_safe(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A path as [`display_safe`] text; what is not UTF-8 in it shows as U+FFFD.
+/// A path as [`display_safe`] text; invalid UTF-8 becomes U+FFFD.
 pub fn display_path(path: &Path) -> String {
     display_safe(&path.to_string_lossy()).into_owned()
 }
@@ -39,7 +39,7 @@ fn shown_as(character: char) -> char {
     }
 }
 
-/// Unicode's general category Cf as far as it is invisible or reorders its neighbors.
+/// The characters of Unicode's general category Cf that are invisible or reorder their neighbors.
 fn is_invisible_format(character: char) -> bool {
     matches!(
         character,
@@ -61,12 +61,13 @@ fn is_invisible_format(character: char) -> bool {
 mod tests {
     use super::*;
 
+    use proptest::prelude::*;
+
     #[test]
     fn durations_have_the_largest_unit_that_fits() {
-        let told = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
-        assert_eq!(told, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
+        let durations = [0.4, 59.0, 60.0, 3599.0, 3600.0, 200_000.0].map(about_duration);
+        assert_eq!(durations, ["0 s", "59 s", "1 min", "59 min", "1.0 h", "2 d"]);
     }
-    use proptest::prelude::*;
 
     #[test]
     fn display_safe_replaces_escape_sequences() {

@@ -1,4 +1,4 @@
-//! From caption to token ids: cleaning, tokens, vocabulary, and what there is to count about them.
+//! From captions to token ids: cleaning, vocabulary and statistics.
 //!
 //! ```
 //! use cutline::text::{Cleaning, Vocabulary, END, START};

@@ -1,10 +1,10 @@
-//! What there is to count about captions: lengths, unknown words, frequent words.
+//! Statistics of captions: lengths, unknown words, frequent words.
 
 use super::vocabulary::Vocabulary;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// How many captions have how many tokens.
+/// The number of captions of each length in tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LengthHistogram {
@@ -12,44 +12,42 @@ pub struct LengthHistogram {
 }
 
 impl LengthHistogram {
-    /// Counts one caption of `tokens` tokens.
-    pub fn add(&mut self, tokens: usize) {
-        *self.captions.entry(tokens).or_default() += 1;
+    /// Counts a caption of this length.
+    pub fn add(&mut self, length: usize) {
+        *self.captions.entry(length).or_default() += 1;
     }
 
-    /// Pairs of length and number of captions, shortest first, lengths without captions left out.
+    /// Pairs of length and number of captions, shortest first, without zeros.
     pub fn iter(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.captions
-            .iter()
-            .map(|(&length, &captions)| (length, captions))
+        let captions = self.captions.iter();
+        captions.map(|(&length, &captions)| (length, captions))
     }
 
-    /// The number of captions counted.
+    /// The number of captions.
     pub fn captions(&self) -> usize {
         self.captions.values().sum()
     }
 
-    /// The mean number of tokens; 0 where there are no captions.
+    /// The mean length; 0 without captions.
     pub fn mean(&self) -> f64 {
         let tokens: usize = self.iter().map(|(length, captions)| length * captions).sum();
         ratio(tokens, self.captions())
     }
 
-    /// The number of tokens of the longest caption; 0 where there are no captions.
+    /// The length of the longest caption; 0 without captions.
     pub fn longest(&self) -> usize {
         self.captions.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// The least length that at least `share` (0..=1) of the captions do not exceed; 0 where there are none.
-    pub fn quantile(&self, share: f64) -> usize {
-        let wanted = share * self.captions() as f64;
-        let mut seen = 0;
-        self.iter()
-            .find(|&(_, captions)| {
-                seen += captions;
-                seen as f64 >= wanted
-            })
-            .map_or(self.longest(), |(length, _)| length)
+    /// The smallest length that at least this fraction (0 to 1) of the captions do not exceed; 0 without captions.
+    pub fn quantile(&self, fraction: f64) -> usize {
+        let rank = fraction * self.captions() as f64;
+        let mut cumulative = 0;
+        let reached = self.iter().find(|&(_, captions)| {
+            cumulative += captions;
+            cumulative as f64 >= rank
+        });
+        reached.map_or(self.longest(), |(length, _)| length)
     }
 }
 
@@ -61,17 +59,17 @@ impl FromIterator<usize> for LengthHistogram {
     }
 }
 
-/// How many of the tokens of a split the vocabulary does not hold.
+/// The rate of unknown tokens in a split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownRate {
-    /// All tokens counted.
+    /// The number of tokens.
     pub tokens: usize,
-    /// Those that are not in the vocabulary.
+    /// The number of tokens that are not in the vocabulary.
     pub unknown: usize,
 }
 
 impl UnknownRate {
-    /// Counts the tokens of `captions` against `vocabulary`.
+    /// Counts the tokens of captions.
     pub fn of<'a>(captions: impl IntoIterator<Item = &'a [String]>, vocabulary: &Vocabulary) -> Self {
         let mut rate = Self::default();
         for token in captions.into_iter().flatten() {
@@ -81,13 +79,13 @@ impl UnknownRate {
         rate
     }
 
-    /// The share of unknown tokens, 0..=1; 0 where there are no tokens.
+    /// The fraction of unknown tokens, 0 to 1; 0 without tokens.
     pub fn share(&self) -> f64 {
         ratio(self.unknown, self.tokens)
     }
 }
 
-/// Every word with how often it occurs, most frequent first, words of equal count in alphabetical order.
+/// All words with their counts, most frequent first, then alphabetical.
 pub fn words_by_frequency<'a>(captions: impl IntoIterator<Item = &'a [String]>) -> Vec<(&'a str, u64)> {
     let mut counts: HashMap<&str, u64> = HashMap::new();
     for token in captions.into_iter().flatten() {
@@ -125,7 +123,7 @@ mod tests {
         assert_eq!(histogram.longest(), 5);
         assert!((histogram.mean() - 8.0 / 3.0).abs() < 1e-12);
         assert_eq!(
-            [0.0, 0.33, 0.5, 0.67, 1.0].map(|share| histogram.quantile(share)),
+            [0.0, 0.33, 0.5, 0.67, 1.0].map(|fraction| histogram.quantile(fraction)),
             [1, 1, 2, 5, 5]
         );
         assert_eq!(LengthHistogram::default().quantile(0.5), 0);
@@ -139,13 +137,7 @@ mod tests {
         let captions = captions();
         let vocabulary = Vocabulary::build(captions.iter().map(Vec::as_slice), 2);
         let rate = UnknownRate::of(captions.iter().map(Vec::as_slice), &vocabulary);
-        assert_eq!(
-            rate,
-            UnknownRate {
-                tokens: 8,
-                unknown: 3
-            }
-        );
+        assert_eq!((rate.tokens, rate.unknown), (8, 3));
         assert_eq!(rate.share(), 0.375);
         assert_eq!(UnknownRate::default().share(), 0.0);
     }

@@ -1,4 +1,4 @@
-//! The words a decoder knows, and their ids.
+//! The words of a decoder and their token ids.
 
 use super::display::{display_path, display_safe};
 use super::statistics::words_by_frequency;
@@ -14,19 +14,19 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 /// The id of a token in a [`Vocabulary`].
 pub type TokenId = u32;
 
-/// Fills a caption up to the length of its batch.
+/// The padding token, behind captions that are shorter than the longest of their batch.
 pub const PAD: TokenId = 0;
-/// Stands before the first word of every caption.
+/// The start token (BOS).
 pub const START: TokenId = 1;
-/// Stands after the last word of every caption.
+/// The end token (EOS).
 pub const END: TokenId = 2;
-/// Stands for every word that is not in the vocabulary.
+/// The token of words that are not in the vocabulary.
 pub const UNKNOWN: TokenId = 3;
 
-/// The names of the ids below the first word's.
-const MARKERS: [&str; 4] = ["<pad>", "<start>", "<end>", "<unk>"];
+/// The names of the special tokens.
+const SPECIAL_TOKENS: [&str; 4] = ["<pad>", "<start>", "<end>", "<unk>"];
 
-/// Words and their ids: four markers first, then the words, most frequent first.
+/// Words and their ids: four special tokens, then the words, most frequent first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocabulary {
     words: Vec<(String, u64)>,
@@ -34,8 +34,7 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// The words that occur at least `minimum_count` times in `captions`, most frequent first, words of
-    /// equal count in alphabetical order.
+    /// The words with at least `minimum_count` occurrences, most frequent first, then alphabetical.
     pub fn build<'a>(captions: impl IntoIterator<Item = &'a [String]>, minimum_count: u64) -> Self {
         let words = words_by_frequency(captions)
             .into_iter()
@@ -45,47 +44,44 @@ impl Vocabulary {
     }
 
     fn from_words(words: Vec<(String, u64)>) -> Self {
-        let ids = iter::zip(&words, MARKERS.len() as TokenId..)
+        let ids = iter::zip(&words, SPECIAL_TOKENS.len() as TokenId..)
             .map(|((word, _), id)| (word.clone(), id))
             .collect();
         Self { words, ids }
     }
 
-    /// The number of ids, the four markers among them: the width of a decoder's output.
-    #[allow(clippy::len_without_is_empty, reason = "the markers are always there")]
+    /// The number of ids, including the four special tokens: the width of a decoder's output.
+    #[allow(clippy::len_without_is_empty, reason = "the special tokens are always there")]
     pub fn len(&self) -> usize {
-        MARKERS.len() + self.words.len()
+        SPECIAL_TOKENS.len() + self.words.len()
     }
 
-    /// The id of a word; [`UNKNOWN`] where it is not in the vocabulary.
+    /// The id of a word; [`UNKNOWN`] if it is not in the vocabulary.
     pub fn id(&self, word: &str) -> TokenId {
         self.ids.get(word).copied().unwrap_or(UNKNOWN)
     }
 
-    /// Whether the vocabulary holds this word.
+    /// Whether the word is in the vocabulary.
     pub fn contains(&self, word: &str) -> bool {
         self.ids.contains_key(word)
     }
 
-    /// The word of an id, or the marker's name (`<pad>`, `<start>`, `<end>`, `<unk>`); `<unk>` where no
-    /// word has this id.
+    /// The word of an id, or the name of a special token (`<pad>`, `<start>`, `<end>`, `<unk>`); `<unk>` if there is no
+    /// such id.
     pub fn word(&self, id: TokenId) -> &str {
         let id = id as usize;
-        match id.checked_sub(MARKERS.len()) {
-            None => MARKERS[id],
-            Some(place) => self
-                .words
-                .get(place)
-                .map_or(MARKERS[UNKNOWN as usize], |(word, _)| word),
+        match id.checked_sub(SPECIAL_TOKENS.len()) {
+            None => SPECIAL_TOKENS[id],
+            Some(index) => self.words.get(index).map_or("<unk>", |(word, _)| word),
         }
     }
 
-    /// The ids of the tokens, without start and end marker.
+    /// The ids of the tokens, without start and end token.
     pub fn encode(&self, tokens: &[String]) -> Vec<TokenId> {
         tokens.iter().map(|token| self.id(token)).collect()
     }
 
-    /// The words up to the first [`END`], start and padding skipped, [`UNKNOWN`] as `<unk>`.
+    /// The words before the first [`END`], without start and padding tokens; [`UNKNOWN`] becomes `<unk>`.
     pub fn decode(&self, ids: &[TokenId]) -> Vec<String> {
         ids.iter()
             .take_while(|&&id| id != END)
@@ -94,20 +90,20 @@ impl Vocabulary {
             .collect()
     }
 
-    /// The words without the markers, in the order of their ids.
+    /// The words without special tokens, in the order of their ids.
     pub fn words(&self) -> impl Iterator<Item = &str> + '_ {
         self.words.iter().map(|(word, _)| word.as_str())
     }
 
-    /// The words with how often they occur in the training split, in the order of their ids.
+    /// The words with their counts in the training split, in the order of their ids.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u64)> + '_ {
         self.words.iter().map(|(word, count)| (word.as_str(), *count))
     }
 
-    /// Writes one `word<TAB>count` a line, in the order of the ids, without the markers.
+    /// Writes lines `word<TAB>count` in the order of the ids, without special tokens.
     ///
     /// # Errors
-    /// Where the file cannot be written, or a word holds whitespace and so could not be read back.
+    /// If the file cannot be written, or a word contains whitespace and could not be read again.
     pub fn write(&self, file: impl Into<ConfinedPath>) -> Result<(), VocabularyError> {
         let file = file.into();
         if let Some(word) = self.words().find(|word| !is_one_word(word)) {
@@ -123,11 +119,10 @@ impl Vocabulary {
         })
     }
 
-    /// Reads what [`write`](Self::write) wrote.
+    /// Reads a file that [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// Names the file where it cannot be read, and the line that is not `word<TAB>count`, or is torn, or
-    /// holds a word for the second time.
+    /// If the file cannot be read, or a line is not `word<TAB>count`, is truncated, or repeats a word.
     pub fn read(file: impl Into<ConfinedPath>) -> Result<Self, VocabularyError> {
         let file = file.into();
         let text = file
@@ -143,7 +138,7 @@ impl Vocabulary {
                 line: number,
                 what,
             };
-            let line = line.strip_suffix('\n').ok_or_else(|| wrong("is torn"))?;
+            let line = line.strip_suffix('\n').ok_or_else(|| wrong("is truncated"))?;
             let (word, count) = parse(line).ok_or_else(|| wrong("is not a word, a tab and a count"))?;
             let id = vocabulary.len() as TokenId;
             if vocabulary.ids.insert(word.to_owned(), id).is_some() {
@@ -166,34 +161,18 @@ fn is_one_word(word: &str) -> bool {
 
 /// Why a vocabulary could not be written or read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum VocabularyError {
-    /// The file cannot be read.
     #[error("cannot read the vocabulary {}: {source}: is this a prepared data set or a run?", display_path(.file))]
-    Read {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file cannot be written.
+    Read { file: PathBuf, source: io::Error },
     #[error("cannot write the vocabulary {}: {source}: check space and permissions", display_path(.file))]
-    Write {
-        /// The file.
-        file: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A line is not what it should be.
+    Write { file: PathBuf, source: io::Error },
     #[error("{}, line {line} {what}: prepare the data set again, or copy the file again", display_path(.file))]
     Line {
-        /// The file.
         file: PathBuf,
-        /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
         what: &'static str,
     },
-    /// A word cannot stand in the file.
     #[error("the word {0:?} is empty or holds whitespace: split captions into tokens first")]
     Word(String),
 }
@@ -234,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_look_like_markers_are_encoded() {
+    fn words_that_look_like_special_tokens_are_encoded() {
         let vocabulary = vocabulary(&["<end> of <pad>"], 1);
         let caption = tokens("of <end> of");
         assert_eq!(vocabulary.decode(&vocabulary.encode(&caption)), caption);
@@ -248,7 +227,7 @@ mod tests {
             fs::write(&file, content).unwrap();
             Vocabulary::read(&file).unwrap_err().to_string()
         };
-        assert!(message("a\t3\nb\t").contains("line 2 is torn"));
+        assert!(message("a\t3\nb\t").contains("line 2 is truncated"));
         assert!(message("a\t3\nb\n").contains("line 2 is not a word"));
         assert!(message("a\t3\n \t1\n").contains("line 2 is not a word"));
         assert!(message("a\t3\na\t1\n").contains("line 2 repeats a word"));
@@ -271,7 +250,7 @@ mod tests {
         }
 
         #[test]
-        fn the_order_does_not_depend_on_the_order_of_captions(
+        fn vocabulary_ignores_the_order_of_captions(
             captions in proptest::collection::vec("[a-e]{1,2}( [a-e]{1,2}){0,5}", 1..20),
         ) {
             let forwards: Vec<_> = captions.iter().map(|caption| tokens(caption)).collect();

@@ -71,7 +71,7 @@ fn truncated_captions_file_is_refused_unless_allowed() {
     assert!(!workspace.data_set("mine").exists());
 
     workspace.succeeds(&[&command[..], &["--allow-truncated"]].concat());
-    assert_eq!(listed(&workspace, ProblemKind::TornLine).len(), 1);
+    assert_eq!(listed(&workspace, ProblemKind::TruncatedLine).len(), 1);
     assert_eq!(
         Dataset::load(&workspace.data_set("mine")).unwrap().images.len(),
         12
@@ -90,7 +90,7 @@ fn check_reports_problems_and_writes_nothing() {
     let printed = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "a torn file is a failure here too");
     assert!(printed.contains("1 captions without an image (left out)\n    missing.png: a boat on the sea"));
-    assert!(printed.contains("1 torn last lines (left out)"), "{printed}");
+    assert!(printed.contains("1 truncated last lines (left out)"), "{printed}");
     let printed = workspace.succeeds(&[
         "prepare",
         "scenes",

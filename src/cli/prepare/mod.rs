@@ -349,7 +349,7 @@ impl Prepare {
             cleaning: Cleaning {
                 lowercase: !self.text.keep_case,
                 remove_punctuation: !self.text.keep_punctuation,
-                remove_special: !self.text.keep_symbols,
+                remove_symbols: !self.text.keep_symbols,
                 remove_digits: !self.text.keep_digits,
             },
             ..usual
@@ -384,7 +384,7 @@ impl Prepare {
 
     /// A file truncated in its last line usually lacks more than that line.
     fn refuse_truncated(&self, problems: &Problems) -> anyhow::Result<()> {
-        let Some(torn) = problems.of(ProblemKind::TornLine).first() else {
+        let Some(torn) = problems.of(ProblemKind::TruncatedLine).first() else {
             return Ok(());
         };
         if self.files.allow_truncated {

@@ -17,8 +17,8 @@ use std::path::Path;
 pub(super) const READER: Reader = Reader {
     format: Format::Coco,
     files: "captions_*.json",
-    is_named,
-    recognizes,
+    is_named: |name| name.starts_with("captions") && name.ends_with(".json"),
+    recognizes: |file| json::has_extension(file) && json::mentions(file, "annotations"),
     read,
     has_several_files: true,
 };
@@ -41,7 +41,7 @@ struct Annotation {
     caption: String,
 }
 
-/// COCO's own ids are numbers; data sets made in its form also use text.
+/// COCO's ids are numbers; other datasets of this format also have texts.
 #[derive(Deserialize, PartialEq, Eq, Hash)]
 #[serde(untagged)]
 enum Id {
@@ -58,17 +58,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Whether a file's name is that of such a file.
-fn is_named(name: &str) -> bool {
-    name.starts_with("captions") && name.ends_with(".json")
-}
-
-/// Whether a JSON file of any name has this form.
-fn recognizes(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "annotations")
-}
-
-/// Reads one file; its name tells the split of its images (`captions_val2014.json`: dev).
+/// Reads one file. The split of its images is in its name (`captions_val2014.json`: dev).
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
     let CocoFile { images, annotations } = json::read(file)?;
     let split = file
@@ -86,10 +76,9 @@ fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
         match names.get(&image_id) {
             Some(key) => index.caption(key, SourceCaption::new(caption)),
             None => {
-                let place = format!("{}, image id {image_id}", file.display());
-                index
-                    .problems
-                    .add(ProblemKind::CaptionWithoutImage, place, caption);
+                let location = format!("{}, image id {image_id}", file.display());
+                let problems = &mut index.problems;
+                problems.add(ProblemKind::CaptionWithoutImage, location, caption);
             }
         }
     }

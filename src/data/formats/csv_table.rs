@@ -1,4 +1,4 @@
-//! Captions as CSV with a header, one caption a line: what Kaggle's file and a plain folder's have in common.
+//! Captions as CSV with a header, one caption a line: the files of Kaggle and of plain folders.
 
 use super::lines;
 use crate::data::error::DatasetError;
@@ -8,7 +8,7 @@ use crate::data::split::Split;
 use std::io::Read;
 use std::path::Path;
 
-/// Where the columns are, by the header.
+/// The indices of the columns.
 struct CsvColumns {
     image: usize,
     caption: usize,
@@ -16,12 +16,12 @@ struct CsvColumns {
     count: usize,
 }
 
-/// Reads a table whose header names `image` or `photo`, `caption` and, if it likes, `split`.
+/// Reads a table whose header has `image` or `photo`, `caption` and perhaps `split`.
 ///
-/// A caption must stand on one line: so a stray quotation mark costs its line, not the rest of the file.
+/// Captions do not span lines, so an unclosed quotation mark invalidates its line only, not the rest of the file.
 ///
 /// # Errors
-/// Where the file cannot be read, its header does not name the columns, or not one line can be used.
+/// If the file cannot be read, its header does not have the columns, or no line is valid.
 pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
     let mut columns = None;
     let mut wrong_header = None;
@@ -53,12 +53,9 @@ pub(super) fn is_header(line: &str) -> bool {
 impl CsvColumns {
     fn named_in(header: &str) -> Option<Self> {
         let names = fields(header).ok()?;
-        let column = |wanted: &[&str]| {
-            names.iter().position(|name| {
-                wanted
-                    .iter()
-                    .any(|wanted| name.trim().eq_ignore_ascii_case(wanted))
-            })
+        let column = |known: &[&str]| {
+            let is_known = |name: &str| known.iter().any(|known| name.trim().eq_ignore_ascii_case(known));
+            names.iter().position(is_known)
         };
         Some(Self {
             image: column(&["image", "photo"])?,
@@ -72,11 +69,8 @@ impl CsvColumns {
 fn take(index: &mut CaptionIndex, columns: &CsvColumns, line: &str) -> Result<(), String> {
     let fields = fields(line)?;
     if fields.len() != columns.count {
-        return Err(format!(
-            "{} fields instead of {}: {line}",
-            fields.len(),
-            columns.count
-        ));
+        let (found, expected) = (fields.len(), columns.count);
+        return Err(format!("{found} fields instead of {expected}: {line}"));
     }
     let field = |column: usize| fields.get(column).unwrap_or_default().trim();
     let (key, caption) = (field(columns.image), field(columns.caption));
@@ -105,7 +99,7 @@ fn fields(line: &str) -> Result<csv::StringRecord, String> {
     reader
         .read_record(&mut record)
         .map_err(|error| error.to_string())?;
-    // A quotation mark that is never closed takes the line end into its field.
+    // After an unclosed quotation mark, the line ending is part of the field.
     if record
         .iter()
         .next_back()

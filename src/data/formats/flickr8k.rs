@@ -14,21 +14,15 @@ pub(super) const READER: Reader = Reader {
     format: Format::Flickr8k,
     files: "*.token.txt",
     is_named,
-    recognizes,
+    recognizes: |file| lines::first(file).is_some_and(|line| parse(&line).is_ok()),
     read,
     has_several_files: false,
 };
 
-/// Whether a file's name is the token file's: `Flickr8k.token.txt`, `results_20130124.token`, but not
-/// `Flickr8k.lemma.token.txt`.
+/// `Flickr8k.token.txt`, `results_20130124.token`, but not `Flickr8k.lemma.token.txt`.
 fn is_named(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     (name.ends_with(".token.txt") || name.ends_with(".token")) && !name.contains("lemma")
-}
-
-/// Whether a file of any name begins like a token file.
-fn recognizes(file: &Path) -> bool {
-    lines::first(file).is_some_and(|line| parse(&line).is_ok())
 }
 
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
@@ -54,7 +48,7 @@ fn parse(line: &str) -> Result<(&str, &str), String> {
     }
 }
 
-/// The split of a split list by its name (`Flickr_8k.trainImages.txt`, `val.txt`); `None` for other files.
+/// The split in the name of a split list (`Flickr_8k.trainImages.txt`, `val.txt`); `None` for other files.
 pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
     let other = |name: &str| is_named(name) || name.to_ascii_lowercase().contains("caption");
     if name.ends_with(".txt") && !other(name) {
@@ -64,7 +58,7 @@ pub(in crate::data) fn split_list_named(name: &str) -> Option<Split> {
     }
 }
 
-/// Reads a split list: one image's name a line, with or without `.jpg`.
+/// Reads a split list: the name of an image on each line, with or without `.jpg`.
 pub(in crate::data) fn read_split_list(
     file: &Path,
     split: Split,

@@ -1,24 +1,23 @@
-//! A plain folder of images with a captions file of the user's own making.
+//! A plain folder of images with a captions file.
 //!
-//! `captions.csv` has a header with the columns `image` (or `photo`), `caption` and, if wanted, `split`
-//! (train, dev, test), and one caption a line; an image with five captions has five lines:
+//! `captions.csv` has a header with the columns `image` (or `photo`), `caption` and optionally `split` (train, dev,
+//! test), and one caption a line; an image with five captions has five lines:
 //!
 //! ```csv
 //! image,caption,split
 //! dogs/rex.jpg,"A brown dog , running .",train
 //! ```
 //!
-//! `captions.jsonl` has an object a line with the keys `image` (or `photo`), `caption` or `captions`, and,
-//! if wanted, `split`:
+//! `captions.jsonl` has an object on each line with the keys `image` (or `photo`), `caption` or `captions`, and
+//! optionally `split`:
 //!
 //! ```json
 //! {"image": "dogs/rex.jpg", "captions": ["A brown dog runs.", "A dog on grass."], "split": "train"}
 //! ```
 //!
-//! The image's name is its path within the folder, or within the directory of images.
+//! The image's name is its path within the folder or the directory of images.
 
-use super::{Format, Reader};
-use super::{csv_table, lines};
+use super::{Format, Reader, csv_table, lines};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
 use crate::data::index::CaptionIndex;
@@ -29,8 +28,11 @@ use std::path::Path;
 pub(super) const READER: Reader = Reader {
     format: Format::Folder,
     files: "captions.csv or captions.jsonl",
-    is_named,
-    recognizes,
+    is_named: |name| {
+        let names = ["captions.csv", "captions.jsonl"];
+        names.iter().any(|known| name.eq_ignore_ascii_case(known))
+    },
+    recognizes: |file| has_extension(file, "csv") || has_extension(file, "jsonl"),
     read,
     has_several_files: false,
 };
@@ -45,33 +47,18 @@ struct JsonLine {
     split: Option<String>,
 }
 
-/// The file's name.
-fn is_named(name: &str) -> bool {
-    ["captions.csv", "captions.jsonl"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known))
-}
-
-/// Whether a file of any name has such an extension.
-fn recognizes(file: &Path) -> bool {
-    is_jsonl(file)
-        || file
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
-}
-
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
-    if is_jsonl(file) {
-        // A line of JSON shows where it ends, so a missing line end at the end of the file loses nothing.
+    if has_extension(file, "jsonl") {
+        // A truncated line is not valid JSON, so a missing line ending at the end of the file is no problem.
         lines::read(file, index, take).map(drop)
     } else {
         csv_table::read(file, index)
     }
 }
 
-fn is_jsonl(file: &Path) -> bool {
+fn has_extension(file: &Path, known: &str) -> bool {
     file.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+        .is_some_and(|extension| extension.eq_ignore_ascii_case(known))
 }
 
 fn take(index: &mut CaptionIndex, line: &str) -> Result<(), String> {

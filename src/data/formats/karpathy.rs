@@ -13,8 +13,8 @@ use std::path::Path;
 pub(super) const READER: Reader = Reader {
     format: Format::Karpathy,
     files: "dataset*.json",
-    is_named,
-    recognizes,
+    is_named: |name| name.starts_with("dataset") && name.ends_with(".json"),
+    recognizes: |file| json::has_extension(file) && json::mentions(file, "sentences"),
     read,
     has_several_files: false,
 };
@@ -37,16 +37,6 @@ struct KarpathyImage {
 struct Sentence {
     raw: String,
     tokens: Option<Vec<String>>,
-}
-
-/// Whether a file's name is that of such a file.
-fn is_named(name: &str) -> bool {
-    name.starts_with("dataset") && name.ends_with(".json")
-}
-
-/// Whether a JSON file of any name has this form.
-fn recognizes(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "json") && json::mentions(file, "sentences")
 }
 
 fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {

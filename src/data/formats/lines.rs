@@ -1,4 +1,4 @@
-//! Reading captions line by line, so that a bad line costs a line in the report and nothing else.
+//! Reading captions line by line. An invalid line is listed as a problem, the others are read.
 
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
@@ -8,14 +8,13 @@ use std::io::{BufRead, BufReader};
 use std::iter;
 use std::path::Path;
 
-/// Hands every line that is not blank to `take`, without its line end (LF or CR LF) and byte order mark.
+/// Calls `take` with every line that is not blank, without line ending (LF or CR LF) and byte order mark.
 ///
-/// A line that is not UTF-8, or that `take` refuses with a reason, is listed as malformed, or as torn where
-/// it is the last and has no line end. Returns the number of the last line where it was taken although it
-/// has no line end.
+/// A line that is not UTF-8, or for which `take` returns an error, is listed as malformed, or as truncated if it is the
+/// last and has no line ending. Returns the number of the last line if it is valid but has no line ending.
 ///
 /// # Errors
-/// Where the file cannot be read, or not one line could be used.
+/// If the file cannot be read, or has no valid line.
 pub(super) fn read(
     file: &Path,
     index: &mut CaptionIndex,
@@ -43,10 +42,10 @@ pub(super) fn read(
                 let kind = if ended {
                     ProblemKind::MalformedLine
                 } else {
-                    ProblemKind::TornLine
+                    ProblemKind::TruncatedLine
                 };
                 first_problem.get_or_insert_with(|| format!("line {number}: {reason}"));
-                index.problems.add(kind, place(file, number), reason);
+                index.problems.add(kind, location(file, number), reason);
             }
         }
     }
@@ -61,8 +60,8 @@ pub(super) fn read(
     }
 }
 
-/// Reads a file of captions whose lines do not show where they end: a last line without a line end may be
-/// half a caption, so it is listed.
+/// Reads a file of captions whose lines have no end mark: a last line without line ending may be truncated, so it is
+/// listed.
 pub(super) fn read_open_ended(
     file: &Path,
     index: &mut CaptionIndex,
@@ -70,23 +69,21 @@ pub(super) fn read_open_ended(
 ) -> Result<(), DatasetError> {
     if let Some(number) = read(file, index, take)? {
         let detail =
-            "the file does not end with a line end: if this caption is cut short, copy the file again";
-        index
-            .problems
-            .add(ProblemKind::UnendedLine, place(file, number), detail);
+            "the file does not end with a line ending: if this caption is truncated, copy the file again";
+        let location = location(file, number);
+        index.problems.add(ProblemKind::UnendedLine, location, detail);
     }
     Ok(())
 }
 
-/// The first line of a file without its end and byte order mark; `None` where it has none that is text.
+/// The first line of a file without line ending and byte order mark, if it is text.
 pub(super) fn first(file: &Path) -> Option<String> {
     let mut line = String::new();
     BufReader::new(File::open(file).ok()?).read_line(&mut line).ok()?;
     Some(line.trim_start_matches('\u{feff}').trim_end().to_owned())
 }
 
-/// A line as the report names it.
-pub(super) fn place(file: &Path, line: usize) -> String {
+fn location(file: &Path, line: usize) -> String {
     format!("{}, line {line}", file.display())
 }
 
@@ -115,16 +112,14 @@ mod tests {
         let (result, taken, index) = read_bytes(b"\xef\xbb\xbfone\r\n\nbad\nt\xe9o\nthree\nbad");
         assert_eq!(result.unwrap(), None);
         assert_eq!(taken, ["one", "three"]);
-        let places = |kind| -> Vec<_> {
-            index
-                .problems
-                .of(kind)
-                .iter()
-                .map(|p| p.location.rsplit_once(", ").unwrap().1.to_owned())
+        let lines = |kind| -> Vec<_> {
+            let problems = index.problems.of(kind).iter();
+            problems
+                .filter_map(|problem| problem.location.split(", ").last())
                 .collect()
         };
-        assert_eq!(places(ProblemKind::MalformedLine), ["line 3", "line 4"]);
-        assert_eq!(places(ProblemKind::TornLine), ["line 6"]);
+        assert_eq!(lines(ProblemKind::MalformedLine), ["line 3", "line 4"]);
+        assert_eq!(lines(ProblemKind::TruncatedLine), ["line 6"]);
     }
 
     #[test]
@@ -135,13 +130,9 @@ mod tests {
 
     #[test]
     fn file_without_usable_lines_is_an_error() {
-        assert!(read_bytes(b"").0.unwrap_err().to_string().contains("it is empty"));
-        assert!(
-            read_bytes(b"\nbad\n")
-                .0
-                .unwrap_err()
-                .to_string()
-                .contains("line 2: bad line")
-        );
+        for (content, fault) in [(&b""[..], "it is empty"), (b"\nbad\n", "line 2: bad line")] {
+            let error = read_bytes(content).0.unwrap_err().to_string();
+            assert!(error.contains(fault), "{error}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A format of captions files, or the built-in data set.
+/// A format of captions files, or the built-in dataset.
 #[derive(
     Clone,
     Copy,
@@ -55,7 +55,7 @@ pub enum Format {
     Folder,
     /// Kaggle's `captions.txt`.
     Kaggle,
-    /// The built-in data set, drawn by the program.
+    /// The built-in dataset, drawn by the program.
     Scenes,
 }
 
@@ -65,16 +65,16 @@ impl Named for Format {
 
 /// How the captions files of a format are found and read.
 pub(super) struct Reader {
-    format: Format,
+    pub(super) format: Format,
     /// The files, for messages.
-    files: &'static str,
+    pub(super) files: &'static str,
     /// Whether a file with this name has the format.
     is_named: fn(&str) -> bool,
     /// Whether the content of a file has the format, whatever the file's name is.
     recognizes: fn(&Path) -> bool,
-    read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
-    /// Whether there may be a file for each split.
-    has_several_files: bool,
+    pub(super) read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
+    /// Whether there may be a file for each split, as in COCO.
+    pub(super) has_several_files: bool,
 }
 
 /// The readers, in the order in which a directory with several formats is recognized: first those with splits of their
@@ -89,69 +89,43 @@ static READERS: [Reader; 5] = [
 ];
 
 impl Format {
-    /// The name of the built-in data set as a source.
+    /// The name of the built-in dataset as a source.
     pub const SCENES: &str = "scenes";
+}
 
-    /// The formats that are read from files.
-    pub(super) fn from_files() -> Vec<Self> {
-        READERS.iter().map(|reader| reader.format).collect()
-    }
-
-    fn reader(self) -> Result<&'static Reader, DatasetError> {
+impl Reader {
+    /// The readers of all formats, or of this one; none for the built-in dataset.
+    pub(super) fn of(format: Option<Format>) -> impl Iterator<Item = &'static Self> {
         READERS
             .iter()
-            .find(|reader| reader.format == self)
-            .ok_or(DatasetError::ScenesAreDrawn)
-    }
-
-    /// The files of this format, for messages.
-    pub(super) fn files(self) -> &'static str {
-        self.reader()
-            .map_or("(none: drawn by the program)", |reader| reader.files)
+            .filter(move |reader| format.is_none_or(|format| reader.format == format))
     }
 
     /// The captions files of this format in a directory, or in the subdirectory where its distribution has them.
-    pub(super) fn find(self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-        const SUBDIRECTORIES: [&str; 2] = ["annotations", "Flickr8k_text"];
-        let mut files = self.find_directly(directory)?;
-        for subdirectory in SUBDIRECTORIES.map(|name| directory.join(name)) {
-            if files.is_empty() && subdirectory.is_dir() {
-                files = self.find_directly(&subdirectory)?;
+    pub(super) fn find(&self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+        const SUBDIRECTORIES: [&str; 3] = ["", "annotations", "Flickr8k_text"];
+        for directory in SUBDIRECTORIES.map(|name| directory.join(name)) {
+            if !directory.is_dir() {
+                continue;
+            }
+            let mut files = files_in(&directory)?;
+            files.retain(|file| (self.is_named)(&name_of(file)));
+            if !files.is_empty() {
+                return Ok(files);
             }
         }
-        Ok(files)
+        Ok(Vec::new())
     }
 
-    fn find_directly(self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-        let mut files = files_in(directory)?;
-        files.retain(|file| {
-            self.reader()
-                .is_ok_and(|reader| (reader.is_named)(&name_of(file)))
-        });
-        Ok(files)
-    }
-
-    /// The format of a captions file, by its content or else (it may be truncated) by its name.
-    pub(super) fn of_file(file: &Path) -> Result<Self, DatasetError> {
+    /// The reader of a captions file, by its content or else (it may be truncated) by its name.
+    pub(super) fn of_file(file: &Path) -> Result<&'static Self, DatasetError> {
         let by_content = READERS.iter().find(|reader| (reader.recognizes)(file));
         by_content
             .or_else(|| READERS.iter().find(|reader| (reader.is_named)(&name_of(file))))
-            .map(|reader| reader.format)
             .ok_or_else(|| DatasetError::NotRecognized {
                 path: file.to_owned(),
                 looked_for: "the first lines of each format".to_owned(),
             })
-    }
-
-    /// Reads captions files of this format.
-    pub(super) fn read(self, files: &[PathBuf], index: &mut CaptionIndex) -> Result<(), DatasetError> {
-        let reader = self.reader()?;
-        files.iter().try_for_each(|file| (reader.read)(file, index))
-    }
-
-    /// Whether captions may be in several files: COCO has one for each split.
-    pub(super) fn has_several_files(self) -> bool {
-        self.reader().is_ok_and(|reader| reader.has_several_files)
     }
 }
 

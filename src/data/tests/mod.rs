@@ -1,4 +1,4 @@
-//! Sources as users have them on disk, read and prepared the way `cutline prepare` does it.
+//! Tests of reading and preparing sources on disk.
 
 mod preparing;
 mod reading;
@@ -7,7 +7,7 @@ use super::{ProblemKind, Problems};
 use std::fs;
 use tempfile::TempDir;
 
-/// A directory with these files; an image's content is its name.
+/// A directory with these files; the content of an image is its name.
 fn directory(files: &[(&str, &str)], images: &[&str]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {
@@ -20,12 +20,9 @@ fn directory(files: &[(&str, &str)], images: &[&str]) -> TempDir {
     directory
 }
 
-fn places(problems: &Problems, kind: ProblemKind) -> Vec<&str> {
-    problems
-        .of(kind)
-        .iter()
-        .map(|problem| problem.location.as_str())
-        .collect()
+fn locations(problems: &Problems, kind: ProblemKind) -> Vec<&str> {
+    let problems = problems.of(kind).iter();
+    problems.map(|problem| problem.location.as_str()).collect()
 }
 
 const TOKENS: &str =

@@ -1,7 +1,7 @@
-//! From a source to a data set on disk and back.
+//! Tests of building, saving and loading a dataset.
 
 use super::super::*;
-use super::{TOKENS, directory, places};
+use super::{TOKENS, directory, locations};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,30 +58,22 @@ fn validation_lists_all_problems_and_drops_unusable_images() {
         ("nowhere.jpg", "", &["A bird"]),
         ("silent.jpg", "train", &["12", "!"]),
     ]);
-    let names = [
-        "a.jpg",
-        "b.jpg",
-        "broken.jpg",
-        "nowhere.jpg",
-        "silent.jpg",
-        "uncaptioned.jpg",
+    let names = "a.jpg b.jpg broken.jpg nowhere.jpg silent.jpg uncaptioned.jpg";
+    let names: Vec<&str> = names.split(' ').collect();
+    let copies = [
+        ("captions.jsonl", captions.as_str()),
+        ("copy.jpg", "a.jpg"),
+        ("leak.jpg", "a.jpg"),
     ];
-    let source = directory(
-        &[
-            ("captions.jsonl", &captions),
-            ("copy.jpg", "a.jpg"),
-            ("leak.jpg", "a.jpg"),
-        ],
-        &names,
-    );
-    let (data_set, report) = prepared(&source, &every_word()).0.unwrap();
+    let source = directory(&copies, &names);
+    let (dataset, report) = prepared(&source, &every_word()).0.unwrap();
 
-    let keys: Vec<_> = data_set.images.iter().map(|image| image.key.as_str()).collect();
+    let keys: Vec<_> = dataset.images.iter().map(|image| image.key.as_str()).collect();
     assert_eq!(keys, ["a.jpg", "b.jpg", "copy.jpg", "leak.jpg"]);
-    assert_eq!(data_set.images[0].captions.len(), 2);
-    assert_eq!(data_set.vocabulary.words().collect::<Vec<_>>(), ["a", "dog"]);
+    assert_eq!(dataset.images[0].captions.len(), 2);
+    assert_eq!(dataset.vocabulary.words().collect::<Vec<_>>(), ["a", "dog"]);
 
-    let found = |kind| places(&report.problems, kind);
+    let found = |kind| locations(&report.problems, kind);
     assert_eq!(found(ProblemKind::DuplicateCaption), ["a.jpg"]);
     assert_eq!(
         found(ProblemKind::EmptyCaption),
@@ -94,7 +86,7 @@ fn validation_lists_all_problems_and_drops_unusable_images() {
     let without_caption = found(ProblemKind::ImageWithoutCaption);
     assert!(without_caption[0].ends_with("uncaptioned.jpg") && without_caption[1] == "silent.jpg");
     assert_eq!(report.counts[&ProblemKind::EmptyCaption], 3);
-    assert_eq!(report.counts[&ProblemKind::TornLine], 0);
+    assert_eq!(report.counts[&ProblemKind::TruncatedLine], 0);
 
     let dev = report.splits[&Split::Dev];
     assert_eq!(
@@ -124,19 +116,19 @@ fn dataset_survives_saving_and_loading() {
         ..every_word()
     };
     let (prepared, target) = prepared(&source, &settings);
-    let (data_set, report) = prepared.unwrap();
+    let (dataset, report) = prepared.unwrap();
     let home = target.path().join("mine");
-    assert_eq!(Dataset::load(&home).unwrap(), data_set);
+    assert_eq!(Dataset::load(&home).unwrap(), dataset);
     assert_eq!(PrepareReport::load(&home).unwrap(), report);
-    assert_eq!(data_set.manifest.name, "mine");
-    assert_eq!(data_set.images(Split::Test).count(), 1);
+    assert_eq!(dataset.manifest.name, "mine");
+    assert_eq!(dataset.images(Split::Test).count(), 1);
 
     let images = fs::read_to_string(home.join("images.jsonl")).unwrap();
     fs::write(home.join("images.jsonl"), &images[..images.len() - 9]).unwrap();
-    let torn = Dataset::load(&home).unwrap_err().to_string();
+    let truncated = Dataset::load(&home).unwrap_err().to_string();
     assert!(
-        torn.contains("images.jsonl, line 2") && torn.contains("prepare"),
-        "{torn}"
+        truncated.contains("images.jsonl, line 2") && truncated.contains("prepare"),
+        "{truncated}"
     );
     fs::write(home.join("images.jsonl"), images.replace("dog", "cow")).unwrap();
     assert!(matches!(Dataset::load(&home), Err(DatasetError::HashDiffers(_))));
@@ -160,7 +152,7 @@ fn images_below_the_dataset_have_relative_paths() {
     }]);
     let source = DataSource::at("scenes");
     assert!(source.is_scenes());
-    let (data_set, _) = build_and_save(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
+    let (dataset, _) = build_and_save(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
     let moved = place.path().join("moved");
     fs::rename(&home, &moved).unwrap();
     let loaded = Dataset::load(&moved).unwrap();
@@ -168,7 +160,7 @@ fn images_below_the_dataset_have_relative_paths() {
         loaded.images[0].path,
         fs::canonicalize(moved.join("images/one.png")).unwrap()
     );
-    assert_eq!(loaded.hash, data_set.hash);
+    assert_eq!(loaded.hash, dataset.hash);
     assert_eq!(loaded.manifest.source.path, Path::new("scenes"));
 }
 
@@ -182,9 +174,9 @@ fn splits_are_drawn_if_missing_or_requested() {
         .collect();
     let named = directory(&[("captions.jsonl", &lines(&images))], &names);
     let sizes = |settings: &PrepareSettings| {
-        let (data_set, report) = prepared(&named, settings).0.unwrap();
+        let (dataset, report) = prepared(&named, settings).0.unwrap();
         (
-            Split::ALL.map(|split| data_set.images(split).count()),
+            Split::ALL.map(|split| dataset.images(split).count()),
             report.splits_from,
         )
     };
@@ -215,8 +207,8 @@ fn source_tokens_are_used_if_set() {
         [{"raw": "A T-shirt.", "tokens": ["a", "t", "shirt", "2 x"]}, {"raw": "A T-shirt!"}]}]}"#;
     let source = directory(&[("dataset.json", json)], &["a.jpg"]);
     let tokens = |settings: &PrepareSettings| {
-        let (data_set, _) = prepared(&source, settings).0.unwrap();
-        data_set.images[0]
+        let (dataset, _) = prepared(&source, settings).0.unwrap();
+        dataset.images[0]
             .captions
             .iter()
             .map(|caption| caption.tokens.join(" "))
@@ -265,29 +257,23 @@ fn progress_counts_every_image_once() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Any number of lines in any order: each caption is in the data set or in the report.
+    /// Any number of lines in any order: each caption is in the dataset or in the report.
     #[test]
     fn no_caption_is_lost(
         lines in proptest::collection::vec(("[a-f]", prop_oneof!["[A-C .]{1,6}", "[0-9]{1,2}"]), 1..30),
     ) {
         let content: String = lines.iter().map(|(image, caption)| format!("{image}.jpg#0\t{caption}\n")).collect();
         let source = directory(&[("x.token.txt", &content)], &["a.jpg", "b.jpg", "c.jpg", "d.jpg"]);
-        let (data_set, report) = match prepared(&source, &every_word()).0 {
+        let (dataset, report) = match prepared(&source, &every_word()).0 {
             Err(DatasetError::NoImages { .. } | DatasetError::NothingToTrainOn(_)) => return Ok(()),
             other => other.unwrap(),
         };
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
-        for image in &data_set.images {
+        for image in &dataset.images {
             *kept.entry(image.key.clone()).or_default() += image.captions.len();
         }
-        let listed: usize = [
-            ProblemKind::MalformedLine,
-            ProblemKind::EmptyCaption,
-            ProblemKind::CaptionWithoutImage,
-        ]
-        .map(|kind| report.counts[&kind])
-        .iter()
-        .sum();
+        let kinds = [ProblemKind::MalformedLine, ProblemKind::EmptyCaption, ProblemKind::CaptionWithoutImage];
+        let listed: usize = kinds.iter().map(|kind| report.counts[kind]).sum();
         prop_assert_eq!(kept.values().sum::<usize>() + listed, lines.len());
     }
 }

@@ -158,7 +158,7 @@ impl Compared {
         let differences = self.differences();
         let cell = |metric| {
             let difference = differences.as_ref().and_then(|all| all.get(metric));
-            let is_marked = difference.is_some_and(ScoreDifference::is_more_than_noise);
+            let is_marked = difference.is_some_and(ScoreDifference::is_significant);
             let mark = if is_marked { mark } else { "" };
             format!("{:.1}{mark}", self.scores.score(metric) * 100.0)
         };

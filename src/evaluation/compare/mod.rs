@@ -84,7 +84,7 @@ impl Comparison {
         let baseline = self.evaluations.first()?;
         let is_marked = |one: &Compared| {
             let differences = one.differences();
-            differences.is_some_and(|all| all.iter().any(|(_, difference)| difference.is_more_than_noise()))
+            differences.is_some_and(|all| all.iter().any(|(_, difference)| difference.is_significant()))
         };
         self.evaluations.iter().any(is_marked).then(|| {
             format!(

@@ -55,11 +55,11 @@ fn worse_model_differs_significantly_and_the_same_one_does_not() {
     for metric in Metric::all() {
         let (difference, again) = (bad.get(metric).unwrap(), again.get(metric).unwrap());
         assert!(
-            difference.observed < 0.0 && difference.is_more_than_noise(),
+            difference.observed < 0.0 && difference.is_significant(),
             "{metric:?}: {difference:?}"
         );
         assert_eq!((again.observed, again.p_value), (0.0, 1.0));
-        assert!(!again.is_more_than_noise());
+        assert!(!again.is_significant());
     }
     let meaning = comparison.meaning_of_mark().unwrap();
     assert!(

@@ -35,7 +35,7 @@ fn report() -> Report {
         "images": CAPTIONS.len(),
         "intervals_95": Scores::from_fn(|_| Interval::default()),
         "diversity": {
-            "captions": 0, "commonest_caption": "", "commonest_share": 0.0, "distinct_captions": 0,
+            "captions": 0, "most_common_caption": "", "most_common_fraction": 0.0, "distinct_captions": 0,
             "novel_captions": 0, "words_used": 0, "vocabulary_words": 0, "unknown_words": 0,
             "mean_length": 0.0, "mean_reference_length": 0.0,
         },

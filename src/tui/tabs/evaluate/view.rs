@@ -168,7 +168,7 @@ fn figure(compared: &Compared, metric: Metric, is_wide: bool, theme: &Theme) -> 
         Against::Baseline | Against::Unpaired(_) => None,
     };
     let (mark, style) = match difference {
-        Some(difference) if difference.is_more_than_noise() => {
+        Some(difference) if difference.is_significant() => {
             if difference.observed > 0.0 {
                 ("+", theme.good)
             } else {
@@ -226,7 +226,7 @@ fn against(compared: &Compared, metric: Metric) -> Line<'static> {
             let Some(difference) = differences.get(metric) else {
                 return Line::raw(format!("{} is missing", metric.label()));
             };
-            let verdict = if difference.is_more_than_noise() {
+            let verdict = if difference.is_significant() {
                 "significant"
             } else {
                 "not significant"
