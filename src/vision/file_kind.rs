@@ -1,4 +1,4 @@
-//! What a file that is not what was hoped for looks like, so that an error can say so.
+//! The kind of a file that is not an image or not weights, for error messages.
 
 use std::fmt;
 
@@ -6,36 +6,29 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileKind {
-    /// A web page: what a download that needed a login or a click leaves behind.
+    /// What a download leaves behind if it needed a login.
     HtmlPage,
-    /// The stand-in that git keeps for a file in Git LFS.
     GitLfsPointer,
-    /// HDF5: Keras' `.h5` and `.weights.h5`.
+    /// Keras' `.h5` and `.weights.h5`.
     Hdf5,
-    /// A zip archive: also `.npz`, Keras' `.keras`.
+    /// Also `.npz` and Keras' `.keras`.
     Zip,
-    /// A gzip archive: also `.tar.gz`.
+    /// Also `.tar.gz`.
     Gzip,
-    /// A Python pickle that is not PyTorch's.
+    /// Not PyTorch's.
     Pickle,
-    /// HEIF, as telephones save images (`.heic`).
+    /// Images of phones (`.heic`).
     Heif,
-    /// A PDF document.
     Pdf,
-    /// Some other text.
     Text,
-    /// Nothing but zeros: a download that was given its room and never filled.
+    /// An incomplete download.
     Zeros,
-    /// None of these.
     Unknown,
 }
 
-/// First bytes that settle the matter; longer ones are to come before shorter ones with the same start.
+/// The first bytes of kinds.
 const SIGNATURES: [(&[u8], FileKind); 9] = [
-    (
-        b"version https://git-lfs.github.com/spec/",
-        FileKind::GitLfsPointer,
-    ),
+    (GIT_LFS, FileKind::GitLfsPointer),
     (b"\x89HDF\r\n\x1a\n", FileKind::Hdf5),
     (b"PK\x03\x04", FileKind::Zip),
     (b"\x1f\x8b", FileKind::Gzip),
@@ -46,13 +39,15 @@ const SIGNATURES: [(&[u8], FileKind); 9] = [
     (b"\x80\x05", FileKind::Pickle),
 ];
 
-/// How much of the file's start is looked at.
-const LOOKED_AT: usize = 512;
+const GIT_LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// The number of bytes that are examined.
+const EXAMINED: usize = 512;
 
 impl FileKind {
-    /// Judges by the first bytes of a file; more than it needs may be given.
+    /// The kind of a file, from its content or its first bytes.
     pub(crate) fn detect(contents: &[u8]) -> Self {
-        let start = &contents[..contents.len().min(LOOKED_AT)];
+        let start = &contents[..contents.len().min(EXAMINED)];
         if let Some((_, kind)) = SIGNATURES.iter().find(|(bytes, _)| start.starts_with(bytes)) {
             return *kind;
         }
@@ -70,7 +65,7 @@ impl FileKind {
     }
 }
 
-/// The bytes as text, where they are UTF-8 without control characters (a character cut at the end is fine).
+/// The bytes as text, if they are UTF-8 without control characters. The last character may be truncated.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -114,10 +109,7 @@ mod tests {
     fn common_mistakes_are_recognized() {
         let cases: [(&[u8], FileKind); 8] = [
             (b"\n<!DOCTYPE html><html>", FileKind::HtmlPage),
-            (
-                b"version https://git-lfs.github.com/spec/v1\noid sha256:00",
-                FileKind::GitLfsPointer,
-            ),
+            (GIT_LFS, FileKind::GitLfsPointer),
             (b"\x89HDF\r\n\x1a\n\0\0", FileKind::Hdf5),
             (b"\0\0\0\x18ftypheic", FileKind::Heif),
             (b"A dog runs .\n", FileKind::Text),
@@ -132,10 +124,8 @@ mod tests {
 
     #[test]
     fn text_cut_inside_a_character_is_still_text() {
-        let long = "ü".repeat(LOOKED_AT);
-        assert_eq!(
-            FileKind::detect(&long.as_bytes()[..LOOKED_AT - 1]),
-            FileKind::Text
-        );
+        let long = "ü".repeat(EXAMINED);
+        let cut = &long.as_bytes()[..EXAMINED - 1];
+        assert_eq!(FileKind::detect(cut), FileKind::Text);
     }
 }

@@ -1,24 +1,25 @@
-//! Little-endian floats on disk to `f32` in memory, and back.
+//! Conversion between little-endian floats on disk and `f32` in memory.
 
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
-/// How many half-precision values are converted at a time, through a buffer on the stack.
+/// The number of half-precision values that are converted at a time, in a buffer on the stack.
 const CHUNK: usize = 512;
 
 /// Reads `out.len()` little-endian `f32` values.
 pub(crate) fn read_f32(bytes: &[u8], out: &mut [f32]) {
-    assert_eq!(bytes.len(), out.len() * 4, "bytes of f32 values");
-    for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
-        *value = f32::from_le_bytes(*bytes);
-    }
+    read(bytes, out, f32::from_le_bytes);
 }
 
 /// Reads `out.len()` little-endian `f64` values, rounded to `f32`.
 pub(crate) fn read_f64(bytes: &[u8], out: &mut [f32]) {
-    assert_eq!(bytes.len(), out.len() * 8, "bytes of f64 values");
-    for (value, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
-        *value = f64::from_le_bytes(*bytes) as f32;
+    read(bytes, out, |bytes| f64::from_le_bytes(bytes) as f32);
+}
+
+fn read<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
+    assert_eq!(bytes.len(), out.len() * N, "bytes of values");
+    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks().0) {
+        *out = value(*bytes);
     }
 }
 
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_by_their_bit_patterns() {
+    fn halves_are_read_by_their_bit_patterns() {
         // IEEE 754 binary16: 1.0 = 0x3c00, -2.0 = 0xc000, 65504 = 0x7bff, 2^-24 = 0x0001.
         let mut out = [0.0; 4];
         read_f16(&[0x00, 0x3c, 0x00, 0xc0, 0xff, 0x7b, 0x01, 0x00], &mut out);
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_beyond_one_chunk() {
+    fn values_of_several_chunks_survive_writing() {
         let values: Vec<f32> = (0..2 * CHUNK + 7).map(|i| i as f32 * 0.25).collect();
         let mut out = vec![0.0; values.len()];
         let mut bytes = Vec::new();

@@ -1,28 +1,28 @@
-//! The weights of an image's regions laid over it: it stays bright where most weight lies, and darkens elsewhere.
+//! Overlay of attention weights on an image: regions of large weight are bright, the others dark.
 
 use super::preprocess::CropBox;
 use image::{Rgb, RgbImage};
 
-/// What is left of the brightness where no weight lies: enough to see what is not looked at.
+/// The brightness of regions without weight.
 const DARKEST: f32 = 0.15;
 
-/// How brightly each region of an image is shown: by its share of the largest weight, in steps of 1/255, so that two
-/// overlays can be told from each other.
+/// The brightness of each region of an image, relative to the largest weight. It is quantized to 1/255, so that overlays
+/// can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
-    /// What the regions cover.
+    /// The part of the image that the regions cover.
     part: CropBox,
-    /// Regions in a row.
+    /// The number of regions in a row.
     columns: usize,
-    /// Row after row; 255 for the largest weight.
+    /// In row-major order; 255 for the largest weight.
     levels: Vec<u8>,
 }
 
 impl Overlay {
-    /// Of weights row after row, `columns` in each, of regions that cover this part of the image.
+    /// An overlay of weights in row-major order. The regions cover `part` of the image.
     ///
     /// # Panics
-    /// Where the weights do not fill their rows.
+    /// If the last row is incomplete.
     pub fn new(weights: &[f32], columns: usize, part: CropBox) -> Self {
         assert!(
             columns > 0 && !weights.is_empty() && weights.len().is_multiple_of(columns),
@@ -37,15 +37,18 @@ impl Overlay {
         }
     }
 
-    /// Darkens an image where little weight lies. Neighbors the centers of regions the light changes evenly (bilinear);
-    /// what no region covers is dark.
+    /// Darkens regions of small weight. Brightness is interpolated between the centers of regions (bilinear); the image
+    /// outside the regions is dark.
     pub fn lay_over(&self, image: &mut RgbImage) {
         let (width, height) = image.dimensions();
         let rows = self.levels.len() / self.columns;
-        let across = Axis::new(self.part.left, self.part.width, self.columns);
-        let down = Axis::new(self.part.top, self.part.height, rows);
-        let across: Vec<Option<Neighbors>> = (0..width).map(|x| across.at(x)).collect();
-        let down: Vec<Option<Neighbors>> = (0..height).map(|y| down.at(y)).collect();
+        let neighbors = |pixels, start, length, regions| -> Vec<Option<Neighbors>> {
+            (0..pixels)
+                .map(|pixel| Neighbors::of(pixel, start, length, regions))
+                .collect()
+        };
+        let across = neighbors(width, self.part.left, self.part.width, self.columns);
+        let down = neighbors(height, self.part.top, self.part.height, rows);
         for (x, y, pixel) in image.enumerate_pixels_mut() {
             let light = match (&down[y as usize], &across[x as usize]) {
                 (Some(down), Some(across)) => self.light(down, across),
@@ -70,47 +73,30 @@ fn lit(Rgb(channels): Rgb<u8>, light: f32) -> Rgb<u8> {
     Rgb(channels.map(|value| (f32::from(value) * brightness).round() as u8))
 }
 
-/// Regions side by side along one axis of an image.
-struct Axis {
-    start: u32,
-    length: u32,
-    regions: usize,
-}
-
-/// Two neighboring regions, and how far a pixel is on the way from the center of the first to that of the second.
+/// Two neighboring regions along an axis, and the position of a pixel between their centers.
 struct Neighbors {
     first: usize,
     second: usize,
-    way: f32,
-}
-
-impl Axis {
-    fn new(start: u32, length: u32, regions: usize) -> Self {
-        Self {
-            start,
-            length,
-            regions,
-        }
-    }
-
-    /// Neighbors which regions a pixel is, if they cover it; beyond the centers of the outermost ones these count alone.
-    fn at(&self, pixel: u32) -> Option<Neighbors> {
-        let inside = pixel.checked_sub(self.start).filter(|&at| at < self.length)?;
-        let last = self.regions - 1;
-        let place = (inside as f32 + 0.5) / self.length as f32 * self.regions as f32 - 0.5;
-        let place = place.clamp(0.0, last as f32);
-        let first = place as usize;
-        Some(Neighbors {
-            first,
-            second: (first + 1).min(last),
-            way: place - first as f32,
-        })
-    }
+    fraction: f32,
 }
 
 impl Neighbors {
+    /// The neighbors of a pixel, if a region covers it. Outside the outermost centers both are the outermost region.
+    fn of(pixel: u32, start: u32, length: u32, regions: usize) -> Option<Self> {
+        let inside = pixel.checked_sub(start).filter(|&offset| offset < length)?;
+        let last = regions - 1;
+        let position = (inside as f32 + 0.5) / length as f32 * regions as f32 - 0.5;
+        let position = position.clamp(0.0, last as f32);
+        let first = position as usize;
+        Some(Self {
+            first,
+            second: (first + 1).min(last),
+            fraction: position - first as f32,
+        })
+    }
+
     fn mix(&self, first: f32, second: f32) -> f32 {
-        first + (second - first) * self.way
+        first + (second - first) * self.fraction
     }
 }
 
@@ -138,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_weight_of_one_region_brightens_that_region_only() {
+    fn only_the_region_with_weight_is_bright() {
         let mut weights = [0.0; 9];
         weights[5] = 0.25; // row 2, column 3
         let image = shown(&weights, 3, part(0, 0, 60, 30));
@@ -154,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_network_did_not_see_is_dark() {
+    fn pixels_outside_the_crop_are_dark() {
         let image = shown(&[0.25; 4], 2, part(15, 0, 30, 30));
         for (x, y, pixel) in image.enumerate_pixels() {
             let expected = if (15..45).contains(&x) { WHITE } else { DARK };
@@ -163,11 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn no_weight_at_all_darkens_everything() {
-        assert!(
-            shown(&[0.0], 1, part(0, 0, 60, 30))
-                .pixels()
-                .all(|pixel| *pixel == DARK)
-        );
+    fn image_without_weights_is_dark() {
+        let image = shown(&[0.0], 1, part(0, 0, 60, 30));
+        assert!(image.pixels().all(|pixel| *pixel == DARK));
     }
 }

@@ -104,69 +104,40 @@ impl Preprocessing {
     pub fn caffe(size: u32) -> Self {
         Self {
             channel_order: ChannelOrder::Bgr,
-            ..Self::squashed(
-                size,
-                Normalization {
-                    scale: 1.0,
-                    mean: [103.939, 116.779, 123.68],
-                    std: [1.0; 3],
-                },
-            )
+            ..Self::squashed(size, 1.0, [103.939, 116.779, 123.68], [1.0; 3])
         }
     }
 
     /// `x / 127.5 - 1`, to -1..=1 (Keras mode "tf": Xception, Inception, MobileNet).
     pub fn symmetric(size: u32) -> Self {
-        Self::squashed(
-            size,
-            Normalization {
-                scale: 1.0,
-                mean: [127.5; 3],
-                std: [127.5; 3],
-            },
-        )
+        Self::squashed(size, 1.0, [127.5; 3], [127.5; 3])
     }
 
-    /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the center,
+    /// torchvision's ImageNet weights: the shorter side to 8/7 of the size (256 for 224), the center crop,
     /// `(x / 255 - mean) / std`.
     pub fn torchvision(size: u32) -> Self {
         Self {
             resize: Resize::ShorterSide(size * 8 / 7),
-            ..Self::squashed(
-                size,
-                Normalization {
-                    scale: 1.0 / 255.0,
-                    mean: [0.485, 0.456, 0.406],
-                    std: [0.229, 0.224, 0.225],
-                },
-            )
+            ..Self::squashed(size, 1.0 / 255.0, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         }
     }
 
-    /// EfficientNet-Lite: the center without 16 pixels on every side, as measured at the result's scale,
-    /// `(x - 127) / 128`.
+    /// EfficientNet-Lite: the center crop without 16 pixels on each side of the resized image, `(x - 127) / 128`.
     pub fn efficientnet_lite(size: u32) -> Self {
         Self {
             resize: Resize::ShorterSide(size + 32),
-            ..Self::squashed(
-                size,
-                Normalization {
-                    scale: 1.0,
-                    mean: [127.0; 3],
-                    std: [128.0; 3],
-                },
-            )
+            ..Self::squashed(size, 1.0, [127.0; 3], [128.0; 3])
         }
     }
 
     /// RGB of the full image.
-    fn squashed(size: u32, normalization: Normalization) -> Self {
+    fn squashed(size: u32, scale: f32, mean: [f32; 3], std: [f32; 3]) -> Self {
         Self {
             size,
             resize: Resize::Squash,
             interpolation: Interpolation::Bilinear,
             channel_order: ChannelOrder::Rgb,
-            normalization,
+            normalization: Normalization { scale, mean, std },
             augmentation: Augmentation::None,
         }
     }
@@ -297,8 +268,8 @@ fn centered(of: (u32, u32), size: (u32, u32)) -> CropBox {
     }
 }
 
-/// A very long image cut to its middle, which is all that the center crop depends on: resizing a line of one pixel's
-/// height to a square's would need memory for its whole length.
+/// The middle of a very long image, which contains the center crop. Without it, resizing a line of pixels to a square's
+/// height would need memory for its whole length.
 fn without_far_ends(image: &RgbImage) -> Cow<'_, RgbImage> {
     const LONGEST: u32 = 8; // times the shorter side
     let (width, height) = image.dimensions();
@@ -330,20 +301,11 @@ mod tests {
     use image::Rgb;
     use std::path::Path;
 
-    const PLAIN: Normalization = Normalization {
-        scale: 1.0,
-        mean: [0.0; 3],
-        std: [1.0; 3],
-    };
-
-    fn plain(size: u32, resize: Resize, interpolation: Interpolation) -> Preprocessing {
+    /// Bilinear, without normalization.
+    fn plain(size: u32, resize: Resize) -> Preprocessing {
         Preprocessing {
-            size,
             resize,
-            interpolation,
-            channel_order: ChannelOrder::Rgb,
-            normalization: PLAIN,
-            augmentation: Augmentation::None,
+            ..Preprocessing::squashed(size, 1.0, [0.0; 3], [1.0; 3])
         }
     }
 
@@ -356,12 +318,6 @@ mod tests {
     fn sample() -> RgbImage {
         let channels = |x: u32, y: u32| [30 * x + 5 * y, x * x * 9 + y * 13, (x * 40) ^ (y * 57)];
         RgbImage::from_fn(7, 5, |x, y| Rgb(channels(x, y).map(|value| (value % 256) as u8)))
-    }
-
-    #[track_caller]
-    fn assert_same(found: &[f32], expected: &[u8]) {
-        let expected: Vec<f32> = expected.iter().map(|&value| f32::from(value)).collect();
-        assert_eq!(found, expected);
     }
 
     #[test]
@@ -378,14 +334,11 @@ mod tests {
             for resize in [Resize::Squash, Resize::ShorterSide(5)] {
                 let with_augmentation = |augmentation| Preprocessing {
                     augmentation,
-                    ..plain(4, resize, Interpolation::Bilinear)
+                    ..plain(4, resize)
                 };
-                let through = pixels(&with_augmentation(Augmentation::Crop(number)), &image);
-                assert_eq!(
-                    through,
-                    pixels(&with_augmentation(flip), &cut),
-                    "{number} {resize:?}"
-                );
+                let found = pixels(&with_augmentation(Augmentation::Crop(number)), &image);
+                let expected = pixels(&with_augmentation(flip), &cut);
+                assert_eq!(found, expected, "{number} {resize:?}");
             }
         }
     }
@@ -411,11 +364,9 @@ mod tests {
         let pixels = |augmentation| {
             let preprocessing = Preprocessing {
                 augmentation,
-                ..plain(3, Resize::Squash, Interpolation::Bilinear)
+                ..plain(3, Resize::Squash)
             };
-            let mut pixels = vec![0.0; 27];
-            preprocessing.write_pixels(&image, &mut pixels);
-            pixels
+            pixels(&preprocessing, &image)
         };
         let rows = pixels(Augmentation::None);
         let expected: Vec<f32> = rows
@@ -425,39 +376,34 @@ mod tests {
         assert_eq!(pixels(Augmentation::HFlip), expected);
     }
 
-    /// The literals of the next three tests are Pillow 12's results on the same 7 x 5 pixels.
+    /// The literals are Pillow 12's results on the same 7 x 5 pixels.
     #[test]
-    fn bilinear_downscaling_equals_pillow() {
-        let squashed = pixels(&plain(3, Resize::Squash, Interpolation::Bilinear), &sample());
+    fn resized_pixels_equal_pillow() {
         #[rustfmt::skip]
-        let expected = [
+        let downscaled = [
             28, 18, 41, 92, 95, 113, 156, 158, 207, 36, 38, 97, 100, 112,
             102, 164, 154, 158, 44, 58, 192, 108, 120, 148, 172, 88, 56,
         ];
-        assert_same(&squashed, &expected);
-    }
-
-    #[test]
-    fn bilinear_upscaling_equals_pillow() {
-        let enlarged = pixels(&plain(9, Resize::Squash, Interpolation::Bilinear), &sample());
         #[rustfmt::skip]
-        let first_two_rows = [
+        let first_upscaled_rows = [
             0, 0, 0, 20, 6, 27, 43, 21, 58, 67, 46, 89, 90, 81, 120, 113, 130, 151, 137, 189, 182, 160, 173, 213,
             180, 68, 240, 2, 4, 19, 22, 10, 28, 45, 25, 57, 69, 50, 91, 92, 85, 102, 115, 134, 145, 139, 193, 189,
             162, 177, 218, 182, 72, 227,
         ];
-        assert_same(&enlarged[..first_two_rows.len()], &first_two_rows);
-    }
-
-    #[test]
-    fn center_crop_equals_torchvision() {
-        let preprocessing = plain(3, Resize::ShorterSide(4), Interpolation::Bilinear);
         #[rustfmt::skip]
-        let expected = [
+        let center_crop = [
             48, 27, 63, 91, 87, 112, 134, 183, 182, 54, 42, 63, 97, 102,
             73, 140, 198, 195, 60, 58, 140, 103, 118, 127, 146, 147, 112,
         ];
-        assert_same(&pixels(&preprocessing, &sample()), &expected);
+        for (size, resize, expected) in [
+            (3, Resize::Squash, &downscaled[..]),
+            (9, Resize::Squash, &first_upscaled_rows),
+            (3, Resize::ShorterSide(4), &center_crop),
+        ] {
+            let found = pixels(&plain(size, resize), &sample());
+            let expected: Vec<f32> = expected.iter().map(|&value| value as f32).collect();
+            assert_eq!(found[..expected.len()], expected, "{size} {resize:?}");
+        }
     }
 
     #[test]
@@ -466,18 +412,21 @@ mod tests {
             let part = preprocessing.crop_box(dimensions);
             (part.left, part.top, part.width, part.height)
         };
-        let squashed = plain(224, Resize::Squash, Interpolation::Bilinear);
+        let squashed = plain(224, Resize::Squash);
         assert_eq!(part(&squashed, (500, 375)), (0, 0, 500, 375));
-        let center = plain(224, Resize::ShorterSide(256), Interpolation::Bilinear);
+        let center = plain(224, Resize::ShorterSide(256));
         assert_eq!(part(&center, (512, 256)), (144, 16, 224, 224));
         assert_eq!(part(&center, (128, 256)), (8, 72, 112, 112));
-        assert_eq!(part(&center, (224, 224)), (0, 0, 224, 224), "it is not cut");
+        assert_eq!(part(&center, (224, 224)), (0, 0, 224, 224));
 
-        // White where it is seen, black around: all that comes out is white, but for what bleeds in at the rim.
-        let seen = center.crop_box((640, 320));
-        let is_seen = |at: u32, start: u32, length: u32| (start..start + length).contains(&at);
+        // The crop is white and the rest black, so all pixels are white except some at the edge.
+        let crop = center.crop_box((640, 320));
+        let (columns, rows) = (
+            crop.left..crop.left + crop.width,
+            crop.top..crop.top + crop.height,
+        );
         let image = RgbImage::from_fn(640, 320, |x, y| {
-            let inside = is_seen(x, seen.left, seen.width) && is_seen(y, seen.top, seen.height);
+            let inside = columns.contains(&x) && rows.contains(&y);
             Rgb([if inside { 255 } else { 0 }; 3])
         });
         let mean = pixels(&center, &image).iter().sum::<f32>() / center.pixels_len() as f32;
@@ -489,31 +438,22 @@ mod tests {
         let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
         let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
         for resize in [Resize::Squash, Resize::ShorterSide(5)] {
-            assert_eq!(
-                pixels(&plain(4, resize, Interpolation::Bilinear), &square),
-                expected
-            );
+            assert_eq!(pixels(&plain(4, resize), &square), expected);
         }
     }
 
     #[test]
     fn normalization_equals_each_published_recipe() {
         let image = RgbImage::from_pixel(1, 1, Rgb([255, 128, 0]));
+        let caffe = [0.0 - 103.939, 128.0 - 116.779, 255.0 - 123.68];
+        // (x / 255 - mean) / std, channel by channel
+        let torchvision = [2.248_908_3, 0.205_182_07, -1.804_444_4];
+        let efficientnet_lite = [1.0, 1.0 / 128.0, -127.0 / 128.0];
         let cases = [
-            (
-                Preprocessing::caffe(1),
-                [0.0 - 103.939, 128.0 - 116.779, 255.0 - 123.68],
-            ),
+            (Preprocessing::caffe(1), caffe),
             (Preprocessing::symmetric(1), [1.0, 128.0 / 127.5 - 1.0, -1.0]),
-            // (x / 255 - mean) / std, channel by channel
-            (
-                Preprocessing::torchvision(1),
-                [2.248_908_3, 0.205_182_07, -1.804_444_4],
-            ),
-            (
-                Preprocessing::efficientnet_lite(1),
-                [1.0, 1.0 / 128.0, -127.0 / 128.0],
-            ),
+            (Preprocessing::torchvision(1), torchvision),
+            (Preprocessing::efficientnet_lite(1), efficientnet_lite),
         ];
         for (preprocessing, expected) in cases {
             let found = pixels(&preprocessing, &image);
@@ -527,12 +467,9 @@ mod tests {
     }
 
     #[test]
-    fn one_pixel_high_images_are_resized_without_their_far_ends() {
+    fn one_pixel_high_images_are_resized() {
         let line = RgbImage::from_pixel(60_000, 1, Rgb([9, 8, 7]));
-        let found = pixels(
-            &plain(64, Resize::ShorterSide(73), Interpolation::Bilinear),
-            &line,
-        );
+        let found = pixels(&plain(64, Resize::ShorterSide(73)), &line);
         assert_eq!(found.as_chunks::<3>().0, [[9.0, 8.0, 7.0]; 64 * 64]);
     }
 
@@ -554,14 +491,10 @@ mod tests {
             return;
         };
         let image = image_io::decode(Path::new(&flickr8k).join("images/2090545563_a4e66ec76b.jpg")).unwrap();
-        let found = pixels(&plain(299, Resize::Squash, Interpolation::Bilinear), &image);
+        let found = pixels(&plain(299, Resize::Squash), &image);
         let reference = WeightFile::open(Path::new(&weights).join("reference.safetensors")).unwrap();
-        let expected = reference
-            .get(
-                "xception/2090545563_a4e66ec76b.jpg/input_299_bilinear",
-                &[299, 299, 3],
-            )
-            .unwrap();
-        assert!(found == expected, "not the pixels that Pillow gives");
+        let name = "xception/2090545563_a4e66ec76b.jpg/input_299_bilinear";
+        let expected = reference.get(name, &[299, 299, 3]).unwrap();
+        assert!(found == expected, "not Pillow's pixels");
     }
 }

@@ -207,6 +207,14 @@ impl LayerSpec {
         }
     }
 
+    pub(crate) fn dense(weights: WeightNames, outputs: usize, activation: Activation) -> Self {
+        Self::Dense {
+            weights,
+            outputs,
+            activation,
+        }
+    }
+
     /// The window of a dense layer as a convolution: the whole map.
     pub(crate) fn whole_map(input: MapShape) -> ConvGeometry {
         ConvGeometry {

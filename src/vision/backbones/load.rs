@@ -3,9 +3,7 @@
 use super::architecture::{Architecture, BatchNormNames, BiasOrNorm, LayerSpec, WeightNames, inputs};
 use super::{BackboneError, BackboneKind, MapShape};
 use crate::nn::{Activation, ConvGeometry, ConvLayer, ConvWeights, Convolution};
-use crate::vision::weights::layout::{
-    BatchNorm, Kernel, Naming, conv_rows, dense_rows_after_flatten, depthwise_rows,
-};
+use crate::vision::weights::layout::{BatchNorm, Kernel, Naming, conv_rows, depthwise_rows};
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::ops::{Range, RangeFrom};
 
@@ -112,7 +110,9 @@ impl Loader<'_> {
                 let window = LayerSpec::whole_map(input);
                 let kernel = kernel(window, input.channels, *outputs);
                 let stored = self.dense_kernel(&weights.kernel, kernel)?;
-                let rows = dense_rows_after_flatten(stored, self.naming, kernel);
+                // PyTorch flattens `[channels, height, width]`, Keras `[height, width, channels]`: in both, the matrix is
+                // that of a convolution with the window of the whole map.
+                let rows = conv_rows(stored, self.naming, kernel);
                 ConvLayer::Convolution(self.sums(weights, rows, *outputs, window, *activation)?)
             }
             LayerSpec::Depthwise {
@@ -137,8 +137,7 @@ impl Loader<'_> {
         })
     }
 
-    /// A dense layer's numbers. Some files keep them as the convolution that they can be read as; the order is
-    /// the same.
+    /// The matrix of a dense layer. Some files have it in the shape of the convolution, with the same order of values.
     fn dense_kernel(&self, name: &str, kernel: Kernel) -> Result<Vec<f32>, WeightsError> {
         let as_convolution = self.naming.conv_shape(kernel);
         if self.file.shape(name) == Some(&as_convolution) {

@@ -12,7 +12,7 @@ use crate::vision::preprocess::Preprocessing;
 /// Convolutions and channels of each block (table 1, column D).
 const BLOCKS: [(usize, usize); 5] = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)];
 
-/// torchvision's and timm's differ in the dense layers alone; without them it makes no difference.
+/// torchvision's and timm's differ only in the dense layers.
 pub(super) const SOURCES: &[SourceMarker] = &[
     SourceMarker::new(WeightSource::Keras, "block1_conv1/kernel"),
     SourceMarker::new(WeightSource::Torchvision, "classifier.0.weight"),
@@ -39,7 +39,7 @@ pub(super) fn architecture(source: WeightSource) -> Architecture {
 }
 
 fn add_blocks(architecture: &mut Architecture, source: WeightSource) {
-    // PyTorch numbers convolutions, rectifiers and pools in one row.
+    // PyTorch numbers convolutions, activations and pools consecutively.
     let mut number = 0;
     for (block, (convolutions, outputs)) in (1..).zip(BLOCKS) {
         for convolution in 1..=convolutions {
@@ -72,13 +72,6 @@ fn add_dense(architecture: &mut Architecture, source: WeightSource) {
     ];
     for ((stage, outputs, activation), name) in layers.into_iter().zip(names) {
         let weights = WeightNames::biased(source, name);
-        architecture.stage(
-            stage,
-            [LayerSpec::Dense {
-                weights,
-                outputs,
-                activation,
-            }],
-        );
+        architecture.stage(stage, [LayerSpec::dense(weights, outputs, activation)]);
     }
 }

@@ -51,45 +51,39 @@ pub(super) fn architecture(source: WeightSource) -> Architecture {
         let layers = separable(&name, outputs, Activation::Relu);
         architecture.stage(format!("{name}_act"), layers);
     }
-    architecture.stage("logits", [LayerSpec::GlobalAvgPool, classifier()]);
+    let classifier = WeightNames::biased(WeightSource::Keras, "predictions");
+    let classifier = LayerSpec::dense(classifier, CLASSES, Activation::None);
+    architecture.stage("logits", [LayerSpec::GlobalAvgPool, classifier]);
     architecture
 }
 
-/// A block around which a strided convolution leads.
+/// A residual block with a strided convolution as its shortcut.
 fn halving(source: WeightSource, block: usize, outputs: [usize; 2]) -> Vec<LayerSpec> {
     let mut branch = branch(block, &outputs);
     branch.push(LayerSpec::MaxPool(SquareWindow::same(3, 2)));
     let (layer, norm) = shortcut_names(source, block);
-    let shortcut = convolution(
-        &layer,
-        &norm,
-        SquareWindow::same(1, 2),
-        outputs[1],
-        Activation::None,
-    );
+    let window = SquareWindow::same(1, 2);
+    let shortcut = convolution(&layer, &norm, window, outputs[1], Activation::None);
     vec![LayerSpec::Residual {
         branch,
         shortcut: vec![shortcut],
     }]
 }
 
-/// What a shortcut's convolution and its batch normalization are called. In `keras.applications` they have no names
-/// of their own.
+/// The names of a shortcut's convolution and batch normalization. `keras.applications` does not name them.
 fn shortcut_names(source: WeightSource, block: usize) -> (String, String) {
     match source {
         WeightSource::KerasNumbered => {
             // Blocks 2, 3, 4 and 13 have one.
             let number = (block - 1).min(4);
-            (
-                format!("conv2d_{number}"),
-                format!("batch_normalization_{number}"),
-            )
+            let norm = format!("batch_normalization_{number}");
+            (format!("conv2d_{number}"), norm)
         }
         _ => (format!("block{block}_res_conv"), format!("block{block}_res_bn")),
     }
 }
 
-/// A block around which its input leads unchanged.
+/// A residual block with the identity as its shortcut.
 fn keeping(block: usize, outputs: [usize; 3]) -> Vec<LayerSpec> {
     vec![LayerSpec::Residual {
         branch: branch(block, &outputs),
@@ -97,18 +91,19 @@ fn keeping(block: usize, outputs: [usize; 3]) -> Vec<LayerSpec> {
     }]
 }
 
-/// Separable convolutions, each after a rectifier. Those between two of them belong to the one before; what comes
-/// into block 2 is rectified already.
+/// Separable convolutions, each with a ReLU before it. The ReLU between two convolutions belongs to the first of them;
+/// block 2 needs none before it.
 fn branch(block: usize, outputs: &[usize]) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     if block > 2 {
         layers.push(LayerSpec::Activation(Activation::Relu));
     }
     for (number, &channels) in (1..).zip(outputs) {
-        let activation = if number < outputs.len() {
-            Activation::Relu
-        } else {
+        let is_last = number == outputs.len();
+        let activation = if is_last {
             Activation::None
+        } else {
+            Activation::Relu
         };
         let name = format!("block{block}_sepconv{number}");
         layers.extend(separable(&name, channels, activation));
@@ -116,7 +111,7 @@ fn branch(block: usize, outputs: &[usize]) -> Vec<LayerSpec> {
     layers
 }
 
-/// A depthwise convolution, nothing after it (section 4.7), then a pointwise one and batch normalization.
+/// A depthwise convolution without activation (section 4.7), a pointwise one and batch normalization.
 fn separable(name: &str, outputs: usize, activation: Activation) -> [LayerSpec; 2] {
     let depthwise = LayerSpec::Depthwise {
         weights: WeightNames {
@@ -143,12 +138,4 @@ fn convolution(
 ) -> LayerSpec {
     let weights = WeightNames::normalized_keras(format!("{name}/kernel"), norm, EPSILON);
     LayerSpec::convolution(weights, window, outputs, activation)
-}
-
-fn classifier() -> LayerSpec {
-    LayerSpec::Dense {
-        weights: WeightNames::biased(WeightSource::Keras, "predictions"),
-        outputs: CLASSES,
-        activation: Activation::None,
-    }
 }

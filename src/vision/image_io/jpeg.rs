@@ -1,5 +1,5 @@
-//! The pixels of a JPEG as libjpeg gives them: published weights, and the features they are held against,
-//! saw images through libjpeg, and a network amplifies what decoders differ by.
+//! Decoding JPEGs to the same pixels as libjpeg. Published weights were trained with them, and a network amplifies the
+//! differences between decoders.
 
 use super::{ImageFault, ImageLimits};
 use image::RgbImage;
@@ -7,16 +7,16 @@ use libjpeg_turbo_rs::{
     ColorSpace, ComponentInfo, DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat,
 };
 
-/// Encoders write about ten; each costs a walk over all coefficients.
+/// Encoders write about ten scans; each takes a pass over all coefficients.
 const MOST_SCANS: usize = 100;
 
-/// Decodes greys, YCbCr and RGB of 8 bits, sequential or progressive; `None` for the other kinds (CMYK, ...).
+/// Decodes gray, YCbCr and RGB of 8 bits, sequential or progressive; `None` for other kinds (CMYK, ...).
 ///
-/// The inverse DCT is libjpeg's accurate integer one and chroma is interpolated ("fancy upsampling"), as in
-/// every program that leaves libjpeg's settings alone.
+/// The inverse DCT is libjpeg's accurate integer one and chroma is interpolated ("fancy upsampling"), as with libjpeg's
+/// default settings.
 ///
 /// # Errors
-/// [`ImageFault`] for damaged data, also where libjpeg would warn and go on, and for memory beyond the limits.
+/// [`ImageFault`] for damaged data, even if libjpeg would only warn, and for memory beyond the limits.
 pub(super) fn decode(jpeg: &[u8], limits: ImageLimits) -> Result<Option<RgbImage>, ImageFault> {
     match decode_common(jpeg, limits) {
         Ok(image) => Ok(image),
@@ -57,9 +57,9 @@ fn is_common(decoder: &Decoder) -> bool {
     colors && header.precision == 8 && !header.is_lossless && !decoder.is_arithmetic()
 }
 
-/// Whether both chroma planes have the same size, of which the luma plane's is a whole multiple.
+/// Whether both chroma planes have the same size, and the luma plane's size is a multiple of it.
 ///
-/// The others occur only in damaged files, and the decoder has been seen to panic on them.
+/// Other sizes occur in damaged files only, and the decoder panics on some of them.
 fn is_evenly_subsampled(header: &FrameHeader) -> bool {
     let factors = |part: &ComponentInfo| (part.horizontal_sampling, part.vertical_sampling);
     let [luma, blue, red] = header.components.as_slice() else {
@@ -73,7 +73,7 @@ fn fault_of(error: JpegError, limits: ImageLimits) -> ImageFault {
     match error {
         JpegError::UnexpectedEof => ImageFault::Truncated,
         JpegError::AllocationFailed { .. } => ImageFault::TooMuchMemory { limit: limits.memory },
-        // The limits on scans and sides arrive here too.
+        // Also returned for the limits of scans and sides.
         JpegError::LimitExceeded { limit, .. } if limit == limits.memory => {
             ImageFault::TooMuchMemory { limit }
         }
@@ -81,18 +81,18 @@ fn fault_of(error: JpegError, limits: ImageLimits) -> ImageFault {
     }
 }
 
-/// Bytes that a decoder may need besides the RGB pixels: the coefficients (16 bits) and samples (8 bits) of
-/// four components, which a progressive JPEG holds all at once.
+/// Bytes that a decoder may need besides the RGB pixels: the coefficients (16 bits) and samples (8 bits) of four components
+/// of a progressive JPEG.
 pub(super) fn most_working_memory(width: u32, height: u32) -> u64 {
     const COMPONENTS: u64 = 4;
     const COEFFICIENT_AND_SAMPLE: u64 = 3;
     u64::from(width) * u64::from(height) * COMPONENTS * COEFFICIENT_AND_SAMPLE
 }
 
-/// Whether a JPEG stream runs on to its end-of-image marker (ITU-T T.81, B.1).
+/// Whether a JPEG stream has an end-of-image marker (ITU-T T.81, B.1).
 ///
-/// Decoders, following browsers, fill what a truncated stream lacks with gray and report nothing. Segments
-/// are stepped over by their length, so that the marker of a thumbnail within one does not count.
+/// Like browsers, decoders fill the missing part of a truncated stream with gray and return no error. Segments are skipped
+/// by their length, so the marker of a thumbnail is ignored.
 pub(super) fn reaches_end_of_image(jpeg: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
     let mut rest = jpeg;
@@ -108,12 +108,11 @@ pub(super) fn reaches_end_of_image(jpeg: &[u8]) -> bool {
     false
 }
 
-/// The next marker and what follows it, past entropy-coded data with its stuffed zeros and restart markers.
+/// The next marker and the bytes after it. Stuffed zeros and restart markers are part of entropy-coded data.
 fn next_marker(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let at = bytes
-        .windows(2)
-        .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7))?;
-    Some((bytes[at + 1], &bytes[at + 2..]))
+    let is_marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0x00 | 0xff | 0xd0..=0xd7);
+    let index = bytes.windows(2).position(is_marker)?;
+    Some((bytes[index + 1], &bytes[index + 2..]))
 }
 
 fn skip_segment(marker: u8, bytes: &[u8]) -> Option<&[u8]> {
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_are_not_common_are_left_to_others() {
+    fn uncommon_kinds_are_not_decoded() {
         let cmyk = include_bytes!("../../../tests/data/jpeg/cmyk.jpg");
         assert!(matches!(decode_default(cmyk), Ok(None)));
 
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_stops_before_the_end_marker_is_cut_short() {
+    fn missing_data_before_the_end_marker_is_truncation() {
         let whole = KINDS[0];
         let gap = [&whole[..whole.len() * 3 / 4], &[0xff, 0xd9]].concat();
         assert!(reaches_end_of_image(&gap));
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_counted_with_what_decoding_needs() {
+    fn memory_limit_includes_working_memory() {
         let pixels_and_planes = 43 * 29 * (3 + 3);
         let limits = |memory| ImageLimits {
             memory,

@@ -1,9 +1,9 @@
-//! From published layouts of weights to the one that `nn` multiplies with: rows of inputs, columns of outputs.
+//! Conversion of published weight layouts to that of `nn`: rows are inputs, columns are outputs.
 //!
-//! A kernel `[height, width, inputs, outputs]` is, row after row, the matrix `[height * width * inputs,
-//! outputs]`; Keras keeps it so (HWIO), PyTorch keeps `[outputs, inputs, height, width]` (OIHW).
+//! A kernel `[height, width, inputs, outputs]` (HWIO, Keras) is the row-major matrix `[height * width * inputs, outputs]`.
+//! PyTorch's kernels are `[outputs, inputs, height, width]` (OIHW).
 
-/// Whose names and layout a file of weights has.
+/// The framework whose names and layout a file of weights has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
     /// `block1_conv1/kernel`: HWIO, depthwise HWC1, dense `[inputs, outputs]`.
@@ -15,18 +15,18 @@ pub enum Naming {
 /// The dimensions of a convolution's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// Rows of the window.
+    /// Window height.
     pub height: usize,
-    /// Columns of the window.
+    /// Window width.
     pub width: usize,
-    /// Channels read.
+    /// Input channels.
     pub inputs: usize,
-    /// Channels written.
+    /// Output channels.
     pub outputs: usize,
 }
 
 impl Naming {
-    /// The shape under which a convolution's kernel is kept.
+    /// The stored shape of a convolution's kernel.
     pub fn conv_shape(self, kernel: Kernel) -> [usize; 4] {
         let Kernel {
             height,
@@ -40,7 +40,7 @@ impl Naming {
         }
     }
 
-    /// The shape under which a depthwise kernel over `channels` is kept.
+    /// The stored shape of a depthwise kernel.
     pub fn depthwise_shape(self, (height, width): (usize, usize), channels: usize) -> [usize; 4] {
         match self {
             Self::Keras => [height, width, channels, 1],
@@ -48,7 +48,7 @@ impl Naming {
         }
     }
 
-    /// The shape under which a dense layer's matrix is kept.
+    /// The stored shape of a dense layer's matrix.
     pub fn dense_shape(self, inputs: usize, outputs: usize) -> [usize; 2] {
         match self {
             Self::Keras => [inputs, outputs],
@@ -57,44 +57,24 @@ impl Naming {
     }
 }
 
-/// A convolution's kernel, of [`Naming::conv_shape`], as rows `[height * width * inputs, outputs]`.
+/// A convolution's kernel of [`Naming::conv_shape`] as rows `[height * width * inputs, outputs]`.
 ///
 /// # Panics
-/// When there are not as many values as the kernel has, as all functions here.
+/// If the number of values is not that of the kernel.
 pub fn conv_rows(values: Vec<f32>, naming: Naming, kernel: Kernel) -> Vec<f32> {
-    match naming {
-        Naming::Keras => unchanged(values, naming.conv_shape(kernel)),
-        Naming::Torch => permuted(&values, naming.conv_shape(kernel), [2, 3, 1, 0]),
-    }
+    reordered(values, naming, naming.conv_shape(kernel), [2, 3, 1, 0])
 }
 
-/// A depthwise kernel, of [`Naming::depthwise_shape`], as rows `[height * width, channels]`.
+/// A depthwise kernel of [`Naming::depthwise_shape`] as rows `[height * width, channels]`.
+///
+/// # Panics
+/// If the number of values is not that of the kernel.
 pub fn depthwise_rows(values: Vec<f32>, naming: Naming, window: (usize, usize), channels: usize) -> Vec<f32> {
     let shape = naming.depthwise_shape(window, channels);
-    match naming {
-        Naming::Keras => unchanged(values, shape),
-        Naming::Torch => permuted(&values, shape, [2, 3, 0, 1]),
-    }
+    reordered(values, naming, shape, [2, 3, 0, 1])
 }
 
-/// A dense layer's matrix, of [`Naming::dense_shape`], as `[inputs, outputs]`.
-pub fn dense_rows(values: Vec<f32>, naming: Naming, inputs: usize, outputs: usize) -> Vec<f32> {
-    let shape = naming.dense_shape(inputs, outputs);
-    match naming {
-        Naming::Keras => unchanged(values, shape),
-        Naming::Torch => permuted(&values, shape, [1, 0]),
-    }
-}
-
-/// The matrix of a dense layer that follows a flattened feature map, as `[height * width * inputs, outputs]`.
-///
-/// PyTorch flattens `[channels, height, width]`, Keras (and Cutline) `[height, width, channels]`, so the rows
-/// change places: it is the convolution whose window is the whole map.
-pub fn dense_rows_after_flatten(values: Vec<f32>, naming: Naming, map: Kernel) -> Vec<f32> {
-    conv_rows(values, naming, map)
-}
-
-/// Batch normalization with fixed statistics, to be folded into the convolution before it.
+/// Batch normalization with fixed statistics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
     /// Learned scale (PyTorch: `weight`), one per channel.
@@ -110,9 +90,9 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Changes a convolution `x W + b` so that it gives `gamma (x W + b - mean) / sqrt(variance + epsilon) +
-    /// beta` (Ioffe & Szegedy 2015, algorithm 2, steps 10-11). `rows` is `[any, channels]`, `bias`
-    /// `[channels]`: zeros where the convolution has none.
+    /// Folds the normalization into the convolution `x W + b` before it, which then gives `gamma (x W + b - mean) /
+    /// sqrt(variance + epsilon) + beta` (Ioffe & Szegedy 2015, algorithm 2, steps 10-11). `rows` is `[any, channels]`,
+    /// `bias` `[channels]`: zeros if the convolution has none.
     pub fn fold_into(&self, rows: &mut [f32], bias: &mut [f32]) {
         let channels = bias.len();
         for part in [&self.gamma, &self.beta, &self.mean, &self.variance] {
@@ -132,26 +112,23 @@ impl BatchNorm {
     }
 }
 
-fn unchanged<const N: usize>(values: Vec<f32>, shape: [usize; N]) -> Vec<f32> {
-    assert_eq!(
-        values.len(),
-        shape.iter().product::<usize>(),
-        "values of shape {shape:?}"
-    );
-    values
-}
-
-/// The values with their dimensions reordered: dimension `d` of the result is dimension `order[d]` of `shape`.
-fn permuted<const N: usize>(values: &[f32], shape: [usize; N], order: [usize; N]) -> Vec<f32> {
-    assert_eq!(
-        values.len(),
-        shape.iter().product::<usize>(),
-        "values of shape {shape:?}"
-    );
+/// The values with PyTorch's dimensions reordered: dimension `d` of the result is dimension `order[d]` of `shape`. Keras'
+/// have the right order.
+fn reordered<const N: usize>(
+    values: Vec<f32>,
+    naming: Naming,
+    shape: [usize; N],
+    order: [usize; N],
+) -> Vec<f32> {
+    let count: usize = shape.iter().product();
+    assert_eq!(values.len(), count, "values of shape {shape:?}");
+    if naming == Naming::Keras {
+        return values;
+    }
     let strides = row_major_strides(&shape);
-    let mut out = Vec::with_capacity(values.len());
+    let mut out = Vec::with_capacity(count);
     gather(
-        values,
+        &values,
         &order.map(|d| shape[d]),
         &order.map(|d| strides[d]),
         &mut out,
@@ -159,7 +136,7 @@ fn permuted<const N: usize>(values: &[f32], shape: [usize; N], order: [usize; N]
     out
 }
 
-/// How far apart neighbors along each dimension lie when rows follow each other without gaps.
+/// The strides of contiguous row-major values.
 pub(super) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for d in (1..shape.len()).rev() {
@@ -168,7 +145,7 @@ pub(super) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Appends, row after row, the elements at `sum(index[d] * strides[d])`.
+/// Appends the elements at `sum(index[d] * strides[d])` in row-major order.
 pub(super) fn gather(values: &[f32], shape: &[usize], strides: &[usize], out: &mut Vec<f32>) {
     match (shape, strides) {
         ([count], [stride]) => out.extend((0..*count).map(|index| values[index * stride])),
@@ -182,60 +159,56 @@ pub(super) fn gather(values: &[f32], shape: &[usize], strides: &[usize], out: &m
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::Kernel;
+
+    /// A kernel of `value(height, width, input, output)` in the layouts of Keras and PyTorch.
+    pub(crate) fn layouts(
+        kernel: Kernel,
+        value: impl Fn(usize, usize, usize, usize) -> f32,
+    ) -> [Vec<f32>; 2] {
+        let Kernel {
+            height,
+            width,
+            inputs,
+            outputs,
+        } = kernel;
+        let mut hwio = vec![0.0; height * width * inputs * outputs];
+        let mut oihw = hwio.clone();
+        for (index, element) in hwio.iter_mut().enumerate() {
+            let (o, i) = (index % outputs, index / outputs % inputs);
+            let (w, h) = (index / outputs / inputs % width, index / outputs / inputs / width);
+            *element = value(h, w, i, o);
+            oihw[((o * inputs + i) * height + h) * width + w] = *element;
+        }
+        [hwio, oihw]
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::testing::layouts;
     use super::*;
 
-    /// Every value tells where it stands: digits height, width, input, output.
-    fn place(h: usize, w: usize, i: usize, o: usize) -> f32 {
-        (h * 1000 + w * 100 + i * 10 + o) as f32
-    }
-
-    const KERNEL: Kernel = Kernel {
-        height: 2,
-        width: 3,
-        inputs: 4,
-        outputs: 5,
-    };
-
-    fn hwio() -> Vec<f32> {
-        let mut values = Vec::new();
-        for h in 0..2 {
-            for w in 0..3 {
-                for i in 0..4 {
-                    values.extend((0..5).map(|o| place(h, w, i, o)));
-                }
-            }
-        }
-        values
-    }
-
-    fn oihw() -> Vec<f32> {
-        let mut values = Vec::new();
-        for o in 0..5 {
-            for i in 0..4 {
-                for h in 0..2 {
-                    values.extend((0..3).map(|w| place(h, w, i, o)));
-                }
-            }
-        }
-        values
+    #[test]
+    fn convolutions_of_both_layouts_have_the_same_rows() {
+        let kernel = Kernel {
+            height: 2,
+            width: 3,
+            inputs: 4,
+            outputs: 5,
+        };
+        let digits = |h, w, i, o| (h * 1000 + w * 100 + i * 10 + o) as f32;
+        let [hwio, oihw] = layouts(kernel, digits);
+        assert_eq!(hwio[..7], [0.0, 1.0, 2.0, 3.0, 4.0, 10.0, 11.0]);
+        assert_eq!(oihw[..7], [0.0, 100.0, 200.0, 1000.0, 1100.0, 1200.0, 10.0]);
+        assert_eq!(conv_rows(hwio.clone(), Naming::Keras, kernel), hwio);
+        assert_eq!(conv_rows(oihw, Naming::Torch, kernel), hwio);
+        assert_eq!(Naming::Torch.conv_shape(kernel), [5, 4, 2, 3]);
     }
 
     #[test]
-    fn both_layouts_of_a_convolution_become_the_same_rows() {
-        assert_eq!(conv_rows(hwio(), Naming::Keras, KERNEL), hwio());
-        assert_eq!(conv_rows(oihw(), Naming::Torch, KERNEL), hwio());
-        assert_eq!(Naming::Torch.conv_shape(KERNEL), [5, 4, 2, 3]);
-    }
-
-    #[test]
-    fn flattened_maps_are_reordered_from_channels_first() {
-        // torch: row `o` holds the map [inputs, height, width] flattened.
-        assert_eq!(dense_rows_after_flatten(oihw(), Naming::Torch, KERNEL), hwio());
-    }
-
-    #[test]
-    fn both_layouts_of_a_depthwise_kernel_become_the_same_rows() {
+    fn depthwise_kernels_of_both_layouts_have_the_same_rows() {
         let rows = vec![0.0, 10.0, 1.0, 11.0, 2.0, 12.0, 3.0, 13.0]; // [2 * 2, 2 channels]
         let torch = vec![0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0]; // [2, 1, 2, 2]
         assert_eq!(depthwise_rows(torch, Naming::Torch, (2, 2), 2), rows);
@@ -243,16 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn dense_matrices_are_transposed_from_torch() {
-        let torch = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2 outputs, 3 inputs]
-        assert_eq!(
-            dense_rows(torch, Naming::Torch, 3, 2),
-            [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]
-        );
-    }
-
-    #[test]
-    fn folding_gives_what_normalizing_afterwards_gives() {
+    fn folded_convolution_equals_normalization_after_it() {
         let norm = BatchNorm {
             gamma: vec![1.5, -0.5],
             beta: vec![0.25, 2.0],
