@@ -102,9 +102,14 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     let mut screen = Screen::enter()?;
     let result = run(&mut screen, root, options, interval);
     // Restored before any error is reported: an error must be printed on the user's own screen.
+    let is_gone = terminal::is_gone();
     let restored = screen.leave();
     info!("workbench closes");
-    result.and(restored)
+    match is_gone {
+        // Drawing has failed, but there is no one to tell.
+        true => Ok(()),
+        false => result.and(restored),
+    }
 }
 
 fn run(
@@ -170,6 +175,7 @@ fn start_threads(root: &Root, picker: Picker) -> io::Result<(EffectRunner, Recei
     };
     terminal::listen(sender.clone())?;
     terminal::listen_to_signals(sender.clone())?;
+    terminal::listen_to_hang_up(sender.clone())?;
     let (watched, to_main) = (root.clone(), sender.clone());
     spawn("watch", move || watch::watch(&watched, &to_main))?;
     let to_main = sender.clone();

@@ -1,17 +1,23 @@
 //! The terminal: setup and restore, suspend, input, and detection of graphics protocols.
 
 use super::message::Message;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
     self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event,
     KeyEventKind,
 };
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::supports_keyboard_enhancement;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    supports_keyboard_enhancement,
+};
 use ratatui::layout::Rect;
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::{DefaultTerminal, Frame, Terminal};
 use ratatui_image::picker::cap_parser::QueryStdioOptions;
 use ratatui_image::picker::{Picker, ProtocolType};
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGTSTP};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use std::io::{self, Write, stdout};
@@ -35,14 +41,14 @@ impl Screen {
     /// Sets the terminal up. A panic restores it before its message is printed: in raw mode on the alternate screen
     /// nobody could read it.
     pub fn enter() -> io::Result<Self> {
-        let terminal = ratatui::try_init()?;
+        // Not `ratatui::init`: its panic hook prints to standard error, which panics again once the terminal is gone.
+        let terminal = set_up()?;
         let default_hook = panic::take_hook();
         panic::set_hook(Box::new(move |why| {
             error!("{why}");
-            let _ = disable_extras();
+            let _ = restore();
             default_hook(why);
         }));
-        enable_extras()?;
         let mut screen = Self { terminal };
         // A killed workbench may have left anything on the screen.
         screen.redraw_all()?;
@@ -57,9 +63,14 @@ impl Screen {
     }
 
     /// Restores the terminal.
-    pub fn leave(self) -> io::Result<()> {
-        let disabled = disable_extras();
-        ratatui::try_restore().and(disabled)
+    pub fn leave(mut self) -> io::Result<()> {
+        if is_gone() {
+            // Dropping the terminal would write to it, fail, and panic while reporting that.
+            std::mem::forget(self);
+            return Ok(());
+        }
+        self.terminal.show_cursor()?;
+        restore()
     }
 
     pub fn size(&self) -> io::Result<(u16, u16)> {
@@ -76,22 +87,61 @@ impl Screen {
     /// Suspends to the shell until it continues the process. The order matters: the terminal is restored before
     /// SIGTSTP stops the process, and set up again after SIGCONT.
     pub fn suspend(&mut self) -> io::Result<()> {
-        disable_extras()?;
         self.terminal.show_cursor()?;
-        ratatui::try_restore()?;
+        restore()?;
         emulate_default_handler(SIGTSTP)?;
-        self.terminal = ratatui::try_init()?;
-        enable_extras()?;
+        self.terminal = set_up()?;
         self.redraw_all()
     }
 }
 
-fn enable_extras() -> io::Result<()> {
-    execute!(stdout(), EnableMouseCapture, EnableBracketedPaste)
+fn set_up() -> io::Result<DefaultTerminal> {
+    enable_raw_mode()?;
+    execute!(
+        stdout(),
+        EnterAlternateScreen,
+        EnableMouseCapture,
+        EnableBracketedPaste
+    )?;
+    Terminal::new(CrosstermBackend::new(stdout()))
 }
 
-fn disable_extras() -> io::Result<()> {
-    execute!(stdout(), DisableBracketedPaste, DisableMouseCapture)
+fn restore() -> io::Result<()> {
+    let restored = execute!(
+        stdout(),
+        DisableBracketedPaste,
+        DisableMouseCapture,
+        LeaveAlternateScreen,
+        Show
+    );
+    disable_raw_mode().and(restored)
+}
+
+/// Whether the terminal has been closed.
+pub fn is_gone() -> bool {
+    hangs_up_within(Some(&Timespec::default()))
+}
+
+/// Waits until the terminal is closed. No SIGHUP says so in a container's `exec`, or under `nohup`.
+fn hangs_up_within(timeout: Option<&Timespec>) -> bool {
+    let stdin = io::stdin();
+    // Without events to wait for, `poll` still reports a hang-up.
+    let mut terminal = [PollFd::new(&stdin, PollFlags::empty())];
+    while poll(&mut terminal, timeout) == Err(rustix::io::Errno::INTR) {}
+    terminal[0]
+        .revents()
+        .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
+}
+
+/// Quits once the terminal is closed: the input thread cannot tell, and would read nothing at full speed for ever.
+pub fn listen_to_hang_up(messages: Sender<Message>) -> io::Result<()> {
+    thread::Builder::new().name("hang-up".into()).spawn(move || {
+        if hangs_up_within(None) {
+            info!("the terminal is closed");
+            let _ = messages.send(Message::Quit);
+        }
+    })?;
+    Ok(())
 }
 
 pub fn listen(messages: Sender<Message>) -> io::Result<()> {
@@ -121,7 +171,10 @@ fn is_handled(kind: event::MouseEventKind) -> bool {
 }
 
 pub fn listen_to_signals(messages: Sender<Message>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGTSTP])?;
+    // All that would end the process by default: none may leave the terminal raw.
+    let mut signals = Signals::new([
+        SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP,
+    ])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             info!(signal, "signal received");

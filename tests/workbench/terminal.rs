@@ -1,12 +1,13 @@
 //! The terminal: any size is drawn on, and its state is restored.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::support::Workspace;
 use super::support::fixture::RUNS;
 use super::support::screen::{IMAGE, Manners, Screen, USUAL, rows};
+use super::support::{CUTLINE, Workspace};
 
 /// Text on every screen of the workbench.
 const TITLE: &str = "Cutline";
@@ -48,12 +49,39 @@ fn terminal_restored_on_quit() {
 }
 
 #[test]
-fn terminal_restored_on_sigterm() {
+fn terminal_restored_on_signal() {
     let workspace = Workspace::with_demo();
-    let mut screen = open(&workspace);
-    screen.signal(Signal::TERM);
-    screen.ends_with(0);
-    screen.assert_restored();
+    for signal in [
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::USR1,
+        Signal::USR2,
+    ] {
+        let mut screen = open(&workspace);
+        screen.signal(signal);
+        screen.ends_with(0);
+        screen.assert_restored();
+    }
+}
+
+/// Under a shell that ignores SIGHUP, and in a container, no signal says that the terminal is closed.
+#[test]
+fn workbench_ends_when_its_terminal_is_closed_without_a_signal() {
+    let workspace = Workspace::with_demo();
+    let mut shell = Command::new("sh");
+    workspace.set_env(&mut shell);
+    shell.args([
+        "-c",
+        "trap '' HUP; \"$0\" attach \"$1\"; exit $(($? + 40))",
+        CUTLINE,
+        RUN,
+    ]);
+    let mut screen = Screen::open(&shell, USUAL);
+    screen.shows(TITLE);
+    screen.shows(RUN);
+    screen.hang_up();
+    screen.ends_with(40);
 }
 
 #[test]
