@@ -19,8 +19,6 @@ pub(super) struct EvalInputs<D: Backend> {
 }
 
 impl<D: Backend> EvalInputs<D> {
-    /// # Errors
-    /// Where a run, its data set or its features are missing, or the split is empty.
     pub(super) fn open(
         args: &EnsembleArgs,
         split: Split,

@@ -98,9 +98,6 @@ impl<'a> Follower<'a> {
     }
 
     /// Shows a new event.
-    ///
-    /// # Errors
-    /// If standard output is closed.
     pub(super) fn show(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(step) => self.step(step),
@@ -111,9 +108,6 @@ impl<'a> Follower<'a> {
     }
 
     /// Shows an event from before attaching, if it leaves a permanent line.
-    ///
-    /// # Errors
-    /// If standard output is closed.
     pub(super) fn show_past(&mut self, record: &Record) -> io::Result<()> {
         match &record.event {
             Event::Step(_) | Event::Progress(_) | Event::Control(_) => {}

@@ -32,10 +32,6 @@ pub(super) struct Interrupt {
 
 impl Interrupt {
     /// Takes over the signals; a second call hands out the same flag.
-    ///
-    /// # Errors
-    ///
-    /// Where the system refuses a signal handler.
     pub(super) fn install() -> anyhow::Result<Self> {
         let installed = INSTALLED.get_or_init(|| listen().map_err(|error| error.to_string()));
         match installed {

@@ -59,9 +59,6 @@ impl Job<'_> {
 }
 
 /// Runs `task` as the job in `directory`, and logs how it ended.
-///
-/// # Errors
-/// Those of the task; if another process works on the job, or its directory cannot be used.
 pub(super) fn run_job<T>(
     directory: &JobDirectory,
     info: JobInfo,
@@ -92,9 +89,6 @@ pub(super) fn run_job<T>(
 }
 
 /// Runs this process's command line, without `--detach`, in a detached process.
-///
-/// # Errors
-/// If it cannot be started, or ends before its `start` event.
 pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()> {
     let typed = std::env::args_os().skip(1);
     let arguments: Vec<OsString> = typed.filter(|word| word != "--detach").collect();

@@ -43,7 +43,6 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Once;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -194,7 +193,7 @@ impl Command {
 }
 
 /// The global options, as every subcommand gets them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Context {
     root: Root,
     terminal: Terminal,
@@ -202,8 +201,6 @@ struct Context {
     verbosity: Verbosity,
     results: ResultStream,
     device: DeviceChoice,
-    /// Prints the fallback to the CPU once per command.
-    fallback_notice: Once,
 }
 
 /// Where results go.
@@ -235,20 +232,15 @@ impl Context {
             },
             results: ResultStream::Stdout,
             device: global.device,
-            fallback_notice: Once::new(),
         }
     }
 
     /// The context of a substep, whose results are only notices of the whole command.
     fn as_substep(&self) -> Self {
         Self {
-            root: self.root.clone(),
             terminal: self.terminal.stderr_only(),
-            characters: self.characters,
-            verbosity: self.verbosity,
             results: ResultStream::Stderr,
-            device: self.device,
-            fallback_notice: Once::new(),
+            ..self.clone()
         }
     }
 
@@ -328,40 +320,32 @@ fn remove_empty_variables() {
 
 fn main_with(arguments: Vec<OsString>) -> Outcome {
     let color = terminal::color_flag(&arguments).for_clap();
-    let cli = Cli::command()
+    let parsed = Cli::command()
         .color(color)
         .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .inspect(|cli| cli.global.export_env());
-    match cli {
-        Ok(Cli {
-            global,
-            command: Some(command),
-        }) => {
-            let context = Context::new(&global);
-            failure::outcome(command.run(&context), &context.terminal)
-        }
-        Ok(Cli {
-            global,
-            command: None,
-        }) => {
-            let context = Context::new(&global);
-            if context.terminal.is_interactive() {
-                return failure::outcome(workbench::open(&context, None), &context.terminal);
-            }
-            // A failure to print help cannot be reported either.
-            let _ = Cli::command().color(color).print_help();
-            Outcome::Done
-        }
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { global, command } = match parsed {
+        Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            if error.use_stderr() {
-                Outcome::Usage
-            } else {
-                Outcome::Done
-            }
+            return match error.use_stderr() {
+                true => Outcome::Usage,
+                false => Outcome::Done,
+            };
         }
-    }
+    };
+    global.export_env();
+    let context = Context::new(&global);
+    let result = match command {
+        Some(command) => command.run(&context),
+        None if context.terminal.is_interactive() => workbench::open(&context, None),
+        None => {
+            // A failure to print help cannot be reported either.
+            let _ = Cli::command().color(color).print_help();
+            return Outcome::Done;
+        }
+    };
+    failure::outcome(result, &context.terminal)
 }
 
 #[cfg(test)]

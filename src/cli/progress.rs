@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_done_before_counts_for_the_place_and_not_for_the_rate() {
+    fn earlier_units_count_for_position_but_not_for_rate() {
         let mut log = Log::new(images(Some(8000), 1000));
         log.position += 400;
         log.note = "vgg16".into();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_without_a_known_end_tells_no_time_left() {
+    fn task_without_total_has_no_time_left() {
         let mut log = Log::new(images(None, 0));
         log.position += 5000;
         assert_eq!(
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_speaks_every_ten_seconds() {
+    fn log_has_a_line_every_ten_seconds() {
         let mut log = Log::new(images(Some(10), 0));
         let seconds: Vec<u64> = (0..40)
             .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_tells_what_this_run_did() {
+    fn summary_has_units_of_this_command() {
         let line = summary(&images(Some(8000), 1000), 8000, Duration::from_secs(140));
         assert_eq!(
             line,
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_templates_of_the_bar_are_sound() {
+    fn bar_templates_are_valid() {
         for template in [WITH_TOTAL, NARROW_WITH_TOTAL, WITHOUT_TOTAL] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }

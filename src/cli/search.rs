@@ -73,9 +73,6 @@ impl SearchArgs {
     }
 
     /// The run's settings with these flags applied.
-    ///
-    /// # Errors
-    /// If the minimum length exceeds the maximum.
     pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
         let own = RunSettings {
             search: SearchSettings {

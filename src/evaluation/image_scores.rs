@@ -22,7 +22,7 @@ impl Histogram {
     pub fn new(values: impl IntoIterator<Item = f64>, low: f64, high: f64, bins: NonZeroUsize) -> Self {
         let mut counts = vec![0; bins.get()];
         for value in values.into_iter().filter(|value| !value.is_nan()) {
-            // A cast takes what lies below the first bin, and what no bin has a width for, to 0.
+            // The cast saturates: values below the first bin, and NaN for bins of no width, become 0.
             let bin = ((value - low) / (high - low) * bins.get() as f64) as usize;
             counts[bin.min(bins.get() - 1)] += 1;
         }
@@ -61,16 +61,17 @@ impl Report {
 
     /// The images with the highest scores, best first; equal ones in the order of the split.
     pub fn best_images(&self, metric: Metric, count: usize) -> Vec<&CaptionedImage> {
-        let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
-        images.sort_by(|one, other| other.scores.score(metric).total_cmp(&one.scores.score(metric)));
-        images.truncate(count);
-        images
+        self.first_images(count, |image| -image.scores.score(metric))
     }
 
     /// The images with the lowest scores, worst first; equal ones in the order of the split.
     pub fn worst_images(&self, metric: Metric, count: usize) -> Vec<&CaptionedImage> {
+        self.first_images(count, |image| image.scores.score(metric))
+    }
+
+    fn first_images(&self, count: usize, key: impl Fn(&CaptionedImage) -> f64) -> Vec<&CaptionedImage> {
         let mut images: Vec<&CaptionedImage> = self.captions.iter().collect();
-        images.sort_by(|one, other| one.scores.score(metric).total_cmp(&other.scores.score(metric)));
+        images.sort_by(|one, other| key(one).total_cmp(&key(other)));
         images.truncate(count);
         images
     }
@@ -142,7 +143,7 @@ mod tests {
                 let within = |margin: f64| {
                     values.iter().filter(|&&v| v >= low - margin && v < high + margin).count()
                 };
-                // Which side of a bound a value lies on is a matter of rounding.
+                // Rounding decides the bin of a value on a bound.
                 prop_assert!(within(-1e-9) <= found && found <= within(1e-9), "{low} to {high}: {found}");
             }
         }

@@ -47,14 +47,12 @@ pub struct EvaluationSplit<'a> {
 
 /// Why a split could not be evaluated.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum EvaluationError {
-    /// The split has no images.
     #[error("the {0} split has no images; choose another split, or prepare the data set with one")]
     Empty(Split),
-    /// A device error, usually lack of memory.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// The progress callback stopped the evaluation.
     #[error("stopped before all images were captioned; evaluate again for the figures")]
     Stopped,
 }

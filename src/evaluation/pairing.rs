@@ -40,23 +40,12 @@ pub struct Unpaired {
 /// Why two reports cannot be paired.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "differs", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum Mismatch {
-    /// Images of one report only.
     #[error("{only_ours} images are in the first only, {only_theirs} in the second only")]
-    Images {
-        /// Images of the first report only.
-        only_ours: usize,
-        /// Images of the second report only.
-        only_theirs: usize,
-    },
-    /// An image with different references.
+    Images { only_ours: usize, only_theirs: usize },
     #[error("image `{image}` and {others} more have other references")]
-    References {
-        /// The first such image's key.
-        image: String,
-        /// The number of further such images.
-        others: usize,
-    },
+    References { image: String, others: usize },
 }
 
 impl Unpaired {

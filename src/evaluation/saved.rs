@@ -28,42 +28,24 @@ pub struct SavedEvaluation {
 
 /// Why a report cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum SavedEvaluationError {
-    /// The run.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The run has no such evaluation.
     #[error("run `{run}` has no evaluation `{name}`; make it with: {command}{others}")]
     Missing {
-        /// The run.
         run: String,
-        /// The evaluation's name.
         name: String,
-        /// The command that creates it.
         command: String,
-        /// The existing evaluations, as the end of a sentence.
         others: String,
     },
-    /// There is no file at a path.
     #[error("there is no report {}; give a run's name, RUN/EVALUATION, or the path of a report.json", path.display())]
-    NoFile {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The file cannot be read.
+    NoFile { path: PathBuf },
     #[error("cannot read {}: {source}; check the permissions", path.display())]
-    Io {
-        /// The report.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// The file is not a report.
+    Io { path: PathBuf, source: io::Error },
     #[error("{} is not the report of an evaluation: {source}; evaluate again", path.display())]
     Invalid {
-        /// The report.
         path: PathBuf,
-        /// The reason.
         source: serde_json::Error,
     },
 }

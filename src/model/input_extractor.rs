@@ -11,21 +11,14 @@ use std::path::Path;
 
 /// Why inputs cannot be extracted.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum InputExtractorError {
-    /// The model reads features of a CNN whose weights are unknown.
     #[error(
         "this model reads features of {backbone}, and no file of its weights is known: name it with --weights (BLAKE3 {expected})"
     )]
-    NoWeights {
-        /// The CNN.
-        backbone: String,
-        /// The hash of the file that the features were extracted with.
-        expected: String,
-    },
-    /// The file of weights cannot be read.
+    NoWeights { backbone: String, expected: String },
     #[error("{0}; where the file has moved, give it with --weights")]
     Weights(#[from] WeightsError),
-    /// The CNN does not extract the features that the model was trained on.
     #[error(transparent)]
     Extractor(#[from] ExtractorError),
 }

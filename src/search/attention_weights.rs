@@ -12,26 +12,16 @@ use std::slice::{self, ChunksExactMut};
 
 /// Why there are no attention weights.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum AttentionError {
-    /// No decoder of the captioner attends.
     #[error(
         "no decoder here attends ({decoders}); train one with --decoder soft-attention or --decoder top-down, on features prepared with --features grid"
     )]
-    NoneAttends {
-        /// The decoders of the captioner.
-        decoders: String,
-    },
-    /// The regions are no square grid.
+    NoneAttends { decoders: String },
     #[error(
         "the {decoder} decoder reads the image as {regions} region(s), which make no grid; train it on features prepared with --features grid"
     )]
-    NoGrid {
-        /// The decoder.
-        decoder: String,
-        /// Its regions.
-        regions: usize,
-    },
-    /// The image cannot be encoded.
+    NoGrid { decoder: String, regions: usize },
     #[error(transparent)]
     Captioner(#[from] CaptionerError),
 }

@@ -17,14 +17,12 @@ use std::path::Path;
 
 /// Why images cannot be captioned.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum CaptionerError {
-    /// The model's inputs cannot be extracted.
     #[error(transparent)]
     Inputs(#[from] InputExtractorError),
-    /// The network cannot be run.
     #[error(transparent)]
     Backbone(#[from] BackboneError),
-    /// The device failed, usually for lack of memory.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }

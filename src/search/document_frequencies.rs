@@ -36,23 +36,14 @@ pub type PairwiseScores = Vec<Vec<f64>>;
 
 /// An error of a file of document frequencies.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum DocumentFrequenciesError {
-    /// The operating system refused.
     #[error("{}: {source}; check that it exists, its permissions and the space left", display_path(.file))]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A line is invalid.
+    Io { file: PathBuf, source: io::Error },
     #[error("{}, line {line}: {reason}; copy the file again from the original run", display_path(.file))]
     Line {
-        /// The file.
         file: PathBuf,
-        /// The line, from 1.
         line: usize,
-        /// The reason.
         reason: &'static str,
     },
 }
@@ -61,12 +52,12 @@ impl DocumentFrequencies {
     /// Counts the n-grams of captions, image after image.
     pub fn of<'a>(images: impl IntoIterator<Item = &'a [Vec<TokenId>]>) -> Self {
         let all = CiderD::from_references(images);
-        let kept = all
+        let shared = all
             .frequencies()
             .filter(|&(_, frequency)| frequency >= MIN_FREQUENCY);
-        let kept = kept.map(|(ngram, frequency)| (ngram.into(), frequency));
+        let shared = shared.map(|(ngram, frequency)| (ngram.into(), frequency));
         Self {
-            cider: CiderD::from_frequencies(all.images(), kept),
+            cider: CiderD::from_frequencies(all.images(), shared),
         }
     }
 

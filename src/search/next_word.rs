@@ -72,29 +72,29 @@ fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
     forbidden
 }
 
-/// The `count` largest finite values with their positions, largest first; equal ones by position.
+/// The `count` largest finite values with their indices, largest first; equal ones by index.
 pub(super) fn largest(values: &[f32], count: usize) -> Vec<(usize, f32)> {
     let by_value = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if count == 0 {
         return Vec::new();
     }
-    // The largest so far and some more; once they were counted, all that are no larger than the least of them are
-    // passed over, which soon is nearly every value.
-    let mut kept = Vec::with_capacity(values.len().min(2 * count));
-    let mut least = f32::NEG_INFINITY;
-    for (at, &value) in values.iter().enumerate() {
-        if value > least && value.is_finite() {
-            kept.push((at, value));
-            if kept.len() == 2 * count {
-                kept.select_nth_unstable_by(count - 1, by_value);
-                kept.truncate(count);
-                least = kept[count - 1].1;
+    // A buffer of twice as many as requested, cut to the largest whenever it is full. Values up to the least of those are
+    // skipped, soon nearly all.
+    let mut largest = Vec::with_capacity(values.len().min(2 * count));
+    let mut bound = f32::NEG_INFINITY;
+    for (i, &value) in values.iter().enumerate() {
+        if value > bound && value.is_finite() {
+            largest.push((i, value));
+            if largest.len() == 2 * count {
+                largest.select_nth_unstable_by(count - 1, by_value);
+                largest.truncate(count);
+                bound = largest[count - 1].1;
             }
         }
     }
-    kept.sort_unstable_by(by_value);
-    kept.truncate(count);
-    kept
+    largest.sort_unstable_by(by_value);
+    largest.truncate(count);
+    largest
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
     proptest! {
         /// Few different values, so that there are equal ones.
         #[test]
-        fn the_largest_come_first(values in prop::collection::vec(-9i8..9, 0..60), count in 0usize..70) {
+        fn largest_values_come_first(values in prop::collection::vec(-9i8..9, 0..60), count in 0usize..70) {
             let infinite = |value: i8| if value == 8 { f32::NEG_INFINITY } else { value.into() };
             let values: Vec<f32> = values.into_iter().map(infinite).collect();
             let mut expected: Vec<_> = values.iter().copied().enumerate().filter(|(_, value)| value.is_finite()).collect();
@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn log_probabilities_are_those_of_a_precise_sum(mut logits in prop::collection::vec(-20.0_f32..20.0, 1..200)) {
+        fn log_probabilities_equal_those_in_f64(mut logits in prop::collection::vec(-20.0_f32..20.0, 1..200)) {
             let log_sum = logits.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln();
             let expected: Vec<f32> = logits.iter().map(|&logit| (f64::from(logit) - log_sum) as f32).collect();
             subtract_log_sum(&mut logits);

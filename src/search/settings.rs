@@ -6,30 +6,20 @@ use std::fmt;
 /// The settings of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct SearchSettings {
-    /// Beam search or sampling.
     pub strategy: Strategy,
-    /// Hypotheses kept at each step of a beam search; 1 is greedy search.
     pub beam_size: usize,
     /// A hypothesis of `n` words scores its log-probability over `(n + 1)` to this power: 0 favors short captions, 1 takes
     /// the mean over its tokens.
     pub length_penalty: f64,
-    /// Weight of minimum Bayes risk in a hypothesis' score, from 0 (ranking by probability) to 1: its expected CIDEr-D
-    /// against the other hypotheses of the beam.
     pub mbr_weight: f64,
-    /// Temperature of the hypotheses' probabilities in minimum Bayes risk: below 1, likely hypotheses count for more.
     pub mbr_temperature: f64,
-    /// Fewest words before the end marker.
     pub min_length: usize,
-    /// Words after which a caption is truncated.
     pub max_length: usize,
-    /// No n-gram of this size comes twice in a caption; 0 allows all.
     pub no_repeat_ngram: usize,
-    /// Sampling: divides the logits; below 1 favors likely words.
     pub temperature: f64,
-    /// Sampling: draws from this many of the likeliest words; 0 means all.
     pub top_k: usize,
-    /// Sampling: the seed of the random stream.
     pub seed: u64,
 }
 

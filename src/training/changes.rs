@@ -9,46 +9,31 @@ use std::collections::BTreeMap;
 /// The alias of `training.learning_rate`.
 const LEARNING_RATE: &str = "lr";
 
-/// Settings changed since a training began, by their dotted keys, as a command line would give them.
+/// Settings changed since the start of a run: keys and values as in `--set`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Changes(BTreeMap<String, String>);
 
 /// Why settings cannot be changed now.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ChangeError {
-    /// The setting is fixed once a run has started.
     #[error("`{0}` cannot change while a run is trained; these can: lr, {list}", list = live_keys().join(", "))]
     Fixed(String),
-    /// The key or the value cannot be read.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// There is no such setting.
     #[error("there is no setting `{key}`; {advice}")]
-    Unknown {
-        /// The key.
-        key: String,
-        /// The nearest known one.
-        advice: String,
-    },
-    /// The value is of the wrong type.
+    Unknown { key: String, advice: String },
     #[error("`{key}` does not take this: {message}")]
-    Value {
-        /// The key.
-        key: String,
-        /// What was expected and what was found.
-        message: String,
-    },
-    /// The settings cannot be put together.
+    Value { key: String, message: String },
     #[error(transparent)]
     Config(ConfigError),
-    /// The value is out of range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
 }
 
 impl ChangeError {
-    /// Without where it was given: it came in a file that is gone.
+    /// Without the origin, a control file that no longer exists.
     pub(super) fn of(error: ConfigError) -> Self {
         match error {
             ConfigError::Unknown { key, advice, .. } => Self::Unknown { key, advice },
@@ -63,7 +48,7 @@ fn live_keys() -> Vec<&'static str> {
     live.map(|setting| setting.key).collect()
 }
 
-/// Why this key is not one that can change: there is none of its name, or it is fixed.
+/// Why a key cannot change: it is unknown, or fixed.
 fn not_changeable(key: String, value: &str) -> ChangeError {
     let assignment: Result<Assignment, _> = format!("{key}={value}").parse();
     let assignment = match assignment {
@@ -80,7 +65,7 @@ impl Changes {
     /// Changes from pairs of key and value; `lr` stands for `training.learning_rate`.
     ///
     /// # Errors
-    /// Where a setting is unknown or fixed.
+    /// If a setting is unknown or fixed.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, ChangeError> {
         let change = |(key, value): (String, String)| match key.as_str() {
             LEARNING_RATE => Ok(("training.learning_rate".to_owned(), value)),
@@ -93,7 +78,7 @@ impl Changes {
     /// `settings` with these changes.
     ///
     /// # Errors
-    /// Where a value does not fit its setting.
+    /// If a value does not fit its setting.
     pub fn over(&self, settings: &RunSettings) -> Result<RunSettings, ChangeError> {
         let assignments = self
             .0
@@ -130,12 +115,12 @@ mod tests {
     }
 
     #[test]
-    fn the_learning_rate_has_a_short_name() {
+    fn lr_is_short_for_learning_rate() {
         assert_eq!(changed("lr", "5e-4").unwrap().training.learning_rate, 5e-4);
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_the_reason() {
+    fn invalid_change_is_refused_with_reason() {
         for (key, value, reason) in [
             (
                 "decoder.hidden_size",

@@ -1,4 +1,4 @@
-//! DevEvaluation on the dev split while training: loss, scores and a few captions.
+//! Evaluation on the dev split while training: loss, scores and a few captions.
 
 use super::error::TrainingError;
 use super::trainer::{Callback, Trainer};
@@ -47,7 +47,7 @@ impl<D: Backend> Trainer<'_, D> {
             trigger,
         };
         let value = self.settings.training.monitor.value(&evaluation);
-        // An evaluation on command has no effect: the best epoch must not depend on when somebody asks.
+        // An evaluation on command has no effect: the best epoch must not depend on when a user asks.
         evaluation.best =
             trigger == Trigger::EpochEnd && self.state.best.is_none_or(|best| value > best.value);
         let predicted = self.predicted_images();

@@ -8,49 +8,26 @@ use std::path::PathBuf;
 
 /// Why a training fails.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum TrainingError {
-    /// A loss, gradient or weight is infinite or not a number.
     #[error(
         "the {what} became infinite or not a number at step {step}; earlier checkpoints are kept: try a lower training.learning_rate, or a smaller training.optimizer.max_grad_norm"
     )]
-    NotFinite {
-        /// Loss, gradient or weights.
-        what: &'static str,
-        /// Steps completed before.
-        step: u64,
-    },
-    /// A split has no captions.
+    NotFinite { what: &'static str, step: u64 },
     #[error("the {split} split has no captions; prepare the data set with other splits")]
-    Empty {
-        /// The split.
-        split: &'static str,
-    },
-    /// The run's directory must not be written.
+    Empty { split: &'static str },
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The state in a checkpoint cannot be read.
     #[error("{}: cannot resume from this checkpoint: {why}; start a new run", path.display())]
-    State {
-        /// The checkpoint.
-        path: PathBuf,
-        /// The reason.
-        why: String,
-    },
-    /// A changed setting is invalid.
+    State { path: PathBuf, why: String },
     #[error(transparent)]
     Changes(#[from] ChangeError),
-    /// The device is out of memory.
     #[error(
         "the device has no memory left for batches of {batch_size} captions; earlier checkpoints are kept: start a new run with {}", smaller(*batch_size)
     )]
-    OutOfMemory {
-        /// Captions of a batch.
-        batch_size: usize,
-    },
-    /// The device failed.
+    OutOfMemory { batch_size: usize },
     #[error(transparent)]
     Device(#[from] DeviceError),
 }

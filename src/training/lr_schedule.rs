@@ -6,16 +6,12 @@ use strum::VariantNames;
 /// The learning rate schedule: a linear warmup, then one of the kinds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct LrSchedule {
-    /// The schedule after the warmup.
     pub kind: LrScheduleKind,
-    /// Steps of linear warmup from 0.
     pub warmup_steps: u64,
-    /// Lowest learning rate, as a fraction of the highest.
     pub min_ratio: f32,
-    /// Plateau: factor of a drop.
     pub factor: f32,
-    /// Plateau: epochs without a better checkpoint before a drop.
     pub patience: usize,
 }
 

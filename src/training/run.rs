@@ -26,60 +26,34 @@ use std::path::PathBuf;
 
 /// Why a run cannot be started, resumed or finished.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum RunError {
-    /// The data set.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The run's directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The run's `config.toml`.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The run's vocabulary.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
-    /// The run's document frequencies of n-grams.
     #[error(transparent)]
     NGrams(#[from] DocumentFrequenciesError),
-    /// The settings.
     #[error(transparent)]
     Settings(#[from] OutOfRange),
-    /// The model or its inputs.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// The training.
     #[error(transparent)]
     Training(#[from] TrainingError),
-    /// The data set has changed since the run was started.
     #[error(
         "{}: the data set has changed since run `{run}` was started on it; start a new run, or prepare it as it was", directory.display()
     )]
-    OtherData {
-        /// The data set.
-        directory: PathBuf,
-        /// The run.
-        run: String,
-    },
-    /// Another trainer holds the run.
+    OtherData { directory: PathBuf, run: String },
     #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
-    Locked {
-        /// The run.
-        run: String,
-        /// The lock and its holder.
-        lock: LockError,
-    },
-    /// The run's log or inbox.
+    Locked { run: String, lock: LockError },
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The operating system refused.
     #[error("{}: {source}; check permissions and free space", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
 }
 
 /// A training in its run directory, ready to start.

@@ -14,16 +14,12 @@ use strum::VariantNames;
 /// All settings of a run: the keys of `--config` files and of `--set key=value`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct RunSettings {
-    /// Seed of weight initialization, batch order, dropout and sampling.
     pub seed: u64,
-    /// The encoder.
     pub encoder: EncoderSettings,
-    /// Augmentation of the training images.
     pub augment: AugmentSettings,
-    /// The decoder.
     pub decoder: DecoderSettings,
-    /// The training.
     pub training: TrainingSettings,
     /// The search for captions, on the dev split after every epoch and by default later.
     pub search: SearchSettings,
@@ -32,39 +28,25 @@ pub struct RunSettings {
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct TrainingSettings {
-    /// Maximum number of epochs.
     pub epochs: usize,
-    /// Captions of a batch.
     pub batch_size: usize,
-    /// How captions are grouped into batches.
     pub sampler: Sampler,
-    /// Words after which a training caption is truncated.
     pub max_caption_length: usize,
-    /// The highest learning rate.
     pub learning_rate: f32,
-    /// The learning rate schedule.
     pub lr_schedule: LrSchedule,
-    /// The optimizer.
     pub optimizer: AdamSettings,
-    /// Target probability spread over all words.
     pub label_smoothing: f32,
-    /// Probability of replacing an input word by the unknown word.
     pub word_dropout: f32,
     /// Probability, in the last epoch, of replacing an input word by the decoder's own prediction; it rises linearly
     /// from 0 in the first epoch.
     pub scheduled_sampling: f32,
-    /// Decay of the exponential moving average of the weights, which is what is evaluated and kept; 0: no average.
     pub ema_decay: f32,
-    /// The second phase, self-critical sequence training.
     pub scst: ScstSettings,
-    /// The value of the dev split that selects the best checkpoint: a metric's key, or `loss`.
     pub monitor: Monitor,
-    /// Epochs without a better checkpoint after which training stops; 0: never.
     pub early_stopping_patience: usize,
-    /// Steps between saves of `latest`; 0: only at the end of an epoch.
     pub checkpoint_steps: u64,
-    /// Minutes between saves of `latest`; 0: only at the end of an epoch.
     pub checkpoint_minutes: f32,
 }
 
@@ -96,19 +78,15 @@ impl Default for TrainingSettings {
 /// their image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct ScstSettings {
-    /// Maximum number of epochs; 0: no such phase.
     pub epochs: usize,
-    /// Captions sampled for an image in a step.
     pub samples: usize,
-    /// The highest learning rate.
     pub learning_rate: f32,
-    /// Dropout probability; see [`DecoderSettings::dropout`].
     pub dropout: f32,
     /// Factor of the logits at the start of the phase (an inverse temperature): label smoothing and dropout flatten
     /// the distribution, and most samples from a flat one are too poor to learn from.
     pub initial_logit_scale: f32,
-    /// The reward of a sampled caption.
     pub reward: RewardSettings,
 }
 
@@ -128,10 +106,9 @@ impl Default for ScstSettings {
 /// Weights of the metrics in the reward of a sampled caption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct RewardSettings {
-    /// Weight of CIDEr-D.
     pub cider_d: f32,
-    /// Weight of the caption's own BLEU-4.
     pub bleu_4: f32,
 }
 

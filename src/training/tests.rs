@@ -217,9 +217,9 @@ fn every_decoder_learns_captions() {
         assert_eq!(trainer.run(&mut recorder).unwrap(), Outcome::Complete);
         let scores = recorder.evaluations.pop().unwrap().scores;
         assert!(scores.score(Metric::BLEU_1) > 0.95, "{kind}: {scores:?}");
-        let kept = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
-        assert_eq!(kept.spec(), trainer.model.spec());
-        kept.model(&Cpu::default()).unwrap();
+        let best = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
+        assert_eq!(best.spec(), trainer.model.spec());
+        best.model(&Cpu::default()).unwrap();
     }
 }
 

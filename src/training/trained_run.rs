@@ -12,71 +12,46 @@ use std::sync::Arc;
 
 /// Why a run cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum TrainedRunError {
-    /// There is no such run.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The run's settings cannot be read.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The run has no such checkpoint yet.
     #[error(
         "{}: the run has no such checkpoint yet; checkpoints are written at the end of an epoch and when training is stopped",
         path.display()
     )]
-    NoCheckpoint {
-        /// The checkpoint.
-        path: PathBuf,
-    },
-    /// The checkpoint cannot be used.
+    NoCheckpoint { path: PathBuf },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// The vocabulary cannot be read.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
-    /// The vocabulary and the checkpoint have different sizes.
     #[error(
         "{}: {found} words, but the model of {} writes {expected}; copy both from the same run",
         path.display(), checkpoint.display()
     )]
     OtherVocabulary {
-        /// The vocabulary's file.
         path: PathBuf,
-        /// Words of the vocabulary, markers included.
         found: usize,
-        /// The checkpoint.
         checkpoint: PathBuf,
-        /// Words of the model, markers included.
         expected: usize,
     },
-    /// The run has no file of document frequencies.
     #[error(
         "{}: run `{run}` has no document frequencies of n-grams, which minimum Bayes risk needs; copy the file from a run on the same data set, write it by resuming the training (cutline train --resume {run}), or search without (--mbr-weight 0)",
         path.display()
     )]
-    NoDocumentFrequencies {
-        /// The run.
-        run: String,
-        /// The missing file.
-        path: PathBuf,
-    },
-    /// The file of document frequencies cannot be read.
+    NoDocumentFrequencies { run: String, path: PathBuf },
     #[error(transparent)]
     DocumentFrequencies(#[from] DocumentFrequenciesError),
-    /// Two members of an ensemble have different vocabularies.
     #[error(
         "run `{run}` and run `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared data set"
     )]
     OtherWords {
-        /// One run.
         run: String,
-        /// The other one.
         other: String,
-        /// The position of the first difference, from 1.
         position: usize,
-        /// The word of the first run, quoted, or `missing`.
         word: String,
-        /// The word of the other run.
         other_word: String,
     },
 }

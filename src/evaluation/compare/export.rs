@@ -25,11 +25,10 @@ pub enum ExportFormat {
 
 /// Why a comparison cannot be exported.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ExportError {
-    /// As CSV.
     #[error("cannot write CSV: {0}")]
     Csv(#[from] csv::Error),
-    /// As JSON.
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
