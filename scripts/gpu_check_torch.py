@@ -1,4 +1,4 @@
-"""The work of `gpu_check bench` in PyTorch: prints how much of it is done in a second, and mebibytes of the GPU's memory.
+"""The workloads of `gpu_check bench` in PyTorch: prints the rate, and mebibytes of GPU memory.
 
   gpu_check_torch.py WORK     vgg16, mobilenet_v2, merge or inject
 """
@@ -20,7 +20,7 @@ WARM_UP, START, FIRST_WORD = 3, 1, 4
 
 
 def memory_used():
-    """As the driver says, for both contestants alike."""
+    """By the driver, as for Cutline."""
     query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     return float(subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0])
 
@@ -48,7 +48,7 @@ def features(name, rounds):
 
 
 class Decoder(nn.Module):
-    """Merge: the image is added to what the LSTM says. Inject: it is the LSTM's first word."""
+    """Merge: the image is added to the LSTM's output. Inject: it is the LSTM's first input."""
 
     def __init__(self, kind):
         super().__init__()

@@ -14,7 +14,7 @@ use cutline::data::{DataSource, Dataset, Image, PrepareSettings, Split, prepare}
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::evaluation::{Report, SearchGrid, SearchTuner};
 use cutline::jobs::Root;
-use cutline::metrics::{Example, Metric, score};
+use cutline::metrics::{self, Example, Metric};
 use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::search::{DocumentFrequencies, Member};
@@ -66,7 +66,7 @@ impl Workspace {
     }
 }
 
-/// Squares of one color on a gray ground, at places of their own.
+/// Squares of one color on gray, at different positions.
 fn squares(source: &Path, data: &Path) -> Dataset {
     fs::create_dir(source).unwrap();
     let mut captions = "image,caption,split\n".to_owned();
@@ -159,11 +159,11 @@ mod evaluate {
                 references,
             })
             .collect();
-        let again = score(&examples);
+        let again = metrics::score(&examples);
         for (metric, interval) in report.figures.intervals_95.iter() {
-            let (told, again) = (report.figures.scores.score(metric), again.score(metric));
-            assert!((told - again).abs() < 1e-12, "{told} {again}");
-            assert!(interval.low <= told && told <= interval.high);
+            let (score, again) = (report.figures.scores.score(metric), again.score(metric));
+            assert!((score - again).abs() < 1e-12, "{score} {again}");
+            assert!(interval.low <= score && score <= interval.high);
         }
         assert_eq!(
             report,
@@ -186,7 +186,7 @@ mod evaluate {
     #[test]
     fn untrained_decoder_is_diagnosed() {
         let workspace = Workspace::with_squares(1e-3);
-        let told = workspace.succeeds(&[
+        let printed = workspace.succeeds(&[
             "evaluate",
             "squares-001",
             "--out",
@@ -202,9 +202,9 @@ mod evaluate {
             "undertrained",
             "reference: a red square on gray",
         ] {
-            assert!(told.contains(part), "{part}:\n{told}");
+            assert!(printed.contains(part), "{part}:\n{printed}");
         }
-        assert!(!told.contains('\u{1b}'));
+        assert!(!printed.contains('\u{1b}'));
         let written = fs::read_to_string(workspace.image(0).with_extension("json")).unwrap();
         let written: Report = serde_json::from_str(&written).unwrap();
         assert_eq!(written.figures.diversity.most_common_fraction, 1.0);
@@ -409,10 +409,10 @@ mod mbr {
     }
 }
 
-mod sweeps {
+mod tune_search {
     use super::*;
 
-    fn sweep(workspace: &Workspace, more: &[&str]) -> serde_json::Value {
+    fn tune(workspace: &Workspace, more: &[&str]) -> serde_json::Value {
         let arguments = [&["evaluate", "squares-001", "--tune-search", "--json"], more].concat();
         serde_json::from_str(&workspace.succeeds(&arguments)).unwrap()
     }
@@ -421,7 +421,7 @@ mod sweeps {
     fn tuned_scores_equal_those_of_evaluate() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         mbr::write_ngrams(&workspace);
-        let report = sweep(&workspace, &["--metric", "bleu_4"]);
+        let report = tune(&workspace, &["--metric", "bleu_4"]);
         assert_eq!(report["metric"], "BLEU-4");
         let tried = report["trials"].as_array().unwrap();
         let bleu_4 = |tried: &serde_json::Value| tried["bleu_4"].as_f64().unwrap();
@@ -497,8 +497,8 @@ mod sweeps {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            let sweep = SearchTuner::new(&images, &run.vocabulary, None);
-            sweep.run(
+            let tuner = SearchTuner::new(&images, &run.vocabulary, None);
+            tuner.run(
                 slice::from_ref(&member),
                 &run.record.settings.search,
                 &grid,

@@ -104,11 +104,11 @@ mod device {
             (output.status.code(), out(&output))
         };
         let run = |arguments| run_with("cuda:0", arguments);
-        let (code, told) = run(&["doctor"]);
+        let (code, printed) = run(&["doctor"]);
         assert_eq!(code, Some(1));
         assert!(
-            told.contains("problem") && told.contains("built without CUDA"),
-            "{told}"
+            printed.contains("problem") && printed.contains("built without CUDA"),
+            "{printed}"
         );
         assert_eq!(run(&["doctor", "--device", "cpu"]).0, Some(0));
         assert_eq!(
@@ -122,14 +122,14 @@ mod device {
     fn doctor_prints_a_verdict_per_check() {
         let output = cutline(&["doctor", "--device", "cpu"]);
         assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-        let told = out(&output);
+        let printed = out(&output);
         for subject in [
             "program", "driver", "device", "threads", "memory", "images", "colors",
         ] {
-            let line = told.lines().find(|line| line.contains(subject)).unwrap();
+            let line = printed.lines().find(|line| line.contains(subject)).unwrap();
             assert!(line.starts_with("ok") || line.starts_with("note"), "{line}");
         }
-        assert!(told.contains("cpu"), "{told}");
+        assert!(printed.contains("cpu"), "{printed}");
     }
 
     #[test]
@@ -408,11 +408,11 @@ mod compare {
     use super::*;
     use serde_json::json;
 
-    /// Captions of images of which every one shows something else.
+    /// A different caption for each image.
     const RIGHT: fn(usize) -> String = |number| format!("a thing{number} lies on the place{number} today");
     const SAME: fn(usize) -> String = |_| RIGHT(1);
 
-    /// Writes the report of an evaluation as it lies in a run, under the name that the run had then.
+    /// Writes the report of an evaluation to a run, with a former name of the run.
     fn evaluated(root: &Path, run: &str, evaluation: &str, images: usize, caption: fn(usize) -> String) {
         let scores = json!({"bleu_1": 0.0, "bleu_2": 0.0, "bleu_3": 0.0, "bleu_4": 0.0, "rouge_l": 0.0, "cider_d": 0.0});
         let with_scores = |mut value: serde_json::Value| {
@@ -479,8 +479,8 @@ mod compare {
         assert_eq!(row("  difference").matches('*').count(), METRICS.len(), "{table}");
         assert_eq!(table.matches("  difference").count(), 1, "{table}");
         assert!(row("* differs from good/dev-best by more than noise").contains("p < 0.05"));
-        let told = row("`bad/few` (dev split of things) cannot be paired with");
-        assert!(told.contains("10 in the second only"), "{told}");
+        let reason = row("`bad/few` (dev split of things) cannot be paired with");
+        assert!(reason.contains("10 in the second only"), "{reason}");
     }
 
     #[test]

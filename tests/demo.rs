@@ -1,4 +1,4 @@
-//! `cutline demo` as a user meets it: stopped on the way, started again, and walked to its end.
+//! `cutline demo`: interrupted, restarted, and completed.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -10,7 +10,7 @@ use std::process::{Output, Stdio};
 
 use support::{Workspace, err, interrupt};
 
-/// Starts the demo, presses Ctrl-C once it says `moment`; gives its exit code and all it said.
+/// Starts the demo, and sends Ctrl-C once it prints `moment`. Returns its exit code and output.
 fn stopped_at(workspace: &Workspace, moment: &str) -> (Option<i32>, String) {
     let mut demo = workspace
         .command(&["demo", "--headless"])

@@ -1,5 +1,5 @@
-//! The whole way with the real binary, on few images and with a small network: what one step writes the next
-//! one reads, and a training that was stopped ends as if it had not been.
+//! The whole pipeline with the real binary, on few images and with a small network; a stopped training resumes to the
+//! same bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use cutline::evaluation::Report;
 use serde_json::Value;
 use support::{DATA_SET, Workspace, err, step_losses, temporary_files, text};
 
-/// The captions of images as `cutline caption --json` tells them.
+/// The captions of images by `cutline caption --json`.
 fn captions(workspace: &Workspace, run: &str, images: &[PathBuf]) -> Vec<Value> {
     let images = images.iter().map(|image| text(image));
     let arguments: Vec<&str> = ["caption", run, "--json"].into_iter().chain(images).collect();
@@ -46,7 +46,7 @@ fn scenes_pass_through_the_whole_pipeline() {
         assert_eq!(object["references"].as_array().unwrap().len(), 5);
     }
 
-    // A run that was copied elsewhere needs neither its data set nor its name.
+    // A copied run needs neither its data set nor its name.
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("a copy");
     fs::create_dir(&copy).unwrap();
@@ -74,7 +74,7 @@ fn stopped_training_resumes_to_the_same_bytes() {
     let workspace = Workspace::with_scenes();
     workspace.train("whole", EPOCHS);
 
-    // In the middle of an epoch.
+    // Within an epoch.
     let output = workspace.train_until("cut", EPOCHS, 60).interrupt();
     let said = err(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -93,7 +93,7 @@ fn stopped_training_resumes_to_the_same_bytes() {
     }
     assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
 
-    // There is nothing left to do.
+    // Already complete.
     workspace.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
     assert_eq!(step_losses(&cut).len() as u64, STEPS);
 }

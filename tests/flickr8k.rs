@@ -1,4 +1,4 @@
-//! Flickr8k as it is, in its three forms; runs where `CUTLINE_FLICKR8K` names its directory.
+//! Flickr8k in its three formats; runs if `CUTLINE_FLICKR8K` is its directory.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use cutline::data::{
 };
 use std::path::{Path, PathBuf};
 
-/// The directory of Flickr8k's train and dev splits, or a word on why the test is skipped.
+/// The directory of Flickr8k's train and dev splits; prints why the test is skipped.
 fn flickr8k() -> Option<PathBuf> {
     let place = std::env::var_os("CUTLINE_FLICKR8K").map(PathBuf::from);
     if place.is_none() {
@@ -91,7 +91,7 @@ fn prepared_figures_are_those_of_an_independent_count() {
     let (everything, _) = prepare_with(&place, Format::Flickr8k, &settings(1));
     let (own_tokens, _) = prepare_with(&place, Format::Karpathy, &PrepareSettings::default());
 
-    // The numbers below were counted once by a script independent of this crate.
+    // Counted by a script independent of this crate.
     let words = |data_set: &Dataset| data_set.vocabulary.words().count();
     assert_eq!(
         [&tokens, &everything, &own_tokens].map(words),

@@ -1,4 +1,4 @@
-//! No JPEG, however damaged, makes its decoder allocate more than the limit: alone here, to count every byte.
+//! No damaged JPEG makes the decoder allocate more than the limit. A test binary of its own, to count all allocations.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -17,7 +17,7 @@ const LIMITS: ImageLimits = ImageLimits {
     memory: 8 << 20,
 };
 
-/// Of the file's copies, of tables, and of what the tests' harness does meanwhile.
+/// For copies of the file, tables, and the test harness.
 const BESIDES: usize = 512 << 10;
 
 const KINDS: [&[u8]; 6] = [
@@ -29,7 +29,7 @@ const KINDS: [&[u8]; 6] = [
     include_bytes!("data/jpeg/progressive_cmyk.jpg"),
 ];
 
-/// Where a JPEG's frame header says how large it is: two bytes of height, two of width (T.81, B.2.2).
+/// The size in a JPEG's frame header: two bytes of height, two of width (T.81, B.2.2).
 fn size_field(jpeg: &[u8]) -> usize {
     let is_frame = |marker: &[u8]| marker[0] == 0xff && matches!(marker[1], 0xc0 | 0xc2);
     jpeg.windows(2).position(is_frame).unwrap() + 5

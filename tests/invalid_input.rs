@@ -1,5 +1,5 @@
-//! Training with something wrong about its input or its disk: a failure's exit code, a message that names the
-//! culprit, and nothing lost. What is wrong with images, captions files and weights is tried in `prepare`.
+//! Training with invalid input or a full disk: exit code, a message that names the cause, and no loss of data. `prepare`
+//! tests invalid images, captions files and weights.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -85,11 +85,11 @@ fn truncated_or_foreign_checkpoint_is_not_resumed() {
     assert!(fs::read(run.latest()).unwrap() == whole, "nobody wrote over it");
 }
 
-/// Runs the program where no file may grow beyond `bytes`: to it, a disk that is full. The shell makes the
-/// system refuse the write instead of ending the program by a signal.
+/// Runs the program with a limit of `bytes` on file sizes, which acts like a full disk. The shell ignores the signal, so
+/// that the write fails instead.
 #[cfg(unix)]
 fn with_full_disk(workspace: &Workspace, bytes: u64, arguments: &[&str]) -> Output {
-    // What `ulimit -f` counts in.
+    // The unit of `ulimit -f`.
     const BLOCK: u64 = 512;
     let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / BLOCK);
     let mut shell = Command::new("sh");
@@ -122,7 +122,7 @@ fn full_disk_while_saving_keeps_earlier_checkpoint() {
     assert!(fs::read(run.latest()).unwrap() == latest);
     assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
 
-    // The best one is smaller and fits: it may be a better one now, but it is whole.
+    // `best` is smaller and fits: it may be newer, but it is complete.
     for checkpoint in ["latest", "best"] {
         workspace.succeeds(&["evaluate", "first", "--checkpoint", checkpoint]);
     }
@@ -144,7 +144,7 @@ fn full_disk_while_preparing_leaves_no_partial_data_set() {
     workspace.train("first", 1);
 }
 
-/// A data set whose captions and file names all try to steer the terminal, and a run that has learned to.
+/// A data set with escape sequences in captions and file names, and a run trained on it.
 #[cfg(unix)]
 #[test]
 fn captions_and_file_names_have_no_control_characters() {
@@ -186,7 +186,7 @@ fn captions_and_file_names_have_no_control_characters() {
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let arguments = ["train", DATA_SET, "--run", "first"];
     let said = run(&arguments.into_iter().chain(settings).collect::<Vec<_>>());
-    // It has learned the captions, and they are shown.
+    // It has learned the captions, which are printed.
     let shown = "a\u{fffd}[2j \u{fffd}31mdog \u{fffd}runs";
     assert!(said.contains(shown), "{said}");
     assert!(run(&["evaluate", "first"]).contains(shown));

@@ -1,4 +1,4 @@
-//! What `Cargo.toml` declares is true.
+//! The declarations of `Cargo.toml`.
 
 #![allow(clippy::unwrap_used)] // in helpers of tests, where a panic is the report
 

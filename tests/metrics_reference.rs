@@ -1,4 +1,4 @@
-//! The metrics against coco-caption's scorers and NLTK; `data/make_metrics_reference.py` made the figures.
+//! The metrics against coco-caption and NLTK, by `data/make_metrics_reference.py`.
 
 use cutline::metrics::{Example, Metric, Scores, score, sentence_scores};
 use serde::Deserialize;
@@ -110,7 +110,7 @@ fn corpus_bleu_equals_nltk_for_hypotheses_of_four_tokens() {
             "BLEU-{}",
             order + 1
         );
-        // NLTK counts an n-gram that a hypothesis too short for it does not have, so its score is lower.
+        // NLTK counts n-grams that short hypotheses do not have, so its score is lower.
         assert!(
             reference.nltk_bleu[order] < of_any_length[order] - 1e-4,
             "BLEU-{}",

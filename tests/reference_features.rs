@@ -2,7 +2,7 @@
 //!
 //! Needs files that are not part of this repository: `CUTLINE_WEIGHTS`, a folder with published weights and
 //! `reference.safetensors` (tensors `network/image/what`), and `CUTLINE_FLICKR8K`, a folder with `images/`.
-//! Skipped where they are unset.
+//! Skipped if they are unset.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -16,7 +16,7 @@ use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, HasShape, TensorFromVec};
 use std::path::PathBuf;
 
-/// The image of which the reference holds whole maps, then the others.
+/// The image with complete maps in the reference, then the others.
 const IMAGES: [&str; 3] = [
     "2090545563_a4e66ec76b.jpg",
     "3393035454_2d2370ffd4.jpg",
@@ -84,7 +84,7 @@ fn assert_alike(what: &str, ours: &[f32], theirs: &[f32], least: f64) {
         cosine >= least,
         "{what}: cosine {cosine}, at least {least} expected"
     );
-    // The cosine is blind to scale.
+    // The cosine ignores the scale.
     let scale = (dot(ours, ours) / dot(theirs, theirs)).sqrt();
     assert!(
         (scale - 1.0).abs() < 0.01,
@@ -191,7 +191,7 @@ fn assert_classifies_as(kind: BackboneKind, file: &str) {
     }
 }
 
-/// Whether a map is stored in the middle and taken up there, as fine-tuning does, or the network is run at once.
+/// Whether the network runs in one piece, or from a stored map, as in fine-tuning.
 #[test]
 fn layers_behind_a_stored_map_go_on_where_the_network_was_left() {
     let Some(reference) = Reference::find() else {

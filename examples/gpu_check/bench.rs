@@ -1,7 +1,6 @@
-//! The work of the goals: how fast, and in how much of the GPU's memory. PyTorch does the same beside it
-//! (`scripts/gpu_check_torch.py`) where `python3` has it.
+//! Speed and GPU memory of extraction and training, beside PyTorch (`scripts/gpu_check_torch.py`) if `python3` has it.
 //!
-//! Each work has a process of its own, so that nobody's memory is counted twice.
+//! Each workload runs in its own process, so that memory is not counted twice.
 
 use super::features::{backbone, file_of, images};
 use super::found::{Failure, Told, numbers, places};
@@ -16,20 +15,20 @@ use std::process::Command;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-/// The script that has PyTorch do the same; `scripts/gpu-check` names it.
+/// The path of PyTorch's script, set by `scripts/gpu-check`.
 const PEER: &str = "CUTLINE_GPU_PEER";
 
 const HIDDEN: usize = 512;
 const WORDS: usize = 7337;
 const CHANNELS: usize = 512;
 
-/// How much is done.
+/// Sizes of the workloads.
 struct Size {
     /// Of a batch.
     images: usize,
     /// Of a batch.
     captions: usize,
-    /// Rounds that come before the clock runs.
+    /// Rounds before the measurement.
     warm_up: usize,
     most_rounds: usize,
 }
@@ -42,7 +41,7 @@ const SIZE: Size = Size {
     most_rounds: 1000,
 };
 
-/// Of a dry run, whose figures say nothing.
+/// Sizes of a dry run, whose figures mean nothing.
 #[cfg(not(feature = "cuda"))]
 const SIZE: Size = Size {
     images: 2,
@@ -51,7 +50,7 @@ const SIZE: Size = Size {
     most_rounds: 1,
 };
 
-/// A work, what is counted in a second, and how many times as fast as PyTorch it is to be.
+/// Workloads: name, unit, and goal as a multiple of PyTorch's speed.
 const WORKS: [(&str, &str, f64); 5] = [
     ("vgg16", "images", 1.0),
     ("vgg16_from_jpeg", "images", 1.0),
@@ -60,11 +59,11 @@ const WORKS: [(&str, &str, f64); 5] = [
     ("inject", "tokens", 1.0),
 ];
 
-/// What a process says of its work.
+/// The figures of a workload.
 #[derive(Clone, Copy)]
 struct Figures {
     per_second: f64,
-    /// Of the GPU's memory.
+    /// GPU memory.
     mebibytes: f64,
 }
 
@@ -99,7 +98,7 @@ pub(crate) fn all() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a process that has done some work says of it in its last line: a rate and mebibytes.
+/// The figures in the last line of a process: a rate and mebibytes.
 fn figures(command: &mut Command) -> Option<Figures> {
     let output = command.output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -118,7 +117,7 @@ fn figures(command: &mut Command) -> Option<Figures> {
     }
 }
 
-/// Does one work and prints its figures.
+/// Runs one workload and prints its figures.
 pub(crate) fn one<D: Backend>(work: &str, device: &D) -> Result<(), Failure> {
     let before = memory_used();
     let per_second = match work {
@@ -127,17 +126,17 @@ pub(crate) fn one<D: Backend>(work: &str, device: &D) -> Result<(), Failure> {
         "vgg16_from_jpeg" => from_jpeg(device, BackboneKind::Vgg16, 30),
         "merge" => training(device, DecoderKind::Merge, 40),
         "inject" => training(device, DecoderKind::Inject, 40),
-        other => Err(format!("there is no work called {other}").into()),
+        other => Err(format!("unknown workload {other}").into()),
     }?;
     println!("{per_second} {}", memory_used() - before);
     Ok(())
 }
 
-/// Mebibytes of the first GPU that are in use, as its driver says; none where it says nothing.
+/// Used mebibytes of the first GPU by its driver; 0 if unknown.
 fn memory_used() -> f64 {
     let query = ["--query-gpu=memory.used", "--format=csv,noheader,nounits"];
-    let said = Command::new("nvidia-smi").args(query).output();
-    let text = said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+    let output = Command::new("nvidia-smi").args(query).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
     text.lines()
         .next()
@@ -145,7 +144,7 @@ fn memory_used() -> f64 {
         .unwrap_or_default()
 }
 
-/// How much of something `work`, which counts it, does in a second.
+/// The rate of `work`, which returns a count.
 fn rate<D: Backend>(
     device: &D,
     rounds: usize,
@@ -164,7 +163,7 @@ fn rate<D: Backend>(
     Ok(count as f64 / since.elapsed().as_secs_f64())
 }
 
-/// A device does what it is told in turn: a number that goes there and comes back has waited for all else.
+/// Waits for the device: it executes in order, so reading a new value back waits for everything before.
 fn wait_for<D: Backend>(device: &D) -> Result<(), Failure> {
     let number: Tensor<(usize,), f32, D> = device.try_tensor_from_vec(vec![0.0], (1,)).or_fail()?;
     number.as_vec();
@@ -172,7 +171,7 @@ fn wait_for<D: Backend>(device: &D) -> Result<(), Failure> {
 }
 
 fn published<D: Backend>(device: &D, kind: BackboneKind) -> Result<Backbone<D>, Failure> {
-    let file = file_of(kind).ok_or("CUTLINE_WEIGHTS names no folder with its weights")?;
+    let file = file_of(kind).ok_or("CUTLINE_WEIGHTS is not a directory with its weights")?;
     backbone(device, kind, &file)
 }
 
@@ -182,22 +181,22 @@ fn features<D: Backend>(device: &D, backbone: &Backbone<D>, pixels: Vec<f32>) ->
     let pixels: Images<D> = device
         .try_tensor_from_vec(pixels, (images, size, size, 3))
         .or_fail()?;
-    // Reading them waits for the device.
+    // Reading waits for the device.
     backbone.features(pixels, FeatureKind::Pooled)?.as_vec();
     Ok(images)
 }
 
-/// Images that are decoded already.
+/// Features of decoded images.
 fn pixels<D: Backend>(device: &D, kind: BackboneKind, rounds: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
     let images = numbers("images", SIZE.images * backbone.preprocessing().pixels_len());
     rate(device, rounds, || features(device, &backbone, images.clone()))
 }
 
-/// From files: batches are decoded on all threads while the device is at work on those before.
+/// Features of files: all threads decode the next batches while the device computes.
 fn from_jpeg<D: Backend>(device: &D, kind: BackboneKind, batches: usize) -> Result<f64, Failure> {
     let backbone = published(device, kind)?;
-    let folder = images().ok_or("CUTLINE_FLICKR8K names no folder with images")?;
+    let folder = images().ok_or("CUTLINE_FLICKR8K is not a directory with images")?;
     let files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<_, Failure>>()?;
@@ -236,7 +235,7 @@ fn decoded(
     Ok(pixels)
 }
 
-/// Tokens a second of whole steps of training.
+/// Tokens per second of complete training steps.
 fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<f64, Failure> {
     let settings = DecoderSettings {
         kind,
@@ -273,7 +272,7 @@ fn training<D: Backend>(device: &D, kind: DecoderKind, rounds: usize) -> Result<
     })
 }
 
-/// Captions of 7 to 14 words: 11.5 tokens in the mean, end markers included, as Flickr8k's.
+/// Captions of 7 to 14 words: 11.5 tokens on average with end tokens, as in Flickr8k.
 fn captions() -> CaptionBatch {
     let captions: Vec<Vec<u32>> = (0..SIZE.captions)
         .map(|caption| {

@@ -137,7 +137,7 @@ fn lstm<D: Backend>(device: &D) -> Result<Found, Failure> {
     Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
 }
 
-/// The same LSTM, put together from the pieces of a recurrence.
+/// The same LSTM, step by step.
 fn steps<D: Backend>(device: &D) -> Result<Found, Failure> {
     let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
     let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
@@ -176,7 +176,7 @@ fn loss<D: Backend>(device: &D) -> Result<Found, Failure> {
     Ok(found)
 }
 
-/// The loss of every decoder, with all of its gradients: attention is in two of them.
+/// The loss and all gradients of every decoder; two have attention.
 fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
     let captions: Vec<Vec<u32>> = [5, 9, 2, 7]
         .iter()
@@ -230,7 +230,7 @@ fn decoders<D: Backend>(device: &D) -> Result<Found, Failure> {
     Ok(found)
 }
 
-/// Ten steps down a bowl, clipped, with decay, and the average of the way.
+/// Ten steps on a quadratic loss, with clipping, weight decay and a moving average.
 fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
     let mut parameters = [
         Parameter::from_values(device, "weight", (70, 301), numbers("weight", 70 * 301)).or_fail()?,
@@ -269,7 +269,7 @@ fn adam<D: Backend>(device: &D) -> Result<Found, Failure> {
     ])
 }
 
-/// Every kind of layer that published networks are made of.
+/// Every kind of layer in published networks.
 fn frozen<D: Backend>(device: &D) -> Result<Found, Failure> {
     let sums = |window: ConvGeometry, inputs: usize, outputs: usize| ConvWeights {
         kernel: numbers("kernel", window.taps() * inputs * outputs),

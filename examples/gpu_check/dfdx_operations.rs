@@ -1,4 +1,4 @@
-//! dfdx's own operations, as far as Cutline uses them.
+//! The operations of dfdx that Cutline uses.
 
 use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
 use cutline::nn::{Backend, Matrix, Taped};
@@ -87,7 +87,7 @@ fn sums<D: Backend>(device: &D) -> Result<Found, Failure> {
     .concat())
 }
 
-/// What dfdx compiles on the spot, with headers that it looks for where it was built.
+/// Operations that dfdx compiles at run time, with headers from where it was built.
 fn compiled_late<D: Backend>(device: &D) -> Result<Found, Failure> {
     let x: Matrix<D> = tensor(device, "x", (60, 40))?;
     let turned = x.leaky_trace().try_permute::<_, Axes2<1, 0>>().or_fail()?;

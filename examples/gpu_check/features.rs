@@ -1,6 +1,6 @@
-//! The features of published networks, where their weights are at hand: `CUTLINE_WEIGHTS`, a folder that also has
-//! `reference.safetensors` (what independent implementations made of three images), and `CUTLINE_FLICKR8K`, one that has
-//! the images as `images/`. Without the latter the images are noise.
+//! Features of published networks, if their weights are available: `CUTLINE_WEIGHTS` is a directory with them and
+//! `reference.safetensors` (features of three images by independent implementations), `CUTLINE_FLICKR8K` one with
+//! `images/`. Without the latter the images are noise.
 
 use super::found::{Check, Failure, Found, Told, numbers};
 use cutline::nn::{Backend, Images};
@@ -10,14 +10,14 @@ use cutline::vision::image_io;
 use cutline::vision::weights::WeightFile;
 use std::path::{Path, PathBuf};
 
-/// The images of which the references know the features.
+/// The images of the reference.
 const IMAGES: [&str; 3] = [
     "2090545563_a4e66ec76b.jpg",
     "3393035454_2d2370ffd4.jpg",
     "3695064885_a6922f06b2.jpg",
 ];
 
-/// The published files that the folder may hold.
+/// The published files.
 pub(crate) const PUBLISHED: [(BackboneKind, &str); 4] = [
     (
         BackboneKind::Vgg16,
@@ -34,7 +34,7 @@ pub(crate) const PUBLISHED: [(BackboneKind, &str); 4] = [
     ),
 ];
 
-/// Of independent implementations: the cosine between their features and ours.
+/// The lowest cosine between features of independent implementations and ours.
 const LEAST_COSINE: f64 = 0.9999;
 
 pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
@@ -57,7 +57,7 @@ pub(crate) fn file_of(kind: BackboneKind) -> Option<PathBuf> {
     Some(folder("CUTLINE_WEIGHTS")?.join(file)).filter(|path| path.exists())
 }
 
-/// The folder of Flickr8k's images.
+/// The directory of Flickr8k's images.
 pub(crate) fn images() -> Option<PathBuf> {
     Some(folder("CUTLINE_FLICKR8K")?.join("images")).filter(|path| path.exists())
 }
@@ -102,7 +102,7 @@ fn features<D: Backend>(device: &D, kind: BackboneKind, file: &Path) -> Result<F
     Ok(vec![("features".into(), features)])
 }
 
-/// An error where the features are not those of an independent implementation.
+/// An error if the features differ from those of an independent implementation.
 fn hold_to_references(kind: BackboneKind, features: &[f32]) -> Result<(), Failure> {
     let Some(references) = folder("CUTLINE_WEIGHTS").map(|folder| folder.join("reference.safetensors"))
     else {

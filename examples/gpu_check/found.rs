@@ -1,22 +1,22 @@
-//! What a check is, and what it finds.
+//! Checks and their results.
 
 use cutline::nn::{Backend, Matrix, Taped, random_stream};
 use dfdx::prelude::*;
 use rand::RngExt;
 
-/// What went wrong, in words.
+/// An error message.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Numbers, and what they are called.
+/// Named numbers.
 pub(crate) type Found = Vec<(String, Vec<f32>)>;
 
-/// What gives the numbers.
+/// Computes the numbers.
 type Work<D> = dyn Fn(&D) -> Result<Found, Failure>;
 
-/// Some work, the numbers of which are to be the same on all devices.
+/// A computation whose numbers must be equal on all devices.
 pub(crate) struct Check<D> {
     pub(crate) name: &'static str,
-    /// By how much numbers may differ, as a share of the largest of them.
+    /// The largest difference, as a fraction of the largest number.
     pub(crate) tolerance: f32,
     work: Box<Work<D>>,
 }
@@ -40,9 +40,9 @@ impl<D> Check<D> {
     }
 }
 
-/// Devices' errors are none of the standard library's.
+/// Errors of devices do not implement `Error`.
 pub(crate) trait Told<V> {
-    /// The same with the error in words.
+    /// The same with the error as text.
     fn or_fail(self) -> Result<V, Failure>;
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn numbers(name: &str, count: usize) -> Vec<f32> {
     (0..count).map(|_| stream.random::<f32>() * 2.0 - 1.0).collect()
 }
 
-/// Places below `end`, the same for the same name.
+/// Indices below `end`, the same for the same name.
 pub(crate) fn places(name: &str, count: usize, end: usize) -> Vec<usize> {
     let mut stream = random_stream(2, name, 0);
     (0..count).map(|_| stream.random_range(0..end)).collect()
@@ -75,7 +75,7 @@ pub(crate) fn tensor<S: Shape, D: Backend>(
         .or_fail()
 }
 
-/// The values of `y`, and the gradients of a sum in which each of them counts in its own way.
+/// The values of `y`, and gradients of a sum with a different weight for each.
 pub(crate) struct Probe<D: Backend> {
     found: Found,
     gradients: Gradients<f32, D>,
@@ -98,7 +98,7 @@ impl<D: Backend> Probe<D> {
         })
     }
 
-    /// Adds the gradient of `tensor`, zeros where it has none.
+    /// Adds the gradient of `tensor`, zeros if it has none.
     pub(crate) fn and<S: Shape>(mut self, name: &str, tensor: &Tensor<S, f32, D>) -> Result<Self, Failure> {
         self.gradients.get_or_alloc_mut(tensor).or_fail()?;
         let gradient = self.gradients.get(tensor).as_vec();

@@ -1,12 +1,12 @@
-//! Holds a GPU against the CPU, operation by operation, and measures it: `scripts/gpu-check` runs this.
+//! Compares a GPU with the CPU, operation by operation, and measures it: `scripts/gpu-check` runs this.
 //!
 //! ```text
 //! gpu_check            every check; PASS and FAIL lines; exit code 1 after any FAIL
-//! gpu_check bench      the work of the goals, beside PyTorch where `python3` has it
+//! gpu_check bench      speed and memory, beside PyTorch if `python3` has it
 //! ```
 //!
-//! Every check is one function over any device. A build without the feature `cuda` holds the CPU against itself, which
-//! shows that the checks run and nothing else.
+//! A check is a function over any device. A build without the feature `cuda` compares the CPU with itself, which only
+//! shows that the checks run.
 
 mod bench;
 mod cutline_operations;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match arguments[..] {
-        [] => device().map(|device| checked(&device)),
+        [] => device().map(|device| run_checks(&device)),
         ["bench"] => bench::all().map(|()| ExitCode::SUCCESS),
         ["bench", work] => device()
             .and_then(|device| bench::one(work, &device))
@@ -39,23 +39,23 @@ fn main() -> ExitCode {
     })
 }
 
-/// The device that is checked, opened as `cutline` opens it.
+/// The device to check, opened like by `cutline`.
 #[cfg(feature = "cuda")]
 fn device() -> Result<dfdx::prelude::Cuda, Failure> {
     use cutline::nn::device::{ChosenDevice, DeviceChoice};
     match ChosenDevice::open(DeviceChoice::Cuda(0))? {
         ChosenDevice::Cuda(opened) => Ok(opened.device),
-        ChosenDevice::Cpu { .. } => Err("a GPU was asked for, and the CPU came".into()),
+        ChosenDevice::Cpu { .. } => Err("no GPU could be opened".into()),
     }
 }
 
 #[cfg(not(feature = "cuda"))]
 fn device() -> Result<Cpu, Failure> {
-    println!("DRY RUN: without the feature `cuda` the CPU is held against itself");
+    println!("DRY RUN: without the feature `cuda` the CPU is compared with itself");
     Ok(Cpu::seed_from_u64(1))
 }
 
-/// All checks, the quickest first.
+/// All checks, fastest first.
 fn checks<D: Backend>() -> Vec<Check<D>> {
     [
         dfdx_operations::checks(),
@@ -68,11 +68,11 @@ fn checks<D: Backend>() -> Vec<Check<D>> {
     .collect()
 }
 
-fn checked<D: Backend>(device: &D) -> ExitCode {
+fn run_checks<D: Backend>(device: &D) -> ExitCode {
     let cpu = Cpu::seed_from_u64(0);
     let mut report = Report::default();
     for (expected, found) in checks::<Cpu>().into_iter().zip(checks::<D>()) {
-        report.hold(
+        report.compare(
             expected.name,
             expected.tolerance,
             || expected.of(&cpu),

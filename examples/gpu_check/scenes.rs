@@ -1,4 +1,4 @@
-//! Training on the built-in pictures: losses of the first steps, and where 200 steps lead.
+//! Training on the built-in scenes: the losses of the first steps, and after 200 steps.
 
 use super::found::{Check, Failure, Told};
 use cutline::data::synthetic::{Scene, ScenesSettings};
@@ -9,19 +9,19 @@ use cutline::text::{Cleaning, TokenId, Vocabulary};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Backward;
 
-/// Steps whose losses agree to rounding.
+/// Steps whose losses agree up to rounding.
 const ALIKE: usize = 50;
 
-/// Steps that lead to about the same loss: rounding, which every step makes larger, has long come through.
+/// Steps after which losses agree only roughly, because every step amplifies rounding.
 const STEPS: usize = 200;
 
 /// The losses whose mean is compared at the end.
 const LAST: usize = 20;
 
-/// Pictures of a batch, a caption of each.
+/// Images of a batch, with one caption each.
 const BATCH: usize = 32;
 
-/// Pictures in all.
+/// Images in total.
 const PICTURES: usize = 320;
 
 pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
@@ -41,7 +41,7 @@ pub(crate) fn checks<D: Backend>() -> Vec<Check<D>> {
     ]
 }
 
-/// A picture's pixels and the words of its captions.
+/// The pixels of an image and the words of its captions.
 struct Picture {
     pixels: Vec<f32>,
     captions: Vec<Vec<TokenId>>,

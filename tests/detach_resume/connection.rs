@@ -1,4 +1,4 @@
-//! A connection that is lost: the terminal a job was started from hangs up, and the job goes on.
+//! A lost connection: the terminal of a job hangs up, and the job continues.
 
 use std::fs::{self, File};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use super::process::{Running, wait_until};
 use super::support::{DATA_SET, PREPARE, Workspace, text, train, words};
 use super::{ENDLESS, listed, state, weights};
 
-/// A terminal, and the end of it that a lost connection closes.
+/// A terminal, and its end that a lost connection closes.
 pub(crate) struct Connection {
     near: OwnedFd,
     terminal: OwnedFd,
@@ -37,7 +37,7 @@ impl Connection {
         self.terminal.try_clone().unwrap().into()
     }
 
-    /// Starts a command as a login does: in a session of its own, whose terminal this is. `output` may lead elsewhere.
+    /// Starts a command like a login: in a new session with this terminal. `output` may be another file.
     pub(crate) fn start(&self, mut command: Command, output: Stdio) -> Running {
         command.stdin(self.terminal()).stdout(output);
         // SAFETY: between fork and exec there are two system calls, which allocate nothing, on a standard input that
@@ -51,7 +51,7 @@ impl Connection {
         Running::start_with(command, self.terminal())
     }
 
-    /// Takes what was printed, so that there is room for more.
+    /// Reads the output, so that the program never blocks on it.
     pub(crate) fn take_printed(&self) -> Vec<u8> {
         let mut taken = Vec::new();
         let mut printed = [0; 4096];
@@ -61,22 +61,22 @@ impl Connection {
         taken
     }
 
-    /// Whether this is the terminal that a process belongs to.
+    /// Whether this is the controlling terminal of a process.
     fn is_of(&self, pid: u32) -> bool {
         let device = rustix::fs::fstat(&self.terminal).unwrap().st_rdev;
         terminal_of(pid) == device
     }
 }
 
-/// The number of the terminal that a process belongs to; 0 where it has none.
+/// The number of a process' controlling terminal; 0 without one.
 fn terminal_of(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The name before may hold anything, brackets too.
+    // The name before it may contain brackets.
     let (_, after_name) = stat.rsplit_once(") ").unwrap();
     after_name.split(' ').nth(4).unwrap().parse().unwrap()
 }
 
-/// Waits for steps, as whoever sits at the terminal does.
+/// Waits for steps, and reads the terminal meanwhile.
 fn watch(connection: &Connection, log: &mut Log, steps: u64) {
     wait_until("not so many steps", || {
         connection.take_printed();
@@ -84,7 +84,7 @@ fn watch(connection: &Connection, log: &mut Log, steps: u64) {
     });
 }
 
-/// Looks at a run from elsewhere, and stops it.
+/// Reads a run from another process, and stops it.
 fn is_seen_and_stopped_from_elsewhere(workspace: &Workspace, run: &str) {
     let mut attach = workspace.command(&["attach", run, "--json"]);
     let seen = workspace.path().join("seen");
@@ -117,7 +117,7 @@ fn training_survives_closed_terminal() {
 
     drop(connection);
     wait_until("it was not hung up", || terminal_of(pid) == 0);
-    // Long enough for a new epoch and its row in the table, which there is nobody to read.
+    // Enough steps for the row of a new epoch, written to the closed terminal.
     log.wait_for_steps(200);
     assert!(training.is_alive());
     assert_eq!(state(&workspace, "far"), "running");
@@ -144,7 +144,7 @@ fn prepare_survives_closed_terminal() {
         connection.take_printed();
         log.count("start") == 1
     });
-    // What it found is still to be printed.
+    // The report is still to be printed.
     drop(connection);
     let status = preparing.wait();
     assert!(status.success(), "{status}");
@@ -201,7 +201,7 @@ fn detached_prepare_and_evaluate_complete() {
     let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
     assert_eq!(printed.trim_end(), prepare.to_str().unwrap());
     let attach = |job: &str| workspace.succeeds(&["attach", job]);
-    // By its whole path: a relative one is looked for where the tests run first.
+    // An absolute path: a relative one is resolved against the tests' directory first.
     attach(prepare.to_str().unwrap());
     let mut log = Log::new(prepare.join("events.jsonl"));
     log.read();
@@ -220,7 +220,7 @@ fn detached_prepare_and_evaluate_complete() {
     let report = fs::read(evaluation.join("report.json")).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
     assert_eq!(report["run"], "first");
-    // What it would have printed is there for whoever looks.
+    // `attach` prints what the job could not.
     let said = fs::read_to_string(evaluation.join("job.log")).unwrap();
     assert!(said.contains("BLEU-4"), "{said}");
 }

@@ -1,5 +1,4 @@
-//! What is asked of a training: taken between two batches, answered in the log, done; and what nobody should have
-//! asked.
+//! Commands to a training: read between two batches, acknowledged in the log, carried out or rejected.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +14,7 @@ use super::process::{Running, wait_until};
 use super::support::{Workspace, text};
 use super::{listed, state};
 
-/// A training, and who steers it by leaving files.
+/// A training that is controlled by files.
 struct Steered {
     workspace: Workspace,
     training: Running,
@@ -76,7 +75,7 @@ impl Steered {
         at
     }
 
-    /// Leaves a command that is refused; gives the reason.
+    /// Sends a command that is rejected. Returns the reason.
     #[track_caller]
     fn is_refused(&mut self, command: &str) -> String {
         let at = self.ask(command);
@@ -141,7 +140,7 @@ fn command_is_acknowledged_within_two_steps() {
 
     let paused = steered.is_obeyed(r#"{"command":"pause"}"#);
     assert_eq!(state(&steered.workspace, "first"), "paused");
-    // What is asked for meanwhile is done meanwhile.
+    // Other commands are carried out while it is paused.
     let at = steered.is_obeyed(r#"{"command":"predict"}"#);
     steered.follows(at, "predictions");
     let at = steered.is_obeyed(r#"{"command":"checkpoint"}"#);
@@ -158,7 +157,7 @@ fn command_is_acknowledged_within_two_steps() {
     steered.log.assert_ended("stopped");
     steered.log.assert_whole();
 
-    // The learning rate that was asked for is that of the run from now on.
+    // The run keeps the changed learning rate.
     let resumed = ["train", "--resume", "first"];
     let mut training = Running::run(&steered.workspace, &resumed);
     steered.log.wait_for_steps(10);
@@ -248,7 +247,7 @@ fn invalid_command_is_rejected_with_reason() {
         let why = steered.is_refused(command);
         assert!(why.contains(reason), "{command:.60}: {why}");
     }
-    // One of several settings is enough to refuse them all.
+    // One invalid setting rejects all.
     steered.is_refused(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
     let error = steered.workspace.fails(&["control", "first", "set", "lr=-1"]);
     assert!(error.contains("rejected set lr=-1: "), "{error}");
@@ -283,7 +282,7 @@ fn hostile_control_files_are_rejected_and_removed() {
     }
     assert!(kept.exists(), "what a link leads to stays");
 
-    // Names that are no text, or would steer a terminal.
+    // Names that are not UTF-8, or contain escape sequences.
     fs::write(inbox.join(OsStr::from_bytes(b"\xff\xfe.json")), "x").unwrap();
     steered.answer_to("\u{fffd}\u{fffd}.json");
     let steering = "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}";
@@ -294,7 +293,7 @@ fn hostile_control_files_are_rejected_and_removed() {
     let why = steered.is_refused(words);
     assert!(why.contains("unknown variant `\u{1b}[2J`"), "{why:?}");
 
-    // More than are taken at a time.
+    // More files than are read at a time.
     for number in 0..500 {
         fs::write(inbox.join(format!("flood-{number:03}")), "{").unwrap();
     }
@@ -309,7 +308,7 @@ fn hostile_control_files_are_rejected_and_removed() {
     drop(workspace);
 }
 
-/// The training has taken no harm, and obeys; its inbox is empty.
+/// Checks that the training still accepts commands and that its inbox is empty.
 #[track_caller]
 fn goes_on_unmoved(mut steered: Steered) -> Workspace {
     let inbox = steered.inbox();

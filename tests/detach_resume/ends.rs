@@ -1,4 +1,4 @@
-//! How a training ends, and what `cutline runs` makes of it.
+//! Ends of a training, and their states in `cutline runs`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -42,7 +42,7 @@ fn second_ctrl_c_exits_at_once() {
     let workspace = Workspace::with_scenes();
     let (mut training, mut log) = Running::train_until(&workspace, "first", 60, &[]);
     workspace.succeeds(&["control", "first", "pause"]);
-    // A checkpoint that cannot be saved before somebody reads it.
+    // A pipe: saving the checkpoint blocks until it is read.
     let latest = workspace.run_directory("first").latest();
     fs::remove_file(&latest).unwrap();
     mknodat(CWD, latest.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -56,7 +56,7 @@ fn second_ctrl_c_exits_at_once() {
     assert_eq!(state(&workspace, "first"), "crashed");
 }
 
-/// Deletes a run that is being trained, which may write into it meanwhile.
+/// Deletes a run while its training may write to it.
 fn delete(run: &RunDirectory) {
     wait_until("not to be deleted", || match fs::remove_dir_all(run.path()) {
         Err(error) => error.kind() == ErrorKind::NotFound,
@@ -79,7 +79,7 @@ fn run_deleted_while_training_is_named_and_not_recreated() {
     assert!(said.contains(&expected), "{said}");
     assert!(!run.path().exists());
 
-    // While it saves all the time: a file may be gone a moment before the directory is.
+    // With constant saves: a file may be deleted shortly before its directory.
     for number in 0..10 {
         let name = format!("busy-{number}");
         let run = workspace.run_directory(&name);
@@ -92,7 +92,7 @@ fn run_deleted_while_training_is_named_and_not_recreated() {
     }
 }
 
-/// A command that permissions hold for, whoever runs it; nothing where there is none.
+/// A command without root's privileges; `None` if that is not possible.
 fn held_by_permissions() -> Option<Command> {
     if !geteuid().is_root() {
         return Some(Command::new(CUTLINE));
@@ -134,7 +134,7 @@ fn read_only_run_keeps_its_last_checkpoint() {
     workspace.succeeds(&["control", "first", "resume"]);
     let said = training.ends_with(1);
     mode(0o755);
-    // Which of the two it writes first depends on whether the epoch that follows is the best so far.
+    // The first of the two to be written depends on whether the next epoch is the best so far.
     let named = ["latest", "best"].map(|name| format!("{name}.safetensors: Permission denied"));
     assert!(named.iter().any(|error| said.contains(error)), "{said}");
     assert!(fs::read(run.latest()).unwrap() == saved);
@@ -208,7 +208,7 @@ fn runs_list_has_states_and_rm_refuses_live_runs() {
     assert_eq!(workspace.root().runs().unwrap(), ["done".parse().unwrap()]);
 }
 
-/// Copies a run, as if it had been worked on at `host` and its last event told `silence` seconds ago.
+/// Copies a run, as if its process ran on `host` and logged the last event `silence` seconds ago.
 fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, silence: f64) {
     let [from, to] = [run, copy].map(|name| workspace.run_directory(name));
     fs::create_dir(to.path()).unwrap();
@@ -236,14 +236,14 @@ fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, 
     fs::write(to.job().events(), text).unwrap();
 }
 
-/// A lock that is held on another machine may look free from here, so it is the silence that tells.
+/// A lock held on another host may seem free here, so the age of the last event decides.
 #[test]
 fn run_of_another_host_is_stalled_after_silence() {
     const ELSEWHERE: Option<&str> = Some("elsewhere.example");
     let workspace = Workspace::with_scenes();
     let (mut training, _) = Running::train_until(&workspace, "first", 60, &[]);
     assert!(training.kill());
-    // As if told a while from now, so that a slow machine finds no silence.
+    // In the future, so that a slow machine does not find it stalled.
     copy_as_of(&workspace, "first", "here", None, -600.0);
     copy_as_of(&workspace, "first", "fresh", ELSEWHERE, -600.0);
     copy_as_of(&workspace, "first", "silent", ELSEWHERE, 3600.0);
@@ -254,7 +254,7 @@ fn run_of_another_host_is_stalled_after_silence() {
     let error = workspace.fails(&["runs", "rm", "fresh", "--yes"]);
     assert!(error.contains("fresh is running; stop it first"), "{error}");
     workspace.succeeds(&["runs", "rm", "silent", "here", "--yes"]);
-    // Nobody answers from there: what was left stays for whoever takes the run up.
+    // No process there acknowledges: the command stays for the next session.
     let error = workspace.fails(&["control", "fresh", "pause", "--wait", "1"]);
     assert!(error.contains("no answer from fresh in 1 seconds"), "{error}");
     let inbox = workspace.run_directory("fresh").job().control();

@@ -1,4 +1,4 @@
-//! A disk that is full in the middle of a training, and has room again later.
+//! A disk that is full during a training, and has space again later.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -14,19 +14,19 @@ use super::log::Log;
 use super::process::{Running, wait_until};
 use super::support::{DATA_SET, Workspace, temporary_files, text, train, words};
 
-/// Epochs of the run that goes on in the end.
+/// Epochs of the run that completes.
 const EPOCHS: usize = 60;
-/// Bytes that are left for the log where there is no room for a checkpoint, which takes twice as many.
+/// Bytes left for the log; a checkpoint takes twice as many.
 const LEFT: u64 = 40_960;
 
-/// A small disk of its own, in memory: seen through the process that has mounted it, which ends with its input.
+/// A small disk in memory, accessed through the process that mounted it. That process ends with its input.
 struct Disk {
     keeper: Child,
     path: PathBuf,
 }
 
 impl Disk {
-    /// Nothing where the system lets nobody but its administrator mount one.
+    /// `None` if the system allows only root to mount.
     fn mount(at: &Path) -> Option<Self> {
         const SCRIPT: &str = "mount -t tmpfs -o size=4m tmpfs \"$0\" && echo mounted && read -r _";
         let keeper = Command::new("unshare")
@@ -70,7 +70,7 @@ impl Disk {
         self.path.join("filler")
     }
 
-    /// Fills it until `left` bytes are left.
+    /// Fills it up to `left` bytes.
     fn fill(&self, left: u64) {
         let mut filler = File::options()
             .create(true)
@@ -100,7 +100,7 @@ impl Drop for Disk {
     }
 }
 
-/// A training on such a disk.
+/// A training on a small disk.
 struct Cramped {
     workspace: Workspace,
     disk: Disk,
@@ -137,7 +137,7 @@ impl Cramped {
         self.disk.path.join("checkpoints/first")
     }
 
-    /// Waits until nothing has been told for a while.
+    /// Waits until no event is logged for a while.
     fn wait_for_silence(&mut self) {
         let (mut since, mut told) = (Instant::now(), 0);
         wait_until("no silence", || {
@@ -157,7 +157,7 @@ fn training_on_full_disk_waits_and_resumes_to_the_same_bytes() {
     let Some(mut cramped) = Cramped::new(EPOCHS, &SETTINGS) else {
         return;
     };
-    // First there is room for words, but not for checkpoints.
+    // First there is space for the log, but not for checkpoints.
     cramped.disk.fill(LEFT);
     let warned = |event: &Value| event["event"] == "warning";
     let at = cramped.log.wait_for(0, "no warning", warned);
@@ -165,7 +165,7 @@ fn training_on_full_disk_waits_and_resumes_to_the_same_bytes() {
     assert!(warning.contains("latest.safetensors: "), "{warning}");
     assert!(warning.contains("waiting until there is space"), "{warning}");
     cramped.wait_for_silence();
-    // Then for nothing at all.
+    // Then for neither.
     cramped.disk.fill(0);
     cramped.wait_for_silence();
     let before = cramped.log.last_step();
@@ -194,7 +194,7 @@ fn log_on_full_disk_has_no_gap() {
     let Some(mut cramped) = Cramped::new(super::ENDLESS, &[]) else {
         return;
     };
-    // Between two checkpoints, which come once an epoch.
+    // Between two checkpoints, one per epoch.
     for _ in 0..3 {
         cramped.disk.fill(0);
         cramped.wait_for_silence();
@@ -217,7 +217,7 @@ fn training_on_full_disk_can_be_stopped() {
     cramped.log.wait_for(0, "no warning", warned);
     let latest = cramped.run().join("latest.safetensors");
     let saved = fs::read(&latest).unwrap();
-    // It tries again meanwhile.
+    // It retries meanwhile.
     thread::sleep(Duration::from_secs(4));
     assert_eq!(cramped.log.count("warning"), 1, "it says so once");
     cramped.training.signal(Signal::TERM);

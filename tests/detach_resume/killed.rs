@@ -1,5 +1,4 @@
-//! Killed with what cannot be caught, again and again at random moments, and gone on with: what comes of it in the
-//! end is what one run in peace comes to.
+//! Processes killed at random moments and resumed: the result equals that of an uninterrupted run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,25 +17,25 @@ use super::{state, weights};
 
 const SEED: u64 = 7;
 const EPOCHS: usize = 40;
-/// Images that features are made of.
+/// Images of the data set.
 const IMAGES: usize = 40;
 
-/// What a process is at when its end comes near.
+/// When a process is killed.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// It has just begun.
+    /// At its start.
     Start,
-    /// It has told of this much, or less.
+    /// At this amount of progress, or less.
     Events(usize),
-    /// It scores the dev split, and saves what comes of that.
+    /// While it evaluates the dev split and saves.
     EpochEnd,
 }
 
-/// Kills processes, and counts those that did not end by themselves before.
+/// Kills processes, and counts those that were still running.
 struct Killer {
     chance: ChaCha8Rng,
     survived: usize,
-    /// What the processes were at.
+    /// The moments of the kills.
     moments: BTreeMap<String, usize>,
 }
 
@@ -50,7 +49,7 @@ impl Killer {
         }
     }
 
-    /// Starts a command and kills it a little after the moment, or `pause` at most. Whether it was still alive.
+    /// Starts a command and kills it up to `pause` after the moment. Returns whether it was still running.
     fn kill(&mut self, command: Command, directory: &Path, moment: Moment, pause: Duration) -> bool {
         let mut log = Log::new(directory.join("events.jsonl"));
         let before = log.read().len();
@@ -67,7 +66,7 @@ impl Killer {
         let pause = pause.mul_f64(self.chance.random());
         let mut process = Running::start(command);
         wait_until("too few events", || is_come(&mut log) || !process.is_alive());
-        // Sleeping takes longer than it should; a moment in the middle of writing a file is shorter than that.
+        // Spins: a sleep is longer than the write of a file.
         let since = Instant::now();
         while since.elapsed() < pause {
             thread::yield_now();
@@ -87,7 +86,7 @@ impl Killer {
         true
     }
 
-    /// Says what was survived.
+    /// Prints the kills.
     fn report(&self, what: &str) {
         println!("{what}: survived {} kills: {:?}", self.survived, self.moments);
     }
@@ -114,7 +113,7 @@ fn killed_training_resumes_to_the_same_bytes() {
     loop {
         let mut command = match cut.config().exists() {
             true => workspace.command(&["train", "--resume", "cut", "--quiet"]),
-            // It died before there was a run; its name is free still.
+            // Killed before the run was created.
             false => command(&arguments("cut")),
         };
         command.stdout(Stdio::null());
@@ -172,7 +171,7 @@ fn killed_prepare_resumes_to_the_same_bytes() {
 
     let mut killer = Killer::new();
     let job = data_set("cut").join("prepare");
-    // Progress is told too seldom to go by: the moments are told by the time, which grows until the end is reached.
+    // Progress events are too rare, so the moments are times, which grow until the command completes.
     let mut pause = Duration::from_millis(100);
     while killer.kill(prepare("cut"), &job, Moment::Start, pause) {
         pause = pause.mul_f64(1.15);
@@ -184,7 +183,7 @@ fn killed_prepare_resumes_to_the_same_bytes() {
     assert!(files.len() > IMAGES, "{files:?}");
     for file in files {
         let [whole, cut] = ["whole", "cut"].map(|name| data_set(name).join(&file));
-        // The name of the data set is the only thing in it that may differ.
+        // Only the name of the data set may differ.
         let named = |path: &Path, name: &str| {
             let bytes = fs::read(path).unwrap();
             match String::from_utf8(bytes) {
@@ -202,7 +201,7 @@ fn killed_prepare_resumes_to_the_same_bytes() {
     assert!(killer.survived >= 5, "only {} kills", killer.survived);
 }
 
-/// Every file below a directory, by its path from there.
+/// All files below a directory, by relative path.
 fn all_files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {

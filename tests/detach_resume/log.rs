@@ -1,4 +1,4 @@
-//! A job's log as it grows, read by no code of the program's.
+//! A growing event log, read without the program's code.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +11,7 @@ use super::process::wait_until;
 
 pub(crate) struct Log {
     path: PathBuf,
-    /// Bytes that were whole lines when the log was read last.
+    /// Bytes of complete lines read so far.
     whole: u64,
     events: Vec<Value>,
 }
@@ -31,7 +31,7 @@ impl Log {
         &self.events
     }
 
-    /// Reads what stands in the first bytes of the file.
+    /// Reads the first bytes of the file.
     fn read_to(&mut self, length: u64) {
         let mut more = Vec::new();
         if let Ok(mut file) = File::open(&self.path) {
@@ -51,31 +51,31 @@ impl Log {
         }));
     }
 
-    /// How many events of a kind there are.
+    /// The number of events of a kind.
     pub(crate) fn count(&mut self, kind: &str) -> usize {
         self.read().iter().filter(|event| event["event"] == kind).count()
     }
 
-    /// The step of the last step told; 0 where there is none.
+    /// The number of the last step; 0 without one.
     pub(crate) fn last_step(&mut self) -> u64 {
         self.last_step_within(u64::MAX)
     }
 
-    /// The same for the first bytes of a log of which no more has been read.
+    /// The same for the first bytes of a log.
     pub(crate) fn last_step_within(&mut self, length: u64) -> u64 {
         self.read_to(length);
         let last = self.events.iter().rfind(|event| event["event"] == "step");
         last.map_or(0, |event| event["step"].as_u64().unwrap())
     }
 
-    /// Waits until `more` steps have been made than now.
+    /// Waits for `more` steps.
     #[track_caller]
     pub(crate) fn wait_for_steps(&mut self, more: u64) {
         let until = self.last_step() + more;
         wait_until("no more steps", || self.last_step() >= until);
     }
 
-    /// Waits for an event that is as asked, the first from `from` on; gives its place.
+    /// Waits for the first such event from index `from`. Returns its index.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, from: usize, what: &str, is_it: impl Fn(&Value) -> bool) -> usize {
         let mut at = from;
@@ -89,7 +89,7 @@ impl Log {
         at
     }
 
-    /// The last event, which ends a session for this reason.
+    /// Checks that the last event ends the session for this reason.
     #[track_caller]
     pub(crate) fn assert_ended(&mut self, reason: &str) {
         let last = self.read().last().unwrap();
@@ -100,7 +100,7 @@ impl Log {
         );
     }
 
-    /// Its events are numbered from 0 without gaps, and nothing is left over.
+    /// Checks that events are numbered from 0 without gaps, and that all lines are complete.
     #[track_caller]
     pub(crate) fn assert_whole(&mut self) {
         for (seq, event) in (0_u64..).zip(self.read()) {
@@ -109,7 +109,7 @@ impl Log {
         assert_eq!(self.whole, self.path.metadata().unwrap().len(), "a half line");
     }
 
-    /// The bits of every step's loss. A step that is told again must be told the same.
+    /// The bits of every step's loss. A repeated step must have the same.
     #[track_caller]
     pub(crate) fn losses(&mut self) -> BTreeMap<u64, u64> {
         let mut losses = BTreeMap::new();

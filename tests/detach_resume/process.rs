@@ -1,4 +1,4 @@
-//! Processes that do not outlive their test, and waiting for them.
+//! Processes that end with their test, and waiting for them.
 
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -12,16 +12,16 @@ use tempfile::NamedTempFile;
 use super::log::Log;
 use super::support::{Workspace, train, words};
 
-/// Far longer than anything takes that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_LOOKS: Duration = Duration::from_micros(500);
+/// Far longer than any wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_micros(500);
 
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {
-        assert!(since.elapsed() < PATIENCE, "{what} in a minute");
-        thread::sleep(BETWEEN_LOOKS);
+        assert!(since.elapsed() < TIMEOUT, "{what} in a minute");
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -39,7 +39,7 @@ impl Running {
         Self::spawn(command, errors.into(), Some(said))
     }
 
-    /// Starts a command whose standard error leads elsewhere.
+    /// Starts a command with another standard error.
     pub(crate) fn start_with(command: Command, errors: Stdio) -> Self {
         Self::spawn(command, errors, None)
     }
@@ -49,14 +49,14 @@ impl Running {
         Self { child, said }
     }
 
-    /// Starts the program, whose standard output is of no interest.
+    /// Starts the program without its standard output.
     pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Self {
         let mut command = workspace.command(arguments);
         command.stdout(Stdio::null());
         Self::start(command)
     }
 
-    /// Starts the program, whose standard output is kept beside its standard error.
+    /// Starts the program, and keeps both outputs in one file.
     pub(crate) fn printing(workspace: &Workspace, arguments: &[&str]) -> Self {
         let said = NamedTempFile::new().unwrap();
         let output = || File::options().append(true).open(said.path()).unwrap();
@@ -66,7 +66,7 @@ impl Running {
         Self::spawn(command, errors, Some(said))
     }
 
-    /// Starts the training of a small network, with these settings besides.
+    /// Starts the training of a small network with more settings.
     pub(crate) fn train(workspace: &Workspace, run: &str, settings: &[&str]) -> Self {
         let endless = train(run, super::ENDLESS);
         let mut command = workspace.command(&words(&endless));
@@ -77,7 +77,7 @@ impl Running {
         Self::start(command)
     }
 
-    /// The same, and waits for so many steps.
+    /// The same, and waits for `steps`.
     #[track_caller]
     pub(crate) fn train_until(
         workspace: &Workspace,
@@ -113,19 +113,19 @@ impl Running {
         self.child.wait().unwrap()
     }
 
-    /// Kills it with what cannot be caught. Whether that is what ended it.
+    /// Kills it (SIGKILL). Returns whether that ended it.
     pub(crate) fn kill(&mut self) -> bool {
         let _ = self.child.kill();
         self.child.wait().unwrap().signal() == Some(Signal::KILL.as_raw())
     }
 
-    /// What it has said.
+    /// Its output so far.
     pub(crate) fn said(&self) -> String {
         let said = self.said.as_ref().map(|said| fs::read_to_string(said.path()));
         said.unwrap_or(Ok(String::new())).unwrap()
     }
 
-    /// Waits for the end, which must come with this exit code; gives what was said.
+    /// Waits for the end, which must have this exit code. Returns the output.
     #[track_caller]
     pub(crate) fn ends_with(&mut self, code: i32) -> String {
         let status = self.wait();

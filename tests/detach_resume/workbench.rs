@@ -1,4 +1,4 @@
-//! The workbench at a real terminal: what is pressed reaches the training, and losing the workbench does not.
+//! The workbench on a real terminal: keys control the training, and it survives the workbench.
 
 use super::log::Log;
 use super::process::wait_until;
@@ -6,7 +6,7 @@ use super::support::screen::{Screen, USUAL};
 use super::support::{Workspace, train, words};
 use super::{ENDLESS, state};
 
-/// Waits for so many events of a kind.
+/// Waits for a number of events of a kind.
 #[track_caller]
 fn await_events(log: &mut Log, kind: &str, count: usize) {
     wait_until("no such event", || log.count(kind) >= count);
@@ -25,7 +25,7 @@ fn training_is_controlled_from_two_workbenches() {
     first.press("p");
     await_events(&mut log, "control", 1);
     assert_eq!(state(&workspace, "first"), "paused");
-    // The connection is lost; what was asked for stays so.
+    // The connection is lost; the change remains.
     first.hang_up();
     assert_eq!(state(&workspace, "first"), "paused");
 

@@ -1,4 +1,4 @@
-//! A run on stored features captions any image, with the weights that preparing has noted.
+//! A run on stored features captions any image with the recorded weights.
 
 use super::{Workspace, text, weights};
 use cutline::data::Dataset;

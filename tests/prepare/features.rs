@@ -1,4 +1,4 @@
-//! Features: weights that do not fit, and images to tensors for other programs.
+//! Features: foreign weights, and the `features` command.
 
 use super::{Workspace, text, weights};
 use cutline::vision::features::store::{FeatureStore, read_weights_path};
@@ -28,7 +28,7 @@ fn foreign_weights_are_refused_before_writing() {
         error.contains("check that these are the weights of this very network"),
         "{error}"
     );
-    assert_eq!(fs::read_dir(workspace.path()).unwrap().count(), 0);
+    assert!(!workspace.file("datasets").exists());
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn features_command_equals_feature_store() {
     let workspace = Workspace::new();
     let weights = workspace.file("random.safetensors");
     weights::write_random(&weights, 1);
-    let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
+    let backbone = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     let prepare = [
         "prepare",
         "scenes",
@@ -47,7 +47,7 @@ fn features_command_equals_feature_store() {
         "--size",
         "32",
     ];
-    workspace.succeeds(&[&prepare[..], &eye].concat());
+    workspace.succeeds(&[&prepare[..], &backbone].concat());
     let features = workspace.data_set("mine/features");
     let store = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
     assert_eq!(
@@ -57,7 +57,7 @@ fn features_command_equals_feature_store() {
     let stored = FeatureStore::open(&store).unwrap();
     assert_eq!((stored.rows(), stored.shape()), (10, (1, 1280)));
 
-    // More than go through the network together.
+    // More than a batch.
     let images: Vec<PathBuf> = (1..=10)
         .map(|at| workspace.data_set(&format!("mine/images/scene_{at:05}.png")))
         .collect();
@@ -65,7 +65,7 @@ fn features_command_equals_feature_store() {
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
         let out = workspace.file("out.safetensors");
         let command = ["features", "--features", form, "--out", text(&out)];
-        workspace.succeeds(&[&command[..], &texts, &eye].concat());
+        workspace.succeeds(&[&command[..], &texts, &backbone].concat());
         let bytes = fs::read(&out).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(tensors.len(), 10);
@@ -86,7 +86,7 @@ fn features_command_equals_feature_store() {
         "--out",
         text(&out),
     ];
-    let error = workspace.fails(&[&command[..], &eye].concat());
+    let error = workspace.fails(&[&command[..], &backbone].concat());
     assert!(error.contains("have the same file name"), "{error}");
     assert!(!out.exists());
 }
@@ -131,11 +131,11 @@ fn training_requires_stored_augmentations() {
         "--size",
         "32",
     ];
-    let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
+    let backbone = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     workspace.succeeds(
         &[
             &prepare[..],
-            &eye,
+            &backbone,
             &["--crop-mode", "squash", "--random-crops", "1"],
         ]
         .concat(),
@@ -157,7 +157,7 @@ fn training_requires_stored_augmentations() {
         "--out",
         text(&out),
     ];
-    workspace.succeeds(&[&command[..], &eye].concat());
+    workspace.succeeds(&[&command[..], &backbone].concat());
     let bytes = fs::read(&out).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let stored = FeatureStore::open(store("squash")).unwrap();
@@ -185,12 +185,19 @@ fn training_requires_stored_augmentations() {
     assert!(error.contains("of random crop 2"), "{error}");
     assert!(error.contains("--random-crops 2"), "{error}");
     assert!(!workspace.path().join("checkpoints/first").exists());
-    let error = workspace.fails(&["train", "mine", "--run", "looking", "--decoder", "soft-attention"]);
+    let error = workspace.fails(&[
+        "train",
+        "mine",
+        "--run",
+        "attending",
+        "--decoder",
+        "soft-attention",
+    ]);
     assert!(error.contains("have one vector per image"), "{error}");
     assert!(error.contains("--features grid"), "{error}");
-    assert!(!workspace.path().join("checkpoints/looking").exists());
+    assert!(!workspace.path().join("checkpoints/attending").exists());
     workspace.succeeds(&[&train[..], &["augment.random_crops=1"]].concat());
-    // A new image is shown to the network as the stored ones were.
+    // A new image is preprocessed like the stored ones.
     let image = workspace.data_set("mine/images/scene_00003.png");
     workspace.succeeds(&["caption", "first", text(&image)]);
 }

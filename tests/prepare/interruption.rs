@@ -1,4 +1,4 @@
-//! Extraction that is killed or asked to stop, and started again, leaves what one in peace leaves.
+//! Extraction that is killed or stopped, and resumed, equals an uninterrupted one.
 
 use super::{Workspace, text, weights};
 use cutline::vision::features::store::{FeatureStore, StoreError};
@@ -44,7 +44,7 @@ fn rows_so_far(store: &Path) -> usize {
     index.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// Waits until the store is there and holds `rows` rows.
+/// Waits until the store has `rows` rows.
 fn wait_for(child: &mut Child, store: &Path, rows: usize) {
     let start = Instant::now();
     while !store.join("rows.bin").exists() || rows_so_far(store) < rows {
@@ -75,7 +75,7 @@ fn killed_extraction_resumes_to_the_same_bytes() {
     weights::write_random(&weights, 1);
     let whole = finish(&workspace, "whole", &weights);
 
-    // Killed three times over at ever later moments, the first as soon as there is a store at all.
+    // Killed three times, each later than before, first as soon as the store exists.
     for (name, moments) in [("once", &[0][..]), ("often", &[1, 8, 15])] {
         for &rows in moments {
             let mut child = prepare(&workspace, name, &weights).spawn().unwrap();

@@ -1,4 +1,4 @@
-//! `cutline prepare` and `cutline features` as a user meets them: sound sources, broken ones, interruptions.
+//! `cutline prepare` and `cutline features`: valid and broken sources, interruptions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use support::{Workspace, err, text};
 
 impl Workspace {
-    /// A source in Kaggle's form: `images` images, each with a caption, and what the test adds to them.
+    /// A source in Kaggle's format with `images` images and a caption each, to which tests add.
     fn source(&self, images: usize) -> Kaggle {
         let directory = self.file("source");
         fs::create_dir_all(directory.join("Images")).unwrap();
@@ -38,7 +38,7 @@ impl Workspace {
     }
 }
 
-/// A source in Kaggle's form.
+/// A source in Kaggle's format.
 struct Kaggle {
     directory: PathBuf,
     captions: String,
@@ -53,7 +53,7 @@ impl Kaggle {
         self.captions += &format!("{name},{caption}\n");
     }
 
-    /// Writes the captions; gives the source's path.
+    /// Writes the captions. Returns the path of the source.
     fn write(&self) -> String {
         fs::write(self.directory.join("captions.txt"), &self.captions).unwrap();
         self.directory.to_str().unwrap().to_owned()

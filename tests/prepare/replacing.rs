@@ -1,4 +1,4 @@
-//! Preparing under a name that is taken: the same goes on, another is refused unless forced.
+//! Preparing under an existing name: the same content is reused, another is refused without --force.
 
 use super::Workspace;
 use cutline::data::{Dataset, Split};
@@ -44,7 +44,7 @@ fn same_scenes_are_reused_and_others_refused() {
     let drawn = fs::read(&image).unwrap();
     workspace.succeeds(&SCENES);
 
-    // Size alone changes no caption, but every image.
+    // The size changes every image but no caption.
     for other in [["--seed", "9"], ["--size", "48"], ["--num-images", "30"]] {
         let arguments: Vec<&str> = match other[0] {
             "--seed" => with(&other),

@@ -1,4 +1,4 @@
-//! A working directory as a small demo leaves it: `tests/data/workbench`, with its images drawn anew.
+//! A working directory with the runs of `tests/data/workbench`; the images are drawn again.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub(crate) const RUNS: [(&str, &str); 3] = [
     ("demo-002", "complete"),
     ("demo-003", "stopped"),
 ];
-/// What draws the images.
+/// The command that draws the images.
 const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--num-images", "240"];
 
 impl Workspace {
@@ -27,7 +27,7 @@ impl Workspace {
     }
 }
 
-/// Draws them elsewhere: the data set is there already, and is to stay as it is.
+/// Draws the images in another directory, because the data set exists and must not change.
 fn draw_images(workspace: &Workspace) {
     let drawn = Workspace::new();
     drawn.succeeds(&PREPARE);

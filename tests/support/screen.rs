@@ -1,8 +1,7 @@
-//! The program at a real pseudo-terminal: keys go in, and a screen can be looked at.
+//! The program on a pseudo-terminal: tests press keys and read the screen.
 //!
-//! A thread reads what the program writes as it comes, so no program waits for its reader, and no test has to read.
-//! The terminal is a plain one of 256 colors: it draws no pictures, and says so when it is asked, unless it is one that
-//! says nothing at all.
+//! A thread reads the program's output, so that neither the program nor a test blocks on it. The terminal has 256 colors
+//! and no graphics protocol, unless a test chooses other [`Manners`].
 
 use std::fs;
 use std::io;
@@ -18,12 +17,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// Far longer than anything takes that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
-/// A screen that has not changed for so long has come to rest.
+/// Far longer than any wait.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// A screen without changes for this time is stable.
 const REST: Duration = Duration::from_millis(500);
-/// How long the reader may take to notice that the line was cut.
+/// The interval in which the reader checks whether the line was cut.
 const BETWEEN_CHECKS: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 20_000_000,
@@ -32,30 +31,30 @@ const BETWEEN_CHECKS: Timespec = Timespec {
 /// A terminal's size in columns and rows.
 pub(crate) type Size = (u16, u16);
 
-/// The size that a terminal has had from of old.
+/// The classic size.
 pub(crate) const USUAL: Size = (80, 24);
-/// What a cell of an image is here, whichever of its halves is drawn.
+/// A cell of an image, in texts of the screen.
 pub(crate) const IMAGE: &str = "▒";
 
-/// What a terminal does when it is asked something.
+/// How a terminal answers queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manners {
     Answers,
     IsSilent,
-    /// It says that it draws pictures by kitty's protocol.
+    /// It reports kitty's graphics protocol.
     DrawsAsKitty,
-    /// It says that it draws sixels.
+    /// It reports sixels.
     DrawsSixels,
 }
 
-/// What asks for kitty's protocol, and the answer of who speaks it.
+/// The query for kitty's protocol, and the answer.
 const KITTY: (&[u8], &[u8]) = (b"\x1b_Gi=31", b"\x1b_Gi=31;OK\x1b\\");
 /// The attributes of a terminal that draws sixels.
 const SIXELS: &[u8] = b"\x1b[?62;4;c";
-/// Those of one that does not.
+/// Those of a terminal without.
 const PLAIN: &[u8] = b"\x1b[?62;c";
 
-/// A program, and the terminal it is drawn on; the program is killed when this is dropped.
+/// A program on a terminal; dropping it kills the program.
 pub(crate) struct Screen {
     child: Box<dyn Child + Send + Sync>,
     line: Option<Line>,
@@ -64,12 +63,12 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Starts a program in a terminal of this size, with the terminal's variables besides its own and `PATH`.
+    /// Starts a program on a terminal of this size, with its own variables, `PATH` and `TERM`.
     pub(crate) fn open(command: &Command, size: Size) -> Self {
         Self::open_at(command, size, Manners::Answers)
     }
 
-    /// The same, in a terminal of these manners.
+    /// The same, with these answers to queries.
     pub(crate) fn open_at(command: &Command, size: Size, manners: Manners) -> Self {
         let pair = native_pty_system().openpty(pty_size(size)).unwrap();
         let line = Line::new(pair.master);
@@ -85,8 +84,7 @@ impl Screen {
         }
     }
 
-    /// Presses keys: characters, or a key's name in angle brackets, such as `<Enter>` or `<Ctrl-C>`. What follows an
-    /// `<Esc>` at once is taken for what is pressed with Alt.
+    /// Presses keys: characters, or names such as `<Enter>` or `<Ctrl-C>`. A key right after `<Esc>` is a key with Alt.
     pub(crate) fn press(&self, keys: &str) {
         self.line().write(&bytes_of(keys));
     }
@@ -103,21 +101,21 @@ impl Screen {
         self.waits_until(&format!("{text:?} to go"), |screen| !shows(screen, text));
     }
 
-    /// Waits until the screen is as asked.
+    /// Waits until `is_so`.
     #[track_caller]
     pub(crate) fn waits_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
-        let came = self.terminal.wait(PATIENCE, |seen| is_so(seen.parser.screen()));
+        let came = self.terminal.wait(TIMEOUT, |seen| is_so(seen.parser.screen()));
         assert!(came, "waited a minute for {what}:\n{}", self.framed());
     }
 
-    /// Waits until these bytes have been sent to a terminal that draws pictures.
+    /// Waits until these bytes were sent to a terminal with graphics.
     #[track_caller]
     pub(crate) fn is_sent(&self, bytes: &[u8]) {
-        let came = self.terminal.wait(PATIENCE, |seen| contains(&seen.sent, bytes));
+        let came = self.terminal.wait(TIMEOUT, |seen| contains(&seen.sent, bytes));
         assert!(came, "waited a minute for {bytes:?}:\n{}", self.framed());
     }
 
-    /// The rows of the screen once they have come to rest.
+    /// The rows of the screen once they are stable.
     #[track_caller]
     pub(crate) fn rests(&self) -> Vec<String> {
         let since = Instant::now();
@@ -128,19 +126,19 @@ impl Screen {
                 return shown;
             }
             assert!(
-                since.elapsed() < PATIENCE,
+                since.elapsed() < TIMEOUT,
                 "no rest in a minute:\n{}",
                 self.framed()
             );
         }
     }
 
-    /// The rows of the screen, without what is blank at their ends.
+    /// The rows of the screen, without trailing blanks.
     pub(crate) fn text(&self) -> Vec<String> {
         self.terminal.look(|seen| rows(seen.parser.screen()))
     }
 
-    /// Every cell of the screen with its colors, but for the color of a blank.
+    /// Every cell of the screen with its colors; blanks have no foreground color.
     pub(crate) fn cells(&self) -> Vec<(String, vt100::Color, vt100::Color, Ink)> {
         self.terminal.look(|seen| {
             let (rows, columns) = seen.parser.screen().size();
@@ -150,12 +148,11 @@ impl Screen {
         })
     }
 
-    /// How many bytes the program has written.
+    /// Bytes written by the program.
     pub(crate) fn bytes(&self) -> u64 {
         self.terminal.look(|seen| seen.bytes)
     }
 
-    /// Gives the terminal another size.
     pub(crate) fn resize(&self, size: Size) {
         let (columns, rows) = size;
         self.terminal
@@ -163,24 +160,22 @@ impl Screen {
         self.line().master.resize(pty_size(size)).unwrap();
     }
 
-    /// The program's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.process_id().unwrap()
     }
 
-    /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid() as i32).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
-    /// Kills the program with what cannot be caught.
+    /// Kills the program (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.wait();
     }
 
-    /// Waits until the program sleeps, with the terminal as it was before.
+    /// Waits until the program is suspended and the terminal restored.
     #[track_caller]
     pub(crate) fn sleeps(&self) {
         self.waits_until("the terminal to be given back", |screen| {
@@ -188,13 +183,13 @@ impl Screen {
         });
         let since = Instant::now();
         while !is_stopped(self.pid()) {
-            assert!(since.elapsed() < PATIENCE, "no sleep in a minute");
-            thread::sleep(BETWEEN_LOOKS);
+            assert!(since.elapsed() < TIMEOUT, "no sleep in a minute");
+            thread::sleep(POLL_INTERVAL);
         }
         assert_eq!(self.line().modes(), self.modes);
     }
 
-    /// Loses the connection, as a terminal that is closed does, and waits for the program to end.
+    /// Closes the terminal, and waits for the program to end.
     #[track_caller]
     pub(crate) fn hang_up(&mut self) {
         if let Some(line) = self.line.take() {
@@ -203,7 +198,7 @@ impl Screen {
         self.wait();
     }
 
-    /// Waits for the program to end, which must be with this exit code.
+    /// Waits for the program to end with this exit code.
     #[track_caller]
     pub(crate) fn ends_with(&mut self, code: u32) {
         let status = self.wait();
@@ -214,10 +209,10 @@ impl Screen {
         );
     }
 
-    /// The terminal is as it was: on its usual screen, with a cursor, and reading lines.
+    /// Checks that the terminal is restored: main screen, cursor, line mode.
     #[track_caller]
     pub(crate) fn assert_restored(&self) {
-        let is_whole = self.terminal.wait(PATIENCE, |seen| seen.is_over);
+        let is_whole = self.terminal.wait(TIMEOUT, |seen| seen.is_over);
         assert!(is_whole, "the terminal is still written to");
         let (is_usual, has_cursor) = self.terminal.look(|seen| {
             let screen = seen.parser.screen();
@@ -236,11 +231,11 @@ impl Screen {
                 return status;
             }
             assert!(
-                since.elapsed() < PATIENCE,
+                since.elapsed() < TIMEOUT,
                 "no end in a minute:\n{}",
                 self.framed()
             );
-            thread::sleep(BETWEEN_LOOKS);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -248,7 +243,7 @@ impl Screen {
         self.line.as_ref().unwrap()
     }
 
-    /// The screen for a message.
+    /// The screen, for messages.
     fn framed(&self) -> String {
         let rows: Vec<String> = self.text().iter().map(|row| format!("|{row}\n")).collect();
         rows.concat()
@@ -269,7 +264,7 @@ fn shows(screen: &vt100::Screen, text: &str) -> bool {
     rows(screen).iter().any(|row| row.contains(text))
 }
 
-/// The rows of a screen, without what is blank at their ends.
+/// The rows of a screen, without trailing blanks.
 pub(crate) fn rows(screen: &vt100::Screen) -> Vec<String> {
     let (rows, columns) = screen.size();
     let text = |row| -> String {
@@ -283,7 +278,7 @@ pub(crate) fn rows(screen: &vt100::Screen) -> Vec<String> {
 }
 
 fn letters(cell: &vt100::Cell) -> &str {
-    // Nothing but images has a background of the palette's finer colors.
+    // Only images have a background beyond the first 16 colors.
     let is_of_image = matches!(cell.bgcolor(), vt100::Color::Idx(16..));
     match cell.contents() {
         " " | "▀" | "▄" if is_of_image => IMAGE,
@@ -292,7 +287,7 @@ fn letters(cell: &vt100::Cell) -> &str {
     }
 }
 
-/// Whether colors are as they are named, or front and back are swapped.
+/// Whether foreground and background are swapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ink {
     Usual,
@@ -312,10 +307,10 @@ fn colored(cell: &vt100::Cell) -> (String, vt100::Color, vt100::Color, Ink) {
     (text, front, cell.bgcolor(), ink)
 }
 
-/// Whether a process was put to sleep.
+/// Whether a process is stopped.
 fn is_stopped(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // The state stands behind the name, which may hold anything.
+    // The state comes after the name, which may contain anything.
     let (_, behind) = stat.rsplit_once(") ").unwrap();
     behind.starts_with('T')
 }
@@ -328,7 +323,7 @@ fn pty_size((columns, rows): Size) -> PtySize {
     }
 }
 
-/// The same command in an environment that holds what it was given, and nothing of the terminal the tests run in.
+/// The same command with its own environment, without that of the tests' terminal.
 fn at_terminal(command: &Command) -> CommandBuilder {
     let mut at_terminal = CommandBuilder::new(command.get_program());
     at_terminal.args(command.get_args());
@@ -346,7 +341,7 @@ fn at_terminal(command: &Command) -> CommandBuilder {
     at_terminal
 }
 
-/// The end of a pseudo-terminal at which one would sit.
+/// The user's end of a pseudo-terminal.
 struct Line {
     master: Box<dyn MasterPty + Send>,
     near: Arc<OwnedFd>,
@@ -357,7 +352,7 @@ struct Line {
 impl Line {
     fn new(master: Box<dyn MasterPty + Send>) -> Self {
         let near = master.as_raw_fd().unwrap();
-        // SAFETY: `master` has it open, and is here.
+        // SAFETY: `master` keeps it open.
         let near = unsafe { BorrowedFd::borrow_raw(near) };
         Self {
             near: Arc::new(near.try_clone_to_owned().unwrap()),
@@ -367,7 +362,7 @@ impl Line {
         }
     }
 
-    /// Lets a thread read all that is written, until the program is gone or the line is cut.
+    /// Starts a thread that reads the output until the program ends or the line is cut.
     fn read_into(mut self, terminal: &Arc<Terminal>) -> Self {
         let reader = Reader {
             near: Arc::clone(&self.near),
@@ -402,7 +397,7 @@ fn write(near: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What reads a line until there is nothing more to come.
+/// Reads a line to its end.
 struct Reader {
     near: Arc<OwnedFd>,
     is_cut: Arc<AtomicBool>,
@@ -413,7 +408,7 @@ impl Reader {
     fn read(&self) {
         let mut written = vec![0; 1 << 16];
         while self.waits_for_more() {
-            // An error is how a terminal says that nobody has it open any more.
+            // A terminal that no process has open returns an error.
             let Ok(read @ 1..) = rustix::io::read(&*self.near, &mut written) else {
                 break;
             };
@@ -425,7 +420,7 @@ impl Reader {
         self.terminal.change(|seen| seen.is_over = true);
     }
 
-    /// Waits until there is something to read; false once the line was cut.
+    /// Waits for output; false once the line was cut.
     fn waits_for_more(&self) -> bool {
         loop {
             if self.is_cut.load(Ordering::Relaxed) {
@@ -439,7 +434,7 @@ impl Reader {
     }
 }
 
-/// What a terminal shows, for whoever waits to see something.
+/// A terminal's screen, and a signal for changes.
 struct Terminal {
     seen: Mutex<Seen>,
     news: Condvar,
@@ -470,7 +465,7 @@ impl Terminal {
         changed
     }
 
-    /// Whether it came to be so in time.
+    /// Whether `is_so` became true in time.
     fn wait(&self, patience: Duration, is_so: impl Fn(&Seen) -> bool) -> bool {
         let seen = self.seen.lock().unwrap();
         let waited = self.news.wait_timeout_while(seen, patience, |seen| !is_so(seen));
@@ -478,12 +473,12 @@ impl Terminal {
     }
 }
 
-/// All that has been written, as a terminal understands it.
+/// The output, as a terminal interprets it.
 struct Seen {
     parser: vt100::Parser<Answers>,
     manners: Manners,
     bytes: u64,
-    /// All of it, where pictures are drawn: the screen knows nothing of them.
+    /// All bytes, if the terminal has graphics, which the screen does not show.
     sent: Vec<u8>,
     is_over: bool,
 }
@@ -493,7 +488,7 @@ fn contains(bytes: &[u8], sought: &[u8]) -> bool {
 }
 
 impl Seen {
-    /// Takes what is written, and gives what the terminal says to it.
+    /// Interprets output. Returns the terminal's answers.
     fn take(&mut self, written: &[u8]) -> Vec<u8> {
         self.bytes += written.len() as u64;
         self.parser.process(written);
@@ -518,8 +513,7 @@ impl Seen {
     }
 }
 
-/// What the terminal has to say to what it was asked. About pictures and the keyboard's finer points it says nothing,
-/// as do terminals that do not know of them.
+/// Answers to queries. Those for graphics and keyboard protocols have none, as on terminals without them.
 #[derive(Default)]
 struct Answers(Vec<u8>);
 
@@ -546,7 +540,7 @@ impl vt100::Callbacks for Answers {
     }
 }
 
-/// What a terminal sends for these keys.
+/// The bytes of keys.
 fn bytes_of(keys: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = keys;
