@@ -1,7 +1,8 @@
 //! Checkpoints of a training: when they are due, how they are written, and how a training resumes from one.
 
+use super::callback::{Callback, Retry};
 use super::error::TrainingError;
-use super::trainer::{Callback, Retry, Trainer};
+use super::trainer::Trainer;
 use crate::files::ConfinedPath;
 use crate::jobs::{CheckpointSaved, Event};
 use crate::model::{Checkpoint, NamedMatrix, save};

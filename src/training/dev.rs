@@ -1,7 +1,8 @@
 //! Evaluation on the dev split while training: loss, scores and a few captions.
 
+use super::callback::Callback;
 use super::error::TrainingError;
-use super::trainer::{Callback, Trainer};
+use super::trainer::Trainer;
 use crate::jobs::{DevEvaluation, Event, Prediction, Predictions, TaskProgress, Trigger};
 use crate::metrics;
 use crate::nn::{Backend, DeviceResult};

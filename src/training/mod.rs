@@ -4,6 +4,7 @@
 //! the seed and the step or epoch. A resumed training repeats what an uninterrupted one would have done, bit for bit on
 //! the CPU.
 
+mod callback;
 mod changes;
 mod checkpointing;
 mod data;
@@ -24,6 +25,7 @@ mod tests;
 mod trained_run;
 mod trainer;
 
+pub use callback::{Callback, Outcome, Retry};
 pub use changes::{ChangeError, Changes};
 pub use checkpointing::Checkpoints;
 pub use data::{DevSplit, EncodedCaption, EncodedSplit};
@@ -36,4 +38,4 @@ pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, 
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use state::{Best, PhaseStart, TrainState};
 pub use trained_run::{TrainedRun, TrainedRunError, data_set_of};
-pub use trainer::{Callback, Outcome, Retry, Trainer};
+pub use trainer::Trainer;

@@ -1,5 +1,6 @@
 //! A training in its run directory: started or resumed, under the run's lock, with an event log.
 
+use super::callback::{Callback, Outcome, Retry};
 use super::changes::{ChangeError, Changes};
 use super::checkpointing::Checkpoints;
 use super::data::{DevSplit, EncodedSplit};
@@ -8,7 +9,7 @@ use super::record::{DataRecord, RecordError, RunRecord};
 use super::settings::RunSettings;
 use super::settings_table::OutOfRange;
 use super::state::TrainState;
-use super::trainer::{Callback, Outcome, Retry, Trainer};
+use super::trainer::Trainer;
 use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::files::ConfinedPath;
 use crate::jobs::{

@@ -1,6 +1,7 @@
 //! The training loop, in the order in which things happen: phases, epochs, steps, read-back of losses, commands, and
 //! the end of an epoch.
 
+use super::callback::{Callback, Outcome};
 use super::changes::Changes;
 use super::checkpointing::{CheckpointTimer, Checkpoints};
 use super::data::{DevSplit, EncodedSplit};
@@ -10,8 +11,8 @@ use super::scst::Reward;
 use super::settings::{RunSettings, Sampler};
 use super::state::{PhaseStart, TrainState};
 use crate::decoders::{CaptionBatch, Regularization};
-use crate::jobs::{ControlCommand, Event, SessionError, StepEvent, Trigger};
-use crate::model::{Checkpoint, CheckpointError, Model};
+use crate::jobs::{ControlCommand, Event, StepEvent, Trigger};
+use crate::model::{Checkpoint, Model};
 use crate::nn::device::guarded;
 use crate::nn::{Adam, Backend, DeviceResult, DeviceScalar, Ema, Scalar, Taped, random_stream};
 use crate::search::DocumentFrequencies;
@@ -25,47 +26,6 @@ use std::time::Instant;
 
 const SCST_STARTED: &str = "self-critical phase started, from the best weights so far: the train loss is no longer \
                             the cross-entropy, and the dev loss will rise";
-
-/// The receiver of a training's events and the source of its commands.
-pub trait Callback {
-    /// Receives every event.
-    fn on_event(&mut self, event: Event);
-
-    /// The next command, called before every step until it returns `None`. It may block; that is a pause.
-    fn poll_command(&mut self, state: &TrainState, settings: &RunSettings) -> Option<ControlCommand>;
-
-    /// Whether to abort long work between two steps because the process is asked to exit.
-    fn should_abort(&self) -> bool;
-
-    /// Called before a checkpoint is written.
-    ///
-    /// # Errors
-    /// If it must not be written.
-    fn before_checkpoint(&mut self) -> Result<(), SessionError>;
-
-    /// Called if a checkpoint cannot be written because the disk is full. It may block until there is space.
-    fn on_disk_full(&mut self, error: &CheckpointError) -> Retry;
-}
-
-/// Whether to write a checkpoint again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// Write it again.
-    Now,
-    /// Fail.
-    Never,
-}
-
-/// The end of a training that met no error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// All epochs are done.
-    Complete,
-    /// The dev metric did not improve for `training.early_stopping_patience` epochs.
-    EarlyStopped,
-    /// It was asked to stop; `latest` holds its state.
-    Interrupted,
-}
 
 /// Whether the loop continues.
 type Flow = ControlFlow<Outcome>;
