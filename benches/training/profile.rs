@@ -5,7 +5,7 @@ use super::case::{CHANNELS, Case, DROPOUT, LABEL_SMOOTHING, LEARNING_RATE, SEED,
 use crate::support::{Buffers, Failure, Product, ROUNDS, median, timed};
 use cutline::decoders::CaptionBatch;
 use cutline::nn::{
-    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, Taped, Targets, add_gathered,
+    Activation, Dropout, Embedding, Linear, Lstm, Matrix, Parameter, RowsKernel, Taped, Targets,
     cross_entropy, random_stream,
 };
 use dfdx::prelude::*;
@@ -190,9 +190,9 @@ impl Layers {
         let words = end(clock, Part::EmbeddingGather, words);
         let words = end(clock, Part::EmbeddingDropout, dropout.apply(words)?);
         let text = end(clock, Part::Lstm, self.lstm.forward(words, &batch.packing)?);
-        let both = add_gathered(text, image, &batch.image_of_rows())?;
+        let both = Cpu::add_gathered(text, image, &batch.image_of_rows())?;
         let both = end(clock, Part::Sum, both);
-        let joint = self.joint.relu_dropout(both, Some(&mut dropout))?;
+        let joint = self.joint.relu_dropout(both, &mut dropout)?;
         let joint = joint.map_tape(|tape| mark(clock, Part::JointLayer, tape));
         let targets = Targets {
             smoothing: LABEL_SMOOTHING,

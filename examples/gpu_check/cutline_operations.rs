@@ -4,9 +4,8 @@ use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{
     Activation, Adam, AdamSettings, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, Ema, Images,
-    Initialization, Layer, Linear, Lstm, Matrix, PackedSequence, Padding, Parameter, StepWeight, Taped,
-    Targets, activated, add_gathered, add_products, concat_rows, conv2d, cross_entropy, depthwise,
-    gather_rows, global_avg_pool, lstm_cell, max_pool, mean_of_groups, random_stream, split_rows,
+    Initialization, Layer, Linear, Lstm, Matrix, PackedSequence, Padding, Parameter, Taped, Targets, conv2d,
+    cross_entropy, depthwise, global_avg_pool, lstm_cell, max_pool, random_stream,
 };
 use dfdx::prelude::*;
 
@@ -106,17 +105,17 @@ fn rows<D: Backend>(device: &D) -> Result<Found, Failure> {
     let table: Matrix<D> = tensor(device, "table", (90, 33))?;
     let sums: Matrix<D> = tensor(device, "sums", (240, 33))?;
     let listed = places("rows", 240, 90);
-    let gathered = gather_rows(table.leaky_trace(), &listed).or_fail()?;
-    let added = add_gathered(
+    let gathered = D::gather_rows(table.leaky_trace(), &listed).or_fail()?;
+    let added = D::add_gathered(
         gathered.try_add(sums.leaky_trace()).or_fail()?,
         table.leaky_trace(),
         &listed,
     )
     .or_fail()?;
     let (parts, tape) =
-        split_rows(activated(added, Activation::Tanh).or_fail()?, &[100, 1, 139]).or_fail()?;
-    let joined = concat_rows(parts, tape).or_fail()?;
-    let means = mean_of_groups(joined, 3).or_fail()?;
+        D::split_rows(D::activated(added, Activation::Tanh).or_fail()?, &[100, 1, 139]).or_fail()?;
+    let joined = D::concat_rows(parts, tape).or_fail()?;
+    let means = D::mean_of_groups(joined, 3).or_fail()?;
     Ok(Probe::of(means)?
         .and_all([("table", &table), ("sums", &sums)])?
         .found())
@@ -142,17 +141,17 @@ fn steps<D: Backend>(device: &D) -> Result<Found, Failure> {
     let (packing, layer) = (packing(), lstm_layer(device, 40, 67)?);
     let x: Matrix<D> = tensor(device, "inputs", (packing.rows(), 40))?;
     let mut tape = Taped::<D>::default();
-    let recurrent = StepWeight::new(&layer.hidden_weight, 0..67, packing.rows(), &mut tape).or_fail()?;
+    let recurrent = D::step_weight(&layer.hidden_weight.value, packing.rows(), &mut tape).or_fail()?;
     let gates = layer.input_layer().forward(x.clone().put_tape(tape)).or_fail()?;
-    let (gates, mut tape) = split_rows(gates, packing.heights()).or_fail()?;
+    let (gates, mut tape) = D::split_rows(gates, packing.heights()).or_fail()?;
     let mut state = layer.zero_state(packing.sequences()).or_fail()?;
     let mut outputs = Vec::new();
     for gates in gates {
-        let gates = add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).or_fail()?;
+        let gates = D::add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).or_fail()?;
         (state, tape) = lstm_cell(gates, &state.cell).or_fail()?;
         outputs.push(state.hidden.clone());
     }
-    let y = concat_rows(outputs, tape).or_fail()?;
+    let y = D::concat_rows(outputs, tape).or_fail()?;
     Ok(Probe::of(y)?.and("inputs", &x)?.and_all(named(&layer))?.found())
 }
 

@@ -1,9 +1,8 @@
 //! Additive attention over the regions of an image: keys and values are projected once, queries at every step.
 
-use super::OptionalDropout;
 use crate::nn::{
-    Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Matrix, Parameter, Regions,
-    StepWeight, add_products, gather_rows, impl_layer, mean_of_groups,
+    Activation, AttentionOutput, Backend, DeviceResult, Dropout, Initialization, Linear, Matrix, Parameter,
+    Regions, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -65,7 +64,7 @@ impl<D: Backend> RegionAttention<D> {
     pub(super) fn project<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, ProjectedRegions<D, T>> {
         let (images, count, channels) = *regions.shape();
         let rows = regions.try_reshape_like(&(images * count, channels))?;
@@ -73,7 +72,7 @@ impl<D: Backend> RegionAttention<D> {
         // One tape runs through keys and mean: keys and values go into the memory without a tape of their own.
         let (values, tape) = values.split_tape();
         let (keys, tape) = self.key.forward(values.clone().put_tape(tape))?.split_tape();
-        let mean = mean_of_groups(values.clone().put_tape(tape), count)?;
+        let mean = D::mean_of_groups(values.clone().put_tape(tape), count)?;
         Ok(ProjectedRegions {
             memory: D::prepare_memory(keys, values, count)?,
             mean,
@@ -85,21 +84,20 @@ impl<D: Backend> RegionAttention<D> {
         &self,
         uses: usize,
         tape: &mut T,
-    ) -> DeviceResult<D, StepWeight<D>> {
-        let weight = &self.query.weight;
-        StepWeight::new(weight, 0..weight.shape().0, uses, tape)
+    ) -> DeviceResult<D, D::StepWeight> {
+        D::step_weight(&self.query.weight.value, uses, tape)
     }
 
     /// Attends to the image of each row. `hidden` has no tape of its own: its operations must be recorded in `tape`.
     pub(super) fn attend<T: Tape<f32, D>>(
         &self,
-        query: &StepWeight<D>,
+        query: &D::StepWeight,
         hidden: &Matrix<D>,
         rows: &MemoryOfRows<'_, D>,
         tape: T,
     ) -> DeviceResult<D, AttentionOutput<D, T>> {
         let bias = repeated(&self.query.bias, rows.images.len(), tape)?;
-        let queries = add_products(bias, &[(hidden, query)])?;
+        let queries = D::add_products(bias, &[(hidden, query)])?;
         D::try_attend(queries, rows.memory, &self.score.value, rows.images)
     }
 }
@@ -110,7 +108,7 @@ pub(super) fn repeated<D: Backend, T: Tape<f32, D>>(
     rows: usize,
     tape: T,
 ) -> DeviceResult<D, Matrix<D, T>> {
-    gather_rows(bias.value.clone().put_tape(tape), &vec![0; rows])
+    D::gather_rows(bias.value.clone().put_tape(tape), &vec![0; rows])
 }
 
 impl_layer!(RegionAttention: image, key, query, score);

@@ -9,12 +9,11 @@
 use super::attention::{MemoryOfRows, ProjectedRegions, RegionAttention};
 use super::{
     CaptionBatch, CaptionMemory, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, INITIAL_WORDS,
-    OptionalDropout, StepDecoder, TeacherForced,
+    StepDecoder, TeacherForced,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
-    LstmState, Matrix, Parameter, Regions, concat_rows, coverage_penalty, gather_rows, impl_layer,
-    split_rows,
+    Activation, Backend, DeviceResult, Dropout, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
+    LstmState, Matrix, Parameter, Regions, coverage_penalty, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, NoneTape, PutTape, SplitTape, Tape, TryMul};
@@ -131,7 +130,7 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
         let packing = &batch.packing;
         let AttentionCore {
@@ -142,7 +141,7 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
         } = &self.core;
         let ProjectedRegions { memory, mean } = attention.project(regions, dropout)?;
         let (means, tape) = mean.split_tape();
-        let of_captions = gather_rows(means.clone().put_tape(tape), &batch.images)?;
+        let of_captions = D::gather_rows(means.clone().put_tape(tape), &batch.images)?;
         let (mut states, mut tape) = self.cell.initial_states(of_captions)?;
         let weights = self.cell.step_weights(attention, packing.rows(), &mut tape)?;
 
@@ -151,7 +150,7 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
             .split_tape();
         let words = words.put_tape(words_tape.merge(tape));
         let gates = self.cell.input_gates(words, &means, &batch.image_of_rows())?;
-        let (gates, mut tape) = split_rows(gates, packing.heights())?;
+        let (gates, mut tape) = D::split_rows(gates, packing.heights())?;
 
         let [mut hiddens, mut contexts, mut attention_weights] = [const { Vec::new() }; 3];
         for gates in gates {
@@ -166,15 +165,15 @@ impl<D: Backend, C: AttentionCell<D>> TeacherForced<D> for AttentionDecoder<D, C
             contexts.push(step.context);
             attention_weights.push(step.attention_weights);
         }
-        let hidden = concat_rows(hiddens, tape)?;
-        let (contexts, contexts_tape) = concat_rows(contexts, T::default())?.split_tape();
+        let hidden = D::concat_rows(hiddens, tape)?;
+        let (contexts, contexts_tape) = D::concat_rows(contexts, T::default())?.split_tape();
         let (hidden, tape) = hidden.split_tape();
         let hidden = hidden.put_tape(tape.merge(contexts_tape));
         let rows = dropout.apply(self.cell.readout(hidden, contexts)?)?;
         let penalty = match *doubly_stochastic_weight {
             0.0 => None,
             weight => {
-                let attention_weights = concat_rows(attention_weights, T::default())?;
+                let attention_weights = D::concat_rows(attention_weights, T::default())?;
                 Some(coverage_penalty(attention_weights, packing)?.try_mul(weight)?)
             }
         };
@@ -225,8 +224,7 @@ struct AttentionInference<D: Backend, C: AttentionCell<D>> {
 
 impl<D: Backend, C: AttentionCell<D>> StepDecoder<D> for AttentionInference<D, C> {
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let ProjectedRegions { memory, mean } =
-            self.attention.project(regions, &mut OptionalDropout::off())?;
+        let ProjectedRegions { memory, mean } = self.attention.project(regions, &mut Dropout::off())?;
         let images = (0..mean.shape().0).collect();
         let (lstms, _) = self.cell.initial_states(mean.clone())?;
         Ok(DecoderState {

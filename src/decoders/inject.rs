@@ -4,14 +4,13 @@
 //! LSTM's input at a step before the start marker. No other step reads the image.
 
 use super::{
-    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, OptionalDropout, StepDecoder,
-    TeacherForced, mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, LstmInference, StepDecoder, TeacherForced,
+    mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
-    LstmState, Matrix, Parameter, Regions, concat_rows, gather_rows, impl_layer,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, Matrix, Parameter, Regions,
+    impl_layer,
 };
-use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -38,23 +37,12 @@ impl<D: Backend> Inject<D> {
     ) -> DeviceResult<D, Self> {
         let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let DecoderShape { channels, vocabulary } = shape;
+        let glorot = Initialization::Glorot;
         Ok(Self {
-            image: Linear::new(
-                device,
-                "image",
-                (channels, embedding),
-                Initialization::Glorot,
-                rng,
-            )?,
+            image: Linear::new(device, "image", (channels, embedding), glorot, rng)?,
             embedding: super::embedding(device, settings, shape, INITIAL_WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
-            output: Linear::new(
-                device,
-                "output",
-                (hidden, vocabulary),
-                Initialization::Glorot,
-                rng,
-            )?,
+            output: Linear::new(device, "output", (hidden, vocabulary), glorot, rng)?,
         })
     }
 
@@ -73,17 +61,17 @@ impl<D: Backend> TeacherForced<D> for Inject<D> {
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
         let captions = batch.images.len();
-        let (image, tape) = gather_rows(self.project_image(regions)?, &batch.images)?.split_tape();
+        let (image, tape) = D::gather_rows(self.project_image(regions)?, &batch.images)?.split_tape();
         let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let (words, words_tape) = words.split_tape();
-        let inputs = concat_rows(vec![image, words], tape.merge(words_tape))?;
+        let inputs = D::concat_rows(vec![image, words], tape.merge(words_tape))?;
         let hidden = self.lstm.forward(inputs, &batch.packing.with_step_before())?;
         let word_rows: Vec<usize> = (captions..hidden.shape().0).collect();
         Ok(DecoderOutput::from(
-            dropout.apply(gather_rows(hidden, &word_rows)?)?,
+            dropout.apply(D::gather_rows(hidden, &word_rows)?)?,
         ))
     }
 
@@ -100,42 +88,13 @@ impl<D: Backend> TeacherForced<D> for Inject<D> {
     }
 
     fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>> {
-        Ok(Box::new(InjectInference {
+        Ok(Box::new(LstmInference::<D> {
             image: D::inference_linear(&self.image)?,
             embedding: self.embedding.for_inference(&self.output)?,
             lstm: D::inference_lstm(&self.lstm)?,
+            joint: None,
             output: D::inference_linear(&self.output)?,
             hidden: self.lstm.hidden(),
         }))
-    }
-}
-
-/// An [`Inject`] decoder with its weights prepared for inference.
-#[derive(Debug)]
-struct InjectInference<D: Backend> {
-    image: D::InferenceLinear,
-    embedding: InferenceEmbedding<D>,
-    lstm: D::InferenceLstm,
-    output: D::InferenceLinear,
-    hidden: usize,
-}
-
-impl<D: Backend> StepDecoder<D> for InjectInference<D> {
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = D::run_linear(&self.image, mean_region(regions)?, Activation::None)?;
-        let before = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
-        let lstm = D::run_lstm_step(&self.lstm, image, before)?;
-        Ok(DecoderState::of_lstm(lstm, None))
-    }
-
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let (before, _) = state.into_lstm();
-        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, before)?;
-        let logits = D::run_linear(&self.output, lstm.hidden.clone(), Activation::None)?;
-        Ok((logits, DecoderState::of_lstm(lstm, None)))
     }
 }

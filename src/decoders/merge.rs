@@ -5,14 +5,13 @@
 //! read the image.
 
 use super::{
-    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, DecoderState, INITIAL_WORDS, OptionalDropout,
-    StepDecoder, TeacherForced, mean_region,
+    CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, INITIAL_WORDS, LstmInference, StepDecoder,
+    TeacherForced, mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Embedding, InferenceEmbedding, Initialization, Linear, Lstm,
-    LstmState, Matrix, Parameter, Regions, add_gathered, impl_layer,
+    Activation, Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, Matrix, Parameter,
+    Regions, impl_layer,
 };
-use crate::text::TokenId;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -36,18 +35,13 @@ impl<D: Backend> Merge<D> {
     ) -> DeviceResult<D, Self> {
         let (hidden, embedding) = (settings.hidden_size, settings.embedding_size);
         let DecoderShape { channels, vocabulary } = shape;
+        let glorot = Initialization::Glorot;
         Ok(Self {
-            image: Linear::new(device, "image", (channels, hidden), Initialization::Glorot, rng)?,
+            image: Linear::new(device, "image", (channels, hidden), glorot, rng)?,
             embedding: super::embedding(device, settings, shape, INITIAL_WORDS, rng)?,
             lstm: Lstm::new(device, "lstm", embedding, hidden, rng)?,
-            joint: Linear::new(device, "joint", (hidden, hidden), Initialization::Glorot, rng)?,
-            output: Linear::new(
-                device,
-                "output",
-                (hidden, vocabulary),
-                Initialization::Glorot,
-                rng,
-            )?,
+            joint: Linear::new(device, "joint", (hidden, hidden), glorot, rng)?,
+            output: Linear::new(device, "output", (hidden, vocabulary), glorot, rng)?,
         })
     }
 
@@ -55,7 +49,7 @@ impl<D: Backend> Merge<D> {
     fn project_image<T: Tape<f32, D>>(
         &self,
         regions: Regions<D, T>,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, Matrix<D, T>> {
         let features = dropout.apply(mean_region(regions)?)?;
         self.image.activated(features, Activation::Relu)
@@ -69,13 +63,13 @@ impl<D: Backend> TeacherForced<D> for Merge<D> {
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>> {
         let image = self.project_image(regions, dropout)?;
         let words = dropout.apply(self.embedding.forward::<T>(&batch.inputs, &self.output)?)?;
         let text = self.lstm.forward(words, &batch.packing)?;
-        let both = add_gathered(text, image, &batch.image_of_rows())?;
-        Ok(DecoderOutput::from(dropout.relu_dropout(&self.joint, both)?))
+        let both = D::add_gathered(text, image, &batch.image_of_rows())?;
+        Ok(DecoderOutput::from(self.joint.relu_dropout(both, dropout)?))
     }
 
     fn output(&self) -> &Linear<D> {
@@ -91,49 +85,14 @@ impl<D: Backend> TeacherForced<D> for Merge<D> {
     }
 
     fn inference(&self) -> DeviceResult<D, Box<dyn StepDecoder<D>>> {
-        Ok(Box::new(MergeInference {
+        Ok(Box::new(LstmInference::<D> {
             image: D::inference_linear(&self.image)?,
             embedding: self.embedding.for_inference(&self.output)?,
             lstm: D::inference_lstm(&self.lstm)?,
-            joint: D::inference_linear(&self.joint)?,
+            joint: Some(D::inference_linear(&self.joint)?),
             output: D::inference_linear(&self.output)?,
             hidden: self.lstm.hidden(),
         }))
-    }
-}
-
-/// A [`Merge`] decoder with its weights prepared for inference.
-#[derive(Debug)]
-struct MergeInference<D: Backend> {
-    image: D::InferenceLinear,
-    embedding: InferenceEmbedding<D>,
-    lstm: D::InferenceLstm,
-    joint: D::InferenceLinear,
-    output: D::InferenceLinear,
-    hidden: usize,
-}
-
-impl<D: Backend> StepDecoder<D> for MergeInference<D> {
-    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
-        let image = D::run_linear(&self.image, mean_region(regions)?, Activation::Relu)?;
-        let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
-        Ok(DecoderState::of_lstm(zeros, Some(image)))
-    }
-
-    fn step(
-        &self,
-        state: DecoderState<D>,
-        words: &[TokenId],
-    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
-        let (lstm, image) = state.into_lstm();
-        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, lstm)?;
-        let both = match &image {
-            Some(image) => lstm.hidden.clone().try_add(image.clone())?,
-            None => lstm.hidden.clone(),
-        };
-        let joint = D::run_linear(&self.joint, both, Activation::Relu)?;
-        let logits = D::run_linear(&self.output, joint, Activation::None)?;
-        Ok((logits, DecoderState::of_lstm(lstm, image)))
     }
 }
 
@@ -143,6 +102,7 @@ mod tests {
     use crate::decoders::{Decoder, DecoderKind};
     use crate::nn::testing::{assert_close, random_matrix};
     use crate::nn::{OutputInputs, Scalar, Taped, Targets, cross_entropy};
+    use crate::text::TokenId;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -185,7 +145,7 @@ mod tests {
         let captions: [(usize, &[TokenId]); 3] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (1, &[5, 5, 3])];
         let batch = CaptionBatch::new(captions);
         let DecoderOutput { rows, .. } = decoder
-            .forward(features().leaky_traced(), &batch, &mut OptionalDropout::off())
+            .forward(features().leaky_traced(), &batch, &mut Dropout::off())
             .unwrap();
         let whole = gradients(
             &decoder,
@@ -199,7 +159,7 @@ mod tests {
                 let sample = CaptionBatch::new([(image, &words[..prefix])]);
                 let target = words.get(prefix).copied().unwrap_or(crate::text::END) as usize;
                 let rows = decoder
-                    .forward(features().leaky_traced(), &sample, &mut OptionalDropout::off())
+                    .forward(features().leaky_traced(), &sample, &mut Dropout::off())
                     .unwrap()
                     .rows
                     .into_rows();
@@ -228,7 +188,7 @@ mod tests {
         let inputs = || {
             let features = random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
             let mut stream = ChaCha8Rng::seed_from_u64(2);
-            let mut dropout = OptionalDropout::with_rate(0.5, &mut stream);
+            let mut dropout = Dropout::new(0.5, &mut stream);
             decoder
                 .forward(features.leaky_traced(), &batch, &mut dropout)
                 .unwrap()

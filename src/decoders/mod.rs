@@ -18,8 +18,7 @@ mod tests;
 mod top_down;
 
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Matrix, OutputInputs, Parameter,
-    Regions, Scalar, Taped, glorot_limit,
+    Backend, DeviceResult, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped, glorot_limit,
 };
 use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::*;
@@ -33,6 +32,7 @@ pub(crate) use draw_word::{draw_index, draw_word};
 pub use inject::Inject;
 pub use merge::Merge;
 pub use soft_attention::SoftAttention;
+use step_decoder::LstmInference;
 pub use step_decoder::{CaptionMemory, DecoderState, StepDecoder};
 use teacher_forcing::{DecoderOutput, TeacherForced};
 pub use top_down::TopDown;
@@ -248,36 +248,6 @@ pub fn min_parameters(settings: &DecoderSettings, shape: DecoderShape) -> usize 
     matrices.into_iter().fold(0, |sum: usize, (rows, columns)| {
         sum.saturating_add(rows.saturating_mul(columns))
     })
-}
-
-/// Dropout while training, none otherwise.
-#[derive(Debug)]
-pub struct OptionalDropout<'a>(Option<Dropout<'a>>);
-
-impl<'a> OptionalDropout<'a> {
-    fn with_rate(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {
-        Self(Some(Dropout::new(rate, stream)))
-    }
-
-    fn off() -> Self {
-        Self(None)
-    }
-
-    fn apply<D: Backend, T: Tape<f32, D>>(&mut self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
-        match &mut self.0 {
-            Some(dropout) => dropout.apply(rows),
-            None => Ok(rows),
-        }
-    }
-
-    /// See [`Linear::relu_dropout`].
-    fn relu_dropout<D: Backend, T: Tape<f32, D>>(
-        &mut self,
-        layer: &Linear<D>,
-        rows: Matrix<D, T>,
-    ) -> DeviceResult<D, OutputInputs<D, T>> {
-        layer.relu_dropout(rows, self.0.as_mut())
-    }
 }
 
 /// The mean over the regions: `[images, regions, channels]` to `[images, channels]`.

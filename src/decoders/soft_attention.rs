@@ -8,7 +8,7 @@ use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, C
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix,
-    Parameter, StepWeight, activated, add_products, impl_layer, lstm_cell,
+    Parameter, impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -30,10 +30,10 @@ pub struct SoftAttention<D: Backend> {
 
 #[derive(Debug)]
 pub(super) struct SoftAttentionWeights<D: Backend> {
-    query: StepWeight<D>,
-    gate: StepWeight<D>,
-    context: StepWeight<D>,
-    hidden: StepWeight<D>,
+    query: D::StepWeight,
+    gate: D::StepWeight,
+    context: D::StepWeight,
+    hidden: D::StepWeight,
 }
 
 impl<D: Backend> SoftAttention<D> {
@@ -76,12 +76,11 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         uses: usize,
         tape: &mut T,
     ) -> DeviceResult<D, Self::Weights> {
-        let hidden = self.lstm.hidden();
-        let mut whole = |parameter| StepWeight::new(parameter, 0..hidden, uses, tape);
+        let mut prepared = |parameter| D::step_weight(parameter, uses, tape);
         Ok(SoftAttentionWeights {
-            gate: whole(&self.gate.weight)?,
-            context: whole(&self.context)?,
-            hidden: whole(&self.lstm.hidden_weight)?,
+            gate: prepared(&self.gate.weight.value)?,
+            context: prepared(&self.context.value)?,
+            hidden: prepared(&self.lstm.hidden_weight.value)?,
             query: attention.query_weight(uses, tape)?,
         })
     }
@@ -124,10 +123,10 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         } = attention.attend(&weights.query, hidden, rows, tape)?;
         let (context, tape) = context.split_tape();
         let bias = repeated(&self.gate.bias, rows.images.len(), tape)?;
-        let open = add_products(bias, &[(hidden, &weights.gate)])?.try_sigmoid()?;
+        let open = D::add_products(bias, &[(hidden, &weights.gate)])?.try_sigmoid()?;
         let (context, tape) = open.try_mul(context)?.split_tape();
         let terms = [(&context, &weights.context), (hidden, &weights.hidden)];
-        let (state, tape) = lstm_cell(add_products(gates.put_tape(tape), &terms)?, cell)?;
+        let (state, tape) = lstm_cell(D::add_products(gates.put_tape(tape), &terms)?, cell)?;
         Ok(CellOutput {
             states: vec![state],
             context,
@@ -143,7 +142,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
     ) -> DeviceResult<D, Matrix<D, T>> {
         // An empty tape: that of `hidden` holds the operations of the contexts.
         let context = self.deep.forward(contexts.put_tape(T::default()))?;
-        activated(hidden.try_add(context)?, Activation::Tanh)
+        D::activated(hidden.try_add(context)?, Activation::Tanh)
     }
 
     fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>> {

@@ -1,7 +1,9 @@
 //! Decoding word by word, for search and sampling.
 
-use crate::nn::{Backend, DeviceResult, LstmState, Matrix, Regions, gather_rows};
+use super::mean_region;
+use crate::nn::{Activation, Backend, DeviceResult, InferenceEmbedding, LstmState, Matrix, Regions};
 use crate::text::TokenId;
+use dfdx::prelude::{HasShape, TryAdd};
 
 /// A decoder that writes captions word by word. It holds a copy of the weights, so training may go on meanwhile.
 pub trait StepDecoder<D: Backend> {
@@ -39,27 +41,9 @@ pub struct CaptionMemory<D: Backend> {
 }
 
 impl<D: Backend> DecoderState<D> {
-    /// The state of a decoder with one LSTM and no attention.
-    pub(super) fn of_lstm(lstm: LstmState<D>, image: Option<Matrix<D>>) -> Self {
-        Self {
-            lstms: vec![lstm],
-            image,
-            memory: None,
-            attention_weights: None,
-        }
-    }
-
-    /// The reverse of [`Self::of_lstm`].
-    pub(super) fn into_lstm(mut self) -> (LstmState<D>, Option<Matrix<D>>) {
-        let Some(lstm) = self.lstms.pop() else {
-            unreachable!("a decoder has an LSTM");
-        };
-        (lstm, self.image)
-    }
-
     /// The listed rows, in this order. A row may come several times, as the parent of several hypotheses.
     pub fn select(self, rows: &[usize]) -> DeviceResult<D, Self> {
-        let select = |matrix: Matrix<D>| gather_rows(matrix, rows);
+        let select = |matrix: Matrix<D>| D::gather_rows(matrix, rows);
         let lstms = self.lstms.into_iter().map(|lstm| {
             Ok(LstmState {
                 hidden: select(lstm.hidden)?,
@@ -77,5 +61,63 @@ impl<D: Backend> DecoderState<D> {
             memory,
             attention_weights: self.attention_weights.map(select).transpose()?,
         })
+    }
+}
+
+/// A decoder with one LSTM and without attention, with its weights prepared for inference.
+#[derive(Debug)]
+pub(super) struct LstmInference<D: Backend> {
+    pub(super) image: D::InferenceLinear,
+    pub(super) embedding: InferenceEmbedding<D>,
+    pub(super) lstm: D::InferenceLstm,
+    /// The layer after the sum of hidden state and image; without it, the LSTM reads the image before the first word.
+    pub(super) joint: Option<D::InferenceLinear>,
+    pub(super) output: D::InferenceLinear,
+    pub(super) hidden: usize,
+}
+
+impl<D: Backend> LstmInference<D> {
+    fn state(lstm: LstmState<D>, image: Option<Matrix<D>>) -> DecoderState<D> {
+        DecoderState {
+            lstms: vec![lstm],
+            image,
+            memory: None,
+            attention_weights: None,
+        }
+    }
+}
+
+impl<D: Backend> StepDecoder<D> for LstmInference<D> {
+    fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>> {
+        let activation = match self.joint {
+            Some(_) => Activation::Relu,
+            None => Activation::None,
+        };
+        let image = D::run_linear(&self.image, mean_region(regions)?, activation)?;
+        let zeros = LstmState::zeros(image.device(), (image.shape().0, self.hidden))?;
+        Ok(match self.joint {
+            Some(_) => Self::state(zeros, Some(image)),
+            None => Self::state(D::run_lstm_step(&self.lstm, image, zeros)?, None),
+        })
+    }
+
+    fn step(
+        &self,
+        mut state: DecoderState<D>,
+        words: &[TokenId],
+    ) -> DeviceResult<D, (Matrix<D>, DecoderState<D>)> {
+        let Some(before) = state.lstms.pop() else {
+            unreachable!("a decoder has an LSTM");
+        };
+        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, before)?;
+        let rows = match (&self.joint, &state.image) {
+            (Some(joint), Some(image)) => {
+                let both = lstm.hidden.clone().try_add(image.clone())?;
+                D::run_linear(joint, both, Activation::Relu)?
+            }
+            _ => lstm.hidden.clone(),
+        };
+        let logits = D::run_linear(&self.output, rows, Activation::None)?;
+        Ok((logits, Self::state(lstm, state.image)))
     }
 }

@@ -1,6 +1,6 @@
 //! Training by teacher forcing: a decoder reads a whole batch of captions in one pass.
 
-use super::{CaptionBatch, Decoder, OptionalDropout, Regularization, StepDecoder, draw_word};
+use super::{CaptionBatch, Decoder, Regularization, StepDecoder, draw_word};
 use crate::nn::cpu::slices::values;
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Layer, Linear, OutputInputs, Parameter, Regions, Scalar,
@@ -36,7 +36,7 @@ pub trait TeacherForced<D: Backend>: Layer<D> + Clone {
         &self,
         regions: Regions<D, T>,
         batch: &CaptionBatch,
-        dropout: &mut OptionalDropout<'_>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, DecoderOutput<D, T>>;
 
     /// The layer that gives the logits of the next word.
@@ -78,7 +78,7 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
         let (decoder, weight_tape) = with_weight_drop(self, Dropout::new(weight_drop, stream))?;
         let regions = regions.put_tape(tape.merge(weight_tape));
         let DecoderOutput { rows, penalty } =
-            decoder.forward(regions, &inputs, &mut OptionalDropout::with_rate(dropout, stream))?;
+            decoder.forward(regions, &inputs, &mut Dropout::new(dropout, stream))?;
         let targets = Targets {
             columns: &batch.targets,
             weights: batch.weights.as_deref(),
@@ -92,7 +92,7 @@ impl<D: Backend, O: TeacherForced<D>> Decoder<D> for O {
     }
 
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>> {
-        let DecoderOutput { rows, .. } = self.forward(regions, batch, &mut OptionalDropout::off())?;
+        let DecoderOutput { rows, .. } = self.forward(regions, batch, &mut Dropout::off())?;
         cross_entropy(rows, self.output(), Targets::plain(&batch.targets))
     }
 
@@ -145,7 +145,7 @@ fn sample_inputs<D: Backend, O: TeacherForced<D>>(
     rate: f32,
     stream: &mut ChaCha8Rng,
 ) -> DeviceResult<D, CaptionBatch> {
-    let DecoderOutput { rows, .. } = decoder.forward(regions.clone(), batch, &mut OptionalDropout::off())?;
+    let DecoderOutput { rows, .. } = decoder.forward(regions.clone(), batch, &mut Dropout::off())?;
     let logits = decoder.output().forward(rows.into_rows())?;
     let width = logits.shape().1;
     let draws: Vec<f32> = (0..batch.tokens()).map(|_| stream.random()).collect();

@@ -10,7 +10,7 @@ use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, C
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, Parameter,
-    StepWeight, add_gathered, add_products, impl_layer, lstm_cell,
+    impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -32,12 +32,12 @@ pub struct TopDown<D: Backend> {
 
 #[derive(Debug)]
 pub(super) struct TopDownWeights<D: Backend> {
-    query: StepWeight<D>,
-    prev_hidden: StepWeight<D>,
-    attention: StepWeight<D>,
-    context: StepWeight<D>,
-    attention_hidden: StepWeight<D>,
-    language: StepWeight<D>,
+    query: D::StepWeight,
+    prev_hidden: D::StepWeight,
+    attention: D::StepWeight,
+    context: D::StepWeight,
+    attention_hidden: D::StepWeight,
+    language: D::StepWeight,
 }
 
 impl<D: Backend> TopDown<D> {
@@ -76,14 +76,13 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         uses: usize,
         tape: &mut T,
     ) -> DeviceResult<D, Self::Weights> {
-        let hidden = self.language_lstm.hidden();
-        let mut whole = |parameter| StepWeight::new(parameter, 0..hidden, uses, tape);
+        let mut prepared = |parameter| D::step_weight(parameter, uses, tape);
         Ok(TopDownWeights {
-            prev_hidden: whole(&self.prev_hidden)?,
-            attention: whole(&self.attention_lstm.hidden_weight)?,
-            context: whole(&self.language_lstm.input_weight)?,
-            attention_hidden: whole(&self.attention_hidden)?,
-            language: whole(&self.language_lstm.hidden_weight)?,
+            prev_hidden: prepared(&self.prev_hidden.value)?,
+            attention: prepared(&self.attention_lstm.hidden_weight.value)?,
+            context: prepared(&self.language_lstm.input_weight.value)?,
+            attention_hidden: prepared(&self.attention_hidden.value)?,
+            language: prepared(&self.language_lstm.hidden_weight.value)?,
             query: attention.query_weight(uses, tape)?,
         })
     }
@@ -101,7 +100,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         images: &[usize],
     ) -> DeviceResult<D, Matrix<D, T>> {
         let words = self.attention_lstm.input_layer().forward(words)?;
-        add_gathered(words, self.mean_image.forward(means.retaped::<T>())?, images)
+        D::add_gathered(words, self.mean_image.forward(means.retaped::<T>())?, images)
     }
 
     fn step<T: Tape<f32, D>>(
@@ -117,7 +116,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
             (&language_before.hidden, &weights.prev_hidden),
             (&attention_before.hidden, &weights.attention),
         ];
-        let (query, tape) = lstm_cell(add_products(gates, &terms)?, &attention_before.cell)?;
+        let (query, tape) = lstm_cell(D::add_products(gates, &terms)?, &attention_before.cell)?;
         let AttentionOutput {
             context,
             weights: attention_weights,
@@ -129,7 +128,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
             (&query.hidden, &weights.attention_hidden),
             (&language_before.hidden, &weights.language),
         ];
-        let (language, tape) = lstm_cell(add_products(bias, &terms)?, &language_before.cell)?;
+        let (language, tape) = lstm_cell(D::add_products(bias, &terms)?, &language_before.cell)?;
         Ok(CellOutput {
             states: vec![query, language],
             context,

@@ -36,9 +36,6 @@ pub struct Model<D: Backend> {
 
 impl<D: Backend> Model<D> {
     /// A new model, its weights drawn from `rng`.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn new(device: &D, spec: ModelSpec, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         // The encoder draws first: the order decides which numbers of `rng` each weight gets.
         let encoder = Encoder::new(&spec.encoder, device, rng)?;
@@ -65,9 +62,6 @@ impl<D: Backend> Model<D> {
     ///
     /// A trained network's map is flattened to one region, so that decoders that average the regions still read
     /// positions.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn regions<T: Tape<f32, D>>(&self, inputs: Vec<f32>) -> DeviceResult<D, Regions<D, T>> {
         self.encoder.forward(&self.spec.encoder, inputs, &self.device)
     }
@@ -88,18 +82,12 @@ impl<D: Backend> Model<D> {
     }
 
     /// Loads published weights into the fine-tuned layers; `rate` multiplies their learning rate.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn fine_tune(&mut self, published: LayerRange, rate: f32) -> DeviceResult<D, ()> {
         self.encoder.fine_tune(published, rate, &self.device)
     }
 
     /// Normalizes the decoder's input from now on, by the mean and deviation of the first `images` of `inputs` (fewer for
     /// fine-tuned layers). Does nothing for a network that is trained from scratch.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn normalize(&mut self, inputs: &ImageInputs, images: usize) -> DeviceResult<D, ()> {
         self.encoder
             .normalize(&self.spec.encoder, inputs, images, &self.device)

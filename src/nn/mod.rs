@@ -42,12 +42,8 @@ pub use ops::linear::LinearKernel;
 pub use ops::lstm::LstmKernel;
 pub use ops::packed_sequence::PackedSequence;
 pub use ops::pool::{PoolKernel, global_avg_pool, max_pool};
-pub use ops::recurrence::{
-    CellResult, RecurrenceKernel, StepWeight, add_products, composed_products, lstm_cell,
-};
-pub use ops::rows::{
-    RowsKernel, activated, add_gathered, concat_rows, gather_rows, mean_of_groups, split_rows,
-};
+pub use ops::recurrence::{CellResult, RecurrenceKernel, composed_products, lstm_cell};
+pub use ops::rows::RowsKernel;
 pub use optim::{
     Adam, AdamSettings, Ema, Moments, OptimizerKernel, ParameterUpdate, composed_norm, composed_update,
 };

@@ -7,3 +7,32 @@ pub(crate) mod scratch;
 pub(crate) mod slices;
 pub(crate) mod sparse;
 pub(crate) mod winograd;
+
+/// Defines a function whose loops are compiled for the vectors of the machine.
+///
+/// Its arguments are the fields of a type of its own, because the compiler vectorizes only what is inlined, and closures
+/// cannot be marked for inlining.
+macro_rules! vectorized {
+    ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),+ $(,)?) $body:block) => {
+        $(#[$doc])*
+        $visibility fn $name($($argument: $type),+) {
+            #[allow(non_camel_case_types)]
+            struct Arguments<$($argument),+> {
+                $($argument: $argument),+
+            }
+
+            impl pulp::WithSimd for Arguments<$($type),+> {
+                type Output = ();
+
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) {
+                    let Self { $($argument),+ } = self;
+                    $body
+                }
+            }
+
+            pulp::Arch::new().dispatch(Arguments { $($argument),+ });
+        }
+    };
+}
+pub(crate) use vectorized;

@@ -67,8 +67,7 @@ impl InferenceKernel for Cuda {
             &layer.bias.value,
             Activation::None,
         )?;
-        let recurrent = (layer.hidden_weight.value.clone(), 0..layer.hidden());
-        let gates = Self::try_add_products(gates, &[(&state.hidden, &recurrent)])?;
+        let gates = Self::add_products(gates, &[(&state.hidden, &layer.hidden_weight.value)])?;
         let (hidden, cell) = Self::try_lstm_cell(gates, &state.cell)?;
         Ok(LstmState { hidden, cell })
     }

@@ -52,9 +52,6 @@ impl<D: Device<f32>> DeviceScalar<D> {
     }
 
     /// The factor that clips a norm to `highest`: at most one; always one if `highest` is zero.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub(in crate::nn) fn clip_factor(&self, highest: f32) -> DeviceResult<D, Self> {
         Ok(match self {
             _ if highest <= 0.0 => Self::Known(1.0),

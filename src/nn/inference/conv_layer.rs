@@ -10,14 +10,14 @@ use crate::nn::ops::pool::{global_avg_pool, max_pool};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A layer with its weights: `C` are those of a convolution, `D` those of a depthwise one.
+/// A layer with its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ConvLayer<C = ConvWeights, D = C> {
+pub enum ConvLayer<W = ConvWeights> {
     /// See [`conv2d`].
-    Convolution(C),
+    Convolution(W),
     /// See [`depthwise`].
-    Depthwise(D),
+    Depthwise(W),
     /// See [`max_pool`].
     MaxPool(ConvGeometry),
     /// See [`global_avg_pool`]; a map of 1 x 1 comes out.
@@ -27,9 +27,9 @@ pub enum ConvLayer<C = ConvWeights, D = C> {
     /// The sum of what the branch and what the shortcut make of the same map.
     Residual {
         /// In order.
-        branch: Vec<ConvLayer<C, D>>,
+        branch: Vec<ConvLayer<W>>,
         /// In order; the map itself where there are none.
-        shortcut: Vec<ConvLayer<C, D>>,
+        shortcut: Vec<ConvLayer<W>>,
     },
 }
 
@@ -77,65 +77,48 @@ pub struct ComposedConvNet<D: Backend> {
 
 impl<D: Backend> ComposedConvNet<D> {
     /// Takes the layers to the device.
-    ///
-    /// # Errors
-    /// Those of the device, e.g. memory.
     pub fn new(device: &D, layers: Vec<ConvLayer>) -> DeviceResult<D, Self> {
-        Ok(Self {
-            layers: upload(device, layers)?,
-        })
+        let matrix = |values: Vec<f32>, columns: usize| {
+            let shape = (values.len() / columns, columns);
+            device.try_tensor_from_vec(values, shape)
+        };
+        let mut upload = |weights: ConvWeights| {
+            let outputs = weights.bias.len();
+            Ok(ConvWeights {
+                kernel: matrix(weights.kernel, outputs)?,
+                bias: matrix(weights.bias, outputs)?,
+                convolution: weights.convolution,
+            })
+        };
+        let layers = map_weights(layers, &mut upload)?;
+        Ok(Self { layers })
     }
 
     /// See [`InferenceKernel::run_conv_net`](super::InferenceKernel::run_conv_net).
-    ///
-    /// # Errors
-    /// Those of the device, e.g. memory.
     pub fn run(&self, maps: Images<D>) -> DeviceResult<D, Images<D>> {
         forward(&self.layers, maps)
     }
 }
 
-fn upload<D: Backend>(
-    device: &D,
-    layers: Vec<ConvLayer>,
-) -> DeviceResult<D, Vec<ConvLayer<ConvWeights<Matrix<D>>>>> {
-    let matrix = |values: Vec<f32>, columns: usize| {
-        let shape = (values.len() / columns, columns);
-        device.try_tensor_from_vec(values, shape)
-    };
-    let sums = |sums: ConvWeights| {
-        let outputs = sums.bias.len();
-        Ok(ConvWeights {
-            kernel: matrix(sums.kernel, outputs)?,
-            bias: matrix(sums.bias, outputs)?,
-            convolution: sums.convolution,
+/// The same layers with the weights that `map` makes of theirs, in order.
+pub fn map_weights<W, New, E>(
+    layers: Vec<ConvLayer<W>>,
+    map: &mut impl FnMut(W) -> Result<New, E>,
+) -> Result<Vec<ConvLayer<New>>, E> {
+    let mut map_layer = |layer| {
+        Ok(match layer {
+            ConvLayer::Convolution(weights) => ConvLayer::Convolution(map(weights)?),
+            ConvLayer::Depthwise(weights) => ConvLayer::Depthwise(map(weights)?),
+            ConvLayer::MaxPool(window) => ConvLayer::MaxPool(window),
+            ConvLayer::GlobalAvgPool => ConvLayer::GlobalAvgPool,
+            ConvLayer::Activation(activation) => ConvLayer::Activation(activation),
+            ConvLayer::Residual { branch, shortcut } => ConvLayer::Residual {
+                branch: map_weights(branch, map)?,
+                shortcut: map_weights(shortcut, map)?,
+            },
         })
     };
-    map_weights(layers, &sums, &sums)
-}
-
-/// The same layers with their weights as `convolution` and `depthwise` make them, in order.
-pub fn map_weights<C, D, NewC, NewD, E>(
-    layers: Vec<ConvLayer<C, D>>,
-    convolution: &impl Fn(C) -> Result<NewC, E>,
-    depthwise: &impl Fn(D) -> Result<NewD, E>,
-) -> Result<Vec<ConvLayer<NewC, NewD>>, E> {
-    layers
-        .into_iter()
-        .map(|layer| {
-            Ok(match layer {
-                ConvLayer::Convolution(weights) => ConvLayer::Convolution(convolution(weights)?),
-                ConvLayer::Depthwise(weights) => ConvLayer::Depthwise(depthwise(weights)?),
-                ConvLayer::MaxPool(window) => ConvLayer::MaxPool(window),
-                ConvLayer::GlobalAvgPool => ConvLayer::GlobalAvgPool,
-                ConvLayer::Activation(activation) => ConvLayer::Activation(activation),
-                ConvLayer::Residual { branch, shortcut } => ConvLayer::Residual {
-                    branch: map_weights(branch, convolution, depthwise)?,
-                    shortcut: map_weights(shortcut, convolution, depthwise)?,
-                },
-            })
-        })
-        .collect()
+    layers.into_iter().map(&mut map_layer).collect()
 }
 
 /// Weights of a layer, trained or not.
@@ -159,9 +142,6 @@ impl<D: Backend> AsMatrix<D> for Parameter<D> {
 /// What the last of the layers gives, composed of the device's operations; weights may be [`Parameter`]s that are
 /// trained.
 ///
-/// # Errors
-/// Those of the device, e.g. memory.
-///
 /// # Panics
 /// Where the shapes do not fit together.
 pub fn forward<D: Backend, T: Tape<f32, D>>(
@@ -169,16 +149,8 @@ pub fn forward<D: Backend, T: Tape<f32, D>>(
     maps: Images<D, T>,
 ) -> DeviceResult<D, Images<D, T>> {
     layers.iter().try_fold(maps, |maps, layer| match layer {
-        ConvLayer::Convolution(ConvWeights {
-            kernel,
-            bias,
-            convolution,
-        }) => conv2d(maps, kernel.matrix(), bias.matrix(), *convolution),
-        ConvLayer::Depthwise(ConvWeights {
-            kernel,
-            bias,
-            convolution,
-        }) => depthwise(maps, kernel.matrix(), bias.matrix(), *convolution),
+        ConvLayer::Convolution(w) => conv2d(maps, w.kernel.matrix(), w.bias.matrix(), w.convolution),
+        ConvLayer::Depthwise(w) => depthwise(maps, w.kernel.matrix(), w.bias.matrix(), w.convolution),
         ConvLayer::MaxPool(window) => max_pool(maps, *window),
         ConvLayer::GlobalAvgPool => {
             let (images, _, _, channels) = *maps.shape();

@@ -55,31 +55,32 @@ fn layers() -> Vec<ConvLayer> {
     ]
 }
 
+/// The prepared network equals its layers one by one, on a batch of each shape in turn.
+fn check(layers: impl Fn() -> Vec<ConvLayer>, batches: &[(usize, usize, usize, usize)], tolerance: f32) {
+    let cpu = Cpu::default();
+    let network = cpu.inference_conv_net(layers()).unwrap();
+    let composed = ComposedConvNet::new(&cpu, layers()).unwrap();
+    for (seed, batch) in batches.iter().enumerate() {
+        let images = random(*batch, &mut rng(seed as u64));
+        let expected = composed.run(images.clone()).unwrap();
+        let found = Cpu::run_conv_net(&network, images).unwrap();
+        assert_close("output", &found, &expected, tolerance);
+    }
+}
+
 /// Kernels of 3 x 3 over channels in 16s, which have a way of their own, over maps even and odd, padded and not.
 #[test]
 fn minimal_filtering_equals_the_plain_sums() {
-    let cpu = Cpu::default();
     let paddings = [Padding::NONE, Padding::all(1), Padding::same((3, 3), (3, 3), 2)];
-    for (seed, (channels, padding)) in [(16, 32), (48, 16), (32, 64)]
-        .into_iter()
-        .flat_map(|channels| paddings.map(|padding| (channels, padding)))
-        .enumerate()
-    {
-        let window = ConvGeometry::square(3, 1, padding);
-        let (inputs, outputs) = channels;
-        let activation = [Activation::Relu, Activation::None][seed % 2];
-        let layers = || vec![ConvLayer::Convolution(sums(window, inputs, outputs, activation))];
-        let (network, composed) = (
-            cpu.inference_conv_net(layers()).unwrap(),
-            ComposedConvNet::new(&cpu, layers()).unwrap(),
-        );
-        for (images, height, width) in [(1, 3, 3), (3, 8, 6), (2, 7, 9), (1, 40, 35)] {
-            let images = random((images, height, width, inputs), &mut rng(seed as u64));
-            let expected = composed.run(images.clone()).unwrap();
-            assert_close(
-                "output",
-                &Cpu::run_conv_net(&network, images).unwrap(),
-                &expected,
+    for (inputs, outputs) in [(16, 32), (48, 16), (32, 64)] {
+        for (i, padding) in paddings.into_iter().enumerate() {
+            let window = ConvGeometry::square(3, 1, padding);
+            let activation = [Activation::Relu, Activation::None][i % 2];
+            let layers = || vec![ConvLayer::Convolution(sums(window, inputs, outputs, activation))];
+            let batches = [(1, 3, 3), (3, 8, 6), (2, 7, 9), (1, 40, 35)];
+            check(
+                layers,
+                &batches.map(|(images, height, width)| (images, height, width, inputs)),
                 1e-5,
             );
         }
@@ -89,41 +90,15 @@ fn minimal_filtering_equals_the_plain_sums() {
 /// Maps so large that not all images fit in the room there is.
 #[test]
 fn a_large_batch_goes_through_in_pieces() {
-    let cpu = Cpu::default();
     let widen = || ConvLayer::Convolution(sums(ConvGeometry::POINTWISE, 3, 56, Activation::Relu));
     let layers = || vec![residual(vec![]), widen(), ConvLayer::GlobalAvgPool];
-    let (network, composed) = (
-        cpu.inference_conv_net(layers()).unwrap(),
-        ComposedConvNet::new(&cpu, layers()).unwrap(),
-    );
-    let images = random((4, 300, 300, 3), &mut rng(1));
-    let expected = composed.run(images.clone()).unwrap();
-    assert_close(
-        "output",
-        &Cpu::run_conv_net(&network, images).unwrap(),
-        &expected,
-        1e-4,
-    );
+    check(layers, &[(4, 300, 300, 3)], 1e-4);
 }
 
 #[test]
 fn buffers_that_are_used_again_leave_no_trace() {
-    let cpu = Cpu::default();
     for depth in 0..=layers().len() {
         let layers = || layers().into_iter().take(depth).collect::<Vec<_>>();
-        let (network, composed) = (
-            cpu.inference_conv_net(layers()).unwrap(),
-            ComposedConvNet::new(&cpu, layers()).unwrap(),
-        );
-        for (seed, images) in [(1, 2), (2, 5), (3, 1)] {
-            let images = random((images, 12, 10, 3), &mut rng(seed));
-            let expected = composed.run(images.clone()).unwrap();
-            assert_close(
-                "output",
-                &Cpu::run_conv_net(&network, images).unwrap(),
-                &expected,
-                1e-5,
-            );
-        }
+        check(layers, &[2, 5, 1].map(|images| (images, 12, 10, 3)), 1e-5);
     }
 }

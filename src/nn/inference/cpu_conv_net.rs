@@ -21,7 +21,7 @@ pub struct CpuConvNet {
 
 impl CpuConvNet {
     pub(super) fn new(layers: Vec<ConvLayer>) -> Result<Self, CpuError> {
-        let layers = map_weights(layers, &|sums| Ok(CpuConvolution::new(sums)), &Ok)?;
+        let layers = map_weights(layers, &mut |weights| Ok(CpuConvolution::new(weights)))?;
         Ok(Self {
             layers: layers.into(),
             buffers: Arc::default(),
@@ -52,80 +52,44 @@ impl CpuConvNet {
     }
 }
 
-type CpuLayer = ConvLayer<CpuConvolution, ConvWeights>;
+type CpuLayer = ConvLayer<CpuConvolution>;
 
-/// A convolution in the way that takes the least time.
+/// A convolution, and its kernels in the form in which they take the least time.
 #[derive(Debug)]
-enum CpuConvolution {
-    Plain(ConvWeights),
-    Winograd {
-        kernels: Winograd,
-        bias: Vec<f32>,
-        convolution: Convolution,
-    },
+struct CpuConvolution {
+    weights: ConvWeights,
+    /// Replaces `weights.kernel`.
+    winograd: Option<Winograd>,
 }
 
 impl CpuConvolution {
-    fn new(sums: ConvWeights) -> Self {
-        let ConvWeights {
-            kernel,
-            bias,
-            convolution,
-        } = sums;
-        let outputs = bias.len();
-        let inputs = kernel.len() / (convolution.window.taps() * outputs).max(1);
-        if Winograd::suits(convolution.window, inputs, outputs) {
-            let kernels = Winograd::new(&kernel, inputs, outputs);
-            Self::Winograd {
-                kernels,
-                bias,
-                convolution,
-            }
-        } else {
-            Self::Plain(ConvWeights {
-                kernel,
-                bias,
-                convolution,
-            })
-        }
-    }
-
-    fn window(&self) -> ConvGeometry {
-        match self {
-            Self::Plain(ConvWeights { convolution, .. }) | Self::Winograd { convolution, .. } => {
-                convolution.window
-            }
-        }
-    }
-
-    fn outputs(&self) -> usize {
-        match self {
-            Self::Plain(ConvWeights { bias, .. }) | Self::Winograd { bias, .. } => bias.len(),
-        }
+    fn new(mut weights: ConvWeights) -> Self {
+        let (window, outputs) = (weights.convolution.window, weights.bias.len());
+        let inputs = weights.kernel.len() / (window.taps() * outputs).max(1);
+        let winograd = Winograd::suits(window, inputs, outputs).then(|| {
+            let kernel = std::mem::take(&mut weights.kernel);
+            Winograd::new(&kernel, inputs, outputs)
+        });
+        Self { weights, winograd }
     }
 
     /// Overwrites `y`.
     fn forward(&self, sliding: SlidingWindow, inputs: usize, x: &[f32], y: &mut [f32]) {
-        match self {
-            Self::Plain(ConvWeights {
-                kernel,
-                bias,
-                convolution,
-            }) => {
-                let layer = conv2d::cpu::Conv2dLayer {
-                    sliding,
-                    inputs,
-                    outputs: bias.len(),
-                    activation: convolution.activation,
-                };
-                layer.forward(x, kernel, bias, y);
-            }
-            Self::Winograd {
-                kernels,
-                bias,
-                convolution,
-            } => kernels.forward(&sliding, x, bias, convolution.activation, y),
+        let ConvWeights {
+            kernel,
+            bias,
+            convolution: Convolution { activation, .. },
+        } = &self.weights;
+        if let Some(winograd) = &self.winograd {
+            return winograd.forward(&sliding, x, bias, *activation, y);
         }
+        let layer = conv2d::cpu::Conv2dLayer {
+            sliding,
+            inputs,
+            outputs: bias.len(),
+            activation: *activation,
+        };
+        layer.forward(x, kernel, bias, y);
     }
 }
 
@@ -152,18 +116,12 @@ fn largest_map(layers: &[CpuLayer], input: MapShape) -> (MapShape, usize) {
                 ..input
             };
             let (output, within) = match layer {
-                ConvLayer::Convolution(convolution) => {
-                    (through(convolution.window(), convolution.outputs()), 0)
+                ConvLayer::Convolution(CpuConvolution { weights, .. })
+                | ConvLayer::Depthwise(CpuConvolution { weights, .. }) => {
+                    (through(weights.convolution.window, weights.bias.len()), 0)
                 }
-                ConvLayer::Depthwise(sums) => (through(sums.convolution.window, input.channels), 0),
                 ConvLayer::MaxPool(window) => (through(*window, input.channels), 0),
-                ConvLayer::GlobalAvgPool => (
-                    MapShape {
-                        size: (1, 1),
-                        ..input
-                    },
-                    0,
-                ),
+                ConvLayer::GlobalAvgPool => (input.pooled(), 0),
                 ConvLayer::Activation(_) => (input, 0),
                 ConvLayer::Residual { branch, .. } => largest_map(branch, input),
             };
@@ -192,8 +150,15 @@ impl MapShape {
         (self.images, self.size.0, self.size.1, self.channels)
     }
 
+    /// Values of a map.
     fn map(self) -> usize {
         self.size.0 * self.size.1 * self.channels
+    }
+
+    /// One pixel for each map.
+    fn pooled(self) -> Self {
+        let size = (1, 1);
+        Self { size, ..self }
     }
 }
 
@@ -273,12 +238,13 @@ impl CpuLayer {
         };
         match self {
             Self::Convolution(convolution) => {
-                let sliding = sliding(convolution.window());
-                let mut y = through(&sliding, convolution.outputs());
+                let weights = &convolution.weights;
+                let sliding = sliding(weights.convolution.window);
+                let mut y = through(&sliding, weights.bias.len());
                 convolution.forward(sliding, channels, x.values(), y.values_mut());
                 y
             }
-            Self::Depthwise(sums) => {
+            Self::Depthwise(CpuConvolution { weights: sums, .. }) => {
                 let layer = depthwise::cpu::DepthwiseLayer {
                     sliding: sliding(sums.convolution.window),
                     channels,
@@ -298,10 +264,7 @@ impl CpuLayer {
                 y
             }
             Self::GlobalAvgPool => {
-                let mut y = buffers.maps(MapShape {
-                    size: (1, 1),
-                    ..x.shape
-                });
+                let mut y = buffers.maps(x.shape.pooled());
                 pool::cpu::mean_pixel(x.values(), x.shape.map(), channels, y.values_mut());
                 y
             }
@@ -310,16 +273,15 @@ impl CpuLayer {
                 activation.apply(x.values(), y.values_mut());
                 y
             }
-            Self::Residual { branch, shortcut } if shortcut.is_empty() => {
-                let mut y = forward(branch, x, buffers);
-                add(y.values_mut(), x.values());
-                y
-            }
             Self::Residual { branch, shortcut } => {
                 let mut y = forward(branch, x, buffers);
-                let around = forward(shortcut, x, buffers);
-                add(y.values_mut(), around.values());
-                buffers.give_back(around);
+                if shortcut.is_empty() {
+                    add(y.values_mut(), x.values());
+                } else {
+                    let around = forward(shortcut, x, buffers);
+                    add(y.values_mut(), around.values());
+                    buffers.give_back(around);
+                }
                 y
             }
         }

@@ -21,13 +21,23 @@ pub fn random_stream(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {
 #[derive(Debug)]
 pub struct Dropout<'a> {
     rate: f32,
-    stream: &'a mut ChaCha8Rng,
+    /// `None` drops nothing.
+    stream: Option<&'a mut ChaCha8Rng>,
 }
 
 impl<'a> Dropout<'a> {
     /// Masks are drawn from `stream`. A rate of zero leaves everything as it is and draws nothing.
     pub fn new(rate: f32, stream: &'a mut ChaCha8Rng) -> Self {
+        let stream = Some(stream).filter(|_| rate != 0.0);
         Self { rate, stream }
+    }
+
+    /// Drops nothing.
+    pub fn off() -> Self {
+        Self {
+            rate: 0.0,
+            stream: None,
+        }
     }
 
     /// Drops elements of `rows`.
@@ -35,11 +45,11 @@ impl<'a> Dropout<'a> {
         &mut self,
         rows: Matrix<D, T>,
     ) -> DeviceResult<D, Matrix<D, T>> {
-        if self.rate == 0.0 {
+        let Some(stream) = &mut self.stream else {
             return Ok(rows);
-        }
-        let mask = Mask::new(self.rate, self.stream, rows.shape().num_elements());
-        D::try_drop(rows, &mask)
+        };
+        let mask = Mask::new(self.rate, stream, rows.shape().num_elements());
+        D::drop_elements(rows, &mask)
     }
 }
 

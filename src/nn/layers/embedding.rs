@@ -4,7 +4,6 @@ use crate::nn::backend::{Backend, DeviceResult, Matrix};
 use crate::nn::layers::layer::Layer;
 use crate::nn::layers::linear::Linear;
 use crate::nn::layers::parameter::{Initialization, Parameter};
-use crate::nn::ops::rows::gather_rows;
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -50,8 +49,8 @@ impl<D: Backend> Embedding<D> {
         output: &Linear<D>,
     ) -> DeviceResult<D, Matrix<D, T>> {
         match self {
-            Self::Own { table } => gather_rows(table.value.retaped::<T>(), words),
-            Self::Tied { scale } => scaled(gather_rows(on_its_side(&output.weight)?, words)?, scale),
+            Self::Own { table } => D::gather_rows(table.value.retaped::<T>(), words),
+            Self::Tied { scale } => scaled(D::gather_rows(on_its_side(&output.weight)?, words)?, scale),
         }
     }
 
@@ -111,7 +110,7 @@ impl<D: Backend> InferenceEmbedding<D> {
     /// The rows of `words`.
     pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
         let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
-        gather_rows(self.0.clone(), &words)
+        D::gather_rows(self.0.clone(), &words)
     }
 }
 

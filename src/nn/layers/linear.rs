@@ -57,13 +57,9 @@ impl<D: Backend> Linear<D> {
     pub fn relu_dropout<T: Tape<f32, D>>(
         &self,
         rows: Matrix<D, T>,
-        dropout: Option<&mut Dropout<'_>>,
+        dropout: &mut Dropout<'_>,
     ) -> DeviceResult<D, OutputInputs<D, T>> {
-        let rows = self.activated(rows, Activation::Relu)?;
-        let rows = match dropout {
-            Some(dropout) => dropout.apply(rows)?,
-            None => rows,
-        };
+        let rows = dropout.apply(self.activated(rows, Activation::Relu)?)?;
         Ok(OutputInputs::masked(rows))
     }
 }

@@ -1,5 +1,5 @@
-//! Operations on tensors: each a trait with its formula and a default composed of dfdx operations, and beside it the
-//! CPU kernel (`cpu.rs`), the CUDA kernel (`cuda.rs`, `kernels.cu`) and the tests that hold them against the default.
+//! Operations on tensors: each a trait with its formula and a default composed of dfdx operations, which runs on any
+//! device and is the reference for the CPU kernel (`cpu.rs`) and the CUDA kernel (`cuda.rs`, `kernels.cu`) beside it.
 
 pub(crate) mod activation;
 pub(crate) mod attention;

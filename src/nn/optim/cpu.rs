@@ -29,11 +29,15 @@ impl OptimizerKernel for Cpu {
         Ok(norm_squared(&scratch(matrix)))
     }
 
-    fn try_gradient_norm_squared(
+    fn try_gradient_norm(
         gradients: &mut Gradients<f32, Self>,
-        value: &Matrix<Self>,
-    ) -> Result<f64, CpuError> {
-        Ok(norm_squared(gradients.get_or_alloc_mut(value)?))
+        values: &[&Matrix<Self>],
+    ) -> Result<DeviceScalar<Self>, CpuError> {
+        let mut squares = 0.0;
+        for value in values {
+            squares += norm_squared(gradients.get_or_alloc_mut(*value)?);
+        }
+        Ok(DeviceScalar::Known(squares.sqrt() as f32))
     }
 
     fn try_ema(ema: &mut Vec<f32>, value: &Matrix<Self>, keep: f32) -> Result<(), CpuError> {

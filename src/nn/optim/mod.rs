@@ -92,73 +92,41 @@ pub trait OptimizerKernel: AsyncDevice {
     type Moment: Clone + fmt::Debug;
 
     /// A moment of these values.
-    fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>
-    where
-        Self: Backend;
+    fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>;
 
     /// The values of a moment, `[rows, columns]`.
     fn try_moment_values(
         &self,
         moment: &Self::Moment,
         shape: (usize, usize),
-    ) -> Result<Matrix<Self>, Self::Err>
-    where
-        Self: Backend;
+    ) -> Result<Matrix<Self>, Self::Err>;
 
     /// The sum of the squares of a matrix.
-    fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, Self::Err>
-    where
-        Self: Backend,
-    {
+    fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, Self::Err> {
         let sum: Tensor<(), f32, Self> = matrix.clone().try_square()?.try_sum()?;
         Ok(f64::from(sum.as_vec()[0]))
-    }
-
-    /// The sum of the squares of a parameter's gradient.
-    fn try_gradient_norm_squared(
-        gradients: &mut Gradients<f32, Self>,
-        value: &Matrix<Self>,
-    ) -> Result<f64, Self::Err>
-    where
-        Self: Backend,
-    {
-        gradients.get_or_alloc_mut(value)?;
-        Self::try_norm_squared(&gradients.get(value))
     }
 
     /// The norm of the gradients of all these parameters together.
     fn try_gradient_norm(
         gradients: &mut Gradients<f32, Self>,
         values: &[&Matrix<Self>],
-    ) -> Result<DeviceScalar<Self>, Self::Err>
-    where
-        Self: Backend,
-    {
-        let mut squares = 0.0;
-        for value in values {
-            squares += Self::try_gradient_norm_squared(gradients, value)?;
-        }
-        Ok(DeviceScalar::Known(squares.sqrt() as f32))
-    }
+    ) -> Result<DeviceScalar<Self>, Self::Err>;
 
     /// `ema = keep * ema + (1 - keep) * value`
-    fn try_ema(ema: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>
-    where
-        Self: Backend;
+    fn try_ema(ema: &mut Self::Moment, value: &Matrix<Self>, keep: f32) -> Result<(), Self::Err>;
 
     /// Makes all changes of a step, of the gradients times `scale`. Gradients are used up.
     fn try_update(
         changes: Vec<ParameterUpdate<'_, Self>>,
         scale: &DeviceScalar<Self>,
         gradients: &mut Gradients<f32, Self>,
-    ) -> Result<(), Self::Err>
-    where
-        Self: Backend;
+    ) -> Result<(), Self::Err>;
 }
 
 /// What a step does to one parameter.
 #[derive(Debug)]
-pub struct ParameterUpdate<'a, D: Backend> {
+pub struct ParameterUpdate<'a, D: OptimizerKernel> {
     /// The parameter.
     pub value: &'a mut Matrix<D>,
     /// Its moments.
@@ -255,7 +223,7 @@ impl<D: Backend> Adam<D> {
 }
 
 /// [`OptimizerKernel::try_gradient_norm`] composed of dfdx operations: nothing leaves the device.
-pub fn composed_norm<D: Backend>(
+pub fn composed_norm<D: Device<f32>>(
     gradients: &mut Gradients<f32, D>,
     values: &[&Matrix<D>],
 ) -> DeviceResult<D, Option<Scalar<D>>> {
@@ -273,7 +241,7 @@ pub fn composed_norm<D: Backend>(
 
 /// [`OptimizerKernel::try_ema`], composed of dfdx operations.
 #[cfg(any(test, feature = "cuda"))]
-fn composed_ema<D: Backend>(ema: &mut Matrix<D>, value: &Matrix<D>, keep: f32) -> DeviceResult<D, ()> {
+fn composed_ema<D: Device<f32>>(ema: &mut Matrix<D>, value: &Matrix<D>, keep: f32) -> DeviceResult<D, ()> {
     let new = value.clone().try_mul(1.0 - keep)?;
     *ema = ema.clone().try_mul(keep)?.try_add(new)?;
     Ok(())
@@ -281,7 +249,7 @@ fn composed_ema<D: Backend>(ema: &mut Matrix<D>, value: &Matrix<D>, keep: f32) -
 
 /// An update composed of dfdx operations: the plain formulation, for any device that keeps moments, first and second, in
 /// matrices.
-pub fn composed_update<D: Backend>(
+pub fn composed_update<D: Device<f32>>(
     value: &mut Matrix<D>,
     gradient: Matrix<D>,
     [first, second]: [&mut Matrix<D>; 2],

@@ -10,7 +10,6 @@ use crate::nn::{
 };
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
 
 /// The shape of fine-tuned layers, without weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,14 +46,14 @@ impl LayerRange {
 
     /// The layers without weights.
     pub fn spec(&self) -> FineTunedSpec {
-        let spec = |sums: ConvWeights| {
+        let mut spec = |sums: ConvWeights| {
             let outputs = sums.bias.len();
             Ok::<_, std::convert::Infallible>(ConvSpec {
                 kernel: (sums.kernel.len() / outputs, outputs),
                 convolution: sums.convolution,
             })
         };
-        let Ok(layers) = map_weights(self.layers.clone(), &spec, &spec);
+        let Ok(layers) = map_weights(self.layers.clone(), &mut spec);
         FineTunedSpec {
             input: self.input,
             output: self.output,
@@ -87,31 +86,25 @@ pub struct FineTunedLayers<D: Backend> {
 
 impl<D: Backend> FineTunedLayers<D> {
     /// All weights zero, to be read from a checkpoint.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn zeros(spec: &FineTunedSpec, device: &D) -> Result<Self, <D as HasErr>::Err> {
-        let zeros = |ConvSpec { kernel, convolution }| {
+        let mut zeros = |ConvSpec { kernel, convolution }| {
             Ok::<_, std::convert::Infallible>(ConvWeights {
                 kernel: vec![0.0; kernel.0 * kernel.1],
                 bias: vec![0.0; kernel.1],
                 convolution,
             })
         };
-        let Ok(layers) = map_weights(spec.layers.clone(), &zeros, &zeros);
+        let Ok(layers) = map_weights(spec.layers.clone(), &mut zeros);
         Self::of(spec.input, layers, device)
     }
 
     /// The layers with the weights that were loaded.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn of(input: MapShape, layers: Vec<ConvLayer>, device: &D) -> Result<Self, <D as HasErr>::Err> {
-        let number = Cell::new(0);
-        let parameters = |sums: ConvWeights| {
-            number.set(number.get() + 1);
+        let mut number = 0;
+        let mut parameters = |sums: ConvWeights| {
+            number += 1;
             let parameter = |part: &str, values: Vec<f32>, columns: usize| {
-                let name = format!("network.layer{}.{part}", number.get());
+                let name = format!("network.layer{number}.{part}");
                 Parameter::from_values(device, name, (values.len() / columns, columns), values)
             };
             let outputs = sums.bias.len();
@@ -123,7 +116,7 @@ impl<D: Backend> FineTunedLayers<D> {
         };
         Ok(Self {
             input,
-            layers: map_weights(layers, &parameters, &parameters)?,
+            layers: map_weights(layers, &mut parameters)?,
         })
     }
 
@@ -133,9 +126,6 @@ impl<D: Backend> FineTunedLayers<D> {
     }
 
     /// `[images, regions, channels]` of the stored map to that of the last layer's.
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn forward<T: Tape<f32, D>>(&self, features: Regions<D, T>) -> DeviceResult<D, Regions<D, T>> {
         let MapShape {
             height,
@@ -151,9 +141,6 @@ impl<D: Backend> FineTunedLayers<D> {
 
     /// Changes the output from `x` to `(x - mean) * scale`, channel by channel. Only after
     /// [`LayerRange::with_channel_scale`].
-    ///
-    /// # Errors
-    /// Those of the device.
     pub fn rescale(&mut self, mean: &[f32], scale: &[f32]) -> DeviceResult<D, ()> {
         let Some(ConvLayer::Depthwise(ConvWeights { kernel, bias, .. })) = self.layers.last_mut() else {
             unreachable!("the last layer is that of the scale");

@@ -7,6 +7,7 @@
 use super::{BAND, CHAINS, List, Sparse, SparseBand};
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
 use crate::nn::cpu::scratch::Scratch;
+use crate::nn::cpu::vectorized;
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 use std::ops::Range;
 
@@ -22,10 +23,7 @@ impl Sparse {
         let mut out = out;
         let mut panels = Panels::new(b.shape().1);
         for (band, right) in self.bands.iter().zip(b.row_blocks(BAND)) {
-            Arch::new().dispatch(Filling {
-                panels: panels.all_mut(),
-                band: right,
-            });
+            fill(panels.all_mut(), right);
             for (place, panel) in panels.all().iter().enumerate() {
                 let first = place * WIDTH;
                 Arch::new().dispatch(PanelProduct {
@@ -62,31 +60,22 @@ impl Panels {
     }
 }
 
-/// Copies a band into its panels, row by row: panel by panel, rows that lie far apart would be visited for a line of
-/// the cache or two each.
-struct Filling<'a> {
-    panels: &'a mut [Panel],
-    band: MatRef<'a>,
-}
-
-impl WithSimd for Filling<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for row in 0..self.band.shape().0 {
-            let (pieces, rest) = self.band.row(row).as_chunks::<WIDTH>();
-            let mut panels = self.panels.iter_mut();
-            for (piece, panel) in pieces.iter().zip(&mut panels) {
-                panel[row] = *piece;
-            }
-            if let Some(last) = panels.next() {
-                let (values, filling) = last[row].split_at_mut(rest.len());
-                values.copy_from_slice(rest);
-                filling.fill(0.0);
-            }
+vectorized! {
+/// Copies a band into its panels, row by row: panel by panel, each row would be visited for a line of the cache or two.
+fn fill(panels: &mut [Panel], band: MatRef<'_>) {
+    for row in 0..band.shape().0 {
+        let (pieces, rest) = band.row(row).as_chunks::<WIDTH>();
+        let mut panels = panels.iter_mut();
+        for (piece, panel) in pieces.iter().zip(&mut panels) {
+            panel[row] = *piece;
+        }
+        if let Some(last) = panels.next() {
+            let (values, filling) = last[row].split_at_mut(rest.len());
+            values.copy_from_slice(rest);
+            filling.fill(0.0);
         }
     }
+}
 }
 
 /// What a band adds to the result, by one panel.

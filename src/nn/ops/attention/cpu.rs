@@ -4,11 +4,11 @@
 //! cache; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass computes the
 //! hyperbolic tangents out again, which takes less time than to read them from memory.
 
-use super::row::{ScoresBackward, SoftmaxWeights, WeightedSum, WeightsBackward};
+use super::row::{add_weighted, scores_backward, softmax_weights, weights_backward};
 use super::{AttentionKernel, AttentionOutput, Matrix};
 use crate::nn::cpu::slices::{self, add, put_gradient, take_gradient};
+use crate::nn::tape::record;
 use dfdx::prelude::*;
-use pulp::Arch;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ impl AttentionKernel for Cpu {
         score: &Matrix<Self>,
         images: &[usize],
     ) -> Result<AttentionOutput<Self, T>, CpuError> {
-        let (queries, mut tape) = queries.split_tape();
+        let (queries, tape) = queries.split_tape();
         let regions = memory.regions;
         let (all_regions, attention) = *memory.tensors.0.shape();
         let (_, hidden) = *memory.tensors.1.shape();
@@ -60,33 +60,29 @@ impl AttentionKernel for Cpu {
             score: slices::values(score),
             images: images.to_vec(),
         };
-        let AttentionValues { context, weights } = step.forward();
+        let (context, weights) = step.forward();
         let device = queries.device().clone();
         let context = device.try_tensor_from_vec(context, (rows, hidden))?;
         let weights = device.try_tensor_from_vec(weights, (rows, regions))?;
-        if T::OWNS_TAPE {
-            let result = (context.clone(), weights.clone());
-            let score = score.clone();
-            tape.add_backward_op(move |gradients| {
-                let (keys, values) = &step.memory.tensors;
-                let from_above = AttentionValues {
-                    context: take_gradient(gradients, &result.0)?,
-                    weights: take_gradient(gradients, &result.1)?,
-                };
-                let mut to_keys = take_gradient(gradients, keys)?;
-                let mut to_values = take_gradient(gradients, values)?;
-                let weights = slices::values(&result.1);
-                let gradients_down = step.backward(&weights, &from_above, &mut to_keys, &mut to_values);
-                put_gradient(gradients, keys, to_keys)?;
-                put_gradient(gradients, values, to_values)?;
-                add(gradients.get_or_alloc_mut(&queries)?, &gradients_down.queries);
-                add(gradients.get_or_alloc_mut(&score)?, &gradients_down.score);
-                Ok(())
-            });
-        }
+        let (result, score) = (weights.clone(), score.clone());
+        let context = record(context, tape, move |gradients, context| {
+            let from_context = take_gradient(gradients, context)?;
+            let of_weights = take_gradient(gradients, &weights)?;
+            let (keys, values) = &step.memory.tensors;
+            let mut to_keys = take_gradient(gradients, keys)?;
+            let mut to_values = take_gradient(gradients, values)?;
+            let weights = slices::values(&weights);
+            let (of_queries, of_score) =
+                step.backward(&weights, &from_context, of_weights, &mut to_keys, &mut to_values);
+            put_gradient(gradients, keys, to_keys)?;
+            put_gradient(gradients, values, to_values)?;
+            add(gradients.get_or_alloc_mut(&queries)?, &of_queries);
+            add(gradients.get_or_alloc_mut(&score)?, &of_score);
+            Ok(())
+        });
         Ok(AttentionOutput {
-            context: context.put_tape(tape),
-            weights,
+            context,
+            weights: result,
         })
     }
 }
@@ -104,18 +100,6 @@ struct AttentionStep {
     images: Vec<usize>,
 }
 
-/// What comes of all queries, or its gradient.
-struct AttentionValues {
-    context: Vec<f32>,
-    weights: Vec<f32>,
-}
-
-/// Gradients of what all images share.
-struct QueryGradients {
-    queries: Vec<f32>,
-    score: Vec<f32>,
-}
-
 /// A query, and what is to be written for it.
 struct QueryRow<'a> {
     number: usize,
@@ -126,33 +110,23 @@ struct QueryRow<'a> {
 }
 
 impl AttentionStep {
-    fn forward(&self) -> AttentionValues {
+    /// Context and weights.
+    fn forward(&self) -> (Vec<f32>, Vec<f32>) {
         let rows = self.images.len();
-        let mut values = AttentionValues {
-            context: vec![0.0; rows * self.hidden],
-            weights: vec![0.0; rows * self.regions],
-        };
-        self.by_image(&mut values.context, self.hidden, &mut values.weights)
+        let mut context = vec![0.0; rows * self.hidden];
+        let mut weights = vec![0.0; rows * self.regions];
+        self.by_image(&mut context, self.hidden, &mut weights)
             .into_par_iter()
             .enumerate()
             .for_each(|(image, rows)| {
                 let mut buffer = vec![0.0; self.attention];
                 for QueryRow { number, out, weights } in rows {
-                    Arch::new().dispatch(SoftmaxWeights {
-                        keys: self.keys(image),
-                        query: self.query(number),
-                        score: &self.score,
-                        weights,
-                        buffer: &mut buffer,
-                    });
-                    Arch::new().dispatch(WeightedSum {
-                        values: self.values(image),
-                        weights,
-                        context: out,
-                    });
+                    let (keys, query) = (self.keys(image), self.query(number));
+                    softmax_weights(keys, query, &self.score, weights, &mut buffer);
+                    add_weighted(self.values(image), weights, out);
                 }
             });
-        values
+        (context, weights)
     }
 
     /// The queries of every image, with their parts of the outputs: queries of one image share its keys and values.
@@ -186,18 +160,17 @@ impl AttentionStep {
         &self.queries[row * self.attention..][..self.attention]
     }
 
-    /// Adds to the gradients of keys and values, and gives those of queries and score.
+    /// Adds to the gradients of keys and values, and returns those of queries and score. `of_weights` is the gradient of
+    /// the weights.
     fn backward(
         &self,
         weights: &[f32],
-        from_above: &AttentionValues,
+        from_context: &[f32],
+        mut of_weights: Vec<f32>,
         to_keys: &mut [f32],
         to_values: &mut [f32],
-    ) -> QueryGradients {
-        let rows = self.images.len();
-        let mut queries = vec![0.0; rows * self.attention];
-        // From here on, what a weight adds to the loss.
-        let mut of_weights = from_above.weights.clone();
+    ) -> (Vec<f32>, Vec<f32>) {
+        let mut queries = vec![0.0; self.images.len() * self.attention];
         let of_images: Vec<Vec<f32>> = self
             .by_image(&mut queries, self.attention, &mut of_weights)
             .into_par_iter()
@@ -212,22 +185,11 @@ impl AttentionStep {
                     weights: gradient,
                 } in rows
                 {
-                    Arch::new().dispatch(WeightsBackward {
-                        values: self.values(image),
-                        weights: &weights[number * self.regions..][..self.regions],
-                        context: &from_above.context[number * self.hidden..][..self.hidden],
-                        gradient,
-                        to_values,
-                    });
-                    Arch::new().dispatch(ScoresBackward {
-                        keys: self.keys(image),
-                        query: self.query(number),
-                        score: &self.score,
-                        gradient,
-                        to_query: out,
-                        to_keys,
-                        to_score: &mut to_score,
-                    });
+                    let weights = &weights[number * self.regions..][..self.regions];
+                    let context = &from_context[number * self.hidden..][..self.hidden];
+                    weights_backward(self.values(image), weights, context, gradient, to_values);
+                    let (keys, query) = (self.keys(image), self.query(number));
+                    scores_backward(keys, query, &self.score, gradient, out, to_keys, &mut to_score);
                 }
                 to_score
             })
@@ -236,6 +198,6 @@ impl AttentionStep {
         for of_image in &of_images {
             add(&mut score, of_image);
         }
-        QueryGradients { queries, score }
+        (queries, score)
     }
 }

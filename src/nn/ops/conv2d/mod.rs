@@ -22,8 +22,7 @@ pub struct Convolution {
     pub activation: Activation,
 }
 
-/// A device that can convolve. The default is composed of dfdx operations; a device with a kernel of its own
-/// overrides it.
+/// Convolution on a device.
 pub trait Conv2dKernel: Device<f32> {
     /// See [`conv2d`], which has checked the shapes and made every operand contiguous.
     fn conv2d<T: Tape<f32, Self>>(
@@ -40,9 +39,6 @@ pub trait Conv2dKernel: Device<f32> {
 /// adds `bias` `[1, outputs]` and applies the activation: `[images, height', width', outputs]`.
 ///
 /// A dense layer is the case of a 1x1 kernel on a 1x1 map.
-///
-/// # Errors
-/// Those of the device, e.g. memory.
 ///
 /// # Panics
 /// Where the shapes do not fit together.

@@ -15,8 +15,7 @@ use dfdx::prelude::*;
 
 /// Mean cross-entropy of a softmax over a linear layer.
 pub trait CrossEntropyKernel: Device<f32> {
-    /// See [`cross_entropy`]. The default is composed of dfdx operations and so runs on any device; it says
-    /// what a kernel of a device's own must compute.
+    /// See [`cross_entropy`].
     fn try_cross_entropy<T: Tape<f32, Self>>(
         inputs: OutputInputs<Self, T>,
         output: &Linear<Self>,

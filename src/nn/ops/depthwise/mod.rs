@@ -12,8 +12,7 @@ use crate::nn::ops::im2col::windows;
 use crate::nn::tape::contiguous;
 use dfdx::prelude::*;
 
-/// A device that can convolve depthwise. The default is composed of dfdx operations; a device with a kernel of
-/// its own overrides it.
+/// Depthwise convolution on a device.
 pub trait DepthwiseKernel: Device<f32> {
     /// See [`depthwise`], which has checked the shapes and made every operand contiguous.
     fn depthwise<T: Tape<f32, Self>>(
@@ -29,9 +28,6 @@ pub trait DepthwiseKernel: Device<f32> {
 /// Convolves each channel of `[images, height, width, channels]` with its own column of `kernel`
 /// `[kernel height * kernel width, channels]`, adds `bias` `[1, channels]` and applies the activation:
 /// `[images, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
-///
-/// # Errors
-/// Those of the device, e.g. memory.
 ///
 /// # Panics
 /// Where the shapes do not fit together.

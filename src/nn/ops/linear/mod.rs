@@ -14,9 +14,6 @@ use dfdx::prelude::*;
 pub trait LinearKernel: Device<f32> {
     /// `activation(rows weight + bias)`: `[rows, inputs]` to `[rows, outputs]`, with `weight` `[inputs, outputs]` and
     /// `bias` `[1, outputs]`.
-    ///
-    /// The default is composed of dfdx operations and so runs on any device; it says what a kernel of a device's own
-    /// must compute.
     fn try_linear<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         weight: &Matrix<Self>,

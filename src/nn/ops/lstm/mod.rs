@@ -19,9 +19,6 @@ use dfdx::prelude::*;
 pub trait LstmKernel: Device<f32> {
     /// The hidden states `[rows, hidden]` of sequences packed in `inputs` (`[rows, inputs]`), each starting
     /// from a zero state.
-    ///
-    /// The default is composed of dfdx operations and so runs on any device; it says what a kernel of a
-    /// device's own must compute.
     fn try_lstm<T: Tape<f32, Self>>(
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,

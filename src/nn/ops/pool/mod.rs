@@ -11,8 +11,7 @@ use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
 
-/// A device that can pool. The defaults are composed of dfdx operations; a device with kernels of its own
-/// overrides them.
+/// Pooling on a device.
 pub trait PoolKernel: Device<f32> {
     /// See [`max_pool`], which has made `x` contiguous.
     fn max_pool<T: Tape<f32, Self>>(
@@ -34,9 +33,6 @@ pub trait PoolKernel: Device<f32> {
 /// Where several values of a window are equally large, `Cpu` hands the gradient to the first, as PyTorch does;
 /// the composed default, like dfdx's own `max`, to each of them.
 ///
-/// # Errors
-/// Those of the device, e.g. memory.
-///
 /// # Panics
 /// Where the window does not fit the padded map.
 pub fn max_pool<D: Backend, T: Tape<f32, D>>(
@@ -47,9 +43,6 @@ pub fn max_pool<D: Backend, T: Tape<f32, D>>(
 }
 
 /// The mean over all pixels: `[images, height, width, channels]` -> `[images, channels]`.
-///
-/// # Errors
-/// Those of the device, e.g. memory.
 pub fn global_avg_pool<D: Backend, T: Tape<f32, D>>(
     x: Images<D, T>,
 ) -> Result<Matrix<D, T>, <D as HasErr>::Err> {

@@ -12,7 +12,6 @@ use crate::nn::ops::lstm::row::{activate, deactivate};
 use crate::nn::tape::record;
 use dfdx::prelude::*;
 use rayon::prelude::*;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Rows of gates that a thread activates at a time.
@@ -63,17 +62,14 @@ impl CpuStepWeight {
 impl RecurrenceKernel for Cpu {
     type StepWeight = CpuStepWeight;
 
-    fn try_step_weight<T: Tape<f32, Self>>(
+    fn step_weight<T: Tape<f32, Self>>(
         weight: &Matrix<Self>,
-        rows: Range<usize>,
         uses: usize,
         tape: &mut T,
     ) -> Result<CpuStepWeight, CpuError> {
-        let (_, columns) = *weight.shape();
-        let shape = (rows.len(), columns);
-        let part = rows.start * columns..rows.end * columns;
-        let of_rows = &values(weight)[part.clone()];
-        let view = MatRef::new(of_rows, shape.0, columns);
+        let shape = *weight.shape();
+        let copied = values(weight);
+        let view = MatRef::new(&copied, shape.0, shape.1);
         let room = if T::OWNS_TAPE { uses } else { 0 };
         let step_weight = CpuStepWeight {
             forward: Arc::new(PackedMatrix::new(view)),
@@ -82,19 +78,19 @@ impl RecurrenceKernel for Cpu {
             uses: Arc::new(Mutex::new(Uses {
                 rows: 0,
                 inputs: Scratch::of(room * shape.0),
-                outputs: Scratch::of(room * columns),
+                outputs: Scratch::of(room * shape.1),
             })),
         };
         let (weight, noted) = (weight.clone(), step_weight.clone());
         // Tape rule: recorded before any step, so the backward pass runs it after all steps have noted their use.
         tape.add_backward_op(move |gradients| {
-            noted.add_gradient(&mut gradients.get_or_alloc_mut(&weight)?[part]);
+            noted.add_gradient(gradients.get_or_alloc_mut(&weight)?);
             Ok(())
         });
         Ok(step_weight)
     }
 
-    fn try_add_products<T: Tape<f32, Self>>(
+    fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &CpuStepWeight)],
     ) -> Result<Matrix<Self, T>, CpuError> {

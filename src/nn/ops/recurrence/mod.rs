@@ -1,8 +1,8 @@
 //! The pieces of a recurrence that is written out step by step.
 //!
-//! A whole LSTM is one operation, [`Lstm`](super::Lstm). Decoders that attend to the image between two steps
-//! put theirs together from these. Where an operation takes several tensors, one carries the history of all: a tape
-//! that is handed out twice would run twice.
+//! A whole LSTM is one operation, [`Lstm`](crate::nn::Lstm). Attention decoders, which attend to the image between two
+//! steps, are made of these. Where an operation takes several tensors, one carries the history of all: a tape that is
+//! handed out twice would run twice.
 
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -12,31 +12,26 @@ mod tests;
 
 use crate::nn::backend::{Backend, DeviceResult, Matrix};
 use crate::nn::layers::lstm::LstmState;
-use crate::nn::layers::parameter::Parameter;
 use crate::nn::ops::lstm::cell_update;
-use crate::nn::ops::rows::{first_rows, gather_rows};
+use crate::nn::ops::rows::first_rows;
 use dfdx::prelude::*;
-use std::ops::Range;
 
 /// The operations of a step.
 pub trait RecurrenceKernel: Device<f32> {
-    /// A weight matrix, or some of its rows, as the device reads it at every step.
+    /// A weight matrix as the device reads it at every step.
     type StepWeight: std::fmt::Debug;
 
-    /// The listed rows of `weight`, for `uses` rows in all. What all steps together add to the gradient joins the
-    /// history of `tape`.
-    fn try_step_weight<T: Tape<f32, Self>>(
+    /// Prepares `weight` to be multiplied by `uses` rows in all steps together. The gradient that all steps add to it is
+    /// recorded on `tape`.
+    fn step_weight<T: Tape<f32, Self>>(
         weight: &Matrix<Self>,
-        rows: Range<usize>,
         uses: usize,
         tape: &mut T,
-    ) -> Result<Self::StepWeight, Self::Err>
-    where
-        Self: Backend;
+    ) -> Result<Self::StepWeight, Self::Err>;
 
     /// `sums` `[live, outputs]`, plus the first `live` rows of each `x` times its weight. The history of every `x`
-    /// must be part of that of `sums`. [`composed_products`] says what a kernel must compute.
-    fn try_add_products<T: Tape<f32, Self>>(
+    /// must be part of that of `sums`. [`composed_products`] is the reference.
+    fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Self::StepWeight)],
     ) -> Result<Matrix<Self, T>, Self::Err>
@@ -44,7 +39,7 @@ pub trait RecurrenceKernel: Device<f32> {
         Self: Backend;
 
     /// The next state from the gates before their activations, `[live, 4 * hidden]`, and the cells before, of which
-    /// the first `live` rows go on. The history of both results travels with the hidden state.
+    /// the first `live` rows continue. The history of both results travels with the hidden state.
     fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T>
     where
         Self: Backend,
@@ -56,31 +51,6 @@ pub trait RecurrenceKernel: Device<f32> {
 /// The hidden state after a step, with the history, and the cell.
 pub type CellResult<D, T> = DeviceResult<D, (Matrix<D, T>, Matrix<D>)>;
 
-/// A parameter, or some of its rows, that every step of a recurrence multiplies by.
-#[derive(Debug)]
-pub struct StepWeight<D: Backend>(D::StepWeight);
-
-impl<D: Backend> StepWeight<D> {
-    /// The listed rows of `parameter`, for `uses` rows in all; see [`RecurrenceKernel::try_step_weight`].
-    pub fn new<T: Tape<f32, D>>(
-        parameter: &Parameter<D>,
-        rows: Range<usize>,
-        uses: usize,
-        tape: &mut T,
-    ) -> DeviceResult<D, Self> {
-        Ok(Self(D::try_step_weight(&parameter.value, rows, uses, tape)?))
-    }
-}
-
-/// See [`RecurrenceKernel::try_add_products`].
-pub fn add_products<D: Backend, T: Tape<f32, D>>(
-    sums: Matrix<D, T>,
-    terms: &[(&Matrix<D>, &StepWeight<D>)],
-) -> DeviceResult<D, Matrix<D, T>> {
-    let terms: Vec<_> = terms.iter().map(|(x, weight)| (*x, &weight.0)).collect();
-    D::try_add_products(sums, &terms)
-}
-
 /// See [`RecurrenceKernel::try_lstm_cell`].
 pub fn lstm_cell<D: Backend, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
@@ -91,16 +61,14 @@ pub fn lstm_cell<D: Backend, T: Tape<f32, D>>(
     Ok((LstmState { hidden, cell }, tape))
 }
 
-/// [`RecurrenceKernel::try_add_products`], composed of dfdx operations: it runs on any device.
+/// [`RecurrenceKernel::add_products`], composed of dfdx operations: it runs on any device.
 pub fn composed_products<D: Backend, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
-    terms: &[(&Matrix<D>, &Matrix<D>, Range<usize>)],
+    terms: &[(&Matrix<D>, &Matrix<D>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
     let live = sums.shape().0;
-    terms.iter().try_fold(sums, |sums, (x, weight, rows)| {
-        let rows: Vec<usize> = rows.clone().collect();
-        let weight = gather_rows(weight.retaped::<T>(), &rows)?;
-        sums.try_add(first_rows(x.retaped::<T>(), live)?.try_matmul(weight)?)
+    terms.iter().try_fold(sums, |sums, &(x, weight)| {
+        sums.try_add(first_rows(x.retaped::<T>(), live)?.try_matmul(weight.clone())?)
     })
 }
 

@@ -3,31 +3,30 @@
 
 use super::*;
 use crate::nn::testing::{assert_same, random_matrix, rng, run};
-use crate::nn::{Lstm, PackedSequence, Taped, concat_rows, split_rows};
+use crate::nn::{Lstm, PackedSequence, RowsKernel, Taped};
 use proptest::prelude::*;
 
-/// Two steps with the same weight, the second of fewer rows, and a term that uses some of the weight's rows only.
+/// Two steps with the same weights, the second of fewer rows.
 fn check_products(live: usize, ended: usize, inputs: usize, columns: usize, seed: u64) {
     let all = live + ended;
     let x = random_matrix((all, inputs), seed);
     let y = random_matrix((all, 2), seed ^ 1);
-    let weight = random_matrix((inputs + 2, columns), seed ^ 2);
+    let [w, u] = [inputs, 2].map(|rows| random_matrix((rows, columns), seed ^ 2));
     let sums = random_matrix((all, columns), seed ^ 3);
     let fused = {
         let mut tape = Taped::<Cpu>::default();
-        let first = Cpu::try_step_weight(&weight, 0..inputs, 2 * all, &mut tape).unwrap();
-        let second = Cpu::try_step_weight(&weight, inputs..inputs + 2, 2 * all, &mut tape).unwrap();
+        let [first, second] = [&w, &u].map(|weight| Cpu::step_weight(weight, 2 * all, &mut tape).unwrap());
         let terms = [(&x, &first), (&y, &second)];
-        let once = Cpu::try_add_products(sums.clone().put_tape(tape), &terms).unwrap();
-        Cpu::try_add_products(first_rows(once, live).unwrap(), &terms).unwrap()
+        let once = Cpu::add_products(sums.clone().put_tape(tape), &terms).unwrap();
+        Cpu::add_products(first_rows(once, live).unwrap(), &terms).unwrap()
     };
-    let terms = [(&x, &weight, 0..inputs), (&y, &weight, inputs..inputs + 2)];
+    let terms = [(&x, &w), (&y, &u)];
     let [composed, kernels] = [composed_products, cuda::products].map(|products| {
         let once = products(sums.leaky_trace(), &terms).unwrap();
         products(first_rows(once, live).unwrap(), &terms).unwrap()
     });
     let [fused, composed, kernels] =
-        [fused, composed, kernels].map(|output| run(output, &[&x, &y, &weight, &sums]));
+        [fused, composed, kernels].map(|output| run(output, &[&x, &y, &w, &u, &sums]));
     assert_same("fused", &fused, &composed, 1e-5);
     assert_same("kernels", &kernels, &composed, 1e-5);
 }
@@ -39,7 +38,7 @@ fn check_cells(live: usize, ended: usize, hidden: usize, seed: u64) {
         let (hidden, cell_after) = step(gates.leaky_trace(), &cell).unwrap();
         let (hidden, tape) = hidden.split_tape();
         run(
-            concat_rows(vec![hidden, cell_after], tape).unwrap(),
+            Cpu::concat_rows(vec![hidden, cell_after], tape).unwrap(),
             &[&gates, &cell],
         )
     });
@@ -73,17 +72,17 @@ proptest! {
         let whole = layer.forward(x.leaky_trace(), &packing).unwrap();
         let pieces = {
             let mut tape = Taped::<Cpu>::default();
-            let recurrent = StepWeight::new(&layer.hidden_weight, 0..hidden, packing.rows(), &mut tape).unwrap();
+            let recurrent = Cpu::step_weight(&layer.hidden_weight.value, packing.rows(), &mut tape).unwrap();
             let gates = layer.input_layer().forward(x.clone().put_tape(tape)).unwrap();
-            let (gates, mut tape) = split_rows(gates, packing.heights()).unwrap();
+            let (gates, mut tape) = Cpu::split_rows(gates, packing.heights()).unwrap();
             let mut state = layer.zero_state(packing.sequences()).unwrap();
             let mut outputs = Vec::new();
             for gates in gates {
-                let gates = add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).unwrap();
+                let gates = Cpu::add_products(gates.put_tape(tape), &[(&state.hidden, &recurrent)]).unwrap();
                 (state, tape) = lstm_cell(gates, &state.cell).unwrap();
                 outputs.push(state.hidden.clone());
             }
-            concat_rows(outputs, tape).unwrap()
+            Cpu::concat_rows(outputs, tape).unwrap()
         };
         let [pieces, whole] = [pieces, whole].map(|output| run(output, &[&x, w, u, b]));
         assert_same("pieces", &pieces, &whole, 1e-5);

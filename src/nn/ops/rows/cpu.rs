@@ -14,7 +14,7 @@ use rayon::prelude::*;
 const PIECE: usize = 1 << 14;
 
 impl RowsKernel for Cpu {
-    fn try_gather_rows<T: Tape<f32, Self>>(
+    fn gather_rows<T: Tape<f32, Self>>(
         table: Matrix<Self, T>,
         rows: &[usize],
     ) -> Result<Matrix<Self, T>, CpuError> {
@@ -39,7 +39,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn try_add_gathered<T: Tape<f32, Self>>(
+    fn add_gathered<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         table: Matrix<Self, T>,
         rows: &[usize],
@@ -69,7 +69,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn try_mean_of_groups<T: Tape<f32, Self>>(
+    fn mean_of_groups<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         size: usize,
     ) -> Result<Matrix<Self, T>, CpuError> {
@@ -104,7 +104,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn try_activated<T: Tape<f32, Self>>(
+    fn activated<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         activation: Activation,
     ) -> Result<Matrix<Self, T>, CpuError> {
@@ -124,7 +124,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn try_split_rows<T: Tape<f32, Self>>(
+    fn split_rows<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         heights: &[usize],
     ) -> Result<(Vec<Matrix<Self>>, T), CpuError> {
@@ -157,7 +157,7 @@ impl RowsKernel for Cpu {
         Ok((parts, tape))
     }
 
-    fn try_concat_rows<T: Tape<f32, Self>>(
+    fn concat_rows<T: Tape<f32, Self>>(
         parts: Vec<Matrix<Self>>,
         tape: T,
     ) -> Result<Matrix<Self, T>, CpuError> {
@@ -178,7 +178,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn try_scale_elements<T: Tape<f32, Self>>(
+    fn scale_elements<T: Tape<f32, Self>>(
         x: Matrix<Self, T>,
         factors: Vec<f32>,
     ) -> Result<Matrix<Self, T>, CpuError> {

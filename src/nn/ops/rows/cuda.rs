@@ -14,14 +14,14 @@ use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
 crate::nn::cuda::impl_for_cuda! { super::RowsKernel:
-    fn try_gather_rows(table: Matrix<Self, T>, rows: &[usize]) -> Matrix<Self, T> = gather;
-    fn try_add_gathered(sums: Matrix<Self, T>, table: Matrix<Self, T>, rows: &[usize]) -> Matrix<Self, T> = add_gathered;
-    fn try_mean_of_groups(rows: Matrix<Self, T>, size: usize) -> Matrix<Self, T> = means;
-    fn try_activated(rows: Matrix<Self, T>, activation: Activation) -> Matrix<Self, T> = activated;
-    fn try_split_rows(rows: Matrix<Self, T>, heights: &[usize]) -> (Vec<Matrix<Self>>, T) = split;
-    fn try_concat_rows(parts: Vec<Matrix<Self>>, tape: T) -> Matrix<Self, T> = concat;
-    fn try_drop(x: Matrix<Self, T>, mask: &Mask) -> Matrix<Self, T> = drop_elements;
-    fn try_scale_elements(x: Matrix<Self, T>, factors: Vec<f32>) -> Matrix<Self, T> = scale_elements;
+    fn gather_rows(table: Matrix<Self, T>, rows: &[usize]) -> Matrix<Self, T> = gather;
+    fn add_gathered(sums: Matrix<Self, T>, table: Matrix<Self, T>, rows: &[usize]) -> Matrix<Self, T> = add_gathered;
+    fn mean_of_groups(rows: Matrix<Self, T>, size: usize) -> Matrix<Self, T> = means;
+    fn activated(rows: Matrix<Self, T>, activation: Activation) -> Matrix<Self, T> = activated;
+    fn split_rows(rows: Matrix<Self, T>, heights: &[usize]) -> (Vec<Matrix<Self>>, T) = split;
+    fn concat_rows(parts: Vec<Matrix<Self>>, tape: T) -> Matrix<Self, T> = concat;
+    fn drop_elements(x: Matrix<Self, T>, mask: &Mask) -> Matrix<Self, T> = drop_elements;
+    fn scale_elements(x: Matrix<Self, T>, factors: Vec<f32>) -> Matrix<Self, T> = scale_elements;
 }
 
 pub(super) fn gather<D: KernelDevice, T: Tape<f32, D>>(

@@ -26,7 +26,7 @@ proptest! {
         let composed = twice(composed_gather(table.leaky_trace(), &rows).unwrap(), |sums, table, rows| {
             sums.try_add(composed_gather(table, rows)?)
         });
-        let fused = twice(gather_rows(table.leaky_trace(), &rows).unwrap(), add_gathered);
+        let fused = twice(Cpu::gather_rows(table.leaky_trace(), &rows).unwrap(), Cpu::add_gathered);
         assert_same("fused", &fused, &composed, 1e-5);
         let kernels = twice(cuda::gather(table.leaky_trace(), &rows).unwrap(), cuda::add_gathered);
         assert_same("kernels", &kernels, &composed, 1e-5);
@@ -37,7 +37,7 @@ proptest! {
         let x = random_matrix((rows, columns), seed);
         let factors = random_matrix((rows, columns), !seed);
         let composed = run(x.leaky_trace().try_mul(factors.clone()).unwrap(), &[&x]);
-        let fused = Cpu::try_scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
+        let fused = Cpu::scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
         assert_same("fused", &run(fused, &[&x]), &composed, 1e-5);
         let kernels = cuda::scale_elements(x.leaky_trace(), factors.as_vec()).unwrap();
         assert_same("kernels", &run(kernels, &[&x]), &composed, 1e-5);
@@ -51,9 +51,9 @@ proptest! {
         let factors = random_matrix((count, columns), !seed);
         let scaled = || composed_scale(x.leaky_trace(), factors.as_vec()).unwrap();
         let expected = run(scaled(), &[&x]);
-        let (parts, tape) = split_rows(scaled(), &heights).unwrap();
+        let (parts, tape) = Cpu::split_rows(scaled(), &heights).unwrap();
         prop_assert_eq!(parts.iter().map(|part| part.shape().0).collect::<Vec<_>>(), heights.clone());
-        assert_same("fused", &run(concat_rows(parts, tape).unwrap(), &[&x]), &expected, 1e-5);
+        assert_same("fused", &run(Cpu::concat_rows(parts, tape).unwrap(), &[&x]), &expected, 1e-5);
         let (parts, tape) = cuda::split(scaled(), &heights).unwrap();
         prop_assert_eq!(parts.iter().map(|part| part.shape().0).collect::<Vec<_>>(), heights);
         assert_same("kernels", &run(cuda::concat(parts, tape).unwrap(), &[&x]), &expected, 1e-5);
@@ -63,12 +63,12 @@ proptest! {
     fn means_and_activations_equal_composed(groups in 1usize..5, size in 1usize..13, columns in 1usize..6, seed: u64) {
         let x = random_matrix((groups * size, columns), seed);
         let composed = run(composed_mean(x.leaky_trace(), size).unwrap(), &[&x]);
-        for means in [mean_of_groups, cuda::means] {
+        for means in [Cpu::mean_of_groups, cuda::means] {
             assert_same("mean", &run(means(x.leaky_trace(), size).unwrap(), &[&x]), &composed, 1e-5);
         }
         for activation in ACTIVATIONS {
             let composed = run(activation.composed(x.leaky_trace()).unwrap(), &[&x]);
-            for activated in [activated, cuda::activated] {
+            for activated in [Cpu::activated, cuda::activated] {
                 let found = run(activated(x.leaky_trace(), activation).unwrap(), &[&x]);
                 assert_same(&format!("{activation:?}"), &found, &composed, 1e-5);
             }
