@@ -100,19 +100,16 @@ impl<D: Backend> TeacherForced<D> for Merge<D> {
 mod tests {
     use super::*;
     use crate::decoders::{Decoder, DecoderKind};
-    use crate::nn::testing::{assert_close, random_matrix};
+    use crate::nn::testing::{Differentiated, assert_close, random_matrix, rng};
     use crate::nn::{OutputInputs, Scalar, Taped, Targets, cross_entropy};
     use crate::text::TokenId;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     fn gradients(decoder: &Merge<Cpu>, loss: Scalar<Cpu, Taped<Cpu>>) -> Vec<Vec<f32>> {
         let mut gradients = loss.backward();
-        let mut gradient = |parameter: &Parameter<Cpu>| {
-            gradients.get_or_alloc_mut(&parameter.value).unwrap();
-            gradients.get(&parameter.value).as_vec()
-        };
-        decoder.parameters().into_iter().map(&mut gradient).collect()
+        let parameters = decoder.parameters().into_iter();
+        parameters
+            .map(|parameter| parameter.gradient(&mut gradients))
+            .collect()
     }
 
     fn decoder(hidden: usize) -> Merge<Cpu> {
@@ -126,13 +123,7 @@ mod tests {
             channels: 4,
             vocabulary: 9,
         };
-        Merge::new(
-            &Cpu::default(),
-            &settings,
-            shape,
-            &mut ChaCha8Rng::seed_from_u64(1),
-        )
-        .unwrap()
+        Merge::new(&Cpu::default(), &settings, shape, &mut rng(1)).unwrap()
     }
 
     /// The published recipe makes one sample of every prefix of every caption, its target the next word. One
@@ -187,7 +178,7 @@ mod tests {
         let batch = CaptionBatch::new(captions);
         let inputs = || {
             let features = random_matrix((2, 4), 3).reshape_like(&(2usize, 1usize, 4usize));
-            let mut stream = ChaCha8Rng::seed_from_u64(2);
+            let mut stream = rng(2);
             let mut dropout = Dropout::new(0.5, &mut stream);
             decoder
                 .forward(features.leaky_traced(), &batch, &mut dropout)

@@ -1,10 +1,9 @@
 //! Tests that every decoder must pass.
 
 use super::*;
-use crate::nn::testing::{assert_close, check_gradients, random_matrix};
-use crate::nn::{Parameter, random_stream};
+use crate::nn::random_stream;
+use crate::nn::testing::{Differentiated, assert_close, check_gradients, random_matrix, rng};
 use crate::text::{END, START, TokenId};
-use rand::SeedableRng;
 
 const CAPTIONS: [(usize, &[TokenId]); 4] = [(0, &[4, 5, 6, 7]), (1, &[8, 4]), (2, &[]), (1, &[5, 5, 3])];
 
@@ -26,13 +25,7 @@ const SHAPE: DecoderShape = DecoderShape {
 
 fn built(settings: &DecoderSettings) -> Box<dyn Decoder<Cpu>> {
     // A draw in which no ReLU switches within a difference's step.
-    build(
-        &Cpu::default(),
-        settings,
-        SHAPE,
-        &mut ChaCha8Rng::seed_from_u64(4),
-    )
-    .unwrap()
+    build(&Cpu::default(), settings, SHAPE, &mut rng(4)).unwrap()
 }
 
 fn decoder(kind: DecoderKind) -> Box<dyn Decoder<Cpu>> {
@@ -110,8 +103,8 @@ fn gradients_equal_finite_differences() {
 #[test]
 fn gradients_are_proportional_to_caption_weights() {
     for kind in DecoderKind::ALL {
-        let mut decoder = decoder(kind);
-        let mut gradients = |weights: [f32; 4]| -> Vec<Vec<f32>> {
+        let decoder = decoder(kind);
+        let gradients = |weights: [f32; 4]| -> Vec<Vec<f32>> {
             let captions = CAPTIONS.into_iter().zip(weights);
             let batch = CaptionBatch::weighted(captions.map(|((image, words), weight)| WeightedCaption {
                 image,
@@ -128,15 +121,14 @@ fn gradients_are_proportional_to_caption_weights() {
                 )
                 .unwrap();
             let mut gradients = loss.backward();
-            let of_parameter = |parameter: &mut Parameter<Cpu>| {
-                gradients.get_or_alloc_mut(&parameter.value).unwrap();
-                gradients.get(&parameter.value).as_vec()
-            };
-            decoder.parameters_mut().into_iter().map(of_parameter).collect()
+            let parameters = decoder.parameters().into_iter();
+            parameters
+                .map(|parameter| parameter.gradient(&mut gradients))
+                .collect()
         };
         // Terms that do not depend on the captions, such as the doubly stochastic penalty, cancel out.
         let none = gradients([0.0; 4]);
-        let [first, second] = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]].map(&mut gradients);
+        let [first, second] = [[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]].map(&gradients);
         let both = gradients([2.0, 0.0, 0.0, -1.0]);
         for (((none, first), second), both) in none.iter().zip(&first).zip(&second).zip(&both) {
             let expected: Vec<f32> = (0..none.len())

@@ -43,7 +43,7 @@ pub enum InputsError {
     #[error(
         "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{augmentation}; prepare the data set with that backbone and layer{flag}",
         directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
-        augmentation = with_augmentation(spec), flag = flag_of_augmentation(spec)
+        augmentation = describe(spec)[0], flag = describe(spec)[1]
     )]
     NoSuchFeatures {
         /// The data set.
@@ -59,19 +59,15 @@ pub enum InputsError {
     Image(#[from] ImageReadError),
 }
 
-fn with_augmentation(spec: &FeatureSpec) -> String {
+/// The images of these features, and the flags that prepare them, for an error.
+fn describe(spec: &FeatureSpec) -> [String; 2] {
     match spec.preprocessing.augmentation {
-        Augmentation::None => String::new(),
-        Augmentation::HFlip => " of flipped images".to_owned(),
-        Augmentation::Crop(number) => format!(" of random crop {number}"),
-    }
-}
-
-fn flag_of_augmentation(spec: &FeatureSpec) -> String {
-    match spec.preprocessing.augmentation {
-        Augmentation::None => String::new(),
-        Augmentation::HFlip => ", and --hflip".to_owned(),
-        Augmentation::Crop(number) => format!(", and --random-crops {number} or more"),
+        Augmentation::None => [String::new(), String::new()],
+        Augmentation::HFlip => [" of flipped images", ", and --hflip"].map(str::to_owned),
+        Augmentation::Crop(number) => [
+            format!(" of random crop {number}"),
+            format!(", and --random-crops {number} or more"),
+        ],
     }
 }
 
@@ -125,11 +121,7 @@ impl ImageInputs {
         })
     }
 
-    /// Inputs from stored features.
-    ///
-    /// # Errors
-    /// Fails if an image is not in the store.
-    pub fn stored<'a>(
+    fn stored<'a>(
         store: FeatureStore,
         images: impl IntoIterator<Item = &'a Image>,
     ) -> Result<Self, InputsError> {
@@ -149,10 +141,7 @@ impl ImageInputs {
     }
 
     /// Decodes images on all threads and keeps their pixels in memory.
-    ///
-    /// # Errors
-    /// The first image that cannot be decoded.
-    pub fn decoded<'a>(
+    fn decoded<'a>(
         images: impl IntoIterator<Item = &'a Image>,
         preprocessing: &Preprocessing,
     ) -> Result<Self, InputsError> {

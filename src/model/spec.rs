@@ -44,8 +44,7 @@ impl ModelSpec {
 pub enum EncoderSpec {
     /// From a network with published weights that is not trained further; its features were stored.
     Features(FeatureSpec),
-    /// From a network with published weights whose last layers are trained further, together with the decoder; what
-    /// they are given was stored.
+    /// From a network with published weights whose last layers are fine-tuned with the decoder; their inputs were stored.
     FineTuned {
         /// What was stored.
         features: FeatureSpec,
@@ -57,26 +56,18 @@ pub enum EncoderSpec {
 }
 
 impl EncoderSpec {
-    /// The same of images seen in this way, where features are stored.
-    pub fn with_augmentation(&self, view: Augmentation) -> Option<Self> {
+    /// The same for augmented images; `None` without stored features.
+    pub fn with_augmentation(&self, augmentation: Augmentation) -> Option<Self> {
         let mut other = self.clone();
         let features = match &mut other {
             Self::Features(features) | Self::FineTuned { features, .. } => features,
             Self::SmallCnn(_) => return None,
         };
-        features.preprocessing.augmentation = view;
+        features.preprocessing.augmentation = augmentation;
         Some(other)
     }
 
-    /// What is stored of images; `None` where they are given as pixels.
-    pub fn stored(&self) -> Option<&FeatureSpec> {
-        match self {
-            Self::Features(features) | Self::FineTuned { features, .. } => Some(features),
-            Self::SmallCnn(_) => None,
-        }
-    }
-
-    /// How many numbers an image is given by: its stored features, or its pixels.
+    /// Numbers of an image: its stored features, or its pixels.
     pub fn input_len(&self) -> usize {
         match self {
             Self::Features(features) | Self::FineTuned { features, .. } => features.row_len(),
@@ -84,7 +75,7 @@ impl EncoderSpec {
         }
     }
 
-    /// How many regions of an image the decoder sees; one where it sees the image as a whole.
+    /// Regions of an image that the decoder reads; one for the image as a whole.
     pub fn regions(&self) -> usize {
         match self {
             Self::Features(spec) => spec.regions,
@@ -93,7 +84,7 @@ impl EncoderSpec {
         }
     }
 
-    /// Channels of the regions that the decoder sees.
+    /// Channels of a region.
     pub(super) fn channels(&self) -> usize {
         match self {
             Self::Features(spec) => spec.channels,

@@ -36,14 +36,34 @@ pub(crate) fn feature_spec(backbone: &str, channels: usize) -> FeatureSpec {
     }
 }
 
-/// A small model with large weights, so that its predictions are confident.
-pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<Cpu> {
+fn new_model(encoder: EncoderSpec, kind: DecoderKind, seed: u64) -> Model<Cpu> {
     let spec = ModelSpec {
-        encoder: EncoderSpec::Features(feature_spec("vgg16", channels)),
+        encoder,
         decoder: DecoderSettings { kind, ..SETTINGS },
         vocabulary: VOCABULARY,
     };
-    let mut model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
+}
+
+fn stored() -> EncoderSpec {
+    EncoderSpec::Features(feature_spec("vgg16", 5))
+}
+
+fn saved(model: &Model<Cpu>) -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("best.safetensors");
+    save(&path, model, Vec::new(), serde_json::Value::Null).unwrap();
+    (directory, path)
+}
+
+fn restored(model: &Model<Cpu>) -> Model<Cpu> {
+    let (_directory, path) = saved(model);
+    Checkpoint::open(&path).unwrap().model(&Cpu::default()).unwrap()
+}
+
+/// A small model with large weights, so that its predictions are confident.
+pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<Cpu> {
+    let mut model = new_model(EncoderSpec::Features(feature_spec("vgg16", channels)), kind, seed);
     for parameter in model.decoder.parameters_mut() {
         parameter.value = parameter.value.clone() * 4.0;
     }
@@ -52,13 +72,7 @@ pub(crate) fn model_of(kind: DecoderKind, channels: usize, seed: u64) -> Model<C
 
 #[test]
 fn checkpoint_keeps_normalization() {
-    let spec = ModelSpec {
-        encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
-        decoder: SETTINGS,
-        vocabulary: VOCABULARY,
-    };
-    let device = Cpu::default();
-    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    let mut model = new_model(stored(), SETTINGS.kind, 4);
     let features: Vec<f32> = (0..35).map(|n| (n * n % 17) as f32).collect();
     let before = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     let inputs = ImageInputs::in_memory(features.clone(), 5);
@@ -66,10 +80,7 @@ fn checkpoint_keeps_normalization() {
     let normalized = model.regions::<NoneTape>(features.clone()).unwrap().as_vec();
     assert_ne!(before, normalized);
 
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("best.safetensors");
-    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
-    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    let restored = restored(&model);
     assert_eq!(restored.normalization(), model.normalization());
     assert_eq!(
         restored.regions::<NoneTape>(features).unwrap().as_vec(),
@@ -114,13 +125,7 @@ fn fine_tuned() -> EncoderSpec {
 
 #[test]
 fn fine_tuned_layers_are_normalized_and_saved() {
-    let spec = ModelSpec {
-        encoder: fine_tuned(),
-        decoder: SETTINGS,
-        vocabulary: VOCABULARY,
-    };
-    let device = Cpu::default();
-    let mut model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+    let mut model = new_model(fine_tuned(), SETTINGS.kind, 4);
     model.fine_tune(published(), 0.25).unwrap();
     let features: Vec<f32> = (0..7 * 20).map(|n| (n * n % 17) as f32).collect();
     let inputs = ImageInputs::in_memory(features.clone(), 20);
@@ -139,29 +144,17 @@ fn fine_tuned_layers_are_normalized_and_saved() {
     let rates = |model: &Model<Cpu>| -> Vec<f32> { model.parameters().iter().map(|p| p.rate).collect() };
     assert_eq!(rates(&model)[..7], [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1.0]);
 
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("best.safetensors");
-    save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
-    let restored = Checkpoint::open(&path).unwrap().model(&device).unwrap();
+    let restored = restored(&model);
     assert_eq!(restored.regions::<NoneTape>(features).unwrap().as_vec(), regions);
 }
 
 #[test]
 fn min_parameters_is_a_lower_bound_for_every_encoder_and_decoder() {
-    let device = Cpu::default();
     for kind in DecoderKind::ALL {
-        for encoder in [
-            EncoderSpec::Features(feature_spec("vgg16", 5)),
-            fine_tuned(),
-            EncoderSpec::SmallCnn(SmallCnnSettings::default()),
-        ] {
-            let spec = ModelSpec {
-                encoder,
-                decoder: DecoderSettings { kind, ..SETTINGS },
-                vocabulary: VOCABULARY,
-            };
-            let bound = spec.min_parameters();
-            let model = Model::new(&device, spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
+        let small_cnn = EncoderSpec::SmallCnn(SmallCnnSettings::default());
+        for encoder in [stored(), fine_tuned(), small_cnn] {
+            let model = new_model(encoder, kind, 4);
+            let bound = model.spec().min_parameters();
             let shapes = model.parameters().into_iter().map(|parameter| parameter.shape());
             let counted: usize = shapes.map(|(rows, columns)| rows * columns).sum();
             assert!((counted / 8..=counted).contains(&bound), "{bound} of {counted}");
@@ -174,15 +167,7 @@ mod damaged_checkpoints {
     use proptest::prelude::*;
 
     fn checkpoint() -> Vec<u8> {
-        let spec = ModelSpec {
-            encoder: EncoderSpec::Features(feature_spec("vgg16", 5)),
-            decoder: SETTINGS,
-            vocabulary: VOCABULARY,
-        };
-        let model = Model::new(&Cpu::default(), spec, &mut ChaCha8Rng::seed_from_u64(4)).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("best.safetensors");
-        save(&path, &model, Vec::new(), serde_json::Value::Null).unwrap();
+        let (_directory, path) = saved(&new_model(stored(), SETTINGS.kind, 4));
         std::fs::read(path).unwrap()
     }
 

@@ -102,6 +102,12 @@ pub(crate) fn gradients_of(loss: Scalar<Cpu, Taped<Cpu>>, inputs: &[&dyn Differe
         .collect()
 }
 
+impl Differentiated for Parameter<Cpu> {
+    fn gradient(&self, gradients: &mut Gradients<f32, Cpu>) -> Vec<f32> {
+        self.value.gradient(gradients)
+    }
+}
+
 /// The values of `output`, then the gradients of its [`probe`] with respect to `inputs`.
 pub(crate) fn run<S: Shape>(
     output: Tensor<S, f32, Cpu, Taped<Cpu>>,

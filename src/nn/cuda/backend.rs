@@ -1,14 +1,10 @@
 //! What of Cutline's operations a CUDA GPU composes of others; those with kernels of their own are beside the
 //! operation, as `src/nn/ops/*/cuda.rs`.
 
-use crate::nn::backend::{Backend, DeviceResult, Images, Matrix, Scalar};
-use crate::nn::device::scalar::{AsyncDevice, DeviceScalar};
-use crate::nn::inference::{ComposedConvNet, ConvLayer, InferenceKernel};
-use crate::nn::layers::linear::Linear;
-use crate::nn::layers::lstm::{Lstm, LstmState};
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::linear::LinearKernel;
-use crate::nn::ops::recurrence::RecurrenceKernel;
+use crate::nn::{
+    Activation, AsyncDevice, Backend, ComposedConvNet, ConvLayer, DeviceResult, DeviceScalar, Images,
+    InferenceKernel, Linear, LinearKernel, Lstm, LstmState, Matrix, RecurrenceKernel, Scalar,
+};
 use dfdx::prelude::*;
 use std::num::NonZeroUsize;
 

@@ -1,9 +1,9 @@
-//! What a user may say of the device to compute on.
+//! The device that a user chooses to compute on.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A device, as a user names it.
+/// A device by its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first GPU if there is one, else the CPU.
@@ -15,7 +15,7 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// The name of no device.
+/// An unknown name of a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no device (--device, or CUTLINE_DEVICE in the environment): there are auto, cpu, cuda, and cuda:N, with N from 0"
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_for_devices_and_back() {
+    fn device_names_parse_and_print() {
         let table = [
             ("auto", DeviceChoice::Auto),
             ("cpu", DeviceChoice::Cpu),
@@ -70,12 +70,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_device_is_named_with_those_there_are() {
+    fn unknown_device_is_refused_with_the_known_ones() {
         for text in ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", ""] {
-            let told = text.parse::<DeviceChoice>().unwrap_err().to_string();
+            let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(
-                told.contains(&format!("`{text}`")) && told.contains("cuda:N"),
-                "{told}"
+                message.contains(&format!("`{text}`")) && message.contains("cuda:N"),
+                "{message}"
             );
         }
     }

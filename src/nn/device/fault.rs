@@ -1,8 +1,9 @@
-//! What a device's error means, and what to do about it.
+//! The meaning of a device's error, and what to do about it.
 //!
-//! dfdx's errors have nothing in common but their words, and those of a GPU hold the names that NVIDIA gives its codes.
-//! So the names are what is gone by, which a program without CUDA knows as well.
+//! dfdx's errors have only their text in common, and that of a GPU's error holds the name of NVIDIA's code. A program
+//! without CUDA knows the names as well.
 
+use DeviceFault::{Failed, InUse, NoDriver, NoGpu, NoHeaders, OldDriver, OutOfMemory, UnsupportedGpu};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,46 +18,43 @@ pub enum DeviceFault {
     NoDriver,
     /// The driver is older than the CUDA that the program was built with.
     OldDriver,
-    /// The driver knows no GPU, or none with this number.
+    /// No GPU, or none with this number.
     NoGpu,
     /// The program holds no code for this GPU.
     UnsupportedGpu,
-    /// Somebody else has the GPU for themselves.
+    /// Another program uses the GPU exclusively.
     InUse,
     /// No memory is left.
     OutOfMemory,
-    /// What dfdx compiles as it runs cannot be compiled.
+    /// A kernel cannot be compiled at run time.
     NoHeaders,
-    /// The GPU has failed; it may be broken, or the program wrong.
+    /// The GPU failed: it is broken, or the program is wrong.
     Failed,
 }
 
-/// The names in an error's words, and what they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
+/// Names in an error's text and the fault that they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
 const NAMES: &[(&str, DeviceFault)] = &[
-    ("CUDA_ERROR_OUT_OF_MEMORY", DeviceFault::OutOfMemory),
-    ("CUBLAS_STATUS_ALLOC_FAILED", DeviceFault::OutOfMemory),
-    ("OutOfMemory", DeviceFault::OutOfMemory),
-    ("CUDA_ERROR_NOT_INITIALIZED", DeviceFault::NoDriver),
-    ("CUDA_ERROR_STUB_LIBRARY", DeviceFault::NoDriver),
-    ("CUDA_ERROR_SYSTEM_NOT_READY", DeviceFault::NoDriver),
-    ("CUDA_ERROR_OPERATING_SYSTEM", DeviceFault::NoDriver),
-    ("CUDA_ERROR_UNKNOWN", DeviceFault::NoDriver),
-    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", DeviceFault::OldDriver),
-    ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", DeviceFault::OldDriver),
-    (
-        "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE",
-        DeviceFault::OldDriver,
-    ),
-    ("CUDA_ERROR_NO_DEVICE", DeviceFault::NoGpu),
-    ("CUDA_ERROR_INVALID_DEVICE", DeviceFault::NoGpu),
-    ("CUDA_ERROR_NO_BINARY_FOR_GPU", DeviceFault::UnsupportedGpu),
-    ("CUDA_ERROR_INVALID_PTX", DeviceFault::UnsupportedGpu),
-    ("CUBLAS_STATUS_ARCH_MISMATCH", DeviceFault::UnsupportedGpu),
-    ("CUDA_ERROR_DEVICE_UNAVAILABLE", DeviceFault::InUse),
-    ("CUDA_ERROR_DEVICE_NOT_LICENSED", DeviceFault::InUse),
-    ("NVRTC_ERROR", DeviceFault::NoHeaders),
-    ("CUDA_ERROR_", DeviceFault::Failed),
-    ("CUBLAS_STATUS_", DeviceFault::Failed),
+    ("CUDA_ERROR_OUT_OF_MEMORY", OutOfMemory),
+    ("CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory),
+    ("OutOfMemory", OutOfMemory),
+    ("CUDA_ERROR_NOT_INITIALIZED", NoDriver),
+    ("CUDA_ERROR_STUB_LIBRARY", NoDriver),
+    ("CUDA_ERROR_SYSTEM_NOT_READY", NoDriver),
+    ("CUDA_ERROR_OPERATING_SYSTEM", NoDriver),
+    ("CUDA_ERROR_UNKNOWN", NoDriver),
+    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", OldDriver),
+    ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", OldDriver),
+    ("CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE", OldDriver),
+    ("CUDA_ERROR_NO_DEVICE", NoGpu),
+    ("CUDA_ERROR_INVALID_DEVICE", NoGpu),
+    ("CUDA_ERROR_NO_BINARY_FOR_GPU", UnsupportedGpu),
+    ("CUDA_ERROR_INVALID_PTX", UnsupportedGpu),
+    ("CUBLAS_STATUS_ARCH_MISMATCH", UnsupportedGpu),
+    ("CUDA_ERROR_DEVICE_UNAVAILABLE", InUse),
+    ("CUDA_ERROR_DEVICE_NOT_LICENSED", InUse),
+    ("NVRTC_ERROR", NoHeaders),
+    ("CUDA_ERROR_", Failed),
+    ("CUBLAS_STATUS_", Failed),
 ];
 
 impl DeviceFault {
@@ -191,37 +189,34 @@ mod tests {
         let table = [
             (
                 r#"Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"))"#,
-                DeviceFault::OutOfMemory,
+                OutOfMemory,
             ),
-            (
-                "Blas(CublasError(CUBLAS_STATUS_ALLOC_FAILED))",
-                DeviceFault::OutOfMemory,
-            ),
-            ("CpuErr::OutOfMemory", DeviceFault::OutOfMemory),
+            ("Blas(CublasError(CUBLAS_STATUS_ALLOC_FAILED))", OutOfMemory),
+            ("CpuErr::OutOfMemory", OutOfMemory),
             (
                 r#"DriverError(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected")"#,
-                DeviceFault::NoGpu,
+                NoGpu,
             ),
             (
                 r#"DriverError(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal")"#,
-                DeviceFault::NoGpu,
+                NoGpu,
             ),
-            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", DeviceFault::OldDriver),
-            ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", DeviceFault::OldDriver),
-            ("CUDA_ERROR_NO_BINARY_FOR_GPU", DeviceFault::UnsupportedGpu),
-            ("CUDA_ERROR_STUB_LIBRARY", DeviceFault::NoDriver),
+            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", OldDriver),
+            ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", OldDriver),
+            ("CUDA_ERROR_NO_BINARY_FOR_GPU", UnsupportedGpu),
+            ("CUDA_ERROR_STUB_LIBRARY", NoDriver),
             (
                 "CompileError { nvrtc: NvrtcError(NVRTC_ERROR_COMPILATION) }",
-                DeviceFault::NoHeaders,
+                NoHeaders,
             ),
-            ("CUDA_ERROR_ILLEGAL_ADDRESS", DeviceFault::Failed),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", Failed),
         ];
         for (words, fault) in table {
             assert_eq!(DeviceFault::named_in(words), Some(fault), "{words}");
             assert_eq!(DeviceError::new(words).fault, fault);
         }
         assert_eq!(DeviceFault::named_in("index out of bounds"), None);
-        assert_eq!(DeviceError::new("no idea").fault, DeviceFault::Failed);
+        assert_eq!(DeviceError::new("no idea").fault, Failed);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The devices that there are: chosen by name, opened, and worked on by work that is written once for all of them.
+//! Devices: chosen by name and opened.
 
 mod choice;
 mod fault;
@@ -13,13 +13,13 @@ pub use products::Products;
 
 use dfdx::prelude::Cpu;
 
-/// What logs call the CPU.
+/// The name of the CPU in logs.
 pub const CPU: &str = "cpu";
 
 /// Whether this program was built for GPUs.
 pub const HAS_CUDA: bool = cfg!(feature = "cuda");
 
-/// A device that answers, and what logs call it: `cpu`, `cuda:0`, `cuda:0 in TF32`.
+/// An open device and its name in logs: `cpu`, `cuda:0`, `cuda:0 in TF32`.
 #[derive(Clone, Debug)]
 pub struct Opened<D> {
     /// The device.
@@ -55,10 +55,10 @@ macro_rules! on_device {
 pub(crate) use on_device;
 
 impl DeviceChoice {
-    /// Whether there will be such a device, for those who have something to prepare before they open it.
+    /// Checks that the device is there, before work that precedes its opening.
     ///
     /// # Errors
-    /// Where a GPU was asked for and does not answer, or the program was not built for one.
+    /// If a requested GPU does not answer, or the program was not built for one.
     pub fn check(self) -> Result<(), DeviceError> {
         match self {
             Self::Auto | Self::Cpu => Ok(()),
@@ -67,14 +67,14 @@ impl DeviceChoice {
     }
 }
 
-/// The device that a choice has come down to.
+/// An open device.
 #[derive(Debug)]
 pub enum ChosenDevice {
     /// The CPU.
     Cpu {
         /// The device.
         opened: Opened<Cpu>,
-        /// Why it is not a GPU, where the choice was open and the program was built for one.
+        /// Why it is not a GPU, for `Auto` and a program with CUDA.
         instead: Option<DeviceError>,
     },
     /// A GPU.
@@ -83,11 +83,10 @@ pub enum ChosenDevice {
 }
 
 impl ChosenDevice {
-    /// Opens what was chosen: of an open choice the first GPU, if the program was built for one and it answers, and else
-    /// the CPU.
+    /// Opens the device of a choice. `Auto` is the first GPU, if the program was built for one and it answers, else the CPU.
     ///
     /// # Errors
-    /// Where a GPU was asked for and does not answer, or the program was not built for one.
+    /// If a requested GPU does not answer, or the program was not built for one.
     pub fn open(choice: DeviceChoice) -> Result<Self, DeviceError> {
         match choice {
             DeviceChoice::Cpu => Ok(Self::cpu(None)),
@@ -114,7 +113,7 @@ impl ChosenDevice {
         Err(DeviceError::not_built(ordinal))
     }
 
-    /// What logs call it.
+    /// Its name in logs.
     pub fn name(&self) -> &str {
         match self {
             Self::Cpu { opened, .. } => &opened.name,

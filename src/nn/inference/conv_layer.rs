@@ -1,14 +1,12 @@
 //! Convolutional networks as lists of layers.
 
-use crate::nn::backend::{Backend, DeviceResult, Images, Matrix};
-use crate::nn::layers::parameter::Parameter;
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::ConvGeometry;
-use crate::nn::ops::conv2d::{Convolution, conv2d};
-use crate::nn::ops::depthwise::depthwise;
-use crate::nn::ops::pool::{global_avg_pool, max_pool};
+use crate::nn::{
+    Activation, Backend, ConvGeometry, Convolution, DeviceResult, Images, Matrix, Parameter, conv2d,
+    depthwise, global_avg_pool, max_pool,
+};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 
 /// A layer with its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,36 +119,23 @@ pub fn map_weights<W, New, E>(
     layers.into_iter().map(&mut map_layer).collect()
 }
 
-/// Weights of a layer, trained or not.
-pub trait AsMatrix<D: Backend> {
-    /// Their values.
-    fn matrix(&self) -> &Matrix<D>;
-}
-
-impl<D: Backend> AsMatrix<D> for Matrix<D> {
-    fn matrix(&self) -> &Matrix<D> {
-        self
-    }
-}
-
-impl<D: Backend> AsMatrix<D> for Parameter<D> {
-    fn matrix(&self) -> &Matrix<D> {
+impl<D: Backend> Borrow<Matrix<D>> for Parameter<D> {
+    fn borrow(&self) -> &Matrix<D> {
         &self.value
     }
 }
 
-/// What the last of the layers gives, composed of the device's operations; weights may be [`Parameter`]s that are
-/// trained.
+/// The output of the last layer, composed of the device's operations; weights are matrices or [`Parameter`]s.
 ///
 /// # Panics
-/// Where the shapes do not fit together.
+/// If the shapes of layers and maps do not match.
 pub fn forward<D: Backend, T: Tape<f32, D>>(
-    layers: &[ConvLayer<ConvWeights<impl AsMatrix<D>>>],
+    layers: &[ConvLayer<ConvWeights<impl Borrow<Matrix<D>>>>],
     maps: Images<D, T>,
 ) -> DeviceResult<D, Images<D, T>> {
     layers.iter().try_fold(maps, |maps, layer| match layer {
-        ConvLayer::Convolution(w) => conv2d(maps, w.kernel.matrix(), w.bias.matrix(), w.convolution),
-        ConvLayer::Depthwise(w) => depthwise(maps, w.kernel.matrix(), w.bias.matrix(), w.convolution),
+        ConvLayer::Convolution(w) => conv2d(maps, w.kernel.borrow(), w.bias.borrow(), w.convolution),
+        ConvLayer::Depthwise(w) => depthwise(maps, w.kernel.borrow(), w.bias.borrow(), w.convolution),
         ConvLayer::MaxPool(window) => max_pool(maps, *window),
         ConvLayer::GlobalAvgPool => {
             let (images, _, _, channels) = *maps.shape();

@@ -2,12 +2,9 @@
 
 use super::conv_layer::*;
 use super::*;
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::ConvGeometry;
-use crate::nn::ops::conv_geometry::Padding;
-use crate::nn::ops::conv2d::Convolution;
 use crate::nn::testing::maps::assert_close;
 use crate::nn::testing::{random, rng};
+use crate::nn::{Activation, ConvGeometry, Convolution, Padding};
 use dfdx::prelude::*;
 
 fn sums(window: ConvGeometry, inputs: usize, outputs: usize, activation: Activation) -> ConvWeights {

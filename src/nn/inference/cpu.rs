@@ -5,15 +5,12 @@
 
 use super::cpu_conv_net::CpuConvNet;
 use super::{ConvLayer, InferenceKernel};
-use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::matmul::MatRef;
 use crate::nn::cpu::packed_matrix::{PackedMatrix, sum_of_products};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::values;
-use crate::nn::layers::linear::Linear;
-use crate::nn::layers::lstm::{Lstm, LstmState};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::lstm::row::activate;
+use crate::nn::{Activation, Images, Linear, Lstm, LstmState, Matrix};
 use dfdx::prelude::*;
 
 /// Weights and bias of a fully connected layer.

@@ -5,9 +5,10 @@ use crate::nn::backend::Images;
 use crate::nn::cpu::slices::{add, among_threads, values};
 use crate::nn::cpu::winograd::Winograd;
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
-use crate::nn::ops::conv_kernel::ConvKernel;
-use crate::nn::ops::conv2d::Convolution;
-use crate::nn::ops::{conv2d, depthwise, pool};
+use crate::nn::ops::conv_kernel::{ConvKernel, ConvShape};
+use crate::nn::ops::conv2d::cpu::FullConv;
+use crate::nn::ops::depthwise::cpu::DepthwiseConv;
+use crate::nn::ops::pool;
 use dfdx::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -74,22 +75,12 @@ impl CpuConvolution {
     }
 
     /// Overwrites `y`.
-    fn forward(&self, sliding: SlidingWindow, inputs: usize, x: &[f32], y: &mut [f32]) {
-        let ConvWeights {
-            kernel,
-            bias,
-            convolution: Convolution { activation, .. },
-        } = &self.weights;
-        if let Some(winograd) = &self.winograd {
-            return winograd.forward(&sliding, x, bias, *activation, y);
+    fn forward<K: ConvKernel>(&self, layer: &ConvShape, x: &[f32], y: &mut [f32]) {
+        let ConvWeights { kernel, bias, .. } = &self.weights;
+        match &self.winograd {
+            Some(winograd) => winograd.forward(&layer.sliding, x, bias, layer.activation, y),
+            None => K::forward(layer, x, kernel, bias, y),
         }
-        let layer = conv2d::cpu::Conv2dLayer {
-            sliding,
-            inputs,
-            outputs: bias.len(),
-            activation: *activation,
-        };
-        layer.forward(x, kernel, bias, y);
     }
 }
 
@@ -153,6 +144,15 @@ impl MapShape {
     /// Values of a map.
     fn map(self) -> usize {
         self.size.0 * self.size.1 * self.channels
+    }
+
+    /// The shape of the output of a window.
+    fn through(self, sliding: &SlidingWindow, channels: usize) -> Self {
+        Self {
+            size: sliding.output,
+            channels,
+            ..self
+        }
     }
 
     /// One pixel for each map.
@@ -221,6 +221,26 @@ fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
     })
 }
 
+fn convolve<K: ConvKernel>(convolution: &CpuConvolution, x: &Maps, buffers: &mut Buffers) -> Maps {
+    let (
+        MapShape {
+            images,
+            size,
+            channels,
+        },
+        weights,
+    ) = (x.shape, &convolution.weights);
+    let layer = ConvShape {
+        sliding: SlidingWindow::new(weights.convolution.window, images, size),
+        inputs: channels,
+        outputs: weights.bias.len(),
+        activation: weights.convolution.activation,
+    };
+    let mut y = buffers.maps(x.shape.through(&layer.sliding, layer.outputs));
+    convolution.forward::<K>(&layer, x.values(), y.values_mut());
+    y
+}
+
 impl CpuLayer {
     fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
         let MapShape {
@@ -228,38 +248,13 @@ impl CpuLayer {
             size,
             channels,
         } = x.shape;
-        let sliding = |window: ConvGeometry| SlidingWindow::new(window, images, size);
-        let mut through = |sliding: &SlidingWindow, channels| {
-            buffers.maps(MapShape {
-                images,
-                size: sliding.output,
-                channels,
-            })
-        };
         match self {
-            Self::Convolution(convolution) => {
-                let weights = &convolution.weights;
-                let sliding = sliding(weights.convolution.window);
-                let mut y = through(&sliding, weights.bias.len());
-                convolution.forward(sliding, channels, x.values(), y.values_mut());
-                y
-            }
-            Self::Depthwise(CpuConvolution { weights: sums, .. }) => {
-                let layer = depthwise::cpu::DepthwiseLayer {
-                    sliding: sliding(sums.convolution.window),
-                    channels,
-                    activation: sums.convolution.activation,
-                };
-                let mut y = through(&layer.sliding, channels);
-                layer.forward(x.values(), &sums.kernel, &sums.bias, y.values_mut());
-                y
-            }
+            Self::Convolution(convolution) => convolve::<FullConv>(convolution, x, buffers),
+            Self::Depthwise(convolution) => convolve::<DepthwiseConv>(convolution, x, buffers),
             Self::MaxPool(window) => {
-                let layer = pool::cpu::MaxPool {
-                    sliding: sliding(*window),
-                    channels,
-                };
-                let mut y = through(&layer.sliding, channels);
+                let sliding = SlidingWindow::new(*window, images, size);
+                let layer = pool::cpu::MaxPool { sliding, channels };
+                let mut y = buffers.maps(x.shape.through(&sliding, channels));
                 layer.forward(x.values(), y.values_mut());
                 y
             }

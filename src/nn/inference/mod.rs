@@ -13,10 +13,7 @@ mod tests;
 
 pub use conv_layer::{ComposedConvNet, ConvLayer, ConvWeights, forward, map_weights};
 
-use crate::nn::backend::{Backend, DeviceResult, Images, Matrix};
-use crate::nn::layers::linear::Linear;
-use crate::nn::layers::lstm::{Lstm, LstmState};
-use crate::nn::ops::activation::Activation;
+use crate::nn::{Activation, Backend, DeviceResult, Images, Linear, Lstm, LstmState, Matrix};
 use dfdx::prelude::Device;
 use std::fmt::Debug;
 

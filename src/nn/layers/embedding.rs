@@ -1,9 +1,6 @@
 //! Word embeddings: a row of numbers for every word.
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::layer::Layer;
-use crate::nn::layers::linear::Linear;
-use crate::nn::layers::parameter::{Initialization, Parameter};
+use crate::nn::{Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter};
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -117,7 +114,7 @@ impl<D: Backend> InferenceEmbedding<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::testing::{assert_close, probe, random_matrix, rng};
+    use crate::nn::testing::{assert_close, gradients_of, probe, random_matrix, rng};
 
     const WORDS: [usize; 5] = [3, 0, 3, 6, 1];
 
@@ -140,19 +137,12 @@ mod tests {
         let rows = tied.forward::<OwnedTape<f32, Cpu>>(&WORDS, &output).unwrap();
         assert_close(&rows.as_vec(), &expected, 1e-6);
         let fixed = tied.for_inference(&output).unwrap();
-        assert_close(
-            &fixed.of(&WORDS.map(|word| word as u32)).unwrap().as_vec(),
-            &expected,
-            1e-6,
-        );
+        let fixed = fixed.of(&WORDS.map(|word| word as u32)).unwrap();
+        assert_close(&fixed.as_vec(), &expected, 1e-6);
 
         // What `probe` gives each element is its gradient.
-        let of_rows = {
-            let ones = random_matrix((5, 4), 0);
-            let mut gradients = probe(ones.leaky_trace()).backward();
-            gradients.get_or_alloc_mut(&ones).unwrap();
-            gradients.get(&ones).as_vec()
-        };
+        let ones = random_matrix((5, 4), 0);
+        let of_rows = gradients_of(probe(ones.leaky_trace()), &[&ones]).remove(0);
         let mut of_weight = vec![0.0; 28];
         let mut of_scale = 0.0;
         for (place, &word) in WORDS.iter().enumerate() {
@@ -161,13 +151,9 @@ mod tests {
                 of_scale += weight[row * 7 + word] * of_rows[place * 4 + row];
             }
         }
-        let mut gradients = probe(rows).backward();
-        let mut gradient = |parameter: &Parameter<Cpu>| {
-            gradients.get_or_alloc_mut(&parameter.value).unwrap();
-            gradients.get(&parameter.value).as_vec()
-        };
-        assert_close(&gradient(&output.weight), &of_weight, 1e-5);
-        assert_close(&gradient(tied.parameters()[0]), &[of_scale], 1e-5);
+        let gradients = gradients_of(probe(rows), &[&output.weight, tied.parameters()[0]]);
+        assert_close(&gradients[0], &of_weight, 1e-5);
+        assert_close(&gradients[1], &[of_scale], 1e-5);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Walking over the trainable parameters of a layer.
 
-use crate::nn::backend::Backend;
-use crate::nn::layers::parameter::Parameter;
+use crate::nn::{Backend, Parameter};
 
 /// Something with trainable parameters. Both visits pass every parameter once, in the same order.
 pub trait Layer<D: Backend> {

@@ -1,11 +1,9 @@
 //! The fully connected layer.
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::dropout::Dropout;
 use crate::nn::layers::layer::impl_layer;
-use crate::nn::layers::parameter::{Initialization, Parameter};
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::cross_entropy::OutputInputs;
+use crate::nn::{
+    Activation, Backend, DeviceResult, Dropout, Initialization, Matrix, OutputInputs, Parameter,
+};
 use dfdx::prelude::Tape;
 use rand::Rng;
 

@@ -8,13 +8,11 @@
 //! h = sigmoid(o) tanh(c)
 //! ```
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
 use crate::nn::layers::layer::impl_layer;
-use crate::nn::layers::linear::Linear;
-use crate::nn::layers::parameter::{Initialization, Parameter};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::lstm::cell_update;
-use crate::nn::ops::packed_sequence::PackedSequence;
+use crate::nn::{
+    Activation, Backend, DeviceResult, Initialization, Linear, Matrix, PackedSequence, Parameter,
+};
 use dfdx::prelude::*;
 use rand::Rng;
 

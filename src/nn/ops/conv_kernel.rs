@@ -1,10 +1,9 @@
 //! What the convolutions share: from sums to maps, and on the CPU the tape and the pieces of a batch.
 
-use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::SlidingWindow;
 use crate::nn::tape::record;
+use crate::nn::{Activation, Convolution, Images, Matrix};
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -26,24 +25,36 @@ pub(in crate::nn) fn finish_composed<D: Device<f32>, T: Tape<f32, D>>(
         .try_reshape_like(&sliding.output_shape(outputs))
 }
 
-/// A layer that walks over maps on the CPU and has a kernel, a bias and an activation.
-pub(in crate::nn) trait ConvKernel: Sync + 'static {
-    /// The way over the batch.
-    fn sliding(&self) -> &SlidingWindow;
+/// The sizes of a convolution over a batch, and its activation.
+#[derive(Clone, Copy)]
+pub(in crate::nn) struct ConvShape {
+    pub(in crate::nn) sliding: SlidingWindow,
+    pub(in crate::nn) inputs: usize,
+    pub(in crate::nn) outputs: usize,
+    pub(in crate::nn) activation: Activation,
+}
 
-    /// Channels of the maps that go in and of those that come out.
-    fn channels(&self) -> (usize, usize);
+impl ConvShape {
+    pub(in crate::nn) fn new<T>(x: &Images<Cpu, T>, outputs: usize, convolution: Convolution) -> Self {
+        let (images, height, width, inputs) = *x.shape();
+        Self {
+            sliding: SlidingWindow::new(convolution.window, images, (height, width)),
+            inputs,
+            outputs,
+            activation: convolution.activation,
+        }
+    }
+}
 
-    /// What happens to the sums.
-    fn activation(&self) -> Activation;
-
+/// A kind of convolution on the CPU.
+pub(in crate::nn) trait ConvKernel: 'static {
     /// Overwrites `y`.
-    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]);
+    fn forward(layer: &ConvShape, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]);
 
     /// For a piece of the batch, adds to the gradient of its input, and gives those of kernel and bias.
     /// `output` is the gradient of the sums.
     fn backward_piece(
-        &self,
+        layer: &ConvShape,
         x: &[f32],
         kernel: &[f32],
         input: &mut [f32],
@@ -52,20 +63,19 @@ pub(in crate::nn) trait ConvKernel: Sync + 'static {
 }
 
 /// The output maps of `layer`; its backward pass is recorded on the tape of `x`.
-pub(in crate::nn) fn run<L: ConvKernel, T: Tape<f32, Cpu>>(
-    layer: L,
+pub(in crate::nn) fn run<K: ConvKernel, T: Tape<f32, Cpu>>(
+    layer: ConvShape,
     x: Images<Cpu, T>,
     kernel: Matrix<Cpu>,
     bias: Matrix<Cpu>,
 ) -> Result<Images<Cpu, T>, CpuError> {
     let (x, tape) = x.split_tape();
     let (input, weights) = (values(&x), values(&kernel));
-    let (_, outputs) = layer.channels();
-    let mut y = vec![0.0; layer.sliding().outputs() * outputs];
-    layer.forward(&input, &weights, &values(&bias), &mut y);
+    let mut y = vec![0.0; layer.sliding.outputs() * layer.outputs];
+    K::forward(&layer, &input, &weights, &values(&bias), &mut y);
     let y = x
         .device()
-        .try_tensor_from_vec(y, layer.sliding().output_shape(outputs))?;
+        .try_tensor_from_vec(y, layer.sliding.output_shape(layer.outputs))?;
     Ok(record(y, tape, move |gradients, y| {
         let mut gradient = ConvGradients {
             input: take_gradient(gradients, &x)?,
@@ -73,7 +83,7 @@ pub(in crate::nn) fn run<L: ConvKernel, T: Tape<f32, Cpu>>(
             bias: take_gradient(gradients, &bias)?,
         };
         let output = take_gradient(gradients, y)?;
-        backward(&layer, &input, &weights, &values(y), output, &mut gradient);
+        backward::<K>(&layer, &input, &weights, &values(y), output, &mut gradient);
         put_gradient(gradients, &x, gradient.input)?;
         put_gradient(gradients, &kernel, gradient.kernel)?;
         put_gradient(gradients, &bias, gradient.bias)
@@ -88,16 +98,20 @@ struct ConvGradients {
 
 /// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel and
 /// bias; they are added up in order.
-fn backward(
-    layer: &impl ConvKernel,
+fn backward<K: ConvKernel>(
+    layer: &ConvShape,
     x: &[f32],
     kernel: &[f32],
     y: &[f32],
     mut output: Vec<f32>,
     gradient: &mut ConvGradients,
 ) {
-    let sliding = layer.sliding();
-    let (inputs, outputs) = layer.channels();
+    let ConvShape {
+        sliding,
+        inputs,
+        outputs,
+        activation,
+    } = *layer;
     let images = images_per_piece(sliding.images);
     let input_piece = images * sliding.inputs_per_image() * inputs;
     let output_piece = images * sliding.outputs_per_image() * outputs;
@@ -109,8 +123,8 @@ fn backward(
     )
         .into_par_iter()
         .map(|(input, output, x, y)| {
-            layer.activation().backward(output, y);
-            layer.backward_piece(x, kernel, input, output)
+            activation.backward(output, y);
+            K::backward_piece(layer, x, kernel, input, output)
         })
         .collect();
     for (kernel, bias) in &sums {

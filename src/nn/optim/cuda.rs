@@ -6,11 +6,10 @@
 #[cfg(feature = "cuda")]
 use super::ParameterUpdate;
 use super::{AdamStep, Matrix};
-use crate::nn::backend::{DeviceResult, Scalar};
 use crate::nn::cuda::{
     DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Stream, TensorBuffer, launch,
 };
-use crate::nn::device::scalar::DeviceScalar;
+use crate::nn::{DeviceResult, DeviceScalar, Scalar};
 use dfdx::prelude::*;
 
 /// Blocks that add up the squares of one gradient.

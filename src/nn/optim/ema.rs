@@ -4,8 +4,7 @@
 //! first steps (Tan & Le 2019's released EfficientNet code). Averaging cancels the noise of single steps, so the averaged
 //! weights score above the trained ones.
 
-use crate::nn::backend::{Backend, DeviceResult};
-use crate::nn::layers::parameter::Parameter;
+use crate::nn::{Backend, DeviceResult, Parameter};
 use std::mem;
 
 /// An exponential moving average of a list of parameters.

@@ -11,9 +11,7 @@ mod ema;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
-use crate::nn::device::scalar::{AsyncDevice, DeviceScalar};
-use crate::nn::layers::parameter::Parameter;
+use crate::nn::{AsyncDevice, Backend, DeviceResult, DeviceScalar, Matrix, Parameter, Scalar};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;

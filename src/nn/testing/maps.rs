@@ -1,9 +1,7 @@
 //! What the tests of operations on maps share: windows, definitions, finite differences.
 
 use super::assert_all_close;
-use crate::nn::backend::Images;
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{ConvGeometry, Padding};
+use crate::nn::{Activation, ConvGeometry, Images, Padding};
 use dfdx::prelude::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

@@ -16,8 +16,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
-use crate::nn::ops::packed_sequence::PackedSequence;
+use crate::nn::{Backend, DeviceResult, Matrix, PackedSequence, Scalar};
 use dfdx::prelude::*;
 
 /// The result of attention.

@@ -4,9 +4,7 @@ use super::{Conv2dKernel, Convolution};
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product, product_on_one_thread};
 use crate::nn::cpu::slices::{add, images_per_piece};
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::SlidingWindow;
-use crate::nn::ops::conv_kernel::{self, ConvKernel};
+use crate::nn::ops::conv_kernel::{self, ConvKernel, ConvShape};
 use dfdx::prelude::*;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -25,24 +23,13 @@ impl Conv2dKernel for Cpu {
         bias: Matrix<Self>,
         convolution: Convolution,
     ) -> Result<Images<Self, T>, CpuError> {
-        let (images, height, width, inputs) = *x.shape();
-        let (_, outputs) = *kernel.shape();
-        let layer = Conv2dLayer {
-            sliding: SlidingWindow::new(convolution.window, images, (height, width)),
-            inputs,
-            outputs,
-            activation: convolution.activation,
-        };
-        conv_kernel::run(layer, x, kernel, bias)
+        let layer = ConvShape::new(&x, kernel.shape().1, convolution);
+        conv_kernel::run::<FullConv, T>(layer, x, kernel, bias)
     }
 }
 
-pub(in crate::nn) struct Conv2dLayer {
-    pub(in crate::nn) sliding: SlidingWindow,
-    pub(in crate::nn) inputs: usize,
-    pub(in crate::nn) outputs: usize,
-    pub(in crate::nn) activation: Activation,
-}
+/// Every output channel reads every input channel.
+pub(in crate::nn) struct FullConv;
 
 /// One thread's room for gathered rows.
 #[derive(Default)]
@@ -51,77 +38,65 @@ struct Im2colBuffers {
     gradient: Vec<f32>,
 }
 
-impl ConvKernel for Conv2dLayer {
-    fn sliding(&self) -> &SlidingWindow {
-        &self.sliding
-    }
-
-    fn channels(&self) -> (usize, usize) {
-        (self.inputs, self.outputs)
-    }
-
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
-        let kernel = MatRef::new(kernel, self.depth(), self.outputs);
-        let pixels = self.sliding.outputs();
+impl ConvKernel for FullConv {
+    fn forward(layer: &ConvShape, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
+        let kernel = MatRef::new(kernel, layer.depth(), layer.outputs);
+        let pixels = layer.sliding.outputs();
         match tile(pixels) {
-            Some(tile) => y.par_chunks_mut(tile * self.outputs).enumerate().for_each_init(
+            Some(tile) => y.par_chunks_mut(tile * layer.outputs).enumerate().for_each_init(
                 Vec::new,
                 |scratch, (index, y)| {
                     let first = index * tile;
-                    let columns = self.columns(x, first..first + y.len() / self.outputs, scratch);
+                    let columns = layer.columns(x, first..first + y.len() / layer.outputs, scratch);
                     product_on_one_thread(y, columns, kernel, WriteMode::Overwrite);
-                    self.activation.finish(y, bias);
+                    layer.activation.finish(y, bias);
                 },
             ),
             None => {
                 let mut scratch = Vec::new();
-                let columns = self.columns(x, 0..pixels, &mut scratch);
+                let columns = layer.columns(x, 0..pixels, &mut scratch);
                 product(y, columns, kernel, WriteMode::Overwrite);
-                self.activation.finish(y, bias);
+                layer.activation.finish(y, bias);
             }
         }
     }
 
     fn backward_piece(
-        &self,
+        layer: &ConvShape,
         x: &[f32],
         kernel: &[f32],
         input: &mut [f32],
         output: &[f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let depth = self.depth();
-        let multiply = self.product_of_a_piece();
-        let kernel = MatRef::new(kernel, depth, self.outputs).transposed();
-        let mut kernel_sum = vec![0.0; depth * self.outputs];
-        let mut bias_sum = vec![0.0; self.outputs];
+        let depth = layer.depth();
+        let multiply = layer.product_of_a_piece();
+        let kernel = MatRef::new(kernel, depth, layer.outputs).transposed();
+        let mut kernel_sum = vec![0.0; depth * layer.outputs];
+        let mut bias_sum = vec![0.0; layer.outputs];
         let mut scratch = Im2colBuffers::default();
-        for (index, output) in output.chunks(TILE * self.outputs).enumerate() {
-            let count = output.len() / self.outputs;
+        for (index, output) in output.chunks(TILE * layer.outputs).enumerate() {
+            let count = output.len() / layer.outputs;
             let pixels = index * TILE..index * TILE + count;
-            let rows = MatRef::new(output, count, self.outputs);
-            let columns = self.columns(x, pixels.clone(), &mut scratch.columns);
+            let rows = MatRef::new(output, count, layer.outputs);
+            let columns = layer.columns(x, pixels.clone(), &mut scratch.columns);
             multiply(&mut kernel_sum, columns.transposed(), rows, WriteMode::Accumulate);
-            for row in output.chunks_exact(self.outputs) {
+            for row in output.chunks_exact(layer.outputs) {
                 add(&mut bias_sum, row);
             }
-            if self.sliding.is_pointwise() {
+            if layer.sliding.is_pointwise() {
                 let input = &mut input[pixels.start * depth..pixels.end * depth];
                 multiply(input, rows, kernel, WriteMode::Accumulate);
             } else {
                 scratch.gradient.resize(count * depth, 0.0);
                 multiply(&mut scratch.gradient, rows, kernel, WriteMode::Overwrite);
-                self.scatter(&scratch.gradient, pixels, input);
+                layer.scatter(&scratch.gradient, pixels, input);
             }
         }
         (kernel_sum, bias_sum)
     }
 }
 
-impl Conv2dLayer {
+impl ConvShape {
     /// Length of a gathered row.
     fn depth(&self) -> usize {
         self.sliding.window.taps() * self.inputs
@@ -168,7 +143,7 @@ impl Conv2dLayer {
         }
     }
 
-    /// The reverse of [`Conv2dLayer::gather`]: every gathered value goes back to the pixel it came from, and is
+    /// The reverse of [`ConvShape::gather`]: every gathered value goes back to the pixel it came from, and is
     /// added there.
     fn scatter(&self, columns: &[f32], pixels: Range<usize>, x: &mut [f32]) {
         let inputs = self.inputs;

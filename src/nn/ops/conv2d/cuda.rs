@@ -5,12 +5,11 @@
 //! that have just been written.
 
 use super::{Convolution, Images, Matrix};
-use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Operand, Stream, launch};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::SlidingWindow;
 use crate::nn::tape::record;
+use crate::nn::{Activation, DeviceResult};
 use dfdx::prelude::*;
 use std::ops::Range;
 

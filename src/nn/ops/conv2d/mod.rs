@@ -4,12 +4,11 @@ pub(in crate::nn) mod cpu;
 #[cfg(any(test, feature = "cuda"))]
 pub(super) mod cuda;
 
-use crate::nn::backend::{Backend, Images, Matrix};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::conv_kernel::finish_composed;
 use crate::nn::ops::im2col::windows;
 use crate::nn::tape::contiguous;
+use crate::nn::{Activation, Backend, Images, Matrix};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -9,8 +9,7 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix, Scalar};
-use crate::nn::layers::linear::Linear;
+use crate::nn::{Backend, DeviceResult, Linear, Matrix, Scalar};
 use dfdx::prelude::*;
 
 /// Mean cross-entropy of a softmax over a linear layer.

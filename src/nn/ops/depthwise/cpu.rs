@@ -1,12 +1,10 @@
 //! Depthwise convolution on the CPU: output rows side by side, channels in vector registers.
 
 use super::DepthwiseKernel;
-use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::add;
-use crate::nn::ops::activation::Activation;
-use crate::nn::ops::conv_geometry::{OutputPixel, SlidingWindow};
-use crate::nn::ops::conv_kernel::{self, ConvKernel};
-use crate::nn::ops::conv2d::Convolution;
+use crate::nn::ops::conv_geometry::OutputPixel;
+use crate::nn::ops::conv_kernel::{self, ConvKernel, ConvShape};
+use crate::nn::{Convolution, Images, Matrix};
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -21,21 +19,13 @@ impl DepthwiseKernel for Cpu {
         bias: Matrix<Self>,
         convolution: Convolution,
     ) -> Result<Images<Self, T>, CpuError> {
-        let (images, height, width, channels) = *x.shape();
-        let layer = DepthwiseLayer {
-            sliding: SlidingWindow::new(convolution.window, images, (height, width)),
-            channels,
-            activation: convolution.activation,
-        };
-        conv_kernel::run(layer, x, kernel, bias)
+        let layer = ConvShape::new(&x, kernel.shape().1, convolution);
+        conv_kernel::run::<DepthwiseConv, T>(layer, x, kernel, bias)
     }
 }
 
-pub(in crate::nn) struct DepthwiseLayer {
-    pub(in crate::nn) sliding: SlidingWindow,
-    pub(in crate::nn) channels: usize,
-    pub(in crate::nn) activation: Activation,
-}
+/// Every channel has a kernel of its own.
+pub(in crate::nn) struct DepthwiseConv;
 
 /// Where one tap finds its channels: offsets into the map and into the kernel.
 #[derive(Clone, Copy)]
@@ -44,44 +34,40 @@ struct Tap {
     kernel: usize,
 }
 
-impl ConvKernel for DepthwiseLayer {
-    fn sliding(&self) -> &SlidingWindow {
-        &self.sliding
-    }
-
-    fn channels(&self) -> (usize, usize) {
-        (self.channels, self.channels)
-    }
-
-    fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    fn forward(&self, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
-        y.par_chunks_mut(self.sliding.output.1 * self.channels)
+impl ConvKernel for DepthwiseConv {
+    fn forward(layer: &ConvShape, x: &[f32], kernel: &[f32], bias: &[f32], y: &mut [f32]) {
+        let width = layer.sliding.output.1;
+        y.par_chunks_mut(width * layer.outputs)
             .enumerate()
             .for_each_init(Vec::new, |taps, (row, y)| {
-                for (column, y) in y.chunks_exact_mut(self.channels).enumerate() {
-                    self.find_taps(self.position(row, column), taps);
+                let start = layer.sliding.position(row * width);
+                for (x_of_pixel, y) in y.chunks_exact_mut(layer.outputs).enumerate() {
+                    layer.find_taps(
+                        OutputPixel {
+                            x: x_of_pixel,
+                            ..start
+                        },
+                        taps,
+                    );
                     Arch::new().dispatch(|| accumulate(y, x, kernel, taps));
                 }
-                self.activation.finish(y, bias);
+                layer.activation.finish(y, bias);
             });
     }
 
     fn backward_piece(
-        &self,
+        layer: &ConvShape,
         x: &[f32],
         kernel: &[f32],
         input: &mut [f32],
         output: &[f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let channels = self.channels;
+        let channels = layer.outputs;
         let mut kernel_sum = vec![0.0; kernel.len()];
         let mut bias_sum = vec![0.0; channels];
         let mut taps = Vec::new();
         for (pixel, output) in output.chunks_exact(channels).enumerate() {
-            self.find_taps(self.sliding.position(pixel), &mut taps);
+            layer.find_taps(layer.sliding.position(pixel), &mut taps);
             add(&mut bias_sum, output);
             Arch::new().dispatch(|| {
                 for &Tap { map, kernel: tap } in &taps {
@@ -95,21 +81,13 @@ impl ConvKernel for DepthwiseLayer {
     }
 }
 
-impl DepthwiseLayer {
-    fn position(&self, row: usize, x: usize) -> OutputPixel {
-        OutputPixel {
-            image: row / self.sliding.output.0,
-            y: row % self.sliding.output.0,
-            x,
-        }
-    }
-
+impl ConvShape {
     fn find_taps(&self, at: OutputPixel, taps: &mut Vec<Tap>) {
         taps.clear();
         for run in self.sliding.runs(at) {
             taps.extend(run.taps.zip(run.pixel..).map(|(tap, pixel)| Tap {
-                map: pixel * self.channels,
-                kernel: tap * self.channels,
+                map: pixel * self.outputs,
+                kernel: tap * self.outputs,
             }));
         }
     }

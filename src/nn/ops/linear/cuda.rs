@@ -4,11 +4,10 @@
 //! to the gradients in place.
 
 use super::Matrix;
-use crate::nn::backend::{Backend, DeviceResult};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{Elementwise, KernelDevice, Operand, Stream};
-use crate::nn::ops::activation::Activation;
 use crate::nn::tape::{contiguous, record};
+use crate::nn::{Activation, Backend, DeviceResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]

@@ -6,8 +6,7 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::ops::activation::Activation;
+use crate::nn::{Activation, Backend, DeviceResult, Matrix};
 use dfdx::prelude::*;
 
 /// A fully connected layer's arithmetic.

@@ -7,12 +7,9 @@ pub(in crate::nn) mod row;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::lstm::{Lstm, LstmState};
-use crate::nn::ops::activation::Activation;
 use crate::nn::ops::linear;
-use crate::nn::ops::packed_sequence::PackedSequence;
 use crate::nn::ops::rows::first_rows;
+use crate::nn::{Activation, Backend, DeviceResult, Lstm, LstmState, Matrix, PackedSequence};
 use dfdx::prelude::*;
 
 /// An LSTM over whole packed sequences.

@@ -50,7 +50,7 @@ fn by_definition(x: &Images<Cpu>, window: ConvGeometry) -> Images<Cpu> {
 }
 
 #[test]
-fn the_maximum_follows_the_definition() {
+fn maximum_kernels_follow_the_definition() {
     for seed in 0..40 {
         let (x, window) = random_case(seed);
         let expected = by_definition(&x, window);
@@ -66,7 +66,7 @@ fn the_maximum_follows_the_definition() {
 }
 
 #[test]
-fn maximum_has_the_composed_gradient() {
+fn maximum_kernels_have_the_composed_gradient() {
     for seed in 100..140 {
         let (x, window) = random_case(seed);
         let composed = run(composed_max(x.leaky_trace(), window).unwrap(), &[&x]);
@@ -82,7 +82,7 @@ fn maximum_has_the_composed_gradient() {
 }
 
 #[test]
-fn of_equal_maxima_the_first_gets_the_gradient() {
+fn maximum_kernels_give_the_gradient_to_the_first_of_equals() {
     let x: Images<Cpu> = Cpu::default().tensor_from_vec(vec![1.0, 3.0, 3.0, 3.0], (1, 2, 2, 1));
     for max_pool in [max_pool, cuda::max_pool] {
         let y = max_pool(x.leaky_trace(), ConvGeometry::square(2, 2, Padding::NONE)).unwrap();
@@ -92,7 +92,7 @@ fn of_equal_maxima_the_first_gets_the_gradient() {
 }
 
 #[test]
-fn the_mean_is_that_of_dfdx() {
+fn mean_kernels_equal_composed() {
     for (seed, shape) in [(1, (1, 1, 1, 5)), (2, (3, 4, 5, 7)), (3, (2, 7, 7, 40))] {
         let x = random(shape, &mut rng(seed));
         let composed = run(composed_mean(x.leaky_trace()).unwrap(), &[&x]);

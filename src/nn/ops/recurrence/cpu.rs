@@ -14,7 +14,7 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows of gates that a thread activates at a time.
+/// Rows of gates that a thread activates at a time, at least.
 const PIECE: usize = 8;
 
 /// A weight, laid out for the forward pass and, with a tape, for the backward pass.
@@ -132,7 +132,7 @@ impl RecurrenceKernel for Cpu {
     }
 
     fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T> {
-        let (gates, mut tape) = gates.split_tape();
+        let (gates, tape) = gates.split_tape();
         let (live, width) = *gates.shape();
         let hidden = width / 4;
         let mut activated = values(&gates);
@@ -140,59 +140,38 @@ impl RecurrenceKernel for Cpu {
         let no_bias = vec![0.0; width];
         let [mut cells, mut hiddens] = [vec![0.0; live * hidden], vec![0.0; live * hidden]];
         (
-            activated.par_chunks_mut(PIECE * width),
-            before[..live * hidden].par_chunks(PIECE * hidden),
-            cells.par_chunks_mut(PIECE * hidden),
-            hiddens.par_chunks_mut(PIECE * hidden),
+            activated.par_chunks_mut(width),
+            before[..live * hidden].par_chunks(hidden),
+            cells.par_chunks_mut(hidden),
+            hiddens.par_chunks_mut(hidden),
         )
             .into_par_iter()
-            .for_each(|(gates, before, cells, hiddens)| {
-                let rows = gates
-                    .chunks_exact_mut(width)
-                    .zip(before.chunks_exact(hidden))
-                    .zip(cells.chunks_exact_mut(hidden))
-                    .zip(hiddens.chunks_exact_mut(hidden));
-                for (((gates, before), cell), output) in rows {
-                    activate(gates, &no_bias, Some(before), cell, output);
-                }
-            });
+            .with_min_len(PIECE)
+            .for_each(|(gates, before, cell, output)| activate(gates, &no_bias, Some(before), cell, output));
         let device = gates.device().clone();
         let matrix = |values| device.try_tensor_from_vec(values, (live, hidden));
         let (new_cell, new_hidden) = (matrix(cells)?, matrix(hiddens)?);
-        if T::OWNS_TAPE {
-            let result = (new_hidden.clone(), new_cell.clone());
-            let cell = cell.clone();
-            tape.add_backward_op(move |gradients| {
-                let from_hidden = take_gradient(gradients, &result.0)?;
-                let mut through_cell = take_gradient(gradients, &result.1)?;
-                let cells = values(&result.1);
-                (
-                    activated.par_chunks_mut(PIECE * width),
-                    cells.par_chunks(PIECE * hidden),
-                    before[..live * hidden].par_chunks(PIECE * hidden),
-                    from_hidden.par_chunks(PIECE * hidden),
-                    through_cell.par_chunks_mut(PIECE * hidden),
-                )
-                    .into_par_iter()
-                    .for_each(|(gates, cells, before, from_hidden, through_cell)| {
-                        let rows = gates
-                            .chunks_exact_mut(width)
-                            .zip(cells.chunks_exact(hidden))
-                            .zip(before.chunks_exact(hidden))
-                            .zip(from_hidden.chunks_exact(hidden))
-                            .zip(through_cell.chunks_exact_mut(hidden));
-                        for ((((gates, cell), before), from_hidden), through_cell) in rows {
-                            deactivate(gates, cell, Some(before), from_hidden, through_cell);
-                        }
-                    });
-                add(gradients.get_or_alloc_mut(&gates)?, &activated);
-                add(
-                    &mut gradients.get_or_alloc_mut(&cell)?[..live * hidden],
-                    &through_cell,
-                );
-                Ok(())
-            });
-        }
-        Ok((new_hidden.put_tape(tape), new_cell))
+        let (result, cell) = (new_cell.clone(), cell.clone());
+        let new_hidden = record(new_hidden, tape, move |gradients, new_hidden| {
+            let from_hidden = take_gradient(gradients, new_hidden)?;
+            let mut through_cell = take_gradient(gradients, &new_cell)?;
+            (
+                activated.par_chunks_mut(width),
+                values(&new_cell).par_chunks(hidden),
+                before[..live * hidden].par_chunks(hidden),
+                from_hidden.par_chunks(hidden),
+                through_cell.par_chunks_mut(hidden),
+            )
+                .into_par_iter()
+                .with_min_len(PIECE)
+                .for_each(|(gates, cell, before, from_hidden, through_cell)| {
+                    deactivate(gates, cell, Some(before), from_hidden, through_cell);
+                });
+            add(gradients.get_or_alloc_mut(&gates)?, &activated);
+            let to_cell = &mut gradients.get_or_alloc_mut(&cell)?[..live * hidden];
+            add(to_cell, &through_cell);
+            Ok(())
+        });
+        Ok((new_hidden, result))
     }
 }

@@ -10,10 +10,9 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::lstm::LstmState;
 use crate::nn::ops::lstm::cell_update;
 use crate::nn::ops::rows::first_rows;
+use crate::nn::{Backend, DeviceResult, LstmState, Matrix};
 use dfdx::prelude::*;
 
 /// The operations of a step.

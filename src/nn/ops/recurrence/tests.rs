@@ -48,12 +48,12 @@ fn check_cells(live: usize, ended: usize, hidden: usize, seed: u64) {
 
 proptest! {
     #[test]
-    fn products_equal_composed(live in 1usize..12, ended in 0usize..4, inputs in 1usize..9, columns in 1usize..40, seed: u64) {
+    fn product_kernels_equal_composed(live in 1usize..12, ended in 0usize..4, inputs in 1usize..9, columns in 1usize..40, seed: u64) {
         check_products(live, ended, inputs, columns, seed);
     }
 
     #[test]
-    fn cells_equal_composed(live in 1usize..20, ended in 0usize..4, hidden in 1usize..9, seed: u64) {
+    fn cell_kernels_equal_composed(live in 1usize..20, ended in 0usize..4, hidden in 1usize..9, seed: u64) {
         check_cells(live, ended, hidden, seed);
     }
 

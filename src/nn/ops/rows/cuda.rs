@@ -3,13 +3,11 @@
 //! Why they are fast: plain copies, neighboring threads at neighboring values. The host lists the terms of each row of a
 //! table's gradient, and one thread adds them up in order: no two wait for each other, and sums are the same each time.
 
-use super::Matrix;
-use crate::nn::backend::DeviceResult;
+use super::{Matrix, row_ranges};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Stream, launch};
-use crate::nn::layers::dropout::Mask;
-use crate::nn::ops::activation::Activation;
 use crate::nn::tape::{contiguous, record};
+use crate::nn::{Activation, DeviceResult, Mask};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -191,26 +189,25 @@ pub(super) fn split<D: KernelDevice, T: Tape<f32, D>>(
     let (rows, mut tape) = rows.try_contiguous()?.split_tape();
     let (count, columns) = *rows.shape();
     assert_eq!(count, heights.iter().sum::<usize>(), "rows to be divided");
-    let mut first = 0;
     let mut parts = Vec::with_capacity(heights.len());
-    for &height in heights {
-        let (part, out) = rows.device().alloc_tensor((height, columns))?;
-        stream.copy(D::slice(&rows).rows(first..first + height, columns), out)?;
+    for range in row_ranges(heights.iter().copied()) {
+        let (part, out) = rows.device().alloc_tensor((range.len(), columns))?;
+        stream.copy(D::slice(&rows).rows(range, columns), out)?;
         parts.push(part);
-        first += height;
     }
     let results = parts.clone();
     tape.add_backward_op(move |gradients| {
         let whole = D::gradient(gradients, &rows)?;
-        let mut first = 0;
-        for part in &results {
-            let end = first + part.shape().0;
-            stream.add(D::gradient(gradients, part)?, whole.rows(first..end, columns))?;
-            first = end;
+        for (part, range) in results.iter().zip(row_ranges(heights_of(&results))) {
+            stream.add(D::gradient(gradients, part)?, whole.rows(range, columns))?;
         }
         Ok(())
     });
     Ok((parts, tape))
+}
+
+fn heights_of<D: KernelDevice>(parts: &[Matrix<D>]) -> impl Iterator<Item = usize> + '_ {
+    parts.iter().map(|part| part.shape().0)
 }
 
 pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
@@ -225,21 +222,15 @@ pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
         .map(|part| contiguous(part, &mut tape))
         .collect::<DeviceResult<D, Vec<_>>>()?;
     let columns = parts[0].shape().1;
-    let count = parts.iter().map(|part| part.shape().0).sum();
+    let count = heights_of(&parts).sum();
     let (whole, out) = parts[0].device().alloc_tensor((count, columns))?;
-    let mut first = 0;
-    for part in &parts {
-        let end = first + part.shape().0;
-        stream.copy(D::slice(part), out.rows(first..end, columns))?;
-        first = end;
+    for (part, range) in parts.iter().zip(row_ranges(heights_of(&parts))) {
+        stream.copy(D::slice(part), out.rows(range, columns))?;
     }
     Ok(record(whole, tape, move |gradients, whole| {
         let gradient = D::gradient(gradients, whole)?;
-        let mut first = 0;
-        for part in &parts {
-            let end = first + part.shape().0;
-            stream.add(gradient.rows(first..end, columns), D::gradient(gradients, part)?)?;
-            first = end;
+        for (part, range) in parts.iter().zip(row_ranges(heights_of(&parts))) {
+            stream.add(gradient.rows(range, columns), D::gradient(gradients, part)?)?;
         }
         Ok(())
     }))

@@ -6,9 +6,7 @@ pub(in crate::nn) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
-use crate::nn::layers::dropout::Mask;
-use crate::nn::ops::activation::Activation;
+use crate::nn::{Activation, Backend, DeviceResult, Mask, Matrix};
 use dfdx::prelude::*;
 
 /// Operations on rows.
@@ -89,6 +87,15 @@ pub(in crate::nn) fn first_rows<D: Backend, T: Tape<f32, D>>(
     D::gather_rows(rows, &rows_taken)
 }
 
+/// The rows of each part, of these heights, of a whole.
+fn row_ranges(heights: impl IntoIterator<Item = usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
+    heights.into_iter().scan(0, |end, height| {
+        let first = *end;
+        *end += height;
+        Some(first..*end)
+    })
+}
+
 fn composed_gather<D: Device<f32>, T: Tape<f32, D>>(
     table: Matrix<D, T>,
     rows: &[usize],
@@ -102,14 +109,12 @@ fn composed_split<D: Device<f32>, T: Tape<f32, D>>(
     heights: &[usize],
 ) -> DeviceResult<D, (Vec<Matrix<D>>, T)> {
     let (rows, mut tape) = rows.split_tape();
-    let mut first = 0;
     let mut parts = Vec::with_capacity(heights.len());
-    for height in heights {
-        let taken: Vec<usize> = (first..first + height).collect();
+    for range in row_ranges(heights.iter().copied()) {
+        let taken: Vec<usize> = range.collect();
         let (part, history) = composed_gather(rows.clone().put_tape(tape), &taken)?.split_tape();
         tape = history;
         parts.push(part);
-        first += height;
     }
     Ok((parts, tape))
 }

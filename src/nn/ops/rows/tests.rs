@@ -17,7 +17,7 @@ fn table_and_rows() -> impl Strategy<Value = (Matrix<Cpu>, Vec<usize>)> {
 proptest! {
     /// The table is used twice, so that a gradient must be added to one that is there already.
     #[test]
-    fn gathered_rows_equal_composed((table, rows) in table_and_rows(), seed: u64) {
+    fn gather_kernels_equal_composed((table, rows) in table_and_rows(), seed: u64) {
         let sums = random_matrix((rows.len(), table.shape().1), seed);
         let twice = |gathered: Taped, add: fn(Taped, Taped, &[usize]) -> DeviceResult<Cpu, Taped>| {
             let both = gathered.try_add(sums.leaky_trace()).unwrap();
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn scaled_elements_equal_composed(rows in 1usize..9, columns in 1usize..9, seed: u64) {
+    fn scaling_kernels_equal_composed(rows in 1usize..9, columns in 1usize..9, seed: u64) {
         let x = random_matrix((rows, columns), seed);
         let factors = random_matrix((rows, columns), !seed);
         let composed = run(x.leaky_trace().try_mul(factors.clone()).unwrap(), &[&x]);
@@ -44,7 +44,7 @@ proptest! {
     }
 
     #[test]
-    fn split_rows_join_again(heights in prop::collection::vec(0usize..4, 1..6), columns in 1usize..6, seed: u64) {
+    fn split_kernels_are_undone_by_join_kernels(heights in prop::collection::vec(0usize..4, 1..6), columns in 1usize..6, seed: u64) {
         let count = heights.iter().sum::<usize>().max(1);
         let heights = if heights.iter().sum::<usize>() == 0 { vec![1] } else { heights };
         let x = random_matrix((count, columns), seed);
@@ -60,7 +60,7 @@ proptest! {
     }
 
     #[test]
-    fn means_and_activations_equal_composed(groups in 1usize..5, size in 1usize..13, columns in 1usize..6, seed: u64) {
+    fn mean_and_activation_kernels_equal_composed(groups in 1usize..5, size in 1usize..13, columns in 1usize..6, seed: u64) {
         let x = random_matrix((groups * size, columns), seed);
         let composed = run(composed_mean(x.leaky_trace(), size).unwrap(), &[&x]);
         for means in [Cpu::mean_of_groups, cuda::means] {
