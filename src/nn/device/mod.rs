@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_where_it_was_asked_for() {
+    fn work_runs_on_the_chosen_device() {
         let cpu = ChosenDevice::open(DeviceChoice::Cpu).unwrap();
         assert_eq!((cpu.name(), cpu.why_no_gpu()), ("cpu", None));
         assert_eq!(on_device!(cpu, |on| two_plus_two(on)).unwrap(), [4.0]);
     }
 
     #[test]
-    fn an_open_choice_ends_at_a_device_that_computes() {
+    fn auto_opens_a_device_that_computes() {
         let any = ChosenDevice::open(DeviceChoice::Auto).unwrap();
         assert_eq!(on_device!(any, |on| two_plus_two(on)).unwrap(), [4.0]);
         if !HAS_CUDA {
@@ -165,13 +165,13 @@ mod tests {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn a_gpu_that_the_program_was_not_built_for_is_refused_with_what_to_do() {
+    fn gpu_without_a_cuda_build_is_refused_with_advice() {
         let refused = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
         assert_eq!(refused.fault, DeviceFault::NotBuilt);
-        let told = refused.to_string();
+        let message = refused.to_string();
         assert!(
-            told.contains("--features cuda") && told.contains("cuda:1"),
-            "{told}"
+            message.contains("--features cuda") && message.contains("cuda:1"),
+            "{message}"
         );
     }
 }

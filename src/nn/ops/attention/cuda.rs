@@ -5,7 +5,7 @@
 //! thread that writes a gradient collects all of its terms.
 
 use super::{AttentionOutput, Matrix};
-use crate::nn::backend::{Backend, DeviceResult};
+use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Stream, launch};
 use crate::nn::ops::rows::cuda::InverseIndex;
@@ -54,7 +54,7 @@ impl super::AttentionKernel for Cuda {
 }
 
 /// See [`composed_attention`](super::composed_attention).
-pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
+pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     queries: Matrix<D, T>,
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,

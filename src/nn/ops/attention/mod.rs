@@ -16,12 +16,12 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{Backend, DeviceResult, Matrix, PackedSequence, Scalar};
+use crate::nn::{DeviceResult, Matrix, PackedSequence, Scalar};
 use dfdx::prelude::*;
 
 /// The result of attention.
 #[derive(Clone, Debug)]
-pub struct AttentionOutput<D: Backend, T> {
+pub struct AttentionOutput<D: Device<f32>, T> {
     /// `[rows, hidden]`: the weighted values, with the tape of both results.
     pub context: Matrix<D, T>,
     /// `[rows, regions]`: the weights.
@@ -50,13 +50,11 @@ pub trait AttentionKernel: Device<f32> {
         memory: &Self::AttentionMemory,
         score: &Matrix<Self>,
         images: &[usize],
-    ) -> Result<AttentionOutput<Self, T>, Self::Err>
-    where
-        Self: Backend;
+    ) -> Result<AttentionOutput<Self, T>, Self::Err>;
 }
 
 /// [`AttentionKernel::try_attend`], composed of dfdx operations: it runs on any device.
-pub fn composed_attention<D: Backend, T: Tape<f32, D>>(
+pub fn composed_attention<D: Device<f32>, T: Tape<f32, D>>(
     queries: Matrix<D, T>,
     (keys, values): (&Matrix<D>, &Matrix<D>),
     regions: usize,
@@ -95,7 +93,7 @@ pub fn composed_attention<D: Backend, T: Tape<f32, D>>(
 /// region at some step (Xu et al. 2015, section 4.2.1, "doubly stochastic attention").
 ///
 /// `weights` are those of all steps, packed: `[rows, regions]`.
-pub fn coverage_penalty<D: Backend, T: Tape<f32, D>>(
+pub fn coverage_penalty<D: Device<f32>, T: Tape<f32, D>>(
     weights: Matrix<D, T>,
     packing: &PackedSequence,
 ) -> DeviceResult<D, Scalar<D, T>> {

@@ -7,7 +7,7 @@ use super::Matrix;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::tape::{contiguous, record};
-use crate::nn::{Activation, Backend, DeviceResult};
+use crate::nn::{Activation, DeviceResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -17,7 +17,7 @@ crate::nn::cuda::impl_for_cuda! { super::LinearKernel:
 }
 
 /// [`LinearKernel::try_linear`](super::LinearKernel::try_linear).
-pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
+pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     weight: &Matrix<D>,
     bias: &Matrix<D>,

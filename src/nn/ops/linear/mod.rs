@@ -6,7 +6,7 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{Activation, Backend, DeviceResult, Matrix};
+use crate::nn::{Activation, DeviceResult, Matrix};
 use dfdx::prelude::*;
 
 /// A fully connected layer's arithmetic.
@@ -18,15 +18,12 @@ pub trait LinearKernel: Device<f32> {
         weight: &Matrix<Self>,
         bias: &Matrix<Self>,
         activation: Activation,
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend,
-    {
+    ) -> Result<Matrix<Self, T>, Self::Err> {
         composed(rows, weight, bias, activation)
     }
 }
 
-pub(in crate::nn) fn composed<D: Backend, T: Tape<f32, D>>(
+pub(in crate::nn) fn composed<D: Device<f32>, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     weight: &Matrix<D>,
     bias: &Matrix<D>,

@@ -31,7 +31,7 @@ pub trait LstmKernel: Device<f32> {
 /// `(h, c)` from the gates before their activations, `[rows, 4 * hidden]`, and the previous cell.
 ///
 /// The history of both results travels with `h` alone: a tape that is handed out twice would run twice.
-pub(in crate::nn) fn cell_update<D: Backend, T: Tape<f32, D>>(
+pub(in crate::nn) fn cell_update<D: Device<f32>, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
     cell: Matrix<D>,
     hidden: usize,

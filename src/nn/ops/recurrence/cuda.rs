@@ -3,8 +3,8 @@
 //! Why they are fast: products read a weight in place and accumulate, in the backward pass directly into the gradient
 //! itself; a cell is one kernel each way.
 
-use super::{CellResult, Matrix};
-use crate::nn::backend::{Backend, DeviceResult};
+use super::{CellResult, Matrix, RowsKernel};
+use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::ops::lstm::cuda::Cell;
@@ -37,7 +37,7 @@ impl super::RecurrenceKernel for Cuda {
 }
 
 /// See [`composed_products`](super::composed_products).
-pub(super) fn products<D: KernelDevice + Backend, T: Tape<f32, D>>(
+pub(super) fn products<D: KernelDevice + RowsKernel, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -79,7 +79,7 @@ pub(super) fn products<D: KernelDevice + Backend, T: Tape<f32, D>>(
 }
 
 /// [`RecurrenceKernel::try_lstm_cell`](super::RecurrenceKernel::try_lstm_cell).
-pub(super) fn lstm_cell<D: KernelDevice + Backend, T: Tape<f32, D>>(
+pub(super) fn lstm_cell<D: KernelDevice + RowsKernel, T: Tape<f32, D>>(
     gates: Matrix<D, T>,
     cell: &Matrix<D>,
 ) -> CellResult<D, T> {

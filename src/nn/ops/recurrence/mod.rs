@@ -11,12 +11,12 @@ mod cuda;
 mod tests;
 
 use crate::nn::ops::lstm::cell_update;
-use crate::nn::ops::rows::first_rows;
+use crate::nn::ops::rows::{RowsKernel, first_rows};
 use crate::nn::{Backend, DeviceResult, LstmState, Matrix};
 use dfdx::prelude::*;
 
 /// The operations of a step.
-pub trait RecurrenceKernel: Device<f32> {
+pub trait RecurrenceKernel: RowsKernel {
     /// A weight matrix as the device reads it at every step.
     type StepWeight: std::fmt::Debug;
 
@@ -33,16 +33,11 @@ pub trait RecurrenceKernel: Device<f32> {
     fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Self::StepWeight)],
-    ) -> Result<Matrix<Self, T>, Self::Err>
-    where
-        Self: Backend;
+    ) -> Result<Matrix<Self, T>, Self::Err>;
 
     /// The next state from the gates before their activations, `[live, 4 * hidden]`, and the cells before, of which
     /// the first `live` rows continue. The history of both results travels with the hidden state.
-    fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T>
-    where
-        Self: Backend,
-    {
+    fn try_lstm_cell<T: Tape<f32, Self>>(gates: Matrix<Self, T>, cell: &Matrix<Self>) -> CellResult<Self, T> {
         composed_cell(gates, cell)
     }
 }
@@ -61,7 +56,7 @@ pub fn lstm_cell<D: Backend, T: Tape<f32, D>>(
 }
 
 /// [`RecurrenceKernel::add_products`], composed of dfdx operations: it runs on any device.
-pub fn composed_products<D: Backend, T: Tape<f32, D>>(
+pub fn composed_products<D: RowsKernel, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>)],
 ) -> DeviceResult<D, Matrix<D, T>> {
@@ -71,7 +66,7 @@ pub fn composed_products<D: Backend, T: Tape<f32, D>>(
     })
 }
 
-fn composed_cell<D: Backend, T: Tape<f32, D>>(gates: Matrix<D, T>, cell: &Matrix<D>) -> CellResult<D, T> {
+fn composed_cell<D: RowsKernel, T: Tape<f32, D>>(gates: Matrix<D, T>, cell: &Matrix<D>) -> CellResult<D, T> {
     let (live, width) = *gates.shape();
     let (cell, slicing) = first_rows(cell.retaped::<T>(), live)?.split_tape();
     let (gates, tape) = gates.split_tape();

@@ -6,7 +6,7 @@ pub(in crate::nn) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{Activation, Backend, DeviceResult, Mask, Matrix};
+use crate::nn::{Activation, DeviceResult, Mask, Matrix};
 use dfdx::prelude::*;
 
 /// Operations on rows.
@@ -79,7 +79,7 @@ pub trait RowsKernel: Device<f32> {
 
 /// The first `count` rows. By `gather`, because the gradient of dfdx 0.13's `slice` overwrites what other uses of the
 /// same tensor have left there, where `gather`'s adds to it.
-pub(in crate::nn) fn first_rows<D: Backend, T: Tape<f32, D>>(
+pub(in crate::nn) fn first_rows<D: RowsKernel, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     count: usize,
 ) -> DeviceResult<D, Matrix<D, T>> {
