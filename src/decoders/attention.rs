@@ -88,7 +88,7 @@ impl<D: Backend> RegionAttention<D> {
         D::step_weight(&self.query.weight.value, uses, tape)
     }
 
-    /// Attends to the image of each row. `hidden` has no tape of its own: its operations must be recorded in `tape`.
+    /// Attends to the image of each row. `hidden` has no tape: its operations must be recorded in `tape`.
     pub(super) fn attend<T: Tape<f32, D>>(
         &self,
         query: &D::StepWeight,

@@ -107,7 +107,7 @@ impl DecoderSettings {
     }
 }
 
-/// The embedding that `settings` ask for, its numbers at most `limit` at first.
+/// The embedding of `settings`, with initial values of at most `limit`.
 fn embedding<D: Backend>(
     device: &D,
     settings: &DecoderSettings,
@@ -117,7 +117,7 @@ fn embedding<D: Backend>(
 ) -> DeviceResult<D, Embedding<D>> {
     let (name, words) = ("embedding", shape.vocabulary);
     if settings.tie_embeddings {
-        // The output layer starts at Glorot's limit; the scale brings its rows to the limit that is asked for.
+        // The output layer starts at Glorot's limit; the scale brings its rows to the requested limit.
         return Embedding::tied(device, name, limit / glorot_limit((settings.hidden_size, words)));
     }
     let uniform = Initialization::Uniform(limit);

@@ -5,7 +5,7 @@ use crate::nn::{Activation, Backend, DeviceResult, InferenceEmbedding, LstmState
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, TryAdd};
 
-/// A decoder that writes captions word by word. It holds a copy of the weights, so training may go on meanwhile.
+/// A decoder that writes captions word by word. It holds a copy of the weights, so training may continue meanwhile.
 pub trait StepDecoder<D: Backend> {
     /// The state before the first word: one row for each image of `[images, regions, channels]`.
     fn start(&self, regions: Regions<D>) -> DeviceResult<D, DecoderState<D>>;

@@ -1,4 +1,4 @@
-//! The model: encoder and decoder, what they are built from, what they read, and how they are kept on disk.
+//! The model: encoder and decoder, their construction, inputs and checkpoints.
 
 pub mod build;
 mod checkpoint;
@@ -25,7 +25,7 @@ pub use normalization::FeatureNormalization;
 pub use settings::{AugmentSettings, EncoderKind, EncoderSettings};
 pub use spec::{EncoderSpec, ModelSpec};
 
-/// Encoder and decoder. What of the encoder is not trained is not kept.
+/// Encoder and decoder. Of the encoder, only trained layers are kept.
 pub struct Model<D: Backend> {
     spec: ModelSpec,
     device: D,
@@ -48,7 +48,7 @@ impl<D: Backend> Model<D> {
         })
     }
 
-    /// What the model was built from.
+    /// The specification.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
     }

@@ -1,4 +1,4 @@
-//! What a model is built from: the encoder, the decoder and the size of the vocabulary.
+//! The specification of a model: encoder, decoder and size of the vocabulary.
 
 use crate::decoders::{self, DecoderSettings, DecoderShape};
 use crate::vision::augment::Augmentation;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Everything needed to build a [`Model`](super::Model) but its weights. Every checkpoint holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
-    /// Where regions come from.
+    /// The encoder.
     pub encoder: EncoderSpec,
     /// The decoder's settings.
     pub decoder: DecoderSettings,
@@ -38,7 +38,7 @@ impl ModelSpec {
     }
 }
 
-/// Where a decoder's regions come from.
+/// The encoder of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EncoderSpec {
@@ -46,9 +46,9 @@ pub enum EncoderSpec {
     Features(FeatureSpec),
     /// From a network with published weights whose last layers are fine-tuned with the decoder; their inputs were stored.
     FineTuned {
-        /// What was stored.
+        /// The stored features.
         features: FeatureSpec,
-        /// What is trained.
+        /// The trained layers.
         tail: FineTunedSpec,
     },
     /// From a small network trained together with the decoder.

@@ -1,4 +1,4 @@
-//! The device a model runs on, and the shapes of tensor that models speak in.
+//! The device of a model, and the shapes of its tensors.
 
 use super::{
     AsyncDevice, AttentionKernel, Conv2dKernel, CrossEntropyKernel, DepthwiseKernel, InferenceKernel,
@@ -18,7 +18,7 @@ pub type Regions<D, T = NoneTape> = Tensor<(usize, usize, usize), f32, D, T>;
 /// `[images, height, width, channels]`: pixels, or a feature map.
 pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, T>;
 
-/// What an operation on device `D` gives, or the device's error: out of memory, most of the time.
+/// The result of an operation on device `D`, or the device's error, mostly out of memory.
 pub type DeviceResult<D, V> = Result<V, <D as HasErr>::Err>;
 
 /// A single number, such as a loss.

@@ -1,4 +1,4 @@
-//! What stable dfdx lacks, in dfdx's own idiom.
+//! Layers, operations and kernels that dfdx lacks.
 //!
 //! An operation is a trait with a device-generic default composed of dfdx operations, so it runs wherever
 //! dfdx does, and a fused kernel for `Cpu` beside it. A test holds one against the other, values and

@@ -1,4 +1,4 @@
-//! Recording operations of our own on a tape.
+//! Recording fused operations on a tape.
 
 use dfdx::prelude::{Device, Gradients, PutTape, ReshapeTo, Shape, SplitTape, Tape, Tensor};
 

@@ -1,4 +1,4 @@
-//! What the tests of operations share: random inputs, closeness, finite differences.
+//! Random inputs, closeness and finite differences for tests of operations.
 
 pub(crate) mod maps;
 
@@ -138,7 +138,7 @@ pub(crate) fn check_gradients<M>(
 ) {
     const STEPS: [f32; 2] = [1e-2, 2e-3];
     let value = |model: &M| loss(model).as_vec()[0];
-    // What rounding of the loss itself can do to the difference of two of it.
+    // The effect of rounding the loss on the difference of two losses.
     let rounding = 4.0 * f32::EPSILON * value(model).abs();
     let mut gradients = loss(model).backward();
     for at in 0..parameters(model).len() {

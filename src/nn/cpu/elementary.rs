@@ -14,7 +14,7 @@ const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
 /// Below it, `tanh` would be a small difference of large numbers.
 const SMALL: f32 = 0.625;
 
-/// `e` to the power of `x`; at the ends, what the nearest argument has that can be told.
+/// `e` to the power of `x`, clamped to normal `f32`s.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Not `clamp`, `min` or `max`: a number is taken where a comparison with what is none fails.

@@ -114,15 +114,14 @@ impl<'a> MatRef<'a> {
 /// Rows that are copied side by side: as many as a line of the cache has values, so that each line is read once.
 const BAND: usize = 16;
 
-/// What becomes of the values that the destination already holds.
+/// Whether a result replaces the destination's values or is added to them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteMode {
     Overwrite,
     Accumulate,
 }
 
-/// A matrix inside a slice, to be written to. Its rows may be strided, so that several can share a slice column by
-/// column, each on a thread of its own.
+/// A mutable matrix inside a slice. Its rows may be strided, so that several threads can share a slice by columns.
 pub(crate) struct MatMut<'a> {
     start: *mut f32,
     rows: usize,

@@ -10,8 +10,8 @@ pub(crate) mod winograd;
 
 /// Defines a function whose loops are compiled for the vectors of the machine.
 ///
-/// Its arguments are the fields of a type of its own, because the compiler vectorizes only what is inlined, and closures
-/// cannot be marked for inlining.
+/// It dispatches a type with the arguments as fields, because the compiler vectorizes only inlined code, and closures cannot
+/// be marked for inlining.
 macro_rules! vectorized {
     ($(#[$doc:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),+ $(,)?) $body:block) => {
         $(#[$doc])*

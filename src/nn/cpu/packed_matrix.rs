@@ -199,7 +199,7 @@ struct TilePosition {
 impl Product<'_, '_> {
     #[inline(always)]
     fn tile<S: Simd>(&self, simd: S, place: TilePosition) {
-        // So that the compiler knows how many rows there are and keeps all sums in registers.
+        // With a constant number of rows, the compiler keeps all sums in registers.
         match place.rows {
             1 => self.tile_of::<S, 1>(simd, place),
             2 => self.tile_of::<S, 2>(simd, place),
@@ -227,7 +227,7 @@ impl Product<'_, '_> {
         let accumulate = self.mode == WriteMode::Accumulate || first > 0;
         let column = panel * b.width;
         if column + b.width <= b.columns {
-            // SAFETY: the tile lies inside `out`, which no other thread can reach.
+            // SAFETY: the tile is inside `out`, which no other thread can reach.
             unsafe {
                 let out = self.out.at(row, column);
                 let stride = self.out.row_stride();
@@ -299,7 +299,7 @@ impl MatRef<'_> {
 /// A tile of `N` rows: `left` times `right`, whose rows are [`VECTORS`] vectors each.
 ///
 /// # Safety
-/// `left` has as many columns as `right` has rows; `out` may be written to for `N` rows of so many vectors,
+/// `left` has as many columns as `right` has rows; `out` may be written to for `N` rows of [`VECTORS`] vectors,
 /// `row_stride` apart.
 #[inline(always)]
 unsafe fn multiply<S: Simd, const N: usize>(

@@ -19,11 +19,10 @@ struct CacheLine([f32; LINE]);
 /// Unused buffers, the longest last.
 static FREE: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
 
-/// More than these are given back to the system, the shortest first. The output layer alone takes two for every block
-/// of words.
+/// More are returned to the system, the shortest first. The output layer alone takes two for every block of words.
 const MOST_FREE: usize = 128;
 
-/// A buffer of a wanted length. It goes back to the others when it is dropped.
+/// A buffer. It returns to the unused ones on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     buffer: Vec<CacheLine>,
@@ -47,7 +46,7 @@ impl Scratch {
         }
         let mut scratch = Self { buffer, len };
         if cfg!(test) {
-            // Whoever takes what is left over for zeros shall be found out.
+            // A caller that expects zeros fails its tests.
             scratch.fill(f32::NAN);
         }
         scratch

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 /// The values of a contiguous tensor, copied in one piece (`as_vec` walks them one by one).
 ///
 /// # Panics
-/// Where the tensor is not contiguous; see [`contiguous`](crate::nn::tape::contiguous).
+/// If the tensor is not contiguous; see [`contiguous`](crate::nn::tape::contiguous).
 pub(crate) fn values<S: Shape, D: Device<f32>, T>(tensor: &Tensor<S, f32, D, T>) -> Vec<f32> {
     use dfdx::prelude::HasShape;
     let mut values = vec![0.0; tensor.shape().num_elements()];

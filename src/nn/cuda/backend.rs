@@ -1,5 +1,4 @@
-//! What of Cutline's operations a CUDA GPU composes of others; those with kernels of their own are beside the
-//! operation, as `src/nn/ops/*/cuda.rs`.
+//! The operations that a CUDA GPU composes of others. Those with kernels are in `src/nn/ops/*/cuda.rs`.
 
 use crate::nn::{
     Activation, AsyncDevice, Backend, ComposedConvNet, ConvLayer, DeviceResult, DeviceScalar, Images,
@@ -11,11 +10,11 @@ use std::num::NonZeroUsize;
 impl Backend for Cuda {}
 
 impl AsyncDevice for Cuda {
-    /// At a few milliseconds an update, some readings a second.
+    /// At a few milliseconds an update, some read-backs a second.
     const STEPS_IN_FLIGHT: usize = 16;
     /// Fewer leave a large GPU idle; many more only take memory.
     const INFERENCE_BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
-    /// Images that take long to decode shall not be waited for.
+    /// Slow images do not stall the GPU.
     const PREFETCHED_BATCHES: usize = 3;
 
     fn device_scalar(scalar: Scalar<Self>) -> DeviceScalar<Self> {

@@ -1,22 +1,22 @@
-// What the kernels share. They are compiled together, as one program, when a GPU is first used.
+// Common definitions. All kernels are compiled together when a GPU is first used.
 //
-// A kernel is plain enough to be compiled for the CPU as well, where the tests run it: no atomics, no warps, nothing but
-// threads of a block that wait for each other. So every sum is made in the same order each time, to the same bits.
+// The tests compile them for the CPU: they use no atomics and no warps, only threads of a block that synchronize. So every
+// sum has the same order each time, and the same bits.
 
 /// A number of values, which may be more than an int holds.
 typedef long long Count;
 
-/// Threads of a block whose threads work together; `Call::of_blocks` starts so many.
+/// Threads of a block whose threads work together; see `Grid::blocks`.
 #define THREADS 256
 
 /// Takes `at` over all values of the grid.
 #define EACH(at, count) \
     for (Count at = (Count)blockIdx.x * blockDim.x + threadIdx.x; at < (count); at += (Count)gridDim.x * blockDim.x)
 
-/// Where a window walks: sizes in pixels, output pixels numbered image after image, row after row.
+/// A sliding window: sizes in pixels, output pixels numbered image after image, row after row.
 #define WINDOW int height, int width, int rows, int columns, int kernel_height, int kernel_width, int stride, int top, int left
 
-/// `INFINITY` is of a header that the run-time compiler does not have.
+/// The run-time compiler lacks the header of `INFINITY`.
 #ifndef INFINITY
 #define INFINITY __int_as_float(0x7f800000)
 #endif
@@ -29,7 +29,7 @@ static __device__ float sigmoid(float x)
     return 1.0f / (1.0f + expf(-x));
 }
 
-/// Comparisons the way round that leaves a NaN a NaN.
+/// The comparisons keep a NaN a NaN.
 static __device__ float activated(float x, int activation)
 {
     switch (activation) {

@@ -1,6 +1,6 @@
 // Enough of CUDA to run kernels on the CPU, as the tests do: compiled before the kernels, as C++17.
 //
-// Threads of a block that wait for each other are fibers, which take turns; those of other kernels are calls.
+// Threads of a block that synchronize are fibers, which take turns; those of other kernels are calls.
 
 #include <cmath>
 #include <cstddef>
@@ -25,14 +25,14 @@ struct Fiber {
     bool done;
 };
 
-static thread_local ucontext_t those_who_wait;
+static thread_local ucontext_t scheduler;
 static thread_local Fiber *running;
 static thread_local std::function<void()> work;
 
-/// Lets the others come this far.
+/// Waits until all threads of the block get here.
 static void __syncthreads()
 {
-    swapcontext(&running->context, &those_who_wait);
+    swapcontext(&running->context, &scheduler);
 }
 
 static void run_fiber()
@@ -48,15 +48,15 @@ static void begin(Fiber &fiber)
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.data();
     fiber.context.uc_stack.ss_size = fiber.stack.size();
-    fiber.context.uc_link = &those_who_wait;
+    fiber.context.uc_link = &scheduler;
     makecontext(&fiber.context, run_fiber, 0);
 }
 
-static void go_on(Fiber &fiber, unsigned thread)
+static void resume(Fiber &fiber, unsigned thread)
 {
     threadIdx.x = thread;
     running = &fiber;
-    swapcontext(&those_who_wait, &fiber.context);
+    swapcontext(&scheduler, &fiber.context);
 }
 
 /// One block. If the first thread never waits, none does.
@@ -65,20 +65,20 @@ static void run_block(unsigned threads)
     static thread_local std::vector<Fiber> fibers;
     fibers.resize(threads);
     begin(fibers[0]);
-    go_on(fibers[0], 0);
+    resume(fibers[0], 0);
     if (fibers[0].done) {
         for (threadIdx.x = 1; threadIdx.x < threads; threadIdx.x++) work();
         return;
     }
     for (unsigned thread = 1; thread < threads; thread++) {
         begin(fibers[thread]);
-        go_on(fibers[thread], thread);
+        resume(fibers[thread], thread);
     }
     for (bool waiting = true; waiting;) {
         waiting = false;
         for (unsigned thread = 0; thread < threads; thread++) {
             if (fibers[thread].done) continue;
-            go_on(fibers[thread], thread);
+            resume(fibers[thread], thread);
             waiting = waiting || !fibers[thread].done;
         }
     }
@@ -100,7 +100,7 @@ static void run(void (*kernel)(A...), const unsigned *blocks, unsigned threads, 
     run(kernel, blocks, threads, arguments, std::index_sequence_for<A...>());
 }
 
-/// What the tests call a kernel by.
+/// The function by which tests call a kernel.
 #define EMULATED(kernel)                                                                              \
     extern "C" void emulated_##kernel(const unsigned *blocks, unsigned threads, void **arguments)     \
     {                                                                                                \

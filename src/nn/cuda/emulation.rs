@@ -1,6 +1,6 @@
 //! The CPU as a machine that runs the kernels, for the tests: their sources compiled as C++.
 
-use super::memory::{Transpose, product_shape};
+use super::memory::product_shape;
 use super::signature::{ArgumentKind, kernels};
 use super::{DeviceBuffer, DeviceSlice, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer};
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
@@ -11,7 +11,7 @@ use std::ffi::c_void;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What stands in for CUDA.
+/// A replacement for CUDA.
 const HEADER: &str = include_str!("emulation.h");
 
 /// A kernel, started: blocks across and down, threads of a block, arguments.
@@ -98,7 +98,7 @@ impl Stream for EmulatedStream {
     }
 
     fn alloc(&self, len: usize) -> Result<Vec<f32>, CpuError> {
-        // Whoever reads what they have not written finds out.
+        // NaN, so that a read of uninitialized memory shows.
         Ok(vec![f32::NAN; len])
     }
 
@@ -114,9 +114,10 @@ unsafe fn view(operand: &Operand) -> MatRef<'_> {
     let values =
         unsafe { std::slice::from_raw_parts(operand.slice.address() as *const f32, operand.slice.len()) };
     let stored = MatRef::new(values, operand.stored.0, operand.stored.1);
-    match operand.transpose {
-        Transpose::No => stored,
-        Transpose::Yes => stored.transposed(),
+    if operand.is_transposed {
+        stored.transposed()
+    } else {
+        stored
     }
 }
 

@@ -59,14 +59,7 @@ pub(crate) struct Operand {
     pub(super) slice: DeviceSlice,
     /// Rows and columns as stored.
     pub(super) stored: (usize, usize),
-    pub(super) transpose: Transpose,
-}
-
-/// How a matrix is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transpose {
-    No,
-    Yes,
+    pub(super) is_transposed: bool,
 }
 
 impl Operand {
@@ -76,28 +69,30 @@ impl Operand {
         Self {
             slice: slice.first(rows * columns),
             stored: (rows, columns),
-            transpose: Transpose::No,
+            is_transposed: false,
         }
     }
 
     pub(crate) fn transposed(self) -> Self {
-        let transpose = match self.transpose {
-            Transpose::No => Transpose::Yes,
-            Transpose::Yes => Transpose::No,
-        };
-        Self { transpose, ..self }
+        let is_transposed = !self.is_transposed;
+        Self {
+            is_transposed,
+            ..self
+        }
     }
 
     /// Rows and columns after transposition.
     pub(super) fn shape(self) -> (usize, usize) {
-        match self.transpose {
-            Transpose::No => self.stored,
-            Transpose::Yes => (self.stored.1, self.stored.0),
+        let (rows, columns) = self.stored;
+        if self.is_transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
         }
     }
 }
 
-/// Rows, inner dimension and columns of the product of two factors.
+/// Rows, inner dimension and columns of a product.
 ///
 /// # Panics
 /// If the shapes of factors and product do not match.

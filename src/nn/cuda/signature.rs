@@ -1,9 +1,9 @@
-//! What a kernel takes, as its source says.
+//! The parameters of the kernels, read from their sources.
 
 use super::SOURCES;
 use std::collections::BTreeMap;
 
-/// What a kernel's definition begins with.
+/// The beginning of a kernel's definition.
 const BEGINS: &str = "extern \"C\" __global__ void ";
 
 /// A kind of parameter.
@@ -19,7 +19,7 @@ pub(super) enum ArgumentKind {
     Count,
 }
 
-/// Every kernel of the sources, and what it takes.
+/// Every kernel of the sources, and its parameters.
 pub(super) fn kernels() -> BTreeMap<&'static str, Vec<ArgumentKind>> {
     let window = window();
     SOURCES
@@ -33,7 +33,7 @@ pub(super) fn kernels() -> BTreeMap<&'static str, Vec<ArgumentKind>> {
         .collect()
 }
 
-/// What `WINDOW` stands for.
+/// The parameters of the macro `WINDOW`.
 fn window() -> Vec<ArgumentKind> {
     let definition = SOURCES[0]
         .lines()

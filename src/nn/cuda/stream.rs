@@ -1,6 +1,6 @@
 //! dfdx's `Cuda` as a device that runs our kernels.
 
-use super::memory::{Transpose, product_shape};
+use super::memory::product_shape;
 use super::signature::{ArgumentKind, kernels};
 use super::{
     DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Launch, Operand, SOURCES, Stream, TensorBuffer,
@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Set to `off`, operations are composed of dfdx's: to find out whether a kernel is to blame.
+/// `off` composes all operations of dfdx's, to find out whether a kernel causes a problem.
 const SWITCH: &str = "CUTLINE_KERNELS";
 
 /// A GPU with our kernels loaded. Clones share it.
@@ -27,7 +27,7 @@ pub(crate) struct CudaStream(Rc<LoadedKernels>);
 
 struct LoadedKernels {
     device: Arc<CudaDevice>,
-    /// dfdx keeps its own to itself. Both work on the device's one stream, and so in turn.
+    /// dfdx's own handle is private. Both work on the device's one stream, and so in turn.
     blas: CudaBlas,
     kernels: BTreeMap<&'static str, LoadedKernel>,
 }
@@ -37,33 +37,11 @@ struct LoadedKernel {
     parameters: Vec<ArgumentKind>,
 }
 
-/// Why a GPU has no kernels of ours.
-#[derive(Debug, thiserror::Error)]
-enum LoadError {
-    #[error("{SWITCH} is off")]
-    Off,
-    #[error("{0}")]
-    Compile(#[from] cudarc::nvrtc::CompileError),
-    #[error("{0:?}")]
-    Driver(#[from] result::DriverError),
-    #[error("{0:?}")]
-    Blas(#[from] cublas::result::CublasError),
-    #[error("{0}")]
-    Device(CudaError),
-    #[error("a kernel's name or code has a NUL in it")]
-    Nul(#[from] std::ffi::NulError),
-    #[error("this dfdx does not show where a tensor's memory is, or kernels do not reach it")]
-    Unreachable,
-}
-
-impl From<CudaError> for LoadError {
-    fn from(error: CudaError) -> Self {
-        Self::Device(error)
-    }
-}
+/// Why a GPU runs none of our kernels; only logged.
+type LoadError = Box<dyn std::error::Error>;
 
 thread_local! {
-    /// Engines of this thread's devices, and those devices that have none.
+    /// The streams of this thread's devices, `None` for devices without kernels.
     static STREAMS: RefCell<Vec<(Arc<CudaDevice>, Option<CudaStream>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -106,12 +84,12 @@ impl KernelDevice for Cuda {
 /// copies. `None` where a later dfdx writes something else.
 fn address_of<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> Option<u64> {
     let mut prefix = DebugPrefix::default();
-    // It stops the formatter as soon as it has seen enough, which is an error to that.
+    // It stops the formatter with an error after the address.
     let _ = write!(prefix, "{tensor:?}");
     prefix.address()
 }
 
-/// What a formatter writes, up to the first address.
+/// The output of a formatter up to the first address.
 #[derive(Default)]
 struct DebugPrefix(String);
 
@@ -134,18 +112,17 @@ impl Write for DebugPrefix {
 
 fn load(dfdx: &Cuda, device: &Arc<CudaDevice>) -> Result<CudaStream, LoadError> {
     if std::env::var_os(SWITCH).is_some_and(|switch| switch == "off") {
-        return Err(LoadError::Off);
+        return Err(format!("{SWITCH} is off").into());
     }
     let stream = CudaStream(Rc::new(LoadedKernels {
         device: device.clone(),
         blas: CudaBlas::new(device.clone())?,
         kernels: compile()?,
     }));
-    if reaches_tensors(&stream, dfdx)? {
-        Ok(stream)
-    } else {
-        Err(LoadError::Unreachable)
+    if reaches_tensors(&stream, dfdx).map_err(|error| error.to_string())? {
+        return Ok(stream);
     }
+    Err("this dfdx does not show where a tensor's memory is, or kernels do not reach it".into())
 }
 
 /// Compiles all kernels for the device that is current on this thread.
@@ -164,7 +141,7 @@ fn compile() -> Result<BTreeMap<&'static str, LoadedKernel>, LoadError> {
 }
 
 /// Whether a kernel finds a tensor where its `Debug` says, and dfdx what the kernel has written.
-fn reaches_tensors(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, LoadError> {
+fn reaches_tensors(stream: &CudaStream, dfdx: &Cuda) -> Result<bool, CudaError> {
     let values: Tensor<(usize,), f32, Cuda> = dfdx.try_tensor_from_vec(vec![3.0, 5.0], (2,))?;
     let copies: Tensor<(usize,), f32, Cuda> = dfdx.try_zeros_like(&(2,))?;
     if address_of(&values).is_none() || address_of(&copies).is_none() {
@@ -262,8 +239,9 @@ impl Stream for CudaStream {
 }
 
 fn operation(operand: Operand) -> cublasOperation_t {
-    match operand.transpose {
-        Transpose::No => cublasOperation_t::CUBLAS_OP_N,
-        Transpose::Yes => cublasOperation_t::CUBLAS_OP_T,
+    if operand.is_transposed {
+        cublasOperation_t::CUBLAS_OP_T
+    } else {
+        cublasOperation_t::CUBLAS_OP_N
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Once;
 
-/// What is wrong.
+/// The kind of a device's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceFault {
     /// The program was built without CUDA.
@@ -58,13 +58,13 @@ const NAMES: &[(&str, DeviceFault)] = &[
 ];
 
 impl DeviceFault {
-    /// What an error in these words means; `None` where they speak of no device.
+    /// The fault that a text names; `None` if it names none.
     pub fn named_in(words: &str) -> Option<Self> {
         let named = NAMES.iter().find(|(name, _)| words.contains(name));
         named.map(|(_, fault)| *fault)
     }
 
-    /// It in a few words.
+    /// A short description.
     pub fn summary(self) -> &'static str {
         match self {
             Self::NotBuilt => "this cutline was built without CUDA",
@@ -81,7 +81,7 @@ impl DeviceFault {
         }
     }
 
-    /// What to do about it.
+    /// The next step.
     pub fn advice(self) -> &'static str {
         match self {
             Self::NotBuilt => {
@@ -105,18 +105,18 @@ impl DeviceFault {
     }
 }
 
-/// A device that cannot be used, or no longer.
+/// An error of a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}; {}", fault.summary(), in_brackets(said), fault.advice())]
 pub struct DeviceError {
-    /// What is wrong.
+    /// The kind of error.
     pub fault: DeviceFault,
-    /// What the device said, or which it was; it may be nothing.
+    /// The device's text or name; may be empty.
     pub said: String,
 }
 
 impl DeviceError {
-    /// What these words of a device mean; where they name nothing that is known, that it has failed.
+    /// From a device's text; [`DeviceFault::Failed`] if it names no known fault.
     pub fn new(said: impl fmt::Display) -> Self {
         let said = said.to_string();
         Self {
@@ -125,7 +125,7 @@ impl DeviceError {
         }
     }
 
-    /// A GPU that was asked of a program without CUDA.
+    /// A GPU requested of a program without CUDA.
     pub fn not_built(ordinal: usize) -> Self {
         Self {
             fault: DeviceFault::NotBuilt,
@@ -133,7 +133,7 @@ impl DeviceError {
         }
     }
 
-    /// Whether less work at a time may help.
+    /// Whether a smaller batch may help.
     pub fn is_out_of_memory(&self) -> bool {
         self.fault == DeviceFault::OutOfMemory
     }
@@ -150,17 +150,17 @@ fn in_brackets(said: &str) -> String {
 /// panics: here that becomes an error. Any other panic continues.
 ///
 /// # Errors
-/// What the device said.
+/// The device's error.
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
     keep_quiet_of_faults();
-    // What the work has left half done goes with it, or is only read by whoever knows of the error.
+    // Unwind safety: callers discard half-done work after an error.
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match panic_message(&*panic) {
         Some(said) => DeviceError::new(said),
         None => resume_unwind(panic),
     })
 }
 
-/// What a device said, if that was what the panic is for.
+/// The text of a panic caused by a device's error.
 fn panic_message(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_told_apart_by_their_names() {
+    fn codes_are_recognized_by_their_names() {
         let table = [
             (
                 r#"Driver(DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"))"#,
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong_in_whose_words_and_what_to_do() {
+    fn message_has_fault_device_text_and_advice() {
         let told = DeviceError::new("CUDA_ERROR_NO_DEVICE").to_string();
         assert_eq!(
             told,
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_panic_stays_one() {
+    fn other_panics_continue() {
         let gone = catch_unwind(|| guarded(|| std::panic::panic_any("a mistake")).map(|(): ()| ()));
         assert_eq!(gone.unwrap_err().downcast_ref::<&str>(), Some(&"a mistake"));
     }

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 /// The GPU with this number, once it has shown that it computes.
 ///
 /// # Errors
-/// Where there is no driver, no such GPU, or it cannot run what this program holds.
+/// If there is no driver, no such GPU, or it cannot run this program's code.
 pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
     check_is_there(ordinal)?;
     let device = guarded(|| Cuda::try_build(ordinal, 0))?.map_err(DeviceError::new)?;
@@ -37,7 +37,7 @@ fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
     })
 }
 
-/// A kernel is loaded and run: a GPU or a driver that is too old for it shows now, and not in the middle of the work.
+/// Runs a kernel: a GPU or a driver that is too old fails here, and not in the middle of the work.
 fn check_computes(device: &Cuda) -> Result<(), DeviceError> {
     let two = guarded(|| one_and_one(device))?.map_err(DeviceError::new)?;
     match two == [2.0] {
@@ -54,12 +54,12 @@ fn one_and_one(device: &Cuda) -> DeviceResult<Cuda, Vec<f32>> {
     Ok(one.try_add(1.0)?.as_vec())
 }
 
-/// Memory that is freed stays with the process: otherwise the driver gives it back to the system whenever the host waits
-/// for the GPU, and allocates again for the next tensor. Where that cannot be set, it is slower, and nothing else.
+/// Keeps freed memory in the process: otherwise the driver returns it to the system whenever the host waits for the GPU.
+/// Without this setting, allocation is slower.
 ///
-/// dfdx would keep it too, but by its exact size, of which packed captions have a new one in every batch: it would pile up.
+/// dfdx's own cache keeps each exact size apart. Packed captions have a new size in every batch, so it would pile up.
 fn keep_freed_memory(device: &Cuda, ordinal: usize) {
-    // Where it stays on, memory may run out sooner.
+    // With the cache on, memory may run out sooner.
     let _ = device.try_disable_cache();
     let Some(device) = i32::try_from(ordinal)
         .ok()

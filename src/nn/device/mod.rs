@@ -38,7 +38,7 @@ impl Opened<Cpu> {
     }
 }
 
-/// `on_device!(chosen, |opened| work(opened))` does work on a [`ChosenDevice`], whose [`Opened`] device has a type of its own
+/// `on_device!(chosen, |opened| work(opened))` does work on a [`ChosenDevice`], whose [`Opened`] device has another type
 /// for each backend: a closure cannot be generic. The result is an error where the device fails in a way that dfdx has no
 /// error for; see [`guarded`].
 macro_rules! on_device {

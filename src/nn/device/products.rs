@@ -2,10 +2,10 @@
 
 use super::DeviceChoice;
 
-/// What a GPU rounds the factors of a product to.
+/// The precision of the factors of a product on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Products {
-    /// Nothing: they stay in 32 bits.
+    /// 32 bits.
     Full,
     /// TF32, with ten bits of mantissa; sums stay in 32 bits. Faster from compute capability 8.0 on.
     Tf32,
@@ -14,10 +14,10 @@ pub enum Products {
 impl Products {
     /// The variable of the environment that cuBLAS reads on first use.
     pub const VARIABLE: &str = "NVIDIA_TF32_OVERRIDE";
-    /// Its value that asks for TF32.
+    /// Its value for TF32.
     pub const TF32: &str = "1";
 
-    /// What the environment asks for.
+    /// The setting of the environment.
     pub fn asked_for() -> Self {
         Self::of(std::env::var(Self::VARIABLE).ok().as_deref())
     }
@@ -29,7 +29,7 @@ impl Products {
         }
     }
 
-    /// What logs call a GPU that multiplies so: figures of the one and the other are not the same to rounding.
+    /// The name of the GPU in logs: results in TF32 differ by rounding.
     pub fn on(self, ordinal: usize) -> String {
         let gpu = DeviceChoice::Cuda(ordinal);
         match self {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn logs_tell_what_the_environment_asks_for() {
+    fn name_in_logs_follows_the_environment() {
         let logged = |setting| Products::of(setting).on(1);
         assert_eq!(logged(Some("1")), "cuda:1 in TF32");
         for full in [None, Some(""), Some("0"), Some("yes")] {

@@ -24,7 +24,7 @@ fn residual(branch: Vec<ConvLayer>) -> ConvLayer {
 }
 
 /// Every kind of layer, a residual branch that begins in the input, one within another and one around which a
-/// shortcut has a layer of its own.
+/// shortcut has a layer.
 fn layers() -> Vec<ConvLayer> {
     let same = ConvGeometry::square(3, 1, Padding::all(1));
     let halve = ConvGeometry::square(3, 2, Padding::all(1));

@@ -88,7 +88,7 @@ impl CpuConvolution {
 const MOST_VALUES: usize = 1 << 24;
 
 impl CpuConvNet {
-    /// As many images as keep the largest map within [`MOST_VALUES`], in pieces of about one size.
+    /// The number of images that keep the largest map within [`MOST_VALUES`], in pieces of about equal size.
     fn images_at_a_time(&self, shape: MapShape) -> usize {
         let largest = largest_map(&self.layers, shape).1.max(1);
         let pieces = shape.images.div_ceil((MOST_VALUES / largest).max(1)).max(1);
@@ -96,7 +96,7 @@ impl CpuConvNet {
     }
 }
 
-/// What comes out of the layers, and how many values the largest of an image's maps on the way has.
+/// The shape of the output, and the number of values of an image's largest map on the way.
 fn largest_map(layers: &[CpuLayer], input: MapShape) -> (MapShape, usize) {
     layers
         .iter()

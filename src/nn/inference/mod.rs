@@ -45,7 +45,7 @@ pub trait InferenceKernel: Device<f32> {
     /// `[images, height, width, channels]` to the output of the last layer, of the same layout.
     ///
     /// # Panics
-    /// Where the shapes of layers and maps do not fit together.
+    /// If the shapes of layers and maps do not match.
     fn run_conv_net(network: &Self::ConvNet, maps: Images<Self>) -> DeviceResult<Self, Images<Self>>;
 
     /// See [`Linear::activated`].

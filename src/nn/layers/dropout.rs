@@ -84,7 +84,7 @@ impl Mask {
         (self.rate * 65536.0) as u32
     }
 
-    /// What the others are multiplied by.
+    /// The factor of the other elements.
     pub(in crate::nn) fn kept(&self) -> f32 {
         1.0 / (1.0 - self.rate)
     }
@@ -107,7 +107,7 @@ impl Mask {
 mod tests {
     use super::*;
 
-    /// What is dropped first and second is what one draw of both would drop.
+    /// Two masks in a row drop the same elements as one mask of both lengths.
     #[test]
     fn the_stream_goes_on_where_the_mask_ends() {
         let ones = |len: usize| Cpu::default().tensor_from_vec(vec![1.0; len], (1, len));

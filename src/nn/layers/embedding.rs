@@ -7,13 +7,13 @@ use rand::Rng;
 /// A row for every word of the vocabulary.
 #[derive(Clone, Debug)]
 pub enum Embedding<D: Backend> {
-    /// A trainable table of its own, `[words, dimensions]`.
+    /// A trainable table, `[words, dimensions]`.
     Own {
         /// The rows.
         table: Parameter<D>,
     },
-    /// The columns of the output layer's weight, `[dimensions, words]` (Press & Wolf 2017), times a number that is
-    /// learned: what suits logits is not the size that suits the input of an LSTM.
+    /// The columns of the output layer's weight, `[dimensions, words]` (Press & Wolf 2017), times a learned number: logits
+    /// and LSTM inputs need different scales.
     Tied {
         /// The number, `[1, 1]`.
         scale: Parameter<D>,
@@ -140,7 +140,7 @@ mod tests {
         let fixed = fixed.of(&WORDS.map(|word| word as u32)).unwrap();
         assert_close(&fixed.as_vec(), &expected, 1e-6);
 
-        // What `probe` gives each element is its gradient.
+        // The gradient of each element is its weight in `probe`.
         let ones = random_matrix((5, 4), 0);
         let of_rows = gradients_of(probe(ones.leaky_trace()), &[&ones]).remove(0);
         let mut of_weight = vec![0.0; 28];

@@ -84,7 +84,7 @@ impl<D: Backend> Lstm<D> {
         self.hidden_weight.shape().0
     }
 
-    /// What the inputs add to the gates, for those who write the recurrence out step by step.
+    /// The layer from inputs to gates, for a recurrence step by step.
     pub fn input_layer(&self) -> Linear<D> {
         Linear {
             weight: self.input_weight.clone(),

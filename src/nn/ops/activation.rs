@@ -1,4 +1,4 @@
-//! What a layer does to its sums before it hands them on: bias and nonlinearity, in one pass.
+//! Activations, and bias and activation in one pass.
 
 use crate::nn::cpu::elementary::tanh;
 use dfdx::prelude::{Device, Shape, Tape, Tensor};
@@ -55,7 +55,7 @@ impl Activation {
         }
     }
 
-    /// Writes what becomes of `values` to `out`.
+    /// Writes the activated `values` to `out`.
     pub(crate) fn apply(self, values: &[f32], out: &mut [f32]) {
         match self {
             Self::None => out.copy_from_slice(values),
@@ -65,7 +65,7 @@ impl Activation {
         }
     }
 
-    /// The gradient before the activation from that after it, which `outputs` are.
+    /// Turns the gradient after the activation into that before it; `outputs` are the activation's.
     pub(crate) fn backward(self, gradient: &mut [f32], outputs: &[f32]) {
         match self {
             Self::None => {}

@@ -57,7 +57,7 @@ pub struct ConvGeometry {
     pub kernel: (usize, usize),
     /// Pixels from one step to the next, in both directions; at least 1.
     pub stride: usize,
-    /// What surrounds the map.
+    /// Zeros around the map.
     pub padding: Padding,
 }
 
@@ -79,7 +79,7 @@ impl ConvGeometry {
         self.kernel.0 * self.kernel.1
     }
 
-    /// `(height, width)` of what comes out of a map of `(height, width)`; zero where the kernel does not fit.
+    /// `(height, width)` of the output for a map of `(height, width)`; zero if the kernel does not fit.
     pub fn output(&self, (height, width): (usize, usize)) -> (usize, usize) {
         let Padding {
             top,
@@ -126,7 +126,7 @@ pub(crate) struct TapRun {
 
 impl SlidingWindow {
     /// # Panics
-    /// Where the kernel does not fit into the padded map.
+    /// If the kernel does not fit into the padded map.
     pub(crate) fn new(window: ConvGeometry, images: usize, input: (usize, usize)) -> Self {
         let output = window.output(input);
         assert!(
@@ -176,7 +176,7 @@ impl SlidingWindow {
         }
     }
 
-    /// What the kernel sees of the map from `at`, kernel row by kernel row.
+    /// The pixels under the kernel at `at`, kernel row by kernel row.
     pub(crate) fn runs(&self, at: OutputPixel) -> impl Iterator<Item = TapRun> + use<> {
         let ConvGeometry {
             kernel,

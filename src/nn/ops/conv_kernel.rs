@@ -1,4 +1,4 @@
-//! What the convolutions share: from sums to maps, and on the CPU the tape and the pieces of a batch.
+//! The common part of the convolutions: from sums to maps, and on the CPU the tape and the pieces of a batch.
 
 use crate::nn::cpu::slices::{add, images_per_piece, put_gradient, take_gradient, values};
 use crate::nn::ops::conv_geometry::SlidingWindow;
@@ -96,8 +96,7 @@ struct ConvGradients {
     bias: Vec<f32>,
 }
 
-/// Accumulates into `gradient`. Pieces of the batch run side by side, each with sums of its own for kernel and
-/// bias; they are added up in order.
+/// Accumulates into `gradient`. Pieces of the batch run in parallel; their sums for kernel and bias are added in order.
 fn backward<K: ConvKernel>(
     layer: &ConvShape,
     x: &[f32],

@@ -15,7 +15,7 @@ use dfdx::prelude::*;
 /// Blocks that add up the squares of one gradient.
 const BLOCKS: usize = 64;
 
-/// A running moment: memory of its own, or a matrix where there are no kernels to write to it.
+/// A running moment: a buffer, or without kernels a matrix.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Debug)]
 pub enum CudaMoment {
@@ -94,7 +94,7 @@ impl super::OptimizerKernel for Cuda {
     }
 }
 
-/// A buffer of its own that holds these values.
+/// A new buffer with these values.
 pub(super) fn moment<D: KernelDevice>(
     stream: &D::Stream,
     values: &Matrix<D>,

@@ -59,7 +59,7 @@ pub struct Moments<M> {
 /// The Adam optimizer over a fixed list of parameters.
 #[derive(Clone, Debug)]
 pub struct Adam<D: Backend> {
-    /// What stays the same.
+    /// The settings.
     pub settings: AdamSettings,
     /// Updates made so far.
     pub step: u64,
@@ -74,7 +74,7 @@ pub struct AdamStep {
     pub rate: f32,
     /// One over the root of the second moment's bias correction.
     pub second_scale: f32,
-    /// What a decaying element is multiplied by.
+    /// The factor of a decaying element.
     pub keep: f32,
     /// See [`AdamSettings::beta1`].
     pub beta1: f32,
@@ -86,7 +86,7 @@ pub struct AdamStep {
 
 /// The element-wise work of [`Adam`].
 pub trait OptimizerKernel: AsyncDevice {
-    /// What a running moment is kept in: a matrix, or whatever can be written to in place.
+    /// The storage of a running moment: a matrix, or memory that is written to in place.
     type Moment: Clone + fmt::Debug;
 
     /// A moment of these values.
@@ -122,7 +122,7 @@ pub trait OptimizerKernel: AsyncDevice {
     ) -> Result<(), Self::Err>;
 }
 
-/// What a step does to one parameter.
+/// The change of one parameter in a step.
 #[derive(Debug)]
 pub struct ParameterUpdate<'a, D: OptimizerKernel> {
     /// The parameter.

@@ -84,39 +84,45 @@ const UPDATE: AdamStep = AdamStep {
     eps: 1e-8,
 };
 
-/// The GPU's kernels, run on the CPU.
+/// Value, gradient and moments of a parameter.
+fn before(shape: (usize, usize)) -> (Matrix<Cpu>, Matrix<Cpu>, [Matrix<Cpu>; 2]) {
+    let moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
+    (random_matrix(shape, 3), random_matrix(shape, 4), moments)
+}
+
+/// Value and moments after a composed update.
+fn composed(shape: (usize, usize), scale: &DeviceScalar<Cpu>) -> [Vec<f32>; 3] {
+    let (mut value, gradient, [mut first, mut second]) = before(shape);
+    composed_update(&mut value, gradient, [&mut first, &mut second], scale, UPDATE).unwrap();
+    [value, first, second].map(|matrix| matrix.as_vec())
+}
+
 #[test]
 fn kernels_equal_composed() {
     let device = Cpu::default();
     let Some(stream) = device.stream() else { return };
     let on_device = DeviceScalar::OnDevice(device.tensor_from_vec(vec![0.7], ()));
     for (shape, scale) in [((1, 1), DeviceScalar::Known(0.7)), ((70, 301), on_device)] {
-        let mut moments = [random_matrix(shape, 1), random_matrix(shape, 2).square()];
+        let (mut found, gradient, moments) = before(shape);
         let buffers = moments
             .each_ref()
             .map(|moment| cuda::moment(&stream, moment).unwrap());
         let slices = buffers.each_ref().map(Cpu::buffer_slice);
-        let (mut found, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
-        let gradient: Matrix<Cpu> = random_matrix(shape, 4);
-        let mut gradients = (found.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
+        let mut gradients = (found.leaky_trace() * gradient).sum::<(), _>().backward();
         let norm = cuda::norm(&stream, &mut gradients, &[&found, &found]).unwrap();
         let plain = Cpu::try_gradient_norm(&mut gradients, &[&found, &found]).unwrap();
         assert_close(&norm.unwrap().as_vec(), &[plain.get()], 1e-5);
-        let before = found.clone();
+        let shared = found.clone();
         cuda::update(&stream, &mut found, slices, (&mut gradients, &scale), UPDATE).unwrap();
-        assert_eq!(before.as_vec(), expected.as_vec(), "what others hold stays");
-        let [first, second] = &mut moments;
-        composed_update(&mut expected, gradient, [first, second], &scale, UPDATE).unwrap();
+        assert_eq!(shared.as_vec(), before(shape).0.as_vec(), "shared tensors stay");
         let of_buffer = |buffer| cuda::moment_values(&stream, &device, buffer, shape).unwrap();
-        for (found, expected) in [
-            (found.clone(), expected),
-            (of_buffer(&buffers[0]), moments[0].clone()),
-            (of_buffer(&buffers[1]), moments[1].clone()),
-        ] {
-            assert_close(&found.as_vec(), &expected.as_vec(), 1e-5);
+        let expected = composed(shape, &scale);
+        let results = [found.clone(), of_buffer(&buffers[0]), of_buffer(&buffers[1])];
+        for (found, expected) in results.iter().zip(&expected) {
+            assert_close(&found.as_vec(), expected, 1e-5);
         }
         cuda::ema_update(&stream, slices[0], Cpu::slice(&found), 0.9).unwrap();
-        let [mut ema, _] = moments;
+        let mut ema = results[1].clone();
         composed_ema(&mut ema, &found, 0.9).unwrap();
         assert_close(&of_buffer(&buffers[0]).as_vec(), &ema.as_vec(), 1e-5);
     }
@@ -124,33 +130,20 @@ fn kernels_equal_composed() {
 
 #[test]
 fn fused_equals_composed() {
-    let (update, scale) = (UPDATE, DeviceScalar::Known(0.7));
-    let shape = (70, 301); // more than one piece
-    let mut expected_moments = Moments {
-        first: random_matrix(shape, 1),
-        second: random_matrix(shape, 2).square(),
-    };
-    let mut fused_moments = Moments {
-        first: expected_moments.first.as_vec(),
-        second: expected_moments.second.as_vec(),
-    };
-    let (mut fused, mut expected) = (random_matrix(shape, 3), random_matrix(shape, 3));
-    let gradient: Matrix<Cpu> = random_matrix(shape, 4);
-    let mut gradients = (fused.leaky_trace() * gradient.clone()).sum::<(), _>().backward();
+    let (shape, scale) = ((70, 301), DeviceScalar::Known(0.7)); // more than one piece
+    let (mut value, gradient, moments) = before(shape);
+    let [first, second] = moments.map(|moment| moment.as_vec());
+    let mut moments = Moments { first, second };
+    let mut gradients = (value.leaky_trace() * gradient).sum::<(), _>().backward();
     let change = ParameterUpdate {
-        value: &mut fused,
-        moments: &mut fused_moments,
-        update,
+        value: &mut value,
+        moments: &mut moments,
+        update: UPDATE,
     };
     Cpu::try_update(vec![change], &scale, &mut gradients).unwrap();
-    let Moments { first, second } = &mut expected_moments;
-    composed_update(&mut expected, gradient, [first, second], &scale, update).unwrap();
-    for (fused, expected) in [
-        (fused.as_vec(), expected),
-        (fused_moments.first, expected_moments.first),
-        (fused_moments.second, expected_moments.second),
-    ] {
-        assert_close(&fused, &expected.as_vec(), 1e-5);
+    let found = [value.as_vec(), moments.first, moments.second];
+    for (found, expected) in found.iter().zip(&composed(shape, &scale)) {
+        assert_close(found, expected, 1e-5);
     }
 }
 
@@ -185,7 +178,7 @@ fn clips_by_the_global_norm() {
 
 /// Clipping by a norm that is still on the device equals clipping by a known norm.
 #[test]
-fn clipping_that_nobody_waits_for_is_the_same() {
+fn clipping_by_a_norm_on_the_device_is_the_same() {
     let device = Cpu::default();
     for (length, highest) in [(10.0, 0.5), (0.1, 0.5), (10.0, 0.0)] {
         let parameters = [parameter((3, 3), 1), parameter((1, 4), 2)];
@@ -240,7 +233,7 @@ fn a_gradient_that_is_not_finite_changes_nothing() {
 }
 
 #[test]
-fn an_average_follows_and_changes_places_with_what_it_follows() {
+fn ema_follows_the_weights_and_exchanges_with_them() {
     let device = Cpu::default();
     let mut parameter = Parameter::from_values(&device, "", (1, 2), vec![1.0, 10.0]).unwrap();
     let mut ema = Ema::new(0.5, [&parameter]).unwrap();

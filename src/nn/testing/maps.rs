@@ -1,4 +1,4 @@
-//! What the tests of operations on maps share: windows, definitions, finite differences.
+//! Windows, definitions and finite differences for tests of operations on maps.
 
 use super::assert_all_close;
 use crate::nn::{Activation, ConvGeometry, Images, Padding};
@@ -35,7 +35,7 @@ pub(crate) fn assert_close<S: Shape>(
     assert_all_close(what, &found.as_vec(), &expected.as_vec(), tolerance);
 }
 
-/// What an activation makes of one sum, by its definition.
+/// The activation of one sum, by its definition.
 pub(crate) fn activated(activation: Activation, sum: f32) -> f32 {
     match activation {
         Activation::None => sum,

@@ -1,10 +1,9 @@
 //! Matrix products with a matrix many of whose values are zeros.
 //!
-//! A rectifier lets about half of its inputs through and dropout half of those: three in four of the values that come
-//! to the merge decoder's output layer are zeros, and a product spends three quarters of its time on adding nothing.
-//! Here the others are listed, row by row, each with its column, and nothing else is multiplied: neither in products
-//! with such a matrix ([`Factor::product_into`]), nor in those whose result is asked for at the listed places alone
-//! ([`Sparse::sample_product`]).
+//! A ReLU leaves about half of its inputs and dropout half of those: three in four inputs of the merge decoder's output
+//! layer are zeros, and a dense product spends three quarters of its time on them. Here the other values are listed, row by
+//! row, each with its column, for products with such a matrix ([`Factor::product_into`]) and for products that are needed
+//! at the listed places alone ([`Sparse::sample_product`]).
 
 mod product;
 mod sampled;
@@ -42,7 +41,7 @@ impl<'a> Factor<'a> {
         Self::Sparse(Sparse::of(&values, columns))
     }
 
-    /// `out = self b`, or `out += self b`, on the calling thread. A row of `b` must lie in one piece.
+    /// `out = self b`, or `out += self b`, on the calling thread. The rows of `b` must be contiguous.
     pub(crate) fn product_into(&self, out: MatMut<'_>, b: MatRef<'_>, mode: WriteMode) {
         match self {
             Self::Dense(a) => product_into(out, *a, b, mode),
@@ -62,8 +61,8 @@ impl<'a> Factor<'a> {
 /// Columns that are listed together. A byte tells them apart.
 const BAND: usize = 1 << u8::BITS;
 
-/// Sums that are made side by side, so that one need not wait for another; lists are filled up, with zeros at the first
-/// column of their band, to a multiple of so many.
+/// Independent sums, so that none waits for another; lists are padded to a multiple of it, with zeros at the first column
+/// of their band.
 const CHAINS: usize = 4;
 
 /// A matrix without its zeros: compressed sparse rows, in bands of columns.
@@ -80,7 +79,7 @@ struct SparseBand {
     values: Vec<f32>,
     /// Of each value, counted from the first of the band.
     columns: Vec<u8>,
-    /// Where each row's values end.
+    /// The end of each row's values.
     ends: Vec<usize>,
 }
 
@@ -92,7 +91,7 @@ struct List<'a> {
 }
 
 impl Sparse {
-    /// Of a matrix of so many columns, at least one, row after row.
+    /// From the values of a matrix with at least one column, row after row.
     fn of(values: &[f32], columns: usize) -> Self {
         let rows = || values.chunks_exact(columns);
         let bands = (0..columns).step_by(BAND).map(|first| {
@@ -124,7 +123,7 @@ impl Sparse {
             for (list, row) in band.rows().zip(matrix.chunks_exact_mut(self.columns)) {
                 let places = list.values.iter().zip(list.columns);
                 for ((&value, &column), sample) in places.zip(&mut samples) {
-                    // What fills a list up stands for nothing.
+                    // Padding.
                     if value != 0.0 {
                         row[first + usize::from(column)] = *sample;
                     }

@@ -15,7 +15,7 @@ use std::ops::Range;
 const WIDTH: usize = 32;
 
 impl Sparse {
-    /// `out = self b`, or `out += self b`, on the calling thread. A row of `b` must lie in one piece.
+    /// `out = self b`, or `out += self b`, on the calling thread. The rows of `b` must be contiguous.
     pub(super) fn product_into(&self, out: MatMut<'_>, b: MatRef<'_>, mode: WriteMode) {
         assert_eq!(self.columns, b.shape().0, "inner dimensions of a matrix product");
         assert_eq!(out.shape(), (self.rows, b.shape().1), "a product's shape");
@@ -78,7 +78,7 @@ fn fill(panels: &mut [Panel], band: MatRef<'_>) {
 }
 }
 
-/// What a band adds to the result, by one panel.
+/// The part of a band in the result, for one panel.
 struct PanelProduct<'a, 'b> {
     out: &'a mut MatMut<'b>,
     /// Of the result.

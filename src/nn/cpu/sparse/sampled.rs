@@ -10,7 +10,7 @@ use crate::nn::cpu::scratch::Scratch;
 use pulp::{Arch, Simd, WithSimd};
 
 impl Sparse {
-    /// `a b` at every listed place, in the order of the lists, on the calling thread. A row of `a` must lie in one piece.
+    /// `a b` at every listed place, in the order of the lists, on the calling thread. The rows of `a` must be contiguous.
     pub(crate) fn sample_product(&self, samples: &mut [f32], a: MatRef<'_>, b: MatRef<'_>) {
         assert_eq!(a.shape().1, b.shape().0, "inner dimensions of a matrix product");
         assert_eq!(
@@ -36,7 +36,7 @@ struct SampledProduct<'a> {
     b: MatRef<'a>,
 }
 
-/// As many vectors as there are sums side by side.
+/// One vector for each independent sum.
 type Vectors<S> = [<S as Simd>::f32s; CHAINS];
 
 impl WithSimd for SampledProduct<'_> {
@@ -48,7 +48,7 @@ impl WithSimd for SampledProduct<'_> {
         let most = if S::REGISTER_COUNT >= 32 { 7 } else { 2 };
         let groups = self.a.shape().1.div_ceil(CHAINS * S::F32_LANES);
         let pieces = groups.div_ceil(most);
-        // So that the compiler knows how many vectors there are and keeps all of them in registers.
+        // With a constant number of vectors, the compiler keeps all of them in registers.
         match groups.div_ceil(pieces) {
             1 => self.in_pieces::<S, 1>(simd),
             2 => self.in_pieces::<S, 2>(simd),
@@ -62,7 +62,7 @@ impl WithSimd for SampledProduct<'_> {
 }
 
 impl SampledProduct<'_> {
-    /// Takes so many groups of vectors of the summed dimension at a time.
+    /// Takes `GROUPS` groups of vectors of the summed dimension at a time.
     #[inline(always)]
     fn in_pieces<S: Simd, const GROUPS: usize>(self, simd: S) {
         let width = GROUPS * CHAINS * S::F32_LANES;

@@ -26,7 +26,7 @@ fn left_of(values: &mut [f32], rows: usize, columns: usize) -> MatMut<'_> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// Left factors read either way, rows without values and full ones, results that are overwritten or added to, of
-    /// one band and several, of whole panels and narrower ones. What lies beside them stays.
+    /// one band and several, of whole panels and narrower ones. Values beside them stay.
     #[test]
     fn products_are_those_of_the_library(
         rows in 1usize..30,

@@ -1,4 +1,4 @@
-// Additive attention: what each row, a query, makes of the regions of its image.
+// Additive attention of each row, a query, to the regions of its image.
 
 /// The score of block (region, row): s' tanh(k + q).
 extern "C" __global__ void attention_scores(const float *keys, const float *queries, const float *score,
@@ -39,7 +39,7 @@ extern "C" __global__ void attention_context(const float *values, const float *w
     }
 }
 
-/// The gradient of the weight of block (region, row): what others have found of it, and what the context's adds.
+/// The gradient of the weight of block (region, row): that of other uses, and that through the context.
 extern "C" __global__ void attention_to_weights(const float *values, const float *context_gradient,
     const float *others, const unsigned *images, float *gradient, int regions, int hidden)
 {
@@ -82,8 +82,8 @@ extern "C" __global__ void attention_to_queries(const float *keys, const float *
     }
 }
 
-/// To the gradient of the keys: each collects it from the rows that look at its image. `seen`, `starts` and `order` list
-/// them as those of `scatter_rows`; `count` is the number of keys' values of the images that are seen.
+/// The gradient of the keys: each key collects it from the rows of its image, which `seen`, `starts` and `order` list as in
+/// `scatter_rows`; `count` is the number of key values of those images.
 extern "C" __global__ void attention_to_keys(const float *keys, const float *queries, const float *score,
     const float *gradient, const unsigned *seen, const unsigned *starts, const unsigned *order, float *to_keys,
     int regions, int attention, Count count)
@@ -102,7 +102,7 @@ extern "C" __global__ void attention_to_keys(const float *keys, const float *que
     }
 }
 
-/// To the gradient of the values, in the same way.
+/// The gradient of the values, in the same way.
 extern "C" __global__ void attention_to_values(const float *weights, const float *context_gradient, const unsigned *seen,
     const unsigned *starts, const unsigned *order, float *to_values, int regions, int hidden, Count count)
 {

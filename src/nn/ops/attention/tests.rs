@@ -57,7 +57,7 @@ fn weights_that_add_up_to_one_everywhere_cost_nothing() {
     let penalty = |rows| coverage_penalty(weights(rows), &packing).unwrap().as_vec()[0];
     let even = vec![1.0, 0.0, 0.5, 0.5, 1.0, 1.0, 0.0, 1.0, 0.5, 0.5];
     assert_eq!(penalty(even.clone()), 0.0);
-    // The third caption now looks at its first region only: 0² and 1² of six.
+    // The third caption now attends to its first region only: 0² and 1² of six.
     let uneven = [&even[..4], &[1.0, 0.0], &even[6..]].concat();
     assert!((penalty(uneven) - 1.0 / 6.0).abs() < 1e-6);
 }

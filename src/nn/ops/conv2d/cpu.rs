@@ -13,7 +13,7 @@ use std::ops::Range;
 /// gathered rows stay in the cache.
 const TILE: usize = 256;
 
-/// Below this a tile is not worth a product of its own.
+/// Smaller tiles do not pay for separate products.
 const SMALLEST_TILE: usize = 48;
 
 impl Conv2dKernel for Cpu {

@@ -1,7 +1,7 @@
-// Convolution's way to and from a matrix product.
+// The windows of a convolution, gathered for a matrix product and scattered after it.
 
-/// What output pixels `first` and after see, a row of [taps, packets] for each; zeros where a tap lies in the padding.
-/// A block for each pixel, so that its place is worked out once; neighboring threads copy neighboring channels.
+/// The windows of output pixels from `first` on, a row of [taps, packets] for each, with zeros in the padding. A block for
+/// each pixel, so that its position is computed once; neighboring threads copy neighboring channels.
 template <class Packet>
 static __device__ void gather(const Packet *maps, Packet *seen, Count first, int packets, WINDOW)
 {
@@ -33,8 +33,8 @@ extern "C" __global__ void gather_windows_by_four(const float *maps, float *seen
         kernel_width, stride, top, left);
 }
 
-/// The way back: every value of a map collects what the windows of output pixels `first` to `end` have of it, so that
-/// no two threads add to the same place.
+/// The backward pass: every value of a map collects its gradient from the windows of output pixels `first` to `end`, so
+/// that no two threads add to the same value.
 extern "C" __global__ void collect_windows(
     const float *seen, float *maps, Count first, Count end, int channels, WINDOW, Count count)
 {

@@ -12,12 +12,12 @@ use crate::nn::{Activation, Backend, Images, Matrix};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// A convolution but for its weights.
+/// The geometry and activation of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Convolution {
     /// Size, stride and padding.
     pub window: ConvGeometry,
-    /// What happens to the sums.
+    /// The activation of the sums.
     pub activation: Activation,
 }
 
@@ -40,7 +40,7 @@ pub trait Conv2dKernel: Device<f32> {
 /// A dense layer is the case of a 1x1 kernel on a 1x1 map.
 ///
 /// # Panics
-/// Where the shapes do not fit together.
+/// If the shapes do not match.
 ///
 /// ```
 /// # use dfdx::prelude::*;

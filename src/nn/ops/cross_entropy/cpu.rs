@@ -87,7 +87,7 @@ struct LossGradients {
     bias: Vec<f32>,
 }
 
-/// What is asked for after each row, and how much it counts.
+/// The target of each row, and its weight.
 #[derive(Clone, Copy)]
 struct TargetRows<'a> {
     columns: &'a [usize],
@@ -211,7 +211,7 @@ impl OutputLayer<'_> {
         )
     }
 
-    /// What the blocks know of each row, put together.
+    /// The softmax of each row from the parts of all blocks.
     fn softmax<'a>(
         &self,
         blocks: &'a [Block],
@@ -254,11 +254,11 @@ struct Block {
     /// `[rows, columns]`: exponentials of logits less the maximum of their row in this block; then the gradient.
     exponentials: Scratch,
     rows: Vec<RowPart>,
-    /// What these words add to the gradient of the rows: `[rows, inputs]`, or at some of these places.
+    /// The part of these words in the gradient of the rows: `[rows, inputs]`, or sampled at some places.
     input_gradient: Scratch,
 }
 
-/// What a block has found of a row.
+/// A row's logits in a block.
 #[derive(Clone, Copy, Default)]
 struct RowPart {
     maximum: f32,
@@ -327,12 +327,12 @@ impl Block {
         }
     }
 
-    /// What [`differentiate`](Self::differentiate) has made: of the logits of these words.
+    /// The gradient of the logits of these words, after [`differentiate`](Self::differentiate).
     fn gradient(&self) -> MatRef<'_> {
         MatRef::new(&self.exponentials, self.rows.len(), self.columns.len())
     }
 
-    /// What these words add to the gradient of the rows: of all their values, or at these places.
+    /// Adds these words to the gradient of the rows: of all values, or at these places.
     fn differentiate_inputs(&mut self, layer: &OutputLayer<'_>, places: Option<&Sparse>) {
         let (count, inputs) = (self.rows.len(), layer.inputs);
         let len = places.map_or(count * inputs, Sparse::len);

@@ -1,8 +1,7 @@
-// The end of the output layer: softmax, cross-entropy and its gradient, where the logits lie.
+// The end of the output layer: softmax, cross-entropy and its gradient, in place of the logits.
 
 /// A block for each row, which reads it twice: for the largest and the sum of exponentials, put together as they come
-/// (Milakov & Gimelshein 2018), and for the gradient, which takes the place of the logits. Where there is no `share` no
-/// gradient is wanted.
+/// (Milakov & Gimelshein 2018), and for the gradient, which replaces the logits. A `share` of zero means no gradient.
 ///
 /// `losses`: a row's loss times its weight. `weights` is null where every row counts the same. `share` is what the loss
 /// of a row of weight one adds to the whole.

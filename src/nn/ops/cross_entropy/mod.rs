@@ -79,12 +79,12 @@ impl<D: Backend, T> OutputInputs<D, T> {
     }
 }
 
-/// What is asked for after each row.
+/// The target of each row.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
-    /// For every row, the column of the output layer that shall be the likeliest.
+    /// For every row, the target's column in the output layer.
     pub columns: &'a [usize],
-    /// By what each row's loss is multiplied; `None`: by one. A negative weight makes its target less likely.
+    /// The factor of each row's loss; `None`: one. A negative weight makes its target less likely.
     pub weights: Option<&'a [f32]>,
     /// Label smoothing (Szegedy et al. 2016, section 7): the target distribution gives `1 - smoothing` to the target
     /// and spreads `smoothing` evenly over all columns.
@@ -92,7 +92,7 @@ pub struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    /// Every row counts the same, and nothing is spread.
+    /// Equal weights, no smoothing.
     pub fn plain(columns: &'a [usize]) -> Self {
         Self {
             columns,

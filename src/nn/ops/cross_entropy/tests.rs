@@ -86,7 +86,7 @@ proptest! {
         share in prop_oneof![Just(1.0), Just(0.5), Just(0.25)],
         seed: u64,
     ) {
-        // Gradients of rows are sums over all words, which each makes in an order of its own; their terms cancel.
+        // Gradients of rows are sums over all words in different orders; their terms cancel.
         let tolerance = if outputs < 40 { 1e-5 } else { 3e-5 };
         let layer = layer(inputs, outputs);
         let columns: Vec<usize> = (0..rows).map(|row| (row * 7 + seed as usize % 5) % outputs).collect();

@@ -24,10 +24,10 @@ impl DepthwiseKernel for Cpu {
     }
 }
 
-/// Every channel has a kernel of its own.
+/// One kernel for each channel.
 pub(in crate::nn) struct DepthwiseConv;
 
-/// Where one tap finds its channels: offsets into the map and into the kernel.
+/// The offsets of a tap's channels in the map and in the kernel.
 #[derive(Clone, Copy)]
 struct Tap {
     map: usize,

@@ -1,4 +1,4 @@
-// Depthwise convolution, a thread for each value that comes out: neighboring threads read neighboring channels.
+// Depthwise convolution, a thread for each output value: neighboring threads read neighboring channels.
 
 extern "C" __global__ void depthwise(const float *maps, const float *kernel, const float *bias, float *out, int channels,
     int activation, WINDOW, Count count)
@@ -21,7 +21,7 @@ extern "C" __global__ void depthwise(const float *maps, const float *kernel, con
     }
 }
 
-/// The gradient of the maps: every value collects it from the outputs that have seen it.
+/// The gradient of the maps: every value collects it from the outputs whose windows contain it.
 extern "C" __global__ void depthwise_to_maps(
     const float *gradient, const float *kernel, float *maps, int channels, WINDOW, Count count)
 {

@@ -1,4 +1,4 @@
-//! Depthwise convolution with bias and rectifier: every channel has a kernel of its own.
+//! Depthwise convolution with bias and rectifier: one kernel for each channel.
 
 pub(in crate::nn) mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -29,7 +29,7 @@ pub trait DepthwiseKernel: Device<f32> {
 /// `[images, height', width', channels]` (Sifre 2014; Howard et al. 2017, equation 3).
 ///
 /// # Panics
-/// Where the shapes do not fit together.
+/// If the shapes do not match.
 pub fn depthwise<D: Backend, T: Tape<f32, D>>(
     x: Images<D, T>,
     kernel: &Matrix<D>,

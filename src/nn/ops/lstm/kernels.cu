@@ -28,8 +28,8 @@ extern "C" __global__ void lstm_cell(
     }
 }
 
-/// The way back: activated gates become gradients before the activation, `through`, the gradient of the cell, becomes
-/// that of the cell before.
+/// The backward pass: activated gates become gradients before the activation; `through`, the gradient of the cell, becomes
+/// that of the previous cell.
 extern "C" __global__ void lstm_cell_back(float *gates, const float *cell, const float *before,
     const float *output_gradient, float *through, int hidden, Count count)
 {

@@ -117,7 +117,7 @@ impl MaxPool {
         }
     }
 
-    /// Where the pixels that an output pixel sees begin in the map.
+    /// The offsets in the map of the pixels under an output pixel's window.
     fn seen(&self, pixel: usize) -> impl Iterator<Item = usize> + use<> {
         let channels = self.channels;
         self.sliding

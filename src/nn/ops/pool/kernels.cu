@@ -1,4 +1,4 @@
-// Pooling, a thread for each value that comes out.
+// Pooling, a thread for each output value.
 
 /// The largest value of a window; padding never wins.
 extern "C" __global__ void max_pool(const float *maps, float *out, int channels, WINDOW, Count count)
@@ -21,7 +21,7 @@ extern "C" __global__ void max_pool(const float *maps, float *out, int channels,
     }
 }
 
-/// For each output the place in its map of the first of its largest values, as a number that counts pixels.
+/// For each output, the pixel of the first of its largest values in its map.
 extern "C" __global__ void max_pool_places(
     const float *maps, const float *out, unsigned *places, int channels, WINDOW, Count count)
 {

@@ -30,11 +30,11 @@ pub trait PoolKernel: Device<f32> {
 /// The largest value in every window, channel by channel: `[images, height, width, channels]` ->
 /// `[images, height', width', channels]`. Padding never wins.
 ///
-/// Where several values of a window are equally large, `Cpu` hands the gradient to the first, as PyTorch does;
-/// the composed default, like dfdx's own `max`, to each of them.
+/// Of several equal maxima, kernels give the gradient to the first, as PyTorch does; the composed default, like dfdx's
+/// own `max`, to each of them.
 ///
 /// # Panics
-/// Where the window does not fit the padded map.
+/// If the window does not fit the padded map.
 pub fn max_pool<D: Backend, T: Tape<f32, D>>(
     x: Images<D, T>,
     window: ConvGeometry,

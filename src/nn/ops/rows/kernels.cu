@@ -1,4 +1,4 @@
-// Values and rows: what stands around the matrix products.
+// Operations on values and rows, around the matrix products.
 
 extern "C" __global__ void copy_values(const float *from, float *to, Count count)
 {
@@ -10,7 +10,7 @@ extern "C" __global__ void add_values(const float *from, float *to, Count count)
     EACH(at, count) to[at] += from[at];
 }
 
-/// `to += scale * from`; the scale, a single number, has never left the GPU.
+/// `to += scale * from`; the scale is a single number on the GPU.
 extern "C" __global__ void add_scaled(const float *from, const float *scale, float *to, Count count)
 {
     EACH(at, count) to[at] += *scale * from[at];
@@ -93,9 +93,9 @@ extern "C" __global__ void add_gathered_rows(
     EACH(at, count) sums[at] = terms[at] + table[(Count)rows[at / columns] * columns + at % columns];
 }
 
-/// The way back of gathering. Terms for one row of the table are added up by one thread, in order: `wanted` lists the
-/// rows of the table, those of `order` from `starts[i]` to `starts[i + 1]` go to the i-th of them.
-extern "C" __global__ void scatter_rows(const float *terms, float *table, const unsigned *wanted,
+/// The backward pass of gathering. One thread adds up the terms of a table row, in order: `unique` lists the rows of the
+/// table, and `order` from `starts[i]` to `starts[i + 1]` the terms of the i-th.
+extern "C" __global__ void scatter_rows(const float *terms, float *table, const unsigned *unique,
     const unsigned *starts, const unsigned *order, int columns, Count count)
 {
     EACH(at, count) {
@@ -103,7 +103,7 @@ extern "C" __global__ void scatter_rows(const float *terms, float *table, const 
         float sum = 0.0f;
         for (unsigned next = starts[which]; next < starts[which + 1]; next++)
             sum += terms[(Count)order[next] * columns + column];
-        table[(Count)wanted[which] * columns + column] += sum;
+        table[(Count)unique[which] * columns + column] += sum;
     }
 }
 
@@ -118,7 +118,7 @@ extern "C" __global__ void mean_of_groups(const float *rows, float *means, int s
     }
 }
 
-/// The way back of `mean_of_groups`: adds its share of a mean's gradient to each row.
+/// The backward pass of `mean_of_groups`: adds its share of a mean's gradient to each row.
 extern "C" __global__ void spread_to_groups(const float *means, float *rows, int size, int columns, Count count)
 {
     EACH(at, count) {

@@ -1,4 +1,4 @@
-//! What decoders do with whole rows of a matrix: look them up, lay them under others, drop some of their elements.
+//! Operations on whole rows of a matrix: gather, split, concatenate, average, activate, drop elements.
 
 mod cpu;
 #[cfg(any(test, feature = "cuda"))]
@@ -36,7 +36,7 @@ pub trait RowsKernel: Device<f32> {
         composed_mean(rows, size)
     }
 
-    /// What `activation` makes of each element.
+    /// `activation` of each element.
     fn activated<T: Tape<f32, Self>>(
         rows: Matrix<Self, T>,
         activation: Activation,
