@@ -237,7 +237,7 @@ fn choose_features(
         requested => only(&|path| name_of(path) == requested),
     };
     chosen.map(Some).ok_or_else(|| BuildError::WhichFeatures {
-        existing: directories.iter().map(|path| name_of(path)).collect(),
+        existing: directories.iter().map(name_of).collect(),
     })
 }
 
