@@ -1,7 +1,8 @@
 //! The state of the workbench, and what several tabs do with it.
 
 use super::form::Form;
-use super::forms::FormPurpose;
+use super::forms::prompts::Prompt;
+use super::forms::{FormPurpose, OpenForm};
 use super::image_cache::ImageCache;
 use super::keymap::Keymap;
 use super::keys::Action;
@@ -35,7 +36,7 @@ pub struct App {
     /// Open popups, the topmost last.
     pub popups: Vec<Popup>,
     /// The form of a command that is starting: it reopens if the start fails.
-    pub starting: Option<Popup>,
+    pub starting: Option<Box<OpenForm>>,
     /// The outcome of the last action, shown above the footer.
     pub notice: Option<Result<String, String>>,
     pub keymap: Keymap,
@@ -55,17 +56,26 @@ impl App {
         }
     }
 
-    pub fn open_form(&mut self, purpose: FormPurpose, mut form: Form) {
-        form.outcome = purpose.describe(&form);
-        self.popups.push(Popup::Form {
-            purpose: Box::new(purpose),
-            form: Box::new(form),
-        });
+    pub fn open_form(&mut self, purpose: FormPurpose, form: Form) {
+        self.popups
+            .push(Popup::Form(Box::new(OpenForm::new(purpose, form))));
+    }
+
+    /// Opens a form with a single field.
+    pub fn prompt(&mut self, prompt: Prompt, value: &str) {
+        let form = prompt.form(value);
+        self.open_form(FormPurpose::Prompt(prompt), form);
     }
 
     /// Shows why an action is impossible.
     pub fn refuse(&mut self, why: impl Into<String>) -> Vec<Effect> {
         self.notice = Some(Err(why.into()));
+        Vec::new()
+    }
+
+    pub fn show_text(&mut self, title: String, lines: Vec<String>) -> Vec<Effect> {
+        let scroll = 0;
+        self.popups.push(Popup::Text { title, lines, scroll });
         Vec::new()
     }
 
@@ -81,7 +91,7 @@ impl App {
     /// The run that keys act on: the selected one in the Runs tab, the open one elsewhere.
     pub fn target(&self) -> Option<(String, JobState)> {
         let view = match self.tab {
-            Tab::Runs => self.runs.selected(),
+            Tab::Runs => self.runs.listing.selected(),
             _ => self.runs.open(),
         }?;
         Some((view.name.clone(), view.state?))
@@ -130,5 +140,12 @@ impl App {
             Some((run, _)) => vec![Effect::Resume(run)],
             None => self.refuse("no run yet"),
         }
+    }
+}
+
+pub fn pause_or_resume(state: JobState) -> ControlCommand {
+    match state {
+        JobState::Paused => ControlCommand::Resume,
+        _ => ControlCommand::Pause,
     }
 }

@@ -29,21 +29,6 @@ pub enum AxisScale {
     Logarithmic,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PanDirection {
-    Earlier,
-    Later,
-}
-
-impl PanDirection {
-    fn sign(self) -> f64 {
-        match self {
-            Self::Earlier => -1.0,
-            Self::Later => 1.0,
-        }
-    }
-}
-
 impl ChartView {
     /// The selected chart of `charts`, otherwise the first.
     pub fn select(&self, charts: &[ChartSpec]) -> usize {
@@ -92,11 +77,11 @@ impl ChartView {
         self.range = Some(within((begin, end), first, length));
     }
 
-    /// Moves the cursor if it is shown, otherwise the visible range.
-    pub fn go(&mut self, whole: (f64, f64), towards: PanDirection) {
+    /// Moves the cursor if it is shown, otherwise the visible range; `sign` is -1 for earlier steps, 1 for later.
+    pub fn go(&mut self, whole: (f64, f64), sign: f64) {
         match self.cursor {
-            Some(cursor) => self.move_cursor(whole, cursor, towards),
-            None => self.pan(whole, PAN * towards.sign()),
+            Some(cursor) => self.move_cursor(whole, cursor, sign),
+            None => self.pan(whole, PAN * sign),
         }
     }
 
@@ -108,12 +93,12 @@ impl ChartView {
     }
 
     /// Moves the cursor, and pans if it leaves the visible range.
-    fn move_cursor(&mut self, (begin, end): (f64, f64), cursor: f64, towards: PanDirection) {
+    fn move_cursor(&mut self, (begin, end): (f64, f64), cursor: f64, sign: f64) {
         let (first, last) = self.shown((begin, end));
-        let to = (cursor + CURSOR * (last - first) * towards.sign()).clamp(begin, end);
+        let to = (cursor + CURSOR * (last - first) * sign).clamp(begin, end);
         self.cursor = Some(to);
         if !(first..=last).contains(&to) {
-            self.pan((begin, end), PAN * towards.sign());
+            self.pan((begin, end), PAN * sign);
         }
     }
 
@@ -150,7 +135,7 @@ mod tests {
         let mut chart = ChartView::default();
         chart.zoom_in(WHOLE);
         assert_eq!(chart.range, Some((501.0, 1001.0)));
-        chart.go(WHOLE, PanDirection::Earlier);
+        chart.go(WHOLE, -1.0);
         assert_eq!(chart.range, Some((376.0, 876.0)));
         chart.cursor = Some(476.0);
         chart.zoom_in(WHOLE);
@@ -169,8 +154,8 @@ mod tests {
                 match key {
                     0 => chart.zoom_in(WHOLE),
                     1 => chart.zoom_out(WHOLE),
-                    2 => chart.go(WHOLE, PanDirection::Earlier),
-                    3 => chart.go(WHOLE, PanDirection::Later),
+                    2 => chart.go(WHOLE, -1.0),
+                    3 => chart.go(WHOLE, 1.0),
                     4 => chart.toggle_cursor(WHOLE),
                     _ => chart.point_at(WHOLE, 0.3),
                 }

@@ -169,7 +169,7 @@ fn start(root: &Root, arguments: &[String]) -> Outcome {
 }
 
 fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
-    let format = export_format(path).ok_or("the file name must end in .csv, .json, .md or .tex")?;
+    let format = export_format(path)?;
     let text = compared.comparison.export(format).map_err(describe)?;
     write_atomically(path, |out| out.write_all(text.as_bytes()))
         .map_err(|error| format!("{}: {error}", display_path(path)))?;

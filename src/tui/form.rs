@@ -34,7 +34,12 @@ pub struct Field {
     pub name: &'static str,
     pub help: &'static str,
     pub entry: FieldValue,
+    /// The value before any change.
+    initial: String,
 }
+
+const NO: &str = "no";
+const YES: &str = "yes";
 
 #[derive(Clone, Debug)]
 pub enum FieldValue {
@@ -48,14 +53,23 @@ pub enum FieldValue {
 }
 
 impl Field {
+    fn new(name: &'static str, help: &'static str, entry: FieldValue) -> Self {
+        let mut field = Self {
+            name,
+            help,
+            entry,
+            initial: String::new(),
+        };
+        field.initial = field.value().to_owned();
+        field
+    }
+
     pub fn text(name: &'static str, help: &'static str, value: impl Into<String>) -> Self {
-        let entry = FieldValue::Text(Input::new(value.into()));
-        Self { name, help, entry }
+        Self::new(name, help, FieldValue::Text(Input::new(value.into())))
     }
 
     pub fn path(name: &'static str, help: &'static str, value: impl Into<String>) -> Self {
-        let entry = FieldValue::Path(Input::new(value.into()));
-        Self { name, help, entry }
+        Self::new(name, help, FieldValue::Path(Input::new(value.into())))
     }
 
     /// A choice; `chosen` is selected, otherwise the first option.
@@ -67,8 +81,12 @@ impl Field {
     ) -> Self {
         let options: Vec<String> = options.into_iter().map(Into::into).collect();
         let selected = options.iter().position(|option| option == chosen).unwrap_or(0);
-        let entry = FieldValue::Choice { options, selected };
-        Self { name, help, entry }
+        Self::new(name, help, FieldValue::Choice { options, selected })
+    }
+
+    /// A choice between no and yes.
+    pub fn switch(name: &'static str, help: &'static str) -> Self {
+        Self::choice(name, help, [NO, YES], NO)
     }
 
     pub fn value(&self) -> &str {
@@ -123,13 +141,29 @@ impl Form {
         field.map_or("", Field::value)
     }
 
+    pub fn is_changed(&self, name: &str) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| field.name == name && field.value() != field.initial)
+    }
+
+    /// The flag that has the field's name, with the value; a switch has none.
+    pub fn flag(&self, name: &str) -> impl Iterator<Item = String> {
+        let value = Some(self.value(name).to_owned()).filter(|value| value != YES);
+        [format!("--{}", name.replace(' ', "-"))].into_iter().chain(value)
+    }
+
+    /// The flags of those of these fields that are changed.
+    pub fn changed_flags(&self, names: &[&str]) -> Vec<String> {
+        let changed = names.iter().filter(|name| self.is_changed(name));
+        changed.flat_map(|name| self.flag(name)).collect()
+    }
+
     pub fn set(&mut self, name: &str, value: &str) {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
             field.set(value);
         }
     }
 
-    /// Index of the field that has the focus.
     pub fn current(&mut self) -> Option<&mut Field> {
         self.fields.get_mut(self.focused)
     }
@@ -141,14 +175,9 @@ impl Form {
             KeyCode::Char('c') if held.contains(KeyModifiers::CONTROL) => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
             KeyCode::Char('o') if held.contains(KeyModifiers::CONTROL) => {
-                let is_path = matches!(
-                    self.current().map(|field| &field.entry),
-                    Some(FieldValue::Path(_))
-                );
-                return if is_path {
-                    KeyOutcome::PickFile
-                } else {
-                    KeyOutcome::Handled
+                return match self.current().map(|field| &field.entry) {
+                    Some(FieldValue::Path(_)) => KeyOutcome::PickFile,
+                    _ => KeyOutcome::Handled,
                 };
             }
             KeyCode::Up | KeyCode::BackTab => self.focused = self.focused.saturating_sub(1),
@@ -215,11 +244,10 @@ mod tests {
     use super::*;
 
     fn press(form: &mut Form, codes: &[KeyCode]) -> KeyOutcome {
-        let mut last = KeyOutcome::Handled;
-        for code in codes {
-            last = form.press(KeyEvent::new(*code, KeyModifiers::NONE));
-        }
-        last
+        let outcomes = codes
+            .iter()
+            .map(|code| form.press(KeyEvent::new(*code, KeyModifiers::NONE)));
+        outcomes.last().unwrap()
     }
 
     fn form() -> Form {

@@ -87,7 +87,7 @@ pub struct RunListing {
     pub note: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DatasetListing {
     pub name: String,
     pub is_whole: bool,
@@ -109,7 +109,7 @@ pub struct DatasetDetail {
     pub samples: Vec<Image>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvaluationKey {
     pub run: String,
     pub name: String,
@@ -121,7 +121,7 @@ impl std::fmt::Display for EvaluationKey {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EvaluationListing {
     pub key: EvaluationKey,
     /// Its report without captions; `None` while it runs.

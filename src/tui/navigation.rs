@@ -1,6 +1,7 @@
 //! The tabs, and moves within a list.
 
 use super::keys::{Action, KeyContext};
+use ratatui::crossterm::event::KeyCode;
 use strum::VariantArray;
 
 /// The variant `by` places after `current`, around the end.
@@ -64,6 +65,19 @@ impl ListMove {
             Action::PageDown => Self::PageDown,
             Action::First => Self::First,
             Action::Last => Self::Last,
+            _ => return None,
+        })
+    }
+
+    /// The move of a key that has no other meaning in a popup.
+    pub fn of_key(code: KeyCode) -> Option<Self> {
+        Some(match code {
+            KeyCode::Up => Self::Up,
+            KeyCode::Down => Self::Down,
+            KeyCode::PageUp => Self::PageUp,
+            KeyCode::PageDown => Self::PageDown,
+            KeyCode::Home => Self::First,
+            KeyCode::End => Self::Last,
             _ => return None,
         })
     }

@@ -216,7 +216,7 @@ fn learning_rate_form_sends_command() {
     let mut app = looking_at(JobState::Running);
     assert_eq!(done(&press(&mut app, "rq")), [""; 0]);
     assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "not a number");
-    assert!(matches!(&app.popups[..], [Popup::Form { form, .. }] if form.outcome.is_err()));
+    assert!(matches!(&app.popups[..], [Popup::Form(open)] if open.form.outcome.is_err()));
     app.update(key(KeyCode::Backspace));
     assert_eq!(done(&press(&mut app, "5e-4")), [""; 0]);
     let settings = BTreeMap::from([("lr".to_owned(), "5e-4".to_owned())]);
@@ -263,10 +263,10 @@ fn train_form_starts_run() {
 fn changed_run_list_keeps_selected_and_open_run() {
     let mut app = looking_at(JobState::Running);
     press(&mut app, "5k");
-    assert_eq!(app.runs.selected().unwrap().name, "older");
+    assert_eq!(app.runs.listing.selected().unwrap().name, "older");
     let more = ["a", "older", RUN].map(|name| listing(name, JobState::Running));
     app.update(Message::Runs(more.into()));
-    assert_eq!(app.runs.selected().unwrap().name, "older");
+    assert_eq!(app.runs.listing.selected().unwrap().name, "older");
     assert_eq!(app.runs.open().unwrap().name, RUN);
     assert!(
         app.runs.open().unwrap().range(XAxis::Steps).is_some(),
@@ -442,14 +442,14 @@ fn mouse_selects_tabs_keys_and_rows() {
     click(&mut app, column(&lines[0], "Runs"), 0);
     assert_eq!(app.tab, Tab::Runs);
     click(&mut app, 5, 2);
-    assert_eq!(app.runs.selected().unwrap().name, "older");
+    assert_eq!(app.runs.listing.selected().unwrap().name, "older");
     app.update(Message::Mouse(MouseEvent {
         kind: MouseEventKind::ScrollDown,
         column: 5,
         row: 5,
         modifiers: KeyModifiers::NONE,
     }));
-    assert_eq!(app.runs.selected().unwrap().name, RUN);
+    assert_eq!(app.runs.listing.selected().unwrap().name, RUN);
 }
 
 #[test]

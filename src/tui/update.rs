@@ -2,8 +2,6 @@
 
 use super::app::{App, Lifecycle};
 use super::form::FormError;
-use super::forms::FormPurpose;
-use super::forms::prepare::SOURCE;
 use super::keys::Action;
 use super::message::{DirectoryEntry, Effect, Message};
 use super::navigation::{Tab, cycle};
@@ -44,7 +42,7 @@ impl App {
             Message::Recognized { .. } => {}
             Message::Images { run, files } => self.train.files = Some((run, files)),
             Message::GalleryImages { request, images } => self.gallery.loaded(&request, images),
-            Message::Comparison { of, outcome } => self.evaluate.compared(of, outcome),
+            Message::Comparison { of, outcome } => self.evaluate.outcome = Some((of, outcome)),
             Message::Hypotheses { request, captions } => self.gallery.set_hypotheses(&request, captions),
             Message::AttentionWeights { request, attention } => {
                 self.gallery.attention.answered(&request, attention)
@@ -100,24 +98,17 @@ impl App {
 
     /// Whether the open prepare form names this source.
     fn is_form_source(&self, source: &str) -> bool {
-        matches!(
-            self.popups.last(),
-            Some(Popup::Form { purpose, form })
-                if matches!(**purpose, FormPurpose::Prepare) && form.value(SOURCE) == source
-        )
+        matches!(self.popups.last(), Some(Popup::Form(open)) if open.source() == Some(source))
     }
 
     /// Shows the outcome of starting a command; on failure its form reopens with the error.
     fn started(&mut self, result: Result<String, String>) {
-        let form = self.starting.take();
-        match (result, form) {
-            (Err(why), Some(Popup::Form { purpose, mut form })) if self.popups.is_empty() => {
-                self.runs.keep_open();
-                form.outcome = Err(FormError {
-                    field: None,
-                    message: why,
-                });
-                self.popups.push(Popup::Form { purpose, form });
+        match (result, self.starting.take()) {
+            (Err(message), Some(mut open)) if self.popups.is_empty() => {
+                // The next run that appears is another one.
+                self.runs.opens_next = false;
+                open.form.outcome = Err(FormError { field: None, message });
+                self.popups.push(Popup::Form(open));
             }
             (result, _) => self.notice = Some(result),
         }
@@ -127,14 +118,14 @@ impl App {
         if let Some(Popup::Picker(picker)) = self.popups.last_mut()
             && picker.directory == directory
         {
-            picker.list(entries);
+            picker.entries = Some(entries);
         }
     }
 
     fn paste(&mut self, text: &str) {
-        if let Some(Popup::Form { purpose, form }) = self.popups.last_mut() {
-            form.paste(text);
-            form.outcome = purpose.describe(form);
+        if let Some(Popup::Form(open)) = self.popups.last_mut() {
+            open.form.paste(text);
+            open.check();
         }
     }
 }

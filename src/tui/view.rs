@@ -136,7 +136,13 @@ fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
 
 /// The next step for a complete run without an evaluation.
 fn next_step(app: &App, view: &RunView) -> Option<String> {
-    let is_scored = app.evaluate.all()?.iter().any(|known| known.key.run == view.name);
+    let is_scored = app
+        .evaluate
+        .listing
+        .items
+        .as_ref()?
+        .iter()
+        .any(|known| known.key.run == view.name);
     if view.state != Some(JobState::Complete) || is_scored {
         return None;
     }

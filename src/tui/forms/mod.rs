@@ -9,6 +9,8 @@ pub mod train;
 
 use super::form::{Form, FormError};
 use super::message::Effect;
+use crate::jobs::Name;
+use prompts::Prompt;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -19,19 +21,7 @@ pub enum FormPurpose {
     Evaluate,
     /// Caption the current image with other search settings.
     Search,
-    LearningRate {
-        run: String,
-    },
-    Rename {
-        run: String,
-    },
-    Note {
-        run: String,
-    },
-    OpenImage,
-    Filter,
-    Jump,
-    Export,
+    Prompt(Prompt),
 }
 
 /// The outcome of a submitted form.
@@ -45,66 +35,71 @@ pub enum FormSubmission {
     Jump(String),
 }
 
-impl FormPurpose {
-    /// The outcome so far, as text.
-    ///
-    /// # Errors
-    /// Names the field at fault.
-    pub fn describe(&self, form: &Form) -> Result<String, FormError> {
+impl FormSubmission {
+    fn describe(&self) -> String {
         match self {
-            Self::Prepare => Ok(command_line(&prepare::arguments(form)?)),
-            Self::Train(_) => Ok(command_line(&train::arguments(form)?)),
-            Self::Evaluate => Ok(command_line(&evaluate::arguments(form)?)),
-            Self::Search => search::settings(form).map(|_| String::new()),
-            Self::LearningRate { .. } => prompts::learning_rate(form).map(|_| String::new()),
-            Self::Rename { .. } => prompts::name(form).map(|_| String::new()),
-            Self::OpenImage => prompts::image(form).map(|_| String::new()),
-            Self::Export => prompts::export(form).map(|path| format!("writes {}", path.display())),
-            Self::Note { .. } | Self::Filter | Self::Jump => Ok(String::new()),
+            Self::Effect(Effect::Start(arguments)) => command_line(arguments),
+            Self::Export(path) => format!("writes {}", path.display()),
+            _ => String::new(),
         }
     }
+}
 
-    /// Submits the form.
-    ///
-    /// # Errors
-    /// As [`FormPurpose::describe`].
-    pub fn submit(&self, form: &Form) -> Result<FormSubmission, FormError> {
+#[derive(Clone, Debug)]
+pub struct OpenForm {
+    pub purpose: FormPurpose,
+    pub form: Form,
+}
+
+impl OpenForm {
+    pub fn new(purpose: FormPurpose, form: Form) -> Self {
+        let mut open = Self { purpose, form };
+        open.check();
+        open
+    }
+
+    /// Shows the outcome that submitting would have now.
+    pub fn check(&mut self) {
+        self.form.outcome = self.submit().map(|submission| submission.describe());
+    }
+
+    pub fn submit(&self) -> Result<FormSubmission, FormError> {
+        let form = &self.form;
         let start = |arguments| FormSubmission::Effect(Effect::Start(arguments));
-        Ok(match self {
-            Self::Prepare => start(prepare::arguments(form)?),
-            Self::Train(_) => start(train::arguments(form)?),
-            Self::Evaluate => start(evaluate::arguments(form)?),
-            Self::Search => FormSubmission::Search(search::settings(form)?),
-            Self::LearningRate { run } => {
-                let command = prompts::learning_rate(form)?;
-                FormSubmission::Effect(Effect::Control {
-                    job: run.clone(),
-                    command,
-                })
-            }
-            Self::Rename { run } => FormSubmission::Effect(Effect::Rename {
-                run: run.clone(),
-                to: prompts::name(form)?,
-            }),
-            Self::Note { run } => FormSubmission::Effect(Effect::Note {
-                run: run.clone(),
-                text: form.value(prompts::NOTE).to_owned(),
-            }),
-            Self::OpenImage => FormSubmission::Image(prompts::image(form)?),
-            Self::Filter => FormSubmission::Filter(form.value(prompts::WORDS).to_owned()),
-            Self::Jump => FormSubmission::Jump(form.value(prompts::IMAGE).to_owned()),
-            Self::Export => FormSubmission::Export(prompts::export(form)?),
-        })
+        match &self.purpose {
+            FormPurpose::Prepare => prepare::arguments(form).map(start),
+            FormPurpose::Train(_) => train::arguments(form).map(start),
+            FormPurpose::Evaluate => evaluate::arguments(form).map(start),
+            FormPurpose::Search => search::settings(form).map(FormSubmission::Search),
+            FormPurpose::Prompt(prompt) => prompt.submit(form),
+        }
     }
 
     /// Updates the fields that depend on `changed`.
-    pub fn follow(&self, form: &mut Form, changed: &str) {
-        match self {
-            Self::Train(presets) if changed == train::DATA_SET => train::choose_preset(form, presets),
-            Self::Train(presets) if changed == train::LIKE => train::fill(form, presets),
+    pub fn follow(&mut self, changed: &str) {
+        match &self.purpose {
+            FormPurpose::Train(presets) if changed == train::DATA_SET => {
+                train::choose_preset(&mut self.form, presets);
+            }
+            FormPurpose::Train(presets) if changed == train::LIKE => train::fill(&mut self.form, presets),
             _ => {}
         }
     }
+
+    /// The source of captioned images in the form that prepares a data set.
+    pub fn source(&self) -> Option<&str> {
+        matches!(self.purpose, FormPurpose::Prepare).then(|| self.form.value(prepare::SOURCE))
+    }
+
+    pub fn recognize_source(&self) -> Option<Effect> {
+        self.source().map(|source| Effect::Recognize(source.to_owned()))
+    }
+}
+
+/// The name in a field.
+fn name_in(form: &Form, field: &'static str) -> Result<Name, FormError> {
+    let name = form.value(field).parse::<Name>();
+    name.map_err(|error| FormError::of(field, error.to_string()))
 }
 
 /// The command as typed in a shell.

@@ -1,58 +1,103 @@
 //! Forms with a single field.
 
+use super::{FormSubmission, name_in};
 use crate::evaluation::ExportFormat;
 use crate::jobs::ControlCommand;
-use crate::jobs::Name;
 use crate::tui::form::{Field, Form, FormError};
+use crate::tui::message::Effect;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const RATE: &str = "learning rate";
 const NAME: &str = "name";
-pub const NOTE: &str = "note";
-pub const IMAGE: &str = "image";
-pub const WORDS: &str = "words";
+const NOTE: &str = "note";
+const IMAGE: &str = "image";
+const WORDS: &str = "words";
 const FILE: &str = "file";
 
-pub fn learning_rate_form(run: &str, now: &str) -> Form {
-    let help = "peak learning rate, from the next step on; the schedule scales it";
-    Form::new(
-        format!("learning rate of {run}"),
-        vec![Field::text(RATE, help, now)],
-    )
+#[derive(Clone, Debug)]
+pub enum Prompt {
+    LearningRate { run: String },
+    Rename { run: String },
+    Note { run: String },
+    OpenImage,
+    Filter,
+    Jump,
+    Export,
 }
 
-pub fn rename_form(run: &str) -> Form {
-    let help = "letters, digits, . _ and -";
-    Form::new(format!("rename {run}"), vec![Field::text(NAME, help, run)])
+impl Prompt {
+    pub fn form(&self, value: &str) -> Form {
+        let (title, field, help) = match self {
+            Self::LearningRate { run } => (
+                format!("learning rate of {run}"),
+                RATE,
+                "peak learning rate, from the next step on; the schedule scales it",
+            ),
+            Self::Rename { run } => (format!("rename {run}"), NAME, "letters, digits, . _ and -"),
+            Self::Note { run } => (
+                format!("note on {run}"),
+                NOTE,
+                "stored with the run; empty removes it",
+            ),
+            Self::OpenImage => (
+                "caption an image".to_owned(),
+                IMAGE,
+                "JPEG, PNG, GIF, WebP, TIFF or BMP; Ctrl-O opens the file picker",
+            ),
+            Self::Filter => (
+                "search in captions".to_owned(),
+                WORDS,
+                "captions with all of these words; empty shows all images",
+            ),
+            Self::Jump => (
+                "jump to an image".to_owned(),
+                IMAGE,
+                "its number in the list, or a prefix of its name",
+            ),
+            Self::Export => (
+                "export the table".to_owned(),
+                FILE,
+                "file name ending in .csv, .json, .md or .tex",
+            ),
+        };
+        let field = match self {
+            Self::OpenImage | Self::Export => Field::path(field, help, value),
+            _ => Field::text(field, help, value),
+        };
+        Form::new(title, vec![field])
+    }
+
+    pub fn submit(&self, form: &Form) -> Result<FormSubmission, FormError> {
+        Ok(match self {
+            Self::LearningRate { run } => FormSubmission::Effect(Effect::Control {
+                job: run.clone(),
+                command: learning_rate(form)?,
+            }),
+            Self::Rename { run } => FormSubmission::Effect(Effect::Rename {
+                run: run.clone(),
+                to: name_in(form, NAME)?.to_string(),
+            }),
+            Self::Note { run } => FormSubmission::Effect(Effect::Note {
+                run: run.clone(),
+                text: form.value(NOTE).to_owned(),
+            }),
+            Self::OpenImage => match form.value(IMAGE) {
+                "" => return Err(FormError::of(IMAGE, "the path of an image")),
+                path => FormSubmission::Image(expanded(path)),
+            },
+            Self::Filter => FormSubmission::Filter(form.value(WORDS).to_owned()),
+            Self::Jump => FormSubmission::Jump(form.value(IMAGE).to_owned()),
+            Self::Export => {
+                let path = expanded(form.value(FILE));
+                export_format(&path).map_err(|why| FormError::of(FILE, why))?;
+                FormSubmission::Export(path)
+            }
+        })
+    }
 }
 
-pub fn note_form(run: &str, note: &str) -> Form {
-    let help = "stored with the run; empty removes it";
-    Form::new(format!("note on {run}"), vec![Field::text(NOTE, help, note)])
-}
-
-pub fn image_form() -> Form {
-    let help = "JPEG, PNG, GIF, WebP, TIFF or BMP; Ctrl-O opens the file picker";
-    Form::new("caption an image", vec![Field::path(IMAGE, help, "")])
-}
-
-pub fn filter_form(words: &str) -> Form {
-    let help = "captions with all of these words; empty shows all images";
-    Form::new("search in captions", vec![Field::text(WORDS, help, words)])
-}
-
-pub fn jump_form() -> Form {
-    let help = "its number in the list, or a prefix of its name";
-    Form::new("jump to an image", vec![Field::text(IMAGE, help, "")])
-}
-
-pub fn export_form() -> Form {
-    let help = "file name ending in .csv, .json, .md or .tex";
-    Form::new("export the table", vec![Field::path(FILE, help, "comparison.md")])
-}
-
-pub fn learning_rate(form: &Form) -> Result<ControlCommand, FormError> {
+fn learning_rate(form: &Form) -> Result<ControlCommand, FormError> {
     let typed = form.value(RATE);
     match typed.parse::<f32>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(ControlCommand::Set {
@@ -62,37 +107,13 @@ pub fn learning_rate(form: &Form) -> Result<ControlCommand, FormError> {
     }
 }
 
-pub fn name(form: &Form) -> Result<String, FormError> {
-    match form.value(NAME).parse::<Name>() {
-        Ok(name) => Ok(name.to_string()),
-        Err(error) => Err(FormError::of(NAME, error.to_string())),
-    }
-}
-
-pub fn image(form: &Form) -> Result<PathBuf, FormError> {
-    match form.value(IMAGE) {
-        "" => Err(FormError::of(IMAGE, "the path of an image")),
-        path => Ok(expanded(path)),
-    }
-}
-
-pub fn export(form: &Form) -> Result<PathBuf, FormError> {
-    let path = expanded(form.value(FILE));
-    match export_format(&path) {
-        Some(_) => Ok(path),
-        None => Err(FormError::of(
-            FILE,
-            "a name that ends in .csv, .json, .md or .tex",
-        )),
-    }
-}
-
 /// The export format of a file name.
-pub fn export_format(path: &Path) -> Option<ExportFormat> {
-    let ending = path.extension()?.to_str()?;
+pub fn export_format(path: &Path) -> Result<ExportFormat, &'static str> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
     ExportFormat::ALL
         .into_iter()
-        .find(|format| format.extension() == ending)
+        .find(|format| Some(format.extension()) == ending)
+        .ok_or("a name that ends in .csv, .json, .md or .tex")
 }
 
 /// Expands `~` in a path, as a shell does.

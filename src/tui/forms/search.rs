@@ -9,7 +9,6 @@ pub fn form(settings: &SearchSettings) -> Form {
     Form::new("other search settings", fields(settings))
 }
 
-/// The fields, with these settings in them.
 pub fn fields(settings: &SearchSettings) -> Vec<Field> {
     let settings = RunSettings {
         search: settings.clone(),
@@ -18,10 +17,6 @@ pub fn fields(settings: &SearchSettings) -> Vec<Field> {
     settings::fields(SettingsForm::Search, &settings)
 }
 
-/// The settings in the fields.
-///
-/// # Errors
-/// Names the field that is out of range.
 pub fn settings(form: &Form) -> Result<SearchSettings, FormError> {
     let sets = settings::changed(form, SettingsForm::Search)?;
     Ok(settings::resolve(&sets, SettingsForm::Search, None)?.search)
@@ -31,18 +26,11 @@ pub fn settings(form: &Form) -> Result<SearchSettings, FormError> {
 pub fn flags(form: &Form) -> Result<Vec<String>, FormError> {
     // Flags of the one strategy conflict with those of the other.
     let (always, never): (&[&str], &[&str]) = match settings(form)?.strategy {
-        Strategy::Beam => (&["beam-size"], &["strategy", "temperature", "seed"]),
-        Strategy::Sample => (&["temperature", "seed"], &["strategy", "beam-size"]),
+        Strategy::Beam => (&["beam size"], &["strategy", "temperature", "seed"]),
+        Strategy::Sample => (&["temperature", "seed"], &["strategy", "beam size"]),
     };
-    let defaults = RunSettings::default();
-    let of_field = |(setting, label): (&Setting, &'static str)| {
-        let (flag, value) = (label.replace(' ', "-"), form.value(label));
-        let differs = value != setting.text_in(&defaults);
-        let is_given = always.contains(&flag.as_str()) || (differs && !never.contains(&flag.as_str()));
-        is_given.then(|| [format!("--{flag}"), value.to_owned()])
-    };
-    Ok(Setting::of_form(SettingsForm::Search)
-        .filter_map(of_field)
-        .flatten()
-        .collect())
+    let labels = Setting::of_form(SettingsForm::Search).map(|(_, label)| label);
+    let passed =
+        labels.filter(|label| always.contains(label) || (form.is_changed(label) && !never.contains(label)));
+    Ok(passed.flat_map(|label| form.flag(label)).collect())
 }

@@ -1,7 +1,7 @@
 //! Form fields from the settings table, and the settings in them.
 
 use crate::config::{self, Assignment, AssignmentError, ConfigError};
-use crate::training::{RunSettings, Setting, SettingsForm, Values};
+use crate::training::{RunSettings, SETTINGS, Setting, SettingsForm, Values};
 use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
 
@@ -63,34 +63,27 @@ fn key_of(error: &ConfigError) -> Option<&str> {
     }
 }
 
-/// The settings in `one` that differ in `other`, by their dotted keys.
-pub fn differences(one: &Value, other: &Value) -> Vec<(String, String)> {
-    fn walk(one: &Value, other: &Value, key: &str, differences: &mut Vec<(String, String)>) {
-        match one {
-            Value::Object(group) => {
-                for (name, below) in group {
-                    let key = match key {
-                        "" => name.clone(),
-                        _ => format!("{key}.{name}"),
-                    };
-                    walk(below, other.get(name).unwrap_or(&Value::Null), &key, differences);
-                }
-            }
-            Value::String(text) if one != other => differences.push((key.to_owned(), text.clone())),
-            Value::String(_) => {}
-            _ if as_typed(one) == as_typed(other) => {}
-            _ => differences.push((key.to_owned(), as_typed(one))),
-        }
-    }
-    let mut differences = Vec::new();
-    walk(one, other, "", &mut differences);
-    differences
+/// The settings in `one` that differ in `other`, by their dotted keys. Both are the JSON in a log.
+pub fn differences(one: &Value, other: &Value) -> Vec<(&'static str, String)> {
+    let of_setting = |setting: &Setting| {
+        let text = text_in(one, setting.key)?;
+        (Some(&text) != text_in(other, setting.key).as_ref()).then_some((setting.key, text))
+    };
+    SETTINGS.iter().filter_map(of_setting).collect()
 }
 
-/// A value as a user types it: numbers of single precision without their tail of digits.
-pub fn as_typed(value: &Value) -> String {
-    match value.as_f64() {
-        Some(number) if value.is_f64() => (number as f32).to_string(),
-        _ => value.to_string(),
-    }
+/// The settings that differ from the defaults.
+pub fn changes(settings: &Value) -> Vec<(&'static str, String)> {
+    let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
+    differences(settings, &defaults)
+}
+
+/// A setting as a user types it: numbers of single precision without their tail of digits.
+pub fn text_in(settings: &Value, key: &str) -> Option<String> {
+    let value = settings.pointer(&format!("/{}", key.replace('.', "/")))?;
+    Some(match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => (number.as_f64()? as f32).to_string(),
+        other => other.to_string(),
+    })
 }

@@ -1,9 +1,8 @@
 //! The form that starts a training.
 
-use super::settings::{self, differences};
+use super::{name_in, settings};
 use crate::config::Assignment;
 use crate::data::Format;
-use crate::jobs::Name;
 use crate::training::{RunSettings, Setting, SettingsForm, presets};
 use crate::tui::form::{Field, Form, FormError};
 use serde_json::Value;
@@ -11,66 +10,54 @@ use serde_json::Value;
 pub const LIKE: &str = "like";
 /// The starting point of the other fields depends on it.
 pub const DATA_SET: &str = "data set";
-const NAME: &str = "name";
+const RUN: &str = "run";
 const MORE: &str = "more";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartingPoint {
     pub name: String,
     /// What differs from the defaults, by the keys of `--set`.
-    pub settings: Vec<(String, String)>,
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl StartingPoint {
     pub fn built_in() -> Vec<Self> {
-        let named = |name: String, sets: &[&str]| Self {
-            name,
+        let named = |name: &str, sets: &[&'static str]| Self {
+            name: name.into(),
             settings: sets
                 .iter()
                 .filter_map(|set| set.split_once('='))
-                .map(|(key, value)| (key.into(), value.into()))
+                .map(|(key, value)| (key, value.into()))
                 .collect(),
         };
-        let recipes = presets::PRESETS
-            .into_iter()
-            .map(|preset| named(preset.name.into(), preset.settings));
-        [
-            named("the defaults".into(), &[]),
-            named("the demo: quick, for scenes".into(), &presets::DEMO),
-        ]
-        .into_iter()
-        .chain(recipes)
-        .collect()
+        let mut all = vec![
+            named("the defaults", &[]),
+            named("the demo: quick, for scenes", &presets::DEMO),
+        ];
+        all.extend(presets::PRESETS.map(|preset| named(preset.name, preset.settings)));
+        all
     }
 
     /// The settings of a run, from its log.
     pub fn of_run(run: &str, settings: &Value) -> Self {
-        let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
         Self {
             name: run.to_owned(),
-            settings: differences(settings, &defaults),
+            settings: settings::changes(settings),
         }
     }
 }
 
 pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[StartingPoint]) -> Form {
     let likes = presets.iter().map(|preset| preset.name.as_str());
+    let like = "fills the fields below: the defaults, a preset, or the settings of a run";
+    let more = "further settings: key=value key=value, as --set takes them";
     let mut fields = vec![
-        Field::choice(DATA_SET, "what is learned from", data_sets, data_set),
-        Field::choice(
-            LIKE,
-            "fills the fields below: the defaults, or what a run was started with",
-            likes,
-            "",
-        ),
-        Field::text(NAME, "of the run; numbered after the data set if empty", ""),
+        Field::choice(DATA_SET, "the data set to train on", data_sets, data_set),
+        Field::choice(LIKE, like, likes, ""),
+        Field::text(RUN, "name of the run; default: numbered after the data set", ""),
     ];
     fields.extend(settings::fields(SettingsForm::Train, &RunSettings::default()));
-    fields.push(Field::text(
-        MORE,
-        "further settings: key=value key=value, as --set takes them",
-        "",
-    ));
+    fields.push(Field::text(MORE, more, ""));
     let mut form = Form::new("train", fields);
     choose_preset(&mut form, presets);
     form
@@ -97,7 +84,7 @@ pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
         form.set(label, &setting.text_in(&RunSettings::default()));
     }
     for (key, value) in settings {
-        match Setting::of_form(SettingsForm::Train).find(|(setting, _)| setting.key == key) {
+        match Setting::of_form(SettingsForm::Train).find(|(setting, _)| setting.key == *key) {
             Some((_, label)) => form.set(label, value),
             None => more.push(format!("{key}={value}")),
         }
@@ -111,11 +98,9 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
         return Err(FormError::of(DATA_SET, "there is none yet: prepare one first"));
     }
     let mut arguments: Vec<String> = vec!["train".into(), data_set.into()];
-    let name = form.value(NAME);
-    if !name.is_empty() {
-        name.parse::<Name>()
-            .map_err(|error| FormError::of(NAME, error.to_string()))?;
-        arguments.extend(["--run".into(), name.into()]);
+    if form.is_changed(RUN) {
+        name_in(form, RUN)?;
+        arguments.extend(form.flag(RUN));
     }
     for set in changed(form)? {
         arguments.extend(["--set".into(), format!("{}={}", set.key(), set.text())]);
@@ -149,12 +134,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_as_it_is_is_not_set() {
+    fn changed_fields_become_settings() {
         assert_eq!(started(&[], "flickr8k").unwrap(), "train flickr8k --detach");
         assert_eq!(
             started(
                 &[
-                    ("name", "wide"),
+                    ("run", "wide"),
                     ("hidden size", "512"),
                     ("more", "search.beam_size=5")
                 ],
@@ -166,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn scenes_are_trained_as_in_the_demo() {
+    fn scenes_get_settings_of_demo() {
         let started = started(&[], "scenes").unwrap();
         for set in presets::DEMO {
             let (key, value) = set.split_once('=').unwrap();
@@ -180,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_demos_settings_do_not_go_over_to_other_data_sets() {
+    fn other_data_set_resets_settings_of_demo() {
         let presets = StartingPoint::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), "scenes", &presets);
         form.set(DATA_SET, "flickr8k");
@@ -189,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_at_its_field() {
+    fn invalid_setting_reported_at_field() {
         for (field, value, words) in [
             ("epochs", "0", "training.epochs"),
             ("learning rate", "fast", "expected a number"),
             ("dropout", "1", "out of range"),
-            ("name", "a/b", "not a name"),
+            ("run", "a/b", "not a name"),
             ("more", "training.epoch=3", "did you mean"),
             ("more", "x", "has no `=`"),
             ("seed", "-1", "whole number"),
@@ -206,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_repeated_by_what_it_had_of_its_own() {
+    fn run_repeats_with_its_settings() {
         let sets: Vec<Assignment> = ["decoder.kind=inject", "training.lr_schedule.warmup_steps=7"]
             .map(|set| set.parse().unwrap())
             .to_vec();

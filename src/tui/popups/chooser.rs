@@ -27,21 +27,26 @@ pub struct ChooserItem {
 
 impl Chooser {
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
-        let count = self.items.len();
         match key.code {
             KeyCode::Esc | KeyCode::Char('q') => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up | KeyCode::Char('k') => self.selected = ListMove::Up.from(self.selected, count),
-            KeyCode::Down | KeyCode::Char('j') => self.selected = ListMove::Down.from(self.selected, count),
-            KeyCode::PageUp => self.selected = ListMove::PageUp.from(self.selected, count),
-            KeyCode::PageDown => self.selected = ListMove::PageDown.from(self.selected, count),
+            KeyCode::Char('k') => self.go(ListMove::Up),
+            KeyCode::Char('j') => self.go(ListMove::Down),
             KeyCode::Char(' ') if self.purpose == ChooserPurpose::Overlay => {
                 if let Some(item) = self.items.get_mut(self.selected) {
                     item.is_chosen = !item.is_chosen;
                 }
             }
-            _ => {}
+            code => {
+                if let Some(direction) = ListMove::of_key(code) {
+                    self.go(direction);
+                }
+            }
         }
         KeyOutcome::Handled
+    }
+
+    fn go(&mut self, direction: ListMove) {
+        self.selected = direction.from(self.selected, self.items.len());
     }
 }

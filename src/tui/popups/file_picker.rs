@@ -23,26 +23,21 @@ pub struct FilePicker {
 impl FilePicker {
     pub fn open(typed: &str) -> Self {
         let path = expanded(typed);
-        let here = || std::env::current_dir().unwrap_or_else(|_| "/".into());
         let directory = match std::path::absolute(&path) {
-            Ok(path) if !typed.is_empty() && typed.ends_with('/') => path,
+            Ok(path) if typed.ends_with('/') => path,
             Ok(path) if !typed.is_empty() => path.parent().map_or(path.clone(), Path::to_path_buf),
-            _ => here(),
+            _ => std::env::current_dir().unwrap_or_else(|_| "/".into()),
         };
-        Self::looking_into(directory)
+        Self::in_directory(directory)
     }
 
-    fn looking_into(directory: PathBuf) -> Self {
+    fn in_directory(directory: PathBuf) -> Self {
         Self {
             directory,
             entries: None,
             selected: 0,
             typed: String::new(),
         }
-    }
-
-    pub fn list(&mut self, entries: Result<Vec<DirectoryEntry>, String>) {
-        self.entries = Some(entries);
     }
 
     pub fn known(&self) -> &[DirectoryEntry] {
@@ -62,30 +57,27 @@ impl FilePicker {
 
     /// Right enters a directory, left goes up, Enter picks the selected entry.
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
-        let count = self.known().len();
         let keep_typing = matches!(key.code, KeyCode::Char(_));
         match key.code {
             KeyCode::Esc => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up => self.selected = ListMove::Up.from(self.selected, count),
-            KeyCode::Down => self.selected = ListMove::Down.from(self.selected, count),
-            KeyCode::PageUp => self.selected = ListMove::PageUp.from(self.selected, count),
-            KeyCode::PageDown => self.selected = ListMove::PageDown.from(self.selected, count),
-            KeyCode::Home => self.selected = 0,
-            KeyCode::End => self.selected = ListMove::Last.from(self.selected, count),
             KeyCode::Left | KeyCode::Backspace => {
                 if let Some(parent) = self.directory.parent() {
-                    *self = Self::looking_into(parent.to_owned());
+                    *self = Self::in_directory(parent.to_owned());
                 }
             }
             KeyCode::Right => {
                 let is_directory = |entry: &&DirectoryEntry| entry.kind == EntryKind::Directory;
                 if self.known().get(self.selected).filter(is_directory).is_some() {
-                    *self = Self::looking_into(self.picked());
+                    *self = Self::in_directory(self.picked());
                 }
             }
             KeyCode::Char(letter) => self.find(letter),
-            _ => {}
+            code => {
+                if let Some(direction) = ListMove::of_key(code) {
+                    self.selected = direction.from(self.selected, self.known().len());
+                }
+            }
         }
         if !keep_typing {
             self.typed.clear();

@@ -3,9 +3,9 @@
 use super::Popup;
 use super::file_picker::FilePicker;
 use crate::tui::app::App;
-use crate::tui::form::{Form, FormError, KeyOutcome};
+use crate::tui::form::{FormError, KeyOutcome};
 use crate::tui::forms::prepare::SOURCE;
-use crate::tui::forms::{FormPurpose, FormSubmission};
+use crate::tui::forms::{FormSubmission, OpenForm};
 use crate::tui::keys::KeyContext;
 use crate::tui::message::Effect;
 use crate::tui::navigation::{ListMove, Tab};
@@ -18,7 +18,7 @@ impl App {
                 KeyCode::Char('y' | 'Y') => vec![*effect],
                 _ => Vec::new(),
             },
-            Popup::Form { purpose, form } => self.press_in_form(purpose, form, key),
+            Popup::Form(open) => self.press_in_form(open, key),
             Popup::Picker(picker) => self.press_in_picker(picker, key),
             Popup::Palette(mut palette) => match palette.press(key) {
                 KeyOutcome::Submitted => match palette.chosen() {
@@ -53,70 +53,59 @@ impl App {
     fn scroll(&mut self, key: KeyEvent, scroll: usize, with: impl FnOnce(usize) -> Popup) -> Vec<Effect> {
         let action = self.keymap.action(KeyContext::Everywhere, key);
         match action.and_then(ListMove::of) {
-            Some(direction) => {
-                let to = direction.from(scroll, usize::MAX);
-                self.keep(with(to))
-            }
+            Some(direction) => self.keep(with(direction.from(scroll, usize::MAX))),
             None => Vec::new(),
         }
     }
 
-    fn press_in_form(
-        &mut self,
-        purpose: Box<FormPurpose>,
-        mut form: Box<Form>,
-        key: KeyEvent,
-    ) -> Vec<Effect> {
-        let field = form
-            .fields
-            .get(form.focused)
-            .map(|field| (field.name, field.value().to_owned()));
-        match form.press(key) {
+    fn press_in_form(&mut self, mut open: Box<OpenForm>, key: KeyEvent) -> Vec<Effect> {
+        let field = open.form.current();
+        let field = field.map(|field| (field.name, field.value().to_owned()));
+        match open.form.press(key) {
             KeyOutcome::Cancelled => return Vec::new(),
-            KeyOutcome::Submitted => match purpose.submit(&form) {
-                Ok(submission) => {
-                    if let Err(fault) = self.check_source(&purpose, &form) {
-                        form.outcome = Err(fault);
-                        return self.keep(Popup::Form { purpose, form });
-                    }
-                    if matches!(submission, FormSubmission::Effect(Effect::Start(_))) {
-                        self.starting = Some(Popup::Form { purpose, form });
-                    }
-                    return self.apply(submission);
-                }
-                Err(fault) => {
-                    let field = form
-                        .fields
-                        .iter()
-                        .position(|field| Some(field.name) == fault.field);
-                    form.focused = field.unwrap_or(form.focused);
-                    form.outcome = Err(fault);
-                    return self.keep(Popup::Form { purpose, form });
-                }
-            },
+            KeyOutcome::Submitted => return self.submit(open),
             KeyOutcome::PickFile => {
-                let start = form.current().map_or("", |field| field.value()).to_owned();
-                self.popups.push(Popup::Form { purpose, form });
-                return self.open_picker(&start);
+                let picker = FilePicker::open(&field.map_or_else(String::new, |(_, value)| value));
+                let directory = picker.directory.clone();
+                self.popups.extend([Popup::Form(open), Popup::Picker(picker)]);
+                return vec![Effect::List(directory)];
             }
             KeyOutcome::Handled => {}
         }
         if let Some((name, before)) = field
-            && form.value(name) != before
+            && open.form.value(name) != before
         {
-            purpose.follow(&mut form, name);
+            open.follow(name);
         }
-        form.outcome = purpose.describe(&form);
-        let effects = recognition(&purpose, &form);
-        self.popups.push(Popup::Form { purpose, form });
+        open.check();
+        let effects = open.recognize_source().into_iter().collect();
+        self.popups.push(Popup::Form(open));
         effects
     }
 
+    fn submit(&mut self, mut open: Box<OpenForm>) -> Vec<Effect> {
+        let submission = open.submit();
+        match submission.and_then(|submission| self.check_source(&open).map(|()| submission)) {
+            Ok(submission) => {
+                if matches!(submission, FormSubmission::Effect(Effect::Start(_))) {
+                    self.starting = Some(open);
+                }
+                self.apply(submission)
+            }
+            Err(fault) => {
+                let mut fields = open.form.fields.iter();
+                let at_fault = fields.position(|field| Some(field.name) == fault.field);
+                open.form.focused = at_fault.unwrap_or(open.form.focused);
+                open.form.outcome = Err(fault);
+                self.keep(Popup::Form(open))
+            }
+        }
+    }
+
     /// Refuses a source that was not recognized.
-    fn check_source(&self, purpose: &FormPurpose, form: &Form) -> Result<(), FormError> {
-        let source = form.value(SOURCE);
-        match (purpose, &self.data.recognized) {
-            (FormPurpose::Prepare, Some((recognized, Err(why)))) if recognized == source => {
+    fn check_source(&self, open: &OpenForm) -> Result<(), FormError> {
+        match &self.data.recognized {
+            Some((source, Err(why))) if open.source() == Some(source) => {
                 Err(FormError::of(SOURCE, why.clone()))
             }
             _ => Ok(()),
@@ -156,58 +145,39 @@ impl App {
             Some("prepare") => {
                 self.tab = Tab::Data;
                 let name = arguments.iter().skip_while(|word| *word != "--name").nth(1);
-                self.data.select_next(name.cloned());
+                self.data.next = name.cloned();
             }
             Some("train") => {
                 self.tab = Tab::Train;
-                self.runs.open_next();
+                self.runs.opens_next = true;
             }
             Some("evaluate") => {
                 self.tab = Tab::Evaluate;
-                self.evaluate.select_next();
+                self.evaluate.selects_next = true;
             }
             _ => {}
         }
     }
 
-    fn open_picker(&mut self, start: &str) -> Vec<Effect> {
-        let picker = FilePicker::open(start);
-        let directory = picker.directory.clone();
-        self.popups.push(Popup::Picker(picker));
-        vec![Effect::List(directory)]
-    }
-
     fn press_in_picker(&mut self, mut picker: FilePicker, key: KeyEvent) -> Vec<Effect> {
         let directory = picker.directory.clone();
         match picker.press(key) {
-            KeyOutcome::Cancelled => return Vec::new(),
+            KeyOutcome::Cancelled => Vec::new(),
             KeyOutcome::Submitted => {
-                let picked = picker.picked();
-                let mut effects = Vec::new();
-                if let Some(Popup::Form { purpose, form }) = self.popups.last_mut() {
-                    if let Some(field) = form.current() {
-                        field.set(&picked.display().to_string());
-                    }
-                    form.outcome = purpose.describe(form);
-                    effects = recognition(purpose, form);
+                let Some(Popup::Form(open)) = self.popups.last_mut() else {
+                    return Vec::new();
+                };
+                if let Some(field) = open.form.current() {
+                    field.set(&picker.picked().display().to_string());
                 }
-                return effects;
+                open.check();
+                open.recognize_source().into_iter().collect()
             }
-            KeyOutcome::Handled | KeyOutcome::PickFile => {}
+            KeyOutcome::Handled | KeyOutcome::PickFile => {
+                let entered = Some(picker.directory.clone()).filter(|entered| *entered != directory);
+                self.popups.push(Popup::Picker(picker));
+                entered.map(Effect::List).into_iter().collect()
+            }
         }
-        let effects = if picker.directory == directory {
-            Vec::new()
-        } else {
-            vec![Effect::List(picker.directory.clone())]
-        };
-        self.popups.push(Popup::Picker(picker));
-        effects
-    }
-}
-
-fn recognition(purpose: &FormPurpose, form: &Form) -> Vec<Effect> {
-    match purpose {
-        FormPurpose::Prepare => vec![Effect::Recognize(form.value(SOURCE).to_owned())],
-        _ => Vec::new(),
     }
 }

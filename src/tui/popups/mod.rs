@@ -6,8 +6,7 @@ mod keys;
 pub mod palette;
 pub mod view;
 
-use super::form::Form;
-use super::forms::FormPurpose;
+use super::forms::OpenForm;
 use super::message::Effect;
 use chooser::Chooser;
 use file_picker::FilePicker;
@@ -25,10 +24,7 @@ pub enum Popup {
         question: String,
         effect: Box<Effect>,
     },
-    Form {
-        purpose: Box<FormPurpose>,
-        form: Box<Form>,
-    },
+    Form(Box<OpenForm>),
     /// Picks a file or directory for the form below.
     Picker(FilePicker),
     Choose(Chooser),

@@ -3,7 +3,7 @@
 use crate::tui::form::{KeyOutcome, input_request};
 use crate::tui::keymap::Keymap;
 use crate::tui::keys::{Action, KeyContext};
-use crate::tui::navigation::Tab;
+use crate::tui::navigation::{ListMove, Tab};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -28,14 +28,37 @@ pub struct PaletteCommand {
 }
 
 impl Palette {
+    /// All commands, those of `tab` first.
+    pub fn new(keymap: &Keymap, tab: Tab) -> Self {
+        let mut contexts = KeyContext::VARIANTS.to_vec();
+        contexts.sort_by_key(|context| *context != tab.context());
+        let commands = contexts
+            .into_iter()
+            .flat_map(|context| keymap.of(context))
+            .map(|bound| PaletteCommand {
+                context: bound.binding.context,
+                action: bound.binding.action,
+                keys: bound.keys_text(),
+                text: format!("{}: {}", bound.binding.context.name(), bound.binding.help),
+            });
+        let mut palette = Self {
+            typed: Input::default(),
+            commands: commands.collect(),
+            matches: Vec::new(),
+            selected: 0,
+        };
+        palette.search();
+        palette
+    }
+
     pub fn press(&mut self, key: KeyEvent) -> KeyOutcome {
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Esc => return KeyOutcome::Cancelled,
             KeyCode::Char('c') if ctrl => return KeyOutcome::Cancelled,
             KeyCode::Enter => return KeyOutcome::Submitted,
-            KeyCode::Up => self.selected = self.selected.saturating_sub(1),
-            KeyCode::Down => self.selected = (self.selected + 1).min(self.matches.len().saturating_sub(1)),
+            KeyCode::Up => self.selected = ListMove::Up.from(self.selected, self.matches.len()),
+            KeyCode::Down => self.selected = ListMove::Down.from(self.selected, self.matches.len()),
             _ => {
                 if let Some(request) = input_request(key) {
                     self.typed.handle(request);
@@ -62,37 +85,9 @@ impl Palette {
                 Some((pattern.score(text, &mut matcher)?, index))
             })
             .collect();
-        // A stable sort: selected equal scores, commands of the current tab stay first.
+        // A stable sort: among equal scores, commands of the current tab stay first.
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
         self.matches = scored.into_iter().map(|(_, index)| index).collect();
         self.selected = 0;
-    }
-}
-
-impl Palette {
-    /// All commands, those of `tab` first.
-    pub fn new(keymap: &Keymap, tab: Tab) -> Self {
-        let contexts = [tab.context()].into_iter().chain(
-            KeyContext::VARIANTS
-                .iter()
-                .copied()
-                .filter(|context| *context != tab.context()),
-        );
-        let commands = contexts
-            .flat_map(|context| keymap.of(context))
-            .map(|bound| PaletteCommand {
-                context: bound.binding.context,
-                action: bound.binding.action,
-                keys: bound.keys_text(),
-                text: format!("{}: {}", bound.binding.context.name(), bound.binding.help),
-            });
-        let mut palette = Self {
-            typed: Input::default(),
-            commands: commands.collect(),
-            matches: Vec::new(),
-            selected: 0,
-        };
-        palette.search();
-        palette
     }
 }

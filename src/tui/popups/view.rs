@@ -7,8 +7,7 @@ use super::palette::Palette;
 use crate::text::{display_path, display_safe};
 use crate::tui::app::App;
 use crate::tui::form::{Field, FieldValue, Form};
-use crate::tui::forms::FormPurpose;
-use crate::tui::forms::prepare::SOURCE;
+use crate::tui::forms::OpenForm;
 use crate::tui::keymap::ActiveBinding;
 use crate::tui::keys::KeyContext;
 use crate::tui::message::EntryKind;
@@ -16,13 +15,13 @@ use crate::tui::theme::Theme;
 use crate::tui::widgets::image::ImageWidget;
 use crate::tui::widgets::list;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Position, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Padding, Paragraph, Wrap};
 
 const KEYS: usize = 16;
 const WIDEST: u16 = 100;
-const NAMES: usize = 16;
+const NAMES: usize = 17;
 
 pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
     match popup {
@@ -36,7 +35,7 @@ pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
             ];
             draw_text(frame, "confirm", lines, 0, theme);
         }
-        Popup::Form { purpose, form } => draw_form(frame, purpose, form, app, theme),
+        Popup::Form(open) => draw_form(frame, open, app, theme),
         Popup::Picker(picker) => draw_picker(frame, picker, theme),
         Popup::Choose(chooser) => draw_chooser(frame, chooser, theme),
         Popup::Text { title, lines, scroll } => {
@@ -44,30 +43,14 @@ pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
             draw_text(frame, title, lines, *scroll, theme);
         }
         Popup::Image { title, path } => {
-            let (outer, inner) = image_areas(frame.area());
-            frame.render_widget(Clear, outer);
-            frame.render_widget(framed(&display_safe(title), theme), outer);
-            let widget = ImageWidget {
-                file: Some(path),
-                overlay: None,
-                images: &app.images,
-                theme,
-            };
-            frame.render_widget(widget, inner);
+            let inner = open_box(frame, image_box(frame.area()), &display_safe(title), theme);
+            frame.render_widget(ImageWidget::new(Some(path), app, theme), inner);
         }
     }
 }
 
-/// The area of an image popup, with and without its border.
-pub fn image_areas(screen: Rect) -> (Rect, Rect) {
-    let outer = centered(screen, (screen.width * 9 / 10, screen.height * 9 / 10));
-    let inner = Rect {
-        x: outer.x + 2,
-        y: outer.y + 1,
-        width: outer.width.saturating_sub(4),
-        height: outer.height.saturating_sub(2),
-    };
-    (outer, inner)
+fn image_box(screen: Rect) -> Rect {
+    centered(screen, (screen.width * 9 / 10, screen.height * 9 / 10))
 }
 
 fn draw_help(frame: &mut Frame<'_>, app: &App, scroll: usize, theme: &Theme) {
@@ -93,13 +76,8 @@ fn help_line(bound: &ActiveBinding, theme: &Theme) -> Line<'static> {
 }
 
 fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
-    let screen = frame.area();
-    let inner = open_box(
-        frame,
-        centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4)),
-        "commands - Enter runs, Esc closes",
-        theme,
-    );
+    let title = "commands - Enter runs, Esc closes";
+    let inner = centered_box(frame, (WIDEST, frame.area().height * 3 / 4), title, theme);
     let [typed, matches] = Layout::vertical([Constraint::Length(2), Constraint::Min(1)]).areas(inner);
     draw_typed(frame, typed, ": ", &palette.typed, theme);
     let lines = palette
@@ -131,24 +109,15 @@ fn draw_typed(frame: &mut Frame<'_>, area: Rect, before: &str, input: &tui_input
     }
 }
 
-fn draw_form(frame: &mut Frame<'_>, purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) {
-    let screen = frame.area();
+fn draw_form(frame: &mut Frame<'_>, open: &OpenForm, app: &App, theme: &Theme) {
+    let form = &open.form;
     let rows = form.fields.len() as u16 + BELOW + 2;
-    let area = centered(screen, (WIDEST.min(screen.width), rows.min(screen.height)));
     let title = format!("{} - Enter submits, Esc cancels", form.title);
-    let inner = open_box(frame, area, &title, theme);
+    let inner = centered_box(frame, (WIDEST, rows), &title, theme);
     let [fields, below] = Layout::vertical([Constraint::Min(1), Constraint::Length(BELOW)]).areas(inner);
-    let skipped = list::first_shown(form.focused, usize::from(fields.height));
-    for (row, (index, field)) in form.fields.iter().enumerate().skip(skipped).enumerate() {
-        let y = fields.y + row as u16;
-        if y >= fields.bottom() {
-            break;
-        }
-        let row_area = Rect {
-            y,
-            height: 1,
-            ..fields
-        };
+    let skipped = list::first_shown(form.focused, fields.height);
+    let visible = form.fields.iter().enumerate().skip(skipped);
+    for ((index, field), row_area) in visible.zip(fields.rows()) {
         if index == form.focused {
             draw_current(frame, row_area, field, theme)
         } else {
@@ -156,7 +125,7 @@ fn draw_form(frame: &mut Frame<'_>, purpose: &FormPurpose, form: &Form, app: &Ap
         }
     }
     frame.render_widget(
-        Paragraph::new(below_form(purpose, form, app, theme)).wrap(Wrap { trim: false }),
+        Paragraph::new(below_form(open, app, theme)).wrap(Wrap { trim: false }),
         below,
     );
 }
@@ -191,13 +160,14 @@ fn other_field(field: &Field, form: &Form, theme: &Theme) -> Line<'static> {
     ])
 }
 
-fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> Vec<Line<'static>> {
+fn below_form(open: &OpenForm, app: &App, theme: &Theme) -> Vec<Line<'static>> {
+    let form = &open.form;
     let help = form.fields.get(form.focused).map_or("", |field| field.help);
     let mut lines = vec![Line::raw(""), Line::styled(help, theme.quiet)];
     // An error comes first: at 80 columns there is no room for both.
-    if let (FormPurpose::Prepare, Some((recognized, outcome))) = (purpose, &app.data.recognized)
+    if let Some((recognized, outcome)) = &app.data.recognized
         && form.outcome.is_ok()
-        && recognized == form.value(SOURCE)
+        && open.source() == Some(recognized)
         && !recognized.is_empty()
     {
         lines.push(match outcome {
@@ -219,10 +189,8 @@ fn below_form(purpose: &FormPurpose, form: &Form, app: &App, theme: &Theme) -> V
 }
 
 fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
-    let screen = frame.area();
-    let area = centered(screen, (WIDEST.min(screen.width), screen.height * 3 / 4));
     let title = "pick a file - Enter picks, right opens, left goes up, Esc cancels";
-    let inner = open_box(frame, area, title, theme);
+    let inner = centered_box(frame, (WIDEST, frame.area().height * 3 / 4), title, theme);
     let [header, entries] = Layout::vertical([Constraint::Length(1), Constraint::Min(1)]).areas(inner);
     frame.render_widget(
         Line::styled(display_path(&picker.directory), theme.heading),
@@ -245,14 +213,14 @@ fn draw_picker(frame: &mut Frame<'_>, picker: &FilePicker, theme: &Theme) {
 }
 
 fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
-    let screen = frame.area();
-    let rows = (chooser.items.len() as u16 + 2).min(screen.height * 3 / 4).max(4);
+    let rows = (chooser.items.len() as u16 + 2)
+        .min(frame.area().height * 3 / 4)
+        .max(4);
     let hint = match chooser.purpose {
         ChooserPurpose::Overlay => "Space toggles, Enter applies",
         _ => "Enter selects",
     };
-    let area = centered(screen, (60.min(screen.width), rows));
-    let inner = open_box(frame, area, &format!("{} - {hint}", chooser.title), theme);
+    let inner = centered_box(frame, (60, rows), &format!("{} - {hint}", chooser.title), theme);
     let lines = chooser.items.iter().map(|item| {
         let mark = if item.is_chosen { "* " } else { "  " };
         Line::raw(format!("{mark}{}", item.label))
@@ -260,15 +228,13 @@ fn draw_chooser(frame: &mut Frame<'_>, chooser: &Chooser, theme: &Theme) {
     list::draw(frame, inner, lines, chooser.selected, theme.selected);
 }
 
-/// A centered box that fits its lines.
+/// A box that fits its lines.
 fn draw_text(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, scroll: usize, theme: &Theme) {
-    let screen = frame.area();
     let widest = lines.iter().map(Line::width).max().unwrap_or(0).max(title.len()) as u16;
-    let width = (widest + 4).clamp(20, WIDEST).min(screen.width);
+    let width = (widest + 4).clamp(20, WIDEST).min(frame.area().width);
     let room = usize::from(width.saturating_sub(4)).max(1);
     let rows: usize = lines.iter().map(|line| line.width().div_ceil(room).max(1)).sum();
-    let height = (rows as u16 + 2).min(screen.height);
-    let inner = open_box(frame, centered(screen, (width, height)), title, theme);
+    let inner = centered_box(frame, (width, rows as u16 + 2), title, theme);
     let most = rows.saturating_sub(usize::from(inner.height));
     let text = Paragraph::new(lines)
         .wrap(Wrap { trim: false })
@@ -276,34 +242,29 @@ fn draw_text(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, scroll: u
     frame.render_widget(text, inner);
 }
 
+/// Draws an empty box of at most this size over the screen, and returns the area within.
+fn centered_box(frame: &mut Frame<'_>, size: (u16, u16), title: &str, theme: &Theme) -> Rect {
+    open_box(frame, centered(frame.area(), size), title, theme)
+}
+
 fn open_box(frame: &mut Frame<'_>, area: Rect, title: &str, theme: &Theme) -> Rect {
     frame.render_widget(Clear, area);
-    let block = framed(title, theme);
+    let block = Block::bordered()
+        .border_set(theme.border)
+        .title(format!(" {title} "))
+        .padding(Padding::horizontal(1));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     inner
 }
 
-fn framed<'a>(title: &str, theme: &Theme) -> Block<'a> {
-    Block::bordered()
-        .border_set(theme.border)
-        .title(format!(" {title} "))
-        .padding(Padding::horizontal(1))
-}
-
 fn centered(screen: Rect, (width, height): (u16, u16)) -> Rect {
-    let (width, height) = (width.min(screen.width), height.min(screen.height));
-    Rect {
-        x: screen.x + (screen.width - width) / 2,
-        y: screen.y + (screen.height - height) / 2,
-        width,
-        height,
-    }
+    screen.centered(Constraint::Length(width), Constraint::Length(height))
 }
 
 pub fn image(app: &App) -> Option<(&std::path::Path, Rect)> {
     match app.popups.last() {
-        Some(Popup::Image { path, .. }) => Some((path, image_areas(app.size).1)),
+        Some(Popup::Image { path, .. }) => Some((path, image_box(app.size).inner(Margin::new(2, 1)))),
         _ => None,
     }
 }

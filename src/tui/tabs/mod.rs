@@ -1,9 +1,9 @@
 //! The tabs. Each has a folder: `state` holds what it shows, `actions` what its keys do, `view` draws it.
 
-pub mod cursor;
 pub mod data;
 pub mod evaluate;
 pub mod gallery;
+pub mod listing;
 pub mod runs;
 pub mod train;
 

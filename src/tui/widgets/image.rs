@@ -1,5 +1,6 @@
 //! Draws an image with the means of the terminal.
 
+use crate::tui::app::App;
 use crate::tui::image_cache::{ImageCache, ImageKey};
 use crate::tui::theme::{Pixels, Theme};
 use crate::vision::overlay::Overlay;
@@ -57,7 +58,16 @@ impl Widget for ImageWidget<'_> {
     }
 }
 
-impl ImageWidget<'_> {
+impl<'a> ImageWidget<'a> {
+    pub fn new(file: Option<&'a Path>, app: &'a App, theme: &'a Theme) -> Self {
+        Self {
+            file,
+            overlay: None,
+            images: &app.images,
+            theme,
+        }
+    }
+
     fn say(&self, words: &str, area: Rect, buffer: &mut Buffer) {
         let line = Line::styled(words.to_owned(), self.theme.quiet);
         buffer.set_line(area.x, area.y + area.height / 2, &line, area.width);

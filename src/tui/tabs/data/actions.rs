@@ -1,19 +1,19 @@
 //! What keys do in the Data tab.
 
 use crate::data::Format;
-use crate::jobs::{ControlCommand, JobState};
-use crate::tui::app::App;
+use crate::jobs::JobState;
+use crate::tui::app::{App, pause_or_resume};
 use crate::tui::forms::{FormPurpose, prepare};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::navigation::ListMove;
 use crate::tui::popups::Popup;
-use crate::tui::tabs::cursor::PaneFocus;
+use crate::tui::tabs::listing::PaneFocus;
 
 impl App {
     pub fn act_on_data(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = ListMove::of(action) {
-            self.data.go(direction);
+            self.data.listing.go(direction, self.data.rows());
             return Vec::new();
         }
         match action {
@@ -25,13 +25,13 @@ impl App {
                 self.open_form(FormPurpose::Prepare, prepare::form(source));
             }
             Action::TrainOnDataset => {
-                let name = self.data.selected().map(|selected| selected.name.clone());
+                let name = self.data.listing.selected().map(|selected| selected.name.clone());
                 self.open_train_form(name.as_deref());
             }
             Action::NextView | Action::Right => self.data.turn(1),
             Action::Left => self.data.turn(-1),
             Action::Open => return self.open_selected(),
-            Action::Back => self.data.cursor.focus = PaneFocus::List,
+            Action::Back => self.data.listing.focus = PaneFocus::List,
             Action::PauseOrResume => return self.pause_preparing(),
             Action::Stop => return self.confirm_stop_preparation(),
             _ => {}
@@ -40,11 +40,11 @@ impl App {
     }
 
     fn open_selected(&mut self) -> Vec<Effect> {
-        if self.data.selected().is_none() {
+        if self.data.listing.selected().is_none() {
             return self.act_on_data(Action::Prepare);
         }
-        match self.data.cursor.focus {
-            PaneFocus::List if self.data.rows() > 0 => self.data.cursor.focus = PaneFocus::Detail,
+        match self.data.listing.focus {
+            PaneFocus::List if self.data.rows() > 0 => self.data.listing.focus = PaneFocus::Detail,
             PaneFocus::List => {}
             PaneFocus::Detail => match self.data.image() {
                 Some(path) => {
@@ -59,7 +59,7 @@ impl App {
 
     /// The running job that prepares the selected data set; otherwise shows why not.
     fn preparing(&mut self) -> Option<(String, JobState)> {
-        let selected = self.data.selected()?;
+        let selected = self.data.listing.selected()?;
         match &selected.job {
             Some((state, _)) if state.is_live() => Some((selected.job_path.clone(), *state)),
             _ => {
@@ -71,14 +71,11 @@ impl App {
     }
 
     fn pause_preparing(&mut self) -> Vec<Effect> {
-        let Some((job, state)) = self.preparing() else {
-            return Vec::new();
-        };
-        let command = match state {
-            JobState::Paused => ControlCommand::Resume,
-            _ => ControlCommand::Pause,
-        };
-        vec![Effect::Control { job, command }]
+        let preparing = self.preparing().map(|(job, state)| Effect::Control {
+            job,
+            command: pause_or_resume(state),
+        });
+        preparing.into_iter().collect()
     }
 
     fn confirm_stop_preparation(&mut self) -> Vec<Effect> {

@@ -2,8 +2,8 @@
 
 use crate::data::{Problem, ProblemKind};
 use crate::tui::message::{DatasetDetail, DatasetListing, Effect};
-use crate::tui::navigation::{ListMove, cycle};
-use crate::tui::tabs::cursor::{ListCursor, PaneFocus};
+use crate::tui::navigation::cycle;
+use crate::tui::tabs::listing::{Listing, PaneFocus};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,9 +26,7 @@ pub struct LoadedDataset {
 
 #[derive(Clone, Debug, Default)]
 pub struct DataPage {
-    pub listing: Option<Vec<DatasetListing>>,
-    /// Selected data set, and selected problem or sample.
-    pub cursor: ListCursor,
+    pub listing: Listing<DatasetListing>,
     /// The data set to select as soon as it is listed.
     pub next: Option<String>,
     pub loaded: Option<LoadedDataset>,
@@ -38,22 +36,13 @@ pub struct DataPage {
 }
 
 impl DataPage {
-    pub fn all(&self) -> Option<&[DatasetListing]> {
-        self.listing.as_deref()
-    }
-
-    /// The data sets that are fully prepared.
     pub fn prepared(&self) -> impl Iterator<Item = &DatasetListing> {
-        self.listing.iter().flatten().filter(|listing| listing.is_whole)
-    }
-
-    pub fn selected(&self) -> Option<&DatasetListing> {
-        self.listing.as_ref()?.get(self.cursor.selected)
+        self.listing.all().iter().filter(|listing| listing.is_whole)
     }
 
     pub fn detail(&self) -> Option<&Result<Arc<DatasetDetail>, String>> {
         let loaded = self.loaded.as_ref()?;
-        let selected = self.selected()?;
+        let selected = self.listing.selected()?;
         (loaded.name == selected.name).then_some(loaded.detail.as_ref())?
     }
 
@@ -62,30 +51,23 @@ impl DataPage {
     }
 
     pub fn problems(&self) -> Vec<(ProblemKind, &Problem)> {
-        let problems = self
-            .known()
-            .into_iter()
-            .flat_map(|detail| detail.report.problems.iter());
-        problems
-            .flat_map(|(kind, problems)| problems.iter().map(move |problem| (kind, problem)))
+        let of_kind = |(kind, problems): (ProblemKind, _)| std::iter::repeat(kind).zip(problems);
+        let known = self.known().into_iter();
+        known
+            .flat_map(|detail| detail.report.problems.iter())
+            .flat_map(of_kind)
             .collect()
     }
 
     pub fn list(&mut self, listing: Vec<DatasetListing>) {
-        let selected = self.selected().map(|known| known.name.clone());
-        let index_of = |name: &String| listing.iter().position(|known| known.name == *name);
-        self.cursor
-            .keep(selected.as_ref().and_then(index_of), listing.len());
-        if let Some(index) = self.next.as_ref().and_then(index_of) {
-            self.cursor.select(index, listing.len());
+        let selected = self.listing.selected().map(|known| known.name.clone());
+        self.listing
+            .replace(listing, |known| Some(&known.name) == selected.as_ref());
+        let mut known = self.listing.all().iter();
+        if let Some(index) = known.position(|known| Some(&known.name) == self.next.as_ref()) {
+            self.listing.select(index);
             self.next = None;
         }
-        self.listing = Some(listing);
-    }
-
-    /// Selects the data set of this name as soon as it is listed.
-    pub fn select_next(&mut self, name: Option<String>) {
-        self.next = name;
     }
 
     pub fn loaded(&mut self, name: &str, detail: Result<Arc<DatasetDetail>, String>) {
@@ -96,7 +78,7 @@ impl DataPage {
 
     /// Requests the selected data set unless the current version is loaded.
     pub fn request(&mut self) -> Option<Effect> {
-        let selected = self.selected().filter(|selected| selected.is_whole)?;
+        let selected = self.listing.selected().filter(|selected| selected.is_whole)?;
         let (name, written) = (selected.name.clone(), selected.written);
         let is_known = |loaded: &&LoadedDataset| loaded.name == name && loaded.written == written;
         if self.loaded.as_ref().filter(is_known).is_some() {
@@ -121,28 +103,18 @@ impl DataPage {
 
     pub fn turn(&mut self, by: isize) {
         self.view = cycle(self.view, by);
-        self.cursor.detail = 0;
+        self.listing.detail = 0;
         if self.rows() == 0 {
-            self.cursor.focus = PaneFocus::List;
+            self.listing.focus = PaneFocus::List;
         }
-    }
-
-    pub fn select_at(&mut self, index: usize) {
-        self.cursor
-            .select(index, self.listing.as_ref().map_or(0, Vec::len));
-    }
-
-    pub fn go(&mut self, direction: ListMove) {
-        let count = self.listing.as_ref().map_or(0, Vec::len);
-        self.cursor.go(direction, count, self.rows());
     }
 
     /// The image of the selected problem or sample, if it has one.
     pub fn image(&self) -> Option<PathBuf> {
         match self.view {
             DetailView::Report => None,
-            DetailView::Samples => Some(self.known()?.samples.get(self.cursor.detail)?.path.clone()),
-            DetailView::Problems => self.problems().get(self.cursor.detail)?.1.file.clone(),
+            DetailView::Samples => Some(self.known()?.samples.get(self.listing.detail)?.path.clone()),
+            DetailView::Problems => self.problems().get(self.listing.detail)?.1.file.clone(),
         }
     }
 }

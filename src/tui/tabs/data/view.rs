@@ -14,11 +14,11 @@ use crate::tui::app::App;
 use crate::tui::image_cache::ImageKey;
 use crate::tui::keys::{Action, KeyContext};
 use crate::tui::message::{DatasetDetail, DatasetListing};
-use crate::tui::tabs::cursor::PaneFocus;
 use crate::tui::tabs::data::state::DetailView;
+use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::theme::Theme;
 use crate::tui::widgets::image::{self, ImageWidget};
-use crate::tui::widgets::list::{self, first_shown, selection};
+use crate::tui::widgets::list::{self, selection};
 use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
@@ -54,7 +54,7 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
     let [_, _, view] = layout(area);
     let [_, image, _] = sample_layout(view);
     let sample = match (app.data.view, app.data.detail()) {
-        (DetailView::Samples, Some(Ok(detail))) => detail.samples.get(app.data.cursor.detail),
+        (DetailView::Samples, Some(Ok(detail))) => detail.samples.get(app.data.listing.detail),
         _ => None,
     };
     let key = sample.and_then(|sample| image::key(Some(&sample.path), image));
@@ -63,15 +63,13 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
 
 pub fn click(app: &mut App, area: Rect, position: Position) {
     let [list, _, _] = layout(area);
-    if list.contains(position) {
-        let rows = usize::from(list.height);
-        let row = usize::from(position.y - list.y) + first_shown(app.data.cursor.selected, rows);
-        app.data.select_at(row);
+    if let Some(line) = list::line_at(list, 0, app.data.listing.index, position) {
+        app.data.listing.select(line);
     }
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let Some(all) = app.data.all() else {
+    let Some(all) = &app.data.listing.items else {
         frame.render_widget(Line::styled("loading data sets ...", theme.quiet), area);
         return;
     };
@@ -80,19 +78,18 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     }
     let [list_area, titles, view] = layout(area);
-    let style = selection(app.data.cursor.focus == PaneFocus::List, theme);
+    let style = selection(app.data.listing.focus == PaneFocus::List, theme);
     let lines = all.iter().map(|listing| listed(listing, theme));
-    list::draw(frame, list_area, lines, app.data.cursor.selected, style);
+    list::draw(frame, list_area, lines, app.data.listing.index, style);
     frame.render_widget(view_titles(app, theme), titles);
-    match (app.data.detail(), app.data.selected()) {
-        (Some(Ok(detail)), _) => draw_view(frame, view, detail, app, theme),
-        (Some(Err(why)), _) => {
-            let why = Line::styled(why.clone(), theme.bad);
-            text::draw(frame, view, why);
-        }
-        (None, Some(selected)) => {
-            text::draw(frame, view, preparing(selected, theme));
-        }
+    match (app.data.detail(), app.data.listing.selected()) {
+        (Some(Ok(detail)), _) => match app.data.view {
+            DetailView::Report => draw_report(frame, view, detail, app, theme),
+            DetailView::Problems => draw_problems(frame, view, app, theme),
+            DetailView::Samples => draw_samples(frame, view, detail, app, theme),
+        },
+        (Some(Err(why)), _) => text::draw(frame, view, Line::styled(why.as_str(), theme.bad)),
+        (None, Some(selected)) => text::draw(frame, view, preparing(selected, theme)),
         (None, None) => {}
     }
 }
@@ -124,11 +121,7 @@ fn listed(listing: &DatasetListing, theme: &Theme) -> Line<'static> {
     if let Some((state, summary)) = &listing.job
         && is_unfinished(listing)
     {
-        let text = match &summary.progress {
-            Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
-            None => state.name().to_owned(),
-        };
-        spans.push(Span::styled(text, theme.state(*state)));
+        spans.push(text::progress(*state, summary, theme));
     }
     Line::from(spans)
 }
@@ -140,24 +133,17 @@ fn is_unfinished(listing: &DatasetListing) -> bool {
 }
 
 fn view_titles(app: &App, theme: &Theme) -> Line<'static> {
-    let mut spans = Vec::new();
-    for &view in DetailView::VARIANTS {
-        let style = if view == app.data.view {
-            theme.selected
-        } else {
-            theme.quiet
+    let title = |view: &DetailView| {
+        let name = <&str>::from(view);
+        let title = match app.data.problems().len() {
+            count @ 1.. if *view == DetailView::Problems => {
+                format!(" {name} ({}) ", HumanCount(count as u64))
+            }
+            _ => format!(" {name} "),
         };
-        let count = match view {
-            DetailView::Problems => match app.data.problems().len() {
-                0 => String::new(),
-                count => format!(" ({})", HumanCount(count as u64)),
-            },
-            _ => String::new(),
-        };
-        spans.push(Span::styled(format!(" {}{count} ", <&str>::from(view)), style));
-        spans.push(Span::raw(" "));
-    }
-    Line::from(spans)
+        (title, *view == app.data.view)
+    };
+    text::titles(DetailView::VARIANTS.iter().map(title), theme).into()
 }
 
 fn preparing(listing: &DatasetListing, theme: &Theme) -> Vec<Line<'static>> {
@@ -194,17 +180,9 @@ fn preparing(listing: &DatasetListing, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-fn draw_view(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &App, theme: &Theme) {
-    match app.data.view {
-        DetailView::Report => draw_report(frame, area, detail, app, theme),
-        DetailView::Problems => draw_problems(frame, area, app, theme),
-        DetailView::Samples => draw_samples(frame, area, detail, app, theme),
-    }
-}
-
 fn draw_report(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: &App, theme: &Theme) {
     let mut lines = Vec::new();
-    if let Some(selected) = app.data.selected() {
+    if let Some(selected) = app.data.listing.selected() {
         if is_unfinished(selected) {
             lines.extend(preparing(selected, theme));
         }
@@ -266,20 +244,19 @@ fn histogram(report: &PrepareReport, columns: usize, theme: &Theme) -> Vec<Line<
             *count += captions;
         }
     }
-    let most = counts.iter().copied().max().unwrap_or(0).max(1);
-    let room = columns.saturating_sub(22).max(1);
     let title = format!("caption length: mean {:.1}, max {longest} words", lengths.mean());
-    let mut lines = vec![Line::styled(title, theme.heading)];
-    for (row, count) in counts.iter().enumerate() {
-        let (from, to) = (row * width + 1, (row + 1) * width);
-        let bar = theme.bar.0.repeat((room * count).div_ceil(most));
-        lines.push(Line::from(vec![
-            Span::raw(format!("{:>7} ", format!("{from}-{to}"))),
-            Span::styled(bar, theme.key),
-            Span::raw(format!(" {}", HumanCount(*count as u64))),
-        ]));
-    }
-    lines
+    let rows: Vec<(String, usize)> = (0..)
+        .zip(counts)
+        .map(|(row, count)| {
+            let range = format!("{}-{}", row * width + 1, (row + 1) * width);
+            (format!("{range:>7}"), count)
+        })
+        .collect();
+    let bars = text::histogram(&rows, columns.saturating_sub(22).max(1), theme);
+    [Line::styled(title, theme.heading)]
+        .into_iter()
+        .chain(bars)
+        .collect()
 }
 
 fn frequent_words(report: &PrepareReport, theme: &Theme) -> Line<'static> {
@@ -301,9 +278,9 @@ fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let lines = problems
         .iter()
         .map(|(kind, problem)| problem_line(*kind, problem, theme));
-    let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.cursor.detail, style);
-    if let Some((kind, problem)) = problems.get(app.data.cursor.detail) {
+    let style = selection(app.data.listing.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.listing.detail, style);
+    if let Some((kind, problem)) = problems.get(app.data.listing.detail) {
         let text = format!("{}\n{problem}", kind.describe());
         text::draw(frame, below, text);
     }
@@ -325,18 +302,12 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: 
             Span::raw(display_safe(first).into_owned()),
         ])
     });
-    let style = selection(app.data.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.data.cursor.detail, style);
-    let Some(sample) = detail.samples.get(app.data.cursor.detail) else {
+    let style = selection(app.data.listing.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.data.listing.detail, style);
+    let Some(sample) = detail.samples.get(app.data.listing.detail) else {
         return;
     };
-    let widget = ImageWidget {
-        file: Some(&sample.path),
-        overlay: None,
-        images: &app.images,
-        theme,
-    };
-    frame.render_widget(widget, image);
+    frame.render_widget(ImageWidget::new(Some(&sample.path), app, theme), image);
     let mut lines = Vec::new();
     for caption in &sample.captions {
         lines.push(Line::raw(display_safe(&caption.raw).into_owned()));

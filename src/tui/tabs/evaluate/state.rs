@@ -3,8 +3,7 @@
 use crate::evaluation::{CaptionedImage, Report, most_changed};
 use crate::metrics::Metric;
 use crate::tui::message::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
-use crate::tui::navigation::ListMove;
-use crate::tui::tabs::cursor::ListCursor;
+use crate::tui::tabs::listing::Listing;
 use std::sync::Arc;
 
 /// The maximum number of images to list.
@@ -25,7 +24,7 @@ pub enum ImageOrder {
 #[derive(Clone, Copy, Debug)]
 pub struct ListedImage<'a> {
     pub image: &'a CaptionedImage,
-    /// ScoreDifference to the baseline's score, and the baseline's caption; set in the order `MostChanged`.
+    /// Difference to the baseline's score, and the baseline's caption; set in the order `MostChanged`.
     pub change: Option<(f64, &'a str)>,
 }
 
@@ -36,9 +35,7 @@ pub type ComparisonResult = (Vec<EvaluationKey>, Result<Arc<ComparedEvaluations>
 
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatePage {
-    pub listing: Option<Vec<EvaluationListing>>,
-    /// Selected evaluation and selected image.
-    pub cursor: ListCursor,
+    pub listing: Listing<EvaluationListing>,
     pub baseline: Option<EvaluationKey>,
     /// Select the next evaluation that appears.
     pub selects_next: bool,
@@ -49,17 +46,9 @@ pub struct EvaluatePage {
 }
 
 impl EvaluatePage {
-    pub fn all(&self) -> Option<&[EvaluationListing]> {
-        self.listing.as_deref()
-    }
-
     /// Evaluations that have a report.
     pub fn finished(&self) -> impl Iterator<Item = &EvaluationListing> {
-        self.listing.iter().flatten().filter(|known| known.head.is_some())
-    }
-
-    pub fn selected(&self) -> Option<&EvaluationListing> {
-        self.listing.as_ref()?.get(self.cursor.selected)
+        self.listing.all().iter().filter(|known| known.head.is_some())
     }
 
     /// The chosen baseline, otherwise the first evaluation.
@@ -92,29 +81,28 @@ impl EvaluatePage {
 
     /// The images of the selected evaluation, in the current order.
     pub fn images(&self) -> Vec<ListedImage<'_>> {
-        let Some(report) = self.selected().and_then(|selected| self.report(&selected.key)) else {
+        let Some(report) = self
+            .listing
+            .selected()
+            .and_then(|selected| self.report(&selected.key))
+        else {
             return Vec::new();
         };
+        let images = match self.order {
+            ImageOrder::Best => report.best_images(self.metric, IMAGES),
+            ImageOrder::Worst => report.worst_images(self.metric, IMAGES),
+            ImageOrder::MostChanged => return self.most_changed(),
+        };
         let plain = |image| ListedImage { image, change: None };
-        match self.order {
-            ImageOrder::Best => report
-                .best_images(self.metric, IMAGES)
-                .into_iter()
-                .map(plain)
-                .collect(),
-            ImageOrder::Worst => report
-                .worst_images(self.metric, IMAGES)
-                .into_iter()
-                .map(plain)
-                .collect(),
-            ImageOrder::MostChanged => self.most_changed(),
-        }
+        images.into_iter().map(plain).collect()
     }
 
-    pub fn most_changed(&self) -> Vec<ListedImage<'_>> {
+    fn most_changed(&self) -> Vec<ListedImage<'_>> {
         let named = || {
             let outcome = self.outcome()?.as_ref().ok()?;
-            let ours = outcome.reports.get(self.index_of(&self.selected()?.key)?)?;
+            let ours = outcome
+                .reports
+                .get(self.index_of(&self.listing.selected()?.key)?)?;
             most_changed(ours, outcome.reports.first()?, self.metric, IMAGES).ok()
         };
         let changes = named().unwrap_or_default();
@@ -128,30 +116,19 @@ impl EvaluatePage {
     }
 
     pub fn list(&mut self, listing: Vec<EvaluationListing>) {
-        let selected = self.selected().map(|known| known.key.clone());
-        let index_of = |key: &EvaluationKey| listing.iter().position(|known| known.key == *key);
-        self.cursor
-            .keep(selected.as_ref().and_then(index_of), listing.len());
-        if self.selects_next
-            && let Some(before) = &self.listing
-        {
+        let selected = self.listing.selected().map(|known| known.key.clone());
+        let before = self.listing.items.take();
+        self.listing
+            .replace(listing, |known| Some(&known.key) == selected.as_ref());
+        if let Some(before) = before.filter(|_| self.selects_next) {
             let is_new = |known: &EvaluationListing| !before.iter().any(|other| other.key == known.key);
-            if let Some(index) = listing.iter().position(is_new) {
-                self.cursor.select(index, listing.len());
+            if let Some(index) = self.listing.all().iter().position(is_new) {
+                self.listing.select(index);
                 self.selects_next = false;
             }
         }
-        self.listing = Some(listing);
         // Fixed from here on, so that an evaluation that sorts before it does not replace it.
         self.baseline = self.baseline().cloned();
-    }
-
-    pub fn select_next(&mut self) {
-        self.selects_next = true;
-    }
-
-    pub fn compared(&mut self, of: Vec<EvaluationKey>, outcome: Result<Arc<ComparedEvaluations>, String>) {
-        self.outcome = Some((of, outcome));
     }
 
     /// Requests a comparison of all finished evaluations, unless the last one is current.
@@ -171,15 +148,5 @@ impl EvaluatePage {
         let keys = requested.iter().map(|(key, _)| key.clone()).collect();
         self.last_requested = requested;
         Some(Effect::Compare(keys))
-    }
-
-    pub fn select_at(&mut self, index: usize) {
-        self.cursor
-            .select(index, self.listing.as_ref().map_or(0, Vec::len));
-    }
-
-    pub fn go(&mut self, direction: ListMove) {
-        let count = self.listing.as_ref().map_or(0, Vec::len);
-        self.cursor.go(direction, count, self.images().len());
     }
 }

@@ -14,24 +14,25 @@ use crate::text::display_safe;
 use crate::tui::app::App;
 use crate::tui::keys::{Action, KeyContext};
 use crate::tui::message::EvaluationListing;
-use crate::tui::tabs::cursor::PaneFocus;
 use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
+use crate::tui::tabs::listing::PaneFocus;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::list::{self, first_shown, selection};
+use crate::tui::widgets::list::{self, selection};
 use crate::tui::widgets::text;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use std::num::NonZeroUsize;
 
 /// Bins of the score histogram.
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
 const SELECTED: u16 = 5;
-/// Columns of the histogram.
+/// Columns of the histogram, and of its bars.
 const DISTRIBUTION: u16 = 30;
+const BAR: usize = 12;
 
 /// Table, details of the selected evaluation, histogram, images.
 fn layout(area: Rect, rows: usize) -> [Rect; 4] {
@@ -49,17 +50,15 @@ fn layout(area: Rect, rows: usize) -> [Rect; 4] {
 }
 
 pub fn click(app: &mut App, area: Rect, position: Position) {
-    let count = app.evaluate.all().map_or(0, <[_]>::len);
-    let [table, ..] = layout(area, count);
-    let rows = usize::from(table.height.saturating_sub(1));
-    if table.contains(position) && position.y > table.y {
-        let row = usize::from(position.y - table.y - 1) + first_shown(app.evaluate.cursor.selected, rows);
-        app.evaluate.select_at(row);
+    let listing = &mut app.evaluate.listing;
+    let [table, ..] = layout(area, listing.all().len());
+    if let Some(line) = list::line_at(table, 1, listing.index, position) {
+        listing.select(line);
     }
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let Some(all) = app.evaluate.all() else {
+    let Some(all) = &app.evaluate.listing.items else {
         frame.render_widget(Line::styled("loading evaluations ...", theme.quiet), area);
         return;
     };
@@ -75,7 +74,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
     let [table, details, distribution, images] = layout(area, all.len());
     draw_table(frame, table, all, app, theme);
-    let Some(selected) = app.evaluate.selected() else {
+    let Some(selected) = app.evaluate.listing.selected() else {
         return;
     };
     text::draw(frame, details, about(selected, app, theme));
@@ -107,15 +106,11 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app:
     let rows = all
         .iter()
         .map(|listing| row(listing, &metrics, is_wide, app, theme));
-    let focused = app.evaluate.cursor.focus == PaneFocus::List;
+    let focused = app.evaluate.listing.focus == PaneFocus::List;
     let table = Table::new(rows, widths)
         .header(Row::new(heading).style(theme.heading))
         .row_highlight_style(selection(focused, theme));
-    let shown = usize::from(area.height.saturating_sub(1));
-    let mut state = TableState::new()
-        .with_offset(first_shown(app.evaluate.cursor.selected, shown))
-        .with_selected(app.evaluate.cursor.selected);
-    frame.render_stateful_widget(table, area, &mut state);
+    list::draw_table(frame, area, table, app.evaluate.listing.index);
 }
 
 /// Minimum width for confidence intervals beside the scores.
@@ -144,13 +139,7 @@ fn row<'a>(
             .iter()
             .map(|metric| Cell::from(head.figures.scores.cell(*metric, 3)))
             .collect(),
-        (None, None, Some((state, summary))) => {
-            let progress_text = match &summary.progress {
-                Some(progress) => format!("{} %", 100 * progress.done / progress.total.max(1)),
-                None => state.name().to_owned(),
-            };
-            vec![Cell::from(Span::styled(progress_text, theme.state(*state)))]
-        }
+        (None, None, Some((state, summary))) => vec![Cell::from(text::progress(*state, summary, theme))],
         (None, None, None) => Vec::new(),
     };
     Row::new([mark, name].into_iter().chain(cells))
@@ -246,21 +235,14 @@ fn against(compared: &Compared, metric: Metric) -> Line<'static> {
 fn histogram(report: &Report, app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let metric = app.evaluate.metric;
     let histogram = report.histogram(metric, BINS);
-    let most = histogram.counts.iter().copied().max().unwrap_or(0).max(1);
-    let mut lines = vec![Line::styled(
-        format!("{} of the images", metric.label()),
-        theme.heading,
-    )];
-    for (bin, count) in histogram.counts.iter().enumerate() {
+    let row = |(bin, count): (usize, &usize)| {
         let (low, high) = histogram.bounds(bin);
-        let bar = theme.bar.0.repeat((12 * count).div_ceil(most));
-        lines.push(Line::from(vec![
-            Span::raw(format!("{low:4.1}-{high:<4.1} ")),
-            Span::styled(bar, theme.key),
-            Span::raw(format!(" {}", HumanCount(*count as u64))),
-        ]));
-    }
-    lines
+        (format!("{low:4.1}-{high:<4.1}"), *count)
+    };
+    let rows: Vec<_> = histogram.counts.iter().enumerate().map(row).collect();
+    let title = Line::styled(format!("{} of the images", metric.label()), theme.heading);
+    let bars = text::histogram(&rows, BAR, theme);
+    [title].into_iter().chain(bars).collect()
 }
 
 fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
@@ -283,9 +265,9 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     }
     let lines = images.iter().map(|listed| image_line(listed, metric, theme));
-    let style = selection(app.evaluate.cursor.focus == PaneFocus::Detail, theme);
-    list::draw(frame, rows, lines, app.evaluate.cursor.detail, style);
-    if let Some(listed) = images.get(app.evaluate.cursor.detail) {
+    let style = selection(app.evaluate.listing.focus == PaneFocus::Detail, theme);
+    list::draw(frame, rows, lines, app.evaluate.listing.detail, style);
+    if let Some(listed) = images.get(app.evaluate.listing.detail) {
         text::draw(frame, selected, in_full(listed, theme));
     }
 }

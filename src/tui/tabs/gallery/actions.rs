@@ -4,7 +4,8 @@ use super::state::HypothesesRequest;
 use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::search::SearchSettings;
 use crate::tui::app::App;
-use crate::tui::forms::{FormPurpose, prompts, search};
+use crate::tui::forms::prompts::Prompt;
+use crate::tui::forms::{FormPurpose, search};
 use crate::tui::keys::Action;
 use crate::tui::message::{
     AttentionRequest, CaptionRequest, Effect, EvaluationKey, GalleryRequest, GallerySlot,
@@ -134,18 +135,15 @@ impl App {
             Action::Left => self.step_word_or_image(ListMove::Up),
             Action::Right => self.step_word_or_image(ListMove::Down),
             Action::Attention => return self.toggle_attention(),
-            Action::Search => {
-                let form = prompts::filter_form(&self.gallery.words);
-                self.open_form(FormPurpose::Filter, form);
-            }
+            Action::Search => self.prompt(Prompt::Filter, &self.gallery.words.clone()),
             Action::Sort => {
                 self.gallery.sort = cycle(self.gallery.sort, 1);
                 self.gallery.filter_and_sort();
             }
-            Action::Jump => self.open_form(FormPurpose::Jump, prompts::jump_form()),
+            Action::Jump => self.prompt(Prompt::Jump, ""),
             Action::Hypotheses => self.gallery.shows_hypotheses = !self.gallery.shows_hypotheses,
             Action::SearchSettings => return self.open_search_form(),
-            Action::OpenImage => self.open_form(FormPurpose::OpenImage, prompts::image_form()),
+            Action::OpenImage => self.prompt(Prompt::OpenImage, ""),
             Action::ChooseEvaluation => return self.choose_evaluation(ChooserPurpose::Gallery, "evaluation"),
             Action::CompareWith => return self.choose_evaluation(ChooserPurpose::Comparison, "compare with"),
             Action::Open if self.gallery.main.is_none() => return self.open_evaluate_form(),

@@ -70,10 +70,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let [head, image, text] = layout(area);
     frame.render_widget(first_line(gallery, theme), head);
     let widget = ImageWidget {
-        file: gallery.file(),
         overlay: gallery.attention.overlays().into_iter().next(),
-        images: &app.images,
-        theme,
+        ..ImageWidget::new(gallery.file(), app, theme)
     };
     frame.render_widget(widget, image);
     let captioned = gallery.captioned().filter(|_| gallery.image_file().is_none());

@@ -2,20 +2,19 @@
 
 use crate::jobs::JobState;
 use crate::metrics::{Metric, Prominence};
-use crate::training::RunSettings;
+use crate::training::SETTINGS;
 use crate::tui::app::App;
-use crate::tui::forms::{FormPurpose, prompts, settings};
+use crate::tui::forms::prompts::Prompt;
+use crate::tui::forms::settings;
 use crate::tui::keys::Action;
 use crate::tui::message::{Effect, RunListing};
 use crate::tui::navigation::{ListMove, Tab};
 use crate::tui::popups::Popup;
 use crate::tui::run_view::RunView;
-use serde_json::Value;
-use std::collections::BTreeSet;
 
 impl App {
     pub fn set_runs(&mut self, listing: Vec<RunListing>) {
-        let is_first = !self.runs.is_listed;
+        let is_first = self.runs.listing.items.is_none();
         let open = self.runs.open().map(|view| view.name.clone());
         self.runs.list(listing);
         if let Some(name) = open.filter(|name| self.runs.named(name).is_none()) {
@@ -33,10 +32,10 @@ impl App {
 
     pub fn act_on_runs(&mut self, action: Action) -> Vec<Effect> {
         if let Some(direction) = ListMove::of(action) {
-            self.runs.select(direction);
+            self.runs.listing.go(direction, 0);
             return Vec::new();
         }
-        let Some(name) = self.runs.selected().map(|view| view.name.clone()) else {
+        let Some(name) = self.runs.listing.selected().map(|view| view.name.clone()) else {
             return Vec::new();
         };
         match action {
@@ -48,42 +47,30 @@ impl App {
             Action::Compare => return self.compare_runs(),
             Action::Log => return vec![Effect::LoadLog(name)],
             Action::Note => {
-                let note = self.runs.selected().and_then(|view| view.note.clone());
-                let form = prompts::note_form(&name, note.as_deref().unwrap_or_default());
-                self.open_form(FormPurpose::Note { run: name }, form);
+                let note = self.runs.listing.selected().and_then(|view| view.note.clone());
+                self.prompt(Prompt::Note { run: name }, &note.unwrap_or_default());
             }
-            Action::Rename => return self.open_rename_form(&name),
             Action::Resume => return self.resume(),
             Action::Stop => return self.confirm_stop(),
-            Action::Delete => return self.confirm_delete(),
+            Action::Rename | Action::Delete => return self.rename_or_delete(name, action),
             _ => {}
         }
         Vec::new()
     }
 
-    fn open_rename_form(&mut self, name: &str) -> Vec<Effect> {
+    fn rename_or_delete(&mut self, run: String, action: Action) -> Vec<Effect> {
         match self.target() {
-            Some((run, state)) if state.is_live() => {
+            Some((_, state)) if state.is_live() => {
                 self.refuse(format!("{run} is {}: stop it first", state.name()))
             }
-            _ => {
-                let run = name.to_owned();
-                self.open_form(FormPurpose::Rename { run }, prompts::rename_form(name));
-                Vec::new()
-            }
-        }
-    }
-
-    fn confirm_delete(&mut self) -> Vec<Effect> {
-        match self.target() {
-            Some((run, state)) if state.is_live() => {
-                self.refuse(format!("{run} is {}: stop it first", state.name()))
-            }
-            Some((run, _)) => self.confirm(
+            _ if action == Action::Delete => self.confirm(
                 format!("Delete {run} with all its checkpoints and evaluations?"),
                 Effect::DeleteRun(run),
             ),
-            None => Vec::new(),
+            _ => {
+                self.prompt(Prompt::Rename { run: run.clone() }, &run);
+                Vec::new()
+            }
         }
     }
 
@@ -104,12 +91,7 @@ impl App {
             return self.refuse(format!("mark at least two runs with {key} first"));
         }
         let lines = comparison(&views);
-        self.popups.push(Popup::Text {
-            title: "comparison of runs".into(),
-            lines,
-            scroll: 0,
-        });
-        Vec::new()
+        self.show_text("comparison of runs".into(), lines)
     }
 }
 
@@ -136,17 +118,13 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
             best.map_or("-".into(), |best| best.scores.cell(metric, 4))
         })
     }));
-    let differing: BTreeSet<String> = views
-        .iter()
-        .flat_map(|view| settings::differences(&view.settings, &views[0].settings))
-        .map(|(key, _)| key)
-        .collect();
+    let differing = SETTINGS.iter().map(|setting| setting.key).filter(|key| {
+        let text = |view: &&&RunView| settings::text_in(&view.settings, key);
+        views.iter().any(|view| text(&view) != text(&&views[0]))
+    });
     for key in differing {
-        let pointer = format!("/{}", key.replace('.', "/"));
-        rows.push(row(&key, views, |view| match view.settings.pointer(&pointer) {
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-            None => "-".into(),
+        rows.push(row(key, views, |view| {
+            settings::text_in(&view.settings, key).unwrap_or_else(|| "-".into())
         }));
     }
     aligned(&rows)
@@ -172,14 +150,5 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
             let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
             line.join("  ").trim_end().to_owned()
         })
-        .collect()
-}
-
-/// The settings that differ from the defaults, as `key=value`.
-pub fn own_settings(view: &RunView) -> Vec<String> {
-    let defaults = serde_json::to_value(RunSettings::default()).unwrap_or(Value::Null);
-    settings::differences(&view.settings, &defaults)
-        .into_iter()
-        .map(|(key, value)| format!("{key}={value}"))
         .collect()
 }

@@ -3,8 +3,8 @@
 use crate::jobs::JobState;
 use crate::jobs::Record;
 use crate::tui::message::RunListing;
-use crate::tui::navigation::ListMove;
 use crate::tui::run_view::RunView;
+use crate::tui::tabs::listing::Listing;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,9 +17,7 @@ pub enum OpenedBy {
 
 #[derive(Clone, Debug, Default)]
 pub struct RunList {
-    pub views: Vec<RunView>,
-    pub is_listed: bool,
-    pub selected: usize,
+    pub listing: Listing<RunView>,
     pub open: Option<String>,
     pub opened_by: OpenedBy,
     /// Open the next run that appears.
@@ -31,28 +29,12 @@ pub struct RunList {
 }
 
 impl RunList {
-    pub fn all(&self) -> &[RunView] {
-        &self.views
-    }
-
-    pub fn is_listed(&self) -> bool {
-        self.is_listed
-    }
-
     pub fn named(&self, name: &str) -> Option<&RunView> {
-        self.views.iter().find(|view| view.name == name)
+        self.listing.all().iter().find(|view| view.name == name)
     }
 
     pub fn open(&self) -> Option<&RunView> {
         self.named(self.open.as_deref()?)
-    }
-
-    pub fn selected(&self) -> Option<&RunView> {
-        self.views.get(self.selected)
-    }
-
-    pub fn selected_at(&self) -> usize {
-        self.selected
     }
 
     /// A number that identifies a run for the life of the workbench.
@@ -64,18 +46,9 @@ impl RunList {
     pub fn open_run(&mut self, name: &str) {
         self.opened_by = OpenedBy::User;
         self.open = Some(name.to_owned());
-        if let Some(index) = self.views.iter().position(|view| view.name == name) {
-            self.selected = index;
+        if let Some(index) = self.listing.all().iter().position(|view| view.name == name) {
+            self.listing.select(index);
         }
-    }
-
-    pub fn open_next(&mut self) {
-        self.opens_next = true;
-    }
-
-    /// Keeps the open run when the next one appears: the start failed.
-    pub fn keep_open(&mut self) {
-        self.opens_next = false;
     }
 
     pub fn mark(&mut self, name: String) {
@@ -84,16 +57,9 @@ impl RunList {
         }
     }
 
-    pub fn select(&mut self, direction: ListMove) {
-        self.selected = direction.from(self.selected, self.views.len());
-    }
-
-    pub fn select_at(&mut self, index: usize) {
-        self.selected = index.min(self.views.len().saturating_sub(1));
-    }
-
     pub fn add_records(&mut self, run: &str, records: &[Record]) {
-        if let Some(view) = self.views.iter_mut().find(|view| view.name == run) {
+        let mut views = self.listing.items.iter_mut().flatten();
+        if let Some(view) = views.find(|view| view.name == run) {
             records.iter().for_each(|record| view.add(record));
         }
         if self.opened_by == OpenedBy::Guess {
@@ -112,21 +78,28 @@ impl RunList {
         if let Some(name) = self.most_interesting().map(|view| view.name.clone()) {
             self.open_run(&name);
         }
-        if self.views.iter().any(|view| view.summary.last_time.is_none()) {
+        if self
+            .listing
+            .all()
+            .iter()
+            .any(|view| view.summary.last_time.is_none())
+        {
             self.opened_by = OpenedBy::Guess;
         }
     }
 
     /// Updates the list and keeps what has been read of runs that remain.
     pub fn list(&mut self, listing: Vec<RunListing>) {
-        let selected = self.selected().map(|view| view.name.clone());
-        let mut known = std::mem::take(&mut self.views);
+        let selected = self.listing.selected().map(|view| view.name.clone());
+        let is_first = self.listing.items.is_none();
+        let mut known = self.listing.items.take().unwrap_or_default();
+        let mut views = Vec::new();
         for listed in listing {
             if !self.seen.contains(&listed.name) {
                 self.seen.push(listed.name.clone());
             }
             let index = known.iter().position(|view| view.name == listed.name);
-            if index.is_none() && self.is_listed && std::mem::take(&mut self.opens_next) {
+            if index.is_none() && !is_first && std::mem::take(&mut self.opens_next) {
                 self.open = Some(listed.name.clone());
             }
             let mut view = match index {
@@ -135,26 +108,21 @@ impl RunList {
             };
             view.state = Some(listed.state);
             view.note = listed.note;
-            self.views.push(view);
+            views.push(view);
         }
-        self.is_listed = true;
-        let is_there = |name: &String| self.views.iter().any(|view| view.name == *name);
-        self.marked.retain(is_there);
-        let index_of = |name: &String| self.views.iter().position(|view| view.name == *name);
-        let last = self.views.len().saturating_sub(1);
-        self.selected = selected
-            .as_ref()
-            .and_then(index_of)
-            .unwrap_or(self.selected.min(last));
+        self.marked
+            .retain(|name| views.iter().any(|view| view.name == *name));
+        self.listing
+            .replace(views, |view| Some(&view.name) == selected.as_ref());
     }
 
     /// A running run, otherwise the last active one.
-    pub fn most_interesting(&self) -> Option<&RunView> {
+    fn most_interesting(&self) -> Option<&RunView> {
         let rank = |view: &RunView| {
             let is_live = view.state.is_some_and(JobState::is_live);
             (is_live, view.summary.last_time.unwrap_or(0.0))
         };
-        self.views.iter().max_by(|one, other| {
+        self.listing.all().iter().max_by(|one, other| {
             let (one, other) = (rank(one), rank(other));
             one.0.cmp(&other.0).then(one.1.total_cmp(&other.1))
         })

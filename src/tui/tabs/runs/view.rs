@@ -7,20 +7,20 @@
 //! its own: decoder.hidden_size=512 decoder.dropout=0.5
 //! ```
 
-use super::actions::own_settings;
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
 use crate::tui::app::App;
+use crate::tui::forms::settings;
 use crate::tui::keys::{Action, KeyContext};
 use crate::tui::run_view::RunView;
 use crate::tui::theme::Theme;
-use crate::tui::widgets::list::first_shown;
+use crate::tui::widgets::list;
 use crate::tui::widgets::text;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 /// Columns before those of the metrics.
 const COLUMNS: [&str; 5] = ["", "run", "state", "loss", "epoch"];
@@ -32,29 +32,26 @@ const ROOMY: u16 = 100;
 const CURVE: usize = 16;
 const BELOW: u16 = 4;
 
-fn layout(area: Rect) -> (Rect, Rect) {
-    let [list, below] = Layout::vertical([Constraint::Min(3), Constraint::Length(BELOW)]).areas(area);
-    (list, below)
+fn layout(area: Rect) -> [Rect; 2] {
+    Layout::vertical([Constraint::Min(3), Constraint::Length(BELOW)]).areas(area)
 }
 
 pub fn click(app: &mut App, area: Rect, position: Position) {
-    let (list, _) = layout(area);
-    let rows = usize::from(list.height.saturating_sub(1));
-    if list.contains(position) && position.y > list.y {
-        let row = usize::from(position.y - list.y - 1) + first_shown(app.runs.selected_at(), rows);
-        app.runs.select_at(row);
+    let [table, _] = layout(area);
+    if let Some(line) = list::line_at(table, 1, app.runs.listing.index, position) {
+        app.runs.listing.select(line);
     }
 }
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
-    let runs = app.runs.all();
+    let runs = app.runs.listing.all();
     if runs.is_empty() {
         let key = app.keymap.key_of(KeyContext::Everywhere, Action::ShowTrain);
         let text = format!("no runs yet: press {key} and start one");
         frame.render_widget(Paragraph::new(Line::styled(text, theme.quiet)), area);
         return;
     }
-    let (list, below) = layout(area);
+    let [list_area, below] = layout(area);
     let curve = match area.width {
         0..NARROW => 0,
         NARROW..ROOMY => CURVE / 2,
@@ -84,12 +81,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let table = Table::new(rows, widths)
         .header(heading)
         .row_highlight_style(theme.selected);
-    let shown = usize::from(list.height.saturating_sub(1));
-    let mut state = TableState::new()
-        .with_offset(first_shown(app.runs.selected_at(), shown))
-        .with_selected(app.runs.selected_at());
-    frame.render_stateful_widget(table, list, &mut state);
-    if let Some(run) = app.runs.selected() {
+    list::draw_table(frame, list_area, table, app.runs.listing.index);
+    if let Some(run) = app.runs.listing.selected() {
         text::draw(frame, below, detail(run, theme));
     }
 }
@@ -135,16 +128,16 @@ fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
     if let Some(note) = &run.note {
         lines.push(Line::raw(format!("note: {}", display_safe(note))));
     }
-    let own = if run.settings.is_object() {
-        own_settings(run).join(" ")
-    } else {
-        String::new()
+    let changes = settings::changes(&run.settings);
+    let changes: Vec<String> = changes
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let text = match &changes[..] {
+        [] => "all settings have default values".to_owned(),
+        changes => format!("settings: {}", display_safe(&changes.join(" "))),
     };
-    let own = match own.as_str() {
-        "" => "all settings have default values".to_owned(),
-        own => format!("settings: {}", display_safe(own)),
-    };
-    lines.push(Line::styled(own, theme.quiet));
+    lines.push(Line::styled(text, theme.quiet));
     lines
 }
 

@@ -1,9 +1,9 @@
 //! What keys do in the Train tab.
 
 use crate::jobs::{ControlCommand, JobState};
-use crate::tui::app::App;
-use crate::tui::chart_view::PanDirection;
-use crate::tui::forms::{FormPurpose, prompts, settings, train};
+use crate::tui::app::{App, pause_or_resume};
+use crate::tui::forms::prompts::Prompt;
+use crate::tui::forms::{FormPurpose, settings, train};
 use crate::tui::keys::Action;
 use crate::tui::message::Effect;
 use crate::tui::navigation::{ListMove, cycle};
@@ -41,7 +41,10 @@ impl App {
         }
         match action {
             Action::NewRun => self.open_train_form(None),
-            Action::PauseOrResume => return self.control(self.pause_or_resume()),
+            Action::PauseOrResume => {
+                let state = self.target().map_or(JobState::New, |(_, state)| state);
+                return self.control(pause_or_resume(state));
+            }
             Action::Checkpoint => return self.control(ControlCommand::Checkpoint),
             Action::EvaluateNow => return self.control(ControlCommand::Evaluate),
             Action::Sample => return self.control(ControlCommand::Predict),
@@ -83,8 +86,8 @@ impl App {
             (Action::ResetZoom, _) => chart.range = None,
             (Action::ZoomIn, Some(whole)) => chart.zoom_in(whole),
             (Action::ZoomOut, Some(whole)) => chart.zoom_out(whole),
-            (Action::Left, Some(whole)) => chart.go(whole, PanDirection::Earlier),
-            (Action::Right, Some(whole)) => chart.go(whole, PanDirection::Later),
+            (Action::Left, Some(whole)) => chart.go(whole, -1.0),
+            (Action::Right, Some(whole)) => chart.go(whole, 1.0),
             (Action::Cursor, Some(whole)) => chart.toggle_cursor(whole),
             (Action::Back, _) => chart.cursor = None,
             _ => {}
@@ -95,8 +98,8 @@ impl App {
         if let Some(open) = self.runs.open().map(|view| view.name.clone()) {
             self.runs.open_run(&open);
         }
-        self.runs.select(direction);
-        if let Some(name) = self.runs.selected().map(|view| view.name.clone()) {
+        self.runs.listing.go(direction, 0);
+        if let Some(name) = self.runs.listing.selected().map(|view| view.name.clone()) {
             self.runs.open_run(&name);
             self.train.chart.range = None;
             self.train.chart.cursor = None;
@@ -106,7 +109,12 @@ impl App {
     /// Opens the form that starts a run, with this data set or that of the open run.
     pub fn open_train_form(&mut self, data_set: Option<&str>) {
         let mut presets = train::StartingPoint::built_in();
-        let runs = self.runs.all().iter().filter(|view| view.settings.is_object());
+        let runs = self
+            .runs
+            .listing
+            .all()
+            .iter()
+            .filter(|view| view.settings.is_object());
         presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.settings)));
         let data_sets = self.data.prepared().map(|listing| listing.name.as_str());
         let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
@@ -115,19 +123,11 @@ impl App {
         self.open_form(FormPurpose::Train(presets), form);
     }
 
-    fn pause_or_resume(&self) -> ControlCommand {
-        match self.target() {
-            Some((_, JobState::Paused)) => ControlCommand::Resume,
-            _ => ControlCommand::Pause,
-        }
-    }
-
     fn open_learning_rate_form(&mut self) {
         if let Some(run) = self.live_target() {
             let settings = self.runs.open().map(|view| &view.settings);
-            let now = settings.and_then(|settings| settings.pointer("/training/learning_rate"));
-            let form = prompts::learning_rate_form(&run, &now.map_or_else(String::new, settings::as_typed));
-            self.open_form(FormPurpose::LearningRate { run }, form);
+            let now = settings.and_then(|settings| settings::text_in(settings, "training.learning_rate"));
+            self.prompt(Prompt::LearningRate { run }, &now.unwrap_or_default());
         }
     }
 
@@ -137,30 +137,23 @@ impl App {
         };
         let lines = match view.symptoms().as_slice() {
             [] => vec!["No problems found.".to_owned()],
-            signs => signs
+            symptoms => symptoms
                 .iter()
-                .flat_map(|sign| {
-                    [
-                        sign.to_string(),
-                        format!("  try: {}", sign.advice()),
-                        String::new(),
-                    ]
+                .flat_map(|symptom| {
+                    let advice = format!("  try: {}", symptom.advice());
+                    [symptom.to_string(), advice, String::new()]
                 })
                 .collect(),
         };
         let title = format!("diagnostics of {}", view.name);
-        self.popups.push(Popup::Text {
-            title,
-            lines,
-            scroll: 0,
-        });
-        Vec::new()
+        self.show_text(title, lines)
     }
 
     fn choose_overlay(&mut self) -> Vec<Effect> {
         let open = self.runs.open().map(|view| view.name.clone());
         let others = self
             .runs
+            .listing
             .all()
             .iter()
             .filter(|view| Some(&view.name) != open.as_ref());

@@ -156,7 +156,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 }
 
 fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
-    if !app.runs.is_listed() {
+    if app.runs.listing.items.is_none() {
         return vec![Line::styled("loading runs ...", theme.quiet)];
     }
     let key = app.keymap.key_of(KeyContext::Train, Action::NewRun);
@@ -240,15 +240,8 @@ fn draw_sample(
     theme: &Theme,
 ) {
     let image = image_area(area);
-    frame.render_widget(
-        ImageWidget {
-            file: app.train.file(&view.name, &sample.image),
-            overlay: None,
-            images: &app.images,
-            theme,
-        },
-        image,
-    );
+    let file = app.train.file(&view.name, &sample.image);
+    frame.render_widget(ImageWidget::new(file, app, theme), image);
     let beside = Rect {
         x: image.right() + 1,
         width: area.width.saturating_sub(image.width + 1),
