@@ -132,9 +132,9 @@ fn control(root: &Root, job: &str, command: &ControlCommand) -> Outcome {
 }
 
 fn resume(root: &Root, run: String) -> Outcome {
-    let goes_on = format!("resumed {run}");
+    let resumed = format!("resumed {run}");
     start(root, &["train".into(), "--resume".into(), run, "--detach".into()])?;
-    Ok(goes_on)
+    Ok(resumed)
 }
 
 fn rename(root: &Root, run: &str, to: &str) -> Outcome {
@@ -213,10 +213,9 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
     for entry in std::fs::read_dir(directory).map_err(describe)? {
         let entry = entry.map_err(describe)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = if entry.path().is_dir() {
-            EntryKind::Directory
-        } else {
-            EntryKind::File
+        let kind = match entry.path().is_dir() {
+            true => EntryKind::Directory,
+            false => EntryKind::File,
         };
         if !name.starts_with('.') {
             entries.push(DirectoryEntry { name, kind });
@@ -243,13 +242,10 @@ fn recognize(path: &str) -> Outcome {
 fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages, String> {
     let report = read_report(root, &request.of)?.report;
     let files = images_of(root, &request.of.run).unwrap_or_default();
-    let file = |key: &String| files.get(key).cloned();
+    let captions = report.captions.iter();
+    let files = captions.map(|captioned| files.get(&captioned.image).cloned());
     Ok(GalleryImages {
-        files: report
-            .captions
-            .iter()
-            .map(|captioned| file(&captioned.image))
-            .collect(),
+        files: files.collect(),
         report,
     })
 }
@@ -267,20 +263,14 @@ fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String>
 fn read_report(root: &Root, key: &EvaluationKey) -> Result<NamedReport, String> {
     let run = root.find_run(&key.run).map_err(describe)?;
     let name: Name = key.name.parse().map_err(describe)?;
-    run.saved_evaluation(&name)
-        .map_err(describe)?
-        .read()
-        .map_err(describe)
+    let evaluation = run.saved_evaluation(&name).map_err(describe)?;
+    evaluation.read().map_err(describe)
 }
 
 fn compare(root: &Root, of: &[EvaluationKey]) -> Result<ComparedEvaluations, String> {
-    let reports: Vec<NamedReport> = of
-        .iter()
-        .map(|key| read_report(root, key))
-        .collect::<Result<_, _>>()?;
-    let Some((baseline, others)) = reports.split_first() else {
-        return Err("no evaluations to compare".to_owned());
-    };
+    let reports = of.iter().map(|key| read_report(root, key));
+    let reports = reports.collect::<Result<Vec<_>, _>>()?;
+    let (baseline, others) = reports.split_first().ok_or("no evaluations to compare")?;
     Ok(ComparedEvaluations {
         comparison: Comparison::new(baseline, others),
         reports,

@@ -25,6 +25,7 @@ pub mod keys;
 mod message;
 mod mouse;
 mod navigation;
+mod pending;
 mod popups;
 mod run_view;
 mod series;

@@ -9,18 +9,22 @@ use super::popups::Popup;
 use super::run_view::{XAxis, charts};
 use super::theme::{CharacterSet, Colors, Theme};
 use super::view::draw;
+use crate::evaluation::Report;
 use crate::jobs::{
-    ControlCommand, DevEvaluation, Event, JobInfo, JobKind, JobState, Prediction, Predictions, Record,
-    SessionStart, StepEvent, Trigger,
+    ControlCommand, DevEvaluation, Event, JobInfo, JobKind, JobState, LogSummary, Prediction, Predictions,
+    Record, SessionStart, StepEvent, Trigger,
 };
 use crate::metrics::{Metric, Scores};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::{Buffer, Cell};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const RUN: &str = "scenes-merge-001";
+const SMALL: (u16, u16) = (80, 24);
 
 fn key(code: KeyCode) -> Message {
     Message::Key(KeyEvent::new(code, KeyModifiers::NONE))
@@ -116,9 +120,9 @@ fn append_records(app: &mut App, run: &str) {
     });
 }
 
-/// A workbench that looks at a run in this state, beside an older one.
-fn looking_at(state: JobState) -> App {
-    let mut app = App::new(Default::default(), (80, 24));
+/// The workbench with a run in this state, beside an older one.
+fn workbench(state: JobState) -> App {
+    let mut app = App::new(Default::default(), SMALL);
     app.update(Message::Runs(vec![listing(RUN, state)]));
     app.update(Message::Runs(vec![
         listing("older", JobState::Complete),
@@ -135,10 +139,10 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
 
 /// The effects as text, to compare.
 fn done(effects: &[Effect]) -> Vec<String> {
-    let steering = effects
+    let others = effects
         .iter()
         .filter(|effect| !matches!(effect, Effect::FindImages(_)));
-    steering.map(|effect| format!("{effect:?}")).collect()
+    others.map(|effect| format!("{effect:?}")).collect()
 }
 
 fn control(command: ControlCommand) -> Vec<String> {
@@ -146,22 +150,64 @@ fn control(command: ControlCommand) -> Vec<String> {
     done(&[Effect::Control { job, command }])
 }
 
-fn screen(app: &App, (columns, rows): (u16, u16), characters: CharacterSet) -> Vec<String> {
+fn frame(app: &App, (columns, rows): (u16, u16), theme: &Theme) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let theme = Theme::new(Colors::Sixteen, characters);
-    terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
-    let buffer = terminal.backend().buffer();
-    let line = |row| {
-        (0..columns)
-            .map(|column| buffer[(column, row)].symbol())
-            .collect()
+    terminal.draw(|frame| draw(frame, app, theme)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn screen(app: &App, size: (u16, u16), characters: CharacterSet) -> Vec<String> {
+    let buffer = frame(app, size, &Theme::new(Colors::Sixteen, characters));
+    let lines = buffer.content().chunks(usize::from(size.0));
+    lines
+        .map(|cells| cells.iter().map(Cell::symbol).collect())
+        .collect()
+}
+
+/// Checks that a line of the screen has all of these texts.
+#[track_caller]
+fn assert_line(app: &App, size: (u16, u16), texts: &[&str]) {
+    let lines = screen(app, size, CharacterSet::Unicode);
+    let has_all = |line: &String| texts.iter().all(|text| line.contains(text));
+    assert!(lines.iter().any(has_all), "{texts:?} in {lines:#?}");
+}
+
+/// Checks that keys have no effect but a notice with this text.
+#[track_caller]
+fn assert_refused(app: &mut App, keys: &str, text: &str) {
+    assert_eq!(done(&press(app, keys)), [""; 0], "{keys}");
+    assert!(
+        matches!(&app.notice, Some(Err(why)) if why.contains(text)),
+        "{keys}: {:?}",
+        app.notice
+    );
+    assert!(app.popups.is_empty());
+}
+
+/// The command that the only effect starts.
+#[track_caller]
+fn started(effects: &[Effect]) -> String {
+    let [Effect::Start(arguments)] = effects else {
+        panic!("{effects:?}");
     };
-    (0..rows).map(line).collect()
+    arguments.join(" ")
+}
+
+fn listed_evaluation(head: Option<Arc<Report>>, job: Option<(JobState, LogSummary)>) -> EvaluationListing {
+    EvaluationListing {
+        key: EvaluationKey {
+            run: RUN.into(),
+            name: "dev-best".into(),
+        },
+        head,
+        job,
+        job_path: format!("checkpoints/{RUN}/evaluations/dev-best"),
+    }
 }
 
 #[test]
 fn keys_send_commands_to_open_run() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     for (keys, command) in [
         ("p", ControlCommand::Pause),
         ("w", ControlCommand::Checkpoint),
@@ -176,14 +222,14 @@ fn keys_send_commands_to_open_run() {
 
 #[test]
 fn stop_and_delete_ask_first() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     assert_eq!(done(&press(&mut app, "x")), [""; 0]);
     assert!(matches!(app.popups[..], [Popup::Confirm { .. }]));
     assert_eq!(done(&press(&mut app, "n")), [""; 0]);
     assert!(app.popups.is_empty());
     assert_eq!(done(&press(&mut app, "xy")), control(ControlCommand::Stop));
 
-    let mut app = looking_at(JobState::Complete);
+    let mut app = workbench(JobState::Complete);
     assert_eq!(
         done(&press(&mut app, "5dy")),
         done(&[Effect::DeleteRun(RUN.into())])
@@ -192,28 +238,21 @@ fn stop_and_delete_ask_first() {
 
 #[test]
 fn impossible_action_shows_reason() {
-    let mut app = looking_at(JobState::Stopped);
+    let mut app = workbench(JobState::Stopped);
     for useless in ["p", "w", "x", "r"] {
-        assert_eq!(done(&press(&mut app, useless)), [""; 0], "{useless}");
-        assert!(
-            matches!(&app.notice, Some(Err(why)) if why.contains("stopped")),
-            "{:?}",
-            app.notice
-        );
-        assert!(app.popups.is_empty());
+        assert_refused(&mut app, useless, "stopped");
     }
     assert_eq!(done(&press(&mut app, "u")), done(&[Effect::Resume(RUN.into())]));
-    let mut app = looking_at(JobState::Running);
-    assert_eq!(done(&press(&mut app, "u")), [""; 0]);
+    let mut app = workbench(JobState::Running);
+    assert_refused(&mut app, "u", "already running");
     for useless in ["5d", "5R"] {
-        assert_eq!(done(&press(&mut app, useless)), [""; 0]);
-        assert!(matches!(&app.notice, Some(Err(why)) if why.contains("stop it first")));
+        assert_refused(&mut app, useless, "stop it first");
     }
 }
 
 #[test]
 fn learning_rate_form_sends_command() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     assert_eq!(done(&press(&mut app, "rq")), [""; 0]);
     assert_eq!(done(&app.update(key(KeyCode::Enter))), [""; 0], "not a number");
     assert!(matches!(&app.popups[..], [Popup::Form(open)] if open.form.outcome.is_err()));
@@ -224,21 +263,18 @@ fn learning_rate_form_sends_command() {
         done(&app.update(key(KeyCode::Enter))),
         control(ControlCommand::Set { settings })
     );
-    assert_eq!(app.lifecycle, Lifecycle::Running, "the q was typed at the box");
+    assert_eq!(app.lifecycle, Lifecycle::Running, "the q was typed into the form");
     press(&mut app, "q");
     assert_eq!(app.lifecycle, Lifecycle::Exiting);
 }
 
 #[test]
 fn train_form_starts_run() {
-    let mut app = looking_at(JobState::Complete);
+    let mut app = workbench(JobState::Complete);
     app.update(Message::Datasets(vec![DatasetListing {
         name: "scenes".into(),
         is_whole: true,
-        written: 0,
-        features: Vec::new(),
-        job: None,
-        job_path: "datasets/scenes/prepare".into(),
+        ..DatasetListing::default()
     }]));
     press(&mut app, "n");
     // Down to the name.
@@ -246,11 +282,7 @@ fn train_form_starts_run() {
         app.update(key(KeyCode::Down));
     }
     press(&mut app, "mine");
-    let effects = app.update(key(KeyCode::Enter));
-    let [Effect::Start(arguments)] = &effects[..] else {
-        panic!("{effects:?}");
-    };
-    let command = arguments.join(" ");
+    let command = started(&app.update(key(KeyCode::Enter)));
     assert!(
         command.starts_with("train scenes --run mine --set ")
             && command.contains("--set training.epochs=10 "),
@@ -261,7 +293,7 @@ fn train_form_starts_run() {
 
 #[test]
 fn changed_run_list_keeps_selected_and_open_run() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     press(&mut app, "5k");
     assert_eq!(app.runs.listing.selected().unwrap().name, "older");
     let more = ["a", "older", RUN].map(|name| listing(name, JobState::Running));
@@ -281,21 +313,16 @@ fn changed_run_list_keeps_selected_and_open_run() {
 
 #[test]
 fn train_tab_shows_progress() {
-    let app = looking_at(JobState::Running);
+    let app = workbench(JobState::Running);
+    assert_line(&app, SMALL, &["loss 3.600", "dev loss 3.250"]);
     for characters in [CharacterSet::Unicode, CharacterSet::Ascii] {
-        let lines = screen(&app, (80, 24), characters);
+        let lines = screen(&app, SMALL, characters);
         assert!(
             lines[1].starts_with("scenes-merge-001  running   epoch 2 of 4, batch 100 of 100"),
             "{lines:#?}"
         );
         assert!(
             lines[2].contains("50 %  3 min left  lr 1.0e-3  9,876 tokens/s"),
-            "{lines:#?}"
-        );
-        assert!(
-            lines
-                .iter()
-                .any(|line| line.contains("loss 3.600") && line.contains("dev loss 3.250")),
             "{lines:#?}"
         );
         for caption in ["three green trees on the sand", "100: a tree"] {
@@ -310,28 +337,22 @@ fn train_tab_shows_progress() {
 
 #[test]
 fn chart_cursor_reads_values() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     press(&mut app, "v");
     for _ in 0..25 {
         press(&mut app, "h");
     }
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
     let last = 2.0 + 300.0 / 151.0 + 0.1 * 3.0;
-    assert!(
-        lines.iter().any(|line| line.contains(&format!("loss {last:.3}"))),
-        "{lines:#?}"
-    );
-    press(&mut app, "a");
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
-    assert!(lines.iter().any(|line| line.contains("epoch 2.0")), "{lines:#?}");
-    press(&mut app, "a");
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
-    assert!(lines.iter().any(|line| line.contains("3 min")), "{lines:#?}");
+    assert_line(&app, SMALL, &[&format!("loss {last:.3}")]);
+    for label in ["epoch 2.0", "3 min"] {
+        press(&mut app, "a");
+        assert_line(&app, SMALL, &[label]);
+    }
 }
 
 #[test]
 fn step_metric_has_chart_of_its_own() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     let mut record = records().pop().unwrap();
     record.event = Event::Step(StepEvent {
         step: 201,
@@ -350,67 +371,46 @@ fn step_metric_has_chart_of_its_own() {
     }
     let index = titles.iter().position(|title| *title == "kl divergence").unwrap();
     press(&mut app, &"]".repeat(index));
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
-    assert!(
-        lines.iter().any(|line| line.contains("kl divergence 0.250")),
-        "{lines:#?}"
-    );
+    assert_line(&app, SMALL, &["kl divergence 0.250"]);
 }
 
 #[test]
 fn marked_runs_overlay_charts() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     press(&mut app, "o");
     press(&mut app, " ");
     app.update(key(KeyCode::Enter));
-    let lines = screen(&app, (100, 30), CharacterSet::Unicode);
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.contains("scenes-merge-001 loss") && line.contains("older loss")),
-        "{lines:#?}"
-    );
+    assert_line(&app, (100, 30), &["scenes-merge-001 loss", "older loss"]);
     press(&mut app, "5km");
-    assert_eq!(app.charted().len(), 1, "marked once more, it is taken off");
+    assert_eq!(app.charted().len(), 1, "the mark is removed");
 }
 
 #[test]
 fn runs_tab_lists_runs() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     press(&mut app, "5");
     assert_eq!(app.tab, Tab::Runs);
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
-    assert!(lines[2].contains("older"), "{lines:#?}");
-    assert!(lines[2].contains("complete"), "{lines:#?}");
-    assert!(lines[3].contains(RUN), "{lines:#?}");
-    assert!(
-        lines[3].contains("running") && lines[3].contains("0.2000"),
-        "{lines:#?}"
-    );
+    assert_line(&app, SMALL, &["older", "complete"]);
+    assert_line(&app, SMALL, &[RUN, "running", "0.2000"]);
 }
 
 #[test]
 fn empty_root_shows_first_steps() {
-    let mut app = App::new(Default::default(), (80, 24));
+    let mut app = App::new(Default::default(), SMALL);
     app.update(Message::Datasets(Vec::new()));
     app.update(Message::Runs(Vec::new()));
     assert_eq!(app.tab, Tab::Data);
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
-    assert!(lines.concat().contains("Welcome to Cutline"), "{lines:#?}");
+    assert_line(&app, SMALL, &["Welcome to Cutline"]);
     press(&mut app, "n");
-    let effects = app.update(key(KeyCode::Enter));
-    let [Effect::Start(arguments)] = &effects[..] else {
-        panic!("{effects:?}");
-    };
     assert_eq!(
-        arguments.join(" "),
+        started(&app.update(key(KeyCode::Enter))),
         "prepare scenes --name scenes --min-count 5 --detach"
     );
 }
 
 #[test]
 fn palette_finds_command_by_letters() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     press(&mut app, ":");
     press(&mut app, "ckpnow");
     let effects = app.update(key(KeyCode::Enter));
@@ -424,16 +424,21 @@ fn palette_finds_command_by_letters() {
 
 #[test]
 fn mouse_selects_tabs_keys_and_rows() {
-    let mut app = looking_at(JobState::Running);
-    let click = |app: &mut App, column, row| {
+    let mut app = workbench(JobState::Running);
+    let mouse = |app: &mut App, kind, column, row| {
+        let modifiers = KeyModifiers::NONE;
         app.update(Message::Mouse(MouseEvent {
-            kind: MouseEventKind::Down(MouseButton::Left),
+            kind,
             column,
             row,
-            modifiers: KeyModifiers::NONE,
+            modifiers,
         }))
     };
-    let lines = screen(&app, (80, 24), CharacterSet::Unicode);
+    let click = |app: &mut App, column, row| {
+        let kind = MouseEventKind::Down(MouseButton::Left);
+        mouse(app, kind, column, row)
+    };
+    let lines = screen(&app, SMALL, CharacterSet::Unicode);
     let column = |line: &str, word: &str| line.find(word).unwrap() as u16 + 1;
     let effects = click(&mut app, column(&lines[23], "pause"), 23);
     assert_eq!(done(&effects), control(ControlCommand::Pause));
@@ -443,40 +448,24 @@ fn mouse_selects_tabs_keys_and_rows() {
     assert_eq!(app.tab, Tab::Runs);
     click(&mut app, 5, 2);
     assert_eq!(app.runs.listing.selected().unwrap().name, "older");
-    app.update(Message::Mouse(MouseEvent {
-        kind: MouseEventKind::ScrollDown,
-        column: 5,
-        row: 5,
-        modifiers: KeyModifiers::NONE,
-    }));
+    mouse(&mut app, MouseEventKind::ScrollDown, 5, 5);
     assert_eq!(app.runs.listing.selected().unwrap().name, RUN);
 }
 
 #[test]
 fn running_evaluation_stopped_after_confirmation() {
-    let mut app = looking_at(JobState::Complete);
+    let mut app = workbench(JobState::Complete);
     press(&mut app, "3");
-    app.update(Message::Evaluations(vec![EvaluationListing {
-        key: EvaluationKey {
-            run: RUN.into(),
-            name: "dev-best".into(),
-        },
-        head: None,
-        job: Some((JobState::Running, Default::default())),
-        job_path: "checkpoints/x/evaluations/dev-best".into(),
-    }]));
-    assert_eq!(
-        done(&press(&mut app, "xy")),
-        done(&[Effect::Control {
-            job: "checkpoints/x/evaluations/dev-best".into(),
-            command: ControlCommand::Stop
-        }])
-    );
+    let job = Some((JobState::Running, Default::default()));
+    let evaluation = listed_evaluation(None, job);
+    let job = evaluation.job_path.clone();
+    app.update(Message::Evaluations(vec![evaluation]));
+    assert_eq!(done(&press(&mut app, "xy")), done(&[Effect::stop(job)]));
 }
 
 #[test]
 fn resumed_run_has_each_step_once() {
-    let mut app = looking_at(JobState::Running);
+    let mut app = workbench(JobState::Running);
     let mut again = records();
     if let Event::Start(start) = &mut again[0].event {
         start.job.step = 150;
@@ -498,7 +487,7 @@ fn resumed_run_has_each_step_once() {
 proptest! {
     #[test]
     fn axis_position_maps_back_to_step(step in 1_u64..=200) {
-        let app = looking_at(JobState::Running);
+        let app = workbench(JobState::Running);
         let view = app.runs.open().unwrap();
         for unit in [XAxis::Steps, XAxis::Epochs, XAxis::Minutes] {
             prop_assert_eq!(view.step_at(unit, view.position(unit, step)), step);
@@ -525,7 +514,7 @@ proptest! {
         keys in prop::collection::vec(any_key(), 0..60),
         size in (1_u16..220, 1_u16..70),
     ) {
-        let mut app = looking_at(JobState::Running);
+        let mut app = workbench(JobState::Running);
         app.update(Message::Resized(size.0, size.1));
         for code in keys {
             app.update(key(code));

@@ -12,6 +12,7 @@ use super::{mouse, view};
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 impl App {
     /// Handles a message, and returns the effects to run.
@@ -40,12 +41,13 @@ impl App {
                 self.data.recognized = Some((source, outcome));
             }
             Message::Recognized { .. } => {}
-            Message::Images { run, files } => self.train.files = Some((run, files)),
+            Message::Images { run, files } => self.train.files.answered(&run, files),
             Message::GalleryImages { request, images } => self.gallery.loaded(&request, images),
             Message::Comparison { of, outcome } => self.evaluate.outcome = Some((of, outcome)),
-            Message::Hypotheses { request, captions } => self.gallery.set_hypotheses(&request, captions),
+            Message::Hypotheses { request, captions } => self.gallery.hypotheses.answered(&request, captions),
             Message::AttentionWeights { request, attention } => {
-                self.gallery.attention.answered(&request, attention)
+                let attention = attention.map(Arc::new);
+                self.gallery.attention.weights.answered(&request, attention);
             }
             Message::ImageReady { key, image } => self.images.insert(key, image),
             Message::Done(result) => self.notice = Some(result),

@@ -16,7 +16,7 @@ use super::popups::view as popup;
 use super::run_view::RunView;
 use super::tabs::page;
 use super::theme::Theme;
-use super::widgets::image;
+use super::widgets::{image, text};
 use crate::jobs::JobState;
 use crate::text::display_safe;
 use ratatui::Frame;
@@ -100,37 +100,27 @@ pub fn tab_titles() -> Vec<(Tab, String, u16, u16)> {
 }
 
 fn tab_line(app: &App, theme: &Theme) -> Line<'static> {
-    let mut spans = vec![Span::styled(NAME, theme.heading)];
-    for (tab, title, _, _) in tab_titles() {
-        let style = if tab == app.tab {
-            theme.selected
-        } else {
-            theme.quiet
-        };
-        spans.push(Span::styled(title, style));
-        spans.push(Span::raw(" "));
-    }
-    Line::from(spans)
+    let titles = tab_titles().into_iter();
+    let titles = titles.map(|(tab, title, ..)| (title, tab == app.tab));
+    let name = Span::styled(NAME, theme.heading);
+    Line::from_iter([name].into_iter().chain(text::titles(titles, theme)))
 }
 
 /// The outcome of the last action; otherwise a diagnostic of the open run, or the last message in its log.
 fn notice_line(app: &App, theme: &Theme) -> Line<'static> {
-    let sign = app
-        .runs
-        .open()
-        .and_then(|view| view.symptoms().into_iter().next());
-    if let (None, Some(sign), Tab::Train) = (&app.notice, sign, app.tab) {
-        return Line::styled(display_safe(&sign.to_string()).into_owned(), theme.warning);
-    }
-    let news = app
-        .runs
-        .open()
-        .and_then(|view| next_step(app, view).or_else(|| view.news.clone()));
-    match (&app.notice, news) {
-        (Some(Ok(done)), _) => Line::styled(done.clone(), theme.good),
-        (Some(Err(why)), _) => Line::styled(why.clone(), theme.bad),
-        (None, Some(news)) if app.tab == Tab::Train => Line::styled(news, theme.quiet),
-        (None, _) => Line::raw(""),
+    let open = app.runs.open().filter(|_| app.tab == Tab::Train);
+    let symptom = open.and_then(|view| view.symptoms().into_iter().next());
+    match (&app.notice, symptom, open) {
+        (Some(Ok(done)), ..) => Line::styled(done.clone(), theme.good),
+        (Some(Err(why)), ..) => Line::styled(why.clone(), theme.bad),
+        (None, Some(symptom), _) => {
+            Line::styled(display_safe(&symptom.to_string()).into_owned(), theme.warning)
+        }
+        (None, None, Some(view)) => {
+            let news = next_step(app, view).or_else(|| view.news.clone());
+            Line::styled(news.unwrap_or_default(), theme.quiet)
+        }
+        (None, None, None) => Line::raw(""),
     }
 }
 

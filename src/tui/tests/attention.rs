@@ -1,7 +1,6 @@
 //! The gallery, word by word.
 
 use super::*;
-use crate::evaluation::Report;
 use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::metrics::Interval;
 use crate::search::{Attention, WordAttention};
@@ -10,7 +9,6 @@ use crate::tui::message::{AttentionRequest, GalleryImages, GalleryRequest, Galle
 use crate::vision::preprocess::CropBox;
 use ratatui::style::Modifier;
 use serde_json::json;
-use std::sync::Arc;
 
 const CAPTIONS: [&str; 2] = ["a dog runs", "two cars"];
 
@@ -51,23 +49,16 @@ fn report() -> Report {
 }
 
 fn gallery() -> App {
-    let mut app = looking_at(JobState::Complete);
-    let of = EvaluationKey {
-        run: RUN.into(),
-        name: "dev-best".into(),
+    let mut app = workbench(JobState::Complete);
+    let evaluation = listed_evaluation(Some(Arc::new(report())), None);
+    let request = GalleryRequest {
+        of: evaluation.key.clone(),
+        slot: GallerySlot::Main,
     };
-    app.update(Message::Evaluations(vec![EvaluationListing {
-        key: of.clone(),
-        head: Some(Arc::new(report())),
-        job: None,
-        job_path: format!("checkpoints/{RUN}/evaluations/dev-best"),
-    }]));
+    app.update(Message::Evaluations(vec![evaluation]));
     press(&mut app, "4");
     app.update(Message::GalleryImages {
-        request: GalleryRequest {
-            of,
-            slot: GallerySlot::Main,
-        },
+        request,
         images: Ok(Arc::new(GalleryImages {
             report: report(),
             files: vec![Some("0.png".into()), Some("1.png".into())],
@@ -89,16 +80,12 @@ fn request(image: usize) -> AttentionRequest {
 
 /// Attention on another region for each word.
 fn answer(image: usize) -> Attention {
-    let look = |(region, word): (usize, &str)| {
-        let mut weights = vec![0.0; 4];
-        weights[region] = 1.0;
-        WordAttention {
-            word: word.into(),
-            weights,
-        }
+    let attend = |(region, word): (usize, &str)| WordAttention {
+        word: word.into(),
+        weights: (0..4).map(|other| f32::from(region == other)).collect(),
     };
     Attention {
-        words: CAPTIONS[image].split(' ').enumerate().map(look).collect(),
+        words: CAPTIONS[image].split(' ').enumerate().map(attend).collect(),
         side: 2,
         part: CropBox {
             left: 0,
@@ -109,19 +96,19 @@ fn answer(image: usize) -> Attention {
     }
 }
 
-fn attended(app: &mut App, image: usize) -> Vec<Effect> {
+fn answer_request(app: &mut App, image: usize) -> Vec<Effect> {
     app.update(Message::AttentionWeights {
         request: request(image),
         attention: Ok(answer(image)),
     })
 }
 
-fn asked(effects: &[Effect]) -> Vec<AttentionRequest> {
-    let requests = effects.iter().filter_map(|effect| match effect {
+fn requested(effects: &[Effect]) -> Vec<AttentionRequest> {
+    let request = |effect: &Effect| match effect {
         Effect::ComputeAttention(request) => Some(request.clone()),
         _ => None,
-    });
-    requests.collect()
+    };
+    effects.iter().filter_map(request).collect()
 }
 
 /// The requested images, the visible one first.
@@ -134,20 +121,16 @@ fn drawn(effects: &[Effect]) -> Vec<ImageKey> {
 }
 
 /// The screen, and its highlighted part.
-fn seen(app: &App) -> (String, String) {
-    let (columns, rows) = (80, 24);
-    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
-    let theme = Theme::new(Colors::None, CharacterSet::Ascii);
-    terminal.draw(|frame| draw(frame, app, &theme)).unwrap();
-    let buffer = terminal.backend().buffer();
+fn shown(app: &App) -> (String, String) {
+    let buffer = frame(app, SMALL, &Theme::new(Colors::None, CharacterSet::Ascii));
     // The first row has the tabs, one of them marked.
-    let cells = (1..rows).flat_map(|row| (0..columns).map(move |column| &buffer[(column, row)]));
+    let cells = buffer.content().iter().skip(usize::from(SMALL.0));
     let marked = cells
         .clone()
         .filter(|cell| cell.modifier.contains(Modifier::REVERSED));
     (
-        cells.map(|cell| cell.symbol()).collect(),
-        marked.map(|cell| cell.symbol()).collect(),
+        cells.map(Cell::symbol).collect(),
+        marked.map(Cell::symbol).collect(),
     )
 }
 
@@ -155,49 +138,53 @@ fn seen(app: &App) -> (String, String) {
 fn attention_steps_through_words() {
     let mut app = gallery();
     let effects = press(&mut app, "w");
-    assert_eq!(asked(&effects), [request(0)]);
-    assert!(seen(&app).0.contains("computing attention ..."));
+    assert_eq!(requested(&effects), [request(0)]);
+    assert!(shown(&app).0.contains("computing attention ..."));
 
-    let first = drawn(&attended(&mut app, 0));
+    let first = drawn(&answer_request(&mut app, 0));
     let overlay = |word: usize| {
         let answer = answer(0);
         Some(answer.overlay(&answer.words[word]))
     };
     let overlays: Vec<_> = first.into_iter().map(|key| key.overlay).collect();
-    assert_eq!(overlays, [overlay(0), overlay(1)], "it, and the next one");
-    let (page, marked) = seen(&app);
+    assert_eq!(
+        overlays,
+        [overlay(0), overlay(1)],
+        "the current word and the next one"
+    );
+    let (page, marked) = shown(&app);
     assert!(page.contains("word 1 of 3"), "{page}");
     assert_eq!(marked.trim(), "a");
 
     let second = drawn(&press(&mut app, "l"));
     assert_eq!(second[0].overlay, overlay(1));
-    assert_eq!(seen(&app).1.trim(), "dog");
+    assert_eq!(shown(&app).1.trim(), "dog");
     app.update(key(KeyCode::Right));
     press(&mut app, "l");
-    let (page, marked) = seen(&app);
+    let (page, marked) = shown(&app);
     assert!(
         page.contains("word 3 of 3") && page.contains("image 1 of 2"),
         "{page}"
     );
-    assert_eq!(marked.trim(), "runs", "after the last word nothing comes");
+    assert_eq!(marked.trim(), "runs", "the last word stays");
     press(&mut app, "h");
-    assert_eq!(seen(&app).1.trim(), "dog");
+    assert_eq!(shown(&app).1.trim(), "dog");
 }
 
 #[test]
 fn attention_stays_on_for_next_image_until_closed() {
     let mut app = gallery();
     press(&mut app, "w");
-    attended(&mut app, 0);
+    answer_request(&mut app, 0);
     press(&mut app, "l");
-    assert_eq!(asked(&press(&mut app, "j")), [request(1)]);
-    attended(&mut app, 0);
+    assert_eq!(requested(&press(&mut app, "j")), [request(1)]);
+    answer_request(&mut app, 0);
     assert!(
-        seen(&app).0.contains("computing attention ..."),
-        "that was of the image before"
+        shown(&app).0.contains("computing attention ..."),
+        "the answer was for the previous image"
     );
-    attended(&mut app, 1);
-    let (page, marked) = seen(&app);
+    answer_request(&mut app, 1);
+    let (page, marked) = shown(&app);
     assert!(
         page.contains("word 1 of 2") && page.contains("image 2 of 2"),
         "{page}"
@@ -206,17 +193,17 @@ fn attention_stays_on_for_next_image_until_closed() {
 
     for end in [KeyCode::Esc, KeyCode::Char('w')] {
         app.update(key(end));
-        let (page, marked) = seen(&app);
+        let (page, marked) = shown(&app);
         assert!(!page.contains("word 1") && marked.is_empty(), "{page}");
         assert!(page.contains("image 2 of 2"), "{page}");
-        assert_eq!(asked(&press(&mut app, "w")), [request(1)]);
-        attended(&mut app, 1);
+        assert_eq!(requested(&press(&mut app, "w")), [request(1)]);
+        answer_request(&mut app, 1);
     }
     app.update(key(KeyCode::Esc));
     press(&mut app, "h");
     assert!(
-        seen(&app).0.contains("image 1 of 2"),
-        "left and right go to images again"
+        shown(&app).0.contains("image 1 of 2"),
+        "left and right change the image again"
     );
 }
 
@@ -228,9 +215,9 @@ fn decoder_without_attention_shows_reason() {
         request: request(0),
         attention: Err("no decoder here attends (merge)".into()),
     });
-    let (page, marked) = seen(&app);
+    let (page, marked) = shown(&app);
     assert!(page.contains("no decoder here attends (merge)"), "{page}");
     assert_eq!(marked, "");
     press(&mut app, "l");
-    assert!(seen(&app).0.contains("image 1 of 2"));
+    assert!(shown(&app).0.contains("image 1 of 2"));
 }

@@ -13,19 +13,22 @@ use std::time::SystemTime;
 pub fn run(root: &Root, requests: &Receiver<CaptionerRequest>, messages: &Sender<Message>) {
     let mut cached: Option<CachedCaptioner> = None;
     while let Ok(first) = requests.recv() {
-        let latest = LatestRequests::of(std::iter::once(first).chain(requests.try_iter()));
-        let captioned = latest.caption.map(|request| Message::Hypotheses {
-            captions: caption(root, &mut cached, &request),
-            request,
-        });
-        if captioned.is_some_and(|message| messages.send(message).is_err()) {
-            return;
+        let mut latest = LatestRequests::default();
+        for request in std::iter::once(first).chain(requests.try_iter()) {
+            match request {
+                CaptionerRequest::Caption(request) => latest.caption = Some(request),
+                CaptionerRequest::Attention(request) => latest.attention = Some(request),
+            }
         }
-        let attended = latest.attention.map(|request| Message::AttentionWeights {
-            attention: attend(root, &mut cached, &request),
-            request,
+        let sent = latest.caption.map_or(Ok(()), |request| {
+            let captions = caption(root, &mut cached, &request);
+            messages.send(Message::Hypotheses { request, captions })
         });
-        if attended.is_some_and(|message| messages.send(message).is_err()) {
+        let sent = sent.and(latest.attention.map_or(Ok(()), |request| {
+            let attention = attend(root, &mut cached, &request);
+            messages.send(Message::AttentionWeights { request, attention })
+        }));
+        if sent.is_err() {
             return;
         }
     }
@@ -35,19 +38,6 @@ pub fn run(root: &Root, requests: &Receiver<CaptionerRequest>, messages: &Sender
 struct LatestRequests {
     caption: Option<CaptionRequest>,
     attention: Option<AttentionRequest>,
-}
-
-impl LatestRequests {
-    fn of(requests: impl Iterator<Item = CaptionerRequest>) -> Self {
-        let mut latest = Self::default();
-        for request in requests {
-            match request {
-                CaptionerRequest::Caption(request) => latest.caption = Some(request),
-                CaptionerRequest::Attention(request) => latest.attention = Some(request),
-            }
-        }
-        latest
-    }
 }
 
 struct CachedCaptioner {
@@ -118,17 +108,15 @@ fn captioner_of<'a>(
 
 impl CachedCaptioner {
     fn search(&mut self, settings: &SearchSettings) -> Result<Search, String> {
-        match &self.search {
-            Some((known, search)) if known == settings => Ok(search.clone()),
-            _ => {
-                let search = self
-                    .run
-                    .search(settings.clone(), self.captioner.vocabulary())
-                    .map_err(describe)?;
-                self.search = Some((settings.clone(), search.clone()));
-                Ok(search)
-            }
+        if let Some((known, search)) = &self.search
+            && known == settings
+        {
+            return Ok(search.clone());
         }
+        let search = self.run.search(settings.clone(), self.captioner.vocabulary());
+        let search = search.map_err(describe)?;
+        self.search = Some((settings.clone(), search.clone()));
+        Ok(search)
     }
 }
 

@@ -4,7 +4,7 @@ use super::machine::MachineMonitor;
 use crate::evaluation::{MAX_REPORT_BYTES, Report};
 use crate::files::ConfinedPath;
 use crate::jobs::Root;
-use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, host_name};
+use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, Record, host_name};
 use crate::model::feature_directories;
 use crate::tui::message::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
@@ -23,17 +23,23 @@ const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 type Flow = ControlFlow<()>;
 
 pub fn watch(root: &Root, messages: &Sender<Message>) {
-    let mut watcher = Watcher::new(root, messages);
+    let mut watcher = Watcher {
+        root,
+        messages,
+        runs: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        heads: BTreeMap::new(),
+        machine: MachineMonitor::default(),
+        last_sent: LastSent::default(),
+    };
     let mut listed: Option<Instant> = None;
     loop {
-        let is_due = listed.is_none_or(|listed| listed.elapsed() >= DIRECTORY_INTERVAL);
-        if is_due {
-            listed = Some(Instant::now());
-        }
-        let flow = if is_due {
-            watcher.list()
-        } else {
-            watcher.read_logs()
+        let flow = match listed {
+            Some(listed) if listed.elapsed() < DIRECTORY_INTERVAL => watcher.read_logs(),
+            _ => {
+                listed = Some(Instant::now());
+                watcher.list()
+            }
         };
         if flow.is_break() {
             return;
@@ -82,33 +88,23 @@ impl WatchedJob {
         Some(state.unwrap_or(JobState::Unreadable))
     }
 
-    fn read(&mut self) {
-        while let Ok(events) = self.tail.poll() {
-            if events.records.is_empty() {
-                return;
-            }
-            events.records.iter().for_each(|record| self.summary.add(record));
-        }
+    /// The new records, some at a time; empty at the end of the log.
+    fn read(&mut self) -> Vec<Record> {
+        // Errors are not reported: the log may be readable at the next poll.
+        let records = self
+            .tail
+            .poll()
+            .map_or_else(|_| Vec::new(), |events| events.records);
+        records.iter().for_each(|record| self.summary.add(record));
+        records
     }
 }
 
-impl<'a> Watcher<'a> {
-    fn new(root: &'a Root, messages: &'a Sender<Message>) -> Self {
-        Self {
-            root,
-            messages,
-            runs: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            heads: BTreeMap::new(),
-            machine: MachineMonitor::default(),
-            last_sent: LastSent::default(),
-        }
-    }
-
-    fn send(&self, message: Message) -> Flow {
-        match self.messages.send(message) {
-            Ok(()) => Flow::Continue(()),
-            Err(_) => Flow::Break(()),
+impl Watcher<'_> {
+    fn send(&self, message: Option<Message>) -> Flow {
+        match message.map(|message| self.messages.send(message)) {
+            None | Some(Ok(())) => Flow::Continue(()),
+            Some(Err(_)) => Flow::Break(()),
         }
     }
 
@@ -137,22 +133,17 @@ impl<'a> Watcher<'a> {
 
     fn list_runs(&mut self) -> Flow {
         let listing = self.runs.iter().filter_map(|(name, job)| {
-            let note = name
-                .parse()
-                .ok()
-                .and_then(|name| self.root.run_dir(&name).note().ok()?);
+            let directory = name.parse().ok().map(|name| self.root.run_dir(&name));
+            let note = directory.and_then(|directory| directory.note().ok()?);
             Some(RunListing {
                 name: name.clone(),
                 state: job.state()?,
                 note,
             })
         });
-        let listing: Vec<RunListing> = listing.collect();
-        if self.last_sent.runs.as_ref() == Some(&listing) {
-            return Flow::Continue(());
-        }
-        self.last_sent.runs = Some(listing.clone());
-        self.send(Message::Runs(listing))
+        let listing = listing.collect();
+        let news = new_listing(&mut self.last_sent.runs, listing);
+        self.send(news.map(Message::Runs))
     }
 
     /// Sends new records of all runs, the most recently written log first.
@@ -174,18 +165,14 @@ impl<'a> Watcher<'a> {
             return Flow::Continue(());
         };
         let mut has_news = false;
-        // Errors are not reported: the log may be readable at the next poll.
-        while let Ok(events) = job.tail.poll() {
-            if events.records.is_empty() {
+        loop {
+            let records = job.read();
+            if records.is_empty() {
                 break;
             }
             has_news = true;
-            events.records.iter().for_each(|record| job.summary.add(record));
-            let message = Message::Records {
-                run: name.to_owned(),
-                records: events.records,
-            };
-            if self.messages.send(message).is_err() {
+            let run = name.to_owned();
+            if self.messages.send(Message::Records { run, records }).is_err() {
                 return Flow::Break(());
             }
         }
@@ -209,25 +196,20 @@ impl<'a> Watcher<'a> {
         self.jobs
             .retain(|known, _| jobs.iter().any(|(name, _)| path(name) == *known));
         for (name, directory) in jobs {
-            let job = self
-                .jobs
-                .entry(path(&name))
-                .or_insert_with(|| WatchedJob::new(directory));
-            job.read();
+            let job = self.jobs.entry(path(&name));
+            let job = job.or_insert_with(|| WatchedJob::new(directory));
+            while !job.read().is_empty() {}
         }
     }
 
     /// The job in a directory, and the path by which commands name it.
     fn job_in(&self, directory: &ConfinedPath) -> (Option<(JobState, LogSummary)>, String) {
-        let known = self
-            .jobs
-            .iter()
-            .find(|(_, job)| job.directory.directory() == directory);
-        match known {
-            Some((path, job)) => (
-                job.state().map(|state| (state, job.summary.clone())),
-                path.clone(),
-            ),
+        let mut jobs = self.jobs.iter();
+        match jobs.find(|(_, job)| job.directory.directory() == directory) {
+            Some((path, job)) => {
+                let state = job.state();
+                (state.map(|state| (state, job.summary.clone())), path.clone())
+            }
             None => (None, directory.to_string()),
         }
     }
@@ -249,53 +231,44 @@ impl<'a> Watcher<'a> {
                 let directory = self.root.dataset_dir(&name);
                 let (job, job_path) = self.job_in(&directory.join("prepare"));
                 let features = feature_directories(&directory);
-                let last_part = |path: ConfinedPath| path.file_name().to_string_lossy().into_owned();
                 DatasetListing {
                     is_whole: whole.contains(&name),
                     written: seconds(written(&directory.join("dataset.toml"))),
-                    features: features.into_iter().map(last_part).collect(),
+                    features: features.iter().map(last_part).collect(),
                     name: name.to_string(),
                     job,
                     job_path,
                 }
             })
             .collect();
-        if self.last_sent.data_sets.as_ref() == Some(&listing) {
-            return Flow::Continue(());
-        }
-        self.last_sent.data_sets = Some(listing.clone());
-        self.send(Message::Datasets(listing))
+        let news = new_listing(&mut self.last_sent.data_sets, listing);
+        self.send(news.map(Message::Datasets))
     }
 
     fn list_evaluations(&mut self) -> Flow {
         let mut listing = Vec::new();
         for run in self.root.runs().unwrap_or_default() {
-            for directory in self
-                .root
-                .run_dir(&run)
-                .evaluation_directories()
-                .unwrap_or_default()
-            {
-                let name = directory.file_name().to_string_lossy().into_owned();
+            let directories = self.root.run_dir(&run).evaluation_directories();
+            for directory in directories.unwrap_or_default() {
                 let (job, job_path) = self.job_in(&directory);
                 let head = self.head(&directory.join("report.json"));
                 if head.is_none() && job.is_none() {
                     continue;
                 }
-                let run = run.to_string();
+                let key = EvaluationKey {
+                    run: run.to_string(),
+                    name: last_part(&directory),
+                };
                 listing.push(EvaluationListing {
-                    key: EvaluationKey { run, name },
+                    key,
                     head,
                     job,
                     job_path,
                 });
             }
         }
-        if self.last_sent.evaluations.as_ref() == Some(&listing) {
-            return Flow::Continue(());
-        }
-        self.last_sent.evaluations = Some(listing.clone());
-        self.send(Message::Evaluations(listing))
+        let news = new_listing(&mut self.last_sent.evaluations, listing);
+        self.send(news.map(Message::Evaluations))
     }
 
     /// A report without its captions; read again only if it was rewritten.
@@ -320,15 +293,26 @@ impl<'a> Watcher<'a> {
             let is_live = job.state().is_some_and(JobState::is_live);
             Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
         });
-        match self.machine.new_load(processes.collect()) {
-            Some(load) => self.send(Message::Machine(load)),
-            None => Flow::Continue(()),
-        }
+        let load = self.machine.new_load(processes.collect());
+        self.send(load.map(Message::Machine))
     }
+}
+
+/// The listing if it differs from the last one.
+fn new_listing<T: Clone + PartialEq>(last: &mut Option<Vec<T>>, listing: Vec<T>) -> Option<Vec<T>> {
+    if last.as_ref() == Some(&listing) {
+        return None;
+    }
+    *last = Some(listing.clone());
+    Some(listing)
 }
 
 fn written(path: &ConfinedPath) -> Option<SystemTime> {
     Some(path.modified_and_length().ok()?.0)
+}
+
+fn last_part(path: &ConfinedPath) -> String {
+    path.file_name().to_string_lossy().into_owned()
 }
 
 fn seconds(time: Option<SystemTime>) -> u64 {

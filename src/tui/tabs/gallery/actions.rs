@@ -1,6 +1,5 @@
 //! What keys do in the Gallery tab, and what it loads.
 
-use super::state::HypothesesRequest;
 use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::search::SearchSettings;
 use crate::tui::app::App;
@@ -8,7 +7,7 @@ use crate::tui::forms::prompts::Prompt;
 use crate::tui::forms::{FormPurpose, search};
 use crate::tui::keys::Action;
 use crate::tui::message::{
-    AttentionRequest, CaptionRequest, Effect, EvaluationKey, GalleryRequest, GallerySlot,
+    AttentionRequest, CaptionRequest, Effect, EvaluationKey, EvaluationListing, GalleryRequest, GallerySlot,
 };
 use crate::tui::navigation::{ListMove, cycle};
 use crate::tui::popups::Popup;
@@ -25,31 +24,29 @@ impl App {
             self.gallery.put(GallerySlot::Main, of);
         }
         let mut effects = Vec::new();
-        for (slot, slot_images) in [
-            (GallerySlot::Main, &mut self.gallery.main),
-            (GallerySlot::Comparison, &mut self.gallery.comparison),
-        ] {
-            let Some(slot_images) = slot_images else { continue };
-            let mut finished = self.evaluate.finished();
-            let Some(head) = finished
-                .find(|known| known.key == slot_images.of)
-                .and_then(|known| known.head.clone())
-            else {
+        for slot in [GallerySlot::Main, GallerySlot::Comparison] {
+            let Some(loaded) = self.gallery.slot(slot) else {
                 continue;
             };
-            if slot_images
-                .head
-                .as_ref()
-                .is_none_or(|requested| !Arc::ptr_eq(requested, &head))
-            {
-                slot_images.head = Some(head);
-                let of = slot_images.of.clone();
+            let evaluation = self.evaluate.finished().find(|known| known.key == loaded.of);
+            let Some(head) = evaluation.and_then(|known| known.head.as_ref()) else {
+                continue;
+            };
+            let requested = loaded.head.as_ref();
+            if requested.is_none_or(|requested| !Arc::ptr_eq(requested, head)) {
+                loaded.head = Some(Arc::clone(head));
+                let of = loaded.of.clone();
                 effects.push(Effect::LoadGallery(GalleryRequest { of, slot }));
             }
         }
-        effects.extend(self.request_captions());
+        if self.gallery.shows_hypotheses || self.gallery.image_file.is_some() {
+            let request = self.caption_request();
+            let new = request.and_then(|request| self.gallery.hypotheses.ask(Some(request)));
+            effects.extend(new.map(Effect::Caption));
+        }
         let request = self.attention_request();
-        effects.extend(self.gallery.attention.request(request));
+        let new = self.gallery.attention.ask(request);
+        effects.extend(new.map(Effect::ComputeAttention));
         effects
     }
 
@@ -64,20 +61,6 @@ impl App {
         any.map(|known| known.key.clone())
     }
 
-    fn request_captions(&mut self) -> Option<Effect> {
-        let is_shown = self.gallery.shows_hypotheses || self.gallery.image_file.is_some();
-        let request = self.caption_request().filter(|_| is_shown)?;
-        let is_known = |hypotheses: &&HypothesesRequest| hypotheses.request == request;
-        if self.gallery.hypotheses.as_ref().filter(is_known).is_some() {
-            return None;
-        }
-        self.gallery.hypotheses = Some(HypothesesRequest {
-            request: request.clone(),
-            captions: None,
-        });
-        Some(Effect::Caption(request))
-    }
-
     /// The request for hypotheses of the current image.
     fn caption_request(&self) -> Option<CaptionRequest> {
         let (members, search) = self.ensemble_and_search()?;
@@ -90,7 +73,7 @@ impl App {
 
     /// The request for attention weights, if they are shown.
     fn attention_request(&self) -> Option<AttentionRequest> {
-        if !self.gallery.attention.is_shown() {
+        if !self.gallery.attention.is_shown {
             return None;
         }
         Some(AttentionRequest {
@@ -147,7 +130,7 @@ impl App {
             Action::ChooseEvaluation => return self.choose_evaluation(ChooserPurpose::Gallery, "evaluation"),
             Action::CompareWith => return self.choose_evaluation(ChooserPurpose::Comparison, "compare with"),
             Action::Open if self.gallery.main.is_none() => return self.open_evaluate_form(),
-            Action::Back if self.gallery.attention.is_shown() => self.gallery.attention.hide(),
+            Action::Back if self.gallery.attention.is_shown => self.gallery.attention.toggle(),
             Action::Back => {
                 self.gallery.image_file = None;
                 self.gallery.search_override = None;
@@ -162,7 +145,7 @@ impl App {
 
     /// To the next word while attention weights are shown, otherwise to the next image.
     fn step_word_or_image(&mut self, direction: ListMove) {
-        if self.gallery.attention.is_shown() {
+        if self.gallery.attention.is_shown {
             self.gallery.attention.go(direction);
         } else {
             self.gallery.go(direction);
@@ -170,7 +153,7 @@ impl App {
     }
 
     fn toggle_attention(&mut self) -> Vec<Effect> {
-        if self.gallery.file().is_none() && !self.gallery.attention.is_shown() {
+        if self.gallery.file().is_none() && !self.gallery.attention.is_shown {
             return self.refuse("no image");
         }
         self.gallery.attention.toggle();
@@ -203,11 +186,7 @@ impl App {
 
     fn choose_evaluation(&mut self, purpose: ChooserPurpose, title: &'static str) -> Vec<Effect> {
         let now = match purpose {
-            ChooserPurpose::Comparison => self
-                .gallery
-                .comparison
-                .as_ref()
-                .map(|slot_images| &slot_images.of),
+            ChooserPurpose::Comparison => self.gallery.comparison.as_ref().map(|loaded| &loaded.of),
             _ => self.gallery.of(),
         };
         let items: Vec<ChooserItem> = self
@@ -235,7 +214,7 @@ impl App {
         let chosen = chooser.items.get(chooser.selected).map(|item| &item.label);
         let mut finished = self.evaluate.finished();
         let evaluation = finished.find(|known| Some(&known.key.to_string()) == chosen);
-        if let Some(of) = evaluation.map(|known| known.key.clone()) {
+        if let Some(EvaluationListing { key: of, .. }) = evaluation.cloned() {
             let slot = match chooser.purpose {
                 ChooserPurpose::Comparison => GallerySlot::Comparison,
                 ChooserPurpose::Gallery | ChooserPurpose::Overlay => GallerySlot::Main,

@@ -1,35 +1,24 @@
 //! The attention weights of the current caption, and the current word.
 
 use crate::search::{Attention, WordAttention};
-use crate::tui::message::{AttentionRequest, Effect};
+use crate::tui::message::AttentionRequest;
 use crate::tui::navigation::ListMove;
+use crate::tui::pending::Pending;
 use crate::vision::overlay::Overlay;
 use std::sync::Arc;
 
-/// `None` until the worker answers.
-pub type AttentionResult = Option<Result<Arc<Attention>, String>>;
-
 #[derive(Clone, Debug, Default)]
 pub struct AttentionPanel {
-    is_shown: bool,
-    last_request: Option<AttentionRequest>,
-    answer: AttentionResult,
+    pub is_shown: bool,
+    pub weights: Pending<AttentionRequest, Result<Arc<Attention>, String>>,
     word: usize,
 }
 
 impl AttentionPanel {
-    pub fn is_shown(&self) -> bool {
-        self.is_shown
-    }
-
-    pub fn answer(&self) -> &AttentionResult {
-        &self.answer
-    }
-
     /// The index of the current word, and all words.
     pub fn word(&self) -> Option<(usize, &[WordAttention])> {
         let words = &self.attention()?.words;
-        (self.is_shown() && self.word < words.len()).then_some((self.word, words))
+        (self.is_shown && self.word < words.len()).then_some((self.word, words))
     }
 
     /// The overlay of the current word, then those of the words beside it.
@@ -43,19 +32,15 @@ impl AttentionPanel {
     }
 
     fn attention(&self) -> Option<&Attention> {
-        Some(self.answer.as_ref()?.as_ref().ok()?.as_ref())
+        Some(self.weights.answer.as_ref()?.as_ref().ok()?.as_ref())
     }
 
+    /// Shows the weights, or hides and forgets them.
     pub fn toggle(&mut self) {
-        if self.is_shown {
-            self.hide();
-        } else {
-            self.is_shown = true;
-        }
-    }
-
-    pub fn hide(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            is_shown: !self.is_shown,
+            ..Self::default()
+        };
     }
 
     pub fn go(&mut self, direction: ListMove) {
@@ -64,21 +49,10 @@ impl AttentionPanel {
         }
     }
 
-    /// Requests attention weights unless they were requested last; drops the previous ones.
-    pub fn request(&mut self, request: Option<AttentionRequest>) -> Option<Effect> {
-        if self.last_request == request {
-            return None;
-        }
-        self.last_request = request.clone();
-        self.answer = None;
+    /// Returns the request if its weights are not known yet; it starts at the first word.
+    pub fn ask(&mut self, request: Option<AttentionRequest>) -> Option<AttentionRequest> {
+        let request = self.weights.ask(request)?;
         self.word = 0;
-        request.map(Effect::ComputeAttention)
-    }
-
-    /// Stores the answer to the last request; drops any other.
-    pub fn answered(&mut self, request: &AttentionRequest, answer: Result<Attention, String>) {
-        if self.last_request.as_ref() == Some(request) {
-            self.answer = Some(answer.map(Arc::new));
-        }
+        Some(request)
     }
 }

@@ -6,6 +6,7 @@ use crate::metrics::Metric;
 use crate::search::{SearchSettings, WrittenCaption};
 use crate::tui::message::{CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot};
 use crate::tui::navigation::ListMove;
+use crate::tui::pending::Pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,13 +30,8 @@ pub struct LoadedGallery {
     pub images: Option<Result<Arc<GalleryImages>, String>>,
 }
 
-/// A request to the caption worker and its answer.
-#[derive(Clone, Debug)]
-pub struct HypothesesRequest {
-    pub request: CaptionRequest,
-    /// The hypotheses, best first; `None` until the worker answers.
-    pub captions: Option<Result<Vec<WrittenCaption>, String>>,
-}
+/// The hypotheses of a caption, best first.
+pub type Hypotheses = Result<Vec<WrittenCaption>, String>;
 
 #[derive(Clone, Debug, Default)]
 pub struct GalleryPage {
@@ -57,12 +53,12 @@ pub struct GalleryPage {
     pub search_override: Option<SearchSettings>,
     /// Attention weights of the caption, while shown.
     pub attention: AttentionPanel,
-    pub hypotheses: Option<HypothesesRequest>,
+    pub hypotheses: Pending<CaptionRequest, Hypotheses>,
 }
 
 impl GalleryPage {
     pub fn of(&self) -> Option<&EvaluationKey> {
-        self.main.as_ref().map(|slot_images| &slot_images.of)
+        self.main.as_ref().map(|loaded| &loaded.of)
     }
 
     /// `None` until it is loaded.
@@ -74,37 +70,23 @@ impl GalleryPage {
         Some(self.images()?.as_ref().ok()?.as_ref())
     }
 
-    /// The image file shown instead of the images of the evaluation.
-    pub fn image_file(&self) -> Option<&Path> {
-        self.image_file.as_deref()
+    pub fn captions(&self) -> &[CaptionedImage] {
+        self.loaded_images().map_or(&[], |images| &images.report.captions)
     }
 
-    /// Images that pass the filter, and all images.
-    pub fn count(&self) -> (usize, usize) {
-        (
-            self.shown.len(),
-            self.loaded_images()
-                .map_or(0, |images| images.report.captions.len()),
-        )
-    }
-
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    pub fn current(&self) -> Option<usize> {
+    fn current(&self) -> Option<usize> {
         self.shown.get(self.index).copied()
     }
 
     pub fn captioned(&self) -> Option<&CaptionedImage> {
-        self.loaded_images()?.report.captions.get(self.current()?)
+        self.captions().get(self.current()?)
     }
 
     /// The caption of the same image in the other evaluation.
     pub fn comparison(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
-        let slot_images = self.comparison.as_ref()?;
+        let loaded = self.comparison.as_ref()?;
         let image = &self.captioned()?.image;
-        let caption = match slot_images.images.as_ref()? {
+        let caption = match loaded.images.as_ref()? {
             Ok(images) => {
                 let mut captions = images.report.captions.iter();
                 captions
@@ -113,7 +95,7 @@ impl GalleryPage {
             }
             Err(why) => Err(why.as_str()),
         };
-        Some((&slot_images.of, caption))
+        Some((&loaded.of, caption))
     }
 
     pub fn file(&self) -> Option<&Path> {
@@ -123,10 +105,11 @@ impl GalleryPage {
         }
     }
 
-    /// The hypotheses of the current image.
-    pub fn hypotheses(&self) -> Option<&HypothesesRequest> {
-        let hypotheses = self.hypotheses.as_ref()?;
-        (Some(hypotheses.request.image.as_path()) == self.file()).then_some(hypotheses)
+    /// The hypotheses of the current image, `None` until the worker answers, and the request for them.
+    pub fn hypotheses(&self) -> Option<(&CaptionRequest, Option<&Hypotheses>)> {
+        let Pending { request, answer } = &self.hypotheses;
+        let request = request.as_ref()?;
+        (Some(request.image.as_path()) == self.file()).then_some((request, answer.as_ref()))
     }
 
     /// The caption of the current image: from the evaluation, or for an image file the best hypothesis.
@@ -134,8 +117,8 @@ impl GalleryPage {
         match &self.image_file {
             None => Some(&self.captioned()?.caption),
             Some(_) => {
-                let hypotheses = self.hypotheses()?.captions.as_ref()?.as_ref().ok()?;
-                Some(&hypotheses.first()?.caption)
+                let (_, hypotheses) = self.hypotheses()?;
+                Some(&hypotheses?.as_ref().ok()?.first()?.caption)
             }
         }
     }
@@ -152,26 +135,27 @@ impl GalleryPage {
         }
     }
 
+    pub fn slot(&mut self, slot: GallerySlot) -> &mut Option<LoadedGallery> {
+        match slot {
+            GallerySlot::Main => &mut self.main,
+            GallerySlot::Comparison => &mut self.comparison,
+        }
+    }
+
     pub fn put(&mut self, slot: GallerySlot, of: EvaluationKey) {
-        let slot_images = Some(LoadedGallery {
+        *self.slot(slot) = Some(LoadedGallery {
             of,
             head: None,
             images: None,
         });
-        match slot {
-            GallerySlot::Main => {
-                self.main = slot_images;
-                self.shown.clear();
-                self.search_override = None;
-            }
-            GallerySlot::Comparison => self.comparison = slot_images,
+        if slot == GallerySlot::Main {
+            self.shown.clear();
+            self.search_override = None;
         }
     }
 
-    pub fn show(&mut self, image: &str) {
-        let captions = self
-            .loaded_images()
-            .map_or(&[][..], |images| &images.report.captions);
+    fn show(&mut self, image: &str) {
+        let captions = self.captions();
         let is_named = |index: &usize| captions.get(*index).is_some_and(|known| known.image == image);
         if let Some(index) = self.shown.iter().position(is_named) {
             self.index = index;
@@ -179,15 +163,9 @@ impl GalleryPage {
     }
 
     pub fn loaded(&mut self, request: &GalleryRequest, images: Result<Arc<GalleryImages>, String>) {
-        let slot_images = match request.slot {
-            GallerySlot::Main => &mut self.main,
-            GallerySlot::Comparison => &mut self.comparison,
-        };
-        if let Some(slot_images) = slot_images
-            .as_mut()
-            .filter(|slot_images| slot_images.of == request.of)
-        {
-            slot_images.images = Some(images);
+        let slot = self.slot(request.slot).as_mut();
+        if let Some(loaded) = slot.filter(|loaded| loaded.of == request.of) {
+            loaded.images = Some(images);
         }
         if request.slot == GallerySlot::Main {
             self.filter_and_sort();
@@ -200,26 +178,19 @@ impl GalleryPage {
     /// Filters and sorts the images, and stays at the current one.
     pub fn filter_and_sort(&mut self) {
         let current = self.captioned().map(|captioned| captioned.image.clone());
-        let captions = self
-            .loaded_images()
-            .map_or(&[][..], |images| &images.report.captions);
-        let words: Vec<String> = self
-            .words
-            .to_lowercase()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        let contains_words = |captioned: &CaptionedImage| {
-            let caption = captioned.caption.to_lowercase();
-            words.iter().all(|word| caption.contains(word))
-                || captioned.references.iter().any(|reference| {
-                    let reference = reference.to_lowercase();
-                    words.iter().all(|word| reference.contains(word))
-                })
+        let captions = self.captions();
+        let words = self.words.to_lowercase();
+        let contains_words = |caption: &String| {
+            let caption = caption.to_lowercase();
+            words.split_whitespace().all(|word| caption.contains(word))
         };
-        let mut shown: Vec<usize> = (0..captions.len())
-            .filter(|&index| contains_words(&captions[index]))
-            .collect();
+        let is_shown = |index: &usize| {
+            let CaptionedImage {
+                caption, references, ..
+            } = &captions[*index];
+            contains_words(caption) || references.iter().any(contains_words)
+        };
+        let mut shown: Vec<usize> = (0..captions.len()).filter(is_shown).collect();
         let score = |index: &usize| captions[*index].scores.score(Metric::CIDER_D);
         match self.sort {
             ImageSort::DatasetOrder => {}
@@ -240,9 +211,7 @@ impl GalleryPage {
     }
 
     pub fn jump(&mut self, to: &str) -> Result<(), String> {
-        let captions = self
-            .loaded_images()
-            .map_or(&[][..], |images| &images.report.captions);
+        let captions = self.captions();
         let begins = |index: &usize| captions[*index].image.starts_with(to);
         let by_number = || {
             to.parse::<usize>()
@@ -254,20 +223,6 @@ impl GalleryPage {
         self.index = index.ok_or_else(|| format!("no image named {to} among {} images", self.shown.len()))?;
         self.image_file = None;
         Ok(())
-    }
-
-    pub fn set_hypotheses(
-        &mut self,
-        request: &CaptionRequest,
-        captions: Result<Vec<WrittenCaption>, String>,
-    ) {
-        if let Some(hypotheses) = self
-            .hypotheses
-            .as_mut()
-            .filter(|hypotheses| hypotheses.request == *request)
-        {
-            hypotheses.captions = Some(captions);
-        }
     }
 
     pub fn go(&mut self, direction: ListMove) {

@@ -63,7 +63,7 @@ pub fn images(app: &App, area: Rect) -> Vec<ImageKey> {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let gallery = &app.gallery;
-    if gallery.image_file().is_none() && gallery.captioned().is_none() {
+    if gallery.image_file.is_none() && gallery.captioned().is_none() {
         frame.render_widget(Paragraph::new(nothing(app, theme)), area);
         return;
     }
@@ -74,7 +74,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         ..ImageWidget::new(gallery.file(), app, theme)
     };
     frame.render_widget(widget, image);
-    let captioned = gallery.captioned().filter(|_| gallery.image_file().is_none());
+    let captioned = gallery.captioned().filter(|_| gallery.image_file.is_none());
     let mut lines = captioned.map_or_else(Vec::new, |captioned| about(captioned, gallery, theme));
     lines.extend(about_attention(gallery, theme));
     lines.extend(hypotheses(gallery, theme));
@@ -111,18 +111,18 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
 }
 
 fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
-    if let Some(image_file) = gallery.image_file() {
+    if let Some(image_file) = &gallery.image_file {
         let name = Span::styled(display_path(image_file), theme.heading);
         return Line::from_iter([name, Span::raw(at_word(gallery))]);
     }
-    let (shown, all) = gallery.count();
+    let shown = gallery.shown.len();
     let mut position = format!(
         "   image {} of {}, {}",
-        HumanCount(gallery.index() as u64 + 1),
+        HumanCount(gallery.index as u64 + 1),
         HumanCount(shown as u64),
         <&str>::from(gallery.sort)
     );
-    if shown < all {
+    if shown < gallery.captions().len() {
         position += &format!(", containing {:?}", gallery.words);
     }
     position += &at_word(gallery);
@@ -139,10 +139,10 @@ fn at_word(gallery: &GalleryPage) -> String {
 
 /// The state of the request for attention weights, as long as there are none.
 fn about_attention(gallery: &GalleryPage, theme: &Theme) -> Option<Line<'static>> {
-    if !gallery.attention.is_shown() {
+    if !gallery.attention.is_shown {
         return None;
     }
-    match gallery.attention.answer() {
+    match &gallery.attention.weights.answer {
         None => gallery
             .caption()
             .map(|_| Line::styled("computing attention ...", theme.quiet)),
@@ -232,23 +232,23 @@ fn run_names(members: &[CheckpointRef]) -> String {
 
 /// The hypotheses of the caption worker, best first.
 fn hypotheses(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
-    let Some(hypotheses) = gallery.hypotheses() else {
+    let Some((request, hypotheses)) = gallery.hypotheses() else {
         return Vec::new();
     };
-    let how = &hypotheses.request.search;
-    let runs = run_names(&hypotheses.request.members);
+    let how = &request.search;
+    let runs = run_names(&request.members);
     let mut lines = vec![
         Line::raw(""),
         Line::styled(format!("{runs}, {how}:"), theme.heading),
     ];
-    match &hypotheses.captions {
+    match hypotheses {
         None => lines.push(Line::styled("captioning ...", theme.quiet)),
         Some(Err(why)) => lines.push(Line::styled(display_safe(why).into_owned(), theme.bad)),
         Some(Ok(captions)) => {
             lines.push(Line::styled("by length-normalized log-probability", theme.quiet));
             let mut captions = captions.iter().map(hypothesis_line);
             // For an image file the best hypothesis is the caption.
-            if gallery.image_file().is_some() {
+            if gallery.image_file.is_some() {
                 lines.extend(captions.next().map(|best| marked(best, gallery, theme)));
             }
             lines.extend(captions);

@@ -61,17 +61,9 @@ impl App {
 
     /// Requests the image files once there are sample captions.
     pub fn request_images(&mut self) -> Option<Effect> {
-        let run = self
-            .runs
-            .open()
-            .filter(|view| !view.samples.is_empty())?
-            .name
-            .clone();
-        if self.train.requested.as_ref() == Some(&run) {
-            return None;
-        }
-        self.train.requested = Some(run.clone());
-        Some(Effect::FindImages(run))
+        let view = self.runs.open().filter(|view| !view.samples.is_empty())?;
+        let run = view.name.clone();
+        self.train.files.ask(Some(run)).map(Effect::FindImages)
     }
 
     fn act_on_chart(&mut self, action: Action) {

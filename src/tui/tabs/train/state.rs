@@ -1,6 +1,7 @@
 //! The state of the Train tab.
 
 use crate::tui::chart_view::ChartView;
+use crate::tui::pending::Pending;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -10,15 +11,14 @@ pub struct TrainPage {
     /// Index of the first sample image shown.
     pub sample: usize,
     /// Image files of the data set of a run, by image key.
-    pub files: Option<(String, HashMap<String, PathBuf>)>,
-    /// The run whose files were requested.
-    pub requested: Option<String>,
+    pub files: Pending<String, HashMap<String, PathBuf>>,
 }
 
 impl TrainPage {
     /// The file of an image of a run's data set, once it is found.
     pub fn file(&self, run: &str, image: &str) -> Option<&Path> {
-        let (of, files) = self.files.as_ref()?;
-        files.get(image).filter(|_| of == run).map(PathBuf::as_path)
+        let Pending { request, answer } = &self.files;
+        let file = answer.as_ref()?.get(image)?;
+        (request.as_deref() == Some(run)).then_some(file.as_path())
     }
 }
