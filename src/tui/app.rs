@@ -1,19 +1,12 @@
 //! The state of the workbench, and what several tabs do with it.
 
-use super::form::Form;
 use super::forms::prompts::Prompt;
-use super::forms::{FormPurpose, OpenForm};
-use super::image_cache::ImageCache;
-use super::keymap::Keymap;
-use super::keys::Action;
-use super::message::{Effect, MachineLoad};
-use super::navigation::Tab;
-use super::popups::Popup;
 use super::tabs::data::state::DataPage;
 use super::tabs::evaluate::state::EvaluatePage;
 use super::tabs::gallery::state::GalleryPage;
 use super::tabs::runs::state::RunList;
 use super::tabs::train::state::TrainPage;
+use super::{Action, Effect, Form, FormPurpose, ImageCache, Keymap, MachineLoad, OpenForm, Popup, Tab};
 use crate::jobs::{ControlCommand, JobState};
 use ratatui::layout::Rect;
 
@@ -24,7 +17,6 @@ pub enum Lifecycle {
     Exiting,
 }
 
-/// The state of the workbench.
 #[derive(Clone, Debug, Default)]
 pub struct App {
     pub tab: Tab,
@@ -40,7 +32,6 @@ pub struct App {
     /// The outcome of the last action, shown above the footer.
     pub notice: Option<Result<String, String>>,
     pub keymap: Keymap,
-    /// Images that a worker has encoded for the terminal.
     pub images: ImageCache,
     pub machine: MachineLoad,
     pub size: Rect,
@@ -111,7 +102,6 @@ impl App {
         None
     }
 
-    /// Sends a command to the run that keys act on.
     pub fn control(&mut self, command: ControlCommand) -> Vec<Effect> {
         match self.live_target() {
             Some(job) => vec![Effect::Control { job, command }],

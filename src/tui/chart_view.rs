@@ -1,6 +1,6 @@
 //! What a chart shows: quantity, axes, visible range, cursor.
 
-use super::run_view::{ChartSpec, XAxis};
+use super::{ChartSpec, XAxis};
 
 /// Fraction of the visible range to pan by, and the factor to zoom by.
 const PAN: f64 = 0.25;
@@ -18,7 +18,6 @@ pub struct ChartView {
     pub scale: AxisScale,
     /// The visible part of the x axis; `None` shows all of it.
     pub range: Option<(f64, f64)>,
-    /// Position of the cursor on the x axis.
     pub cursor: Option<f64>,
 }
 

@@ -1,12 +1,11 @@
 //! Runs effects: sends commands to jobs, starts `cutline` commands, and reads what tabs show.
 
 use super::forms::prompts::{expanded, export_format};
-use super::image_cache::ImageKey;
-use super::message::{
-    CaptionerRequest, ComparedEvaluations, DatasetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey,
-    GalleryImages, GalleryRequest, Message,
-};
 use super::popups::file_picker::HERE;
+use super::{
+    CaptionerRequest, ComparedEvaluations, DatasetDetail, DirectoryEntry, Effect, EntryKind, EvaluationKey,
+    GalleryImages, GalleryRequest, ImageKey, Message,
+};
 use crate::data::{DataSource, Dataset, Image, PrepareReport};
 use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
@@ -26,7 +25,6 @@ use tracing::{info, warn};
 
 /// Time for a job to answer a command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Sample images per data set in the Data tab.
 const SAMPLES: usize = 60;
 /// The last bytes of a process's output to show.
 const LOG_SHOWN: u64 = 256 * 1024;
@@ -250,7 +248,6 @@ fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages
     })
 }
 
-/// The image files of the data set of a run.
 fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(describe)?;
     let record = RunRecord::load(&run.config()).map_err(describe)?;

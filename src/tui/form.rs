@@ -7,7 +7,6 @@ use tui_input::{Input, InputRequest};
 pub struct Form {
     pub title: String,
     pub fields: Vec<Field>,
-    /// Index of the field that has the focus.
     pub focused: usize,
     /// The outcome so far, such as a command line, or the error.
     pub outcome: Result<String, FormError>,
@@ -34,7 +33,6 @@ pub struct Field {
     pub name: &'static str,
     pub help: &'static str,
     pub entry: FieldValue,
-    /// The value before any change.
     initial: String,
 }
 
@@ -121,7 +119,6 @@ pub enum KeyOutcome {
     Handled,
     Submitted,
     Cancelled,
-    /// Open the file picker for the current field.
     PickFile,
 }
 

@@ -1,9 +1,7 @@
 //! The workbench without a terminal, for benchmarks.
 
-use super::app::App;
-use super::message::{Message, RunListing};
-use super::theme::{CharacterSet, Colors, Theme};
 use super::view;
+use super::{App, CharacterSet, Colors, Message, RunListing, Theme};
 use crate::jobs::JobState;
 use crate::jobs::Record;
 use ratatui::Frame;

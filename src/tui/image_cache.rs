@@ -8,14 +8,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Prepared images to keep.
 const KEPT: usize = 32;
 
 /// An image file, its size on the screen, and its overlay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageKey {
     pub path: PathBuf,
-    /// In columns and rows.
     pub room: Size,
     pub overlay: Option<Overlay>,
 }
@@ -45,7 +43,6 @@ pub type PreparedImage = Result<TerminalImage, String>;
 /// Images that a worker has encoded for the terminal.
 #[derive(Clone, Debug, Default)]
 pub struct ImageCache {
-    /// The newest last.
     known: VecDeque<(ImageKey, PreparedImage)>,
     requested: Vec<ImageKey>,
 }

@@ -7,7 +7,8 @@
 //! next-chart = ["n", "Right"]
 //! ```
 
-use super::keys::{Action, Key, KeyBinding, KeyContext, TABLE, UnknownKey};
+use super::keys::{Key, KeyBinding, TABLE, UnknownKey};
+use super::{Action, KeyContext};
 use crate::suggest::nearest;
 use ratatui::crossterm::event::KeyEvent;
 use std::collections::BTreeMap;
@@ -71,7 +72,6 @@ impl Default for Keymap {
 }
 
 impl Keymap {
-    /// The key table with these changes.
     ///
     /// # Errors
     /// If a change names an unknown context, action or key, leaves an action without keys, or gives a key two

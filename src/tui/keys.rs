@@ -33,7 +33,6 @@ pub enum Key {
     Code(KeyCode),
 }
 
-/// Keys that have a name.
 const NAMED: [(&str, Key); 15] = [
     ("Space", Key::Char(' ')),
     ("Enter", Key::Code(KeyCode::Enter)),
@@ -120,7 +119,6 @@ pub enum Placement {
 #[derive(Clone, Copy, Debug)]
 pub struct KeyBinding {
     pub context: KeyContext,
-    /// The default keys.
     pub keys: &'static [Key],
     pub action: Action,
     /// A word for the footer.
@@ -139,7 +137,6 @@ impl KeyBinding {
 
 macro_rules! bindings {
     ($($context:ident [$($key:expr),+] $action:ident $name:literal $help:literal $placement:ident;)*) => {
-        /// Every key of the workbench.
         pub const TABLE: &[KeyBinding] = &[$(KeyBinding {
             context: KeyContext::$context,
             keys: &[$($key),+],
@@ -297,7 +294,6 @@ mod tests {
     use crate::tui::keymap::Keymap;
     use strum::VariantArray;
 
-    /// The page of keys, a table per context.
     fn page() -> String {
         let mut page = String::from(
             "# Keys\n\n<!-- Generated from the key table by `cargo test`. Do not edit. -->\n\nThe keys of the workbench. `cutline keys` prints a file to change them.\n",

@@ -1,6 +1,6 @@
 //! Messages, effects and the data they carry: [`App::update`](super::app::App::update) turns messages into effects.
 
-use super::image_cache::{ImageKey, PreparedImage};
+use super::{ImageKey, PreparedImage};
 use crate::data::{DatasetManifest, Image, PrepareReport};
 use crate::evaluation::{Comparison, NamedReport, Report};
 use crate::jobs::{CheckpointRef, ControlCommand, JobState, LogSummary, Record};
@@ -18,7 +18,6 @@ pub enum Message {
     Paste(String),
     Resized(u16, u16),
     Runs(Vec<RunListing>),
-    /// New records in the log of a run.
     Records {
         run: String,
         records: Vec<Record>,
@@ -47,7 +46,6 @@ pub enum Message {
     /// The image files of the data set of a run.
     Images {
         run: String,
-        /// By image key.
         files: HashMap<String, PathBuf>,
     },
     GalleryImages {
@@ -61,10 +59,8 @@ pub enum Message {
     },
     Hypotheses {
         request: CaptionRequest,
-        /// The beam hypotheses, best first.
         captions: Result<Vec<WrittenCaption>, String>,
     },
-    /// The attention weights of each word of a caption.
     AttentionWeights {
         request: AttentionRequest,
         attention: Result<Attention, String>,
@@ -74,7 +70,6 @@ pub enum Message {
         image: PreparedImage,
     },
     Done(Result<String, String>),
-    /// The outcome of starting a command.
     Started(Result<String, String>),
     Suspend,
     Quit,
@@ -105,7 +100,6 @@ pub struct DatasetDetail {
     pub manifest: DatasetManifest,
     pub hash: String,
     pub report: PrepareReport,
-    /// Images at regular intervals in the data set.
     pub samples: Vec<Image>,
 }
 
@@ -179,7 +173,6 @@ pub enum EntryKind {
     File,
 }
 
-/// A caption whose attention weights are requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttentionRequest {
     /// The checkpoints of the ensemble; the first member with attention is shown.
@@ -209,7 +202,6 @@ pub enum Effect {
         job: String,
         command: ControlCommand,
     },
-    /// Resume a stopped or crashed run.
     Resume(String),
     DeleteRun(String),
     Rename {
@@ -230,22 +222,17 @@ pub enum Effect {
     /// Recognize the format of the captioned images at a path.
     Recognize(String),
     LoadGallery(GalleryRequest),
-    /// Find the image files of the data set of a run.
     FindImages(String),
-    /// Compare evaluations with the first one.
     Compare(Vec<EvaluationKey>),
-    /// Write the comparison to a file.
     Export {
         /// The extension selects the format.
         path: PathBuf,
         compared: Arc<ComparedEvaluations>,
     },
     Caption(CaptionRequest),
-    /// Compute the attention weights of each word of a caption.
     ComputeAttention(AttentionRequest),
     /// Prepare these images; replaces earlier requests.
     Draw(Vec<ImageKey>),
-    /// Suspend to the shell.
     Suspend,
 }
 

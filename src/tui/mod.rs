@@ -40,18 +40,32 @@ mod view;
 mod widgets;
 mod workers;
 
+// Also for the modules below: they import the types of the workbench from here.
 use crate::jobs::Root;
-use app::{App, Lifecycle};
+use app::{App, Lifecycle, pause_or_resume};
+use chart_view::ChartView;
 use effects::EffectRunner;
-use keymap::Keymap;
-use message::{Effect, Message};
+use form::{Field, Form, FormError, KeyOutcome};
+use forms::{FormPurpose, OpenForm};
+use image_cache::{ImageCache, ImageKey, PreparedImage};
+use keymap::{ActiveBinding, Keymap};
+use keys::{Action, KeyContext};
+use message::{
+    AttentionRequest, CaptionRequest, CaptionerRequest, ComparedEvaluations, DatasetDetail, DatasetListing,
+    DirectoryEntry, Effect, EntryKind, EvaluationKey, EvaluationListing, GalleryImages, GalleryRequest,
+    GallerySlot, MachineLoad, Message, RunListing,
+};
+use navigation::{ListMove, Tab, cycle};
+use pending::Pending;
+use popups::Popup;
 use ratatui_image::picker::Picker;
+use run_view::{ChartSpec, RunView, XAxis, charts};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use terminal::Screen;
-use theme::Theme;
+use theme::{CharacterSet, Colors, Theme};
 use tracing::info;
 use view::draw;
 use workers::{caption_worker, image_worker, watch};
@@ -60,31 +74,16 @@ pub use terminal::ImageProtocol;
 
 #[derive(Clone, Debug)]
 pub struct WorkbenchOptions {
-    /// The run to open.
     pub run: Option<String>,
     pub theme: Theme,
     pub keymap: Keymap,
     pub images: ImageProtocol,
 }
 
-/// The minimum time between two frames.
-#[derive(Clone, Copy, Debug)]
-struct FrameInterval {
-    idle: Duration,
-    after_input: Duration,
-}
-
-impl FrameInterval {
-    const LOCAL: Self = Self {
-        idle: Duration::from_millis(100),
-        after_input: Duration::from_millis(30),
-    };
-    /// Frames cost bandwidth.
-    const REMOTE: Self = Self {
-        idle: Duration::from_millis(250),
-        ..Self::LOCAL
-    };
-}
+/// The minimum time between two frames, and after input. Over a connection frames cost bandwidth.
+const FRAME_INTERVAL: Duration = Duration::from_millis(100);
+const REMOTE_FRAME_INTERVAL: Duration = Duration::from_millis(250);
+const AFTER_INPUT: Duration = Duration::from_millis(30);
 
 /// Opens the workbench on `root` until the user quits.
 ///
@@ -94,10 +93,9 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     let is_remote = ["SSH_CONNECTION", "SSH_TTY"]
         .iter()
         .any(|name| std::env::var_os(name).is_some());
-    let interval = if is_remote {
-        FrameInterval::REMOTE
-    } else {
-        FrameInterval::LOCAL
+    let interval = match is_remote {
+        true => REMOTE_FRAME_INTERVAL,
+        false => FRAME_INTERVAL,
     };
     info!(root = %root.path().display(), is_remote, "workbench opens");
     let mut screen = Screen::enter()?;
@@ -113,26 +111,16 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     }
 }
 
-fn run(
-    screen: &mut Screen,
-    root: &Root,
-    options: WorkbenchOptions,
-    interval: FrameInterval,
-) -> io::Result<()> {
-    let WorkbenchOptions {
-        run,
-        theme,
-        keymap,
-        images,
-    } = options;
-    let mut app = App::new(keymap, screen.size()?);
-    if let Some(name) = run {
+fn run(screen: &mut Screen, root: &Root, options: WorkbenchOptions, interval: Duration) -> io::Result<()> {
+    let theme = options.theme;
+    let mut app = App::new(options.keymap, screen.size()?);
+    if let Some(name) = options.run {
         app.runs.open_run(&name);
     }
     // Draw first: querying the terminal and reading the disk take time.
     screen.draw(|frame| draw(frame, &app, &theme))?;
     // The terminal is queried before the input thread starts, which would take the answer for key presses.
-    let picker = images.picker();
+    let picker = options.images.picker();
     let (effects, messages) = start_threads(root, picker)?;
 
     let mut last_frame = Instant::now();
@@ -195,7 +183,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn handle_messages(
     messages: &Receiver<Message>,
     app: &mut App,
-    interval: FrameInterval,
+    interval: Duration,
     last_frame: Instant,
 ) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -203,10 +191,10 @@ fn handle_messages(
         app.lifecycle = Lifecycle::Exiting;
         return effects;
     };
-    let mut due = last_frame + interval.idle;
+    let mut due = last_frame + interval;
     loop {
         if is_input(&message) {
-            due = last_frame + interval.after_input;
+            due = last_frame + AFTER_INPUT;
         }
         effects.extend(app.update(message));
         if app.lifecycle == Lifecycle::Exiting || matches!(effects.last(), Some(Effect::Suspend)) {
@@ -220,8 +208,6 @@ fn handle_messages(
 }
 
 fn is_input(message: &Message) -> bool {
-    matches!(
-        message,
-        Message::Key(_) | Message::Mouse(_) | Message::Paste(_) | Message::Resized(..) | Message::Quit
-    )
+    use Message::{Key, Mouse, Paste, Quit, Resized};
+    matches!(message, Key(_) | Mouse(_) | Paste(_) | Resized(..) | Quit)
 }

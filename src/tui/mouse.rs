@@ -1,11 +1,8 @@
 //! The mouse: it selects tabs, rows and footer keys, places the chart cursor, and scrolls.
 
-use super::app::App;
-use super::keys::Action;
-use super::message::Effect;
-use super::navigation::ListMove;
 use super::tabs::page;
 use super::view;
+use super::{Action, App, Effect, ListMove};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Position;
 

@@ -1,6 +1,6 @@
 //! The tabs, and moves within a list.
 
-use super::keys::{Action, KeyContext};
+use super::{Action, KeyContext};
 use ratatui::crossterm::event::KeyCode;
 use strum::VariantArray;
 
@@ -53,7 +53,6 @@ pub enum ListMove {
     Last,
 }
 
-/// Lines per page in a list.
 const PAGE: usize = 10;
 
 impl ListMove {

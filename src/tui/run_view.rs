@@ -67,7 +67,6 @@ pub struct NamedSeries {
 }
 
 impl NamedSeries {
-    /// The name for readers.
     pub fn label(&self) -> String {
         self.name.replace('_', " ")
     }
@@ -83,11 +82,9 @@ pub enum CurveKind {
 #[derive(Clone, Debug, Default)]
 pub struct RunView {
     pub name: String,
-    /// A summary of its log.
     pub summary: LogSummary,
     pub state: Option<JobState>,
     pub note: Option<String>,
-    /// The settings of its last session.
     pub settings: Value,
     pub device: Option<String>,
     /// Captions of the sample images, oldest first.
@@ -103,7 +100,6 @@ pub struct RunView {
     session: (f64, f32),
 }
 
-/// Rounds of sample captions to keep.
 const ROUNDS: usize = 50;
 
 impl RunView {
@@ -192,7 +188,6 @@ impl RunView {
         self.samples.retain(|samples| samples.step <= step);
     }
 
-    /// The series of a chart that this run has.
     pub fn curves<'a>(&'a self, chart: &'a ChartSpec) -> impl Iterator<Item = &'a NamedSeries> {
         chart.series.iter().filter_map(|name| self.named(name))
     }
@@ -217,7 +212,6 @@ impl RunView {
         Some((self.position(unit, first), self.position(unit, last)))
     }
 
-    /// The position of a step on an axis.
     pub fn position(&self, unit: XAxis, step: u64) -> f64 {
         match unit {
             XAxis::Steps => step as f64,

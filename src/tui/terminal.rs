@@ -1,6 +1,6 @@
 //! The terminal: setup and restore, suspend, input, and detection of graphics protocols.
 
-use super::message::Message;
+use super::Message;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
@@ -39,7 +39,7 @@ pub struct Screen {
 
 impl Screen {
     /// Sets the terminal up. A panic restores it before its message is printed: in raw mode on the alternate screen
-    /// nobody could read it.
+    /// it would be unreadable.
     pub fn enter() -> io::Result<Self> {
         // Not `ratatui::init`: its panic hook prints to standard error, which panics again once the terminal is gone.
         let terminal = set_up()?;
@@ -62,7 +62,6 @@ impl Screen {
         self.terminal.resize(Rect::new(0, 0, columns, rows))
     }
 
-    /// Restores the terminal.
     pub fn leave(mut self) -> io::Result<()> {
         if is_gone() {
             // Dropping the terminal would write to it, fail, and panic while reporting that.
@@ -165,7 +164,6 @@ pub fn listen(messages: Sender<Message>) -> io::Result<()> {
     Ok(())
 }
 
-/// Mouse moves and button releases have no effect.
 fn is_handled(kind: event::MouseEventKind) -> bool {
     !matches!(kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_))
 }

@@ -2,13 +2,11 @@
 
 mod attention;
 
-use super::app::{App, Lifecycle};
-use super::message::{DatasetListing, Effect, EvaluationKey, EvaluationListing, Message, RunListing};
-use super::navigation::Tab;
-use super::popups::Popup;
-use super::run_view::{XAxis, charts};
-use super::theme::{CharacterSet, Colors, Theme};
 use super::view::draw;
+use super::{
+    App, CharacterSet, Colors, DatasetListing, Effect, EvaluationKey, EvaluationListing, Lifecycle, Message,
+    Popup, RunListing, Tab, Theme, XAxis, charts,
+};
 use crate::evaluation::Report;
 use crate::jobs::{
     ControlCommand, DevEvaluation, Event, JobInfo, JobKind, JobState, LogSummary, Prediction, Predictions,

@@ -3,7 +3,7 @@
 use super::widgets::chart::PLAIN_MARKER;
 use crate::jobs::JobState;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::symbols::{self, Marker, border};
+use ratatui::symbols::{Marker, border};
 
 #[derive(Clone, Debug)]
 pub struct Theme {
@@ -64,6 +64,15 @@ const ASCII_BORDER: border::Set<'static> = border::Set {
     horizontal_bottom: "-",
 };
 
+const CURVES: [Color; 6] = [
+    Color::Cyan,
+    Color::Magenta,
+    Color::Green,
+    Color::Yellow,
+    Color::Blue,
+    Color::Red,
+];
+
 impl Theme {
     pub fn new(colors: Colors, characters: CharacterSet) -> Self {
         let theme = Self {
@@ -80,16 +89,7 @@ impl Theme {
             pixels: Pixels::Characters,
             bullet: "▪",
             border: border::ROUNDED,
-            heights: [
-                symbols::bar::ONE_EIGHTH,
-                symbols::bar::ONE_QUARTER,
-                symbols::bar::THREE_EIGHTHS,
-                symbols::bar::HALF,
-                symbols::bar::FIVE_EIGHTHS,
-                symbols::bar::THREE_QUARTERS,
-                symbols::bar::SEVEN_EIGHTHS,
-                symbols::bar::FULL,
-            ],
+            heights: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
             arrows: ("◂", "▸"),
             bar: ("━", "─"),
         };
@@ -106,14 +106,7 @@ impl Theme {
                 bad: Style::new().fg(Color::Red),
                 cursor: Color::Yellow,
                 pixels: Pixels::Palette,
-                curves: vec![
-                    (Color::Cyan, Color::DarkGray),
-                    (Color::Magenta, Color::DarkGray),
-                    (Color::Green, Color::DarkGray),
-                    (Color::Yellow, Color::DarkGray),
-                    (Color::Blue, Color::DarkGray),
-                    (Color::Red, Color::DarkGray),
-                ],
+                curves: CURVES.map(|line| (line, Color::DarkGray)).to_vec(),
                 ..self
             },
         }

@@ -1,13 +1,8 @@
 //! Handles messages: changes the state and returns effects. No input or output here.
 
-use super::app::{App, Lifecycle};
-use super::form::FormError;
-use super::keys::Action;
-use super::message::{DirectoryEntry, Effect, Message};
-use super::navigation::{Tab, cycle};
-use super::popups::Popup;
 use super::popups::palette::Palette;
 use super::tabs::page;
+use super::{Action, App, DirectoryEntry, Effect, FormError, Lifecycle, Message, Popup, Tab, cycle};
 use super::{mouse, view};
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
@@ -15,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 impl App {
-    /// Handles a message, and returns the effects to run.
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         let mut effects = self.handle(message);
         effects.extend(self.load_missing());
@@ -58,7 +52,6 @@ impl App {
         Vec::new()
     }
 
-    /// Requests what the tab shows and is not loaded yet.
     fn load_missing(&mut self) -> Vec<Effect> {
         let mut effects = (page(self.tab).load)(self);
         let shown = view::images(self);

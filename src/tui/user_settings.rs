@@ -1,6 +1,7 @@
 //! The user's settings: `cutline/config.toml` in the configuration directory.
 
-use super::keymap::{KeyChanges, Keymap, KeymapError};
+use super::Keymap;
+use super::keymap::{KeyChanges, KeymapError};
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -7,16 +7,11 @@
 //! p pause  w save  ...  : commands  ? help  q quit                 keys
 //! ```
 
-use super::app::App;
-use super::image_cache::ImageKey;
-use super::keymap::ActiveBinding;
-use super::keys::{Action, KeyContext, Placement};
-use super::navigation::Tab;
+use super::keys::Placement;
 use super::popups::view as popup;
-use super::run_view::RunView;
 use super::tabs::page;
-use super::theme::Theme;
 use super::widgets::{image, text};
+use super::{Action, ActiveBinding, App, ImageKey, KeyContext, RunView, Tab, Theme};
 use crate::jobs::JobState;
 use crate::text::display_safe;
 use ratatui::Frame;
@@ -76,7 +71,6 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, theme: &Theme) {
     }
 }
 
-/// The visible images, each with its size.
 pub fn images(app: &App) -> Vec<ImageKey> {
     match (popup::image(app), layout(app.size)) {
         (Some((path, room)), _) => image::key(Some(path), room).into_iter().collect(),

@@ -3,7 +3,7 @@
 use super::{name_in, search};
 use crate::jobs::Name;
 use crate::search::SearchSettings;
-use crate::tui::form::{Field, Form, FormError};
+use crate::tui::{Field, Form, FormError};
 
 const RUN: &str = "run";
 const CHECKPOINT: &str = "checkpoint";

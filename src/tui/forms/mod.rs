@@ -24,7 +24,6 @@ pub enum FormPurpose {
     Prompt(Prompt),
 }
 
-/// The outcome of a submitted form.
 #[derive(Clone, Debug)]
 pub enum FormSubmission {
     Effect(Effect),
@@ -96,7 +95,6 @@ impl OpenForm {
     }
 }
 
-/// The name in a field.
 fn name_in(form: &Form, field: &'static str) -> Result<Name, FormError> {
     let name = form.value(field).parse::<Name>();
     name.map_err(|error| FormError::of(field, error.to_string()))

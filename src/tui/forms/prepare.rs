@@ -5,7 +5,7 @@ use super::prompts::expanded;
 use crate::data::Format;
 use crate::jobs::Name;
 use crate::suggest::Named;
-use crate::tui::form::{Field, Form, FormError};
+use crate::tui::{Field, Form, FormError};
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::store::FeatureDtype;
 use crate::vision::preprocess::CropMode;

@@ -3,8 +3,7 @@
 use super::{FormSubmission, name_in};
 use crate::evaluation::ExportFormat;
 use crate::jobs::ControlCommand;
-use crate::tui::form::{Field, Form, FormError};
-use crate::tui::message::Effect;
+use crate::tui::{Effect, Field, Form, FormError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

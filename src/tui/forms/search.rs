@@ -3,7 +3,7 @@
 use super::settings;
 use crate::search::{SearchSettings, Strategy};
 use crate::training::{RunSettings, Setting, SettingsForm};
-use crate::tui::form::{Field, Form, FormError};
+use crate::tui::{Field, Form, FormError};
 
 pub fn form(settings: &SearchSettings) -> Form {
     Form::new("other search settings", fields(settings))

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Assignment, AssignmentError, ConfigError};
 use crate::training::{RunSettings, SETTINGS, Setting, SettingsForm, Values};
-use crate::tui::form::{Field, Form, FormError};
+use crate::tui::{Field, Form, FormError};
 use serde_json::Value;
 
 /// The fields of a form, with the values of `settings`.
@@ -28,7 +28,6 @@ pub fn changed(form: &Form, which: SettingsForm) -> Result<Vec<Assignment>, Form
     Setting::of_form(which).filter_map(of_field).collect()
 }
 
-/// A `key=value` from this field.
 pub fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
     text.parse()
         .map_err(|error: AssignmentError| FormError::of(field, error.to_string()))

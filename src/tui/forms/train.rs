@@ -4,7 +4,7 @@ use super::{name_in, settings};
 use crate::config::Assignment;
 use crate::data::Format;
 use crate::training::{RunSettings, Setting, SettingsForm, presets};
-use crate::tui::form::{Field, Form, FormError};
+use crate::tui::{Field, Form, FormError};
 use serde_json::Value;
 
 pub const LIKE: &str = "like";
@@ -75,7 +75,6 @@ pub fn choose_preset(form: &mut Form, presets: &[StartingPoint]) {
     fill(form, presets);
 }
 
-/// Writes the chosen preset into the fields.
 pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
     let chosen = presets.iter().find(|preset| preset.name == form.value(LIKE));
     let settings = chosen.map_or(&[][..], |preset| &preset.settings);
@@ -109,7 +108,6 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     Ok(arguments)
 }
 
-/// The valid settings that differ from the defaults.
 fn changed(form: &Form) -> Result<Vec<Assignment>, FormError> {
     let mut sets = settings::changed(form, SettingsForm::Train)?;
     for word in form.value(MORE).split_whitespace() {

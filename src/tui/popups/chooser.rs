@@ -1,7 +1,6 @@
 //! A list to choose one or several items from.
 
-use crate::tui::form::KeyOutcome;
-use crate::tui::navigation::ListMove;
+use crate::tui::{KeyOutcome, ListMove};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,7 @@
 //! A file or directory to pick.
 
-use crate::tui::form::KeyOutcome;
 use crate::tui::forms::prompts::expanded;
-use crate::tui::message::{DirectoryEntry, EntryKind};
-use crate::tui::navigation::ListMove;
+use crate::tui::{DirectoryEntry, EntryKind, KeyOutcome, ListMove};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use std::path::{Path, PathBuf};
 

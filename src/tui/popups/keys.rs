@@ -2,13 +2,9 @@
 
 use super::Popup;
 use super::file_picker::FilePicker;
-use crate::tui::app::App;
-use crate::tui::form::{FormError, KeyOutcome};
+use crate::tui::forms::FormSubmission;
 use crate::tui::forms::prepare::SOURCE;
-use crate::tui::forms::{FormSubmission, OpenForm};
-use crate::tui::keys::KeyContext;
-use crate::tui::message::Effect;
-use crate::tui::navigation::{ListMove, Tab};
+use crate::tui::{App, Effect, FormError, KeyContext, KeyOutcome, ListMove, OpenForm, Tab};
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 impl App {

@@ -1,9 +1,7 @@
 //! The command palette: fuzzy search over all commands.
 
-use crate::tui::form::{KeyOutcome, input_request};
-use crate::tui::keymap::Keymap;
-use crate::tui::keys::{Action, KeyContext};
-use crate::tui::navigation::{ListMove, Tab};
+use crate::tui::form::input_request;
+use crate::tui::{Action, KeyContext, KeyOutcome, Keymap, ListMove, Tab};
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

@@ -5,15 +5,9 @@ use super::chooser::{Chooser, ChooserPurpose};
 use super::file_picker::FilePicker;
 use super::palette::Palette;
 use crate::text::{display_path, display_safe};
-use crate::tui::app::App;
-use crate::tui::form::{Field, FieldValue, Form};
-use crate::tui::forms::OpenForm;
-use crate::tui::keymap::ActiveBinding;
-use crate::tui::keys::KeyContext;
-use crate::tui::message::EntryKind;
-use crate::tui::theme::Theme;
-use crate::tui::widgets::image::ImageWidget;
-use crate::tui::widgets::list;
+use crate::tui::form::FieldValue;
+use crate::tui::widgets::{image::ImageWidget, list};
+use crate::tui::{ActiveBinding, App, EntryKind, Field, Form, KeyContext, OpenForm, Theme};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Margin, Position, Rect};
 use ratatui::text::{Line, Span};
@@ -93,7 +87,6 @@ fn draw_palette(frame: &mut Frame<'_>, palette: &Palette, theme: &Theme) {
     list::draw(frame, matches, lines, palette.selected, theme.selected);
 }
 
-/// A text input with its cursor.
 fn draw_typed(frame: &mut Frame<'_>, area: Rect, before: &str, input: &tui_input::Input, theme: &Theme) {
     let room = usize::from(area.width).saturating_sub(before.len() + 1);
     let scroll = input.visual_scroll(room);

@@ -1,6 +1,6 @@
 //! The list of a tab, with its selection.
 
-use crate::tui::navigation::ListMove;
+use crate::tui::ListMove;
 
 /// The part of a tab that receives the keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,6 @@ use ratatui::layout::{Position, Rect};
 
 /// What a tab does with the state of the workbench.
 pub struct TabPage {
-    /// Handles the action of a key.
     pub act: fn(&mut App, Action) -> Vec<Effect>,
     /// Requests data that the tab shows and the state lacks.
     pub load: fn(&mut App) -> Vec<Effect>,
@@ -26,7 +25,6 @@ pub struct TabPage {
     pub draw: fn(&mut Frame<'_>, Rect, &App, &Theme),
     /// The visible images, so that a worker prepares them.
     pub images: fn(&App, Rect) -> Vec<ImageKey>,
-    /// Handles a click at a position.
     pub click: fn(&mut App, Rect, Position),
 }
 

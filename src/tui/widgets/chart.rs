@@ -9,10 +9,10 @@
 //! ```
 
 use crate::text::about_duration;
-use crate::tui::chart_view::{AxisScale, ChartView};
-use crate::tui::run_view::{ChartSpec, CurveKind, NamedSeries, RunView, XAxis};
+use crate::tui::chart_view::AxisScale;
+use crate::tui::run_view::{CurveKind, NamedSeries};
 use crate::tui::series::{Bucket, smoothed};
-use crate::tui::theme::Theme;
+use crate::tui::{ChartSpec, ChartView, RunView, Theme, XAxis};
 use indicatif::HumanCount;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -30,13 +30,11 @@ const LEAST: f32 = 1e-9;
 /// Braille dots per column.
 const DOTS: usize = 2;
 
-/// A chart of one run, or of several overlaid runs.
 pub struct Chart<'a> {
     /// The runs, each with the number of its color; the open run first.
     pub runs: Vec<(usize, &'a RunView)>,
     pub spec: ChartSpec,
     pub view: &'a ChartView,
-    /// The range of all data on the x axis.
     pub whole: (f64, f64),
     pub theme: &'a Theme,
 }

@@ -1,8 +1,7 @@
 //! Draws an image with the means of the terminal.
 
-use crate::tui::app::App;
-use crate::tui::image_cache::{ImageCache, ImageKey};
-use crate::tui::theme::{Pixels, Theme};
+use crate::tui::theme::Pixels;
+use crate::tui::{App, ImageCache, ImageKey, Theme};
 use crate::vision::overlay::Overlay;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
@@ -13,7 +12,6 @@ use ratatui_image::Image;
 use ratatui_image::protocol::Protocol;
 use std::path::Path;
 
-/// From dark to bright.
 const WEIGHTS: [&str; 10] = [" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"];
 
 pub struct ImageWidget<'a> {

@@ -1,6 +1,6 @@
 //! Lists and tables that scroll to the selected line.
 
-use crate::tui::theme::Theme;
+use crate::tui::Theme;
 use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;

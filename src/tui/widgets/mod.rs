@@ -4,3 +4,6 @@ pub mod chart;
 pub mod image;
 pub mod list;
 pub mod text;
+
+pub use chart::Chart;
+pub use image::ImageWidget;

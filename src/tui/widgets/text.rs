@@ -1,7 +1,7 @@
 //! Text and lines that several tabs show.
 
 use crate::jobs::{JobState, LogSummary};
-use crate::tui::theme::Theme;
+use crate::tui::Theme;
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -3,7 +3,7 @@
 use crate::jobs::{CheckpointRef, Root, RunDirectory};
 use crate::search::{Attention, CpuCaptioner, Search, SearchSettings, WrittenCaption, cpu};
 use crate::training::RunEnsemble;
-use crate::tui::message::{AttentionRequest, CaptionRequest, CaptionerRequest, Message};
+use crate::tui::{AttentionRequest, CaptionRequest, CaptionerRequest, Message};
 use crate::vision::image_io;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::SystemTime;
@@ -120,7 +120,6 @@ impl CachedCaptioner {
     }
 }
 
-/// When a checkpoint's file was modified.
 fn written(root: &Root, member: &CheckpointRef) -> Result<Option<SystemTime>, String> {
     let run = root.find_run(&member.run).map_err(describe)?;
     let written = run.checkpoint(member.checkpoint).modified_and_length();

@@ -1,7 +1,7 @@
 //! The thread that decodes images and encodes them for the terminal.
 
-use crate::tui::image_cache::{ImageKey, PreparedImage, TerminalImage};
-use crate::tui::message::Message;
+use crate::tui::image_cache::TerminalImage;
+use crate::tui::{ImageKey, Message, PreparedImage};
 use crate::vision::image_io;
 use image::DynamicImage;
 use image::imageops::FilterType;

@@ -1,6 +1,6 @@
 //! CPU, memory and GPU load of the runs on this machine.
 
-use crate::tui::message::MachineLoad;
+use crate::tui::MachineLoad;
 use nvml_wrapper::Nvml;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 

@@ -6,7 +6,7 @@ use crate::files::ConfinedPath;
 use crate::jobs::Root;
 use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, Record, host_name};
 use crate::model::feature_directories;
-use crate::tui::message::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
+use crate::tui::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,9 +15,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Interval for reading logs.
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
-/// Interval for listing directories.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
 
 type Flow = ControlFlow<()>;

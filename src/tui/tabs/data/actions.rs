@@ -2,13 +2,9 @@
 
 use crate::data::Format;
 use crate::jobs::JobState;
-use crate::tui::app::{App, pause_or_resume};
-use crate::tui::forms::{FormPurpose, prepare};
-use crate::tui::keys::Action;
-use crate::tui::message::Effect;
-use crate::tui::navigation::ListMove;
-use crate::tui::popups::Popup;
+use crate::tui::forms::prepare;
 use crate::tui::tabs::listing::PaneFocus;
+use crate::tui::{Action, App, Effect, FormPurpose, ListMove, Popup, pause_or_resume};
 
 impl App {
     pub fn act_on_data(&mut self, action: Action) -> Vec<Effect> {

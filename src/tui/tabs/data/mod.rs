@@ -5,7 +5,7 @@ pub mod state;
 mod view;
 
 use super::TabPage;
-use crate::tui::app::App;
+use crate::tui::App;
 
 pub const PAGE: TabPage = TabPage {
     act: App::act_on_data,

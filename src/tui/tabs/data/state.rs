@@ -1,9 +1,8 @@
 //! The state of the Data tab.
 
 use crate::data::{Problem, ProblemKind};
-use crate::tui::message::{DatasetDetail, DatasetListing, Effect};
-use crate::tui::navigation::cycle;
 use crate::tui::tabs::listing::{Listing, PaneFocus};
+use crate::tui::{DatasetDetail, DatasetListing, Effect, cycle};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ pub enum DetailView {
     Samples,
 }
 
-/// A loaded data set, with the modification time of what was loaded.
 #[derive(Clone, Debug)]
 pub struct LoadedDataset {
     name: String,

@@ -10,16 +10,10 @@
 use crate::data::{Format, PrepareReport, Problem, ProblemKind, Split};
 use crate::jobs::JobState;
 use crate::text::{about_duration, display_path, display_safe};
-use crate::tui::app::App;
-use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, KeyContext};
-use crate::tui::message::{DatasetDetail, DatasetListing};
 use crate::tui::tabs::data::state::DetailView;
 use crate::tui::tabs::listing::PaneFocus;
-use crate::tui::theme::Theme;
-use crate::tui::widgets::image::{self, ImageWidget};
-use crate::tui::widgets::list::{self, selection};
-use crate::tui::widgets::text;
+use crate::tui::widgets::{ImageWidget, image, list, text};
+use crate::tui::{Action, App, DatasetDetail, DatasetListing, ImageKey, KeyContext, Theme};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -78,7 +72,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     }
     let [list_area, titles, view] = layout(area);
-    let style = selection(app.data.listing.focus == PaneFocus::List, theme);
+    let style = list::selection(app.data.listing.focus == PaneFocus::List, theme);
     let lines = all.iter().map(|listing| listed(listing, theme));
     list::draw(frame, list_area, lines, app.data.listing.index, style);
     frame.render_widget(view_titles(app, theme), titles);
@@ -126,7 +120,6 @@ fn listed(listing: &DatasetListing, theme: &Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Whether its preparation is running or incomplete.
 fn is_unfinished(listing: &DatasetListing) -> bool {
     let state = listing.job.as_ref().map(|(state, _)| *state);
     state.is_some_and(|state| state != JobState::Complete)
@@ -278,7 +271,7 @@ fn draw_problems(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let lines = problems
         .iter()
         .map(|(kind, problem)| problem_line(*kind, problem, theme));
-    let style = selection(app.data.listing.focus == PaneFocus::Detail, theme);
+    let style = list::selection(app.data.listing.focus == PaneFocus::Detail, theme);
     list::draw(frame, rows, lines, app.data.listing.detail, style);
     if let Some((kind, problem)) = problems.get(app.data.listing.detail) {
         let text = format!("{}\n{problem}", kind.describe());
@@ -302,7 +295,7 @@ fn draw_samples(frame: &mut Frame<'_>, area: Rect, detail: &DatasetDetail, app: 
             Span::raw(display_safe(first).into_owned()),
         ])
     });
-    let style = selection(app.data.listing.focus == PaneFocus::Detail, theme);
+    let style = list::selection(app.data.listing.focus == PaneFocus::Detail, theme);
     list::draw(frame, rows, lines, app.data.listing.detail, style);
     let Some(sample) = detail.samples.get(app.data.listing.detail) else {
         return;

@@ -1,13 +1,10 @@
 //! What keys do in the Evaluate tab.
 
 use crate::jobs::JobState;
-use crate::tui::app::App;
+use crate::tui::forms::evaluate;
 use crate::tui::forms::prompts::Prompt;
-use crate::tui::forms::{FormPurpose, evaluate};
-use crate::tui::keys::Action;
-use crate::tui::message::Effect;
-use crate::tui::navigation::{ListMove, Tab, cycle};
 use crate::tui::tabs::listing::PaneFocus;
+use crate::tui::{Action, App, Effect, FormPurpose, ListMove, Tab, cycle};
 
 impl App {
     pub fn act_on_evaluate(&mut self, action: Action) -> Vec<Effect> {

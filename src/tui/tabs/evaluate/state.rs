@@ -2,11 +2,10 @@
 
 use crate::evaluation::{CaptionedImage, Report, most_changed};
 use crate::metrics::Metric;
-use crate::tui::message::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
 use crate::tui::tabs::listing::Listing;
+use crate::tui::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
 use std::sync::Arc;
 
-/// The maximum number of images to list.
 const IMAGES: usize = 200;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
@@ -37,7 +36,6 @@ pub type ComparisonResult = (Vec<EvaluationKey>, Result<Arc<ComparedEvaluations>
 pub struct EvaluatePage {
     pub listing: Listing<EvaluationListing>,
     pub baseline: Option<EvaluationKey>,
-    /// Select the next evaluation that appears.
     pub selects_next: bool,
     pub last_requested: RequestedReports,
     pub outcome: Option<ComparisonResult>,
@@ -46,7 +44,6 @@ pub struct EvaluatePage {
 }
 
 impl EvaluatePage {
-    /// Evaluations that have a report.
     pub fn finished(&self) -> impl Iterator<Item = &EvaluationListing> {
         self.listing.all().iter().filter(|known| known.head.is_some())
     }
@@ -79,7 +76,6 @@ impl EvaluatePage {
         Some(&outcome.reports.get(self.index_of(key)?)?.report)
     }
 
-    /// The images of the selected evaluation, in the current order.
     pub fn images(&self) -> Vec<ListedImage<'_>> {
         let Some(report) = self
             .listing

@@ -11,14 +11,10 @@
 use crate::evaluation::{Against, Compared, Report};
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
-use crate::tui::app::App;
-use crate::tui::keys::{Action, KeyContext};
-use crate::tui::message::EvaluationListing;
 use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
 use crate::tui::tabs::listing::PaneFocus;
-use crate::tui::theme::Theme;
-use crate::tui::widgets::list::{self, selection};
-use crate::tui::widgets::text;
+use crate::tui::widgets::{list, text};
+use crate::tui::{Action, App, EvaluationListing, KeyContext, Theme};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -27,7 +23,6 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use std::num::NonZeroUsize;
 
-/// Bins of the score histogram.
 const BINS: NonZeroUsize = NonZeroUsize::new(8).expect("eight bins");
 const SELECTED: u16 = 5;
 /// Columns of the histogram, and of its bars.
@@ -84,7 +79,6 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
 }
 
-/// The metrics that fit into the table.
 fn metrics(width: u16) -> Vec<Metric> {
     let prominence = match width {
         0..100 => Prominence::Summary,
@@ -109,7 +103,7 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app:
     let focused = app.evaluate.listing.focus == PaneFocus::List;
     let table = Table::new(rows, widths)
         .header(Row::new(heading).style(theme.heading))
-        .row_highlight_style(selection(focused, theme));
+        .row_highlight_style(list::selection(focused, theme));
     list::draw_table(frame, area, table, app.evaluate.listing.index);
 }
 
@@ -265,7 +259,7 @@ fn draw_images(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         return;
     }
     let lines = images.iter().map(|listed| image_line(listed, metric, theme));
-    let style = selection(app.evaluate.listing.focus == PaneFocus::Detail, theme);
+    let style = list::selection(app.evaluate.listing.focus == PaneFocus::Detail, theme);
     list::draw(frame, rows, lines, app.evaluate.listing.detail, style);
     if let Some(listed) = images.get(app.evaluate.listing.detail) {
         text::draw(frame, selected, in_full(listed, theme));

@@ -2,16 +2,13 @@
 
 use crate::jobs::{CheckpointKind, CheckpointRef};
 use crate::search::SearchSettings;
-use crate::tui::app::App;
 use crate::tui::forms::prompts::Prompt;
-use crate::tui::forms::{FormPurpose, search};
-use crate::tui::keys::Action;
-use crate::tui::message::{
-    AttentionRequest, CaptionRequest, Effect, EvaluationKey, EvaluationListing, GalleryRequest, GallerySlot,
-};
-use crate::tui::navigation::{ListMove, cycle};
-use crate::tui::popups::Popup;
+use crate::tui::forms::search;
 use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
+use crate::tui::{
+    Action, App, AttentionRequest, CaptionRequest, Effect, EvaluationKey, EvaluationListing, FormPurpose,
+    GalleryRequest, GallerySlot, ListMove, Popup, cycle,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,7 +58,6 @@ impl App {
         any.map(|known| known.key.clone())
     }
 
-    /// The request for hypotheses of the current image.
     fn caption_request(&self) -> Option<CaptionRequest> {
         let (members, search) = self.ensemble_and_search()?;
         Some(CaptionRequest {
@@ -71,7 +67,6 @@ impl App {
         })
     }
 
-    /// The request for attention weights, if they are shown.
     fn attention_request(&self) -> Option<AttentionRequest> {
         if !self.gallery.attention.is_shown {
             return None;

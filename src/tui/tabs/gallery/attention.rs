@@ -1,9 +1,7 @@
 //! The attention weights of the current caption, and the current word.
 
 use crate::search::{Attention, WordAttention};
-use crate::tui::message::AttentionRequest;
-use crate::tui::navigation::ListMove;
-use crate::tui::pending::Pending;
+use crate::tui::{AttentionRequest, ListMove, Pending};
 use crate::vision::overlay::Overlay;
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@ use super::attention::AttentionPanel;
 use crate::evaluation::{CaptionedImage, Report};
 use crate::metrics::Metric;
 use crate::search::{SearchSettings, WrittenCaption};
-use crate::tui::message::{CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot};
-use crate::tui::navigation::ListMove;
-use crate::tui::pending::Pending;
+use crate::tui::{
+    CaptionRequest, EvaluationKey, GalleryImages, GalleryRequest, GallerySlot, ListMove, Pending,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ pub enum ImageSort {
     WorstFirst,
 }
 
-/// The images of an evaluation, once they are loaded.
 #[derive(Clone, Debug)]
 pub struct LoadedGallery {
     pub of: EvaluationKey,
@@ -47,11 +46,8 @@ pub struct GalleryPage {
     pub sort: ImageSort,
     /// An image file shown instead of the images of the evaluation.
     pub image_file: Option<PathBuf>,
-    /// Show all hypotheses of the beam.
     pub shows_hypotheses: bool,
-    /// Search settings that replace those of the evaluation.
     pub search_override: Option<SearchSettings>,
-    /// Attention weights of the caption, while shown.
     pub attention: AttentionPanel,
     pub hypotheses: Pending<CaptionRequest, Hypotheses>,
 }
@@ -82,7 +78,6 @@ impl GalleryPage {
         self.captions().get(self.current()?)
     }
 
-    /// The caption of the same image in the other evaluation.
     pub fn comparison(&self) -> Option<(&EvaluationKey, Result<&CaptionedImage, &str>)> {
         let loaded = self.comparison.as_ref()?;
         let image = &self.captioned()?.image;

@@ -16,13 +16,9 @@ use crate::jobs::CheckpointRef;
 use crate::metrics::{Metric, Prominence, Scores};
 use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
-use crate::tui::app::App;
-use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, KeyContext};
 use crate::tui::tabs::gallery::state::GalleryPage;
-use crate::tui::theme::Theme;
-use crate::tui::widgets::image::{self, ImageWidget};
-use crate::tui::widgets::text;
+use crate::tui::widgets::{ImageWidget, image, text};
+use crate::tui::{Action, App, ImageKey, KeyContext, Theme};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -86,7 +82,6 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     text::draw(frame, text, lines);
 }
 
-/// Why no image is shown, and what to do.
 fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
     let key = |action| app.keymap.key_of(KeyContext::Gallery, action);
     match app.gallery.images() {
@@ -230,7 +225,6 @@ fn run_names(members: &[CheckpointRef]) -> String {
     }
 }
 
-/// The hypotheses of the caption worker, best first.
 fn hypotheses(gallery: &GalleryPage, theme: &Theme) -> Vec<Line<'static>> {
     let Some((request, hypotheses)) = gallery.hypotheses() else {
         return Vec::new();

@@ -3,14 +3,9 @@
 use crate::jobs::JobState;
 use crate::metrics::{Metric, Prominence};
 use crate::training::SETTINGS;
-use crate::tui::app::App;
 use crate::tui::forms::prompts::Prompt;
 use crate::tui::forms::settings;
-use crate::tui::keys::Action;
-use crate::tui::message::{Effect, RunListing};
-use crate::tui::navigation::{ListMove, Tab};
-use crate::tui::popups::Popup;
-use crate::tui::run_view::RunView;
+use crate::tui::{Action, App, Effect, ListMove, Popup, RunListing, RunView, Tab};
 
 impl App {
     pub fn set_runs(&mut self, listing: Vec<RunListing>) {

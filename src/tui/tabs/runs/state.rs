@@ -2,9 +2,8 @@
 
 use crate::jobs::JobState;
 use crate::jobs::Record;
-use crate::tui::message::RunListing;
-use crate::tui::run_view::RunView;
 use crate::tui::tabs::listing::Listing;
+use crate::tui::{RunListing, RunView};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +19,6 @@ pub struct RunList {
     pub listing: Listing<RunView>,
     pub open: Option<String>,
     pub opened_by: OpenedBy,
-    /// Open the next run that appears.
     pub opens_next: bool,
     /// Runs whose charts are overlaid, and which are compared.
     pub marked: BTreeSet<String>,

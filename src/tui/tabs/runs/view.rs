@@ -9,13 +9,9 @@
 
 use crate::metrics::{Metric, Prominence};
 use crate::text::display_safe;
-use crate::tui::app::App;
 use crate::tui::forms::settings;
-use crate::tui::keys::{Action, KeyContext};
-use crate::tui::run_view::RunView;
-use crate::tui::theme::Theme;
-use crate::tui::widgets::list;
-use crate::tui::widgets::text;
+use crate::tui::widgets::{list, text};
+use crate::tui::{Action, App, KeyContext, RunView, Theme};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::Style;
@@ -28,7 +24,6 @@ const COLUMNS: [&str; 5] = ["", "run", "state", "loss", "epoch"];
 const NARROW: u16 = 70;
 /// Width from which the sparkline has its full length.
 const ROOMY: u16 = 100;
-/// Columns of the sparkline.
 const CURVE: usize = 16;
 const BELOW: u16 = 4;
 
@@ -87,7 +82,6 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }
 }
 
-/// A row of the table, with a sparkline of `curve` columns.
 fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> {
     let summary = &run.summary;
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
@@ -141,7 +135,6 @@ fn detail(run: &RunView, theme: &Theme) -> Vec<Line<'static>> {
     lines
 }
 
-/// A sparkline.
 fn small_curve(values: &[f32], theme: &Theme) -> String {
     let low = values.iter().copied().fold(f32::INFINITY, f32::min);
     let high = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -1,15 +1,12 @@
 //! What keys do in the Train tab.
 
 use crate::jobs::{ControlCommand, JobState};
-use crate::tui::app::{App, pause_or_resume};
 use crate::tui::forms::prompts::Prompt;
-use crate::tui::forms::{FormPurpose, settings, train};
-use crate::tui::keys::Action;
-use crate::tui::message::Effect;
-use crate::tui::navigation::{ListMove, cycle};
-use crate::tui::popups::Popup;
+use crate::tui::forms::{settings, train};
 use crate::tui::popups::chooser::{Chooser, ChooserItem, ChooserPurpose};
-use crate::tui::run_view::{RunView, charts};
+use crate::tui::{
+    Action, App, Effect, FormPurpose, ListMove, Popup, RunView, charts, cycle, pause_or_resume,
+};
 
 impl App {
     /// The runs in the chart: the open one, then the marked ones.
@@ -26,7 +23,6 @@ impl App {
             .collect()
     }
 
-    /// The range of all charted data on the x axis.
     pub fn chart_whole(&self) -> Option<(f64, f64)> {
         let unit = self.train.chart.unit;
         let ranges = self.charted().into_iter().filter_map(|view| view.range(unit));
@@ -167,7 +163,6 @@ impl App {
         Vec::new()
     }
 
-    /// Applies what the user chose.
     pub fn chosen(&mut self, chooser: &Chooser) -> Vec<Effect> {
         match chooser.purpose {
             ChooserPurpose::Overlay => {

@@ -1,14 +1,12 @@
 //! The state of the Train tab.
 
-use crate::tui::chart_view::ChartView;
-use crate::tui::pending::Pending;
+use crate::tui::{ChartView, Pending};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default)]
 pub struct TrainPage {
     pub chart: ChartView,
-    /// Index of the first sample image shown.
     pub sample: usize,
     /// Image files of the data set of a run, by image key.
     pub files: Pending<String, HashMap<String, PathBuf>>,

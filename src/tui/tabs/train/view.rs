@@ -13,14 +13,8 @@
 
 use crate::jobs::{JobState, Prediction};
 use crate::text::{about_duration, display_safe};
-use crate::tui::app::App;
-use crate::tui::image_cache::ImageKey;
-use crate::tui::keys::{Action, KeyContext};
-use crate::tui::run_view::{RunView, charts};
-use crate::tui::theme::Theme;
-use crate::tui::widgets::chart::{self, Chart};
-use crate::tui::widgets::image::{self, ImageWidget};
-use crate::tui::widgets::text;
+use crate::tui::widgets::{Chart, ImageWidget, chart, image, text};
+use crate::tui::{Action, App, ImageKey, KeyContext, RunView, Theme, charts};
 use indicatif::HumanCount;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
@@ -33,14 +27,12 @@ const WIDE: u16 = 110;
 const HIGH: u16 = 18;
 /// Minimum rows of an image with its captions.
 const SAMPLE: u16 = 7;
-/// Maximum rows of it.
 const HIGHEST: u16 = 13;
 const BAR: usize = 24;
 
 struct TrainLayout {
     head: Rect,
     chart: Rect,
-    /// One per sample image.
     samples: Vec<Rect>,
 }
 
@@ -197,7 +189,6 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
     ])
 }
 
-/// Progress, remaining time and rates.
 fn second_line(view: &RunView, app: &App, theme: &Theme) -> Line<'static> {
     let done = view.summary.fraction_done().unwrap_or(0.0);
     let full = (done * BAR as f64).round() as usize;
