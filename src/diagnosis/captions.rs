@@ -7,20 +7,20 @@ use std::fmt;
 
 /// Fewer images may share captions by chance.
 const MIN_IMAGES: usize = 20;
-/// The largest share of images that a sound captioner gives one caption to. Of Flickr8k's images, people gave
-/// one in a thousand the most common caption; a cautious captioner repeats itself far more, but one caption in
-/// five fits no collection of different images.
+/// The largest healthy share of images with the same caption. In Flickr8k the commonest reference belongs to one
+/// image in a thousand; a cautious captioner repeats itself far more, but one caption for a fifth of different
+/// images is a failure.
 const MAX_SAME_CAPTION: f64 = 0.2;
-/// The most that is left of the scores of a captioner that looks at the image, when its captions are shuffled
-/// among the images. Captions by people keep 8 % of BLEU-4 and 4 % of CIDEr-D on Flickr8k, captions that ignore
-/// the image keep all. BLEU-1 and ROUGE-L tell nothing: people keep half of them.
+/// The largest healthy fraction of the scores that remains when captions are shuffled among the images. On
+/// Flickr8k 8 % of BLEU-4 and 4 % of CIDEr-D remain of human captions, and all of captions that ignore the image.
+/// BLEU-1 and ROUGE-L are no evidence: half of them remains of human captions.
 const MAX_KEPT: f64 = 0.6;
 /// Below this BLEU-1, captions and references hardly have a word in common.
 const MIN_BLEU_1: f64 = 0.1;
-/// Above this mean cosine, what differs between images is a hundredth of what they share.
+/// Above this mean cosine similarity the features of all images are practically the same.
 const MAX_SIMILARITY: f64 = 0.99;
-/// A decoder whose words have hardly more than this share of the uniform log-probability has yet to learn even
-/// which words are frequent: writing the likeliest word without looking costs about a quarter of it.
+/// With more than this fraction of the uniform log-probability, the decoder has not even learned which words are
+/// frequent: the most frequent word, regardless of the image, reaches about a quarter.
 const MAX_UNLEARNED: f64 = 0.5;
 
 /// Symptoms of generated captions, with their likely causes.

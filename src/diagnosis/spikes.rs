@@ -16,7 +16,6 @@ pub(super) struct SpikeThreshold {
     pub(super) margin: f32,
 }
 
-/// A value far above the median before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spike {
     pub(super) step: u64,
@@ -41,20 +40,13 @@ impl SpikeDetector {
         }
     }
 
-    /// Adds the next step.
     pub(super) fn add(&mut self, step: u64, value: f32) {
         if let Some(median) = self.recent.median()
             && is_above(value, self.threshold.factor * median + self.threshold.margin)
         {
             self.spikes.push_back(Spike { step, value, median });
         }
-        while self
-            .spikes
-            .front()
-            .is_some_and(|spike| spike.step + MAX_AGE < step)
-        {
-            self.spikes.pop_front();
-        }
+        self.spikes.retain(|spike| spike.step + MAX_AGE >= step);
         self.recent.push(value);
     }
 
@@ -64,7 +56,6 @@ impl SpikeDetector {
         self.recent = RecentValues::default();
     }
 
-    /// The recent spikes, in order.
     pub(super) fn spikes(&self) -> &VecDeque<Spike> {
         &self.spikes
     }
@@ -75,7 +66,6 @@ fn is_above(value: f32, threshold: f32) -> bool {
     value.is_nan() || value > threshold
 }
 
-/// The last values, in order of time and sorted.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct RecentValues {
     by_time: VecDeque<f32>,
@@ -95,7 +85,6 @@ impl RecentValues {
         self.sorted.insert(index, value);
     }
 
-    /// The index of the first value that is not less.
     fn index_of(&self, value: f32) -> usize {
         self.sorted
             .partition_point(|other| other.total_cmp(&value).is_lt())
@@ -118,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn median_is_of_the_last_values(values in prop::collection::vec(-1e3_f32..1e3, 0..200)) {
+        fn median_ignores_older_values(values in prop::collection::vec(-1e3_f32..1e3, 0..200)) {
             let mut recent = RecentValues::default();
             for (i, &value) in values.iter().enumerate() {
                 recent.push(value);
@@ -131,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn spikes_are_kept_for_a_while() {
+    fn spikes_expire_after_max_age() {
         let mut detector = SpikeDetector::new(TWICE);
         for step in 1..=2_000 {
             detector.add(step, if step == 100 || step == 600 { 2.5 } else { 1.0 });
@@ -147,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn first_values_and_values_at_the_threshold_are_no_spikes() {
+    fn first_values_and_threshold_are_no_spikes() {
         let mut detector = SpikeDetector::new(TWICE);
         for step in 1..MIN_VALUES as u64 {
             detector.add(step, if step == 20 { 100.0 } else { 1.0 });
@@ -159,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn later_spikes_are_forgotten() {
+    fn spikes_after_step_forgotten() {
         let mut detector = SpikeDetector::new(TWICE);
         for step in 1..=300 {
             detector.add(step, if step % 100 == 0 { 9.0 } else { 1.0 });

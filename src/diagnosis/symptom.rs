@@ -20,7 +20,7 @@ pub enum Symptom {
         captions: usize,
         /// Images.
         images: usize,
-        /// One of the captions.
+        /// An example.
         caption: String,
     },
     /// The scores of the dev split are close to zero.

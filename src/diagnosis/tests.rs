@@ -1,36 +1,28 @@
 //! Logs of a healthy training and of each symptom.
 
 use super::*;
-use crate::jobs::{DevEvaluation, Event, Predictions, Record, StepEvent, Trigger};
-use crate::jobs::{FORMAT, JobInfo, JobKind, Prediction, SessionStart};
+use crate::jobs::{
+    DevEvaluation, Event, JobInfo, JobKind, Prediction, Predictions, Record, SessionStart, StepEvent, Trigger,
+};
 use crate::metrics::Scores;
 use proptest::prelude::*;
 
 const STEPS_AN_EPOCH: u64 = 100;
 
 fn record(event: Event) -> Record {
-    Record {
-        seq: 0,
-        time: 0.0,
-        event,
-    }
+    let (seq, time) = (0, 0.0);
+    Record { seq, time, event }
 }
 
 fn start(step: u64) -> Event {
-    Event::Start(Box::new(SessionStart {
-        format: FORMAT,
-        version: String::new(),
-        host: String::new(),
-        pid: 1,
-        job: JobInfo {
-            kind: JobKind::Train,
-            device: String::new(),
-            data_set: String::new(),
-            data_hash: None,
-            settings: serde_json::Value::Null,
-            step,
-        },
-    }))
+    Event::Start(Box::new(SessionStart::new(JobInfo {
+        kind: JobKind::Train,
+        device: String::new(),
+        data_set: String::new(),
+        data_hash: None,
+        settings: serde_json::Value::Null,
+        step,
+    })))
 }
 
 fn step(step: u64, loss: f32, grad_norm: f32) -> Event {
@@ -81,11 +73,11 @@ fn monitor(events: impl IntoIterator<Item = Event>) -> TrainingMonitor {
     monitor
 }
 
-/// A training whose epochs have these losses, training and dev, and nothing else that is odd.
+/// A training whose epochs have these training and dev losses, and which is healthy otherwise.
 fn with_losses(losses: &[(f64, f64)]) -> Vec<Event> {
     let epoch = |(epoch, &(training, dev)): (usize, &(f64, f64))| {
         let first = epoch as u64 * STEPS_AN_EPOCH + 1;
-        let steps = (first..first + STEPS_AN_EPOCH).map(move |at| step(at, training as f32, 1.0));
+        let steps = (first..first + STEPS_AN_EPOCH).map(move |i| step(i, training as f32, 1.0));
         steps.chain([
             evaluation(epoch, training, dev, 0.3),
             predictions(epoch, &["a dog", "a cat", "a cat"]),
@@ -103,6 +95,12 @@ const HEALTHY: [(f64, f64); 6] = [
     (2.9, 3.42),
 ];
 
+#[track_caller]
+fn assert_healthy(events: impl IntoIterator<Item = Event>, why: &str) {
+    assert_eq!(monitor(events).symptoms(), [], "{why}");
+}
+
+#[track_caller]
 fn only_symptom(events: impl IntoIterator<Item = Event>) -> Symptom {
     let symptoms = monitor(events).symptoms();
     assert_eq!(symptoms.len(), 1, "{symptoms:?}");
@@ -121,9 +119,9 @@ fn healthy_training_never_has_symptoms() {
 proptest! {
     #[test]
     fn noise_is_no_symptom(noise in prop::collection::vec((0.7_f32..1.4, 0.2_f32..4.0), 600)) {
-        let steps = (1..).zip(noise).map(|(at, (loss, norm))| {
-            let falling = 2.0 + 6.0 * (-(at as f32) / 150.0).exp();
-            step(at, falling * loss, norm)
+        let steps = (1..).zip(noise).map(|(i, (loss, norm))| {
+            let falling = 2.0 + 6.0 * (-(i as f32) / 150.0).exp();
+            step(i, falling * loss, norm)
         });
         prop_assert_eq!(monitor(steps).symptoms(), []);
     }
@@ -140,9 +138,9 @@ proptest! {
         let mut cut = with_losses(&[before, &undone].concat());
         cut.push(start(kept as u64 * STEPS_AN_EPOCH));
         // A resumed session may repeat the evaluation at the step of its checkpoint.
-        let told_again = with_losses(&losses);
-        let from = told_again.len() / losses.len() * kept;
-        cut.extend(told_again.into_iter().skip(from.saturating_sub(2)));
+        let repeated = with_losses(&losses);
+        let from = repeated.len() / losses.len() * kept;
+        cut.extend(repeated.into_iter().skip(from.saturating_sub(2)));
         prop_assert!(after.len() + kept == losses.len());
         let (cut, whole) = (monitor(cut), monitor(whole));
         prop_assert_eq!(&cut.epochs, &whole.epochs);
@@ -159,7 +157,7 @@ fn same_caption_is_a_symptom_once_it_lasts() {
     let one = ["a man in a red shirt"; 5];
     let mut events = with_losses(&HEALTHY);
     events.push(predictions(6, &one));
-    assert_eq!(monitor(events.clone()).symptoms(), [], "once may be chance");
+    assert_healthy(events.clone(), "once may be chance");
     events.push(predictions(7, &one));
     let symptom = only_symptom(events.clone());
     assert_eq!(
@@ -167,20 +165,20 @@ fn same_caption_is_a_symptom_once_it_lasts() {
         "100 % of the images get the same caption: a man in a red shirt"
     );
     events.push(predictions(8, &["a man in a red shirt", "a dog", "a dog"]));
-    assert_eq!(monitor(events).symptoms(), [], "it has recovered");
+    assert_healthy(events, "it has recovered");
     let early = [
         predictions(0, &one),
         evaluation(0, 5.0, 5.0, 0.1),
         predictions(1, &one),
     ];
-    assert_eq!(monitor(early).symptoms(), [], "the first epoch says nothing");
-    let two_images = (0..4).flat_map(|at| {
+    assert_healthy(early, "the first epoch is no evidence");
+    let two_images = (0..4).flat_map(|epoch| {
         [
-            evaluation(at, 5.0 - at as f64, 4.0 - at as f64, 0.1),
-            predictions(at, &["a", "a"]),
+            evaluation(epoch, 5.0 - epoch as f64, 4.0 - epoch as f64, 0.1),
+            predictions(epoch, &["a", "a"]),
         ]
     });
-    assert_eq!(monitor(two_images).symptoms(), [], "two images may look alike");
+    assert_healthy(two_images, "two images may look alike");
 }
 
 #[test]
@@ -191,9 +189,9 @@ fn repetition_is_a_symptom_in_most_captions() {
         predictions(6, &repetitive),
         predictions(7, &["a dog", "a a dog", "the the the"]),
     ]);
-    assert_eq!(monitor(events.clone()).symptoms(), [], "one of three is few");
+    assert_healthy(events.clone(), "one of three is few");
     events.push(predictions(8, &repetitive));
-    assert_eq!(monitor(events.clone()).symptoms(), [], "once may be chance");
+    assert_healthy(events.clone(), "once may be chance");
     events.push(predictions(9, &repetitive));
     assert_eq!(
         only_symptom(events).to_string(),
@@ -205,10 +203,11 @@ fn repetition_is_a_symptom_in_most_captions() {
 fn zero_scores_are_a_symptom() {
     let scored = |scores: &[f64]| {
         let events = scores.iter().enumerate();
-        let events = events.map(|(at, &score)| evaluation(at, 5.0 - at as f64, 5.0 - at as f64, score));
-        monitor(events.collect::<Vec<_>>()).symptoms()
+        let events =
+            events.map(|(epoch, &score)| evaluation(epoch, 5.0 - epoch as f64, 5.0 - epoch as f64, score));
+        monitor(events).symptoms()
     };
-    assert_eq!(scored(&[0.0]), [], "one epoch says nothing");
+    assert_eq!(scored(&[0.0]), [], "one epoch is no evidence");
     assert_eq!(scored(&[0.0, 0.0, 0.02]), []);
     let symptoms = scored(&[0.2, 0.0, 0.0]);
     assert!(
@@ -221,11 +220,7 @@ fn zero_scores_are_a_symptom() {
 #[test]
 fn overfitting_names_the_best_epoch() {
     let losses = [(5.0, 4.5), (4.0, 3.9), (3.0, 3.5), (2.5, 3.6), (2.0, 3.9)];
-    assert_eq!(
-        monitor(with_losses(&losses[..4])).symptoms(),
-        [],
-        "a single rise may be chance"
-    );
+    assert_healthy(with_losses(&losses[..4]), "a single rise may be chance");
     let symptom = only_symptom(with_losses(&losses));
     assert_eq!(
         symptom.to_string(),
@@ -233,11 +228,7 @@ fn overfitting_names_the_best_epoch() {
          after epoch 3, 3.500"
     );
     let both_rise = [(5.0, 4.5), (4.0, 3.5), (4.1, 3.6), (4.2, 3.9)];
-    assert_eq!(
-        monitor(with_losses(&both_rise)).symptoms(),
-        [],
-        "that is something else"
-    );
+    assert_healthy(with_losses(&both_rise), "the training loss rises too");
 }
 
 #[test]
@@ -248,10 +239,7 @@ fn plateau_is_a_symptom_at_a_high_learning_rate() {
         symptom.to_string(),
         "the training loss is on a plateau: no lower than 4.000 since epoch 2"
     );
-    assert!(
-        monitor(with_losses(&training[..4])).symptoms().is_empty(),
-        "two epochs are not enough"
-    );
+    assert_healthy(with_losses(&training[..4]), "two epochs are not enough");
     let dev = [(5.0, 4.5), (4.0, 3.5), (3.5, 3.6), (3.0, 3.5), (2.5, 3.52)];
     assert!(matches!(
         only_symptom(with_losses(&dev)),
@@ -261,25 +249,24 @@ fn plateau_is_a_symptom_at_a_high_learning_rate() {
             ..
         }
     ));
-    // At the end of a schedule, a loss comes to rest.
     let mut at_rest = with_losses(&training);
     let Event::Step(mut last) = step(600, 4.0, 1.0) else {
         unreachable!()
     };
     last.learning_rate = 2e-4;
     at_rest.push(Event::Step(last));
-    assert_eq!(monitor(at_rest).symptoms(), []);
+    assert_healthy(at_rest, "a low learning rate ends a schedule");
 }
 
 #[test]
 fn exploding_gradients_are_a_symptom_after_three_spikes() {
     let exploding = |times: usize| {
-        (1..=500).map(move |at| {
-            let explodes = at > 100 && at % 50 == 0 && (at / 50 - 2) as usize <= times;
-            step(at, 3.0, if explodes { 80.0 } else { 1.0 })
+        (1..=500).map(move |i| {
+            let explodes = i > 100 && i % 50 == 0 && (i / 50 - 2) as usize <= times;
+            step(i, 3.0, if explodes { 80.0 } else { 1.0 })
         })
     };
-    assert_eq!(monitor(exploding(2)).symptoms(), []);
+    assert_healthy(exploding(2), "two spikes are few");
     assert_eq!(
         only_symptom(exploding(3)),
         Symptom::ExplodingGradients {
@@ -289,14 +276,13 @@ fn exploding_gradients_are_a_symptom_after_three_spikes() {
             median: 1.0
         }
     );
-    // As few as that among many steps are forgotten.
-    let long_ago = exploding(3).chain((501..2_000).map(|at| step(at, 3.0, 1.0)));
-    assert_eq!(monitor(long_ago).symptoms(), []);
+    let long_ago = exploding(3).chain((501..2_000).map(|i| step(i, 3.0, 1.0)));
+    assert_healthy(long_ago, "old spikes expire");
 }
 
 #[test]
 fn loss_jump_is_a_symptom_with_its_step() {
-    let events = (1..=400).map(|at| step(at, if at < 300 { 3.0 } else { 9.5 }, 1.0));
+    let events = (1..=400).map(|i| step(i, if i < 300 { 3.0 } else { 9.5 }, 1.0));
     let symptom = only_symptom(events);
     assert!(
         symptom
@@ -304,13 +290,13 @@ fn loss_jump_is_a_symptom_with_its_step() {
             .ends_with("first at step 300 from 3.000 to 9.500"),
         "{symptom}"
     );
-    let no_number = (1..=400).map(|at| step(at, if at < 300 { 3.0 } else { f32::NAN }, f32::NAN));
+    let no_number = (1..=400).map(|i| step(i, if i < 300 { 3.0 } else { f32::NAN }, f32::NAN));
     assert!(!monitor(no_number).symptoms().is_empty());
 }
 
 #[test]
 fn resuming_before_the_spikes_forgets_them() {
-    let jumped = (1..=400).map(|at| step(at, if at < 300 { 3.0 } else { 9.5 }, 1.0));
+    let jumped = (1..=400).map(|i| step(i, if i < 300 { 3.0 } else { 9.5 }, 1.0));
     let resumed = jumped.chain([start(250)]);
-    assert_eq!(monitor(resumed).symptoms(), []);
+    assert_healthy(resumed, "the spikes are after the checkpoint");
 }

@@ -58,7 +58,6 @@ impl Default for TrainingMonitor {
     }
 }
 
-/// The evaluation at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct EpochSummary {
     /// From 1.
@@ -75,7 +74,7 @@ pub(super) struct EpochSummary {
 pub(super) struct PredictionSummary {
     step: u64,
     images: usize,
-    /// The caption of all images, if it is the same.
+    /// The caption, if all images have the same.
     only_caption: Option<String>,
     /// Captions with a word three times in a row.
     repetitive: usize,
@@ -175,11 +174,11 @@ impl TrainingMonitor {
 
     fn add_predictions(&mut self, predictions: &Predictions) {
         self.predictions.retain(|earlier| earlier.step < predictions.step);
-        let mut captions = predictions.captions.iter().map(|prediction| &prediction.caption);
-        let first = captions.next();
-        let only = first.filter(|first| captions.all(|caption| caption == *first));
-        let captions = predictions.captions.iter().map(|prediction| &prediction.caption);
-        let repetitive = || captions.clone().filter(|caption| repeats_a_word(caption));
+        let captions = || predictions.captions.iter().map(|prediction| &prediction.caption);
+        let only = captions()
+            .next()
+            .filter(|first| captions().all(|caption| caption == *first));
+        let repetitive = || captions().filter(|caption| repeats_a_word(caption));
         self.predictions.push(PredictionSummary {
             step: predictions.step,
             images: predictions.captions.len(),
@@ -190,28 +189,25 @@ impl TrainingMonitor {
     }
 
     pub(super) fn same_caption(&self) -> Option<Symptom> {
-        let latest = latest(&self.predictions, IN_A_ROW)?;
-        let is_collapsed =
-            |summary: &PredictionSummary| summary.images >= MIN_IMAGES && summary.only_caption.is_some();
-        // Before that, any decoder has learned only the most common words.
-        if self.epochs.len() < IN_A_ROW || !latest.iter().all(is_collapsed) {
-            return None;
-        }
-        let last = latest.last()?;
+        let last = self.lasting(|summary| summary.images >= MIN_IMAGES && summary.only_caption.is_some())?;
         Some(Symptom::SameCaption {
             fraction: 1.0,
             caption: last.only_caption.clone()?,
         })
     }
 
-    fn repetition(&self) -> Option<Symptom> {
-        let latest = latest(&self.predictions, IN_A_ROW)?;
-        let is_repetitive =
-            |summary: &PredictionSummary| summary.images > 0 && 2 * summary.repetitive > summary.images;
-        if self.epochs.len() < IN_A_ROW || !latest.iter().all(is_repetitive) {
+    /// The last predictions, if the last few of them all are so.
+    fn lasting(&self, is_so: impl Fn(&PredictionSummary) -> bool) -> Option<&PredictionSummary> {
+        // Before that, any decoder has learned only the most common words.
+        if self.epochs.len() < IN_A_ROW {
             return None;
         }
-        let last = latest.last()?;
+        let latest = latest(&self.predictions, IN_A_ROW)?;
+        latest.last().filter(|_| latest.iter().all(is_so))
+    }
+
+    fn repetition(&self) -> Option<Symptom> {
+        let last = self.lasting(|summary| summary.images > 0 && 2 * summary.repetitive > summary.images)?;
         Some(Symptom::Repetition {
             captions: last.repetitive,
             images: last.images,
