@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Fewer images may share captions by chance.
 const MIN_IMAGES: usize = 20;
-/// The largest healthy share of images with the same caption. In Flickr8k the commonest reference belongs to one
+/// The largest healthy share of images with the same caption. In Flickr8k the most common reference belongs to one
 /// image in a thousand; a cautious captioner repeats itself far more, but one caption for a fifth of different
 /// images is a failure.
 const MAX_SAME_CAPTION: f64 = 0.2;

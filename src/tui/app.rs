@@ -98,7 +98,10 @@ impl App {
             return Some(name);
         }
         let key = self.keymap.key_of(self.tab.context(), Action::Resume);
-        self.refuse(format!("{name} is {}: press {key} to resume it", state.name()));
+        self.refuse(match state {
+            JobState::Complete => train_longer(&name),
+            _ => format!("{name} is {}: press {key} to resume it", state.name()),
+        });
         None
     }
 
@@ -124,13 +127,15 @@ impl App {
             Some((run, state)) if state.is_live() => {
                 self.refuse(format!("{run} is already {}", state.name()))
             }
-            Some((run, JobState::Complete)) => self.refuse(format!(
-                "{run} is complete; to train longer: cutline train --resume {run} --set training.epochs=N"
-            )),
+            Some((run, JobState::Complete)) => self.refuse(train_longer(&run)),
             Some((run, _)) => vec![Effect::Resume(run)],
             None => self.refuse("no run yet"),
         }
     }
+}
+
+fn train_longer(run: &str) -> String {
+    format!("{run} is complete; to train longer: cutline train --resume {run} --set training.epochs=N")
 }
 
 pub fn pause_or_resume(state: JobState) -> ControlCommand {

@@ -257,7 +257,7 @@ bindings![
     Train [Char(']'), Char('c')] NextChart "chart" "Next chart" FooterAndHelp;
     Train [Char('[')] PreviousChart "chart" "Previous chart" Help;
     Train [Char('o')] Overlay "overlay" "Overlay other runs" Help;
-    Train [Char('v')] Cursor "cursor" "Show a cursor that reads values (left and right move it)" Help;
+    Train [Char('v')] Cursor "cursor" "Show a cursor that reads values (left, right: move)" Help;
     Train [Char('a')] XAxis "axis" "X axis: steps, epochs or minutes" Help;
     Train [Char('L')] LogScale "log" "Logarithmic or linear y axis" Help;
     Train [Char('+'), Char('=')] ZoomIn "zoom" "Zoom in" Help;
@@ -275,7 +275,7 @@ bindings![
     Gallery [Char('a')] Hypotheses "beam" "Show the beam hypotheses with log-probabilities" FooterAndHelp;
     Gallery [Char('t')] SearchSettings "try" "Caption with other search settings" FooterAndHelp;
     Gallery [Char('o')] OpenImage "image" "Caption an image file" FooterAndHelp;
-    Gallery [Char('w')] Attention "attend" "Show the attention weights of each word (left and right change the word)" FooterAndHelp;
+    Gallery [Char('w')] Attention "attend" "Show attention weights (left, right: change the word)" FooterAndHelp;
     Gallery [Char('c')] CompareWith "compare" "Compare with the captions of another evaluation" Help;
     Gallery [Char('e')] ChooseEvaluation "evaluation" "Choose another evaluation" Help;
     Runs [Char(' '), Char('m')] Mark "mark" "Mark the run (charts overlay marked runs)" FooterAndHelp;
@@ -284,8 +284,8 @@ bindings![
     Runs [Char('n')] Note "note" "Edit the note on the run" Help;
     Runs [Char('R')] Rename "rename" "Rename the run" Help;
     Runs [Char('u')] Resume "resume" "Resume the selected run" FooterAndHelp;
-    Runs [Char('x')] Stop "stop" "Save a checkpoint and stop the selected run (asks first)" FooterAndHelp;
-    Runs [Char('d')] Delete "delete" "Delete the selected run with its checkpoints (asks first)" FooterAndHelp;
+    Runs [Char('x')] Stop "stop" "Save a checkpoint and stop the run (asks first)" FooterAndHelp;
+    Runs [Char('d')] Delete "delete" "Delete the run with its checkpoints (asks first)" FooterAndHelp;
 ];
 
 #[cfg(test)]

@@ -51,20 +51,14 @@ fn step_event(step: u64) -> StepEvent {
 
 /// Two epochs of a training with an evaluation after each.
 fn records() -> Vec<Record> {
-    let mut events = vec![Event::Start(Box::new(SessionStart {
-        format: 1,
-        version: "0.1.0".into(),
-        host: "elsewhere.invalid".into(),
-        pid: 7,
-        job: JobInfo {
-            kind: JobKind::Train,
-            device: "cpu".into(),
-            data_set: "scenes".into(),
-            data_hash: None,
-            settings: serde_json::json!({"training": {"epochs": 4}}),
-            step: 0,
-        },
-    }))];
+    let mut events = vec![Event::Start(Box::new(SessionStart::new(JobInfo {
+        kind: JobKind::Train,
+        device: "cpu".into(),
+        data_set: "scenes".into(),
+        data_hash: None,
+        settings: serde_json::json!({"training": {"epochs": 4}}),
+        step: 0,
+    })))];
     for step in 1..=200_u64 {
         events.push(Event::Step(step_event(step)));
         if step.is_multiple_of(100) {

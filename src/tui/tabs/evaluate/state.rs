@@ -1,6 +1,6 @@
 //! The state of the Evaluate tab.
 
-use crate::evaluation::{CaptionedImage, Report, most_changed};
+use crate::evaluation::{CaptionedImage, Compared, Report, most_changed};
 use crate::metrics::Metric;
 use crate::tui::tabs::listing::Listing;
 use crate::tui::{ComparedEvaluations, Effect, EvaluationKey, EvaluationListing};
@@ -64,10 +64,15 @@ impl EvaluatePage {
     }
 
     /// The index of an evaluation in the last comparison.
-    pub fn index_of(&self, key: &EvaluationKey) -> Option<usize> {
+    fn index_of(&self, key: &EvaluationKey) -> Option<usize> {
         let (of, outcome) = self.outcome.as_ref()?;
         outcome.as_ref().ok()?;
         of.iter().position(|compared| compared == key)
+    }
+
+    pub fn compared_to_baseline(&self, key: &EvaluationKey) -> Option<&Compared> {
+        let outcome = self.outcome()?.as_ref().ok()?;
+        outcome.comparison.evaluations.get(self.index_of(key)?)
     }
 
     /// The full report of an evaluation, once it is compared.

@@ -120,10 +120,7 @@ fn row<'a>(
     let is_baseline = app.evaluate.baseline() == Some(&listing.key);
     let mark = Cell::from(if is_baseline { "=" } else { "" });
     let name = Cell::from(listing.key.to_string());
-    let compared = app.evaluate.index_of(&listing.key).and_then(|index| {
-        let outcome = app.evaluate.outcome()?.as_ref().ok()?;
-        outcome.comparison.evaluations.get(index)
-    });
+    let compared = app.evaluate.compared_to_baseline(&listing.key);
     let cells: Vec<Cell<'_>> = match (compared, &listing.head, &listing.job) {
         (Some(compared), ..) => metrics
             .iter()
@@ -186,18 +183,11 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
     {
         lines.push(Line::styled(display_safe(error).into_owned(), theme.bad));
     }
-    let outcome = match app.evaluate.outcome() {
-        Some(Ok(outcome)) => outcome,
-        Some(Err(why)) => {
-            lines.push(Line::styled(why.clone(), theme.bad));
-            return lines;
-        }
-        None => return lines,
-    };
-    let index = app.evaluate.index_of(&selected.key);
-    if let Some(compared) = index.and_then(|index| outcome.comparison.evaluations.get(index)) {
-        lines.push(against(compared, app.evaluate.metric));
+    if let Some(Err(why)) = app.evaluate.outcome() {
+        lines.push(Line::styled(why.clone(), theme.bad));
     }
+    let compared = app.evaluate.compared_to_baseline(&selected.key);
+    lines.extend(compared.map(|compared| against(compared, app.evaluate.metric)));
     lines
 }
 

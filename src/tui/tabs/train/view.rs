@@ -39,7 +39,7 @@ struct TrainLayout {
 fn layout(app: &App, area: Rect) -> TrainLayout {
     let count = app.runs.open().map_or(0, |view| samples(view).len()) as u16;
     let [head, body] = Layout::vertical([Constraint::Length(2), Constraint::Min(4)]).areas(area);
-    if count > 0 && area.width >= WIDE {
+    let (chart, samples) = if count > 0 && area.width >= WIDE {
         let [chart, beside] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)])
             .spacing(2)
             .areas(body);
@@ -50,23 +50,15 @@ fn layout(app: &App, area: Rect) -> TrainLayout {
             height: height - 1,
             ..beside
         };
-        let samples = (0..shown).map(row).collect();
-        return TrainLayout { head, chart, samples };
-    }
-    if count > 0 && area.height >= HIGH {
+        (chart, (0..shown).map(row).collect())
+    } else if count > 0 && area.height >= HIGH {
         let [chart, below] =
             Layout::vertical([Constraint::Min(4), Constraint::Length(SAMPLE - 1)]).areas(body);
-        return TrainLayout {
-            head,
-            chart,
-            samples: vec![below],
-        };
-    }
-    TrainLayout {
-        head,
-        chart: body,
-        samples: Vec::new(),
-    }
+        (chart, vec![below])
+    } else {
+        (body, Vec::new())
+    };
+    TrainLayout { head, chart, samples }
 }
 
 fn samples(view: &RunView) -> &[Prediction] {
@@ -78,15 +70,9 @@ fn shown(app: &App, area: Rect) -> Vec<(&Prediction, Rect)> {
         return Vec::new();
     };
     let all = samples(view);
-    let areas = layout(app, area).samples.into_iter().enumerate();
-    areas
-        .filter_map(|(index, sample_area)| {
-            Some((
-                all.get((app.train.sample + index) % all.len().max(1))?,
-                sample_area,
-            ))
-        })
-        .collect()
+    let first = app.train.sample % all.len().max(1);
+    let shown = all.iter().cycle().skip(first);
+    shown.zip(layout(app, area).samples).collect()
 }
 
 fn image_area(area: Rect) -> Rect {
