@@ -157,7 +157,7 @@ impl fmt::Display for Cause {
                  their original source, and compare an image's top classes"
             }
             Self::LearningRate => {
-                "the learning rate is too high, if the training loss jumped or stands still; train again with a \
+                "the learning rate is too high, if the training loss spiked or is on a plateau; train again with a \
                  lower training.learning_rate"
             }
             Self::Undertrained => {

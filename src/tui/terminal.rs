@@ -1,6 +1,6 @@
 //! The terminal: setup and restore, suspend, input, and detection of graphics protocols.
 
-use super::Message;
+use super::{Message, spawn};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{
@@ -23,7 +23,6 @@ use signal_hook::low_level::emulate_default_handler;
 use std::io::{self, Write, stdout};
 use std::panic;
 use std::sync::mpsc::Sender;
-use std::thread;
 use std::time::Duration;
 use tracing::{error, info};
 
@@ -132,19 +131,18 @@ fn hangs_up_within(timeout: Option<&Timespec>) -> bool {
         .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
-/// Quits once the terminal is closed: the input thread cannot tell, and would read nothing at full speed for ever.
+/// Quits once the terminal is closed: the input thread does not notice, and would poll at full speed forever.
 pub fn listen_to_hang_up(messages: Sender<Message>) -> io::Result<()> {
-    thread::Builder::new().name("hang-up".into()).spawn(move || {
+    spawn("hang-up", move || {
         if hangs_up_within(None) {
             info!("the terminal is closed");
             let _ = messages.send(Message::Quit);
         }
-    })?;
-    Ok(())
+    })
 }
 
 pub fn listen(messages: Sender<Message>) -> io::Result<()> {
-    thread::Builder::new().name("terminal".into()).spawn(move || {
+    spawn("terminal", move || {
         loop {
             let message = match event::read() {
                 Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Message::Key(key),
@@ -160,8 +158,7 @@ pub fn listen(messages: Sender<Message>) -> io::Result<()> {
                 return;
             }
         }
-    })?;
-    Ok(())
+    })
 }
 
 fn is_handled(kind: event::MouseEventKind) -> bool {
@@ -173,7 +170,7 @@ pub fn listen_to_signals(messages: Sender<Message>) -> io::Result<()> {
     let mut signals = Signals::new([
         SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2, SIGTSTP,
     ])?;
-    thread::Builder::new().name("signals".into()).spawn(move || {
+    spawn("signals", move || {
         for signal in signals.forever() {
             info!(signal, "signal received");
             let message = match signal {
@@ -184,8 +181,7 @@ pub fn listen_to_signals(messages: Sender<Message>) -> io::Result<()> {
                 return;
             }
         }
-    })?;
-    Ok(())
+    })
 }
 
 /// Whether the terminal answers a query within two seconds. Key presses meanwhile are kept.

@@ -78,7 +78,7 @@ fn terminal_of(pid: u32) -> u64 {
 
 /// Waits for steps, and reads the terminal meanwhile.
 fn watch(connection: &Connection, log: &mut Log, steps: u64) {
-    wait_until("not so many steps", || {
+    wait_until("too few steps", || {
         connection.take_printed();
         log.last_step() >= steps
     });
@@ -99,8 +99,8 @@ fn is_seen_and_stopped_from_elsewhere(workspace: &Workspace, run: &str) {
     log.read();
     log.assert_whole();
     log.assert_ended("stopped");
-    let told = fs::read(workspace.run_directory(run).job().events()).unwrap();
-    assert!(fs::read(seen).unwrap() == told, "the same lines");
+    let logged = fs::read(workspace.run_directory(run).job().events()).unwrap();
+    assert!(fs::read(seen).unwrap() == logged, "the same lines");
     assert_eq!(state(workspace, run), "stopped");
 }
 

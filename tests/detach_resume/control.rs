@@ -48,8 +48,8 @@ impl Steered {
         fs::write(&hidden, command).unwrap();
         let events = self.workspace.run_directory("first").job().events();
         fs::rename(&hidden, self.inbox().join(&id)).unwrap();
-        let told = fs::metadata(&events).unwrap().len();
-        let last = Log::new(events).last_step_within(told);
+        let logged = fs::metadata(&events).unwrap().len();
+        let last = Log::new(events).last_step_within(logged);
         let answer = self.answer_to(&id);
         let step = self.step(answer);
         assert!(

@@ -126,7 +126,7 @@ fn read_only_run_keeps_its_last_checkpoint() {
         .args(words(&train("first", ENDLESS)))
         .stdout(Stdio::null());
     let mut training = Running::start(command);
-    wait_until("not so many steps", || log.last_step() >= 60);
+    wait_until("too few steps", || log.last_step() >= 60);
     workspace.succeeds(&["control", "first", "pause"]);
     let saved = fs::read(run.latest()).unwrap();
     let mode = |mode| fs::set_permissions(run.path(), fs::Permissions::from_mode(mode)).unwrap();
@@ -219,8 +219,8 @@ fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, 
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs_f64();
-    let told = fs::read_to_string(from.job().events()).unwrap();
-    let mut events: Vec<Value> = told
+    let logged = fs::read_to_string(from.job().events()).unwrap();
+    let mut events: Vec<Value> = logged
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();

@@ -62,7 +62,7 @@ impl Disk {
             println!("skipped: this system gives no namespace to mount a disk in");
             return None;
         }
-        assert!(!at.join("probe").exists(), "the disk is seen by nobody else");
+        assert!(!at.join("probe").exists(), "the disk is visible outside");
         Some(disk)
     }
 
@@ -139,11 +139,11 @@ impl Cramped {
 
     /// Waits until no event is logged for a while.
     fn wait_for_silence(&mut self) {
-        let (mut since, mut told) = (Instant::now(), 0);
+        let (mut since, mut logged) = (Instant::now(), 0);
         wait_until("no silence", || {
             let events = self.log.read().len();
-            if events > told {
-                (since, told) = (Instant::now(), events);
+            if events > logged {
+                (since, logged) = (Instant::now(), events);
             }
             since.elapsed() > Duration::from_millis(500)
         });

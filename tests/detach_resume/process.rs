@@ -87,7 +87,7 @@ impl Running {
     ) -> (Self, Log) {
         let mut training = Self::train(workspace, run, settings);
         let mut log = Log::new(workspace.run_directory(run).job().events());
-        wait_until("not so many steps", || {
+        wait_until("too few steps", || {
             assert!(training.is_alive(), "it ended: {}", training.said());
             log.last_step() >= steps
         });

@@ -36,7 +36,7 @@ impl App {
             Popup::Text { title, lines, scroll } => {
                 self.scroll(key, scroll, |scroll| Popup::Text { title, lines, scroll })
             }
-            Popup::Image { .. } => Vec::new(),
+            Popup::Image(_) => Vec::new(),
         }
     }
 

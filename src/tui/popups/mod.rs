@@ -33,8 +33,5 @@ pub enum Popup {
         lines: Vec<String>,
         scroll: usize,
     },
-    Image {
-        title: String,
-        path: PathBuf,
-    },
+    Image(PathBuf),
 }

@@ -36,8 +36,13 @@ pub fn draw(frame: &mut Frame<'_>, popup: &Popup, app: &App, theme: &Theme) {
             let lines = lines.iter().map(|line| Line::raw(line.clone())).collect();
             draw_text(frame, title, lines, *scroll, theme);
         }
-        Popup::Image { title, path } => {
-            let inner = open_box(frame, image_box(frame.area()), &display_safe(title), theme);
+        Popup::Image(path) => {
+            let inner = open_box(
+                frame,
+                image_box(frame.area()),
+                &display_safe(&path.display().to_string()),
+                theme,
+            );
             frame.render_widget(ImageWidget::new(Some(path), app, theme), inner);
         }
     }
@@ -257,7 +262,7 @@ fn centered(screen: Rect, (width, height): (u16, u16)) -> Rect {
 
 pub fn image(app: &App) -> Option<(&std::path::Path, Rect)> {
     match app.popups.last() {
-        Some(Popup::Image { path, .. }) => Some((path, image_box(app.size).inner(Margin::new(2, 1)))),
+        Some(Popup::Image(path)) => Some((path, image_box(app.size).inner(Margin::new(2, 1)))),
         _ => None,
     }
 }

@@ -3,12 +3,12 @@
 #
 #     cargo build --release && tests/data/workbench/make.sh
 #
-# Images and weights are left out; so is all that tells of the machine it was made on.
+# Images, weights, and the name of the machine are left out.
 set -euo pipefail
 cd "$(dirname "$0")"
 HERE=$PWD
 CUTLINE=$(realpath "${1:-../../../target/release/cutline}")
-# Its path stands in what is made.
+# The logs contain this path.
 export CUTLINE_ROOT=/tmp/cutline-demo
 RUNS=$CUTLINE_ROOT/checkpoints
 

@@ -43,10 +43,7 @@ impl App {
             PaneFocus::List if self.data.rows() > 0 => self.data.listing.focus = PaneFocus::Detail,
             PaneFocus::List => {}
             PaneFocus::Detail => match self.data.image() {
-                Some(path) => {
-                    let title = path.display().to_string();
-                    self.popups.push(Popup::Image { title, path });
-                }
+                Some(path) => self.popups.push(Popup::Image(path)),
                 None => return self.refuse("no image to show"),
             },
         }
