@@ -19,6 +19,7 @@ use crate::jobs::{
 use crate::model::build::{BuildError, ChosenEncoder, augmentations};
 use crate::model::{CheckpointError, ImageInputs};
 use crate::nn::Backend;
+use crate::nn::cpu::partitions::set_partitions;
 use crate::nn::device::Opened;
 use crate::search::DocumentFrequenciesError;
 use crate::text::VocabularyError;
@@ -202,6 +203,7 @@ impl TrainingRun {
         stop: &StopFlag,
     ) -> Result<Outcome, RunError> {
         let Self { setup, lock } = self;
+        set_partitions(setup.record.settings.training.cpu_partitions);
         let (train, dev) = match setup.splits() {
             Ok(splits) => splits,
             Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),

@@ -6,6 +6,7 @@ use crate::jobs::DevEvaluation;
 use crate::metrics::{METRICS, Metric};
 use crate::model::{AugmentSettings, EncoderSettings};
 use crate::nn::AdamSettings;
+use crate::nn::cpu::partitions::DEFAULT_PARTITIONS;
 use crate::search::SearchSettings;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -48,6 +49,8 @@ pub struct TrainingSettings {
     pub early_stopping_patience: usize,
     pub checkpoint_steps: u64,
     pub checkpoint_minutes: f32,
+    /// Parts that work on the CPU is divided into; results depend on it, and not on the number of threads.
+    pub cpu_partitions: usize,
 }
 
 impl Default for TrainingSettings {
@@ -69,6 +72,7 @@ impl Default for TrainingSettings {
             early_stopping_patience: 5,
             checkpoint_steps: 0,
             checkpoint_minutes: 10.0,
+            cpu_partitions: DEFAULT_PARTITIONS,
         }
     }
 }

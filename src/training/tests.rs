@@ -258,6 +258,36 @@ fn resumed_training_repeats_uninterrupted_one() {
     }
 }
 
+#[test]
+fn bits_are_independent_of_the_number_of_threads() {
+    let world = World::new(20);
+    for kind in [DecoderKind::Merge, DecoderKind::SoftAttention] {
+        let mut settings = settings(kind);
+        // Large enough that products are divided.
+        settings.decoder.hidden_size = 96;
+        settings.decoder.attention_size = 64;
+        settings.training.batch_size = 64;
+        settings.training.epochs = 2;
+        settings.training.scst.epochs = 1;
+        let run_on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let steps = pool.install(|| run(&mut world.trainer(&settings, directory.path()), None).0);
+            (
+                steps,
+                std::fs::read(directory.path().join("latest.safetensors")).unwrap(),
+            )
+        };
+        let expected = run_on(1);
+        for threads in [2, 3, 5] {
+            assert!(run_on(threads) == expected, "{kind}, {threads} threads");
+        }
+    }
+}
+
 /// As on a GPU, which lags behind the host.
 #[test]
 fn events_are_independent_of_steps_in_flight() {

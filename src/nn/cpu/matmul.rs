@@ -1,5 +1,6 @@
 //! Matrix products on plain slices, for the CPU kernels: a thin, safe face on the `gemm` crate.
 
+use super::partitions::partitions;
 use gemm::Parallelism;
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -199,23 +200,23 @@ impl<'a> MatMut<'a> {
 /// `out = a b`, or `out += a b`, on all threads; `out` is row-major without gaps.
 ///
 /// Each thread makes a block of `out` on its own: with the library's own division of the work, threads wait for
-/// each other to pack the factors, and reach three quarters of the rate. The same bits for a given number of
-/// threads: the summed dimension is never divided.
+/// each other to pack the factors, and reach three quarters of the rate. The same bits for any number of threads: the
+/// blocks depend on [`partitions`] alone, and the summed dimension is never divided.
 pub(crate) fn product(out: &mut [f32], a: MatRef<'_>, b: MatRef<'_>, mode: WriteMode) {
-    let threads = rayon::current_num_threads();
-    if threads == 1 || a.rows * a.columns * b.columns < SMALLEST_DIVIDED {
+    let partitions = partitions();
+    if a.rows * a.columns * b.columns < SMALLEST_DIVIDED {
         return product_on_one_thread(out, a, b, mode);
     }
     let out = MatMut::new(out, a.rows, b.columns);
     if a.rows > b.columns {
-        let height = a.rows.div_ceil(threads).next_multiple_of(ROW_UNIT);
+        let height = a.rows.div_ceil(partitions).next_multiple_of(ROW_UNIT);
         out.row_blocks(height)
             .zip(a.row_blocks(height))
             .collect::<Vec<_>>()
             .into_par_iter()
             .for_each(|(out, a)| product_into(out, a, b, mode));
     } else {
-        let width = b.columns.div_ceil(threads).next_multiple_of(COLUMN_UNIT);
+        let width = b.columns.div_ceil(partitions).next_multiple_of(COLUMN_UNIT);
         out.column_blocks(width)
             .zip(b.column_blocks(width))
             .collect::<Vec<_>>()

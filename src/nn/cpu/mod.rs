@@ -3,6 +3,7 @@
 pub(crate) mod elementary;
 pub(crate) mod matmul;
 pub(crate) mod packed_matrix;
+pub(crate) mod partitions;
 pub(crate) mod scratch;
 pub(crate) mod slices;
 pub(crate) mod sparse;

@@ -7,6 +7,7 @@
 
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};
 use crate::nn::cpu::packed_matrix::PackedMatrix;
+use crate::nn::cpu::partitions::partitions;
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::ops::activation::Activation;
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
@@ -162,14 +163,14 @@ struct TileBand {
     first: usize,
 }
 
-/// Rows of tiles that a band has: about [`TILES`] tiles, but no fewer bands than threads, and all of about one height.
+/// Rows of tiles that a band has: about [`TILES`] tiles, but no fewer bands than [`partitions`], and all of about one height.
 fn rows_of_a_band(sliding: &SlidingWindow) -> usize {
     let (height, width) = sliding.output;
     let rows = height.div_ceil(STEP).max(1);
     let for_good_products = TILES.div_ceil(width.div_ceil(STEP).max(1));
     let bands_of_an_image = rows
         .div_ceil(for_good_products)
-        .max(rayon::current_num_threads().div_ceil(sliding.images.max(1)));
+        .max(partitions().div_ceil(sliding.images.max(1)));
     rows.div_ceil(bands_of_an_image)
 }
 

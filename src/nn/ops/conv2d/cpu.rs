@@ -3,6 +3,7 @@
 use super::{Conv2dKernel, Convolution};
 use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product, product_on_one_thread};
+use crate::nn::cpu::partitions::partitions;
 use crate::nn::cpu::slices::{add, images_per_piece};
 use crate::nn::ops::conv_kernel::{self, ConvKernel, ConvShape};
 use dfdx::prelude::*;
@@ -102,13 +103,13 @@ impl ConvShape {
         self.sliding.window.taps() * self.inputs
     }
 
-    /// A product that uses all threads where there are fewer pieces of the batch than threads.
+    /// A product that uses all threads where there are fewer pieces of the batch than [`partitions`].
     fn product_of_a_piece(&self) -> impl Fn(&mut [f32], MatRef<'_>, MatRef<'_>, WriteMode) + use<> {
         let pieces = self
             .sliding
             .images
             .div_ceil(images_per_piece(self.sliding.images));
-        if pieces < rayon::current_num_threads() {
+        if pieces < partitions() {
             product
         } else {
             product_on_one_thread
@@ -157,13 +158,10 @@ impl ConvShape {
     }
 }
 
-/// Pixels per tile, as many tiles for each thread as for any other; `None` where there are too few pixels
+/// Pixels per tile, a multiple of [`partitions`] of tiles; `None` where there are too few pixels
 /// and the product itself should be split.
 fn tile(pixels: usize) -> Option<usize> {
-    let tiles = pixels
-        .div_ceil(TILE)
-        .next_multiple_of(rayon::current_num_threads())
-        .max(1);
+    let tiles = pixels.div_ceil(TILE).next_multiple_of(partitions()).max(1);
     let tile = pixels.div_ceil(tiles);
     (tile >= SMALLEST_TILE).then_some(tile)
 }
