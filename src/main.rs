@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cutline::main()
+    // SAFETY: no other thread has been started.
+    unsafe { cutline::main() }
 }

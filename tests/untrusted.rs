@@ -362,3 +362,62 @@ fn read_only_run_is_not_called_running() {
         "{error}"
     );
 }
+
+#[test]
+fn refused_prepare_leaves_nothing_that_refuses_the_right_one() {
+    let workspace = Workspace::new();
+    let prepare = |size: &'static str| {
+        [
+            "prepare",
+            "scenes",
+            "--name",
+            "s",
+            "--num-images",
+            "60",
+            "--min-count",
+            "1",
+            "--size",
+            size,
+        ]
+    };
+    workspace.fails(&prepare("4"));
+    workspace.succeeds(&prepare("32"));
+}
+
+#[test]
+fn full_output_device_is_named() {
+    let workspace = Workspace::new();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = workspace.command(&["keys"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("standard output"), "{}", err(&output));
+}
+
+#[test]
+fn usage_errors_hold_no_control_characters() {
+    let workspace = Workspace::new();
+    let output = workspace
+        .command(&["runs", "--\u{202e}evil\u{9b}31m\u{1b}[2J"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = err(&output);
+    assert!(text.contains("evil"), "{text}");
+    assert!(!text.contains(['\u{202e}', '\u{9b}', '\u{1b}']), "{text:?}");
+}
+
+#[test]
+fn thread_limit_is_no_crash() {
+    if rustix::process::geteuid().is_root() {
+        // The limit does not hold for root.
+        return;
+    }
+    let workspace = Workspace::with_scenes();
+    let mut limited = Command::new("sh");
+    workspace.set_env(&mut limited);
+    limited
+        .env("RAYON_NUM_THREADS", "4")
+        .args(["-c", "ulimit -u 1; exec \"$0\" runs", support::CUTLINE]);
+    let output = limited.output().unwrap();
+    assert!(!err(&output).contains("panicked"), "{}", err(&output));
+}

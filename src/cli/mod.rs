@@ -268,7 +268,11 @@ impl Context {
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             // The terminal was closed, which must not end the work.
             Err(error) if self.terminal.stdout.is_terminal && is_hung_up(&error) => Ok(()),
-            printed => printed,
+            Err(error) => Err(std::io::Error::new(
+                error.kind(),
+                format!("cannot write to standard output: {error}"),
+            )),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -301,9 +305,11 @@ fn is_hung_up(error: &std::io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
-/// Runs the program with its command-line arguments. Must be called before other threads start, because it sets
-/// environment variables.
-pub fn main() -> ExitCode {
+/// Runs the program with its command-line arguments.
+///
+/// # Safety
+/// No other thread may run: this sets environment variables, which another thread may be reading.
+pub unsafe fn main() -> ExitCode {
     remove_empty_variables();
     ExitCode::from(main_with(std::env::args_os().collect()) as u8)
 }
@@ -318,16 +324,43 @@ fn remove_empty_variables() {
     }
 }
 
+/// Starts the threads that computations share. Where a limit of the system forbids them, one thread does all the work:
+/// starting them later would end the program.
+fn start_threads(context: &Context) {
+    if let Err(error) = rayon::ThreadPoolBuilder::new().build_global() {
+        let alone = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .use_current_thread();
+        if alone.build_global().is_ok() {
+            context.notice(&format!(
+                "warning: cannot start threads, so one does all the work: {error}; raise the limit (ulimit -u)"
+            ));
+        }
+    }
+}
+
 fn main_with(arguments: Vec<OsString>) -> Outcome {
     let color = terminal::color_flag(&arguments).for_clap();
     let parsed = Cli::command()
         .color(color)
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
+    let is_safe = arguments.iter().all(|argument| {
+        let text = argument.to_string_lossy();
+        terminal::display_safe(&text) == text
+    });
     let Cli { global, command } = match parsed {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
+            // The message repeats the arguments, which may hold control characters.
+            match is_safe {
+                true => drop(error.print()),
+                false => {
+                    let text = error.render().to_string();
+                    text.lines()
+                        .for_each(|line| terminal::print_to_stderr(&terminal::display_safe(line)));
+                }
+            }
             return match error.use_stderr() {
                 true => Outcome::Usage,
                 false => Outcome::Done,
@@ -336,6 +369,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
     };
     global.export_env();
     let context = Context::new(&global);
+    start_threads(&context);
     let result = match command {
         Some(command) => command.run(&context),
         None if context.terminal.is_interactive() => workbench::open(&context, None),

@@ -246,7 +246,7 @@ pub struct StepEvent {
 }
 
 impl StepEvent {
-    /// All numbers that can be charted, by name. In SCST the loss is left out: it is a policy-gradient surrogate,
+    /// All finite numbers that can be charted, by name. In SCST the loss is left out: it is a policy-gradient surrogate,
     /// whose value means nothing.
     pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
         let loss = Some(f64::from(self.loss)).filter(|_| self.reward.is_none());
@@ -259,7 +259,8 @@ impl StepEvent {
             ("memory", self.memory.map(|bytes| bytes as f64)),
         ];
         let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        own.chain(self.metrics.iter().map(|(name, value)| (name.as_str(), *value)))
+        let all = own.chain(self.metrics.iter().map(|(name, value)| (name.as_str(), *value)));
+        all.filter(|(_, value)| value.is_finite())
     }
 }
 

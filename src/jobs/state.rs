@@ -121,7 +121,7 @@ impl<'a> FromIterator<&'a Record> for LogSummary {
 fn epochs(settings: &Value) -> Option<u64> {
     let of_phase = |key| settings.pointer(key).and_then(Value::as_u64);
     let scst = of_phase("/training/scst/epochs").unwrap_or(0);
-    Some(of_phase("/training/epochs")? + scst)
+    Some(of_phase("/training/epochs")?.saturating_add(scst))
 }
 
 impl LogSummary {
@@ -178,7 +178,7 @@ impl LogSummary {
 
     /// Total steps of the training.
     pub fn steps(&self) -> Option<u64> {
-        Some(self.epochs? * self.step.as_ref()?.batches as u64)
+        Some(self.epochs?.saturating_mul(self.step.as_ref()?.batches as u64))
     }
 
     /// Fraction of the training's steps that are done.

@@ -49,6 +49,8 @@ impl Target {
 
     /// Removes images of `scenes` drawn with other settings, which have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
+        // Before anything is written: what is left would refuse the right command.
+        settings.check()?;
         if self.holds_scenes(settings)? {
             return Ok(());
         }

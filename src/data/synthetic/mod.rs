@@ -54,7 +54,7 @@ const LARGEST_SIZE: u32 = 1_024;
 const FEWEST_IMAGES: usize = 10;
 
 impl ScenesSettings {
-    fn check(&self) -> Result<(), ScenesError> {
+    pub(crate) fn check(&self) -> Result<(), ScenesError> {
         if !(SMALLEST_SIZE..=LARGEST_SIZE).contains(&self.size) {
             return Err(ScenesError::Size { size: self.size });
         }
