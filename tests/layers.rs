@@ -28,7 +28,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::UseTree;
+use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// A module and those right below it. It may import these, everything below them, [`BOTTOM`] and itself.
@@ -81,6 +83,20 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("viuer", &["cli"]),
 ];
 
+/// Modules whose files are in runs and data sets, which may come from elsewhere: only `files` opens them there.
+const CONFINED: &[&str] = &[
+    "diagnosis",
+    "evaluation",
+    "jobs",
+    "model",
+    "search",
+    "text",
+    "training",
+];
+
+/// Files of the system, which these modules read by themselves.
+const SYSTEM_FILES: &[&str] = &["training::memory"];
+
 /// How many names of structs, enums and traits may be defined more than once, each in modules that never meet.
 const MOST_REPEATED_NAMES: usize = 15;
 
@@ -114,6 +130,84 @@ fn type_names_have_one_meaning() {
         repeated.len(),
         repeated.join("\n")
     );
+}
+
+#[test]
+fn files_of_runs_and_data_sets_are_opened_by_files_alone() {
+    let mut violations = Vec::new();
+    for (file, path, source) in sources() {
+        let is_confined =
+            CONFINED.contains(&path[0].as_str()) && path.last().is_none_or(|name| name != "tests");
+        if is_confined && !SYSTEM_FILES.contains(&path.join("::").as_str()) {
+            let mut opened = OpenedFiles::default();
+            opened.visit_file(&syn::parse_file(&source).unwrap());
+            let lines = opened.0.iter().map(|line| format!("{}:{line}", file.display()));
+            violations.extend(lines);
+        }
+    }
+    assert!(
+        violations.is_empty(),
+        "use ConfinedPath here:\n{}\n",
+        violations.join("\n")
+    );
+}
+
+#[test]
+fn opened_files_are_caught_in_every_form() {
+    let lines = |source: &str| {
+        let mut opened = OpenedFiles::default();
+        opened.visit_file(&syn::parse_file(source).unwrap());
+        opened.0
+    };
+    assert_eq!(lines("use std::fs;"), [1]);
+    assert_eq!(lines("use std::fs::{File, OpenOptions};"), [1]);
+    assert_eq!(lines("fn f() {\n    std::fs::read(p);\n}"), [2]);
+    assert_eq!(lines("use std::fs::File;\nfn f() { File::open(p); }"), [2]);
+    assert_eq!(lines("use std::fs::{File, TryLockError};\nstruct S(File);"), []);
+    assert_eq!(lines("#[cfg(test)]\nmod tests { use std::fs; }"), []);
+}
+
+/// Lines outside tests that open, list, change or remove files by their paths.
+#[derive(Default)]
+struct OpenedFiles(Vec<usize>);
+
+impl<'ast> Visit<'ast> for OpenedFiles {
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        let text = item.tree.to_token_stream().to_string().replace(' ', "");
+        let Some(names) = text.strip_prefix("std::fs") else {
+            return;
+        };
+        let mut names = names
+            .split([':', '{', '}', ','])
+            .filter(|name| !name.is_empty())
+            .peekable();
+        // The types of open files.
+        if names.peek().is_none() || names.any(|name| !matches!(name, "File" | "TryLockError")) {
+            self.0.push(item.span().start().line);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        if matches!(
+            names[..],
+            ["std", "fs", _, ..] | ["fs", _, ..] | ["File" | "OpenOptions", _]
+        ) {
+            self.0.push(path.span().start().line);
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if module.ident != "tests" {
+            visit::visit_item_mod(self, module);
+        }
+    }
 }
 
 /// Every module's file, module path and source.
