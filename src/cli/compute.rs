@@ -15,7 +15,7 @@ impl Context {
         self.open_device_of(self.device)
     }
 
-    /// Opens a device, with a notice where `auto` falls back to the CPU.
+    /// Opens a device, with a notice if `auto` falls back to the CPU.
     pub(super) fn open_device_of(&self, choice: DeviceChoice) -> Result<ChosenDevice, DeviceError> {
         let device = ChosenDevice::open(choice)?;
         if let Some(error) = device.why_no_gpu() {

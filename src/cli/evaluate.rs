@@ -195,12 +195,7 @@ impl Evaluate {
         let run = &inputs.runs.first;
         let search = run.search(self.search.over(&run.record.settings.search)?)?;
         let images = inputs.images();
-        let bar = context.progress(Task {
-            label: "captioning".into(),
-            unit: "images",
-            total: Some(images.len() as u64),
-            done: 0,
-        });
+        let bar = context.progress(Task::new("captioning", "images", images.len()));
         let mut done = 0;
         let report = evaluate(
             &inputs.members(),

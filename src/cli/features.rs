@@ -64,12 +64,7 @@ impl Features {
     fn extract<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let images = by_file_name(&self.images)?;
         let extractor = self.extractor(&device.device)?;
-        let progress = context.progress(Task {
-            label: "extracting features".into(),
-            unit: "images",
-            total: Some(images.len() as u64),
-            done: 0,
-        });
+        let progress = context.progress(Task::new("extracting features", "images", images.len()));
         let on_halving = |batch_size| context.notice(&halved_message(batch_size));
         let mut adaptive = AdaptiveBatch::new(&on_halving);
         let mut features = BTreeMap::new();

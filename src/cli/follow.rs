@@ -230,7 +230,7 @@ impl<'a> Follower<'a> {
             context.progress(Task {
                 label: display_safe(task).into_owned().into(),
                 unit,
-                total: Some(total),
+                total,
                 done: done.saturating_sub(1),
             })
         });

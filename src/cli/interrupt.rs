@@ -2,7 +2,7 @@
 //! nothing. SIGUSR1 and SIGUSR2, which batch systems send before a limit, and SIGTERM in a Slurm step do the same and
 //! end with exit code 75 (`EX_TEMPFAIL`): saved, to be continued.
 //!
-//! Only subcommands that poll the flag listen; the others end where they stand, as usual.
+//! Only subcommands that poll the flag handle signals; the others end at once, as usual.
 
 use std::io;
 use std::process;

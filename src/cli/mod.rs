@@ -1,4 +1,4 @@
-//! The command line: one file per subcommand, and what they share.
+//! The command line: one file per subcommand, and shared code.
 //!
 //! Each subcommand is a struct of arguments with `run(self, &Context)`. Results go to standard output through
 //! [`Context::print`]; progress, notices and errors go to standard error.

@@ -15,9 +15,8 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 /// A terminal with fewer columns gets a shorter bar, so that there is room for the note.
 const WIDE: u16 = 100;
 
-const WITH_TOTAL: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {eta_precise} left  {wide_msg}";
-const NARROW_WITH_TOTAL: &str = "{prefix} [{bar:8}] {human_pos}/{human_len} {rate}, {eta} left  {wide_msg}";
-const WITHOUT_TOTAL: &str = "{prefix} {human_pos} {rate}, {elapsed_precise}  {wide_msg}";
+const TEMPLATE: &str = "{prefix} [{bar:24}] {human_pos}/{human_len} {rate}, {eta_precise} left  {wide_msg}";
+const NARROW_TEMPLATE: &str = "{prefix} [{bar:8}] {human_pos}/{human_len} {rate}, {eta} left  {wide_msg}";
 
 /// A long task.
 #[derive(Clone, Debug)]
@@ -26,10 +25,20 @@ pub(super) struct Task {
     pub(super) label: Cow<'static, str>,
     /// What is counted, in the plural.
     pub(super) unit: &'static str,
-    /// The number of units, if known.
-    pub(super) total: Option<u64>,
+    pub(super) total: u64,
     /// Units done by an earlier, interrupted command. They count for the position, not for the rate.
     pub(super) done: u64,
+}
+
+impl Task {
+    pub(super) fn new(label: &'static str, unit: &'static str, total: usize) -> Self {
+        Self {
+            label: label.into(),
+            unit,
+            total: total as u64,
+            done: 0,
+        }
+    }
 }
 
 /// The progress of a [`Task`]. Threads may share it. Dropping it removes the bar.
@@ -123,11 +132,7 @@ impl Drop for Progress {
 
 fn bar(task: &Task, columns: u16) -> ProgressBar {
     let unit = task.unit;
-    let template = match task.total {
-        Some(_) if columns < WIDE => NARROW_WITH_TOTAL,
-        Some(_) => WITH_TOTAL,
-        None => WITHOUT_TOTAL,
-    };
+    let template = if columns < WIDE { NARROW_TEMPLATE } else { TEMPLATE };
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key(
@@ -137,10 +142,7 @@ fn bar(task: &Task, columns: u16) -> ProgressBar {
             },
         )
         .progress_chars("=> ");
-    let bar = match task.total {
-        Some(total) => ProgressBar::new(total),
-        None => ProgressBar::no_length(),
-    };
+    let bar = ProgressBar::new(task.total);
     bar.set_style(style);
     bar.set_prefix(task.label.clone());
     bar.set_position(task.done);
@@ -184,11 +186,8 @@ impl Log {
         } = &self.task;
         let speed = speed(self.position - done, elapsed);
         let mut line = format!("{label}: {}", HumanCount(self.position));
-        if let Some(total) = total {
-            let _ = write!(line, "/{}", HumanCount(*total));
-        }
-        let _ = write!(line, " {unit}, {}", rate(speed, unit));
-        if let Some(total) = total.filter(|_| speed > 0.0) {
+        let _ = write!(line, "/{} {unit}, {}", HumanCount(*total), rate(speed, unit));
+        if speed > 0.0 {
             let left = total.saturating_sub(self.position) as f64 / speed;
             let left = Duration::try_from_secs_f64(left.round()).unwrap_or(Duration::MAX);
             let _ = write!(line, ", {} left", FormattedDuration(left));
@@ -236,18 +235,16 @@ fn rate(per_second: f64, unit: &str) -> String {
 mod tests {
     use super::*;
 
-    fn images(total: Option<u64>, done: u64) -> Task {
+    fn images(total: usize, done: u64) -> Task {
         Task {
-            label: "extracting features".into(),
-            unit: "images",
-            total,
             done,
+            ..Task::new("extracting features", "images", total)
         }
     }
 
     #[test]
     fn earlier_units_count_for_position_but_not_for_rate() {
-        let mut log = Log::new(images(Some(8000), 1000));
+        let mut log = Log::new(images(8000, 1000));
         log.position += 400;
         log.note = "vgg16".into();
         assert_eq!(
@@ -257,18 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn task_without_total_has_no_time_left() {
-        let mut log = Log::new(images(None, 0));
-        log.position += 5000;
-        assert_eq!(
-            log.line(Duration::from_secs(2)),
-            "extracting features: 5,000 images, 2,500 images/s"
-        );
-    }
-
-    #[test]
     fn log_has_a_line_every_ten_seconds() {
-        let mut log = Log::new(images(Some(10), 0));
+        let mut log = Log::new(images(10, 0));
         let seconds: Vec<u64> = (0..40)
             .filter(|second| log.line_if_due(Duration::from_secs(*second)).is_some())
             .collect();
@@ -277,7 +264,7 @@ mod tests {
 
     #[test]
     fn summary_has_units_of_this_command() {
-        let line = summary(&images(Some(8000), 1000), 8000, Duration::from_secs(140));
+        let line = summary(&images(8000, 1000), 8000, Duration::from_secs(140));
         assert_eq!(
             line,
             "extracting features: 7,000 images in 00:02:20, 50.0 images/s"
@@ -286,9 +273,9 @@ mod tests {
 
     #[test]
     fn bar_templates_are_valid() {
-        for template in [WITH_TOTAL, NARROW_WITH_TOTAL, WITHOUT_TOTAL] {
+        for template in [TEMPLATE, NARROW_TEMPLATE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
-        assert_eq!(bar(&images(Some(3), 1), 80).position(), 1);
+        assert_eq!(bar(&images(3, 1), 80).position(), 1);
     }
 }

@@ -64,33 +64,23 @@ impl Score {
         Ok(())
     }
 
+    /// Each hypothesis with its references.
     fn tokenized(
         &self,
         references: &BTreeMap<String, Vec<String>>,
         hypotheses: &BTreeMap<String, String>,
-    ) -> Vec<Tokenized> {
+    ) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
         let cleaning = Cleaning::default();
-        let tokens = |caption: &String| {
-            if self.clean {
-                cleaning.tokens(caption)
-            } else {
-                caption.split_whitespace().map(str::to_owned).collect()
-            }
+        let tokens = |caption: &String| match self.clean {
+            true => cleaning.tokens(caption),
+            false => caption.split_whitespace().map(str::to_owned).collect(),
         };
         // Both maps hold the same ids, in the same order.
         let pairs = hypotheses.values().zip(references.values());
         pairs
-            .map(|(hypothesis, references)| Tokenized {
-                hypothesis: tokens(hypothesis),
-                references: references.iter().map(tokens).collect(),
-            })
+            .map(|(hypothesis, references)| (tokens(hypothesis), references.iter().map(tokens).collect()))
             .collect()
     }
-}
-
-struct Tokenized {
-    hypothesis: Vec<String>,
-    references: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,18 +92,13 @@ struct ScoreReport {
 }
 
 impl ScoreReport {
-    fn of(captions: &[Tokenized]) -> Self {
+    fn of(captions: &[(Vec<String>, Vec<Vec<String>>)]) -> Self {
         let examples: Vec<Example<'_>> = captions
             .iter()
-            .map(
-                |Tokenized {
-                     hypothesis,
-                     references,
-                 }| Example {
-                    hypothesis,
-                    references,
-                },
-            )
+            .map(|(hypothesis, references)| Example {
+                hypothesis,
+                references,
+            })
             .collect();
         let statistics = metrics::statistics(&examples);
         Self {

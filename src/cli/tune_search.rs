@@ -29,7 +29,7 @@ pub(super) fn metric_parser() -> impl TypedValueParser<Value = Metric> {
         .try_map(|key| Metric::from_key(&key).ok_or("not a metric"))
 }
 
-/// The metric that training monitored; the default one where that is the loss, which does not depend on the search.
+/// The metric that training monitored; the default metric if that is the loss, which does not depend on the search.
 fn monitored(monitor: Monitor) -> Metric {
     match monitor {
         Monitor::Metric(metric) => metric,
@@ -111,19 +111,14 @@ pub(super) fn tune<D: Backend>(
 /// Runs the search with a progress bar over `captions`. Ctrl-C ends it early with the beam sizes finished so far.
 ///
 /// # Errors
-/// Those of the search; [`Interrupted`] where no beam size was finished.
+/// Those of the search; [`Interrupted`] if no beam size was finished.
 fn until_interrupted(
     captions: usize,
     context: &Context,
     run: impl FnOnce(&mut dyn FnMut(usize) -> ControlFlow<()>) -> Result<Vec<Trial>, EvaluationError>,
 ) -> anyhow::Result<Vec<Trial>> {
     let interrupt = Interrupt::install()?;
-    let bar = context.progress(Task {
-        label: "tuning search".into(),
-        unit: "captions",
-        total: Some(captions as u64),
-        done: 0,
-    });
+    let bar = context.progress(Task::new("tuning search", "captions", captions));
     let mut done = 0;
     let tried = run(&mut |captions| {
         bar.advance((captions - done) as u64);

@@ -1,24 +1,23 @@
-//! Single images by their scores: how the scores are spread, which images are the best and the worst, and which
-//! captions changed most from one evaluation to another.
+//! Scores of single images: their distribution, the best and worst images, and the largest changes between evaluations.
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
 use super::report::{CaptionedImage, Report};
 use crate::metrics::Metric;
 use std::num::NonZeroUsize;
 
-/// How many values lie in each of several ranges of equal width.
+/// Counts of values in bins of equal width.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// Where the first bin begins.
+    /// Lower bound of the first bin.
     pub low: f64,
-    /// Where the last bin ends.
+    /// Upper bound of the last bin.
     pub high: f64,
     /// Values in each bin. A bin holds its lower bound; the last one holds its upper bound too.
     pub counts: Vec<usize>,
 }
 
 impl Histogram {
-    /// Counts values from `low` to `high`; values beyond count in the outermost bins, what is no number nowhere.
+    /// Counts values from `low` to `high`. Values beyond count in the outermost bins; NaN is skipped.
     pub fn new(values: impl IntoIterator<Item = f64>, low: f64, high: f64, bins: NonZeroUsize) -> Self {
         let mut counts = vec![0; bins.get()];
         for value in values.into_iter().filter(|value| !value.is_nan()) {
@@ -29,21 +28,21 @@ impl Histogram {
         Self { low, high, counts }
     }
 
-    /// Where a bin begins and ends.
+    /// The bounds of a bin.
     pub fn bounds(&self, bin: usize) -> (f64, f64) {
         let width = (self.high - self.low) / self.counts.len() as f64;
         (self.low + bin as f64 * width, self.low + (bin + 1) as f64 * width)
     }
 }
 
-/// An image that got different captions in two evaluations.
+/// An image with different captions in two evaluations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CaptionChange<'a> {
     /// The image in the first evaluation.
     pub ours: &'a CaptionedImage,
     /// The image in the second one.
     pub theirs: &'a CaptionedImage,
-    /// By how much the first one's score is higher.
+    /// The first score minus the second.
     pub difference: f64,
 }
 
@@ -53,7 +52,7 @@ impl Report {
         self.captions.iter().map(move |image| image.scores.score(metric))
     }
 
-    /// How a score is spread over the images, from 0 to 1 or, where an image has more (CIDEr-D), to the largest.
+    /// The distribution of a score over the images, from 0 to 1, or to the largest score above 1 (CIDEr-D).
     pub fn histogram(&self, metric: Metric, bins: NonZeroUsize) -> Histogram {
         let high = self.image_scores(metric).fold(1.0, f64::max);
         Histogram::new(self.image_scores(metric), 0.0, high, bins)
@@ -77,10 +76,10 @@ impl Report {
     }
 }
 
-/// The images whose captions differ, those first whose score differs most.
+/// The images with different captions, sorted by the difference of their scores.
 ///
 /// # Errors
-/// Where the two are not of the same images with the same references.
+/// If the reports have different images or references.
 pub fn most_changed<'a>(
     ours: &'a NamedReport,
     theirs: &'a NamedReport,

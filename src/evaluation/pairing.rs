@@ -70,7 +70,7 @@ impl From<UnpairedError> for Mismatch {
 /// The images of `ours` in the order of `theirs`.
 ///
 /// # Errors
-/// Where the two are not the same images with the same references.
+/// If the images or their references differ.
 pub(super) fn pair_images<'a>(
     ours: &'a [CaptionedImage],
     theirs: &[CaptionedImage],

@@ -31,7 +31,7 @@ pub struct Subject {
     pub run: String,
     /// Which of its checkpoints.
     pub checkpoint: CheckpointKind,
-    /// The other members, where an ensemble was evaluated.
+    /// The other members of an ensemble.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<CheckpointRef>,
     /// The data set's name.

@@ -1,15 +1,14 @@
-//! Whether features tell images apart.
+//! Similarity of features between images.
 
 /// The mean cosine similarity over all pairs of different rows of `features` (`[rows, columns]`).
 ///
-/// Two zero rows count as alike (1), a zero row and another as unlike (0). `None` where there is no pair. Not a
-/// number where a feature is not.
+/// Two zero rows have similarity 1, a zero row and another 0. `None` for fewer than two rows; NaN if a feature is NaN.
 pub(super) fn mean_cosine(features: &[f32], columns: usize) -> Option<f64> {
     let rows = features.len() / columns.max(1);
     if rows < 2 {
         return None;
     }
-    // Over unit vectors u, the sum of all pairs' products is |sum of u|^2 less each one's with itself.
+    // For unit vectors u, the sum of all pairs' products is |sum of u|^2 minus the products with themselves.
     let mut sum = vec![0.0; columns];
     let mut zeros = 0;
     for row in features.chunks_exact(columns) {

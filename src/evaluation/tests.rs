@@ -1,4 +1,4 @@
-//! Tests of the report on captions made up for the purpose.
+//! Tests of the report on synthetic captions.
 
 use super::*;
 use crate::diagnosis::{Cause, Symptom};
@@ -6,7 +6,7 @@ use crate::jobs::CheckpointKind;
 use crate::metrics::Metric;
 use crate::model::ImageInputs;
 
-/// Two people's captions of an image of its own kind.
+/// Two references of an image.
 fn references(number: usize) -> [String; 2] {
     [
         format!("a thing{number} lies on the place{number} today"),

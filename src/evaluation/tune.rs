@@ -123,7 +123,7 @@ impl<'a> SearchTuner<'a> {
     /// [`SearchGrid::captions`], and may stop the run, which then returns the trials of the finished beam sizes.
     ///
     /// # Errors
-    /// Where there are no images, the device refuses, or `progress` stops within the first beam size.
+    /// Without images, with the device's error, or if `progress` stops before the first beam size is finished.
     pub fn run<D: Backend>(
         &self,
         members: &[Member<'_, D>],

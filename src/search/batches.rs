@@ -18,7 +18,7 @@ const BATCH: usize = 100;
 /// Those of the device.
 ///
 /// # Panics
-/// Where the members' vocabularies differ in size.
+/// If the members' vocabularies differ in size.
 pub fn caption_all<D: Backend>(
     members: &[Member<'_, D>],
     indices: &[usize],

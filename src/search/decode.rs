@@ -64,8 +64,7 @@ pub(super) trait Extend: Send {
 
     fn captions_mut(&mut self) -> &mut [Partial];
 
-    /// Continues the live captions by a word. `rows` holds the logits of each of them in order: those of one member beside
-    /// the other's, `words` each.
+    /// Continues the live captions by a word. `rows` has the logits of each in order: `words` for each member.
     fn extend(&mut self, rows: ChunksExactMut<'_, f32>, words: usize);
 }
 

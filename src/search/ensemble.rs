@@ -97,7 +97,7 @@ impl<'w, D: Backend> Ensemble<'w, D> {
     }
 }
 
-/// The rows of several matrices of one width beside each other; a single matrix stays as it is.
+/// Concatenates the rows of matrices of one width; a single matrix stays as it is.
 fn side_by_side(mut matrices: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
     if matrices.len() == 1 {
         return matrices.remove(0);
@@ -132,9 +132,9 @@ mod tests {
     fn captions(members: &[(&Model<Cpu>, &ImageInputs)], search: &SearchSettings) -> Vec<Vec<Hypothesis>> {
         let member = |&(model, inputs): &(_, _)| Member { model, inputs };
         let members: Vec<Member<'_, Cpu>> = members.iter().map(member).collect();
-        let places: Vec<usize> = (0..IMAGES).collect();
+        let indices: Vec<usize> = (0..IMAGES).collect();
         let search = Search::by_probability(search.clone());
-        caption_all(&members, &places, &search, &mut |_| ControlFlow::Continue(())).unwrap()
+        caption_all(&members, &indices, &search, &mut |_| ControlFlow::Continue(())).unwrap()
     }
 
     /// The log-probabilities of all first words that may be written, by word.

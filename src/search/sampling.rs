@@ -12,7 +12,7 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::slice::{self, ChunksExactMut};
 
-/// A caption with its own random stream, so that what is drawn for it does not depend on the others.
+/// A caption with its own random stream, so that its draws do not depend on other captions.
 struct Sampled<N> {
     caption: Partial,
     stream: ChaCha8Rng,

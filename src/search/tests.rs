@@ -223,14 +223,14 @@ fn samples_of_an_image_do_not_depend_on_the_batch() {
         ..SearchSettings::default()
     };
     // Words only: a product of other height may round the log-probabilities otherwise.
-    let captions = |places: &[usize]| -> Vec<Vec<TokenId>> {
+    let captions = |indices: &[usize]| -> Vec<Vec<TokenId>> {
         let alone = Member {
             model: &model,
             inputs: &alike,
         };
         let found = caption_all(
             &[alone],
-            places,
+            indices,
             &Search::by_probability(settings.clone()),
             &mut |_| ControlFlow::Continue(()),
         )

@@ -2,7 +2,7 @@
 
 use rustix::param::page_size;
 
-/// Resident memory of this process in bytes, where the system reports it: on Linux.
+/// Resident memory of this process in bytes, if the system reports it (Linux).
 ///
 /// Every step reads it. One line of `/proc` takes 2 us, a process listing by sysinfo 45.
 pub(super) fn resident_memory() -> Option<u64> {

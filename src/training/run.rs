@@ -296,7 +296,7 @@ impl RunSetup {
         Ok((images, inputs))
     }
 
-    /// Writes the document frequencies of n-grams beside the vocabulary, for MBR after the training.
+    /// Writes the document frequencies of n-grams next to the vocabulary, for MBR after the training.
     fn write_ngrams(&self, train: &EncodedSplit) -> Result<(), RunError> {
         let path = self.directory.ngrams();
         match path.exists() {

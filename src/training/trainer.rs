@@ -43,7 +43,7 @@ pub struct Trainer<'a, D: Backend> {
     /// The model with its current weights.
     pub model: Model<D>,
     pub(super) adam: Adam<D>,
-    /// The moving average of the weights, which is what is evaluated and kept if `training.ema_decay` is set.
+    /// The moving average of the weights, which is evaluated and saved as `best`, if `training.ema_decay` is set.
     pub(super) ema: Option<Ema<D>>,
     pub(super) state: TrainState,
     /// Steps enqueued on the device whose loss has not been read back, in order.
@@ -233,7 +233,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         let loss = self.forward(minibatch.inputs, &minibatch.captions);
         let loss = loss.map_err(TrainingError::device)?;
         let loss_value = D::device_scalar(loss.retaped());
-        // Where the loss is already on the host (the CPU), a bad one stops here, before it ruins the weights. On a GPU
+        // If the loss is already on the host (the CPU), a bad one stops here, before it ruins the weights. On a GPU
         // reading it would stall the device, so `flush` checks it some steps later.
         self.check_known("loss", &loss_value)?;
         let grad_norm = self.backward_and_update(loss, learning_rate);

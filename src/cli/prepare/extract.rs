@@ -64,10 +64,8 @@ pub(super) fn extract<D: Backend>(
     let unit = if stores.len() == 1 { "images" } else { "views" };
     let done = stores.iter().map(|store| store.rows_done(&files)).sum();
     let progress = context.progress(Task {
-        label: TASK.into(),
-        unit,
-        total: Some(total as u64),
         done: done as u64,
+        ..Task::new(TASK, unit, total)
     });
     let shown = Cell::new(done);
     let on_halving = |batch_size| {

@@ -99,7 +99,7 @@ struct Files {
     /// Split lists: files of image names, whose own names contain the split (train, dev or val, test)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
-    /// Random seed for the splits (80/10/10) where the source has none, and for the images of `scenes`
+    /// Random seed for the splits (80/10/10) if the source has none, and for the images of `scenes`
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
     /// Accept a captions file that ends in the middle of a caption, without that caption
@@ -371,12 +371,7 @@ impl Prepare {
 
     fn draw_scenes(&self, directory: &ConfinedPath, context: &Context) -> anyhow::Result<RawDataset> {
         let settings = self.scenes_settings();
-        let progress = context.progress(Task {
-            label: "drawing scenes".into(),
-            unit: "images",
-            total: Some(settings.images as u64),
-            done: 0,
-        });
+        let progress = context.progress(Task::new("drawing scenes", "images", settings.images));
         let images = synthetic::write(&settings, directory, |_| progress.advance(1))?;
         progress.finish();
         Ok(RawDataset::drawn(images))
@@ -407,13 +402,8 @@ impl Prepare {
         context: &Context,
         on_progress: &dyn Fn(u64, u64),
     ) -> anyhow::Result<(Dataset, PrepareReport)> {
-        let total = reading.images.len() as u64;
-        let progress = context.progress(Task {
-            label: CHECKING.into(),
-            unit: IMAGES,
-            total: Some(total),
-            done: 0,
-        });
+        let total = reading.images.len();
+        let progress = context.progress(Task::new(CHECKING, IMAGES, total));
         let checked = AtomicU64::new(0);
         let decode = |path: &Path| {
             let decoded = image_io::decode(path);
@@ -430,7 +420,7 @@ impl Prepare {
         let outcome = thread::scope(|scope| {
             let work = scope.spawn(|| build(&settings, &source, reading, name, &decode, &count));
             while !work.is_finished() {
-                on_progress(checked.load(Ordering::Relaxed), total);
+                on_progress(checked.load(Ordering::Relaxed), total as u64);
                 thread::sleep(BETWEEN_UPDATES);
             }
             work.join()

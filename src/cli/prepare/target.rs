@@ -1,4 +1,4 @@
-//! The directory that a data set is saved to, and what may be replaced there.
+//! The directory that a data set is saved to, and the replacement of an existing data set.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Tests of comparisons on reports made up for the purpose.
+//! Tests of comparisons on synthetic reports.
 
 use super::export::{latex_escaped, markdown_escaped};
 use super::*;
@@ -253,7 +253,7 @@ fn latex_export_is_a_booktabs_tabular() {
     assert!(text.contains("fewer/dev-best$^{\\dagger}$ & 100.0"), "{text}");
 }
 
-/// The text without what stands for a special character.
+/// The text without escapes of special characters.
 fn without_latex_escapes(text: &str) -> String {
     let commands = [
         "\\textbackslash{}",
