@@ -1,8 +1,8 @@
 //! Additive attention over the regions of an image: keys and values are projected once, queries at every step.
 
 use crate::nn::{
-    Activation, AttentionOutput, Backend, DeviceResult, Dropout, Initialization, Linear, Matrix, Parameter,
-    Regions, impl_layer,
+    Activation, AttentionOutput, Backend, DeviceResult, Dropout, Initialization, Linear, Matrix,
+    MatrixResult, Parameter, Regions, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -107,7 +107,7 @@ pub(super) fn repeated<D: Backend, T: Tape<f32, D>>(
     bias: &Parameter<D>,
     rows: usize,
     tape: T,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     D::gather_rows(bias.value.clone().put_tape(tape), &vec![0; rows])
 }
 

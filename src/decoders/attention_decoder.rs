@@ -13,7 +13,7 @@ use super::{
 };
 use crate::nn::{
     Activation, Backend, DeviceResult, Dropout, Embedding, InferenceEmbedding, Initialization, Layer, Linear,
-    LstmState, Matrix, Parameter, Regions, coverage_penalty, impl_layer,
+    LstmState, Matrix, MatrixResult, Parameter, Regions, coverage_penalty, impl_layer,
 };
 use crate::text::TokenId;
 use dfdx::prelude::{HasShape, NoneTape, PutTape, SplitTape, Tape, TryMul};
@@ -50,7 +50,7 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
         words: Matrix<D, T>,
         means: &Matrix<D>,
         images: &[usize],
-    ) -> DeviceResult<D, Matrix<D, T>>;
+    ) -> MatrixResult<D, T>;
 
     /// One step. `gates` may have fewer rows than `before`: shorter captions, which come last, have ended.
     fn step<T: Tape<f32, D>>(
@@ -64,11 +64,7 @@ pub(super) trait AttentionCell<D: Backend>: Layer<D> + Clone + std::fmt::Debug +
 
     /// The input of the output layer, from the last LSTM's hidden states and the contexts. The tape of `hidden` must hold
     /// the operations of `contexts`.
-    fn readout<T: Tape<f32, D>>(
-        &self,
-        hidden: Matrix<D, T>,
-        contexts: Matrix<D>,
-    ) -> DeviceResult<D, Matrix<D, T>>;
+    fn readout<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, contexts: Matrix<D>) -> MatrixResult<D, T>;
 
     /// The weights from each LSTM's hidden state to its gates.
     fn recurrent_weights_mut(&mut self) -> Vec<&mut Parameter<D>>;

@@ -8,8 +8,8 @@ use super::{
     mean_region,
 };
 use crate::nn::{
-    Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, Matrix, Parameter, Regions,
-    impl_layer,
+    Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, MatrixResult, Parameter,
+    Regions, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -49,7 +49,7 @@ impl<D: Backend> Inject<D> {
     /// `[images, embedding]`
     ///
     /// Without dropout: the LSTM reads the image once, so a dropped channel is lost for the whole caption.
-    fn project_image<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+    fn project_image<T: Tape<f32, D>>(&self, regions: Regions<D, T>) -> MatrixResult<D, T> {
         self.image.forward(mean_region(regions)?)
     }
 }

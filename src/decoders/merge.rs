@@ -9,8 +9,8 @@ use super::{
     TeacherForced, mean_region,
 };
 use crate::nn::{
-    Activation, Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, Matrix, Parameter,
-    Regions, impl_layer,
+    Activation, Backend, DeviceResult, Dropout, Embedding, Initialization, Linear, Lstm, MatrixResult,
+    Parameter, Regions, impl_layer,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -50,7 +50,7 @@ impl<D: Backend> Merge<D> {
         &self,
         regions: Regions<D, T>,
         dropout: &mut Dropout<'_>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> MatrixResult<D, T> {
         let features = dropout.apply(mean_region(regions)?)?;
         self.image.activated(features, Activation::Relu)
     }

@@ -18,7 +18,8 @@ mod tests;
 mod top_down;
 
 use crate::nn::{
-    Backend, DeviceResult, Embedding, Initialization, Matrix, Parameter, Regions, Scalar, Taped, glorot_limit,
+    Backend, DeviceResult, Embedding, Initialization, MatrixResult, Parameter, Regions, Scalar, Taped,
+    glorot_limit,
 };
 use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::*;
@@ -251,7 +252,7 @@ pub fn min_parameters(settings: &DecoderSettings, shape: DecoderShape) -> usize 
 }
 
 /// The mean over the regions: `[images, regions, channels]` to `[images, channels]`.
-fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+fn mean_region<D: Backend, T: Tape<f32, D>>(regions: Regions<D, T>) -> MatrixResult<D, T> {
     let (images, count, channels) = *regions.shape();
     match count {
         1 => regions.try_reshape_like(&(images, channels)),

@@ -8,7 +8,7 @@ use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, C
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
     Activation, AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix,
-    Parameter, impl_layer, lstm_cell,
+    MatrixResult, Parameter, impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -103,7 +103,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         words: Matrix<D, T>,
         _: &Matrix<D>,
         _: &[usize],
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> MatrixResult<D, T> {
         self.lstm.input_layer().forward(words)
     }
 
@@ -135,11 +135,7 @@ impl<D: Backend> AttentionCell<D> for SoftAttention<D> {
         })
     }
 
-    fn readout<T: Tape<f32, D>>(
-        &self,
-        hidden: Matrix<D, T>,
-        contexts: Matrix<D>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    fn readout<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, contexts: Matrix<D>) -> MatrixResult<D, T> {
         // An empty tape: that of `hidden` holds the operations of the contexts.
         let context = self.deep.forward(contexts.put_tape(T::default()))?;
         D::activated(hidden.try_add(context)?, Activation::Tanh)

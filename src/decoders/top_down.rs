@@ -9,8 +9,8 @@ use super::attention::{MemoryOfRows, RegionAttention, repeated};
 use super::attention_decoder::{AttentionCell, AttentionCore, AttentionDecoder, CellOutput};
 use super::{DecoderSettings, DecoderShape};
 use crate::nn::{
-    AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, Parameter,
-    impl_layer, lstm_cell,
+    AttentionOutput, Backend, DeviceResult, Initialization, Linear, Lstm, LstmState, Matrix, MatrixResult,
+    Parameter, impl_layer, lstm_cell,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -98,7 +98,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         words: Matrix<D, T>,
         means: &Matrix<D>,
         images: &[usize],
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> MatrixResult<D, T> {
         let words = self.attention_lstm.input_layer().forward(words)?;
         D::add_gathered(words, self.mean_image.forward(means.retaped::<T>())?, images)
     }
@@ -137,7 +137,7 @@ impl<D: Backend> AttentionCell<D> for TopDown<D> {
         })
     }
 
-    fn readout<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, _: Matrix<D>) -> DeviceResult<D, Matrix<D, T>> {
+    fn readout<T: Tape<f32, D>>(&self, hidden: Matrix<D, T>, _: Matrix<D>) -> MatrixResult<D, T> {
         Ok(hidden)
     }
 

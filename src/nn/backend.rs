@@ -21,6 +21,9 @@ pub type Images<D, T = NoneTape> = Tensor<(usize, usize, usize, usize), f32, D, 
 /// The result of an operation on device `D`, or the device's error, mostly out of memory.
 pub type DeviceResult<D, V> = Result<V, <D as HasErr>::Err>;
 
+/// A matrix or the device's error.
+pub type MatrixResult<D, T = NoneTape> = DeviceResult<D, Matrix<D, T>>;
+
 /// A single number, such as a loss.
 pub type Scalar<D, T = NoneTape> = Tensor<(), f32, D, T>;
 

@@ -20,7 +20,7 @@ mod tape;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use backend::{Backend, DeviceResult, Images, Matrix, Regions, Scalar, Taped};
+pub use backend::{Backend, DeviceResult, Images, Matrix, MatrixResult, Regions, Scalar, Taped};
 pub use device::scalar::{AsyncDevice, DeviceScalar};
 pub use inference::{
     ComposedConvNet, ConvLayer, ConvWeights, InferenceKernel, forward as forward_layers, map_weights,

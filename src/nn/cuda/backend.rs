@@ -2,7 +2,7 @@
 
 use crate::nn::{
     Activation, AsyncDevice, Backend, ComposedConvNet, ConvLayer, DeviceResult, DeviceScalar, Images,
-    InferenceKernel, Linear, LinearKernel, Lstm, LstmState, Matrix, RecurrenceKernel, Scalar,
+    InferenceKernel, Linear, LinearKernel, Lstm, LstmState, Matrix, MatrixResult, RecurrenceKernel, Scalar,
 };
 use dfdx::prelude::*;
 use std::num::NonZeroUsize;
@@ -43,11 +43,7 @@ impl InferenceKernel for Cuda {
         Ok(layer.clone())
     }
 
-    fn run_linear(
-        layer: &Linear<Cuda>,
-        rows: Matrix<Self>,
-        activation: Activation,
-    ) -> DeviceResult<Self, Matrix<Self>> {
+    fn run_linear(layer: &Linear<Cuda>, rows: Matrix<Self>, activation: Activation) -> MatrixResult<Self> {
         layer.activated(rows, activation)
     }
 

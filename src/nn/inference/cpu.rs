@@ -10,7 +10,7 @@ use crate::nn::cpu::packed_matrix::{PackedMatrix, sum_of_products};
 use crate::nn::cpu::scratch::Scratch;
 use crate::nn::cpu::slices::values;
 use crate::nn::ops::lstm::row::activate;
-use crate::nn::{Activation, Images, Linear, Lstm, LstmState, Matrix};
+use crate::nn::{Activation, Images, Linear, Lstm, LstmState, Matrix, MatrixResult};
 use dfdx::prelude::*;
 
 /// Weights and bias of a fully connected layer.
@@ -56,11 +56,7 @@ impl InferenceKernel for Cpu {
         })
     }
 
-    fn run_linear(
-        layer: &InferenceLinear,
-        rows: Matrix<Self>,
-        activation: Activation,
-    ) -> Result<Matrix<Self>, CpuError> {
+    fn run_linear(layer: &InferenceLinear, rows: Matrix<Self>, activation: Activation) -> MatrixResult<Self> {
         let (count, inputs) = *rows.shape();
         let outputs = layer.bias.len();
         let x = values(&rows.try_contiguous()?);

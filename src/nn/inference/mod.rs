@@ -13,7 +13,7 @@ mod tests;
 
 pub use conv_layer::{ComposedConvNet, ConvLayer, ConvWeights, forward, map_weights};
 
-use crate::nn::{Activation, Backend, DeviceResult, Images, Linear, Lstm, LstmState, Matrix};
+use crate::nn::{Activation, Backend, DeviceResult, Images, Linear, Lstm, LstmState, Matrix, MatrixResult};
 use dfdx::prelude::Device;
 use std::fmt::Debug;
 
@@ -53,7 +53,7 @@ pub trait InferenceKernel: Device<f32> {
         layer: &Self::InferenceLinear,
         rows: Matrix<Self>,
         activation: Activation,
-    ) -> DeviceResult<Self, Matrix<Self>>;
+    ) -> MatrixResult<Self>;
 
     /// See [`Lstm::step`].
     fn run_lstm_step(

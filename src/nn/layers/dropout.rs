@@ -1,6 +1,6 @@
 //! Dropout (Srivastava et al. 2014), with masks from a stream that a resumed training finds again.
 
-use crate::nn::backend::{Backend, DeviceResult, Matrix};
+use crate::nn::backend::{Backend, Matrix, MatrixResult};
 use dfdx::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,10 +41,7 @@ impl<'a> Dropout<'a> {
     }
 
     /// Drops elements of `rows`.
-    pub fn apply<D: Backend, T: Tape<f32, D>>(
-        &mut self,
-        rows: Matrix<D, T>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    pub fn apply<D: Backend, T: Tape<f32, D>>(&mut self, rows: Matrix<D, T>) -> MatrixResult<D, T> {
         let Some(stream) = &mut self.stream else {
             return Ok(rows);
         };

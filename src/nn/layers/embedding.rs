@@ -1,6 +1,6 @@
 //! Word embeddings: a row of numbers for every word.
 
-use crate::nn::{Backend, DeviceResult, Initialization, Layer, Linear, Matrix, Parameter};
+use crate::nn::{Backend, DeviceResult, Initialization, Layer, Linear, Matrix, MatrixResult, Parameter};
 use dfdx::prelude::*;
 use rand::Rng;
 
@@ -40,11 +40,7 @@ impl<D: Backend> Embedding<D> {
     }
 
     /// The rows of `words`, in front of this output layer: `[words.len(), dimensions]`.
-    pub fn forward<T: Tape<f32, D>>(
-        &self,
-        words: &[usize],
-        output: &Linear<D>,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    pub fn forward<T: Tape<f32, D>>(&self, words: &[usize], output: &Linear<D>) -> MatrixResult<D, T> {
         match self {
             Self::Own { table } => D::gather_rows(table.value.retaped::<T>(), words),
             Self::Tied { scale } => scaled(D::gather_rows(on_its_side(&output.weight)?, words)?, scale),
@@ -69,17 +65,14 @@ impl<D: Backend> Embedding<D> {
 }
 
 /// `[columns, rows]` of a weight `[rows, columns]`.
-fn on_its_side<D: Backend, T: Tape<f32, D>>(weight: &Parameter<D>) -> DeviceResult<D, Matrix<D, T>> {
+fn on_its_side<D: Backend, T: Tape<f32, D>>(weight: &Parameter<D>) -> MatrixResult<D, T> {
     let (rows, columns) = weight.shape();
     let turned: Matrix<D, T> = weight.value.retaped::<T>().try_permute::<_, Axes2<1, 0>>()?;
     // Row after row in memory, as kernels read it.
     turned.try_reshape_like(&(columns, rows))
 }
 
-fn scaled<D: Backend, T: Tape<f32, D>>(
-    rows: Matrix<D, T>,
-    scale: &Parameter<D>,
-) -> DeviceResult<D, Matrix<D, T>> {
+fn scaled<D: Backend, T: Tape<f32, D>>(rows: Matrix<D, T>, scale: &Parameter<D>) -> MatrixResult<D, T> {
     let shape = *rows.shape();
     let number: Tensor<(), f32, D, T> = scale.value.retaped::<T>().try_reshape_like(&())?;
     rows.try_mul(number.try_broadcast_like(&shape)?)
@@ -105,7 +98,7 @@ pub struct InferenceEmbedding<D: Backend>(Matrix<D>);
 
 impl<D: Backend> InferenceEmbedding<D> {
     /// The rows of `words`.
-    pub fn of(&self, words: &[u32]) -> DeviceResult<D, Matrix<D>> {
+    pub fn of(&self, words: &[u32]) -> MatrixResult<D> {
         let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
         D::gather_rows(self.0.clone(), &words)
     }

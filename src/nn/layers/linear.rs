@@ -2,7 +2,7 @@
 
 use crate::nn::layers::layer::impl_layer;
 use crate::nn::{
-    Activation, Backend, DeviceResult, Dropout, Initialization, Matrix, OutputInputs, Parameter,
+    Activation, Backend, DeviceResult, Dropout, Initialization, Matrix, MatrixResult, OutputInputs, Parameter,
 };
 use dfdx::prelude::Tape;
 use rand::Rng;
@@ -38,7 +38,7 @@ impl<D: Backend> Linear<D> {
     }
 
     /// `[rows, inputs]` to `[rows, outputs]`.
-    pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> DeviceResult<D, Matrix<D, T>> {
+    pub fn forward<T: Tape<f32, D>>(&self, rows: Matrix<D, T>) -> MatrixResult<D, T> {
         self.activated(rows, Activation::None)
     }
 
@@ -47,7 +47,7 @@ impl<D: Backend> Linear<D> {
         &self,
         rows: Matrix<D, T>,
         activation: Activation,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> MatrixResult<D, T> {
         D::try_linear(rows, &self.weight.value, &self.bias.value, activation)
     }
 

@@ -11,7 +11,8 @@
 use crate::nn::layers::layer::impl_layer;
 use crate::nn::ops::lstm::cell_update;
 use crate::nn::{
-    Activation, Backend, DeviceResult, Initialization, Linear, Matrix, PackedSequence, Parameter,
+    Activation, Backend, DeviceResult, Initialization, Linear, Matrix, MatrixResult, PackedSequence,
+    Parameter,
 };
 use dfdx::prelude::*;
 use rand::Rng;
@@ -97,7 +98,7 @@ impl<D: Backend> Lstm<D> {
         &self,
         inputs: Matrix<D, T>,
         packing: &PackedSequence,
-    ) -> DeviceResult<D, Matrix<D, T>> {
+    ) -> MatrixResult<D, T> {
         D::try_lstm(inputs, self, packing)
     }
 

@@ -5,6 +5,7 @@
 //! written over the gradient, whose vector dfdx takes without another copy.
 
 use super::{AdamStep, Matrix, OptimizerKernel, ParameterUpdate};
+use crate::nn::MatrixResult;
 use crate::nn::cpu::slices::{scratch, take_gradient, values};
 use crate::nn::device::scalar::DeviceScalar;
 use dfdx::prelude::{Cpu, CpuError, Gradients, HasShape, TensorFromVec};
@@ -21,7 +22,7 @@ impl OptimizerKernel for Cpu {
         Ok(values(matrix))
     }
 
-    fn try_moment_values(&self, moment: &Vec<f32>, shape: (usize, usize)) -> Result<Matrix<Self>, CpuError> {
+    fn try_moment_values(&self, moment: &Vec<f32>, shape: (usize, usize)) -> MatrixResult<Self> {
         self.try_tensor_from_vec(moment.clone(), shape)
     }
 

@@ -9,7 +9,7 @@ use super::{AdamStep, Matrix};
 use crate::nn::cuda::{
     DeviceBuffer, DeviceSlice, Elementwise, Grid, KernelDevice, Stream, TensorBuffer, launch,
 };
-use crate::nn::{DeviceResult, DeviceScalar, Scalar};
+use crate::nn::{DeviceResult, DeviceScalar, MatrixResult, Scalar};
 use dfdx::prelude::*;
 
 /// Blocks that add up the squares of one gradient.
@@ -36,11 +36,7 @@ impl super::OptimizerKernel for Cuda {
         })
     }
 
-    fn try_moment_values(
-        &self,
-        moment: &CudaMoment,
-        shape: (usize, usize),
-    ) -> DeviceResult<Self, Matrix<Self>> {
+    fn try_moment_values(&self, moment: &CudaMoment, shape: (usize, usize)) -> MatrixResult<Self> {
         match (self.stream(), moment) {
             (Some(stream), CudaMoment::InPlace(moment)) => moment_values(&stream, self, moment, shape),
             (_, CudaMoment::Replaced(values)) => Ok(values.clone()),
@@ -110,7 +106,7 @@ pub(super) fn moment_values<D: KernelDevice>(
     device: &D,
     moment: &TensorBuffer<D>,
     shape: (usize, usize),
-) -> DeviceResult<D, Matrix<D>> {
+) -> MatrixResult<D> {
     let (values, to) = device.alloc_tensor(shape)?;
     stream.copy(D::buffer_slice(moment), to)?;
     Ok(values)

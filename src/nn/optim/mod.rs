@@ -11,7 +11,7 @@ mod ema;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{AsyncDevice, Backend, DeviceResult, DeviceScalar, Matrix, Parameter, Scalar};
+use crate::nn::{AsyncDevice, Backend, DeviceResult, DeviceScalar, Matrix, MatrixResult, Parameter, Scalar};
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -93,11 +93,7 @@ pub trait OptimizerKernel: AsyncDevice {
     fn try_moment(values: &Matrix<Self>) -> Result<Self::Moment, Self::Err>;
 
     /// The values of a moment, `[rows, columns]`.
-    fn try_moment_values(
-        &self,
-        moment: &Self::Moment,
-        shape: (usize, usize),
-    ) -> Result<Matrix<Self>, Self::Err>;
+    fn try_moment_values(&self, moment: &Self::Moment, shape: (usize, usize)) -> MatrixResult<Self>;
 
     /// The sum of the squares of a matrix.
     fn try_norm_squared(matrix: &Matrix<Self>) -> Result<f64, Self::Err> {

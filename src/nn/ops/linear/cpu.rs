@@ -4,6 +4,7 @@
 //! products themselves to what is there already.
 
 use super::{LinearKernel, Matrix, composed};
+use crate::nn::MatrixResult;
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
 use crate::nn::cpu::slices::{add_rows, scratch, take_gradient};
 use crate::nn::ops::activation::Activation;
@@ -20,7 +21,7 @@ impl LinearKernel for Cpu {
         weight: &Matrix<Self>,
         bias: &Matrix<Self>,
         activation: Activation,
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    ) -> MatrixResult<Self, T> {
         if !T::OWNS_TAPE {
             // dfdx reads the weights in place. For the few rows of captioning, copying them out would be most of the work.
             return composed(rows, weight, bias, activation);

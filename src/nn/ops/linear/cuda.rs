@@ -7,7 +7,7 @@ use super::Matrix;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::tape::{contiguous, record};
-use crate::nn::{Activation, DeviceResult};
+use crate::nn::{Activation, MatrixResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -22,7 +22,7 @@ pub(super) fn fused<D: KernelDevice, T: Tape<f32, D>>(
     weight: &Matrix<D>,
     bias: &Matrix<D>,
     activation: Activation,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = rows.device().stream() else {
         return super::composed(rows, weight, bias, activation);
     };

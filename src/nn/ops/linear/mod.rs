@@ -6,7 +6,7 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{Activation, DeviceResult, Matrix};
+use crate::nn::{Activation, Matrix, MatrixResult};
 use dfdx::prelude::*;
 
 /// A fully connected layer's arithmetic.
@@ -18,7 +18,7 @@ pub trait LinearKernel: Device<f32> {
         weight: &Matrix<Self>,
         bias: &Matrix<Self>,
         activation: Activation,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    ) -> MatrixResult<Self, T> {
         composed(rows, weight, bias, activation)
     }
 }
@@ -28,7 +28,7 @@ pub(in crate::nn) fn composed<D: Device<f32>, T: Tape<f32, D>>(
     weight: &Matrix<D>,
     bias: &Matrix<D>,
     activation: Activation,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let (_, outputs) = *weight.shape();
     let product = rows.try_matmul(weight.clone())?;
     let bias = bias

@@ -7,6 +7,7 @@
 
 use super::row::{activate, deactivate};
 use super::{Lstm, LstmKernel, Matrix, PackedSequence};
+use crate::nn::MatrixResult;
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode, product};
 use crate::nn::cpu::packed_matrix::PackedMatrix;
 use crate::nn::cpu::scratch::Scratch;
@@ -20,7 +21,7 @@ impl LstmKernel for Cpu {
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,
         packing: &PackedSequence,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    ) -> MatrixResult<Self, T> {
         let (inputs, tape) = inputs.try_contiguous()?.split_tape();
         let ((rows, width), hidden) = (*inputs.shape(), layer.hidden());
         assert_eq!(rows, packing.rows(), "the packing does not fit the rows");

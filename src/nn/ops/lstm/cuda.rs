@@ -4,7 +4,7 @@
 //! weights. A step is one product and one kernel, which goes once over gates, cells and hidden states in place.
 
 use super::{Lstm, Matrix, PackedSequence};
-use crate::nn::backend::{Backend, DeviceResult};
+use crate::nn::backend::{Backend, MatrixResult};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Operand, Stream, launch};
 use crate::nn::tape::record;
@@ -20,7 +20,7 @@ pub(super) fn fused<D: KernelDevice + Backend, T: Tape<f32, D>>(
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
     packing: &PackedSequence,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = inputs.device().stream() else {
         return super::composed(inputs, layer, packing);
     };

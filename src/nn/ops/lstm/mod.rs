@@ -9,7 +9,7 @@ mod tests;
 
 use crate::nn::ops::linear;
 use crate::nn::ops::rows::first_rows;
-use crate::nn::{Activation, Backend, DeviceResult, Lstm, LstmState, Matrix, PackedSequence};
+use crate::nn::{Activation, Backend, DeviceResult, Lstm, LstmState, Matrix, MatrixResult, PackedSequence};
 use dfdx::prelude::*;
 
 /// An LSTM over whole packed sequences.
@@ -20,7 +20,7 @@ pub trait LstmKernel: Device<f32> {
         inputs: Matrix<Self, T>,
         layer: &Lstm<Self>,
         packing: &PackedSequence,
-    ) -> Result<Matrix<Self, T>, Self::Err>
+    ) -> MatrixResult<Self, T>
     where
         Self: Backend,
     {
@@ -59,7 +59,7 @@ fn composed<D: Backend, T: Tape<f32, D>>(
     inputs: Matrix<D, T>,
     layer: &Lstm<D>,
     packing: &PackedSequence,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let (gates, mut tape) = linear::composed(
         inputs,
         &layer.input_weight.value,

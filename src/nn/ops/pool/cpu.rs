@@ -1,10 +1,10 @@
 //! Pooling on the CPU: output rows side by side, channels in vector registers.
 
 use super::PoolKernel;
-use crate::nn::backend::{Images, Matrix};
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::tape::record;
+use crate::nn::{Images, MatrixResult};
 use dfdx::prelude::*;
 use pulp::Arch;
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ impl PoolKernel for Cpu {
         }))
     }
 
-    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, CpuError> {
+    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> MatrixResult<Self, T> {
         let (images, height, width, channels) = *x.shape();
         let (x, tape) = x.split_tape();
         let scale = 1.0 / (height * width) as f32;

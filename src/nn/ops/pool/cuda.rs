@@ -3,18 +3,18 @@
 //! Why it is fast: a thread for each output value reads its inputs in place, its neighbors the neighboring channels. In the
 //! backward pass every value collects its gradient, so that no thread waits for another.
 
-use super::{Images, Matrix};
-use crate::nn::backend::DeviceResult;
+use super::Images;
 use crate::nn::cuda::{DeviceBuffer, KernelDevice, Stream, launch};
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::rows::cuda::{mean_of_groups, spread_to_groups};
 use crate::nn::tape::record;
+use crate::nn::{DeviceResult, MatrixResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
 crate::nn::cuda::impl_for_cuda! { super::PoolKernel:
     fn max_pool(x: Images<Self, T>, window: ConvGeometry) -> Images<Self, T> = max_pool;
-    fn global_avg_pool(x: Images<Self, T>) -> Matrix<Self, T> = global_avg_pool;
+    fn global_avg_pool(x: Images<Self, T>) -> super::Matrix<Self, T> = global_avg_pool;
 }
 
 /// [`PoolKernel::max_pool`](super::PoolKernel::max_pool); the first of equal values gets the gradient.
@@ -43,9 +43,7 @@ pub(super) fn max_pool<D: KernelDevice, T: Tape<f32, D>>(
 }
 
 /// [`PoolKernel::global_avg_pool`](super::PoolKernel::global_avg_pool).
-pub(super) fn global_avg_pool<D: KernelDevice, T: Tape<f32, D>>(
-    x: Images<D, T>,
-) -> DeviceResult<D, Matrix<D, T>> {
+pub(super) fn global_avg_pool<D: KernelDevice, T: Tape<f32, D>>(x: Images<D, T>) -> MatrixResult<D, T> {
     let Some(stream) = x.device().stream() else {
         return super::composed_mean(x);
     };

@@ -6,7 +6,7 @@ mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::backend::{Backend, Images, Matrix};
+use crate::nn::backend::{Backend, Images, Matrix, MatrixResult};
 use crate::nn::ops::conv_geometry::{ConvGeometry, SlidingWindow};
 use crate::nn::ops::im2col::windows;
 use dfdx::prelude::*;
@@ -22,7 +22,7 @@ pub trait PoolKernel: Device<f32> {
     }
 
     /// See [`global_avg_pool`], which has made `x` contiguous.
-    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> Result<Matrix<Self, T>, Self::Err> {
+    fn global_avg_pool<T: Tape<f32, Self>>(x: Images<Self, T>) -> MatrixResult<Self, T> {
         composed_mean(x)
     }
 }
@@ -43,9 +43,7 @@ pub fn max_pool<D: Backend, T: Tape<f32, D>>(
 }
 
 /// The mean over all pixels: `[images, height, width, channels]` -> `[images, channels]`.
-pub fn global_avg_pool<D: Backend, T: Tape<f32, D>>(
-    x: Images<D, T>,
-) -> Result<Matrix<D, T>, <D as HasErr>::Err> {
+pub fn global_avg_pool<D: Backend, T: Tape<f32, D>>(x: Images<D, T>) -> MatrixResult<D, T> {
     D::global_avg_pool(x.try_contiguous()?)
 }
 
@@ -59,7 +57,7 @@ fn composed_max<D: Device<f32>, T: Tape<f32, D>>(
     largest.try_reshape_like(&sliding.output_shape(channels))
 }
 
-fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> Result<Matrix<D, T>, D::Err> {
+fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(x: Images<D, T>) -> MatrixResult<D, T> {
     let (images, height, width, channels) = *x.shape();
     x.try_reshape_like(&(images, height * width, channels))?
         .try_mean::<_, Axis<1>>()

@@ -4,6 +4,7 @@
 //! the rows of all steps, where each step on its own would read and write the whole of it.
 
 use super::{CellResult, Matrix, RecurrenceKernel};
+use crate::nn::MatrixResult;
 use crate::nn::cpu::matmul::{MatRef, WriteMode, product};
 use crate::nn::cpu::packed_matrix::{PackedMatrix, add_products};
 use crate::nn::cpu::scratch::Scratch;
@@ -93,7 +94,7 @@ impl RecurrenceKernel for Cpu {
     fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &CpuStepWeight)],
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    ) -> MatrixResult<Self, T> {
         let (sums, tape) = sums.split_tape();
         let shape @ (live, columns) = *sums.shape();
         let inputs: Vec<Vec<f32>> = terms.iter().map(|(x, _)| values(*x)).collect();

@@ -4,11 +4,11 @@
 //! itself; a cell is one kernel each way.
 
 use super::{CellResult, Matrix, RowsKernel};
-use crate::nn::backend::DeviceResult;
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, Elementwise, KernelDevice, Operand, Stream};
 use crate::nn::ops::lstm::cuda::Cell;
 use crate::nn::tape::{contiguous, record};
+use crate::nn::{DeviceResult, MatrixResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -16,18 +16,14 @@ impl super::RecurrenceKernel for Cuda {
     /// Read in place.
     type StepWeight = Matrix<Cuda>;
 
-    fn step_weight<T: Tape<f32, Self>>(
-        weight: &Matrix<Self>,
-        _: usize,
-        tape: &mut T,
-    ) -> DeviceResult<Self, Matrix<Self>> {
+    fn step_weight<T: Tape<f32, Self>>(weight: &Matrix<Self>, _: usize, tape: &mut T) -> MatrixResult<Self> {
         contiguous(weight, tape)
     }
 
     fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Matrix<Self>)],
-    ) -> DeviceResult<Self, Matrix<Self, T>> {
+    ) -> MatrixResult<Self, T> {
         products(sums, terms)
     }
 
@@ -40,7 +36,7 @@ impl super::RecurrenceKernel for Cuda {
 pub(super) fn products<D: KernelDevice + RowsKernel, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>)],
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = sums.device().stream() else {
         return super::composed_products(sums, terms);
     };

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::nn::ops::lstm::cell_update;
 use crate::nn::ops::rows::{RowsKernel, first_rows};
-use crate::nn::{Backend, DeviceResult, LstmState, Matrix};
+use crate::nn::{Backend, DeviceResult, LstmState, Matrix, MatrixResult};
 use dfdx::prelude::*;
 
 /// The operations of a step.
@@ -33,7 +33,7 @@ pub trait RecurrenceKernel: RowsKernel {
     fn add_products<T: Tape<f32, Self>>(
         sums: Matrix<Self, T>,
         terms: &[(&Matrix<Self>, &Self::StepWeight)],
-    ) -> Result<Matrix<Self, T>, Self::Err>;
+    ) -> MatrixResult<Self, T>;
 
     /// The next state from the gates before their activations, `[live, 4 * hidden]`, and the cells before, of which
     /// the first `live` rows continue. The history of both results travels with the hidden state.
@@ -59,7 +59,7 @@ pub fn lstm_cell<D: Backend, T: Tape<f32, D>>(
 pub fn composed_products<D: RowsKernel, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     terms: &[(&Matrix<D>, &Matrix<D>)],
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let live = sums.shape().0;
     terms.iter().try_fold(sums, |sums, &(x, weight)| {
         sums.try_add(first_rows(x.retaped::<T>(), live)?.try_matmul(weight.clone())?)

@@ -3,6 +3,7 @@
 //! Why they are fast: rows are copied and added whole, where dfdx works out the place of every single element.
 
 use super::{Matrix, RowsKernel, composed_gather};
+use crate::nn::MatrixResult;
 use crate::nn::cpu::slices::{add, put_gradient, take_gradient, values};
 use crate::nn::ops::activation::Activation;
 use crate::nn::tape::record;
@@ -14,10 +15,7 @@ use rayon::prelude::*;
 const PIECE: usize = 1 << 14;
 
 impl RowsKernel for Cpu {
-    fn gather_rows<T: Tape<f32, Self>>(
-        table: Matrix<Self, T>,
-        rows: &[usize],
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    fn gather_rows<T: Tape<f32, Self>>(table: Matrix<Self, T>, rows: &[usize]) -> MatrixResult<Self, T> {
         let (table, tape) = table.try_contiguous()?.split_tape();
         let (_, columns) = *table.shape();
         let gathered = if rows.len() < table.shape().0 {
@@ -43,7 +41,7 @@ impl RowsKernel for Cpu {
         sums: Matrix<Self, T>,
         table: Matrix<Self, T>,
         rows: &[usize],
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    ) -> MatrixResult<Self, T> {
         let (sums, tape) = sums.try_contiguous()?.split_tape();
         let (table, table_tape) = table.try_contiguous()?.split_tape();
         let shape @ (count, columns) = *sums.shape();
@@ -69,10 +67,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn mean_of_groups<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        size: usize,
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    fn mean_of_groups<T: Tape<f32, Self>>(rows: Matrix<Self, T>, size: usize) -> MatrixResult<Self, T> {
         let (rows, tape) = rows.try_contiguous()?.split_tape();
         let (count, columns) = *rows.shape();
         let share = 1.0 / size as f32;
@@ -104,10 +99,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn activated<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        activation: Activation,
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    fn activated<T: Tape<f32, Self>>(rows: Matrix<Self, T>, activation: Activation) -> MatrixResult<Self, T> {
         let (rows, tape) = rows.try_contiguous()?.split_tape();
         let x = values(&rows);
         let mut y = vec![0.0; x.len()];
@@ -157,10 +149,7 @@ impl RowsKernel for Cpu {
         Ok((parts, tape))
     }
 
-    fn concat_rows<T: Tape<f32, Self>>(
-        parts: Vec<Matrix<Self>>,
-        tape: T,
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    fn concat_rows<T: Tape<f32, Self>>(parts: Vec<Matrix<Self>>, tape: T) -> MatrixResult<Self, T> {
         let columns = parts.first().map_or(0, |part| part.shape().1);
         let count = parts.iter().map(|part| part.shape().0).sum();
         let whole = parts.iter().flat_map(values).collect();
@@ -178,10 +167,7 @@ impl RowsKernel for Cpu {
         }))
     }
 
-    fn scale_elements<T: Tape<f32, Self>>(
-        x: Matrix<Self, T>,
-        factors: Vec<f32>,
-    ) -> Result<Matrix<Self, T>, CpuError> {
+    fn scale_elements<T: Tape<f32, Self>>(x: Matrix<Self, T>, factors: Vec<f32>) -> MatrixResult<Self, T> {
         let (x, tape) = x.try_contiguous()?.split_tape();
         assert_eq!(
             factors.len(),

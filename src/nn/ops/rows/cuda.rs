@@ -7,7 +7,7 @@ use super::{Matrix, row_ranges};
 use crate::nn::cpu::matmul::WriteMode;
 use crate::nn::cuda::{DeviceBuffer, DeviceSlice, Elementwise, KernelDevice, Stream, launch};
 use crate::nn::tape::{contiguous, record};
-use crate::nn::{Activation, DeviceResult, Mask};
+use crate::nn::{Activation, DeviceResult, Mask, MatrixResult};
 use dfdx::prelude::*;
 
 #[cfg(feature = "cuda")]
@@ -25,7 +25,7 @@ crate::nn::cuda::impl_for_cuda! { super::RowsKernel:
 pub(super) fn gather<D: KernelDevice, T: Tape<f32, D>>(
     table: Matrix<D, T>,
     rows: &[usize],
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = table.device().stream() else {
         return super::composed_gather(table, rows);
     };
@@ -49,7 +49,7 @@ pub(super) fn add_gathered<D: KernelDevice, T: Tape<f32, D>>(
     sums: Matrix<D, T>,
     table: Matrix<D, T>,
     rows: &[usize],
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = table.device().stream() else {
         return sums.try_add(super::composed_gather(table, rows)?);
     };
@@ -123,10 +123,7 @@ impl<B: DeviceBuffer> InverseIndex<B> {
     }
 }
 
-pub(super) fn means<D: KernelDevice, T: Tape<f32, D>>(
-    rows: Matrix<D, T>,
-    size: usize,
-) -> DeviceResult<D, Matrix<D, T>> {
+pub(super) fn means<D: KernelDevice, T: Tape<f32, D>>(rows: Matrix<D, T>, size: usize) -> MatrixResult<D, T> {
     let Some(stream) = rows.device().stream() else {
         return super::composed_mean(rows, size);
     };
@@ -165,7 +162,7 @@ pub(in crate::nn) fn spread_to_groups<E: Stream>(
 pub(super) fn activated<D: KernelDevice, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     activation: Activation,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = rows.device().stream() else {
         return activation.composed(rows);
     };
@@ -213,7 +210,7 @@ fn heights_of<D: KernelDevice>(parts: &[Matrix<D>]) -> impl Iterator<Item = usiz
 pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
     parts: Vec<Matrix<D>>,
     mut tape: T,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = parts.first().and_then(|first| first.device().stream()) else {
         return super::composed_concat(parts, tape);
     };
@@ -239,7 +236,7 @@ pub(super) fn concat<D: KernelDevice, T: Tape<f32, D>>(
 pub(super) fn scale_elements<D: KernelDevice, T: Tape<f32, D>>(
     x: Matrix<D, T>,
     factors: Vec<f32>,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = x.device().stream() else {
         return super::composed_scale(x, factors);
     };
@@ -258,7 +255,7 @@ pub(super) fn scale_elements<D: KernelDevice, T: Tape<f32, D>>(
 pub(super) fn drop_elements<D: KernelDevice, T: Tape<f32, D>>(
     x: Matrix<D, T>,
     mask: &Mask,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let Some(stream) = x.device().stream() else {
         return super::composed_scale(x, mask.factors());
     };

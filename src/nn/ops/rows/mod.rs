@@ -6,16 +6,13 @@ pub(in crate::nn) mod cuda;
 #[cfg(test)]
 mod tests;
 
-use crate::nn::{Activation, DeviceResult, Mask, Matrix};
+use crate::nn::{Activation, DeviceResult, Mask, Matrix, MatrixResult};
 use dfdx::prelude::*;
 
 /// Operations on rows.
 pub trait RowsKernel: Device<f32> {
     /// The listed rows of `table`, which may repeat: `[rows.len(), columns]`.
-    fn gather_rows<T: Tape<f32, Self>>(
-        table: Matrix<Self, T>,
-        rows: &[usize],
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn gather_rows<T: Tape<f32, Self>>(table: Matrix<Self, T>, rows: &[usize]) -> MatrixResult<Self, T> {
         composed_gather(table, rows)
     }
 
@@ -24,23 +21,17 @@ pub trait RowsKernel: Device<f32> {
         sums: Matrix<Self, T>,
         table: Matrix<Self, T>,
         rows: &[usize],
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    ) -> MatrixResult<Self, T> {
         sums.try_add(composed_gather(table, rows)?)
     }
 
     /// The mean of each `size` neighboring rows: `[groups * size, columns]` to `[groups, columns]`.
-    fn mean_of_groups<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        size: usize,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn mean_of_groups<T: Tape<f32, Self>>(rows: Matrix<Self, T>, size: usize) -> MatrixResult<Self, T> {
         composed_mean(rows, size)
     }
 
     /// `activation` of each element.
-    fn activated<T: Tape<f32, Self>>(
-        rows: Matrix<Self, T>,
-        activation: Activation,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn activated<T: Tape<f32, Self>>(rows: Matrix<Self, T>, activation: Activation) -> MatrixResult<Self, T> {
         activation.composed(rows)
     }
 
@@ -53,26 +44,17 @@ pub trait RowsKernel: Device<f32> {
     }
 
     /// Lays matrices under each other; `tape` is the history of all of them.
-    fn concat_rows<T: Tape<f32, Self>>(
-        parts: Vec<Matrix<Self>>,
-        tape: T,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn concat_rows<T: Tape<f32, Self>>(parts: Vec<Matrix<Self>>, tape: T) -> MatrixResult<Self, T> {
         composed_concat(parts, tape)
     }
 
     /// Drops elements; the mask is as long as `x` has elements.
-    fn drop_elements<T: Tape<f32, Self>>(
-        x: Matrix<Self, T>,
-        mask: &Mask,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn drop_elements<T: Tape<f32, Self>>(x: Matrix<Self, T>, mask: &Mask) -> MatrixResult<Self, T> {
         Self::scale_elements(x, mask.factors())
     }
 
     /// Each element times its own constant, which has no gradient.
-    fn scale_elements<T: Tape<f32, Self>>(
-        x: Matrix<Self, T>,
-        factors: Vec<f32>,
-    ) -> Result<Matrix<Self, T>, Self::Err> {
+    fn scale_elements<T: Tape<f32, Self>>(x: Matrix<Self, T>, factors: Vec<f32>) -> MatrixResult<Self, T> {
         composed_scale(x, factors)
     }
 }
@@ -82,7 +64,7 @@ pub trait RowsKernel: Device<f32> {
 pub(in crate::nn) fn first_rows<D: RowsKernel, T: Tape<f32, D>>(
     rows: Matrix<D, T>,
     count: usize,
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let rows_taken: Vec<usize> = (0..count).collect();
     D::gather_rows(rows, &rows_taken)
 }
@@ -99,7 +81,7 @@ fn row_ranges(heights: impl IntoIterator<Item = usize>) -> impl Iterator<Item = 
 fn composed_gather<D: Device<f32>, T: Tape<f32, D>>(
     table: Matrix<D, T>,
     rows: &[usize],
-) -> DeviceResult<D, Matrix<D, T>> {
+) -> MatrixResult<D, T> {
     let rows = table.device().try_tensor_from_vec(rows.to_vec(), (rows.len(),))?;
     table.try_gather(rows)
 }
@@ -119,10 +101,7 @@ fn composed_split<D: Device<f32>, T: Tape<f32, D>>(
     Ok((parts, tape))
 }
 
-fn composed_concat<D: Device<f32>, T: Tape<f32, D>>(
-    parts: Vec<Matrix<D>>,
-    tape: T,
-) -> DeviceResult<D, Matrix<D, T>> {
+fn composed_concat<D: Device<f32>, T: Tape<f32, D>>(parts: Vec<Matrix<D>>, tape: T) -> MatrixResult<D, T> {
     let mut parts = parts.into_iter();
     let Some(first) = parts.next() else {
         unreachable!("there is a part at least");
@@ -132,18 +111,12 @@ fn composed_concat<D: Device<f32>, T: Tape<f32, D>>(
     })
 }
 
-fn composed_scale<D: Device<f32>, T: Tape<f32, D>>(
-    x: Matrix<D, T>,
-    factors: Vec<f32>,
-) -> DeviceResult<D, Matrix<D, T>> {
+fn composed_scale<D: Device<f32>, T: Tape<f32, D>>(x: Matrix<D, T>, factors: Vec<f32>) -> MatrixResult<D, T> {
     let factors = x.device().try_tensor_from_vec(factors, *x.shape())?;
     x.try_mul(factors)
 }
 
-fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(
-    rows: Matrix<D, T>,
-    size: usize,
-) -> DeviceResult<D, Matrix<D, T>> {
+fn composed_mean<D: Device<f32>, T: Tape<f32, D>>(rows: Matrix<D, T>, size: usize) -> MatrixResult<D, T> {
     let (count, columns) = *rows.shape();
     rows.try_reshape_like(&(count / size, size, columns))?
         .try_mean::<(usize, usize), Axis<1>>()
