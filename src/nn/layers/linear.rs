@@ -27,13 +27,7 @@ impl<D: Backend> Linear<D> {
     ) -> DeviceResult<D, Self> {
         Ok(Self {
             weight: Parameter::new(device, format!("{name}.weight"), shape, initialization, rng)?,
-            bias: Parameter::new(
-                device,
-                format!("{name}.bias"),
-                (1, shape.1),
-                Initialization::Constant(0.0),
-                rng,
-            )?,
+            bias: Parameter::from_values(device, format!("{name}.bias"), (1, shape.1), vec![0.0; shape.1])?,
         })
     }
 

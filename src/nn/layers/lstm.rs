@@ -59,23 +59,14 @@ impl<D: Backend> Lstm<D> {
         rng: &mut impl Rng,
     ) -> DeviceResult<D, Self> {
         let uniform = Initialization::Uniform(1.0 / (hidden as f32).sqrt());
+        let mut weight = |part: &str, rows: usize| {
+            Parameter::new(device, format!("{name}.{part}"), (rows, 4 * hidden), uniform, rng)
+        };
         let mut bias = vec![0.0; 4 * hidden];
         bias[hidden..2 * hidden].fill(1.0);
         Ok(Self {
-            input_weight: Parameter::new(
-                device,
-                format!("{name}.input_weight"),
-                (inputs, 4 * hidden),
-                uniform,
-                rng,
-            )?,
-            hidden_weight: Parameter::new(
-                device,
-                format!("{name}.hidden_weight"),
-                (hidden, 4 * hidden),
-                uniform,
-                rng,
-            )?,
+            input_weight: weight("input_weight", inputs)?,
+            hidden_weight: weight("hidden_weight", hidden)?,
             bias: Parameter::from_values(device, format!("{name}.bias"), (1, 4 * hidden), bias)?,
         })
     }

@@ -18,7 +18,7 @@ impl PackedSequence {
     /// From the lengths of the sequences, longest first.
     ///
     /// # Panics
-    /// If the lengths increase anywhere, or one of them is zero: a packing of them would be meaningless.
+    /// If the lengths increase anywhere, or one of them is zero.
     pub fn new(lengths: &[usize]) -> Self {
         assert!(
             lengths.is_sorted_by(|a, b| a >= b),

@@ -28,7 +28,7 @@ pub struct CpuStepWeight {
     uses: Arc<Mutex<Uses>>,
 }
 
-/// What the weight's gradient is made of: the rows that were multiplied, and the gradients of what came of them.
+/// The factors of the weight's gradient: the multiplied rows, and the gradients of the products.
 #[derive(Debug)]
 struct Uses {
     rows: usize,
