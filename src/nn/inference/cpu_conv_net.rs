@@ -146,6 +146,10 @@ impl MapShape {
         self.size.0 * self.size.1 * self.channels
     }
 
+    fn slide(self, window: ConvGeometry) -> SlidingWindow {
+        SlidingWindow::new(window, self.images, self.size)
+    }
+
     /// The shape of the output of a window.
     fn through(self, sliding: &SlidingWindow, channels: usize) -> Self {
         Self {
@@ -222,17 +226,10 @@ fn forward(layers: &[CpuLayer], input: &Maps, buffers: &mut Buffers) -> Maps {
 }
 
 fn convolve<K: ConvKernel>(convolution: &CpuConvolution, x: &Maps, buffers: &mut Buffers) -> Maps {
-    let (
-        MapShape {
-            images,
-            size,
-            channels,
-        },
-        weights,
-    ) = (x.shape, &convolution.weights);
+    let weights = &convolution.weights;
     let layer = ConvShape {
-        sliding: SlidingWindow::new(weights.convolution.window, images, size),
-        inputs: channels,
+        sliding: x.shape.slide(weights.convolution.window),
+        inputs: x.shape.channels,
         outputs: weights.bias.len(),
         activation: weights.convolution.activation,
     };
@@ -243,24 +240,18 @@ fn convolve<K: ConvKernel>(convolution: &CpuConvolution, x: &Maps, buffers: &mut
 
 impl CpuLayer {
     fn forward(&self, x: &Maps, buffers: &mut Buffers) -> Maps {
-        let MapShape {
-            images,
-            size,
-            channels,
-        } = x.shape;
         match self {
             Self::Convolution(convolution) => convolve::<FullConv>(convolution, x, buffers),
             Self::Depthwise(convolution) => convolve::<DepthwiseConv>(convolution, x, buffers),
             Self::MaxPool(window) => {
-                let sliding = SlidingWindow::new(*window, images, size);
-                let layer = pool::cpu::MaxPool { sliding, channels };
+                let (sliding, channels) = (x.shape.slide(*window), x.shape.channels);
                 let mut y = buffers.maps(x.shape.through(&sliding, channels));
-                layer.forward(x.values(), y.values_mut());
+                pool::cpu::MaxPool { sliding, channels }.forward(x.values(), y.values_mut());
                 y
             }
             Self::GlobalAvgPool => {
                 let mut y = buffers.maps(x.shape.pooled());
-                pool::cpu::mean_pixel(x.values(), x.shape.map(), channels, y.values_mut());
+                pool::cpu::mean_pixel(x.values(), x.shape.map(), x.shape.channels, y.values_mut());
                 y
             }
             Self::Activation(activation) => {
