@@ -250,7 +250,7 @@ fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages
 
 fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(describe)?;
-    let record = RunRecord::load(&run.config()).map_err(describe)?;
+    let record = RunRecord::load(run.config()).map_err(describe)?;
     let directory = data_set_of(&record, root).map_err(describe)?;
     let data_set = Dataset::load(&directory).map_err(describe)?;
     let files = data_set.images.into_iter().map(|image| (image.key, image.path));

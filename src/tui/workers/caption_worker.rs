@@ -20,16 +20,18 @@ pub fn run(root: &Root, requests: &Receiver<CaptionerRequest>, messages: &Sender
                 CaptionerRequest::Attention(request) => latest.attention = Some(request),
             }
         }
-        let sent = latest.caption.map_or(Ok(()), |request| {
+        if let Some(request) = latest.caption {
             let captions = caption(root, &mut cached, &request);
-            messages.send(Message::Hypotheses { request, captions })
-        });
-        let sent = sent.and(latest.attention.map_or(Ok(()), |request| {
+            if messages.send(Message::Hypotheses { request, captions }).is_err() {
+                return;
+            }
+        }
+        if let Some(request) = latest.attention {
             let attention = attend(root, &mut cached, &request);
-            messages.send(Message::AttentionWeights { request, attention })
-        }));
-        if sent.is_err() {
-            return;
+            let message = Message::AttentionWeights { request, attention };
+            if messages.send(message).is_err() {
+                return;
+            }
         }
     }
 }

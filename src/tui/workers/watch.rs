@@ -100,9 +100,9 @@ impl WatchedJob {
 
 impl Watcher<'_> {
     fn send(&self, message: Option<Message>) -> Flow {
-        match message.map(|message| self.messages.send(message)) {
-            None | Some(Ok(())) => Flow::Continue(()),
-            Some(Err(_)) => Flow::Break(()),
+        match message.is_some_and(|message| self.messages.send(message).is_err()) {
+            true => Flow::Break(()),
+            false => Flow::Continue(()),
         }
     }
 
