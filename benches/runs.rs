@@ -93,7 +93,7 @@ fn log_seconds(directory: &Path) -> Result<f64> {
     let info = JobInfo {
         kind: JobKind::Train,
         device: "cpu".into(),
-        data_set: "scenes".into(),
+        dataset: "scenes".into(),
         data_hash: None,
         settings: serde_json::Value::Null,
         step: 0,

@@ -190,7 +190,7 @@ fn start() -> Event {
         job: JobInfo {
             kind: JobKind::Train,
             device: "cpu".into(),
-            data_set: "scenes".into(),
+            dataset: "scenes".into(),
             data_hash: None,
             settings: serde_json::json!({"training": {"epochs": 2_133}}),
             step: 0,

@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let images = RawDataset::drawn(synthetic::write(&scenes, &directory, |_| {})?);
     let source = DataSource::at(&directory);
     let settings = PrepareSettings::default();
-    let (data_set, _) = build_and_save(&settings, &source, images, &directory, &|_| Ok(()), &|_| {})?;
-    println!("{} images", data_set.images.len());
+    let (dataset, _) = build_and_save(&settings, &source, images, &directory, &|_| Ok(()), &|_| {})?;
+    println!("{} images", dataset.images.len());
 
     let mut settings = RunSettings::default();
     settings.training.epochs = 2;

@@ -40,18 +40,18 @@ impl Workspace {
     /// weights give different captions to different images.
     fn with_squares(scale: f32) -> Self {
         let workspace = Self::new();
-        let data = workspace.data_set("squares");
-        let data_set = squares(&workspace.file("source"), &data);
-        make_run(&workspace.root(), RUN, &data, &data_set, scale);
+        let data = workspace.dataset("squares");
+        let dataset = squares(&workspace.file("source"), &data);
+        make_run(&workspace.root(), RUN, &data, &dataset, scale);
         workspace
     }
 
     /// With a second run `squares-002`, which has other weights.
     fn with_two_runs(scale: f32) -> Self {
         let workspace = Self::with_squares(scale);
-        let data = workspace.data_set("squares");
-        let data_set = Dataset::load(&data).unwrap();
-        make_run(&workspace.root(), "squares-002", &data, &data_set, scale);
+        let data = workspace.dataset("squares");
+        let dataset = Dataset::load(&data).unwrap();
+        make_run(&workspace.root(), "squares-002", &data, &dataset, scale);
         workspace
     }
 
@@ -92,11 +92,11 @@ fn squares(source: &Path, data: &Path) -> Dataset {
         minimum_count: 1,
         ..Default::default()
     };
-    let (data_set, _) = prepare(&settings, &DataSource::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
-    data_set
+    let (dataset, _) = prepare(&settings, &DataSource::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
+    dataset
 }
 
-fn make_run(root: &Root, name: &str, data: &Path, data_set: &Dataset, scale: f32) {
+fn make_run(root: &Root, name: &str, data: &Path, dataset: &Dataset, scale: f32) {
     let run = root.create_run(&name.parse().unwrap()).unwrap();
     let width = NonZeroUsize::new(8).unwrap();
     let spec = ModelSpec {
@@ -111,20 +111,20 @@ fn make_run(root: &Root, name: &str, data: &Path, data_set: &Dataset, scale: f32
             dropout: 0.0,
             ..DecoderSettings::default()
         },
-        vocabulary: data_set.vocabulary.len(),
+        vocabulary: dataset.vocabulary.len(),
     };
     let mut model = Model::new(&Cpu::default(), spec, &mut random_stream(1, name, 0)).unwrap();
     for parameter in model.decoder.parameters_mut() {
         parameter.value = parameter.value.clone() * scale;
     }
     save(&run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
-    data_set.vocabulary.write(&run.vocabulary()).unwrap();
+    dataset.vocabulary.write(&run.vocabulary()).unwrap();
     let record = RunRecord {
         program: "test".into(),
         data: DataRecord {
             name: "squares".into(),
             directory: data.to_owned(),
-            hash: data_set.hash.clone(),
+            hash: dataset.hash.clone(),
             weights: None,
         },
         settings: RunSettings::default(),
@@ -211,7 +211,7 @@ mod evaluate {
     }
 
     #[test]
-    fn moved_data_set_is_found_and_changed_one_gives_a_warning() {
+    fn moved_dataset_is_found_and_changed_one_gives_a_warning() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let run = workspace.run_directory(RUN);
         let mut record = RunRecord::load(&run.config()).unwrap();
@@ -356,14 +356,14 @@ mod mbr {
     const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
 
     pub(super) fn write_ngrams(workspace: &Workspace) {
-        let data_set = Dataset::load(&workspace.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
+        let dataset = Dataset::load(&workspace.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
         let encode = |image: &Image| {
             let captions = image.captions.iter();
             captions
-                .map(|caption| data_set.vocabulary.encode(&caption.tokens))
+                .map(|caption| dataset.vocabulary.encode(&caption.tokens))
                 .collect()
         };
-        let captions: Vec<Vec<Vec<u32>>> = data_set.images(Split::Train).map(encode).collect();
+        let captions: Vec<Vec<Vec<u32>>> = dataset.images(Split::Train).map(encode).collect();
         DocumentFrequencies::of(captions.iter().map(Vec::as_slice))
             .write(&workspace.run_directory(RUN).ngrams())
             .unwrap();
@@ -478,9 +478,9 @@ mod tune_search {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let run = workspace.run_directory(RUN);
         let run = TrainedRun::open(&run, &run.best(), &Cpu::default()).unwrap();
-        let directory = run.data_set_directory(&workspace.root()).unwrap();
-        let data_set = Dataset::load(&directory).unwrap();
-        let images: Vec<&Image> = data_set.images(Split::Dev).collect();
+        let directory = run.dataset_directory(&workspace.root()).unwrap();
+        let dataset = Dataset::load(&directory).unwrap();
+        let images: Vec<&Image> = dataset.images(Split::Dev).collect();
         let encoder = &run.model.spec().encoder;
         let inputs = ImageInputs::open(encoder, &directory, images.iter().copied()).unwrap();
         let member = Member {
@@ -546,7 +546,7 @@ mod caption {
     use super::*;
 
     #[test]
-    fn caption_of_data_set_image_equals_evaluated_caption() {
+    fn caption_of_dataset_image_equals_evaluated_caption() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let report = workspace.report(&[]);
         let images: Vec<PathBuf> = report

@@ -432,7 +432,7 @@ mod compare {
         };
         let zero = json!({"low": 0.0, "high": 0.0});
         let report = with_scores(json!({
-            "run": "its former name", "checkpoint": "best", "data_set": "things", "data_hash": "", "split": "dev",
+            "run": "its former name", "checkpoint": "best", "dataset": "things", "data_hash": "", "split": "dev",
             "search": {},
             "images": images,
             "intervals_95": {"bleu_4": zero},

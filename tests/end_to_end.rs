@@ -31,7 +31,7 @@ fn scenes_pass_through_the_whole_pipeline() {
 
     let report = workspace.succeeds(&["evaluate", "first", "--json"]);
     let report: Report = serde_json::from_str(&report).unwrap();
-    assert_eq!(report.subject.data_set, DATA_SET);
+    assert_eq!(report.subject.dataset, DATA_SET);
     assert_eq!(report.figures.images, 6);
 
     let data = workspace.root().find_dataset(DATA_SET).unwrap();
@@ -115,7 +115,7 @@ fn second_trainer_of_a_run_is_refused() {
 }
 
 #[test]
-fn resume_on_changed_data_set_is_refused() {
+fn resume_on_changed_dataset_is_refused() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let hash = |workspace: &Workspace| {

@@ -92,7 +92,7 @@ fn prepared_figures_are_those_of_an_independent_count() {
     let (own_tokens, _) = prepare_with(&place, Format::Karpathy, &PrepareSettings::default());
 
     // Counted by a script independent of this crate.
-    let words = |data_set: &Dataset| data_set.vocabulary.words().count();
+    let words = |dataset: &Dataset| dataset.vocabulary.words().count();
     assert_eq!(
         [&tokens, &everything, &own_tokens].map(words),
         [2_531, 7_590, 2_537]
@@ -127,8 +127,8 @@ fn the_oddities_of_the_full_set_are_listed() {
         ..source(&place, Format::Flickr8k)
     };
     let home = directory.path().join("odd");
-    let (data_set, report) = prepare(&PrepareSettings::default(), &odd, &home, &|_| Ok(()), &|_| ()).unwrap();
-    assert_eq!(data_set.images.len(), 6_000);
+    let (dataset, report) = prepare(&PrepareSettings::default(), &odd, &home, &|_| Ok(()), &|_| ()).unwrap();
+    assert_eq!(dataset.images.len(), 6_000);
     assert_eq!(report.counts[&ProblemKind::ImageWithoutSplit], 1_000);
     assert_eq!(report.counts[&ProblemKind::TruncatedLine], 1);
     let [lost] = report.problems.of(ProblemKind::CaptionWithoutImage) else {

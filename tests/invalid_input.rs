@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use support::{CUTLINE, DATA_SET, PREPARE, Workspace, err, temporary_files, text};
 
 #[test]
-fn missing_data_set_error_suggests_the_nearest() {
+fn missing_dataset_error_suggests_the_nearest() {
     let workspace = Workspace::new();
     let error = workspace.fails(&["train", "scenes"]);
     assert!(error.contains("there is no data set `scenes`"), "{error}");
@@ -130,7 +130,7 @@ fn full_disk_while_saving_keeps_earlier_checkpoint() {
 
 #[cfg(unix)]
 #[test]
-fn full_disk_while_preparing_leaves_no_partial_data_set() {
+fn full_disk_while_preparing_leaves_no_partial_dataset() {
     let workspace = Workspace::new();
     let output = with_full_disk(&workspace, 8192, &PREPARE);
     let error = err(&output);

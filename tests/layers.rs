@@ -133,7 +133,7 @@ fn type_names_have_one_meaning() {
 }
 
 #[test]
-fn files_of_runs_and_data_sets_are_opened_by_files_alone() {
+fn files_of_runs_and_datasets_are_opened_by_files_alone() {
     let mut violations = Vec::new();
     for (file, path, source) in sources() {
         let is_confined =

@@ -321,12 +321,12 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn data_set_with_linked_directories_is_not_written_through() {
+fn dataset_with_linked_directories_is_not_written_through() {
     let workspace = Workspace::with_scenes();
     let home = home(&workspace);
-    let data_set = workspace.path().join("datasets").join(DATA_SET);
-    fs::remove_dir_all(data_set.join("images")).unwrap();
-    symlink(&home, data_set.join("images")).unwrap();
+    let dataset = workspace.path().join("datasets").join(DATA_SET);
+    fs::remove_dir_all(dataset.join("images")).unwrap();
+    symlink(&home, dataset.join("images")).unwrap();
     let error = workspace.fails(&[
         "prepare",
         "scenes",
@@ -340,7 +340,7 @@ fn data_set_with_linked_directories_is_not_written_through() {
     ]);
     assert!(!error.is_empty());
     is_untouched(&home);
-    assert!(text(&data_set).ends_with(DATA_SET));
+    assert!(text(&dataset).ends_with(DATA_SET));
 }
 
 #[test]

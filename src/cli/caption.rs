@@ -289,10 +289,10 @@ struct References {
 impl References {
     /// References from the run's data set; none if it is missing, because captioning does not need it.
     fn of<D: Backend>(run: &TrainedRun<D>, context: &Context) -> Self {
-        let directory = run.data_set_directory(&context.root).ok();
-        let data_set = directory.and_then(|directory| Dataset::load(&directory).ok());
+        let directory = run.dataset_directory(&context.root).ok();
+        let dataset = directory.and_then(|directory| Dataset::load(&directory).ok());
         let mut references = Self::default();
-        for image in data_set.into_iter().flat_map(|data_set| data_set.images) {
+        for image in dataset.into_iter().flat_map(|dataset| dataset.images) {
             references.add(image);
         }
         references

@@ -12,7 +12,7 @@ use crate::training::RunEnsemble;
 
 pub(super) struct EvalInputs<D: Backend> {
     pub(super) runs: RunEnsemble<D>,
-    pub(super) data_set: Dataset,
+    pub(super) dataset: Dataset,
     pub(super) subject: Subject,
     /// One entry per member.
     inputs: Vec<ImageInputs>,
@@ -26,28 +26,28 @@ impl<D: Backend> EvalInputs<D> {
         context: &Context,
     ) -> anyhow::Result<Self> {
         let runs = args.open(device, context)?;
-        let directory = runs.first.data_set_directory(&context.root)?;
-        let data_set = Dataset::load(&directory)?;
-        if data_set.hash != runs.first.record.data.hash {
+        let directory = runs.first.dataset_directory(&context.root)?;
+        let dataset = Dataset::load(&directory)?;
+        if dataset.hash != runs.first.record.data.hash {
             context.notice(&format!(
                 "warning: {} has changed since this run was trained on it; its images may have been training images",
                 display_path(directory.as_path())
             ));
         }
-        let images: Vec<&Image> = data_set.images(split).collect();
+        let images: Vec<&Image> = dataset.images(split).collect();
         anyhow::ensure!(!images.is_empty(), EvaluationError::Empty(split));
         let inputs = runs.inputs(&images, &directory, &context.root)?;
         let subject = Subject {
             run: runs.first.directory.name(),
             checkpoint: args.checkpoint,
             ensemble: args.named_others(context)?,
-            data_set: data_set.manifest.name.clone(),
-            data_hash: data_set.hash.clone(),
+            dataset: dataset.manifest.name.clone(),
+            data_hash: dataset.hash.clone(),
             split,
         };
         Ok(Self {
             runs,
-            data_set,
+            dataset,
             subject,
             inputs,
         })
@@ -55,7 +55,7 @@ impl<D: Backend> EvalInputs<D> {
 
     /// The images of the split.
     pub(super) fn images(&self) -> Vec<&Image> {
-        self.data_set.images(self.subject.split).collect()
+        self.dataset.images(self.subject.split).collect()
     }
 
     pub(super) fn members(&self) -> Vec<Member<'_, D>> {

@@ -149,7 +149,7 @@ impl Evaluate {
         let info = JobInfo {
             kind: JobKind::Evaluate,
             device: device.name.clone(),
-            data_set: record.data.name,
+            dataset: record.data.name,
             data_hash: Some(record.data.hash),
             settings: serde_json::json!({
                 "split": self.split,
@@ -202,7 +202,7 @@ impl Evaluate {
             &run.vocabulary,
             &EvaluationSplit {
                 images: &images,
-                background: background(&inputs.data_set, &run.vocabulary),
+                background: background(&inputs.dataset, &run.vocabulary),
             },
             inputs.subject.clone(),
             &search,
@@ -291,7 +291,7 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
         text,
         "{} images of {}, {} split; {}; {}\n",
         report.figures.images,
-        display_safe(&subject.data_set),
+        display_safe(&subject.dataset),
         subject.split,
         display_safe(&subject.model_label()),
         report.search

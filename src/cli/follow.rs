@@ -162,10 +162,10 @@ impl<'a> Follower<'a> {
                 JobKind::Train => "training on",
                 JobKind::Evaluate => "evaluating on",
             };
-            let data_set = &job.data_set;
+            let dataset = &job.dataset;
             self.say(
                 Role::Quiet,
-                &format!("{verb} {data_set}: process {pid} on {host}, Cutline {version}"),
+                &format!("{verb} {dataset}: process {pid} on {host}, Cutline {version}"),
             )?;
         }
         if start.job.step > 0 {

@@ -94,7 +94,7 @@ struct Remove {
 struct RunEntry {
     run: String,
     state: JobState,
-    data_set: Option<String>,
+    dataset: Option<String>,
     /// Optimizer steps.
     step: u64,
     /// Epochs done, including the fraction of the current one.
@@ -179,7 +179,7 @@ fn row(run: String, status: JobStatus, note: Option<String>) -> RunEntry {
         seconds_left: summary.seconds_left().filter(|_| is_live),
         run,
         state: status.state,
-        data_set: summary.data_set,
+        dataset: summary.dataset,
         step: summary.step.as_ref().map_or(0, |step| step.step),
         epoch: summary
             .step

@@ -117,11 +117,11 @@ impl Train {
     pub(super) fn start(&self, context: &Context) -> anyhow::Result<TrainingRun> {
         let settings = self.settings()?;
         let name = self.dataset.as_deref().unwrap_or_default();
-        let data_set = context.root.find_dataset(name)?;
+        let dataset = context.root.find_dataset(name)?;
         let decoder = settings.decoder.kind;
-        Ok(TrainingRun::start(&data_set, settings, || match &self.run {
+        Ok(TrainingRun::start(&dataset, settings, || match &self.run {
             Some(name) => context.root.create_run(name),
-            None => context.root.create_new_run(&stem(data_set.as_path(), decoder)),
+            None => context.root.create_new_run(&stem(dataset.as_path(), decoder)),
         })?)
     }
 
@@ -161,8 +161,8 @@ impl Train {
 }
 
 /// `flickr8k-merge`
-fn stem(data_set: &Path, decoder: DecoderKind) -> Name {
-    let name = data_set.file_name().unwrap_or_default().to_string_lossy();
+fn stem(dataset: &Path, decoder: DecoderKind) -> Name {
+    let name = dataset.file_name().unwrap_or_default().to_string_lossy();
     Name::sanitized(&format!("{name}-{decoder}"))
 }
 

@@ -222,7 +222,7 @@ pub(super) fn format_search_report(report: &SearchReport, paint: Paint) -> Strin
         report.trials.len(),
         report.metric,
         report.images,
-        display_safe(&report.subject.data_set),
+        display_safe(&report.subject.dataset),
         display_safe(&report.subject.model_label()),
         paint.text(Role::Heading, "the best, for evaluate and caption:"),
         report.flags,

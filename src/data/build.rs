@@ -83,10 +83,10 @@ pub fn build_and_save(
 ) -> Result<(Dataset, PrepareReport), DatasetError> {
     let directory = directory.into();
     let name = directory.file_name().to_string_lossy();
-    let (data_set, report) = build(settings, source, reading, &name, decode, progress)?;
-    data_set.save(&directory)?;
+    let (dataset, report) = build(settings, source, reading, &name, decode, progress)?;
+    dataset.save(&directory)?;
     report.save(&directory)?;
-    Ok((data_set, report))
+    Ok((dataset, report))
 }
 
 /// [`build_and_save`] without writing: the dataset `name` and its report.

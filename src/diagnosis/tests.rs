@@ -18,7 +18,7 @@ fn start(step: u64) -> Event {
     Event::Start(Box::new(SessionStart::new(JobInfo {
         kind: JobKind::Train,
         device: String::new(),
-        data_set: String::new(),
+        dataset: String::new(),
         data_hash: None,
         settings: serde_json::Value::Null,
         step,

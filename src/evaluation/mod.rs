@@ -58,8 +58,8 @@ pub enum EvaluationError {
 }
 
 /// The training captions of a data set, and the words of the vocabulary.
-pub fn background<'a>(data_set: &'a Dataset, vocabulary: &'a Vocabulary) -> Background<'a> {
-    let captions = data_set.images(Split::Train).flat_map(|image| &image.captions);
+pub fn background<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> Background<'a> {
+    let captions = dataset.images(Split::Train).flat_map(|image| &image.captions);
     Background {
         training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),
         vocabulary: vocabulary.words().collect::<HashSet<_>>(),

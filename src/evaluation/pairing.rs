@@ -18,10 +18,7 @@ impl NamedReport {
     /// Its name with the split and the data set.
     fn description(&self) -> String {
         let subject = &self.report.subject;
-        format!(
-            "`{}` ({} split of {})",
-            self.name, subject.split, subject.data_set
-        )
+        format!("`{}` ({} split of {})", self.name, subject.split, subject.dataset)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Subject {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<CheckpointRef>,
     /// The data set's name.
-    pub data_set: String,
+    pub dataset: String,
     /// The data set's hash.
     pub data_hash: String,
     /// The split.

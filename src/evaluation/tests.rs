@@ -42,7 +42,7 @@ pub(super) fn report_on_images(
         run: "run".into(),
         checkpoint: CheckpointKind::Best,
         ensemble: Vec::new(),
-        data_set: "things".into(),
+        dataset: "things".into(),
         data_hash: String::new(),
         split: Split::Dev,
     };

@@ -123,7 +123,7 @@ pub struct JobInfo {
     /// The device it computes on, such as `cpu` or `cuda:0 in TF32`.
     pub device: String,
     /// The name of the data set.
-    pub data_set: String,
+    pub dataset: String,
     /// The hash of the data set, if it exists already.
     pub data_hash: Option<String>,
     /// The resolved settings.
@@ -392,7 +392,7 @@ mod tests {
             Event::Start(Box::new(SessionStart::new(JobInfo {
                 kind: JobKind::Train,
                 device: "cpu".into(),
-                data_set: "scenes".into(),
+                dataset: "scenes".into(),
                 data_hash: None,
                 settings: serde_json::json!({"seed": 0}),
                 step: 0,

@@ -175,8 +175,8 @@ impl Root {
     /// [`DirectoryError::Io`] if a directory cannot be listed.
     pub fn other_jobs(&self) -> Result<Vec<(PathBuf, JobDirectory)>, DirectoryError> {
         let mut directories = Vec::new();
-        for data_set in self.directories(DirectoryKind::Dataset)? {
-            directories.push(ConfinedPath::from(data_set).join("prepare"));
+        for dataset in self.directories(DirectoryKind::Dataset)? {
+            directories.push(ConfinedPath::from(dataset).join("prepare"));
         }
         for run in self.directories(DirectoryKind::Run)? {
             // Another user's directory may be unreadable; the others are still listed.
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_data_set_error_lists_the_existing_ones() {
+    fn missing_dataset_error_lists_the_existing_ones() {
         let (_directory, root) = root();
         let error = root.find_dataset("flickr8k").unwrap_err().to_string();
         assert!(

@@ -82,7 +82,7 @@ pub struct LogSummary {
     /// The process of the last session.
     pub pid: Option<u32>,
     /// The data set's name.
-    pub data_set: Option<String>,
+    pub dataset: Option<String>,
     /// The time of the last event, in seconds since 1970.
     pub last_time: Option<f64>,
     /// Epochs of the training, by its settings.
@@ -134,7 +134,7 @@ impl LogSummary {
                 self.job = Some(start.job.kind);
                 self.host = Some(start.host.clone());
                 self.pid = Some(start.pid);
-                self.data_set = Some(start.job.data_set.clone());
+                self.dataset = Some(start.job.dataset.clone());
                 self.epochs = epochs(&start.job.settings);
                 self.paused = false;
                 self.progress = None;
@@ -365,7 +365,7 @@ mod tests {
             job: JobInfo {
                 kind: JobKind::Train,
                 device: "cpu".into(),
-                data_set: "scenes".into(),
+                dataset: "scenes".into(),
                 data_hash: None,
                 settings: serde_json::Value::Null,
                 step: 0,

@@ -81,16 +81,16 @@ pub struct ChosenEncoder {
 }
 
 impl ChosenEncoder {
-    /// Chooses the encoder by the settings and the feature stores of the data set in `data_set`.
+    /// Chooses the encoder by the settings and the feature stores of the data set in `dataset`.
     ///
     /// # Errors
     /// If no store or more than one store fits, or the layers to fine-tune cannot be loaded.
     pub fn choose(
         settings: &EncoderSettings,
         decoder: DecoderKind,
-        data_set: &ConfinedPath,
+        dataset: &ConfinedPath,
     ) -> Result<Self, BuildError> {
-        let Some(directory) = choose_features(settings, decoder, data_set)? else {
+        let Some(directory) = choose_features(settings, decoder, dataset)? else {
             return Self::small_cnn(settings);
         };
         let store = FeatureStore::open(&directory).map_err(InputsError::Store)?;
@@ -137,7 +137,7 @@ impl ChosenEncoder {
         &self,
         decoder: DecoderKind,
         augment: &AugmentSettings,
-        data_set: &ConfinedPath,
+        dataset: &ConfinedPath,
     ) -> Result<(), BuildError> {
         if decoder.attends() && self.spec.regions() == 1 {
             return Err(BuildError::NoGrid {
@@ -150,17 +150,17 @@ impl ChosenEncoder {
         }
         // The last crop first: advice for it covers all the others.
         for augmentation in augmentations(augment).rev() {
-            self.augmented_inputs(augmentation, data_set, &[])?;
+            self.augmented_inputs(augmentation, dataset, &[])?;
         }
         Ok(())
     }
 
-    /// The encoder inputs of some images of the data set in `data_set`.
+    /// The encoder inputs of some images of the data set in `dataset`.
     ///
     /// # Errors
     /// If they cannot be opened.
-    pub fn inputs(&self, data_set: &ConfinedPath, images: &[&Image]) -> Result<ImageInputs, BuildError> {
-        Ok(ImageInputs::open(&self.spec, data_set, images.iter().copied())?)
+    pub fn inputs(&self, dataset: &ConfinedPath, images: &[&Image]) -> Result<ImageInputs, BuildError> {
+        Ok(ImageInputs::open(&self.spec, dataset, images.iter().copied())?)
     }
 
     /// The encoder inputs of some images, augmented.
@@ -170,14 +170,14 @@ impl ChosenEncoder {
     pub fn augmented_inputs(
         &self,
         augmentation: Augmentation,
-        data_set: &ConfinedPath,
+        dataset: &ConfinedPath,
         images: &[&Image],
     ) -> Result<ImageInputs, BuildError> {
         let spec = self
             .spec
             .with_augmentation(augmentation)
             .ok_or(BuildError::AugmentedSmallCnn)?;
-        Ok(ImageInputs::open(&spec, data_set, images.iter().copied())?)
+        Ok(ImageInputs::open(&spec, dataset, images.iter().copied())?)
     }
 
     /// A model with this encoder, initialized by the seed; `vocabulary` is the number of words.
@@ -217,10 +217,10 @@ pub fn augmentations(settings: &AugmentSettings) -> impl DoubleEndedIterator<Ite
 fn choose_features(
     settings: &EncoderSettings,
     decoder: DecoderKind,
-    data_set: &ConfinedPath,
+    dataset: &ConfinedPath,
 ) -> Result<Option<ConfinedPath>, BuildError> {
     let (kind, name) = (settings.kind, settings.features.as_str());
-    let directories = feature_directories(data_set);
+    let directories = feature_directories(dataset);
     match kind {
         EncoderKind::SmallCnn => return Ok(None),
         EncoderKind::Auto if directories.is_empty() && name.is_empty() => return Ok(None),

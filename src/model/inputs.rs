@@ -73,8 +73,8 @@ fn describe(spec: &FeatureSpec) -> [String; 2] {
 
 /// The directories of a data set's features, `features/<name>/`, sorted by name, without those of augmented
 /// images.
-pub fn feature_directories(data_set: &ConfinedPath) -> Vec<ConfinedPath> {
-    let mut directories = all_feature_directories(data_set);
+pub fn feature_directories(dataset: &ConfinedPath) -> Vec<ConfinedPath> {
+    let mut directories = all_feature_directories(dataset);
     // A store that cannot be read stays in the list, for the error to show once it is chosen.
     let is_augmented = |path: &ConfinedPath| match FeatureSpec::read(path) {
         Ok(Some(spec)) => !spec.preprocessing.augmentation.is_none(),
@@ -84,8 +84,8 @@ pub fn feature_directories(data_set: &ConfinedPath) -> Vec<ConfinedPath> {
     directories
 }
 
-fn all_feature_directories(data_set: &ConfinedPath) -> Vec<ConfinedPath> {
-    data_set.join("features").subdirectories().unwrap_or_default()
+fn all_feature_directories(dataset: &ConfinedPath) -> Vec<ConfinedPath> {
+    dataset.join("features").subdirectories().unwrap_or_default()
 }
 
 impl ImageInputs {

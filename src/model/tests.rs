@@ -235,9 +235,9 @@ mod damaged_checkpoints {
 
 #[test]
 fn incomplete_feature_store_fails_only_if_required() {
-    let data_set = tempfile::tempdir().unwrap();
+    let dataset = tempfile::tempdir().unwrap();
     let store = |name: &str, spec: &FeatureSpec| {
-        let directory = data_set.path().join("features").join(name);
+        let directory = dataset.path().join("features").join(name);
         let mut writer = FeatureWriter::open_or_resume(directory, spec.clone()).unwrap();
         writer.append("one", &vec![1.0; spec.row_len()]).unwrap();
         writer
@@ -245,7 +245,7 @@ fn incomplete_feature_store_fails_only_if_required() {
     let (unfinished, finished) = (feature_spec("vgg16", 3), feature_spec("vgg16", 2));
     store("a", &unfinished).flush().unwrap();
     store("b", &finished).finish().unwrap();
-    let open = |spec: FeatureSpec| ImageInputs::open(&EncoderSpec::Features(spec), data_set.path(), []);
+    let open = |spec: FeatureSpec| ImageInputs::open(&EncoderSpec::Features(spec), dataset.path(), []);
     assert!(open(finished).is_ok());
     let error = open(unfinished).unwrap_err();
     assert!(

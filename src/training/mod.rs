@@ -37,5 +37,5 @@ pub use run_ensemble::RunEnsemble;
 pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use state::{Best, PhaseStart, TrainState};
-pub use trained_run::{TrainedRun, TrainedRunError, data_set_of};
+pub use trained_run::{TrainedRun, TrainedRunError, dataset_of};
 pub use trainer::Trainer;

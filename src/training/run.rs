@@ -77,30 +77,30 @@ struct RunSetup {
 }
 
 impl TrainingRun {
-    /// A new run on the data set in `data_set`. `create` creates its directory, after all checks.
+    /// A new run on the data set in `dataset`. `create` creates its directory, after all checks.
     ///
     /// # Errors
     /// If the data set or its features cannot be used, or files cannot be written.
     pub fn start(
-        data_set: &ConfinedPath,
+        dataset: &ConfinedPath,
         settings: RunSettings,
         create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
     ) -> Result<Self, RunError> {
         settings.check()?;
-        let data = Dataset::load(data_set)?;
+        let data = Dataset::load(dataset)?;
         for (split, name) in [(Split::Train, "training"), (Split::Dev, "dev")] {
             if data.images(split).all(|image| image.captions.is_empty()) {
                 return Err(TrainingError::Empty { split: name }.into());
             }
         }
-        let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, data_set)?;
-        encoder.check(settings.decoder.kind, &settings.augment, data_set)?;
+        let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, dataset)?;
+        encoder.check(settings.decoder.kind, &settings.augment, dataset)?;
         let record = RunRecord {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: data.manifest.name.clone(),
-                directory: std::path::absolute(data_set.as_path()).map_err(|source| RunError::Io {
-                    path: data_set.into(),
+                directory: std::path::absolute(dataset.as_path()).map_err(|source| RunError::Io {
+                    path: dataset.into(),
                     source,
                 })?,
                 hash: data.hash.clone(),
@@ -262,7 +262,7 @@ impl RunSetup {
         JobInfo {
             kind: JobKind::Train,
             device: device.to_owned(),
-            data_set: self.record.data.name.clone(),
+            dataset: self.record.data.name.clone(),
             data_hash: Some(self.record.data.hash.clone()),
             settings: serde_json::to_value(settings).unwrap_or_default(),
             step,

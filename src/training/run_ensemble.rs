@@ -62,7 +62,7 @@ impl<D: Backend> RunEnsemble<D> {
             let encoder = &member.model.spec().encoder;
             let open =
                 |directory: &ConfinedPath| ImageInputs::open(encoder, directory, images.iter().copied());
-            match (open(directory), member.data_set_directory(root)) {
+            match (open(directory), member.dataset_directory(root)) {
                 (Err(InputsError::NoSuchFeatures { .. }), Ok(own)) => open(&own),
                 (opened, _) => opened,
             }

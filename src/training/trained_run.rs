@@ -118,8 +118,8 @@ impl<D: Backend> TrainedRun<D> {
     ///
     /// # Errors
     /// Fails if neither exists.
-    pub fn data_set_directory(&self, root: &Root) -> Result<ConfinedPath, DirectoryError> {
-        data_set_of(&self.record, root)
+    pub fn dataset_directory(&self, root: &Root) -> Result<ConfinedPath, DirectoryError> {
+        dataset_of(&self.record, root)
     }
 }
 
@@ -152,11 +152,11 @@ impl RunDirectory {
     }
 }
 
-/// The directory of a run's data set; see [`TrainedRun::data_set_directory`].
+/// The directory of a run's data set; see [`TrainedRun::dataset_directory`].
 ///
 /// # Errors
 /// Fails if it is in neither place.
-pub fn data_set_of(record: &RunRecord, root: &Root) -> Result<ConfinedPath, DirectoryError> {
+pub fn dataset_of(record: &RunRecord, root: &Root) -> Result<ConfinedPath, DirectoryError> {
     let recorded = &record.data.directory;
     match recorded.is_dir() {
         true => Ok(recorded.into()),

@@ -12,7 +12,7 @@ use crate::files::write_atomically;
 use crate::jobs::{ControlCommand, Name, Root, send_and_wait};
 use crate::text::{display_path, display_safe};
 use crate::training::RunRecord;
-use crate::training::data_set_of;
+use crate::training::dataset_of;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl EffectRunner {
             }
             Effect::Export { path, compared } => self.report(move |_| export(&path, &compared)),
             Effect::LoadDataset(name) => self.run_in_background(move |root| Message::Dataset {
-                detail: data_set(root, &name).map(Arc::new),
+                detail: dataset(root, &name).map(Arc::new),
                 name,
             }),
             Effect::LoadLog(run) => self.run_in_background(move |root| Message::Log {
@@ -174,15 +174,15 @@ fn export(path: &Path, compared: &ComparedEvaluations) -> Outcome {
     Ok(format!("wrote {}", display_path(path)))
 }
 
-fn data_set(root: &Root, name: &str) -> Result<DatasetDetail, String> {
+fn dataset(root: &Root, name: &str) -> Result<DatasetDetail, String> {
     let directory = root.find_dataset(name).map_err(describe)?;
-    let data_set = Dataset::load(&directory).map_err(describe)?;
+    let dataset = Dataset::load(&directory).map_err(describe)?;
     let report = PrepareReport::load(&directory).map_err(describe)?;
-    let step = data_set.images.len().div_ceil(SAMPLES).max(1);
-    let samples: Vec<Image> = data_set.images.into_iter().step_by(step).collect();
+    let step = dataset.images.len().div_ceil(SAMPLES).max(1);
+    let samples: Vec<Image> = dataset.images.into_iter().step_by(step).collect();
     Ok(DatasetDetail {
-        manifest: data_set.manifest,
-        hash: data_set.hash,
+        manifest: dataset.manifest,
+        hash: dataset.hash,
         report,
         samples,
     })
@@ -251,9 +251,9 @@ fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages
 fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(describe)?;
     let record = RunRecord::load(run.config()).map_err(describe)?;
-    let directory = data_set_of(&record, root).map_err(describe)?;
-    let data_set = Dataset::load(&directory).map_err(describe)?;
-    let files = data_set.images.into_iter().map(|image| (image.key, image.path));
+    let directory = dataset_of(&record, root).map_err(describe)?;
+    let dataset = Dataset::load(&directory).map_err(describe)?;
+    let files = dataset.images.into_iter().map(|image| (image.key, image.path));
     Ok(files.collect())
 }
 

@@ -54,7 +54,7 @@ fn records() -> Vec<Record> {
     let mut events = vec![Event::Start(Box::new(SessionStart::new(JobInfo {
         kind: JobKind::Train,
         device: "cpu".into(),
-        data_set: "scenes".into(),
+        dataset: "scenes".into(),
         data_hash: None,
         settings: serde_json::json!({"training": {"epochs": 4}}),
         step: 0,

@@ -154,7 +154,7 @@ fn runs_list_has_states_and_rm_refuses_live_runs() {
     assert_eq!(state(&workspace, "live"), "running");
     let row = listed(&workspace, "live");
     assert_eq!(
-        (&row["pid"], &row["data_set"]),
+        (&row["pid"], &row["dataset"]),
         (&training.pid().into(), &"scenes".into())
     );
     let error = workspace.fails(&["runs", "rm", "done", "live", "--yes"]);

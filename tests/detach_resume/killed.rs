@@ -166,11 +166,11 @@ fn killed_prepare_resumes_to_the_same_bytes() {
             .stdout(Stdio::null());
         command
     };
-    let data_set = |name: &str| workspace.path().join("datasets").join(name);
+    let dataset = |name: &str| workspace.path().join("datasets").join(name);
     Running::start(prepare("whole")).ends_with(0);
 
     let mut killer = Killer::new();
-    let job = data_set("cut").join("prepare");
+    let job = dataset("cut").join("prepare");
     // Progress events are too rare, so the moments are times, which grow until the command completes.
     let mut pause = Duration::from_millis(100);
     while killer.kill(prepare("cut"), &job, Moment::Start, pause) {
@@ -178,11 +178,11 @@ fn killed_prepare_resumes_to_the_same_bytes() {
     }
     killer.report("preparing");
 
-    let mut files = all_files(&data_set("whole"));
+    let mut files = all_files(&dataset("whole"));
     files.retain(|path| !path.starts_with("prepare"));
     assert!(files.len() > IMAGES, "{files:?}");
     for file in files {
-        let [whole, cut] = ["whole", "cut"].map(|name| data_set(name).join(&file));
+        let [whole, cut] = ["whole", "cut"].map(|name| dataset(name).join(&file));
         // Only the name of the data set may differ.
         let named = |path: &Path, name: &str| {
             let bytes = fs::read(path).unwrap();

@@ -43,7 +43,7 @@ fn run_finds_weights_of_its_features() {
     let record = RunRecord::load(&run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
-    let images: Vec<_> = Dataset::load(&workspace.data_set("mine"))
+    let images: Vec<_> = Dataset::load(&workspace.dataset("mine"))
         .unwrap()
         .images
         .into_iter()

@@ -48,7 +48,7 @@ fn features_command_equals_feature_store() {
         "32",
     ];
     workspace.succeeds(&[&prepare[..], &backbone].concat());
-    let features = workspace.data_set("mine/features");
+    let features = workspace.dataset("mine/features");
     let store = fs::read_dir(&features).unwrap().next().unwrap().unwrap().path();
     assert_eq!(
         read_weights_path(&store),
@@ -59,7 +59,7 @@ fn features_command_equals_feature_store() {
 
     // More than a batch.
     let images: Vec<PathBuf> = (1..=10)
-        .map(|at| workspace.data_set(&format!("mine/images/scene_{at:05}.png")))
+        .map(|at| workspace.dataset(&format!("mine/images/scene_{at:05}.png")))
         .collect();
     let texts: Vec<&str> = images.iter().map(|image| text(image)).collect();
     for (form, shape) in [("pooled", vec![1280]), ("grid", vec![7, 7, 1280])] {
@@ -140,13 +140,13 @@ fn training_requires_stored_augmentations() {
         ]
         .concat(),
     );
-    let store = |name| workspace.data_set(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
+    let store = |name| workspace.dataset(&format!("mine/features/mobilenet_v2-features-pooled-{name}"));
     let rows = |name| FeatureStore::open(store(name)).unwrap().rows();
     assert_eq!(rows("squash"), 20);
     assert_eq!(rows("squash-crop-1"), 16, "of the training images only");
 
     let (image, out) = (
-        workspace.data_set("mine/images/scene_00003.png"),
+        workspace.dataset("mine/images/scene_00003.png"),
         workspace.file("out.safetensors"),
     );
     let command = [
@@ -198,6 +198,6 @@ fn training_requires_stored_augmentations() {
     assert!(!workspace.path().join("checkpoints/attending").exists());
     workspace.succeeds(&[&train[..], &["augment.random_crops=1"]].concat());
     // A new image is preprocessed like the stored ones.
-    let image = workspace.data_set("mine/images/scene_00003.png");
+    let image = workspace.dataset("mine/images/scene_00003.png");
     workspace.succeeds(&["caption", "first", text(&image)]);
 }

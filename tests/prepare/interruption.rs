@@ -35,7 +35,7 @@ fn prepare(workspace: &Workspace, name: &str, weights: &Path) -> Command {
 
 fn store(workspace: &Workspace, name: &str) -> PathBuf {
     workspace
-        .data_set(name)
+        .dataset(name)
         .join("features/mobilenet_v2-features-pooled")
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 
 /// Every problem of a kind, by image.
 fn listed(workspace: &Workspace, kind: ProblemKind) -> Vec<(String, String)> {
-    let report = PrepareReport::load(&workspace.data_set("mine")).unwrap();
+    let report = PrepareReport::load(&workspace.dataset("mine")).unwrap();
     let problems = report.problems.of(kind).iter();
     problems
         .map(|problem| (problem.location.clone(), problem.detail.clone()))
@@ -51,7 +51,7 @@ fn undecodable_image_is_listed_and_left_out() {
         assert!(detail.contains(reason), "{image}: {detail}");
     }
     assert_eq!(
-        Dataset::load(&workspace.data_set("mine")).unwrap().images.len(),
+        Dataset::load(&workspace.dataset("mine")).unwrap().images.len(),
         12
     );
 }
@@ -68,12 +68,12 @@ fn truncated_captions_file_is_refused_unless_allowed() {
     assert!(error.contains("captions.txt, line 14: "), "{error}");
     assert!(error.contains("download the file again"), "{error}");
     assert!(error.contains("--allow-truncated"), "{error}");
-    assert!(!workspace.data_set("mine").exists());
+    assert!(!workspace.dataset("mine").exists());
 
     workspace.succeeds(&[&command[..], &["--allow-truncated"]].concat());
     assert_eq!(listed(&workspace, ProblemKind::TruncatedLine).len(), 1);
     assert_eq!(
-        Dataset::load(&workspace.data_set("mine")).unwrap().images.len(),
+        Dataset::load(&workspace.dataset("mine")).unwrap().images.len(),
         12
     );
 }

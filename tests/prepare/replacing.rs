@@ -27,11 +27,11 @@ fn prepared_scenes_load() {
         printed.starts_with("mine: read as scenes, with the source's splits\n"),
         "{printed}"
     );
-    let data_set = Dataset::load(&workspace.data_set("mine")).unwrap();
-    let images = Split::ALL.map(|split| data_set.images(split).count());
+    let dataset = Dataset::load(&workspace.dataset("mine")).unwrap();
+    let images = Split::ALL.map(|split| dataset.images(split).count());
     assert_eq!(images, [16, 2, 2]);
-    assert!(data_set.vocabulary.contains("a"));
-    for image in &data_set.images {
+    assert!(dataset.vocabulary.contains("a"));
+    for image in &dataset.images {
         assert_eq!(image::image_dimensions(&image.path).unwrap(), (32, 32));
     }
 }
@@ -40,7 +40,7 @@ fn prepared_scenes_load() {
 fn same_scenes_are_reused_and_others_refused() {
     let workspace = Workspace::new();
     workspace.succeeds(&SCENES);
-    let image = workspace.data_set("mine/images").join("scene_00001.png");
+    let image = workspace.dataset("mine/images").join("scene_00001.png");
     let drawn = fs::read(&image).unwrap();
     workspace.succeeds(&SCENES);
 
@@ -61,7 +61,7 @@ fn same_scenes_are_reused_and_others_refused() {
     }
     assert_eq!(fs::read(&image).unwrap(), drawn);
 
-    let features = workspace.data_set("mine/features/of-the-old-images");
+    let features = workspace.dataset("mine/features/of-the-old-images");
     fs::create_dir_all(&features).unwrap();
     workspace.succeeds(&with(&["--seed", "9", "--force"]));
     assert_ne!(fs::read(&image).unwrap(), drawn);
@@ -74,15 +74,15 @@ fn features_are_kept_with_a_new_vocabulary() {
     let directory = workspace.source(12).write();
     let command = ["prepare", &directory, "--name", "mine", "--min-count"];
     workspace.succeeds(&[&command[..], &["1"]].concat());
-    let before = Dataset::load(&workspace.data_set("mine")).unwrap().hash;
-    let features = workspace.data_set("mine/features/of-the-same-images");
+    let before = Dataset::load(&workspace.dataset("mine")).unwrap().hash;
+    let features = workspace.dataset("mine/features/of-the-same-images");
     fs::create_dir_all(&features).unwrap();
 
     let error = workspace.fails(&[&command[..], &["1000"]].concat());
     assert!(error.contains("is a data set already"), "{error}");
-    assert_eq!(Dataset::load(&workspace.data_set("mine")).unwrap().hash, before);
+    assert_eq!(Dataset::load(&workspace.dataset("mine")).unwrap().hash, before);
     workspace.succeeds(&[&command[..], &["1000", "--force"]].concat());
-    assert_ne!(Dataset::load(&workspace.data_set("mine")).unwrap().hash, before);
+    assert_ne!(Dataset::load(&workspace.dataset("mine")).unwrap().hash, before);
     assert!(features.exists());
 }
 

@@ -72,7 +72,7 @@ impl Workspace {
         self.path().join(name)
     }
 
-    pub(crate) fn data_set(&self, name: &str) -> PathBuf {
+    pub(crate) fn dataset(&self, name: &str) -> PathBuf {
         self.path().join("datasets").join(name)
     }
 

@@ -20,7 +20,7 @@ fn demo_runs_keep_their_states() {
 #[test]
 fn train_tab_shows_images_of_its_captions() {
     let workspace = Workspace::with_demo();
-    let data_set = Dataset::load(workspace.path().join("datasets/scenes")).unwrap();
-    assert_eq!(data_set.images.len(), 240);
-    assert!(data_set.images.iter().all(|image| image.path.is_file()));
+    let dataset = Dataset::load(workspace.path().join("datasets/scenes")).unwrap();
+    assert_eq!(dataset.images.len(), 240);
+    assert!(dataset.images.iter().all(|image| image.path.is_file()));
 }

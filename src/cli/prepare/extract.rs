@@ -44,13 +44,13 @@ pub(super) struct Extraction<'a, D: Backend> {
 /// [`Interrupted`] after Ctrl-C. Finished features are kept, after any error.
 pub(super) fn extract<D: Backend>(
     extraction: &Extraction<'_, D>,
-    data_set: &Dataset,
+    dataset: &Dataset,
     directory: &ConfinedPath,
     job: &Job<'_>,
     context: &Context,
 ) -> anyhow::Result<()> {
     let extractor = extraction.extractor;
-    let images = data_set.images.iter();
+    let images = dataset.images.iter();
     let files: Vec<ImageFile<'_>> = images
         .map(|image| ImageFile {
             key: &image.key,
@@ -58,7 +58,7 @@ pub(super) fn extract<D: Backend>(
         })
         .collect();
     let (directories, mut stores): (Vec<ConfinedPath>, Vec<StoreToFill>) =
-        extraction.open_stores(data_set, directory)?.into_iter().unzip();
+        extraction.open_stores(dataset, directory)?.into_iter().unzip();
     let total: usize = stores.iter().map(|store| store.images.len()).sum();
     // With several stores each image counts once for each of its views.
     let unit = if stores.len() == 1 { "images" } else { "views" };
@@ -117,7 +117,7 @@ impl<D: Backend> Extraction<'_, D> {
     /// The stores and their directories: one of all original images, and one of the training images for each augmentation.
     fn open_stores(
         &self,
-        data_set: &Dataset,
+        dataset: &Dataset,
         directory: &ConfinedPath,
     ) -> anyhow::Result<Vec<(ConfinedPath, StoreToFill)>> {
         let open_store = |&augmentation: &Augmentation| {
@@ -125,7 +125,7 @@ impl<D: Backend> Extraction<'_, D> {
             let directory = directory.join("features").join(extractor.store_name());
             let writer = open(&directory, extractor.spec(self.dtype), self.replace)?;
             record_weights_path(&directory, self.weights)?;
-            let images = data_set.images.iter().enumerate();
+            let images = dataset.images.iter().enumerate();
             let images = images.filter(|(_, image)| augmentation.is_none() || image.split == Split::Train);
             let images = images.map(|(i, _)| i).collect();
             Ok((directory, StoreToFill { writer, images }))

@@ -215,8 +215,8 @@ impl Prepare {
         };
         self.refuse_truncated(&reading.problems)?;
         let lacks = run_job(&job, self.job_info(&device.name), |job| {
-            let data_set = self.build(reading, &target, extractor.as_ref(), job, context)?;
-            let lacks = lacks_for_training(&data_set);
+            let dataset = self.build(reading, &target, extractor.as_ref(), job, context)?;
+            let lacks = lacks_for_training(&dataset);
             if let Some(lacks) = lacks {
                 job.warn(lacks);
             }
@@ -239,7 +239,7 @@ impl Prepare {
         JobInfo {
             kind: JobKind::Prepare,
             device: device.to_owned(),
-            data_set: self.name.to_string(),
+            dataset: self.name.to_string(),
             data_hash: None,
             settings: serde_json::json!({
                 "source": self.source.display().to_string(),
@@ -259,7 +259,7 @@ impl Prepare {
         job: &Job<'_>,
         context: &Context,
     ) -> anyhow::Result<Dataset> {
-        let (data_set, report) = self.examine(reading, context, &|done, total| {
+        let (dataset, report) = self.examine(reading, context, &|done, total| {
             job.progress(crate::jobs::TaskProgress {
                 task: CHECKING.into(),
                 done,
@@ -267,10 +267,10 @@ impl Prepare {
                 unit: IMAGES.into(),
             });
         })?;
-        target.save(&data_set, &report)?;
+        target.save(&dataset, &report)?;
         job.message(format!(
             "{} images; problems are listed in {}",
-            data_set.images.len(),
+            dataset.images.len(),
             display_path(target.directory().join(PrepareReport::FILE).as_path())
         ));
         let paint = context.terminal.stdout.paint;
@@ -283,7 +283,7 @@ impl Prepare {
             ))?;
         }
         let Some(LoadedExtractor { extractor, weights }) = extractor else {
-            return Ok(data_set);
+            return Ok(dataset);
         };
         let extraction = Extraction {
             extractor,
@@ -293,8 +293,8 @@ impl Prepare {
             batching: self.features.batching::<D>(),
             replace: target.replace(),
         };
-        extract(&extraction, &data_set, target.directory(), job, context)?;
-        Ok(data_set)
+        extract(&extraction, &dataset, target.directory(), job, context)?;
+        Ok(dataset)
     }
 
     /// Whether this command would prepare `scenes` exactly as they are on disk.
@@ -434,13 +434,13 @@ impl Prepare {
 }
 
 /// What a data set lacks for training, if anything.
-fn lacks_for_training(data_set: &Dataset) -> Option<&'static str> {
-    let has_captions = |split| data_set.images(split).any(|image| !image.captions.is_empty());
+fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
+    let has_captions = |split| dataset.images(split).any(|image| !image.captions.is_empty());
     if !has_captions(Split::Train) {
         Some("it cannot be trained on: no image of the training split has a caption")
     } else if !has_captions(Split::Dev) {
         Some("it cannot be trained on: its dev split has no captions; add images, or give --splits")
-    } else if data_set.vocabulary.words().next().is_none() {
+    } else if dataset.vocabulary.words().next().is_none() {
         Some("the vocabulary is empty; prepare again with a lower --min-count")
     } else {
         None

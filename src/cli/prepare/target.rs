@@ -78,12 +78,12 @@ impl Target {
     }
 
     /// Saves the data set and its report, unless they would replace another data set.
-    pub(super) fn save(&self, data_set: &Dataset, report: &PrepareReport) -> anyhow::Result<()> {
+    pub(super) fn save(&self, dataset: &Dataset, report: &PrepareReport) -> anyhow::Result<()> {
         if let Some(existing) = self.existing()
-            && existing.hash != data_set.hash
+            && existing.hash != dataset.hash
         {
             self.refuse_unless_forced()?;
-            if !same_images(&existing, data_set) {
+            if !same_images(&existing, dataset) {
                 self.remove_features()?;
             }
         }
@@ -94,7 +94,7 @@ impl Target {
                     .with_context(|| cannot("clean up", &directory))?;
             }
         }
-        data_set.save(&self.directory)?;
+        dataset.save(&self.directory)?;
         report.save(&self.directory)?;
         Ok(())
     }

@@ -132,9 +132,9 @@ impl Compared {
     }
 
     fn description(&self) -> String {
-        let Subject { data_set, split, .. } = &self.subject;
+        let Subject { dataset, split, .. } = &self.subject;
         let (images, model, search) = (self.images, self.subject.model_label(), &self.search);
-        let description = format!("{images} images of {data_set}, {split} split; {model}; {search}");
+        let description = format!("{images} images of {dataset}, {split} split; {model}; {search}");
         display_safe(&description).into_owned()
     }
 }

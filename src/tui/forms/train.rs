@@ -47,12 +47,12 @@ impl StartingPoint {
     }
 }
 
-pub fn form<'a>(data_sets: impl Iterator<Item = &'a str>, data_set: &str, presets: &[StartingPoint]) -> Form {
+pub fn form<'a>(datasets: impl Iterator<Item = &'a str>, dataset: &str, presets: &[StartingPoint]) -> Form {
     let likes = presets.iter().map(|preset| preset.name.as_str());
     let like = "fills the fields below: the defaults, a preset, or the settings of a run";
     let more = "further settings: key=value key=value, as --set takes them";
     let mut fields = vec![
-        Field::choice(DATA_SET, "the data set to train on", data_sets, data_set),
+        Field::choice(DATA_SET, "the data set to train on", datasets, dataset),
         Field::choice(LIKE, like, likes, ""),
         Field::text(RUN, "name of the run; default: numbered after the data set", ""),
     ];
@@ -92,11 +92,11 @@ pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
 }
 
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
-    let data_set = form.value(DATA_SET);
-    if data_set.is_empty() {
+    let dataset = form.value(DATA_SET);
+    if dataset.is_empty() {
         return Err(FormError::of(DATA_SET, "there is none yet: prepare one first"));
     }
-    let mut arguments: Vec<String> = vec!["train".into(), data_set.into()];
+    let mut arguments: Vec<String> = vec!["train".into(), dataset.into()];
     if form.is_changed(RUN) {
         name_in(form, RUN)?;
         arguments.extend(form.flag(RUN));
@@ -122,9 +122,9 @@ mod tests {
     use super::*;
     use crate::config;
 
-    fn started(changes: &[(&str, &str)], data_set: &str) -> Result<String, FormError> {
+    fn started(changes: &[(&str, &str)], dataset: &str) -> Result<String, FormError> {
         let presets = StartingPoint::built_in();
-        let mut form = form(["flickr8k", "scenes"].into_iter(), data_set, &presets);
+        let mut form = form(["flickr8k", "scenes"].into_iter(), dataset, &presets);
         for (name, value) in changes {
             form.set(name, value);
         }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn other_data_set_resets_settings_of_demo() {
+    fn other_dataset_resets_settings_of_demo() {
         let presets = StartingPoint::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), "scenes", &presets);
         form.set(DATA_SET, "flickr8k");

@@ -27,7 +27,7 @@ fn report() -> Report {
         }))
     };
     let report = with_scores(json!({
-        "run": RUN, "checkpoint": "best", "data_set": "scenes", "data_hash": "", "split": "dev",
+        "run": RUN, "checkpoint": "best", "dataset": "scenes", "data_hash": "", "split": "dev",
         "search": {},
         "images": CAPTIONS.len(),
         "intervals_95": Scores::from_fn(|_| Interval::default()),

@@ -62,7 +62,7 @@ struct Watcher<'a> {
 #[derive(Default)]
 struct LastSent {
     runs: Option<Vec<RunListing>>,
-    data_sets: Option<Vec<DatasetListing>>,
+    datasets: Option<Vec<DatasetListing>>,
     evaluations: Option<Vec<EvaluationListing>>,
 }
 
@@ -110,7 +110,7 @@ impl Watcher<'_> {
         self.find_runs();
         self.list_runs()?;
         self.find_other_jobs();
-        self.list_data_sets()?;
+        self.list_datasets()?;
         self.list_evaluations()?;
         self.read_logs()?;
         self.list_runs()?;
@@ -212,7 +212,7 @@ impl Watcher<'_> {
         }
     }
 
-    fn list_data_sets(&mut self) -> Flow {
+    fn list_datasets(&mut self) -> Flow {
         let whole = self.root.datasets().unwrap_or_default();
         let preparing = self.jobs.values().filter_map(|job| {
             let home = job.directory.path().parent()?;
@@ -239,7 +239,7 @@ impl Watcher<'_> {
                 }
             })
             .collect();
-        let news = new_listing(&mut self.last_sent.data_sets, listing);
+        let news = new_listing(&mut self.last_sent.datasets, listing);
         self.send(news.map(Message::Datasets))
     }
 

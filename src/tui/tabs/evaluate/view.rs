@@ -168,7 +168,7 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
             format!(
                 "{} images of {}, {} split, {}, {}",
                 HumanCount(head.figures.images as u64),
-                display_safe(&head.subject.data_set),
+                display_safe(&head.subject.dataset),
                 head.subject.split,
                 display_safe(&head.subject.model_label()),
                 head.search

@@ -100,7 +100,7 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
             view.state.map_or("", JobState::name).to_owned()
         }),
         row("data set", views, |view| {
-            view.summary.data_set.clone().unwrap_or_else(|| "-".into())
+            view.summary.dataset.clone().unwrap_or_else(|| "-".into())
         }),
         row("best epoch", views, |view| {
             let best = view.summary.best.as_ref();

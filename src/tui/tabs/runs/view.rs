@@ -99,7 +99,7 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         Some(state) => Span::styled(state.name(), theme.state(state)),
         None => Span::raw("-"),
     };
-    let data_set = summary.data_set.as_deref();
+    let dataset = summary.dataset.as_deref();
     let metrics = Metric::shown(Prominence::Headline)
         .map(|metric| Cell::from(or_dash(best.map(|scores| scores.cell(metric, 4)))));
     let mut cells = vec![
@@ -111,7 +111,7 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
     ];
     cells.extend(metrics);
     cells.push(Cell::from(or_dash(
-        data_set.map(|name| display_safe(name).into_owned()),
+        dataset.map(|name| display_safe(name).into_owned()),
     )));
     Row::new(cells)
 }

@@ -95,7 +95,7 @@ impl App {
     }
 
     /// Opens the form that starts a run, with this data set or that of the open run.
-    pub fn open_train_form(&mut self, data_set: Option<&str>) {
+    pub fn open_train_form(&mut self, dataset: Option<&str>) {
         let mut presets = train::StartingPoint::built_in();
         let runs = self
             .runs
@@ -104,10 +104,10 @@ impl App {
             .iter()
             .filter(|view| view.settings.is_object());
         presets.extend(runs.map(|view| train::StartingPoint::of_run(&view.name, &view.settings)));
-        let data_sets = self.data.prepared().map(|listing| listing.name.as_str());
-        let of_run = || self.runs.open().and_then(|view| view.summary.data_set.as_deref());
-        let chosen = data_set.or_else(of_run).unwrap_or_default();
-        let form = train::form(data_sets, chosen, &presets);
+        let datasets = self.data.prepared().map(|listing| listing.name.as_str());
+        let of_run = || self.runs.open().and_then(|view| view.summary.dataset.as_deref());
+        let chosen = dataset.or_else(of_run).unwrap_or_default();
+        let form = train::form(datasets, chosen, &presets);
         self.open_form(FormPurpose::Train(presets), form);
     }
 
