@@ -103,8 +103,14 @@ impl ChosenEncoder {
                     directory: (&directory).into(),
                 })?;
                 let layers = layers_after(&features, &WeightFile::open(file)?, layer)?.with_channel_scale();
-                let tail = layers.spec();
-                (EncoderSpec::FineTuned { features, tail }, Some(layers))
+                let spec = layers.spec();
+                (
+                    EncoderSpec::FineTuned {
+                        features,
+                        layers: spec,
+                    },
+                    Some(layers),
+                )
             }
         };
         Ok(Self {

@@ -28,7 +28,7 @@ impl<D: Backend> Encoder<D> {
     pub(super) fn new(spec: &EncoderSpec, device: &D, rng: &mut ChaCha8Rng) -> DeviceResult<D, Self> {
         Ok(match spec {
             EncoderSpec::Features(spec) => Self::Stored(FeatureNormalization::identity(spec.channels)),
-            EncoderSpec::FineTuned { tail, .. } => Self::FineTuned(FineTunedLayers::zeros(tail, device)?),
+            EncoderSpec::FineTuned { layers, .. } => Self::FineTuned(FineTunedLayers::zeros(layers, device)?),
             EncoderSpec::SmallCnn(settings) => Self::Trained {
                 network: SmallCnn::new(settings, device, rng)?,
                 side: settings.size.get() as usize,
@@ -54,7 +54,7 @@ impl<D: Backend> Encoder<D> {
                 normalization.apply(&mut inputs);
                 features(inputs, spec.channels())
             }
-            Self::FineTuned(tail) => tail.forward(features(inputs, tail.input().channels)?),
+            Self::FineTuned(layers) => layers.forward(features(inputs, layers.input().channels)?),
             Self::Trained { network, side } => {
                 let pixels = device.try_tensor_from_vec(inputs, (images, *side, *side, 3))?;
                 let map = network.forward(pixels.put_tape(T::default()))?;
@@ -65,9 +65,9 @@ impl<D: Backend> Encoder<D> {
 
     /// See [`super::Model::fine_tune`].
     pub(super) fn fine_tune(&mut self, published: LayerRange, rate: f32, device: &D) -> DeviceResult<D, ()> {
-        if let Self::FineTuned(tail) = self {
-            *tail = FineTunedLayers::of(published.input, published.layers, device)?;
-            for parameter in tail.parameters_mut() {
+        if let Self::FineTuned(layers) = self {
+            *layers = FineTunedLayers::of(published.input, published.layers, device)?;
+            for parameter in layers.parameters_mut() {
                 parameter.rate = rate;
             }
         }
@@ -95,7 +95,7 @@ impl<D: Backend> Encoder<D> {
         let FeatureNormalization { mean, scale } =
             FeatureNormalization::of(&outputs, images, spec.channels());
         match self {
-            Self::FineTuned(tail) => tail.rescale(&mean, &scale),
+            Self::FineTuned(layers) => layers.rescale(&mean, &scale),
             Self::Stored(_) | Self::Trained { .. } => Ok(()),
         }
     }
@@ -121,7 +121,7 @@ impl<D: Backend> Encoder<D> {
     pub(super) fn parameters(&self) -> Vec<&Parameter<D>> {
         match self {
             Self::Stored(_) => Vec::new(),
-            Self::FineTuned(tail) => tail.parameters(),
+            Self::FineTuned(layers) => layers.parameters(),
             Self::Trained { network, .. } => network.parameters().collect(),
         }
     }
@@ -129,7 +129,7 @@ impl<D: Backend> Encoder<D> {
     pub(super) fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
         match self {
             Self::Stored(_) => Vec::new(),
-            Self::FineTuned(tail) => tail.parameters_mut(),
+            Self::FineTuned(layers) => layers.parameters_mut(),
             Self::Trained { network, .. } => network.parameters_mut().collect(),
         }
     }

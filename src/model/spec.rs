@@ -23,7 +23,7 @@ impl ModelSpec {
     pub fn min_parameters(&self) -> usize {
         let network = match &self.encoder {
             EncoderSpec::Features(_) => 0,
-            EncoderSpec::FineTuned { tail, .. } => tail.parameters(),
+            EncoderSpec::FineTuned { layers, .. } => layers.parameters(),
             EncoderSpec::SmallCnn(settings) => settings.parameters(),
         };
         let decoder = decoders::min_parameters(&self.decoder, self.decoder_shape());
@@ -49,7 +49,7 @@ pub enum EncoderSpec {
         /// The stored features.
         features: FeatureSpec,
         /// The trained layers.
-        tail: FineTunedSpec,
+        layers: FineTunedSpec,
     },
     /// From a small network trained together with the decoder.
     SmallCnn(SmallCnnSettings),
@@ -79,7 +79,7 @@ impl EncoderSpec {
     pub fn regions(&self) -> usize {
         match self {
             Self::Features(spec) => spec.regions,
-            Self::FineTuned { tail, .. } => tail.output.regions(),
+            Self::FineTuned { layers, .. } => layers.output.regions(),
             Self::SmallCnn(_) => 1,
         }
     }
@@ -88,7 +88,7 @@ impl EncoderSpec {
     pub(super) fn channels(&self) -> usize {
         match self {
             Self::Features(spec) => spec.channels,
-            Self::FineTuned { tail, .. } => tail.output.channels,
+            Self::FineTuned { layers, .. } => layers.output.channels,
             Self::SmallCnn(settings) => settings.shape().regions() * settings.shape().channels,
         }
     }

@@ -119,7 +119,7 @@ fn fine_tuned() -> EncoderSpec {
             regions: 4,
             ..feature_spec("vgg16", 5)
         },
-        tail: published().spec(),
+        layers: published().spec(),
     }
 }
 

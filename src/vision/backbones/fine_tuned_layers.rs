@@ -65,15 +65,13 @@ impl LayerRange {
 impl FineTunedSpec {
     /// The number of trainable parameters; saturating.
     pub fn parameters(&self) -> usize {
-        let shapes = self.layers.iter().flat_map(ConvLayer::weights);
-        shapes.fold(
-            0,
-            |sum: usize,
-             ConvSpec {
-                 kernel: (rows, columns),
-                 ..
-             }| { sum.saturating_add(rows.saturating_add(1).saturating_mul(*columns)) },
-        )
+        let kernels = self
+            .layers
+            .iter()
+            .flat_map(ConvLayer::weights)
+            .map(|spec| spec.kernel);
+        let parameters = kernels.map(|(rows, columns)| rows.saturating_add(1).saturating_mul(columns));
+        parameters.fold(0, usize::saturating_add)
     }
 }
 
@@ -143,27 +141,27 @@ impl<D: Backend> FineTunedLayers<D> {
     /// [`LayerRange::with_channel_scale`].
     pub fn rescale(&mut self, mean: &[f32], scale: &[f32]) -> DeviceResult<D, ()> {
         let Some(ConvLayer::Depthwise(ConvWeights { kernel, bias, .. })) = self.layers.last_mut() else {
-            unreachable!("the last layer is that of the scale");
+            unreachable!("the last layer is the channel scale");
         };
-        let summand = mean
+        let shift = mean
             .iter()
             .zip(scale)
             .map(|(mean, scale)| -mean * scale)
             .collect();
-        for (parameter, values) in [(kernel, scale.to_vec()), (bias, summand)] {
+        for (parameter, values) in [(kernel, scale.to_vec()), (bias, shift)] {
             let device = parameter.value.device().clone();
             parameter.value = device.try_tensor_from_vec(values, parameter.shape())?;
         }
         Ok(())
     }
 
-    /// All that is learned.
+    /// The trainable parameters.
     pub fn parameters(&self) -> Vec<&Parameter<D>> {
         let sums = self.layers.iter().flat_map(ConvLayer::weights);
         sums.flat_map(|sums| [&sums.kernel, &sums.bias]).collect()
     }
 
-    /// All that is learned, to be changed, in the order of [`Self::parameters`].
+    /// Mutable access to the parameters, in the order of [`Self::parameters`].
     pub fn parameters_mut(&mut self) -> Vec<&mut Parameter<D>> {
         let sums = self.layers.iter_mut().flat_map(ConvLayer::weights_mut);
         sums.flat_map(|sums| [&mut sums.kernel, &mut sums.bias]).collect()
@@ -185,7 +183,7 @@ mod tests {
         }
     }
 
-    /// A block with a shortcut, as MobileNets have it, and a convolution that halves the map.
+    /// A residual block as in MobileNets, and a convolution of stride 2.
     fn published() -> LayerRange {
         let around = ConvGeometry::square(3, 1, Padding::all(1));
         let halve = ConvGeometry::square(3, 2, Padding::all(1));
@@ -213,7 +211,7 @@ mod tests {
         .with_channel_scale()
     }
 
-    fn tail() -> FineTunedLayers<Cpu> {
+    fn fine_tuned() -> FineTunedLayers<Cpu> {
         let LayerRange { input, layers, .. } = published();
         FineTunedLayers::of(input, layers, &Cpu::default()).unwrap()
     }
@@ -224,26 +222,26 @@ mod tests {
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let (mut tail, features) = (tail(), features());
+        let (mut layers, features) = (fine_tuned(), features());
         check_gradients(
-            &mut tail,
+            &mut layers,
             FineTunedLayers::parameters_mut,
-            |tail| probe(tail.forward(features.leaky_trace()).unwrap()),
+            |layers| probe(layers.forward(features.leaky_trace()).unwrap()),
             5e-3,
         );
     }
 
     #[test]
     fn rescale_changes_the_output_by_mean_and_scale() {
-        let mut tail = tail();
-        let before = tail.forward(features()).unwrap().as_vec();
+        let mut layers = fine_tuned();
+        let before = layers.forward(features()).unwrap().as_vec();
         let (mean, scale) = ([1.0, -2.0, 0.5], [2.0, 3.0, 0.1]);
-        tail.rescale(&mean, &scale).unwrap();
-        let channel = |at: usize| at % 3;
+        layers.rescale(&mean, &scale).unwrap();
+        let channel = |index: usize| index % 3;
         let expected: Vec<f32> = (before.iter().enumerate())
-            .map(|(at, x)| (x - mean[channel(at)]) * scale[channel(at)])
+            .map(|(index, x)| (x - mean[channel(index)]) * scale[channel(index)])
             .collect();
-        assert_close(&tail.forward(features()).unwrap().as_vec(), &expected, 1e-5);
+        assert_close(&layers.forward(features()).unwrap().as_vec(), &expected, 1e-5);
     }
 
     #[test]
@@ -251,14 +249,21 @@ mod tests {
         let text = serde_json::to_string(&published().spec()).unwrap();
         let spec: FineTunedSpec = serde_json::from_str(&text).unwrap();
         assert_eq!(spec, published().spec());
-        let (mut zeros, tail) = (FineTunedLayers::zeros(&spec, &Cpu::default()).unwrap(), tail());
-        let size: usize = tail.parameters().iter().map(|p| p.shape().0 * p.shape().1).sum();
+        let (mut zeros, layers) = (
+            FineTunedLayers::zeros(&spec, &Cpu::default()).unwrap(),
+            fine_tuned(),
+        );
+        let size: usize = layers
+            .parameters()
+            .iter()
+            .map(|p| p.shape().0 * p.shape().1)
+            .sum();
         assert_eq!(spec.parameters(), size);
-        for (zeros, full) in zeros.parameters_mut().into_iter().zip(tail.parameters()) {
+        for (zeros, full) in zeros.parameters_mut().into_iter().zip(layers.parameters()) {
             assert_eq!((&zeros.name, zeros.shape()), (&full.name, full.shape()));
             zeros.value = full.value.clone();
         }
-        let [found, expected] = [zeros, tail].map(|tail| tail.forward(features()).unwrap().as_vec());
+        let [found, expected] = [zeros, layers].map(|layers| layers.forward(features()).unwrap().as_vec());
         assert_eq!(found, expected);
     }
 }

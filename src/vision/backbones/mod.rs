@@ -22,7 +22,7 @@ use crate::nn::{Backend, ConvLayer, Images, Regions};
 use crate::suggest::{Named, UnknownName, unknown_name};
 use crate::vision::preprocess::Preprocessing;
 use crate::vision::weights::{Naming, WeightFile, WeightsError};
-use architecture::{Architecture, Stage};
+use architecture::Architecture;
 use dfdx::prelude::HasShape;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -103,7 +103,10 @@ impl BackboneKind {
         architecture
             .shapes()
             .zip(&architecture.stages)
-            .map(|(shape, stage)| stage.info(shape))
+            .map(|(shape, stage)| LayerInfo {
+                name: stage.name.clone(),
+                shape,
+            })
             .collect()
     }
 
@@ -149,7 +152,7 @@ impl BackboneKind {
         }
     }
 
-    /// At least one; the usual one first.
+    /// The supported sources, the most common one first.
     fn sources(self) -> &'static [SourceMarker] {
         match self {
             Self::Vgg16 => vgg16::SOURCES,
@@ -161,8 +164,7 @@ impl BackboneKind {
         }
     }
 
-    /// Where the file's weights come from. Of a file that nothing tells, the names decide; loading will say what
-    /// is missing.
+    /// The source of the weights: by its marker, or else by the naming. Loading names the missing tensor.
     fn source(self, file: &WeightFile) -> Result<WeightSource, WeightsError> {
         let naming = file.naming()?;
         let sources = self.sources();
@@ -172,19 +174,19 @@ impl BackboneKind {
     }
 }
 
-/// SquareWindow of a feature map; a vector is a map of 1 x 1.
+/// The shape of a feature map; a vector is a map of 1 x 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapShape {
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
-    /// Columns.
+    /// The number of columns.
     pub width: usize,
-    /// Numbers at each place.
+    /// The number of channels.
     pub channels: usize,
 }
 
 impl MapShape {
-    /// Places: rows times columns.
+    /// The number of regions: rows times columns.
     pub fn regions(self) -> usize {
         self.height * self.width
     }
@@ -200,27 +202,27 @@ impl fmt::Display for MapShape {
     }
 }
 
-/// A layer whose output can be chosen as the feature.
+/// A layer whose output can be the features.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerInfo {
     /// Its name, e.g. `block5_pool`.
     pub name: String,
-    /// What it gives for one image.
+    /// The shape of its output for one image.
     pub shape: MapShape,
 }
 
-/// Some layers of a network, with their weights.
+/// Consecutive layers of a network with their weights.
 #[derive(Clone, Debug)]
 pub struct LayerRange {
-    /// What the first of them is given for an image.
+    /// The input shape of the first layer, for one image.
     pub input: MapShape,
-    /// What the last of them gives.
+    /// The output shape of the last layer.
     pub output: MapShape,
-    /// In order.
+    /// The layers in order.
     pub layers: Vec<ConvLayer>,
 }
 
-/// A CNN encoder with its weights, up to the layer whose output is the feature. Clones share the weights.
+/// A CNN encoder with its weights, up to the layer whose output is the features. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Backbone<D: Backend> {
     kind: BackboneKind,
@@ -232,11 +234,10 @@ pub struct Backbone<D: Backend> {
 }
 
 impl<D: Backend> Backbone<D> {
-    /// Reads the weights up to `layer`; without one, up to the usual layer that the file has weights for.
+    /// Reads the weights up to `layer`, or up to the default layer that the file has weights for.
     ///
     /// # Errors
-    /// [`BackboneError`] names a layer that the network or the file does not have, and a tensor that is missing
-    /// or misshapen.
+    /// [`BackboneError`] names a layer that the network or the file does not have, or a tensor that is missing or misshapen.
     pub fn load(
         kind: BackboneKind,
         file: &WeightFile,
@@ -249,45 +250,40 @@ impl<D: Backend> Backbone<D> {
         architecture.stages.truncate(layer + 1);
         let layers = load::layers(&architecture, 0..layer + 1, file, source.naming())?;
         let network = device.inference_conv_net(layers).map_err(BackboneError::device)?;
-        let (shape, last) = architecture
-            .shapes()
-            .zip(&architecture.stages)
-            .last()
-            .map_or_else(
-                || (architecture.input(), String::new()),
-                |(shape, stage)| (shape, stage.name.clone()),
-            );
         Ok(Self {
             kind,
             input: architecture.input(),
-            layer: LayerInfo { name: last, shape },
+            layer: LayerInfo {
+                name: architecture.stages[layer].name.clone(),
+                shape: architecture.shapes().last().unwrap_or(architecture.input()),
+            },
             multiply_adds: architecture.multiply_adds(),
             preprocessing: architecture.preprocessing,
             network,
         })
     }
 
-    /// Which network it is.
+    /// The kind of network.
     pub fn kind(&self) -> BackboneKind {
         self.kind
     }
 
-    /// How images become its pixels; depends on where the weights come from.
+    /// The preprocessing of images, which depends on the source of the weights.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
 
-    /// The layer whose output is the feature.
+    /// The layer whose output is the features.
     pub fn layer(&self) -> &LayerInfo {
         &self.layer
     }
 
-    /// Multiplications with addition for one image: the convolutions' own, two floating-point operations each.
+    /// The multiply-adds of the convolutions for one image; each is two floating-point operations.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds
     }
 
-    /// The layer's output for `[images, size, size, 3]`: a map, or a map of 1 x 1 where it is a vector.
+    /// The output map for images `[images, size, size, 3]`; a vector is a map of 1 x 1.
     ///
     /// # Errors
     /// [`BackboneError::ImageSize`], and those of the device.
@@ -308,21 +304,12 @@ impl<D: Backend> Backbone<D> {
         D::run_conv_net(&self.network, images).map_err(BackboneError::device)
     }
 
-    /// The feature of each image, `[images, regions, channels]`.
+    /// The features `[images, regions, channels]`.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn features(&self, images: Images<D>, form: FeatureKind) -> Result<Regions<D>, BackboneError> {
         form.apply(self.forward(images)?).map_err(BackboneError::device)
-    }
-}
-
-impl Stage {
-    fn info(&self, shape: MapShape) -> LayerInfo {
-        LayerInfo {
-            name: self.name.clone(),
-            shape,
-        }
     }
 }
 

@@ -129,12 +129,12 @@ impl<D: Backend> SmallCnn<D> {
         map.try_reshape_like(&(images, height * width, channels))
     }
 
-    /// All that is learned.
+    /// The trainable parameters.
     pub fn parameters(&self) -> impl Iterator<Item = &Parameter<D>> {
         self.parameters.iter()
     }
 
-    /// All that is learned, to be changed by an optimizer or a checkpoint.
+    /// Mutable access to the trainable parameters.
     pub fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Parameter<D>> {
         self.parameters.iter_mut()
     }
@@ -158,6 +158,13 @@ mod tests {
         SmallCnn::new(settings, &Cpu::default(), &mut ChaCha8Rng::seed_from_u64(3)).unwrap()
     }
 
+    fn small_images() -> SmallCnnSettings {
+        SmallCnnSettings {
+            size: NonZeroU32::new(16).unwrap(),
+            ..Default::default()
+        }
+    }
+
     #[test]
     fn images_become_regions() {
         let settings = SmallCnnSettings::default();
@@ -176,11 +183,7 @@ mod tests {
 
     #[test]
     fn every_parameter_learns() {
-        let settings = SmallCnnSettings {
-            size: NonZeroU32::new(16).unwrap(),
-            ..Default::default()
-        };
-        let network = network(&settings);
+        let network = network(&small_images());
         let regions = network.forward(images(3, 16).leaky_trace()).unwrap();
         let gradients = regions.square().mean().backward();
         assert_eq!(network.parameters().count(), 8);
@@ -190,14 +193,10 @@ mod tests {
         }
     }
 
-    /// A step against the gradient lowers the loss by as much as the gradient says.
+    /// A step against the gradient lowers the loss by the step size times the squared gradient.
     #[test]
-    fn the_gradient_points_uphill() {
-        let settings = SmallCnnSettings {
-            size: NonZeroU32::new(16).unwrap(),
-            ..Default::default()
-        };
-        let mut network = network(&settings);
+    fn gradient_predicts_the_change_of_the_loss() {
+        let mut network = network(&small_images());
         let loss = |network: &SmallCnn<Cpu>| {
             let regions = network.forward(images(3, 16).leaky_trace()).unwrap();
             regions.square().mean::<(), _>()
@@ -211,7 +210,7 @@ mod tests {
             squared += gradient.as_vec().iter().map(|slope| slope * slope).sum::<f32>();
             parameter.value = parameter.value.clone() - gradient * STEP;
         }
-        let (lowered, promised) = (start - loss(&network).array(), STEP * squared);
-        assert!((lowered / promised - 1.0).abs() < 0.05, "{lowered} {promised}");
+        let (change, predicted) = (start - loss(&network).array(), STEP * squared);
+        assert!((change / predicted - 1.0).abs() < 0.05, "{change} {predicted}");
     }
 }

@@ -1,8 +1,8 @@
-//! From image files to rows of feature stores. All threads decode and preprocess, the caller's runs the network.
+//! Extraction of features from image files into stores. All threads decode and preprocess, the caller's thread runs the
+//! network.
 //!
-//! Each image is decoded once, however many stores hold features of it: the original image in one, an augmentation in
-//! each of the others. In between only the small squares that the network takes are kept, as bytes: what is in memory
-//! depends neither on the images' size nor on their number.
+//! Each image is decoded once for all stores, of which each has another augmentation. Only preprocessed squares are kept,
+//! as bytes: the memory depends neither on the size of images nor on their number.
 
 use super::store::{FeatureWriter, StoreError};
 use crate::vision::image_io::{self, ImageReadError};
@@ -17,16 +17,16 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How images are batched for the network.
+/// The batching of images for the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Batching {
-    /// Images of a batch.
+    /// Images in a batch.
     pub size: NonZeroUsize,
-    /// Batches that wait for the network, besides the one that is being made.
+    /// The number of batches that wait for the network, besides the one in preparation.
     pub prefetch: usize,
 }
 
-/// An image to extract features of.
+/// An image to extract features from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageFile<'a> {
     /// Its key in the feature stores.
@@ -35,30 +35,30 @@ pub struct ImageFile<'a> {
     pub path: &'a Path,
 }
 
-/// A store to fill. Its specification says how images are preprocessed.
+/// A store to fill. Its specification has the preprocessing of images.
 #[derive(Debug)]
 pub struct StoreToFill {
     /// Open for appending.
     pub writer: FeatureWriter,
-    /// Which of the image files, in ascending order, which is the order of the rows.
+    /// Indices of the image files in the order of the rows, ascending.
     pub images: Vec<usize>,
 }
 
-/// How far an extraction has come, in rows of all stores.
+/// The progress of an extraction, in rows of all stores.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExtractionProgress {
     /// Rows stored.
     pub done: usize,
-    /// Rows that all stores will have.
+    /// Rows of the complete stores.
     pub total: usize,
-    /// Of those done, the ones that an earlier extraction had stored.
+    /// Rows stored by an earlier extraction.
     pub resumed: usize,
     /// Time since the start.
     pub elapsed: Duration,
 }
 
 impl ExtractionProgress {
-    /// Speed of this extraction; zero until its first batch is stored.
+    /// The speed; zero before the first batch.
     pub fn rows_per_second(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
         if seconds > 0.0 {
@@ -68,55 +68,43 @@ impl ExtractionProgress {
         }
     }
 
-    /// Time left at this speed; `None` until the first batch is stored.
+    /// The remaining time; `None` before the first batch.
     pub fn remaining(&self) -> Option<Duration> {
         let seconds = (self.total - self.done) as f64 / self.rows_per_second();
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
 
-/// How an extraction without errors ended.
+/// The outcome of an extraction without errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of `ExtractionProgress`")]
 pub enum ExtractionOutcome {
-    /// Every row is stored; [`FeatureWriter::finish`] may follow.
+    /// All rows are stored; [`FeatureWriter::finish`] may follow.
     Complete,
-    /// It was asked to stop. What is done is stored; the same call again resumes there.
-    Interrupted {
-        /// Rows stored.
-        done: usize,
-        /// Rows that all stores will have.
-        total: usize,
-    },
+    /// It was stopped. The same call resumes it.
+    Interrupted { done: usize, total: usize },
 }
 
-/// Why an extraction ended early; `E` is the network's error. What was done before is stored.
+/// Why an extraction ended early; `E` is the network's error. Earlier batches are stored.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ExtractionError<E> {
-    /// An image could not be decoded.
     #[error(transparent)]
     Image(#[from] ImageReadError),
-    /// Features could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The network failed.
     #[error("the network failed on the images from {key:?} on: {error}")]
-    Network {
-        /// The first image of the batch.
-        key: String,
-        /// The network's error.
-        error: E,
-    },
+    Network { key: String, error: E },
 }
 
-/// Extracts the features that the stores do not hold yet.
+/// Extracts the features that are not stored yet.
 ///
 /// `forward` maps pixels `[images, size, size, 3]` and the number of images to features `[images, regions, channels]`.
-/// A store's images are cut into the same batches whether an extraction was interrupted or not, and a batch that is
-/// partly stored goes through the network whole: so a store ends up with the same bytes even where a sum depends on
-/// the size of the batch.
+/// A resumed extraction has the same batches as an uninterrupted one, and the network runs on the whole of a batch that is
+/// partly stored. So the stored bytes are the same even if a sum depends on the batch size.
 ///
-/// `progress` is called after every batch, `before_batch` before every batch; it may block, and it stops the
-/// extraction by a break.
+/// `progress` is called after every batch, `before_batch` before every batch. `before_batch` may block, and stops the
+/// extraction with a break.
 ///
 /// # Errors
 /// [`ExtractionError`] names the image at fault.
@@ -161,16 +149,16 @@ pub fn extract<E>(
 }
 
 impl StoreToFill {
-    /// How many of its images the store holds already.
+    /// The number of images that are stored.
     pub fn rows_done(&self, files: &[ImageFile<'_>]) -> usize {
         let stored = |&&i: &&usize| self.writer.contains(files[i].key);
         self.images.iter().filter(stored).count()
     }
 
-    /// The batches of which the store lacks an image.
+    /// The batches with an image that is not stored.
     fn missing_batches(&self, files: &[ImageFile<'_>], size: NonZeroUsize) -> BatchPlan {
-        let lacks_one = |batch: &&[usize]| batch.iter().any(|&i| !self.writer.contains(files[i].key));
-        let batches = self.images.chunks(size.get()).filter(lacks_one);
+        let is_incomplete = |batch: &&[usize]| batch.iter().any(|&i| !self.writer.contains(files[i].key));
+        let batches = self.images.chunks(size.get()).filter(is_incomplete);
         BatchPlan {
             preprocessing: self.writer.spec().preprocessing.clone(),
             batches: batches.map(<[usize]>::to_vec).collect(),
@@ -178,7 +166,7 @@ impl StoreToFill {
     }
 }
 
-/// Appends the rows that the store lacks of a batch; returns how many those are.
+/// Appends the rows of a batch that are not stored; returns their number.
 fn append_missing(
     images: &[ImageFile<'_>],
     features: &[f32],
@@ -203,16 +191,16 @@ fn append_missing(
     Ok(stored)
 }
 
-/// Which images go through the network together, after which preprocessing.
+/// Batches of images with the same preprocessing.
 #[derive(Clone, Debug)]
 pub struct BatchPlan {
-    /// From an image to the network's input.
+    /// The preprocessing of the images.
     pub preprocessing: Preprocessing,
-    /// Indices of the image files, ascending within and across batches.
+    /// Indices of image files, ascending within and across batches.
     pub batches: Vec<Vec<usize>>,
 }
 
-/// A batch that is ready for the network.
+/// A preprocessed batch.
 #[derive(Debug)]
 pub struct Batch<'p> {
     /// The index of its plan.
@@ -223,8 +211,8 @@ pub struct Batch<'p> {
     pub pixels: Vec<f32>,
 }
 
-/// Calls `work` with the batches of all plans until it breaks, each plan's in order. Meanwhile the next batches,
-/// `prefetch` of them and one, are made on all threads. An image is decoded once for all plans.
+/// Calls `work` with the batches of all plans until it breaks, each plan's in order. Meanwhile the next `prefetch` + 1
+/// batches are prepared on all threads. An image is decoded once for all plans.
 ///
 /// # Errors
 /// Those of `work`; [`ImageReadError`] for the first image that cannot be decoded.
@@ -246,10 +234,10 @@ pub fn for_each_batch<'p, E: From<ImageReadError>>(
     })
 }
 
-type MadeBatch<'p> = Result<Batch<'p>, ImageReadError>;
+type PreparedBatch<'p> = Result<Batch<'p>, ImageReadError>;
 
-/// Decodes image after image until all batches are sent, one image fails, or the receiver is gone.
-fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &SyncSender<MadeBatch<'p>>) {
+/// Decodes images until all batches are sent, an image fails, or the receiver is dropped.
+fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &SyncSender<PreparedBatch<'p>>) {
     let mut plans_of_image: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (plan, BatchPlan { batches, .. }) in plans.iter().enumerate() {
         for &image in batches.iter().flatten() {
@@ -261,10 +249,10 @@ fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &Sy
     let decoded_together = batches.map(Vec::len).max().unwrap_or(1);
     let mut unfinished: Vec<UnfinishedBatch<'p>> = plans.iter().map(UnfinishedBatch::new).collect();
     for images in images.chunks(decoded_together) {
-        // All are decoded before the first is looked at: the error is that of the first in order, not in time.
+        // All are decoded before the first result is examined: the error is that of the first image in order, not in time.
         let decoded: Vec<Result<Squares, ImageReadError>> = images
             .par_iter()
-            .map(|(image, wanted)| squares(files[*image].path, plans, wanted))
+            .map(|(image, plans_of_it)| squares(files[*image].path, plans, plans_of_it))
             .collect();
         for squares in decoded {
             let batches = squares.map(|squares| {
@@ -286,13 +274,13 @@ fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &Sy
 /// Squares of one image, each with the index of its plan.
 type Squares = Vec<(usize, RgbImage)>;
 
-fn squares(path: &Path, plans: &[BatchPlan], wanted: &[usize]) -> Result<Squares, ImageReadError> {
+fn squares(path: &Path, plans: &[BatchPlan], chosen: &[usize]) -> Result<Squares, ImageReadError> {
     let image = image_io::decode(path)?;
     let square = |&plan: &usize| (plan, plans[plan].preprocessing.square(&image).into_owned());
-    Ok(wanted.iter().map(square).collect())
+    Ok(chosen.iter().map(square).collect())
 }
 
-/// The next batch of a plan, being filled.
+/// The next batch of a plan.
 struct UnfinishedBatch<'p> {
     preprocessing: &'p Preprocessing,
     batches: std::slice::Iter<'p, Vec<usize>>,
@@ -341,10 +329,10 @@ mod tests {
         size: NonZeroUsize::new(4).unwrap(),
         prefetch: 1,
     };
-    const GO_ON: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
+    const CONTINUE: fn() -> ControlFlow<()> = || ControlFlow::Continue(());
     const IMAGES: usize = 10;
 
-    /// Ten images, each of one color and a size of its own, so that they take different times to decode.
+    /// Ten images of one color each. Their sizes differ, so that they take different times to decode.
     fn images(dir: &Path) -> Vec<(String, PathBuf)> {
         (0..IMAGES)
             .map(|i| {
@@ -387,8 +375,7 @@ mod tests {
         }
     }
 
-    /// The mean pixel, and the size of the batch it was in: what a network must not, but a matrix product may,
-    /// depend on.
+    /// The mean pixel and the batch size, which a network must not, but a matrix product may depend on.
     fn forward(pixels: &[f32], images: usize) -> Result<Vec<f32>, Infallible> {
         let rows = pixels.chunks(pixels.len() / images);
         Ok(rows
@@ -397,7 +384,7 @@ mod tests {
     }
 
     fn run(files: &[ImageFile<'_>], stores: &mut [StoreToFill], progress: &dyn Fn(ExtractionProgress)) {
-        let outcome = extract(files, stores, BATCHING, forward, progress, &GO_ON);
+        let outcome = extract(files, stores, BATCHING, forward, progress, &CONTINUE);
         assert_eq!(outcome.unwrap(), ExtractionOutcome::Complete);
     }
 
@@ -470,21 +457,13 @@ mod tests {
             let calls = Cell::new(0);
             let before_batch = || {
                 calls.set(calls.get() + 1);
-                match calls.get() > batches {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
+                if calls.get() > batches {
+                    return ControlFlow::Break(());
                 }
+                ControlFlow::Continue(())
             };
-            let mut stores = three_stores(&stopped);
-            extract(
-                &sources(&images),
-                &mut stores,
-                BATCHING,
-                forward,
-                &|_| {},
-                &before_batch,
-            )
-            .unwrap()
+            let (images, mut stores) = (sources(&images), three_stores(&stopped));
+            extract(&images, &mut stores, BATCHING, forward, &|_| {}, &before_batch).unwrap()
         };
         assert_eq!(stop(2), ExtractionOutcome::Interrupted { done: 8, total: 24 });
         while stop(1) != ExtractionOutcome::Complete {}
@@ -494,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_cut_anywhere_resumes_to_the_same_bytes() {
+    fn truncated_store_resumes_to_the_same_bytes() {
         let (pictures, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let images = images(pictures.path());
         let images = sources(&images);
@@ -509,7 +488,11 @@ mod tests {
             run(&images, &mut [store(dir.path())], &|progress| {
                 resumed.set(progress.resumed)
             });
-            assert_eq!(files(dir.path()), [rows.clone(), index.clone()], "cut to {cut}");
+            assert_eq!(
+                files(dir.path()),
+                [rows.clone(), index.clone()],
+                "truncated to {cut}"
+            );
             if cut < rows.len() {
                 assert_eq!(resumed.get(), cut / 8, "whole rows are kept");
             }
@@ -528,7 +511,7 @@ mod tests {
         let mut stores = [store(dir.path())];
         let mut attempt = |forward: &Network| {
             let images = sources(&images);
-            extract(&images, &mut stores, BATCHING, forward, &|_| {}, &GO_ON).unwrap_err()
+            extract(&images, &mut stores, BATCHING, forward, &|_| {}, &CONTINUE).unwrap_err()
         };
         let refused = attempt(&|_, _| Err("out of memory".to_owned()));
         assert!(
@@ -536,14 +519,10 @@ mod tests {
             "{refused}"
         );
         let misshapen = attempt(&|_, images| Ok(vec![0.0; images * 3]));
-        assert!(matches!(
-            misshapen,
-            ExtractionError::Store(StoreError::RowLength {
-                expected: 2,
-                found: 3,
-                ..
-            })
-        ));
+        let ExtractionError::Store(StoreError::RowLength { expected, found, .. }) = misshapen else {
+            panic!("{misshapen}")
+        };
+        assert_eq!((expected, found), (2, 3));
         let broken = attempt(&|pixels, images| Ok(forward(pixels, images).unwrap()));
         assert!(
             matches!(&broken, ExtractionError::Image(error) if error.path == images[6].1),
@@ -553,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn speed_counts_the_rows_of_this_extraction() {
+    fn speed_excludes_resumed_rows() {
         let progress = ExtractionProgress {
             done: 30,
             total: 50,

@@ -110,19 +110,19 @@ impl<D: Backend> FeatureExtractor<D> {
             1 => FeatureKind::Pooled,
             _ => FeatureKind::Grid,
         };
-        let mut encoder = Self::load(kind, file, Some(&spec.layer), features, device)?;
-        encoder.preprocessing.resize = spec.preprocessing.resize;
-        match spec.first_difference(&encoder.spec(spec.dtype)) {
-            None => Ok(encoder),
-            Some(Difference { field, values }) => {
-                let [stored, extracted] = values;
-                Err(ExtractorError::OtherFeatures {
-                    backbone: kind,
-                    field,
-                    stored,
-                    extracted,
-                })
-            }
+        let mut extractor = Self::load(kind, file, Some(&spec.layer), features, device)?;
+        extractor.preprocessing.resize = spec.preprocessing.resize;
+        match spec.first_difference(&extractor.spec(spec.dtype)) {
+            None => Ok(extractor),
+            Some(Difference {
+                field,
+                values: [stored, extracted],
+            }) => Err(ExtractorError::OtherFeatures {
+                backbone: kind,
+                field,
+                stored,
+                extracted,
+            }),
         }
     }
 
@@ -156,7 +156,7 @@ impl<D: Backend> FeatureExtractor<D> {
         )
     }
 
-    /// The shape of one image's features: 1 x 1 where they are pooled.
+    /// The shape of one image's features: 1 x 1 if pooled.
     pub fn shape(&self) -> MapShape {
         let shape = self.backbone.layer().shape;
         match self.kind {
@@ -169,7 +169,7 @@ impl<D: Backend> FeatureExtractor<D> {
         }
     }
 
-    /// From images to its pixels.
+    /// The preprocessing of images.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
     }
@@ -188,7 +188,7 @@ impl<D: Backend> FeatureExtractor<D> {
             .device
             .try_zeros_like(&(images, size, size, 3))
             .map_err(BackboneError::device)?;
-        // `copy_from` saves a host copy, which for a large batch takes as long as the GPU takes for some images.
+        // `copy_from` avoids a copy on the host, which for a large batch takes as long as several images on the GPU.
         images.copy_from(pixels);
         Ok(self.backbone.features(images, self.kind)?.as_vec())
     }
@@ -206,24 +206,24 @@ pub fn layers_after(
     let kind: BackboneKind = spec.backbone.parse()?;
     check_weights(spec, file)?;
     let range = kind.layer_range(file, &spec.layer, up_to)?;
-    match range.input.regions() == spec.regions {
-        true => Ok(range),
-        false => Err(ExtractorError::NoMap {
+    if range.input.regions() != spec.regions {
+        return Err(ExtractorError::NoMap {
             backbone: kind,
             layer: spec.layer.clone(),
             input: range.input,
-        }),
+        });
     }
+    Ok(range)
 }
 
 fn check_weights(spec: &FeatureSpec, file: &WeightFile) -> Result<(), ExtractorError> {
     let found = file.hash();
-    match found == spec.weights {
-        true => Ok(()),
-        false => Err(ExtractorError::OtherWeights {
+    if found != spec.weights {
+        return Err(ExtractorError::OtherWeights {
             path: file.path().to_owned(),
             found,
             expected: spec.weights.clone(),
-        }),
+        });
     }
+    Ok(())
 }

@@ -1,8 +1,8 @@
-//! The index of Keras' `.h5`: a group for every layer, a dataset for every tensor, under names as safetensors made
-//! from Keras have them.
+//! The index of Keras' `.h5`: a group for every layer, a dataset for every tensor, named as in safetensors converted from
+//! Keras.
 //!
-//! Read are Keras 1's and 2's files of weights (`~/.keras/models`) and saved models, Keras 3's included. Keras 3's
-//! `.weights.h5` calls tensors by number and most layers by their class.
+//! Files of weights of Keras 1 and 2 (`~/.keras/models`) and saved models of all versions are supported, Keras 3's
+//! `.weights.h5` is not: it names tensors by number and most layers by class.
 
 use super::WeightsFault;
 use super::tensor::{Tensor, element_bytes};
@@ -15,21 +15,21 @@ use safetensors::Dtype;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Every HDF5 file starts so.
+/// The first bytes of every HDF5 file.
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// Where a saved model keeps its weights; the optimizer's lie beside them.
+/// The group of weights in a saved model; another group has the optimizer's.
 const MODEL_WEIGHTS: &str = "model_weights";
 
-/// Deeper than any file of weights is.
-const DEPTH: usize = 16;
+/// Deeper than the groups of any file of weights.
+const MAX_DEPTH: usize = 16;
 
-/// Whether the file starts as one.
+/// Whether the file has HDF5's signature.
 pub(super) fn recognizes(file: &[u8]) -> bool {
     file.starts_with(SIGNATURE)
 }
 
-/// Every tensor of the file at `path`, which is `len` bytes long, by its name.
+/// The tensors by name of the file at `path` of `len` bytes.
 pub(super) fn index(path: &Path, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
     tensors(&Hdf5File::open(path).map_err(damaged)?, len)
 }
@@ -39,11 +39,11 @@ fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, Weig
     collect(&weights(file)?, &mut Vec::new(), &mut entries)?;
     let layers = Layers::of(&entries);
     let mut tensors = BTreeMap::new();
-    for (place, dataset) in entries {
-        let Some(name) = layers.tensor_name(&place) else {
+    for (path, dataset) in entries {
+        let Some(name) = layers.tensor_name(&path) else {
             continue;
         };
-        let tensor = tensor(file, &dataset, &place.join("/"), len)?;
+        let tensor = tensor(file, &dataset, &path.join("/"), len)?;
         if tensors.insert(name.clone(), tensor).is_some() {
             return Err(WeightsFault::UnnamedLayers(name));
         }
@@ -51,7 +51,7 @@ fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, Weig
     Ok(tensors)
 }
 
-/// The group of the layers: the file itself, or a part of a saved model.
+/// The group of layers: the root, or a group of a saved model.
 fn weights(file: &Hdf5File) -> Result<Group, WeightsFault> {
     let root = file.root_group().map_err(damaged)?;
     let (groups, _) = root.member_names().map_err(damaged)?;
@@ -66,22 +66,22 @@ fn damaged(error: Error) -> WeightsFault {
     WeightsFault::Damaged(error.to_string())
 }
 
-/// A dataset and the names that lead to it, its own the last.
+/// A dataset and its path: the names of its groups and its own.
 type Entry = (Vec<String>, Dataset);
 
-fn collect(group: &Group, place: &mut Vec<String>, entries: &mut Vec<Entry>) -> Result<(), WeightsFault> {
-    if place.len() == DEPTH {
+fn collect(group: &Group, path: &mut Vec<String>, entries: &mut Vec<Entry>) -> Result<(), WeightsFault> {
+    if path.len() == MAX_DEPTH {
         return Err(WeightsFault::Damaged("its groups are nested without end".into()));
     }
     let (groups, datasets) = group.members().map_err(damaged)?;
     for dataset in datasets {
         let name = dataset.name().to_owned();
-        entries.push((place.iter().cloned().chain([name]).collect(), dataset));
+        entries.push((path.iter().cloned().chain([name]).collect(), dataset));
     }
     for group in groups {
-        place.push(group.name().to_owned());
-        collect(&group, place, entries)?;
-        place.pop();
+        path.push(group.name().to_owned());
+        collect(&group, path, entries)?;
+        path.pop();
     }
     Ok(())
 }
@@ -96,22 +96,21 @@ fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<
     let Some(&DataLayout::Contiguous { address, .. }) = layout else {
         return Err(WeightsFault::Compressed(name.to_owned()));
     };
-    let beyond = || WeightsFault::Damaged(format!("{name:?} lies beyond its end"));
+    let beyond = || WeightsFault::Damaged(format!("{name:?} is beyond its end"));
     let side = |&side: &u64| usize::try_from(side).map_err(|_| beyond());
     let shape: Vec<usize> = dataset.shape().iter().map(side).collect::<Result<_, _>>()?;
-    let start = address.checked_add(file.superblock().base_address);
-    let start = start
-        .and_then(|start| usize::try_from(start).ok())
-        .ok_or_else(beyond)?;
-    let bytes = (shape.iter()).try_fold(element_bytes(dtype), |bytes, &side| bytes.checked_mul(side));
-    let end = bytes.and_then(|bytes| bytes.checked_add(start));
-    match end {
-        Some(end) if end <= len => Ok(Tensor::contiguous(dtype, shape, start..end)),
-        _ => Err(beyond()),
-    }
+    let range = || {
+        let start = address.checked_add(file.superblock().base_address)?;
+        let start = usize::try_from(start).ok()?;
+        let bytes = (shape.iter()).try_fold(element_bytes(dtype), |bytes, &side| bytes.checked_mul(side))?;
+        let end = bytes.checked_add(start)?;
+        (end <= len).then_some(start..end)
+    };
+    let range = range().ok_or_else(beyond)?;
+    Ok(Tensor::contiguous(dtype, shape, range))
 }
 
-/// Kinds that are no floats come as bytes, which is refused where their values are asked for.
+/// Other types than floats become bytes, whose values [`WeightFile::get`](super::WeightFile::get) refuses.
 fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsFault> {
     match datatype {
         Datatype::FloatingPoint {
@@ -125,19 +124,19 @@ fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsFault> {
     }
 }
 
-/// The layers that Keras named itself, by class and number. The numbers depend on what else had been built before,
-/// so layers are renumbered from one.
+/// The layers with automatic names, by class and number. The numbers depend on the layers of other models in the same
+/// process, so layers are renumbered from one.
 struct Layers {
     automatic: BTreeMap<&'static str, BTreeSet<u32>>,
 }
 
-/// A class of layers: the name that Keras gives today, then Keras 1's.
+/// A class of layers: its automatic name, and that of Keras 1.
 const CLASSES: [(&str, &str); 2] = [
     ("conv2d", "convolution2d"),
     ("batch_normalization", "batchnormalization"),
 ];
 
-/// Keras 1's names of tensors and those of today. Its "running_std" has always been the variance.
+/// Keras 1's names of tensors, and the current ones. Its "running_std" is the variance.
 const RENAMED: [(&str, &str); 4] = [
     ("W", "kernel"),
     ("b", "bias"),
@@ -148,23 +147,20 @@ const RENAMED: [(&str, &str); 4] = [
 impl Layers {
     fn of(entries: &[Entry]) -> Self {
         let mut automatic: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for (class, number) in entries
+        let names = entries
             .iter()
-            .filter_map(|(place, _)| automatic_name(layer(place)?))
-        {
+            .filter_map(|(path, _)| automatic_name(layer(path)?));
+        for (class, number) in names {
             automatic.entry(class).or_default().insert(number);
         }
         Self { automatic }
     }
 
-    /// `block1_conv1/kernel`; nothing for what lies in no group.
-    fn tensor_name(&self, place: &[String]) -> Option<String> {
-        let layer = layer(place)?;
-        let tensor = place.last()?;
-        let tensor = tensor
-            .split_once(':')
-            .map_or(tensor.as_str(), |(tensor, _)| tensor);
-        // Keras 1: block1_conv1_W_1, in a group that is called after the layer.
+    /// `block1_conv1/kernel`; `None` for a dataset in no group.
+    fn tensor_name(&self, path: &[String]) -> Option<String> {
+        let layer = layer(path)?;
+        let tensor = path.last()?.split(':').next()?;
+        // Keras 1: block1_conv1_W_1 in the group block1_conv1.
         let tensor = tensor
             .strip_prefix(layer)
             .and_then(|rest| rest.strip_prefix('_'))
@@ -185,7 +181,7 @@ impl Layers {
     }
 }
 
-/// `conv2d_3` -> `conv2d` and 3; `conv2d` itself is the number 0.
+/// `conv2d_3` -> `conv2d` and 3; `conv2d` has number 0.
 fn automatic_name(layer: &str) -> Option<(&'static str, u32)> {
     CLASSES.iter().find_map(|&(class, old)| {
         let rest = layer.strip_prefix(class).or_else(|| layer.strip_prefix(old))?;
@@ -198,9 +194,9 @@ fn automatic_name(layer: &str) -> Option<(&'static str, u32)> {
     })
 }
 
-/// The layer a tensor belongs to: the outermost group, but for models within a model, where it is the innermost.
-fn layer(place: &[String]) -> Option<&str> {
-    let (outermost, innermost) = (place.first()?, place.iter().rev().nth(1)?);
+/// The layer of a tensor: the outermost group, or the innermost for a model within a model.
+fn layer(path: &[String]) -> Option<&str> {
+    let (outermost, innermost) = (path.first()?, path.iter().rev().nth(1)?);
     let layer = if innermost.starts_with(outermost.as_str()) {
         outermost
     } else {

@@ -1,4 +1,4 @@
-//! Published weights by name: `.safetensors`, PyTorch's `.pth` in both of its forms, and Keras' `.h5`.
+//! Files of published weights: `.safetensors`, both formats of PyTorch's `.pth`, and Keras' `.h5`.
 
 mod hdf5;
 pub mod layout;
@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tensor::Tensor;
 
-/// A file of named tensors, memory-mapped; a tensor is read when it is asked for.
+/// A memory-mapped file of named tensors.
 #[derive(Debug)]
 pub struct WeightFile {
     path: PathBuf,
@@ -25,17 +25,16 @@ pub struct WeightFile {
     tensors: BTreeMap<String, Tensor>,
 }
 
-/// What went wrong with a file of weights: which file, and what.
+/// An error of a file of weights.
 #[derive(Debug, thiserror::Error)]
 #[error("weights {path:?}: {fault}")]
+#[expect(missing_docs, reason = "the message describes the fields")]
 pub struct WeightsError {
-    /// The file.
     pub path: PathBuf,
-    /// What is wrong with it.
     pub fault: WeightsFault,
 }
 
-/// What can be wrong with a file of weights, and what to do about it.
+/// Why a file of weights could not be read, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
@@ -120,11 +119,10 @@ fn nearest_hint(nearest: Option<&str>) -> String {
 }
 
 impl WeightFile {
-    /// Maps the file and reads its index; its content, not its name, says what it is.
+    /// Maps the file and reads its index. The format is recognized by content.
     ///
     /// # Errors
-    /// [`WeightsError`] says what the file looks like where it is none of the forms that are read, where it
-    /// is cut short, and where its pickle asks for more than tensors.
+    /// If the file is not of a supported format, is truncated, or its pickle calls other functions than those of tensors.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref().to_owned();
         match map(&path).and_then(|bytes| Ok((index(&path, &bytes)?, bytes))) {
@@ -133,12 +131,12 @@ impl WeightFile {
         }
     }
 
-    /// Where the file lies.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// BLAKE3 of the whole file, in hexadecimal: what identifies these weights.
+    /// BLAKE3 of the whole file, in hexadecimal. It identifies the weights.
     pub fn hash(&self) -> String {
         blake3::hash(&self.bytes).to_hex().to_string()
     }
@@ -153,25 +151,22 @@ impl WeightFile {
         self.tensors.contains_key(name)
     }
 
-    /// The shape of a tensor, where there is one of this name.
+    /// The shape of a tensor, if there is one of this name.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
     }
 
-    /// Whose names and layout the tensors have.
+    /// The framework whose names and layout the tensors have.
     ///
     /// # Errors
-    /// [`WeightsFault::UnknownNaming`] where no name ends in `kernel` after a slash, or in `.weight`.
+    /// [`WeightsFault::UnknownNaming`] if no name ends in `kernel` after a slash, or in `.weight`.
     pub fn naming(&self) -> Result<Naming, WeightsError> {
-        let last_part = |name: &str, separator| name.rsplit_once(separator).map(|(_, last)| last.to_owned());
         let mut namings = self.names().filter_map(|name| {
-            if last_part(name, '/').is_some_and(|last| last.ends_with("kernel")) {
-                Some(Naming::Keras)
-            } else if last_part(name, '.').is_some_and(|last| last == "weight") {
-                Some(Naming::Torch)
-            } else {
-                None
+            let is_keras = name.contains('/') && name.ends_with("kernel");
+            if is_keras {
+                return Some(Naming::Keras);
             }
+            name.ends_with(".weight").then_some(Naming::Torch)
         });
         namings.next().ok_or_else(|| {
             self.error(WeightsFault::UnknownNaming {
@@ -180,11 +175,10 @@ impl WeightFile {
         })
     }
 
-    /// A tensor's values as `f32`, row after row.
+    /// The values of a tensor as `f32`, in row-major order.
     ///
     /// # Errors
-    /// [`WeightsFault::Missing`] names the tensor and the nearest name there is, [`WeightsFault::Shape`] what
-    /// was expected and found, [`WeightsFault::NotFloat`] a tensor of integers.
+    /// [`WeightsFault::Missing`], [`WeightsFault::Shape`] or [`WeightsFault::NotFloat`].
     pub fn get(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         if tensor.shape != expected_shape {
@@ -203,13 +197,13 @@ impl WeightFile {
     }
 
     fn missing(&self, name: &str) -> WeightsError {
-        let likeness = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
+        let similarity = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
         self.error(WeightsFault::Missing {
             name: name.to_owned(),
             tensors: self.tensors.len(),
             nearest: self
                 .names()
-                .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+                .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
                 .map(str::to_owned),
         })
     }
@@ -223,7 +217,7 @@ impl WeightFile {
 }
 
 fn map(path: &Path) -> Result<Mmap, WeightsFault> {
-    // Opening a pipe would wait for its writer, so what it is comes first.
+    // Checked before opening: opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(WeightsFault::Unreadable)?;
     if !metadata.is_file() {
         return Err(WeightsFault::NotAFile);
@@ -232,8 +226,8 @@ fn map(path: &Path) -> Result<Mmap, WeightsFault> {
         return Err(WeightsFault::Empty);
     }
     let file = File::open(path).map_err(WeightsFault::Unreadable)?;
-    // SAFETY: the mapping is read-only and private to this value. That nobody rewrites the file in place
-    // meanwhile is the user's part, as with every mapped file; bytes are only ever read as plain numbers.
+    // SAFETY: the mapping is read-only and private to this value. The user must not change the file in place meanwhile,
+    // as with every mapped file. Any bytes are valid numbers.
     unsafe { Mmap::map(&file) }.map_err(WeightsFault::Unreadable)
 }
 

@@ -1,17 +1,16 @@
-//! Reads the part of Python's pickle format that a PyTorch state dict is made of, and runs nothing.
+//! A reader of the part of Python's pickle format that PyTorch state dicts use. It runs no code.
 //!
-//! A pickle is a program for a small stack machine, and Python's own reader lets it call any function. Here a
-//! call to one of the few known [`Global`]s is kept as data, and any other global is refused by name. Values
-//! refer to each other by index into one list, so neither nesting nor cycles cost stack. The opcodes are those
-//! of CPython's `Lib/pickletools.py`, protocols 2 to 5.
+//! A pickle is a program for a stack machine, which in Python can call any function. Here a call of one of the few known
+//! [`Global`]s becomes data, and any other global is refused by name. Values refer to each other by index, so nesting and
+//! cycles use no stack. The opcodes are those of CPython's `Lib/pickletools.py`, protocols 2 to 5.
 
 use safetensors::Dtype;
 use std::collections::HashMap;
 
-/// More instructions than this are no state dict; bounds memory to a few hundred megabytes at worst.
-const MOST_INSTRUCTIONS: usize = 4_000_000;
+/// More than in any state dict. Limits the memory to a few hundred megabytes.
+const MAX_INSTRUCTIONS: usize = 4_000_000;
 
-/// What a state dict asks Python for by name.
+/// A function or class that state dicts refer to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
@@ -21,7 +20,7 @@ pub(super) enum Global {
     Parameter,
     /// `torch.Size`, around a tuple.
     Size,
-    /// `torch.FloatStorage` and its like: the type of a storage's elements.
+    /// `torch.FloatStorage` and so on: the type of a storage's elements.
     Storage(Dtype),
 }
 
@@ -57,7 +56,7 @@ pub(super) enum Value<'a> {
     None,
     Bool(bool),
     Integer(i64),
-    /// An integer of more than 64 bits, as little-endian two's complement.
+    /// An integer of more than 64 bits: little-endian two's complement.
     LongInteger(&'a [u8]),
     Float(f64),
     Text(&'a str),
@@ -66,13 +65,13 @@ pub(super) enum Value<'a> {
     Node(usize),
 }
 
-/// A value that holds others.
+/// A composite value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node<'a> {
     Tuple(Vec<Value<'a>>),
     List(Vec<Value<'a>>),
     Dict(Vec<(Value<'a>, Value<'a>)>),
-    /// A call that Python would make.
+    /// A call in Python.
     Call {
         function: Global,
         arguments: Value<'a>,
@@ -81,11 +80,11 @@ pub(super) enum Node<'a> {
     Persistent(Value<'a>),
 }
 
-/// One pickle, read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     pub(super) root: Value<'a>,
-    /// How many bytes it took.
+    /// Its length in bytes.
     pub(super) len: usize,
     nodes: Vec<Node<'a>>,
 }
@@ -93,9 +92,9 @@ pub(super) struct Pickle<'a> {
 /// Why a pickle was not read.
 #[derive(Debug, PartialEq)]
 pub(super) enum PickleError {
-    /// It asks Python for this `module.name`.
+    /// It refers to an unknown `module.name`.
     Global(String),
-    /// It is not well-formed, or uses what state dicts do not.
+    /// It is not well-formed, or uses features that state dicts do not use.
     Malformed(String),
 }
 
@@ -109,7 +108,7 @@ impl<'a> Pickle<'a> {
     /// Reads the pickle that `bytes` starts with.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
         let mut machine = Machine::new(bytes);
-        for _ in 0..MOST_INSTRUCTIONS {
+        for _ in 0..MAX_INSTRUCTIONS {
             if let Some(root) = machine.step()? {
                 return Ok(Self {
                     root,
@@ -166,7 +165,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Runs one instruction; gives the pickle's value when that was STOP.
+    /// Runs one instruction; STOP returns the value of the pickle.
     fn step(&mut self) -> Result<Option<Value<'a>>> {
         let [opcode] = self.take()?;
         match opcode {
@@ -176,7 +175,10 @@ impl<'a> Machine<'a> {
             b'(' => self.marks.push(self.stack.len()),
             b'0' => self.pop().map(drop)?,
             b'1' => self.pop_to_mark().map(drop)?,
-            b'2' => self.push(self.top()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
             _ => self.scalar_or_composite(opcode)?,
         }
         Ok(None)
@@ -212,7 +214,7 @@ impl<'a> Machine<'a> {
             }
             _ => return self.composite(opcode),
         };
-        self.push(value);
+        self.stack.push(value);
         Ok(())
     }
 
@@ -267,7 +269,7 @@ impl<'a> Machine<'a> {
                 let index = u32::from_le_bytes(self.take()?);
                 self.remember(index)
             }
-            0x94 => self.remember(self.memo.len() as u32), // fewer than `MOST_INSTRUCTIONS`
+            0x94 => self.remember(self.memo.len() as u32), // fewer than `MAX_INSTRUCTIONS`
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
                 self.global(module, name)
@@ -300,7 +302,7 @@ impl<'a> Machine<'a> {
         let Some(global) = Global::resolve(module, name) else {
             return Err(PickleError::Global(format!("{module}.{name}")));
         };
-        self.push(Value::Global(global));
+        self.stack.push(Value::Global(global));
         Ok(())
     }
 
@@ -352,16 +354,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn push(&mut self, value: Value<'a>) {
-        self.stack.push(value);
-    }
-
     fn push_node(&mut self, node: Node<'a>) {
         self.nodes.push(node);
-        self.push(Value::Node(self.nodes.len() - 1));
+        self.stack.push(Value::Node(self.nodes.len() - 1));
     }
 
-    /// The lowest part of the stack that the innermost open mark leaves to be taken.
+    /// The height of the stack at the innermost open mark.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -414,7 +412,7 @@ impl<'a> Machine<'a> {
         Ok(bytes)
     }
 
-    /// Bytes after their length, itself `N` bytes, little-endian.
+    /// Bytes after their length of `N` bytes, little-endian.
     fn slice_with_len<const N: usize>(&mut self) -> Result<&'a [u8]> {
         let mut len = [0; 8];
         len[..N].copy_from_slice(&self.take::<N>()?);

@@ -5,12 +5,12 @@ use super::tensor::Tensor;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 
-/// Whether the file starts as one: a length, then a JSON object.
+/// Whether the file starts with a length and a JSON object.
 pub(super) fn recognizes(file: &[u8]) -> bool {
     file.get(8) == Some(&b'{')
 }
 
-/// Every tensor of the file by its name.
+/// The tensors by name.
 pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
     let (header, metadata) =
         SafeTensors::read_metadata(file).map_err(|error| WeightsFault::Damaged(error.to_string()))?;

@@ -1,23 +1,23 @@
-//! Where a tensor's values lie in a file, whatever the file's format, and how they become `f32`.
+//! Tensors in files of any format, and the conversion of their values to `f32`.
 
 use super::layout::{gather, row_major_strides};
 use crate::vision::floats;
 use safetensors::Dtype;
 use std::ops::Range;
 
-/// A tensor inside a mapped file, checked to lie within it.
+/// A tensor in a mapped file, checked to be within it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tensor {
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    /// In elements. PyTorch keeps a view (a transpose, a slice) as such.
+    /// In elements. PyTorch saves views (transposed tensors, slices) as such.
     strides: Vec<usize>,
-    /// From the first element to behind the last, in bytes of the file.
+    /// From the first element to the end of the last one.
     bytes: Range<usize>,
 }
 
 impl Tensor {
-    /// A tensor whose rows follow each other without gaps, filling `bytes`.
+    /// A contiguous row-major tensor that fills `bytes`.
     pub(super) fn contiguous(dtype: Dtype, shape: Vec<usize>, bytes: Range<usize>) -> Self {
         let strides = row_major_strides(&shape);
         Self {
@@ -28,7 +28,7 @@ impl Tensor {
         }
     }
 
-    /// A view into `storage`, `offset` elements from its start; `None` where it would reach beyond.
+    /// A view of `storage` at an offset in elements; `None` if it is not within the storage.
     pub(super) fn view(
         dtype: Dtype,
         shape: Vec<usize>,
@@ -51,7 +51,7 @@ impl Tensor {
         })
     }
 
-    /// The values, row after row; `None` where they are no floating-point numbers.
+    /// The values in row-major order; `None` if they are not floating-point numbers.
     pub(super) fn values(&self, file: &[u8]) -> Option<Vec<f32>> {
         let read = match self.dtype {
             Dtype::F16 => floats::read_f16,
@@ -71,14 +71,14 @@ impl Tensor {
     }
 }
 
-/// How many elements there are from the first to the last, both counted.
+/// The number of elements from the first to the last, inclusive.
 fn reach(shape: &[usize], strides: &[usize]) -> Option<usize> {
     (shape.iter().zip(strides)).try_fold(1_usize, |reach, (&side, &stride)| {
         (side - 1).checked_mul(stride)?.checked_add(reach)
     })
 }
 
-/// Bytes of one element; kinds of less than a byte count as one, as they are never read.
+/// Bytes of an element; smaller elements count as one byte, as they are never read.
 pub(super) fn element_bytes(dtype: Dtype) -> usize {
     dtype.bitsize().div_ceil(8)
 }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transposed_slice_is_read_in_its_own_order() {
+    fn transposed_slice_is_read_in_its_own_order() {
         let file = file_of(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let storage = 3..file.len();
         let view = Tensor::view(Dtype::F32, vec![3, 2], vec![1, 3], 1, &storage).unwrap();

@@ -1,8 +1,7 @@
-//! Tests of files of weights, right ones and wrong ones of every kind.
+//! Tests of valid, damaged and unsupported files of weights.
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::HashMap;
 use std::fs;
 use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
@@ -18,7 +17,7 @@ fn fault(contents: &[u8]) -> WeightsFault {
     open(contents).unwrap_err().fault
 }
 
-/// The index of a file that lies nowhere.
+/// The index of a file's content.
 fn index_of(contents: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
     index(Path::new(""), contents)
 }
@@ -39,8 +38,8 @@ fn keras_sample() -> Vec<u8> {
     )
 }
 
-/// The pickle that PyTorch writes for a dict of one tensor `w` of shape `[2, 3]`, transposed from `[3, 2]` and
-/// one element into storage "0" of 7 floats, and a counter `n` in storage "1".
+/// PyTorch's pickle of a dict with a tensor `w` of shape `[2, 3]`, transposed from `[3, 2]` at offset 1 of storage "0" with 7
+/// floats, and a counter `n` in storage "1".
 fn state_dict_pickle() -> Vec<u8> {
     let mut pickle = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
     pickle.extend(b"X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((");
@@ -90,7 +89,7 @@ fn torch_legacy() -> Vec<u8> {
 }
 
 #[test]
-fn safetensors_of_several_kinds_become_f32() {
+fn safetensors_of_several_dtypes_become_f32() {
     let file = open(&keras_sample()).unwrap();
     assert_eq!(file.get("conv/kernel", &[1, 2]).unwrap(), [1.0, -2.0]);
     assert_eq!(file.get("conv/bias", &[1]).unwrap(), [10.0]);
@@ -104,7 +103,7 @@ fn safetensors_of_several_kinds_become_f32() {
 }
 
 #[test]
-fn both_forms_of_pytorch_give_the_same_tensors() {
+fn both_formats_of_pytorch_give_the_same_tensors() {
     for contents in [torch_zip(&state_dict_pickle(), stored()), torch_legacy()] {
         let file = open(&contents).unwrap();
         assert_eq!(file.names().collect::<Vec<_>>(), ["n", "w"]);
@@ -118,21 +117,17 @@ fn both_forms_of_pytorch_give_the_same_tensors() {
 }
 
 #[test]
-fn a_state_dict_inside_a_checkpoint_is_found() {
+fn state_dict_in_a_checkpoint_is_found() {
     let inner = state_dict_pickle();
     let inner = &inner[2..inner.len() - 1]; // without protocol and stop
-    let pickle = [
-        b"\x80\x02}(X\x05\0\0\0epochK\x03X\x0a\0\0\0state_dict",
-        inner,
-        b"u.",
-    ]
-    .concat();
+    let before = b"\x80\x02}(X\x05\0\0\0epochK\x03X\x0a\0\0\0state_dict";
+    let pickle = [before, inner, b"u."].concat();
     let file = open(&torch_zip(&pickle, stored())).unwrap();
     assert_eq!(file.get("w", &[2, 3]).unwrap(), TRANSPOSED);
 }
 
 #[test]
-fn a_missing_or_misshapen_tensor_is_named() {
+fn missing_and_misshapen_tensors_are_named() {
     let file = open(&keras_sample()).unwrap();
     let missing = file.get("conv1/kernel", &[1, 2]).unwrap_err().to_string();
     assert!(
@@ -148,94 +143,84 @@ fn a_missing_or_misshapen_tensor_is_named() {
     ));
 }
 
+/// Asserts that the file is an error of this pattern.
+macro_rules! assert_fault {
+    ($contents:expr, $fault:pat $(if $guard:expr)?) => {
+        let fault = fault($contents);
+        assert!(matches!(&fault, $fault $(if $guard)?), "{fault}");
+    };
+}
+
 #[test]
-fn files_that_are_no_weights_are_told_apart() {
-    assert!(matches!(fault(b""), WeightsFault::Empty));
-    assert!(matches!(
-        fault(b"<!DOCTYPE html>"),
-        WeightsFault::NotWeights(FileKind::HtmlPage)
-    ));
-    assert!(matches!(
-        fault(b"\x89HDF\r\n\x1a\n\0\0\0\0"),
-        WeightsFault::Damaged(_)
-    ));
-    let page = open(b"%PDF-1.7").unwrap_err().to_string();
-    assert!(page.contains("PDF") && page.contains("safetensors"), "{page}");
-    let pointer = open(b"version https://git-lfs.github.com/spec/v1\n")
-        .unwrap_err()
-        .to_string();
+fn files_without_weights_are_recognized() {
+    assert_fault!(b"", WeightsFault::Empty);
+    assert_fault!(b"<!DOCTYPE html>", WeightsFault::NotWeights(FileKind::HtmlPage));
+    assert_fault!(b"\x89HDF\r\n\x1a\n\0\0\0\0", WeightsFault::Damaged(_));
+    let pdf = fault(b"%PDF-1.7").to_string();
+    assert!(pdf.contains("PDF") && pdf.contains("safetensors"), "{pdf}");
+    let pointer = fault(b"version https://git-lfs.github.com/spec/v1\n").to_string();
     assert!(pointer.contains("git lfs pull"), "{pointer}");
     let folder = tempfile::tempdir().unwrap();
     let directory = WeightFile::open(folder.path()).unwrap_err();
     assert!(matches!(directory.fault, WeightsFault::NotAFile));
-    let nowhere = WeightFile::open(folder.path().join("none.pth")).unwrap_err();
-    assert!(nowhere.to_string().contains("none.pth"));
+    let missing = WeightFile::open(folder.path().join("none.pth")).unwrap_err();
+    assert!(missing.to_string().contains("none.pth"));
 }
 
 #[test]
-fn pickles_that_want_more_than_tensors_are_refused() {
+fn pickles_other_than_state_dicts_are_refused() {
     let attack = b"\x80\x02cposix\nsystem\nX\x02\0\0\0ls\x85R.";
-    let refusal = fault(&torch_zip(attack, stored()));
-    assert!(
-        matches!(&refusal, WeightsFault::ForeignGlobal(name) if name == "posix.system"),
-        "{refusal}"
-    );
-    assert!(matches!(
-        fault(&torch_zip(b"\x80\x02}.", stored())),
-        WeightsFault::NotAStateDict(_)
-    ));
+    let attack = torch_zip(attack, stored());
+    assert_fault!(&attack, WeightsFault::ForeignGlobal(name) if name == "posix.system");
+    let empty = torch_zip(b"\x80\x02}.", stored());
+    assert_fault!(&empty, WeightsFault::NotAStateDict(_));
     let deflated = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
-    assert!(matches!(
-        fault(&torch_zip(&state_dict_pickle(), deflated)),
-        WeightsFault::Compressed(_)
-    ));
+    let compressed = torch_zip(&state_dict_pickle(), deflated);
+    assert_fault!(&compressed, WeightsFault::Compressed(_));
 }
 
 #[test]
-fn an_archive_around_weights_is_to_be_unpacked() {
+fn archives_with_weights_are_refused_by_the_name_of_the_weights() {
     let mut wheel = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for name in ["package/__init__.py", "package/models/lite1.pth"] {
         wheel.start_file(name, stored()).unwrap();
         wheel.write_all(b"contents").unwrap();
     }
     let wheel = wheel.finish().unwrap().into_inner();
-    assert!(matches!(
-        fault(&wheel),
-        WeightsFault::Packed(name) if name == "package/models/lite1.pth"
-    ));
+    assert_fault!(&wheel, WeightsFault::Packed(name) if name == "package/models/lite1.pth");
+}
+
+/// A file of each format but HDF5.
+fn samples() -> [Vec<u8>; 3] {
+    let zip = torch_zip(&state_dict_pickle(), stored());
+    [keras_sample(), zip, torch_legacy()]
 }
 
 #[test]
-fn a_file_cut_anywhere_is_an_error() {
-    let whole = [
-        keras_sample(),
-        torch_zip(&state_dict_pickle(), stored()),
-        torch_legacy(),
-    ];
-    for (kind, whole) in whole.iter().enumerate() {
-        for len in 0..whole.len() {
-            assert!(index_of(&whole[..len]).is_err(), "kind {kind} cut to {len} bytes");
+fn truncated_files_are_errors() {
+    let samples = samples();
+    for (kind, sample) in samples.iter().enumerate() {
+        for len in 0..sample.len() {
+            assert!(
+                index_of(&sample[..len]).is_err(),
+                "kind {kind} truncated to {len} bytes"
+            );
         }
     }
-    let half = &whole[2][..whole[2].len() - 5];
-    assert!(matches!(fault(half), WeightsFault::Damaged(_)));
+    let legacy = &samples[2];
+    assert_fault!(&legacy[..legacy.len() - 5], WeightsFault::Damaged(_));
 }
 
 proptest! {
-    /// Whatever is changed in a file, reading it ends in values or an error.
     #[test]
     fn damaged_files_never_panic(
         kind in 0..3_usize,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = match kind {
-            0 => keras_sample(),
-            1 => torch_zip(&state_dict_pickle(), stored()),
-            _ => torch_legacy(),
-        };
-        for (at, byte) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
+        let mut bytes = samples()[kind].clone();
+        for (index, byte) in changes {
+            let index = index.index(bytes.len());
+            bytes[index] = byte;
         }
         for tensor in index_of(&bytes).unwrap_or_default().values() {
             if tensor.shape.iter().product::<usize>() < 1000 {
@@ -245,7 +230,7 @@ proptest! {
     }
 }
 
-/// The folder of published weights, where the environment names one.
+/// A file of published weights, if the environment variable names their folder.
 fn published(file: &str) -> Option<WeightFile> {
     let Some(folder) = std::env::var_os("CUTLINE_WEIGHTS") else {
         eprintln!("skipped: CUTLINE_WEIGHTS names no folder with {file}");
@@ -255,73 +240,48 @@ fn published(file: &str) -> Option<WeightFile> {
 }
 
 #[test]
-fn torchvisions_mobilenet_v2_as_numpy_reads_it() {
+fn tensors_of_torchvision_mobilenet_v2_equal_numpy() {
     let Some(file) = published("mobilenet_v2-b0353104.pth") else {
         return;
     };
     assert_eq!(file.names().count(), 314);
     assert_eq!(file.naming().unwrap(), Naming::Torch);
-    // Sums, and sums weighted by the element's place modulo 97, of a reader written with CPython and NumPy.
-    let expected: HashMap<&str, (&[usize], f64, f64)> = HashMap::from([
-        (
-            "features.0.0.weight",
-            (&[32, 3, 3, 3][..], -0.7730716340520303, -74.19802369521494),
-        ),
-        (
-            "features.1.conv.0.0.weight",
-            (&[32, 1, 3, 3][..], 1.99875668543973, -51.67081346589839),
-        ),
-        (
-            "features.17.conv.2.weight",
-            (&[320, 960, 1, 1][..], 1.3528751114155853, -1733.066241567832),
-        ),
-        (
-            "features.18.1.running_var",
-            (&[1280][..], 24.652515053749084, 1170.8400683160871),
-        ),
-        (
-            "classifier.1.weight",
-            (&[1000, 1280][..], 0.12846647834186342, -997.3438251807165),
-        ),
-        (
-            "classifier.1.bias",
-            (&[1000][..], -0.00010184831626247615, 28.989736546709537),
-        ),
-    ]);
-    for (name, (shape, sum, weighted)) in expected {
+    // Sums, and sums weighted by the index modulo 97, computed with NumPy.
+    #[rustfmt::skip]
+    let expected = [
+        ("features.0.0.weight", &[32, 3, 3, 3][..], -0.7730716340520303, -74.19802369521494),
+        ("features.1.conv.0.0.weight", &[32, 1, 3, 3], 1.99875668543973, -51.67081346589839),
+        ("features.17.conv.2.weight", &[320, 960, 1, 1], 1.3528751114155853, -1733.066241567832),
+        ("features.18.1.running_var", &[1280], 24.652515053749084, 1170.8400683160871),
+        ("classifier.1.weight", &[1000, 1280], 0.12846647834186342, -997.3438251807165),
+        ("classifier.1.bias", &[1000], -0.00010184831626247615, 28.989736546709537),
+    ];
+    for (name, shape, sum, weighted_sum) in expected {
         let values = file.get(name, shape).unwrap();
-        let places = values
+        let weighted = values
             .iter()
             .enumerate()
             .map(|(i, v)| (i % 97) as f64 * f64::from(*v));
+        assert!((weighted.sum::<f64>() - weighted_sum).abs() < 1e-6, "{name}");
         assert!(
             (values.iter().map(|v| f64::from(*v)).sum::<f64>() - sum).abs() < 1e-6,
             "{name}"
         );
-        assert!((places.sum::<f64>() - weighted).abs() < 1e-6, "{name}");
     }
 }
 
 #[test]
 fn published_safetensors_have_their_naming() {
     for (name, naming, tensors) in [
+        ("vgg16_imagenet_notop_keras_hwio.kernels_f16", Naming::Keras, 26),
         (
-            "vgg16_imagenet_notop_keras_hwio.kernels_f16.safetensors",
-            Naming::Keras,
-            26,
-        ),
-        (
-            "xception_imagenet_notop_keras_hwio.kernels_f16.safetensors",
+            "xception_imagenet_notop_keras_hwio.kernels_f16",
             Naming::Keras,
             234,
         ),
-        (
-            "efficientnet_lite0_imagenet_torch_oihw.safetensors",
-            Naming::Torch,
-            247,
-        ),
+        ("efficientnet_lite0_imagenet_torch_oihw", Naming::Torch, 247),
     ] {
-        if let Some(file) = published(name) {
+        if let Some(file) = published(&format!("{name}.safetensors")) {
             assert_eq!(file.naming().unwrap(), naming, "{name}");
             assert_eq!(file.names().count(), tensors, "{name}");
         }

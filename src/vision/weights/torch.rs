@@ -1,9 +1,9 @@
-//! The index of a PyTorch state dict: the zip form (since 1.6) and the legacy form before it.
+//! The index of a PyTorch state dict: the zip format (since 1.6) and the legacy format.
 //!
-//! Both hold a pickle of `{name: tensor}`, where a tensor is a view (offset, shape, strides) into a storage
-//! that the pickle only refers to. The zip form keeps each storage as an entry `<archive>/data/<key>`; the
-//! legacy form is a sequence of pickles (magic number, protocol, system, the object, the storages' keys)
-//! after which the storages follow, each a count of elements (8 bytes, little-endian) and its data.
+//! Both have a pickle of `{name: tensor}`, where a tensor is a view (offset, shape, strides) of a storage outside the
+//! pickle. In the zip format, each storage is an entry `<archive>/data/<key>`. The legacy format is a sequence of pickles
+//! (magic number, protocol, system, the object, the storages' keys), followed by the storages, each a number of elements
+//! (8 bytes, little-endian) and its data.
 //! Source: `torch/serialization.py`, functions `_save`, `_legacy_save`.
 
 use super::WeightsFault;
@@ -18,12 +18,12 @@ use zip::{CompressionMethod, ZipArchive};
 type Index = BTreeMap<String, Tensor>;
 type Result<T> = std::result::Result<T, WeightsFault>;
 
-/// `0x1950a86a20f9469cfc6c` as a pickle holds it.
+/// `0x1950a86a20f9469cfc6c` in a pickle.
 const LEGACY_MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const LEGACY_PROTOCOL: i64 = 1001;
-/// More than this is no pickle of a state dict, which names tensors but does not hold their values.
+/// Larger than any pickle of a state dict, which does not contain the tensors' values.
 const LARGEST_PICKLE: u64 = 64 << 20;
-/// Under which names training scripts put the state dict in a larger checkpoint.
+/// The usual keys of the state dict in a checkpoint.
 const NESTED_UNDER: [&str; 4] = ["state_dict", "model_state_dict", "model", "module"];
 
 pub(super) fn recognizes_zip(file: &[u8]) -> bool {
@@ -46,7 +46,7 @@ impl From<PickleError> for WeightsFault {
     }
 }
 
-/// Every tensor of a zip file by its name.
+/// The tensors by name of a zip file.
 pub(super) fn index_zip(file: &[u8]) -> Result<Index> {
     let mut archive = ZipArchive::new(Cursor::new(file)).map_err(damaged)?;
     let folder = archive_folder(&archive)?;
@@ -56,9 +56,7 @@ pub(super) fn index_zip(file: &[u8]) -> Result<Index> {
         return Err(WeightsFault::BigEndian);
     }
     let Some(bytes) = read_entry(&mut archive, &format!("{folder}/data.pkl"))? else {
-        return Err(WeightsFault::NotAStateDict(
-            "its archive holds no data.pkl".to_owned(),
-        ));
+        return Err(without_pickle());
     };
     let pickle = Pickle::read(&bytes)?;
     let mut storages = HashMap::new();
@@ -67,10 +65,10 @@ pub(super) fn index_zip(file: &[u8]) -> Result<Index> {
         let range = storage.checked(range, file.len())?;
         storages.insert(storage.key, range);
     }
-    place(&pickle, &storages)
+    tensors(&pickle, &storages)
 }
 
-/// Every tensor of a legacy file by its name.
+/// The tensors by name of a legacy file.
 pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
     let mut rest = file;
     let mut next = || -> Result<Pickle<'_>> {
@@ -90,12 +88,12 @@ pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
     let object = next()?;
     let keys = next()?;
     let data = file.len() - rest.len();
-    place(&object, &legacy_storages(file, data, &object, &keys)?)
+    tensors(&object, &legacy_storages(file, data, &object, &keys)?)
 }
 
 fn legacy_storages<'a>(
     file: &[u8],
-    mut at: usize,
+    mut start: usize,
     object: &Pickle<'a>,
     keys: &Pickle<'a>,
 ) -> Result<HashMap<&'a str, Range<usize>>> {
@@ -107,19 +105,19 @@ fn legacy_storages<'a>(
     let mut storages = HashMap::new();
     for key in keys {
         let Value::Text(key) = *key else {
-            return Err(damaged("a storage's key is no text"));
+            return Err(damaged("a storage's key is not text"));
         };
         let storage = known
             .get(key)
             .ok_or_else(|| damaged(format!("storage {key:?} belongs to no tensor")))?;
-        let data = storage.checked(at + COUNT_BYTES..usize::MAX, file.len())?;
-        at = data.end;
+        let data = storage.checked(start + COUNT_BYTES..usize::MAX, file.len())?;
+        start = data.end;
         storages.insert(key, data);
     }
     Ok(storages)
 }
 
-/// A storage as the pickle refers to it: `("storage", class, key, location, elements[, view])`.
+/// A storage in the pickle: `("storage", class, key, location, elements[, view])`.
 struct Storage<'a> {
     key: &'a str,
     dtype: Dtype,
@@ -135,7 +133,7 @@ impl<'a> Storage<'a> {
                 Value::Text(key),
                 Value::Text(_),
                 Value::Integer(elements),
-                // A sixth is a view into another storage: written before PyTorch 0.4 only.
+                // Before PyTorch 0.4, a sixth element was a view of another storage.
                 ref view @ ..,
             ] if matches!(view, [] | [Value::None]) => Some(Self {
                 key,
@@ -146,42 +144,42 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// The storage's own bytes at the start of `room`, or the news that they are not all there.
-    fn checked(&self, room: Range<usize>, file_len: usize) -> Result<Range<usize>> {
+    /// The storage's bytes at the start of `range`; an error if they are not within it and the file.
+    fn checked(&self, range: Range<usize>, file_len: usize) -> Result<Range<usize>> {
         self.elements
             .checked_mul(element_bytes(self.dtype))
-            .and_then(|bytes| bytes.checked_add(room.start))
-            .filter(|&end| end <= room.end.min(file_len))
-            .map(|end| room.start..end)
-            .ok_or_else(|| damaged(format!("the data of storage {:?} is not all there", self.key)))
+            .and_then(|bytes| bytes.checked_add(range.start))
+            .filter(|&end| end <= range.end.min(file_len))
+            .map(|end| range.start..end)
+            .ok_or_else(|| damaged(format!("the data of storage {:?} is incomplete", self.key)))
     }
 }
 
-/// Every storage that the pickle refers to, once each.
+/// The distinct storages of the pickle.
 fn storages_of<'a>(pickle: &Pickle<'a>) -> Result<Vec<Storage<'a>>> {
     let mut storages: HashMap<&str, Storage<'a>> = HashMap::new();
     for node in pickle.nodes() {
         let Node::Persistent(id) = node else { continue };
         let storage = Storage::parse(pickle, *id).ok_or_else(|| {
-            WeightsFault::NotAStateDict("it refers to its data in a way of before 0.4".to_owned())
+            WeightsFault::NotAStateDict("its references to data are those of PyTorch before 0.4".to_owned())
         })?;
         storages.insert(storage.key, storage);
     }
     Ok(storages.into_values().collect())
 }
 
-/// The tensors of the state dict, each checked to lie within its storage.
-fn place<'a>(pickle: &Pickle<'a>, storages: &HashMap<&'a str, Range<usize>>) -> Result<Index> {
+/// The tensors of the state dict, each checked to be within its storage.
+fn tensors<'a>(pickle: &Pickle<'a>, storages: &HashMap<&'a str, Range<usize>>) -> Result<Index> {
     let mut index = Index::new();
     for &(key, value) in state_dict(pickle)? {
         let (Value::Text(name), Value::Node(_)) = (key, value) else {
-            continue; // counters and the like stand beside tensors in some files
+            continue; // some files have counters beside tensors
         };
         let Some(parts) = TensorParts::parse(pickle, value) else {
             continue;
         };
         let tensor = parts
-            .place(storages)
+            .tensor(storages)
             .ok_or_else(|| damaged(format!("tensor {name:?} reaches beyond its storage")))?;
         index.insert(name.to_owned(), tensor);
     }
@@ -198,8 +196,8 @@ fn state_dict<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<&'p [(Value<'a>, Value<'
         .filter_map(|value| pickle.dict(value))
         .find(|dict| dict.iter().any(|(_, value)| is_tensor(pickle, *value)))
         .ok_or_else(|| {
-            let places = NESTED_UNDER.join("\", \"");
-            WeightsFault::NotAStateDict(format!("no tensors at the top, nor under \"{places}\""))
+            let keys = NESTED_UNDER.join("\", \"");
+            WeightsFault::NotAStateDict(format!("no tensors at the top, nor under \"{keys}\""))
         })
 }
 
@@ -213,7 +211,7 @@ fn entry<'a>(pickle: &Pickle<'a>, dict: Value<'a>, key: &str) -> Option<Value<'a
     Some(*value)
 }
 
-/// What `_rebuild_tensor_v2` is called with.
+/// The arguments of `_rebuild_tensor_v2`.
 struct TensorParts<'a> {
     storage: Storage<'a>,
     offset: usize,
@@ -224,7 +222,7 @@ struct TensorParts<'a> {
 impl<'a> TensorParts<'a> {
     fn parse(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Self> {
         let (function, arguments) = called(pickle, value)?;
-        // A parameter is its tensor for our purposes; one step suffices, as it never holds another parameter.
+        // A parameter has a tensor as its first argument, never another parameter.
         let (function, arguments) = match function {
             Global::Parameter => called(pickle, *arguments.first()?)?,
             _ => (function, arguments),
@@ -244,7 +242,7 @@ impl<'a> TensorParts<'a> {
         })
     }
 
-    fn place(self, storages: &HashMap<&'a str, Range<usize>>) -> Option<Tensor> {
+    fn tensor(self, storages: &HashMap<&'a str, Range<usize>>) -> Option<Tensor> {
         let storage = storages.get(self.storage.key)?;
         Tensor::view(self.storage.dtype, self.shape, self.strides, self.offset, storage)
     }
@@ -272,7 +270,7 @@ fn sizes<'a>(pickle: &Pickle<'a>, value: Value<'a>) -> Option<Vec<usize>> {
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// The one folder that everything in the archive lies in; PyTorch names it after the file.
+/// The folder of all entries; PyTorch names it after the file.
 fn archive_folder(archive: &Archive<'_>) -> Result<String> {
     let mut names = archive.file_names().filter_map(|name| name.ok());
     if let Some(name) = names.find(|name| name.ends_with("/constants.pkl") || name.contains("/code/")) {
@@ -285,19 +283,21 @@ fn archive_folder(archive: &Archive<'_>) -> Result<String> {
         .ok_or_else(|| not_weights_itself(archive))
 }
 
-/// Python packages and downloads may have a file of weights inside.
+/// The error for other archives, such as Python packages, perhaps with a file of weights inside.
 fn not_weights_itself(archive: &Archive<'_>) -> WeightsFault {
     const WEIGHTS: [&str; 4] = [".pth", ".pt", ".safetensors", ".h5"];
     let mut names = archive.file_names().filter_map(|name| name.ok());
-    names
-        .find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending)))
-        .map_or_else(
-            || WeightsFault::NotAStateDict("its archive holds no data.pkl".to_owned()),
-            |name| WeightsFault::Packed(name.into_owned()),
-        )
+    match names.find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending))) {
+        Some(name) => WeightsFault::Packed(name.into_owned()),
+        None => without_pickle(),
+    }
 }
 
-/// A small entry's contents; `None` where there is no such entry.
+fn without_pickle() -> WeightsFault {
+    WeightsFault::NotAStateDict("its archive has no data.pkl".to_owned())
+}
+
+/// The content of a small entry, if there is one of this name.
 fn read_entry(archive: &mut Archive<'_>, name: &str) -> Result<Option<Vec<u8>>> {
     let Some(index) = archive.index_for_name(name) else {
         return Ok(None);
@@ -307,14 +307,12 @@ fn read_entry(archive: &mut Archive<'_>, name: &str) -> Result<Option<Vec<u8>>> 
         return Err(WeightsFault::NotAStateDict(format!("{name:?} is far too large")));
     }
     let mut contents = Vec::new();
-    entry
-        .take(LARGEST_PICKLE)
-        .read_to_end(&mut contents)
-        .map_err(damaged)?;
+    let mut entry = entry.take(LARGEST_PICKLE);
+    entry.read_to_end(&mut contents).map_err(damaged)?;
     Ok(Some(contents))
 }
 
-/// Where an entry's bytes lie in the file. PyTorch never compresses them.
+/// The range of an entry's bytes in the file. PyTorch never compresses them.
 fn stored_range(archive: &mut Archive<'_>, name: &str) -> Result<Range<usize>> {
     let index = archive
         .index_for_name(name)
@@ -327,7 +325,7 @@ fn stored_range(archive: &mut Archive<'_>, name: &str) -> Result<Range<usize>> {
         let end = start.checked_add(entry.size())?;
         Some(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     });
-    range.ok_or_else(|| damaged(format!("entry {name:?} lies nowhere")))
+    range.ok_or_else(|| damaged(format!("entry {name:?} has no data")))
 }
 
 fn damaged(why: impl ToString) -> WeightsFault {

@@ -1,4 +1,4 @@
-//! Tests of the reader of pickles: what Python wrote, and what nobody should.
+//! Tests of valid, damaged and malicious pickles.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ const SAMPLE: &[u8] = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01(K\x01J\xfe\xff\xf
     \x8a\x09\x00\x00\x00\x00\x00\x00\x00\x00@eu.";
 
 #[test]
-fn reads_what_python_wrote() {
+fn pickle_of_python_is_read() {
     let with_more_behind = [SAMPLE, b"more"].concat();
     let pickle = Pickle::read(&with_more_behind).unwrap();
     assert_eq!(pickle.len, SAMPLE.len());
@@ -35,7 +35,7 @@ fn reads_what_python_wrote() {
 }
 
 #[test]
-fn newer_protocols_frame_and_memoize() {
+fn frames_and_memos_of_newer_protocols_are_read() {
     // `pickle.dumps(collections.OrderedDict(a=1), 4)` of CPython 3.11.
     let bytes = b"\x80\x04\x95)\x00\x00\x00\x00\x00\x00\x00\x8c\x0bcollections\x94\x8c\x0bOrderedDict\
         \x94\x93\x94)R\x94\x8c\x01a\x94K\x01s.";
@@ -47,7 +47,7 @@ fn newer_protocols_frame_and_memoize() {
 }
 
 #[test]
-fn an_unknown_global_is_refused_by_name() {
+fn unknown_global_is_refused_by_name() {
     let attack = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.";
     assert_eq!(
         Pickle::read(attack).unwrap_err(),
@@ -56,21 +56,21 @@ fn an_unknown_global_is_refused_by_name() {
 }
 
 #[test]
-fn deep_nesting_and_cycles_cost_no_stack() {
+fn nesting_and_cycles_use_no_stack() {
     let mut nested = b"\x80\x02N".to_vec();
     nested.extend(std::iter::repeat_n(0x85, 1_000_000));
     nested.push(b'.');
     assert!(Pickle::read(&nested).is_ok());
     let cycle = b"\x80\x02]q\x00h\x00a.";
     assert!(Pickle::read(cycle).is_ok());
-    let endless = vec![b'N'; MOST_INSTRUCTIONS + 1];
+    let endless = vec![b'N'; MAX_INSTRUCTIONS + 1];
     assert!(matches!(Pickle::read(&endless), Err(PickleError::Malformed(_))));
 }
 
 #[test]
-fn a_pickle_cut_anywhere_is_an_error() {
+fn truncated_pickle_is_an_error() {
     for len in 0..SAMPLE.len() {
-        assert!(Pickle::read(&SAMPLE[..len]).is_err(), "cut to {len}");
+        assert!(Pickle::read(&SAMPLE[..len]).is_err(), "truncated to {len}");
     }
 }
 
@@ -89,7 +89,7 @@ proptest! {
         let _ = Pickle::read(&bytes);
     }
 
-    /// Bytes that are mostly opcodes reach further into the machine than random ones.
+    /// Opcodes cover more of the machine than random bytes.
     #[test]
     fn random_programs_never_panic(
         program in proptest::collection::vec(proptest::sample::select(&b"(012NK\x88]l}dtaesuq\x94hRb)Q\x85\x86\x87."[..]), 0..200)
