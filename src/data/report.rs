@@ -11,8 +11,8 @@ use crate::text::statistics::{LengthHistogram, UnknownRate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use strum::VariantArray;
-/// Longer reports are not read.
 
+/// Longer reports are not read.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The content of a source and its problems; `report.json` in the dataset's directory.

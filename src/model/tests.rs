@@ -90,11 +90,7 @@ fn checkpoint_keeps_normalization() {
 
 /// Two convolutions of 1 x 1 over maps of 2 x 2 regions with five channels.
 fn published() -> LayerRange {
-    let map = |channels| MapShape {
-        height: 2,
-        width: 2,
-        channels,
-    };
+    let map = |channels| MapShape::new(2, 2, channels);
     let layer = |inputs: usize, outputs: usize| {
         ConvLayer::Convolution(ConvWeights {
             kernel: (0..inputs * outputs).map(|n| (n % 7) as f32 - 3.0).collect(),

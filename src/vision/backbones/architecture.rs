@@ -110,27 +110,24 @@ impl WeightNames {
 
     /// PyTorch's names of a kernel without bias, and of the batch normalization after it.
     pub(crate) fn normalized_torch(layer: &str, norm: &str, epsilon: f32) -> Self {
-        Self {
-            kernel: format!("{layer}.weight"),
-            bias: BiasOrNorm::BatchNorm(BatchNormNames {
-                gamma: format!("{norm}.weight"),
-                beta: format!("{norm}.bias"),
-                mean: format!("{norm}.running_mean"),
-                variance: format!("{norm}.running_var"),
-                epsilon,
-            }),
-        }
+        let names = ["weight", "bias", "running_mean", "running_var"].map(|name| format!("{norm}.{name}"));
+        Self::normalized(format!("{layer}.weight"), names, epsilon)
     }
 
     /// Keras' names of a kernel without bias, and of the batch normalization after it.
     pub(crate) fn normalized_keras(kernel: String, norm: &str, epsilon: f32) -> Self {
+        let names = ["gamma", "beta", "moving_mean", "moving_variance"].map(|name| format!("{norm}/{name}"));
+        Self::normalized(kernel, names, epsilon)
+    }
+
+    fn normalized(kernel: String, [gamma, beta, mean, variance]: [String; 4], epsilon: f32) -> Self {
         Self {
             kernel,
             bias: BiasOrNorm::BatchNorm(BatchNormNames {
-                gamma: format!("{norm}/gamma"),
-                beta: format!("{norm}/beta"),
-                mean: format!("{norm}/moving_mean"),
-                variance: format!("{norm}/moving_variance"),
+                gamma,
+                beta,
+                mean,
+                variance,
                 epsilon,
             }),
         }
@@ -140,12 +137,10 @@ impl WeightNames {
         let mut names = vec![self.kernel.as_str()];
         match &self.bias {
             BiasOrNorm::Bias(bias) => names.push(bias),
-            BiasOrNorm::BatchNorm(norm) => names.extend([
-                norm.gamma.as_str(),
-                norm.beta.as_str(),
-                norm.mean.as_str(),
-                norm.variance.as_str(),
-            ]),
+            BiasOrNorm::BatchNorm(norm) => {
+                let norms = [&norm.gamma, &norm.beta, &norm.mean, &norm.variance];
+                names.extend(norms.map(String::as_str));
+            }
             BiasOrNorm::None => {}
         }
         names
@@ -227,11 +222,7 @@ impl LayerSpec {
     pub(crate) fn output(&self, input: MapShape) -> MapShape {
         let through = |window: ConvGeometry, channels| {
             let (height, width) = window.output((input.height, input.width));
-            MapShape {
-                height,
-                width,
-                channels,
-            }
+            MapShape::new(height, width, channels)
         };
         match self {
             Self::Convolution { window, outputs, .. } => through(window.on_map(input), *outputs),
@@ -326,11 +317,7 @@ impl Architecture {
 
     pub(crate) fn input(&self) -> MapShape {
         let size = self.preprocessing.size as usize;
-        MapShape {
-            height: size,
-            width: size,
-            channels: 3,
-        }
+        MapShape::new(size, size, 3)
     }
 
     /// The output shape of each stage.

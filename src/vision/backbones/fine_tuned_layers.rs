@@ -187,11 +187,6 @@ mod tests {
     fn published() -> LayerRange {
         let around = ConvGeometry::square(3, 1, Padding::all(1));
         let halve = ConvGeometry::square(3, 2, Padding::all(1));
-        let shape = |side, channels| MapShape {
-            height: side,
-            width: side,
-            channels,
-        };
         let layers = vec![
             ConvLayer::Residual {
                 branch: vec![
@@ -204,8 +199,8 @@ mod tests {
             ConvLayer::Convolution(sums(halve, (18, 3), Activation::None)),
         ];
         LayerRange {
-            input: shape(4, 2),
-            output: shape(2, 3),
+            input: MapShape::new(4, 4, 2),
+            output: MapShape::new(2, 2, 3),
             layers,
         }
         .with_channel_scale()

@@ -186,6 +186,15 @@ pub struct MapShape {
 }
 
 impl MapShape {
+    /// A map of this size.
+    pub const fn new(height: usize, width: usize, channels: usize) -> Self {
+        Self {
+            height,
+            width,
+            channels,
+        }
+    }
+
     /// The number of regions: rows times columns.
     pub fn regions(self) -> usize {
         self.height * self.width
@@ -289,11 +298,7 @@ impl<D: Backend> Backbone<D> {
     /// [`BackboneError::ImageSize`], and those of the device.
     pub fn forward(&self, images: Images<D>) -> Result<Images<D>, BackboneError> {
         let (_, height, width, channels) = *images.shape();
-        let found = MapShape {
-            height,
-            width,
-            channels,
-        };
+        let found = MapShape::new(height, width, channels);
         if found != self.input {
             return Err(BackboneError::ImageSize {
                 backbone: self.kind,

@@ -73,11 +73,8 @@ impl SmallCnnSettings {
     pub fn shape(&self) -> MapShape {
         let size = self.size.get() as usize;
         let (height, width) = (self.widths.iter()).fold((size, size), |map, _| LAYER.window.output(map));
-        MapShape {
-            height,
-            width,
-            channels: self.widths.last().map_or(COLORS, |width| width.get()),
-        }
+        let channels = self.widths.last().map_or(COLORS, |width| width.get());
+        MapShape::new(height, width, channels)
     }
 }
 

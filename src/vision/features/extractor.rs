@@ -161,11 +161,7 @@ impl<D: Backend> FeatureExtractor<D> {
         let shape = self.backbone.layer().shape;
         match self.kind {
             FeatureKind::Grid => shape,
-            FeatureKind::Pooled => MapShape {
-                height: 1,
-                width: 1,
-                ..shape
-            },
+            FeatureKind::Pooled => MapShape::new(1, 1, shape.channels),
         }
     }
 
