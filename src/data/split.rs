@@ -64,22 +64,17 @@ pub(super) fn named_in(file_name: &str) -> Option<Split> {
 /// The relative sizes of random splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct SplitShares {
-    /// The size of the training split.
     pub train: u32,
-    /// The size of the validation split.
     pub dev: u32,
-    /// The size of the test split.
     pub test: u32,
 }
 
 impl Default for SplitShares {
     fn default() -> Self {
-        Self {
-            train: 80,
-            dev: 10,
-            test: 10,
-        }
+        let [train, dev, test] = [80, 10, 10];
+        Self { train, dev, test }
     }
 }
 

@@ -21,12 +21,10 @@ pub struct PrepareProgress {
 
 /// A stage of building a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub enum PrepareStage {
-    /// Reading captions and splits.
     Reading,
-    /// Decoding and hashing images.
     Checking,
-    /// Counting words and writing the dataset.
     Writing,
 }
 

@@ -7,7 +7,7 @@
 //! # Against NLTK
 //!
 //! NLTK's unsmoothed `corpus_bleu` gives the same corpus scores to 1e-9 wherever every hypothesis has at
-//! least four tokens and the corpus has at least one matching n-gram of each order. They part in two places:
+//! least four tokens and the corpus has at least one matching n-gram of each order. They differ in two cases:
 //!
 //! - A hypothesis shorter than *n* tokens has no n-grams. NLTK counts one unmatched n-gram for it all the
 //!   same, so its BLEU-*n* is lower; coco-caption counts none.

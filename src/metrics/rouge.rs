@@ -9,7 +9,7 @@ pub(super) const SCORER: Scorer = Scorer::mean(
     |_| Box::new(|example, score| score[0] = rouge_l(example.hypothesis, example.references)),
 );
 
-/// How much more recall weighs than precision (coco-caption's value).
+/// The weight of recall relative to precision (coco-caption's value).
 const BETA: f64 = 1.2;
 
 /// ROUGE-L of one hypothesis, in 0 to 1: the F-measure of its longest common subsequences with the references.
@@ -33,7 +33,7 @@ fn f_measure((precision, recall): (f64, f64)) -> f64 {
     (1.0 + BETA * BETA) * precision * recall / (recall + BETA * BETA * precision)
 }
 
-/// The share of the hypothesis, and that of the reference, that lie in their longest common subsequence.
+/// The fractions of the hypothesis and of the reference in their longest common subsequence.
 fn overlap<T: Eq>(hypothesis: &[T], reference: &[T]) -> (f64, f64) {
     match (hypothesis.is_empty(), reference.is_empty()) {
         (true, true) => (1.0, 1.0),

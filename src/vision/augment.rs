@@ -20,7 +20,7 @@ pub enum Augmentation {
 }
 
 impl Augmentation {
-    /// Whether it leaves images as they are.
+    /// Whether images are not changed.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
@@ -33,7 +33,7 @@ impl Augmentation {
         }
     }
 
-    /// The end of a feature store's name; for people only, the store's specification is what counts.
+    /// The suffix of a feature store's name. Only for people; the store's specification has the augmentation.
     pub(super) fn suffix(self) -> String {
         match self {
             Self::None => String::new(),
@@ -43,7 +43,7 @@ impl Augmentation {
     }
 }
 
-/// Size and place of a random crop, independent of the image's size.
+/// The size and position of a random crop, relative to the image's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct RandomCrop {
     /// Its sides as a fraction of the image's.

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 
-/// How images become pixels `[size, size, 3]`, channels last. Every backbone states its own.
+/// The preprocessing of images to pixels `[size, size, 3]`, channels last. Each backbone has its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// Height and width of the result, in pixels.
     pub size: u32,
-    /// How an image of another size is brought to it.
+    /// The resizing of images of another size.
     pub resize: Resize,
-    /// How resizing interpolates pixels.
+    /// The interpolation of resizing.
     pub interpolation: Interpolation,
     /// The order of the channels.
     pub channel_order: ChannelOrder,
@@ -28,7 +28,7 @@ pub struct Preprocessing {
     pub augmentation: Augmentation,
 }
 
-/// How an image becomes the square that a network takes (timm `crop_mode`).
+/// The conversion of an image to a square (timm `crop_mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
 pub enum CropMode {
@@ -42,7 +42,7 @@ impl Named for CropMode {
     const KIND: &'static str = "crop mode";
 }
 
-/// How an image is resized to a square. An image of exactly the square's size stays as it is.
+/// The resizing of an image to a square. An image of exactly the square's size is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resize {
@@ -53,20 +53,17 @@ pub enum Resize {
     ShorterSide(u32),
 }
 
-/// A rectangle of an image, in its pixels.
+/// A rectangle of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct CropBox {
-    /// Pixels to the left of it.
     pub left: u32,
-    /// Pixels above it.
     pub top: u32,
-    /// Pixels across.
     pub width: u32,
-    /// Pixels down.
     pub height: u32,
 }
 
-/// How pixels are interpolated when an image changes size.
+/// The interpolation of pixels in resizing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
@@ -321,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_crop_equals_the_crop_preprocessed_alone() {
+    fn random_crop_equals_its_pixels_preprocessed_alone() {
         let image = sample();
         for (number, flip) in [
             (1, Augmentation::HFlip),
@@ -434,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_the_network_size_is_not_resampled() {
+    fn image_of_the_network_size_is_not_resampled() {
         let square = RgbImage::from_fn(4, 4, |x, y| Rgb([(x * 60) as u8, (y * 60) as u8, 7]));
         let expected: Vec<f32> = square.iter().map(|&value| f32::from(value)).collect();
         for resize in [Resize::Squash, Resize::ShorterSide(5)] {

@@ -1,20 +1,19 @@
-//! Bilinear resampling of images, to the bit as Pillow's `Image.resize(size, BILINEAR)` does it.
+//! Bilinear resampling of images, bit-identical to Pillow's `Image.resize(size, BILINEAR)`.
 //!
-//! A difference of one in 255 is invisible, but a deep CNN makes more of it: the features of EfficientNet-Lite1
-//! then have a cosine of 0.9994 to those of the published code, and 1 with the same pixels.
+//! A difference of 1 in 255 is invisible, but a deep CNN amplifies it: with such differences, the features of
+//! EfficientNet-Lite1 have a cosine of 0.9994 to those of the published code.
 
 use image::RgbImage;
 
 /// Channels of a pixel.
 const CHANNELS: usize = 3;
 
-/// Weights are integers of this many fractional bits: 32, without 8 for a value and 2 for the sum's sign and
-/// overshoot.
+/// The number of fractional bits of weights: 32 minus 8 for the value and 2 for sign and overshoot of the sum.
 const FRACTION: u32 = 22;
 
-/// The image at `width` x `height`: first its rows are resampled and rounded, then its columns.
+/// Resizes the image to `width` x `height`: first the rows are resampled and rounded, then the columns.
 ///
-/// The kernel is a triangle that reaches one pixel to either side, or one of the result's where that is wider
+/// The kernel is a triangle with a half width of one pixel of the image, or of the result if that is larger
 /// (antialiasing).
 pub(super) fn bilinear(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
     let rows_done = if image.width() == width {
@@ -69,14 +68,14 @@ fn resample_columns(image: &RgbImage, height: u32) -> RgbImage {
     result
 }
 
-/// What a sum begins with, so that cutting its fraction off rounds it.
+/// The start value of sums, so that truncation rounds them.
 const HALF: i32 = 1 << (FRACTION - 1);
 
 fn rounded(sum: i32) -> u8 {
     (sum >> FRACTION).clamp(0, 255) as u8
 }
 
-/// The pixels that one pixel of the result is made of.
+/// The weights of the pixels that contribute to a pixel of the result.
 struct Taps {
     first: usize,
     weights: Vec<i32>,
@@ -86,17 +85,17 @@ struct Taps {
 fn taps(from: u32, to: u32) -> Vec<Taps> {
     let scale = f64::from(from) / f64::from(to);
     let reach = scale.max(1.0);
-    let whole = |place: f64| (place + 0.5).max(0.0) as u32;
+    let whole = |position: f64| (position + 0.5).max(0.0) as u32;
     (0..to)
         .map(|pixel| {
             let center = (f64::from(pixel) + 0.5) * scale;
             let range = whole(center - reach)..whole(center + reach).min(from);
-            let triangle = |seen: u32| (1.0 - ((f64::from(seen) + 0.5 - center) / reach).abs()).max(0.0);
+            let triangle = |source: u32| (1.0 - ((f64::from(source) + 0.5 - center) / reach).abs()).max(0.0);
             let total: f64 = range.clone().map(triangle).sum();
             let fixed = |weight: f64| (weight / total * f64::from(1 << FRACTION)).round() as i32;
             Taps {
                 first: range.start as usize,
-                weights: range.map(|seen| fixed(triangle(seen))).collect(),
+                weights: range.map(|source| fixed(triangle(source))).collect(),
             }
         })
         .collect()

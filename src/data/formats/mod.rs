@@ -70,7 +70,7 @@ pub(super) struct Reader {
     pub(super) files: &'static str,
     /// Whether a file with this name has the format.
     is_named: fn(&str) -> bool,
-    /// Whether the content of a file has the format, whatever the file's name is.
+    /// Whether the content of a file has the format.
     recognizes: fn(&Path) -> bool,
     pub(super) read: fn(&Path, &mut CaptionIndex) -> Result<(), DatasetError>,
     /// Whether there may be a file for each split, as in COCO.

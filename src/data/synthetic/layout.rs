@@ -66,7 +66,7 @@ pub(super) fn related(count: usize, relation: Relation, rng: &mut impl Rng) -> (
     (items, place(companion, rng))
 }
 
-/// `count` objects in `area`, which is cut in two until each object has an area of its own.
+/// `count` objects in `area`, which is halved until each object has its own area.
 fn scatter(area: Area, count: usize, rng: &mut impl Rng) -> Vec<Item> {
     if count <= 1 {
         return vec![place(area, rng)];

@@ -10,7 +10,7 @@ use std::ops::RangeFrom;
 #[derive(Clone, Debug)]
 pub(crate) struct Architecture {
     pub(crate) preprocessing: Preprocessing,
-    /// The layers to take where the user names none. The first one that the file has weights for is taken.
+    /// The layers for features if none is named. The first one with weights in the file is used.
     pub(crate) default_layers: &'static [&'static str],
     pub(crate) stages: Vec<Stage>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct SquareWindow {
     pub(crate) padding: PaddingMode,
 }
 
-/// How the padding follows from the map.
+/// The padding, which depends on the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PaddingMode {
     Valid,

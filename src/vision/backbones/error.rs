@@ -1,4 +1,4 @@
-//! What can go wrong with a backbone, and what to do about it.
+//! Errors of backbones.
 
 use super::{BackboneKind, MapShape};
 use crate::nn::device::DeviceError;
@@ -21,14 +21,14 @@ pub enum BackboneError {
         layers: Vec<String>,
     },
     #[error(
-        "layer {layer:?} of {backbone} does not lie behind {after}, whose output is stored: \
-         prepare the features of an earlier layer (--layer), or choose one of {}", .behind.join(", ")
+        "layer {layer:?} of {backbone} is not after {after}, whose output is stored: \
+         prepare the features of an earlier layer (--layer), or choose one of {}", .later.join(", ")
     )]
-    NotBehind {
+    NotAfter {
         backbone: BackboneKind,
         layer: String,
         after: String,
-        behind: Vec<String>,
+        later: Vec<String>,
     },
     #[error(
         "weights {path:?}: no tensor {tensor:?}, which layer {layer} of {backbone} needs: \
@@ -58,7 +58,7 @@ impl BackboneError {
         Self::Device(DeviceError::new(error))
     }
 
-    /// Whether fewer images at once may help.
+    /// Whether the device is out of memory: a smaller batch may help.
     pub fn is_out_of_memory(&self) -> bool {
         matches!(self, Self::Device(error) if error.is_out_of_memory())
     }

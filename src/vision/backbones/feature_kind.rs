@@ -6,7 +6,7 @@ use crate::suggest::{Named, UnknownName, unknown_name};
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo};
 use serde::{Deserialize, Serialize};
 
-/// How a feature map becomes features. A map of 1 x 1 has one region in either kind.
+/// The kind of features of a feature map. A map of 1 x 1 has one region in both kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[derive(strum::Display, strum::EnumString, strum::IntoStaticStr, strum::VariantNames)]

@@ -127,11 +127,11 @@ impl BackboneKind {
         let last = load::known_layer(self, &architecture, up_to, first..)?;
         let shapes: Vec<MapShape> = architecture.shapes().collect();
         if last < first {
-            return Err(BackboneError::NotBehind {
+            return Err(BackboneError::NotAfter {
                 backbone: self,
                 layer: up_to.to_owned(),
                 after: after.to_owned(),
-                behind: architecture.names(first..),
+                later: architecture.names(first..),
             });
         }
         Ok(LayerRange {
@@ -176,12 +176,10 @@ impl BackboneKind {
 
 /// The shape of a feature map; a vector is a map of 1 x 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct MapShape {
-    /// The number of rows.
     pub height: usize,
-    /// The number of columns.
     pub width: usize,
-    /// The number of channels.
     pub channels: usize,
 }
 

@@ -20,7 +20,7 @@ const LAYER: Convolution = Convolution {
     activation: Activation::Relu,
 };
 
-/// How large the network is.
+/// The size of the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SmallCnnSettings {
@@ -48,7 +48,7 @@ impl Default for SmallCnnSettings {
 }
 
 impl SmallCnnSettings {
-    /// How images become pixels: -1 to 1.
+    /// The preprocessing of images to pixels in -1 to 1.
     pub fn preprocessing(&self) -> Preprocessing {
         Preprocessing::symmetric(self.size.get())
     }
@@ -113,7 +113,7 @@ impl<D: Backend> SmallCnn<D> {
     /// Those of the device.
     ///
     /// # Panics
-    /// Where the images do not have three channels.
+    /// If the images do not have three channels.
     pub fn forward<T: Tape<f32, D>>(
         &self,
         images: Images<D, T>,

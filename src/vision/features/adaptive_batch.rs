@@ -1,15 +1,15 @@
-//! Batches that shrink to what the device's memory holds.
+//! Batches that are halved when the device is out of memory.
 
 use crate::vision::backbones::BackboneError;
 
-/// Splits batches for a network; after a failure for lack of memory, batches are halved for good.
+/// Splits batches for a network. When the device is out of memory, this and all later batches are halved.
 pub struct AdaptiveBatch<'a> {
     limit: usize,
     on_halving: &'a dyn Fn(usize),
 }
 
 impl<'a> AdaptiveBatch<'a> {
-    /// Starts without a limit. `on_halving` is called with the new limit each time it is halved.
+    /// No limit at first. `on_halving` is called with every new limit.
     pub fn new(on_halving: &'a dyn Fn(usize)) -> Self {
         Self {
             limit: usize::MAX,
@@ -17,10 +17,10 @@ impl<'a> AdaptiveBatch<'a> {
         }
     }
 
-    /// The outputs of `network` for these images, one after another. `network` takes pixels and the number of images.
+    /// The outputs of `network` for these images. `network` takes pixels and the number of images.
     ///
     /// # Errors
-    /// Those of the network. Lack of memory is one only where a single image does not fit.
+    /// Those of the network; out of memory if a single image does not fit.
     pub fn run(
         &mut self,
         pixels: &[f32],
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_does_not_fit_alone_is_an_error() {
+    fn single_image_out_of_memory_is_an_error() {
         let calls = RefCell::default();
         let error = AdaptiveBatch::new(&|_| {}).run(&[0.0; 4 * IMAGE_LEN], 4, network(0, &calls));
         assert!(error.unwrap_err().is_out_of_memory());

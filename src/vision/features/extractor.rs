@@ -1,4 +1,4 @@
-//! From images to features in one step: preprocessing, a backbone with its weights, and pooling.
+//! Feature extraction: preprocessing, a backbone with its weights, and pooling.
 
 use super::store::{Difference, FeatureDtype, FeatureSpec};
 use crate::nn::device::guarded;
@@ -101,8 +101,7 @@ impl<D: Backend> FeatureExtractor<D> {
     /// Extracts the features of new images in the same way as those of a store.
     ///
     /// # Errors
-    /// [`ExtractorError::OtherWeights`] where `file` is not the one that made the store, and those of
-    /// [`load`](Self::load).
+    /// [`ExtractorError::OtherWeights`] if the store was made with another file, and those of [`load`](Self::load).
     pub fn from_spec(spec: &FeatureSpec, file: &WeightFile, device: &D) -> Result<Self, ExtractorError> {
         let kind = spec.backbone.parse()?;
         check_weights(spec, file)?;
@@ -190,10 +189,10 @@ impl<D: Backend> FeatureExtractor<D> {
     }
 }
 
-/// The layers of the network after the one whose output a store holds, up to and including `up_to`.
+/// The layers after the one whose output is stored, up to and including `up_to`.
 ///
 /// # Errors
-/// Where `file` is not the one of the store, the store holds pooled features, or there is no such layer.
+/// If the store was made with another file or has pooled features, or there is no such layer.
 pub fn layers_after(
     spec: &FeatureSpec,
     file: &WeightFile,

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_that_panics_becomes_a_fault() {
+    fn panic_of_the_decoder_is_an_error() {
         let outcome: Result<(), _> = without_panic(|| panic!("index out of bounds"));
         assert!(matches!(outcome, Err(ImageFault::DecoderPanicked)));
     }

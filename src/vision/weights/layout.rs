@@ -12,16 +12,13 @@ pub enum Naming {
     Torch,
 }
 
-/// The dimensions of a convolution's kernel.
+/// The dimensions of a convolution's kernel: window, input channels and output channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it all")]
 pub struct Kernel {
-    /// Window height.
     pub height: usize,
-    /// Window width.
     pub width: usize,
-    /// Input channels.
     pub inputs: usize,
-    /// Output channels.
     pub outputs: usize,
 }
 

@@ -161,7 +161,7 @@ fn captions_are_different_and_of_clean_words() {
 }
 
 #[test]
-fn every_caption_is_true() {
+fn captions_are_true() {
     for scene in scenes(3_000) {
         for caption in scene.captions() {
             let claims = Claims::read(&caption).unwrap_or_else(|error| panic!("{caption}: {error}"));
