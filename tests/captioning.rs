@@ -117,8 +117,8 @@ fn make_run(root: &Root, name: &str, data: &Path, dataset: &Dataset, scale: f32)
     for parameter in model.decoder.parameters_mut() {
         parameter.value = parameter.value.clone() * scale;
     }
-    save(&run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
-    dataset.vocabulary.write(&run.vocabulary()).unwrap();
+    save(run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
+    dataset.vocabulary.write(run.vocabulary()).unwrap();
     let record = RunRecord {
         program: "test".into(),
         data: DataRecord {
@@ -214,7 +214,7 @@ mod evaluate {
     fn moved_dataset_is_found_and_changed_one_gives_a_warning() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let run = workspace.run_directory(RUN);
-        let mut record = RunRecord::load(&run.config()).unwrap();
+        let mut record = RunRecord::load(run.config()).unwrap();
         record.data.directory = workspace.path().join("gone");
         record.data.hash = "another".into();
         record.save(&run.config()).unwrap();
@@ -356,7 +356,7 @@ mod mbr {
     const ON: [&str; 6] = ["--beam-size", "8", "--mbr-weight", "1", "--mbr-temperature", "5"];
 
     pub(super) fn write_ngrams(workspace: &Workspace) {
-        let dataset = Dataset::load(&workspace.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
+        let dataset = Dataset::load(workspace.root().dataset_dir(&"squares".parse().unwrap())).unwrap();
         let encode = |image: &Image| {
             let captions = image.captions.iter();
             captions
@@ -365,7 +365,7 @@ mod mbr {
         };
         let captions: Vec<Vec<Vec<u32>>> = dataset.images(Split::Train).map(encode).collect();
         DocumentFrequencies::of(captions.iter().map(Vec::as_slice))
-            .write(&workspace.run_directory(RUN).ngrams())
+            .write(workspace.run_directory(RUN).ngrams())
             .unwrap();
     }
 

@@ -119,7 +119,7 @@ fn resume_on_changed_dataset_is_refused() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let hash = |workspace: &Workspace| {
-        Dataset::load(&workspace.root().find_dataset(DATA_SET).unwrap())
+        Dataset::load(workspace.root().find_dataset(DATA_SET).unwrap())
             .unwrap()
             .hash
     };

@@ -229,7 +229,8 @@ fn odd_files_make_one_row_unreadable() {
     let odd = workspace.path().join("checkpoints/odd");
     fs::create_dir(&odd).unwrap();
     fs::copy(workspace.run_directory("r").config(), odd.join("config.toml")).unwrap();
-    let make: [(&str, fn(&Path)); 4] = [
+    type Make = fn(&Path);
+    let make: [(&str, Make); 4] = [
         ("a FIFO", fifo),
         ("a directory", |path| fs::create_dir(path).unwrap()),
         ("a symbolic link", |path| symlink("/dev/zero", path).unwrap()),

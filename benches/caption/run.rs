@@ -79,8 +79,8 @@ impl BenchRun {
             vocabulary: VOCABULARY,
         };
         let model = Model::new(&Cpu::default(), spec, &mut random_stream(1, "bench", 0))?;
-        save(&self.run.best(), &model, Vec::new(), serde_json::Value::Null)?;
-        vocabulary().write(&self.run.vocabulary())?;
+        save(self.run.best(), &model, Vec::new(), serde_json::Value::Null)?;
+        vocabulary().write(self.run.vocabulary())?;
         Ok(self.record().save(&self.run.config())?)
     }
 

@@ -145,7 +145,7 @@ impl Evaluate {
         device: &Opened<D>,
         context: &Context,
     ) -> anyhow::Result<Report> {
-        let record = RunRecord::load(&run.config())?;
+        let record = RunRecord::load(run.config())?;
         let info = JobInfo {
             kind: JobKind::Evaluate,
             device: device.name.clone(),

@@ -13,7 +13,7 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
 use rustix::process::{Pid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -262,6 +262,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 fn write_holder(mut file: &File, holder: &LockHolder) -> io::Result<()> {
     let note = serde_json::to_vec(holder)?;
     file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
     file.write_all(&note)?;
     // Another machine reads it from the server.
     file.sync_data()

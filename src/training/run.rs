@@ -115,7 +115,7 @@ impl TrainingRun {
             let path = directory.path().to_owned();
             return Err(DirectoryError::Taken { path }.into());
         }
-        data.vocabulary.write(&directory.vocabulary())?;
+        data.vocabulary.write(directory.vocabulary())?;
         // Last: a directory with this file is a run.
         record.save(&directory.config())?;
         let setup = RunSetup {
@@ -142,7 +142,7 @@ impl TrainingRun {
                 path: directory.path().to_owned(),
                 source,
             })?;
-        let record = RunRecord::load(&directory.config())?;
+        let record = RunRecord::load(directory.config())?;
         record.settings.check()?;
         let data = Dataset::load(&record.data.directory)?;
         if data.hash != record.data.hash {
@@ -330,7 +330,7 @@ impl RunSetup {
         };
         let mut trainer = Trainer::new(settings, vocabulary, train, dev, checkpoints, model)?;
         if is_resumed {
-            trainer.resume(&self.directory.latest())?;
+            trainer.resume(self.directory.latest())?;
         }
         trainer.change(self.changes.clone())?;
         Ok(trainer)

@@ -95,7 +95,7 @@ impl World {
     /// A trainer resumed from `latest` in `directory`.
     fn resumed<'a>(&'a self, settings: &'a RunSettings, directory: &Path) -> Trainer<'a, Cpu> {
         let mut trainer = self.trainer(settings, directory);
-        trainer.resume(&directory.join("latest.safetensors")).unwrap();
+        trainer.resume(directory.join("latest.safetensors")).unwrap();
         trainer
     }
 
@@ -217,7 +217,7 @@ fn every_decoder_learns_captions() {
         assert_eq!(trainer.run(&mut recorder).unwrap(), Outcome::Complete);
         let scores = recorder.evaluations.pop().unwrap().scores;
         assert!(scores.score(Metric::BLEU_1) > 0.95, "{kind}: {scores:?}");
-        let best = Checkpoint::open(&directory.path().join("best.safetensors")).unwrap();
+        let best = Checkpoint::open(directory.path().join("best.safetensors")).unwrap();
         assert_eq!(best.spec(), trainer.model.spec());
         best.model(&Cpu::default()).unwrap();
     }

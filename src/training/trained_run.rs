@@ -74,14 +74,14 @@ impl<D: Backend> TrainedRun<D> {
     /// # Errors
     /// Fails if a file is missing, damaged or of another run; the error names it.
     pub fn open(run: &RunDirectory, checkpoint: &ConfinedPath, device: &D) -> Result<Self, TrainedRunError> {
-        let record = RunRecord::load(&run.config())?;
+        let record = RunRecord::load(run.config())?;
         if !checkpoint.exists() {
             return Err(TrainedRunError::NoCheckpoint {
                 path: checkpoint.into(),
             });
         }
         let model = Checkpoint::open(checkpoint)?.model(device)?;
-        let vocabulary = Vocabulary::read(&run.vocabulary())?;
+        let vocabulary = Vocabulary::read(run.vocabulary())?;
         if vocabulary.len() != model.spec().vocabulary {
             return Err(TrainedRunError::OtherVocabulary {
                 path: run.vocabulary().into(),

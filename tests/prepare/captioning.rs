@@ -40,10 +40,10 @@ fn run_finds_weights_of_its_features() {
         "decoder.embedding_size=8",
     ]);
     let run = Root::new(workspace.path()).find_run("mine-001").unwrap();
-    let record = RunRecord::load(&run.config()).unwrap();
+    let record = RunRecord::load(run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
-    let images: Vec<_> = Dataset::load(&workspace.dataset("mine"))
+    let images: Vec<_> = Dataset::load(workspace.dataset("mine"))
         .unwrap()
         .images
         .into_iter()

@@ -6,7 +6,7 @@ use std::fs;
 
 /// Every problem of a kind, by image.
 fn listed(workspace: &Workspace, kind: ProblemKind) -> Vec<(String, String)> {
-    let report = PrepareReport::load(&workspace.dataset("mine")).unwrap();
+    let report = PrepareReport::load(workspace.dataset("mine")).unwrap();
     let problems = report.problems.of(kind).iter();
     problems
         .map(|problem| (problem.location.clone(), problem.detail.clone()))
@@ -50,10 +50,7 @@ fn undecodable_image_is_listed_and_left_out() {
         assert_eq!(image, expected);
         assert!(detail.contains(reason), "{image}: {detail}");
     }
-    assert_eq!(
-        Dataset::load(&workspace.dataset("mine")).unwrap().images.len(),
-        12
-    );
+    assert_eq!(Dataset::load(workspace.dataset("mine")).unwrap().images.len(), 12);
 }
 
 #[test]
@@ -72,10 +69,7 @@ fn truncated_captions_file_is_refused_unless_allowed() {
 
     workspace.succeeds(&[&command[..], &["--allow-truncated"]].concat());
     assert_eq!(listed(&workspace, ProblemKind::TruncatedLine).len(), 1);
-    assert_eq!(
-        Dataset::load(&workspace.dataset("mine")).unwrap().images.len(),
-        12
-    );
+    assert_eq!(Dataset::load(workspace.dataset("mine")).unwrap().images.len(), 12);
 }
 
 #[test]

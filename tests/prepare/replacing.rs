@@ -27,7 +27,7 @@ fn prepared_scenes_load() {
         printed.starts_with("mine: read as scenes, with the source's splits\n"),
         "{printed}"
     );
-    let dataset = Dataset::load(&workspace.dataset("mine")).unwrap();
+    let dataset = Dataset::load(workspace.dataset("mine")).unwrap();
     let images = Split::ALL.map(|split| dataset.images(split).count());
     assert_eq!(images, [16, 2, 2]);
     assert!(dataset.vocabulary.contains("a"));
@@ -74,15 +74,15 @@ fn features_are_kept_with_a_new_vocabulary() {
     let directory = workspace.source(12).write();
     let command = ["prepare", &directory, "--name", "mine", "--min-count"];
     workspace.succeeds(&[&command[..], &["1"]].concat());
-    let before = Dataset::load(&workspace.dataset("mine")).unwrap().hash;
+    let before = Dataset::load(workspace.dataset("mine")).unwrap().hash;
     let features = workspace.dataset("mine/features/of-the-same-images");
     fs::create_dir_all(&features).unwrap();
 
     let error = workspace.fails(&[&command[..], &["1000"]].concat());
     assert!(error.contains("is a data set already"), "{error}");
-    assert_eq!(Dataset::load(&workspace.dataset("mine")).unwrap().hash, before);
+    assert_eq!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
     workspace.succeeds(&[&command[..], &["1000", "--force"]].concat());
-    assert_ne!(Dataset::load(&workspace.dataset("mine")).unwrap().hash, before);
+    assert_ne!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
     assert!(features.exists());
 }
 

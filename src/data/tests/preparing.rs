@@ -33,7 +33,7 @@ fn prepared(
     let result = prepare(
         settings,
         &DataSource::at(source.path()),
-        &target.path().join("mine"),
+        target.path().join("mine"),
         &decode,
         &|_| (),
     );
@@ -132,7 +132,7 @@ fn dataset_survives_saving_and_loading() {
     );
     fs::write(home.join("images.jsonl"), images.replace("dog", "cow")).unwrap();
     assert!(matches!(Dataset::load(&home), Err(DatasetError::HashDiffers(_))));
-    let other = Dataset::load(&target.path().join("yours"))
+    let other = Dataset::load(target.path().join("yours"))
         .unwrap_err()
         .to_string();
     assert!(other.contains("there are mine"), "{other}");

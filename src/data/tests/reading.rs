@@ -280,7 +280,8 @@ fn named_files_are_recognized_by_content() {
 #[test]
 fn errors_of_unreadable_sources_name_the_next_step() {
     let invalid = KARPATHY.replace("[{\"raw\"", "[\"raw\"");
-    let cases: [(&[(&str, &str)], &str, &[&str]); 9] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a [&'a str]);
+    let cases: [Case<'_>; 9] = [
         (
             &[("dataset.json", &KARPATHY[..60])],
             "a.jpg",
