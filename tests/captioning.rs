@@ -19,7 +19,7 @@ use cutline::model::{EncoderSpec, ImageInputs, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::search::{DocumentFrequencies, Member};
 use cutline::training::TrainedRun;
-use cutline::training::{DataRecord, RunRecord, RunSettings};
+use cutline::training::{DataRecord, RunConfig, RunSettings};
 use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use dfdx::prelude::Cpu;
 use support::{Workspace, err, text};
@@ -119,7 +119,7 @@ fn make_run(root: &Root, name: &str, data: &Path, dataset: &Dataset, scale: f32)
     }
     save(run.best(), &model, Vec::new(), serde_json::Value::Null).unwrap();
     dataset.vocabulary.write(run.vocabulary()).unwrap();
-    let record = RunRecord {
+    let record = RunConfig {
         program: "test".into(),
         data: DataRecord {
             name: "squares".into(),
@@ -142,8 +142,8 @@ mod evaluate {
     fn report_scores_match_its_captions() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let report = workspace.report(&[]);
-        assert_eq!(report.figures.images, DEV_IMAGES);
-        assert!(report.figures.diversity.distinct_captions > 2);
+        assert_eq!(report.summary.images, DEV_IMAGES);
+        assert!(report.summary.diversity.distinct_captions > 2);
         let words = |caption: &String| caption.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let captions: Vec<_> = report.captions.iter().map(|row| words(&row.caption)).collect();
         let references: Vec<Vec<_>> = report
@@ -160,8 +160,8 @@ mod evaluate {
             })
             .collect();
         let again = metrics::score(&examples);
-        for (metric, interval) in report.figures.intervals_95.iter() {
-            let (score, again) = (report.figures.scores.score(metric), again.score(metric));
+        for (metric, interval) in report.summary.intervals_95.iter() {
+            let (score, again) = (report.summary.scores.score(metric), again.score(metric));
             assert!((score - again).abs() < 1e-12, "{score} {again}");
             assert!(interval.low <= score && score <= interval.high);
         }
@@ -178,7 +178,7 @@ mod evaluate {
         assert_eq!(workspace.report(&[]).search, settings);
         let greedy = workspace.report(&["--beam-size", "1", "--max-length", "3"]);
         assert_eq!((greedy.search.beam_size, greedy.search.max_length), (1, 3));
-        assert!(greedy.figures.diversity.mean_length <= 3.0);
+        assert!(greedy.summary.diversity.mean_length <= 3.0);
         let error = workspace.fails(&["evaluate", "squares-001", "--min-length", "30"]);
         assert!(error.contains("--min-length"), "{error}");
     }
@@ -207,14 +207,14 @@ mod evaluate {
         assert!(!printed.contains('\u{1b}'));
         let written = fs::read_to_string(workspace.image(0).with_extension("json")).unwrap();
         let written: Report = serde_json::from_str(&written).unwrap();
-        assert_eq!(written.figures.diversity.most_common_fraction, 1.0);
+        assert_eq!(written.summary.diversity.most_common_fraction, 1.0);
     }
 
     #[test]
     fn moved_dataset_is_found_and_changed_one_gives_a_warning() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let run = workspace.run_directory(RUN);
-        let mut record = RunRecord::load(run.config()).unwrap();
+        let mut record = RunConfig::load(run.config()).unwrap();
         record.data.directory = workspace.path().join("gone");
         record.data.hash = "another".into();
         record.save(&run.config()).unwrap();
@@ -284,8 +284,8 @@ mod ensembles {
             workspace.report(&["--ensemble", "squares-001"]),
         );
         assert_eq!(alone.captions, twice.captions);
-        assert_eq!(twice.subject.ensemble[0].to_string(), "squares-001/best");
-        assert!(alone.subject.ensemble.is_empty());
+        assert_eq!(twice.info.ensemble[0].to_string(), "squares-001/best");
+        assert!(alone.info.ensemble.is_empty());
     }
 
     #[test]
@@ -439,7 +439,7 @@ mod tune_search {
             ]
             .map(|(flag, key)| [flag.to_owned(), search[key].to_string()]);
             let flags: Vec<&str> = flags.iter().flatten().map(String::as_str).collect();
-            let alone = workspace.report(&flags).figures.scores;
+            let alone = workspace.report(&flags).summary.scores;
             for (metric, alone) in alone.iter() {
                 assert!((tried[metric.key()].as_f64().unwrap() - alone).abs() < 1e-12);
             }
@@ -465,7 +465,7 @@ mod tune_search {
         let flags = lines.nth(1).unwrap();
         let flags: Vec<&str> = flags.split_whitespace().collect();
         let report = workspace.report(&[&["--ensemble", "squares-002"], &flags[..]].concat());
-        let score = format!("{:.4}", report.figures.scores.score(Metric::CIDER_D));
+        let score = format!("{:.4}", report.summary.scores.score(Metric::CIDER_D));
         assert!(printed.lines().nth(1).unwrap().ends_with(&score), "{printed}");
         assert!(
             printed.contains("best checkpoint with squares-002/best"),

@@ -31,8 +31,8 @@ fn scenes_pass_through_the_whole_pipeline() {
 
     let report = workspace.succeeds(&["evaluate", "first", "--json"]);
     let report: Report = serde_json::from_str(&report).unwrap();
-    assert_eq!(report.subject.dataset, DATA_SET);
-    assert_eq!(report.figures.images, 6);
+    assert_eq!(report.info.dataset, DATA_SET);
+    assert_eq!(report.summary.images, 6);
 
     let data = workspace.root().find_dataset(DATA_SET).unwrap();
     let images: Vec<PathBuf> = report

@@ -9,7 +9,7 @@ use cutline::model::{EncoderSpec, Model, ModelSpec, save};
 use cutline::nn::random_stream;
 use cutline::search::SearchSettings;
 use cutline::text::Vocabulary;
-use cutline::training::{DataRecord, RunRecord, RunSettings};
+use cutline::training::{DataRecord, RunConfig, RunSettings};
 use cutline::vision::backbones::{BackboneKind, FeatureKind};
 use cutline::vision::features::extractor::FeatureExtractor;
 use cutline::vision::features::store::{FeatureDtype, FeatureSpec};
@@ -91,8 +91,8 @@ impl BenchRun {
         Ok(encoder.spec(FeatureDtype::F16))
     }
 
-    fn record(&self) -> RunRecord {
-        RunRecord {
+    fn record(&self) -> RunConfig {
+        RunConfig {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: "bench".into(),

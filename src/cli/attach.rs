@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::Context;
-use super::follow::{Follower, Output};
+use super::event_printer::{EventPrinter, Output};
 use super::terminal::display_safe;
 use super::workbench;
 use crate::jobs::{JobDirectory, JobKind, JobState, JobStatus, LogReader, Name};
@@ -115,14 +115,14 @@ impl Attach {
 /// A log and its output.
 struct LogView<'a> {
     reader: LogReader,
-    follower: Follower<'a>,
+    follower: EventPrinter<'a>,
 }
 
 impl<'a> LogView<'a> {
     fn new(job: &JobDirectory, context: &'a Context) -> Self {
         Self {
             reader: LogReader::new(job.events()),
-            follower: Follower::new(context, Output::Results),
+            follower: EventPrinter::new(context, Output::Results),
         }
     }
 }

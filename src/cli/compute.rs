@@ -19,7 +19,7 @@ impl Context {
     pub(super) fn open_device_of(&self, choice: DeviceChoice) -> Result<ChosenDevice, DeviceError> {
         let device = ChosenDevice::open(choice)?;
         if let Some(error) = device.why_no_gpu() {
-            let (why, message) = (error.fault.summary(), display_safe(&error.said));
+            let (why, message) = (error.kind.summary(), display_safe(&error.text));
             // A command may open the device several times.
             FALLBACK_NOTICE.call_once(|| {
                 self.notice(&format!(

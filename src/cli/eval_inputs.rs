@@ -4,7 +4,7 @@ use super::Context;
 use super::ensemble::EnsembleArgs;
 use super::terminal::display_path;
 use crate::data::{Dataset, Image, Split};
-use crate::evaluation::{EvaluationError, Subject};
+use crate::evaluation::{EvaluationError, EvaluationInfo};
 use crate::model::ImageInputs;
 use crate::nn::Backend;
 use crate::search::Member;
@@ -13,7 +13,7 @@ use crate::training::RunEnsemble;
 pub(super) struct EvalInputs<D: Backend> {
     pub(super) runs: RunEnsemble<D>,
     pub(super) dataset: Dataset,
-    pub(super) subject: Subject,
+    pub(super) info: EvaluationInfo,
     /// One entry per member.
     inputs: Vec<ImageInputs>,
 }
@@ -37,7 +37,7 @@ impl<D: Backend> EvalInputs<D> {
         let images: Vec<&Image> = dataset.images(split).collect();
         anyhow::ensure!(!images.is_empty(), EvaluationError::Empty(split));
         let inputs = runs.inputs(&images, &directory, &context.root)?;
-        let subject = Subject {
+        let info = EvaluationInfo {
             run: runs.first.directory.name(),
             checkpoint: args.checkpoint,
             ensemble: args.named_others(context)?,
@@ -48,14 +48,14 @@ impl<D: Backend> EvalInputs<D> {
         Ok(Self {
             runs,
             dataset,
-            subject,
+            info,
             inputs,
         })
     }
 
     /// The images of the split.
     pub(super) fn images(&self) -> Vec<&Image> {
-        self.dataset.images(self.subject.split).collect()
+        self.dataset.images(self.info.split).collect()
     }
 
     pub(super) fn members(&self) -> Vec<Member<'_, D>> {

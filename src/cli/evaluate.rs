@@ -19,12 +19,14 @@ use super::tune_search::{self, SearchReport, tune};
 use super::{Context, choices, json, output};
 use crate::data::Split;
 use crate::diagnosis::Diagnosis;
-use crate::evaluation::{CaptionedImage, EvaluationError, EvaluationSplit, Report, background, evaluate};
+use crate::evaluation::{
+    CaptionedImage, EvaluationError, EvaluationSplit, Report, evaluate, training_corpus,
+};
 use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
-use crate::metrics::{Metric, Prominence};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
-use crate::training::RunRecord;
+use crate::training::RunConfig;
 
 /// Captions printed below the scores.
 const CAPTIONS_SHOWN: usize = 5;
@@ -145,7 +147,7 @@ impl Evaluate {
         device: &Opened<D>,
         context: &Context,
     ) -> anyhow::Result<Report> {
-        let record = RunRecord::load(run.config())?;
+        let record = RunConfig::load(run.config())?;
         let info = JobInfo {
             kind: JobKind::Evaluate,
             device: device.name.clone(),
@@ -167,10 +169,10 @@ impl Evaluate {
             let report = self.report_on(device, context, on_progress)?;
             let path = job.path().join("report.json");
             save(&report, &path)?;
-            let metrics = Metric::shown(Prominence::Summary);
+            let metrics = Metric::shown(DisplayLevel::Summary);
             session.message(format!(
                 "{}; the report is in {}",
-                report.figures.scores.line(metrics, 4, ", "),
+                report.summary.scores.line(metrics, 4, ", "),
                 display_path(&path)
             ));
             Ok(report)
@@ -202,9 +204,9 @@ impl Evaluate {
             &run.vocabulary,
             &EvaluationSplit {
                 images: &images,
-                background: background(&inputs.dataset, &run.vocabulary),
+                corpus: training_corpus(&inputs.dataset, &run.vocabulary),
             },
-            inputs.subject.clone(),
+            inputs.info.clone(),
             &search,
             &mut |captioned| {
                 bar.advance((captioned - done) as u64);
@@ -285,15 +287,15 @@ fn format_report(report: &Report, paint: Paint) -> String {
 
 /// Scores, statistics and diagnosis.
 pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
-    let mut text = scores_table(&report.figures.scores, &report.figures.intervals_95).render(paint);
-    let subject = &report.subject;
+    let mut text = scores_table(&report.summary.scores, &report.summary.intervals_95).render(paint);
+    let info = &report.info;
     let _ = writeln!(
         text,
         "{} images of {}, {} split; {}; {}\n",
-        report.figures.images,
-        display_safe(&subject.dataset),
-        subject.split,
-        display_safe(&subject.model_label()),
+        report.summary.images,
+        display_safe(&info.dataset),
+        info.split,
+        display_safe(&info.model_label()),
         report.search
     );
     for (label, value) in statistics(report) {
@@ -308,9 +310,9 @@ pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
 
 /// How varied the captions are, and how much they depend on the image.
 fn statistics(report: &Report) -> Vec<(&'static str, String)> {
-    let figures = &report.figures;
-    let (diversity, kept) = (&figures.diversity, figures.shuffled.kept);
-    let of_images = |count: usize| format!("{count} of {}", figures.images);
+    let summary = &report.summary;
+    let (diversity, kept) = (&summary.diversity, summary.shuffled.kept);
+    let of_images = |count: usize| format!("{count} of {}", summary.images);
     let mut statistics = vec![
         (
             "most common caption",
@@ -339,13 +341,13 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
         ),
         (
             "shuffled keeps",
-            Metric::shown(Prominence::Headline)
+            Metric::shown(DisplayLevel::Headline)
                 .map(|metric| format!("{} of {}", percent(kept.score(metric)), metric.label()))
                 .collect::<Vec<_>>()
                 .join(", "),
         ),
     ];
-    if let Some(similarity) = figures.evidence.feature_similarity {
+    if let Some(similarity) = summary.evidence.feature_similarity {
         let value = format!("mean cosine {similarity:.3} between images");
         statistics.push(("features", value));
     }

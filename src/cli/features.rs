@@ -65,8 +65,8 @@ impl Features {
         let images = by_file_name(&self.images)?;
         let extractor = self.extractor(&device.device)?;
         let progress = context.progress(Task::new("extracting features", "images", images.len()));
-        let on_halving = |batch_size| context.notice(&halved_message(batch_size));
-        let mut adaptive = AdaptiveBatch::new(&on_halving);
+        let on_batch_halved = |batch_size| context.notice(&halved_message(batch_size));
+        let mut adaptive = AdaptiveBatch::new(&on_batch_halved);
         let mut features = BTreeMap::new();
         let files: Vec<ImageFile<'_>> = images.iter().map(|(key, path)| ImageFile { key, path }).collect();
         let indices: Vec<usize> = (0..files.len()).collect();

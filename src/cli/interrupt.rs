@@ -12,7 +12,7 @@ use std::thread;
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use super::failure::Outcome;
+use super::exit_code::Outcome;
 use super::terminal;
 use crate::jobs::{StopFlag, StopRequest};
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::Context;
-use super::failure::in_one_line;
+use super::exit_code::in_one_line;
 use super::interrupt::{Interrupt, Interrupted};
 use super::terminal::display_path;
 use crate::jobs::{

@@ -7,6 +7,8 @@ mod attach;
 mod attention;
 mod caption;
 mod choices;
+#[cfg(test)]
+mod commands_page;
 mod compare;
 mod completions;
 mod compute;
@@ -16,9 +18,9 @@ mod doctor;
 mod ensemble;
 mod eval_inputs;
 mod evaluate;
-mod failure;
+mod event_printer;
+mod exit_code;
 mod features;
-mod follow;
 mod interrupt;
 mod job;
 mod json;
@@ -27,8 +29,6 @@ mod output;
 mod picture;
 mod prepare;
 mod progress;
-#[cfg(test)]
-mod reference;
 mod runs;
 mod score;
 mod search;
@@ -48,9 +48,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::jobs::Root;
 use crate::nn::cpu::slices::among_threads;
-use crate::nn::device::{DeviceChoice, Products};
+use crate::nn::device::{DeviceChoice, MatmulPrecision};
 use crate::tui::theme::CharacterSet;
-use failure::Outcome;
+use exit_code::Outcome;
 use progress::{Progress, Task};
 use terminal::{ColorMode, Terminal};
 
@@ -145,7 +145,7 @@ impl Global {
                 std::env::set_var(ORDER, "PCI_BUS_ID");
             }
             if self.tf32 {
-                std::env::set_var(Products::VARIABLE, Products::TF32);
+                std::env::set_var(MatmulPrecision::VARIABLE, MatmulPrecision::TF32);
             }
         }
     }
@@ -379,7 +379,7 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             return Outcome::Done;
         }
     };
-    failure::outcome(result, &context.terminal)
+    exit_code::outcome(result, &context.terminal)
 }
 
 #[cfg(test)]

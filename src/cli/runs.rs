@@ -10,9 +10,9 @@ use super::table::Table;
 use super::terminal::{display_path, display_safe};
 use super::{Context, json};
 use crate::jobs::{JobDirectory, JobState, JobStatus, Name, RunDirectory};
-use crate::metrics::{Metric, Prominence, Scores};
+use crate::metrics::{DisplayLevel, Metric, Scores};
 use crate::text::about_duration;
-use crate::training::RunRecord;
+use crate::training::RunConfig;
 
 /// List runs with their state, progress and best scores
 ///
@@ -156,7 +156,7 @@ impl Runs {
             context.notice("there are no runs yet; create one with `cutline train`, or give --root");
             return Ok(());
         }
-        let metrics = Metric::shown(Prominence::Headline).map(Metric::label);
+        let metrics = Metric::shown(DisplayLevel::Headline).map(Metric::label);
         let heading = ["run", "state", "epoch", "left"].into_iter().chain(metrics);
         let mut table = Table::new(heading.chain(["last", "pid", "host"]));
         let mut notes = String::new();
@@ -213,7 +213,7 @@ fn cells(row: RunEntry) -> Vec<String> {
         })),
         or_dash(row.seconds_left.map(about_duration)),
     ];
-    cells.extend(Metric::shown(Prominence::Headline).map(score));
+    cells.extend(Metric::shown(DisplayLevel::Headline).map(score));
     cells.extend([
         or_dash(row.idle_seconds.map(about_duration)),
         or_dash(row.pid.map(|pid| pid.to_string())),
@@ -229,7 +229,7 @@ impl Remove {
         for name in &self.runs {
             let run = context.root.find_run_by_name(name)?;
             // A `config.toml` of another program does not make a run.
-            RunRecord::load(run.config())?;
+            RunConfig::load(run.config())?;
             run.check_removable()?;
             runs.push(run);
         }

@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Context;
-use super::failure::WithHint;
+use super::exit_code::WithHint;
 use super::table::Table;
 use super::terminal::Paint;
 use crate::metrics::{self, Bootstrap, Example, Interval, Scores, Statistics};

@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 
 use super::Context;
 use super::choices;
-use super::follow::{Follower, Output};
+use super::event_printer::{EventPrinter, Output};
 use super::interrupt::{self, Interrupt, Interrupted};
 use crate::config::{self, Assignment};
 use crate::data::Split;
@@ -195,7 +195,7 @@ fn follow_on<D: Backend>(device: &Opened<D>, run: TrainingRun, context: &Context
     let interrupt = Interrupt::install()?;
     let name = run.directory().name();
     context.notice(&heading(&run));
-    let mut follower = Follower::new(context, Output::Notices);
+    let mut follower = EventPrinter::new(context, Output::Notices);
     let ending = run.train(
         device,
         // Notices go to standard error; a failure to write there must not end training.

@@ -13,8 +13,8 @@ use super::progress::Task;
 use super::search::SearchArgs;
 use super::table::Table;
 use super::terminal::{Paint, Role, display_safe};
-use crate::evaluation::{EvaluationError, SearchGrid, SearchTuner, Subject, Trial};
-use crate::metrics::{Metric, Prominence};
+use crate::evaluation::{EvaluationError, EvaluationInfo, SearchGrid, SearchTuner, Trial};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::nn::Backend;
 use crate::search::{SearchSettings, Strategy};
 use crate::training::Monitor;
@@ -41,7 +41,7 @@ fn monitored(monitor: Monitor) -> Metric {
 #[derive(Serialize)]
 pub(super) struct SearchReport {
     #[serde(flatten)]
-    subject: Subject,
+    info: EvaluationInfo,
     images: usize,
     /// The metric that `tried` is ranked by.
     metric: &'static str,
@@ -94,7 +94,7 @@ pub(super) fn tune<D: Backend>(
     trials.sort_by(|a, b| score(b).total_cmp(&score(a)));
     let best = &trials[0].search;
     Ok(SearchReport {
-        subject: inputs.subject.clone(),
+        info: inputs.info.clone(),
         images: images.len(),
         metric: metric.label(),
         flags: flags(best),
@@ -205,7 +205,7 @@ pub(super) fn format_search_report(report: &SearchReport, paint: Paint) -> Strin
         "MBR weight",
         "MBR temperature",
     ];
-    let metrics = Metric::shown(Prominence::Summary).map(Metric::label);
+    let metrics = Metric::shown(DisplayLevel::Summary).map(Metric::label);
     let mut table = Table::new(heading.into_iter().chain(metrics));
     for (i, trial) in report.trials.iter().enumerate() {
         if i < ROWS_SHOWN || report.is_default(trial) {
@@ -222,8 +222,8 @@ pub(super) fn format_search_report(report: &SearchReport, paint: Paint) -> Strin
         report.trials.len(),
         report.metric,
         report.images,
-        display_safe(&report.subject.dataset),
-        display_safe(&report.subject.model_label()),
+        display_safe(&report.info.dataset),
+        display_safe(&report.info.model_label()),
         paint.text(Role::Heading, "the best, for evaluate and caption:"),
         report.flags,
         report.settings,
@@ -249,7 +249,7 @@ fn row(rank: usize, trial: &Trial) -> Vec<String> {
         mbr_weight,
         mbr_temperature,
     ];
-    cells.extend(Metric::shown(Prominence::Summary).map(|metric| trial.scores.cell(metric, 4)));
+    cells.extend(Metric::shown(DisplayLevel::Summary).map(|metric| trial.scores.cell(metric, 4)));
     cells
 }
 

@@ -7,9 +7,9 @@
 mod attention;
 mod attention_decoder;
 mod batch;
-mod draw_word;
 mod inject;
 mod merge;
+mod sample_token;
 mod soft_attention;
 mod step_decoder;
 mod teacher_forcing;
@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use attention::AttentionWidths;
 pub use batch::{CaptionBatch, WeightedCaption};
-pub(crate) use draw_word::{draw_index, draw_word};
 pub use inject::Inject;
 pub use merge::Merge;
+pub(crate) use sample_token::{sample_index, sample_token};
 pub use soft_attention::SoftAttention;
 use step_decoder::LstmInference;
 pub use step_decoder::{CaptionMemory, DecoderState, StepDecoder};

@@ -1,6 +1,6 @@
 //! Training by teacher forcing: a decoder reads a whole batch of captions in one pass.
 
-use super::{CaptionBatch, Decoder, Regularization, StepDecoder, draw_word};
+use super::{CaptionBatch, Decoder, Regularization, StepDecoder, sample_token};
 use crate::nn::cpu::slices::values;
 use crate::nn::{
     Backend, DeviceResult, Dropout, Embedding, Layer, Linear, OutputInputs, Parameter, Regions, Scalar,
@@ -152,7 +152,7 @@ fn sample_inputs<D: Backend, O: TeacherForced<D>>(
     let words: Vec<usize> = values(&logits)
         .par_chunks_exact_mut(width)
         .zip(draws)
-        .map(|(logits, draw)| draw_word(logits, draw).0)
+        .map(|(logits, draw)| sample_token(logits, draw).0)
         .collect();
     Ok(batch.with_sampled_inputs(&words, rate, stream))
 }

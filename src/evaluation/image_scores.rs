@@ -115,7 +115,7 @@ mod tests {
 
     fn named(report: Report) -> NamedReport {
         NamedReport {
-            name: report.subject.run.clone(),
+            name: report.info.run.clone(),
             report,
         }
     }

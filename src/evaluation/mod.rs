@@ -12,7 +12,7 @@ mod tune;
 
 use crate::data::{Dataset, Image, Split};
 use crate::diagnosis::{Diagnosis, EncoderOrigin, Evidence};
-use crate::metrics::{self, Background, Bootstrap, Diversity, Scores, Shuffled, Statistics};
+use crate::metrics::{self, Bootstrap, Diversity, Scores, Shuffled, Statistics, TrainingCorpus};
 use crate::model::{EncoderSpec, Model};
 use crate::nn::device::DeviceError;
 use crate::nn::{Backend, DeviceResult};
@@ -25,7 +25,7 @@ pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
 use report::TokenizedCaptions;
-pub use report::{CaptionedImage, Figures, Report, Subject};
+pub use report::{CaptionedImage, EvaluationInfo, EvaluationSummary, Report};
 pub(crate) use saved::MAX_REPORT_BYTES;
 pub use saved::{SavedEvaluation, SavedEvaluationError};
 use similarity::mean_cosine;
@@ -42,7 +42,7 @@ pub struct EvaluationSplit<'a> {
     /// The images.
     pub images: &'a [&'a Image],
     /// The training captions and the vocabulary.
-    pub background: Background<'a>,
+    pub corpus: TrainingCorpus<'a>,
 }
 
 /// Why a split could not be evaluated.
@@ -58,9 +58,9 @@ pub enum EvaluationError {
 }
 
 /// The training captions of a data set, and the words of the vocabulary.
-pub fn background<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> Background<'a> {
+pub fn training_corpus<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> TrainingCorpus<'a> {
     let captions = dataset.images(Split::Train).flat_map(|image| &image.captions);
-    Background {
+    TrainingCorpus {
         training_captions: captions.map(|caption| caption.tokens.as_slice()).collect(),
         vocabulary: vocabulary.words().collect::<HashSet<_>>(),
     }
@@ -80,12 +80,12 @@ pub fn evaluate<D: Backend>(
     members: &[Member<'_, D>],
     vocabulary: &Vocabulary,
     split: &EvaluationSplit<'_>,
-    subject: Subject,
+    info: EvaluationInfo,
     search: &Search,
     progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Report, EvaluationError> {
     if split.images.is_empty() {
-        return Err(EvaluationError::Empty(subject.split));
+        return Err(EvaluationError::Empty(info.split));
     }
     let device = |error: D::Err| EvaluationError::Device(DeviceError::new(error));
     let indices: Vec<usize> = (0..split.images.len()).collect();
@@ -110,47 +110,41 @@ pub fn evaluate<D: Backend>(
                 .collect(),
         })
         .collect();
-    Ok(report(
-        captions,
-        &split.background,
-        evidence,
-        subject,
-        search.settings(),
-    ))
+    Ok(report(captions, &split.corpus, evidence, info, search.settings()))
 }
 
 /// Scores the captions, each by itself and all together.
 fn report(
     mut captions: Vec<CaptionedImage>,
-    background: &Background<'_>,
+    corpus: &TrainingCorpus<'_>,
     evidence: Evidence,
-    subject: Subject,
+    info: EvaluationInfo,
     search: &SearchSettings,
 ) -> Report {
     let tokenized = TokenizedCaptions::new(&captions);
     let examples = tokenized.examples();
     let statistics = metrics::statistics(&examples);
-    let figures = Figures {
+    let summary = EvaluationSummary {
         images: examples.len(),
         scores: statistics.iter().copied().sum::<Statistics>().scores(),
         intervals_95: Bootstrap::default().intervals(&statistics),
-        diversity: Diversity::of(&examples, background),
-        shuffled: Shuffled::of(&examples, SHUFFLING_SEED),
+        diversity: Diversity::measure(&examples, corpus),
+        shuffled: Shuffled::measure(&examples, SHUFFLING_SEED),
         evidence,
     };
     for (image, statistics) in captions.iter_mut().zip(&statistics) {
         image.scores = statistics.scores();
     }
     Report {
-        subject,
+        info,
         search: search.clone(),
         diagnosis: Diagnosis::of(
-            &figures.scores,
-            &figures.diversity,
-            &figures.shuffled,
-            &figures.evidence,
+            &summary.scores,
+            &summary.diversity,
+            &summary.shuffled,
+            &summary.evidence,
         ),
-        figures,
+        summary,
         captions,
     }
 }

@@ -17,8 +17,8 @@ pub struct NamedReport {
 impl NamedReport {
     /// Its name with the split and the data set.
     fn description(&self) -> String {
-        let subject = &self.report.subject;
-        format!("`{}` ({} split of {})", self.name, subject.split, subject.dataset)
+        let info = &self.report.info;
+        format!("`{}` ({} split of {})", self.name, info.split, info.dataset)
     }
 }
 

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// The model, data set and split.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub info: EvaluationInfo,
     /// The search settings.
     pub search: SearchSettings,
     /// The scores, with intervals and diagnostics.
     #[serde(flatten)]
-    pub figures: Figures,
+    pub summary: EvaluationSummary,
     /// Symptoms of failure with their likely causes, if any.
     pub diagnosis: Option<Diagnosis>,
     /// The images with their captions, in the order of the split.
@@ -26,7 +26,7 @@ pub struct Report {
 
 /// The model, data set and split of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subject {
+pub struct EvaluationInfo {
     /// The run's name.
     pub run: String,
     /// Which of its checkpoints.
@@ -42,7 +42,7 @@ pub struct Subject {
     pub split: Split,
 }
 
-impl Subject {
+impl EvaluationInfo {
     /// The checkpoint or ensemble in a few words: `best checkpoint`.
     pub fn model_label(&self) -> String {
         let with: Vec<String> = self.ensemble.iter().map(CheckpointRef::to_string).collect();
@@ -55,7 +55,7 @@ impl Subject {
 
 /// The scores of an evaluation, with intervals and diagnostics.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct EvaluationSummary {
     /// Images captioned.
     pub images: usize,
     /// The scores of the whole split.

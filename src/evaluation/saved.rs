@@ -77,7 +77,7 @@ impl SavedEvaluation {
                 source,
             })?;
         if let Some(run) = &self.run {
-            report.subject.run.clone_from(run);
+            report.info.run.clone_from(run);
         }
         Ok(NamedReport {
             name: self.title(),

@@ -38,7 +38,7 @@ pub(super) fn report_on_images(
         scores: Scores::default(),
         references: references(number).into(),
     });
-    let subject = Subject {
+    let info = EvaluationInfo {
         run: "run".into(),
         checkpoint: CheckpointKind::Best,
         ensemble: Vec::new(),
@@ -48,9 +48,9 @@ pub(super) fn report_on_images(
     };
     report(
         captions.collect(),
-        &Background::default(),
+        &TrainingCorpus::default(),
         evidence,
-        subject,
+        info,
         &SearchSettings::default(),
     )
 }
@@ -67,7 +67,7 @@ pub(super) fn same(_: usize) -> String {
 fn healthy_captioner_has_no_diagnosis() {
     let report = report_on(right, HEALTHY);
     assert_eq!(report.diagnosis, None);
-    assert!((report.figures.scores.score(Metric::BLEU_4) - 1.0).abs() < 1e-6);
+    assert!((report.summary.scores.score(Metric::BLEU_4) - 1.0).abs() < 1e-6);
 }
 
 fn same_caption(fraction: f64) -> Symptom {
@@ -165,7 +165,7 @@ fn report_round_trips_through_json() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(
         json["bleu_1"].as_f64(),
-        report.figures.scores.get(Metric::BLEU_1).copied()
+        report.summary.scores.get(Metric::BLEU_1).copied()
     );
     assert_eq!(json["diagnosis"]["symptoms"][0]["symptom"], "same_caption");
     assert_eq!(
@@ -179,11 +179,11 @@ fn report_round_trips_through_json() {
 #[test]
 fn report_of_a_diverged_captioner_can_be_read() {
     let mut report = report_on(same, HEALTHY);
-    report.figures.evidence.token_log_probability = f64::NAN;
+    report.summary.evidence.token_log_probability = f64::NAN;
     report.captions[3].log_probability = f64::NAN;
     let json = serde_json::to_string(&report).unwrap();
     let back: Report = serde_json::from_str(&json).unwrap();
-    assert!(back.figures.evidence.token_log_probability.is_nan());
+    assert!(back.summary.evidence.token_log_probability.is_nan());
     assert!(back.captions[3].log_probability.is_nan());
     assert_eq!(back.captions[4], report.captions[4]);
 }
@@ -205,7 +205,7 @@ fn each_image_has_its_own_scores() {
     }
     let cider_d = |row: &CaptionedImage| row.scores.score(Metric::CIDER_D);
     let mean = report.captions.iter().map(cider_d).sum::<f64>() / report.captions.len() as f64;
-    assert!((mean - report.figures.scores.score(Metric::CIDER_D)).abs() < 1e-9);
+    assert!((mean - report.summary.scores.score(Metric::CIDER_D)).abs() < 1e-9);
 }
 
 mod similarity {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// Minimum Bayes risk needs this many hypotheses: of two, each has the same expected score.
-const FEWEST_THAT_AGREE: usize = 3;
+const MIN_MBR_HYPOTHESES: usize = 3;
 
 /// The values to try; combinations with equal results are tried once.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl SearchGrid {
                 ..plain.clone()
             };
             rankings.push(plain.clone());
-            if beam_size >= FEWEST_THAT_AGREE {
+            if beam_size >= MIN_MBR_HYPOTHESES {
                 rankings.extend(self.with_mbr(&plain));
             }
         }

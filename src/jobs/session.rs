@@ -91,7 +91,7 @@ pub enum SessionError {
     },
     /// Another process took the lock over, because this one showed no sign of life.
     #[error("another process has taken over {}; this one has stopped without saving, so that nothing is written twice", path.display())]
-    Usurped {
+    LockLost {
         /// The directory.
         path: PathBuf,
     },
@@ -120,7 +120,7 @@ pub struct Session<'a> {
     lock: Lock,
     /// When the lock was last checked and touched.
     lock_checked: Instant,
-    is_usurped: bool,
+    is_lock_lost: bool,
     /// On a file system that other machines share: when the log was last synced.
     shared_log_synced: Option<Instant>,
 }
@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
             error: None,
             lock,
             lock_checked: Instant::now(),
-            is_usurped: false,
+            is_lock_lost: false,
             shared_log_synced: is_shared.then(Instant::now),
         };
         session.emit(Event::Start(Box::new(SessionStart::new(job))));
@@ -197,25 +197,25 @@ impl<'a> Session<'a> {
     /// # Errors
     /// If the lock is lost, or the log cannot be synced.
     pub fn before_checkpoint(&mut self) -> Result<(), SessionError> {
-        self.check_lock().map_err(|Usurped| self.usurped())?;
+        self.check_lock().map_err(|LockLost| self.lock_lost())?;
         let path = self.directory.events();
         Ok(self.log.sync().map_err(FileError::at(path))?)
     }
 
     /// Whether another process has taken the lock over.
-    pub fn is_usurped(&self) -> bool {
-        self.is_usurped
+    pub fn is_lock_lost(&self) -> bool {
+        self.is_lock_lost
     }
 
-    fn usurped(&self) -> SessionError {
+    fn lock_lost(&self) -> SessionError {
         let path = self.directory.path().to_owned();
-        SessionError::Usurped { path }
+        SessionError::LockLost { path }
     }
 
     /// Checks and touches the lock, unless that was done a moment ago.
-    fn keep_lock(&mut self) -> Result<(), Usurped> {
-        if self.is_usurped {
-            return Err(Usurped);
+    fn keep_lock(&mut self) -> Result<(), LockLost> {
+        if self.is_lock_lost {
+            return Err(LockLost);
         }
         match self.lock_checked.elapsed() < TOUCH_INTERVAL {
             true => Ok(()),
@@ -223,12 +223,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn check_lock(&mut self) -> Result<(), Usurped> {
-        self.is_usurped |= !self.is_deleted() && !self.lock.is_ours();
-        if self.is_usurped {
-            let error = self.usurped();
+    fn check_lock(&mut self) -> Result<(), LockLost> {
+        self.is_lock_lost |= !self.is_deleted() && !self.lock.is_ours();
+        if self.is_lock_lost {
+            let error = self.lock_lost();
             self.error.get_or_insert(error);
-            return Err(Usurped);
+            return Err(LockLost);
         }
         self.lock.touch();
         self.lock_checked = Instant::now();
@@ -414,7 +414,7 @@ impl<'a> Session<'a> {
 }
 
 /// The lock is lost; the error is kept for [`Session::end`].
-struct Usurped;
+struct LockLost;
 
 fn is_out_of_space(error: &io::Error) -> bool {
     matches!(

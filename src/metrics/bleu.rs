@@ -16,16 +16,16 @@
 
 use super::ngram::{self, ByNGram, MAX_ORDER};
 use super::statistics::Scorer;
-use super::{MetricDef, Prominence};
+use super::{DisplayLevel, MetricDef};
 use std::iter::Sum;
 
 /// BLEU-1 to BLEU-4.
 pub(super) const SCORER: Scorer = Scorer {
     metrics: &[
-        MetricDef::new("bleu_1", "BLEU-1", Prominence::Summary),
-        MetricDef::new("bleu_2", "BLEU-2", Prominence::Full),
-        MetricDef::new("bleu_3", "BLEU-3", Prominence::Full),
-        MetricDef::new("bleu_4", "BLEU-4", Prominence::Headline),
+        MetricDef::new("bleu_1", "BLEU-1", DisplayLevel::Summary),
+        MetricDef::new("bleu_2", "BLEU-2", DisplayLevel::Full),
+        MetricDef::new("bleu_3", "BLEU-3", DisplayLevel::Full),
+        MetricDef::new("bleu_4", "BLEU-4", DisplayLevel::Headline),
     ],
     statistics: 2 + 2 * MAX_ORDER,
     prepare: |_| {

@@ -7,11 +7,11 @@ use std::collections::HashMap;
 
 use super::ngram::{self, ByNGram, MAX_ORDER};
 use super::statistics::Scorer;
-use super::{MetricDef, Prominence, Token};
+use super::{DisplayLevel, MetricDef, Token};
 
 /// CIDEr-D with the document frequencies of the corpus, averaged over the examples.
 pub(super) const SCORER: Scorer = Scorer::mean(
-    &[MetricDef::new("cider_d", "CIDEr-D", Prominence::Headline)],
+    &[MetricDef::new("cider_d", "CIDEr-D", DisplayLevel::Headline)],
     |references| {
         let cider = CiderD::from_references(references.iter().copied());
         Box::new(move |example, score| score[0] = cider.score(example.hypothesis, example.references))

@@ -8,7 +8,7 @@ use super::Example;
 
 /// The training data, to count novel captions and used words.
 #[derive(Clone, Debug, Default)]
-pub struct Background<'a> {
+pub struct TrainingCorpus<'a> {
     /// The captions of the training split.
     pub training_captions: HashSet<&'a [String]>,
     /// The words of the vocabulary, without special tokens.
@@ -42,7 +42,7 @@ pub struct Diversity {
 
 impl Diversity {
     /// The diversity of the hypotheses; all values are 0 without examples.
-    pub fn of(examples: &[Example<'_>], background: &Background<'_>) -> Self {
+    pub fn measure(examples: &[Example<'_>], corpus: &TrainingCorpus<'_>) -> Self {
         // Sorted by caption, so that ties are resolved alphabetically.
         let mut counts: BTreeMap<&[String], usize> = BTreeMap::new();
         for example in examples {
@@ -51,8 +51,8 @@ impl Diversity {
         let (most_common, count) = most_common(&counts);
         let references = examples.iter().flat_map(|example| example.references);
         let words = || examples.iter().flat_map(|example| example.hypothesis);
-        let known = |word: &&String| background.vocabulary.contains(word.as_str());
-        let novel = |example: &&Example<'_>| !background.training_captions.contains(example.hypothesis);
+        let known = |word: &&String| corpus.vocabulary.contains(word.as_str());
+        let novel = |example: &&Example<'_>| !corpus.training_captions.contains(example.hypothesis);
         Self {
             captions: examples.len(),
             most_common_caption: most_common.join(" "),
@@ -60,7 +60,7 @@ impl Diversity {
             distinct_captions: counts.len(),
             novel_captions: examples.iter().filter(novel).count(),
             words_used: words().filter(known).collect::<HashSet<_>>().len(),
-            vocabulary_words: background.vocabulary.len(),
+            vocabulary_words: corpus.vocabulary.len(),
             unknown_words: words().filter(|word| !known(word)).count(),
             mean_length: mean_length(examples.iter().map(|example| example.hypothesis)),
             mean_reference_length: mean_length(references.map(Vec::as_slice)),
@@ -104,12 +104,12 @@ mod tests {
     fn diversity_of_a_collapsed_model_is_low() {
         let system = system(&["a red ball", "a red ball", "a blue <unk>", "a red ball", ""]);
         let training = tokens("a red ball");
-        let background = Background {
+        let corpus = TrainingCorpus {
             training_captions: HashSet::from([training.as_slice()]),
             vocabulary: HashSet::from(["a", "red", "blue", "ball", "grass", "on"]),
         };
 
-        let diversity = Diversity::of(&examples(&system), &background);
+        let diversity = Diversity::measure(&examples(&system), &corpus);
 
         let expected = Diversity {
             captions: 5,
@@ -129,12 +129,15 @@ mod tests {
     #[test]
     fn most_common_caption_of_equals_is_the_first_alphabetically() {
         let system = system(&["two dogs", "one dog", "two dogs", "one dog"]);
-        let diversity = Diversity::of(&examples(&system), &Background::default());
+        let diversity = Diversity::measure(&examples(&system), &TrainingCorpus::default());
         assert_eq!(diversity.most_common_caption, "one dog");
     }
 
     #[test]
     fn diversity_of_no_captions_is_zero() {
-        assert_eq!(Diversity::of(&[], &Background::default()), Diversity::default());
+        assert_eq!(
+            Diversity::measure(&[], &TrainingCorpus::default()),
+            Diversity::default()
+        );
     }
 }

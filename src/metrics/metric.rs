@@ -12,12 +12,12 @@ pub struct MetricDef {
     /// Its name in tables and charts: `BLEU-4`.
     pub label: &'static str,
     /// Where it is shown.
-    pub prominence: Prominence,
+    pub display_level: DisplayLevel,
 }
 
 /// Where a metric is shown. Each level includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Prominence {
+pub enum DisplayLevel {
     /// Where there is room for all metrics.
     Full,
     /// In narrow tables of evaluations.
@@ -29,11 +29,11 @@ pub enum Prominence {
 }
 
 impl MetricDef {
-    pub(super) const fn new(key: &'static str, label: &'static str, prominence: Prominence) -> Self {
+    pub(super) const fn new(key: &'static str, label: &'static str, display_level: DisplayLevel) -> Self {
         Self {
             key,
             label,
-            prominence,
+            display_level,
         }
     }
 }
@@ -67,8 +67,8 @@ impl Metric {
     }
 
     /// The metrics to show at this level.
-    pub fn shown(prominence: Prominence) -> impl DoubleEndedIterator<Item = Self> + Clone {
-        Self::all().filter(move |metric| metric.def().prominence >= prominence)
+    pub fn shown(display_level: DisplayLevel) -> impl DoubleEndedIterator<Item = Self> + Clone {
+        Self::all().filter(move |metric| metric.def().display_level >= display_level)
     }
 
     /// The metric with this key.

@@ -17,7 +17,7 @@ mod metric;
 mod ngram;
 pub mod rouge;
 mod scores;
-pub mod shuffled;
+pub mod shuffle_test;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -27,12 +27,12 @@ use std::hash::Hash;
 pub use bleu::BleuStatistics;
 pub use bootstrap::{Bootstrap, Interval, ScoreDifference, UnpairedError};
 pub use cider::CiderD;
-pub use diversity::{Background, Diversity};
-pub use metric::{Metric, MetricDef, Prominence};
+pub use diversity::{Diversity, TrainingCorpus};
+pub use metric::{DisplayLevel, Metric, MetricDef};
 pub use ngram::MAX_ORDER;
 pub use rouge::rouge_l;
 pub use scores::Scores;
-pub use shuffled::Shuffled;
+pub use shuffle_test::Shuffled;
 use statistics::Scorer;
 pub use statistics::{CorpusScorer, Statistics, score, sentence_scores, statistics};
 

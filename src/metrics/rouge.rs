@@ -1,11 +1,11 @@
 //! ROUGE-L, equal to coco-caption's scorer.
 
 use super::statistics::Scorer;
-use super::{MetricDef, Prominence};
+use super::{DisplayLevel, MetricDef};
 
 /// ROUGE-L, averaged over the examples.
 pub(super) const SCORER: Scorer = Scorer::mean(
-    &[MetricDef::new("rouge_l", "ROUGE-L", Prominence::Caption)],
+    &[MetricDef::new("rouge_l", "ROUGE-L", DisplayLevel::Caption)],
     |_| Box::new(|example, score| score[0] = rouge_l(example.hypothesis, example.references)),
 );
 

@@ -1,7 +1,7 @@
 //! The attention weights of a caption's words.
 
 use super::captioner::CaptionerError;
-use super::decode::{Extend, Partial, decode};
+use super::decode::{ActiveHypothesis, ExtendBeam, decode};
 use super::ensemble::Ensemble;
 use crate::decoders::StepDecoder;
 use crate::nn::{Backend, DeviceResult, Regions};
@@ -85,16 +85,16 @@ pub(super) fn side_of_grid(regions: usize) -> Option<usize> {
 
 /// A caption whose words are given.
 struct Forced<'w> {
-    caption: Partial,
+    caption: ActiveHypothesis,
     words: &'w [TokenId],
 }
 
-impl Extend for Forced<'_> {
-    fn captions(&self) -> &[Partial] {
+impl ExtendBeam for Forced<'_> {
+    fn captions(&self) -> &[ActiveHypothesis] {
         slice::from_ref(&self.caption)
     }
 
-    fn captions_mut(&mut self) -> &mut [Partial] {
+    fn captions_mut(&mut self) -> &mut [ActiveHypothesis] {
         slice::from_mut(&mut self.caption)
     }
 
@@ -111,7 +111,7 @@ pub(super) fn weights_of_words<D: Backend>(
     words: &[TokenId],
 ) -> DeviceResult<D, Vec<Vec<f32>>> {
     let mut forced = [Forced {
-        caption: Partial::start(0),
+        caption: ActiveHypothesis::start(0),
         words,
     }];
     let mut weights = Vec::with_capacity(words.len());

@@ -2,9 +2,9 @@
 //!
 //! Each image keeps its `beam_size` likeliest hypotheses. A finished one stays among them and is not extended.
 
-use super::decode::{CaptionStatus, Extend, Partial, decode};
+use super::decode::{ActiveHypothesis, CaptionStatus, ExtendBeam, decode};
 use super::ensemble::Ensemble;
-use super::next_word::{largest, log_probabilities};
+use super::logits_processor::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
 use crate::nn::{Backend, DeviceResult};
 use crate::text::TokenId;
@@ -12,7 +12,7 @@ use std::slice::ChunksExactMut;
 
 /// The beam of one image.
 struct Beam<'s> {
-    hypotheses: Vec<Partial>,
+    hypotheses: Vec<ActiveHypothesis>,
     settings: &'s SearchSettings,
 }
 
@@ -22,7 +22,7 @@ pub(super) fn search<D: Backend>(
     settings: &SearchSettings,
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let start = |row| Beam {
-        hypotheses: vec![Partial::start(row)],
+        hypotheses: vec![ActiveHypothesis::start(row)],
         settings,
     };
     let mut beams: Vec<Beam<'_>> = (0..images).map(start).collect();
@@ -36,12 +36,12 @@ pub(super) fn search<D: Backend>(
     Ok(beams.into_iter().map(finish).collect())
 }
 
-impl Extend for Beam<'_> {
-    fn captions(&self) -> &[Partial] {
+impl ExtendBeam for Beam<'_> {
+    fn captions(&self) -> &[ActiveHypothesis] {
         &self.hypotheses
     }
 
-    fn captions_mut(&mut self) -> &mut [Partial] {
+    fn captions_mut(&mut self) -> &mut [ActiveHypothesis] {
         &mut self.hypotheses
     }
 
@@ -60,7 +60,7 @@ impl Extend for Beam<'_> {
                 beam_size,
             );
             if next.is_empty() {
-                hypothesis.status = CaptionStatus::DeadEnd;
+                hypothesis.status = CaptionStatus::Exhausted;
                 candidates.push(hypothesis);
                 continue;
             }

@@ -12,7 +12,7 @@ use std::slice::ChunksExactMut;
 
 /// A caption that is being written.
 #[derive(Clone, Debug)]
-pub(super) struct Partial {
+pub(super) struct ActiveHypothesis {
     pub(super) words: Vec<TokenId>,
     pub(super) log_probability: f64,
     pub(super) status: CaptionStatus,
@@ -25,10 +25,10 @@ pub(super) enum CaptionStatus {
     /// It has its end marker.
     Ended,
     /// No word may follow, and no end marker either.
-    DeadEnd,
+    Exhausted,
 }
 
-impl Partial {
+impl ActiveHypothesis {
     /// An empty caption that starts from a row of the decoder's first state.
     pub(super) fn start(row: usize) -> Self {
         Self {
@@ -59,17 +59,17 @@ impl Partial {
 }
 
 /// The captions of one image, or a single one of several, that continue independently of all others.
-pub(super) trait Extend: Send {
-    fn captions(&self) -> &[Partial];
+pub(super) trait ExtendBeam: Send {
+    fn captions(&self) -> &[ActiveHypothesis];
 
-    fn captions_mut(&mut self) -> &mut [Partial];
+    fn captions_mut(&mut self) -> &mut [ActiveHypothesis];
 
     /// Continues the live captions by a word. `rows` has the logits of each in order: `words` for each member.
     fn extend(&mut self, rows: ChunksExactMut<'_, f32>, words: usize);
 }
 
 /// Writes captions until all have ended, or for `max_length` steps. `after_step` is called with the members' states.
-pub(super) fn decode<D: Backend, E: Extend>(
+pub(super) fn decode<D: Backend, E: ExtendBeam>(
     mut ensemble: Ensemble<'_, D>,
     groups: &mut [E],
     max_length: usize,
@@ -95,27 +95,27 @@ pub(super) fn decode<D: Backend, E: Extend>(
 }
 
 /// For each live caption in order, its row of the state and its last word.
-fn live_rows<E: Extend>(groups: &[E]) -> (Vec<usize>, Vec<TokenId>) {
+fn live_rows<E: ExtendBeam>(groups: &[E]) -> (Vec<usize>, Vec<TokenId>) {
     let captions = groups.iter().flat_map(|group| group.captions());
     captions
         .filter_map(|caption| match caption.status {
             CaptionStatus::Live { row } => Some((row, caption.words.last().copied().unwrap_or(START))),
-            CaptionStatus::Ended | CaptionStatus::DeadEnd => None,
+            CaptionStatus::Ended | CaptionStatus::Exhausted => None,
         })
         .unzip()
 }
 
 /// After a step, the rows of the new state are the live captions in order.
-fn renumber<E: Extend>(groups: &mut [E]) {
+fn renumber<E: ExtendBeam>(groups: &mut [E]) {
     let captions = groups.iter_mut().flat_map(|group| group.captions_mut());
     let rows = captions.filter_map(|caption| match &mut caption.status {
         CaptionStatus::Live { row } => Some(row),
-        CaptionStatus::Ended | CaptionStatus::DeadEnd => None,
+        CaptionStatus::Ended | CaptionStatus::Exhausted => None,
     });
     rows.zip(0..).for_each(|(row, number)| *row = number);
 }
 
-fn split_by_group<'l, E: Extend>(logits: &'l mut Logits, groups: &[E]) -> Vec<&'l mut [f32]> {
+fn split_by_group<'l, E: ExtendBeam>(logits: &'l mut Logits, groups: &[E]) -> Vec<&'l mut [f32]> {
     let row_len = logits.row_len;
     let mut logits = logits.values.as_mut_slice();
     let of_group = |group: &E| {

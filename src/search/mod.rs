@@ -7,8 +7,8 @@ mod captioner;
 mod decode;
 mod document_frequencies;
 mod ensemble;
+mod logits_processor;
 mod mbr;
-mod next_word;
 mod sampling;
 mod settings;
 #[cfg(test)]

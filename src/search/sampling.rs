@@ -1,10 +1,10 @@
 //! Captions sampled word by word: one for each image in search, several for each in self-critical training.
 
-use super::decode::{Extend, Partial, decode};
+use super::decode::{ActiveHypothesis, ExtendBeam, decode};
 use super::ensemble::Ensemble;
-use super::next_word::{largest, log_probabilities};
+use super::logits_processor::{largest, log_probabilities};
 use super::{Hypothesis, SearchSettings};
-use crate::decoders::{StepDecoder, draw_index, draw_word};
+use crate::decoders::{StepDecoder, sample_index, sample_token};
 use crate::nn::{Backend, DeviceResult, Regions, random_stream};
 use crate::text::{END, TokenId};
 use dfdx::prelude::HasShape;
@@ -14,9 +14,9 @@ use std::slice::{self, ChunksExactMut};
 
 /// A caption with its own random stream, so that its draws do not depend on other captions.
 struct Sampled<N> {
-    caption: Partial,
+    caption: ActiveHypothesis,
     stream: ChaCha8Rng,
-    next_word: N,
+    logits_processor: N,
 }
 
 /// Draws the next word from a row of logits: its token and its log-probability. The words so far are given.
@@ -24,19 +24,19 @@ trait NextWord: Fn(&mut [f32], usize, &[TokenId], &mut ChaCha8Rng) -> (TokenId, 
 
 impl<F: Fn(&mut [f32], usize, &[TokenId], &mut ChaCha8Rng) -> (TokenId, f64) + Send> NextWord for F {}
 
-impl<N: NextWord> Extend for Sampled<N> {
-    fn captions(&self) -> &[Partial] {
+impl<N: NextWord> ExtendBeam for Sampled<N> {
+    fn captions(&self) -> &[ActiveHypothesis] {
         slice::from_ref(&self.caption)
     }
 
-    fn captions_mut(&mut self) -> &mut [Partial] {
+    fn captions_mut(&mut self) -> &mut [ActiveHypothesis] {
         slice::from_mut(&mut self.caption)
     }
 
     fn extend(&mut self, mut rows: ChunksExactMut<'_, f32>, words: usize) {
         if let Some(logits) = rows.next() {
             let (word, log_probability) =
-                (self.next_word)(logits, words, &self.caption.words, &mut self.stream);
+                (self.logits_processor)(logits, words, &self.caption.words, &mut self.stream);
             self.caption.push(word, log_probability);
         }
     }
@@ -50,9 +50,12 @@ pub(super) fn search<D: Backend>(
 ) -> DeviceResult<D, Vec<Vec<Hypothesis>>> {
     let mut captions: Vec<_> = (indices.iter().enumerate())
         .map(|(row, &index)| Sampled {
-            caption: Partial::start(row),
+            caption: ActiveHypothesis::start(row),
             stream: random_stream(settings.seed, "sampling", index as u64),
-            next_word: |logits: &mut [f32], width: usize, words: &[TokenId], stream: &mut ChaCha8Rng| {
+            logits_processor: |logits: &mut [f32],
+                               width: usize,
+                               words: &[TokenId],
+                               stream: &mut ChaCha8Rng| {
                 draw_next(
                     log_probabilities(logits, width, words, settings),
                     settings,
@@ -81,7 +84,7 @@ fn draw_next(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut 
     let weight = |value: f32| (f64::from(value - best) / settings.temperature).exp();
     let total: f64 = likeliest.iter().map(|&(_, value)| weight(value)).sum();
     let weights = likeliest.iter().map(|&(_, value)| weight(value));
-    let drawn = draw_index(weights, total, stream.random());
+    let drawn = sample_index(weights, total, stream.random());
     let (word, value) = drawn.map_or((first, best), |index| likeliest[index]);
     (word as TokenId, f64::from(value))
 }
@@ -117,10 +120,10 @@ pub fn sample_captions<D: Backend>(
     } = settings;
     let mut captions: Vec<_> = (0..regions.shape().0 * count)
         .map(|index| Sampled {
-            caption: Partial::start(index / count),
+            caption: ActiveHypothesis::start(index / count),
             stream: random_stream(seed, "samples to reward", (step << 20) | index as u64),
-            next_word: |logits: &mut [f32], _: usize, _: &[TokenId], stream: &mut ChaCha8Rng| {
-                let (word, probability) = draw_word(logits, stream.random::<f32>());
+            logits_processor: |logits: &mut [f32], _: usize, _: &[TokenId], stream: &mut ChaCha8Rng| {
+                let (word, probability) = sample_token(logits, stream.random::<f32>());
                 (word as TokenId, probability.ln())
             },
         })

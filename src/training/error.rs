@@ -1,6 +1,6 @@
 //! Errors of a training.
 
-use super::changes::ChangeError;
+use super::settings_changes::ChangeError;
 use crate::jobs::SessionError;
 use crate::model::CheckpointError;
 use crate::nn::device::DeviceError;

@@ -5,36 +5,36 @@
 //! the CPU.
 
 mod callback;
-mod changes;
 mod checkpointing;
 mod data;
-mod dev;
 mod error;
 mod lr_schedule;
 mod memory;
 pub mod presets;
-mod record;
 mod run;
+mod run_config;
 mod run_ensemble;
 mod scst;
 mod settings;
+mod settings_changes;
 mod settings_table;
 mod state;
 #[cfg(test)]
 mod tests;
 mod trained_run;
 mod trainer;
+mod validation;
 
 pub use callback::{Callback, Outcome, Retry};
-pub use changes::{ChangeError, Changes};
 pub use checkpointing::Checkpoints;
 pub use data::{DevSplit, EncodedCaption, EncodedSplit};
 pub use error::TrainingError;
 pub use lr_schedule::{LrSchedule, LrScheduleKind};
-pub use record::{DataRecord, RecordError, RunRecord};
 pub use run::{RunError, TrainingRun};
+pub use run_config::{DataRecord, RecordError, RunConfig};
 pub use run_ensemble::RunEnsemble;
 pub use settings::{Monitor, RewardSettings, RunSettings, Sampler, ScstSettings, TrainingSettings};
+pub use settings_changes::{ChangeError, Changes};
 pub use settings_table::{OutOfRange, SETTINGS, Setting, SettingsForm, Values};
 pub use state::{Best, PhaseStart, TrainState};
 pub use trained_run::{TrainedRun, TrainedRunError, dataset_of};

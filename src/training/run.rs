@@ -1,12 +1,12 @@
 //! A training in its run directory: started or resumed, under the run's lock, with an event log.
 
 use super::callback::{Callback, Outcome, Retry};
-use super::changes::{ChangeError, Changes};
 use super::checkpointing::Checkpoints;
 use super::data::{DevSplit, EncodedSplit};
 use super::error::TrainingError;
-use super::record::{DataRecord, RecordError, RunRecord};
+use super::run_config::{DataRecord, RecordError, RunConfig};
 use super::settings::RunSettings;
+use super::settings_changes::{ChangeError, Changes};
 use super::settings_table::OutOfRange;
 use super::state::TrainState;
 use super::trainer::Trainer;
@@ -69,7 +69,7 @@ pub struct TrainingRun {
 #[derive(Debug)]
 struct RunSetup {
     directory: RunDirectory,
-    record: RunRecord,
+    record: RunConfig,
     data: Dataset,
     encoder: ChosenEncoder,
     /// Settings to change on resuming.
@@ -95,7 +95,7 @@ impl TrainingRun {
         }
         let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, dataset)?;
         encoder.check(settings.decoder.kind, &settings.augment, dataset)?;
-        let record = RunRecord {
+        let record = RunConfig {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: data.manifest.name.clone(),
@@ -142,7 +142,7 @@ impl TrainingRun {
                 path: directory.path().to_owned(),
                 source,
             })?;
-        let record = RunRecord::load(directory.config())?;
+        let record = RunConfig::load(directory.config())?;
         record.settings.check()?;
         let data = Dataset::load(&record.data.directory)?;
         if data.hash != record.data.hash {
@@ -173,7 +173,7 @@ impl TrainingRun {
     }
 
     /// The run's `config.toml`.
-    pub fn record(&self) -> &RunRecord {
+    pub fn record(&self) -> &RunConfig {
         &self.setup.record
     }
 
@@ -233,7 +233,7 @@ impl TrainingRun {
             }
             .into()),
             // Nothing more may be logged.
-            Err(error) if session.is_usurped() => Err(error.into()),
+            Err(error) if session.is_lock_lost() => Err(error.into()),
             Err(error) => Err(session.fail(error).into()),
         }
     }

@@ -4,9 +4,9 @@
 //! Types and defaults are those of the structs in [`settings`](super::settings), reached by the dotted key through
 //! serde. A new setting is a field there and a row here; a test fails if one of both is missing.
 
-use super::changes::ChangeError;
 use super::lr_schedule::LrScheduleKind;
 use super::settings::{RunSettings, Sampler};
+use super::settings_changes::ChangeError;
 use crate::config::{self, Assignment};
 use crate::decoders::DecoderKind;
 use crate::metrics::{METRICS, Metric};
@@ -24,7 +24,7 @@ pub struct Setting {
     pub values: Values,
     /// Whether it may change while a run is trained. All others have shaped the model, the order of the batches or the
     /// state of the optimizer already.
-    pub live: bool,
+    pub mutable_during_training: bool,
     /// The form of the workbench that has a field for it, and the label of that field.
     pub form: Option<(SettingsForm, &'static str)>,
     /// The meaning, in one line.
@@ -93,11 +93,11 @@ pub const SETTINGS: &[Setting] = &[
     row("decoder.weight_drop", BelowOne, "Dropout of the recurrent weights of the LSTM (DropConnect)"),
     row("decoder.attention_size", SIZE, "Dimensions of the keys and queries of an attention decoder"),
     row("decoder.doubly_stochastic_weight", NonNegative, "Weight of the doubly stochastic penalty of an attention decoder (Xu et al. 2015)"),
-    row("training.epochs", AtLeast(1), "Maximum number of epochs").live().in_form(Train, "epochs"),
+    row("training.epochs", AtLeast(1), "Maximum number of epochs").mutable().in_form(Train, "epochs"),
     row("training.batch_size", SIZE, "Captions of a batch").in_form(Train, "batch size"),
     row("training.sampler", OneOf(Sampler::VARIANTS), "Batches of captions of similar length, or of images with all their captions"),
     row("training.max_caption_length", AtLeast(1), "Words after which a training caption is truncated"),
-    row("training.learning_rate", Positive, "The highest learning rate").live().in_form(Train, "learning rate"),
+    row("training.learning_rate", Positive, "The highest learning rate").mutable().in_form(Train, "learning rate"),
     row("training.lr_schedule.kind", OneOf(LrScheduleKind::VARIANTS), "Learning rate schedule after the warmup"),
     row("training.lr_schedule.warmup_steps", Any, "Steps of linear warmup"),
     row("training.lr_schedule.min_ratio", BelowOne, "Lowest learning rate of cosine and plateau, as a fraction of the highest"),
@@ -106,32 +106,32 @@ pub const SETTINGS: &[Setting] = &[
     row("training.optimizer.beta1", BelowOne, "Adam: decay of the first moment"),
     row("training.optimizer.beta2", BelowOne, "Adam: decay of the second moment"),
     row("training.optimizer.eps", Positive, "Adam: added to the root of the second moment"),
-    row("training.optimizer.weight_decay", NonNegative, "Decoupled weight decay of matrices (AdamW)").live(),
-    row("training.optimizer.max_grad_norm", NonNegative, "Clip gradients to this global norm; 0: no clipping").live(),
-    row("training.label_smoothing", BelowOne, "Target probability spread over all words").live(),
+    row("training.optimizer.weight_decay", NonNegative, "Decoupled weight decay of matrices (AdamW)").mutable(),
+    row("training.optimizer.max_grad_norm", NonNegative, "Clip gradients to this global norm; 0: no clipping").mutable(),
+    row("training.label_smoothing", BelowOne, "Target probability spread over all words").mutable(),
     row("training.word_dropout", BelowOne, "Probability of replacing an input word by the unknown word"),
     row("training.scheduled_sampling", BelowOne, "Probability of feeding the decoder its own word, in the last epoch; rises from 0"),
     row("training.ema_decay", BelowOne, "Decay of the moving average of the weights that is evaluated and kept; 0: none"),
-    row("training.scst.epochs", Any, "Maximum number of epochs of self-critical sequence training; 0: none").live(),
+    row("training.scst.epochs", Any, "Maximum number of epochs of self-critical sequence training; 0: none").mutable(),
     row("training.scst.samples", Between(2, 65_536), "SCST: captions sampled per image, compared with each other"),
-    row("training.scst.learning_rate", Positive, "SCST: the highest learning rate").live(),
-    row("training.scst.dropout", BelowOne, "SCST: dropout of features, embeddings and the last hidden layer").live(),
+    row("training.scst.learning_rate", Positive, "SCST: the highest learning rate").mutable(),
+    row("training.scst.dropout", BelowOne, "SCST: dropout of features, embeddings and the last hidden layer").mutable(),
     row("training.scst.initial_logit_scale", Positive, "SCST: factor of the logits at its start, an inverse temperature"),
-    row("training.scst.reward.cider_d", NonNegative, "SCST: weight of CIDEr-D in the reward").live(),
-    row("training.scst.reward.bleu_4", NonNegative, "SCST: weight of BLEU-4 in the reward").live(),
+    row("training.scst.reward.cider_d", NonNegative, "SCST: weight of CIDEr-D in the reward").mutable(),
+    row("training.scst.reward.bleu_4", NonNegative, "SCST: weight of BLEU-4 in the reward").mutable(),
     row("training.monitor", OneOf(&MONITORS), "Dev metric that selects the best checkpoint"),
-    row("training.early_stopping_patience", Any, "Stop after this many epochs without a better checkpoint; 0: never").live(),
-    row("training.checkpoint_steps", Any, "Steps between saves of latest; 0: only at the end of an epoch").live(),
-    row("training.checkpoint_minutes", NonNegative, "Minutes between saves of latest; 0: only at the end of an epoch").live(),
+    row("training.early_stopping_patience", Any, "Stop after this many epochs without a better checkpoint; 0: never").mutable(),
+    row("training.checkpoint_steps", Any, "Steps between saves of latest; 0: only at the end of an epoch").mutable(),
+    row("training.checkpoint_minutes", NonNegative, "Minutes between saves of latest; 0: only at the end of an epoch").mutable(),
     row("training.cpu_partitions", Between(1, 1024), "Parts that work on the CPU is divided into: more threads than this stay idle, and another number gives other last digits"),
     row("search.strategy", OneOf(&["beam", "sample"]), "Beam search, or sampling").in_form(Search, "strategy"),
-    row("search.beam_size", SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").live().in_form(Search, "beam size"),
-    row("search.length_penalty", Finite, "Beam search divides log-probabilities by the length to this power; 0 favors short captions").live().in_form(Search, "length penalty"),
-    row("search.mbr_weight", ZeroToOne, "Rerank the beam by minimum Bayes risk: weight of the expected CIDEr-D against the other hypotheses").live().in_form(Search, "mbr weight"),
-    row("search.mbr_temperature", Positive, "MBR: softmax temperature over the other hypotheses; below 1, likely ones count for more").live().in_form(Search, "mbr temperature"),
+    row("search.beam_size", SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").mutable().in_form(Search, "beam size"),
+    row("search.length_penalty", Finite, "Beam search divides log-probabilities by the length to this power; 0 favors short captions").mutable().in_form(Search, "length penalty"),
+    row("search.mbr_weight", ZeroToOne, "Rerank the beam by minimum Bayes risk: weight of the expected CIDEr-D against the other hypotheses").mutable().in_form(Search, "mbr weight"),
+    row("search.mbr_temperature", Positive, "MBR: softmax temperature over the other hypotheses; below 1, likely ones count for more").mutable().in_form(Search, "mbr temperature"),
     row("search.min_length", Any, "Minimum caption length in words"),
-    row("search.max_length", SIZE, "Maximum caption length in words").live().in_form(Search, "max length"),
-    row("search.no_repeat_ngram", Any, "Never repeat an n-gram of this size within a caption; 0 allows all").live().in_form(Search, "no repeat ngram"),
+    row("search.max_length", SIZE, "Maximum caption length in words").mutable().in_form(Search, "max length"),
+    row("search.no_repeat_ngram", Any, "Never repeat an n-gram of this size within a caption; 0 allows all").mutable().in_form(Search, "no repeat ngram"),
     row("search.temperature", Positive, "Sampling: softmax temperature; below 1 favors likely words").in_form(Search, "temperature"),
     row("search.top_k", Any, "Sampling: draw from this many most likely words only; 0: from all"),
     row("search.seed", Any, "Sampling: random seed; the same seed gives the same captions").in_form(Search, "seed"),
@@ -142,15 +142,18 @@ const fn row(key: &'static str, values: Values, help: &'static str) -> Setting {
     Setting {
         key,
         values,
-        live: false,
+        mutable_during_training: false,
         form: None,
         help,
     }
 }
 
 impl Setting {
-    const fn live(self) -> Self {
-        Self { live: true, ..self }
+    const fn mutable(self) -> Self {
+        Self {
+            mutable_during_training: true,
+            ..self
+        }
     }
 
     const fn in_form(self, form: SettingsForm, label: &'static str) -> Self {
@@ -476,9 +479,9 @@ Settings marked `*` can change while a run is trained: `cutline control RUN set 
                 "" => "empty".to_owned(),
                 text => format!("`{text}`"),
             };
-            let live = if setting.live { " *" } else { "" };
+            let mark = if setting.mutable_during_training { " *" } else { "" };
             let (key, values, help) = (setting.key, setting.values, setting.help);
-            let _ = writeln!(page, "| `{key}`{live} | {default} | {values} | {help} |");
+            let _ = writeln!(page, "| `{key}`{mark} | {default} | {values} | {help} |");
         }
         crate::testing::assert_page("docs/settings.md", &page);
     }

@@ -1,7 +1,7 @@
 //! The state of a training: with weights and optimizer moments, everything that resuming needs.
 
-use super::changes::Changes;
 use super::settings::Monitor;
+use super::settings_changes::Changes;
 use crate::jobs::DevEvaluation;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! A trained run, opened for use: the model of a checkpoint, its vocabulary and its data set.
 
-use super::record::{RecordError, RunRecord};
+use super::run_config::{RecordError, RunConfig};
 use crate::files::ConfinedPath;
 use crate::jobs::{DirectoryError, Root, RunDirectory};
 use crate::model::{Checkpoint, CheckpointError, Model};
@@ -61,7 +61,7 @@ pub struct TrainedRun<D: Backend> {
     /// The run's directory.
     pub directory: RunDirectory,
     /// Its settings and data set.
-    pub record: RunRecord,
+    pub record: RunConfig,
     /// The model of the checkpoint.
     pub model: Model<D>,
     /// The model's vocabulary.
@@ -74,7 +74,7 @@ impl<D: Backend> TrainedRun<D> {
     /// # Errors
     /// Fails if a file is missing, damaged or of another run; the error names it.
     pub fn open(run: &RunDirectory, checkpoint: &ConfinedPath, device: &D) -> Result<Self, TrainedRunError> {
-        let record = RunRecord::load(run.config())?;
+        let record = RunConfig::load(run.config())?;
         if !checkpoint.exists() {
             return Err(TrainedRunError::NoCheckpoint {
                 path: checkpoint.into(),
@@ -156,7 +156,7 @@ impl RunDirectory {
 ///
 /// # Errors
 /// Fails if it is in neither place.
-pub fn dataset_of(record: &RunRecord, root: &Root) -> Result<ConfinedPath, DirectoryError> {
+pub fn dataset_of(record: &RunConfig, root: &Root) -> Result<ConfinedPath, DirectoryError> {
     let recorded = &record.data.directory;
     match recorded.is_dir() {
         true => Ok(recorded.into()),

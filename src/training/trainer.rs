@@ -2,13 +2,13 @@
 //! the end of an epoch.
 
 use super::callback::{Callback, Outcome};
-use super::changes::Changes;
 use super::checkpointing::{CheckpointTimer, Checkpoints};
 use super::data::{DevSplit, EncodedSplit};
 use super::error::TrainingError;
 use super::memory::resident_memory;
 use super::scst::Reward;
 use super::settings::{RunSettings, Sampler};
+use super::settings_changes::Changes;
 use super::state::{PhaseStart, TrainState};
 use crate::decoders::{CaptionBatch, Regularization};
 use crate::jobs::{ControlCommand, Event, StepEvent, Trigger};

@@ -11,7 +11,7 @@ use crate::evaluation::{Comparison, NamedReport};
 use crate::files::write_atomically;
 use crate::jobs::{ControlCommand, Name, Root, send_and_wait};
 use crate::text::{display_path, display_safe};
-use crate::training::RunRecord;
+use crate::training::RunConfig;
 use crate::training::dataset_of;
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -46,7 +46,7 @@ impl EffectRunner {
             Effect::Resume(run) => self.report(move |root| resume(root, run)),
             Effect::DeleteRun(run) => self.report(move |root| {
                 let directory = root.find_run_by_name(&run).map_err(describe)?;
-                RunRecord::load(directory.config()).map_err(describe)?;
+                RunConfig::load(directory.config()).map_err(describe)?;
                 directory.remove().map_err(describe)?;
                 Ok(format!("deleted {run}"))
             }),
@@ -250,7 +250,7 @@ fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages
 
 fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(describe)?;
-    let record = RunRecord::load(run.config()).map_err(describe)?;
+    let record = RunConfig::load(run.config()).map_err(describe)?;
     let directory = dataset_of(&record, root).map_err(describe)?;
     let dataset = Dataset::load(&directory).map_err(describe)?;
     let files = dataset.images.into_iter().map(|image| (image.key, image.path));

@@ -3,7 +3,7 @@
 use super::series::Series;
 use crate::diagnosis::{Symptom, TrainingMonitor};
 use crate::jobs::{Event, JobState, LogSummary, Predictions, Record, StepEvent};
-use crate::metrics::{Metric, Prominence};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::text::display_safe;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn dev_series(metric: Metric) -> String {
 
 /// All charts of these runs, in order: the combined ones, then one for each further number in their logs.
 pub fn charts(runs: &[&RunView]) -> Vec<ChartSpec> {
-    let headline = Metric::shown(Prominence::Headline).rev();
+    let headline = Metric::shown(DisplayLevel::Headline).rev();
     let mut charts = vec![
         ChartSpec {
             title: "loss".to_owned(),

@@ -3,7 +3,7 @@
 use super::{Workspace, text, weights};
 use cutline::data::Dataset;
 use cutline::jobs::Root;
-use cutline::training::RunRecord;
+use cutline::training::RunConfig;
 use std::fs;
 
 #[test]
@@ -40,7 +40,7 @@ fn run_finds_weights_of_its_features() {
         "decoder.embedding_size=8",
     ]);
     let run = Root::new(workspace.path()).find_run("mine-001").unwrap();
-    let record = RunRecord::load(run.config()).unwrap();
+    let record = RunConfig::load(run.config()).unwrap();
     assert_eq!(record.data.weights, Some(fs::canonicalize(&file).unwrap()));
 
     let images: Vec<_> = Dataset::load(workspace.dataset("mine"))

@@ -5,7 +5,7 @@ use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_
 use serde_json::{Value, json};
 
 use super::{Finding, LOW_MEMORY, Verdict, gigabytes};
-use crate::nn::device::{DeviceFault, HAS_CUDA};
+use crate::nn::device::{DeviceErrorKind, HAS_CUDA};
 
 /// The lowest compute capability of CUDA 13.
 const MIN_CAPABILITY: (i32, i32) = (7, 5);
@@ -70,7 +70,7 @@ pub(super) fn driver(gpus: &Result<Gpus, String>) -> Finding {
             let found = format!("no NVIDIA driver answers: {why}");
             let finding = |found| Finding::ok("driver", found, Value::Null);
             match HAS_CUDA {
-                true => finding(found).but(Verdict::Note, DeviceFault::NoDriver.advice()),
+                true => finding(found).but(Verdict::Note, DeviceErrorKind::NoDriver.advice()),
                 false => finding(format!("{found}; this program, built without CUDA, needs none")),
             }
         }
@@ -133,7 +133,7 @@ fn judge_gpu(gpu: &Gpu) -> Finding {
             "this build does not use it: build with `cargo build --release --features cuda` (docs/cuda.md)",
         )
     } else if *free < LOW_MEMORY {
-        finding.but(Verdict::Note, DeviceFault::OutOfMemory.advice())
+        finding.but(Verdict::Note, DeviceErrorKind::OutOfMemory.advice())
     } else {
         finding
     }

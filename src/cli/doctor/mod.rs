@@ -12,7 +12,9 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::terminal::{Paint, Role, display_safe};
 use super::{Context, json as json_text, workbench};
-use crate::nn::device::{ChosenDevice, DeviceChoice, DeviceError, DeviceFault, HAS_CUDA, Products};
+use crate::nn::device::{
+    ChosenDevice, DeviceChoice, DeviceError, DeviceErrorKind, HAS_CUDA, MatmulPrecision,
+};
 use crate::tui::theme::Pixels;
 
 /// Free bytes below which memory may run out.
@@ -92,7 +94,7 @@ impl Doctor {
         let mut findings = vec![program(), gpu::driver(&gpus)];
         findings.extend(gpu::each(&gpus));
         findings.push(device(context.device, ChosenDevice::open(context.device)));
-        findings.extend(HAS_CUDA.then(|| tf32(Products::asked_for())));
+        findings.extend(HAS_CUDA.then(|| tf32(MatmulPrecision::from_environment())));
         findings.extend([threads(), memory(), images(context), colors(context)]);
         context.print(&match self.json {
             true => json_text::pretty(&findings)?,
@@ -160,34 +162,34 @@ fn device(requested: DeviceChoice, opened: Result<ChosenDevice, DeviceError>) ->
         let facts = json!({ "requested": requested.to_string(), "name": name });
         Finding::ok("device", found, facts)
     };
-    let refused = |error: &DeviceError| format!("{}: {}", error.fault.summary(), error.said);
+    let rejected = |error: &DeviceError| format!("{}: {}", error.kind.summary(), error.text);
     match &opened {
         Ok(device) => {
             let name = device.name();
             match device.why_no_gpu() {
                 None => finding(name.to_owned(), Some(name)),
-                Some(error) => finding(format!("{name}, since {}", refused(error)), Some(name))
-                    .but(verdict_on(error), error.fault.advice()),
+                Some(error) => finding(format!("{name}, since {}", rejected(error)), Some(name))
+                    .but(verdict_on(error), error.kind.advice()),
             }
         }
-        Err(error) => finding(refused(error), None).but(Verdict::Problem, error.fault.advice()),
+        Err(error) => finding(rejected(error), None).but(Verdict::Problem, error.kind.advice()),
     }
 }
 
 /// Without `--device cuda`, a machine without a GPU has no problem.
 fn verdict_on(error: &DeviceError) -> Verdict {
-    match error.fault {
-        DeviceFault::NoGpu | DeviceFault::NoDriver | DeviceFault::InUse => Verdict::Note,
+    match error.kind {
+        DeviceErrorKind::NoGpu | DeviceErrorKind::NoDriver | DeviceErrorKind::InUse => Verdict::Note,
         _ => Verdict::Problem,
     }
 }
 
-fn tf32(products: Products) -> Finding {
+fn tf32(products: MatmulPrecision) -> Finding {
     let found = match products {
-        Products::Tf32 => "on: matrix products are exact to three digits",
-        Products::Full => "off: matrix products in full precision; --tf32 turns it on",
+        MatmulPrecision::Tf32 => "on: matrix products are exact to three digits",
+        MatmulPrecision::Full => "off: matrix products in full precision; --tf32 turns it on",
     };
-    Finding::ok("tf32", found, json!({ "on": products == Products::Tf32 }))
+    Finding::ok("tf32", found, json!({ "on": products == MatmulPrecision::Tf32 }))
 }
 
 fn threads() -> Finding {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::target::Replace;
 use crate::cli::Context;
-use crate::cli::failure::WithHint;
+use crate::cli::exit_code::WithHint;
 use crate::cli::interrupt::Interrupted;
 use crate::cli::job::Job;
 use crate::cli::progress::Task;
@@ -16,7 +16,7 @@ use crate::jobs::TaskProgress;
 use crate::nn::Backend;
 use crate::vision::augment::Augmentation;
 use crate::vision::features::adaptive_batch::{AdaptiveBatch, halved_message};
-use crate::vision::features::extraction::{self, Batching, ExtractionOutcome, ImageFile, StoreToFill};
+use crate::vision::features::extraction::{self, Batching, ExtractionOutcome, ExtractionTarget, ImageFile};
 use crate::vision::features::extractor::FeatureExtractor;
 use crate::vision::features::store::{
     FeatureDtype, FeatureSpec, FeatureWriter, StoreError, record_weights_path,
@@ -57,7 +57,7 @@ pub(super) fn extract<D: Backend>(
             path: &image.path,
         })
         .collect();
-    let (directories, mut stores): (Vec<ConfinedPath>, Vec<StoreToFill>) =
+    let (directories, mut stores): (Vec<ConfinedPath>, Vec<ExtractionTarget>) =
         extraction.open_stores(dataset, directory)?.into_iter().unzip();
     let total: usize = stores.iter().map(|store| store.images.len()).sum();
     // With several stores each image counts once for each of its views.
@@ -68,12 +68,12 @@ pub(super) fn extract<D: Backend>(
         ..Task::new(TASK, unit, total)
     });
     let shown = Cell::new(done);
-    let on_halving = |batch_size| {
+    let on_batch_halved = |batch_size| {
         let line = halved_message(batch_size);
         context.notice(&line);
         job.message(line);
     };
-    let mut adaptive = AdaptiveBatch::new(&on_halving);
+    let mut adaptive = AdaptiveBatch::new(&on_batch_halved);
     let outcome = extraction::extract(
         &files,
         &mut stores,
@@ -119,7 +119,7 @@ impl<D: Backend> Extraction<'_, D> {
         &self,
         dataset: &Dataset,
         directory: &ConfinedPath,
-    ) -> anyhow::Result<Vec<(ConfinedPath, StoreToFill)>> {
+    ) -> anyhow::Result<Vec<(ConfinedPath, ExtractionTarget)>> {
         let open_store = |&augmentation: &Augmentation| {
             let extractor = self.extractor.with_augmentation(augmentation);
             let directory = directory.join("features").join(extractor.store_name());
@@ -128,7 +128,7 @@ impl<D: Backend> Extraction<'_, D> {
             let images = dataset.images.iter().enumerate();
             let images = images.filter(|(_, image)| augmentation.is_none() || image.split == Split::Train);
             let images = images.map(|(i, _)| i).collect();
-            Ok((directory, StoreToFill { writer, images }))
+            Ok((directory, ExtractionTarget { writer, images }))
         };
         self.augmentations.iter().map(open_store).collect()
     }
@@ -137,7 +137,7 @@ impl<D: Backend> Extraction<'_, D> {
 fn open(store: &ConfinedPath, spec: FeatureSpec, replace: Replace) -> anyhow::Result<FeatureWriter> {
     match FeatureWriter::open_or_resume(store, spec.clone()) {
         Err(StoreError::Differs { .. }) if replace == Replace::Other => {
-            Ok(FeatureWriter::start_afresh(store, spec)?)
+            Ok(FeatureWriter::create_new(store, spec)?)
         }
         Err(error @ StoreError::Differs { .. }) => Err(error).hint("--force replaces these features"),
         opened => Ok(opened?),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use super::failure::WithHint;
+use super::exit_code::WithHint;
 use super::job::{Job, detach, run_job};
 use super::progress::Task;
 use super::terminal::{display_path, display_safe};
@@ -407,7 +407,7 @@ impl Prepare {
         let checked = AtomicU64::new(0);
         let decode = |path: &Path| {
             let decoded = image_io::decode(path);
-            decoded.map(drop).map_err(|error| error.fault.to_string())
+            decoded.map(drop).map_err(|error| error.kind.to_string())
         };
         let count = |news: data::PrepareProgress| {
             if news.stage == PrepareStage::Checking {

@@ -4,7 +4,7 @@ use std::io;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::failure::WithHint;
+use crate::cli::exit_code::WithHint;
 use crate::data::synthetic::ScenesSettings;
 use crate::data::{Dataset, PrepareReport};
 use crate::files::ConfinedPath;

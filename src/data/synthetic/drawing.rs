@@ -1,8 +1,8 @@
 //! Drawing a scene: figures on a background, antialiased by supersampling.
 
-use super::figures::{Ink, Point, ink_at};
+use super::figures::{Fill, Point, fill_at};
 use super::ground::{Ground, Rgb, lighten};
-use super::scene::{Color, Item, Scene, Thing};
+use super::scene::{Color, Item, ObjectKind, Scene};
 use image::{Rgb as Pixel, RgbImage};
 
 /// Every pixel is the mean of a grid of this many points squared.
@@ -15,12 +15,12 @@ const RIM: f32 = 1.12;
 impl Scene {
     /// The image, `size` x `size` pixels; the same on every machine.
     pub fn draw(&self, size: u32) -> RgbImage {
-        let ground = Ground::new(self.terrain, self.texture);
+        let ground = Ground::new(self.background, self.texture);
         let figures: Vec<Figure> = self
             .groups()
             .flat_map(|group| {
                 group.items.iter().map(|&item| Figure {
-                    thing: group.thing,
+                    kind: group.kind,
                     color: rgb(group.color),
                     item,
                 })
@@ -54,7 +54,7 @@ fn pixel(column: u32, row: u32, size: u32, figures: &[Figure], background: Rgb) 
 
 /// An object to be drawn.
 struct Figure {
-    thing: Thing,
+    kind: ObjectKind,
     color: Rgb,
     item: Item,
 }
@@ -62,9 +62,9 @@ struct Figure {
 impl Figure {
     fn color_at(&self, point: Point) -> Option<Rgb> {
         let (x, y) = self.in_figure(point)?;
-        match ink_at(self.thing, (x * RIM, y * RIM)) {
-            Some(ink) => Some(ink_rgb(ink, self.color)),
-            None => ink_at(self.thing, (x, y)).map(|_| lighten(self.color, 0.4)),
+        match fill_at(self.kind, (x * RIM, y * RIM)) {
+            Some(fill) => Some(fill_rgb(fill, self.color)),
+            None => fill_at(self.kind, (x, y)).map(|_| lighten(self.color, 0.4)),
         }
     }
 
@@ -88,13 +88,13 @@ fn rgb(color: Color) -> Rgb {
     }
 }
 
-fn ink_rgb(ink: Ink, color: Rgb) -> Rgb {
-    match ink {
-        Ink::Body => color,
-        Ink::Shade => lighten(color, 0.7),
-        Ink::Wood => [96.0, 62.0, 38.0],
-        Ink::Glass => [206.0, 232.0, 246.0],
-        Ink::Black => [30.0, 30.0, 34.0],
-        Ink::White => [250.0, 250.0, 250.0],
+fn fill_rgb(fill: Fill, color: Rgb) -> Rgb {
+    match fill {
+        Fill::Body => color,
+        Fill::Shade => lighten(color, 0.7),
+        Fill::Wood => [96.0, 62.0, 38.0],
+        Fill::Glass => [206.0, 232.0, 246.0],
+        Fill::Black => [30.0, 30.0, 34.0],
+        Fill::White => [250.0, 250.0, 250.0],
     }
 }

@@ -1,7 +1,7 @@
-//! The figures of the objects, as data: shapes on top of each other, each filled with an ink.
+//! The figures of the objects, as data: shapes on top of each other, each filled with an fill.
 
-use super::scene::Thing;
-use Ink::{Black, Body, Glass, Shade, White, Wood};
+use super::scene::ObjectKind;
+use Fill::{Black, Body, Glass, Shade, White, Wood};
 use Part::{Ellipse, Polygon};
 
 /// A point; in a figure x runs from -1 (left) to 1 (right) and y from -1 (top) to 1 (bottom).
@@ -9,7 +9,7 @@ pub(super) type Point = (f32, f32);
 
 /// The filling of a part.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ink {
+pub(super) enum Fill {
     /// The object's color.
     Body,
     /// The object's color, darker.
@@ -25,27 +25,27 @@ pub(super) enum Ink {
 /// A filled shape of a figure.
 #[derive(Clone, Copy, Debug)]
 enum Part {
-    /// Ink, center, radii.
-    Ellipse(Ink, Point, Point),
-    /// Ink, corners.
-    Polygon(Ink, &'static [Point]),
+    /// Fill, center, radii.
+    Ellipse(Fill, Point, Point),
+    /// Fill, corners.
+    Polygon(Fill, &'static [Point]),
 }
 
 impl Part {
-    /// The ink at a point, if the part covers it.
-    fn ink_at(self, (x, y): Point) -> Option<Ink> {
-        let (ink, inside) = match self {
-            Self::Ellipse(ink, center, (a, b)) => {
+    /// The fill at a point, if the part covers it.
+    fn fill_at(self, (x, y): Point) -> Option<Fill> {
+        let (fill, inside) = match self {
+            Self::Ellipse(fill, center, (a, b)) => {
                 let distance = ((x - center.0) / a).powi(2) + ((y - center.1) / b).powi(2);
-                (ink, distance <= 1.0)
+                (fill, distance <= 1.0)
             }
-            Self::Polygon(ink, corners) => {
+            Self::Polygon(fill, corners) => {
                 let edges = corners.iter().zip(corners.iter().cycle().skip(1));
                 let crossed = edges.filter(|(from, to)| crosses((x, y), **from, **to)).count();
-                (ink, crossed % 2 == 1)
+                (fill, crossed % 2 == 1)
             }
         };
-        inside.then_some(ink)
+        inside.then_some(fill)
     }
 }
 
@@ -54,21 +54,21 @@ fn crosses((x, y): Point, from: Point, to: Point) -> bool {
     (from.1 > y) != (to.1 > y) && x < from.0 + (y - from.1) / (to.1 - from.1) * (to.0 - from.0)
 }
 
-/// The ink of `thing` at `point`, if it covers the point.
-pub(super) fn ink_at(thing: Thing, point: Point) -> Option<Ink> {
-    parts(thing).iter().rev().find_map(|part| part.ink_at(point))
+/// The fill of `kind` at `point`, if it covers the point.
+pub(super) fn fill_at(kind: ObjectKind, point: Point) -> Option<Fill> {
+    parts(kind).iter().rev().find_map(|part| part.fill_at(point))
 }
 
 /// From the bottom layer to the top one.
-fn parts(thing: Thing) -> &'static [Part] {
-    match thing {
-        Thing::Ball => BALL,
-        Thing::Star => STAR,
-        Thing::Tree => TREE,
-        Thing::House => HOUSE,
-        Thing::Boat => BOAT,
-        Thing::Fish => FISH,
-        Thing::Car => CAR,
+fn parts(kind: ObjectKind) -> &'static [Part] {
+    match kind {
+        ObjectKind::Ball => BALL,
+        ObjectKind::Star => STAR,
+        ObjectKind::Tree => TREE,
+        ObjectKind::House => HOUSE,
+        ObjectKind::Boat => BOAT,
+        ObjectKind::Fish => FISH,
+        ObjectKind::Car => CAR,
     }
 }
 

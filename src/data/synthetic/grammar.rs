@@ -4,7 +4,7 @@
 //! templates, so they differ in word order and in what they leave out. Templates and phrases are weighted: there is a
 //! most common way to say a thing, as in human captions.
 
-use super::scene::{Color, Group, Relation, Scene, Terrain, Thing};
+use super::scene::{Background, Color, Group, ObjectKind, Relation, Scene};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,24 +16,24 @@ type Weighted<T> = (u32, T);
 
 /// Templates for a main group without companion. No two can give the same caption.
 const ALONE: &[Weighted<&str>] = &[
-    (12, "{main} {terrain}"),
-    (5, "{there-is-main} {terrain}"),
-    (4, "{main} {terrain} and nothing else"),
-    (3, "only {main} {terrain}"),
-    (2, "a picture of {main} {terrain}"),
-    (2, "{terrain} {there-is-main}"),
-    (1, "{uncolored-main} {terrain} and nothing else"),
+    (12, "{main} {background}"),
+    (5, "{there-is-main} {background}"),
+    (4, "{main} {background} and nothing else"),
+    (3, "only {main} {background}"),
+    (2, "a picture of {main} {background}"),
+    (2, "{background} {there-is-main}"),
+    (1, "{uncolored-main} {background} and nothing else"),
 ];
 
 /// Templates for a main group with a companion. No two can give the same caption.
 const ACCOMPANIED: &[Weighted<&str>] = &[
-    (12, "{main} {relation} {companion} {terrain}"),
+    (12, "{main} {relation} {companion} {background}"),
     (6, "{main} {relation} {companion}"),
-    (4, "{main} and {companion} {terrain}"),
-    (3, "{there-is-main} {relation} {companion} {terrain}"),
-    (3, "{companion} {inverse} {main} {terrain}"),
-    (2, "{main} {terrain} {relation} {companion}"),
-    (1, "{main} {terrain}"),
+    (4, "{main} and {companion} {background}"),
+    (3, "{there-is-main} {relation} {companion} {background}"),
+    (3, "{companion} {inverse} {main} {background}"),
+    (2, "{main} {background} {relation} {companion}"),
+    (1, "{main} {background}"),
 ];
 
 impl Scene {
@@ -60,7 +60,7 @@ impl Scene {
             ("{main}", _) => group_phrase(&self.main, Some(self.main.color), rng),
             ("{uncolored-main}", _) => group_phrase(&self.main, None, rng),
             ("{there-is-main}", _) => there_is(&self.phrase("{main}", rng)),
-            ("{terrain}", _) => pick_weighted(terrain_phrases(self.terrain), rng).to_owned(),
+            ("{background}", _) => pick_weighted(background_phrases(self.background), rng).to_owned(),
             ("{companion}", Some(it)) => group_phrase(&it.group, Some(it.group.color), rng),
             ("{relation}", Some(it)) => pick_weighted(relation_phrases(it.relation), rng).to_owned(),
             ("{inverse}", Some(it)) => pick_weighted(relation_phrases(it.relation.inverse()), rng).to_owned(),
@@ -86,7 +86,7 @@ fn group_phrase(group: &Group, color: Option<Color>, rng: &mut impl Rng) -> Stri
         &[(9, "three"), (1, "a group of three")],
     ];
     let count = group.items.len().clamp(1, COUNTS.len());
-    let (singular, plural) = pick_weighted(nouns(group.thing), rng);
+    let (singular, plural) = pick_weighted(nouns(group.kind), rng);
     let noun = if count == 1 { singular } else { plural };
     let description = match color {
         Some(color) => format!("{} {noun}", <&str>::from(color)),
@@ -101,15 +101,15 @@ fn group_phrase(group: &Group, color: Option<Color>, rng: &mut impl Rng) -> Stri
 /// Singular and plural.
 type Noun = (&'static str, &'static str);
 
-fn nouns(thing: Thing) -> &'static [Weighted<Noun>] {
-    match thing {
-        Thing::Ball => &[(1, ("ball", "balls"))],
-        Thing::Star => &[(1, ("star", "stars"))],
-        Thing::Tree => &[(9, ("tree", "trees")), (1, ("fir", "firs"))],
-        Thing::House => &[(9, ("house", "houses")), (1, ("cottage", "cottages"))],
-        Thing::Boat => &[(8, ("boat", "boats")), (2, ("ship", "ships"))],
-        Thing::Fish => &[(1, ("fish", "fish"))],
-        Thing::Car => &[(1, ("car", "cars"))],
+fn nouns(kind: ObjectKind) -> &'static [Weighted<Noun>] {
+    match kind {
+        ObjectKind::Ball => &[(1, ("ball", "balls"))],
+        ObjectKind::Star => &[(1, ("star", "stars"))],
+        ObjectKind::Tree => &[(9, ("tree", "trees")), (1, ("fir", "firs"))],
+        ObjectKind::House => &[(9, ("house", "houses")), (1, ("cottage", "cottages"))],
+        ObjectKind::Boat => &[(8, ("boat", "boats")), (2, ("ship", "ships"))],
+        ObjectKind::Fish => &[(1, ("fish", "fish"))],
+        ObjectKind::Car => &[(1, ("car", "cars"))],
     }
 }
 
@@ -122,14 +122,14 @@ fn relation_phrases(relation: Relation) -> &'static [Weighted<&'static str>] {
     }
 }
 
-fn terrain_phrases(terrain: Terrain) -> &'static [Weighted<&'static str>] {
-    match terrain {
-        Terrain::Grass => &[(8, "on the grass"), (2, "in a meadow")],
-        Terrain::Sand => &[(8, "on the sand"), (2, "on a beach")],
-        Terrain::Snow => &[(8, "in the snow"), (2, "on white snow")],
-        Terrain::Sea => &[(8, "in the sea"), (2, "on the water")],
-        Terrain::Road => &[(8, "on the road"), (2, "on a street")],
-        Terrain::Night => &[(8, "at night"), (2, "in the dark")],
+fn background_phrases(background: Background) -> &'static [Weighted<&'static str>] {
+    match background {
+        Background::Grass => &[(8, "on the grass"), (2, "in a meadow")],
+        Background::Sand => &[(8, "on the sand"), (2, "on a beach")],
+        Background::Snow => &[(8, "in the snow"), (2, "on white snow")],
+        Background::Sea => &[(8, "in the sea"), (2, "on the water")],
+        Background::Road => &[(8, "on the road"), (2, "on a street")],
+        Background::Night => &[(8, "at night"), (2, "in the dark")],
     }
 }
 

@@ -1,10 +1,10 @@
-//! The background: a texture of hashed noise for each terrain.
+//! The background: a texture of hashed noise for each kind.
 //!
 //! It is computed from sums, products, comparisons and integer hashes only (no sine, no power), so that an image is the
 //! same on every machine.
 
 use super::figures::Point;
-use super::scene::Terrain;
+use super::scene::Background;
 
 /// Red, green and blue in `[0, 255]`.
 pub(super) type Rgb = [f32; 3];
@@ -13,17 +13,17 @@ pub(super) type Rgb = [f32; 3];
 const UNITS: f32 = 64.0;
 
 pub(super) struct Ground {
-    terrain: Terrain,
+    background: Background,
     noise: ValueNoise,
     light: f32,
 }
 
 impl Ground {
-    pub(super) fn new(terrain: Terrain, seed: u64) -> Self {
+    pub(super) fn new(background: Background, seed: u64) -> Self {
         let noise = ValueNoise(seed);
         let light = 0.93 + 0.14 * noise.at(0, 0);
         Self {
-            terrain,
+            background,
             noise,
             light,
         }
@@ -32,13 +32,13 @@ impl Ground {
     /// The color at a point, in fractions of the image's side.
     pub(super) fn color_at(&self, (x, y): Point) -> Rgb {
         let (x, y) = (x * UNITS, y * UNITS);
-        let color = match self.terrain {
-            Terrain::Grass => self.grass(x, y),
-            Terrain::Sand => self.sand(x, y),
-            Terrain::Snow => self.snow(x, y),
-            Terrain::Sea => self.sea(x, y),
-            Terrain::Road => self.road(x, y),
-            Terrain::Night => self.night(x, y),
+        let color = match self.background {
+            Background::Grass => self.grass(x, y),
+            Background::Sand => self.sand(x, y),
+            Background::Snow => self.snow(x, y),
+            Background::Sea => self.sea(x, y),
+            Background::Road => self.road(x, y),
+            Background::Night => self.night(x, y),
         };
         lighten(color, self.light)
     }

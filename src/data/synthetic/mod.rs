@@ -1,6 +1,6 @@
 //! The built-in dataset `scenes`: images drawn by the program, to run the full pipeline without a download.
 //!
-//! A scene has one to three equal objects on a terrain, and perhaps another object beside, above or below them. Images
+//! A scene has one to three equal objects on a background, and perhaps another object beside, above or below them. Images
 //! and captions depend on the seed and the scene's number only.
 
 mod drawing;
@@ -13,7 +13,7 @@ mod scene;
 mod tests;
 
 pub use grammar::CAPTIONS;
-pub use scene::{Color, Companion, Group, Item, Relation, Scene, Terrain, Thing};
+pub use scene::{Background, Color, Companion, Group, Item, ObjectKind, Relation, Scene};
 
 use super::{SourceCaption, SourceImage, Split};
 use crate::files::ConfinedPath;

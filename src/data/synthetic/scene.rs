@@ -1,4 +1,4 @@
-//! The content of a scene: a group of equal objects on a terrain, perhaps with another object beside it. It is random
+//! The content of a scene: a group of equal objects on a background, perhaps with another object beside it. It is random
 //! but always the same for a seed and an index.
 
 use super::layout;
@@ -9,7 +9,7 @@ use strum::{IntoStaticStr, VariantArray};
 /// The background of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub enum Terrain {
+pub enum Background {
     Grass,
     Sand,
     Snow,
@@ -34,7 +34,7 @@ pub enum Color {
 /// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 #[expect(missing_docs, reason = "the names say it all")]
-pub enum Thing {
+pub enum ObjectKind {
     Ball,
     Star,
     Tree,
@@ -89,7 +89,7 @@ pub struct Item {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// The kind of the objects.
-    pub thing: Thing,
+    pub kind: ObjectKind,
     /// The color of the objects.
     pub color: Color,
     /// The position of each object.
@@ -109,7 +109,7 @@ pub struct Companion {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
     /// The background.
-    pub terrain: Terrain,
+    pub background: Background,
     /// One to three equal objects.
     pub main: Group,
     /// An object of another kind and color; every second scene has one.
@@ -132,9 +132,9 @@ impl Scene {
     }
 
     fn random(rng: &mut impl Rng) -> Self {
-        let (thing, other_thing) = pick_two(Thing::VARIANTS, rng);
+        let (kind, other_kind) = pick_two(ObjectKind::VARIANTS, rng);
         let (color, other_color) = pick_two(Color::VARIANTS, rng);
-        let terrain = pick(Terrain::VARIANTS, rng);
+        let background = pick(Background::VARIANTS, rng);
         let count = pick(&[1, 2, 3], rng);
         let relation = rng.random_bool(COMPANION).then(|| pick(Relation::VARIANTS, rng));
         let (items, companion) = match relation {
@@ -142,7 +142,7 @@ impl Scene {
             Some(relation) => {
                 let (items, item) = layout::related(count, relation, rng);
                 let group = Group {
-                    thing: other_thing,
+                    kind: other_kind,
                     color: other_color,
                     items: vec![item],
                 };
@@ -150,8 +150,8 @@ impl Scene {
             }
         };
         Self {
-            terrain,
-            main: Group { thing, color, items },
+            background,
+            main: Group { kind, color, items },
             companion,
             texture: rng.random(),
             wording: rng.random(),

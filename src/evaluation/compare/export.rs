@@ -174,7 +174,7 @@ impl Compared {
 
     /// A CSV record for each score.
     fn records(&self, baseline: &str) -> Vec<[String; 17]> {
-        let ensemble: Vec<String> = self.subject.ensemble.iter().map(ToString::to_string).collect();
+        let ensemble: Vec<String> = self.info.ensemble.iter().map(ToString::to_string).collect();
         let safe = |text: &str| display_safe(text).into_owned();
         let differences = self.differences();
         let record = |(metric, interval): (Metric, &Interval)| {
@@ -184,11 +184,11 @@ impl Compared {
             };
             [
                 self.safe_name(),
-                safe(&self.subject.run),
-                self.subject.checkpoint.to_string(),
+                safe(&self.info.run),
+                self.info.checkpoint.to_string(),
                 safe(&ensemble.join(" ")),
-                safe(&self.subject.dataset),
-                self.subject.split.to_string(),
+                safe(&self.info.dataset),
+                self.info.split.to_string(),
                 self.search.to_string(),
                 self.images.to_string(),
                 metric.label().to_owned(),

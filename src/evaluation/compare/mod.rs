@@ -5,7 +5,7 @@ mod export;
 mod tests;
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
-use super::report::{CaptionedImage, Subject, TokenizedCaptions};
+use super::report::{CaptionedImage, EvaluationInfo, TokenizedCaptions};
 use crate::metrics::{self, Bootstrap, Interval, ScoreDifference, Scores, Statistics};
 use crate::search::SearchSettings;
 use crate::text::display_safe;
@@ -27,7 +27,7 @@ pub struct Compared {
     pub name: String,
     /// What was evaluated.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub info: EvaluationInfo,
     /// The search settings.
     pub search: SearchSettings,
     /// Images captioned.
@@ -109,7 +109,7 @@ impl Compared {
     fn new(named: &NamedReport, statistics: &[Statistics], against: Against) -> Self {
         Self {
             name: named.name.clone(),
-            subject: named.report.subject.clone(),
+            info: named.report.info.clone(),
             search: named.report.search.clone(),
             images: statistics.len(),
             scores: statistics.iter().copied().sum::<Statistics>().scores(),
@@ -132,8 +132,8 @@ impl Compared {
     }
 
     fn description(&self) -> String {
-        let Subject { dataset, split, .. } = &self.subject;
-        let (images, model, search) = (self.images, self.subject.model_label(), &self.search);
+        let EvaluationInfo { dataset, split, .. } = &self.info;
+        let (images, model, search) = (self.images, self.info.model_label(), &self.search);
         let description = format!("{images} images of {dataset}, {split} split; {model}; {search}");
         display_safe(&description).into_owned()
     }

@@ -40,8 +40,8 @@ fn comparison_scores_equal_those_of_the_report() {
     let [one] = &comparison.evaluations[..] else {
         panic!("{comparison:?}")
     };
-    assert_eq!(one.scores, report.figures.scores);
-    assert_eq!(one.intervals_95, report.figures.intervals_95);
+    assert_eq!(one.scores, report.summary.scores);
+    assert_eq!(one.intervals_95, report.summary.intervals_95);
     assert_eq!((one.images, &one.against), (40, &Against::Baseline));
 }
 

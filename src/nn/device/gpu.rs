@@ -1,7 +1,7 @@
 //! Opening a GPU.
 
-use super::fault::{DeviceError, DeviceFault, guarded};
-use super::{Opened, Products};
+use super::error::{DeviceError, DeviceErrorKind, guarded};
+use super::{MatmulPrecision, Opened};
 use crate::nn::backend::DeviceResult;
 use cudarc::driver::{result, sys};
 use dfdx::prelude::{Cache, Cuda, OnesTensor, Tensor, TryAdd};
@@ -18,22 +18,22 @@ pub(super) fn open(ordinal: usize) -> Result<Opened<Cuda>, DeviceError> {
     keep_freed_memory(&device, ordinal);
     Ok(Opened {
         device,
-        name: Products::asked_for().on(ordinal),
+        name: MatmulPrecision::from_environment().on(ordinal),
     })
 }
 
 /// dfdx panics where there is no driver, or no such GPU.
 fn check_is_there(ordinal: usize) -> Result<(), DeviceError> {
-    let said = |error: result::DriverError| DeviceError::new(format!("{:?}", error.0));
-    result::init().map_err(said)?;
-    let count = result::device::get_count().map_err(said)?;
+    let text = |error: result::DriverError| DeviceError::new(format!("{:?}", error.0));
+    result::init().map_err(text)?;
+    let count = result::device::get_count().map_err(text)?;
     let found = usize::try_from(count).unwrap_or(0);
     if ordinal < found {
         return Ok(());
     }
     Err(DeviceError {
-        fault: DeviceFault::NoGpu,
-        said: format!("cuda:{ordinal} of {found}, counted from 0"),
+        kind: DeviceErrorKind::NoGpu,
+        text: format!("cuda:{ordinal} of {found}, counted from 0"),
     })
 }
 
@@ -43,8 +43,8 @@ fn check_computes(device: &Cuda) -> Result<(), DeviceError> {
     match two == [2.0] {
         true => Ok(()),
         false => Err(DeviceError {
-            fault: DeviceFault::Failed,
-            said: format!("1 + 1 = {two:?}"),
+            kind: DeviceErrorKind::Failed,
+            text: format!("1 + 1 = {two:?}"),
         }),
     }
 }

@@ -1,15 +1,15 @@
 //! Devices: chosen by name and opened.
 
 mod choice;
-mod fault;
+mod error;
 #[cfg(feature = "cuda")]
 mod gpu;
-mod products;
+mod matmul_precision;
 pub(crate) mod scalar;
 
 pub use choice::{DeviceChoice, UnknownDevice};
-pub use fault::{DeviceError, DeviceFault, guarded};
-pub use products::Products;
+pub use error::{DeviceError, DeviceErrorKind, guarded};
+pub use matmul_precision::MatmulPrecision;
 
 use dfdx::prelude::Cpu;
 
@@ -166,9 +166,9 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn gpu_without_a_cuda_build_is_refused_with_advice() {
-        let refused = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
-        assert_eq!(refused.fault, DeviceFault::NotBuilt);
-        let message = refused.to_string();
+        let rejected = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
+        assert_eq!(rejected.kind, DeviceErrorKind::NotBuilt);
+        let message = rejected.to_string();
         assert!(
             message.contains("--features cuda") && message.contains("cuda:1"),
             "{message}"

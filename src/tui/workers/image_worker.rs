@@ -34,7 +34,7 @@ pub fn run(picker: &Picker, requests: &Receiver<Vec<ImageKey>>, messages: &Sende
 }
 
 fn prepare(picker: &Picker, key: &ImageKey) -> PreparedImage {
-    let mut image = image_io::decode(&key.path).map_err(|error| error.fault.to_string())?;
+    let mut image = image_io::decode(&key.path).map_err(|error| error.kind.to_string())?;
     if let Some(overlay) = &key.overlay {
         overlay.lay_over(&mut image);
     }

@@ -3,7 +3,7 @@
 use super::architecture::{LayerSpec, SquareWindow, WeightNames};
 use super::*;
 use crate::nn::{Activation, InferenceKernel};
-use crate::vision::weights::WeightsFault;
+use crate::vision::weights::WeightsErrorKind;
 use crate::vision::weights::layout::Kernel;
 use crate::vision::weights::layout::testing::layouts;
 use dfdx::prelude::{Cpu, TensorFromVec};
@@ -251,13 +251,13 @@ fn layer_range_offers_only_layers_after_the_stored_one() {
 fn weights_of_another_network_are_refused_by_their_first_tensor() {
     let file = names_only(&BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision));
     let fault = |kind| match Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err() {
-        BackboneError::Weights(error) => error.fault,
+        BackboneError::Weights(error) => error.kind,
         error => panic!("{error}"),
     };
     let missing = fault(BackboneKind::Vgg16);
-    assert!(matches!(missing, WeightsFault::Missing { name, .. } if name == "features.0.weight"));
+    assert!(matches!(missing, WeightsErrorKind::Missing { name, .. } if name == "features.0.weight"));
     let shape = fault(BackboneKind::MobileNetV2);
-    assert!(matches!(shape, WeightsFault::Shape { name, .. } if name == "features.0.0.weight"));
+    assert!(matches!(shape, WeightsErrorKind::Shape { name, .. } if name == "features.0.0.weight"));
 }
 
 /// A small network with a convolution and a dense layer.

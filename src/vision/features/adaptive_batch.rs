@@ -5,15 +5,15 @@ use crate::vision::backbones::BackboneError;
 /// Splits batches for a network. When the device is out of memory, this and all later batches are halved.
 pub struct AdaptiveBatch<'a> {
     limit: usize,
-    on_halving: &'a dyn Fn(usize),
+    on_batch_halved: &'a dyn Fn(usize),
 }
 
 impl<'a> AdaptiveBatch<'a> {
-    /// No limit at first. `on_halving` is called with every new limit.
-    pub fn new(on_halving: &'a dyn Fn(usize)) -> Self {
+    /// No limit at first. `on_batch_halved` is called with every new limit.
+    pub fn new(on_batch_halved: &'a dyn Fn(usize)) -> Self {
         Self {
             limit: usize::MAX,
-            on_halving,
+            on_batch_halved,
         }
     }
 
@@ -40,7 +40,7 @@ impl<'a> AdaptiveBatch<'a> {
                 }
                 Err(error) if error.is_out_of_memory() && count > 1 => {
                     self.limit = count / 2;
-                    (self.on_halving)(self.limit);
+                    (self.on_batch_halved)(self.limit);
                 }
                 Err(error) => return Err(error),
             }
@@ -80,8 +80,8 @@ mod tests {
     fn batches_are_halved_until_they_fit_and_stay_halved() {
         let pixels: Vec<f32> = (0..10 * IMAGE_LEN).map(|i| i as f32).collect();
         let (calls, limits) = (RefCell::default(), RefCell::new(Vec::new()));
-        let on_halving = |limit| limits.borrow_mut().push(limit);
-        let mut adaptive = AdaptiveBatch::new(&on_halving);
+        let on_batch_halved = |limit| limits.borrow_mut().push(limit);
+        let mut adaptive = AdaptiveBatch::new(&on_batch_halved);
         let roomy = adaptive.run(&pixels, 10, network(10, &calls)).unwrap();
         assert!(limits.borrow().is_empty());
         let narrow = adaptive.run(&pixels, 10, network(3, &calls)).unwrap();

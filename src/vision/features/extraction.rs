@@ -37,7 +37,7 @@ pub struct ImageFile<'a> {
 
 /// A store to fill. Its specification has the preprocessing of images.
 #[derive(Debug)]
-pub struct StoreToFill {
+pub struct ExtractionTarget {
     /// Open for appending.
     pub writer: FeatureWriter,
     /// Indices of the image files in the order of the rows, ascending.
@@ -110,7 +110,7 @@ pub enum ExtractionError<E> {
 /// [`ExtractionError`] names the image at fault.
 pub fn extract<E>(
     files: &[ImageFile<'_>],
-    stores: &mut [StoreToFill],
+    stores: &mut [ExtractionTarget],
     batching: Batching,
     mut forward: impl FnMut(&[f32], usize) -> Result<Vec<f32>, E>,
     progress: &dyn Fn(ExtractionProgress),
@@ -148,7 +148,7 @@ pub fn extract<E>(
     })
 }
 
-impl StoreToFill {
+impl ExtractionTarget {
     /// The number of images that are stored.
     pub fn rows_done(&self, files: &[ImageFile<'_>]) -> usize {
         let stored = |&&i: &&usize| self.writer.contains(files[i].key);
@@ -368,8 +368,8 @@ mod tests {
     }
 
     /// A store of all images.
-    fn store(dir: &Path) -> StoreToFill {
-        StoreToFill {
+    fn store(dir: &Path) -> ExtractionTarget {
+        ExtractionTarget {
             writer: writer(dir, Augmentation::None),
             images: (0..IMAGES).collect(),
         }
@@ -383,7 +383,7 @@ mod tests {
             .collect())
     }
 
-    fn run(files: &[ImageFile<'_>], stores: &mut [StoreToFill], progress: &dyn Fn(ExtractionProgress)) {
+    fn run(files: &[ImageFile<'_>], stores: &mut [ExtractionTarget], progress: &dyn Fn(ExtractionProgress)) {
         let outcome = extract(files, stores, BATCHING, forward, progress, &CONTINUE);
         assert_eq!(outcome.unwrap(), ExtractionOutcome::Complete);
     }
@@ -414,15 +414,15 @@ mod tests {
     }
 
     /// Stores of all images, and of two augmentations of some of them.
-    fn three_stores(dirs: &[TempDir; 3]) -> [StoreToFill; 3] {
+    fn three_stores(dirs: &[TempDir; 3]) -> [ExtractionTarget; 3] {
         let some = || (0..IMAGES).filter(|i| i % 3 != 1).collect();
         [
             store(dirs[0].path()),
-            StoreToFill {
+            ExtractionTarget {
                 writer: writer(dirs[1].path(), Augmentation::HFlip),
                 images: some(),
             },
-            StoreToFill {
+            ExtractionTarget {
                 writer: writer(dirs[2].path(), Augmentation::Crop(2)),
                 images: some(),
             },

@@ -1,7 +1,7 @@
 //! Decoding JPEGs to the same pixels as libjpeg. Published weights were trained with them, and a network amplifies the
 //! differences between decoders.
 
-use super::{ImageFault, ImageLimits};
+use super::{ImageErrorKind, ImageLimits};
 use image::RgbImage;
 use libjpeg_turbo_rs::{
     ColorSpace, ComponentInfo, DecodeLimits, Decoder, FrameHeader, JpegError, PixelFormat,
@@ -16,8 +16,8 @@ const MOST_SCANS: usize = 100;
 /// default settings.
 ///
 /// # Errors
-/// [`ImageFault`] for damaged data, even if libjpeg would only warn, and for memory beyond the limits.
-pub(super) fn decode(jpeg: &[u8], limits: ImageLimits) -> Result<Option<RgbImage>, ImageFault> {
+/// [`ImageErrorKind`] for damaged data, even if libjpeg would only warn, and for memory beyond the limits.
+pub(super) fn decode(jpeg: &[u8], limits: ImageLimits) -> Result<Option<RgbImage>, ImageErrorKind> {
     match decode_common(jpeg, limits) {
         Ok(image) => Ok(image),
         Err(JpegError::Unsupported(_)) => Ok(None),
@@ -69,15 +69,15 @@ fn is_evenly_subsampled(header: &FrameHeader) -> bool {
     chroma == factors(red) && across.is_multiple_of(chroma.0) && down.is_multiple_of(chroma.1)
 }
 
-fn fault_of(error: JpegError, limits: ImageLimits) -> ImageFault {
+fn fault_of(error: JpegError, limits: ImageLimits) -> ImageErrorKind {
     match error {
-        JpegError::UnexpectedEof => ImageFault::Truncated,
-        JpegError::AllocationFailed { .. } => ImageFault::TooMuchMemory { limit: limits.memory },
+        JpegError::UnexpectedEof => ImageErrorKind::Truncated,
+        JpegError::AllocationFailed { .. } => ImageErrorKind::TooMuchMemory { limit: limits.memory },
         // Also returned for the limits of scans and sides.
         JpegError::LimitExceeded { limit, .. } if limit == limits.memory => {
-            ImageFault::TooMuchMemory { limit }
+            ImageErrorKind::TooMuchMemory { limit }
         }
-        error => ImageFault::Damaged(error.to_string()),
+        error => ImageErrorKind::Damaged(error.to_string()),
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
         include_bytes!("../../../tests/data/jpeg/rgb.jpg"),
     ];
 
-    fn decode_default(jpeg: &[u8]) -> Result<Option<RgbImage>, ImageFault> {
+    fn decode_default(jpeg: &[u8]) -> Result<Option<RgbImage>, ImageErrorKind> {
         decode(jpeg, ImageLimits::default())
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let whole = KINDS[0];
         let gap = [&whole[..whole.len() * 3 / 4], &[0xff, 0xd9]].concat();
         assert!(reaches_end_of_image(&gap));
-        assert!(matches!(decode_default(&gap), Err(ImageFault::Truncated)));
+        assert!(matches!(decode_default(&gap), Err(ImageErrorKind::Truncated)));
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         assert!(matches!(decode(KINDS[0], limits(pixels_and_planes)), Ok(Some(_))));
         assert!(matches!(
             decode(KINDS[0], limits(pixels_and_planes - 1)),
-            Err(ImageFault::TooMuchMemory { .. })
+            Err(ImageErrorKind::TooMuchMemory { .. })
         ));
     }
 

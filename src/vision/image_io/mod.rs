@@ -34,18 +34,18 @@ impl Default for ImageLimits {
 
 /// An image that could not be decoded.
 #[derive(Debug, thiserror::Error)]
-#[error("image {path:?} {fault}")]
+#[error("image {path:?} {kind}")]
 #[expect(missing_docs, reason = "the message describes the fields")]
 pub struct ImageReadError {
     pub path: PathBuf,
-    pub fault: ImageFault,
+    pub kind: ImageErrorKind,
 }
 
 /// Why an image could not be decoded, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
-pub enum ImageFault {
+pub enum ImageErrorKind {
     #[error("does not exist: check the path, and that the pictures were unpacked")]
     NotFound,
     #[error("is not a regular file: give the picture's own path")]
@@ -98,25 +98,25 @@ pub fn decode_within(path: impl AsRef<Path>, limits: ImageLimits) -> Result<RgbI
     let path = path.as_ref();
     read(path, limits)
         .and_then(|contents| without_panic(|| decode_bytes(&contents, limits)))
-        .map_err(|fault| ImageReadError {
+        .map_err(|kind| ImageReadError {
             path: path.to_owned(),
-            fault,
+            kind,
         })
 }
 
-fn read(path: &Path, limits: ImageLimits) -> Result<Vec<u8>, ImageFault> {
+fn read(path: &Path, limits: ImageLimits) -> Result<Vec<u8>, ImageErrorKind> {
     // Checked before opening: opening a pipe would wait for its writer.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
-        return Err(ImageFault::NotAFile);
+        return Err(ImageErrorKind::NotAFile);
     }
     if metadata.len() > limits.memory {
-        return Err(ImageFault::TooMuchMemory { limit: limits.memory });
+        return Err(ImageErrorKind::TooMuchMemory { limit: limits.memory });
     }
     Ok(fs::read(path)?)
 }
 
-impl From<io::Error> for ImageFault {
+impl From<io::Error> for ImageErrorKind {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound,
@@ -125,14 +125,14 @@ impl From<io::Error> for ImageFault {
     }
 }
 
-fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageFault> {
+fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageErrorKind> {
     if contents.is_empty() {
-        return Err(ImageFault::Empty);
+        return Err(ImageErrorKind::Empty);
     }
     let format =
-        image::guess_format(contents).map_err(|_| ImageFault::NotAPicture(FileKind::detect(contents)))?;
+        image::guess_format(contents).map_err(|_| ImageErrorKind::NotAPicture(FileKind::detect(contents)))?;
     if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
-        return Err(ImageFault::Truncated);
+        return Err(ImageErrorKind::Truncated);
     }
     let (mut image, orientation) = decode_upright_later(contents, format, limits)?;
     image.apply_orientation(orientation);
@@ -140,15 +140,17 @@ fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageF
 }
 
 /// A panic of a decoder on one image must not end the work on the others.
-fn without_panic<T>(decode: impl FnOnce() -> Result<T, ImageFault> + UnwindSafe) -> Result<T, ImageFault> {
-    panic::catch_unwind(decode).unwrap_or(Err(ImageFault::DecoderPanicked))
+fn without_panic<T>(
+    decode: impl FnOnce() -> Result<T, ImageErrorKind> + UnwindSafe,
+) -> Result<T, ImageErrorKind> {
+    panic::catch_unwind(decode).unwrap_or(Err(ImageErrorKind::DecoderPanicked))
 }
 
 fn decode_upright_later(
     contents: &[u8],
     format: ImageFormat,
     limits: ImageLimits,
-) -> Result<(DynamicImage, Orientation), ImageFault> {
+) -> Result<(DynamicImage, Orientation), ImageErrorKind> {
     let fault = |error| fault_of(error, limits);
     let mut memory = Limits::no_limits();
     memory.max_alloc = Some(limits.memory);
@@ -158,7 +160,7 @@ fn decode_upright_later(
 
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > limits.pixels || width.max(height) > limits.side {
-        return Err(ImageFault::TooManyPixels {
+        return Err(ImageErrorKind::TooManyPixels {
             width,
             height,
             limits,
@@ -179,12 +181,12 @@ fn decode_upright_later(
     Ok((image, orientation))
 }
 
-fn fault_of(error: ImageError, limits: ImageLimits) -> ImageFault {
+fn fault_of(error: ImageError, limits: ImageLimits) -> ImageErrorKind {
     match error {
-        ImageError::Limits(_) => ImageFault::TooMuchMemory { limit: limits.memory },
-        ImageError::Unsupported(error) => ImageFault::Unsupported(error.to_string()),
-        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageFault::Truncated,
-        error => ImageFault::Damaged(error.to_string()),
+        ImageError::Limits(_) => ImageErrorKind::TooMuchMemory { limit: limits.memory },
+        ImageError::Unsupported(error) => ImageErrorKind::Unsupported(error.to_string()),
+        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageErrorKind::Truncated,
+        error => ImageErrorKind::Damaged(error.to_string()),
     }
 }
 
@@ -217,7 +219,7 @@ mod tests {
         bytes.into_inner()
     }
 
-    fn decode_default(bytes: &[u8]) -> Result<RgbImage, ImageFault> {
+    fn decode_default(bytes: &[u8]) -> Result<RgbImage, ImageErrorKind> {
         decode_bytes(bytes, ImageLimits::default())
     }
 
@@ -261,7 +263,7 @@ mod tests {
     #[test]
     fn panic_of_the_decoder_is_an_error() {
         let outcome: Result<(), _> = without_panic(|| panic!("index out of bounds"));
-        assert!(matches!(outcome, Err(ImageFault::DecoderPanicked)));
+        assert!(matches!(outcome, Err(ImageErrorKind::DecoderPanicked)));
     }
 
     #[test]
@@ -313,16 +315,19 @@ mod tests {
             decode(&path).unwrap_err()
         };
         let missing = decode(folder.path().join("none.jpg")).unwrap_err();
-        assert!(matches!(missing.fault, ImageFault::NotFound));
+        assert!(matches!(missing.kind, ImageErrorKind::NotFound));
         let directory = decode(folder.path()).unwrap_err();
-        assert!(matches!(directory.fault, ImageFault::NotAFile));
-        assert!(matches!(error("empty.jpg", b"").fault, ImageFault::Empty));
+        assert!(matches!(directory.kind, ImageErrorKind::NotAFile));
+        assert!(matches!(error("empty.jpg", b"").kind, ImageErrorKind::Empty));
         let text = error("\u{1b}[31mtext.jpg", b"a dog on a beach\n");
-        assert!(matches!(text.fault, ImageFault::NotAPicture(FileKind::Text)));
+        assert!(matches!(text.kind, ImageErrorKind::NotAPicture(FileKind::Text)));
         assert!(text.to_string().contains("text.jpg"), "{text}");
         assert!(!text.to_string().contains('\u{1b}'), "{text:?}");
         let radiance = error("light.hdr", b"#?RADIANCE\n");
-        assert!(matches!(radiance.fault, ImageFault::Unsupported(_)), "{radiance}");
+        assert!(
+            matches!(radiance.kind, ImageErrorKind::Unsupported(_)),
+            "{radiance}"
+        );
     }
 
     #[test]
@@ -332,7 +337,7 @@ mod tests {
         bomb[18..26].copy_from_slice(&[0x60, 0xea, 0, 0, 0x60, 0xea, 0, 0]);
         assert!(matches!(
             decode_default(&bomb),
-            Err(ImageFault::TooManyPixels {
+            Err(ImageErrorKind::TooManyPixels {
                 width: 60_000,
                 height: 60_000,
                 ..
@@ -345,7 +350,7 @@ mod tests {
         };
         assert!(matches!(
             decode_bytes(&png, tight),
-            Err(ImageFault::TooMuchMemory { .. })
+            Err(ImageErrorKind::TooMuchMemory { .. })
         ));
     }
 
@@ -360,7 +365,10 @@ mod tests {
         assert!(jpeg::reaches_end_of_image(&bytes));
         assert!(!jpeg::reaches_end_of_image(&bytes[..bytes.len() - 2]));
         let zero_filled: Vec<u8> = [&bytes[..bytes.len() / 2], &vec![0; bytes.len() / 2][..]].concat();
-        assert!(matches!(decode_default(&zero_filled), Err(ImageFault::Truncated)));
+        assert!(matches!(
+            decode_default(&zero_filled),
+            Err(ImageErrorKind::Truncated)
+        ));
     }
 
     proptest! {

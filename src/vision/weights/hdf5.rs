@@ -4,7 +4,7 @@
 //! Files of weights of Keras 1 and 2 (`~/.keras/models`) and saved models of all versions are supported, Keras 3's
 //! `.weights.h5` is not: it names tensors by number and most layers by class.
 
-use super::WeightsFault;
+use super::WeightsErrorKind;
 use super::tensor::{Tensor, element_bytes};
 use hdf5_reader::error::Error;
 use hdf5_reader::group::Group;
@@ -30,11 +30,11 @@ pub(super) fn recognizes(file: &[u8]) -> bool {
 }
 
 /// The tensors by name of the file at `path` of `len` bytes.
-pub(super) fn index(path: &Path, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+pub(super) fn index(path: &Path, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
     tensors(&Hdf5File::open(path).map_err(damaged)?, len)
 }
 
-fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
     let mut entries = Vec::new();
     collect(&weights(file)?, &mut Vec::new(), &mut entries)?;
     let layers = Layers::of(&entries);
@@ -45,14 +45,14 @@ fn tensors(file: &Hdf5File, len: usize) -> Result<BTreeMap<String, Tensor>, Weig
         };
         let tensor = tensor(file, &dataset, &path.join("/"), len)?;
         if tensors.insert(name.clone(), tensor).is_some() {
-            return Err(WeightsFault::UnnamedLayers(name));
+            return Err(WeightsErrorKind::UnnamedLayers(name));
         }
     }
     Ok(tensors)
 }
 
 /// The group of layers: the root, or a group of a saved model.
-fn weights(file: &Hdf5File) -> Result<Group, WeightsFault> {
+fn weights(file: &Hdf5File) -> Result<Group, WeightsErrorKind> {
     let root = file.root_group().map_err(damaged)?;
     let (groups, _) = root.member_names().map_err(damaged)?;
     if groups.iter().any(|name| name == MODEL_WEIGHTS) {
@@ -62,16 +62,18 @@ fn weights(file: &Hdf5File) -> Result<Group, WeightsFault> {
     }
 }
 
-fn damaged(error: Error) -> WeightsFault {
-    WeightsFault::Damaged(error.to_string())
+fn damaged(error: Error) -> WeightsErrorKind {
+    WeightsErrorKind::Damaged(error.to_string())
 }
 
 /// A dataset and its path: the names of its groups and its own.
 type Entry = (Vec<String>, Dataset);
 
-fn collect(group: &Group, path: &mut Vec<String>, entries: &mut Vec<Entry>) -> Result<(), WeightsFault> {
+fn collect(group: &Group, path: &mut Vec<String>, entries: &mut Vec<Entry>) -> Result<(), WeightsErrorKind> {
     if path.len() == MAX_DEPTH {
-        return Err(WeightsFault::Damaged("its groups are nested without end".into()));
+        return Err(WeightsErrorKind::Damaged(
+            "its groups are nested without end".into(),
+        ));
     }
     let (groups, datasets) = group.members().map_err(damaged)?;
     for dataset in datasets {
@@ -86,7 +88,7 @@ fn collect(group: &Group, path: &mut Vec<String>, entries: &mut Vec<Entry>) -> R
     Ok(())
 }
 
-fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<Tensor, WeightsFault> {
+fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<Tensor, WeightsErrorKind> {
     let dtype = dtype(dataset.dtype())?;
     let header = file.get_or_parse_header(dataset.address()).map_err(damaged)?;
     let layout = header.messages.iter().find_map(|message| match message {
@@ -94,9 +96,9 @@ fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<
         _ => None,
     });
     let Some(&DataLayout::Contiguous { address, .. }) = layout else {
-        return Err(WeightsFault::Compressed(name.to_owned()));
+        return Err(WeightsErrorKind::Compressed(name.to_owned()));
     };
-    let beyond = || WeightsFault::Damaged(format!("{name:?} is beyond its end"));
+    let beyond = || WeightsErrorKind::Damaged(format!("{name:?} is beyond its end"));
     let side = |&side: &u64| usize::try_from(side).map_err(|_| beyond());
     let shape: Vec<usize> = dataset.shape().iter().map(side).collect::<Result<_, _>>()?;
     let range = || {
@@ -111,12 +113,12 @@ fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<
 }
 
 /// Other types than floats become bytes, whose values [`WeightFile::get`](super::WeightFile::get) refuses.
-fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsFault> {
+fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsErrorKind> {
     match datatype {
         Datatype::FloatingPoint {
             byte_order: ByteOrder::BigEndian,
             ..
-        } => Err(WeightsFault::BigEndian),
+        } => Err(WeightsErrorKind::BigEndian),
         Datatype::FloatingPoint { size: 2, .. } => Ok(Dtype::F16),
         Datatype::FloatingPoint { size: 4, .. } => Ok(Dtype::F32),
         Datatype::FloatingPoint { size: 8, .. } => Ok(Dtype::F64),

@@ -27,18 +27,18 @@ pub struct WeightFile {
 
 /// An error of a file of weights.
 #[derive(Debug, thiserror::Error)]
-#[error("weights {path:?}: {fault}")]
+#[error("weights {path:?}: {kind}")]
 #[expect(missing_docs, reason = "the message describes the fields")]
 pub struct WeightsError {
     pub path: PathBuf,
-    pub fault: WeightsFault,
+    pub kind: WeightsErrorKind,
 }
 
 /// Why a file of weights could not be read, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
-pub enum WeightsFault {
+pub enum WeightsErrorKind {
     #[error("cannot be read ({0}): check the path and its permissions")]
     Unreadable(io::Error),
     #[error("not a regular file: give the path of the .safetensors, .pth or .h5 file itself")]
@@ -127,7 +127,7 @@ impl WeightFile {
         let path = path.as_ref().to_owned();
         match map(&path).and_then(|bytes| Ok((index(&path, &bytes)?, bytes))) {
             Ok((tensors, bytes)) => Ok(Self { path, bytes, tensors }),
-            Err(fault) => Err(WeightsError { path, fault }),
+            Err(kind) => Err(WeightsError { path, kind }),
         }
     }
 
@@ -159,7 +159,7 @@ impl WeightFile {
     /// The framework whose names and layout the tensors have.
     ///
     /// # Errors
-    /// [`WeightsFault::UnknownNaming`] if no name ends in `kernel` after a slash, or in `.weight`.
+    /// [`WeightsErrorKind::UnknownNaming`] if no name ends in `kernel` after a slash, or in `.weight`.
     pub fn naming(&self) -> Result<Naming, WeightsError> {
         let mut namings = self.names().filter_map(|name| {
             let is_keras = name.contains('/') && name.ends_with("kernel");
@@ -169,7 +169,7 @@ impl WeightFile {
             name.ends_with(".weight").then_some(Naming::Torch)
         });
         namings.next().ok_or_else(|| {
-            self.error(WeightsFault::UnknownNaming {
+            self.error(WeightsErrorKind::UnknownNaming {
                 tensors: self.tensors.len(),
             })
         })
@@ -178,18 +178,18 @@ impl WeightFile {
     /// The values of a tensor as `f32`, in row-major order.
     ///
     /// # Errors
-    /// [`WeightsFault::Missing`], [`WeightsFault::Shape`] or [`WeightsFault::NotFloat`].
+    /// [`WeightsErrorKind::Missing`], [`WeightsErrorKind::Shape`] or [`WeightsErrorKind::NotFloat`].
     pub fn get(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
         let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         if tensor.shape != expected_shape {
-            return Err(self.error(WeightsFault::Shape {
+            return Err(self.error(WeightsErrorKind::Shape {
                 name: name.to_owned(),
                 expected: expected_shape.to_vec(),
                 found: tensor.shape.clone(),
             }));
         }
         tensor.values(&self.bytes).ok_or_else(|| {
-            self.error(WeightsFault::NotFloat {
+            self.error(WeightsErrorKind::NotFloat {
                 name: name.to_owned(),
                 dtype: format!("{:?}", tensor.dtype),
             })
@@ -198,7 +198,7 @@ impl WeightFile {
 
     fn missing(&self, name: &str) -> WeightsError {
         let similarity = |other: &&str| strsim::normalized_damerau_levenshtein(name, other);
-        self.error(WeightsFault::Missing {
+        self.error(WeightsErrorKind::Missing {
             name: name.to_owned(),
             tensors: self.tensors.len(),
             nearest: self
@@ -208,30 +208,30 @@ impl WeightFile {
         })
     }
 
-    fn error(&self, fault: WeightsFault) -> WeightsError {
+    fn error(&self, kind: WeightsErrorKind) -> WeightsError {
         WeightsError {
             path: self.path.clone(),
-            fault,
+            kind,
         }
     }
 }
 
-fn map(path: &Path) -> Result<Mmap, WeightsFault> {
+fn map(path: &Path) -> Result<Mmap, WeightsErrorKind> {
     // Checked before opening: opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(WeightsFault::Unreadable)?;
+    let metadata = std::fs::metadata(path).map_err(WeightsErrorKind::Unreadable)?;
     if !metadata.is_file() {
-        return Err(WeightsFault::NotAFile);
+        return Err(WeightsErrorKind::NotAFile);
     }
     if metadata.len() == 0 {
-        return Err(WeightsFault::Empty);
+        return Err(WeightsErrorKind::Empty);
     }
-    let file = File::open(path).map_err(WeightsFault::Unreadable)?;
+    let file = File::open(path).map_err(WeightsErrorKind::Unreadable)?;
     // SAFETY: the mapping is read-only and private to this value. The user must not change the file in place meanwhile,
     // as with every mapped file. Any bytes are valid numbers.
-    unsafe { Mmap::map(&file) }.map_err(WeightsFault::Unreadable)
+    unsafe { Mmap::map(&file) }.map_err(WeightsErrorKind::Unreadable)
 }
 
-fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
     if torch::recognizes_zip(bytes) {
         torch::index_zip(bytes)
     } else if torch::recognizes_legacy(bytes) {
@@ -241,7 +241,7 @@ fn index(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsF
     } else if hdf5::recognizes(bytes) {
         hdf5::index(path, bytes.len())
     } else {
-        Err(WeightsFault::NotWeights(FileKind::detect(bytes)))
+        Err(WeightsErrorKind::NotWeights(FileKind::detect(bytes)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The index of a `.safetensors` file.
 
-use super::WeightsFault;
+use super::WeightsErrorKind;
 use super::tensor::Tensor;
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ pub(super) fn recognizes(file: &[u8]) -> bool {
 }
 
 /// The tensors by name.
-pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+pub(super) fn index(file: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
     let (header, metadata) =
-        SafeTensors::read_metadata(file).map_err(|error| WeightsFault::Damaged(error.to_string()))?;
+        SafeTensors::read_metadata(file).map_err(|error| WeightsErrorKind::Damaged(error.to_string()))?;
     let data = size_of::<u64>() + header;
     let tensors = metadata.tensors().into_iter().map(|(name, info)| {
         let (start, end) = info.data_offsets;

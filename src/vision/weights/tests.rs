@@ -13,12 +13,12 @@ fn open(contents: &[u8]) -> Result<WeightFile, WeightsError> {
     WeightFile::open(file.path())
 }
 
-fn fault(contents: &[u8]) -> WeightsFault {
-    open(contents).unwrap_err().fault
+fn fault(contents: &[u8]) -> WeightsErrorKind {
+    open(contents).unwrap_err().kind
 }
 
 /// The index of a file's content.
-fn index_of(contents: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+fn index_of(contents: &[u8]) -> Result<BTreeMap<String, Tensor>, WeightsErrorKind> {
     index(Path::new(""), contents)
 }
 
@@ -110,8 +110,8 @@ fn both_formats_of_pytorch_give_the_same_tensors() {
         assert_eq!(file.get("w", &[2, 3]).unwrap(), TRANSPOSED);
         assert_eq!(file.shape("n"), Some(&[][..]));
         assert!(matches!(
-            file.get("n", &[]).unwrap_err().fault,
-            WeightsFault::NotFloat { .. }
+            file.get("n", &[]).unwrap_err().kind,
+            WeightsErrorKind::NotFloat { .. }
         ));
     }
 }
@@ -138,8 +138,8 @@ fn missing_and_misshapen_tensors_are_named() {
     assert!(shape.contains("[1, 2] where [2, 1] is expected"), "{shape}");
     let nameless = open(&safetensors_of("{}", b"")).unwrap();
     assert!(matches!(
-        nameless.naming().unwrap_err().fault,
-        WeightsFault::UnknownNaming { tensors: 0 }
+        nameless.naming().unwrap_err().kind,
+        WeightsErrorKind::UnknownNaming { tensors: 0 }
     ));
 }
 
@@ -153,16 +153,19 @@ macro_rules! assert_fault {
 
 #[test]
 fn files_without_weights_are_recognized() {
-    assert_fault!(b"", WeightsFault::Empty);
-    assert_fault!(b"<!DOCTYPE html>", WeightsFault::NotWeights(FileKind::HtmlPage));
-    assert_fault!(b"\x89HDF\r\n\x1a\n\0\0\0\0", WeightsFault::Damaged(_));
+    assert_fault!(b"", WeightsErrorKind::Empty);
+    assert_fault!(
+        b"<!DOCTYPE html>",
+        WeightsErrorKind::NotWeights(FileKind::HtmlPage)
+    );
+    assert_fault!(b"\x89HDF\r\n\x1a\n\0\0\0\0", WeightsErrorKind::Damaged(_));
     let pdf = fault(b"%PDF-1.7").to_string();
     assert!(pdf.contains("PDF") && pdf.contains("safetensors"), "{pdf}");
     let pointer = fault(b"version https://git-lfs.github.com/spec/v1\n").to_string();
     assert!(pointer.contains("git lfs pull"), "{pointer}");
     let folder = tempfile::tempdir().unwrap();
     let directory = WeightFile::open(folder.path()).unwrap_err();
-    assert!(matches!(directory.fault, WeightsFault::NotAFile));
+    assert!(matches!(directory.kind, WeightsErrorKind::NotAFile));
     let missing = WeightFile::open(folder.path().join("none.pth")).unwrap_err();
     assert!(missing.to_string().contains("none.pth"));
 }
@@ -171,12 +174,12 @@ fn files_without_weights_are_recognized() {
 fn pickles_other_than_state_dicts_are_refused() {
     let attack = b"\x80\x02cposix\nsystem\nX\x02\0\0\0ls\x85R.";
     let attack = torch_zip(attack, stored());
-    assert_fault!(&attack, WeightsFault::ForeignGlobal(name) if name == "posix.system");
+    assert_fault!(&attack, WeightsErrorKind::ForeignGlobal(name) if name == "posix.system");
     let empty = torch_zip(b"\x80\x02}.", stored());
-    assert_fault!(&empty, WeightsFault::NotAStateDict(_));
+    assert_fault!(&empty, WeightsErrorKind::NotAStateDict(_));
     let deflated = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     let compressed = torch_zip(&state_dict_pickle(), deflated);
-    assert_fault!(&compressed, WeightsFault::Compressed(_));
+    assert_fault!(&compressed, WeightsErrorKind::Compressed(_));
 }
 
 #[test]
@@ -187,7 +190,7 @@ fn archives_with_weights_are_refused_by_the_name_of_the_weights() {
         wheel.write_all(b"contents").unwrap();
     }
     let wheel = wheel.finish().unwrap().into_inner();
-    assert_fault!(&wheel, WeightsFault::Packed(name) if name == "package/models/lite1.pth");
+    assert_fault!(&wheel, WeightsErrorKind::Packed(name) if name == "package/models/lite1.pth");
 }
 
 /// A file of each format but HDF5.
@@ -208,7 +211,7 @@ fn truncated_files_are_errors() {
         }
     }
     let legacy = &samples[2];
-    assert_fault!(&legacy[..legacy.len() - 5], WeightsFault::Damaged(_));
+    assert_fault!(&legacy[..legacy.len() - 5], WeightsErrorKind::Damaged(_));
 }
 
 proptest! {

@@ -6,7 +6,7 @@
 //! (8 bytes, little-endian) and its data.
 //! Source: `torch/serialization.py`, functions `_save`, `_legacy_save`.
 
-use super::WeightsFault;
+use super::WeightsErrorKind;
 use super::pickle::{Global, Node, Pickle, PickleError, Value};
 use super::tensor::{Tensor, element_bytes};
 use safetensors::Dtype;
@@ -16,7 +16,7 @@ use std::ops::Range;
 use zip::{CompressionMethod, ZipArchive};
 
 type Index = BTreeMap<String, Tensor>;
-type Result<T> = std::result::Result<T, WeightsFault>;
+type Result<T> = std::result::Result<T, WeightsErrorKind>;
 
 /// `0x1950a86a20f9469cfc6c` in a pickle.
 const LEGACY_MAGIC: &[u8] = &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
@@ -37,7 +37,7 @@ pub(super) fn recognizes_legacy(file: &[u8]) -> bool {
         && file.get(4..4 + LEGACY_MAGIC.len()) == Some(LEGACY_MAGIC)
 }
 
-impl From<PickleError> for WeightsFault {
+impl From<PickleError> for WeightsErrorKind {
     fn from(error: PickleError) -> Self {
         match error {
             PickleError::Global(name) => Self::ForeignGlobal(name),
@@ -53,7 +53,7 @@ pub(super) fn index_zip(file: &[u8]) -> Result<Index> {
     if let Some(order) = read_entry(&mut archive, &format!("{folder}/byteorder"))?
         && order != b"little"
     {
-        return Err(WeightsFault::BigEndian);
+        return Err(WeightsErrorKind::BigEndian);
     }
     let Some(bytes) = read_entry(&mut archive, &format!("{folder}/data.pkl"))? else {
         return Err(without_pickle());
@@ -83,7 +83,7 @@ pub(super) fn index_legacy(file: &[u8]) -> Result<Index> {
     }
     let system = next()?;
     if entry(&system, system.root, "little_endian") == Some(Value::Bool(false)) {
-        return Err(WeightsFault::BigEndian);
+        return Err(WeightsErrorKind::BigEndian);
     }
     let object = next()?;
     let keys = next()?;
@@ -161,7 +161,9 @@ fn storages_of<'a>(pickle: &Pickle<'a>) -> Result<Vec<Storage<'a>>> {
     for node in pickle.nodes() {
         let Node::Persistent(id) = node else { continue };
         let storage = Storage::parse(pickle, *id).ok_or_else(|| {
-            WeightsFault::NotAStateDict("its references to data are those of PyTorch before 0.4".to_owned())
+            WeightsErrorKind::NotAStateDict(
+                "its references to data are those of PyTorch before 0.4".to_owned(),
+            )
         })?;
         storages.insert(storage.key, storage);
     }
@@ -197,7 +199,7 @@ fn state_dict<'p, 'a>(pickle: &'p Pickle<'a>) -> Result<&'p [(Value<'a>, Value<'
         .find(|dict| dict.iter().any(|(_, value)| is_tensor(pickle, *value)))
         .ok_or_else(|| {
             let keys = NESTED_UNDER.join("\", \"");
-            WeightsFault::NotAStateDict(format!("no tensors at the top, nor under \"{keys}\""))
+            WeightsErrorKind::NotAStateDict(format!("no tensors at the top, nor under \"{keys}\""))
         })
 }
 
@@ -274,7 +276,7 @@ type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 fn archive_folder(archive: &Archive<'_>) -> Result<String> {
     let mut names = archive.file_names().filter_map(|name| name.ok());
     if let Some(name) = names.find(|name| name.ends_with("/constants.pkl") || name.contains("/code/")) {
-        return Err(WeightsFault::TorchScript(name.into_owned()));
+        return Err(WeightsErrorKind::TorchScript(name.into_owned()));
     }
     archive
         .file_names()
@@ -284,17 +286,17 @@ fn archive_folder(archive: &Archive<'_>) -> Result<String> {
 }
 
 /// The error for other archives, such as Python packages, perhaps with a file of weights inside.
-fn not_weights_itself(archive: &Archive<'_>) -> WeightsFault {
+fn not_weights_itself(archive: &Archive<'_>) -> WeightsErrorKind {
     const WEIGHTS: [&str; 4] = [".pth", ".pt", ".safetensors", ".h5"];
     let mut names = archive.file_names().filter_map(|name| name.ok());
     match names.find(|name| WEIGHTS.iter().any(|ending| name.ends_with(ending))) {
-        Some(name) => WeightsFault::Packed(name.into_owned()),
+        Some(name) => WeightsErrorKind::Packed(name.into_owned()),
         None => without_pickle(),
     }
 }
 
-fn without_pickle() -> WeightsFault {
-    WeightsFault::NotAStateDict("its archive has no data.pkl".to_owned())
+fn without_pickle() -> WeightsErrorKind {
+    WeightsErrorKind::NotAStateDict("its archive has no data.pkl".to_owned())
 }
 
 /// The content of a small entry, if there is one of this name.
@@ -304,7 +306,9 @@ fn read_entry(archive: &mut Archive<'_>, name: &str) -> Result<Option<Vec<u8>>> 
     };
     let entry = archive.by_index(index).map_err(damaged)?;
     if entry.size() > LARGEST_PICKLE {
-        return Err(WeightsFault::NotAStateDict(format!("{name:?} is far too large")));
+        return Err(WeightsErrorKind::NotAStateDict(format!(
+            "{name:?} is far too large"
+        )));
     }
     let mut contents = Vec::new();
     let mut entry = entry.take(LARGEST_PICKLE);
@@ -319,7 +323,7 @@ fn stored_range(archive: &mut Archive<'_>, name: &str) -> Result<Range<usize>> {
         .ok_or_else(|| damaged(format!("entry {name:?} is missing")))?;
     let entry = archive.by_index_raw(index).map_err(damaged)?;
     if entry.compression() != CompressionMethod::Stored {
-        return Err(WeightsFault::Compressed(name.to_owned()));
+        return Err(WeightsErrorKind::Compressed(name.to_owned()));
     }
     let range = entry.data_start().and_then(|start| {
         let end = start.checked_add(entry.size())?;
@@ -328,6 +332,6 @@ fn stored_range(archive: &mut Archive<'_>, name: &str) -> Result<Range<usize>> {
     range.ok_or_else(|| damaged(format!("entry {name:?} has no data")))
 }
 
-fn damaged(why: impl ToString) -> WeightsFault {
-    WeightsFault::Damaged(why.to_string())
+fn damaged(why: impl ToString) -> WeightsErrorKind {
+    WeightsErrorKind::Damaged(why.to_string())
 }

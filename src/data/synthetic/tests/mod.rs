@@ -7,7 +7,7 @@ use super::*;
 use crate::metrics::BleuStatistics;
 use std::collections::{BTreeSet, HashMap};
 use strum::VariantArray;
-use truth::{Claims, bounds, named};
+use truth::{Statements, bounds, named};
 
 fn scenes(count: u64) -> impl Iterator<Item = Scene> {
     (0..count).map(|index| Scene::new(ScenesSettings::default().seed, index))
@@ -63,14 +63,14 @@ fn scenes_are_varied() {
         scenes.iter().filter(|scene| of(scene)).count() as f64 / scenes.len() as f64
     };
     let near = |actual: f64, expected: f64| assert!((actual - expected).abs() < 0.03, "{actual} {expected}");
-    for &thing in Thing::VARIANTS {
-        near(share(&|scene| scene.main.thing == thing), 1.0 / 7.0);
+    for &kind in ObjectKind::VARIANTS {
+        near(share(&|scene| scene.main.kind == kind), 1.0 / 7.0);
     }
     for &color in Color::VARIANTS {
         near(share(&|scene| scene.main.color == color), 1.0 / 6.0);
     }
-    for &terrain in Terrain::VARIANTS {
-        near(share(&|scene| scene.terrain == terrain), 1.0 / 6.0);
+    for &background in Background::VARIANTS {
+        near(share(&|scene| scene.background == background), 1.0 / 6.0);
     }
     for count in 1..=3 {
         near(share(&|scene| scene.main.items.len() == count), 1.0 / 3.0);
@@ -164,8 +164,8 @@ fn captions_are_different_and_of_clean_words() {
 fn captions_are_true() {
     for scene in scenes(3_000) {
         for caption in scene.captions() {
-            let claims = Claims::read(&caption).unwrap_or_else(|error| panic!("{caption}: {error}"));
-            assert!(claims.hold(&scene), "{caption}: {scene:?}");
+            let statements = Statements::read(&caption).unwrap_or_else(|error| panic!("{caption}: {error}"));
+            assert!(statements.hold(&scene), "{caption}: {scene:?}");
         }
     }
 }
@@ -186,8 +186,8 @@ fn captions_with_a_wrong_word_are_false() {
             captions.retain(|caption| caption.split(' ').any(|word| word == right));
             for caption in captions {
                 let lie = caption.replace(right, wrong);
-                let claims = Claims::read(&lie).unwrap_or_else(|error| panic!("{lie}: {error}"));
-                assert!(!claims.hold(&scene), "{lie}: {scene:?}");
+                let statements = Statements::read(&lie).unwrap_or_else(|error| panic!("{lie}: {error}"));
+                assert!(!statements.hold(&scene), "{lie}: {scene:?}");
                 changed += 1;
             }
         }
@@ -206,8 +206,8 @@ fn captions_are_true_of_few_scenes() {
     assert!(*most < 40, "a caption is attached to {most} of 2000 images");
     // Short captions claim least, so they are true of most scenes.
     for caption in attached.keys().filter(|caption| caption.len() < 40) {
-        let claims = Claims::read(caption).unwrap();
-        let fits = scenes.iter().filter(|scene| claims.hold(scene)).count();
+        let statements = Statements::read(caption).unwrap();
+        let fits = scenes.iter().filter(|scene| statements.hold(scene)).count();
         assert!(fits < 40, "{caption} is true of {fits} of 2000 images");
     }
 }
@@ -241,32 +241,32 @@ fn bleu_4(hypotheses: &[Tokens], references: &[Vec<Tokens>]) -> f64 {
 /// The most common wording.
 fn plain_caption(scene: &Scene, color: impl Fn(Color) -> Color) -> Tokens {
     let phrase = |group: &Group| {
-        let (color, thing) = (named(color(group.color)), named(group.thing));
+        let (color, kind) = (named(color(group.color)), named(group.kind));
         let count = match group.items.len() {
             1 if color == "orange" => "an",
             count => ["a", "two", "three"][count - 1],
         };
-        let plural = if group.items.len() == 1 || thing == "fish" {
+        let plural = if group.items.len() == 1 || kind == "fish" {
             ""
         } else {
             "s"
         };
-        format!("{count} {color} {thing}{plural}")
+        format!("{count} {color} {kind}{plural}")
     };
-    let terrain = [
+    let background = [
         "on the grass",
         "on the sand",
         "in the snow",
         "in the sea",
         "on the road",
         "at night",
-    ][scene.terrain as usize];
+    ][scene.background as usize];
     let main = phrase(&scene.main);
     tokens(&match &scene.companion {
-        None => format!("{main} {terrain}"),
+        None => format!("{main} {background}"),
         Some(companion) => {
             let relation = ["left of", "right of", "above", "below"][companion.relation as usize];
-            format!("{main} {relation} {} {terrain}", phrase(&companion.group))
+            format!("{main} {relation} {} {background}", phrase(&companion.group))
         }
     })
 }

@@ -12,7 +12,7 @@ struct Mention {
 
 /// The statements of a caption.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct Statements {
     mentions: Vec<Mention>,
     relation: Option<String>,
     place: Option<String>,
@@ -38,10 +38,10 @@ const FILLERS: [&str; 12] = [
     "of", "to", "the", "on", "in", "at", "there", "and", "else", "white", "group", "pair",
 ];
 
-impl Claims {
+impl Statements {
     /// Parses a caption. Unknown words and bad grammar are errors.
     pub(super) fn read(caption: &str) -> Result<Self, String> {
-        let mut claims = Self::default();
+        let mut statements = Self::default();
         let (mut count, mut color, mut verb) = (None, None, None);
         for word in caption.split(' ') {
             match word {
@@ -49,22 +49,22 @@ impl Claims {
                 "two" | "pair" => count = Some(2),
                 "three" => count = Some(3),
                 "picture" => count = None,
-                "only" | "nothing" => claims.nothing_else = true,
+                "only" | "nothing" => statements.nothing_else = true,
                 "left" | "right" | "above" | "over" | "below" | "under" | "beside" => {
-                    claims.relation = Some(word.to_owned());
+                    statements.relation = Some(word.to_owned());
                 }
                 "is" | "are" => verb = Some(word),
                 _ if COLORS.contains(&word) => color = Some(word.to_owned()),
                 _ if FILLERS.contains(&word) => {}
                 _ => {
                     if let Some((_, place)) = PLACES.iter().find(|(name, _)| *name == word) {
-                        claims.place = Some((*place).to_owned());
+                        statements.place = Some((*place).to_owned());
                         count = None;
                     } else {
                         let count = count.take().ok_or(format!("no count before {word}"))?;
                         let thing = singular(word, count)?;
                         let color = color.take();
-                        claims.mentions.push(Mention { count, color, thing });
+                        statements.mentions.push(Mention { count, color, thing });
                     }
                 }
             }
@@ -74,12 +74,12 @@ impl Claims {
         if verb.is_some_and(|verb| (verb == "is") != single) {
             return Err("is and are".into());
         }
-        Ok(claims)
+        Ok(statements)
     }
 
     /// Whether all statements are true of `scene`.
     pub(super) fn hold(&self, scene: &Scene) -> bool {
-        let place = named(scene.terrain);
+        let place = named(scene.background);
         let find = |mention: &Mention| scene.groups().find(|group| mention.fits(group));
         let Some(groups) = self.mentions.iter().map(find).collect::<Option<Vec<&Group>>>() else {
             return false;
@@ -98,7 +98,7 @@ impl Claims {
 
 impl Mention {
     fn fits(&self, group: &Group) -> bool {
-        self.thing == named(group.thing)
+        self.thing == named(group.kind)
             && self.count == group.items.len()
             && (self.color.as_ref()).is_none_or(|color| *color == named(group.color))
     }

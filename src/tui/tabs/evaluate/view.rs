@@ -9,7 +9,7 @@
 //! ```
 
 use crate::evaluation::{Against, Compared, Report};
-use crate::metrics::{Metric, Prominence};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::text::display_safe;
 use crate::tui::tabs::evaluate::state::{ImageOrder, ListedImage};
 use crate::tui::tabs::listing::PaneFocus;
@@ -80,11 +80,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
 }
 
 fn metrics(width: u16) -> Vec<Metric> {
-    let prominence = match width {
-        0..100 => Prominence::Summary,
-        _ => Prominence::Full,
+    let display_level = match width {
+        0..100 => DisplayLevel::Summary,
+        _ => DisplayLevel::Full,
     };
-    Metric::shown(prominence).collect()
+    Metric::shown(display_level).collect()
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, all: &[EvaluationListing], app: &App, theme: &Theme) {
@@ -128,7 +128,7 @@ fn row<'a>(
             .collect(),
         (None, Some(head), _) => metrics
             .iter()
-            .map(|metric| Cell::from(head.figures.scores.cell(*metric, 3)))
+            .map(|metric| Cell::from(head.summary.scores.cell(*metric, 3)))
             .collect(),
         (None, None, Some((state, summary))) => vec![Cell::from(text::progress(*state, summary, theme))],
         (None, None, None) => Vec::new(),
@@ -167,10 +167,10 @@ fn about(selected: &EvaluationListing, app: &App, theme: &Theme) -> Vec<Line<'st
         lines.push(Line::styled(
             format!(
                 "{} images of {}, {} split, {}, {}",
-                HumanCount(head.figures.images as u64),
-                display_safe(&head.subject.dataset),
-                head.subject.split,
-                display_safe(&head.subject.model_label()),
+                HumanCount(head.summary.images as u64),
+                display_safe(&head.info.dataset),
+                head.info.split,
+                display_safe(&head.info.model_label()),
                 head.search
             ),
             theme.quiet,

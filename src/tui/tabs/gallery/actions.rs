@@ -82,12 +82,12 @@ impl App {
     fn ensemble_and_search(&self) -> Option<(Vec<CheckpointRef>, SearchSettings)> {
         let of_report = self.gallery.loaded_images().map(|images| {
             let report = &images.report;
-            let run = self.gallery.of().map_or(&report.subject.run, |of| &of.run);
+            let run = self.gallery.of().map_or(&report.info.run, |of| &of.run);
             let first = CheckpointRef {
                 run: run.clone(),
-                checkpoint: report.subject.checkpoint,
+                checkpoint: report.info.checkpoint,
             };
-            let others = report.subject.ensemble.iter().cloned();
+            let others = report.info.ensemble.iter().cloned();
             let members = std::iter::once(first).chain(others).collect();
             (members, report.search.clone())
         });

@@ -13,7 +13,7 @@
 
 use crate::evaluation::CaptionedImage;
 use crate::jobs::CheckpointRef;
-use crate::metrics::{Metric, Prominence, Scores};
+use crate::metrics::{DisplayLevel, Metric, Scores};
 use crate::search::WrittenCaption;
 use crate::text::{display_path, display_safe};
 use crate::tui::tabs::gallery::state::GalleryPage;
@@ -174,7 +174,7 @@ fn about(captioned: &CaptionedImage, gallery: &GalleryPage, theme: &Theme) -> Ve
 }
 
 fn scores_line(scores: &Scores) -> String {
-    scores.line(Metric::shown(Prominence::Caption), 3, "  ")
+    scores.line(Metric::shown(DisplayLevel::Caption), 3, "  ")
 }
 
 fn references(captioned: &CaptionedImage, theme: &Theme) -> Vec<Line<'static>> {

@@ -1,7 +1,7 @@
 //! What keys do in the Runs tab.
 
 use crate::jobs::JobState;
-use crate::metrics::{Metric, Prominence};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::training::SETTINGS;
 use crate::tui::forms::prompts::Prompt;
 use crate::tui::forms::settings;
@@ -107,7 +107,7 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
             best.map_or("-".into(), |best| (best.epoch + 1).to_string())
         }),
     ];
-    rows.extend(Metric::shown(Prominence::Headline).map(|metric| {
+    rows.extend(Metric::shown(DisplayLevel::Headline).map(|metric| {
         row(metric.label(), views, |view| {
             let best = view.summary.best.as_ref();
             best.map_or("-".into(), |best| best.scores.cell(metric, 4))

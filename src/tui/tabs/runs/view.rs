@@ -7,7 +7,7 @@
 //! its own: decoder.hidden_size=512 decoder.dropout=0.5
 //! ```
 
-use crate::metrics::{Metric, Prominence};
+use crate::metrics::{DisplayLevel, Metric};
 use crate::text::display_safe;
 use crate::tui::forms::settings;
 use crate::tui::widgets::{list, text};
@@ -61,7 +61,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
         Constraint::Length(6),
     ];
     let is_narrow = area.width < NARROW;
-    let metrics: Vec<Metric> = Metric::shown(Prominence::Headline).collect();
+    let metrics: Vec<Metric> = Metric::shown(DisplayLevel::Headline).collect();
     widths.extend(metrics.iter().map(|metric| {
         if is_narrow && Some(metric) != metrics.last() {
             Constraint::Length(0)
@@ -100,7 +100,7 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         None => Span::raw("-"),
     };
     let dataset = summary.dataset.as_deref();
-    let metrics = Metric::shown(Prominence::Headline)
+    let metrics = Metric::shown(DisplayLevel::Headline)
         .map(|metric| Cell::from(or_dash(best.map(|scores| scores.cell(metric, 4)))));
     let mut cells = vec![
         Cell::from(mark),

@@ -188,7 +188,7 @@ fn a_store_of_other_features_is_refused_or_replaced() {
         "a refusal changes nothing"
     );
 
-    FeatureWriter::start_afresh(dir.path(), other)
+    FeatureWriter::create_new(dir.path(), other)
         .unwrap()
         .finish()
         .unwrap();

@@ -14,8 +14,8 @@ use std::io::Write;
 pub struct FeatureWriter {
     paths: Paths,
     spec: FeatureSpec,
-    rows: Growing,
-    index: Growing,
+    rows: AppendFile,
+    index: AppendFile,
     /// Every image appended, those of `unindexed` included.
     keys: HashSet<String>,
     /// Index lines of rows that may not have reached the disk yet.
@@ -49,7 +49,7 @@ impl FeatureWriter {
     ///
     /// # Errors
     /// [`StoreError::Busy`] where another process writes to it.
-    pub fn start_afresh(dir: impl Into<ConfinedPath>, spec: FeatureSpec) -> Result<Self> {
+    pub fn create_new(dir: impl Into<ConfinedPath>, spec: FeatureSpec) -> Result<Self> {
         Self::lock(dir.into(), spec)?.begin()
     }
 
@@ -135,8 +135,8 @@ impl FeatureWriter {
         }
         paths.dir.remove_leftovers().at(&paths.dir)?;
         Ok(Self {
-            index: Growing::open(&paths.index)?,
-            rows: Growing::open(&paths.rows)?,
+            index: AppendFile::open(&paths.index)?,
+            rows: AppendFile::open(&paths.rows)?,
             _lock: lock,
             paths,
             spec,
@@ -159,8 +159,8 @@ impl FeatureWriter {
         for file in [complete, manifest, index, rows] {
             file.remove_file().at(file)?;
         }
-        self.index = Growing::open(index)?;
-        self.rows = Growing::open(rows)?;
+        self.index = AppendFile::open(index)?;
+        self.rows = AppendFile::open(rows)?;
         let header = Manifest {
             version: VERSION,
             features: self.spec.clone(),
@@ -228,12 +228,12 @@ impl FeatureWriter {
 
 /// A file that only grows: an append that fails leaves it as it was.
 #[derive(Debug)]
-struct Growing {
+struct AppendFile {
     file: File,
     len: u64,
 }
 
-impl Growing {
+impl AppendFile {
     fn open(path: &ConfinedPath) -> Result<Self> {
         let file = path.append().at(path)?;
         let len = file.metadata().at(path)?.len();

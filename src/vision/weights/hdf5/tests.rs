@@ -49,19 +49,19 @@ fn files_of_all_versions_have_the_same_names_and_values() {
 fn compressed_and_unnamed_tensors_are_refused() {
     let compressed = open("compressed.h5").unwrap_err();
     assert!(
-        matches!(&compressed.fault, WeightsFault::Compressed(name) if name == "conv/conv/kernel:0"),
+        matches!(&compressed.kind, WeightsErrorKind::Compressed(name) if name == "conv/conv/kernel:0"),
         "{compressed}"
     );
     let unnamed = open("unnamed.weights.h5").unwrap_err();
     assert!(
-        matches!(&unnamed.fault, WeightsFault::UnnamedLayers(_)),
+        matches!(&unnamed.kind, WeightsErrorKind::UnnamedLayers(_)),
         "{unnamed}"
     );
     assert!(unnamed.to_string().contains("unnamed.weights.h5"));
 }
 
 /// The number of tensors in the file, after reading their values.
-fn read_all(bytes: &[u8]) -> Result<usize, WeightsFault> {
+fn read_all(bytes: &[u8]) -> Result<usize, WeightsErrorKind> {
     let file = Hdf5File::from_bytes(bytes).map_err(damaged)?;
     let tensors = tensors(&file, bytes.len())?;
     for tensor in tensors.values() {

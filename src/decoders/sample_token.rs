@@ -6,7 +6,7 @@ use pulp::Arch;
 
 /// Samples a column by the softmax of `logits`; `draw` is uniform from 0 to 1. Returns the column and its probability.
 /// Overwrites the logits.
-pub(crate) fn draw_word(logits: &mut [f32], draw: f32) -> (usize, f64) {
+pub(crate) fn sample_token(logits: &mut [f32], draw: f32) -> (usize, f64) {
     Arch::new().dispatch(|| {
         let largest = elementary::largest(logits);
         for logit in &mut *logits {
@@ -15,7 +15,7 @@ pub(crate) fn draw_word(logits: &mut [f32], draw: f32) -> (usize, f64) {
     });
     let weights = logits.iter().copied().map(f64::from);
     let total: f64 = weights.clone().sum();
-    let word = draw_index(weights, total, f64::from(draw)).unwrap_or_else(|| {
+    let word = sample_index(weights, total, f64::from(draw)).unwrap_or_else(|| {
         logits
             .iter()
             .rposition(|&weight| weight > 0.0)
@@ -29,7 +29,7 @@ pub(crate) fn draw_word(logits: &mut [f32], draw: f32) -> (usize, f64) {
 
 /// The first index at which the cumulative sum of `weights` exceeds `draw * total`; `None` where rounding leaves a rest that
 /// no index reaches.
-pub(crate) fn draw_index(mut weights: impl Iterator<Item = f64>, total: f64, draw: f64) -> Option<usize> {
+pub(crate) fn sample_index(mut weights: impl Iterator<Item = f64>, total: f64, draw: f64) -> Option<usize> {
     let mut left = draw * total;
     weights.position(|weight| {
         left -= weight;
@@ -47,11 +47,11 @@ mod tests {
         const DRAWS: u32 = 8000;
         let mut counts = [0; 3];
         for draw in 0..DRAWS {
-            let (word, probability) = draw_word(&mut logits.clone(), draw as f32 / DRAWS as f32);
+            let (word, probability) = sample_token(&mut logits.clone(), draw as f32 / DRAWS as f32);
             assert!((probability - [0.125, 0.25, 0.625][word]).abs() < 1e-6);
             counts[word] += 1;
         }
         assert_eq!(counts, [1000, 2000, 5000]);
-        assert_eq!(draw_word(&mut logits.clone(), 1.0).0, 2);
+        assert_eq!(sample_token(&mut logits.clone(), 1.0).0, 2);
     }
 }

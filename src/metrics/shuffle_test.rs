@@ -20,7 +20,7 @@ impl Shuffled {
     /// Assigns every hypothesis to another random image and scores the corpus again.
     ///
     /// The hypothesis of a single example keeps its image.
-    pub fn of(examples: &[Example<'_>], seed: u64) -> Self {
+    pub fn measure(examples: &[Example<'_>], seed: u64) -> Self {
         let shuffled: Vec<_> = examples
             .iter()
             .zip(derangement(examples.len(), seed))
@@ -82,7 +82,7 @@ mod tests {
         let system: Vec<_> = references
             .map(|references| (caption(&references), references))
             .collect();
-        Shuffled::of(&examples(&system), 0)
+        Shuffled::measure(&examples(&system), 0)
     }
 
     #[test]
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn shuffling_fewer_than_two_examples_keeps_scores() {
-        assert_eq!(Shuffled::of(&[], 0).kept, Scores::from_fn(|_| 1.0));
+        assert_eq!(Shuffled::measure(&[], 0).kept, Scores::from_fn(|_| 1.0));
         let system = [(scene(1).remove(0), scene(1))];
         let only = examples(&system);
-        assert_eq!(Shuffled::of(&only, 0).scores, score(&only));
+        assert_eq!(Shuffled::measure(&only, 0).scores, score(&only));
     }
 }

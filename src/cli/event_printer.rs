@@ -28,7 +28,7 @@ pub(super) enum Output {
 }
 
 /// Prints the events of a job.
-pub(super) struct Follower<'a> {
+pub(super) struct EventPrinter<'a> {
     context: &'a Context,
     output: Output,
     summary: LogSummary,
@@ -49,7 +49,7 @@ enum Heading {
     Printed,
 }
 
-impl<'a> Follower<'a> {
+impl<'a> EventPrinter<'a> {
     pub(super) fn new(context: &'a Context, output: Output) -> Self {
         Self {
             context,

@@ -3,7 +3,7 @@
 //! dfdx's errors have only their text in common, and that of a GPU's error holds the name of NVIDIA's code. A program
 //! without CUDA knows the names as well.
 
-use DeviceFault::{Failed, InUse, NoDriver, NoGpu, NoHeaders, OldDriver, OutOfMemory, UnsupportedGpu};
+use DeviceErrorKind::{Failed, InUse, NoDriver, NoGpu, NoHeaders, OldDriver, OutOfMemory, UnsupportedGpu};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,7 +11,7 @@ use std::sync::Once;
 
 /// The kind of a device's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceFault {
+pub enum DeviceErrorKind {
     /// The program was built without CUDA.
     NotBuilt,
     /// There is no NVIDIA driver, or it does not answer.
@@ -32,8 +32,8 @@ pub enum DeviceFault {
     Failed,
 }
 
-/// Names in an error's text and the fault that they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
-const NAMES: &[(&str, DeviceFault)] = &[
+/// Names in an error's text and the kinds that they mean. From the driver's `CUresult`, cuBLAS, NVRTC, and dfdx's CPU.
+const NAMES: &[(&str, DeviceErrorKind)] = &[
     ("CUDA_ERROR_OUT_OF_MEMORY", OutOfMemory),
     ("CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory),
     ("OutOfMemory", OutOfMemory),
@@ -57,11 +57,11 @@ const NAMES: &[(&str, DeviceFault)] = &[
     ("CUBLAS_STATUS_", Failed),
 ];
 
-impl DeviceFault {
-    /// The fault that a text names; `None` if it names none.
+impl DeviceErrorKind {
+    /// The kind that a text names; `None` if it names none.
     pub fn named_in(words: &str) -> Option<Self> {
         let named = NAMES.iter().find(|(name, _)| words.contains(name));
-        named.map(|(_, fault)| *fault)
+        named.map(|(_, kind)| *kind)
     }
 
     /// A short description.
@@ -107,42 +107,42 @@ impl DeviceFault {
 
 /// An error of a device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}; {}", fault.summary(), in_brackets(said), fault.advice())]
+#[error("{}{}; {}", kind.summary(), in_brackets(text), kind.advice())]
 pub struct DeviceError {
     /// The kind of error.
-    pub fault: DeviceFault,
+    pub kind: DeviceErrorKind,
     /// The device's text or name; may be empty.
-    pub said: String,
+    pub text: String,
 }
 
 impl DeviceError {
-    /// From a device's text; [`DeviceFault::Failed`] if it names no known fault.
-    pub fn new(said: impl fmt::Display) -> Self {
-        let said = said.to_string();
+    /// From a device's text; [`DeviceErrorKind::Failed`] if it names no known kind.
+    pub fn new(text: impl fmt::Display) -> Self {
+        let text = text.to_string();
         Self {
-            fault: DeviceFault::named_in(&said).unwrap_or(DeviceFault::Failed),
-            said,
+            kind: DeviceErrorKind::named_in(&text).unwrap_or(DeviceErrorKind::Failed),
+            text,
         }
     }
 
     /// A GPU requested of a program without CUDA.
     pub fn not_built(ordinal: usize) -> Self {
         Self {
-            fault: DeviceFault::NotBuilt,
-            said: format!("there is no cuda:{ordinal}"),
+            kind: DeviceErrorKind::NotBuilt,
+            text: format!("there is no cuda:{ordinal}"),
         }
     }
 
     /// Whether a smaller batch may help.
     pub fn is_out_of_memory(&self) -> bool {
-        self.fault == DeviceFault::OutOfMemory
+        self.kind == DeviceErrorKind::OutOfMemory
     }
 }
 
-fn in_brackets(said: &str) -> String {
-    match said {
+fn in_brackets(text: &str) -> String {
+    match text {
         "" => String::new(),
-        said => format!(" ({said})"),
+        text => format!(" ({text})"),
     }
 }
 
@@ -152,10 +152,10 @@ fn in_brackets(said: &str) -> String {
 /// # Errors
 /// The device's error.
 pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
-    keep_quiet_of_faults();
+    silence_device_panics();
     // Unwind safety: callers discard half-done work after an error.
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| match panic_message(&*panic) {
-        Some(said) => DeviceError::new(said),
+        Some(text) => DeviceError::new(text),
         None => resume_unwind(panic),
     })
 }
@@ -164,17 +164,17 @@ pub fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, DeviceError> {
 fn panic_message(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied())?;
-    DeviceFault::named_in(text).map(|_| text)
+    DeviceErrorKind::named_in(text).map(|_| text)
 }
 
 /// A panic that becomes an error is not also printed to standard error.
-fn keep_quiet_of_faults() {
+fn silence_device_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
+        let print = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             if panic_message(panic.payload()).is_none() {
-                tell(panic);
+                print(panic);
             }
         }));
     });
@@ -211,12 +211,12 @@ mod tests {
             ),
             ("CUDA_ERROR_ILLEGAL_ADDRESS", Failed),
         ];
-        for (words, fault) in table {
-            assert_eq!(DeviceFault::named_in(words), Some(fault), "{words}");
-            assert_eq!(DeviceError::new(words).fault, fault);
+        for (words, kind) in table {
+            assert_eq!(DeviceErrorKind::named_in(words), Some(kind), "{words}");
+            assert_eq!(DeviceError::new(words).kind, kind);
         }
-        assert_eq!(DeviceFault::named_in("index out of bounds"), None);
-        assert_eq!(DeviceError::new("no idea").fault, Failed);
+        assert_eq!(DeviceErrorKind::named_in("index out of bounds"), None);
+        assert_eq!(DeviceError::new("no idea").kind, Failed);
     }
 
     #[test]
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_device_becomes_its_error() {
-        let said = r#"called `Result::unwrap()` on an `Err` value: DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
-        let error = guarded(|| std::panic::panic_any(said.to_owned()))
+        let text = r#"called `Result::unwrap()` on an `Err` value: DriverError(CUDA_ERROR_OUT_OF_MEMORY, "out of memory")"#;
+        let error = guarded(|| std::panic::panic_any(text.to_owned()))
             .map(|(): ()| ())
             .unwrap_err();
         assert!(error.is_out_of_memory());

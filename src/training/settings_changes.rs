@@ -44,8 +44,8 @@ impl ChangeError {
 }
 
 fn live_keys() -> Vec<&'static str> {
-    let live = SETTINGS.iter().filter(|setting| setting.live);
-    live.map(|setting| setting.key).collect()
+    let mutable = SETTINGS.iter().filter(|setting| setting.mutable_during_training);
+    mutable.map(|setting| setting.key).collect()
 }
 
 /// Why a key cannot change: it is unknown, or fixed.
@@ -69,7 +69,9 @@ impl Changes {
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, ChangeError> {
         let change = |(key, value): (String, String)| match key.as_str() {
             LEARNING_RATE => Ok(("training.learning_rate".to_owned(), value)),
-            known if Setting::find(known).is_some_and(|setting| setting.live) => Ok((key, value)),
+            known if Setting::find(known).is_some_and(|setting| setting.mutable_during_training) => {
+                Ok((key, value))
+            }
             _ => Err(not_changeable(key, &value)),
         };
         pairs.into_iter().map(change).collect::<Result<_, _>>().map(Self)

@@ -11,7 +11,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// The configuration of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunRecord {
+pub struct RunConfig {
     /// The version of the program.
     pub program: String,
     /// The data set.
@@ -41,7 +41,7 @@ pub struct RecordError {
     why: String,
 }
 
-impl RunRecord {
+impl RunConfig {
     /// Reads a run's `config.toml`.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ mod tests {
             let path = directory.path().join("config.toml");
             for bytes in [bytes, "a=[".repeat(deep).into_bytes(), "[a.".repeat(deep).into_bytes()] {
                 std::fs::write(&path, bytes).unwrap();
-                prop_assert!(RunRecord::load(&path).is_err());
+                prop_assert!(RunConfig::load(&path).is_err());
             }
         }
     }
