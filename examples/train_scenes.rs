@@ -1,4 +1,4 @@
-//! Draws the built-in data set and trains a captioner on it, in a directory of its own.
+//! Draws the built-in dataset and trains a captioner on it, in a directory of its own.
 //!
 //! ```text
 //! cargo run --release --example train_scenes -- /tmp/scenes

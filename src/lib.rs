@@ -6,7 +6,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`data`] | readers for captioned data sets, splits, checks, the built-in `scenes` |
+//! | [`data`] | readers for captioned datasets, splits, checks, the built-in `scenes` |
 //! | [`text`] | cleaning, tokens, vocabulary |
 //! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D: pure functions on token lists |
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |

@@ -36,7 +36,7 @@ const DEV_IMAGES: usize = 24;
 const RUN: &str = "squares-001";
 
 impl Workspace {
-    /// With the data set `squares` and the run `squares-001`. `scale` multiplies the decoder's initial weights: large
+    /// With the dataset `squares` and the run `squares-001`. `scale` multiplies the decoder's initial weights: large
     /// weights give different captions to different images.
     fn with_squares(scale: f32) -> Self {
         let workspace = Self::new();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use cutline::data::Dataset;
 use cutline::evaluation::Report;
 use serde_json::Value;
-use support::{DATA_SET, Workspace, err, step_losses, temporary_files, text};
+use support::{DATASET, Workspace, err, step_losses, temporary_files, text};
 
 /// The captions of images by `cutline caption --json`.
 fn captions(workspace: &Workspace, run: &str, images: &[PathBuf]) -> Vec<Value> {
@@ -31,10 +31,10 @@ fn scenes_pass_through_the_whole_pipeline() {
 
     let report = workspace.succeeds(&["evaluate", "first", "--json"]);
     let report: Report = serde_json::from_str(&report).unwrap();
-    assert_eq!(report.info.dataset, DATA_SET);
+    assert_eq!(report.info.dataset, DATASET);
     assert_eq!(report.summary.images, 6);
 
-    let data = workspace.root().find_dataset(DATA_SET).unwrap();
+    let data = workspace.root().find_dataset(DATASET).unwrap();
     let images: Vec<PathBuf> = report
         .captions
         .iter()
@@ -46,7 +46,7 @@ fn scenes_pass_through_the_whole_pipeline() {
         assert_eq!(object["references"].as_array().unwrap().len(), 5);
     }
 
-    // A copied run needs neither its data set nor its name.
+    // A copied run needs neither its dataset nor its name.
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("a copy");
     fs::create_dir(&copy).unwrap();
@@ -82,7 +82,7 @@ fn stopped_training_resumes_to_the_same_bytes() {
     let (whole, cut) = (workspace.run_directory("whole"), workspace.run_directory("cut"));
     let before = step_losses(&cut);
     assert!((60..STEPS as usize).contains(&before.len()), "{}", before.len());
-    workspace.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
+    workspace.succeeds(&["train", DATASET, "--run", "cut", "--resume"]);
 
     let losses = step_losses(&cut);
     assert_eq!(losses.len() as u64, STEPS);
@@ -94,7 +94,7 @@ fn stopped_training_resumes_to_the_same_bytes() {
     assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
 
     // Already complete.
-    workspace.succeeds(&["train", DATA_SET, "--run", "cut", "--resume"]);
+    workspace.succeeds(&["train", DATASET, "--run", "cut", "--resume"]);
     assert_eq!(step_losses(&cut).len() as u64, STEPS);
 }
 
@@ -103,12 +103,12 @@ fn stopped_training_resumes_to_the_same_bytes() {
 fn second_trainer_of_a_run_is_refused() {
     let workspace = Workspace::with_scenes();
     let training = workspace.train_until("busy", 100_000, 1);
-    let error = workspace.fails(&["train", DATA_SET, "--run", "busy", "--resume"]);
+    let error = workspace.fails(&["train", DATASET, "--run", "busy", "--resume"]);
     assert!(
         error.contains("run `busy` is being trained by another process"),
         "{error}"
     );
-    let error = workspace.fails(&["train", DATA_SET, "--run", "busy"]);
+    let error = workspace.fails(&["train", DATASET, "--run", "busy"]);
     assert!(error.contains("busy exists already"), "{error}");
     let output = training.interrupt();
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
@@ -119,7 +119,7 @@ fn resume_on_changed_dataset_is_refused() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let hash = |workspace: &Workspace| {
-        Dataset::load(workspace.root().find_dataset(DATA_SET).unwrap())
+        Dataset::load(workspace.root().find_dataset(DATASET).unwrap())
             .unwrap()
             .hash
     };
@@ -128,15 +128,15 @@ fn resume_on_changed_dataset_is_refused() {
         "prepare",
         "scenes",
         "--name",
-        DATA_SET,
+        DATASET,
         "--num-images",
         "50",
         "--force",
     ]);
     assert_ne!(hash(&workspace), before);
-    let error = workspace.fails(&["train", DATA_SET, "--run", "first", "--resume"]);
+    let error = workspace.fails(&["train", DATASET, "--run", "first", "--resume"]);
     assert!(
-        error.contains("the data set has changed since run `first` was started on it"),
+        error.contains("the dataset has changed since run `first` was started on it"),
         "{error}"
     );
 }

@@ -9,18 +9,18 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use support::{CUTLINE, DATA_SET, PREPARE, Workspace, err, temporary_files, text};
+use support::{CUTLINE, DATASET, PREPARE, Workspace, err, temporary_files, text};
 
 #[test]
 fn missing_dataset_error_suggests_the_nearest() {
     let workspace = Workspace::new();
     let error = workspace.fails(&["train", "scenes"]);
-    assert!(error.contains("there is no data set `scenes`"), "{error}");
+    assert!(error.contains("there is no dataset `scenes`"), "{error}");
     assert!(error.contains("make one with `cutline prepare`"), "{error}");
 
     workspace.succeeds(&PREPARE);
     let error = workspace.fails(&["train", "sceens"]);
-    assert!(error.contains("there is no data set `sceens`"), "{error}");
+    assert!(error.contains("there is no dataset `sceens`"), "{error}");
     assert!(error.contains("did you mean `scenes`?"), "{error}");
     assert_eq!(workspace.root().runs().unwrap(), [], "no run is left of it");
 }
@@ -28,7 +28,7 @@ fn missing_dataset_error_suggests_the_nearest() {
 #[test]
 fn misspelled_setting_error_has_origin_and_nearest_key() {
     let workspace = Workspace::with_scenes();
-    let error = workspace.fails(&["train", DATA_SET, "--set", "decoder.hiden=5"]);
+    let error = workspace.fails(&["train", DATASET, "--set", "decoder.hiden=5"]);
     assert!(
         error.contains("--set: there is no setting `decoder.hiden`"),
         "{error}"
@@ -37,7 +37,7 @@ fn misspelled_setting_error_has_origin_and_nearest_key() {
 
     let file = workspace.path().join("settings.toml");
     fs::write(&file, "seed = 3\n\n[training]\nepochs = 1\nlearning-rate = 0.1\n").unwrap();
-    let error = workspace.fails(&["train", DATA_SET, "--config", text(&file)]);
+    let error = workspace.fails(&["train", DATASET, "--config", text(&file)]);
     assert!(
         error.contains("settings.toml:5: there is no setting `training.learning-rate`"),
         "{error}"
@@ -45,7 +45,7 @@ fn misspelled_setting_error_has_origin_and_nearest_key() {
     assert!(error.contains("`training.learning_rate`"), "{error}");
 
     fs::write(&file, "[decoder]\nhidden_size = \"many\"\n").unwrap();
-    let error = workspace.fails(&["train", DATA_SET, "--config", text(&file)]);
+    let error = workspace.fails(&["train", DATASET, "--config", text(&file)]);
     assert!(
         error.contains("settings.toml:2: the setting `decoder.hidden_size`"),
         "{error}"
@@ -58,7 +58,7 @@ fn truncated_or_foreign_checkpoint_is_not_resumed() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let run = workspace.run_directory("first");
-    let resume = ["train", DATA_SET, "--run", "first", "--resume"];
+    let resume = ["train", DATASET, "--run", "first", "--resume"];
     let whole = fs::read(run.latest()).unwrap();
 
     fs::write(run.latest(), &whole[..whole.len() / 2]).unwrap();
@@ -113,7 +113,7 @@ fn full_disk_while_saving_keeps_earlier_checkpoint() {
     let output = with_full_disk(
         &workspace,
         latest.len() as u64 * 3 / 4,
-        &["train", DATA_SET, "--run", "first", "--resume"],
+        &["train", DATASET, "--run", "first", "--resume"],
     );
     let error = err(&output);
     assert_eq!(output.status.code(), Some(1), "{error}");
@@ -137,14 +137,14 @@ fn full_disk_while_preparing_leaves_no_partial_dataset() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("images.jsonl"), "{error}");
     assert_eq!(temporary_files(workspace.path()), Vec::<PathBuf>::new());
-    let error = workspace.fails(&["train", DATA_SET]);
+    let error = workspace.fails(&["train", DATASET]);
     assert!(error.contains("scenes"), "{error}");
 
     workspace.succeeds(&PREPARE);
     workspace.train("first", 1);
 }
 
-/// A data set with escape sequences in captions and file names, and a run trained on it.
+/// A dataset with escape sequences in captions and file names, and a run trained on it.
 #[cfg(unix)]
 #[test]
 fn captions_and_file_names_have_no_control_characters() {
@@ -173,7 +173,7 @@ fn captions_and_file_names_have_no_control_characters() {
         shown.concat()
     };
     let keep = ["--keep-symbols", "--keep-punctuation", "--keep-digits"];
-    run(&[&["prepare", text(&source), "--name", DATA_SET], &keep[..]].concat());
+    run(&[&["prepare", text(&source), "--name", DATASET], &keep[..]].concat());
     let settings = [
         "encoder.small_cnn.widths=[8,8]",
         "decoder.dropout=0",
@@ -184,7 +184,7 @@ fn captions_and_file_names_have_no_control_characters() {
         "training.early_stopping_patience=0",
     ];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
-    let arguments = ["train", DATA_SET, "--run", "first"];
+    let arguments = ["train", DATASET, "--run", "first"];
     let said = run(&arguments.into_iter().chain(settings).collect::<Vec<_>>());
     // It has learned the captions, which are printed.
     let shown = "a\u{fffd}[2j \u{fffd}31mdog \u{fffd}runs";

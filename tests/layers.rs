@@ -83,7 +83,7 @@ const RESTRICTED: &[(&str, &[&str])] = &[
     ("viuer", &["cli"]),
 ];
 
-/// Modules whose files are in runs and data sets, which may come from elsewhere: only `files` opens them there.
+/// Modules whose files are in runs and datasets, which may come from elsewhere: only `files` opens them there.
 const CONFINED: &[&str] = &[
     "diagnosis",
     "evaluation",

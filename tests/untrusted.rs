@@ -1,4 +1,4 @@
-//! Directories from elsewhere: runs and data sets whose files lead out of them, never end, or are not files at all.
+//! Directories from elsewhere: runs and datasets whose files lead out of them, never end, or are not files at all.
 //!
 //! Each test builds what an archive or another user could have left, runs the program on it, and checks that nothing
 //! outside was read, changed or removed, and that the other runs can still be used.
@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use support::{DATA_SET, Workspace, err, text};
+use support::{DATASET, Workspace, err, text};
 
 /// Reading a pipe, or `/dev/zero`, would take for ever.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -93,7 +93,7 @@ fn linked_inbox_is_refused_and_its_target_kept() {
     assert!(error.contains("symbolic link"), "{error}");
     is_untouched(&home);
 
-    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
+    let prepare = workspace.path().join("datasets").join(DATASET).join("prepare");
     fs::remove_dir_all(prepare.join("control")).unwrap();
     symlink(&home, prepare.join("control")).unwrap();
     let error = workspace.fails(&support::PREPARE);
@@ -325,14 +325,14 @@ fn copy(from: &Path, to: &Path) {
 fn dataset_with_linked_directories_is_not_written_through() {
     let workspace = Workspace::with_scenes();
     let home = home(&workspace);
-    let dataset = workspace.path().join("datasets").join(DATA_SET);
+    let dataset = workspace.path().join("datasets").join(DATASET);
     fs::remove_dir_all(dataset.join("images")).unwrap();
     symlink(&home, dataset.join("images")).unwrap();
     let error = workspace.fails(&[
         "prepare",
         "scenes",
         "--name",
-        DATA_SET,
+        DATASET,
         "--num-images",
         "60",
         "--size",
@@ -341,7 +341,7 @@ fn dataset_with_linked_directories_is_not_written_through() {
     ]);
     assert!(!error.is_empty());
     is_untouched(&home);
-    assert!(text(&dataset).ends_with(DATA_SET));
+    assert!(text(&dataset).ends_with(DATASET));
 }
 
 #[test]

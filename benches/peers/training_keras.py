@@ -1,7 +1,7 @@
 """The merge decoder's training step in Keras, as the published captioning scripts take it.
 
 Every prefix of every caption is a sample of its own: the words so far, padded in front to the longest caption of
-the data set, with the next word as a one-hot target of a softmax. Samples are laid out anew for every batch, as
+the dataset, with the next word as a one-hot target of a softmax. Samples are laid out anew for every batch, as
 their generators do.
 """
 

@@ -24,7 +24,7 @@ const HISTOGRAM: [u32; 29] = [
     135, 105, 79, 51, 36, 19, 10, 9, 8, 13,
 ];
 
-/// The longest caption with its two markers: what those pad to who pad to the longest of the data set.
+/// The longest caption with its two markers: what those pad to who pad to the longest of the dataset.
 pub(crate) const LONGEST: usize = SHORTEST + HISTOGRAM.len() - 1 + 2;
 
 /// The first token that is a word: those before are markers.

@@ -32,7 +32,7 @@ const BATCH: usize = 16;
 
 /// Caption images with a run
 ///
-/// On a terminal each image is drawn above its caption, followed by the references if the run's data set has the image.
+/// On a terminal each image is drawn above its caption, followed by the references if the run's dataset has the image.
 /// In a pipe each image is one line: path, tab, caption. An unreadable image is reported, the others are captioned,
 /// and the exit code is 1.
 ///
@@ -278,16 +278,16 @@ struct Object<'a> {
     attention: Option<Vec<WordObject<'a>>>,
 }
 
-/// The reference captions of a data set.
+/// The reference captions of a dataset.
 #[derive(Default)]
 struct References {
     by_path: HashMap<PathBuf, Vec<String>>,
-    /// File name -> files of the data set.
+    /// File name -> files of the dataset.
     by_name: HashMap<String, Vec<PathBuf>>,
 }
 
 impl References {
-    /// References from the run's data set; none if it is missing, because captioning does not need it.
+    /// References from the run's dataset; none if it is missing, because captioning does not need it.
     fn of<D: Backend>(run: &TrainedRun<D>, context: &Context) -> Self {
         let directory = run.dataset_directory(&context.root).ok();
         let dataset = directory.and_then(|directory| Dataset::load(&directory).ok());
@@ -310,7 +310,7 @@ impl References {
         self.by_path.insert(image.path, captions.collect());
     }
 
-    /// The references of a file of the data set, or of a copy with the same name.
+    /// The references of a file of the dataset, or of a copy with the same name.
     fn of_image(&self, path: &Path) -> &[String] {
         let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let known = self.by_path.get(&canonical).or_else(|| {

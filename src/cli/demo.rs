@@ -1,4 +1,4 @@
-//! `cutline demo`: the full pipeline on the built-in data set.
+//! `cutline demo`: the full pipeline on the built-in dataset.
 //!
 //! Each step is a command line, printed and then run. Standard output gets only scores and captions, the same in every run.
 
@@ -15,12 +15,12 @@ use crate::evaluation::Report;
 use crate::jobs::{Name, Root};
 use crate::training::{Outcome, TrainingRun, presets};
 
-/// The name in the help of `prepare`, so the data set may exist already.
-const DATA_SET: &str = "scenes";
+/// The name in the help of `prepare`, so the dataset may exist already.
+const DATASET: &str = "scenes";
 /// References printed below each caption.
 const REFERENCES: usize = 1;
 
-/// Run the full pipeline on the built-in data set: generate, train, score, caption
+/// Run the full pipeline on the built-in dataset: generate, train, score, caption
 ///
 /// The images are generated from a seed, with five captions each; a small CNN and a decoder are trained on them from
 /// scratch. On a terminal the workbench opens when training starts. In a pipe, or with --headless, scores and captions
@@ -76,9 +76,9 @@ fn show(report: &Report, context: &Context) -> anyhow::Result<()> {
 }
 
 fn prepare(context: &Context) -> anyhow::Result<()> {
-    let command = CommandLine::new(["prepare", DATA_SET, "--name", DATA_SET]);
+    let command = CommandLine::new(["prepare", DATASET, "--name", DATASET]);
     announce(
-        "1. Prepare a data set: generated scenes with five captions each.",
+        "1. Prepare a dataset: generated scenes with five captions each.",
         &command,
         context,
     );
@@ -92,7 +92,7 @@ fn prepare(context: &Context) -> anyhow::Result<()> {
 
 /// Announces the training and creates the run.
 fn start_training(run: &Name, context: &Context) -> anyhow::Result<TrainingRun> {
-    let command = CommandLine::new(["train", DATA_SET, "--run", run.as_str(), "--decoder", "merge"])
+    let command = CommandLine::new(["train", DATASET, "--run", run.as_str(), "--decoder", "merge"])
         .with(presets::DEMO.iter().flat_map(|setting| ["--set", setting]));
     announce(
         "2. Train a small CNN encoder and an LSTM decoder jointly.",

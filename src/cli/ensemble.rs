@@ -22,7 +22,7 @@ pub(super) struct EnsembleArgs {
 }
 
 impl EnsembleArgs {
-    /// The run that owns the settings, the data set and the evaluations.
+    /// The run that owns the settings, the dataset and the evaluations.
     pub(super) fn first(&self) -> CheckpointRef {
         CheckpointRef {
             run: self.run.clone(),

@@ -23,7 +23,7 @@ use crate::vision::weights::WeightFile;
 /// Extract CNN features of images to a .safetensors file
 ///
 /// One tensor per image, named after the image file, of shape [channels], or [rows, columns, channels] with
-/// --features grid. No data set or run is needed.
+/// --features grid. No dataset or run is needed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline features *.jpg --backbone vgg16 --weights vgg16.safetensors --out vgg16-fc2.safetensors

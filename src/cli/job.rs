@@ -108,7 +108,7 @@ pub(super) fn detach(job: &JobDirectory, context: &Context) -> anyhow::Result<()
 fn remove_if_new(job: &JobDirectory) {
     if !job.events().exists() {
         let _ = job.directory().remove_tree();
-        // The directory of a new data set; it is removed only if it is empty.
+        // The directory of a new dataset; it is removed only if it is empty.
         if let Some(parent) = job.directory().parent() {
             let _ = parent.remove_empty_dir();
         }

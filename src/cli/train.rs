@@ -1,4 +1,4 @@
-//! `cutline train`: from a data set to a run with checkpoints.
+//! `cutline train`: from a dataset to a run with checkpoints.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::nn::device::{Opened, on_device};
 use crate::training::presets::Preset;
 use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
 
-/// Train a decoder on a data set; the run is saved in `checkpoints/RUN`
+/// Train a decoder on a dataset; the run is saved in `checkpoints/RUN`
 ///
 /// Settings are resolved in order: defaults, --preset, --config, then --decoder and --set. Unknown keys are errors.
 /// Ctrl-C saves a checkpoint and stops; --resume continues from it with the same losses, on the CPU bit for bit. After a
@@ -37,7 +37,7 @@ use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
   cutline train --resume wide
   cutline train --resume wide --set training.epochs=20")]
 pub(super) struct Train {
-    /// Name or path of the data set
+    /// Name or path of the dataset
     #[arg(value_name = "NAME", required_unless_present_any = ["resume", "print_settings"])]
     dataset: Option<String>,
     /// Name of the run [default: the first free one of NAME-DECODER-001, -002, ...]

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub enum DatasetError {
     #[error(
         "{} does not exist: name a directory with images and captions, a captions file, or `scenes` for the \
-         built-in data set",
+         built-in dataset",
         display_path(.0)
     )]
     NoSuchSource(PathBuf),
@@ -81,19 +81,19 @@ pub enum DatasetError {
     NothingToTrainOn(String),
     #[error("`scenes` is drawn by the program, not read: prepare it with the source `scenes` alone")]
     ScenesAreDrawn,
-    #[error("no data set at {}: {}", display_path(.directory), beside(.others))]
+    #[error("no dataset at {}: {}", display_path(.directory), beside(.others))]
     NoSuchDataset { directory: PathBuf, others: Vec<String> },
-    #[error("{}, line {line}: {}: prepare the data set again", display_path(.file), display_safe(.detail))]
+    #[error("{}, line {line}: {}: prepare the dataset again", display_path(.file), display_safe(.detail))]
     InvalidLine {
         file: PathBuf,
         line: usize,
         detail: String,
     },
-    #[error("{}: {}: prepare the data set again", display_path(.file), display_safe(.detail))]
+    #[error("{}: {}: prepare the dataset again", display_path(.file), display_safe(.detail))]
     Unreadable { file: PathBuf, detail: String },
     #[error(
         "the files in {} do not belong together (their hash differs from the one in dataset.toml): prepare \
-         the data set again",
+         the dataset again",
         display_path(.0)
     )]
     HashDiffers(PathBuf),

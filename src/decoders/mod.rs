@@ -140,7 +140,7 @@ impl Default for DecoderSettings {
     }
 }
 
-/// The sizes that a decoder's data set and encoder fix.
+/// The sizes that a decoder's dataset and encoder fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecoderShape {
     /// Channels of a region.

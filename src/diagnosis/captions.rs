@@ -153,7 +153,7 @@ impl fmt::Display for Cause {
                 "the features of all images are alike; choose another layer, or see the causes below"
             }
             Self::Preprocessing => {
-                "the preprocessing does not match the weights; prepare the data set again with weights from \
+                "the preprocessing does not match the weights; prepare the dataset again with weights from \
                  their original source, and compare an image's top classes"
             }
             Self::LearningRate => {

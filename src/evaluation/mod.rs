@@ -49,7 +49,7 @@ pub struct EvaluationSplit<'a> {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum EvaluationError {
-    #[error("the {0} split has no images; choose another split, or prepare the data set with one")]
+    #[error("the {0} split has no images; choose another split, or prepare the dataset with one")]
     Empty(Split),
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -57,7 +57,7 @@ pub enum EvaluationError {
     Stopped,
 }
 
-/// The training captions of a data set, and the words of the vocabulary.
+/// The training captions of a dataset, and the words of the vocabulary.
 pub fn training_corpus<'a>(dataset: &'a Dataset, vocabulary: &'a Vocabulary) -> TrainingCorpus<'a> {
     let captions = dataset.images(Split::Train).flat_map(|image| &image.captions);
     TrainingCorpus {

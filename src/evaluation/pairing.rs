@@ -15,7 +15,7 @@ pub struct NamedReport {
 }
 
 impl NamedReport {
-    /// Its name with the split and the data set.
+    /// Its name with the split and the dataset.
     fn description(&self) -> String {
         let info = &self.report.info;
         format!("`{}` ({} split of {})", self.name, info.split, info.dataset)
@@ -24,7 +24,7 @@ impl NamedReport {
 
 /// Two reports that cannot be compared image by image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{ours} cannot be paired with {theirs}: {why}; evaluate both on the same split of the same data set")]
+#[error("{ours} cannot be paired with {theirs}: {why}; evaluate both on the same split of the same dataset")]
 pub struct Unpaired {
     /// The first report.
     pub ours: String,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// The result of an evaluation. The JSON has the scores at the top level, as fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The model, data set and split.
+    /// The model, dataset and split.
     #[serde(flatten)]
     pub info: EvaluationInfo,
     /// The search settings.
@@ -24,7 +24,7 @@ pub struct Report {
     pub captions: Vec<CaptionedImage>,
 }
 
-/// The model, data set and split of an evaluation.
+/// The model, dataset and split of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluationInfo {
     /// The run's name.
@@ -34,9 +34,9 @@ pub struct EvaluationInfo {
     /// The other members of an ensemble.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ensemble: Vec<CheckpointRef>,
-    /// The data set's name.
+    /// The dataset's name.
     pub dataset: String,
-    /// The data set's hash.
+    /// The dataset's hash.
     pub data_hash: String,
     /// The split.
     pub split: Split,

@@ -1,6 +1,6 @@
 //! Paths that cannot lead out of their root.
 //!
-//! A run or a data set may come from an archive or from another user, and a symbolic link in it may point anywhere.
+//! A run or a dataset may come from an archive or from another user, and a symbolic link in it may point anywhere.
 //! Every directory below the root is therefore opened relative to its parent's handle without following links, and a
 //! file must be a plain file once it is open. The root itself is the user's choice, so links that lead to it are followed.
 //! Walking one component at a time needs no `openat2`, so it works on every kernel.
@@ -595,9 +595,7 @@ fn check_plain(kind: FileType) -> io::Result<()> {
 }
 
 fn link_error() -> io::Error {
-    other(
-        "it is a symbolic link, which is not followed inside a run or a data set; put the file itself there",
-    )
+    other("it is a symbolic link, which is not followed inside a run or a dataset; put the file itself there")
 }
 
 fn is_missing(error: &io::Error) -> bool {

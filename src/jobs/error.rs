@@ -1,4 +1,4 @@
-//! Errors of files and directories of jobs, runs and data sets.
+//! Errors of files and directories of jobs, runs and datasets.
 
 use super::JobState;
 use super::root::DirectoryKind;
@@ -32,13 +32,13 @@ impl FileError {
     }
 }
 
-/// A data set or run directory is missing, is something else, or is in use.
+/// A dataset or run directory is missing, is something else, or is in use.
 #[derive(Debug, Error)]
 pub enum DirectoryError {
     /// Neither a name under the root nor a path leads to a directory.
     #[error("there is no {kind} `{name}` in {}; {advice}", parent.display())]
     Missing {
-        /// A data set or a run.
+        /// A dataset or a run.
         kind: DirectoryKind,
         /// The requested name or path.
         name: String,
@@ -50,7 +50,7 @@ pub enum DirectoryError {
     /// A path that leads to no directory.
     #[error("there is no directory {}; give the {kind}'s name, or the path of its directory", path.display())]
     NoDirectory {
-        /// A data set or a run.
+        /// A dataset or a run.
         kind: DirectoryKind,
         /// The path.
         path: PathBuf,

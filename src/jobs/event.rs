@@ -122,9 +122,9 @@ pub struct JobInfo {
     pub kind: JobKind,
     /// The device it computes on, such as `cpu` or `cuda:0 in TF32`.
     pub device: String,
-    /// The name of the data set.
+    /// The name of the dataset.
     pub dataset: String,
-    /// The hash of the data set, if it exists already.
+    /// The hash of the dataset, if it exists already.
     pub data_hash: Option<String>,
     /// The resolved settings.
     pub settings: Value,
@@ -305,7 +305,7 @@ pub struct Predictions {
 /// An image with its generated caption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// The image's key in the data set.
+    /// The image's key in the dataset.
     pub image: String,
     /// The caption.
     pub caption: String,

@@ -1,4 +1,4 @@
-//! Names of data sets and runs, which are also the names of their directories.
+//! Names of datasets and runs, which are also the names of their directories.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use thiserror::Error;
 /// Longer names make paths that some file systems reject.
 const MAX_NAME_BYTES: usize = 100;
 
-/// The name of a data set or a run: ASCII letters, digits, `.`, `_` and `-`, starting with a letter or a digit.
+/// The name of a dataset or a run: ASCII letters, digits, `.`, `_` and `-`, starting with a letter or a digit.
 ///
 /// As a directory name it contains no separator, is not hidden, and cannot be mistaken for a flag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

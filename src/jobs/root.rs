@@ -1,4 +1,4 @@
-//! The working directory with its data sets and runs.
+//! The working directory with its datasets and runs.
 
 use super::JobDirectory;
 use super::error::DirectoryError;
@@ -15,7 +15,7 @@ const MAX_NAMES_LISTED: usize = 8;
 /// The kind of a directory under the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryKind {
-    /// A prepared data set.
+    /// A prepared dataset.
     Dataset,
     /// A run.
     Run,
@@ -42,7 +42,7 @@ impl DirectoryKind {
 impl fmt::Display for DirectoryKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
-            Self::Dataset => "data set",
+            Self::Dataset => "dataset",
             Self::Run => "run",
         })
     }
@@ -65,7 +65,7 @@ impl Root {
         &self.path
     }
 
-    /// The directory of a data set, which need not exist.
+    /// The directory of a dataset, which need not exist.
     pub fn dataset_dir(&self, name: &Name) -> ConfinedPath {
         self.parent_of(DirectoryKind::Dataset).join(name.as_str()).into()
     }
@@ -75,7 +75,7 @@ impl Root {
         RunDirectory::new(self.parent_of(DirectoryKind::Run).join(name.as_str()))
     }
 
-    /// The names of all complete data sets, sorted.
+    /// The names of all complete datasets, sorted.
     ///
     /// # Errors
     /// [`DirectoryError::Io`] if the directory cannot be listed.
@@ -91,10 +91,10 @@ impl Root {
         self.names(DirectoryKind::Run)
     }
 
-    /// Finds a data set by its name, or by a path that contains a separator.
+    /// Finds a dataset by its name, or by a path that contains a separator.
     ///
     /// # Errors
-    /// [`DirectoryError::Missing`] says which data sets there are.
+    /// [`DirectoryError::Missing`] says which datasets there are.
     pub fn find_dataset(&self, name: &str) -> Result<ConfinedPath, DirectoryError> {
         Ok(self.find(DirectoryKind::Dataset, name)?.into())
     }
@@ -156,7 +156,7 @@ impl Root {
         }
     }
 
-    /// The path of a directory, confined to the run or the data set that it belongs to.
+    /// The path of a directory, confined to the run or the dataset that it belongs to.
     fn confine(&self, path: PathBuf) -> ConfinedPath {
         let parents = [DirectoryKind::Dataset, DirectoryKind::Run].map(|kind| self.parent_of(kind));
         let within = parents.iter().find_map(|parent| {
@@ -372,10 +372,7 @@ mod tests {
     fn missing_dataset_error_lists_the_existing_ones() {
         let (_directory, root) = root();
         let error = root.find_dataset("flickr8k").unwrap_err().to_string();
-        assert!(
-            error.starts_with("there is no data set `flickr8k` in "),
-            "{error}"
-        );
+        assert!(error.starts_with("there is no dataset `flickr8k` in "), "{error}");
         assert!(
             error.ends_with("make one with `cutline prepare`, or give --root"),
             "{error}"

@@ -44,7 +44,7 @@ impl RunDirectory {
         last_part(self.path())
     }
 
-    /// The resolved settings, the seed, the data set's hash and Cutline's version.
+    /// The resolved settings, the seed, the dataset's hash and Cutline's version.
     pub fn config(&self) -> ConfinedPath {
         self.directory.join("config.toml")
     }

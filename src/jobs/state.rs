@@ -81,7 +81,7 @@ pub struct LogSummary {
     pub host: Option<String>,
     /// The process of the last session.
     pub pid: Option<u32>,
-    /// The data set's name.
+    /// The dataset's name.
     pub dataset: Option<String>,
     /// The time of the last event, in seconds since 1970.
     pub last_time: Option<f64>,

@@ -13,31 +13,31 @@ use crate::vision::features::store::{FeatureSpec, FeatureStore, read_weights_pat
 use crate::vision::weights::{WeightFile, WeightsError};
 use std::path::PathBuf;
 
-/// Why a model cannot be built on a data set.
+/// Why a model cannot be built on a dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Features or images cannot be opened.
     #[error(transparent)]
     Inputs(#[from] InputsError),
     /// Several feature stores fit, or none has the requested name.
-    #[error("the data set has features {existing:?}; choose with --set encoder.features=NAME")]
+    #[error("the dataset has features {existing:?}; choose with --set encoder.features=NAME")]
     WhichFeatures {
-        /// The data set's feature stores.
+        /// The dataset's feature stores.
         existing: Vec<String>,
     },
     /// The settings require features, and there are none.
     #[error(
-        "the data set has no features; prepare it with --backbone and --weights, or train a small CNN: --set encoder.kind=small_cnn"
+        "the dataset has no features; prepare it with --backbone and --weights, or train a small CNN: --set encoder.kind=small_cnn"
     )]
     NoFeatures,
     /// Augmentation without stored features.
     #[error(
-        "augment.hflip_prob and augment.random_crops require stored features, and this run trains a small CNN; leave them at 0, or prepare the data set with --backbone, --weights, --hflip and --random-crops"
+        "augment.hflip_prob and augment.random_crops require stored features, and this run trains a small CNN; leave them at 0, or prepare the dataset with --backbone, --weights, --hflip and --random-crops"
     )]
     AugmentedSmallCnn,
     /// Fine-tuning without stored features.
     #[error(
-        "encoder.unfreeze_until requires stored features, and this run trains a small CNN; leave it empty, or prepare the data set with --backbone, --weights, --features grid and an early --layer"
+        "encoder.unfreeze_until requires stored features, and this run trains a small CNN; leave it empty, or prepare the dataset with --backbone, --weights, --features grid and an early --layer"
     )]
     NothingToFineTune,
     /// Features without a note of their backbone's weights file.
@@ -56,7 +56,7 @@ pub enum BuildError {
     FineTune(#[from] ExtractorError),
     /// An attention decoder without a grid of regions.
     #[error(
-        "the {decoder} decoder attends to the regions of an image, and {images}; prepare the data set with \
+        "the {decoder} decoder attends to the regions of an image, and {images}; prepare the dataset with \
          --backbone, --weights and --features grid, or choose --decoder merge"
     )]
     NoGrid {
@@ -81,7 +81,7 @@ pub struct ChosenEncoder {
 }
 
 impl ChosenEncoder {
-    /// Chooses the encoder by the settings and the feature stores of the data set in `dataset`.
+    /// Chooses the encoder by the settings and the feature stores of the dataset in `dataset`.
     ///
     /// # Errors
     /// If no store or more than one store fits, or the layers to fine-tune cannot be loaded.
@@ -161,7 +161,7 @@ impl ChosenEncoder {
         Ok(())
     }
 
-    /// The encoder inputs of some images of the data set in `dataset`.
+    /// The encoder inputs of some images of the dataset in `dataset`.
     ///
     /// # Errors
     /// If they cannot be opened.

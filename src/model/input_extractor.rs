@@ -1,4 +1,4 @@
-//! Inputs of a model for images outside of its data set.
+//! Inputs of a model for images outside of its dataset.
 
 use super::EncoderSpec;
 use crate::nn::Backend;
@@ -61,7 +61,7 @@ impl<D: Backend> InputExtractor<D> {
         }
     }
 
-    /// The inputs of [`Model::regions`](super::Model::regions), equal to those of the same image in the model's data set.
+    /// The inputs of [`Model::regions`](super::Model::regions), equal to those of the same image in the model's dataset.
     ///
     /// # Errors
     /// Those of the network.

@@ -1,4 +1,4 @@
-//! The inputs of a model for the images of a data set: stored features, or pixels.
+//! The inputs of a model for the images of a dataset: stored features, or pixels.
 
 use super::spec::EncoderSpec;
 use crate::data::Image;
@@ -28,25 +28,25 @@ enum InputValues {
     InMemory(Vec<f32>),
 }
 
-/// Why there are no inputs for the images of a data set.
+/// Why there are no inputs for the images of a dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum InputsError {
-    /// The features lack an image of the data set.
+    /// The features lack an image of the dataset.
     #[error(
-        "the stored features do not hold image {key:?}; the data set has changed since they were extracted: prepare it again"
+        "the stored features do not hold image {key:?}; the dataset has changed since they were extracted: prepare it again"
     )]
     MissingImage {
         /// The image.
         key: String,
     },
-    /// The data set has no features of the model's specification.
+    /// The dataset has no features of the model's specification.
     #[error(
-        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{augmentation}; prepare the data set with that backbone and layer{flag}",
+        "{} holds no features of {} at layer {} with {regions} regions of {channels} channels{augmentation}; prepare the dataset with that backbone and layer{flag}",
         directory.display(), spec.backbone, spec.layer, regions = spec.regions, channels = spec.channels,
         augmentation = describe(spec)[0], flag = describe(spec)[1]
     )]
     NoSuchFeatures {
-        /// The data set.
+        /// The dataset.
         directory: PathBuf,
         /// The features that the model reads.
         spec: Box<FeatureSpec>,
@@ -71,7 +71,7 @@ fn describe(spec: &FeatureSpec) -> [String; 2] {
     }
 }
 
-/// The directories of a data set's features, `features/<name>/`, sorted by name, without those of augmented
+/// The directories of a dataset's features, `features/<name>/`, sorted by name, without those of augmented
 /// images.
 pub fn feature_directories(dataset: &ConfinedPath) -> Vec<ConfinedPath> {
     let mut directories = all_feature_directories(dataset);
@@ -89,10 +89,10 @@ fn all_feature_directories(dataset: &ConfinedPath) -> Vec<ConfinedPath> {
 }
 
 impl ImageInputs {
-    /// The inputs of an encoder for images of the data set in `directory`.
+    /// The inputs of an encoder for images of the dataset in `directory`.
     ///
     /// # Errors
-    /// Fails if the data set has no such features, or if an image does not decode.
+    /// Fails if the dataset has no such features, or if an image does not decode.
     pub fn open<'a>(
         encoder: &EncoderSpec,
         directory: impl Into<ConfinedPath>,

@@ -10,7 +10,7 @@ use strum::VariantNames;
 pub struct EncoderSettings {
     /// Stored features or a small CNN.
     pub kind: EncoderKind,
-    /// Name of the data set's feature store; empty: the only one.
+    /// Name of the dataset's feature store; empty: the only one.
     pub features: String,
     /// Whether stored features are normalized to mean 0 and standard deviation 1 per channel.
     pub normalize_features: bool,
@@ -40,7 +40,7 @@ impl Default for EncoderSettings {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EncoderKind {
-    /// Stored features if the data set has any, else the small CNN.
+    /// Stored features if the dataset has any, else the small CNN.
     #[default]
     Auto,
     /// Features stored by `prepare`.
@@ -53,9 +53,9 @@ pub enum EncoderKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentSettings {
-    /// Probability of a horizontal flip; the data set must hold features of flipped images.
+    /// Probability of a horizontal flip; the dataset must hold features of flipped images.
     pub hflip_prob: f32,
-    /// Number of stored random crops of each image to choose from; the data set must hold their features.
+    /// Number of stored random crops of each image to choose from; the dataset must hold their features.
     pub random_crops: u32,
     /// Probability of a random crop, if there are any.
     pub random_crop_prob: f32,

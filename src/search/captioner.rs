@@ -1,4 +1,4 @@
-//! Captions for any image, in a data set or not.
+//! Captions for any image, in a dataset or not.
 
 use super::attention_weights::{Attention, AttentionError, WordAttention, side_of_grid, weights_of_words};
 use super::{Search, search_all};

@@ -1,6 +1,6 @@
 //! Ensembles: at every step, the mean of the members' log-probabilities.
 //!
-//! Members share a vocabulary. Data set, encoder and decoder may differ. The log-probability of a caption is the mean of the
+//! Members share a vocabulary. Dataset, encoder and decoder may differ. The log-probability of a caption is the mean of the
 //! members' log-probabilities.
 
 use crate::decoders::{DecoderState, StepDecoder};

@@ -163,11 +163,11 @@ fn is_one_word(word: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum VocabularyError {
-    #[error("cannot read the vocabulary {}: {source}: is this a prepared data set or a run?", display_path(.file))]
+    #[error("cannot read the vocabulary {}: {source}: is this a prepared dataset or a run?", display_path(.file))]
     Read { file: PathBuf, source: io::Error },
     #[error("cannot write the vocabulary {}: {source}: check space and permissions", display_path(.file))]
     Write { file: PathBuf, source: io::Error },
-    #[error("{}, line {line} {what}: prepare the data set again, or copy the file again", display_path(.file))]
+    #[error("{}, line {line} {what}: prepare the dataset again, or copy the file again", display_path(.file))]
     Line {
         file: PathBuf,
         line: usize,

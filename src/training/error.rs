@@ -14,7 +14,7 @@ pub enum TrainingError {
         "the {what} became infinite or not a number at step {step}; earlier checkpoints are kept: try a lower training.learning_rate, or a smaller training.optimizer.max_grad_norm"
     )]
     NotFinite { what: &'static str, step: u64 },
-    #[error("the {split} split has no captions; prepare the data set with other splits")]
+    #[error("the {split} split has no captions; prepare the dataset with other splits")]
     Empty { split: &'static str },
     #[error(transparent)]
     Session(#[from] SessionError),

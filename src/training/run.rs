@@ -47,7 +47,7 @@ pub enum RunError {
     #[error(transparent)]
     Training(#[from] TrainingError),
     #[error(
-        "{}: the data set has changed since run `{run}` was started on it; start a new run, or prepare it as it was", directory.display()
+        "{}: the dataset has changed since run `{run}` was started on it; start a new run, or prepare it as it was", directory.display()
     )]
     OtherData { directory: PathBuf, run: String },
     #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
@@ -77,10 +77,10 @@ struct RunSetup {
 }
 
 impl TrainingRun {
-    /// A new run on the data set in `dataset`. `create` creates its directory, after all checks.
+    /// A new run on the dataset in `dataset`. `create` creates its directory, after all checks.
     ///
     /// # Errors
-    /// If the data set or its features cannot be used, or files cannot be written.
+    /// If the dataset or its features cannot be used, or files cannot be written.
     pub fn start(
         dataset: &ConfinedPath,
         settings: RunSettings,
@@ -131,7 +131,7 @@ impl TrainingRun {
     /// Resumes a run from its latest checkpoint, or from the beginning if there is none, with changed settings.
     ///
     /// # Errors
-    /// If another trainer holds the run, its data set has changed, or a file cannot be read.
+    /// If another trainer holds the run, its dataset has changed, or a file cannot be read.
     pub fn resume(directory: RunDirectory, changes: Changes) -> Result<Self, RunError> {
         let lock = take_lock(&directory)?;
         // Under the lock: temporary files of a killed trainer, not of a running one.
@@ -182,7 +182,7 @@ impl TrainingRun {
         self.setup.encoder.features.as_deref()
     }
 
-    /// The data set.
+    /// The dataset.
     pub fn data(&self) -> &Dataset {
         &self.setup.data
     }

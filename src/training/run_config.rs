@@ -14,13 +14,13 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 pub struct RunConfig {
     /// The version of the program.
     pub program: String,
-    /// The data set.
+    /// The dataset.
     pub data: DataRecord,
     /// The settings at the start.
     pub settings: RunSettings,
 }
 
-/// The data set of a run.
+/// The dataset of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Its name.

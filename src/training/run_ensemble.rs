@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// Trained runs with the same vocabulary; a single one is an ensemble too.
 pub struct RunEnsemble<D: Backend> {
-    /// The run whose settings and data set the ensemble uses.
+    /// The run whose settings and dataset the ensemble uses.
     pub first: TrainedRun<D>,
     /// The other members.
     pub others: Vec<TrainedRun<D>>,
@@ -47,11 +47,11 @@ impl<D: Backend> RunEnsemble<D> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The inputs of each member for images of the data set in `directory`. Features that are not stored there are read from
-    /// the member's own data set.
+    /// The inputs of each member for images of the dataset in `directory`. Features that are not stored there are read from
+    /// the member's own dataset.
     ///
     /// # Errors
-    /// Fails if a member's features are in neither data set, or if an image does not decode.
+    /// Fails if a member's features are in neither dataset, or if an image does not decode.
     pub fn inputs(
         &self,
         images: &[&Image],

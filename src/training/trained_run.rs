@@ -1,4 +1,4 @@
-//! A trained run, opened for use: the model of a checkpoint, its vocabulary and its data set.
+//! A trained run, opened for use: the model of a checkpoint, its vocabulary and its dataset.
 
 use super::run_config::{RecordError, RunConfig};
 use crate::files::ConfinedPath;
@@ -38,14 +38,14 @@ pub enum TrainedRunError {
         expected: usize,
     },
     #[error(
-        "{}: run `{run}` has no document frequencies of n-grams, which minimum Bayes risk needs; copy the file from a run on the same data set, write it by resuming the training (cutline train --resume {run}), or search without (--mbr-weight 0)",
+        "{}: run `{run}` has no document frequencies of n-grams, which minimum Bayes risk needs; copy the file from a run on the same dataset, write it by resuming the training (cutline train --resume {run}), or search without (--mbr-weight 0)",
         path.display()
     )]
     NoDocumentFrequencies { run: String, path: PathBuf },
     #[error(transparent)]
     DocumentFrequencies(#[from] DocumentFrequenciesError),
     #[error(
-        "run `{run}` and run `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared data set"
+        "run `{run}` and run `{other}` cannot form an ensemble: word {position} is {word} in the first vocabulary and {other_word} in the second; choose runs trained on the same prepared dataset"
     )]
     OtherWords {
         run: String,
@@ -60,7 +60,7 @@ pub enum TrainedRunError {
 pub struct TrainedRun<D: Backend> {
     /// The run's directory.
     pub directory: RunDirectory,
-    /// Its settings and data set.
+    /// Its settings and dataset.
     pub record: RunConfig,
     /// The model of the checkpoint.
     pub model: Model<D>,
@@ -114,7 +114,7 @@ impl<D: Backend> TrainedRun<D> {
         self.directory.read_document_frequencies(&self.vocabulary)
     }
 
-    /// The directory of the run's data set: the recorded one, or the one of that name below `root`.
+    /// The directory of the run's dataset: the recorded one, or the one of that name below `root`.
     ///
     /// # Errors
     /// Fails if neither exists.
@@ -152,7 +152,7 @@ impl RunDirectory {
     }
 }
 
-/// The directory of a run's data set; see [`TrainedRun::dataset_directory`].
+/// The directory of a run's dataset; see [`TrainedRun::dataset_directory`].
 ///
 /// # Errors
 /// Fails if it is in neither place.

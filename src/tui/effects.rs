@@ -231,7 +231,7 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
 fn recognize(path: &str) -> Outcome {
     let source = DataSource::at(expanded(path));
     if source.is_scenes() {
-        return Ok("the built-in data set".to_owned());
+        return Ok("the built-in dataset".to_owned());
     }
     let format = source.recognize().map_err(describe)?;
     Ok(format!("recognized: {format}"))

@@ -240,8 +240,8 @@ bindings![
     Everywhere [Char(':'), Ctrl('p')] Palette "commands" "Search all commands" FooterAndHelp;
     Everywhere [Char('?'), Code(KeyCode::F(1))] Help "help" "Show the keys" FooterAndHelp;
     Everywhere [Char('q'), Ctrl('c')] Quit "quit" "Quit (training continues)" FooterAndHelp;
-    Data [Char('n')] Prepare "prepare" "Prepare a data set" FooterAndHelp;
-    Data [Char('t')] TrainOnDataset "train" "Train on the selected data set" FooterAndHelp;
+    Data [Char('n')] Prepare "prepare" "Prepare a dataset" FooterAndHelp;
+    Data [Char('t')] TrainOnDataset "train" "Train on the selected dataset" FooterAndHelp;
     Data [Char('v')] NextView "view" "Next view: report, problems, samples" FooterAndHelp;
     Data [Char('p'), Char(' ')] PauseOrResume "pause" "Pause or resume preparation" Help;
     Data [Char('x')] Stop "stop" "Stop preparation (asks first)" Help;
@@ -270,7 +270,7 @@ bindings![
     Evaluate [Char('E')] Export "export" "Export the table as CSV, JSON, Markdown or LaTeX" FooterAndHelp;
     Evaluate [Char('x')] Stop "stop" "Stop the evaluation (asks first)" Help;
     Gallery [Char('/')] Search "search" "Search the captions" FooterAndHelp;
-    Gallery [Char('s')] Sort "sort" "Sort: data set order, best first, worst first" FooterAndHelp;
+    Gallery [Char('s')] Sort "sort" "Sort: dataset order, best first, worst first" FooterAndHelp;
     Gallery [Char('#')] Jump "jump" "Jump to an image by number or name" Help;
     Gallery [Char('a')] Hypotheses "beam" "Show the beam hypotheses with log-probabilities" FooterAndHelp;
     Gallery [Char('t')] SearchSettings "try" "Caption with other search settings" FooterAndHelp;

@@ -43,7 +43,7 @@ pub enum Message {
         source: String,
         outcome: Result<String, String>,
     },
-    /// The image files of the data set of a run.
+    /// The image files of the dataset of a run.
     Images {
         run: String,
         files: HashMap<String, PathBuf>,
@@ -137,7 +137,7 @@ pub struct ComparedEvaluations {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GalleryImages {
     pub report: Report,
-    /// Image files in the order of the captions; `None` if the data set is missing.
+    /// Image files in the order of the captions; `None` if the dataset is missing.
     pub files: Vec<Option<PathBuf>>,
 }
 

@@ -1,4 +1,4 @@
-//! The workbench: a terminal user interface that shows data sets and runs, and steers them. It computes nothing
+//! The workbench: a terminal user interface that shows datasets and runs, and steers them. It computes nothing
 //! heavy: it starts `cutline` commands, reads what they write, and sends commands through control files. Closing,
 //! killing or disconnecting it loses nothing, and several may be open at once.
 //!

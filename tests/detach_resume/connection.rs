@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{DATA_SET, PREPARE, Workspace, text, train, words};
+use super::support::{DATASET, PREPARE, Workspace, text, train, words};
 use super::{ENDLESS, listed, state, weights};
 
 /// A terminal, and its end that a lost connection closes.
@@ -138,7 +138,7 @@ fn prepare_survives_closed_terminal() {
     let eye = ["--backbone", "mobilenet_v2", "--weights", text(&weights)];
     let command = workspace.command(&[&PREPARE[..], &eye].concat());
     let mut preparing = connection.start(command, connection.terminal());
-    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
+    let prepare = workspace.path().join("datasets").join(DATASET).join("prepare");
     let mut log = Log::new(prepare.join("events.jsonl"));
     wait_until("no start", || {
         connection.take_printed();
@@ -198,7 +198,7 @@ fn detached_prepare_and_evaluate_complete() {
         weights.to_str().unwrap(),
     ];
     let printed = workspace.succeeds(&[&PREPARE[..], &eye, &["--detach"]].concat());
-    let prepare = workspace.path().join("datasets").join(DATA_SET).join("prepare");
+    let prepare = workspace.path().join("datasets").join(DATASET).join("prepare");
     assert_eq!(printed.trim_end(), prepare.to_str().unwrap());
     let attach = |job: &str| workspace.succeeds(&["attach", job]);
     // An absolute path: a relative one is resolved against the tests' directory first.

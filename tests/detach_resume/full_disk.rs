@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::log::Log;
 use super::process::{Running, wait_until};
-use super::support::{DATA_SET, Workspace, temporary_files, text, train, words};
+use super::support::{DATASET, Workspace, temporary_files, text, train, words};
 
 /// Epochs of the run that completes.
 const EPOCHS: usize = 60;
@@ -114,7 +114,7 @@ impl Cramped {
         let at = workspace.path().join("disk");
         fs::create_dir(&at).unwrap();
         let disk = Disk::mount(&at)?;
-        let data = workspace.root().find_dataset(DATA_SET).unwrap();
+        let data = workspace.root().find_dataset(DATASET).unwrap();
         let mut arguments = train("first", epochs);
         arguments[1] = text(data.as_path()).to_owned();
         let mut command = workspace.command(&words(&arguments));

@@ -17,7 +17,7 @@ use super::{state, weights};
 
 const SEED: u64 = 7;
 const EPOCHS: usize = 40;
-/// Images of the data set.
+/// Images of the dataset.
 const IMAGES: usize = 40;
 
 /// When a process is killed.
@@ -183,7 +183,7 @@ fn killed_prepare_resumes_to_the_same_bytes() {
     assert!(files.len() > IMAGES, "{files:?}");
     for file in files {
         let [whole, cut] = ["whole", "cut"].map(|name| dataset(name).join(&file));
-        // Only the name of the data set may differ.
+        // Only the name of the dataset may differ.
         let named = |path: &Path, name: &str| {
             let bytes = fs::read(path).unwrap();
             match String::from_utf8(bytes) {

@@ -56,7 +56,7 @@ fn same_scenes_are_reused_and_others_refused() {
             }
         };
         let error = workspace.fails(&arguments);
-        assert!(error.contains("is a data set already"), "{error}");
+        assert!(error.contains("is a dataset already"), "{error}");
         assert!(error.contains("--force"), "{error}");
     }
     assert_eq!(fs::read(&image).unwrap(), drawn);
@@ -79,7 +79,7 @@ fn features_are_kept_with_a_new_vocabulary() {
     fs::create_dir_all(&features).unwrap();
 
     let error = workspace.fails(&[&command[..], &["1000"]].concat());
-    assert!(error.contains("is a data set already"), "{error}");
+    assert!(error.contains("is a dataset already"), "{error}");
     assert_eq!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
     workspace.succeeds(&[&command[..], &["1000", "--force"]].concat());
     assert_ne!(Dataset::load(workspace.dataset("mine")).unwrap().hash, before);
@@ -92,7 +92,7 @@ fn scenes_flags_are_refused_for_other_sources() {
     let directory = workspace.source(12).write();
     let error = workspace.fails(&["prepare", &directory, "--name", "mine", "--num-images", "20"]);
     assert!(
-        error.contains("--num-images and --size are for the built-in data set"),
+        error.contains("--num-images and --size are for the built-in dataset"),
         "{error}"
     );
 }

@@ -15,7 +15,7 @@ pub(crate) const RUNS: [(&str, &str); 3] = [
 const PREPARE: [&str; 6] = ["prepare", "scenes", "--name", "scenes", "--num-images", "240"];
 
 impl Workspace {
-    /// With three runs on the data set `scenes`, without their weights; see `tests/data/workbench/README.md`.
+    /// With three runs on the dataset `scenes`, without their weights; see `tests/data/workbench/README.md`.
     pub(crate) fn with_demo() -> Self {
         let workspace = Self::new();
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/workbench");
@@ -27,7 +27,7 @@ impl Workspace {
     }
 }
 
-/// Draws the images in another directory, because the data set exists and must not change.
+/// Draws the images in another directory, because the dataset exists and must not change.
 fn draw_images(workspace: &Workspace) {
     let drawn = Workspace::new();
     drawn.succeeds(&PREPARE);

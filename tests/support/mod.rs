@@ -23,14 +23,14 @@ use tempfile::TempDir;
 
 /// The binary under test.
 pub(crate) const CUTLINE: &str = env!("CARGO_BIN_EXE_cutline");
-/// The data set that [`Workspace::with_scenes`] prepares.
-pub(crate) const DATA_SET: &str = "scenes";
+/// The dataset that [`Workspace::with_scenes`] prepares.
+pub(crate) const DATASET: &str = "scenes";
 /// The arguments that prepare it: 48 images to train on, 6 for dev, 6 for test.
 pub(crate) const PREPARE: [&str; 10] = [
     "prepare",
     "scenes",
     "--name",
-    DATA_SET,
+    DATASET,
     "--num-images",
     "60",
     "--size",
@@ -57,7 +57,7 @@ impl Workspace {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With the data set `scenes`, of 48 training, 6 dev and 6 test images.
+    /// With the dataset `scenes`, of 48 training, 6 dev and 6 test images.
     pub(crate) fn with_scenes() -> Self {
         let workspace = Self::new();
         workspace.succeeds(&PREPARE);
@@ -186,7 +186,7 @@ pub(crate) fn interrupt(process: &Child) {
 pub(crate) fn train(run: &str, epochs: usize) -> Vec<String> {
     let epochs = format!("training.epochs={epochs}");
     let settings = SMALL.iter().copied().chain([epochs.as_str()]);
-    ["train", DATA_SET, "--run", run]
+    ["train", DATASET, "--run", run]
         .into_iter()
         .chain(settings.flat_map(|setting| ["--set", setting]))
         .map(str::to_owned)

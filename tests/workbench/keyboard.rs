@@ -9,7 +9,7 @@ use super::support::screen::{IMAGE, Screen, USUAL, rows};
 use super::support::{Workspace, step_losses};
 use super::terminal::shows_all_runs;
 
-/// The name of the first run on the built-in data set.
+/// The name of the first run on the built-in dataset.
 const FIRST: &str = "scenes-merge-001";
 /// Its default evaluation.
 const SCORED: &str = "scenes-merge-001/dev-best";
@@ -66,7 +66,7 @@ fn keys_lead_from_empty_root_to_captions() {
 fn prepare_scenes(screen: &Screen) {
     screen.shows("Welcome to Cutline");
     screen.press("n");
-    screen.shows("prepare a data set");
+    screen.shows("prepare a dataset");
     fill(screen, 8, "60");
     screen.shows("--num-images 60");
     screen.press("<Enter>");
@@ -129,7 +129,7 @@ fn evaluate(screen: &Screen) {
 fn browse_captions(workspace: &Workspace, screen: &Screen) {
     screen.press("<Enter><Enter>");
     screen.shows(SCORED);
-    screen.shows("of 6, data set order");
+    screen.shows("of 6, dataset order");
     screen.shows(IMAGE);
     let captioned = captioned(workspace, screen);
     let score = captioned["cider_d"].as_f64().unwrap();
@@ -283,7 +283,7 @@ fn missing_directory_not_prepared() {
     screen.press("1");
     screen.shows("frequent:");
     screen.press("n");
-    screen.shows("prepare a data set");
+    screen.shows("prepare a dataset");
     fill(&screen, 0, "/nowhere/images");
     // Before recognition has answered, Enter would start the command, which fails with a message of its own.
     screen.shows("/nowhere/images does not exist");
@@ -292,7 +292,7 @@ fn missing_directory_not_prepared() {
         let why = "source: /nowhere/images does not exist: name a directory with images";
         rows(shown).iter().any(|row| row.contains(why))
     });
-    screen.shows("prepare a data set");
+    screen.shows("prepare a dataset");
     assert_eq!(names(&workspace, "datasets"), before);
 }
 

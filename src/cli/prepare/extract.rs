@@ -1,4 +1,4 @@
-//! Feature extraction: the images of a data set through a CNN into a feature store.
+//! Feature extraction: the images of a dataset through a CNN into a feature store.
 
 use std::cell::Cell;
 use std::path::Path;

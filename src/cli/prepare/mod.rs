@@ -44,12 +44,12 @@ const IMAGES: &str = "images";
 /// Interval of progress events while images are checked.
 const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
 
-/// Prepare a data set: validate, split, tokenize and extract CNN features
+/// Prepare a dataset: validate, split, tokenize and extract CNN features
 ///
-/// SOURCE is a directory or a captions file in a format that is detected, or `scenes`, the built-in data set. Problems
+/// SOURCE is a directory or a captions file in a format that is detected, or `scenes`, the built-in dataset. Problems
 /// (captions without an image, images that do not decode, duplicates, captions that are empty after cleaning) are
 /// listed, never dropped silently. Extraction resumes after an interruption. Preparing again with another backbone adds
-/// its features to the data set.
+/// its features to the dataset.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors
@@ -62,13 +62,13 @@ pub(super) struct Prepare {
     /// A directory, a captions file, or `scenes`
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
-    /// Name of the data set; it is saved in `datasets/NAME`
+    /// Name of the dataset; it is saved in `datasets/NAME`
     #[arg(long, value_name = "NAME")]
     name: Name,
     /// Only report statistics and problems; write nothing
     #[arg(long)]
     check: bool,
-    /// Replace a data set of that name with other content, and features from other weights
+    /// Replace a dataset of that name with other content, and features from other weights
     #[arg(long)]
     force: bool,
     /// Prepare in a background process that survives the terminal
@@ -108,7 +108,7 @@ struct Files {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Built-in data set")]
+#[command(next_help_heading = "Built-in dataset")]
 struct Scenes {
     /// Number of images of `scenes` [default: 4000]
     #[arg(long, value_name = "N")]
@@ -224,10 +224,10 @@ impl Prepare {
         })?;
         let directory = display_path(target.directory().as_path());
         context.notice(&match lacks {
-            Some(lacks) => format!("the data set is in {directory}\nwarning: {lacks}"),
+            Some(lacks) => format!("the dataset is in {directory}\nwarning: {lacks}"),
             None => {
                 let (name, root) = (&self.name, context.root_flag());
-                format!("the data set is in {directory}; next: cutline train {name}{root}")
+                format!("the dataset is in {directory}; next: cutline train {name}{root}")
             }
         });
         Ok(())
@@ -250,7 +250,7 @@ impl Prepare {
         }
     }
 
-    /// Saves the data set and extracts its features.
+    /// Saves the dataset and extracts its features.
     fn build<D: Backend>(
         &self,
         reading: RawDataset,
@@ -326,7 +326,7 @@ impl Prepare {
     fn check_scenes_flags(&self) -> anyhow::Result<()> {
         let has_flags = self.scenes.num_images.is_some() || self.scenes.size.is_some();
         if has_flags && !self.source().is_scenes() {
-            bail!("--num-images and --size are for the built-in data set; remove them, or prepare `scenes`");
+            bail!("--num-images and --size are for the built-in dataset; remove them, or prepare `scenes`");
         }
         Ok(())
     }
@@ -395,7 +395,7 @@ impl Prepare {
         )
     }
 
-    /// Validates and builds the data set. `on_progress` gets the number of checked images and the total.
+    /// Validates and builds the dataset. `on_progress` gets the number of checked images and the total.
     fn examine(
         &self,
         reading: RawDataset,
@@ -433,7 +433,7 @@ impl Prepare {
     }
 }
 
-/// What a data set lacks for training, if anything.
+/// What a dataset lacks for training, if anything.
 fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
     let has_captions = |split| dataset.images(split).any(|image| !image.captions.is_empty());
     if !has_captions(Split::Train) {

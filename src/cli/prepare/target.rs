@@ -1,4 +1,4 @@
-//! The directory that a data set is saved to, and the replacement of an existing data set.
+//! The directory that a dataset is saved to, and the replacement of an existing dataset.
 
 use std::io;
 
@@ -18,7 +18,7 @@ const IMAGES: &str = "images";
 
 const REPLACE_HINT: &str = "choose another --name, or replace it with --force";
 
-/// What to do with an existing data set of the same name.
+/// What to do with an existing dataset of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replace {
     /// Continue with it if its content is the same, otherwise refuse.
@@ -27,7 +27,7 @@ pub(super) enum Replace {
     Other,
 }
 
-/// The directory of a data set, including its features and the images of `scenes`.
+/// The directory of a dataset, including its features and the images of `scenes`.
 #[derive(Debug)]
 pub(super) struct Target {
     directory: ConfinedPath,
@@ -77,7 +77,7 @@ impl Target {
         Ok(drawn == Some(toml::to_string(settings)?))
     }
 
-    /// Saves the data set and its report, unless they would replace another data set.
+    /// Saves the dataset and its report, unless they would replace another dataset.
     pub(super) fn save(&self, dataset: &Dataset, report: &PrepareReport) -> anyhow::Result<()> {
         if let Some(existing) = self.existing()
             && existing.hash != dataset.hash
@@ -99,7 +99,7 @@ impl Target {
         Ok(())
     }
 
-    /// The data set on disk. An unreadable one, after an interruption, counts as none: preparing again repairs it.
+    /// The dataset on disk. An unreadable one, after an interruption, counts as none: preparing again repairs it.
     pub(super) fn existing(&self) -> Option<Dataset> {
         Dataset::load(&self.directory).ok()
     }
@@ -108,7 +108,7 @@ impl Target {
         match self.replace {
             Replace::Other => Ok(()),
             Replace::Same => Err(anyhow!(
-                "{} is a data set already, with other images, captions or settings",
+                "{} is a dataset already, with other images, captions or settings",
                 self.directory
             ))
             .hint(REPLACE_HINT),

@@ -77,7 +77,7 @@ impl OpenForm {
     /// Updates the fields that depend on `changed`.
     pub fn follow(&mut self, changed: &str) {
         match &self.purpose {
-            FormPurpose::Train(presets) if changed == train::DATA_SET => {
+            FormPurpose::Train(presets) if changed == train::DATASET => {
                 train::choose_preset(&mut self.form, presets);
             }
             FormPurpose::Train(presets) if changed == train::LIKE => train::fill(&mut self.form, presets),
@@ -85,7 +85,7 @@ impl OpenForm {
         }
     }
 
-    /// The source of captioned images in the form that prepares a data set.
+    /// The source of captioned images in the form that prepares a dataset.
     pub fn source(&self) -> Option<&str> {
         matches!(self.purpose, FormPurpose::Prepare).then(|| self.form.value(prepare::SOURCE))
     }

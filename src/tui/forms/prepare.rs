@@ -1,4 +1,4 @@
-//! The form that prepares a data set.
+//! The form that prepares a dataset.
 
 use super::name_in;
 use super::prompts::expanded;
@@ -37,9 +37,9 @@ pub fn form(source: &str) -> Form {
     let crop_modes = ["as the CNN was trained"].into_iter().chain(CropMode::VARIANTS.iter().copied());
     let features = FeatureKind::VARIANTS.iter().copied();
     let dtypes = FeatureDtype::VARIANTS.iter().copied();
-    Form::new("prepare a data set", vec![
-        Field::path(SOURCE, "directory or captions file (Ctrl-O opens the file picker), or scenes, the built-in data set", source),
-        Field::text(NAME, "of the data set; default: after the source", ""),
+    Form::new("prepare a dataset", vec![
+        Field::path(SOURCE, "directory or captions file (Ctrl-O opens the file picker), or scenes, the built-in dataset", source),
+        Field::text(NAME, "of the dataset; default: after the source", ""),
         Field::choice(FORMAT, "of the source", formats, ""),
         Field::text(MIN_COUNT, "minimum occurrences of a word in the vocabulary", "5"),
         Field::switch(KEEP_CASE, "keep upper case in captions"),

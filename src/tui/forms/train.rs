@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub const LIKE: &str = "like";
 /// The starting point of the other fields depends on it.
-pub const DATA_SET: &str = "data set";
+pub const DATASET: &str = "dataset";
 const RUN: &str = "run";
 const MORE: &str = "more";
 
@@ -52,9 +52,9 @@ pub fn form<'a>(datasets: impl Iterator<Item = &'a str>, dataset: &str, presets:
     let like = "fills the fields below: the defaults, a preset, or the settings of a run";
     let more = "further settings: key=value key=value, as --set takes them";
     let mut fields = vec![
-        Field::choice(DATA_SET, "the data set to train on", datasets, dataset),
+        Field::choice(DATASET, "the dataset to train on", datasets, dataset),
         Field::choice(LIKE, like, likes, ""),
-        Field::text(RUN, "name of the run; default: numbered after the data set", ""),
+        Field::text(RUN, "name of the run; default: numbered after the dataset", ""),
     ];
     fields.extend(settings::fields(SettingsForm::Train, &RunSettings::default()));
     fields.push(Field::text(MORE, more, ""));
@@ -63,11 +63,11 @@ pub fn form<'a>(datasets: impl Iterator<Item = &'a str>, dataset: &str, presets:
     form
 }
 
-/// Selects the starting point for the data set: the demo's settings suit scenes only.
+/// Selects the starting point for the dataset: the demo's settings suit scenes only.
 pub fn choose_preset(form: &mut Form, presets: &[StartingPoint]) {
     let quick = presets.get(1).map_or("", |preset| preset.name.as_str());
     let usual = presets.first().map_or("", |preset| preset.name.as_str());
-    if form.value(DATA_SET) == Format::SCENES {
+    if form.value(DATASET) == Format::SCENES {
         form.set(LIKE, quick);
     } else if form.value(LIKE) == quick {
         form.set(LIKE, usual);
@@ -92,9 +92,9 @@ pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
 }
 
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
-    let dataset = form.value(DATA_SET);
+    let dataset = form.value(DATASET);
     if dataset.is_empty() {
-        return Err(FormError::of(DATA_SET, "there is none yet: prepare one first"));
+        return Err(FormError::of(DATASET, "there is none yet: prepare one first"));
     }
     let mut arguments: Vec<String> = vec!["train".into(), dataset.into()];
     if form.is_changed(RUN) {
@@ -166,7 +166,7 @@ mod tests {
     fn other_dataset_resets_settings_of_demo() {
         let presets = StartingPoint::built_in();
         let mut form = form(["flickr8k", "scenes"].into_iter(), "scenes", &presets);
-        form.set(DATA_SET, "flickr8k");
+        form.set(DATASET, "flickr8k");
         choose_preset(&mut form, &presets);
         assert_eq!(arguments(&form).unwrap().join(" "), "train flickr8k --detach");
     }

@@ -1,4 +1,4 @@
-//! The thread that watches the disk: runs and their logs, data sets, evaluations, and the load of the machine.
+//! The thread that watches the disk: runs and their logs, datasets, evaluations, and the load of the machine.
 
 use super::machine::MachineMonitor;
 use crate::evaluation::{MAX_REPORT_BYTES, Report};

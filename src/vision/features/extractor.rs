@@ -35,8 +35,8 @@ pub enum ExtractorError {
         expected: String,
     },
     #[error(
-        "this version extracts other features of {backbone} than those of the data set ({field} was {stored}, is {extracted}): \
-         prepare the data set again with this version, and train again"
+        "this version extracts other features of {backbone} than those of the dataset ({field} was {stored}, is {extracted}): \
+         prepare the dataset again with this version, and train again"
     )]
     OtherFeatures {
         backbone: BackboneKind,
@@ -139,7 +139,7 @@ impl<D: Backend> FeatureExtractor<D> {
         }
     }
 
-    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<augmentation>]`, the name of the features' directory in a data set. The
+    /// `<backbone>-<layer>-<kind>[-<crop mode>][-<augmentation>]`, the name of the features' directory in a dataset. The
     /// crop mode is left out where it is the one that the network was trained with.
     pub fn store_name(&self) -> String {
         let (kind, layer) = (self.backbone.kind(), &self.backbone.layer().name);

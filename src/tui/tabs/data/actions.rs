@@ -50,7 +50,7 @@ impl App {
         Vec::new()
     }
 
-    /// The running job that prepares the selected data set; otherwise shows why not.
+    /// The running job that prepares the selected dataset; otherwise shows why not.
     fn preparing(&mut self) -> Option<(String, JobState)> {
         let selected = self.data.listing.selected()?;
         match &selected.job {

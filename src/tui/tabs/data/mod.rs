@@ -1,4 +1,4 @@
-//! The Data tab: data sets, and the report, the problems and samples of the selected one.
+//! The Data tab: datasets, and the report, the problems and samples of the selected one.
 
 mod actions;
 pub mod state;

@@ -25,7 +25,7 @@ pub struct LoadedDataset {
 #[derive(Clone, Debug, Default)]
 pub struct DataPage {
     pub listing: Listing<DatasetListing>,
-    /// The data set to select as soon as it is listed.
+    /// The dataset to select as soon as it is listed.
     pub next: Option<String>,
     pub loaded: Option<LoadedDataset>,
     pub view: DetailView,
@@ -74,7 +74,7 @@ impl DataPage {
         }
     }
 
-    /// Requests the selected data set unless the current version is loaded.
+    /// Requests the selected dataset unless the current version is loaded.
     pub fn request(&mut self) -> Option<Effect> {
         let selected = self.listing.selected().filter(|selected| selected.is_whole)?;
         let (name, written) = (selected.name.clone(), selected.written);

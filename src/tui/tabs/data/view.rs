@@ -64,7 +64,7 @@ pub fn click(app: &mut App, area: Rect, position: Position) {
 
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     let Some(all) = &app.data.listing.items else {
-        frame.render_widget(Line::styled("loading data sets ...", theme.quiet), area);
+        frame.render_widget(Line::styled("loading datasets ...", theme.quiet), area);
         return;
     };
     if all.is_empty() {
@@ -95,7 +95,7 @@ fn welcome(app: &App) -> Vec<Line<'static>> {
     [
         "Welcome to Cutline, a workbench for image captioning.".to_owned(),
         String::new(),
-        format!("1. {prepare}, Enter        prepare the built-in data set,"),
+        format!("1. {prepare}, Enter        prepare the built-in dataset,"),
         "                   or enter a directory of captioned images".to_owned(),
         "2. Tab, n, Enter   train a model and watch its charts".to_owned(),
         "3. Tab, n, Enter   evaluate it on images it was not trained on".to_owned(),

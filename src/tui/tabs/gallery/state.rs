@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 pub enum ImageSort {
     #[default]
-    #[strum(serialize = "data set order")]
+    #[strum(serialize = "dataset order")]
     DatasetOrder,
     #[strum(serialize = "best first")]
     BestFirst,

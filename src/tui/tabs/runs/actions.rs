@@ -18,7 +18,7 @@ impl App {
         // A user who comes back wants the run that is running, or ran last.
         if self.runs.open().is_none() {
             self.runs.guess();
-            // Without any run, the first step is a data set.
+            // Without any run, the first step is a dataset.
             if is_first && self.runs.open.is_none() && self.tab == Tab::Train {
                 self.tab = Tab::Data;
             }
@@ -99,7 +99,7 @@ fn comparison(views: &[&RunView]) -> Vec<String> {
         row("state", views, |view| {
             view.state.map_or("", JobState::name).to_owned()
         }),
-        row("data set", views, |view| {
+        row("dataset", views, |view| {
             view.summary.dataset.clone().unwrap_or_else(|| "-".into())
         }),
         row("best epoch", views, |view| {

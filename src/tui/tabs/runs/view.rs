@@ -1,7 +1,7 @@
 //! Draws the Runs tab.
 //!
 //! ```text
-//!   run                  state     loss              epoch  BLEU-4  CIDEr-D  data set
+//!   run                  state     loss              epoch  BLEU-4  CIDEr-D  dataset
 //! > flickr8k-merge-001   running   █▅▃▂▂▁▁▁▁▁        2.4    0.176    0.393   flickr8k
 //! note: wider, with dropout
 //! its own: decoder.hidden_size=512 decoder.dropout=0.5
@@ -71,7 +71,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: &Theme) {
     }));
     widths.push(Constraint::Length(if is_narrow { 0 } else { 12 }));
     let labels = metrics.iter().map(|metric| metric.label());
-    let heading = Row::new(COLUMNS.into_iter().chain(labels).chain(["data set"])).style(theme.heading);
+    let heading = Row::new(COLUMNS.into_iter().chain(labels).chain(["dataset"])).style(theme.heading);
     let rows = runs.iter().map(|run| row(run, curve, app, theme));
     let table = Table::new(rows, widths)
         .header(heading)

@@ -94,7 +94,7 @@ impl App {
         }
     }
 
-    /// Opens the form that starts a run, with this data set or that of the open run.
+    /// Opens the form that starts a run, with this dataset or that of the open run.
     pub fn open_train_form(&mut self, dataset: Option<&str>) {
         let mut presets = train::StartingPoint::built_in();
         let runs = self

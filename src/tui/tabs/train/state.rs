@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 pub struct TrainPage {
     pub chart: ChartView,
     pub sample: usize,
-    /// Image files of the data set of a run, by image key.
+    /// Image files of the dataset of a run, by image key.
     pub files: Pending<String, HashMap<String, PathBuf>>,
 }
 
 impl TrainPage {
-    /// The file of an image of a run's data set, once it is found.
+    /// The file of an image of a run's dataset, once it is found.
     pub fn file(&self, run: &str, image: &str) -> Option<&Path> {
         let Pending { request, answer } = &self.files;
         let file = answer.as_ref()?.get(image)?;

@@ -144,7 +144,7 @@ fn welcome(app: &App, theme: &Theme) -> Vec<Line<'static>> {
         Line::raw(""),
         match app.data.prepared().next() {
             Some(_) => Line::raw(format!("Press {key} to start one.")),
-            None => Line::raw(format!("Prepare a data set first: press {data}.")),
+            None => Line::raw(format!("Prepare a dataset first: press {data}.")),
         },
     ]
 }
