@@ -344,6 +344,81 @@ fn dataset_with_linked_directories_is_not_written_through() {
     assert!(text(&dataset).ends_with(DATASET));
 }
 
+/// The features of a data set with these files of a store, and an image of scenes for each row.
+fn store(workspace: &Workspace, regions: &str, channels: &str, size: &str) {
+    let store = workspace.dataset(DATASET).join("features/hostile");
+    fs::create_dir_all(&store).unwrap();
+    let manifest = format!(
+        r#"{{"version":1,"features":{{"backbone":"vgg16","layer":"fc2","weights":"0","regions":{regions},"channels":{channels},
+        "preprocessing":{{"size":{size},"resize":"squash","interpolation":"nearest","channel_order":"bgr",
+        "normalization":{{"scale":1.0,"mean":[0.0,0.0,0.0],"std":[1.0,1.0,1.0]}}}},"dtype":"f16"}}}}"#
+    );
+    let images = fs::read_to_string(workspace.dataset(DATASET).join("images.jsonl")).unwrap();
+    let keys: Vec<String> = images
+        .lines()
+        .map(|line| {
+            let image: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!("{}\n", image["key"])
+        })
+        .collect();
+    fs::write(store.join("store.json"), manifest).unwrap();
+    fs::write(
+        store.join("complete.json"),
+        format!(r#"{{"rows":{}}}"#, keys.len()),
+    )
+    .unwrap();
+    fs::write(store.join("index.jsonl"), keys.concat()).unwrap();
+    fs::write(store.join("rows.bin"), "").unwrap();
+}
+
+/// Products of dimensions that are 0, or wrap to 0 in 64 bits, so that the empty file of rows seems complete.
+#[test]
+fn feature_store_with_impossible_dimensions_is_refused() {
+    let workspace = Workspace::with_scenes();
+    for (regions, channels, size) in [
+        ("0", "5", "224"),
+        ("5", "0", "224"),
+        ("4294967296", "4294967296", "224"),
+        ("9223372036854775808", "2", "224"),
+        ("18446744073709551615", "18446744073709551615", "224"),
+        ("1", "5", "4294967295"),
+        ("1", "5", "0"),
+    ] {
+        store(&workspace, regions, channels, size);
+        for arguments in [
+            &["train", DATASET, "--run", "x", "--set", "training.epochs=1"][..],
+            &["train", DATASET, "--run", "x", "--decoder", "soft-attention"],
+        ] {
+            let output = ends(&workspace, arguments);
+            let error = err(&output);
+            assert_eq!(output.status.code(), Some(1), "{regions} {channels}: {error}");
+            assert!(
+                error.contains("store.json") && !error.contains("panicked"),
+                "{regions} {channels}: {error}"
+            );
+        }
+    }
+    // Rows that are merely missing.
+    store(&workspace, "1", "5", "224");
+    let error = workspace.fails(&["train", DATASET, "--run", "x"]);
+    assert!(error.contains("rows.bin"), "{error}");
+}
+
+/// Settings within their ranges whose product no machine has memory for.
+#[test]
+fn images_larger_than_memory_are_refused() {
+    let workspace = Workspace::with_scenes();
+    let error = workspace.fails(&[
+        "train",
+        DATASET,
+        "--run",
+        "x",
+        "--set",
+        "encoder.small_cnn.size=65536",
+    ]);
+    assert!(error.contains("encoder.small_cnn"), "{error}");
+}
+
 #[test]
 fn read_only_run_is_not_called_running() {
     if rustix::process::geteuid().is_root() {

@@ -8,6 +8,7 @@ use crate::files::ConfinedPath;
 use crate::nn::{Backend, DeviceResult, random_stream};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::LayerRange;
+use crate::vision::backbones::small_cnn::SmallCnnSettings;
 use crate::vision::features::extractor::{ExtractorError, layers_after};
 use crate::vision::features::store::{FeatureSpec, FeatureStore, read_weights_path};
 use crate::vision::weights::{WeightFile, WeightsError};
@@ -51,6 +52,9 @@ pub enum BuildError {
     /// The weights file cannot be read.
     #[error("{0}; encoder.unfreeze_until starts from the weights that the features were extracted with")]
     Weights(#[from] WeightsError),
+    /// A CNN that no machine has memory for.
+    #[error("encoder.small_cnn is too large, with images of {} pixels a side; choose a smaller size or narrower layers", .0.size)]
+    TooLarge(SmallCnnSettings),
     /// The layers cannot be fine-tuned.
     #[error("encoder.unfreeze_until: {0}")]
     FineTune(#[from] ExtractorError),
@@ -125,6 +129,9 @@ impl ChosenEncoder {
     fn small_cnn(settings: &EncoderSettings) -> Result<Self, BuildError> {
         if !settings.unfreeze_until.is_empty() {
             return Err(BuildError::NothingToFineTune);
+        }
+        if !settings.small_cnn.has_possible_size() {
+            return Err(BuildError::TooLarge(settings.small_cnn.clone()));
         }
         Ok(Self {
             features: None,

@@ -195,6 +195,7 @@ impl Checkpoint {
             );
             return Err(damaged(why));
         }
+        header.model.check().map_err(damaged)?;
         Ok(Self {
             path: path.into(),
             bytes,

@@ -30,6 +30,31 @@ impl ModelSpec {
         network.saturating_add(decoder)
     }
 
+    /// Checks that the sizes fit together and a machine can hold them. A specification may come from anyone's file, and
+    /// everything behind this check multiplies its sizes.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn check(&self) -> Result<(), String> {
+        /// Larger than any vocabulary, and than any layer of a decoder.
+        const MAX_SIZE: usize = 1 << 24;
+        let decoder = &self.decoder;
+        for (name, size) in [
+            ("hidden_size", decoder.hidden_size),
+            ("embedding_size", decoder.embedding_size),
+            ("attention_size", decoder.attention_size),
+            ("vocabulary", self.vocabulary),
+        ] {
+            if !(1..=MAX_SIZE).contains(&size) {
+                return Err(format!("{name} is {size}"));
+            }
+        }
+        if decoder.tie_embeddings && decoder.embedding_size != decoder.hidden_size {
+            return Err("tied embeddings have another size than the hidden layer".to_owned());
+        }
+        self.encoder.check()
+    }
+
     pub(super) fn decoder_shape(&self) -> DecoderShape {
         DecoderShape {
             channels: self.encoder.channels(),
@@ -65,6 +90,30 @@ impl EncoderSpec {
         };
         features.preprocessing.augmentation = augmentation;
         Some(other)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Features(features) => features.check(),
+            Self::FineTuned { features, layers } => {
+                features.check()?;
+                // First of all: the number of regions is a product.
+                let fits = layers.fits_together()
+                    && (layers.input.regions(), layers.input.channels)
+                        == (features.regions, features.channels);
+                match fits {
+                    true => Ok(()),
+                    false => Err("its fine-tuned layers do not fit together".to_owned()),
+                }
+            }
+            Self::SmallCnn(settings) => match settings.has_possible_size() {
+                true => Ok(()),
+                false => Err(format!(
+                    "encoder.small_cnn is too large, with images of {} pixels a side",
+                    settings.size
+                )),
+            },
+        }
     }
 
     /// Numbers of an image: its stored features, or its pixels.

@@ -162,9 +162,13 @@ mod damaged_checkpoints {
     use super::*;
     use proptest::prelude::*;
 
-    fn checkpoint() -> Vec<u8> {
-        let (_directory, path) = saved(&new_model(stored(), SETTINGS.kind, 4));
+    fn checkpoint_of(encoder: EncoderSpec) -> Vec<u8> {
+        let (_directory, path) = saved(&new_model(encoder, SETTINGS.kind, 4));
         std::fs::read(path).unwrap()
+    }
+
+    fn checkpoint() -> Vec<u8> {
+        checkpoint_of(stored())
     }
 
     /// Whether these bytes are a complete checkpoint.
@@ -175,34 +179,71 @@ mod damaged_checkpoints {
         Checkpoint::open(&path).is_ok_and(|checkpoint| checkpoint.model(&Cpu::default()).is_ok())
     }
 
+    /// The checkpoint with another value of a key in its header.
+    fn with_setting(checkpoint: &[u8], key: &str, value: &str, hostile: &str) -> Vec<u8> {
+        let setting = format!("\\\"{key}\\\":{value}");
+        let asked = format!("\\\"{key}\\\":{hostile}");
+        let at = checkpoint
+            .windows(setting.len())
+            .position(|window| window == setting.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("no {setting} in {}", String::from_utf8_lossy(checkpoint)));
+        let length = u64::from_le_bytes(checkpoint[..8].try_into().unwrap());
+        let length = length + asked.len() as u64 - setting.len() as u64;
+        [
+            &length.to_le_bytes(),
+            &checkpoint[8..at],
+            asked.as_bytes(),
+            &checkpoint[at + setting.len()..],
+        ]
+        .concat()
+    }
+
+    /// Sizes whose product overflows, is zero, or needs more memory than there is.
     #[test]
-    fn header_larger_than_file_is_refused() {
-        let bytes = checkpoint();
-        assert!(is_complete(&bytes));
-        let header = String::from_utf8_lossy(&bytes).into_owned();
-        for (setting, asked) in [
-            ("\\\"hidden_size\\\":8", "\\\"hidden_size\\\":99999999999"),
+    fn header_with_impossible_sizes_is_refused() {
+        const MOST: &str = "18446744073709551615";
+        let small_cnn = EncoderSpec::SmallCnn(SmallCnnSettings {
+            size: 16.try_into().unwrap(),
+            widths: vec![4.try_into().unwrap()],
+        });
+        for (encoder, key, value, hostile) in [
+            (stored(), "hidden_size", "8", &["99999999999", "0"][..]),
+            (stored(), "embedding_size", "6", &[MOST, "0"]),
+            (stored(), "vocabulary", "7", &["4000000000", "0"]),
+            (stored(), "attention_size", "5", &[MOST, "0"]),
+            (stored(), "regions", "1", &[MOST, "0", "4294967296"]),
+            (stored(), "channels", "5", &[MOST, "0", "4294967296"]),
+            (stored(), "size", "224", &["4294967295", "0"]),
             (
-                "\\\"embedding_size\\\":6",
-                "\\\"embedding_size\\\":18446744073709551615",
+                fine_tuned(),
+                "kernel",
+                "[5,4]",
+                &["[18446744073709551615,0]", "[0,4]", "[5,0]"],
             ),
-            ("\\\"vocabulary\\\":7", "\\\"vocabulary\\\":4000000000"),
+            (
+                fine_tuned(),
+                "kernel",
+                "[1,1]",
+                &["[0,1]", "[9,9]", "[4294967296,4294967296]"],
+            ),
+            (fine_tuned(), "stride", "1", &["0", MOST]),
+            (fine_tuned(), "top", "0", &[MOST, "1"]),
+            (fine_tuned(), "height", "2", &[MOST, "0", "4611686018427387904"]),
+            (fine_tuned(), "channels", "5", &["6"]),
+            (small_cnn.clone(), "size", "16", &["4294967295", "65536"]),
+            (
+                small_cnn,
+                "widths",
+                "[4]",
+                &["[18446744073709551615]", "[4,4294967296]"],
+            ),
         ] {
-            assert!(header.contains(setting), "{header}");
-            let length =
-                u64::from_le_bytes(bytes[..8].try_into().unwrap()) + (asked.len() - setting.len()) as u64;
-            let at = bytes
-                .windows(setting.len())
-                .position(|window| window == setting.as_bytes())
-                .unwrap();
-            let hostile = [
-                &length.to_le_bytes(),
-                &bytes[8..at],
-                asked.as_bytes(),
-                &bytes[at + setting.len()..],
-            ]
-            .concat();
-            assert!(!is_complete(&hostile), "{asked}");
+            let checkpoint = checkpoint_of(encoder);
+            assert!(is_complete(&checkpoint));
+            for hostile in hostile {
+                let bytes = with_setting(&checkpoint, key, value, hostile);
+                assert!(!is_complete(&bytes), "{key} {hostile}");
+            }
         }
     }
 

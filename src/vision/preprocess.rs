@@ -149,6 +149,19 @@ impl Preprocessing {
         Self { resize, ..self }
     }
 
+    /// Whether images of this size fit in memory. The preprocessing may come from a file.
+    pub(crate) fn has_possible_size(&self) -> bool {
+        /// Networks read images of a few hundred pixels a side.
+        const MAX_SIDE: u32 = 8192;
+        let shorter = match self.resize {
+            Resize::Squash => self.size,
+            Resize::ShorterSide(shorter) => shorter,
+        };
+        [self.size, shorter]
+            .into_iter()
+            .all(|side| (1..=MAX_SIDE).contains(&side))
+    }
+
     /// Values of one image: `size * size * 3`.
     pub fn pixels_len(&self) -> usize {
         self.size as usize * self.size as usize * 3

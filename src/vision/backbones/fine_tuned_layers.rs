@@ -5,8 +5,8 @@
 
 use super::{LayerRange, MapShape};
 use crate::nn::{
-    Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Parameter, Regions,
-    forward_layers, map_weights,
+    Activation, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, DeviceResult, Padding, Parameter,
+    Regions, forward_layers, map_weights,
 };
 use dfdx::prelude::{HasErr, HasShape, ReshapeTo, Tape};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,68 @@ impl FineTunedSpec {
         let parameters = kernels.map(|(rows, columns)| rows.saturating_add(1).saturating_mul(columns));
         parameters.fold(0, usize::saturating_add)
     }
+
+    /// Whether each layer can read the map of the one before it. The specification may come from a file.
+    pub fn fits_together(&self) -> bool {
+        self.input.checked_len().is_some() && output(&self.layers, self.input) == Some(self.output)
+    }
+}
+
+/// The output of layers; `None` if one cannot read the output of the one before it.
+fn output(layers: &[ConvLayer<ConvSpec>], input: MapShape) -> Option<MapShape> {
+    layers.iter().try_fold(input, |map, layer| {
+        let output = match layer {
+            ConvLayer::Convolution(ConvSpec { kernel, convolution }) => {
+                let rows = taps(&convolution.window)?.checked_mul(map.channels)?;
+                (kernel.0 == rows).then_some(())?;
+                MapShape {
+                    channels: kernel.1,
+                    ..slide(&convolution.window, map)?
+                }
+            }
+            ConvLayer::Depthwise(ConvSpec { kernel, convolution }) => {
+                (*kernel == (taps(&convolution.window)?, map.channels)).then_some(())?;
+                slide(&convolution.window, map)?
+            }
+            ConvLayer::MaxPool(window) => slide(window, map)?,
+            ConvLayer::GlobalAvgPool => MapShape::new(1, 1, map.channels),
+            ConvLayer::Activation(_) => map,
+            ConvLayer::Residual { branch, shortcut } => {
+                let output = output(branch, map)?;
+                (self::output(shortcut, map) == Some(output)).then_some(output)?
+            }
+        };
+        output.checked_len().map(|_| output)
+    })
+}
+
+fn taps(window: &ConvGeometry) -> Option<usize> {
+    window.kernel.0.checked_mul(window.kernel.1)
+}
+
+/// The map of the window's positions on another map; `None` if there is none, or the numbers are absurd.
+fn slide(window: &ConvGeometry, map: MapShape) -> Option<MapShape> {
+    /// Windows are at most as large as the map, which is an image of at most this many pixels a side.
+    const MAX_SIDE: usize = 1 << 16;
+    let ConvGeometry {
+        kernel,
+        stride,
+        padding,
+    } = *window;
+    let Padding {
+        top,
+        left,
+        bottom,
+        right,
+    } = padding;
+    let is_possible = [kernel.0, kernel.1, stride]
+        .into_iter()
+        .all(|side| (1..=MAX_SIDE).contains(&side))
+        && [top, left, bottom, right]
+            .into_iter()
+            .all(|side| side <= MAX_SIDE);
+    let (height, width) = is_possible.then(|| window.output((map.height, map.width)))?;
+    Some(MapShape::new(height, width, map.channels))
 }
 
 /// Layers with trainable weights.

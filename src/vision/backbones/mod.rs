@@ -174,6 +174,9 @@ impl BackboneKind {
     }
 }
 
+/// Maps that a file asks for have at most this many numbers, 1 GiB of them.
+const MAX_MAP_LEN: usize = 1 << 28;
+
 /// The shape of a feature map; a vector is a map of 1 x 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it all")]
@@ -196,6 +199,12 @@ impl MapShape {
     /// The number of regions: rows times columns.
     pub fn regions(self) -> usize {
         self.height * self.width
+    }
+
+    /// The numbers of a map that a file asks for; `None` for an empty one, or one larger than any machine's memory.
+    pub(crate) fn checked_len(self) -> Option<usize> {
+        let len = self.height.checked_mul(self.width)?.checked_mul(self.channels)?;
+        (1..=MAX_MAP_LEN).contains(&len).then_some(len)
     }
 }
 

@@ -71,10 +71,28 @@ impl SmallCnnSettings {
 
     /// The output of the last layer for one image.
     pub fn shape(&self) -> MapShape {
+        self.maps().last().unwrap_or(self.input())
+    }
+
+    /// Whether the maps of an image are of a size that a machine can hold. Settings may come from a file.
+    pub fn has_possible_size(&self) -> bool {
+        std::iter::once(self.input())
+            .chain(self.maps())
+            .all(|map| map.checked_len().is_some())
+    }
+
+    fn input(&self) -> MapShape {
         let size = self.size.get() as usize;
-        let (height, width) = (self.widths.iter()).fold((size, size), |map, _| LAYER.window.output(map));
-        let channels = self.widths.last().map_or(COLORS, |width| width.get());
-        MapShape::new(height, width, channels)
+        MapShape::new(size, size, COLORS)
+    }
+
+    /// The output of each layer for one image.
+    fn maps(&self) -> impl Iterator<Item = MapShape> {
+        self.widths.iter().scan(self.input(), |map, channels| {
+            let (height, width) = LAYER.window.output((map.height, map.width));
+            *map = MapShape::new(height, width, channels.get());
+            Some(*map)
+        })
     }
 }
 

@@ -135,9 +135,10 @@ fn reordered<const N: usize>(
 
 /// The strides of contiguous row-major values.
 pub(super) fn row_major_strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1_usize; shape.len()];
     for d in (1..shape.len()).rev() {
-        strides[d - 1] = strides[d] * shape[d];
+        // Of an empty tensor, no stride is used, and the sides may be of any size.
+        strides[d - 1] = strides[d].saturating_mul(shape[d]);
     }
     strides
 }

@@ -5,6 +5,9 @@ use crate::vision::floats;
 use safetensors::Dtype;
 use std::ops::Range;
 
+/// PyTorch's limit of dimensions.
+const MAX_RANK: usize = 64;
+
 /// A tensor in a mapped file, checked to be within it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tensor {
@@ -40,6 +43,10 @@ impl Tensor {
         let count = shape
             .iter()
             .try_fold(1_usize, |count, &side| count.checked_mul(side))?;
+        // A stride of 0 repeats elements: reading them must not take more memory than the file is long.
+        if shape.len() > MAX_RANK || count > storage.len() / element {
+            return None;
+        }
         let elements = if count == 0 { 0 } else { reach(&shape, &strides)? };
         let start = offset.checked_mul(element)?.checked_add(storage.start)?;
         let end = elements.checked_mul(element)?.checked_add(start)?;
@@ -113,6 +120,11 @@ mod tests {
         assert!(view(&[2], &[usize::MAX], 0).is_none());
         assert!(view(&[usize::MAX, 2], &[0, 0], 0).is_none());
         assert!(view(&[2], &[1, 1], 0).is_none());
+        assert!(
+            view(&[8], &[0], 0).is_none(),
+            "more elements than the storage has"
+        );
+        assert!(view(&[1; 65], &[1; 65], 0).is_none());
         assert!(view(&[0], &[1], 7).is_some());
     }
 

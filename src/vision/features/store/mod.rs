@@ -91,11 +91,14 @@ impl FeatureSpec {
         read_manifest(&Paths::new(dir.into()))
     }
 
-    /// Checks that a row has a size that a machine can hold.
+    /// Checks that a row and the images have a size that a machine can hold.
     ///
     /// # Errors
     /// The reason.
-    fn check(&self) -> std::result::Result<(), String> {
+    pub(crate) fn check(&self) -> std::result::Result<(), String> {
+        if !self.preprocessing.has_possible_size() {
+            return Err("no network reads images of the size in its preprocessing".to_owned());
+        }
         let numbers = self.regions.checked_mul(self.channels);
         match numbers {
             Some(1..=MAX_ROW_NUMBERS) => Ok(()),
