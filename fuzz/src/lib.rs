@@ -1,0 +1,3 @@
+//! Fuzz targets of Cutline.
+
+pub mod targets;
