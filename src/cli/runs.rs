@@ -164,6 +164,9 @@ impl Runs {
             if let Some(note) = &row.note {
                 notes += &format!("{}: {}\n", row.run, display_safe(note));
             }
+            if let (JobState::Unreadable, Some(error)) = (row.state, &row.error) {
+                notes += &format!("{}: {}\n", row.run, display_safe(error));
+            }
             table.row(cells(row));
         }
         let table = table.render(context.terminal.stdout.paint);
