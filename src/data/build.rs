@@ -107,6 +107,7 @@ pub fn build(
         files,
         also_found,
         mut problems,
+        notes: _,
     } = reading;
     let named = images.len();
     let captioned = tokenize(images, settings, &mut problems);

@@ -54,8 +54,8 @@ pub enum DatasetError {
         detail: String,
     },
     #[error(
-        "{}: the first line must name the columns `image` (or `photo`) and `caption`, but is {:?}: add such a \
-         line, or name the form with --format",
+        "{}: cannot tell the columns of image and caption from the first line, which is {:?}: name them with \
+         --image-column and --caption-column",
         display_path(.file),
         display_safe(.found)
     )]
@@ -67,13 +67,15 @@ pub enum DatasetError {
     )]
     NoUsableLine { file: PathBuf, first_problem: String },
     #[error(
-        "not one of the {images} captioned images was found: looked for {} in {}: name the directory of the \
+        "not one of the {images} captioned images was found: looked for {} in {}{}: name the directory of the \
          images with --images",
         display_safe(.example),
-        list(.looked_in)
+        list(.looked_in),
+        .nearest.as_ref().map_or(String::new(), |name| format!(", where there is {}", display_safe(name)))
     )]
     NoImages {
         images: usize,
+        nearest: Option<String>,
         example: String,
         looked_in: Vec<PathBuf>,
     },

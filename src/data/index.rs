@@ -1,20 +1,34 @@
 //! Captions and splits by image, as collected by the readers of formats.
 
 use super::error::DatasetError;
+use super::formats::columns::ColumnNames;
 use super::image::{SourceCaption, SourceImage};
 use super::problems::{ProblemKind, Problems};
 use super::split::Split;
+use crate::suggest;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// Captions and splits of each image, sorted by key; a key is the path of the image's file within its directory.
 #[derive(Debug, Default)]
 pub(super) struct CaptionIndex {
     images: BTreeMap<String, IndexedImage>,
     pub(super) problems: Problems,
+    /// Names of columns that the user gives.
+    pub(super) columns: ColumnNames,
+    notes: Vec<String>,
+}
+
+/// The images whose files exist.
+pub(super) struct FoundImages {
+    pub(super) images: Vec<SourceImage>,
+    pub(super) problems: Problems,
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -43,13 +57,49 @@ impl CaptionIndex {
         }
     }
 
-    /// The key of an image from its name in a split list, perhaps without extension.
+    /// Notes what was guessed.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// The first line that is left out, with its reason.
+    pub(super) fn first_problem(&self) -> Option<String> {
+        let problems = self.problems.iter().flat_map(|(_, problems)| problems);
+        problems.map(ToString::to_string).next()
+    }
+
+    /// The key of an image from its name in a split list, perhaps with or without extension.
     pub(super) fn key_of<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        if self.images.contains_key(name) {
+            return name.into();
+        }
         let with_extension = format!("{name}.jpg");
-        if !self.images.contains_key(name) && self.images.contains_key(&with_extension) {
-            with_extension.into()
-        } else {
-            name.into()
+        if self.images.contains_key(&with_extension) {
+            return with_extension.into();
+        }
+        let stem = Path::new(name).file_stem().and_then(OsStr::to_str);
+        match stem.filter(|stem| self.images.contains_key(*stem)) {
+            Some(stem) => stem.to_owned().into(),
+            None => name.into(),
+        }
+    }
+
+    /// Where no image has a split, takes it from the directories in the images' names: `train/a.jpg`.
+    pub(super) fn split_by_directories(&mut self) {
+        if self.images.values().any(|image| image.split.is_some()) {
+            return;
+        }
+        let split_of = |key: &String| {
+            key.rsplit(['/', '\\'])
+                .skip(1)
+                .find_map(|name| name.parse::<Split>().ok())
+        };
+        let splits: Vec<Option<Split>> = self.images.keys().map(split_of).collect();
+        if splits.iter().all(Option::is_some) {
+            self.images
+                .values_mut()
+                .zip(splits)
+                .for_each(|(image, split)| image.split = split);
         }
     }
 
@@ -66,23 +116,39 @@ impl CaptionIndex {
         self.images.entry(key.to_owned()).or_default()
     }
 
-    /// Finds each image's file in the first of `roots` that has it. Lists captions without image and images without
-    /// caption.
+    /// Finds each image's file: by its path below one of `roots`, else by its name with another extension, other letter
+    /// case or other directories, if only one file in the roots has that name. Lists captions without image and images
+    /// without caption.
     ///
     /// # Errors
     /// If not one image is found.
-    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<(Vec<SourceImage>, Problems), DatasetError> {
-        let mut problems = self.problems;
-        let mut found = Vec::new();
+    pub(super) fn find_images(self, roots: &[PathBuf]) -> Result<FoundImages, DatasetError> {
+        let Self {
+            images: indexed,
+            mut problems,
+            mut notes,
+            ..
+        } = self;
+        let mut images = Vec::new();
         let mut used_roots = BTreeSet::new();
-        let count = self.images.len();
-        let example = self.images.keys().next().cloned().unwrap_or_default();
+        let count = indexed.len();
+        let example = indexed.keys().next().cloned().unwrap_or_default();
+        let tree = LazyLock::new(|| FileNames::below(roots));
+        let mut renamed = 0;
 
-        for (key, IndexedImage { split, captions }) in self.images {
-            match find_file(roots, &key) {
+        for (key, IndexedImage { split, captions }) in indexed {
+            let found = find_file(roots, &key).or_else(|| {
+                let path = tree.find(&key)?;
+                renamed += 1;
+                Some((
+                    roots.iter().rev().find(|root| !root.as_os_str().is_empty())?,
+                    path,
+                ))
+            });
+            match found {
                 Some((root, path)) => {
                     used_roots.insert(root);
-                    found.push(SourceImage {
+                    images.push(SourceImage {
                         key,
                         path,
                         split,
@@ -97,29 +163,127 @@ impl CaptionIndex {
                     );
                 }
                 None => {
+                    let detail = |caption: &str| match tree.candidates(&key) {
+                        0 | 1 => caption.to_owned(),
+                        files => format!("{files} files have this name: {caption}"),
+                    };
                     for caption in captions {
-                        problems.add(ProblemKind::CaptionWithoutImage, &key, caption.raw);
+                        problems.add(ProblemKind::CaptionWithoutImage, &key, detail(&caption.raw));
                     }
                 }
             }
         }
-        if found.is_empty() {
+        if images.is_empty() {
             return Err(DatasetError::NoImages {
                 images: count,
+                nearest: tree.nearest(&example),
                 example,
                 looked_in: roots.to_vec(),
             });
         }
-        list_images_without_captions(&used_roots, &found, &mut problems)?;
-        Ok((found, problems))
+        if renamed > 0 {
+            notes.push(format!(
+                "{renamed} of {} images have another extension, letter case or directory than the captions say",
+                images.len()
+            ));
+        }
+        list_images_without_captions(&used_roots, &images, &mut problems)?;
+        Ok(FoundImages {
+            images,
+            problems,
+            notes,
+        })
+    }
+
+    /// All images with their captions, for tests of readers.
+    #[cfg(test)]
+    pub(super) fn captions(&self) -> Vec<(String, Vec<String>)> {
+        let captions =
+            |image: &IndexedImage| image.captions.iter().map(|caption| caption.raw.clone()).collect();
+        self.images
+            .iter()
+            .map(|(key, image)| (key.clone(), captions(image)))
+            .collect()
     }
 }
 
 fn find_file<'a>(roots: &'a [PathBuf], key: &str) -> Option<(&'a PathBuf, PathBuf)> {
-    roots.iter().find_map(|root| {
-        let path = fs::canonicalize(root.join(key)).ok()?;
+    let key = key.replace('\\', "/");
+    let key = key.trim_start_matches("./");
+    // A directory too many: `val2014/a.jpg` where the images' directory is `val2014` itself.
+    let shorter = iter::successors(Some(key), |key| Some(key.split_once('/')?.1));
+    let mut paths = shorter.flat_map(|key| roots.iter().map(move |root| (root, root.join(key))));
+    paths.find_map(|(root, path)| {
+        let path = fs::canonicalize(path).ok()?;
         path.is_file().then_some((root, path))
     })
+}
+
+/// The image files below some directories by their names without extension, in lower case.
+struct FileNames(HashMap<String, BTreeSet<PathBuf>>);
+
+impl FileNames {
+    fn below(roots: &[PathBuf]) -> Self {
+        let mut names: HashMap<String, BTreeSet<PathBuf>> = HashMap::new();
+        let roots = roots.iter().filter_map(|root| fs::canonicalize(root).ok());
+        for path in roots.flat_map(|root| image_files(&root).unwrap_or_default()) {
+            names.entry(stem_of(&path)).or_default().insert(path);
+        }
+        Self(names)
+    }
+
+    /// The only file that the name can mean: with its extension if several have the stem.
+    fn find(&self, key: &str) -> Option<PathBuf> {
+        let wanted = PathBuf::from(key.replace('\\', "/"));
+        // A name such as `2258277193.1` has no extension, though it has a dot.
+        let files = self
+            .0
+            .get(&stem_of(&wanted))
+            .or_else(|| self.0.get(&name_of(&wanted)))?;
+        let with_name = files.iter().filter(|file| name_of(file) == name_of(&wanted));
+        let candidates: Vec<&PathBuf> = match files.len() {
+            1 => files.iter().collect(),
+            _ => with_name.collect(),
+        };
+        match candidates[..] {
+            [only] => Some(only.clone()),
+            _ => None,
+        }
+    }
+
+    fn candidates(&self, key: &str) -> usize {
+        self.0.get(&stem_of(Path::new(key))).map_or(0, BTreeSet::len)
+    }
+
+    /// The name of an existing file that is most like this one.
+    fn nearest(&self, key: &str) -> Option<String> {
+        let names = self
+            .0
+            .values()
+            .flatten()
+            .filter_map(|path| path.file_name()?.to_str());
+        let names: BTreeSet<&str> = names.collect();
+        let nearest = suggest::nearest(key, names.iter().copied()).or_else(|| names.first().copied());
+        nearest.map(str::to_owned)
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase()
+}
+
+fn stem_of(path: &Path) -> String {
+    match is_image_name(path) {
+        true => path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .to_lowercase(),
+        false => name_of(path),
+    }
 }
 
 /// Lists the image files under `roots` that are not among the `found`.
@@ -143,7 +307,7 @@ fn list_images_without_captions(
 }
 
 /// The image files in a directory and its subdirectories, except hidden files and linked directories.
-fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+pub(super) fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -163,7 +327,8 @@ fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(files)
 }
 
-fn is_image_name(path: &Path) -> bool {
+/// Whether a file's name has the extension of an image.
+pub(super) fn is_image_name(path: &Path) -> bool {
     const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"];
     let is_known = |extension: &OsStr| {
         EXTENSIONS
@@ -187,7 +352,7 @@ mod tests {
         index.caption("a.jpg", SourceCaption::new("two"));
         let key = index.key_of("a").into_owned();
         index.split(&key, Split::Test);
-        let (images, problems) = index.find_images(&[directory.path().to_owned()]).unwrap();
+        let FoundImages { images, problems, .. } = index.find_images(&[directory.path().to_owned()]).unwrap();
         assert_eq!(images.len(), 1);
         assert_eq!(images[0].captions.len(), 2);
         assert_eq!(images[0].split, Some(Split::Dev));
@@ -209,7 +374,11 @@ mod tests {
         index.caption("a.jpg", SourceCaption::new("here"));
         index.caption("b.jpg.1", SourceCaption::new("not here"));
         index.image("c.jpg");
-        let (found, problems) = index.find_images(&[images]).unwrap();
+        let FoundImages {
+            images: found,
+            problems,
+            ..
+        } = index.find_images(&[images]).unwrap();
         assert_eq!(found.len(), 1);
         let [missing] = problems.of(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")

@@ -38,6 +38,7 @@ mod validate;
 pub use build::{PrepareSettings, build, build_and_save, prepare};
 pub use dataset::{Dataset, DatasetManifest, SourceRecord};
 pub use error::DatasetError;
+pub use formats::columns::ColumnNames;
 pub use formats::{Format, folder};
 pub use image::{Caption, Image, SourceCaption, SourceImage};
 pub use problems::{Problem, ProblemKind, Problems};

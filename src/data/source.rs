@@ -1,10 +1,11 @@
 //! Finding and reading the captions, splits and images of a source.
 
 use super::error::DatasetError;
+use super::formats::columns::ColumnNames;
 use super::formats::flickr8k;
 use super::formats::{Format, Reader, files_in};
 use super::image::SourceImage;
-use super::index::CaptionIndex;
+use super::index::{CaptionIndex, FoundImages};
 use super::problems::Problems;
 use super::split::{self, Split};
 use std::fs;
@@ -23,6 +24,8 @@ pub struct DataSource {
     pub captions: Option<PathBuf>,
     /// Split lists; they replace the splits of the source.
     pub splits: Vec<PathBuf>,
+    /// Names of the columns of a table, or of the keys of objects.
+    pub columns: ColumnNames,
 }
 
 /// The existing images of a source, sorted by key, with all their captions.
@@ -38,6 +41,8 @@ pub struct RawDataset {
     pub also_found: Vec<Format>,
     /// The problems so far.
     pub problems: Problems,
+    /// What was guessed, a line each: encodings, columns, other names of images.
+    pub notes: Vec<String>,
 }
 
 impl RawDataset {
@@ -54,6 +59,7 @@ impl RawDataset {
             files: Vec::new(),
             also_found: Vec::new(),
             problems: Problems::default(),
+            notes: Vec::new(),
         }
     }
 }
@@ -92,23 +98,32 @@ impl DataSource {
             also_found,
         } = self.find_captions()?;
         let mut index = CaptionIndex::default();
+        index.columns = self.columns.clone();
         for file in &files {
             (reader.read)(file, &mut index)?;
         }
         if !index.has_captions() {
             return Err(DatasetError::NoUsableLine {
                 file: files[0].clone(),
-                first_problem: "it names no image with a caption".to_owned(),
+                first_problem: index
+                    .first_problem()
+                    .unwrap_or_else(|| "it names no image with a caption".to_owned()),
             });
         }
         let splits = self.read_splits(reader.format, &files, &mut index)?;
-        let (images, problems) = index.find_images(&self.image_roots())?;
+        index.split_by_directories();
+        let FoundImages {
+            images,
+            problems,
+            notes,
+        } = index.find_images(&self.image_roots())?;
         Ok(RawDataset {
             images,
             format: reader.format,
             files: [files, splits].concat(),
             also_found,
             problems,
+            notes,
         })
     }
 
@@ -158,6 +173,15 @@ impl DataSource {
             let files = reader.find(&self.path)?;
             if !files.is_empty() {
                 found.push((reader, files));
+            }
+        }
+        if found.is_empty() {
+            for reader in Reader::of(self.format) {
+                let files = reader.find_by_content(&self.path)?;
+                if !files.is_empty() {
+                    found.push((reader, files));
+                    break;
+                }
             }
         }
         let mut found = found.into_iter();

@@ -29,18 +29,20 @@ use serde::{Deserialize, Serialize};
 )]
 pub enum Split {
     /// The training split, including Karpathy's `restval`. The vocabulary is built from it.
-    #[strum(to_string = "train", serialize = "restval")]
+    #[strum(to_string = "train", serialize = "training", serialize = "restval")]
     Train,
     /// The validation split, for early stopping and tuning.
     #[strum(
         to_string = "dev",
         serialize = "val",
         serialize = "valid",
-        serialize = "validation"
+        serialize = "validation",
+        serialize = "eval"
     )]
     #[serde(alias = "val", alias = "valid", alias = "validation")]
     Dev,
     /// The test split, for final scores.
+    #[strum(to_string = "test", serialize = "testing")]
     Test,
 }
 
@@ -130,7 +132,9 @@ mod tests {
         assert_eq!(parsed("restval"), Ok(Split::Train));
         assert_eq!(parsed("val"), Ok(Split::Dev));
         assert_eq!(parsed("Validation"), Ok(Split::Dev));
-        let error = parsed("training").unwrap_err().to_string();
+        assert_eq!(parsed("training"), Ok(Split::Train));
+        assert_eq!(parsed("testing"), Ok(Split::Test));
+        let error = parsed("0").unwrap_err().to_string();
         assert!(error.contains("choose one of train, dev, test"), "{error}");
         for split in Split::ALL {
             assert_eq!(parsed(&split.to_string()), Ok(split));

@@ -20,8 +20,8 @@ use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
 use crate::data::synthetic::{self, ScenesSettings};
 use crate::data::{
-    self, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage, ProblemKind, Problems,
-    RawDataset, Split, build,
+    self, ColumnNames, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage,
+    ProblemKind, Problems, RawDataset, Split, build,
 };
 use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
@@ -99,6 +99,15 @@ struct Files {
     /// Split lists: files of image names, whose own names contain the split (train, dev or val, test)
     #[arg(long, value_name = "FILE", num_args = 1..)]
     splits: Vec<PathBuf>,
+    /// Column of a table, or key of an object, with the image's name [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    image_column: Option<String>,
+    /// Column or key with a caption, or a list of captions [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    caption_column: Option<String>,
+    /// Column or key with the split [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    split_column: Option<String>,
     /// Random seed for the splits (80/10/10) if the source has none, and for the images of `scenes`
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
@@ -211,7 +220,7 @@ impl Prepare {
             target.admit_scenes(&self.scenes_settings())?;
             self.draw_scenes(target.directory(), context)?
         } else {
-            self.read()?
+            self.read(context)?
         };
         self.refuse_truncated(&reading.problems)?;
         let lacks = run_job(&job, self.job_info(&device.name), |job| {
@@ -314,7 +323,7 @@ impl Prepare {
         let reading = if self.source().is_scenes() {
             self.draw_scenes(&drawn.path().into(), context)?
         } else {
-            self.read()?
+            self.read(context)?
         };
         let (_, report) = self.examine(reading, context, &|_, _| {})?;
         let paint = context.terminal.stdout.paint;
@@ -338,6 +347,11 @@ impl Prepare {
             images: self.files.images.clone(),
             captions: self.files.captions.clone(),
             splits: self.files.splits.clone(),
+            columns: ColumnNames {
+                image: self.files.image_column.clone(),
+                caption: self.files.caption_column.clone(),
+                split: self.files.split_column.clone(),
+            },
         }
     }
 
@@ -365,8 +379,12 @@ impl Prepare {
         }
     }
 
-    fn read(&self) -> anyhow::Result<RawDataset> {
-        Ok(self.source().read()?)
+    fn read(&self, context: &Context) -> anyhow::Result<RawDataset> {
+        let read = self.source().read()?;
+        read.notes
+            .iter()
+            .for_each(|note| context.notice(&display_safe(note)));
+        Ok(read)
     }
 
     fn draw_scenes(&self, directory: &ConfinedPath, context: &Context) -> anyhow::Result<RawDataset> {

@@ -17,7 +17,7 @@ use std::path::Path;
 pub(super) const READER: Reader = Reader {
     format: Format::Coco,
     files: "captions_*.json",
-    is_named: |name| name.starts_with("captions") && name.ends_with(".json"),
+    is_named: |name| name.starts_with("captions_") && name.ends_with(".json"),
     recognizes: |file| json::has_extension(file) && json::mentions(file, "annotations"),
     read,
     has_several_files: true,
@@ -38,7 +38,8 @@ struct CocoImage {
 #[derive(Deserialize)]
 struct Annotation {
     image_id: Id,
-    caption: String,
+    /// `null` if it is missing.
+    caption: Option<String>,
 }
 
 /// COCO's ids are numbers; other datasets of this format also have texts.
@@ -73,6 +74,7 @@ fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
         names.insert(id, file_name);
     }
     for Annotation { image_id, caption } in annotations {
+        let caption = caption.unwrap_or_default();
         match names.get(&image_id) {
             Some(key) => index.caption(key, SourceCaption::new(caption)),
             None => {

@@ -40,7 +40,8 @@ fn parse(line: &str) -> Result<(&str, &str), String> {
     let key = name
         .rsplit_once('#')
         .filter(|(key, number)| !key.is_empty() && number.parse::<u32>().is_ok())
-        .map(|(key, _)| key)
+        // Flickr8k-CN marks the language as well: `name.jpg#zhm#0`.
+        .map(|(key, _)| key.split_once('#').map_or(key, |(key, _)| key))
         .ok_or_else(|| format!("the image's name must be name#number, but is {name}"))?;
     match caption.trim() {
         "" => Err(format!("no caption after {name}")),

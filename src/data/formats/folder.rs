@@ -8,8 +8,8 @@
 //! dogs/rex.jpg,"A brown dog , running .",train
 //! ```
 //!
-//! `captions.jsonl` has an object on each line with the keys `image` (or `photo`), `caption` or `captions`, and
-//! optionally `split`:
+//! `captions.jsonl` (or Hugging Face's `metadata.jsonl`) has an object on each line with the keys `image`, `caption` or
+//! `captions`, and optionally `split`. Columns and keys may have other usual names, see `columns.rs`:
 //!
 //! ```json
 //! {"image": "dogs/rex.jpg", "captions": ["A brown dog runs.", "A dog on grass."], "split": "train"}
@@ -17,68 +17,27 @@
 //!
 //! The image's name is its path within the folder or the directory of images.
 
-use super::{Format, Reader, csv_table, lines};
-use crate::data::error::DatasetError;
-use crate::data::image::SourceCaption;
-use crate::data::index::CaptionIndex;
-use crate::data::split::Split;
-use serde::Deserialize;
+use super::{Format, Reader, json, table};
 use std::path::Path;
 
 pub(super) const READER: Reader = Reader {
     format: Format::Folder,
-    files: "captions.csv or captions.jsonl",
+    files: "captions.csv, captions.jsonl or metadata.jsonl",
     is_named: |name| {
-        let names = ["captions.csv", "captions.jsonl"];
+        let names = ["captions.csv", "captions.jsonl", "metadata.jsonl"];
         names.iter().any(|known| name.eq_ignore_ascii_case(known))
     },
-    recognizes: |file| has_extension(file, "csv") || has_extension(file, "jsonl"),
-    read,
+    recognizes: |file| {
+        (has_extension(file, "csv") && table::recognizes(file)) || has_extension(file, "jsonl")
+    },
+    read: |file, index| match has_extension(file, "jsonl") {
+        true => json::read_lines(file, index),
+        false => table::read(file, index),
+    },
     has_several_files: false,
 };
-
-#[derive(Deserialize)]
-struct JsonLine {
-    #[serde(alias = "photo")]
-    image: String,
-    caption: Option<String>,
-    #[serde(default)]
-    captions: Vec<String>,
-    split: Option<String>,
-}
-
-fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
-    if has_extension(file, "jsonl") {
-        // A truncated line is not valid JSON, so a missing line ending at the end of the file is no problem.
-        lines::read(file, index, take).map(drop)
-    } else {
-        csv_table::read(file, index)
-    }
-}
 
 fn has_extension(file: &Path, known: &str) -> bool {
     file.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case(known))
-}
-
-fn take(index: &mut CaptionIndex, line: &str) -> Result<(), String> {
-    let line: JsonLine = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
-    if line.image.is_empty() {
-        return Err("the image has no name".to_owned());
-    }
-    if line.caption.is_none() && line.captions.is_empty() {
-        return Err(format!("neither `caption` nor `captions` for {}", line.image));
-    }
-    let split = line
-        .split
-        .map(|name| name.parse::<Split>())
-        .transpose()
-        .map_err(|error| error.to_string())?;
-    for caption in line.caption.into_iter().chain(line.captions) {
-        index.caption(&line.image, SourceCaption::new(caption));
-    }
-    if let Some(split) = split {
-        index.split(&line.image, split);
-    }
-    Ok(())
 }

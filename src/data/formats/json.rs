@@ -1,14 +1,24 @@
 //! Reading a JSON file. Errors tell a truncated file from an invalid one, and name the line.
 
+use super::columns::{Cell, Columns};
+use super::lines;
 use crate::data::error::DatasetError;
+use crate::data::index::CaptionIndex;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::error::Category;
 use std::fs;
 use std::path::Path;
 
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> {
     let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    // Python writes a missing caption as NaN, which is not JSON.
+    let parsed = serde_json::from_slice(bytes).or_else(|error| match without_nan(bytes) {
+        Some(bytes) => serde_json::from_slice(&bytes),
+        None => Err(error),
+    });
+    parsed.map_err(|error| {
         let (file, line, column) = (file.to_owned(), error.line(), error.column());
         match error.classify() {
             Category::Eof => DatasetError::TruncatedJson { file, line, column },
@@ -20,6 +30,80 @@ pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> 
             },
         }
     })
+}
+
+/// The file with `NaN` outside of strings replaced by `null`; `None` if there is none.
+fn without_nan(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut replaced = Vec::with_capacity(bytes.len() + 1);
+    let (mut rest, mut any, mut in_string) = (bytes, false, false);
+    while let [first, ..] = rest {
+        if !in_string && rest.starts_with(b"NaN") {
+            replaced.extend_from_slice(b"null");
+            rest = &rest[3..];
+            any = true;
+            continue;
+        }
+        let length = match first {
+            b'\\' if in_string && rest.len() > 1 => 2,
+            b'"' => {
+                in_string = !in_string;
+                1
+            }
+            _ => 1,
+        };
+        replaced.extend_from_slice(&rest[..length]);
+        rest = &rest[length..];
+    }
+    any.then_some(replaced)
+}
+
+/// Reads a file with an object on each line.
+///
+/// # Errors
+/// If it cannot be read, or has no valid line.
+pub(super) fn read_lines(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
+    // Some programs write one JSON list under this name.
+    if lines::first(file).is_some_and(|line| line.trim_start().starts_with('[')) {
+        return super::json_records::read(file, index);
+    }
+    // A truncated line is not valid JSON, so a missing line ending at the end of the file is no problem.
+    lines::read(file, index, |index, line| {
+        let record: Value = serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))?;
+        take_record(&record, index)
+    })
+    .map(drop)
+}
+
+/// Adds an object with the keys of an image and its captions.
+///
+/// # Errors
+/// If it has none, or a split of an unknown name.
+pub(super) fn take_record(record: &Value, index: &mut CaptionIndex) -> Result<(), String> {
+    let Value::Object(record) = record else {
+        return Err(format!("not an object: {record}"));
+    };
+    let keys: Vec<&str> = record.keys().map(String::as_str).collect();
+    let columns = Columns::named(&keys, &index.columns)
+        .ok_or_else(|| format!("no keys of an image and a caption, but {}", keys.join(", ")))?;
+    let cells: Vec<Cell> = record.values().map(|value| Cell::of_list(texts(value))).collect();
+    columns.take(index, &cells)
+}
+
+/// The texts of a value: a string, a number, or a list of strings or of objects with a caption.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(object) => {
+            let caption = ["raw", "caption", "text", "sentence"]
+                .iter()
+                .find_map(|key| object.get(*key));
+            caption.map_or_else(Vec::new, texts)
+        }
+        Value::Null => vec![String::new()],
+        Value::Bool(_) => Vec::new(),
+    }
 }
 
 /// The message of serde_json without the position, which [`DatasetError`] has already.

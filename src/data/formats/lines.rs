@@ -1,10 +1,9 @@
 //! Reading captions line by line. An invalid line is listed as a problem, the others are read.
 
+use super::text_file;
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
 use crate::data::problems::ProblemKind;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::iter;
 use std::path::Path;
 
@@ -18,16 +17,30 @@ use std::path::Path;
 pub(super) fn read(
     file: &Path,
     index: &mut CaptionIndex,
+    take: impl FnMut(&mut CaptionIndex, &str) -> Result<(), String>,
+) -> Result<Option<usize>, DatasetError> {
+    let text = text_file::read(file, index)?;
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    let lines = iter::zip(1.., lines).map(|(number, line)| (number, line, line.ends_with(b"\n")));
+    list(file, index, lines, take)
+}
+
+/// Calls `take` with every record that is not blank, as [`read`] does with lines. A record has the number of its first
+/// line, its bytes, and whether it has a line ending.
+///
+/// # Errors
+/// If no record is valid.
+pub(super) fn list<'t>(
+    file: &Path,
+    index: &mut CaptionIndex,
+    records: impl Iterator<Item = (usize, &'t [u8], bool)>,
     mut take: impl FnMut(&mut CaptionIndex, &str) -> Result<(), String>,
 ) -> Result<Option<usize>, DatasetError> {
-    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let mut any_used = false;
     let mut unended = None;
     let mut first_problem = None;
 
-    for (line, number) in iter::zip(bytes.split_inclusive(|&byte| byte == b'\n'), 1..) {
-        let ended = line.ends_with(b"\n");
+    for (number, line, ended) in records {
         let taken = match str::from_utf8(line) {
             Ok(text) if text.trim().is_empty() => continue,
             Ok(text) => take(index, text.trim_end_matches(['\n', '\r'])),
@@ -68,19 +81,25 @@ pub(super) fn read_open_ended(
     take: impl FnMut(&mut CaptionIndex, &str) -> Result<(), String>,
 ) -> Result<(), DatasetError> {
     if let Some(number) = read(file, index, take)? {
-        let detail =
-            "the file does not end with a line ending: if this caption is truncated, copy the file again";
-        let location = location(file, number);
-        index.problems.add(ProblemKind::UnendedLine, location, detail);
+        add_unended(file, number, index);
     }
     Ok(())
 }
 
+/// Lists a last line without line ending, which may be truncated.
+pub(super) fn add_unended(file: &Path, number: usize, index: &mut CaptionIndex) {
+    let detail =
+        "the file does not end with a line ending: if this caption is truncated, copy the file again";
+    index
+        .problems
+        .add(ProblemKind::UnendedLine, location(file, number), detail);
+}
+
 /// The first line of a file without line ending and byte order mark, if it is text.
 pub(super) fn first(file: &Path) -> Option<String> {
-    let mut line = String::new();
-    BufReader::new(File::open(file).ok()?).read_line(&mut line).ok()?;
-    Some(line.trim_start_matches('\u{feff}').trim_end().to_owned())
+    const LONGEST: usize = 1 << 16;
+    let text = text_file::start(file, LONGEST)?;
+    Some(text.lines().next()?.trim_end().to_owned())
 }
 
 fn location(file: &Path, line: usize) -> String {
@@ -90,6 +109,7 @@ fn location(file: &Path, line: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn read_bytes(content: &[u8]) -> (Result<Option<usize>, DatasetError>, Vec<String>, CaptionIndex) {
         let directory = tempfile::tempdir().unwrap();

@@ -3,13 +3,18 @@
 //! A new format is a file with a `READER`, a variant of [`Format`] and a row in [`READERS`].
 
 mod coco;
-mod csv_table;
+pub(super) mod columns;
+mod descriptions;
 pub(super) mod flickr8k;
 pub mod folder;
 mod json;
+mod json_records;
 mod kaggle;
 mod karpathy;
 mod lines;
+mod sidecars;
+mod table;
+mod text_file;
 
 use super::error::DatasetError;
 use super::index::CaptionIndex;
@@ -51,10 +56,17 @@ pub enum Format {
     Flickr8k,
     /// COCO's `captions_*.json`.
     Coco,
-    /// A folder's `captions.csv` or `captions.jsonl`.
+    /// A folder's `captions.csv`, `captions.jsonl` or `metadata.jsonl`.
     Folder,
-    /// Kaggle's `captions.txt`.
+    /// Kaggle's `captions.txt` or `results.csv`, and other tables.
+    #[strum(to_string = "kaggle", serialize = "table")]
     Kaggle,
+    /// `captions.json`: a list of objects, or captions by image.
+    Json,
+    /// `descriptions.txt` of Keras tutorials.
+    Descriptions,
+    /// A `.txt` file beside each image.
+    Sidecars,
     /// The built-in dataset, drawn by the program.
     Scenes,
 }
@@ -80,12 +92,15 @@ pub(super) struct Reader {
 /// The readers, in the order in which a directory with several formats is recognized: first those with splits of their
 /// own, so that scores can be compared with published ones; Karpathy's before Flickr8k's because published captioners
 /// use its tokens and splits.
-static READERS: [Reader; 5] = [
+static READERS: [Reader; 8] = [
     karpathy::READER,
     flickr8k::READER,
     coco::READER,
     folder::READER,
     kaggle::READER,
+    json_records::READER,
+    descriptions::READER,
+    sidecars::READER,
 ];
 
 impl Format {
@@ -115,6 +130,25 @@ impl Reader {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The files of any name in a directory that have this format by their content.
+    pub(super) fn find_by_content(&self, directory: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+        const EXTENSIONS: [&str; 6] = ["csv", "tsv", "txt", "token", "json", "jsonl"];
+        if self.format == Format::Sidecars {
+            let is_one = (self.recognizes)(directory);
+            return Ok(is_one.then(|| directory.to_owned()).into_iter().collect());
+        }
+        let mut files = files_in(directory)?;
+        files.retain(|file| {
+            let extension = file
+                .extension()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .to_lowercase();
+            EXTENSIONS.contains(&extension.as_str()) && (self.recognizes)(file)
+        });
+        Ok(files)
     }
 
     /// The reader of a captions file, by its content or else (it may be truncated) by its name.

@@ -1,0 +1,96 @@
+//! Text in the encodings that captions are saved in: UTF-8, UTF-16 with a byte order mark, and one-byte encodings.
+
+use crate::data::error::DatasetError;
+use crate::data::index::CaptionIndex;
+use chardetng::EncodingDetector;
+use encoding_rs::{Encoding, UTF_8};
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+/// A file's content as bytes of UTF-8 with LF or CR LF line endings, without byte order mark. Lines that are not valid
+/// remain in a file that is UTF-8 otherwise. Another encoding is noted in the index.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<Vec<u8>, DatasetError> {
+    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
+    let (text, encoding) = decode(&bytes);
+    if encoding != UTF_8 {
+        let name = encoding.name();
+        index.note(format!("{}: read as {name}", file.display()));
+    }
+    let mut text = text.into_owned();
+    if !text.contains(&b'\n') {
+        // Line endings of old Macs and of some spreadsheets.
+        text.iter_mut()
+            .filter(|byte| **byte == b'\r')
+            .for_each(|byte| *byte = b'\n');
+    }
+    Ok(text)
+}
+
+/// The start of a file as text, for recognizing its format; `None` if it cannot be read.
+pub(super) fn start(file: &Path, length: usize) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(file).ok()?;
+    opened.take(length as u64).read_to_end(&mut bytes).ok()?;
+    let (text, _) = decode(&bytes);
+    Some(
+        String::from_utf8_lossy(&text)
+            .replace("\r\n", "\n")
+            .replace('\r', "\n"),
+    )
+}
+
+fn decode(bytes: &[u8]) -> (Cow<'_, [u8]>, &'static Encoding) {
+    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
+        return match encoding == UTF_8 {
+            true => (Cow::Borrowed(&bytes[mark..]), UTF_8),
+            false => (encoded(encoding, bytes), encoding),
+        };
+    }
+    // One valid line beyond ASCII shows that the others are damaged, not encoded otherwise.
+    let is_utf8 = |line: &[u8]| !line.is_ascii() && str::from_utf8(line).is_ok();
+    if bytes.is_ascii() || bytes.split(|&byte| byte == b'\n').any(is_utf8) {
+        return (Cow::Borrowed(bytes), UTF_8);
+    }
+    let mut detector = EncodingDetector::new();
+    detector.feed(bytes, true);
+    let encoding = detector.guess(None, false);
+    (encoded(encoding, bytes), encoding)
+}
+
+fn encoded(encoding: &'static Encoding, bytes: &[u8]) -> Cow<'static, [u8]> {
+    let (text, _) = encoding.decode_with_bom_removal(bytes);
+    Cow::Owned(text.into_owned().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_detected() {
+        let utf16: Vec<u8> = "\u{feff}café\n"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for (bytes, name) in [
+            ("café\n".as_bytes(), "UTF-8"),
+            (b"\xef\xbb\xbfcaf\xc3\xa9\n", "UTF-8"),
+            (
+                b"image,caption\na.jpg,A caf\xe9 in a street with a ch\xe2teau\n",
+                "windows-1252",
+            ),
+            (&utf16, "UTF-16LE"),
+        ] {
+            let (text, encoding) = decode(bytes);
+            assert_eq!(encoding.name(), name);
+            assert!(str::from_utf8(&text).unwrap().contains("café") || name == "windows-1252");
+        }
+        let (text, encoding) = decode(b"caf\xc3\xa9\nt\xe9o\n");
+        assert_eq!((encoding, text.len()), (UTF_8, 10), "one damaged line");
+    }
+}

@@ -1,0 +1,400 @@
+//! Captions as people have them: published files, exports of spreadsheets and notebooks, and names that differ slightly.
+//!
+//! The images are empty files: reading a source finds them and does not decode them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use cutline::data::{DataSource, ProblemKind, RawDataset, Split};
+use tempfile::TempDir;
+
+const IMAGES: [&str; 4] = ["101_a.jpg", "102_b.jpg", "103_c.jpg", "104_d.jpg"];
+
+fn directory(files: &[(&str, &[u8])], images: &[String]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    files.iter().for_each(|(name, content)| write(name, content));
+    images.iter().for_each(|name| write(name, b""));
+    directory
+}
+
+fn below(folder: &str) -> Vec<String> {
+    IMAGES.iter().map(|image| format!("{folder}{image}")).collect()
+}
+
+/// One line for each image, with two captions each where `number` is used.
+fn rows(row: impl Fn(&str, usize) -> String) -> String {
+    IMAGES
+        .iter()
+        .enumerate()
+        .map(|(number, image)| row(image, number))
+        .collect()
+}
+
+#[track_caller]
+fn read(path: &Path) -> RawDataset {
+    DataSource::at(path).read().unwrap()
+}
+
+fn captions(read: &RawDataset) -> usize {
+    read.images.iter().map(|image| image.captions.len()).sum()
+}
+
+fn splits(read: &RawDataset) -> BTreeMap<Option<Split>, usize> {
+    let mut splits = BTreeMap::new();
+    read.images
+        .iter()
+        .for_each(|image| *splits.entry(image.split).or_default() += 1);
+    splits
+}
+
+/// A file, its content, and how many captions of the four images it has.
+#[test]
+fn tables_and_objects_are_read_as_they_are_saved() {
+    let split = |number: usize| ["train", "train", "valid", "testing"][number];
+    let cases: Vec<(&str, String, usize)> = vec![
+        (
+            "captions.csv",
+            rows(|image, _| format!("{image},A dog , running\n")),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!("image,captions\n{}", rows(|image, _| format!("{image},A dog\n"))),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!("file_name,text\n{}", rows(|image, _| format!("{image},A dog\n"))),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "Filename ; Caption\r\n{}",
+                rows(|image, _| format!("{image};A dog, running\r\n"))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption\n{}",
+                rows(|image, _| format!("{image},\"A dog,\nrunning\"\n"))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption\n{}",
+                rows(|image, _| format!("{image},\"A sign \\\"stop\\\", near\"\n"))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption\n{}",
+                rows(|image, n| format!("{image},{}\n", ["NaN", "A dog", "null", ""][n]))
+            ),
+            1,
+        ),
+        ("captions.tsv", rows(|image, _| format!("{image}\tA dog\n")), 4),
+        (
+            "results.csv",
+            format!(
+                "image_name| comment_number| comment\n{}",
+                rows(|image, _| format!("{image}| 0| A dog\n"))
+            ),
+            4,
+        ),
+        (
+            "metadata.csv",
+            format!(
+                "file_name,caption_0,caption_1\n{}",
+                rows(|image, _| format!("{image},A dog,A cat\n"))
+            ),
+            8,
+        ),
+        (
+            "metadata.jsonl",
+            rows(|image, _| format!("{{\"file_name\":\"{image}\",\"text\":\"A dog\"}}\n")),
+            4,
+        ),
+        (
+            "captions.jsonl",
+            format!(
+                "[{}]",
+                rows(|image, n| format!(
+                    "{}{{\"img\":\"{image}\",\"caption\":\"A dog\"}}",
+                    if n > 0 { "," } else { "" }
+                ))
+            ),
+            4,
+        ),
+        (
+            "captions.json",
+            format!(
+                "{{{}}}",
+                rows(|image, n| format!(
+                    "{}\"{image}\":[\"A dog\",\"A cat\"]",
+                    if n > 0 { "," } else { "" }
+                ))
+            ),
+            8,
+        ),
+        (
+            "TextCaps_0.1_train.json",
+            format!(
+                "{{\"data\":[{}]}}",
+                rows(|image, n| format!(
+                    "{}{{\"image_id\":\"{}\",\"caption_str\":\"A dog\",\"image_path\":\"{image}\"}}",
+                    if n > 0 { "," } else { "" },
+                    &image[..5]
+                ))
+            ),
+            4,
+        ),
+        (
+            "descriptions.txt",
+            rows(|image, _| format!("{} a dog runs\n", &image[..5])),
+            4,
+        ),
+        (
+            "captions.txt",
+            format!(
+                "image,caption\n{}",
+                rows(|image, _| format!("{},A dog\n", &image[..5]))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption\n{}",
+                rows(|image, _| format!("data\\photos\\{image},A dog\n"))
+            ),
+            4,
+        ),
+        (
+            "captions.csv",
+            format!(
+                "image,caption\n{}",
+                rows(|image, _| format!("images/{image},A dog\n"))
+            ),
+            4,
+        ),
+        (
+            "Flickr8k.token.txt",
+            rows(|image, _| format!("{image}#zhm#0\tA dog\n")),
+            4,
+        ),
+        (
+            "any name.csv",
+            format!(
+                "raw,split,filename\n{}",
+                rows(|image, n| format!("\"[\"\"A dog\"\", \"\"A cat\"\"]\",{},{image}\n", split(n)))
+            ),
+            8,
+        ),
+    ];
+    for (name, content, expected) in cases {
+        let source = directory(&[(name, content.as_bytes())], &below("images/"));
+        let read = read(source.path());
+        assert_eq!(
+            (read.images.len(), captions(&read)),
+            (4, expected),
+            "{name}\n{content}"
+        );
+        if content.contains("split") {
+            let expected = [(Split::Train, 2), (Split::Dev, 1), (Split::Test, 1)];
+            assert_eq!(
+                splits(&read),
+                expected.map(|(split, count)| (Some(split), count)).into()
+            );
+        }
+    }
+}
+
+#[test]
+fn encodings_are_detected_and_said() {
+    let text = format!(
+        "image,caption\n{}",
+        rows(|image, _| format!("{image},A café in the château\n"))
+    );
+    let utf16: Vec<u8> = format!("\u{feff}{text}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let latin1: Vec<u8> = text.chars().map(|character| character as u8).collect();
+    let marked = format!("\u{feff}{text}").into_bytes();
+    let old_mac = text.replace('\n', "\r").into_bytes();
+    for (content, note) in [
+        (utf16, "UTF-16LE"),
+        (latin1, "windows-1252"),
+        (marked, ""),
+        (old_mac, ""),
+    ] {
+        let source = directory(&[("captions.csv", &content)], &below("images/"));
+        let read = read(source.path());
+        assert!(
+            read.images
+                .iter()
+                .all(|image| image.captions[0].raw == "A café in the château"),
+            "{note}"
+        );
+        assert_eq!(
+            read.notes.iter().any(|line| line.contains(note)),
+            !note.is_empty(),
+            "{:?}",
+            read.notes
+        );
+    }
+}
+
+#[test]
+fn images_are_found_where_they_are() {
+    let table = format!("image,caption\n{}", rows(|image, _| format!("{image},A dog\n")));
+    let capitals: Vec<String> = below("images/")
+        .iter()
+        .map(|image| image.replace(".jpg", ".JPG"))
+        .collect();
+    for images in [
+        capitals,
+        below("images/deep/er/"),
+        below("Flickr8k_images/"),
+        below("Images/Images/"),
+        below(""),
+    ] {
+        let source = directory(&[("captions.csv", table.as_bytes())], &images);
+        assert_eq!(read(source.path()).images.len(), 4, "{images:?}");
+    }
+}
+
+#[test]
+fn image_with_two_possible_files_is_listed() {
+    let images = ["images/a/x.jpg", "images/b/x.jpg", "images/y.jpg"].map(str::to_owned);
+    let source = directory(
+        &[("captions.csv", b"image,caption\nx.jpg,A dog\ny.jpg,A cat\n")],
+        &images,
+    );
+    let read = read(source.path());
+    assert_eq!(read.images.len(), 1);
+    let missing = read.problems.of(ProblemKind::CaptionWithoutImage);
+    assert!(missing[0].detail.contains("2 files"), "{missing:?}");
+}
+
+#[test]
+fn missing_images_error_names_a_file_that_is_there() {
+    let source = directory(
+        &[("captions.csv", b"image,caption\n1015.jpg,A dog\n")],
+        &["images/1016.jpg".to_owned()],
+    );
+    let error = DataSource::at(source.path()).read().unwrap_err().to_string();
+    assert!(error.contains("1016.jpg"), "{error}");
+}
+
+#[test]
+fn text_beside_each_image_is_its_captions() {
+    let texts: Vec<(String, &[u8])> = IMAGES
+        .iter()
+        .map(|image| {
+            (
+                format!("10_dog/{}", image.replace(".jpg", ".txt")),
+                &b"A dog\nA cat\n"[..],
+            )
+        })
+        .collect();
+    let texts: Vec<(&str, &[u8])> = texts
+        .iter()
+        .map(|(name, content)| (name.as_str(), *content))
+        .collect();
+    let source = directory(&texts, &below("10_dog/"));
+    let read = read(source.path());
+    assert_eq!((read.images.len(), captions(&read)), (4, 8));
+}
+
+#[test]
+fn splits_come_from_folders_and_their_unknown_names_are_said() {
+    let table = b"image,caption\ntrain/a.jpg,A dog\nvalidation/b.jpg,A cat\ntest/c.jpg,A cow\n";
+    let images = ["train/a.jpg", "validation/b.jpg", "test/c.jpg"].map(str::to_owned);
+    let source = directory(&[("captions.csv", table)], &images);
+    let expected = [Split::Train, Split::Dev, Split::Test].map(|split| (Some(split), 1));
+    assert_eq!(splits(&read(source.path())), expected.into());
+
+    let numbers = format!(
+        "image,caption,split\n{}",
+        rows(|image, number| format!("{image},A dog,{number}\n"))
+    );
+    let source = directory(&[("captions.csv", numbers.as_bytes())], &below("images/"));
+    let error = DataSource::at(source.path()).read().unwrap_err().to_string();
+    assert!(
+        error.contains("split column") && error.contains("train, dev, test"),
+        "{error}"
+    );
+}
+
+#[test]
+fn coco_as_unpacked_is_read_with_both_splits() {
+    let file = |images: &[&str]| {
+        let list = |item: fn(usize, &str) -> String| {
+            let items: Vec<String> = images
+                .iter()
+                .enumerate()
+                .map(|(id, image)| item(id, image))
+                .collect();
+            items.join(",")
+        };
+        let images = list(|id, image| format!("{{\"id\":{id},\"file_name\":\"{image}\"}}"));
+        let annotations = list(|id, _| {
+            let caption = if id == 0 { "NaN" } else { "\"A dog\"" };
+            format!("{{\"image_id\":{id},\"caption\":{caption}}},{{\"image_id\":{id},\"caption\":\"A cat\"}}")
+        });
+        format!("{{\"images\":[{images}],\"annotations\":[{annotations}]}}").into_bytes()
+    };
+    let (train, val) = (file(&IMAGES[..2]), file(&IMAGES[2..]));
+    let mut images = below("images/train2017/")[..2].to_vec();
+    images.extend_from_slice(&below("images/val2017/")[2..]);
+    let source = directory(
+        &[
+            ("annotations/captions_train2017.json", &train),
+            ("annotations/captions_val2017.json", &val),
+        ],
+        &images,
+    );
+    let read = read(source.path());
+    assert_eq!(
+        splits(&read),
+        [(Some(Split::Train), 2), (Some(Split::Dev), 2)].into()
+    );
+    assert_eq!(
+        captions(&read),
+        8,
+        "a missing caption is listed when it is tokenized"
+    );
+}
+
+#[test]
+fn columns_can_be_given() {
+    let table = format!(
+        "what,where,part\n{}",
+        rows(|image, _| format!("A dog,{image},train\n"))
+    );
+    let source = directory(&[("captions.csv", table.as_bytes())], &below("images/"));
+    let mut given = DataSource::at(source.path().join("captions.csv"));
+    let error = given.read().unwrap_err().to_string();
+    assert!(error.contains("--image-column"), "{error}");
+    given.columns.image = Some("where".into());
+    given.columns.caption = Some("what".into());
+    given.columns.split = Some("part".into());
+    let read = given.read().unwrap();
+    assert_eq!(splits(&read), [(Some(Split::Train), 4)].into());
+}
