@@ -7,6 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use strum::VariantNames;
 
 use crate::data::{Format, Split};
+use crate::decoders::DecoderKind;
 use crate::suggest::{Named, UnknownName};
 use crate::training::presets::{PRESETS, Preset};
 
@@ -21,6 +22,13 @@ where
 pub(super) fn format() -> impl TypedValueParser<Value = Format> {
     one_of(Format::VARIANTS.iter().map(|&name| match name {
         "flickr8k" => PossibleValue::new(name).aliases(["flickr", "flickr30k"]),
+        _ => PossibleValue::new(name),
+    }))
+}
+
+pub(super) fn decoder() -> impl TypedValueParser<Value = DecoderKind> {
+    one_of(DecoderKind::VARIANTS.iter().map(|&name| match name {
+        "soft-attention" => PossibleValue::new(name).alias("attend"),
         _ => PossibleValue::new(name),
     }))
 }

@@ -15,7 +15,7 @@ use crate::metrics::{Metric, ScoreDifference, Scores};
 /// Each evaluation is compared with the baseline by a paired bootstrap with 1,000 resamples of the images. Differences with
 /// p < 0.05 are marked. Evaluations of other images or references than the baseline's are shown but not compared.
 ///
-/// Scores are fractions; in Markdown and LaTeX they are multiplied by 100, as in papers.
+/// BLEU and ROUGE-L are from 0 to 1, CIDEr-D from 0 to 10; in Markdown and LaTeX all are multiplied by 100, as in papers.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline compare flickr8k-merge-001 flickr8k-inject-001

@@ -22,7 +22,7 @@ use crate::jobs::{ControlCommand, send, send_and_wait};
   cutline control flickr8k-merge-001 set lr=2e-4 training.epochs=20
   cutline control datasets/flickr8k/prepare stop
 
-Exit codes: 0 if the command is accepted, 1 if it is rejected or not answered.")]
+Exit codes: 0 if the command is accepted, 1 if it is rejected or the job does not acknowledge it.")]
 pub(super) struct Control {
     /// Name of a run, or path of a job's directory
     #[arg(value_name = "RUN")]

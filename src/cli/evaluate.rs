@@ -35,9 +35,10 @@ const REFERENCES_SHOWN: usize = 2;
 
 /// Score a run on a split: BLEU, ROUGE-L, CIDEr-D, and diagnostics
 ///
-/// Besides the scores it prints the share of images with the most common caption, the number of distinct captions and
+/// Besides the scores it prints the fraction of images with the most common caption, the number of distinct captions and
 /// of captions that are not in the training split, and the scores after shuffling captions among images, which a decoder
-/// that ignores the image keeps. Scores are fractions, as in coco-caption; papers multiply them by 100.
+/// that ignores the image keeps. BLEU and ROUGE-L are from 0 to 1,
+/// CIDEr-D from 0 to 10; papers often multiply them by 100.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
@@ -340,7 +341,7 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
             ),
         ),
         (
-            "shuffled keeps",
+            "shuffled captions",
             Metric::shown(DisplayLevel::Headline)
                 .map(|metric| format!("{} of {}", percent(kept.score(metric)), metric.label()))
                 .collect::<Vec<_>>()
@@ -349,7 +350,7 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
     ];
     if let Some(similarity) = summary.evidence.feature_similarity {
         let value = format!("mean cosine {similarity:.3} between images");
-        statistics.push(("features", value));
+        statistics.push(("feature similarity", value));
     }
     statistics
 }

@@ -330,7 +330,7 @@ fn heading() -> String {
     HEADING.to_owned() + &labels.collect::<String>()
 }
 
-/// A row of an epoch under [`heading`]; scores are fractions, as in `cutline evaluate`.
+/// A row of an epoch under [`heading`]; scores as in `cutline evaluate`.
 fn row(epoch: &str, evaluation: &DevEvaluation) -> String {
     let score = |metric: Metric| {
         let width = metric.label().len().max(6);

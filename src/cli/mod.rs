@@ -90,6 +90,7 @@ Exit codes:
   0    done
   1    failed; standard error has the reason and the next step
   2    wrong command line
+  75   saved, to be started again: SIGUSR1, SIGUSR2, or SIGTERM in a Slurm job
   130  interrupted; finished work is kept (an interrupted training saves a checkpoint and exits with 0)";
 
 #[derive(Debug, clap::Args)]

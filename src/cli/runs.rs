@@ -32,7 +32,7 @@ use crate::training::RunConfig;
 pub(super) struct Runs {
     #[command(subcommand)]
     action: Option<Action>,
-    /// Include prepare and evaluate jobs, by the paths for `attach` and `control`
+    /// Also list prepare and evaluate jobs, as the paths that `attach` and `control` accept
     #[arg(long)]
     all: bool,
     /// Print JSON, one object per run

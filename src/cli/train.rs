@@ -47,7 +47,7 @@ pub(super) struct Train {
     #[arg(long, value_name = "PRESET", value_parser = choices::preset())]
     preset: Option<Preset>,
     /// Decoder architecture
-    #[arg(long, value_name = "merge|inject|soft-attention|top-down")]
+    #[arg(long, value_name = "DECODER", value_parser = choices::decoder())]
     decoder: Option<DecoderKind>,
     /// Settings file (TOML); see --print-settings
     #[arg(long, value_name = "FILE")]
@@ -67,7 +67,8 @@ pub(super) struct Train {
     resume: Option<String>,
     /// Start the run, or resume it if it exists: one line for a batch script that may be started many times
     ///
-    /// An existing run keeps the settings that it was started with. A complete one is left as it is, with exit code 0.
+    /// An existing run keeps the settings that it was started with. If it is complete, nothing happens and the exit code
+    /// is 0.
     #[arg(long, requires = "run", conflicts_with_all = ["resume", "print_settings"])]
     resume_or_start: bool,
     /// Train in a background process that survives the terminal; print the run's name and return

@@ -7,7 +7,7 @@ use crate::metrics::{Diversity, Example, Interval, Scores, Shuffled};
 use crate::search::SearchSettings;
 use serde::{Deserialize, Serialize};
 
-/// The result of an evaluation. The JSON has the scores at the top level, as fractions.
+/// The result of an evaluation. The JSON has the scores at the top level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The model, dataset and split.

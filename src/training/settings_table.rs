@@ -123,7 +123,7 @@ pub const SETTINGS: &[Setting] = &[
     row("training.early_stopping_patience", Any, "Stop after this many epochs without a better checkpoint; 0: never").mutable(),
     row("training.checkpoint_steps", Any, "Steps between saves of latest; 0: only at the end of an epoch").mutable(),
     row("training.checkpoint_minutes", NonNegative, "Minutes between saves of latest; 0: only at the end of an epoch").mutable(),
-    row("training.cpu_partitions", Between(1, 1024), "Parts that work on the CPU is divided into: more threads than this stay idle, and another number gives other last digits"),
+    row("training.cpu_partitions", Between(1, 1024), "Parts that CPU work is divided into; at most this many threads are busy, and results depend on it in the last digits"),
     row("search.strategy", OneOf(&["beam", "sample"]), "Beam search, or sampling").in_form(Search, "strategy"),
     row("search.beam_size", SIZE, "Hypotheses that beam search keeps at each step; 1 is greedy search").mutable().in_form(Search, "beam size"),
     row("search.length_penalty", Finite, "Beam search divides log-probabilities by the length to this power; 0 favors short captions").mutable().in_form(Search, "length penalty"),

@@ -1,6 +1,6 @@
 //! Export of a comparison.
 //!
-//! CSV and JSON have all figures, as fractions. Markdown and LaTeX have the scores as in papers: times 100, with one
+//! CSV and JSON have all figures. Markdown and LaTeX have the scores as in papers: times 100, with one
 //! decimal.
 
 use super::{Compared, Comparison};

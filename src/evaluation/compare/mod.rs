@@ -32,7 +32,7 @@ pub struct Compared {
     pub search: SearchSettings,
     /// Images captioned.
     pub images: usize,
-    /// The scores of all images, as fractions.
+    /// The scores of all images.
     #[serde(flatten)]
     pub scores: Scores,
     /// The 95 % bootstrap interval of each.
