@@ -326,7 +326,7 @@ mod ensembles {
     }
 
     #[test]
-    fn ensemble_with_other_vocabulary_is_refused() {
+    fn ensemble_with_other_vocabulary_is_rejected() {
         let workspace = Workspace::with_two_runs(LARGE_WEIGHTS);
         let other = workspace.root().find_run("squares-002").unwrap().vocabulary();
         let words = fs::read_to_string(&other).unwrap();
@@ -530,7 +530,7 @@ mod tune_search {
     }
 
     #[test]
-    fn tuning_on_another_split_is_refused() {
+    fn tuning_on_another_split_is_rejected() {
         let workspace = Workspace::with_squares(LARGE_WEIGHTS);
         let error = workspace.fails(&["evaluate", "squares-001", "--tune-search", "--split", "train"]);
         assert!(error.contains("it runs on the dev split only"), "{error}");
@@ -613,7 +613,7 @@ mod caption {
         assert_eq!(paths, [text(&one), text(&other)]);
         let error = err(&output);
         assert!(
-            error.contains("[2J.jpg") && error.contains("not a picture"),
+            error.contains("[2J.jpg") && error.contains("not an image"),
             "{error}"
         );
         assert!(error.contains("1 of 3 images could not be read"), "{error}");

@@ -76,7 +76,7 @@ mod device {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn gpu_without_cuda_build_is_refused_before_work() {
+    fn gpu_without_cuda_build_is_rejected_before_work() {
         let directory = tempfile::tempdir().unwrap();
         let root = ["--root", text(directory.path())];
         for command in [
@@ -207,13 +207,13 @@ mod usage {
     }
 
     #[test]
-    fn name_outside_root_is_refused() {
+    fn name_outside_root_is_rejected() {
         let error = fails_with(&["prepare", "scenes", "--name", "../elsewhere"], 2);
         assert!(error.contains("`../elsewhere` is not a name"), "{error}");
     }
 
     #[test]
-    fn setting_without_value_is_refused() {
+    fn setting_without_value_is_rejected() {
         let error = fails_with(&["train", "scenes", "--set", "seed"], 2);
         assert!(error.contains("write key=value"), "{error}");
     }
@@ -259,7 +259,7 @@ mod show {
         let cases = [
             (
                 write(&directory, "notes.jpg", "these are notes, not pixels\n"),
-                "not a picture",
+                "not an image",
             ),
             (write(&directory, "empty.jpg", ""), "empty"),
             (
@@ -299,7 +299,7 @@ mod score {
     }
 
     #[track_caller]
-    fn refused(references: &str, hypotheses: &str) -> String {
+    fn rejected(references: &str, hypotheses: &str) -> String {
         let output = score(references, hypotheses, &[]);
         assert_eq!(output.status.code(), Some(1), "{}", out(&output));
         err(&output)
@@ -354,7 +354,7 @@ mod score {
     #[test]
     fn unmatched_ids_are_counted_and_listed() {
         let hypotheses = r#"{"1": "a", "7": "a", "8": "a"}"#;
-        let error = refused(REFERENCES, hypotheses);
+        let error = rejected(REFERENCES, hypotheses);
         assert!(
             error.contains("1 of 2 ids with references have no hypothesis (2)"),
             "{error}"
@@ -363,12 +363,12 @@ mod score {
             error.contains("2 of 3 ids with a hypothesis have no references (7, 8)"),
             "{error}"
         );
-        let error = refused(r#"{"1": []}"#, r#"{"1": "a"}"#);
+        let error = rejected(r#"{"1": []}"#, r#"{"1": "a"}"#);
         assert!(
             error.contains("1 of 1 ids with a hypothesis have no references (1)"),
             "{error}"
         );
-        assert!(refused("{}", "{}").contains("nothing to score"));
+        assert!(rejected("{}", "{}").contains("nothing to score"));
     }
 
     #[test]
@@ -383,7 +383,7 @@ mod score {
                 "references.json is not captions by id",
             ),
         ] {
-            let error = refused(references, hypotheses);
+            let error = rejected(references, hypotheses);
             assert!(error.contains(reason), "{error}");
             assert!(
                 error.contains("\nhint: ") && error.contains("look like {\"image-1\": "),

@@ -313,7 +313,7 @@ impl Drop for TwoHosts {
 }
 
 #[test]
-fn second_trainer_on_another_host_is_refused_and_a_usurped_one_stops() {
+fn second_trainer_on_another_host_is_rejected_and_one_without_lock_stops() {
     let Some(hosts) = TwoHosts::mount() else {
         println!("skipped: needs root, bindfs and /dev/fuse");
         return;

@@ -100,7 +100,7 @@ fn stopped_training_resumes_to_the_same_bytes() {
 
 #[cfg(unix)]
 #[test]
-fn second_trainer_of_a_run_is_refused() {
+fn second_trainer_of_a_run_is_rejected() {
     let workspace = Workspace::with_scenes();
     let training = workspace.train_until("busy", 100_000, 1);
     let error = workspace.fails(&["train", DATASET, "--run", "busy", "--resume"]);
@@ -115,7 +115,7 @@ fn second_trainer_of_a_run_is_refused() {
 }
 
 #[test]
-fn resume_on_changed_dataset_is_refused() {
+fn resume_on_changed_dataset_is_rejected() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let hash = |workspace: &Workspace| {

@@ -73,7 +73,7 @@ fn is_untouched(home: &Path) {
 }
 
 #[test]
-fn linked_inbox_is_refused_and_its_target_kept() {
+fn linked_control_directory_is_rejected_and_its_target_kept() {
     let workspace = trained();
     let home = home(&workspace);
     let run = workspace.run_directory("r");
@@ -102,7 +102,7 @@ fn linked_inbox_is_refused_and_its_target_kept() {
 }
 
 #[test]
-fn directories_of_a_run_that_are_links_are_refused() {
+fn directories_of_a_run_that_are_links_are_rejected() {
     for linked in ["evaluations", "evaluations/dev-best"] {
         let workspace = trained();
         let home = home(&workspace);
@@ -344,7 +344,7 @@ fn dataset_with_linked_directories_is_not_written_through() {
     assert!(text(&dataset).ends_with(DATASET));
 }
 
-/// The features of a data set with these files of a store, and an image of scenes for each row.
+/// The features of a dataset with these files of a store, and an image of scenes for each row.
 fn store(workspace: &Workspace, regions: &str, channels: &str, size: &str) {
     let store = workspace.dataset(DATASET).join("features/hostile");
     fs::create_dir_all(&store).unwrap();
@@ -373,7 +373,7 @@ fn store(workspace: &Workspace, regions: &str, channels: &str, size: &str) {
 
 /// Products of dimensions that are 0, or wrap to 0 in 64 bits, so that the empty file of rows seems complete.
 #[test]
-fn feature_store_with_impossible_dimensions_is_refused() {
+fn feature_store_with_impossible_dimensions_is_rejected() {
     let workspace = Workspace::with_scenes();
     for (regions, channels, size) in [
         ("0", "5", "224"),
@@ -406,7 +406,7 @@ fn feature_store_with_impossible_dimensions_is_refused() {
 
 /// Settings within their ranges whose product no machine has memory for.
 #[test]
-fn images_larger_than_memory_are_refused() {
+fn images_larger_than_memory_are_rejected() {
     let workspace = Workspace::with_scenes();
     let error = workspace.fails(&[
         "train",
@@ -440,7 +440,7 @@ fn read_only_run_is_not_called_running() {
 }
 
 #[test]
-fn refused_prepare_leaves_nothing_that_refuses_the_right_one() {
+fn rejected_prepare_leaves_nothing_that_rejects_the_right_one() {
     let workspace = Workspace::new();
     let prepare = |size: &'static str| {
         [

@@ -12,7 +12,7 @@ const SPEED: Goal = Goal::AtLeast(2.0);
 
 /// Units of the LSTM, dimensions of embeddings and of the comparison.
 const HIDDEN: usize = 320;
-/// Flickr8k's words seen five times, and the markers.
+/// Flickr8k's words seen five times, and the special tokens.
 const VOCABULARY: usize = 2541;
 
 /// EfficientNet-Lite0's grid, and as many images as have 80 captions.

@@ -21,9 +21,9 @@ use tempfile::TempDir;
 
 pub(crate) const BACKBONE: BackboneKind = BackboneKind::MobileNetV2;
 pub(crate) const HIDDEN: usize = 512;
-/// With the markers.
+/// With the special tokens.
 pub(crate) const VOCABULARY: usize = 2533;
-const MARKERS: usize = 4;
+const SPECIAL_TOKENS: usize = 4;
 /// Of every caption.
 pub(crate) const WORDS: usize = 20;
 pub(crate) const BEAM: usize = 3;
@@ -119,7 +119,9 @@ pub(crate) fn search() -> SearchSettings {
 }
 
 fn vocabulary() -> Vocabulary {
-    let words: Vec<String> = (MARKERS..VOCABULARY).map(|word| format!("word{word}")).collect();
+    let words: Vec<String> = (SPECIAL_TOKENS..VOCABULARY)
+        .map(|word| format!("word{word}"))
+        .collect();
     Vocabulary::build([words.as_slice()], 1)
 }
 

@@ -57,7 +57,7 @@ def pixels_of(image):
 
 
 def search(decoder, image, beam, words):
-    """The likeliest sequence of so many words; none ends before, as markers are forbidden."""
+    """The most probable sequence of so many words; none ends before, as markers are forbidden."""
     hidden = image.shape[1]
     state = torch.zeros(1, hidden), torch.zeros(1, hidden)
     scores, last, found = torch.zeros(1), torch.tensor([START]), torch.zeros(1, 0, dtype=torch.long)

@@ -104,7 +104,7 @@ def separable(inputs, outputs):
 
 
 class Separables(nn.Module):
-    """Separable convolutions, each after a rectifier, and a shortcut; halves the map where the width changes."""
+    """Separable convolutions, each after a ReLU, and a shortcut; halves the map where the width changes."""
 
     def __init__(self, widths, halves, starts_rectified=False):
         super().__init__()

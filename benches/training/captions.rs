@@ -18,16 +18,16 @@ const POOL: usize = 50 * CAPTIONS;
 const SHORTEST: usize = 2;
 
 /// How many of Flickr8k's 30,000 training captions have 2, 3, ... 30 words after the usual cleaning; the longer
-/// ones, cut to 30, are among the last. With the end marker, 11.8 targets in the mean.
+/// ones, cut to 30, are among the last. With the end token, 11.8 targets in the mean.
 const HISTOGRAM: [u32; 29] = [
     15, 125, 342, 856, 1952, 2502, 2925, 3310, 3315, 3136, 2764, 2334, 1865, 1336, 973, 684, 520, 367, 214,
     135, 105, 79, 51, 36, 19, 10, 9, 8, 13,
 ];
 
-/// The longest caption with its two markers: what those pad to who pad to the longest of the dataset.
+/// The longest caption with its start and end tokens: what those pad to who pad to the longest of the dataset.
 pub(crate) const LONGEST: usize = SHORTEST + HISTOGRAM.len() - 1 + 2;
 
-/// The first token that is a word: those before are markers.
+/// The first token that is a word: those before are special.
 const FIRST_WORD: TokenId = 4;
 
 /// Captions that people have written for an image.

@@ -47,7 +47,7 @@ fn value_by_value<D: Backend>(device: &D) -> Result<Found, Failure> {
     Ok([
         of("sigmoid", wide()?.try_sigmoid().or_fail()?)?,
         of("tanh", wide()?.try_tanh().or_fail()?)?,
-        of("rectifier", wide()?.try_relu().or_fail()?)?,
+        of("ReLU", wide()?.try_relu().or_fail()?)?,
         of("clamp", wide()?.try_clamp(0.0, 2.0).or_fail()?)?,
         of("exponential", wide()?.try_exp().or_fail()?)?,
         of(

@@ -16,7 +16,8 @@ use cutline::diagnosis::TrainingMonitor;
 use cutline::evaluation::{Comparison, ExportFormat, SavedEvaluation, most_changed};
 use cutline::files::ConfinedPath;
 use cutline::jobs::{
-    self, CheckpointSaved, ControlCommand, Event, EventLog, Inbox, JobDirectory, JobStatus, LockState,
+    self, CheckpointSaved, ControlCommand, ControlDirectory, Event, EventLog, JobDirectory, JobStatus,
+    LockState,
 };
 use cutline::metrics::Metric;
 use cutline::model::{self, Checkpoint, EncoderSpec, Model, ModelSpec};
@@ -381,8 +382,8 @@ pub fn control(data: &[u8]) -> bool {
     with_directory(|directory| {
         let job = JobDirectory::new(directory);
         let path = written(directory.join("control/1.json"), data);
-        let mut inbox = Inbox::open(&job).unwrap();
-        let taken = inbox.take().unwrap();
+        let mut control_directory = ControlDirectory::open(&job).unwrap();
+        let taken = control_directory.take().unwrap();
         assert_eq!(taken.len(), 1, "every file is answered");
         assert!(!path.exists(), "and taken once");
         if let Ok(ControlCommand::Set { settings }) = &taken[0].command {
@@ -417,7 +418,7 @@ fn control_seeds() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// A run's `config.toml`, a file of settings or a data set's manifest; the images and the vocabulary of a data set.
+/// A run's `config.toml`, a file of settings or a dataset's manifest; the images and the vocabulary of a dataset.
 pub fn config(data: &[u8]) -> bool {
     let [toml, images, vocabulary] = files(data);
     with_directory(|directory| {

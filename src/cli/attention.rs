@@ -1,22 +1,22 @@
-//! Attention weights of a caption's words: as pictures, lines or JSON.
+//! Attention weights of a caption's words: as images, lines or JSON.
 
 use image::RgbImage;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use super::Context;
-use super::picture::{PictureArgs, Tiles, draw_row};
+use super::inline_image::{InlineImageArgs, Tiles, draw_row};
 use super::terminal::display_safe;
 use crate::search::{Attention, WordAttention};
 
-/// Default width of a picture: three fit side by side on 80 columns.
+/// Default width of an image: three fit side by side on 80 columns.
 const COLUMNS: u16 = 24;
 
 /// Draws the image, then once per word with the weights as brightness, and the word below.
 pub(super) fn draw(
     image: &RgbImage,
     attention: &Attention,
-    args: &PictureArgs,
+    args: &InlineImageArgs,
     context: &Context,
 ) -> anyhow::Result<()> {
     let terminal = &context.terminal;
@@ -26,15 +26,15 @@ pub(super) fn draw(
         attention.overlay(word).lay_over(&mut image);
         (image, word.word.as_str())
     });
-    let pictures: Vec<(RgbImage, &str)> = std::iter::once((image.clone(), "")).chain(overlaid).collect();
-    for row in pictures.chunks(tiles.per_row) {
+    let images: Vec<(RgbImage, &str)> = std::iter::once((image.clone(), "")).chain(overlaid).collect();
+    for row in images.chunks(tiles.per_row) {
         draw_row(row.iter().map(|(image, _)| image), &tiles, args)?;
         context.print(&word_line(row.iter().map(|(_, word)| *word), &tiles))?;
     }
     Ok(())
 }
 
-/// A line with each word below its picture; wider words are truncated.
+/// A line with each word below its image; wider words are truncated.
 fn word_line<'a>(words: impl Iterator<Item = &'a str>, tiles: &Tiles) -> String {
     let mut line = String::new();
     for (i, word) in words.enumerate() {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_aligned_with_their_pictures() {
+    fn words_are_aligned_with_their_images() {
         let tiles = Tiles::new((400, 300), 8, &Terminal::plain());
         let words = ["", "a", "extraordinary", "dog"];
         assert_eq!(

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::attention::WordObject;
 use super::ensemble::EnsembleArgs;
-use super::picture::{PictureArgs, draw};
+use super::inline_image::{InlineImageArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
 use super::{Context, attention, json};
@@ -56,7 +56,7 @@ pub(super) struct Caption {
     /// The backbone's weights, if the file has moved since `prepare`; repeat for the runs of --ensemble, in their order
     #[arg(long, value_name = "FILE")]
     weights: Vec<PathBuf>,
-    /// Show the attention weights of each word; the pictures are 24 columns wide [see --width]
+    /// Show the attention weights of each word; the images are 24 columns wide [see --width]
     #[arg(long)]
     attention: bool,
     /// Print JSON Lines: objects with `image`, `caption`, `log_probability`, `alternatives`, `references` if known, and,
@@ -66,7 +66,7 @@ pub(super) struct Caption {
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
-    picture: PictureArgs,
+    inline_image: InlineImageArgs,
 }
 
 impl Caption {
@@ -153,8 +153,8 @@ impl Caption {
         let image = captioned.image.image.as_ref();
         let image = image.filter(|_| context.terminal.stdout.draws);
         match (image, &captioned.attention) {
-            (Some(image), Some(attention)) => attention::draw(image, attention, &self.picture, context)?,
-            (Some(image), None) => draw(image.clone(), &self.picture, &context.terminal)?,
+            (Some(image), Some(attention)) => attention::draw(image, attention, &self.inline_image, context)?,
+            (Some(image), None) => draw(image.clone(), &self.inline_image, &context.terminal)?,
             (None, Some(attention)) => context.print(&attention::lines(attention))?,
             (None, None) => {}
         }

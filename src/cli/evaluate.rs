@@ -81,7 +81,7 @@ pub(super) struct Evaluate {
 
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        // A wrong path is refused before the work, not after it.
+        // Check the path before the work, not after it.
         self.out.as_deref().map(output::check_directory).transpose()?;
         match self.tune_search {
             true => self.tune_search(context),

@@ -55,7 +55,7 @@ pub(super) struct Features {
 
 impl Features {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        // Wrong paths are refused before the work, not after it.
+        // Check paths before the work, not after it.
         by_file_name(&self.images)?;
         output::check_directory(&self.out)?;
         on_device!(context.open_device()?, |device| self.extract(device, context))?

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn value_out_of_range_is_refused() {
+    fn value_out_of_range_is_rejected() {
         for words in [
             ["--beam-size", "0"],
             ["--mbr-weight", "1.5"],
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn min_length_above_max_length_is_refused() {
+    fn min_length_above_max_length_is_rejected() {
         let args = SearchArgs::parse(&["--min-length", "21"]).unwrap();
         let error = args.over(&SearchSettings::default()).unwrap_err().to_string();
         assert!(error.contains("21, exceeds the maximum, 20"), "{error}");

@@ -6,7 +6,7 @@ use clap::Args;
 use image::{ImageFormat, ImageReader};
 
 use super::Context;
-use super::picture::{PictureArgs, draw};
+use super::inline_image::{InlineImageArgs, draw};
 use super::terminal::display_path;
 use crate::vision::image_io;
 
@@ -24,7 +24,7 @@ pub(super) struct Show {
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
     #[command(flatten)]
-    picture: PictureArgs,
+    inline_image: InlineImageArgs,
 }
 
 impl Show {
@@ -32,7 +32,7 @@ impl Show {
         let pixels = image_io::decode(&self.image)?;
         let (width, height) = pixels.dimensions();
         if context.terminal.stdout.draws {
-            draw(pixels, &self.picture, &context.terminal)?;
+            draw(pixels, &self.inline_image, &context.terminal)?;
         }
         let path = display_path(&self.image);
         context.print(&format!(

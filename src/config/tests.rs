@@ -112,7 +112,7 @@ fn string_settings_take_text_that_looks_like_another_type() {
 }
 
 #[test]
-fn unknown_keys_are_refused_with_the_nearest_one() {
+fn unknown_keys_are_rejected_with_the_nearest_one() {
     for (set, advice) in [
         ("decoder.hiden=3", "did you mean `decoder.hidden`?"),
         ("hidden=3", "did you mean `decoder.hidden`?"),

@@ -11,9 +11,9 @@ use rand_chacha::ChaCha8Rng;
 pub struct CaptionBatch {
     /// Each caption has one step more than words.
     pub packing: PackedSequence,
-    /// Inputs, packed: the start marker, then the words.
+    /// Inputs, packed: the start token, then the words.
     pub inputs: Vec<usize>,
-    /// Targets, packed: the words, then the end marker.
+    /// Targets, packed: the words, then the end token.
     pub targets: Vec<usize>,
     /// For every caption, longest first, the row of its image.
     pub images: Vec<usize>,
@@ -21,7 +21,7 @@ pub struct CaptionBatch {
     pub weights: Option<Vec<f32>>,
 }
 
-/// A caption of a batch, without markers.
+/// A caption of a batch, without special tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightedCaption<'a> {
     /// The row of its image.
@@ -30,12 +30,12 @@ pub struct WeightedCaption<'a> {
     pub words: &'a [TokenId],
     /// The weight of each of its words in the loss; below zero, they become less likely.
     pub weight: f32,
-    /// The weight of its end marker: zero for a truncated caption, which has none.
+    /// The weight of its end token: zero for a truncated caption, which has none.
     pub end_weight: f32,
 }
 
 impl CaptionBatch {
-    /// A batch of captions without markers, each with the row of its image. Captions of equal length keep their order.
+    /// A batch of captions without special tokens, each with the row of its image. Captions of equal length keep their order.
     pub fn new<'a>(captions: impl IntoIterator<Item = (usize, &'a [TokenId])>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));
@@ -82,7 +82,7 @@ impl CaptionBatch {
     }
 
     /// Replaces a fraction of the input words by the unknown word (word dropout, Bowman et al. 2016, section 3.1). The start
-    /// markers stay.
+    /// special tokens stay.
     pub(super) fn with_word_dropout(&self, rate: f32, stream: &mut ChaCha8Rng) -> Self {
         let mut batch = self.clone();
         for word in &mut batch.inputs[self.packing.sequences()..] {
@@ -94,7 +94,7 @@ impl CaptionBatch {
     }
 
     /// Replaces a fraction of the input words by `sampled` ones: the word sampled at a row is the input of the caption's
-    /// next row. A sampled end marker is not used, because the caption does not end there.
+    /// next row. A sampled end token is not used, because the caption does not end there.
     pub(super) fn with_sampled_inputs(&self, sampled: &[usize], rate: f32, stream: &mut ChaCha8Rng) -> Self {
         let mut batch = self.clone();
         for step in 1..self.packing.steps() {

@@ -1,7 +1,7 @@
 //! The inject decoder: the image is the first thing the LSTM reads.
 //!
 //! Show and Tell (Vinyals et al. 2015, section 3.1): the features, projected to the width of the word embeddings, are the
-//! LSTM's input at a step before the start marker. No other step reads the image.
+//! LSTM's input at a step before the start token. No other step reads the image.
 
 use super::{
     CaptionBatch, DecoderOutput, DecoderSettings, DecoderShape, LstmInference, StepDecoder, TeacherForced,

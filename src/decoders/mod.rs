@@ -145,7 +145,7 @@ impl Default for DecoderSettings {
 pub struct DecoderShape {
     /// Channels of a region.
     pub channels: usize,
-    /// Words in the vocabulary, markers included.
+    /// Words in the vocabulary, special tokens included.
     pub vocabulary: usize,
 }
 
@@ -183,7 +183,7 @@ impl<'a> Regularization<'a> {
 
 /// A decoder: writes captions for images, read as regions `[images, regions, channels]`.
 pub trait Decoder<D: Backend> {
-    /// The mean cross-entropy of a batch by teacher forcing, in nats a token, recorded for a backward pass.
+    /// The mean cross-entropy of a batch by teacher forcing, in nats per token, recorded for a backward pass.
     fn training_loss(
         &self,
         regions: Regions<D, Taped<D>>,
@@ -191,7 +191,7 @@ pub trait Decoder<D: Backend> {
         regularization: Regularization<'_>,
     ) -> DeviceResult<D, Scalar<D, Taped<D>>>;
 
-    /// The mean cross-entropy of a batch, in nats a token, without regularization.
+    /// The mean cross-entropy of a batch, in nats per token, without regularization.
     fn loss(&self, regions: Regions<D>, batch: &CaptionBatch) -> DeviceResult<D, Scalar<D>>;
 
     /// A copy of the decoder for writing captions word by word.

@@ -169,7 +169,7 @@ fn gather_evidence<D: Backend>(
     let step = best.len().div_ceil(IMAGES_COMPARED).max(1);
     let indices: Vec<usize> = (0..best.len()).step_by(step).collect();
     let log_probability: f64 = best.iter().map(|hypothesis| hypothesis.log_probability).sum();
-    // The end marker is a token too.
+    // The end token is a token too.
     let tokens: usize = best.iter().map(|hypothesis| hypothesis.tokens.len() + 1).sum();
     Ok(Evidence {
         encoder: match model.spec().encoder {

@@ -85,8 +85,8 @@ impl std::fmt::Display for ControlCommand {
 /// If the file cannot be written.
 pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> {
     static SENT: AtomicU32 = AtomicU32::new(0);
-    let inbox = job.control();
-    inbox.create_dir_all()?;
+    let control_directory = job.control();
+    control_directory.create_dir_all()?;
     let number = SENT.fetch_add(1, Ordering::Relaxed);
     let microseconds = (now() * 1e6) as u64;
     let name = format!(
@@ -94,7 +94,7 @@ pub fn send(job: &JobDirectory, command: &ControlCommand) -> io::Result<String> 
         std::process::id()
     );
     let command = serde_json::to_vec(command)?;
-    inbox
+    control_directory
         .join(&name)
         .write_atomically(|out| out.write_all(&command))?;
     Ok(name)
@@ -200,7 +200,7 @@ fn wait_for_acknowledgement(
     Ok(None)
 }
 
-/// A file taken from the inbox.
+/// A file taken from the control directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReceivedCommand {
     /// The file's name.
@@ -209,16 +209,16 @@ pub struct ReceivedCommand {
     pub command: Result<ControlCommand, String>,
 }
 
-/// The inbox of a job, read by its working process.
+/// The control directory of a job, read by its working process.
 #[derive(Debug)]
-pub struct Inbox {
+pub struct ControlDirectory {
     directory: ConfinedPath,
     /// Entries that are not plain files or cannot be removed; each is rejected once.
     stuck: HashSet<OsString>,
 }
 
-impl Inbox {
-    /// Opens the inbox of `job`, and creates it if it is missing. Commands for an earlier process are taken too.
+impl ControlDirectory {
+    /// Opens the control directory of `job`, and creates it if it is missing. Commands for an earlier process are taken too.
     ///
     /// # Errors
     /// `NotFound` if the job's directory is missing: a deleted job is not created again.
@@ -239,7 +239,7 @@ impl Inbox {
     /// they may be anyone's.
     ///
     /// # Errors
-    /// `NotFound` if the inbox was deleted.
+    /// `NotFound` if the control directory was deleted.
     pub fn take(&mut self) -> io::Result<Vec<ReceivedCommand>> {
         let mut entries = self.directory.existing_entries()?;
         entries.retain(|entry| {
@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn commands_are_taken_once_in_sending_order() {
         let (_directory, job) = job();
-        let mut inbox = Inbox::open(&job).unwrap();
+        let mut control_directory = ControlDirectory::open(&job).unwrap();
         let commands = [
             ControlCommand::Pause,
             ControlCommand::Set {
@@ -303,8 +303,8 @@ mod tests {
                 command: Ok(command),
             })
             .into();
-        assert_eq!(inbox.take().unwrap(), sent);
-        assert_eq!(inbox.take().unwrap(), []);
+        assert_eq!(control_directory.take().unwrap(), sent);
+        assert_eq!(control_directory.take().unwrap(), []);
         assert_eq!(fs::read_dir(job.control()).unwrap().count(), 0);
     }
 
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn entries_that_are_not_plain_files_are_rejected_once_and_kept() {
         let (directory, job) = job();
-        let mut inbox = Inbox::open(&job).unwrap();
+        let mut control_directory = ControlDirectory::open(&job).unwrap();
         let precious = directory.path().join("precious");
         fs::write(&precious, "{\"command\":\"stop\"}").unwrap();
         let path = |name: &str| job.control().join(name);
@@ -330,7 +330,7 @@ mod tests {
         fs::write(path("e.json"), vec![b' '; MAX_FILE_BYTES as usize + 1]).unwrap();
         fs::write(path(".half.json.tmp"), "{").unwrap();
         fs::write(path("letter.txt"), "of the user").unwrap();
-        let received = inbox.take().unwrap();
+        let received = control_directory.take().unwrap();
         assert_eq!(received.len(), 5);
         assert!(
             received.iter().all(|received| received.command.is_err()),
@@ -353,17 +353,17 @@ mod tests {
             "letter.txt",
         ];
         assert_eq!(left, kept.map(path));
-        assert_eq!(inbox.take().unwrap(), []);
+        assert_eq!(control_directory.take().unwrap(), []);
     }
 
     #[cfg(unix)]
     #[test]
-    fn inbox_that_is_a_link_is_refused_and_its_target_kept() {
+    fn control_directory_that_is_a_link_is_rejected_and_its_target_kept() {
         let (directory, job) = job();
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("thesis.json"), "{\"command\":\"stop\"}").unwrap();
         std::os::unix::fs::symlink(home.path(), directory.path().join("control")).unwrap();
-        let error = Inbox::open(&job).unwrap_err().to_string();
+        let error = ControlDirectory::open(&job).unwrap_err().to_string();
         assert!(error.starts_with("it is a symbolic link"), "{error}");
         assert!(send(&job, &ControlCommand::Stop).is_err());
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
@@ -373,11 +373,11 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_fail_the_inbox(bytes in prop::collection::vec(any::<u8>(), 0..200), deep in 0..2000_usize) {
             let (_directory, job) = job();
-            let mut inbox = Inbox::open(&job).unwrap();
+            let mut control_directory = ControlDirectory::open(&job).unwrap();
             fs::write(job.control().join("a.json"), &bytes).unwrap();
             fs::write(job.control().join("b.json"), "{\"command\":".repeat(deep)).unwrap();
-            prop_assert_eq!(inbox.take().unwrap().len(), 2);
-            prop_assert_eq!(inbox.take().unwrap().len(), 0);
+            prop_assert_eq!(control_directory.take().unwrap().len(), 2);
+            prop_assert_eq!(control_directory.take().unwrap().len(), 0);
         }
     }
 }

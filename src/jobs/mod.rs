@@ -4,7 +4,7 @@
 //! <job>/
 //!   events.jsonl   one JSON object per event, append-only
 //!   lock           locked by the working process while it lives; holds its pid and host
-//!   control/       inbox: command files are renamed into it, taken between batches and acknowledged in the log
+//!   control/       command files are renamed into it, taken between batches and acknowledged in the log
 //!   job.log        stdout and stderr of a detached process; `trainer.log` in a run
 //! ```
 //!
@@ -29,7 +29,7 @@ use crate::files::ConfinedPath;
 use std::path::Path;
 
 pub use checkpoint_ref::{CheckpointKind, CheckpointRef};
-pub use control::{ControlCommand, ControlError, Inbox, ReceivedCommand, send, send_and_wait};
+pub use control::{ControlCommand, ControlDirectory, ControlError, ReceivedCommand, send, send_and_wait};
 pub use error::{DirectoryError, FileError};
 pub use event::{
     Acknowledgement, CheckpointSaved, DevEvaluation, EndReason, Event, FORMAT, JobInfo, JobKind, LogText,
@@ -94,7 +94,7 @@ impl JobDirectory {
         self.directory.join("lock")
     }
 
-    /// The inbox of command files.
+    /// The control directory of command files.
     pub fn control(&self) -> ConfinedPath {
         self.directory.join("control")
     }

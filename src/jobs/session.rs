@@ -1,7 +1,7 @@
 //! A process at work on a job: it holds the lock, writes events and executes control commands.
 
 use super::JobDirectory;
-use super::control::{ControlCommand, Inbox, ReceivedCommand};
+use super::control::{ControlCommand, ControlDirectory, ReceivedCommand};
 use super::error::FileError;
 use super::event::{Acknowledgement, EndReason, Event, JobInfo, Record, SessionEnd, SessionStart};
 use super::event_log::EventLog;
@@ -80,7 +80,7 @@ pub enum SessionError {
     /// The lock cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The event log or the inbox cannot be used.
+    /// The event log or the control directory cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
     /// The job's directory was deleted.
@@ -101,11 +101,11 @@ pub enum SessionError {
 pub struct Session<'a> {
     directory: JobDirectory,
     log: EventLog,
-    inbox: Inbox,
+    control_directory: ControlDirectory,
     /// Set by a signal handler: the process was asked to end.
     stop: &'a StopFlag,
     on_event: &'a mut dyn FnMut(&Record),
-    /// Commands taken from the inbox, not yet acknowledged.
+    /// Commands taken from the control directory, not yet acknowledged.
     queue: VecDeque<ReceivedCommand>,
     paused: bool,
     /// The last write to the log failed because the disk is full.
@@ -114,7 +114,7 @@ pub struct Session<'a> {
     disk_full_reported: bool,
     /// Updates at the last poll, for acknowledgements.
     step: u64,
-    /// The first error of log or inbox other than a full disk; reported by [`Session::end`].
+    /// The first error of log or control directory other than a full disk; reported by [`Session::end`].
     error: Option<SessionError>,
     // Held until the session is dropped, that is, until after its `end` event.
     lock: Lock,
@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
     /// `on_event` is called with every event. The session stops once `stop` is set.
     ///
     /// # Errors
-    /// If the event log or the inbox cannot be opened.
+    /// If the event log or the control directory cannot be opened.
     pub fn start(
         directory: &JobDirectory,
         lock: Lock,
@@ -142,7 +142,8 @@ impl<'a> Session<'a> {
         let is_shared = directory.events().is_on_shared_file_system().unwrap_or(false);
         let mut session = Self {
             log: EventLog::open(&directory.events()).map_err(FileError::at(directory.events()))?,
-            inbox: Inbox::open(directory).map_err(FileError::at(directory.control()))?,
+            control_directory: ControlDirectory::open(directory)
+                .map_err(FileError::at(directory.control()))?,
             directory: directory.clone(),
             stop,
             on_event,
@@ -298,7 +299,7 @@ impl<'a> Session<'a> {
     /// Ends the session with an `end` event, after rejecting the commands that came too late.
     ///
     /// # Errors
-    /// The first error of the event log or the inbox in this session.
+    /// The first error of the event log or the control directory in this session.
     pub fn end(mut self, reason: EndReason, error: Option<String>) -> Result<(), SessionError> {
         let _ = self.receive();
         while let Some(ReceivedCommand { id, command }) = self.queue.pop_front() {
@@ -363,9 +364,9 @@ impl<'a> Session<'a> {
             .any(|received| received.command == Ok(ControlCommand::Stop))
     }
 
-    /// Moves new commands from the inbox to the queue. An error means that the job's directory is gone.
+    /// Moves new commands from the control directory to the queue. An error means that the job's directory is gone.
     fn receive(&mut self) -> Result<(), ()> {
-        match self.inbox.take() {
+        match self.control_directory.take() {
             Ok(commands) if !commands.is_empty() => {
                 // Commands that another holder's process should take are left unanswered.
                 self.check_lock().map_err(drop)?;
@@ -373,10 +374,11 @@ impl<'a> Session<'a> {
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // If only the inbox was deleted, create it again: without it the job cannot be controlled.
+                // If only the control directory was deleted, create it again: without it the job cannot be controlled.
                 let created = match self.is_deleted() {
                     true => Err(error),
-                    false => Inbox::open(&self.directory).map(|inbox| self.inbox = inbox),
+                    false => ControlDirectory::open(&self.directory)
+                        .map(|control_directory| self.control_directory = control_directory),
                 };
                 if self.is_deleted() {
                     let path = self.directory.path().to_owned();

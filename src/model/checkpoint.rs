@@ -24,7 +24,7 @@ const FEATURE_SCALE: &str = "features.scale";
 /// An error of a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{}: {source}; check that the path is right, its permissions and the space left", path.display())]
     Io {
         /// The file.

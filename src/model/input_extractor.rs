@@ -82,7 +82,7 @@ mod tests {
     use crate::model::tests::feature_spec;
     use dfdx::prelude::Cpu;
 
-    fn refused(backbone: &str, weights: Option<&Path>) -> InputExtractorError {
+    fn rejected(backbone: &str, weights: Option<&Path>) -> InputExtractorError {
         let spec = EncoderSpec::Features(feature_spec(backbone, 4096));
         match InputExtractor::new(&spec, weights, &Cpu::default()) {
             Ok(_) => panic!("these weights are not the right ones"),
@@ -91,15 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_foreign_weights_are_refused() {
-        let error = refused("vgg16", None);
+    fn missing_or_foreign_weights_are_rejected() {
+        let error = rejected("vgg16", None);
         assert!(
             matches!(&error, InputExtractorError::NoWeights { expected, .. } if expected == "0123"),
             "{error}"
         );
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("other.safetensors");
-        let error = refused("vgg16", Some(&path)).to_string();
+        let error = rejected("vgg16", Some(&path)).to_string();
         assert!(
             error.ends_with("where the file has moved, give it with --weights"),
             "{error}"
@@ -111,14 +111,14 @@ mod tests {
             safetensors::serialize([("x/kernel", tensor)], None).unwrap(),
         )
         .unwrap();
-        let error = refused("vgg16", Some(&path));
+        let error = rejected("vgg16", Some(&path));
         let hash = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
         assert!(
             matches!(&error, InputExtractorError::Extractor(ExtractorError::OtherWeights { found, .. }) if *found == hash),
             "{error}"
         );
         assert!(matches!(
-            refused("vgg61", Some(&path)),
+            rejected("vgg61", Some(&path)),
             InputExtractorError::Extractor(ExtractorError::UnknownBackbone(_))
         ));
     }

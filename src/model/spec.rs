@@ -14,7 +14,7 @@ pub struct ModelSpec {
     pub encoder: EncoderSpec,
     /// The decoder's settings.
     pub decoder: DecoderSettings,
-    /// Words of the vocabulary, markers included.
+    /// Words of the vocabulary, special tokens included.
     pub vocabulary: usize,
 }
 

@@ -11,7 +11,7 @@ use dfdx::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-pub(crate) const VOCABULARY: usize = 7; // four markers and three words
+pub(crate) const VOCABULARY: usize = 7; // four special tokens and three words
 
 pub(crate) const SETTINGS: DecoderSettings = DecoderSettings {
     kind: DecoderKind::Inject,
@@ -200,7 +200,7 @@ mod damaged_checkpoints {
 
     /// Sizes whose product overflows, is zero, or needs more memory than there is.
     #[test]
-    fn header_with_impossible_sizes_is_refused() {
+    fn header_with_impossible_sizes_is_rejected() {
         const MOST: &str = "18446744073709551615";
         let small_cnn = EncoderSpec::SmallCnn(SmallCnnSettings {
             size: 16.try_into().unwrap(),

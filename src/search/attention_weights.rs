@@ -26,7 +26,7 @@ pub enum AttentionError {
     Captioner(#[from] CaptionerError),
 }
 
-/// The attention weights of a caption, without those of the end marker.
+/// The attention weights of a caption, without those of the end token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// The words, in order.

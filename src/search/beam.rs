@@ -1,6 +1,6 @@
 //! Beam search.
 //!
-//! Each image keeps its `beam_size` likeliest hypotheses. A finished one stays among them and is not extended.
+//! Each image keeps its `beam_size` most probable hypotheses. A finished one stays among them and is not extended.
 
 use super::decode::{ActiveHypothesis, CaptionStatus, ExtendBeam, decode};
 use super::ensemble::Ensemble;
@@ -45,7 +45,7 @@ impl ExtendBeam for Beam<'_> {
         &mut self.hypotheses
     }
 
-    /// Extends every live hypothesis by each of its likeliest next words, and keeps the best of all.
+    /// Extends every live hypothesis by each of its most probable next words, and keeps the best of all.
     fn extend(&mut self, mut rows: ChunksExactMut<'_, f32>, words: usize) {
         let (settings, beam_size) = (self.settings, self.settings.beam_size);
         let mut candidates = Vec::with_capacity(beam_size * (beam_size + 1));

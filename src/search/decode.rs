@@ -22,9 +22,9 @@ pub(super) struct ActiveHypothesis {
 pub(super) enum CaptionStatus {
     /// It continues from this row of the decoder's state.
     Live { row: usize },
-    /// It has its end marker.
+    /// It has its end token.
     Ended,
-    /// No word may follow, and no end marker either.
+    /// No word may follow, and no end token either.
     Exhausted,
 }
 

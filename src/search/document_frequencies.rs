@@ -93,7 +93,7 @@ impl DocumentFrequencies {
         })
     }
 
-    /// Reads a file of [`write`](Self::write), for a vocabulary of `vocabulary` tokens, markers included.
+    /// Reads a file of [`write`](Self::write), for a vocabulary of `vocabulary` tokens, special tokens included.
     ///
     /// # Errors
     /// Fails if the file cannot be read or a line is invalid; the error names the line.

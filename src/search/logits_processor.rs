@@ -52,7 +52,7 @@ fn subtract_log_sum(logits: &mut [f32]) {
     });
 }
 
-/// Words that may not follow `words`: markers, the end marker before the minimum length, and words that would repeat an
+/// Words that may not follow `words`: special tokens, the end token before the minimum length, and words that would repeat an
 /// n-gram.
 fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
     let mut forbidden = vec![PAD, START, UNKNOWN];

@@ -1,6 +1,6 @@
 //! Ranking of hypotheses by probability and minimum Bayes risk.
 //!
-//! The likeliest caption is often bland. Minimum Bayes risk (Kumar and Byrne 2004, "Minimum Bayes-risk decoding for
+//! The most probable caption is often bland. Minimum Bayes risk (Kumar and Byrne 2004, "Minimum Bayes-risk decoding for
 //! statistical machine translation") takes the hypothesis with the highest expected score under the model's distribution:
 //! here its CIDEr-D against the other hypotheses, each weighted by its probability.
 

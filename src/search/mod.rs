@@ -36,11 +36,11 @@ pub use settings::{SearchSettings, Strategy};
 /// A caption that a decoder has written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hypothesis {
-    /// Words, without markers.
+    /// Words, without special tokens.
     pub tokens: Vec<TokenId>,
-    /// Whether it has its end marker; a truncated caption has none.
+    /// Whether it has its end token; a truncated caption has none.
     pub is_complete: bool,
-    /// Natural logarithm of its probability, that of the end marker included.
+    /// Natural logarithm of its probability, that of the end token included.
     pub log_probability: f64,
     /// The score of the ranking: the log-probability, normalized for length, mixed with minimum Bayes risk by its weight.
     pub score: f64,

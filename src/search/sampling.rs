@@ -77,15 +77,15 @@ fn draw_next(log_probabilities: &[f32], settings: &SearchSettings, stream: &mut 
         0 => log_probabilities.len(),
         top_k => top_k,
     };
-    let likeliest = largest(log_probabilities, count);
-    let Some(&(first, best)) = likeliest.first() else {
+    let most_probable = largest(log_probabilities, count);
+    let Some(&(first, best)) = most_probable.first() else {
         return (END, 0.0);
     };
     let weight = |value: f32| (f64::from(value - best) / settings.temperature).exp();
-    let total: f64 = likeliest.iter().map(|&(_, value)| weight(value)).sum();
-    let weights = likeliest.iter().map(|&(_, value)| weight(value));
+    let total: f64 = most_probable.iter().map(|&(_, value)| weight(value)).sum();
+    let weights = most_probable.iter().map(|&(_, value)| weight(value));
     let drawn = sample_index(weights, total, stream.random());
-    let (word, value) = drawn.map_or((first, best), |index| likeliest[index]);
+    let (word, value) = drawn.map_or((first, best), |index| most_probable[index]);
     (word as TokenId, f64::from(value))
 }
 
@@ -105,7 +105,7 @@ pub struct SampleSettings {
 /// Samples captions from the decoder's distribution for all images of `regions`, `[images, regions, channels]`:
 /// `settings.count` for the first image, then those of the second, and so on.
 ///
-/// Every token may be drawn, the unknown word and the markers too: a token that is never drawn could not become less
+/// Every token may be drawn, the unknown word and the special tokens too: a token that is never drawn could not become less
 /// likely in training, and would take the probability that others lose.
 ///
 /// # Errors

@@ -63,7 +63,7 @@ impl fmt::Display for SearchSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
-    /// Keep the likeliest hypotheses.
+    /// Keep the most probable hypotheses.
     #[default]
     Beam,
     /// Draw words by their probability.

@@ -59,13 +59,13 @@ fn all_captions(image: usize, longest: usize) -> Vec<(Vec<TokenId>, f64)> {
 }
 
 #[test]
-fn wide_beam_finds_the_likeliest_caption() {
+fn wide_beam_finds_the_most_probable_caption() {
     let longest = 4;
     let settings = SearchSettings {
         beam_size: 200,
         length_penalty: 0.0,
         min_length: 1,
-        // one step more, for the end marker
+        // one step more, for the end token
         max_length: longest + 1,
         ..Default::default()
     };
@@ -104,7 +104,7 @@ fn hypotheses_are_ranked_and_independent_of_other_images() {
 }
 
 #[test]
-fn greedy_search_takes_the_likeliest_word() {
+fn greedy_search_takes_the_most_probable_word() {
     let settings = SearchSettings {
         beam_size: 1,
         max_length: 6,

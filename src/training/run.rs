@@ -347,7 +347,7 @@ fn take_lock(directory: &RunDirectory) -> Result<Lock, RunError> {
     })
 }
 
-/// Events go to the log of the session, commands come from its inbox.
+/// Events go to the log of the session, commands come from its control directory.
 impl Callback for Session<'_> {
     fn on_event(&mut self, event: Event) {
         self.emit(event);
@@ -380,9 +380,9 @@ impl Callback for Session<'_> {
 /// Refuses changes that do not fit the settings, before the command is acknowledged.
 fn accept(command: ControlCommand, settings: &RunSettings) -> Result<ControlCommand, Rejected> {
     if let ControlCommand::Set { settings: pairs } = &command {
-        let refused = |error: ChangeError| Rejected(error.to_string());
-        let changes = Changes::new(pairs.clone()).map_err(refused)?;
-        changes.over(settings).map_err(refused)?;
+        let rejected = |error: ChangeError| Rejected(error.to_string());
+        let changes = Changes::new(pairs.clone()).map_err(rejected)?;
+        changes.over(settings).map_err(rejected)?;
     }
     Ok(command)
 }

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_change_is_refused_with_reason() {
+    fn invalid_change_is_rejected_with_reason() {
         for (key, value, reason) in [
             (
                 "decoder.hidden_size",

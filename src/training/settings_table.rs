@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn value_out_of_range_is_refused_by_key() {
+    fn value_out_of_range_is_rejected_by_key() {
         for set in [
             "decoder.hidden_size=0",
             "decoder.embedding_size=99999999999",
@@ -414,14 +414,14 @@ mod tests {
     }
 
     #[test]
-    fn scst_without_reward_is_refused() {
+    fn scst_without_reward_is_rejected() {
         let check = |epochs: &str| {
             let no_reward = ["training.scst.reward.cider_d=0", "training.scst.reward.bleu_4=0"];
             resolve(&[epochs, no_reward[0], no_reward[1]]).unwrap().check()
         };
         assert_eq!(check("training.scst.epochs=0"), Ok(()));
-        let refused = check("training.scst.epochs=3").unwrap_err().to_string();
-        assert!(refused.contains("no other reward"), "{refused}");
+        let rejected = check("training.scst.epochs=3").unwrap_err().to_string();
+        assert!(rejected.contains("no other reward"), "{rejected}");
     }
 
     #[test]
@@ -460,7 +460,7 @@ mod tests {
 <!-- Generated from the settings table by `cargo test`. Do not edit. -->
 
 A run's settings come in layers: the defaults, then `train --preset`, then a TOML file (`--config`), then flags
-(`--set key=value`). An unknown key is refused with the nearest known one. `cutline train --print-settings` prints the
+(`--set key=value`). An unknown key is rejected with the nearest known one. `cutline train --print-settings` prints the
 resolved settings with a comment on each, ready to be edited and given to `--config`.
 
 Settings marked `*` can change while a run is trained: `cutline control RUN set key=value` (`lr` is short for

@@ -547,7 +547,7 @@ fn non_finite_loss_fails_and_keeps_checkpoint() {
 }
 
 #[test]
-fn truncated_or_foreign_checkpoint_is_refused() {
+fn truncated_or_foreign_checkpoint_is_rejected() {
     let world = World::new(12);
     let directory = tempfile::tempdir().unwrap();
     let settings = settings(DecoderKind::Merge);

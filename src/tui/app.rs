@@ -59,7 +59,7 @@ impl App {
     }
 
     /// Shows why an action is impossible.
-    pub fn refuse(&mut self, why: impl Into<String>) -> Vec<Effect> {
+    pub fn reject(&mut self, why: impl Into<String>) -> Vec<Effect> {
         self.notice = Some(Err(why.into()));
         Vec::new()
     }
@@ -91,14 +91,14 @@ impl App {
     /// The run that keys act on if its process is alive; otherwise shows why not.
     pub fn live_target(&mut self) -> Option<String> {
         let Some((name, state)) = self.target() else {
-            self.refuse("no run yet");
+            self.reject("no run yet");
             return None;
         };
         if state.is_live() {
             return Some(name);
         }
         let key = self.keymap.key_of(self.tab.context(), Action::Resume);
-        self.refuse(match state {
+        self.reject(match state {
             JobState::Complete => train_longer(&name),
             _ => format!("{name} is {}: press {key} to resume it", state.name()),
         });
@@ -125,11 +125,11 @@ impl App {
     pub fn resume(&mut self) -> Vec<Effect> {
         match self.target() {
             Some((run, state)) if state.is_live() => {
-                self.refuse(format!("{run} is already {}", state.name()))
+                self.reject(format!("{run} is already {}", state.name()))
             }
-            Some((run, JobState::Complete)) => self.refuse(train_longer(&run)),
+            Some((run, JobState::Complete)) => self.reject(train_longer(&run)),
             Some((run, _)) => vec![Effect::Resume(run)],
-            None => self.refuse("no run yet"),
+            None => self.reject("no run yet"),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Keymap {
                 keymap.change(context, action, keys)?;
             }
         }
-        keymap.refuse_duplicates()?;
+        keymap.reject_duplicates()?;
         Ok(keymap)
     }
 
@@ -112,7 +112,7 @@ impl Keymap {
         Ok(())
     }
 
-    fn refuse_duplicates(&self) -> Result<(), KeymapError> {
+    fn reject_duplicates(&self) -> Result<(), KeymapError> {
         for &context in KeyContext::VARIANTS {
             let mut seen: Vec<(Key, &ActiveBinding)> = Vec::new();
             for bound in self.bindings(context) {
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn default_keys_are_unique() {
-        assert_eq!(Keymap::default().refuse_duplicates(), Ok(()));
+        assert_eq!(Keymap::default().reject_duplicates(), Ok(()));
     }
 
     #[test]
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_key_changes_refused() {
+    fn invalid_key_changes_rejected() {
         for (text, words) in [
             ("[keys.trian]\nstop = ['x']", "[keys.trian]: unknown context"),
             ("[keys.train]\nstopp = ['x']", "did you mean `stop`?"),

@@ -228,7 +228,7 @@ impl ImageProtocol {
             Self::Detect if answers_queries() => query_picker(),
             Self::Detect | Self::Characters => Picker::halfblocks(),
         };
-        info!(protocol = ?picker.protocol_type(), "pictures");
+        info!(protocol = ?picker.protocol_type(), "images");
         // Without a protocol the character size is a guess; half-blocks assume twice as high as wide.
         match picker.protocol_type() {
             ProtocolType::Halfblocks => Picker::halfblocks(),

@@ -166,7 +166,7 @@ fn assert_line(app: &App, size: (u16, u16), texts: &[&str]) {
 
 /// Checks that keys have no effect but a notice with this text.
 #[track_caller]
-fn assert_refused(app: &mut App, keys: &str, text: &str) {
+fn assert_rejected(app: &mut App, keys: &str, text: &str) {
     assert_eq!(done(&press(app, keys)), [""; 0], "{keys}");
     assert!(
         matches!(&app.notice, Some(Err(why)) if why.contains(text)),
@@ -232,13 +232,13 @@ fn stop_and_delete_ask_first() {
 fn impossible_action_shows_reason() {
     let mut app = workbench(JobState::Stopped);
     for useless in ["p", "w", "x", "r"] {
-        assert_refused(&mut app, useless, "stopped");
+        assert_rejected(&mut app, useless, "stopped");
     }
     assert_eq!(done(&press(&mut app, "u")), done(&[Effect::Resume(RUN.into())]));
     let mut app = workbench(JobState::Running);
-    assert_refused(&mut app, "u", "already running");
+    assert_rejected(&mut app, "u", "already running");
     for useless in ["5d", "5R"] {
-        assert_refused(&mut app, useless, "stop it first");
+        assert_rejected(&mut app, useless, "stop it first");
     }
 }
 

@@ -92,7 +92,7 @@ impl fmt::Display for FileKind {
             Self::Zip => "a zip archive",
             Self::Gzip => "a gzip archive",
             Self::Pickle => "a Python pickle",
-            Self::Heif => "a HEIF or AVIF picture",
+            Self::Heif => "a HEIF or AVIF image",
             Self::Pdf => "a PDF document",
             Self::Text => "a text file",
             Self::Zeros => "nothing but zero bytes",

@@ -1,4 +1,4 @@
-"""Writes keras/*.h5: the same few tensors as different versions of Keras lay them out, and files that are refused.
+"""Writes keras/*.h5: the same few tensors as different versions of Keras lay them out, and files that are rejected.
 
 Read by src/vision/weights/hdf5/tests.rs. Run once, with h5py 3.16.0:  python make_keras_weights.py
 """

@@ -35,7 +35,7 @@ impl Steered {
         }
     }
 
-    fn inbox(&self) -> PathBuf {
+    fn control_directory(&self) -> PathBuf {
         self.workspace.run_directory("first").job().control().into()
     }
 
@@ -44,10 +44,10 @@ impl Steered {
     fn ask(&mut self, command: &str) -> usize {
         self.sent += 1;
         let id = format!("{:04}.json", self.sent);
-        let hidden = self.inbox().join(format!(".{id}"));
+        let hidden = self.control_directory().join(format!(".{id}"));
         fs::write(&hidden, command).unwrap();
         let events = self.workspace.run_directory("first").job().events();
-        fs::rename(&hidden, self.inbox().join(&id)).unwrap();
+        fs::rename(&hidden, self.control_directory().join(&id)).unwrap();
         let logged = fs::metadata(&events).unwrap().len();
         let last = Log::new(events).last_step_within(logged);
         let answer = self.answer_to(&id);
@@ -77,7 +77,7 @@ impl Steered {
 
     /// Sends a command that is rejected. Returns the reason.
     #[track_caller]
-    fn is_refused(&mut self, command: &str) -> String {
+    fn is_rejected(&mut self, command: &str) -> String {
         let at = self.ask(command);
         self.reason(at)
     }
@@ -191,11 +191,11 @@ fn control_command_equals_control_file() {
 
     let error = steered.workspace.fails(&["control", "first", "pause"]);
     assert!(error.contains("first is not running: it is stopped"), "{error}");
-    assert_eq!(fs::read_dir(steered.inbox()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(steered.control_directory()).unwrap().count(), 0);
 }
 
 #[test]
-fn control_of_finished_run_is_refused() {
+fn control_of_finished_run_is_rejected() {
     let workspace = Workspace::with_scenes();
     workspace.train("first", 1);
     let error = workspace.fails(&["control", "first", "stop"]);
@@ -244,11 +244,11 @@ fn invalid_command_is_rejected_with_reason() {
         (&"[".repeat(100_000), "it is longer than"),
         (&" ".repeat(10_000_000), "it is longer than"),
     ] {
-        let why = steered.is_refused(command);
+        let why = steered.is_rejected(command);
         assert!(why.contains(reason), "{command:.60}: {why}");
     }
     // One invalid setting rejects all.
-    steered.is_refused(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
+    steered.is_rejected(r#"{"command":"set","settings":{"lr":"7e-4","seed":"1"}}"#);
     let error = steered.workspace.fails(&["control", "first", "set", "lr=-1"]);
     assert!(error.contains("rejected set lr=-1: "), "{error}");
     goes_on_unmoved(steered);
@@ -259,22 +259,22 @@ fn hostile_control_files_are_rejected_and_removed() {
     let mut steered = Steered::new();
     let mut attached = Running::printing(&steered.workspace, &["attach", "first"]);
     wait_until("nothing to be seen", || !attached.said().is_empty());
-    let inbox = steered.inbox();
+    let control_directory = steered.control_directory();
     let precious = steered.workspace.path().join("precious");
     fs::create_dir(&precious).unwrap();
     let kept = precious.join("kept");
     fs::write(&kept, "{\"command\":\"stop\"}").unwrap();
 
-    symlink("/dev/zero", inbox.join("zero.json")).unwrap();
-    symlink("/nowhere", inbox.join("nowhere.json")).unwrap();
-    symlink(&kept, inbox.join("file.json")).unwrap();
-    symlink(&precious, inbox.join("directory.json")).unwrap();
+    symlink("/dev/zero", control_directory.join("zero.json")).unwrap();
+    symlink("/nowhere", control_directory.join("nowhere.json")).unwrap();
+    symlink(&kept, control_directory.join("file.json")).unwrap();
+    symlink(&precious, control_directory.join("directory.json")).unwrap();
     let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(CWD, inbox.join("pipe.json"), FileType::Fifo, mode, 0).unwrap();
+    mknodat(CWD, control_directory.join("pipe.json"), FileType::Fifo, mode, 0).unwrap();
     let deep = steered.workspace.path().join("deep");
     fs::create_dir_all(deep.join("a/b/c")).unwrap();
     symlink(&precious, deep.join("a/link")).unwrap();
-    fs::rename(&deep, inbox.join("deep.json")).unwrap();
+    fs::rename(&deep, control_directory.join("deep.json")).unwrap();
     for id in ["zero", "nowhere", "file", "directory", "pipe", "deep"] {
         let at = steered.answer_to(&format!("{id}.json"));
         let why = steered.reason(at);
@@ -283,19 +283,19 @@ fn hostile_control_files_are_rejected_and_removed() {
     assert!(kept.exists(), "what a link leads to stays");
 
     // Names that are not UTF-8, or contain escape sequences.
-    fs::write(inbox.join(OsStr::from_bytes(b"\xff\xfe.json")), "x").unwrap();
+    fs::write(control_directory.join(OsStr::from_bytes(b"\xff\xfe.json")), "x").unwrap();
     steered.answer_to("\u{fffd}\u{fffd}.json");
     let steering = "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}";
-    fs::write(inbox.join(steering), "{\"command\":\"\u{1b}[2J\"}").unwrap();
+    fs::write(control_directory.join(steering), "{\"command\":\"\u{1b}[2J\"}").unwrap();
     let at = steered.answer_to(steering);
     assert!(steered.reason(at).contains("it is not a command"));
     let words = "{\"command\":\"\\u001b[2J\"}";
-    let why = steered.is_refused(words);
+    let why = steered.is_rejected(words);
     assert!(why.contains("unknown variant `\u{1b}[2J`"), "{why:?}");
 
     // More files than are read at a time.
     for number in 0..500 {
-        fs::write(inbox.join(format!("flood-{number:03}")), "{").unwrap();
+        fs::write(control_directory.join(format!("flood-{number:03}")), "{").unwrap();
     }
     steered.answer_to("flood-499");
 
@@ -308,12 +308,12 @@ fn hostile_control_files_are_rejected_and_removed() {
     drop(workspace);
 }
 
-/// Checks that the training still accepts commands and that its inbox is empty.
+/// Checks that the training still accepts commands and that its control directory is empty.
 #[track_caller]
 fn goes_on_unmoved(mut steered: Steered) -> Workspace {
-    let inbox = steered.inbox();
-    wait_until("an inbox that is not empty", || {
-        fs::read_dir(&inbox).unwrap().next().is_none()
+    let control_directory = steered.control_directory();
+    wait_until("a control directory that is not empty", || {
+        fs::read_dir(&control_directory).unwrap().next().is_none()
     });
     steered.log.wait_for_steps(100);
     let last = steered.log.read().iter().rfind(|event| event["event"] == "step");
@@ -351,9 +351,9 @@ fn second_trainer_error_names_the_first() {
 #[test]
 fn deleted_inbox_is_recreated() {
     let mut steered = Steered::new();
-    let inbox = steered.inbox();
-    fs::remove_dir_all(&inbox).unwrap();
-    wait_until("no inbox", || inbox.is_dir());
+    let control_directory = steered.control_directory();
+    fs::remove_dir_all(&control_directory).unwrap();
+    wait_until("no control directory", || control_directory.is_dir());
     steered.is_obeyed(r#"{"command":"predict"}"#);
     goes_on_unmoved(steered);
 }

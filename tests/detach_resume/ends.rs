@@ -145,7 +145,7 @@ fn read_only_run_keeps_its_last_checkpoint() {
 }
 
 #[test]
-fn runs_list_has_states_and_rm_refuses_live_runs() {
+fn runs_list_has_states_and_rm_rejects_live_runs() {
     let workspace = Workspace::with_scenes();
     workspace.train("done", 1);
     assert_eq!(state(&workspace, "done"), "complete");
@@ -257,8 +257,8 @@ fn run_of_another_host_is_stalled_after_silence() {
     // No process there acknowledges: the command stays for the next session.
     let error = workspace.fails(&["control", "fresh", "pause", "--wait", "1"]);
     assert!(error.contains("no answer from fresh in 1 seconds"), "{error}");
-    let inbox = workspace.run_directory("fresh").job().control();
-    assert_eq!(entries(inbox.as_path()), 1, "{inbox}");
+    let control_directory = workspace.run_directory("fresh").job().control();
+    assert_eq!(entries(control_directory.as_path()), 1, "{control_directory}");
 }
 
 fn entries(directory: &Path) -> usize {

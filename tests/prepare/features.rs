@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 #[test]
-fn foreign_weights_are_refused_before_writing() {
+fn foreign_weights_are_rejected_before_writing() {
     let workspace = Workspace::new();
     let other = workspace.file("other.safetensors");
     weights::write(

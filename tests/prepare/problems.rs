@@ -1,4 +1,4 @@
-//! Sources with problems: what is listed, refused and printed.
+//! Sources with problems: what is listed, rejected and printed.
 
 use super::{Workspace, err};
 use cutline::data::{Dataset, PrepareReport, ProblemKind};
@@ -17,7 +17,7 @@ fn listed(workspace: &Workspace, kind: ProblemKind) -> Vec<(String, String)> {
 fn undecodable_image_is_listed_and_left_out() {
     let workspace = Workspace::new();
     let mut source = workspace.source(12);
-    fs::write(source.image("a-text.jpg"), "no picture, just words\n").unwrap();
+    fs::write(source.image("a-text.jpg"), "no image, just words\n").unwrap();
     fs::write(source.image("b-empty.jpg"), "").unwrap();
     let whole = source.image("c-cut.jpg");
     image::RgbImage::from_fn(200, 150, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]))
@@ -41,7 +41,7 @@ fn undecodable_image_is_listed_and_left_out() {
     assert!(printed.contains("all problems are listed in "), "{printed}");
     let undecodable = listed(&workspace, ProblemKind::UndecodableImage);
     let reasons = [
-        ("a-text.jpg", "is not a picture"),
+        ("a-text.jpg", "is not an image"),
         ("b-empty.jpg", "is empty (0 bytes)"),
         ("c-cut.jpg", "download"),
     ];
@@ -54,7 +54,7 @@ fn undecodable_image_is_listed_and_left_out() {
 }
 
 #[test]
-fn truncated_captions_file_is_refused_unless_allowed() {
+fn truncated_captions_file_is_rejected_unless_allowed() {
     let workspace = Workspace::new();
     let mut source = workspace.source(12);
     source.captions += "image-3.pn";
@@ -108,7 +108,7 @@ fn captions_and_file_names_have_no_control_characters() {
     source.caption("image-1.png", steering);
     source.caption("gone\u{1b}]0;title\u{7}.png", steering);
     let name = "bad\u{1b}[31m.png";
-    fs::write(source.image(name), "no picture").unwrap();
+    fs::write(source.image(name), "no image").unwrap();
     source.caption(name, steering);
     let keep = ["--keep-symbols", "--keep-punctuation", "--min-count", "1"];
     let directory = source.write();

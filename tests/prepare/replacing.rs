@@ -1,4 +1,4 @@
-//! Preparing under an existing name: the same content is reused, another is refused without --force.
+//! Preparing under an existing name: the same content is reused, another is rejected without --force.
 
 use super::Workspace;
 use cutline::data::{Dataset, Split};
@@ -37,7 +37,7 @@ fn prepared_scenes_load() {
 }
 
 #[test]
-fn same_scenes_are_reused_and_others_refused() {
+fn same_scenes_are_reused_and_others_rejected() {
     let workspace = Workspace::new();
     workspace.succeeds(&SCENES);
     let image = workspace.dataset("mine/images").join("scene_00001.png");
@@ -87,7 +87,7 @@ fn features_are_kept_with_a_new_vocabulary() {
 }
 
 #[test]
-fn scenes_flags_are_refused_for_other_sources() {
+fn scenes_flags_are_rejected_for_other_sources() {
     let workspace = Workspace::new();
     let directory = workspace.source(12).write();
     let error = workspace.fails(&["prepare", &directory, "--name", "mine", "--num-images", "20"]);

@@ -146,10 +146,10 @@ fn browse_captions(workspace: &Workspace, screen: &Screen) {
     }
     screen.shows(&beginning(captioned["caption"].as_str().unwrap()));
 
-    let likeliest = captioned["log_probability"].as_f64().unwrap();
+    let most_probable = captioned["log_probability"].as_f64().unwrap();
     screen.press("a");
     screen.shows("beam 3:");
-    screen.shows(&format!("{likeliest:7.2}  "));
+    screen.shows(&format!("{most_probable:7.2}  "));
     screen.waits_until("three captions with log-probabilities", |shown| {
         rows(shown).iter().filter(|row| is_alternative(row)).count() >= 2
     });
@@ -263,7 +263,7 @@ fn user_settings_change_footer() {
 }
 
 #[test]
-fn duplicate_key_refused() {
+fn duplicate_key_rejected() {
     let workspace = Workspace::with_demo();
     settle(&workspace, "[keys.train]\ncheckpoint = ['p']\n");
     let mut screen = open(&workspace);
@@ -297,7 +297,7 @@ fn missing_directory_not_prepared() {
 }
 
 #[test]
-fn zero_epochs_refused() {
+fn zero_epochs_rejected() {
     let workspace = Workspace::with_demo();
     let before = names(&workspace, "checkpoints");
     let screen = open_demo(&workspace);

@@ -302,7 +302,7 @@ mod tests {
         let old = auto("CUDA_ERROR_UNSUPPORTED_PTX_VERSION");
         assert_eq!(old.verdict, Verdict::Problem);
         assert!(old.advice.unwrap().contains("newer driver"));
-        let refused = device(DeviceChoice::Cuda(0), Err(DeviceError::not_built(0)));
-        assert_eq!(refused.verdict, Verdict::Problem);
+        let rejected = device(DeviceChoice::Cuda(0), Err(DeviceError::not_built(0)));
+        assert_eq!(rejected.verdict, Verdict::Problem);
     }
 }

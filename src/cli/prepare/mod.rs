@@ -222,7 +222,7 @@ impl Prepare {
         } else {
             self.read(context)?
         };
-        self.refuse_truncated(&reading.problems)?;
+        self.reject_truncated(&reading.problems)?;
         let lacks = run_job(&job, self.job_info(&device.name), |job| {
             let dataset = self.build(reading, &target, extractor.as_ref(), job, context)?;
             let lacks = lacks_for_training(&dataset);
@@ -329,7 +329,7 @@ impl Prepare {
         let paint = context.terminal.stdout.paint;
         context.print(&report::render(self.name.as_str(), &report, paint))?;
         context.notice("check only: nothing was written");
-        self.refuse_truncated(&report.problems)
+        self.reject_truncated(&report.problems)
     }
 
     fn check_scenes_flags(&self) -> anyhow::Result<()> {
@@ -396,7 +396,7 @@ impl Prepare {
     }
 
     /// A file truncated in its last line usually lacks more than that line.
-    fn refuse_truncated(&self, problems: &Problems) -> anyhow::Result<()> {
+    fn reject_truncated(&self, problems: &Problems) -> anyhow::Result<()> {
         let Some(torn) = problems.of(ProblemKind::TruncatedLine).first() else {
             return Ok(());
         };

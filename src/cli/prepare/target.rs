@@ -21,7 +21,7 @@ const REPLACE_HINT: &str = "choose another --name, or replace it with --force";
 /// What to do with an existing dataset of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replace {
-    /// Continue with it if its content is the same, otherwise refuse.
+    /// Continue with it if its content is the same, otherwise reject.
     Same,
     /// Replace it.
     Other,
@@ -49,7 +49,7 @@ impl Target {
 
     /// Removes images of `scenes` drawn with other settings, which have the same names.
     pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
-        // Before anything is written: what is left would refuse the right command.
+        // Before anything is written: what is left would reject the right command.
         settings.check()?;
         if self.holds_scenes(settings)? {
             return Ok(());
@@ -58,7 +58,7 @@ impl Target {
         let drawn = read_if_there(&file)?;
         let text = toml::to_string(settings)?;
         if drawn.is_some() || self.existing().is_some() {
-            self.refuse_unless_forced()?;
+            self.reject_unless_forced()?;
             self.remove_features()?;
         }
         if drawn.is_some() {
@@ -82,7 +82,7 @@ impl Target {
         if let Some(existing) = self.existing()
             && existing.hash != dataset.hash
         {
-            self.refuse_unless_forced()?;
+            self.reject_unless_forced()?;
             if !same_images(&existing, dataset) {
                 self.remove_features()?;
             }
@@ -104,7 +104,7 @@ impl Target {
         Dataset::load(&self.directory).ok()
     }
 
-    fn refuse_unless_forced(&self) -> anyhow::Result<()> {
+    fn reject_unless_forced(&self) -> anyhow::Result<()> {
         match self.replace {
             Replace::Other => Ok(()),
             Replace::Same => Err(anyhow!(

@@ -45,7 +45,7 @@ pub(in crate::nn) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// The hyperbolic tangent.
+/// The hyperbolic tangent, tanh.
 #[inline(always)]
 pub(in crate::nn) fn tanh(x: f32) -> f32 {
     let square = x * x;

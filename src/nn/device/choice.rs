@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_device_is_refused_with_the_known_ones() {
+    fn unknown_device_is_rejected_with_the_known_ones() {
         for text in ["gpu", "cuda:", "cuda:-1", "cuda:x", "CPU", ""] {
             let message = text.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(

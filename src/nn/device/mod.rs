@@ -165,7 +165,7 @@ mod tests {
 
     #[cfg(not(feature = "cuda"))]
     #[test]
-    fn gpu_without_a_cuda_build_is_refused_with_advice() {
+    fn gpu_without_a_cuda_build_is_rejected_with_advice() {
         let rejected = ChosenDevice::open(DeviceChoice::Cuda(1)).unwrap_err();
         assert_eq!(rejected.kind, DeviceErrorKind::NotBuilt);
         let message = rejected.to_string();

@@ -20,7 +20,7 @@ pub enum ConvLayer<W = ConvWeights> {
     MaxPool(ConvGeometry),
     /// See [`global_avg_pool`]; a map of 1 x 1 comes out.
     GlobalAvgPool,
-    /// A rectifier on its own.
+    /// A ReLU on its own.
     Activation(Activation),
     /// The sum of what the branch and what the shortcut make of the same map.
     Residual {

@@ -16,7 +16,7 @@ pub enum Activation {
     Relu,
     /// `min(max(x, 0), 6)` (Howard et al. 2017, MobileNets).
     Relu6,
-    /// The hyperbolic tangent.
+    /// The hyperbolic tangent, tanh.
     Tanh,
 }
 

@@ -34,7 +34,7 @@ impl<D: Backend> Ema<D> {
         parameters: impl IntoIterator<Item = &'a Parameter<D>>,
         step: u64,
     ) -> DeviceResult<D, ()> {
-        // Warm-up: the first parameters are random and must not weigh for long.
+        // Warmup: the first parameters are random and must not weigh for long.
         let keep = self.decay.min((1.0 + step as f32) / (10.0 + step as f32));
         for (parameter, average) in parameters.into_iter().zip(&mut self.weights) {
             D::try_ema(average, &parameter.value, keep)?;

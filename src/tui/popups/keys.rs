@@ -119,13 +119,13 @@ impl App {
             FormSubmission::Filter(words) => self.gallery.filter(&words),
             FormSubmission::Jump(image) => {
                 if let Err(why) = self.gallery.jump(&image) {
-                    return self.refuse(why);
+                    return self.reject(why);
                 }
             }
             FormSubmission::Export(path) => {
                 return match self.evaluate.compared_evaluations() {
                     Some(compared) => vec![Effect::Export { path, compared }],
-                    None => self.refuse("no evaluations to compare yet"),
+                    None => self.reject("no evaluations to compare yet"),
                 };
             }
         }

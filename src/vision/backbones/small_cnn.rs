@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_refuse_invalid_widths_and_unknown_keys() {
+    fn settings_reject_invalid_widths_and_unknown_keys() {
         assert!(toml::from_str::<SmallCnnSettings>("widths = [8, 0]").is_err());
         assert!(toml::from_str::<SmallCnnSettings>("width = [8]").is_err());
         let settings: SmallCnnSettings = toml::from_str("widths = [8]").unwrap();

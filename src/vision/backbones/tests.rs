@@ -248,7 +248,7 @@ fn layer_range_offers_only_layers_after_the_stored_one() {
 }
 
 #[test]
-fn weights_of_another_network_are_refused_by_their_first_tensor() {
+fn weights_of_another_network_are_rejected_by_their_first_tensor() {
     let file = names_only(&BackboneKind::MobileNetV2.architecture(WeightSource::Torchvision));
     let fault = |kind| match Backbone::load(kind, &file, None, &Cpu::default()).unwrap_err() {
         BackboneError::Weights(error) => error.kind,

@@ -394,8 +394,8 @@ mod tests {
 
     #[test]
     fn rows_follow_the_order_of_the_images() {
-        let (pictures, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let images = images(pictures.path());
+        let (image_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let images = images(image_dir.path());
         let seen = RefCell::new(Vec::new());
         let mut stores = [store(dir.path())];
         run(&sources(&images), &mut stores, &|progress| {
@@ -435,8 +435,8 @@ mod tests {
 
     #[test]
     fn stores_filled_together_equal_stores_filled_one_by_one() {
-        let pictures = tempfile::tempdir().unwrap();
-        let images = images(pictures.path());
+        let image_dir = tempfile::tempdir().unwrap();
+        let images = images(image_dir.path());
         let (together, alone) = (directories(), directories());
         run(&sources(&images), &mut three_stores(&together), &|_| {});
         for store in &mut three_stores(&alone) {
@@ -449,8 +449,8 @@ mod tests {
 
     #[test]
     fn interrupted_stores_resume_to_the_same_bytes_as_uninterrupted_ones() {
-        let pictures = tempfile::tempdir().unwrap();
-        let images = images(pictures.path());
+        let image_dir = tempfile::tempdir().unwrap();
+        let images = images(image_dir.path());
         let (whole, stopped) = (directories(), directories());
         run(&sources(&images), &mut three_stores(&whole), &|_| {});
         let stop = |batches: usize| {
@@ -474,8 +474,8 @@ mod tests {
 
     #[test]
     fn truncated_store_resumes_to_the_same_bytes() {
-        let (pictures, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let images = images(pictures.path());
+        let (image_dir, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let images = images(image_dir.path());
         let images = sources(&images);
         run(&images, &mut [store(whole.path())], &|_| {});
         let [rows, index] = files(whole.path());
@@ -503,20 +503,20 @@ mod tests {
 
     #[test]
     fn errors_name_the_image_and_keep_earlier_batches() {
-        let (pictures, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let images = images(pictures.path());
+        let (image_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let images = images(image_dir.path());
         for broken in [6, 7] {
-            fs::write(&images[broken].1, "no picture").unwrap();
+            fs::write(&images[broken].1, "no image").unwrap();
         }
         let mut stores = [store(dir.path())];
         let mut attempt = |forward: &Network| {
             let images = sources(&images);
             extract(&images, &mut stores, BATCHING, forward, &|_| {}, &CONTINUE).unwrap_err()
         };
-        let refused = attempt(&|_, _| Err("out of memory".to_owned()));
+        let rejected = attempt(&|_, _| Err("out of memory".to_owned()));
         assert!(
-            refused.to_string().contains("\"0.png\" on: out of memory"),
-            "{refused}"
+            rejected.to_string().contains("\"0.png\" on: out of memory"),
+            "{rejected}"
         );
         let misshapen = attempt(&|_, images| Ok(vec![0.0; images * 3]));
         let ExtractionError::Store(StoreError::RowLength { expected, found, .. }) = misshapen else {

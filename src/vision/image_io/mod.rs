@@ -46,17 +46,17 @@ pub struct ImageReadError {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum ImageErrorKind {
-    #[error("does not exist: check the path, and that the pictures were unpacked")]
+    #[error("does not exist: check the path, and that the images were unpacked")]
     NotFound,
-    #[error("is not a regular file: give the picture's own path")]
+    #[error("is not a regular file: give the path of the image file")]
     NotAFile,
     #[error("cannot be read ({0}): check its permissions and the disk")]
     Unreadable(io::Error),
     #[error("is empty (0 bytes): download or copy it again, or remove it")]
     Empty,
-    #[error("is not a picture but {0}: download it again, or remove it")]
-    NotAPicture(FileKind),
-    #[error("is a picture of a kind that is not read ({0}): convert it to JPEG or PNG")]
+    #[error("is not an image but {0}: download it again, or remove it")]
+    NotAnImage(FileKind),
+    #[error("has an unsupported image format ({0}): convert it to JPEG or PNG")]
     Unsupported(String),
     #[error("is cut short: download or copy it again, or remove it")]
     Truncated,
@@ -130,7 +130,7 @@ fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageE
         return Err(ImageErrorKind::Empty);
     }
     let format =
-        image::guess_format(contents).map_err(|_| ImageErrorKind::NotAPicture(FileKind::detect(contents)))?;
+        image::guess_format(contents).map_err(|_| ImageErrorKind::NotAnImage(FileKind::detect(contents)))?;
     if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
         return Err(ImageErrorKind::Truncated);
     }
@@ -167,7 +167,7 @@ fn decode_upright_later(
         });
     }
     memory.reserve(decoder.total_bytes()).map_err(fault)?;
-    // Invalid metadata is no reason to refuse an image.
+    // Invalid metadata is no reason to reject an image.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     if format == ImageFormat::Jpeg {
         if let Some(image) = jpeg::decode(contents, limits)? {
@@ -320,7 +320,7 @@ mod tests {
         assert!(matches!(directory.kind, ImageErrorKind::NotAFile));
         assert!(matches!(error("empty.jpg", b"").kind, ImageErrorKind::Empty));
         let text = error("\u{1b}[31mtext.jpg", b"a dog on a beach\n");
-        assert!(matches!(text.kind, ImageErrorKind::NotAPicture(FileKind::Text)));
+        assert!(matches!(text.kind, ImageErrorKind::NotAnImage(FileKind::Text)));
         assert!(text.to_string().contains("text.jpg"), "{text}");
         assert!(!text.to_string().contains('\u{1b}'), "{text:?}");
         let radiance = error("light.hdr", b"#?RADIANCE\n");

@@ -112,7 +112,7 @@ fn tensor(file: &Hdf5File, dataset: &Dataset, name: &str, len: usize) -> Result<
     Ok(Tensor::contiguous(dtype, shape, range))
 }
 
-/// Other types than floats become bytes, whose values [`WeightFile::get`](super::WeightFile::get) refuses.
+/// Other types than floats become bytes, whose values [`WeightFile::get`](super::WeightFile::get) rejects.
 fn dtype(datatype: &Datatype) -> Result<Dtype, WeightsErrorKind> {
     match datatype {
         Datatype::FloatingPoint {

@@ -1,7 +1,7 @@
 //! A reader of the part of Python's pickle format that PyTorch state dicts use. It runs no code.
 //!
 //! A pickle is a program for a stack machine, which in Python can call any function. Here a call of one of the few known
-//! [`Global`]s becomes data, and any other global is refused by name. Values refer to each other by index, so nesting and
+//! [`Global`]s becomes data, and any other global is rejected by name. Values refer to each other by index, so nesting and
 //! cycles use no stack. The opcodes are those of CPython's `Lib/pickletools.py`, protocols 2 to 5.
 
 use safetensors::Dtype;

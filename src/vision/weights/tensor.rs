@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn views_beyond_their_storage_are_refused() {
+    fn views_beyond_their_storage_are_rejected() {
         let storage = 3..3 + 7 * 4;
         let view = |shape: &[usize], strides: &[usize], offset| {
             Tensor::view(Dtype::F32, shape.to_vec(), strides.to_vec(), offset, &storage)

@@ -171,7 +171,7 @@ fn files_without_weights_are_recognized() {
 }
 
 #[test]
-fn pickles_other_than_state_dicts_are_refused() {
+fn pickles_other_than_state_dicts_are_rejected() {
     let attack = b"\x80\x02cposix\nsystem\nX\x02\0\0\0ls\x85R.";
     let attack = torch_zip(attack, stored());
     assert_fault!(&attack, WeightsErrorKind::ForeignGlobal(name) if name == "posix.system");
@@ -183,7 +183,7 @@ fn pickles_other_than_state_dicts_are_refused() {
 }
 
 #[test]
-fn archives_with_weights_are_refused_by_the_name_of_the_weights() {
+fn archives_with_weights_are_rejected_by_the_name_of_the_weights() {
     let mut wheel = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for name in ["package/__init__.py", "package/models/lite1.pth"] {
         wheel.start_file(name, stored()).unwrap();

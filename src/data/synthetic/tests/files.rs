@@ -85,21 +85,21 @@ fn write_errors_name_the_file_and_leave_no_temporary_file() {
 }
 
 #[test]
-fn settings_out_of_range_are_refused() {
+fn settings_out_of_range_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |settings: ScenesSettings, fault: &str| {
+    let rejected = |settings: ScenesSettings, fault: &str| {
         let error = write(&settings, dir.path(), |_| {}).unwrap_err().to_string();
         assert!(error.contains(fault), "{error}");
     };
     for size in [0, 31, 1_025] {
-        refused(ScenesSettings { size, ..FEW }, &format!("size = {size} "));
+        rejected(ScenesSettings { size, ..FEW }, &format!("size = {size} "));
     }
-    refused(ScenesSettings { images: 9, ..FEW }, "images = 9 ");
+    rejected(ScenesSettings { images: 9, ..FEW }, "images = 9 ");
     assert!(file_names(dir.path()).is_empty());
 }
 
 #[test]
-fn settings_have_defaults_and_refuse_unknown_keys() {
+fn settings_have_defaults_and_reject_unknown_keys() {
     let settings: ScenesSettings = toml::from_str("size = 96").unwrap();
     let expected = ScenesSettings {
         size: 96,

@@ -1,8 +1,8 @@
 //! Additive attention for `Cpu`.
 //!
 //! Why it is fast: keys and values are read in place, once for all queries of the same image while they are in the
-//! cache; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass computes the
-//! hyperbolic tangents out again, which takes less time than to read them from memory.
+//! cache; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass recomputes
+//! tanh, which takes less time than to read them from memory.
 
 use super::row::{add_weighted, scores_backward, softmax_weights, weights_backward};
 use super::{AttentionKernel, AttentionOutput, Matrix};

@@ -1,7 +1,7 @@
 //! Additive attention on a GPU.
 //!
 //! Why it is fast: keys and values are read in place, where composed operations copy those of its image for every query;
-//! no buffer has the size `[rows, regions, attention]`. The backward pass computes the hyperbolic tangents again, and the
+//! no buffer has the size `[rows, regions, attention]`. The backward pass recomputes tanh, and the
 //! thread that writes a gradient collects all of its terms.
 
 use super::{AttentionOutput, Matrix};

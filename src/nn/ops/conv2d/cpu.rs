@@ -1,4 +1,4 @@
-//! Convolution on the CPU: tiles of output pixels that stay in the cache from gather to rectifier.
+//! Convolution on the CPU: tiles of output pixels that stay in the cache from gather to ReLU.
 
 use super::{Conv2dKernel, Convolution};
 use crate::nn::backend::{Images, Matrix};

@@ -1,4 +1,4 @@
-//! Two-dimensional convolution with bias and rectifier: a row gather and one large matrix product.
+//! Two-dimensional convolution with bias and ReLU: a row gather and one large matrix product.
 
 pub(in crate::nn) mod cpu;
 #[cfg(any(test, feature = "cuda"))]

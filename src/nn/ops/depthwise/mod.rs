@@ -1,4 +1,4 @@
-//! Depthwise convolution with bias and rectifier: one kernel for each channel.
+//! Depthwise convolution with bias and ReLU: one kernel for each channel.
 
 pub(in crate::nn) mod cpu;
 #[cfg(any(test, feature = "cuda"))]

@@ -1,6 +1,6 @@
 //! The fully connected layer for `Cpu`.
 //!
-//! Why it is fast: bias and rectifier go over the sums while they are in the cache, and gradients are added by the
+//! Why it is fast: bias and ReLU go over the sums while they are in the cache, and gradients are added by the
 //! products themselves to what is there already.
 
 use super::{LinearKernel, Matrix, composed};

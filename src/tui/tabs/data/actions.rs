@@ -44,7 +44,7 @@ impl App {
             PaneFocus::List => {}
             PaneFocus::Detail => match self.data.image() {
                 Some(path) => self.popups.push(Popup::Image(path)),
-                None => return self.refuse("no image to show"),
+                None => return self.reject("no image to show"),
             },
         }
         Vec::new()
@@ -57,7 +57,7 @@ impl App {
             Some((state, _)) if state.is_live() => Some((selected.job_path.clone(), *state)),
             _ => {
                 let why = format!("{} is not being prepared", selected.name);
-                self.refuse(why);
+                self.reject(why);
                 None
             }
         }

@@ -29,7 +29,7 @@ impl App {
             }
             Action::Export => match self.evaluate.compared_evaluations() {
                 Some(_) => self.prompt(Prompt::Export, "comparison.md"),
-                None => return self.refuse("no evaluations to export yet"),
+                None => return self.reject("no evaluations to export yet"),
             },
             Action::Open => return self.open_selected_evaluation(),
             Action::Back => self.evaluate.listing.focus = PaneFocus::List,
@@ -42,7 +42,7 @@ impl App {
     pub fn open_evaluate_form(&mut self) -> Vec<Effect> {
         let open = self.runs.open().map(|view| view.name.clone());
         let Some(open) = open else {
-            return self.refuse("no run yet: start one in the Train tab");
+            return self.reject("no run yet: start one in the Train tab");
         };
         let names = self.runs.listing.all().iter().map(|view| view.name.as_str());
         let form = evaluate::form(names, &open);
@@ -62,7 +62,7 @@ impl App {
         };
         let images = self.evaluate.images();
         let Some(listed) = images.get(self.evaluate.listing.detail) else {
-            return self.refuse("no images in this order; try another order");
+            return self.reject("no images in this order; try another order");
         };
         if self.evaluate.listing.focus == PaneFocus::List {
             self.evaluate.listing.focus = PaneFocus::Detail;
@@ -84,7 +84,7 @@ impl App {
             }
             job => {
                 let state = job.as_ref().map_or(JobState::Complete, |(state, _)| *state);
-                self.refuse(format!("the evaluation is already {}", state.name()))
+                self.reject(format!("the evaluation is already {}", state.name()))
             }
         }
     }

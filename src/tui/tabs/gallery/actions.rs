@@ -149,7 +149,7 @@ impl App {
 
     fn toggle_attention(&mut self) -> Vec<Effect> {
         if self.gallery.file().is_none() && !self.gallery.attention.is_shown {
-            return self.refuse("no image");
+            return self.reject("no image");
         }
         self.gallery.attention.toggle();
         Vec::new()
@@ -161,7 +161,7 @@ impl App {
                 self.open_form(FormPurpose::Search, search::form(&request.search));
                 Vec::new()
             }
-            None => self.refuse("no image to caption"),
+            None => self.reject("no image to caption"),
         }
     }
 
@@ -173,7 +173,7 @@ impl App {
 
     pub fn open_image(&mut self, path: PathBuf) -> Vec<Effect> {
         if self.gallery.main.is_none() && self.runs.open().is_none() {
-            return self.refuse("no run yet that could caption it");
+            return self.reject("no run yet that could caption it");
         }
         self.gallery.image_file = Some(path);
         Vec::new()
@@ -193,7 +193,7 @@ impl App {
             })
             .collect();
         if items.is_empty() {
-            return self.refuse("no evaluations yet");
+            return self.reject("no evaluations yet");
         }
         let selected = items.iter().position(|item| item.is_chosen).unwrap_or(0);
         self.popups.push(Popup::Choose(Chooser {

@@ -13,7 +13,7 @@ impl App {
         let open = self.runs.open().map(|view| view.name.clone());
         self.runs.list(listing);
         if let Some(name) = open.filter(|name| self.runs.named(name).is_none()) {
-            self.refuse(format!("{name} was deleted"));
+            self.reject(format!("{name} was deleted"));
         }
         // A user who comes back wants the run that is running, or ran last.
         if self.runs.open().is_none() {
@@ -56,7 +56,7 @@ impl App {
     fn rename_or_delete(&mut self, run: String, action: Action) -> Vec<Effect> {
         match self.target() {
             Some((_, state)) if state.is_live() => {
-                self.refuse(format!("{run} is {}: stop it first", state.name()))
+                self.reject(format!("{run} is {}: stop it first", state.name()))
             }
             _ if action == Action::Delete => self.confirm(
                 format!("Delete {run} with all its checkpoints and evaluations?"),
@@ -83,7 +83,7 @@ impl App {
         let views: Vec<&RunView> = marked.collect();
         if views.len() < 2 {
             let key = self.keymap.key_of(self.tab.context(), Action::Mark);
-            return self.refuse(format!("mark at least two runs with {key} first"));
+            return self.reject(format!("mark at least two runs with {key} first"));
         }
         let lines = comparison(&views);
         self.show_text("comparison of runs".into(), lines)

@@ -152,7 +152,7 @@ impl App {
             })
             .collect();
         if items.is_empty() {
-            return self.refuse("no other runs");
+            return self.reject("no other runs");
         }
         self.popups.push(Popup::Choose(Chooser {
             purpose: ChooserPurpose::Overlay,

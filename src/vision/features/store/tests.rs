@@ -166,26 +166,26 @@ fn rows_that_were_not_flushed_are_appended_again() {
 }
 
 #[test]
-fn a_store_of_other_features_is_refused_or_replaced() {
+fn a_store_of_other_features_is_rejected_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     written(dir.path());
     let other = FeatureSpec {
         layer: "fc2".to_owned(),
         ..spec(FeatureDtype::F16)
     };
-    let refusal = FeatureWriter::open_or_resume(dir.path(), other.clone()).unwrap_err();
+    let rejection = FeatureWriter::open_or_resume(dir.path(), other.clone()).unwrap_err();
     assert!(
-        matches!(&refusal, StoreError::Differs { field, .. } if field == "layer"),
-        "{refusal}"
+        matches!(&rejection, StoreError::Differs { field, .. } if field == "layer"),
+        "{rejection}"
     );
     assert!(
-        refusal.to_string().contains("layer \"map\" and not \"fc2\""),
-        "{refusal}"
+        rejection.to_string().contains("layer \"map\" and not \"fc2\""),
+        "{rejection}"
     );
     assert_eq!(
         FeatureStore::open(dir.path()).unwrap().rows(),
         5,
-        "a refusal changes nothing"
+        "a rejection changes nothing"
     );
 
     FeatureWriter::create_new(dir.path(), other)
@@ -207,17 +207,17 @@ fn two_writers_are_one_too_many() {
 }
 
 #[test]
-fn rows_that_cannot_be_kept_are_refused_by_name() {
+fn rows_that_cannot_be_kept_are_rejected_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = FeatureWriter::open_or_resume(dir.path(), spec(FeatureDtype::F16)).unwrap();
     writer.append("a", &[0.0; 6]).unwrap();
-    let refusal = |writer: &mut FeatureWriter, key, row: &[f32]| writer.append(key, row).unwrap_err();
+    let rejection = |writer: &mut FeatureWriter, key, row: &[f32]| writer.append(key, row).unwrap_err();
     assert!(matches!(
-        refusal(&mut writer, "a", &[0.0; 6]),
+        rejection(&mut writer, "a", &[0.0; 6]),
         StoreError::Duplicate { .. }
     ));
     assert!(matches!(
-        refusal(&mut writer, "b", &[0.0; 5]),
+        rejection(&mut writer, "b", &[0.0; 5]),
         StoreError::RowLength {
             expected: 6,
             found: 5,
@@ -228,7 +228,7 @@ fn rows_that_cannot_be_kept_are_refused_by_name() {
         let mut row = [0.0; 6];
         row[3] = value;
         assert!(matches!(
-            refusal(&mut writer, "b", &row),
+            rejection(&mut writer, "b", &row),
             StoreError::Unstorable { .. }
         ));
     }

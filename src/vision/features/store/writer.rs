@@ -37,7 +37,7 @@ impl FeatureWriter {
     pub fn open_or_resume(dir: impl Into<ConfinedPath>, spec: FeatureSpec) -> Result<Self> {
         let mut writer = Self::lock(dir.into(), spec)?;
         match read_manifest(&writer.paths)? {
-            Some(stored) => writer.refuse_other(&stored)?,
+            Some(stored) => writer.reject_other(&stored)?,
             None => return writer.begin(),
         }
         writer.paths.complete.remove_file().at(&writer.paths.complete)?;
@@ -169,7 +169,7 @@ impl FeatureWriter {
         Ok(self)
     }
 
-    fn refuse_other(&self, stored: &FeatureSpec) -> Result<()> {
+    fn reject_other(&self, stored: &FeatureSpec) -> Result<()> {
         match stored.first_difference(&self.spec) {
             None => Ok(()),
             Some(Difference { field, values }) => {

@@ -46,7 +46,7 @@ fn files_of_all_versions_have_the_same_names_and_values() {
 }
 
 #[test]
-fn compressed_and_unnamed_tensors_are_refused() {
+fn compressed_and_unnamed_tensors_are_rejected() {
     let compressed = open("compressed.h5").unwrap_err();
     assert!(
         matches!(&compressed.kind, WeightsErrorKind::Compressed(name) if name == "conv/conv/kernel:0"),

@@ -47,7 +47,7 @@ fn frames_and_memos_of_newer_protocols_are_read() {
 }
 
 #[test]
-fn unknown_global_is_refused_by_name() {
+fn unknown_global_is_rejected_by_name() {
     let attack = b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R.";
     assert_eq!(
         Pickle::read(attack).unwrap_err(),

@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Images")]
-pub(super) struct PictureArgs {
+pub(super) struct InlineImageArgs {
     /// Graphics protocol
     #[arg(long, value_enum, default_value_t)]
     pub(super) protocol: Protocol,
@@ -39,19 +39,19 @@ pub(super) enum Protocol {
 }
 
 /// Draws `image` at the cursor, within the terminal's width and height, and leaves the cursor below it.
-pub(super) fn draw(image: RgbImage, args: &PictureArgs, terminal: &Terminal) -> anyhow::Result<()> {
+pub(super) fn draw(image: RgbImage, args: &InlineImageArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let columns = args.width.unwrap_or(u16::MAX);
     let size = cells(image.dimensions(), max_size(columns, terminal));
     print(&DynamicImage::ImageRgb8(image), size, args.protocol.resolve())
 }
 
-/// Columns between pictures in a row.
+/// Columns between images in a row.
 const GAP: u32 = 2;
 
-/// Pictures of one size, side by side in rows.
+/// Images of one size, side by side in rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiles {
-    /// Columns and rows of a picture.
+    /// Columns and rows of an image.
     size: (u32, u32),
     pub(super) per_row: usize,
 }
@@ -71,12 +71,12 @@ impl Tiles {
         self.size.0 as usize
     }
 
-    /// The first column of a picture in its row.
+    /// The first column of an image in its row.
     pub(super) fn column_of(&self, index: usize) -> usize {
         index * (self.size.0 + GAP) as usize
     }
 
-    /// The pictures of a row in one image, with transparent gaps, at the resolution that it is drawn with.
+    /// The images of a row in one image, with transparent gaps, at the resolution that it is drawn with.
     fn side_by_side<'a>(
         &self,
         images: impl ExactSizeIterator<Item = &'a RgbImage>,
@@ -101,7 +101,7 @@ impl Tiles {
 pub(super) fn draw_row<'a>(
     images: impl ExactSizeIterator<Item = &'a RgbImage>,
     tiles: &Tiles,
-    args: &PictureArgs,
+    args: &InlineImageArgs,
 ) -> anyhow::Result<()> {
     let protocol = args.protocol.resolve();
     let size = (
@@ -112,14 +112,14 @@ pub(super) fn draw_row<'a>(
     print(&DynamicImage::ImageRgba8(row), size, protocol)
 }
 
-/// The maximum columns and rows of a picture.
+/// The maximum columns and rows of an image.
 fn max_size(columns: u16, terminal: &Terminal) -> (u16, u16) {
     let (available, rows) = terminal.size();
     // A row for the prompt and one for the caption.
     (columns.min(available), rows.saturating_sub(2).max(1))
 }
 
-fn print(picture: &DynamicImage, (width, height): (u32, u32), protocol: Protocol) -> anyhow::Result<()> {
+fn print(image: &DynamicImage, (width, height): (u32, u32), protocol: Protocol) -> anyhow::Result<()> {
     let config = viuer::Config {
         absolute_offset: false,
         transparent: true,
@@ -129,7 +129,7 @@ fn print(picture: &DynamicImage, (width, height): (u32, u32), protocol: Protocol
         use_iterm: protocol == Protocol::Iterm,
         ..viuer::Config::default()
     };
-    viuer::print(picture, &config)
+    viuer::print(image, &config)
         .context("cannot draw the image; pipe the output (`| cat`) to print only text")?;
     Ok(())
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn row_has_gaps_between_pictures() {
+    fn row_has_gaps_between_images() {
         let tiles = Tiles::new((400, 300), 24, &Terminal::plain());
         assert_eq!((tiles.size, tiles.per_row), ((24, 9), 3), "in 80 columns");
         let images = [
