@@ -37,8 +37,8 @@ const REFERENCES_SHOWN: usize = 2;
 ///
 /// Besides the scores it prints the fraction of images with the most common caption, the number of distinct captions and
 /// of captions that are not in the training split, and the scores after shuffling captions among images, which a decoder
-/// that ignores the image keeps. BLEU and ROUGE-L are from 0 to 1,
-/// CIDEr-D from 0 to 10; papers often multiply them by 100.
+/// that ignores the image keeps. BLEU and ROUGE-L are from 0 to 1, CIDEr-D from 0 to 10; papers often
+/// multiply them by 100.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   cutline evaluate flickr8k-merge-001
