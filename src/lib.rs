@@ -2,7 +2,7 @@
 //!
 //! # A map of the crate
 //!
-//! Work flows one way: image and captions -> tokens and features -> decoder -> captions -> scores.
+//! Data flow: image and captions -> tokens and features -> decoder -> captions -> scores.
 //!
 //! | module | what lives there |
 //! | --- | --- |
@@ -11,7 +11,7 @@
 //! | [`metrics`] | BLEU, ROUGE-L, CIDEr-D: pure functions on token lists |
 //! | [`nn`] | what stable dfdx lacks: convolution, pooling, LSTM, losses, an optimizer that saves |
 //! | [`vision`] | CNN encoders, published weights, preprocessing, the feature store |
-//! | [`decoders`] | how image features meet the LSTM |
+//! | [`decoders`] | LSTMs that write captions from image features |
 //! | [`model`] | encoder and decoder as one network: specification, inputs, normalization, checkpoints |
 //! | [`search`] | beam search, sampling, ensembles, minimum Bayes risk, attention weights |
 //! | [`training`] | batches, loop, schedule, checkpoints |
@@ -23,10 +23,10 @@
 //! | [`config`] | defaults < file < flags |
 //! | [`suggest`] | the known word nearest to a mistyped one |
 //!
-//! Imports run downwards only; `tests/layers.rs` holds the rule. The program is `cli`; all below it serves other
-//! programs as well.
+//! Modules import only from lower layers; `tests/layers.rs` enforces it. The program is
+//! `cli`; everything else is a library.
 //!
-//! # One way through, in small
+//! # Example
 //!
 //! ```
 //! use cutline::search::{SearchSettings, write_captions};
@@ -42,17 +42,17 @@
 //! assert_eq!(references[0].join(" "), "two dogs run on the beach");
 //! let vocabulary = Vocabulary::build(references.iter().map(Vec::as_slice), 1);
 //!
-//! // A decoder reads an image's features, here random ones, and writes. This one has learned nothing yet.
+//! // A decoder writes captions from an image's features, here random ones. This one is not trained.
 //! let cpu = Cpu::default();
 //! let shape = DecoderShape { channels: 8, vocabulary: vocabulary.len() };
 //! let decoder = build(&cpu, &DecoderSettings::default(), shape, &mut random_stream(1, "weights", 0))?;
 //! let features = cpu.sample_normal_like(&(1, 1, 8)); // [images, regions, channels]
 //! let search = SearchSettings { beam_size: 3, max_length: 6, ..Default::default() };
-//! let found = write_captions(decoder.as_ref(), features, &search)?;
-//! let hypothesis = vocabulary.decode(&found[0][0].tokens);
+//! let hypotheses = write_captions(decoder.as_ref(), features, &search)?;
+//! let hypothesis = vocabulary.decode(&hypotheses[0][0].tokens);
 //! assert!(hypothesis.len() <= 6);
 //!
-//! // What it wrote is scored against what people wrote.
+//! // The caption is scored against the references.
 //! let nonsense = Example { hypothesis: &hypothesis, references: &references };
 //! let perfect = Example { hypothesis: &references[0], references: &references };
 //! let bleu_4 = |example| score(&[example]).score(Metric::BLEU_4);

@@ -77,7 +77,7 @@ impl Features {
                 .map(<[usize]>::to_vec)
                 .collect(),
         };
-        // It never breaks.
+        // The closure never breaks.
         let _ = for_each_batch(&files, &[plan], D::PREFETCHED_BATCHES, |batch| {
             let extract = |pixels: &[f32], images| extractor.features(pixels, images);
             let outputs = adaptive.run(&batch.pixels, batch.images.len(), extract)?;

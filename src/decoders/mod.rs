@@ -1,4 +1,4 @@
-//! Decoders: how image features meet the LSTM.
+//! Decoders: LSTMs that write captions from image features.
 //!
 //! Every decoder reads an image as regions, `[images, regions, channels]`; those without attention take their mean. A new
 //! decoder is a file here that implements `TeacherForced` (or `AttentionCell`, for attention at every word), a variant of

@@ -1,7 +1,7 @@
 //! Layers, operations and kernels that dfdx lacks.
 //!
 //! An operation is a trait with a device-generic default composed of dfdx operations, so it runs wherever
-//! dfdx does, and a fused kernel for `Cpu` beside it. A test holds one against the other, values and
+//! dfdx does, and a fused kernel for `Cpu` beside it. Tests compare both, values and
 //! gradients.
 //!
 //! Layout is channels-last throughout: images are `[images, height, width, channels]`, so a convolution is

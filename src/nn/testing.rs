@@ -41,7 +41,7 @@ pub(crate) fn random_matrix(shape: (usize, usize), seed: u64) -> Matrix<Cpu> {
     random(shape, &mut rng(seed))
 }
 
-/// [`random_matrix`], of whose values about so large a share is other than zero.
+/// A random matrix with about this fraction of non-zero values.
 pub(crate) fn sparse_matrix(shape: (usize, usize), share: f32, seed: u64) -> Matrix<Cpu> {
     let draws = random_matrix(shape, seed ^ 5).as_vec();
     let values = random_matrix(shape, seed).as_vec().into_iter().zip(draws);

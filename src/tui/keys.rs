@@ -27,7 +27,7 @@ impl KeyContext {
 /// A key with its modifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A character; Shift shows in its case.
+    /// A character; an upper-case one includes Shift.
     Char(char),
     Ctrl(char),
     Code(KeyCode),

@@ -105,7 +105,7 @@ pub fn open(root: &Root, options: WorkbenchOptions) -> io::Result<()> {
     let restored = screen.leave();
     info!("workbench closes");
     match is_gone {
-        // Drawing has failed, but there is no one to tell.
+        // Drawing failed because the terminal is gone.
         true => Ok(()),
         false => result.and(restored),
     }

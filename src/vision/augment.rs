@@ -33,7 +33,7 @@ impl Augmentation {
         }
     }
 
-    /// The suffix of a feature store's name. Only for people; the store's specification has the augmentation.
+    /// The suffix of a feature store's name. It is for users only: the store's specification has the augmentation.
     pub(super) fn suffix(self) -> String {
         match self {
             Self::None => String::new(),

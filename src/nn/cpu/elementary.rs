@@ -2,7 +2,7 @@
 //!
 //! After the Cephes library (Moshier 1992, `expf.c` and `tanhf.c`): reduction to a small argument, and a polynomial.
 //! They are for use within [`pulp::Arch::dispatch`], which compiles a loop for the vectors that the machine has.
-//! Relative errors are below 3e-7. What is not a number stays so.
+//! Relative errors are below 3e-7. NaN stays NaN.
 
 /// Beyond these, `exp` has no normal `f32`.
 const LOWEST: f32 = -87.0;
@@ -75,7 +75,7 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
 /// Independent lanes of sums and maxima: in a single one, each addition would wait for the one before.
 const LANES: usize = 16;
 
-/// The largest of some values; what is not a number is passed over.
+/// The largest value; NaN is ignored.
 #[inline(always)]
 pub(crate) fn largest(values: &[f32]) -> f32 {
     let larger = |most, value| if value > most { value } else { most };

@@ -369,7 +369,7 @@ mod tests {
             assert_close(&found, &expected, 1e-5);
         }
 
-        /// Sums that one thread makes, and such as are divided.
+        /// Sums computed by one thread, and sums divided among threads.
         #[test]
         fn sums_of_products_are_those_of_the_library(
             rows in 1usize..20,

@@ -19,7 +19,7 @@ struct CacheLine([f32; LINE]);
 /// Unused buffers, the longest last.
 static FREE: Mutex<Vec<Vec<CacheLine>>> = Mutex::new(Vec::new());
 
-/// More are returned to the system, the shortest first. The output layer alone takes two for every block of words.
+/// More are freed, the shortest first. The output layer alone needs two for every block of words.
 const MOST_FREE: usize = 128;
 
 /// A buffer. It returns to the unused ones on drop.
@@ -30,7 +30,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// `len` values, left over from other uses.
+    /// `len` values, not cleared: they are those of an earlier use.
     pub(crate) fn of(len: usize) -> Self {
         let lines = len.div_ceil(LINE);
         let mut buffer = with_free(|free| {

@@ -53,11 +53,11 @@ pub(crate) fn add(sum: &mut [f32], term: &[f32]) {
     }
 }
 
-/// Does `work`, one piece after another of which threads share, on one of those threads.
+/// Runs `work` on a thread of the pool. `work` runs parallel operations one after another.
 ///
-/// Sharing a piece then takes the waking of the others at most. From outside, the caller would go to sleep and be woken
-/// again for every piece, which for a piece of a hundred microseconds is as long as the work. Work that waits for a thread which shares in turn is not
-/// for this: where there is a single thread, both would wait for ever.
+/// Called from outside of the pool, each of them would put the caller to sleep and wake it again, which takes as long as
+/// an operation of a hundred microseconds. `work` must not wait for another thread that uses the pool: with a single
+/// thread both would wait forever.
 pub(crate) fn among_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| work())
 }

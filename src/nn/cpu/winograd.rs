@@ -37,7 +37,7 @@ pub(in crate::nn) struct Winograd {
 }
 
 impl Winograd {
-    /// Whether it is a way to convolve so.
+    /// Whether it supports a convolution of this geometry and these channels.
     pub(in crate::nn) fn suits(window: ConvGeometry, inputs: usize, outputs: usize) -> bool {
         let channels = |count: usize| count > 0 && count.is_multiple_of(CHANNELS);
         window.kernel == (3, 3) && window.stride == 1 && channels(inputs) && channels(outputs)

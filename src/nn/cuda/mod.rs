@@ -1,8 +1,8 @@
 //! Launching CUDA kernels on dfdx's memory. Kernels are CUDA C++ beside their operation, as `src/nn/ops/*/kernels.cu`.
 //!
-//! An operation's `cuda.rs` says which kernels and matrix products it is made of, for any device that can run them
-//! ([`KernelDevice`]). There are two: dfdx's `Cuda`, and in tests the CPU, for which the same sources are compiled as C++. So all
-//! but the driver's own calls is held against the CPU's operations on machines without a GPU.
+//! An operation's `cuda.rs` composes it of kernels and matrix products, for any device that can run them
+//! ([`KernelDevice`]): dfdx's `Cuda`, and in tests the CPU, for which the same sources are compiled as C++. So machines without
+//! a GPU can compare everything but the driver's own calls with the CPU's operations.
 
 #[cfg(feature = "cuda")]
 mod backend;

@@ -63,7 +63,7 @@ pub struct ConvWeights<W = Vec<f32>> {
     pub kernel: W,
     /// `[1, outputs]`
     pub bias: W,
-    /// ConvGeometry and activation.
+    /// Geometry and activation.
     pub convolution: Convolution,
 }
 

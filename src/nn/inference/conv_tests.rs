@@ -65,7 +65,7 @@ fn check(layers: impl Fn() -> Vec<ConvLayer>, batches: &[(usize, usize, usize, u
     }
 }
 
-/// Kernels of 3 x 3 over channels in 16s, which have a way of their own, over maps even and odd, padded and not.
+/// 3x3 kernels over multiples of 16 channels, which use Winograd's filtering, on even and odd maps, padded or not.
 #[test]
 fn minimal_filtering_equals_the_plain_sums() {
     let paddings = [Padding::NONE, Padding::all(1), Padding::same((3, 3), (3, 3), 2)];

@@ -17,7 +17,7 @@ pub fn random_stream(seed: u64, purpose: &str, step: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*hasher.finalize().as_bytes())
 }
 
-/// Zeroes a share `rate` of the elements and scales the others by `1 / (1 - rate)`.
+/// Zeroes a fraction `rate` of the elements and scales the others by `1 / (1 - rate)`.
 #[derive(Debug)]
 pub struct Dropout<'a> {
     rate: f32,
@@ -53,9 +53,9 @@ impl<'a> Dropout<'a> {
 /// Elements that a word of the stream decides on.
 const DRAWS_OF_A_WORD: usize = 2;
 
-/// Which of `len` elements are dropped: what a stream would draw from where it stands. A device may draw it itself.
+/// Which of `len` elements are dropped, by the next bits of a random stream. A device may draw it itself.
 ///
-/// Sixteen random bits decide an element, the lower ones of a word first: the rate is met to one part in 65,536.
+/// Sixteen random bits decide an element, the lower ones of a word first, so the rate is exact to one part in 65,536.
 #[derive(Clone, Debug)]
 pub struct Mask {
     pub(in crate::nn) stream: ChaCha8Rng,

@@ -11,7 +11,7 @@ pub struct Parameter<D: Backend> {
     pub name: String,
     /// The current value.
     pub value: Matrix<D>,
-    /// The share of the learning rate at which it changes: one, but for weights that were learned elsewhere and are only
+    /// Multiplier of the learning rate: one, except for weights that were learned elsewhere and are only
     /// adapted.
     pub rate: f32,
 }

@@ -28,10 +28,10 @@ pub struct AdamSettings {
     pub beta2: f32,
     /// Added to the root of the second moment.
     pub eps: f32,
-    /// Share of every weight matrix taken away at each step, times the learning rate. Biases and other
+    /// Fraction of every weight matrix subtracted at each step, times the learning rate. Biases and other
     /// single rows do not decay.
     pub weight_decay: f32,
-    /// Gradients are scaled down to this global norm; zero leaves them alone.
+    /// Gradients are scaled down to this global norm; zero: no clipping.
     pub max_grad_norm: f32,
 }
 

@@ -164,7 +164,7 @@ impl BackboneKind {
         }
     }
 
-    /// The source of the weights: by its marker, or else by the naming. Loading names the missing tensor.
+    /// The source of the weights: by the tensor that only it has, else by the naming. Loading reports missing tensors.
     fn source(self, file: &WeightFile) -> Result<WeightSource, WeightsError> {
         let naming = file.naming()?;
         let sources = self.sources();
@@ -179,7 +179,7 @@ const MAX_MAP_LEN: usize = 1 << 28;
 
 /// The shape of a feature map; a vector is a map of 1 x 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names say it all")]
+#[expect(missing_docs, reason = "the names are clear")]
 pub struct MapShape {
     pub height: usize,
     pub width: usize,

@@ -144,7 +144,10 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// The storage's bytes at the start of `range`; an error if they are not within it and the file.
+    /// The storage's bytes at the start of `range`.
+    ///
+    /// # Errors
+    /// If they exceed the range or the file.
     fn checked(&self, range: Range<usize>, file_len: usize) -> Result<Range<usize>> {
         self.elements
             .checked_mul(element_bytes(self.dtype))

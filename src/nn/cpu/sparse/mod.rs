@@ -1,4 +1,4 @@
-//! Matrix products with a matrix many of whose values are zeros.
+//! Products with sparse matrices.
 //!
 //! A ReLU leaves about half of its inputs and dropout half of those: three in four inputs of the merge decoder's output
 //! layer are zeros, and a dense product spends three quarters of its time on them. Here the other values are listed, row by
@@ -19,7 +19,7 @@ pub(crate) enum Factor<'a> {
     Sparse(Sparse),
 }
 
-/// The share of a factor's values, at most, that may be other than zero for a list to pay: with half of them it is a
+/// The largest fraction of non-zero values of a factor for which a list pays: with half of them it is a
 /// fifth faster than a dense product where that was measured. A little more, since dropout at a half leaves now less,
 /// now more.
 const MOST_LISTED: f32 = 0.52;

@@ -1,8 +1,8 @@
 //! The product of a matrix without its zeros with a dense one.
 //!
 //! Why it is fast: the right factor is copied into panels as large as the cache nearest to the processor, and the sums of
-//! a row stay in registers while its list goes by. A multiplication takes up to twice as long as in a dense product, which
-//! makes several of each value that it loads: [`MOST_LISTED`](super::MOST_LISTED) says when that still pays.
+//! a row stay in registers while its list is read. A multiplication takes up to twice as long as in a dense product, which
+//! uses each loaded value several times: [`MOST_LISTED`](super::MOST_LISTED) says when that still pays.
 
 use super::{BAND, CHAINS, List, Sparse, SparseBand};
 use crate::nn::cpu::matmul::{MatMut, MatRef, WriteMode};

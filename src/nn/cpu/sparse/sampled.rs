@@ -1,8 +1,8 @@
 //! The product of two dense matrices where a third one has values other than zero, and nowhere else: a sampled
 //! dense-dense matrix product.
 //!
-//! Why it is fast: a piece of a row of the left factor stays in registers while those columns of the right one go by
-//! that the row's list names. They come from the cache behind the nearest, which is what takes the time.
+//! Why it is fast: a piece of a row of the left factor stays in registers while the listed columns of the right one are
+//! read. They come from the second-level cache, which limits the speed.
 
 use super::{BAND, CHAINS, Sparse, SparseBand};
 use crate::nn::cpu::matmul::{MatRef, WriteMode};

@@ -2,7 +2,7 @@
 //!
 //! Why it is fast: keys and values are read in place, once for all queries of the same image while they are in the
 //! cache; nothing of the size of `[rows, regions, attention]` is ever stored. The backward pass recomputes
-//! tanh, which takes less time than to read them from memory.
+//! tanh, which is faster than reading it from memory.
 
 use super::row::{add_weighted, scores_backward, softmax_weights, weights_backward};
 use super::{AttentionKernel, AttentionOutput, Matrix};
@@ -100,7 +100,7 @@ struct AttentionStep {
     images: Vec<usize>,
 }
 
-/// A query, and what is to be written for it.
+/// A query and its output.
 struct QueryRow<'a> {
     number: usize,
     /// The context, or the query's gradient.

@@ -1,9 +1,9 @@
 //! The fused output layer and loss for `Cpu`.
 //!
-//! Why it is fast: words are taken in blocks whose logits fit in a core's cache, each on one thread from the product
-//! to the sum of its exponentials. All that the blocks of a row have to tell each other is a maximum and a sum. With
-//! these, a second round turns each block's exponentials into its gradient and uses it up at once. Exponentials are
-//! all that is ever written to memory and read again, once.
+//! Why it is fast: words are divided into blocks whose logits fit in a core's cache. One thread computes a block from the
+//! product to the sum of its exponentials. The blocks of a row exchange only a maximum and a sum. With these, a second pass
+//! turns each block's exponentials into its gradient and consumes it at once. Only exponentials are written to memory and
+//! read again.
 
 use super::{CrossEntropyKernel, Linear, OutputInputs, Scalar, Targets, Zeros};
 use crate::nn::cpu::elementary;
@@ -270,7 +270,7 @@ struct RowPart {
 }
 
 impl RowPart {
-    /// The sum of the exponentials, had `maximum` been taken from the logits.
+    /// The sum of the exponentials relative to another maximum.
     fn share_of(&self, maximum: f32) -> f64 {
         f64::from(self.exponentials) * f64::from(self.maximum - maximum).exp()
     }
@@ -355,7 +355,7 @@ impl Block {
     }
 }
 
-/// Turns logits without their bias into exponentials, and gives what else is to be known of them.
+/// Turns logits without their bias into exponentials; returns their sums and maximum.
 fn row_part(logits: &mut [f32], bias: &[f32], target: Option<usize>, smoothing: f32) -> RowPart {
     // Loop by loop: in one function the compiler does not turn all of them into vector code.
     let arch = Arch::new();

@@ -22,7 +22,7 @@ extern "C" __global__ void softmax_cross_entropy(float *logits, const float *bia
         exponentials += expf(logit - largest);
     }
     float of_all = block_maximum(largest);
-    // A thread without a column has nothing to add, and no largest to take the other from.
+    // A thread without a column adds nothing; its `largest` is infinite.
     exponentials = block_sum(threadIdx.x < columns ? exponentials * expf(largest - of_all) : 0.0f);
     sum = block_sum(sum);
     float log_sum = logf(exponentials) + of_all;

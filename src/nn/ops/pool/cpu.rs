@@ -135,7 +135,7 @@ fn keep_larger(largest: &mut [f32], values: &[f32]) {
     });
 }
 
-/// Moves the gradient that still waits to every channel whose value is the largest.
+/// Moves the pending gradient to each channel whose value is the largest.
 fn hand_back(waiting: &mut [f32], input: &mut [f32], x: &[f32], largest: &[f32]) {
     for (((waiting, input), x), largest) in waiting.iter_mut().zip(input).zip(x).zip(largest) {
         if x == largest {

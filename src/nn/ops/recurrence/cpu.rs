@@ -37,7 +37,7 @@ struct Uses {
 }
 
 impl CpuStepWeight {
-    /// Takes `x` and `gradient`, row for row, into the gradient that is to come.
+    /// Keeps the rows of `x` and `gradient` for the weight gradient, which is computed once for all steps.
     fn note(&self, x: &[f32], gradient: &[f32]) {
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let first = uses.rows;

@@ -1,6 +1,6 @@
 //! Operations on rows for `Cpu`.
 //!
-//! Why they are fast: rows are copied and added whole, where dfdx works out the place of every single element.
+//! Why they are fast: rows are copied and added whole, where dfdx computes the index of every element.
 
 use super::{Matrix, RowsKernel, composed_gather};
 use crate::nn::MatrixResult;

@@ -4,14 +4,14 @@
 //! features/<id>/
 //!   store.json      what the features are: network, layer, weights, preprocessing, shape
 //!   rows.bin        rows of one size, little-endian
-//!   index.jsonl     the image's key for each row, a JSON string a line, written after its row was synced
+//!   index.jsonl     the image's key for each row, one JSON string per line, written after its row was synced
 //!   complete.json   the number of rows, once all are there
 //!   lock            locked by the writing process
-//!   weights         where the network's weights lie, to look at new images with
+//!   weights         the path of the network's weights, for new images
 //! ```
 //!
-//! An interruption leaves a torn last row or line at worst; both files are then cut to what they hold in
-//! common, so a resumed store ends up byte for byte like one that was never interrupted.
+//! After an interruption the last row or line may be incomplete. Both files are then truncated to their common
+//! rows, so a resumed store equals an uninterrupted one byte for byte.
 
 mod reader;
 mod weights_path;
@@ -154,7 +154,7 @@ impl FeatureSpec {
         }
     }
 
-    /// What a store gives back of features that it is given: [`dtype`](Self::dtype) rounds them.
+    /// The features as a store returns them: rounded to [`dtype`](Self::dtype).
     pub fn as_stored(&self, features: &[f32]) -> Vec<f32> {
         let mut bytes = Vec::new();
         self.encode(features, &mut bytes);
@@ -177,12 +177,14 @@ impl FeatureSpec {
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages describe the variants and their fields")]
 pub enum StoreError {
-    #[error("{path:?}: {error}: check permissions and free space, then start again; what is done is kept")]
+    #[error(
+        "{path:?}: {error}: check permissions and free space, then start again; finished images are kept"
+    )]
     Io { path: PathBuf, error: io::Error },
     #[error("no features in {dir:?}: extract them first")]
     NotFound { dir: PathBuf },
     #[error(
-        "the features in {dir:?} are not complete ({rows} images so far): start the extraction again, it goes on"
+        "the features in {dir:?} are not complete ({rows} images so far): start the extraction again to continue"
     )]
     Incomplete { dir: PathBuf, rows: usize },
     #[error(

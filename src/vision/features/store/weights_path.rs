@@ -1,4 +1,4 @@
-//! Where the weights lie that a store's features were made with, so that a new image can be looked at alike.
+//! The path of the weights that extracted a store's features, for extracting those of new images.
 
 use super::{At, MAX_JSON_BYTES, Result, read_if_there};
 use crate::files::ConfinedPath;
@@ -18,7 +18,7 @@ pub fn record_weights_path(dir: impl Into<ConfinedPath>, weights: &Path) -> Resu
         .at(&note)
 }
 
-/// The path that [`record_weights_path`] noted in the store in `dir`; `None` where it noted none.
+/// The path that [`record_weights_path`] wrote into the store in `dir`, if any.
 ///
 /// The file may have moved or changed since: compare its hash with
 /// [`FeatureSpec::weights`](super::FeatureSpec::weights).

@@ -92,7 +92,7 @@ impl FeatureWriter {
         Ok(())
     }
 
-    /// Sees every row appended so far to the disk, then its line in the index.
+    /// Syncs the rows appended so far, then their lines in the index, to the disk.
     ///
     /// # Errors
     /// [`StoreError::Io`]; may be tried again.
@@ -146,8 +146,8 @@ impl FeatureWriter {
         })
     }
 
-    /// Empties the store. The manifest is removed first and written last, so rows are never read by a wrong one. Rows are
-    /// written into a new file: a reader may have mapped the old one, and would die if it were shortened.
+    /// Empties the store. The manifest is removed first and written last, so rows are never read with the wrong one. Rows are
+    /// written into a new file: a reader that has mapped the old one would crash if it were shortened.
     fn begin(mut self) -> Result<Self> {
         let Paths {
             complete,
@@ -215,7 +215,7 @@ impl FeatureWriter {
             return Err(StoreError::Duplicate { key: key() });
         }
         let largest = self.spec.largest();
-        // A NaN is in no range either.
+        // A NaN is outside of every range.
         match features
             .iter()
             .find(|value| !(-largest..=largest).contains(*value))
@@ -242,7 +242,7 @@ impl AppendFile {
 
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         if let Err(error) = self.file.write_all(bytes) {
-            // A full disk takes part of the bytes. Should the cut fail as well, resuming makes up for it.
+            // A full disk may have taken some of the bytes. If truncating fails too, resuming does it.
             let _ = self.file.set_len(self.len);
             return Err(error);
         }
