@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Default::default()
     };
     let images = RawDataset::drawn(synthetic::write(&scenes, &directory, |_| {})?);
-    let source = DataSource::at(&directory);
+    let source = DataSource::new(&directory);
     let settings = PrepareSettings::default();
     let (dataset, _) = build_and_save(&settings, &source, images, &directory, &|_| Ok(()), &|_| {})?;
     println!("{} images", dataset.images.len());

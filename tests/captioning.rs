@@ -92,7 +92,7 @@ fn squares(source: &Path, data: &Path) -> Dataset {
         minimum_count: 1,
         ..Default::default()
     };
-    let (dataset, _) = prepare(&settings, &DataSource::at(source), data, &|_| Ok(()), &|_| ()).unwrap();
+    let (dataset, _) = prepare(&settings, &DataSource::new(source), data, &|_| Ok(()), &|_| ()).unwrap();
     dataset
 }
 
@@ -364,7 +364,7 @@ mod mbr {
                 .collect()
         };
         let captions: Vec<Vec<Vec<u32>>> = dataset.images(Split::Train).map(encode).collect();
-        DocumentFrequencies::of(captions.iter().map(Vec::as_slice))
+        DocumentFrequencies::from_images(captions.iter().map(Vec::as_slice))
             .write(workspace.run_directory(RUN).ngrams())
             .unwrap();
     }

@@ -40,7 +40,7 @@ fn rows(row: impl Fn(&str, usize) -> String) -> String {
 
 #[track_caller]
 fn read(path: &Path) -> RawDataset {
-    DataSource::at(path).read().unwrap()
+    DataSource::new(path).read().unwrap()
 }
 
 fn captions(read: &RawDataset) -> usize {
@@ -288,7 +288,7 @@ fn image_with_two_possible_files_is_listed() {
     );
     let read = read(source.path());
     assert_eq!(read.images.len(), 1);
-    let missing = read.problems.of(ProblemKind::CaptionWithoutImage);
+    let missing = read.problems.of_kind(ProblemKind::CaptionWithoutImage);
     assert!(missing[0].detail.contains("2 files"), "{missing:?}");
 }
 
@@ -298,7 +298,7 @@ fn missing_images_error_names_a_file_that_is_there() {
         &[("captions.csv", b"image,caption\n1015.jpg,A dog\n")],
         &["images/1016.jpg".to_owned()],
     );
-    let error = DataSource::at(source.path()).read().unwrap_err().to_string();
+    let error = DataSource::new(source.path()).read().unwrap_err().to_string();
     assert!(error.contains("1016.jpg"), "{error}");
 }
 
@@ -335,7 +335,7 @@ fn splits_come_from_folders_and_their_unknown_names_are_said() {
         rows(|image, number| format!("{image},A dog,{number}\n"))
     );
     let source = directory(&[("captions.csv", numbers.as_bytes())], &below("images/"));
-    let error = DataSource::at(source.path()).read().unwrap_err().to_string();
+    let error = DataSource::new(source.path()).read().unwrap_err().to_string();
     assert!(
         error.contains("split column") && error.contains("train, dev, test"),
         "{error}"
@@ -389,7 +389,7 @@ fn columns_can_be_given() {
         rows(|image, _| format!("A dog,{image},train\n"))
     );
     let source = directory(&[("captions.csv", table.as_bytes())], &below("images/"));
-    let mut given = DataSource::at(source.path().join("captions.csv"));
+    let mut given = DataSource::new(source.path().join("captions.csv"));
     let error = given.read().unwrap_err().to_string();
     assert!(error.contains("--image-column"), "{error}");
     given.columns.image = Some("where".into());

@@ -20,7 +20,7 @@ fn flickr8k() -> Option<PathBuf> {
 fn source(place: &Path, format: Format) -> DataSource {
     DataSource {
         format: Some(format),
-        ..DataSource::at(place)
+        ..DataSource::new(place)
     }
 }
 
@@ -72,7 +72,7 @@ fn the_three_forms_hold_the_same_images_and_captions() {
                 .eq(karpathy.images.iter().map(|image| &image.key))
         );
     }
-    let recognized = DataSource::at(&place).read().unwrap();
+    let recognized = DataSource::new(&place).read().unwrap();
     assert_eq!(recognized.format, Format::Karpathy);
     assert_eq!(recognized.also_found, [Format::Flickr8k, Format::Kaggle]);
 }
@@ -131,7 +131,7 @@ fn the_oddities_of_the_full_set_are_listed() {
     assert_eq!(dataset.images.len(), 6_000);
     assert_eq!(report.counts[&ProblemKind::ImageWithoutSplit], 1_000);
     assert_eq!(report.counts[&ProblemKind::TruncatedLine], 1);
-    let [lost] = report.problems.of(ProblemKind::CaptionWithoutImage) else {
+    let [lost] = report.problems.of_kind(ProblemKind::CaptionWithoutImage) else {
         panic!("{:?}", report.counts)
     };
     assert_eq!(lost.location, "2258277193_586949ec62.jpg.1");

@@ -286,7 +286,7 @@ pub fn captions(data: &[u8]) -> bool {
                 ..source.clone()
             };
             let raw = valid(source.read())?;
-            for problem in raw.problems.of(data::ProblemKind::MalformedLine) {
+            for problem in raw.problems.of_kind(data::ProblemKind::MalformedLine) {
                 assert!(!display_safe(&problem.to_string()).contains('\u{1b}'));
             }
             valid(data::build(&settings, &source, raw, "x", &|_| Ok(()), &|_| {}))

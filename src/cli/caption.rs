@@ -77,7 +77,7 @@ impl Caption {
     fn caption<D: Backend>(&self, device: &Opened<D>, context: &Context) -> anyhow::Result<()> {
         let runs = self.members.open(&device.device, context)?;
         let run = &runs.first;
-        let search = run.search(self.search.over(&run.record.settings.search)?)?;
+        let search = run.search(self.search.apply_to(&run.record.settings.search)?)?;
         let format = self.format(context);
         let references = match format {
             OutputFormat::Lines => References::default(),

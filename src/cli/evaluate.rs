@@ -158,7 +158,7 @@ impl Evaluate {
                 "split": self.split,
                 "checkpoint": self.members.checkpoint,
                 "ensemble": others,
-                "search": self.search.over(&record.settings.search)?,
+                "search": self.search.apply_to(&record.settings.search)?,
             }),
             step: 0,
         };
@@ -196,7 +196,7 @@ impl Evaluate {
     ) -> anyhow::Result<Report> {
         let inputs = EvalInputs::open(&self.members, self.split, &device.device, context)?;
         let run = &inputs.runs.first;
-        let search = run.search(self.search.over(&run.record.settings.search)?)?;
+        let search = run.search(self.search.apply_to(&run.record.settings.search)?)?;
         let images = inputs.images();
         let bar = context.progress(Task::new("captioning", "images", images.len()));
         let mut done = 0;

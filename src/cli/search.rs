@@ -73,7 +73,7 @@ impl SearchArgs {
     }
 
     /// The run's settings with these flags applied.
-    pub(super) fn over(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
+    pub(super) fn apply_to(&self, own: &SearchSettings) -> anyhow::Result<SearchSettings> {
         let own = RunSettings {
             search: SearchSettings {
                 strategy: self.strategy().unwrap_or(own.strategy),
@@ -116,18 +116,21 @@ mod tests {
             max_length: 12,
             ..Default::default()
         };
-        assert_eq!(SearchArgs::default().over(&own).unwrap(), own);
+        assert_eq!(SearchArgs::default().apply_to(&own).unwrap(), own);
         let wider = SearchArgs::parse(&["--beam-size", "7"]).unwrap();
         assert_eq!(
-            wider.over(&own).unwrap(),
+            wider.apply_to(&own).unwrap(),
             SearchSettings {
                 beam_size: 7,
                 ..own.clone()
             }
         );
-        let sampled = SearchArgs::parse(&["--seed", "3"]).unwrap().over(&own).unwrap();
+        let sampled = SearchArgs::parse(&["--seed", "3"])
+            .unwrap()
+            .apply_to(&own)
+            .unwrap();
         assert_eq!((sampled.strategy, sampled.seed), (Strategy::Sample, 3));
-        assert_eq!(wider.over(&sampled).unwrap().strategy, Strategy::Beam);
+        assert_eq!(wider.apply_to(&sampled).unwrap().strategy, Strategy::Beam);
     }
 
     #[test]
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn min_length_above_max_length_is_rejected() {
         let args = SearchArgs::parse(&["--min-length", "21"]).unwrap();
-        let error = args.over(&SearchSettings::default()).unwrap_err().to_string();
+        let error = args.apply_to(&SearchSettings::default()).unwrap_err().to_string();
         assert!(error.contains("21, exceeds the maximum, 20"), "{error}");
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn tune<D: Backend>(
     context: &Context,
 ) -> anyhow::Result<SearchReport> {
     let run = &inputs.runs.first;
-    let default = args.over(&run.record.settings.search)?;
+    let default = args.apply_to(&run.record.settings.search)?;
     anyhow::ensure!(
         args.strategy() != Some(Strategy::Sample),
         "--tune-search tunes beam search; remove --temperature, --top-k and --seed"
@@ -268,7 +268,7 @@ mod tests {
         assert!(free.beam_sizes.contains(&7) && free.length_penalties.contains(&0.66));
         assert!(!free.mbr_weights.is_empty() && !free.mbr_weights.contains(&0.0));
         let args = SearchArgs::parse(&["--beam-size", "4", "--mbr-weight", "0"]).unwrap();
-        let fixed = grid(&args, &args.over(&own).unwrap());
+        let fixed = grid(&args, &args.apply_to(&own).unwrap());
         assert_eq!((fixed.beam_sizes, fixed.mbr_weights), (vec![4], vec![]));
     }
 }

@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(images[0].captions.len(), 2);
         assert_eq!(images[0].split, Some(Split::Dev));
         assert_eq!(
-            problems.of(ProblemKind::SplitConflict)[0].detail,
+            problems.of_kind(ProblemKind::SplitConflict)[0].detail,
             "in dev and in test"
         );
     }
@@ -380,11 +380,11 @@ mod tests {
             ..
         } = index.find_images(&[images]).unwrap();
         assert_eq!(found.len(), 1);
-        let [missing] = problems.of(ProblemKind::CaptionWithoutImage) else {
+        let [missing] = problems.of_kind(ProblemKind::CaptionWithoutImage) else {
             panic!("{problems:?}")
         };
         assert_eq!(missing.to_string(), "b.jpg.1: not here");
-        let uncaptioned = problems.of(ProblemKind::ImageWithoutCaption);
+        let uncaptioned = problems.of_kind(ProblemKind::ImageWithoutCaption);
         let [c, alone, more] = uncaptioned else {
             panic!("{uncaptioned:?}")
         };

@@ -102,13 +102,13 @@ impl Problems {
     }
 
     /// The problems of a kind, in the order in which they were added.
-    pub fn of(&self, kind: ProblemKind) -> &[Problem] {
+    pub fn of_kind(&self, kind: ProblemKind) -> &[Problem] {
         self.0.get(&kind).map_or(&[], Vec::as_slice)
     }
 
     /// The number of problems of a kind.
     pub fn count(&self, kind: ProblemKind) -> usize {
-        self.of(kind).len()
+        self.of_kind(kind).len()
     }
 
     /// The kinds that have problems, each with its problems.

@@ -126,6 +126,6 @@ fn statistics(images: &[Image], split: Split, vocabulary: &Vocabulary) -> SplitS
     SplitStatistics {
         images: images.len(),
         captions: captions().count(),
-        words: UnknownRate::of(captions().map(|caption| caption.tokens.as_slice()), vocabulary),
+        words: UnknownRate::measure(captions().map(|caption| caption.tokens.as_slice()), vocabulary),
     }
 }

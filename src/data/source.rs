@@ -73,7 +73,7 @@ struct CaptionsFiles {
 
 impl DataSource {
     /// A source with default options.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
             ..Self::default()

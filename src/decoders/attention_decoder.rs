@@ -244,7 +244,7 @@ impl<D: Backend, C: AttentionCell<D>> StepDecoder<D> for AttentionInference<D, C
         };
         // `select` has gathered the means: row and mean have the same index.
         let own_row: Vec<usize> = (0..words.len()).collect();
-        let words = self.words.of(words)?;
+        let words = self.words.lookup(words)?;
         let gates = self.cell.input_gates(words, &means, &own_row)?;
         let rows = MemoryOfRows {
             memory: &memory.memory,

@@ -109,7 +109,7 @@ impl<D: Backend> StepDecoder<D> for LstmInference<D> {
         let Some(before) = state.lstms.pop() else {
             unreachable!("a decoder has an LSTM");
         };
-        let lstm = D::run_lstm_step(&self.lstm, self.embedding.of(words)?, before)?;
+        let lstm = D::run_lstm_step(&self.lstm, self.embedding.lookup(words)?, before)?;
         let rows = match (&self.joint, &state.image) {
             (Some(joint), Some(image)) => {
                 let both = lstm.hidden.clone().try_add(image.clone())?;

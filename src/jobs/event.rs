@@ -128,7 +128,7 @@ pub struct JobInfo {
     pub data_hash: Option<String>,
     /// The resolved settings.
     pub settings: Value,
-    /// Updates before this session; more than zero if a training is resumed.
+    /// Steps before this session; more than zero if a training is resumed.
     pub step: u64,
 }
 
@@ -151,7 +151,7 @@ pub struct Acknowledgement {
     pub id: String,
     /// The command, with the settings of `set`; `unknown` if it cannot be parsed.
     pub command: String,
-    /// Updates before it was taken.
+    /// Steps before it was taken.
     pub step: u64,
     /// Why it was rejected, or `None`.
     pub error: Option<String>,
@@ -210,7 +210,7 @@ pub enum EndReason {
 pub struct CheckpointSaved {
     /// `latest` or `best`.
     pub name: String,
-    /// Updates so far.
+    /// Steps so far.
     pub step: u64,
 }
 
@@ -223,14 +223,14 @@ pub struct StepEvent {
     pub batch: usize,
     /// Batches per epoch.
     pub batches: usize,
-    /// Updates so far, this one included.
+    /// Steps so far, this one included.
     pub step: u64,
     /// Mean cross-entropy of the batch in nats per token, label smoothing included; the policy-gradient loss in SCST.
     pub loss: f32,
     /// Mean reward of the sampled captions, in SCST only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reward: Option<f32>,
-    /// The learning rate of this update.
+    /// The learning rate of this step.
     pub learning_rate: f32,
     /// Global gradient norm before clipping.
     pub grad_norm: f32,
@@ -269,7 +269,7 @@ impl StepEvent {
 pub struct DevEvaluation {
     /// From 0.
     pub epoch: usize,
-    /// Updates so far.
+    /// Steps so far.
     pub step: u64,
     /// Mean training loss of the epoch so far, in nats per token.
     pub train_loss: f64,
@@ -296,7 +296,7 @@ pub enum Trigger {
 /// Captions of a few dev images, always the same images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predictions {
-    /// Updates so far.
+    /// Steps so far.
     pub step: u64,
     /// Images and captions.
     pub captions: Vec<Prediction>,

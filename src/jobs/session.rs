@@ -112,7 +112,7 @@ pub struct Session<'a> {
     disk_full: bool,
     /// The current wait for disk space has been reported.
     disk_full_reported: bool,
-    /// Updates at the last poll, for acknowledgements.
+    /// Steps at the last poll, for acknowledgements.
     step: u64,
     /// The first error of log or control directory other than a full disk; reported by [`Session::end`].
     error: Option<SessionError>,

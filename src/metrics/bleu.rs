@@ -30,7 +30,7 @@ pub(super) const SCORER: Scorer = Scorer {
     statistics: 2 + 2 * MAX_ORDER,
     prepare: |_| {
         Box::new(|example, sums| {
-            sums.copy_from_slice(&BleuStatistics::of(example.hypothesis, example.references).to_array());
+            sums.copy_from_slice(&BleuStatistics::count(example.hypothesis, example.references).to_array());
         })
     },
     scores: |sums, _| BleuStatistics::from_slice(sums).scores().to_vec(),
@@ -56,7 +56,7 @@ impl BleuStatistics {
     /// The counts of one hypothesis against its references.
     ///
     /// Without references nothing matches and the reference length is 0, so every order scores close to 0.
-    pub fn of<T: Ord>(hypothesis: &[T], references: &[Vec<T>]) -> Self {
+    pub fn count<T: Ord>(hypothesis: &[T], references: &[Vec<T>]) -> Self {
         let references_counted: Vec<_> = references
             .iter()
             .map(|reference| ngram::count(reference))
@@ -157,7 +157,7 @@ mod tests {
 
     fn bleu(hypothesis: &str, references: &[&str]) -> [f64; MAX_ORDER] {
         let references: Vec<_> = references.iter().map(|reference| tokens(reference)).collect();
-        BleuStatistics::of(&tokens(hypothesis), &references).scores()
+        BleuStatistics::count(&tokens(hypothesis), &references).scores()
     }
 
     #[test]

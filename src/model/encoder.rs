@@ -84,7 +84,7 @@ impl<D: Backend> Encoder<D> {
     ) -> DeviceResult<D, ()> {
         match self {
             Self::Stored(normalization) => {
-                *normalization = FeatureNormalization::of(inputs, images, spec.channels());
+                *normalization = FeatureNormalization::fit(inputs, images, spec.channels());
                 return Ok(());
             }
             Self::Trained { .. } => return Ok(()),
@@ -93,7 +93,7 @@ impl<D: Backend> Encoder<D> {
         let images = images.min(MEASURED_IMAGES);
         let outputs = self.outputs(spec, inputs, images, device)?;
         let FeatureNormalization { mean, scale } =
-            FeatureNormalization::of(&outputs, images, spec.channels());
+            FeatureNormalization::fit(&outputs, images, spec.channels());
         match self {
             Self::FineTuned(layers) => layers.rescale(&mean, &scale),
             Self::Stored(_) | Self::Trained { .. } => Ok(()),

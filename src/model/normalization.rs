@@ -30,7 +30,7 @@ impl FeatureNormalization {
     }
 
     /// Measures the first `images` of `inputs`, over all regions.
-    pub fn of(inputs: &ImageInputs, images: usize, channels: usize) -> Self {
+    pub fn fit(inputs: &ImageInputs, images: usize, channels: usize) -> Self {
         let mut moments = ChannelMoments::new(channels);
         let indices: Vec<usize> = (0..images).collect();
         for indices in indices.chunks(CHUNK) {
@@ -119,7 +119,7 @@ mod tests {
     fn normalized(values: Vec<f32>, channels: usize) -> Vec<f32> {
         let mut features = values.clone();
         let images = values.len() / channels;
-        FeatureNormalization::of(&ImageInputs::in_memory(values, channels), images, channels)
+        FeatureNormalization::fit(&ImageInputs::in_memory(values, channels), images, channels)
             .apply(&mut features);
         features
     }

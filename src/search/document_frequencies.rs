@@ -50,7 +50,7 @@ pub enum DocumentFrequenciesError {
 
 impl DocumentFrequencies {
     /// Counts the n-grams of captions, image after image.
-    pub fn of<'a>(images: impl IntoIterator<Item = &'a [Vec<TokenId>]>) -> Self {
+    pub fn from_images<'a>(images: impl IntoIterator<Item = &'a [Vec<TokenId>]>) -> Self {
         let all = CiderD::from_references(images);
         let shared = all
             .frequencies()
@@ -197,7 +197,7 @@ mod tests {
             vec![vec![4, 5], vec![5, 6]],
             vec![vec![4, 7]],
         ];
-        let table = DocumentFrequencies::of(images.iter().map(Vec::as_slice));
+        let table = DocumentFrequencies::from_images(images.iter().map(Vec::as_slice));
         assert_eq!(
             written(&table),
             "# 3 images, 5 n-grams\n4\t3\n4 5\t2\n5\t2\n5 6\t2\n6\t2\n"
@@ -236,7 +236,7 @@ mod tests {
         #[test]
         fn file_round_trip_keeps_frequencies_and_scores(images in captions()) {
             let captions = || images.iter().map(Vec::as_slice);
-            let table = DocumentFrequencies::of(captions());
+            let table = DocumentFrequencies::from_images(captions());
             let text = written(&table);
             let back = read(text.as_bytes()).unwrap();
             prop_assert_eq!(frequencies(&back), frequencies(&table));
@@ -257,7 +257,7 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             prop_assert!(read(&bytes).is_err());
-            let mut text = written(&DocumentFrequencies::of(images.iter().map(Vec::as_slice))).into_bytes();
+            let mut text = written(&DocumentFrequencies::from_images(images.iter().map(Vec::as_slice))).into_bytes();
             for (at, byte) in changes {
                 let at = at.index(text.len());
                 text[at] = byte;

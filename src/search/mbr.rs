@@ -123,7 +123,7 @@ mod tests {
     /// Document frequencies of the words from 4 on, each in one image.
     fn frequencies() -> Arc<DocumentFrequencies> {
         let images: Vec<Vec<Vec<TokenId>>> = (4..20).map(|word| vec![vec![word]]).collect();
-        Arc::new(DocumentFrequencies::of(images.iter().map(Vec::as_slice)))
+        Arc::new(DocumentFrequencies::from_images(images.iter().map(Vec::as_slice)))
     }
 
     fn found() -> Vec<Hypothesis> {

@@ -70,7 +70,7 @@ pub struct UnknownRate {
 
 impl UnknownRate {
     /// Counts the tokens of captions.
-    pub fn of<'a>(captions: impl IntoIterator<Item = &'a [String]>, vocabulary: &Vocabulary) -> Self {
+    pub fn measure<'a>(captions: impl IntoIterator<Item = &'a [String]>, vocabulary: &Vocabulary) -> Self {
         let mut rate = Self::default();
         for token in captions.into_iter().flatten() {
             rate.tokens += 1;
@@ -136,7 +136,7 @@ mod tests {
     fn unknown_words_are_counted_by_token() {
         let captions = captions();
         let vocabulary = Vocabulary::build(captions.iter().map(Vec::as_slice), 2);
-        let rate = UnknownRate::of(captions.iter().map(Vec::as_slice), &vocabulary);
+        let rate = UnknownRate::measure(captions.iter().map(Vec::as_slice), &vocabulary);
         assert_eq!((rate.tokens, rate.unknown), (8, 3));
         assert_eq!(rate.share(), 0.375);
         assert_eq!(UnknownRate::default().share(), 0.0);

@@ -145,7 +145,7 @@ impl EncodedSplit {
         let words: Vec<Vec<Vec<TokenId>>> = of_images
             .map(|captions| captions.iter().map(|caption| caption.words.clone()).collect())
             .collect();
-        DocumentFrequencies::of(words.iter().map(Vec::as_slice))
+        DocumentFrequencies::from_images(words.iter().map(Vec::as_slice))
     }
 
     /// The batches of an epoch, as indices of captions. The same seed and epoch give the same batches.

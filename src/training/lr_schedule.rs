@@ -1,9 +1,9 @@
-//! Learning rate schedules.
+//! LR schedules.
 
 use serde::{Deserialize, Serialize};
 use strum::VariantNames;
 
-/// The learning rate schedule: a linear warmup, then one of the kinds.
+/// The LR schedule: a linear warmup, then one of the kinds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "SETTINGS describes each setting")]

@@ -382,7 +382,7 @@ fn accept(command: ControlCommand, settings: &RunSettings) -> Result<ControlComm
     if let ControlCommand::Set { settings: pairs } = &command {
         let rejected = |error: ChangeError| Rejected(error.to_string());
         let changes = Changes::new(pairs.clone()).map_err(rejected)?;
-        changes.over(settings).map_err(rejected)?;
+        changes.apply_to(settings).map_err(rejected)?;
     }
     Ok(command)
 }

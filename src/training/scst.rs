@@ -38,7 +38,7 @@ impl<D: Backend> Trainer<'_, D> {
         let rewards: Vec<f64> = samples
             .par_iter()
             .enumerate()
-            .map(|(i, sample)| reward.of(images[row(i)], sample, &settings.reward))
+            .map(|(i, sample)| reward.score(images[row(i)], sample, &settings.reward))
             .collect();
         let weighted = samples.iter().zip(advantages(&rewards, draw.count));
         let captions = CaptionBatch::weighted(weighted.enumerate().map(|(i, (sample, advantage))| {
@@ -88,7 +88,7 @@ impl Reward {
         }
     }
 
-    fn of(&self, image: usize, sample: &Hypothesis, settings: &RewardSettings) -> f64 {
+    fn score(&self, image: usize, sample: &Hypothesis, settings: &RewardSettings) -> f64 {
         let references = &self.references[image];
         let words = scored_words(sample);
         let cider = match settings.cider_d {
@@ -97,7 +97,7 @@ impl Reward {
         };
         let bleu = match settings.bleu_4 {
             0.0 => 0.0,
-            weight => f64::from(weight) * BleuStatistics::of(&words, references).scores()[MAX_ORDER - 1],
+            weight => f64::from(weight) * BleuStatistics::count(&words, references).scores()[MAX_ORDER - 1],
         };
         cider + bleu
     }

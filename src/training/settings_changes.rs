@@ -81,7 +81,7 @@ impl Changes {
     ///
     /// # Errors
     /// If a value does not fit its setting.
-    pub fn over(&self, settings: &RunSettings) -> Result<RunSettings, ChangeError> {
+    pub fn apply_to(&self, settings: &RunSettings) -> Result<RunSettings, ChangeError> {
         let assignments = self
             .0
             .iter()
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn changed(key: &str, value: &str) -> Result<RunSettings, ChangeError> {
-        Changes::new([(key.to_owned(), value.to_owned())])?.over(&RunSettings::default())
+        Changes::new([(key.to_owned(), value.to_owned())])?.apply_to(&RunSettings::default())
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub const SETTINGS: &[Setting] = &[
     row("training.sampler", OneOf(Sampler::VARIANTS), "Batches of captions of similar length, or of images with all their captions"),
     row("training.max_caption_length", AtLeast(1), "Words after which a training caption is truncated"),
     row("training.learning_rate", Positive, "The highest learning rate").mutable().in_form(Train, "learning rate"),
-    row("training.lr_schedule.kind", OneOf(LrScheduleKind::VARIANTS), "Learning rate schedule after the warmup"),
+    row("training.lr_schedule.kind", OneOf(LrScheduleKind::VARIANTS), "LR schedule after the warmup"),
     row("training.lr_schedule.warmup_steps", Any, "Steps of linear warmup"),
     row("training.lr_schedule.min_ratio", BelowOne, "Lowest learning rate of cosine and plateau, as a fraction of the highest"),
     row("training.lr_schedule.factor", BelowOne, "Plateau: factor of a learning rate drop"),

@@ -174,7 +174,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
         }
     }
 
-    /// Starts the SCST phase: the best weights so far, a new optimizer, and the learning rate schedule from its start.
+    /// Starts the SCST phase: the best weights so far, a new optimizer, and the LR schedule from its start.
     fn start_scst(&mut self, callback: &mut dyn Callback) -> Result<(), TrainingError> {
         if self.state.best.is_some() {
             Checkpoint::open(&self.checkpoints.best)?.restore(&mut self.model)?;
@@ -410,7 +410,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
     /// # Errors
     /// If a setting is out of range.
     pub fn change(&mut self, changes: Changes) -> Result<(), TrainingError> {
-        self.settings = changes.over(&self.settings)?;
+        self.settings = changes.apply_to(&self.settings)?;
         self.adam.settings = self.settings.training.optimizer;
         self.state.changes.extend(changes);
         Ok(())

@@ -229,7 +229,7 @@ fn entries(directory: &Path) -> Result<Vec<DirectoryEntry>, String> {
 }
 
 fn recognize(path: &str) -> Outcome {
-    let source = DataSource::at(expanded(path));
+    let source = DataSource::new(expanded(path));
     if source.is_scenes() {
         return Ok("the built-in dataset".to_owned());
     }

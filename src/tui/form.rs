@@ -20,7 +20,7 @@ pub struct FormError {
 }
 
 impl FormError {
-    pub fn of(field: &'static str, message: impl Into<String>) -> Self {
+    pub fn in_field(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field: Some(field),
             message: message.into(),

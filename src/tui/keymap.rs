@@ -141,12 +141,12 @@ impl Keymap {
     /// The bindings that apply in `context`: its own, then the global ones.
     pub fn bindings(&self, context: KeyContext) -> impl Iterator<Item = &ActiveBinding> {
         let own = self
-            .of(context)
+            .bindings_in(context)
             .filter(move |_| context != KeyContext::Everywhere);
-        own.chain(self.of(KeyContext::Everywhere))
+        own.chain(self.bindings_in(KeyContext::Everywhere))
     }
 
-    pub fn of(&self, context: KeyContext) -> impl Iterator<Item = &ActiveBinding> {
+    pub fn bindings_in(&self, context: KeyContext) -> impl Iterator<Item = &ActiveBinding> {
         self.0
             .iter()
             .filter(move |bound| bound.binding.context == context)
@@ -165,7 +165,7 @@ impl Keymap {
         let mut text = String::new();
         for &context in KeyContext::VARIANTS {
             text += &format!("[keys.{}]\n", context.name());
-            for bound in self.of(context) {
+            for bound in self.bindings_in(context) {
                 let keys: Vec<String> = bound
                     .keys
                     .iter()

@@ -146,10 +146,14 @@ pub fn footer(app: &App, width: u16) -> Vec<(Action, String, &'static str, u16)>
         (bound.binding.action, key.unwrap_or_default(), bound.binding.name)
     };
     let columns = |(_, key, name): &(Action, String, &str)| key.chars().count() + name.len() + 3;
-    let own = app.keymap.of(app.tab.context()).filter(in_footer).map(entry);
+    let own = app
+        .keymap
+        .bindings_in(app.tab.context())
+        .filter(in_footer)
+        .map(entry);
     let lasting: Vec<_> = app
         .keymap
-        .of(KeyContext::Everywhere)
+        .bindings_in(KeyContext::Everywhere)
         .filter(in_footer)
         .map(entry)
         .collect();

@@ -66,7 +66,7 @@ impl RandomCrop {
     }
 
     /// The crop of an image of this width and height, in pixels.
-    pub(super) fn of(self, (width, height): (u32, u32)) -> CropBox {
+    pub(super) fn in_image(self, (width, height): (u32, u32)) -> CropBox {
         let scaled = |side: u32| ((f64::from(side) * self.scale).round() as u32).clamp(1, side.max(1));
         let (crop_width, crop_height) = (scaled(width), scaled(height));
         let start = |side: u32, cropped: u32, position: f64| {
@@ -104,7 +104,7 @@ mod tests {
             width in 1_u32..5000,
             height in 1_u32..5000,
         ) {
-            let crop = RandomCrop::nth(number).of((width, height));
+            let crop = RandomCrop::nth(number).in_image((width, height));
             prop_assert!(crop.left + crop.width <= width && crop.top + crop.height <= height);
             let large_enough = |side: u32, full: u32| f64::from(side) >= RandomCrop::MIN_SCALE * f64::from(full) - 0.5;
             prop_assert!(large_enough(crop.width, width) && large_enough(crop.height, height), "{crop:?}");
@@ -122,7 +122,7 @@ mod tests {
         for (found, expected) in thirds.into_iter().zip([3.0, 6.0, 1.0, 4.0]) {
             assert!((found - expected).abs() < 1e-12, "{thirds:?}");
         }
-        let crop = RandomCrop::nth(1).of((500, 400));
+        let crop = RandomCrop::nth(1).in_image((500, 400));
         assert_eq!((crop.width, crop.height), (400, 320));
         assert_eq!((crop.left, crop.top), (33, 16));
     }

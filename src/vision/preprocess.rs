@@ -181,7 +181,7 @@ impl Preprocessing {
         let mut square = match self.augmentation {
             Augmentation::None | Augmentation::HFlip => self.resized_to_square(image),
             Augmentation::Crop(number) => {
-                let crop = cropped(image, RandomCrop::nth(number).of(image.dimensions()));
+                let crop = cropped(image, RandomCrop::nth(number).in_image(image.dimensions()));
                 Cow::Owned(self.resized_to_square(&crop).into_owned())
             }
         };
@@ -338,7 +338,7 @@ mod tests {
             (2, Augmentation::None),
             (7, Augmentation::HFlip),
         ] {
-            let part = RandomCrop::nth(number).of(image.dimensions());
+            let part = RandomCrop::nth(number).in_image(image.dimensions());
             assert!((part.width, part.height) != image.dimensions(), "{part:?}");
             let cut = cropped(&image, part);
             for resize in [Resize::Squash, Resize::ShorterSide(5)] {

@@ -7,7 +7,7 @@ use std::fs;
 /// Every problem of a kind, by image.
 fn listed(workspace: &Workspace, kind: ProblemKind) -> Vec<(String, String)> {
     let report = PrepareReport::load(workspace.dataset("mine")).unwrap();
-    let problems = report.problems.of(kind).iter();
+    let problems = report.problems.of_kind(kind).iter();
     problems
         .map(|problem| (problem.location.clone(), problem.detail.clone()))
         .collect()

@@ -397,7 +397,7 @@ impl Prepare {
 
     /// A file truncated in its last line usually lacks more than that line.
     fn reject_truncated(&self, problems: &Problems) -> anyhow::Result<()> {
-        let Some(torn) = problems.of(ProblemKind::TruncatedLine).first() else {
+        let Some(torn) = problems.of_kind(ProblemKind::TruncatedLine).first() else {
             return Ok(());
         };
         if self.files.allow_truncated {

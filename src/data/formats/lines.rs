@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(result.unwrap(), None);
         assert_eq!(taken, ["one", "three"]);
         let lines = |kind| -> Vec<_> {
-            let problems = index.problems.of(kind).iter();
+            let problems = index.problems.of_kind(kind).iter();
             problems
                 .filter_map(|problem| problem.location.split(", ").last())
                 .collect()

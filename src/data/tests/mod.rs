@@ -21,7 +21,7 @@ fn directory(files: &[(&str, &str)], images: &[&str]) -> TempDir {
 }
 
 fn locations(problems: &Problems, kind: ProblemKind) -> Vec<&str> {
-    let problems = problems.of(kind).iter();
+    let problems = problems.of_kind(kind).iter();
     problems.map(|problem| problem.location.as_str()).collect()
 }
 

@@ -32,7 +32,7 @@ fn prepared(
     };
     let result = prepare(
         settings,
-        &DataSource::at(source.path()),
+        &DataSource::new(source.path()),
         target.path().join("mine"),
         &decode,
         &|_| (),
@@ -150,7 +150,7 @@ fn images_below_the_dataset_have_relative_paths() {
         split: Some(Split::Train),
         captions: vec![SourceCaption::new("A red circle")],
     }]);
-    let source = DataSource::at("scenes");
+    let source = DataSource::new("scenes");
     assert!(source.is_scenes());
     let (dataset, _) = build_and_save(&every_word(), &source, reading, &home, &|_| Ok(()), &|_| ()).unwrap();
     let moved = place.path().join("moved");
@@ -245,7 +245,7 @@ fn progress_counts_every_image_once() {
     let target = tempfile::tempdir().unwrap();
     prepare(
         &every_word(),
-        &DataSource::at(source.path()),
+        &DataSource::new(source.path()),
         target.path(),
         &|_| Ok(()),
         &progress,

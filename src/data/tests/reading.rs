@@ -5,7 +5,7 @@ use super::{TOKENS, directory, locations};
 use tempfile::TempDir;
 
 fn read(directory: &TempDir) -> Result<RawDataset, DatasetError> {
-    DataSource::at(directory.path()).read()
+    DataSource::new(directory.path()).read()
 }
 
 /// Key, split and raw captions of every image.
@@ -50,7 +50,7 @@ fn truncated_token_file_is_read_up_to_its_last_line() {
     let images = ["a.jpg", "b.jpg"];
     let truncated = directory(&[("x.token.txt", "a.jpg#0\tA dog\nno tab\nb.jpg#0")], &images);
     let problems = read(&truncated).unwrap().problems;
-    let [malformed] = problems.of(ProblemKind::MalformedLine) else {
+    let [malformed] = problems.of_kind(ProblemKind::MalformedLine) else {
         panic!("{problems:?}")
     };
     assert!(malformed.location.ends_with("x.token.txt, line 2"), "{malformed}");
@@ -81,7 +81,7 @@ fn kaggle_csv_is_read_and_bad_lines_are_listed() {
             ("b.jpg", None, vec!["A cat"])
         ]
     );
-    let [fields, quotation] = reading.problems.of(ProblemKind::MalformedLine) else {
+    let [fields, quotation] = reading.problems.of_kind(ProblemKind::MalformedLine) else {
         panic!("{:?}", reading.problems)
     };
     assert!(
@@ -149,7 +149,7 @@ fn coco_reads_all_captions_files_with_the_splits_of_their_names() {
             ("b.jpg", Some(Split::Dev), vec!["A dog."])
         ]
     );
-    let lost = reading.problems.of(ProblemKind::CaptionWithoutImage);
+    let lost = reading.problems.of_kind(ProblemKind::CaptionWithoutImage);
     assert!(
         lost.iter()
             .all(|problem| problem.location.ends_with("image id 8")),
@@ -169,7 +169,7 @@ fn folder_reads_csv_and_json_lines() {
     let csv = "\u{feff}caption,image,split\nA dog,dogs/a.jpg,val\nA puppy,dogs/a.jpg,\nA cat,b.jpg,\nA cat,b.jpg,who\n";
     let reading = read(&directory(&[("captions.csv", csv)], &images)).unwrap();
     assert_eq!(summary(&reading), expected);
-    let [unknown] = reading.problems.of(ProblemKind::MalformedLine) else {
+    let [unknown] = reading.problems.of_kind(ProblemKind::MalformedLine) else {
         panic!("{:?}", reading.problems)
     };
     assert!(unknown.detail.contains("unknown split"), "{unknown}");
@@ -213,7 +213,7 @@ fn first_of_several_formats_is_read_and_the_others_are_reported() {
     for format in [Format::Karpathy, Format::Flickr8k, Format::Folder, Format::Kaggle] {
         let forced = DataSource {
             format: Some(format),
-            ..DataSource::at(directory.path())
+            ..DataSource::new(directory.path())
         }
         .read()
         .unwrap();
@@ -252,7 +252,7 @@ fn named_files_are_recognized_by_content() {
         let by_place = DataSource {
             images: Some(path("pictures")),
             splits: vec![path("lists/my_train.txt")],
-            ..DataSource::at(path(file))
+            ..DataSource::new(path(file))
         };
         let by_captions = DataSource {
             path: directory.path().to_owned(),
@@ -268,11 +268,11 @@ fn named_files_are_recognized_by_content() {
     let unnamed = DataSource {
         images: Some(path("pictures")),
         splits: vec![path("lists/mine.txt")],
-        ..DataSource::at(path("texts/kaggle"))
+        ..DataSource::new(path("texts/kaggle"))
     };
     assert!(matches!(unnamed.read(), Err(DatasetError::UnnamedSplit(_))));
     assert!(matches!(
-        DataSource::at(path("pictures/a.jpg")).read(),
+        DataSource::new(path("pictures/a.jpg")).read(),
         Err(DatasetError::NotRecognized { .. })
     ));
 }
@@ -321,10 +321,10 @@ fn errors_of_unreadable_sources_name_the_next_step() {
         assert!(expected.iter().all(|part| error.contains(part)), "{error}");
         assert!(!error.contains('\u{1b}'), "{error:?}");
     }
-    let absent = DataSource::at("/no/such/place").read().unwrap_err().to_string();
+    let absent = DataSource::new("/no/such/place").read().unwrap_err().to_string();
     assert!(absent.contains("/no/such/place does not exist"), "{absent}");
     assert!(matches!(
-        DataSource::at("scenes").read(),
+        DataSource::new("scenes").read(),
         Err(DatasetError::ScenesAreDrawn)
     ));
 }

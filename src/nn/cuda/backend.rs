@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 impl Backend for Cuda {}
 
 impl AsyncDevice for Cuda {
-    /// At a few milliseconds an update, some read-backs a second.
+    /// At a few milliseconds per step, some read-backs a second.
     const STEPS_IN_FLIGHT: usize = 16;
     /// Fewer leave a large GPU idle; many more only take memory.
     const INFERENCE_BATCH: NonZeroUsize = NonZeroUsize::new(64).unwrap();

@@ -9,7 +9,7 @@ use crate::nn::ops::conv_geometry::SlidingWindow;
 /// Threads of a block; `THREADS` in the sources.
 const THREADS: usize = 256;
 
-/// More blocks than this take several values a thread.
+/// More blocks than this take several values per thread.
 const MOST_BLOCKS: usize = 1 << 20;
 
 /// Runs a kernel on a stream, as CUDA's `kernel<<<grid>>>(arguments)`: `launch!(stream => kernel[grid](arguments))`.

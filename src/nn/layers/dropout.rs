@@ -82,13 +82,13 @@ impl Mask {
     }
 
     /// The factor of the other elements.
-    pub(in crate::nn) fn kept(&self) -> f32 {
+    pub(in crate::nn) fn scale(&self) -> f32 {
         1.0 / (1.0 - self.rate)
     }
 
     /// A factor for every element.
     pub(in crate::nn) fn factors(&self) -> Vec<f32> {
-        let (mut stream, drop_below, kept) = (self.stream.clone(), self.drop_below(), self.kept());
+        let (mut stream, drop_below, kept) = (self.stream.clone(), self.drop_below(), self.scale());
         let mut factors = Vec::with_capacity(self.len + 1);
         while factors.len() < self.len {
             let bits = stream.next_u32();

@@ -98,7 +98,7 @@ pub struct InferenceEmbedding<D: Backend>(Matrix<D>);
 
 impl<D: Backend> InferenceEmbedding<D> {
     /// The rows of `words`.
-    pub fn of(&self, words: &[u32]) -> MatrixResult<D> {
+    pub fn lookup(&self, words: &[u32]) -> MatrixResult<D> {
         let words: Vec<usize> = words.iter().map(|&word| word as usize).collect();
         D::gather_rows(self.0.clone(), &words)
     }
@@ -130,7 +130,7 @@ mod tests {
         let rows = tied.forward::<OwnedTape<f32, Cpu>>(&WORDS, &output).unwrap();
         assert_close(&rows.as_vec(), &expected, 1e-6);
         let fixed = tied.for_inference(&output).unwrap();
-        let fixed = fixed.of(&WORDS.map(|word| word as u32)).unwrap();
+        let fixed = fixed.lookup(&WORDS.map(|word| word as u32)).unwrap();
         assert_close(&fixed.as_vec(), &expected, 1e-6);
 
         // The gradient of each element is its weight in `probe`.

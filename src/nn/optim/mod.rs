@@ -61,7 +61,7 @@ pub struct Moments<M> {
 pub struct Adam<D: Backend> {
     /// The settings.
     pub settings: AdamSettings,
-    /// Updates made so far.
+    /// Steps made so far.
     pub step: u64,
     /// One for every parameter, in the order of the list.
     pub moments: Vec<Moments<D::Moment>>,

@@ -33,7 +33,7 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     for other in form.value(ENSEMBLE).split_whitespace() {
         other
             .parse::<Name>()
-            .map_err(|error| FormError::of(ENSEMBLE, error.to_string()))?;
+            .map_err(|error| FormError::in_field(ENSEMBLE, error.to_string()))?;
         arguments.extend(["--ensemble".into(), other.into()]);
     }
     if form.is_changed(NAME) {

@@ -97,7 +97,7 @@ impl OpenForm {
 
 fn name_in(form: &Form, field: &'static str) -> Result<Name, FormError> {
     let name = form.value(field).parse::<Name>();
-    name.map_err(|error| FormError::of(field, error.to_string()))
+    name.map_err(|error| FormError::in_field(field, error.to_string()))
 }
 
 /// The command as typed in a shell.

@@ -61,7 +61,10 @@ pub fn form(source: &str) -> Form {
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let source = form.value(SOURCE);
     if source.is_empty() {
-        return Err(FormError::of(SOURCE, "a path of captioned images, or scenes"));
+        return Err(FormError::in_field(
+            SOURCE,
+            "a path of captioned images, or scenes",
+        ));
     }
     let mut arguments = vec!["prepare".into(), path(source), "--name".into(), name(form)?];
     arguments.extend(form.changed_flags(&[FORMAT]));
@@ -70,7 +73,7 @@ pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     arguments.extend(form.changed_flags(&[SEED, NUM_IMAGES]));
     if form.value(BACKBONE) != NO_BACKBONE {
         if form.value(WEIGHTS).is_empty() {
-            return Err(FormError::of(WEIGHTS, "a weights file for the backbone"));
+            return Err(FormError::in_field(WEIGHTS, "a weights file for the backbone"));
         }
         check_numbers(form, &[RANDOM_CROPS])?;
         arguments.extend(form.flag(BACKBONE));
@@ -99,7 +102,7 @@ fn name(form: &Form) -> Result<String, FormError> {
 fn check_numbers(form: &Form, fields: &[&'static str]) -> Result<(), FormError> {
     let is_wrong = |field: &&&str| form.is_changed(field) && form.value(field).parse::<u64>().is_err();
     match fields.iter().find(is_wrong) {
-        Some(field) => Err(FormError::of(field, "a whole number, 0 or more")),
+        Some(field) => Err(FormError::in_field(field, "a whole number, 0 or more")),
         None => Ok(()),
     }
 }

@@ -82,14 +82,14 @@ impl Prompt {
                 text: form.value(NOTE).to_owned(),
             }),
             Self::OpenImage => match form.value(IMAGE) {
-                "" => return Err(FormError::of(IMAGE, "the path of an image")),
+                "" => return Err(FormError::in_field(IMAGE, "the path of an image")),
                 path => FormSubmission::Image(expanded(path)),
             },
             Self::Filter => FormSubmission::Filter(form.value(WORDS).to_owned()),
             Self::Jump => FormSubmission::Jump(form.value(IMAGE).to_owned()),
             Self::Export => {
                 let path = expanded(form.value(FILE));
-                export_format(&path).map_err(|why| FormError::of(FILE, why))?;
+                export_format(&path).map_err(|why| FormError::in_field(FILE, why))?;
                 FormSubmission::Export(path)
             }
         })
@@ -102,7 +102,7 @@ fn learning_rate(form: &Form) -> Result<ControlCommand, FormError> {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(ControlCommand::Set {
             settings: BTreeMap::from([("lr".to_owned(), typed.to_owned())]),
         }),
-        _ => Err(FormError::of(RATE, "a number above 0, such as 5e-4")),
+        _ => Err(FormError::in_field(RATE, "a number above 0, such as 5e-4")),
     }
 }
 

@@ -30,7 +30,7 @@ pub fn changed(form: &Form, which: SettingsForm) -> Result<Vec<Assignment>, Form
 
 pub fn assignment(field: &'static str, text: &str) -> Result<Assignment, FormError> {
     text.parse()
-        .map_err(|error: AssignmentError| FormError::of(field, error.to_string()))
+        .map_err(|error: AssignmentError| FormError::in_field(field, error.to_string()))
 }
 
 /// The defaults with these changes; an error is reported at the field of its setting, or else at `other`.

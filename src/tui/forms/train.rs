@@ -94,7 +94,10 @@ pub fn fill(form: &mut Form, presets: &[StartingPoint]) {
 pub fn arguments(form: &Form) -> Result<Vec<String>, FormError> {
     let dataset = form.value(DATASET);
     if dataset.is_empty() {
-        return Err(FormError::of(DATASET, "there is none yet: prepare one first"));
+        return Err(FormError::in_field(
+            DATASET,
+            "there is none yet: prepare one first",
+        ));
     }
     let mut arguments: Vec<String> = vec!["train".into(), dataset.into()];
     if form.is_changed(RUN) {

@@ -102,7 +102,7 @@ impl App {
     fn check_source(&self, open: &OpenForm) -> Result<(), FormError> {
         match &self.data.recognized {
             Some((source, Err(why))) if open.source() == Some(source) => {
-                Err(FormError::of(SOURCE, why.clone()))
+                Err(FormError::in_field(SOURCE, why.clone()))
             }
             _ => Ok(()),
         }

@@ -32,7 +32,7 @@ impl Palette {
         contexts.sort_by_key(|context| *context != tab.context());
         let commands = contexts
             .into_iter()
-            .flat_map(|context| keymap.of(context))
+            .flat_map(|context| keymap.bindings_in(context))
             .map(|bound| PaletteCommand {
                 context: bound.binding.context,
                 action: bound.binding.action,

@@ -56,7 +56,11 @@ fn draw_help(frame: &mut Frame<'_>, app: &App, scroll: usize, theme: &Theme) {
     let mut lines = Vec::new();
     for context in [app.tab.context(), KeyContext::Everywhere] {
         lines.push(Line::styled(context.name(), theme.heading));
-        lines.extend(app.keymap.of(context).map(|bound| help_line(bound, theme)));
+        lines.extend(
+            app.keymap
+                .bindings_in(context)
+                .map(|bound| help_line(bound, theme)),
+        );
     }
     draw_text(
         frame,

@@ -234,7 +234,7 @@ fn tokens(caption: &str) -> Tokens {
 
 fn bleu_4(hypotheses: &[Tokens], references: &[Vec<Tokens>]) -> f64 {
     let examples = hypotheses.iter().zip(references);
-    let counts = examples.map(|(hypothesis, references)| BleuStatistics::of(hypothesis, references));
+    let counts = examples.map(|(hypothesis, references)| BleuStatistics::count(hypothesis, references));
     counts.sum::<BleuStatistics>().scores()[3]
 }
 

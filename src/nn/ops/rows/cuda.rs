@@ -268,7 +268,7 @@ pub(super) fn drop_elements<D: KernelDevice, T: Tape<f32, D>>(
         let (from, drop_below) = (from.first(count), mask.drop_below() as usize);
         // A thread for each block of the random stream, which has 16 words for two values each.
         launch!(stream => drop_values[count.div_ceil(32) + 1](
-            from, to, key.slice(), drawn, drop_below, mask.kept(), mode, count))
+            from, to, key.slice(), drawn, drop_below, mask.scale(), mode, count))
     };
     drop(D::slice(&x), out, WriteMode::Overwrite)?;
     Ok(record(kept, tape, move |gradients, kept| {

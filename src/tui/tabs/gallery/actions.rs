@@ -82,7 +82,10 @@ impl App {
     fn ensemble_and_search(&self) -> Option<(Vec<CheckpointRef>, SearchSettings)> {
         let of_report = self.gallery.loaded_images().map(|images| {
             let report = &images.report;
-            let run = self.gallery.of().map_or(&report.info.run, |of| &of.run);
+            let run = self
+                .gallery
+                .evaluation_key()
+                .map_or(&report.info.run, |of| &of.run);
             let first = CheckpointRef {
                 run: run.clone(),
                 checkpoint: report.info.checkpoint,
@@ -182,7 +185,7 @@ impl App {
     fn choose_evaluation(&mut self, purpose: ChooserPurpose, title: &'static str) -> Vec<Effect> {
         let now = match purpose {
             ChooserPurpose::Comparison => self.gallery.comparison.as_ref().map(|loaded| &loaded.of),
-            _ => self.gallery.of(),
+            _ => self.gallery.evaluation_key(),
         };
         let items: Vec<ChooserItem> = self
             .evaluate

@@ -53,7 +53,7 @@ pub struct GalleryPage {
 }
 
 impl GalleryPage {
-    pub fn of(&self) -> Option<&EvaluationKey> {
+    pub fn evaluation_key(&self) -> Option<&EvaluationKey> {
         self.main.as_ref().map(|loaded| &loaded.of)
     }
 
@@ -121,7 +121,7 @@ impl GalleryPage {
     pub fn open_at(&mut self, of: EvaluationKey, image: &str) {
         self.image_file = None;
         self.words.clear();
-        if self.of() == Some(&of) {
+        if self.evaluation_key() == Some(&of) {
             self.filter_and_sort();
             self.show(image);
         } else {

@@ -90,7 +90,7 @@ fn nothing(app: &App, theme: &Theme) -> Vec<Line<'static>> {
             Line::raw(format!("No caption contains {:?}.", app.gallery.words)),
             Line::raw(format!("Press {} to show all images.", key(Action::Back))),
         ],
-        None if app.gallery.of().is_some() => {
+        None if app.gallery.evaluation_key().is_some() => {
             vec![Line::styled("loading images and captions ...", theme.quiet)]
         }
         None => vec![
@@ -121,7 +121,10 @@ fn first_line(gallery: &GalleryPage, theme: &Theme) -> Line<'static> {
         position += &format!(", containing {:?}", gallery.words);
     }
     position += &at_word(gallery);
-    let of = gallery.of().map(ToString::to_string).unwrap_or_default();
+    let of = gallery
+        .evaluation_key()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     Line::from(vec![Span::styled(of, theme.heading), Span::raw(position)])
 }
 
