@@ -1,4 +1,4 @@
-//! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C leaves at once; a closed terminal stops
+//! Signals: Ctrl-C and SIGTERM ask long work to save and stop, a second Ctrl-C exits at once; a closed terminal stops
 //! nothing. SIGUSR1 and SIGUSR2, which batch systems send before a limit, and SIGTERM in a Slurm step do the same and
 //! end with exit code 75 (`EX_TEMPFAIL`): saved, to be continued.
 //!
@@ -31,7 +31,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over the signals; a second call hands out the same flag.
+    /// Installs the signal handlers; a second call returns the same flag.
     pub(super) fn install() -> anyhow::Result<Self> {
         let installed = INSTALLED.get_or_init(|| listen().map_err(|error| error.to_string()));
         match installed {
@@ -39,7 +39,7 @@ impl Interrupt {
                 requested: &REQUESTED,
             }),
             Err(error) => Err(anyhow::anyhow!(
-                "cannot listen for Ctrl-C: {error}; nothing was begun, try again"
+                "cannot listen for Ctrl-C: {error}; nothing was started, try again"
             )),
         }
     }
@@ -79,7 +79,7 @@ fn listen() -> io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             match signal {
-                // The connection is lost; the work need not be. What is printed from now on goes nowhere.
+                // The terminal is gone. The work continues, and its output is lost.
                 SIGHUP => {}
                 SIGINT => on_interrupt(),
                 SIGUSR1 | SIGUSR2 => drop(REQUESTED.request(StopRequest::Requeue)),
@@ -95,7 +95,7 @@ fn on_interrupt() {
     if REQUESTED.request(StopRequest::Stop) {
         process::exit(Outcome::Interrupted as i32);
     }
-    terminal::print_to_stderr("stopping as soon as the work so far is saved; Ctrl-C again leaves at once");
+    terminal::print_to_stderr("saving and stopping; Ctrl-C again exits at once without saving");
 }
 
 #[cfg(test)]

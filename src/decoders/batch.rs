@@ -35,7 +35,8 @@ pub struct WeightedCaption<'a> {
 }
 
 impl CaptionBatch {
-    /// A batch of captions without special tokens, each with the row of its image. Captions of equal length keep their order.
+    /// A batch of captions without special tokens, each with the row of its image. Captions of equal length keep their
+    /// order.
     pub fn new<'a>(captions: impl IntoIterator<Item = (usize, &'a [TokenId])>) -> Self {
         let mut captions: Vec<_> = captions.into_iter().collect();
         captions.sort_by_key(|(_, words)| std::cmp::Reverse(words.len()));

@@ -218,7 +218,8 @@ pub struct ControlDirectory {
 }
 
 impl ControlDirectory {
-    /// Opens the control directory of `job`, and creates it if it is missing. Commands for an earlier process are taken too.
+    /// Opens the control directory of `job`, and creates it if it is missing. Commands for an earlier process are taken
+    /// too.
     ///
     /// # Errors
     /// `NotFound` if the job's directory is missing: a deleted job is not created again.

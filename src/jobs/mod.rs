@@ -94,7 +94,7 @@ impl JobDirectory {
         self.directory.join("lock")
     }
 
-    /// The control directory of command files.
+    /// The control directory, for command files.
     pub fn control(&self) -> ConfinedPath {
         self.directory.join("control")
     }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// Bytes read at a time, and the longest line parsed. Events are far shorter; another file may be one long line.
 const MAX_LINE_BYTES: usize = 4 << 20;
-/// Fewer lines are not worth another thread.
+/// Fewer lines are parsed on one thread.
 const LINES_PER_TASK: usize = 256;
 
 /// Events read from a log.

@@ -108,7 +108,7 @@ impl ImageInputs {
             match FeatureStore::open(features) {
                 Ok(store) if store.spec() == required => return Self::stored(store, images),
                 Ok(_) => {}
-                // An error matters only if no other store fits: one may be in the making.
+                // An error matters only if no other store fits: one may be incomplete because it is being extracted.
                 Err(error) => unreadable = unreadable.or(Some(error)),
             }
         }

@@ -1,6 +1,6 @@
 //! Normalization of features to mean 0 and deviation 1, for each channel.
 //!
-//! Pooled features are all positive and much alike (MobileNetV2's have a mean cosine of 0.56 between images), so
+//! Pooled features are all positive and similar (MobileNetV2's have a mean cosine of 0.56 between images), so
 //! most of a decoder's input only says that there is an image. Subtracting the mean leaves what distinguishes images, and
 //! an equal scale lets every channel be learned at the same rate (LeCun et al. 1998, "Efficient BackProp", section 4.3).
 //! Mean and scale are those of the training images and are saved with the weights.

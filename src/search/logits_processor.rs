@@ -52,8 +52,8 @@ fn subtract_log_sum(logits: &mut [f32]) {
     });
 }
 
-/// Words that may not follow `words`: special tokens, the end token before the minimum length, and words that would repeat an
-/// n-gram.
+/// Words that may not follow `words`: special tokens, the end token before the minimum length, and words that would
+/// repeat an n-gram.
 fn forbidden(words: &[TokenId], settings: &SearchSettings) -> Vec<TokenId> {
     let mut forbidden = vec![PAD, START, UNKNOWN];
     if words.len() < settings.min_length {

@@ -47,7 +47,7 @@ fn second_ctrl_c_exits_at_once() {
     fs::remove_file(&latest).unwrap();
     mknodat(CWD, latest.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     training.signal(Signal::INT);
-    let asked = "stopping as soon as the work so far is saved";
+    let asked = "saving and stopping";
     wait_until("no word of stopping", || training.said().contains(asked));
     assert!(training.is_alive());
     training.signal(Signal::INT);

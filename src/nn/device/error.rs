@@ -72,11 +72,9 @@ impl DeviceErrorKind {
             Self::OldDriver => "the NVIDIA driver is older than the CUDA that this cutline was built with",
             Self::NoGpu => "there is no such GPU",
             Self::UnsupportedGpu => "this cutline was not built for this GPU's compute capability",
-            Self::InUse => "the GPU is kept by another program",
+            Self::InUse => "another program uses the GPU exclusively",
             Self::OutOfMemory => "the device has no memory left",
-            Self::NoHeaders => {
-                "a GPU kernel could not be compiled, for lack of CUDA's headers most of the time"
-            }
+            Self::NoHeaders => "a GPU kernel could not be compiled; most often CUDA's headers are missing",
             Self::Failed => "the device failed",
         }
     }
@@ -95,12 +93,12 @@ impl DeviceErrorKind {
             }
             Self::InUse => "`nvidia-smi` names it; wait for it, or choose another GPU with --device cuda:N",
             Self::OutOfMemory => {
-                "end what else uses it (`nvidia-smi`), or give it less at once: a smaller batch or beam"
+                "end other programs that use it (`nvidia-smi`), or use a smaller batch or beam"
             }
             Self::NoHeaders => {
-                "run it on the machine it was built on, or carry the headers along as docs/cuda.md says"
+                "run it on the machine it was built on, or copy the headers as docs/cuda.md says"
             }
-            Self::Failed => "try again; if it fails again, try --device cpu, and say so in an issue",
+            Self::Failed => "try again; if it fails again, try --device cpu, and report it",
         }
     }
 }

@@ -58,7 +58,7 @@ impl<'a> Factor<'a> {
     }
 }
 
-/// Columns that are listed together. A byte tells them apart.
+/// Columns that are listed together. A byte holds the index of one.
 const BAND: usize = 1 << u8::BITS;
 
 /// Independent sums, so that none waits for another; lists are padded to a multiple of it, with zeros at the first column
@@ -72,7 +72,7 @@ pub(crate) struct Sparse {
     bands: Vec<SparseBand>,
 }
 
-/// The values other than zero of some columns.
+/// The non-zero values of some columns.
 #[derive(Default)]
 struct SparseBand {
     /// Row after row, in the order of the columns.
@@ -83,7 +83,7 @@ struct SparseBand {
     ends: Vec<usize>,
 }
 
-/// The values other than zero of a row, within a band.
+/// The non-zero values of a row, within a band.
 #[derive(Clone, Copy)]
 struct List<'a> {
     values: &'a [f32],

@@ -1,4 +1,4 @@
-//! The product of two dense matrices where a third one has values other than zero, and nowhere else: a sampled
+//! The product of two dense matrices at the non-zero places of a third one: a sampled
 //! dense-dense matrix product.
 //!
 //! Why it is fast: a piece of a row of the left factor stays in registers while the listed columns of the right one are

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::io::Write;
 
-/// Appends rows to a store that no one else writes to meanwhile.
+/// Appends rows to a store, which it locks.
 #[derive(Debug)]
 pub struct FeatureWriter {
     paths: Paths,
@@ -106,7 +106,7 @@ impl FeatureWriter {
         Ok(())
     }
 
-    /// Flushes, and marks the store complete with the number of its rows, which is given back.
+    /// Flushes, marks the store complete, and returns the number of its rows.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -146,8 +146,8 @@ impl FeatureWriter {
         })
     }
 
-    /// Empties the store. The manifest is removed first and written last, so rows are never read with the wrong one. Rows are
-    /// written into a new file: a reader that has mapped the old one would crash if it were shortened.
+    /// Empties the store. The manifest is removed first and written last, so rows are never read with the wrong one.
+    /// Rows are written into a new file: a reader that has mapped the old one would crash if it were shortened.
     fn begin(mut self) -> Result<Self> {
         let Paths {
             complete,
