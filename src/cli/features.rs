@@ -43,7 +43,7 @@ pub(super) struct Features {
     #[arg(long, value_name = "LAYER")]
     layer: Option<String>,
     /// pooled: one vector per image (global average pooling); grid: one vector per region of the feature map
-    #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
+    #[arg(long, value_name = "KIND", value_parser = choices::named::<FeatureKind>(), default_value_t)]
     features: FeatureKind,
     /// squash: resize the whole image; center: take the center crop [default: as the CNN was trained]
     #[arg(long, value_name = "MODE", value_parser = choices::named::<CropMode>())]

@@ -60,8 +60,12 @@ pub(super) fn extract<D: Backend>(
     let (directories, mut stores): (Vec<ConfinedPath>, Vec<ExtractionTarget>) =
         extraction.open_stores(dataset, directory)?.into_iter().unzip();
     let total: usize = stores.iter().map(|store| store.images.len()).sum();
-    // With several stores each image counts once for each of its views.
-    let unit = if stores.len() == 1 { "images" } else { "views" };
+    // With several stores each image counts once per augmentation.
+    let unit = if stores.len() == 1 {
+        "images"
+    } else {
+        "augmented images"
+    };
     let done = stores.iter().map(|store| store.rows_done(&files)).sum();
     let progress = context.progress(Task {
         done: done as u64,

@@ -160,7 +160,7 @@ struct Features {
     #[arg(long, value_name = "LAYER", requires = "backbone")]
     layer: Option<String>,
     /// pooled: one vector per image (global average pooling); grid: one vector per region of the feature map
-    #[arg(long, value_name = "FORM", value_parser = choices::named::<FeatureKind>(), default_value_t)]
+    #[arg(long, value_name = "KIND", value_parser = choices::named::<FeatureKind>(), default_value_t)]
     features: FeatureKind,
     /// Data type of the features on disk; f16 takes half the space
     #[arg(long, value_name = "DTYPE", value_parser = choices::named::<FeatureDtype>(), default_value = "f32")]
