@@ -35,6 +35,8 @@ fn command(arguments: &[&str]) -> Command {
     command
         .env_remove("CUTLINE_ROOT")
         .env_remove("CUTLINE_DEVICE")
+        .env_remove("CUTLINE_IMAGE_MEMORY")
+        .env_remove("CUTLINE_JPEG")
         .env_remove("NO_COLOR")
         .args(arguments);
     command
@@ -569,4 +571,35 @@ mod streams {
             );
         }
     }
+}
+
+#[test]
+fn wrong_image_variables_are_named_with_their_choices() {
+    for (variable, wrong, choices) in [
+        ("CUTLINE_JPEG", "mozjpeg", ["turbo", "zune"]),
+        ("CUTLINE_IMAGE_MEMORY", "lots", ["bytes", "512M"]),
+    ] {
+        let output = command(&["keys"]).env(variable, wrong).output().unwrap();
+        let error = err(&output);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        for part in [variable, wrong, choices[0], choices[1]] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
+fn image_beyond_the_budget_is_rejected_with_both_numbers() {
+    let directory = TempDir::new().unwrap();
+    let path = image(&directory, "a.png");
+    let show = |budget: &str| {
+        let mut command = command(&["show", text(&path)]);
+        command.env("CUTLINE_IMAGE_MEMORY", budget).output().unwrap()
+    };
+    let error = err(&show("1M"));
+    // 64 x 48 pixels, their RGB form, and the metadata that a PNG may have.
+    for part in ["CUTLINE_IMAGE_MEMORY", "1048576 for all images", "16786432 bytes"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(show("1G").status.code(), Some(0));
 }

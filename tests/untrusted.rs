@@ -497,3 +497,51 @@ fn thread_limit_is_no_crash() {
     let output = limited.output().unwrap();
     assert!(!err(&output).contains("panicked"), "{}", err(&output));
 }
+
+/// A file is rejected by its header and length. The limit of the address space is half of what reading one would take.
+#[test]
+fn images_that_are_too_long_are_rejected_unread() {
+    const LENGTH: u64 = 4 << 30;
+    let workspace = Workspace::new();
+    let source = workspace.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/jpeg");
+    fs::copy(data.join("rgb.jpg"), source.join("good.jpg")).unwrap();
+    fs::copy(data.join("rgb.jpg"), source.join("long.jpg")).unwrap();
+    fs::copy(data.join("rgb.png"), source.join("long.png")).unwrap();
+    fs::write(source.join("zeros.jpg"), b"").unwrap();
+    let images = ["good.jpg", "long.jpg", "long.png", "zeros.jpg", "pipe.jpg"];
+    for long in &images[1..4] {
+        let file = fs::File::options().append(true).open(source.join(long)).unwrap();
+        file.set_len(LENGTH).unwrap();
+    }
+    fifo(&source.join("pipe.jpg"));
+    let captions: String = images
+        .iter()
+        .map(|image| format!("{image},a dog,train\n"))
+        .collect();
+    fs::write(
+        source.join("captions.csv"),
+        format!("image,caption,split\n{captions}"),
+    )
+    .unwrap();
+
+    let mut limited = Command::new("sh");
+    workspace.set_env(&mut limited);
+    limited
+        .args([
+            "-c",
+            "ulimit -v 2097152; exec \"$0\" \"$@\"",
+            support::CUTLINE,
+            "prepare",
+        ])
+        .arg(&source)
+        .args(["--name", "long", "--min-count", "1"]);
+    let output = limited.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let report = fs::read_to_string(workspace.path().join("datasets/long/report.json")).unwrap();
+    for image in &images[1..4] {
+        assert!(report.contains(image), "{image}: {report}");
+    }
+    assert!(report.contains("4294967296 bytes, more than"), "{report}");
+}

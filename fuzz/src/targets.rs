@@ -29,7 +29,7 @@ use cutline::vision::backbones::small_cnn::SmallCnnSettings;
 use cutline::vision::features::store::{
     FeatureDtype, FeatureSpec, FeatureStore, FeatureWriter, read_weights_path,
 };
-use cutline::vision::image_io::{ImageLimits, decode_within};
+use cutline::vision::image_io::{ImageLimits, ImageLoader, JpegDecoder, MemoryBudget};
 use cutline::vision::preprocess::Preprocessing;
 use cutline::vision::weights::WeightFile;
 use dfdx::prelude::{Cpu, NoneTape};
@@ -112,20 +112,33 @@ fn sample(path: &str) -> Vec<u8> {
     fs::read(tests.join(path)).unwrap()
 }
 
-/// An image file.
+/// An image file; a JPEG for both decoders.
 pub fn image(data: &[u8]) -> bool {
     let limits = ImageLimits {
         pixels: 1 << 20,
         side: 4096,
-        memory: 64 << 20,
+        file_bytes: 64 << 20,
+    };
+    let decoders: &[JpegDecoder] = match data.starts_with(b"\xff\xd8") {
+        true => &[JpegDecoder::Turbo, JpegDecoder::Zune],
+        false => &[JpegDecoder::Turbo],
     };
     with_directory(|directory| {
         let path = written(directory.join("image"), data);
-        let image = valid(decode_within(&path, limits));
-        image.is_some_and(|image| {
-            assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.pixels);
-            true
-        })
+        let decoded = decoders.iter().map(|&jpeg_decoder| {
+            let memory = MemoryBudget::new(64 << 20);
+            let loader = ImageLoader {
+                limits,
+                jpeg_decoder,
+                memory,
+            };
+            let image = valid(loader.decode(&path));
+            image.is_some_and(|image| {
+                assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.pixels);
+                true
+            })
+        });
+        decoded.filter(|&decoded| decoded).count() > 0
     })
 }
 

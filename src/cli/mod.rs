@@ -50,6 +50,7 @@ use crate::jobs::Root;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{DeviceChoice, MatmulPrecision};
 use crate::tui::theme::CharacterSet;
+use crate::vision::image_io::ImageLoader;
 use exit_code::Outcome;
 use progress::{Progress, Task};
 use terminal::{ColorMode, Terminal};
@@ -371,6 +372,10 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
     global.export_env();
     let context = Context::new(&global);
     start_threads(&context);
+    // A wrong variable is one error of the program, not one of each image.
+    if let Err(error) = ImageLoader::shared() {
+        return exit_code::outcome(Err(error.into()), &context.terminal);
+    }
     let result = match command {
         Some(command) => command.run(&context),
         None if context.terminal.is_interactive() => workbench::open(&context, None),

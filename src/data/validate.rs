@@ -2,9 +2,10 @@
 
 use super::image::Image;
 use super::problems::{ProblemKind, Problems};
+use crate::files::ConfinedPath;
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -79,11 +80,15 @@ pub(super) fn validate(
     valid
 }
 
-/// The hash of an image's file, if it decodes.
+/// The hash of an image's file, if it decodes. It is decoded first, since the decoder rejects files that are too long.
 fn inspect(path: &Path, decode: Decode<'_>) -> Result<blake3::Hash, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
     decode(path)?;
-    Ok(blake3::hash(&bytes))
+    let hash = || {
+        blake3::Hasher::new()
+            .update_reader(ConfinedPath::from(path).open()?)
+            .map(|hasher| hasher.finalize())
+    };
+    hash().map_err(|error: io::Error| error.to_string())
 }
 
 fn list_duplicate(duplicate: &Image, first: &Image, problems: &mut Problems) {

@@ -97,6 +97,8 @@ impl Workspace {
         command
             .env_remove("NO_COLOR")
             .env_remove("CUTLINE_DEVICE")
+            .env_remove("CUTLINE_IMAGE_MEMORY")
+            .env_remove("CUTLINE_JPEG")
             .env("CUTLINE_ROOT", self.path())
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("XDG_STATE_HOME", self.path().join("state"))

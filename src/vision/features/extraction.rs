@@ -275,9 +275,10 @@ fn make_batches<'p>(files: &[ImageFile<'_>], plans: &'p [BatchPlan], sender: &Sy
 type Squares = Vec<(usize, RgbImage)>;
 
 fn squares(path: &Path, plans: &[BatchPlan], chosen: &[usize]) -> Result<Squares, ImageReadError> {
-    let image = image_io::decode(path)?;
-    let square = |&plan: &usize| (plan, plans[plan].preprocessing.square(&image).into_owned());
-    Ok(chosen.iter().map(square).collect())
+    image_io::decode_and(path, |image| {
+        let square = |&plan: &usize| (plan, plans[plan].preprocessing.square(&image).into_owned());
+        chosen.iter().map(square).collect()
+    })
 }
 
 /// The next batch of a plan.

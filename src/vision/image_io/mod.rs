@@ -1,33 +1,60 @@
 //! Decoding image files to RGB pixels, within limits.
 
 mod jpeg;
+mod memory;
+
+pub use jpeg::JpegDecoder;
+pub use memory::MemoryBudget;
 
 use super::file_kind::FileKind;
+use crate::files::ConfinedPath;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
-use std::io::{Cursor, ErrorKind};
-use std::panic::{self, UnwindSafe};
+use jpeg::FrameHeader;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::sync::LazyLock;
 
-/// The limits of image size, so that no file can exhaust the memory.
+/// Bytes read at a time: enough for the header of most images.
+const BUFFER: usize = 32 << 10;
+
+/// Bytes of metadata (color profile, text) that a decoder other than JPEG's may hold.
+const MOST_METADATA: u64 = 16 << 20;
+
+/// The limits of one image. Its memory is limited by a [`MemoryBudget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageLimits {
     /// Width times height, checked before any pixel is decoded.
     pub pixels: u64,
     /// Width or height, checked likewise: resizing needs memory for whole rows and columns.
     pub side: u32,
-    /// Bytes of the file, and bytes that its decoder may allocate.
-    pub memory: u64,
+    /// Bytes of the file, checked before it is read.
+    pub file_bytes: u64,
 }
 
 impl Default for ImageLimits {
-    /// 100 megapixels, 65,535 pixels a side (as JPEG), 512 MiB.
+    /// 100 megapixels, 65,535 pixels a side (as JPEG), 1 GiB.
     fn default() -> Self {
         Self {
             pixels: 100_000_000,
             side: 65_535,
-            memory: 512 << 20,
+            file_bytes: 1 << 30,
+        }
+    }
+}
+
+impl ImageLimits {
+    fn check(self, (width, height): (u32, u32)) -> Result<(), ImageErrorKind> {
+        let pixels = u64::from(width) * u64::from(height);
+        match pixels > self.pixels || width.max(height) > self.side {
+            true => Err(ImageErrorKind::TooManyPixels {
+                width,
+                height,
+                limits: self,
+            }),
+            false => Ok(()),
         }
     }
 }
@@ -74,11 +101,46 @@ pub enum ImageErrorKind {
         height: u32,
         limits: ImageLimits,
     },
-    #[error("needs more than {limit} bytes to be read: make it smaller")]
-    TooMuchMemory { limit: u64 },
+    #[error("has {length} bytes, more than the {limit} that are read: make it smaller")]
+    TooLong { length: u64, limit: u64 },
+    #[error(
+        "needs up to {needed} bytes of memory, more than the {budget} for all images together: make it smaller, or raise {}",
+        memory::VARIABLE
+    )]
+    TooMuchMemory { needed: u64, budget: u64 },
+    #[error("needs more memory than an image of its size: open and save it in another program, or remove it")]
+    MemoryBeyondHeader,
+    #[error("cannot be read: {0}")]
+    Setting(ImageSettingError),
 }
 
-/// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; recognized by content, not by name) under the default limits.
+/// A wrong value of an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages describe the variants")]
+pub enum ImageSettingError {
+    #[error(
+        "`{0}` is no amount of memory ({name} in the environment): give bytes, or a number with M or G, such as 512M",
+        name = memory::VARIABLE
+    )]
+    Memory(String),
+    #[error(
+        "`{0}` is no JPEG decoder ({name} in the environment): there are turbo, the default, and zune",
+        name = jpeg::VARIABLE
+    )]
+    JpegDecoder(String),
+}
+
+/// How images are decoded, and the memory for it. Threads share it by reference.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the types say it all")]
+pub struct ImageLoader {
+    pub limits: ImageLimits,
+    pub jpeg_decoder: JpegDecoder,
+    pub memory: MemoryBudget,
+}
+
+/// Decodes an image (JPEG, PNG, WebP, GIF, BMP, TIFF; recognized by content, not by name) with [`ImageLoader::shared`].
 ///
 /// The EXIF orientation is applied. Gray becomes RGB and 16 bits become 8. Alpha is dropped and the color under it kept,
 /// as in Keras and PIL's `convert("RGB")`, since the published weights were trained with such images. An animation gives
@@ -87,106 +149,206 @@ pub enum ImageErrorKind {
 /// # Errors
 /// [`ImageReadError`] names the file. A truncated image is an error, even if decoders fill the missing part with gray.
 pub fn decode(path: impl AsRef<Path>) -> Result<RgbImage, ImageReadError> {
-    decode_within(path, ImageLimits::default())
+    decode_and(path, |image| image)
 }
 
-/// [`decode`] under other limits.
+/// Decodes an image as [`decode`] does and uses it while its memory is reserved.
+///
+/// The use must not wait for other threads of rayon: they may wait for the memory.
 ///
 /// # Errors
 /// As [`decode`].
-pub fn decode_within(path: impl AsRef<Path>, limits: ImageLimits) -> Result<RgbImage, ImageReadError> {
+pub fn decode_and<T>(
+    path: impl AsRef<Path>,
+    use_image: impl FnOnce(RgbImage) -> T,
+) -> Result<T, ImageReadError> {
     let path = path.as_ref();
-    read(path, limits)
-        .and_then(|contents| without_panic(|| decode_bytes(&contents, limits)))
-        .map_err(|kind| ImageReadError {
+    match ImageLoader::shared() {
+        Ok(loader) => loader.decode_and(path, use_image),
+        Err(error) => Err(ImageReadError {
             path: path.to_owned(),
-            kind,
+            kind: ImageErrorKind::Setting(error),
+        }),
+    }
+}
+
+impl ImageLoader {
+    /// The loader of the whole program: default limits, and what the environment variables `CUTLINE_IMAGE_MEMORY` and
+    /// `CUTLINE_JPEG` say.
+    ///
+    /// # Errors
+    /// If a variable has a wrong value.
+    pub fn shared() -> Result<&'static Self, ImageSettingError> {
+        static SHARED: LazyLock<Result<ImageLoader, ImageSettingError>> = LazyLock::new(|| {
+            Ok(ImageLoader {
+                limits: ImageLimits::default(),
+                jpeg_decoder: JpegDecoder::from_env()?,
+                memory: MemoryBudget::from_env()?,
+            })
+        });
+        SHARED.as_ref().map_err(Clone::clone)
+    }
+
+    /// [`decode`] with this loader.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode(&self, path: impl AsRef<Path>) -> Result<RgbImage, ImageReadError> {
+        self.decode_and(path.as_ref(), |image| image)
+    }
+
+    fn decode_and<T>(&self, path: &Path, use_image: impl FnOnce(RgbImage) -> T) -> Result<T, ImageReadError> {
+        let decoded = open(path).and_then(|file| {
+            let length = file.metadata()?.len();
+            self.decode_contents(BufReader::with_capacity(BUFFER, file), length)
+        });
+        match decoded {
+            Ok((image, _reserved)) => Ok(use_image(image)),
+            Err(kind) => Err(ImageReadError {
+                path: path.to_owned(),
+                kind,
+            }),
+        }
+    }
+
+    /// The image, and the reservation of its memory.
+    ///
+    /// Memory is reserved once, after the header: a thread that reserved in parts could wait for one that waits for it.
+    fn decode_contents(
+        &self,
+        mut contents: impl BufRead + Seek,
+        length: u64,
+    ) -> Result<(RgbImage, memory::Reservation<'_>), ImageErrorKind> {
+        let limit = self.limits.file_bytes;
+        if length > limit {
+            return Err(ImageErrorKind::TooLong { length, limit });
+        }
+        let start = contents.fill_buf()?;
+        if start.is_empty() {
+            return Err(ImageErrorKind::Empty);
+        }
+        let format =
+            image::guess_format(start).map_err(|_| ImageErrorKind::NotAnImage(FileKind::detect(start)))?;
+        without_panic(|| match format {
+            ImageFormat::Jpeg => self.decode_jpeg(contents, length),
+            _ => self.decode_other(contents, length, format),
+        })
+    }
+
+    fn decode_jpeg(
+        &self,
+        mut contents: impl BufRead + Seek,
+        length: u64,
+    ) -> Result<(RgbImage, memory::Reservation<'_>), ImageErrorKind> {
+        let header = FrameHeader::read(&mut contents)?;
+        self.limits.check(header.dimensions())?;
+        // Three times: the file itself, the copy of `image`'s decoder, and metadata.
+        let decoding = header.memory_needed();
+        let reserved = self.memory.reserve(3 * length + decoding)?;
+
+        contents.rewind()?;
+        let mut jpeg = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        contents.take(length).read_to_end(&mut jpeg)?;
+        if !jpeg::reaches_end_of_image(&jpeg) {
+            return Err(ImageErrorKind::Truncated);
+        }
+        let reader = ImageReader::with_format(Cursor::new(&jpeg), ImageFormat::Jpeg);
+        let mut decoder = reader.into_decoder()?;
+        if decoder.dimensions() != header.dimensions() {
+            return Err(ImageErrorKind::Damaged("it has two sizes".to_owned()));
+        }
+        // Invalid metadata is no reason to reject an image.
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let turbo = match self.jpeg_decoder {
+            JpegDecoder::Turbo => jpeg::decode(&jpeg, self.limits, decoding)?,
+            JpegDecoder::Zune => None,
+        };
+        let image = match turbo {
+            Some(image) => image,
+            None => DynamicImage::from_decoder(decoder)?.into_rgb8(),
+        };
+        Ok((upright(image, orientation), reserved))
+    }
+
+    /// Other formats are decoded while they are read, so the file is never in memory as a whole.
+    fn decode_other(
+        &self,
+        contents: impl BufRead + Seek,
+        length: u64,
+        format: ImageFormat,
+    ) -> Result<(RgbImage, memory::Reservation<'_>), ImageErrorKind> {
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MOST_METADATA);
+        let mut reader = ImageReader::with_format(contents, format);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder()?;
+        self.limits.check(decoder.dimensions())?;
+
+        let (width, height) = decoder.dimensions();
+        let (pixels, decoded) = (u64::from(width) * u64::from(height), decoder.total_bytes());
+        let working = MOST_METADATA
+            + match format {
+                // A frame that does not fill the image.
+                ImageFormat::Gif => decoded,
+                // The samples as stored, and a strip of them.
+                ImageFormat::Tiff => 2 * decoded,
+                // Planes, alpha, the frame and the canvas of an animation; compressed data.
+                ImageFormat::WebP => 16 * pixels + length,
+                _ => 0,
+            };
+        let as_rgb = 3 * pixels;
+        let reserved = self
+            .memory
+            .reserve((decoded + working.max(as_rgb)).max(2 * as_rgb))?;
+
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        limits.max_alloc = Some(working);
+        decoder.set_limits(limits)?;
+        // Converted before it is turned: a turned copy of 8-bit RGB is the smallest.
+        let image = DynamicImage::from_decoder(decoder)?.into_rgb8();
+        Ok((upright(image, orientation), reserved))
+    }
+}
+
+/// Opened once: the file that is measured is the one that is read.
+fn open(path: &Path) -> Result<File, ImageErrorKind> {
+    ConfinedPath::from(path)
+        .open()
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => ImageErrorKind::NotAFile,
+            _ => error.into(),
         })
 }
 
-fn read(path: &Path, limits: ImageLimits) -> Result<Vec<u8>, ImageErrorKind> {
-    // Checked before opening: opening a pipe would wait for its writer.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(ImageErrorKind::NotAFile);
-    }
-    if metadata.len() > limits.memory {
-        return Err(ImageErrorKind::TooMuchMemory { limit: limits.memory });
-    }
-    Ok(fs::read(path)?)
+fn upright(image: RgbImage, orientation: Orientation) -> RgbImage {
+    let mut image = DynamicImage::from(image);
+    image.apply_orientation(orientation);
+    image.into_rgb8()
+}
+
+/// A panic of a decoder on one image must not end the work on the others.
+fn without_panic<T>(decode: impl FnOnce() -> Result<T, ImageErrorKind>) -> Result<T, ImageErrorKind> {
+    panic::catch_unwind(AssertUnwindSafe(decode)).unwrap_or(Err(ImageErrorKind::DecoderPanicked))
 }
 
 impl From<io::Error> for ImageErrorKind {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::UnexpectedEof => Self::Truncated,
             _ => Self::Unreadable(error),
         }
     }
 }
 
-fn decode_bytes(contents: &[u8], limits: ImageLimits) -> Result<RgbImage, ImageErrorKind> {
-    if contents.is_empty() {
-        return Err(ImageErrorKind::Empty);
-    }
-    let format =
-        image::guess_format(contents).map_err(|_| ImageErrorKind::NotAnImage(FileKind::detect(contents)))?;
-    if format == ImageFormat::Jpeg && !jpeg::reaches_end_of_image(contents) {
-        return Err(ImageErrorKind::Truncated);
-    }
-    let (mut image, orientation) = decode_upright_later(contents, format, limits)?;
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
-}
-
-/// A panic of a decoder on one image must not end the work on the others.
-fn without_panic<T>(
-    decode: impl FnOnce() -> Result<T, ImageErrorKind> + UnwindSafe,
-) -> Result<T, ImageErrorKind> {
-    panic::catch_unwind(decode).unwrap_or(Err(ImageErrorKind::DecoderPanicked))
-}
-
-fn decode_upright_later(
-    contents: &[u8],
-    format: ImageFormat,
-    limits: ImageLimits,
-) -> Result<(DynamicImage, Orientation), ImageErrorKind> {
-    let fault = |error| fault_of(error, limits);
-    let mut memory = Limits::no_limits();
-    memory.max_alloc = Some(limits.memory);
-    let mut reader = ImageReader::with_format(Cursor::new(contents), format);
-    reader.limits(memory.clone());
-    let mut decoder = reader.into_decoder().map_err(fault)?;
-
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.pixels || width.max(height) > limits.side {
-        return Err(ImageErrorKind::TooManyPixels {
-            width,
-            height,
-            limits,
-        });
-    }
-    memory.reserve(decoder.total_bytes()).map_err(fault)?;
-    // Invalid metadata is no reason to reject an image.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    if format == ImageFormat::Jpeg {
-        if let Some(image) = jpeg::decode(contents, limits)? {
-            return Ok((image.into(), orientation));
+impl From<ImageError> for ImageErrorKind {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Limits(_) => Self::MemoryBeyondHeader,
+            ImageError::Unsupported(error) => Self::Unsupported(error.to_string()),
+            ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Truncated,
+            error => Self::Damaged(error.to_string()),
         }
-        let working_memory = jpeg::most_working_memory(width, height);
-        memory.reserve(working_memory).map_err(fault)?;
-    }
-    decoder.set_limits(memory).map_err(fault)?;
-    let image = DynamicImage::from_decoder(decoder).map_err(fault)?;
-    Ok((image, orientation))
-}
-
-fn fault_of(error: ImageError, limits: ImageLimits) -> ImageErrorKind {
-    match error {
-        ImageError::Limits(_) => ImageErrorKind::TooMuchMemory { limit: limits.memory },
-        ImageError::Unsupported(error) => ImageErrorKind::Unsupported(error.to_string()),
-        ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => ImageErrorKind::Truncated,
-        error => ImageErrorKind::Damaged(error.to_string()),
     }
 }
 
@@ -196,7 +358,7 @@ mod tests {
     use image::codecs::jpeg::JpegEncoder;
     use image::{GrayImage, ImageEncoder, Luma, Rgb, Rgba, RgbaImage};
     use proptest::prelude::*;
-    use std::sync::LazyLock;
+    use std::fs;
 
     const FORMATS: [ImageFormat; 6] = [
         ImageFormat::Jpeg,
@@ -219,8 +381,19 @@ mod tests {
         bytes.into_inner()
     }
 
+    /// With default limits and 64 MiB.
     fn decode_default(bytes: &[u8]) -> Result<RgbImage, ImageErrorKind> {
-        decode_bytes(bytes, ImageLimits::default())
+        decode_bytes(bytes, ImageLimits::default(), 64 << 20)
+    }
+
+    fn decode_bytes(bytes: &[u8], limits: ImageLimits, memory: u64) -> Result<RgbImage, ImageErrorKind> {
+        let loader = ImageLoader {
+            limits,
+            jpeg_decoder: JpegDecoder::Turbo,
+            memory: MemoryBudget::new(memory),
+        };
+        let decoded = loader.decode_contents(Cursor::new(bytes), bytes.len() as u64);
+        decoded.map(|(image, _reserved)| image)
     }
 
     #[test]
@@ -258,6 +431,30 @@ mod tests {
             let differences = found.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b));
             assert!(differences.max().unwrap() <= tolerance, "{kind}");
         }
+    }
+
+    #[test]
+    fn pixels_of_the_other_jpeg_decoder_are_near() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/jpeg");
+        let loader = |jpeg_decoder| ImageLoader {
+            limits: ImageLimits::default(),
+            jpeg_decoder,
+            memory: MemoryBudget::new(64 << 20),
+        };
+        let [turbo, zune] = [JpegDecoder::Turbo, JpegDecoder::Zune]
+            .map(|decoder| loader(decoder).decode(folder.join("baseline_420.jpg")).unwrap());
+        assert_eq!(turbo.dimensions(), zune.dimensions());
+        assert_ne!(turbo, zune);
+        let difference: u64 = turbo
+            .iter()
+            .zip(zune.iter())
+            .map(|(a, b)| u64::from(a.abs_diff(*b)))
+            .sum();
+        assert!(
+            difference < 4 * turbo.len() as u64,
+            "{difference} for {} samples",
+            turbo.len()
+        );
     }
 
     #[test]
@@ -343,15 +540,26 @@ mod tests {
                 ..
             })
         ));
-        let png = encoded(&sample().into(), ImageFormat::Png);
-        let tight = ImageLimits {
-            memory: 48 * 32 * 3 - 1,
-            ..ImageLimits::default()
-        };
-        assert!(matches!(
-            decode_bytes(&png, tight),
-            Err(ImageErrorKind::TooMuchMemory { .. })
-        ));
+        for format in FORMATS {
+            let contents = encoded(&sample().into(), format);
+            let within = |memory| decode_bytes(&contents, ImageLimits::default(), memory);
+            let Err(ImageErrorKind::TooMuchMemory { needed, budget: 1 }) = within(1) else {
+                panic!("{format:?}");
+            };
+            assert!(matches!(
+                within(needed - 1),
+                Err(ImageErrorKind::TooMuchMemory { .. })
+            ));
+            assert!(within(needed).is_ok(), "{format:?}");
+            let short = ImageLimits {
+                file_bytes: contents.len() as u64 - 1,
+                ..ImageLimits::default()
+            };
+            assert!(matches!(
+                decode_bytes(&contents, short, u64::MAX),
+                Err(ImageErrorKind::TooLong { .. })
+            ));
+        }
     }
 
     #[test]
@@ -389,8 +597,8 @@ mod tests {
             let mut bytes = encoded(&sample().into(), FORMATS[format]);
             let at = at % bytes.len();
             bytes[at] = byte;
-            let limits = ImageLimits { pixels: 1_000_000, side: 2_000, memory: 16 << 20 };
-            let _ = decode_bytes(&bytes, limits);
+            let limits = ImageLimits { pixels: 1_000_000, side: 2_000, ..ImageLimits::default() };
+            let _ = decode_bytes(&bytes, limits, 40 << 20);
         }
     }
 }
