@@ -1,10 +1,13 @@
-//! The cost of the event log: reading a million events, and logging a step as a fraction of that step.
+//! The cost of the event log: reading a million events, and logging a step as a fraction of that step. And the memory
+//! of a long training.
 //!
 //! ```text
 //! cargo bench --bench runs
 //! ```
 
 mod support;
+#[path = "../tests/support/mod.rs"]
+mod workspace;
 
 use cutline::jobs::{
     Directive, Event, EventLog, JobDirectory, JobInfo, JobKind, Lock, Record, Rejected, Session, StepEvent,
@@ -15,9 +18,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use support::{DEMO, median};
+use workspace::Workspace;
 
 const EVENTS: u64 = 1_000_000;
 const ROUNDS: usize = 5;
+/// Epochs of the long training, and the epochs between two printed figures.
+const EPOCHS: usize = 50;
+const EPOCHS_PER_LINE: usize = 5;
 /// Logged steps per measurement.
 const LOGGED_STEPS: u64 = 2_000;
 
@@ -26,7 +33,31 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result<()> {
     let place = tempfile::tempdir()?;
     reading(place.path())?;
-    overhead(place.path())
+    overhead(place.path())?;
+    memory()
+}
+
+/// The resident memory of a training at the end of its epochs, each with a dev evaluation and two checkpoints.
+fn memory() -> Result<()> {
+    let workspace = Workspace::with_scenes();
+    workspace.train("long", EPOCHS);
+    let events = read_events(&workspace.run_directory("long").job().events())?;
+    let mut by_epoch = vec![0; EPOCHS];
+    for record in events.records {
+        if let Event::Step(step) = record.event {
+            by_epoch[step.epoch] = step.memory.unwrap_or(0);
+        }
+    }
+    for (epoch, bytes) in by_epoch.iter().enumerate().step_by(EPOCHS_PER_LINE) {
+        println!("memory after epoch {}: {:.1} MB", epoch + 1, *bytes as f64 / 1e6);
+    }
+    let last = by_epoch[EPOCHS - 1] as f64;
+    println!(
+        "memory after epoch {EPOCHS}: {:.1} MB, {:.3} times that after epoch {EPOCHS_PER_LINE}",
+        last / 1e6,
+        last / by_epoch[EPOCHS_PER_LINE - 1] as f64
+    );
+    Ok(())
 }
 
 fn step(number: u64) -> StepEvent {

@@ -46,6 +46,10 @@ const RUNS: [&str; 4] = ["one", "two", "three", "four"];
 const STEPS: u64 = 100_000;
 /// Events in the log of the opened run.
 const EVENTS: u64 = 1_000_000;
+/// Runs in a large root, events in the log of one of them, and events in the other logs.
+const MANY_RUNS: usize = 200;
+const MANY_EVENTS: u64 = 5_000_000;
+const USUAL_EVENTS: u64 = 5_000;
 /// Duration of the idle measurement.
 const IDLE: Duration = Duration::from_secs(10);
 /// Time for reading the run, querying the terminal and drawing.
@@ -60,6 +64,7 @@ fn main() -> Result<(), Failure> {
     frame()?;
     opening()?;
     idle()?;
+    large_root()?;
     keys()
 }
 
@@ -116,7 +121,7 @@ fn frame() -> Result<(), Failure> {
 fn opening() -> Result<(), Failure> {
     let workspace = with_finished_run();
     let log = workspace.run_directory("first").job().events();
-    let last = write_log(BufWriter::new(File::create(log)?))?;
+    let last = write_log(BufWriter::new(File::create(log)?), EVENTS)?;
     let last = [last.to_string(), format!("{},{:03}", last / 1_000, last % 1_000)];
     let openings = (0..OPENINGS).map(|_| {
         let since = Instant::now();
@@ -135,9 +140,9 @@ fn opening() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the log of a complete run, and returns its last step.
-fn write_log(mut log: impl Write) -> Result<u64, Failure> {
-    let last = EVENTS - 2;
+/// Writes the log of a complete run with this many events, and returns its last step.
+fn write_log(mut log: impl Write, events: u64) -> Result<u64, Failure> {
+    let last = events - 2;
     let end = Event::End(SessionEnd {
         reason: EndReason::Complete,
         error: None,
@@ -203,6 +208,10 @@ fn idle() -> Result<(), Failure> {
     let workspace = with_finished_run();
     let screen = Screen::open(&workspace.command(&["attach", "first"]), LARGE);
     screen.shows(TITLE);
+    tell_idle(&screen)
+}
+
+fn tell_idle(screen: &Screen) -> Result<(), Failure> {
     thread::sleep(SETTLING);
     let before = (screen.bytes(), processor_time(screen.pid())?);
     thread::sleep(IDLE);
@@ -216,9 +225,77 @@ fn idle() -> Result<(), Failure> {
     tell(
         &format!("processor time in {} s without news", IDLE.as_secs()),
         &milliseconds(busy.as_secs_f64()),
-        "-",
+        "0 ms",
     );
     Ok(())
+}
+
+/// Many runs, one of them with a very long log.
+fn large_root() -> Result<(), Failure> {
+    let workspace = Workspace::new();
+    for number in 1..=MANY_RUNS {
+        let run = workspace.run_directory(&format!("run-{number:03}"));
+        fs::create_dir_all(run.path())?;
+        fs::write(run.config(), "seed = 0\n")?;
+        let events = if number == 1 { MANY_EVENTS } else { USUAL_EVENTS };
+        write_log(BufWriter::new(File::create(run.job().events())?), events)?;
+    }
+    println!("{MANY_RUNS} runs of {USUAL_EVENTS} events, but one of {MANY_EVENTS}:");
+    let since = Instant::now();
+    // On all threads: a test may not take them all.
+    let mut command = workspace.command(&[]);
+    command.env_remove("RAYON_NUM_THREADS");
+    let screen = Screen::open(&command, LARGE);
+    screen.shows(TITLE);
+    screen.press("5");
+    screen.waits_until("the runs", |shown| {
+        let shown = shown.contents();
+        ["run-001", "run-030"].iter().all(|run| shown.contains(run))
+    });
+    tell(
+        "  all runs listed",
+        &milliseconds(since.elapsed().as_secs_f64()),
+        "1 s",
+    );
+    screen.waits_until("the logs", |shown| {
+        let shown = shown.contents();
+        shown.contains("10661.0") && !shown.contains("read ")
+    });
+    tell(
+        "  all logs read",
+        &milliseconds(since.elapsed().as_secs_f64()),
+        "-",
+    );
+    tell_idle(&screen)?;
+    tell("  peak memory", &megabytes(peak_memory(screen.pid())), "150 MB");
+    drop(screen);
+    let since = Instant::now();
+    let mut command = workspace.command(&["runs"]);
+    command.env_remove("RAYON_NUM_THREADS").stdout(Stdio::null());
+    let mut listing = command.spawn()?;
+    let mut peak = None;
+    while listing.try_wait()?.is_none() {
+        peak = peak_memory(listing.id()).or(peak);
+        thread::sleep(Duration::from_millis(1));
+    }
+    tell(
+        "  cutline runs",
+        &milliseconds(since.elapsed().as_secs_f64()),
+        "-",
+    );
+    tell("  peak memory of cutline runs", &megabytes(peak), "-");
+    Ok(())
+}
+
+/// The most memory that a process has had, in kilobytes, from `/proc`.
+fn peak_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim_end_matches("kB").trim().parse().ok()
+}
+
+fn megabytes(kilobytes: Option<u64>) -> String {
+    kilobytes.map_or("-".to_owned(), |kilobytes| format!("{} MB", kilobytes / 1_000))
 }
 
 /// The processor time of a process, from `/proc`.

@@ -195,6 +195,49 @@ fn without_flock_one_trainer_works_and_a_killed_one_is_resumed() {
     assert!(resumed.wait().status.success());
 }
 
+#[test]
+fn ten_resumes_at_once_have_one_winner_and_nine_say_why() {
+    let workspace = Workspace::with_scenes();
+    workspace.train("r", 1);
+    let run = workspace.run_directory("r");
+    let before = step_losses(&run).len();
+    let epochs = format!("training.epochs={EPOCHS}");
+    let mut resumes: Vec<Background> = (0..10)
+        .map(|_| {
+            Background(Some(spawn(
+                workspace.command(&["train", "--resume", "r", "--set", &epochs]),
+            )))
+        })
+        .collect();
+    let mut losers = Vec::new();
+    wait_until("nine of ten to end", || {
+        for index in (0..resumes.len()).rev() {
+            let process = resumes[index].0.as_mut().unwrap();
+            if process.try_wait().unwrap().is_some() {
+                losers.push(resumes.swap_remove(index).wait());
+            }
+        }
+        losers.len() >= 9
+    });
+    for loser in &losers {
+        assert_eq!(loser.status.code(), Some(1));
+        assert!(
+            err(loser).contains("another process works on it"),
+            "{}",
+            err(loser)
+        );
+    }
+    let winner = resumes.pop().unwrap();
+    wait_until("steps of the winner", || step_losses(&run).len() > before);
+    signal(winner.id(), "INT");
+    let winner = winner.wait();
+    assert_eq!(winner.status.code(), Some(0), "{}", err(&winner));
+    let seqs = events(run.path())
+        .into_iter()
+        .map(|event| event["seq"].as_u64().unwrap());
+    assert!(seqs.eq(0..events(run.path()).len() as u64), "one history");
+}
+
 /// The observer's clock is a minute ahead, then the trainer's.
 #[test]
 fn clock_that_is_ahead_does_not_make_a_run_crashed_or_stalled() {

@@ -43,6 +43,7 @@ pub use root::{DirectoryKind, Root};
 pub use run_directory::RunDirectory;
 pub use session::{Directive, Rejected, Session, SessionError, StopFlag, StopRequest};
 pub use spawn::{SpawnError, spawn_detached};
+pub(crate) use state::summarize_end;
 pub use state::{JobState, JobStatus, LogSummary};
 
 /// The directory of a job and the paths of its files.

@@ -45,6 +45,8 @@ pub struct LogReader {
     /// End of the complete lines read so far. What follows is read again at each poll: a torn line may be cut, and
     /// another one written in its place.
     offset: u64,
+    /// Bytes after the offset at the last poll.
+    unread: u64,
     line: LineStart,
 }
 
@@ -64,7 +66,33 @@ impl LogReader {
         Self {
             path: path.into(),
             offset: 0,
+            unread: 0,
             line: LineStart::AtOffset,
+        }
+    }
+
+    /// Reads only the last `bytes` of a log, without the line that begins before them.
+    ///
+    /// # Errors
+    /// If the file cannot be read; a missing file is an empty log.
+    pub(crate) fn near_end(path: &ConfinedPath, bytes: u64) -> io::Result<Self> {
+        let length = match path.modified_and_length() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            found => found?.1,
+        };
+        let mut reader = Self::new(path);
+        if length > bytes {
+            reader.offset = length - bytes;
+            reader.line = LineStart::Skipped;
+        }
+        Ok(reader)
+    }
+
+    /// The percentage of the log that was read at the last poll. A last line without a newline does not count.
+    pub(crate) fn percent_read(&self) -> u8 {
+        match self.unread < MAX_LINE_BYTES as u64 {
+            true => 100,
+            false => (self.offset * 100 / (self.offset + self.unread)) as u8,
         }
     }
 
@@ -85,9 +113,14 @@ impl LogReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LogLines::default()),
             file => file?,
         };
-        if file.metadata()?.len() < self.offset {
+        let length = file.metadata()?.len();
+        if length < self.offset {
             // Complete lines are never cut: the file was replaced by another log.
             *self = Self::new(&self.path);
+        }
+        self.unread = length - self.offset;
+        if self.unread == 0 {
+            return Ok(LogLines::default());
         }
         loop {
             let mut chunk = Vec::new();
@@ -95,6 +128,7 @@ impl LogReader {
             (&mut file).take(MAX_LINE_BYTES as u64).read_to_end(&mut chunk)?;
             if let Some(newline) = chunk.iter().rposition(|&byte| byte == b'\n') {
                 self.offset += newline as u64 + 1;
+                self.unread = length.saturating_sub(self.offset);
                 chunk.truncate(newline + 1);
                 return Ok(LogLines {
                     text: chunk,
@@ -218,6 +252,28 @@ mod tests {
         let events = reader.poll().unwrap();
         assert_eq!((events.records.len(), events.damaged), (1, 0));
         assert_eq!(events.records[0].event, message("two"));
+    }
+
+    #[test]
+    fn reader_near_the_end_returns_only_whole_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = ConfinedPath::from(directory.path().join("events.jsonl"));
+        let seqs = |bytes| {
+            let batch = LogReader::near_end(&path, bytes).unwrap().poll().unwrap();
+            batch
+                .records
+                .into_iter()
+                .map(|record| record.seq)
+                .collect::<Vec<_>>()
+        };
+        assert!(seqs(100).is_empty());
+        let mut log = EventLog::open(&path).unwrap();
+        for _ in 0..9 {
+            log.append(message("twelve bytes")).unwrap();
+        }
+        let line = fs::metadata(&path).unwrap().len() / 9;
+        assert_eq!(seqs(2 * line + line / 2), [7, 8]);
+        assert_eq!(seqs(u64::MAX), (0..9).collect::<Vec<_>>());
     }
 
     #[test]

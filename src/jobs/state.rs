@@ -17,6 +17,8 @@ use std::io;
 const STALLED_STEPS: f64 = 30.0;
 /// Reading images, or captioning a few of them, takes a while.
 const MIN_STALLED_SECONDS: f64 = 20.0;
+/// The end of a log that tells the state: dozens of steps.
+const END_BYTES: u64 = 16 << 10;
 /// The median step time is of this many last steps.
 const MEDIAN_STEPS: usize = 100;
 
@@ -337,6 +339,14 @@ impl JobStatus {
             },
         }
     }
+}
+
+/// The summary of the end of a log, for the state of a job before its whole log is read.
+///
+/// # Errors
+/// If the log cannot be read.
+pub(crate) fn summarize_end(path: &ConfinedPath) -> io::Result<LogSummary> {
+    read_summary(&mut LogReader::near_end(path, END_BYTES)?)
 }
 
 /// Reads a log to its end, a few megabytes at a time, and keeps only its summary.

@@ -21,6 +21,7 @@ impl Headless {
             name: (*name).to_owned(),
             state: JobState::Running,
             note: None,
+            last_active: None,
         });
         app.update(Message::Runs(listing.collect()));
         app.runs.marked.extend(runs.iter().map(|name| (*name).to_owned()));
@@ -32,8 +33,11 @@ impl Headless {
 
     /// Appends records to the log of a run.
     pub fn append(&mut self, run: &str, records: Vec<Record>) {
-        let run = run.to_owned();
-        self.app.update(Message::Records { run, records });
+        self.app.update(Message::Records {
+            run: run.to_owned(),
+            records: records.into(),
+            percent_read: 100,
+        });
     }
 
     /// Draws a frame.

@@ -20,7 +20,9 @@ pub enum Message {
     Runs(Vec<RunListing>),
     Records {
         run: String,
-        records: Vec<Record>,
+        records: Arc<Vec<Record>>,
+        /// How much of the log has been read.
+        percent_read: u8,
     },
     Datasets(Vec<DatasetListing>),
     Evaluations(Vec<EvaluationListing>),
@@ -80,6 +82,8 @@ pub struct RunListing {
     pub name: String,
     pub state: JobState,
     pub note: Option<String>,
+    /// The time of the last event when the workbench found the run, in seconds since 1970.
+    pub last_active: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

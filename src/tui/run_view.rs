@@ -85,6 +85,10 @@ pub struct RunView {
     pub summary: LogSummary,
     pub state: Option<JobState>,
     pub note: Option<String>,
+    /// The time of the last event when the workbench found the run, in seconds since 1970.
+    pub last_active: Option<f64>,
+    /// How much of the log has been read.
+    pub percent_read: Option<u8>,
     pub settings: Value,
     pub device: Option<String>,
     /// Captions of the sample images, oldest first.
@@ -194,6 +198,11 @@ impl RunView {
 
     fn named(&self, name: &str) -> Option<&NamedSeries> {
         self.series.iter().find(|series| series.name == name)
+    }
+
+    /// The percentage of the log that has been read, while it is still being read.
+    pub fn percent_while_reading(&self) -> Option<u8> {
+        self.percent_read.filter(|percent| *percent < 100)
     }
 
     pub fn symptoms(&self) -> Vec<Symptom> {

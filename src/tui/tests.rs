@@ -102,13 +102,15 @@ fn listing(name: &str, state: JobState) -> RunListing {
         name: name.into(),
         state,
         note: None,
+        last_active: None,
     }
 }
 
 fn append_records(app: &mut App, run: &str) {
     app.update(Message::Records {
         run: run.into(),
-        records: records(),
+        records: records().into(),
+        percent_read: 100,
     });
 }
 
@@ -353,7 +355,8 @@ fn step_metric_has_chart_of_its_own() {
     });
     app.update(Message::Records {
         run: RUN.into(),
-        records: vec![record],
+        records: vec![record].into(),
+        percent_read: 100,
     });
     let specs = charts(&app.charted());
     let titles: Vec<&str> = specs.iter().map(|chart| chart.title.as_str()).collect();
@@ -469,7 +472,8 @@ fn resumed_run_has_each_step_once() {
     });
     app.update(Message::Records {
         run: RUN.into(),
-        records: again.collect(),
+        records: again.collect::<Vec<_>>().into(),
+        percent_read: 100,
     });
     let view = app.runs.open().unwrap();
     assert_eq!(view.range(XAxis::Steps), Some((1.0, 200.0)));

@@ -23,7 +23,11 @@ impl App {
             Message::Paste(text) => self.paste(&text),
             Message::Resized(columns, rows) => self.size = Rect::new(0, 0, columns, rows),
             Message::Runs(listing) => self.set_runs(listing),
-            Message::Records { run, records } => self.runs.add_records(&run, &records),
+            Message::Records {
+                run,
+                records,
+                percent_read,
+            } => self.runs.add_records(&run, &records, percent_read),
             Message::Datasets(listing) => self.data.list(listing),
             Message::Evaluations(listing) => self.evaluate.list(listing),
             Message::Machine(load) => self.machine = load,
@@ -61,7 +65,6 @@ impl App {
 
     pub fn press_key(&mut self, key: KeyEvent) -> Vec<Effect> {
         self.notice = None;
-        self.runs.confirm_open();
         match self.popups.pop() {
             None => match self.keymap.action(self.tab.context(), key) {
                 Some(action) => self.act(action),

@@ -4,21 +4,28 @@ use super::machine::MachineMonitor;
 use crate::evaluation::{MAX_REPORT_BYTES, Report};
 use crate::files::ConfinedPath;
 use crate::jobs::Root;
-use crate::jobs::{JobDirectory, JobState, JobStatus, LogReader, LogSummary, Record, host_name};
+use crate::jobs::{
+    JobDirectory, JobState, JobStatus, LogReader, LogSummary, Name, Record, host_name, summarize_end,
+};
 use crate::model::feature_directories;
 use crate::tui::{DatasetListing, EvaluationKey, EvaluationListing, Message, RunListing};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+/// Directories that take long to list, because they are many or far away, are listed less often: for at most one part
+/// in `LISTING_PART` of the time, but at least every `MAX_DIRECTORY_INTERVAL`.
+const LISTING_PART: u32 = 300;
+const MAX_DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
+const TAKING_INTERVAL: Duration = Duration::from_millis(1);
 
-type Flow = ControlFlow<()>;
+type Flow<T = ()> = ControlFlow<(), T>;
 
 pub fn watch(root: &Root, messages: &Sender<Message>) {
     let mut watcher = Watcher {
@@ -29,21 +36,10 @@ pub fn watch(root: &Root, messages: &Sender<Message>) {
         heads: BTreeMap::new(),
         machine: MachineMonitor::default(),
         last_sent: LastSent::default(),
+        last_records: Weak::new(),
     };
-    let mut listed: Option<Instant> = None;
-    loop {
-        let flow = match listed {
-            Some(listed) if listed.elapsed() < DIRECTORY_INTERVAL => watcher.read_logs(),
-            _ => {
-                listed = Some(Instant::now());
-                watcher.list()
-            }
-        };
-        if flow.is_break() {
-            return;
-        }
-        thread::sleep(LOG_INTERVAL);
-    }
+    // It ends when the workbench does.
+    let _ = watcher.run();
 }
 
 struct Watcher<'a> {
@@ -57,6 +53,8 @@ struct Watcher<'a> {
     machine: MachineMonitor,
     /// Listings are sent only if they differ from the last ones.
     last_sent: LastSent,
+    /// The records sent last, until the workbench has taken them.
+    last_records: Weak<Vec<Record>>,
 }
 
 #[derive(Default)]
@@ -68,37 +66,75 @@ struct LastSent {
 
 struct WatchedJob {
     directory: JobDirectory,
-    tail: LogReader,
+    log: LogReader,
+    /// The summary of what is read.
     summary: LogSummary,
+    /// The summary of the log's end, until the whole log is read.
+    end: Option<LogSummary>,
+    /// The last event when the job was found.
+    last_active: Option<f64>,
+    /// The state at the last listing.
+    state: JobState,
 }
 
 impl WatchedJob {
     fn new(directory: JobDirectory) -> Self {
+        // Errors are not reported: the log may be readable at the next poll.
+        let end = summarize_end(&directory.events()).ok();
         Self {
-            tail: LogReader::new(directory.events()),
+            log: LogReader::new(directory.events()),
             directory,
             summary: LogSummary::default(),
+            last_active: end.as_ref().and_then(|end| end.last_time),
+            end,
+            state: JobState::New,
         }
     }
 
-    fn state(&self) -> Option<JobState> {
-        let state = JobStatus::state_of(&self.directory, &self.summary);
-        Some(state.unwrap_or(JobState::Unreadable))
+    fn current(&self) -> &LogSummary {
+        self.end.as_ref().unwrap_or(&self.summary)
+    }
+
+    fn read_state(&self) -> JobState {
+        JobStatus::state_of(&self.directory, self.current()).unwrap_or(JobState::Unreadable)
+    }
+
+    /// Whether new records are expected soon.
+    fn is_active(&self) -> bool {
+        self.end.is_some() || self.state.is_live()
     }
 
     /// The new records, some at a time; empty at the end of the log.
     fn read(&mut self) -> Vec<Record> {
-        // Errors are not reported: the log may be readable at the next poll.
         let records = self
-            .tail
+            .log
             .poll()
             .map_or_else(|_| Vec::new(), |events| events.records);
         records.iter().for_each(|record| self.summary.add(record));
+        if records.is_empty() && self.log.percent_read() == 100 {
+            self.end = None;
+        }
         records
     }
 }
 
 impl Watcher<'_> {
+    fn run(&mut self) -> Flow {
+        loop {
+            let since = Instant::now();
+            self.list()?;
+            let interval = (since.elapsed() * LISTING_PART).clamp(DIRECTORY_INTERVAL, MAX_DIRECTORY_INTERVAL);
+            let listed = Instant::now();
+            let mut has_news = self.read_logs(|_| true)?;
+            while listed.elapsed() < interval {
+                if !has_news {
+                    thread::sleep(LOG_INTERVAL);
+                }
+                has_news = self.read_logs(WatchedJob::is_active)?;
+            }
+        }
+    }
+
     fn send(&self, message: Option<Message>) -> Flow {
         match message.is_some_and(|message| self.messages.send(message).is_err()) {
             true => Flow::Break(()),
@@ -112,8 +148,6 @@ impl Watcher<'_> {
         self.find_other_jobs();
         self.list_datasets()?;
         self.list_evaluations()?;
-        self.read_logs()?;
-        self.list_runs()?;
         self.send_machine_load()
     }
 
@@ -130,62 +164,67 @@ impl Watcher<'_> {
     }
 
     fn list_runs(&mut self) -> Flow {
-        let listing = self.runs.iter().filter_map(|(name, job)| {
-            let directory = name.parse().ok().map(|name| self.root.run_dir(&name));
-            let note = directory.and_then(|directory| directory.note().ok()?);
-            Some(RunListing {
+        let root = self.root;
+        let listing = self.runs.iter_mut().map(|(name, job)| {
+            job.state = job.read_state();
+            let directory = name.parse().ok().map(|name| root.run_dir(&name));
+            RunListing {
                 name: name.clone(),
-                state: job.state()?,
-                note,
-            })
+                state: job.state,
+                note: directory.and_then(|directory| directory.note().ok()?),
+                last_active: job.last_active,
+            }
         });
         let listing = listing.collect();
         let news = new_listing(&mut self.last_sent.runs, listing);
         self.send(news.map(Message::Runs))
     }
 
-    /// Sends new records of all runs, the most recently written log first.
-    fn read_logs(&mut self) -> Flow {
-        let mut order: Vec<(Option<SystemTime>, String)> = self
+    /// Reads on in these logs, and sends the records of runs, the most recently active run first. A long log is read
+    /// in parts, so that it does not keep the others waiting. Returns whether there was anything new.
+    fn read_logs(&mut self, is_read: fn(&WatchedJob) -> bool) -> Flow<bool> {
+        let mut runs: Vec<(f64, String)> = self
             .runs
             .iter()
-            .map(|(name, job)| (written(&job.directory.events()), name.clone()))
+            .filter(|(_, job)| is_read(job))
+            .map(|(name, job)| (job.current().last_time.unwrap_or(0.0), name.clone()))
             .collect();
-        order.sort_by(|one, other| other.cmp(one));
-        for (_, name) in order {
-            self.read_log(&name)?;
-        }
-        Flow::Continue(())
-    }
-
-    fn read_log(&mut self, name: &str) -> Flow {
-        let Some(job) = self.runs.get_mut(name) else {
-            return Flow::Continue(());
-        };
+        runs.sort_by(|one, other| other.0.total_cmp(&one.0));
         let mut has_news = false;
-        loop {
-            let records = job.read();
-            if records.is_empty() {
-                break;
-            }
-            has_news = true;
-            let run = name.to_owned();
-            if self.messages.send(Message::Records { run, records }).is_err() {
-                return Flow::Break(());
-            }
+        for (_, run) in runs {
+            has_news |= self.read_log(run)?;
         }
-        // A state that changes without a log record, such as a crash, shows up at the next listing.
-        let state = if has_news { job.state() } else { None };
-        if state.is_none_or(|state| self.is_sent(name, state)) {
-            Flow::Continue(())
-        } else {
-            self.list_runs()
+        for job in self.jobs.values_mut().filter(|job| is_read(job)) {
+            has_news |= !job.read().is_empty();
         }
+        Flow::Continue(has_news)
     }
 
-    fn is_sent(&self, run: &str, state: JobState) -> bool {
-        let mut listed_runs = self.last_sent.runs.iter().flatten();
-        listed_runs.any(|listed| listed.name == run && listed.state == state)
+    fn read_log(&mut self, run: String) -> Flow<bool> {
+        let Some(job) = self.runs.get_mut(&run) else {
+            return Flow::Continue(false);
+        };
+        let records = Arc::new(job.read());
+        if records.is_empty() {
+            return Flow::Continue(false);
+        }
+        let percent_read = job.log.percent_read();
+        // A state that changes without a log record, such as a crash, shows up at the next listing.
+        let is_listed = job.state == job.read_state();
+        // The channel is unbounded: a log that is read faster than it is shown would pile up in memory.
+        while self.last_records.strong_count() > 0 {
+            thread::sleep(TAKING_INTERVAL);
+        }
+        self.last_records = Arc::downgrade(&records);
+        self.send(Some(Message::Records {
+            run,
+            records,
+            percent_read,
+        }))?;
+        if !is_listed {
+            self.list_runs()?;
+        }
+        Flow::Continue(true)
     }
 
     fn find_other_jobs(&mut self) {
@@ -196,7 +235,7 @@ impl Watcher<'_> {
         for (name, directory) in jobs {
             let job = self.jobs.entry(path(&name));
             let job = job.or_insert_with(|| WatchedJob::new(directory));
-            while !job.read().is_empty() {}
+            job.state = job.read_state();
         }
     }
 
@@ -204,10 +243,7 @@ impl Watcher<'_> {
     fn job_in(&self, directory: &ConfinedPath) -> (Option<(JobState, LogSummary)>, String) {
         let mut jobs = self.jobs.iter();
         match jobs.find(|(_, job)| job.directory.directory() == directory) {
-            Some((path, job)) => {
-                let state = job.state();
-                (state.map(|state| (state, job.summary.clone())), path.clone())
-            }
+            Some((path, job)) => (Some((job.state, job.current().clone())), path.clone()),
             None => (None, directory.to_string()),
         }
     }
@@ -245,7 +281,8 @@ impl Watcher<'_> {
 
     fn list_evaluations(&mut self) -> Flow {
         let mut listing = Vec::new();
-        for run in self.root.runs().unwrap_or_default() {
+        let runs: Vec<Name> = self.runs.keys().filter_map(|name| name.parse().ok()).collect();
+        for run in runs {
             let directories = self.root.run_dir(&run).evaluation_directories();
             for directory in directories.unwrap_or_default() {
                 let (job, job_path) = self.job_in(&directory);
@@ -288,7 +325,7 @@ impl Watcher<'_> {
         let here = host_name();
         let processes = self.runs.iter().filter_map(|(name, job)| {
             let is_here = job.summary.host.as_deref() == Some(here.as_str());
-            let is_live = job.state().is_some_and(JobState::is_live);
+            let is_live = job.state.is_live();
             Some((name.clone(), job.summary.pid.filter(|_| is_here && is_live)?))
         });
         let load = self.machine.new_load(processes.collect());

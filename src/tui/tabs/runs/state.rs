@@ -6,19 +6,10 @@ use crate::tui::tabs::listing::Listing;
 use crate::tui::{RunListing, RunView};
 use std::collections::BTreeSet;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OpenedBy {
-    #[default]
-    User,
-    /// The workbench, before all logs are read: a better guess may follow.
-    Guess,
-}
-
 #[derive(Clone, Debug, Default)]
 pub struct RunList {
     pub listing: Listing<RunView>,
     pub open: Option<String>,
-    pub opened_by: OpenedBy,
     pub opens_next: bool,
     /// Runs whose charts are overlaid, and which are compared.
     pub marked: BTreeSet<String>,
@@ -42,7 +33,6 @@ impl RunList {
 
     /// Opens a run, which may not be listed yet.
     pub fn open_run(&mut self, name: &str) {
-        self.opened_by = OpenedBy::User;
         self.open = Some(name.to_owned());
         if let Some(index) = self.listing.all().iter().position(|view| view.name == name) {
             self.listing.select(index);
@@ -55,34 +45,18 @@ impl RunList {
         }
     }
 
-    pub fn add_records(&mut self, run: &str, records: &[Record]) {
+    pub fn add_records(&mut self, run: &str, records: &[Record], percent_read: u8) {
         let mut views = self.listing.items.iter_mut().flatten();
         if let Some(view) = views.find(|view| view.name == run) {
             records.iter().for_each(|record| view.add(record));
-        }
-        if self.opened_by == OpenedBy::Guess {
-            self.guess();
+            view.percent_read = Some(percent_read);
         }
     }
 
-    /// Keeps the open run: a key press means that the user has seen it.
-    pub fn confirm_open(&mut self) {
-        self.opened_by = OpenedBy::User;
-    }
-
-    /// Opens the most interesting run. Only a log says when a run was active, so the guess is repeated until all logs
-    /// are read.
+    /// Opens the most interesting run.
     pub fn guess(&mut self) {
         if let Some(name) = self.most_interesting().map(|view| view.name.clone()) {
             self.open_run(&name);
-        }
-        if self
-            .listing
-            .all()
-            .iter()
-            .any(|view| view.summary.last_time.is_none())
-        {
-            self.opened_by = OpenedBy::Guess;
         }
     }
 
@@ -106,6 +80,7 @@ impl RunList {
             };
             view.state = Some(listed.state);
             view.note = listed.note;
+            view.last_active = listed.last_active;
             views.push(view);
         }
         self.marked
@@ -118,7 +93,7 @@ impl RunList {
     fn most_interesting(&self) -> Option<&RunView> {
         let rank = |view: &RunView| {
             let is_live = view.state.is_some_and(JobState::is_live);
-            (is_live, view.summary.last_time.unwrap_or(0.0))
+            (is_live, view.last_active.unwrap_or(0.0))
         };
         self.listing.all().iter().max_by(|one, other| {
             let (one, other) = (rank(one), rank(other));

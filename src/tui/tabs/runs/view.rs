@@ -106,7 +106,10 @@ fn row<'a>(run: &'a RunView, curve: usize, app: &App, theme: &Theme) -> Row<'a> 
         Cell::from(mark),
         Cell::from(run.name.as_str()),
         Cell::from(state),
-        Cell::from(small_curve(&run.small_curve(curve), theme)),
+        match run.percent_while_reading() {
+            Some(percent) => Cell::from(format!("read {percent}%")),
+            None => Cell::from(small_curve(&run.small_curve(curve), theme)),
+        },
         Cell::from(or_dash(epoch)),
     ];
     cells.extend(metrics);

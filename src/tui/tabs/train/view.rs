@@ -167,11 +167,15 @@ fn first_line(view: &RunView, theme: &Theme) -> Line<'static> {
         }
         (None, None) => "no step yet".into(),
     };
+    let reading = view.percent_while_reading().map_or(String::new(), |percent| {
+        format!("   reading its log: {percent} %")
+    });
     Line::from(vec![
         Span::styled(view.name.clone(), theme.heading),
         Span::raw("  "),
         state,
         Span::raw(format!("   {}", display_safe(&doing))),
+        Span::styled(reading, theme.quiet),
     ])
 }
 
