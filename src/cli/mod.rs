@@ -138,8 +138,11 @@ const ORDER: &str = "CUDA_DEVICE_ORDER";
 impl Global {
     /// Sets the environment variables that CUDA and cuBLAS read, and those that child processes inherit: background jobs,
     /// and the jobs of the workbench.
-    fn export_env(&self) {
-        // SAFETY: called from `main` before any other thread exists that could read the environment.
+    ///
+    /// # Safety
+    /// No other thread may run.
+    unsafe fn export_env(&self) {
+        // SAFETY: the caller's promise.
         unsafe {
             std::env::set_var(DEVICE, self.device.to_string());
             if std::env::var_os(ORDER).is_none() {
@@ -312,15 +315,22 @@ fn is_hung_up(error: &std::io::Error) -> bool {
 /// # Safety
 /// No other thread may run: this sets environment variables, which another thread may be reading.
 pub unsafe fn main() -> ExitCode {
-    remove_empty_variables();
-    ExitCode::from(main_with(std::env::args_os().collect()) as u8)
+    // SAFETY: the caller's promise; neither starts a thread before it has changed the environment.
+    let outcome = unsafe {
+        remove_empty_variables();
+        main_with(std::env::args_os().collect())
+    };
+    ExitCode::from(outcome as u8)
 }
 
 /// An empty variable, as scripts may set it, counts as not set.
-fn remove_empty_variables() {
+///
+/// # Safety
+/// No other thread may run.
+unsafe fn remove_empty_variables() {
     for name in [ROOT, DEVICE] {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
-            // SAFETY: called from `main` before any other thread exists that could read the environment.
+            // SAFETY: the caller's promise.
             unsafe { std::env::remove_var(name) }
         }
     }
@@ -341,7 +351,9 @@ fn start_threads(context: &Context) {
     }
 }
 
-fn main_with(arguments: Vec<OsString>) -> Outcome {
+/// # Safety
+/// No other thread may run.
+unsafe fn main_with(arguments: Vec<OsString>) -> Outcome {
     let color = terminal::color_flag(&arguments).for_clap();
     let parsed = Cli::command()
         .color(color)
@@ -369,7 +381,8 @@ fn main_with(arguments: Vec<OsString>) -> Outcome {
             };
         }
     };
-    global.export_env();
+    // SAFETY: the caller's promise; parsing starts no threads.
+    unsafe { global.export_env() };
     let context = Context::new(&global);
     start_threads(&context);
     // A wrong variable is one error of the program, not one of each image.

@@ -273,12 +273,41 @@ pub(crate) fn product_into(out: MatMut<'_>, a: MatRef<'_>, b: MatRef<'_>, mode: 
 }
 
 fn fits(len: usize, rows: usize, columns: usize, row_stride: usize) -> bool {
-    rows == 0 || columns == 0 || (columns <= row_stride && (rows - 1) * row_stride + columns <= len)
+    if rows == 0 || columns == 0 {
+        return true;
+    }
+    // A product that wraps would let the kernels read and write beyond the slice.
+    let end = (rows - 1)
+        .checked_mul(row_stride)
+        .and_then(|start| start.checked_add(columns));
+    columns <= row_stride && end.is_some_and(|end| end <= len)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn views_whose_size_overflows_are_refused() {
+        assert!(fits(7, 2, 3, 4) && !fits(6, 2, 3, 4) && !fits(9, 2, 4, 3));
+        assert!(!fits(7, usize::MAX, 2, 2));
+        assert!(!fits(7, 2, usize::MAX, usize::MAX));
+    }
+
+    #[test]
+    fn blocks_reach_every_element_once() {
+        let mut values = [0.0; 35];
+        let columns = MatMut::new(&mut values, 5, 7).column_blocks(3);
+        // All at the same time, as threads have them.
+        let mut blocks: Vec<_> = columns.flat_map(|columns| columns.row_blocks(2)).collect();
+        assert_eq!(blocks.len(), 9);
+        for block in &mut blocks {
+            for row in 0..block.shape().0 {
+                block.row_mut(row).iter_mut().for_each(|value| *value += 1.0);
+            }
+        }
+        assert_eq!(values, [1.0; 35]);
+    }
 
     #[test]
     fn products_of_views_and_transposes() {

@@ -62,7 +62,8 @@ pub(crate) struct EmulatedStream(&'static EmulatedKernels);
 
 impl DeviceBuffer for Vec<f32> {
     fn slice(&self) -> DeviceSlice {
-        DeviceSlice::new(self.as_ptr() as u64, self.len())
+        // SAFETY: work is done at once, while the vector is borrowed by its caller.
+        unsafe { DeviceSlice::new(self.as_ptr() as u64, self.len()) }
     }
 }
 
@@ -135,13 +136,16 @@ impl KernelDevice for Cpu {
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
         let len = tensor.shape().num_elements();
         if len == 0 {
-            return DeviceSlice::new(0, 0);
+            // SAFETY: no values.
+            return unsafe { DeviceSlice::new(0, 0) };
         }
         let first: *const f32 = &tensor[S::Concrete::default()];
-        DeviceSlice::new(first as u64, len)
+        // SAFETY: a tensor's values are contiguous, and work is done at once.
+        unsafe { DeviceSlice::new(first as u64, len) }
     }
 
     fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice {
-        DeviceSlice::new(buffer.as_ptr() as u64, buffer.len())
+        // SAFETY: as above.
+        unsafe { DeviceSlice::new(buffer.as_ptr() as u64, buffer.len()) }
     }
 }

@@ -11,7 +11,11 @@ pub(crate) struct DeviceSlice {
 
 impl DeviceSlice {
     /// `len` values from `address` on.
-    pub(super) fn new(address: u64, len: usize) -> Self {
+    ///
+    /// # Safety
+    /// The device has these values there, until all work with this slice or a part of it has been queued on the stream
+    /// that frees them.
+    pub(super) unsafe fn new(address: u64, len: usize) -> Self {
         Self { address, len }
     }
 
@@ -49,7 +53,7 @@ impl DeviceSlice {
 
     /// Some rows of a matrix of `columns` columns.
     pub(crate) fn rows(self, rows: Range<usize>, columns: usize) -> Self {
-        self.part(rows.start * columns..rows.end * columns)
+        self.part(values_of(rows.start, columns)..values_of(rows.end, columns))
     }
 }
 
@@ -67,7 +71,7 @@ impl Operand {
     /// If there are fewer values.
     pub(crate) fn new(slice: DeviceSlice, rows: usize, columns: usize) -> Self {
         Self {
-            slice: slice.first(rows * columns),
+            slice: slice.first(values_of(rows, columns)),
             stored: (rows, columns),
             is_transposed: false,
         }
@@ -99,6 +103,16 @@ impl Operand {
 pub(super) fn product_shape(out: DeviceSlice, a: Operand, b: Operand) -> (usize, usize, usize) {
     let ((rows, inner), (depth, columns)) = (a.shape(), b.shape());
     assert_eq!(inner, depth, "inner dimensions of a matrix product");
-    assert_eq!(out.len(), rows * columns, "room for a product");
+    assert_eq!(out.len(), values_of(rows, columns), "room for a product");
     (rows, inner, columns)
+}
+
+/// The number of values of a matrix.
+///
+/// # Panics
+/// If it overflows: a kernel would reach beyond memory that is shorter than it seems.
+fn values_of(rows: usize, columns: usize) -> usize {
+    let values = rows.checked_mul(columns);
+    assert!(values.is_some(), "{rows} x {columns} values");
+    values.unwrap_or_default()
 }

@@ -66,15 +66,15 @@ impl KernelDevice for Cuda {
     }
 
     fn slice<S: Shape>(tensor: &Tensor<S, f32, Self>) -> DeviceSlice {
-        // Without an address nothing is ever loaded; see [`reaches_tensors`].
-        DeviceSlice::new(
-            address_of(tensor).unwrap_or_default(),
-            dfdx::prelude::HasShape::shape(tensor).num_elements(),
-        )
+        let len = dfdx::prelude::HasShape::shape(tensor).num_elements();
+        // SAFETY: dfdx frees a tensor on its stream, which is ours. Without an address nothing is ever loaded; see
+        // [`reaches_tensors`].
+        unsafe { DeviceSlice::new(address_of(tensor).unwrap_or_default(), len) }
     }
 
     fn buffer_slice(buffer: &TensorBuffer<Self>) -> DeviceSlice {
-        DeviceSlice::new(*buffer.device_ptr(), buffer.len())
+        // SAFETY: a buffer is freed on its device's stream, which is ours.
+        unsafe { DeviceSlice::new(*buffer.device_ptr(), buffer.len()) }
     }
 }
 
@@ -159,7 +159,8 @@ impl fmt::Debug for CudaStream {
 
 impl DeviceBuffer for CudaSlice<f32> {
     fn slice(&self) -> DeviceSlice {
-        DeviceSlice::new(*self.device_ptr(), self.len())
+        // SAFETY: as above.
+        unsafe { DeviceSlice::new(*self.device_ptr(), self.len()) }
     }
 }
 
@@ -201,6 +202,12 @@ impl Stream for CudaStream {
             WriteMode::Overwrite => 0.0,
             WriteMode::Accumulate => 1.0,
         };
+        let sides = [rows, inner, columns, a.stored.1, b.stored.1];
+        // Others would be cut to the sides of another matrix.
+        assert!(
+            sides.into_iter().all(|side| i32::try_from(side).is_ok()),
+            "sides that cuBLAS can count"
+        );
         // cuBLAS reads column after column, so to it each matrix is its transpose: out' = b' a'.
         // SAFETY: operands and result are as long as their shapes say, which is checked where they are made.
         unsafe {
