@@ -15,7 +15,7 @@ use std::fs;
 use std::path::Path;
 use targets::TARGETS;
 
-/// Damaged copies of each seed.
+/// Damaged copies of each seed; `FUZZ_DAMAGED` asks for more.
 const DAMAGED: usize = 40;
 
 fn target(name: &str) {
@@ -30,10 +30,11 @@ fn target(name: &str) {
     }
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut below = |bound: usize| random.next_u64() as usize % bound.max(1);
+    let copies = std::env::var("FUZZ_DAMAGED").map_or(DAMAGED, |text| text.parse().unwrap());
     assert!(!(target.run)(b""));
     for (number, seed) in seeds.iter().enumerate() {
         assert!((target.run)(seed), "seed {number} is valid");
-        for _ in 0..DAMAGED {
+        for _ in 0..copies {
             let mut damaged = seed.clone();
             for _ in 0..=below(4) {
                 let bit = below(8 * damaged.len());
