@@ -1,8 +1,48 @@
 //! Cleaning and tokenizing captions, as is usual in captioning. Each step is a setting.
 
+use crate::suggest::{Named, UnknownName, unknown_name};
+use icu_segmenter::WordSegmenter;
+use icu_segmenter::options::WordBreakInvariantOptions;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
-/// The steps before a caption is split into tokens at whitespace; all are on by default.
+/// Joins or separates letters in Indic scripts and in Persian.
+const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
+
+/// How a caption is split into tokens.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_ty = UnknownName, parse_err_fn = unknown_name::<Self>)]
+pub enum Tokenizer {
+    /// At whitespace.
+    #[default]
+    Words,
+    /// At word boundaries by Unicode and by dictionaries (Chinese, Japanese, Thai, Khmer, Lao, Burmese).
+    Icu,
+    /// Each character is a token, with its combining marks.
+    Chars,
+}
+
+impl Named for Tokenizer {
+    const KIND: &'static str = "tokenizer";
+}
+
+/// The steps before a caption is split into tokens; all are on by default. Text is normalized to NFC, and a letter keeps
+/// its combining marks.
 ///
 /// Characters are deleted, not replaced by a space: `t-shirt` becomes `tshirt` and `dog's` becomes `dogs`. Empty tokens
 /// are deleted.
@@ -18,6 +58,8 @@ pub struct Cleaning {
     pub remove_symbols: bool,
     /// Delete digits and other numeric characters.
     pub remove_digits: bool,
+    /// How the caption is split.
+    pub tokenizer: Tokenizer,
 }
 
 impl Default for Cleaning {
@@ -27,6 +69,7 @@ impl Default for Cleaning {
             remove_punctuation: true,
             remove_symbols: true,
             remove_digits: true,
+            tokenizer: Tokenizer::Words,
         }
     }
 }
@@ -34,16 +77,58 @@ impl Default for Cleaning {
 impl Cleaning {
     /// The tokens of a caption; none if it is empty after cleaning.
     pub fn tokens(&self, caption: &str) -> Vec<String> {
-        let caption = if self.lowercase {
-            caption.to_lowercase()
-        } else {
-            caption.to_owned()
+        let caption: String = match self.lowercase {
+            true => caption.to_lowercase().nfc().collect(),
+            false => caption.nfc().collect(),
         };
-        caption
-            .split_whitespace()
-            .map(|word| word.chars().filter(|&character| self.keeps(character)).collect())
-            .filter(|token: &String| !token.is_empty())
+        let words = caption.split_whitespace().flat_map(|word| self.split(word));
+        words
+            .map(|word| self.cleaned(&word))
+            .filter(|token| !token.is_empty())
             .collect()
+    }
+
+    fn split(&self, word: &str) -> Vec<String> {
+        match self.tokenizer {
+            Tokenizer::Words => vec![word.to_owned()],
+            Tokenizer::Icu => {
+                let segmenter = WordSegmenter::new_auto(WordBreakInvariantOptions::default());
+                let ends: Vec<usize> = segmenter.segment_str(word).collect();
+                ends.windows(2)
+                    .map(|ends| word[ends[0]..ends[1]].to_owned())
+                    .collect()
+            }
+            Tokenizer::Chars => {
+                let mut characters: Vec<String> = Vec::new();
+                for character in word.chars() {
+                    match characters.last_mut() {
+                        Some(last) if is_combining_mark(character) || JOINERS.contains(&character) => {
+                            last.push(character);
+                        }
+                        _ => characters.push(character.into()),
+                    }
+                }
+                characters
+            }
+        }
+    }
+
+    /// The characters of a word that are kept. A mark goes with the letter before it.
+    fn cleaned(&self, word: &str) -> String {
+        let mut kept = String::new();
+        let mut follows_letter = false;
+        for character in word.chars() {
+            let is_part = is_combining_mark(character) || JOINERS.contains(&character);
+            follows_letter = match is_part {
+                true => follows_letter,
+                false => self.keeps(character) && character.is_alphabetic(),
+            };
+            if (is_part && follows_letter) || self.keeps(character) {
+                kept.push(character);
+            }
+        }
+        // Without what was deleted between them, characters may compose.
+        kept.nfc().collect()
     }
 
     fn keeps(&self, character: char) -> bool {
@@ -69,7 +154,47 @@ mod tests {
             remove_punctuation,
             remove_symbols,
             remove_digits,
+            tokenizer: Tokenizer::Words,
         }
+    }
+
+    #[test]
+    fn letters_keep_their_marks() {
+        let tokens = |caption| Cleaning::default().tokens(caption).join(" ");
+        for caption in [
+            "कुत्ता दौड़",
+            "நாய் புல்லில்",
+            "วิ่ง หญ้า",
+            "কুকুর",
+            "béret fenêtre",
+            "chó chạy",
+        ] {
+            let composed: String = caption.nfc().collect();
+            let decomposed: String = caption.nfd().collect();
+            assert_eq!(tokens(caption), composed);
+            assert_eq!(tokens(&decomposed), composed);
+        }
+        assert_eq!(tokens("🐕\u{301} a"), "a", "a mark without its letter is deleted");
+    }
+
+    #[test]
+    fn tokenizers_split_text_without_blanks() {
+        let tokens = |tokenizer, caption| {
+            let cleaning = Cleaning {
+                tokenizer,
+                ..Cleaning::default()
+            };
+            cleaning.tokens(caption)
+        };
+        assert_eq!(tokens(Tokenizer::Words, "一只狗在跑。"), ["一只狗在跑"]);
+        assert_eq!(tokens(Tokenizer::Chars, "一只狗。"), ["一", "只", "狗"]);
+        assert_eq!(tokens(Tokenizer::Chars, "วิ่ง"), ["วิ่", "ง"]);
+        let words = tokens(Tokenizer::Icu, "一只狗在草地上跑。");
+        assert!(
+            words.len() > 2 && words.concat() == "一只狗在草地上跑",
+            "{words:?}"
+        );
+        assert_eq!(tokens(Tokenizer::Icu, "A dog's ball."), ["a", "dogs", "ball"]);
     }
 
     #[test]

@@ -15,6 +15,6 @@ mod display;
 pub mod statistics;
 mod vocabulary;
 
-pub use cleaning::Cleaning;
+pub use cleaning::{Cleaning, Tokenizer};
 pub use display::{about_duration, display_path, display_safe};
 pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};

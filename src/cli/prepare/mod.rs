@@ -27,7 +27,7 @@ use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
 use crate::nn::Backend;
 use crate::nn::device::{DeviceChoice, Opened, on_device};
-use crate::text::Cleaning;
+use crate::text::{Cleaning, Tokenizer};
 use crate::vision::augment::Augmentation;
 use crate::vision::backbones::{BackboneKind, FeatureKind};
 use crate::vision::features::extraction::Batching;
@@ -145,6 +145,9 @@ struct Text {
     /// Keep digits
     #[arg(long)]
     keep_digits: bool,
+    /// How captions are split into tokens: `icu` finds words in languages without blanks, `chars` takes each character
+    #[arg(long, value_name = "NAME", value_parser = choices::named::<Tokenizer>(), default_value = "words")]
+    tokenizer: Tokenizer,
 }
 
 #[derive(Debug, Args)]
@@ -365,6 +368,7 @@ impl Prepare {
                 remove_punctuation: !self.text.keep_punctuation,
                 remove_symbols: !self.text.keep_symbols,
                 remove_digits: !self.text.keep_digits,
+                tokenizer: self.text.tokenizer,
             },
             ..usual
         }
@@ -460,9 +464,22 @@ fn lacks_for_training(dataset: &Dataset) -> Option<&'static str> {
         Some("it cannot be trained on: its dev split has no captions; add images, or give --splits")
     } else if dataset.vocabulary.words().next().is_none() {
         Some("the vocabulary is empty; prepare again with a lower --min-count")
+    } else if is_one_word_each(dataset) {
+        Some(
+            "captions are about one word each; if the language is written without blanks, prepare again with --tokenizer icu",
+        )
     } else {
         None
     }
+}
+
+/// Whether splitting at whitespace finds hardly any boundary.
+fn is_one_word_each(dataset: &Dataset) -> bool {
+    let captions = dataset.images.iter().flat_map(|image| &image.captions);
+    let (captions, tokens) = captions.fold((0, 0), |(captions, tokens), caption| {
+        (captions + 1, tokens + caption.tokens.len())
+    });
+    captions >= 10 && 2 * tokens < 3 * captions
 }
 
 impl Features {
