@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn letters_keep_their_marks() {
-        let tokens = |caption| Cleaning::default().tokens(caption).join(" ");
+        let tokens = |caption: &str| Cleaning::default().tokens(caption).join(" ");
         for caption in [
             "कुत्ता दौड़",
             "நாய் புல்லில்",
