@@ -114,9 +114,31 @@ fn sample(path: &str) -> Vec<u8> {
 
 /// An image file; a JPEG for both decoders.
 pub fn image(data: &[u8]) -> bool {
+    let limits = ImageLimits {
+        pixels: 1 << 20,
+        side: 4096,
+        file_bytes: 64 << 20,
+    };
+    let decoders: &[JpegDecoder] = match data.starts_with(b"\xff\xd8") {
+        true => &[JpegDecoder::Turbo, JpegDecoder::Zune],
+        false => &[JpegDecoder::Turbo],
+    };
     with_directory(|directory| {
         let path = written(directory.join("image"), data);
-        valid(image_io::decode(&path)).is_some()
+        let decoded = decoders.iter().map(|&jpeg_decoder| {
+            let memory = MemoryBudget::new(64 << 20);
+            let loader = ImageLoader {
+                limits,
+                jpeg_decoder,
+                memory,
+            };
+            let image = valid(loader.decode(&path));
+            image.is_some_and(|image| {
+                assert!(u64::from(image.width()) * u64::from(image.height()) <= limits.pixels);
+                true
+            })
+        });
+        decoded.filter(|&decoded| decoded).count() > 0
     })
 }
 
