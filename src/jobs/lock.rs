@@ -62,7 +62,7 @@ impl LockHolder {
     /// Whether a process of this machine is alive. After a reboot its id may belong to another process.
     fn is_alive(&self) -> bool {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        // A process of another user counts: it may not be signalled, but it is there.
+        // A process of another user counts: it cannot be sent a signal, but it is there.
         pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
     }
 }

@@ -81,7 +81,7 @@ mod tests {
             ("café\n".as_bytes(), "UTF-8"),
             (b"\xef\xbb\xbfcaf\xc3\xa9\n", "UTF-8"),
             (
-                b"image,caption\na.jpg,A caf\xe9 in a street with a ch\xe2teau\n",
+                b"image,caption\na.jpg,\xe9t\xe9 in a street with a ch\xe2teau\n",
                 "windows-1252",
             ),
             (&utf16, "UTF-16LE"),
@@ -90,7 +90,7 @@ mod tests {
             assert_eq!(encoding.name(), name);
             assert!(str::from_utf8(&text).unwrap().contains("café") || name == "windows-1252");
         }
-        let (text, encoding) = decode(b"caf\xc3\xa9\nt\xe9o\n");
-        assert_eq!((encoding, text.len()), (UTF_8, 10), "one damaged line");
+        let (text, encoding) = decode(b"\xc3\xa9\nt\xe9o\n");
+        assert_eq!((encoding, text.len()), (UTF_8, 7), "one damaged line");
     }
 }
