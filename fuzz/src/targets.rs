@@ -454,7 +454,8 @@ pub fn config(data: &[u8]) -> bool {
             let _ = vocabulary.decode(&[0, 7, u32::MAX as _]);
         }
         let dataset = valid(Dataset::load(&dataset));
-        record.is_some() || settings.is_some() || dataset.is_some()
+        // No settings at all are valid.
+        record.is_some() || (settings.is_some() && !data.is_empty()) || dataset.is_some()
     })
 }
 

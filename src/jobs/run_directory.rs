@@ -112,7 +112,7 @@ impl RunDirectory {
         }
         for evaluation in self.evaluation_directories()? {
             let job = JobDirectory::new(evaluation);
-            if is_locked(&job)? {
+            if is_locked(&job)? || JobStatus::read(&job).state.is_live() {
                 return Err(DirectoryError::Live {
                     run: job.path().display().to_string(),
                     state: JobState::Running,
@@ -211,7 +211,8 @@ impl RunDirectory {
 
 fn is_locked(job: &JobDirectory) -> Result<bool, DirectoryError> {
     let state = LockState::read(&job.lock()).map_err(DirectoryError::io("read", job.path()))?;
-    Ok(state != LockState::Free)
+    // An unknown lock of another host: the state tells whether its process is alive.
+    Ok(matches!(state, LockState::Held(_)))
 }
 
 #[cfg(test)]

@@ -255,7 +255,7 @@ fn invalid_command_is_rejected_with_reason() {
 }
 
 #[test]
-fn hostile_control_files_are_rejected_and_removed() {
+fn hostile_control_files_are_rejected_and_their_targets_kept() {
     let mut steered = Steered::new();
     let mut attached = Running::printing(&steered.workspace, &["attach", "first"]);
     wait_until("nothing to be seen", || !attached.said().is_empty());
@@ -275,17 +275,27 @@ fn hostile_control_files_are_rejected_and_removed() {
     fs::create_dir_all(deep.join("a/b/c")).unwrap();
     symlink(&precious, deep.join("a/link")).unwrap();
     fs::rename(&deep, control_directory.join("deep.json")).unwrap();
-    for id in ["zero", "nowhere", "file", "directory", "pipe", "deep"] {
+    let linked = ["zero", "nowhere", "file", "directory"].map(|id| (id, "symbolic link"));
+    for (id, kind) in linked
+        .into_iter()
+        .chain([("pipe", "a FIFO"), ("deep", "a directory")])
+    {
+        let entry = control_directory.join(format!("{id}.json"));
         let at = steered.answer_to(&format!("{id}.json"));
         let why = steered.reason(at);
-        assert_eq!(why, "it is not a plain file", "{id}");
+        assert!(why.contains(kind), "{id}: {why}");
+        // Only plain files are removed.
+        match fs::symlink_metadata(&entry).unwrap().is_dir() {
+            true => fs::remove_dir_all(entry).unwrap(),
+            false => fs::remove_file(entry).unwrap(),
+        }
     }
     assert!(kept.exists(), "what a link leads to stays");
 
     // Names that are not UTF-8, or contain escape sequences.
     fs::write(control_directory.join(OsStr::from_bytes(b"\xff\xfe.json")), "x").unwrap();
     steered.answer_to("\u{fffd}\u{fffd}.json");
-    let steering = "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}";
+    let steering = "\u{1b}[2J\u{1b}]0;x\u{7}\n\u{202e}.json";
     fs::write(control_directory.join(steering), "{\"command\":\"\u{1b}[2J\"}").unwrap();
     let at = steered.answer_to(steering);
     assert!(steered.reason(at).contains("it is not a command"));
@@ -295,9 +305,9 @@ fn hostile_control_files_are_rejected_and_removed() {
 
     // More files than are read at a time.
     for number in 0..500 {
-        fs::write(control_directory.join(format!("flood-{number:03}")), "{").unwrap();
+        fs::write(control_directory.join(format!("flood-{number:03}.json")), "{").unwrap();
     }
-    steered.answer_to("flood-499");
+    steered.answer_to("flood-499.json");
 
     let raw = fs::read(steered.workspace.run_directory("first").job().events()).unwrap();
     assert!(!raw.contains(&0x1b), "the log itself steers no terminal");

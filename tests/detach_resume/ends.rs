@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cutline::jobs::RunDirectory;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -208,7 +208,7 @@ fn runs_list_has_states_and_rm_rejects_live_runs() {
     assert_eq!(workspace.root().runs().unwrap(), ["done".parse().unwrap()]);
 }
 
-/// Copies a run, as if its process ran on `host` and logged the last event `silence` seconds ago.
+/// Copies a run, as if its process ran on `host` and wrote its log and its lock `silence` seconds ago.
 fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, silence: f64) {
     let [from, to] = [run, copy].map(|name| workspace.run_directory(name));
     fs::create_dir(to.path()).unwrap();
@@ -234,9 +234,18 @@ fn copy_as_of(workspace: &Workspace, run: &str, copy: &str, host: Option<&str>, 
         text += &format!("{event}\n");
     }
     fs::write(to.job().events(), text).unwrap();
+    if let Some(host) = host {
+        let note = format!("{{\"pid\":1,\"host\":\"{host}\",\"since\":0,\"token\":\"1\"}}");
+        fs::write(to.job().lock(), note).unwrap();
+    }
+    let written = SystemTime::now() - Duration::from_secs_f64(silence.max(0.0));
+    for file in [to.job().events(), to.job().lock()] {
+        let file = fs::File::options().append(true).open(file).unwrap();
+        file.set_modified(written).unwrap();
+    }
 }
 
-/// A lock held on another host may seem free here, so the age of the last event decides.
+/// A lock held on another host may seem free here, so the age of its files decides.
 #[test]
 fn run_of_another_host_is_stalled_after_silence() {
     const ELSEWHERE: Option<&str> = Some("elsewhere.example");
