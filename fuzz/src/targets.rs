@@ -462,12 +462,6 @@ pub fn config(data: &[u8]) -> bool {
 fn config_seeds() -> Vec<Vec<u8>> {
     let dataset = |name: &str| sample(&format!("workbench/datasets/scenes/{name}"));
     let images = dataset("images.jsonl");
-    let images: Vec<u8> = images
-        .split_inclusive(|&byte| byte == b'\n')
-        .take(3)
-        .flatten()
-        .copied()
-        .collect();
     let words = dataset("vocabulary.txt");
     let settings = RunSettings::default().to_commented_toml().into_bytes();
     let record = sample("workbench/checkpoints/demo-001/config.toml");

@@ -1,7 +1,7 @@
 //! Files that are either whole or missing, in directories that cannot be left.
 //!
 //! Training, evaluations and datasets keep their files in directories that may come from elsewhere: [`ConfinedPath`]
-//! opens them. Output files named by the user follow links, as with every program: [`write_atomically`].
+//! opens them. Output files named by the user follow links, as with every program: `write_atomically`.
 
 mod confined;
 #[cfg(test)]
