@@ -328,9 +328,12 @@ impl Prepare {
         } else {
             self.read(context)?
         };
-        let (_, report) = self.examine(reading, context, &|_, _| {})?;
+        let (dataset, report) = self.examine(reading, context, &|_, _| {})?;
         let paint = context.terminal.stdout.paint;
         context.print(&report::render(self.name.as_str(), &report, paint))?;
+        if let Some(lacks) = lacks_for_training(&dataset) {
+            context.notice(&format!("warning: {lacks}"));
+        }
         context.notice("check only: nothing was written");
         self.reject_truncated(&report.problems)
     }
