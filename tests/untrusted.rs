@@ -328,20 +328,23 @@ fn dataset_with_linked_directories_is_not_written_through() {
     let dataset = workspace.path().join("datasets").join(DATASET);
     fs::remove_dir_all(dataset.join("images")).unwrap();
     symlink(&home, dataset.join("images")).unwrap();
-    let error = workspace.fails(&[
-        "prepare",
-        "scenes",
-        "--name",
-        DATASET,
+    let error = workspace.fails(&support::PREPARE);
+    assert!(error.contains("symbolic link"), "{error}");
+    is_untouched(&home);
+
+    // Other images are drawn into a directory of their own, in place of the link.
+    let other = [
         "--num-images",
         "60",
         "--size",
-        "16",
+        "64",
+        "--min-count",
+        "1",
         "--force",
-    ]);
-    assert!(!error.is_empty());
+    ];
+    workspace.succeeds(&[&["prepare", "scenes", "--name", DATASET][..], &other].concat());
     is_untouched(&home);
-    assert!(text(&dataset).ends_with(DATASET));
+    assert!(!dataset.join("images").is_symlink());
 }
 
 /// The features of a dataset with these files of a store, and an image of scenes for each row.
@@ -544,4 +547,40 @@ fn images_that_are_too_long_are_rejected_unread() {
         assert!(report.contains(image), "{image}: {report}");
     }
     assert!(report.contains("4294967296 bytes, more than"), "{report}");
+}
+
+#[test]
+fn captions_that_are_not_plain_files_are_rejected() {
+    let workspace = Workspace::new();
+    let source = workspace.path().join("source");
+    fs::create_dir(&source).unwrap();
+    fifo(&source.join("captions.csv"));
+    let pipe = source.join("captions.csv");
+    for arguments in [
+        &["prepare", text(&source), "--name", "d"][..],
+        &["prepare", text(&source), "--name", "d", "--captions", text(&pipe)],
+        &[
+            "prepare",
+            text(&source),
+            "--name",
+            "d",
+            "--captions",
+            text(&pipe),
+            "--format",
+            "folder",
+        ],
+        &[
+            "prepare",
+            text(&source),
+            "--name",
+            "d",
+            "--captions",
+            "/dev/zero",
+            "--format",
+            "json",
+        ],
+    ] {
+        let output = ends(&workspace, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", err(&output));
+    }
 }

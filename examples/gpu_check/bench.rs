@@ -3,7 +3,7 @@
 //! Each workload runs in its own process, so that memory is not counted twice.
 
 use super::features::{backbone, file_of, images};
-use super::found::{Failure, Told, numbers, places};
+use super::found::{Failure, OrFail, numbers, places};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{Adam, AdamSettings, Backend, Images, random_stream};
 use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind};

@@ -1,6 +1,6 @@
 //! Cutline's operations and their gradients.
 
-use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
+use super::found::{Check, Failure, Found, OrFail, Probe, numbers, places, tensor};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, DecoderShape, Regularization, build};
 use cutline::nn::{
     Activation, Adam, AdamSettings, Backend, ConvGeometry, ConvLayer, ConvWeights, Convolution, Ema, Images,

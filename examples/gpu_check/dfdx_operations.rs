@@ -1,6 +1,6 @@
 //! The operations of dfdx that Cutline uses.
 
-use super::found::{Check, Failure, Found, Probe, Told, numbers, places, tensor};
+use super::found::{Check, Failure, Found, OrFail, Probe, numbers, places, tensor};
 use cutline::nn::{Backend, Matrix, Taped};
 use dfdx::prelude::*;
 

@@ -2,7 +2,7 @@
 //! `reference.safetensors` (features of three images by independent implementations), `CUTLINE_FLICKR8K` one with
 //! `images/`. Without the latter the images are noise.
 
-use super::found::{Check, Failure, Found, Told, numbers};
+use super::found::{Check, Failure, Found, OrFail, numbers};
 use cutline::nn::{Backend, Images};
 use cutline::suggest::Named;
 use cutline::vision::backbones::{Backbone, BackboneKind, FeatureKind};

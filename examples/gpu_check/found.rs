@@ -41,12 +41,12 @@ impl<D> Check<D> {
 }
 
 /// Errors of devices do not implement `Error`.
-pub(crate) trait Told<V> {
+pub(crate) trait OrFail<V> {
     /// The same with the error as text.
     fn or_fail(self) -> Result<V, Failure>;
 }
 
-impl<V, E: std::fmt::Display> Told<V> for Result<V, E> {
+impl<V, E: std::fmt::Display> OrFail<V> for Result<V, E> {
     fn or_fail(self) -> Result<V, Failure> {
         self.map_err(|error| error.to_string().into())
     }

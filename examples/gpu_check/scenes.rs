@@ -1,6 +1,6 @@
 //! Training on the built-in scenes: the losses of the first steps, and after 200 steps.
 
-use super::found::{Check, Failure, Told};
+use super::found::{Check, Failure, OrFail};
 use cutline::data::synthetic::{Scene, ScenesSettings};
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings, Regularization};
 use cutline::model::{EncoderSpec, Model, ModelSpec};

@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
     /// `on_event` is called with every event. The session stops once `stop` is set.
     ///
     /// # Errors
-    /// If the event log or the control directory cannot be opened.
+    /// If the event log or the control directory cannot be opened, or the lock has been lost meanwhile.
     pub fn start(
         directory: &JobDirectory,
         lock: Lock,
@@ -158,6 +158,8 @@ impl<'a> Session<'a> {
             is_lock_lost: false,
             shared_log_synced: is_shared.then(Instant::now),
         };
+        // Loading the data may have taken so long that another host took the lock over.
+        session.check_lock().map_err(|LockLost| session.lock_lost())?;
         session.emit(Event::Start(Box::new(SessionStart::new(job))));
         Ok(session)
     }
@@ -193,14 +195,20 @@ impl<'a> Session<'a> {
     }
 
     /// Makes sure that a checkpoint may be written: the lock is still held, and the events before the checkpoint are on
-    /// disk, so that after a loss of power the log is not older than the checkpoint.
+    /// disk, so that after a loss of power the log is not older than the checkpoint. A full disk is left to the checkpoint,
+    /// which waits for space.
     ///
     /// # Errors
     /// If the lock is lost, or the log cannot be synced.
     pub fn before_checkpoint(&mut self) -> Result<(), SessionError> {
         self.check_lock().map_err(|LockLost| self.lock_lost())?;
-        let path = self.directory.events();
-        Ok(self.log.sync().map_err(FileError::at(path))?)
+        match self.log.sync() {
+            Err(error) if is_out_of_space(&error) => {
+                self.disk_full = true;
+                Ok(())
+            }
+            synced => Ok(synced.map_err(FileError::at(self.directory.events()))?),
+        }
     }
 
     /// Whether another process has taken the lock over.
@@ -288,7 +296,8 @@ impl<'a> Session<'a> {
             self.warn(format!("{error}; waiting until there is space"));
         }
         for _ in 0..POLLS_PER_RETRY {
-            if self.stop_requested() || self.receive().is_err() || self.is_stop_queued() {
+            let is_ours = self.keep_lock().is_ok();
+            if !is_ours || self.stop_requested() || self.receive().is_err() || self.is_stop_queued() {
                 return false;
             }
             thread::sleep(POLL_INTERVAL);

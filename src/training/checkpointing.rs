@@ -109,8 +109,9 @@ impl<D: Backend> Trainer<'_, D> {
         callback: &mut dyn Callback,
         write: fn(&Self) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
-        callback.before_checkpoint()?;
         loop {
+            // At each attempt: while it waits for space, another process may take the run over.
+            callback.before_checkpoint()?;
             match write(self) {
                 Err(TrainingError::Checkpoint(error))
                     if error.is_disk_full() && callback.on_disk_full(&error) == Retry::Now => {}

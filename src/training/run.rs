@@ -13,8 +13,8 @@ use super::trainer::Trainer;
 use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::files::ConfinedPath;
 use crate::jobs::{
-    ControlCommand, Directive, DirectoryError, EndReason, Event, JobInfo, JobKind, JobStatus, Lock,
-    LockError, Record, Rejected, RunDirectory, Session, SessionError, StopFlag,
+    ControlCommand, Directive, DirectoryError, EndReason, Event, FileError, JobInfo, JobKind, Lock,
+    LockError, Record, Rejected, RunDirectory, Session, SessionError, StopFlag, summarize_end,
 };
 use crate::model::build::{BuildError, ChosenEncoder, augmentations};
 use crate::model::{CheckpointError, ImageInputs};
@@ -215,12 +215,18 @@ impl TrainingRun {
         let job = setup.directory.job();
         let step = trainer.state().step;
         let info = setup.job_info(&on.name, trainer.settings(), step);
-        let logged = JobStatus::read(&job).summary.step.map_or(0, |step| step.step);
+        let log = summarize_end(&job.events())
+            .map_err(FileError::at(job.events()))
+            .map_err(SessionError::from)?;
         let mut session = Session::start(&job, lock, info, stop, listener)?;
         // The log is synced before each checkpoint, so this takes a lost disk or an edited log.
-        if logged < step {
+        let lacks_steps = match log.step {
+            Some(last) => last.step < step,
+            None => log.events == 0 && step > 0,
+        };
+        if lacks_steps {
             session.warn(format!(
-                "the log ends at step {logged}, before the checkpoint's step {step}: charts lack the steps between"
+                "the log ends before the checkpoint's step {step}: charts lack the steps between"
             ));
         }
         match trainer.run(&mut session) {

@@ -1,17 +1,16 @@
 //! Reading a JSON file. Errors tell a truncated file from an invalid one, and name the line.
 
 use super::columns::{Cell, Columns};
-use super::lines;
+use super::{lines, text_file};
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::error::Category;
-use std::fs;
 use std::path::Path;
 
 pub(super) fn read<T: DeserializeOwned>(file: &Path) -> Result<T, DatasetError> {
-    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
+    let bytes = text_file::bytes(file)?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     // Python writes a missing caption as NaN, which is not JSON.
     let parsed = serde_json::from_slice(bytes).or_else(|error| match without_nan(bytes) {
@@ -116,7 +115,7 @@ fn describe(error: &serde_json::Error) -> String {
 /// Whether a file, perhaps truncated, contains this key. A caption cannot contain it, as JSON escapes quotes.
 pub(super) fn mentions(file: &Path, key: &str) -> bool {
     let key = format!("\"{key}\"");
-    fs::read(file).is_ok_and(|bytes| bytes.windows(key.len()).any(|window| window == key.as_bytes()))
+    text_file::bytes(file).is_ok_and(|bytes| bytes.windows(key.len()).any(|window| window == key.as_bytes()))
 }
 
 pub(super) fn has_extension(file: &Path) -> bool {

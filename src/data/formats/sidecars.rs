@@ -1,6 +1,6 @@
 //! A `.txt` file beside each image, one caption a line, as tools that train image generators save captions.
 
-use super::{Format, Reader};
+use super::{Format, Reader, text_file};
 use crate::data::error::DatasetError;
 use crate::data::image::SourceCaption;
 use crate::data::index::{CaptionIndex, image_files};
@@ -25,7 +25,7 @@ fn read(directory: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> 
             .unwrap_or(&image)
             .to_string_lossy()
             .into_owned();
-        let captions = fs::read(&text).map_err(DatasetError::reading(&text))?;
+        let captions = text_file::bytes(&text)?;
         index.image(&key);
         for caption in String::from_utf8_lossy(&captions).lines().map(str::trim) {
             if !caption.is_empty() {

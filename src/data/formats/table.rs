@@ -28,7 +28,7 @@ pub(super) fn recognizes(file: &Path) -> bool {
 /// Reads a table.
 ///
 /// # Errors
-/// If the file cannot be read, its columns cannot be told, or no row is valid.
+/// If the file cannot be read, its columns cannot be determined, or no row is valid.
 pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> {
     let text = text_file::read(file, index)?;
     let lossy = String::from_utf8_lossy(&text);

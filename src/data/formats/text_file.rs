@@ -2,10 +2,10 @@
 
 use crate::data::error::DatasetError;
 use crate::data::index::CaptionIndex;
+use crate::files::ConfinedPath;
 use chardetng::EncodingDetector;
 use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
-use std::fs;
 use std::path::Path;
 
 /// A file's content as bytes of UTF-8 with LF or CR LF line endings, without byte order mark. Lines that are not valid
@@ -14,7 +14,7 @@ use std::path::Path;
 /// # Errors
 /// If the file cannot be read.
 pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<Vec<u8>, DatasetError> {
-    let bytes = fs::read(file).map_err(DatasetError::reading(file))?;
+    let bytes = bytes(file)?;
     let (text, encoding) = decode(&bytes);
     if encoding != UTF_8 {
         let name = encoding.name();
@@ -30,11 +30,22 @@ pub(super) fn read(file: &Path, index: &mut CaptionIndex) -> Result<Vec<u8>, Dat
     Ok(text)
 }
 
+/// The content of a captions file: a plain file, for a pipe may never end, of a size that memory can hold.
+///
+/// # Errors
+/// If it is another kind of file, too long, or cannot be read.
+pub(super) fn bytes(file: &Path) -> Result<Vec<u8>, DatasetError> {
+    const MAX_BYTES: u64 = 4 << 30;
+    ConfinedPath::from(file)
+        .read(MAX_BYTES)
+        .map_err(DatasetError::reading(file))
+}
+
 /// The start of a file as text, for recognizing its format; `None` if it cannot be read.
 pub(super) fn start(file: &Path, length: usize) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let opened = fs::File::open(file).ok()?;
+    let opened = ConfinedPath::from(file).open().ok()?;
     opened.take(length as u64).read_to_end(&mut bytes).ok()?;
     let (text, _) = decode(&bytes);
     Some(

@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn message_has_fault_device_text_and_advice() {
-        let told = DeviceError::new("CUDA_ERROR_NO_DEVICE").to_string();
+        let message = DeviceError::new("CUDA_ERROR_NO_DEVICE").to_string();
         assert_eq!(
-            told,
+            message,
             "there is no such GPU (CUDA_ERROR_NO_DEVICE); `cutline doctor` lists the GPUs; CUDA_VISIBLE_DEVICES may hide some"
         );
     }
