@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{METRICS, Scores, Statistics};
+use super::{Metric, Scores, Statistics};
 
 /// The quantiles of a 95 % interval.
 const TAILS: (f64, f64) = (0.025, 0.975);
@@ -75,9 +75,6 @@ pub struct UnpairedError {
     pub theirs: usize,
 }
 
-/// Scores in the order of [`METRICS`].
-type Values = [f64; METRICS.len()];
-
 impl Bootstrap {
     /// The 95 % interval of each corpus score; 0 to 0 without examples.
     pub fn intervals(&self, examples: &[Statistics]) -> Scores<Interval> {
@@ -101,22 +98,25 @@ impl Bootstrap {
                 theirs: theirs.len(),
             });
         }
-        let difference = |chosen: &[usize]| {
+        let difference = |chosen: &[usize]| -> Scores {
             let (ours, theirs) = (scores_of(ours, chosen), scores_of(theirs, chosen));
-            std::array::from_fn(|metric| ours[metric] - theirs[metric])
+            let shared = ours
+                .iter()
+                .filter_map(|(metric, score)| Some((metric, score - theirs.get(metric)?)));
+            shared.collect()
         };
         let everything: Vec<usize> = (0..ours.len()).collect();
         let observed = difference(&everything);
         let values = self.resample(ours.len(), difference);
         Ok(per_metric(&values, |metric, sorted| ScoreDifference {
-            observed: observed[metric],
+            observed: observed.score(metric),
             interval: interval(sorted),
             p_value: p_value(sorted),
         }))
     }
 
     /// The values of each resample; `values_of` gets the indices of its examples.
-    fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> Values) -> Vec<Values> {
+    fn resample(&self, examples: usize, values_of: impl Fn(&[usize]) -> Scores) -> Vec<Scores> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut chosen = vec![0; examples];
         let draw = |_| {
@@ -127,21 +127,23 @@ impl Bootstrap {
     }
 }
 
-fn scores_of(examples: &[Statistics], chosen: &[usize]) -> Values {
+fn scores_of(examples: &[Statistics], chosen: &[usize]) -> Scores {
     chosen
         .iter()
         .map(|&index| examples[index])
         .sum::<Statistics>()
-        .values()
+        .scores()
 }
 
-/// Summarizes each metric's resampled values; `summary` gets the metric's index and its values in ascending order.
-fn per_metric<S>(resamples: &[Values], summary: impl Fn(usize, &[f64]) -> S) -> Scores<S> {
-    Scores::from_fn(|metric| {
-        let mut values: Vec<f64> = resamples.iter().map(|values| values[metric.index()]).collect();
+/// Summarizes each metric's resampled values; `summary` gets the metric and its values in ascending order.
+fn per_metric<S>(resamples: &[Scores], summary: impl Fn(Metric, &[f64]) -> S) -> Scores<S> {
+    let metrics = resamples.iter().take(1).flat_map(Scores::iter);
+    let summarize = |(metric, _): (Metric, &f64)| {
+        let mut values: Vec<f64> = resamples.iter().map(|scores| scores.score(metric)).collect();
         values.sort_unstable_by(f64::total_cmp);
-        summary(metric.index(), &values)
-    })
+        (metric, summary(metric, &values))
+    };
+    metrics.map(summarize).collect()
 }
 
 fn interval(sorted: &[f64]) -> Interval {
@@ -239,7 +241,7 @@ mod tests {
         let resampled = scores_of(&statistics(&examples), &chosen);
         let expected = score(&drawn);
         for metric in Metric::all().filter(|metric| *metric != Metric::CIDER_D) {
-            assert_eq!(resampled[metric.index()], expected.score(metric));
+            assert_eq!(resampled.score(metric), expected.score(metric));
         }
         let cider = CiderD::from_references(examples.iter().map(|example| example.references));
         let mean = drawn
@@ -247,7 +249,7 @@ mod tests {
             .map(|drawn| cider.score(drawn.hypothesis, drawn.references))
             .sum::<f64>()
             / 9.0;
-        assert!((resampled[Metric::CIDER_D.index()] - mean).abs() < 1e-12);
+        assert!((resampled.score(Metric::CIDER_D) - mean).abs() < 1e-12);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A row of the table of metrics, and the name by which everything else refers to it.
 
-use super::METRICS;
+use super::{METRICS, ROWS};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -38,7 +38,7 @@ impl MetricDef {
     }
 }
 
-/// A metric: the index of a row of [`METRICS`]. Serialized as its key.
+/// A metric: the index of a row of [`METRICS`], or of an optional metric after them. Serialized as its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Metric(usize);
 
@@ -51,17 +51,21 @@ impl Metric {
     pub const ROUGE_L: Self = Self::row("rouge_l");
     /// CIDEr-D.
     pub const CIDER_D: Self = Self::row("cider_d");
+    /// METEOR; optional, since it needs data files.
+    pub const METEOR: Self = Self::row("meteor");
+    /// SPICE; optional, since it needs a Java program.
+    pub const SPICE: Self = Self::row("spice");
 
     /// The row with this key; the build fails if there is none.
     const fn row(key: &str) -> Self {
         let mut index = 0;
-        while !is_equal(METRICS[index].key.as_bytes(), key.as_bytes()) {
+        while !is_equal(ROWS[index].key.as_bytes(), key.as_bytes()) {
             index += 1;
         }
         Self(index)
     }
 
-    /// All metrics, in the order of [`METRICS`].
+    /// The metrics that captions alone are enough for, in the order of [`METRICS`].
     pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
         (0..METRICS.len()).map(Self)
     }
@@ -71,13 +75,18 @@ impl Metric {
         Self::all().filter(move |metric| metric.def().display_level >= display_level)
     }
 
-    /// The metric with this key.
+    /// All metrics, the optional ones last.
+    pub(super) fn with_optional() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator + Clone {
+        (0..ROWS.len()).map(Self)
+    }
+
+    /// The metric of [`all`](Self::all) with this key.
     pub fn from_key(key: &str) -> Option<Self> {
         Self::all().find(|metric| metric.key() == key)
     }
 
     fn def(self) -> MetricDef {
-        METRICS[self.0]
+        ROWS[self.0]
     }
 
     /// Its name in JSON, flags and settings: `bleu_4`.
@@ -90,7 +99,7 @@ impl Metric {
         self.def().label
     }
 
-    /// Its row in [`METRICS`].
+    /// Its row in [`METRICS`], or after them.
     pub fn index(self) -> usize {
         self.0
     }
@@ -122,7 +131,7 @@ impl<'de> Deserialize<'de> for Metric {
 }
 
 impl Metric {
-    /// The keys of all metrics, followed by `other` where `N` is larger than their number.
+    /// The keys of [`METRICS`], followed by `other` where `N` is larger than their number.
     pub(crate) const fn keys<const N: usize>(other: &'static str) -> [&'static str; N] {
         let mut keys = [other; N];
         let mut index = 0;
@@ -149,9 +158,9 @@ mod tests {
 
     #[test]
     fn keys_and_labels_are_unique() {
-        let keys: HashSet<&str> = Metric::all().map(Metric::key).collect();
-        let labels: HashSet<&str> = Metric::all().map(Metric::label).collect();
-        assert_eq!((keys.len(), labels.len()), (METRICS.len(), METRICS.len()));
+        let keys: HashSet<&str> = Metric::with_optional().map(Metric::key).collect();
+        let labels: HashSet<&str> = Metric::with_optional().map(Metric::label).collect();
+        assert_eq!((keys.len(), labels.len()), (ROWS.len(), ROWS.len()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Caption metrics: pure functions on token lists.
 //!
-//! BLEU-1 to BLEU-4, ROUGE-L and CIDEr-D equal coco-caption's (PyPI `pycocoevalcap`) to 1e-9 on the same tokens.
+//! BLEU-1 to BLEU-4, ROUGE-L, CIDEr-D and METEOR equal coco-caption's (PyPI `pycocoevalcap`) to 1e-9 on the same tokens.
 //! coco-caption's tokenizer is not included.
 //!
 //! Every corpus has scores: an example without references scores 0 (it is not left out), an empty hypothesis scores 0
@@ -13,6 +13,7 @@ pub mod bleu;
 pub mod bootstrap;
 pub mod cider;
 pub mod diversity;
+pub mod meteor;
 mod metric;
 mod ngram;
 pub mod rouge;
@@ -38,6 +39,26 @@ pub use statistics::{CorpusScorer, Statistics, score, sentence_scores, statistic
 
 /// The scorers, as in coco-caption's `COCOEvalCap`.
 const SCORERS: [Scorer; 3] = [bleu::SCORER, rouge::SCORER, cider::SCORER];
+
+/// The metrics that need more than captions; scores have them only where they were added to the [`Statistics`].
+const OPTIONAL: [MetricDef; 2] = [
+    MetricDef::new("meteor", "METEOR", DisplayLevel::Full),
+    MetricDef::new("spice", "SPICE", DisplayLevel::Full),
+];
+
+/// [`METRICS`], then the optional ones.
+const ROWS: [MetricDef; METRIC_COUNT + OPTIONAL.len()] = {
+    let mut rows = [OPTIONAL[0]; METRIC_COUNT + OPTIONAL.len()];
+    let mut index = 0;
+    while index < rows.len() {
+        rows[index] = match index < METRIC_COUNT {
+            true => METRICS[index],
+            false => OPTIONAL[index - METRIC_COUNT],
+        };
+        index += 1;
+    }
+    rows
+};
 
 /// The metrics of all scorers: the order in which tables show them.
 pub const METRICS: [MetricDef; METRIC_COUNT] = {

@@ -1,6 +1,6 @@
 //! Values by metric.
 
-use super::{METRICS, Metric};
+use super::{Metric, ROWS};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -10,14 +10,14 @@ use std::marker::PhantomData;
 /// A value for each metric: its score, or for example its [`Interval`](super::Interval).
 ///
 /// In JSON it has a field for each metric: `{"bleu_1": 0.6, ..., "cider_d": 0.5}`. A metric may be missing, as in logs
-/// that are older than the metric. Unknown metrics are ignored.
+/// that are older than the metric, and as METEOR without its data. Unknown metrics are ignored.
 #[derive(Clone, Copy, PartialEq)]
 pub struct Scores<T = f64> {
-    values: [Option<T>; METRICS.len()],
+    values: [Option<T>; ROWS.len()],
 }
 
 impl<T> Scores<T> {
-    /// The value of each metric.
+    /// The value of each metric but the optional ones.
     pub fn from_fn(mut value: impl FnMut(Metric) -> T) -> Self {
         Metric::all().map(|metric| (metric, value(metric))).collect()
     }
@@ -37,7 +37,7 @@ impl<T> Scores<T> {
 
     /// The present values, in the order of the metrics.
     pub fn iter(&self) -> impl Iterator<Item = (Metric, &T)> {
-        Metric::all().filter_map(|metric| Some((metric, self.get(metric)?)))
+        Metric::with_optional().filter_map(|metric| Some((metric, self.get(metric)?)))
     }
 
     /// Mutable access to the present values.
@@ -68,7 +68,7 @@ impl Scores {
 impl<T> Default for Scores<T> {
     fn default() -> Self {
         Self {
-            values: [const { None }; METRICS.len()],
+            values: [const { None }; ROWS.len()],
         }
     }
 }
@@ -118,7 +118,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ScoresVisitor<T> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut scores = Scores::default();
         while let Some(key) = map.next_key::<String>()? {
-            match Metric::from_key(&key) {
+            match Metric::with_optional().find(|metric| metric.key() == key) {
                 // In JSON, NaN is `null`.
                 Some(metric) => scores.values[metric.index()] = map.next_value()?,
                 None => {
@@ -145,8 +145,12 @@ mod tests {
     #[test]
     fn missing_and_unknown_metrics_are_read() {
         let scores: Scores =
-            serde_json::from_str(r#"{"bleu_4": 0.25, "spider": {"x": [1]}, "rouge_l": null}"#).unwrap();
-        assert_eq!(scores, Scores::from_iter([(Metric::BLEU_4, 0.25)]));
+            serde_json::from_str(r#"{"bleu_4": 0.25, "spider": {"x": [1]}, "rouge_l": null, "meteor": 0.5}"#)
+                .unwrap();
+        assert_eq!(
+            scores,
+            Scores::from_iter([(Metric::BLEU_4, 0.25), (Metric::METEOR, 0.5)])
+        );
         assert!(scores.score(Metric::CIDER_D).is_nan());
         let metrics = [Metric::BLEU_4, Metric::CIDER_D].into_iter();
         assert_eq!(scores.line(metrics, 3, ", "), "BLEU-4 0.250, CIDEr-D -");

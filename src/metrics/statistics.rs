@@ -1,6 +1,7 @@
 //! Sufficient statistics of examples; the scores of a corpus are computed from their sum.
 
-use super::{Example, METRICS, MetricDef, SCORERS, Scores};
+use super::meteor::MeteorCounts;
+use super::{Example, METRICS, Metric, MetricDef, SCORERS, Scores};
 use std::fmt;
 use std::iter::Sum;
 use std::ops::AddAssign;
@@ -50,17 +51,35 @@ const WIDTH: usize = {
 pub struct Statistics {
     examples: f64,
     sums: [f64; WIDTH],
+    meteor: Option<MeteorCounts>,
+    spice: Option<f64>,
 }
 
 impl Statistics {
-    /// The scores of the summed examples: corpus BLEU, and the means of ROUGE-L and CIDEr-D.
+    /// The scores of the summed examples: corpus BLEU and METEOR, and the means of ROUGE-L, CIDEr-D and SPICE. METEOR and
+    /// SPICE only if they were added.
     pub fn scores(&self) -> Scores {
         let values = self.values();
-        Scores::from_fn(|metric| values[metric.index()])
+        let meteor = self.meteor.map(|counts| (Metric::METEOR, counts.score()));
+        let spice = self
+            .spice
+            .map(|sum| (Metric::SPICE, sum / self.examples.max(1.0)));
+        let standard = Metric::all().map(|metric| (metric, values[metric.index()]));
+        standard.chain(meteor).chain(spice).collect()
+    }
+
+    /// Adds METEOR to the metrics of an example; to be called for all examples of a corpus.
+    pub fn add_meteor(&mut self, counts: MeteorCounts) {
+        self.meteor = Some(counts);
+    }
+
+    /// Adds SPICE, in 0 to 1, to the metrics of an example; to be called for all examples of a corpus.
+    pub fn add_spice(&mut self, score: f64) {
+        self.spice = Some(score);
     }
 
     /// The scores in the order of [`METRICS`].
-    pub(super) fn values(&self) -> [f64; METRICS.len()] {
+    fn values(&self) -> [f64; METRICS.len()] {
         let mut values = [0.0; METRICS.len()];
         let (mut metric, mut sums) = (0, &self.sums[..]);
         for scorer in &SCORERS {
@@ -78,6 +97,8 @@ impl Default for Statistics {
         Self {
             examples: 0.0,
             sums: [0.0; WIDTH],
+            meteor: None,
+            spice: None,
         }
     }
 }
@@ -88,6 +109,14 @@ impl AddAssign for Statistics {
         for (sum, value) in self.sums.iter_mut().zip(other.sums) {
             *sum += value;
         }
+        match (&mut self.meteor, other.meteor) {
+            (Some(sum), Some(counts)) => *sum += counts,
+            (sum, counts) => *sum = sum.or(counts),
+        }
+        self.spice = match (self.spice, other.spice) {
+            (Some(sum), Some(score)) => Some(sum + score),
+            (sum, score) => sum.or(score),
+        };
     }
 }
 

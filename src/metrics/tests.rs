@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::meteor::MeteorCounts;
 use super::test_support::examples;
 use super::*;
 
@@ -105,4 +106,37 @@ fn example_without_references_lowers_the_scores() {
     assert!((scores.score(Metric::BLEU_1) - 2.0 / 3.0).abs() < 1e-9);
     assert!((scores.score(Metric::ROUGE_L) - 2.0 / 3.0).abs() < 1e-12);
     assert!((scores.score(Metric::CIDER_D) - 20.0 / 3.0).abs() < 1e-12);
+}
+
+#[test]
+fn optional_metrics_are_scored_and_resampled_where_they_were_added() {
+    let references = ["a b c d", "e f g h"].map(|caption| [test_support::tokens(caption)]);
+    let examples = [0, 1].map(|index| Example {
+        hypothesis: &references[index][0],
+        references: &references[0],
+    });
+    let mut statistics = statistics(&examples);
+    let without = statistics.iter().copied().sum::<Statistics>().scores();
+    assert_eq!(without.get(Metric::METEOR), None);
+    assert_eq!(
+        Bootstrap::default().intervals(&statistics).get(Metric::SPICE),
+        None
+    );
+
+    for (statistics, spice) in statistics.iter_mut().zip([0.5, 0.1]) {
+        statistics.add_meteor(MeteorCounts::default());
+        statistics.add_spice(spice);
+    }
+
+    let scores = statistics.iter().copied().sum::<Statistics>().scores();
+    assert_eq!(scores.score(Metric::METEOR), 0.0);
+    assert!((scores.score(Metric::SPICE) - 0.3).abs() < 1e-12);
+    assert_eq!(scores.iter().count(), METRICS.len() + 2);
+    let interval = *Bootstrap::default()
+        .intervals(&statistics)
+        .get(Metric::SPICE)
+        .unwrap();
+    assert_eq!((interval.low, interval.high), (0.1, 0.5));
+    let differences = Bootstrap::default().compare(&statistics, &statistics).unwrap();
+    assert_eq!(differences.get(Metric::SPICE).unwrap().observed, 0.0);
 }
