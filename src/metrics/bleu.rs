@@ -30,7 +30,11 @@ pub(super) const SCORER: Scorer = Scorer {
     statistics: 2 + 2 * MAX_ORDER,
     prepare: |_| {
         Box::new(|example, sums| {
-            sums.copy_from_slice(&BleuStatistics::count(example.hypothesis, example.references).to_array());
+            let (hypothesis, references) = (
+                ngram::words(example.hypothesis),
+                ngram::words_of_all(example.references),
+            );
+            sums.copy_from_slice(&BleuStatistics::count(&hypothesis, &references).to_array());
         })
     },
     scores: |sums, _| BleuStatistics::from_slice(sums).scores().to_vec(),

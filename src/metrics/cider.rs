@@ -13,8 +13,17 @@ use super::{DisplayLevel, MetricDef, Token};
 pub(super) const SCORER: Scorer = Scorer::mean(
     &[MetricDef::new("cider_d", "CIDEr-D", DisplayLevel::Headline)],
     |references| {
-        let cider = CiderD::from_references(references.iter().copied());
-        Box::new(move |example, score| score[0] = cider.score(example.hypothesis, example.references))
+        let words: Vec<_> = references
+            .iter()
+            .map(|references| ngram::words_of_all(references))
+            .collect();
+        let cider = CiderD::from_references(words.iter().map(|references| &**references));
+        Box::new(move |example, score| {
+            score[0] = cider.score(
+                &ngram::words(example.hypothesis),
+                &ngram::words_of_all(example.references),
+            );
+        })
     },
 );
 

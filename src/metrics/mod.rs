@@ -1,7 +1,8 @@
 //! Caption metrics: pure functions on token lists.
 //!
 //! BLEU-1 to BLEU-4, ROUGE-L, CIDEr-D and METEOR equal coco-caption's (PyPI `pycocoevalcap`) to 1e-9 on the same tokens.
-//! coco-caption's tokenizer is not included.
+//! coco-caption's tokenizer is [`PtbTokenizer`](crate::text::PtbTokenizer); its tokens may have no-break spaces, at which
+//! BLEU and CIDEr-D split them, as coco-caption does.
 //!
 //! Every corpus has scores: an example without references scores 0 (it is not left out), an empty hypothesis scores 0
 //! (ROUGE-L: 1 against an empty reference), CIDEr-D of a single image is 0, and an empty corpus scores 0.

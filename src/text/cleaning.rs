@@ -88,6 +88,18 @@ impl Cleaning {
             .collect()
     }
 
+    /// The tokenizer and its steps in one word: `words+lowercase-punctuation-symbols-digits`.
+    pub fn label(&self) -> String {
+        let steps = [
+            (self.lowercase, "+lowercase"),
+            (self.remove_punctuation, "-punctuation"),
+            (self.remove_symbols, "-symbols"),
+            (self.remove_digits, "-digits"),
+        ];
+        let taken = steps.iter().filter(|(is_on, _)| *is_on).map(|(_, step)| *step);
+        self.tokenizer.to_string() + &taken.collect::<String>()
+    }
+
     fn split(&self, word: &str) -> Vec<String> {
         match self.tokenizer {
             Tokenizer::Words => vec![word.to_owned()],

@@ -12,9 +12,11 @@
 
 mod cleaning;
 mod display;
+mod ptb;
 pub mod statistics;
 mod vocabulary;
 
 pub use cleaning::{Cleaning, Tokenizer};
 pub use display::{about_duration, display_path, display_safe};
+pub use ptb::PtbTokenizer;
 pub use vocabulary::{END, PAD, START, TokenId, UNKNOWN, Vocabulary, VocabularyError};
