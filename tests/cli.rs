@@ -320,8 +320,10 @@ mod score {
             "{}",
             lines[1]
         );
-        assert_eq!(lines.len(), METRICS.len() + 2, "{table}");
+        assert_eq!(lines.len(), METRICS.len() + 3, "{table}");
         assert_eq!(lines[METRICS.len() + 1], "2 images");
+        let signature = "signature: BLEU+ROUGE-L+CIDEr-D|nrefs:1-2|images:2|split:";
+        assert!(lines[METRICS.len() + 2].starts_with(signature), "{table}");
     }
 
     #[test]
@@ -340,17 +342,34 @@ mod score {
     }
 
     #[test]
-    fn captions_are_cleaned_only_with_flag() {
+    fn captions_are_tokenized_by_flag() {
         let references = r#"{"1": ["a dog runs on sand"]}"#;
-        let hypotheses = r#"{"1": "A dog runs, on sand!"}"#;
-        let bleu_4 = |more: &[&str]| {
-            let output = score(references, hypotheses, &[&["--json"], more].concat());
-            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["bleu_4"]
-                .as_f64()
-                .unwrap()
+        let json = |hypothesis: &str, more: &[&str]| {
+            let hypotheses = serde_json::json!({"1": hypothesis}).to_string();
+            let output = score(references, &hypotheses, &[&["--json"], more].concat());
+            serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
         };
-        assert!(bleu_4(&[]) < 0.01);
-        assert!((bleu_4(&["--clean"]) - 1.0).abs() < 1e-6);
+        let bleu_4 = |hypothesis, more: &[&str]| json(hypothesis, more)["bleu_4"].as_f64().unwrap();
+        let punctuated = "A dog runs, on sand!";
+        assert!((bleu_4(punctuated, &[]) - 1.0).abs() < 1e-6);
+        assert!((bleu_4(punctuated, &["--clean"]) - 1.0).abs() < 1e-6);
+        assert!(bleu_4(punctuated, &["--tokenizer", "words"]) < 0.01);
+        // The PTB tokenizer splits contractions, cleaning does not.
+        assert!((bleu_4("a dog's run on sand", &[]) - bleu_4("a dog 's run on sand", &[])).abs() < 1e-12);
+        for (flags, tokenizer) in [
+            (&[][..], "|tok:ptb|"),
+            (&["--tokenizer", "icu"], "|tok:icu|"),
+            (&["--clean"], "|tok:words+lowercase-punctuation-symbols-digits|"),
+        ] {
+            let signature = json(punctuated, flags)["signature"].to_string();
+            assert!(signature.contains(tokenizer), "{signature}");
+        }
+        let refused = score(references, r#"{"1": "a"}"#, &["--tokenizer", "ptb", "--clean"]);
+        assert!(
+            err(&refused).contains("remove it, or choose --tokenizer words"),
+            "{}",
+            err(&refused)
+        );
     }
 
     #[test]

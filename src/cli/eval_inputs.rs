@@ -44,6 +44,7 @@ impl<D: Backend> EvalInputs<D> {
             dataset: dataset.manifest.name.clone(),
             data_hash: dataset.hash.clone(),
             split,
+            tokenizer: dataset.manifest.tokenizer(),
         };
         Ok(Self {
             runs,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::iter;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use super::{Context, choices, json, output};
 use crate::data::Split;
 use crate::diagnosis::Diagnosis;
 use crate::evaluation::{
-    CaptionedImage, EvaluationError, EvaluationSplit, Report, evaluate, training_corpus,
+    CaptionedImage, EvaluationError, EvaluationSplit, EvaluationSummary, Report, evaluate, training_corpus,
 };
 use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
 use crate::metrics::{DisplayLevel, Metric};
@@ -288,7 +289,17 @@ fn format_report(report: &Report, paint: Paint) -> String {
 
 /// Scores, statistics and diagnosis.
 pub(super) fn format_figures(report: &Report, paint: Paint) -> String {
-    let mut text = scores_table(&report.summary.scores, &report.summary.intervals_95).render(paint);
+    let EvaluationSummary {
+        scores,
+        intervals_95,
+        ptb,
+        ..
+    } = &report.summary;
+    let ptb_column = ptb.iter().map(|ptb| ("by PTB", &ptb.scores, &ptb.intervals_95));
+    let columns: Vec<_> = iter::once(("score", scores, intervals_95))
+        .chain(ptb_column)
+        .collect();
+    let mut text = scores_table(&columns).render(paint);
     let info = &report.info;
     let _ = writeln!(
         text,
@@ -351,6 +362,12 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(similarity) = summary.evidence.feature_similarity {
         let value = format!("mean cosine {similarity:.3} between images");
         statistics.push(("feature similarity", value));
+    }
+    if !summary.signature.is_empty() {
+        statistics.push(("signature", summary.signature.clone()));
+    }
+    if let Some(ptb) = &summary.ptb {
+        statistics.push(("signature by PTB", ptb.signature.clone()));
     }
     statistics
 }

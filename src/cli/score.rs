@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::iter;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -15,15 +16,17 @@ use super::Context;
 use super::exit_code::WithHint;
 use super::table::Table;
 use super::terminal::Paint;
-use crate::metrics::{self, Bootstrap, Example, Interval, Scores, Statistics};
-use crate::text::Cleaning;
+use crate::evaluation::{CorpusScores, RawCaption};
+use crate::metrics::{Interval, Metric, Scores};
+use crate::text::{Cleaning, Tokenizer};
 
 const IDS_SHOWN: usize = 5;
 
 /// Score captions: BLEU-1 to 4, ROUGE-L and CIDEr-D, with 95 % intervals
 ///
-/// Scores are equal to coco-caption's on the same tokens: captions are split at whitespace and not changed, unless --clean.
-/// The intervals come from 1,000 bootstrap resamples of the images with a fixed seed.
+/// Scores are equal to coco-caption's, which papers print: captions are tokenized as its PTB tokenizer does. Other
+/// tokenizers are those of `prepare`; without --clean, captions are only normalized to NFC for these. The intervals come from 1,000 bootstrap
+/// resamples of the images with a fixed seed. Scores with the same signature are comparable.
 #[derive(Debug, Args)]
 #[command(after_long_help = r#"The files:
   references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
@@ -39,7 +42,11 @@ pub(super) struct Score {
     /// JSON file of captions to score: one per id
     #[arg(long, value_name = "FILE")]
     hypotheses: PathBuf,
-    /// Lower-case captions and remove punctuation, symbols and digits, as `prepare` does
+    /// How captions are split into tokens: as coco-caption does, at whitespace, at word boundaries, or into characters
+    /// [default: ptb; with --clean: words]
+    #[arg(long, value_name = "TOKENIZER", value_parser = ["ptb", "words", "icu", "chars"])]
+    tokenizer: Option<String>,
+    /// Lower-case captions and remove punctuation, symbols and digits, as `prepare` does; not with the PTB tokenizer
     #[arg(long)]
     clean: bool,
     /// Print JSON
@@ -54,7 +61,14 @@ impl Score {
         let hypotheses: BTreeMap<String, String> =
             read(&self.hypotheses).hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
         check_ids(&references, &hypotheses)?;
-        let report = ScoreReport::of(&self.tokenized(&references, &hypotheses));
+        // Both maps hold the same ids, in the same order.
+        let pairs = hypotheses.iter().zip(references.values());
+        let captions = pairs.map(|((id, hypothesis), references)| RawCaption {
+            image: id,
+            caption: hypothesis,
+            references: references.iter().map(String::as_str).collect(),
+        });
+        let report = self.report(&captions.collect::<Vec<_>>())?;
         let text = if self.json {
             serde_json::to_string_pretty(&report)? + "\n"
         } else {
@@ -64,22 +78,36 @@ impl Score {
         Ok(())
     }
 
-    /// Each hypothesis with its references.
-    fn tokenized(
-        &self,
-        references: &BTreeMap<String, Vec<String>>,
-        hypotheses: &BTreeMap<String, String>,
-    ) -> Vec<(Vec<String>, Vec<Vec<String>>)> {
-        let cleaning = Cleaning::default();
-        let tokens = |caption: &String| match self.clean {
-            true => cleaning.tokens(caption),
-            false => caption.split_whitespace().map(str::to_owned).collect(),
+    fn report(&self, captions: &[RawCaption<'_>]) -> anyhow::Result<ScoreReport> {
+        let scores = match self.cleaning()? {
+            None => CorpusScores::by_ptb(captions),
+            Some(cleaning) => {
+                CorpusScores::measure(captions, &cleaning.label(), |caption| cleaning.tokens(caption))
+            }
         };
-        // Both maps hold the same ids, in the same order.
-        let pairs = hypotheses.values().zip(references.values());
-        pairs
-            .map(|(hypothesis, references)| (tokens(hypothesis), references.iter().map(tokens).collect()))
-            .collect()
+        Ok(ScoreReport {
+            images: captions.len(),
+            scores,
+        })
+    }
+
+    /// How captions are cleaned and split; none for the PTB tokenizer.
+    fn cleaning(&self) -> anyhow::Result<Option<Cleaning>> {
+        let tokenizer: Tokenizer = match (self.tokenizer.as_deref(), self.clean) {
+            (None, false) | (Some("ptb"), false) => return Ok(None),
+            (Some("ptb"), true) => bail!(
+                "--clean is not a part of coco-caption's tokenizer; remove it, or choose --tokenizer words, icu or chars"
+            ),
+            (None, true) => Tokenizer::Words,
+            (Some(name), _) => name.parse()?,
+        };
+        Ok(Some(Cleaning {
+            lowercase: self.clean,
+            remove_punctuation: self.clean,
+            remove_symbols: self.clean,
+            remove_digits: self.clean,
+            tokenizer,
+        }))
     }
 }
 
@@ -87,47 +115,45 @@ impl Score {
 struct ScoreReport {
     images: usize,
     #[serde(flatten)]
-    scores: Scores,
-    intervals_95: Scores<Interval>,
+    scores: CorpusScores,
 }
 
 impl ScoreReport {
-    fn of(captions: &[(Vec<String>, Vec<Vec<String>>)]) -> Self {
-        let examples: Vec<Example<'_>> = captions
-            .iter()
-            .map(|(hypothesis, references)| Example {
-                hypothesis,
-                references,
-            })
-            .collect();
-        let statistics = metrics::statistics(&examples);
-        Self {
-            images: examples.len(),
-            scores: statistics.iter().copied().sum::<Statistics>().scores(),
-            intervals_95: Bootstrap::default().intervals(&statistics),
-        }
-    }
-
     fn table(&self, paint: Paint) -> String {
-        format!(
-            "{}{} images\n",
-            scores_table(&self.scores, &self.intervals_95).render(paint),
-            self.images
-        )
+        let CorpusScores {
+            scores,
+            intervals_95,
+            signature,
+        } = &self.scores;
+        let table = scores_table(&[("score", scores, intervals_95)]).render(paint);
+        format!("{table}{} images\nsignature: {signature}\n", self.images)
     }
 }
 
-/// One row per metric: name, score, 95 % interval.
-pub(super) fn scores_table(scores: &Scores, intervals: &Scores<Interval>) -> Table {
-    let mut table = Table::new(["metric", "score", "95 % interval"]);
-    for (metric, Interval { low, high }) in intervals.iter() {
-        table.row([
-            metric.label().to_owned(),
-            scores.cell(metric, 4),
-            format!("{low:.4} to {high:.4}"),
-        ]);
+/// One row per metric: its name, and the scores by each tokenizer with their 95 % intervals.
+pub(super) fn scores_table(columns: &[(&str, &Scores, &Scores<Interval>)]) -> Table {
+    let headings = columns
+        .iter()
+        .flat_map(|(heading, ..)| [*heading, "95 % interval"]);
+    let mut table = Table::new(iter::once("metric").chain(headings));
+    let metrics = columns
+        .first()
+        .into_iter()
+        .flat_map(|(_, scores, _)| scores.iter());
+    for (metric, _) in metrics {
+        let cells = columns
+            .iter()
+            .flat_map(|(_, scores, intervals)| [scores.cell(metric, 4), interval_cell(intervals, metric)]);
+        table.row(iter::once(metric.label().to_owned()).chain(cells));
     }
     table
+}
+
+fn interval_cell(intervals: &Scores<Interval>, metric: Metric) -> String {
+    match intervals.get(metric) {
+        Some(Interval { low, high }) => format!("{low:.4} to {high:.4}"),
+        None => "-".to_owned(),
+    }
 }
 
 fn read<V: DeserializeOwned>(path: &Path) -> anyhow::Result<BTreeMap<String, V>> {

@@ -46,6 +46,16 @@ pub struct DatasetManifest {
     pub settings: PrepareSettings,
 }
 
+impl DatasetManifest {
+    /// How the captions were tokenized, in one word: `source` by the source, or as [`Cleaning::label`](crate::text::Cleaning::label) says.
+    pub fn tokenizer(&self) -> String {
+        match self.settings.use_source_tokens && self.source.format == Format::Karpathy {
+            true => "source".into(),
+            false => self.settings.cleaning.label(),
+        }
+    }
+}
+
 /// The source of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceRecord {

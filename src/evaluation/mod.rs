@@ -5,6 +5,7 @@ mod image_scores;
 mod pairing;
 mod report;
 mod saved;
+mod scoring;
 mod similarity;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,11 @@ use std::ops::ControlFlow;
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use pairing::{Mismatch, NamedReport, Unpaired};
-use report::TokenizedCaptions;
+use report::tokenized;
 pub use report::{CaptionedImage, EvaluationInfo, EvaluationSummary, Report};
 pub(crate) use saved::MAX_REPORT_BYTES;
 pub use saved::{SavedEvaluation, SavedEvaluationError};
+pub use scoring::{CorpusScores, RawCaption, signature};
 use similarity::mean_cosine;
 pub use tune::{SearchGrid, SearchTuner, Trial};
 
@@ -95,7 +97,7 @@ pub fn evaluate<D: Backend>(
     }
     let best: Vec<&Hypothesis> = hypotheses.iter().filter_map(|beam| beam.first()).collect();
     let evidence = gather_evidence(&members[0], &best).map_err(device)?;
-    let captions = best
+    let captions: Vec<CaptionedImage> = best
         .into_iter()
         .zip(split.images)
         .map(|(hypothesis, image)| CaptionedImage {
@@ -110,7 +112,30 @@ pub fn evaluate<D: Backend>(
                 .collect(),
         })
         .collect();
-    Ok(report(captions, &split.corpus, evidence, info, search.settings()))
+    let mut report = report(captions, &split.corpus, evidence, info, search.settings());
+    let raw: Vec<RawCaption<'_>> = report
+        .captions
+        .iter()
+        .zip(split.images)
+        .map(raw_caption)
+        .collect();
+    let ptb = CorpusScores::by_ptb(&raw);
+    report.summary.signature = signature(&report.summary.scores, &raw, &report.info.tokenizer);
+    report.summary.ptb = Some(ptb);
+    Ok(report)
+}
+
+/// A caption with the references as they are in the source.
+fn raw_caption<'a>((captioned, image): (&'a CaptionedImage, &&'a Image)) -> RawCaption<'a> {
+    RawCaption {
+        image: &captioned.image,
+        caption: &captioned.caption,
+        references: image
+            .captions
+            .iter()
+            .map(|caption| caption.raw.as_str())
+            .collect(),
+    }
 }
 
 /// Scores the captions, each by itself and all together.
@@ -121,13 +146,15 @@ fn report(
     info: EvaluationInfo,
     search: &SearchSettings,
 ) -> Report {
-    let tokenized = TokenizedCaptions::new(&captions);
+    let tokenized = tokenized(&captions);
     let examples = tokenized.examples();
     let statistics = metrics::statistics(&examples);
     let summary = EvaluationSummary {
         images: examples.len(),
         scores: statistics.iter().copied().sum::<Statistics>().scores(),
         intervals_95: Bootstrap::default().intervals(&statistics),
+        signature: String::new(),
+        ptb: None,
         diversity: Diversity::measure(&examples, corpus),
         shuffled: Shuffled::measure(&examples, SHUFFLING_SEED),
         evidence,

@@ -1,9 +1,10 @@
 //! The report of an evaluation: scores, intervals, diagnostics, and the caption of each image.
 
+use super::scoring::{CorpusScores, TokenizedCaptions};
 use crate::data::Split;
 use crate::diagnosis::{Diagnosis, Evidence, number_or_nan};
 use crate::jobs::{CheckpointKind, CheckpointRef};
-use crate::metrics::{Diversity, Example, Interval, Scores, Shuffled};
+use crate::metrics::{Diversity, Interval, Scores, Shuffled};
 use crate::search::SearchSettings;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub struct EvaluationInfo {
     pub data_hash: String,
     /// The split.
     pub split: Split,
+    /// How the dataset's captions were tokenized; empty in older reports.
+    #[serde(default)]
+    pub tokenizer: String,
 }
 
 impl EvaluationInfo {
@@ -63,6 +67,12 @@ pub struct EvaluationSummary {
     pub scores: Scores,
     /// The 95 % bootstrap interval of each.
     pub intervals_95: Scores<Interval>,
+    /// What the scores depend on; empty in older reports.
+    #[serde(default)]
+    pub signature: String,
+    /// The scores by coco-caption's tokenizer, against the references before cleaning; none in older reports.
+    #[serde(default)]
+    pub ptb: Option<CorpusScores>,
     /// The diversity of the captions.
     pub diversity: Diversity,
     /// The scores after shuffling captions among images.
@@ -88,26 +98,13 @@ pub struct CaptionedImage {
     pub references: Vec<String>,
 }
 
-/// The tokens of captions and their references, for the metrics.
-pub(super) struct TokenizedCaptions(Vec<(Vec<String>, Vec<Vec<String>>)>);
-
-impl TokenizedCaptions {
-    pub(super) fn new<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Self {
-        let tokens = |text: &String| text.split_whitespace().map(str::to_owned).collect();
-        let tokenized = images.into_iter().map(|image| {
-            (
-                tokens(&image.caption),
-                image.references.iter().map(tokens).collect(),
-            )
-        });
-        Self(tokenized.collect())
-    }
-
-    pub(super) fn examples(&self) -> Vec<Example<'_>> {
-        let examples = self.0.iter().map(|(hypothesis, references)| Example {
-            hypothesis,
-            references,
-        });
-        examples.collect()
-    }
+/// The tokens of images' captions and references.
+pub(super) fn tokenized<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> TokenizedCaptions {
+    let pairs = images.into_iter().map(|image| {
+        (
+            image.caption.as_str(),
+            image.references.iter().map(String::as_str),
+        )
+    });
+    TokenizedCaptions::new(pairs, |text| text.split_whitespace().map(str::to_owned).collect())
 }

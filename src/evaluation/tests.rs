@@ -45,6 +45,7 @@ pub(super) fn report_on_images(
         dataset: "things".into(),
         data_hash: String::new(),
         split: Split::Dev,
+        tokenizer: String::new(),
     };
     report(
         captions.collect(),

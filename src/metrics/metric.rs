@@ -99,6 +99,14 @@ impl Metric {
         self.def().label
     }
 
+    /// Its name without the order of n-grams: `BLEU` for `BLEU-4`.
+    pub fn family(self) -> &'static str {
+        let label = self.label();
+        label
+            .strip_suffix(|order: char| order.is_ascii_digit())
+            .map_or(label, |name| name.trim_end_matches('-'))
+    }
+
     /// Its row in [`METRICS`], or after them.
     pub fn index(self) -> usize {
         self.0

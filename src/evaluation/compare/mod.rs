@@ -5,7 +5,7 @@ mod export;
 mod tests;
 
 use super::pairing::{NamedReport, Unpaired, pair_images};
-use super::report::{CaptionedImage, EvaluationInfo, TokenizedCaptions};
+use super::report::{CaptionedImage, EvaluationInfo, tokenized};
 use crate::metrics::{self, Bootstrap, Interval, ScoreDifference, Scores, Statistics};
 use crate::search::SearchSettings;
 use crate::text::display_safe;
@@ -150,5 +150,5 @@ fn against(ours: &NamedReport, baseline: &NamedReport, theirs: &[Statistics]) ->
 
 /// The statistics of each image, with document frequencies from the references of all of them.
 fn statistics<'a>(images: impl IntoIterator<Item = &'a CaptionedImage>) -> Vec<Statistics> {
-    metrics::statistics(&TokenizedCaptions::new(images).examples())
+    metrics::statistics(&tokenized(images).examples())
 }
