@@ -1,9 +1,9 @@
 //! The training step of the decoder that attends, beside PyTorch's.
 
-use crate::support::{Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Table, timed};
+use crate::support::{Candidate, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Table, timed};
+use crate::training::baseline::targets;
 use crate::training::captions::{batches, batches_of_images};
 use crate::training::case::{DROPOUT, Images, LABEL_SMOOTHING, LEARNING_RATE, Training};
-use crate::training::rival::targets;
 use cutline::decoders::{CaptionBatch, DecoderKind, DecoderSettings};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ const SCRIPT: Script = Script {
     library: Library::Torch,
 };
 
-/// Places among the contestants.
+/// Indices of the candidates.
 const OURS: usize = 0;
 const PEER: usize = 1;
 
@@ -35,14 +35,14 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     let (our_batches, their_batches) = (batches_of_images(IMAGES.count, VOCABULARY), batches(VOCABULARY));
     let mut training = Training::of(&settings(), VOCABULARY, IMAGES)?;
     let mut peer = start_peer(peers, &their_batches)?;
-    let mut contestants: Vec<Contestant<'_>> = vec![Box::new(|| timed(|| training.train(&our_batches)))];
-    contestants.extend(
+    let mut candidates: Vec<Candidate<'_>> = vec![Box::new(|| timed(|| training.train(&our_batches)))];
+    candidates.extend(
         peer.as_mut()
-            .map(|peer| -> Contestant<'_> { Box::new(|| peer.round()) }),
+            .map(|peer| -> Candidate<'_> { Box::new(|| peer.round()) }),
     );
-    let rounds = Rounds::run(&mut contestants)?;
-    drop(contestants);
-    let rate = |batches, contestant| tokens(batches) / rounds.seconds(contestant);
+    let rounds = Rounds::run(&mut candidates)?;
+    drop(candidates);
+    let rate = |batches, candidate| tokens(batches) / rounds.seconds(candidate);
     let beside = "PyTorch as usually written";
     table.print(Row {
         figure: peer.is_some().then(|| {

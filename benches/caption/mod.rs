@@ -3,7 +3,7 @@
 //! Weights are random, and a model that has learned nothing seldom ends a sentence: everybody writes as many words
 //! as a caption may have.
 
-mod contest;
+mod comparison;
 mod run;
 
-pub(crate) use contest::print;
+pub(crate) use comparison::print;

@@ -1,6 +1,6 @@
 //! What is asked of the extraction of features.
 
-use super::contest::{self, Outcome};
+use super::comparison::{self, Outcome};
 use super::network::BATCH;
 use crate::support::{Failure, Goal, Peers, Row, Table};
 use cutline::suggest::Named;
@@ -13,7 +13,7 @@ const OTHERWISE: Goal = Goal::AtLeast(1.5);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     BackboneKind::iter().try_for_each(|kind| {
-        table.print(row(&contest::hold(kind, peers)?));
+        table.print(row(&comparison::measure(kind, peers)?));
         Ok(())
     })
 }

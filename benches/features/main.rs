@@ -17,7 +17,7 @@ mod support;
 
 use cutline::suggest::Named;
 use cutline::vision::backbones::BackboneKind;
-use features::contest::{self, Outcome};
+use features::comparison::{self, Outcome};
 use features::network::BATCH;
 use strum::IntoEnumIterator;
 use support::{Failure, Library, Peers, print_conditions};
@@ -30,7 +30,7 @@ fn main() -> Result<(), Failure> {
         "to machine's best", "speed to PyTorch's", "network", "layer", "images/s", "PyTorch images/s"
     );
     BackboneKind::iter().try_for_each(|kind| {
-        print(&contest::hold(kind, &peers)?);
+        print(&comparison::measure(kind, &peers)?);
         Ok(())
     })
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // every bench uses its part
 
-pub(crate) mod contest;
+pub(crate) mod comparison;
 pub(crate) mod goals;
 pub(crate) mod network;
 mod random_weights;

@@ -1,11 +1,11 @@
 //! The most memory that a process ever had, which does one kind of work and nothing else.
 
-use crate::features::contest as features;
+use crate::features::comparison as features;
 use crate::features::network::Network;
 use crate::support::{Failure, Goal, Library, Peers, Row, Script, Spread, Table};
+use crate::training::baseline::Baseline;
 use crate::training::batches;
 use crate::training::case::{Case, DROPOUT, Training};
-use crate::training::rival::Rival;
 use cutline::decoders::DecoderKind;
 use cutline::vision::backbones::BackboneKind;
 use serde_json::json;
@@ -126,8 +126,8 @@ fn ours(work: Work) -> Result<f64, Failure> {
 fn theirs(work: Work, peers: &Peers) -> Result<Option<f64>, Failure> {
     let peer = match work {
         Work::Training => {
-            let rival = Rival::TorchAsUsuallyWritten.start(peers, CASE, &batches(CASE.vocabulary))?;
-            rival.map(|rival| rival.peer)
+            let baseline = Baseline::TorchAsUsuallyWritten.start(peers, CASE, &batches(CASE.vocabulary))?;
+            baseline.map(|baseline| baseline.peer)
         }
         Work::Extraction => peers.start(features::SCRIPT, &features::order(&Network::load(BACKBONE)?, 1))?,
     };

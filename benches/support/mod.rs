@@ -2,7 +2,7 @@
 //! table of goals, the demo's settings.
 //!
 //! A shared machine is not the same from one minute to the next, so nothing here times one thing alone: the
-//! contestants of a comparison run one after the other, round after round, and a ratio is taken within a round.
+//! candidates of a comparison run one after the other, round after round, and a ratio is taken within a round.
 
 #![allow(dead_code, unused_imports)] // every bench uses its part
 
@@ -22,39 +22,38 @@ use std::time::Instant;
 pub(crate) type Failure = Box<dyn Error>;
 
 /// Does its work once and gives the seconds it took.
-pub(crate) type Contestant<'a> = Box<dyn FnMut() -> Result<f64, Failure> + 'a>;
+pub(crate) type Candidate<'a> = Box<dyn FnMut() -> Result<f64, Failure> + 'a>;
 
 /// Rounds that count.
 pub(crate) const ROUNDS: usize = 5;
 
-/// Seconds that all contestants took: a row for every round, a column for every contestant.
+/// Seconds that all candidates took: a row for every round, a column for every candidate.
 pub(crate) struct Rounds(Vec<Vec<f64>>);
 
 impl Rounds {
-    /// Runs the contestants in turn. The first round is not counted: caches fill, threads start, memory is
+    /// Runs the candidates in turn. The first round is not counted: caches fill, threads start, memory is
     /// mapped.
-    pub(crate) fn run(contestants: &mut [Contestant<'_>]) -> Result<Self, Failure> {
-        let mut round = || -> Result<Vec<f64>, Failure> {
-            contestants.iter_mut().map(|contestant| contestant()).collect()
-        };
+    pub(crate) fn run(candidates: &mut [Candidate<'_>]) -> Result<Self, Failure> {
+        let mut round =
+            || -> Result<Vec<f64>, Failure> { candidates.iter_mut().map(|candidate| candidate()).collect() };
         round()?;
         Ok(Self((0..ROUNDS).map(|_| round()).collect::<Result<_, _>>()?))
     }
 
-    /// The median of one contestant.
-    pub(crate) fn seconds(&self, contestant: usize) -> f64 {
-        median(self.0.iter().map(|round| round[contestant]).collect())
+    /// The median of one candidate.
+    pub(crate) fn seconds(&self, candidate: usize) -> f64 {
+        median(self.0.iter().map(|round| round[candidate]).collect())
     }
 
-    /// How many times the seconds of `other` one contestant took, within a round.
-    pub(crate) fn ratio(&self, contestant: usize, other: usize) -> Spread {
-        let ratio = |round: &Vec<f64>| round[contestant] / round[other];
+    /// How many times the seconds of `other` one candidate took, within a round.
+    pub(crate) fn ratio(&self, candidate: usize, other: usize) -> Spread {
+        let ratio = |round: &Vec<f64>| round[candidate] / round[other];
         Spread::of(self.0.iter().map(ratio).collect())
     }
 
-    /// The seconds of one contestant.
-    pub(crate) fn spread(&self, contestant: usize) -> Spread {
-        Spread::of(self.0.iter().map(|round| round[contestant]).collect())
+    /// The seconds of one candidate.
+    pub(crate) fn spread(&self, candidate: usize) -> Spread {
+        Spread::of(self.0.iter().map(|round| round[candidate]).collect())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What is asked of the training step of the merge decoder.
 
+use super::baseline::Baseline;
 use super::case::{Case, DROPOUT};
-use super::contest::{self, Outcome};
-use super::rival::Rival;
+use super::comparison::{self, Outcome};
 use crate::support::{Failure, Goal, Peers, Row, Table};
 use cutline::decoders::DecoderSettings;
 
@@ -10,45 +10,45 @@ use cutline::decoders::DecoderSettings;
 const OPERATIONS: Goal = Goal::AtLeast(0.75);
 
 pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
-    let first = Case::merge().map(|case| (case, Rival::ALL.as_slice()));
+    let first = Case::merge().map(|case| (case, Baseline::ALL.as_slice()));
     // Keras as published drops nothing before its output layer, and is left out here.
     let other = [DecoderSettings::default().dropout, 0.0];
     let other = other.into_iter().flat_map(Case::merge_with);
     let other = other.map(|case| (case, TORCH.as_slice()));
-    first.chain(other).try_for_each(|(case, rivals)| {
-        let outcome = contest::hold(case, rivals, peers)?;
-        let rivals = rivals.iter().map(|&rival| against(&outcome, rival));
-        rivals
+    first.chain(other).try_for_each(|(case, baselines)| {
+        let outcome = comparison::measure(case, baselines, peers)?;
+        let baselines = baselines.iter().map(|&baseline| against(&outcome, baseline));
+        baselines
             .chain([operations(&outcome)])
             .for_each(|row| table.print(row));
         Ok(())
     })
 }
 
-const TORCH: [Rival; 2] = [Rival::TorchAsUsuallyWritten, Rival::TorchAtItsBest];
+const TORCH: [Baseline; 2] = [Baseline::TorchAsUsuallyWritten, Baseline::TorchAtItsBest];
 
-fn against(outcome: &Outcome, rival: Rival) -> Row {
-    let against = outcome.against(rival);
+fn against(outcome: &Outcome, baseline: Baseline) -> Row {
+    let against = outcome.against(baseline);
     Row {
         figure: against.map(|against| against.speed),
-        goal: goal(outcome.case, rival),
+        goal: goal(outcome.case, baseline),
         work: work(outcome.case),
         ours: format!("{:.0} tokens/s", outcome.tokens_per_second),
         beside: match against {
-            Some(against) => format!("{:.0} tokens/s, {}", against.tokens_per_second, rival.name()),
-            None => rival.name().to_owned(),
+            Some(against) => format!("{:.0} tokens/s, {}", against.tokens_per_second, baseline.name()),
+            None => baseline.name().to_owned(),
         },
     }
 }
 
-/// Of our tokens a second, to the rival's.
-fn goal(case: Case, rival: Rival) -> Goal {
-    match (rival, case.hidden, case.vocabulary) {
-        (Rival::TorchAtItsBest, ..) => Goal::None,
-        (Rival::KerasAsPublished, ..) => Goal::AtLeast(10.0),
-        (Rival::TorchAsUsuallyWritten, 256, 7337) => Goal::AtLeast(3.0),
-        (Rival::TorchAsUsuallyWritten, 256, _) => Goal::AtLeast(2.2),
-        (Rival::TorchAsUsuallyWritten, ..) => Goal::AtLeast(2.0),
+/// Of our tokens a second, to the baseline's.
+fn goal(case: Case, baseline: Baseline) -> Goal {
+    match (baseline, case.hidden, case.vocabulary) {
+        (Baseline::TorchAtItsBest, ..) => Goal::None,
+        (Baseline::KerasAsPublished, ..) => Goal::AtLeast(10.0),
+        (Baseline::TorchAsUsuallyWritten, 256, 7337) => Goal::AtLeast(3.0),
+        (Baseline::TorchAsUsuallyWritten, 256, _) => Goal::AtLeast(2.2),
+        (Baseline::TorchAsUsuallyWritten, ..) => Goal::AtLeast(2.0),
     }
 }
 

@@ -17,10 +17,10 @@ mod support;
 mod training;
 
 use support::{Failure, Library, Peers, join_the_threads, print_conditions};
+use training::baseline::Baseline;
 use training::case::Case;
-use training::contest::{self, Outcome};
+use training::comparison::{self, Outcome};
 use training::profile;
-use training::rival::Rival;
 
 fn main() -> Result<(), Failure> {
     join_the_threads()?;
@@ -29,28 +29,28 @@ fn main() -> Result<(), Failure> {
         return profile::print();
     }
     let peers = Peers::find(&[Library::Torch, Library::TensorFlow]);
-    let rivals = Rival::ALL.map(Rival::name);
+    let baselines = Baseline::ALL.map(Baseline::name);
     println!(
         "\n{:<17}  {:<17}  {:<26}  {:<19}  {:<19}  {:<8} {:>6} {:>6} {:>9}  GFLOP/s (products', machine's)",
         "rate to products'",
         "to machine's best",
-        format!("speed to {}", rivals[0]),
-        rivals[1],
-        rivals[2],
+        format!("speed to {}", baselines[0]),
+        baselines[1],
+        baselines[2],
         "decoder",
         "hidden",
         "words",
         "tokens/s",
     );
     Case::all().try_for_each(|case| {
-        print(&contest::hold(case, &Rival::ALL, &peers)?);
+        print(&comparison::measure(case, &Baseline::ALL, &peers)?);
         Ok(())
     })
 }
 
 fn print(outcome: &Outcome) {
-    let [usual, best, keras] = Rival::ALL.map(|rival| {
-        let against = outcome.against(rival);
+    let [usual, best, keras] = Baseline::ALL.map(|baseline| {
+        let against = outcome.against(baseline);
         against.map_or("-".into(), |against| against.speed.to_string())
     });
     let (case, rates) = (outcome.case, &outcome.operations);

@@ -2,11 +2,11 @@
 
 #![allow(dead_code)] // every bench uses its part
 
+pub(crate) mod baseline;
 pub(crate) mod captions;
 pub(crate) mod case;
-pub(crate) mod contest;
+pub(crate) mod comparison;
 pub(crate) mod goals;
 pub(crate) mod profile;
-pub(crate) mod rival;
 
 pub(crate) use captions::batches;

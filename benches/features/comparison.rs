@@ -1,12 +1,12 @@
 //! One backbone: ours, the machine's best and PyTorch's, in turn.
 
 use super::network::{BATCH, Network};
-use crate::support::{Contestant, Failure, Library, Machine, Peers, Rounds, Script, Spread, timed};
+use crate::support::{Candidate, Failure, Library, Machine, Peers, Rounds, Script, Spread, timed};
 use cutline::suggest::Named;
 use cutline::vision::backbones::BackboneKind;
 use serde_json::json;
 
-/// Places among the contestants.
+/// Indices of the candidates.
 const OURS: usize = 0;
 const MACHINE: usize = 1;
 const PEER: usize = 2;
@@ -20,7 +20,7 @@ pub(crate) const SCRIPT: Script = Script {
     library: Library::Torch,
 };
 
-/// What came of it.
+/// The result of a case.
 pub(crate) struct Outcome {
     pub(crate) kind: BackboneKind,
     pub(crate) layer: String,
@@ -36,27 +36,27 @@ pub(crate) struct Outcome {
     pub(crate) peer: Option<Against>,
 }
 
-/// What came of it with PyTorch.
+/// The result against PyTorch.
 pub(crate) struct Against {
     /// Our images a second to its.
     pub(crate) speed: Spread,
     pub(crate) images_per_second: f64,
 }
 
-pub(crate) fn hold(kind: BackboneKind, peers: &Peers) -> Result<Outcome, Failure> {
+pub(crate) fn measure(kind: BackboneKind, peers: &Peers) -> Result<Outcome, Failure> {
     let network = Network::load(kind)?;
     let mut machine = Machine::new();
     let mut peer = peers.start(SCRIPT, &order(&network, BATCHES))?;
-    let mut contestants: Vec<Contestant<'_>> = vec![
+    let mut candidates: Vec<Candidate<'_>> = vec![
         Box::new(|| timed(|| (0..BATCHES).try_for_each(|_| network.forward()))),
         Box::new(|| Ok(machine.seconds())),
     ];
-    contestants.extend(
+    candidates.extend(
         peer.as_mut()
-            .map(|peer| -> Contestant<'_> { Box::new(|| peer.round()) }),
+            .map(|peer| -> Candidate<'_> { Box::new(|| peer.round()) }),
     );
-    let rounds = Rounds::run(&mut contestants)?;
-    drop(contestants);
+    let rounds = Rounds::run(&mut candidates)?;
+    drop(candidates);
 
     let images = (BATCHES * BATCH) as f64;
     let operations = 2.0 * network.backbone.multiply_adds() as f64 * images;

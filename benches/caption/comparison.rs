@@ -2,7 +2,7 @@
 
 use super::run::{BACKBONE, BEAM, BenchRun, HIDDEN, VOCABULARY, WORDS, search};
 use crate::support::{
-    Contestant, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
+    Candidate, Failure, Goal, Library, Peer, Peers, Rounds, Row, Script, Spread, Table, timed,
 };
 use cutline::search::{CpuCaptioner, Search, cpu};
 use cutline::suggest::Named;
@@ -21,7 +21,7 @@ const SECONDS: Goal = Goal::AtMost(0.5);
 /// Captions of a round, but for the program, which writes one.
 const CAPTIONS: usize = 5;
 
-/// Places among the contestants.
+/// Indices of the candidates.
 const WITHIN: usize = 0;
 const PROGRAM: usize = 1;
 const PEER: usize = 2;
@@ -56,16 +56,16 @@ pub(crate) fn print(table: &mut Table, peers: &Peers) -> Result<(), Failure> {
     let bench = BenchRun::new()?;
     let within = Within::new(&bench, start)?;
     let mut peer = start_peer(peers, &bench, start)?;
-    let mut contestants: Vec<Contestant<'_>> = vec![
+    let mut candidates: Vec<Candidate<'_>> = vec![
         Box::new(|| timed(|| (0..CAPTIONS).try_for_each(|_| within.caption()))),
         Box::new(|| timed(|| run_program(&bench))),
     ];
-    contestants.extend(
+    candidates.extend(
         peer.as_mut()
-            .map(|peer| -> Contestant<'_> { Box::new(|| peer.round()) }),
+            .map(|peer| -> Candidate<'_> { Box::new(|| peer.round()) }),
     );
-    let rounds = Rounds::run(&mut contestants)?;
-    drop(contestants);
+    let rounds = Rounds::run(&mut candidates)?;
+    drop(candidates);
     table.print(beside_torch(&rounds, start, peer.is_some()));
     table.print(of_the_program(rounds.spread(PROGRAM)));
     Ok(())
@@ -151,7 +151,7 @@ fn start_peer(peers: &Peers, bench: &BenchRun, start: Start) -> Result<Option<Pe
 }
 
 fn beside_torch(rounds: &Rounds, start: Start, has_peer: bool) -> Row {
-    let each = |contestant| milliseconds(rounds.seconds(contestant) / CAPTIONS as f64);
+    let each = |candidate| milliseconds(rounds.seconds(candidate) / CAPTIONS as f64);
     Row {
         figure: has_peer.then(|| rounds.ratio(WITHIN, PEER)),
         goal: SHARE,

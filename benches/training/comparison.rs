@@ -1,17 +1,17 @@
-//! One case: our step, its products, the machine's best and the rivals, in turn.
+//! One case: our step, its products, the machine's best and the baselines, in turn.
 
+use super::baseline::{Baseline, Started};
 use super::case::{Case, Training};
-use super::rival::{Rival, Started};
-use crate::support::{Buffers, Contestant, Failure, Machine, Peers, Product, Rounds, Spread, timed};
+use crate::support::{Buffers, Candidate, Failure, Machine, Peers, Product, Rounds, Spread, timed};
 use cutline::decoders::CaptionBatch;
 
-/// Places among the contestants; rivals come after.
+/// Indices of the candidates; baselines come after.
 const STEP: usize = 0;
 const PRODUCTS: usize = 1;
 const MACHINE: usize = 2;
-const RIVALS: usize = 3;
+const BASELINES: usize = 3;
 
-/// What came of it.
+/// The result of a case.
 pub(crate) struct Outcome {
     pub(crate) case: Case,
     pub(crate) tokens_per_second: f64,
@@ -31,51 +31,51 @@ pub(crate) struct Rates {
     pub(crate) machine: f64,
 }
 
-/// What came of it with a rival.
+/// The result against a baseline.
 #[derive(Clone, Copy)]
 pub(crate) struct Against {
-    rival: Rival,
+    baseline: Baseline,
     /// Our tokens a second to its.
     pub(crate) speed: Spread,
     pub(crate) tokens_per_second: f64,
 }
 
 impl Outcome {
-    /// `None` where the rival was not there.
-    pub(crate) fn against(&self, rival: Rival) -> Option<Against> {
+    /// `None` where the baseline was not there.
+    pub(crate) fn against(&self, baseline: Baseline) -> Option<Against> {
         self.against
             .iter()
             .copied()
-            .find(|against| against.rival == rival)
+            .find(|against| against.baseline == baseline)
     }
 }
 
-/// Measures a case beside those of `rivals` that are here.
-pub(crate) fn hold(case: Case, rivals: &[Rival], peers: &Peers) -> Result<Outcome, Failure> {
+/// Measures a case beside those of `baselines` that are here.
+pub(crate) fn measure(case: Case, baselines: &[Baseline], peers: &Peers) -> Result<Outcome, Failure> {
     let batches = super::batches(case.vocabulary);
     let products: Vec<Product> = batches.iter().flat_map(|batch| case.products(batch)).collect();
     let mut training = Training::new(case)?;
     let mut buffers = Buffers::for_all(&products);
     let mut machine = Machine::new();
-    let mut rivals = start_all(case, rivals, peers, &batches)?;
-    let mut contestants: Vec<Contestant<'_>> = vec![
+    let mut baselines = start_all(case, baselines, peers, &batches)?;
+    let mut candidates: Vec<Candidate<'_>> = vec![
         Box::new(|| timed(|| training.train(&batches))),
         Box::new(|| Ok(buffers.seconds(&products))),
         Box::new(|| Ok(machine.seconds())),
     ];
-    for rival in &mut rivals {
-        contestants.push(Box::new(|| rival.peer.round()));
+    for baseline in &mut baselines {
+        candidates.push(Box::new(|| baseline.peer.round()));
     }
-    let rounds = Rounds::run(&mut contestants)?;
-    drop(contestants);
+    let rounds = Rounds::run(&mut candidates)?;
+    drop(candidates);
 
     let tokens = batches.iter().map(CaptionBatch::tokens).sum::<usize>() as f64;
     let operations: f64 = products.iter().map(|product| product.operations()).sum();
-    let rate = |contestant| operations / rounds.seconds(contestant) / 1e9;
+    let rate = |candidate| operations / rounds.seconds(candidate) / 1e9;
     let against = |(place, started): (usize, &Started)| {
         let theirs = started.tokens as f64;
         Against {
-            rival: started.rival,
+            baseline: started.baseline,
             speed: rounds.ratio(place, STEP).times(tokens / theirs),
             tokens_per_second: theirs / rounds.seconds(place),
         }
@@ -92,19 +92,19 @@ pub(crate) fn hold(case: Case, rivals: &[Rival], peers: &Peers) -> Result<Outcom
         to_machine: rounds
             .ratio(MACHINE, STEP)
             .times(operations / Machine::OPERATIONS),
-        against: (RIVALS..).zip(&rivals).map(against).collect(),
+        against: (BASELINES..).zip(&baselines).map(against).collect(),
     })
 }
 
 fn start_all(
     case: Case,
-    rivals: &[Rival],
+    baselines: &[Baseline],
     peers: &Peers,
     batches: &[CaptionBatch],
 ) -> Result<Vec<Started>, Failure> {
     let mut started = Vec::new();
-    for rival in rivals {
-        started.extend(rival.start(peers, case, batches)?);
+    for baseline in baselines {
+        started.extend(baseline.start(peers, case, batches)?);
     }
     Ok(started)
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// A way to train it elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rival {
+pub(crate) enum Baseline {
     /// Captions in shuffled order, padded to the longest of their batch; Adam as it comes.
     TorchAsUsuallyWritten,
     /// No padding anywhere, captions sorted by length as ours are, the fused Adam.
@@ -23,7 +23,7 @@ pub(crate) enum Rival {
 /// Captions of a batch of the published scripts: some 380 samples.
 const PUBLISHED_CAPTIONS: usize = 32;
 
-impl Rival {
+impl Baseline {
     pub(crate) const ALL: [Self; 3] = [
         Self::TorchAsUsuallyWritten,
         Self::TorchAtItsBest,
@@ -104,16 +104,16 @@ impl Rival {
         });
         let peer = peers.start(self.script(), &order)?;
         Ok(peer.map(|peer| Started {
-            rival: self,
+            baseline: self,
             tokens: batches.iter().flatten().sum(),
             peer,
         }))
     }
 }
 
-/// A rival that waits for its turn.
+/// A baseline that waits for its turn.
 pub(crate) struct Started {
-    pub(crate) rival: Rival,
+    pub(crate) baseline: Baseline,
     /// Targets that it trains on in a round, padding not counted.
     pub(crate) tokens: usize,
     pub(crate) peer: Peer,
