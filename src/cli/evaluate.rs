@@ -13,7 +13,7 @@ use super::eval_inputs::EvalInputs;
 use super::interrupt::{Interrupt, Interrupted};
 use super::job::{detach, run_job};
 use super::progress::Task;
-use super::score::scores_table;
+use super::score::{scores_table, write_results};
 use super::search::SearchArgs;
 use super::terminal::{Paint, Role, display_path, display_safe};
 use super::tune_search::{self, SearchReport, tune};
@@ -24,7 +24,7 @@ use crate::evaluation::{
     CaptionedImage, EvaluationError, EvaluationSplit, EvaluationSummary, Report, evaluate, training_corpus,
 };
 use crate::jobs::{CheckpointRef, JobDirectory, JobInfo, JobKind, Name, RunDirectory, TaskProgress};
-use crate::metrics::{DisplayLevel, Metric};
+use crate::metrics::{DisplayLevel, Metric, Shuffled};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
 use crate::training::RunConfig;
@@ -62,6 +62,9 @@ pub(super) struct Evaluate {
     /// Write the JSON to a file too
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the captions to a file in COCO's results format, which coco-caption and COCO's server take
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["detach", "tune_search"])]
+    write_results: Option<PathBuf>,
     /// The evaluation's name; its report is saved in the run as `evaluations/NAME/report.json` [default:
     /// SPLIT-CHECKPOINT, followed by the runs of --ensemble]
     #[arg(long, value_name = "NAME")]
@@ -83,7 +86,9 @@ pub(super) struct Evaluate {
 impl Evaluate {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         // Check the path before the work, not after it.
-        self.out.as_deref().map(output::check_directory).transpose()?;
+        for path in [&self.out, &self.write_results].into_iter().flatten() {
+            output::check_directory(path)?;
+        }
         match self.tune_search {
             true => self.tune_search(context),
             false => self.score(context),
@@ -112,6 +117,13 @@ impl Evaluate {
         };
         if let Some(path) = &self.out {
             save(&report, path)?;
+        }
+        if let Some(path) = &self.write_results {
+            let captions = report
+                .captions
+                .iter()
+                .map(|image| (image.image.as_str(), image.caption.as_str()));
+            write_results(captions, path)?;
         }
         let text = match self.json {
             true => json::pretty(&report)?,
@@ -354,7 +366,13 @@ fn statistics(report: &Report) -> Vec<(&'static str, String)> {
         (
             "shuffled captions",
             Metric::shown(DisplayLevel::Headline)
-                .map(|metric| format!("{} of {}", percent(kept.score(metric)), metric.label()))
+                .map(|metric| {
+                    let kept = match summary.scores.score(metric) >= Shuffled::MIN_ORIGINAL {
+                        true => percent(kept.score(metric)),
+                        false => "-".to_owned(),
+                    };
+                    format!("{kept} of {}", metric.label())
+                })
                 .collect::<Vec<_>>()
                 .join(", "),
         ),

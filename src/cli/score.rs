@@ -1,22 +1,19 @@
 //! `cutline score`: score captions of any model, from two JSON files.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::iter;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
-use super::Context;
 use super::exit_code::WithHint;
 use super::table::Table;
 use super::terminal::Paint;
-use crate::evaluation::{CorpusScores, RawCaption};
+use super::{Context, json, output};
+use crate::evaluation::{CaptionsFile, CocoResult, CorpusScores, RawCaption};
 use crate::metrics::{Interval, Metric, Scores};
 use crate::text::{Cleaning, Tokenizer};
 
@@ -30,16 +27,19 @@ const IDS_SHOWN: usize = 5;
 #[derive(Debug, Args)]
 #[command(after_long_help = r#"The files:
   references   {"image-1": ["a dog runs", "a brown dog is running"], ...}
-  hypotheses   {"image-1": "a dog is running", ...}
+               or COCO's annotations: {"annotations": [{"image_id": 7, "caption": "a dog runs"}, ...], ...}
+  hypotheses   {"image-1": "a dog is running", ...}, each caption alone or as a list of one
+               or COCO's results: [{"image_id": 7, "caption": "a dog is running"}, ...]
 
 Examples:
   cutline score --references refs.json --hypotheses hyps.json
+  cutline score --references captions_val2014.json --hypotheses results.json --subset
   cutline score --references refs.json --hypotheses hyps.json --json | jq .bleu_4"#)]
 pub(super) struct Score {
-    /// JSON file of reference captions: a list per id
+    /// JSON file of reference captions, or COCO's annotations
     #[arg(long, value_name = "FILE")]
     references: PathBuf,
-    /// JSON file of captions to score: one per id
+    /// JSON file of captions to score, one per image, or COCO's results
     #[arg(long, value_name = "FILE")]
     hypotheses: PathBuf,
     /// How captions are split into tokens: as coco-caption does, at whitespace, at word boundaries, or into characters
@@ -49,6 +49,12 @@ pub(super) struct Score {
     /// Lower-case captions and remove punctuation, symbols and digits, as `prepare` does; not with the PTB tokenizer
     #[arg(long)]
     clean: bool,
+    /// Score only the images that have a hypothesis, as coco-caption does with `params['image_id']`
+    #[arg(long)]
+    subset: bool,
+    /// Write the hypotheses to a file in COCO's results format, which coco-caption and COCO's server take
+    #[arg(long, value_name = "FILE")]
+    write_results: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -56,11 +62,26 @@ pub(super) struct Score {
 
 impl Score {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let references: BTreeMap<String, Vec<String>> = read(&self.references)
+        self.write_results
+            .as_deref()
+            .map(output::check_directory)
+            .transpose()?;
+        let CaptionsFile(mut references) = read(&self.references)
             .hint(r#"references look like {"image-1": ["a dog runs", "a brown dog"]}"#)?;
-        let hypotheses: BTreeMap<String, String> =
-            read(&self.hypotheses).hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
+        let hypotheses = read(&self.hypotheses)
+            .and_then(|file| {
+                Ok(file
+                    .into_hypotheses()
+                    .with_context(|| not_captions(&self.hypotheses))?)
+            })
+            .hint(r#"hypotheses look like {"image-1": "a dog runs"}"#)?;
+        if self.subset {
+            references.retain(|id, _| hypotheses.contains_key(id));
+        }
         check_ids(&references, &hypotheses)?;
+        for notice in notices(&hypotheses) {
+            context.notice(&notice);
+        }
         // Both maps hold the same ids, in the same order.
         let pairs = hypotheses.iter().zip(references.values());
         let captions = pairs.map(|((id, hypothesis), references)| RawCaption {
@@ -74,6 +95,12 @@ impl Score {
         } else {
             report.table(context.terminal.stdout.paint)
         };
+        if let Some(path) = &self.write_results {
+            let captions = hypotheses
+                .iter()
+                .map(|(id, caption)| (id.as_str(), caption.as_str()));
+            write_results(captions, path)?;
+        }
         context.print(&text)?;
         Ok(())
     }
@@ -156,46 +183,46 @@ fn interval_cell(intervals: &Scores<Interval>, metric: Metric) -> String {
     }
 }
 
-fn read<V: DeserializeOwned>(path: &Path) -> anyhow::Result<BTreeMap<String, V>> {
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}; check the path", path.display()))?;
-    let ById(captions) = serde_json::from_str(&text).with_context(|| {
-        format!(
-            r#"{} is not captions by id; write {{"id": "caption"}}, and references as {{"id": ["one", "another"]}}"#,
-            path.display()
-        )
-    })?;
-    Ok(captions)
+fn read(path: &Path) -> anyhow::Result<CaptionsFile> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}; check the path", path.display()))?;
+    CaptionsFile::parse(&bytes).with_context(|| not_captions(path))
 }
 
-/// A JSON object with unique keys; serde alone would silently keep the last of two equal keys.
-struct ById<V>(BTreeMap<String, V>);
-
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for ById<V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ByIdVisitor(PhantomData))
-    }
+fn not_captions(path: &Path) -> String {
+    format!(
+        "{} is not captions by id; see cutline score --help for the forms",
+        path.display()
+    )
 }
 
-struct ByIdVisitor<V>(PhantomData<V>);
+/// Writes captions by image key in COCO's results format.
+pub(super) fn write_results<'a>(
+    captions: impl Iterator<Item = (&'a str, &'a str)>,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let results: Vec<CocoResult<'_>> = captions
+        .map(|(key, caption)| CocoResult::new(key, caption))
+        .collect();
+    output::write(path, json::pretty(&results)?.as_bytes())
+}
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for ByIdVisitor<V> {
-    type Value = ById<V>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object with one entry for each id")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ById<V>, A::Error> {
-        let mut captions = BTreeMap::new();
-        while let Some((id, value)) = map.next_entry::<String, V>()? {
-            if captions.contains_key(&id) {
-                return Err(A::Error::custom(format_args!("the id `{id}` appears twice")));
-            }
-            captions.insert(id, value);
-        }
-        Ok(ById(captions))
-    }
+/// Properties of the hypotheses that explain a low score.
+fn notices(hypotheses: &BTreeMap<String, String>) -> Vec<String> {
+    let empty: Vec<&String> = hypotheses
+        .iter()
+        .filter(|(_, caption)| caption.trim().is_empty())
+        .map(|(id, _)| id)
+        .collect();
+    let single = (hypotheses.len() == 1)
+        .then(|| "CIDEr-D of a single image is 0: it weighs words by how few images have them".to_owned());
+    missing_ids(
+        empty,
+        hypotheses.len(),
+        "have an empty hypothesis, which scores 0",
+    )
+    .into_iter()
+    .chain(single)
+    .collect()
 }
 
 fn check_ids(
@@ -222,7 +249,10 @@ fn check_ids(
     .flatten()
     .collect();
     if !faults.is_empty() {
-        bail!("{}; give both files the same ids", faults.join("; "));
+        bail!(
+            "{}; give both files the same ids, or score only the images with a hypothesis (--subset)",
+            faults.join("; ")
+        );
     }
     if hypotheses.is_empty() {
         bail!("both files are empty; there is nothing to score");

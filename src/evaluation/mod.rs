@@ -1,5 +1,6 @@
 //! Evaluation of checkpoints on a split, comparison of evaluations, and tuning of the search.
 
+mod captions_file;
 mod compare;
 mod image_scores;
 mod pairing;
@@ -22,6 +23,7 @@ use crate::text::Vocabulary;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+pub use captions_file::{CaptionsFile, CaptionsFileError, CocoResult};
 pub use compare::{Against, Compared, Comparison, ExportError, ExportFormat};
 pub use image_scores::{CaptionChange, Histogram, most_changed};
 pub use pairing::{Mismatch, NamedReport, Unpaired};

@@ -12,11 +12,14 @@ pub struct Shuffled {
     /// The scores after shuffling.
     pub scores: Scores,
     /// The scores after shuffling relative to the original ones: close to 1 if captions do not depend on the image. 1 if
-    /// the original score is 0.
+    /// the original score is below [`Shuffled::MIN_ORIGINAL`].
     pub kept: Scores,
 }
 
 impl Shuffled {
+    /// Smaller scores are smoothing and rounding alone: a ratio to them means nothing.
+    pub const MIN_ORIGINAL: f64 = 1e-4;
+
     /// Assigns every hypothesis to another random image and scores the corpus again.
     ///
     /// The hypothesis of a single example keeps its image.
@@ -33,7 +36,7 @@ impl Shuffled {
         Self {
             scores,
             kept: Scores::from_fn(|metric| match original.score(metric) {
-                original if original > 0.0 => scores.score(metric) / original,
+                original if original >= Self::MIN_ORIGINAL => scores.score(metric) / original,
                 _ => 1.0,
             }),
         }
