@@ -123,6 +123,11 @@ pub fn build(
         total: images.len(),
     });
     let vocabulary = Vocabulary::build(training_captions(&images), settings.minimum_count);
+    if vocabulary.words().next().is_none() {
+        return Err(DatasetError::NoWords {
+            minimum_count: settings.minimum_count,
+        });
+    }
     let report = PrepareReport::new((format, also_found), splits_from, &images, &vocabulary, problems);
     let manifest = DatasetManifest {
         name: name.to_owned(),

@@ -81,6 +81,14 @@ pub enum DatasetError {
     },
     #[error("no image is left to train on: {0}; see what is wrong with the others, or draw new splits")]
     NothingToTrainOn(String),
+    #[error(
+        "the vocabulary has no words: none occurs {minimum_count} times or more in the training captions; prepare with a lower --min-count"
+    )]
+    NoWords { minimum_count: u64 },
+    #[error(
+        "{origin}: no sample of an image and its caption; the entries of a sample have one name, such as 0001.jpg and 0001.txt or 0001.json"
+    )]
+    NoSamples { origin: String },
     #[error("`scenes` is drawn by the program, not read: prepare it with the source `scenes` alone")]
     ScenesAreDrawn,
     #[error("no dataset at {}: {}", display_path(.directory), beside(.others))]

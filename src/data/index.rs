@@ -225,8 +225,11 @@ struct FileNames(HashMap<String, BTreeSet<PathBuf>>);
 impl FileNames {
     fn below(roots: &[PathBuf]) -> Self {
         let mut names: HashMap<String, BTreeSet<PathBuf>> = HashMap::new();
-        let roots = roots.iter().filter_map(|root| fs::canonicalize(root).ok());
-        for path in roots.flat_map(|root| image_files(&root).unwrap_or_default()) {
+        for path in roots
+            .iter()
+            .filter_map(|root| real_image_files(root).ok())
+            .flatten()
+        {
             names.entry(stem_of(&path)).or_default().insert(path);
         }
         Self(names)
@@ -295,8 +298,7 @@ fn list_images_without_captions(
     let captioned: HashSet<&Path> = found.iter().map(|image| image.path.as_path()).collect();
     let mut others = BTreeSet::new();
     for root in roots {
-        let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
-        others.extend(image_files(&root)?);
+        others.extend(real_image_files(root)?);
     }
     others.retain(|path| !captioned.contains(path.as_path()));
     for path in others {
@@ -306,8 +308,18 @@ fn list_images_without_captions(
     Ok(())
 }
 
-/// The image files in a directory and its subdirectories, except hidden files and linked directories.
-pub(super) fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+/// [`image_files`], with links resolved.
+fn real_image_files(root: &Path) -> Result<impl Iterator<Item = PathBuf>, DatasetError> {
+    let root = fs::canonicalize(root).map_err(DatasetError::reading(root))?;
+    let files = image_files(&root)?.into_iter();
+    Ok(files.map(|path| fs::canonicalize(&path).unwrap_or(path)))
+}
+
+/// The image files in a directory and its subdirectories, sorted, except hidden files and linked directories.
+///
+/// # Errors
+/// If a directory cannot be read.
+pub fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut files = Vec::new();
     let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -320,10 +332,11 @@ pub(super) fn image_files(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
             } else if kind.is_dir() {
                 directories.push(path);
             } else if is_image_name(&path) {
-                files.push(fs::canonicalize(&path).unwrap_or(path));
+                files.push(path);
             }
         }
     }
+    files.sort_unstable();
     Ok(files)
 }
 

@@ -17,6 +17,8 @@
 //! | `folder` | `captions.csv` or `captions.jsonl`, see [`folder`] | a column or key `split` |
 //! | `kaggle` | `captions.txt` | none |
 //!
+//! [`webdataset`] unpacks tar shards, which are then read as a `folder`.
+//!
 //! Captions are searched for in the directory, in `annotations/` and in `Flickr8k_text/`; images in `images/`, `photos/`
 //! and the directories of Flickr8k, Flickr30k and COCO, then in the directory itself.
 
@@ -34,6 +36,7 @@ pub mod synthetic;
 #[cfg(test)]
 mod tests;
 mod validate;
+pub mod webdataset;
 
 pub use build::{PrepareSettings, build, build_and_save, prepare};
 pub use dataset::{Dataset, DatasetManifest, SourceRecord};
@@ -41,6 +44,7 @@ pub use error::DatasetError;
 pub use formats::columns::ColumnNames;
 pub use formats::{Format, folder};
 pub use image::{Caption, Image, SourceCaption, SourceImage};
+pub use index::image_files;
 pub use problems::{Problem, ProblemKind, Problems};
 pub use report::{PrepareReport, SplitStatistics, SplitsFrom};
 pub use source::{DataSource, RawDataset};

@@ -10,6 +10,7 @@ mod features;
 mod interruption;
 mod problems;
 mod replacing;
+mod webdataset;
 mod weights;
 
 use std::fs;

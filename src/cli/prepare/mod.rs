@@ -19,9 +19,10 @@ use super::progress::Task;
 use super::terminal::{display_path, display_safe};
 use super::{Context, choices};
 use crate::data::synthetic::{self, ScenesSettings};
+use crate::data::webdataset::{self, Shards, Unpacked};
 use crate::data::{
-    self, ColumnNames, DataSource, Dataset, Format, PrepareReport, PrepareSettings, PrepareStage,
-    ProblemKind, Problems, RawDataset, Split, build,
+    self, ColumnNames, DataSource, Dataset, DatasetError, Format, PrepareReport, PrepareSettings,
+    PrepareStage, ProblemKind, Problems, RawDataset, Split, build,
 };
 use crate::files::ConfinedPath;
 use crate::jobs::{JobDirectory, JobInfo, JobKind, Name};
@@ -37,7 +38,7 @@ use crate::vision::image_io;
 use crate::vision::preprocess::CropMode;
 use crate::vision::weights::WeightFile;
 use extract::{Extraction, extract};
-use target::{Replace, Target};
+use target::{ImageOrigin, Replace, Target};
 
 const CHECKING: &str = "checking images";
 const IMAGES: &str = "images";
@@ -46,7 +47,8 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
 
 /// Prepare a dataset: validate, split, tokenize and extract CNN features
 ///
-/// SOURCE is a directory or a captions file in a format that is detected, or `scenes`, the built-in dataset. Problems
+/// SOURCE is a directory or a captions file in a format that is detected, tar shards of a WebDataset (a file, a directory
+/// of them, or `-` for standard input), which are unpacked, or `scenes`, the built-in dataset. Problems
 /// (captions without an image, images that do not decode, duplicates, captions that are empty after cleaning) are
 /// listed, never dropped silently. Extraction resumes after an interruption. Preparing again with another backbone adds
 /// its features to the dataset.
@@ -57,9 +59,11 @@ const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --detach
   cutline prepare ~/flickr8k --name flickr8k --backbone vgg16 --weights ~/vgg16.safetensors --hflip
   cutline prepare dataset_coco.json --name coco --format karpathy --images ~/coco
+  cutline prepare shards/ --name web
+  cat shards/*.tar | cutline prepare - --name web
   cutline prepare scenes --name scenes")]
 pub(super) struct Prepare {
-    /// A directory, a captions file, or `scenes`
+    /// A directory, a captions file, a tar file, `-` for a tar stream on standard input, or `scenes`
     #[arg(value_name = "SOURCE")]
     source: PathBuf,
     /// Name of the dataset; it is saved in `datasets/NAME`
@@ -215,15 +219,20 @@ impl Prepare {
         let directory = context.root.dataset_dir(&self.name);
         let job = JobDirectory::new(directory.join("prepare"));
         if self.detach {
+            if self.source == Path::new("-") {
+                bail!("a background process has no standard input; prepare without --detach, or from a file");
+            }
             return detach(&job, context);
         }
         let replace = if self.force { Replace::Other } else { Replace::Same };
         let target = Target::new(directory, replace);
         let reading = if self.source().is_scenes() {
-            target.admit_scenes(&self.scenes_settings())?;
+            target.admit(&ImageOrigin::scenes(&self.scenes_settings())?)?;
             self.draw_scenes(target.directory(), context)?
+        } else if let Some(shards) = self.shards()? {
+            self.unpack_into(&target, &shards, context)?
         } else {
-            self.read(context)?
+            self.read(&self.source(), context)?
         };
         self.reject_truncated(&reading.problems)?;
         let lacks = run_job(&job, self.job_info(&device.name), |job| {
@@ -243,6 +252,15 @@ impl Prepare {
             }
         });
         Ok(())
+    }
+}
+
+/// Unpacked shards as a source.
+fn unpacked_source(directory: &ConfinedPath) -> DataSource {
+    DataSource {
+        captions: Some(directory.join(webdataset::CAPTIONS).into()),
+        images: Some(directory.join(IMAGES).into()),
+        ..DataSource::new(directory)
     }
 }
 
@@ -313,7 +331,7 @@ impl Prepare {
     pub(super) fn has_scenes(&self, context: &Context) -> anyhow::Result<bool> {
         let target = Target::new(context.root.dataset_dir(&self.name), Replace::Same);
         let scenes = self.scenes_settings();
-        Ok(target.holds_scenes(&scenes)?
+        Ok(target.holds(&ImageOrigin::scenes(&scenes)?)?
             && target.existing().is_some_and(|existing| {
                 existing.manifest.settings == self.settings()
                     && existing.images.len() == scenes.images
@@ -325,8 +343,10 @@ impl Prepare {
         let drawn = tempfile::tempdir()?;
         let reading = if self.source().is_scenes() {
             self.draw_scenes(&drawn.path().into(), context)?
+        } else if let Some(shards) = self.shards()? {
+            self.unpack(&drawn.path().into(), &shards, context)?
         } else {
-            self.read(context)?
+            self.read(&self.source(), context)?
         };
         let (dataset, report) = self.examine(reading, context, &|_, _| {})?;
         let paint = context.terminal.stdout.paint;
@@ -386,8 +406,56 @@ impl Prepare {
         }
     }
 
-    fn read(&self, context: &Context) -> anyhow::Result<RawDataset> {
-        let read = self.source().read()?;
+    /// The shards of a WebDataset, unless the source has captions in another format.
+    fn shards(&self) -> anyhow::Result<Option<Shards>> {
+        if self.files.captions.is_some() || self.files.format.is_some() {
+            return Ok(None);
+        }
+        let shards = Shards::find(&self.source)?;
+        let has_captions =
+            self.source.is_dir() && !matches!(self.source().read(), Err(DatasetError::NotRecognized { .. }));
+        Ok(shards.filter(|_| !has_captions))
+    }
+
+    /// Unpacks shards into the dataset's directory, unless it holds them already.
+    fn unpack_into(&self, target: &Target, shards: &Shards, context: &Context) -> anyhow::Result<RawDataset> {
+        let origin = ImageOrigin::shards(shards);
+        let directory = target.directory();
+        let is_unpacked = *shards != Shards::Stdin
+            && target.holds(&origin)?
+            && directory.join(webdataset::CAPTIONS).is_file();
+        match is_unpacked {
+            true => self.read(&unpacked_source(directory), context),
+            false => {
+                target.admit(&origin)?;
+                self.unpack(directory, shards, context)
+            }
+        }
+    }
+
+    fn unpack(
+        &self,
+        directory: &ConfinedPath,
+        shards: &Shards,
+        context: &Context,
+    ) -> anyhow::Result<RawDataset> {
+        let total = shards.bytes().unwrap_or(0);
+        let progress = context.progress(Task::new("unpacking shards", "bytes", total as usize));
+        let unpacked = shards.unpack(directory, &mut |bytes| progress.advance(bytes))?;
+        progress.finish();
+        let Unpacked {
+            samples,
+            without_caption,
+            skipped,
+        } = unpacked;
+        context.notice(&format!(
+            "{shards}: {samples} images with captions; skipped {without_caption} images without one and {skipped} other entries"
+        ));
+        self.read(&unpacked_source(directory), context)
+    }
+
+    fn read(&self, source: &DataSource, context: &Context) -> anyhow::Result<RawDataset> {
+        let read = source.read()?;
         read.notes
             .iter()
             .for_each(|note| context.notice(&display_safe(note)));

@@ -6,13 +6,12 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::exit_code::WithHint;
 use crate::data::synthetic::ScenesSettings;
+use crate::data::webdataset::Shards;
 use crate::data::{Dataset, PrepareReport};
 use crate::files::ConfinedPath;
 
-/// The settings of the images of `scenes` in the directory.
-const SCENES: &str = "scenes.toml";
-/// Longer files are not read.
-const MAX_SCENES_BYTES: u64 = 64 << 10;
+/// Longer notes are not read.
+const MAX_ORIGIN_BYTES: u64 = 16 << 20;
 const FEATURES: &str = "features";
 const IMAGES: &str = "images";
 
@@ -25,6 +24,35 @@ pub(super) enum Replace {
     Same,
     /// Replace it.
     Other,
+}
+
+/// The origin of images that `prepare` writes into the dataset's directory, and the file that notes it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ImageOrigin {
+    file: &'static str,
+    text: String,
+}
+
+impl ImageOrigin {
+    /// Scenes drawn with these settings.
+    ///
+    /// # Errors
+    /// If the settings are not possible.
+    pub(super) fn scenes(settings: &ScenesSettings) -> anyhow::Result<Self> {
+        settings.check()?;
+        Ok(Self {
+            file: "scenes.toml",
+            text: toml::to_string(settings)?,
+        })
+    }
+
+    /// Images unpacked from these shards.
+    pub(super) fn shards(shards: &Shards) -> Self {
+        Self {
+            file: "shards.json",
+            text: shards.origin().to_string(),
+        }
+    }
 }
 
 /// The directory of a dataset, including its features and the images of `scenes`.
@@ -47,34 +75,30 @@ impl Target {
         self.replace
     }
 
-    /// Removes images of `scenes` drawn with other settings, which have the same names.
-    pub(super) fn admit_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<()> {
-        // Before anything is written: what is left would reject the right command.
-        settings.check()?;
-        if self.holds_scenes(settings)? {
+    /// Removes images of another origin, which may have the same names.
+    pub(super) fn admit(&self, origin: &ImageOrigin) -> anyhow::Result<()> {
+        if self.holds(origin)? {
             return Ok(());
         }
-        let file = self.directory.join(SCENES);
-        let drawn = read_if_there(&file)?;
-        let text = toml::to_string(settings)?;
-        if drawn.is_some() || self.existing().is_some() {
+        let file = self.directory.join(origin.file);
+        let other = read_if_there(&file)?;
+        if other.is_some() || self.existing().is_some() {
             self.reject_unless_forced()?;
             self.remove_features()?;
         }
-        if drawn.is_some() {
+        if other.is_some() {
             remove_directory(&self.directory.join(IMAGES))?;
         }
         self.directory
             .create_dir_all()
             .with_context(|| cannot("make", &self.directory))?;
-        file.write_atomically(|out| out.write_all(text.as_bytes()))
+        file.write_atomically(|out| out.write_all(origin.text.as_bytes()))
             .with_context(|| cannot("write", &file))
     }
 
-    /// Whether the directory has images of `scenes` with these settings, possibly not all of them.
-    pub(super) fn holds_scenes(&self, settings: &ScenesSettings) -> anyhow::Result<bool> {
-        let drawn = read_if_there(&self.directory.join(SCENES))?;
-        Ok(drawn == Some(toml::to_string(settings)?))
+    /// Whether the directory has images of this origin, possibly not all of them.
+    pub(super) fn holds(&self, origin: &ImageOrigin) -> anyhow::Result<bool> {
+        Ok(read_if_there(&self.directory.join(origin.file))?.as_ref() == Some(&origin.text))
     }
 
     /// Saves the dataset and its report, unless they would replace another dataset.
@@ -129,7 +153,7 @@ fn same_images(one: &Dataset, other: &Dataset) -> bool {
 }
 
 fn read_if_there(file: &ConfinedPath) -> anyhow::Result<Option<String>> {
-    match file.read_to_string(MAX_SCENES_BYTES) {
+    match file.read_to_string(MAX_ORIGIN_BYTES) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         text => text.map(Some).with_context(|| cannot("read", file)),
     }

@@ -38,9 +38,7 @@ fn read(directory: &Path, index: &mut CaptionIndex) -> Result<(), DatasetError> 
 
 /// The images below a directory that have a text beside them.
 fn pairs(directory: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DatasetError> {
-    let mut images = image_files(directory)?;
-    images.sort_unstable();
-    let with_text = images
+    let with_text = image_files(directory)?
         .into_iter()
         .map(|image| (image.with_extension("txt"), image));
     Ok(with_text
