@@ -177,7 +177,7 @@ mod evaluate {
         let settings = RunSettings::default().search;
         assert_eq!(workspace.report(&[]).search, settings);
         let greedy = workspace.report(&["--beam-size", "1", "--max-length", "3"]);
-        assert_eq!((greedy.search.beam_size, greedy.search.max_length), (1, 3));
+        assert_eq!((greedy.search.beam_size, greedy.search.max_length()), (1, 3));
         assert!(greedy.summary.diversity.mean_length <= 3.0);
         let error = workspace.fails(&["evaluate", "squares-001", "--min-length", "30"]);
         assert!(error.contains("--min-length"), "{error}");
@@ -616,7 +616,7 @@ mod caption {
             error.contains("[2J.jpg") && error.contains("not an image"),
             "{error}"
         );
-        assert!(error.contains("1 of 3 images could not be read"), "{error}");
+        assert!(error.contains("1 of 3 images failed"), "{error}");
         assert!(!error.contains('\u{1b}'));
     }
 

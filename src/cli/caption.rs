@@ -16,7 +16,7 @@ use super::ensemble::EnsembleArgs;
 use super::inline_image::{InlineImageArgs, draw};
 use super::search::SearchArgs;
 use super::terminal::{self, Role, display_path, display_safe};
-use super::{Context, attention, json};
+use super::{Context, attention, image_paths, json, output};
 use crate::data::{Dataset, Image};
 use crate::nn::Backend;
 use crate::nn::device::{Opened, on_device};
@@ -43,6 +43,8 @@ const BATCH: usize = 16;
 #[command(after_long_help = "Examples:
   cutline caption flickr8k-merge-001 image.jpg
   cutline caption flickr8k-merge-001 *.jpg --beam-size 5 > captions.tsv
+  cutline caption flickr8k-merge-001 photos/ --write txt
+  find photos -newer last -name '*.jpg' | cutline caption flickr8k-merge-001 -
   cutline caption flickr8k-merge-001 image.jpg --temperature 0.8 --seed 3
   cutline caption flickr8k-merge-001 image.jpg --ensemble flickr8k-inject-001
   cutline caption flickr8k-soft-attention-001 image.jpg --attention
@@ -50,7 +52,8 @@ const BATCH: usize = 16;
 pub(super) struct Caption {
     #[command(flatten)]
     members: EnsembleArgs,
-    /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP
+    /// Images: JPEG, PNG, GIF, WebP, TIFF or BMP; a directory with all images in it and below; or `-` for names on
+    /// standard input, one per line
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     /// The backbone's weights, if the file has moved since `prepare`; repeat for the runs of --ensemble, in their order
@@ -63,6 +66,12 @@ pub(super) struct Caption {
     /// with --attention, `attention`: each `word` with its `weights`, row by row
     #[arg(long)]
     json: bool,
+    /// Also write each caption to a file beside its image: IMAGE.txt, or IMAGE.json with the object of --json
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    write: Option<Sidecar>,
+    /// Replace files of --write that exist
+    #[arg(long, requires = "write")]
+    force: bool,
     #[command(flatten)]
     search: SearchArgs,
     #[command(flatten)]
@@ -90,13 +99,14 @@ impl Caption {
             captioner.check_attends().with_context(cannot)?;
         }
 
-        let mut unreadable = 0;
-        for paths in self.images.chunks(batch_size(format, search.settings())) {
+        let paths = image_paths::expand(&self.images)?;
+        let mut failed = 0;
+        for paths in paths.chunks(batch_size(format, search.settings())) {
             let (images, errors) = read(paths, &captioner.preprocessor(), format);
             for error in &errors {
                 print_error(error, context);
             }
-            unreadable += errors.len();
+            failed += errors.len();
             if images.is_empty() {
                 continue;
             }
@@ -109,6 +119,12 @@ impl Caption {
                     captions,
                     attention: self.attention(&captioner, pixels, captions)?,
                 };
+                if let Some(sidecar) = self.write
+                    && let Err(error) = self.write_beside(&captioned, sidecar)
+                {
+                    print_error(error.as_ref(), context);
+                    failed += 1;
+                }
                 match format {
                     OutputFormat::Lines => context.print(&captioned.lines())?,
                     OutputFormat::Json => context.print(&json::line(&captioned.object())?)?,
@@ -116,12 +132,26 @@ impl Caption {
                 }
             }
         }
-        match self.images.len() {
-            _ if unreadable == 0 => {}
-            all if unreadable == all => anyhow::bail!("no image could be read"),
-            all => anyhow::bail!("{unreadable} of {all} images could not be read; the others are captioned"),
+        match paths.len() {
+            _ if failed == 0 => Ok(()),
+            all if failed == all => anyhow::bail!("no image could be captioned"),
+            all => anyhow::bail!("{failed} of {all} images failed; the others are captioned"),
         }
-        Ok(())
+    }
+
+    /// Writes the caption beside its image. An existing file may be a reference: it is replaced only by --force.
+    fn write_beside(&self, captioned: &Captioned<'_>, sidecar: Sidecar) -> anyhow::Result<()> {
+        let path = captioned.image.path.with_extension(sidecar.extension());
+        anyhow::ensure!(
+            self.force || !path.exists(),
+            "{} exists; replace it with --force",
+            display_path(&path)
+        );
+        let content = match sidecar {
+            Sidecar::Txt => format!("{}\n", best(captioned.captions).0),
+            Sidecar::Json => json::line(&captioned.object())?,
+        };
+        output::write(&path, content.as_bytes())
     }
 
     fn format(&self, context: &Context) -> OutputFormat {
@@ -201,6 +231,24 @@ impl Captioned<'_> {
     }
 }
 
+/// A file beside an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sidecar {
+    /// The caption.
+    Txt,
+    /// The object of `--json`.
+    Json,
+}
+
+impl Sidecar {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// How captions are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OutputFormat {
@@ -253,7 +301,7 @@ fn read<'a>(
     (images, errors)
 }
 
-fn print_error(error: &ImageReadError, context: &Context) {
+fn print_error(error: &dyn std::error::Error, context: &Context) {
     let label = context.terminal.stderr.paint.text(Role::Failure, "error:");
     terminal::print_to_stderr(&format!("{label} {}", display_safe(&error.to_string())));
 }

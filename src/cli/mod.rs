@@ -21,6 +21,7 @@ mod evaluate;
 mod event_printer;
 mod exit_code;
 mod features;
+mod image_paths;
 mod inline_image;
 mod interrupt;
 mod job;
