@@ -4,11 +4,13 @@
 //! keys are those that the base settings serialize to. Options, maps and enums with data are not supported: their keys
 //! depend on their values.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
@@ -46,6 +48,74 @@ pub enum ConfigError {
     Conflict { message: String },
     #[error("the default settings cannot be written as TOML: {message}; please report this")]
     Defaults { message: String },
+}
+
+/// A number, or `auto`: a number that is chosen from the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoOr<T> {
+    /// Chosen from the data.
+    #[default]
+    Auto,
+    /// This number.
+    Set(T),
+}
+
+impl<T> AutoOr<T> {
+    /// The number that is set, or else `chosen`.
+    pub fn unwrap_or(self, chosen: T) -> T {
+        match self {
+            Self::Auto => chosen,
+            Self::Set(number) => number,
+        }
+    }
+}
+
+const AUTO: &str = "auto";
+
+impl<T: Serialize> Serialize for AutoOr<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str(AUTO),
+            Self::Set(number) => number.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: TryFrom<u64> + FromStr> Deserialize<'de> for AutoOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AutoOrVisitor(PhantomData))
+    }
+}
+
+struct AutoOrVisitor<T>(PhantomData<T>);
+
+impl<T: TryFrom<u64> + FromStr> de::Visitor<'_> for AutoOrVisitor<T> {
+    type Value = AutoOr<T>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a whole number, 0 or more, or auto")
+    }
+
+    /// `--set` gives numbers as text where the default is text.
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AutoOr<T>, E> {
+        match (text, text.parse()) {
+            (AUTO, _) => Ok(AutoOr::Auto),
+            (_, Ok(number)) => Ok(AutoOr::Set(number)),
+            (_, Err(_)) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<AutoOr<T>, E> {
+        let unsigned =
+            u64::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self));
+        self.visit_u64(unsigned?)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<AutoOr<T>, E> {
+        let fitting =
+            T::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self));
+        Ok(AutoOr::Set(fitting?))
+    }
 }
 
 /// One `key=value` from the command line.

@@ -29,6 +29,7 @@
 //! # Example
 //!
 //! ```
+//! use cutline::config::AutoOr;
 //! use cutline::search::{SearchSettings, write_captions};
 //! use cutline::decoders::{DecoderSettings, DecoderShape, build};
 //! use cutline::metrics::{Example, Metric, score};
@@ -47,7 +48,7 @@
 //! let shape = DecoderShape { channels: 8, vocabulary: vocabulary.len() };
 //! let decoder = build(&cpu, &DecoderSettings::default(), shape, &mut random_stream(1, "weights", 0))?;
 //! let features = cpu.sample_normal_like(&(1, 1, 8)); // [images, regions, channels]
-//! let search = SearchSettings { beam_size: 3, max_length: 6, ..Default::default() };
+//! let search = SearchSettings { beam_size: 3, max_length: AutoOr::Set(6), ..Default::default() };
 //! let hypotheses = write_captions(decoder.as_ref(), features, &search)?;
 //! let hypothesis = vocabulary.decode(&hypotheses[0][0].tokens);
 //! assert!(hypothesis.len() <= 6);

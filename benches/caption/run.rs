@@ -3,6 +3,7 @@
 use crate::features::network::layer;
 use crate::features::random_weights;
 use crate::support::Failure;
+use cutline::config::AutoOr;
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::jobs::{Root, RunDirectory};
 use cutline::model::{EncoderSpec, Model, ModelSpec, save};
@@ -113,7 +114,7 @@ pub(crate) fn search() -> SearchSettings {
     SearchSettings {
         beam_size: BEAM,
         min_length: WORDS,
-        max_length: WORDS,
+        max_length: AutoOr::Set(WORDS),
         ..SearchSettings::default()
     }
 }

@@ -9,7 +9,7 @@ use std::io::{Cursor, Write as _};
 use std::panic;
 use std::path::{Path, PathBuf};
 
-use cutline::config;
+use cutline::config::{self, AutoOr};
 use cutline::data::{self, DataSource, Dataset, Format, PrepareSettings};
 use cutline::decoders::{DecoderKind, DecoderSettings};
 use cutline::diagnosis::TrainingMonitor;
@@ -490,7 +490,7 @@ pub fn checkpoint(data: &[u8]) -> bool {
         let regions = model.regions::<NoneTape>(vec![0.5; inputs]).unwrap();
         let search = SearchSettings {
             beam_size: 2,
-            max_length: 3,
+            max_length: AutoOr::Set(3),
             ..SearchSettings::default()
         };
         write_captions(model.decoder.as_ref(), regions, &search).unwrap();

@@ -82,7 +82,7 @@ impl SearchArgs {
             ..RunSettings::default()
         };
         let settings = config::apply(&own, None, &self.sets)?.search;
-        let (min, max) = (settings.min_length, settings.max_length);
+        let (min, max) = (settings.min_length, settings.max_length());
         anyhow::ensure!(
             min <= max,
             "the minimum caption length, {min}, exceeds the maximum, {max}; change --min-length or --max-length"
@@ -108,12 +108,13 @@ impl SearchArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AutoOr;
 
     #[test]
     fn flags_override_run_settings() {
         let own = SearchSettings {
             beam_size: 5,
-            max_length: 12,
+            max_length: AutoOr::Set(12),
             ..Default::default()
         };
         assert_eq!(SearchArgs::default().apply_to(&own).unwrap(), own);

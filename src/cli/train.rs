@@ -18,7 +18,7 @@ use crate::nn::Backend;
 use crate::nn::cpu::slices::among_threads;
 use crate::nn::device::{Opened, on_device};
 use crate::training::presets::Preset;
-use crate::training::{ChangeError, Changes, Outcome, RunSettings, TrainingRun};
+use crate::training::{ChangeError, Changes, Outcome, RunConfig, RunSettings, TrainingRun};
 
 /// Train a decoder on a dataset; the run is saved in `checkpoints/RUN`
 ///
@@ -89,7 +89,8 @@ impl Train {
         let run = match (&self.resume, self.existing_run(context)) {
             (Some(named), _) => {
                 let run = context.root.find_run(self.resumed(named)?)?;
-                TrainingRun::resume(run, self.changes()?)?
+                let changes = self.changes(&RunConfig::load(run.config())?.settings)?;
+                TrainingRun::resume(run, changes)?
             }
             (None, Some(run)) if JobStatus::read(&run.job()).state == JobState::Complete => {
                 context.notice(&format!("{} is complete", run.name()));
@@ -137,8 +138,9 @@ impl Train {
     }
 
     /// The changes by `--set` to a resumed run.
-    fn changes(&self) -> Result<Changes, ChangeError> {
-        Changes::new(self.set.iter().map(|set| (set.key(), set.text().to_owned())))
+    fn changes(&self, settings: &RunSettings) -> Result<Changes, ChangeError> {
+        let pairs = self.set.iter().map(|set| (set.key(), set.text().to_owned()));
+        Changes::of(settings, pairs)
     }
 
     fn settings(&self) -> anyhow::Result<RunSettings> {

@@ -7,6 +7,7 @@ use super::image::Image;
 use super::split::Split;
 use crate::files::{ConfinedPath, roots_in};
 use crate::text::Vocabulary;
+use crate::text::statistics::LengthHistogram;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -80,6 +81,12 @@ struct ManifestFile {
 }
 
 impl Dataset {
+    /// The captions of all images by length in tokens.
+    pub fn caption_lengths(&self) -> LengthHistogram {
+        let captions = self.images.iter().flat_map(|image| &image.captions);
+        captions.map(|caption| caption.tokens.len()).collect()
+    }
+
     /// Sorts the images by key and computes the hash.
     pub(super) fn new(mut images: Vec<Image>, vocabulary: Vocabulary, manifest: DatasetManifest) -> Self {
         images.sort_unstable_by(|one, other| one.key.cmp(&other.key));

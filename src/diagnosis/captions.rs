@@ -46,6 +46,8 @@ pub enum Cause {
     LearningRate,
     /// The decoder has learned only the most common words so far.
     Undertrained,
+    /// References or features belong to other images.
+    OtherImages,
 }
 
 /// Evidence for the causes of failed captions.
@@ -83,8 +85,8 @@ impl Diagnosis {
     ) -> Option<Self> {
         let symptoms = symptoms(scores, diversity, shuffled);
         (!symptoms.is_empty()).then(|| Self {
+            causes: causes(evidence, diversity, &symptoms),
             symptoms,
-            causes: causes(evidence),
         })
     }
 }
@@ -116,7 +118,20 @@ fn symptoms(scores: &Scores, diversity: &Diversity, shuffled: &Shuffled) -> Vec<
     symptoms
 }
 
-fn causes(evidence: &Evidence) -> Vec<Cause> {
+fn causes(evidence: &Evidence, diversity: &Diversity, symptoms: &[Symptom]) -> Vec<Cause> {
+    let is_ignored = symptoms
+        .iter()
+        .any(|symptom| matches!(symptom, Symptom::ImageIgnored { .. }));
+    let is_varied = 2 * diversity.distinct_captions > diversity.captions;
+    let training = training_causes(evidence);
+    match is_ignored && is_varied && training != [Cause::Diverged] {
+        // A captioner that learned nothing from the images has no reason to write different captions for them.
+        true => [&[Cause::OtherImages], training.as_slice()].concat(),
+        false => training,
+    }
+}
+
+fn training_causes(evidence: &Evidence) -> Vec<Cause> {
     let similarity = evidence.feature_similarity;
     let is_finite =
         evidence.token_log_probability.is_finite() && similarity.is_none_or(|value| value.is_finite());
@@ -162,6 +177,10 @@ impl fmt::Display for Cause {
             }
             Self::Undertrained => {
                 "undertrained, if the training loss is still falling; train for more epochs"
+            }
+            Self::OtherImages => {
+                "captions differ between images, but fit other images as well: the references or the features may \
+                 belong to other images; compare some images with their captions (cutline show)"
             }
         })
     }

@@ -64,6 +64,13 @@ pub enum Symptom {
         /// The median before it.
         median: f32,
     },
+    /// The training loss is above that of the untrained model.
+    LossAboveStart {
+        /// The loss of the first step, in nats per token.
+        first: f64,
+        /// The loss of the last epoch, in nats per token.
+        last: f64,
+    },
     /// The dev loss rises while the training loss falls.
     Overfitting {
         /// The epoch with the lowest dev loss, from 1.
@@ -111,7 +118,7 @@ impl Symptom {
             }
             Self::ZeroScores { .. } | Self::NoWordOverlap { .. } => {
                 "read the captions: if they are not sentences yet, train longer (training.epochs) or with another \
-                 training.learning_rate; if they are, the references may belong to other images"
+                 training.learning_rate; a small dev split has such scores by chance"
             }
             Self::ExplodingGradients { .. } => {
                 "train with a lower training.learning_rate or a lower training.optimizer.max_grad_norm; if it began \
@@ -120,6 +127,9 @@ impl Symptom {
             Self::LossSpikes { .. } => {
                 "train with a lower training.learning_rate, or more training.lr_schedule.warmup_steps if it began in \
                  the first steps; if the loss does not recover, resuming will not help"
+            }
+            Self::LossAboveStart { .. } => {
+                "train again with a training.learning_rate of a tenth or less; the default is 1e-3"
             }
             Self::Overfitting { .. } => {
                 "stop if the dev scores fall too: the best checkpoint is kept; next time try a higher \
@@ -191,6 +201,11 @@ impl fmt::Display for Symptom {
             } => write!(
                 out,
                 "the loss has spiked {count} times, first at step {step} from {median:.3} to {loss:.3}"
+            ),
+            Self::LossAboveStart { first, last } => write!(
+                out,
+                "the learning rate is far too high: the training loss, {last:.3}, is above that of the untrained \
+                 model, {first:.3}"
             ),
             Self::Overfitting {
                 best_epoch,

@@ -41,6 +41,8 @@ pub struct TrainingMonitor {
     gradients: SpikeDetector,
     pub(super) losses: SpikeDetector,
     learning_rate: LearningRateRange,
+    /// The loss of the first step, before any update.
+    first_loss: Option<f64>,
     /// Whether the self-critical phase has started.
     is_scst: bool,
 }
@@ -53,6 +55,7 @@ impl Default for TrainingMonitor {
             gradients: SpikeDetector::new(GRADIENT_SPIKE),
             losses: SpikeDetector::new(LOSS_SPIKE),
             learning_rate: LearningRateRange::default(),
+            first_loss: None,
             is_scst: false,
         }
     }
@@ -109,6 +112,7 @@ impl TrainingMonitor {
             Some(_) => None,
         };
         [
+            self.loss_above_start(),
             self.loss_spikes(),
             self.exploding_gradients(),
             self.same_caption(),
@@ -135,6 +139,9 @@ impl TrainingMonitor {
     fn add_step(&mut self, step: &StepEvent) {
         if step.reward.is_some() {
             return self.start_scst();
+        }
+        if step.step == 1 {
+            self.first_loss = Some(f64::from(step.loss));
         }
         self.gradients.add(step.step, step.grad_norm);
         self.losses.add(step.step, step.loss);
@@ -234,6 +241,11 @@ impl TrainingMonitor {
             norm: value,
             median,
         })
+    }
+
+    fn loss_above_start(&self) -> Option<Symptom> {
+        let (first, last) = (self.first_loss?, self.epochs.last()?.train_loss);
+        (last > first).then_some(Symptom::LossAboveStart { first, last })
     }
 
     fn loss_spikes(&self) -> Option<Symptom> {

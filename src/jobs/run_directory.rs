@@ -2,6 +2,7 @@
 
 use super::error::DirectoryError;
 use super::name::Name;
+use super::root::Root;
 use super::{
     FileError, JobDirectory, JobState, JobStatus, Lock, LockError, LockState, SpawnError, last_part,
     spawn_detached,
@@ -37,6 +38,11 @@ impl RunDirectory {
     /// Its path, for messages.
     pub fn path(&self) -> &Path {
         self.directory.as_path()
+    }
+
+    /// The working directory that the run is in, if it is in its `checkpoints/`.
+    pub fn root(&self) -> Root {
+        Root::new(self.path().ancestors().nth(2).unwrap_or(Path::new("")))
     }
 
     /// The run's name, the last part of its path.

@@ -14,6 +14,9 @@ use super::{Metric, Scores, Statistics};
 /// The quantiles of a 95 % interval.
 const TAILS: (f64, f64) = (0.025, 0.975);
 
+/// Smaller values are printed as 0.0000.
+const SMALLEST_PRINTED: f64 = 5e-5;
+
 /// The significance level: differences with a smaller p-value are significant.
 pub const SIGNIFICANCE: f64 = 0.05;
 
@@ -57,9 +60,10 @@ pub struct ScoreDifference {
 }
 
 impl ScoreDifference {
-    /// Whether the p-value is below [`SIGNIFICANCE`].
+    /// Whether the p-value is below [`SIGNIFICANCE`], and the difference large enough to be printed: two scores that
+    /// are both practically 0 may differ in all resamples.
     pub fn is_significant(&self) -> bool {
-        self.p_value < SIGNIFICANCE
+        self.p_value < SIGNIFICANCE && self.observed.abs() >= SMALLEST_PRINTED
     }
 }
 

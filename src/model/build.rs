@@ -20,7 +20,7 @@ pub enum BuildError {
     /// Features or images cannot be opened.
     #[error(transparent)]
     Inputs(#[from] InputsError),
-    /// Several feature stores fit, or none has the requested name.
+    /// Several feature stores fit.
     #[error("the dataset has features {existing:?}; choose with --set encoder.features=NAME")]
     WhichFeatures {
         /// The dataset's feature stores.
@@ -41,6 +41,16 @@ pub enum BuildError {
         "encoder.unfreeze_until requires stored features, and this run trains a small CNN; leave it empty, or prepare the dataset with --backbone, --weights, --features grid and an early --layer"
     )]
     NothingToFineTune,
+    /// The settings name features that the dataset does not have.
+    #[error(
+        "the dataset has no features `{name}`, only {existing:?}; choose with --set encoder.features=NAME"
+    )]
+    NoSuchFeatures {
+        /// The requested feature store.
+        name: String,
+        /// The dataset's feature stores.
+        existing: Vec<String>,
+    },
     /// Features without a note of their backbone's weights file.
     #[error(
         "{}: there is no note of the weights file of these features, which encoder.unfreeze_until requires; prepare them again", directory.display()
@@ -124,6 +134,14 @@ impl ChosenEncoder {
             pretrained,
             lr_multiplier: settings.lr_multiplier,
         })
+    }
+
+    /// The settings that choose this encoder whatever feature stores the dataset gains or loses.
+    pub fn pin(&self, settings: &mut EncoderSettings) {
+        (settings.kind, settings.features) = match &self.features {
+            Some(name) => (EncoderKind::Features, name.clone()),
+            None => (EncoderKind::SmallCnn, String::new()),
+        };
     }
 
     fn small_cnn(settings: &EncoderSettings) -> Result<Self, BuildError> {
@@ -237,7 +255,9 @@ fn choose_features(
     match kind {
         EncoderKind::SmallCnn => return Ok(None),
         EncoderKind::Auto if directories.is_empty() && name.is_empty() => return Ok(None),
-        EncoderKind::Features if directories.is_empty() => return Err(BuildError::NoFeatures),
+        EncoderKind::Features if directories.is_empty() && name.is_empty() => {
+            return Err(BuildError::NoFeatures);
+        }
         EncoderKind::Auto | EncoderKind::Features => {}
     }
     let is_grid = |path: &ConfinedPath| matches!(FeatureSpec::read(path), Ok(Some(spec)) if spec.regions > 1);
@@ -249,8 +269,13 @@ fn choose_features(
         "" => only(&|_| true).or_else(|| only(&|path| is_grid(path) == decoder.attends())),
         requested => only(&|path| name_of(path) == requested),
     };
-    chosen.map(Some).ok_or_else(|| BuildError::WhichFeatures {
-        existing: directories.iter().map(name_of).collect(),
+    let existing = || directories.iter().map(name_of).collect();
+    chosen.map(Some).ok_or_else(|| match name {
+        "" => BuildError::WhichFeatures { existing: existing() },
+        name => BuildError::NoSuchFeatures {
+            name: name.to_owned(),
+            existing: existing(),
+        },
     })
 }
 

@@ -26,7 +26,7 @@ pub(super) fn search<D: Backend>(
         settings,
     };
     let mut beams: Vec<Beam<'_>> = (0..images).map(start).collect();
-    decode(ensemble, &mut beams, settings.max_length, |_| ())?;
+    decode(ensemble, &mut beams, settings.max_length(), |_| ())?;
     let finish = |beam: Beam<'_>| {
         let hypotheses = beam.hypotheses.into_iter();
         hypotheses

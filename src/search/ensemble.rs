@@ -115,6 +115,7 @@ fn side_by_side(mut matrices: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AutoOr;
     use crate::decoders::DecoderKind;
     use crate::model::tests::{VOCABULARY, model_of};
     use crate::nn::testing::assert_close;
@@ -141,7 +142,7 @@ mod tests {
     fn first_words(members: &[(&Model<Cpu>, &ImageInputs)], image: usize) -> Vec<f32> {
         let search = SearchSettings {
             beam_size: VOCABULARY,
-            max_length: 1,
+            max_length: AutoOr::Set(1),
             ..Default::default()
         };
         let mut found = captions(members, &search).swap_remove(image);

@@ -64,7 +64,7 @@ pub(super) fn search<D: Backend>(
             },
         })
         .collect();
-    decode(ensemble, &mut captions, settings.max_length, |_| ())?;
+    decode(ensemble, &mut captions, settings.max_length(), |_| ())?;
     let hypotheses = captions
         .into_iter()
         .map(|sampled| vec![sampled.caption.into_hypothesis(settings.length_penalty)]);

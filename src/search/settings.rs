@@ -1,5 +1,6 @@
 //! The settings of a search.
 
+use crate::config::AutoOr;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -16,7 +17,7 @@ pub struct SearchSettings {
     pub mbr_weight: f64,
     pub mbr_temperature: f64,
     pub min_length: usize,
-    pub max_length: usize,
+    pub max_length: AutoOr<usize>,
     pub no_repeat_ngram: usize,
     pub temperature: f64,
     pub top_k: usize,
@@ -32,12 +33,22 @@ impl Default for SearchSettings {
             mbr_weight: 0.0,
             mbr_temperature: 1.0,
             min_length: 1,
-            max_length: 20,
+            max_length: AutoOr::Auto,
             no_repeat_ngram: 0,
             temperature: 1.0,
             top_k: 0,
             seed: 0,
         }
+    }
+}
+
+impl SearchSettings {
+    /// The maximum caption length in words of an `auto` that no training captions were fitted to.
+    pub const DEFAULT_MAX_LENGTH: usize = 20;
+
+    /// The maximum caption length in words.
+    pub fn max_length(&self) -> usize {
+        self.max_length.unwrap_or(Self::DEFAULT_MAX_LENGTH)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of search against an enumeration of all captions.
 
 use super::*;
+use crate::config::AutoOr;
 use crate::decoders::{CaptionBatch, DecoderShape, build};
 use crate::model::tests::{SETTINGS, VOCABULARY, feature_spec};
 use crate::model::{EncoderSpec, ImageInputs, Model, ModelSpec};
@@ -66,7 +67,7 @@ fn wide_beam_finds_the_most_probable_caption() {
         length_penalty: 0.0,
         min_length: 1,
         // one step more, for the end token
-        max_length: longest + 1,
+        max_length: AutoOr::Set(longest + 1),
         ..Default::default()
     };
     let found = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -89,7 +90,7 @@ fn wide_beam_finds_the_most_probable_caption() {
 fn hypotheses_are_ranked_and_independent_of_other_images() {
     let settings = SearchSettings {
         beam_size: 4,
-        max_length: 8,
+        max_length: AutoOr::Set(8),
         ..Default::default()
     };
     let together = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -107,7 +108,7 @@ fn hypotheses_are_ranked_and_independent_of_other_images() {
 fn greedy_search_takes_the_most_probable_word() {
     let settings = SearchSettings {
         beam_size: 1,
-        max_length: 6,
+        max_length: AutoOr::Set(6),
         min_length: 0,
         ..Default::default()
     };
@@ -137,7 +138,7 @@ fn captions_respect_length_and_ngram_limits() {
         let settings = SearchSettings {
             strategy,
             min_length: 5,
-            max_length: 9,
+            max_length: AutoOr::Set(9),
             no_repeat_ngram: 2,
             ..Default::default()
         };
@@ -159,7 +160,7 @@ fn captions_respect_length_and_ngram_limits() {
 fn sampling_stops_when_all_captions_have_ended() {
     let settings = SearchSettings {
         strategy: Strategy::Sample,
-        max_length: 10_000,
+        max_length: AutoOr::Set(10_000),
         ..Default::default()
     };
     let drawn = write_captions(decoder().as_ref(), regions(), &settings).unwrap();
@@ -178,7 +179,7 @@ fn sampling_repeats_by_seed_and_follows_the_probabilities() {
             strategy: Strategy::Sample,
             seed,
             top_k,
-            max_length: 1,
+            max_length: AutoOr::Set(1),
             ..Default::default()
         };
         write_captions(decoder().as_ref(), regions(), &settings).unwrap()
@@ -186,7 +187,7 @@ fn sampling_repeats_by_seed_and_follows_the_probabilities() {
     assert_eq!(draw(3, 0), draw(3, 0));
     let greedy = SearchSettings {
         beam_size: 1,
-        max_length: 1,
+        max_length: AutoOr::Set(1),
         ..Default::default()
     };
     let greedy = write_captions(decoder().as_ref(), regions(), &greedy).unwrap();

@@ -1,7 +1,11 @@
 //! LR schedules.
 
+use crate::config::AutoOr;
 use serde::{Deserialize, Serialize};
 use strum::VariantNames;
+
+/// Steps of warmup, unless a tenth of the phase is less.
+const WARMUP_STEPS: u64 = 200;
 
 /// The LR schedule: a linear warmup, then one of the kinds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -9,7 +13,7 @@ use strum::VariantNames;
 #[expect(missing_docs, reason = "SETTINGS describes each setting")]
 pub struct LrSchedule {
     pub kind: LrScheduleKind,
-    pub warmup_steps: u64,
+    pub warmup_steps: AutoOr<u64>,
     pub min_ratio: f32,
     pub factor: f32,
     pub patience: usize,
@@ -33,7 +37,7 @@ impl Default for LrSchedule {
     fn default() -> Self {
         Self {
             kind: LrScheduleKind::Cosine,
-            warmup_steps: 200,
+            warmup_steps: AutoOr::Auto,
             min_ratio: 0.02,
             factor: 0.5,
             patience: 1,
@@ -45,12 +49,13 @@ impl LrSchedule {
     /// The learning rate as a fraction of the highest, at `step` (from 0) of `total`, after `lr_drops` drops of the
     /// plateau schedule.
     pub fn factor_at(&self, step: u64, total: u64, lr_drops: u32) -> f32 {
-        let warmup = ((step + 1) as f32 / self.warmup_steps.max(1) as f32).min(1.0);
+        let warmup_steps = self.warmup_steps.unwrap_or(WARMUP_STEPS.min(total / 10));
+        let warmup = ((step + 1) as f32 / warmup_steps.max(1) as f32).min(1.0);
         let decay = match self.kind {
             LrScheduleKind::Constant => 1.0,
             LrScheduleKind::Cosine => {
-                let length = total.saturating_sub(self.warmup_steps).max(1);
-                let done = (step.saturating_sub(self.warmup_steps) as f32 / length as f32).min(1.0);
+                let length = total.saturating_sub(warmup_steps).max(1);
+                let done = (step.saturating_sub(warmup_steps) as f32 / length as f32).min(1.0);
                 self.min_ratio + (1.0 - self.min_ratio) * 0.5 * (1.0 + (std::f32::consts::PI * done).cos())
             }
             LrScheduleKind::Plateau => self.factor.powi(lr_drops as i32).max(self.min_ratio),
@@ -66,7 +71,7 @@ mod tests {
     #[test]
     fn cosine_rises_then_falls_to_min_ratio() {
         let schedule = LrSchedule {
-            warmup_steps: 10,
+            warmup_steps: AutoOr::Set(10),
             min_ratio: 0.1,
             ..Default::default()
         };
@@ -79,10 +84,22 @@ mod tests {
     }
 
     #[test]
+    fn auto_warmup_is_at_most_a_tenth_of_the_phase() {
+        let schedule = LrSchedule::default();
+        let warmup = |total| {
+            (0..total)
+                .position(|step| schedule.factor_at(step, total, 0) >= 0.999)
+                .unwrap()
+                + 1
+        };
+        assert_eq!([warmup(10), warmup(300), warmup(10_000)], [1, 30, 200]);
+    }
+
+    #[test]
     fn plateau_drops_multiply() {
         let schedule = LrSchedule {
             kind: LrScheduleKind::Plateau,
-            warmup_steps: 0,
+            warmup_steps: AutoOr::Set(0),
             min_ratio: 0.2,
             ..Default::default()
         };

@@ -9,6 +9,7 @@ use super::settings::RunSettings;
 use super::settings_changes::{ChangeError, Changes};
 use super::settings_table::OutOfRange;
 use super::state::TrainState;
+use super::trained_run::dataset_of;
 use super::trainer::Trainer;
 use crate::data::{Dataset, DatasetError, Image, Split};
 use crate::files::ConfinedPath;
@@ -24,7 +25,7 @@ use crate::nn::device::Opened;
 use crate::search::DocumentFrequenciesError;
 use crate::text::VocabularyError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a run cannot be started, resumed or finished.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,20 @@ pub enum RunError {
         "{}: the dataset has changed since run `{run}` was started on it; start a new run, or prepare it as it was", directory.display()
     )]
     OtherData { directory: PathBuf, run: String },
+    #[error(
+        "{}: run `{run}` has lost its latest checkpoint, and without it would begin at epoch 1 and overwrite its best one; put the file back, or start a new run", path.display()
+    )]
+    NoLatest { path: PathBuf, run: String },
+    #[error(
+        "the dataset no longer has the features `{name}` that the run is trained on; put their directory back, or extract them again: cutline prepare {source_path} --name {dataset} --backbone {backbone} --weights {weights}, with the other flags as they were"
+    )]
+    FeaturesGone {
+        name: String,
+        source_path: String,
+        dataset: String,
+        backbone: String,
+        weights: String,
+    },
     #[error("run `{run}` is being trained by another process; wait for it, or stop it first ({lock})")]
     Locked { run: String, lock: LockError },
     #[error(transparent)]
@@ -72,6 +87,8 @@ struct RunSetup {
     record: RunConfig,
     data: Dataset,
     encoder: ChosenEncoder,
+    /// The directory of the dataset.
+    dataset: ConfinedPath,
     /// Settings to change on resuming.
     changes: Changes,
 }
@@ -83,7 +100,7 @@ impl TrainingRun {
     /// If the dataset or its features cannot be used, or files cannot be written.
     pub fn start(
         dataset: &ConfinedPath,
-        settings: RunSettings,
+        mut settings: RunSettings,
         create: impl FnOnce() -> Result<RunDirectory, DirectoryError>,
     ) -> Result<Self, RunError> {
         settings.check()?;
@@ -95,11 +112,14 @@ impl TrainingRun {
         }
         let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, dataset)?;
         encoder.check(settings.decoder.kind, &settings.augment, dataset)?;
+        encoder.pin(&mut settings.encoder);
+        settings.fit_lengths(&data.caption_lengths());
+        let directory = create()?;
         let record = RunConfig {
             program: env!("CARGO_PKG_VERSION").into(),
             data: DataRecord {
                 name: data.manifest.name.clone(),
-                directory: std::path::absolute(dataset.as_path()).map_err(|source| RunError::Io {
+                directory: recorded_directory(dataset, &directory).map_err(|source| RunError::Io {
                     path: dataset.into(),
                     source,
                 })?,
@@ -108,7 +128,6 @@ impl TrainingRun {
             },
             settings,
         };
-        let directory = create()?;
         let lock = take_lock(&directory)?;
         // Checked under the lock: two processes may create the same run at the same time.
         if directory.config().exists() {
@@ -123,12 +142,13 @@ impl TrainingRun {
             record,
             data,
             encoder,
+            dataset: dataset.clone(),
             changes: Changes::default(),
         };
         Ok(Self { setup, lock })
     }
 
-    /// Resumes a run from its latest checkpoint, or from the beginning if there is none, with changed settings.
+    /// Resumes a run from its latest checkpoint, or from the beginning if it has none yet, with changed settings.
     ///
     /// # Errors
     /// If another trainer holds the run, its dataset has changed, or a file cannot be read.
@@ -144,24 +164,29 @@ impl TrainingRun {
             })?;
         let record = RunConfig::load(directory.config())?;
         record.settings.check()?;
-        let data = Dataset::load(&record.data.directory)?;
+        if directory.best().exists() && !directory.latest().exists() {
+            return Err(RunError::NoLatest {
+                path: directory.latest().into(),
+                run: directory.name(),
+            });
+        }
+        let dataset = dataset_of(&directory, &record, &directory.root())?;
+        let data = Dataset::load(&dataset)?;
         if data.hash != record.data.hash {
             return Err(RunError::OtherData {
-                directory: record.data.directory,
+                directory: dataset.into(),
                 run: directory.name(),
             });
         }
         let settings = &record.settings;
-        let encoder = ChosenEncoder::choose(
-            &settings.encoder,
-            settings.decoder.kind,
-            &(&record.data.directory).into(),
-        )?;
+        let encoder = ChosenEncoder::choose(&settings.encoder, settings.decoder.kind, &dataset)
+            .map_err(|error| features_gone(error, &record, &data))?;
         let setup = RunSetup {
             directory,
             record,
             data,
             encoder,
+            dataset,
             changes,
         };
         Ok(Self { setup, lock })
@@ -204,20 +229,25 @@ impl TrainingRun {
     ) -> Result<Outcome, RunError> {
         let Self { setup, lock } = self;
         set_partitions(setup.record.settings.training.cpu_partitions);
-        let (train, dev) = match setup.splits() {
-            Ok(splits) => splits,
-            Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),
-        };
-        let mut trainer = match setup.trainer(&on.device, &train, &dev) {
-            Ok(trainer) => trainer,
-            Err(error) => return Err(setup.log_failure(error, &on.name, lock, listener, stop)),
-        };
         let job = setup.directory.job();
-        let step = trainer.state().step;
-        let info = setup.job_info(&on.name, trainer.settings(), step);
         let log = summarize_end(&job.events())
             .map_err(FileError::at(job.events()))
             .map_err(SessionError::from)?;
+        let fail = |error: RunError, lock, listener| match log.events {
+            0 => setup.log_failure(error, &on.name, lock, listener, stop),
+            // A run that cannot be resumed stays as it was.
+            _ => error,
+        };
+        let (train, dev) = match setup.splits() {
+            Ok(splits) => splits,
+            Err(error) => return Err(fail(error, lock, listener)),
+        };
+        let mut trainer = match setup.trainer(&on.device, &train, &dev) {
+            Ok(trainer) => trainer,
+            Err(error) => return Err(fail(error, lock, listener)),
+        };
+        let step = trainer.state().step;
+        let info = setup.job_info(&on.name, trainer.settings(), step);
         let mut session = Session::start(&job, lock, info, stop, listener)?;
         // The log is synced before each checkpoint, so this takes a lost disk or an edited log.
         let lacks_steps = match log.step {
@@ -277,15 +307,18 @@ impl RunSetup {
 
     /// The training and the dev split.
     fn splits(&self) -> Result<(EncodedSplit, DevSplit), RunError> {
-        let max_length = self.record.settings.training.max_caption_length;
+        let max_length = self
+            .record
+            .settings
+            .training
+            .max_caption_length
+            .unwrap_or(usize::MAX);
         let (images, inputs) = self.images(Split::Train)?;
         let mut train = EncodedSplit::new(inputs, &images, &self.data.vocabulary, max_length);
         for augmentation in augmentations(&self.record.settings.augment) {
-            let inputs = self.encoder.augmented_inputs(
-                augmentation,
-                &(&self.record.data.directory).into(),
-                &images,
-            )?;
+            let inputs = self
+                .encoder
+                .augmented_inputs(augmentation, &self.dataset, &images)?;
             train.add(augmentation, inputs);
         }
         self.write_ngrams(&train)?;
@@ -296,9 +329,7 @@ impl RunSetup {
 
     fn images(&self, split: Split) -> Result<(Vec<&Image>, ImageInputs), RunError> {
         let images: Vec<&Image> = self.data.images(split).collect();
-        let inputs = self
-            .encoder
-            .inputs(&(&self.record.data.directory).into(), &images)?;
+        let inputs = self.encoder.inputs(&self.dataset, &images)?;
         Ok((images, inputs))
     }
 
@@ -340,6 +371,33 @@ impl RunSetup {
         }
         trainer.change(self.changes.clone())?;
         Ok(trainer)
+    }
+}
+
+/// The path of a dataset in a run's `config.toml`: relative to the working directory that both are in, so that the
+/// directory can be moved as a whole, or else absolute.
+fn recorded_directory(dataset: &ConfinedPath, run: &RunDirectory) -> io::Result<PathBuf> {
+    let dataset = std::path::absolute(dataset.as_path())?;
+    // An empty root is the current directory, which `absolute` rejects.
+    let root = std::path::absolute(Path::new(".").join(run.root().path()))?;
+    Ok(dataset.strip_prefix(root).map_or(dataset.clone(), Path::to_owned))
+}
+
+/// Names the command that extracts the features of a run again.
+fn features_gone(error: BuildError, record: &RunConfig, data: &Dataset) -> RunError {
+    let BuildError::NoSuchFeatures { name, .. } = error else {
+        return error.into();
+    };
+    RunError::FeaturesGone {
+        source_path: data.manifest.source.path.display().to_string(),
+        dataset: record.data.name.clone(),
+        backbone: name.split('-').next().unwrap_or_default().to_owned(),
+        weights: record
+            .data
+            .weights
+            .as_ref()
+            .map_or("FILE".into(), |path| path.display().to_string()),
+        name,
     }
 }
 
@@ -387,7 +445,7 @@ impl Callback for Session<'_> {
 fn accept(command: ControlCommand, settings: &RunSettings) -> Result<ControlCommand, Rejected> {
     if let ControlCommand::Set { settings: pairs } = &command {
         let rejected = |error: ChangeError| Rejected(error.to_string());
-        let changes = Changes::new(pairs.clone()).map_err(rejected)?;
+        let changes = Changes::of(settings, pairs.clone()).map_err(rejected)?;
         changes.apply_to(settings).map_err(rejected)?;
     }
     Ok(command)

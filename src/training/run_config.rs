@@ -25,7 +25,7 @@ pub struct RunConfig {
 pub struct DataRecord {
     /// Its name.
     pub name: String,
-    /// Its directory.
+    /// Its directory: relative to the working directory that the run is in, or absolute if it is elsewhere.
     pub directory: PathBuf,
     /// Its hash; a run can only be resumed on the same data.
     pub hash: String,

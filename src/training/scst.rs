@@ -28,7 +28,7 @@ impl<D: Backend> Trainer<'_, D> {
         let inputs = self.augmented_inputs(&images);
         let draw = SampleSettings {
             count: settings.samples,
-            max_length: self.settings.search.max_length,
+            max_length: self.settings.search.max_length(),
             seed: self.settings.seed,
             step: self.state.step,
         };

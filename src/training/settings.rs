@@ -1,6 +1,7 @@
 //! All settings of a run.
 
 use super::lr_schedule::LrSchedule;
+use crate::config::AutoOr;
 use crate::decoders::DecoderSettings;
 use crate::jobs::DevEvaluation;
 use crate::metrics::{METRICS, Metric};
@@ -8,6 +9,7 @@ use crate::model::{AugmentSettings, EncoderSettings};
 use crate::nn::AdamSettings;
 use crate::nn::cpu::partitions::DEFAULT_PARTITIONS;
 use crate::search::SearchSettings;
+use crate::text::statistics::LengthHistogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strum::VariantNames;
@@ -26,6 +28,24 @@ pub struct RunSettings {
     pub search: SearchSettings,
 }
 
+/// The fraction of captions that the lengths chosen by `auto` leave whole.
+const FITTED_FRACTION: f64 = 0.99;
+/// Longer captions than this need more memory and time than they are worth.
+const MAX_FITTED_LENGTH: usize = 256;
+const MIN_CAPTION_LENGTH: usize = 30;
+
+impl RunSettings {
+    /// Sets the lengths that are `auto` so that they fit captions of these lengths.
+    pub fn fit_lengths(&mut self, captions: &LengthHistogram) {
+        let fitted = captions.quantile(FITTED_FRACTION);
+        let fit = |length: &mut AutoOr<usize>, least| {
+            *length = AutoOr::Set(length.unwrap_or(fitted.clamp(least, MAX_FITTED_LENGTH)));
+        };
+        fit(&mut self.search.max_length, SearchSettings::DEFAULT_MAX_LENGTH);
+        fit(&mut self.training.max_caption_length, MIN_CAPTION_LENGTH);
+    }
+}
+
 /// Settings of the training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,7 +54,7 @@ pub struct TrainingSettings {
     pub epochs: usize,
     pub batch_size: usize,
     pub sampler: Sampler,
-    pub max_caption_length: usize,
+    pub max_caption_length: AutoOr<usize>,
     pub learning_rate: f32,
     pub lr_schedule: LrSchedule,
     pub optimizer: AdamSettings,
@@ -59,7 +79,7 @@ impl Default for TrainingSettings {
             epochs: 12,
             batch_size: 64,
             sampler: Sampler::Bucketed,
-            max_caption_length: 30,
+            max_caption_length: AutoOr::Auto,
             learning_rate: 1e-3,
             lr_schedule: LrSchedule::default(),
             optimizer: AdamSettings::default(),
@@ -153,6 +173,18 @@ impl Monitor {
             Self::Metric(metric) => evaluation.scores.score(metric),
             Self::Loss => -evaluation.dev_loss,
         }
+    }
+
+    /// A message that the dev loss decides instead of the metric.
+    pub(super) fn tie_message(self, evaluation: &DevEvaluation) -> String {
+        let (name, value) = match self {
+            Self::Metric(metric) => (metric.label(), self.value(evaluation)),
+            Self::Loss => ("loss", evaluation.dev_loss),
+        };
+        format!(
+            "the dev {name} is {value:.4}, the same as in the best epoch so far: among epochs of the same {name}, the \
+             one with the lowest dev loss is the best"
+        )
     }
 }
 

@@ -77,6 +77,25 @@ impl Changes {
         pairs.into_iter().map(change).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Changes of `settings`; a fixed setting may be given its present value, which changes nothing.
+    ///
+    /// # Errors
+    /// If a setting is unknown, or fixed at another value.
+    pub fn of(
+        settings: &RunSettings,
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ChangeError> {
+        let is_changed = |(key, value): &(String, String)| match Setting::find(key) {
+            Some(setting) if !setting.mutable_during_training => {
+                let assigned = setting.parse(value).ok();
+                let applied = assigned.and_then(|set| config::apply(settings, None, &[set]).ok());
+                applied.as_ref() != Some(settings)
+            }
+            _ => true,
+        };
+        Self::new(pairs.into_iter().filter(is_changed))
+    }
+
     /// `settings` with these changes.
     ///
     /// # Errors
@@ -114,6 +133,15 @@ mod tests {
             let value = defaults.pointer(&pointer).unwrap().to_string();
             assert_eq!(changed(key, &value).unwrap(), RunSettings::default(), "{key}");
         }
+    }
+
+    #[test]
+    fn fixed_setting_accepts_its_present_value_only() {
+        let settings = RunSettings::default();
+        let of = |value: &str| Changes::of(&settings, [("decoder.hidden_size".to_owned(), value.to_owned())]);
+        let present = settings.decoder.hidden_size.to_string();
+        assert_eq!(of(&present).unwrap(), Changes::default());
+        assert!(matches!(of("7"), Err(ChangeError::Fixed(_))));
     }
 
     #[test]

@@ -96,10 +96,10 @@ pub const SETTINGS: &[Setting] = &[
     row("training.epochs", AtLeast(1), "Maximum number of epochs").mutable().in_form(Train, "epochs"),
     row("training.batch_size", SIZE, "Captions of a batch").in_form(Train, "batch size"),
     row("training.sampler", OneOf(Sampler::VARIANTS), "Batches of captions of similar length, or of images with all their captions"),
-    row("training.max_caption_length", AtLeast(1), "Words after which a training caption is truncated"),
+    row("training.max_caption_length", AtLeast(1), "Words after which a training caption is truncated; auto: the 99th percentile of the dataset's captions, 30 to 256"),
     row("training.learning_rate", Positive, "The highest learning rate").mutable().in_form(Train, "learning rate"),
     row("training.lr_schedule.kind", OneOf(LrScheduleKind::VARIANTS), "LR schedule after the warmup"),
-    row("training.lr_schedule.warmup_steps", Any, "Steps of linear warmup"),
+    row("training.lr_schedule.warmup_steps", Any, "Steps of linear warmup; auto: 200, or a tenth of all steps if that is less"),
     row("training.lr_schedule.min_ratio", BelowOne, "Lowest learning rate of cosine and plateau, as a fraction of the highest"),
     row("training.lr_schedule.factor", BelowOne, "Plateau: factor of a learning rate drop"),
     row("training.lr_schedule.patience", Any, "Plateau: epochs without a better checkpoint before a drop"),
@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
     row("search.mbr_weight", ZeroToOne, "Rerank the beam by minimum Bayes risk: weight of the expected CIDEr-D against the other hypotheses").mutable().in_form(Search, "mbr weight"),
     row("search.mbr_temperature", Positive, "MBR: softmax temperature over the other hypotheses; below 1, likely ones count for more").mutable().in_form(Search, "mbr temperature"),
     row("search.min_length", Any, "Minimum caption length in words"),
-    row("search.max_length", SIZE, "Maximum caption length in words").mutable().in_form(Search, "max length"),
+    row("search.max_length", SIZE, "Maximum caption length in words; auto: the 99th percentile of the dataset's captions, 20 to 256").mutable().in_form(Search, "max length"),
     row("search.no_repeat_ngram", Any, "Never repeat an n-gram of this size within a caption; 0 allows all").mutable().in_form(Search, "no repeat ngram"),
     row("search.temperature", Positive, "Sampling: softmax temperature; below 1 favors likely words").in_form(Search, "temperature"),
     row("search.top_k", Any, "Sampling: draw from this many most likely words only; 0: from all"),
@@ -219,6 +219,8 @@ impl Values {
             (Any, _) => true,
             (_, Value::Array(values)) => values.iter().all(|value| self.contains(value)),
             (OneOf(names), Value::String(name)) => names.contains(&name.as_str()),
+            // `auto`: serde accepts no other text for a number.
+            (AtLeast(_) | Between(..), Value::String(_)) => true,
             (AtLeast(least), Value::Integer(number)) => *number >= least,
             (Between(least, most), Value::Integer(number)) => (least..=most).contains(number),
             (Finite, Value::Float(number)) => number.is_finite(),
@@ -291,7 +293,7 @@ impl RunSettings {
                 expected: "a number above 0 for one of both: there is no other reward".to_owned(),
             });
         }
-        if search.min_length > search.max_length {
+        if search.min_length > search.max_length.unwrap_or(usize::MAX) {
             return Err(OutOfRange {
                 key: "search.min_length",
                 value: search.min_length.to_string(),

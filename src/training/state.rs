@@ -27,6 +27,9 @@ pub struct TrainState {
     /// Settings changed since the run was started.
     #[serde(default)]
     pub changes: Changes,
+    /// Whether the dev loss has decided between epochs of the same metric.
+    #[serde(default)]
+    pub loss_decided: bool,
     /// The start of the SCST phase, once it has started.
     #[serde(default)]
     pub scst: Option<PhaseStart>,
@@ -46,11 +49,37 @@ pub struct PhaseStart {
 pub struct Best {
     /// The value of the monitored metric; larger is better.
     pub value: f64,
+    /// The dev loss, which decides between epochs of the same value; smaller is better.
+    pub dev_loss: f64,
     /// The epoch, from 0.
     pub epoch: usize,
 }
 
+/// How an epoch compares with the best one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BestComparison {
+    /// Its metric is better.
+    Better,
+    /// Its metric is the same, and its dev loss is lower.
+    SameWithLowerLoss,
+    /// It is not better.
+    Worse,
+}
+
 impl TrainState {
+    /// How an epoch compares with the best one so far.
+    pub(super) fn compare_to_best(&self, value: f64, dev_loss: f64) -> BestComparison {
+        match self.best {
+            None => BestComparison::Better,
+            Some(best) if value > best.value => BestComparison::Better,
+            // A metric that cannot rise, such as CIDEr-D of a single image, must not stop a training that learns.
+            Some(best) if value == best.value && dev_loss < best.dev_loss => {
+                BestComparison::SameWithLowerLoss
+            }
+            Some(_) => BestComparison::Worse,
+        }
+    }
+
     pub(super) fn count_step(&mut self) {
         self.batch += 1;
         self.step += 1;
@@ -72,6 +101,7 @@ impl TrainState {
         if evaluation.best {
             self.best = Some(Best {
                 value: monitor.value(evaluation),
+                dev_loss: evaluation.dev_loss,
                 epoch: self.epoch,
             });
             self.plateau_epochs = 0;

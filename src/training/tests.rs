@@ -1,6 +1,7 @@
 //! Tests of training on synthetic data: it learns, repeats itself, and resumes.
 
 use super::*;
+use crate::config::AutoOr;
 use crate::data::{Caption, Image, Split};
 use crate::decoders::{DecoderKind, DecoderSettings};
 use crate::jobs::{CheckpointSaved, ControlCommand, DevEvaluation, Event, SessionError, Trigger};
@@ -137,7 +138,7 @@ fn settings(kind: DecoderKind) -> RunSettings {
             batch_size: 8,
             learning_rate: 2e-2,
             lr_schedule: LrSchedule {
-                warmup_steps: 3,
+                warmup_steps: AutoOr::Set(3),
                 ..Default::default()
             },
             label_smoothing: 0.0,

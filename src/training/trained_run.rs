@@ -119,7 +119,7 @@ impl<D: Backend> TrainedRun<D> {
     /// # Errors
     /// Fails if neither exists.
     pub fn dataset_directory(&self, root: &Root) -> Result<ConfinedPath, DirectoryError> {
-        dataset_of(&self.record, root)
+        dataset_of(&self.directory, &self.record, root)
     }
 }
 
@@ -156,8 +156,12 @@ impl RunDirectory {
 ///
 /// # Errors
 /// Fails if it is in neither place.
-pub fn dataset_of(record: &RunConfig, root: &Root) -> Result<ConfinedPath, DirectoryError> {
-    let recorded = &record.data.directory;
+pub fn dataset_of(
+    run: &RunDirectory,
+    record: &RunConfig,
+    root: &Root,
+) -> Result<ConfinedPath, DirectoryError> {
+    let recorded = run.root().path().join(&record.data.directory);
     match recorded.is_dir() {
         true => Ok(recorded.into()),
         false => root.find_dataset(&record.data.name),

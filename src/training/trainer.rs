@@ -9,7 +9,7 @@ use super::memory::resident_memory;
 use super::scst::Reward;
 use super::settings::{RunSettings, Sampler};
 use super::settings_changes::Changes;
-use super::state::{PhaseStart, TrainState};
+use super::state::{BestComparison, PhaseStart, TrainState};
 use crate::decoders::{CaptionBatch, Regularization};
 use crate::jobs::{ControlCommand, Event, StepEvent, Trigger};
 use crate::model::{Checkpoint, Model};
@@ -389,7 +389,7 @@ impl<'a, D: Backend> Trainer<'a, D> {
                     }
                 }
                 ControlCommand::Set { settings } => {
-                    self.change(Changes::new(settings)?)?;
+                    self.change(Changes::of(&self.settings, settings)?)?;
                     // Saved at once, so that the change survives a crash.
                     self.save_latest(callback)?;
                 }
@@ -426,6 +426,11 @@ impl<'a, D: Backend> Trainer<'a, D> {
         };
         let training = &self.settings.training;
         let patience = training.early_stopping_patience;
+        if self.compare_to_best(&evaluation) == BestComparison::SameWithLowerLoss && !self.state.loss_decided
+        {
+            self.state.loss_decided = true;
+            callback.on_event(Event::message(training.monitor.tie_message(&evaluation)));
+        }
         self.state
             .end_epoch(&evaluation, training.monitor, training.lr_schedule.patience);
         let is_best = evaluation.best;

@@ -2,6 +2,7 @@
 
 use super::callback::Callback;
 use super::error::TrainingError;
+use super::state::BestComparison;
 use super::trainer::Trainer;
 use crate::jobs::{DevEvaluation, Event, Prediction, Predictions, TaskProgress, Trigger};
 use crate::metrics;
@@ -47,14 +48,18 @@ impl<D: Backend> Trainer<'_, D> {
             best: false,
             trigger,
         };
-        let value = self.settings.training.monitor.value(&evaluation);
         // An evaluation on command has no effect: the best epoch must not depend on when a user asks.
         evaluation.best =
-            trigger == Trigger::EpochEnd && self.state.best.is_none_or(|best| value > best.value);
+            trigger == Trigger::EpochEnd && self.compare_to_best(&evaluation) != BestComparison::Worse;
         let predicted = self.predicted_images();
         let predictions =
             self.predictions(predicted.iter().map(|&image| (image, captions[image].as_slice())));
         Ok(Some((evaluation, predictions)))
+    }
+
+    pub(super) fn compare_to_best(&self, evaluation: &DevEvaluation) -> BestComparison {
+        let value = self.settings.training.monitor.value(evaluation);
+        self.state.compare_to_best(value, evaluation.dev_loss)
     }
 
     /// Captions of a few dev images, always the same ones.

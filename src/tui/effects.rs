@@ -251,7 +251,7 @@ fn gallery_images(root: &Root, request: &GalleryRequest) -> Result<GalleryImages
 fn images_of(root: &Root, run: &str) -> Result<HashMap<String, PathBuf>, String> {
     let run = root.find_run(run).map_err(describe)?;
     let record = RunConfig::load(run.config()).map_err(describe)?;
-    let directory = dataset_of(&record, root).map_err(describe)?;
+    let directory = dataset_of(&run, &record, root).map_err(describe)?;
     let dataset = Dataset::load(&directory).map_err(describe)?;
     let files = dataset.images.into_iter().map(|image| (image.key, image.path));
     Ok(files.collect())

@@ -18,6 +18,7 @@ mod full_disk;
 mod killed;
 mod log;
 mod process;
+mod resumed;
 #[cfg(target_os = "linux")]
 mod workbench;
 

@@ -7,6 +7,8 @@ use indicatif::HumanCount;
 use crate::cli::table::Table;
 use crate::cli::terminal::{Paint, Role, display_safe};
 use crate::data::{PrepareReport, Problem, ProblemKind, Split, SplitStatistics, SplitsFrom};
+use crate::search::SearchSettings;
+use crate::training::RunSettings;
 
 /// Problems shown per kind.
 const PROBLEMS_SHOWN: usize = 3;
@@ -66,7 +68,7 @@ fn words(report: &PrepareReport) -> String {
         .take(WORDS_SHOWN)
         .map(|(word, _)| display_safe(word))
         .collect();
-    format!(
+    let mut text = format!(
         "vocabulary     {} words; most frequent: {}\n\
          caption length mean {:.1}, median {}, 95 % up to {}, longest {} tokens\n",
         count(report.vocabulary),
@@ -75,7 +77,24 @@ fn words(report: &PrepareReport) -> String {
         lengths.quantile(0.5),
         lengths.quantile(0.95),
         lengths.longest(),
-    )
+    );
+    let longer: usize = lengths
+        .iter()
+        .filter(|&(length, _)| length > SearchSettings::DEFAULT_MAX_LENGTH)
+        .map(|(_, captions)| captions)
+        .sum();
+    let mut fitted = RunSettings::default();
+    fitted.fit_lengths(lengths);
+    if fitted.search.max_length() > SearchSettings::DEFAULT_MAX_LENGTH {
+        let _ = writeln!(
+            text,
+            "{} captions have more than {} words: runs on this dataset write up to {} (search.max_length)",
+            count(longer),
+            SearchSettings::DEFAULT_MAX_LENGTH,
+            fitted.search.max_length(),
+        );
+    }
+    text
 }
 
 fn problems_of(kind: ProblemKind, problems: &[Problem], paint: Paint) -> String {

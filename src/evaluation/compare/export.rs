@@ -157,9 +157,18 @@ impl Compared {
         let differences = self.differences();
         let cell = |metric| {
             let difference = differences.as_ref().and_then(|all| all.get(metric));
-            let is_marked = difference.is_some_and(ScoreDifference::is_significant);
-            let mark = if is_marked { mark } else { "" };
-            format!("{:.1}{mark}", self.scores.score(metric) * 100.0)
+            let score = self.scores.score(metric);
+            let print = |score: f64| format!("{:.1}", score * 100.0);
+            let is_marked = |difference: &ScoreDifference| {
+                difference.is_significant()
+                    && [score, score - difference.observed].map(print) != ["0.0", "0.0"]
+            };
+            let mark = if difference.is_some_and(is_marked) {
+                mark
+            } else {
+                ""
+            };
+            print(score) + mark
         };
         Metric::all().map(cell).collect()
     }
